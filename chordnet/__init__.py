@@ -1,0 +1,1 @@
+"""chordnet: a peer-to-peer network with no centre."""
