@@ -1,1 +1,5 @@
 """chordnet: a peer-to-peer network with no centre."""
+
+from __future__ import annotations
+
+__version__ = "0.1.0"

@@ -1,0 +1,130 @@
+"""Every knob of the protocol: unit in the name, formula, consequence.
+
+All times are seconds. The defaults suit nodes on one machine or one data centre;
+:meth:`ProtocolConfig.wide_area` gives those for nodes across networks.
+"""
+
+from __future__ import annotations
+
+import attrs
+
+from chordnet.core.errors import ConfigError
+
+
+def _positive(instance: object, attribute: attrs.Attribute[float], value: float) -> None:
+    if not value > 0:
+        raise ConfigError(f"{attribute.name} must be greater than 0, not {value!r}")
+
+
+def _fraction(instance: object, attribute: attrs.Attribute[float], value: float) -> None:
+    if not 0 <= value < 1:
+        raise ConfigError(f"{attribute.name} must be in [0, 1), not {value!r}")
+
+
+@attrs.frozen(kw_only=True)
+class ProtocolConfig:
+    """What a node's protocol core may be told.
+
+    :raises ConfigError: a value is out of range; the text names it.
+    """
+
+    bits: int = 160
+    """m. A small m (6) shows a whole ring on one line; nodes of one network must agree."""
+
+    successors: int = attrs.field(default=8, validator=_positive)
+    """r. The ring survives fewer than r adjacent deaths between two repairs. Keep N * p**r below
+    1e-3 for a fraction p of simultaneous deaths: 8 for 16 nodes, 16 for thousands."""
+
+    # -- maintenance pace ---------------------------------------------------------------------
+    stabilise_fast_s: float = attrs.field(default=0.1, validator=_positive)
+    """Pause between stabilisations while the neighbourhood changes."""
+    stabilise_idle_s: float = attrs.field(default=1.0, validator=_positive)
+    """Pause once nothing has changed for a while; also the heartbeat of the successor. A frozen
+    neighbour is noticed after at most this + request_timeout_s + probe_timeout_s."""
+    stabilise_backoff: float = attrs.field(default=1.5, validator=_positive)
+    """Factor from the fast pause towards the idle one, a quiet round each."""
+    fingers_idle_s: float = attrs.field(default=10.0, validator=_positive)
+    """Pause between two passes over the finger table; repairs on use and hints come at once.
+    Traffic of a node is about 3 / stabilise_idle_s + log2(N) / fingers_idle_s messages a second."""
+    jitter: float = attrs.field(default=0.25, validator=_fraction)
+    """Every pause is varied by up to this fraction either way, so that nodes do not march in step."""
+
+    # -- failure detection --------------------------------------------------------------------
+    request_timeout_s: float = attrs.field(default=0.5, validator=_positive)
+    """How long a question may go unanswered before its target is probed."""
+    probe_interval_s: float = attrs.field(default=0.4, validator=_positive)
+    """Pause between the pings of a probe."""
+    probe_timeout_s: float = attrs.field(default=1.5, validator=_positive)
+    """A probed peer that has stayed silent this long is dead. Shorter finds frozen nodes sooner,
+    and takes a slow machine's pauses for deaths sooner."""
+    broken_timeout_s: float = attrs.field(default=0.7, validator=_positive)
+    """The same after the connection broke, which is strong evidence already."""
+    dead_memory_s: float = attrs.field(default=30.0, validator=_positive)
+    """How long a dead incarnation is kept out of tables that peers offer. Any word from it ends it."""
+    defer_s: float = attrs.field(default=0.05, validator=_positive)
+    """Longest wait of a question about state while a state-changing question of our own is out."""
+
+    # -- starting and merging -----------------------------------------------------------------
+    join_retry_s: float = attrs.field(default=0.15, validator=_positive)
+    """Pause between two attempts to join."""
+    form_rounds: int = attrs.field(default=3, validator=_positive)
+    """Rounds of asking with no smaller identifier heard of before an unjoined node creates a ring."""
+    seed_s: float = attrs.field(default=2.0, validator=_positive)
+    """A node that has reached nobody for this long creates a ring alone, and keeps asking."""
+    audit_s: float = attrs.field(default=10.0, validator=_positive)
+    """Pause between two audits for split or loopy rings; 45 across networks."""
+    audit_min_s: float = attrs.field(default=0.25, validator=_positive)
+    """Shortest pause between audits that evidence (another ring's label, a lost peer) calls for."""
+
+    # -- lookup -------------------------------------------------------------------------------
+    lookup_timeout_s: float = attrs.field(default=1.0, validator=_positive)
+    """A recursive lookup without an answer for this long is continued iteratively."""
+    lookup_deadline_s: float = attrs.field(default=10.0, validator=_positive)
+    """A lookup without an answer for this long has failed."""
+
+    # -- broadcast ----------------------------------------------------------------------------
+    ack_timeout_s: float = attrs.field(default=0.4, validator=_positive)
+    """A delegate that has answered nothing for this long is sent the message once more, then
+    suspected."""
+    ack_delay_s: float = attrs.field(default=0.05, validator=_positive)
+    """An acknowledgement waits this long for the COVERED that would make it superfluous. Must stay
+    well below ack_timeout_s."""
+    covered_check_s: float = attrs.field(default=1.0, validator=_positive)
+    """A delegate that acknowledged but has not covered its range is probed at this pace."""
+    broadcast_deadline_s: float = attrs.field(default=20.0, validator=_positive)
+    """A range not covered by then is reported as unreached."""
+    broadcast_memory_s: float = attrs.field(default=30.0, validator=_positive)
+    """How long the tree of a finished broadcast is remembered, to answer its stragglers."""
+
+    # -- limits -------------------------------------------------------------------------------
+    max_hops: int = attrs.field(default=64, validator=_positive)
+    """Time to live of a lookup or a broadcast, in hops."""
+    max_body_bytes: int = attrs.field(default=65536, validator=_positive)
+    max_broadcasts: int = attrs.field(default=4096, validator=_positive)
+    """Broadcasts of our own in flight; one more is answered "busy"."""
+    max_casts: int = attrs.field(default=65536, validator=_positive)
+    """Broadcast trees remembered, finished ones first to go."""
+    max_lookups: int = attrs.field(default=4096, validator=_positive)
+    max_deferred: int = attrs.field(default=64, validator=_positive)
+    max_known_peers: int = attrs.field(default=64, validator=_positive)
+    """Peers remembered for audits and on disk, least recently heard of first to go."""
+    max_ledger_window: int = attrs.field(default=4096, validator=_positive)
+    """Sequence numbers of one origin remembered above its watermark."""
+    max_origins: int = attrs.field(default=65536, validator=_positive)
+
+    def __attrs_post_init__(self) -> None:
+        if not 3 <= self.bits <= 256:
+            raise ConfigError(f"bits must be from 3 to 256, not {self.bits}")
+        if self.ack_delay_s * 2 > self.ack_timeout_s:
+            raise ConfigError("ack_delay_s must be at most half of ack_timeout_s")
+
+    @classmethod
+    def wide_area(cls) -> ProtocolConfig:
+        """Return defaults for nodes across networks: slower pace, longer patience."""
+        return cls(
+            stabilise_fast_s=0.5, stabilise_idle_s=2.0, request_timeout_s=1.5,
+            probe_interval_s=1.0, probe_timeout_s=4.0, broken_timeout_s=2.0,
+            defer_s=0.3, join_retry_s=0.5, seed_s=5.0, audit_s=45.0, audit_min_s=1.0,
+            lookup_timeout_s=3.0, lookup_deadline_s=20.0,
+            ack_timeout_s=1.5, ack_delay_s=0.1, successors=16,
+        )  # fmt: skip

@@ -1,0 +1,103 @@
+"""What a node asks for: the closed union that :meth:`ChordNode.step` returns.
+
+Effects are to be performed in the order given. ``Record`` comes before any message that
+presupposes it, so a runtime that keeps the order never confirms what it has not recorded.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from chordnet.core.messages import Hop, MessageId, NodeRef, PeerMessage, RingLabel, Status
+
+
+class _Effect(msgspec.Struct, frozen=True, gc=False, tag=True):
+    pass
+
+
+class Send(_Effect):
+    """Send ``message`` to ``to`` (a node, or a contact of which only the address is known)."""
+
+    to: NodeRef
+    message: PeerMessage
+
+
+class Record(_Effect):
+    """Keep a broadcast: the log, the subscribers. Happens once per message and node."""
+
+    id: MessageId
+    created: float
+    body: bytes
+    route: list[Hop]
+    """From the origin to this node, both included; each hop with the edge that led to it."""
+
+
+class LookupDone(_Effect):
+    """Answer to ``FindOwner``. ``owner`` is None when it failed; ``reason`` says why."""
+
+    op: int
+    owner: NodeRef | None
+    path: list[NodeRef]
+    """Nodes that handled it, this one first and the owner last."""
+    reason: str = ""
+
+
+class BroadcastDone(_Effect):
+    """Answer to ``Publish``: the receipt, or a failure with ``reason`` (then ``id`` is None)."""
+
+    op: int
+    id: MessageId | None
+    recorded: int = 0
+    messages: int = 0
+    depth: int = 0
+    partial: bool = False
+    unreached: list[NodeRef] = []  # noqa: RUF012 - msgspec copies an empty default
+    reason: str = ""
+
+
+class LeftRing(_Effect):
+    """The ring has been told and the drain time is over: the program may close everything."""
+
+
+# ---- notices: for logs, hooks and metrics, never needed for correctness ---------------------
+
+
+class StatusChanged(_Effect):
+    old: Status
+    new: Status
+
+
+class RingChanged(_Effect):
+    """Predecessor, successor list or label changed."""
+
+    predecessor: NodeRef | None
+    successors: list[NodeRef]
+    label: RingLabel | None
+
+
+class FingersChanged(_Effect):
+    fingers: list[NodeRef]
+    """The distinct other nodes of the finger table, nearest first."""
+
+
+class PeerDied(_Effect):
+    peer: NodeRef
+
+
+class PeersKnown(_Effect):
+    """The cache of known peers changed; worth keeping on disk."""
+
+    peers: list[NodeRef]
+
+
+class Misbehaved(_Effect):
+    """A peer broke a rule; the message was dropped."""
+
+    peer: NodeRef
+    reason: str
+
+
+Effect = (
+    Send | Record | LookupDone | BroadcastDone | LeftRing
+    | StatusChanged | RingChanged | FingersChanged | PeerDied | PeersKnown | Misbehaved
+)  # fmt: skip

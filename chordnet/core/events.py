@@ -1,0 +1,79 @@
+"""What can happen to a node: the closed union that :meth:`ChordNode.step` takes."""
+
+from __future__ import annotations
+
+import enum
+
+import msgspec
+
+from chordnet.core.messages import NodeRef, PeerMessage
+
+
+class _Event(msgspec.Struct, frozen=True, gc=False, tag=True):
+    pass
+
+
+class Start(_Event):
+    """Begin to join. Bootstrap addresses (``host:port``) come from the configuration, ``known``
+    peers from the state directory."""
+
+    bootstrap: list[str]
+    known: list[NodeRef]
+
+
+class Received(_Event):
+    """A peer's message arrived; ``sender`` is who its connection's greeting said it is."""
+
+    sender: NodeRef
+    message: PeerMessage
+
+
+class LinkFault(enum.IntEnum):
+    """Why there is no connection to a peer."""
+
+    BROKEN = 0
+    """An established connection ended without a word."""
+    REFUSED = 1
+    """Nobody listens at the address."""
+    UNREACHABLE = 2
+    """The attempt timed out or the host cannot be reached."""
+    REJECTED = 3
+    """The other side refused the greeting, or another node answered at the address."""
+    CLOSED = 4
+    """The other side closed it in order (idle, or leaving)."""
+    OVERLOADED = 5
+    """The peer reads too slowly: its send buffer's limit is reached and messages were dropped."""
+
+
+class LinkDown(_Event):
+    """There is no connection to ``peer`` (a contact, if its node was never known)."""
+
+    peer: NodeRef
+    fault: LinkFault
+
+
+class Tick(_Event):
+    """``ChordNode.deadline`` has come."""
+
+
+class FindOwner(_Event):
+    """The program asks who owns ``key`` (raw identifier). Answered by ``LookupDone``."""
+
+    op: int
+    key: bytes
+    iterative: bool = False
+
+
+class Publish(_Event):
+    """The program broadcasts ``body``; ``wall`` is its wall clock in seconds since 1970."""
+
+    op: int
+    body: bytes
+    wall: float
+
+
+class Leave(_Event):
+    """Leave the ring in order. Answered by the ``LeftRing`` effect."""
+
+
+Event = Start | Received | LinkDown | Tick | FindOwner | Publish | Leave

@@ -1,0 +1,286 @@
+"""What nodes say to each other: frozen requests and replies, encoded as tagged arrays.
+
+Every message is one member of the closed union :data:`PeerMessage`. Identifiers are raw
+(:meth:`IdentifierSpace.raw`). ``rid`` pairs a reply with its request; it is the asker's own
+counter. Who sent a message is known from the connection's greeting and is not repeated in it.
+"""
+
+from __future__ import annotations
+
+import enum
+
+import msgspec
+
+
+class NodeRef(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A pointer to a node.
+
+    A *contact* has an empty ``raw``: an address from the configuration whose node is not yet known.
+    """
+
+    raw: bytes
+    """The node's identifier, fixed width; empty for a contact."""
+    incarnation: int
+    """Grows at every start of the node; a higher one supersedes a lower one."""
+    address: str
+    """``host:port`` at which other nodes reach it."""
+    name: str = ""
+
+    @property
+    def id(self) -> int:
+        """The identifier as a number."""
+        return int.from_bytes(self.raw)
+
+    @property
+    def is_contact(self) -> bool:
+        """Whether only the address is known."""
+        return not self.raw
+
+
+def contact(address: str) -> NodeRef:
+    """Return a pointer to whoever listens at ``address`` (``host:port``)."""
+    return NodeRef(b"", 0, address, "")
+
+
+class Status(enum.IntEnum):
+    """Where a node is in its life (``membership.py``)."""
+
+    UNJOINED = 0
+    JOINING = 1
+    FORMING = 2
+    ACTIVE = 3
+    LEAVING = 4
+    LEFT = 5
+
+
+class EdgeKind(enum.IntEnum):
+    """Why a broadcast travelled an edge; the last three are repairs."""
+
+    ORIGIN = 0
+    SUCCESSOR = 1
+    FINGER = 2
+    REASSIGN = 3
+    EXTEND = 4
+    BACKFILL = 5
+    CAUGHT_UP = 6
+
+
+class RingLabel(msgspec.Struct, frozen=True, array_like=True, order=True, gc=False):
+    """Names a ring; of two labels that meet the smaller survives."""
+
+    epoch: int
+    ring_id: int
+
+
+class _Message(msgspec.Struct, frozen=True, array_like=True, tag=True, gc=False):
+    pass
+
+
+# ---- liveness and ring maintenance ----------------------------------------------------------
+
+
+class Ping(_Message, tag=1):
+    """Are you alive? Answered at once in every state."""
+
+    rid: int
+
+
+class Pong(_Message, tag=2):
+    rid: int
+    status: int
+
+
+class GetState(_Message, tag=3):
+    """Ask for pointers. An unjoined asker is thereby known to the asked one as a candidate."""
+
+    rid: int
+    status: int
+    """The asker's own :class:`Status`."""
+
+
+class State(_Message, tag=4):
+    """Answer to :class:`GetState`; pointers are empty unless the node is in a ring."""
+
+    rid: int
+    status: int
+    label: RingLabel | None
+    predecessor: NodeRef | None
+    successors: list[NodeRef]
+    candidate: NodeRef | None
+    """While unjoined: the unjoined node with the smallest identifier that this one has heard of."""
+
+
+class Notify(_Message, tag=5):
+    """I believe that I am your predecessor."""
+
+
+class Changed(_Message, tag=6):
+    """My successor list changed; you, my predecessor, may want to stabilise at once."""
+
+
+class Leaving(_Message, tag=7):
+    """I am about to leave on purpose; the pointers are hints."""
+
+    predecessor: NodeRef | None
+    successors: list[NodeRef]
+
+
+class FingerHint(_Message, tag=8):
+    """The owner of part of the ring changed: nodes in ``(low, high]`` point fingers at ``subject``.
+
+    Routed to the first node after ``low`` and handed from successor to successor up to ``high``.
+    """
+
+    subject: NodeRef
+    alive: bool
+    """Whether ``subject`` came (look again) or is suspected (probe it)."""
+    low: bytes
+    high: bytes
+    ttl: int
+
+
+class TryMerge(_Message, tag=9):
+    """Consider ``candidate`` as your successor: two rings have met (audit)."""
+
+    candidate: NodeRef
+    ttl: int
+
+
+# ---- lookup ---------------------------------------------------------------------------------
+
+
+class FindKind(enum.IntEnum):
+    """What a lookup looks for."""
+
+    OWNER = 0
+    """successor(key): the node that owns the key."""
+    PREDECESSOR = 1
+    """The member m with key in (m, m.successor]."""
+
+
+class Find(_Message, tag=10):
+    """A recursive lookup on its way; the last node answers ``origin`` directly."""
+
+    lookup: int
+    origin: NodeRef
+    key: bytes
+    kind: int
+    path: list[NodeRef]
+    """Every node that handled it so far, the asked one first."""
+    ttl: int
+    last: bool
+    """The sender believes the receiver to own the key."""
+
+
+class Found(_Message, tag=11):
+    lookup: int
+    node: NodeRef
+    path: list[NodeRef]
+    label: RingLabel | None
+
+
+class FindFailed(_Message, tag=12):
+    """A node could not pass a lookup on (not in a ring, time to live used up)."""
+
+    lookup: int
+    reason: str
+
+
+class FindNext(_Message, tag=13):
+    """One step of an iterative lookup."""
+
+    rid: int
+    key: bytes
+    kind: int
+    exclude: list[bytes]
+    """Raw identifiers of nodes that the asker found silent."""
+
+
+class Next(_Message, tag=14):
+    """``done``: ``nodes[0]`` is the answer. Otherwise ``nodes`` are to be asked next, best first."""
+
+    rid: int
+    done: bool
+    nodes: list[NodeRef]
+    label: RingLabel | None
+
+
+# ---- broadcast ------------------------------------------------------------------------------
+
+
+class MessageId(msgspec.Struct, frozen=True, array_like=True, order=True, gc=False):
+    """Names one broadcast in the whole network for all time."""
+
+    origin: bytes
+    incarnation: int
+    sequence: int
+
+    def __str__(self) -> str:
+        return f"{self.origin.hex()}.{self.incarnation}.{self.sequence}"
+
+    @classmethod
+    def parse(cls, text: str) -> MessageId:
+        """Read what ``str()`` wrote.
+
+        :raises ValueError: ``text`` is not such a text.
+        """
+        origin, incarnation, sequence = text.split(".")
+        return cls(bytes.fromhex(origin), int(incarnation), int(sequence))
+
+
+class Hop(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One node of a recorded route and the kind of the edge that led to it."""
+
+    raw: bytes
+    name: str
+    kind: int
+
+
+class Bcast(_Message, tag=20):
+    """A broadcast and the range ``(receiver, limit)`` that it makes the receiver responsible for."""
+
+    id: MessageId
+    created: float
+    """The origin's wall clock, seconds since 1970."""
+    ttl: int
+    limit: bytes
+    kind: int
+    hops: list[Hop]
+    """The sender's own recorded route, the origin first and the sender last."""
+    body: bytes | None
+    """Missing on repair edges: the receiver asks for it if it has none."""
+
+
+class Ack(_Message, tag=21):
+    """The range is taken on; sent only when the :class:`Covered` would be late."""
+
+    id: MessageId
+    limit: bytes
+    need_body: bool
+
+
+class Body(_Message, tag=22):
+    id: MessageId
+    body: bytes
+
+
+class Covered(_Message, tag=23):
+    """Everybody in the range that :class:`Bcast` gave has recorded the message."""
+
+    id: MessageId
+    limit: bytes
+    count: int
+    """Nodes that recorded it, the sender of this included."""
+    messages: int
+    """Bcast messages spent below the sender of this."""
+    depth: int
+    """Edges from the origin to the deepest of them."""
+    partial: bool
+    unreached: list[NodeRef]
+
+
+PeerMessage = (
+    Ping | Pong | GetState | State | Notify | Changed | Leaving | FingerHint | TryMerge
+    | Find | Found | FindFailed | FindNext | Next
+    | Bcast | Ack | Body | Covered
+)  # fmt: skip

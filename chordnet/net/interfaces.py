@@ -1,0 +1,85 @@
+"""The seams: what the parts of the runtime ask of each other, as ``typing.Protocol``s."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from chordnet.core.effects import Effect, Record
+from chordnet.core.events import Event, LinkFault
+from chordnet.core.messages import Hop, NodeRef, PeerMessage, RingLabel, Status
+
+
+class Core(Protocol):
+    """The protocol machine as the runtime sees it (``chordnet.core.node.ChordNode``)."""
+
+    me: NodeRef
+
+    @property
+    def deadline(self) -> float | None:
+        """When the next ``Tick`` is due, on the clock that ``now`` is read from."""
+
+    def step(self, event: Event, now: float) -> list[Effect]:
+        """Take one event and return what to do, in order."""
+
+    @property
+    def status(self) -> Status: ...
+    @property
+    def predecessor(self) -> NodeRef | None: ...
+    @property
+    def successors(self) -> Sequence[NodeRef]: ...
+    @property
+    def label(self) -> RingLabel | None: ...
+    @property
+    def finger_slots(self) -> Sequence[tuple[int, NodeRef]]:
+        """Every slot of the finger table whose node is another one: (index, node)."""
+
+
+class Transport(Protocol):
+    """Carries messages to peers. Connects as needed, never raises for a peer's fault.
+
+    Messages to one peer keep their order while one connection lasts; nothing more is promised.
+    A peer that cannot be reached is told of by ``on_down``, once for each failed attempt.
+    """
+
+    def send(self, to: NodeRef, message: PeerMessage) -> None: ...
+
+
+Received = Callable[[NodeRef, PeerMessage], None]
+Down = Callable[[NodeRef, LinkFault], None]
+
+
+class StoredMessage(Protocol):
+    """A recorded message with the place it has in this node's log."""
+
+    position: int
+    received_at: float
+    record: Record
+
+
+class MessageLog(Protocol):
+    """Where a node keeps its messages, in the order received."""
+
+    def append(self, record: Record, received_at: float) -> StoredMessage: ...
+    def __len__(self) -> int: ...
+    def newest(self, limit: int) -> Sequence[StoredMessage]:
+        """Return the last ``limit`` messages, oldest first."""
+
+    def after(self, message_id: str, limit: int) -> Sequence[StoredMessage]:
+        """Return up to ``limit`` messages after ``message_id`` ("" for the beginning).
+
+        :raises KeyError: no such message is kept.
+        """
+
+
+class NodeState(Protocol):
+    """What outlives a restart: the incarnation and the known peers."""
+
+    def next_incarnation(self) -> int: ...
+    def known_peers(self) -> list[NodeRef]: ...
+    def keep_peers(self, peers: Sequence[NodeRef]) -> None: ...
+
+
+__all__ = [
+    "Core", "Down", "Hop", "MessageLog", "NodeState", "Received", "StoredMessage", "Transport",
+]  # fmt: skip

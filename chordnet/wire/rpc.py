@@ -1,0 +1,178 @@
+"""What a client and a node say to each other, and the results that a client's methods return.
+
+The same Structs are the wire form and the result values of :class:`chordnet.P2PNetClient`.
+A request carries ``rid``, the client's own counter; the reply (or :class:`Failure`) repeats it.
+Identifiers are hex of the whole width here: this is the edge.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class _Value(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    pass
+
+
+class NodeInfo(_Value):
+    """A node as a client sees it."""
+
+    id: str
+    name: str
+    address: str
+
+
+class RouteHop(_Value):
+    """One node of a recorded route; ``kind`` is the edge that led to it."""
+
+    id: str
+    name: str
+    kind: str
+    """origin, successor, finger, reassign, extend, backfill or caught_up."""
+
+
+class MessageRecord(_Value):
+    """A message as one node recorded it."""
+
+    id: str
+    body: str
+    created: float
+    """The origin's wall clock, seconds since 1970."""
+    received_at: float
+    """This node's wall clock, seconds since 1970."""
+    route: list[RouteHop]
+
+
+class Receipt(_Value):
+    """What became of a broadcast."""
+
+    id: str
+    body: str
+    recorded: int
+    members: int
+    messages: int
+    depth: int
+    seconds: float
+    partial: bool
+    unreached: list[NodeInfo]
+
+
+class FingerEntry(_Value):
+    """One slot of the finger table: successor(self + 2**index)."""
+
+    index: int
+    node: NodeInfo
+
+
+class NodeStatus(_Value):
+    """A node's view of itself and its neighbours."""
+
+    node: NodeInfo
+    network: str
+    version: str
+    bits: int
+    incarnation: int
+    state: str
+    """unjoined, joining, forming, active, leaving or left."""
+    predecessor: NodeInfo | None
+    successors: list[NodeInfo]
+    fingers: list[FingerEntry]
+    """Every slot whose node is another one, by index."""
+    ring: str
+    """The ring's label, ``epoch:ring_id``; empty while in none."""
+    messages: int
+    keys: int
+    uptime: float
+    """Seconds since the node started."""
+    counters: dict[str, int]
+
+
+class LookupResult(_Value):
+    """The owner of a key and the nodes asked on the way, the asked one first, the owner last."""
+
+    key: str
+    id: str
+    owner: NodeInfo
+    path: list[NodeInfo]
+
+
+# ---- requests -------------------------------------------------------------------------------
+
+
+class _Rpc(msgspec.Struct, frozen=True, array_like=True, tag=True, gc=False):
+    rid: int
+
+
+class SendMessage(_Rpc, tag=101):
+    """Broadcast ``body``. With ``wait`` the reply comes with the receipt, otherwise at once."""
+
+    body: str
+    wait: bool = True
+
+
+class GetMessages(_Rpc, tag=102):
+    """Ask for recorded messages in the order received: those after ``since`` (a message id, or ""
+    for all), at most ``limit`` of them; without ``since`` the newest ``limit``."""
+
+    limit: int = 0
+    """0 means as many as fit into one frame; ``more`` in the reply tells of others."""
+    since: str = ""
+
+
+class Follow(_Rpc, tag=103):
+    """Ask for every message after ``since`` and all that come, as :class:`Messages` replies with the
+    same ``rid``; :class:`Unfollow` ends it."""
+
+    since: str = ""
+
+
+class Unfollow(_Rpc, tag=104):
+    pass
+
+
+class GetStatus(_Rpc, tag=105):
+    pass
+
+
+class Lookup(_Rpc, tag=106):
+    key: str
+    iterative: bool = False
+
+
+class LeaveRing(_Rpc, tag=107):
+    """Leave the ring in order and stop. Answered when the node has left."""
+
+
+# ---- replies --------------------------------------------------------------------------------
+
+
+class Sent(_Rpc, tag=121):
+    receipt: Receipt
+
+
+class Messages(_Rpc, tag=122):
+    messages: list[MessageRecord]
+    more: bool
+
+
+class StatusReply(_Rpc, tag=123):
+    status: NodeStatus
+
+
+class LookupReply(_Rpc, tag=124):
+    result: LookupResult
+
+
+class Done(_Rpc, tag=125):
+    pass
+
+
+class Failure(_Rpc, tag=126):
+    """The request could not be met. ``code`` names an exception of ``core/errors.py``."""
+
+    code: str
+    text: str
+
+
+ClientRequest = SendMessage | GetMessages | Follow | Unfollow | GetStatus | Lookup | LeaveRing
+ServerReply = Sent | Messages | StatusReply | LookupReply | Done | Failure
