@@ -15,14 +15,14 @@ class _Effect(msgspec.Struct, frozen=True, gc=False, tag=True):
     pass
 
 
-class Send(_Effect):
+class Send(_Effect, frozen=True):
     """Send ``message`` to ``to`` (a node, or a contact of which only the address is known)."""
 
     to: NodeRef
     message: PeerMessage
 
 
-class Record(_Effect):
+class Record(_Effect, frozen=True):
     """Keep a broadcast: the log, the subscribers. Happens once per message and node."""
 
     id: MessageId
@@ -32,7 +32,7 @@ class Record(_Effect):
     """From the origin to this node, both included; each hop with the edge that led to it."""
 
 
-class LookupDone(_Effect):
+class LookupDone(_Effect, frozen=True):
     """Answer to ``FindOwner``. ``owner`` is None when it failed; ``reason`` says why."""
 
     op: int
@@ -42,7 +42,7 @@ class LookupDone(_Effect):
     reason: str = ""
 
 
-class BroadcastDone(_Effect):
+class BroadcastDone(_Effect, frozen=True):
     """Answer to ``Publish``: the receipt, or a failure with ``reason`` (then ``id`` is None)."""
 
     op: int
@@ -51,23 +51,23 @@ class BroadcastDone(_Effect):
     messages: int = 0
     depth: int = 0
     partial: bool = False
-    unreached: list[NodeRef] = []  # noqa: RUF012 - msgspec copies an empty default
+    unreached: list[NodeRef] = []
     reason: str = ""
 
 
-class LeftRing(_Effect):
+class LeftRing(_Effect, frozen=True):
     """The ring has been told and the drain time is over: the program may close everything."""
 
 
 # ---- notices: for logs, hooks and metrics, never needed for correctness ---------------------
 
 
-class StatusChanged(_Effect):
+class StatusChanged(_Effect, frozen=True):
     old: Status
     new: Status
 
 
-class RingChanged(_Effect):
+class RingChanged(_Effect, frozen=True):
     """Predecessor, successor list or label changed."""
 
     predecessor: NodeRef | None
@@ -75,22 +75,22 @@ class RingChanged(_Effect):
     label: RingLabel | None
 
 
-class FingersChanged(_Effect):
+class FingersChanged(_Effect, frozen=True):
     fingers: list[NodeRef]
     """The distinct other nodes of the finger table, nearest first."""
 
 
-class PeerDied(_Effect):
+class PeerDied(_Effect, frozen=True):
     peer: NodeRef
 
 
-class PeersKnown(_Effect):
+class PeersKnown(_Effect, frozen=True):
     """The cache of known peers changed; worth keeping on disk."""
 
     peers: list[NodeRef]
 
 
-class Misbehaved(_Effect):
+class Misbehaved(_Effect, frozen=True):
     """A peer broke a rule; the message was dropped."""
 
     peer: NodeRef

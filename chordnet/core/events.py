@@ -13,7 +13,7 @@ class _Event(msgspec.Struct, frozen=True, gc=False, tag=True):
     pass
 
 
-class Start(_Event):
+class Start(_Event, frozen=True):
     """Begin to join. Bootstrap addresses (``host:port``) come from the configuration, ``known``
     peers from the state directory."""
 
@@ -21,7 +21,7 @@ class Start(_Event):
     known: list[NodeRef]
 
 
-class Received(_Event):
+class Received(_Event, frozen=True):
     """A peer's message arrived; ``sender`` is who its connection's greeting said it is."""
 
     sender: NodeRef
@@ -45,18 +45,18 @@ class LinkFault(enum.IntEnum):
     """The peer reads too slowly: its send buffer's limit is reached and messages were dropped."""
 
 
-class LinkDown(_Event):
+class LinkDown(_Event, frozen=True):
     """There is no connection to ``peer`` (a contact, if its node was never known)."""
 
     peer: NodeRef
     fault: LinkFault
 
 
-class Tick(_Event):
+class Tick(_Event, frozen=True):
     """``ChordNode.deadline`` has come."""
 
 
-class FindOwner(_Event):
+class FindOwner(_Event, frozen=True):
     """The program asks who owns ``key`` (raw identifier). Answered by ``LookupDone``."""
 
     op: int
@@ -64,7 +64,7 @@ class FindOwner(_Event):
     iterative: bool = False
 
 
-class Publish(_Event):
+class Publish(_Event, frozen=True):
     """The program broadcasts ``body``; ``wall`` is its wall clock in seconds since 1970."""
 
     op: int
@@ -72,7 +72,7 @@ class Publish(_Event):
     wall: float
 
 
-class Leave(_Event):
+class Leave(_Event, frozen=True):
     """Leave the ring in order. Answered by the ``LeftRing`` effect."""
 
 

@@ -79,18 +79,18 @@ class _Message(msgspec.Struct, frozen=True, array_like=True, tag=True, gc=False)
 # ---- liveness and ring maintenance ----------------------------------------------------------
 
 
-class Ping(_Message, tag=1):
+class Ping(_Message, frozen=True, tag=1):
     """Are you alive? Answered at once in every state."""
 
     rid: int
 
 
-class Pong(_Message, tag=2):
+class Pong(_Message, frozen=True, tag=2):
     rid: int
     status: int
 
 
-class GetState(_Message, tag=3):
+class GetState(_Message, frozen=True, tag=3):
     """Ask for pointers. An unjoined asker is thereby known to the asked one as a candidate."""
 
     rid: int
@@ -98,7 +98,7 @@ class GetState(_Message, tag=3):
     """The asker's own :class:`Status`."""
 
 
-class State(_Message, tag=4):
+class State(_Message, frozen=True, tag=4):
     """Answer to :class:`GetState`; pointers are empty unless the node is in a ring."""
 
     rid: int
@@ -110,22 +110,22 @@ class State(_Message, tag=4):
     """While unjoined: the unjoined node with the smallest identifier that this one has heard of."""
 
 
-class Notify(_Message, tag=5):
+class Notify(_Message, frozen=True, tag=5):
     """I believe that I am your predecessor."""
 
 
-class Changed(_Message, tag=6):
+class Changed(_Message, frozen=True, tag=6):
     """My successor list changed; you, my predecessor, may want to stabilise at once."""
 
 
-class Leaving(_Message, tag=7):
+class Leaving(_Message, frozen=True, tag=7):
     """I am about to leave on purpose; the pointers are hints."""
 
     predecessor: NodeRef | None
     successors: list[NodeRef]
 
 
-class FingerHint(_Message, tag=8):
+class FingerHint(_Message, frozen=True, tag=8):
     """The owner of part of the ring changed: nodes in ``(low, high]`` point fingers at ``subject``.
 
     Routed to the first node after ``low`` and handed from successor to successor up to ``high``.
@@ -139,7 +139,7 @@ class FingerHint(_Message, tag=8):
     ttl: int
 
 
-class TryMerge(_Message, tag=9):
+class TryMerge(_Message, frozen=True, tag=9):
     """Consider ``candidate`` as your successor: two rings have met (audit)."""
 
     candidate: NodeRef
@@ -158,7 +158,7 @@ class FindKind(enum.IntEnum):
     """The member m with key in (m, m.successor]."""
 
 
-class Find(_Message, tag=10):
+class Find(_Message, frozen=True, tag=10):
     """A recursive lookup on its way; the last node answers ``origin`` directly."""
 
     lookup: int
@@ -172,21 +172,21 @@ class Find(_Message, tag=10):
     """The sender believes the receiver to own the key."""
 
 
-class Found(_Message, tag=11):
+class Found(_Message, frozen=True, tag=11):
     lookup: int
     node: NodeRef
     path: list[NodeRef]
     label: RingLabel | None
 
 
-class FindFailed(_Message, tag=12):
+class FindFailed(_Message, frozen=True, tag=12):
     """A node could not pass a lookup on (not in a ring, time to live used up)."""
 
     lookup: int
     reason: str
 
 
-class FindNext(_Message, tag=13):
+class FindNext(_Message, frozen=True, tag=13):
     """One step of an iterative lookup."""
 
     rid: int
@@ -196,7 +196,7 @@ class FindNext(_Message, tag=13):
     """Raw identifiers of nodes that the asker found silent."""
 
 
-class Next(_Message, tag=14):
+class Next(_Message, frozen=True, tag=14):
     """``done``: ``nodes[0]`` is the answer. Otherwise ``nodes`` are to be asked next, best first."""
 
     rid: int
@@ -236,7 +236,7 @@ class Hop(msgspec.Struct, frozen=True, array_like=True, gc=False):
     kind: int
 
 
-class Bcast(_Message, tag=20):
+class Bcast(_Message, frozen=True, tag=20):
     """A broadcast and the range ``(receiver, limit)`` that it makes the receiver responsible for."""
 
     id: MessageId
@@ -251,7 +251,7 @@ class Bcast(_Message, tag=20):
     """Missing on repair edges: the receiver asks for it if it has none."""
 
 
-class Ack(_Message, tag=21):
+class Ack(_Message, frozen=True, tag=21):
     """The range is taken on; sent only when the :class:`Covered` would be late."""
 
     id: MessageId
@@ -259,12 +259,12 @@ class Ack(_Message, tag=21):
     need_body: bool
 
 
-class Body(_Message, tag=22):
+class Body(_Message, frozen=True, tag=22):
     id: MessageId
     body: bytes
 
 
-class Covered(_Message, tag=23):
+class Covered(_Message, frozen=True, tag=23):
     """Everybody in the range that :class:`Bcast` gave has recorded the message."""
 
     id: MessageId

@@ -14,7 +14,7 @@ class _Value(msgspec.Struct, frozen=True, array_like=True, gc=False):
     pass
 
 
-class NodeInfo(_Value):
+class NodeInfo(_Value, frozen=True):
     """A node as a client sees it."""
 
     id: str
@@ -22,7 +22,7 @@ class NodeInfo(_Value):
     address: str
 
 
-class RouteHop(_Value):
+class RouteHop(_Value, frozen=True):
     """One node of a recorded route; ``kind`` is the edge that led to it."""
 
     id: str
@@ -31,7 +31,7 @@ class RouteHop(_Value):
     """origin, successor, finger, reassign, extend, backfill or caught_up."""
 
 
-class MessageRecord(_Value):
+class MessageRecord(_Value, frozen=True):
     """A message as one node recorded it."""
 
     id: str
@@ -43,7 +43,7 @@ class MessageRecord(_Value):
     route: list[RouteHop]
 
 
-class Receipt(_Value):
+class Receipt(_Value, frozen=True):
     """What became of a broadcast."""
 
     id: str
@@ -57,14 +57,14 @@ class Receipt(_Value):
     unreached: list[NodeInfo]
 
 
-class FingerEntry(_Value):
+class FingerEntry(_Value, frozen=True):
     """One slot of the finger table: successor(self + 2**index)."""
 
     index: int
     node: NodeInfo
 
 
-class NodeStatus(_Value):
+class NodeStatus(_Value, frozen=True):
     """A node's view of itself and its neighbours."""
 
     node: NodeInfo
@@ -87,7 +87,7 @@ class NodeStatus(_Value):
     counters: dict[str, int]
 
 
-class LookupResult(_Value):
+class LookupResult(_Value, frozen=True):
     """The owner of a key and the nodes asked on the way, the asked one first, the owner last."""
 
     key: str
@@ -103,14 +103,14 @@ class _Rpc(msgspec.Struct, frozen=True, array_like=True, tag=True, gc=False):
     rid: int
 
 
-class SendMessage(_Rpc, tag=101):
+class SendMessage(_Rpc, frozen=True, tag=101):
     """Broadcast ``body``. With ``wait`` the reply comes with the receipt, otherwise at once."""
 
     body: str
     wait: bool = True
 
 
-class GetMessages(_Rpc, tag=102):
+class GetMessages(_Rpc, frozen=True, tag=102):
     """Ask for recorded messages in the order received: those after ``since`` (a message id, or ""
     for all), at most ``limit`` of them; without ``since`` the newest ``limit``."""
 
@@ -119,55 +119,55 @@ class GetMessages(_Rpc, tag=102):
     since: str = ""
 
 
-class Follow(_Rpc, tag=103):
+class Follow(_Rpc, frozen=True, tag=103):
     """Ask for every message after ``since`` and all that come, as :class:`Messages` replies with the
     same ``rid``; :class:`Unfollow` ends it."""
 
     since: str = ""
 
 
-class Unfollow(_Rpc, tag=104):
+class Unfollow(_Rpc, frozen=True, tag=104):
     pass
 
 
-class GetStatus(_Rpc, tag=105):
+class GetStatus(_Rpc, frozen=True, tag=105):
     pass
 
 
-class Lookup(_Rpc, tag=106):
+class Lookup(_Rpc, frozen=True, tag=106):
     key: str
     iterative: bool = False
 
 
-class LeaveRing(_Rpc, tag=107):
+class LeaveRing(_Rpc, frozen=True, tag=107):
     """Leave the ring in order and stop. Answered when the node has left."""
 
 
 # ---- replies --------------------------------------------------------------------------------
 
 
-class Sent(_Rpc, tag=121):
+class Sent(_Rpc, frozen=True, tag=121):
     receipt: Receipt
 
 
-class Messages(_Rpc, tag=122):
+class Messages(_Rpc, frozen=True, tag=122):
     messages: list[MessageRecord]
     more: bool
 
 
-class StatusReply(_Rpc, tag=123):
+class StatusReply(_Rpc, frozen=True, tag=123):
     status: NodeStatus
 
 
-class LookupReply(_Rpc, tag=124):
+class LookupReply(_Rpc, frozen=True, tag=124):
     result: LookupResult
 
 
-class Done(_Rpc, tag=125):
+class Done(_Rpc, frozen=True, tag=125):
     pass
 
 
-class Failure(_Rpc, tag=126):
+class Failure(_Rpc, frozen=True, tag=126):
     """The request could not be met. ``code`` names an exception of ``core/errors.py``."""
 
     code: str
