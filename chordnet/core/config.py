@@ -6,17 +6,19 @@ All times are seconds. The defaults suit nodes on one machine or one data centre
 
 from __future__ import annotations
 
+from typing import Any
+
 import attrs
 
 from chordnet.core.errors import ConfigError
 
 
-def _positive(instance: object, attribute: attrs.Attribute[float], value: float) -> None:
+def _positive(instance: object, attribute: attrs.Attribute[Any], value: float) -> None:
     if not value > 0:
         raise ConfigError(f"{attribute.name} must be greater than 0, not {value!r}")
 
 
-def _fraction(instance: object, attribute: attrs.Attribute[float], value: float) -> None:
+def _fraction(instance: object, attribute: attrs.Attribute[Any], value: float) -> None:
     if not 0 <= value < 1:
         raise ConfigError(f"{attribute.name} must be in [0, 1), not {value!r}")
 
@@ -95,6 +97,12 @@ class ProtocolConfig:
     """A range not covered by then is reported as unreached."""
     broadcast_memory_s: float = attrs.field(default=30.0, validator=_positive)
     """How long the tree of a finished broadcast is remembered, to answer its stragglers."""
+
+    # -- leaving ------------------------------------------------------------------------------
+    leave_drain_s: float = attrs.field(default=0.2, validator=_positive)
+    """A leaving node goes on serving this long after it has told its neighbours."""
+    leave_limit_s: float = attrs.field(default=2.0, validator=_positive)
+    """Longest it waits beyond that for broadcasts that it has not covered yet."""
 
     # -- limits -------------------------------------------------------------------------------
     max_hops: int = attrs.field(default=64, validator=_positive)
