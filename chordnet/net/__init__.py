@@ -1,0 +1,1 @@
+"""The protocol on Twisted: connections, the transport and the seams between them."""

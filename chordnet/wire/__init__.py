@@ -1,0 +1,1 @@
+"""Bytes, pure: how messages become frames and frames messages."""

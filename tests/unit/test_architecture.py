@@ -1,0 +1,204 @@
+"""The arrows between the rooms of the package, and the tidiness of every module.
+
+::
+
+    core  <-  wire  <-  net  <-  service  <-  client / server / cli / testbed
+      ^------------------  sim
+
+Each check is first shown a snippet that breaks its rule: a check that cannot fail checks nothing.
+"""
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.unit import tidy
+
+CORE = "chordnet.core.node"
+
+
+class TheCodeAsItStands(SynchronousTestCase):
+    """The checks, run over the project."""
+
+    def complain(self, complaints: list[str]) -> None:
+        if complaints:
+            self.fail("\n".join(complaints))
+
+    def test_modules_are_found(self):
+        """A search that finds nothing would make every check below pass."""
+        names = {module.name for module in tidy.package_modules()}
+        self.assertLessEqual({"chordnet", "chordnet.core", "chordnet.core.identifiers"}, names)
+        texts = {name for name, _ in tidy.project_texts()}
+        self.assertLessEqual({"README.md", "pyproject.toml", "compose/Dockerfile"}, texts)
+
+    def test_arrows(self):
+        self.complain(
+            [
+                complaint
+                for module in tidy.package_modules()
+                for complaint in tidy.wrong_arrows(
+                    module.name, module.source, is_package=module.is_package
+                )
+            ]
+        )
+
+    def test_pure_rooms_use_pure_modules(self):
+        self.check_each(tidy.impure_imports)
+
+    def test_reactor_is_handed_in(self):
+        self.check_each(tidy.global_reactor)
+
+    def test_randomness_is_handed_in(self):
+        self.check_each(tidy.global_random)
+
+    def test_modules_are_short(self):
+        self.check_each(tidy.too_long)
+
+    def test_docstrings(self):
+        self.complain(
+            [
+                complaint
+                for name, source, _ in tidy.package_modules()
+                for complaint in tidy.undocumented(
+                    name, source, thorough=tidy.room_of(name) == "core"
+                )
+            ]
+        )
+
+    def test_texts_are_fit_to_publish(self):
+        self.complain(
+            [
+                complaint
+                for name, text in tidy.project_texts()
+                for complaint in tidy.unfit_text(name, text)
+            ]
+        )
+
+    def check_each(self, check) -> None:
+        self.complain(
+            [
+                complaint
+                for module in tidy.package_modules()
+                for complaint in check(module.name, module.source)
+            ]
+        )
+
+
+class Arrows(SynchronousTestCase):
+    """:func:`tidy.wrong_arrows` sees every way to import, and judges by room."""
+
+    def test_upward_import(self):
+        for statement in (
+            "import chordnet.net.links",
+            "from chordnet.net import links",
+            "from chordnet.net.links import Link",
+            "from chordnet import net",
+            "from chordnet import ChordService",
+            "from ..net import links",
+            "def late():\n    from chordnet.service import ChordService",
+            "if TYPE_CHECKING:\n    import chordnet.wire.codec",
+        ):
+            with self.subTest(statement):
+                self.assertEqual(len(tidy.wrong_arrows(CORE, statement)), 1)
+
+    def test_downward_and_level_imports(self):
+        allowed = "from chordnet.core import messages\nfrom chordnet import __version__\n"
+        self.assertEqual(tidy.wrong_arrows("chordnet.net.links", allowed + "import attrs"), [])
+        self.assertEqual(tidy.wrong_arrows(CORE, "from .fingers import FingerTable"), [])
+        self.assertEqual(
+            tidy.wrong_arrows("chordnet.core", "from .node import ChordNode", is_package=True), []
+        )
+
+    def test_simulator_sees_the_core_alone(self):
+        self.assertEqual(tidy.wrong_arrows("chordnet.sim.network", "import chordnet.core.node"), [])
+        self.assertTrue(tidy.wrong_arrows("chordnet.sim.network", "import chordnet.wire.codec"))
+
+    def test_new_room_must_be_placed(self):
+        self.assertTrue(tidy.wrong_arrows("chordnet.attic", ""))
+
+    def test_arrows_have_no_circle(self):
+        """The table itself is an order: a room never reaches itself."""
+        for room in tidy.ARROWS:
+            reached, frontier = set(), set(tidy.ARROWS[room])
+            while frontier:
+                reached |= frontier
+                frontier = {far for near in frontier for far in tidy.ARROWS[near]} - reached
+            self.assertNotIn(room, reached)
+
+
+class Purity(SynchronousTestCase):
+    """What a pure room may not touch."""
+
+    def test_world_in_the_core(self):
+        for statement in (
+            "import socket",
+            "from time import monotonic",
+            "import threading",
+            "from asyncio import sleep",
+            "import datetime",
+            "from twisted.internet.defer import Deferred",
+            "import zope.interface",
+        ):
+            with self.subTest(statement):
+                self.assertEqual(len(tidy.impure_imports(CORE, statement)), 1)
+
+    def test_what_the_core_may_use(self):
+        fine = "import attrs, msgspec, bisect, hashlib\nfrom random import Random\n"
+        self.assertEqual(tidy.impure_imports(CORE, fine), [])
+
+    def test_other_rooms_touch_the_world(self):
+        self.assertEqual(tidy.impure_imports("chordnet.net.links", "import socket, twisted"), [])
+
+    def test_global_reactor(self):
+        for statement in (
+            "from twisted.internet import reactor",
+            "import twisted.internet.reactor",
+            "def late():\n    from twisted.internet import reactor",
+        ):
+            with self.subTest(statement):
+                self.assertEqual(len(tidy.global_reactor("chordnet.service", statement)), 1)
+                self.assertEqual(tidy.global_reactor("chordnet.tap", statement), [])
+
+    def test_global_random(self):
+        for statement in (
+            "from random import choice",
+            "import random\nrandom.shuffle([])",
+            "import random\nrandom.Random(1)\nrandom.random()",
+        ):
+            with self.subTest(statement):
+                self.assertEqual(len(tidy.global_random(CORE, statement)), 1)
+
+    def test_random_source_of_ones_own(self):
+        fine = "import random\ndef draw(source: random.Random): return source.random()"
+        self.assertEqual(tidy.global_random(CORE, fine), [])
+        self.assertEqual(tidy.global_random(CORE, "def f(random): return random.choice([1])"), [])
+
+
+class Tidiness(SynchronousTestCase):
+    """Docstrings, length and the words that do not belong."""
+
+    def test_missing_docstrings(self):
+        source = "class Table:\n    def add(self): ...\n    def _grow(self): ...\ndef make(): ..."
+        self.assertEqual(len(tidy.undocumented(CORE, source, thorough=False)), 1)
+        self.assertEqual(len(tidy.undocumented(CORE, source, thorough=True)), 4)
+
+    def test_private_classes_are_their_authors_affair(self):
+        source = '"""A module."""\nclass _Table:\n    def add(self): ...'
+        self.assertEqual(tidy.undocumented(CORE, source, thorough=True), [])
+
+    def test_long_module(self):
+        self.assertTrue(tidy.too_long(CORE, "\n" * (tidy.MOST_LINES + 1)))
+        self.assertEqual(tidy.too_long(CORE, "\n" * tidy.MOST_LINES), [])
+
+    def test_unfit_text(self):
+        for line in (
+            "# TO" + "DO: later",
+            "see /ro" + "ot/notes",
+            'open("/wo' + 'rk/main/x")',
+            "--index-url https://py" + "pi.org/simple",
+        ):
+            with self.subTest(line):
+                self.assertEqual(len(tidy.unfit_text("a.md", line)), 1)
+
+    def test_fit_text(self):
+        for line in ("docs/work/flow", "tmpfs: [/tmp]", "/var/lib/chordnet", "what is to do next"):
+            with self.subTest(line):
+                self.assertEqual(tidy.unfit_text("a.md", line), [])

@@ -1,0 +1,260 @@
+"""What ``test_architecture`` checks, as plain functions from source text to complaints.
+
+An arrow is one room of the package importing another.  Imports are read with :mod:`ast`, wherever
+they stand (in a function or under ``TYPE_CHECKING`` too), so nothing has to be importable.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "chordnet"
+
+# Which rooms a room may import.  A room is a folder or a module directly under chordnet/.
+ARROWS: dict[str, frozenset[str]] = {
+    "core": frozenset(),
+    "wire": frozenset({"core"}),
+    "sim": frozenset({"core"}),
+    "storage": frozenset({"core", "wire"}),
+    "net": frozenset({"core", "wire", "storage"}),
+    "service": frozenset({"core", "wire", "storage", "net"}),
+    "client": frozenset({"core", "wire", "net"}),
+    "server": frozenset({"core", "wire", "net", "storage", "service"}),
+    "healthcheck": frozenset({"core", "wire"}),
+    "tap": frozenset({"core", "wire", "net", "storage", "service", "server"}),
+    "testbed": frozenset({"core", "wire", "net", "client"}),
+    "cli": frozenset({"core", "wire", "net", "client", "testbed", "sim"}),
+}
+
+# What the pure rooms may use of the world outside the package, besides the standard library.
+PURE = {
+    "core": frozenset({"attr", "attrs", "msgspec"}),
+    "wire": frozenset({"attr", "attrs", "msgspec"}),
+    "sim": frozenset({"attr", "attrs", "msgspec"}),
+}
+
+# Sockets, clocks, threads, processes and hidden randomness: a pure room is handed what it needs.
+# fmt: off
+IMPURE_MODULES = frozenset(
+    {
+        "asyncio", "concurrent", "datetime", "multiprocessing", "os", "pathlib", "sched",
+        "secrets", "select", "selectors", "signal", "socket", "socketserver", "ssl",
+        "subprocess", "tempfile", "threading", "time", "uuid", "_thread",
+    }
+)
+# fmt: on
+
+# The rooms that start a program, so that every other one is handed its reactor.
+REACTOR_ROOMS = frozenset({"tap", "cli"})
+
+MOST_LINES = 450
+
+
+class Import(NamedTuple):
+    """One imported name, dotted in full, and its line."""
+
+    name: str
+    line: int
+
+
+def room_of(module: str) -> str:
+    """The room of a dotted module name: ``core`` for ``chordnet.core.node``, "" for the package."""
+    return [*module.split("."), ""][1]
+
+
+def imports(module: str, tree: ast.AST, *, is_package: bool = False) -> Iterator[Import]:
+    """Every name that ``module`` imports, relative ones resolved."""
+    package = module if is_package else module.rpartition(".")[0]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (Import(alias.name, node.lineno) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                parts = package.split(".")
+                parent = parts[: len(parts) - node.level + 1]
+                base = ".".join([*parent, *([base] if base else [])])
+            yield from (Import(f"{base}.{alias.name}", node.lineno) for alias in node.names)
+
+
+def wrong_arrows(module: str, source: str, *, is_package: bool = False) -> list[str]:
+    """Complaints about imports between rooms; the package's own ``__init__`` may import any."""
+    room = room_of(module)
+    if not room:
+        return []
+    if room not in ARROWS:
+        return [f"{module}: the room '{room}' has no entry in ARROWS"]
+    complaints = []
+    for name, line in imports(module, ast.parse(source), is_package=is_package):
+        if name.split(".")[0] != "chordnet" or name == "chordnet.__version__":
+            continue
+        target = room_of(name)
+        if target != room and target not in ARROWS[room]:
+            shown = target or "the whole package"
+            complaints.append(f"{module}:{line}: {room} must not import {shown} ({name})")
+    return complaints
+
+
+def impure_imports(module: str, source: str) -> list[str]:
+    """Complaints about what a pure room takes from outside the package."""
+    allowed = PURE.get(room_of(module))
+    if allowed is None:
+        return []
+    complaints = []
+    for name, line in imports(module, ast.parse(source)):
+        top = name.split(".")[0]
+        foreign = top not in sys.stdlib_module_names and top not in allowed and top != "chordnet"
+        if foreign or top in IMPURE_MODULES:
+            complaints.append(f"{module}:{line}: {room_of(module)} is pure and must not use {name}")
+    return complaints
+
+
+def global_reactor(module: str, source: str) -> list[str]:
+    """Complaints about the process-wide reactor where a reactor should be handed in."""
+    if room_of(module) in REACTOR_ROOMS:
+        return []
+    return [
+        f"{module}:{line}: take the reactor as an argument, do not import {name}"
+        for name, line in imports(module, ast.parse(source))
+        if name.startswith("twisted.internet.reactor")
+    ]
+
+
+def global_random(module: str, source: str) -> list[str]:
+    """Complaints about the process-wide random source; the types that make one's own are fine."""
+    own = {"Random", "SystemRandom"}
+    tree = ast.parse(source)
+    used = [
+        (name.partition(".")[2], line)
+        for name, line in imports(module, tree)
+        if name.startswith("random.")
+    ]
+    used += [
+        (node.attr, node.lineno)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.value, ast.Name)
+        and node.value.id == "random"
+        and _is_module(tree, "random")
+    ]
+    return [
+        f"{module}:{line}: random.{name} is the process's; draw from the Random that was handed in"
+        for name, line in used
+        if name not in own
+    ]
+
+
+def _is_module(tree: ast.AST, name: str) -> bool:
+    """Whether ``name`` is imported as a module, and not a parameter of the same name."""
+    return any(
+        alias.name == name and alias.asname is None
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import)
+        for alias in node.names
+    )
+
+
+def undocumented(module: str, source: str, *, thorough: bool) -> list[str]:
+    """Complaints about missing docstrings: the module's; ``thorough``, of all that is public."""
+    tree = ast.parse(source)
+    complaints = [] if ast.get_docstring(tree) else [f"{module}: no docstring"]
+    if thorough:
+        complaints += [
+            f"{module}:{node.lineno}: {node.name} has no docstring"
+            for node in _public_definitions(tree)
+            if not ast.get_docstring(node)
+        ]
+    return complaints
+
+
+Definition = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def _public_definitions(parent: ast.Module | ast.ClassDef) -> Iterator[Definition]:
+    for node in parent.body:
+        if isinstance(node, Definition) and not node.name.startswith("_"):
+            yield node
+            # What a seam's methods mean stands at the seam as a whole.
+            if isinstance(node, ast.ClassDef) and "Protocol" not in map(ast.unparse, node.bases):
+                yield from _public_definitions(node)
+
+
+def too_long(module: str, source: str) -> list[str]:
+    """A complaint about a module that should be two."""
+    lines = len(source.splitlines())
+    return (
+        [f"{module}: {lines} lines, split it (at most {MOST_LINES})"] if lines > MOST_LINES else []
+    )
+
+
+# Put together from pieces, so that this file passes its own checks.
+_UNFINISHED = re.compile(r"\b(" + "|".join(("TO" + "DO", "FIX" + "ME", "X" + "XX")) + r")\b")
+_MACHINE = re.compile(r"(?<![\w.$}>])/(?:work|root|home|Users|tmp)/\w")
+_INDEX = re.compile("|".join(("py" + r"pi\.org", "python" + r"hosted\.", "deb" + r"\.debian\.org")))
+_UNFIT = (
+    (_UNFINISHED, "unfinished work"),
+    (_MACHINE, "a path of one machine"),
+    (_INDEX, "the host name of a package index"),
+)
+
+
+def unfit_text(name: str, text: str) -> list[str]:
+    """Complaints about what no committed file should say."""
+    return [
+        f"{name}:{number}: {what}: {line.strip()[:80]}"
+        for number, line in enumerate(text.splitlines(), 1)
+        for pattern, what in _UNFIT
+        if pattern.search(line)
+    ]
+
+
+class Module(NamedTuple):
+    """A module of the package: its dotted name and its text."""
+
+    name: str
+    source: str
+    is_package: bool
+
+
+def package_modules() -> list[Module]:
+    """Every module under ``chordnet/``."""
+    found = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        is_package = parts[-1] == "__init__"
+        name = ".".join(parts[:-1] if is_package else parts)
+        found.append(Module(name, path.read_text(encoding="utf-8"), is_package))
+    return found
+
+
+_FOLDERS = (
+    "chordnet",
+    "tests",
+    "twisted_plugins",
+    "docs",
+    "compose",
+    "benchmarks",
+    "requirements",
+    ".ci",
+)
+_SUFFIXES = frozenset({".py", ".md", ".rst", ".toml", ".yaml", ".yml", ".txt", ".cfg", ".sh", ""})
+
+
+def project_texts() -> Iterator[tuple[str, str]]:
+    """Every text of the project that people wrote: its name below the root, and what it says."""
+    paths = [path for path in ROOT.iterdir() if path.name != "LICENSE"]
+    for folder in _FOLDERS:
+        paths += (ROOT / folder).rglob("*")
+    for path in sorted(set(paths)):
+        name = path.relative_to(ROOT)
+        skipped = {"_build", "__pycache__", "results"} & set(name.parts)
+        # .env and .coverage are a machine's own; .gitignore and .dockerignore are ours.
+        hidden = path.name.startswith(".") and "ignore" not in path.name
+        if path.is_file() and path.suffix in _SUFFIXES and not skipped and not hidden:
+            yield str(name), path.read_text(encoding="utf-8")
