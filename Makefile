@@ -104,7 +104,7 @@ compile = $(bin)/uv pip compile -q --universal --python-version 3.11 --generate-
 
 lock: $(VENV)/.made
 	@test -x $(bin)/uv || $(pip) install "uv>=0.8,<1"
-	$(compile) --group dev --group build -o requirements/dev.txt
+	$(compile) requirements/bench.in --group dev --group build -o requirements/dev.txt
 	$(compile) --group test -c requirements/dev.txt -o requirements/test.txt
 	$(compile) -c requirements/dev.txt -o requirements/runtime.txt
 	$(bin)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

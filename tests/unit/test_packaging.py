@@ -13,6 +13,11 @@ from tests.unit.tidy import ROOT
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 GROUPS = PYPROJECT["dependency-groups"]
 RUNTIME = PYPROJECT["project"]["dependencies"]
+BENCH = [
+    line
+    for line in (ROOT / "requirements" / "bench.in").read_text(encoding="utf-8").splitlines()
+    if not line.startswith("#")
+]
 
 # What each lock has to hold: requirements as pyproject.toml states them.
 LOCKS = {
@@ -20,7 +25,8 @@ LOCKS = {
     "test": RUNTIME + GROUPS["test"],
     "build": GROUPS["build"],
     "dev": RUNTIME
-    + [line for name in ("test", "lint", "docs", "bench", "release") for line in GROUPS[name]],
+    + BENCH
+    + [line for name in ("test", "lint", "docs", "release") for line in GROUPS[name]],
 }
 
 _PIN = re.compile(r"^([A-Za-z0-9._-]+)==(\S+)", re.MULTILINE)
