@@ -1,0 +1,129 @@
+"""The container's health check, against a node whose answers are laid out in advance."""
+
+import contextlib
+import io
+import socket
+import subprocess
+import sys
+from threading import Thread
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from chordnet import healthcheck
+from chordnet.core.errors import RemoteProtocolError
+from chordnet.core.messages import NodeRef
+from chordnet.wire.codec import encode_frame, read_hello, read_request
+from chordnet.wire.framing import FrameDecoder
+from chordnet.wire.greeting import Hello, Refuse, Welcome
+from chordnet.wire.rpc import Failure, GetStatus, NodeInfo, NodeStatus, StatusReply
+
+WELCOME = Welcome(1, NodeRef(b"\x01" * 20, 1, "127.0.0.1:7001", "Node 1"))
+
+
+def status(state: str) -> StatusReply:
+    node = NodeInfo("01" * 20, "Node 1", "127.0.0.1:7001")
+    return StatusReply(
+        1, NodeStatus(node, "default", "0.1.0", 160, 1, state, None, [], [], "", 0, 0, 1.0, {})
+    )
+
+
+class Ask(SynchronousTestCase):
+    """One connection, its node's side written before the question is read."""
+
+    def setUp(self):
+        self.ours, self.node = socket.socketpair()
+        self.addCleanup(self.ours.close)
+        self.addCleanup(self.node.close)
+        self.ours.settimeout(5)
+
+    def answer(self, *messages) -> None:
+        for message in messages:
+            self.node.sendall(encode_frame(message))
+        self.node.shutdown(socket.SHUT_WR)
+
+    def test_status_is_returned(self):
+        self.answer(WELCOME, status("active"))
+        self.assertEqual(healthcheck.ask(self.ours).state, "active")
+
+    def test_it_introduces_itself_as_a_client(self):
+        self.answer(WELCOME, status("joining"))
+        healthcheck.ask(self.ours)
+        hello, question = FrameDecoder(10_000).feed(self.node.recv(10_000))
+        self.assertEqual(read_hello(hello), Hello("chordnet", 1, "", 0, "client"))
+        self.assertEqual(read_request(question), GetStatus(1))
+
+    def test_refusal(self):
+        self.answer(Refuse("version", "version 9 is spoken here"))
+        error = self.assertRaises(RemoteProtocolError, healthcheck.ask, self.ours)
+        self.assertIn("version 9 is spoken here", str(error))
+
+    def test_failure(self):
+        self.answer(WELCOME, Failure(1, "Busy", "ask again"))
+        self.assertRaises(RemoteProtocolError, healthcheck.ask, self.ours)
+
+    def test_closed_early(self):
+        self.answer(WELCOME)
+        self.assertRaises(ConnectionError, healthcheck.ask, self.ours)
+
+    def test_not_a_chordnet_node(self):
+        self.node.sendall(b"HTTP/1.0 400 Bad Request\r\n")
+        self.assertRaises(RemoteProtocolError, healthcheck.ask, self.ours)
+
+
+class Main(SynchronousTestCase):
+    """The exit status and the one line."""
+
+    def run_with(self, port: str) -> tuple[int, str]:
+        with contextlib.redirect_stdout(io.StringIO()) as printed:
+            code = healthcheck.main({"CHORDNET_PORT": port})
+        return code, printed.getvalue()
+
+    def listen(self) -> tuple[socket.socket, str]:
+        listener = socket.create_server((healthcheck.HOST, 0))
+        self.addCleanup(listener.close)
+        return listener, str(listener.getsockname()[1])
+
+    def test_nobody_listens(self):
+        listener, port = self.listen()
+        listener.close()
+        code, text = self.run_with(port)
+        self.assertEqual(code, 1)
+        self.assertIn(f"127.0.0.1:{port} does not answer", text)
+
+    def test_unusable_port(self):
+        for port in ("seven", "", "70000"):
+            with self.subTest(port):
+                code, text = self.run_with(port)
+                self.assertEqual((code, text.count("\n")), (1, 1))
+
+    def test_only_an_active_node_is_healthy(self):
+        for state, expected in (("active", 0), ("forming", 1), ("leaving", 1)):
+            with self.subTest(state):
+                code, text = self.answered_by(state)
+                self.assertEqual((code, text), (expected, f"Node 1 is {state}\n"))
+
+    def answered_by(self, state: str) -> tuple[int, str]:
+        """Run the check; the node's side answers from a thread, as the check blocks."""
+        listener, port = self.listen()
+
+        def serve() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.sendall(encode_frame(WELCOME) + encode_frame(status(state)))
+                while connection.recv(1024):
+                    pass
+
+        thread = Thread(target=serve)
+        thread.start()
+        result = self.run_with(port)
+        thread.join(5)
+        return result
+
+
+class Weight(SynchronousTestCase):
+    """It runs every few seconds in every container."""
+
+    def test_twisted_is_not_loaded(self):
+        program = "import sys, chordnet.healthcheck; sys.exit('twisted' in sys.modules)"
+        done = subprocess.run([sys.executable, "-c", program], check=False)
+        self.assertEqual(done.returncode, 0)
