@@ -1,0 +1,78 @@
+"""Which engine a new network gets, and why."""
+
+from __future__ import annotations
+
+import shutil
+
+import attrs
+
+from chordnet.testbed.commands import run_program
+from chordnet.testbed.compose_file import checkout
+from chordnet.testbed.engine import Engine
+from chordnet.testbed.errors import EngineUnavailable, TestbedError
+from chordnet.testbed.home import NetworkHome
+from chordnet.testbed.waiting import Reactor, gather
+
+ANSWER_TIMEOUT_S = 10.0
+
+
+@attrs.frozen
+class Choice:
+    """An engine and the reason it was chosen for."""
+
+    kind: str
+    why: str
+
+
+async def docker_versions(reactor: Reactor) -> str:
+    """Return what answers: ``Docker 28.2 with Compose 2.26``.
+
+    :raises EngineUnavailable: there is no engine, it does not answer, or it lacks Compose.
+    """
+    if shutil.which("docker") is None:
+        raise EngineUnavailable("Docker is not installed")
+    try:
+        engine, compose = await gather(
+            run_program(reactor, ["docker", *words], timeout=ANSWER_TIMEOUT_S)
+            for words in (
+                ["version", "--format", "{{.Server.Version}}"],
+                ["compose", "version", "--short"],
+            )
+        )
+    except TestbedError as problem:
+        raise EngineUnavailable(str(problem)) from problem
+    if engine.status != 0:
+        raise EngineUnavailable(f"no Docker engine answers ({engine.last_line()})")
+    if compose.status != 0:
+        raise EngineUnavailable("Docker answers, but has no Compose (docker compose version fails)")
+    return f"Docker {engine.output.strip()} with Compose {compose.output.strip()}"
+
+
+async def choose_engine(reactor: Reactor, wanted: str) -> Choice:
+    """Choose ``docker`` where it can be used, otherwise ``local``.
+
+    :param wanted: ``auto``, ``docker`` or ``local``.
+    :raises EngineUnavailable: ``docker`` is wanted and does not answer.
+    """
+    if wanted == "local":
+        return Choice("local", "as asked")
+    try:
+        versions = await docker_versions(reactor)
+    except EngineUnavailable as problem:
+        if wanted == "docker":
+            raise EngineUnavailable(f"{problem}; use --engine local") from problem
+        return Choice("local", str(problem))
+    if wanted == "auto" and checkout() is None:
+        return Choice("local", f"{versions} answers, but there is no checkout to build from")
+    return Choice("docker", f"{versions} answers")
+
+
+def make_engine(kind: str, reactor: Reactor, home: NetworkHome) -> Engine:
+    """Return the engine called ``kind``; its module is imported only now."""
+    if kind == "docker":
+        from chordnet.testbed.docker import DockerEngine  # noqa: PLC0415 - slow to import
+
+        return DockerEngine(reactor, home)
+    from chordnet.testbed.local import LocalEngine  # noqa: PLC0415 - not needed with docker
+
+    return LocalEngine(reactor, home)

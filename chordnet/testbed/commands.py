@@ -1,0 +1,87 @@
+"""Runs another program and waits for it without holding up the reactor.
+
+The program gets a session of its own, so that a Ctrl-C at the terminal reaches us alone and we
+decide how it ends.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+
+import attrs
+from twisted.internet.defer import Deferred
+from twisted.internet.error import TimeoutError as ReactorTimeout
+
+from chordnet.testbed.errors import TestbedError
+from chordnet.testbed.waiting import Reactor, in_thread, pause
+
+END_GRACE_S = 10.0
+POLL_S = 0.05
+
+
+@attrs.frozen
+class Finished:
+    """How a program ended."""
+
+    status: int
+    output: str
+    """What it wrote on standard output."""
+    errors: str
+    """What it wrote on standard error."""
+
+    def last_line(self) -> str:
+        """Return the last line of its errors (or output) that says something."""
+        lines = [line.strip() for line in (self.errors or self.output).splitlines()]
+        return next((line for line in reversed(lines) if line), f"exit status {self.status}")
+
+
+async def run_program(
+    reactor: Reactor,
+    words: Sequence[str],
+    *,
+    timeout: float,
+    environment: Mapping[str, str] | None = None,
+) -> Finished:
+    """Run ``words`` to its end; end it when this is cancelled.
+
+    :param timeout: seconds after which it is ended.
+    :raises TestbedError: it cannot be run, or it took too long.
+    """
+    try:
+        program = subprocess.Popen(
+            words,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=None if environment is None else dict(environment),
+            start_new_session=True,
+        )
+    except OSError as problem:
+        raise TestbedError(f"{words[0]} cannot be run: {problem.strerror}") from problem
+    work = Deferred.fromCoroutine(in_thread(reactor, program.communicate))
+    try:
+        output, errors = await work.addTimeout(timeout, reactor)
+    except BaseException as reason:
+        await _end(reactor, program)
+        if isinstance(reason, ReactorTimeout):
+            raise TestbedError(f"{words[0]} took longer than {timeout:.0f} s") from reason
+        raise
+    return Finished(
+        program.returncode, output.decode(errors="replace"), errors.decode(errors="replace")
+    )
+
+
+async def _end(reactor: Reactor, program: subprocess.Popen[bytes]) -> None:
+    deadline = reactor.seconds() + END_GRACE_S
+    _signal(program, signal.SIGTERM)
+    while program.poll() is None and reactor.seconds() < deadline:
+        await pause(reactor, POLL_S)
+    _signal(program, signal.SIGKILL)
+
+
+def _signal(program: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    if program.poll() is None:
+        os.killpg(program.pid, number)

@@ -1,0 +1,147 @@
+"""One network as the commands see it: its description, its engine, its nodes' clients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.internet.error import TimeoutError as ReactorTimeout
+
+from chordnet.core.errors import ConnectFailed, Refused
+from chordnet.testbed.choice import make_engine
+from chordnet.testbed.convergence import Watch
+from chordnet.testbed.description import NetworkDescription
+from chordnet.testbed.engine import Engine, Say
+from chordnet.testbed.errors import (
+    NetworkNotRunning,
+    NodeSilent,
+    NodeStopped,
+    NoSuchNode,
+    TestbedError,
+)
+from chordnet.testbed.home import NetworkHome
+from chordnet.testbed.observer import Client, Connect, Observer
+from chordnet.testbed.waiting import Clock
+
+T = TypeVar("T")
+
+MakeEngine = Callable[[str, Clock, NetworkHome], Engine]
+
+
+def _ignore(_: object) -> None:
+    pass
+
+
+class Testbed:
+    """What every command needs of one network.
+
+    :param connect: makes a client for ``host:port`` in this network.
+    :param say: takes a line about progress.
+    :param watch: takes how far a ring has got.
+    :param make_engine: makes an engine of a kind.
+    """
+
+    __test__ = False  # no test case, whatever pytest thinks of its name
+
+    def __init__(
+        self,
+        reactor: Clock,
+        home: NetworkHome,
+        connect: Connect,
+        *,
+        say: Say = _ignore,
+        watch: Watch = _ignore,
+        make_engine: Callable[..., Engine] = make_engine,
+    ) -> None:
+        self.reactor = reactor
+        self.home = home
+        self.connect = connect
+        self.say = say
+        self.watch = watch
+        self._make_engine = make_engine
+        self._engines: dict[str, Engine] = {}
+
+    def engine(self, kind: str) -> Engine:
+        """Return the one engine of that kind for this network."""
+        if kind not in self._engines:
+            self._engines[kind] = self._make_engine(kind, self.reactor, self.home)
+        return self._engines[kind]
+
+    def description(self) -> NetworkDescription:
+        """Return the network's description.
+
+        :raises NetworkNotRunning: there is none.
+        """
+        network = self.home.load()
+        if network is None:
+            raise NetworkNotRunning(self.home.name)
+        return network
+
+    def checked(self, number: int) -> NetworkDescription:
+        """Return the description of a network that has a node ``number``.
+
+        :raises NoSuchNode: it has none; the text says the range.
+        """
+        network = self.description()
+        if number not in network.numbers:
+            raise NoSuchNode(number, network.size)
+        return network
+
+    async def running(self, network: NetworkDescription) -> frozenset[int]:
+        """Return the nodes that run.
+
+        :raises NetworkNotRunning: none does.
+        """
+        running = await self.engine(network.engine).running()
+        if not running:
+            raise NetworkNotRunning(network.name)
+        return running
+
+    def observer(self, network: NetworkDescription, patience: float = 2.0) -> Observer:
+        """Return a new observer of the network; close it."""
+        return Observer(self.reactor, network, self.connect, patience)
+
+    async def ask(
+        self, number: int, question: Callable[[Client], Deferred[T]], timeout: float
+    ) -> T:
+        """Ask one node one question.
+
+        :param timeout: seconds.
+        :raises TestbedError: the network or the node does not run, or the node does not answer.
+        :raises ChordnetError: the node's own refusal.
+        """
+        network = self.checked(number)
+        if network.engine == "local":  # a look at its pid file costs nothing, so it comes first
+            await self._check_running(network, number)
+        client = self.connect(network.address(number))
+        try:
+            return await question(client).addTimeout(timeout, self.reactor)
+        except ReactorTimeout as problem:
+            raise NodeSilent(
+                f"Node {number} did not answer within {timeout:g} s; "
+                f"see: p2pnet{self.option} logs {number}"
+            ) from problem
+        except (ConnectFailed, Refused) as problem:
+            await self._check_running(network, number)
+            raise NodeSilent(
+                f"Node {number} runs and cannot be talked to: {problem}; "
+                f"see: p2pnet{self.option} logs {number}"
+            ) from problem
+        finally:
+            client.close()
+
+    async def _check_running(self, network: NetworkDescription, number: int) -> None:
+        if number not in await self.running(network):
+            raise self.stopped(number)
+
+    def stopped(self, number: int) -> TestbedError:
+        """Return the error for a node that does not run."""
+        return NodeStopped(
+            f"Node {number} is stopped; bring it back with: p2pnet add-node{self.option} {number}"
+        )
+
+    @property
+    def option(self) -> str:
+        """What a hint about a command has to repeat."""
+        return "" if self.home.name == "default" else f" --network {self.home.name}"

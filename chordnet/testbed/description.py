@@ -1,0 +1,96 @@
+"""Which nodes a network has: the typed description that is kept between two commands."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import attrs
+
+from chordnet.core.identifiers import IdentifierSpace
+from chordnet.testbed.errors import TestbedError
+
+HOST = "127.0.0.1"
+MAX_NODES = 256
+"""More processes than one machine should be asked for."""
+FORMAT = 1
+
+
+@attrs.frozen(kw_only=True)
+class NetworkDescription:
+    """The nodes 1 to ``size`` of a network and where they listen.
+
+    Node ``i`` is called "Node i", its identifier is the hash of that name, and it listens on
+    port ``base_port + i - 1``.
+    """
+
+    name: str
+    engine: str
+    """``local`` or ``docker``."""
+    size: int
+    base_port: int
+    removed: frozenset[int] = frozenset()
+    """Nodes that were removed on purpose; the others are meant to run."""
+    bits: int = 160
+    successors: int = 8
+    """r, the length of a successor list."""
+
+    @property
+    def numbers(self) -> range:
+        """Every node's number."""
+        return range(1, self.size + 1)
+
+    @property
+    def space(self) -> IdentifierSpace:
+        """The identifiers of this network."""
+        return IdentifierSpace(self.bits)
+
+    def node_name(self, number: int) -> str:
+        """Return the name that a node is known by."""
+        return f"Node {number}"
+
+    def port(self, number: int) -> int:
+        """Return the port on 127.0.0.1 that leads to a node."""
+        return self.base_port + number - 1
+
+    def address(self, number: int) -> str:
+        """Return the ``host:port`` that leads to a node from this machine."""
+        return f"{HOST}:{self.port(number)}"
+
+    def identifier(self, number: int) -> int:
+        """Return a node's identifier."""
+        return self.space.hash(self.node_name(number).encode())
+
+    def peers(self, number: int) -> tuple[int, ...]:
+        """Return the (at most two) bootstrap peers that a node is told."""
+        first_three = [n for n in (1, 2, 3) if n <= self.size and n != number]
+        return tuple(first_three[:2])
+
+    def with_removed(self, *numbers: int) -> NetworkDescription:
+        """Return this network with those nodes marked as removed."""
+        return attrs.evolve(self, removed=self.removed | set(numbers))
+
+    def with_wanted(self, *numbers: int) -> NetworkDescription:
+        """Return this network with those nodes meant to run, grown where they are new."""
+        return attrs.evolve(
+            self, removed=self.removed - set(numbers), size=max(self.size, *numbers)
+        )
+
+    def to_json(self) -> str:
+        """Write the description down."""
+        fields = attrs.asdict(self) | {"format": FORMAT, "removed": sorted(self.removed)}
+        return json.dumps(fields, indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> NetworkDescription:
+        """Read what :meth:`to_json` wrote.
+
+        :raises TestbedError: it is something else; the text says so.
+        """
+        try:
+            fields: dict[str, Any] = json.loads(text)
+            if fields.pop("format") != FORMAT:
+                raise ValueError("written by another version")
+            return cls(**fields | {"removed": frozenset(fields["removed"])})
+        except (ValueError, KeyError, TypeError) as problem:
+            raise TestbedError(f"the network's description is unusable ({problem})") from problem

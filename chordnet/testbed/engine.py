@@ -1,0 +1,47 @@
+"""The seam between a network and what makes its nodes run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import Protocol
+
+from chordnet.testbed.description import NetworkDescription
+
+Say = Callable[[str], None]
+"""Takes one line about progress."""
+
+
+class Engine(Protocol):
+    """Makes nodes run and stop. Nothing here waits for a ring: that is judged from outside.
+
+    Every method may raise :class:`chordnet.testbed.errors.TestbedError`.
+    """
+
+    kind: str
+
+    async def prepare(self, network: NetworkDescription, say: Say) -> None:
+        """Make ready whatever starting needs (build the image), or say why it cannot be."""
+
+    async def start(self, network: NetworkDescription, numbers: Collection[int]) -> None:
+        """Start those nodes, all at once. Their ports were found free."""
+
+    async def running(self) -> frozenset[int]:
+        """Return the nodes that run at this moment, frozen ones included."""
+
+    async def stop(self, numbers: Collection[int]) -> frozenset[int]:
+        """Tell those nodes to leave the ring in order, and return when they have ended.
+
+        :returns: those that did not end in time and were killed.
+        """
+
+    async def kill(self, numbers: Collection[int]) -> None:
+        """End those nodes without giving them a chance to leave."""
+
+    async def clean(self, *, purge: bool) -> None:
+        """Remove what is left of a network whose nodes have ended; with ``purge`` data too."""
+
+    async def tail(self, number: int, lines: int) -> list[str]:
+        """Return a node's last log lines, oldest first."""
+
+    async def follow(self, number: int, lines: int, write: Callable[[str], None]) -> None:
+        """Hand over the last log lines and every new one until cancelled or the node has ended."""

@@ -1,0 +1,51 @@
+"""What can go wrong with a network of nodes; each text is one line and says what to do."""
+
+from __future__ import annotations
+
+from chordnet.core.errors import ChordnetError
+
+
+class TestbedError(ChordnetError):
+    """Something could not be done with the network.
+
+    :param details: further lines to show below the text, such as a node's last log lines.
+    """
+
+    __test__ = False  # no test case, whatever pytest thinks of its name
+
+    def __init__(self, text: str, details: tuple[str, ...] = ()) -> None:
+        super().__init__(text)
+        self.details = details
+
+
+class NetworkNotRunning(TestbedError):
+    """No node of the network runs."""
+
+    def __init__(self, network: str) -> None:
+        option = "" if network == "default" else f" --network {network}"
+        super().__init__(
+            f"network '{network}' is not running; start it with: p2pnet start-network{option}"
+        )
+
+
+class NodeStopped(TestbedError):
+    """The node does not run."""
+
+
+class NodeSilent(TestbedError):
+    """The node runs and does not answer."""
+
+
+class NoSuchNode(TestbedError):
+    """The number is not one of the network's nodes."""
+
+    def __init__(self, number: object, size: int) -> None:
+        super().__init__(f"NODE must be a number from 1 to {size}, not {number}")
+
+
+class NotConverged(TestbedError):
+    """The nodes did not become one correct ring in time."""
+
+
+class EngineUnavailable(TestbedError):
+    """The engine cannot be used here."""

@@ -1,0 +1,113 @@
+"""Where networks are kept: ``$CHORDNET_HOME``, else the platform's user state directory.
+
+::
+
+    HOME/networks/NAME/network.json      the description
+                      /lock              held by the command that changes the network
+                      /nodes/03/         one node: its process, its log, its state
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import attrs
+
+from chordnet.testbed.description import NetworkDescription
+from chordnet.testbed.errors import TestbedError
+
+NETWORK_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
+"""What Docker Compose accepts as the name of a project."""
+
+
+def home_directory(environment: Mapping[str, str]) -> Path:
+    """Return the directory under which every network is kept."""
+    chosen = environment.get("CHORDNET_HOME")
+    if chosen:
+        return Path(chosen).expanduser().absolute()
+    import platformdirs  # noqa: PLC0415 - most commands of a script set CHORDNET_HOME
+
+    return Path(platformdirs.user_state_dir("chordnet", appauthor=False))
+
+
+@attrs.frozen
+class NetworkHome:
+    """The directory of one network.
+
+    :raises TestbedError: a file in it cannot be read or written; the text names it.
+    """
+
+    root: Path
+    name: str
+
+    @property
+    def directory(self) -> Path:
+        """Everything about this network."""
+        return self.root / "networks" / self.name
+
+    @property
+    def lock_path(self) -> Path:
+        """The file whose lock is held while the network is changed."""
+        return self.directory / "lock"
+
+    @property
+    def description_path(self) -> Path:
+        """The description as JSON."""
+        return self.directory / "network.json"
+
+    def node_directory(self, number: int) -> Path:
+        """Everything about one node."""
+        return self.directory / "nodes" / f"{number:02}"
+
+    def load(self) -> NetworkDescription | None:
+        """Return the description, ``None`` if there is no such network."""
+        try:
+            text = self.description_path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return None
+        except (OSError, UnicodeDecodeError) as problem:
+            raise TestbedError(f"cannot read {self.description_path}: {problem}") from problem
+        try:
+            return NetworkDescription.from_json(text)
+        except TestbedError as problem:
+            raise TestbedError(f"{problem}; remove {self.description_path}") from problem
+
+    def save(self, description: NetworkDescription) -> None:
+        """Replace the description; a reader sees the old one or the new one, never half of it."""
+        write_atomically(self.description_path, description.to_json())
+
+    def forget(self) -> None:
+        """Remove the description and leave the nodes' data."""
+        self.description_path.unlink(missing_ok=True)
+
+    def purge(self) -> None:
+        """Remove everything about the network."""
+        shutil.rmtree(self.directory, ignore_errors=True)
+        for parent in (self.directory.parent, self.root):
+            with contextlib.suppress(OSError):  # other networks live there
+                parent.rmdir()
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Put ``text`` into ``path`` in one step.
+
+    :raises TestbedError: the file cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".new")
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(text)
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+    except OSError as problem:
+        raise TestbedError(f"cannot write {path}: {problem.strerror or problem}") from problem

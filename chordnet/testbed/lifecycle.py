@@ -1,0 +1,230 @@
+"""Starting and stopping a whole network.
+
+A start either ends with every node in one correct ring or leaves nothing behind: whatever goes
+wrong in between, the nodes that this start started are stopped again, and so they are when it is
+interrupted. A network of which nodes run already is added to and otherwise left as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import attrs
+
+from chordnet.testbed.choice import choose_engine
+from chordnet.testbed.context import Testbed
+from chordnet.testbed.convergence import wait_converged
+from chordnet.testbed.description import HOST, MAX_NODES, NetworkDescription
+from chordnet.testbed.engine import Engine
+from chordnet.testbed.errors import TestbedError
+from chordnet.testbed.lock import locked
+from chordnet.testbed.observer import Snapshot
+from chordnet.testbed.ports import holder, is_free
+from chordnet.testbed.waiting import first_of, pause
+
+DEFAULT_NODES = 16
+DEFAULT_BASE_PORT = 7001
+WATCH_PAUSE_S = 0.2
+TAIL_LINES = 10
+
+
+@attrs.frozen(kw_only=True)
+class Wish:
+    """What is wanted of a network; ``None`` where nothing was said."""
+
+    nodes: int | None = None
+    base_port: int | None = None
+    engine: str = "auto"
+
+
+@attrs.frozen(kw_only=True)
+class Started:
+    """What a start came to."""
+
+    network: NetworkDescription
+    started: tuple[int, ...]
+    """Nodes that did not run before."""
+    members: int
+    """Nodes in the ring."""
+    seconds: float
+    """From the moment the first node was told to start to one correct ring."""
+
+
+@attrs.frozen(kw_only=True)
+class Stopped:
+    """What a stop came to."""
+
+    stopped: tuple[int, ...]
+    killed: tuple[int, ...]
+    """Those among them that took too long to leave in order."""
+
+
+async def start_network(testbed: Testbed, wish: Wish, timeout: float) -> Started:
+    """Start whatever is not running and wait for one correct ring.
+
+    :param timeout: seconds for the nodes to become a ring, and to wait for another command.
+    :raises TestbedError: it could not be done; what was started is stopped again.
+    """
+    async with locked(testbed.reactor, testbed.home.lock_path, timeout):
+        old = testbed.home.load()
+        running = await testbed.engine(old.engine).running() if old else frozenset()
+        if old is not None and running:
+            _refuse_other(old, wish)
+            network = attrs.evolve(old, removed=frozenset())
+        else:
+            network = await _new_network(testbed, wish, old)
+        missing = set(network.numbers) - running
+        check_ports(network, missing)
+        if missing:
+            await testbed.engine(network.engine).prepare(network, testbed.say)
+        return await bring_up(testbed, network, missing, timeout)
+
+
+async def _new_network(
+    testbed: Testbed, wish: Wish, old: NetworkDescription | None
+) -> NetworkDescription:
+    choice = await choose_engine(testbed.reactor, wish.engine)
+    if wish.engine == "auto":
+        testbed.say(f"engine: {choice.kind} ({choice.why})")
+    network = NetworkDescription(
+        name=testbed.home.name,
+        engine=choice.kind,
+        size=wish.nodes or DEFAULT_NODES,
+        base_port=wish.base_port or DEFAULT_BASE_PORT,
+    )
+    if network.port(network.size) > 65535:
+        raise TestbedError(
+            f"{network.size} nodes from port {network.base_port} would need port "
+            f"{network.port(network.size)}, and 65535 is the last"
+        )
+    if old is not None and (old.size, old.base_port) != (network.size, network.base_port):
+        testbed.say(
+            f"last time it had {old.size} nodes from port {old.base_port}; "
+            f"now {network.size} from port {network.base_port}"
+        )
+    return network
+
+
+def _refuse_other(old: NetworkDescription, wish: Wish) -> None:
+    differences = [
+        (wish.nodes not in (None, old.size), f"{old.size} nodes"),
+        (wish.base_port not in (None, old.base_port), f"base port {old.base_port}"),
+        (wish.engine not in ("auto", old.engine), f"the {old.engine} engine"),
+    ]
+    found = [text for differs, text in differences if differs]
+    if found:
+        raise TestbedError(
+            f"network '{old.name}' is running with {' and '.join(found)}; "
+            "stop it first, or change its size with add-node and remove-node"
+        )
+
+
+def check_ports(network: NetworkDescription, numbers: Collection[int]) -> None:
+    """Make sure that those nodes can listen.
+
+    :raises TestbedError: a port is taken; the text says which, for which node, and by whom.
+    """
+    for number in sorted(numbers):
+        port = network.port(number)
+        if not is_free(port):
+            raise TestbedError(
+                f"Node {number} cannot have port {port} on {HOST}: it is taken by "
+                f"{holder(port)}; stop that, or choose other ports with --base-port"
+            )
+
+
+async def bring_up(
+    testbed: Testbed, network: NetworkDescription, missing: Collection[int], timeout: float
+) -> Started:
+    """Start the ``missing`` nodes and wait until all that run are one correct ring.
+
+    The caller holds the network's lock.
+
+    :raises TestbedError: it could not be done; the missing nodes are stopped again.
+    """
+    engine = testbed.engine(network.engine)
+    before = testbed.home.load()
+    others = await engine.running() - set(missing)
+    began = testbed.reactor.seconds()
+    testbed.home.save(network)
+    try:
+        await engine.start(network, missing)
+        expected = set(missing) | others
+        snapshot = await first_of(
+            _ring(testbed, network, expected, timeout), _deaths(testbed, engine, expected)
+        )
+    except BaseException:
+        await _undo(testbed, engine, missing, before if others else None)
+        raise
+    return Started(
+        network=network,
+        started=tuple(sorted(missing)),
+        members=len(snapshot.statuses) + len(snapshot.visitors),
+        seconds=testbed.reactor.seconds() - began,
+    )
+
+
+async def _ring(
+    testbed: Testbed, network: NetworkDescription, expected: Collection[int], timeout: float
+) -> Snapshot:
+    observer = testbed.observer(network)
+    try:
+        return await wait_converged(
+            testbed.reactor, network, observer, expected, timeout=timeout, watch=testbed.watch
+        )
+    finally:
+        observer.close()
+
+
+async def _deaths(testbed: Testbed, engine: Engine, expected: Collection[int]) -> Snapshot:
+    """Wait for a node to end and raise that."""
+    while True:
+        for number in sorted(set(expected) - await engine.running()):
+            lines = tuple(await engine.tail(number, TAIL_LINES))
+            raise TestbedError(f"Node {number} ended while it was starting; its last words:", lines)
+        await pause(testbed.reactor, WATCH_PAUSE_S)
+
+
+async def _undo(
+    testbed: Testbed,
+    engine: Engine,
+    missing: Collection[int],
+    before: NetworkDescription | None,
+) -> None:
+    testbed.say("stopping what was started")
+    await engine.kill(missing)
+    if before is not None:
+        testbed.home.save(before)
+        return
+    await engine.clean(purge=False)
+    testbed.home.forget()
+
+
+async def stop_network(testbed: Testbed, *, purge: bool, timeout: float) -> Stopped:
+    """Stop every node and leave nothing running; with ``purge`` nothing at all.
+
+    :param timeout: seconds to wait for another command that is changing the network.
+    """
+    if testbed.home.load() is None and not testbed.home.directory.exists():
+        return Stopped(stopped=(), killed=())
+    async with locked(testbed.reactor, testbed.home.lock_path, timeout):
+        network = testbed.home.load()
+        stopped: frozenset[int] = frozenset()
+        late: frozenset[int] = frozenset()
+        if network is not None:
+            engine = testbed.engine(network.engine)
+            stopped = await engine.running()
+            late = await engine.stop(stopped)
+            await engine.clean(purge=purge)
+        if purge:
+            testbed.home.purge()
+        return Stopped(stopped=tuple(sorted(stopped)), killed=tuple(sorted(late)))
+
+
+def check_size(size: int) -> None:
+    """Make sure that a network of ``size`` nodes is allowed.
+
+    :raises TestbedError: it is too large.
+    """
+    if size > MAX_NODES:
+        raise TestbedError(f"a network here has at most {MAX_NODES} nodes")
