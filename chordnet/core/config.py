@@ -95,8 +95,9 @@ class ProtocolConfig:
     """A delegate that acknowledged but has not covered its range is probed at this pace."""
     broadcast_deadline_s: float = attrs.field(default=20.0, validator=_positive)
     """A range not covered by then is reported as unreached."""
-    broadcast_memory_s: float = attrs.field(default=30.0, validator=_positive)
-    """How long the tree of a finished broadcast is remembered, to answer its stragglers."""
+    broadcast_memory_s: float = attrs.field(default=10.0, validator=_positive)
+    """How long the tree of a finished broadcast is remembered: to answer its stragglers, and to pass
+    it on to a node that joins just now."""
 
     # -- leaving ------------------------------------------------------------------------------
     leave_drain_s: float = attrs.field(default=0.2, validator=_positive)
@@ -110,8 +111,8 @@ class ProtocolConfig:
     max_body_bytes: int = attrs.field(default=65536, validator=_positive)
     max_broadcasts: int = attrs.field(default=4096, validator=_positive)
     """Broadcasts of our own in flight; one more is answered "busy"."""
-    max_casts: int = attrs.field(default=65536, validator=_positive)
-    """Broadcast trees remembered, finished ones first to go."""
+    max_casts: int = attrs.field(default=4096, validator=_positive)
+    """Finished broadcast trees remembered, the oldest first to go; as many may be unfinished."""
     max_lookups: int = attrs.field(default=4096, validator=_positive)
     max_deferred: int = attrs.field(default=64, validator=_positive)
     max_known_peers: int = attrs.field(default=64, validator=_positive)

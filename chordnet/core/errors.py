@@ -45,3 +45,11 @@ class Refused(ChordnetError):
 
 class ConfigError(ChordnetError, ValueError):
     """A setting is unusable; the text names the setting, the value and what is accepted."""
+
+
+class InvalidMessage(LocalProtocolError, ValueError):
+    """A message must be one phrase without white space, not empty, of limited length."""
+
+
+class TimedOut(ChordnetError):
+    """No answer came in time; the node may be busy or frozen, look at its log and ask again."""

@@ -15,7 +15,8 @@ class _Event(msgspec.Struct, frozen=True, gc=False, tag=True):
 
 class Start(_Event, frozen=True):
     """Begin to join. Bootstrap addresses (``host:port``) come from the configuration, ``known``
-    peers from the state directory."""
+    peers from the state directory.
+    """
 
     bootstrap: list[str]
     known: list[NodeRef]

@@ -86,6 +86,8 @@ class Ping(_Message, frozen=True, tag=1):
 
 
 class Pong(_Message, frozen=True, tag=2):
+    """Answer to :class:`Ping`; ``status`` is a :class:`Status`."""
+
     rid: int
     status: int
 
@@ -173,6 +175,8 @@ class Find(_Message, frozen=True, tag=10):
 
 
 class Found(_Message, frozen=True, tag=11):
+    """Answer to :class:`Find`, by the node that was looked for (``node``) itself."""
+
     lookup: int
     node: NodeRef
     path: list[NodeRef]
@@ -194,14 +198,20 @@ class FindNext(_Message, frozen=True, tag=13):
     kind: int
     exclude: list[bytes]
     """Raw identifiers of nodes that the asker found silent."""
+    last: bool
+    """The asker was told that the receiver should own the key."""
 
 
 class Next(_Message, frozen=True, tag=14):
-    """``done``: ``nodes[0]`` is the answer. Otherwise ``nodes`` are to be asked next, best first."""
+    """Answer to :class:`FindNext`."""
 
     rid: int
     done: bool
+    """The sender of this is what was looked for."""
     nodes: list[NodeRef]
+    """Otherwise: whom to ask next, best first."""
+    last: bool
+    """They should own the key."""
     label: RingLabel | None
 
 
@@ -237,7 +247,7 @@ class Hop(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Bcast(_Message, frozen=True, tag=20):
-    """A broadcast and the range ``(receiver, limit)`` that it makes the receiver responsible for."""
+    """A broadcast and the range ``(receiver, limit)`` that the receiver is to see to."""
 
     id: MessageId
     created: float
@@ -260,6 +270,8 @@ class Ack(_Message, frozen=True, tag=21):
 
 
 class Body(_Message, frozen=True, tag=22):
+    """The body that an :class:`Ack` asked for."""
+
     id: MessageId
     body: bytes
 

@@ -1,0 +1,148 @@
+"""Finding and merging split rings: one mechanism for split and loopy rings and partitions.
+
+Every ``audit_s``, and at once (no more often than ``audit_min_s``) when another ring's label is seen
+or a lost peer is heard of again::
+
+    c := a random one of the bootstrap peers, the known peers and the peers thought dead
+    s := find_successor(self.id + 1), asked through c
+    if s in (self, successor) and s is alive:
+        old := successor; adopt [s] + s.list; notify s
+        send TRYMERGE{candidate: old} to s
+    on TRYMERGE{candidate}, once the candidate has answered:
+        candidate in (self, successor): adopt it, pass TRYMERGE{old successor} on to it
+        otherwise: pass TRYMERGE{candidate} on to the successor
+
+so that two interleaved rings close like a zip. The smaller label survives.
+
+Sources: strong stabilisation (Liben-Nowell, Balakrishnan, Karger, PODC 2002) and ring unification
+(Shafaat, Ghodsi, Haridi, P2P 2007).
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from chordnet.core.context import Context
+from chordnet.core.identifiers import between, between_right
+from chordnet.core.lookup import Lookups, Purpose, Result
+from chordnet.core.messages import (
+    GetState,
+    NodeRef,
+    RingLabel,
+    State,
+    Status,
+    TryMerge,
+)  # fmt: skip
+from chordnet.core.requests import Answer, Ask, Question, Requests
+from chordnet.core.successors import Ring
+
+MERGE_TTL = 4096
+"""Nodes that one TRYMERGE may visit."""
+
+
+class AuditHooks(Protocol):
+    """What the audit asks of its node."""
+
+    def status(self) -> Status: ...
+    def bootstrap(self) -> list[NodeRef]: ...
+
+
+class Audit:
+    """The audit of one node."""
+
+    def __init__(
+        self, ctx: Context, ring: Ring, requests: Requests, lookups: Lookups, hooks: AuditHooks
+    ) -> None:
+        self._ctx = ctx
+        self._ring = ring
+        self._requests = requests
+        self._lookups = lookups
+        self._hooks = hooks
+        self._last = float("-inf")
+        self._through: NodeRef | None = None
+        requests.handle(Ask.AUDIT, self._answered, self._silent)
+        requests.handle(Ask.MERGE, self._candidate_answered, self._silent)
+
+    def start(self) -> None:
+        """This node has become a member."""
+        self._ctx.alarms.set("audit", self._ctx.jittered(self._ctx.config.audit_s / 4))
+
+    def evidence(self, through: NodeRef) -> None:
+        """There may be another part of the ring, to be asked through this node."""
+        ctx = self._ctx
+        self._through = through
+        ctx.alarms.sooner("audit", max(ctx.now, self._last + ctx.config.audit_min_s))
+
+    def label_seen(self, label: RingLabel, through: NodeRef) -> None:
+        """A node of a ring called ``label`` was met."""
+        mine = self._ring.label
+        if self._hooks.status() != Status.ACTIVE or mine is None or label == mine:
+            return
+        if label < mine:
+            self._ring.set_label(label)
+        self.evidence(through)
+
+    def tick(self) -> None:
+        """The ``audit`` alarm has rung."""
+        ctx = self._ctx
+        self._last = ctx.now
+        alone = not self._ring.successors
+        pause = ctx.config.join_retry_s * 4 if alone else ctx.config.audit_s
+        ctx.alarms.set("audit", ctx.jittered(pause))
+        through, self._through = self._through, None
+        if through is None:
+            through = self._choose()
+        if through is not None:
+            ctx.counters["audits"] += 1
+            start = (ctx.my_id + 1) % ctx.space.size
+            self._lookups.start(Purpose.AUDIT, 0, start, via=through)
+
+    def _choose(self) -> NodeRef | None:
+        pool = [*self._hooks.bootstrap(), *self._ctx.peers.known]
+        return self._ctx.rng.choice(pool) if pool else None
+
+    def looked_up(self, result: Result) -> None:
+        """The lookup through the chosen peer has ended."""
+        ctx, node = self._ctx, result.node
+        if node is None or node.raw == ctx.me.raw or self._hooks.status() != Status.ACTIVE:
+            return
+        if result.label is not None:
+            self.label_seen(result.label, node)
+        if between(ctx.my_id, node.id, self._ring.head.id):
+            self._ask_state(Ask.AUDIT, node, MERGE_TTL)
+
+    def _ask_state(self, ask: Ask, node: NodeRef, ttl: int) -> None:
+        status = int(self._hooks.status())
+        self._requests.ask(ask, node, lambda rid: GetState(rid, status), detail=ttl)
+
+    def _answered(self, question: Question, sender: NodeRef, answer: Answer) -> None:
+        if isinstance(answer, State):
+            self._adopt(sender, answer, question.detail)
+
+    def _adopt(self, node: NodeRef, state: State, ttl: int) -> bool:
+        old = self._ring.head
+        if not self._ring.consider(node, state):
+            return False
+        if state.label is not None:
+            self.label_seen(state.label, node)
+        if old.raw != self._ctx.me.raw and ttl > 0:
+            self._ctx.send(node, TryMerge(old, ttl - 1))
+        return True
+
+    def try_merge(self, message: TryMerge) -> None:
+        """Somebody offers a successor from the other ring."""
+        ctx, candidate = self._ctx, message.candidate
+        if self._hooks.status() != Status.ACTIVE or candidate.raw == ctx.me.raw:
+            return
+        if between(ctx.my_id, candidate.id, self._ring.head.id):
+            self._ask_state(Ask.MERGE, candidate, message.ttl)
+        elif message.ttl > 0 and between_right(ctx.my_id, self._ring.head.id, candidate.id):
+            if self._ring.head.raw not in (candidate.raw, ctx.me.raw):
+                ctx.send(self._ring.head, TryMerge(candidate, message.ttl - 1))
+
+    def _candidate_answered(self, question: Question, sender: NodeRef, answer: Answer) -> None:
+        if isinstance(answer, State):
+            self._adopt(sender, answer, question.detail)
+
+    def _silent(self, question: Question) -> None:
+        pass

@@ -1,0 +1,51 @@
+"""What the parts of a node share: who it is, what time it is, and where effects go."""
+
+from __future__ import annotations
+
+from collections import Counter
+from random import Random
+
+from chordnet.core.config import ProtocolConfig
+from chordnet.core.effects import Effect, Send
+from chordnet.core.identifiers import IdentifierSpace
+from chordnet.core.messages import NodeRef, PeerMessage
+from chordnet.core.peers import PeerBook
+from chordnet.core.timers import Alarms
+
+
+class Context:
+    """One node's surroundings, handed to each of its parts.
+
+    ``now`` and ``effects`` are set by :meth:`ChordNode.step` for the step under way.
+    """
+
+    def __init__(self, config: ProtocolConfig, me: NodeRef, rng: Random) -> None:
+        self.config = config
+        self.space = IdentifierSpace(config.bits)
+        self.me = me
+        self.my_id = me.id
+        self.rng = rng
+        self.now = 0.0
+        self.effects: list[Effect] = []
+        self.alarms: Alarms[str] = Alarms()
+        self.peers = PeerBook(config, me)
+        self.counters: Counter[str] = Counter()
+        self._rid = 0
+
+    def send(self, to: NodeRef, message: PeerMessage) -> None:
+        """Ask for ``message`` to be sent."""
+        self.effects.append(Send(to, message))
+
+    def rid(self) -> int:
+        """Return a number for a new request or lookup."""
+        self._rid += 1
+        return self._rid
+
+    def jittered(self, pause: float) -> float:
+        """Return ``now`` plus ``pause``, varied so that nodes do not march in step."""
+        spread = self.config.jitter
+        return self.now + pause * (1 + spread * (2 * self.rng.random() - 1))
+
+    def distance(self, ref: NodeRef) -> int:
+        """Return how far ``ref`` lies clockwise of this node."""
+        return (ref.id - self.my_id) % self.space.size

@@ -1,0 +1,217 @@
+"""The finger table: finger[i] = successor(self + 2**i), and its upkeep.
+
+A slot is *wanted* when it has to be looked up: after the node in it died, after a neighbour's
+change was hinted at, and once for all slots in every pass. Wanted slots are worked off in order,
+one lookup at a time, and each result fills all following slots whose start it covers, so a pass
+costs one lookup for each distinct finger beyond the successor list: slots within the list's reach
+are filled from it, and slots whose start lies in (predecessor, self] stay empty.
+
+Repair does not wait for the pass:
+
+- A failed node's slots are wanted at once.
+- A node whose successor changes tells those whose fingers are concerned: for each i, the nodes in
+  (self - 2**i, successor - 2**i] (after ``update_others`` and ``fix_fingers`` of Stoica et al.,
+  SIGCOMM 2001, figures 6 and 7, with the pointed-to range known exactly to the predecessor). A hint is
+  routed to the first of them and handed from successor to successor. It is only a hint: the
+  receiver looks up, or probes, itself.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from chordnet.core.context import Context
+from chordnet.core.detector import Detector
+from chordnet.core.effects import FingersChanged
+from chordnet.core.identifiers import between_left, between_right
+from chordnet.core.messages import FingerHint, NodeRef
+from chordnet.core.routing import Routes
+from chordnet.core.successors import Ring
+
+RETRY_S = 0.5
+"""Pause after a finger's lookup failed."""
+HINT_TTL = 64
+"""Nodes that one hint may visit."""
+
+
+class FingerHooks(Protocol):
+    """What the table asks of its node."""
+
+    def look_up_finger(self, slot: int, key: int) -> None: ...
+    def tables_changed(self) -> None: ...
+
+
+class Fingers:
+    """The finger table of one node."""
+
+    def __init__(
+        self, ctx: Context, ring: Ring, routes: Routes, detector: Detector, hooks: FingerHooks
+    ) -> None:
+        self._ctx = ctx
+        self._ring = ring
+        self._routes = routes
+        self._detector = detector
+        self._hooks = hooks
+        self.slots: list[NodeRef | None] = [None] * ctx.config.bits
+        self._wanted: set[int] = set()
+        self._looking: int | None = None
+        self._again = False
+
+    def distinct(self) -> list[NodeRef]:
+        """Return the distinct nodes of the table, nearest first."""
+        nodes = {node.raw: node for node in self.slots if node is not None}
+        return sorted(nodes.values(), key=self._ctx.distance)
+
+    def start(self, slot: int) -> int:
+        """Return the identifier whose successor belongs into ``slot``."""
+        return (self._ctx.my_id + (1 << slot)) % self._ctx.space.size
+
+    # ---- what makes a slot wanted -----------------------------------------------------------
+
+    def refresh(self) -> None:
+        """The ``fingers`` alarm has rung: look at every slot again."""
+        ctx = self._ctx
+        ctx.alarms.set("fingers", ctx.jittered(ctx.config.fingers_idle_s))
+        self._want(range(ctx.config.bits))
+
+    def neighbours_changed(self) -> None:
+        """Successor list or predecessor changed: refill the slots that they determine."""
+        before = list(self.slots)
+        for slot in range(self._ctx.config.bits):
+            known, node = self._determined(slot)
+            if known:
+                self.slots[slot] = node
+                self._wanted.discard(slot)
+            elif self.slots[slot] is None:
+                self._wanted.add(slot)
+        self._told(before)
+        self._work()
+
+    def evict(self, peer: NodeRef) -> None:
+        """``peer`` is dead: empty its slots and have them looked up."""
+        lost = [
+            slot
+            for slot, node in enumerate(self.slots)
+            if node is not None and node.raw == peer.raw and node.incarnation <= peer.incarnation
+        ]
+        if lost:
+            before = list(self.slots)
+            for slot in lost:
+                self.slots[slot] = None
+            self._told(before)
+            self._want(lost)
+
+    def _want(self, slots: range | list[int]) -> None:
+        self._wanted.update(slots)
+        self._work()
+
+    # ---- working the wanted slots off -------------------------------------------------------
+
+    def _determined(self, slot: int) -> tuple[bool, NodeRef | None]:
+        """Return (True, node or None) when the neighbours determine the slot."""
+        ctx, ring = self._ctx, self._ring
+        reach = 1 << slot
+        for node in ring.successors:
+            if reach <= ctx.distance(node):
+                return True, node
+        if ring.owns(self.start(slot)):
+            return True, None
+        return False, None
+
+    def _work(self) -> None:
+        if self._looking is not None:
+            return
+        before = list(self.slots)
+        while self._wanted:
+            slot = min(self._wanted)
+            known, node = self._determined(slot)
+            if not known:
+                self._looking = slot
+                break
+            self._wanted.discard(slot)
+            self.slots[slot] = node
+        self._told(before)
+        if self._looking is not None:
+            self._hooks.look_up_finger(self._looking, self.start(self._looking))
+
+    def looked_up(self, slot: int, node: NodeRef | None) -> None:
+        """A finger's lookup has ended; ``node`` is None when it failed."""
+        ctx = self._ctx
+        self._looking = None
+        if node is None or ctx.peers.is_dead(node, ctx.now):
+            ctx.alarms.sooner("fingers", ctx.jittered(RETRY_S))
+            self._wanted.clear()
+            return
+        before = list(self.slots)
+        filler = None if node.raw == ctx.me.raw else node
+        distance = ctx.distance(node) if filler is not None else ctx.space.size
+        while slot < ctx.config.bits and (1 << slot) <= distance:
+            self.slots[slot] = filler
+            self._wanted.discard(slot)
+            slot += 1
+        self._told(before)
+        self._work()
+
+    def _told(self, before: list[NodeRef | None]) -> None:
+        if before != self.slots:
+            self._hooks.tables_changed()
+            self._ctx.effects.append(FingersChanged(self.distinct()))
+
+    # ---- hints ------------------------------------------------------------------------------
+
+    def tell_others(self, subject: NodeRef, *, alive: bool) -> None:
+        """Hint at ``subject``, our new or suspected successor, to whom it may concern.
+
+        Nodes within our predecessors' successor lists learn of it by stabilising; the estimate of
+        how far those reach is our own list's, halved to be on the safe side.
+        """
+        ctx, space = self._ctx, self._ctx.space
+        listed = self._ring.successors
+        if len(listed) < ctx.config.successors:
+            return
+        near = ctx.distance(listed[-1]) // 2
+        for slot in range(max(near.bit_length() - 1, 0), ctx.config.bits):
+            low = (ctx.my_id - (1 << slot)) % space.size
+            high = (subject.id - (1 << slot)) % space.size
+            self.hinted(FingerHint(subject, alive, space.raw(low), space.raw(high), HINT_TTL))
+
+    def hinted(self, hint: FingerHint) -> None:
+        """Act on a hint, pass it on, or drop it when there is nobody left to tell."""
+        ctx, ring = self._ctx, self._ring
+        low, high = int.from_bytes(hint.low), int.from_bytes(hint.high)
+        if hint.ttl <= 0:
+            return
+        onward = FingerHint(hint.subject, hint.alive, hint.low, hint.high, hint.ttl - 1)
+        if between_right(low, ctx.my_id, high):
+            self._take(hint)
+            if ring.successors and between_right(ctx.my_id, high, ring.head.id):
+                return
+            if ring.successors and between_right(low, ring.head.id, high):
+                ctx.send(ring.head, onward)
+            return
+        target = (low + 1) % ctx.space.size
+        if ring.owns(target) or not ring.successors:
+            return
+        if between_right(ctx.my_id, target, ring.head.id):
+            next_hop: NodeRef | None = ring.head
+        else:
+            next_hop = self._routes.preceding((target - ctx.my_id) % ctx.space.size)
+        if next_hop is not None:
+            ctx.send(next_hop, onward)
+
+    def _take(self, hint: FingerHint) -> None:
+        ctx, subject = self._ctx, hint.subject
+        if subject.raw == ctx.me.raw:
+            return
+        if not hint.alive:
+            if any(node is not None and node.raw == subject.raw for node in self.slots):
+                self._detector.suspect(subject)
+            return
+        self._want(
+            [slot for slot, node in enumerate(self.slots) if self._better(subject, slot, node)]
+        )
+
+    def _better(self, subject: NodeRef, slot: int, node: NodeRef | None) -> bool:
+        """Tell whether ``subject`` would belong into the slot rather than ``node``."""
+        end = self._ctx.my_id if node is None else node.id
+        return between_left(self.start(slot), subject.id, end)

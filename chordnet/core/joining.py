@@ -1,0 +1,207 @@
+"""From nothing into a ring.
+
+All nodes of a network may start in the same second, in any order, none of them in a ring:
+
+- Every ``join_retry_s`` an unjoined node asks its bootstrap peers (and, if those stay silent, known
+  peers from an earlier life) for their state.
+- One of them is in a ring: look up the place there through it, *joining*. The member m with
+  self in (m, m.successor) is asked for its list; if the condition no longer holds, look again.
+- All that answer are unjoined: each answer names the smallest identifier that its sender has heard of,
+  and the asked node remembers the asker, so that the smallest of all becomes known to all within
+  a few rounds. The named one is asked directly too, so a dead one is not waited for. Whoever is
+  itself the smallest for ``form_rounds`` rounds creates a ring (*forming*); the others ask again.
+- Nobody answers for ``seed_s``: create a ring alone, and keep asking (audit).
+
+Rings that are created side by side all the same are merged by the audit.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from chordnet.core.context import Context
+from chordnet.core.identifiers import between
+from chordnet.core.lookup import Lookups, Purpose, Result
+from chordnet.core.messages import (
+    FindKind,
+    GetState,
+    NodeRef,
+    RingLabel,
+    State,
+    Status,
+    contact,
+)  # fmt: skip
+from chordnet.core.requests import Answer, Ask, Question, Requests
+from chordnet.core.successors import Ring
+
+KNOWN_ASKED = 4
+"""Known peers asked in one round when the bootstrap peers stay silent."""
+ALONE_FACTOR = 4
+"""After this many seed times without a ring, create one whatever others say."""
+AGREED, ALONE = 0, 1
+"""Epochs of new labels: a ring created by agreement outlives one created alone."""
+
+
+class JoinHooks(Protocol):
+    """What joining asks of its node."""
+
+    def status(self) -> Status: ...
+    def become(self, status: Status) -> None: ...
+
+
+class Joining:
+    """The way of one node into a ring."""
+
+    def __init__(
+        self, ctx: Context, ring: Ring, requests: Requests, lookups: Lookups, hooks: JoinHooks
+    ) -> None:
+        self._ctx = ctx
+        self._ring = ring
+        self._requests = requests
+        self._lookups = lookups
+        self._hooks = hooks
+        self.bootstrap: list[NodeRef] = []
+        self._candidate: NodeRef | None = None
+        self._rounds = 0
+        self._round = 0
+        self._began = 0.0
+        self._reached = False
+        self._joining_since = 0.0
+        requests.handle(Ask.JOIN_SCAN, self._scanned, self._scan_silent)
+        requests.handle(Ask.JOIN_OFFER, self._offered, self._offer_silent)
+
+    # ---- asking around ----------------------------------------------------------------------
+
+    def start(self, bootstrap: list[str]) -> None:
+        """Begin to ask around; with nobody to ask, create a ring at once."""
+        ctx = self._ctx
+        self.bootstrap = [contact(a) for a in dict.fromkeys(bootstrap) if a != ctx.me.address]
+        self._began = ctx.now
+        if not self.bootstrap and not ctx.peers.known:
+            self._create(ALONE)
+        else:
+            self._scan()
+
+    def tick(self) -> None:
+        """The ``join`` alarm has rung."""
+        ctx, status = self._ctx, self._hooks.status()
+        if status == Status.JOINING and ctx.now - self._joining_since > ctx.config.seed_s:
+            self._hooks.become(Status.UNJOINED)
+            status = Status.UNJOINED
+        if status in (Status.UNJOINED, Status.FORMING):
+            self._judge()
+        if self._hooks.status() in (Status.UNJOINED, Status.FORMING):
+            self._scan()
+        elif self._hooks.status() == Status.JOINING:
+            ctx.alarms.set("join", ctx.jittered(ctx.config.join_retry_s))
+
+    def _scan(self) -> None:
+        ctx = self._ctx
+        self._round += 1
+        asked = list(self.bootstrap)
+        if self._candidate is not None:
+            asked.append(self._candidate)
+        known = ctx.peers.known
+        if not self._reached and known:
+            asked += ctx.rng.sample(known, min(KNOWN_ASKED, len(known)))
+        status = int(self._hooks.status())
+        for peer in asked:
+            self._requests.ask(Ask.JOIN_SCAN, peer, lambda rid: GetState(rid, status))
+        ctx.alarms.set("join", ctx.jittered(ctx.config.join_retry_s))
+
+    def candidate(self) -> NodeRef:
+        """Return the unjoined node with the smallest identifier heard of, this one included."""
+        return self._candidate or self._ctx.me
+
+    def heard_of(self, node: NodeRef) -> None:
+        """An unjoined node is known to be about."""
+        ctx = self._ctx
+        if (
+            node.raw < self.candidate().raw
+            and not ctx.peers.is_dead(node, ctx.now)
+            and not ctx.peers.is_old(node)
+        ):
+            self._candidate = node
+            self._rounds = 0
+
+    def forget(self, peer: NodeRef) -> None:
+        """``peer`` is dead or in a ring: it creates none."""
+        if self._candidate is not None and self._candidate.raw == peer.raw:
+            self._candidate = None
+            self._rounds = 0
+
+    def _scanned(self, question: Question, sender: NodeRef, answer: Answer) -> None:
+        if not isinstance(answer, State):
+            return
+        self._reached = True
+        if self._hooks.status() not in (Status.UNJOINED, Status.FORMING):
+            return
+        if answer.status == Status.ACTIVE:
+            self.forget(sender)
+            self._look_through(sender)
+        elif answer.status in (Status.UNJOINED, Status.JOINING, Status.FORMING):
+            self.heard_of(sender)
+            if answer.candidate is not None:
+                self.heard_of(answer.candidate)
+
+    def _scan_silent(self, question: Question) -> None:
+        self.forget(question.target)
+
+    def _judge(self) -> None:
+        """Decide after a round whether it is this node that creates the ring."""
+        ctx, config = self._ctx, self._ctx.config
+        waited = ctx.now - self._began
+        if self._candidate is None and self._reached:
+            self._rounds += 1
+            if self._hooks.status() == Status.UNJOINED:
+                self._hooks.become(Status.FORMING)
+            if self._rounds >= config.form_rounds:
+                self._create(AGREED)
+        elif (not self._reached and waited >= config.seed_s) or (
+            waited >= ALONE_FACTOR * config.seed_s
+        ):
+            self._create(ALONE)
+        elif self._candidate is not None and self._hooks.status() == Status.FORMING:
+            self._hooks.become(Status.UNJOINED)
+
+    def _create(self, epoch: int) -> None:
+        self._ring.create(RingLabel(epoch, self._ctx.rng.getrandbits(63)))
+        self._hooks.become(Status.ACTIVE)
+
+    # ---- entering a ring that was found -----------------------------------------------------
+
+    def _look_through(self, member: NodeRef) -> None:
+        self._hooks.become(Status.JOINING)
+        self._joining_since = self._ctx.now
+        self._lookups.start(Purpose.JOIN, 0, self._ctx.my_id, kind=FindKind.PREDECESSOR, via=member)
+
+    def looked_up(self, result: Result) -> None:
+        """The lookup of our place has ended."""
+        if self._hooks.status() != Status.JOINING:
+            return
+        if result.node is None or result.node.raw == self._ctx.me.raw:
+            self._hooks.become(Status.UNJOINED)
+            return
+        status = int(Status.JOINING)
+        self._requests.ask(Ask.JOIN_OFFER, result.node, lambda rid: GetState(rid, status))
+
+    def _offered(self, question: Question, sender: NodeRef, answer: Answer) -> None:
+        if self._hooks.status() != Status.JOINING or not isinstance(answer, State):
+            return
+        ctx = self._ctx
+        others = [node for node in answer.successors if node.raw != ctx.me.raw]
+        head = others[0] if others else sender
+        if answer.status == Status.ACTIVE and between(sender.id, ctx.my_id, head.id):
+            self._ring.join(sender, answer)
+            self._hooks.become(Status.ACTIVE)
+        elif answer.status == Status.ACTIVE:
+            self._look_through_again(head)
+        else:
+            self._hooks.become(Status.UNJOINED)
+
+    def _look_through_again(self, member: NodeRef) -> None:
+        self._lookups.start(Purpose.JOIN, 0, self._ctx.my_id, kind=FindKind.PREDECESSOR, via=member)
+
+    def _offer_silent(self, question: Question) -> None:
+        if self._hooks.status() == Status.JOINING:
+            self._hooks.become(Status.UNJOINED)

@@ -1,0 +1,418 @@
+"""``ChordNode``: one node of the ring as a pure machine. Events in, effects out.
+
+:meth:`ChordNode.step` takes one event and returns what to do, in order. It reads no clock, opens no
+socket and draws randomness only from the source it was given, so the same events at the same times
+give the same effects, in a container, in a test, in a simulation and in a replay.
+
+The parts, each a file of its own: membership and joining, the ring (successors, predecessor), fingers,
+lookups, the audit, broadcasts, the failure detector. This file connects them: who is told of
+what, in which order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from random import Random
+from typing import Any
+
+from chordnet.core import effects as fx
+from chordnet.core import events as ev
+from chordnet.core import membership
+from chordnet.core import messages as msg
+from chordnet.core.audit import Audit
+from chordnet.core.broadcast import Broadcasts
+from chordnet.core.config import ProtocolConfig
+from chordnet.core.context import Context
+from chordnet.core.detector import Detector
+from chordnet.core.fingers import Fingers
+from chordnet.core.joining import Joining
+from chordnet.core.lookup import Lookups, Purpose, Result
+from chordnet.core.messages import NodeRef, RingLabel, Status
+from chordnet.core.requests import Requests
+from chordnet.core.routing import Routes
+from chordnet.core.successors import Ring
+
+PEERS_PAUSE_S = 2.0
+"""The runtime is told of changed known peers at most this often."""
+DRAIN_PAUSE_S = 0.05
+
+
+class ChordNode:
+    """One node.
+
+    :param config: its settings; all nodes of a network must agree on ``bits``.
+    :param me: its own pointer; the incarnation must be higher than that of every earlier life.
+    :param rng: the only source of randomness, for jitter, labels and the choice of audit peers.
+    """
+
+    def __init__(self, config: ProtocolConfig, me: NodeRef, rng: Random) -> None:
+        self.config = config
+        self.me = me
+        self._status = Status.UNJOINED
+        self.ctx = ctx = Context(config, me, rng)
+        self.routes = Routes(ctx)
+        self.requests = Requests(ctx)
+        self.detector = Detector(ctx, self)
+        self.ring = Ring(ctx, self.requests, self.detector, self)
+        self.lookups = Lookups(ctx, self.ring, self.routes, self.requests, self.detector, self)
+        self.fingers = Fingers(ctx, self.ring, self.routes, self.detector, self)
+        self.joining = Joining(ctx, self.ring, self.requests, self.lookups, self)
+        self.audit = Audit(ctx, self.ring, self.requests, self.lookups, self)
+        self.broadcasts = Broadcasts(ctx, self.ring, self.routes, self.lookups, self.detector, self)
+        self._leave_limit = 0.0
+        self._hinted: NodeRef | None = None
+        self._on_event: dict[type, Callable[[Any], None]] = {
+            ev.Start: self._start,
+            ev.Received: self._received,
+            ev.LinkDown: self._link_down,
+            ev.Tick: self._tick,
+            ev.FindOwner: self._find_owner,
+            ev.Publish: self.broadcasts.publish,
+            ev.Leave: self._leave,
+        }
+        self._on_message: dict[type, Callable[[NodeRef, Any], None]] = {
+            msg.Bcast: self._bcast,
+            msg.Covered: self.broadcasts.covered,
+            msg.Ack: self.broadcasts.acknowledged,
+            msg.Body: self.broadcasts.body,
+            msg.Find: self._find,
+            msg.Found: self.lookups.found,
+            msg.FindFailed: self._find_failed,
+            msg.FindNext: self._find_next,
+            msg.Next: self.requests.answered,
+            msg.Ping: self._ping,
+            msg.Pong: self._pong,
+            msg.GetState: self._get_state,
+            msg.State: self.requests.answered,
+            msg.Notify: self._notify,
+            msg.Changed: self._changed,
+            msg.Leaving: self._departing,
+            msg.FingerHint: self._finger_hint,
+            msg.TryMerge: self._try_merge,
+        }
+        self._on_alarm: dict[str, Callable[[], None]] = {
+            "join": self.joining.tick,
+            "stabilise": self.ring.stabilise,
+            "defer": self.ring.defer_over,
+            "predecessor": self.ring.check_predecessor,
+            "fingers": self.fingers.refresh,
+            "audit": self.audit.tick,
+            "probes": self.detector.tick,
+            "peers": self._tell_peers,
+            "leave": self._drained,
+        }
+
+    # ---- the machine ------------------------------------------------------------------------
+
+    def step(self, event: ev.Event, now: float) -> list[fx.Effect]:
+        """Take one event.
+
+        :param now: seconds on a clock that never goes back; any origin, the same for all events.
+        :returns: what to do, in this order.
+        """
+        ctx = self.ctx
+        ctx.now = now
+        effects: list[fx.Effect] = []
+        ctx.effects = effects
+        self._on_event[type(event)](event)
+        return effects
+
+    @property
+    def deadline(self) -> float | None:
+        """When a ``Tick`` is due next, on the clock of ``now``; None while nothing waits."""
+        parts = (self.ctx.alarms, self.requests, self.lookups, self.broadcasts)
+        return min((at for part in parts if (at := part.next()) is not None), default=None)
+
+    def _tick(self, event: ev.Tick) -> None:
+        for name in self.ctx.alarms.due(self.ctx.now):
+            self._on_alarm[name]()
+        self.requests.tick()
+        self.lookups.tick()
+        self.broadcasts.tick()
+
+    # ---- what a runtime or a test may look at -----------------------------------------------
+
+    @property
+    def predecessor(self) -> NodeRef | None:
+        """The predecessor; itself in a ring of one, None outside of any ring."""
+        return self.ring.predecessor
+
+    @property
+    def successors(self) -> Sequence[NodeRef]:
+        """The successor list, nearest first, without this node."""
+        return self.ring.successors
+
+    @property
+    def label(self) -> RingLabel | None:
+        """The label of the ring that this node is in."""
+        return self.ring.label
+
+    @property
+    def finger_slots(self) -> Sequence[tuple[int, NodeRef]]:
+        """Every slot of the finger table whose node is another one: (index, node)."""
+        return [(i, node) for i, node in enumerate(self.fingers.slots) if node is not None]
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """Counts of what happened since the start."""
+        return dict(self.ctx.counters)
+
+    def status(self) -> Status:
+        """Return where this node is in its life."""
+        return self._status
+
+    def is_member(self) -> bool:
+        """Tell whether this node is active in a ring."""
+        return self._status == Status.ACTIVE
+
+    def become(self, status: Status) -> None:
+        """Change the status and do what the new one brings with it."""
+        old = self._status
+        if old == status:
+            return
+        membership.check(old, status)
+        self._status = status
+        ctx = self.ctx
+        ctx.effects.append(fx.StatusChanged(old, status))
+        if status == Status.ACTIVE:
+            ctx.alarms.cancel("join")
+            ctx.alarms.sooner("stabilise", ctx.now)
+            self.fingers.refresh()
+            self.audit.start()
+
+    # ---- events -----------------------------------------------------------------------------
+
+    def _start(self, event: ev.Start) -> None:
+        for peer in event.known:
+            self.ctx.peers.note(peer)
+        self.joining.start(event.bootstrap)
+
+    def _received(self, event: ev.Received) -> None:
+        sender = event.sender
+        if self.ctx.peers.is_routine(sender) and not self.detector.busy:
+            self.ring.heard(sender)
+        elif not self._meet(sender):
+            return
+        self._on_message[type(event.message)](sender, event.message)
+
+    def _meet(self, sender: NodeRef) -> bool:
+        """Take note of who is speaking; tell whether to listen."""
+        ctx, peers = self.ctx, self.ctx.peers
+        if sender.raw == ctx.me.raw or len(sender.raw) != ctx.space.width or peers.is_old(sender):
+            ctx.counters["messages_ignored"] += 1
+            return False
+        superseded = peers.note(sender)
+        if superseded is not None:
+            self.detector.condemn(superseded)
+        lost = peers.heard(sender)
+        self.detector.heard(sender)
+        self.ring.heard(sender)
+        if peers.changed:
+            ctx.alarms.sooner("peers", ctx.now + PEERS_PAUSE_S)
+        if lost and self.is_member():
+            self.audit.evidence(sender)
+        return True
+
+    def _link_down(self, event: ev.LinkDown) -> None:
+        peer, fault = event.peer, event.fault
+        if fault == ev.LinkFault.OVERLOADED:
+            self.ctx.counters["overloaded"] += 1
+        elif peer.is_contact:
+            self.requests.died(peer)
+        elif self._matters(peer):
+            self.detector.link_down(peer, fault)
+        elif fault != ev.LinkFault.CLOSED:
+            self.requests.died(peer)
+
+    def _matters(self, peer: NodeRef) -> bool:
+        before = self.ring.predecessor
+        return (
+            peer.raw in self.routes.raws
+            or (before is not None and before.raw == peer.raw)
+            or self.broadcasts.under_way > 0
+            or self.detector.suspects(peer.raw)
+            or not self.is_member()
+        )
+
+    def _find_owner(self, event: ev.FindOwner) -> None:
+        if not self.is_member():
+            self.ctx.effects.append(fx.LookupDone(event.op, None, [], "not in a ring"))
+        else:
+            key = int.from_bytes(event.key)
+            self.lookups.start(Purpose.PROGRAM, event.op, key, iterative=event.iterative)
+
+    def _leave(self, event: ev.Leave) -> None:
+        ctx = self.ctx
+        if self._status in (Status.LEAVING, Status.LEFT):
+            return
+        was_member = self.is_member()
+        self.become(Status.LEAVING)
+        ctx.alarms.cancel("join")
+        ctx.alarms.cancel("stabilise")
+        self._leave_limit = ctx.now + ctx.config.leave_limit_s
+        if was_member and self.ring.successors:
+            word = msg.Leaving(self.ring.predecessor, list(self.ring.successors))
+            neighbours = {
+                n.raw: n for n in (self.ring.head, self.ring.predecessor) if n is not None
+            }
+            for neighbour in neighbours.values():
+                ctx.send(neighbour, word)
+            ctx.alarms.set("leave", ctx.now + ctx.config.leave_drain_s)
+        else:
+            self._drained()
+
+    def _drained(self) -> None:
+        ctx = self.ctx
+        if self.broadcasts.under_way and ctx.now < self._leave_limit:
+            ctx.alarms.set("leave", ctx.now + DRAIN_PAUSE_S)
+            return
+        self.become(Status.LEFT)
+        ctx.effects.append(fx.LeftRing())
+
+    def _tell_peers(self) -> None:
+        self.ctx.peers.changed = False
+        self.ctx.effects.append(fx.PeersKnown(self.ctx.peers.known))
+
+    # ---- messages ---------------------------------------------------------------------------
+
+    def _ping(self, sender: NodeRef, message: msg.Ping) -> None:
+        self.ctx.send(sender, msg.Pong(message.rid, int(self._status)))
+
+    def _pong(self, sender: NodeRef, message: msg.Pong) -> None:
+        if message.status in (Status.LEAVING, Status.LEFT):
+            self._depart(sender)
+        self.requests.answered(sender, message)
+
+    def _get_state(self, sender: NodeRef, message: msg.GetState) -> None:
+        if self._status in membership.MEMBER:
+            self.ring.asked(sender, message)
+            return
+        if message.status not in membership.MEMBER:
+            self.joining.heard_of(sender)
+        self.ctx.send(sender, self.state_answer(message.rid))
+
+    def state_answer(self, rid: int) -> msg.State:
+        """Build the answer to a question about this node's state."""
+        ring, status = self.ring, int(self._status)
+        if self._status in membership.MEMBER:
+            return msg.State(rid, status, ring.label, ring.predecessor, list(ring.successors), None)
+        return msg.State(rid, status, None, None, [], self.joining.candidate())
+
+    def _notify(self, sender: NodeRef, message: msg.Notify) -> None:
+        if self.is_member():
+            self.ring.notified(sender)
+
+    def _changed(self, sender: NodeRef, message: msg.Changed) -> None:
+        if self.is_member() and self.ring.head.raw == sender.raw:
+            self.ring.soon()
+
+    def _departing(self, sender: NodeRef, message: msg.Leaving) -> None:
+        self._depart(sender)
+        if self.is_member():
+            self.ring.departing(sender, message)
+
+    def _depart(self, peer: NodeRef) -> None:
+        """``peer`` leaves on purpose: as good as dead, whatever it still says."""
+        self.detector.condemn(peer)
+        self.ctx.peers.departed(peer, self.ctx.now)
+
+    def _finger_hint(self, sender: NodeRef, message: msg.FingerHint) -> None:
+        if self.is_member():
+            self.fingers.hinted(message)
+
+    def _try_merge(self, sender: NodeRef, message: msg.TryMerge) -> None:
+        self.audit.try_merge(message)
+
+    def _find(self, sender: NodeRef, message: msg.Find) -> None:
+        self.lookups.find(message)
+
+    def _find_failed(self, sender: NodeRef, message: msg.FindFailed) -> None:
+        self.lookups.find_failed(message)
+
+    def _find_next(self, sender: NodeRef, message: msg.FindNext) -> None:
+        self.lookups.find_next(sender, message)
+
+    def _bcast(self, sender: NodeRef, message: msg.Bcast) -> None:
+        # Outside of a ring this node could only claim to cover what it cannot reach.
+        if self._status in membership.MEMBER:
+            self.broadcasts.received(sender, message)
+
+    # ---- what the parts tell each other -----------------------------------------------------
+
+    def successors_changed(self, old_head: NodeRef | None) -> None:
+        """Ring: the successor list is another one now."""
+        self.tables_changed()
+        self.fingers.neighbours_changed()
+        head = self.ring.head
+        if head.raw != self.me.raw and (old_head is None or old_head.raw != head.raw):
+            self.fingers.tell_others(head, alive=True)
+
+    def predecessor_changed(self, old: NodeRef | None) -> None:
+        """Ring: the predecessor is another one now."""
+        self.fingers.neighbours_changed()
+        new = self.ring.predecessor
+        if new is not None and new.raw != self.me.raw:
+            self.broadcasts.predecessor_changed(new)
+
+    def tables_changed(self) -> None:
+        """Ring or fingers: the routes have to be made anew."""
+        self.routes.rebuild(self.ring.successors, self.fingers.distinct())
+
+    def label_seen(self, label: RingLabel, through: NodeRef) -> None:
+        """Ring: a neighbour's ring has this label."""
+        self.audit.label_seen(label, through)
+
+    def last_resort(self) -> NodeRef | None:
+        """Ring: some live node, now that the whole successor list is dead."""
+        ctx = self.ctx
+        before = self.ring.predecessor
+        nodes = [*self.fingers.distinct(), *([before] if before is not None else [])]
+        live = (n for n in nodes if n.raw != self.me.raw and not ctx.peers.is_dead(n, ctx.now))
+        return next(live, None)
+
+    def look_up_finger(self, slot: int, key: int) -> None:
+        """Fingers: find the owner of this slot's start."""
+        self.lookups.start(Purpose.FINGER, slot, key)
+
+    def bootstrap(self) -> list[NodeRef]:
+        """Audit: the contacts from the configuration."""
+        return self.joining.bootstrap
+
+    def looked_up(self, result: Result) -> None:
+        """Lookups: one has ended."""
+        purpose = result.purpose
+        if purpose == Purpose.FINGER:
+            self.fingers.looked_up(result.tag, result.node)
+        elif purpose == Purpose.JOIN:
+            self.joining.looked_up(result)
+        elif purpose == Purpose.AUDIT:
+            self.audit.looked_up(result)
+        elif purpose == Purpose.PROGRAM:
+            done = fx.LookupDone(result.tag, result.node, result.path, result.reason)
+            self.ctx.effects.append(done)
+        else:
+            self.broadcasts.looked_up(result)
+
+    def suspected(self, peer: NodeRef) -> None:
+        """Detector: a probe of ``peer`` has begun."""
+        if self.is_member() and self.ring.successors and self.ring.head.raw == peer.raw:
+            self._hinted = peer
+            self.fingers.tell_others(peer, alive=False)
+
+    def died(self, peer: NodeRef) -> None:
+        """Detector: ``peer`` is dead."""
+        if self._matters(peer):
+            self.ctx.effects.append(fx.PeerDied(peer))
+        if self.is_member():
+            if self.ring.head.raw == peer.raw and self._hinted != peer:
+                self.fingers.tell_others(peer, alive=False)
+            self.ring.evict(peer)
+            self.fingers.evict(peer)
+        self.joining.forget(peer)
+        self.requests.died(peer)
+        self.broadcasts.died(peer)
+
+    def survived(self, peer: NodeRef) -> None:
+        """Detector: ``peer`` was suspected and lives."""
+        self._hinted = None
+        self.broadcasts.survived(peer)

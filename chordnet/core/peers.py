@@ -1,0 +1,112 @@
+"""Which nodes this one has heard of, and which of them it holds for dead.
+
+- The newest incarnation of every node wins; word from an older one is dropped.
+- A dead incarnation is kept out of tables that peers offer until it is heard of alive or its time
+  is up, so that a neighbour's stale list does not bring it back.
+- Known peers, dead ones included, are where audits look for lost parts of the ring. The table is
+  capped; the one not heard of for longest goes first.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from chordnet.core.config import ProtocolConfig
+from chordnet.core.messages import NodeRef
+
+MAX_SPOKEN = 4096
+
+
+class PeerBook:
+    """Known and dead peers by raw identifier."""
+
+    def __init__(self, config: ProtocolConfig, me: NodeRef) -> None:
+        self._config = config
+        self._me = me
+        self._known: OrderedDict[bytes, NodeRef] = OrderedDict()
+        self._dead: dict[bytes, tuple[int, float]] = {}
+        self._departed: OrderedDict[bytes, int] = OrderedDict()
+        self._spoken: OrderedDict[bytes, int] = OrderedDict()
+        self.changed = False
+        """Whether the known peers changed since the runtime was last told."""
+
+    @property
+    def known(self) -> list[NodeRef]:
+        """Known peers, the one heard of last at the end."""
+        return list(self._known.values())
+
+    def get(self, raw: bytes) -> NodeRef | None:
+        """Return the newest pointer to a node."""
+        return self._known.get(raw)
+
+    def is_old(self, ref: NodeRef) -> bool:
+        """Tell whether a later incarnation of ``ref`` is known."""
+        known = self._known.get(ref.raw)
+        if known is not None and ref.incarnation < known.incarnation:
+            return True
+        return ref.incarnation < self._spoken.get(ref.raw, 0)
+
+    def note(self, ref: NodeRef) -> NodeRef | None:
+        """Remember ``ref``; return the older incarnation that it supersedes, if there was one."""
+        if ref.raw == self._me.raw or not ref.raw:
+            return None
+        known = self._known.get(ref.raw)
+        if known is None:
+            self._known[ref.raw] = ref
+            self.changed = True
+            if len(self._known) > self._config.max_known_peers:
+                self._known.popitem(last=False)
+            return None
+        if ref.incarnation > known.incarnation:
+            self._known[ref.raw] = ref
+            self._known.move_to_end(ref.raw)
+            self.changed = True
+            return known
+        return None
+
+    def is_routine(self, ref: NodeRef) -> bool:
+        """Tell whether ``ref`` is as known as can be: nothing to note, nobody dead."""
+        return self._spoken.get(ref.raw) == ref.incarnation and not self._dead
+
+    def heard(self, ref: NodeRef) -> bool:
+        """A message of ``ref`` has arrived, so it is alive; tell whether it was held for dead."""
+        if self._spoken.get(ref.raw) != ref.incarnation:
+            self._spoken[ref.raw] = ref.incarnation
+            if len(self._spoken) > MAX_SPOKEN:
+                self._spoken.popitem(last=False)
+        if self._departed.get(ref.raw) == ref.incarnation:
+            return False
+        return self._dead.pop(ref.raw, None) is not None
+
+    def departed(self, ref: NodeRef, now: float) -> None:
+        """``ref`` leaves on purpose: whatever it still says does not bring it back."""
+        self.died(ref, now)
+        self._departed[ref.raw] = ref.incarnation
+        if len(self._departed) > self._config.max_known_peers:
+            self._departed.popitem(last=False)
+
+    def spoken_to(self, ref: NodeRef) -> bool:
+        """Tell whether this incarnation of ``ref`` has ever sent us a message."""
+        return self._spoken.get(ref.raw) == ref.incarnation
+
+    def died(self, ref: NodeRef, now: float) -> None:
+        """Hold this incarnation of ``ref`` for dead."""
+        if len(self._dead) >= 4 * self._config.max_known_peers:
+            self._forget(now)
+        self._dead[ref.raw] = (ref.incarnation, now + self._config.dead_memory_s)
+
+    def is_dead(self, ref: NodeRef, now: float) -> bool:
+        """Tell whether this incarnation (or a later one) is held for dead."""
+        entry = self._dead.get(ref.raw)
+        return entry is not None and ref.incarnation <= entry[0] and now < entry[1]
+
+    def dead_raws(self, now: float, limit: int) -> list[bytes]:
+        """Return up to ``limit`` identifiers of dead nodes, the latest deaths first."""
+        alive_after = [raw for raw, (_, until) in self._dead.items() if now < until]
+        return alive_after[: -limit - 1 : -1]
+
+    def _forget(self, now: float) -> None:
+        kept = {raw: entry for raw, entry in self._dead.items() if now < entry[1]}
+        while len(kept) >= 4 * self._config.max_known_peers:
+            del kept[next(iter(kept))]
+        self._dead = kept

@@ -1,0 +1,108 @@
+"""Time as data: named alarms and first-in-first-out expiries. No clock runs in here.
+
+The core is told ``now`` with every event and says when it next wants to be told
+(:attr:`ChordNode.deadline`). Alarms are few and named; setting one again replaces it. Things that
+come by the thousand and all wait equally long (acknowledgements, lookups) go through
+:class:`Expiry`, where adding costs one append.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from collections.abc import Callable, Hashable
+from typing import Generic, TypeVar
+
+K = TypeVar("K", bound=Hashable)
+
+GRAIN_S = 0.01
+"""Expiries are served at most this late, so that a burst of them costs one wake-up."""
+
+
+class Alarms(Generic[K]):
+    """Alarms by name, each at one time."""
+
+    def __init__(self) -> None:
+        self._at: dict[K, float] = {}
+        self._heap: list[tuple[float, int, K]] = []
+        self._count = 0
+
+    def set(self, name: K, at: float) -> None:
+        """Let ``name`` ring at ``at``, whatever it was set to before."""
+        self._at[name] = at
+        self._count += 1
+        heapq.heappush(self._heap, (at, self._count, name))
+        if len(self._heap) > 64 + 4 * len(self._at):
+            self._compact()
+
+    def sooner(self, name: K, at: float) -> None:
+        """Let ``name`` ring at ``at`` unless it rings earlier anyway."""
+        current = self._at.get(name)
+        if current is None or at < current:
+            self.set(name, at)
+
+    def cancel(self, name: K) -> None:
+        """Forget ``name``; fine if it is not set."""
+        self._at.pop(name, None)
+
+    def is_set(self, name: K) -> bool:
+        """Tell whether ``name`` is going to ring."""
+        return name in self._at
+
+    def next(self) -> float | None:
+        """Return the time of the earliest alarm."""
+        heap = self._heap
+        while heap:
+            at, _, name = heap[0]
+            if self._at.get(name) == at:
+                return at
+            heapq.heappop(heap)
+        return None
+
+    def due(self, now: float) -> list[K]:
+        """Take out and return the alarms whose time has come, in order."""
+        ready = []
+        while (at := self.next()) is not None and at <= now:
+            name = heapq.heappop(self._heap)[2]
+            del self._at[name]
+            ready.append(name)
+        return ready
+
+    def _compact(self) -> None:
+        self._heap = [entry for entry in self._heap if self._at.get(entry[2]) == entry[0]]
+        heapq.heapify(self._heap)
+
+
+class Expiry(Generic[K]):
+    """Keys that all expire ``after`` seconds from when they were added.
+
+    :param alive: tells whether a key still waits; others are passed over.
+    """
+
+    def __init__(self, after: float, alive: Callable[[K], bool]) -> None:
+        self._after = after
+        self._alive = alive
+        self._queue: deque[tuple[float, K]] = deque()
+
+    def add(self, key: K, now: float) -> None:
+        """Let ``key`` expire ``after`` seconds from ``now``."""
+        self._queue.append((now + self._after, key))
+
+    def next(self) -> float | None:
+        """Return when the next key that still waits expires."""
+        queue = self._queue
+        while queue:
+            if self._alive(queue[0][1]):
+                return queue[0][0] + GRAIN_S
+            queue.popleft()
+        return None
+
+    def due(self, now: float) -> list[K]:
+        """Take out and return the keys that have expired and still wait."""
+        queue = self._queue
+        ready = []
+        while queue and queue[0][0] <= now:
+            key = queue.popleft()[1]
+            if self._alive(key):
+                ready.append(key)
+        return ready
