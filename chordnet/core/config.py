@@ -45,6 +45,8 @@ class ProtocolConfig:
     neighbour is noticed after at most this + request_timeout_s + probe_timeout_s."""
     stabilise_backoff: float = attrs.field(default=1.5, validator=_positive)
     """Factor from the fast pause towards the idle one, a quiet round each."""
+    fingers_fast_s: float = attrs.field(default=0.3, validator=_positive)
+    """Pause before the next pass over the finger table after one that changed something."""
     fingers_idle_s: float = attrs.field(default=10.0, validator=_positive)
     """Pause between two passes over the finger table; repairs on use and hints come at once.
     Traffic of a node is about 3 / stabilise_idle_s + log2(N) / fingers_idle_s messages a second."""

@@ -6,7 +6,8 @@ one lookup at a time, and each result fills all following slots whose start it c
 costs one lookup for each distinct finger beyond the successor list: slots within the list's reach
 are filled from it, and slots whose start lies in (predecessor, self] stay empty.
 
-Repair does not wait for the pass:
+Passes come fast while they still find something to change, then ever more slowly. Repair does not
+wait for them:
 
 - A failed node's slots are wanted at once.
 - A node whose successor changes tells those whose fingers are concerned: for each i, the nodes in
@@ -55,7 +56,8 @@ class Fingers:
         self.slots: list[NodeRef | None] = [None] * ctx.config.bits
         self._wanted: set[int] = set()
         self._looking: int | None = None
-        self._again = False
+        self._pace = ctx.config.fingers_fast_s
+        self._changed = True
 
     def distinct(self) -> list[NodeRef]:
         """Return the distinct nodes of the table, nearest first."""
@@ -70,8 +72,11 @@ class Fingers:
 
     def refresh(self) -> None:
         """The ``fingers`` alarm has rung: look at every slot again."""
-        ctx = self._ctx
-        ctx.alarms.set("fingers", ctx.jittered(ctx.config.fingers_idle_s))
+        ctx, config = self._ctx, self._ctx.config
+        slower = min(2 * self._pace, config.fingers_idle_s)
+        self._pace = config.fingers_fast_s if self._changed else slower
+        self._changed = False
+        ctx.alarms.set("fingers", ctx.jittered(self._pace))
         self._want(range(ctx.config.bits))
 
     def neighbours_changed(self) -> None:
@@ -154,6 +159,8 @@ class Fingers:
 
     def _told(self, before: list[NodeRef | None]) -> None:
         if before != self.slots:
+            self._changed = True
+            self._ctx.alarms.sooner("fingers", self._ctx.jittered(self._ctx.config.fingers_fast_s))
             self._hooks.tables_changed()
             self._ctx.effects.append(FingersChanged(self.distinct()))
 
