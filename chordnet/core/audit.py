@@ -1,7 +1,7 @@
 """Finding and merging split rings: one mechanism for split and loopy rings and partitions.
 
-Every ``audit_s``, and at once (no more often than ``audit_min_s``) when another ring's label is seen
-or a lost peer is heard of again::
+Every ``audit_s``, and at once (no more often than ``audit_min_s``) when another ring's label is
+seen or a lost peer is heard of again::
 
     c := a random one of the bootstrap peers, the known peers and the peers thought dead
     s := find_successor(self.id + 1), asked through c
@@ -23,7 +23,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from chordnet.core.context import Context
-from chordnet.core.identifiers import between, between_right
+from chordnet.core.identifiers import between
 from chordnet.core.lookup import Lookups, Purpose, Result
 from chordnet.core.messages import (
     GetState,
@@ -136,9 +136,8 @@ class Audit:
             return
         if between(ctx.my_id, candidate.id, self._ring.head.id):
             self._ask_state(Ask.MERGE, candidate, message.ttl)
-        elif message.ttl > 0 and between_right(ctx.my_id, self._ring.head.id, candidate.id):
-            if self._ring.head.raw not in (candidate.raw, ctx.me.raw):
-                ctx.send(self._ring.head, TryMerge(candidate, message.ttl - 1))
+        elif message.ttl > 0 and self._ring.head.raw not in (candidate.raw, ctx.me.raw):
+            ctx.send(self._ring.head, TryMerge(candidate, message.ttl - 1))
 
     def _candidate_answered(self, question: Question, sender: NodeRef, answer: Answer) -> None:
         if isinstance(answer, State):

@@ -6,13 +6,14 @@ Brand, Haridi, "Efficient broadcast in structured P2P networks", IPTPS 2003). On
 
 - *COVERED*: a node that has recorded the message and whose every delegate has reported its range
   covered reports its own. The origin thereby knows that everybody has it, and how.
-- *ACK*: sent only when COVERED would be late, so a healthy tree costs N - 1 messages down and N - 1 up.
-- *Repair*: a delegate that stays silent is sent the message once more, then probed. When it is dead,
-  successor(its id) takes its range over (*reassign*), if that lies in the range.
+- *ACK*: sent only when COVERED would be late, so a healthy tree costs N - 1 messages down and
+  N - 1 up.
+- *Repair*: a delegate that stays silent is sent the message once more, then probed. When it is
+  dead, successor(its id) takes its range over (*reassign*), if that lies in the range.
 - *Extension*: a node given a range beyond the one it already covers delegates only the rest.
-- *Back-fill*: a node reached through its predecessor's successor pointer that knows a newer predecessor in
-  between passes the message back to it; so does a node that adopts a predecessor while a
-  message is fresh. Repair edges carry no body; it is asked for if it is missing.
+- *Back-fill*: a node reached through its predecessor's successor pointer that knows a newer
+  predecessor in between passes the message back to it; so does a node that adopts a predecessor
+  while a message is fresh. Repair edges carry no body; it is asked for if it is missing.
 
 A message's route is fixed when it is first accepted: the sender's own stored route and this node.
 Each node records a message once (:mod:`chordnet.core.ledger`).
@@ -359,7 +360,7 @@ class Broadcasts:
         self, cast: Cast, purpose: Purpose, branch: Branch | None, start: int, end: int,
         limit: bytes, tries: int = 0,
     ) -> None:  # fmt: skip
-        """Find the first live node at or after distance ``start`` to give the range up to ``end``."""
+        """Find the first live node at or after ``start`` to give the range up to ``end`` to."""
         ctx = self._ctx
         tag = ctx.rid()
         cast.searching[tag] = start

@@ -1,7 +1,7 @@
-"""One broadcast as one node sees it: what it covers, whom it delegated to, who waits for its word.
+"""One broadcast as one node sees it: what it covers, whom it delegated to, who waits for word.
 
-Ranges are kept as clockwise distances from this node: a node responsible for ``(self, limit)`` covers
-the distances ``0 < d < cover``; the whole ring is ``2**bits``.
+Ranges are kept as clockwise distances from this node: a node responsible for ``(self, limit)``
+covers the distances ``0 < d < cover``; the whole ring is ``2**bits``.
 """
 
 from __future__ import annotations

@@ -49,9 +49,9 @@ class ProtocolConfig:
     """Pause before the next pass over the finger table after one that changed something."""
     fingers_idle_s: float = attrs.field(default=10.0, validator=_positive)
     """Pause between two passes over the finger table; repairs on use and hints come at once.
-    Traffic of a node is about 3 / stabilise_idle_s + log2(N) / fingers_idle_s messages a second."""
+    Traffic of a node is about 3 / stabilise_idle_s + log2(N) / fingers_idle_s messages/s."""
     jitter: float = attrs.field(default=0.25, validator=_fraction)
-    """Every pause is varied by up to this fraction either way, so that nodes do not march in step."""
+    """Every pause varies by up to this fraction either way: nodes do not march in step."""
 
     # -- failure detection --------------------------------------------------------------------
     request_timeout_s: float = attrs.field(default=0.5, validator=_positive)
@@ -64,15 +64,15 @@ class ProtocolConfig:
     broken_timeout_s: float = attrs.field(default=0.7, validator=_positive)
     """The same after the connection broke, which is strong evidence already."""
     dead_memory_s: float = attrs.field(default=30.0, validator=_positive)
-    """How long a dead incarnation is kept out of tables that peers offer. Any word from it ends it."""
+    """How long a dead incarnation is kept out of tables that peers offer; its own word ends it."""
     defer_s: float = attrs.field(default=0.05, validator=_positive)
-    """Longest wait of a question about state while a state-changing question of our own is out."""
+    """Longest wait of a question about state while a state-changing one of our own is out."""
 
     # -- starting and merging -----------------------------------------------------------------
     join_retry_s: float = attrs.field(default=0.15, validator=_positive)
     """Pause between two attempts to join."""
     form_rounds: int = attrs.field(default=3, validator=_positive)
-    """Rounds of asking with no smaller identifier heard of before an unjoined node creates a ring."""
+    """Rounds without a smaller identifier heard of before an unjoined node creates a ring."""
     seed_s: float = attrs.field(default=2.0, validator=_positive)
     """A node that has reached nobody for this long creates a ring alone, and keeps asking."""
     audit_s: float = attrs.field(default=10.0, validator=_positive)
@@ -98,8 +98,8 @@ class ProtocolConfig:
     broadcast_deadline_s: float = attrs.field(default=20.0, validator=_positive)
     """A range not covered by then is reported as unreached."""
     broadcast_memory_s: float = attrs.field(default=10.0, validator=_positive)
-    """How long the tree of a finished broadcast is remembered: to answer its stragglers, and to pass
-    it on to a node that joins just now."""
+    """How long the tree of a finished broadcast is remembered: to answer its stragglers, and to
+    pass it on to a node that joins just now."""
 
     # -- leaving ------------------------------------------------------------------------------
     leave_drain_s: float = attrs.field(default=0.2, validator=_positive)

@@ -63,6 +63,8 @@ class LeftRing(_Effect, frozen=True):
 
 
 class StatusChanged(_Effect, frozen=True):
+    """This node's status changed."""
+
     old: Status
     new: Status
 
@@ -76,11 +78,15 @@ class RingChanged(_Effect, frozen=True):
 
 
 class FingersChanged(_Effect, frozen=True):
+    """The finger table changed."""
+
     fingers: list[NodeRef]
     """The distinct other nodes of the finger table, nearest first."""
 
 
 class PeerDied(_Effect, frozen=True):
+    """A node that this one had dealings with is dead."""
+
     peer: NodeRef
 
 

@@ -12,8 +12,8 @@ wait for them:
 - A failed node's slots are wanted at once.
 - A node whose successor changes tells those whose fingers are concerned: for each i, the nodes in
   (self - 2**i, successor - 2**i] (after ``update_others`` and ``fix_fingers`` of Stoica et al.,
-  SIGCOMM 2001, figures 6 and 7, with the pointed-to range known exactly to the predecessor). A hint is
-  routed to the first of them and handed from successor to successor. It is only a hint: the
+  SIGCOMM 2001, figures 6 and 7, with the pointed-to range known exactly to the predecessor). A hint
+  is routed to the first of them and handed from successor to successor. It is only a hint: the
   receiver looks up, or probes, itself.
 """
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 import attrs
 
@@ -71,7 +72,7 @@ def problems(views: Sequence[RingView], space: IdentifierSpace, r: int) -> list[
     members = sorted(view.id for view in views)
     found = [
         Problem("duplicate", f"two nodes have the identifier {space.hex(a)}", (a,))
-        for a, b in zip(members, members[1:], strict=False)
+        for a, b in pairwise(members)
         if a == b
     ]
     if found:

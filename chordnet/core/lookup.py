@@ -6,8 +6,8 @@ One lookup is one object, here at the node that asked. It lives through::
 
 - *Recursive*: the question travels from node to node and the last one answers the asker directly,
   about (h + 1) * RTT / 2 for h hops. Nothing is kept on the way.
-- *Iterative*: the asker asks each node on the way itself, h * RTT. Slower, but it learns which node is
-  silent, has it probed, and goes round it: the fallback, and good for teaching.
+- *Iterative*: the asker asks each node on the way itself, h * RTT. Slower, but it learns which node
+  is silent, has it probed, and goes round it: the fallback, and good for teaching.
 
 Only the owner itself answers for a key, when the key lies in (predecessor, self]. A node that was
 believed to be the owner and is not passes the question on to its predecessor. When all nodes from

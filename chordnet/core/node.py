@@ -4,9 +4,9 @@
 socket and draws randomness only from the source it was given, so the same events at the same times
 give the same effects, in a container, in a test, in a simulation and in a replay.
 
-The parts, each a file of its own: membership and joining, the ring (successors, predecessor), fingers,
-lookups, the audit, broadcasts, the failure detector. This file connects them: who is told of
-what, in which order.
+The parts, each a file of its own: membership and joining, the ring (successors, predecessor),
+fingers, lookups, the audit, broadcasts, the failure detector. This file connects them: who is told
+of what, in which order.
 """
 
 from __future__ import annotations

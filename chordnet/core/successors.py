@@ -5,8 +5,8 @@ Source: P. Zave, "Reasoning about identifier spaces: How to make Chord correct",
 
 - *join*: in one step at member m's answer, where self in (m, m.successor): take m's whole list,
   and m as predecessor.
-- *stabilise from successor*: ask s = list[0] for its list and predecessor. s is dead: drop it, go on
-  at once with the next. s is alive: list := [s] + s.list, cut to r. If s.predecessor lies in
+- *stabilise from successor*: ask s = list[0] for its list and predecessor. s is dead: drop it, go
+  on at once with the next. s is alive: list := [s] + s.list, cut to r. If s.predecessor lies in
   (self, s), stabilise from that predecessor next, otherwise notify s.
 - *stabilise from predecessor*: ask p = s.predecessor. Alive, and s still the head: list := [p] +
   p.list, notify p. Otherwise: unchanged, notify s.
