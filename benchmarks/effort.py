@@ -1,0 +1,58 @@
+"""How much is measured: the sizes of a full run and of a quick one."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+NODES = 16
+"""Nodes of the network, and subscribers or nodes of each rival."""
+
+PAYLOAD_BYTES = 100
+"""Size of every message sent."""
+
+
+@frozen
+class Effort:
+    """Counts and durations of one run.
+
+    Attributes:
+        rounds: Interleaved rounds of each side-by-side benchmark.
+        paced: Messages a round of the latency benchmark.
+        pace: Seconds from one such message to the next; each waits for the one before.
+        flood: Messages a round of the throughput benchmark.
+        flood_window: Messages in flight in it.
+        lookups: Lookups a round.
+        lookup_window: Lookups in flight.
+        starts: Times the network is started from nothing.
+        kills: Nodes killed, one after another.
+        freezes: Nodes frozen, one after another.
+        idle_seconds: How long the idle network is watched.
+        settle_seconds: Rest before the idle network is watched.
+    """
+
+    rounds: int = 5
+    paced: int = 200
+    pace: float = 0.02
+    flood: int = 4000
+    flood_window: int = 50
+    lookups: int = 8000
+    lookup_window: int = 64
+    starts: int = 3
+    kills: int = 6
+    freezes: int = 3
+    idle_seconds: float = 20.0
+    settle_seconds: float = 5.0
+
+
+FULL = Effort()
+QUICK = Effort(
+    rounds=2,
+    paced=50,
+    flood=1000,
+    lookups=2000,
+    starts=1,
+    kills=2,
+    freezes=1,
+    idle_seconds=5.0,
+    settle_seconds=2.0,
+)

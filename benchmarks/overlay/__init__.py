@@ -1,0 +1,1 @@
+"""chordnet as its users have it: a local network, `p2pnet` and `P2PNetClient`."""

@@ -1,0 +1,188 @@
+"""The measuring process: `P2PNetClient` connections to all nodes, questions from a pipe.
+
+It runs a reactor of its own. Every verb is a coroutine that returns plain
+numbers; the pipe is read in a thread, so that connections stay alive meanwhile.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import time
+import traceback
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from multiprocessing.connection import Connection
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+from twisted.internet.threads import deferToThread
+
+from benchmarks.effort import NODES
+from benchmarks.errors import BenchmarkError
+from benchmarks.messages import number, payload
+from benchmarks.workers import Failure
+
+if TYPE_CHECKING:
+    from chordnet.client import P2PNetClient
+
+POLL_SECONDS = 0.02
+QUIET_SECONDS = 0.3
+"""A node counts as gone once no table has shown it for so long."""
+PATIENCE_SECONDS = 30.0
+
+
+def run(pipe: Connection, ports: Sequence[int]) -> None:
+    """Serve as the measuring process until asked to end."""
+    from twisted.internet import reactor as global_reactor
+
+    reactor: Any = global_reactor
+    served = Deferred.fromCoroutine(_serve(reactor, pipe, ports))
+    served.addBoth(lambda _: reactor.stop())
+    reactor.run(installSignalHandlers=False)
+
+
+async def _serve(reactor: Any, pipe: Connection, ports: Sequence[int]) -> None:
+    verbs = Verbs(reactor, ports)
+    pipe.send("ready")
+    while (request := await deferToThread(pipe.recv)) is not None:
+        verb, *arguments = request
+        try:
+            pipe.send(await getattr(verbs, verb)(*arguments))
+        except Exception as error:  # noqa: BLE001 - told to whoever asked
+            pipe.send(Failure(f"{type(error).__name__}: {error}", traceback.format_exc()))
+    await verbs.close()
+
+
+class Verbs:
+    """What the measuring process can be asked to do.
+
+    Args:
+        reactor: Where it waits.
+        ports: The nodes' ports, in the order of their numbers.
+    """
+
+    def __init__(self, reactor: IReactorTime, ports: Sequence[int]) -> None:
+        from chordnet.client import P2PNetClient
+
+        self._reactor = reactor
+        self._clients = [P2PNetClient(f"127.0.0.1:{port}") for port in ports]
+        self._numbers = itertools.count()
+
+    async def close(self) -> None:
+        """End the connections."""
+        for client in self._clients:
+            await client.close()
+
+    async def paced(
+        self, origin: int, count: int, pace: float
+    ) -> tuple[list[float], list[float], list[list[float]]]:
+        """Send one at a time, each after the receipt of the one before.
+
+        Returns:
+            When each was sent, the seconds until its receipt, and for each node when it
+            recorded each.
+        """
+        client = self._clients[origin]
+        marks = [await self._newest(each) for each in self._clients]
+        numbers = [next(self._numbers) for _ in range(count)]
+        sent, receipts = [], []
+        due = time.monotonic()
+        for index in numbers:
+            sent.append(time.time())
+            await self._send(client, index)
+            receipts.append(time.time() - sent[-1])
+            due = max(due + pace, time.monotonic())
+            await deferLater(self._reactor, due - time.monotonic())
+        pairs = zip(self._clients, marks, strict=True)
+        return sent, receipts, [await self._recorded(*pair, numbers) for pair in pairs]
+
+    async def flood(self, origin: int, count: int, window: int) -> float:
+        """Keep `window` broadcasts unconfirmed; return the seconds to the last receipt."""
+        client = self._clients[origin]
+        begin = time.perf_counter()
+        await _windowed(
+            lambda index: self._send(client, index), itertools.islice(self._numbers, count), window
+        )
+        return time.perf_counter() - begin
+
+    async def lookups(self, node: int, count: int, window: int) -> float:
+        """Look up random keys through one node.
+
+        Returns:
+            Lookups a second of keys that other nodes own; its own take time and are not counted.
+        """
+        client = self._clients[node]
+        asked = (await client.status()).node.id
+        salt = os.urandom(8).hex()
+        distant = 0
+
+        async def look(key: str) -> None:
+            nonlocal distant
+            result = await client.lookup(key)
+            distant += result.owner.id != asked
+
+        begin = time.perf_counter()
+        await _windowed(look, (f"{salt}-{index}" for index in range(count)), window)
+        return distant / (time.perf_counter() - begin)
+
+    async def disappearance(self, victim: int, pid: int, blow: int) -> list[float]:
+        """Send a signal to a node; return when each other one had forgotten it, in seconds."""
+        gone = (await self._clients[victim].status()).node.id
+        others = [client for index, client in enumerate(self._clients) if index != victim]
+        for client in others:
+            await client.status()
+        os.kill(pid, blow)
+        begin = time.perf_counter()
+        return await gatherResults(
+            [Deferred.fromCoroutine(self._forgotten(client, gone, begin)) for client in others],
+            consumeErrors=True,
+        )
+
+    async def _forgotten(self, client: P2PNetClient, gone: str, begin: float) -> float:
+        absent_since: float | None = None
+        while True:
+            status = await client.status()
+            now = time.perf_counter() - begin
+            nodes = [status.predecessor, *status.successors]
+            nodes += [finger.node for finger in status.fingers]
+            if any(node is not None and node.id == gone for node in nodes):
+                absent_since = None
+            elif absent_since is None:
+                absent_since = now
+            elif now - absent_since > QUIET_SECONDS:
+                return absent_since
+            if now > PATIENCE_SECONDS:
+                raise BenchmarkError(f"still in a table after {PATIENCE_SECONDS:g} s")
+            await deferLater(self._reactor, POLL_SECONDS)
+
+    async def _send(self, client: P2PNetClient, index: int) -> None:
+        receipt = await client.send_message(payload(index).decode())
+        if receipt.recorded != NODES or receipt.partial:
+            raise BenchmarkError(f"message {index} was recorded by {receipt.recorded} nodes")
+
+    async def _newest(self, client: P2PNetClient) -> str:
+        newest = await client.get_messages(limit=1)
+        return newest[-1].id if newest else ""
+
+    async def _recorded(
+        self, client: P2PNetClient, since: str, numbers: Sequence[int]
+    ) -> list[float]:
+        records = await client.get_messages(since=since)
+        times = {number(record.body.encode()): record.received_at for record in records}
+        if len(records) != len(numbers):
+            raise BenchmarkError(f"{len(records)} messages were recorded, not {len(numbers)}")
+        return [times[index] for index in numbers]
+
+
+async def _windowed(
+    call: Callable[[Any], Awaitable[object]], arguments: Iterable[Any], window: int
+) -> None:
+    waiting = iter(arguments)
+
+    async def work() -> None:
+        for argument in waiting:
+            await call(argument)
+
+    await gatherResults([Deferred.fromCoroutine(work()) for _ in range(window)], consumeErrors=True)

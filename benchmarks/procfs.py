@@ -1,0 +1,58 @@
+"""What Linux tells about a process: processor time and memory."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from benchmarks.errors import BenchmarkError
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def parse_stat(text: str) -> float:
+    """Return the seconds of processor time in the text of ``/proc/PID/stat``.
+
+    The second field is the program's name in brackets and may itself hold
+    spaces and brackets, so the fields are counted from the last bracket.
+    """
+    fields = text.rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS
+
+
+def parse_pss(text: str) -> int:
+    """Return the proportional set size, in bytes, in the text of ``smaps_rollup``.
+
+    Raises:
+        ValueError: There is no such line.
+    """
+    for line in text.splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1]) * 1024
+    raise ValueError("no Pss line")
+
+
+def cpu_seconds(pids: Iterable[int]) -> float:
+    """Return the processor time that the processes have used so far, in all.
+
+    Raises:
+        BenchmarkError: One of them has ended.
+    """
+    return sum(parse_stat(_read(pid, "stat")) for pid in pids)
+
+
+def pss_bytes(pid: int) -> int:
+    """Return a process's proportional memory: shared pages divided by their users.
+
+    Raises:
+        BenchmarkError: It has ended.
+    """
+    return parse_pss(_read(pid, "smaps_rollup"))
+
+
+def _read(pid: int, name: str) -> str:
+    try:
+        return Path(f"/proc/{pid}/{name}").read_text()
+    except OSError as error:
+        raise BenchmarkError(f"process {pid} cannot be read: {error.strerror}") from None

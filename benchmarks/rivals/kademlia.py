@@ -1,0 +1,108 @@
+"""bmuller/kademlia: sixteen node processes on loopback, values read through single ones.
+
+A value lies on the `REPLICAS` nearest nodes. Only reads of values that the asked node
+does not hold itself are measured: the others need no network. With the package's
+default of 20 replicas every node would hold every value.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from multiprocessing.connection import Connection
+
+from benchmarks.effort import NODES, Effort
+from benchmarks.errors import BenchmarkError
+from benchmarks.rivals.daemon import missing_parts
+from benchmarks.stats import median
+from benchmarks.workers import Worker, serve
+
+REPLICAS = 4
+KEYS = 200
+
+
+def _node(pipe: Connection, port: int, bootstrap: int | None) -> None:
+    asyncio.run(_run(pipe, port, bootstrap))
+
+
+async def _run(pipe: Connection, port: int, bootstrap: int | None) -> None:
+    from kademlia.network import Server  # type: ignore[import-untyped]
+    from kademlia.utils import digest  # type: ignore[import-untyped]
+
+    logging.disable()  # it tells of every datagram lost
+    server = Server(ksize=REPLICAS)
+    await server.listen(port, interface="127.0.0.1")
+    if bootstrap is not None and not await server.bootstrap([("127.0.0.1", bootstrap)]):
+        raise ConnectionError("the first node does not answer")
+
+    async def put(keys: list[str]) -> int:
+        return sum([bool(await server.set(key, "value of " + key)) for key in keys])
+
+    async def get(keys: list[str], count: int, window: int) -> tuple[int, float]:
+        distant = [key for key in keys if server.storage.get(digest(key)) is None]
+        waiting = iter(random.Random(count).choices(distant, k=count))
+        found = 0
+
+        async def reader() -> None:
+            nonlocal found
+            for key in waiting:
+                value = await server.get(key)
+                found += value is not None
+
+        start = time.perf_counter()
+        await asyncio.gather(*(reader() for _ in range(window)))
+        return found, time.perf_counter() - start
+
+    async def answer(keys: list[str], *reading: int) -> object:
+        return await (get(keys, *reading) if reading else put(keys))
+
+    pipe.send("ready")
+    await serve(pipe, answer)
+
+
+class Kademlia:
+    """The network of the package's own servers; every round reads through another node."""
+
+    name = "kademlia"
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._nodes: list[Worker] = []
+        self._keys = [f"key-{index}" for index in range(KEYS)]
+        self._round = 0
+
+    def missing(self) -> str | None:
+        """Return how to install the package, or None."""
+        return missing_parts({}, {"kademlia": "kademlia"})
+
+    def start(self) -> None:
+        """Start the nodes, one after another, and store the values."""
+        for index in range(NODES):
+            bootstrap = self._port if index else None
+            self._nodes.append(Worker(_node, self._port + index, bootstrap))
+        stored = self._nodes[-1].ask(self._keys)
+        if stored != KEYS:
+            raise BenchmarkError(f"kademlia stored {stored} of {KEYS} values")
+
+    def measure(self, effort: Effort) -> dict[str, float]:
+        """Measure reads a second through one node after another, and take the median of four.
+
+        So a single lost datagram, which costs the package five seconds, decides no round.
+        """
+        self._round += 1
+        rates = []
+        share = effort.lookups // 4
+        for step in range(4):
+            node = self._nodes[(self._round * 5 + step * 4) % NODES]
+            found, seconds = node.ask(self._keys, share, effort.lookup_window)
+            if found != share:
+                raise BenchmarkError(f"kademlia found {found} of {share} values")
+            rates.append(share / seconds)
+        return {"rate": median(rates)}
+
+    def stop(self) -> None:
+        """End the nodes."""
+        while self._nodes:
+            self._nodes.pop().stop()

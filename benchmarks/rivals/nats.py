@@ -1,0 +1,92 @@
+"""NATS: a server of Go between subscribers on nats-py, its Python client."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from benchmarks.effort import Effort
+from benchmarks.messages import number, payload
+from benchmarks.rivals.daemon import missing_parts
+from benchmarks.rivals.pubsub import SUBJECT, Brokered
+from benchmarks.workers import serve
+
+
+def _subscriber(pipe: Connection, port: int) -> None:
+    asyncio.run(_subscribe(pipe, port))
+
+
+async def _subscribe(pipe: Connection, port: int) -> None:
+    import nats
+    from nats.aio.msg import Msg
+
+    arrived: dict[int, float] = {}
+    wanted: list[int] = []
+    complete = asyncio.Event()
+
+    async def on_message(message: Msg) -> None:
+        arrived[number(message.data)] = time.time()
+        if len(arrived) == len(wanted):
+            complete.set()
+
+    async def answer(first: int, count: int) -> list[float]:
+        wanted[:] = range(first, first + count)
+        arrived.clear()
+        complete.clear()
+        pipe.send("ready")
+        await complete.wait()
+        return [arrived[index] for index in wanted]
+
+    client = await nats.connect(f"nats://127.0.0.1:{port}")
+    await client.subscribe(SUBJECT, cb=on_message)
+    await client.flush()
+    pipe.send("ready")
+    await serve(pipe, answer)
+
+
+def _publisher(pipe: Connection, port: int) -> None:
+    asyncio.run(_publish(pipe, port))
+
+
+async def _publish(pipe: Connection, port: int) -> None:
+    import nats
+
+    client = await nats.connect(f"nats://127.0.0.1:{port}")
+
+    async def answer(first: int, count: int, pace: float, _window: int) -> list[float]:
+        sent = []
+        due = time.monotonic()
+        for index in range(first, first + count):
+            sent.append(time.time())
+            await client.publish(SUBJECT, payload(index))
+            due += pace
+            await asyncio.sleep(due - time.monotonic())
+        return sent
+
+    pipe.send("ready")
+    await serve(pipe, answer)
+
+
+class Nats(Brokered):
+    """The broker of Debian's nats-server, subscribers as its Python users write them."""
+
+    name = "NATS"
+    subscriber = staticmethod(_subscriber)
+    publisher = staticmethod(_publisher)
+
+    def missing(self) -> str | None:
+        """Return how to install nats-server and nats-py, or None."""
+        return missing_parts({"nats-server": "nats-server"}, {"nats": "nats-py"})
+
+    def command(self, directory: str) -> list[str]:
+        """Return the words that start the server, its keep-alive pings out of the way."""
+        settings = Path(directory, "nats.conf")
+        settings.write_text('ping_interval: "1h"\n')
+        address = ["--addr", "127.0.0.1", "--port", str(self.port)]
+        return ["nats-server", "--config", str(settings), *address]
+
+    def measure(self, effort: Effort) -> dict[str, float]:
+        """Measure the time until all subscribers have a message."""
+        return self.paced(effort)
