@@ -1,0 +1,97 @@
+"""The scripts of ``.ci`` and the compose file, as far as they need no engine."""
+
+import re
+import runpy
+import tempfile
+import zipfile
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.unit.tidy import ROOT
+
+PIP_SETTINGS = runpy.run_path(str(ROOT / ".ci" / "pip_settings.py"))
+ARCHIVE_CONTENTS = runpy.run_path(str(ROOT / ".ci" / "archive_contents.py"))
+COMPOSE = (ROOT / "compose" / "compose.yaml").read_text(encoding="utf-8")
+
+
+class PipSettings(SynchronousTestCase):
+    """What of this machine's pip settings still holds inside a container."""
+
+    def collect(self, *lines: str) -> dict[str, str]:
+        return PIP_SETTINGS["collect"]("\n".join(lines))
+
+    def test_addresses_travel(self):
+        found = self.collect("global.index-url='https://mirror.example/simple'")
+        self.assertEqual(found, {"index-url": "https://mirror.example/simple"})
+
+    def test_directories_stay(self):
+        found = self.collect(
+            ":env:.find-links='/opt/wheels https://mirror.example/wheels'",
+            "global.extra-index-url='file:///opt/index'",
+            "global.cert='/etc/some.pem'",
+        )
+        self.assertEqual(found, {"find-links": "https://mirror.example/wheels"})
+
+    def test_variables_are_stronger_than_files(self):
+        found = self.collect("global.timeout='15'", ":env:.timeout='180'")
+        self.assertEqual(found, {"timeout": "180"})
+
+    def test_taste_stays(self):
+        self.assertEqual(self.collect("global.quiet='1'", "no setting at all"), {})
+
+
+class ArchiveContents(SynchronousTestCase):
+    """The check of what was built."""
+
+    def wheel(self, *names: str) -> Path:
+        # trial's mktemp would leave its folder in the checkout when pytest runs this.
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        path = Path(folder.name) / "chordnet.whl"
+        with zipfile.ZipFile(path, "w") as archive:
+            for name in names:
+                archive.writestr(name, "")
+        return path
+
+    def complaints(self, *names: str) -> list[str]:
+        return ARCHIVE_CONTENTS["complaints"](self.wheel(*names))
+
+    def test_good_wheel(self):
+        needed = list(ARCHIVE_CONTENTS["WHEEL_NEEDS"])
+        self.assertEqual(self.complaints(*needed), [])
+
+    def test_missing_and_unwanted(self):
+        needed = list(ARCHIVE_CONTENTS["WHEEL_NEEDS"])
+        self.assertEqual(len(self.complaints(*needed[1:])), 1)
+        for unwanted in ("twisted/plugins/dropin.cache", "twisted/__init__.py", "tests/a.py"):
+            with self.subTest(unwanted):
+                self.assertEqual(len(self.complaints(*needed, unwanted)), 1)
+
+
+class ComposeFile(SynchronousTestCase):
+    """Sixteen nodes that differ in their number alone."""
+
+    def block(self, number: int) -> str:
+        found = re.search(rf"^  node-{number}:\n(.*?)(?:\n\n|\Z)", COMPOSE, re.M | re.S)
+        assert found
+        return found[1]
+
+    def test_sixteen_nodes(self):
+        services = COMPOSE.partition("\nservices:")[2].partition("\nvolumes:")[0]
+        names = re.findall(r"^  (node-\d+):", services, re.M)
+        self.assertEqual(names, [f"node-{number}" for number in range(1, 17)])
+
+    def test_every_node(self):
+        for number in range(1, 17):
+            port = 7000 + number
+            peers = [peer for peer in (1, 2, 3) if peer != number][:2]
+            told = ",".join(f"node-{peer}:{7000 + peer}" for peer in peers)
+            with self.subTest(number):
+                block = self.block(number)
+                self.assertIn(f"CHORDNET_NAME: Node {number},", block)
+                self.assertIn(f"CHORDNET_PORT: {port},", block)
+                self.assertIn(f'CHORDNET_PEERS: "{told}"', block)
+                self.assertIn(f'ports: ["127.0.0.1:{port}:{port}"]', block)
+                self.assertIn(f'volumes: ["node-{number}:/var/lib/chordnet"]', block)
+                self.assertIn(f"\n  node-{number}: {{}}", COMPOSE)
