@@ -94,6 +94,10 @@ class Broadcasts:
             config.broadcast_memory_s, self._finished.__contains__
         )
 
+        queues = (self._ack_due, self._first_check, self._later_check, self._memory)
+        self.clocks = tuple(queue.next for queue in queues)
+        """Each says when something of ours is due."""
+
     @property
     def under_way(self) -> int:
         """How many broadcasts are not covered yet."""
@@ -148,7 +152,7 @@ class Broadcasts:
                 end, limit = distance, node.raw
 
     def _delegate(self, cast: Cast, branch: Branch) -> None:
-        cast.branches.append(branch)
+        cast.add(branch)
         self._send(cast, branch, header_only=branch.kind in REPAIR)
         self._first_check.add((cast, branch), self._ctx.now)
 
@@ -279,7 +283,7 @@ class Broadcasts:
         branch = cast.branch(sender.raw, message.limit) if cast is not None else None
         if cast is None or branch is None or branch.done:
             return
-        branch.done = True
+        cast.close(branch)
         branch.count = message.count
         branch.messages += message.messages
         branch.depth = message.depth
@@ -289,12 +293,15 @@ class Broadcasts:
 
     def _check(self, cast: Cast) -> None:
         """Answer every waiter whose range is covered."""
-        for waiter in list(cast.waiters):
-            if not cast.pending(waiter.end):
-                cast.waiters.remove(waiter)
-                self._report(cast, waiter)
-        if not cast.waiters and cast.finished() and cast.id in self._casts:
-            del self._casts[cast.id]
+        waiters = cast.waiters
+        if len(waiters) == 1 and not cast.open and not cast.searching:
+            self._report(cast, waiters.pop())
+        else:
+            for waiter in list(waiters):
+                if not cast.pending(waiter.end):
+                    waiters.remove(waiter)
+                    self._report(cast, waiter)
+        if cast.finished() and self._casts.pop(cast.id, None) is not None:
             self._finished[cast.id] = cast
             self._memory.add(cast.id, self._ctx.now)
             if len(self._finished) > self._ctx.config.max_casts:
@@ -352,8 +359,7 @@ class Broadcasts:
                     self._send(cast, branch, header_only=False)
 
     def _reassign(self, cast: Cast, branch: Branch) -> None:
-        branch.done = True
-        branch.count = 0
+        cast.close(branch)
         self._search(cast, Purpose.REASSIGN, branch, branch.start, branch.end, branch.limit)
 
     def _search(
@@ -409,10 +415,11 @@ class Broadcasts:
     def _give_up(self, cast: Cast, branch: Branch | None, start: int, end: int) -> None:
         if branch is None:
             branch = Branch(self._ctx.me, b"", start, end, EdgeKind.EXTEND)
-            cast.branches.append(branch)
+            cast.add(branch)
         else:
             branch.unreached = [branch.child]
-        branch.done = branch.partial = True
+        branch.partial = True
+        cast.close(branch)
 
     def predecessor_changed(self, new: NodeRef) -> None:
         """Pass fresh messages back to a node that has just come in before us."""
@@ -427,11 +434,6 @@ class Broadcasts:
         self._delegate(cast, Branch(node, self._ctx.me.raw, -1, 0, EdgeKind.BACKFILL))
 
     # ---- time -------------------------------------------------------------------------------
-
-    def next(self) -> float | None:
-        """Return when something is to be looked after."""
-        queues = (self._ack_due, self._first_check, self._later_check, self._memory)
-        return min((at for q in queues if (at := q.next()) is not None), default=None)
 
     def tick(self) -> None:
         """Send late acknowledgements, look after silent delegates, forget old trees."""

@@ -48,8 +48,8 @@ class Cast:
     """The state of one broadcast at this node."""
 
     __slots__ = (
-        "body", "branches", "cover", "created", "deadline", "id", "op", "reported_to", "route",
-        "searching", "ttl", "waiters",
+        "body", "branches", "cover", "created", "deadline", "id", "op", "open", "reported_to",
+        "route", "searching", "ttl", "waiters",
     )  # fmt: skip
 
     def __init__(
@@ -70,21 +70,38 @@ class Cast:
         self.cover = 0
         self.op: int | None = None
         self.branches: list[Branch] = []
+        self.open = 0
+        """How many branches are not done."""
         self.waiters: list[Waiter] = []
         self.searching: dict[int, int] = {}
         """Lookups under way for this cast: their tag -> the distance where their range starts."""
         self.reported_to: tuple[NodeRef, int] | None = None
         """Whom the counts of which distance were reported to last."""
 
+    def add(self, branch: Branch) -> None:
+        """Wait for one more branch."""
+        self.branches.append(branch)
+        self.open += 1
+
+    def close(self, branch: Branch) -> None:
+        """Wait for ``branch`` no longer."""
+        if not branch.done:
+            branch.done = True
+            self.open -= 1
+
     def pending(self, end: int) -> bool:
         """Tell whether anything below distance ``end`` has not been covered yet."""
-        return any(not b.done and b.start < end for b in self.branches) or any(
-            start < end for start in self.searching.values()
+        if not self.open and not self.searching:
+            return False
+        return (
+            end >= self.cover
+            or any(not b.done and b.start < end for b in self.branches)
+            or any(start < end for start in self.searching.values())
         )
 
     def finished(self) -> bool:
         """Tell whether nobody waits and nothing is under way."""
-        return not self.waiters and not self.pending(self.cover + 1)
+        return not (self.waiters or self.open or self.searching)
 
     def branch(self, child: bytes, limit: bytes) -> Branch | None:
         """Return the branch that a child's answer belongs to."""

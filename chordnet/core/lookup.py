@@ -128,6 +128,8 @@ class Lookups:
         config = ctx.config
         self._patience: Expiry[int] = Expiry(config.lookup_timeout_s, self._is_recursive)
         self._deadlines: Expiry[int] = Expiry(config.lookup_deadline_s, self._open.__contains__)
+        self.clocks = (self._patience.next, self._deadlines.next)
+        """Each says when something of ours is due."""
         requests.handle(Ask.FIND_NEXT, self._step_answered, self._step_silent)
 
     def __len__(self) -> int:
@@ -171,11 +173,6 @@ class Lookups:
             ctx.send(via, question)
         else:
             self._route(question, key)
-
-    def next(self) -> float | None:
-        """Return when the next lookup runs out of patience or time."""
-        times = [t for t in (self._patience.next(), self._deadlines.next()) if t is not None]
-        return min(times, default=None)
 
     def tick(self) -> None:
         """Look after lookups that have waited too long."""

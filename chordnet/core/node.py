@@ -59,6 +59,12 @@ class ChordNode:
         self.joining = Joining(ctx, self.ring, self.requests, self.lookups, self)
         self.audit = Audit(ctx, self.ring, self.requests, self.lookups, self)
         self.broadcasts = Broadcasts(ctx, self.ring, self.routes, self.lookups, self.detector, self)
+        self._clocks: list[Callable[[], float | None]] = [
+            ctx.alarms.next,
+            self.requests.next,
+            *self.lookups.clocks,
+            *self.broadcasts.clocks,
+        ]
         self._leave_limit = 0.0
         self._hinted: NodeRef | None = None
         self._on_event: dict[type, Callable[[Any], None]] = {
@@ -120,8 +126,12 @@ class ChordNode:
     @property
     def deadline(self) -> float | None:
         """When a ``Tick`` is due next, on the clock of ``now``; None while nothing waits."""
-        parts = (self.ctx.alarms, self.requests, self.lookups, self.broadcasts)
-        return min((at for part in parts if (at := part.next()) is not None), default=None)
+        soonest: float | None = None
+        for source in self._clocks:
+            at = source()
+            if at is not None and (soonest is None or at < soonest):
+                soonest = at
+        return soonest
 
     def _tick(self, event: ev.Tick) -> None:
         for name in self.ctx.alarms.due(self.ctx.now):

@@ -92,8 +92,9 @@ class Expiry(Generic[K]):
         """Return when the next key that still waits expires."""
         queue = self._queue
         while queue:
-            if self._alive(queue[0][1]):
-                return queue[0][0] + GRAIN_S
+            at, key = queue[0]
+            if self._alive(key):
+                return at + GRAIN_S
             queue.popleft()
         return None
 
