@@ -22,7 +22,6 @@ class Core(Protocol):
     def step(self, event: Event, now: float) -> list[Effect]:
         """Take one event and return what to do, in order."""
 
-    @property
     def status(self) -> Status: ...
     @property
     def predecessor(self) -> NodeRef | None: ...
@@ -33,6 +32,10 @@ class Core(Protocol):
     @property
     def finger_slots(self) -> Sequence[tuple[int, NodeRef]]:
         """Every slot of the finger table whose node is another one: (index, node)."""
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """Counts of what happened since the start."""
 
 
 class Transport(Protocol):
@@ -52,13 +55,24 @@ Down = Callable[[NodeRef, LinkFault], None]
 class StoredMessage(Protocol):
     """A recorded message with the place it has in this node's log."""
 
-    position: int
-    received_at: float
-    record: Record
+    @property
+    def position(self) -> int:
+        """Counts from 0 for the first message ever kept."""
+
+    @property
+    def received_at(self) -> float:
+        """This node's wall clock, seconds since 1970."""
+
+    @property
+    def record(self) -> Record: ...
 
 
 class MessageLog(Protocol):
     """Where a node keeps its messages, in the order received."""
+
+    @property
+    def first(self) -> int:
+        """Position of the oldest message kept (of the next one, if none is)."""
 
     def append(self, record: Record, received_at: float) -> StoredMessage: ...
     def __len__(self) -> int: ...
@@ -71,6 +85,18 @@ class MessageLog(Protocol):
         :raises KeyError: no such message is kept.
         """
 
+    def position(self, message_id: str) -> int:
+        """Return the position of ``message_id``; "" stands just before the oldest kept.
+
+        :raises KeyError: no such message is kept.
+        """
+
+    def beyond(self, position: int, limit: int) -> Sequence[StoredMessage]:
+        """Return up to ``limit`` messages after ``position``."""
+
+    def close(self) -> None:
+        """Release what it holds."""
+
 
 class NodeState(Protocol):
     """What outlives a restart: the incarnation and the known peers."""
@@ -78,6 +104,8 @@ class NodeState(Protocol):
     def next_incarnation(self) -> int: ...
     def known_peers(self) -> list[NodeRef]: ...
     def keep_peers(self, peers: Sequence[NodeRef]) -> None: ...
+    def close(self) -> None:
+        """Release what it holds."""
 
 
 __all__ = [

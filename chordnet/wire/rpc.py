@@ -9,6 +9,30 @@ from __future__ import annotations
 
 import msgspec
 
+from chordnet.core.errors import InvalidMessage
+
+PHRASE_BYTES = 65536
+"""The longest message, in bytes of UTF-8."""
+
+
+def check_phrase(body: str, limit: int = PHRASE_BYTES) -> bytes:
+    """Return ``body`` as it is broadcast.
+
+    :raises InvalidMessage: it is empty, has white space in it, is longer than ``limit`` bytes of
+        UTF-8 or is not expressible in UTF-8.
+    """
+    if not body:
+        raise InvalidMessage("the message is empty; give one phrase without white space")
+    if body.split() != [body]:
+        raise InvalidMessage("the message has white space in it; join its words, as in red-apple")
+    try:
+        encoded = body.encode()
+    except UnicodeEncodeError:
+        raise InvalidMessage("the message is not valid text (UTF-8)") from None
+    if len(encoded) > limit:
+        raise InvalidMessage(f"the message has {len(encoded)} bytes, at most {limit} are accepted")
+    return encoded
+
 
 class _Value(msgspec.Struct, frozen=True, array_like=True, gc=False):
     pass

@@ -1,0 +1,417 @@
+"""``P2PNetClient``: talks to one node over one connection.
+
+The connection is made when it is first needed, carries any number of calls at once, and is made
+again by the next call after it was lost. Every call has a time limit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeVar
+
+from twisted.internet.defer import Deferred, succeed
+
+from chordnet.core import errors
+from chordnet.core.errors import (
+    ChordnetError,
+    ConnectFailed,
+    Refused,
+    RemoteProtocolError,
+    TimedOut,
+)
+from chordnet.core.events import LinkFault
+from chordnet.net.addresses import client_endpoint, format_address, parse_address
+from chordnet.net.dialler import Dial, Endpoints
+from chordnet.net.greeters import client_hello
+from chordnet.net.limits import NetworkLimits
+from chordnet.net.protocol import Connection
+from chordnet.net.turn import Turn
+from chordnet.wire.codec import frame_limit, read_reply
+from chordnet.wire.greeting import Bye, Refuse, Welcome
+from chordnet.wire.rpc import (
+    PHRASE_BYTES,
+    ClientRequest,
+    Done,
+    Failure,
+    Follow,
+    GetMessages,
+    GetStatus,
+    LeaveRing,
+    Lookup,
+    LookupReply,
+    LookupResult,
+    MessageRecord,
+    Messages,
+    NodeStatus,
+    Receipt,
+    SendMessage,
+    Sent,
+    ServerReply,
+    StatusReply,
+    Unfollow,
+    check_phrase,
+)
+
+T = TypeVar("T")
+
+
+class P2PNetClient:
+    """A client of the node at ``address``.
+
+    :param address: ``host:port``.
+    :param reactor: ``IReactorTCP`` and ``IReactorTime``; the process's reactor when left out.
+    :param network: refuse to talk to a node of another network; empty for any.
+    :param timeout_s: how long a call may wait for its answer.
+    :param send_timeout_s: the same for :meth:`send_message`, which waits for all nodes.
+    :raises ConfigError: ``address`` is no address.
+    """
+
+    def __init__(
+        self, address: str = "127.0.0.1:7001", reactor: Any = None, *, network: str = "",
+        timeout_s: float = 15.0, send_timeout_s: float = 30.0,
+        limits: NetworkLimits | None = None, endpoints: Endpoints = client_endpoint,
+    ) -> None:  # fmt: skip
+        self.address = format_address(*parse_address(address))
+        self._reactor: Any = reactor if reactor is not None else _process_reactor()
+        self._network = network
+        self._timeout_s = timeout_s
+        self._send_timeout_s = send_timeout_s
+        self._limits = limits or NetworkLimits()
+        self._endpoints = endpoints
+        self._turn = Turn(self._reactor, self._failed_inside)
+        self._rid = 0
+        self._calls: dict[int, _Call] = {}
+        self._follows: dict[int, Following] = {}
+        self._unsent: list[ClientRequest] = []
+        self._dial: Dial | None = None
+        self._session: _Session | None = None
+
+    # -- calls -----------------------------------------------------------------------------------
+
+    def send_message(self, body: str, wait: bool = True) -> Deferred[Receipt]:
+        """Broadcast ``body``, one phrase without white space, through the node.
+
+        :param wait: wait until every node has recorded it. Otherwise the Deferred fires as soon as
+            the node has taken it, with an empty receipt.
+
+        Fails with :class:`InvalidMessage`, :class:`NotInRing`, :class:`BroadcastFailed`,
+        :class:`Busy`, or as every call with :class:`ConnectFailed`, :class:`Refused` or
+        :class:`TimedOut`.
+        """
+        try:
+            check_phrase(body)
+        except ChordnetError as error:
+            return _failed(error)
+        timeout = self._send_timeout_s if wait else self._timeout_s
+        answer = self._call(lambda rid: SendMessage(rid, body, wait), (Sent, Done), timeout)
+        return answer.addCallback(lambda reply: _receipt(reply, body))
+
+    def get_messages(self, limit: int = 0, since: str = "") -> Deferred[list[MessageRecord]]:
+        """Return recorded messages in the order received, however many replies that takes.
+
+        :param limit: at most so many: the newest, or with ``since`` the first after it; 0 for all.
+        :param since: only those after this message id.
+        """
+        return Deferred.fromCoroutine(self._all_messages(limit, since))
+
+    async def _all_messages(self, limit: int, since: str) -> list[MessageRecord]:
+        found: list[MessageRecord] = []
+        more = True
+        while more and (not limit or len(found) < limit):
+            missing = limit - len(found) if limit else 0
+            page: Messages = await self._call(
+                partial(_messages_request, missing, since), (Messages,), self._timeout_s
+            )
+            found += page.messages
+            more = page.more and bool(page.messages)
+            since = found[-1].id if found else since
+        return found
+
+    def follow(
+        self, callback: Callable[[MessageRecord], object], since: str = ""
+    ) -> Following:
+        """Have ``callback`` called with every message after ``since`` and all that come.
+
+        Returns a handle; its ``finished`` Deferred tells of the end.
+        """
+        self._rid += 1
+        following = Following(self, self._rid, callback)
+        self._follows[self._rid] = following
+        self._send(Follow(self._rid, since))
+        return following
+
+    def status(self) -> Deferred[NodeStatus]:
+        """Return the node's view of itself and its neighbours."""
+        answer = self._call(GetStatus, (StatusReply,), self._timeout_s)
+        return answer.addCallback(_status)
+
+    def lookup(self, key: str, iterative: bool = False) -> Deferred[LookupResult]:
+        """Find the owner of ``key`` and the path to it; may fail with :class:`LookupFailed`."""
+        answer = self._call(
+            lambda rid: Lookup(rid, key, iterative), (LookupReply,), self._timeout_s
+        )
+        return answer.addCallback(_result)
+
+    def leave(self) -> Deferred[None]:
+        """Make the node leave the ring in order and stop."""
+        answer = self._call(LeaveRing, (Done,), self._timeout_s)
+        return answer.addCallback(_nothing)
+
+    def close(self) -> Deferred[None]:
+        """End the connection and every call in flight. A later call connects again."""
+        self._abandon(ConnectFailed(f"the client for {self.address} was closed"))
+        if self._dial is not None:
+            self._dial.cancel()
+            self._dial = None
+        session, self._session = self._session, None
+        if session is not None:
+            with self._turn:
+                session.connection.send(Bye("leaving"))
+            session.connection.close()
+        closed: Deferred[None] = Deferred()
+        self._turn.when_empty(lambda: closed.callback(None))
+        return closed
+
+    # -- the machinery behind them ---------------------------------------------------------------
+
+    def _call(
+        self, make: Callable[[int], ClientRequest], expected: tuple[type, ...], timeout_s: float
+    ) -> Deferred[Any]:
+        self._rid += 1
+        rid = self._rid
+        call = _Call(expected, Deferred(lambda _answer: self._forget(rid)))
+        call.timer = self._reactor.callLater(timeout_s, self._timed_out, rid, timeout_s)
+        self._calls[rid] = call
+        self._send(make(rid))
+        return call.answer
+
+    def _send(self, request: ClientRequest) -> None:
+        if self._session is not None:
+            self._session.connection.send(request)
+            return
+        self._unsent.append(request)
+        if self._dial is None:
+            self._dial = Dial(
+                self._reactor, self._turn, self._limits, frame_limit(PHRASE_BYTES),
+                address=self.address, hello=client_hello(self._network),
+                greeted=self._greeted, failed=self._not_connected, endpoints=self._endpoints,
+            )  # fmt: skip
+            self._dial.start()
+
+    def _greeted(self, connection: Connection, _welcome: Welcome) -> _Session:
+        self._dial = None
+        self._session = _Session(self, connection)
+        unsent, self._unsent = self._unsent, []
+        for request in unsent:
+            connection.send(request)
+        return self._session
+
+    def _not_connected(self, _fault: LinkFault, text: str, refusal: Refuse | None) -> None:
+        self._dial = None
+        if refusal is not None:
+            self._abandon(Refused(f"{self.address} refused this client: {text}"))
+        else:
+            self._abandon(
+                ConnectFailed(f"cannot connect to {self.address}: {text}; does a node listen there?")
+            )
+
+    def replied(self, reply: ServerReply) -> None:
+        """Hand a reply to whoever waits for it."""
+        following = self._follows.get(reply.rid)
+        if following is not None:
+            self._followed(following, reply)
+            return
+        call = self._take(reply.rid)
+        if call is None:
+            return
+        if isinstance(reply, Failure):
+            call.answer.errback(_error(reply))
+        elif isinstance(reply, call.expected):
+            call.answer.callback(reply)
+        else:
+            call.answer.errback(RemoteProtocolError(f"an unexpected {type(reply).__name__} came"))
+
+    def _followed(self, following: Following, reply: ServerReply) -> None:
+        if isinstance(reply, Messages):
+            following.received(reply.messages)
+        elif isinstance(reply, Failure):
+            del self._follows[reply.rid]
+            following.ended(_error(reply))
+
+    def unfollow(self, rid: int) -> None:
+        """Tell the node that a follower stopped."""
+        if self._follows.pop(rid, None) is not None and self._session is not None:
+            self._session.connection.send(Unfollow(rid))
+
+    def lost(self, session: _Session, reason: str) -> None:
+        """The connection is gone or is being closed by the node."""
+        if self._session is session:
+            self._session = None
+            self._abandon(ConnectFailed(f"the connection with {self.address} ended: {reason}"))
+
+    def _abandon(self, error: ChordnetError) -> None:
+        self._unsent.clear()
+        for rid in list(self._calls):
+            call = self._take(rid)
+            if call is not None:
+                call.answer.errback(error)
+        follows, self._follows = self._follows, {}
+        for following in follows.values():
+            following.ended(error)
+
+    def _timed_out(self, rid: int, timeout_s: float) -> None:
+        call = self._take(rid)
+        if call is not None:
+            call.answer.errback(TimedOut(f"{self.address} did not answer within {timeout_s:g} s"))
+
+    def _take(self, rid: int) -> _Call | None:
+        call = self._calls.pop(rid, None)
+        if call is not None and call.timer.active():
+            call.timer.cancel()
+        return call
+
+    def _forget(self, rid: int) -> None:
+        """A caller gave up on its own."""
+        self._take(rid)
+
+    def _failed_inside(self, what: str) -> None:
+        from twisted.logger import Logger  # noqa: PLC0415 - only ever needed after a bug
+
+        Logger(namespace="chordnet.client").failure("the client failed on {what}", what=what)
+
+
+class Following:
+    """A running :meth:`P2PNetClient.follow`.
+
+    ``finished`` fires with None after :meth:`stop` and fails when the connection is lost, when the
+    callback raises or when the node dropped messages before they could be sent.
+    """
+
+    def __init__(
+        self, client: P2PNetClient, rid: int, callback: Callable[[MessageRecord], object]
+    ) -> None:
+        self._client = client
+        self._rid = rid
+        self._callback = callback
+        self._ended = False
+        self.finished: Deferred[None] = Deferred(lambda _finished: self.stop())
+
+    def stop(self) -> None:
+        """Call the callback no more; stopping twice is fine."""
+        self._client.unfollow(self._rid)
+        self._finish(None)
+
+    def received(self, messages: list[MessageRecord]) -> None:
+        """Hand messages on, one by one."""
+        for message in messages:
+            if self._ended:
+                return
+            try:
+                self._callback(message)
+            except Exception as error:
+                self._client.unfollow(self._rid)
+                self._finish(error)
+
+    def ended(self, error: ChordnetError) -> None:
+        """Nothing more will come."""
+        self._finish(error)
+
+    def _finish(self, error: Exception | None) -> None:
+        if self._ended:
+            return
+        self._ended = True
+        if self.finished.called:
+            return
+        if error is None:
+            self.finished.callback(None)
+        else:
+            self.finished.errback(error)
+
+
+class _Call:
+    __slots__ = ("answer", "expected", "timer")
+    timer: Any
+
+    def __init__(self, expected: tuple[type, ...], answer: Deferred[Any]) -> None:
+        self.expected = expected
+        self.answer = answer
+
+
+class _Session:
+    """Handles the connection once the node has welcomed this client."""
+
+    def __init__(self, client: P2PNetClient, connection: Connection) -> None:
+        self._client = client
+        self.connection = connection
+
+    def frames(self, frames: list[bytes]) -> None:
+        for frame in frames:
+            reply = read_reply(frame)
+            if isinstance(reply, Bye):
+                self._client.lost(self, reply.text or f"the node said goodbye ({reply.code})")
+                self.connection.close()
+                return
+            self._client.replied(reply)
+
+    def violated(self, reason: str) -> None:
+        self.connection.abort()
+        self._client.lost(self, reason)
+
+    def overloaded(self) -> None:
+        self._client.lost(self, "the node reads too slowly")
+
+    def drained(self) -> None:
+        """Nothing waits for it."""
+
+    def lost(self) -> None:
+        self._client.lost(self, "it broke")
+
+
+def _process_reactor() -> Any:
+    # A client in a script has no reactor to pass on; everything else is handed one.
+    from twisted.internet import reactor  # noqa: PLC0415
+
+    return reactor
+
+
+def _messages_request(limit: int, since: str, rid: int) -> GetMessages:
+    return GetMessages(rid, limit, since)
+
+
+def _receipt(reply: Sent | Done, body: str) -> Receipt:
+    if isinstance(reply, Sent):
+        return reply.receipt
+    return Receipt("", body, 0, 0, 0, 0, 0.0, False, [])
+
+
+def _status(reply: StatusReply) -> NodeStatus:
+    return reply.status
+
+
+def _result(reply: LookupReply) -> LookupResult:
+    return reply.result
+
+
+def _nothing(_reply: Done) -> None:
+    return None
+
+
+def _error(failure: Failure) -> ChordnetError:
+    """Return the exception that a failure names; an unknown name is a plain ChordnetError."""
+    kind = getattr(errors, failure.code, None)
+    if isinstance(kind, type) and issubclass(kind, ChordnetError):
+        return kind(failure.text)
+    return ChordnetError(failure.text)
+
+
+def _failed(error: ChordnetError) -> Deferred[Any]:
+    answer: Deferred[Any] = succeed(None)
+    return answer.addCallback(lambda _none: _raise(error))
+
+
+def _raise(error: ChordnetError) -> Any:
+    raise error
+
+
+p2pnetClient = P2PNetClient  # noqa: N816 - the name in older programs

@@ -1,0 +1,93 @@
+"""Addresses: ``host:port`` texts, the endpoints behind them, and the address to advertise."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+from twisted.internet.abstract import isIPAddress, isIPv6Address
+from twisted.internet.endpoints import (
+    HostnameEndpoint,
+    TCP4ClientEndpoint,
+    TCP6ClientEndpoint,
+)
+
+from chordnet.core.errors import ConfigError
+
+Host = tuple[str, int]
+
+_ANYWHERE = ("0.0.0.0", "::", "")  # noqa: S104 - compared with, never bound to
+# A documentation address (RFC 5737): connecting a datagram socket to it sends nothing.
+_ELSEWHERE = ("192.0.2.1", 9)
+
+
+def parse_address(text: str, *, any_port: bool = False) -> Host:
+    """Split ``host:port``, ``[v6]:port`` or ``tcp:host:port`` into host and port.
+
+    :param any_port: accept port 0.
+    :raises ConfigError: ``text`` is none of these.
+    """
+    host, colon, port = text.removeprefix("tcp:").rpartition(":")
+    host = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    plain = bool(host) and not any(c.isspace() or c in "/@[]=" for c in host)
+    if not colon or not plain or (":" in host and not isIPv6Address(host)):
+        raise ConfigError(f"{text!r} is not an address; write HOST:PORT, for example 10.0.0.5:7001")
+    if not (port.isascii() and port.isdigit() and (0 if any_port else 1) <= int(port) <= 65535):
+        raise ConfigError(f"{text!r} has no valid port; write HOST:PORT with a port from 1 to 65535")
+    return host, int(port)
+
+
+def format_address(host: str, port: int) -> str:
+    """Return ``host:port``, an IPv6 host in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def client_endpoint(reactor: Any, address: str, timeout_s: float) -> Any:
+    """Return the endpoint that dials ``address``.
+
+    A literal address is dialled directly: a name's endpoint waits between the addresses it
+    resolves to, and resolves in a thread.
+    """
+    host, port = parse_address(address)
+    timeout: Any = timeout_s
+    if isIPAddress(host):
+        return TCP4ClientEndpoint(reactor, host, port, timeout)
+    if isIPv6Address(host):
+        return TCP6ClientEndpoint(reactor, host, port, timeout)
+    return HostnameEndpoint(reactor, host.encode("idna"), port, timeout)
+
+
+def advertised_address(listening: Any, advertise: str | None) -> str:
+    """Return the address at which other nodes reach a listening port.
+
+    :param listening: the port's own address (``IListeningPort.getHost()``).
+    :param advertise: what the configuration says: ``host:port``, ``host``, ``host:0`` (both with
+        the bound port), or nothing: the interface listened on, or on all interfaces the address
+        that this machine uses towards others.
+    :raises ConfigError: ``advertise`` is none of these.
+    """
+    port = getattr(listening, "port", 0)
+    if advertise:
+        return _stated_address(advertise, port)
+    host = getattr(listening, "host", "")
+    return format_address(own_address() if host in _ANYWHERE else host, port)
+
+
+def _stated_address(advertise: str, bound_port: int) -> str:
+    plain_host = ":" not in advertise or isIPv6Address(advertise)
+    text = format_address(advertise, 0) if plain_host else advertise
+    host, port = parse_address(text, any_port=True)
+    if host in _ANYWHERE:
+        raise ConfigError(f"{advertise!r} cannot be advertised: nobody can connect to {host}")
+    return format_address(host, port or bound_port)
+
+
+def own_address() -> str:
+    """Return the address this machine uses towards other machines; 127.0.0.1 when it has none."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(_ELSEWHERE)
+        except OSError:
+            return "127.0.0.1"
+        host: str = probe.getsockname()[0]
+        return host

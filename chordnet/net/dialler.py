@@ -1,0 +1,126 @@
+"""Dialling: one attempt to reach an address and greet whoever listens there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.error import ConnectionRefusedError as Declined
+from twisted.internet.interfaces import IAddress
+from twisted.internet.protocol import ClientFactory
+from twisted.python.failure import Failure
+
+from chordnet.core.errors import ConfigError
+from chordnet.core.events import LinkFault
+from chordnet.net.addresses import client_endpoint
+from chordnet.net.greeters import Caller
+from chordnet.net.limits import NetworkLimits
+from chordnet.net.protocol import Connection, Handler
+from chordnet.net.turn import Turn
+from chordnet.wire.greeting import Hello, Refuse, Welcome
+
+Endpoints = Callable[[Any, str, float], Any]
+"""(reactor, address, timeout in seconds) -> IStreamClientEndpoint."""
+
+
+class Dial:
+    """One attempt; reports exactly one outcome unless cancelled.
+
+    :param greeted: told of the connection and the Welcome; returns the connection's next handler.
+    :param failed: told the kind of fault, one line of text and the refusal if there was one.
+    """
+
+    def __init__(
+        self, reactor: Any, turn: Turn, limits: NetworkLimits, frame_limit: int, *,
+        address: str, hello: Hello,
+        greeted: Callable[[Connection, Welcome], Handler],
+        failed: Callable[[LinkFault, str, Refuse | None], None],
+        endpoints: Endpoints = client_endpoint,
+    ) -> None:  # fmt: skip
+        self._reactor = reactor
+        self._turn = turn
+        self._limits = limits
+        self._frame_limit = frame_limit
+        self._address = address
+        self._greeted = greeted
+        self._failed = failed
+        self._endpoints = endpoints
+        self._caller = Caller(
+            hello, welcomed=self._welcomed, refused=self._refused, failed=self._ended
+        )
+        self._timeout: Any = None
+        self._connecting: Any = None
+        self._over = False
+
+    @property
+    def connected(self) -> bool:
+        """Whether the greeting has been sent; the other side may have accepted it already."""
+        return self._caller.connection is not None
+
+    def start(self) -> None:
+        """Begin; the outcome may be reported before this returns."""
+        try:
+            endpoint = self._endpoints(
+                self._reactor, self._address, self._limits.connect_timeout_s
+            )
+        except ConfigError as error:
+            self._report(LinkFault.UNREACHABLE, str(error))
+            return
+        self._connecting = endpoint.connect(_OneConnection(self._build))
+        self._connecting.addCallbacks(self._connected, self._not_connected)
+
+    def cancel(self) -> None:
+        """Give up without reporting."""
+        self._over = True
+        self._stop_timeout()
+        if self._caller.connection is not None:
+            self._caller.give_up("cancelled")
+        elif self._connecting is not None:
+            self._connecting.cancel()
+
+    def _build(self) -> Connection:
+        return Connection(
+            self._reactor, self._turn, self._caller, self._limits, self._frame_limit
+        )
+
+    def _connected(self, _protocol: Connection) -> None:
+        if not self._over:
+            self._timeout = self._reactor.callLater(
+                self._limits.greeting_timeout_s, self._caller.give_up, "the greeting was not answered"
+            )
+
+    def _not_connected(self, failure: Failure) -> None:
+        fault = LinkFault.REFUSED if failure.check(Declined) else LinkFault.UNREACHABLE
+        self._report(fault, failure.getErrorMessage())
+
+    def _welcomed(self, connection: Connection, welcome: Welcome) -> Handler:
+        self._over = True
+        self._stop_timeout()
+        return self._greeted(connection, welcome)
+
+    def _refused(self, refusal: Refuse) -> None:
+        self._report(LinkFault.REJECTED, refusal.text[:300], refusal)
+
+    def _ended(self, reason: str) -> None:
+        self._report(LinkFault.UNREACHABLE, reason)
+
+    def _report(self, fault: LinkFault, text: str, refusal: Refuse | None = None) -> None:
+        self._stop_timeout()
+        if not self._over:
+            self._over = True
+            with self._turn:
+                self._failed(fault, text, refusal)
+
+    def _stop_timeout(self) -> None:
+        if self._timeout is not None and self._timeout.active():
+            self._timeout.cancel()
+
+
+class _OneConnection(ClientFactory):
+    noisy = False
+
+    def __init__(self, build: Callable[[], Connection]) -> None:
+        self._build = build
+
+    def buildProtocol(self, _addr: IAddress | None) -> Connection:
+        return self._build()

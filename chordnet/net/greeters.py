@@ -1,0 +1,262 @@
+"""The greeting on a live connection, from both sides.
+
+Peers and clients arrive at the same port and are told apart by their :class:`Hello`. A connection
+that has not greeted holds a few kilobytes at most, for a few seconds at most, and of such there is
+a limited number: one more closes the oldest, because an honest greeting follows at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from twisted.internet.interfaces import IAddress
+from twisted.internet.protocol import ServerFactory
+
+from chordnet.core.errors import RemoteProtocolError
+from chordnet.core.identifiers import IdentifierSpace
+from chordnet.core.messages import NodeRef
+from chordnet.net.journal import Journal
+from chordnet.net.limits import NetworkLimits
+from chordnet.net.protocol import Connection, Handler
+from chordnet.net.turn import Turn
+from chordnet.wire.codec import read_answer, read_hello
+from chordnet.wire.greeting import (
+    CLIENT,
+    MAGIC,
+    OLDEST_VERSION,
+    PEER,
+    VERSION,
+    Hello,
+    Refuse,
+    Welcome,
+    agreed_version,
+    judge,
+)
+
+
+class Peers(Protocol):
+    """Who takes over a connection that a peer has greeted on."""
+
+    def refuse(self, node: NodeRef) -> Refuse | None: ...
+    def attach(self, connection: Connection, node: NodeRef, *, outgoing: bool) -> Handler: ...
+
+
+class Clients(Protocol):
+    """Who takes over a connection that a client has greeted on."""
+
+    def refuse(self) -> Refuse | None: ...
+    def attach(self, connection: Connection) -> Handler: ...
+
+
+class Door(ServerFactory):
+    """Lets connections in: the factory of a node's listening port."""
+
+    noisy = False
+
+    def __init__(
+        self, *, clock: Any, turn: Turn, me: NodeRef, network: str, space: IdentifierSpace,
+        peers: Peers, clients: Clients, journal: Journal, limits: NetworkLimits, frame_limit: int,
+    ) -> None:  # fmt: skip
+        self.me = me
+        self.network = network
+        self.space = space
+        self.peers = peers
+        self.clients = clients
+        self.journal = journal
+        self._clock = clock
+        self._turn = turn
+        self._limits = limits
+        self._frame_limit = frame_limit
+        self._waiting: dict[Greeter, None] = {}
+        self._open = True
+
+    @property
+    def waiting(self) -> int:
+        """Connections that have not greeted yet."""
+        return len(self._waiting)
+
+    def buildProtocol(self, addr: IAddress | None) -> Connection | None:
+        if not self._open:
+            return None
+        if len(self._waiting) >= self._limits.max_ungreeted:
+            oldest = next(iter(self._waiting))
+            oldest.turn_away("too many connections are waiting to greet")
+        greeter = Greeter(self, self._clock, self._limits.greeting_timeout_s)
+        self._waiting[greeter] = None
+        return Connection(self._clock, self._turn, greeter, self._limits, self._frame_limit)
+
+    def greeted(self, greeter: Greeter) -> None:
+        """Forget a connection that greeted or is gone."""
+        self._waiting.pop(greeter, None)
+
+    def decide(self, hello: Hello) -> Refuse | None:
+        """Return why ``hello`` is refused, None if it is accepted."""
+        refusal = judge(hello, self.me, self.network, self.space)
+        if refusal is not None:
+            return refusal
+        if hello.role == CLIENT:
+            return self.clients.refuse()
+        assert hello.node is not None
+        return self.peers.refuse(hello.node)
+
+    def close(self) -> None:
+        """Let nobody in any more and close what has not greeted."""
+        self._open = False
+        for greeter in list(self._waiting):
+            greeter.connection.abort()
+
+
+class Greeter:
+    """Handles a connection that somebody made to us, until it has greeted."""
+
+    connection: Connection
+
+    def __init__(self, door: Door, clock: Any, timeout_s: float) -> None:
+        self._door = door
+        self._timeout = clock.callLater(timeout_s, self._silent)
+
+    def made(self, connection: Connection) -> None:
+        self.connection = connection
+
+    def frames(self, frames: list[bytes]) -> None:
+        if not frames or self.connection.closing:
+            return
+        hello = read_hello(frames[0])
+        refusal = self._door.decide(hello)
+        if refusal is not None:
+            self._refuse(refusal, hello)
+            return
+        self._finish()
+        handler = self._welcome(hello)
+        if len(frames) > 1:
+            handler.frames(frames[1:])
+
+    def _welcome(self, hello: Hello) -> Handler:
+        door, connection = self._door, self.connection
+        version = agreed_version(hello)
+        assert version is not None
+        connection.send(Welcome(version, door.me, door.network, door.space.bits))
+        if hello.role == CLIENT:
+            connection.handler = door.clients.attach(connection)
+        else:
+            assert hello.node is not None
+            connection.handler = door.peers.attach(connection, hello.node, outgoing=False)
+        return connection.handler
+
+    def _refuse(self, refusal: Refuse, hello: Hello) -> None:
+        self._finish()
+        self._door.journal.limited(
+            f"refused_{refusal.code}",
+            "refused a {role} at {address}: {reason}",
+            role=hello.role if hello.role in (PEER, CLIENT) else "stranger",
+            address=self.connection.peer_name, reason=refusal.text,
+        )  # fmt: skip
+        self.connection.send(refusal)
+        self.connection.close()
+
+    def violated(self, reason: str) -> None:
+        self._finish()
+        self._door.journal.limited(
+            "refused_greeting", "refused a stranger at {address}: no greeting of chordnet: {reason}",
+            address=self.connection.peer_name, reason=reason,
+        )  # fmt: skip
+        self.connection.send(Refuse("greeting", f"this is a chordnet node: {reason}"))
+        self.connection.close()
+
+    def turn_away(self, reason: str) -> None:
+        """Close a connection that never greeted."""
+        self._finish()
+        self._door.journal.limited(
+            "refused_silent", "closed a connection from {address}: {reason}",
+            address=self.connection.peer_name, reason=reason,
+        )  # fmt: skip
+        self.connection.abort()
+
+    def overloaded(self) -> None:
+        """A greeting's few bytes never come near a limit."""
+
+    def drained(self) -> None:
+        """Nothing waits for it."""
+
+    def lost(self) -> None:
+        self._finish()
+
+    def _silent(self) -> None:
+        self.turn_away("it did not greet in time")
+
+    def _finish(self) -> None:
+        self._door.greeted(self)
+        if self._timeout.active():
+            self._timeout.cancel()
+
+
+class Caller:
+    """Handles a connection that we made, until the greeting is answered.
+
+    :param hello: what to greet with.
+    :param welcomed: told of the connection and the answer; returns who takes over.
+    :param refused: told of the other side's refusal.
+    :param failed: told in one line why there was no answer.
+    """
+
+    def __init__(
+        self, hello: Hello, *, welcomed: Callable[[Connection, Welcome], Handler],
+        refused: Callable[[Refuse], None], failed: Callable[[str], None],
+    ) -> None:  # fmt: skip
+        self._hello = hello
+        self._welcomed = welcomed
+        self._refused = refused
+        self._failed = failed
+        self.connection: Connection | None = None
+        self._answered = False
+
+    def made(self, connection: Connection) -> None:
+        self.connection = connection
+        connection.send(self._hello)
+
+    def frames(self, frames: list[bytes]) -> None:
+        if not frames or self._answered:
+            return
+        assert self.connection is not None
+        answer = read_answer(frames[0])
+        if isinstance(answer, Welcome) and not OLDEST_VERSION <= answer.version <= VERSION:
+            raise RemoteProtocolError(f"protocol version {answer.version} is not spoken here")
+        self._answered = True
+        if isinstance(answer, Refuse):
+            self.connection.close()
+            self._refused(answer)
+            return
+        handler = self.connection.handler = self._welcomed(self.connection, answer)
+        if len(frames) > 1:
+            handler.frames(frames[1:])
+
+    def violated(self, reason: str) -> None:
+        self.give_up(f"no answer of a chordnet node: {reason}")
+
+    def give_up(self, reason: str) -> None:
+        """Cut the connection and report ``reason``, unless the greeting is over."""
+        if not self._answered:
+            self._answered = True
+            if self.connection is not None:
+                self.connection.abort()
+            self._failed(reason)
+
+    def overloaded(self) -> None:
+        """A greeting's few bytes never come near a limit."""
+
+    def drained(self) -> None:
+        """Nothing waits for it."""
+
+    def lost(self) -> None:
+        self.give_up("the connection ended during the greeting")
+
+
+def peer_hello(me: NodeRef, network: str, bits: int) -> Hello:
+    """Return the greeting of a node."""
+    return Hello(MAGIC, VERSION, network, bits, PEER, me, OLDEST_VERSION)
+
+
+def client_hello(network: str) -> Hello:
+    """Return the greeting of a client, which fits any network when ``network`` is empty."""
+    return Hello(MAGIC, VERSION, network, 0, CLIENT, None, OLDEST_VERSION)

@@ -1,0 +1,91 @@
+"""What a node writes to its log, and what it counts.
+
+State changes, ring changes, deaths and refusals are logged by default, single messages only with
+``debug``. Whatever a stranger can cause is limited: of one kind a few lines at once, then
+one every few seconds that says how many were left out.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+BURST = 5
+"""Lines of one kind that may be written at once."""
+REFILL_S = 10.0
+"""Seconds until one more line of that kind may be written."""
+
+
+class Journal:
+    """The log and the counters of one node.
+
+    :param clock: returns seconds; paces what is limited.
+    :param source: named in every line, so that several nodes of one process can be told apart.
+    :param debug: also log single messages.
+    """
+
+    def __init__(
+        self, clock: Callable[[], float], source: str = "", *, debug: bool = False,
+        logger: Logger | None = None,
+    ) -> None:  # fmt: skip
+        self._clock = clock
+        self._log = logger or Logger(namespace="chordnet.node")
+        self._allowance: dict[str, _Allowance] = {}
+        self.source = source
+        self.debug_enabled = debug
+        self.counters: Counter[str] = Counter()
+
+    def info(self, text: str, **fields: object) -> None:
+        """Log what an operator wants to know; ``text`` names ``fields`` in braces."""
+        self._log.info("{node}: " + text, node=self.source, **fields)
+
+    def warn(self, text: str, **fields: object) -> None:
+        """Log what an operator may have to do something about."""
+        self._log.warn("{node}: " + text, node=self.source, **fields)
+
+    def debug(self, text: str, **fields: object) -> None:
+        """Log a detail, if ``debug`` is on."""
+        if self.debug_enabled:
+            self._log.debug("{node}: " + text, node=self.source, **fields)
+
+    def failure(self, counter: str, text: str, failure: Failure | None = None) -> None:
+        """Log an unexpected exception with its traceback and count it."""
+        self.counters[counter] += 1
+        self._log.failure("{node}: " + text, failure, node=self.source)
+
+    def limited(self, counter: str, text: str, **fields: object) -> None:
+        """Count an occurrence of what a stranger can cause; log it unless too many were logged."""
+        self.counters[counter] += 1
+        allowance = self._allowance.get(counter)
+        if allowance is None:
+            allowance = self._allowance[counter] = _Allowance(self._clock())
+        if not allowance.take(self._clock()):
+            return
+        if allowance.left_out:
+            text += " ({left_out} more of these were not logged)"
+            fields["left_out"] = allowance.left_out
+            allowance.left_out = 0
+        self.warn(text, **fields)
+
+
+class _Allowance:
+    """A token bucket."""
+
+    __slots__ = ("_at", "_tokens", "left_out")
+
+    def __init__(self, now: float) -> None:
+        self._tokens = float(BURST)
+        self._at = now
+        self.left_out = 0
+
+    def take(self, now: float) -> bool:
+        self._tokens = min(float(BURST), self._tokens + max(0.0, now - self._at) / REFILL_S)
+        self._at = now
+        if self._tokens < 1:
+            self.left_out += 1
+            return False
+        self._tokens -= 1
+        return True

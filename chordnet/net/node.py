@@ -1,0 +1,329 @@
+"""A running node without its lifecycle: core, connections, log, and what can be asked of it.
+
+Answers come through callbacks, which the service turns into Deferreds and the server into replies.
+A callback gets either the result or a :class:`ChordnetError`.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import chordnet
+from chordnet.core.config import ProtocolConfig
+from chordnet.core.effects import (
+    BroadcastDone,
+    FingersChanged,
+    LeftRing,
+    LookupDone,
+    Misbehaved,
+    PeerDied,
+    PeersKnown,
+    Record,
+    RingChanged,
+    StatusChanged,
+)
+from chordnet.core.errors import Busy, BroadcastFailed, ChordnetError, LookupFailed, NotInRing
+from chordnet.core.events import FindOwner, Leave, Publish, Start
+from chordnet.core.identifiers import IdentifierSpace
+from chordnet.core.messages import NodeRef, Status
+from chordnet.net.addresses import client_endpoint
+from chordnet.net.dialler import Endpoints
+from chordnet.net.greeters import Clients, Door
+from chordnet.net.hooks import Hooks
+from chordnet.net.interfaces import Core, MessageLog, StoredMessage
+from chordnet.net.journal import Journal
+from chordnet.net.limits import NetworkLimits
+from chordnet.net.runner import Runner
+from chordnet.net.transport import PeerTransport
+from chordnet.net.turn import Turn
+from chordnet.net.views import Views
+from chordnet.wire.codec import frame_limit
+from chordnet.wire.rpc import (
+    FingerEntry,
+    LookupResult,
+    MessageRecord,
+    NodeStatus,
+    Receipt,
+    check_phrase,
+)
+
+ReceiptDone = Callable[[Receipt | ChordnetError], None]
+LookupDoneWith = Callable[[LookupResult | ChordnetError], None]
+
+
+class LocalNode:
+    """Ties one core to its connections, its log and its subscribers.
+
+    :param reactor: ``IReactorTCP`` and ``IReactorTime``.
+    :param keep_peers: told of the peers worth keeping on disk.
+    :param seconds: a clock that never goes back; the reactor's own follows the wall clock.
+    :param wall: returns the wall clock in seconds since 1970.
+    """
+
+    def __init__(
+        self, reactor: Any, *, me: NodeRef, core: Core, network: str, config: ProtocolConfig,
+        log: MessageLog, journal: Journal, limits: NetworkLimits, rng: random.Random,
+        hooks: Hooks | None = None,
+        keep_peers: Callable[[list[NodeRef]], None] = lambda _peers: None,
+        endpoints: Endpoints = client_endpoint, seconds: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:  # fmt: skip
+        self.me = me
+        self.core = core
+        self.network = network
+        self.config = config
+        self.log = log
+        self.journal = journal
+        self.limits = limits
+        self.space = IdentifierSpace(config.bits)
+        self.views = Views(self.space)
+        self.hooks = hooks or Hooks(journal)
+        self.clock = reactor
+        self._wall = wall
+        self._seconds = seconds
+        self._keep_peers = keep_peers
+        self._started_at = seconds()
+        self._op = 0
+        self._broadcasts: dict[int, tuple[str, float, ReceiptDone]] = {}
+        self._lookups: dict[int, tuple[str, int, LookupDoneWith]] = {}
+        self._leavers: list[Callable[[], None]] = []
+        self._fresh: list[StoredMessage] = []
+        self._followers: dict[Callable[[], None], None] = {}
+        self._neighbours: tuple[bytes, bytes] = (b"", b"")
+        self._lost_messages = 0
+        self.frame_limit = frame_limit(config.max_body_bytes)
+        self.turn = Turn(reactor, partial(journal.failure, "turn_errors"))
+        self.runner = Runner(reactor, self.turn, core, journal, self._performers(), seconds)
+        self.transport = self.runner.transport = PeerTransport(
+            reactor, self.turn, me, network=network, space=self.space,
+            received=self.runner.received, on_down=self.runner.down, journal=journal,
+            limits=limits, frame_limit=self.frame_limit, rng=rng, seconds=seconds,
+            endpoints=endpoints,
+        )  # fmt: skip
+
+    def door(self, clients: Clients) -> Door:
+        """Return the factory for this node's listening port."""
+        return Door(
+            clock=self.clock, turn=self.turn, me=self.me, network=self.network, space=self.space,
+            peers=self.transport, clients=clients, journal=self.journal, limits=self.limits,
+            frame_limit=self.frame_limit,
+        )  # fmt: skip
+
+    def start(self, bootstrap: Sequence[str], known: Sequence[NodeRef]) -> None:
+        """Begin to join a ring through ``bootstrap`` addresses or peers ``known`` from before."""
+        with self.turn:
+            self.runner.post(Start(list(bootstrap), list(known)))
+
+    # -- what can be asked -----------------------------------------------------------------------
+
+    @property
+    def active(self) -> bool:
+        """Whether the node is a member of a ring."""
+        return self.core.status() is Status.ACTIVE
+
+    def publish(self, body: str, done: ReceiptDone) -> None:
+        """Broadcast ``body``; ``done`` gets the receipt.
+
+        :raises InvalidMessage: ``body`` is no phrase.
+        :raises NotInRing: the node is not a member of a ring.
+        :raises Busy: too many broadcasts are in flight.
+        """
+        encoded = check_phrase(body, self.config.max_body_bytes)
+        self._check_member()
+        if len(self._broadcasts) >= self.config.max_broadcasts:
+            raise Busy(f"{len(self._broadcasts)} broadcasts are in flight; retry after a moment")
+        self._op += 1
+        self._broadcasts[self._op] = (body, self._seconds(), done)
+        self.runner.post(Publish(self._op, encoded, self._wall()))
+
+    def find(self, key: str, done: LookupDoneWith, *, iterative: bool = False) -> None:
+        """Look up the owner of ``key``; ``done`` gets it and the path.
+
+        :raises NotInRing: the node is not a member of a ring.
+        :raises Busy: too many lookups are in flight.
+        """
+        self._check_member()
+        if len(self._lookups) >= self.config.max_lookups:
+            raise Busy(f"{len(self._lookups)} lookups are in flight; retry after a moment")
+        self._op += 1
+        identifier = self.space.hash(key.encode("utf-8", "surrogateescape"))
+        self._lookups[self._op] = (key, identifier, done)
+        self.runner.post(FindOwner(self._op, self.space.raw(identifier), iterative))
+
+    def messages(self, limit: int = 0, since: str = "") -> list[MessageRecord]:
+        """Return kept messages in the order received: those after ``since``, at most ``limit``.
+
+        Without ``since`` the newest ``limit``; 0 means all of them.
+
+        :raises KeyError: ``since`` is not kept here.
+        """
+        count = limit or len(self.log)
+        kept = self.log.after(since, count) if since else self.log.newest(count)
+        return [self.views.message(stored) for stored in kept]
+
+    def status(self) -> NodeStatus:
+        """Return this node's view of itself and its neighbours."""
+        core, views = self.core, self.views
+        predecessor = core.predecessor
+        return NodeStatus(
+            node=views.node(self.me), network=self.network, version=chordnet.__version__,
+            bits=self.space.bits, incarnation=self.me.incarnation,
+            state=core.status().name.lower(),
+            predecessor=views.node(predecessor) if predecessor is not None else None,
+            successors=views.nodes(core.successors),
+            fingers=[FingerEntry(index, views.node(ref)) for index, ref in core.finger_slots],
+            ring=views.label(core.label), messages=len(self.log), keys=0,
+            uptime=self._seconds() - self._started_at,
+            counters={**core.counters, **self.journal.counters, "connections": len(self.turn.open)},
+        )  # fmt: skip
+
+    def leave(self, done: Callable[[], None]) -> None:
+        """Leave the ring in order; ``done`` is called when that is over."""
+        if self.core.status() is Status.LEFT:
+            done()
+            return
+        self._leavers.append(done)
+        if self.core.status() is not Status.LEAVING:
+            self.runner.post(Leave())
+
+    def follow(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Have ``callback`` called after turns that recorded messages; returns what ends it."""
+        self._followers[callback] = None
+        return lambda: self._followers.pop(callback, None) and None
+
+    def stop(self) -> None:
+        """Stop protocol and timers and say goodbye on all connections with peers."""
+        self.runner.stop()
+        self.transport.stop()
+        gone = NotInRing("the node is shutting down")
+        for _key, _identifier, found in self._take(self._lookups):
+            found(gone)
+        for _body, _began, confirmed in self._take(self._broadcasts):
+            confirmed(BroadcastFailed("the node is shutting down; what became of it is not known"))
+
+    def _check_member(self) -> None:
+        if not self.active:
+            state = self.core.status().name.lower()
+            raise NotInRing(f"{self.me.name} is {state}, not in a ring; wait and ask again")
+
+    @staticmethod
+    def _take(table: dict[int, Any]) -> list[Any]:
+        entries = list(table.values())
+        table.clear()
+        return entries
+
+    # -- what the core asks for ------------------------------------------------------------------
+
+    def _performers(self) -> dict[type, Callable[[Any], None]]:
+        return {
+            Record: self._record,
+            LookupDone: self._lookup_done,
+            BroadcastDone: self._broadcast_done,
+            LeftRing: self._left_ring,
+            StatusChanged: self._status_changed,
+            RingChanged: self._ring_changed,
+            FingersChanged: self._fire_later,
+            PeerDied: self._peer_died,
+            PeersKnown: self._peers_known,
+            Misbehaved: self._misbehaved,
+        }
+
+    def _record(self, record: Record) -> None:
+        stored = self.log.append(record, self._wall())
+        self.journal.counters["recorded"] += 1
+        if self.journal.debug_enabled:
+            self.journal.debug("recorded {id}", id=str(record.id))
+        if not self._fresh:
+            self.turn.after(self._tell_recorded)
+        self._fresh.append(stored)
+
+    def _tell_recorded(self) -> None:
+        fresh, self._fresh = self._fresh, []
+        for follower in list(self._followers):
+            follower()
+        if self.hooks.wanted(MessageRecord):
+            for stored in fresh:
+                self.hooks.fire(self.views.message(stored))
+        if self.hooks.wanted(Record):
+            for stored in fresh:
+                self.hooks.fire(stored.record)
+
+    def _lookup_done(self, effect: LookupDone) -> None:
+        entry = self._lookups.pop(effect.op, None)
+        if entry is None:
+            return
+        key, identifier, done = entry
+        if effect.owner is None:
+            done(LookupFailed(effect.reason or "no owner was found before the deadline"))
+            return
+        views = self.views
+        done(
+            LookupResult(
+                key, self.space.hex(identifier), views.node(effect.owner), views.nodes(effect.path)
+            )
+        )
+
+    def _broadcast_done(self, effect: BroadcastDone) -> None:
+        entry = self._broadcasts.pop(effect.op, None)
+        if entry is None:
+            return
+        body, began, done = entry
+        if effect.id is None:
+            done(_broadcast_failure(effect.reason))
+        else:
+            done(self.views.receipt(effect, body, self._seconds() - began))
+
+    def _left_ring(self, effect: LeftRing) -> None:
+        leavers, self._leavers = self._leavers, []
+        for done in leavers:
+            done()
+        self._fire_later(effect)
+
+    def _status_changed(self, effect: StatusChanged) -> None:
+        self.journal.info(
+            "is {state} (was {before})", state=effect.new.name.lower(),
+            before=effect.old.name.lower(),
+        )  # fmt: skip
+        self._fire_later(effect)
+
+    def _ring_changed(self, effect: RingChanged) -> None:
+        before, after = effect.predecessor, effect.successors[0] if effect.successors else None
+        neighbours = (before.raw if before else b"", after.raw if after else b"")
+        if neighbours != self._neighbours:
+            self._neighbours = neighbours
+            self.journal.info(
+                "stands between {before} and {after}",
+                before=before.name if before else "nobody",
+                after=after.name if after else self.me.name,
+            )  # fmt: skip
+        self._fire_later(effect)
+
+    def _peer_died(self, effect: PeerDied) -> None:
+        self.journal.counters["deaths"] += 1
+        self.journal.info("{peer} is dead", peer=effect.peer.name or effect.peer.address)
+        self._fire_later(effect)
+
+    def _peers_known(self, effect: PeersKnown) -> None:
+        self._keep_peers(effect.peers)
+        self._fire_later(effect)
+
+    def _misbehaved(self, effect: Misbehaved) -> None:
+        self.journal.limited(
+            "misbehaved", "{peer} broke a rule: {reason}",
+            peer=effect.peer.name or effect.peer.address, reason=effect.reason[:200],
+        )  # fmt: skip
+        self._fire_later(effect)
+
+    def _fire_later(self, effect: object) -> None:
+        if self.hooks.wanted(type(effect)):
+            self.turn.after(partial(self.hooks.fire, effect))
+
+
+def _broadcast_failure(reason: str) -> ChordnetError:
+    if reason == "busy":
+        return Busy("too many broadcasts pass through this node; retry after a moment")
+    return BroadcastFailed(reason or "the broadcast was not confirmed")

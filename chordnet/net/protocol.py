@@ -1,0 +1,202 @@
+"""One TCP connection: bytes in, frames out, and who handles them.
+
+A connection starts with the handler that does the greeting (``greeters.py``), which hands it over
+to a peer's or a client's session. Frames sent during a turn leave in one write. When the
+transport's own buffer is full the rest is held here up to a limit, and beyond that the connection
+is given up.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import msgspec
+from twisted.internet.interfaces import IPushProducer
+from twisted.internet.protocol import Protocol as TwistedProtocol
+from twisted.internet.protocol import connectionDone
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from chordnet.core.errors import RemoteProtocolError
+from chordnet.net.limits import NetworkLimits
+from chordnet.net.turn import Turn
+from chordnet.wire.codec import encode_frame
+from chordnet.wire.framing import FrameDecoder
+from chordnet.wire.greeting import GREETING_LIMIT
+
+
+class Handler(Protocol):
+    """Who deals with what happens on a connection; replaced once the greeting is done."""
+
+    def frames(self, frames: list[bytes]) -> None:
+        """Take frames in their order.
+
+        :raises RemoteProtocolError: the other side broke a rule.
+        """
+
+    def violated(self, reason: str) -> None:
+        """The other side broke a rule; the connection is no use any more."""
+
+    def overloaded(self) -> None:
+        """The other side reads too slowly; the connection has been cut."""
+
+    def drained(self) -> None:
+        """Everything that was sent has been handed to the system."""
+
+    def lost(self) -> None:
+        """The connection is gone, whoever ended it."""
+
+
+class Connected(Protocol):
+    """A handler that wants to know when the connection is made."""
+
+    def made(self, connection: Connection) -> None: ...
+
+
+@implementer(IPushProducer)
+class Connection(TwistedProtocol):
+    """Cuts what arrives into frames for ``handler`` and writes frames, one write a turn.
+
+    :param handler: the first handler, which is told of the connection by ``made``.
+    :param frame_limit: the longest frame accepted after the greeting, in bytes.
+    """
+
+    transport: Any
+
+    def __init__(
+        self, clock: Any, turn: Turn, handler: Any, limits: NetworkLimits, frame_limit: int,
+    ) -> None:  # fmt: skip
+        self.handler: Handler = handler
+        self.peer_name = ""
+        self.closing = False
+        self._clock = clock
+        self._turn = turn
+        self._limits = limits
+        self._decoder = FrameDecoder(frame_limit, GREETING_LIMIT)
+        self._out: list[bytes] = []
+        self._held = bytearray()
+        self._paused = False
+        self._made = False
+        self._gone = False
+        self._cut: Any = None
+
+    # -- what Twisted calls ----------------------------------------------------------------------
+
+    def connectionMade(self) -> None:
+        self._made = True
+        self._turn.open.add(self)
+        transport = self.transport
+        self.peer_name = _name(transport)
+        if hasattr(transport, "setTcpNoDelay"):
+            transport.setTcpNoDelay(True)
+            # Only ring neighbours exchange heartbeats; the system finds the other dead ends.
+            transport.setTcpKeepAlive(True)
+        transport.registerProducer(self, True)
+        with self._turn:
+            self.handler.made(self)  # type: ignore[attr-defined]
+
+    def dataReceived(self, data: bytes) -> None:
+        with self._turn:
+            try:
+                self.handler.frames(self._decoder.feed(data))
+            except RemoteProtocolError as error:
+                self.handler.violated(str(error))
+            except Exception:
+                self._turn.failed(f"frames from {self.peer_name}")
+                self.abort()
+
+    def connectionLost(self, _reason: Failure = connectionDone) -> None:
+        self._gone = self.closing = True
+        self._out.clear()
+        self._held.clear()
+        if self._cut is not None:
+            self._cut.cancel()
+            self._cut = None
+        with self._turn:
+            self.handler.lost()
+        self._turn.closed(self)
+
+    def pauseProducing(self) -> None:
+        self._paused = True
+
+    def resumeProducing(self) -> None:
+        self._paused = False
+        with self._turn:
+            if self._held:
+                data = bytes(self._held)
+                self._held.clear()
+                self.transport.write(data)
+            else:
+                self.handler.drained()
+
+    def stopProducing(self) -> None:
+        self._paused = True
+
+    # -- what handlers call ----------------------------------------------------------------------
+
+    @property
+    def paused(self) -> bool:
+        """Whether the other side reads more slowly than is sent."""
+        return self._paused
+
+    def send(self, message: msgspec.Struct) -> None:
+        """Queue ``message``; it leaves with everything else queued in this turn."""
+        self.send_frame(encode_frame(message))
+
+    def send_frame(self, frame: bytes) -> None:
+        """Queue a frame that is already encoded."""
+        if not self._out:
+            self._turn.mark(self)
+        self._out.append(frame)
+
+    def flush(self) -> None:
+        """Hand over what is queued, in one write."""
+        out = self._out
+        if not out or self.closing:
+            return
+        data = out[0] if len(out) == 1 else b"".join(out)
+        out.clear()
+        if not self._paused:
+            self.transport.write(data)
+            return
+        self._held += data
+        if len(self._held) > self._limits.send_buffer_bytes:
+            self._held.clear()
+            self.abort()
+            self.handler.overloaded()
+
+    def close(self) -> None:
+        """Write what is queued and close; cut the connection if that takes too long."""
+        if self.closing or not self._made:
+            return
+        self.flush()
+        if self._gone:
+            return
+        self.closing = True
+        self.transport.unregisterProducer()
+        if self._held:
+            self.transport.write(bytes(self._held))
+            self._held.clear()
+        self.cut_after(self._limits.close_timeout_s)
+        self.transport.loseConnection()
+
+    def cut_after(self, seconds: float) -> None:
+        """Cut the connection unless it is gone by then."""
+        if self._cut is None and not self._gone:
+            self._cut = self._clock.callLater(seconds, self._cut_now)
+
+    def abort(self) -> None:
+        """Cut the connection at once; ``lost`` follows."""
+        if self._made and not self._gone:
+            self.closing = True
+            self.transport.abortConnection()
+
+    def _cut_now(self) -> None:
+        self._cut = None
+        self.abort()
+
+
+def _name(transport: Any) -> str:
+    peer = transport.getPeer()
+    host, port = getattr(peer, "host", None), getattr(peer, "port", None)
+    return f"{host}:{port}" if host is not None else str(peer)

@@ -1,0 +1,121 @@
+"""Feeds the protocol core and does what it asks: the loop between the wire and the rules.
+
+One event is handled at a time, and its effects are performed in the order given before the next
+event is taken: whatever an effect causes at once (a failed dial, a callback that publishes) waits
+in line. The reactor's timer is moved only when the core's deadline has come nearer; a timer that
+fires early costs less than moving it with every message.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from chordnet.core.effects import Effect, Send
+from chordnet.core.events import Event, LinkDown, LinkFault, Received, Tick
+from chordnet.core.messages import NodeRef, PeerMessage
+from chordnet.net.interfaces import Core, Transport
+from chordnet.net.journal import Journal
+from chordnet.net.turn import Turn
+
+_NEVER = float("inf")
+
+
+class Runner:
+    """Runs one core.
+
+    :param clock: an ``IReactorTime``.
+    :param seconds: the core's clock, which never goes back.
+    :param performers: what to do for each type of effect but ``Send``.
+    """
+
+    transport: Transport
+
+    def __init__(
+        self, clock: Any, turn: Turn, core: Core, journal: Journal,
+        performers: dict[type, Callable[[Any], None]], seconds: Callable[[], float],
+    ) -> None:  # fmt: skip
+        self.core = core
+        self._seconds = seconds
+        self._clock = clock
+        self._turn = turn
+        self._journal = journal
+        self._performers = performers
+        self._waiting: deque[Event] = deque()
+        self._stepping = False
+        self._timer: Any = None
+        self._armed = _NEVER
+        self._stopped = False
+        turn.settle = self._arm
+
+    def received(self, sender: NodeRef, message: PeerMessage) -> None:
+        """Take a peer's message."""
+        self.post(Received(sender, message))
+
+    def down(self, peer: NodeRef, fault: LinkFault) -> None:
+        """Take the news that there is no connection with ``peer``."""
+        self.post(LinkDown(peer, fault))
+
+    def post(self, event: Event) -> None:
+        """Handle ``event`` now, or after the one that is being handled."""
+        if self._stepping:
+            self._waiting.append(event)
+            return
+        if self._stopped:
+            return
+        self._stepping = True
+        try:
+            self._step(event)
+            while self._waiting:
+                self._step(self._waiting.popleft())
+        finally:
+            self._stepping = False
+        self._turn.touch()
+
+    def _step(self, event: Event) -> None:
+        try:
+            effects = self.core.step(event, self._seconds())
+        except Exception:
+            self._journal.failure("core_errors", f"the protocol failed on {type(event).__name__}")
+            return
+        self._perform(effects)
+
+    def _perform(self, effects: list[Effect]) -> None:
+        performers = self._performers
+        for effect in effects:
+            try:
+                if type(effect) is Send:
+                    self.transport.send(effect.to, effect.message)
+                else:
+                    performers[type(effect)](effect)
+            except Exception:
+                name = type(effect).__name__
+                self._journal.failure("effect_errors", f"the effect {name} could not be performed")
+
+    def _arm(self) -> None:
+        deadline = self.core.deadline
+        if deadline is None or deadline >= self._armed or self._stopped:
+            return
+        self._armed = deadline
+        delay = max(0.0, deadline - self._seconds())
+        if self._timer is not None:
+            self._timer.reset(delay)
+        else:
+            self._timer = self._clock.callLater(delay, self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        self._armed = _NEVER
+        deadline = self.core.deadline
+        with self._turn:
+            if deadline is not None and deadline <= self._seconds():
+                self.post(Tick())
+
+    def stop(self) -> None:
+        """Take no more events and cancel the timer."""
+        self._stopped = True
+        self._waiting.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

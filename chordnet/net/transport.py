@@ -1,0 +1,442 @@
+"""Messages to peers over TCP: one connection for each pair of nodes, whoever dialled.
+
+Rules:
+
+- A link belongs to a node's identifier; a higher incarnation takes it over and what was connected
+  with the lower one is cut. Lower incarnations are refused.
+- A contact is an address whose node is not known. It has a link of its own until somebody at that
+  address has greeted; from then on it is another name of that node's link.
+- When two nodes dial each other at once, both connections come up. Both sides then write to the
+  one that the smaller identifier dialled and say goodbye on the other. What was written before is
+  still read, so nothing is lost. When the older connection has been up for longer than such a
+  coincidence can take, the peer has lost it: the newer one stays.
+- Whoever reads ``on_down`` is told once for each failed dial, and once for a connection's end
+  unless this side ended it.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from chordnet.core.events import LinkFault
+from chordnet.core.messages import NodeRef, PeerMessage
+from chordnet.net.addresses import client_endpoint
+from chordnet.net.dialler import Dial, Endpoints
+from chordnet.net.greeters import peer_hello
+from chordnet.net.interfaces import Down, Received
+from chordnet.net.journal import Journal
+from chordnet.net.limits import NetworkLimits
+from chordnet.net.links import Link, PeerSession
+from chordnet.net.protocol import Connection
+from chordnet.net.turn import Turn
+from chordnet.wire.codec import encode_frame
+from chordnet.wire.greeting import Bye, Refuse, Welcome, judge_node
+
+_IDLE_LOOKS = 2
+"""A link is closed when it was found without a message this many times in a row."""
+
+
+class PeerTransport:
+    """Implements :class:`chordnet.net.interfaces.Transport` and :class:`greeters.Peers`.
+
+    :param me: this node, as it greets.
+    :param received: told of every message of a peer.
+    :param on_down: told of every failed dial and ended connection; must not call back at once.
+    """
+
+    def __init__(
+        self, reactor: Any, turn: Turn, me: NodeRef, *, network: str, space: Any,
+        received: Received, on_down: Down, journal: Journal, limits: NetworkLimits,
+        frame_limit: int, rng: random.Random, seconds: Callable[[], float],
+        endpoints: Endpoints = client_endpoint,
+    ) -> None:  # fmt: skip
+        self.received = received
+        self._reactor = reactor
+        self._seconds = seconds
+        self._turn = turn
+        self._me = me
+        self._space = space
+        self._hello = peer_hello(me, network, space.bits)
+        self._on_down = on_down
+        self._journal = journal
+        self._limits = limits
+        self._rng = rng
+        self._dial_with = partial(
+            Dial, reactor, turn, limits, frame_limit, hello=self._hello, endpoints=endpoints
+        )
+        self._links: dict[bytes, Link] = {}
+        self._contacts: dict[str, Link] = {}
+        self._aliases: dict[str, bytes] = {}
+        self._newest: OrderedDict[bytes, int] = OrderedDict()
+        self._sessions: set[PeerSession] = set()
+        self._dials = 0
+        self._line: deque[Link] = deque()
+        self._looks: dict[bytes, int] = {}
+        self._sweep: Any = None
+        self._stopped = False
+
+    # -- sending -------------------------------------------------------------------------------
+
+    def send(self, to: NodeRef, message: PeerMessage) -> None:
+        """Send ``message`` to ``to``: at once if connected, else after a dial."""
+        link = self._links.get(to.raw)
+        if link is not None:
+            session = link.session
+            if session is not None and session.node.incarnation == to.incarnation:
+                link.active = True
+                session.connection.send_frame(encode_frame(message))
+                return
+        self._send_slowly(to, message)
+
+    def _send_slowly(self, to: NodeRef, message: PeerMessage) -> None:
+        if self._stopped:
+            return
+        link = self._link_for(to)
+        if link is None:
+            self._journal.counters["messages_dropped"] += 1
+        elif link.session is not None:
+            link.active = True
+            link.session.connection.send(message)
+        elif self._enqueue(link, encode_frame(message)):
+            self._want_dial(link)
+
+    def _link_for(self, to: NodeRef) -> Link | None:
+        """Return the link that leads to ``to``; None, and the core told, if there is none."""
+        if to.raw == self._me.raw or to.address == self._me.address:
+            self._on_down(to, LinkFault.REJECTED)
+            return None
+        if to.is_contact:
+            return self._contact_link(to)
+        link = self._links.get(to.raw)
+        if link is None:
+            if len(self._links) >= self._limits.max_links and not self._forget_empty():
+                self._on_down(to, LinkFault.UNREACHABLE)
+                return None
+            link = self._links[to.raw] = Link(to)
+        elif to.incarnation < link.node.incarnation:
+            self._on_down(to, LinkFault.REJECTED)
+            return None
+        elif to.incarnation > link.node.incarnation:
+            self._supersede(link, to)
+        return link
+
+    def _contact_link(self, to: NodeRef) -> Link | None:
+        link = self._links.get(self._aliases.get(to.address, b""))
+        if link is not None and link.session is not None:
+            return link
+        link = self._contacts.get(to.address)
+        if link is None:
+            if len(self._contacts) >= self._limits.max_links:
+                self._on_down(to, LinkFault.UNREACHABLE)
+                return None
+            link = self._contacts[to.address] = Link(to)
+        return link
+
+    def _enqueue(self, link: Link, frame: bytes) -> bool:
+        if link.queued_bytes + len(frame) > self._limits.dial_queue_bytes:
+            self._journal.counters["messages_dropped"] += 1
+            return False
+        link.queue.append(frame)
+        link.queued_bytes += len(frame)
+        return True
+
+    # -- dialling ------------------------------------------------------------------------------
+
+    def _want_dial(self, link: Link) -> None:
+        if link.dial is not None or link.pause is not None or link.waiting:
+            return
+        if self._dials >= self._limits.max_dials:
+            link.waiting = True
+            self._line.append(link)
+            return
+        self._dials += 1
+        self._journal.counters["dials"] += 1
+        link.dial = self._dial_with(
+            address=link.node.address,
+            greeted=partial(self._dial_greeted, link),
+            failed=partial(self._dial_failed, link),
+        )
+        link.dial.start()
+
+    def _dial_over(self, link: Link) -> None:
+        link.dial = None
+        self._dials -= 1
+        while self._line and self._dials < self._limits.max_dials:
+            waiting = self._line.popleft()
+            waiting.waiting = False
+            if waiting.queue and waiting.session is None:
+                self._want_dial(waiting)
+
+    def _dial_failed(
+        self, link: Link, fault: LinkFault, text: str, refusal: Refuse | None
+    ) -> None:
+        self._dial_over(link)
+        if link.session is not None or self._stopped:
+            return
+        self._log_fault(link.node, text, refusal)
+        self._drop_queue(link)
+        self._begin_pause(link)
+        if refusal is not None and refusal.code == "full":
+            fault = LinkFault.UNREACHABLE
+        self._on_down(link.node, fault)
+
+    def _log_fault(self, node: NodeRef, text: str, refusal: Refuse | None) -> None:
+        self._journal.counters["dials_failed"] += 1
+        if refusal is None:
+            self._journal.debug(
+                "cannot reach {address}: {reason}", address=node.address, reason=text
+            )
+        else:
+            self._journal.limited(
+                f"rejected_{refusal.code[:20]}" if refusal.code in _KNOWN_CODES else "rejected",
+                "{address} refused us: {reason}", address=node.address, reason=text,
+            )  # fmt: skip
+
+    def _begin_pause(self, link: Link) -> None:
+        pause = self._limits.redial_min_s * 2 ** min(link.failures, 16)
+        pause = min(pause, self._limits.redial_max_s) * self._rng.uniform(0.75, 1.25)
+        link.failures += 1
+        link.pause = self._reactor.callLater(pause, self._pause_over, link)
+
+    def _pause_over(self, link: Link) -> None:
+        link.pause = None
+        if link.queue:
+            with self._turn:
+                self._want_dial(link)
+
+    def _drop_queue(self, link: Link) -> None:
+        self._journal.counters["messages_dropped"] += len(link.take_queue())
+
+    def _dial_greeted(self, link: Link, connection: Connection, welcome: Welcome) -> PeerSession:
+        self._dial_over(link)
+        node, expected = welcome.node, link.node
+        problem = self._wrong_answer(expected, node)
+        if problem is not None:
+            self._journal.limited(
+                "rejected_identity", "{address} is not who was expected: {reason}",
+                address=expected.address, reason=problem,
+            )  # fmt: skip
+            if link.session is None:
+                self._drop_queue(link)
+                self._begin_pause(link)
+                self._on_down(expected, LinkFault.REJECTED)
+            connection.send(Bye("protocol", problem[:200]))
+            connection.close()
+            return PeerSession(self, connection, Link(node), node, outgoing=True, since=0.0)
+        session = self.attach(connection, node, outgoing=True)
+        if expected.is_contact:
+            self._join_contact(session.link, expected.address)
+        return session
+
+    def _wrong_answer(self, expected: NodeRef, node: NodeRef) -> str | None:
+        refusal = judge_node(node, self._me, self._space) or self.refuse(node)
+        if refusal is not None:
+            return refusal.text
+        if expected.is_contact:
+            return None
+        if expected.raw != node.raw:
+            return f"{node.name!r} answers there, not {expected.name!r}"
+        if node.incarnation < expected.incarnation:
+            return "an older incarnation of it answers"
+        return None
+
+    # -- connections ---------------------------------------------------------------------------
+
+    def refuse(self, node: NodeRef) -> Refuse | None:
+        """Return why a connection with ``node`` is refused; None if it is welcome."""
+        if self._stopped:
+            return Refuse("full", "this node is shutting down")
+        if node.incarnation < self._newest.get(node.raw, 0):
+            return Refuse(
+                "incarnation",
+                f"a newer incarnation of {node.name[:80]!r} is known here; either two nodes have"
+                " this name, or its clock or its state directory went back",
+            )
+        if len(self._sessions) >= self._limits.max_peers:
+            return Refuse("full", "this node has as many connections as it accepts")
+        return None
+
+    def attach(self, connection: Connection, node: NodeRef, *, outgoing: bool) -> PeerSession:
+        """Take over a connection on which ``node`` and this node have greeted each other."""
+        link = self._links.get(node.raw)
+        if link is None:
+            link = self._links[node.raw] = Link(node)
+        elif node.incarnation > link.node.incarnation:
+            self._supersede(link, node)
+        link.node = node
+        self._remember_incarnation(node)
+        session = PeerSession(
+            self, connection, link, node, outgoing=outgoing, since=self._seconds()
+        )
+        self._sessions.add(session)
+        self._schedule_sweep()
+        self._adopt(link, session)
+        self._join_contact(link, node.address)
+        return session
+
+    def _adopt(self, link: Link, session: PeerSession) -> None:
+        old = link.session
+        if old is None or self._preferred(session, old):
+            link.session = session
+            if old is not None:
+                old.say_bye("duplicate", self._limits.close_timeout_s)
+        else:
+            session.say_bye("duplicate", self._limits.close_timeout_s)
+        if old is None:
+            self._journal.debug("connected with {peer}", peer=link.node.name)
+
+    def _preferred(self, new: PeerSession, old: PeerSession) -> bool:
+        if new.outgoing == old.outgoing:
+            return True
+        if not new.outgoing and new.since - old.since > self._limits.duplicate_window_s:
+            return True
+        smaller = self._me.raw < new.node.raw
+        return new.outgoing == smaller
+
+    def _join_contact(self, link: Link, address: str) -> None:
+        """Make the contact with ``address`` another name of the link; send what waited."""
+        contact = self._contacts.pop(address, None)
+        if len(self._aliases) >= self._limits.max_links:
+            self._aliases.clear()
+        self._aliases[address] = link.node.raw
+        if contact is not None:
+            link.queue += contact.take_queue()
+            self._calm(contact)
+        self._calm(link)
+
+    def _calm(self, link: Link) -> None:
+        """End a pause and a dial that has not got far; send what waited."""
+        link.failures = 0
+        if link.pause is not None:
+            link.pause.cancel()
+            link.pause = None
+        if link.dial is not None and not link.dial.connected:
+            link.dial.cancel()
+            self._dial_over(link)
+        if link.session is not None:
+            for frame in link.take_queue():
+                link.session.connection.send_frame(frame)
+
+    def _supersede(self, link: Link, node: NodeRef) -> None:
+        """Give the link to a newer incarnation."""
+        old, link.node = link.node, node
+        session, link.session = link.session, None
+        self._drop_queue(link)
+        if session is not None:
+            self._sessions.discard(session)
+            session.connection.abort()
+        if link.dial is not None:
+            link.dial.cancel()
+            self._dial_over(link)
+        self._on_down(old, LinkFault.BROKEN)
+
+    def _remember_incarnation(self, node: NodeRef) -> None:
+        self._newest[node.raw] = node.incarnation
+        self._newest.move_to_end(node.raw)
+        if len(self._newest) > self._limits.max_incarnations:
+            self._newest.popitem(last=False)
+
+    # -- what sessions report ------------------------------------------------------------------
+
+    def session_said_bye(self, session: PeerSession, bye: Bye) -> None:
+        """The peer sends nothing more on this connection."""
+        self._detach(session, LinkFault.CLOSED)
+        if bye.code in ("protocol", "slow"):
+            self._journal.limited(
+                "peer_complained", "{peer} closed the connection: {reason}",
+                peer=session.node.name, reason=bye.text[:200],
+            )  # fmt: skip
+        if not session.said_bye:
+            session.said_bye = True
+            session.connection.send(Bye(bye.code[:20]))
+        session.connection.close()
+
+    def session_ended(self, session: PeerSession, problem: str) -> None:
+        """The connection is gone, or the peer broke a rule (``problem`` says which)."""
+        if problem:
+            self._journal.limited(
+                "peer_violations", "closed the connection with {peer}: {reason}",
+                peer=session.node.name, reason=problem,
+            )  # fmt: skip
+        self._sessions.discard(session)
+        self._detach(session, LinkFault.BROKEN)
+
+    def session_overloaded(self, session: PeerSession) -> None:
+        """The peer reads too slowly; its connection was cut."""
+        self._journal.limited(
+            "peers_overloaded", "{peer} reads too slowly; the connection was cut",
+            peer=session.node.name,
+        )  # fmt: skip
+        self._detach(session, LinkFault.OVERLOADED)
+
+    def _detach(self, session: PeerSession, fault: LinkFault) -> None:
+        if session.link.session is session:
+            session.link.session = None
+            if not self._stopped:
+                self._on_down(session.node, fault)
+
+    # -- housekeeping --------------------------------------------------------------------------
+
+    @property
+    def connected(self) -> int:
+        """Connections with peers, those that are being closed included."""
+        return len(self._sessions)
+
+    def _schedule_sweep(self) -> None:
+        if self._sweep is None:
+            self._sweep = self._reactor.callLater(
+                self._limits.idle_s / _IDLE_LOOKS, self._look_for_idle
+            )
+
+    def _look_for_idle(self) -> None:
+        self._sweep = None
+        with self._turn:
+            for raw, link in list(self._links.items()):
+                looks = 0 if link.active else self._looks.get(raw, 0) + 1
+                self._looks[raw], link.active = looks, False
+                if looks >= _IDLE_LOOKS and link.session is not None:
+                    session, link.session = link.session, None
+                    session.say_bye("idle", self._limits.close_timeout_s)
+            self._forget_empty()
+        if self._links or self._contacts:
+            self._schedule_sweep()
+
+    def _forget_empty(self) -> bool:
+        """Forget links that lead nowhere; tell whether there were any."""
+        gone = [raw for raw, link in self._links.items() if link.empty]
+        for raw in gone:
+            del self._links[raw]
+            self._looks.pop(raw, None)
+        for address in [a for a, link in self._contacts.items() if link.empty]:
+            del self._contacts[address]
+        for address in [a for a, raw in self._aliases.items() if raw not in self._links]:
+            del self._aliases[address]
+        return bool(gone)
+
+    def stop(self) -> None:
+        """Say goodbye on every connection, cancel dials and timers, send nothing more."""
+        self._stopped = True
+        with self._turn:
+            for session in list(self._sessions):
+                session.say_bye("leaving", self._limits.close_timeout_s)
+        for link in (*self._links.values(), *self._contacts.values()):
+            link.take_queue()
+            link.session = None
+            if link.pause is not None:
+                link.pause.cancel()
+                link.pause = None
+            if link.dial is not None:
+                link.dial.cancel()
+                link.dial = None
+        if self._sweep is not None:
+            self._sweep.cancel()
+            self._sweep = None
+
+
+_KNOWN_CODES = frozenset(
+    {"greeting", "version", "network", "bits", "self", "incarnation", "identity", "full"}
+)

@@ -1,0 +1,118 @@
+"""A turn: everything that one read, timer or call causes, and the writes that end it.
+
+Messages that arise during a turn are queued on their connections, and every connection
+concerned is flushed once when the turn ends, so several messages to one peer leave in one write.
+What need not delay them (subscribers' callbacks) runs after that flush.
+
+The turn also knows which connections are open, so that a stop can wait for their end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+
+class Flushable(Protocol):
+    """Something with unsent bytes."""
+
+    def flush(self) -> None: ...
+    def abort(self) -> None: ...
+
+
+class Turn:
+    """Collects who has to be flushed.
+
+    Used as a context manager around a read or a timer. Whatever is queued outside of one is
+    flushed by a call scheduled for the same reactor turn.
+    """
+
+    __slots__ = ("_after", "_call", "_clock", "_depth", "_dirty", "_emptied", "failed", "open", "settle")
+
+    def __init__(self, clock: Any, failed: Callable[[str], None]) -> None:
+        self._clock = clock
+        self._dirty: list[Flushable] = []
+        self._after: list[Callable[[], None]] = []
+        self._depth = 0
+        self._call: Any = None
+        self._emptied: Callable[[], None] | None = None
+        self.open: set[Flushable] = set()
+        """Connections that are made and not lost."""
+        self.settle: Callable[[], None] = _nothing
+        """Called when a turn ends, after the writes and before the callbacks."""
+        self.failed = failed
+        """Told what was being done when an unexpected exception came up (inside ``except``)."""
+
+    def mark(self, connection: Flushable) -> None:
+        """Have ``connection`` flushed at the end of this turn."""
+        self._dirty.append(connection)
+        self.touch()
+
+    def after(self, callback: Callable[[], None]) -> None:
+        """Have ``callback`` called once what this turn sends has been handed over."""
+        self._after.append(callback)
+        self.touch()
+
+    def touch(self) -> None:
+        """Make sure that a turn will end: outside of one, schedule one."""
+        if not self._depth and self._call is None:
+            self._call = self._clock.callLater(0, self._late)
+
+    def __enter__(self) -> None:
+        self._depth += 1
+
+    def __exit__(self, *_exception: object) -> None:
+        if self._depth == 1:
+            self._finish()
+        self._depth -= 1
+
+    def closed(self, connection: Flushable) -> None:
+        """Forget an open connection."""
+        self.open.discard(connection)
+        if not self.open and self._emptied is not None:
+            emptied, self._emptied = self._emptied, None
+            emptied()
+
+    def when_empty(self, callback: Callable[[], None]) -> None:
+        """Call back once no connection is open; at once if none is."""
+        self._emptied = callback
+        if not self.open:
+            self._emptied = None
+            callback()
+
+    def cut(self) -> None:
+        """Cut every connection that is still open."""
+        for connection in list(self.open):
+            connection.abort()
+
+    def stop(self) -> None:
+        """Flush what is left and cancel the scheduled call."""
+        self._finish()
+        if self._call is not None:
+            self._call.cancel()
+            self._call = None
+
+    def _late(self) -> None:
+        self._call = None
+        with self:
+            pass
+
+    def _finish(self) -> None:
+        while True:
+            while self._dirty:
+                dirty, self._dirty = self._dirty, []
+                for connection in dirty:
+                    connection.flush()
+            self.settle()
+            if not self._after:
+                return
+            after, self._after = self._after, []
+            for callback in after:
+                try:
+                    callback()
+                except Exception:
+                    self.failed("a callback after a turn")
+
+
+def _nothing() -> None:
+    pass

@@ -1,0 +1,74 @@
+"""The core's values as a client sees them: hex identifiers, names, whole sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from chordnet.core.effects import BroadcastDone
+from chordnet.core.identifiers import IdentifierSpace
+from chordnet.core.messages import EdgeKind, NodeRef, RingLabel
+from chordnet.net.interfaces import StoredMessage
+from chordnet.wire.rpc import MessageRecord, NodeInfo, Receipt, RouteHop
+
+_KINDS = {int(kind): kind.name.lower() for kind in EdgeKind}
+_CACHE_LIMIT = 4096
+
+
+class Views:
+    """Turns the core's values into those of ``wire/rpc.py``."""
+
+    def __init__(self, space: IdentifierSpace) -> None:
+        self._space = space
+        self._hops: dict[tuple[bytes, str, int], RouteHop] = {}
+
+    def node(self, ref: NodeRef) -> NodeInfo:
+        """Return ``ref`` with its identifier in hex."""
+        return NodeInfo(self._hex(ref.raw), ref.name, ref.address)
+
+    def nodes(self, refs: Iterable[NodeRef]) -> list[NodeInfo]:
+        """Return each of ``refs`` as :meth:`node` does."""
+        return [self.node(ref) for ref in refs]
+
+    def message(self, stored: StoredMessage) -> MessageRecord:
+        """Return a stored message; a body that is no text is shown with escapes."""
+        record = stored.record
+        return MessageRecord(
+            id=str(record.id),
+            body=record.body.decode("utf-8", "backslashreplace"),
+            created=record.created,
+            received_at=stored.received_at,
+            route=[self._hop(hop.raw, hop.name, hop.kind) for hop in record.route],
+        )
+
+    def receipt(self, done: BroadcastDone, body: str, seconds: float) -> Receipt:
+        """Return what became of a broadcast that took ``seconds``."""
+        unreached = self.nodes(done.unreached)
+        return Receipt(
+            id=str(done.id) if done.id is not None else "",
+            body=body,
+            recorded=done.recorded,
+            members=done.recorded + len(unreached),
+            messages=done.messages,
+            depth=done.depth,
+            seconds=seconds,
+            partial=done.partial,
+            unreached=unreached,
+        )
+
+    @staticmethod
+    def label(label: RingLabel | None) -> str:
+        """Return a ring's label, ``epoch:ring_id``; empty for none."""
+        return f"{label.epoch}:{label.ring_id}" if label is not None else ""
+
+    def _hop(self, raw: bytes, name: str, kind: int) -> RouteHop:
+        key = (raw, name, kind)
+        hop = self._hops.get(key)
+        if hop is None:
+            if len(self._hops) >= _CACHE_LIMIT:
+                self._hops.clear()
+            hop = RouteHop(self._hex(raw), name, _KINDS.get(kind, f"kind {kind}"))
+            self._hops[key] = hop
+        return hop
+
+    def _hex(self, raw: bytes) -> str:
+        return self._space.hex(int.from_bytes(raw)) if raw else ""

@@ -1,0 +1,419 @@
+"""``ChordService``: one node of a chordnet ring as a Twisted service.
+
+Start: take the state directory, listen, work out the advertised address, join. Stop, in order:
+leave the ring (within a limit of time), stop listening, say goodbye and flush, close, release
+everything. Stopping works at any moment, also before the node has joined.
+
+Several services run in one process; nothing is shared between them.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, TypeVar
+
+from twisted.application.service import MultiService
+from twisted.internet.defer import CancelledError, Deferred, fail, maybeDeferred, succeed
+from twisted.internet.error import CannotListenError
+from twisted.internet.protocol import ServerFactory
+from twisted.python.failure import Failure
+
+from chordnet.core.config import ProtocolConfig
+from chordnet.core.effects import StatusChanged
+from chordnet.core.errors import ChordnetError, ConfigError, LocalProtocolError, NotInRing
+from chordnet.core.identifiers import IdentifierSpace
+from chordnet.core.messages import NodeRef, Status
+from chordnet.core.node import ChordNode
+from chordnet.net.addresses import advertised_address, format_address, parse_address
+from chordnet.net.greeters import Door
+from chordnet.net.hooks import Hooks, Subscription
+from chordnet.net.interfaces import Core, MessageLog, NodeState
+from chordnet.net.journal import Journal
+from chordnet.net.limits import NetworkLimits
+from chordnet.net.node import LocalNode
+from chordnet.server import P2PNetServer
+from chordnet.storage.memory import MemoryLog, MemoryState
+from chordnet.storage.statedir import StateDirectory
+from chordnet.wire.greeting import NAME_LIMIT
+from chordnet.wire.rpc import LookupResult, MessageRecord, NodeStatus, Receipt
+
+T = TypeVar("T")
+
+CoreFactory = Callable[[ProtocolConfig, NodeRef, random.Random], Core]
+
+
+class ChordService(MultiService):
+    """One node, an ``IService``.
+
+    :param reactor: ``IReactorTCP`` and ``IReactorTime``.
+    :param listen: where peers and clients connect: a server endpoint's description
+        (``"tcp:7001"``, ``"tcp:0:interface=127.0.0.1"``) or an ``IStreamServerEndpoint``.
+    :param peers: addresses of nodes to join through, ``"host:port"`` or ``"tcp:host:port"``.
+    :param name: the node's name, from which its identifier is hashed; by default the address
+        that it advertises. Every node of a network needs its own.
+    :param network: nodes of one network alone talk to each other.
+    :param advertise: how others reach this node: ``"host:port"`` or ``"host"``; by default the
+        interface listened on, or on all interfaces this machine's own address.
+    :param state_dir: a directory of this node alone, so that a restart continues its identity;
+        without it nothing is kept on disk.
+    :param config: the protocol's settings, the same ``bits`` in the whole network.
+    :param rng: source of randomness for the protocol, not for secrets.
+    :param log: where messages are kept; in memory, bounded, by default.
+    :param limits: what connections may cost.
+    :param leave_timeout_s: how long a stop waits for the ordered leave.
+    :param debug: log single messages too.
+    :param core: makes the protocol core.
+    :raises ConfigError: a setting is unusable; the text says which and what is accepted.
+    """
+
+    def __init__(
+        self, reactor: Any, listen: Any = "tcp:7001", peers: Sequence[str] = (), *,
+        name: str | None = None, network: str = "default", advertise: str | None = None,
+        state_dir: str | os.PathLike[str] | None = None, config: ProtocolConfig | None = None,
+        rng: random.Random | None = None, log: MessageLog | None = None,
+        limits: NetworkLimits | None = None, leave_timeout_s: float = 5.0, debug: bool = False,
+        core: CoreFactory = ChordNode, seconds: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self._reactor = reactor
+        self._config = config or ProtocolConfig()
+        self._limits = limits or NetworkLimits()
+        self._network = checked_name("network", network)
+        self._given_name = checked_name("name", name) if name is not None else None
+        self._bootstrap = [format_address(*parse_address(peer)) for peer in peers]
+        self._endpoint = _server_endpoint(reactor, listen)
+        self._listen_text = str(listen)
+        self._advertise = None if advertise in (None, "", "auto") else advertise
+        self._state_dir = state_dir
+        self._rng = rng or random.Random()
+        self._log = log if log is not None else MemoryLog()
+        self._leave_timeout_s = leave_timeout_s
+        self._core_factory = core
+        self._seconds, self._wall = seconds, wall
+        self.journal = Journal(reactor.seconds, name or self._listen_text, debug=debug)
+        self._hooks = Hooks(self.journal)
+        self._hooks.on(StatusChanged, self._status_changed)
+        self.node: LocalNode | None = None
+        """The running node; None before it listens and after it has stopped."""
+        self._memory_state = MemoryState(wall)
+        self._reset()
+
+    def _reset(self) -> None:
+        self.node = None
+        self._server: P2PNetServer | None = None
+        self._port: Any = None
+        self._entrance = _Entrance()
+        self._state: NodeState | None = None
+        self._listening: Deferred[Any] | None = None
+        self._problem: ChordnetError | None = None
+        self._start_waiters: list[Deferred[None]] = []
+        self._join_waiters: list[Deferred[None]] = []
+
+    # -- start -----------------------------------------------------------------------------------
+
+    def startService(self) -> None:
+        """Begin to listen and to join; :meth:`started` and :meth:`joined` tell of the outcome."""
+        super().startService()
+        self._reset()
+        try:
+            self._state = self._open_state()
+        except ChordnetError as error:
+            self._start_failed(Failure(error))
+            return
+        listening = self._listening = maybeDeferred(self._endpoint.listen, self._entrance)
+        listening.addCallback(self._begin)
+        listening.addErrback(self._start_failed)
+
+    def _open_state(self) -> NodeState:
+        if self._state_dir is None:
+            return self._memory_state
+        return StateDirectory(self._state_dir, partial(self.journal.warn, "{text}"), self._wall)
+
+    def _begin(self, port: Any) -> None:
+        self._port = port
+        self._listening = None
+        state = self._state
+        assert state is not None
+        address = advertised_address(port.getHost(), self._advertise)
+        name = self._given_name or address
+        self.journal.source = name
+        space = IdentifierSpace(self._config.bits)
+        raw = space.raw(space.hash(name.encode()))
+        me = NodeRef(raw, state.next_incarnation(), address, name)
+        self.node = node = LocalNode(
+            self._reactor, me=me, core=self._core_factory(self._config, me, self._rng),
+            network=self._network, config=self._config, log=self._log, journal=self.journal,
+            limits=self._limits, rng=self._rng, keep_peers=state.keep_peers, hooks=self._hooks,
+            seconds=self._seconds, wall=self._wall,
+        )  # fmt: skip
+        self._server = P2PNetServer(node, self._leave_for_client)
+        self._entrance.door = node.door(self._server)
+        self.journal.info(
+            "listening as {address} in network {network}, identifier {id}",
+            address=address, network=self._network, id=space.hex(me.id),
+        )  # fmt: skip
+        node.start(self._bootstrap, state.known_peers())
+        self._tell(self._start_waiters, None)
+
+    def _start_failed(self, failure: Failure) -> None:
+        self._listening = None
+        problem = _start_problem(failure, self._listen_text)
+        if problem is None:
+            self.journal.failure("start_errors", "the node could not be started", failure)
+            problem = ChordnetError("the node could not be started; see the log")
+        self._problem = problem
+        if self._port is not None:
+            self._port.stopListening()
+            self._port = None
+        self._release()
+        for waiters in (self._start_waiters, self._join_waiters):
+            self._tell(waiters, problem)
+
+    def _status_changed(self, change: StatusChanged) -> None:
+        if change.new is Status.ACTIVE:
+            self._tell(self._join_waiters, None)
+
+    @staticmethod
+    def _tell(waiters: list[Deferred[None]], problem: ChordnetError | None) -> None:
+        told, waiters[:] = waiters[:], []
+        for waiter in told:
+            if problem is None:
+                waiter.callback(None)
+            else:
+                waiter.errback(problem)
+
+    # -- what an embedding program asks ----------------------------------------------------------
+
+    @property
+    def address(self) -> str:
+        """The advertised ``host:port``.
+
+        :raises NotInRing: the node is not listening (yet).
+        """
+        return self._running().me.address
+
+    def started(self) -> Deferred[None]:
+        """Wait until the node listens.
+
+        Fails with :class:`ConfigError` when it cannot, for example because the port is in use.
+        """
+        return self._wait(self._start_waiters, self.node is not None)
+
+    def joined(self) -> Deferred[None]:
+        """Wait until the node is a member of a ring.
+
+        Fails with :class:`ConfigError` when it could not be started and with :class:`NotInRing`
+        when it is stopped before.
+        """
+        return self._wait(self._join_waiters, self.node is not None and self.node.active)
+
+    def _wait(self, waiters: list[Deferred[None]], reached: bool) -> Deferred[None]:
+        if self._problem is not None:
+            return fail(self._problem)
+        if reached:
+            return succeed(None)
+        waiter: Deferred[None] = Deferred(waiters.remove)
+        waiters.append(waiter)
+        return waiter
+
+    def lookup(self, key: str, iterative: bool = False) -> Deferred[LookupResult]:
+        """Find the owner of ``key`` and the path to it.
+
+        Fails with :class:`NotInRing`, :class:`LookupFailed` or :class:`Busy`.
+        """
+        return _asked(lambda done: self._running().find(key, done, iterative=iterative))
+
+    def broadcast(self, body: str) -> Deferred[Receipt]:
+        """Send ``body``, one phrase without white space, to every node of the ring.
+
+        The receipt comes when all have recorded it. Fails with :class:`InvalidMessage`,
+        :class:`NotInRing`, :class:`BroadcastFailed` or :class:`Busy`.
+        """
+        return _asked(lambda done: self._running().publish(body, done))
+
+    def messages(self, limit: int = 0, since: str = "") -> Deferred[list[MessageRecord]]:
+        """Return kept messages in the order received, as ``P2PNetClient.get_messages``."""
+        try:
+            return succeed(self._running().messages(limit, since))
+        except KeyError:
+            return fail(LocalProtocolError(f"no message {since!r} is kept here"))
+        except ChordnetError as error:
+            return fail(error)
+
+    def status(self) -> Deferred[NodeStatus]:
+        """Return the node's view of itself and its neighbours."""
+        try:
+            return succeed(self._running().status())
+        except ChordnetError as error:
+            return fail(error)
+
+    def subscribe(self, callback: Callable[[MessageRecord], object]) -> Subscription:
+        """Have ``callback`` called with every message recorded from now on.
+
+        A callback that raises is logged and counted; the node goes on.
+        """
+        return self._hooks.on(MessageRecord, callback)
+
+    def on(self, event_type: type, callback: Callable[[Any], object]) -> Subscription:
+        """Have ``callback`` called with every event of one type from ``chordnet.core.effects``.
+
+        :param event_type: ``StatusChanged``, ``RingChanged``, ``FingersChanged``, ``PeerDied``,
+            ``PeersKnown``, ``Misbehaved``, ``LeftRing`` or ``Record``; or ``MessageRecord``.
+        """
+        return self._hooks.on(event_type, callback)
+
+    def leave(self) -> Deferred[None]:
+        """Leave the ring in order; the service goes on running, outside of any ring."""
+        left: Deferred[None] = Deferred()
+        try:
+            self._running().leave(lambda: left.called or left.callback(None))
+        except ChordnetError as error:
+            return fail(error)
+        return left
+
+    def on_leave_request(self, callback: Callable[[], object]) -> None:
+        """Have ``callback`` called after a client made the node leave; it should stop the service."""
+        self._leave_requested = callback
+
+    _leave_requested: Callable[[], object] | None = None
+
+    def _leave_for_client(self, answer: Callable[[], None]) -> None:
+        node = self._running()
+
+        def left() -> None:
+            answer()
+            if self._leave_requested is not None:
+                # After the answer has been written, not before.
+                node.turn.after(self._leave_requested)
+
+        self.journal.info("a client asks this node to leave")
+        node.leave(left)
+
+    def _running(self) -> LocalNode:
+        if self.node is None:
+            raise self._problem or NotInRing("the node is not running; start the service first")
+        return self.node
+
+    # -- stop ------------------------------------------------------------------------------------
+
+    def stopService(self) -> Deferred[None]:
+        """Leave the ring, close everything in order; fires when nothing is left."""
+        super().stopService()
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        if self._listening is not None:
+            self._listening.cancel()
+        gone = NotInRing("the node was stopped")
+        node = self.node
+        if node is not None:
+            await self._leave_in_time(node)
+            await self._close(node)
+        for waiters in (self._start_waiters, self._join_waiters):
+            self._tell(waiters, gone)
+        self._release()
+
+    async def _leave_in_time(self, node: LocalNode) -> None:
+        left = self.leave().addTimeout(self._leave_timeout_s, self._reactor)
+        try:
+            await left
+        except Exception:
+            self.journal.warn("did not leave the ring in time; closing all the same")
+
+    async def _close(self, node: LocalNode) -> None:
+        self.node = None
+        assert self._entrance.door is not None
+        self._entrance.door.close()
+        port, self._port = self._port, None
+        await maybeDeferred(port.stopListening)
+        node.stop()
+        assert self._server is not None
+        self._server.stop()
+        node.turn.stop()
+        emptied: Deferred[None] = Deferred()
+        cut = self._reactor.callLater(self._limits.close_timeout_s + 0.5, node.turn.cut)
+        node.turn.when_empty(lambda: emptied.callback(None))
+        await emptied
+        if cut.active():
+            cut.cancel()
+        self.journal.info("stopped")
+
+    def _release(self) -> None:
+        state, self._state = self._state, None
+        if state is not None:
+            state.close()
+
+
+class _Entrance(ServerFactory):
+    """What the endpoint is given before the node exists; lets nobody in until it does."""
+
+    noisy = False
+    door: Door | None = None
+
+    def buildProtocol(self, addr: Any) -> Any:
+        return self.door.buildProtocol(addr) if self.door is not None else None
+
+
+def checked_name(what: str, name: str) -> str:
+    """Return ``name`` if it can be a node's or network's name.
+
+    :raises ConfigError: it is empty, too long or has control characters.
+    """
+    if not name or len(name) > NAME_LIMIT or not name.isprintable():
+        raise ConfigError(f"{what} {name!r} must be 1 to {NAME_LIMIT} printable characters")
+    return name
+
+
+def _server_endpoint(reactor: Any, listen: Any) -> Any:
+    if not isinstance(listen, str):
+        return listen
+    from twisted.internet.endpoints import serverFromString  # noqa: PLC0415 - loads plugins
+
+    try:
+        return serverFromString(reactor, listen)
+    except (ValueError, TypeError, KeyError) as error:
+        raise ConfigError(
+            f"listen {listen!r} is no server endpoint such as tcp:7001 ({error})"
+        ) from None
+
+
+def _start_problem(failure: Failure, listen: str) -> ChordnetError | None:
+    """Return what a user should read; None if the failure is a bug."""
+    if failure.check(ChordnetError):
+        problem = failure.value
+        assert isinstance(problem, ChordnetError)
+        return problem
+    if failure.check(CannotListenError):
+        error = failure.value
+        reason = getattr(error.socketError, "strerror", None) or str(error.socketError)
+        where = f"{error.interface or '*'}:{error.port}"
+        return ConfigError(f"cannot listen on {where}: {reason}; is another program using it?")
+    if failure.check(CancelledError):
+        return NotInRing("the node was stopped")
+    if failure.check(OSError):
+        return ConfigError(f"cannot listen on {listen}: {failure.getErrorMessage()}")
+    return None
+
+
+def _asked(ask: Callable[[Callable[[Any], None]], None]) -> Deferred[Any]:
+    """Return a Deferred for what ``ask`` will hand to its callback."""
+    answer: Deferred[Any] = Deferred()
+
+    def done(result: Any) -> None:
+        if answer.called:
+            return
+        if isinstance(result, ChordnetError):
+            answer.errback(result)
+        else:
+            answer.callback(result)
+
+    try:
+        ask(done)
+    except ChordnetError as error:
+        return fail(error)
+    return answer

@@ -1,0 +1,174 @@
+"""A node's state directory: its incarnation, the peers it knew, and a lock.
+
+``incarnation``  one whole number; higher at every start, also after a crash or a clock put back
+``peers.json``   the peers known last, so that a node whose bootstrap peers are gone comes back
+``lock``         held while a node uses the directory; the system releases it when the process ends
+
+Files are replaced as a whole: written beside, flushed to the disk, renamed. A damaged file costs
+one warning; what can be saved of it is set aside.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+from chordnet.core.errors import ConfigError
+from chordnet.core.messages import NodeRef
+from chordnet.storage.memory import fresh_incarnation
+
+_MAX_INCARNATION = 2**63
+
+
+class StateDirectory:
+    """Implements :class:`chordnet.net.interfaces.NodeState` on a directory.
+
+    :param path: created if it is missing.
+    :param warn: told in one line about a damaged file.
+    :param wall: returns the wall clock in seconds since 1970.
+    :raises ConfigError: the directory cannot be used, or another node uses it.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str], warn: Callable[[str], None],
+        wall: Callable[[], float] = time.time,
+    ) -> None:  # fmt: skip
+        self._path = Path(path)
+        self._warn = warn
+        self._wall = wall
+        try:
+            self._path.mkdir(parents=True, exist_ok=True)
+            self._lock: IO[str] | None = (self._path / "lock").open("a+")
+        except OSError as error:
+            raise ConfigError(
+                f"the state directory {self._path} cannot be used: {error.strerror or error};"
+                " name another with --state-dir"
+            ) from None
+        self._take_lock()
+
+    def _take_lock(self) -> None:
+        assert self._lock is not None
+        try:
+            _lock_file(self._lock)
+        except OSError:
+            self._lock.seek(0)
+            holder = self._lock.read(20).strip() or "unknown"
+            self._lock.close()
+            raise ConfigError(
+                f"the state directory {self._path} is in use by another node (process {holder});"
+                " give every node its own"
+            ) from None
+        self._lock.truncate(0)
+        self._lock.write(f"{os.getpid()}\n")
+        self._lock.flush()
+
+    def next_incarnation(self) -> int:
+        """Return this start's incarnation, which is on the disk when this returns.
+
+        :raises ConfigError: it cannot be written.
+        """
+        incarnation = max(self._last_incarnation() + 1, fresh_incarnation(self._wall()))
+        try:
+            self._replace("incarnation", f"{incarnation}\n")
+        except OSError as error:
+            raise ConfigError(
+                f"the state directory {self._path} cannot be written: {error.strerror or error}"
+            ) from None
+        return incarnation
+
+    def _last_incarnation(self) -> int:
+        try:
+            last = int((self._path / "incarnation").read_text("ascii"))
+        except FileNotFoundError:
+            return 0
+        except (OSError, ValueError):
+            last = -1
+        if not 0 <= last < _MAX_INCARNATION:
+            self._set_aside("incarnation", "going on with the clock's")
+            return 0
+        return last
+
+    def known_peers(self) -> list[NodeRef]:
+        """Return the peers kept last; none if there are none or the file is damaged."""
+        try:
+            entries = json.loads((self._path / "peers.json").read_text("utf-8"))
+            return [_peer(entry) for entry in entries]
+        except FileNotFoundError:
+            return []
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            self._set_aside("peers.json", "going on with the bootstrap peers alone")
+            return []
+
+    def keep_peers(self, peers: Sequence[NodeRef]) -> None:
+        """Write ``peers`` to the disk; a failure to do so costs a warning."""
+        entries = [
+            {"id": p.raw.hex(), "incarnation": p.incarnation, "address": p.address, "name": p.name}
+            for p in peers
+        ]
+        try:
+            self._replace("peers.json", json.dumps(entries, indent=1) + "\n", durable=False)
+        except OSError as error:
+            self._warn(f"the known peers could not be written to {self._path}: {error}")
+
+    def close(self) -> None:
+        """Release the directory."""
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def _replace(self, name: str, text: str, *, durable: bool = True) -> None:
+        beside = self._path / f"{name}.new"
+        with beside.open("w", encoding="utf-8") as file:
+            file.write(text)
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
+        beside.replace(self._path / name)
+        if durable:
+            self._sync_directory()
+
+    def _sync_directory(self) -> None:
+        if os.name != "posix":
+            return
+        directory = os.open(self._path, os.O_RDONLY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+
+    def _set_aside(self, name: str, consequence: str) -> None:
+        damaged = self._path / f"{name}.damaged"
+        try:
+            (self._path / name).replace(damaged)
+            self._warn(f"{self._path / name} is damaged; kept as {damaged.name}, {consequence}")
+        except OSError as error:
+            self._warn(f"{self._path / name} cannot be read ({error}), {consequence}")
+
+
+def _peer(entry: Any) -> NodeRef:
+    peer = NodeRef(
+        bytes.fromhex(entry["id"]), int(entry["incarnation"]), entry["address"], entry["name"]
+    )
+    if not (isinstance(peer.address, str) and isinstance(peer.name, str) and peer.raw):
+        raise ValueError(entry)
+    return peer
+
+
+def _lock_file(file: IO[str]) -> None:
+    """Lock ``file`` for as long as it is open.
+
+    :raises OSError: somebody else holds it.
+    """
+    if os.name == "posix":
+        import fcntl  # noqa: PLC0415 - exists on POSIX alone
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    else:  # pragma: no cover - Windows
+        import msvcrt  # noqa: PLC0415 - exists on Windows alone
+
+        file.seek(0)
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]

@@ -1,0 +1,218 @@
+"""The ``chordnode`` command of ``twistd``: options, and the service made from them.
+
+Every option can also stand in a TOML file (``--config``) and in the environment; the command line
+wins over the environment, the environment over the file.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from twisted.application.service import MultiService
+from twisted.python.failure import Failure
+from twisted.python.usage import Options as TwistedOptions
+from twisted.python.usage import UsageError
+
+from chordnet.core.config import ProtocolConfig
+from chordnet.core.errors import ChordnetError, ConfigError
+from chordnet.net.addresses import format_address, parse_address
+from chordnet.service import ChordService, checked_name
+
+PREFIXES = ("CHORDNODE_", "CHORDNET_")
+"""Of environment variables; the first one that is set wins."""
+DEFAULT_PORT = 7001
+_MAX_PEERS = 64
+_TRUE = frozenset({"1", "true", "yes", "on"})
+_FALSE = frozenset({"", "0", "false", "no", "off"})
+
+
+class Options(TwistedOptions):
+    """Options of ``twistd chordnode``."""
+
+    synopsis = "[options]"
+    longdesc = (
+        "Run one node of a chordnet ring. Every option can stand in the file named by --config "
+        "(port = 7001, peers = [\"host:7002\"]) and in variables such as CHORDNODE_PORT and "
+        "CHORDNODE_PEERS. Example: twistd -n chordnode --port 7002 --peer 127.0.0.1:7001"
+    )
+    optParameters = [  # noqa: RUF012 - Twisted's way to state options
+        ["port", "p", None, f"Port for peers and clients, 0 for any free one [{DEFAULT_PORT}]"],
+        ["interface", "i", None, "Address to listen on [all interfaces]"],
+        ["advertise", "a", None, "HOST:PORT at which others reach this node [worked out]"],
+        ["name", "n", None, "The node's name, its own in the whole network [its address]"],
+        ["network", None, None, "Name of the network [default]"],
+        ["bits", None, None, "Width of identifiers, the same in the whole network [160]"],
+        ["state-dir", "s", None, "Directory that keeps the node's identity over restarts [none]"],
+        ["config", "c", None, "TOML file with these options"],
+    ]
+    optFlags = [  # noqa: RUF012 - the same
+        ["debug", None, "Log single messages too"],
+    ]
+    compData: Any = None
+
+    def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
+        super().__init__()
+        self._environ = environ
+        self.setdefault("peers", [])
+
+    def opt_peer(self, address: str) -> None:
+        """HOST:PORT of a node to join through; may be given several times."""
+        self["peers"].append(address)
+
+    def postOptions(self) -> None:
+        """Fill in what the command line left open, and check everything.
+
+        :raises UsageError: something is not usable; one line says what.
+        """
+        given = {key: value for key, value in self.items() if value not in (None, [], 0)}
+        try:
+            environment = self._from_environment()
+            file = self._from_file(given.get("config") or environment.get("config"))
+            self.update({**_DEFAULTS, **file, **environment, **given})
+            self._check()
+        except ConfigError as error:
+            raise UsageError(str(error)) from None
+
+    def _from_environment(self) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for prefix in reversed(PREFIXES):
+            for key in _KEYS:
+                value = self._environ.get(prefix + key.replace("-", "_").upper())
+                if value:
+                    found[key] = _peers(value) if key == "peers" else value
+        return found
+
+    def _from_file(self, path: str | None) -> dict[str, Any]:
+        if path is None:
+            return {}
+        try:
+            with Path(path).open("rb") as file:
+                table = tomllib.load(file)
+        except OSError as error:
+            raise ConfigError(f"cannot read {path}: {error.strerror or error}") from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{path} is not valid TOML: {error}") from None
+        found = {str(key).replace("_", "-"): value for key, value in table.items()}
+        found = {"peers" if key == "peer" else key: value for key, value in found.items()}
+        for key, value in found.items():
+            if key not in _KEYS or key == "config":
+                raise ConfigError(f"{path}: {key!r} is no option; there are {', '.join(_KEYS[1:])}")
+            found[key] = _peers(value) if key == "peers" else value
+        return found
+
+    def _check(self) -> None:
+        self["port"] = _number("port", self["port"], 0, 65535)
+        self["bits"] = _number("bits", self["bits"], 3, 256)
+        self["debug"] = _flag("debug", self["debug"])
+        for key in ("interface", "advertise", "name", "network", "state-dir"):
+            if self[key] is not None and not isinstance(self[key], str):
+                raise ConfigError(f"{key} must be a text, not {self[key]!r}")
+        if len(self["peers"]) > _MAX_PEERS:
+            raise ConfigError(f"at most {_MAX_PEERS} peers can be given")
+        self["peers"] = [format_address(*parse_address(peer)) for peer in self["peers"]]
+        checked_name("network", self["network"])
+        if self["name"] is not None:
+            checked_name("name", self["name"])
+
+
+_KEYS = (
+    "config", "port", "interface", "advertise", "peers", "name", "network", "bits", "state-dir",
+    "debug",
+)  # fmt: skip
+_DEFAULTS: dict[str, Any] = {
+    "port": DEFAULT_PORT, "interface": None, "advertise": None, "name": None,
+    "network": "default", "bits": 160, "state-dir": None, "debug": False, "peers": [],
+}  # fmt: skip
+
+
+def _peers(value: Any) -> list[str]:
+    if isinstance(value, str):
+        return value.replace(",", " ").split()
+    if isinstance(value, list) and all(isinstance(peer, str) for peer in value):
+        return list(value)
+    raise ConfigError(f"peers must be a list of HOST:PORT, not {value!r}")
+
+
+def _number(what: str, value: Any, lowest: int, highest: int) -> int:
+    try:
+        number = int(value) if not isinstance(value, (bool, float)) else None
+    except (TypeError, ValueError):
+        number = None
+    if number is None or not lowest <= number <= highest:
+        raise ConfigError(f"{what} must be a whole number from {lowest} to {highest}, not {value!r}")
+    return number
+
+
+def _flag(what: str, value: Any) -> bool:
+    text = str(value).lower()
+    if text not in _TRUE | _FALSE:
+        raise ConfigError(f"{what} must be yes or no, not {value!r}")
+    return text in _TRUE
+
+
+def listen_description(port: int, interface: str | None) -> str:
+    """Return the endpoint description for a port on an interface, all of them if it is None."""
+    if not interface or interface in ("*", "auto"):
+        return f"tcp:{port}"
+    host = interface.strip("[]")
+    kind = "tcp6" if ":" in host else "tcp"
+    escaped = host.replace(":", r"\:")
+    return f"{kind}:{port}:interface={escaped}"
+
+
+class NodeProcess(MultiService):
+    """The node as the one thing its process is there for.
+
+    When the node cannot start, the process ends with one line and exit status 1. When a
+    client made it leave, the process ends as well.
+
+    :param stop: ends the process in order.
+    """
+
+    def __init__(self, node: ChordService, stop: Any) -> None:
+        super().__init__()
+        self._node = node
+        self._stop = stop
+        node.setServiceParent(self)
+        node.on_leave_request(stop)
+
+    def privilegedStartService(self) -> None:
+        """Nothing needs privileges; kept apart from :meth:`startService` by twistd."""
+
+    def startService(self) -> None:
+        """Start the node.
+
+        :raises SystemExit: it cannot start.
+        """
+        super().startService()
+        problems: list[Failure] = []
+        self._node.started().addErrback(problems.append)
+        if problems:
+            print(f"chordnode: {problems[0].getErrorMessage()}", file=sys.stderr)  # noqa: T201
+            raise SystemExit(1)
+
+
+def makeService(options: Mapping[str, Any]) -> MultiService:  # noqa: N802 - twistd's name
+    """Make the service from checked options, as twistd asks for it."""
+    from twisted.internet import reactor  # noqa: PLC0415 - twistd has installed it by now
+
+    try:
+        node = ChordService(
+            reactor,
+            listen_description(options["port"], options["interface"]),
+            options["peers"],
+            name=options["name"],
+            network=options["network"],
+            advertise=options["advertise"],
+            state_dir=options["state-dir"],
+            config=ProtocolConfig(bits=options["bits"]),
+            debug=options["debug"],
+        )
+    except ChordnetError as error:
+        raise UsageError(str(error)) from None
+    return NodeProcess(node, reactor.stop)  # type: ignore[attr-defined]

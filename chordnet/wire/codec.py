@@ -1,0 +1,78 @@
+"""Messages to bytes and back: one MessagePack document a frame, decoded into its type at once.
+
+Whatever is wrong with the bytes, the reader raises :class:`RemoteProtocolError` with a short
+reason and nothing else.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from chordnet.core.errors import LocalProtocolError, RemoteProtocolError
+from chordnet.core.messages import PeerMessage
+from chordnet.wire.greeting import Bye, Hello, Refuse, Welcome
+from chordnet.wire.rpc import ClientRequest, ServerReply
+
+FRAME_SLACK = 196608
+"""Bytes that a frame may hold beside the longest body: the longest route, lists of nodes."""
+
+_REASON_LIMIT = 160
+
+T = TypeVar("T")
+
+_encode = msgspec.msgpack.Encoder().encode
+
+
+def frame_limit(max_body_bytes: int) -> int:
+    """Return the longest frame in a network whose bodies have at most ``max_body_bytes``."""
+    return max_body_bytes + FRAME_SLACK
+
+
+def encode_frame(message: msgspec.Struct) -> bytes:
+    """Return ``message`` as a frame, its header included.
+
+    :raises LocalProtocolError: a value in it cannot be expressed (an integer beyond 64 bits).
+    """
+    try:
+        payload = _encode(message)
+    except (OverflowError, UnicodeEncodeError, TypeError) as error:
+        raise LocalProtocolError(f"{type(message).__name__} cannot be encoded: {error}") from None
+    return len(payload).to_bytes(4) + payload
+
+
+class Reader(Generic[T]):
+    """Reads frames of one union of messages.
+
+    :param union: the type, or union of tagged types, that a frame may hold.
+    """
+
+    def __init__(self, union: Any) -> None:
+        self._decode = msgspec.msgpack.Decoder(union).decode
+
+    def __call__(self, frame: bytes) -> T:
+        """Return the message in ``frame`` (without its header).
+
+        :raises RemoteProtocolError: it is no MessagePack, or no message of the union.
+        """
+        try:
+            message: T = self._decode(frame)
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+            raise RemoteProtocolError(f"malformed frame: {_reason(error)}") from None
+        return message
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return "nested too deep"
+    return str(error)[:_REASON_LIMIT]
+
+
+read_hello: Reader[Hello] = Reader(Hello)
+"""What a dialled program accepts first."""
+read_answer: Reader[Welcome | Refuse] = Reader(Welcome | Refuse)
+"""What a dialler accepts first."""
+read_peer: Reader[PeerMessage | Bye] = Reader(PeerMessage | Bye)
+read_request: Reader[ClientRequest | Bye] = Reader(ClientRequest | Bye)
+read_reply: Reader[ServerReply | Bye] = Reader(ServerReply | Bye)

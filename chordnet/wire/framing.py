@@ -1,0 +1,69 @@
+"""Frames: four bytes of big-endian length, then that many bytes.
+
+The limit is checked as soon as a length is known, so a frame that is too long is never
+collected. The first frame of a connection is its greeting and has a far smaller limit: a stranger
+who has not introduced itself cannot make this program hold more than that.
+"""
+
+from __future__ import annotations
+
+from chordnet.core.errors import RemoteProtocolError
+
+HEADER_BYTES = 4
+
+
+class FrameDecoder:
+    """Cuts a stream of bytes into frames.
+
+    Every byte is copied at most twice, however the stream is chopped up.
+
+    :param limit: the longest frame accepted, in bytes, its header not counted.
+    :param first_limit: the same for the first frame; ``limit`` when left out.
+    """
+
+    __slots__ = ("_buffer", "_limit", "_need", "_next_limit")
+
+    def __init__(self, limit: int, first_limit: int | None = None) -> None:
+        self._limit = limit
+        self._next_limit = limit if first_limit is None else first_limit
+        self._buffer = bytearray()
+        self._need = HEADER_BYTES
+
+    @property
+    def pending(self) -> int:
+        """How many bytes of an unfinished frame are held."""
+        return len(self._buffer)
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """Take the next bytes of the stream and return the frames that they complete.
+
+        :raises RemoteProtocolError: a frame is announced that is longer than the limit; the stream
+            cannot be read any further.
+        """
+        if self._buffer:
+            self._buffer += data
+            if len(self._buffer) < self._need:
+                return []
+            data = bytes(self._buffer)
+            self._buffer.clear()
+        frames = []
+        position, end = 0, len(data)
+        while (start := position + HEADER_BYTES) <= end:
+            length = int.from_bytes(data[position:start])
+            if length > self._next_limit:
+                raise RemoteProtocolError(
+                    f"a frame of {length} bytes is announced, at most {self._next_limit} are"
+                    " accepted"
+                )
+            stop = start + length
+            if stop > end:
+                self._need = HEADER_BYTES + length
+                break
+            frames.append(data[start:stop])
+            position = stop
+            self._next_limit = self._limit
+        else:
+            self._need = HEADER_BYTES
+        if position < end:
+            self._buffer += data[position:]
+        return frames

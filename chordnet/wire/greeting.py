@@ -1,0 +1,127 @@
+"""The greeting that opens a connection and the farewell that ends it.
+
+Who dials sends :class:`Hello`; who is dialled answers :class:`Welcome`, or :class:`Refuse` and
+closes. Nothing else may be the first frame in either direction.
+
+Versions: one whole number names the protocol. A reader ignores elements at the end of an array
+that it does not know, so a field may be added to the end of any message (with a default) without
+a new number; anything else (a new message, a changed meaning) takes the next number. A program
+states the newest and the oldest version that it speaks, and the two sides speak the newest one
+that both know.
+
+A connection is ended in order by :class:`Bye`: who sends it sends nothing more on this connection,
+the other side answers with its own and closes. A connection that ends without it is broken.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from chordnet.core.identifiers import IdentifierSpace
+from chordnet.core.messages import NodeRef
+
+MAGIC = "chordnet"
+VERSION = 1
+OLDEST_VERSION = 1
+
+PEER = "peer"
+CLIENT = "client"
+
+GREETING_LIMIT = 2048
+"""Bytes of the longest greeting frame."""
+NAME_LIMIT = 255
+"""Characters of the longest node name, network name or address."""
+
+
+class _Greeting(msgspec.Struct, frozen=True, array_like=True, tag=True, gc=False):
+    pass
+
+
+class Hello(_Greeting, frozen=True, tag=60):
+    """The first frame from whoever dials."""
+
+    magic: str
+    """Always ``chordnet``."""
+    version: int
+    """The newest protocol version that the dialler speaks."""
+    network: str
+    """The network's name; a client may leave it empty and talk to any."""
+    bits: int
+    """Width of identifiers; a client may send 0 and talk to any."""
+    role: str
+    """``peer`` or ``client``."""
+    node: NodeRef | None = None
+    """Who dials, for a peer."""
+    oldest: int = 0
+    """The oldest protocol version that the dialler speaks; 0 means ``version`` alone."""
+
+
+class Welcome(_Greeting, frozen=True, tag=61):
+    """The greeting is accepted."""
+
+    version: int
+    """The protocol version that both sides speak from here on."""
+    node: NodeRef
+    """Who was dialled."""
+    network: str = ""
+    bits: int = 0
+
+
+class Refuse(_Greeting, frozen=True, tag=62):
+    """The greeting is refused; the connection is closed after this frame."""
+
+    code: str
+    """``greeting``, ``version``, ``network``, ``bits``, ``self``, ``incarnation``, ``identity`` or
+    ``full``."""
+    text: str
+    """The reason for a person to read."""
+
+
+class Bye(_Greeting, frozen=True, tag=63):
+    """The last frame that its sender sends on this connection."""
+
+    code: str
+    """``idle``, ``duplicate``, ``leaving``, ``slow`` or ``protocol``."""
+    text: str = ""
+
+
+def agreed_version(hello: Hello) -> int | None:
+    """Return the newest version that both sides speak, None if there is none."""
+    version = min(hello.version, VERSION)
+    oldest = max(hello.oldest or hello.version, OLDEST_VERSION)
+    return version if version >= oldest else None
+
+
+def judge(hello: Hello, me: NodeRef, network: str, space: IdentifierSpace) -> Refuse | None:
+    """Return why ``hello`` is to be refused by ``me``, None if it is acceptable by itself.
+
+    What else is connected is not looked at here.
+    """
+    if hello.magic != MAGIC:
+        return Refuse("greeting", "this is a chordnet node; the greeting is not chordnet's")
+    if agreed_version(hello) is None:
+        spoken = str(VERSION) if VERSION == OLDEST_VERSION else f"{OLDEST_VERSION} to {VERSION}"
+        return Refuse("version", f"protocol version {spoken} is spoken here, not {hello.version}")
+    if hello.role not in (PEER, CLIENT):
+        return Refuse("greeting", "the role must be peer or client")
+    client = hello.role == CLIENT
+    if hello.network != network and not (client and not hello.network):
+        return Refuse("network", f"this is network {network!r}, not {hello.network[:80]!r}")
+    if hello.bits != space.bits and not (client and not hello.bits):
+        return Refuse("bits", f"identifiers have {space.bits} bits here, not {hello.bits}")
+    return None if client else judge_node(hello.node, me, space)
+
+
+def judge_node(node: NodeRef | None, me: NodeRef, space: IdentifierSpace) -> Refuse | None:
+    """Return what is wrong with the identity that a peer states, None if nothing is."""
+    if node is None or not space.valid_raw(node.raw):
+        return Refuse("identity", f"a peer must state an identifier of {space.bits} bits")
+    if not node.name or len(node.name) > NAME_LIMIT or not 0 < len(node.address) <= NAME_LIMIT:
+        return Refuse("identity", "a peer must state a name and an address of at most 255 letters")
+    if space.hash(node.name.encode()) != node.id:
+        return Refuse("identity", f"the identifier of {node.name[:80]!r} is not the name's hash")
+    if node.raw == me.raw:
+        if node.incarnation == me.incarnation:
+            return Refuse("self", f"{me.name!r} was dialled by itself")
+        return Refuse("self", f"this node is called {me.name!r} too; give every node its own name")
+    return None
