@@ -10,22 +10,25 @@ import itertools
 import os
 import time
 import traceback
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from multiprocessing.connection import Connection
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
+from twisted.python.failure import Failure as TwistedFailure
 
 from benchmarks.effort import NODES
 from benchmarks.errors import BenchmarkError
 from benchmarks.messages import number, payload
 from benchmarks.workers import Failure
+from chordnet.client import P2PNetClient
+from chordnet.wire.rpc import LookupResult, MessageRecord, Receipt
 
-if TYPE_CHECKING:
-    from chordnet.client import P2PNetClient
+T = TypeVar("T")
 
 POLL_SECONDS = 0.02
 QUIET_SECONDS = 0.3
@@ -64,8 +67,6 @@ class Verbs:
     """
 
     def __init__(self, reactor: IReactorTime, ports: Sequence[int]) -> None:
-        from chordnet.client import P2PNetClient
-
         self._reactor = reactor
         self._clients = [P2PNetClient(f"127.0.0.1:{port}") for port in ports]
         self._numbers = itertools.count()
@@ -100,11 +101,9 @@ class Verbs:
 
     async def flood(self, origin: int, count: int, window: int) -> float:
         """Keep `window` broadcasts unconfirmed; return the seconds to the last receipt."""
-        client = self._clients[origin]
+        send = partial(self._send, self._clients[origin])
         begin = time.perf_counter()
-        await _windowed(
-            lambda index: self._send(client, index), itertools.islice(self._numbers, count), window
-        )
+        await in_flight(send, itertools.islice(self._numbers, count), window)
         return time.perf_counter() - begin
 
     async def lookups(self, node: int, count: int, window: int) -> float:
@@ -118,13 +117,13 @@ class Verbs:
         salt = os.urandom(8).hex()
         distant = 0
 
-        async def look(key: str) -> None:
+        def found(result: LookupResult) -> None:
             nonlocal distant
-            result = await client.lookup(key)
             distant += result.owner.id != asked
 
+        keys = (f"{salt}-{index}" for index in range(count))
         begin = time.perf_counter()
-        await _windowed(look, (f"{salt}-{index}" for index in range(count)), window)
+        await in_flight(lambda key: client.lookup(key).addCallback(found), keys, window)
         return distant / (time.perf_counter() - begin)
 
     async def disappearance(self, victim: int, pid: int, blow: int) -> list[float]:
@@ -157,10 +156,8 @@ class Verbs:
                 raise BenchmarkError(f"still in a table after {PATIENCE_SECONDS:g} s")
             await deferLater(self._reactor, POLL_SECONDS)
 
-    async def _send(self, client: P2PNetClient, index: int) -> None:
-        receipt = await client.send_message(payload(index).decode())
-        if receipt.recorded != NODES or receipt.partial:
-            raise BenchmarkError(f"message {index} was recorded by {receipt.recorded} nodes")
+    def _send(self, client: P2PNetClient, index: int) -> Deferred[None]:
+        return client.send_message(payload(index).decode()).addCallback(_confirmed)
 
     async def _newest(self, client: P2PNetClient) -> str:
         newest = await client.get_messages(limit=1)
@@ -169,20 +166,45 @@ class Verbs:
     async def _recorded(
         self, client: P2PNetClient, since: str, numbers: Sequence[int]
     ) -> list[float]:
-        records = await client.get_messages(since=since)
+        records: list[MessageRecord] = await client.get_messages(since=since)
         times = {number(record.body.encode()): record.received_at for record in records}
         if len(records) != len(numbers):
             raise BenchmarkError(f"{len(records)} messages were recorded, not {len(numbers)}")
         return [times[index] for index in numbers]
 
 
-async def _windowed(
-    call: Callable[[Any], Awaitable[object]], arguments: Iterable[Any], window: int
-) -> None:
+def _confirmed(receipt: Receipt) -> None:
+    if receipt.recorded != NODES or receipt.partial:
+        raise BenchmarkError(f"{receipt.id} was recorded by {receipt.recorded} nodes")
+
+
+def in_flight(
+    call: Callable[[T], Deferred[None]], arguments: Iterable[T], window: int
+) -> Deferred[None]:
+    """Make a call for each argument, `window` of them unanswered at a time.
+
+    Callbacks rather than coroutines: what measures shares the processors with what is measured.
+
+    Returns:
+        Fires once all are answered; fails with the first failure.
+    """
     waiting = iter(arguments)
+    finished: Deferred[None] = Deferred()
+    open_calls = window
 
-    async def work() -> None:
+    def proceed(_answer: None) -> None:
+        nonlocal open_calls
         for argument in waiting:
-            await call(argument)
+            call(argument).addCallbacks(proceed, failed)
+            return
+        open_calls -= 1
+        if not open_calls and not finished.called:
+            finished.callback(None)
 
-    await gatherResults([Deferred.fromCoroutine(work()) for _ in range(window)], consumeErrors=True)
+    def failed(reason: TwistedFailure) -> None:
+        if not finished.called:
+            finished.errback(reason)
+
+    for _ in range(window):
+        proceed(None)
+    return finished
