@@ -50,8 +50,9 @@ IMPURE_MODULES = frozenset(
 )
 # fmt: on
 
-# The rooms that start a program, so that every other one is handed its reactor.
-REACTOR_ROOMS = frozenset({"tap", "cli"})
+# The rooms that start a program, so that every other one is handed its reactor; and the client,
+# whose short form P2PNetClient("host:port") is for scripts that have none at hand.
+REACTOR_ROOMS = frozenset({"tap", "cli", "client"})
 
 MOST_LINES = 450
 
