@@ -24,13 +24,14 @@ from __future__ import annotations
 from typing import Protocol
 
 from chordnet.core.cast import Branch, Cast, Waiter
+from chordnet.core.casts import Casts
 from chordnet.core.context import Context
 from chordnet.core.detector import Detector
 from chordnet.core.effects import BroadcastDone, Misbehaved, Record
 from chordnet.core.events import Publish
 from chordnet.core.identifiers import between
 from chordnet.core.ledger import Ledger
-from chordnet.core.lookup import Lookups, Purpose, Result
+from chordnet.core.lookup import Lookups
 from chordnet.core.messages import (
     Ack,
     Bcast,
@@ -41,17 +42,15 @@ from chordnet.core.messages import (
     MessageId,
     NodeRef,
 )  # fmt: skip
+from chordnet.core.repair import Repairs, still_open
 from chordnet.core.routing import Routes
 from chordnet.core.successors import Ring
 from chordnet.core.timers import Expiry
 
 MAX_HEADLESS = 1024
 """Messages whose body has been asked for."""
-MAX_SEARCH_TRIES = 3
 MAX_UNREACHED = 32
 """Unreached nodes that a report names; more are only counted as partial."""
-MAX_BACKFILL = 256
-"""Fresh messages passed back to a new predecessor."""
 REPAIR = frozenset({EdgeKind.REASSIGN, EdgeKind.EXTEND, EdgeKind.BACKFILL})
 
 
@@ -76,25 +75,16 @@ class Broadcasts:
         self._ctx = ctx
         self._ring = ring
         self._routes = routes
-        self._lookups = lookups
-        self._detector = detector
         self._hooks = hooks
         config = ctx.config
         self.ledger = Ledger(config.max_ledger_window, config.max_origins)
-        self.recorded = 0
         self._sequence = 0
-        self._casts: dict[MessageId, Cast] = {}
-        self._finished: dict[MessageId, Cast] = {}
+        self._casts = Casts(ctx)
+        self.repairs = Repairs(ctx, self._casts, lookups, detector, self)
         self._headless: dict[MessageId, list[tuple[NodeRef, Bcast]]] = {}
-        self._searches: dict[int, tuple[MessageId, Branch | None, int, int]] = {}
         self._ack_due: Expiry[tuple[Cast, Waiter]] = Expiry(config.ack_delay_s, _still_waits)
-        self._first_check: Expiry[tuple[Cast, Branch]] = Expiry(config.ack_timeout_s, _still_open)
-        self._later_check: Expiry[tuple[Cast, Branch]] = Expiry(config.covered_check_s, _still_open)
-        self._memory: Expiry[MessageId] = Expiry(
-            config.broadcast_memory_s, self._finished.__contains__
-        )
-
-        queues = (self._ack_due, self._first_check, self._later_check, self._memory)
+        self._first_check: Expiry[tuple[Cast, Branch]] = Expiry(config.ack_timeout_s, still_open)
+        queues = (self._ack_due, self._first_check, self.repairs.late, self._casts.memory)
         self.clocks = tuple(queue.next for queue in queues)
         """Each says when something of ours is due."""
 
@@ -117,26 +107,25 @@ class Broadcasts:
         else:
             self._sequence += 1
             message_id = MessageId(ctx.me.raw, ctx.me.incarnation, self._sequence)
-            cast = self._record(message_id, event.wall, event.body, [], EdgeKind.ORIGIN)
-            cast.op, cast.ttl = event.op, config.max_hops
+            route = [Hop(ctx.me.raw, ctx.me.name, int(EdgeKind.ORIGIN))]
+            cast = self._record(message_id, event.wall, event.body, route, config.max_hops)
+            cast.op = event.op
             cast.waiters.append(Waiter(None, ctx.me.raw, ctx.space.size))
             self._fan(cast, ctx.space.size, ctx.me.raw)
-            self._check(cast)
+            self.check(cast)
 
     def _fail(self, op: int, reason: str) -> None:
         self._ctx.effects.append(BroadcastDone(op, None, reason=reason))
 
     def _record(
-        self, message_id: MessageId, created: float, body: bytes, hops: list[Hop], kind: int
+        self, message_id: MessageId, created: float, body: bytes, route: list[Hop], ttl: int
     ) -> Cast:
         ctx = self._ctx
-        route = [*hops, Hop(ctx.me.raw, ctx.me.name, int(kind))]
         self.ledger.add(message_id)
-        self.recorded += 1
         ctx.effects.append(Record(message_id, created, body, route))
         deadline = ctx.now + ctx.config.broadcast_deadline_s
-        cast = Cast(message_id, created, body, route, 0, deadline)
-        self._casts[message_id] = cast
+        cast = Cast(message_id, created, body, route, ttl, deadline)
+        self._casts.add(cast)
         return cast
 
     # ---- delegating -------------------------------------------------------------------------
@@ -148,15 +137,17 @@ class Broadcasts:
             return
         for distance, node, kind in reversed(self._routes.tree):
             if distance < end:
-                self._delegate(cast, Branch(node, limit, distance, end, kind))
+                self.delegate(cast, Branch(node, limit, distance, end, kind))
                 end, limit = distance, node.raw
 
-    def _delegate(self, cast: Cast, branch: Branch) -> None:
+    def delegate(self, cast: Cast, branch: Branch) -> None:
+        """Give a child its range."""
         cast.add(branch)
-        self._send(cast, branch, header_only=branch.kind in REPAIR)
+        self.send(cast, branch, header_only=branch.kind in REPAIR)
         self._first_check.add((cast, branch), self._ctx.now)
 
-    def _send(self, cast: Cast, branch: Branch, *, header_only: bool) -> None:
+    def send(self, cast: Cast, branch: Branch, *, header_only: bool) -> None:
+        """Send a child the message (again)."""
         branch.messages += 1
         self._ctx.send(
             branch.child,
@@ -174,14 +165,13 @@ class Broadcasts:
         if fault:
             self._ctx.effects.append(Misbehaved(sender, fault))
             return
-        cast = self._casts.get(message.id) or self._finished.get(message.id)
+        cast = self._casts.get(message.id)
         if cast is not None:
             self._again(cast, sender, message)
         elif message.id in self.ledger:
             # Covered and forgotten since.
-            self._ctx.send(
-                sender, Covered(message.id, message.limit, 1, 0, len(message.hops), False, [])
-            )
+            depth = len(message.hops)
+            self._ctx.send(sender, Covered(message.id, message.limit, 1, 0, depth, False, []))
         elif message.body is None:
             self._want_body(sender, message)
         else:
@@ -205,18 +195,18 @@ class Broadcasts:
 
     def _first(self, sender: NodeRef, message: Bcast, body: bytes) -> None:
         ctx = self._ctx
-        cast = self._record(message.id, message.created, body, message.hops, message.kind)
-        cast.ttl = message.ttl
+        route = [*message.hops, Hop(ctx.me.raw, ctx.me.name, message.kind)]
+        cast = self._record(message.id, message.created, body, route, message.ttl)
         end = self._end(message.limit)
         waiter = Waiter(sender, message.limit, end)
         cast.waiters.append(waiter)
         self._fan(cast, end, message.limit)
         before = self._ring.predecessor
         if before is not None and self._may_lack(before, sender, message):
-            self._backfill(cast, before)
+            self.repairs.backfill(cast, before)
         if cast.branches:
             self._ack_due.add((cast, waiter), ctx.now)
-        self._check(cast)
+        self.check(cast)
 
     def _may_lack(self, before: NodeRef, sender: NodeRef, message: Bcast) -> bool:
         """Tell whether our predecessor came in so lately that the tree may have passed it by."""
@@ -228,19 +218,19 @@ class Broadcasts:
 
     def _again(self, cast: Cast, sender: NodeRef, message: Bcast) -> None:
         """A message that we have: from another parent, once more, or for a wider range."""
-        self._casts[cast.id] = cast
-        self._finished.pop(cast.id, None)
         end = self._end(message.limit)
-        if not any(w.parent is not None and w.parent.raw == sender.raw and w.limit == message.limit
-                   for w in cast.waiters):  # fmt: skip
+        if not any(
+            w.parent is not None and w.parent.raw == sender.raw and w.limit == message.limit
+            for w in cast.waiters
+        ):
             cast.waiters.append(Waiter(sender, message.limit, end))
         if end > cast.cover:
             start, cast.cover = cast.cover, end
-            if message.kind != EdgeKind.BACKFILL or start == 0:
-                self._search(cast, Purpose.EXTEND, None, start, end, message.limit)
+            if message.kind != EdgeKind.BACKFILL:
+                self.repairs.extend(cast, start, end, message.limit)
         if cast.pending(end):
             self._ctx.send(sender, Ack(cast.id, message.limit, False))
-        self._check(cast)
+        self.check(cast)
 
     # ---- bodies -----------------------------------------------------------------------------
 
@@ -258,7 +248,7 @@ class Broadcasts:
             self._ctx.effects.append(Misbehaved(sender, "a body that is too long"))
             return
         for parent, header in self._headless.pop(message.id, []):
-            cast = self._casts.get(message.id) or self._finished.get(message.id)
+            cast = self._casts.get(message.id)
             if cast is not None:
                 self._again(cast, parent, header)
             elif message.id not in self.ledger:
@@ -266,20 +256,19 @@ class Broadcasts:
 
     def acknowledged(self, sender: NodeRef, message: Ack) -> None:
         """A delegate has taken its range on."""
-        cast = self._casts.get(message.id) or self._finished.get(message.id)
-        if cast is None:
+        cast = self._casts.active(message.id)
+        branch = cast.branch(sender.raw, message.limit) if cast is not None else None
+        if cast is None or branch is None:
             return
-        branch = cast.branch(sender.raw, message.limit)
-        if branch is not None:
-            branch.acked = True
-            if message.need_body:
-                self._ctx.send(sender, Body(cast.id, cast.body))
+        branch.acked = True
+        if message.need_body:
+            self._ctx.send(sender, Body(cast.id, cast.body))
 
     # ---- covering ---------------------------------------------------------------------------
 
     def covered(self, sender: NodeRef, message: Covered) -> None:
         """A delegate's range is covered."""
-        cast = self._casts.get(message.id)
+        cast = self._casts.active(message.id)
         branch = cast.branch(sender.raw, message.limit) if cast is not None else None
         if cast is None or branch is None or branch.done:
             return
@@ -289,9 +278,9 @@ class Broadcasts:
         branch.depth = message.depth
         branch.partial = message.partial
         branch.unreached = message.unreached
-        self._check(cast)
+        self.check(cast)
 
-    def _check(self, cast: Cast) -> None:
+    def check(self, cast: Cast) -> None:
         """Answer every waiter whose range is covered."""
         waiters = cast.waiters
         if len(waiters) == 1 and not cast.open and not cast.searching:
@@ -301,137 +290,38 @@ class Broadcasts:
                 if not cast.pending(waiter.end):
                     waiters.remove(waiter)
                     self._report(cast, waiter)
-        if cast.finished() and self._casts.pop(cast.id, None) is not None:
-            self._finished[cast.id] = cast
-            self._memory.add(cast.id, self._ctx.now)
-            if len(self._finished) > self._ctx.config.max_casts:
-                del self._finished[next(iter(self._finished))]
+        self._casts.finish(cast)
 
     def _report(self, cast: Cast, waiter: Waiter) -> None:
-        ctx = self._ctx
-        # What another parent, still alive, was told already must not be counted twice.
-        start = 0
-        counted = 1
-        if cast.reported_to is not None:
-            parent, end = cast.reported_to
-            told_other = waiter.parent is not None and parent.raw != waiter.parent.raw
-            if told_other and not ctx.peers.is_dead(parent, ctx.now):
-                start, counted = end, 0
-        count, messages, depth = counted, 0, len(cast.route) - 1
-        partial, unreached = cast.ttl <= 0 and bool(self._routes.tree), []
-        for branch in cast.branches:
-            if start <= branch.start < waiter.end or (branch.start < 0 and not start):
-                count += branch.count
-                messages += branch.messages
-                depth = max(depth, branch.depth)
-                partial = partial or branch.partial
-                unreached += branch.unreached
-        partial = partial or bool(unreached)
-        unreached = unreached[:MAX_UNREACHED]
-        if waiter.parent is not None:
-            cast.reported_to = (waiter.parent, waiter.end)
-            ctx.send(
-                waiter.parent,
-                Covered(cast.id, waiter.limit, count, messages, depth, partial, unreached),
-            )
-        elif cast.op is not None:
-            done = BroadcastDone(cast.op, cast.id, count, messages, depth, partial, unreached)
-            ctx.effects.append(done)
-
-    # ---- repair -----------------------------------------------------------------------------
-
-    def died(self, peer: NodeRef) -> None:
-        """``peer`` is dead: others take over what it was given."""
-        for cast in list(self._casts.values()):
-            for branch in list(cast.branches):
-                if not branch.done and branch.child.raw == peer.raw:
-                    self._reassign(cast, branch)
-            for waiter in list(cast.waiters):
-                if waiter.parent is not None and waiter.parent.raw == peer.raw:
-                    cast.waiters.remove(waiter)
-            self._check(cast)
-
-    def survived(self, peer: NodeRef) -> None:
-        """``peer`` was suspected and lives: it may have missed what it was sent."""
-        for cast in self._casts.values():
-            for branch in cast.branches:
-                if not branch.done and not branch.acked and branch.child.raw == peer.raw:
-                    self._send(cast, branch, header_only=False)
-
-    def _reassign(self, cast: Cast, branch: Branch) -> None:
-        cast.close(branch)
-        self._search(cast, Purpose.REASSIGN, branch, branch.start, branch.end, branch.limit)
-
-    def _search(
-        self, cast: Cast, purpose: Purpose, branch: Branch | None, start: int, end: int,
-        limit: bytes, tries: int = 0,
-    ) -> None:  # fmt: skip
-        """Find the first live node at or after ``start`` to give the range up to ``end`` to."""
-        ctx = self._ctx
-        tag = ctx.rid()
-        cast.searching[tag] = start
-        self._searches[tag] = (cast.id, branch, tries, self._end(limit))
-        key = branch.child.id if branch is not None else (ctx.my_id + start) % ctx.space.size
-        ctx.counters["broadcast_repairs"] += 1
-        self._lookups.start(purpose, tag, key)
-
-    def looked_up(self, result: Result) -> None:
-        """A repair's lookup has ended."""
-        message_id, branch, tries, end = self._searches.pop(result.tag, (None, None, 0, 0))
-        cast = self._casts.get(message_id) if message_id is not None else None
-        if cast is None:
-            return
-        start = cast.searching.pop(result.tag, 0)
-        self._take_over(cast, branch, tries, start, end, result)
-        self._check(cast)
-
-    def _take_over(
-        self, cast: Cast, branch: Branch | None, tries: int, start: int, end: int, result: Result
-    ) -> None:
-        ctx, heir = self._ctx, result.node
-        purpose = result.purpose
-        limit = (
-            branch.limit
-            if branch is not None
-            else ctx.space.raw((ctx.my_id + end) % ctx.space.size)
-        )
-        if heir is None or ctx.peers.is_dead(heir, ctx.now):
-            if tries < MAX_SEARCH_TRIES:
-                self._search(cast, purpose, branch, start, end, limit, tries + 1)
-            else:
-                self._give_up(cast, branch, start, end)
-            return
-        if heir.raw == ctx.me.raw:
-            return
-        outside = branch is not None and branch.start < 0
-        distance = ctx.distance(heir)
-        if outside and branch is not None:
-            if between(branch.child.id, heir.id, ctx.my_id):
-                self._delegate(cast, Branch(heir, limit, -1, 0, EdgeKind.BACKFILL))
-        elif start <= distance < end:
-            kind = EdgeKind.EXTEND if purpose == Purpose.EXTEND else EdgeKind.REASSIGN
-            self._delegate(cast, Branch(heir, limit, distance, end, kind))
-
-    def _give_up(self, cast: Cast, branch: Branch | None, start: int, end: int) -> None:
-        if branch is None:
-            branch = Branch(self._ctx.me, b"", start, end, EdgeKind.EXTEND)
-            cast.add(branch)
+        ctx, parent = self._ctx, waiter.parent
+        if self._told_another(cast, parent):
+            start, ourselves = cast.told_end, 0
         else:
-            branch.unreached = [branch.child]
-        branch.partial = True
-        cast.close(branch)
+            start, ourselves = 0, 1
+        tally = cast.tally(start, waiter.end)
+        cut_short = cast.ttl <= 0 and bool(self._routes.tree)
+        partial = tally.partial or bool(tally.unreached) or cut_short
+        unreached = tally.unreached[:MAX_UNREACHED]
+        count = tally.count + ourselves
+        if parent is not None:
+            cast.told, cast.told_end = parent.raw, waiter.end
+            report = Covered(
+                cast.id, waiter.limit, count, tally.messages, tally.depth, partial, unreached
+            )
+            ctx.send(parent, report)
+        elif cast.op is not None:
+            ctx.effects.append(
+                BroadcastDone(
+                    cast.op, cast.id, count, tally.messages, tally.depth, partial, unreached
+                )
+            )
 
-    def predecessor_changed(self, new: NodeRef) -> None:
-        """Pass fresh messages back to a node that has just come in before us."""
-        fresh = [*self._finished.values(), *self._casts.values()][-MAX_BACKFILL:]
-        for cast in fresh:
-            if all(hop.raw != new.raw for hop in cast.route):
-                self._finished.pop(cast.id, None)
-                self._casts[cast.id] = cast
-                self._backfill(cast, new)
-
-    def _backfill(self, cast: Cast, node: NodeRef) -> None:
-        self._delegate(cast, Branch(node, self._ctx.me.raw, -1, 0, EdgeKind.BACKFILL))
+    def _told_another(self, cast: Cast, parent: NodeRef | None) -> bool:
+        """Tell whether a parent that lives was told already: nothing must be counted twice."""
+        if parent is None or not cast.told or cast.told == parent.raw:
+            return False
+        other = self._ctx.peers.get(cast.told)
+        return other is not None and not self._ctx.peers.is_dead(other, self._ctx.now)
 
     # ---- time -------------------------------------------------------------------------------
 
@@ -443,27 +333,11 @@ class Broadcasts:
                 self._ctx.send(waiter.parent, Ack(cast.id, waiter.limit, False))
         for cast, branch in self._first_check.due(now):
             if not branch.acked:
-                self._send(cast, branch, header_only=False)
-            self._later_check.add((cast, branch), now)
-        for cast, branch in self._later_check.due(now):
-            self._look_after(cast, branch)
-        for message_id in self._memory.due(now):
-            self._finished.pop(message_id, None)
-
-    def _look_after(self, cast: Cast, branch: Branch) -> None:
-        """A delegate is late: is it alive, and does it still have the range in hand?"""
-        if self._ctx.now >= cast.deadline:
-            self._give_up(cast, branch, branch.start, branch.end)
-            self._check(cast)
-            return
-        self._detector.suspect(branch.child)
-        self._send(cast, branch, header_only=branch.acked)
-        self._later_check.add((cast, branch), self._ctx.now)
+                self.send(cast, branch, header_only=False)
+            self.repairs.late.add((cast, branch), now)
+        self.repairs.tick()
+        self._casts.forget()
 
 
 def _still_waits(entry: tuple[Cast, Waiter]) -> bool:
     return entry[1] in entry[0].waiters
-
-
-def _still_open(entry: tuple[Cast, Branch]) -> bool:
-    return not entry[1].done

@@ -6,6 +6,8 @@ covers the distances ``0 < d < cover``; the whole ring is ``2**bits``.
 
 from __future__ import annotations
 
+import msgspec
+
 from chordnet.core.messages import EdgeKind, Hop, MessageId, NodeRef
 
 
@@ -44,12 +46,43 @@ class Waiter:
         self.end = end
 
 
+class Tally(msgspec.Struct, frozen=True, gc=False):
+    """What became of a range: nodes that recorded the message, messages spent, deepest edge."""
+
+    count: int
+    messages: int
+    depth: int
+    partial: bool
+    unreached: list[NodeRef]
+
+
+class Finished(msgspec.Struct, frozen=True, gc=False):
+    """What is remembered of a broadcast that is covered: little, for there are many."""
+
+    id: MessageId
+    created: float
+    body: bytes
+    route: list[Hop]
+    ttl: int
+    cover: int
+    tally: Tally
+    told: bytes
+    """Raw identifier of the parent that was reported to last; empty for our own program."""
+    told_end: int
+
+
 class Cast:
-    """The state of one broadcast at this node."""
+    """The state of one broadcast at this node while somebody waits or something is under way.
+
+    :param message_id: which broadcast.
+    :param route: this node's recorded route, from the origin to itself.
+    :param ttl: how many more hops it may travel.
+    :param deadline: when what is not covered counts as unreached.
+    """
 
     __slots__ = (
-        "body", "branches", "cover", "created", "deadline", "id", "op", "open", "reported_to",
-        "route", "searching", "ttl", "waiters",
+        "body", "branches", "cover", "created", "deadline", "id", "op", "open", "past", "route",
+        "searching", "told", "told_end", "ttl", "waiters",
     )  # fmt: skip
 
     def __init__(
@@ -75,8 +108,44 @@ class Cast:
         self.waiters: list[Waiter] = []
         self.searching: dict[int, int] = {}
         """Lookups under way for this cast: their tag -> the distance where their range starts."""
-        self.reported_to: tuple[NodeRef, int] | None = None
-        """Whom the counts of which distance were reported to last."""
+        self.told = b""
+        self.told_end = 0
+        """Which parent (raw) was last told what became of which distance."""
+        self.past: Finished | None = None
+        """What was covered before this broadcast was taken up again."""
+
+    @classmethod
+    def resumed(cls, past: Finished, deadline: float) -> Cast:
+        """Take a finished broadcast up again."""
+        cast = cls(past.id, past.created, past.body, past.route, past.ttl, deadline)
+        cast.cover, cast.past = past.cover, past
+        cast.told, cast.told_end = past.told, past.told_end
+        return cast
+
+    def finish(self) -> Finished:
+        """Return what to remember."""
+        return Finished(
+            self.id, self.created, self.body, self.route, self.ttl, self.cover,
+            self.tally(0, self.cover + 1), self.told, self.told_end,
+        )  # fmt: skip
+
+    def tally(self, start: int, end: int) -> Tally:
+        """Sum up what was covered from distance ``start`` to ``end``, back-fills included."""
+        count, messages, depth, partial = 0, 0, len(self.route) - 1, False
+        unreached: list[NodeRef] = []
+        for branch in self.branches:
+            if start <= branch.start < end or branch.start < 0:
+                count += branch.count
+                messages += branch.messages
+                depth = max(depth, branch.depth)
+                partial = partial or branch.partial
+                if branch.unreached:
+                    unreached += branch.unreached
+        if self.past is not None and not start:
+            past = self.past.tally
+            count, messages = count + past.count, messages + past.messages
+            depth, partial = max(depth, past.depth), partial or past.partial
+        return Tally(count, messages, depth, partial, unreached)
 
     def add(self, branch: Branch) -> None:
         """Wait for one more branch."""
@@ -93,14 +162,14 @@ class Cast:
         """Tell whether anything below distance ``end`` has not been covered yet."""
         if not self.open and not self.searching:
             return False
-        return (
-            end >= self.cover
-            or any(not b.done and b.start < end for b in self.branches)
+        return end >= self.cover or (
+            any(not b.done and b.start < end for b in self.branches)
             or any(start < end for start in self.searching.values())
         )
 
-    def finished(self) -> bool:
-        """Tell whether nobody waits and nothing is under way."""
+    @property
+    def idle(self) -> bool:
+        """Whether nobody waits and nothing is under way."""
         return not (self.waiters or self.open or self.searching)
 
     def branch(self, child: bytes, limit: bytes) -> Branch | None:

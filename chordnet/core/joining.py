@@ -7,7 +7,7 @@ All nodes of a network may start in the same second, in any order, none of them 
 - One of them is in a ring: look up the place there through it, *joining*. The member m with
   self in (m, m.successor) is asked for its list; if the condition no longer holds, look again.
 - All that answer are unjoined: each answer names the smallest identifier that its sender has heard
-  of, and the asked node remembers the asker, so that the smallest of all becomes known to all within
+  of, and the asked node remembers the asker, so that the smallest of all becomes known to all in
   a few rounds. The named one is asked directly too, so a dead one is not waited for. Whoever is
   itself the smallest for ``form_rounds`` rounds creates a ring (*forming*); the others ask again.
 - Nobody answers for ``seed_s``: create a ring alone, and keep asking (audit).

@@ -362,7 +362,7 @@ class ChordNode:
         self.fingers.neighbours_changed()
         new = self.ring.predecessor
         if new is not None and new.raw != self.me.raw:
-            self.broadcasts.predecessor_changed(new)
+            self.broadcasts.repairs.predecessor_changed(new)
 
     def tables_changed(self) -> None:
         """Ring or fingers: the routes have to be made anew."""
@@ -401,7 +401,7 @@ class ChordNode:
             done = fx.LookupDone(result.tag, result.node, result.path, result.reason)
             self.ctx.effects.append(done)
         else:
-            self.broadcasts.looked_up(result)
+            self.broadcasts.repairs.looked_up(result)
 
     def suspected(self, peer: NodeRef) -> None:
         """Detector: a probe of ``peer`` has begun."""
@@ -420,9 +420,9 @@ class ChordNode:
             self.fingers.evict(peer)
         self.joining.forget(peer)
         self.requests.died(peer)
-        self.broadcasts.died(peer)
+        self.broadcasts.repairs.died(peer)
 
     def survived(self, peer: NodeRef) -> None:
         """Detector: ``peer`` was suspected and lives."""
         self._hinted = None
-        self.broadcasts.survived(peer)
+        self.broadcasts.repairs.survived(peer)

@@ -1,0 +1,75 @@
+"""The broadcasts that one node knows of: those under way, and a bounded memory of finished ones.
+
+A finished broadcast is kept as a small record for ``broadcast_memory_s``, for stragglers that
+bring it again and for a predecessor that comes in just now; whoever asks for it gets it back as a
+:class:`Cast` under way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from chordnet.core.cast import Cast, Finished
+from chordnet.core.context import Context
+from chordnet.core.messages import MessageId
+from chordnet.core.timers import Expiry
+
+
+class Casts:
+    """Broadcasts by message id."""
+
+    def __init__(self, ctx: Context) -> None:
+        self._ctx = ctx
+        self._active: dict[MessageId, Cast] = {}
+        self._finished: dict[MessageId, Finished] = {}
+        self.memory: Expiry[MessageId] = Expiry(
+            ctx.config.broadcast_memory_s, self._finished.__contains__
+        )
+
+    def __len__(self) -> int:
+        return len(self._active)
+
+    def __iter__(self) -> Iterator[Cast]:
+        return iter(list(self._active.values()))
+
+    def add(self, cast: Cast) -> None:
+        """Take a new broadcast on."""
+        self._active[cast.id] = cast
+
+    def active(self, message_id: MessageId) -> Cast | None:
+        """Return a broadcast that is under way."""
+        return self._active.get(message_id)
+
+    def get(self, message_id: MessageId) -> Cast | None:
+        """Return a broadcast; a finished one is under way again."""
+        cast = self._active.get(message_id)
+        if cast is None and self._finished:
+            past = self._finished.pop(message_id, None)
+            if past is not None:
+                cast = self._resume(past)
+        return cast
+
+    def fresh(self, limit: int) -> list[Cast]:
+        """Return the newest broadcasts, finished ones first; all are under way again."""
+        active = list(self._active.values())
+        recent = list(self._finished)[max(0, len(self._finished) + len(active) - limit) :]
+        return [*(self._resume(self._finished.pop(key)) for key in recent), *active][-limit:]
+
+    def finish(self, cast: Cast) -> None:
+        """Put a broadcast away if it is idle."""
+        if not cast.idle or self._active.pop(cast.id, None) is None:
+            return
+        self._finished[cast.id] = cast.finish()
+        self.memory.add(cast.id, self._ctx.now)
+        if len(self._finished) > self._ctx.config.max_casts:
+            del self._finished[next(iter(self._finished))]
+
+    def forget(self) -> None:
+        """Forget the finished broadcasts whose time is up."""
+        for message_id in self.memory.due(self._ctx.now):
+            self._finished.pop(message_id, None)
+
+    def _resume(self, past: Finished) -> Cast:
+        deadline = self._ctx.now + self._ctx.config.broadcast_deadline_s
+        cast = self._active[past.id] = Cast.resumed(past, deadline)
+        return cast

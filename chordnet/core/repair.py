@@ -1,0 +1,184 @@
+"""Repair of a broadcast under way: who takes over what a dead delegate was given.
+
+- A delegate is dead: successor(its id) is looked up; if that node lies in the delegate's range it
+  is given the rest of it (*reassign*), otherwise the range is empty.
+- A range beyond the one already covered: the first node in it is looked up and given it (*extend*).
+- A late delegate is sent the message again and probed at ``covered_check_s``; a range that is not
+  covered by the broadcast's deadline is reported as unreached.
+- A new predecessor is given fresh messages (*backfill*): a range that lies before this node.
+
+Source: protocol of El-Ansary et al. (IPTPS 2003) for the tree; the repair is chordnet's own.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import attrs
+
+from chordnet.core.cast import Branch, Cast
+from chordnet.core.casts import Casts
+from chordnet.core.context import Context
+from chordnet.core.detector import Detector
+from chordnet.core.identifiers import between
+from chordnet.core.lookup import Lookups, Purpose, Result
+from chordnet.core.messages import EdgeKind, MessageId, NodeRef
+from chordnet.core.timers import Expiry
+
+MAX_TRIES = 3
+"""Lookups for one heir before its range counts as unreached."""
+MAX_BACKFILL = 256
+"""Fresh messages passed back to one new predecessor."""
+
+
+@attrs.frozen
+class _Search:
+    """A lookup for the node to give the range ``[start, end)`` to."""
+
+    message: MessageId
+    purpose: Purpose
+    branch: Branch | None
+    start: int
+    end: int
+    limit: bytes
+    tries: int
+
+
+class Tree(Protocol):
+    """What repair asks of the broadcast machine."""
+
+    def delegate(self, cast: Cast, branch: Branch) -> None: ...
+    def send(self, cast: Cast, branch: Branch, *, header_only: bool) -> None: ...
+    def check(self, cast: Cast) -> None: ...
+
+
+class Repairs:
+    """The repairs of one node's broadcasts."""
+
+    def __init__(
+        self, ctx: Context, casts: Casts, lookups: Lookups, detector: Detector, tree: Tree
+    ) -> None:
+        self._ctx = ctx
+        self._casts = casts
+        self._lookups = lookups
+        self._detector = detector
+        self._tree = tree
+        self._searches: dict[int, _Search] = {}
+        self.late: Expiry[tuple[Cast, Branch]] = Expiry(ctx.config.covered_check_s, still_open)
+
+    # ---- deaths -----------------------------------------------------------------------------
+
+    def died(self, peer: NodeRef) -> None:
+        """``peer`` is dead: others take over what it was given; it waits for nothing."""
+        for cast in self._casts:
+            for branch in list(cast.branches):
+                if not branch.done and branch.child.raw == peer.raw:
+                    cast.close(branch)
+                    self._reassign(cast, branch)
+            cast.waiters = [w for w in cast.waiters if w.parent is None or w.parent.raw != peer.raw]
+            self._tree.check(cast)
+
+    def survived(self, peer: NodeRef) -> None:
+        """``peer`` was suspected and lives: it may have missed what it was sent."""
+        for cast in self._casts:
+            for branch in cast.branches:
+                if not branch.done and not branch.acked and branch.child.raw == peer.raw:
+                    self._tree.send(cast, branch, header_only=False)
+
+    def _reassign(self, cast: Cast, branch: Branch) -> None:
+        self._search(
+            _Search(cast.id, Purpose.REASSIGN, branch, branch.start, branch.end, branch.limit, 0),
+            cast,
+        )
+
+    def extend(self, cast: Cast, start: int, end: int, limit: bytes) -> None:
+        """Cover the distances from ``start`` to ``end`` as well."""
+        self._search(_Search(cast.id, Purpose.EXTEND, None, start, end, limit, 0), cast)
+
+    # ---- looking for an heir ----------------------------------------------------------------
+
+    def _search(self, search: _Search, cast: Cast) -> None:
+        ctx = self._ctx
+        tag = ctx.rid()
+        cast.searching[tag] = search.start
+        self._searches[tag] = search
+        if search.branch is not None:
+            key = search.branch.child.id
+        else:
+            key = (ctx.my_id + search.start) % ctx.space.size
+        ctx.counters["broadcast_repairs"] += 1
+        self._lookups.start(search.purpose, tag, key)
+
+    def looked_up(self, result: Result) -> None:
+        """A search has ended."""
+        search = self._searches.pop(result.tag, None)
+        cast = self._casts.active(search.message) if search is not None else None
+        if search is None or cast is None:
+            return
+        cast.searching.pop(result.tag, None)
+        heir = result.node
+        if heir is not None and not self._ctx.peers.is_dead(heir, self._ctx.now):
+            self._take_over(cast, search, heir)
+        elif search.tries < MAX_TRIES:
+            self._search(attrs.evolve(search, tries=search.tries + 1), cast)
+        else:
+            self._give_up(cast, search)
+        self._tree.check(cast)
+
+    def _take_over(self, cast: Cast, search: _Search, heir: NodeRef) -> None:
+        ctx = self._ctx
+        if heir.raw == ctx.me.raw:
+            return
+        branch = search.branch
+        if branch is not None and branch.kind == EdgeKind.BACKFILL:
+            if between(branch.child.id, heir.id, ctx.my_id):
+                self.backfill(cast, heir)
+            return
+        distance = ctx.distance(heir)
+        if search.start <= distance < search.end:
+            extends = search.purpose == Purpose.EXTEND
+            kind = EdgeKind.EXTEND if extends else EdgeKind.REASSIGN
+            self._tree.delegate(cast, Branch(heir, search.limit, distance, search.end, kind))
+
+    def _give_up(self, cast: Cast, search: _Search) -> None:
+        lost = Branch(self._ctx.me, b"", search.start, search.end, EdgeKind.EXTEND)
+        if search.branch is not None:
+            lost.unreached = [search.branch.child]
+        lost.partial = True
+        cast.add(lost)
+        cast.close(lost)
+
+    # ---- lateness ---------------------------------------------------------------------------
+
+    def tick(self) -> None:
+        """Look after delegates that are late: are they alive, do they have the range in hand?"""
+        ctx = self._ctx
+        for cast, branch in self.late.due(ctx.now):
+            if ctx.now >= cast.deadline:
+                branch.partial = True
+                branch.unreached = [branch.child]
+                cast.close(branch)
+                self._tree.check(cast)
+                continue
+            self._detector.suspect(branch.child)
+            if not branch.done:
+                self._tree.send(cast, branch, header_only=branch.acked)
+                self.late.add((cast, branch), ctx.now)
+
+    # ---- back-fill --------------------------------------------------------------------------
+
+    def predecessor_changed(self, new: NodeRef) -> None:
+        """Pass fresh messages back to a node that has just come in before us."""
+        for cast in self._casts.fresh(MAX_BACKFILL):
+            if all(hop.raw != new.raw for hop in cast.route):
+                self.backfill(cast, new)
+            self._tree.check(cast)
+
+    def backfill(self, cast: Cast, node: NodeRef) -> None:
+        """Give ``node``, our predecessor, the range between it and us."""
+        self._tree.delegate(cast, Branch(node, self._ctx.me.raw, -1, 0, EdgeKind.BACKFILL))
+
+
+def still_open(entry: tuple[Cast, Branch]) -> bool:
+    """Tell whether a branch's answer is still awaited."""
+    return not entry[1].done
