@@ -5,14 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-import attrs
+import msgspec
 
 from chordnet.core.effects import Record
 from chordnet.core.messages import MessageId, NodeRef
 
 
-@attrs.frozen(eq=False)
-class KeptMessage:
+class KeptMessage(msgspec.Struct, frozen=True, eq=False, gc=False):
     """A recorded message with the place it has in this node's log."""
 
     position: int
