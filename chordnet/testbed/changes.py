@@ -52,7 +52,7 @@ async def remove_node(testbed: Testbed, number: int, *, kill: bool, timeout: flo
             observer.close()
 
 
-async def _remove(  # noqa: PLR0917 - the two halves of one function
+async def _remove(
     testbed: Testbed,
     network: NetworkDescription,
     observer: Observer,

@@ -8,7 +8,7 @@ from typing import TypeVar
 from twisted.internet.defer import Deferred
 from twisted.internet.error import TimeoutError as ReactorTimeout
 
-from chordnet.core.errors import ConnectFailed, Refused
+from chordnet.core.errors import ConnectFailed, Refused, TimedOut
 from chordnet.testbed.choice import make_engine
 from chordnet.testbed.convergence import Watch
 from chordnet.testbed.description import NetworkDescription
@@ -117,7 +117,7 @@ class Testbed:
         client = self.connect(network.address(number))
         try:
             return await question(client).addTimeout(timeout, self.reactor)
-        except ReactorTimeout as problem:
+        except (ReactorTimeout, TimedOut) as problem:
             raise NodeSilent(
                 f"Node {number} did not answer within {timeout:g} s; "
                 f"see: p2pnet{self.option} logs {number}"

@@ -12,6 +12,8 @@ class TestbedError(ChordnetError):
     """
 
     __test__ = False  # no test case, whatever pytest thinks of its name
+    wrong_words = False
+    """Whether it is the command's words that are wrong."""
 
     def __init__(self, text: str, details: tuple[str, ...] = ()) -> None:
         super().__init__(text)
@@ -38,6 +40,8 @@ class NodeSilent(TestbedError):
 
 class NoSuchNode(TestbedError):
     """The number is not one of the network's nodes."""
+
+    wrong_words = True
 
     def __init__(self, number: object, size: int) -> None:
         super().__init__(f"NODE must be a number from 1 to {size}, not {number}")

@@ -23,8 +23,6 @@ T = TypeVar("T")
 
 MAX_VISITORS = 64
 """Members that are no nodes of the network and are asked all the same."""
-PAGE = 500
-"""Messages asked for at a time."""
 
 
 class Client(Protocol):
@@ -71,10 +69,6 @@ def mentioned(status: NodeStatus) -> Iterator[NodeInfo]:
 
 def _status(client: Client) -> Deferred[NodeStatus]:
     return client.status()
-
-
-def _page_after(since: str) -> Callable[[Client], Deferred[list[MessageRecord]]]:
-    return lambda client: client.get_messages(PAGE, since)
 
 
 class Observer:
@@ -160,16 +154,7 @@ class Observer:
 
     async def messages(self, number: int) -> list[MessageRecord] | NoAnswer:
         """Return everything that a node has recorded, oldest first."""
-        records: list[MessageRecord] = []
-        since = ""
-        while True:
-            page = await self.ask(self._network.address(number), _page_after(since))
-            if isinstance(page, NoAnswer):
-                return page
-            records += page
-            if len(page) < PAGE:
-                return records
-            since = page[-1].id
+        return await self.ask(self._network.address(number), lambda c: c.get_messages())
 
     def close(self) -> None:
         """Close every connection."""

@@ -80,14 +80,15 @@ async def message_problems(
     :returns: what is wrong, and what is worth knowing: messages older than a node that it lacks.
     """
     numbers = sorted(n for n in report.running if report.state(n) == "active")
-    problems, notes = _compare(report, await _logs(observer, numbers), now)
+    problems, notes = _compare(report, await read_logs(observer, numbers), now)
     if problems:
         await pause(testbed.reactor, SETTLE_S)
-        problems, notes = _compare(report, await _logs(observer, numbers), now)
+        problems, notes = _compare(report, await read_logs(observer, numbers), now)
     return problems, notes
 
 
-async def _logs(observer: Observer, numbers: Sequence[int]) -> dict[int, list[MessageRecord]]:
+async def read_logs(observer: Observer, numbers: Sequence[int]) -> dict[int, list[MessageRecord]]:
+    """Return what each node has recorded; a node that does not answer is left out."""
     answers = await gather(observer.messages(number) for number in numbers)
     return {
         number: answer

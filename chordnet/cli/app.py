@@ -1,0 +1,131 @@
+"""The group of commands, what their help looks like, and what becomes of their failures.
+
+A command's module is imported when the command runs: ``p2pnet --help``, ``--version`` and shell
+completion import none of them.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import attrs
+import click
+
+import chordnet
+from chordnet.cli.failures import status_of
+
+
+@attrs.frozen
+class _Entry:
+    module: str
+    function: str
+    family: str
+    help: str
+
+
+_NETWORK, _MESSAGES, _INSIDE, _STORY = "Network", "Messages", "Look inside", "Start here"
+
+COMMANDS = {
+    "demo": _Entry("demo", "demo", _STORY, "The whole story in a minute, on a network of its own."),
+    "start-network": _Entry("lifecycle", "start_network", _NETWORK, "Start nodes into one ring."),
+    "stop-network": _Entry("lifecycle", "stop_network", _NETWORK, "Stop every node."),
+    "remove-node": _Entry("members", "remove_node", _NETWORK, "Take one node away."),
+    "add-node": _Entry("members", "add_node", _NETWORK, "Bring a node back, or add the next."),
+    "send-message": _Entry("messages", "send_message", _MESSAGES, "Broadcast one phrase."),
+    "get-messages": _Entry("messages", "get_messages", _MESSAGES, "Messages and their routes."),
+    "status": _Entry("status", "status", _INSIDE, "A table of all nodes."),
+    "doctor": _Entry("doctor", "doctor", _INSIDE, "Check the whole ring from outside."),
+    "ring": _Entry("ring", "ring", _INSIDE, "Draw the ring, here or as SVG."),
+    "lookup": _Entry("lookup", "lookup", _INSIDE, "The owner of a key and the path to it."),
+    "logs": _Entry("logs", "logs", _INSIDE, "What a node wrote."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands' names and imports one when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        entry = COMMANDS.get(cmd_name)
+        if entry is None:
+            return None
+        module = importlib.import_module(f"chordnet.cli.{entry.module}")
+        command: click.Command = getattr(module, entry.function)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            known = ", ".join(COMMANDS)
+            raise click.UsageError(f"there is no command '{args[0]}'; there are {known}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for family in (_STORY, _NETWORK, _MESSAGES, _INSIDE):
+            with formatter.section(family):
+                formatter.write_dl(
+                    [(n, entry.help) for n, entry in COMMANDS.items() if entry.family == family]
+                )
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[Any]:
+        """Complete the commands' names without importing them."""
+        from click.shell_completion import CompletionItem  # noqa: PLC0415 - seldom needed
+
+        names = [
+            CompletionItem(name, help=entry.help)
+            for name, entry in COMMANDS.items()
+            if name.startswith(incomplete)
+        ]
+        return names + click.Command.shell_complete(self, ctx, incomplete)
+
+
+EPILOG = """\b
+Examples:
+  p2pnet start-network
+  p2pnet send-message 4 apple
+  p2pnet get-messages 8
+  p2pnet stop-network
+
+\b
+Shell completion (bash; likewise zsh and fish):
+  eval "$(_P2PNET_COMPLETE=bash_source p2pnet)"
+"""
+
+
+@click.group(
+    cls=LazyGroup,
+    epilog=EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(chordnet.__version__, prog_name="p2pnet")
+def cli() -> None:
+    """Run a Chord ring on this machine, send messages through it and look inside."""
+
+
+def run(words: Sequence[str]) -> int:
+    """Run one command and return the exit status; failures become one line on stderr."""
+    for stream in (sys.stdout, sys.stderr):
+        # What a terminal's encoding lacks is shown as an escape, never as a traceback.
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    try:
+        result = cli.main(list(words), prog_name="p2pnet", standalone_mode=False)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read our output has read enough. Nothing may be left to flush at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as problem:
+        status = status_of(problem)
+        if status is None:
+            raise
+        return status
+    except KeyboardInterrupt:
+        return 130
+    return result if isinstance(result, int) else 0

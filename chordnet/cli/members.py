@@ -1,0 +1,95 @@
+"""``p2pnet remove-node`` and ``p2pnet add-node``."""
+
+from __future__ import annotations
+
+import click
+
+from chordnet.cli.output import count, print_json
+from chordnet.cli.session import chosen_node, with_testbed
+from chordnet.cli.words import (
+    Command,
+    json_option,
+    network_option,
+    node_argument,
+    timeout_option,
+)
+from chordnet.testbed import changes
+from chordnet.testbed.changes import Removed
+from chordnet.testbed.context import Testbed
+from chordnet.testbed.lifecycle import Started
+
+TIMEOUT_S = 60.0
+
+
+@click.command(
+    cls=Command,
+    epilog="""\b
+Examples:
+  p2pnet remove-node 9
+  p2pnet remove-node 9 --kill
+""",
+)
+@node_argument()
+@click.option("--kill", is_flag=True, help="Give it no chance to leave the ring in order.")
+@timeout_option(TIMEOUT_S)
+@json_option
+@network_option
+def remove_node(node: int | str, kill: bool, timeout: float, as_json: bool, network: str) -> None:
+    """Stop one node; returns when the others have repaired ring and fingers."""
+    number = chosen_node(network, node)
+
+    async def work(testbed: Testbed) -> Removed:
+        return await changes.remove_node(testbed, number, kill=kill, timeout=timeout)
+
+    done = with_testbed(network, work)
+    if as_json:
+        print_json(
+            {
+                "node": done.node,
+                "killed": done.killed,
+                "members": done.members,
+                "seconds": round(done.seconds, 3),
+            }
+        )
+    elif done.members:
+        print(f"Node {number} removed; {ring_text(done.members, done.seconds)}")
+    else:
+        print(f"Node {number} removed; no node is left running")
+
+
+@click.command(
+    cls=Command,
+    epilog="""\b
+Examples:
+  p2pnet add-node 9        brings Node 9 back with its data
+  p2pnet add-node          adds the next number
+""",
+)
+@node_argument(required=False)
+@timeout_option(TIMEOUT_S)
+@json_option
+@network_option
+def add_node(node: int | str | None, timeout: float, as_json: bool, network: str) -> None:
+    """Bring a stopped node back, or add the next number; returns when the ring is right."""
+    number = None if node is None else chosen_node(network, node)
+
+    async def work(testbed: Testbed) -> tuple[int, Started]:
+        return await changes.add_node(testbed, number, timeout)
+
+    added, done = with_testbed(network, work)
+    if as_json:
+        print_json(
+            {
+                "node": added,
+                "address": done.network.address(added),
+                "members": done.members,
+                "seconds": round(done.seconds, 3),
+            }
+        )
+    else:
+        print(f"Node {added} added; {ring_text(done.members, done.seconds)}")
+
+
+def ring_text(members: int, seconds: float) -> str:
+    """Return ``15 nodes in one ring after 0.4 s``."""
+    return f"{count(members, 'node')} in one ring after {seconds:.1f} s"

@@ -1,0 +1,160 @@
+"""``p2pnet send-message`` and ``p2pnet get-messages``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from chordnet.cli.failures import complain
+from chordnet.cli.output import (
+    count,
+    plain,
+    print_json,
+    print_json_line,
+    record_json,
+    refs,
+    route_text,
+    seconds,
+)
+from chordnet.cli.session import chosen_node, with_testbed
+from chordnet.cli.words import (
+    Command,
+    MessageType,
+    json_option,
+    network_option,
+    node_argument,
+    timeout_option,
+)
+from chordnet.testbed.context import Testbed
+from chordnet.testbed.messages import follow_messages
+from chordnet.testbed.verdict import Names
+from chordnet.wire.rpc import MessageRecord, Receipt
+
+SEND_TIMEOUT_S = 30.0
+GET_TIMEOUT_S = 30.0
+
+
+@click.command(
+    cls=Command,
+    epilog="""\b
+Examples:
+  p2pnet send-message 4 apple
+  p2pnet send-message 4 --json apple
+  p2pnet send-message 4 -- --a-phrase-with-dashes-in-front
+""",
+)
+@node_argument()
+@click.argument("message", type=MessageType(), metavar="MESSAGE")
+@timeout_option(SEND_TIMEOUT_S)
+@json_option
+@network_option
+def send_message(
+    node: int | str, message: str, timeout: float, as_json: bool, network: str
+) -> int | None:
+    """Broadcast MESSAGE, one phrase without white space, from NODE.
+
+    Returns when every node has confirmed that it recorded the message.
+    """
+    number = chosen_node(network, node)
+
+    async def work(testbed: Testbed) -> tuple[Receipt, Names]:
+        names = Names(testbed.checked(number))
+        return await testbed.ask(number, lambda c: c.send_message(message), timeout), names
+
+    receipt, names = with_testbed(network, work)
+    if as_json:
+        print_json(receipt_json(receipt, number, names))
+    else:
+        print(receipt_text(receipt))
+    return _unconfirmed(receipt, names)
+
+
+def receipt_json(receipt: Receipt, origin: int, names: Names) -> dict[str, Any]:
+    """Return a receipt as its JSON document."""
+    return {
+        "id": receipt.id,
+        "body": receipt.body,
+        "origin": origin,
+        "recorded": receipt.recorded,
+        "members": receipt.members,
+        "messages": receipt.messages,
+        "depth": receipt.depth,
+        "seconds": round(receipt.seconds, 6),
+        "partial": receipt.partial,
+        "unreached": refs(names, receipt.unreached),
+    }
+
+
+def receipt_text(receipt: Receipt) -> str:
+    """Return ``apple: recorded by 16 of 16 nodes in 9 ms (15 messages, depth 4)``."""
+    return (
+        f"{plain(receipt.body)}: recorded by {receipt.recorded} of "
+        f"{count(receipt.members, 'node')} in {seconds(receipt.seconds)} "
+        f"({count(receipt.messages, 'message')}, depth {receipt.depth})"
+    )
+
+
+def _unconfirmed(receipt: Receipt, names: Names) -> int | None:
+    if not receipt.partial:
+        return None
+    missed = ", ".join(names.label(node.id, node.name) for node in receipt.unreached)
+    complain(f"not confirmed by every node{f'; not reached: {missed}' if missed else ''}")
+    return 1
+
+
+@click.command(
+    cls=Command,
+    epilog="""\b
+Examples:
+  p2pnet get-messages 8
+  p2pnet get-messages 8 --limit 5
+  p2pnet get-messages 8 --follow --json
+""",
+)
+@node_argument()
+@click.option(
+    "--limit", type=click.IntRange(min=1), metavar="N", help="The newest N; after --since the next."
+)
+@click.option("--since", default="", metavar="ID", help="Those after the message with this id.")
+@click.option("--follow", is_flag=True, help="Go on with every message that comes, until Ctrl-C.")
+@timeout_option(GET_TIMEOUT_S)
+@json_option
+@network_option
+def get_messages(
+    node: int | str,
+    limit: int | None,
+    since: str,
+    follow: bool,
+    timeout: float,
+    as_json: bool,
+    network: str,
+) -> None:
+    """Print the messages that NODE has recorded, in the order received, with their routes."""
+    number = chosen_node(network, node)
+
+    async def work(testbed: Testbed) -> None:
+        names = Names(testbed.checked(number))
+        records = await testbed.ask(number, lambda c: c.get_messages(limit or 0, since), timeout)
+        if as_json and not follow:
+            print_json([record_json(names, record) for record in records])
+            return
+        show = _line_printer(names, as_json)
+        for record in records:
+            show(record)
+        if follow:
+            last = records[-1].id if records else since
+            await follow_messages(testbed, number, last, show)
+
+    with_testbed(network, work)
+
+
+def _line_printer(names: Names, as_json: bool) -> Callable[[MessageRecord], None]:
+    def as_line(record: MessageRecord) -> None:
+        print(f"- {plain(record.body)} ({route_text(names, record)})", flush=True)
+
+    def as_json_line(record: MessageRecord) -> None:
+        print_json_line(record_json(names, record))
+
+    return as_json_line if as_json else as_line

@@ -1,0 +1,195 @@
+"""``p2pnet status``: a table of all nodes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from chordnet.cli.output import console, count, plain, print_json, refs
+from chordnet.cli.session import with_testbed
+from chordnet.cli.words import Command, json_option, network_option, timeout_option
+from chordnet.testbed.context import Testbed
+from chordnet.testbed.report import Report, look
+from chordnet.testbed.verdict import Names
+from chordnet.wire.rpc import FingerEntry, NodeStatus
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+TIMEOUT_S = 2.0
+STATE_STYLES = {"active": "green", "stopped": "dim", "unreachable": "bold red"}
+SHORT_ID = 8
+SHORT_LIST = 4
+
+
+async def take_report(testbed: Testbed, patience: float) -> Report:
+    """Ask every node once.
+
+    :param patience: seconds that a node may take to answer.
+    """
+    network = testbed.description()
+    observer = testbed.observer(network, patience)
+    try:
+        return await look(testbed, observer, network)
+    finally:
+        observer.close()
+
+
+@click.command(
+    cls=Command,
+    epilog="""\b
+Examples:
+  p2pnet status
+  p2pnet status --json
+""",
+)
+@timeout_option(TIMEOUT_S)
+@json_option
+@network_option
+def status(timeout: float, as_json: bool, network: str) -> None:
+    """Show every node: where it listens, its state, its identifier and its neighbours.
+
+    A node that does not answer within the timeout is shown as unreachable.
+    """
+
+    async def work(testbed: Testbed) -> Report:
+        return await take_report(testbed, timeout)
+
+    report = with_testbed(network, work)
+    if as_json:
+        print_json(report_json(report))
+    else:
+        print_report(report)
+
+
+def distinct_fingers(names: Names, fingers: list[FingerEntry]) -> list[int | str]:
+    """Return the distinct nodes of a finger table, nearest first."""
+    return list(dict.fromkeys(refs(names, (finger.node for finger in fingers))))
+
+
+def report_json(report: Report) -> dict[str, Any]:
+    """Return the whole network's state as its JSON document."""
+    names = report.names
+    visitors = [v for v in report.snapshot.visitors.values() if isinstance(v, NodeStatus)]
+    return {
+        "network": report.network.name,
+        "engine": report.network.engine,
+        "nodes": [_node_json(report, names, number) for number in report.network.numbers],
+        "visitors": [
+            {"name": v.node.name, "address": v.node.address, **_seen_json(names, v)}
+            for v in visitors
+        ],
+        "converged": not report.problems,
+        "problems": list(report.problems),
+    }
+
+
+def _node_json(report: Report, names: Names, number: int) -> dict[str, Any]:
+    network = report.network
+    status = report.snapshot.statuses.get(number)
+    fixed = {
+        "node": number,
+        "name": network.node_name(number),
+        "address": network.address(number),
+        "state": report.state(number),
+        "id": network.space.hex(network.identifier(number)),
+    }
+    empty: dict[str, Any] = {
+        "predecessor": None,
+        "successors": [],
+        "fingers": [],
+        "messages": 0,
+        "keys": 0,
+    }
+    return fixed | (empty if status is None else _seen_json(names, status))
+
+
+def _seen_json(names: Names, status: NodeStatus) -> dict[str, Any]:
+    before = status.predecessor
+    return {
+        "state": status.state,
+        "id": status.node.id,
+        "predecessor": names.ref(before.id, before.name) if before else None,
+        "successors": refs(names, status.successors),
+        "fingers": distinct_fingers(names, status.fingers),
+        "messages": status.messages,
+        "keys": status.keys,
+        "uptime": round(status.uptime, 3),
+    }
+
+
+def print_report(report: Report) -> None:
+    """Print the table and what is wrong with the ring."""
+    out = console()
+    out.print(_table(report, short=out.width < 140))
+    active = sum(report.state(n) == "active" for n in report.network.numbers)
+    if report.problems:
+        problems = count(len(report.problems), "problem")
+        out.print(f"[bold red]✗[/] {active} nodes active; {problems}; see: p2pnet doctor")
+    else:
+        out.print(f"[green]✓[/] {count(active, 'node')} in one correct ring")
+
+
+def _table(report: Report, *, short: bool) -> Table:
+    from rich import box  # noqa: PLC0415 - --json needs no table
+    from rich.table import Table  # noqa: PLC0415
+
+    names = report.names
+    title = f"network '{report.network.name}' ({report.network.engine} engine)"
+    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
+    table.add_column("node", justify="right", style="bold")
+    table.add_column("address", no_wrap=True)
+    table.add_column("state", no_wrap=True)
+    table.add_column("id", no_wrap=True, style="cyan")
+    table.add_column("pred", justify="right")
+    table.add_column("successors", no_wrap=True)
+    table.add_column("fingers", no_wrap=True)
+    table.add_column("msgs", justify="right")
+    table.add_column("keys", justify="right")
+    table.add_column("uptime", justify="right", no_wrap=True)
+    for number in report.network.numbers:
+        table.add_row(*_row(report, names, number, short=short))
+    return table
+
+
+def _row(report: Report, names: Names, number: int, *, short: bool) -> list[str]:
+    network = report.network
+    state = report.state(number)
+    style = STATE_STYLES.get(state, "yellow")
+    identifier = network.space.hex(network.identifier(number))
+    address = f":{network.port(number)}" if short else network.address(number)
+    start = [
+        str(number),
+        address,
+        f"[{style}]{state}[/]",
+        identifier[:SHORT_ID] if short else identifier[: 2 * SHORT_ID],
+    ]
+    status = report.snapshot.statuses.get(number)
+    if status is None:
+        return [*start, "", "", "", "", "", ""]
+    before = refs(names, [status.predecessor] if status.predecessor else [])
+    return [
+        *start,
+        _listed(before),
+        _listed(refs(names, status.successors), SHORT_LIST if short else None),
+        _listed(distinct_fingers(names, status.fingers)),
+        str(status.messages),
+        str(status.keys),
+        duration(status.uptime),
+    ]
+
+
+def _listed(nodes: list[int | str], most: int | None = None) -> str:
+    texts = [plain(str(node)) for node in nodes[:most]]
+    return " ".join(texts) + (" …" if most is not None and len(nodes) > most else "")
+
+
+def duration(seconds: float) -> str:
+    """Return ``42s``, ``3m07s`` or ``2h05m``."""
+    whole = int(seconds)
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m{whole % 60:02}s"
+    return f"{whole // 3600}h{whole % 3600 // 60:02}m"

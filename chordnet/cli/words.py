@@ -1,0 +1,140 @@
+"""The words that commands share: NODE, MESSAGE, --network, --timeout and --json."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+MAX_MESSAGE_BYTES = 64 * 1024
+MAX_TIMEOUT_S = 86400.0
+_NEGATIVE = re.compile(r"-[0-9]")
+_NETWORK_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
+
+
+class Command(click.Command):
+    """A command to which ``-1`` is a wrong NODE, not an unknown option."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        takes_node = any(isinstance(parameter.type, NodeType) for parameter in self.params)
+        before_dashes = args[: args.index("--")] if "--" in args else args
+        if takes_node and before_dashes and _NEGATIVE.match(before_dashes[0]):
+            args = ["--", *args]
+        return super().parse_args(ctx, args)
+
+
+class NodeType(click.ParamType):  # type: ignore[type-arg]
+    """The number of a node. Whether the network has it is found out when the network is known."""
+
+    name = "node"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int | str:
+        text = str(value)
+        # A number of more digits than any network has nodes is as wrong as a word.
+        return int(text) if text.isascii() and text.isdigit() and len(text) <= 9 else text
+
+
+class MessageType(click.ParamType):  # type: ignore[type-arg]
+    """One phrase without white space, at most 64 KiB."""
+
+    name = "message"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        text = str(value)
+        try:
+            size = len(text.encode())
+        except UnicodeEncodeError:
+            self.fail("MESSAGE must be UTF-8 text", None, ctx)
+        if not text:
+            self.fail("MESSAGE must not be empty", None, ctx)
+        if any(character.isspace() for character in text):
+            self.fail(
+                "MESSAGE must be one phrase without white space (join its words with - or _)",
+                None,
+                ctx,
+            )
+        if size > MAX_MESSAGE_BYTES:
+            self.fail(
+                f"MESSAGE has {size} bytes, and {MAX_MESSAGE_BYTES} (64 KiB) are allowed", None, ctx
+            )
+        return text
+
+    def fail(self, message: str, param: Any = None, ctx: click.Context | None = None) -> Any:
+        raise click.UsageError(message, ctx)
+
+
+class NetworkType(click.ParamType):  # type: ignore[type-arg]
+    """The name of a network."""
+
+    name = "name"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if not _NETWORK_NAME.fullmatch(str(value)):
+            raise click.UsageError(
+                "--network takes up to 32 small letters, digits, - and _, "
+                f"a letter or digit first, not '{value}'",
+                ctx,
+            )
+        return str(value)
+
+
+class SecondsType(click.ParamType):  # type: ignore[type-arg]
+    """A time limit in seconds."""
+
+    name = "seconds"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        try:
+            seconds = float(value)
+        except ValueError:
+            seconds = 0.0
+        if not 0 < seconds <= MAX_TIMEOUT_S:  # what is no number fails this as well
+            raise click.UsageError(
+                f"--timeout takes seconds, more than 0 and at most {MAX_TIMEOUT_S:.0f}, "
+                f"not '{value}'",
+                ctx,
+            )
+        return seconds
+
+
+def node_argument(*, required: bool = True) -> Callable[[F], F]:
+    """Add the argument NODE."""
+    return click.argument("node", type=NodeType(), required=required, metavar="NODE")
+
+
+def network_option(function: F) -> F:
+    """Add ``--network NAME``."""
+    return click.option(
+        "--network",
+        type=NetworkType(),
+        default="default",
+        metavar="NAME",
+        help="Which network, where several run side by side.  [default: default]",
+    )(function)
+
+
+def json_option(function: F) -> F:
+    """Add ``--json``."""
+    return click.option(
+        "--json", "as_json", is_flag=True, help="One JSON document on stdout, nothing else there."
+    )(function)
+
+
+def timeout_option(default: float) -> Callable[[F], F]:
+    """Add ``--timeout SECONDS``."""
+    return click.option(
+        "--timeout",
+        type=SecondsType(),
+        default=default,
+        show_default=True,
+        metavar="SECONDS",
+        help="How long to wait.",
+    )

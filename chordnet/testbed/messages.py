@@ -1,0 +1,27 @@
+"""Following the messages of one node as they come."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from chordnet.core.errors import ChordnetError
+from chordnet.testbed.context import Testbed
+from chordnet.testbed.errors import NodeStopped
+from chordnet.wire.rpc import MessageRecord
+
+
+async def follow_messages(
+    testbed: Testbed, number: int, since: str, show: Callable[[MessageRecord], None]
+) -> None:
+    """Hand over every message after ``since`` and all that come, until cancelled.
+
+    :raises NodeStopped: the node ended meanwhile.
+    """
+    network = testbed.checked(number)
+    client = testbed.connect(network.address(number))
+    try:
+        await client.follow(show, since).finished
+    except ChordnetError as problem:
+        raise NodeStopped(f"Node {number} cannot be followed any longer: {problem}") from problem
+    finally:
+        client.close()
