@@ -19,6 +19,7 @@ wait for them:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from chordnet.core.context import Context
@@ -67,6 +68,14 @@ class Fingers:
     def start(self, slot: int) -> int:
         """Return the identifier whose successor belongs into ``slot``."""
         return (self._ctx.my_id + (1 << slot)) % self._ctx.space.size
+
+    def place(self, slots: Mapping[int, NodeRef]) -> None:
+        """Have these fingers from now on, as if the ring had been at rest for long."""
+        ctx, idle = self._ctx, self._ctx.config.fingers_idle_s
+        for slot, node in slots.items():
+            self.slots[slot] = node
+        self._pace, self._changed = idle, False
+        ctx.alarms.set("fingers", ctx.now + ctx.rng.random() * idle)
 
     # ---- what makes a slot wanted -----------------------------------------------------------
 

@@ -17,6 +17,7 @@ Rings that are created side by side all the same are merged by the audit.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Protocol
 
 from chordnet.core.context import Context
@@ -75,12 +76,17 @@ class Joining:
     def start(self, bootstrap: list[str]) -> None:
         """Begin to ask around; with nobody to ask, create a ring at once."""
         ctx = self._ctx
-        self.bootstrap = [contact(a) for a in dict.fromkeys(bootstrap) if a != ctx.me.address]
+        self.know(bootstrap)
         self._began = ctx.now
         if not self.bootstrap and not ctx.peers.known:
             self._create(ALONE)
         else:
             self._scan()
+
+    def know(self, bootstrap: Iterable[str]) -> None:
+        """Keep the bootstrap addresses, for joining and for audits."""
+        own = self._ctx.me.address
+        self.bootstrap = [contact(a) for a in dict.fromkeys(bootstrap) if a != own]
 
     def tick(self) -> None:
         """The ``join`` alarm has rung."""

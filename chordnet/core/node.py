@@ -11,7 +11,7 @@ of what, in which order.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from random import Random
 from typing import Any
 
@@ -139,6 +139,36 @@ class ChordNode:
         self.requests.tick()
         self.lookups.tick()
         self.broadcasts.tick()
+
+    def place(
+        self,
+        label: RingLabel,
+        predecessor: NodeRef,
+        successors: Sequence[NodeRef],
+        fingers: Mapping[int, NodeRef],
+        bootstrap: Sequence[str],
+        now: float,
+    ) -> list[fx.Effect]:
+        """Be a member of a ring from now on, with these pointers, instead of joining one.
+
+        For simulators and tests that need a large or a wrong ring at once. Upkeep goes on at its
+        idle pace from a random phase.
+
+        :param fingers: slot -> node, for every slot whose node is another one.
+        """
+        ctx = self.ctx
+        ctx.now, ctx.effects = now, []
+        membership.check(self._status, Status.ACTIVE)
+        self._status = Status.ACTIVE
+        self.joining.know(bootstrap)
+        for node in (predecessor, *successors, *fingers.values()):
+            ctx.peers.note(node)
+        self.ring.place(label, predecessor, successors)
+        self.fingers.place(fingers)
+        self.tables_changed()
+        self.audit.start()
+        ctx.effects.append(fx.StatusChanged(Status.UNJOINED, Status.ACTIVE))
+        return ctx.effects
 
     # ---- what a runtime or a test may look at -----------------------------------------------
 

@@ -122,6 +122,15 @@ class Ring:
         self._hooks.successors_changed(None)
         self._hooks.predecessor_changed(None)
 
+    def place(self, label: RingLabel, predecessor: NodeRef, successors: Iterable[NodeRef]) -> None:
+        """Have these pointers from now on, as if the ring had been at rest for long."""
+        ctx, config = self._ctx, self._ctx.config
+        self.label, self.predecessor, self.successors = label, predecessor, list(successors)
+        self._pace = config.stabilise_idle_s
+        ctx.alarms.set("stabilise", ctx.now + ctx.rng.random() * config.stabilise_idle_s)
+        ctx.alarms.set("predecessor", ctx.jittered(1.5 * config.stabilise_idle_s))
+        self._tell()
+
     def _started(self) -> None:
         ctx = self._ctx
         self.soon()
