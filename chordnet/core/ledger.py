@@ -2,8 +2,9 @@
 
 Every incarnation of an origin numbers its broadcasts 1, 2, 3, … All numbers up to the watermark
 count as recorded, and those in the window above it. Both the window and the number of origins are
-capped. When the window is full the watermark moves over the gap below it, and ``gaps`` counts
-the numbers that were given up: reported, never silent.
+capped; the origin not recorded from for longest goes first. When the window is full the watermark
+moves over the gap below it, and ``gaps`` counts the numbers that were given up: reported, never
+silent.
 """
 
 from __future__ import annotations
@@ -44,6 +45,8 @@ class Ledger:
             origin = self._origins[key] = _Origin()
             if len(self._origins) > self._max_origins:
                 self._origins.popitem(last=False)
+        else:
+            self._origins.move_to_end(key)
         sequence = message_id.sequence
         if sequence == origin.watermark + 1:
             origin.watermark = sequence

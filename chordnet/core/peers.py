@@ -62,11 +62,18 @@ class PeerBook:
             self._known.move_to_end(ref.raw)
             self.changed = True
             return known
+        self._known.move_to_end(ref.raw)
         return None
 
     def is_routine(self, ref: NodeRef) -> bool:
-        """Tell whether ``ref`` is as known as can be: nothing to note, nobody dead."""
-        return self._spoken.get(ref.raw) == ref.incarnation and not self._dead
+        """Tell whether ``ref`` is as known as can be, alive, and nothing about it is to be noted
+        but that it was heard of just now, which this does.
+        """
+        raw = ref.raw
+        if self._spoken.get(raw) != ref.incarnation or raw not in self._known or raw in self._dead:
+            return False
+        self._known.move_to_end(raw)
+        return True
 
     def heard(self, ref: NodeRef) -> bool:
         """A message of ``ref`` has arrived, so it is alive; tell whether it was held for dead."""
@@ -93,6 +100,7 @@ class PeerBook:
         """Hold this incarnation of ``ref`` for dead."""
         if len(self._dead) >= 4 * self._config.max_known_peers:
             self._forget(now)
+        self._dead.pop(ref.raw, None)
         self._dead[ref.raw] = (ref.incarnation, now + self._config.dead_memory_s)
 
     def is_dead(self, ref: NodeRef, now: float) -> bool:

@@ -44,6 +44,18 @@ class Question:
 
 
 Answer = Pong | State | Next
+ANSWERS: dict[Ask, type[Answer]] = {
+    Ask.STABILISE_SUCCESSOR: State,
+    Ask.STABILISE_PREDECESSOR: State,
+    Ask.RECTIFY: Pong,
+    Ask.OFFERED_PREDECESSOR: Pong,
+    Ask.JOIN_SCAN: State,
+    Ask.JOIN_OFFER: State,
+    Ask.AUDIT: State,
+    Ask.MERGE: State,
+    Ask.FIND_NEXT: Next,
+}
+"""What answers a question of each kind; anything else leaves it open, to end as silence."""
 OnAnswer = Callable[[Question, NodeRef, Answer], None]
 OnSilence = Callable[[Question], None]
 
@@ -85,7 +97,11 @@ class Requests:
     def answered(self, sender: NodeRef, message: Answer) -> None:
         """An answer has arrived; one that nobody awaits is ignored."""
         question = self._open.get(message.rid)
-        if question is None or question.target.raw not in (b"", sender.raw):
+        if (
+            question is None
+            or question.target.raw not in (b"", sender.raw)
+            or not isinstance(message, ANSWERS[question.ask])
+        ):
             return
         del self._open[message.rid]
         self._handlers[question.ask][0](question, sender, message)

@@ -1,0 +1,41 @@
+"""A fault of ours can be told from a fault of a peer's, and all of them from anybody else's."""
+
+from __future__ import annotations
+
+import inspect
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from chordnet.core import errors
+
+ALL = [
+    value
+    for _, value in inspect.getmembers(errors, inspect.isclass)
+    if issubclass(value, Exception)
+]
+
+
+class ErrorTests(SynchronousTestCase):
+    def test_one_root_catches_all(self):
+        self.assertGreater(len(ALL), 5)
+        for error in ALL:
+            self.assertTrue(issubclass(error, errors.ChordnetError), error)
+
+    def test_nothing_is_both_our_fault_and_a_peers(self):
+        for error in ALL:
+            both = issubclass(error, errors.LocalProtocolError) and issubclass(
+                error, errors.RemoteProtocolError
+            )
+            self.assertFalse(both, error)
+
+    def test_misuse_is_our_own_fault(self):
+        for error in (errors.NotInRing, errors.InvalidMessage):
+            self.assertTrue(issubclass(error, errors.LocalProtocolError), error)
+
+    def test_bad_values_are_value_errors_too(self):
+        for error in (errors.ConfigError, errors.InvalidMessage):
+            self.assertTrue(issubclass(error, ValueError), error)
+
+    def test_each_says_what_it_means(self):
+        for error in ALL:
+            self.assertTrue(error.__doc__, error)

@@ -1,0 +1,56 @@
+"""Every transition of the table and every one that is not in it."""
+
+from __future__ import annotations
+
+from itertools import product
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from chordnet.core.errors import LocalProtocolError
+from chordnet.core.membership import MEMBER, TRANSITIONS, check
+from chordnet.core.messages import Status
+
+U, J, F, A, L, X = Status
+
+# Written out once more, from the protocol's description and not from the table.
+ALLOWED = {
+    (U, J), (U, F), (U, A), (U, L),
+    (J, U), (J, A), (J, L),
+    (F, U), (F, J), (F, A), (F, L),
+    (A, L),
+    (L, X),
+}  # fmt: skip
+
+
+class MembershipTests(SynchronousTestCase):
+    def test_what_may_follow(self):
+        for old, new in sorted(ALLOWED):
+            check(old, new)
+
+    def test_nothing_else_may_follow(self):
+        for old, new in product(Status, Status):
+            if (old, new) not in ALLOWED:
+                error = self.assertRaises(LocalProtocolError, check, old, new)
+                self.assertIn(f"{old.name.lower()} cannot become {new.name.lower()}", str(error))
+
+    def test_every_state_has_an_entry(self):
+        self.assertEqual(set(TRANSITIONS), set(Status))
+
+    def test_every_state_but_the_first_can_be_reached(self):
+        reached, frontier = {U}, [U]
+        while frontier:
+            fresh = TRANSITIONS[frontier.pop()] - reached
+            reached |= fresh
+            frontier += fresh
+        self.assertEqual(reached, set(Status))
+
+    def test_a_node_may_leave_from_every_state_before_leaving(self):
+        for status in (U, J, F, A):
+            self.assertIn(L, TRANSITIONS[status])
+
+    def test_no_way_leads_back_out_of_leaving(self):
+        self.assertEqual(TRANSITIONS[L], {X})
+        self.assertEqual(TRANSITIONS[X], frozenset())
+
+    def test_members_are_the_active_and_the_leaving(self):
+        self.assertEqual(MEMBER, {A, L})

@@ -1,0 +1,171 @@
+"""The book of peers: the newest incarnation wins, the dead stay dead for a while."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from chordnet.core.messages import contact
+from chordnet.core.peers import PeerBook
+from tests.unit.core_support import config, ids, raw, ref
+
+
+def book(**changes):
+    return PeerBook(config(**changes), ref(10))
+
+
+class KnownTests(SynchronousTestCase):
+    def test_a_new_peer_is_known(self):
+        peers = book()
+        self.assertIsNone(peers.note(ref(20)))
+        self.assertEqual(peers.get(raw(20)), ref(20))
+        self.assertTrue(peers.changed)
+
+    def test_this_node_and_contacts_are_no_peers(self):
+        peers = book()
+        peers.note(ref(10))
+        peers.note(contact("n20"))
+        self.assertEqual(peers.known, [])
+        self.assertFalse(peers.changed)
+
+    def test_a_higher_incarnation_supersedes_and_is_reported(self):
+        peers = book()
+        peers.note(ref(20, 3))
+        self.assertEqual(peers.note(ref(20, 4)), ref(20, 3))
+        self.assertEqual(peers.get(raw(20)), ref(20, 4))
+
+    def test_the_same_or_a_lower_incarnation_changes_nothing(self):
+        peers = book()
+        peers.note(ref(20, 3))
+        peers.changed = False
+        self.assertIsNone(peers.note(ref(20, 3)))
+        self.assertIsNone(peers.note(ref(20, 2)))
+        self.assertEqual(peers.get(raw(20)), ref(20, 3))
+        self.assertFalse(peers.changed)
+
+    def test_only_a_lower_incarnation_is_old(self):
+        peers = book()
+        self.assertFalse(peers.is_old(ref(20, 1)))
+        peers.note(ref(20, 3))
+        self.assertTrue(peers.is_old(ref(20, 2)))
+        self.assertFalse(peers.is_old(ref(20, 3)))
+        self.assertFalse(peers.is_old(ref(20, 4)))
+
+    def test_an_incarnation_that_spoke_is_remembered_beyond_the_table(self):
+        peers = book(max_known_peers=1)
+        peers.note(ref(20, 3))
+        peers.heard(ref(20, 3))
+        peers.note(ref(30))
+        self.assertIsNone(peers.get(raw(20)))
+        self.assertTrue(peers.is_old(ref(20, 2)))
+
+    def test_the_table_is_capped(self):
+        peers = book(max_known_peers=3)
+        for n in range(20, 30):
+            peers.note(ref(n))
+        self.assertEqual(ids(peers.known), [27, 28, 29])
+
+    def test_the_one_not_heard_of_for_longest_goes_first(self):
+        peers = book(max_known_peers=3)
+        for n in (20, 21, 22):
+            peers.note(ref(n))
+            peers.heard(ref(n))
+        peers.note(ref(20))
+        peers.note(ref(30))
+        self.assertEqual(ids(peers.known), [22, 20, 30])
+
+    def test_a_peer_that_speaks_all_the_time_stays_known(self):
+        peers = book(max_known_peers=3)
+        neighbour = ref(20)
+        for stranger in range(30, 50):
+            if not peers.is_routine(neighbour):
+                peers.note(neighbour)
+                peers.heard(neighbour)
+            peers.note(ref(stranger))
+        self.assertIn(neighbour, peers.known)
+
+
+class DeathTests(SynchronousTestCase):
+    def test_a_dead_incarnation_is_dead_until_its_time_is_up(self):
+        peers = book(dead_memory_s=30.0)
+        peers.died(ref(20, 2), 100.0)
+        self.assertTrue(peers.is_dead(ref(20, 2), 129.9))
+        self.assertFalse(peers.is_dead(ref(20, 2), 130.0))
+
+    def test_earlier_incarnations_die_with_it_and_later_ones_live(self):
+        peers = book()
+        peers.died(ref(20, 2), 0.0)
+        self.assertTrue(peers.is_dead(ref(20, 1), 1.0))
+        self.assertFalse(peers.is_dead(ref(20, 3), 1.0))
+
+    def test_its_own_word_ends_death(self):
+        peers = book()
+        peers.died(ref(20), 0.0)
+        self.assertTrue(peers.heard(ref(20)), "it was held for dead")
+        self.assertFalse(peers.is_dead(ref(20), 1.0))
+        self.assertFalse(peers.heard(ref(20)))
+
+    def test_who_departed_is_not_brought_back_by_its_own_word(self):
+        peers = book()
+        peers.departed(ref(20), 0.0)
+        self.assertFalse(peers.heard(ref(20)))
+        self.assertTrue(peers.is_dead(ref(20), 1.0))
+
+    def test_who_departed_comes_back_as_a_later_incarnation(self):
+        peers = book()
+        peers.departed(ref(20, 1), 0.0)
+        self.assertTrue(peers.heard(ref(20, 2)))
+        self.assertFalse(peers.is_dead(ref(20, 2), 1.0))
+
+    def test_the_dead_are_capped_and_the_latest_deaths_kept(self):
+        peers = book(max_known_peers=2)
+        for n in range(20, 40):
+            peers.died(ref(n), 0.0)
+        self.assertEqual(len(peers._dead), 8)
+        self.assertEqual(peers.dead_raws(1.0, 3), [raw(39), raw(38), raw(37)])
+
+    def test_a_second_death_counts_as_the_latest(self):
+        peers = book()
+        for n in (20, 21, 20):
+            peers.died(ref(n), 0.0)
+        self.assertEqual(peers.dead_raws(1.0, 1), [raw(20)])
+
+    def test_deaths_whose_time_is_up_are_not_named(self):
+        peers = book(dead_memory_s=30.0)
+        peers.died(ref(20), 0.0)
+        peers.died(ref(21), 10.0)
+        self.assertEqual(peers.dead_raws(35.0, 9), [raw(21)])
+
+    def test_departures_are_capped(self):
+        peers = book(max_known_peers=2)
+        for n in range(20, 40):
+            peers.departed(ref(n), 0.0)
+        self.assertLessEqual(len(peers._departed), 2)
+
+
+class RoutineTests(SynchronousTestCase):
+    def test_a_stranger_is_no_routine(self):
+        self.assertFalse(book().is_routine(ref(20)))
+
+    def test_who_spoke_is_routine_in_the_same_incarnation_only(self):
+        peers = book()
+        peers.note(ref(20, 2))
+        peers.heard(ref(20, 2))
+        self.assertTrue(peers.is_routine(ref(20, 2)))
+        self.assertFalse(peers.is_routine(ref(20, 1)))
+        self.assertFalse(peers.is_routine(ref(20, 3)))
+        self.assertTrue(peers.spoken_to(ref(20, 2)))
+        self.assertFalse(peers.spoken_to(ref(20, 3)))
+
+    def test_the_word_of_one_held_for_dead_is_no_routine(self):
+        peers = book()
+        peers.note(ref(20))
+        peers.heard(ref(20))
+        peers.died(ref(20), 0.0)
+        self.assertFalse(peers.is_routine(ref(20)))
+
+    def test_the_death_of_one_does_not_make_the_others_special(self):
+        peers = book()
+        peers.note(ref(20))
+        peers.heard(ref(20))
+        peers.died(ref(30), 0.0)
+        self.assertTrue(peers.is_routine(ref(20)))

@@ -1,0 +1,131 @@
+"""Alarms by name, and expiries first in, first out."""
+
+from __future__ import annotations
+
+from random import Random
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from chordnet.core.timers import GRAIN_S, Alarms, Expiry
+
+
+class AlarmTests(SynchronousTestCase):
+    def setUp(self):
+        self.alarms: Alarms[str] = Alarms()
+
+    def test_nothing_is_due_at_first(self):
+        self.assertIsNone(self.alarms.next())
+        self.assertEqual(self.alarms.due(1e9), [])
+
+    def test_alarms_ring_in_the_order_of_their_times(self):
+        self.alarms.set("late", 3.0)
+        self.alarms.set("soon", 1.0)
+        self.alarms.set("middle", 2.0)
+        self.assertEqual(self.alarms.next(), 1.0)
+        self.assertEqual(self.alarms.due(2.0), ["soon", "middle"])
+        self.assertEqual(self.alarms.due(2.0), [])
+        self.assertEqual(self.alarms.next(), 3.0)
+
+    def test_alarms_of_one_time_ring_in_the_order_they_were_set(self):
+        for name in ("c", "a", "b"):
+            self.alarms.set(name, 1.0)
+        self.assertEqual(self.alarms.due(1.0), ["c", "a", "b"])
+
+    def test_setting_again_replaces(self):
+        self.alarms.set("a", 1.0)
+        self.alarms.set("a", 5.0)
+        self.assertEqual(self.alarms.due(1.0), [])
+        self.assertEqual(self.alarms.next(), 5.0)
+        self.alarms.set("a", 2.0)
+        self.assertEqual(self.alarms.due(5.0), ["a"])
+
+    def test_setting_again_to_the_same_time_rings_once(self):
+        self.alarms.set("a", 1.0)
+        self.alarms.set("a", 1.0)
+        self.assertEqual(self.alarms.due(1.0), ["a"])
+        self.assertIsNone(self.alarms.next())
+
+    def test_sooner_only_brings_forward(self):
+        self.alarms.sooner("a", 5.0)
+        self.alarms.sooner("a", 9.0)
+        self.assertEqual(self.alarms.next(), 5.0)
+        self.alarms.sooner("a", 2.0)
+        self.assertEqual(self.alarms.next(), 2.0)
+
+    def test_a_cancelled_alarm_does_not_ring(self):
+        self.alarms.set("a", 1.0)
+        self.alarms.cancel("a")
+        self.alarms.cancel("never set")
+        self.assertFalse(self.alarms.is_set("a"))
+        self.assertEqual(self.alarms.due(2.0), [])
+
+    def test_an_alarm_that_rang_is_not_set_any_more(self):
+        self.alarms.set("a", 1.0)
+        self.assertTrue(self.alarms.is_set("a"))
+        self.alarms.due(1.0)
+        self.assertFalse(self.alarms.is_set("a"))
+
+    def test_setting_for_ever_does_not_grow(self):
+        for n in range(10_000):
+            self.alarms.set("a", float(n))
+        self.assertLess(len(self.alarms._heap), 100)
+        self.assertEqual(self.alarms.due(9_999.0), ["a"])
+
+    def test_any_history_rings_like_a_plain_table(self):
+        for seed in range(50):
+            rng = Random(seed)
+            alarms: Alarms[str] = Alarms()
+            table: dict[str, float] = {}
+            now = 0.0
+            for _ in range(200):
+                name, at = rng.choice("abcdef"), now + rng.randrange(10)
+                act = rng.randrange(4)
+                if act == 0:
+                    alarms.set(name, at)
+                    table[name] = at
+                elif act == 1:
+                    alarms.sooner(name, at)
+                    table[name] = min(at, table.get(name, at))
+                elif act == 2:
+                    alarms.cancel(name)
+                    table.pop(name, None)
+                else:
+                    now += rng.randrange(3)
+                    due = {name for name, at in table.items() if at <= now}
+                    rung = alarms.due(now)
+                    self.assertEqual(sorted(rung), sorted(due), f"seed {seed}")
+                    self.assertEqual([table[n] for n in rung], sorted(table[n] for n in rung))
+                    table = {name: at for name, at in table.items() if at > now}
+                self.assertEqual(alarms.next(), min(table.values(), default=None), f"seed {seed}")
+
+
+class ExpiryTests(SynchronousTestCase):
+    def setUp(self):
+        self.waiting = {"a", "b", "c"}
+        self.expiry: Expiry[str] = Expiry(1.0, self.waiting.__contains__)
+
+    def test_keys_expire_in_the_order_they_were_added(self):
+        self.expiry.add("a", 0.0)
+        self.expiry.add("b", 0.5)
+        self.assertEqual(self.expiry.due(0.9), [])
+        self.assertEqual(self.expiry.due(1.0), ["a"])
+        self.assertEqual(self.expiry.due(1.5), ["b"])
+
+    def test_the_next_time_is_a_grain_late_so_that_a_burst_is_one(self):
+        self.expiry.add("a", 0.0)
+        self.expiry.add("b", GRAIN_S / 2)
+        at = self.expiry.next()
+        self.assertEqual(at, 1.0 + GRAIN_S)
+        self.assertEqual(self.expiry.due(at), ["a", "b"])
+
+    def test_who_waits_no_longer_is_passed_over(self):
+        for key in ("a", "b", "c"):
+            self.expiry.add(key, 0.0)
+        self.waiting.remove("b")
+        self.assertEqual(self.expiry.due(1.0), ["a", "c"])
+
+    def test_when_nobody_waits_nothing_is_to_come(self):
+        self.expiry.add("a", 0.0)
+        self.waiting.clear()
+        self.assertIsNone(self.expiry.next())
+        self.assertEqual(len(self.expiry._queue), 0, "who waits no longer takes no room")
