@@ -24,6 +24,31 @@ def _fraction(instance: object, attribute: attrs.Attribute[Any], value: float) -
 
 
 @attrs.frozen(kw_only=True)
+class Safeguards:
+    """What the corrected Chord does and the first published Chord did not. For teaching only.
+
+    Turn one off and the ring breaks as Zave showed ("Using lightweight modeling to understand
+    Chord", ACM CCR 42(2), 2012); ``python -m chordnet.sim.search --without NAME`` finds how. A
+    network that is to work keeps them all.
+    """
+
+    ask_before_adopting: bool = True
+    """Adopt the successor's predecessor only once it has answered, so it is alive."""
+    whole_list: bool = True
+    """With a new successor take over its whole list; otherwise the tail stays the old one (when
+    joining: empty), and is brought up to date by the next round."""
+    same_head: bool = True
+    """Drop the answer of the successor's predecessor if the successor changed meanwhile."""
+    keep_predecessor: bool = True
+    """Keep a dead predecessor until there is a live one; otherwise set it to nothing."""
+    recheck_place: bool = True
+    """Join after a member only if its answer still says that this node lies between that member
+    and its successor; otherwise trust the lookup."""
+    answer_later: bool = True
+    """Answer questions about our pointers only after a question of our own that may change them."""
+
+
+@attrs.frozen(kw_only=True)
 class ProtocolConfig:
     """What a node's protocol core may be told.
 
@@ -36,6 +61,9 @@ class ProtocolConfig:
     successors: int = attrs.field(default=8, validator=_positive)
     """r. The ring survives fewer than r adjacent deaths between two repairs. Keep N * p**r below
     1e-3 for a fraction p of simultaneous deaths: 8 for 16 nodes, 16 for thousands."""
+
+    safeguards: Safeguards = Safeguards()
+    """All on, except to teach or to test."""
 
     # -- maintenance pace ---------------------------------------------------------------------
     stabilise_fast_s: float = attrs.field(default=0.1, validator=_positive)
@@ -111,6 +139,8 @@ class ProtocolConfig:
     max_hops: int = attrs.field(default=64, validator=_positive)
     """Time to live of a lookup or a broadcast, in hops."""
     max_body_bytes: int = attrs.field(default=65536, validator=_positive)
+    max_batch: int = attrs.field(default=256, validator=_positive)
+    """Messages published at once that share one tree; together no longer than max_body_bytes."""
     max_broadcasts: int = attrs.field(default=4096, validator=_positive)
     """Broadcasts of our own in flight; one more is answered "busy"."""
     max_casts: int = attrs.field(default=4096, validator=_positive)

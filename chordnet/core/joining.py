@@ -197,7 +197,8 @@ class Joining:
         ctx = self._ctx
         others = [node for node in answer.successors if node.raw != ctx.me.raw]
         head = others[0] if others else sender
-        if answer.status == Status.ACTIVE and between(sender.id, ctx.my_id, head.id):
+        placed = between(sender.id, ctx.my_id, head.id) or not ctx.config.safeguards.recheck_place
+        if answer.status == Status.ACTIVE and placed:
             self._ring.join(sender, answer)
             self._hooks.become(Status.ACTIVE)
         elif answer.status == Status.ACTIVE:

@@ -68,6 +68,7 @@ class Ring:
         self._requests = requests
         self._detector = detector
         self._hooks = hooks
+        self._safe = ctx.config.safeguards
         self.predecessor: NodeRef | None = None
         self.successors: list[NodeRef] = []
         self.label: RingLabel | None = None
@@ -116,7 +117,8 @@ class Ring:
         """Take the place after ``member``, whose answer ``state`` is."""
         self.label = state.label
         self.predecessor = member
-        self.successors = self._clean(state.successors) or [member]
+        offered = state.successors if self._safe.whole_list else state.successors[:1]
+        self.successors = self._clean(offered) or [member]
         self._open_links(self.successors)
         self._started()
         self._hooks.successors_changed(None)
@@ -190,8 +192,11 @@ class Ring:
             self._adopt([sender, *answer.successors])
             between_us = answer.predecessor
             if between_us is not None and self._is_between(between_us, sender):
-                self._ask(Ask.STABILISE_PREDECESSOR, between_us)
-                return
+                if self._safe.ask_before_adopting:
+                    self._ask(Ask.STABILISE_PREDECESSOR, between_us)
+                    return
+                self._adopt(self._list_from(between_us, [sender, *answer.successors]))
+                sender = between_us
             if between_us is None or between_us != self._ctx.me:
                 self._ctx.send(sender, Notify())
         self._finish()
@@ -205,10 +210,10 @@ class Ring:
         head = question.subject
         if head is None or not self._is_current(question):
             return
-        if isinstance(answer, State) and head.raw == self.head.raw:
+        if isinstance(answer, State) and (head.raw == self.head.raw or not self._safe.same_head):
             if answer.status == Status.ACTIVE and self._is_between(sender, head):
                 self._take_label(answer, sender)
-                self._adopt([sender, *answer.successors])
+                self._adopt(self._list_from(sender, answer.successors))
                 self._ctx.send(sender, Notify())
             elif head.raw != self._ctx.me.raw:
                 self._ctx.send(head, Notify())
@@ -238,7 +243,7 @@ class Ring:
 
     def asked(self, sender: NodeRef, message: GetState) -> None:
         """Answer at once, or after our own question."""
-        asking = self._asking
+        asking = self._asking if self._safe.answer_later else None
         if asking is None or message.status not in (Status.ACTIVE, Status.JOINING):
             self._ctx.send(sender, self._hooks.state_answer(message.rid))
             return
@@ -272,10 +277,11 @@ class Ring:
     def notified(self, new: NodeRef) -> None:
         """``new`` believes that it is our predecessor."""
         ctx, old = self._ctx, self.predecessor
-        if old is None or new.raw == ctx.me.raw:
+        if new.raw == ctx.me.raw:
             return
         if (
-            between(old.id, new.id, ctx.my_id)
+            old is None
+            or between(old.id, new.id, ctx.my_id)
             or self.predecessor_is_dead()
             or (old.raw == new.raw and new.incarnation > old.incarnation)
         ):
@@ -324,8 +330,11 @@ class Ring:
                 kept = [resort]
             self._set_successors(kept)
             self.soon()
-        if self.predecessor_is_dead() and not self.successors:
-            self._set_predecessor(self._ctx.me)
+        if self.predecessor_is_dead():
+            if not self.successors:
+                self._set_predecessor(self._ctx.me)
+            elif not self._safe.keep_predecessor:
+                self.predecessor = None
 
     def departing(self, peer: NodeRef, message: Leaving) -> None:
         """A neighbour is about to leave; what it offers are hints, checked before use."""
@@ -381,6 +390,10 @@ class Ring:
             if len(result) == ctx.config.successors:
                 break
         return result
+
+    def _list_from(self, head: NodeRef, its_list: list[NodeRef]) -> list[NodeRef]:
+        """Return the list to take over with a new head."""
+        return [head, *(its_list if self._safe.whole_list else self.successors[1:])]
 
     def _adopt(self, offered: Iterable[NodeRef]) -> None:
         new = self._clean(offered)
