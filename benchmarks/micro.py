@@ -132,7 +132,7 @@ def broadcasts(ring: Ring, count: int) -> list[Cost]:
     """Publish from one node after another and time all steps."""
     body = payload(0)
     return _operations(
-        ring, "broadcast", count, lambda index: Publish(index, body, wall=float(index))
+        ring, "broadcast", count, lambda index: Publish([(index, body)], wall=float(index))
     )
 
 

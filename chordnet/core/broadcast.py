@@ -13,7 +13,9 @@ Brand, Haridi, "Efficient broadcast in structured P2P networks", IPTPS 2003). On
 - *Extension*: a node given a range beyond the one it already covers delegates only the rest.
 - *Back-fill*: a node reached through its predecessor's successor pointer that knows a newer
   predecessor in between passes the message back to it; so does a node that adopts a predecessor
-  while a message is fresh. Repair edges carry no body; it is asked for if it is missing.
+  while a message is fresh. Repair edges carry no bodies; they are asked for if missing.
+
+Messages that the program publishes at once travel as one broadcast and share all of this.
 
 A message's route is fixed when it is first accepted: the sender's own stored route and this node.
 Each node records a message once (:mod:`chordnet.core.ledger`).
@@ -23,7 +25,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from chordnet.core.cast import Branch, Cast, Waiter
+from chordnet.core.cast import Branch, Cast, Tally, Waiter
 from chordnet.core.casts import Casts
 from chordnet.core.context import Context
 from chordnet.core.detector import Detector
@@ -35,7 +37,7 @@ from chordnet.core.lookup import Lookups
 from chordnet.core.messages import (
     Ack,
     Bcast,
-    Body,
+    Bodies,
     Covered,
     EdgeKind,
     Hop,
@@ -79,6 +81,7 @@ class Broadcasts:
         config = ctx.config
         self.ledger = Ledger(config.max_ledger_window, config.max_origins)
         self._sequence = 0
+        self._in_flight = 0
         self._casts = Casts(ctx)
         self.repairs = Repairs(ctx, self._casts, lookups, detector, self)
         self._headless: dict[MessageId, list[tuple[NodeRef, Bcast]]] = {}
@@ -96,35 +99,55 @@ class Broadcasts:
     # ---- publishing -------------------------------------------------------------------------
 
     def publish(self, event: Publish) -> None:
-        """Broadcast a message of this node's own program."""
-        ctx, config = self._ctx, self._ctx.config
-        if not self._hooks.is_member():
-            self._fail(event.op, "not in a ring")
-        elif len(event.body) > config.max_body_bytes:
-            self._fail(event.op, f"the message is longer than {config.max_body_bytes} bytes")
-        elif len(self._casts) >= config.max_broadcasts:
-            self._fail(event.op, "busy")
-        else:
-            self._sequence += 1
-            message_id = MessageId(ctx.me.raw, ctx.me.incarnation, self._sequence)
-            route = [Hop(ctx.me.raw, ctx.me.name, int(EdgeKind.ORIGIN))]
-            cast = self._record(message_id, event.wall, event.body, route, config.max_hops)
-            cast.op = event.op
-            cast.waiters.append(Waiter(None, ctx.me.raw, ctx.space.size))
-            self._fan(cast, ctx.space.size, ctx.me.raw)
-            self.check(cast)
+        """Broadcast messages of this node's own program, those that fit together as one."""
+        config = self._ctx.config
+        batch: list[tuple[int, bytes]] = []
+        size = 0
+        for op, body in event.messages:
+            fault = self._unfit(body)
+            if fault:
+                self._ctx.effects.append(BroadcastDone(op, None, reason=fault))
+                continue
+            if len(batch) >= config.max_batch or size + len(body) > config.max_body_bytes:
+                self._publish(batch, event.wall)
+                batch, size = [], 0
+            batch.append((op, body))
+            self._in_flight += 1
+            size += len(body)
+        if batch:
+            self._publish(batch, event.wall)
 
-    def _fail(self, op: int, reason: str) -> None:
-        self._ctx.effects.append(BroadcastDone(op, None, reason=reason))
+    def _unfit(self, body: bytes) -> str:
+        config = self._ctx.config
+        if not self._hooks.is_member():
+            return "not in a ring"
+        if len(body) > config.max_body_bytes:
+            return f"the message is longer than {config.max_body_bytes} bytes"
+        return "busy" if self._in_flight >= config.max_broadcasts else ""
+
+    def _publish(self, batch: list[tuple[int, bytes]], wall: float) -> None:
+        ctx = self._ctx
+        message_id = MessageId(ctx.me.raw, ctx.me.incarnation, self._sequence + 1)
+        self._sequence += len(batch)
+        route = [Hop(ctx.me.raw, ctx.me.name, int(EdgeKind.ORIGIN))]
+        bodies = [body for _, body in batch]
+        cast = self._record(message_id, wall, bodies, route, ctx.config.max_hops)
+        cast.ops = [op for op, _ in batch]
+        cast.waiters.append(Waiter(None, ctx.me.raw, ctx.space.size))
+        self._fan(cast, ctx.space.size, ctx.me.raw)
+        self.check(cast)
 
     def _record(
-        self, message_id: MessageId, created: float, body: bytes, route: list[Hop], ttl: int
+        self, message_id: MessageId, created: float, bodies: list[bytes], route: list[Hop], ttl: int
     ) -> Cast:
-        ctx = self._ctx
-        self.ledger.add(message_id)
-        ctx.effects.append(Record(message_id, created, body, route))
+        ctx, ledger = self._ctx, self.ledger
+        for offset, body in enumerate(bodies):
+            each = message_id.plus(offset) if offset else message_id
+            if each not in ledger:
+                ledger.add(each)
+                ctx.effects.append(Record(each, created, body, route))
         deadline = ctx.now + ctx.config.broadcast_deadline_s
-        cast = Cast(message_id, created, body, route, ttl, deadline)
+        cast = Cast(message_id, created, bodies, route, ttl, deadline)
         self._casts.add(cast)
         return cast
 
@@ -152,8 +175,8 @@ class Broadcasts:
         self._ctx.send(
             branch.child,
             Bcast(
-                cast.id, cast.created, cast.ttl - 1, branch.limit, int(branch.kind), cast.route,
-                None if header_only else cast.body,
+                cast.id, len(cast.bodies), cast.created, cast.ttl - 1, branch.limit,
+                int(branch.kind), cast.route, None if header_only else cast.bodies,
             ),
         )  # fmt: skip
 
@@ -168,14 +191,18 @@ class Broadcasts:
         cast = self._casts.get(message.id)
         if cast is not None:
             self._again(cast, sender, message)
-        elif message.id in self.ledger:
+        elif self._has_all(message):
             # Covered and forgotten since.
             depth = len(message.hops)
             self._ctx.send(sender, Covered(message.id, message.limit, 1, 0, depth, False, []))
-        elif message.body is None:
-            self._want_body(sender, message)
+        elif message.bodies is None:
+            self._want_bodies(sender, message)
         else:
-            self._first(sender, message, message.body)
+            self._first(sender, message, message.bodies)
+
+    def _has_all(self, message: Bcast) -> bool:
+        ledger, first = self.ledger, message.id
+        return first in ledger and all(first.plus(k) in ledger for k in range(1, message.count))
 
     def _fault(self, sender: NodeRef, message: Bcast) -> str:
         config, width = self._ctx.config, self._ctx.space.width
@@ -185,18 +212,25 @@ class Broadcasts:
             return "broadcast with a route of no or too many hops"
         if message.hops[-1].raw != sender.raw:
             return "broadcast whose route does not end at its sender"
-        if message.body is not None and len(message.body) > config.max_body_bytes:
-            return "broadcast with a body that is too long"
+        if not 0 < message.count <= config.max_batch or message.id.sequence < 1:
+            return "broadcast of no or too many messages"
+        return "" if message.bodies is None else self._bodies_fault(message.bodies, message.count)
+
+    def _bodies_fault(self, bodies: list[bytes], count: int) -> str:
+        if len(bodies) != count:
+            return "broadcast with more or fewer bodies than it says"
+        if sum(map(len, bodies)) > self._ctx.config.max_body_bytes:
+            return "broadcast with bodies that are too long"
         return ""
 
     def _end(self, limit: bytes) -> int:
         ctx = self._ctx
         return (int.from_bytes(limit) - ctx.my_id) % ctx.space.size or ctx.space.size
 
-    def _first(self, sender: NodeRef, message: Bcast, body: bytes) -> None:
+    def _first(self, sender: NodeRef, message: Bcast, bodies: list[bytes]) -> None:
         ctx = self._ctx
         route = [*message.hops, Hop(ctx.me.raw, ctx.me.name, message.kind)]
-        cast = self._record(message.id, message.created, body, route, message.ttl)
+        cast = self._record(message.id, message.created, bodies, route, message.ttl)
         end = self._end(message.limit)
         waiter = Waiter(sender, message.limit, end)
         cast.waiters.append(waiter)
@@ -234,7 +268,7 @@ class Broadcasts:
 
     # ---- bodies -----------------------------------------------------------------------------
 
-    def _want_body(self, sender: NodeRef, message: Bcast) -> None:
+    def _want_bodies(self, sender: NodeRef, message: Bcast) -> None:
         waiting = self._headless.setdefault(message.id, [])
         if len(self._headless) > MAX_HEADLESS:
             self._headless.pop(next(iter(self._headless)))
@@ -242,17 +276,17 @@ class Broadcasts:
             waiting.append((sender, message))
         self._ctx.send(sender, Ack(message.id, message.limit, True))
 
-    def body(self, sender: NodeRef, message: Body) -> None:
-        """The body that we asked for has come."""
-        if len(message.body) > self._ctx.config.max_body_bytes:
-            self._ctx.effects.append(Misbehaved(sender, "a body that is too long"))
-            return
+    def bodies(self, sender: NodeRef, message: Bodies) -> None:
+        """The bodies that we asked for have come."""
         for parent, header in self._headless.pop(message.id, []):
             cast = self._casts.get(message.id)
-            if cast is not None:
+            fault = self._bodies_fault(message.bodies, header.count)
+            if fault:
+                self._ctx.effects.append(Misbehaved(sender, fault))
+            elif cast is not None:
                 self._again(cast, parent, header)
-            elif message.id not in self.ledger:
-                self._first(parent, header, message.body)
+            elif not self._has_all(header):
+                self._first(parent, header, message.bodies)
 
     def acknowledged(self, sender: NodeRef, message: Ack) -> None:
         """A delegate has taken its range on."""
@@ -261,8 +295,8 @@ class Broadcasts:
         if cast is None or branch is None:
             return
         branch.acked = True
-        if message.need_body:
-            self._ctx.send(sender, Body(cast.id, cast.body))
+        if message.need_bodies:
+            self._ctx.send(sender, Bodies(cast.id, cast.bodies))
 
     # ---- covering ---------------------------------------------------------------------------
 
@@ -309,12 +343,20 @@ class Broadcasts:
                 cast.id, waiter.limit, count, tally.messages, tally.depth, partial, unreached
             )
             ctx.send(parent, report)
-        elif cast.op is not None:
-            ctx.effects.append(
+        else:
+            self._confirm(cast, Tally(count, tally.messages, tally.depth, partial, unreached))
+
+    def _confirm(self, cast: Cast, tally: Tally) -> None:
+        """Tell our own program what became of each of its messages."""
+        shared = len(cast.ops)
+        self._in_flight -= shared
+        for offset, op in enumerate(cast.ops):
+            self._ctx.effects.append(
                 BroadcastDone(
-                    cast.op, cast.id, count, tally.messages, tally.depth, partial, unreached
+                    op, cast.id.plus(offset), tally.count, tally.messages, tally.depth,
+                    tally.partial, tally.unreached, shared,
                 )
-            )
+            )  # fmt: skip
 
     def _told_another(self, cast: Cast, parent: NodeRef | None) -> bool:
         """Tell whether a parent that lives was told already: nothing must be counted twice."""

@@ -61,7 +61,7 @@ class Finished(msgspec.Struct, frozen=True, gc=False):
 
     id: MessageId
     created: float
-    body: bytes
+    bodies: list[bytes]
     route: list[Hop]
     ttl: int
     cover: int
@@ -74,14 +74,16 @@ class Finished(msgspec.Struct, frozen=True, gc=False):
 class Cast:
     """The state of one broadcast at this node while somebody waits or something is under way.
 
-    :param message_id: which broadcast.
+    A broadcast is one or more messages of one origin that travel together.
+
+    :param message_id: the first message.
     :param route: this node's recorded route, from the origin to itself.
     :param ttl: how many more hops it may travel.
     :param deadline: when what is not covered counts as unreached.
     """
 
     __slots__ = (
-        "body", "branches", "cover", "created", "deadline", "id", "op", "open", "past", "route",
+        "bodies", "branches", "cover", "created", "deadline", "id", "open", "ops", "past", "route",
         "searching", "told", "told_end", "ttl", "waiters",
     )  # fmt: skip
 
@@ -89,19 +91,20 @@ class Cast:
         self,
         message_id: MessageId,
         created: float,
-        body: bytes,
+        bodies: list[bytes],
         route: list[Hop],
         ttl: int,
         deadline: float,
     ) -> None:
         self.id = message_id
         self.created = created
-        self.body = body
+        self.bodies = bodies
         self.route = route
         self.ttl = ttl
         self.deadline = deadline
         self.cover = 0
-        self.op: int | None = None
+        self.ops: list[int] = []
+        """Our own program's numbers for the messages, if it published them."""
         self.branches: list[Branch] = []
         self.open = 0
         """How many branches are not done."""
@@ -117,7 +120,7 @@ class Cast:
     @classmethod
     def resumed(cls, past: Finished, deadline: float) -> Cast:
         """Take a finished broadcast up again."""
-        cast = cls(past.id, past.created, past.body, past.route, past.ttl, deadline)
+        cast = cls(past.id, past.created, past.bodies, past.route, past.ttl, deadline)
         cast.cover, cast.past = past.cover, past
         cast.told, cast.told_end = past.told, past.told_end
         return cast
@@ -125,7 +128,7 @@ class Cast:
     def finish(self) -> Finished:
         """Return what to remember."""
         return Finished(
-            self.id, self.created, self.body, self.route, self.ttl, self.cover,
+            self.id, self.created, self.bodies, self.route, self.ttl, self.cover,
             self.tally(0, self.cover + 1), self.told, self.told_end,
         )  # fmt: skip
 

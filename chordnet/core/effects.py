@@ -52,6 +52,8 @@ class BroadcastDone(_Effect, frozen=True):
     depth: int = 0
     partial: bool = False
     unreached: list[NodeRef] = []
+    shared: int = 1
+    """How many messages, published at once, shared this tree."""
     reason: str = ""
 
 

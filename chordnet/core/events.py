@@ -66,11 +66,12 @@ class FindOwner(_Event, frozen=True):
 
 
 class Publish(_Event, frozen=True):
-    """The program broadcasts ``body``; ``wall`` is its wall clock in seconds since 1970."""
+    """The program broadcasts messages; each is answered by a ``BroadcastDone`` of its ``op``."""
 
-    op: int
-    body: bytes
+    messages: list[tuple[int, bytes]]
+    """Each with the program's own number (``op``) for it."""
     wall: float
+    """The program's wall clock, seconds since 1970."""
 
 
 class Leave(_Event, frozen=True):

@@ -228,6 +228,10 @@ class MessageId(msgspec.Struct, frozen=True, array_like=True, order=True, gc=Fal
     def __str__(self) -> str:
         return f"{self.origin.hex()}.{self.incarnation}.{self.sequence}"
 
+    def plus(self, offset: int) -> MessageId:
+        """Return the id of the message ``offset`` after this one of the same origin."""
+        return MessageId(self.origin, self.incarnation, self.sequence + offset)
+
     @classmethod
     def parse(cls, text: str) -> MessageId:
         """Read what ``str()`` wrote.
@@ -247,9 +251,14 @@ class Hop(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Bcast(_Message, frozen=True, tag=20):
-    """A broadcast and the range ``(receiver, limit)`` that the receiver is to see to."""
+    """Broadcasts and the range ``(receiver, limit)`` that the receiver is to see to.
+
+    What one origin publishes at once travels as one: ``count`` messages with consecutive sequence
+    numbers, the first of which is ``id``, share the tree, its acknowledgements and its receipt.
+    """
 
     id: MessageId
+    count: int
     created: float
     """The origin's wall clock, seconds since 1970."""
     ttl: int
@@ -257,8 +266,8 @@ class Bcast(_Message, frozen=True, tag=20):
     kind: int
     hops: list[Hop]
     """The sender's own recorded route, the origin first and the sender last."""
-    body: bytes | None
-    """Missing on repair edges: the receiver asks for it if it has none."""
+    bodies: list[bytes] | None
+    """Missing on repair edges: the receiver asks for them if it has none."""
 
 
 class Ack(_Message, frozen=True, tag=21):
@@ -266,18 +275,18 @@ class Ack(_Message, frozen=True, tag=21):
 
     id: MessageId
     limit: bytes
-    need_body: bool
+    need_bodies: bool
 
 
-class Body(_Message, frozen=True, tag=22):
-    """The body that an :class:`Ack` asked for."""
+class Bodies(_Message, frozen=True, tag=22):
+    """The bodies that an :class:`Ack` asked for."""
 
     id: MessageId
-    body: bytes
+    bodies: list[bytes]
 
 
 class Covered(_Message, frozen=True, tag=23):
-    """Everybody in the range that :class:`Bcast` gave has recorded the message."""
+    """Everybody in the range that :class:`Bcast` gave has recorded the messages."""
 
     id: MessageId
     limit: bytes
@@ -294,5 +303,5 @@ class Covered(_Message, frozen=True, tag=23):
 PeerMessage = (
     Ping | Pong | GetState | State | Notify | Changed | Leaving | FingerHint | TryMerge
     | Find | Found | FindFailed | FindNext | Next
-    | Bcast | Ack | Body | Covered
+    | Bcast | Ack | Bodies | Covered
 )  # fmt: skip

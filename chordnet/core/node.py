@@ -80,7 +80,7 @@ class ChordNode:
             msg.Bcast: self._bcast,
             msg.Covered: self.broadcasts.covered,
             msg.Ack: self.broadcasts.acknowledged,
-            msg.Body: self.broadcasts.body,
+            msg.Bodies: self.broadcasts.bodies,
             msg.Find: self._find,
             msg.Found: self.lookups.found,
             msg.FindFailed: self._find_failed,

@@ -26,7 +26,7 @@ from chordnet.core.effects import (
     RingChanged,
     StatusChanged,
 )
-from chordnet.core.errors import Busy, BroadcastFailed, ChordnetError, LookupFailed, NotInRing
+from chordnet.core.errors import BroadcastFailed, Busy, ChordnetError, LookupFailed, NotInRing
 from chordnet.core.events import FindOwner, Leave, Publish, Start
 from chordnet.core.identifiers import IdentifierSpace
 from chordnet.core.messages import NodeRef, Status
@@ -91,6 +91,7 @@ class LocalNode:
         self._broadcasts: dict[int, tuple[str, float, ReceiptDone]] = {}
         self._lookups: dict[int, tuple[str, int, LookupDoneWith]] = {}
         self._leavers: list[Callable[[], None]] = []
+        self._outbox: list[tuple[int, bytes]] = []
         self._fresh: list[StoredMessage] = []
         self._followers: dict[Callable[[], None], None] = {}
         self._neighbours: tuple[bytes, bytes] = (b"", b"")
@@ -138,7 +139,14 @@ class LocalNode:
             raise Busy(f"{len(self._broadcasts)} broadcasts are in flight; retry after a moment")
         self._op += 1
         self._broadcasts[self._op] = (body, self._seconds(), done)
-        self.runner.post(Publish(self._op, encoded, self._wall()))
+        if not self._outbox:
+            self.turn.before(self._publish_outbox)
+        self._outbox.append((self._op, encoded))
+
+    def _publish_outbox(self) -> None:
+        """Publish what one turn brought as one event, so that it may share one tree."""
+        outbox, self._outbox = self._outbox, []
+        self.runner.post(Publish(outbox, self._wall()))
 
     def find(self, key: str, done: LookupDoneWith, *, iterative: bool = False) -> None:
         """Look up the owner of ``key``; ``done`` gets it and the path.

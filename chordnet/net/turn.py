@@ -2,7 +2,8 @@
 
 Messages that arise during a turn are queued on their connections, and every connection
 concerned is flushed once when the turn ends, so several messages to one peer leave in one write.
-What need not delay them (subscribers' callbacks) runs after that flush.
+What is better done for all of a turn at once (publishing) runs before that flush, what need not
+delay it (subscribers' callbacks) runs after it.
 
 The turn also knows which connections are open, so that a stop can wait for their end.
 """
@@ -27,11 +28,23 @@ class Turn:
     flushed by a call scheduled for the same reactor turn.
     """
 
-    __slots__ = ("_after", "_call", "_clock", "_depth", "_dirty", "_emptied", "failed", "open", "settle")
+    __slots__ = (
+        "_after",
+        "_before",
+        "_call",
+        "_clock",
+        "_depth",
+        "_dirty",
+        "_emptied",
+        "failed",
+        "open",
+        "settle",
+    )
 
     def __init__(self, clock: Any, failed: Callable[[str], None]) -> None:
         self._clock = clock
         self._dirty: list[Flushable] = []
+        self._before: list[Callable[[], None]] = []
         self._after: list[Callable[[], None]] = []
         self._depth = 0
         self._call: Any = None
@@ -42,6 +55,11 @@ class Turn:
         """Called when a turn ends, after the writes and before the callbacks."""
         self.failed = failed
         """Told what was being done when an unexpected exception came up (inside ``except``)."""
+
+    def before(self, callback: Callable[[], None]) -> None:
+        """Have ``callback`` called when everything that makes up this turn has happened."""
+        self._before.append(callback)
+        self.touch()
 
     def mark(self, connection: Flushable) -> None:
         """Have ``connection`` flushed at the end of this turn."""
@@ -99,7 +117,9 @@ class Turn:
 
     def _finish(self) -> None:
         while True:
-            while self._dirty:
+            while self._before or self._dirty:
+                before, self._before = self._before, []
+                self._call_all(before, "what ends a turn")
                 dirty, self._dirty = self._dirty, []
                 for connection in dirty:
                     connection.flush()
@@ -107,11 +127,14 @@ class Turn:
             if not self._after:
                 return
             after, self._after = self._after, []
-            for callback in after:
-                try:
-                    callback()
-                except Exception:
-                    self.failed("a callback after a turn")
+            self._call_all(after, "a callback after a turn")
+
+    def _call_all(self, callbacks: list[Callable[[], None]], what: str) -> None:
+        for callback in callbacks:
+            try:
+                callback()
+            except Exception:
+                self.failed(what)
 
 
 def _nothing() -> None:
