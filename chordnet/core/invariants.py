@@ -1,12 +1,19 @@
 """What must be true of a whole ring, judged from the outside and from identifiers alone.
 
 Used by tests, the simulator and ``p2pnet doctor``. Nothing here believes a node's own verdict:
-the members' identifiers determine the one right ring, and every pointer is compared with it.
+
+- :func:`problems` is what is wrong with a ring that should be at rest: the members' identifiers
+  determine the one right ring, and every pointer is compared with it.
+- :func:`inductive_problems` is what must never be wrong with a ring that started right, in the
+  middle of joins, failures and repairs (Zave, "Reasoning about identifier spaces: How to make
+  Chord correct", IEEE TSE 43(12), 2017, section 5): every member has a live entry in its list, and
+  at least r + 1 members are *principals*, skipped by nobody's list. It follows that there is one
+  ordered ring; that is checked on its own all the same.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
@@ -32,7 +39,8 @@ class Problem:
     """One thing that is wrong."""
 
     kind: str
-    """duplicate, predecessor, successors or finger."""
+    """duplicate, predecessor, successors or finger; of the inductive invariant: order, dead-end,
+    principals, split or loopy."""
     text: str
     """One line; identifiers as zero-padded hex."""
     nodes: tuple[int, ...]
@@ -124,3 +132,125 @@ def _hex(space: IdentifierSpace, node: int | None) -> str:
 
 def _named(me: int, nodes: Sequence[int | None]) -> tuple[int, ...]:
     return (me, *dict.fromkeys(node for node in nodes if node is not None))
+
+
+# ---- the inductive invariant ----------------------------------------------------------------
+
+
+def inductive_problems(views: Sequence[RingView], space: IdentifierSpace, r: int) -> list[Problem]:
+    """Check Zave's inductive invariant and what follows from it.
+
+    :param views: the live members. Entries of their lists may be dead.
+    :param r: length of the successor list. The invariant is about rings of at least r + 1 members;
+        for smaller ones nothing is said about principals.
+    :returns: every violation; empty when the invariant holds.
+    """
+    members = sorted(view.id for view in views)
+    found = [problem for view in views for problem in list_problems(view, space)]
+    if len(members) > 1:
+        found += dead_ends(views, space)
+    if len(members) > r:
+        count = len(principals(views))
+        if count <= r:
+            text = f"{count} principals among {len(members)} members, should be {r + 1} or more"
+            found.append(Problem("principals", text, ()))
+    heads = {view.id: live_successor(view.successors, members) for view in views}
+    found += ring_problems(heads, space)
+    return found
+
+
+def list_problems(view: RingView, space: IdentifierSpace) -> list[Problem]:
+    """Check that a member's list is ordered, without duplicates, and does not reach round to it."""
+    last = 0
+    for node in view.successors:
+        distance = space.distance(view.id, node)
+        if distance <= last:
+            text = (
+                f"{space.hex(view.id)}: successor list is out of order "
+                f"at {space.hex(node)}: [{', '.join(map(space.hex, view.successors))}]"
+            )
+            return [Problem("order", text, (view.id, node))]
+        last = distance
+    return []
+
+
+def live_successor(successors: Sequence[int], members: Sequence[int]) -> int | None:
+    """Return the first entry that is one of the sorted ``members``; None if all are dead."""
+    for node in successors:
+        index = bisect_left(members, node)
+        if index < len(members) and members[index] == node:
+            return node
+    return None
+
+
+def dead_ends(views: Sequence[RingView], space: IdentifierSpace) -> list[Problem]:
+    """Find members none of whose list entries is live."""
+    members = sorted(view.id for view in views)
+    return [
+        Problem("dead-end", f"{space.hex(v.id)}: no entry of its successor list is live", (v.id,))
+        for v in views
+        if live_successor(v.successors, members) is None
+    ]
+
+
+def skipped(left: int, right: int, members: Sequence[int]) -> list[int]:
+    """Return those of the sorted ``members`` that lie strictly between two adjacent entries."""
+    low, high = bisect_right(members, left), bisect_left(members, right)
+    if left < right:
+        return list(members[low:high])
+    return [*members[low:], *members[:high]]
+
+
+def principals(views: Sequence[RingView]) -> list[int]:
+    """Return the members that no two adjacent entries of any ``[self] + list`` skip."""
+    members = sorted(view.id for view in views)
+    passed_over = {
+        member
+        for view in views
+        for left, right in pairwise([view.id, *view.successors])
+        for member in skipped(left, right, members)
+    }
+    return [member for member in members if member not in passed_over]
+
+
+def ring_problems(heads: Mapping[int, int | None], space: IdentifierSpace) -> list[Problem]:
+    """Check that the live successors form one cycle, and that it goes round once.
+
+    Members outside of the cycle (appendages: they have joined, and nobody points at them yet) are
+    fine as long as they lead into it.
+
+    :param heads: member -> its first live successor. A single member has none.
+    """
+    cycles = _cycles(heads)
+    if not cycles:
+        alone = len(heads) <= 1
+        return [] if alone else [Problem("split", "no member's successors lead back to it", ())]
+    found = []
+    if len(cycles) > 1:
+        firsts = tuple(min(cycle) for cycle in cycles)
+        named = ", ".join(map(space.hex, firsts))
+        text = f"{len(cycles)} rings instead of one, with the members {named}"
+        found.append(Problem("split", text, firsts))
+    for cycle in cycles:
+        after = [*cycle[1:], cycle[0]]
+        way = sum(space.distance(a, b) for a, b in zip(cycle, after, strict=True))
+        if way != space.size and len(cycle) > 1:
+            text = f"the ring of {space.hex(min(cycle))} goes round {way // space.size} times"
+            found.append(Problem("loopy", text, (min(cycle),)))
+    return found
+
+
+def _cycles(heads: Mapping[int, int | None]) -> list[list[int]]:
+    """Return the cycles that following ``heads`` leads into."""
+    colour: dict[int, int] = {}
+    cycles = []
+    for number, start in enumerate(sorted(heads)):
+        path: list[int] = []
+        node: int | None = start
+        while node is not None and node not in colour:
+            colour[node] = number
+            path.append(node)
+            node = heads.get(node)
+        if node is not None and colour[node] == number:
+            cycles.append(path[path.index(node) :])
+    return cycles
