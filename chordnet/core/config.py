@@ -70,7 +70,7 @@ class ProtocolConfig:
     """Pause between stabilisations while the neighbourhood changes."""
     stabilise_idle_s: float = attrs.field(default=1.0, validator=_positive)
     """Pause once nothing has changed for a while; also the heartbeat of the successor. A frozen
-    neighbour is noticed after at most this + request_timeout_s + probe_timeout_s."""
+    neighbour is known after 1.25 times this + request_timeout_s + probe_timeout_s at most."""
     stabilise_backoff: float = attrs.field(default=1.5, validator=_positive)
     """Factor from the fast pause towards the idle one, a quiet round each."""
     fingers_fast_s: float = attrs.field(default=0.3, validator=_positive)
@@ -82,11 +82,11 @@ class ProtocolConfig:
     """Every pause varies by up to this fraction either way: nodes do not march in step."""
 
     # -- failure detection --------------------------------------------------------------------
-    request_timeout_s: float = attrs.field(default=0.5, validator=_positive)
+    request_timeout_s: float = attrs.field(default=0.4, validator=_positive)
     """How long a question may go unanswered before its target is probed."""
     probe_interval_s: float = attrs.field(default=0.4, validator=_positive)
     """Pause between the pings of a probe."""
-    probe_timeout_s: float = attrs.field(default=1.5, validator=_positive)
+    probe_timeout_s: float = attrs.field(default=1.2, validator=_positive)
     """A probed peer that has stayed silent this long is dead. Shorter finds frozen nodes sooner,
     and takes a slow machine's pauses for deaths sooner."""
     broken_timeout_s: float = attrs.field(default=0.7, validator=_positive)

@@ -43,6 +43,9 @@ from chordnet.core.messages import (
 )  # fmt: skip
 from chordnet.core.requests import Answer, Ask, Question, Requests
 
+PATIENCE = 1.6
+"""A predecessor stabilises every idle pause, jitter included; silence for this many is suspect."""
+
 
 class RingHooks(Protocol):
     """What the ring tells the rest of its node."""
@@ -77,7 +80,7 @@ class Ring:
         self._changed = False
         self._pace = ctx.config.stabilise_fast_s
         self._last_start = float("-inf")
-        self._predecessor_heard = False
+        self._predecessor_heard = 0.0
         requests.handle(Ask.STABILISE_SUCCESSOR, self._successor_answered, self._successor_silent)
         requests.handle(
             Ask.STABILISE_PREDECESSOR, self._predecessor_answered, self._predecessor_silent
@@ -136,7 +139,8 @@ class Ring:
     def _started(self) -> None:
         ctx = self._ctx
         self.soon()
-        ctx.alarms.set("predecessor", ctx.jittered(1.5 * ctx.config.stabilise_idle_s))
+        self._predecessor_heard = ctx.now
+        ctx.alarms.set("predecessor", ctx.now + PATIENCE * ctx.config.stabilise_idle_s)
         self._tell()
 
     # ---- stabilise --------------------------------------------------------------------------
@@ -301,7 +305,7 @@ class Ring:
 
     def _set_predecessor(self, new: NodeRef) -> None:
         old, self.predecessor = self.predecessor, new
-        self._predecessor_heard = True
+        self._predecessor_heard = self._ctx.now
         self._tell()
         if not self.successors:
             self.soon()
@@ -310,15 +314,16 @@ class Ring:
     def heard(self, peer: NodeRef) -> None:
         """A message of ``peer`` has arrived."""
         if self.predecessor is not None and peer.raw == self.predecessor.raw:
-            self._predecessor_heard = True
+            self._predecessor_heard = self._ctx.now
 
     def check_predecessor(self) -> None:
         """The ``predecessor`` alarm has rung: a silent predecessor is probed."""
         ctx, predecessor = self._ctx, self.predecessor
-        if predecessor is not None and not self._predecessor_heard:
+        patience = PATIENCE * ctx.config.stabilise_idle_s
+        if predecessor is not None and self._predecessor_heard + patience <= ctx.now:
             self._detector.suspect(predecessor)
-        self._predecessor_heard = False
-        ctx.alarms.set("predecessor", ctx.jittered(1.5 * ctx.config.stabilise_idle_s))
+            self._predecessor_heard = ctx.now
+        ctx.alarms.set("predecessor", self._predecessor_heard + patience)
 
     # ---- deaths and departures --------------------------------------------------------------
 
