@@ -1,17 +1,21 @@
 """A network of :class:`ChordNode` in virtual time, all of it from one seed.
 
-Messages take a random time, may be lost, and keep their order on each pair of nodes as they do on a
-connection. A killed node's peers find its connections broken or refused; a frozen one is silent.
+Time is a heap of what is about to happen; nothing waits for a real clock. Messages take a random
+time and keep their order on each connection. A killed process's peers find their connections
+broken and then refused; a frozen one is silent and finds its messages when it is thawed. What else
+can go wrong on the way is :class:`~chordnet.sim.weather.Weather`.
+
+Two networks that are made from the same seed and treated alike go through the same steps, on every
+supported Python. (The distributions that need logarithms rely on the platform's ``libm``.)
 """
 
 from __future__ import annotations
 
 import heapq
-from collections import Counter
-from collections.abc import Callable
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable
 from random import Random
-
-import attrs
+from typing import Any, Protocol
 
 from chordnet.core import effects as fx
 from chordnet.core import events as ev
@@ -21,36 +25,32 @@ from chordnet.core.identifiers import IdentifierSpace
 from chordnet.core.invariants import Problem, RingView, problems
 from chordnet.core.messages import Bcast, NodeRef, PeerMessage, Status
 from chordnet.core.node import ChordNode
+from chordnet.sim.host import MAX_BACKLOG, Disk, Host, Link
+from chordnet.sim.latency import Latency, uniform
+from chordnet.sim.weather import MAX_CLOGGED, Rule, Weather
 
 REFUSAL_S = 0.0005
 """How soon a sender learns that nobody listens at an address."""
+UNREACHABLE_S = 3.0
+"""How soon it learns that there is no way to an address: a dial's patience."""
 
 
-@attrs.define
-class Host:
-    """One simulated process."""
+class Watcher(Protocol):
+    """Who is shown every step; see :mod:`chordnet.sim.watch` and :mod:`chordnet.sim.trace`."""
 
-    node: ChordNode
-    bootstrap: list[str]
-    up: bool = True
-    frozen: bool = False
-    backlog: list[tuple[NodeRef, PeerMessage]] = attrs.field(factory=list)
-    ticking: float | None = None
-    records: list[fx.Record] = attrs.field(factory=list)
-    done: dict[int, fx.LookupDone | fx.BroadcastDone] = attrs.field(factory=dict)
-    left: bool = False
+    def stepped(self, host: Host, event: ev.Event, effects: list[fx.Effect]) -> None:
+        """``host`` has taken ``event`` and asked for ``effects``."""
 
-    @property
-    def ref(self) -> NodeRef:
-        """The node's pointer."""
-        return self.node.me
+    def faulted(self, host: Host, what: str) -> None:
+        """Something was done to ``host`` from outside: killed, frozen, thawed, placed, left."""
 
 
 class Network:
     """Hosts by address, and the heap of what is about to happen.
 
-    :param latency: draws a message's travel time in seconds.
+    :param latency: draws a message's travel time in seconds; see :mod:`chordnet.sim.latency`.
     :param loss: probability that a message is lost.
+    :param watchers: are shown every step.
     """
 
     def __init__(
@@ -58,42 +58,102 @@ class Network:
         seed: int,
         config: ProtocolConfig | None = None,
         *,
-        latency: Callable[[Random], float] = lambda rng: rng.uniform(0.0005, 0.0015),
+        latency: Latency = uniform(0.0005, 0.0015),  # noqa: B008  the function keeps no state
         loss: float = 0.0,
+        watchers: Iterable[Watcher] = (),
     ) -> None:
         self.seed = seed
         self.rng = Random(seed)
         self.config = config or ProtocolConfig()
         self.space = IdentifierSpace(self.config.bits)
         self.latency = latency
-        self.loss = loss
+        self.weather = Weather(loss)
+        self.watchers = list(watchers)
         self.now = 0.0
         self.hosts: dict[str, Host] = {}
-        self.sent: Counter[str] = Counter()
+        """The latest process at each address."""
         self.edges: set[tuple[str, bytes, bytes]] = set()
+        """Every (broadcast, sender, receiver) for which a Bcast was put on its way."""
         self.steps = 0
-        self._heap: list[tuple[float, int, Callable[[], None]]] = []
+        self._sent: defaultdict[type, int] = defaultdict(int)
+        self._heap: list[tuple[float, int, Callable[[Any, Any, Any], None], Any, Any, Any]] = []
         self._count = 0
-        self._arrival: dict[tuple[str, str], float] = {}
+        self._made = 0
         self._op = 0
+        self._dark: set[str] = set()
+
+    @property
+    def sent(self) -> Counter[str]:
+        """How many messages of each type were sent."""
+        return Counter({kind.__name__: count for kind, count in self._sent.items()})
+
+    @property
+    def loss(self) -> float:
+        """Probability that a message is lost."""
+        return self.weather.loss
 
     # ---- hosts ------------------------------------------------------------------------------
 
-    def add(self, name: str, bootstrap: list[str], incarnation: int = 1) -> Host:
-        """Start a node; its address is its name."""
-        ref = NodeRef(self.space.raw(self.space.hash(name.encode())), incarnation, name, name)
+    def make(
+        self, name: str, bootstrap: list[str], incarnation: int = 1, identifier: int | None = None
+    ) -> Host:
+        """Make a node's process without starting it; its address is its name."""
+        if identifier is None:
+            identifier = self.space.hash(name.encode())
+        ref = NodeRef(self.space.raw(identifier), incarnation, name, name)
         node = ChordNode(self.config, ref, Random(self.rng.getrandbits(64)))
-        host = self.hosts[name] = Host(node, bootstrap)
-        self.at(self.now, lambda: self._step(host, ev.Start(bootstrap, [])))
+        host = Host(node, bootstrap, Disk(incarnation), number=self._made)
+        self._made += 1
+        self.hosts[name] = host
+        self._dark.discard(name)
         return host
 
-    def kill(self, name: str) -> None:
-        """End a process without a word; whoever points at it finds the connection broken."""
+    def add(
+        self, name: str, bootstrap: list[str], incarnation: int = 1, identifier: int | None = None
+    ) -> Host:
+        """Start a node that asks the addresses ``bootstrap`` for a ring."""
+        host = self.make(name, bootstrap, incarnation, identifier)
+        self._later(0.0, host, ev.Start(bootstrap, []))
+        return host
+
+    def placed(self, host: Host) -> None:
+        """Let the node of ``host``, made a member by other means, live on from here."""
+        self._tell(host, "placed")
+        if host.node.deadline is not None:
+            self._arm(host, host.due(host.node.deadline))
+
+    def restart(self, name: str, *, disk: bool = True, incarnation: int | None = None) -> Host:
+        """Start a process again where the last one ended (it is killed if it runs).
+
+        :param disk: whether it finds the peers that its last life knew.
+        :param incarnation: the new life's; by default one more than the last.
+        """
+        old = self.hosts[name]
+        if old.runs:
+            self.kill(name)
+        if incarnation is None:
+            incarnation = old.disk.incarnation + 1
+        host = self.make(name, old.bootstrap, incarnation, old.ref.id)
+        host.offset, host.rate = old.offset, old.rate
+        known = old.disk.known if disk else []
+        host.disk.known = known
+        host.disk.incarnation = max(incarnation, old.disk.incarnation)
+        self._later(0.0, host, ev.Start(old.bootstrap, known))
+        return host
+
+    def kill(self, name: str, *, silent: bool = False) -> None:
+        """End a process without a word; whoever is connected with it finds the connection broken.
+
+        ``silent``: the machine is gone as well, so nobody finds anything out but by asking.
+        """
         victim = self.hosts[name]
+        if not victim.runs:
+            return
         victim.up = False
-        for host in self.live():
-            if host is not victim and victim.ref.raw in host.node.routes.raws:
-                self._later(REFUSAL_S, host, ev.LinkDown(victim.ref, LinkFault.BROKEN))
+        if silent:
+            self._dark.add(name)
+        self._cut_off(victim, None if silent else LinkFault.BROKEN)
+        self._tell(victim, "killed")
 
     def leave(self, name: str) -> None:
         """Let a node leave in order."""
@@ -101,48 +161,120 @@ class Network:
 
     def freeze(self, name: str) -> None:
         """Stop a process; what is sent to it waits."""
-        self.hosts[name].frozen = True
+        host = self.hosts[name]
+        if host.runs and not host.frozen:
+            host.frozen = True
+            self._tell(host, "frozen")
 
     def thaw(self, name: str) -> None:
         """Let a frozen process go on."""
         host = self.hosts[name]
+        if not host.frozen or not host.runs:
+            return
         host.frozen = False
         backlog, host.backlog = host.backlog, []
-        for sender, message in backlog:
-            self._later(0.0, host, ev.Received(sender, message))
+        for event in backlog:
+            self._later(0.0, host, event)
         self._later(0.0, host, ev.Tick())
+        self._tell(host, "thawed")
+
+    def skew(self, name: str, offset: float, rate: float = 1.0) -> None:
+        """Let a process's clock read ``offset + rate * now``; do so before it starts."""
+        host = self.hosts[name]
+        host.offset, host.rate = offset, rate
 
     def live(self) -> list[Host]:
         """Return the hosts whose process runs and has not left."""
         return [host for host in self.hosts.values() if host.up and not host.left]
 
+    # ---- what is wrong between them ---------------------------------------------------------
+
+    def disturb(self, rules: Iterable[Rule]) -> None:
+        """Add ``rules`` to those in force."""
+        self.weather.rules.extend(rules)
+        self._expose()
+
+    def heal(self) -> None:
+        """Remove all rules."""
+        self.weather.rules.clear()
+        self._expose()
+
+    def partition(self, *groups: Iterable[str]) -> None:
+        """Cut groups of addresses off from one another."""
+        self.disturb(self.weather.partition([frozenset(group) for group in groups]))
+
+    def sever(self, a: str, b: str) -> None:
+        """Break the connection of two hosts: what is in flight is lost, and both notice."""
+        for source, target in ((a, b), (b, a)):
+            host, other = self.hosts[source], self.hosts[target]
+            link = host.links.get(target)
+            if link is not None:
+                link.epoch += 1
+                link.arrival = self.now
+            if host.runs and (link is not None or target in host.inbound):
+                self._later(REFUSAL_S, host, ev.LinkDown(other.ref, LinkFault.BROKEN))
+
+    def _expose(self) -> None:
+        for link, freed in self.weather.change(self.hosts.values()):
+            for message in freed:
+                self._dispatch(link, self.now + self.latency(self.rng), message)
+
+    def _cut_off(self, host: Host, fault: LinkFault | None) -> None:
+        """Take away the connections of a process that ends."""
+        peers = {link.source: None for link in host.inbound.values()}
+        peers |= {link.target: None for link in host.links.values()}
+        for peer in peers:
+            link = host.links.get(peer.ref.address)
+            # What the process sent before its end still arrives before the end of the connection.
+            after = max(self.now + REFUSAL_S, link.arrival if link is not None else 0.0)
+            peer.links.pop(host.ref.address, None)
+            peer.inbound.pop(host.ref.address, None)
+            if fault is not None:
+                self._schedule(after, self._deliver_event, peer, ev.LinkDown(host.ref, fault))
+        host.links, host.inbound = {}, {}
+
     # ---- time -------------------------------------------------------------------------------
 
     def at(self, time: float, action: Callable[[], None]) -> None:
         """Do ``action`` at ``time``."""
-        self._count += 1
-        heapq.heappush(self._heap, (time, self._count, action))
+        self._schedule(time, lambda *_: action())
 
-    def run(self, seconds: float, until: Callable[[], bool] | None = None) -> bool:
-        """Let time pass, at most ``seconds``; stop as soon as ``until`` holds and say whether."""
+    def _schedule(
+        self, time: float, call: Callable[[Any, Any, Any], None], a: Any = None, b: Any = None
+    ) -> None:
+        self._count += 1
+        heapq.heappush(self._heap, (time, self._count, call, a, b, None))
+
+    def run(
+        self, seconds: float, until: Callable[[], bool] | None = None, poll: float = 0.01
+    ) -> bool:
+        """Let time pass, at most ``seconds``; stop as soon as ``until`` holds and say whether.
+
+        ``until`` is asked every ``poll`` seconds of virtual time.
+        """
         end = self.now + seconds
-        check_at = self.now
-        while self._heap and self._heap[0][0] <= end:
-            if until is not None and self._heap[0][0] >= check_at:
-                if until():
-                    return True
-                check_at = self._heap[0][0] + 0.01
-            self.now, _, action = heapq.heappop(self._heap)
-            action()
+        if until is None:
+            self._run(end)
+            return False
+        while self.now < end:
+            if until():
+                return True
+            self._run(min(end, self.now + poll))
+        return until()
+
+    def _run(self, end: float) -> None:
+        heap, pop = self._heap, heapq.heappop
+        while heap and heap[0][0] <= end:
+            self.now, _, call, a, b, c = pop(heap)
+            call(a, b, c)
         self.now = end
-        return until() if until is not None else False
 
     # ---- operations -------------------------------------------------------------------------
 
     def publish(self, name: str, body: str) -> int:
         """Broadcast from a node; the receipt appears in ``host.done`` under the returned number."""
         self._op += 1
-        self._step(self.hosts[name], ev.Publish(self._op, body.encode(), self.now))
+        self._step(self.hosts[name], ev.Publish([(self._op, body.encode())], self.now))
         return self._op
 
     def lookup(self, name: str, key: int, *, iterative: bool = False) -> int:
@@ -156,73 +288,177 @@ class Network:
         """Judge the ring of all live hosts from their pointers."""
         views = []
         for host in self.live():
-            node = host.node
-            if node.status() != Status.ACTIVE:
-                return [Problem("state", f"{host.ref.name} is {node.status().name}", ())]
-            views.append(
-                RingView(
-                    id=host.ref.id,
-                    predecessor=node.predecessor.id if node.predecessor else None,
-                    successors=[n.id for n in node.successors],
-                    fingers={i: n.id for i, n in node.finger_slots},
-                )
-            )
+            if host.node.status() != Status.ACTIVE:
+                return [Problem("state", f"{host.ref.name} is {host.node.status().name}", ())]
+            views.append(view(host))
         return problems(views, self.space, self.config.successors)
 
     # ---- performing effects -----------------------------------------------------------------
 
     def _later(self, delay: float, host: Host, event: ev.Event) -> None:
-        self.at(self.now + delay, lambda: self._step(host, event))
+        self._schedule(self.now + delay, self._deliver_event, host, event)
+
+    def _deliver_event(self, host: Host, event: ev.Event, _: None) -> None:
+        self._step(host, event)
+
+    def _deliver(self, link: Link, epoch: int, message: PeerMessage) -> None:
+        if link.epoch == epoch:
+            self._step(link.target, ev.Received(link.source.ref, message))
 
     def _step(self, host: Host, event: ev.Event) -> None:
         if not host.up or host.left:
             return
         if host.frozen:
-            if isinstance(event, ev.Received):
-                host.backlog.append((event.sender, event.message))
+            if type(event) is not ev.Tick:
+                host.keep(event)
             return
         self.steps += 1
-        for effect in host.node.step(event, self.now):
-            self._perform(host, effect)
-        self._arm(host)
+        node = host.node
+        effects = node.step(event, host.offset + host.rate * self.now)
+        for effect in effects:
+            if type(effect) is fx.Send:
+                self._send(host, effect.to, effect.message)
+            else:
+                self._perform(host, effect)
+        for watcher in self.watchers:
+            watcher.stepped(host, event, effects)
+        deadline = node.deadline
+        if deadline is not None:
+            at = (deadline - host.offset) / host.rate
+            if host.ticking is None or at < host.ticking:
+                self._arm(host, at)
 
-    def _arm(self, host: Host) -> None:
-        deadline = host.node.deadline
-        if deadline is None or (host.ticking is not None and host.ticking <= deadline):
+    def _arm(self, host: Host, at: float) -> None:
+        host.ticking = at = max(at, self.now)
+        self._count += 1
+        heapq.heappush(self._heap, (at, self._count, self._tick, host, at, None))
+
+    def _tick(self, host: Host, at: float, _: None) -> None:
+        if host.ticking != at:
             return
-        host.ticking = at = max(deadline, self.now)
-        self.at(at, lambda: self._tick(host, at))
-
-    def _tick(self, host: Host, at: float) -> None:
-        if host.ticking == at:
-            host.ticking = None
-            self._step(host, ev.Tick())
+        host.ticking = None
+        deadline = host.node.deadline
+        if deadline is None or not host.up or host.left:
+            return
+        # A process wakes when its clock has come to the deadline, so rounding never wakes it early.
+        if deadline > host.offset + host.rate * self.now + 1e-9:
+            self._arm(host, host.due(deadline))
+        else:
+            self._step(host, _TICK)
+            if host.frozen:
+                host.ticking = None
 
     def _perform(self, host: Host, effect: fx.Effect) -> None:
-        if isinstance(effect, fx.Send):
-            self._send(host, effect.to, effect.message)
-        elif isinstance(effect, fx.Record):
+        if isinstance(effect, fx.Record):
             host.records.append(effect)
         elif isinstance(effect, fx.LookupDone | fx.BroadcastDone):
             host.done[effect.op] = effect
+        elif isinstance(effect, fx.PeersKnown):
+            host.disk.known = effect.peers
+        elif isinstance(effect, fx.Misbehaved):
+            host.misbehaved.append(effect)
         elif isinstance(effect, fx.LeftRing):
             host.left = True
+            self._cut_off(host, LinkFault.CLOSED)
+            self._tell(host, "left")
+
+    def _tell(self, host: Host, what: str) -> None:
+        for watcher in self.watchers:
+            watcher.faulted(host, what)
+
+    # ---- messages on their way --------------------------------------------------------------
 
     def _send(self, host: Host, to: NodeRef, message: PeerMessage) -> None:
-        self.sent[type(message).__name__] += 1
-        target = self.hosts.get(to.address)
-        if target is None or not target.up or target.left:
-            self._later(REFUSAL_S, host, ev.LinkDown(to, LinkFault.REFUSED))
+        self._sent[type(message)] += 1
+        link = host.links.get(to.address) or self._connect(host, to)
+        if link is None:
             return
-        if to.raw and target.ref.incarnation != to.incarnation:
+        target = link.target.ref
+        if to.raw and (to.incarnation != target.incarnation or to.raw != target.raw):
             self._later(REFUSAL_S, host, ev.LinkDown(to, LinkFault.REJECTED))
             return
-        if self.rng.random() < self.loss:
-            return
-        if isinstance(message, Bcast):
-            self.edges.add((str(message.id), host.ref.raw, target.ref.raw))
-        pair = (host.ref.address, target.ref.address)
-        arrival = max(self.now + self.latency(self.rng), self._arrival.get(pair, 0.0))
-        self._arrival[pair] = arrival
-        sender = host.ref
-        self.at(arrival, lambda: self._step(target, ev.Received(sender, message)))
+        arrival = self.now + self.latency(self.rng)
+        if not self.weather.calm:
+            delay = self._befall(link, arrival, message)
+            if delay is None:
+                return
+            arrival += delay
+        if type(message) is Bcast:
+            self.edges.add((str(message.id), host.ref.raw, target.raw))
+        self._dispatch(link, arrival, message)
+
+    def _dispatch(self, link: Link, arrival: float, message: PeerMessage) -> None:
+        """Let ``message`` arrive, no earlier than what was sent on the connection before it."""
+        link.arrival = arrival = max(arrival, link.arrival)
+        self._count += 1
+        heapq.heappush(self._heap, (arrival, self._count, self._deliver, link, link.epoch, message))
+
+    def _connect(self, host: Host, to: NodeRef) -> Link | None:
+        target = self.hosts.get(to.address)
+        source = host.ref.address
+        dark = to.address in self._dark or any(
+            rule.block and (rule.applies(source, to.address) or rule.applies(to.address, source))
+            for rule in self.weather.rules
+        )
+        if dark:
+            self._later(UNREACHABLE_S, host, ev.LinkDown(to, LinkFault.UNREACHABLE))
+            return None
+        if target is None or not target.runs or target is host:
+            self._later(REFUSAL_S, host, ev.LinkDown(to, LinkFault.REFUSED))
+            return None
+        link = host.links[to.address] = target.inbound[source] = Link(host, target)
+        if self.weather.rules:
+            self.weather.expose(link)
+        return link
+
+    def _befall(self, link: Link, arrival: float, message: PeerMessage) -> float | None:
+        """Return how much later a message arrives for all that is wrong; None: not in order."""
+        weather, rng = self.weather, self.rng
+        if link.blocked:
+            self._notice(link)
+            return None
+        if link.clogged is not None:
+            if len(link.clogged) < MAX_CLOGGED:
+                link.clogged.append(message)
+            return None
+        if rng.random() < weather.loss or (link.loss and rng.random() < link.loss):
+            return None
+        for chance, again in ((weather.duplicate, True), (weather.reorder, False)):
+            if chance and rng.random() < chance:
+                late = arrival + link.delay + weather.spread * rng.random()
+                self._count += 1
+                heapq.heappush(
+                    self._heap, (late, self._count, self._deliver, link, link.epoch, message)
+                )
+                if not again:
+                    return None
+        return link.delay
+
+    def _notice(self, link: Link) -> None:
+        """Let the sender on a blocked link learn of it after a while, once."""
+        if not link.noticing:
+            link.noticing = True
+            self._schedule(self.now + UNREACHABLE_S, self._noticed, link)
+
+    def _noticed(self, link: Link, _: None, __: None) -> None:
+        link.noticing = False
+        if link.blocked:
+            down = ev.LinkDown(link.target.ref, LinkFault.UNREACHABLE)
+            self._step(link.source, down)
+
+
+_TICK = ev.Tick()
+
+
+def view(host: Host) -> RingView:
+    """Return a host's pointers as the judge takes them."""
+    node = host.node
+    return RingView(
+        id=host.ref.id,
+        predecessor=node.predecessor.id if node.predecessor else None,
+        successors=[n.id for n in node.successors],
+        fingers={i: n.id for i, n in node.finger_slots},
+    )
+
+
+__all__ = ["MAX_BACKLOG", "REFUSAL_S", "UNREACHABLE_S", "Network", "Watcher", "view"]
