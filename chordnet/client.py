@@ -128,9 +128,7 @@ class P2PNetClient:
             since = found[-1].id if found else since
         return found
 
-    def follow(
-        self, callback: Callable[[MessageRecord], object], since: str = ""
-    ) -> Following:
+    def follow(self, callback: Callable[[MessageRecord], object], since: str = "") -> Following:
         """Have ``callback`` called with every message after ``since`` and all that come.
 
         Returns a handle; its ``finished`` Deferred tells of the end.
@@ -213,7 +211,9 @@ class P2PNetClient:
             self._abandon(Refused(f"{self.address} refused this client: {text}"))
         else:
             self._abandon(
-                ConnectFailed(f"cannot connect to {self.address}: {text}; does a node listen there?")
+                ConnectFailed(
+                    f"cannot connect to {self.address}: {text}; does a node listen there?"
+                )
             )
 
     def replied(self, reply: ServerReply) -> None:
@@ -309,7 +309,7 @@ class Following:
                 return
             try:
                 self._callback(message)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - the caller's own, handed to it
                 self._client.unfollow(self._rid)
                 self._finish(error)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from chordnet.core.errors import Busy, ChordnetError, LocalProtocolError
 from chordnet.net.interfaces import MessageLog
@@ -69,7 +69,7 @@ class P2PNetServer:
     """Lets clients in and keeps their sessions.
 
     :param node: answers them.
-    :param leave: makes the whole node leave in order and stop; calls back when it has left the ring.
+    :param leave: makes the whole node leave in order and stop; calls back when it has left.
     """
 
     def __init__(self, node: Node, leave: Callable[[Callable[[], None]], None]) -> None:
@@ -175,12 +175,14 @@ class ClientSession:
             self._fail(request.rid, Busy(f"{self._in_flight} requests are in flight already"))
             return
         try:
-            _HANDLERS[type(request)](self, request)
+            self._handlers[type(request)](self, request)
         except ChordnetError as error:
             self._fail(request.rid, error)
-        except Exception:
+        except Exception:  # noqa: BLE001 - logged with its traceback
             self._node.journal.failure("request_errors", "a client's request failed unexpectedly")
-            self._reply(Failure(request.rid, "ChordnetError", "an error inside the node; see its log"))
+            self._reply(
+                Failure(request.rid, "ChordnetError", "an error inside the node; see its log")
+            )
 
     def _send_message(self, request: SendMessage) -> None:
         if not request.wait:
@@ -282,7 +284,7 @@ class ClientSession:
         )
 
     def _batch(self, after: int, limit: int) -> tuple[list[MessageRecord], int, bool]:
-        """Return messages that fit into one reply, the last one's position, whether more are kept."""
+        """Return messages for one reply, the last one's position, whether more are kept."""
         log, views = self._node.log, self._node.views
         records: list[MessageRecord] = []
         size, position = 0, after
@@ -344,6 +346,16 @@ class ClientSession:
             return
         self._watch_idle()
 
+    _handlers: ClassVar[dict[type, Callable[[ClientSession, Any], None]]] = {
+        SendMessage: _send_message,
+        GetMessages: _get_messages,
+        Follow: _follow,
+        Unfollow: _end_follow,
+        GetStatus: _get_status,
+        Lookup: _lookup,
+        LeaveRing: _leave,
+    }
+
 
 class _Following:
     __slots__ = ("position",)
@@ -351,15 +363,5 @@ class _Following:
     def __init__(self, position: int) -> None:
         self.position = position
 
-
-_HANDLERS: dict[type, Callable[[ClientSession, Any], None]] = {
-    SendMessage: ClientSession._send_message,
-    GetMessages: ClientSession._get_messages,
-    Follow: ClientSession._follow,
-    Unfollow: ClientSession._end_follow,
-    GetStatus: ClientSession._get_status,
-    Lookup: ClientSession._lookup,
-    LeaveRing: ClientSession._leave,
-}
 
 p2pnetServer = P2PNetServer  # noqa: N816 - the name in older programs

@@ -100,6 +100,7 @@ class ChordService(MultiService):
         self._hooks.on(StatusChanged, self._status_changed)
         self.node: LocalNode | None = None
         """The running node; None before it listens and after it has stopped."""
+        self._leave_requested: Callable[[], object] = _nothing
         self._memory_state = MemoryState(wall)
         self._reset()
 
@@ -271,25 +272,22 @@ class ChordService(MultiService):
         """Leave the ring in order; the service goes on running, outside of any ring."""
         left: Deferred[None] = Deferred()
         try:
-            self._running().leave(lambda: left.called or left.callback(None))
+            self._running().leave(partial(_fire, left))
         except ChordnetError as error:
             return fail(error)
         return left
 
     def on_leave_request(self, callback: Callable[[], object]) -> None:
-        """Have ``callback`` called after a client made the node leave; it should stop the service."""
+        """Have ``callback`` called once a client made the node leave; it may stop the service."""
         self._leave_requested = callback
-
-    _leave_requested: Callable[[], object] | None = None
 
     def _leave_for_client(self, answer: Callable[[], None]) -> None:
         node = self._running()
 
         def left() -> None:
             answer()
-            if self._leave_requested is not None:
-                # After the answer has been written, not before.
-                node.turn.after(self._leave_requested)
+            # After the answer has been written, not before.
+            node.turn.after(self._leave_requested)
 
         self.journal.info("a client asks this node to leave")
         node.leave(left)
@@ -322,7 +320,7 @@ class ChordService(MultiService):
         left = self.leave().addTimeout(self._leave_timeout_s, self._reactor)
         try:
             await left
-        except Exception:
+        except TimeoutError:
             self.journal.warn("did not leave the ring in time; closing all the same")
 
     async def _close(self, node: LocalNode) -> None:
@@ -389,7 +387,7 @@ def _start_problem(failure: Failure, listen: str) -> ChordnetError | None:
         assert isinstance(problem, ChordnetError)
         return problem
     if failure.check(CannotListenError):
-        error = failure.value
+        error: Any = failure.value
         reason = getattr(error.socketError, "strerror", None) or str(error.socketError)
         where = f"{error.interface or '*'}:{error.port}"
         return ConfigError(f"cannot listen on {where}: {reason}; is another program using it?")
@@ -398,6 +396,15 @@ def _start_problem(failure: Failure, listen: str) -> ChordnetError | None:
     if failure.check(OSError):
         return ConfigError(f"cannot listen on {listen}: {failure.getErrorMessage()}")
     return None
+
+
+def _nothing() -> None:
+    pass
+
+
+def _fire(waiter: Deferred[None]) -> None:
+    if not waiter.called:
+        waiter.callback(None)
 
 
 def _asked(ask: Callable[[Callable[[Any], None]], None]) -> Deferred[Any]:

@@ -6,6 +6,7 @@ wins over the environment, the environment over the file.
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import os
 import sys
@@ -38,7 +39,7 @@ class Options(TwistedOptions):
     synopsis = "[options]"
     longdesc = (
         "Run one node of a chordnet ring. Every option can stand in the file named by --config "
-        "(port = 7001, peers = [\"host:7002\"]) and in variables such as CHORDNODE_PORT and "
+        '(port = 7001, peers = ["host:7002"]) and in variables such as CHORDNODE_PORT and '
         "CHORDNODE_PEERS. Example: twistd -n chordnode --port 7002 --peer 127.0.0.1:7001"
     )
     optParameters = [  # noqa: RUF012 - Twisted's way to state options
@@ -102,7 +103,8 @@ class Options(TwistedOptions):
         found = {"peers" if key == "peer" else key: value for key, value in found.items()}
         for key, value in found.items():
             if key not in _KEYS or key == "config":
-                raise ConfigError(f"{path}: {key!r} is no option; there are {', '.join(_KEYS[1:])}")
+                known = ", ".join(_KEYS[1:])
+                raise ConfigError(f"{path}: {key!r} is no option; there are {known}")
             found[key] = _peers(value) if key == "peers" else value
         return found
 
@@ -145,7 +147,9 @@ def _number(what: str, value: Any, lowest: int, highest: int) -> int:
     except (TypeError, ValueError):
         number = None
     if number is None or not lowest <= number <= highest:
-        raise ConfigError(f"{what} must be a whole number from {lowest} to {highest}, not {value!r}")
+        raise ConfigError(
+            f"{what} must be a whole number from {lowest} to {highest}, not {value!r}"
+        )
     return number
 
 
@@ -191,7 +195,7 @@ class NodeProcess(MultiService):
         :raises SystemExit: it cannot start.
         """
         super().startService()
-        _spare_the_collector()
+        _settle_memory()
         problems: list[Failure] = []
         self._node.started().addErrback(problems.append)
         if problems:
@@ -199,18 +203,21 @@ class NodeProcess(MultiService):
             raise SystemExit(1)
 
 
-def _spare_the_collector() -> None:
-    """Let Python look for reference cycles less often; this process makes next to none.
+def _settle_memory() -> None:
+    """Give back what the start needed, and look for reference cycles less often.
 
-    At its default pace the collector takes half of a busy node's time. An embedding program decides
-    this for itself, so it is done here and not in the service.
+    A node makes next to no cycles; at its default pace the collector takes half of a busy node's
+    time. An embedding program decides this for itself, so it is done here and not in the service.
     """
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 50, 100)
+    # What importing needed for a moment goes back to the system, where the C library can do so.
+    if os.name == "posix":
+        getattr(ctypes.CDLL(None), "malloc_trim", int)(0)
 
 
-def makeService(options: Mapping[str, Any]) -> MultiService:  # noqa: N802 - twistd's name
+def makeService(options: Mapping[str, Any]) -> MultiService:
     """Make the service from checked options, as twistd asks for it."""
     from twisted.internet import reactor  # noqa: PLC0415 - twistd has installed it by now
 
@@ -228,4 +235,4 @@ def makeService(options: Mapping[str, Any]) -> MultiService:  # noqa: N802 - twi
         )
     except ChordnetError as error:
         raise UsageError(str(error)) from None
-    return NodeProcess(node, reactor.stop)  # type: ignore[attr-defined]
+    return NodeProcess(node, reactor.stop)

@@ -33,7 +33,9 @@ def parse_address(text: str, *, any_port: bool = False) -> Host:
     if not colon or not plain or (":" in host and not isIPv6Address(host)):
         raise ConfigError(f"{text!r} is not an address; write HOST:PORT, for example 10.0.0.5:7001")
     if not (port.isascii() and port.isdigit() and (0 if any_port else 1) <= int(port) <= 65535):
-        raise ConfigError(f"{text!r} has no valid port; write HOST:PORT with a port from 1 to 65535")
+        raise ConfigError(
+            f"{text!r} has no valid port; write HOST:PORT with a port from 1 to 65535"
+        )
     return host, int(port)
 
 

@@ -60,9 +60,7 @@ class Dial:
     def start(self) -> None:
         """Begin; the outcome may be reported before this returns."""
         try:
-            endpoint = self._endpoints(
-                self._reactor, self._address, self._limits.connect_timeout_s
-            )
+            endpoint = self._endpoints(self._reactor, self._address, self._limits.connect_timeout_s)
         except ConfigError as error:
             self._report(LinkFault.UNREACHABLE, str(error))
             return
@@ -79,14 +77,14 @@ class Dial:
             self._connecting.cancel()
 
     def _build(self) -> Connection:
-        return Connection(
-            self._reactor, self._turn, self._caller, self._limits, self._frame_limit
-        )
+        return Connection(self._reactor, self._turn, self._caller, self._limits, self._frame_limit)
 
     def _connected(self, _protocol: Connection) -> None:
         if not self._over:
             self._timeout = self._reactor.callLater(
-                self._limits.greeting_timeout_s, self._caller.give_up, "the greeting was not answered"
+                self._limits.greeting_timeout_s,
+                self._caller.give_up,
+                "the greeting was not answered",
             )
 
     def _not_connected(self, failure: Failure) -> None:

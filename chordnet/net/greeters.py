@@ -158,7 +158,7 @@ class Greeter:
     def violated(self, reason: str) -> None:
         self._finish()
         self._door.journal.limited(
-            "refused_greeting", "refused a stranger at {address}: no greeting of chordnet: {reason}",
+            "refused_greeting", "refused a stranger at {address}, no chordnet greeting: {reason}",
             address=self.connection.peer_name, reason=reason,
         )  # fmt: skip
         self.connection.send(Refuse("greeting", f"this is a chordnet node: {reason}"))

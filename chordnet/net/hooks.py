@@ -11,7 +11,9 @@ from chordnet.net.journal import Journal
 class Subscription:
     """One callback; :meth:`stop` ends it."""
 
-    def __init__(self, entries: dict[Subscription, None], callback: Callable[[Any], object]) -> None:
+    def __init__(
+        self, entries: dict[Subscription, None], callback: Callable[[Any], object]
+    ) -> None:
         self._entries = entries
         self.callback = callback
         entries[self] = None
@@ -41,6 +43,6 @@ class Hooks:
         for subscription in list(self._entries.get(type(event), ())):
             try:
                 subscription.callback(event)
-            except Exception:
+            except Exception:  # noqa: BLE001 - logged with its traceback
                 name = type(event).__name__
                 self._journal.failure("callback_errors", f"a callback for {name} failed")

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any, TypeVar
+
 import attrs
 
 from chordnet.core.errors import ConfigError
 
+T = TypeVar("T", int, float)
 
-def _positive(_instance: object, attribute: attrs.Attribute[float], value: float) -> None:
+
+def _positive(_instance: object, attribute: attrs.Attribute[Any], value: float) -> None:
     if not value > 0:
         raise ConfigError(f"{attribute.name} must be greater than 0, not {value!r}")
 
 
-def _limit(default: float) -> float:
-    value: float = attrs.field(default=default, validator=_positive)
-    return value
-
-
-def _count(default: int) -> int:
-    value: int = attrs.field(default=default, validator=_positive)
+def _limit(default: T) -> T:
+    value: T = attrs.field(default=default, validator=_positive)
     return value
 
 
@@ -32,26 +31,26 @@ class NetworkLimits:
     :raises ConfigError: a value is not greater than 0; the text names it.
     """
 
-    max_ungreeted: int = _count(128)
+    max_ungreeted: int = _limit(128)
     """Connections that have not greeted yet; one more closes the oldest of them."""
-    max_peers: int = _count(1024)
+    max_peers: int = _limit(1024)
     """Connections with peers; a further one is refused as "full"."""
-    max_clients: int = _count(256)
+    max_clients: int = _limit(256)
     """Connections with clients; a further one is refused as "full"."""
-    max_links: int = _count(4096)
+    max_links: int = _limit(4096)
     """Peers of which something is remembered (a connection, a pause before the next dial)."""
-    max_incarnations: int = _count(8192)
+    max_incarnations: int = _limit(8192)
     """Nodes whose newest incarnation is remembered, to refuse older ones."""
-    max_dials: int = _count(64)
+    max_dials: int = _limit(64)
     """Dials at the same time; further ones wait for their turn."""
 
-    send_buffer_bytes: int = _count(4 * 1024 * 1024)
+    send_buffer_bytes: int = _limit(4 * 1024 * 1024)
     """Unsent bytes of one connection; beyond them the connection is given up as overloaded."""
-    dial_queue_bytes: int = _count(1024 * 1024)
+    dial_queue_bytes: int = _limit(1024 * 1024)
     """Messages that wait for one dial; further ones are dropped, the protocol repairs it."""
-    client_in_flight: int = _count(1024)
+    client_in_flight: int = _limit(1024)
     """Requests of one client that are not answered yet; a further one is answered "busy"."""
-    reply_bytes: int = _count(128 * 1024)
+    reply_bytes: int = _limit(128 * 1024)
     """A list of messages is continued in another reply beyond this size."""
 
     connect_timeout_s: float = _limit(3.0)
@@ -60,7 +59,7 @@ class NetworkLimits:
     close_timeout_s: float = _limit(2.0)
     """How long an orderly close may take before the connection is cut."""
     idle_s: float = _limit(600.0)
-    """A connection without a message for this long (up to half as long again) is closed in order."""
+    """A connection without a message for this long (up to half as long again) is closed."""
     client_stall_s: float = _limit(20.0)
     """A client that has read nothing for this long while replies wait is cut off."""
     duplicate_window_s: float = _limit(3.0)

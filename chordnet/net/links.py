@@ -27,7 +27,8 @@ class Link:
     """What is known of the way to one peer."""
 
     __slots__ = (
-        "active", "dial", "failures", "node", "pause", "queue", "queued_bytes", "session", "waiting",
+        "active", "dial", "failures", "node", "pause", "queue", "queued_bytes", "session",
+        "waiting",
     )  # fmt: skip
 
     def __init__(self, node: NodeRef) -> None:

@@ -186,8 +186,15 @@ class LocalNode:
             fingers=[FingerEntry(index, views.node(ref)) for index, ref in core.finger_slots],
             ring=views.label(core.label), messages=len(self.log), keys=0,
             uptime=self._seconds() - self._started_at,
-            counters={**core.counters, **self.journal.counters, "connections": len(self.turn.open)},
+            counters=self.counters(),
         )  # fmt: skip
+
+    def counters(self) -> dict[str, int]:
+        """Return counts of what happened since the start, and of what is held now."""
+        return {
+            **self.core.counters, **self.journal.counters,
+            "dials": self.transport.dials_made, "connections": len(self.turn.open),
+        }  # fmt: skip
 
     def leave(self, done: Callable[[], None]) -> None:
         """Leave the ring in order; ``done`` is called when that is over."""
@@ -201,7 +208,11 @@ class LocalNode:
     def follow(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Have ``callback`` called after turns that recorded messages; returns what ends it."""
         self._followers[callback] = None
-        return lambda: self._followers.pop(callback, None) and None
+
+        def end() -> None:
+            self._followers.pop(callback, None)
+
+        return end
 
     def stop(self) -> None:
         """Stop protocol and timers and say goodbye on all connections with peers."""

@@ -101,7 +101,7 @@ class Connection(TwistedProtocol):
                 self.handler.frames(self._decoder.feed(data))
             except RemoteProtocolError as error:
                 self.handler.violated(str(error))
-            except Exception:
+            except Exception:  # noqa: BLE001 - logged with its traceback
                 self._turn.failed(f"frames from {self.peer_name}")
                 self.abort()
 

@@ -76,7 +76,7 @@ class Runner:
     def _step(self, event: Event) -> None:
         try:
             effects = self.core.step(event, self._seconds())
-        except Exception:
+        except Exception:  # noqa: BLE001 - logged with its traceback
             self._journal.failure("core_errors", f"the protocol failed on {type(event).__name__}")
             return
         self._perform(effects)
@@ -89,7 +89,7 @@ class Runner:
                     self.transport.send(effect.to, effect.message)
                 else:
                     performers[type(effect)](effect)
-            except Exception:
+            except Exception:  # noqa: BLE001 - logged with its traceback
                 name = type(effect).__name__
                 self._journal.failure("effect_errors", f"the effect {name} could not be performed")
 

@@ -17,7 +17,7 @@ Rules:
 from __future__ import annotations
 
 import random
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -26,6 +26,7 @@ from chordnet.core.events import LinkFault
 from chordnet.core.messages import NodeRef, PeerMessage
 from chordnet.net.addresses import client_endpoint
 from chordnet.net.dialler import Dial, Endpoints
+from chordnet.net.dials import Dials
 from chordnet.net.greeters import peer_hello
 from chordnet.net.interfaces import Down, Received
 from chordnet.net.journal import Journal
@@ -34,7 +35,7 @@ from chordnet.net.links import Link, PeerSession
 from chordnet.net.protocol import Connection
 from chordnet.net.turn import Turn
 from chordnet.wire.codec import encode_frame
-from chordnet.wire.greeting import Bye, Refuse, Welcome, judge_node
+from chordnet.wire.greeting import CODES, Bye, Refuse, Welcome, judge_node
 
 _IDLE_LOOKS = 2
 """A link is closed when it was found without a message this many times in a row."""
@@ -60,21 +61,17 @@ class PeerTransport:
         self._turn = turn
         self._me = me
         self._space = space
-        self._hello = peer_hello(me, network, space.bits)
         self._on_down = on_down
         self._journal = journal
         self._limits = limits
-        self._rng = rng
-        self._dial_with = partial(
-            Dial, reactor, turn, limits, frame_limit, hello=self._hello, endpoints=endpoints
-        )
+        hello = peer_hello(me, network, space.bits)
+        dial = partial(Dial, reactor, turn, limits, frame_limit, hello=hello, endpoints=endpoints)
+        self._dials = Dials(reactor, turn, limits, rng, dial, self._dial_greeted, self._dial_failed)
         self._links: dict[bytes, Link] = {}
         self._contacts: dict[str, Link] = {}
         self._aliases: dict[str, bytes] = {}
         self._newest: OrderedDict[bytes, int] = OrderedDict()
         self._sessions: set[PeerSession] = set()
-        self._dials = 0
-        self._line: deque[Link] = deque()
         self._looks: dict[bytes, int] = {}
         self._sweep: Any = None
         self._stopped = False
@@ -102,7 +99,7 @@ class PeerTransport:
             link.active = True
             link.session.connection.send(message)
         elif self._enqueue(link, encode_frame(message)):
-            self._want_dial(link)
+            self._dials.want(link)
 
     def _link_for(self, to: NodeRef) -> Link | None:
         """Return the link that leads to ``to``; None, and the core told, if there is none."""
@@ -146,73 +143,29 @@ class PeerTransport:
 
     # -- dialling ------------------------------------------------------------------------------
 
-    def _want_dial(self, link: Link) -> None:
-        if link.dial is not None or link.pause is not None or link.waiting:
-            return
-        if self._dials >= self._limits.max_dials:
-            link.waiting = True
-            self._line.append(link)
-            return
-        self._dials += 1
-        self._journal.counters["dials"] += 1
-        link.dial = self._dial_with(
-            address=link.node.address,
-            greeted=partial(self._dial_greeted, link),
-            failed=partial(self._dial_failed, link),
-        )
-        link.dial.start()
-
-    def _dial_over(self, link: Link) -> None:
-        link.dial = None
-        self._dials -= 1
-        while self._line and self._dials < self._limits.max_dials:
-            waiting = self._line.popleft()
-            waiting.waiting = False
-            if waiting.queue and waiting.session is None:
-                self._want_dial(waiting)
-
-    def _dial_failed(
-        self, link: Link, fault: LinkFault, text: str, refusal: Refuse | None
-    ) -> None:
-        self._dial_over(link)
-        if link.session is not None or self._stopped:
-            return
-        self._log_fault(link.node, text, refusal)
-        self._drop_queue(link)
-        self._begin_pause(link)
+    def _dial_failed(self, link: Link, fault: LinkFault, text: str, refusal: Refuse | None) -> None:
         if refusal is not None and refusal.code == "full":
             fault = LinkFault.UNREACHABLE
+        self._journal.counters["dials_failed"] += 1
+        self._log_fault(link.node, text, refusal)
+        self._drop_queue(link)
         self._on_down(link.node, fault)
 
     def _log_fault(self, node: NodeRef, text: str, refusal: Refuse | None) -> None:
-        self._journal.counters["dials_failed"] += 1
         if refusal is None:
             self._journal.debug(
                 "cannot reach {address}: {reason}", address=node.address, reason=text
             )
         else:
             self._journal.limited(
-                f"rejected_{refusal.code[:20]}" if refusal.code in _KNOWN_CODES else "rejected",
+                f"rejected_{refusal.code}" if refusal.code in CODES else "rejected",
                 "{address} refused us: {reason}", address=node.address, reason=text,
             )  # fmt: skip
-
-    def _begin_pause(self, link: Link) -> None:
-        pause = self._limits.redial_min_s * 2 ** min(link.failures, 16)
-        pause = min(pause, self._limits.redial_max_s) * self._rng.uniform(0.75, 1.25)
-        link.failures += 1
-        link.pause = self._reactor.callLater(pause, self._pause_over, link)
-
-    def _pause_over(self, link: Link) -> None:
-        link.pause = None
-        if link.queue:
-            with self._turn:
-                self._want_dial(link)
 
     def _drop_queue(self, link: Link) -> None:
         self._journal.counters["messages_dropped"] += len(link.take_queue())
 
     def _dial_greeted(self, link: Link, connection: Connection, welcome: Welcome) -> PeerSession:
-        self._dial_over(link)
         node, expected = welcome.node, link.node
         problem = self._wrong_answer(expected, node)
         if problem is not None:
@@ -222,7 +175,7 @@ class PeerTransport:
             )  # fmt: skip
             if link.session is None:
                 self._drop_queue(link)
-                self._begin_pause(link)
+                self._dials.pause(link)
                 self._on_down(expected, LinkFault.REJECTED)
             connection.send(Bye("protocol", problem[:200]))
             connection.close()
@@ -309,14 +262,8 @@ class PeerTransport:
         self._calm(link)
 
     def _calm(self, link: Link) -> None:
-        """End a pause and a dial that has not got far; send what waited."""
-        link.failures = 0
-        if link.pause is not None:
-            link.pause.cancel()
-            link.pause = None
-        if link.dial is not None and not link.dial.connected:
-            link.dial.cancel()
-            self._dial_over(link)
+        """The peer was reached: send what waited."""
+        self._dials.calm(link)
         if link.session is not None:
             for frame in link.take_queue():
                 link.session.connection.send_frame(frame)
@@ -329,9 +276,7 @@ class PeerTransport:
         if session is not None:
             self._sessions.discard(session)
             session.connection.abort()
-        if link.dial is not None:
-            link.dial.cancel()
-            self._dial_over(link)
+        self._dials.cancel(link)
         self._on_down(old, LinkFault.BROKEN)
 
     def _remember_incarnation(self, node: NodeRef) -> None:
@@ -386,6 +331,11 @@ class PeerTransport:
         """Connections with peers, those that are being closed included."""
         return len(self._sessions)
 
+    @property
+    def dials_made(self) -> int:
+        """Dials since the start."""
+        return self._dials.made
+
     def _schedule_sweep(self) -> None:
         if self._sweep is None:
             self._sweep = self._reactor.callLater(
@@ -420,23 +370,14 @@ class PeerTransport:
     def stop(self) -> None:
         """Say goodbye on every connection, cancel dials and timers, send nothing more."""
         self._stopped = True
+        self._dials.stop()
         with self._turn:
             for session in list(self._sessions):
                 session.say_bye("leaving", self._limits.close_timeout_s)
         for link in (*self._links.values(), *self._contacts.values()):
             link.take_queue()
             link.session = None
-            if link.pause is not None:
-                link.pause.cancel()
-                link.pause = None
-            if link.dial is not None:
-                link.dial.cancel()
-                link.dial = None
+            self._dials.cancel(link)
         if self._sweep is not None:
             self._sweep.cancel()
             self._sweep = None
-
-
-_KNOWN_CODES = frozenset(
-    {"greeting", "version", "network", "bits", "self", "incarnation", "identity", "full"}
-)

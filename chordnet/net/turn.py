@@ -10,7 +10,7 @@ The turn also knows which connections are open, so that a stop can wait for thei
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 
@@ -45,7 +45,7 @@ class Turn:
         self._clock = clock
         self._dirty: list[Flushable] = []
         self._before: list[Callable[[], None]] = []
-        self._after: list[Callable[[], None]] = []
+        self._after: list[Callable[[], object]] = []
         self._depth = 0
         self._call: Any = None
         self._emptied: Callable[[], None] | None = None
@@ -66,7 +66,7 @@ class Turn:
         self._dirty.append(connection)
         self.touch()
 
-    def after(self, callback: Callable[[], None]) -> None:
+    def after(self, callback: Callable[[], object]) -> None:
         """Have ``callback`` called once what this turn sends has been handed over."""
         self._after.append(callback)
         self.touch()
@@ -129,11 +129,11 @@ class Turn:
             after, self._after = self._after, []
             self._call_all(after, "a callback after a turn")
 
-    def _call_all(self, callbacks: list[Callable[[], None]], what: str) -> None:
+    def _call_all(self, callbacks: Sequence[Callable[[], object]], what: str) -> None:
         for callback in callbacks:
             try:
                 callback()
-            except Exception:
+            except Exception:  # noqa: BLE001 - logged with its traceback
                 self.failed(what)
 
 

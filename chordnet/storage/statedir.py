@@ -153,7 +153,8 @@ def _peer(entry: Any) -> NodeRef:
     peer = NodeRef(
         bytes.fromhex(entry["id"]), int(entry["incarnation"]), entry["address"], entry["name"]
     )
-    if not (isinstance(peer.address, str) and isinstance(peer.name, str) and peer.raw):
+    texts: tuple[object, ...] = (peer.address, peer.name)
+    if not peer.raw or not all(isinstance(text, str) for text in texts):
         raise ValueError(entry)
     return peer
 

@@ -32,6 +32,11 @@ GREETING_LIMIT = 2048
 NAME_LIMIT = 255
 """Characters of the longest node name, network name or address."""
 
+CODES = frozenset(
+    {"greeting", "version", "network", "bits", "self", "incarnation", "identity", "full"}
+)
+"""Why a greeting may be refused; other codes may come from later versions."""
+
 
 class _Greeting(msgspec.Struct, frozen=True, array_like=True, tag=True, gc=False):
     pass
@@ -71,8 +76,7 @@ class Refuse(_Greeting, frozen=True, tag=62):
     """The greeting is refused; the connection is closed after this frame."""
 
     code: str
-    """``greeting``, ``version``, ``network``, ``bits``, ``self``, ``incarnation``, ``identity`` or
-    ``full``."""
+    """One of :data:`CODES`."""
     text: str
     """The reason for a person to read."""
 

@@ -136,7 +136,8 @@ class SendMessage(_Rpc, frozen=True, tag=101):
 
 class GetMessages(_Rpc, frozen=True, tag=102):
     """Ask for recorded messages in the order received: those after ``since`` (a message id, or ""
-    for all), at most ``limit`` of them; without ``since`` the newest ``limit``."""
+    for all), at most ``limit`` of them; without ``since`` the newest ``limit``.
+    """
 
     limit: int = 0
     """0 means as many as fit into one frame; ``more`` in the reply tells of others."""
@@ -144,8 +145,10 @@ class GetMessages(_Rpc, frozen=True, tag=102):
 
 
 class Follow(_Rpc, frozen=True, tag=103):
-    """Ask for every message after ``since`` and all that come, as :class:`Messages` replies with the
-    same ``rid``; :class:`Unfollow` ends it."""
+    """Ask for every message after ``since`` and all that come.
+
+    They come as :class:`Messages` replies with the same ``rid``; :class:`Unfollow` ends it.
+    """
 
     since: str = ""
 
