@@ -16,7 +16,7 @@ import attrs
 import click
 
 import chordnet
-from chordnet.cli.failures import status_of
+from chordnet.cli.failures import WRONG_WORDS, status_of
 
 
 @attrs.frozen
@@ -114,6 +114,9 @@ def run(words: Sequence[str]) -> int:
     for stream in (sys.stdout, sys.stderr):
         # What a terminal's encoding lacks is shown as an escape, never as a traceback.
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    if not words:
+        print(cli.get_help(click.Context(cli, info_name="p2pnet")), file=sys.stderr)
+        return WRONG_WORDS
     try:
         result = cli.main(list(words), prog_name="p2pnet", standalone_mode=False)
         sys.stdout.flush()

@@ -90,7 +90,8 @@ def start_network(
         return
     where = f"({done.network.engine} engine, {ports_text(done.network)})"
     if done.started:
-        how = f"{count(done.members, 'node')} in one ring after {done.seconds:.1f} s {where}"
+        some = f"{len(done.started)} started; " if len(done.started) < done.network.size else ""
+        how = f"{some}{count(done.members, 'node')} in one ring after {done.seconds:.1f} s {where}"
     else:
         how = f"all {count(done.members, 'node')} were running in one ring already {where}"
     print(f"network '{network}': {how}")

@@ -101,8 +101,8 @@ async def add_node(testbed: Testbed, number: int | None, timeout: float) -> tupl
         wanted = network.size + 1 if number is None else number
         if wanted in running:
             raise NodeStopped(f"Node {wanted} is running already")
-        check_size(wanted)
-        check_ports(network, [wanted])
         grown = network.with_wanted(wanted)
+        check_size(grown)
+        check_ports(grown, [wanted])
         await testbed.engine(network.engine).prepare(grown, testbed.say)
         return wanted, await bring_up(testbed, grown, [wanted], timeout)

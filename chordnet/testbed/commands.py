@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 
 import attrs
 from twisted.internet.defer import Deferred
-from twisted.internet.error import TimeoutError as ReactorTimeout
+from twisted.internet.defer import TimeoutError as ReactorTimeout
 
 from chordnet.testbed.errors import TestbedError
 from chordnet.testbed.waiting import Reactor, in_thread, pause

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from twisted.internet.defer import Deferred
-from twisted.internet.error import TimeoutError as ReactorTimeout
+from twisted.internet.defer import TimeoutError as ReactorTimeout
 
 from chordnet.core.errors import ConnectFailed, Refused, TimedOut
 from chordnet.testbed.choice import make_engine
@@ -120,13 +120,13 @@ class Testbed:
         except (ReactorTimeout, TimedOut) as problem:
             raise NodeSilent(
                 f"Node {number} did not answer within {timeout:g} s; "
-                f"see: p2pnet{self.option} logs {number}"
+                f"see: p2pnet logs{self.option} {number}"
             ) from problem
         except (ConnectFailed, Refused) as problem:
             await self._check_running(network, number)
             raise NodeSilent(
                 f"Node {number} runs and cannot be talked to: {problem}; "
-                f"see: p2pnet{self.option} logs {number}"
+                f"see: p2pnet logs{self.option} {number}"
             ) from problem
         finally:
             client.close()

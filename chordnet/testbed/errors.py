@@ -47,6 +47,12 @@ class NoSuchNode(TestbedError):
         super().__init__(f"NODE must be a number from 1 to {size}, not {number}")
 
 
+class ImpossibleNetwork(TestbedError):
+    """The network that is wanted cannot be."""
+
+    wrong_words = True
+
+
 class NotConverged(TestbedError):
     """The nodes did not become one correct ring in time."""
 

@@ -16,7 +16,7 @@ from chordnet.testbed.context import Testbed
 from chordnet.testbed.convergence import wait_converged
 from chordnet.testbed.description import HOST, MAX_NODES, NetworkDescription
 from chordnet.testbed.engine import Engine
-from chordnet.testbed.errors import TestbedError
+from chordnet.testbed.errors import ImpossibleNetwork, TestbedError
 from chordnet.testbed.lock import locked
 from chordnet.testbed.observer import Snapshot
 from chordnet.testbed.ports import holder, is_free
@@ -24,6 +24,7 @@ from chordnet.testbed.waiting import first_of, pause
 
 DEFAULT_NODES = 16
 DEFAULT_BASE_PORT = 7001
+MAX_PORT = 65535
 WATCH_PAUSE_S = 0.2
 TAIL_LINES = 10
 
@@ -83,20 +84,17 @@ async def start_network(testbed: Testbed, wish: Wish, timeout: float) -> Started
 async def _new_network(
     testbed: Testbed, wish: Wish, old: NetworkDescription | None
 ) -> NetworkDescription:
-    choice = await choose_engine(testbed.reactor, wish.engine)
-    if wish.engine == "auto":
-        testbed.say(f"engine: {choice.kind} ({choice.why})")
     network = NetworkDescription(
         name=testbed.home.name,
-        engine=choice.kind,
+        engine=wish.engine,
         size=wish.nodes or DEFAULT_NODES,
         base_port=wish.base_port or DEFAULT_BASE_PORT,
     )
-    if network.port(network.size) > 65535:
-        raise TestbedError(
-            f"{network.size} nodes from port {network.base_port} would need port "
-            f"{network.port(network.size)}, and 65535 is the last"
-        )
+    check_size(network)
+    choice = await choose_engine(testbed.reactor, wish.engine)
+    if wish.engine == "auto":
+        testbed.say(f"engine: {choice.kind} ({choice.why})")
+    network = attrs.evolve(network, engine=choice.kind)
     if old is not None and (old.size, old.base_port) != (network.size, network.base_port):
         testbed.say(
             f"last time it had {old.size} nodes from port {old.base_port}; "
@@ -221,10 +219,16 @@ async def stop_network(testbed: Testbed, *, purge: bool, timeout: float) -> Stop
         return Stopped(stopped=tuple(sorted(stopped)), killed=tuple(sorted(late)))
 
 
-def check_size(size: int) -> None:
-    """Make sure that a network of ``size`` nodes is allowed.
+def check_size(network: NetworkDescription) -> None:
+    """Make sure that a network of this size and with these ports can be.
 
-    :raises TestbedError: it is too large.
+    :raises ImpossibleNetwork: it is too large.
     """
-    if size > MAX_NODES:
-        raise TestbedError(f"a network here has at most {MAX_NODES} nodes")
+    if network.size > MAX_NODES:
+        raise ImpossibleNetwork(f"a network here has at most {MAX_NODES} nodes")
+    last = network.port(network.size)
+    if last > MAX_PORT:
+        raise ImpossibleNetwork(
+            f"{network.size} nodes from port {network.base_port} would need port {last}, "
+            f"and {MAX_PORT} is the last"
+        )

@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeVar
 
 import attrs
 from twisted.internet.defer import Deferred
-from twisted.internet.error import TimeoutError as ReactorTimeout
+from twisted.internet.defer import TimeoutError as ReactorTimeout
 
 from chordnet.core.errors import ChordnetError
 from chordnet.testbed.description import NetworkDescription
