@@ -320,8 +320,9 @@ class Ring:
         """The ``predecessor`` alarm has rung: a silent predecessor is probed."""
         ctx, predecessor = self._ctx, self.predecessor
         patience = PATIENCE * ctx.config.stabilise_idle_s
-        if predecessor is not None and self._predecessor_heard + patience <= ctx.now:
-            self._detector.suspect(predecessor)
+        if self._predecessor_heard + patience <= ctx.now:
+            if predecessor is not None:
+                self._detector.suspect(predecessor)
             self._predecessor_heard = ctx.now
         ctx.alarms.set("predecessor", self._predecessor_heard + patience)
 
