@@ -29,13 +29,13 @@ from chordnet.core.identifiers import IdentifierSpace
 from chordnet.core.messages import NodeRef, Status
 from chordnet.core.node import ChordNode
 from chordnet.net.addresses import advertised_address, format_address, parse_address
+from chordnet.net.clients import ClientDesk
 from chordnet.net.greeters import Door
 from chordnet.net.hooks import Hooks, Subscription
 from chordnet.net.interfaces import Core, MessageLog, NodeState
 from chordnet.net.journal import Journal
 from chordnet.net.limits import NetworkLimits
 from chordnet.net.node import LocalNode
-from chordnet.server import P2PNetServer
 from chordnet.storage.memory import MemoryLog, MemoryState
 from chordnet.storage.statedir import StateDirectory
 from chordnet.wire.greeting import NAME_LIMIT
@@ -106,7 +106,7 @@ class ChordService(MultiService):
 
     def _reset(self) -> None:
         self.node = None
-        self._server: P2PNetServer | None = None
+        self._desk: ClientDesk | None = None
         self._port: Any = None
         self._entrance = _Entrance()
         self._state: NodeState | None = None
@@ -152,8 +152,8 @@ class ChordService(MultiService):
             limits=self._limits, rng=self._rng, keep_peers=state.keep_peers, hooks=self._hooks,
             seconds=self._seconds, wall=self._wall,
         )  # fmt: skip
-        self._server = P2PNetServer(node, self._leave_for_client)
-        self._entrance.door = node.door(self._server)
+        self._desk = ClientDesk(node, self._leave_for_client)
+        self._entrance.door = node.door(self._desk)
         self.journal.info(
             "listening as {address} in network {network}, identifier {id}",
             address=address, network=self._network, id=space.hex(me.id),
@@ -330,8 +330,8 @@ class ChordService(MultiService):
         port, self._port = self._port, None
         await maybeDeferred(port.stopListening)
         node.stop()
-        assert self._server is not None
-        self._server.stop()
+        assert self._desk is not None
+        self._desk.stop()
         node.turn.stop()
         emptied: Deferred[None] = Deferred()
         cut = self._reactor.callLater(self._limits.close_timeout_s + 0.5, node.turn.cut)

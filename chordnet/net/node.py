@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-import chordnet
+from chordnet import __version__
 from chordnet.core.config import ProtocolConfig
 from chordnet.core.effects import (
     BroadcastDone,
@@ -178,7 +178,7 @@ class LocalNode:
         core, views = self.core, self.views
         predecessor = core.predecessor
         return NodeStatus(
-            node=views.node(self.me), network=self.network, version=chordnet.__version__,
+            node=views.node(self.me), network=self.network, version=__version__,
             bits=self.space.bits, incarnation=self.me.incarnation,
             state=core.status().name.lower(),
             predecessor=views.node(predecessor) if predecessor is not None else None,

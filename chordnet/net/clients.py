@@ -1,0 +1,364 @@
+"""Answers clients on the node's own port.
+
+A client's requests (``wire/rpc.py``) are answered as their results come, in any order. A client may
+have a limited number of them in flight. A follower is sent messages only as fast as it reads: what
+waits for it stays in the node's log, of which the session remembers its place, so a slow
+follower costs nothing; one that reads nothing at all is cut off after a while, with a reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, ClassVar, Protocol
+
+from chordnet.core.errors import Busy, ChordnetError, LocalProtocolError
+from chordnet.net.interfaces import MessageLog
+from chordnet.net.journal import Journal
+from chordnet.net.limits import NetworkLimits
+from chordnet.net.node import LookupDoneWith, ReceiptDone
+from chordnet.net.protocol import Connection
+from chordnet.net.turn import Turn
+from chordnet.net.views import Views
+from chordnet.wire.codec import read_request
+from chordnet.wire.greeting import Bye, Refuse
+from chordnet.wire.rpc import (
+    ClientRequest,
+    Done,
+    Failure,
+    Follow,
+    GetMessages,
+    GetStatus,
+    LeaveRing,
+    Lookup,
+    LookupReply,
+    LookupResult,
+    MessageRecord,
+    Messages,
+    NodeStatus,
+    Receipt,
+    SendMessage,
+    Sent,
+    StatusReply,
+    Unfollow,
+)
+
+_BATCH = 256
+"""Messages looked at for one reply."""
+_MAX_FOLLOWS = 16
+"""Follow requests of one client at the same time."""
+
+
+class Node(Protocol):
+    """What the desk needs of a node (:class:`chordnet.net.node.LocalNode`)."""
+
+    log: MessageLog
+    journal: Journal
+    limits: NetworkLimits
+    views: Views
+    turn: Turn
+    clock: Any
+
+    def publish(self, body: str, done: ReceiptDone) -> None: ...
+    def find(self, key: str, done: LookupDoneWith, *, iterative: bool = False) -> None: ...
+    def status(self) -> NodeStatus: ...
+    def follow(self, callback: Callable[[], None]) -> Callable[[], None]: ...
+
+
+class ClientDesk:
+    """Lets clients in and keeps their sessions.
+
+    :param node: answers them.
+    :param leave: makes the whole node leave in order and stop; calls back when it has left.
+    """
+
+    def __init__(self, node: Node, leave: Callable[[Callable[[], None]], None]) -> None:
+        self.node = node
+        self.leave = leave
+        self._sessions: set[ClientSession] = set()
+        self._stopped = False
+
+    @property
+    def clients(self) -> int:
+        """Connections with clients."""
+        return len(self._sessions)
+
+    def refuse(self) -> Refuse | None:
+        """Return why a further client is refused, None if it is welcome."""
+        if self._stopped:
+            return Refuse("full", "this node is shutting down")
+        if len(self._sessions) >= self.node.limits.max_clients:
+            return Refuse("full", "this node has as many clients as it accepts; try another node")
+        return None
+
+    def attach(self, connection: Connection) -> ClientSession:
+        """Take over a connection on which a client has greeted."""
+        session = ClientSession(self, connection)
+        self._sessions.add(session)
+        return session
+
+    def gone(self, session: ClientSession) -> None:
+        """Forget a session."""
+        self._sessions.discard(session)
+
+    def stop(self) -> None:
+        """Say goodbye to every client."""
+        self._stopped = True
+        with self.node.turn:
+            for session in list(self._sessions):
+                session.close("leaving", "the node is shutting down")
+
+
+class ClientSession:
+    """Handles a connection whose other end has greeted as a client."""
+
+    def __init__(self, desk: ClientDesk, connection: Connection) -> None:
+        self._desk = desk
+        self._node = desk.node
+        self._connection = connection
+        self._in_flight = 0
+        self._follows: dict[int, _Following] = {}
+        self._unfollow: Callable[[], None] | None = None
+        self._stall: Any = None
+        self._idle: Any = None
+        self._requests = 0
+        self._seen = -1
+        self._watch_idle()
+
+    # -- what the connection reports -----------------------------------------------------------
+
+    def frames(self, frames: list[bytes]) -> None:
+        for frame in frames:
+            request = read_request(frame)
+            if type(request) is Bye:
+                self._connection.send(Bye(request.code[:20]))
+                self._connection.close()
+                return
+            self._handle(request)  # type: ignore[arg-type]
+        self._watch_stall()
+
+    def violated(self, reason: str) -> None:
+        self._node.journal.limited(
+            "client_violations", "closed the connection with a client at {address}: {reason}",
+            address=self._connection.peer_name, reason=reason,
+        )  # fmt: skip
+        self.close("protocol", reason)
+
+    def overloaded(self) -> None:
+        self._complain_of_slowness()
+
+    def drained(self) -> None:
+        self._stop_stall()
+        self._pump()
+
+    def lost(self) -> None:
+        self._desk.gone(self)
+        self._stop_stall()
+        if self._idle is not None:
+            self._idle.cancel()
+            self._idle = None
+        self._follows.clear()
+        self._stop_following()
+
+    def close(self, code: str, text: str) -> None:
+        """Say goodbye and close."""
+        self._follows.clear()
+        self._connection.send(Bye(code, text))
+        self._connection.close()
+
+    # -- requests ------------------------------------------------------------------------------
+
+    def _handle(self, request: ClientRequest) -> None:
+        self._node.journal.counters["requests"] += 1
+        self._requests += 1
+        if self._in_flight >= self._node.limits.client_in_flight:
+            self._fail(request.rid, Busy(f"{self._in_flight} requests are in flight already"))
+            return
+        try:
+            self._handlers[type(request)](self, request)
+        except ChordnetError as error:
+            self._fail(request.rid, error)
+        except Exception:  # noqa: BLE001 - logged with its traceback
+            self._node.journal.failure("request_errors", "a client's request failed unexpectedly")
+            self._reply(
+                Failure(request.rid, "ChordnetError", "an error inside the node; see its log")
+            )
+
+    def _send_message(self, request: SendMessage) -> None:
+        if not request.wait:
+            self._node.publish(request.body, lambda _result: None)
+            self._reply(Done(request.rid))
+            return
+        self._in_flight += 1
+        try:
+            self._node.publish(request.body, partial(self._sent, request.rid))
+        except ChordnetError:
+            self._in_flight -= 1
+            raise
+
+    def _sent(self, rid: int, result: Receipt | ChordnetError) -> None:
+        self._in_flight -= 1
+        if isinstance(result, ChordnetError):
+            self._fail(rid, result)
+        else:
+            self._reply(Sent(rid, result))
+
+    def _lookup(self, request: Lookup) -> None:
+        done = partial(self._looked_up, request.rid)
+        self._in_flight += 1
+        try:
+            self._node.find(request.key, done, iterative=request.iterative)
+        except ChordnetError:
+            self._in_flight -= 1
+            raise
+
+    def _looked_up(self, rid: int, result: LookupResult | ChordnetError) -> None:
+        self._in_flight -= 1
+        if isinstance(result, ChordnetError):
+            self._fail(rid, result)
+        else:
+            self._reply(LookupReply(rid, result))
+
+    def _get_status(self, request: GetStatus) -> None:
+        self._reply(StatusReply(request.rid, self._node.status()))
+
+    def _get_messages(self, request: GetMessages) -> None:
+        log = self._node.log
+        limit = request.limit if request.limit > 0 else len(log)
+        if request.since:
+            start = self._position(request.since)
+        else:
+            start = log.position("") + max(0, len(log) - limit)
+        records, _last, more = self._batch(start, limit)
+        self._reply(Messages(request.rid, records, more))
+
+    def _leave(self, request: LeaveRing) -> None:
+        self._desk.leave(lambda: self._reply(Done(request.rid)))
+
+    # -- following -----------------------------------------------------------------------------
+
+    def _follow(self, request: Follow) -> None:
+        if len(self._follows) >= _MAX_FOLLOWS:
+            raise Busy(f"a client may follow {_MAX_FOLLOWS} times at once")
+        self._follows[request.rid] = _Following(self._position(request.since))
+        if self._unfollow is None:
+            self._unfollow = self._node.follow(self._pump)
+        self._pump()
+
+    def _end_follow(self, request: Unfollow) -> None:
+        self._follows.pop(request.rid, None)
+        if not self._follows:
+            self._stop_following()
+        self._reply(Done(request.rid))
+
+    def _stop_following(self) -> None:
+        if self._unfollow is not None:
+            self._unfollow()
+            self._unfollow = None
+
+    def _pump(self) -> None:
+        """Send followers what they have not seen, until the connection is full."""
+        for rid, following in list(self._follows.items()):
+            while not self._connection.paused and not self._connection.closing:
+                missing = self._node.log.first - following.position - 1
+                if missing > 0:
+                    self._gap(rid, missing)
+                    break
+                records, following.position, more = self._batch(following.position, _BATCH)
+                if not records:
+                    break
+                self._reply(Messages(rid, records, more))
+                self._connection.flush()
+                if not more:
+                    break
+        self._watch_stall()
+
+    def _gap(self, rid: int, missing: int) -> None:
+        del self._follows[rid]
+        self._fail(
+            rid,
+            LocalProtocolError(
+                f"{missing} messages were dropped from the log before they could be sent;"
+                " read faster, and follow again from what is kept"
+            ),
+        )
+
+    def _batch(self, after: int, limit: int) -> tuple[list[MessageRecord], int, bool]:
+        """Return messages for one reply, the last one's position, whether more are kept."""
+        log, views = self._node.log, self._node.views
+        records: list[MessageRecord] = []
+        size, position = 0, after
+        for stored in log.beyond(after, min(limit, _BATCH)):
+            size += len(stored.record.body) + 160 * len(stored.record.route) + 128
+            if records and size > self._node.limits.reply_bytes:
+                break
+            records.append(views.message(stored))
+            position = stored.position
+        more = len(records) < limit and position < log.first + len(log) - 1 and bool(records)
+        return records, position, more
+
+    def _position(self, since: str) -> int:
+        try:
+            return self._node.log.position(since)
+        except KeyError:
+            raise LocalProtocolError(f"no message {since[:120]!r} is kept here") from None
+
+    # -- replies, and a client that does not read them -------------------------------------------
+
+    def _reply(self, message: Any) -> None:
+        self._connection.send(message)
+
+    def _fail(self, rid: int, error: ChordnetError) -> None:
+        self._reply(Failure(rid, type(error).__name__, str(error)))
+
+    def _watch_stall(self) -> None:
+        if self._connection.paused and self._stall is None and not self._connection.closing:
+            self._stall = self._node.clock.callLater(
+                self._node.limits.client_stall_s, self._stalled
+            )
+
+    def _stalled(self) -> None:
+        self._stall = None
+        self._complain_of_slowness()
+        self.close("slow", "nothing was read for too long while replies waited")
+
+    def _complain_of_slowness(self) -> None:
+        self._node.journal.limited(
+            "clients_overloaded", "cut off a client at {address}: it reads too slowly",
+            address=self._connection.peer_name,
+        )  # fmt: skip
+
+    def _stop_stall(self) -> None:
+        if self._stall is not None:
+            self._stall.cancel()
+            self._stall = None
+
+    def _watch_idle(self) -> None:
+        self._idle = self._node.clock.callLater(self._node.limits.idle_s, self._look_for_idle)
+
+    def _look_for_idle(self) -> None:
+        self._idle = None
+        busy = self._in_flight or self._follows or self._requests != self._seen
+        self._seen = self._requests
+        if not busy:
+            with self._node.turn:
+                self.close("idle", "nothing was asked for a long time")
+            return
+        self._watch_idle()
+
+    _handlers: ClassVar[dict[type, Callable[[ClientSession, Any], None]]] = {
+        SendMessage: _send_message,
+        GetMessages: _get_messages,
+        Follow: _follow,
+        Unfollow: _end_follow,
+        GetStatus: _get_status,
+        Lookup: _lookup,
+        LeaveRing: _leave,
+    }
+
+
+class _Following:
+    __slots__ = ("position",)
+
+    def __init__(self, position: int) -> None:
+        self.position = position
