@@ -18,13 +18,15 @@ Brand, Haridi, "Efficient broadcast in structured P2P networks", IPTPS 2003). On
 Messages that the program publishes at once travel as one broadcast and share all of this.
 
 A message's route is fixed when it is first accepted: the sender's own stored route and this node.
-Each node records a message once (:mod:`chordnet.core.ledger`).
+Each node records a message once (:mod:`chordnet.core.ledger`), but passes on what it has recorded
+without knowing it covered: before a crash, or by :mod:`chordnet.core.antientropy`.
 """
 
 from __future__ import annotations
 
 from typing import Protocol
 
+from chordnet.core.antientropy import AntiEntropy
 from chordnet.core.cast import Branch, Cast, Tally, Waiter
 from chordnet.core.casts import Casts
 from chordnet.core.context import Context
@@ -80,6 +82,7 @@ class Broadcasts:
         self._hooks = hooks
         config = ctx.config
         self.ledger = Ledger(config.max_ledger_window, config.max_origins)
+        self.sync = AntiEntropy(ctx, self.ledger, routes, hooks.is_member)
         self._sequence = 0
         self._in_flight = 0
         self._casts = Casts(ctx)
@@ -88,7 +91,7 @@ class Broadcasts:
         self._ack_due: Expiry[tuple[Cast, Waiter]] = Expiry(config.ack_delay_s, _still_waits)
         self._first_check: Expiry[tuple[Cast, Branch]] = Expiry(config.ack_timeout_s, still_open)
         queues = (self._ack_due, self._first_check, self.repairs.late, self._casts.memory)
-        self.clocks = tuple(queue.next for queue in queues)
+        self.clocks = (*(queue.next for queue in queues), *self.sync.clocks)
         """Each says when something of ours is due."""
 
     @property
@@ -145,6 +148,7 @@ class Broadcasts:
             each = message_id.plus(offset) if offset else message_id
             if each not in ledger:
                 ledger.add(each)
+                self.sync.recorded(each)
                 ctx.effects.append(Record(each, created, body, route))
         deadline = ctx.now + ctx.config.broadcast_deadline_s
         cast = Cast(message_id, created, bodies, route, ttl, deadline)
@@ -191,18 +195,10 @@ class Broadcasts:
         cast = self._casts.get(message.id)
         if cast is not None:
             self._again(cast, sender, message)
-        elif self._has_all(message):
-            # Covered and forgotten since.
-            depth = len(message.hops)
-            self._ctx.send(sender, Covered(message.id, message.limit, 1, 0, depth, False, []))
         elif message.bodies is None:
             self._want_bodies(sender, message)
         else:
             self._first(sender, message, message.bodies)
-
-    def _has_all(self, message: Bcast) -> bool:
-        ledger, first = self.ledger, message.id
-        return first in ledger and all(first.plus(k) in ledger for k in range(1, message.count))
 
     def _fault(self, sender: NodeRef, message: Bcast) -> str:
         config, width = self._ctx.config, self._ctx.space.width
@@ -285,7 +281,7 @@ class Broadcasts:
                 self._ctx.effects.append(Misbehaved(sender, fault))
             elif cast is not None:
                 self._again(cast, parent, header)
-            elif not self._has_all(header):
+            else:
                 self._first(parent, header, message.bodies)
 
     def acknowledged(self, sender: NodeRef, message: Ack) -> None:
@@ -379,6 +375,7 @@ class Broadcasts:
             self.repairs.late.add((cast, branch), now)
         self.repairs.tick()
         self._casts.forget()
+        self.sync.tick()
 
 
 def _still_waits(entry: tuple[Cast, Waiter]) -> bool:

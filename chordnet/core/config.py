@@ -135,6 +135,13 @@ class ProtocolConfig:
     leave_limit_s: float = attrs.field(default=2.0, validator=_positive)
     """Longest it waits beyond that for broadcasts that it has not covered yet."""
 
+    # -- anti-entropy -------------------------------------------------------------------------
+    grace_s: float = attrs.field(default=1.0, validator=_positive)
+    """Younger messages are left to the tree: at least 3 times what a broadcast takes."""
+    sync_s: float = attrs.field(default=5.0, validator=_positive)
+    """Pause between comparisons with a random finger; successors are compared at every
+    stabilisation."""
+
     # -- limits -------------------------------------------------------------------------------
     max_hops: int = attrs.field(default=64, validator=_positive)
     """Time to live of a lookup or a broadcast, in hops."""
@@ -149,7 +156,7 @@ class ProtocolConfig:
     max_deferred: int = attrs.field(default=64, validator=_positive)
     max_known_peers: int = attrs.field(default=64, validator=_positive)
     """Peers remembered for audits and on disk, least recently heard of first to go."""
-    max_ledger_window: int = attrs.field(default=4096, validator=_positive)
+    max_ledger_window: int = attrs.field(default=16384, validator=_positive)
     """Sequence numbers of one origin remembered above its watermark."""
     max_origins: int = attrs.field(default=65536, validator=_positive)
 

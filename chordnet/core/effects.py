@@ -32,6 +32,26 @@ class Record(_Effect, frozen=True):
     """From the origin to this node, both included; each hop with the edge that led to it."""
 
 
+class SendStored(_Effect, frozen=True):
+    """Send recorded messages, as ``Caught`` each, out of the log to a node that lacks them.
+
+    Those that the log no longer keeps are told of as ``Lost``. The runtime may stop at a number of
+    bytes that suits it. Unless ``more`` is None a ``Given`` ends it, with ``more`` true if
+    ``more`` is or if the runtime stopped early.
+    """
+
+    to: NodeRef
+    ids: list[MessageId]
+    more: bool | None
+
+
+class Gap(_Effect, frozen=True):
+    """Messages that this node lacks and that ``peer`` does not keep any more: given up."""
+
+    peer: NodeRef
+    ids: list[MessageId]
+
+
 class LookupDone(_Effect, frozen=True):
     """Answer to ``FindOwner``. ``owner`` is None when it failed; ``reason`` says why."""
 
@@ -106,6 +126,6 @@ class Misbehaved(_Effect, frozen=True):
 
 
 Effect = (
-    Send | Record | LookupDone | BroadcastDone | LeftRing
+    Send | Record | SendStored | Gap | LookupDone | BroadcastDone | LeftRing
     | StatusChanged | RingChanged | FingersChanged | PeerDied | PeersKnown | Misbehaved
 )  # fmt: skip

@@ -6,7 +6,7 @@ import enum
 
 import msgspec
 
-from chordnet.core.messages import NodeRef, PeerMessage
+from chordnet.core.messages import NodeRef, OriginState, PeerMessage
 
 
 class _Event(msgspec.Struct, frozen=True, gc=False, tag=True):
@@ -20,6 +20,8 @@ class Start(_Event, frozen=True):
 
     bootstrap: list[str]
     known: list[NodeRef]
+    ledger: list[OriginState] = []
+    """What an earlier life of this node recorded and still keeps."""
 
 
 class Received(_Event, frozen=True):

@@ -110,6 +110,8 @@ class State(_Message, frozen=True, tag=4):
     successors: list[NodeRef]
     candidate: NodeRef | None
     """While unjoined: the unjoined node with the smallest identifier that this one has heard of."""
+    digest: int = 0
+    """Of the messages that the sender has recorded, if it is a member."""
 
 
 class Notify(_Message, frozen=True, tag=5):
@@ -300,8 +302,69 @@ class Covered(_Message, frozen=True, tag=23):
     unreached: list[NodeRef]
 
 
+# ---- anti-entropy ---------------------------------------------------------------------------
+
+
+class OriginState(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What is recorded of one incarnation of one origin: all numbers up to ``watermark``, and
+    those in ``above``.
+    """
+
+    origin: bytes
+    incarnation: int
+    watermark: int
+    above: list[int]
+
+
+class Compare(_Message, frozen=True, tag=30):
+    """A digest of what the sender has recorded; answered by :class:`Have` if it differs."""
+
+    digest: int
+
+
+class Have(_Message, frozen=True, tag=31):
+    """A page of the sender's ledger.
+
+    Its origins, each ``(identifier, incarnation)``, in order, those in ``(after, last]``; an empty
+    list stands for no bound.
+    """
+
+    after: list[tuple[bytes, int]]
+    last: list[tuple[bytes, int]]
+    origins: list[OriginState]
+
+
+class Want(_Message, frozen=True, tag=32):
+    """Messages that the sender lacks and the receiver has."""
+
+    ids: list[MessageId]
+
+
+class Caught(_Message, frozen=True, tag=33):
+    """A recorded message for a node that lacks it."""
+
+    id: MessageId
+    created: float
+    hops: list[Hop]
+    """The sender's own recorded route."""
+    body: bytes
+
+
+class Lost(_Message, frozen=True, tag=34):
+    """Messages that the sender has recorded once and does not keep any more."""
+
+    ids: list[MessageId]
+
+
+class Given(_Message, frozen=True, tag=35):
+    """The answer to a :class:`Have` is complete; ``more`` says that it could not give all."""
+
+    more: bool
+
+
 PeerMessage = (
     Ping | Pong | GetState | State | Notify | Changed | Leaving | FingerHint | TryMerge
     | Find | Found | FindFailed | FindNext | Next
     | Bcast | Ack | Bodies | Covered
+    | Compare | Have | Want | Caught | Lost | Given
 )  # fmt: skip

@@ -89,12 +89,18 @@ class ChordNode:
             msg.Ping: self._ping,
             msg.Pong: self._pong,
             msg.GetState: self._get_state,
-            msg.State: self.requests.answered,
+            msg.State: self._state,
             msg.Notify: self._notify,
             msg.Changed: self._changed,
             msg.Leaving: self._departing,
             msg.FingerHint: self._finger_hint,
             msg.TryMerge: self._try_merge,
+            msg.Compare: self._compare,
+            msg.Have: self.broadcasts.sync.told,
+            msg.Want: self.broadcasts.sync.wanted,
+            msg.Caught: self.broadcasts.sync.caught,
+            msg.Lost: self.broadcasts.sync.lost,
+            msg.Given: self._given,
         }
         self._on_alarm: dict[str, Callable[[], None]] = {
             "join": self.joining.tick,
@@ -106,6 +112,7 @@ class ChordNode:
             "probes": self.detector.tick,
             "peers": self._tell_peers,
             "leave": self._drained,
+            "sync": self.broadcasts.sync.compare_with_some,
         }
 
     # ---- the machine ------------------------------------------------------------------------
@@ -219,12 +226,14 @@ class ChordNode:
             ctx.alarms.sooner("stabilise", ctx.now)
             self.fingers.refresh()
             self.audit.start()
+            self.broadcasts.sync.start()
 
     # ---- events -----------------------------------------------------------------------------
 
     def _start(self, event: ev.Start) -> None:
         for peer in event.known:
             self.ctx.peers.note(peer)
+        self.broadcasts.ledger.restore(event.ledger)
         self.joining.start(event.bootstrap)
 
     def _received(self, event: ev.Received) -> None:
@@ -331,11 +340,25 @@ class ChordNode:
             self.joining.heard_of(sender)
         self.ctx.send(sender, self.state_answer(message.rid))
 
+    def _state(self, sender: NodeRef, message: msg.State) -> None:
+        self.requests.answered(sender, message)
+        if message.status == Status.ACTIVE:
+            self.broadcasts.sync.compared(sender, message.digest)
+
+    def _compare(self, sender: NodeRef, message: msg.Compare) -> None:
+        self.broadcasts.sync.compared(sender, message.digest)
+
+    def _given(self, sender: NodeRef, message: msg.Given) -> None:
+        self.broadcasts.sync.given(sender, more=message.more)
+
     def state_answer(self, rid: int) -> msg.State:
         """Build the answer to a question about this node's state."""
         ring, status = self.ring, int(self._status)
         if self._status in membership.MEMBER:
-            return msg.State(rid, status, ring.label, ring.predecessor, list(ring.successors), None)
+            return msg.State(
+                rid, status, ring.label, ring.predecessor, list(ring.successors), None,
+                self.broadcasts.sync.digest,
+            )  # fmt: skip
         return msg.State(rid, status, None, None, [], self.joining.candidate())
 
     def _notify(self, sender: NodeRef, message: msg.Notify) -> None:

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from chordnet.core.effects import Effect, Record
 from chordnet.core.events import Event, LinkFault
-from chordnet.core.messages import Hop, NodeRef, PeerMessage, RingLabel, Status
+from chordnet.core.messages import Hop, MessageId, NodeRef, PeerMessage, RingLabel, Status
 
 
 class Core(Protocol):
@@ -76,6 +76,9 @@ class MessageLog(Protocol):
 
     def append(self, record: Record, received_at: float) -> StoredMessage: ...
     def __len__(self) -> int: ...
+    def find(self, message_id: MessageId) -> StoredMessage | None:
+        """Return a message if it is kept."""
+
     def newest(self, limit: int) -> Sequence[StoredMessage]:
         """Return the last ``limit`` messages, oldest first."""
 

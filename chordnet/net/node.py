@@ -17,6 +17,7 @@ from chordnet.core.config import ProtocolConfig
 from chordnet.core.effects import (
     BroadcastDone,
     FingersChanged,
+    Gap,
     LeftRing,
     LookupDone,
     Misbehaved,
@@ -24,12 +25,13 @@ from chordnet.core.effects import (
     PeersKnown,
     Record,
     RingChanged,
+    SendStored,
     StatusChanged,
 )
 from chordnet.core.errors import BroadcastFailed, Busy, ChordnetError, LookupFailed, NotInRing
 from chordnet.core.events import FindOwner, Leave, Publish, Start
 from chordnet.core.identifiers import IdentifierSpace
-from chordnet.core.messages import NodeRef, Status
+from chordnet.core.messages import Caught, Given, Lost, MessageId, NodeRef, Status
 from chordnet.net.addresses import client_endpoint
 from chordnet.net.dialler import Endpoints
 from chordnet.net.greeters import Clients, Door
@@ -50,6 +52,9 @@ from chordnet.wire.rpc import (
     Receipt,
     check_phrase,
 )
+
+GIVE_BYTES = 512 * 1024
+"""Bodies handed over in one go to a node that lacks them."""
 
 ReceiptDone = Callable[[Receipt | ChordnetError], None]
 LookupDoneWith = Callable[[LookupResult | ChordnetError], None]
@@ -240,6 +245,8 @@ class LocalNode:
     def _performers(self) -> dict[type, Callable[[Any], None]]:
         return {
             Record: self._record,
+            SendStored: self._send_stored,
+            Gap: self._gap,
             LookupDone: self._lookup_done,
             BroadcastDone: self._broadcast_done,
             LeftRing: self._left_ring,
@@ -259,6 +266,33 @@ class LocalNode:
         if not self._fresh:
             self.turn.after(self._tell_recorded)
         self._fresh.append(stored)
+
+    def _send_stored(self, effect: SendStored) -> None:
+        budget, lost = GIVE_BYTES, list[MessageId]()
+        more = effect.more
+        for message_id in effect.ids:
+            kept = self.log.find(message_id)
+            if kept is None:
+                lost.append(message_id)
+                continue
+            record = kept.record
+            budget -= len(record.body)
+            if budget < 0:
+                more = None if more is None else True
+                break
+            caught = Caught(record.id, record.created, record.route, record.body)
+            self.transport.send(effect.to, caught)
+        if lost:
+            self.transport.send(effect.to, Lost(lost))
+        if more is not None:
+            self.transport.send(effect.to, Given(more))
+
+    def _gap(self, effect: Gap) -> None:
+        self.journal.warn(
+            "{count} messages are lost to this node: {peer} does not keep them any more",
+            count=len(effect.ids), peer=effect.peer.name or effect.peer.address,
+        )  # fmt: skip
+        self._fire_later(effect)
 
     def _tell_recorded(self) -> None:
         fresh, self._fresh = self._fresh, []

@@ -23,7 +23,7 @@ from chordnet.core.config import ProtocolConfig
 from chordnet.core.events import LinkFault
 from chordnet.core.identifiers import IdentifierSpace
 from chordnet.core.invariants import Problem, RingView, problems
-from chordnet.core.messages import Bcast, NodeRef, PeerMessage, Status
+from chordnet.core.messages import Bcast, Caught, Given, Lost, NodeRef, PeerMessage, Status
 from chordnet.core.node import ChordNode
 from chordnet.sim.host import MAX_BACKLOG, Disk, Host, Link
 from chordnet.sim.latency import Latency, uniform
@@ -33,6 +33,10 @@ REFUSAL_S = 0.0005
 """How soon a sender learns that nobody listens at an address."""
 UNREACHABLE_S = 3.0
 """How soon it learns that there is no way to an address: a dial's patience."""
+
+
+_Entry = tuple[float, int, Callable[[Any, Any, Any], None], Any, Any, Any]
+"""When, in which order among equals, what to call, and with what."""
 
 
 class Watcher(Protocol):
@@ -76,7 +80,7 @@ class Network:
         """Every (broadcast, sender, receiver) for which a Bcast was put on its way."""
         self.steps = 0
         self._sent: defaultdict[type, int] = defaultdict(int)
-        self._heap: list[tuple[float, int, Callable[[Any, Any, Any], None], Any, Any, Any]] = []
+        self._heap: list[_Entry] = []
         self._count = 0
         self._made = 0
         self._op = 0
@@ -243,7 +247,8 @@ class Network:
         self, time: float, call: Callable[[Any, Any, Any], None], a: Any = None, b: Any = None
     ) -> None:
         self._count += 1
-        heapq.heappush(self._heap, (time, self._count, call, a, b, None))
+        entry: _Entry = (time, self._count, call, a, b, None)
+        heapq.heappush(self._heap, entry)
 
     def run(
         self, seconds: float, until: Callable[[], bool] | None = None, poll: float = 0.01
@@ -331,7 +336,8 @@ class Network:
     def _arm(self, host: Host, at: float) -> None:
         host.ticking = at = max(at, self.now)
         self._count += 1
-        heapq.heappush(self._heap, (at, self._count, self._tick, host, at, None))
+        entry: _Entry = (at, self._count, self._tick, host, at, None)
+        heapq.heappush(self._heap, entry)
 
     def _tick(self, host: Host, at: float, _: None) -> None:
         if host.ticking != at:
@@ -351,6 +357,8 @@ class Network:
     def _perform(self, host: Host, effect: fx.Effect) -> None:
         if isinstance(effect, fx.Record):
             host.records.append(effect)
+        elif isinstance(effect, fx.SendStored):
+            self._send_stored(host, effect)
         elif isinstance(effect, fx.LookupDone | fx.BroadcastDone):
             host.done[effect.op] = effect
         elif isinstance(effect, fx.PeersKnown):
@@ -361,6 +369,17 @@ class Network:
             host.left = True
             self._cut_off(host, LinkFault.CLOSED)
             self._tell(host, "left")
+
+    def _send_stored(self, host: Host, effect: fx.SendStored) -> None:
+        kept = {record.id: record for record in host.records}
+        found = [kept[each] for each in effect.ids if each in kept]
+        for record in found:
+            caught = Caught(record.id, record.created, record.route, record.body)
+            self._send(host, effect.to, caught)
+        if len(found) < len(effect.ids):
+            self._send(host, effect.to, Lost([each for each in effect.ids if each not in kept]))
+        if effect.more is not None:
+            self._send(host, effect.to, Given(effect.more))
 
     def _tell(self, host: Host, what: str) -> None:
         for watcher in self.watchers:

@@ -59,6 +59,11 @@ class MemoryLog:
             self._drop_oldest()
         return kept
 
+    def find(self, message_id: MessageId) -> KeptMessage | None:
+        """Return a message if it is kept."""
+        position = self._positions.get(message_id)
+        return None if position is None else self._kept[position - self._offset]
+
     def newest(self, limit: int) -> Sequence[KeptMessage]:
         """Return the last ``limit`` messages, oldest first."""
         return self._slice(max(self._start, len(self._kept) - limit), limit)
