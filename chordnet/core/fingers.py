@@ -189,7 +189,12 @@ class Fingers:
         for slot in range(max(near.bit_length() - 1, 0), ctx.config.bits):
             low = (ctx.my_id - (1 << slot)) % space.size
             high = (subject.id - (1 << slot)) % space.size
-            self.hinted(FingerHint(subject, alive, space.raw(low), space.raw(high), HINT_TTL))
+            hint = FingerHint(subject, alive, space.raw(low), space.raw(high), HINT_TTL)
+            # We may lie in the range ourselves, yet not be the first there.
+            if self._ring.owns((low + 1) % space.size):
+                self.hinted(hint)
+            else:
+                self._pass_on(hint)
 
     def hinted(self, hint: FingerHint) -> None:
         """Act on a hint, pass it on, or drop it when there is nobody left to tell."""
@@ -197,15 +202,19 @@ class Fingers:
         low, high = int.from_bytes(hint.low), int.from_bytes(hint.high)
         if hint.ttl <= 0:
             return
-        onward = FingerHint(hint.subject, hint.alive, hint.low, hint.high, hint.ttl - 1)
-        if between_right(low, ctx.my_id, high):
-            self._take(hint)
-            if ring.successors and between_right(ctx.my_id, high, ring.head.id):
-                return
-            if ring.successors and between_right(low, ring.head.id, high):
-                ctx.send(ring.head, onward)
+        if not between_right(low, ctx.my_id, high):
+            self._pass_on(hint)
             return
-        target = (low + 1) % ctx.space.size
+        self._take(hint)
+        if not ring.successors or between_left(ctx.my_id, high, ring.head.id):
+            return
+        if between_right(low, ring.head.id, high):
+            ctx.send(ring.head, _older(hint))
+
+    def _pass_on(self, hint: FingerHint) -> None:
+        """Send a hint towards the first node of its range; drop it when that range is empty."""
+        ctx, ring = self._ctx, self._ring
+        target = (int.from_bytes(hint.low) + 1) % ctx.space.size
         if ring.owns(target) or not ring.successors:
             return
         if between_right(ctx.my_id, target, ring.head.id):
@@ -213,7 +222,7 @@ class Fingers:
         else:
             next_hop = self._routes.preceding((target - ctx.my_id) % ctx.space.size)
         if next_hop is not None:
-            ctx.send(next_hop, onward)
+            ctx.send(next_hop, _older(hint))
 
     def _take(self, hint: FingerHint) -> None:
         ctx, subject = self._ctx, hint.subject
@@ -231,3 +240,7 @@ class Fingers:
         """Tell whether ``subject`` would belong into the slot rather than ``node``."""
         end = self._ctx.my_id if node is None else node.id
         return between_left(self.start(slot), subject.id, end)
+
+
+def _older(hint: FingerHint) -> FingerHint:
+    return FingerHint(hint.subject, hint.alive, hint.low, hint.high, hint.ttl - 1)

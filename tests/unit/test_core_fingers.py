@@ -1,0 +1,327 @@
+"""The finger table: what the neighbours determine, what is looked up, what hints do.
+
+This node is 10 in a ring of 64; finger i is successor(10 + 2**i): the starts are 11, 12, 14, 18,
+26 and 42.
+"""
+
+from __future__ import annotations
+
+from random import Random
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from chordnet.core.effects import FingersChanged
+from chordnet.core.fingers import HINT_TTL, Fingers
+from chordnet.core.identifiers import between_right
+from chordnet.core.invariants import ideal_successor, ideal_view
+from chordnet.core.messages import FingerHint
+from tests.unit.core_support import Parts, effects_of, ids, placed, raw, ref, sent, step, targets
+
+
+class FingerTestCase(SynchronousTestCase):
+    def setUp(self):
+        self.make(10)
+
+    def make(self, me: int, **changes) -> None:
+        self.parts = Parts(me, **changes)
+        self.ctx = self.parts.ctx
+        self.fingers = Fingers(
+            self.ctx, self.parts.ring, self.parts.routes, self.parts.detector, self.parts.node
+        )
+
+    def lookups(self) -> list[tuple[int, int]]:
+        """The lookups asked for since last time: (slot, key)."""
+        found = [tuple(word[1:]) for word in self.parts.node.told if word[0] == "look up"]
+        self.parts.node.told.clear()
+        return found
+
+    def assert_slots(self, *identifiers: int | None) -> None:
+        self.assertEqual(ids(self.fingers.slots), list(identifiers))
+
+
+class DeterminedSlotTests(FingerTestCase):
+    def test_an_empty_table(self):
+        self.assert_slots(*[None] * 6)
+        self.assertEqual(self.fingers.distinct(), [])
+
+    def test_starts_lie_a_power_of_two_ahead_and_wrap(self):
+        self.assertEqual([self.fingers.start(i) for i in range(6)], [11, 12, 14, 18, 26, 42])
+        self.make(50)
+        self.assertEqual([self.fingers.start(i) for i in range(6)], [51, 52, 54, 58, 2, 18])
+
+    def test_slots_within_the_lists_reach_are_filled_from_it(self):
+        self.parts.place(5, 12, 20, 30)
+        self.fingers.neighbours_changed()
+        self.assert_slots(12, 12, 20, 20, 30, None)
+        self.assertEqual(self.lookups(), [(5, 42)], "only what lies beyond is looked up")
+
+    def test_a_start_that_this_node_owns_leaves_its_slot_empty(self):
+        self.parts.place(40, 12, 20, 30)
+        self.fingers.neighbours_changed()
+        self.assert_slots(12, 12, 20, 20, 30, None)
+        self.assertEqual(self.lookups(), [], "42 lies in (40, 10]")
+
+    def test_a_ring_of_one_has_no_fingers_and_looks_nothing_up(self):
+        self.parts.ring.create(None)
+        self.fingers.refresh()
+        self.assert_slots(*[None] * 6)
+        self.assertEqual(self.lookups(), [])
+
+    def test_a_new_neighbour_takes_over_what_it_now_determines(self):
+        self.parts.place(5, 12, 20, 30)
+        self.fingers.neighbours_changed()
+        self.parts.place(5, 11, 12, 20)
+        self.fingers.neighbours_changed()
+        self.assert_slots(11, 12, 20, 20, 30, None)
+
+    def test_distinct_nodes_stand_in_the_order_of_the_ring(self):
+        self.parts.place(5, 12, 20, 30)
+        self.fingers.neighbours_changed()
+        self.fingers.looked_up(5, ref(50))
+        self.assertEqual(ids(self.fingers.distinct()), [12, 20, 30, 50])
+
+
+class WantedSlotTests(FingerTestCase):
+    def setUp(self):
+        super().setUp()
+        self.parts.place(5, 12)
+
+    def test_one_lookup_at_a_time(self):
+        self.fingers.refresh()
+        self.assertEqual(self.lookups(), [(2, 14)])
+        self.fingers.refresh()
+        self.assertEqual(self.lookups(), [])
+
+    def test_a_result_fills_every_following_slot_that_it_covers(self):
+        self.fingers.refresh()
+        self.lookups()
+        self.fingers.looked_up(2, ref(30))
+        self.assert_slots(12, 12, 30, 30, 30, None)
+        self.assertEqual(self.lookups(), [(5, 42)])
+
+    def test_a_pass_costs_one_lookup_for_each_distinct_finger_beyond_the_list(self):
+        members = [5, 10, 12, 30, 45]
+        self.parts.place(5, 12)
+        self.fingers.refresh()
+        asked = 0
+        while found := self.lookups():
+            ((slot, key),) = found
+            asked += 1
+            self.fingers.looked_up(slot, ref(ideal_successor(members, key)))
+        self.assert_slots(12, 12, 30, 30, 30, 45)
+        self.assertEqual(asked, 2)
+
+    def test_the_answer_that_this_node_owns_the_start_empties_the_rest(self):
+        self.parts.ring.predecessor = None
+        self.fingers.refresh()
+        self.fingers.looked_up(2, ref(10))
+        self.assert_slots(12, 12, None, None, None, None)
+        self.assertEqual(self.fingers._wanted, set())
+
+    def test_a_failed_lookup_is_tried_again_later_and_not_at_once(self):
+        self.fingers.refresh()
+        self.ctx.alarms.cancel("fingers")
+        self.lookups()
+        self.fingers.looked_up(2, None)
+        self.assertEqual(self.lookups(), [])
+        self.assertEqual(self.ctx.alarms.next(), self.ctx.now + 0.5)
+
+    def test_a_dead_answer_counts_as_failed(self):
+        self.fingers.refresh()
+        self.ctx.peers.died(ref(30), 0.0)
+        self.fingers.looked_up(2, ref(30))
+        self.assert_slots(12, 12, None, None, None, None)
+
+    def test_a_table_that_changed_is_told_and_one_that_did_not_is_not(self):
+        self.fingers.refresh()
+        self.fingers.looked_up(2, ref(30))
+        self.fingers.looked_up(5, ref(45))
+        self.parts.fresh()
+        self.fingers.refresh()
+        self.fingers.looked_up(2, ref(30))
+        self.assertEqual(effects_of(self.ctx.effects, FingersChanged), [])
+        self.fingers.looked_up(5, ref(50))
+        notice = effects_of(self.ctx.effects, FingersChanged)[-1]
+        self.assertEqual(ids(notice.fingers), [12, 30, 50])
+
+    def test_passes_are_fast_while_they_find_something_and_then_ever_slower(self):
+        config = self.ctx.config
+        pauses = []
+        for _ in range(8):
+            self.ctx.alarms.due(1e9)
+            self.fingers.refresh()
+            pauses.append(self.ctx.alarms.next() - self.ctx.now)
+            for slot, key in self.lookups():
+                self.fingers.looked_up(slot, ref(ideal_successor([5, 10, 12], key)))
+        self.assertEqual(pauses[0], config.fingers_fast_s)
+        self.assertEqual(pauses, sorted(pauses))
+        self.assertAlmostEqual(pauses[-1], config.fingers_idle_s)
+
+
+class EvictionTests(FingerTestCase):
+    def setUp(self):
+        super().setUp()
+        self.parts.place(5, 12)
+        self.fingers.refresh()
+        self.fingers.looked_up(2, ref(30))
+        self.fingers.looked_up(5, ref(45))
+        self.lookups()
+
+    def test_the_dead_nodes_slots_are_emptied_and_looked_up_at_once(self):
+        self.fingers.evict(ref(30))
+        self.assert_slots(12, 12, None, None, None, 45)
+        self.assertEqual(self.lookups(), [(2, 14)])
+        self.fingers.looked_up(2, ref(33))
+        self.assert_slots(12, 12, 33, 33, 33, 45)
+
+    def test_a_node_that_is_no_finger_changes_nothing(self):
+        self.parts.fresh()
+        self.fingers.evict(ref(50))
+        self.assertEqual(self.ctx.effects, [])
+        self.assertEqual(self.lookups(), [])
+
+    def test_a_later_life_is_not_evicted_with_the_earlier(self):
+        self.fingers.slots[5] = ref(45, 2)
+        self.fingers.evict(ref(45, 1))
+        self.assertEqual(self.fingers.slots[5], ref(45, 2))
+
+    def test_a_death_while_a_lookup_is_out_is_worked_off_after_it(self):
+        self.fingers.evict(ref(30))
+        self.fingers.evict(ref(45))
+        self.assertEqual(self.lookups(), [(2, 14)])
+        self.fingers.looked_up(2, ref(33))
+        self.assertEqual(self.lookups(), [(5, 42)])
+
+
+class HintTests(FingerTestCase):
+    """After ``update_others`` (Stoica et al., SIGCOMM 2001, figure 6): who points here is told."""
+
+    def hint(self, subject: int, low: int, high: int, *, alive: bool = True, ttl: int = 64):
+        return FingerHint(ref(subject), alive, raw(low), raw(high), ttl)
+
+    def put(self, me: int, *members: int, **changes) -> None:
+        """Make this node a member of the right ring of ``members``."""
+        self.make(me, **changes)
+        ring = sorted({me, *members})
+        view = ideal_view(ring, ring.index(me), self.ctx.space, self.ctx.config.successors)
+        self.parts.place(view.predecessor, *view.successors, fingers=set(view.fingers.values()))
+        self.fingers.slots = [ref(view.fingers[i]) if i in view.fingers else None for i in range(6)]
+        self.parts.fresh()
+
+    def test_within_the_range_the_concerned_slot_is_looked_up(self):
+        self.put(10, 5, 12, 30, 45, successors=1)
+        self.fingers.hinted(self.hint(20, low=5, high=10))
+        self.assertEqual(self.lookups(), [(2, 14)])
+
+    def test_it_is_only_a_hint(self):
+        self.put(10, 5, 12, 30, 45, successors=1)
+        self.fingers.hinted(self.hint(20, low=5, high=10))
+        self.assert_slots(12, 12, 30, 30, 30, 45)
+
+    def test_a_subject_that_belongs_into_no_slot_is_not_looked_up(self):
+        self.put(10, 5, 12, 30, 45, successors=1)
+        self.fingers.hinted(self.hint(31, low=5, high=10))
+        self.fingers.hinted(self.hint(10, low=5, high=10))
+        self.assertEqual(self.lookups(), [])
+
+    def test_word_of_a_suspected_finger_starts_a_probe(self):
+        self.put(10, 5, 12, 30, 45, successors=1)
+        self.fingers.hinted(self.hint(30, low=5, high=10, alive=False))
+        self.assertEqual(self.parts.verdicts.heard, [("suspected", 30)])
+        self.fingers.hinted(self.hint(50, low=5, high=10, alive=False))
+        self.assertEqual(self.parts.verdicts.heard, [("suspected", 30)], "not of others'")
+
+    def test_a_hint_is_handed_from_successor_to_successor_within_the_range(self):
+        self.put(10, 5, 12, 30, 45)
+        self.fingers.hinted(self.hint(20, low=5, high=30))
+        ((target, onward),) = sent(self.ctx, FingerHint)
+        self.assertEqual((target, onward.ttl), (12, 63))
+
+    def test_it_stops_when_the_range_ends_here_or_before_the_successor(self):
+        for high in (10, 11):
+            self.put(10, 5, 12, 30, 45)
+            self.fingers.hinted(self.hint(20, low=5, high=high))
+            self.assertEqual(sent(self.ctx, FingerHint), [], high)
+
+    def test_outside_of_the_range_it_is_routed_to_its_first_node(self):
+        self.put(10, 5, 12, 30, 45)
+        self.fingers.hinted(self.hint(3, low=35, high=50))
+        self.assertEqual(targets(self.ctx, FingerHint), [30], "closest before 36")
+        self.assertEqual(self.lookups(), [])
+
+    def test_a_range_with_nobody_in_it_ends_at_the_node_after_it(self):
+        self.put(12, 5, 10, 30, 45)
+        self.fingers.hinted(self.hint(3, low=10, high=11))
+        self.assertEqual(sent(self.ctx, FingerHint), [])
+
+    def test_a_range_across_zero_is_followed_across_zero(self):
+        self.put(60, 2, 12, 30, 45)
+        self.fingers.hinted(self.hint(20, low=55, high=5))
+        self.assertEqual(targets(self.ctx, FingerHint), [2])
+        self.put(2, 12, 30, 45, 60)
+        self.fingers.hinted(self.hint(20, low=55, high=5))
+        self.assertEqual(targets(self.ctx, FingerHint), [], "12 lies beyond 5")
+
+    def test_a_hint_whose_time_to_live_is_used_up_is_dropped(self):
+        self.put(10, 5, 12, 30, 45)
+        self.fingers.hinted(self.hint(20, low=5, high=30, ttl=0))
+        self.assertEqual(sent(self.ctx, FingerHint), [])
+        self.assertEqual(self.lookups(), [])
+
+    def test_a_ring_of_one_has_nobody_to_pass_it_on_to(self):
+        self.parts.ring.create(None)
+        self.parts.fresh()
+        self.fingers.hinted(self.hint(20, low=30, high=40))
+        self.assertEqual(sent(self.ctx, FingerHint), [])
+
+    def test_nobody_is_told_when_the_lists_reach_everybody(self):
+        self.put(10, 5, 12)
+        self.fingers.tell_others(ref(12), alive=True)
+        self.assertEqual(sent(self.ctx, FingerHint), [])
+
+    def test_the_hints_of_a_change_reach_all_whose_fingers_it_concerns(self):
+        """Walk every hint through a right ring of nodes; compare with the definition."""
+        for seed in range(30):
+            rng = Random(seed)
+            members = sorted(rng.sample(range(64), 24))
+            newcomer, before = self.newcomer(rng, members)
+            reached = self.walk(members, before, newcomer)
+            ring = sorted([*members, newcomer])
+            for member in members:
+                slots = [
+                    i
+                    for i in range(6)
+                    if ideal_successor(ring, (member + (1 << i)) % 64) == newcomer
+                ]
+                beyond = [i for i in slots if (1 << i) > self.lists_reach(members, member)]
+                if beyond:
+                    self.assertIn(member, reached, f"seed {seed}: slots {beyond} of {member}")
+
+    def newcomer(self, rng: Random, members: list[int]) -> tuple[int, int]:
+        newcomer = rng.choice([n for n in range(64) if n not in members])
+        return newcomer, members[members.index(ideal_successor(members, newcomer)) - 1]
+
+    def lists_reach(self, members: list[int], member: int) -> int:
+        at = members.index(member)
+        return (members[(at + 3) % len(members)] - member) % 64
+
+    def walk(self, members: list[int], before: int, newcomer: int) -> set[int]:
+        """Let the newcomer's predecessor tell others; return who got a hint about its slots."""
+        nodes = {member: placed(member, members) for member in members}
+        teller = nodes[before]
+        teller.ctx.effects = []
+        teller.fingers.tell_others(ref(newcomer), alive=True)
+        reached: set[int] = set()
+        queue = [(before, *pair) for pair in sent(teller.ctx, FingerHint)]
+        while queue:
+            source, target, hint = queue.pop()
+            if between_right(hint.low[0], target, hint.high[0]):
+                reached.add(target)
+            queue += [
+                (target, *pair) for pair in sent(step(nodes[target], source, hint), FingerHint)
+            ]
+            self.assertLess(len(reached), 64)
+        return reached
+
+    def test_a_hint_has_a_life_long_enough_for_a_ring_of_thousands(self):
+        self.assertGreaterEqual(HINT_TTL, 64)
