@@ -3,6 +3,7 @@
 - The newest incarnation of every node wins; word from an older one is dropped.
 - A dead incarnation is kept out of tables that peers offer until it is heard of alive or its time
   is up, so that a neighbour's stale list does not bring it back.
+- Whoever else goes on pointing at a dead node may be right: it is asked now and then.
 - Known peers, dead ones included, are where audits look for lost parts of the ring. The table is
   capped; the one not heard of for longest goes first.
 """
@@ -25,6 +26,7 @@ class PeerBook:
         self._me = me
         self._known: OrderedDict[bytes, NodeRef] = OrderedDict()
         self._dead: dict[bytes, tuple[int, float]] = {}
+        self._asked: dict[bytes, float] = {}
         self._departed: OrderedDict[bytes, int] = OrderedDict()
         self._spoken: OrderedDict[bytes, int] = OrderedDict()
         self.changed = False
@@ -83,6 +85,7 @@ class PeerBook:
                 self._spoken.popitem(last=False)
         if self._departed.get(ref.raw) == ref.incarnation:
             return False
+        self._asked.pop(ref.raw, None)
         return self._dead.pop(ref.raw, None) is not None
 
     def departed(self, ref: NodeRef, now: float) -> None:
@@ -102,11 +105,21 @@ class PeerBook:
             self._forget(now)
         self._dead.pop(ref.raw, None)
         self._dead[ref.raw] = (ref.incarnation, now + self._config.dead_memory_s)
+        self._asked[ref.raw] = now
 
     def is_dead(self, ref: NodeRef, now: float) -> bool:
         """Tell whether this incarnation (or a later one) is held for dead."""
         entry = self._dead.get(ref.raw)
         return entry is not None and ref.incarnation <= entry[0] and now < entry[1]
+
+    def to_ask(self, ref: NodeRef, now: float) -> bool:
+        """Tell whether it is time to ask a dead node again, and take note of it being asked."""
+        if self._departed.get(ref.raw) == ref.incarnation:
+            return False
+        if now < self._asked.get(ref.raw, now) + self._config.stabilise_idle_s:
+            return False
+        self._asked[ref.raw] = now
+        return True
 
     def dead_raws(self, now: float, limit: int) -> list[bytes]:
         """Return up to ``limit`` identifiers of dead nodes, the latest deaths first."""
@@ -118,3 +131,4 @@ class PeerBook:
         while len(kept) >= 4 * self._config.max_known_peers:
             del kept[next(iter(kept))]
         self._dead = kept
+        self._asked = {raw: at for raw, at in self._asked.items() if raw in kept}

@@ -386,7 +386,12 @@ class Ring:
         for node in offered:
             if node.raw == ctx.me.raw:
                 break
-            if ctx.peers.is_dead(node, ctx.now) or ctx.peers.is_old(node):
+            if ctx.peers.is_old(node):
+                continue
+            if ctx.peers.is_dead(node, ctx.now):
+                # Its neighbours hold it for alive: after a partition or a pause they are right.
+                if ctx.peers.to_ask(node, ctx.now):
+                    ctx.send(node, Ping(ctx.rid()))
                 continue
             distance = ctx.distance(node)
             if distance <= last:
