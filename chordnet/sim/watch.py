@@ -69,7 +69,9 @@ class Watch:
         if what in ("killed", "left"):
             self.checker.failed(host.ref.id)
         elif what == "placed":
-            self._ring_changed(host)
+            # No step of the protocol: a ring that is being put together is not judged.
+            successors = [ref.id for ref in host.node.successors]
+            self.checker.changed(host.ref.id, successors, trusted=False)
 
     # ---- the ring ---------------------------------------------------------------------------
 
