@@ -31,7 +31,7 @@ from chordnet.core.cast import Branch, Cast, Tally, Waiter
 from chordnet.core.casts import Casts
 from chordnet.core.context import Context
 from chordnet.core.detector import Detector
-from chordnet.core.effects import BroadcastDone, Misbehaved, Record
+from chordnet.core.effects import BroadcastDone, Misbehaved, Record, Traced, TraceKind
 from chordnet.core.events import Publish
 from chordnet.core.identifiers import between
 from chordnet.core.ledger import Ledger
@@ -170,8 +170,14 @@ class Broadcasts:
     def delegate(self, cast: Cast, branch: Branch) -> None:
         """Give a child its range."""
         cast.add(branch)
+        if branch.kind in REPAIR:
+            self.trace(cast, TraceKind.REPAIRED, branch.child)
         self.send(cast, branch, header_only=branch.kind in REPAIR)
         self._first_check.add((cast, branch), self._ctx.now)
+
+    def trace(self, cast: Cast, what: TraceKind, peer: NodeRef) -> None:
+        """Note something out of the ordinary."""
+        self._ctx.effects.append(Traced(cast.id, len(cast.bodies), what, peer))
 
     def send(self, cast: Cast, branch: Branch, *, header_only: bool) -> None:
         """Send a child the message (again)."""
@@ -248,6 +254,7 @@ class Broadcasts:
 
     def _again(self, cast: Cast, sender: NodeRef, message: Bcast) -> None:
         """A message that we have: from another parent, once more, or for a wider range."""
+        self.trace(cast, TraceKind.DUPLICATE, sender)
         end = self._end(message.limit)
         if not any(
             w.parent is not None and w.parent.raw == sender.raw and w.limit == message.limit
@@ -371,6 +378,7 @@ class Broadcasts:
                 self._ctx.send(waiter.parent, Ack(cast.id, waiter.limit, False))
         for cast, branch in self._first_check.due(now):
             if not branch.acked:
+                self.trace(cast, TraceKind.RESENT, branch.child)
                 self.send(cast, branch, header_only=False)
             self.repairs.late.add((cast, branch), now)
         self.repairs.tick()

@@ -6,6 +6,8 @@ presupposes it, so a runtime that keeps the order never confirms what it has not
 
 from __future__ import annotations
 
+import enum
+
 import msgspec
 
 from chordnet.core.messages import Hop, MessageId, NodeRef, PeerMessage, RingLabel, Status
@@ -118,6 +120,31 @@ class PeersKnown(_Effect, frozen=True):
     peers: list[NodeRef]
 
 
+class TraceKind(enum.IntEnum):
+    """What happened to a broadcast beside its smooth way down the tree."""
+
+    DUPLICATE = 0
+    """``peer`` sent a broadcast that was here already."""
+    RESENT = 1
+    """``peer`` had not answered in time and was sent it once more."""
+    LOST_CHILD = 2
+    """``peer`` died with a range that it had not covered."""
+    REPAIRED = 3
+    """``peer`` was given a range by a repair edge: reassign, extend or backfill."""
+    GAVE_UP = 4
+    """The range given to ``peer`` could not be covered before the deadline."""
+
+
+class Traced(_Effect, frozen=True):
+    """Something out of the ordinary happened to the broadcast whose first message is ``id``."""
+
+    id: MessageId
+    count: int
+    """Messages that travelled with it, itself included."""
+    what: TraceKind
+    peer: NodeRef
+
+
 class Misbehaved(_Effect, frozen=True):
     """A peer broke a rule; the message was dropped."""
 
@@ -127,5 +154,5 @@ class Misbehaved(_Effect, frozen=True):
 
 Effect = (
     Send | Record | SendStored | Gap | LookupDone | BroadcastDone | LeftRing
-    | StatusChanged | RingChanged | FingersChanged | PeerDied | PeersKnown | Misbehaved
+    | StatusChanged | RingChanged | FingersChanged | PeerDied | PeersKnown | Traced | Misbehaved
 )  # fmt: skip

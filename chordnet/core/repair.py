@@ -20,6 +20,7 @@ from chordnet.core.cast import Branch, Cast
 from chordnet.core.casts import Casts
 from chordnet.core.context import Context
 from chordnet.core.detector import Detector
+from chordnet.core.effects import TraceKind
 from chordnet.core.identifiers import between
 from chordnet.core.lookup import Lookups, Purpose, Result
 from chordnet.core.messages import EdgeKind, MessageId, NodeRef
@@ -50,6 +51,7 @@ class Tree(Protocol):
     def delegate(self, cast: Cast, branch: Branch) -> None: ...
     def send(self, cast: Cast, branch: Branch, *, header_only: bool) -> None: ...
     def check(self, cast: Cast) -> None: ...
+    def trace(self, cast: Cast, what: TraceKind, peer: NodeRef) -> None: ...
 
 
 class Repairs:
@@ -74,6 +76,7 @@ class Repairs:
             for branch in list(cast.branches):
                 if not branch.done and branch.child.raw == peer.raw:
                     cast.close(branch)
+                    self._tree.trace(cast, TraceKind.LOST_CHILD, peer)
                     self._reassign(cast, branch)
             cast.waiters = [w for w in cast.waiters if w.parent is None or w.parent.raw != peer.raw]
             self._tree.check(cast)
@@ -155,6 +158,7 @@ class Repairs:
         ctx = self._ctx
         for cast, branch in self.late.due(ctx.now):
             if ctx.now >= cast.deadline:
+                self._tree.trace(cast, TraceKind.GAVE_UP, branch.child)
                 branch.partial = True
                 branch.unreached = [branch.child]
                 cast.close(branch)

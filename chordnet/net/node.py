@@ -27,6 +27,7 @@ from chordnet.core.effects import (
     RingChanged,
     SendStored,
     StatusChanged,
+    Traced,
 )
 from chordnet.core.errors import BroadcastFailed, Busy, ChordnetError, LookupFailed, NotInRing
 from chordnet.core.events import FindOwner, Leave, Publish, Start
@@ -255,6 +256,7 @@ class LocalNode:
             FingersChanged: self._fire_later,
             PeerDied: self._peer_died,
             PeersKnown: self._peers_known,
+            Traced: self._traced,
             Misbehaved: self._misbehaved,
         }
 
@@ -362,6 +364,10 @@ class LocalNode:
 
     def _peers_known(self, effect: PeersKnown) -> None:
         self._keep_peers(effect.peers)
+        self._fire_later(effect)
+
+    def _traced(self, effect: Traced) -> None:
+        self.journal.counters[f"broadcast_{effect.what.name.lower()}"] += 1
         self._fire_later(effect)
 
     def _misbehaved(self, effect: Misbehaved) -> None:
