@@ -28,8 +28,14 @@ from chordnet.core.errors import ChordnetError, ConfigError, LocalProtocolError,
 from chordnet.core.identifiers import IdentifierSpace
 from chordnet.core.messages import NodeRef, Status
 from chordnet.core.node import ChordNode
-from chordnet.net.addresses import advertised_address, format_address, parse_address
+from chordnet.net.addresses import (
+    advertised_address,
+    client_endpoint,
+    format_address,
+    parse_address,
+)
 from chordnet.net.clients import ClientDesk
+from chordnet.net.dialler import Endpoints
 from chordnet.net.greeters import Door
 from chordnet.net.hooks import Hooks, Subscription
 from chordnet.net.interfaces import Core, MessageLog, NodeState
@@ -67,6 +73,9 @@ class ChordService(MultiService):
     :param leave_timeout_s: how long a stop waits for the ordered leave.
     :param debug: log single messages too.
     :param core: makes the protocol core.
+    :param endpoints: makes the client endpoints that peers are dialled with.
+    :param seconds: a clock that never goes back.
+    :param wall: returns the wall clock in seconds since 1970.
     :raises ConfigError: a setting is unusable; the text says which and what is accepted.
     """
 
@@ -76,7 +85,8 @@ class ChordService(MultiService):
         state_dir: str | os.PathLike[str] | None = None, config: ProtocolConfig | None = None,
         rng: random.Random | None = None, log: MessageLog | None = None,
         limits: NetworkLimits | None = None, leave_timeout_s: float = 5.0, debug: bool = False,
-        core: CoreFactory = ChordNode, seconds: Callable[[], float] = time.monotonic,
+        core: CoreFactory = ChordNode, endpoints: Endpoints = client_endpoint,
+        seconds: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:  # fmt: skip
         super().__init__()
@@ -94,6 +104,7 @@ class ChordService(MultiService):
         self._log = log if log is not None else MemoryLog()
         self._leave_timeout_s = leave_timeout_s
         self._core_factory = core
+        self._endpoints = endpoints
         self._seconds, self._wall = seconds, wall
         self.journal = Journal(reactor.seconds, name or self._listen_text, debug=debug)
         self._hooks = Hooks(self.journal)
@@ -150,7 +161,7 @@ class ChordService(MultiService):
             self._reactor, me=me, core=self._core_factory(self._config, me, self._rng),
             network=self._network, config=self._config, log=self._log, journal=self.journal,
             limits=self._limits, rng=self._rng, keep_peers=state.keep_peers, hooks=self._hooks,
-            seconds=self._seconds, wall=self._wall,
+            endpoints=self._endpoints, seconds=self._seconds, wall=self._wall,
         )  # fmt: skip
         self._desk = ClientDesk(node, self._leave_for_client)
         self._entrance.door = node.door(self._desk)

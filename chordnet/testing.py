@@ -1,0 +1,319 @@
+"""Fakes to test programs with: a network in memory, a core that follows a script.
+
+They are written against the same seams as the real parts. With a ``twisted.internet.task.Clock``,
+whole rings of :class:`chordnet.ChordService` run in virtual time without a socket::
+
+    network = MemoryNetwork(Clock())
+    node = network.service("10.0.0.1:7001", name="Node 1")
+    node.startService()
+    network.run(seconds=2)
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from twisted.internet.address import IPv4Address
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.error import ConnectionRefusedError as Declined
+from twisted.internet.error import TimeoutError as TimedOut
+from twisted.internet.task import Clock
+from twisted.python.failure import Failure
+
+from chordnet.core.effects import Effect
+from chordnet.core.events import Event
+from chordnet.core.messages import NodeRef, PeerMessage, RingLabel, Status
+from chordnet.net.addresses import parse_address
+from chordnet.service import ChordService
+
+WALL = 1_700_000_000.0
+"""The wall clock of a :class:`MemoryNetwork` when its clock shows 0."""
+STEP_S = 0.001
+
+
+class MemoryNetwork:
+    """Hosts, listening ports and connections in memory, on one virtual clock.
+
+    Bytes take ``delay_s``. A host in ``frozen`` neither reads nor writes, as a stopped process; one
+    in ``unreachable`` cannot be dialled.
+    """
+
+    def __init__(self, clock: Clock, delay_s: float = STEP_S) -> None:
+        self.clock = clock
+        self.delay_s = delay_s
+        self.frozen: set[str] = set()
+        self.unreachable: set[str] = set()
+        self.connections: list[tuple[MemoryTransport, MemoryTransport]] = []
+        self._factories: dict[str, Any] = {}
+
+    def service(self, address: str, peers: Sequence[str] = (), **options: Any) -> ChordService:
+        """Return a service that listens at ``address`` in this network."""
+        options.setdefault("rng", random.Random(address))
+        return ChordService(
+            self.clock, self.server(address), peers, endpoints=self.dialling_from(address),
+            seconds=self.clock.seconds, wall=lambda: WALL + self.clock.seconds(), **options,
+        )  # fmt: skip
+
+    def server(self, address: str) -> MemoryServer:
+        """Return the server endpoint at ``address``."""
+        return MemoryServer(self, address)
+
+    def dialling_from(self, source: str) -> Callable[[Any, str, float], MemoryDialler]:
+        """Return what makes client endpoints for the program at ``source``."""
+        return lambda _reactor, address, timeout_s: MemoryDialler(self, source, address, timeout_s)
+
+    def run(self, seconds: float) -> None:
+        """Let time pass in small steps."""
+        for _ in range(round(seconds / STEP_S)):
+            self.clock.advance(STEP_S)
+
+    def thaw(self, address: str) -> None:
+        """Let a frozen host go on."""
+        self.frozen.discard(address)
+        for pair in self.connections:
+            for transport in pair:
+                transport.deliver()
+
+    def kill(self, address: str) -> None:
+        """Take a host down as a crash does: its port closes and its connections break."""
+        self._factories.pop(address, None)
+        for pair in list(self.connections):
+            if any(transport.host == address for transport in pair):
+                pair[0].abortConnection()
+
+    def bind(self, address: str, factory: Any) -> None:
+        """Let ``factory`` have what is dialled at ``address``."""
+        self._factories[address] = factory
+
+    def unbind(self, address: str) -> None:
+        """Refuse what is dialled at ``address``."""
+        self._factories.pop(address, None)
+
+    def connect(self, source: str, address: str, factory: Any) -> Any:
+        """Return the protocol of a new connection, or a Failure."""
+        server_factory = self._factories.get(address)
+        if server_factory is None:
+            return Failure(Declined())
+        theirs = server_factory.buildProtocol(None)
+        if theirs is None:
+            return Failure(Declined())
+        ours = factory.buildProtocol(None)
+        near, far = MemoryTransport(self, source, ours), MemoryTransport(self, address, theirs)
+        near.other, far.other = far, near
+        self.connections.append((near, far))
+        theirs.makeConnection(far)
+        ours.makeConnection(near)
+        return ours
+
+
+class MemoryServer:
+    """An ``IStreamServerEndpoint`` of a :class:`MemoryNetwork`."""
+
+    def __init__(self, network: MemoryNetwork, address: str) -> None:
+        self._network = network
+        self._address = address
+
+    def listen(self, factory: Any) -> Deferred[MemoryPort]:
+        """Start to listen."""
+        self._network.bind(self._address, factory)
+        return succeed(MemoryPort(self._network, self._address))
+
+
+class MemoryPort:
+    """An ``IListeningPort`` of a :class:`MemoryNetwork`."""
+
+    def __init__(self, network: MemoryNetwork, address: str) -> None:
+        self._network = network
+        self._address = address
+
+    def getHost(self) -> IPv4Address:  # noqa: N802 - Twisted's name
+        """Return the address."""
+        return IPv4Address("TCP", *parse_address(self._address))
+
+    def stopListening(self) -> None:  # noqa: N802 - Twisted's name
+        """Stop to listen."""
+        self._network.unbind(self._address)
+
+
+class MemoryDialler:
+    """An ``IStreamClientEndpoint`` of a :class:`MemoryNetwork`."""
+
+    def __init__(self, network: MemoryNetwork, source: str, address: str, timeout_s: float) -> None:
+        self._network = network
+        self._source = source
+        self._address = address
+        self._timeout_s = timeout_s
+
+    def connect(self, factory: Any) -> Deferred[Any]:
+        """Connect, which takes the network's delay."""
+        network = self._network
+        unreachable = self._address in network.unreachable
+        delay = self._timeout_s if unreachable else network.delay_s
+        call: Any = None
+        connected: Deferred[Any] = Deferred(lambda _connected: call.cancel())
+
+        def arrive() -> None:
+            if unreachable:
+                connected.errback(TimedOut())
+                return
+            result = network.connect(self._source, self._address, factory)
+            if isinstance(result, Failure):
+                connected.errback(result)
+            else:
+                connected.callback(result)
+
+        call = network.clock.callLater(delay, arrive)
+        return connected
+
+
+class MemoryTransport:
+    """One end of a connection of a :class:`MemoryNetwork`; counts ``writes``."""
+
+    other: MemoryTransport
+    buffer_limit = 65536
+
+    def __init__(self, network: MemoryNetwork, host: str, protocol: Any) -> None:
+        self.host = host
+        self.protocol = protocol
+        self.writes = 0
+        self._network = network
+        self._buffer = bytearray()
+        self._producer: Any = None
+        self._paused = False
+        self.closing = False
+        self._closed = False
+        self._call: Any = None
+
+    @property
+    def buffered(self) -> int:
+        """Bytes written and not delivered."""
+        return len(self._buffer)
+
+    def write(self, data: bytes) -> None:
+        """Take bytes; they arrive after the network's delay."""
+        if self._closed:
+            return
+        self.writes += 1
+        self._buffer += data
+        if self._producer is not None and len(self._buffer) > self.buffer_limit:
+            self._paused = True
+            self._producer.pauseProducing()
+        self._schedule()
+
+    def _schedule(self) -> None:
+        if self._call is None and not self._closed:
+            self._call = self._network.clock.callLater(self._network.delay_s, self._arrive)
+
+    def _arrive(self) -> None:
+        self._call = None
+        self.deliver()
+
+    def deliver(self) -> None:
+        """Hand over what was written, unless one side is frozen."""
+        if self._closed or not self._network.frozen.isdisjoint((self.host, self.other.host)):
+            return
+        data = bytes(self._buffer)
+        self._buffer.clear()
+        if data and not self.other.closing:
+            self.other.protocol.dataReceived(data)
+        if self._paused and not self._buffer and self._producer is not None:
+            self._paused = False
+            self._producer.resumeProducing()
+        if self.closing and not self._buffer:
+            self._end(ConnectionDone())
+
+    def loseConnection(self) -> None:  # noqa: N802 - Twisted's name
+        """Close once everything has been delivered; read no more."""
+        self.closing = True
+        self._schedule()
+
+    def abortConnection(self) -> None:  # noqa: N802 - Twisted's name
+        """Close at once."""
+        self._end(ConnectionLost())
+
+    def _end(self, reason: Exception) -> None:
+        self._network.connections = [pair for pair in self._network.connections if self not in pair]
+        for transport in (self, self.other):
+            transport.ended(reason)
+
+    def ended(self, reason: Exception) -> None:
+        """The connection is gone; tell the protocol."""
+        if not self._closed:
+            self._closed = True
+            if self._call is not None:
+                self._call.cancel()
+                self._call = None
+            self._network.clock.callLater(0, self.protocol.connectionLost, Failure(reason))
+
+    def registerProducer(self, producer: Any, _streaming: bool) -> None:  # noqa: N802
+        """Remember whom to pause."""
+        self._producer = producer
+
+    def unregisterProducer(self) -> None:  # noqa: N802 - Twisted's name
+        """Pause nobody any more."""
+        self._producer = None
+
+    def getPeer(self) -> IPv4Address:  # noqa: N802 - Twisted's name
+        """Return the other side's address."""
+        return IPv4Address("TCP", *parse_address(self.other.host))
+
+
+class FailingServer:
+    """An ``IStreamServerEndpoint`` that cannot listen."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def listen(self, _factory: Any) -> Deferred[Any]:
+        """Fail."""
+        return fail(self._error)
+
+
+class ScriptedCore:
+    """A :class:`chordnet.net.interfaces.Core` that notes events and answers from a script.
+
+    :param script: returns the effects for an event, or raises; by default there are none.
+    """
+
+    def __init__(
+        self, me: NodeRef, script: Callable[[Event], list[Effect]] = lambda _event: []
+    ) -> None:
+        self.me = me
+        self.script = script
+        self.events: list[Event] = []
+        self.times: list[float] = []
+        self.deadline: float | None = None
+        self.now_status = Status.UNJOINED
+        self.predecessor: NodeRef | None = None
+        self.successors: list[NodeRef] = []
+        self.label: RingLabel | None = None
+        self.finger_slots: list[tuple[int, NodeRef]] = []
+        self.counters: dict[str, int] = {}
+
+    def status(self) -> Status:
+        """Return what was set as ``now_status``."""
+        return self.now_status
+
+    def step(self, event: Event, now: float) -> list[Effect]:
+        """Note the event and follow the script."""
+        self.events.append(event)
+        self.times.append(now)
+        return self.script(event)
+
+    def seen(self, kind: type) -> list[Any]:
+        """Return the events of one type."""
+        return [event for event in self.events if type(event) is kind]
+
+
+class RecordingTransport:
+    """A :class:`chordnet.net.interfaces.Transport` that notes what is sent."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[NodeRef, PeerMessage]] = []
+
+    def send(self, to: NodeRef, message: PeerMessage) -> None:
+        """Note it."""
+        self.sent.append((to, message))

@@ -1,0 +1,88 @@
+"""One example of every message, for the tests of the wire format."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from chordnet.core import messages as core
+from chordnet.wire import codec, greeting, rpc
+
+RAW = bytes(range(20))
+NODE = core.NodeRef(RAW, 1760000000000, "10.0.0.1:7001", "Node 1")
+OTHER = core.NodeRef(bytes(20), 1760000000001, "[::1]:7002", "Nœud 2")
+LABEL = core.RingLabel(0, 12345)
+ID = core.MessageId(RAW, 1760000000000, 3)
+INFO = rpc.NodeInfo(RAW.hex(), "Node 1", "10.0.0.1:7001")
+RECEIPT = rpc.Receipt(str(ID), "apple", 15, 16, 15, 4, 0.009, True, [INFO])
+RECORD = rpc.MessageRecord(
+    str(ID), "apple", 1760000000.5, 1760000000.6, [rpc.RouteHop(RAW.hex(), "Node 1", "origin")]
+)
+STATUS = rpc.NodeStatus(
+    INFO, "default", "0.1.0", 160, 1760000000000, "active", INFO, [INFO],
+    [rpc.FingerEntry(159, INFO)], "0:12345", 3, 0, 12.5, {"requests": 4},
+)  # fmt: skip
+
+GREETINGS: list[Any] = [
+    greeting.Hello("chordnet", 1, "default", 160, "peer", NODE, 1),
+    greeting.Hello("chordnet", 1, "", 0, "client"),
+    greeting.Welcome(1, NODE, "default", 160),
+    greeting.Refuse("network", "this is network 'default', not 'other'"),
+    greeting.Bye("idle"),
+]
+PEER_MESSAGES: list[Any] = [
+    core.Ping(7),
+    core.Pong(7, 3),
+    core.GetState(8, 0),
+    core.State(8, 3, LABEL, NODE, [NODE, OTHER], None),
+    core.Notify(),
+    core.Changed(),
+    core.Leaving(NODE, [OTHER]),
+    core.FingerHint(NODE, True, bytes(20), RAW, 16),
+    core.TryMerge(NODE, 8),
+    core.Find(9, NODE, RAW, 0, [NODE, OTHER], 62, False),
+    core.Found(9, OTHER, [NODE, OTHER], LABEL),
+    core.FindFailed(9, "not in a ring"),
+    core.FindNext(10, RAW, 1, [bytes(20)], True),
+    core.Next(10, False, [OTHER], False, None),
+    core.Bcast(ID, 1, 1760000000.5, 64, RAW, 2, [core.Hop(RAW, "Node 1", 0)], [b"apple"]),
+    core.Ack(ID, RAW, False),
+    core.Bodies(ID, [b"apple"]),
+    core.Covered(ID, RAW, 4, 3, 2, True, [OTHER]),
+    core.Compare(2**63),
+    core.Have([], [(RAW, 1760000000000)], [core.OriginState(RAW, 1760000000000, 7, [9, 11])]),
+    core.Want([ID]),
+    core.Caught(ID, 1760000000.5, [core.Hop(RAW, "Node 1", 0)], b"apple"),
+    core.Lost([ID]),
+    core.Given(False),
+]
+REQUESTS: list[Any] = [
+    rpc.SendMessage(1, "apple"),
+    rpc.GetMessages(2, 10, str(ID)),
+    rpc.Follow(3),
+    rpc.Unfollow(3),
+    rpc.GetStatus(4),
+    rpc.Lookup(5, "apple", True),
+    rpc.LeaveRing(6),
+]
+REPLIES: list[Any] = [
+    rpc.Sent(1, RECEIPT),
+    rpc.Messages(2, [RECORD], False),
+    rpc.StatusReply(4, STATUS),
+    rpc.LookupReply(5, rpc.LookupResult("apple", RAW.hex(), INFO, [INFO])),
+    rpc.Done(6),
+    rpc.Failure(5, "NotInRing", "Node 1 is joining, not in a ring; wait and ask again"),
+]
+EXAMPLES = [*GREETINGS, *PEER_MESSAGES, *REQUESTS, *REPLIES]
+
+
+def reader_of(message: Any) -> Any:
+    """Return who reads such a message."""
+    if isinstance(message, greeting.Hello):
+        return codec.read_hello
+    if isinstance(message, (greeting.Welcome, greeting.Refuse)):
+        return codec.read_answer
+    if type(message) in {type(m) for m in REQUESTS}:
+        return codec.read_request
+    if type(message) in {type(m) for m in REPLIES}:
+        return codec.read_reply
+    return codec.read_peer
