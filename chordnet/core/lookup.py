@@ -11,7 +11,9 @@ One lookup is one object, here at the node that asked. It lives through::
 
 Only the owner itself answers for a key, when the key lies in (predecessor, self]. A node that was
 believed to be the owner and is not passes the question on to its predecessor. When all nodes from
-the key on are unreachable, the last live node before the key is asked, rather than failing.
+the key on are unreachable, the last live node before the key is asked, rather than failing. A node
+that the asker alone finds silent stays the owner: its successor answers in its place only once it
+holds it for dead itself, and until then sends the asker back to it.
 
 Source of the routing rule: Stoica et al., ToN 2003, figure 3 (closest preceding node).
 """
@@ -294,8 +296,10 @@ class Lookups:
             or (candidates[0][0].raw, candidates[0][1]) in lookup.asked
         ):
             candidates.pop(0)
-        if not candidates or lookup.steps >= MAX_STEPS:
+        if lookup.steps >= MAX_STEPS or (not candidates and not self._begin_again(lookup)):
             self._fail(lookup, "no way to it was found")
+            return
+        if lookup.number not in self._open:
             return
         target, last = candidates.pop(0)
         lookup.steps += 1
@@ -309,6 +313,17 @@ class Lookups:
             detail=lookup.number,
         )
         lookup.last = last
+
+    def _begin_again(self, lookup: Lookup) -> bool:
+        """Nobody is left to ask: try those anew that were silent and are not known to be dead."""
+        ctx = self._ctx
+        dead = set(ctx.peers.dead_raws(ctx.now, MAX_EXCLUDE))
+        if lookup.via is not None or lookup.silent <= dead:
+            return False
+        lookup.silent = dead
+        lookup.asked.clear()
+        lookup.trail = [(ctx.me, False)]
+        return not self._advise_self(lookup) or bool(lookup.candidates)
 
     def find_next(self, sender: NodeRef, message: FindNext) -> None:
         """Another node's iterative lookup asks for its next step."""
@@ -329,10 +344,10 @@ class Lookups:
     ) -> tuple[bool, list[NodeRef], bool]:
         """Say whether this node is the answer; if not, whom to ask, and whether those should be."""
         ctx, ring = self._ctx, self._ring
-        live = [node for node in ring.successors if node.raw not in exclude]
+        live = [node for node in ring.successors if node.raw not in exclude] or ring.successors
         head = live[0] if live else ctx.me
         before = ring.predecessor
-        orphan = before is None or before.raw in exclude or ring.predecessor_is_dead()
+        orphan = before is None or ring.predecessor_is_dead()
         leaving = self._hooks.status() == Status.LEAVING and bool(live)
         if kind == FindKind.PREDECESSOR:
             if between_right(ctx.my_id, key, head.id):
@@ -356,6 +371,11 @@ class Lookups:
             self._finish(lookup, sender, [node for node, _ in lookup.trail], answer.label)
             return
         offered = [(node, answer.last) for node in answer.nodes[:ALTERNATIVES]]
+        if lookup.last and answer.last:
+            # Its own neighbour vouches for it: the silence may have been a lost message.
+            for again in offered:
+                lookup.silent.discard(again[0].raw)
+                lookup.asked.discard((again[0].raw, True))
         lookup.candidates = [*offered, *lookup.candidates][:MAX_CANDIDATES]
         self._step(lookup)
 
