@@ -16,6 +16,7 @@ from rich.console import Console
 
 from benchmarks.contests import CONTESTS
 from benchmarks.effort import FULL, QUICK
+from benchmarks.errors import BenchmarkError, notes_of
 from benchmarks.machine import machine, versions
 from benchmarks.report import Report, as_json, markdown, notes, terminal
 from benchmarks.session import NAMES, Session
@@ -64,7 +65,10 @@ def main(
     errors = Console(stderr=True)
     with errors.status("") as status:
         session = Session(effort, base_port, names or NAMES, tell=status.update)
-        figures = session.run(with_chordnet=not rivals_only)
+        try:
+            figures = session.run(with_chordnet=not rivals_only)
+        except BenchmarkError as error:
+            raise click.ClickException("\n".join([str(error), *notes_of(error)])) from None
     report = Report(
         command=" ".join(["python -m benchmarks", *sys.argv[1:]]),
         measured=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),

@@ -33,15 +33,18 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     for program in PROGRAMS:
-        if shutil.which(program):
-            found[program] = _program_version(program)
+        if path := find_program(program):
+            found[program] = _program_version(path)
     return found
 
 
-def _program_version(program: str) -> str:
-    output = subprocess.run(
-        [program, "--version"], capture_output=True, text=True, check=False
-    ).stdout
+def find_program(name: str) -> str | None:
+    """Return a program's path; Debian keeps servers where users' PATH may not lead."""
+    return shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin")
+
+
+def _program_version(path: str) -> str:
+    output = subprocess.run([path, "--version"], capture_output=True, text=True, check=False).stdout
     words = output.replace("v=", "v").split()
     numbers = [word.lstrip("v") for word in words if word.lstrip("v")[:1].isdigit()]
     return numbers[0] if numbers else "unknown"

@@ -14,7 +14,7 @@ from functools import partial
 from attrs import Factory, define
 
 from benchmarks.effort import Effort
-from benchmarks.errors import BenchmarkError
+from benchmarks.errors import BenchmarkError, notes_of
 from benchmarks.sides import Side
 
 Tell = Callable[[str], None]
@@ -76,5 +76,5 @@ def _attempt(result: Results, action: Callable[[], None]) -> bool:
         action()
     except BenchmarkError as error:
         result.note, result.failed = str(error), True
-        result.traces += getattr(error, "__notes__", [])
+        result.traces += notes_of(error)
     return not result.failed

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 from benchmarks.contests import CONTESTS, Contest
 from benchmarks.effort import Effort
-from benchmarks.errors import BenchmarkError
+from benchmarks.errors import BenchmarkError, notes_of
 from benchmarks.figures import Figure
 from benchmarks.overlay.network import Network
 from benchmarks.overlay.sides import OverlaySide
@@ -45,7 +45,11 @@ class Session:
         self.traces: list[str] = []
 
     def run(self, *, with_chordnet: bool) -> list[Figure]:
-        """Run and return the figures in the order of the run."""
+        """Run and return the figures in the order of the run.
+
+        Raises:
+            BenchmarkError: The network does not start, or does not stop.
+        """
         by_name: dict[str, Solo | Contest] = {each.name: each for each in (*SOLOS, *CONTESTS)}
         chosen = [by_name[name] for name in NAMES if name in self._names]
         if not with_chordnet:
@@ -65,7 +69,7 @@ class Session:
         try:
             return each.figures(each.measure(network, self._effort))
         except BenchmarkError as error:
-            self.traces += getattr(error, "__notes__", [])
+            self.traces += notes_of(error)
             return each.figures({}, str(error))
 
     def _contest(self, contest: Contest, network: Network | None) -> list[Figure]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -44,10 +45,16 @@ class Network:
         self._p2pnet("stop-network", "--purge")
 
     def close(self) -> None:
-        """Stop it, even after a failure, and remove the state directory."""
+        """Stop it, by force if need be, and remove the state directory.
+
+        Raises:
+            BenchmarkError: It did not stop as it should.
+        """
         try:
             self.stop()
         finally:
+            for pid in self.pids().values():
+                os.kill(pid, signal.SIGKILL)
             shutil.rmtree(self._home, ignore_errors=True)
 
     def add(self, number: int) -> None:
@@ -102,7 +109,7 @@ class Network:
             raise BenchmarkError(f"p2pnet {words[0]} took over {COMMAND_SECONDS:g} s") from None
         if done.returncode:
             lines = (done.stderr or done.stdout).strip().splitlines() or ["no reason given"]
-            error = BenchmarkError(f"p2pnet {words[0]}: {lines[-1]}")
-            error.add_note("\n".join(lines))
+            error = BenchmarkError(f"p2pnet {words[0]}: {lines[0]}")
+            error.add_note("\n".join(lines[1:]))
             raise error
         return done.stdout

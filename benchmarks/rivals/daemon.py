@@ -11,6 +11,7 @@ from collections.abc import Callable
 from importlib.util import find_spec
 
 from benchmarks.errors import BenchmarkError
+from benchmarks.machine import find_program
 
 START_SECONDS = 10.0
 
@@ -30,9 +31,11 @@ class Daemon:
         if _listens(port):
             raise BenchmarkError(f"port {port} is taken; choose another with --base-port")
         self._directory = tempfile.mkdtemp(prefix="chordnet-bench-")
-        words = command(self._directory)
+        name, *words = command(self._directory)
+        program = find_program(name)
+        assert program is not None, f"{name} was not looked for"
         self._process = subprocess.Popen(
-            words,
+            [program, *words],
             cwd=self._directory,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -42,7 +45,7 @@ class Daemon:
         while not _listens(port):
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self.stop()
-                raise BenchmarkError(f"{words[0]} does not start on port {port}")
+                raise BenchmarkError(f"{name} does not start on port {port}")
             time.sleep(0.02)
 
     def stop(self) -> None:
@@ -68,7 +71,7 @@ def missing_parts(programs: dict[str, str], modules: dict[str, str]) -> str | No
         programs: Debian package of each program needed.
         modules: PyPI package of each module needed.
     """
-    debian = [package for name, package in programs.items() if shutil.which(name) is None]
+    debian = [package for name, package in programs.items() if find_program(name) is None]
     pypi = [package for name, package in modules.items() if find_spec(name) is None]
     steps = []
     if debian:
