@@ -234,7 +234,7 @@ class Broadcasts:
         route = [*message.hops, Hop(ctx.me.raw, ctx.me.name, message.kind)]
         cast = self._record(message.id, message.created, bodies, route, message.ttl)
         end = self._end(message.limit)
-        waiter = Waiter(sender, message.limit, end)
+        waiter = Waiter(sender, message.limit, end, message.kind)
         cast.waiters.append(waiter)
         self._fan(cast, end, message.limit)
         before = self._ring.predecessor
@@ -246,7 +246,7 @@ class Broadcasts:
 
     def _may_lack(self, before: NodeRef, sender: NodeRef, message: Bcast) -> bool:
         """Tell whether our predecessor came in so lately that the tree may have passed it by."""
-        if before.raw in (sender.raw, self._ctx.me.raw):
+        if before.raw in (sender.raw, self._ctx.me.raw) or self._ring.predecessor_is_dead():
             return False
         if message.kind == EdgeKind.SUCCESSOR:
             return between(sender.id, before.id, self._ctx.my_id)
@@ -260,7 +260,7 @@ class Broadcasts:
             w.parent is not None and w.parent.raw == sender.raw and w.limit == message.limit
             for w in cast.waiters
         ):
-            cast.waiters.append(Waiter(sender, message.limit, end))
+            cast.waiters.append(Waiter(sender, message.limit, end, message.kind))
         if end > cast.cover:
             start, cast.cover = cast.cover, end
             if message.kind != EdgeKind.BACKFILL:
@@ -331,7 +331,7 @@ class Broadcasts:
 
     def _report(self, cast: Cast, waiter: Waiter) -> None:
         ctx, parent = self._ctx, waiter.parent
-        if self._told_another(cast, parent):
+        if self._told_another(cast, waiter):
             start, ourselves = cast.told_end, 0
         else:
             start, ourselves = 0, 1
@@ -361,9 +361,15 @@ class Broadcasts:
                 )
             )  # fmt: skip
 
-    def _told_another(self, cast: Cast, parent: NodeRef | None) -> bool:
-        """Tell whether a parent that lives was told already: nothing must be counted twice."""
+    def _told_another(self, cast: Cast, waiter: Waiter) -> bool:
+        """Tell whether a parent that lives was told already: nothing must be counted twice.
+
+        What comes by reassignment or extension was a dead node's: it told nobody.
+        """
+        parent = waiter.parent
         if parent is None or not cast.told or cast.told == parent.raw:
+            return False
+        if waiter.kind in {EdgeKind.REASSIGN, EdgeKind.EXTEND}:
             return False
         other = self._ctx.peers.get(cast.told)
         return other is not None and not self._ctx.peers.is_dead(other, self._ctx.now)

@@ -38,12 +38,15 @@ class Branch:
 class Waiter:
     """Whoever gave us a range and is owed a COVERED; no ``parent`` means our own program."""
 
-    __slots__ = ("end", "limit", "parent")
+    __slots__ = ("end", "kind", "limit", "parent")
 
-    def __init__(self, parent: NodeRef | None, limit: bytes, end: int) -> None:
+    def __init__(
+        self, parent: NodeRef | None, limit: bytes, end: int, kind: int = EdgeKind.ORIGIN
+    ) -> None:
         self.parent = parent
         self.limit = limit
         self.end = end
+        self.kind = kind
 
 
 class Tally(msgspec.Struct, frozen=True, gc=False):

@@ -75,8 +75,6 @@ class Repairs:
         for cast in self._casts:
             for branch in list(cast.branches):
                 if not branch.done and branch.child.raw == peer.raw:
-                    cast.close(branch)
-                    self._tree.trace(cast, TraceKind.LOST_CHILD, peer)
                     self._reassign(cast, branch)
             cast.waiters = [w for w in cast.waiters if w.parent is None or w.parent.raw != peer.raw]
             self._tree.check(cast)
@@ -89,6 +87,8 @@ class Repairs:
                     self._tree.send(cast, branch, header_only=False)
 
     def _reassign(self, cast: Cast, branch: Branch) -> None:
+        cast.close(branch)
+        self._tree.trace(cast, TraceKind.LOST_CHILD, branch.child)
         self._search(
             _Search(cast.id, Purpose.REASSIGN, branch, branch.start, branch.end, branch.limit, 0),
             cast,
@@ -162,6 +162,10 @@ class Repairs:
                 branch.partial = True
                 branch.unreached = [branch.child]
                 cast.close(branch)
+                self._tree.check(cast)
+                continue
+            if ctx.peers.is_dead(branch.child, ctx.now):
+                self._reassign(cast, branch)
                 self._tree.check(cast)
                 continue
             self._detector.suspect(branch.child)
