@@ -21,6 +21,7 @@ Source of the routing rule: Stoica et al., ToN 2003, figure 3 (closest preceding
 from __future__ import annotations
 
 import enum
+from collections.abc import Container
 from typing import Protocol
 
 import attrs
@@ -83,7 +84,8 @@ class Lookup:
     trail: list[tuple[NodeRef, bool]] = attrs.field(factory=list)
     """Nodes that answered so far; with each, whether it was asked as the supposed owner."""
     candidates: list[tuple[NodeRef, bool]] = attrs.field(factory=list)
-    silent: set[bytes] = attrs.field(factory=set)
+    silent: dict[bytes, None] = attrs.field(factory=dict)
+    """Nodes found silent, the latest at the end."""
     asked: set[tuple[bytes, bool]] = attrs.field(factory=set)
     steps: int = 0
     last: bool = False
@@ -271,7 +273,7 @@ class Lookups:
     def _go_iterative(self, lookup: Lookup) -> None:
         ctx = self._ctx
         lookup.iterative = True
-        lookup.silent.update(ctx.peers.dead_raws(ctx.now, MAX_EXCLUDE))
+        lookup.silent = self._known_dead()
         if lookup.via is not None:
             lookup.candidates = [(lookup.via, False)]
         else:
@@ -280,31 +282,51 @@ class Lookups:
                 return
         self._step(lookup)
 
+    def _known_dead(self) -> dict[bytes, None]:
+        ctx = self._ctx
+        return dict.fromkeys(reversed(ctx.peers.dead_raws(ctx.now, MAX_EXCLUDE)))
+
     def _advise_self(self, lookup: Lookup) -> bool:
-        """Take the first step at this node; tell whether there is another one to take."""
-        done, nodes, last = self._advise(lookup.key, lookup.kind, lookup.silent, last=False)
+        """Take a step at this node, the last of the trail; tell whether there is another to take.
+
+        Nobody sends a message to himself, and others may well name this node as the owner.
+        """
+        as_owner = lookup.trail[-1][1]
+        done, nodes, last = self._advise(lookup.key, lookup.kind, lookup.silent, last=as_owner)
         if done:
-            self._finish(lookup, self._ctx.me, [self._ctx.me], self._ring.label)
+            path = [node for node, _ in lookup.trail]
+            self._finish(lookup, self._ctx.me, path, self._ring.label)
         else:
             lookup.candidates[:0] = [(node, last) for node in nodes]
         return not done
 
+    @staticmethod
+    def _best(lookup: Lookup) -> tuple[NodeRef, bool] | None:
+        """Take out the first candidate that is worth asking."""
+        while lookup.candidates:
+            node, last = lookup.candidates.pop(0)
+            if node.raw not in lookup.silent and (node.raw, last) not in lookup.asked:
+                lookup.asked.add((node.raw, last))
+                return node, last
+        return None
+
     def _step(self, lookup: Lookup) -> None:
-        candidates = lookup.candidates
-        while candidates and (
-            candidates[0][0].raw in lookup.silent
-            or (candidates[0][0].raw, candidates[0][1]) in lookup.asked
-        ):
-            candidates.pop(0)
-        if lookup.steps >= MAX_STEPS or (not candidates and not self._begin_again(lookup)):
-            self._fail(lookup, "no way to it was found")
-            return
-        if lookup.number not in self._open:
-            return
-        target, last = candidates.pop(0)
-        lookup.steps += 1
-        lookup.asked.add((target.raw, last))
-        exclude = sorted(lookup.silent)[:MAX_EXCLUDE]
+        while lookup.steps < MAX_STEPS:
+            lookup.steps += 1
+            best = self._best(lookup)
+            if best is not None and best[0].raw != self._ctx.me.raw:
+                self._ask_next(lookup, *best)
+                return
+            if best is not None:
+                lookup.trail.append(best)
+            elif not self._begin_again(lookup):
+                break
+            if not self._advise_self(lookup):
+                return
+        self._fail(lookup, "no way to it was found")
+
+    def _ask_next(self, lookup: Lookup, target: NodeRef, last: bool) -> None:
+        exclude = list(lookup.silent)[-MAX_EXCLUDE:]
         key, kind = self._ctx.space.raw(lookup.key), int(lookup.kind)
         self._requests.ask(
             Ask.FIND_NEXT,
@@ -316,14 +338,13 @@ class Lookups:
 
     def _begin_again(self, lookup: Lookup) -> bool:
         """Nobody is left to ask: try those anew that were silent and are not known to be dead."""
-        ctx = self._ctx
-        dead = set(ctx.peers.dead_raws(ctx.now, MAX_EXCLUDE))
-        if lookup.via is not None or lookup.silent <= dead:
+        dead = self._known_dead()
+        if lookup.via is not None or lookup.silent.keys() <= dead.keys():
             return False
         lookup.silent = dead
         lookup.asked.clear()
-        lookup.trail = [(ctx.me, False)]
-        return not self._advise_self(lookup) or bool(lookup.candidates)
+        lookup.trail = [(self._ctx.me, False)]
+        return True
 
     def find_next(self, sender: NodeRef, message: FindNext) -> None:
         """Another node's iterative lookup asks for its next step."""
@@ -340,7 +361,7 @@ class Lookups:
         ctx.send(sender, Next(message.rid, done, nodes, last, self._ring.label))
 
     def _advise(
-        self, key: int, kind: int, exclude: set[bytes], *, last: bool
+        self, key: int, kind: int, exclude: Container[bytes], *, last: bool
     ) -> tuple[bool, list[NodeRef], bool]:
         """Say whether this node is the answer; if not, whom to ask, and whether those should be."""
         ctx, ring = self._ctx, self._ring
@@ -374,7 +395,7 @@ class Lookups:
         if lookup.last and answer.last:
             # Its own neighbour vouches for it: the silence may have been a lost message.
             for again in offered:
-                lookup.silent.discard(again[0].raw)
+                lookup.silent.pop(again[0].raw, None)
                 lookup.asked.discard((again[0].raw, True))
         lookup.candidates = [*offered, *lookup.candidates][:MAX_CANDIDATES]
         self._step(lookup)
@@ -384,7 +405,7 @@ class Lookups:
         lookup = self._open.get(question.detail)
         if lookup is None:
             return
-        lookup.silent.add(question.target.raw)
+        lookup.silent[question.target.raw] = None
         # Whoever named the silent node knows others: it is asked again, without that one.
         if lookup.trail and lookup.trail[-1][0].raw == self._ctx.me.raw:
             if not self._advise_self(lookup):
@@ -392,7 +413,7 @@ class Lookups:
         elif lookup.trail:
             again = lookup.trail.pop()
             lookup.asked.discard((again[0].raw, again[1]))
-            lookup.candidates.append(again)
+            lookup.candidates.insert(0, again)
         self._step(lookup)
 
     # ---- ending -----------------------------------------------------------------------------

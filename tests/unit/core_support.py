@@ -74,6 +74,11 @@ def targets(source: Context | list[fx.Effect], kind: type[Any]) -> list[int]:
     return [target for target, _ in sent(source, kind)]
 
 
+def due(part: Any) -> float | None:
+    """When something of this part of a node is due next."""
+    return min((at for clock in part.clocks if (at := clock()) is not None), default=None)
+
+
 def effects_of(effects: list[fx.Effect], kind: type[T]) -> list[T]:
     return [effect for effect in effects if isinstance(effect, kind)]
 
