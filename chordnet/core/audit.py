@@ -86,6 +86,7 @@ class Audit:
         """The ``audit`` alarm has rung."""
         ctx = self._ctx
         self._last = ctx.now
+        ctx.peers.forget(ctx.now)
         alone = not self._ring.successors
         pause = ctx.config.join_retry_s * 4 if alone else ctx.config.audit_s
         ctx.alarms.set("audit", ctx.jittered(pause))

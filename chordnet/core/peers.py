@@ -102,7 +102,7 @@ class PeerBook:
     def died(self, ref: NodeRef, now: float) -> None:
         """Hold this incarnation of ``ref`` for dead."""
         if len(self._dead) >= 4 * self._config.max_known_peers:
-            self._forget(now)
+            self.forget(now)
         self._dead.pop(ref.raw, None)
         self._dead[ref.raw] = (ref.incarnation, now + self._config.dead_memory_s)
         self._asked[ref.raw] = now
@@ -126,7 +126,8 @@ class PeerBook:
         alive_after = [raw for raw, (_, until) in self._dead.items() if now < until]
         return alive_after[: -limit - 1 : -1]
 
-    def _forget(self, now: float) -> None:
+    def forget(self, now: float) -> None:
+        """Drop deaths whose time is up, so that traffic is routine again."""
         kept = {raw: entry for raw, entry in self._dead.items() if now < entry[1]}
         while len(kept) >= 4 * self._config.max_known_peers:
             del kept[next(iter(kept))]
