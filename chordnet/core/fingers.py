@@ -229,7 +229,10 @@ class Fingers:
         if subject.raw == ctx.me.raw:
             return
         if not hint.alive:
-            if any(node is not None and node.raw == subject.raw for node in self.slots):
+            # Its predecessor watches it anyway, and would answer each hint with new ones.
+            if self._ring.head.raw != subject.raw and any(
+                node is not None and node.raw == subject.raw for node in self.slots
+            ):
                 self._detector.suspect(subject)
             return
         self._want(
