@@ -28,6 +28,7 @@ ARROWS: dict[str, frozenset[str]] = {
     "server": frozenset({"core", "wire", "net", "storage", "service"}),
     "healthcheck": frozenset({"core", "wire"}),
     "tap": frozenset({"core", "wire", "net", "storage", "service", "server"}),
+    "testing": frozenset({"core", "wire", "net", "storage", "service"}),
     "testbed": frozenset({"core", "wire", "net", "client"}),
     "cli": frozenset({"core", "wire", "net", "client", "testbed", "sim"}),
 }
