@@ -44,7 +44,7 @@ from chordnet.net.limits import NetworkLimits
 from chordnet.net.node import LocalNode
 from chordnet.storage.memory import MemoryLog, MemoryState
 from chordnet.storage.statedir import StateDirectory
-from chordnet.wire.greeting import NAME_LIMIT
+from chordnet.wire.greeting import NAME_LIMIT, usable_name
 from chordnet.wire.rpc import LookupResult, MessageRecord, NodeStatus, Receipt
 
 T = TypeVar("T")
@@ -373,7 +373,7 @@ def checked_name(what: str, name: str) -> str:
 
     :raises ConfigError: it is empty, too long or has control characters.
     """
-    if not name or len(name) > NAME_LIMIT or not name.isprintable():
+    if not usable_name(name):
         raise ConfigError(f"{what} {name!r} must be 1 to {NAME_LIMIT} printable characters")
     return name
 

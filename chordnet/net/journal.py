@@ -15,6 +15,8 @@ from twisted.python.failure import Failure
 
 BURST = 5
 """Lines of one kind that may be written at once."""
+LONGEST_FIELD = 300
+"""Letters of a value that are logged."""
 REFILL_S = 10.0
 """Seconds until one more line of that kind may be written."""
 
@@ -68,7 +70,14 @@ class Journal:
             text += " ({left_out} more of these were not logged)"
             fields["left_out"] = allowance.left_out
             allowance.left_out = 0
-        self.warn(text, **fields)
+        self.warn(text, **{name: _tame(value) for name, value in fields.items()})
+
+
+def _tame(value: object) -> object:
+    """Return a value that a stranger may have chosen as one short printable line."""
+    if not isinstance(value, str):
+        return value
+    return "".join(c if c.isprintable() else "?" for c in value[:LONGEST_FIELD])
 
 
 class _Allowance:

@@ -17,11 +17,11 @@ from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from chordnet.core.errors import RemoteProtocolError
+from chordnet.core.errors import LocalProtocolError, RemoteProtocolError
 from chordnet.net.limits import NetworkLimits
 from chordnet.net.turn import Turn
 from chordnet.wire.codec import encode_frame
-from chordnet.wire.framing import FrameDecoder
+from chordnet.wire.framing import HEADER_BYTES, FrameDecoder
 from chordnet.wire.greeting import GREETING_LIMIT
 
 
@@ -72,6 +72,7 @@ class Connection(TwistedProtocol):
         self._clock = clock
         self._turn = turn
         self._limits = limits
+        self._longest = frame_limit + HEADER_BYTES
         self._decoder = FrameDecoder(frame_limit, GREETING_LIMIT)
         self._out: list[bytes] = []
         self._held = bytearray()
@@ -144,7 +145,12 @@ class Connection(TwistedProtocol):
         self.send_frame(encode_frame(message))
 
     def send_frame(self, frame: bytes) -> None:
-        """Queue a frame that is already encoded."""
+        """Queue a frame that is already encoded.
+
+        :raises LocalProtocolError: it is longer than the other side accepts.
+        """
+        if len(frame) > self._longest:
+            raise LocalProtocolError(f"a frame of {len(frame)} bytes cannot be sent")
         if not self._out:
             self._turn.mark(self)
         self._out.append(frame)

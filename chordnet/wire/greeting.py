@@ -89,6 +89,11 @@ class Bye(_Greeting, frozen=True, tag=63):
     text: str = ""
 
 
+def usable_name(name: str) -> bool:
+    """Tell whether ``name`` can name a node, a network or an address."""
+    return 0 < len(name) <= NAME_LIMIT and name.isprintable()
+
+
 def agreed_version(hello: Hello) -> int | None:
     """Return the newest version that both sides speak, None if there is none."""
     version = min(hello.version, VERSION)
@@ -120,8 +125,8 @@ def judge_node(node: NodeRef | None, me: NodeRef, space: IdentifierSpace) -> Ref
     """Return what is wrong with the identity that a peer states, None if nothing is."""
     if node is None or not space.valid_raw(node.raw):
         return Refuse("identity", f"a peer must state an identifier of {space.bits} bits")
-    if not node.name or len(node.name) > NAME_LIMIT or not 0 < len(node.address) <= NAME_LIMIT:
-        return Refuse("identity", "a peer must state a name and an address of at most 255 letters")
+    if not (usable_name(node.name) and usable_name(node.address)):
+        return Refuse("identity", "a peer must state a name and an address of 1 to 255 letters")
     if space.hash(node.name.encode()) != node.id:
         return Refuse("identity", f"the identifier of {node.name[:80]!r} is not the name's hash")
     if node.raw == me.raw:

@@ -1,0 +1,104 @@
+"""Hosts for the tests of connections: each a door and a transport, in a network in memory."""
+
+from __future__ import annotations
+
+import io
+import random
+from typing import Any
+
+from twisted.internet.task import Clock
+from twisted.logger import Logger, LogPublisher, formatEvent
+
+from chordnet.core.events import LinkFault
+from chordnet.core.identifiers import IdentifierSpace
+from chordnet.core.messages import NodeRef, PeerMessage
+from chordnet.net.greeters import Door
+from chordnet.net.journal import Journal
+from chordnet.net.limits import NetworkLimits
+from chordnet.net.protocol import Connection
+from chordnet.net.transport import PeerTransport
+from chordnet.net.turn import Turn
+from chordnet.testing import MemoryNetwork
+from chordnet.wire.codec import frame_limit
+from chordnet.wire.greeting import Refuse
+
+SPACE = IdentifierSpace(160)
+FRAME_LIMIT = frame_limit(65536)
+
+
+def node_ref(name: str, address: str, incarnation: int = 1) -> NodeRef:
+    return NodeRef(SPACE.raw(SPACE.hash(name.encode())), incarnation, address, name)
+
+
+def quiet_journal(clock: Clock, source: str = "test") -> tuple[Journal, list[str]]:
+    """Return a journal and the lines that it writes."""
+    lines: list[str] = []
+    publisher = LogPublisher(lambda event: lines.append(formatEvent(event)))
+    logger = Logger(namespace="chordnet.node", observer=publisher)
+    return Journal(clock.seconds, source, logger=logger), lines
+
+
+class NoClients:
+    """Refuses every client."""
+
+    def refuse(self) -> Refuse | None:
+        return Refuse("full", "no clients here")
+
+    def attach(self, connection: Connection) -> Any:
+        raise AssertionError("not reached")
+
+
+class Host:
+    """One node's connections."""
+
+    def __init__(
+        self, network: MemoryNetwork, name: str, address: str, *, incarnation: int = 1,
+        limits: NetworkLimits | None = None, network_name: str = "default", listen: bool = True,
+    ) -> None:  # fmt: skip
+        clock = network.clock
+        self.me = node_ref(name, address, incarnation)
+        self.journal, self.lines = quiet_journal(clock, name)
+        self.received: list[tuple[str, PeerMessage]] = []
+        self.downs: list[tuple[str, LinkFault]] = []
+        limits = limits or NetworkLimits()
+        self.turn = Turn(clock, lambda what: self.journal.failure("errors", what))
+        self.transport = PeerTransport(
+            clock, self.turn, self.me, network=network_name, space=SPACE,
+            received=lambda sender, message: self.received.append((sender.name, message)),
+            on_down=lambda peer, fault: self.downs.append((peer.name or peer.address, fault)),
+            journal=self.journal, limits=limits, frame_limit=FRAME_LIMIT,
+            rng=random.Random(name), seconds=clock.seconds,
+            endpoints=network.dialling_from(address),
+        )  # fmt: skip
+        self.door = Door(
+            clock=clock, turn=self.turn, me=self.me, network=network_name, space=SPACE,
+            peers=self.transport, clients=NoClients(), journal=self.journal, limits=limits,
+            frame_limit=FRAME_LIMIT,
+        )  # fmt: skip
+        if listen:
+            network.bind(address, self.door)
+
+    def send(self, to: Host | NodeRef, *messages: PeerMessage) -> None:
+        """Send messages in one turn."""
+        ref = to.me if isinstance(to, Host) else to
+        with self.turn:
+            for message in messages:
+                self.transport.send(ref, message)
+
+    def got(self) -> list[PeerMessage]:
+        """Return the messages received so far."""
+        return [message for _sender, message in self.received]
+
+    def logged(self, text: str) -> bool:
+        """Tell whether a line with ``text`` was logged."""
+        return any(text in line for line in self.lines)
+
+    def stop(self) -> None:
+        self.door.close()
+        self.transport.stop()
+        self.turn.stop()
+
+
+def dump(lines: list[str]) -> str:
+    """Return lines as one text, for messages of failed assertions."""
+    return io.StringIO("\n".join(lines)).getvalue()

@@ -1,0 +1,242 @@
+"""The loop around the core: order of effects, the timer, failures; the turn and the journal."""
+
+from __future__ import annotations
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from chordnet.core.effects import PeerDied, Send, StatusChanged
+from chordnet.core.events import LinkDown, LinkFault, Received, Tick
+from chordnet.core.messages import Ping, Pong, Status
+from chordnet.net.runner import Runner
+from chordnet.net.turn import Turn
+from chordnet.testing import RecordingTransport, ScriptedCore
+from tests.net.hosts import node_ref, quiet_journal
+
+ME, YOU = node_ref("me", "10.0.0.1:7001"), node_ref("you", "10.0.0.2:7001")
+
+
+class CountingClock(Clock):
+    """Counts how often somebody asks for a call or moves one."""
+
+    asked = 0
+
+    def callLater(self, delay, callable, *args, **kw):
+        self.asked += 1
+        return super().callLater(delay, callable, *args, **kw)
+
+
+class RunnerCase(SynchronousTestCase):
+    def setUp(self):
+        self.clock = CountingClock()
+        self.journal, self.lines = quiet_journal(self.clock)
+        self.turn = Turn(self.clock, lambda what: self.journal.failure("errors", what))
+        self.core = ScriptedCore(ME)
+        self.performed = []
+        self.runner = Runner(
+            self.clock, self.turn, self.core, self.journal,
+            {StatusChanged: self.performed.append, PeerDied: self.died}, self.clock.seconds,
+        )  # fmt: skip
+        self.transport = self.runner.transport = RecordingTransport()
+
+    def died(self, effect):
+        raise ZeroDivisionError("a performer with a bug")
+
+    def tearDown(self):
+        self.runner.stop()
+        self.turn.stop()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+
+class LoopTests(RunnerCase):
+    def test_messages_become_events_and_effects_are_performed_in_order(self):
+        change = StatusChanged(Status.UNJOINED, Status.ACTIVE)
+        self.core.script = lambda event: [Send(YOU, Pong(1, 3)), change, Send(YOU, Ping(2))]
+        self.runner.received(YOU, Ping(1))
+        self.assertEqual(self.core.events, [Received(YOU, Ping(1))])
+        self.assertEqual(self.transport.sent, [(YOU, Pong(1, 3)), (YOU, Ping(2))])
+        self.assertEqual(self.performed, [change])
+
+    def test_what_an_effect_causes_waits_until_the_effects_are_done(self):
+        order = []
+
+        def script(event):
+            order.append(type(event).__name__)
+            return [Send(YOU, Ping(1)), Send(YOU, Ping(2))] if type(event) is Received else []
+
+        def send(to, message):
+            order.append(message.rid)
+            self.runner.down(to, LinkFault.REFUSED)
+
+        self.core.script, self.transport.send = script, send
+        self.runner.received(YOU, Ping(0))
+        self.assertEqual(order, ["Received", 1, 2, "LinkDown", "LinkDown"])
+        self.assertEqual(self.core.seen(LinkDown)[0], LinkDown(YOU, LinkFault.REFUSED))
+
+    def test_an_exception_in_the_core_is_logged_and_counted_and_the_node_goes_on(self):
+        def script(event):
+            if len(self.core.events) == 1:
+                raise ZeroDivisionError("a bug")
+            return []
+
+        self.core.script = script
+        self.runner.received(YOU, Ping(1))
+        self.runner.received(YOU, Ping(2))
+        self.assertEqual(len(self.core.events), 2)
+        self.assertEqual(self.journal.counters["core_errors"], 1)
+        self.assertIn("the protocol failed on Received", self.lines[0])
+
+    def test_an_effect_that_fails_does_not_keep_the_others_from_being_performed(self):
+        self.core.script = lambda event: [PeerDied(YOU), Send(YOU, Ping(1))]
+        self.runner.received(YOU, Ping(0))
+        self.assertEqual(self.transport.sent, [(YOU, Ping(1))])
+        self.assertEqual(self.journal.counters["effect_errors"], 1)
+
+    def test_after_a_stop_nothing_reaches_the_core(self):
+        self.runner.stop()
+        self.runner.received(YOU, Ping(1))
+        self.assertEqual(self.core.events, [])
+
+
+class TimerTests(RunnerCase):
+    def at(self, deadline: float | None) -> None:
+        self.core.deadline = deadline
+        with self.turn:
+            self.runner.received(YOU, Ping(0))
+
+    def ticks(self) -> list[float]:
+        pairs = zip(self.core.events, self.core.times, strict=True)
+        return [time for event, time in pairs if type(event) is Tick]
+
+    def test_the_deadline_is_kept(self):
+        def script(event):
+            if type(event) is Tick:
+                self.core.deadline = None
+            return []
+
+        self.core.script = script
+        self.at(2.0)
+        self.clock.advance(1.9)
+        self.assertEqual(self.ticks(), [])
+        self.clock.advance(0.1)
+        self.assertEqual(self.ticks(), [2.0])
+
+    def test_a_nearer_deadline_moves_the_timer(self):
+        self.at(5.0)
+        self.at(1.0)
+        self.core.script = lambda event: setattr(self.core, "deadline", None) or []
+        self.clock.advance(1.0)
+        self.assertEqual(self.ticks(), [1.0])
+
+    def test_a_later_deadline_does_not_touch_the_timer(self):
+        self.at(1.0)
+        before = self.clock.asked
+        for deadline in (2.0, 3.0, 4.0, None):
+            self.at(deadline)
+        self.assertEqual(self.clock.asked, before)
+
+    def test_a_timer_that_fires_early_asks_the_core_nothing(self):
+        self.at(1.0)
+        self.at(3.0)
+        self.clock.advance(1.5)
+        self.assertEqual(self.ticks(), [])
+        self.core.script = lambda event: setattr(self.core, "deadline", None) or []
+        self.clock.advance(1.5)
+        self.assertEqual(self.ticks(), [3.0])
+
+    def test_a_deadline_set_outside_of_a_turn_is_kept_too(self):
+        self.core.deadline = 1.0
+        self.runner.received(YOU, Ping(0))
+        self.clock.advance(0)
+        self.core.script = lambda event: setattr(self.core, "deadline", None) or []
+        self.clock.advance(1.0)
+        self.assertEqual(self.ticks(), [1.0])
+
+
+class Spy:
+    def __init__(self, order, name):
+        self.order, self.name = order, name
+
+    def flush(self):
+        self.order.append(self.name)
+
+    def abort(self):
+        self.order.append(f"cut {self.name}")
+
+
+class TurnTests(SynchronousTestCase):
+    def setUp(self):
+        self.clock = Clock()
+        self.failed: list[str] = []
+        self.turn = Turn(self.clock, self.failed.append)
+        self.order: list[str] = []
+
+    def test_the_end_of_a_turn(self):
+        self.turn.settle = lambda: self.order.append("settle")
+        with self.turn, self.turn:
+            self.turn.after(lambda: self.order.append("after"))
+            self.turn.mark(Spy(self.order, "flush"))
+            self.turn.before(lambda: self.order.append("before"))
+        self.assertEqual(self.order[:4], ["before", "flush", "settle", "after"])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_a_callback_that_sends_is_flushed_in_the_same_turn(self):
+        with self.turn:
+            self.turn.after(lambda: self.turn.mark(Spy(self.order, "late")))
+        self.assertEqual(self.order, ["late"])
+
+    def test_outside_of_a_turn_one_call_is_scheduled(self):
+        self.turn.mark(Spy(self.order, "one"))
+        self.turn.mark(Spy(self.order, "two"))
+        self.assertEqual(len(self.clock.getDelayedCalls()), 1)
+        self.clock.advance(0)
+        self.assertEqual(self.order, ["one", "two"])
+
+    def test_a_callback_that_raises_is_told_of_and_the_others_are_called(self):
+        with self.turn:
+            self.turn.after(lambda: 1 / 0)
+            self.turn.after(lambda: self.order.append("next"))
+        self.assertEqual(self.order, ["next"])
+        self.assertEqual(self.failed, ["a callback after a turn"])
+
+    def test_waiting_for_the_last_connection(self):
+        spy = Spy(self.order, "it")
+        self.turn.open.add(spy)
+        self.turn.when_empty(lambda: self.order.append("empty"))
+        self.assertEqual(self.order, [])
+        self.turn.cut()
+        self.turn.closed(spy)
+        self.assertEqual(self.order, ["cut it", "empty"])
+        self.turn.when_empty(lambda: self.order.append("again"))
+        self.assertEqual(self.order[-1], "again")
+
+
+class JournalTests(SynchronousTestCase):
+    def test_of_one_kind_a_few_lines_are_logged_and_all_are_counted(self):
+        clock = Clock()
+        journal, lines = quiet_journal(clock)
+        for number in range(50):
+            journal.limited("junk", "junk number {number}", number=number)
+        self.assertEqual(len(lines), 5)
+        journal.limited("other", "something else")
+        self.assertEqual(len(lines), 6)
+        clock.advance(10)
+        journal.limited("junk", "junk again")
+        self.assertEqual(lines[-1], "test: junk again (45 more of these were not logged)")
+        self.assertEqual(journal.counters["junk"], 51)
+
+    def test_details_are_logged_only_when_asked_for(self):
+        journal, lines = quiet_journal(Clock())
+        journal.debug("a detail")
+        self.assertEqual(lines, [])
+        journal.debug_enabled = True
+        journal.debug("a detail")
+        self.assertEqual(lines, ["test: a detail"])
+
+    def test_what_strangers_send_cannot_break_a_line(self):
+        journal, lines = quiet_journal(Clock())
+        journal.limited("junk", "they said {said}", said="{no.such.field} %s")
+        journal.limited("junk", "they said {said}", said="two\nlines \x1b[31m" + "x" * 1000)
+        self.assertEqual(lines[0], "test: they said {no.such.field} %s")
+        self.assertTrue(lines[1].startswith("test: they said two?lines ?[31mxxx"))
+        self.assertLess(len(lines[1]), 350)

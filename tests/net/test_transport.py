@@ -1,0 +1,421 @@
+"""Connections between peers: dialling, sharing, failing, superseding, in virtual time."""
+
+from __future__ import annotations
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from chordnet.core.events import LinkFault
+from chordnet.core.messages import Ping, Pong, contact
+from chordnet.net.limits import NetworkLimits
+from chordnet.testing import MemoryNetwork
+from tests.net.hosts import Host, node_ref
+
+A, B, C = "10.0.0.1:7001", "10.0.0.2:7001", "10.0.0.3:7001"
+
+
+class TransportCase(SynchronousTestCase):
+    def setUp(self):
+        self.clock = Clock()
+        self.network = MemoryNetwork(self.clock)
+        self.hosts: list[Host] = []
+
+    def host(self, name: str, address: str, **options) -> Host:
+        host = Host(self.network, name, address, **options)
+        self.hosts.append(host)
+        return host
+
+    def run_for(self, seconds: float) -> None:
+        self.network.run(seconds)
+
+    def tearDown(self):
+        for host in self.hosts:
+            host.stop()
+        self.network.frozen.clear()
+        self.run_for(3)
+        self.assertEqual(self.network.connections, [])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+
+class DiallingTests(TransportCase):
+    def test_the_first_message_dials_and_arrives(self):
+        a, b = self.host("a", A), self.host("b", B)
+        a.send(b, Ping(1))
+        self.run_for(0.1)
+        self.assertEqual(b.received, [("a", Ping(1))])
+        b.send(a, Pong(1, 3))
+        self.run_for(0.1)
+        self.assertEqual(a.received, [("b", Pong(1, 3))])
+        self.assertEqual(len(self.network.connections), 1)
+
+    def test_messages_that_wait_for_a_dial_keep_their_order(self):
+        a, b = self.host("a", A), self.host("b", B)
+        for rid in range(20):
+            a.send(b, Ping(rid))
+        self.run_for(0.1)
+        self.assertEqual(b.got(), [Ping(rid) for rid in range(20)])
+
+    def test_several_messages_of_one_turn_leave_in_one_write(self):
+        a, b = self.host("a", A), self.host("b", B)
+        a.send(b, Ping(0))
+        self.run_for(0.1)
+        near, _far = self.network.connections[0]
+        before = near.writes
+        a.send(b, *[Ping(rid) for rid in range(1, 11)])
+        self.assertEqual(near.writes, before + 1)
+        self.run_for(0.1)
+        self.assertEqual(len(b.received), 11)
+
+    def test_what_is_sent_outside_of_a_turn_leaves_in_one_write_too(self):
+        a, b = self.host("a", A), self.host("b", B)
+        a.send(b, Ping(0))
+        self.run_for(0.1)
+        near, _far = self.network.connections[0]
+        before = near.writes
+        for rid in range(5):
+            a.transport.send(b.me, Ping(rid))
+        self.assertEqual(near.writes, before)
+        self.run_for(0.1)
+        self.assertEqual(near.writes, before + 1)
+
+    def test_nobody_listening_is_refused_once_for_each_dial(self):
+        a = self.host("a", A)
+        for rid in range(3):
+            a.send(node_ref("b", B), Ping(rid))
+        self.run_for(0.02)
+        self.assertEqual(a.downs, [("b", LinkFault.REFUSED)])
+
+    def test_an_unreachable_host_times_out(self):
+        a, b = self.host("a", A), self.host("b", B)
+        self.network.unreachable.add(B)
+        a.send(b, Ping(1))
+        self.run_for(2.9)
+        self.assertEqual(a.downs, [])
+        self.run_for(0.2)
+        self.assertEqual(a.downs, [("b", LinkFault.UNREACHABLE)])
+
+    def test_pauses_between_failed_dials_grow_up_to_a_limit(self):
+        a = self.host("a", A)
+        at = []
+        for _ in range(10_000):
+            before = len(a.downs)
+            a.send(node_ref("b", B), Ping(1))
+            self.clock.advance(0.01)
+            if len(a.downs) > before:
+                at.append(self.clock.seconds())
+        pauses = [later - sooner for sooner, later in zip(at, at[1:], strict=False)]
+        self.assertLess(pauses[0], 0.1)
+        self.assertTrue(all(0.7 < pause < 1.4 for pause in pauses[6:]), pauses)
+        self.assertGreater(len(at), 60)
+
+    def test_what_waits_during_a_pause_is_sent_after_it(self):
+        a = self.host("a", A)
+        a.send(node_ref("b", B), Ping(1))
+        self.run_for(0.01)
+        b = self.host("b", B)
+        a.send(b, Ping(2))
+        self.run_for(0.2)
+        self.assertEqual(b.got(), [Ping(2)])
+
+    def test_the_queue_of_a_dial_is_limited(self):
+        a, b = self.host("a", A, limits=NetworkLimits(dial_queue_bytes=100)), self.host("b", B)
+        for rid in range(100):
+            a.send(b, Ping(rid))
+        self.run_for(0.1)
+        self.assertEqual(b.got(), [Ping(rid) for rid in range(len(b.received))])
+        self.assertLess(len(b.received), 20)
+        self.assertEqual(a.journal.counters["messages_dropped"], 100 - len(b.received))
+
+    def test_dials_at_the_same_time_are_limited_and_the_others_follow(self):
+        a = self.host("a", A, limits=NetworkLimits(max_dials=2))
+        others = [self.host(f"n{i}", f"10.0.1.{i}:7001") for i in range(1, 8)]
+        for other in others:
+            a.send(other, Ping(1))
+        self.run_for(0.1)
+        self.assertTrue(all(other.got() == [Ping(1)] for other in others))
+
+    def test_a_greeting_that_is_not_answered(self):
+        a, b = self.host("a", A), self.host("b", B)
+        self.network.frozen.add(B)
+        a.send(b, Ping(1))
+        self.run_for(3.1)
+        self.assertEqual(a.downs, [("b", LinkFault.UNREACHABLE)])
+
+    def test_a_message_to_itself_is_rejected(self):
+        a = self.host("a", A)
+        a.send(a, Ping(1))
+        a.send(contact(A), Ping(1))
+        self.assertEqual(a.downs, [("a", LinkFault.REJECTED), (A, LinkFault.REJECTED)])
+
+    def test_a_frame_longer_than_the_other_side_accepts_is_not_sent(self):
+        from chordnet.core.errors import LocalProtocolError
+        from chordnet.core.messages import FindFailed
+
+        a, b = self.host("a", A), self.host("b", B)
+        a.send(b, Ping(1))
+        self.run_for(0.1)
+        self.assertRaises(LocalProtocolError, a.transport.send, b.me, FindFailed(1, "x" * 300_000))
+
+
+class ContactTests(TransportCase):
+    def test_a_contact_becomes_another_name_of_the_node(self):
+        a, b = self.host("a", A), self.host("b", B)
+        a.send(contact(B), Ping(1))
+        self.run_for(0.1)
+        a.send(b, Ping(2))
+        a.send(contact(B), Ping(3))
+        self.run_for(0.1)
+        self.assertEqual(b.got(), [Ping(1), Ping(2), Ping(3)])
+        self.assertEqual(len(self.network.connections), 1)
+
+    def test_a_contact_by_another_name_than_the_node_advertises(self):
+        a, b = self.host("a", A), self.host("b", B)
+        self.network.bind("bee:7001", b.door)
+        a.send(contact("bee:7001"), Ping(1))
+        self.run_for(0.1)
+        a.send(contact("bee:7001"), Ping(2))
+        a.send(b, Ping(3))
+        self.run_for(0.1)
+        self.assertEqual(b.got(), [Ping(1), Ping(2), Ping(3)])
+        self.assertEqual(len(self.network.connections), 1)
+
+    def test_a_contact_that_dials_us_first_gets_what_waited(self):
+        a = self.host("a", A)
+        a.send(contact(B), Ping(1))
+        self.run_for(0.01)
+        self.assertEqual(a.downs, [(B, LinkFault.REFUSED)])
+        b = self.host("b", B)
+        a.send(contact(B), Ping(2))
+        b.send(a, Ping(3))
+        self.run_for(0.02)
+        self.assertIn(Ping(2), b.got())
+        self.assertEqual(len(self.network.connections), 1)
+
+    def test_a_failing_contact_is_reported_as_a_contact(self):
+        a = self.host("a", A)
+        a.send(contact(B), Ping(1))
+        self.run_for(0.1)
+        self.assertEqual(a.downs, [(B, LinkFault.REFUSED)])
+
+    def test_itself_by_another_address(self):
+        a = self.host("a", A)
+        self.network.bind("localhost:7001", a.door)
+        a.send(contact("localhost:7001"), Ping(1))
+        self.run_for(0.1)
+        self.assertEqual(a.downs, [("localhost:7001", LinkFault.REJECTED)])
+
+
+class SharingTests(TransportCase):
+    def test_simultaneous_dials_end_in_one_connection_and_lose_nothing(self):
+        a, b = self.host("a", A), self.host("b", B)
+        for rid in range(5):
+            a.send(b, Ping(rid))
+            b.send(a, Pong(rid, 3))
+        for rid in range(5, 40):
+            self.clock.advance(0.0004)
+            a.send(b, Ping(rid))
+            b.send(a, Pong(rid, 3))
+        self.run_for(0.1)
+        self.assertEqual(sorted(m.rid for m in b.got()), list(range(40)))
+        self.assertEqual(sorted(m.rid for m in a.got()), list(range(40)))
+        self.assertEqual(len(self.network.connections), 1)
+        self.assertEqual(a.downs + b.downs, [])
+
+    def test_the_smaller_identifiers_dial_stays(self):
+        for _ in range(2):
+            a, b = self.host("a", A), self.host("b", B)
+            a.send(b, Ping(1))
+            b.send(a, Ping(2))
+            self.run_for(0.1)
+            smaller = min((a.me, b.me), key=lambda ref: ref.raw)
+            ((near, _far),) = self.network.connections
+            self.assertEqual(near.host, smaller.address)
+            a.stop()
+            b.stop()
+            self.run_for(0.1)
+            self.hosts.clear()
+
+    def test_whoever_dials_again_later_has_lost_the_older_connection(self):
+        a, b = self.host("a", A), self.host("b", B)
+        a.send(b, Ping(1))
+        self.run_for(10)
+        # b's end vanishes without a sound; only b knows.
+        ((_near, far),) = self.network.connections
+        far.write = lambda data: None
+        b.transport._links[a.me.raw].session = None
+        b.send(a, Ping(2))
+        self.run_for(0.1)
+        a.send(b, Ping(3))
+        self.run_for(3)
+        self.assertEqual(a.got(), [Ping(2)])
+        self.assertEqual(b.got(), [Ping(1), Ping(3)])
+        self.assertEqual(len(self.network.connections), 1)
+
+    def test_three_nodes_have_three_connections(self):
+        a, b, c = self.host("a", A), self.host("b", B), self.host("c", C)
+        for one in (a, b, c):
+            for other in (a, b, c):
+                if one is not other:
+                    one.send(other, Ping(1))
+        self.run_for(0.2)
+        self.assertEqual(len(self.network.connections), 3)
+        self.assertEqual([len(host.received) for host in (a, b, c)], [2, 2, 2])
+
+
+class EndTests(TransportCase):
+    def connected(self, **options) -> tuple[Host, Host]:
+        a, b = self.host("a", A, **options), self.host("b", B)
+        a.send(b, Ping(1))
+        self.run_for(0.1)
+        return a, b
+
+    def test_a_crash_breaks_the_connection(self):
+        a, _b = self.connected()
+        self.network.kill(B)
+        self.run_for(0.1)
+        self.assertEqual(a.downs, [("b", LinkFault.BROKEN)])
+
+    def test_a_stop_closes_it_in_order(self):
+        a, b = self.connected()
+        b.stop()
+        self.run_for(0.1)
+        self.assertEqual(a.downs, [("b", LinkFault.CLOSED)])
+        self.assertEqual(b.downs, [])
+        self.assertEqual(self.network.connections, [])
+
+    def test_what_was_sent_before_a_stop_still_arrives(self):
+        a, b = self.connected()
+        b.send(a, *[Pong(rid, 3) for rid in range(50)])
+        b.stop()
+        self.run_for(0.1)
+        self.assertEqual(len(a.received), 50)
+
+    def test_an_idle_connection_is_closed_and_opened_again_by_the_next_message(self):
+        limits = NetworkLimits(idle_s=10)
+        a, b = self.connected(limits=limits)
+        self.run_for(16)
+        self.assertEqual(self.network.connections, [])
+        self.assertEqual(a.downs, [])
+        self.assertEqual(b.downs, [("a", LinkFault.CLOSED)])
+        a.send(b, Ping(2))
+        self.run_for(0.1)
+        self.assertEqual(b.got(), [Ping(1), Ping(2)])
+
+    def test_a_connection_in_use_is_not_idle(self):
+        a, b = self.connected(limits=NetworkLimits(idle_s=10))
+        for rid in range(30):
+            b.send(a, Ping(rid))
+            self.run_for(1)
+        self.assertEqual(len(self.network.connections), 1)
+        self.assertEqual(b.downs, [])
+
+    def test_a_peer_that_reads_too_slowly_is_cut_off(self):
+        a, b = self.connected(limits=NetworkLimits(send_buffer_bytes=100_000))
+        self.network.frozen.add(B)
+        near, _far = self.network.connections[0]
+        for rid in range(40):
+            a.send(b, *[Ping(rid)] * 1000)
+        self.run_for(0.01)
+        self.assertEqual(a.downs, [("b", LinkFault.OVERLOADED)])
+        self.assertLess(near.buffered, 200_000)
+        self.assertTrue(a.logged("b reads too slowly"))
+
+    def test_a_slow_peer_within_the_limit_gets_everything(self):
+        a, b = self.connected()
+        self.network.frozen.add(B)
+        a.send(b, *[Ping(rid) for rid in range(30_000)])
+        a.send(b, *[Ping(rid) for rid in range(30_000)])
+        self.run_for(0.1)
+        self.network.thaw(B)
+        self.run_for(0.2)
+        self.assertEqual(len(b.received), 60_001)
+        self.assertEqual(a.downs, [])
+
+    def test_a_peer_that_breaks_the_rules_is_closed_with_a_reason(self):
+        a, b = self.connected()
+        near, _far = self.network.connections[0]
+        near.write(b"\x00\x00\x00\x02\x91\x63")
+        self.run_for(0.1)
+        self.assertEqual(b.downs, [("a", LinkFault.BROKEN)])
+        self.assertTrue(b.logged("closed the connection with a: malformed frame"), b.lines)
+        self.assertTrue(a.logged("b closed the connection: malformed frame"), a.lines)
+
+    def test_links_that_lead_nowhere_are_forgotten(self):
+        a = self.host("a", A, limits=NetworkLimits(max_links=10))
+        for i in range(50):
+            a.send(node_ref(f"n{i}", f"10.0.9.{i}:7001"), Ping(1))
+            self.run_for(0.1)
+        self.assertLessEqual(len(a.transport._links), 10)
+        self.assertEqual(len(a.downs), 50)
+
+
+class IncarnationTests(TransportCase):
+    def test_a_restart_supersedes_the_older_life(self):
+        a, b = self.host("a", A), self.host("b", B)
+        b.send(a, Ping(1))
+        self.run_for(0.1)
+        newer = self.host("b", "10.0.0.9:7001", incarnation=2)
+        newer.send(a, Ping(2))
+        self.run_for(0.1)
+        self.assertEqual(a.downs, [("b", LinkFault.BROKEN)])
+        a.send(newer, Pong(2, 3))
+        self.run_for(0.1)
+        self.assertEqual(newer.got(), [Pong(2, 3)])
+
+    def test_an_older_life_is_refused_and_told_why(self):
+        a, newer = self.host("a", A), self.host("b", B, incarnation=2)
+        newer.send(a, Ping(1))
+        self.run_for(0.1)
+        older = self.host("b", "10.0.0.9:7001", incarnation=1)
+        older.send(a, Ping(2))
+        self.run_for(0.1)
+        self.assertEqual(a.got(), [Ping(1)])
+        self.assertEqual(older.downs, [("a", LinkFault.REJECTED)])
+        self.assertTrue(older.logged("a newer incarnation of 'b' is known here"), older.lines)
+        self.assertTrue(a.logged("refused a peer"), a.lines)
+
+    def test_a_message_to_an_older_life_is_not_delivered_to_the_newer(self):
+        a, newer = self.host("a", A), self.host("b", B, incarnation=2)
+        newer.send(a, Ping(1))
+        self.run_for(0.1)
+        a.send(node_ref("b", B, incarnation=1), Ping(2))
+        self.run_for(0.1)
+        self.assertEqual(newer.got(), [])
+        self.assertEqual(a.downs, [("b", LinkFault.REJECTED)])
+
+    def test_a_message_to_a_newer_life_leaves_the_older_connection(self):
+        a, b = self.host("a", A), self.host("b", B)
+        a.send(b, Ping(1))
+        self.run_for(0.1)
+        newer = self.host("b", C, incarnation=2)
+        a.send(newer, Ping(2))
+        self.run_for(0.1)
+        self.assertEqual(newer.got(), [Ping(2)])
+        self.assertEqual(a.downs, [("b", LinkFault.BROKEN)])
+
+    def test_another_node_at_the_address(self):
+        a, _c = self.host("a", A), self.host("c", B)
+        a.send(node_ref("b", B), Ping(1))
+        self.run_for(0.1)
+        self.assertEqual(a.downs, [("b", LinkFault.REJECTED)])
+        self.assertTrue(a.logged("'c' answers there, not 'b'"), a.lines)
+
+    def test_a_full_node_is_out_of_reach_and_not_dead(self):
+        a = self.host("a", A, limits=NetworkLimits(max_peers=1))
+        b, c = self.host("b", B), self.host("c", C)
+        b.send(a, Ping(1))
+        self.run_for(0.1)
+        c.send(a, Ping(2))
+        self.run_for(0.1)
+        self.assertEqual(a.got(), [Ping(1)])
+        self.assertEqual(c.downs, [("a", LinkFault.UNREACHABLE)])
+        self.assertTrue(a.logged("as many connections as it accepts"), a.lines)
+
+    def test_another_network_is_refused(self):
+        a, b = self.host("a", A, network_name="one"), self.host("b", B, network_name="two")
+        b.send(a, Ping(1))
+        self.run_for(0.1)
+        self.assertEqual(a.got(), [])
+        self.assertEqual(b.downs, [("a", LinkFault.REJECTED)])
+        self.assertTrue(a.logged("this is network 'one', not 'two'"), a.lines)
+        self.assertTrue(b.logged("refused us: this is network 'one', not 'two'"), b.lines)

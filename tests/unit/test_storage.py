@@ -1,0 +1,165 @@
+"""The message log in memory, and the state directory with whatever can happen to its files."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from chordnet.core.effects import Record
+from chordnet.core.errors import ConfigError
+from chordnet.core.messages import Hop, MessageId, NodeRef
+from chordnet.storage.memory import MemoryLog, MemoryState
+from chordnet.storage.statedir import StateDirectory
+
+ORIGIN = bytes(20)
+
+
+def record(sequence: int, body: bytes = b"apple") -> Record:
+    return Record(MessageId(ORIGIN, 1, sequence), 5.0, body, [Hop(ORIGIN, "Node 1", 0)])
+
+
+def bodies(messages) -> list[bytes]:
+    return [kept.record.body for kept in messages]
+
+
+class MemoryLogTests(SynchronousTestCase):
+    def filled(self, count: int, **limits: int) -> MemoryLog:
+        log = MemoryLog(**limits)
+        for number in range(count):
+            log.append(record(number, b"%d" % number), float(number))
+        return log
+
+    def test_what_was_appended_comes_back_in_order(self):
+        log = self.filled(5)
+        self.assertEqual(len(log), 5)
+        self.assertEqual(bodies(log.newest(2)), [b"3", b"4"])
+        self.assertEqual(bodies(log.newest(99)), [b"0", b"1", b"2", b"3", b"4"])
+        self.assertEqual(bodies(log.after("", 2)), [b"0", b"1"])
+        self.assertEqual(bodies(log.after(str(record(2).id), 99)), [b"3", b"4"])
+        self.assertEqual(bodies(log.after(str(record(4).id), 99)), [])
+
+    def test_nothing(self):
+        log = MemoryLog()
+        self.assertEqual((len(log), log.first, log.position("")), (0, 0, -1))
+        self.assertEqual(list(log.newest(5)), [])
+
+    def test_what_is_not_kept_is_a_key_error(self):
+        log = self.filled(3)
+        for unknown in (str(record(9).id), "nonsense", "zz.1.2", "a.b"):
+            self.assertRaises(KeyError, log.after, unknown, 1)
+        self.assertIsNone(log.find(record(9).id))
+        self.assertEqual(log.find(record(1).id).record.body, b"1")
+
+    def test_the_oldest_go_beyond_the_number_kept(self):
+        log = self.filled(1000, max_messages=10)
+        self.assertEqual((len(log), log.first, log.dropped), (10, 990, 990))
+        self.assertEqual(bodies(log.newest(2)), [b"998", b"999"])
+        self.assertEqual(bodies(log.beyond(994, 2)), [b"995", b"996"])
+        self.assertEqual(bodies(log.beyond(3, 1)), [b"990"])
+        self.assertRaises(KeyError, log.position, str(record(5).id))
+        self.assertLess(len(log._kept), 30)
+        self.assertEqual(len(log._positions), 10)
+
+    def test_the_oldest_go_beyond_the_bytes_kept(self):
+        log = MemoryLog(max_bytes=10_000)
+        for number in range(100):
+            log.append(record(number, bytes(1000)), 1.0)
+        self.assertLessEqual(log.bytes, 10_000)
+        self.assertEqual(len(log) + log.dropped, 100)
+        log.append(record(100, bytes(50_000)), 1.0)
+        self.assertEqual(len(log), 1)
+
+
+class MemoryStateTests(SynchronousTestCase):
+    def test_incarnations_grow_also_when_the_clock_does_not(self):
+        state = MemoryState(lambda: 1000.0)
+        self.assertEqual(state.next_incarnation(), 1_000_000)
+        self.assertEqual(state.next_incarnation(), 1_000_001)
+
+
+class StateDirectoryTests(SynchronousTestCase):
+    def setUp(self):
+        self.path = Path(self.mktemp())
+        self.warnings: list[str] = []
+        self.wall = 1000.0
+
+    def open(self) -> StateDirectory:
+        state = StateDirectory(self.path, self.warnings.append, lambda: self.wall)
+        self.addCleanup(state.close)
+        return state
+
+    def restarted(self) -> int:
+        state = self.open()
+        incarnation = state.next_incarnation()
+        state.close()
+        return incarnation
+
+    def test_incarnations_grow_over_restarts_and_clocks_put_back(self):
+        first = self.restarted()
+        self.assertEqual(first, 1_000_000)
+        self.wall = 10.0
+        self.assertEqual(self.restarted(), first + 1)
+        self.wall = 2000.0
+        self.assertEqual(self.restarted(), 2_000_000)
+        self.assertEqual(self.warnings, [])
+
+    def test_a_crash_after_the_number_was_given_out_does_not_give_it_out_again(self):
+        state = self.open()
+        first = state.next_incarnation()
+        self.assertEqual((self.path / "incarnation").read_text(), f"{first}\n")
+
+    def test_peers_come_back(self):
+        peers = [NodeRef(b"\x01" * 20, 7, "10.0.0.1:7001", "Nœud 1")]
+        state = self.open()
+        self.assertEqual(state.known_peers(), [])
+        state.keep_peers(peers)
+        state.close()
+        self.assertEqual(self.open().known_peers(), peers)
+
+    def test_damaged_peers_cost_a_warning_and_are_set_aside(self):
+        self.open().close()
+        for damage in ("{", "[1]", "7", '[{"id": "zz"}]', "[" * 100_000, '[{"id": 5}]', "null"):
+            (self.path / "peers.json").write_text(damage)
+            self.warnings.clear()
+            state = self.open()
+            self.assertEqual(state.known_peers(), [], damage[:20])
+            self.assertEqual(len(self.warnings), 1)
+            self.assertIn("is damaged", self.warnings[0])
+            self.assertEqual((self.path / "peers.json.damaged").read_text(), damage)
+            state.close()
+
+    def test_peers_with_values_of_the_wrong_kind_are_damage_too(self):
+        entry = {"id": "01", "incarnation": 1, "address": 5, "name": "x"}
+        self.open().close()
+        (self.path / "peers.json").write_text(json.dumps([entry]))
+        self.assertEqual(self.open().known_peers(), [])
+        self.assertEqual(len(self.warnings), 1)
+
+    def test_a_damaged_incarnation_costs_a_warning_and_the_clock_decides(self):
+        self.restarted()
+        for damage in ("", "abc", "-5", str(2**70), "\u0665"):
+            (self.path / "incarnation").write_text(damage)
+            self.warnings.clear()
+            self.assertEqual(self.restarted(), 1_000_000, damage)
+            self.assertEqual(len(self.warnings), 1, damage)
+
+    def test_two_nodes_cannot_share_a_directory(self):
+        first = self.open()
+        error = self.assertRaises(ConfigError, self.open)
+        self.assertIn(f"in use by another node (process {os.getpid()})", str(error))
+        first.close()
+        self.open()
+
+    def test_a_directory_that_cannot_be_made(self):
+        self.path.write_text("a file")
+        error = self.assertRaises(ConfigError, self.open)
+        self.assertIn("--state-dir", str(error))
+
+    def test_peers_that_cannot_be_written_cost_a_warning(self):
+        state = self.open()
+        (self.path / "peers.json.new").mkdir()
+        state.keep_peers([])
+        self.assertIn("could not be written", self.warnings[0])
