@@ -8,11 +8,14 @@ seen or a lost peer is heard of again::
     if s in (self, successor) and s is alive:
         old := successor; adopt [s] + s.list; notify s
         send TRYMERGE{candidate: old} to s
+    if s lies beyond the successor, which that ring passes by:
+        send TRYMERGE{candidate: s} to the node of our own ring before s, found by a lookup
     on TRYMERGE{candidate}, once the candidate has answered:
         candidate in (self, successor): adopt it, pass TRYMERGE{old successor} on to it
         otherwise: pass TRYMERGE{candidate} on to the successor
 
-so that two interleaved rings close like a zip. The smaller label survives.
+so that two interleaved rings close like a zip, from wherever a single node of the one knows a
+single node of the other. The smaller label survives.
 
 Sources: strong stabilisation (Liben-Nowell, Balakrishnan, Karger, PODC 2002) and ring unification
 (Shafaat, Ghodsi, Haridi, P2P 2007).
@@ -26,6 +29,7 @@ from chordnet.core.context import Context
 from chordnet.core.identifiers import between
 from chordnet.core.lookup import Lookups, Purpose, Result
 from chordnet.core.messages import (
+    FindKind,
     GetState,
     NodeRef,
     RingLabel,
@@ -38,6 +42,8 @@ from chordnet.core.successors import Ring
 
 MERGE_TTL = 4096
 """Nodes that one TRYMERGE may visit."""
+SUCCESSOR, PLACE = 0, 1
+"""What an audit's lookup is for: our successor there, or a stray node's place here."""
 
 
 class AuditHooks(Protocol):
@@ -60,6 +66,7 @@ class Audit:
         self._hooks = hooks
         self._last = float("-inf")
         self._through: NodeRef | None = None
+        self._stray: NodeRef | None = None
         requests.handle(Ask.AUDIT, self._answered, self._silent)
         requests.handle(Ask.MERGE, self._candidate_answered, self._silent)
 
@@ -96,21 +103,42 @@ class Audit:
         if through is not None:
             ctx.counters["audits"] += 1
             start = (ctx.my_id + 1) % ctx.space.size
-            self._lookups.start(Purpose.AUDIT, 0, start, via=through)
+            self._lookups.start(Purpose.AUDIT, SUCCESSOR, start, via=through)
 
     def _choose(self) -> NodeRef | None:
         pool = [*self._hooks.bootstrap(), *self._ctx.peers.known]
         return self._ctx.rng.choice(pool) if pool else None
 
     def looked_up(self, result: Result) -> None:
-        """The lookup through the chosen peer has ended."""
-        ctx, node = self._ctx, result.node
-        if node is None or node.raw == ctx.me.raw or self._hooks.status() != Status.ACTIVE:
+        """A lookup of ours has ended."""
+        node = result.node
+        if node is None or self._hooks.status() != Status.ACTIVE:
             return
-        if result.label is not None:
-            self.label_seen(result.label, node)
-        if between(ctx.my_id, node.id, self._ring.head.id):
+        if result.tag == PLACE:
+            self._place_found(node)
+        elif node.raw != self._ctx.me.raw:
+            self._successor_found(node, result.label)
+
+    def _successor_found(self, node: NodeRef, label: RingLabel | None) -> None:
+        """The chosen peer's ring says that ``node`` is our successor."""
+        head = self._ring.head
+        if label is not None:
+            self.label_seen(label, node)
+        if between(self._ctx.my_id, node.id, head.id):
             self._ask_state(Ask.AUDIT, node, MERGE_TTL)
+        elif node.raw != head.raw:
+            self._stray = node
+            self._lookups.start(Purpose.AUDIT, PLACE, node.id, kind=FindKind.PREDECESSOR)
+
+    def _place_found(self, before: NodeRef) -> None:
+        """The node of our ring is known that the stray one should follow."""
+        stray, self._stray = self._stray, None
+        if stray is None:
+            return
+        if before.raw == self._ctx.me.raw:
+            self.try_merge(TryMerge(stray, MERGE_TTL))
+        else:
+            self._ctx.send(before, TryMerge(stray, MERGE_TTL))
 
     def _ask_state(self, ask: Ask, node: NodeRef, ttl: int) -> None:
         status = int(self._hooks.status())

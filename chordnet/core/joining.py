@@ -143,6 +143,7 @@ class Joining:
         if self._hooks.status() not in (Status.UNJOINED, Status.FORMING):
             return
         if answer.status == Status.ACTIVE:
+            self._rounds = 0
             self.forget(sender)
             self._look_through(sender)
         elif answer.status in (Status.UNJOINED, Status.JOINING, Status.FORMING):

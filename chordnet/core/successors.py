@@ -120,7 +120,10 @@ class Ring:
         """Take the place after ``member``, whose answer ``state`` is."""
         self.label = state.label
         self.predecessor = member
-        offered = state.successors if self._safe.whole_list else state.successors[:1]
+        # The member may still name an earlier life of ours.
+        offered = [node for node in state.successors if node.raw != self._ctx.me.raw]
+        if not self._safe.whole_list:
+            offered = offered[:1]
         self.successors = self._clean(offered) or [member]
         self._open_links(self.successors)
         self._started()

@@ -120,10 +120,9 @@ class JoinTests(SynchronousTestCase):
         self.assertEqual(ids(parts.ring.successors), [5])
         self.assertEqual(parts.ring.predecessor, ref(5))
 
-    def test_an_earlier_life_in_the_list_ends_it(self):
-        """A member of a small ring still names this node's last incarnation."""
-        parts = self.join(5, 20, 10, 30)
-        self.assertEqual(ids(parts.ring.successors), [20])
+    def test_an_earlier_life_in_the_list_is_passed_over(self):
+        parts = self.join(5, 10, 20, 30)
+        self.assertEqual(ids(parts.ring.successors), [20, 30])
 
     def test_the_list_is_cut_to_r(self):
         parts = self.join(5, 20, 30, 40, 50, successors=3)

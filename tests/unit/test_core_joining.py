@@ -1,0 +1,335 @@
+"""From nothing into a ring: who creates it, who waits, and what a joiner does about the unexpected.
+
+This node has the identifier 30 and the bootstrap peers n20 and n40.
+"""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from chordnet.core.config import Safeguards
+from chordnet.core.joining import ALONE_FACTOR, Joining
+from chordnet.core.lookup import Purpose, Result
+from chordnet.core.messages import Find, FindKind, GetState, Pong, Status, contact
+from tests.unit.core_support import LABEL, Parts, ids, ref, sent, state, targets
+
+UNJOINED, JOINING, FORMING, ACTIVE = Status.UNJOINED, Status.JOINING, Status.FORMING, Status.ACTIVE
+
+
+class JoiningTestCase(SynchronousTestCase):
+    def setUp(self):
+        self.make(30)
+
+    def make(self, me: int, **changes) -> None:
+        self.parts = Parts(
+            me, join_retry_s=0.15, form_rounds=3, seed_s=2.0, request_timeout_s=0.5, **changes
+        )
+        self.parts.node.at = UNJOINED
+        self.ctx = self.parts.ctx
+        self.joining = Joining(
+            self.ctx, self.parts.ring, self.parts.requests, self.parts.lookups, self.parts.node
+        )
+
+    def start(self, *addresses: str) -> None:
+        self.joining.start(list(addresses or ("n20", "n40")))
+
+    def round(self) -> None:
+        """Let the next round begin."""
+        self.parts.fresh()
+        at = self.ctx.alarms.next()
+        self.assertIsNotNone(at, "a round is planned")
+        self.ctx.now = at
+        self.ctx.alarms.due(at)
+        self.parts.requests.tick()
+        self.joining.tick()
+
+    def questions(self) -> dict[str, int]:
+        """Address -> request number of the latest scan."""
+        return {
+            effect.to.address: effect.message.rid
+            for effect in self.ctx.effects
+            if hasattr(effect, "message") and isinstance(effect.message, GetState)
+        }
+
+    def answer(self, sender: int, status: Status, candidate: int | None = None, **details) -> None:
+        rid = self.questions()[f"n{sender}"]
+        label = LABEL if status == ACTIVE else None
+        self.parts.requests.answered(
+            ref(sender), state(rid, status=status, label=label, candidate=candidate, **details)
+        )
+
+    @property
+    def status(self) -> Status:
+        return self.parts.node.at
+
+
+class ScanTests(JoiningTestCase):
+    def test_every_bootstrap_peer_is_asked_every_round(self):
+        self.start()
+        self.assertEqual(set(self.questions()), {"n20", "n40"})
+        self.round()
+        self.assertEqual(set(self.questions()), {"n20", "n40"})
+        self.assertAlmostEqual(self.ctx.alarms.next() - self.ctx.now, 0.15)
+
+    def test_this_nodes_own_address_and_duplicates_are_left_out(self):
+        self.start("n20", "n30", "n20")
+        self.assertEqual(self.joining.bootstrap, [contact("n20")])
+
+    def test_with_nobody_to_ask_a_ring_is_created_at_once(self):
+        self.joining.start(["n30"])
+        self.assertEqual(self.status, ACTIVE)
+        self.assertEqual(self.parts.ring.label.epoch, 1, "created alone")
+
+    def test_peers_of_an_earlier_life_are_asked_while_the_bootstrap_peers_are_silent(self):
+        for n in (50, 51, 52):
+            self.ctx.peers.note(ref(n))
+        self.start()
+        self.assertEqual(set(self.questions()), {"n20", "n40", "n50", "n51", "n52"})
+        self.answer(20, UNJOINED)
+        self.round()
+        self.assertNotIn("n51", self.questions())
+
+    def test_a_node_without_bootstrap_peers_comes_back_through_known_ones(self):
+        self.ctx.peers.note(ref(50))
+        self.joining.start([])
+        self.assertEqual(self.status, UNJOINED)
+        self.assertEqual(set(self.questions()), {"n50"})
+
+    def test_a_candidate_is_asked_directly(self):
+        self.start()
+        self.answer(20, UNJOINED, candidate=10)
+        self.round()
+        self.assertIn("n10", self.questions())
+
+    def test_an_answer_of_another_kind_is_no_contact(self):
+        self.start()
+        self.parts.requests.answered(ref(20), Pong(self.questions()["n20"], int(ACTIVE)))
+        self.assertFalse(self.joining._reached)
+
+
+class FormingTests(JoiningTestCase):
+    def hear_unjoined(self, *senders: int) -> None:
+        for sender in senders:
+            self.answer(sender, UNJOINED)
+
+    def test_the_smallest_creates_the_ring_after_some_rounds(self):
+        self.make(15)
+        self.start()
+        for _ in range(2):
+            self.hear_unjoined(20, 40)
+            self.round()
+            self.assertEqual(self.status, FORMING)
+        self.hear_unjoined(20, 40)
+        self.round()
+        self.assertEqual(self.status, ACTIVE)
+        self.assertEqual(self.parts.ring.predecessor, ref(15))
+        self.assertEqual(self.parts.ring.label.epoch, 0, "by agreement, not alone")
+
+    def test_of_two_candidates_the_smaller_wins_and_the_other_waits(self):
+        self.start()
+        for _ in range(6):
+            self.hear_unjoined(20, 40)
+            self.round()
+        self.assertEqual(self.status, UNJOINED)
+        self.assertEqual(self.joining.candidate(), ref(20))
+
+    def test_word_of_a_smaller_one_travels_through_the_answers(self):
+        self.start("n40")
+        self.answer(40, UNJOINED, candidate=7)
+        self.assertEqual(self.joining.candidate(), ref(7))
+
+    def test_whoever_asks_is_heard_of_too(self):
+        self.start("n40")
+        self.joining.heard_of(ref(3))
+        self.assertEqual(self.joining.candidate(), ref(3))
+        self.joining.heard_of(ref(9))
+        self.assertEqual(self.joining.candidate(), ref(3))
+
+    def test_hearing_of_a_smaller_one_ends_forming(self):
+        self.make(15)
+        self.start()
+        self.hear_unjoined(20, 40)
+        self.round()
+        self.assertEqual(self.status, FORMING)
+        self.joining.heard_of(ref(3))
+        self.round()
+        self.assertEqual(self.status, UNJOINED)
+
+    def test_a_dead_candidate_is_not_waited_for(self):
+        self.start("n40")
+        self.answer(40, UNJOINED, candidate=7)
+        self.ctx.peers.died(ref(7), self.ctx.now)
+        self.joining.forget(ref(7))
+        for _ in range(2):
+            self.round()
+            self.answer(40, UNJOINED, candidate=7)
+        self.round()
+        self.assertEqual(self.status, ACTIVE)
+
+    def test_a_silent_candidate_is_forgotten(self):
+        self.start("n40")
+        self.answer(40, UNJOINED, candidate=7)
+        for _ in range(5):
+            self.round()
+        self.assertEqual(self.joining.candidate(), ref(30))
+
+    def test_rounds_count_anew_when_a_candidate_goes(self):
+        self.make(15)
+        self.start()
+        self.hear_unjoined(20, 40)
+        self.round()
+        self.hear_unjoined(20, 40)
+        self.round()
+        self.joining.heard_of(ref(3))
+        self.joining.forget(ref(3))
+        self.round()
+        self.assertEqual(self.status, FORMING)
+
+    def test_whoever_reaches_nobody_waits_for_the_seed_time(self):
+        self.start()
+        while self.ctx.now < 2.0:
+            self.assertEqual(self.status, UNJOINED)
+            self.round()
+        self.assertEqual(self.status, ACTIVE)
+        self.assertLess(self.ctx.now, 2.3)
+        self.assertEqual(self.parts.ring.label.epoch, 1)
+
+    def test_a_refused_contact_is_not_an_answer(self):
+        self.start()
+        self.parts.requests.died(contact("n20"))
+        self.assertFalse(self.joining._reached)
+        self.round()
+        self.assertIn("n20", self.questions(), "and is asked again")
+
+    def test_a_candidate_that_never_creates_its_ring_is_not_waited_for_for_ever(self):
+        self.start()
+        while self.status != ACTIVE:
+            if self.questions():
+                self.answer(20, UNJOINED, candidate=7)
+            self.round()
+            self.assertLess(self.ctx.now, ALONE_FACTOR * 2.0 + 1.0)
+
+    def test_nobody_creates_a_ring_twice(self):
+        self.joining.start([])
+        label = self.parts.ring.label
+        self.joining.tick()
+        self.assertEqual(self.parts.ring.label, label)
+
+
+class EnteringTests(JoiningTestCase):
+    """Zave (TSE 2017), join: look the member up, ask it, check, and take its list in one step."""
+
+    def find_ring(self) -> Find:
+        """A bootstrap peer that is in a ring has answered."""
+        self.start()
+        self.answer(20, ACTIVE, successors=[40, 50], predecessor=10)
+        ((target, question),) = sent(self.ctx, Find)
+        self.assertEqual(target, 20)
+        self.parts.fresh()
+        return question
+
+    def place_found(self, member: int) -> int:
+        """The lookup names ``member``; return the number of the question to it."""
+        self.parts.fresh()
+        self.joining.looked_up(Result(Purpose.JOIN, 0, ref(member), [], LABEL))
+        target, rid = self.parts.asked()
+        self.assertEqual(target, member)
+        self.parts.fresh()
+        return rid
+
+    def offer(self, member: int, rid: int, *successors: int, status: Status = ACTIVE) -> None:
+        self.parts.requests.answered(ref(member), state(rid, successors, status=status))
+
+    def test_the_place_is_looked_up_through_the_member(self):
+        question = self.find_ring()
+        self.assertEqual(self.status, JOINING)
+        self.assertEqual((question.key, question.kind), (ref(30).raw, FindKind.PREDECESSOR))
+
+    def test_the_member_before_the_place_is_asked_and_its_list_taken(self):
+        self.find_ring()
+        self.offer(20, self.place_found(20), 40, 50, 60)
+        self.assertEqual(self.status, ACTIVE)
+        self.assertEqual(self.parts.ring.predecessor, ref(20))
+        self.assertEqual(ids(self.parts.ring.successors), [40, 50, 60])
+        self.assertEqual(self.parts.ring.label, LABEL)
+
+    def test_a_ring_of_one_is_joined_as_its_second_member(self):
+        self.find_ring()
+        self.offer(20, self.place_found(20))
+        self.assertEqual(ids(self.parts.ring.successors), [20])
+        self.assertEqual(self.parts.ring.predecessor, ref(20))
+
+    def test_when_the_condition_no_longer_holds_it_looks_again(self):
+        self.find_ring()
+        self.offer(20, self.place_found(20), 25, 40)
+        self.assertEqual(self.status, JOINING)
+        self.assertEqual(targets(self.ctx, Find), [25])
+
+    def test_unless_the_safeguard_is_off(self):
+        self.make(30, safeguards=Safeguards(recheck_place=False))
+        self.find_ring()
+        self.offer(20, self.place_found(20), 25, 40)
+        self.assertEqual(self.status, ACTIVE)
+
+    def test_its_own_earlier_life_in_the_list_is_no_obstacle(self):
+        self.find_ring()
+        self.offer(20, self.place_found(20), 30, 40)
+        self.assertEqual(self.status, ACTIVE)
+        self.assertEqual(ids(self.parts.ring.successors), [40])
+
+    def test_a_member_that_is_none_any_more_sends_it_back(self):
+        for status in (Status.LEAVING, UNJOINED):
+            self.setUp()
+            self.find_ring()
+            self.offer(20, self.place_found(20), 40, status=status)
+            self.assertEqual(self.status, UNJOINED)
+
+    def test_a_member_that_stays_silent_sends_it_back(self):
+        self.find_ring()
+        self.place_found(20)
+        self.parts.advance(0.6)
+        self.parts.requests.tick()
+        self.assertEqual(self.status, UNJOINED)
+        self.round()
+        self.assertTrue(self.questions())
+
+    def test_a_failed_lookup_sends_it_back(self):
+        self.find_ring()
+        self.joining.looked_up(Result(Purpose.JOIN, 0, None, [], None, "timed out"))
+        self.assertEqual(self.status, UNJOINED)
+
+    def test_being_told_that_it_is_its_own_place_sends_it_back(self):
+        self.find_ring()
+        self.joining.looked_up(Result(Purpose.JOIN, 0, ref(30), [], None))
+        self.assertEqual(self.status, UNJOINED)
+
+    def test_a_join_that_takes_too_long_begins_anew(self):
+        self.find_ring()
+        while self.status == JOINING:
+            self.round()
+        self.assertLess(self.ctx.now, 2.3)
+        self.assertTrue(self.questions())
+
+    def test_while_there_is_a_ring_failing_to_join_it_does_not_lead_to_another_one(self):
+        self.start()
+        for _ in range(10):
+            self.answer(20, ACTIVE, successors=[40], predecessor=10)
+            self.assertEqual(self.status, JOINING)
+            self.joining.looked_up(Result(Purpose.JOIN, 0, None, [], None, "timed out"))
+            self.round()
+        self.assertNotEqual(self.status, ACTIVE)
+
+    def test_late_answers_of_a_scan_do_not_disturb_a_join(self):
+        self.start()
+        scan = self.questions()
+        self.answer(20, ACTIVE, successors=[40])
+        self.parts.fresh()
+        self.parts.requests.answered(ref(40), state(scan["n40"], [50]))
+        self.assertEqual(sent(self.ctx, Find), [])
+
+    def test_a_result_after_the_join_is_over_changes_nothing(self):
+        self.find_ring()
+        self.offer(20, self.place_found(20), 40)
+        self.parts.fresh()
+        self.joining.looked_up(Result(Purpose.JOIN, 0, ref(50), [], None))
+        self.assertEqual(sent(self.ctx), [])
