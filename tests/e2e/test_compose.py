@@ -1,0 +1,166 @@
+"""``compose/compose.yaml`` by itself: sixteen containers, started by Compose and nothing else.
+
+Runs where ``CHORDNET_E2E_DOCKER=1`` is set and an engine with Compose answers. The file is taken as
+it stands, but for the published ports, which are moved to a free range, and the project's name, so
+that a network that somebody runs is left alone.
+"""
+
+import json
+import os
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from chordnet import healthcheck
+from chordnet.core.errors import ChordnetError
+
+ROOT = Path(__file__).parents[2]
+NODES = range(1, 17)
+PROJECT = f"chordnet-e2e-{os.getpid()}"
+PATIENCE_S = 60.0
+
+pytestmark = pytest.mark.skipif(
+    os.environ.get("CHORDNET_E2E_DOCKER") != "1",
+    reason="needs Docker with Compose; set CHORDNET_E2E_DOCKER=1 (make test-docker)",
+)
+
+
+class Network:
+    """The sixteen containers, seen through Compose and the published ports."""
+
+    def __init__(self, file: Path, base_port: int) -> None:
+        self._file = file
+        self._base_port = base_port
+
+    def compose(self, *words: str) -> subprocess.CompletedProcess:
+        command = ["docker", "compose", "--project-name", PROJECT, "--file", str(self._file)]
+        return subprocess.run(
+            [*command, *words], check=True, capture_output=True, text=True, timeout=600
+        )
+
+    def inspect(self, number: int, wanted: str) -> str:
+        container = self.compose("ps", "--all", "--quiet", f"node-{number}").stdout.strip()
+        command = ["docker", "inspect", "--format", wanted, container]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+    def status(self, number: int):
+        """The node's own status, None while it does not answer."""
+        try:
+            address = ("127.0.0.1", self._base_port + number)
+            with socket.create_connection(address, 2.0) as connection:
+                return healthcheck.ask(connection)
+        except (OSError, ChordnetError):
+            return None
+
+    def wait_for_one_ring(self, numbers=NODES) -> dict:
+        """Wait until neighbours are right by their identifiers alone, and return every status."""
+        deadline = time.monotonic() + PATIENCE_S
+        while time.monotonic() < deadline:
+            statuses = {number: self.status(number) for number in numbers}
+            if all(statuses.values()) and in_one_ring(list(statuses.values())):
+                return statuses
+            time.sleep(0.2)
+        seen = {n: s and (s.state, s.successors[:1], s.predecessor) for n, s in statuses.items()}
+        pytest.fail(f"no ring of {len(numbers)} after {PATIENCE_S:.0f} s: {seen}")
+
+
+def in_one_ring(statuses) -> bool:
+    """Whether every node is active and points at its true neighbours on the circle."""
+    ordered = sorted(statuses, key=lambda status: int(status.node.id, 16))
+    return all(
+        status.state == "active"
+        and status.successors
+        and status.successors[0].id == ordered[(place + 1) % len(ordered)].node.id
+        and status.predecessor is not None
+        and status.predecessor.id == ordered[place - 1].node.id
+        for place, status in enumerate(ordered)
+    )
+
+
+def free_range() -> int:
+    """A port after which sixteen are free on 127.0.0.1."""
+    for base in range(21000, 30000, 100):
+        try:
+            for number in NODES:
+                socket.create_server(("127.0.0.1", base + number)).close()
+        except OSError:
+            continue
+        return base
+    pytest.fail("no sixteen free ports in a row")
+
+
+def moved(base_port: int) -> dict:
+    """The compose file as data, its published ports and the image's name moved out of the way."""
+    file = str(ROOT / "compose" / "compose.yaml")
+    shown = subprocess.run(
+        ["docker", "compose", "--file", file, "config", "--format", "json"],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    project = json.loads(shown.stdout)
+    project["name"] = PROJECT
+    # Named after the project of the file; let Compose name them after this one.
+    project["volumes"] = {name: {} for name in project["volumes"]}
+    project["networks"] = {"default": {}}
+    for number in NODES:
+        service = project["services"][f"node-{number}"]
+        assert [port["published"] for port in service["ports"]] == [str(7000 + number)]
+        assert service["ports"][0]["host_ip"] == "127.0.0.1"
+        service["ports"][0]["published"] = str(base_port + number)
+        service["image"] = f"{PROJECT}:latest"
+    return project
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory):
+    base_port = free_range()
+    file = tmp_path_factory.mktemp("compose") / "compose.json"
+    file.write_text(json.dumps(moved(base_port)))
+    network = Network(file, base_port)
+    try:
+        network.compose("up", "--detach")
+        yield network
+    finally:
+        network.compose("down", "--volumes", "--rmi", "local", "--timeout", "20")
+        subprocess.run(["docker", "rmi", f"{PROJECT}:latest"], check=False, capture_output=True)
+
+
+def test_sixteen_nodes_make_one_ring(network):
+    statuses = network.wait_for_one_ring()
+    assert {status.node.name for status in statuses.values()} == {f"Node {n}" for n in NODES}
+
+
+def test_health_is_membership(network):
+    network.wait_for_one_ring()
+    checked = network.compose("exec", "-T", "node-7", "python", "-m", "chordnet.healthcheck")
+    assert checked.stdout == "Node 7 is active\n"
+
+
+def test_container_has_no_privileges(network):
+    assert network.compose("exec", "-T", "node-7", "id", "-u").stdout.strip() != "0"
+    with pytest.raises(subprocess.CalledProcessError):
+        network.compose("exec", "-T", "node-7", "touch", "/opt/chordnet/mark")
+
+
+def test_sigterm_leaves_in_order_and_a_restart_keeps_the_identity(network):
+    before = network.wait_for_one_ring()[9]
+    network.compose("stop", "node-9")
+    assert network.inspect(9, "{{.State.ExitCode}}") == "0"
+    assert "is left" in network.compose("logs", "node-9").stdout
+    network.wait_for_one_ring([number for number in NODES if number != 9])
+    network.compose("up", "--detach", "--no-build", "node-9")
+    after = network.wait_for_one_ring()[9]
+    assert after.node.id == before.node.id
+    assert after.incarnation > before.incarnation
+
+
+def test_bootstrap_peer_is_killed_and_comes_back(network):
+    network.wait_for_one_ring()
+    network.compose("kill", "node-1")
+    network.wait_for_one_ring([number for number in NODES if number != 1])
+    network.compose("up", "--detach", "--no-build", "node-1")
+    network.wait_for_one_ring()
