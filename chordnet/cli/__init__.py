@@ -7,6 +7,10 @@ import sys
 
 def main() -> None:
     """Run ``p2pnet`` with the words it was called with, and exit with its status."""
-    from chordnet.cli.app import run  # noqa: PLC0415 - importing chordnet.cli stays free of click
+    try:
+        from chordnet.cli.app import run  # noqa: PLC0415 - a Ctrl-C may come this early
 
-    sys.exit(run(sys.argv[1:]))
+        status = run(sys.argv[1:])
+    except KeyboardInterrupt:
+        status = 130
+    sys.exit(status)

@@ -10,13 +10,14 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
 from typing import Any
 
 import attrs
 import click
 
-import chordnet
-from chordnet.cli.failures import WRONG_WORDS, status_of
+from chordnet import __version__
+from chordnet.cli.failures import FAILED, WRONG_WORDS, complain, status_of
 
 
 @attrs.frozen
@@ -104,7 +105,7 @@ Shell completion (bash; likewise zsh and fish):
     epilog=EPILOG,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-@click.version_option(chordnet.__version__, prog_name="p2pnet")
+@click.version_option(__version__, prog_name="p2pnet")
 def cli() -> None:
     """Run a Chord ring on this machine, send messages through it and look inside."""
 
@@ -113,22 +114,31 @@ def run(words: Sequence[str]) -> int:
     """Run one command and return the exit status; failures become one line on stderr."""
     for stream in (sys.stdout, sys.stderr):
         # What a terminal's encoding lacks is shown as an escape, never as a traceback.
-        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+        if isinstance(stream, TextIOWrapper):  # None where it was closed
+            stream.reconfigure(errors="backslashreplace")
     if not words:
         print(cli.get_help(click.Context(cli, info_name="p2pnet")), file=sys.stderr)
         return WRONG_WORDS
     try:
         result = cli.main(list(words), prog_name="p2pnet", standalone_mode=False)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # Whoever read our output has read enough. Nothing may be left to flush at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:  # whoever read our output has read enough
+        _forget_output()
         return 0
+    except OSError as problem:
+        _forget_output()
+        complain(f"{problem.filename or 'the output'}: {problem.strerror or problem}")
+        return FAILED
     except Exception as problem:
         status = status_of(problem)
         if status is None:
             raise
         return status
-    except KeyboardInterrupt:
-        return 130
     return result if isinstance(result, int) else 0
+
+
+def _forget_output() -> None:
+    """Leave nothing to flush at exit: it would fail again."""
+    if sys.stdout is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

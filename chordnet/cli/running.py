@@ -79,14 +79,21 @@ def run_in_reactor(work: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
     _show_errors()
     run = _Run(reactor, work)
     reactor.callWhenRunning(run.begin)
-    before = {number: signal.signal(number, run.interrupt) for number in SIGNALS}
+    before = {number: signal.signal(number, run.interrupt) for number in _heeded()}
     try:
         reactor.run(installSignalHandlers=False)
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            # A second Ctrl-C shall not spoil the exit status of the first.
+            signal.signal(number, handler if run.signal is None else signal.SIG_IGN)
     result: T = run.result()
     return result
+
+
+def _heeded() -> list[signal.Signals]:
+    """Return the signals that end a command; nohup's wish to outlive its terminal is kept."""
+    nohup = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    return [number for number in SIGNALS if not (nohup and number is signal.SIGHUP)]
 
 
 def _show_errors() -> None:

@@ -38,6 +38,7 @@ COMPOSE_TIMEOUT_S = 180.0
 LEAVE_GRACE_S = 15
 ALIVE = frozenset({"running", "paused", "restarting"})
 FAILURE_LINES = 15
+FAILURE_WIDTH = 240
 
 
 class DockerEngine:
@@ -66,7 +67,7 @@ class DockerEngine:
         )
         project = compose_project(json.loads(template.output), network)
         write_atomically(self._compose_file, json.dumps(project, indent=2) + "\n")
-        say("building the image (the first time takes a minute)")
+        say("building the image from the present code")
         await self._compose(
             ["build", service_name(1)], "the image cannot be built", timeout=BUILD_TIMEOUT_S
         )
@@ -108,7 +109,10 @@ class DockerEngine:
         done = await run_program(self._reactor, words, timeout=timeout, environment=environment)
         if done.status != 0:
             lines = tuple(done.errors.splitlines()[-FAILURE_LINES:])
-            raise TestbedError(f"{complaint}: {done.last_line()}", lines)
+            raise TestbedError(
+                f"{complaint}: {done.last_line()[:FAILURE_WIDTH]}; --engine local needs no Docker",
+                lines if len(lines) > 1 else (),
+            )
         return done
 
     # ---- by the engine itself ---------------------------------------------------------------

@@ -146,7 +146,8 @@ async def bring_up(
     began = testbed.reactor.seconds()
     testbed.home.save(network)
     try:
-        await engine.start(network, missing)
+        if missing:
+            await engine.start(network, missing)
         expected = set(missing) | others
         snapshot = await first_of(
             _ring(testbed, network, expected, timeout), _deaths(testbed, engine, expected)

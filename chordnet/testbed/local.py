@@ -48,6 +48,7 @@ class LocalEngine:
         self._reactor = reactor
         self._home = home
         self._children: dict[int, subprocess.Popen[bytes]] = {}
+        self._log_start: dict[int, int] = {}
 
     async def prepare(self, network: NetworkDescription, say: Say) -> None:
         """Nothing is needed: what runs this runs the nodes."""
@@ -68,6 +69,7 @@ class LocalEngine:
         (directory / "pid").unlink(missing_ok=True)
         rotate(directory / "log", LOG_LIMIT_BYTES)
         with (directory / "log").open("ab") as log:
+            self._log_start[number] = log.tell()
             child = subprocess.Popen(
                 [*twistd_command(), "--nodaemon", "--pidfile=", *self._words(network, number)],
                 stdin=subprocess.DEVNULL,
@@ -153,8 +155,9 @@ class LocalEngine:
             shutil.rmtree(self._home.directory / "nodes", ignore_errors=True)
 
     async def tail(self, number: int, lines: int) -> list[str]:
-        """Return the last lines of the node's log file."""
-        return last_lines(self._home.node_directory(number) / "log", lines)
+        """Return the last lines of the node's log file; of a node started here, since then."""
+        path = self._home.node_directory(number) / "log"
+        return last_lines(path, lines, self._log_start.get(number, 0))
 
     async def follow(self, number: int, lines: int, write: Callable[[str], None]) -> None:
         """Read on in the node's log file until the node has ended."""

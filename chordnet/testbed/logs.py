@@ -20,12 +20,15 @@ def rotate(path: Path, limit: int) -> None:
         path.replace(path.with_name(path.name + ".1"))
 
 
-def last_lines(path: Path, count: int) -> list[str]:
-    """Return the last ``count`` lines of ``path``; none if there is no such file."""
+def last_lines(path: Path, count: int, start: int = 0) -> list[str]:
+    """Return the last ``count`` lines of ``path``; none if there is no such file.
+
+    :param start: bytes at the beginning that are left out.
+    """
     try:
         with path.open("rb") as file:
             size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - TAIL_BYTES))
+            file.seek(max(start, size - TAIL_BYTES))
             text = file.read().decode(errors="replace")
     except FileNotFoundError:
         return []

@@ -125,17 +125,16 @@ def _twice(number: int, log: Sequence[MessageRecord]) -> Iterator[str]:
 def _false_routes(report: Report, logs: Logs) -> Iterator[str]:
     """A route must be the route of the node before, as that node recorded it, and one step more."""
     names = report.names
-    routes = {
-        (number, record.id): [hop.id for hop in record.route]
-        for number, log in logs.items()
-        for record in log
-    }
+    kept = {(number, record.id): record for number, log in logs.items() for record in log}
     for number, log in logs.items():
         for record in log:
-            route = routes[number, record.id]
+            route = [hop.id for hop in record.route]
             sender = names.ref(route[-2]) if len(route) > 1 else 0
-            known = routes.get((sender, record.id)) if isinstance(sender, int) else None
-            if known is not None and known != route[:-1]:
+            known = kept.get((sender, record.id)) if isinstance(sender, int) else None
+            # A sender that was restarted since may have got the message back by another way.
+            if known is None or known.received_at > record.received_at:
+                continue
+            if [hop.id for hop in known.route] != route[:-1]:
                 yield (
                     f"Node {number} recorded another route of the message {_shown(record)} "
                     f"than Node {sender}, which sent it"
