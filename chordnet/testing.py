@@ -48,6 +48,7 @@ class MemoryNetwork:
         self.unreachable: set[str] = set()
         self.connections: list[tuple[MemoryTransport, MemoryTransport]] = []
         self._factories: dict[str, Any] = {}
+        self._killed: set[str] = set()
 
     def service(self, address: str, peers: Sequence[str] = (), **options: Any) -> ChordService:
         """Return a service that listens at ``address`` in this network."""
@@ -78,14 +79,18 @@ class MemoryNetwork:
                 transport.deliver()
 
     def kill(self, address: str) -> None:
-        """Take a host down as a crash does: its port closes and its connections break."""
+        """Take a host down as a crash does: its port closes, its connections break, and what still
+        runs there reaches nobody; until something listens at the address again.
+        """
         self._factories.pop(address, None)
+        self._killed.add(address)
         for pair in list(self.connections):
             if any(transport.host == address for transport in pair):
                 pair[0].abortConnection()
 
     def bind(self, address: str, factory: Any) -> None:
         """Let ``factory`` have what is dialled at ``address``."""
+        self._killed.discard(address)
         self._factories[address] = factory
 
     def unbind(self, address: str) -> None:
@@ -95,7 +100,7 @@ class MemoryNetwork:
     def connect(self, source: str, address: str, factory: Any) -> Any:
         """Return the protocol of a new connection, or a Failure."""
         server_factory = self._factories.get(address)
-        if server_factory is None:
+        if server_factory is None or source in self._killed:
             return Failure(Declined())
         theirs = server_factory.buildProtocol(None)
         if theirs is None:
@@ -179,6 +184,7 @@ class MemoryTransport:
         self.host = host
         self.protocol = protocol
         self.writes = 0
+        self.reading = True
         self._network = network
         self._buffer = bytearray()
         self._producer: Any = None
@@ -201,9 +207,10 @@ class MemoryTransport:
         if self._producer is not None and len(self._buffer) > self.buffer_limit:
             self._paused = True
             self._producer.pauseProducing()
-        self._schedule()
+        self.schedule()
 
-    def _schedule(self) -> None:
+    def schedule(self) -> None:
+        """Deliver after the network's delay."""
         if self._call is None and not self._closed:
             self._call = self._network.clock.callLater(self._network.delay_s, self._arrive)
 
@@ -214,6 +221,8 @@ class MemoryTransport:
     def deliver(self) -> None:
         """Hand over what was written, unless one side is frozen."""
         if self._closed or not self._network.frozen.isdisjoint((self.host, self.other.host)):
+            return
+        if not self.other.reading:
             return
         data = bytes(self._buffer)
         self._buffer.clear()
@@ -228,7 +237,7 @@ class MemoryTransport:
     def loseConnection(self) -> None:  # noqa: N802 - Twisted's name
         """Close once everything has been delivered; read no more."""
         self.closing = True
-        self._schedule()
+        self.schedule()
 
     def abortConnection(self) -> None:  # noqa: N802 - Twisted's name
         """Close at once."""
@@ -247,6 +256,15 @@ class MemoryTransport:
                 self._call.cancel()
                 self._call = None
             self._network.clock.callLater(0, self.protocol.connectionLost, Failure(reason))
+
+    def pauseProducing(self) -> None:  # noqa: N802 - Twisted's name
+        """Read no more."""
+        self.reading = False
+
+    def resumeProducing(self) -> None:  # noqa: N802 - Twisted's name
+        """Read again."""
+        self.reading = True
+        self.other.schedule()
 
     def registerProducer(self, producer: Any, _streaming: bool) -> None:  # noqa: N802
         """Remember whom to pause."""

@@ -146,6 +146,7 @@ class ProtocolConfig:
     max_hops: int = attrs.field(default=64, validator=_positive)
     """Time to live of a lookup or a broadcast, in hops."""
     max_body_bytes: int = attrs.field(default=65536, validator=_positive)
+    """The longest message of the program. It sets the limit of a frame, so nodes must agree."""
     max_batch: int = attrs.field(default=256, validator=_positive)
     """Messages published at once that share one tree; together no longer than max_body_bytes."""
     max_broadcasts: int = attrs.field(default=4096, validator=_positive)
@@ -153,12 +154,15 @@ class ProtocolConfig:
     max_casts: int = attrs.field(default=4096, validator=_positive)
     """Finished broadcast trees remembered, the oldest first to go; as many may be unfinished."""
     max_lookups: int = attrs.field(default=4096, validator=_positive)
+    """Lookups of our own under way; one more fails as "busy"."""
     max_deferred: int = attrs.field(default=64, validator=_positive)
+    """Questions about our pointers that wait for one of our own; further ones go unanswered."""
     max_known_peers: int = attrs.field(default=64, validator=_positive)
     """Peers remembered for audits and on disk, least recently heard of first to go."""
     max_ledger_window: int = attrs.field(default=16384, validator=_positive)
     """Sequence numbers of one origin remembered above its watermark."""
     max_origins: int = attrs.field(default=65536, validator=_positive)
+    """Origins remembered, one for each start of a node; the least recently recorded go first."""
 
     def __attrs_post_init__(self) -> None:
         if not 3 <= self.bits <= 256:

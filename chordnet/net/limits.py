@@ -54,6 +54,7 @@ class NetworkLimits:
     """A list of messages is continued in another reply beyond this size."""
 
     connect_timeout_s: float = _limit(3.0)
+    """How long a dial may take until the connection is up."""
     greeting_timeout_s: float = _limit(3.0)
     """How long a new connection may stay silent on either side."""
     close_timeout_s: float = _limit(2.0)
