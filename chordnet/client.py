@@ -157,7 +157,12 @@ class P2PNetClient:
         return answer.addCallback(_nothing)
 
     def close(self) -> Deferred[None]:
-        """End the connection and every call in flight. A later call connects again."""
+        """End the connection, every following and every call in flight.
+
+        A later call connects again.
+        """
+        for following in list(self._follows.values()):
+            following.stop()
         self._abandon(ConnectFailed(f"the client for {self.address} was closed"))
         if self._dial is not None:
             self._dial.cancel()
@@ -284,8 +289,9 @@ class P2PNetClient:
 class Following:
     """A running :meth:`P2PNetClient.follow`.
 
-    ``finished`` fires with None after :meth:`stop` and fails when the connection is lost, when the
-    callback raises or when the node dropped messages before they could be sent.
+    ``finished`` fires with None after :meth:`stop` or the client's ``close``, and fails when the
+    connection is lost, when the callback raises or when the node dropped messages before they
+    could be sent.
     """
 
     def __init__(
@@ -360,6 +366,9 @@ class _Session:
 
     def overloaded(self) -> None:
         self._client.lost(self, "the node reads too slowly")
+
+    def held(self) -> None:
+        """Every call has a time limit."""
 
     def drained(self) -> None:
         """Nothing waits for it."""

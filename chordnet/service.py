@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 from twisted.application.service import MultiService
 from twisted.internet.defer import CancelledError, Deferred, fail, maybeDeferred, succeed
+from twisted.internet.defer import TimeoutError as LateError
 from twisted.internet.error import CannotListenError
 from twisted.internet.protocol import ServerFactory
 from twisted.python.failure import Failure
@@ -113,6 +114,8 @@ class ChordService(MultiService):
         """The running node; None before it listens and after it has stopped."""
         self._leave_requested: Callable[[], object] = _nothing
         self._memory_state = MemoryState(wall)
+        self._start_waiters: list[Deferred[None]] = []
+        self._join_waiters: list[Deferred[None]] = []
         self._reset()
 
     def _reset(self) -> None:
@@ -123,8 +126,6 @@ class ChordService(MultiService):
         self._state: NodeState | None = None
         self._listening: Deferred[Any] | None = None
         self._problem: ChordnetError | None = None
-        self._start_waiters: list[Deferred[None]] = []
-        self._join_waiters: list[Deferred[None]] = []
 
     # -- start -----------------------------------------------------------------------------------
 
@@ -331,7 +332,7 @@ class ChordService(MultiService):
         left = self.leave().addTimeout(self._leave_timeout_s, self._reactor)
         try:
             await left
-        except TimeoutError:
+        except LateError:
             self.journal.warn("did not leave the ring in time; closing all the same")
 
     async def _close(self, node: LocalNode) -> None:

@@ -1,18 +1,20 @@
 """Answers clients on the node's own port.
 
 A client's requests (``wire/rpc.py``) are answered as their results come, in any order. A client may
-have a limited number of them in flight. A follower is sent messages only as fast as it reads: what
-waits for it stays in the node's log, of which the session remembers its place, so a slow
-follower costs nothing; one that reads nothing at all is cut off after a while, with a reason.
+have a limited number of them in flight, and when it does not read its replies, its requests are
+not read either. A follower is sent messages only as fast as it reads: what waits for it stays in
+the node's log, of which the session remembers its place, so a slow follower costs nothing. A client
+that reads nothing at all while replies wait is cut off after a while, with a reason.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from functools import partial
 from typing import Any, ClassVar, Protocol
 
-from chordnet.core.errors import Busy, ChordnetError, LocalProtocolError
+from chordnet.core.errors import Busy, ChordnetError, LocalProtocolError, RemoteProtocolError
 from chordnet.net.interfaces import MessageLog
 from chordnet.net.journal import Journal
 from chordnet.net.limits import NetworkLimits
@@ -116,6 +118,8 @@ class ClientSession:
         self._desk = desk
         self._node = desk.node
         self._connection = connection
+        self._backlog: deque[bytes] = deque()
+        self._reading = True
         self._in_flight = 0
         self._follows: dict[int, _Following] = {}
         self._unfollow: Callable[[], None] | None = None
@@ -128,14 +132,25 @@ class ClientSession:
     # -- what the connection reports -----------------------------------------------------------
 
     def frames(self, frames: list[bytes]) -> None:
-        for frame in frames:
-            request = read_request(frame)
-            if type(request) is Bye:
+        self._backlog += frames
+        self._work()
+
+    def _work(self) -> None:
+        """Handle requests as long as their replies are read; then read no more requests."""
+        backlog = self._backlog
+        while backlog and not self._connection.paused and not self._connection.closing:
+            request = read_request(backlog.popleft())
+            if isinstance(request, Bye):
                 self._connection.send(Bye(request.code[:20]))
                 self._connection.close()
-                return
-            self._handle(request)  # type: ignore[arg-type]
-        self._watch_stall()
+            else:
+                self._handle(request)
+        if backlog and not self._connection.closing:
+            self._reading = False
+            self._connection.pause_reading()
+        elif not self._reading:
+            self._reading = True
+            self._connection.resume_reading()
 
     def violated(self, reason: str) -> None:
         self._node.journal.limited(
@@ -147,8 +162,18 @@ class ClientSession:
     def overloaded(self) -> None:
         self._complain_of_slowness()
 
+    def held(self) -> None:
+        if self._stall is None and not self._connection.closing:
+            self._stall = self._node.clock.callLater(
+                self._node.limits.client_stall_s, self._stalled
+            )
+
     def drained(self) -> None:
         self._stop_stall()
+        try:
+            self._work()
+        except RemoteProtocolError as error:
+            self.violated(str(error))
         self._pump()
 
     def lost(self) -> None:
@@ -231,6 +256,8 @@ class ClientSession:
             start = log.position("") + max(0, len(log) - limit)
         records, _last, more = self._batch(start, limit)
         self._reply(Messages(request.rid, records, more))
+        # At once, so that a client that does not read is noticed before the next long reply.
+        self._connection.flush()
 
     def _leave(self, request: LeaveRing) -> None:
         self._desk.leave(lambda: self._reply(Done(request.rid)))
@@ -271,7 +298,6 @@ class ClientSession:
                 self._connection.flush()
                 if not more:
                     break
-        self._watch_stall()
 
     def _gap(self, rid: int, missing: int) -> None:
         del self._follows[rid]
@@ -310,12 +336,6 @@ class ClientSession:
 
     def _fail(self, rid: int, error: ChordnetError) -> None:
         self._reply(Failure(rid, type(error).__name__, str(error)))
-
-    def _watch_stall(self) -> None:
-        if self._connection.paused and self._stall is None and not self._connection.closing:
-            self._stall = self._node.clock.callLater(
-                self._node.limits.client_stall_s, self._stalled
-            )
 
     def _stalled(self) -> None:
         self._stall = None

@@ -176,6 +176,9 @@ class Greeter:
     def overloaded(self) -> None:
         """A greeting's few bytes never come near a limit."""
 
+    def held(self) -> None:
+        """The send buffer's limit is enough."""
+
     def drained(self) -> None:
         """Nothing waits for it."""
 
@@ -244,6 +247,9 @@ class Caller:
 
     def overloaded(self) -> None:
         """A greeting's few bytes never come near a limit."""
+
+    def held(self) -> None:
+        """The send buffer's limit is enough."""
 
     def drained(self) -> None:
         """Nothing waits for it."""

@@ -114,6 +114,9 @@ class PeerSession:
     def overloaded(self) -> None:
         self._owner.session_overloaded(self)
 
+    def held(self) -> None:
+        """The send buffer's limit is enough."""
+
     def drained(self) -> None:
         """Nothing waits for it."""
 

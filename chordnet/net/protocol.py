@@ -40,6 +40,9 @@ class Handler(Protocol):
     def overloaded(self) -> None:
         """The other side reads too slowly; the connection has been cut."""
 
+    def held(self) -> None:
+        """The other side reads more slowly than is sent; ``drained`` will tell of the end."""
+
     def drained(self) -> None:
         """Everything that was sent has been handed to the system."""
 
@@ -75,6 +78,7 @@ class Connection(TwistedProtocol):
         self._longest = frame_limit + HEADER_BYTES
         self._decoder = FrameDecoder(frame_limit, GREETING_LIMIT)
         self._out: list[bytes] = []
+        self._queued = 0
         self._held = bytearray()
         self._paused = False
         self._made = False
@@ -100,6 +104,8 @@ class Connection(TwistedProtocol):
         with self._turn:
             try:
                 self.handler.frames(self._decoder.feed(data))
+                if self._decoder.fault is not None:
+                    self.handler.violated(str(self._decoder.fault))
             except RemoteProtocolError as error:
                 self.handler.violated(str(error))
             except Exception:  # noqa: BLE001 - logged with its traceback
@@ -119,6 +125,7 @@ class Connection(TwistedProtocol):
 
     def pauseProducing(self) -> None:
         self._paused = True
+        self.handler.held()
 
     def resumeProducing(self) -> None:
         self._paused = False
@@ -154,6 +161,9 @@ class Connection(TwistedProtocol):
         if not self._out:
             self._turn.mark(self)
         self._out.append(frame)
+        self._queued += len(frame)
+        if self._queued > self._limits.send_buffer_bytes:
+            self.flush()
 
     def flush(self) -> None:
         """Hand over what is queued, in one write."""
@@ -162,6 +172,7 @@ class Connection(TwistedProtocol):
             return
         data = out[0] if len(out) == 1 else b"".join(out)
         out.clear()
+        self._queued = 0
         if not self._paused:
             self.transport.write(data)
             return
@@ -170,6 +181,15 @@ class Connection(TwistedProtocol):
             self._held.clear()
             self.abort()
             self.handler.overloaded()
+
+    def pause_reading(self) -> None:
+        """Take no more frames until :meth:`resume_reading`."""
+        self.transport.pauseProducing()
+
+    def resume_reading(self) -> None:
+        """Take frames again."""
+        if not self.closing:
+            self.transport.resumeProducing()
 
     def close(self) -> None:
         """Write what is queued and close; cut the connection if that takes too long."""

@@ -48,7 +48,7 @@ class Turn:
         self._after: list[Callable[[], object]] = []
         self._depth = 0
         self._call: Any = None
-        self._emptied: Callable[[], None] | None = None
+        self._emptied: list[Callable[[], None]] = []
         self.open: set[Flushable] = set()
         """Connections that are made and not lost."""
         self.settle: Callable[[], None] = _nothing
@@ -87,15 +87,16 @@ class Turn:
     def closed(self, connection: Flushable) -> None:
         """Forget an open connection."""
         self.open.discard(connection)
-        if not self.open and self._emptied is not None:
-            emptied, self._emptied = self._emptied, None
-            emptied()
+        if not self.open:
+            emptied, self._emptied = self._emptied, []
+            for callback in emptied:
+                callback()
 
     def when_empty(self, callback: Callable[[], None]) -> None:
         """Call back once no connection is open; at once if none is."""
-        self._emptied = callback
-        if not self.open:
-            self._emptied = None
+        if self.open:
+            self._emptied.append(callback)
+        else:
             callback()
 
     def cut(self) -> None:

@@ -21,13 +21,15 @@ class FrameDecoder:
     :param first_limit: the same for the first frame; ``limit`` when left out.
     """
 
-    __slots__ = ("_buffer", "_limit", "_need", "_next_limit")
+    __slots__ = ("_buffer", "_limit", "_need", "_next_limit", "fault")
 
     def __init__(self, limit: int, first_limit: int | None = None) -> None:
         self._limit = limit
         self._next_limit = limit if first_limit is None else first_limit
         self._buffer = bytearray()
         self._need = HEADER_BYTES
+        self.fault: RemoteProtocolError | None = None
+        """Why the stream cannot be read any further."""
 
     @property
     def pending(self) -> int:
@@ -37,9 +39,11 @@ class FrameDecoder:
     def feed(self, data: bytes) -> list[bytes]:
         """Take the next bytes of the stream and return the frames that they complete.
 
-        :raises RemoteProtocolError: a frame is announced that is longer than the limit; the stream
-            cannot be read any further.
+        :raises RemoteProtocolError: a frame is announced that is longer than the limit. Frames that
+            were complete before it are returned first, and ``fault`` is set.
         """
+        if self.fault is not None:
+            raise self.fault
         if self._buffer:
             self._buffer += data
             if len(self._buffer) < self._need:
@@ -51,10 +55,11 @@ class FrameDecoder:
         while (start := position + HEADER_BYTES) <= end:
             length = int.from_bytes(data[position:start])
             if length > self._next_limit:
-                raise RemoteProtocolError(
+                self.fault = RemoteProtocolError(
                     f"a frame of {length} bytes is announced, at most {self._next_limit} are"
                     " accepted"
                 )
+                break
             stop = start + length
             if stop > end:
                 self._need = HEADER_BYTES + length
@@ -64,6 +69,9 @@ class FrameDecoder:
             self._next_limit = self._limit
         else:
             self._need = HEADER_BYTES
-        if position < end:
+        if self.fault is not None:
+            if not frames:
+                raise self.fault
+        elif position < end:
             self._buffer += data[position:]
         return frames

@@ -21,9 +21,9 @@ class CountingClock(Clock):
 
     asked = 0
 
-    def callLater(self, delay, callable, *args, **kw):
+    def callLater(self, delay, *args, **kw):
         self.asked += 1
-        return super().callLater(delay, callable, *args, **kw)
+        return super().callLater(delay, *args, **kw)
 
 
 class RunnerCase(SynchronousTestCase):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from chordnet.core.errors import LocalProtocolError
 from chordnet.core.events import LinkFault
-from chordnet.core.messages import Ping, Pong, contact
+from chordnet.core.messages import FindFailed, Ping, Pong, contact
 from chordnet.net.limits import NetworkLimits
 from chordnet.testing import MemoryNetwork
 from tests.net.hosts import Host, node_ref
@@ -103,7 +106,7 @@ class DiallingTests(TransportCase):
             self.clock.advance(0.01)
             if len(a.downs) > before:
                 at.append(self.clock.seconds())
-        pauses = [later - sooner for sooner, later in zip(at, at[1:], strict=False)]
+        pauses = [later - sooner for sooner, later in pairwise(at)]
         self.assertLess(pauses[0], 0.1)
         self.assertTrue(all(0.7 < pause < 1.4 for pause in pauses[6:]), pauses)
         self.assertGreater(len(at), 60)
@@ -148,9 +151,6 @@ class DiallingTests(TransportCase):
         self.assertEqual(a.downs, [("a", LinkFault.REJECTED), (A, LinkFault.REJECTED)])
 
     def test_a_frame_longer_than_the_other_side_accepts_is_not_sent(self):
-        from chordnet.core.errors import LocalProtocolError
-        from chordnet.core.messages import FindFailed
-
         a, b = self.host("a", A), self.host("b", B)
         a.send(b, Ping(1))
         self.run_for(0.1)

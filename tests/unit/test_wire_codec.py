@@ -100,7 +100,7 @@ class MalformedTests(SynchronousTestCase):
                     reader(bytes(data))
                 except RemoteProtocolError:
                     continue
-                except BaseException as error:
+                except BaseException as error:  # noqa: BLE001 - nothing else may come
                     self.fail(f"seed {seed}: {type(error).__name__} for {bytes(data).hex()}")
 
 
