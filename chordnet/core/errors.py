@@ -31,6 +31,10 @@ class BroadcastFailed(ChordnetError):
     """The broadcast could not be started or was not confirmed; nothing is known to be lost."""
 
 
+class LogFailed(ChordnetError):
+    """The message log cannot be read or written; the text names the file and the cause."""
+
+
 class Busy(ChordnetError):
     """A limit on work in flight is reached; retry after a moment."""
 

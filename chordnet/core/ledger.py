@@ -104,6 +104,11 @@ class Ledger:
         entry = self._origins.get((origin, incarnation))
         return entry.watermark if entry else 0
 
+    def state(self, key: OriginKey) -> OriginState:
+        """Return what is recorded of one origin."""
+        origin = self._origins[key]
+        return OriginState(*key, origin.watermark, sorted(origin.above))
+
     def states(self, after: OriginKey | None, origins: int, numbers: int) -> list[OriginState]:
         """Return up to ``origins`` states behind ``after`` in order of their keys.
 
@@ -115,7 +120,7 @@ class Ledger:
             numbers -= len(origin.above)
             if len(page) == origins or (page and numbers < 0):
                 break
-            page.append(OriginState(*key, origin.watermark, sorted(origin.above)))
+            page.append(self.state(key))
         return page
 
     def missing_from(
