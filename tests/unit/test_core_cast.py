@@ -1,0 +1,166 @@
+"""The books that one node keeps about one broadcast, and its memory of finished ones."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from chordnet.core.cast import Branch, Cast, Waiter
+from chordnet.core.casts import Casts
+from chordnet.core.messages import EdgeKind, Hop, MessageId
+from tests.unit.core_support import make_context, raw, ref, refs
+
+
+def mid(sequence: int = 1) -> MessageId:
+    return MessageId(raw(10), 1, sequence)
+
+
+def make_cast(sequence: int = 1, hops: int = 1) -> Cast:
+    route = [Hop(raw(n), f"n{n}", int(EdgeKind.FINGER)) for n in range(hops)]
+    return Cast(mid(sequence), 0.0, [b"body"], route, 9, 20.0)
+
+
+def branch(start: int, end: int, child: int = 20) -> Branch:
+    return Branch(ref(child), raw(end), start, end, EdgeKind.FINGER)
+
+
+class CastTests(SynchronousTestCase):
+    def setUp(self):
+        self.cast = make_cast()
+        self.cast.cover = 64
+
+    def add(self, *branches: Branch) -> None:
+        for each in branches:
+            self.cast.add(each)
+
+    def test_at_first_nothing_is_pending_and_nobody_waits(self):
+        self.assertFalse(self.cast.pending(64))
+        self.assertTrue(self.cast.idle)
+
+    def test_an_open_branch_is_pending_from_its_start_on(self):
+        self.add(branch(10, 30))
+        self.assertTrue(self.cast.pending(64))
+        self.assertTrue(self.cast.pending(11))
+        self.assertFalse(self.cast.pending(10))
+        self.assertFalse(self.cast.idle)
+
+    def test_a_closed_branch_is_not(self):
+        first, second = branch(10, 30), branch(30, 64)
+        self.add(first, second)
+        self.cast.close(first)
+        self.cast.close(first)
+        self.assertFalse(self.cast.pending(30))
+        self.assertTrue(self.cast.pending(31))
+        self.cast.close(second)
+        self.assertFalse(self.cast.pending(64))
+        self.assertEqual(self.cast.open, 0)
+
+    def test_a_search_is_pending_too(self):
+        self.cast.searching[7] = 30
+        self.assertTrue(self.cast.pending(31))
+        self.assertFalse(self.cast.pending(30))
+        self.assertFalse(self.cast.idle)
+
+    def test_a_range_before_this_node_is_pending_for_everybody(self):
+        back = Branch(ref(5), raw(10), -1, 0, EdgeKind.BACKFILL)
+        self.add(back)
+        self.assertTrue(self.cast.pending(1))
+        self.cast.close(back)
+        self.assertFalse(self.cast.pending(1))
+
+    def test_whoever_waits_keeps_it_from_being_idle(self):
+        self.cast.waiters.append(Waiter(ref(5), raw(20), 10))
+        self.assertFalse(self.cast.idle)
+
+    def test_an_answer_belongs_to_the_branch_of_its_child_and_limit(self):
+        one, other = branch(10, 30, 20), branch(30, 64, 20)
+        self.add(one, other)
+        self.assertIs(self.cast.branch(raw(20), raw(64)), other)
+        self.assertIsNone(self.cast.branch(raw(21), raw(64)))
+        self.assertIsNone(self.cast.branch(raw(20), raw(40)))
+
+    def test_a_tally_sums_what_lies_in_the_range(self):
+        near, far = branch(10, 30), branch(30, 64)
+        near.count, near.messages, near.depth = 3, 4, 2
+        far.count, far.messages, far.depth = 5, 6, 4
+        far.partial, far.unreached = True, refs(33)
+        self.add(near, far)
+        whole = self.cast.tally(0, 64)
+        self.assertEqual((whole.count, whole.messages, whole.depth), (8, 10, 4))
+        self.assertTrue(whole.partial)
+        self.assertEqual(whole.unreached, refs(33))
+        part = self.cast.tally(0, 30)
+        self.assertEqual((part.count, part.messages, part.depth, part.partial), (3, 4, 2, False))
+        self.assertEqual(self.cast.tally(30, 64).count, 5)
+
+    def test_the_depth_is_at_least_this_nodes_own(self):
+        self.assertEqual(make_cast(hops=4).tally(0, 64).depth, 3)
+
+    def test_what_was_covered_before_counts_once_it_is_taken_up_again(self):
+        near = branch(10, 30)
+        near.count, near.messages, near.depth = 3, 4, 2
+        self.add(near)
+        self.cast.close(near)
+        self.cast.told, self.cast.told_end = raw(5), 30
+        again = Cast.resumed(self.cast.finish(), 40.0)
+        self.assertEqual((again.cover, again.told, again.told_end), (64, raw(5), 30))
+        later = branch(40, 64)
+        later.count = 2
+        again.add(later)
+        self.assertEqual(again.tally(0, 65).count, 5)
+        self.assertEqual(again.tally(30, 65).count, 2, "not what was told already")
+
+
+class MemoryTests(SynchronousTestCase):
+    def setUp(self):
+        self.ctx = make_context(max_casts=3, broadcast_memory_s=10.0)
+        self.casts = Casts(self.ctx)
+
+    def finish(self, *sequences: int) -> None:
+        for sequence in sequences:
+            cast = make_cast(sequence)
+            self.casts.add(cast)
+            self.casts.finish(cast)
+
+    def test_one_under_way_is_found_and_counted(self):
+        cast = make_cast()
+        self.casts.add(cast)
+        self.assertIs(self.casts.get(mid()), cast)
+        self.assertIs(self.casts.active(mid()), cast)
+        self.assertEqual(len(self.casts), 1)
+
+    def test_one_that_is_not_idle_is_not_put_away(self):
+        cast = make_cast()
+        cast.waiters.append(Waiter(None, raw(10), 64))
+        self.casts.add(cast)
+        self.casts.finish(cast)
+        self.assertEqual(len(self.casts), 1)
+
+    def test_a_finished_one_is_not_under_way_until_somebody_asks(self):
+        self.finish(1)
+        self.assertEqual(len(self.casts), 0)
+        self.assertIsNone(self.casts.active(mid()))
+        self.assertEqual(self.casts.get(mid()).bodies, [b"body"])
+        self.assertEqual(len(self.casts), 1)
+
+    def test_an_unknown_one_is_none(self):
+        self.assertIsNone(self.casts.get(mid(9)))
+
+    def test_memory_is_capped_and_the_oldest_go_first(self):
+        self.finish(1, 2, 3, 4)
+        self.assertIsNone(self.casts.get(mid(1)))
+        self.assertIsNotNone(self.casts.get(mid(2)))
+
+    def test_memory_ends_in_time(self):
+        self.finish(1)
+        self.ctx.now = 9.9
+        self.casts.forget()
+        self.assertEqual(len(self.casts._finished), 1)
+        self.ctx.now = 10.0
+        self.casts.forget()
+        self.assertEqual(len(self.casts._finished), 0)
+
+    def test_the_newest_are_fresh(self):
+        self.finish(1, 2, 3)
+        self.casts.add(make_cast(4))
+        self.assertEqual([cast.id.sequence for cast in self.casts.fresh(3)], [2, 3, 4])
+        self.assertEqual(next(c.id.sequence for c in self.casts.fresh(9)), 1)
