@@ -102,9 +102,9 @@ def _compare(report: Report, logs: Logs, now: float) -> tuple[list[str], list[st
     problems: list[str] = []
     notes: list[str] = []
     for number, log in logs.items():
-        seen = [record.id for record in log]
+        seen = {record.id for record in log}
         problems += _twice(number, log)
-        missing = [record for key, record in messages.items() if key not in set(seen)]
+        missing = [record for key, record in messages.items() if key not in seen]
         joined = now - report.snapshot.statuses[number].uptime + JOIN_S
         blamed = [m for m in missing if m.created > joined]
         older = len(missing) - len(blamed)
