@@ -1,0 +1,100 @@
+"""The page on the wire format tells the truth: its bytes, its tables, its limits."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import msgspec
+from twisted.trial.unittest import SynchronousTestCase
+
+from chordnet.core.messages import OriginState
+from chordnet.wire.codec import frame_limit
+from chordnet.wire.greeting import CODES, GREETING_LIMIT
+from tests.unit import wire_examples
+from tests.unit.wire_conversation import client_talk, peer_talk, refused_talk
+from tests.unit.wire_examples import EXAMPLES, reader_of
+
+PAGE = (Path(__file__).parents[2] / "docs" / "wire-format.md").read_text("utf-8")
+
+BLOCKS = [bytes.fromhex(block) for block in re.findall(r"```text\n(.*?)```", PAGE, re.S)]
+
+STRUCTS = [
+    wire_examples.NODE, wire_examples.LABEL, wire_examples.ID, wire_examples.INFO,
+    wire_examples.RECEIPT, wire_examples.RECORD, wire_examples.STATUS,
+    wire_examples.STATUS.fingers[0], wire_examples.RECORD.route[0], OriginState(b"", 1, 2, []),
+]  # fmt: skip
+
+
+def written_type(kind: object) -> str:
+    """Return a field's type as the page writes it."""
+    inspect = msgspec.inspect
+    simple = {
+        inspect.IntType: "int", inspect.FloatType: "float", inspect.BoolType: "bool",
+        inspect.StrType: "str", inspect.BytesType: "bytes", inspect.DictType: "map",
+    }  # fmt: skip
+    if isinstance(kind, inspect.UnionType):
+        (present,) = [k for k in kind.types if not isinstance(k, inspect.NoneType)]
+        return written_type(present) + "?"
+    if isinstance(kind, inspect.ListType):
+        return f"[{written_type(kind.item_type)}]"
+    if isinstance(kind, inspect.TupleType):
+        return f"({', '.join(written_type(k) for k in kind.item_types)})"
+    if isinstance(kind, inspect.StructType):
+        return kind.cls.__name__
+    return simple[type(kind)]
+
+
+def written_fields(kind: type) -> str:
+    """Return a struct's fields as the page writes them."""
+    fields = []
+    for field in msgspec.inspect.type_info(kind).fields:
+        text = f"{field.name} {written_type(field.type)}"
+        if not field.required:
+            default = msgspec.json.encode(field.default).decode()
+            text += f" = {default.replace('null', 'nil')}"
+        fields.append(text)
+    return ", ".join(fields)
+
+
+class ExampleTests(SynchronousTestCase):
+    def test_the_bytes_are_those_of_real_conversations(self):
+        spoken = client_talk() + refused_talk() + peer_talk()
+        self.assertEqual([b.hex() for b in BLOCKS], [s.hex() for s in spoken])
+
+    def test_every_example_decodes(self):
+        readers = {type(message).__name__: reader_of(message) for message in EXAMPLES}
+        names = re.findall(r"→ \w+: `(\w+)`", PAGE)
+        self.assertEqual(len(names), len(BLOCKS))
+        for name, block in zip(names, BLOCKS, strict=True):
+            self.assertEqual(int.from_bytes(block[:4]), len(block) - 4)
+            self.assertEqual(type(readers[name](block[4:])).__name__, name)
+
+
+class TableTests(SynchronousTestCase):
+    maxDiff = None
+
+    def test_every_message_is_documented_with_its_tag_and_fields(self):
+        rows = dict(re.findall(r"^(\| \d+ \| `(?:\w+)` \|)(.*?)\|", PAGE, re.M))
+        expected = {}
+        for kind in {type(message) for message in EXAMPLES}:
+            tag = msgspec.inspect.type_info(kind).tag
+            expected[f"| {tag} | `{kind.__name__}` |"] = written_fields(kind)
+        self.assertEqual({row: text.strip() for row, text in rows.items()}, expected)
+
+    def test_every_struct_is_documented_with_its_fields(self):
+        rows = dict(re.findall(r"^\| `(\w+)` \| (.*?) \|", PAGE, re.M))
+        kinds = {type(value) for value in STRUCTS}
+        kinds |= {
+            type(wire_examples.PEER_MESSAGES[14].hops[0]),
+            type(wire_examples.REPLIES[3].result),
+        }
+        self.assertEqual(rows, {kind.__name__: written_fields(kind) for kind in kinds})
+
+    def test_the_limits(self):
+        self.assertIn(f"at most {GREETING_LIMIT:,} bytes", PAGE)
+        self.assertIn(f"{frame_limit(65536):,}", PAGE)
+
+    def test_every_code_of_a_refusal_is_explained(self):
+        for code in CODES:
+            self.assertIn(f"`{code}`", PAGE)
