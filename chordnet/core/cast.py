@@ -179,8 +179,13 @@ class Cast:
         return not (self.waiters or self.open or self.searching)
 
     def branch(self, child: bytes, limit: bytes) -> Branch | None:
-        """Return the branch that a child's answer belongs to."""
+        """Return the branch that a child's answer belongs to, the one still open if there are two:
+        a range may come back to a child that was held for dead.
+        """
+        found = None
         for branch in self.branches:
             if branch.limit == limit and branch.child.raw == child:
-                return branch
-        return None
+                if not branch.done:
+                    return branch
+                found = branch
+        return found

@@ -183,7 +183,10 @@ class Repairs:
             self._tree.check(cast)
 
     def backfill(self, cast: Cast, node: NodeRef) -> None:
-        """Give ``node``, our predecessor, the range between it and us."""
+        """Give ``node``, our predecessor, the range between it and us unless it has it already."""
+        given = cast.branch(node.raw, self._ctx.me.raw)
+        if given is not None and (given.count or not given.done):
+            return
         self._tree.delegate(cast, Branch(node, self._ctx.me.raw, -1, 0, EdgeKind.BACKFILL))
 
 

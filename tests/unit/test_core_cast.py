@@ -78,6 +78,16 @@ class CastTests(SynchronousTestCase):
         self.assertIsNone(self.cast.branch(raw(21), raw(64)))
         self.assertIsNone(self.cast.branch(raw(20), raw(40)))
 
+    def test_of_two_that_fit_it_is_the_open_one(self):
+        """The child was held for dead, its range looked up again, and it was the heir itself."""
+        first, second = branch(10, 30, 20), branch(10, 30, 20)
+        self.add(first, second)
+        self.assertIs(self.cast.branch(raw(20), raw(30)), first)
+        self.cast.close(first)
+        self.assertIs(self.cast.branch(raw(20), raw(30)), second)
+        self.cast.close(second)
+        self.assertIsNotNone(self.cast.branch(raw(20), raw(30)))
+
     def test_a_tally_sums_what_lies_in_the_range(self):
         near, far = branch(10, 30), branch(30, 64)
         near.count, near.messages, near.depth = 3, 4, 2
