@@ -14,6 +14,7 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar
 
 from twisted.application.service import MultiService
@@ -44,6 +45,7 @@ from chordnet.net.journal import Journal
 from chordnet.net.limits import NetworkLimits
 from chordnet.net.node import LocalNode
 from chordnet.storage.memory import MemoryLog, MemoryState
+from chordnet.storage.sqlite import HISTORY_BYTES, HISTORY_S, Durability, SqliteLog
 from chordnet.storage.statedir import StateDirectory
 from chordnet.wire.greeting import NAME_LIMIT, usable_name
 from chordnet.wire.rpc import LookupResult, MessageRecord, NodeStatus, Receipt
@@ -69,7 +71,11 @@ class ChordService(MultiService):
         without it nothing is kept on disk.
     :param config: the protocol's settings, the same ``bits`` in the whole network.
     :param rng: source of randomness for the protocol, not for secrets.
-    :param log: where messages are kept; in memory, bounded, by default.
+    :param log: where messages are kept; by default a file in ``state_dir``, without one in memory.
+    :param durability: what a recorded message survives: the death of every process
+        (``"process"``) or the loss of power too (``"power"``).
+    :param history_bytes: bodies and routes kept, in bytes; the oldest messages go first.
+    :param history_s: how long a message is kept on disk, in seconds.
     :param limits: what connections may cost.
     :param leave_timeout_s: how long a stop waits for the ordered leave.
     :param debug: log single messages too.
@@ -85,6 +91,8 @@ class ChordService(MultiService):
         name: str | None = None, network: str = "default", advertise: str | None = None,
         state_dir: str | os.PathLike[str] | None = None, config: ProtocolConfig | None = None,
         rng: random.Random | None = None, log: MessageLog | None = None,
+        durability: Durability = "process", history_bytes: int = HISTORY_BYTES,
+        history_s: float = HISTORY_S,
         limits: NetworkLimits | None = None, leave_timeout_s: float = 5.0, debug: bool = False,
         core: CoreFactory = ChordNode, endpoints: Endpoints = client_endpoint,
         seconds: Callable[[], float] = time.monotonic,
@@ -102,7 +110,10 @@ class ChordService(MultiService):
         self._advertise = None if advertise in (None, "", "auto") else advertise
         self._state_dir = state_dir
         self._rng = rng or random.Random()
-        self._log = log if log is not None else MemoryLog()
+        self._given_log = log
+        self._durability, self._history = durability, (history_bytes, history_s)
+        self._memory_log = MemoryLog(max_bytes=history_bytes)
+        self._log: MessageLog = log if log is not None else self._memory_log
         self._leave_timeout_s = leave_timeout_s
         self._core_factory = core
         self._endpoints = endpoints
@@ -135,6 +146,7 @@ class ChordService(MultiService):
         self._reset()
         try:
             self._state = self._open_state()
+            self._log = self._open_log()
         except ChordnetError as error:
             self._start_failed(Failure(error))
             return
@@ -145,7 +157,22 @@ class ChordService(MultiService):
     def _open_state(self) -> NodeState:
         if self._state_dir is None:
             return self._memory_state
-        return StateDirectory(self._state_dir, partial(self.journal.warn, "{text}"), self._wall)
+        return StateDirectory(self._state_dir, self._warn_of, self._wall)
+
+    def _warn_of(self, text: str) -> None:
+        self.journal.warn("{what}", what=text)
+
+    def _open_log(self) -> MessageLog:
+        if self._given_log is not None:
+            return self._given_log
+        if self._state_dir is None:
+            return self._memory_log
+        max_bytes, max_age = self._history
+        return SqliteLog(
+            Path(self._state_dir) / "messages.db", durability=self._durability,
+            max_bytes=max_bytes, max_age=max_age, warn=self._warn_of,
+            wall=self._wall,
+        )  # fmt: skip
 
     def _begin(self, port: Any) -> None:
         self._port = port
@@ -357,6 +384,8 @@ class ChordService(MultiService):
         state, self._state = self._state, None
         if state is not None:
             state.close()
+        if self._log is not self._given_log:
+            self._log.close()
 
 
 class _Entrance(ServerFactory):

@@ -24,6 +24,7 @@ from chordnet.core.config import ProtocolConfig
 from chordnet.core.errors import ChordnetError, ConfigError
 from chordnet.net.addresses import format_address, parse_address
 from chordnet.service import ChordService, checked_name
+from chordnet.storage.sqlite import HISTORY_BYTES, HISTORY_S
 
 PREFIXES = ("CHORDNODE_", "CHORDNET_")
 """Of environment variables; the first one that is set wins."""
@@ -50,6 +51,14 @@ class Options(TwistedOptions):
         ["network", None, None, "Name of the network [default]"],
         ["bits", None, None, "Width of identifiers, the same in the whole network [160]"],
         ["state-dir", "s", None, "Directory that keeps the node's identity over restarts [none]"],
+        [
+            "durability",
+            None,
+            None,
+            "What a recorded message survives: process (kill -9) or power [process]",
+        ],
+        ["history-bytes", None, None, f"Messages kept, in bytes [{HISTORY_BYTES}]"],
+        ["history-hours", None, None, f"How long messages are kept [{HISTORY_S / 3600:g}]"],
         ["config", "c", None, "TOML file with these options"],
     ]
     optFlags = [  # noqa: RUF012 - the same
@@ -111,6 +120,10 @@ class Options(TwistedOptions):
     def _check(self) -> None:
         self["port"] = _number("port", self["port"], 0, 65535)
         self["bits"] = _number("bits", self["bits"], 3, 256)
+        self["history-bytes"] = _number("history-bytes", self["history-bytes"], 1, 1 << 40)
+        self["history-hours"] = _number("history-hours", self["history-hours"], 1, 1 << 20)
+        if self["durability"] not in ("process", "power"):
+            raise ConfigError(f"durability must be process or power, not {self['durability']!r}")
         self["debug"] = _flag("debug", self["debug"])
         for key in ("interface", "advertise", "name", "network", "state-dir"):
             if self[key] is not None and not isinstance(self[key], str):
@@ -125,11 +138,12 @@ class Options(TwistedOptions):
 
 _KEYS = (
     "config", "port", "interface", "advertise", "peers", "name", "network", "bits", "state-dir",
-    "debug",
+    "durability", "history-bytes", "history-hours", "debug",
 )  # fmt: skip
 _DEFAULTS: dict[str, Any] = {
     "port": DEFAULT_PORT, "interface": None, "advertise": None, "name": None,
     "network": "default", "bits": 160, "state-dir": None, "debug": False, "peers": [],
+    "durability": "process", "history-bytes": HISTORY_BYTES, "history-hours": int(HISTORY_S / 3600),
 }  # fmt: skip
 
 
@@ -230,6 +244,9 @@ def makeService(options: Mapping[str, Any]) -> MultiService:
             network=options["network"],
             advertise=options["advertise"],
             state_dir=options["state-dir"],
+            durability=options["durability"],
+            history_bytes=options["history-bytes"],
+            history_s=options["history-hours"] * 3600.0,
             config=ProtocolConfig(bits=options["bits"]),
             debug=options["debug"],
         )

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from chordnet.core.effects import Effect, Record
 from chordnet.core.events import Event, LinkFault
-from chordnet.core.messages import Hop, MessageId, NodeRef, PeerMessage, RingLabel, Status
+from chordnet.core.messages import (
+    Hop,
+    MessageId,
+    NodeRef,
+    OriginState,
+    PeerMessage,
+    RingLabel,
+    Status,
+)
 
 
 class Core(Protocol):
@@ -75,6 +83,18 @@ class MessageLog(Protocol):
         """Position of the oldest message kept (of the next one, if none is)."""
 
     def append(self, record: Record, received_at: float) -> StoredMessage: ...
+    def skip(self, ids: Iterable[MessageId]) -> None:
+        """Count messages as recorded that nobody keeps any more."""
+
+    def commit(self) -> None:
+        """Make what was appended and skipped as durable as this log makes anything.
+
+        :raises LogFailed: it could not be kept; nothing since the last commit counts as recorded.
+        """
+
+    def ledger(self) -> list[OriginState]:
+        """Return what an earlier life recorded, kept or not."""
+
     def __len__(self) -> int: ...
     def find(self, message_id: MessageId) -> StoredMessage | None:
         """Return a message if it is kept."""

@@ -48,6 +48,10 @@ class Journal:
         """Log what an operator may have to do something about."""
         self._log.warn("{node}: " + text, node=self.source, **fields)
 
+    def error(self, text: str, **fields: object) -> None:
+        """Log what an operator has to see to."""
+        self._log.error("{node}: " + text, node=self.source, **fields)
+
     def debug(self, text: str, **fields: object) -> None:
         """Log a detail, if ``debug`` is on."""
         if self.debug_enabled:

@@ -29,7 +29,14 @@ from chordnet.core.effects import (
     StatusChanged,
     Traced,
 )
-from chordnet.core.errors import BroadcastFailed, Busy, ChordnetError, LookupFailed, NotInRing
+from chordnet.core.errors import (
+    BroadcastFailed,
+    Busy,
+    ChordnetError,
+    LogFailed,
+    LookupFailed,
+    NotInRing,
+)
 from chordnet.core.events import FindOwner, Leave, Publish, Start
 from chordnet.core.identifiers import IdentifierSpace
 from chordnet.core.messages import Caught, Given, Lost, MessageId, NodeRef, Status
@@ -97,6 +104,8 @@ class LocalNode:
         self._broadcasts: dict[int, tuple[str, float, ReceiptDone]] = {}
         self._lookups: dict[int, tuple[str, int, LookupDoneWith]] = {}
         self._leavers: list[Callable[[], None]] = []
+        self.failure = ""
+        """Why this node has had to leave its ring for good; empty while all is well."""
         self._outbox: list[tuple[int, bytes]] = []
         self._fresh: list[StoredMessage] = []
         self._followers: dict[Callable[[], None], None] = {}
@@ -104,6 +113,7 @@ class LocalNode:
         self._lost_messages = 0
         self.frame_limit = frame_limit(config.max_body_bytes)
         self.turn = Turn(reactor, partial(journal.failure, "turn_errors"))
+        self.turn.commit = self._commit
         self.runner = Runner(reactor, self.turn, core, journal, self._performers(), seconds)
         self.transport = self.runner.transport = PeerTransport(
             reactor, self.turn, me, network=network, space=self.space,
@@ -123,14 +133,19 @@ class LocalNode:
     def start(self, bootstrap: Sequence[str], known: Sequence[NodeRef]) -> None:
         """Begin to join a ring through ``bootstrap`` addresses or peers ``known`` from before."""
         with self.turn:
-            self.runner.post(Start(list(bootstrap), list(known)))
+            self.runner.post(Start(list(bootstrap), list(known), self.log.ledger()))
 
     # -- what can be asked -----------------------------------------------------------------------
 
     @property
     def active(self) -> bool:
         """Whether the node is a member of a ring."""
-        return self.core.status() is Status.ACTIVE
+        return self.core.status() is Status.ACTIVE and not self.failure
+
+    @property
+    def state(self) -> str:
+        """Where the node is in its life, in a word."""
+        return "failed" if self.failure else self.core.status().name.lower()
 
     def publish(self, body: str, done: ReceiptDone) -> None:
         """Broadcast ``body``; ``done`` gets the receipt.
@@ -186,7 +201,7 @@ class LocalNode:
         return NodeStatus(
             node=views.node(self.me), network=self.network, version=__version__,
             bits=self.space.bits, incarnation=self.me.incarnation,
-            state=core.status().name.lower(),
+            state=self.state,
             predecessor=views.node(predecessor) if predecessor is not None else None,
             successors=views.nodes(core.successors),
             fingers=[FingerEntry(index, views.node(ref)) for index, ref in core.finger_slots],
@@ -222,18 +237,39 @@ class LocalNode:
 
     def stop(self) -> None:
         """Stop protocol and timers and say goodbye on all connections with peers."""
+        self._end("the node is shutting down")
+
+    def _end(self, reason: str) -> None:
         self.runner.stop()
         self.transport.stop()
-        gone = NotInRing("the node is shutting down")
         for _key, _identifier, found in self._take(self._lookups):
-            found(gone)
+            found(NotInRing(reason))
         for _body, _began, confirmed in self._take(self._broadcasts):
-            confirmed(BroadcastFailed("the node is shutting down; what became of it is not known"))
+            confirmed(BroadcastFailed(f"{reason}; what became of the message is not known"))
+
+    def _commit(self) -> bool:
+        """Keep what this turn recorded. A node that cannot leaves at once, as if it had died.
+
+        Nothing of the turn is sent, so nothing is confirmed that is not recorded; the others
+        repair the ring around this node. Its clients may still ask for what it keeps.
+        """
+        if self.failure:
+            return True
+        try:
+            self.log.commit()
+        except LogFailed as error:
+            self.failure = str(error)
+            self.journal.counters["log_failures"] += 1
+            self.journal.error("leaves the ring, for it can record nothing: {why}", why=str(error))
+            self.turn.before(partial(self._end, f"{self.me.name} has left its ring: {error}"))
+            return False
+        return True
 
     def _check_member(self) -> None:
+        if self.failure:
+            raise NotInRing(f"{self.me.name} has left its ring: {self.failure}")
         if not self.active:
-            state = self.core.status().name.lower()
-            raise NotInRing(f"{self.me.name} is {state}, not in a ring; wait and ask again")
+            raise NotInRing(f"{self.me.name} is {self.state}, not in a ring; wait and ask again")
 
     @staticmethod
     def _take(table: dict[int, Any]) -> list[Any]:
@@ -290,6 +326,7 @@ class LocalNode:
             self.transport.send(effect.to, Given(more))
 
     def _gap(self, effect: Gap) -> None:
+        self.log.skip(effect.ids)
         self.journal.warn(
             "{count} messages are lost to this node: {peer} does not keep them any more",
             count=len(effect.ids), peer=effect.peer.name or effect.peer.address,

@@ -2,6 +2,7 @@
 
 Messages that arise during a turn are queued on their connections, and every connection
 concerned is flushed once when the turn ends, so several messages to one peer leave in one write.
+Before it, what the turn recorded is committed; if that fails, nothing of the turn leaves.
 What is better done for all of a turn at once (publishing) runs before that flush, what need not
 delay it (subscribers' callbacks) runs after it.
 
@@ -36,6 +37,7 @@ class Turn:
         "_depth",
         "_dirty",
         "_emptied",
+        "commit",
         "failed",
         "open",
         "settle",
@@ -51,6 +53,8 @@ class Turn:
         self._emptied: list[Callable[[], None]] = []
         self.open: set[Flushable] = set()
         """Connections that are made and not lost."""
+        self.commit: Callable[[], bool] = _committed
+        """Called before the writes; if it says False, the connections are cut instead."""
         self.settle: Callable[[], None] = _nothing
         """Called when a turn ends, after the writes and before the callbacks."""
         self.failed = failed
@@ -122,8 +126,12 @@ class Turn:
                 before, self._before = self._before, []
                 self._call_all(before, "what ends a turn")
                 dirty, self._dirty = self._dirty, []
+                kept = self.commit()
                 for connection in dirty:
-                    connection.flush()
+                    if kept:
+                        connection.flush()
+                    else:
+                        connection.abort()
             self.settle()
             if not self._after:
                 return
@@ -140,3 +148,7 @@ class Turn:
 
 def _nothing() -> None:
     pass
+
+
+def _committed() -> bool:
+    return True

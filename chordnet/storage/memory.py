@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
 from chordnet.core.effects import Record
-from chordnet.core.messages import MessageId, NodeRef
+from chordnet.core.ledger import Ledger
+from chordnet.core.messages import MessageId, NodeRef, OriginState
 
 
 class KeptMessage(msgspec.Struct, frozen=True, eq=False, gc=False):
@@ -58,6 +59,19 @@ class MemoryLog:
         while len(self) > self._max_messages or (self.bytes > self._max_bytes and len(self) > 1):
             self._drop_oldest()
         return kept
+
+    def skip(self, ids: Iterable[MessageId]) -> None:
+        """Nothing outlives this log, so nothing has to be remembered."""
+
+    def commit(self) -> None:
+        """Memory is all that was promised."""
+
+    def ledger(self) -> list[OriginState]:
+        """Return what is recorded: a node that starts again in this process goes on from here."""
+        ledger = Ledger(len(self._positions) + 1, len(self._positions) + 1)
+        for message_id in self._positions:
+            ledger.add(message_id)
+        return ledger.states(None, len(self._positions) + 1, len(self._positions) + 1)
 
     def find(self, message_id: MessageId) -> KeptMessage | None:
         """Return a message if it is kept."""

@@ -12,7 +12,8 @@ Two degrees of durability:
 
 The kept history is capped by bytes and by age; the ledger remembers what was dropped. A damaged
 file is set aside with one warning and the node starts with an empty log: its neighbours give it
-what they keep. A write that fails (a full disk) raises :class:`LogFailed`, and so does every later one.
+what they keep. A write that fails (a full disk) raises :class:`LogFailed`, and so does every later
+one.
 """
 
 from __future__ import annotations
@@ -33,6 +34,9 @@ from chordnet.core.messages import Hop, MessageId, OriginState
 from chordnet.storage.memory import KeptMessage
 
 Durability = Literal["process", "power"]
+HISTORY_BYTES = 64 * 1024 * 1024
+HISTORY_S = 24 * 3600.0
+"""How much of the history is kept by default, in bytes and in seconds."""
 
 MIGRATIONS = (
     """
@@ -81,9 +85,9 @@ class SqliteLog:
         path: Path,
         *,
         durability: Durability = "process",
-        max_bytes: int = 64 * 1024 * 1024,
-        max_age: float = 24 * 3600.0,
-        warn: Callable[[str], None] = lambda _text: None,
+        max_bytes: int = HISTORY_BYTES,
+        max_age: float = HISTORY_S,
+        warn: Callable[[str], object] = lambda _text: None,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._path = path
@@ -292,7 +296,7 @@ class SqliteLog:
             return []
         try:
             rows = self._db.execute(f"SELECT {_COLUMNS} FROM messages {where}", values)  # noqa: S608 - no input in it
-            return [_kept(row) for row in rows]
+            return list(map(_kept, rows))
         except (sqlite3.Error, msgspec.DecodeError) as error:
             raise self._failure(error) from None
 
