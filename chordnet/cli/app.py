@@ -87,6 +87,9 @@ class LazyGroup(click.Group):
         return names + click.Command.shell_complete(self, ctx, incomplete)
 
 
+COMPLETING = "_P2PNET_COMPLETE"
+"""What click has a shell set to ask for completions."""
+
 EPILOG = """\b
 Examples:
   p2pnet start-network
@@ -116,8 +119,8 @@ def run(words: Sequence[str]) -> int:
         # What a terminal's encoding lacks is shown as an escape, never as a traceback.
         if isinstance(stream, TextIOWrapper):  # None where it was closed
             stream.reconfigure(errors="backslashreplace")
-    if not words:
-        print(cli.get_help(click.Context(cli, info_name="p2pnet")), file=sys.stderr)
+    if not words and COMPLETING not in os.environ:  # a shell asks for completions without words
+        print(cli.get_help(cli.make_context("p2pnet", ["x"])), file=sys.stderr)
         return WRONG_WORDS
     try:
         result = cli.main(list(words), prog_name="p2pnet", standalone_mode=False)
@@ -125,7 +128,7 @@ def run(words: Sequence[str]) -> int:
             sys.stdout.flush()
     except BrokenPipeError:  # whoever read our output has read enough
         _forget_output()
-        return 0
+        return FAILED
     except OSError as problem:
         _forget_output()
         complain(f"{problem.filename or 'the output'}: {problem.strerror or problem}")

@@ -49,7 +49,7 @@ def print_ring(out: Console, model: RingModel, focus: Ref | None, *, ascii_only:
         if 0 <= row - top < len(table):
             line.append_text(table[row - top])
         line.rstrip()
-        out.print(line, no_wrap=True, overflow="ellipsis", crop=True)
+        out.print(line, no_wrap=True, overflow="crop" if ascii_only else "ellipsis")
 
 
 def _heading(model: RingModel, focus: Ref | None) -> Iterator[Text]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 
 import attrs
 
@@ -15,6 +16,8 @@ from chordnet.testbed.waiting import Reactor, gather
 
 ANSWER_TIMEOUT_S = 10.0
 
+Find = Callable[[str], str | None]
+
 
 @attrs.frozen
 class Choice:
@@ -24,12 +27,12 @@ class Choice:
     why: str
 
 
-async def docker_versions(reactor: Reactor) -> str:
+async def docker_versions(reactor: Reactor, find: Find = shutil.which) -> str:
     """Return what answers: ``Docker 28.2 with Compose 2.26``.
 
     :raises EngineUnavailable: there is no engine, it does not answer, or it lacks Compose.
     """
-    if shutil.which("docker") is None:
+    if find("docker") is None:
         raise EngineUnavailable("Docker is not installed")
     try:
         engine, compose = await gather(
@@ -48,16 +51,17 @@ async def docker_versions(reactor: Reactor) -> str:
     return f"Docker {engine.output.strip()} with Compose {compose.output.strip()}"
 
 
-async def choose_engine(reactor: Reactor, wanted: str) -> Choice:
+async def choose_engine(reactor: Reactor, wanted: str, find: Find = shutil.which) -> Choice:
     """Choose ``docker`` where it can be used, otherwise ``local``.
 
     :param wanted: ``auto``, ``docker`` or ``local``.
+    :param find: finds a program on the path.
     :raises EngineUnavailable: ``docker`` is wanted and does not answer.
     """
     if wanted == "local":
         return Choice("local", "as asked")
     try:
-        versions = await docker_versions(reactor)
+        versions = await docker_versions(reactor, find)
     except EngineUnavailable as problem:
         if wanted == "docker":
             raise EngineUnavailable(f"{problem}; use --engine local") from problem

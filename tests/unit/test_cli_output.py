@@ -1,0 +1,172 @@
+"""What commands print of results: texts and JSON documents as the contract has them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SynchronousTestCase
+
+from chordnet.cli.doctor import Examination, verdict_lines
+from chordnet.cli.lookup import lookup_text
+from chordnet.cli.messages import receipt_json, receipt_text
+from chordnet.cli.output import count, plain, record_json, rfc3339, route_text, seconds
+from chordnet.cli.status import duration, report_json
+from chordnet.testbed.report import Report, look
+from chordnet.testbed.verdict import Names
+from chordnet.wire.rpc import LookupResult, MessageRecord, NodeInfo, Receipt, RouteHop
+from tests.unit.testbed_fakes import World, info, network, record
+
+NETWORK = network(16, base_port=7001)
+NAMES = Names(NETWORK)
+VISITOR = NodeInfo("ab" * 20, "visitor", "10.0.0.9:1")
+
+
+def receipt(**changes: object) -> Receipt:
+    fields = {
+        "id": "x.1.1",
+        "body": "apple",
+        "recorded": 16,
+        "members": 16,
+        "messages": 15,
+        "depth": 4,
+        "seconds": 0.009,
+        "partial": False,
+        "unreached": [],
+    }
+    return Receipt(**fields | changes)  # type: ignore[arg-type]
+
+
+class TextTests(SynchronousTestCase):
+    def test_a_receipt(self) -> None:
+        self.assertEqual(
+            receipt_text(receipt()),
+            "apple: recorded by 16 of 16 nodes in 9 ms (15 messages, depth 4)",
+        )
+        self.assertEqual(
+            receipt_text(receipt(recorded=1, members=1, messages=0, depth=0, seconds=0.26)),
+            "apple: recorded by 1 of 1 node in 0.3 s (0 messages, depth 0)",
+        )
+
+    def test_a_route(self) -> None:
+        entry = record(NETWORK, "m", 4, 12, 8)
+        self.assertEqual(route_text(NAMES, entry), "Node 4 -> Node 12 -> Node 8")
+
+    def test_a_lookup(self) -> None:
+        nodes = [info(NETWORK, NETWORK.identifier(n)) for n in (3, 12, 7)]
+        result = LookupResult("apple", "00", nodes[-1], nodes)
+        self.assertEqual(
+            lookup_text(NAMES, result), "apple belongs to Node 7 (Node 3 -> Node 12 -> Node 7)"
+        )
+
+    def test_nothing_that_a_terminal_would_obey(self) -> None:
+        self.assertEqual(plain("a\x1b[31mb\nc\u202e"), "a\\x1b[31mb\\nc\\u202e")
+        self.assertEqual(plain("Äpfel→🍎"), "Äpfel→🍎")
+
+    def test_numbers_and_times(self) -> None:
+        self.assertEqual([count(n, "node") for n in (0, 1, 2)], ["0 nodes", "1 node", "2 nodes"])
+        self.assertEqual([seconds(s) for s in (0.0042, 0.42)], ["4 ms", "0.4 s"])
+        self.assertEqual([duration(s) for s in (5.9, 187, 7500)], ["5s", "3m07s", "2h05m"])
+        self.assertEqual(rfc3339(0.25), "1970-01-01T00:00:00.250+00:00")
+
+
+class JsonTests(SynchronousTestCase):
+    def test_a_receipt(self) -> None:
+        document = receipt_json(
+            receipt(partial=True, unreached=[info(NETWORK, NETWORK.identifier(9)), VISITOR]),
+            4,
+            NAMES,
+        )
+        self.assertEqual(
+            document,
+            {
+                "id": "x.1.1",
+                "body": "apple",
+                "origin": 4,
+                "recorded": 16,
+                "members": 16,
+                "messages": 15,
+                "depth": 4,
+                "seconds": 0.009,
+                "partial": True,
+                "unreached": [9, "visitor"],
+            },
+        )
+
+    def test_a_message(self) -> None:
+        self.assertEqual(
+            record_json(NAMES, record(NETWORK, "m", 4, 12, 8)),
+            {
+                "id": "m",
+                "body": "body-of-m",
+                "origin": 4,
+                "route": [4, 12, 8],
+                "hops": [{"node": 12, "kind": "finger"}, {"node": 8, "kind": "finger"}],
+                "received_at": "1970-01-01T00:16:40.000+00:00",
+            },
+        )
+
+    def test_a_message_by_a_visitor(self) -> None:
+        entry = MessageRecord("m", "x", 0.0, 0.0, [RouteHop(VISITOR.id, "visitor", "origin")])
+        self.assertEqual(record_json(NAMES, entry)["route"], ["visitor"])
+
+
+class ReportTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.world = World(Path(self.mktemp()), network(4))
+        self.world.up()
+
+    def report(self) -> Report:
+        observer = self.world.testbed.observer(self.world.described, 1.0)
+        done = Deferred.fromCoroutine(look(self.world.testbed, observer, self.world.described))
+        self.world.clock.pump([0.1] * 20)
+        result: Report = self.successResultOf(done)
+        return result
+
+    def test_the_status_document(self) -> None:
+        document = json.loads(json.dumps(report_json(self.report())))
+        self.assertEqual(
+            (document["network"], document["engine"], document["converged"], document["problems"]),
+            ("default", "local", True, []),
+        )
+        node = document["nodes"][0]
+        self.assertLessEqual(
+            {
+                "node": 1,
+                "name": "Node 1",
+                "address": "127.0.0.1:9001",
+                "state": "active",
+                "id": self.world.described.space.hex(self.world.described.identifier(1)),
+                "messages": 0,
+                "keys": 0,
+            }.items(),
+            node.items(),
+        )
+        self.assertEqual(len(node["id"]), 40)
+        self.assertEqual(sorted([*node["successors"], 1]), [1, 2, 3, 4])
+        self.assertEqual(node["successors"][-1], node["predecessor"])
+        self.assertEqual(len(node["fingers"]), len(set(node["fingers"])))
+        self.assertNotIn(1, node["fingers"])
+
+    def test_stopped_and_unreachable_nodes_have_the_same_keys(self) -> None:
+        full = set(report_json(self.report())["nodes"][0]) - {"uptime"}
+        self.world.engine.alive.remove(2)
+        self.world.nodes.frozen = {3}
+        nodes = report_json(self.report())["nodes"]
+        self.assertEqual([n["state"] for n in nodes[1:3]], ["stopped", "unreachable"])
+        for node in nodes[1:3]:
+            self.assertEqual(set(node), full)
+
+    def test_the_doctors_words(self) -> None:
+        right = Examination(self.report(), (), ("something to know",))
+        self.assertEqual(
+            verdict_lines(right),
+            [
+                "4 nodes: one ring, in order; every pointer right",
+                "0 messages: each on every node, once, by a true route",
+                "note: something to know",
+            ],
+        )
+        wrong = Examination(self.report(), ("this is wrong",), ())
+        self.assertEqual(verdict_lines(wrong), ["this is wrong"])

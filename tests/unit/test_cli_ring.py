@@ -1,0 +1,183 @@
+"""The drawings of a ring: in SVG and in the terminal."""
+
+from __future__ import annotations
+
+import io
+import random
+import re
+from functools import cache
+from itertools import pairwise
+from xml.etree import ElementTree
+
+from rich.console import Console
+from twisted.trial.unittest import SynchronousTestCase
+
+from chordnet.cli.ring import model_json
+from chordnet.cli.ring_canvas import Canvas
+from chordnet.cli.ring_layout import spread
+from chordnet.cli.ring_model import RingModel, message_tree, ring_model
+from chordnet.cli.ring_svg import LABEL_GAP, draw_svg
+from chordnet.cli.ring_text import print_ring
+from chordnet.testbed.errors import TestbedError
+from chordnet.testbed.observer import Snapshot
+from chordnet.testbed.report import Report
+from chordnet.testbed.verdict import Names
+from tests.unit.testbed_fakes import ideal_ring, network, record
+
+SVG = "{http://www.w3.org/2000/svg}"
+CHAIN = (4, 9, 5, 2, 14)
+
+
+@cache
+def model(size: int, *, message: bool = False) -> RingModel:
+    described = network(size)
+    statuses = ideal_ring(described, described.numbers)
+    report = Report(described, frozenset(statuses), Snapshot(statuses, {}), ())
+    if not message:
+        return ring_model(report)
+    logs = {
+        route[-1]: [record(described, "m", *route)]
+        for route in (CHAIN[: length + 1] for length in range(len(CHAIN)))
+        if max(route) <= size
+    }
+    return ring_model(report, message_tree(Names(described), logs, "last"))
+
+
+class SpreadTests(SynchronousTestCase):
+    def test_labels_with_room_stay_where_they_belong(self) -> None:
+        self.assertEqual(spread([1, 5, 9], 2, 0, 10), [1, 5, 9])
+
+    def test_close_ones_part_evenly(self) -> None:
+        self.assertEqual(spread([5, 5], 2, 0, 10), [4, 6])
+
+    def test_nobody_is_pushed_off_the_edge(self) -> None:
+        self.assertEqual(spread([0, 0, 0], 2, 0, 10), [0, 2, 4])
+        self.assertEqual(spread([10, 10], 2, 0, 10), [8, 10])
+
+    def test_too_many_share_what_room_there_is(self) -> None:
+        self.assertEqual(spread([5, 5, 5], 9, 0, 10), [0, 5, 10])
+        self.assertEqual(spread([], 9, 0, 10), [])
+
+    def test_at_random_none_overlaps_and_none_leaves(self) -> None:
+        seed = random.randrange(1 << 32)
+        generator = random.Random(seed)
+        for _ in range(200):
+            wanted = sorted(generator.uniform(-5, 105) for _ in range(generator.randint(1, 12)))
+            places = spread(wanted, 8, 0, 100)
+            self.assertTrue(all(0 <= p <= 100.000001 for p in places), seed)
+            self.assertTrue(all(b - a >= 7.999999 for a, b in pairwise(places)), seed)
+
+
+class SvgTests(SynchronousTestCase):
+    def draw(self, drawn: RingModel) -> ElementTree.Element:
+        return ElementTree.fromstring(draw_svg(drawn))  # noqa: S314 - our own
+
+    def texts(self, root: ElementTree.Element, style: str) -> list[str]:
+        return [t.text or "" for t in root.iter(f"{SVG}text") if t.get("class") == style]
+
+    def test_every_node_has_a_dot_and_a_name(self) -> None:
+        for size in (1, 2, 16, 64):
+            root = self.draw(model(size))
+            names = self.texts(root, "name")
+            self.assertEqual(sorted(names), sorted(f"Node {n}" for n in range(1, size + 1)))
+            dots = [c for c in root.iter(f"{SVG}circle") if "dot" in (c.get("class") or "")]
+            self.assertEqual(len(dots), size)
+
+    def test_no_two_names_of_one_side_overlap(self) -> None:
+        for size in (16, 64):
+            root = self.draw(model(size))
+            for anchor in ("start", "end"):
+                places = sorted(
+                    float(t.get("y") or 0)
+                    for t in root.iter(f"{SVG}text")
+                    if t.get("class") == "name" and t.get("text-anchor") == anchor
+                )
+                self.assertTrue(all(b - a >= LABEL_GAP - 0.2 for a, b in pairwise(places)), size)
+
+    def test_everything_lies_on_the_sheet(self) -> None:
+        root = self.draw(model(64))
+        width, height = float(root.get("width") or 0), float(root.get("height") or 0)
+        for text in root.iter(f"{SVG}text"):
+            self.assertTrue(0 < float(text.get("x") or -1) < width)
+            self.assertTrue(0 < float(text.get("y") or -1) < height)
+
+    def test_a_message_shows_its_tree_and_every_route(self) -> None:
+        root = self.draw(model(16, message=True))
+        edges = [p for p in root.iter(f"{SVG}path") if p.get("class") == "edge"]
+        self.assertEqual(len(edges), len(CHAIN) - 1)
+        notes = self.texts(root, "note")
+        self.assertIn("4 → 9 → 5", notes)
+        self.assertIn("sent it", notes)
+        self.assertIn("did not record it", notes)
+
+    def test_it_has_a_dark_side(self) -> None:
+        self.assertIn("prefers-color-scheme: dark", draw_svg(model(3)))
+
+    def test_a_body_cannot_break_the_picture(self) -> None:
+        described = network(16)
+        entry = record(described, "m", 4)
+        bad = type(entry)("m", "<b>&\x1b\"'", 0.0, 0.0, entry.route)
+        drawn = model(16)
+        tree = message_tree(Names(described), {4: [bad]}, "m")
+        self.draw(type(drawn)(drawn.network, drawn.bits, drawn.nodes, tree))
+
+
+class TextTests(SynchronousTestCase):
+    def draw(self, drawn: RingModel, width: int = 80, *, ascii_only: bool = False) -> str:
+        out = Console(file=io.StringIO(), width=width, highlight=False)
+        print_ring(out, drawn, drawn.nodes[0].ref, ascii_only=ascii_only)
+        text: str = out.file.getvalue()  # type: ignore[attr-defined]
+        return text
+
+    def test_it_fits_into_80_columns_and_shows_every_node(self) -> None:
+        for size in (1, 2, 16, 24, 40):
+            text = self.draw(model(size))
+            self.assertLessEqual(max(map(len, text.splitlines())), 80)
+            rows = re.findall(r"^.*?(\d+)  [0-9a-f]{8}(?:  |$)", text, re.MULTILINE)
+            self.assertEqual(sorted(map(int, rows)), list(range(1, size + 1)))
+            self.assertEqual(text.count("●"), len(set(self.cells(model(size)))) or 1)
+
+    def cells(self, drawn: RingModel) -> list[tuple[int, int]]:
+        """Two nodes whose identifiers are very close share a character."""
+        rows = 19 if len(drawn.nodes) <= 24 else 38
+        width, height = 2 * rows + 8, rows + 2
+        places = (n.at(rows * 2 - 2, (width, height * 2)) for n in drawn.nodes)
+        return [(round(x) // 2, round(y) // 4) for x, y in places]
+
+    def test_ascii_is_ascii(self) -> None:
+        self.assertTrue(self.draw(model(16), ascii_only=True).isascii())
+        self.assertTrue(self.draw(model(16, message=True), ascii_only=True).isascii())
+
+    def test_a_message_lists_its_routes(self) -> None:
+        text = self.draw(model(16, message=True))
+        self.assertIn("4 → 9 → 5 → 2", text)
+        self.assertIn("sent it", text)
+
+    def test_nothing_is_drawn_outside_the_canvas(self) -> None:
+        canvas = Canvas(2, 2)
+        canvas.line((-5, -5), (50, 50), "")
+        canvas.text(5, 5, "x", "")
+        self.assertEqual([len(line) for line in canvas.lines()], [2, 2])
+
+
+class ModelTests(SynchronousTestCase):
+    def test_nodes_stand_in_the_order_of_the_ring(self) -> None:
+        drawn = model(16)
+        self.assertEqual([n.id for n in drawn.nodes], sorted(n.id for n in drawn.nodes))
+        for node, after in pairwise(drawn.nodes):
+            self.assertEqual(node.successor, after.ref)
+
+    def test_the_farthest_finger_reaches_half_the_ring(self) -> None:
+        for node in model(16).nodes:
+            self.assertEqual(min(finger.reach for finger in node.fingers), 0)
+
+    def test_an_unknown_message_says_where_ids_are_found(self) -> None:
+        described = network(4)
+        error = self.assertRaises(TestbedError, message_tree, Names(described), {1: []}, "x")
+        self.assertIn("p2pnet get-messages", str(error))
+        self.assertRaises(TestbedError, message_tree, Names(described), {1: []}, "last")
+
+    def test_the_json_document_holds_nodes_and_tree(self) -> None:
+        document = model_json(model(16, message=True))
+        self.assertEqual(len(document["nodes"]), 16)
+        self.assertEqual(document["message"]["depth"], len(CHAIN) - 1)

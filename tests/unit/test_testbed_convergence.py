@@ -1,0 +1,208 @@
+"""Judging a ring from outside, and waiting until it is right."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+import msgspec
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from chordnet.testbed.convergence import Progress, wait_converged
+from chordnet.testbed.errors import NotConverged
+from chordnet.testbed.observer import Observer, Snapshot
+from chordnet.testbed.verdict import Names, ring_problems
+from chordnet.testbed.waiting import first_of, gather, pause
+from tests.unit.testbed_fakes import FakeNodes, ideal_ring, ideal_status, info, network
+
+ALL = (1, 2, 3, 4, 5)
+
+
+class VerdictTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.network = network(5)
+        self.statuses = ideal_ring(self.network, ALL)
+
+    def problems(self, expected: Collection[int] = ALL, **rest: Any) -> list[str]:
+        return ring_problems(self.network, expected, Snapshot(self.statuses, {}, **rest))
+
+    def test_a_right_ring_has_no_problem(self) -> None:
+        self.assertEqual(self.problems(), [])
+
+    def test_the_nodes_own_verdict_counts_for_nothing(self) -> None:
+        """Everybody says "active", and one points wrong."""
+        wrong = msgspec.structs.replace(
+            self.statuses[3], predecessor=info(self.network, self.network.identifier(3))
+        )
+        self.statuses[3] = wrong
+        (text,) = self.problems()
+        self.assertRegex(text, r"^Node 3: predecessor is Node 3, should be Node \d$")
+
+    def test_slots_that_share_a_mistake_share_a_line(self) -> None:
+        right = self.statuses[3]
+        stale = info(self.network, self.network.identifier(9))
+        low = [msgspec.structs.replace(f, node=stale) for f in right.fingers[:100]]
+        self.statuses[3] = msgspec.structs.replace(right, fingers=low + right.fingers[100:])
+        (text,) = self.problems()
+        self.assertIn("Node 3: each of fingers 0-99 is", text)
+
+    def test_a_pointer_at_a_node_that_is_gone_is_a_problem(self) -> None:
+        del self.statuses[5]
+        found = self.problems(expected=(1, 2, 3, 4))
+        self.assertTrue(found)
+        self.assertTrue(all("Node 5" in text for text in found), found)
+
+    def test_a_node_that_is_silent_or_not_in_the_ring_is_named(self) -> None:
+        self.statuses = ideal_ring(self.network, (1, 2, 3))
+        joining = msgspec.structs.replace(
+            ideal_status(self.network, self.network.identifier(4), [self.network.identifier(4)]),
+            state="joining",
+        )
+        statuses = self.statuses | {4: joining}
+        found = ring_problems(self.network, ALL, Snapshot(statuses, {5: "no word"}))
+        self.assertEqual(
+            found, ["Node 5 does not answer: no word", "Node 4 is joining, not in the ring"]
+        )
+
+    def test_another_identity_or_network_is_a_problem(self) -> None:
+        self.statuses[2] = msgspec.structs.replace(self.statuses[2], network="other")
+        self.assertEqual(self.problems(), ["Node 2: it belongs to the network 'other'"])
+
+    def test_a_visitor_belongs_to_the_ring(self) -> None:
+        """A node started by hand joined: the ring is right with it, and wrong without."""
+        visitor = self.network.space.hash(b"visitor")
+        members = [*(self.network.identifier(n) for n in ALL), visitor]
+        self.statuses = {
+            n: ideal_status(self.network, self.network.identifier(n), members) for n in ALL
+        }
+        seen = ideal_status(self.network, visitor, members)
+        self.assertEqual(self.problems(visitors={seen.node.id: seen}), [])
+        self.assertEqual(self.problems(visitors={seen.node.id: seen.node}), [])
+        self.assertIn("visitor", Names(self.network).label(seen.node.id, "visitor"))
+        self.assertNotEqual(self.problems(), [])
+
+
+class WaitTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.network = network(5)
+        self.nodes = FakeNodes(self.network)
+        self.observer = Observer(self.clock, self.network, self.nodes.connect, patience=1.0)
+        self.seen: list[Progress] = []
+
+    def wait(self, timeout: float = 30.0) -> Deferred[Snapshot]:
+        return Deferred.fromCoroutine(
+            wait_converged(
+                self.clock,
+                self.network,
+                self.observer,
+                ALL,
+                timeout=timeout,
+                watch=self.seen.append,
+            )
+        )
+
+    def test_a_right_ring_needs_no_waiting(self) -> None:
+        self.nodes.statuses = ideal_ring(self.network, ALL)
+        snapshot = self.successResultOf(self.wait())
+        self.assertEqual(sorted(snapshot.statuses), list(ALL))
+
+    def test_only_those_not_seen_in_a_ring_are_asked_again(self) -> None:
+        self.nodes.statuses = ideal_ring(self.network, (1, 2, 3, 4))
+        waiting = self.wait()
+        self.nodes.asked.clear()
+        self.clock.pump([0.1] * 10)
+        self.assertEqual(set(self.nodes.asked), {5})
+        self.nodes.statuses = ideal_ring(self.network, ALL)
+        self.clock.pump([0.1] * 10)
+        self.successResultOf(waiting)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_everybody_active_is_not_yet_one_ring(self) -> None:
+        self.nodes.statuses = ideal_ring(self.network, (1, 2)) | ideal_ring(self.network, (3, 4, 5))
+        waiting = self.wait(timeout=5.0)
+        self.clock.pump([0.1] * 10)
+        self.assertNoResult(waiting)
+        self.assertEqual(self.seen[-1].active, 5)
+        self.assertGreater(self.seen[-1].problems, 0)
+        self.clock.pump([0.1] * 60)
+        error = self.failureResultOf(waiting, NotConverged)
+        self.assertIn("after 5 s", str(error.value))
+        self.assertTrue(error.value.details)
+
+    def test_a_frozen_node_costs_its_own_limit_and_is_named_at_the_end(self) -> None:
+        self.nodes.statuses = ideal_ring(self.network, ALL)
+        self.nodes.frozen = {2}
+        waiting = self.wait(timeout=4.0)
+        self.clock.pump([0.1] * 100)
+        error = self.failureResultOf(waiting, NotConverged)
+        self.assertEqual(error.value.details, ("Node 2 is not in the ring",))
+
+    def test_a_visitor_is_found_and_asked(self) -> None:
+        visitor = self.network.space.hash(b"visitor")
+        members = [*(self.network.identifier(n) for n in ALL), visitor]
+        self.nodes.statuses = {
+            n: ideal_status(self.network, self.network.identifier(n), members) for n in ALL
+        }
+        seen = ideal_status(self.network, visitor, members)
+        self.nodes.visitors[seen.node.address] = seen
+        snapshot = self.successResultOf(self.wait())
+        self.assertEqual(list(snapshot.visitors), [seen.node.id])
+
+    def test_connections_are_kept_and_closed_at_the_end(self) -> None:
+        self.nodes.statuses = ideal_ring(self.network, ALL)
+        for _ in range(3):
+            self.successResultOf(Deferred.fromCoroutine(self.observer.snapshot(ALL)))
+        self.assertEqual(self.nodes.open, 5)
+        self.observer.close()
+        self.assertEqual(self.nodes.open, 0)
+
+
+class GatherTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+
+    async def after(self, seconds: float, result: str) -> str:
+        await pause(self.clock, seconds)
+        if result == "fail":
+            raise ValueError(result)
+        return result
+
+    def test_results_come_in_order(self) -> None:
+        done = Deferred.fromCoroutine(gather([self.after(2, "a"), self.after(1, "b")]))
+        self.clock.pump([1, 1])
+        self.assertEqual(self.successResultOf(done), ["a", "b"])
+
+    def test_the_first_failure_ends_the_others(self) -> None:
+        done = Deferred.fromCoroutine(gather([self.after(9, "a"), self.after(1, "fail")]))
+        self.clock.advance(1)
+        self.failureResultOf(done, ValueError)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_cancelling_ends_all(self) -> None:
+        done = Deferred.fromCoroutine(gather([self.after(9, "a"), self.after(9, "b")]))
+        done.cancel()
+        self.failureResultOf(done, CancelledError)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_the_first_to_end_wins(self) -> None:
+        done = Deferred.fromCoroutine(first_of(self.after(9, "a"), self.after(1, "b")))
+        self.clock.advance(1)
+        self.assertEqual(self.successResultOf(done), "b")
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_a_failure_can_win_too(self) -> None:
+        done = Deferred.fromCoroutine(first_of(self.after(9, "a"), self.after(1, "fail")))
+        self.clock.advance(1)
+        self.failureResultOf(done, ValueError)
+
+    def test_what_is_done_already_needs_no_clock(self) -> None:
+        async def of(deferred: Deferred[str]) -> str:
+            return await deferred
+
+        done = Deferred.fromCoroutine(gather([of(succeed("a"))]))
+        self.assertEqual(self.successResultOf(done), ["a"])
+        failing = Deferred.fromCoroutine(gather([of(fail(KeyError("a")))]))
+        self.failureResultOf(failing, KeyError)

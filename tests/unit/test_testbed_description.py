@@ -1,0 +1,136 @@
+"""The description of a network and the place where it is kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from chordnet.core.identifiers import IdentifierSpace
+from chordnet.testbed.description import NetworkDescription
+from chordnet.testbed.errors import TestbedError
+from chordnet.testbed.home import NETWORK_NAME, NetworkHome, home_directory, write_atomically
+from chordnet.testbed.lock import locked
+from chordnet.testbed.waiting import pause
+from tests.unit.testbed_fakes import network
+
+
+class DescriptionTests(SynchronousTestCase):
+    def test_a_node_is_its_name_its_hash_and_its_port(self) -> None:
+        described = network(16, base_port=7001)
+        self.assertEqual(described.node_name(4), "Node 4")
+        self.assertEqual(described.identifier(4), IdentifierSpace(160).hash(b"Node 4"))
+        self.assertEqual(described.address(16), "127.0.0.1:7016")
+
+    def test_everyone_is_told_two_others_of_the_first_three(self) -> None:
+        described = network(16)
+        self.assertEqual(described.peers(1), (2, 3))
+        self.assertEqual(described.peers(2), (1, 3))
+        for number in range(3, 17):
+            self.assertEqual(described.peers(number), (1, 2))
+
+    def test_a_small_network_tells_whoever_exists(self) -> None:
+        self.assertEqual(network(1).peers(1), ())
+        self.assertEqual([network(2).peers(n) for n in (1, 2)], [(2,), (1,)])
+
+    def test_it_survives_being_written_down(self) -> None:
+        described = network(7).with_removed(3, 5)
+        self.assertEqual(NetworkDescription.from_json(described.to_json()), described)
+
+    def test_adding_the_next_number_grows_it_and_wants_it(self) -> None:
+        grown = network(5).with_removed(2).with_wanted(6)
+        self.assertEqual((grown.size, grown.removed), (6, frozenset({2})))
+        self.assertEqual(grown.with_wanted(2).removed, frozenset())
+
+    def test_nonsense_is_refused_with_one_line(self) -> None:
+        for text in ("", "[]", "{}", '{"format": 99}', '{"format": 1, "removed": 3}'):
+            error = self.assertRaises(TestbedError, NetworkDescription.from_json, text)
+            self.assertNotIn("\n", str(error))
+
+
+class HomeTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.root = Path(self.mktemp())
+        self.home = NetworkHome(self.root, "default")
+
+    def test_the_environment_names_the_home(self) -> None:
+        self.assertEqual(home_directory({"CHORDNET_HOME": "/x/y"}), Path("/x/y"))
+        self.assertEqual(home_directory({}).name, "chordnet")
+
+    def test_names_are_what_compose_takes(self) -> None:
+        for name in ("default", "tb-1", "a_b", "0"):
+            self.assertTrue(NETWORK_NAME.fullmatch(name), name)
+        for name in ("", "-a", "A", "a b", "a/b", "..", "x" * 33):
+            self.assertFalse(NETWORK_NAME.fullmatch(name), name)
+
+    def test_what_was_saved_is_loaded(self) -> None:
+        self.assertIsNone(self.home.load())
+        self.home.save(network(5))
+        self.home.save(network(6))
+        self.assertEqual(self.home.load(), network(6))
+        leftovers = [path.name for path in self.home.directory.iterdir()]
+        self.assertEqual(leftovers, ["network.json"])
+
+    def test_a_broken_description_names_its_file(self) -> None:
+        write_atomically(self.home.description_path, "broken")
+        error = self.assertRaises(TestbedError, self.home.load)
+        self.assertIn(str(self.home.description_path), str(error))
+
+    def test_a_place_that_cannot_be_written_is_named(self) -> None:
+        self.root.parent.mkdir(parents=True, exist_ok=True)
+        self.root.write_text("a file where a directory should be")
+        error = self.assertRaises(TestbedError, self.home.save, network(5))
+        self.assertIn("cannot write", str(error))
+
+    def test_purging_leaves_nothing_and_spares_the_neighbours(self) -> None:
+        other = NetworkHome(self.root, "other")
+        self.home.save(network(5))
+        other.save(network(5))
+        self.home.purge()
+        self.assertIsNone(self.home.load())
+        self.assertIsNotNone(other.load())
+        other.purge()
+        self.assertFalse(self.root.exists())
+
+
+class LockTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.path = Path(self.mktemp()) / "lock"
+        self.order: list[str] = []
+
+    async def _hold(self, name: str, seconds: float, timeout: float = 60.0) -> None:
+        async with locked(self.clock, self.path, timeout):
+            self.order.append(f"{name} in")
+            await pause(self.clock, seconds)
+            self.order.append(f"{name} out")
+
+    def test_the_second_command_waits_for_the_first(self) -> None:
+        first = Deferred.fromCoroutine(self._hold("first", 1.0))
+        second = Deferred.fromCoroutine(self._hold("second", 1.0))
+        self.clock.pump([0.1] * 30)
+        self.successResultOf(first)
+        self.successResultOf(second)
+        self.assertEqual(self.order, ["first in", "first out", "second in", "second out"])
+
+    def test_who_waits_too_long_is_told_why(self) -> None:
+        first = Deferred.fromCoroutine(self._hold("first", 9.0))
+        second = Deferred.fromCoroutine(self._hold("second", 1.0, timeout=2.0))
+        self.clock.pump([0.1] * 25)
+        error = self.failureResultOf(second, TestbedError)
+        self.assertIn("another p2pnet command", str(error.value))
+        self.clock.pump([0.1] * 80)
+        self.successResultOf(first)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_a_lock_whose_file_was_removed_is_no_lock(self) -> None:
+        """stop-network --purge removes the file that a second command may be waiting for."""
+        first = Deferred.fromCoroutine(self._hold("first", 1.0))
+        self.path.unlink()
+        second = Deferred.fromCoroutine(self._hold("second", 1.0))
+        self.assertEqual(self.order, ["first in", "second in"])
+        self.clock.advance(1.0)
+        self.successResultOf(first)
+        self.successResultOf(second)

@@ -1,0 +1,269 @@
+"""Starting, stopping, taking away and bringing back, with a fake engine on a still clock."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.trial.unittest import SynchronousTestCase
+
+from chordnet.testbed.changes import add_node, remove_node
+from chordnet.testbed.choice import choose_engine
+from chordnet.testbed.errors import (
+    ImpossibleNetwork,
+    NetworkNotRunning,
+    NodeSilent,
+    NodeStopped,
+    NoSuchNode,
+    NotConverged,
+    TestbedError,
+)
+from chordnet.testbed.lifecycle import Wish, start_network, stop_network
+from tests.unit.testbed_fakes import World, network
+
+
+class Case(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.world = World(Path(self.mktemp()))
+        self.testbed = self.world.testbed
+
+    def run_to_end(self, work: Coroutine[Any, Any, Any], seconds: float = 120.0) -> Deferred[Any]:
+        done = Deferred.fromCoroutine(work)
+        self.world.clock.pump([0.1] * int(seconds * 10))
+        return done
+
+    def result(self, work: Coroutine[Any, Any, Any]) -> Any:
+        result = self.successResultOf(self.run_to_end(work))
+        self.assertEqual(self.world.clock.getDelayedCalls(), [])
+        self.assertEqual(self.world.nodes.open, 0)
+        return result
+
+    def error(self, work: Coroutine[Any, Any, Any], kind: type[Exception] = TestbedError) -> str:
+        failure = self.failureResultOf(self.run_to_end(work), kind)
+        self.assertEqual(self.world.clock.getDelayedCalls(), [])
+        self.assertEqual(self.world.nodes.open, 0)
+        text = str(failure.value)
+        self.assertNotIn("\n", text)
+        return text
+
+
+def wish(nodes: int | None = 5, base_port: int | None = 9001) -> Wish:
+    return Wish(nodes=nodes, base_port=base_port, engine="local")
+
+
+class StartTests(Case):
+    def test_all_nodes_start_in_one_go_and_become_a_ring(self) -> None:
+        done = self.result(start_network(self.testbed, wish(), 60))
+        self.assertEqual(self.world.engine.calls, ["prepare", "start [1, 2, 3, 4, 5]"])
+        self.assertEqual((done.started, done.members), ((1, 2, 3, 4, 5), 5))
+        self.assertEqual(self.testbed.home.load(), network(5))
+
+    def test_again_it_starts_only_what_is_missing(self) -> None:
+        self.world.up()
+        self.world.engine.alive -= {2, 4}
+        done = self.result(start_network(self.testbed, wish(None, None), 60))
+        self.assertEqual(done.started, (2, 4))
+        self.assertEqual(self.world.engine.calls[-1], "start [2, 4]")
+
+    def test_with_nothing_missing_it_changes_nothing(self) -> None:
+        self.world.up()
+        done = self.result(start_network(self.testbed, wish(), 60))
+        self.assertEqual(done.started, ())
+        self.assertEqual(self.world.engine.calls, [])
+
+    def test_removed_nodes_come_back_and_are_wanted_again(self) -> None:
+        self.world.up()
+        self.testbed.home.save(network(5).with_removed(3))
+        self.world.engine.alive.remove(3)
+        self.result(start_network(self.testbed, wish(None, None), 60))
+        self.assertEqual(self.testbed.description().removed, frozenset())
+
+    def test_a_running_network_of_another_shape_is_refused(self) -> None:
+        self.world.up()
+        text = self.error(start_network(self.testbed, wish(7, 9002), 60))
+        self.assertIn("is running with 5 nodes and base port 9001", text)
+
+    def test_a_network_beyond_the_last_port_is_refused_at_once(self) -> None:
+        text = self.error(start_network(self.testbed, wish(16, 65530), 60), ImpossibleNetwork)
+        self.assertIn("65545", text)
+        self.assertIsNone(self.testbed.home.load())
+
+    def test_a_port_in_use_says_which_node_which_port_and_who(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            port = server.getsockname()[1]
+            text = self.error(start_network(self.testbed, wish(2, port - 1), 60))
+        self.assertRegex(text, rf"Node 2 cannot have port {port} .* taken by .+\(pid \d+\)")
+        self.assertEqual(self.world.engine.calls, [])
+
+    def test_an_image_that_cannot_be_built_leaves_nothing(self) -> None:
+        self.world.engine.broken = "the image cannot be built: no base"
+        text = self.error(start_network(self.testbed, wish(), 60))
+        self.assertIn("no base", text)
+        self.assertIsNone(self.testbed.home.load())
+
+    def test_a_node_that_dies_takes_the_start_back(self) -> None:
+        self.world.engine.dies = {4}
+        failure = self.failureResultOf(
+            self.run_to_end(start_network(self.testbed, wish(), 60)), TestbedError
+        )
+        self.assertIn("Node 4", str(failure.value))
+        self.assertEqual(failure.value.details, ("last words of 4",))
+        self.assertEqual(self.world.engine.alive, set())
+        self.assertIsNone(self.testbed.home.load())
+
+    def test_no_ring_in_time_takes_the_start_back(self) -> None:
+        self.world.engine.converges = False
+        self.error(start_network(self.testbed, wish(), 5), NotConverged)
+        self.assertEqual(self.world.engine.alive, set())
+        self.assertEqual(self.world.engine.calls[-1], "clean purge=False")
+
+    def test_an_interruption_takes_the_start_back(self) -> None:
+        self.world.engine.converges = False
+        starting = Deferred.fromCoroutine(start_network(self.testbed, wish(), 60))
+        self.world.clock.pump([0.1] * 5)
+        starting.cancel()
+        self.failureResultOf(starting, CancelledError)
+        self.assertEqual(self.world.engine.alive, set())
+        self.assertIsNone(self.testbed.home.load())
+        self.assertEqual(self.world.clock.getDelayedCalls(), [])
+
+    def test_taking_back_spares_the_nodes_that_ran_before(self) -> None:
+        self.world.up()
+        self.testbed.home.save(network(5).with_removed(2))
+        self.world.engine.alive.remove(2)
+        self.world.engine.dies = {2}
+        self.error(start_network(self.testbed, wish(None, None), 60))
+        self.assertEqual(self.world.engine.alive, {1, 3, 4, 5})
+        self.assertEqual(self.testbed.description().removed, frozenset({2}))
+
+
+class StopTests(Case):
+    def test_every_node_stops_and_the_description_stays(self) -> None:
+        self.world.up()
+        done = self.result(stop_network(self.testbed, purge=False, timeout=60))
+        self.assertEqual(done.stopped, (1, 2, 3, 4, 5))
+        self.assertEqual(self.world.engine.calls, ["stop [1, 2, 3, 4, 5]", "clean purge=False"])
+        self.assertIsNotNone(self.testbed.home.load())
+
+    def test_stopping_what_never_was_is_fine(self) -> None:
+        self.assertEqual(
+            self.result(stop_network(self.testbed, purge=True, timeout=60)).stopped, ()
+        )
+        self.assertFalse(self.world.root.exists())
+
+    def test_purging_removes_everything(self) -> None:
+        self.world.up()
+        self.result(stop_network(self.testbed, purge=True, timeout=60))
+        self.assertFalse(self.world.root.exists())
+
+
+class RemoveTests(Case):
+    def test_in_order_it_is_stopped_and_the_others_are_a_ring(self) -> None:
+        self.world.up()
+        done = self.result(remove_node(self.testbed, 3, kill=False, timeout=60))
+        self.assertEqual((done.node, done.members), (3, 4))
+        self.assertEqual(self.world.engine.calls, ["stop [3]"])
+        self.assertEqual(self.testbed.description().removed, frozenset({3}))
+
+    def test_killed_it_is_given_no_chance(self) -> None:
+        self.world.up()
+        self.result(remove_node(self.testbed, 3, kill=True, timeout=60))
+        self.assertEqual(self.world.engine.calls, ["kill [3]"])
+
+    def test_the_last_node_can_go(self) -> None:
+        self.world.up()
+        self.world.engine.alive = {3}
+        done = self.result(remove_node(self.testbed, 3, kill=False, timeout=60))
+        self.assertEqual(done.members, 0)
+
+    def test_a_stopped_node_cannot(self) -> None:
+        self.world.up()
+        self.world.engine.alive.remove(3)
+        text = self.error(remove_node(self.testbed, 3, kill=False, timeout=60), NodeStopped)
+        self.assertIn("p2pnet add-node 3", text)
+
+    def test_what_is_no_node_is_told_the_range(self) -> None:
+        self.world.up()
+        text = self.error(remove_node(self.testbed, 6, kill=False, timeout=60), NoSuchNode)
+        self.assertEqual(text, "NODE must be a number from 1 to 5, not 6")
+
+    def test_a_network_that_does_not_run_says_how_to_start_it(self) -> None:
+        self.testbed.home.save(network(5))
+        text = self.error(remove_node(self.testbed, 3, kill=False, timeout=60), NetworkNotRunning)
+        self.assertIn("p2pnet start-network", text)
+
+
+class AddTests(Case):
+    def test_a_removed_node_comes_back(self) -> None:
+        self.world.up()
+        self.testbed.home.save(network(5).with_removed(3))
+        self.world.engine.alive.remove(3)
+        number, done = self.result(add_node(self.testbed, 3, 60))
+        self.assertEqual((number, done.members), (3, 5))
+        self.assertEqual(self.testbed.description().removed, frozenset())
+
+    def test_without_a_number_the_next_is_added(self) -> None:
+        self.world.up()
+        number, done = self.result(add_node(self.testbed, None, 60))
+        self.assertEqual((number, done.members, self.testbed.description().size), (6, 6, 6))
+
+    def test_a_node_that_runs_is_not_added_again(self) -> None:
+        self.world.up()
+        text = self.error(add_node(self.testbed, 3, 60), NodeStopped)
+        self.assertEqual(text, "Node 3 is running already")
+
+    def test_a_failed_addition_is_taken_back(self) -> None:
+        self.world.up()
+        self.world.engine.dies = {6}
+        self.error(add_node(self.testbed, None, 60))
+        self.assertEqual(self.testbed.description().size, 5)
+        self.assertEqual(self.world.engine.alive, {1, 2, 3, 4, 5})
+
+
+class AskTests(Case):
+    def ask(self, number: int, timeout: float = 5.0) -> Coroutine[Any, Any, Any]:
+        return self.testbed.ask(number, lambda client: client.send_message("apple"), timeout)
+
+    def test_a_node_answers(self) -> None:
+        self.world.up()
+        self.assertEqual(self.result(self.ask(3)).body, "apple")
+
+    def test_a_frozen_node_is_named_after_the_time_limit(self) -> None:
+        self.world.up()
+        self.world.nodes.frozen = {3}
+        text = self.error(self.ask(3), NodeSilent)
+        self.assertIn("Node 3 did not answer within 5 s; see: p2pnet logs 3", text)
+
+    def test_a_stopped_node_is_told_from_a_stopped_network(self) -> None:
+        self.world.up()
+        self.world.engine.alive = {1}
+        self.error(self.ask(3), NodeStopped)
+        self.world.engine.alive = set()
+        self.error(self.ask(3), NetworkNotRunning)
+
+    def test_with_containers_the_engine_is_asked_only_after_a_failure(self) -> None:
+        self.world.up()
+        self.testbed.home.save(network(5, engine="docker"))
+        self.world.nodes.statuses.pop(3)
+        self.error(self.ask(3), NodeSilent)
+        self.world.engine.alive.remove(3)
+        self.error(self.ask(3), NodeStopped)
+
+
+class ChoiceTests(Case):
+    def choose(self, wanted: str) -> Deferred[Any]:
+        return Deferred.fromCoroutine(choose_engine(None, wanted, lambda _: None))
+
+    def test_local_is_local(self) -> None:
+        self.assertEqual(self.successResultOf(self.choose("local")).kind, "local")
+
+    def test_without_docker_auto_says_why_it_is_local(self) -> None:
+        choice = self.successResultOf(self.choose("auto"))
+        self.assertEqual((choice.kind, choice.why), ("local", "Docker is not installed"))
+
+    def test_docker_wanted_and_missing_is_an_error_that_helps(self) -> None:
+        failure = self.failureResultOf(self.choose("docker"), TestbedError)
+        self.assertEqual(str(failure.value), "Docker is not installed; use --engine local")

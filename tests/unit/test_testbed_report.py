@@ -1,0 +1,170 @@
+"""What the doctor says of messages, and what the compose file says of nodes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SynchronousTestCase
+
+from chordnet.testbed.compose_file import (
+    STATE_DIRECTORY,
+    compose_project,
+    project_name,
+    service_number,
+)
+from chordnet.testbed.errors import NetworkNotRunning
+from chordnet.testbed.report import look, message_problems
+from tests.unit.testbed_fakes import World, network, record
+
+NOW = 1100.0
+"""A hundred seconds after every message of these tests; the nodes run for sixty by then."""
+
+
+class MessageTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.world = World(Path(self.mktemp()), network(3))
+        self.world.up()
+        self.world.nodes.logs = {n: [] for n in (1, 2, 3)}
+
+    def log(self, message: str, *routes: tuple[int, ...]) -> None:
+        for position, route in enumerate(routes):
+            entry = record(self.world.described, message, *route, received_at=1000.0 + position)
+            self.world.nodes.logs[route[-1]].append(entry)
+
+    def problems(self, now: float = 1020.0) -> tuple[list[str], list[str]]:
+        observer = self.world.testbed.observer(self.world.described)
+
+        async def check() -> tuple[list[str], list[str]]:
+            report = await look(self.world.testbed, observer, self.world.described)
+            self.assertEqual(report.problems, ())
+            return await message_problems(self.world.testbed, observer, report, now)
+
+        done = Deferred.fromCoroutine(check())
+        self.world.clock.pump([0.1] * 10)
+        return self.successResultOf(done)
+
+    def test_everything_everywhere_once_is_right(self) -> None:
+        self.log("a", (1,), (1, 2), (1, 2, 3))
+        self.assertEqual(self.problems(), ([], []))
+
+    def test_a_missing_message_is_named(self) -> None:
+        self.log("a", (1,), (1, 2))
+        self.assertEqual(self.problems(), (["Node 3 lacks the message 'body-of-a' (a)"], []))
+
+    def test_a_message_on_its_way_is_waited_for(self) -> None:
+        self.log("a", (1,), (1, 2))
+        late = record(self.world.described, "a", 1, 2, 3, received_at=1002.0)
+        self.world.clock.callLater(0.3, self.world.nodes.logs[3].append, late)
+        self.assertEqual(self.problems(), ([], []))
+
+    def test_a_message_older_than_the_node_is_only_a_note(self) -> None:
+        self.log("a", (1,), (1, 2))
+        problems, notes = self.problems(now=NOW)
+        self.assertEqual(problems, [])
+        self.assertEqual(notes, ["Node 3 started after 1 message that it lacks"])
+
+    def test_twice_is_once_too_often(self) -> None:
+        self.log("a", (1,), (1, 2), (1, 2, 3), (1, 3))
+        (problem,) = self.problems()[0]
+        self.assertEqual(problem, "Node 3 recorded the message 'body-of-a' (a) twice")
+
+    def test_a_route_must_be_the_senders_own_and_one_step_more(self) -> None:
+        self.log("a", (1,), (1, 2), (2, 3))
+        self.world.nodes.logs[3] = [
+            msgspec.structs.replace(
+                record(self.world.described, "a", 1, 3, 2, 3), received_at=1009.0
+            )
+        ]
+        (problem,) = self.problems()[0]
+        self.assertIn("Node 3 recorded another route", problem)
+        self.assertIn("than Node 2, which sent it", problem)
+
+    def test_a_sender_that_got_it_back_later_proves_nothing(self) -> None:
+        self.log("a", (1,), (1, 2), (1, 2, 3))
+        self.world.nodes.logs[2] = [
+            record(self.world.described, "a", 1, 2, 3, 2, received_at=1090.0)
+        ]
+        self.assertEqual(self.problems(), ([], []))
+
+
+class LookTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.world = World(Path(self.mktemp()), network(3))
+
+    def look(self) -> Deferred[Any]:
+        observer = self.world.testbed.observer(self.world.described, 1.0)
+        done = Deferred.fromCoroutine(look(self.world.testbed, observer, self.world.described))
+        self.world.clock.pump([0.1] * 20)
+        return done
+
+    def test_a_node_that_stopped_by_itself_is_a_problem_and_a_removed_one_is_not(self) -> None:
+        self.world.up()
+        self.world.described = network(3).with_removed(3)
+        self.world.engine.alive = {1}
+        self.world.engine.ring()
+        report = self.successResultOf(self.look())
+        (problem,) = report.problems
+        self.assertIn("Node 2 has stopped by itself", problem)
+        self.assertEqual([report.state(n) for n in (1, 2, 3)], ["active", "stopped", "stopped"])
+
+    def test_a_frozen_node_is_unreachable(self) -> None:
+        self.world.up()
+        self.world.nodes.frozen = {2}
+        self.assertEqual(self.successResultOf(self.look()).state(2), "unreachable")
+
+    def test_a_network_of_which_nothing_runs_has_no_report(self) -> None:
+        self.failureResultOf(self.look(), NetworkNotRunning)
+
+
+class ComposeTests(SynchronousTestCase):
+    """The template is what ``docker compose config`` says of the checkout's file, shortened."""
+
+    template: dict[str, Any] = {  # noqa: RUF012 - read only
+        "name": "chordnet",
+        "services": {
+            "node-1": {"image": "chordnet-node:latest", "build": {"context": "/src"}},
+            "node-2": {
+                "image": "chordnet-node:latest",
+                "cap_drop": ["ALL"],
+                "environment": {"CHORDNET_ADVERTISE": "auto", "CHORDNET_NAME": "Node 2"},
+                "networks": {"default": None},
+                "ports": [{"published": "7002"}],
+            },
+        },
+    }
+
+    def project(self, size: int = 4) -> dict[str, Any]:
+        return compose_project(
+            self.template, network(size, name="lab", engine="docker", base_port=8001)
+        )
+
+    def test_every_node_gets_the_shape_and_its_own_name_port_and_peers(self) -> None:
+        project = self.project()
+        self.assertEqual(project["name"], project_name("lab"))
+        self.assertEqual(list(project["services"]), ["node-1", "node-2", "node-3", "node-4"])
+        node = project["services"]["node-4"]
+        self.assertEqual(node["ports"], ["127.0.0.1:8004:8004"])
+        self.assertEqual(node["cap_drop"], ["ALL"])
+        self.assertEqual(node["volumes"], [f"node-4:{STATE_DIRECTORY}"])
+        self.assertEqual(
+            node["environment"],
+            {
+                "CHORDNET_ADVERTISE": "auto",
+                "CHORDNET_NAME": "Node 4",
+                "CHORDNET_NETWORK": "lab",
+                "CHORDNET_PORT": "8004",
+                "CHORDNET_PEERS": "node-1:8001,node-2:8002",
+            },
+        )
+
+    def test_only_the_first_builds(self) -> None:
+        services = self.project()["services"]
+        self.assertEqual([name for name in services if "build" in services[name]], ["node-1"])
+
+    def test_a_service_is_a_node_and_nothing_else_is(self) -> None:
+        self.assertEqual(service_number("node-12"), 12)
+        for other in ("node-", "node-1x", "redis", ""):
+            self.assertIsNone(service_number(other))

@@ -1,0 +1,235 @@
+"""Fakes written against the testbed's seams: an engine, clients, and a ring that is right."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import attrs
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.task import Clock
+
+from chordnet.core.errors import ConnectFailed
+from chordnet.core.invariants import ideal_view
+from chordnet.testbed.context import Testbed
+from chordnet.testbed.description import NetworkDescription
+from chordnet.testbed.errors import TestbedError
+from chordnet.testbed.home import NetworkHome
+from chordnet.wire.rpc import (
+    FingerEntry,
+    LookupResult,
+    MessageRecord,
+    NodeInfo,
+    NodeStatus,
+    Receipt,
+    RouteHop,
+)
+
+
+def network(size: int = 5, **settings: Any) -> NetworkDescription:
+    return NetworkDescription(
+        **{"name": "default", "engine": "local", "size": size, "base_port": 9001} | settings
+    )
+
+
+@cache
+def _numbers(described: NetworkDescription) -> dict[int, int]:
+    return {described.identifier(n): n for n in described.numbers}
+
+
+@cache
+def info(described: NetworkDescription, identifier: int) -> NodeInfo:
+    number = _numbers(described).get(identifier)
+    name = f"Node {number}" if number else "visitor"
+    address = described.address(number) if number else "10.0.0.9:1"
+    return NodeInfo(described.space.hex(identifier), name, address)
+
+
+def ideal_status(
+    described: NetworkDescription, identifier: int, members: Collection[int], **changes: Any
+) -> NodeStatus:
+    """Return what the node says when ``members`` (identifiers) are one correct ring."""
+    ordered = sorted(members)
+    index = ordered.index(identifier)
+    view = ideal_view(ordered, index, described.space, described.successors)
+    assert view.predecessor is not None
+    fields: dict[str, Any] = {
+        "node": info(described, identifier),
+        "network": described.name,
+        "version": "0",
+        "bits": described.bits,
+        "incarnation": 1,
+        "state": "active",
+        "predecessor": info(described, view.predecessor),
+        "successors": [info(described, node) for node in view.successors],
+        "fingers": [
+            FingerEntry(slot, info(described, node)) for slot, node in view.fingers.items()
+        ],
+        "ring": "1:2",
+        "messages": 0,
+        "keys": 0,
+        "uptime": 60.0,
+        "counters": {},
+    }
+    return NodeStatus(**fields | changes)
+
+
+def ideal_ring(described: NetworkDescription, numbers: Collection[int]) -> dict[int, NodeStatus]:
+    members = [described.identifier(number) for number in numbers]
+    return {
+        number: ideal_status(described, described.identifier(number), members) for number in numbers
+    }
+
+
+def record(
+    described: NetworkDescription, message: str, *route: int, received_at: float = 1000.0
+) -> MessageRecord:
+    hops = [
+        RouteHop(
+            described.space.hex(described.identifier(number)),
+            f"Node {number}",
+            "origin" if index == 0 else "finger",
+        )
+        for index, number in enumerate(route)
+    ]
+    return MessageRecord(message, f"body-of-{message}", 1000.0, received_at, hops)
+
+
+@attrs.define
+class FakeNodes:
+    """What stands behind every fake client: answers by port, and a count of the questions."""
+
+    described: NetworkDescription
+    statuses: dict[int, NodeStatus] = attrs.field(factory=dict)
+    logs: dict[int, list[MessageRecord]] = attrs.field(factory=dict)
+    frozen: set[int] = attrs.field(factory=set)
+    visitors: dict[str, NodeStatus] = attrs.field(factory=dict)
+    asked: list[int] = attrs.field(factory=list)
+    open: int = 0
+
+    def number(self, address: str) -> int:
+        return int(address.rpartition(":")[2]) - self.described.base_port + 1
+
+    def connect(self, address: str) -> FakeClient:
+        self.open += 1
+        return FakeClient(self, address)
+
+
+class FakeClient:
+    def __init__(self, nodes: FakeNodes, address: str) -> None:
+        self.nodes = nodes
+        self.address = address
+
+    def _answer(self, values: dict[int, Any]) -> Deferred[Any]:
+        number = self.nodes.number(self.address)
+        self.nodes.asked.append(number)
+        if number in self.nodes.frozen:
+            return Deferred()
+        if number not in values:
+            return fail(ConnectFailed(f"nobody listens at {self.address}"))
+        return succeed(values[number])
+
+    def status(self) -> Deferred[NodeStatus]:
+        if self.address in self.nodes.visitors:
+            return succeed(self.nodes.visitors[self.address])
+        return self._answer(self.nodes.statuses)
+
+    def get_messages(self, limit: int = 0, since: str = "") -> Deferred[list[MessageRecord]]:
+        return self._answer(self.nodes.logs)
+
+    def send_message(self, body: str, wait: bool = True) -> Deferred[Receipt]:
+        return self._answer(
+            {n: Receipt("id", body, 5, 5, 4, 2, 0.004, False, []) for n in self.nodes.statuses}
+        )
+
+    def lookup(self, key: str, iterative: bool = False) -> Deferred[LookupResult]:
+        raise NotImplementedError
+
+    def follow(self, callback: Callable[[MessageRecord], None], since: str = "") -> Any:
+        raise NotImplementedError
+
+    def close(self) -> None:
+        self.nodes.open -= 1
+
+
+@attrs.define
+class FakeEngine:
+    """Runs nodes by writing down that they run."""
+
+    nodes: FakeNodes
+    kind: str = "local"
+    alive: set[int] = attrs.field(factory=set)
+    dies: set[int] = attrs.field(factory=set)
+    calls: list[str] = attrs.field(factory=list)
+    broken: str = ""
+    converges: bool = True
+
+    def ring(self) -> None:
+        self.nodes.statuses = ideal_ring(self.nodes.described, self.alive)
+
+    async def prepare(self, network: NetworkDescription, say: Callable[[str], None]) -> None:
+        self.calls.append("prepare")
+        if self.broken:
+            raise TestbedError(self.broken)
+
+    async def start(self, network: NetworkDescription, numbers: Collection[int]) -> None:
+        self.calls.append(f"start {sorted(numbers)}")
+        self.nodes.described = network
+        self.alive |= set(numbers) - self.dies
+        if self.converges:
+            self.ring()
+
+    async def running(self) -> frozenset[int]:
+        return frozenset(self.alive)
+
+    async def stop(self, numbers: Collection[int]) -> frozenset[int]:
+        self.calls.append(f"stop {sorted(numbers)}")
+        self.alive -= set(numbers)
+        self.ring()
+        return frozenset()
+
+    async def kill(self, numbers: Collection[int]) -> None:
+        self.calls.append(f"kill {sorted(numbers)}")
+        self.alive -= set(numbers)
+        self.ring()
+
+    async def clean(self, *, purge: bool) -> None:
+        self.calls.append(f"clean purge={purge}")
+
+    async def tail(self, number: int, lines: int) -> list[str]:
+        return [f"last words of {number}"]
+
+    async def follow(self, number: int, lines: int, write: Callable[[str], None]) -> None:
+        raise NotImplementedError
+
+
+@attrs.define
+class World:
+    """A testbed whose every part is a fake, on a clock that stands still."""
+
+    root: Path
+    described: NetworkDescription = attrs.field(factory=network)
+    clock: Clock = attrs.field(factory=Clock)
+    said: list[str] = attrs.field(factory=list)
+    nodes: FakeNodes = attrs.field(init=False)
+    engine: FakeEngine = attrs.field(init=False)
+    testbed: Testbed = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.nodes = FakeNodes(self.described)
+        self.engine = FakeEngine(self.nodes)
+        self.testbed = Testbed(
+            self.clock,
+            NetworkHome(self.root, self.described.name),
+            self.nodes.connect,
+            say=self.said.append,
+            make_engine=lambda *_: self.engine,
+        )
+
+    def up(self) -> None:
+        """Let the network be running and right."""
+        self.testbed.home.save(self.described)
+        self.engine.alive = set(self.described.numbers)
+        self.engine.ring()
