@@ -1,0 +1,245 @@
+"""Reference pages as Markdown, read from the code. Needs the package alone, not Sphinx."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import attrs
+import click
+
+from chordnet import tap
+from chordnet.cli import app
+from chordnet.core import config, messages
+from chordnet.core.config import ProtocolConfig
+from chordnet.core.successors import PATIENCE
+from chordnet.net import limits
+
+_ROLE = re.compile(r":[a-z]+:`~?([^`]+)`")
+_SECTION = re.compile(r"# -- (.+?) -+$")
+_WIDTH = {"help_option_names": ["-h", "--help"], "terminal_width": 78}
+
+
+def _markdown(text: str) -> str:
+    """Return a docstring's text as Markdown in one paragraph."""
+    return " ".join(_ROLE.sub(r"`\1`", text).split()).replace("*", "\\*")
+
+
+def _bars(text: str) -> str:
+    """Return ``text`` for a table, in which a bar ends a cell even within code."""
+    return text.replace("|", "\\|")
+
+
+def _cell(text: str) -> str:
+    return _bars(_markdown(text))
+
+
+# ---- settings -------------------------------------------------------------------------------
+
+
+@attrs.frozen
+class Setting:
+    """One setting of an attrs class: its section's heading, name and docstring."""
+
+    section: str
+    name: str
+    text: str
+
+
+def settings(module: ModuleType, name: str) -> list[Setting]:
+    """Return the settings of class ``name``, in order, with the docstring below each."""
+    source = Path(str(module.__file__)).read_text(encoding="utf-8")
+    lines = source.splitlines()
+    body = next(
+        node.body
+        for node in ast.parse(source).body
+        if isinstance(node, ast.ClassDef) and node.name == name
+    )
+    found, section, line = [], "", body[0].lineno
+    for node, following in zip(body, [*body[1:], None], strict=True):
+        if not isinstance(node, ast.AnnAssign) or not isinstance(node.target, ast.Name):
+            continue
+        headings = [match[1] for text in lines[line : node.lineno] if (match := _heading(text))]
+        section, line = headings[-1] if headings else section, node.lineno
+        text = following.value if isinstance(following, ast.Expr) else None
+        said = text.value if isinstance(text, ast.Constant) else ""
+        found.append(Setting(section, node.target.id, _markdown(str(said))))
+    return found
+
+
+def _heading(line: str) -> re.Match[str] | None:
+    return _SECTION.search(line.strip())
+
+
+def protocol_settings() -> str:
+    """Every setting of the protocol: default, default across networks, meaning."""
+    near, far = ProtocolConfig(), ProtocolConfig.wide_area()
+    parts, section = [], None
+    for setting in settings(config, "ProtocolConfig"):
+        if setting.section != section:
+            section = setting.section
+            parts.append(f"\n## {(section or 'the ring').capitalize()}\n")
+            parts.append("| setting | default | across networks | meaning |\n|---|---|---|---|")
+        here, there = getattr(near, setting.name), getattr(far, setting.name)
+        if attrs.has(type(here)):
+            here = there = f"{type(here).__name__}()"
+        other = f"`{there}`" if there != here else ""
+        parts.append(f"| `{setting.name}` | `{here}` | {other} | {_cell(setting.text)} |")
+    return "\n".join([*parts, "", *_safeguards()])
+
+
+def _safeguards() -> Iterator[str]:
+    yield "## Safeguards\n"
+    yield _markdown(inspect.getdoc(config.Safeguards) or "") + "\n"
+    yield "| safeguard | meaning |\n|---|---|"
+    for setting in settings(config, "Safeguards"):
+        yield f"| `{setting.name}` | {_cell(setting.text)} |"
+
+
+def network_limits() -> str:
+    """Every limit of the runtime."""
+    values = limits.NetworkLimits()
+    rows = [
+        f"| `{s.name}` | `{getattr(values, s.name)}` | {_cell(s.text)} |"
+        for s in settings(limits, "NetworkLimits")
+    ]
+    return "\n".join(["| limit | default | meaning |", "|---|---|---|", *rows])
+
+
+# ---- commands -------------------------------------------------------------------------------
+
+
+def commands() -> str:
+    """Every command of ``p2pnet``: usage, arguments, options, examples."""
+    group = click.Context(app.cli, info_name="p2pnet")
+    parts = []
+    for name in app.cli.list_commands(group):
+        command = app.cli.get_command(group, name)
+        assert command is not None
+        context = click.Context(command, info_name=name, parent=group, **_WIDTH)
+        usage = " ".join(["p2pnet", name, *command.collect_usage_pieces(context)])
+        parts += [f"\n## {name}\n", f"```text\n{usage}\n```\n"]
+        parts.append(_prose(inspect.cleandoc(command.help or "")))
+        parts += ["", "| option | meaning |", "|---|---|", *_options(command, context)]
+        parts += ["", *_examples(command.epilog or "")]
+    return "\n".join(parts)
+
+
+def _prose(text: str) -> str:
+    paragraphs = re.split(r"\n\s*\n", text.replace("\b", "").replace("\f", ""))
+    return "\n\n".join(_cell(paragraph) for paragraph in paragraphs)
+
+
+def _options(command: click.Command, context: click.Context) -> Iterator[str]:
+    for option in command.get_params(context):
+        record = option.get_help_record(context)
+        if record is not None:
+            words, meaning = record
+            yield f"| `{_bars(words)}` | {_cell(meaning)} |"
+
+
+def _examples(epilog: str) -> Iterator[str]:
+    lines = inspect.cleandoc(epilog.replace("\b\n", "")).splitlines()
+    words = [line.strip() for line in lines if line.strip().startswith("p2pnet")]
+    if words:
+        yield "```console"
+        yield from (f"$ {re.sub(r' {3,}', '    # ', line)}" for line in words)
+        yield "```"
+
+
+# ---- the node's own options -----------------------------------------------------------------
+
+
+def twistd_options() -> str:
+    """Every option of ``twistd chordnode``, with its variable and its key in the file."""
+    rows = []
+    for long, short, default, meaning in _parameters():
+        if long == "peer":
+            key, example = "peers", "CHORDNODE_PEERS"
+        else:
+            key, example = long, "CHORDNODE_" + long.replace("-", "_").upper()
+        words = f"`--{long}`" + (f", `-{short}`" if short else "")
+        in_file = "" if long == "config" else f"`{key}`"
+        rows.append(f"| {words} | `{example}` | {in_file} | {default} | {_cell(meaning)} |")
+    heads = ["| option | variable | key in the file | default | meaning |", "|---|---|---|---|---|"]
+    return "\n".join([*heads, *rows])
+
+
+def _parameters() -> Iterator[tuple[str, str, str, str]]:
+    """Every option: long name, short name, default, meaning."""
+    for long, short, _default, text in tap.Options.optParameters:
+        meaning, _, default = text.partition(" [")
+        yield long, short or "", default.rstrip("]"), meaning
+        if long == "advertise":
+            yield "peer", "", "none", inspect.getdoc(tap.Options.opt_peer) or ""
+    for long, short, text in tap.Options.optFlags:
+        yield long, short or "", "no", text
+
+
+# ---- messages -------------------------------------------------------------------------------
+
+
+def protocol_messages() -> str:
+    """What nodes say to each other: name, tag, fields, meaning."""
+    rows = [
+        f"| `{kind.__name__}` | {kind.__struct_config__.tag} | "
+        f"{', '.join(kind.__struct_fields__)} | {_cell(kind.__doc__ or '')} |"
+        for kind in _union(messages.PeerMessage)
+    ]
+    return "\n".join(["| message | tag | fields | meaning |", "|---|---|---|---|", *rows])
+
+
+def _union(union: Any) -> list[Any]:
+    return list(union.__args__)
+
+
+# ---- how long a death stays unknown ---------------------------------------------------------
+
+
+def detection_times() -> str:
+    """The longest times until a death is known, as formulae and in seconds."""
+    rows = [
+        "| a peer | known to | after at most | default | across networks |",
+        "|---|---|---|---|---|",
+    ]
+    for peer, who, formula, seconds in _DETECTION:
+        near, far = seconds(ProtocolConfig()), seconds(ProtocolConfig.wide_area())
+        shown = (f"{value:.2f} s" if value else "at once" for value in (near, far))
+        rows.append(f"| {peer} | {who} | {formula} | {' | '.join(shown)} |")
+    return "\n".join(rows)
+
+
+_DETECTION: list[tuple[str, str, str, Callable[[ProtocolConfig], float]]] = [
+    (
+        "process killed, its machine alive", "everybody connected with it",
+        "one connection attempt", lambda c: 0.0,
+    ),
+    (
+        "connection broken, no answer to a new one", "everybody connected with it",
+        "`broken_timeout_s`", lambda c: c.broken_timeout_s,
+    ),
+    (
+        "silent", "its predecessor",
+        "(1 + `jitter`) * `stabilise_idle_s` + `request_timeout_s` + `probe_timeout_s`",
+        lambda c: (1 + c.jitter) * c.stabilise_idle_s + c.request_timeout_s + c.probe_timeout_s,
+    ),
+    (
+        "silent", "its successor", f"{PATIENCE} * `stabilise_idle_s` + `probe_timeout_s`",
+        lambda c: PATIENCE * c.stabilise_idle_s + c.probe_timeout_s,
+    ),
+    (
+        "silent", "nodes with a finger to it, by a hint",
+        "(1 + `jitter`) * `stabilise_idle_s` + `request_timeout_s` + `probe_timeout_s`",
+        lambda c: (1 + c.jitter) * c.stabilise_idle_s + c.request_timeout_s + c.probe_timeout_s,
+    ),
+    (
+        "silent", "who delegated a part of a broadcast to it",
+        "`ack_timeout_s` + `covered_check_s` + `probe_timeout_s`",
+        lambda c: c.ack_timeout_s + c.covered_check_s + c.probe_timeout_s,
+    ),
+]  # fmt: skip

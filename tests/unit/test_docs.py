@@ -1,0 +1,517 @@
+"""What the documentation says exists: commands and options, examples, links, settings, diagrams."""
+
+import ast
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import attrs
+import click
+from twisted.python.usage import UsageError
+from twisted.trial.unittest import SynchronousTestCase
+
+import chordnet
+from chordnet import tap
+from chordnet.cli import app, lifecycle, messages, output, ring, ring_model, status
+from chordnet.core import config, membership
+from chordnet.net import limits
+from chordnet.testbed import lifecycle as testbed
+from chordnet.testbed.description import NetworkDescription
+from chordnet.testbed.observer import Snapshot
+from chordnet.testbed.report import Report
+from chordnet.testbed.verdict import Names
+from chordnet.wire.rpc import MessageRecord, NodeInfo, NodeStatus, Receipt, RouteHop
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+sys.path.insert(0, str(DOCS / "_ext"))
+import diagrams  # noqa: E402 - lives beside the pages
+import generated  # noqa: E402 - the same
+
+sys.path.remove(str(DOCS / "_ext"))
+
+PAGES = sorted(
+    [
+        *(p for p in DOCS.rglob("*.md") if "_build" not in p.parts),
+        *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
+    ]
+)
+_FENCE = re.compile(
+    r"^(?P<indent> *)```(?P<kind>[a-z]+)\n(?P<text>.*?)^(?P=indent)```", re.M | re.S
+)
+_LINK = re.compile(r"\]\(([^)\s]+)\)|^\[[^\]]+\]: (\S+)|(?:src|href)=\"([^\"]+)\"", re.M)
+_HEADING = re.compile(r"^#+ (.+)$", re.M)
+_VARIABLE = re.compile(r"\bCHORD(?:NET|NODE)_[A-Z_]+\b")
+
+
+def fences(text: str, kind: str) -> list[str]:
+    """The fenced blocks of one kind, without the indentation of a list around them."""
+    return [
+        re.sub(rf"^{found['indent']}", "", found["text"], flags=re.M)
+        for found in _FENCE.finditer(text)
+        if found["kind"] == kind
+    ]
+
+
+def pages() -> Iterator[tuple[str, str]]:
+    for path in PAGES:
+        yield str(path.relative_to(ROOT)), path.read_text(encoding="utf-8")
+
+
+def commands(text: str) -> Iterator[list[str]]:
+    """The words of every command at a prompt: pipes split, comments and variables dropped."""
+    for block in [*fences(text, "console"), *fences(text, "shell")]:
+        for line in block.replace("\\\n", " ").splitlines():
+            if line.startswith("$ "):
+                lexer = shlex.shlex(line[2:], posix=True, punctuation_chars="|&;")
+                lexer.whitespace_split = True
+                yield from _split(list(lexer))
+
+
+def _split(words: list[str]) -> Iterator[list[str]]:
+    command: list[str] = []
+    for word in [*words, ";"]:
+        if set(word) <= set("|&;"):
+            if command:
+                yield command
+            command = []
+        elif command or not re.fullmatch(r"[A-Z_]+=.*", word):
+            command.append(word)
+
+
+# ---- is that a command? ---------------------------------------------------------------------
+
+# Programs that are not ours: what follows them is not looked at.
+FOREIGN = frozenset(
+    {"docker", "git", "pip", "poetry", "uv", "source", "cd", "kill", "ps", "grep", "node", "eval"}
+)
+
+
+def complaint(words: list[str]) -> str:
+    """Say what is wrong with a command; nothing if it exists with these words."""
+    program, *rest = words
+    if program in ("python", "python3"):
+        return _python(rest)
+    check = CHECKS.get(program)
+    if check is not None:
+        return check(rest)
+    return "" if program in FOREIGN else f"who is {program!r}?"
+
+
+def _click(command: click.Command, words: list[str]) -> str:
+    try:
+        command.make_context(command.name, list(words))
+    except click.exceptions.Exit:
+        return ""
+    except click.ClickException as error:
+        return error.format_message()
+    return ""
+
+
+def _p2pnet(words: list[str]) -> str:
+    if words and not words[0].startswith("-"):
+        command = app.cli.get_command(click.Context(app.cli), words[0])
+        return f"no command {words[0]}" if command is None else _click(command, words[1:])
+    return _click(app.cli, words)
+
+
+def _twistd(words: list[str]) -> str:
+    own = words[: words.index("chordnode")] if "chordnode" in words else words
+    if unknown := set(own) - {"-n", "--nodaemon", "--pidfile=", "-ny", "node.tac", "--help"}:
+        return f"twistd has no {unknown}"
+    try:
+        _Options({}).parseOptions(words[len(own) + 1 :])
+    except UsageError as error:
+        return str(error)
+    except SystemExit:  # --help
+        return ""
+    return ""
+
+
+class _Options(tap.Options):
+    def postOptions(self) -> None:
+        """Words alone are looked at, not the files they name."""
+
+
+def _make(words: list[str]) -> str:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = re.search(r"^\.PHONY: (.+)$", makefile, re.M)[1].split()
+    unknown = [word for word in words if "=" not in word and word not in targets]
+    return f"make has no {unknown}" if unknown else ""
+
+
+def _bash(words: list[str]) -> str:
+    return "" if (ROOT / words[0]).is_file() else f"there is no {words[0]}"
+
+
+def _python(words: list[str]) -> str:
+    if words[0] == "-m" and words[1] == "venv":
+        return ""
+    if words[0] != "-m":
+        return "" if (ROOT / words[0]).is_file() else f"there is no {words[0]}"
+    module = words[1].replace(".", "/")
+    if not any((ROOT / f"{module}{end}").is_file() for end in (".py", "/__main__.py")):
+        return f"there is no module {words[1]}"
+    if words[1] == "benchmarks":
+        from benchmarks.__main__ import main  # noqa: PLC0415 - loads all of them
+
+        return _click(main, words[2:])
+    return ""
+
+
+CHECKS = {
+    "p2pnet": _p2pnet, "twistd": _twistd, "make": _make, "bash": _bash,
+    "trial": lambda words: "" if words == ["tests"] else "trial tests, or nothing",
+    "pytest": lambda _words: "",
+}  # fmt: skip
+
+
+class Commands(SynchronousTestCase):
+    """Every command in the documentation exists, with these options."""
+
+    def test_shell_examples(self):
+        for page, text in pages():
+            for words in commands(text):
+                with self.subTest(page):
+                    self.assertEqual(complaint(words), "", f"{page}: {shlex.join(words)}")
+
+    def test_there_are_many(self):
+        seen = [words for _page, text in pages() for words in commands(text)]
+        self.assertGreater(len([w for w in seen if w[0] == "p2pnet"]), 40)
+        self.assertGreater(len([w for w in seen if w[0] == "twistd"]), 5)
+
+    def test_every_command_is_shown(self):
+        seen = {w[1] for _page, text in pages() for w in commands(text) if w[0] == "p2pnet"}
+        self.assertEqual(set(app.COMMANDS) - seen - {"demo"}, set())
+        self.assertIn("make demo", (ROOT / "README.md").read_text(encoding="utf-8"))
+
+    def test_generated_reference(self):
+        """The reference has every command and every option."""
+        text = generated.commands()
+        for name in app.COMMANDS:
+            self.assertIn(f"\n## {name}\n", text)
+            command = app.cli.get_command(click.Context(app.cli), name)
+            for option in command.params:
+                for word in option.opts if isinstance(option, click.Option) else ():
+                    self.assertIn(word, text.split(f"\n## {name}\n")[1].split("\n## ")[0])
+
+    def test_node_options(self):
+        text = generated.twistd_options()
+        for long in [*tap._KEYS, "peer"]:
+            if long != "peers":
+                self.assertIn(f"`--{long}`", text)
+            self.assertIn("CHORDNODE_" + long.removesuffix("s").replace("-", "_").upper(), text)
+
+    def test_variables(self):
+        """Every variable named is read somewhere."""
+        options = {
+            prefix + key.replace("-", "_").upper() for prefix in tap.PREFIXES for key in tap._KEYS
+        }
+        others = "".join(
+            (ROOT / name).read_text(encoding="utf-8")
+            for name in ("compose/compose.yaml", "chordnet/testbed/home.py", "Makefile")
+        )
+        known = options | set(_VARIABLE.findall(others))
+        for page, text in pages():
+            named = set(_VARIABLE.findall(text)) - {"CHORDNET_", "CHORDNODE_"}
+            self.assertEqual(named - known, set(), page)
+
+    def test_the_check_can_fail(self):
+        for words in (
+            ["p2pnet", "start"],
+            ["p2pnet", "send-message", "4"],
+            ["p2pnet", "status", "--wait"],
+            ["p2pnet", "send-message", "4", "two words"],
+            ["twistd", "-n", "chordnode", "--ports", "7001"],
+            ["make", "coffee"],
+            ["python", "-m", "chordnet.nothing"],
+            ["sudo", "p2pnet"],
+        ):
+            self.assertNotEqual(complaint(words), "", words)
+
+    def test_splitting(self):
+        text = "```console\n$ A=1 p2pnet status | less && make demo # now\nresult\n```\n"
+        self.assertEqual(list(commands(text)), [["p2pnet", "status"], ["less"], ["make", "demo"]])
+
+
+# ---- Python ---------------------------------------------------------------------------------
+
+
+class PythonExamples(SynchronousTestCase):
+    """Every Python example compiles, imports what exists, and runs if it is a whole program."""
+
+    def examples(self) -> Iterator[tuple[str, str]]:
+        for page, text in pages():
+            for code in fences(text, "python"):
+                yield page, code
+
+    def test_they_compile_and_their_names_exist(self):
+        for page, code in self.examples():
+            for node in ast.walk(ast.parse(code, page)):
+                if isinstance(node, ast.ImportFrom):
+                    module = __import__(node.module, fromlist=["_"])
+                    for alias in node.names:
+                        if alias.name != "reactor":  # importing it would install one
+                            self.assertTrue(hasattr(module, alias.name), f"{page}: {alias.name}")
+
+    def test_programs_run(self):
+        whole = [(page, code) for page, code in self.examples() if "react(main)" in code]
+        self.assertIn("README.md", [page for page, _code in whole])
+        for page, code in whole:
+            self.assertEqual(self.run_program(code), 0, page)
+
+    def run_program(self, code: str) -> int:
+        done = subprocess.run(
+            [sys.executable, "-W", "error::DeprecationWarning:__main__", "-c", code],
+            check=False, capture_output=True, text=True, timeout=60,
+        )  # fmt: skip
+        if done.returncode or done.stderr:
+            self.fail(f"status {done.returncode}\n{done.stderr}")
+        return done.returncode
+
+    def test_tests_pass(self):
+        """An example that is a test is run as one."""
+        for page, code in self.examples():
+            if "SynchronousTestCase" not in code:
+                continue
+            folder = Path(self.mktemp())
+            folder.mkdir()
+            (folder / "test_example.py").write_text(code, encoding="utf-8")
+            done = subprocess.run(
+                [sys.executable, "-m", "twisted.trial", "test_example"],
+                check=False, capture_output=True, text=True, timeout=60, cwd=folder,
+                env=os.environ | {"PYTHONPATH": f".{os.pathsep}{ROOT}"},
+            )  # fmt: skip
+            self.assertEqual(done.returncode, 0, f"{page}: {done.stdout}{done.stderr}")
+            self.assertIn("PASSED", done.stdout)
+
+    def test_the_check_can_fail(self):
+        self.assertRaises(self.failureException, self.run_program, "raise SystemExit(3)")
+
+
+# ---- links ----------------------------------------------------------------------------------
+
+
+def anchors(text: str) -> set[str]:
+    """The anchors of a page's headings, as GitHub and MyST make them."""
+    plain = re.sub(r"^```.*?^```", "", text, flags=re.M | re.S)
+    return {
+        re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+        for heading in _HEADING.findall(plain)
+    }
+
+
+def broken_links(path: Path, text: str) -> list[str]:
+    """The links of a page that lead nowhere in this checkout."""
+    found = []
+    for match in _LINK.finditer(re.sub(r"^```.*?^```", "", text, flags=re.M | re.S)):
+        link = next(filter(None, match.groups()))
+        if "://" in link or link.startswith("mailto:"):
+            continue
+        name, _, anchor = link.partition("#")
+        target = (path.parent / name).resolve() if name else path
+        if not target.exists():
+            found.append(link)
+        elif anchor and target.suffix == ".md":
+            there = anchors(target.read_text(encoding="utf-8")) | GENERATED_ANCHORS
+            if anchor not in there:
+                found.append(link)
+    return found
+
+
+GENERATED_ANCHORS = {"safeguards", "limits-of-the-runtime"}
+
+
+class Links(SynchronousTestCase):
+    def test_internal_links_resolve(self):
+        for path in PAGES:
+            text = path.read_text(encoding="utf-8")
+            self.assertEqual(broken_links(path, text), [], path.relative_to(ROOT))
+
+    def test_the_check_can_fail(self):
+        text = "[a](nothing.md) [b](protocol.md#nothing) [c](protocol.md#8-broadcast)"
+        self.assertEqual(
+            broken_links(DOCS / "page.md", text), ["nothing.md", "protocol.md#nothing"]
+        )
+
+    def test_every_page_is_reachable(self):
+        """Sphinx complains of a page in no table of contents; so does this, sooner."""
+        index = (DOCS / "index.md").read_text(encoding="utf-8")
+        named = {line.strip() for block in re.findall(r"```{toctree}\n(.*?)```", index, re.S)
+                 for line in block.splitlines()}  # fmt: skip
+        for path in PAGES:
+            if DOCS in path.parents and path.name != "index.md":
+                self.assertIn(str(path.relative_to(DOCS).with_suffix("")), named)
+
+
+# ---- settings -------------------------------------------------------------------------------
+
+
+class Settings(SynchronousTestCase):
+    """Every setting of the protocol and every limit says what it is for."""
+
+    def assertDocumented(self, module, kind):
+        found = {
+            setting.name: setting.text for setting in generated.settings(module, kind.__name__)
+        }
+        self.assertEqual(list(found), [field.name for field in attrs.fields(kind)])
+        for name, text in found.items():
+            self.assertGreater(len(text), 10, f"{kind.__name__}.{name} has no docstring")
+
+    def test_protocol(self):
+        self.assertDocumented(config, config.ProtocolConfig)
+
+    def test_safeguards(self):
+        self.assertDocumented(config, config.Safeguards)
+
+    def test_limits(self):
+        self.assertDocumented(limits, limits.NetworkLimits)
+
+    def test_reference_has_them_all(self):
+        text = generated.protocol_settings() + generated.network_limits()
+        for kind in (config.ProtocolConfig, config.Safeguards, limits.NetworkLimits):
+            for field in attrs.fields(kind):
+                self.assertIn(f"\n| `{field.name}` | ", text)
+
+    def test_settings_named_in_the_pages_exist(self):
+        """Words such as ``probe_timeout_s`` in code are settings or arguments."""
+        known = {field.name for kind in (config.ProtocolConfig, limits.NetworkLimits)
+                 for field in attrs.fields(kind)} | {"leave_timeout_s"}  # fmt: skip
+        for page, text in pages():
+            named = set(re.findall(r"`([a-z_]+_s)`", text)) | set(re.findall(r"`(max_\w+)`", text))
+            self.assertEqual(named - known, set(), page)
+
+    def test_detection_times(self):
+        """The table of the protocol page has the numbers that its formulae give."""
+        text = generated.detection_times()
+        near = config.ProtocolConfig()
+        silent = 1.25 * near.stabilise_idle_s + near.request_timeout_s + near.probe_timeout_s
+        self.assertEqual(near.jitter, 0.25)
+        self.assertIn(f"| {silent:.2f} s |", text)
+
+
+# ---- diagrams -------------------------------------------------------------------------------
+
+
+class Diagrams(SynchronousTestCase):
+    """What is drawn is what the code's tables say."""
+
+    def drawn(self, name: str) -> set[tuple[str, str]]:
+        text = (diagrams.FOLDER / f"{name}.svg").read_text(encoding="utf-8")
+        return set(re.findall(r'data-from="(\w+)" data-to="(\w+)"', text))
+
+    def test_membership(self):
+        table = {
+            (old.name.lower(), new.name.lower())
+            for old, following in membership.TRANSITIONS.items()
+            for new in following
+        }
+        self.assertEqual(self.drawn("membership"), table)
+
+    def test_rooms(self):
+        """Every arrow is an import, and the arrows together imply all imports."""
+        imports = diagrams.room_imports()
+        drawn = self.drawn("rooms")
+        for target, room in drawn:
+            self.assertIn(target, imports[room])
+        for room, targets in imports.items():
+            reached, waiting = set(), [room]
+            while waiting:
+                here = waiting.pop()
+                below = {target for target, importer in drawn if importer == here}
+                waiting += below - reached
+                reached |= below
+            self.assertLessEqual(targets, reached, f"imports of {room}")
+
+    def test_they_are_up_to_date(self):
+        for name, draw in diagrams.DRAWINGS.items():
+            kept = (diagrams.FOLDER / f"{name}.svg").read_text(encoding="utf-8")
+            self.assertEqual(draw(), kept, "run: python docs/_ext/diagrams.py")
+
+
+# ---- JSON -----------------------------------------------------------------------------------
+
+
+def sections(text: str) -> dict[str, object]:
+    """The JSON document under each heading of a page."""
+    parts = re.split(r"^## (.+)$", text, flags=re.M)
+    return {
+        heading: json.loads(fences(body, "json")[0])
+        for heading, body in zip(parts[1::2], parts[2::2], strict=True)
+    }
+
+
+def shape(document: object) -> object:
+    """The keys of a document, in order, without its values."""
+    if isinstance(document, dict):
+        return {key: shape(value) for key, value in document.items()}
+    if isinstance(document, list) and document and isinstance(document[0], dict):
+        return [shape(document[0])]
+    return None
+
+
+class Json(SynchronousTestCase):
+    """The documents on the page have the keys that the commands print."""
+
+    def setUp(self):
+        page = DOCS / "reference" / "json.md"
+        self.documents = sections(page.read_text(encoding="utf-8"))
+        self.network = NetworkDescription(name="default", engine="local", size=2, base_port=7001)
+        self.names = Names(self.network)
+        space = self.network.space
+        self.one, self.two = (
+            NodeInfo(space.hex(self.network.identifier(n)), f"Node {n}", f"127.0.0.1:{7000 + n}")
+            for n in (1, 2)
+        )
+
+    def assertShape(self, heading, document):
+        self.assertEqual(shape(self.documents[heading]), shape(document))
+
+    def record(self):
+        route = [
+            RouteHop(self.one.id, "Node 1", "origin"),
+            RouteHop(self.two.id, "Node 2", "successor"),
+        ]
+        return MessageRecord(f"{self.one.id}.1.1", "apple", 1.0, 2.0, route)
+
+    def report(self):
+        status = NodeStatus(
+            self.one, "default", chordnet.__version__, 160, 1, "active", self.two, [self.two], [],
+            "0:1", 0, 0, 1.0, {},
+        )  # fmt: skip
+        snapshot = Snapshot(statuses={1: status}, silent={}, visitors={})
+        return Report(self.network, frozenset({1}), snapshot, ())
+
+    def test_start(self):
+        done = testbed.Started(network=self.network, started=(1, 2), members=2, seconds=1.0)
+        self.assertShape("start-network", lifecycle.started_json(done))
+
+    def test_send(self):
+        receipt = Receipt("id", "apple", 2, 2, 1, 1, 0.1, False, [])
+        self.assertShape("send-message", messages.receipt_json(receipt, 1, self.names))
+
+    def test_get(self):
+        self.assertShape("get-messages", [output.record_json(self.names, self.record())])
+
+    def test_status(self):
+        self.assertShape("status", status.report_json(self.report()))
+
+    def test_ring(self):
+        records = {1: [self.record()], 2: [self.record()]}
+        tree = ring_model.message_tree(self.names, records, "last")
+        model = ring_model.ring_model(self.report(), tree)
+        self.assertShape("ring", ring.model_json(model))
+
+    def test_every_command_with_json_has_a_section(self):
+        context = click.Context(app.cli)
+        with_json = {
+            name
+            for name in app.COMMANDS
+            if any("--json" in p.opts for p in app.cli.get_command(context, name).params)
+        }
+        self.assertEqual(set(self.documents), with_json)
