@@ -47,8 +47,7 @@ def measure_start(network: Network, effort: Effort) -> Numbers:
     """Start it from nothing several times; the last one stays."""
     seconds = []
     for _ in range(effort.starts):
-        network.stop()
-        seconds.append(network.start())
+        seconds.append(network.renew())
         network.check()
     return {"seconds": seconds}
 
@@ -66,6 +65,7 @@ def measure_idle(network: Network, effort: Effort) -> Numbers:
 
 def measure_killed(network: Network, effort: Effort) -> Numbers:
     """Kill one node after another, each brought back before the next."""
+    network.renew()
     seconds: list[float] = []
     for number in _victims(effort.kills):
         seconds += _disappearance(network, number, signal.SIGKILL)
@@ -75,6 +75,7 @@ def measure_killed(network: Network, effort: Effort) -> Numbers:
 
 def measure_frozen(network: Network, effort: Effort) -> Numbers:
     """Freeze one node after another, each thawed before the next."""
+    network.renew()
     seconds: list[float] = []
     for number in _victims(effort.freezes):
         pid = _all_pids(network)[number]

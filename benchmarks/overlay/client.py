@@ -94,8 +94,8 @@ class Verbs:
             sent.append(time.time())
             await self._send(client, index)
             receipts.append(time.time() - sent[-1])
-            due = max(due + pace, time.monotonic())
-            await deferLater(self._reactor, due - time.monotonic())
+            due += pace
+            await deferLater(self._reactor, max(0.0, due - time.monotonic()))
         pairs = zip(self._clients, marks, strict=True)
         return sent, receipts, [await self._recorded(*pair, numbers) for pair in pairs]
 

@@ -40,6 +40,11 @@ class Network:
         )  # fmt: skip
         return time.perf_counter() - begin
 
+    def renew(self) -> float:
+        """Start it from nothing again, without messages or known peers; as `start`."""
+        self.stop()
+        return self.start()
+
     def stop(self) -> None:
         """Stop it and forget its data."""
         self._p2pnet("stop-network", "--purge")
