@@ -257,7 +257,7 @@ class ClientSession:
         records, _last, more = self._batch(start, limit)
         self._reply(Messages(request.rid, records, more))
         # At once, so that a client that does not read is noticed before the next long reply.
-        self._connection.flush()
+        self._connection.flush_now()
 
     def _leave(self, request: LeaveRing) -> None:
         self._desk.leave(lambda: self._reply(Done(request.rid)))
@@ -295,7 +295,7 @@ class ClientSession:
                 if not records:
                     break
                 self._reply(Messages(rid, records, more))
-                self._connection.flush()
+                self._connection.flush_now()
                 if not more:
                     break
 

@@ -163,7 +163,7 @@ class Connection(TwistedProtocol):
         self._out.append(frame)
         self._queued += len(frame)
         if self._queued > self._limits.send_buffer_bytes:
-            self.flush()
+            self.flush_now()
 
     def flush(self) -> None:
         """Hand over what is queued, in one write."""
@@ -182,6 +182,15 @@ class Connection(TwistedProtocol):
             self.abort()
             self.handler.overloaded()
 
+    def flush_now(self) -> None:
+        """Hand over what is queued before the turn ends, once what was recorded is kept."""
+        if not self._out:
+            return
+        if self._turn.commit():
+            self.flush()
+        else:
+            self.abort()
+
     def pause_reading(self) -> None:
         """Take no more frames until :meth:`resume_reading`."""
         self.transport.pauseProducing()
@@ -195,7 +204,7 @@ class Connection(TwistedProtocol):
         """Write what is queued and close; cut the connection if that takes too long."""
         if self.closing or not self._made:
             return
-        self.flush()
+        self.flush_now()
         if self._gone:
             return
         self.closing = True

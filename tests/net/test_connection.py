@@ -1,0 +1,181 @@
+"""One connection: writes, buffers, limits, the end."""
+
+from __future__ import annotations
+
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.trial.unittest import SynchronousTestCase
+
+from chordnet.core.errors import LocalProtocolError, RemoteProtocolError
+from chordnet.core.messages import FindFailed, Ping
+from chordnet.net.limits import NetworkLimits
+from chordnet.net.protocol import Connection
+from chordnet.net.turn import Turn
+from chordnet.wire.codec import encode_frame
+
+
+class Notes:
+    """A handler that notes what it is told."""
+
+    def __init__(self):
+        self.told: list[object] = []
+        self.raises: Exception | None = None
+
+    def made(self, connection):
+        self.told.append("made")
+
+    def frames(self, frames):
+        if self.raises is not None:
+            raise self.raises
+        self.told += frames
+
+    def violated(self, reason):
+        self.told.append(f"violated: {reason}")
+
+    def overloaded(self):
+        self.told.append("overloaded")
+
+    def held(self):
+        self.told.append("held")
+
+    def drained(self):
+        self.told.append("drained")
+
+    def lost(self):
+        self.told.append("lost")
+
+
+class CountedTransport(StringTransport):
+    """Counts writes; full when told so."""
+
+    writes = 0
+    full = False
+
+    def write(self, data):
+        self.writes += 1
+        super().write(data)
+        if self.full and self.producer is not None:
+            self.producer.pauseProducing()
+
+    def abortConnection(self):
+        self.disconnected = True
+
+
+class ConnectionCase(SynchronousTestCase):
+    def setUp(self):
+        self.clock = Clock()
+        self.failed: list[str] = []
+        self.turn = Turn(self.clock, self.failed.append)
+        self.handler = Notes()
+        limits = NetworkLimits(send_buffer_bytes=10_000)
+        self.connection = Connection(self.clock, self.turn, self.handler, limits, 60_000)
+        self.transport = CountedTransport()
+        self.connection.makeConnection(self.transport)
+
+    def tearDown(self):
+        self.connection.connectionLost()
+        self.turn.stop()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.assertEqual(self.turn.open, set())
+
+    def send(self, count: int) -> None:
+        with self.turn:
+            for rid in range(count):
+                self.connection.send(Ping(rid))
+
+    def test_a_turn_is_one_write(self):
+        self.send(5)
+        self.assertEqual(self.transport.writes, 1)
+        expected = b"".join(encode_frame(Ping(rid)) for rid in range(5))
+        self.assertEqual(self.transport.value(), expected)
+
+    def test_nothing_to_send_is_no_write(self):
+        with self.turn:
+            pass
+        self.assertEqual(self.transport.writes, 0)
+
+    def test_what_a_read_causes_is_one_write(self):
+        self.handler.frames = lambda frames: [self.connection.send(Ping(0)) for _ in frames]
+        self.connection.dataReceived(encode_frame(Ping(1)) * 7)
+        self.assertEqual(self.transport.writes, 1)
+
+    def test_while_the_transport_is_full_bytes_are_held_and_then_sent(self):
+        self.transport.full = True
+        self.send(1)
+        self.transport.full = False
+        self.send(2)
+        self.send(2)
+        self.assertEqual(self.transport.writes, 1)
+        self.assertTrue(self.connection.paused)
+        self.assertEqual(self.handler.told, ["made", "held"])
+        self.connection.resumeProducing()
+        self.assertEqual(self.transport.writes, 2)
+        self.assertEqual(len(self.transport.value()), len(encode_frame(Ping(0))) * 5)
+        self.connection.resumeProducing()
+        self.assertEqual(self.handler.told[-1], "drained")
+
+    def test_too_much_held_is_given_up(self):
+        self.transport.full = True
+        self.send(1)
+        for _ in range(20):
+            self.send(100)
+        self.assertTrue(self.transport.disconnected)
+        self.assertIn("overloaded", self.handler.told)
+        self.assertEqual(self.handler.told.count("overloaded"), 1)
+
+    def test_too_much_in_one_turn_is_given_up_before_the_turn_ends(self):
+        self.transport.full = True
+        with self.turn:
+            for _ in range(10):
+                self.connection.send(FindFailed(1, "x" * 5000))
+            self.assertTrue(self.transport.disconnected)
+        self.assertLess(len(self.transport.value()), 20_000)
+
+    def test_nothing_is_written_before_what_was_recorded_is_kept(self):
+        order: list[object] = []
+        self.turn.commit = lambda: order.append(self.transport.writes) or True
+        self.send(1)
+        self.connection.send(Ping(2))
+        self.connection.close()
+        self.assertEqual(order, [0, 1])
+
+    def test_what_cannot_be_kept_is_not_confirmed(self):
+        self.turn.commit = lambda: False
+        self.send(1)
+        self.assertEqual(self.transport.writes, 0)
+        self.assertTrue(self.transport.disconnected)
+
+    def test_a_frame_that_nobody_would_accept_is_not_sent(self):
+        self.assertRaises(LocalProtocolError, self.connection.send, FindFailed(1, "x" * 60_001))
+
+    def test_a_broken_rule(self):
+        self.handler.raises = RemoteProtocolError("no such message")
+        self.connection.dataReceived(encode_frame(Ping(1)))
+        self.assertEqual(self.handler.told[1:], ["violated: no such message"])
+
+    def test_frames_before_one_that_is_too_long_are_handled(self):
+        self.connection.dataReceived(encode_frame(Ping(1)) + b"\x7f\xff\xff\xff")
+        self.assertEqual(self.handler.told[1], encode_frame(Ping(1))[4:])
+        self.assertIn("violated: a frame of 2147483647 bytes", self.handler.told[2])
+
+    def test_a_bug_in_a_handler_cuts_this_connection_and_is_told_of(self):
+        self.handler.raises = ZeroDivisionError()
+        self.connection.dataReceived(encode_frame(Ping(1)))
+        self.assertTrue(self.transport.disconnected)
+        self.assertEqual(len(self.failed), 1)
+
+    def test_close_writes_what_is_queued_and_cuts_after_a_while(self):
+        self.connection.send(Ping(1))
+        self.connection.close()
+        self.connection.close()
+        self.assertEqual(self.transport.value(), encode_frame(Ping(1)))
+        self.assertTrue(self.transport.disconnecting)
+        self.clock.advance(1.9)
+        self.assertFalse(self.transport.disconnected)
+        self.clock.advance(0.2)
+        self.assertTrue(self.transport.disconnected)
+
+    def test_nothing_is_sent_after_the_end(self):
+        self.connection.close()
+        self.send(3)
+        self.assertEqual(self.transport.value(), b"")
