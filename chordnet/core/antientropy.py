@@ -46,6 +46,8 @@ PAGE_NUMBERS = 16_384
 """Origins, and numbers above their watermarks, that one HAVE names."""
 MAX_GIVE = 512
 """Messages asked for or given in one exchange."""
+MAX_CAUGHT = 16_384
+"""Routes of messages caught up lately that are remembered."""
 EXCHANGE_S = 5.0
 """An exchange that has not ended by then is given up."""
 
@@ -67,10 +69,14 @@ class AntiEntropy:
         self._young: set[MessageId] = set()
         self._young_sum = 0
         self._ripening: Expiry[MessageId] = Expiry(ctx.config.grace_s, self._young.__contains__)
+        self._caught: dict[MessageId, list[Hop]] = {}
+        self._fading: Expiry[MessageId] = Expiry(
+            ctx.config.broadcast_deadline_s, self._caught.__contains__
+        )
         self._partner: bytes | None = None
         self._until = 0.0
         self._cursor: tuple[bytes, int] | None = None
-        self.clocks = (self._ripening.next,)
+        self.clocks = (self._ripening.next, self._fading.next)
         """Each says when something of ours is due."""
 
     @property
@@ -89,6 +95,16 @@ class AntiEntropy:
         for message_id in self._ripening.due(self._ctx.now):
             self._young.discard(message_id)
             self._young_sum -= self._ledger.weight(message_id)
+        for message_id in self._fading.due(self._ctx.now):
+            del self._caught[message_id]
+
+    def route(self, message_id: MessageId) -> list[Hop] | None:
+        """Return this node's route of a message that it was handed lately.
+
+        The tree may still bring that message. A node has one route for it, the one recorded, and
+        that is what it must pass on.
+        """
+        return self._caught.get(message_id)
 
     # ---- comparing --------------------------------------------------------------------------
 
@@ -171,7 +187,14 @@ class AntiEntropy:
         self._ledger.add(message.id)
         self.recorded(message.id)
         route = [*message.hops, Hop(ctx.me.raw, ctx.me.name, int(EdgeKind.CAUGHT_UP))]
+        self._remember(message.id, route)
         ctx.effects.append(Record(message.id, message.created, message.body, route))
+
+    def _remember(self, message_id: MessageId, route: list[Hop]) -> None:
+        self._caught[message_id] = route
+        self._fading.add(message_id, self._ctx.now)
+        if len(self._caught) > MAX_CAUGHT:
+            del self._caught[next(iter(self._caught))]
 
     def _fits(self, peer: NodeRef, message: Caught) -> bool:
         config = self._ctx.config

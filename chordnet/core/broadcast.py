@@ -231,7 +231,8 @@ class Broadcasts:
 
     def _first(self, sender: NodeRef, message: Bcast, bodies: list[bytes]) -> None:
         ctx = self._ctx
-        route = [*message.hops, Hop(ctx.me.raw, ctx.me.name, message.kind)]
+        here = Hop(ctx.me.raw, ctx.me.name, message.kind)
+        route = self.sync.route(message.id) or [*message.hops, here]
         cast = self._record(message.id, message.created, bodies, route, message.ttl)
         end = self._end(message.limit)
         waiter = Waiter(sender, message.limit, end, message.kind)

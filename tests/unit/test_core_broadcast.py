@@ -11,6 +11,7 @@ from random import Random
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from chordnet.core.antientropy import MAX_CAUGHT
 from chordnet.core.broadcast import MAX_HEADLESS, MAX_UNREACHED
 from chordnet.core.effects import BroadcastDone, Misbehaved, Record
 from chordnet.core.events import LinkDown, LinkFault, Publish, Tick
@@ -19,6 +20,7 @@ from chordnet.core.messages import (
     Ack,
     Bcast,
     Bodies,
+    Caught,
     Covered,
     EdgeKind,
     Find,
@@ -331,6 +333,34 @@ class DuplicateTests(NodeTestCase):
         effects = self.step(5, bcast(5, 20))
         self.assertEqual(effects_of(effects, Record), [])
         self.assertEqual(targets(effects, Covered), [5])
+
+
+class CaughtUpTests(NodeTestCase):
+    """What anti-entropy handed over, the tree may bring all the same."""
+
+    def setUp(self):
+        super().setUp()
+        self.hops = [hop(50, EdgeKind.ORIGIN), hop(60), hop(5)]
+        effects = self.step(5, Caught(mid(), 1.5, self.hops, b"hello"))
+        self.record = effects_of(effects, Record)[0]
+
+    def test_its_route_says_so(self):
+        self.assertEqual(self.record.route, [*self.hops, hop(10, EdgeKind.CAUGHT_UP)])
+
+    def test_it_is_passed_on_along_the_tree_with_the_route_that_was_recorded(self):
+        self.now = 3.0
+        effects = self.step(5, bcast(5, 50))
+        self.assertEqual(effects_of(effects, Record), [])
+        self.assertEqual(targets(effects, Bcast), [30, 20])
+        for _, message in sent(effects, Bcast):
+            self.assertEqual(message.hops, self.record.route)
+
+    def test_the_memory_of_it_is_bounded(self):
+        self.tick(60.0)
+        self.assertIsNone(self.node.broadcasts.sync.route(mid()))
+        for sequence in range(2, MAX_CAUGHT + 10):
+            self.step(5, Caught(mid(sequence), 1.5, self.hops, b""))
+        self.assertEqual(len(self.node.broadcasts.sync._caught), MAX_CAUGHT)
 
 
 class ExtendTests(NodeTestCase):
