@@ -70,5 +70,6 @@ def _ring(network: Network, hosts: list[Host], windings: int) -> list[Host]:
                     fingers[slot] = by_id[node]
         predecessor = refs[(index - step) % count]
         host.node.place(label, predecessor, successors, fingers, host.bootstrap, host.clock(0.0))
+    for host in hosts:
         network.placed(host)
     return hosts

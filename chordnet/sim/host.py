@@ -78,6 +78,9 @@ class Host:
     """Connections of others to this one, by their address."""
     backlog: list[ev.Event] = attrs.field(factory=list)
     ticking: float | None = None
+    """When a tick is due."""
+    latest: float = float("-inf")
+    """What the clock read at the last step: it never goes back."""
     records: list[fx.Record] = attrs.field(factory=list)
     done: dict[int, fx.LookupDone | fx.BroadcastDone] = attrs.field(factory=dict)
     misbehaved: list[fx.Misbehaved] = attrs.field(factory=list)

@@ -12,6 +12,7 @@ supported Python. (The distributions that need logarithms rely on the platform's
 from __future__ import annotations
 
 import heapq
+import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from random import Random
@@ -20,6 +21,7 @@ from typing import Any, Protocol
 from chordnet.core import effects as fx
 from chordnet.core import events as ev
 from chordnet.core.config import ProtocolConfig
+from chordnet.core.errors import ChordnetError
 from chordnet.core.events import LinkFault
 from chordnet.core.identifiers import IdentifierSpace
 from chordnet.core.invariants import Problem, RingView, problems
@@ -31,8 +33,14 @@ from chordnet.sim.weather import MAX_CLOGGED, Rule, Weather
 
 REFUSAL_S = 0.0005
 """How soon a sender learns that nobody listens at an address."""
+ROUNDING_S = 1e-9
+"""What a clock's arithmetic may be off by."""
 UNREACHABLE_S = 3.0
 """How soon it learns that there is no way to an address: a dial's patience."""
+
+
+class Storm(ChordnetError):
+    """The nodes took more steps than the run may have."""
 
 
 _Entry = tuple[float, int, Callable[[Any, Any, Any], None], Any, Any, Any]
@@ -55,6 +63,7 @@ class Network:
     :param latency: draws a message's travel time in seconds; see :mod:`chordnet.sim.latency`.
     :param loss: probability that a message is lost.
     :param watchers: are shown every step.
+    :param most_steps: a run that takes more raises :class:`Storm`.
     """
 
     def __init__(
@@ -65,6 +74,7 @@ class Network:
         latency: Latency = uniform(0.0005, 0.0015),  # noqa: B008  the function keeps no state
         loss: float = 0.0,
         watchers: Iterable[Watcher] = (),
+        most_steps: int = sys.maxsize,
     ) -> None:
         self.seed = seed
         self.rng = Random(seed)
@@ -79,6 +89,7 @@ class Network:
         self.edges: set[tuple[str, bytes, bytes]] = set()
         """Every (broadcast, sender, receiver) for which a Bcast was put on its way."""
         self.steps = 0
+        self.most_steps = most_steps
         self._sent: defaultdict[type, int] = defaultdict(int)
         self._heap: list[_Entry] = []
         self._count = 0
@@ -121,7 +132,13 @@ class Network:
         return host
 
     def placed(self, host: Host) -> None:
-        """Let the node of ``host``, made a member by other means, live on from here."""
+        """Let the node of ``host``, made a member by other means, live on from here, connected with
+        all that it points to.
+        """
+        node = host.node
+        for ref in (*node.routes.nodes(), *([node.predecessor] if node.predecessor else [])):
+            if ref.raw != host.ref.raw and ref.address not in host.links:
+                self._connect(host, ref)
         self._tell(host, "placed")
         if host.node.deadline is not None:
             self._arm(host, host.due(host.node.deadline))
@@ -268,10 +285,12 @@ class Network:
         return until()
 
     def _run(self, end: float) -> None:
-        heap, pop = self._heap, heapq.heappop
+        heap, pop, most = self._heap, heapq.heappop, self.most_steps
         while heap and heap[0][0] <= end:
             self.now, _, call, a, b, c = pop(heap)
             call(a, b, c)
+            if self.steps > most:
+                raise Storm(f"more than {most} steps: the nodes keep each other busy")
         self.now = end
 
     # ---- operations -------------------------------------------------------------------------
@@ -319,7 +338,9 @@ class Network:
             return
         self.steps += 1
         node = host.node
-        effects = node.step(event, host.offset + host.rate * self.now)
+        now = host.offset + host.rate * self.now
+        host.latest = now = max(now, host.latest)
+        effects = node.step(event, now)
         for effect in effects:
             if type(effect) is fx.Send:
                 self._send(host, effect.to, effect.message)
@@ -346,13 +367,13 @@ class Network:
         deadline = host.node.deadline
         if deadline is None or not host.up or host.left:
             return
-        # A process wakes when its clock has come to the deadline, so rounding never wakes it early.
-        if deadline > host.offset + host.rate * self.now + 1e-9:
+        clock = host.offset + host.rate * self.now
+        if deadline > clock + ROUNDING_S:
             self._arm(host, host.due(deadline))
         else:
+            # A skewed clock is rounded: it must not wake its process just before the deadline.
+            host.latest = max(host.latest, deadline)
             self._step(host, _TICK)
-            if host.frozen:
-                host.ticking = None
 
     def _perform(self, host: Host, effect: fx.Effect) -> None:
         if isinstance(effect, fx.Record):
@@ -396,14 +417,14 @@ class Network:
         if to.raw and (to.incarnation != target.incarnation or to.raw != target.raw):
             self._later(REFUSAL_S, host, ev.LinkDown(to, LinkFault.REJECTED))
             return
+        if type(message) is Bcast:
+            self.edges.add((str(message.id), host.ref.raw, target.raw))
         arrival = self.now + self.latency(self.rng)
         if not self.weather.calm:
             delay = self._befall(link, arrival, message)
             if delay is None:
                 return
             arrival += delay
-        if type(message) is Bcast:
-            self.edges.add((str(message.id), host.ref.raw, target.raw))
         self._dispatch(link, arrival, message)
 
     def _dispatch(self, link: Link, arrival: float, message: PeerMessage) -> None:

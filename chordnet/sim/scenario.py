@@ -12,6 +12,7 @@
     within_s = 10.0                  # one right ring this soon after the last fault (virtual time)
     members = 14                     # of so many nodes; left out: of all that still run
     lookups = 32                     # then so many lookups, all of which find the right owner
+    most_steps = 9000                # fewer steps than this from beginning to end, lookups included
     publish = true                   # then a broadcast that every node records once
     outsiders = [16]                 # nodes that are not expected in the ring
 
@@ -108,6 +109,7 @@ class Scenario:
     within_s: float = 30.0
     members: int | None = None
     lookups: int = 16
+    most_steps: int | None = None
     publish: bool = True
     outsiders: tuple[int, ...] = ()
     config: dict[str, Any] = attrs.field(factory=dict)
@@ -163,7 +165,8 @@ def selection(text: int | str) -> list[tuple[int, int, int]]:
 
 # ---- as TOML --------------------------------------------------------------------------------
 
-_PLAIN = ("name", "about", "seed", "nodes", "start", "within_s", "members", "lookups", "publish")
+_PLAIN = ("name", "about", "seed", "nodes", "start", "within_s", "members", "lookups", "most_steps",
+          "publish")  # fmt: skip
 _TUPLES = ("rings", "bootstrap", "outsiders")
 _NETWORK = ("latency", "loss", "duplicate", "reorder", "skew")
 

@@ -1,0 +1,145 @@
+"""``python -m chordnet.sim``: play scenarios, random seeds, and many of them.
+
+Exit status: 0 all went well, 1 something failed, 2 the words are wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from chordnet.core.errors import ChordnetError
+from chordnet.sim.generate import generate
+from chordnet.sim.play import Outcome, play
+from chordnet.sim.scenario import Scenario, dumps, loads
+from chordnet.sim.shrink import report, shrink
+from chordnet.sim.soak import SeedResult, Tally, soak
+
+TELL_S = 10.0
+"""Pause between two lines about a long run's progress."""
+
+
+def say(*lines: str) -> None:
+    """Print lines at once, also into a pipe."""
+    sys.stdout.writelines(f"{line}\n" for line in lines)
+    sys.stdout.flush()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the program and return its exit status."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    # `python -m chordnet.sim 42` is short for `... seed 42`.
+    if words and words[0].isdigit():
+        words.insert(0, "seed")
+    options = _parser().parse_args(words)
+    try:
+        status: int = options.run(options)
+    except (ChordnetError, OSError) as error:
+        sys.stderr.write(f"chordnet.sim: {error}\n")
+        return 1
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m chordnet.sim", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    one = commands.add_parser("seed", help="play the random scenarios of some seeds")
+    one.add_argument("seeds", nargs="+", type=int, metavar="SEED")
+    one.set_defaults(run=_seeds)
+    file = commands.add_parser("play", help="play scenario files")
+    file.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    file.set_defaults(run=_files)
+    for command in (one, file):
+        command.add_argument("--history", type=int, default=0, metavar="N",
+                             help="print the last N lines of what happened")  # fmt: skip
+        command.add_argument("--write", type=Path, metavar="FILE",
+                             help="write the scenario (shrunk, if it fails)")  # fmt: skip
+        command.add_argument("--no-shrink", action="store_true",
+                             help="do not look for a shorter failing history")  # fmt: skip
+    many = commands.add_parser("soak", help="play random seeds for long, on all cores")
+    many.add_argument("--steps", type=int, default=10_000_000, help="stop after so many steps")
+    many.add_argument("--first", type=int, default=0, metavar="SEED", help="begin at this seed")
+    many.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
+    many.add_argument("--failures", type=int, default=20, metavar="N",
+                      help="stop after N failed seeds")  # fmt: skip
+    many.set_defaults(run=_soak)
+    return parser
+
+
+def _seeds(options: argparse.Namespace) -> int:
+    return max(
+        _show(generate(seed), options, f"python -m chordnet.sim {seed}") for seed in options.seeds
+    )
+
+
+def _files(options: argparse.Namespace) -> int:
+    return max(
+        _show(loads(file.read_text("utf-8")), options, f"python -m chordnet.sim play {file}")
+        for file in options.files
+    )
+
+
+def _show(scenario: Scenario, options: argparse.Namespace, command: str) -> int:
+    """Play one scenario and print how it went; a failing one is shrunk."""
+    began = time.perf_counter()
+    outcome = play(scenario, hashed=True, history=options.history)
+    took = time.perf_counter() - began
+    say(_line(outcome, took), *outcome.history)
+    if outcome.ok:
+        if options.write:
+            options.write.write_text(dumps(scenario), "utf-8")
+        return 0
+    say(*(f"  {failure}" for failure in outcome.failures))
+    shorter = scenario if options.no_shrink else shrink(scenario)
+    again = play(shorter, history=options.history or 40)
+    say(*report(again, scenario), "its last steps:", *again.history, f"replay: {command}")
+    if options.write:
+        options.write.write_text(dumps(shorter), "utf-8")
+        say(f"replay the short one: python -m chordnet.sim play {options.write}")
+    return 1
+
+
+def _line(outcome: Outcome, took: float) -> str:
+    scenario = outcome.scenario
+    settled = "never" if outcome.settled_s is None else f"after {outcome.settled_s:.2f} s"
+    return (
+        f"{'ok    ' if outcome.ok else 'FAILED'} {scenario.name}: {outcome.steps} steps in "
+        f"{outcome.now:.1f} virtual s ({outcome.steps / max(took, 1e-9):.0f}/s), one right ring "
+        f"{settled}, {outcome.checks} changes judged, {outcome.mistakes} live nodes taken for "
+        f"dead, trace {outcome.digest}"
+    )
+
+
+def _soak(options: argparse.Namespace) -> int:
+    began = told = time.perf_counter()
+
+    def tell(tally: Tally, result: SeedResult) -> None:
+        nonlocal told
+        if result.failures:
+            say(f"seed {result.seed} FAILED: {result.failures[0]}")
+        if time.perf_counter() - told >= TELL_S:
+            told = time.perf_counter()
+            say(f"{tally.seeds} seeds, {tally.steps} steps, {len(tally.failed)} failed")
+
+    tally = soak(options.first, options.steps, options.jobs, tell, options.failures)
+    took = time.perf_counter() - began
+    last = options.first + tally.seeds - 1
+    say(
+        f"seeds {options.first} to {last}: {tally.steps} steps in {tally.virtual_s:.0f} virtual s,"
+        f" {took:.0f} s of work by {options.jobs} processes ({tally.steps / took:.0f}/s)",
+        f"{tally.checks} changes of rings judged while the invariant was in force;"
+        f" {tally.mistakes} times a live node was taken for dead",
+        f"slowest to one right ring after the last fault: {tally.slowest_s:.2f} s"
+        f" (seed {tally.slowest_seed})",
+        f"{len(tally.failed)} seeds failed",
+        *(f"  replay: python -m chordnet.sim {result.seed}" for result in tally.failed),
+    )
+    return 1 if tally.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
