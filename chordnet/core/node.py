@@ -31,6 +31,7 @@ from chordnet.core.messages import NodeRef, RingLabel, Status
 from chordnet.core.requests import Requests
 from chordnet.core.routing import Routes
 from chordnet.core.successors import Ring
+from chordnet.core.wellformed import CHECKED, is_possible
 
 PEERS_PAUSE_S = 2.0
 """The runtime is told of changed known peers at most this often."""
@@ -242,12 +243,17 @@ class ChordNode:
             self.ring.heard(sender)
         elif not self._meet(sender):
             return
-        self._on_message[type(event.message)](sender, event.message)
+        message = event.message
+        kind = type(message)
+        if kind in CHECKED and not is_possible(message, self.ctx.space):
+            self.ctx.effects.append(fx.Misbehaved(sender, "names an impossible identifier"))
+            return
+        self._on_message[kind](sender, message)
 
     def _meet(self, sender: NodeRef) -> bool:
         """Take note of who is speaking; tell whether to listen."""
         ctx, peers = self.ctx, self.ctx.peers
-        if sender.raw == ctx.me.raw or len(sender.raw) != ctx.space.width or peers.is_old(sender):
+        if sender.raw == ctx.me.raw or not ctx.space.valid_raw(sender.raw) or peers.is_old(sender):
             ctx.counters["messages_ignored"] += 1
             return False
         superseded = peers.note(sender)
