@@ -1,8 +1,8 @@
 """Whether the node of this machine is a member of a ring: exit status 0 if so, 1 if not.
 
 ``python -m chordnet.healthcheck`` is what a container runs every few seconds, so it loads neither
-Twisted nor a client: one blocking connection to ``127.0.0.1:$CHORDNET_PORT``, one question. An
-open port is not enough; only a node in state ``active`` is healthy.
+Twisted nor a client: one blocking connection to ``127.0.0.1:$CHORDNET_PORT`` (or the ``HOST:PORT``
+given), one question. An open port is not enough; only a node in state ``active`` is healthy.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from chordnet.core.errors import ChordnetError, RemoteProtocolError
 from chordnet.wire.codec import encode_frame, frame_limit, read_answer, read_reply
@@ -25,17 +25,23 @@ TIMEOUT_S = 3.0
 _CHUNK = 65536
 
 
-def main(environ: Mapping[str, str] = os.environ) -> int:
-    """Ask the node, say in one line how it is, and return the exit status."""
-    setting = environ.get("CHORDNET_PORT", str(DEFAULT_PORT))
+def main(environ: Mapping[str, str] = os.environ, words: Sequence[str] = ()) -> int:
+    """Ask the node, say in one line how it is, and return the exit status.
+
+    :param words: ``HOST:PORT`` of the node, or nothing for the one on this machine whose port the
+        environment names.
+    """
+    port = environ.get("CHORDNODE_PORT") or environ.get("CHORDNET_PORT") or str(DEFAULT_PORT)
+    setting = words[0] if words else f"{HOST}:{port}"
+    host, _colon, port = setting.rpartition(":")
     try:
-        with socket.create_connection((HOST, int(setting)), TIMEOUT_S) as connection:
+        with socket.create_connection((host.strip("[]"), int(port)), TIMEOUT_S) as connection:
             status = ask(connection)
     except ValueError:
-        print(f"CHORDNET_PORT is {setting!r}, which is no port")
+        print(f"{setting!r} is no address; write HOST:PORT, or a port in CHORDNET_PORT")
         return 1
     except (OSError, OverflowError, ChordnetError) as error:
-        print(f"the node on {HOST}:{setting} does not answer: {error}")
+        print(f"the node on {setting} does not answer: {error}")
         return 1
     print(f"{status.node.name} is {status.state}")
     return 0 if status.state == "active" else 1
@@ -73,4 +79,4 @@ def _next_frame(connection: socket.socket, decoder: FrameDecoder, frames: list[b
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(os.environ, sys.argv[1:]))

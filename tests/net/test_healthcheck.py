@@ -83,6 +83,19 @@ class Main(SynchronousTestCase):
         self.addCleanup(listener.close)
         return listener, str(listener.getsockname()[1])
 
+    def test_the_address_may_be_given(self):
+        listener, port = self.listen()
+        listener.close()
+        with contextlib.redirect_stdout(io.StringIO()) as printed:
+            code = healthcheck.main({"CHORDNET_PORT": "1"}, [f"127.0.0.1:{port}"])
+        self.assertEqual(code, 1)
+        self.assertIn(f"the node on 127.0.0.1:{port} does not answer", printed.getvalue())
+
+    def test_an_address_that_is_none(self):
+        with contextlib.redirect_stdout(io.StringIO()) as printed:
+            self.assertEqual(healthcheck.main({}, ["nonsense"]), 1)
+        self.assertIn("write HOST:PORT", printed.getvalue())
+
     def test_nobody_listens(self):
         listener, port = self.listen()
         listener.close()
