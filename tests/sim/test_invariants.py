@@ -1,0 +1,136 @@
+"""The inductive invariant is stated so that each way to break it is seen."""
+
+from __future__ import annotations
+
+from random import Random
+
+import attrs
+from twisted.trial.unittest import SynchronousTestCase
+
+from chordnet.core.identifiers import IdentifierSpace
+from chordnet.core.invariants import (
+    RingView,
+    ideal_view,
+    inductive_problems,
+    principals,
+    ring_problems,
+)
+from chordnet.sim.checker import RingChecker
+
+SPACE = IdentifierSpace(6)
+MEMBERS = [3, 10, 17, 29, 40, 55]
+R = 2
+
+
+def views(members=MEMBERS, r=R):
+    return [ideal_view(members, index, SPACE, r) for index in range(len(members))]
+
+
+def kinds(found):
+    return {problem.kind for problem in found}
+
+
+class Stated(SynchronousTestCase):
+    """:func:`inductive_problems`."""
+
+    def test_right_ring(self):
+        self.assertEqual(inductive_problems(views(), SPACE, R), [])
+        self.assertEqual(principals(views()), MEMBERS)
+
+    def test_ring_of_one(self):
+        self.assertEqual(inductive_problems([RingView(3, 3, [], {})], SPACE, R), [])
+
+    def replaced(self, index, successors):
+        broken = views()
+        broken[index] = attrs.evolve(broken[index], successors=successors)
+        return inductive_problems(broken, SPACE, R)
+
+    def test_list_out_of_order(self):
+        self.assertIn("order", kinds(self.replaced(0, [17, 10])))
+
+    def test_duplicate_in_a_list(self):
+        self.assertIn("order", kinds(self.replaced(0, [10, 10])))
+
+    def test_list_that_comes_round(self):
+        self.assertIn("order", kinds(self.replaced(0, [10, 3])))
+
+    def test_no_live_entry(self):
+        self.assertIn("dead-end", kinds(self.replaced(0, [5, 8])))
+
+    def test_skipped_members_are_no_principals(self):
+        """Zave, TSE 2017: a principal is skipped by no member's extended list."""
+        broken = views()
+        broken[0] = attrs.evolve(broken[0], successors=[17, 29])
+        self.assertEqual(principals(broken), [3, 17, 29, 40, 55])
+
+    def test_too_few_principals(self):
+        self.assertIn("principals", kinds(self.replaced(0, [55])))
+
+    def test_appendages_are_fine(self):
+        """A node that has joined and that nobody points at yet."""
+        joined = [*views(), RingView(12, 10, [17, 29], {})]
+        self.assertEqual(inductive_problems(joined, SPACE, R), [])
+
+    def test_two_rings(self):
+        apart = ring_problems({3: 17, 17: 40, 40: 3, 10: 29, 29: 55, 55: 10}, SPACE)
+        self.assertEqual(kinds(apart), {"split"})
+
+    def test_loopy_ring(self):
+        twice = ring_problems({3: 17, 17: 40, 40: 10, 10: 29, 29: 55, 55: 3}, SPACE)
+        self.assertEqual(kinds(twice), {"loopy"})
+
+    def test_nobody_leads_back(self):
+        self.assertEqual(kinds(ring_problems({3: 10, 10: None}, SPACE)), {"split"})
+
+
+class Incremental(SynchronousTestCase):
+    """:class:`RingChecker` counts as it goes along, and comes to the same verdict."""
+
+    def checker(self):
+        checker = RingChecker(SPACE, R)
+        for view in views():
+            checker.changed(view.id, view.successors, trusted=False)
+        return checker
+
+    def test_in_force_once_the_ring_is_right(self):
+        checker = self.checker()
+        self.assertTrue(checker.in_force)
+        self.assertEqual(checker.principals, 6)
+
+    def test_step_that_breaks_the_invariant(self):
+        checker = self.checker()
+        self.assertEqual(kinds(checker.changed(3, [55], trusted=True)), {"principals"})
+        self.assertFalse(checker.in_force)
+
+    def test_what_cannot_be_trusted_is_not_held_against_anybody(self):
+        checker = self.checker()
+        self.assertEqual(checker.changed(3, [55], trusted=False), [])
+        self.assertFalse(checker.in_force)
+
+    def test_failures_may_end_it_and_repairs_bring_it_back(self):
+        checker = self.checker()
+        checker.failed(10)
+        self.assertTrue(checker.in_force)
+        checker.failed(17)
+        self.assertFalse(checker.in_force)
+        self.assertEqual(checker.changed(3, [29, 40], trusted=True), [])
+        self.assertTrue(checker.in_force)
+
+    def test_agrees_with_the_statement_on_random_rings(self):
+        """Random lists, joins and failures: the running count equals a count from scratch."""
+        rng = Random(2017)
+        for _ in range(300):
+            checker, lists = RingChecker(SPACE, R), {}
+            for _ in range(rng.randint(1, 25)):
+                node = rng.choice(MEMBERS)
+                if node in lists and rng.random() < 0.2:
+                    del lists[node]
+                    checker.failed(node)
+                else:
+                    lists[node] = rng.sample(MEMBERS, rng.randint(0, 3))
+                    checker.changed(node, lists[node], trusted=False)
+            stated = [RingView(node, None, entries, {}) for node, entries in lists.items()]
+            self.assertEqual(checker.principals, len(principals(stated)))
+            if len(lists) > R:
+                wanted = inductive_problems(stated, SPACE, R)
+                self.assertEqual(kinds(checker._problems()), kinds(wanted))
