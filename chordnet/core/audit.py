@@ -36,6 +36,7 @@ from chordnet.core.messages import (
     State,
     Status,
     TryMerge,
+    contact,
 )  # fmt: skip
 from chordnet.core.requests import Answer, Ask, Question, Requests
 from chordnet.core.successors import Ring
@@ -106,8 +107,13 @@ class Audit:
             self._lookups.start(Purpose.AUDIT, SUCCESSOR, start, via=through)
 
     def _choose(self) -> NodeRef | None:
-        pool = [*self._hooks.bootstrap(), *self._ctx.peers.known]
-        return self._ctx.rng.choice(pool) if pool else None
+        ctx = self._ctx
+        pool = [*self._hooks.bootstrap(), *ctx.peers.known]
+        chosen = ctx.rng.choice(pool) if pool else None
+        if chosen is not None and ctx.peers.is_dead(chosen, ctx.now):
+            # Whoever listens there now may be a later incarnation of it.
+            return contact(chosen.address)
+        return chosen
 
     def looked_up(self, result: Result) -> None:
         """A lookup of ours has ended."""
