@@ -113,6 +113,6 @@ lock: $(VENV)/.made
 	@! grep -n '://' requirements/*.txt
 
 clean:
-	rm -rf $(VENV) build dist docs/_build .mypy_cache .ruff_cache .pytest_cache .hypothesis _trial_temp*
+	rm -rf $(VENV) build dist docs/_build .mypy_cache .ruff_cache .pytest_cache .hypothesis _trial_temp* tests.*/
 	find chordnet tests twisted_plugins -name __pycache__ -prune -exec rm -rf {} +
 	find twisted_plugins -name dropin.cache -delete
