@@ -1,26 +1,29 @@
 """The local engine: one ``twistd chordnode`` process a node, with the Python that runs this.
 
 A node has a directory of its own with ``pid`` (its process while it runs), ``log`` and ``state``.
-Nodes are started in sessions of their own: what is typed at the terminal of the command that
-started them is not for them, and they outlive it.
+Nodes are started by the nursery (:mod:`chordnet.testbed.nursery`) in sessions of their own: what
+is typed at the terminal of the command that started them is not for them, and they outlive it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Collection
-from pathlib import Path
+
+import msgspec
 
 from chordnet.testbed.description import HOST, NetworkDescription
 from chordnet.testbed.engine import Say
 from chordnet.testbed.errors import TestbedError
-from chordnet.testbed.home import NetworkHome, write_atomically
+from chordnet.testbed.home import NetworkHome
 from chordnet.testbed.logs import follow_file, last_lines, rotate
-from chordnet.testbed.processes import ProcessIdentity, identify, is_running, send_signal
+from chordnet.testbed.nursery import Birth
+from chordnet.testbed.processes import ProcessIdentity, is_running, send_signal
 from chordnet.testbed.waiting import Clock, pause
 
 LEAVE_GRACE_S = 15.0
@@ -31,14 +34,6 @@ LOG_LIMIT_BYTES = 4 * 1024 * 1024
 """A log longer than this is put aside (one of them) when its node starts."""
 
 
-def twistd_command() -> list[str]:
-    """Return the words that run ``twistd`` with this very Python."""
-    script = Path(sys.executable).parent / "twistd"
-    if script.is_file():
-        return [sys.executable, str(script)]
-    return [sys.executable, "-c", "from twisted.scripts.twistd import run; run()"]
-
-
 class LocalEngine:
     """Nodes as processes of this machine."""
 
@@ -47,42 +42,51 @@ class LocalEngine:
     def __init__(self, reactor: Clock, home: NetworkHome) -> None:
         self._reactor = reactor
         self._home = home
-        self._children: dict[int, subprocess.Popen[bytes]] = {}
+        self._nursery: subprocess.Popen[bytes] | None = None
         self._log_start: dict[int, int] = {}
 
     async def prepare(self, network: NetworkDescription, say: Say) -> None:
         """Nothing is needed: what runs this runs the nodes."""
 
     async def start(self, network: NetworkDescription, numbers: Collection[int]) -> None:
-        """Start one process a node without waiting for any of them."""
-        for number in sorted(numbers):
-            try:
-                self._spawn(network, number)
-            except OSError as problem:
-                raise TestbedError(
-                    f"Node {number} could not be started: {problem.strerror or problem}"
-                ) from problem
-
-    def _spawn(self, network: NetworkDescription, number: int) -> None:
-        directory = self._home.node_directory(number)
-        directory.mkdir(parents=True, exist_ok=True)
-        (directory / "pid").unlink(missing_ok=True)
-        rotate(directory / "log", LOG_LIMIT_BYTES)
-        with (directory / "log").open("ab") as log:
-            self._log_start[number] = log.tell()
-            child = subprocess.Popen(
-                [*twistd_command(), "--nodaemon", "--pidfile=", *self._words(network, number)],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                cwd=directory,
-                env=_environment(),
+        """Start one process a node without waiting for any of them to listen."""
+        births = [self._birth(network, number) for number in sorted(numbers)]
+        path = self._home.directory / "nursery.log"
+        with path.open("wb") as log:
+            self._nursery = subprocess.Popen(
+                [sys.executable, "-m", "chordnet.testbed.nursery"],
+                stdin=subprocess.PIPE, stdout=log, stderr=log, env=_environment(),
                 start_new_session=True,
-            )
-        self._children[child.pid] = child
-        process = identify(child.pid)
-        if process is not None:  # otherwise it has ended already, and running() will tell
-            write_atomically(directory / "pid", f"{process}\n")
+            )  # fmt: skip
+        assert self._nursery.stdin is not None
+        with contextlib.suppress(BrokenPipeError), self._nursery.stdin as births_in:
+            births_in.write(msgspec.json.encode(births))
+        while self._nursery.poll() is None:
+            await pause(self._reactor, POLL_S)
+        if self._nursery.returncode:
+            lines = last_lines(path, 1) or ["it said nothing"]
+            raise TestbedError(f"the nodes could not be started: {lines[-1]}")
+
+    def _birth(self, network: NetworkDescription, number: int) -> Birth:
+        directory = self._home.node_directory(number)
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            (directory / "pid").unlink(missing_ok=True)
+            rotate(directory / "log", LOG_LIMIT_BYTES)
+            with (directory / "log").open("ab") as log:
+                self._log_start[number] = log.tell()
+        except OSError as problem:
+            raise TestbedError(
+                f"Node {number} could not be started: {problem.strerror or problem}"
+            ) from problem
+        words = ["--nodaemon", "--pidfile=", *self._words(network, number)]
+        return Birth(str(directory), words)
+
+    def _end_nursery(self) -> None:
+        """Let it start no more nodes; those that it has started have their pid files."""
+        if self._nursery is not None and self._nursery.poll() is None:
+            self._nursery.terminate()
+            self._nursery.wait()
 
     def _words(self, network: NetworkDescription, number: int) -> list[str]:
         words = ["chordnode", "--network", network.name, "--name", network.node_name(number)]
@@ -109,16 +113,11 @@ class LocalEngine:
         except (OSError, UnicodeDecodeError):
             return None
         process = ProcessIdentity.parse(text)
-        return process if process is not None and self._alive(process) else None
-
-    def _alive(self, process: ProcessIdentity) -> bool:
-        child = self._children.get(process.pid)
-        if child is not None and child.poll() is not None:  # collects it, so that no zombie stays
-            del self._children[process.pid]
-        return is_running(process)
+        return process if process is not None and is_running(process) else None
 
     async def stop(self, numbers: Collection[int]) -> frozenset[int]:
         """Send SIGTERM to all of them at once; those that take too long are killed."""
+        self._end_nursery()
         # A frozen process gets its SIGTERM when it is woken.
         await self._end(numbers, (signal.SIGTERM, signal.SIGCONT), LEAVE_GRACE_S)
         late = frozenset(n for n in numbers if self._process(n) is not None)
@@ -127,6 +126,7 @@ class LocalEngine:
 
     async def kill(self, numbers: Collection[int]) -> None:
         """Send SIGKILL to all of them."""
+        self._end_nursery()
         await self._end(numbers, (signal.SIGKILL,), KILL_GRACE_S)
         for number in numbers:
             if (process := self._process(number)) is not None:

@@ -13,7 +13,6 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.testbed.local import twistd_command
 from chordnet.testbed.logs import follow_file, last_lines, rotate
 from chordnet.testbed.ports import free_range, holder, is_free
 from chordnet.testbed.processes import (
@@ -67,9 +66,6 @@ class ProcessTests(SynchronousTestCase):
     def test_a_pid_file_of_nonsense_names_no_process(self) -> None:
         for text in ("", "x", "12", "0 1", "1 x", "-5 x", "١٢ x"):
             self.assertIsNone(ProcessIdentity.parse(text), text)
-
-    def test_twistd_runs_with_this_python(self) -> None:
-        self.assertEqual(twistd_command()[0], sys.executable)
 
 
 class PortTests(SynchronousTestCase):
