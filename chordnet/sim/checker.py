@@ -45,6 +45,7 @@ class RingChecker:
         self._space = space
         self._r = r
         self._lists: dict[int, tuple[int, ...]] = {}
+        self._stale: dict[int, frozenset[int]] = {}
         self._members: list[int] = []
         self._heads: dict[int, int | None] = {}
         self._skips: dict[int, int] = {}
@@ -73,18 +74,33 @@ class RingChecker:
         """``member`` died or began to leave: the fault is not the protocol's."""
         if member in self._lists:
             del self._lists[member]
+            del self._stale[member]
+            # Who points at it now points at a life that is over, also once the next one has begun.
+            for other, successors in self._lists.items():
+                if member in successors:
+                    self._stale[other] |= {member}
             self._members.remove(member)
             self._disorder.pop(member, None)
             self._count()
             self.in_force = not self._problems()
 
-    def changed(self, member: int, successors: Sequence[int], *, trusted: bool) -> list[Problem]:
+    def changed(
+        self,
+        member: int,
+        successors: Sequence[int],
+        *,
+        trusted: bool,
+        stale: frozenset[int] = frozenset(),
+    ) -> list[Problem]:
         """``member`` has this list now, by a step of the protocol.
 
+        :param stale: entries that point at an earlier life of a member that was restarted; they are
+            as good as dead.
         :param trusted: whether the assumptions hold that the checker cannot see for itself (nobody
             takes a live member for dead).
         :returns: what the step broke; empty when all is well or nothing can be expected.
         """
+        self._stale[member] = stale
         self._take(member, tuple(successors))
         found = self._problems()
         broke = found if self.in_force and trusted else []
@@ -107,7 +123,7 @@ class RingChecker:
             self._count()
             return
         self._ends -= self._heads[member] is None
-        self._heads[member] = live_successor(successors, self._members)
+        self._heads[member] = self._head(member)
         self._ends += self._heads[member] is None
         self._skip(member, old, -1)
         self._skip(member, successors, +1)
@@ -123,12 +139,17 @@ class RingChecker:
     def _count(self) -> None:
         """Count everything anew: the membership has changed."""
         members = self._members
-        self._heads = {m: live_successor(s, members) for m, s in self._lists.items()}
+        self._heads = {member: self._head(member) for member in self._lists}
         self._ends = sum(head is None for head in self._heads.values())
         self._skips = dict.fromkeys(members, 0)
         self._principals = len(members)
         for member, successors in self._lists.items():
             self._skip(member, successors, +1)
+
+    def _head(self, member: int) -> int | None:
+        stale = self._stale[member]
+        entries = [node for node in self._lists[member] if node not in stale]
+        return live_successor(entries, self._members)
 
     # ---- judging ----------------------------------------------------------------------------
 

@@ -5,7 +5,9 @@ What the checkers need and a ring's pointers do not tell is worked out here:
 - A process that is killed, leaves or begins to leave is a failed member.
 - *Trust*: the invariant assumes that nobody takes a live member for dead. Frozen processes,
   partitions and lost messages can bring that about; from then on, and until the mistake must be
-  forgotten (``dead_memory_s``), a broken invariant is not held against the protocol.
+  forgotten (``dead_memory_s``), a broken invariant is not held against the protocol. Nor is it for
+  ``request_timeout_s`` after the invariant has come back into force: answers that were given before
+  may still be under way.
 - *Once*: a process records a message once, with a route that begins at the message's origin, ends
   at itself, and visits nobody twice.
 """
@@ -17,6 +19,7 @@ from itertools import pairwise
 from chordnet.core import effects as fx
 from chordnet.core import events as ev
 from chordnet.core.messages import EdgeKind, MessageId, NodeRef, Status
+from chordnet.core.timers import GRAIN_S
 from chordnet.sim.checker import RingChecker
 from chordnet.sim.host import Host
 from chordnet.sim.network import Network
@@ -40,13 +43,16 @@ class Watch:
         self.mistakes = 0
         """How often a live node was taken for dead."""
         self._distrust_until = float("-inf")
+        self._regained = float("-inf")
+        """When the invariant came into force last."""
         self._recorded: dict[int, set[MessageId]] = {}
         network.watchers.append(self)
 
     @property
     def trusted(self) -> bool:
         """Whether the assumptions of the invariant hold that pointers do not show."""
-        return self._network.now >= self._distrust_until
+        patience = 1.1 * self._network.config.request_timeout_s + GRAIN_S
+        return self._network.now >= max(self._distrust_until, self._regained + patience)
 
     def stepped(self, host: Host, event: ev.Event, effects: list[fx.Effect]) -> None:
         """Judge what ``host`` has just done."""
@@ -85,8 +91,16 @@ class Watch:
             # A node that reaches nobody and creates a ring of its own is no operation of the proof.
             created = not successors and not checker.is_member(host.ref.id)
             trusted = self.trusted and not created
-            for problem in checker.changed(host.ref.id, successors, trusted=trusted):
+            before, hosts = checker.in_force, self._network.hosts
+            stale = frozenset(
+                ref.id
+                for ref in node.successors
+                if hosts[ref.address].ref.incarnation != ref.incarnation
+            )
+            for problem in checker.changed(host.ref.id, successors, trusted=trusted, stale=stale):
                 self.report(f"{host.ref.name} broke the invariant: {problem.text}")
+            if checker.in_force and not before:
+                self._regained = self._network.now
         elif status in (Status.LEAVING, Status.LEFT):
             checker.failed(host.ref.id)
 

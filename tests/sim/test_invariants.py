@@ -116,18 +116,30 @@ class Incremental(SynchronousTestCase):
         self.assertEqual(checker.changed(3, [29, 40], trusted=True), [])
         self.assertTrue(checker.in_force)
 
+    def test_entries_of_an_earlier_life_are_dead(self):
+        """A member that restarts is another one: whoever points at its old life misses it."""
+        checker = self.checker()
+        checker.changed(3, [10], trusted=False)
+        checker.failed(10)
+        self.assertFalse(checker.in_force)
+        checker.changed(10, [17, 29], trusted=True)
+        self.assertFalse(checker.in_force)
+        checker.changed(3, [10, 17], trusted=True)
+        self.assertTrue(checker.in_force)
+
     def test_agrees_with_the_statement_on_random_rings(self):
         """Random lists, joins and failures: the running count equals a count from scratch."""
-        rng = Random(2017)
+        rng, nodes = Random(2017), range(1, 60, 6)
         for _ in range(300):
-            checker, lists = RingChecker(SPACE, R), {}
+            checker, lists, dead = RingChecker(SPACE, R), {}, set()
             for _ in range(rng.randint(1, 25)):
-                node = rng.choice(MEMBERS)
-                if node in lists and rng.random() < 0.2:
+                node = rng.choice([n for n in nodes if n not in dead])
+                if node in lists and len(lists) > 2 and rng.random() < 0.2:
                     del lists[node]
+                    dead.add(node)
                     checker.failed(node)
                 else:
-                    lists[node] = rng.sample(MEMBERS, rng.randint(0, 3))
+                    lists[node] = rng.sample(nodes, rng.randint(0, 3))
                     checker.changed(node, lists[node], trusted=False)
             stated = [RingView(node, None, entries, {}) for node, entries in lists.items()]
             self.assertEqual(checker.principals, len(principals(stated)))
