@@ -8,6 +8,7 @@ from chordnet.cli.output import plain, print_json, refs
 from chordnet.cli.session import chosen_node, with_testbed
 from chordnet.cli.words import (
     Command,
+    KeyType,
     json_option,
     network_option,
     node_argument,
@@ -29,7 +30,7 @@ Examples:
 """,
 )
 @node_argument()
-@click.argument("key", metavar="KEY")
+@click.argument("key", type=KeyType(), metavar="KEY")
 @click.option("--iterative", is_flag=True, help="Let NODE ask every node on the way itself.")
 @timeout_option(TIMEOUT_S)
 @json_option
@@ -39,10 +40,6 @@ def lookup(
 ) -> None:
     """Ask NODE for the owner of KEY and show the path that the question took."""
     number = chosen_node(network, node)
-    try:
-        key.encode()
-    except UnicodeEncodeError:
-        raise click.UsageError("KEY must be UTF-8 text") from None
 
     async def work(testbed: Testbed) -> tuple[LookupResult, Names]:
         names = Names(testbed.checked(number))

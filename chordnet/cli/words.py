@@ -13,18 +13,27 @@ F = TypeVar("F", bound=Callable[..., Any])
 MAX_MESSAGE_BYTES = 64 * 1024
 MAX_TIMEOUT_S = 86400.0
 _NEGATIVE = re.compile(r"-[0-9]")
+_MARK = "\0"
+"""Hides a minus sign from the parser; no word that a system hands over holds this character."""
 _NETWORK_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 
 
 class Command(click.Command):
-    """A command to which ``-1`` is a wrong NODE, not an unknown option."""
+    """A command to which ``-1`` is a word, such as a wrong NODE, and not an unknown option."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        takes_node = any(isinstance(parameter.type, NodeType) for parameter in self.params)
-        before_dashes = args[: args.index("--")] if "--" in args else args
-        if takes_node and before_dashes and _NEGATIVE.match(before_dashes[0]):
-            args = ["--", *args]
-        return super().parse_args(ctx, args)
+        given = list(args)
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as problem:
+            if not _NEGATIVE.match(problem.option_name):
+                raise
+            marked = [_MARK + word if _NEGATIVE.match(word) else word for word in given]
+            return super().parse_args(ctx, marked)
+
+
+def _unmarked(value: object) -> str:
+    return str(value).removeprefix(_MARK)
 
 
 class NodeType(click.ParamType):  # type: ignore[type-arg]
@@ -35,7 +44,7 @@ class NodeType(click.ParamType):  # type: ignore[type-arg]
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> int | str:
-        text = str(value)
+        text = _unmarked(value)
         # A number of more digits than any network has nodes is as wrong as a word.
         return int(text) if text.isascii() and text.isdigit() and len(text) <= 9 else text
 
@@ -46,7 +55,7 @@ class MessageType(click.ParamType):  # type: ignore[type-arg]
     name = "message"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        text = str(value)
+        text = _unmarked(value)
         try:
             size = len(text.encode())
         except UnicodeEncodeError:
@@ -67,6 +76,20 @@ class MessageType(click.ParamType):  # type: ignore[type-arg]
 
     def fail(self, message: str, param: Any = None, ctx: click.Context | None = None) -> Any:
         raise click.UsageError(message, ctx)
+
+
+class KeyType(click.ParamType):  # type: ignore[type-arg]
+    """Any text."""
+
+    name = "key"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        text = _unmarked(value)
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise click.UsageError("KEY must be UTF-8 text", ctx) from None
+        return text
 
 
 class NetworkType(click.ParamType):  # type: ignore[type-arg]

@@ -110,6 +110,16 @@ class WordTests(CommandCase):
                 text = self.refused(*(word.format(node) for word in words))
                 self.assertIn("NODE must be a number from 1 to 16, not", text)
 
+    def test_a_negative_node_is_told_the_range_wherever_the_options_stand(self) -> None:
+        NetworkHome(self.root, "default").save(network(16))
+        for words in (
+            ["send-message", "--json", "-1", "apple"],
+            ["send-message", "--network", "default", "-17", "apple", "--timeout", "3"],
+            ["get-messages", "--json", "-1"],
+        ):
+            self.assertIn("from 1 to 16, not '-1", self.refused(*words))
+        self.assertIn("No such option", self.refused("send-message", "--nosuch", "1", "x"))
+
     def test_without_a_network_a_word_is_no_node_and_a_number_finds_nothing(self) -> None:
         self.assertIn("NODE is a number", self.refused("send-message", "x", "apple"))
         self.assertIn("NODE is a number", self.refused("send-message", "0", "apple"))
