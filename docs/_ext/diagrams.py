@@ -152,8 +152,8 @@ _ROOMS: dict[str, Point] = {
     "service": (330, 320),
     "client": (760, 320),
     "server": (120, 410),
-    "tap": (280, 410),
-    "testing": (440, 410),
+    "tap": (440, 410),
+    "testing": (280, 410),
     "testbed": (620, 410),
     "cli": (760, 500),
 }

@@ -1,6 +1,7 @@
 """What the documentation says exists: commands and options, examples, links, settings, diagrams."""
 
 import ast
+import inspect
 import json
 import os
 import re
@@ -379,9 +380,10 @@ class Settings(SynchronousTestCase):
                 self.assertIn(f"\n| `{field.name}` | ", text)
 
     def test_settings_named_in_the_pages_exist(self):
-        """Words such as ``probe_timeout_s`` in code are settings or arguments."""
-        known = {field.name for kind in (config.ProtocolConfig, limits.NetworkLimits)
-                 for field in attrs.fields(kind)} | {"leave_timeout_s"}  # fmt: skip
+        """Words such as ``probe_timeout_s`` in code are settings, or the service's arguments."""
+        known = set(inspect.signature(chordnet.ChordService).parameters)
+        for kind in (config.ProtocolConfig, limits.NetworkLimits):
+            known |= {field.name for field in attrs.fields(kind)}
         for page, text in pages():
             named = set(re.findall(r"`([a-z_]+_s)`", text)) | set(re.findall(r"`(max_\w+)`", text))
             self.assertEqual(named - known, set(), page)
