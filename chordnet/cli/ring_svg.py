@@ -25,6 +25,8 @@ LABEL_WIDTH = 190
 LABEL_OFFSET = 56
 MIN_RADIUS = 250
 MARGIN = 28
+MIN_BOW = 62
+"""How far inside an edge between two dots that touch is pulled, so that it can be seen."""
 TITLE_HEIGHT = 96
 LEGEND_HEIGHT = 62
 SHORT_ID = 10
@@ -179,7 +181,8 @@ def _curve(sheet: _Sheet, start: RingNode, end: RingNode, inset: float = 9) -> s
     apart = min((end.turn - start.turn) % 1, (start.turn - end.turn) % 1)
     # Neighbours are joined by a shallow bow inside the ring, far nodes by a line near the centre.
     off, chord = cos(pi * apart), 2 * sin(pi * apart)  # from the centre, in radii; its length
-    pull = max(0.82 - 1.1 * apart, 1 - 0.6 * chord / max(off, 0.01))
+    depth = max(0.6 * chord, MIN_BOW / sheet.radius)
+    pull = max(0.82 - 1.1 * apart, 1 - depth / max(off, 0.01))
     x1, y1 = start.at(sheet.radius - 2, sheet.centre)
     x2, y2 = end.at(sheet.radius - 2, sheet.centre)
     cx, cy = sheet.centre
