@@ -19,6 +19,7 @@ wait for them:
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Mapping
 from typing import Protocol
 
@@ -90,9 +91,9 @@ class Fingers:
 
     def neighbours_changed(self) -> None:
         """Successor list or predecessor changed: refill the slots that they determine."""
-        before = list(self.slots)
+        before, near = list(self.slots), self._near()
         for slot in range(self._ctx.config.bits):
-            known, node = self._determined(slot)
+            known, node = self._determined(slot, near)
             if known:
                 self.slots[slot] = node
                 self._wanted.discard(slot)
@@ -121,24 +122,27 @@ class Fingers:
 
     # ---- working the wanted slots off -------------------------------------------------------
 
-    def _determined(self, slot: int) -> tuple[bool, NodeRef | None]:
-        """Return (True, node or None) when the neighbours determine the slot."""
-        ctx, ring = self._ctx, self._ring
-        reach = 1 << slot
-        for node in ring.successors:
-            if reach <= ctx.distance(node):
-                return True, node
+    def _determined(self, slot: int, near: list[int]) -> tuple[bool, NodeRef | None]:
+        """Return (True, node or None) when the neighbours determine the slot.
+
+        :param near: how far the successors are.
+        """
+        ring, reach = self._ring, 1 << slot
+        if near and reach <= near[-1]:
+            return True, ring.successors[bisect_left(near, reach)]
         if ring.owns(self.start(slot)):
             return True, None
         return False, None
 
+    def _near(self) -> list[int]:
+        return [self._ctx.distance(node) for node in self._ring.successors]
+
     def _work(self) -> None:
         if self._looking is not None:
             return
-        before = list(self.slots)
-        while self._wanted:
-            slot = min(self._wanted)
-            known, node = self._determined(slot)
+        before, near = list(self.slots), self._near()
+        for slot in sorted(self._wanted):
+            known, node = self._determined(slot, near)
             if not known:
                 self._looking = slot
                 break

@@ -50,6 +50,8 @@ class IdentifierSpace:
     size: int = attrs.field(init=False)
     width: int = attrs.field(init=False)
     """Bytes of a raw identifier."""
+    whole_bytes: bool = attrs.field(init=False)
+    """Whether every value of that many bytes is an identifier."""
 
     @bits.validator
     def _check_bits(self, _attribute: object, value: int) -> None:
@@ -59,6 +61,7 @@ class IdentifierSpace:
     def __attrs_post_init__(self) -> None:
         object.__setattr__(self, "size", 1 << self.bits)
         object.__setattr__(self, "width", (self.bits + 7) // 8)
+        object.__setattr__(self, "whole_bytes", self.bits % 8 == 0)
 
     def hash(self, data: bytes) -> int:
         """Map ``data`` onto the ring: the leading ``bits`` bits of its SHA-256 digest."""
@@ -78,4 +81,4 @@ class IdentifierSpace:
 
     def valid_raw(self, raw: bytes) -> bool:
         """Tell whether ``raw`` is the wire form of an identifier of this space."""
-        return len(raw) == self.width and int.from_bytes(raw) < self.size
+        return len(raw) == self.width and (self.whole_bytes or int.from_bytes(raw) < self.size)

@@ -45,9 +45,15 @@ CHECKED = frozenset(POINTERS) | frozenset(KEYS)
 
 def is_possible(message: PeerMessage, space: IdentifierSpace) -> bool:
     """Tell whether every identifier in ``message`` belongs to ``space``."""
-    kind = type(message)
-    if kind in POINTERS and not all(
-        node is None or space.valid_raw(node.raw) for node in POINTERS[kind](message)
-    ):
-        return False
-    return kind not in KEYS or all(space.valid_raw(key) for key in KEYS[kind](message))
+    kind, valid = type(message), space.valid_raw
+    pointers, keys = POINTERS.get(kind), KEYS.get(kind)
+    # Plain loops: this runs for every message.
+    if pointers is not None:
+        for node in pointers(message):
+            if node is not None and not valid(node.raw):
+                return False
+    if keys is not None:
+        for key in keys(message):
+            if not valid(key):
+                return False
+    return True

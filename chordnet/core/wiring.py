@@ -1,0 +1,232 @@
+"""The parts of a node and what they tell each other: who hears of what, in which order.
+
+A part knows the others only through the hooks that its own file states; this class implements all
+of them. :class:`chordnet.core.node.ChordNode` adds what comes from outside: events and messages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from random import Random
+
+from chordnet.core import effects as fx
+from chordnet.core import membership
+from chordnet.core import messages as msg
+from chordnet.core.audit import Audit
+from chordnet.core.broadcast import Broadcasts
+from chordnet.core.config import ProtocolConfig
+from chordnet.core.context import Context
+from chordnet.core.detector import Detector
+from chordnet.core.fingers import Fingers
+from chordnet.core.joining import Joining
+from chordnet.core.lookup import Lookups, Purpose, Result
+from chordnet.core.messages import NodeRef, RingLabel, Status
+from chordnet.core.requests import Requests
+from chordnet.core.routing import Routes
+from chordnet.core.successors import Ring
+
+
+class Wiring:
+    """The parts of one node.
+
+    :param config: its settings.
+    :param me: its own pointer.
+    :param rng: the only source of randomness.
+    """
+
+    def __init__(self, config: ProtocolConfig, me: NodeRef, rng: Random) -> None:
+        self.config = config
+        self.me = me
+        self._status = Status.UNJOINED
+        self.ctx = ctx = Context(config, me, rng)
+        self.routes = Routes(ctx)
+        self.requests = Requests(ctx)
+        self.detector = Detector(ctx, self)
+        self.ring = Ring(ctx, self.requests, self.detector, self)
+        self.lookups = Lookups(ctx, self.ring, self.routes, self.requests, self.detector, self)
+        self.fingers = Fingers(ctx, self.ring, self.routes, self.detector, self)
+        self.joining = Joining(ctx, self.ring, self.requests, self.lookups, self)
+        self.audit = Audit(ctx, self.ring, self.requests, self.lookups, self)
+        self.broadcasts = Broadcasts(ctx, self.ring, self.routes, self.lookups, self.detector, self)
+        self._hinted: NodeRef | None = None
+
+    def place(
+        self,
+        label: RingLabel,
+        predecessor: NodeRef,
+        successors: Sequence[NodeRef],
+        fingers: Mapping[int, NodeRef],
+        bootstrap: Sequence[str],
+        now: float,
+    ) -> list[fx.Effect]:
+        """Be a member of a ring from now on, with these pointers, instead of joining one.
+
+        For simulators and tests that need a large or a wrong ring at once. Upkeep goes on at its
+        idle pace from a random phase.
+
+        :param fingers: slot -> node, for every slot whose node is another one.
+        """
+        ctx = self.ctx
+        ctx.now, ctx.effects = now, []
+        membership.check(self._status, Status.ACTIVE)
+        self._status = Status.ACTIVE
+        self.joining.know(bootstrap)
+        for node in (predecessor, *successors, *fingers.values()):
+            ctx.peers.note(node)
+        self.ring.place(label, predecessor, successors)
+        self.fingers.place(fingers)
+        self.tables_changed()
+        self.audit.start()
+        ctx.effects.append(fx.StatusChanged(Status.UNJOINED, Status.ACTIVE))
+        return ctx.effects
+
+    # ---- what a runtime or a test may look at -----------------------------------------------
+
+    @property
+    def predecessor(self) -> NodeRef | None:
+        """The predecessor; itself in a ring of one, None outside of any ring."""
+        return self.ring.predecessor
+
+    @property
+    def successors(self) -> Sequence[NodeRef]:
+        """The successor list, nearest first, without this node."""
+        return self.ring.successors
+
+    @property
+    def label(self) -> RingLabel | None:
+        """The label of the ring that this node is in."""
+        return self.ring.label
+
+    @property
+    def finger_slots(self) -> Sequence[tuple[int, NodeRef]]:
+        """Every slot of the finger table whose node is another one: (index, node)."""
+        return [(i, node) for i, node in enumerate(self.fingers.slots) if node is not None]
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """Counts of what happened since the start."""
+        return dict(self.ctx.counters)
+
+    def status(self) -> Status:
+        """Return where this node is in its life."""
+        return self._status
+
+    def is_member(self) -> bool:
+        """Tell whether this node is active in a ring."""
+        return self._status == Status.ACTIVE
+
+    def become(self, status: Status) -> None:
+        """Change the status and do what the new one brings with it."""
+        old = self._status
+        if old == status:
+            return
+        membership.check(old, status)
+        self._status = status
+        ctx = self.ctx
+        ctx.effects.append(fx.StatusChanged(old, status))
+        if status == Status.ACTIVE:
+            ctx.alarms.cancel("join")
+            ctx.alarms.sooner("stabilise", ctx.now)
+            self.fingers.refresh()
+            self.audit.start()
+            self.broadcasts.sync.start()
+
+    def state_answer(self, rid: int) -> msg.State:
+        """Build the answer to a question about this node's state."""
+        ring, status = self.ring, int(self._status)
+        if self._status in membership.MEMBER:
+            return msg.State(
+                rid, status, ring.label, ring.predecessor, list(ring.successors), None,
+                self.broadcasts.sync.digest,
+            )  # fmt: skip
+        return msg.State(rid, status, None, None, [], self.joining.candidate())
+
+    def matters(self, peer: NodeRef) -> bool:
+        before = self.ring.predecessor
+        return (
+            peer.raw in self.routes.raws
+            or (before is not None and before.raw == peer.raw)
+            or self.broadcasts.under_way > 0
+            or self.detector.suspects(peer.raw)
+            or not self.is_member()
+        )
+
+    # ---- what the parts tell each other -----------------------------------------------------
+
+    def successors_changed(self, old_head: NodeRef | None) -> None:
+        """Ring: the successor list is another one now."""
+        self.tables_changed()
+        self.fingers.neighbours_changed()
+        head = self.ring.head
+        if head.raw != self.me.raw and (old_head is None or old_head.raw != head.raw):
+            self.fingers.tell_others(head, alive=True)
+
+    def predecessor_changed(self, old: NodeRef | None) -> None:
+        """Ring: the predecessor is another one now."""
+        self.fingers.neighbours_changed()
+        new = self.ring.predecessor
+        if new is not None and new.raw != self.me.raw:
+            self.broadcasts.repairs.predecessor_changed(new)
+
+    def tables_changed(self) -> None:
+        """Ring or fingers: the routes have to be made anew."""
+        self.routes.rebuild(self.ring.successors, self.fingers.distinct())
+
+    def label_seen(self, label: RingLabel, through: NodeRef) -> None:
+        """Ring: a neighbour's ring has this label."""
+        self.audit.label_seen(label, through)
+
+    def last_resort(self) -> NodeRef | None:
+        """Ring: some live node, now that the whole successor list is dead."""
+        ctx = self.ctx
+        before = self.ring.predecessor
+        nodes = [*self.fingers.distinct(), *([before] if before is not None else [])]
+        live = (n for n in nodes if n.raw != self.me.raw and not ctx.peers.is_dead(n, ctx.now))
+        return next(live, None)
+
+    def look_up_finger(self, slot: int, key: int) -> None:
+        """Fingers: find the owner of this slot's start."""
+        self.lookups.start(Purpose.FINGER, slot, key)
+
+    def bootstrap(self) -> list[NodeRef]:
+        """Audit: the contacts from the configuration."""
+        return self.joining.bootstrap
+
+    def looked_up(self, result: Result) -> None:
+        """Lookups: one has ended."""
+        purpose = result.purpose
+        if purpose == Purpose.FINGER:
+            self.fingers.looked_up(result.tag, result.node)
+        elif purpose == Purpose.JOIN:
+            self.joining.looked_up(result)
+        elif purpose == Purpose.AUDIT:
+            self.audit.looked_up(result)
+        elif purpose == Purpose.PROGRAM:
+            done = fx.LookupDone(result.tag, result.node, result.path, result.reason)
+            self.ctx.effects.append(done)
+        else:
+            self.broadcasts.repairs.looked_up(result)
+
+    def suspected(self, peer: NodeRef) -> None:
+        """Detector: a probe of ``peer`` has begun."""
+        if self.is_member() and self.ring.successors and self.ring.head.raw == peer.raw:
+            self._hinted = peer
+            self.fingers.tell_others(peer, alive=False)
+
+    def died(self, peer: NodeRef) -> None:
+        """Detector: ``peer`` is dead."""
+        if self.matters(peer):
+            self.ctx.effects.append(fx.PeerDied(peer))
+        if self.is_member():
+            if self.ring.head.raw == peer.raw and self._hinted != peer:
+                self.fingers.tell_others(peer, alive=False)
+            self.ring.evict(peer)
+            self.fingers.evict(peer)
+        self.joining.forget(peer)
+        self.requests.died(peer)
+        self.broadcasts.repairs.died(peer)
+
+    def survived(self, peer: NodeRef) -> None:
+        """Detector: ``peer`` was suspected and lives."""
+        self._hinted = None
+        self.broadcasts.repairs.survived(peer)
