@@ -14,7 +14,6 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any, TypeVar
 
 from twisted.application.service import MultiService
@@ -42,11 +41,10 @@ from chordnet.net.greeters import Door
 from chordnet.net.hooks import Hooks, Subscription
 from chordnet.net.interfaces import Core, MessageLog, NodeState
 from chordnet.net.journal import Journal
+from chordnet.net.keeping import Storage
 from chordnet.net.limits import NetworkLimits
 from chordnet.net.node import LocalNode
-from chordnet.storage.memory import MemoryLog, MemoryState
-from chordnet.storage.sqlite import HISTORY_BYTES, HISTORY_S, Durability, SqliteLog
-from chordnet.storage.statedir import StateDirectory
+from chordnet.storage.sqlite import HISTORY_BYTES, HISTORY_S, Durability
 from chordnet.wire.greeting import NAME_LIMIT, usable_name
 from chordnet.wire.rpc import LookupResult, MessageRecord, NodeStatus, Receipt
 
@@ -108,12 +106,7 @@ class ChordService(MultiService):
         self._endpoint = _server_endpoint(reactor, listen)
         self._listen_text = str(listen)
         self._advertise = None if advertise in (None, "", "auto") else advertise
-        self._state_dir = state_dir
         self._rng = rng or random.Random()
-        self._given_log = log
-        self._durability, self._history = durability, (history_bytes, history_s)
-        self._memory_log = MemoryLog(max_bytes=history_bytes)
-        self._log: MessageLog = log if log is not None else self._memory_log
         self._leave_timeout_s = leave_timeout_s
         self._core_factory = core
         self._endpoints = endpoints
@@ -124,7 +117,9 @@ class ChordService(MultiService):
         self.node: LocalNode | None = None
         """The running node; None before it listens and after it has stopped."""
         self._leave_requested: Callable[[], object] = _nothing
-        self._memory_state = MemoryState(wall)
+        self._storage = Storage(
+            state_dir, self._warn_of, wall, log, durability, history_bytes, history_s
+        )
         self._start_waiters: list[Deferred[None]] = []
         self._join_waiters: list[Deferred[None]] = []
         self._reset()
@@ -135,6 +130,7 @@ class ChordService(MultiService):
         self._port: Any = None
         self._entrance = _Entrance()
         self._state: NodeState | None = None
+        self._log: MessageLog | None = None
         self._listening: Deferred[Any] | None = None
         self._problem: ChordnetError | None = None
 
@@ -145,8 +141,7 @@ class ChordService(MultiService):
         super().startService()
         self._reset()
         try:
-            self._state = self._open_state()
-            self._log = self._open_log()
+            self._state, self._log = self._storage.open()
         except ChordnetError as error:
             self._start_failed(Failure(error))
             return
@@ -154,31 +149,15 @@ class ChordService(MultiService):
         listening.addCallback(self._begin)
         listening.addErrback(self._start_failed)
 
-    def _open_state(self) -> NodeState:
-        if self._state_dir is None:
-            return self._memory_state
-        return StateDirectory(self._state_dir, self._warn_of, self._wall)
-
     def _warn_of(self, text: str) -> None:
         self.journal.warn("{what}", what=text)
-
-    def _open_log(self) -> MessageLog:
-        if self._given_log is not None:
-            return self._given_log
-        if self._state_dir is None:
-            return self._memory_log
-        max_bytes, max_age = self._history
-        return SqliteLog(
-            Path(self._state_dir) / "messages.db", durability=self._durability,
-            max_bytes=max_bytes, max_age=max_age, warn=self._warn_of,
-            wall=self._wall,
-        )  # fmt: skip
 
     def _begin(self, port: Any) -> None:
         self._port = port
         self._listening = None
-        state = self._state
+        state, log = self._state, self._log
         assert state is not None
+        assert log is not None
         address = advertised_address(port.getHost(), self._advertise)
         name = self._given_name or address
         self.journal.source = name
@@ -187,7 +166,7 @@ class ChordService(MultiService):
         me = NodeRef(raw, state.next_incarnation(), address, name)
         self.node = node = LocalNode(
             self._reactor, me=me, core=self._core_factory(self._config, me, self._rng),
-            network=self._network, config=self._config, log=self._log, journal=self.journal,
+            network=self._network, config=self._config, log=log, journal=self.journal,
             limits=self._limits, rng=self._rng, keep_peers=state.keep_peers, hooks=self._hooks,
             endpoints=self._endpoints, seconds=self._seconds, wall=self._wall,
         )  # fmt: skip
@@ -381,11 +360,8 @@ class ChordService(MultiService):
         self.journal.info("stopped")
 
     def _release(self) -> None:
-        state, self._state = self._state, None
-        if state is not None:
-            state.close()
-        if self._log is not self._given_log:
-            self._log.close()
+        self._state = self._log = None
+        self._storage.close()
 
 
 class _Entrance(ServerFactory):

@@ -54,9 +54,10 @@ def _import_what_nodes_need() -> None:
     from twisted.application.service import IServiceMaker  # noqa: PLC0415
     from twisted.plugin import getPlugins  # noqa: PLC0415
 
-    import chordnet.tap  # noqa: F401, PLC0415
-
-    list(getPlugins(IServiceMaker))
+    # A maker loads the module behind its command when it is asked for the options.
+    for maker in getPlugins(IServiceMaker):
+        if maker.tapname == "chordnode":
+            maker.options  # noqa: B018
     with contextlib.suppress(ImportError):  # where there is no epoll, the reactor is another one
         importlib.import_module("twisted.internet.epollreactor")
 
@@ -67,13 +68,16 @@ def _start(birth: Birth) -> None:
     pid = os.fork()
     if pid == 0:
         os.close(go)
-        os.read(begin, 1)  # until the pid file is there
+        allowed = os.read(begin, 1)  # comes when the pid file is there
         os.close(begin)
+        if not allowed:  # the nursery was ended first, and nobody would find this node
+            os._exit(1)
         _live(directory, birth.words)
     os.close(begin)
     process = identify(pid)
     if process is not None:
         (directory / "pid").write_text(f"{process}\n", encoding="ascii")
+        os.write(go, b"1")
     os.close(go)
 
 
