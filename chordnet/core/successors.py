@@ -409,9 +409,7 @@ class Ring:
         """Return the list to take over with a new head."""
         return [head, *(its_list if self._safe.whole_list else self.successors[1:])]
 
-    def _adopt(self, offered: list[NodeRef]) -> None:
-        if offered[: self._ctx.config.successors] == self.successors:
-            return
+    def _adopt(self, offered: Iterable[NodeRef]) -> None:
         new = self._clean(offered)
         if new and new != self.successors:
             self._set_successors(new)
