@@ -49,7 +49,7 @@ class Storage:
                 self._memory = MemoryState(self.wall), MemoryLog(max_bytes=self.history_bytes)
             state, memory = self._memory
             self._state = state
-            return state, self.given_log or memory
+            return state, self.given_log if self.given_log is not None else memory
         self._state = StateDirectory(self.directory, self.warn, self.wall)
         if self.given_log is not None:
             return self._state, self.given_log

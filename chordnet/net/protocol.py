@@ -50,6 +50,31 @@ class Handler(Protocol):
         """The connection is gone, whoever ended it."""
 
 
+class _Ended:
+    """Handles what may still be called on a connection that is gone."""
+
+    def frames(self, frames: list[bytes]) -> None:
+        pass
+
+    def violated(self, reason: str) -> None:
+        pass
+
+    def overloaded(self) -> None:
+        pass
+
+    def held(self) -> None:
+        pass
+
+    def drained(self) -> None:
+        pass
+
+    def lost(self) -> None:
+        pass
+
+
+_ENDED = _Ended()
+
+
 class Connected(Protocol):
     """A handler that wants to know when the connection is made."""
 
@@ -104,8 +129,8 @@ class Connection(TwistedProtocol):
         with self._turn:
             try:
                 self.handler.frames(self._decoder.feed(data))
-                if self._decoder.fault is not None:
-                    self.handler.violated(str(self._decoder.fault))
+                if self._decoder.fault:
+                    self.handler.violated(self._decoder.fault)
             except RemoteProtocolError as error:
                 self.handler.violated(str(error))
             except Exception:  # noqa: BLE001 - logged with its traceback
@@ -121,6 +146,8 @@ class Connection(TwistedProtocol):
             self._cut = None
         with self._turn:
             self.handler.lost()
+        # Handlers know their connection: let go, so that memory is free without the collector.
+        self.handler = _ENDED
         self._turn.closed(self)
 
     def pauseProducing(self) -> None:

@@ -28,8 +28,8 @@ class FrameDecoder:
         self._next_limit = limit if first_limit is None else first_limit
         self._buffer = bytearray()
         self._need = HEADER_BYTES
-        self.fault: RemoteProtocolError | None = None
-        """Why the stream cannot be read any further."""
+        self.fault = ""
+        """Why the stream cannot be read any further; empty while it can."""
 
     @property
     def pending(self) -> int:
@@ -42,8 +42,8 @@ class FrameDecoder:
         :raises RemoteProtocolError: a frame is announced that is longer than the limit. Frames that
             were complete before it are returned first, and ``fault`` is set.
         """
-        if self.fault is not None:
-            raise self.fault
+        if self.fault:
+            raise RemoteProtocolError(self.fault)
         if self._buffer:
             self._buffer += data
             if len(self._buffer) < self._need:
@@ -55,7 +55,7 @@ class FrameDecoder:
         while (start := position + HEADER_BYTES) <= end:
             length = int.from_bytes(data[position:start])
             if length > self._next_limit:
-                self.fault = RemoteProtocolError(
+                self.fault = (
                     f"a frame of {length} bytes is announced, at most {self._next_limit} are"
                     " accepted"
                 )
@@ -69,9 +69,9 @@ class FrameDecoder:
             self._next_limit = self._limit
         else:
             self._need = HEADER_BYTES
-        if self.fault is not None:
+        if self.fault:
             if not frames:
-                raise self.fault
+                raise RemoteProtocolError(self.fault)
         elif position < end:
             self._buffer += data[position:]
         return frames

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import random
+import weakref
 
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
@@ -143,6 +145,18 @@ class JunkTests(DoorCase):
         for _ in range(GREETING_LIMIT - 1):
             protocol.dataReceived(b"\0")
         self.assertLessEqual(protocol._decoder.pending, GREETING_LIMIT + 4)
+
+    def test_strangers_that_are_gone_cost_no_memory_until_the_collector_comes(self):
+        gc.collect()
+        gc.disable()
+        self.addCleanup(gc.enable)
+        protocol, _transport = self.connect()
+        protocol.dataReceived(b"\xff" * 10)
+        protocol.connectionLost()
+        self.transports.clear()
+        gone = weakref.ref(protocol)
+        del protocol, _transport
+        self.assertIsNone(gone())
 
 
 class SilenceTests(DoorCase):

@@ -51,7 +51,7 @@ class FrameDecoderTests(SynchronousTestCase):
     def test_frames_before_one_that_is_too_long_still_come_out(self):
         decoder = FrameDecoder(5)
         self.assertEqual(decoder.feed(frame(b"good") + frame(b"too long")), [b"good"])
-        self.assertIn("8 bytes", str(decoder.fault))
+        self.assertIn("8 bytes", decoder.fault)
         self.assertRaises(RemoteProtocolError, decoder.feed, b"")
 
     def test_the_first_frame_has_a_limit_of_its_own(self):
