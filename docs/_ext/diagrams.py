@@ -6,7 +6,6 @@ with what the tables say now.  Where a node stands is chosen by hand, what is dr
 
 from __future__ import annotations
 
-import ast
 import math
 import sys
 from collections.abc import Iterable, Mapping
@@ -17,7 +16,6 @@ ROOT = Path(__file__).parents[2]
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
-import chordnet  # noqa: E402
 from chordnet.core import effects, events, membership  # noqa: E402
 from tests.unit import tidy  # noqa: E402
 
@@ -146,44 +144,31 @@ _ROOMS: dict[str, Point] = {
     "core": (330, 50),
     "sim": (760, 50),
     "wire": (330, 140),
-    "healthcheck": (560, 140),
+    "healthcheck": (580, 140),
     "storage": (120, 230),
     "net": (330, 230),
     "service": (330, 320),
-    "client": (760, 320),
+    "client": (580, 320),
     "server": (120, 410),
-    "tap": (440, 410),
-    "testing": (280, 410),
-    "testbed": (620, 410),
+    "tap": (120, 500),
+    "testing": (330, 410),
+    "testbed": (580, 410),
     "cli": (760, 500),
 }
 
 
-def room_imports() -> dict[str, set[str]]:
-    """Which rooms each room imports, read from the code."""
-    found: dict[str, set[str]] = {}
-    for module in tidy.package_modules():
-        room = tidy.room_of(module.name)
-        tree = ast.parse(module.source)
-        for name, _line in tidy.imports(module.name, tree, is_package=module.is_package):
-            # What the package offers itself lives in a room of its own.
-            lazy = chordnet._HOMES.get(name.removeprefix("chordnet."))  # noqa: SLF001
-            target = tidy.room_of(lazy or name)
-            if room and name.startswith("chordnet.") and target in _ROOMS and target != room:
-                found.setdefault(room, set()).add(target)
-    return found
-
-
 def room_edges() -> list[tuple[str, str]]:
-    """From each room to those that import it, without the arrows that others imply."""
-    direct = room_imports()
+    """The arrows of ``tests/unit/tidy.py``, from each room to those that may import it, without
+    the arrows that others imply.
+    """
+    direct = tidy.ARROWS
 
     def implied(room: str, target: str) -> bool:
         waiting, seen = [other for other in direct[room] if other != target], set[str]()
         while waiting:
             other = waiting.pop()
             seen.add(other)
-            waiting += direct.get(other, set()) - seen
+            waiting += direct[other] - seen
         return target in seen
 
     return [
