@@ -76,7 +76,7 @@ def main(
         versions=versions(),
         figures=figures,
         methods={each.name: each.method for each in (*SOLOS, *CONTESTS)},
-        load=load,
+        load=(load, os.getloadavg()[0]),
     )
     _console().print(terminal(report))
     _write(save, json.dumps(as_json(report), indent=1, ensure_ascii=False) + "\n")

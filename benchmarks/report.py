@@ -34,7 +34,7 @@ class Report:
         versions: Of what.
         figures: What came out.
         methods: How each benchmark measures, by its name.
-        load: Load average of the machine before the run: others' work shows here.
+        load: Load averages of the machine before and after: others' work shows in the first.
     """
 
     command: str
@@ -43,7 +43,7 @@ class Report:
     versions: dict[str, str]
     figures: Sequence[Figure]
     methods: dict[str, str]
-    load: float
+    load: tuple[float, float]
 
 
 def quantity(value: float | None, unit: str) -> str:
@@ -109,7 +109,7 @@ def as_json(report: Report) -> dict[str, Any]:
         "measured": report.measured,
         "machine": report.machine,
         "versions": report.versions,
-        "load": report.load,
+        "load": list(report.load),
         "methods": report.methods,
         "figures": [_figure(figure) for figure in report.figures],
     }
@@ -139,7 +139,7 @@ def _circumstances(report: Report) -> str:
     apart = max((spread(figure.theirs) for figure in report.figures if figure.theirs), default=0)
     return (
         f"measured {report.measured} on {', '.join(report.machine.values())}, load "
-        f"{report.load:.1f} before; "
+        f"{report.load[0]:.1f} before and {report.load[1]:.1f} after; "
         f"{', '.join(f'{name} {number}' for name, number in report.versions.items())}. "
         f"Medians of up to {rounds} interleaved rounds, ratios taken round by round; the rivals' "
         f"rounds lie up to {apart:.0%} of their median apart."

@@ -268,7 +268,7 @@ class ReportTests(SynchronousTestCase):
                 Figure("killed", Gauge("p99", "killed", "s"), note="it broke"),
             ],
             methods={"lookup": "Somehow."},
-            load=0.5,
+            load=(0.5, 1.5),
         )
 
     def test_quantities_keep_three_digits(self) -> None:
