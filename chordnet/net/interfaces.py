@@ -79,6 +79,10 @@ class MessageLog(Protocol):
     """Where a node keeps its messages, in the order received."""
 
     @property
+    def failed(self) -> str:
+        """Why nothing more can be kept; empty while all is well."""
+
+    @property
     def first(self) -> int:
         """Position of the oldest message kept (of the next one, if none is)."""
 

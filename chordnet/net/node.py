@@ -108,12 +108,13 @@ class LocalNode:
         """Why this node has had to leave its ring for good; empty while all is well."""
         self._outbox: list[tuple[int, bytes]] = []
         self._fresh: list[StoredMessage] = []
+        self._unkept: list[tuple[ReceiptDone, Receipt]] = []
         self._followers: dict[Callable[[], None], None] = {}
         self._neighbours: tuple[bytes, bytes] = (b"", b"")
         self._lost_messages = 0
         self.frame_limit = frame_limit(config.max_body_bytes)
         self.turn = Turn(reactor, partial(journal.failure, "turn_errors"))
-        self.turn.commit = self._commit
+        self.turn.keep = self._keep
         self.runner = Runner(reactor, self.turn, core, journal, self._performers(), seconds)
         self.transport = self.runner.transport = PeerTransport(
             reactor, self.turn, me, network=network, space=self.space,
@@ -219,7 +220,7 @@ class LocalNode:
 
     def leave(self, done: Callable[[], None]) -> None:
         """Leave the ring in order; ``done`` is called when that is over."""
-        if self.core.status() is Status.LEFT:
+        if self.core.status() is Status.LEFT or self.failure:
             done()
             return
         self._leavers.append(done)
@@ -244,10 +245,12 @@ class LocalNode:
         self.transport.stop()
         for _key, _identifier, found in self._take(self._lookups):
             found(NotInRing(reason))
-        for _body, _began, confirmed in self._take(self._broadcasts):
-            confirmed(BroadcastFailed(f"{reason}; what became of the message is not known"))
+        unkept, self._unkept = self._unkept, []
+        waiting = [done for *_, done in self._take(self._broadcasts)]
+        for done in waiting + [done for done, _receipt in unkept]:
+            done(BroadcastFailed(f"{reason}; what became of the message is not known"))
 
-    def _commit(self) -> bool:
+    def _keep(self) -> bool:
         """Keep what this turn recorded. A node that cannot leaves at once, as if it had died.
 
         Nothing of the turn is sent, so nothing is confirmed that is not recorded; the others
@@ -258,16 +261,22 @@ class LocalNode:
         try:
             self.log.commit()
         except LogFailed as error:
-            self.failure = str(error)
-            self.journal.counters["log_failures"] += 1
-            self.journal.error("leaves the ring, for it can record nothing: {why}", why=str(error))
-            self.turn.before(partial(self._end, f"{self.me.name} has left its ring: {error}"))
+            self._fresh.clear()
+            self._fail(str(error))
             return False
+        if self.log.failed:  # it could not be read, and there was nothing to write
+            self._fail(self.log.failed)
         return True
+
+    def _fail(self, why: str) -> None:
+        self.failure = f"{self.me.name} has left its ring: {why}"
+        self.journal.counters["log_failures"] += 1
+        self.journal.error("leaves the ring, for it can record nothing: {why}", why=why)
+        self.turn.before(partial(self._end, self.failure))
 
     def _check_member(self) -> None:
         if self.failure:
-            raise NotInRing(f"{self.me.name} has left its ring: {self.failure}")
+            raise NotInRing(self.failure)
         if not self.active:
             raise NotInRing(f"{self.me.name} is {self.state}, not in a ring; wait and ask again")
 
@@ -309,7 +318,10 @@ class LocalNode:
         budget, lost = GIVE_BYTES, list[MessageId]()
         more = effect.more
         for message_id in effect.ids:
-            kept = self.log.find(message_id)
+            try:
+                kept = self.log.find(message_id)
+            except LogFailed:  # the end of the turn sees to it
+                return
             if kept is None:
                 lost.append(message_id)
                 continue
@@ -335,6 +347,9 @@ class LocalNode:
 
     def _tell_recorded(self) -> None:
         fresh, self._fresh = self._fresh, []
+        unkept, self._unkept = self._unkept, []
+        for done, receipt in unkept:
+            done(receipt)
         for follower in list(self._followers):
             follower()
         if self.hooks.wanted(MessageRecord):
@@ -366,8 +381,12 @@ class LocalNode:
         body, began, done = entry
         if effect.id is None:
             done(_broadcast_failure(effect.reason))
+            return
+        receipt = self.views.receipt(effect, body, self._seconds() - began)
+        if self._fresh:  # alone in its ring: the message itself may not be committed yet
+            self._unkept.append((done, receipt))
         else:
-            done(self.views.receipt(effect, body, self._seconds() - began))
+            done(receipt)
 
     def _left_ring(self, effect: LeftRing) -> None:
         leavers, self._leavers = self._leavers, []

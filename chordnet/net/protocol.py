@@ -239,7 +239,7 @@ class Connection(TwistedProtocol):
         """Hand over what is queued before the turn ends, once what was recorded is kept."""
         if not self._out:
             return
-        if self._turn.keep():
+        if self._turn.commit():
             self.flush()
         else:
             self.abort()

@@ -37,8 +37,9 @@ class Turn:
         "_depth",
         "_dirty",
         "_emptied",
-        "commit",
+        "_spoiled",
         "failed",
+        "keep",
         "open",
         "settle",
     )
@@ -50,11 +51,13 @@ class Turn:
         self._after: list[Callable[[], object]] = []
         self._depth = 0
         self._call: Any = None
+        self._spoiled = False
         self._emptied: list[Callable[[], None]] = []
         self.open: set[Flushable] = set()
         """Connections that are made and not lost."""
-        self.commit: Callable[[], bool] = _committed
-        """Called before the writes; if it says False, the connections are cut instead."""
+        self.keep: Callable[[], bool] = _kept
+        """Keeps what was recorded; called before the writes. If it says False, the connections are
+        cut instead."""
         self.settle: Callable[[], None] = _nothing
         """Called when a turn ends, after the writes and before the callbacks."""
         self.failed = failed
@@ -79,6 +82,14 @@ class Turn:
         """Make sure that a turn will end: outside of one, schedule one."""
         if not self._depth and self._call is None:
             self._call = self._clock.callLater(0, self._late)
+
+    def commit(self) -> bool:
+        """Keep what the turn recorded so far; tell whether that can be built on.
+
+        Once it has failed, nothing that this turn still brings may leave either.
+        """
+        self._spoiled = self._spoiled or not self.keep()
+        return not self._spoiled
 
     def __enter__(self) -> None:
         self._depth += 1
@@ -132,6 +143,7 @@ class Turn:
                         connection.flush()
                     else:
                         connection.abort()
+                self._spoiled = False
             self.settle()
             if not self._after:
                 return
@@ -150,5 +162,5 @@ def _nothing() -> None:
     pass
 
 
-def _committed() -> bool:
+def _kept() -> bool:
     return True

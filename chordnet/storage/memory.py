@@ -36,6 +36,8 @@ class MemoryLog:
         self._offset = 0
         self._positions: dict[MessageId, int] = {}
         self.bytes = 0
+        self.failed = ""
+        """Why nothing more can be kept: memory never says."""
 
     def __len__(self) -> int:
         return len(self._kept) - self._start

@@ -10,19 +10,20 @@ Two degrees of durability:
   (``kill -9``), not the loss of power.
 - ``power``: a commit is on the disk before the node goes on.
 
-The kept history is capped by bytes and by age; the ledger remembers what was dropped. A damaged
-file is set aside with one warning and the node starts with an empty log: its neighbours give it
-what they keep. A write that fails (a full disk) raises :class:`LogFailed`, and so does every later
-one.
+The kept history is capped by bytes and by age; the ledger remembers what was dropped. A file that
+is found damaged when it is opened is set aside with one warning, and the node starts with an empty
+log: its neighbours give it what they keep. Once anything has failed (a full disk, damage found
+while reading) every further commit raises :class:`LogFailed`; what can be read is still read.
 """
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import msgspec
 
@@ -65,6 +66,10 @@ _PRUNE_ROWS = 512
 _encode = msgspec.msgpack.Encoder().encode
 _decode_route = msgspec.msgpack.Decoder(list[Hop]).decode
 _decode_above = msgspec.msgpack.Decoder(list[int]).decode
+_DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR})
+"""What SQLite says of a file that is no log: broken pages, another format, missing tables."""
+_UNREADABLE = (sqlite3.Error, msgspec.DecodeError, TypeError, ValueError)
+"""What damage to a row can cause: any page may hold values of any type."""
 _decode_id = msgspec.msgpack.Decoder(MessageId).decode
 
 
@@ -77,8 +82,10 @@ class SqliteLog:
     :param max_age: how long a message is kept, in seconds.
     :param warn: told in one line about a damaged file.
     :param wall: returns the wall clock in seconds since 1970.
-    :raises LogFailed: the file cannot be opened or made.
+    :raises LogFailed: the file cannot be opened or made, or a newer program has written it.
     """
+
+    migrations: ClassVar[Sequence[str]] = MIGRATIONS
 
     def __init__(
         self,
@@ -98,69 +105,99 @@ class SqliteLog:
         self._pending: list[KeptMessage] = []
         self._touched: set[tuple[bytes, int]] = set()
         self._prune_at = 0.0
-        self.failed = False
-        config = ProtocolConfig()
-        self._ledger = Ledger(config.max_ledger_window, config.max_origins)
+        self.failed = ""
+        """Why nothing more can be kept; empty while all is well."""
         try:
             self._open()
-        except sqlite3.DatabaseError as error:
-            if not _is_damage(error):
-                raise self._failure(error) from None
-            warn(f"{path} is damaged ({error}); it is kept as {self._set_aside()}, and the log "
-                 "starts empty: neighbours give back what they keep")  # fmt: skip
-            try:
-                self._open()
-            except sqlite3.Error as again:
-                raise self._failure(again) from None
-        except OSError as error:
-            raise self._failure(error) from None
+        except _Damaged as damage:
+            warn(f"{path} is damaged ({damage}); it is kept as {self._set_aside().name}, and the"
+                 " log starts empty: neighbours give back what they keep")  # fmt: skip
+            self._open()
 
     # ---- opening ----------------------------------------------------------------------------
 
     def _open(self) -> None:
-        self._db = sqlite3.connect(self._path, isolation_level=None, cached_statements=64)
+        """Open the file and read what it remembers.
+
+        :raises LogFailed: it cannot be used.
+        :raises _Damaged: it can be set aside.
+        """
+        self._forget()
+        try:
+            self._db = sqlite3.connect(self._path, isolation_level=None, cached_statements=64)
+        except sqlite3.Error as error:
+            raise self._failure("opened", error) from None
         try:
             self._prepare()
-        except BaseException:
+            self._restore()
+        except _UNREADABLE as error:
+            self._db.close()
+            if _is_damage(error):
+                raise _Damaged(str(error)) from None
+            raise self._failure("opened", error) from None
+        except LogFailed:
             self._db.close()
             raise
+
+    def _forget(self) -> None:
+        config = ProtocolConfig()
+        self._ledger = Ledger(config.max_ledger_window, config.max_origins)
+        self._max_origins = config.max_origins
+        self._next = self._first = self._count = self.bytes = 0
 
     def _prepare(self) -> None:
         execute = self._db.execute
         execute("PRAGMA locking_mode = EXCLUSIVE")
         execute("PRAGMA journal_mode = WAL")
         execute(f"PRAGMA synchronous = {'FULL' if self._durability == 'power' else 'OFF'}")
-        version = execute("PRAGMA user_version").fetchone()[0]
-        if version > len(MIGRATIONS):
-            raise sqlite3.OperationalError(
-                f"schema version {version} is newer than this program's {len(MIGRATIONS)}"
+        version, newest = execute("PRAGMA user_version").fetchone()[0], len(self.migrations)
+        if version > newest:
+            raise LogFailed(
+                f"the message log {self._path} was written by a newer version of this program"
+                f" (its schema is {version}, {newest} is known here); use that one, or name another"
+                " --state-dir"
             )
-        for step in range(version, len(MIGRATIONS)):
-            script = MIGRATIONS[step]
+        for step in range(version, newest):
+            script = self.migrations[step]
             self._db.executescript(f"BEGIN; {script} PRAGMA user_version = {step + 1}; COMMIT;")
-        if execute("PRAGMA quick_check").fetchone()[0] != "ok":
-            raise sqlite3.DatabaseError("database disk image is malformed")
-        rows = execute("SELECT origin, incarnation, watermark, above FROM ledger")
-        self._ledger.restore(OriginState(o, i, w, _decode_above(above)) for o, i, w, above in rows)
-        first, last, count, size = execute(
+        verdict = execute("PRAGMA quick_check(1)").fetchone()[0]
+        if verdict != "ok":
+            raise ValueError(verdict)
+
+    def _restore(self) -> None:
+        execute = self._db.execute
+        # In the order of starts, for the ledger forgets the origins that it was told of first.
+        rows = execute("SELECT origin, incarnation, watermark, above FROM ledger ORDER BY 2")
+        states = [_state(row) for row in rows]
+        for state in states[: max(0, len(states) - self._max_origins)]:
+            execute(
+                "DELETE FROM ledger WHERE origin = ? AND incarnation = ?",
+                (state.origin, state.incarnation),
+            )
+        self._ledger.restore(states)
+        first, last, self._count, self.bytes = execute(
             "SELECT min(position), max(position), count(*),"
             " coalesce(sum(length(body) + length(route)), 0) FROM messages"
         ).fetchone()
-        self._next: int = 0 if last is None else last + 1
-        self._first: int = self._next if first is None else first
-        self._count: int = count
-        self.bytes: int = size
+        if last is not None:
+            self._next, self._first = last + 1, first
 
     def _set_aside(self) -> Path:
+        """Rename the file, and what was written ahead of it, for a person to look at."""
         aside = self._path.with_name(f"{self._path.name}.damaged-{int(self._wall())}")
-        self._path.rename(aside)
-        for suffix in ("-wal", "-shm"):
-            self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
+        try:
+            self._path.rename(aside)
+            for suffix in ("-wal", "-shm"):
+                with contextlib.suppress(FileNotFoundError):
+                    beside = self._path.with_name(self._path.name + suffix)
+                    beside.rename(aside.with_name(aside.name + suffix))
+        except OSError as error:
+            raise self._failure("set aside", error) from None
         return aside
 
-    def _failure(self, error: Exception) -> LogFailed:
-        self.failed = True
-        return LogFailed(f"the message log {self._path} cannot be written: {error}")
+    def _failure(self, what: str, error: Exception) -> LogFailed:
+        self.failed = f"the message log {self._path} cannot be {what}: {error}"
+        return LogFailed(self.failed)
 
     # ---- writing ----------------------------------------------------------------------------
 
@@ -176,7 +213,8 @@ class SqliteLog:
         """Take ``record`` as the newest; :meth:`commit` keeps it."""
         kept = KeptMessage(self._next, received_at, record)
         self._next += 1
-        self._pending.append(kept)
+        if not self.failed:
+            self._pending.append(kept)
         self._enter(record.id)
         return kept
 
@@ -196,21 +234,21 @@ class SqliteLog:
         """
         if not self._pending and not self._touched:
             return
-        if self.failed:
-            raise LogFailed(f"the message log {self._path} has failed before")
         pending, touched = self._pending, self._touched
         self._pending, self._touched = [], set()
+        if self.failed:
+            raise LogFailed(self.failed)
         rows = _rows(pending)
         try:
             self._write(rows, touched)
+            self._count += len(rows)
+            self.bytes += sum(len(row[4]) + len(row[5]) for row in rows)
+            if self.bytes > self._max_bytes or self._wall() > self._prune_at:
+                self._prune()
         except sqlite3.Error as error:
-            if self._db.in_transaction:
+            with contextlib.suppress(sqlite3.Error):  # it may have been rolled back already
                 self._db.execute("ROLLBACK")
-            raise self._failure(error) from None
-        self._count += len(rows)
-        self.bytes += sum(len(row[4]) + len(row[5]) for row in rows)
-        if self.bytes > self._max_bytes or self._wall() > self._prune_at:
-            self._prune()
+            raise self._failure("written", error) from None
 
     def _write(self, rows: list[tuple[Any, ...]], touched: set[tuple[bytes, int]]) -> None:
         self._db.execute("BEGIN IMMEDIATE")
@@ -292,13 +330,11 @@ class SqliteLog:
         return (rows + fresh)[:limit]
 
     def _select(self, where: str, *values: Any) -> list[KeptMessage]:
-        if self.failed:
-            return []
         try:
             rows = self._db.execute(f"SELECT {_COLUMNS} FROM messages {where}", values)  # noqa: S608 - no input in it
             return list(map(_kept, rows))
-        except (sqlite3.Error, msgspec.DecodeError) as error:
-            raise self._failure(error) from None
+        except _UNREADABLE as error:
+            raise self._failure("read", error) from None
 
     def close(self) -> None:
         """Release the file."""
@@ -321,9 +357,25 @@ def _rows(pending: list[KeptMessage]) -> list[tuple[Any, ...]]:
 
 def _kept(row: tuple[Any, ...]) -> KeptMessage:
     position, raw_id, created, received_at, route, body = row
+    if not (type(body) is bytes and type(created) is type(received_at) is float):
+        raise ValueError(f"the message at position {position} is damaged")
     record = Record(_decode_id(raw_id), created, body, _decode_route(route))
     return KeptMessage(position, received_at, record)
 
 
-def _is_damage(error: sqlite3.DatabaseError) -> bool:
-    return not isinstance(error, sqlite3.OperationalError)
+def _state(row: tuple[Any, ...]) -> OriginState:
+    origin, incarnation, watermark, above = row
+    if type(origin) is not bytes or type(watermark) is not int or watermark < 0:
+        raise ValueError("a row of the ledger is damaged")
+    return OriginState(origin, incarnation, watermark, _decode_above(above))
+
+
+class _Damaged(LogFailed):
+    """The file is no log, or no longer one."""
+
+
+def _is_damage(error: Exception) -> bool:
+    """Tell damage from what another time or place may mend: a full disk, a lock, no permission."""
+    if isinstance(error, sqlite3.Error):
+        return getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGE
+    return True
