@@ -342,7 +342,7 @@ class Broadcasts:
         unreached = tally.unreached[:MAX_UNREACHED]
         count = tally.count + ourselves
         if parent is not None:
-            cast.told, cast.told_end = parent.raw, waiter.end
+            cast.told, cast.told_end, cast.told_kind = parent.raw, waiter.end, waiter.kind
             report = Covered(
                 cast.id, waiter.limit, count, tally.messages, tally.depth, partial, unreached
             )
@@ -365,12 +365,13 @@ class Broadcasts:
     def _told_another(self, cast: Cast, waiter: Waiter) -> bool:
         """Tell whether a parent that lives was told already: nothing must be counted twice.
 
-        What comes by reassignment or extension was a dead node's: it told nobody.
+        What comes by reassignment or extension was a dead node's: it told nobody what it was told
+        along the tree. What came by a repair was told to a live node.
         """
         parent = waiter.parent
         if parent is None or not cast.told or cast.told == parent.raw:
             return False
-        if waiter.kind in {EdgeKind.REASSIGN, EdgeKind.EXTEND}:
+        if waiter.kind in {EdgeKind.REASSIGN, EdgeKind.EXTEND} and cast.told_kind not in REPAIR:
             return False
         other = self._ctx.peers.get(cast.told)
         return other is not None and not self._ctx.peers.is_dead(other, self._ctx.now)

@@ -72,6 +72,7 @@ class Finished(msgspec.Struct, frozen=True, gc=False):
     told: bytes
     """Raw identifier of the parent that was reported to last; empty for our own program."""
     told_end: int
+    told_kind: int
 
 
 class Cast:
@@ -87,7 +88,7 @@ class Cast:
 
     __slots__ = (
         "bodies", "branches", "cover", "created", "deadline", "id", "open", "ops", "past", "route",
-        "searching", "told", "told_end", "ttl", "waiters",
+        "searching", "told", "told_end", "told_kind", "ttl", "waiters",
     )  # fmt: skip
 
     def __init__(
@@ -116,7 +117,8 @@ class Cast:
         """Lookups under way for this cast: their tag -> the distance where their range starts."""
         self.told = b""
         self.told_end = 0
-        """Which parent (raw) was last told what became of which distance."""
+        self.told_kind = int(EdgeKind.ORIGIN)
+        """Which parent (raw) was last told what became of which distance, and how it had sent."""
         self.past: Finished | None = None
         """What was covered before this broadcast was taken up again."""
 
@@ -125,22 +127,22 @@ class Cast:
         """Take a finished broadcast up again."""
         cast = cls(past.id, past.created, past.bodies, past.route, past.ttl, deadline)
         cast.cover, cast.past = past.cover, past
-        cast.told, cast.told_end = past.told, past.told_end
+        cast.told, cast.told_end, cast.told_kind = past.told, past.told_end, past.told_kind
         return cast
 
     def finish(self) -> Finished:
         """Return what to remember."""
         return Finished(
             self.id, self.created, self.bodies, self.route, self.ttl, self.cover,
-            self.tally(0, self.cover + 1), self.told, self.told_end,
+            self.tally(0, self.cover + 1), self.told, self.told_end, self.told_kind,
         )  # fmt: skip
 
     def tally(self, start: int, end: int) -> Tally:
-        """Sum up what was covered from distance ``start`` to ``end``, back-fills included."""
+        """Sum up what was covered from distance ``start`` to ``end``; back-fills lie before 0."""
         count, messages, depth, partial = 0, 0, len(self.route) - 1, False
         unreached: list[NodeRef] = []
         for branch in self.branches:
-            if start <= branch.start < end or branch.start < 0:
+            if start <= branch.start < end or (branch.start < 0 and not start):
                 count += branch.count
                 messages += branch.messages
                 depth = max(depth, branch.depth)

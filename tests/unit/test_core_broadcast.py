@@ -318,6 +318,16 @@ class DuplicateTests(NodeTestCase):
         ((_, report),) = sent(self.step(60, bcast(60, 20, REASSIGN, header_only=True)), Covered)
         self.assertEqual(report.count, 1)
 
+    def test_but_not_again_what_a_live_node_was_told_about_a_repair(self):
+        """Back-fills come one by one before the range that they lie in is reassigned."""
+        self.step(20, bcast(20, 20, BACKFILL))
+        ((_, report),) = sent(self.step(5, covered(10, 4)), Covered)
+        self.assertEqual(report.count, 5)
+        effects = self.step(60, bcast(60, 30, EXTEND, header_only=True))
+        effects += self.found(effects, 20)
+        ((_, report),) = sent(effects + self.step(20, covered(30, 1)), Covered)
+        self.assertEqual(report.count, 1, "of 20 alone")
+
     def test_while_it_is_under_way_a_second_parent_is_acknowledged_and_answered_later(self):
         self.step(5, bcast(5, 50))
         self.assertEqual(sent(self.step(60, bcast(60, 50))), [(60, Ack(mid(), raw(50), False))])
