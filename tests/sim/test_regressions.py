@@ -1,0 +1,41 @@
+"""Faults of the core that the simulator found, each with the seed that showed it.
+
+Every file says in ``about`` what was wrong, and failed until that was mended.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from chordnet.sim.play import play
+from chordnet.sim.scenario import loads
+
+FILES = Path(__file__).with_name("regressions")
+
+
+class Regressions(SynchronousTestCase):
+    def check(self, name: str) -> None:
+        scenario = loads((FILES / f"{name}.toml").read_text("utf-8"))
+        self.assertEqual(play(scenario).failures, [], scenario.about)
+
+    def test_dead_for_half_a_minute(self):
+        """A node held for dead is asked again while its neighbours go on pointing at it."""
+        self.check("dead-for-half-a-minute")
+
+    def test_owner_taken_for_silent(self):
+        """A lookup takes only a node's own successor's word for its death."""
+        self.check("owner-taken-for-silent")
+
+    def test_hint_storm(self):
+        """Finger hints do not give rise to finger hints."""
+        self.check("hint-storm")
+
+    def test_back_and_unnoticed(self):
+        """An audit reaches whoever listens at a lost peer's address now."""
+        self.check("back-and-unnoticed")
+
+    def test_no_file_is_left_out(self):
+        tested = {name.removeprefix("test_").replace("_", "-") for name in dir(self)}
+        self.assertEqual({path.stem for path in FILES.glob("*.toml")} - tested, set())
