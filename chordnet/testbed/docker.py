@@ -88,6 +88,13 @@ class DockerEngine:
             ["down", "--remove-orphans", "--timeout", str(LEAVE_GRACE_S), *volumes],
             "the containers cannot be removed",
         )
+        if purge:
+            await self._ask(self._remove_volumes)
+
+    def _remove_volumes(self) -> None:
+        """Remove the volumes of nodes, too, that the compose file has no longer."""
+        for volume in self._docker.volumes.list(filters={"label": self._label}):
+            volume.remove(force=True)
 
     @property
     def _compose_file(self) -> Any:
@@ -129,10 +136,13 @@ class DockerEngine:
                 f"the Docker engine does not do what it is asked: {_one_line(problem)}"
             ) from problem
 
+    @property
+    def _label(self) -> str:
+        return f"com.docker.compose.project={project_name(self._home.name)}"
+
     def _containers(self) -> dict[int, dict[str, Any]]:
-        label = f"com.docker.compose.project={project_name(self._home.name)}"
         found = {}
-        for container in self._docker.api.containers(all=True, filters={"label": label}):
+        for container in self._docker.api.containers(all=True, filters={"label": self._label}):
             number = service_number(container["Labels"].get("com.docker.compose.service", ""))
             if number is not None:
                 found[number] = container

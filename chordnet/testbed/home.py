@@ -82,10 +82,6 @@ class NetworkHome:
         """Replace the description; a reader sees the old one or the new one, never half of it."""
         write_atomically(self.description_path, description.to_json())
 
-    def forget(self) -> None:
-        """Remove the description and leave the nodes' data."""
-        self.description_path.unlink(missing_ok=True)
-
     def purge(self) -> None:
         """Remove everything about the network."""
         shutil.rmtree(self.directory, ignore_errors=True)

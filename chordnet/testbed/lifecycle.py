@@ -153,7 +153,12 @@ async def bring_up(
             _ring(testbed, network, expected, timeout), _deaths(testbed, engine, expected)
         )
     except BaseException:
-        await _undo(testbed, engine, missing, before if others else None)
+        testbed.say("stopping what was started")
+        await engine.kill(missing)
+        if not others:
+            await engine.clean(purge=False)
+        # A network that is new stays described, so that its logs can be read and its data purged.
+        testbed.home.save(before or network)
         raise
     return Started(
         network=network,
@@ -182,21 +187,6 @@ async def _deaths(testbed: Testbed, engine: Engine, expected: Collection[int]) -
             lines = tuple(await engine.tail(number, TAIL_LINES))
             raise TestbedError(f"Node {number} ended while it was starting; its last words:", lines)
         await pause(testbed.reactor, WATCH_PAUSE_S)
-
-
-async def _undo(
-    testbed: Testbed,
-    engine: Engine,
-    missing: Collection[int],
-    before: NetworkDescription | None,
-) -> None:
-    testbed.say("stopping what was started")
-    await engine.kill(missing)
-    if before is not None:
-        testbed.home.save(before)
-        return
-    await engine.clean(purge=False)
-    testbed.home.forget()
 
 
 async def stop_network(testbed: Testbed, *, purge: bool, timeout: float) -> Stopped:

@@ -112,7 +112,7 @@ class StartTests(Case):
         self.assertIn("Node 4", str(failure.value))
         self.assertEqual(failure.value.details, ("last words of 4",))
         self.assertEqual(self.world.engine.alive, set())
-        self.assertIsNone(self.testbed.home.load())
+        self.assertEqual(self.testbed.home.load(), network(5))  # for its logs, and to be purged
 
     def test_no_ring_in_time_takes_the_start_back(self) -> None:
         self.world.engine.converges = False
@@ -127,7 +127,7 @@ class StartTests(Case):
         starting.cancel()
         self.failureResultOf(starting, CancelledError)
         self.assertEqual(self.world.engine.alive, set())
-        self.assertIsNone(self.testbed.home.load())
+        self.assertEqual(self.world.engine.calls[-1], "clean purge=False")
         self.assertEqual(self.world.clock.getDelayedCalls(), [])
 
     def test_taking_back_spares_the_nodes_that_ran_before(self) -> None:
