@@ -197,7 +197,9 @@ _CAUSES = {
 }  # fmt: skip
 _CONSEQUENCES = {
     "Send": "a frame to a peer", "Record": "the log, subscribers",
-    "LookupDone": "to FindOwner", "BroadcastDone": "to Publish", "LeftRing": "to Leave",
+    "SendStored": "from the log",
+    "Gap": "what nobody keeps", "LookupDone": "to FindOwner", "BroadcastDone": "to Publish",
+    "LeftRing": "to Leave",
 }  # fmt: skip
 
 

@@ -68,7 +68,7 @@ def settings(module: ModuleType, name: str) -> list[Setting]:
         section, line = headings[-1] if headings else section, node.lineno
         text = following.value if isinstance(following, ast.Expr) else None
         said = text.value if isinstance(text, ast.Constant) else ""
-        found.append(Setting(section, node.target.id, _markdown(str(said))))
+        found.append(Setting(section, node.target.id, str(said)))
     return found
 
 
