@@ -109,7 +109,7 @@ class ProtocolConfig:
     """Shortest pause between audits that evidence (another ring's label, a lost peer) calls for."""
 
     # -- lookup -------------------------------------------------------------------------------
-    lookup_timeout_s: float = attrs.field(default=1.0, validator=_positive)
+    lookup_timeout_s: float = attrs.field(default=0.5, validator=_positive)
     """A recursive lookup without an answer for this long is continued iteratively."""
     lookup_deadline_s: float = attrs.field(default=10.0, validator=_positive)
     """A lookup without an answer for this long has failed."""
