@@ -190,9 +190,7 @@ class Cell:
         if kind is msg.Pong:
             peer = refs[stimulus.peer]
             waiting = [
-                q.rid
-                for q in node.requests._open.values()
-                if q.ask in PROBING and q.target == peer
+                q.rid for q in node.requests._open.values() if q.ask in PROBING and q.target == peer
             ]
             return [msg.Pong(rid, stimulus.status) for rid in waiting or [0]]
         if kind is msg.GetState:
@@ -202,9 +200,7 @@ class Cell:
         if kind is msg.State:
             assert asking is not None
             return [self._state(stimulus, asking.rid, end)]
-        return [
-            msg.Leaving(refs.get(stimulus.predecessor), [refs[s] for s in stimulus.successors])
-        ]
+        return [msg.Leaving(refs.get(stimulus.predecessor), [refs[s] for s in stimulus.successors])]
 
     def _state(self, answer: Message | Stimulus, rid: int, end: End) -> msg.State:
         refs = self._refs[end]
