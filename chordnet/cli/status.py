@@ -19,8 +19,16 @@ if TYPE_CHECKING:
 
 TIMEOUT_S = 2.0
 STATE_STYLES = {"active": "green", "stopped": "dim", "unreachable": "bold red"}
-SHORT_ID = 8
-SHORT_LIST = 4
+SHORT_ID = 6
+LONG_ID = 16
+SHORT_LIST = 3
+SHORT_FINGERS = 5
+COLUMNS = (
+    ("node", 4), ("address", 7), ("state", 6), ("id", 6), ("pred", 4), ("successors", 0),
+    ("fingers", 0), ("msgs", 4), ("keys", 4), ("uptime", 6),
+)  # fmt: skip
+"""Of the table, each with the width that it never falls below."""
+RIGHT = frozenset({"node", "pred", "msgs", "keys", "uptime"})
 
 
 async def take_report(testbed: Testbed, patience: float) -> Report:
@@ -122,7 +130,7 @@ def _seen_json(names: Names, status: NodeStatus) -> dict[str, Any]:
 def print_report(report: Report) -> None:
     """Print the table and what is wrong with the ring."""
     out = console()
-    out.print(_table(report, short=out.width < 140))
+    out.print(status_table(report, short=out.width < 140))
     active = sum(report.state(n) == "active" for n in report.network.numbers)
     if report.problems:
         problems = count(len(report.problems), "problem")
@@ -131,23 +139,23 @@ def print_report(report: Report) -> None:
         out.print(f"[green]✓[/] {count(active, 'node')} in one correct ring")
 
 
-def _table(report: Report, *, short: bool) -> Table:
-    from rich import box  # noqa: PLC0415 - --json needs no table
-    from rich.table import Table  # noqa: PLC0415
+def status_table(report: Report, *, short: bool) -> Table:
+    """Return the table.
+
+    :param short: leave out of addresses, identifiers and lists what 80 columns cannot show.
+    """
+    from rich.table import Table  # noqa: PLC0415 - --json needs no table
 
     names = report.names
     title = f"network '{report.network.name}' ({report.network.engine} engine)"
-    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
-    table.add_column("node", justify="right", style="bold")
-    table.add_column("address", no_wrap=True)
-    table.add_column("state", no_wrap=True)
-    table.add_column("id", no_wrap=True, style="cyan")
-    table.add_column("pred", justify="right")
-    table.add_column("successors", no_wrap=True)
-    table.add_column("fingers", no_wrap=True)
-    table.add_column("msgs", justify="right")
-    table.add_column("keys", justify="right")
-    table.add_column("uptime", justify="right", no_wrap=True)
+    gap = 1 if short else 2
+    table = Table(title=title, box=None, title_justify="left", padding=(0, gap, 0, 0))
+    for name, width in COLUMNS:
+        right = name in RIGHT
+        # Where the terminal is narrow the two lists give way and nothing else does.
+        table.add_column(
+            name, justify="right" if right else "left", no_wrap=True, min_width=width or None
+        )
     for number in report.network.numbers:
         table.add_row(*_row(report, names, number, short=short))
     return table
@@ -160,10 +168,10 @@ def _row(report: Report, names: Names, number: int, *, short: bool) -> list[str]
     identifier = network.space.hex(network.identifier(number))
     address = f":{network.port(number)}" if short else network.address(number)
     start = [
-        str(number),
+        f"[bold]{number}[/]",
         address,
         f"[{style}]{state}[/]",
-        identifier[:SHORT_ID] if short else identifier[: 2 * SHORT_ID],
+        f"[cyan]{identifier[: SHORT_ID if short else LONG_ID]}[/]",
     ]
     status = report.snapshot.statuses.get(number)
     if status is None:
@@ -173,7 +181,7 @@ def _row(report: Report, names: Names, number: int, *, short: bool) -> list[str]
         *start,
         _listed(before),
         _listed(refs(names, status.successors), SHORT_LIST if short else None),
-        _listed(distinct_fingers(names, status.fingers)),
+        _listed(distinct_fingers(names, status.fingers), SHORT_FINGERS if short else None),
         str(status.messages),
         str(status.keys),
         duration(status.uptime),

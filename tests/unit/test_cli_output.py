@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
+from rich.console import Console
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -12,11 +14,12 @@ from chordnet.cli.doctor import Examination, verdict_lines
 from chordnet.cli.lookup import lookup_text
 from chordnet.cli.messages import receipt_json, receipt_text
 from chordnet.cli.output import count, plain, record_json, rfc3339, route_text, seconds
-from chordnet.cli.status import duration, report_json
+from chordnet.cli.status import duration, report_json, status_table
+from chordnet.testbed.observer import Snapshot
 from chordnet.testbed.report import Report, look
 from chordnet.testbed.verdict import Names
 from chordnet.wire.rpc import LookupResult, MessageRecord, NodeInfo, Receipt, RouteHop
-from tests.unit.testbed_fakes import World, info, network, record
+from tests.unit.testbed_fakes import World, ideal_ring, info, network, record
 
 NETWORK = network(16, base_port=7001)
 NAMES = Names(NETWORK)
@@ -170,3 +173,42 @@ class ReportTests(SynchronousTestCase):
         )
         wrong = Examination(self.report(), ("this is wrong",), ())
         self.assertEqual(verdict_lines(wrong), ["this is wrong"])
+
+
+class TableTests(SynchronousTestCase):
+    def lines(self, width: int) -> list[str]:
+        described = network(16, base_port=7001)
+        statuses = ideal_ring(described, described.numbers)
+        running = frozenset(statuses)
+        del statuses[16]  # unreachable, the longest word for a state
+        report = Report(described, running, Snapshot(statuses, {}), ())
+        out = Console(file=io.StringIO(), width=width, highlight=False)
+        out.print(status_table(report, short=width < 140))
+        text: str = out.file.getvalue()  # type: ignore[attr-defined]
+        return text.splitlines()
+
+    def test_in_80_columns_only_the_lists_give_way(self) -> None:
+        lines = self.lines(80)
+        self.assertLessEqual(max(map(len, lines)), 80)
+        self.assertEqual(
+            lines[1].split(),
+            [
+                "node",
+                "address",
+                "state",
+                "id",
+                "pred",
+                "successors",
+                "fingers",
+                "msgs",
+                "keys",
+                "uptime",
+            ],
+        )
+        words = lines[2].split()
+        self.assertEqual(words[:6], ["1", ":7001", "active", "e53ce0", "12", "8"])
+        self.assertEqual(words[-3:], ["0", "0", "1m00s"])
+
+    def test_in_a_pipe_nothing_is_left_out(self) -> None:
+        (row,) = [line for line in self.lines(160) if "127.0.0.1:7001" in line]
+        self.assertIn(" 8 6 4 9 5 2 14 3 ", row)
