@@ -15,8 +15,8 @@ from chordnet.wire.rpc import MessageRecord, NodeStatus
 
 SETTLE_S = 0.5
 """A message found missing may be on its way: it is looked for again after this."""
-JOIN_S = 3.0
-"""A node is not blamed for messages older than this after its start: it was joining."""
+CATCH_UP_S = 10.0
+"""A node that started less than this ago may still lack messages from before its start."""
 
 
 @attrs.frozen
@@ -105,12 +105,13 @@ def _compare(report: Report, logs: Logs, now: float) -> tuple[list[str], list[st
         seen = {record.id for record in log}
         problems += _twice(number, log)
         missing = [record for key, record in messages.items() if key not in seen]
-        joined = now - report.snapshot.statuses[number].uptime + JOIN_S
-        blamed = [m for m in missing if m.created > joined]
+        uptime = report.snapshot.statuses[number].uptime
+        excused = now - uptime + CATCH_UP_S if uptime < CATCH_UP_S else 0.0
+        blamed = [m for m in missing if m.created > excused]
         older = len(missing) - len(blamed)
         problems += [f"Node {number} lacks the message {_shown(m)}" for m in blamed]
         if older:
-            notes.append(f"Node {number} started after {_count(older)} that it lacks")
+            notes.append(f"Node {number} started just now and still lacks {_count(older)}")
     return problems + list(_false_routes(report, logs)), notes
 
 

@@ -60,11 +60,21 @@ class MessageTests(SynchronousTestCase):
         self.world.clock.callLater(0.3, self.world.nodes.logs[3].append, late)
         self.assertEqual(self.problems(), ([], []))
 
-    def test_a_message_older_than_the_node_is_only_a_note(self) -> None:
+    def test_what_a_node_that_just_started_lacks_is_only_a_note(self) -> None:
         self.log("a", (1,), (1, 2))
+        self.started_ago(3, 5.0)
         problems, notes = self.problems(now=NOW)
         self.assertEqual(problems, [])
-        self.assertEqual(notes, ["Node 3 started after 1 message that it lacks"])
+        self.assertEqual(notes, ["Node 3 started just now and still lacks 1 message"])
+
+    def test_a_node_must_have_caught_up_after_a_while(self) -> None:
+        self.log("a", (1,), (1, 2))
+        self.started_ago(3, 11.0)
+        self.assertEqual(self.problems(now=NOW), (["Node 3 lacks the message 'body-of-a' (a)"], []))
+
+    def started_ago(self, number: int, seconds: float) -> None:
+        statuses = self.world.nodes.statuses
+        statuses[number] = msgspec.structs.replace(statuses[number], uptime=seconds)
 
     def test_twice_is_once_too_often(self) -> None:
         self.log("a", (1,), (1, 2), (1, 2, 3), (1, 3))
