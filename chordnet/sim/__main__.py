@@ -6,19 +6,25 @@ Exit status: 0 all went well, 1 something failed, 2 the words are wrong.
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from chordnet.core.config import ProtocolConfig
 from chordnet.core.errors import ChordnetError
+from chordnet.sim.build import right_ring
 from chordnet.sim.generate import generate
+from chordnet.sim.network import Network
 from chordnet.sim.play import Outcome, play
-from chordnet.sim.scenario import Scenario, dumps, loads
+from chordnet.sim.scenario import Scenario, dumps, loads, name_of
 from chordnet.sim.shrink import report, shrink
 from chordnet.sim.soak import SeedResult, Tally, soak
 
+MOST_JUDGED = 20_000
+"""Nodes up to which every pointer is judged at the end."""
 TELL_S = 10.0
 """Pause between two lines about a long run's progress."""
 
@@ -67,6 +73,11 @@ def _parser() -> argparse.ArgumentParser:
     many.add_argument("--failures", type=int, default=20, metavar="N",
                       help="stop after N failed seeds")  # fmt: skip
     many.set_defaults(run=_soak)
+    ring = commands.add_parser("ring", help="watch one large ring at rest, for speed and traffic")
+    ring.add_argument("--nodes", type=int, default=10_000)
+    ring.add_argument("--seconds", type=float, default=600.0, help="of virtual time")
+    ring.add_argument("--seed", type=int, default=1)
+    ring.set_defaults(run=_ring)
     return parser
 
 
@@ -112,6 +123,33 @@ def _line(outcome: Outcome, took: float) -> str:
         f"{settled}, {outcome.checks} changes judged, {outcome.mistakes} live nodes taken for "
         f"dead, trace {outcome.digest}"
     )
+
+
+def _ring(options: argparse.Namespace) -> int:
+    """Build a right ring with the settings for a wide area, let it be, and say what that took."""
+    network = Network(options.seed, ProtocolConfig.wide_area())
+    names = [name_of(number) for number in range(1, options.nodes + 1)]
+    began = time.perf_counter()
+    right_ring(network, names, names[:2])
+    say(f"{options.nodes} nodes in one ring, built in {time.perf_counter() - began:.1f} s")
+    # The nodes stay until the end: the cycle collector need not walk through them again and again.
+    gc.collect()
+    gc.freeze()
+    began, cpu = time.perf_counter(), time.process_time()
+    while network.now < options.seconds:
+        network.run(min(10.0, options.seconds - network.now))
+        took = time.perf_counter() - began
+        say(f"{network.now:.0f} virtual s, {network.steps} steps, {network.steps / took:.0f}/s")
+    cpu = time.process_time() - cpu
+    wrong = len(network.problems()) if options.nodes <= MOST_JUDGED else None
+    say(
+        f"{network.steps} steps in {took:.0f} s, {cpu:.0f} s of CPU"
+        f" ({network.steps / cpu:.0f} steps a CPU second,"
+        f" {network.steps / options.nodes / options.seconds:.2f} a node and virtual second)",
+        f"messages: {dict(network.sent.most_common())}",
+        *([] if wrong is None else [f"{wrong} pointers are wrong"]),
+    )
+    return 1 if wrong else 0
 
 
 def _soak(options: argparse.Namespace) -> int:

@@ -1,9 +1,9 @@
 """A network of :class:`ChordNode` in virtual time, all of it from one seed.
 
-Time is a heap of what is about to happen; nothing waits for a real clock. Messages take a random
-time and keep their order on each connection. A killed process's peers find their connections
-broken and then refused; a frozen one is silent and finds its messages when it is thawed. What else
-can go wrong on the way is :class:`~chordnet.sim.weather.Weather`.
+Nothing waits for a real clock (:mod:`chordnet.sim.schedule`). Messages take a random time and keep
+their order on each connection. A killed process's peers find their connections broken and then
+refused; a frozen one is silent and finds its messages when it is thawed. What else can go wrong on
+the way is :class:`~chordnet.sim.weather.Weather`.
 
 Two networks that are made from the same seed and treated alike go through the same steps, on every
 supported Python. (The distributions that need logarithms rely on the platform's ``libm``.)
@@ -14,21 +14,21 @@ from __future__ import annotations
 import heapq
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from random import Random
-from typing import Any, Protocol
+from typing import Protocol
 
 from chordnet.core import effects as fx
 from chordnet.core import events as ev
 from chordnet.core.config import ProtocolConfig
-from chordnet.core.errors import ChordnetError
 from chordnet.core.events import LinkFault
 from chordnet.core.identifiers import IdentifierSpace
 from chordnet.core.invariants import Problem, RingView, problems
 from chordnet.core.messages import Bcast, Caught, Given, Lost, NodeRef, PeerMessage, Status
 from chordnet.core.node import ChordNode
-from chordnet.sim.host import MAX_BACKLOG, Disk, Host, Link
+from chordnet.sim.host import Disk, Host, Link
 from chordnet.sim.latency import Latency, uniform
+from chordnet.sim.schedule import Entry, Schedule
 from chordnet.sim.weather import MAX_CLOGGED, Rule, Weather
 
 REFUSAL_S = 0.0005
@@ -37,14 +37,6 @@ ROUNDING_S = 1e-9
 """What a clock's arithmetic may be off by."""
 UNREACHABLE_S = 3.0
 """How soon it learns that there is no way to an address: a dial's patience."""
-
-
-class Storm(ChordnetError):
-    """The nodes took more steps than the run may have."""
-
-
-_Entry = tuple[float, int, Callable[[Any, Any, Any], None], Any, Any, Any]
-"""When, in which order among equals, what to call, and with what."""
 
 
 class Watcher(Protocol):
@@ -57,7 +49,7 @@ class Watcher(Protocol):
         """Something was done to ``host`` from outside: killed, frozen, thawed, placed, left."""
 
 
-class Network:
+class Network(Schedule):
     """Hosts by address, and the heap of what is about to happen.
 
     :param latency: draws a message's travel time in seconds; see :mod:`chordnet.sim.latency`.
@@ -76,6 +68,7 @@ class Network:
         watchers: Iterable[Watcher] = (),
         most_steps: int = sys.maxsize,
     ) -> None:
+        super().__init__(most_steps)
         self.seed = seed
         self.rng = Random(seed)
         self.config = config or ProtocolConfig()
@@ -83,16 +76,11 @@ class Network:
         self.latency = latency
         self.weather = Weather(loss)
         self.watchers = list(watchers)
-        self.now = 0.0
         self.hosts: dict[str, Host] = {}
         """The latest process at each address."""
         self.edges: set[tuple[str, bytes, bytes]] = set()
         """Every (broadcast, sender, receiver) for which a Bcast was put on its way."""
-        self.steps = 0
-        self.most_steps = most_steps
         self._sent: defaultdict[type, int] = defaultdict(int)
-        self._heap: list[_Entry] = []
-        self._count = 0
         self._made = 0
         self._op = 0
         self._dark: set[str] = set()
@@ -254,45 +242,6 @@ class Network:
                 self._schedule(after, self._deliver_event, peer, ev.LinkDown(host.ref, fault))
         host.links, host.inbound = {}, {}
 
-    # ---- time -------------------------------------------------------------------------------
-
-    def at(self, time: float, action: Callable[[], None]) -> None:
-        """Do ``action`` at ``time``."""
-        self._schedule(time, lambda *_: action())
-
-    def _schedule(
-        self, time: float, call: Callable[[Any, Any, Any], None], a: Any = None, b: Any = None
-    ) -> None:
-        self._count += 1
-        entry: _Entry = (time, self._count, call, a, b, None)
-        heapq.heappush(self._heap, entry)
-
-    def run(
-        self, seconds: float, until: Callable[[], bool] | None = None, poll: float = 0.01
-    ) -> bool:
-        """Let time pass, at most ``seconds``; stop as soon as ``until`` holds and say whether.
-
-        ``until`` is asked every ``poll`` seconds of virtual time.
-        """
-        end = self.now + seconds
-        if until is None:
-            self._run(end)
-            return False
-        while self.now < end:
-            if until():
-                return True
-            self._run(min(end, self.now + poll))
-        return until()
-
-    def _run(self, end: float) -> None:
-        heap, pop, most = self._heap, heapq.heappop, self.most_steps
-        while heap and heap[0][0] <= end:
-            self.now, _, call, a, b, c = pop(heap)
-            call(a, b, c)
-            if self.steps > most:
-                raise Storm(f"more than {most} steps: the nodes keep each other busy")
-        self.now = end
-
     # ---- operations -------------------------------------------------------------------------
 
     def publish(self, name: str, body: str) -> int:
@@ -357,7 +306,7 @@ class Network:
     def _arm(self, host: Host, at: float) -> None:
         host.ticking = at = max(at, self.now)
         self._count += 1
-        entry: _Entry = (at, self._count, self._tick, host, at, None)
+        entry: Entry = (at, self._count, self._tick, host, at, None)
         heapq.heappush(self._heap, entry)
 
     def _tick(self, host: Host, at: float, _: None) -> None:
@@ -499,6 +448,3 @@ def view(host: Host) -> RingView:
         successors=[n.id for n in node.successors],
         fingers={i: n.id for i, n in node.finger_slots},
     )
-
-
-__all__ = ["MAX_BACKLOG", "REFUSAL_S", "UNREACHABLE_S", "Network", "Watcher", "view"]

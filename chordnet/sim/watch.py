@@ -7,7 +7,8 @@ What the checkers need and a ring's pointers do not tell is worked out here:
   partitions and lost messages can bring that about; from then on, and until the mistake must be
   forgotten (``dead_memory_s``), a broken invariant is not held against the protocol. Nor is it for
   ``request_timeout_s`` after the invariant has come back into force: answers that were given before
-  may still be under way.
+  may still be under way. As many deaths as a list is long while an answer is under way are as good
+  as so many at once.
 - *Once*: a process records a message once, with a route that begins at the message's origin, ends
   at itself, and visits nobody twice.
 """
@@ -43,6 +44,10 @@ class Watch:
         self.mistakes = 0
         """How often a live node was taken for dead."""
         self._distrust_until = float("-inf")
+        self._patience = 1.1 * network.config.request_timeout_s + GRAIN_S
+        """How old an answer may be that is still taken."""
+        self._died: dict[int, float] = {}
+        """When each member failed last."""
         self._regained = float("-inf")
         """When the invariant came into force last."""
         self._recorded: dict[int, set[MessageId]] = {}
@@ -51,8 +56,7 @@ class Watch:
     @property
     def trusted(self) -> bool:
         """Whether the assumptions of the invariant hold that pointers do not show."""
-        patience = 1.1 * self._network.config.request_timeout_s + GRAIN_S
-        return self._network.now >= max(self._distrust_until, self._regained + patience)
+        return self._network.now >= max(self._distrust_until, self._regained + self._patience)
 
     def stepped(self, host: Host, event: ev.Event, effects: list[fx.Effect]) -> None:
         """Judge what ``host`` has just done."""
@@ -73,6 +77,7 @@ class Watch:
     def faulted(self, host: Host, what: str) -> None:
         """Take note of what was done to ``host``."""
         if what in ("killed", "left"):
+            self._died[host.ref.id] = self._network.now
             self.checker.failed(host.ref.id)
         elif what == "placed":
             # No step of the protocol: a ring that is being put together is not judged.
@@ -97,12 +102,19 @@ class Watch:
                 for ref in node.successors
                 if hosts[ref.address].ref.incarnation != ref.incarnation
             )
-            for problem in checker.changed(host.ref.id, successors, trusted=trusted, stale=stale):
+            found = checker.changed(host.ref.id, successors, trusted=trusted, stale=stale)
+            for problem in [] if self._died_meanwhile(successors) else found:
                 self.report(f"{host.ref.name} broke the invariant: {problem.text}")
             if checker.in_force and not before:
                 self._regained = self._network.now
         elif status in (Status.LEAVING, Status.LEFT):
             checker.failed(host.ref.id)
+
+    def _died_meanwhile(self, successors: list[int]) -> bool:
+        """Tell whether a whole list died while the answer that it was taken from was under way."""
+        since = self._network.now - self._patience
+        died = self._died
+        return bool(successors) and all(died.get(s, float("-inf")) >= since for s in successors)
 
     def _look_for_mistakes(self, host: Host) -> None:
         """See whether ``host`` has just taken a live node for dead."""

@@ -10,7 +10,8 @@ from chordnet.core.config import ProtocolConfig
 from chordnet.core.events import LinkFault
 from chordnet.core.messages import Ping, Status
 from chordnet.sim.build import loopy_ring, right_ring
-from chordnet.sim.network import Network, Storm
+from chordnet.sim.network import Network
+from chordnet.sim.schedule import Storm
 from chordnet.sim.weather import Rule
 from tests.sim.support import names, ring_of
 
