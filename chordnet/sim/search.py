@@ -73,6 +73,8 @@ def planned(options: argparse.Namespace) -> Plan:
     :raises ConfigError: it makes no sense; the text says why.
     """
     first = options.successors + 1 if options.first is None else options.first
+    if not 3 <= options.bits <= 256:
+        raise ConfigError(f"--bits must be from 3 to 256, not {options.bits}")
     if not 2 <= options.nodes <= 1 << options.bits:
         raise ConfigError(f"--nodes must be from 2 to 2**bits = {1 << options.bits}")
     if not 1 <= first <= options.nodes:

@@ -11,6 +11,9 @@ extended list skip. The *best successor* is the first live entry.
 Zave's nodes are identifiers. Ours have incarnations, and a pointer to an earlier life of a node
 that came back is dropped when it is found dead, which skips the node as it is now. So it counts as
 skipped from the moment it is back until such pointers are gone.
+
+Her operations are atomic. Ours are at the moment of the asked node's answer: until it arrives
+nobody is told the asker's old list, so an answer on its way counts as a list that the asker has.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ from __future__ import annotations
 import enum
 from itertools import pairwise
 
+from chordnet.core import messages as msg
 from chordnet.sim.search_cell import LIVES, NOBODY, Ref
 from chordnet.sim.search_table import State
 from chordnet.sim.search_world import World
@@ -72,7 +76,33 @@ class Judge:
                 now = world.situations[state[at]]
                 if now is not None and now.incarnation != incarnation:
                     skipped |= 1 << at
+        for entry in state[places:]:
+            skipped |= self._skipped_by_answer(entry)
         return found & ~skipped
+
+    def _skipped_by_answer(self, entry: int) -> int:
+        """Return, as bits, the places that the asker will skip once it has this answer."""
+        world = self._world
+        place, envelope = world.in_flight(entry)
+        message = envelope.message
+        if message.kind is not msg.State:
+            return 0
+        asker = world.target(place, message.to)[0]
+        return self._passed_over(
+            asker, [place, *(world.target(place, ref)[0] for ref in message.successors)]
+        )
+
+    def _passed_over(self, last: int, places: list[int]) -> int:
+        """Return, as bits, what lies strictly between neighbours of ``last`` and ``places``."""
+        bits, holder = 0, last
+        for here in places:
+            place = (last + 1) % self._world.places
+            while place != here:
+                bits |= 1 << place
+                place = (place + 1) % self._world.places
+            last = here
+        # A list out of order passes its own holder, which is no skip of another member.
+        return bits & ~(1 << holder)
 
     def _skips(self, number: int) -> int:
         """Return what the extended list of this situation skips: bit d for d places on."""
@@ -80,17 +110,9 @@ class Judge:
         if bits is None:
             situation = self._world.situations[number]
             assert situation is not None
-            bits, last, places = 0, 0, self._world.places
             # The only member of a ring is its own successor: all others lie between.
-            for ref in situation.successors or (0,):
-                here = ref // LIVES
-                place = (last + 1) % places
-                while place != here:
-                    bits |= 1 << place
-                    place = (place + 1) % places
-                last = here
-            # A list out of order passes its own holder, which is no skip of another member.
-            bits = self._skipped[number] = bits & ~1
+            listed = [ref // LIVES for ref in situation.successors or (0,)]
+            bits = self._skipped[number] = self._passed_over(0, listed)
         return bits
 
     def live_entries(self, state: State, place: int) -> list[int]:
