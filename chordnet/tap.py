@@ -16,13 +16,16 @@ from pathlib import Path
 from typing import Any
 
 from twisted.application.service import MultiService
+from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 from twisted.python.usage import Options as TwistedOptions
 from twisted.python.usage import UsageError
 
 from chordnet.core.config import ProtocolConfig
 from chordnet.core.errors import ChordnetError, ConfigError
+from chordnet.core.node import ChordNode
 from chordnet.net.addresses import format_address, parse_address
+from chordnet.net.recorder import RECORD_BYTES, Recorder
 from chordnet.service import ChordService, checked_name
 from chordnet.storage.sqlite import HISTORY_BYTES, HISTORY_S
 
@@ -59,6 +62,8 @@ class Options(TwistedOptions):
         ],
         ["history-bytes", None, None, f"Messages kept, in bytes [{HISTORY_BYTES}]"],
         ["history-hours", None, None, f"How long messages are kept [{HISTORY_S / 3600:g}]"],
+        ["record", None, None, "File to record every event in, for p2pnet replay [none]"],
+        ["record-bytes", None, None, f"How long that file may get [{RECORD_BYTES}]"],
         ["config", "c", None, "TOML file with these options"],
     ]
     optFlags = [  # noqa: RUF012 - the same
@@ -122,10 +127,11 @@ class Options(TwistedOptions):
         self["bits"] = _number("bits", self["bits"], 3, 256)
         self["history-bytes"] = _number("history-bytes", self["history-bytes"], 1, 1 << 40)
         self["history-hours"] = _number("history-hours", self["history-hours"], 1, 1 << 20)
+        self["record-bytes"] = _number("record-bytes", self["record-bytes"], 4096, 1 << 40)
         if self["durability"] not in ("process", "power"):
             raise ConfigError(f"durability must be process or power, not {self['durability']!r}")
         self["debug"] = _flag("debug", self["debug"])
-        for key in ("interface", "advertise", "name", "network", "state-dir"):
+        for key in ("interface", "advertise", "name", "network", "state-dir", "record"):
             if self[key] is not None and not isinstance(self[key], str):
                 raise ConfigError(f"{key} must be a text, not {self[key]!r}")
         if len(self["peers"]) > _MAX_PEERS:
@@ -138,12 +144,13 @@ class Options(TwistedOptions):
 
 _KEYS = (
     "config", "port", "interface", "advertise", "peers", "name", "network", "bits", "state-dir",
-    "durability", "history-bytes", "history-hours", "debug",
+    "durability", "history-bytes", "history-hours", "debug", "record", "record-bytes",
 )  # fmt: skip
 _DEFAULTS: dict[str, Any] = {
     "port": DEFAULT_PORT, "interface": None, "advertise": None, "name": None,
     "network": "default", "bits": 160, "state-dir": None, "debug": False, "peers": [],
     "durability": "process", "history-bytes": HISTORY_BYTES, "history-hours": int(HISTORY_S / 3600),
+    "record": None, "record-bytes": RECORD_BYTES,
 }  # fmt: skip
 
 
@@ -191,12 +198,14 @@ class NodeProcess(MultiService):
     client made it leave, the process ends as well.
 
     :param stop: ends the process in order.
+    :param recorder: what records the node; its file is closed when the node has stopped.
     """
 
-    def __init__(self, node: ChordService, stop: Any) -> None:
+    def __init__(self, node: ChordService, stop: Any, recorder: Recorder | None = None) -> None:
         super().__init__()
         self._node = node
         self._stop = stop
+        self._recorder = recorder
         node.setServiceParent(self)
         node.on_leave_request(stop)
 
@@ -215,6 +224,16 @@ class NodeProcess(MultiService):
         if problems:
             print(f"chordnode: {problems[0].getErrorMessage()}", file=sys.stderr)  # noqa: T201
             raise SystemExit(1)
+
+    def stopService(self) -> Deferred[Any]:
+        """Stop the node; fires when nothing is left."""
+        stopped: Deferred[Any] = super().stopService()
+        return stopped.addBoth(self._close_recording)
+
+    def _close_recording(self, result: Any) -> Any:
+        if self._recorder is not None:
+            self._recorder.close()
+        return result
 
 
 def _settle_memory() -> None:
@@ -235,6 +254,8 @@ def makeService(options: Mapping[str, Any]) -> MultiService:
     """Make the service from checked options, as twistd asks for it."""
     from twisted.internet import reactor  # noqa: PLC0415 - twistd has installed it by now
 
+    path = options["record"]
+    recorder = Recorder(path, options["record-bytes"]) if path else None
     try:
         node = ChordService(
             reactor,
@@ -249,7 +270,8 @@ def makeService(options: Mapping[str, Any]) -> MultiService:
             history_s=options["history-hours"] * 3600.0,
             config=ProtocolConfig(bits=options["bits"]),
             debug=options["debug"],
+            core=recorder or ChordNode,
         )
     except ChordnetError as error:
         raise UsageError(str(error)) from None
-    return NodeProcess(node, reactor.stop)
+    return NodeProcess(node, reactor.stop, recorder)

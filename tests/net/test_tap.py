@@ -115,6 +115,13 @@ class OptionsTests(SynchronousTestCase):
         self.refuse("'colour' is no option; there are port, ", file="colour = 1")
         self.refuse("'config' is no option", file='config = "x"')
 
+    def test_recording(self):
+        self.assertIsNone(self.parse()["record"])
+        options = self.parse("--record", "a.rec", CHORDNODE_RECORD_BYTES="5000")
+        self.assertEqual((options["record"], options["record-bytes"]), ("a.rec", 5000))
+        self.assertEqual(self.parse(file='record = "b.rec"')["record"], "b.rec")
+        self.refuse("record-bytes must be a whole number from 4096", "--record-bytes", "10")
+
     def test_listen_descriptions(self):
         self.assertEqual(listen_description(7001, None), "tcp:7001")
         self.assertEqual(listen_description(7001, "10.0.0.1"), "tcp:7001:interface=10.0.0.1")
