@@ -4,7 +4,8 @@ A slot is *wanted* when it has to be looked up: after the node in it died, after
 change was hinted at, and once for all slots in every pass. Wanted slots are worked off in order,
 one lookup at a time, and each result fills all following slots whose start it covers, so a pass
 costs one lookup for each distinct finger beyond the successor list: slots within the list's reach
-are filled from it, and slots whose start lies in (predecessor, self] stay empty.
+are filled from it, and slots whose start lies in (predecessor, self] stay empty. At rest the node
+in a slot is asked whether it still owns the slot's start: two messages rather than a whole path.
 
 Passes come fast while they still find something to change, then ever more slowly. Repair does not
 wait for them:
@@ -65,6 +66,11 @@ class Fingers:
         """Return the distinct nodes of the table, nearest first."""
         nodes = {node.raw: node for node in self.slots if node is not None}
         return sorted(nodes.values(), key=self._ctx.distance)
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether the last passes found nothing to change."""
+        return self._pace >= self._ctx.config.fingers_idle_s and not self._changed
 
     def start(self, slot: int) -> int:
         """Return the identifier whose successor belongs into ``slot``."""

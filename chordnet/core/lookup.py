@@ -65,6 +65,7 @@ class Purpose(enum.IntEnum):
     AUDIT = 3
     REASSIGN = 4
     EXTEND = 5
+    FINGER_CHECK = 6
 
 
 @attrs.define
@@ -153,9 +154,16 @@ class Lookups:
         *,
         kind: FindKind = FindKind.OWNER,
         via: NodeRef | None = None,
+        last: bool = False,
+        ttl: int | None = None,
         iterative: bool = False,
     ) -> None:
-        """Begin a lookup; :meth:`LookupHooks.looked_up` is told the result, perhaps at once."""
+        """Begin a lookup; :meth:`LookupHooks.looked_up` is told the result, perhaps at once.
+
+        :param via: begin at this node rather than at this node's own tables.
+        :param last: ``via`` is believed to own the key.
+        :param ttl: hops; ``max_hops`` by default.
+        """
         ctx = self._ctx
         if len(self._open) >= ctx.config.max_lookups:
             self._hooks.looked_up(Result(purpose, tag, None, [], reason="busy"))
@@ -171,8 +179,8 @@ class Lookups:
             self._go_iterative(lookup)
             return
         self._patience.add(number, ctx.now)
-        ttl = ctx.config.max_hops
-        question = Find(number, ctx.me, ctx.space.raw(key), int(kind), [], ttl, False)
+        ttl = ctx.config.max_hops if ttl is None else ttl
+        question = Find(number, ctx.me, ctx.space.raw(key), int(kind), [], ttl, last)
         if via is not None:
             ctx.send(via, question)
         else:
@@ -186,6 +194,12 @@ class Lookups:
         for number in self._patience.due(now):
             self._ctx.counters["lookups_retried"] += 1
             self._go_iterative(self._open[number])
+
+    def died(self, peer: NodeRef) -> None:
+        """``peer`` is dead: what was asked through it will not be answered."""
+        for lookup in list(self._open.values()):
+            if lookup.via is not None and lookup.via.raw == peer.raw and not lookup.iterative:
+                self._fail(lookup, "the node asked is dead")
 
     # ---- recursive: passing on --------------------------------------------------------------
 

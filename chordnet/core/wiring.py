@@ -25,6 +25,9 @@ from chordnet.core.requests import Requests
 from chordnet.core.routing import Routes
 from chordnet.core.successors import Ring
 
+CHECK_TTL = 8
+"""Hops of the check of a finger: from it back along predecessors to the slot's owner."""
+
 
 class Wiring:
     """The parts of one node.
@@ -185,8 +188,12 @@ class Wiring:
         return next(live, None)
 
     def look_up_finger(self, slot: int, key: int) -> None:
-        """Fingers: find the owner of this slot's start."""
-        self.lookups.start(Purpose.FINGER, slot, key)
+        """Fingers: find the owner of this slot's start; at rest, ask whoever is in the slot."""
+        node = self.fingers.slots[slot]
+        if node is None or not self.fingers.at_rest:
+            self.lookups.start(Purpose.FINGER, slot, key)
+        else:
+            self.lookups.start(Purpose.FINGER_CHECK, slot, key, via=node, last=True, ttl=CHECK_TTL)
 
     def bootstrap(self) -> list[NodeRef]:
         """Audit: the contacts from the configuration."""
@@ -195,7 +202,12 @@ class Wiring:
     def looked_up(self, result: Result) -> None:
         """Lookups: one has ended."""
         purpose = result.purpose
-        if purpose == Purpose.FINGER:
+        if purpose == Purpose.FINGER_CHECK and (
+            result.node is None or result.label != self.ring.label
+        ):
+            # Too far off, gone, or of another ring: our own ring knows.
+            self.lookups.start(Purpose.FINGER, result.tag, self.fingers.start(result.tag))
+        elif purpose in (Purpose.FINGER, Purpose.FINGER_CHECK):
             self.fingers.looked_up(result.tag, result.node)
         elif purpose == Purpose.JOIN:
             self.joining.looked_up(result)
@@ -224,6 +236,7 @@ class Wiring:
             self.fingers.evict(peer)
         self.joining.forget(peer)
         self.requests.died(peer)
+        self.lookups.died(peer)
         self.broadcasts.repairs.died(peer)
 
     def survived(self, peer: NodeRef) -> None:
