@@ -157,12 +157,14 @@ class SqliteLog:
                 f" (its schema is {version}, {newest} is known here); use that one, or name another"
                 " --state-dir"
             )
+        if version < 0:
+            raise ValueError(f"its schema version is {version}")
         for step in range(version, newest):
             script = self.migrations[step]
             self._db.executescript(f"BEGIN; {script} PRAGMA user_version = {step + 1}; COMMIT;")
         verdict = execute("PRAGMA quick_check(1)").fetchone()[0]
         if verdict != "ok":
-            raise ValueError(verdict)
+            raise ValueError(" ".join(verdict.split()))
 
     def _restore(self) -> None:
         execute = self._db.execute
@@ -359,7 +361,10 @@ def _kept(row: tuple[Any, ...]) -> KeptMessage:
     position, raw_id, created, received_at, route, body = row
     if not (type(body) is bytes and type(created) is type(received_at) is float):
         raise ValueError(f"the message at position {position} is damaged")
-    record = Record(_decode_id(raw_id), created, body, _decode_route(route))
+    try:
+        record = Record(_decode_id(raw_id), created, body, _decode_route(route))
+    except (msgspec.DecodeError, TypeError) as error:
+        raise ValueError(f"the message at position {position} is damaged ({error})") from None
     return KeptMessage(position, received_at, record)
 
 

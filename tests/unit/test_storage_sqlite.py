@@ -1,0 +1,517 @@
+"""The message log on disk: what it keeps, what survives, and what it says when it cannot."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from chordnet.core.effects import Record
+from chordnet.core.errors import LogFailed
+from chordnet.core.messages import EdgeKind, Hop, MessageId, OriginState
+from chordnet.storage.sqlite import MIGRATIONS, SqliteLog
+
+ORIGIN, OTHER = bytes(20), bytes([1] * 20)
+ROOT = Path(__file__).parents[2]
+
+
+def message_id(sequence: int, origin: bytes = ORIGIN, incarnation: int = 1) -> MessageId:
+    return MessageId(origin, incarnation, sequence)
+
+
+def record(sequence: int, body: bytes = b"", origin: bytes = ORIGIN) -> Record:
+    route = [Hop(origin, "Node 1", int(EdgeKind.ORIGIN)), Hop(OTHER, "Nœud 2", 2)]
+    return Record(message_id(sequence, origin), 5.5, body or b"body-%d" % sequence, route)
+
+
+def bodies(messages) -> list[bytes]:
+    return [kept.record.body for kept in messages]
+
+
+class Newer(SqliteLog):
+    """The log of a later version of this program."""
+
+    migrations = (*MIGRATIONS, "ALTER TABLE messages ADD COLUMN note TEXT NOT NULL DEFAULT 'old';")
+
+
+class Impossible(SqliteLog):
+    """A migration that fails in the middle."""
+
+    migrations = (*MIGRATIONS, "DELETE FROM messages; INSERT INTO nowhere VALUES (1);")
+
+
+class SqliteCase(SynchronousTestCase):
+    def setUp(self):
+        self.path = Path(self.mktemp()).absolute()
+        self.path.mkdir()
+        self.file = self.path / "messages.db"
+        self.warnings: list[str] = []
+        self.wall = 1000.0
+
+    def open(self, kind: type[SqliteLog] = SqliteLog, **options) -> SqliteLog:
+        log = kind(self.file, warn=self.warnings.append, wall=lambda: self.wall, **options)
+        self.addCleanup(log.close)
+        return log
+
+    def filled(self, count: int, **options) -> SqliteLog:
+        log = self.open(**options)
+        for sequence in range(1, count + 1):
+            log.append(record(sequence), self.wall + sequence)
+        log.commit()
+        return log
+
+    def reopened(self, log: SqliteLog, **options) -> SqliteLog:
+        log.close()
+        return self.open(**options)
+
+
+class KeepingTests(SqliteCase):
+    def test_what_was_appended_comes_back_whole_and_in_order(self):
+        log = self.reopened(self.filled(5))
+        self.assertEqual(bodies(log.newest(99)), [b"body-%d" % n for n in range(1, 6)])
+        self.assertEqual(bodies(log.newest(2)), [b"body-4", b"body-5"])
+        self.assertEqual(bodies(log.after("", 2)), [b"body-1", b"body-2"])
+        self.assertEqual(bodies(log.after(str(message_id(2)), 2)), [b"body-3", b"body-4"])
+        self.assertEqual(bodies(log.after(str(message_id(5)), 9)), [])
+        kept = log.find(message_id(3))
+        self.assertEqual(kept.record, record(3))
+        self.assertEqual((kept.position, kept.received_at), (2, self.wall + 3))
+
+    def test_nothing(self):
+        log = self.open()
+        log.commit()
+        self.assertEqual((len(log), log.first, log.position("")), (0, 0, -1))
+        self.assertEqual((list(log.newest(5)), log.ledger(), log.failed), ([], [], ""))
+
+    def test_what_is_not_kept_is_a_key_error(self):
+        log = self.filled(3)
+        for unknown in (str(message_id(9)), "nonsense", "zz.1.2", "a.b"):
+            self.assertRaises(KeyError, log.after, unknown, 1)
+        self.assertIsNone(log.find(message_id(9)))
+
+    def test_what_is_not_committed_yet_is_read_and_is_gone_with_the_process(self):
+        log = self.filled(2)
+        log.append(record(3), 9.0)
+        self.assertEqual(bodies(log.newest(2)), [b"body-2", b"body-3"])
+        self.assertEqual(log.find(message_id(3)).position, 2)
+        self.assertEqual(len(log), 3)
+        log = self.reopened(log)
+        self.assertEqual(len(log), 2)
+        self.assertEqual(log.ledger(), [OriginState(ORIGIN, 1, 2, [])])
+
+    def test_positions_go_on_after_a_start_again(self):
+        log = self.reopened(self.filled(3))
+        self.assertEqual(log.append(record(4), 9.0).position, 3)
+        log.commit()
+        self.assertEqual(log.position(str(message_id(4))), 3)
+        self.assertEqual([kept.position for kept in log.beyond(-1, 9)], [0, 1, 2, 3])
+
+    def test_the_ledger_is_that_of_the_messages(self):
+        log = self.open()
+        for sequence in (1, 2, 4, 9):
+            log.append(record(sequence), 1.0)
+        log.append(record(7, origin=OTHER), 1.0)
+        log.commit()
+        expected = [OriginState(ORIGIN, 1, 2, [4, 9]), OriginState(OTHER, 1, 0, [7])]
+        self.assertEqual(log.ledger(), expected)
+        self.assertEqual(self.reopened(log).ledger(), expected)
+
+    def test_what_is_skipped_counts_as_recorded_and_is_not_kept(self):
+        log = self.filled(1)
+        log.skip([message_id(2), message_id(3), message_id(5)])
+        self.assertEqual(len(log), 1)
+        log.commit()
+        log = self.reopened(log)
+        self.assertEqual(log.ledger(), [OriginState(ORIGIN, 1, 3, [5])])
+        self.assertIsNone(log.find(message_id(2)))
+
+    def test_messages_of_one_route_share_its_bytes_and_nothing_else(self):
+        log = self.open()
+        route = record(1).route
+        for sequence in (1, 2):
+            log.append(Record(message_id(sequence), 5.5, b"x%d" % sequence, route), 1.0)
+        log.append(record(3, origin=OTHER), 1.0)
+        log.commit()
+        kept = self.reopened(log).newest(3)
+        self.assertEqual(
+            [k.record.route for k in kept], [route, route, record(3, origin=OTHER).route]
+        )
+
+    def test_origins_beyond_the_limit_are_forgotten_oldest_start_first(self):
+        log = self.filled(1)
+        log._db.executemany(
+            "INSERT INTO ledger VALUES (?, ?, 1, x'90')", ((OTHER, n) for n in range(2, 70_000))
+        )
+        log = self.reopened(log)
+        states = log.ledger()
+        self.assertEqual(len(states), 65_536)
+        self.assertEqual(max(state.incarnation for state in states), 69_999)
+        rows = log._db.execute("SELECT count(*), min(incarnation) FROM ledger").fetchone()
+        self.assertEqual(rows, (65_536, 70_000 - 65_536))
+
+
+WRITER = """
+import os, sys, time
+from pathlib import Path
+from chordnet.storage.sqlite import SqliteLog
+from tests.unit.test_storage_sqlite import record
+log = SqliteLog(Path(sys.argv[1]), durability=sys.argv[2])
+sequence = 0
+while True:
+    for _ in range(7):
+        sequence += 1
+        log.append(record(sequence, os.urandom(3000)), time.time())
+    if sys.argv[3] == "exit" and sequence > 700:
+        os._exit(0)
+    log.commit()
+    os.write(1, b"%d\\n" % sequence)
+"""
+
+
+class CrashTests(SqliteCase):
+    """A process that dies after a commit has lost nothing, and left nothing half done."""
+
+    def crash(self, durability: str, how: str) -> int:
+        """Let a process commit until it ends; return the last message that it said it committed."""
+        writer = subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(self.file), durability, how],
+            stdout=subprocess.PIPE, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)},
+        )  # fmt: skip
+        assert writer.stdout is not None
+        said = 0
+        for line in writer.stdout:
+            said = int(line)
+            if how == "kill" and said > 350:
+                writer.send_signal(signal.SIGKILL)
+                break
+        said = max([said, *map(int, writer.stdout.read().split())])
+        writer.stdout.close()
+        writer.wait()
+        return said
+
+    def check(self, said: int) -> int:
+        log = self.open()
+        kept = log.newest(10_000)
+        count = len(kept)
+        # The last commit may have come through without having been told of.
+        self.assertIn(count, (said, said + 7))
+        self.assertEqual([k.record.id.sequence for k in kept], list(range(1, count + 1)))
+        self.assertTrue(all(len(k.record.body) == 3000 for k in kept))
+        self.assertEqual(log.ledger(), [OriginState(ORIGIN, 1, count, [])])
+        self.assertEqual(self.warnings, [])
+        return count
+
+    def test_a_process_that_ends_before_a_commit_loses_just_that(self):
+        said = self.crash("process", "exit")
+        self.assertEqual(said, 700)
+        self.assertEqual(self.check(said), said)
+
+    def test_a_killed_process(self):
+        self.check(self.crash("process", "kill"))
+
+    def test_a_killed_process_that_syncs(self):
+        self.check(self.crash("power", "kill"))
+
+    def test_power_syncs_and_process_leaves_it_to_the_system(self):
+        for durability, level in (("process", 0), ("power", 2)):
+            log = self.open(durability=durability)
+            self.assertEqual(log._db.execute("PRAGMA synchronous").fetchone()[0], level)
+            self.assertEqual(log._db.execute("PRAGMA journal_mode").fetchone()[0], "wal")
+            log.close()
+
+
+class RetentionTests(SqliteCase):
+    def test_the_oldest_go_beyond_the_bytes_kept_and_the_ledger_remembers(self):
+        log = self.open(max_bytes=100_000)
+        for sequence in range(1, 301):
+            log.append(record(sequence, bytes(1000)), self.wall)
+            log.commit()
+            self.assertLessEqual(log.bytes, 100_000)
+        self.assertEqual(log.first + len(log), 300)
+        self.assertGreater(len(log), 80)
+        self.assertEqual(log.ledger(), [OriginState(ORIGIN, 1, 300, [])])
+        self.assertIsNone(log.find(message_id(1)))
+        self.assertRaises(KeyError, log.position, str(message_id(1)))
+        first, count, size = log.first, len(log), log.bytes
+        log = self.reopened(log, max_bytes=100_000)
+        self.assertEqual((log.first, len(log), log.bytes), (first, count, size))
+        self.assertEqual(log.ledger(), [OriginState(ORIGIN, 1, 300, [])])
+        self.assertEqual(bodies(log.beyond(5, 1)), [bytes(1000)])
+
+    def test_the_file_does_not_outgrow_what_is_kept_by_much(self):
+        log = self.open(max_bytes=200_000)
+        for sequence in range(1, 2001):
+            log.append(record(sequence, bytes(1000)), self.wall)
+            if sequence % 10 == 0:
+                log.commit()
+        log.close()
+        self.assertLess(sum(f.stat().st_size for f in self.path.iterdir()), 800_000)
+
+    def test_a_message_over_the_limit_is_kept_until_the_next(self):
+        log = self.open(max_bytes=1000)
+        for sequence in (1, 2):
+            log.append(record(sequence, bytes(5000)), self.wall)
+            log.commit()
+            self.assertEqual((len(log), log.first), (1, sequence - 1))
+
+    def test_the_oldest_go_by_age(self):
+        log = self.open(max_age=3600.0)
+        for sequence in range(1, 11):
+            self.wall += 600
+            log.append(record(sequence), self.wall)
+            log.commit()
+        self.assertEqual(bodies(log.newest(1)), [b"body-10"])
+        ages = [self.wall - kept.received_at for kept in log.newest(99)]
+        self.assertEqual(max(ages), 3600.0)
+        self.assertEqual(log.ledger(), [OriginState(ORIGIN, 1, 10, [])])
+
+    def test_the_newest_stays_however_old_so_that_positions_go_on(self):
+        log = self.filled(3, max_age=60.0)
+        self.wall += 1e6
+        log.skip([message_id(9)])
+        log.commit()
+        self.assertEqual((len(log), log.first), (1, 2))
+        self.assertEqual(self.reopened(log).append(record(4), self.wall).position, 3)
+
+    def test_many_old_messages_go_step_by_step(self):
+        log = self.filled(1500, max_age=60.0)
+        self.wall += 10_000
+        counts = []
+        for sequence in range(1501, 1506):
+            log.append(record(sequence), self.wall)
+            log.commit()
+            counts.append(len(log))
+        self.assertEqual(counts, [989, 478, 3, 4, 5])
+
+
+class MigrationTests(SqliteCase):
+    def test_an_older_file_is_brought_up_to_date_with_all_that_is_in_it(self):
+        self.filled(3).close()
+        log = self.open(Newer)
+        self.assertEqual(len(log), 3)
+        self.assertEqual(log.find(message_id(2)).record, record(2))
+        self.assertEqual(log._db.execute("SELECT note FROM messages").fetchone(), ("old",))
+        log.close()
+        self.assertEqual(len(self.open(Newer)), 3)
+
+    def test_a_newer_file_is_refused_and_left_alone(self):
+        self.open(Newer).close()
+        before = self.file.read_bytes()
+        error = self.assertRaises(LogFailed, self.open)
+        self.assertIn("was written by a newer version", str(error))
+        self.assertIn(str(self.file), str(error))
+        self.assertEqual(self.file.read_bytes(), before)
+        self.assertEqual(self.warnings, [])
+
+    def test_a_step_that_fails_changes_nothing(self):
+        self.filled(3).close()
+        # It names a table that is not there, which is taken for damage: set aside, not lost.
+        self.assertRaises(LogFailed, self.open, Impossible)
+        (aside,) = self.path.glob("*.damaged-*")
+        aside.rename(self.file)
+        self.assertEqual(len(self.open()), 3)
+
+
+class DamageTests(SqliteCase):
+    def assert_set_aside(self, log: SqliteLog, damaged: bytes) -> None:
+        self.assertEqual((len(log), log.ledger(), log.failed), (0, [], ""))
+        self.assertEqual(len(self.warnings), 1, self.warnings)
+        self.assertIn(f"{self.file} is damaged", self.warnings[0])
+        self.assertIn("kept as messages.db.damaged-1000", self.warnings[0])
+        self.assertNotIn("\n", self.warnings[0])
+        aside = self.path / "messages.db.damaged-1000"
+        self.assertEqual(aside.read_bytes(), damaged)
+        log.append(record(1), 1.0)
+        log.commit()
+        self.assertEqual(len(self.reopened(log)), 1)
+
+    def test_a_file_that_is_no_database(self):
+        for damage in (b"x" * 5000, b"SQLite format 3\0" + bytes(3000), b"\0" * 100):
+            self.file.write_bytes(damage)
+            self.assert_set_aside(self.open(), damage)
+            for path in self.path.iterdir():
+                path.unlink()
+            self.warnings.clear()
+
+    def test_a_database_of_another_program(self):
+        other = sqlite3.connect(self.file)
+        other.executescript("CREATE TABLE songs (title); PRAGMA user_version = 1;")
+        other.close()
+        log = self.open()
+        self.assertEqual((len(log), len(self.warnings)), (0, 1))
+        aside = sqlite3.connect(self.path / "messages.db.damaged-1000")
+        self.addCleanup(aside.close)
+        self.assertEqual(list(aside.execute("SELECT * FROM songs")), [])
+
+    def test_a_damaged_page_in_the_middle(self):
+        self.filled(200).close()
+        data = bytearray(self.file.read_bytes())
+        pages = len(data) // 4096
+        self.assertGreater(pages, 6)
+        for page in (pages // 2, pages - 2):
+            data[page * 4096 : page * 4096 + 64] = os.urandom(64)
+        self.file.write_bytes(data)
+        self.assert_set_aside(self.open(), bytes(data))
+
+    def test_a_file_cut_short(self):
+        self.filled(200).close()
+        data = self.file.read_bytes()
+        self.file.write_bytes(data[: len(data) // 2])
+        self.assert_set_aside(self.open(), data[: len(data) // 2])
+
+    def test_an_impossible_schema_version(self):
+        log = self.filled(3)
+        log._db.execute("PRAGMA user_version = -7")
+        log.close()
+        data = self.file.read_bytes()
+        self.assert_set_aside(self.open(), data)
+
+    def test_values_of_the_wrong_kind_in_the_ledger(self):
+        for values in ("'text', 1, 1, x'90'", "x'00', 1, 1, x'ff'", "x'00', 1, 'a', x'90'"):
+            log = self.filled(1)
+            log._db.execute(f"INSERT INTO ledger VALUES ({values})")  # noqa: S608 - our own
+            log.close()
+            data = self.file.read_bytes()
+            self.assert_set_aside(self.open(), data)
+            for path in self.path.iterdir():
+                path.unlink()
+            self.warnings.clear()
+
+    def test_what_was_written_ahead_of_a_damaged_file_is_not_taken_for_the_new_one(self):
+        log = self.filled(200)
+        ahead = self.file.with_name("messages.db-wal").read_bytes()
+        log.close()
+        self.file.write_bytes(b"x" * 5000)
+        self.file.with_name("messages.db-wal").write_bytes(ahead[:32] + os.urandom(4096))
+        self.assert_set_aside(self.open(), b"x" * 5000)
+
+    def test_a_file_that_can_be_rebuilt_from_what_was_written_ahead_is(self):
+        log = self.filled(3)
+        ahead = self.file.with_name("messages.db-wal").read_bytes()
+        log.close()
+        self.file.write_bytes(b"x" * 5000)
+        self.file.with_name("messages.db-wal").write_bytes(ahead)
+        self.assertEqual((len(self.open()), self.warnings), (3, []))
+
+    def test_any_damage_at_all_is_noticed_or_harmless(self):
+        """Whatever bytes change, the log opens (empty or not) or says LogFailed; it never raises
+        anything else, and reading from it neither.
+        """
+        self.filled(60).close()
+        sound = self.file.read_bytes()
+        seed = random.randrange(1 << 32)
+        generator = random.Random(seed)
+        for _ in range(100):
+            data = bytearray(sound)
+            for _ in range(generator.choice((1, 3, 40))):
+                spot = generator.randrange(generator.choice((100, len(data))))
+                data[spot] = generator.randrange(256)
+            for path in self.path.iterdir():
+                path.unlink()
+            self.file.write_bytes(data)
+            try:
+                log = self.open()
+                for kept in log.newest(100):
+                    self.assertIsInstance(kept.record.body, bytes)
+                log.append(record(1000 + generator.randrange(1000)), 1.0)
+                log.commit()
+                log.close()
+            except LogFailed as problem:
+                self.assertIn(str(self.file), str(problem), seed)
+            except Exception as problem:
+                raise AssertionError(f"seed {seed}: {problem!r}") from problem
+
+    def test_damage_found_while_reading_fails_the_log_and_it_still_reads_what_it_can(self):
+        log = self.filled(200)
+        log._db.execute("UPDATE messages SET route = x'ff' WHERE position = 77")
+        log._db.execute("UPDATE messages SET body = 'text' WHERE position = 79")
+        for place in (77, 79):
+            error = self.assertRaises(LogFailed, log.beyond, place - 1, 1)
+            self.assertIn("cannot be read: the message at position", str(error))
+            self.assertEqual(log.failed, str(error))
+        self.assertEqual(len(log.beyond(100, 20)), 20)
+        log.append(record(201), 1.0)
+        self.assertRaises(LogFailed, log.commit)
+
+    def test_a_page_damaged_while_it_is_open(self):
+        self.filled(2000).close()
+        log = self.open()
+        log._db.execute("PRAGMA cache_size = 2")
+        with self.file.open("r+b") as file:
+            pages = self.file.stat().st_size // 4096
+            for page in range(pages // 4, 3 * pages // 4):
+                file.seek(page * 4096)
+                file.write(os.urandom(4096))
+        error = self.assertRaises(LogFailed, log.newest, 2000)
+        self.assertIn("cannot be read", str(error))
+        log.close()
+        self.assertEqual(len(self.open()), 0)
+        self.assertEqual(len(self.warnings), 1)
+
+    def test_a_damaged_file_that_cannot_be_set_aside(self):
+        self.file.write_bytes(b"x" * 5000)
+        (self.path / "messages.db.damaged-1000").mkdir()
+        error = self.assertRaises(LogFailed, self.open)
+        self.assertIn("cannot be set aside", str(error))
+
+    def test_a_directory_that_is_not_there(self):
+        self.path.rmdir()
+        error = self.assertRaises(LogFailed, self.open)
+        self.assertIn("cannot be opened", str(error))
+
+
+class FullDiskTests(SqliteCase):
+    def full(self, pages_left: int = 0) -> SqliteLog:
+        log = self.filled(20)
+        pages = log._db.execute("PRAGMA page_count").fetchone()[0]
+        log._db.execute(f"PRAGMA max_page_count = {pages + pages_left}")
+        return log
+
+    def test_a_commit_that_does_not_fit_keeps_nothing_of_it_and_none_after_it_succeeds(self):
+        log = self.full()
+        for sequence in range(21, 24):
+            log.append(record(sequence, bytes(20_000)), 1.0)
+        error = self.assertRaises(LogFailed, log.commit)
+        self.assertIn("full", str(error))
+        self.assertIn(str(self.file), str(error))
+        self.assertEqual(log.failed, str(error))
+        self.assertIsNone(log.find(message_id(21)))
+        self.assertEqual(bodies(log.newest(99)[-1:]), [b"body-20"])
+        log.append(record(24), 1.0)
+        self.assertIsNone(log.find(message_id(24)))
+        self.assertRaises(LogFailed, log.commit)
+
+    def test_after_it_the_file_is_sound_and_holds_what_was_confirmed(self):
+        log = self.full()
+        log.append(record(21, bytes(20_000)), 1.0)
+        self.assertRaises(LogFailed, log.commit)
+        log = self.reopened(log)
+        self.assertEqual(len(log), 20)
+        self.assertEqual(log.ledger(), [OriginState(ORIGIN, 1, 20, [])])
+        self.assertEqual(self.warnings, [])
+
+    def test_a_full_disk_at_the_first_start(self):
+        class Full(SqliteLog):
+            def _prepare(self):
+                self._db.execute("PRAGMA max_page_count = 1")
+                super()._prepare()
+
+        error = self.assertRaises(LogFailed, self.open, Full)
+        self.assertIn("cannot be opened", str(error))
+        self.assertIn("full", str(error))
+        self.assertEqual(self.warnings, [])
+        self.assertEqual(len(self.open()), 0)
+
+    def test_dropping_old_messages_may_fail_too(self):
+        log = self.filled(20, max_bytes=1)
+        log.append(record(21), 1.0)
+        log._db.execute("CREATE TRIGGER stuck BEFORE DELETE ON messages"
+                        " BEGIN SELECT RAISE(ABORT, 'disk I/O error'); END")  # fmt: skip
+        error = self.assertRaises(LogFailed, log.commit)
+        self.assertIn("disk I/O error", str(error))
