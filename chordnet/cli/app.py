@@ -36,6 +36,7 @@ COMMANDS = {
     "stop-network": _Entry("lifecycle", "stop_network", _NETWORK, "Stop every node."),
     "remove-node": _Entry("members", "remove_node", _NETWORK, "Take one node away."),
     "add-node": _Entry("members", "add_node", _NETWORK, "Bring a node back, or add the next."),
+    "chaos": _Entry("chaos", "chaos", _NETWORK, "Kill, freeze, part or slow down; and heal."),
     "send-message": _Entry("messages", "send_message", _MESSAGES, "Broadcast one phrase."),
     "get-messages": _Entry("messages", "get_messages", _MESSAGES, "Messages and their routes."),
     "status": _Entry("status", "status", _INSIDE, "A table of all nodes."),
@@ -43,6 +44,7 @@ COMMANDS = {
     "ring": _Entry("ring", "ring", _INSIDE, "Draw the ring, here or as SVG."),
     "lookup": _Entry("lookup", "lookup", _INSIDE, "The owner of a key and the path to it."),
     "logs": _Entry("logs", "logs", _INSIDE, "What a node wrote."),
+    "replay": _Entry("replay", "replay", _INSIDE, "Live recorded nodes' lives again."),
 }
 
 

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import cached_property
+from pathlib import Path
 from typing import Any, TypeVar
 
 import docker
 from docker.errors import DockerException
 from requests.exceptions import RequestException
 
+from chordnet.testbed import netlink
 from chordnet.testbed.commands import Finished, run_program
 from chordnet.testbed.compose_file import (
     checkout,
@@ -28,6 +30,7 @@ from chordnet.testbed.compose_file import (
 from chordnet.testbed.description import NetworkDescription
 from chordnet.testbed.engine import Say
 from chordnet.testbed.errors import EngineUnavailable, NodeStopped, TestbedError
+from chordnet.testbed.faults import Line
 from chordnet.testbed.home import NetworkHome, write_atomically
 from chordnet.testbed.waiting import Reactor, gather, in_thread
 
@@ -35,6 +38,7 @@ T = TypeVar("T")
 
 BUILD_TIMEOUT_S = 1200.0
 COMPOSE_TIMEOUT_S = 180.0
+SHAPE_TIMEOUT_S = 60.0
 LEAVE_GRACE_S = 15
 ALIVE = frozenset({"running", "paused", "restarting"})
 FAILURE_LINES = 15
@@ -181,6 +185,46 @@ class DockerEngine:
         container.kill()
         container.wait(timeout=LEAVE_GRACE_S)
 
+    async def freeze(self, numbers: Collection[int]) -> None:
+        """Pause those containers."""
+        await self._pause(numbers, "running", "pause")
+
+    async def thaw(self, numbers: Collection[int]) -> None:
+        """Let paused containers go on."""
+        await self._pause(numbers, "paused", "unpause")
+
+    async def _pause(self, numbers: Collection[int], state: str, verb: str) -> None:
+        containers = await self._ask(self._containers)
+        chosen = [n for n in numbers if n in containers and containers[n]["State"] == state]
+        await gather(
+            self._ask(getattr(self._docker.api, verb), containers[n]["Id"]) for n in chosen
+        )
+
+    async def shape(self, lines: Mapping[int, Line]) -> None:
+        """Have :mod:`chordnet.testbed.netlink` change the containers' networks from outside.
+
+        It runs once, in a container that sees the host's processes: the nodes keep having no rights
+        at all, and all lines change at nearly the same moment.
+        """
+        containers = await self._ask(self._containers)
+        alive = {n: c for n, c in containers.items() if c["State"] in ALIVE}
+        pids = await gather(self._ask(self._pid, c["Id"]) for c in alive.values())
+        wanted = [
+            _wanted(pid, lines[n], alive) for n, pid in zip(alive, pids, strict=True) if n in lines
+        ]
+        if not wanted:
+            return
+        image = next(iter(alive.values()))["ImageID"]
+        done = await run_program(
+            self._reactor, [*_SHAPER, image, *_python(wanted)], timeout=SHAPE_TIMEOUT_S
+        )
+        if done.status != 0:
+            raise TestbedError(f"Docker cannot do that here: {done.last_line()[:FAILURE_WIDTH]}")
+
+    def _pid(self, container: str) -> int:
+        pid: int = self._docker.api.inspect_container(container)["State"]["Pid"]
+        return pid
+
     async def _alive(self, numbers: Collection[int]) -> list[int]:
         containers = await self._ask(self._containers)
         return sorted(n for n in numbers if n in containers and containers[n]["State"] in ALIVE)
@@ -210,6 +254,33 @@ class DockerEngine:
             await self._ask(pump)
         finally:
             stream.close()
+
+
+_SHAPER = (
+    *("docker", "run", "--rm", "--pid", "host", "--network", "none", "--user", "0:0"),
+    # To look into another container's process, to enter its network, and to change that.
+    *("--cap-drop", "ALL", "--cap-add", "SYS_PTRACE"),
+    *("--cap-add", "SYS_ADMIN", "--cap-add", "NET_ADMIN"),
+    *("--security-opt", "apparmor=unconfined", "--read-only", "--no-healthcheck"),
+)
+
+
+def _python(wanted: list[dict[str, Any]]) -> list[str]:
+    source = Path(netlink.__file__).read_text(encoding="utf-8")
+    return ["python3", "-I", "-S", "-c", source, json.dumps(wanted)]
+
+
+def _wanted(pid: int, line: Line, containers: Mapping[int, dict[str, Any]]) -> dict[str, Any]:
+    slow = [line.delay_ms, line.jitter_ms, line.loss_percent]
+    cut = [_address(containers[n]) for n in sorted(line.cut) if n in containers]
+    return {"pid": pid, "cut": cut, "netem": slow if any(slow) else None}
+
+
+def _address(container: dict[str, Any]) -> str:
+    """Return a container's address among the others."""
+    networks = container["NetworkSettings"]["Networks"].values()
+    address: str = next(network["IPAddress"] for network in networks)
+    return address
 
 
 def _lines(chunks: Iterator[bytes]) -> Iterator[str]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Protocol
 
 from chordnet.testbed.description import NetworkDescription
+from chordnet.testbed.faults import Line
 
 Say = Callable[[str], None]
 """Takes one line about progress."""
@@ -36,6 +37,18 @@ class Engine(Protocol):
 
     async def kill(self, numbers: Collection[int]) -> None:
         """End those nodes without giving them a chance to leave."""
+
+    async def freeze(self, numbers: Collection[int]) -> None:
+        """Stop those nodes in the middle of whatever they do; their connections stand."""
+
+    async def thaw(self, numbers: Collection[int]) -> None:
+        """Let frozen nodes go on as if nothing had happened."""
+
+    async def shape(self, lines: Mapping[int, Line]) -> None:
+        """Make those nodes' lines to the others what is wanted, sound ones too.
+
+        :raises TestbedError: this engine cannot; nothing was changed, or not everything.
+        """
 
     async def clean(self, *, purge: bool) -> None:
         """Remove what is left of a network whose nodes have ended; with ``purge`` data too."""

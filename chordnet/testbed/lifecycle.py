@@ -17,6 +17,7 @@ from chordnet.testbed.convergence import wait_converged
 from chordnet.testbed.description import HOST, MAX_NODES, NetworkDescription
 from chordnet.testbed.engine import Engine
 from chordnet.testbed.errors import ImpossibleNetwork, TestbedError
+from chordnet.testbed.faults import forget_faults
 from chordnet.testbed.lock import locked
 from chordnet.testbed.observer import Snapshot
 from chordnet.testbed.ports import holder, is_free
@@ -74,6 +75,7 @@ async def start_network(testbed: Testbed, wish: Wish, timeout: float) -> Started
             network = attrs.evolve(old, removed=frozenset())
         else:
             network = await _new_network(testbed, wish, old)
+            forget_faults(testbed.home)
         missing = set(network.numbers) - running
         check_ports(network, missing)
         if missing:
@@ -205,6 +207,7 @@ async def stop_network(testbed: Testbed, *, purge: bool, timeout: float) -> Stop
             stopped = await engine.running()
             late = await engine.stop(stopped)
             await engine.clean(purge=purge)
+        forget_faults(testbed.home)
         if purge:
             testbed.home.purge()
         return Stopped(stopped=tuple(sorted(stopped)), killed=tuple(sorted(late)))

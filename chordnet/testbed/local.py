@@ -13,13 +13,14 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 
 import msgspec
 
 from chordnet.testbed.description import HOST, NetworkDescription
 from chordnet.testbed.engine import Say
 from chordnet.testbed.errors import TestbedError
+from chordnet.testbed.faults import Line
 from chordnet.testbed.home import NetworkHome
 from chordnet.testbed.logs import follow_file, last_lines, rotate
 from chordnet.testbed.nursery import Birth
@@ -131,6 +132,26 @@ class LocalEngine:
         for number in numbers:
             if (process := self._process(number)) is not None:
                 raise TestbedError(f"Node {number} (pid {process.pid}) cannot be ended")
+
+    async def freeze(self, numbers: Collection[int]) -> None:
+        """Send SIGSTOP to all of them."""
+        self._signal(numbers, signal.SIGSTOP)
+
+    async def thaw(self, numbers: Collection[int]) -> None:
+        """Send SIGCONT to all of them."""
+        self._signal(numbers, signal.SIGCONT)
+
+    def _signal(self, numbers: Collection[int], signal_number: signal.Signals) -> None:
+        for process in filter(None, map(self._process, sorted(numbers))):
+            send_signal(process, signal_number)
+
+    async def shape(self, lines: Mapping[int, Line]) -> None:
+        """Refuse whatever is not sound: local nodes share one loopback interface."""
+        if not all(line.sound for line in lines.values()):
+            raise TestbedError(
+                "the local engine cannot part, delay or lose what its nodes send, for they share "
+                "one loopback interface; the docker engine can: start-network --engine docker"
+            )
 
     async def _end(
         self, numbers: Collection[int], signals: Collection[signal.Signals], grace: float

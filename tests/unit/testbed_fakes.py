@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from chordnet.core.invariants import ideal_view
 from chordnet.testbed.context import Testbed
 from chordnet.testbed.description import NetworkDescription
 from chordnet.testbed.errors import TestbedError
+from chordnet.testbed.faults import Line
 from chordnet.testbed.home import NetworkHome
 from chordnet.wire.rpc import (
     FingerEntry,
@@ -165,9 +166,17 @@ class FakeEngine:
     calls: list[str] = attrs.field(factory=list)
     broken: str = ""
     converges: bool = True
+    cannot_shape: str = ""
+    lines: dict[int, Line] = attrs.field(factory=dict)
 
     def ring(self) -> None:
-        self.nodes.statuses = ideal_ring(self.nodes.described, self.alive)
+        """Let those that reach each other, frozen ones aside, be one right ring."""
+        self.nodes.statuses = {}
+        awake = self.alive - self.nodes.frozen
+        for number in sorted(awake):
+            if number not in self.nodes.statuses:
+                cut = self.lines[number].cut if number in self.lines else frozenset[int]()
+                self.nodes.statuses |= ideal_ring(self.nodes.described, awake - cut)
 
     async def prepare(self, network: NetworkDescription, say: Callable[[str], None]) -> None:
         self.calls.append("prepare")
@@ -193,6 +202,23 @@ class FakeEngine:
     async def kill(self, numbers: Collection[int]) -> None:
         self.calls.append(f"kill {sorted(numbers)}")
         self.alive -= set(numbers)
+        self.ring()
+
+    async def freeze(self, numbers: Collection[int]) -> None:
+        self.calls.append(f"freeze {sorted(numbers)}")
+        self.nodes.frozen |= set(numbers)
+        self.ring()
+
+    async def thaw(self, numbers: Collection[int]) -> None:
+        self.calls.append(f"thaw {sorted(numbers)}")
+        self.nodes.frozen -= set(numbers)
+        self.ring()
+
+    async def shape(self, lines: Mapping[int, Line]) -> None:
+        self.calls.append(f"shape {sorted(lines)}")
+        if self.cannot_shape and not all(line.sound for line in lines.values()):
+            raise TestbedError(self.cannot_shape)
+        self.lines |= lines
         self.ring()
 
     async def clean(self, *, purge: bool) -> None:
