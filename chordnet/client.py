@@ -37,18 +37,21 @@ from chordnet.wire.rpc import (
     Follow,
     GetMessages,
     GetStatus,
+    GetTrace,
     LeaveRing,
     Lookup,
     LookupReply,
     LookupResult,
     MessageRecord,
     Messages,
+    MessageTrace,
     NodeStatus,
     Receipt,
     SendMessage,
     Sent,
     ServerReply,
     StatusReply,
+    TraceReply,
     Unfollow,
     check_phrase,
 )
@@ -150,6 +153,11 @@ class P2PNetClient:
             lambda rid: Lookup(rid, key, iterative), (LookupReply,), self._timeout_s
         )
         return answer.addCallback(_result)
+
+    def trace(self, message_id: str) -> Deferred[MessageTrace]:
+        """Return what the node knows of a message's way: its record, and what went wrong there."""
+        answer = self._call(lambda rid: GetTrace(rid, message_id), (TraceReply,), self._timeout_s)
+        return answer.addCallback(_trace)
 
     def leave(self) -> Deferred[None]:
         """Make the node leave the ring in order and stop."""
@@ -396,6 +404,10 @@ def _receipt(reply: Sent | Done, body: str) -> Receipt:
 
 def _status(reply: StatusReply) -> NodeStatus:
     return reply.status
+
+
+def _trace(reply: TraceReply) -> MessageTrace:
+    return reply.trace
 
 
 def _result(reply: LookupReply) -> LookupResult:

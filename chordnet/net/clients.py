@@ -15,11 +15,13 @@ from functools import partial
 from typing import Any, ClassVar, Protocol
 
 from chordnet.core.errors import Busy, ChordnetError, LocalProtocolError, RemoteProtocolError
+from chordnet.core.messages import MessageId
 from chordnet.net.interfaces import MessageLog
 from chordnet.net.journal import Journal
 from chordnet.net.limits import NetworkLimits
 from chordnet.net.node import LookupDoneWith, ReceiptDone
 from chordnet.net.protocol import Connection
+from chordnet.net.traces import Traces
 from chordnet.net.turn import Turn
 from chordnet.net.views import Views
 from chordnet.wire.codec import read_request
@@ -31,6 +33,7 @@ from chordnet.wire.rpc import (
     Follow,
     GetMessages,
     GetStatus,
+    GetTrace,
     LeaveRing,
     Lookup,
     LookupReply,
@@ -42,6 +45,7 @@ from chordnet.wire.rpc import (
     SendMessage,
     Sent,
     StatusReply,
+    TraceReply,
     Unfollow,
 )
 
@@ -58,6 +62,7 @@ class Node(Protocol):
     journal: Journal
     limits: NetworkLimits
     views: Views
+    traces: Traces
     turn: Turn
     clock: Any
 
@@ -259,6 +264,17 @@ class ClientSession:
         # At once, so that a client that does not read is noticed before the next long reply.
         self._connection.flush_now()
 
+    def _get_trace(self, request: GetTrace) -> None:
+        node = self._node
+        try:
+            message_id = MessageId.parse(request.id)
+        except ValueError:
+            raise LocalProtocolError(f"{request.id[:120]!r} is no message's id") from None
+        trace = node.views.trace(
+            str(message_id), node.log.find(message_id), node.traces.of(message_id)
+        )
+        self._reply(TraceReply(request.rid, trace))
+
     def _leave(self, request: LeaveRing) -> None:
         self._desk.leave(lambda: self._reply(Done(request.rid)))
 
@@ -373,6 +389,7 @@ class ClientSession:
         Unfollow: _end_follow,
         GetStatus: _get_status,
         Lookup: _lookup,
+        GetTrace: _get_trace,
         LeaveRing: _leave,
     }
 

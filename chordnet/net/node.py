@@ -48,6 +48,7 @@ from chordnet.net.interfaces import Core, MessageLog, StoredMessage
 from chordnet.net.journal import Journal
 from chordnet.net.limits import NetworkLimits
 from chordnet.net.runner import Runner
+from chordnet.net.traces import Traces
 from chordnet.net.transport import PeerTransport
 from chordnet.net.turn import Turn
 from chordnet.net.views import Views
@@ -94,6 +95,7 @@ class LocalNode:
         self.limits = limits
         self.space = IdentifierSpace(config.bits)
         self.views = Views(self.space)
+        self.traces = Traces(config.max_batch)
         self.hooks = hooks or Hooks(journal)
         self.clock = reactor
         self._wall = wall
@@ -424,6 +426,7 @@ class LocalNode:
 
     def _traced(self, effect: Traced) -> None:
         self.journal.counters[f"broadcast_{effect.what.name.lower()}"] += 1
+        self.traces.note(effect, self._wall())
         self._fire_later(effect)
 
     def _misbehaved(self, effect: Misbehaved) -> None:

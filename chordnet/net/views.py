@@ -8,7 +8,15 @@ from chordnet.core.effects import BroadcastDone
 from chordnet.core.identifiers import IdentifierSpace
 from chordnet.core.messages import EdgeKind, NodeRef, RingLabel
 from chordnet.net.interfaces import StoredMessage
-from chordnet.wire.rpc import MessageRecord, NodeInfo, Receipt, RouteHop
+from chordnet.net.traces import Happening
+from chordnet.wire.rpc import (
+    MessageRecord,
+    MessageTrace,
+    NodeInfo,
+    Receipt,
+    RouteHop,
+    TraceEvent,
+)
 
 _KINDS = {int(kind): kind.name.lower() for kind in EdgeKind}
 _CACHE_LIMIT = 4096
@@ -53,6 +61,17 @@ class Views:
             seconds=seconds,
             partial=done.partial,
             unreached=unreached,
+            shared=done.shared,
+        )
+
+    def trace(
+        self, message_id: str, stored: StoredMessage | None, events: Iterable[Happening]
+    ) -> MessageTrace:
+        """Return what is known of a message's way."""
+        return MessageTrace(
+            message_id,
+            self.message(stored) if stored is not None else None,
+            [TraceEvent(e.at, e.what.name.lower(), self.node(e.peer)) for e in events],
         )
 
     @staticmethod

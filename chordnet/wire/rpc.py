@@ -79,6 +79,8 @@ class Receipt(_Value, frozen=True):
     seconds: float
     partial: bool
     unreached: list[NodeInfo]
+    shared: int = 1
+    """How many messages, published at once, shared the tree: all share in ``messages``."""
 
 
 class FingerEntry(_Value, frozen=True):
@@ -97,7 +99,7 @@ class NodeStatus(_Value, frozen=True):
     bits: int
     incarnation: int
     state: str
-    """unjoined, joining, forming, active, leaving or left."""
+    """unjoined, joining, forming, active, leaving or left; failed if its log cannot be written."""
     predecessor: NodeInfo | None
     successors: list[NodeInfo]
     fingers: list[FingerEntry]
@@ -109,6 +111,26 @@ class NodeStatus(_Value, frozen=True):
     uptime: float
     """Seconds since the node started."""
     counters: dict[str, int]
+
+
+class TraceEvent(_Value, frozen=True):
+    """Something that happened to a broadcast at one node beside its smooth way down the tree."""
+
+    at: float
+    """That node's wall clock, seconds since 1970."""
+    what: str
+    """duplicate, resent, lost_child, repaired or gave_up."""
+    peer: NodeInfo
+
+
+class MessageTrace(_Value, frozen=True):
+    """What one node knows of the way of a message."""
+
+    id: str
+    record: MessageRecord | None
+    """Nothing if the node has not recorded it or does not keep it any more."""
+    events: list[TraceEvent]
+    """In the order in which they happened; those of the last few thousand troubled messages."""
 
 
 class LookupResult(_Value, frozen=True):
@@ -170,6 +192,12 @@ class LeaveRing(_Rpc, frozen=True, tag=107):
     """Leave the ring in order and stop. Answered when the node has left."""
 
 
+class GetTrace(_Rpc, frozen=True, tag=108):
+    """Ask what the node knows of the way of the message ``id``."""
+
+    id: str
+
+
 # ---- replies --------------------------------------------------------------------------------
 
 
@@ -201,5 +229,11 @@ class Failure(_Rpc, frozen=True, tag=126):
     text: str
 
 
-ClientRequest = SendMessage | GetMessages | Follow | Unfollow | GetStatus | Lookup | LeaveRing
-ServerReply = Sent | Messages | StatusReply | LookupReply | Done | Failure
+class TraceReply(_Rpc, frozen=True, tag=128):
+    trace: MessageTrace
+
+
+ClientRequest = (
+    SendMessage | GetMessages | Follow | Unfollow | GetStatus | Lookup | LeaveRing | GetTrace
+)
+ServerReply = Sent | Messages | StatusReply | LookupReply | Done | Failure | TraceReply

@@ -133,14 +133,14 @@ class ConnectionCase(SynchronousTestCase):
 
     def test_nothing_is_written_before_what_was_recorded_is_kept(self):
         order: list[object] = []
-        self.turn.commit = lambda: order.append(self.transport.writes) or True
+        self.turn.keep = lambda: order.append(self.transport.writes) or True
         self.send(1)
         self.connection.send(Ping(2))
         self.connection.close()
         self.assertEqual(order, [0, 1])
 
     def test_what_cannot_be_kept_is_not_confirmed(self):
-        self.turn.commit = lambda: False
+        self.turn.keep = lambda: False
         self.send(1)
         self.assertEqual(self.transport.writes, 0)
         self.assertTrue(self.transport.disconnected)

@@ -22,6 +22,8 @@ STATUS = rpc.NodeStatus(
     [rpc.FingerEntry(159, INFO)], "0:12345", 3, 0, 12.5, {"requests": 4},
 )  # fmt: skip
 
+TRACE = rpc.MessageTrace(str(ID), RECORD, [rpc.TraceEvent(1760000000.7, "duplicate", INFO)])
+
 GREETINGS: list[Any] = [
     greeting.Hello("chordnet", 1, "default", 160, "peer", NODE, 1),
     greeting.Hello("chordnet", 1, "", 0, "client"),
@@ -63,6 +65,7 @@ REQUESTS: list[Any] = [
     rpc.GetStatus(4),
     rpc.Lookup(5, "apple", True),
     rpc.LeaveRing(6),
+    rpc.GetTrace(7, str(ID)),
 ]
 REPLIES: list[Any] = [
     rpc.Sent(1, RECEIPT),
@@ -71,6 +74,7 @@ REPLIES: list[Any] = [
     rpc.LookupReply(5, rpc.LookupResult("apple", RAW.hex(), INFO, [INFO])),
     rpc.Done(6),
     rpc.Failure(5, "NotInRing", "Node 1 is joining, not in a ring; wait and ask again"),
+    rpc.TraceReply(7, TRACE),
 ]
 EXAMPLES = [*GREETINGS, *PEER_MESSAGES, *REQUESTS, *REPLIES]
 
