@@ -42,28 +42,42 @@ GET_TIMEOUT_S = 30.0
 Examples:
   p2pnet send-message 4 apple
   p2pnet send-message 4 --json apple
+  p2pnet send-message 4 --no-wait apple
   p2pnet send-message 4 -- --a-phrase-with-dashes-in-front
 """,
 )
 @node_argument()
 @click.argument("message", type=MessageType(), metavar="MESSAGE")
+@click.option(
+    "--no-wait", is_flag=True, help="Return once NODE has recorded it; nobody tells of the rest."
+)
 @timeout_option(SEND_TIMEOUT_S)
 @json_option
 @network_option
 def send_message(
-    node: int | str, message: str, timeout: float, as_json: bool, network: str
+    node: int | str, message: str, no_wait: bool, timeout: float, as_json: bool, network: str
 ) -> int | None:
     """Broadcast MESSAGE, one phrase without white space, from NODE.
 
-    Returns when every node has confirmed that it recorded the message.
+    Returns when every node has confirmed that it recorded the message. The exit status is 1 if
+    some node may lack it.
     """
     number = chosen_node(network, node)
 
     async def work(testbed: Testbed) -> tuple[Receipt, Names]:
         names = Names(testbed.checked(number))
-        return await testbed.ask(number, lambda c: c.send_message(message), timeout), names
+        answer = await testbed.ask(
+            number, lambda c: c.send_message(message, wait=not no_wait), timeout
+        )
+        return answer, names
 
     receipt, names = with_testbed(network, work)
+    if no_wait:
+        if as_json:
+            print_json({"body": message, "origin": number, "confirmed": False})
+        else:
+            print(f"{plain(message)}: taken by Node {number}; no confirmation is waited for")
+        return None
     if as_json:
         print_json(receipt_json(receipt, number, names))
     else:
@@ -84,23 +98,28 @@ def receipt_json(receipt: Receipt, origin: int, names: Names) -> dict[str, Any]:
         "seconds": round(receipt.seconds, 6),
         "partial": receipt.partial,
         "unreached": refs(names, receipt.unreached),
+        "shared": receipt.shared,
     }
 
 
 def receipt_text(receipt: Receipt) -> str:
     """Return ``apple: recorded by 16 of 16 nodes in 9 ms (15 messages, depth 4)``."""
+    shared = f" shared by {receipt.shared} phrases" if receipt.shared > 1 else ""
     return (
         f"{plain(receipt.body)}: recorded by {receipt.recorded} of "
         f"{count(receipt.members, 'node')} in {seconds(receipt.seconds)} "
-        f"({count(receipt.messages, 'message')}, depth {receipt.depth})"
+        f"({count(receipt.messages, 'message')}{shared}, depth {receipt.depth})"
     )
 
 
 def _unconfirmed(receipt: Receipt, names: Names) -> int | None:
     if not receipt.partial:
         return None
-    missed = ", ".join(names.label(node.id, node.name) for node in receipt.unreached)
-    complain(f"not confirmed by every node{f'; not reached: {missed}' if missed else ''}")
+    missed = ", ".join(names.label(node.id, node.name) for node in receipt.unreached) or "some"
+    complain(
+        f"not confirmed by every node: {missed} may lack it; "
+        "those that live get it from their neighbours"
+    )
     return 1
 
 

@@ -126,7 +126,7 @@ class TestMessages:
             receipt = sixteen.json("send-message", str(origin), body)
             assert list(receipt) == [
                 "id", "body", "origin", "recorded", "members", "messages", "depth", "seconds",
-                "partial", "unreached",
+                "partial", "unreached", "shared",
             ]  # fmt: skip
             assert (receipt["body"], receipt["origin"]) == (body, origin)
             assert (receipt["recorded"], receipt["members"]) == (SIZE, SIZE)

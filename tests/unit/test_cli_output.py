@@ -51,6 +51,10 @@ class TextTests(SynchronousTestCase):
             receipt_text(receipt(recorded=1, members=1, messages=0, depth=0, seconds=0.26)),
             "apple: recorded by 1 of 1 node in 0.3 s (0 messages, depth 0)",
         )
+        self.assertEqual(
+            receipt_text(receipt(shared=10)),
+            "apple: recorded by 16 of 16 nodes in 9 ms (15 messages shared by 10 phrases, depth 4)",
+        )
 
     def test_a_route(self) -> None:
         entry = record(NETWORK, "m", 4, 12, 8)
@@ -94,6 +98,7 @@ class JsonTests(SynchronousTestCase):
                 "seconds": 0.009,
                 "partial": True,
                 "unreached": [9, "visitor"],
+                "shared": 1,
             },
         )
 
