@@ -201,10 +201,17 @@ class Broadcasts:
         cast = self._casts.get(message.id)
         if cast is not None:
             self._again(cast, sender, message)
+        elif message.kind == EdgeKind.BACKFILL and self._has_all(message):
+            # Passed back for this node's own sake, which has it; others see to the range.
+            depth = len(message.hops)
+            self._ctx.send(sender, Covered(message.id, message.limit, 1, 0, depth, False, []))
         elif message.bodies is None:
             self._want_bodies(sender, message)
         else:
             self._first(sender, message, message.bodies)
+
+    def _has_all(self, message: Bcast) -> bool:
+        return all(message.id.plus(k) in self.ledger for k in range(message.count))
 
     def _fault(self, sender: NodeRef, message: Bcast) -> str:
         config, width = self._ctx.config, self._ctx.space.width

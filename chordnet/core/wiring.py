@@ -145,6 +145,7 @@ class Wiring:
         return msg.State(rid, status, None, None, [], self.joining.candidate())
 
     def matters(self, peer: NodeRef) -> bool:
+        """Tell whether this node has any use for knowing that ``peer`` lives."""
         before = self.ring.predecessor
         return (
             peer.raw in self.routes.raws

@@ -428,6 +428,15 @@ class BackfillTests(NodeTestCase):
         effects = self.step(20, bcast(20, 20, BACKFILL, hops=hops))
         self.assertEqual(sent(effects, Bcast), [])
 
+    def test_a_node_that_has_it_and_forgot_its_tree_passes_nothing_on(self):
+        # It would pass it on with a route that is not the one it recorded.
+        self.node.broadcasts.ledger.add(mid())
+        effects = self.step(20, bcast(20, 20, BACKFILL, header_only=True))
+        self.assertEqual(sent(effects, Bcast), [])
+        self.assertEqual(sent(effects, Ack), [])
+        ((to, report),) = sent(effects, Covered)
+        self.assertEqual((to, report.count, report.limit), (20, 1, raw(20)))
+
     def test_a_new_predecessor_is_given_what_is_fresh(self):
         self.step(5, bcast(5, 20))
         effects = self.step(8, Notify())
