@@ -75,9 +75,11 @@ def replay(files: Sequence[Path], steps: bool, as_json: bool) -> int:
 
 
 def _open(stack: ExitStack, path: Path) -> Played:
-    file = stack.enter_context(path.open("rb"))
     try:
+        file = stack.enter_context(path.open("rb"))
         return Played(str(path), Replay(read_frames(file.read)))
+    except OSError as problem:
+        raise RecordingError(f"cannot read {path}: {problem.strerror or problem}") from None
     except RecordingError as problem:
         raise RecordingError(
             f"{path}: {problem}; record one with: twistd chordnode --record"

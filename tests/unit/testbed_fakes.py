@@ -22,10 +22,12 @@ from chordnet.wire.rpc import (
     FingerEntry,
     LookupResult,
     MessageRecord,
+    MessageTrace,
     NodeInfo,
     NodeStatus,
     Receipt,
     RouteHop,
+    TraceEvent,
 )
 
 
@@ -105,6 +107,7 @@ class FakeNodes:
     described: NetworkDescription
     statuses: dict[int, NodeStatus] = attrs.field(factory=dict)
     logs: dict[int, list[MessageRecord]] = attrs.field(factory=dict)
+    events: dict[int, list[TraceEvent]] = attrs.field(factory=dict)
     frozen: set[int] = attrs.field(factory=set)
     visitors: dict[str, NodeStatus] = attrs.field(factory=dict)
     asked: list[int] = attrs.field(factory=list)
@@ -145,6 +148,16 @@ class FakeClient:
             {n: Receipt("id", body, 5, 5, 4, 2, 0.004, False, []) for n in self.nodes.statuses}
         )
 
+    def trace(self, message_id: str) -> Deferred[MessageTrace]:
+        found = {
+            number: MessageTrace(
+                message_id, next((r for r in log if r.id == message_id), None),
+                self.nodes.events.get(number, []),
+            )
+            for number, log in self.nodes.logs.items()
+        }  # fmt: skip
+        return self._answer(found)
+
     def lookup(self, key: str, iterative: bool = False) -> Deferred[LookupResult]:
         raise NotImplementedError
 
@@ -166,11 +179,14 @@ class FakeEngine:
     calls: list[str] = attrs.field(factory=list)
     broken: str = ""
     converges: bool = True
+    settles: bool = True
     cannot_shape: str = ""
     lines: dict[int, Line] = attrs.field(factory=dict)
 
     def ring(self) -> None:
         """Let those that reach each other, frozen ones aside, be one right ring."""
+        if not self.settles:
+            return
         self.nodes.statuses = {}
         awake = self.alive - self.nodes.frozen
         for number in sorted(awake):

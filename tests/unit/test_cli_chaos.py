@@ -1,0 +1,88 @@
+"""The words of ``p2pnet chaos``, and what it prints."""
+
+from __future__ import annotations
+
+import click
+
+from chordnet.cli.chaos import Order, node_group, outcome_json, outcome_lines, part_text
+from chordnet.testbed.chaos import Outcome, Part
+from chordnet.testbed.errors import NoSuchNode
+from chordnet.testbed.faults import Faults, WrongFault
+from tests.unit.test_cli import CommandCase
+from tests.unit.testbed_fakes import network
+
+FIVE = network(5)
+
+
+def order(verb: str, *words: str, ms: float = 0, jitter: float = 0, percent: float = 0) -> Order:
+    return Order(verb, tuple(map(node_group, words)), ms, jitter, percent)
+
+
+class WordTests(CommandCase):
+    def test_nodes(self) -> None:
+        self.assertEqual(node_group("3"), {3})
+        self.assertEqual(node_group("1-3,7,9-10"), {1, 2, 3, 7, 9, 10})
+        for word in ("0", "x", "", "3-1", "1-", "-3", "1,,2", "1-999", "1-8 9", "²"):
+            self.assertRaises(click.UsageError, node_group, word)
+
+    def test_verbs(self) -> None:
+        for wanted, expected in (
+            (order("kill", "3"), Faults(killed=frozenset({3}))),
+            (order("freeze", "1-2", "4"), Faults(frozen=frozenset({1, 2, 4}))),
+            (order("delay", "2", ms=80, jitter=5), Faults(delays={2: (80, 5)})),
+            (order("loss", "2", percent=5), Faults(losses={2: 5})),
+            (order("partition", "1-2"), Faults().with_partition([{1, 2}], range(1, 6))),
+            (order("partition", "1", "2"), Faults().with_partition([{1}, {2}], range(1, 6))),
+        ):
+            self.assertEqual(wanted.change(Faults(), FIVE), expected)
+            self.assertEqual(order("heal").change(expected, FIVE), Faults())
+        frozen = Faults(frozen=frozenset({1, 2}))
+        self.assertEqual(order("thaw", "1").change(frozen, FIVE), Faults(frozen=frozenset({2})))
+        self.assertEqual(order("thaw").change(frozen, FIVE), Faults())
+
+    def test_nodes_that_the_network_lacks(self) -> None:
+        self.assertRaises(NoSuchNode, order("freeze", "4-6").change, Faults(), FIVE)
+        self.assertRaises(WrongFault, order("partition", "1-5").change, Faults(), FIVE)
+
+    def test_words_that_do_not_fit_are_one_line(self) -> None:
+        for words, expected in (
+            ((), "VERB"),
+            (("dance",), "'dance' is not one of"),
+            (("freeze",), "freeze needs nodes"),
+            (("freeze", "many"), "nodes are named like 3, 1-8"),
+            (("heal", "3"), "takes no nodes"),
+            (("delay", "3"), "takes --ms N"),
+            (("freeze", "3", "--ms", "5"), "takes --ms N"),
+            (("thaw", "3", "--jitter", "5"), "takes --ms N"),
+            (("loss", "3"), "takes --percent N"),
+            (("kill", "3", "--percent", "5"), "takes --percent N"),
+        ):
+            self.assertIn(expected, self.refused("chaos", *words))
+
+
+class OutputTests(CommandCase):
+    fine = Part((1, 2, 3), 4, ())
+    bad = Part((5,), 0, ("a", "b", "c", "d"))
+
+    def outcome(self, *after: Part, faults: Faults | None = None) -> Outcome:
+        return Outcome(before=(self.fine,), after=after, seconds=1.26, faults=faults or Faults())
+
+    def test_a_line_before_and_a_line_after(self) -> None:
+        fine = "nodes 1-3: one right ring, 4 messages on every node"
+        bad = "node 5: 4 problems: a; b; and 2 more"
+        self.assertEqual(
+            outcome_lines(self.outcome(self.fine, self.bad)),
+            [f"before: {fine}", f"after 1.3 s: {fine} | {bad}"],
+        )
+        self.assertEqual(outcome_lines(self.outcome())[1], "after 1.3 s: no node can be asked")
+        self.assertEqual(part_text(Part((1,), 1, ("x",))), "node 1: 1 problem: x")
+
+    def test_what_is_in_force_and_its_end(self) -> None:
+        lines = outcome_lines(self.outcome(self.fine, faults=Faults(frozen=frozenset({4, 5}))))
+        self.assertEqual(lines[2], "in force: frozen 4-5 (undo it: p2pnet chaos heal)")
+
+    def test_json(self) -> None:
+        document = outcome_json("default", order("freeze", "5"), self.outcome(self.fine, self.bad))
+        self.assertEqual((document["ok"], document["seconds"]), (False, 1.26))
+        self.assertEqual(document["after"][1]["problems"], ["a", "b", "c", "d"])
+        self.assertEqual(document["in_force"]["frozen"], [])
