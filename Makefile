@@ -104,8 +104,9 @@ compile = $(bin)/uv pip compile -q --universal --python-version 3.11 --generate-
 
 lock: $(VENV)/.made
 	@test -x $(bin)/uv || $(pip) install "uv>=0.8,<1"
-	$(compile) requirements/bench.in --group dev --group build -o requirements/dev.txt
-	$(compile) --group test -c requirements/dev.txt -o requirements/test.txt
+	$(compile) requirements/bench.in --group dev --group build --extra simulate \
+	    -o requirements/dev.txt
+	$(compile) --group test --extra simulate -c requirements/dev.txt -o requirements/test.txt
 	$(compile) -c requirements/dev.txt -o requirements/runtime.txt
 	$(bin)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	    --no-annotate --custom-compile-command "make lock" --group build -c requirements/dev.txt \

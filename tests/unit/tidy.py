@@ -37,7 +37,7 @@ ARROWS: dict[str, frozenset[str]] = {
 PURE = {
     "core": frozenset({"attr", "attrs", "msgspec"}),
     "wire": frozenset({"attr", "attrs", "msgspec"}),
-    "sim": frozenset({"attr", "attrs", "msgspec"}),
+    "sim": frozenset({"attr", "attrs", "msgspec", "numpy"}),
 }
 
 # Sockets, clocks, threads, processes and hidden randomness: a pure room is handed what it needs.
