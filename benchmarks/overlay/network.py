@@ -92,7 +92,7 @@ class Network:
         found = {}
         for path in Path("/proc").glob("[0-9]*/cmdline"):
             try:
-                words = path.read_bytes().decode(errors="replace").split("\0")
+                words = path.read_text(errors="replace").replace("\0", " ").split()
             except OSError:
                 continue  # it ended meanwhile
             if "chordnode" in words and any(word.startswith(self._home) for word in words):

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import time
 from multiprocessing.connection import Connection
 
@@ -21,6 +22,9 @@ from benchmarks.stats import median
 from benchmarks.workers import Worker, serve
 
 REPLICAS = 4
+RECEIVE_BYTES = 1 << 22
+"""Of a node's socket, or as much as the system allows: every datagram that is lost for want of
+room costs the package five seconds."""
 SHARE = 8
 """For so many of the lookups of a round one value is stored."""
 
@@ -36,6 +40,8 @@ async def _run(pipe: Connection, port: int, bootstrap: int | None) -> None:
     logging.disable()  # it tells of every datagram lost
     server = Server(ksize=REPLICAS)
     await server.listen(port, interface="127.0.0.1")
+    listener = server.transport.get_extra_info("socket")
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BYTES)
     if bootstrap is not None and not await server.bootstrap([("127.0.0.1", bootstrap)]):
         raise ConnectionError("the first node does not answer")
 
