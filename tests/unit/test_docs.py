@@ -19,11 +19,16 @@ from twisted.trial.unittest import SynchronousTestCase
 
 import chordnet
 from chordnet import tap
-from chordnet.cli import app, lifecycle, messages, output, ring, ring_model, status
-from chordnet.core import config, membership
+from chordnet.cli import app, chaos, lifecycle, messages, output, replay, ring, ring_model, status
+from chordnet.core import config, membership, recording
+from chordnet.core.config import ProtocolConfig
+from chordnet.core.messages import NodeRef
+from chordnet.core.replay import Difference, Moment, Replay
 from chordnet.net import limits
 from chordnet.testbed import lifecycle as testbed
+from chordnet.testbed.chaos import Outcome, Part
 from chordnet.testbed.description import NetworkDescription
+from chordnet.testbed.faults import Faults
 from chordnet.testbed.observer import Snapshot
 from chordnet.testbed.report import Report
 from chordnet.testbed.verdict import Names
@@ -510,6 +515,21 @@ class Json(SynchronousTestCase):
         tree = ring_model.message_tree(self.names, records, "last")
         model = ring_model.ring_model(self.report(), tree)
         self.assertShape("ring", ring.model_json(model))
+
+    def test_chaos(self):
+        part = Part((1, 2), 2, ())
+        outcome = Outcome(before=(part,), after=(part,), seconds=1.0, faults=Faults())
+        order = chaos.Order("heal", (), 0.0, 0.0, 0.0)
+        self.assertShape("chaos", chaos.outcome_json("default", order, outcome))
+
+    def test_replay(self):
+        me = NodeRef(b"1", 1, "127.0.0.1:7001", "one")
+        settings = recording.config_fields(ProtocolConfig(bits=8))
+        header = recording.Header(recording.FORMAT, "0", "3.11", me, 1, settings, 0.0, 0.0)
+        played = replay.Played("one.rec", Replay([header]))
+        played.replay.difference = Difference(1, 0.5, "Tick()", "nothing more", "Send(…)")
+        steps = [attrs.asdict(Moment(1.0, "one", 1, "state", "is active"))]
+        self.assertShape("replay", replay.replay_json([played], steps))
 
     def test_every_command_with_json_has_a_section(self):
         context = click.Context(app.cli)
