@@ -11,6 +11,7 @@ from chordnet.cli.output import count, print_json
 from chordnet.cli.session import with_testbed
 from chordnet.cli.words import Command, json_option, network_option, timeout_option
 from chordnet.testbed.context import Testbed
+from chordnet.testbed.faults import load_faults
 from chordnet.testbed.report import Report, look, message_problems
 from chordnet.testbed.waiting import pause
 
@@ -52,6 +53,8 @@ async def examine(testbed: Testbed, *, wait: bool, timeout: float) -> Examinatio
             report = await look(testbed, observer, network)
             wrong, notes = await message_problems(testbed, observer, report, time.time())
             problems = (*report.problems, *wrong)
+            faults = load_faults(testbed.home).with_running(report.running)
+            notes += [f"on purpose, until p2pnet chaos heal: {text}" for text in faults.texts]
             if not problems or not wait or testbed.reactor.seconds() >= deadline:
                 return Examination(report, problems, tuple(notes))
             await pause(testbed.reactor, RETRY_S)

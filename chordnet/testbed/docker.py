@@ -272,14 +272,14 @@ def _python(wanted: list[dict[str, Any]]) -> list[str]:
 
 def _wanted(pid: int, line: Line, containers: Mapping[int, dict[str, Any]]) -> dict[str, Any]:
     slow = [line.delay_ms, line.jitter_ms, line.loss_percent]
-    cut = [_address(containers[n]) for n in sorted(line.cut) if n in containers]
-    return {"pid": pid, "cut": cut, "netem": slow if any(slow) else None}
+    cut = (_address(containers[n]) for n in sorted(line.cut) if n in containers)
+    return {"pid": pid, "cut": list(filter(None, cut)), "netem": slow if any(slow) else None}
 
 
 def _address(container: dict[str, Any]) -> str:
-    """Return a container's address among the others."""
+    """Return a container's address among the others; empty while it has none."""
     networks = container["NetworkSettings"]["Networks"].values()
-    address: str = next(network["IPAddress"] for network in networks)
+    address: str = next((network["IPAddress"] for network in networks), "")
     return address
 
 

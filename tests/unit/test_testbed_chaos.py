@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import struct
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +15,7 @@ from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.testbed import chaos, netlink
+from chordnet.testbed import chaos, docker, netlink
 from chordnet.testbed.chaos import Outcome
 from chordnet.testbed.errors import NetworkNotRunning, NodeStopped, TestbedError
 from chordnet.testbed.faults import (
@@ -240,6 +243,31 @@ class NetlinkTests(SynchronousTestCase):
         self.assertAlmostEqual(loss / 0xFFFFFFFF, 0.5, 6)
         self.assertIn(struct.pack("=HHq", 12, 10, 80_000_000), body)
         self.assertIn(struct.pack("=HHq", 12, 11, 20_000_000), body)
+
+    def test_what_is_wanted_of_a_container(self) -> None:
+        """A node that does not run, or has no address at the moment, cannot be cut off from."""
+        containers = {
+            n: {"NetworkSettings": {"Networks": {"default": {"IPAddress": address}}}}
+            for n, address in ((1, "172.18.0.2"), (2, "172.18.0.3"), (3, ""))
+        }
+        line = Line(cut=frozenset({2, 3, 4}))
+        self.assertEqual(
+            docker._wanted(77, line, containers), {"pid": 77, "cut": ["172.18.0.3"], "netem": None}
+        )
+        slow = docker._wanted(77, Line(delay_ms=80, loss_percent=5), containers)
+        self.assertEqual(slow, {"pid": 77, "cut": [], "netem": [80, 0, 5]})
+        self.assertEqual(docker._wanted(77, Line(), containers)["netem"], None)
+
+    def test_the_script_runs_without_any_package(self) -> None:
+        source = docker._python([])[4]
+        words = [sys.executable, "-I", "-S", "-c", source]
+        done = subprocess.run([*words, "[]"], capture_output=True, text=True, check=False)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        wanted = json.dumps([{"pid": 2**22 + 1, "cut": [], "netem": None}])  # above every pid
+        done = subprocess.run([*words, wanted], capture_output=True, text=True, check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("the network of a container cannot be entered: No such", done.stderr)
+        self.assertEqual(done.stderr.count("\n"), 1)
 
     def test_what_an_earlier_run_left(self) -> None:
         arp = (
