@@ -42,6 +42,8 @@ COMMANDS = {
     "status": _Entry("status", "status", _INSIDE, "A table of all nodes."),
     "doctor": _Entry("doctor", "doctor", _INSIDE, "Check the whole ring from outside."),
     "ring": _Entry("ring", "ring", _INSIDE, "Draw the ring, here or as SVG."),
+    "explain": _Entry("explain", "explain", _INSIDE, "The tree that a message would travel."),
+    "trace": _Entry("explain", "trace", _INSIDE, "The way that a message travelled."),
     "lookup": _Entry("lookup", "lookup", _INSIDE, "The owner of a key and the path to it."),
     "logs": _Entry("logs", "logs", _INSIDE, "What a node wrote."),
     "replay": _Entry("replay", "replay", _INSIDE, "Live recorded nodes' lives again."),

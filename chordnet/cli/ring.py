@@ -68,7 +68,7 @@ def ring(
     if focus is not None and model.node(focus) is None:
         raise TestbedError(f"Node {focus} is not in the ring; see: p2pnet status")
     if svg is not None:
-        _write_svg(model, svg)
+        write_svg(model, svg)
         if str(svg) == "-":
             return
     if as_json:
@@ -108,7 +108,11 @@ async def take_model(testbed: Testbed, message: str | None, patience: float) -> 
         observer.close()
 
 
-def _write_svg(model: RingModel, path: Path) -> None:
+def write_svg(model: RingModel, path: Path) -> None:
+    """Draw the model into a file; ``-`` is standard output.
+
+    :raises TestbedError: it cannot be written.
+    """
     from chordnet.cli.ring_svg import draw_svg  # noqa: PLC0415 - the terminal does without
 
     if str(path) == "-":

@@ -39,6 +39,8 @@ class RingNode:
     """Where it stands: 0 at the top, clockwise, in [0, 1)."""
     successor: Ref | None
     fingers: tuple[Finger, ...]
+    gone: bool = False
+    """It is not in the ring (any more) and drawn because a message concerned it."""
 
     @property
     def label(self) -> str:
@@ -62,6 +64,8 @@ class Arrival:
 
     route: tuple[Ref, ...]
     kind: str
+    note: str = ""
+    """What to say beside the route."""
 
     @property
     def depth(self) -> int:
@@ -79,6 +83,16 @@ class Arrival:
 
 
 @attrs.frozen
+class Overlay:
+    """An arrow over the tree that is none of its edges."""
+
+    start: Ref
+    end: Ref
+    kind: str
+    """duplicate, lost or predicted."""
+
+
+@attrs.frozen
 class Tree:
     """The spanning tree that a message travelled."""
 
@@ -86,6 +100,13 @@ class Tree:
     body: str
     arrivals: Mapping[Ref, Arrival]
     """By the node that recorded it."""
+    heading: str = ""
+    """What the picture says of it; empty for the usual words."""
+    overlays: tuple[Overlay, ...] = ()
+    absent: str = "did not record it"
+    """What is said of a node without an arrival."""
+    start: str = "sent it"
+    """What is said of the origin."""
 
     @property
     def depth(self) -> int:

@@ -49,6 +49,12 @@ text { font-family: system-ui, -apple-system, "Segoe UI", "DejaVu Sans", sans-se
 .faint { fill: none; stroke: #8793a1; stroke-width: 1; stroke-opacity: .22; }
 .edge { fill: none; stroke-width: 2.6; }
 .repair { stroke-dasharray: 7 5; }
+.over { fill: none; stroke-width: 2; }
+.duplicate { stroke: #8793a1; stroke-dasharray: 2 4; }
+.lost { stroke: #C1272D; stroke-dasharray: 9 4 2 4; stroke-width: 2.4; }
+.predicted { stroke: #8793a1; stroke-opacity: .8; }
+.cross { stroke: #C1272D; stroke-width: 2.6; stroke-linecap: round; }
+.gone { fill: #ffffff; stroke: #C1272D; stroke-width: 2; stroke-dasharray: 3 2.5; }
 @media (prefers-color-scheme: dark) {
   .card { fill: #11161d; stroke: #2b3440; }
   .title, .name { fill: #e8edf3; }
@@ -56,6 +62,7 @@ text { font-family: system-ui, -apple-system, "Segoe UI", "DejaVu Sans", sans-se
   .ring, .tick, .leader { stroke: #465362; }
   .dot { stroke: #11161d; }
   .plain { fill: #c3ccd6; }
+  .gone { fill: #11161d; }
 }
 """
 
@@ -91,6 +98,7 @@ def draw_svg(model: RingModel) -> str:
         *_circle(sheet),
         *_chords(model, sheet),
         *(_tree(model, model.tree, sheet) if model.tree else []),
+        *(_overlays(model, model.tree, sheet) if model.tree else []),
         *_nodes(model, sheet),
         *_legend(model, sheet),
         "</svg>",
@@ -120,13 +128,18 @@ def _sheet(model: RingModel) -> _Sheet:
     rows = max(sides[0], len(model.nodes) - sides[0])
     radius = max(MIN_RADIUS, rows * LABEL_GAP / 2 - LABEL_OFFSET)
     reach = radius + LABEL_OFFSET
-    width = 2 * (reach + LABEL_WIDTH + MARGIN)
+    width = 2 * (reach + _label_width(model) + MARGIN)
     height = TITLE_HEIGHT + 2 * reach + LEGEND_HEIGHT + MARGIN
     return _Sheet(radius, width, height, (width / 2, TITLE_HEIGHT + reach))
 
 
+def _label_width(model: RingModel) -> float:
+    longest = max((len(_note(model, node)) for node in model.nodes), default=0)
+    return max(LABEL_WIDTH, 6.6 * longest)
+
+
 def _title(model: RingModel) -> str:
-    count = len(model.nodes)
+    count = sum(not node.gone for node in model.nodes)
     return f"Network '{model.network}': {count} node{'' if count == 1 else 's'} in one ring"
 
 
@@ -134,6 +147,8 @@ def _heading(model: RingModel) -> Iterator[str]:
     yield f'<text class="title" x="{MARGIN}" y="44">{escape(_title(model))}</text>'
     if model.tree is None:
         text = "every node at its identifier, clockwise; the fingers it asks for what lies far off"
+    elif model.tree.heading:
+        text = model.tree.heading
     else:
         tree = model.tree
         body = tree.body if len(tree.body) <= 40 else tree.body[:39] + "…"
@@ -154,6 +169,12 @@ def _visible(text: str) -> str:
 
 def _markers() -> Iterator[str]:
     yield "<defs>"
+    for name, colour in (("duplicate", "#8793a1"), ("lost", "#C1272D"), ("predicted", "#8793a1")):
+        yield (
+            f'<marker id="{name}" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="5.5" '
+            f'markerHeight="5.5" orient="auto"><path d="M0 .8 10 5 0 9.2 2.4 5z" fill="{colour}"/>'
+            "</marker>"
+        )
     for index, colour in enumerate(PALETTE):
         for name, size in (("finger", 5), ("edge", 5.5)):
             yield (
@@ -176,8 +197,13 @@ def _circle(sheet: _Sheet) -> Iterator[str]:
         yield f'<text class="scale" {place} text-anchor="middle">{text}</text>'
 
 
-def _curve(sheet: _Sheet, start: RingNode, end: RingNode, inset: float = 9) -> str:
-    """Return a chord bent towards the centre, which ends a little before its node's dot."""
+def _curve(
+    sheet: _Sheet, start: RingNode, end: RingNode, inset: float = 9, aside: float = 0
+) -> str:
+    """Return a chord bent towards the centre, which ends a little before its node's dot.
+
+    :param aside: how far to the side its middle is pushed.
+    """
     apart = min((end.turn - start.turn) % 1, (start.turn - end.turn) % 1)
     # Neighbours are joined by a shallow bow inside the ring, far nodes by a line near the centre.
     off, chord = cos(pi * apart), 2 * sin(pi * apart)  # from the centre, in radii; its length
@@ -187,7 +213,9 @@ def _curve(sheet: _Sheet, start: RingNode, end: RingNode, inset: float = 9) -> s
     x2, y2 = end.at(sheet.radius - 2, sheet.centre)
     cx, cy = sheet.centre
     mx, my = (x1 + x2) / 2, (y1 + y2) / 2
-    qx, qy = cx + (mx - cx) * pull, cy + (my - cy) * pull
+    along = sqrt((x2 - x1) ** 2 + (y2 - y1) ** 2) or 1.0
+    qx = cx + (mx - cx) * pull + (y2 - y1) / along * aside
+    qy = cy + (my - cy) * pull - (x2 - x1) / along * aside
     length = sqrt((x2 - qx) ** 2 + (y2 - qy) ** 2) or 1.0
     x2, y2 = x2 - (x2 - qx) / length * inset, y2 - (y2 - qy) / length * inset
     return f"M{x1:.1f} {y1:.1f}Q{qx:.1f} {qy:.1f} {x2:.1f} {y2:.1f}"
@@ -226,6 +254,17 @@ def _tree(model: RingModel, tree: Tree, sheet: _Sheet) -> Iterator[str]:
         )
 
 
+def _overlays(model: RingModel, tree: Tree, sheet: _Sheet) -> Iterator[str]:
+    for overlay in tree.overlays:
+        start, end = model.node(overlay.start), model.node(overlay.end)
+        if start is not None and end is not None:
+            # Beside the edge of the tree that may join the same two nodes.
+            path = _curve(sheet, start, end, aside=14)
+            yield (
+                f'<path class="over {overlay.kind}" d="{path}" marker-end="url(#{overlay.kind})"/>'
+            )
+
+
 def _depth_colour(depth: int) -> int:
     return min(depth, len(PALETTE)) - 1
 
@@ -262,6 +301,14 @@ def _dot(model: RingModel, sheet: _Sheet, node: RingNode) -> Iterator[str]:
     tip = escape(f"{node.label}, {node.id:0{model.bits // 4}x}")
     if arrival is not None and arrival.depth == 0:
         yield f'<circle class="plain" cx="{x:.1f}" cy="{y:.1f}" r="11" fill-opacity=".28"/>'
+    if node.gone:
+        yield f'<circle class="gone" cx="{x:.1f}" cy="{y:.1f}" r="7"><title>{tip}</title></circle>'
+        for way in (1, -1):
+            yield (
+                f'<line class="cross" x1="{x - 4:.1f}" y1="{y - 4 * way:.1f}" x2="{x + 4:.1f}" '
+                f'y2="{y + 4 * way:.1f}"/>'
+            )
+        return
     colour = f' fill="{PALETTE[_depth_colour(arrival.depth)]}"' if arrival and arrival.depth else ""
     style = "dot" if colour else "dot plain"
     yield (
@@ -274,19 +321,23 @@ def _caption(model: RingModel, label: _Label) -> Iterator[str]:
     anchor = "start" if label.right else "end"
     x = label.x + (6 if label.right else -6)
     name = escape(_visible(label.node.label))
-    note, style = f"{label.node.id:0{model.bits // 4}x}"[:SHORT_ID] + "…", "note mono"
-    if model.tree is not None:
-        arrival = model.tree.arrivals.get(label.node.ref)
-        style = "note"
-        if arrival is None:
-            note = "did not record it"
-        else:
-            note = "sent it" if arrival.depth == 0 else arrival.text()
+    note, style = _note(model, label.node), "note mono" if model.tree is None else "note"
     yield (
         f'<text class="name" x="{x:.1f}" y="{label.y:.1f}" text-anchor="{anchor}">{name}</text>'
         f'<text class="{style}" x="{x:.1f}" y="{label.y + 15:.1f}" text-anchor="{anchor}">'
         f"{escape(_visible(note))}</text>"
     )
+
+
+def _note(model: RingModel, node: RingNode) -> str:
+    """Return what stands below the node's name."""
+    if model.tree is None:
+        return f"{node.id:0{model.bits // 4}x}"[:SHORT_ID] + "…"
+    arrival = model.tree.arrivals.get(node.ref)
+    if arrival is None:
+        return "not in the ring" if node.gone else model.tree.absent
+    route = model.tree.start if arrival.depth == 0 else arrival.text()
+    return f"{route} · {arrival.note}" if arrival.note else route
 
 
 def _legend(model: RingModel, sheet: _Sheet) -> Iterator[str]:
@@ -297,7 +348,9 @@ def _legend(model: RingModel, sheet: _Sheet) -> Iterator[str]:
     else:
         texts = [f"hop {depth}" for depth in range(1, min(model.tree.depth, len(PALETTE)) + 1)]
         title = "Edge of the message's tree"
-    y = sheet.height - MARGIN - 6
+    bottom = sheet.height - MARGIN - 6
+    two_rows = model.tree is not None and bool(model.tree.overlays)
+    y = bottom - 26 if two_rows else bottom
     x = float(MARGIN)
     yield f'<text class="note" x="{x}" y="{y + 4:.0f}">{title}</text>'
     x += 7.2 * len(title) + 14
@@ -308,7 +361,7 @@ def _legend(model: RingModel, sheet: _Sheet) -> Iterator[str]:
             f'<text class="note" x="{x + 34:.0f}" y="{y + 4:.0f}">{text}</text>'
         )
         x += 34 + 7.2 * len(text) + 24
-    yield from _legend_rest(model, x, y)
+    yield from _legend_rest(model, MARGIN if two_rows else x, bottom)
 
 
 def _legend_rest(model: RingModel, x: float, y: float) -> Iterator[str]:
@@ -320,6 +373,14 @@ def _legend_rest(model: RingModel, x: float, y: float) -> Iterator[str]:
             f'stroke="#8793a1"/><text class="note" x="{x + 44:.0f}" y="{y + 4:.0f}">repair</text>'
         )
         x += 110
+    words = {"duplicate": "duplicate", "lost": "got lost", "predicted": "predicted, not taken"}
+    for kind in sorted({overlay.kind for overlay in model.tree.overlays}):
+        yield (
+            f'<line class="over {kind}" x1="{x:.0f}" y1="{y:.0f}" x2="{x + 36:.0f}" y2="{y:.0f}" '
+            f'marker-end="url(#{kind})"/><text class="note" x="{x + 44:.0f}" y="{y + 4:.0f}">'
+            f"{words[kind]}</text>"
+        )
+        x += 44 + 7.2 * len(words[kind]) + 24
     yield (
         f'<line class="faint" x1="{x:.0f}" y1="{y:.0f}" x2="{x + 26:.0f}" y2="{y:.0f}" '
         f'style="stroke-opacity:.6"/><text class="note" x="{x + 34:.0f}" y="{y + 4:.0f}">'

@@ -17,7 +17,14 @@ from twisted.internet.defer import TimeoutError as ReactorTimeout
 from chordnet.core.errors import ChordnetError
 from chordnet.testbed.description import NetworkDescription
 from chordnet.testbed.waiting import Clock, gather
-from chordnet.wire.rpc import LookupResult, MessageRecord, NodeInfo, NodeStatus, Receipt
+from chordnet.wire.rpc import (
+    LookupResult,
+    MessageRecord,
+    MessageTrace,
+    NodeInfo,
+    NodeStatus,
+    Receipt,
+)
 
 T = TypeVar("T")
 
@@ -33,6 +40,7 @@ class Client(Protocol):
     def follow(self, callback: Callable[[MessageRecord], None], since: str = "") -> Any: ...
     def status(self) -> Deferred[NodeStatus]: ...
     def lookup(self, key: str, iterative: bool = False) -> Deferred[LookupResult]: ...
+    def trace(self, message_id: str) -> Deferred[MessageTrace]: ...
     def close(self) -> Any: ...
 
 
@@ -152,9 +160,13 @@ class Observer:
         right = isinstance(answer, NodeStatus) and answer.node.id == info.id
         return answer if isinstance(answer, NodeStatus) and right else info
 
-    async def messages(self, number: int) -> list[MessageRecord] | NoAnswer:
-        """Return everything that a node has recorded, oldest first."""
-        return await self.ask(self._network.address(number), lambda c: c.get_messages())
+    async def messages(self, number: int, limit: int = 0) -> list[MessageRecord] | NoAnswer:
+        """Return what a node has recorded, oldest first: the newest ``limit``, or everything."""
+        return await self.ask(self._network.address(number), lambda c: c.get_messages(limit))
+
+    async def trace(self, address: str, message_id: str) -> MessageTrace | NoAnswer:
+        """Return what a node knows of a message's way."""
+        return await self.ask(address, lambda c: c.trace(message_id))
 
     def close(self) -> None:
         """Close every connection."""

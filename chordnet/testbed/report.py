@@ -87,9 +87,11 @@ async def message_problems(
     return problems, notes
 
 
-async def read_logs(observer: Observer, numbers: Sequence[int]) -> dict[int, list[MessageRecord]]:
-    """Return what each node has recorded; a node that does not answer is left out."""
-    answers = await gather(observer.messages(number) for number in numbers)
+async def read_logs(
+    observer: Observer, numbers: Sequence[int], limit: int = 0
+) -> dict[int, list[MessageRecord]]:
+    """Return what each node has recorded (last); a node that does not answer is left out."""
+    answers = await gather(observer.messages(number, limit) for number in numbers)
     return {
         number: answer
         for number, answer in zip(numbers, answers, strict=True)

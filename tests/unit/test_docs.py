@@ -19,12 +19,26 @@ from twisted.trial.unittest import SynchronousTestCase
 
 import chordnet
 from chordnet import tap
-from chordnet.cli import app, chaos, lifecycle, messages, output, replay, ring, ring_model, status
+from chordnet.cli import (
+    app,
+    chaos,
+    explain,
+    journey_text,
+    lifecycle,
+    messages,
+    output,
+    replay,
+    ring,
+    ring_model,
+    status,
+)
 from chordnet.core import config, membership, recording
 from chordnet.core.config import ProtocolConfig
+from chordnet.core.explain import Prediction
 from chordnet.core.messages import NodeRef
 from chordnet.core.replay import Difference, Moment, Replay
 from chordnet.net import limits
+from chordnet.testbed import journey
 from chordnet.testbed import lifecycle as testbed
 from chordnet.testbed.chaos import Outcome, Part
 from chordnet.testbed.description import NetworkDescription
@@ -530,6 +544,19 @@ class Json(SynchronousTestCase):
         played.replay.difference = Difference(1, 0.5, "Tick()", "nothing more", "Send(…)")
         steps = [attrs.asdict(Moment(1.0, "one", 1, "state", "is active"))]
         self.assertShape("replay", replay.replay_json([played], steps))
+
+    def test_explain_and_trace(self):
+        step = journey.Step(2, 1, "finger", 1)
+        told = Prediction(1, (), (), frozenset(), frozenset())
+        way = journey.Journey("", "", 1, {1: journey.Step(1, None, "origin", 0), 2: step})
+        self.assertShape("explain", explain.explained_json(1, way, told))
+        travelled = journey.Journey(
+            "id", "apple", 1, {1: way.steps[1], 2: attrs.evolve(step, ms=1.0)},
+            [journey.Incident(1, "resent", 2, 1.0)],
+            [journey.Missed(2, (1, 2), "the predicted edge")],
+            [journey.Difference(2, 1, None)],
+        )  # fmt: skip
+        self.assertShape("trace", journey_text.trace_json(travelled))
 
     def test_every_command_with_json_has_a_section(self):
         context = click.Context(app.cli)
