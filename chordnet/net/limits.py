@@ -59,6 +59,9 @@ class NetworkLimits:
     """How long a new connection may stay silent on either side."""
     close_timeout_s: float = _limit(2.0)
     """How long an orderly close may take before the connection is cut."""
+    unacknowledged_s: float = _limit(5.0)
+    """A connection with a peer whose system acknowledges nothing for this long is given up, so that
+    after a partition peers meet again on a new one (Linux)."""
     idle_s: float = _limit(600.0)
     """A connection without a message for this long (up to half as long again) is closed."""
     client_stall_s: float = _limit(20.0)

@@ -8,6 +8,7 @@ is given up.
 
 from __future__ import annotations
 
+import socket
 from typing import Any, Protocol
 
 import msgspec
@@ -267,6 +268,18 @@ class Connection(TwistedProtocol):
             self._held.clear()
         self.cut_after(self._limits.close_timeout_s)
         self.transport.loseConnection()
+
+    def give_up_after(self, seconds: float) -> None:
+        """Let the system cut the connection when what was sent goes unacknowledged for so long.
+
+        Left to itself it repeats such bytes ever more rarely, minutes apart at last (RFC 6298), and
+        a line that is whole again goes on being of no use. Where there is no such option (RFC 5482)
+        it is left to itself.
+        """
+        option = getattr(socket, "TCP_USER_TIMEOUT", None)
+        if option is not None and hasattr(self.transport, "getHandle"):
+            handle = self.transport.getHandle()
+            handle.setsockopt(socket.IPPROTO_TCP, option, round(seconds * 1000))
 
     def cut_after(self, seconds: float) -> None:
         """Cut the connection unless it is gone by then."""

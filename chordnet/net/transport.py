@@ -226,6 +226,7 @@ class PeerTransport:
             self, connection, link, node, outgoing=outgoing, since=self._seconds()
         )
         self._sessions.add(session)
+        connection.give_up_after(self._limits.unacknowledged_s)
         self._schedule_sweep()
         self._adopt(link, session)
         self._join_contact(link, node.address)

@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.endpoints import TCP4ClientEndpoint
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import deferLater
-from twisted.trial.unittest import TestCase
+from twisted.trial.unittest import SkipTest, TestCase
 
 from chordnet import ChordService, P2PNetClient
 from chordnet.core.errors import ConfigError, ConnectFailed, Refused
@@ -88,6 +88,25 @@ class RingTests(SocketCase):
         for service in (first, others[0], others[3]):
             messages = await service.messages()
             self.assertIn("pear", [message.body for message in messages])
+
+    async def test_peers_on_a_broken_line_are_given_up_by_the_system(self):
+        """Otherwise it repeats what was sent up to two minutes apart, and no partition heals."""
+        limits = NetworkLimits(unacknowledged_s=7.0)
+        first = await self.service("Node 1", limits=limits)
+        second = await self.service("Node 2", first, limits=limits)
+        await gatherResults([first.joined(), second.joined()])
+        client = self.client(first)
+        await client.status()
+        option = getattr(socket, "TCP_USER_TIMEOUT", None)
+        if option is None:
+            raise SkipTest("this system has no such option")
+        seen = [
+            [c.transport.getHandle().getsockopt(socket.IPPROTO_TCP, option) for c in node.turn.open]
+            for node in (first.node, second.node)
+        ]
+        self.assertIn(7000, seen[0])
+        self.assertIn(7000, seen[1])
+        self.assertIn(0, seen[0])  # a client may be slow; see client_stall_s
 
     async def test_a_port_in_use_is_said_in_one_line(self):
         first = await self.service("Node 1")
