@@ -29,6 +29,7 @@ class _Entry:
 
 
 _NETWORK, _MESSAGES, _INSIDE, _STORY = "Network", "Messages", "Look inside", "Start here"
+_SIM = "Simulate"
 
 COMMANDS = {
     "demo": _Entry("demo", "demo", _STORY, "The whole story in a minute, on a network of its own."),
@@ -46,6 +47,7 @@ COMMANDS = {
     "trace": _Entry("explain", "trace", _INSIDE, "The way that a message travelled."),
     "lookup": _Entry("lookup", "lookup", _INSIDE, "The owner of a key and the path to it."),
     "logs": _Entry("logs", "logs", _INSIDE, "What a node wrote."),
+    "simulate": _Entry("simulate", "simulate", _SIM, "Many nodes in virtual time, measured."),
     "replay": _Entry("replay", "replay", _INSIDE, "Live recorded nodes' lives again."),
 }
 
@@ -73,7 +75,7 @@ class LazyGroup(click.Group):
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        for family in (_STORY, _NETWORK, _MESSAGES, _INSIDE):
+        for family in (_STORY, _NETWORK, _MESSAGES, _INSIDE, _SIM):
             with formatter.section(family):
                 formatter.write_dl(
                     [(n, entry.help) for n, entry in COMMANDS.items() if entry.family == family]

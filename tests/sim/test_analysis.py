@@ -6,7 +6,7 @@ import importlib.util
 import random
 from typing import Any
 
-from twisted.trial.unittest import SkipTest, SynchronousTestCase
+from twisted.trial.unittest import SynchronousTestCase
 
 from chordnet.core.config import ProtocolConfig
 from chordnet.core.effects import LookupDone
@@ -14,13 +14,14 @@ from chordnet.sim.build import right_ring
 from chordnet.sim.network import Network
 from tests.sim.support import names
 
+SKIP = None
 if importlib.util.find_spec("numpy") is None:
-    raise SkipTest("needs numpy: pip install 'chordnet[simulate]'")
+    SKIP = "needs numpy: pip install 'chordnet[simulate]'"
+else:
+    import numpy as np
 
-import numpy as np
-
-from chordnet.sim import analysis
-from chordnet.sim.analysis import StaticRing, floor_log2, keys_per_node, random_ring
+    from chordnet.sim import analysis
+    from chordnet.sim.analysis import StaticRing, floor_log2, keys_per_node, random_ring
 
 
 def ids(*values: int) -> Any:
@@ -29,6 +30,8 @@ def ids(*values: int) -> Any:
 
 class AsTheCoreDoes(SynchronousTestCase):
     """The same identifiers in the simulator, where the core itself works."""
+
+    skip = SKIP
 
     def build(self, count: int, successors: int) -> tuple[Network, StaticRing, dict[int, str]]:
         network = Network(1, ProtocolConfig(bits=analysis.BITS, successors=successors))
@@ -77,6 +80,8 @@ class AsTheCoreDoes(SynchronousTestCase):
 class Figures(SynchronousTestCase):
     """What the literature and earlier simulations say."""
 
+    skip = SKIP
+
     def test_paths_are_half_the_logarithm(self) -> None:
         for bits, mean, deviation in ((10, 4.84, 1.50), (12, 5.86, 1.68), (14, 6.86, 1.81)):
             hops = random_ring(1 << bits, seed=bits).random_lookups(20_000, seed=bits).hops
@@ -112,6 +117,8 @@ class Figures(SynchronousTestCase):
 
 class Parts(SynchronousTestCase):
     """The arithmetic, and what is refused."""
+
+    skip = SKIP
 
     def test_logarithms_are_exact_beyond_what_floats_hold(self) -> None:
         values = [1, 2, 3, (1 << 32) - 1, 1 << 32, (1 << 53) + 1, (1 << 60) - 1, (1 << 64) - 1]

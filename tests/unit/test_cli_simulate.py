@@ -1,0 +1,226 @@
+"""``p2pnet simulate``: its words, its reports, and the models and measures below it."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from random import Random
+from statistics import fmean
+from typing import Any
+
+import attrs
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
+
+from chordnet.cli.app import run
+from chordnet.cli.simulate import paper_json, paper_lines
+from chordnet.core.config import ProtocolConfig
+from chordnet.core.errors import ConfigError
+from chordnet.sim import churn, paper
+from chordnet.sim.experiment import Experiment, Settings
+from chordnet.sim.paper import Figure
+
+NEEDS_EXTRA = "needs numpy and matplotlib: pip install 'chordnet[simulate]'"
+POOR = """
+import sys
+sys.modules["numpy"] = sys.modules["matplotlib"] = None
+from chordnet.cli.app import run
+sys.exit(run(sys.argv[1:]))
+"""
+
+
+def need_extra() -> None:
+    if find_spec("numpy") is None or find_spec("matplotlib") is None:
+        raise SkipTest(NEEDS_EXTRA)
+
+
+def p2pnet(*words: str) -> tuple[int, str, str]:
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        status = run(("simulate", *words))
+    return status, out.getvalue(), err.getvalue()
+
+
+class WordsTests(SynchronousTestCase):
+    def refused(self, *words: str) -> str:
+        status, out, err = p2pnet(*words)
+        self.assertEqual((status, out, err.count("\n")), (2, "", 1), err)
+        return err
+
+    def test_what_is_out_of_range_is_named(self) -> None:
+        for words, named in (
+            (("--nodes", "0"), "nodes"),
+            (("--duration", "0"), "duration_s"),
+            (("--duration", "nan"), "duration_s"),
+            (("--lookups", "1e9"), "lookups"),
+            (("--failures", "1"), "failures"),
+            (("--failures-at", "301"), "failures_at_s"),
+            (("--orderly", "-0.5"), "orderly"),
+            (("--latency", "soon"), "latency"),
+            (("--successors", "0"), "successors"),
+            (("--quick",), "--paper"),
+            (("--churn", "poisson"), "poisson RATE"),
+            (("--churn", "weibull 600 -1"), "weibull MEAN SHAPE"),
+            (("--churn", ""), "none"),
+        ):
+            with self.subTest(words):
+                self.assertIn(named, self.refused(*words))
+
+    def test_a_trace_is_refused_by_its_line(self) -> None:
+        path = Path(self.mktemp())
+        path.write_text("1.0 crash 2\n2.0 vanish 3\n")
+        self.assertIn("line 2 of the trace", self.refused("--trace", str(path)))
+        self.assertIn("exclude", self.refused("--trace", str(path), "--churn", "poisson 1"))
+
+    def test_a_trace_that_is_no_text(self) -> None:
+        path = Path(self.mktemp())
+        path.write_bytes(b"\xff\xfe")
+        status, out, err = p2pnet("--trace", str(path))
+        self.assertEqual((status, out, err.count("\n")), (1, "", 1), err)
+
+    def test_without_the_extra_one_line_says_what_to_install(self) -> None:
+        for words in (["--paper"], ["--plot", self.mktemp()]):
+            done = subprocess.run(
+                [sys.executable, "-c", POOR, "simulate", *words],
+                capture_output=True, text=True, check=False,
+            )  # fmt: skip
+            self.assertEqual((done.returncode, done.stdout), (1, ""), done.stderr)
+            self.assertEqual(done.stderr.count("\n"), 1, done.stderr)
+            self.assertIn("pip install 'chordnet[simulate]'", done.stderr)
+
+
+class RunTests(SynchronousTestCase):
+    WORDS = ("--nodes", "12", "--duration", "20", "--churn", "poisson 0.2", "--failures", "0.2")
+
+    def test_the_report_says_what_happened(self) -> None:
+        status, out, err = p2pnet(*self.WORDS)
+        self.assertEqual((status, err), (0, ""))
+        for words in ("12 nodes, 20 virtual seconds, seed 1", "lookups: ", "one right ring"):
+            self.assertIn(words, out)
+
+    def test_json_is_one_document_and_the_same_for_a_seed(self) -> None:
+        first, again = (p2pnet(*self.WORDS, "--json")[1] for _ in range(2))
+        other = p2pnet(*self.WORDS, "--json", "--seed", "2")[1]
+        self.assertEqual(first, again)
+        self.assertNotEqual(first, other)
+        found = json.loads(first)
+        self.assertEqual(found["members"], 12 + found["joined"] - found["departed"])
+        self.assertEqual(sum(s["lookups"] for s in found["course"]), found["lookups"]["count"])
+
+    def test_plots_are_written(self) -> None:
+        need_extra()
+        directory = Path(self.mktemp())
+        status, out, _ = p2pnet(*self.WORDS, "--json", "--plot", str(directory))
+        self.assertEqual(status, 0)
+        plots = [Path(name) for name in json.loads(out)["plots"]]
+        self.assertEqual({path.name for path in plots}, {"paths.png", "course.png"})
+        for path in plots:
+            self.assertTrue(path.read_bytes().startswith(b"\x89PNG"))
+
+    def test_a_trace_is_followed(self) -> None:
+        path = Path(self.mktemp())
+        path.write_text("# two go, one of them comes back\n2,crash,3\n3,leave,4\n\n9 join 3\n")
+        found = json.loads(p2pnet("--nodes", "8", "--duration", "20", "--json",
+                                  "--trace", str(path))[1])  # fmt: skip
+        self.assertEqual((found["joined"], found["departed"], found["members"]), (1, 2, 7))
+
+    def test_a_network_that_cannot_answer_fails_its_lookups(self) -> None:
+        """The meter does see failures: with all others gone and no time, keys have no owner."""
+        config = ProtocolConfig(request_timeout_s=5.0, lookup_deadline_s=1.0, probe_timeout_s=60.0)
+        report = Experiment(
+            Settings(nodes=32, duration_s=4.0, failures=0.9, failures_at_s=0.5,
+                     lookups_per_s=10.0, latency="constant 0.01", config=config)
+        ).run()  # fmt: skip
+        self.assertGreater(report.lookups.failed, 5)
+        self.assertGreater(report.lookups.timeouts, 0.2)
+        self.assertEqual(sum(report.failures.values()), report.lookups.failed)
+
+
+class ChurnTests(SynchronousTestCase):
+    def draw(self, text: str, nodes: int, duration_s: float, seed: int) -> list[churn.Change]:
+        changes = churn.parse(text)(Random(seed), nodes, duration_s)
+        self.assertEqual(changes, sorted(changes, key=lambda change: change.at))
+        here = set(range(1, nodes + 1))
+        for change in changes:
+            if change.verb == "join":
+                self.assertNotIn(change.node, here, f"seed {seed}")
+                here.add(change.node)
+            else:
+                here.remove(change.node)
+        self.assertGreaterEqual(len(here), min(nodes, churn.FEWEST))
+        return changes
+
+    def test_poisson_has_its_rate(self) -> None:
+        changes = self.draw("poisson 0.5", 100, 4000.0, seed=7)
+        joins = sum(change.verb == "join" for change in changes)
+        self.assertLess(abs(joins - 2000), 5 * 2000**0.5)
+        self.assertLess(abs(len(changes) - joins - 2000), 5 * 2000**0.5)
+
+    def test_weibull_stays_last_as_long_as_said(self) -> None:
+        changes = self.draw("weibull 50 0.6", 200, 5000.0, seed=7)
+        departures = [change for change in changes if change.verb == "depart"]
+        # A population in its steady state loses nodes / mean of them a second, early and late.
+        for first, last in ((0, 1000), (4000, 5000)):
+            lost = sum(first <= change.at < last for change in departures)
+            self.assertLess(abs(lost - 4000), 400)
+        joined = {change.node: change.at for change in changes if change.verb == "join"}
+        stays = [c.at - joined[c.node] for c in departures if 0 < joined.get(c.node, 0) < 2000]
+        self.assertLess(abs(fmean(stays) / 50 - 1), 0.1)
+
+    def test_more_changes_than_memory_are_refused(self) -> None:
+        for text in ("poisson 1e9", "weibull 1e-9 1"):
+            self.assertRaises(ConfigError, churn.parse(text), Random(1), 100, 100.0)
+
+
+class PaperTests(SynchronousTestCase):
+    def test_agreement_is_judged_both_ways_or_one(self) -> None:
+        for ours, agrees in ((3.84, True), (3.73, True), (3.71, False), (3.97, False)):
+            self.assertEqual(Figure("path", ours, 3.84, 0.03).agrees, agrees, ours)
+        self.assertTrue(Figure("timeouts", 0.0, 0.46, 0.2, at_most=True).agrees)
+        self.assertFalse(Figure("timeouts", 0.6, 0.46, 0.2, at_most=True).agrees)
+        self.assertFalse(Figure("failed", 1, 0, 0.0, grain=1).agrees)
+        self.assertIsNone(Figure("failed", 1, 0).deviation)
+
+    def test_dead_nodes_cost_timeouts_and_no_lookup(self) -> None:
+        meter = paper._failures(0.5, seed=3, lookups=200)
+        self.assertEqual([each.failure for each in meter.lookups if each.failure], [])
+        self.assertEqual(meter.under_way, 0)
+        self.assertLess(abs(fmean(each.path for each in meter.lookups) / 5.09 - 1), 0.15)
+        self.assertGreater(fmean(each.timeouts for each in meter.lookups), 3.5)
+
+    def rows(self, tables: tuple[str, ...]) -> list[Any]:
+        some = [task for task in paper.tasks(1, quick=True) if task.table in tables]
+        return paper.tables([(task, paper.work(task)) for task in some])
+
+    def test_static_tables_agree_and_are_shown(self) -> None:
+        need_extra()
+        tables = [table for table in self.rows(("paths", "keys")) if table.rows]
+        self.assertTrue(all(table.agrees for table in tables))
+        lines = "\n".join(paper_lines(tables, quick=True))
+        for words in ("quick", "2^10", "4.84", "every figure agrees"):
+            self.assertIn(words, lines)
+        document = json.loads(json.dumps(paper_json(tables, quick=True, plots=[])))
+        self.assertEqual((document["agrees"], document["quick"]), (True, True))
+
+    def test_a_figure_that_disagrees_is_marked(self) -> None:
+        row = paper.Row("0.1", (Figure("path", 9.0, 4.03, 0.03),), {9: 1})
+        table = paper.Table("failures", "Failures", "dead", "of none", (row,))
+        lines = paper_lines([table], quick=False)
+        self.assertIn("!", lines[-3])
+        self.assertEqual(lines[-1], "1 figures disagree, marked !")
+        self.assertFalse(paper_json([table], quick=False, plots=[])["agrees"])
+
+    def test_plots_of_the_tables(self) -> None:
+        need_extra()
+        from chordnet.cli.simulate_plot import plot_paper  # noqa: PLC0415 - may be missing
+
+        row = paper.Row("2^10", (Figure("path", 4.8, 4.84), Figure("deviation", 1.5, 1.5)), {4: 9})
+        table = paper.Table("paths", "Paths", "nodes", "few", (row, attrs.evolve(row, label="2")))
+        directory = Path(self.mktemp())
+        directory.mkdir()
+        written = [path.name for path in plot_paper([table], directory)]
+        self.assertEqual(written, ["paths.png", "path-distribution.png"])
