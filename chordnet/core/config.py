@@ -27,9 +27,9 @@ def _fraction(instance: object, attribute: attrs.Attribute[Any], value: float) -
 class Safeguards:
     """What the corrected Chord does and the first published Chord did not. For teaching only.
 
-    Turn one off and the ring breaks as Zave showed ("Using lightweight modeling to understand
-    Chord", ACM CCR 42(2), 2012); ``python -m chordnet.sim.search --without NAME`` finds how. A
-    network that is to work keeps them all.
+    Without them the ring breaks as Zave showed ("Using lightweight modeling to understand Chord",
+    ACM CCR 42(2), 2012); ``python -m chordnet.sim.search --without NAME`` finds how. A network that
+    is to work keeps them all.
     """
 
     ask_before_adopting: bool = True

@@ -53,6 +53,7 @@ class AllIsWell(SynchronousTestCase):
         self.check_all(nodes=3, first=1, faults=JOIN_FAIL)
 
     def test_joins_with_every_message_on_its_way(self):
+        # With everybody answering at once there are far fewer states, and they are well too.
         self.check_all(
             nodes=4, first=3, faults=frozenset({Fault.JOIN}), grain=Grain.MESSAGE,
             safeguards=without("answer_later"),
