@@ -265,7 +265,9 @@ class Cell:
             node.status() != Status.ACTIVE,
             code(ring.predecessor),
             tuple(code(s) for s in ring.successors),
-            asking and (int(asking.ask), code(asking.target), code(asking.subject)),
+            None
+            if asking is None
+            else (int(asking.ask), code(asking.target), code(asking.subject)),
             tuple((code(who), question.status, question.rid) for who, question in ring._deferred),
             tuple(
                 sorted(

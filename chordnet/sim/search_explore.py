@@ -198,7 +198,8 @@ class Search:
 
     def settles(self, state: State) -> bool:
         """Tell whether maintenance alone makes the ring right again."""
-        settled, passed = self._settled, []
+        settled = self._settled
+        passed: list[State] = []
         now = state
         for _ in range(MAX_ROUNDS):
             if now in settled or self.judge.is_right(now):

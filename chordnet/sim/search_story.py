@@ -47,8 +47,9 @@ def told(search: Search, verdict: Verdict) -> Iterator[str]:
     if verdict.broken is Property.CONVERGENCE:
         yield from story.left_alone(before)
     else:
-        faults = search.judge.faults(before) or [verdict.broken]
-        yield "Now: " + "; ".join(fault.value for fault in faults if fault is not None) + "."
+        broken = [] if verdict.broken is None else [verdict.broken]
+        faults = search.judge.faults(before) or broken
+        yield "Now: " + "; ".join(fault.value for fault in faults) + "."
 
 
 class _Story:
