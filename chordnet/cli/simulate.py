@@ -173,18 +173,24 @@ def _show_run(
 
         plots = plot_run(report, plot)
     if json:
-        asked = {k: words[k] for k in ("nodes", "duration", "seed", "churn", "orderly", "failures")}
-        asked["trace"] = None if words["trace"] is None else str(words["trace"])
-        print_json({**asked, **as_json(report), "plots": [str(path) for path in plots]})
+        print_json(run_json(report, words, plots))
         return
     for line in [*run_lines(report, settings), *(f"plotted: {path}" for path in plots)]:
         print(line)
 
 
+def run_json(report: Report, words: dict[str, Any], plots: list[Path]) -> dict[str, Any]:
+    """Return a run's report as a JSON document."""
+    names = ("nodes", "duration", "seed", "churn", "trace", "orderly", "failures")
+    asked = {name: words[name] for name in names}
+    asked["trace"] = None if words["trace"] is None else str(words["trace"])
+    return {**asked, **as_json(report), "plots": [str(path) for path in plots]}
+
+
 def run_lines(report: Report, settings: Settings) -> list[str]:
     """Return a run's report in words."""
     found = report.lookups
-    reasons = "".join(f"; {reason}: {times}" for reason, times in report.failures.items())
+    reasons = "".join(f"; {reason}: {times}" for reason, times in report.reasons.items())
     run = f"{settings.nodes} nodes, {settings.duration_s:.0f} virtual seconds, seed {settings.seed}"
     path = f"{found.path:.2f} nodes on average (standard deviation {found.path_deviation:.2f})"
     lines = [
@@ -280,9 +286,10 @@ def paper_json(tables: list[papers.Table], *, quick: bool, plots: list[Path]) ->
             {
                 "table": table.key,
                 "title": table.title,
+                "by": table.label,
                 "rows": [
                     {
-                        table.label: row.label,
+                        "value": row.label,
                         "figures": [
                             {
                                 "name": figure.name,
@@ -293,7 +300,10 @@ def paper_json(tables: list[papers.Table], *, quick: bool, plots: list[Path]) ->
                             }
                             for figure in row.figures
                         ],
-                        "distribution": {str(k): v for k, v in row.distribution.items()},
+                        "paths": [
+                            {"nodes": length, "lookups": count}
+                            for length, count in row.distribution.items()
+                        ],
                     }
                     for row in table.rows
                 ],

@@ -115,7 +115,7 @@ class Report:
     departed: int
     members: int
     lookups: Figures
-    failures: dict[str, int]
+    reasons: dict[str, int]
     """Why lookups failed, and how often."""
     messages_per_node_s: float
     steps: int
@@ -252,5 +252,8 @@ class Experiment:
 def as_json(report: Report) -> dict[str, Any]:
     """Return ``report`` as a JSON document."""
     document = attrs.asdict(report)
-    document["lookups"]["paths"] = {str(k): v for k, v in report.lookups.paths.items()}
+    lookups = document["lookups"]
+    lookups["paths"] = [{"nodes": k, "lookups": v} for k, v in report.lookups.paths.items()]
+    document["course"] = list(document["course"])
+    document["reasons"] = [{"reason": k, "lookups": v} for k, v in report.reasons.items()]
     return document

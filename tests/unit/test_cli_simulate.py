@@ -108,6 +108,7 @@ class RunTests(SynchronousTestCase):
         self.assertEqual(first, again)
         self.assertNotEqual(first, other)
         found = json.loads(first)
+        self.assertEqual((found["churn"], found["failures"]), ("poisson 0.2", 0.2))
         self.assertEqual(found["members"], 12 + found["joined"] - found["departed"])
         self.assertEqual(sum(s["lookups"] for s in found["course"]), found["lookups"]["count"])
 
@@ -137,7 +138,7 @@ class RunTests(SynchronousTestCase):
         ).run()  # fmt: skip
         self.assertGreater(report.lookups.failed, 5)
         self.assertGreater(report.lookups.timeouts, 0.2)
-        self.assertEqual(sum(report.failures.values()), report.lookups.failed)
+        self.assertEqual(sum(report.reasons.values()), report.lookups.failed)
 
 
 class ChurnTests(SynchronousTestCase):

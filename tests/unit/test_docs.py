@@ -30,6 +30,7 @@ from chordnet.cli import (
     replay,
     ring,
     ring_model,
+    simulate,
     status,
 )
 from chordnet.core import config, membership, recording
@@ -38,6 +39,7 @@ from chordnet.core.explain import Prediction
 from chordnet.core.messages import NodeRef
 from chordnet.core.replay import Difference, Moment, Replay
 from chordnet.net import limits
+from chordnet.sim import experiment
 from chordnet.testbed import journey
 from chordnet.testbed import lifecycle as testbed
 from chordnet.testbed.chaos import Outcome, Part
@@ -557,6 +559,13 @@ class Json(SynchronousTestCase):
             [journey.Difference(2, 1, None)],
         )  # fmt: skip
         self.assertShape("trace", journey_text.trace_json(travelled))
+
+    def test_simulate(self):
+        settings = experiment.Settings(nodes=12, duration_s=9.0, lookups_per_s=9.0)
+        found = experiment.Experiment(settings).run()
+        found = attrs.evolve(found, reasons={"timed out": 1})
+        names = ("nodes", "duration", "seed", "churn", "trace", "orderly", "failures")
+        self.assertShape("simulate", simulate.run_json(found, dict.fromkeys(names), []))
 
     def test_every_command_with_json_has_a_section(self):
         context = click.Context(app.cli)
