@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,7 +43,13 @@ Examples:
 )
 @click.option("--nodes", default=100, show_default=True, help="Nodes at first.")
 @click.option("--duration", default=300.0, show_default=True, help="Virtual seconds.")
-@click.option("--seed", default=1, show_default=True, help="The same seed, the same run.")
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 1 << 63),
+    default=1,
+    show_default=True,
+    help="The same seed, the same run.",
+)
 @click.option(
     "--churn",
     default="none",
@@ -249,11 +255,10 @@ def _worked(tasks: list[papers.Task], jobs: int) -> Iterator[tuple[papers.Task, 
     if jobs == 1:
         yield from ((task, papers.work(task)) for task in tasks)
         return
-    pool = ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn"))
-    try:
-        yield from zip(tasks, pool.map(papers.work, tasks), strict=True)
-    finally:
-        pool.shutdown(cancel_futures=True)
+    # Ctrl-C reaches the workers as well; leaving the pool ends them without a word.
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(jobs, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
+        yield from zip(tasks, pool.imap(papers.work, tasks), strict=True)
 
 
 def paper_lines(tables: list[papers.Table], *, quick: bool) -> list[str]:

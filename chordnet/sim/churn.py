@@ -28,6 +28,8 @@ FEWEST = 3
 """Departures are left out that would leave fewer nodes."""
 MOST_CHANGES = 1_000_000
 """A run of more changes is refused."""
+SHAPES = (0.2, 50.0)
+"""Shapes of a Weibull distribution; beyond, stays are all but 0 or all but equal."""
 
 Verb = Literal["join", "depart", "leave", "crash"]
 
@@ -75,7 +77,11 @@ def weibull(mean_s: float, shape: float) -> Model:
     """Stays of ``mean_s`` seconds on average, of Weibull's distribution; numbers stay the same.
 
     The nodes that are there at first are met somewhere in their stay, longer stays more often.
+
+    :raises ConfigError: ``shape`` is out of range.
     """
+    if not SHAPES[0] <= shape <= SHAPES[1]:
+        raise ConfigError(f"the shape of stays is from {SHAPES[0]} to {SHAPES[1]}, not {shape}")
     scale = mean_s / math.gamma(1 + 1 / shape)
 
     def draw(rng: Random, nodes: int, duration_s: float) -> list[Change]:
@@ -90,6 +96,7 @@ def weibull(mean_s: float, shape: float) -> Model:
         while ends and ends[0][0] < duration_s:
             now, node = heapq.heappop(ends)
             newest += 1
+            _refuse_more_than_possible(len(changes))
             changes += [Change(now, "join", newest), Change(now, "depart", node)]
             heapq.heappush(ends, (now + rng.weibullvariate(scale, shape), newest))
         return changes
@@ -131,7 +138,9 @@ def _change(number: int, line: str) -> Change | None:
 
 def _refuse_more_than_possible(changes: float) -> None:
     if changes > MOST_CHANGES:
-        raise ConfigError(f"about {changes:.0f} changes are more than {MOST_CHANGES} at once")
+        raise ConfigError(
+            f"{changes:.0f} changes are more than the {MOST_CHANGES} that a run may have"
+        )
 
 
 _KINDS: dict[str, tuple[Callable[..., Model], int]] = {

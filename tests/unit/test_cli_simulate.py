@@ -65,7 +65,9 @@ class WordsTests(SynchronousTestCase):
             (("--quick",), "--paper"),
             (("--churn", "poisson"), "poisson RATE"),
             (("--churn", "weibull 600 -1"), "weibull MEAN SHAPE"),
+            (("--churn", "weibull 600 0.01"), "shape"),
             (("--churn", ""), "none"),
+            (("--seed", "-1"), "--seed"),
         ):
             with self.subTest(words):
                 self.assertIn(named, self.refused(*words))
@@ -128,6 +130,13 @@ class RunTests(SynchronousTestCase):
         found = json.loads(p2pnet("--nodes", "8", "--duration", "20", "--json",
                                   "--trace", str(path))[1])  # fmt: skip
         self.assertEqual((found["joined"], found["departed"], found["members"]), (1, 2, 7))
+
+    def test_nobody_may_be_left(self) -> None:
+        path = Path(self.mktemp())
+        path.write_text("1 crash 1\n2 join 1\n2 crash 7\n3 join 2")
+        status, out, _ = p2pnet("--nodes", "1", "--duration", "20", "--json", "--trace", str(path))
+        found = json.loads(out)
+        self.assertEqual((status, found["members"], found["departed"]), (0, 0, 1))
 
     def test_a_network_that_cannot_answer_fails_its_lookups(self) -> None:
         """The meter does see failures: with all others gone and no time, keys have no owner."""
