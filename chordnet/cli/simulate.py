@@ -209,6 +209,8 @@ def run_lines(report: Report, settings: Settings) -> list[str]:
     ]
     if not report.judged:
         lines.append("the ring was not judged: too large")
+    elif not report.members:
+        lines.append("nobody is left")
     elif report.settled_s is None:
         lines.append("no one right ring within a minute of the end")
     else:

@@ -34,6 +34,8 @@ class Measured:
     took_s: float = 0.0
     path: int = 0
     timeouts: int = 0
+    last_timeouts: int = 0
+    """How many of these were on the last edge, from who knew the owner."""
     done: bool = False
     failure: str = ""
     """Why it failed; empty when it did not."""
@@ -123,6 +125,7 @@ class LookupMeter:
                 target = self._network.hosts.get(effect.to.address)
                 if target is None or not target.runs or target.ref != effect.to:
                     measured.timeouts += 1
+                    measured.last_timeouts += message.last
 
     def _end(self, host: Host, op: int) -> None:
         found = self._open.pop((host.number, op), None)

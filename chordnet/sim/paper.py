@@ -5,7 +5,8 @@
 - *Simultaneous failures* (the same, table II): 1000 nodes with successor lists of 20; a fraction
   vanishes at once; nothing is repaired while 10,000 lookups run. Here the protocol core itself does
   them, with its maintenance at a standstill; each live node has found out that its predecessor is
-  dead, since chordnet's owner answers only then.
+  dead, since chordnet's owner answers only then. As with paths, the last edge is not counted;
+  timeouts with it, since chordnet asks the owner itself, are shown beside, and not judged.
 - *Churn* (table III): 1000 nodes stabilise every 15 to 45 s and refresh one finger each time; nodes
   join and vanish by a Poisson process; one lookup a second. The same core at that pace; what the
   paper's nodes lack, hints about new and dead nodes, cannot be turned off, so fewer timeouts are
@@ -175,7 +176,13 @@ def failure_row(dead: float, seed: int, *, quick: bool) -> Row:
         f"{dead:.1f}",
         (
             Figure("path", fmean(lengths), path, PATH_TOLERANCE),
-            Figure("timeouts", fmean(m.timeouts for m in measured), timeouts, TIMEOUT_TOLERANCE),
+            Figure(
+                "timeouts",
+                fmean(m.timeouts - m.last_timeouts for m in measured),
+                timeouts,
+                TIMEOUT_TOLERANCE,
+            ),
+            Figure("with the last edge", fmean(m.timeouts for m in measured), timeouts),
             Figure("failed", failed, 0, 0.0, grain=1),
         ),
         {length: lengths.count(length) for length in sorted(set(lengths))},
