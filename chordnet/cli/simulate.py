@@ -270,7 +270,7 @@ def paper_lines(tables: list[papers.Table], *, quick: bool) -> list[str]:
         names = [figure.name for figure in table.rows[0].figures]
         head = "".join(f"{name:>26}" for name in names)
         lines += ["", f"{table.title} ({table.note})", f"{table.label:>14}{head}"]
-        lines.append(" " * 14 + f"{'ours  published  deviation':>26}"[-26:] * len(names))
+        lines.append(" " * 14 + f"{'ours':>7}{'publ.':>8}{'deviation':>10} " * len(names))
         lines += [f"{row.label:>14}" + "".join(map(_figure, row.figures)) for row in table.rows]
     wrong = sum(not f.agrees for table in tables for row in table.rows for f in row.figures)
     lines += ["", "every figure agrees" if not wrong else f"{wrong} figures disagree, marked !"]
