@@ -164,7 +164,7 @@ class SqliteLog:
             self._db.executescript(f"BEGIN; {script} PRAGMA user_version = {step + 1}; COMMIT;")
         verdict = execute("PRAGMA quick_check(1)").fetchone()[0]
         if verdict != "ok":
-            raise ValueError(" ".join(verdict.split()))
+            raise ValueError(" ".join(verdict.split()).removeprefix("*** in database main *** "))
 
     def _restore(self) -> None:
         execute = self._db.execute

@@ -90,7 +90,9 @@ def _identity_problems(
         yield f"{who}: its identifier is {status.node.id}, its name gives {right}"
     if status.network != network.name:
         yield f"{who}: it belongs to the network '{status.network}'"
-    if status.state != "active":
+    if status.state == "failed":
+        yield f"{who} has left the ring, for it can record nothing; see: p2pnet logs {number}"
+    elif status.state != "active":
         yield f"{who} is {status.state}, not in the ring"
 
 

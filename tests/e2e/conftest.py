@@ -81,6 +81,15 @@ class P2PNet:
             env=self.environment,
         )
 
+    def state_directory(self, number: int) -> Path:
+        """Return where a node of the local engine keeps its state."""
+        return self.home / "networks" / self.name / "nodes" / f"{number:02}" / "state"
+
+    def pids(self) -> list[int]:
+        """Return the processes of a network of the local engine."""
+        paths = self.home.glob(f"networks/{self.name}/nodes/*/pid")
+        return [int(path.read_text().split()[0]) for path in paths]
+
     def leftovers(self) -> list[str]:
         """Return everything of this network that still runs or lies about."""
         found = [str(path) for path in self.home.glob("networks/*/nodes/*/pid")]
@@ -138,6 +147,15 @@ def sixteen(home: Path, engine: str) -> Iterator[P2PNet]:
     assert network.leftovers() == []
     assert engine != "docker" or network.volumes() == []
     assert not (home / "networks" / network.name).exists()
+
+
+@pytest.fixture
+def unstarted(tmp_path: Path) -> Iterator[P2PNet]:
+    """A network of the local engine that does not exist yet, with room for sixteen nodes."""
+    network = _network(tmp_path, "local", "unstarted", SIZE)
+    yield network
+    network.run("stop-network", "--purge")
+    assert network.leftovers() == []
 
 
 @pytest.fixture
