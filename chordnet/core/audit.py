@@ -3,7 +3,8 @@
 Every ``audit_s``, and at once (no more often than ``audit_min_s``) when another ring's label is
 seen or a lost peer is heard of again::
 
-    c := a random one of the bootstrap peers, the known peers and the peers thought dead
+    c := a random one of the bootstrap peers, the known peers and the peers thought dead;
+         every other time one that we do not point at
     s := find_successor(self.id + 1), asked through c
     if s in (self, successor) and s is alive:
         old := successor; adopt [s] + s.list; notify s
@@ -52,6 +53,7 @@ class AuditHooks(Protocol):
 
     def status(self) -> Status: ...
     def bootstrap(self) -> list[NodeRef]: ...
+    def points_at(self, peer: NodeRef) -> bool: ...
 
 
 class Audit:
@@ -109,6 +111,10 @@ class Audit:
     def _choose(self) -> NodeRef | None:
         ctx = self._ctx
         pool = [*self._hooks.bootstrap(), *ctx.peers.known]
+        # Whoever is not in our tables may well be in another ring: every other audit asks those.
+        strangers = [peer for peer in pool if not self._hooks.points_at(peer)]
+        if strangers and ctx.rng.random() < 0.5:
+            pool = strangers
         chosen = ctx.rng.choice(pool) if pool else None
         if chosen is not None and ctx.peers.is_dead(chosen, ctx.now):
             # Whoever listens there now may be a later incarnation of it.

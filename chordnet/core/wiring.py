@@ -200,6 +200,10 @@ class Wiring:
         """Audit: the contacts from the configuration."""
         return self.joining.bootstrap
 
+    def points_at(self, peer: NodeRef) -> bool:
+        """Audit: whether ``peer`` is in the successor list or the finger table."""
+        return peer.raw in self.routes.raws
+
     def looked_up(self, result: Result) -> None:
         """Lookups: one has ended."""
         purpose = result.purpose

@@ -31,6 +31,7 @@ from tests.unit.core_support import (
     place,
     placed,
     ref,
+    refs,
     sent,
     state,
     targets,
@@ -74,6 +75,16 @@ class AskingTests(AuditTestCase):
             self.assertEqual(question.key, bytes([11]))
             asked.add(target)
         self.assertEqual(asked, {-1, 5, 30, 40, 50}, "bootstrap peers and known ones alike")
+
+    def test_every_other_time_it_asks_one_that_is_in_no_table(self):
+        self.parts.node.pointed_at = refs(5, 30, 50)
+        asked = []
+        for _ in range(100):
+            self.parts.fresh()
+            self.audit.tick()
+            asked += targets(self.ctx, Find)
+        self.assertEqual(set(asked), {5, 30, 40, 50})
+        self.assertGreater(asked.count(40), 45, "half of the time, and by chance besides")
 
     def test_it_comes_round_every_period(self):
         self.audit.tick()
