@@ -48,9 +48,9 @@ from chordnet.core.timers import Expiry
 
 ALTERNATIVES = 3
 """Nodes that one step of an iterative lookup offers."""
-MAX_STEPS = 128
+MAX_STEPS = 512
 """Questions that one iterative lookup may ask."""
-MAX_EXCLUDE = 16
+MAX_EXCLUDE = 64
 """Silent nodes that a question names."""
 MAX_CANDIDATES = 16
 """Nodes that an iterative lookup keeps in mind."""

@@ -162,9 +162,7 @@ class AskingTests(SynchronousTestCase):
         self.addCleanup(self.observer.close)
         for ref, trace in clean(4).items():
             assert trace.record is not None
-            other = MessageRecord(
-                f"{'cd' * 20}.1.{2 + ref}", "pear", -1.0, 1.0, trace.record.route
-            )
+            other = MessageRecord(f"{'cd' * 20}.1.{2 + ref}", "pear", -1.0, 1.0, trace.record.route)
             self.nodes.logs[ref] = [other, trace.record]
             self.nodes.events[ref] = []
 
