@@ -154,6 +154,37 @@ class TestMessages:
                 assert number in [*before["fingers"], *before["successors"][:1]]
         assert max(len(m["route"]) - 1 for m in records.values()) == receipt["depth"] <= 8
 
+    def test_the_way_of_a_message_is_the_predicted_one(
+        self, sixteen: P2PNet, tmp_path: Any
+    ) -> None:
+        told = sixteen.json("explain", "7")
+        assert (told["origin"], told["members"], told["messages"]) == (7, SIZE, SIZE - 1)
+        assert told["unreached"] == []
+        receipt = sixteen.json("send-message", "7", next(BODIES))
+        assert receipt["depth"] == told["depth"]
+        for chosen in ("last", receipt["id"], receipt["id"][6:]):
+            way = sixteen.json("trace", chosen)
+            assert (way["id"], way["recorded"], way["missed"]) == (receipt["id"], SIZE, [])
+            assert (way["incidents"], way["differences"], way["gone"]) == ([], [], [])
+            edges = [{k: v for k, v in edge.items() if k != "ms"} for edge in way["edges"]]
+            assert sorted(edges, key=str) == sorted(told["edges"], key=str)
+        text = sixteen.ok("trace", "last")
+        assert "the present fingers predict the same tree" in text
+        assert len(re.findall(r"Node \d+ +(?:finger|successor) +\d+\.\d ms", text)) == SIZE - 1
+        for words in (("explain", "7"), ("trace", "last")):
+            picture = tmp_path / f"{words[0]}.svg"
+            sixteen.ok(*words, "--svg", str(picture))
+            assert ElementTree.parse(picture).getroot().tag.endswith("svg")  # noqa: S314 - our own
+        assert "no node has recorded" in sixteen.fails(1, "trace", f"{'0' * 40}.1.1")
+        assert "begins or ends with" in sixteen.fails(1, "trace", "nonsense")
+
+    def test_nobody_needs_to_wait(self, sixteen: P2PNet) -> None:
+        body = next(BODIES)
+        line = f"{body}: taken by Node 2; no confirmation is waited for\n"
+        assert sixteen.ok("send-message", "2", "--no-wait", body) == line
+        sixteen.ok("doctor", "--wait-converged")
+        assert body in [m["body"] for m in sixteen.json("get-messages", "13", "--limit", "3")]
+
     def test_the_texts_are_as_written(self, sixteen: P2PNet) -> None:
         body = next(BODIES)
         assert re.fullmatch(
