@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import multiprocessing
+import os
 import traceback
 from collections.abc import Awaitable, Callable
 from multiprocessing.connection import Connection
@@ -103,6 +104,8 @@ class Worker:
 
 
 def _run(pipe: Connection, function: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+    # Linux shares the processors out by session first; chordnet's nodes have one each, too.
+    os.setsid()
     try:
         function(pipe, *arguments)
     except (EOFError, KeyboardInterrupt, BrokenPipeError):
