@@ -31,6 +31,8 @@ class NetworkDescription:
     base_port: int
     removed: frozenset[int] = frozenset()
     """Nodes that were removed on purpose; the others are meant to run."""
+    stopped: bool = False
+    """Whether it was stopped in order, rather than lost its nodes."""
     bits: int = 160
     successors: int = 8
     """r, the length of a successor list."""

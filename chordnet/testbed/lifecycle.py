@@ -72,7 +72,7 @@ async def start_network(testbed: Testbed, wish: Wish, timeout: float) -> Started
         running = await testbed.engine(old.engine).running() if old else frozenset()
         if old is not None and running:
             _refuse_other(old, wish)
-            network = attrs.evolve(old, removed=frozenset())
+            network = attrs.evolve(old, removed=frozenset(), stopped=False)
         else:
             network = await _new_network(testbed, wish, old)
             forget_faults(testbed.home)
@@ -86,11 +86,15 @@ async def start_network(testbed: Testbed, wish: Wish, timeout: float) -> Started
 async def _new_network(
     testbed: Testbed, wish: Wish, old: NetworkDescription | None
 ) -> NetworkDescription:
+    # A network that nobody stopped has lost its nodes to a crash: it goes on as what it was.
+    lost = old if old is not None and not old.stopped else None
+    if lost is not None and wish.engine == "auto":
+        wish = attrs.evolve(wish, engine=lost.engine)
     network = NetworkDescription(
         name=testbed.home.name,
         engine=wish.engine,
-        size=wish.nodes or DEFAULT_NODES,
-        base_port=wish.base_port or DEFAULT_BASE_PORT,
+        size=wish.nodes or (lost.size if lost is not None else DEFAULT_NODES),
+        base_port=wish.base_port or (lost.base_port if lost is not None else DEFAULT_BASE_PORT),
     )
     check_size(network)
     choice = await choose_engine(testbed.reactor, wish.engine)
@@ -160,7 +164,7 @@ async def bring_up(
         if not others:
             await engine.clean(purge=False)
         # A network that is new stays described, so that its logs can be read and its data purged.
-        testbed.home.save(before or network)
+        testbed.home.save(before or attrs.evolve(network, stopped=True))
         raise
     return Started(
         network=network,
@@ -207,6 +211,7 @@ async def stop_network(testbed: Testbed, *, purge: bool, timeout: float) -> Stop
             stopped = await engine.running()
             late = await engine.stop(stopped)
             await engine.clean(purge=purge)
+            testbed.home.save(attrs.evolve(network, stopped=True))
         forget_faults(testbed.home)
         if purge:
             testbed.home.purge()

@@ -7,6 +7,7 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
+import attrs
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -68,6 +69,21 @@ class StartTests(Case):
         self.assertEqual(done.started, (2, 4))
         self.assertEqual(self.world.engine.calls[-1], "start [2, 4]")
 
+    def test_what_lost_all_its_nodes_goes_on_as_what_it_was(self) -> None:
+        self.world.up()
+        self.world.engine.alive.clear()
+        done = self.result(start_network(self.testbed, Wish(engine="auto"), 60))
+        self.assertEqual(done.started, (1, 2, 3, 4, 5))
+        self.assertEqual(self.testbed.home.load(), network(5))
+
+    def test_what_was_stopped_starts_as_is_wished_anew(self) -> None:
+        self.world.up()
+        self.result(stop_network(self.testbed, purge=False, timeout=60))
+        self.result(start_network(self.testbed, wish(3, None), 60))
+        started = self.testbed.home.load()
+        assert started is not None
+        self.assertEqual((started.size, started.base_port, started.stopped), (3, 7001, False))
+
     def test_with_nothing_missing_it_changes_nothing(self) -> None:
         self.world.up()
         done = self.result(start_network(self.testbed, wish(), 60))
@@ -112,7 +128,8 @@ class StartTests(Case):
         self.assertIn("Node 4", str(failure.value))
         self.assertEqual(failure.value.details, ("last words of 4",))
         self.assertEqual(self.world.engine.alive, set())
-        self.assertEqual(self.testbed.home.load(), network(5))  # for its logs, and to be purged
+        # for its logs, and to be purged
+        self.assertEqual(self.testbed.home.load(), attrs.evolve(network(5), stopped=True))
 
     def test_no_ring_in_time_takes_the_start_back(self) -> None:
         self.world.engine.converges = False
