@@ -18,7 +18,7 @@ from benchmarks.contests import CONTESTS
 from benchmarks.effort import FULL, QUICK
 from benchmarks.errors import BenchmarkError, notes_of
 from benchmarks.machine import machine, versions
-from benchmarks.report import Report, as_json, markdown, notes, terminal
+from benchmarks.report import Report, as_json, command_line, markdown, notes, terminal
 from benchmarks.session import NAMES, Session
 from benchmarks.solos import SOLOS
 
@@ -70,7 +70,7 @@ def main(
         except BenchmarkError as error:
             raise click.ClickException("\n".join([str(error), *notes_of(error)])) from None
     report = Report(
-        command=" ".join(["python -m benchmarks", *sys.argv[1:]]),
+        command=command_line(sys.argv[1:]),
         measured=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         machine=machine(),
         versions=versions(),

@@ -46,6 +46,18 @@ class Report:
     load: tuple[float, float]
 
 
+def command_line(arguments: Sequence[str]) -> str:
+    """Return what was typed, without where to save: that changes nothing that is measured."""
+    kept: list[str] = []
+    words = iter(arguments)
+    for word in words:
+        if word == "--save":
+            next(words, None)
+        elif not word.startswith("--save="):
+            kept.append(word)
+    return " ".join(["python -m benchmarks", *kept])
+
+
 def quantity(value: float | None, unit: str) -> str:
     """Write a number with three digits that matter, and its unit."""
     if value is None:

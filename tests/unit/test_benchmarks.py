@@ -13,7 +13,7 @@ from benchmarks.errors import BenchmarkError
 from benchmarks.figures import Bound, Figure, Gauge, Target, Verdict
 from benchmarks.messages import delays, latencies, number, payload
 from benchmarks.procfs import parse_pss, parse_stat
-from benchmarks.report import Report, as_json, cells, markdown, notes, quantity
+from benchmarks.report import Report, as_json, cells, command_line, markdown, notes, quantity
 from benchmarks.rivals import nats_sockets, redis_sockets
 from benchmarks.rivals.redis import encode
 from benchmarks.rounds import Results, interleave
@@ -276,6 +276,11 @@ class ReportTests(SynchronousTestCase):
         self.assertEqual(shown, ["1.23 ms", "12.3 ms", "123 ms", "12,346 ms"])
         self.assertEqual(quantity(1234.5, "/s"), "1,234/s")
         self.assertEqual(quantity(None, "ms"), "-")
+
+    def test_the_command_is_told_without_where_it_saves(self) -> None:
+        typed = ["--quick", "--save", "a.json", "--only", "idle", "--save=b.json"]
+        self.assertEqual(command_line(typed), "python -m benchmarks --quick --only idle")
+        self.assertEqual(command_line(["--save"]), "python -m benchmarks")
 
     def test_a_row(self) -> None:
         self.assertEqual(
