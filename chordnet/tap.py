@@ -13,7 +13,7 @@ import sys
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred
@@ -79,6 +79,17 @@ class Options(TwistedOptions):
     def opt_peer(self, address: str) -> None:
         """HOST:PORT of a node to join through; may be given several times."""
         self["peers"].append(address)
+
+    def parseOptions(self, options: Any = None) -> None:
+        """Read the command line, as twistd asks for it.
+
+        :raises SystemExit: something is not usable; one line says what. Status 1, which not every
+            version of twistd gives to a UsageError.
+        """
+        try:
+            super().parseOptions(options)
+        except UsageError as error:
+            _refuse(str(error))
 
     def postOptions(self) -> None:
         """Fill in what the command line left open, and check everything.
@@ -222,8 +233,7 @@ class NodeProcess(MultiService):
         problems: list[Failure] = []
         self._node.started().addErrback(problems.append)
         if problems:
-            print(f"chordnode: {problems[0].getErrorMessage()}", file=sys.stderr)  # noqa: T201
-            raise SystemExit(1)
+            _refuse(problems[0].getErrorMessage())
 
     def stopService(self) -> Deferred[Any]:
         """Stop the node; fires when nothing is left."""
@@ -234,6 +244,11 @@ class NodeProcess(MultiService):
         if self._recorder is not None:
             self._recorder.close()
         return result
+
+
+def _refuse(text: str) -> NoReturn:
+    print(f"chordnode: {text}", file=sys.stderr)  # noqa: T201
+    raise SystemExit(1)
 
 
 def _settle_memory() -> None:
@@ -273,5 +288,5 @@ def makeService(options: Mapping[str, Any]) -> MultiService:
             core=recorder or ChordNode,
         )
     except ChordnetError as error:
-        raise UsageError(str(error)) from None
+        _refuse(str(error))
     return NodeProcess(node, reactor.stop, recorder)

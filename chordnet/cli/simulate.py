@@ -166,8 +166,13 @@ def _bar(text: str, total: float = 100.0) -> Iterator[tuple[Progress, Any]]:
     from rich.progress import Progress  # noqa: PLC0415 - slow to import
 
     err = console(stderr=True)
-    with Progress(console=err, transient=True, disable=not err.is_terminal) as bar:
-        yield bar, bar.add_task(text, total=total)
+    bar = Progress(console=err, transient=True, disable=not err.is_terminal)
+    task = bar.add_task(text, total=total)
+    if not err.is_terminal:
+        yield bar, task
+        return
+    with bar:
+        yield bar, task
 
 
 def _show_run(

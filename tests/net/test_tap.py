@@ -12,6 +12,7 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import ProcessProtocol
 from twisted.internet.task import deferLater
+from twisted.python.usage import Options as TwistedOptions
 from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
@@ -28,7 +29,7 @@ class OptionsTests(SynchronousTestCase):
             path = Path(self.mktemp())
             path.write_text(file)
             words = (*words, "--config", str(path))
-        options.parseOptions(list(words))
+        TwistedOptions.parseOptions(options, list(words))
         return options
 
     def refuse(self, expected: str, *words: str, **sources: str) -> None:

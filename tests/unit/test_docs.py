@@ -14,6 +14,7 @@ from pathlib import Path
 
 import attrs
 import click
+from twisted.python.usage import Options as TwistedOptions
 from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -149,7 +150,7 @@ def _twistd(words: list[str]) -> str:
     if unknown := set(own) - {"-n", "--nodaemon", "--pidfile=", "-ny", "node.tac", "--help"}:
         return f"twistd has no {unknown}"
     try:
-        _Options({}).parseOptions(words[len(own) + 1 :])
+        TwistedOptions.parseOptions(_Options({}), words[len(own) + 1 :])
     except UsageError as error:
         return str(error)
     except SystemExit:  # --help
@@ -278,7 +279,12 @@ class PythonExamples(SynchronousTestCase):
         for page, code in self.examples():
             for node in ast.walk(ast.parse(code, page)):
                 if isinstance(node, ast.ImportFrom):
-                    module = __import__(node.module, fromlist=["_"])
+                    try:
+                        module = __import__(node.module, fromlist=["_"])
+                    except ImportError as problem:
+                        # Shown for those who have installed the extra that it needs.
+                        self.assertIn("pip install 'chordnet[", str(problem), page)
+                        continue
                     for alias in node.names:
                         if alias.name != "reactor":  # importing it would install one
                             self.assertTrue(hasattr(module, alias.name), f"{page}: {alias.name}")
