@@ -199,6 +199,6 @@ class Tidiness(SynchronousTestCase):
                 self.assertEqual(len(tidy.unfit_text("a.md", line)), 1)
 
     def test_fit_text(self):
-        for line in ("docs/work/flow", "tmpfs: [/tmp]", "/var/lib/chordnet", "what is to do next"):
+        for line in ("docs/home/flow", "tmpfs: [/tmp]", "/var/lib/chordnet", "what is to do next"):
             with self.subTest(line):
                 self.assertEqual(tidy.unfit_text("a.md", line), [])
