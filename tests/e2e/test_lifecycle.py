@@ -25,7 +25,8 @@ def test_a_start_in_the_middle_of_which_somebody_types_ctrl_c(fresh: P2PNet) -> 
             assert "8 nodes in one ring" in out
             fresh.ok("stop-network")
         else:
-            assert starting.returncode == 130, err
+            # While Python itself still starts, the signal ends the process; a shell says 130 to both.
+            assert starting.returncode in (130, -signal.SIGINT), err
             assert "Traceback" not in err
         assert fresh.leftovers() == [], delay
 
