@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 
 
@@ -11,6 +12,8 @@ def main() -> None:
         from chordnet.cli.app import run  # noqa: PLC0415 - a Ctrl-C may come this early
 
         status = run(sys.argv[1:])
+        # All is said and done: a Ctrl-C while Python ends shall not make it look like a failure.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
     except KeyboardInterrupt:
         status = 130
     sys.exit(status)
