@@ -49,6 +49,22 @@ class Safeguards:
 
 
 @attrs.frozen(kw_only=True)
+class FingerUpkeep:
+    """What chordnet does for its fingers beyond the published upkeep, a lookup of each in turn.
+
+    All off, a node's fingers are kept as in Stoica et al., ToN 11(1), 2003, sections IV-E and VI-A:
+    to compare with the figures published there. A network that is to work keeps them all.
+    """
+
+    hints: bool = True
+    """Tell those whose fingers are concerned when a successor has come or is suspected."""
+    repair_on_use: bool = True
+    """Look the slots of a dead finger up at once; otherwise they are empty until the next pass."""
+    checks: bool = True
+    """At rest ask the finger itself whether it still owns its slot; otherwise look the slot up."""
+
+
+@attrs.frozen(kw_only=True)
 class ProtocolConfig:
     """What a node's protocol core may be told.
 
@@ -64,6 +80,9 @@ class ProtocolConfig:
 
     safeguards: Safeguards = Safeguards()
     """All on, except to teach or to test."""
+
+    finger_upkeep: FingerUpkeep = FingerUpkeep()
+    """All on, except to measure what they are worth."""
 
     # -- maintenance pace ---------------------------------------------------------------------
     stabilise_fast_s: float = attrs.field(default=0.1, validator=_positive)

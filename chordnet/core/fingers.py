@@ -16,6 +16,8 @@ wait for them:
   SIGCOMM 2001, figures 6 and 7, with the pointed-to range known exactly to the predecessor). A hint
   is routed to the first of them and handed from successor to successor. It is only a hint: the
   receiver looks up, or probes, itself.
+
+:class:`~chordnet.core.config.FingerUpkeep` turns what is not published Chord off.
 """
 
 from __future__ import annotations
@@ -59,6 +61,7 @@ class Fingers:
         self.slots: list[NodeRef | None] = [None] * ctx.config.bits
         self._wanted: set[int] = set()
         self._looking: int | None = None
+        self._upkeep = ctx.config.finger_upkeep
         self._pace = ctx.config.fingers_fast_s
         self._changed = True
 
@@ -68,9 +71,12 @@ class Fingers:
         return sorted(nodes.values(), key=self._ctx.distance)
 
     @property
-    def at_rest(self) -> bool:
-        """Whether the last passes found nothing to change."""
-        return self._pace >= self._ctx.config.fingers_idle_s and not self._changed
+    def may_check(self) -> bool:
+        """Whether the node in a slot may be asked instead of looking the slot up: at rest, when
+        the last passes found nothing to change.
+        """
+        at_rest = self._pace >= self._ctx.config.fingers_idle_s and not self._changed
+        return at_rest and self._upkeep.checks
 
     def start(self, slot: int) -> int:
         """Return the identifier whose successor belongs into ``slot``."""
@@ -103,7 +109,7 @@ class Fingers:
             if known:
                 self.slots[slot] = node
                 self._wanted.discard(slot)
-            elif self.slots[slot] is None:
+            elif self.slots[slot] is None and self._upkeep.repair_on_use:
                 self._wanted.add(slot)
         self._told(before)
         self._work()
@@ -120,7 +126,8 @@ class Fingers:
             for slot in lost:
                 self.slots[slot] = None
             self._told(before)
-            self._want(lost)
+            if self._upkeep.repair_on_use:
+                self._want(lost)
 
     def _want(self, slots: range | list[int]) -> None:
         self._wanted.update(slots)
@@ -193,7 +200,7 @@ class Fingers:
         """
         ctx, space = self._ctx, self._ctx.space
         listed = self._ring.successors
-        if len(listed) < ctx.config.successors:
+        if not self._upkeep.hints or len(listed) < ctx.config.successors:
             return
         near = ctx.distance(listed[-1]) // 2
         for slot in range(max(near.bit_length() - 1, 0), ctx.config.bits):

@@ -21,7 +21,7 @@ from typing import Any
 import attrs
 import msgspec
 
-from chordnet.core.config import ProtocolConfig, Safeguards
+from chordnet.core.config import FingerUpkeep, ProtocolConfig, Safeguards
 from chordnet.core.effects import Effect
 from chordnet.core.errors import ChordnetError, ConfigError
 from chordnet.core.events import Event
@@ -157,7 +157,8 @@ def config_from(fields: dict[str, Any]) -> ProtocolConfig:
     """
     try:
         guards = Safeguards(**fields["safeguards"])
-        return ProtocolConfig(**fields | {"safeguards": guards})
+        upkeep = FingerUpkeep(**fields.get("finger_upkeep", {}))
+        return ProtocolConfig(**fields | {"safeguards": guards, "finger_upkeep": upkeep})
     except (TypeError, KeyError, ConfigError) as error:
         raise RecordingError(f"its settings are not this version's ({error})") from None
 

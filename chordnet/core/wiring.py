@@ -80,6 +80,7 @@ class Wiring:
         self.fingers.place(fingers)
         self.tables_changed()
         self.audit.start()
+        self.broadcasts.sync.place()
         ctx.effects.append(fx.StatusChanged(Status.UNJOINED, Status.ACTIVE))
         return ctx.effects
 
@@ -191,7 +192,7 @@ class Wiring:
     def look_up_finger(self, slot: int, key: int) -> None:
         """Fingers: find the owner of this slot's start; at rest, ask whoever is in the slot."""
         node = self.fingers.slots[slot]
-        if node is None or not self.fingers.at_rest:
+        if node is None or not self.fingers.may_check:
             self.lookups.start(Purpose.FINGER, slot, key)
         else:
             self.lookups.start(Purpose.FINGER_CHECK, slot, key, via=node, last=True, ttl=CHECK_TTL)

@@ -90,14 +90,17 @@ def protocol_settings() -> str:
             here = there = f"{type(here).__name__}()"
         other = f"`{there}`" if there != here else ""
         parts.append(f"| `{setting.name}` | `{here}` | {other} | {_cell(setting.text)} |")
-    return "\n".join([*parts, "", *_safeguards()])
+    switches = (*_switches("Safeguards", config.Safeguards), "",
+                *_switches("Finger upkeep", config.FingerUpkeep))  # fmt: skip
+    return "\n".join([*parts, "", *switches])
 
 
-def _safeguards() -> Iterator[str]:
-    yield "## Safeguards\n"
-    yield _markdown(inspect.getdoc(config.Safeguards) or "") + "\n"
-    yield "| safeguard | meaning |\n|---|---|"
-    for setting in settings(config, "Safeguards"):
+def _switches(title: str, kind: type) -> Iterator[str]:
+    """A class of switches, all on by default: what each does."""
+    yield f"## {title}\n"
+    yield _markdown(inspect.getdoc(kind) or "") + "\n"
+    yield "| switch | meaning |\n|---|---|"
+    for setting in settings(config, kind.__name__):
         yield f"| `{setting.name}` | {_cell(setting.text)} |"
 
 

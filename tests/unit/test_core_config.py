@@ -8,7 +8,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from chordnet.core.config import ProtocolConfig
 from chordnet.core.errors import ConfigError
 
-FIELDS = [field.name for field in attrs.fields(ProtocolConfig) if field.name != "safeguards"]
+SWITCHES = ("safeguards", "finger_upkeep")
+FIELDS = [field.name for field in attrs.fields(ProtocolConfig) if field.name not in SWITCHES]
 
 
 class ConfigTests(SynchronousTestCase):
@@ -16,6 +17,11 @@ class ConfigTests(SynchronousTestCase):
         settings = ProtocolConfig()
         self.assertEqual(settings.bits, 160)
         self.assertEqual(settings.successors, 8)
+
+    def test_all_switches_are_on(self):
+        for name in SWITCHES:
+            for settings in (ProtocolConfig(), ProtocolConfig.wide_area()):
+                self.assertEqual(set(attrs.astuple(getattr(settings, name))), {True}, name)
 
     def test_the_wide_area_is_slower_and_more_patient(self):
         near, far = ProtocolConfig(), ProtocolConfig.wide_area()

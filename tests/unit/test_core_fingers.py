@@ -10,6 +10,7 @@ from random import Random
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from chordnet.core.config import FingerUpkeep
 from chordnet.core.effects import FingersChanged
 from chordnet.core.fingers import HINT_TTL, Fingers
 from chordnet.core.identifiers import between_right
@@ -191,6 +192,52 @@ class EvictionTests(FingerTestCase):
         self.assertEqual(self.lookups(), [(2, 14)])
         self.fingers.looked_up(2, ref(33))
         self.assertEqual(self.lookups(), [(5, 42)])
+
+
+class PublishedUpkeepTests(FingerTestCase):
+    """Without the upkeep of our own, fingers change in passes only."""
+
+    def make(self, me: int, **changes) -> None:
+        super().make(me, finger_upkeep=FingerUpkeep(**dict.fromkeys(self.off, False)), **changes)
+
+    off: tuple[str, ...] = ("repair_on_use", "hints", "checks")
+
+    def setUp(self):
+        super().setUp()
+        self.parts.place(5, 12)
+        self.fingers.refresh()
+        self.fingers.looked_up(2, ref(30))
+        self.fingers.looked_up(5, ref(45))
+        self.lookups()
+
+    def test_a_dead_fingers_slots_stay_empty_until_the_next_pass(self):
+        self.fingers.evict(ref(30))
+        self.fingers.neighbours_changed()
+        self.assert_slots(12, 12, None, None, None, 45)
+        self.assertEqual(self.lookups(), [])
+        self.fingers.refresh()
+        self.assertEqual(self.lookups(), [(2, 14)])
+
+    def test_nobody_is_told_of_a_change(self):
+        self.make(10, successors=3)
+        self.parts.place(5, 12, 13, 14)
+        self.parts.fresh()
+        self.fingers.tell_others(ref(12), alive=True)
+        self.assertEqual(sent(self.ctx.effects, FingerHint), [])
+        self.off = ()
+        self.make(10, successors=3)
+        self.parts.place(5, 12, 13, 14)
+        self.parts.fresh()
+        self.fingers.tell_others(ref(12), alive=True)
+        self.assertNotEqual(sent(self.ctx.effects, FingerHint), [])
+
+    def test_a_finger_is_never_asked_in_place_of_a_lookup(self):
+        for off, checks in ((("checks",), False), ((), True)):
+            self.off = off
+            self.make(10)
+            self.parts.place(5, 12)
+            self.fingers.place({2: ref(30)})
+            self.assertEqual(self.fingers.may_check, checks)
 
 
 class HintTests(FingerTestCase):

@@ -354,7 +354,7 @@ def broken_links(path: Path, text: str) -> list[str]:
     return found
 
 
-GENERATED_ANCHORS = {"safeguards", "limits-of-the-runtime"}
+GENERATED_ANCHORS = {"safeguards", "finger-upkeep", "limits-of-the-runtime"}
 
 
 class Links(SynchronousTestCase):
@@ -400,12 +400,17 @@ class Settings(SynchronousTestCase):
     def test_safeguards(self):
         self.assertDocumented(config, config.Safeguards)
 
+    def test_finger_upkeep(self):
+        self.assertDocumented(config, config.FingerUpkeep)
+
     def test_limits(self):
         self.assertDocumented(limits, limits.NetworkLimits)
 
     def test_reference_has_them_all(self):
         text = generated.protocol_settings() + generated.network_limits()
-        for kind in (config.ProtocolConfig, config.Safeguards, limits.NetworkLimits):
+        for kind in (
+            config.ProtocolConfig, config.Safeguards, config.FingerUpkeep, limits.NetworkLimits,
+        ):  # fmt: skip
             for field in attrs.fields(kind):
                 self.assertIn(f"\n| `{field.name}` | ", text)
 
