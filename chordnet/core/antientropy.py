@@ -112,6 +112,11 @@ class AntiEntropy:
         """This node has become a member."""
         self._ctx.alarms.sooner("sync", self._ctx.jittered(self._ctx.config.sync_s))
 
+    def place(self) -> None:
+        """This node has been put into a ring that is there already."""
+        ctx = self._ctx
+        ctx.alarms.set("sync", ctx.now + ctx.rng.random() * ctx.config.sync_s)
+
     def compare_with_some(self) -> None:
         """The ``sync`` alarm has rung: compare with a random finger or successor."""
         ctx = self._ctx

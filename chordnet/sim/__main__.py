@@ -15,6 +15,7 @@ from pathlib import Path
 
 from chordnet.core.config import ProtocolConfig
 from chordnet.core.errors import ChordnetError
+from chordnet.sim import campaign_command
 from chordnet.sim.build import right_ring
 from chordnet.sim.generate import generate
 from chordnet.sim.network import Network
@@ -78,6 +79,8 @@ def _parser() -> argparse.ArgumentParser:
     ring.add_argument("--seconds", type=float, default=600.0, help="of virtual time")
     ring.add_argument("--seed", type=int, default=1)
     ring.set_defaults(run=_ring)
+    campaign = campaign_command.add_words(commands)
+    campaign.set_defaults(run=lambda options: campaign_command.run(options, say))
     return parser
 
 

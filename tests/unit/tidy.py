@@ -52,7 +52,15 @@ IMPURE_MODULES = frozenset(
 # fmt: on
 
 # Programs on top of a pure room: they read files, use all cores and take the time.
-PROGRAMS = frozenset({"chordnet.sim.__main__", "chordnet.sim.search", "chordnet.sim.soak"})
+PROGRAMS = frozenset(
+    {
+        "chordnet.sim.__main__",
+        "chordnet.sim.campaign_command",
+        "chordnet.sim.campaign_series",
+        "chordnet.sim.search",
+        "chordnet.sim.soak",
+    }
+)
 
 # The rooms that start a program, so that every other one is handed its reactor; and the client,
 # whose short form P2PNetClient("host:port") is for scripts that have none at hand.
