@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import attrs
 import click
 
-from chordnet.cli.output import console, print_json
+from chordnet.cli.output import print_json
+from chordnet.cli.simulate_paper import reproduce
+from chordnet.cli.simulate_progress import progress
 from chordnet.cli.words import Command, json_option
 from chordnet.core.config import ProtocolConfig
 from chordnet.core.errors import ChordnetError, ConfigError
 from chordnet.sim import churn as churns
-from chordnet.sim import paper as papers
 from chordnet.sim.experiment import Experiment, Report, Settings, as_json
-
-if TYPE_CHECKING:
-    from rich.progress import Progress
-
-QUICK_NOTE = "quick: fewer lookups, shorter runs, smaller rings; leave --quick out for all of it"
 
 
 class SimulationFailed(ChordnetError):
@@ -120,14 +111,14 @@ def simulate(
     if plot is not None:
         _prepare(plot)
     if paper:
-        return _paper(words, plot, as_json=as_json)
+        return reproduce(words["seed"], words["jobs"], plot, quick=words["quick"], as_json=as_json)
     if words["quick"]:
         raise click.UsageError("--quick goes with --paper", ctx)
     try:
         settings = _settings(words)
     except ConfigError as problem:
         raise click.UsageError(str(problem), ctx) from None
-    with _bar("simulating") as (bar, task):
+    with progress("simulating") as (bar, task):
         report = Experiment(settings, lambda part: bar.update(task, completed=100 * part)).run()
     _show_run(report, settings, words, plot, json=as_json)
     return 0
@@ -158,21 +149,6 @@ def _prepare(directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as problem:
         raise SimulationFailed(f"cannot make {directory}: {problem.strerror}") from None
-
-
-@contextmanager
-def _bar(text: str, total: float = 100.0) -> Iterator[tuple[Progress, Any]]:
-    """Show a progress bar on stderr, if that is a terminal."""
-    from rich.progress import Progress  # noqa: PLC0415 - slow to import
-
-    err = console(stderr=True)
-    bar = Progress(console=err, transient=True, disable=not err.is_terminal)
-    task = bar.add_task(text, total=total)
-    if not err.is_terminal:
-        yield bar, task
-        return
-    with bar:
-        yield bar, task
 
 
 def _show_run(
@@ -221,106 +197,3 @@ def run_lines(report: Report, settings: Settings) -> list[str]:
     else:
         lines.append(f"one right ring {report.settled_s:.0f} s after the end")
     return lines
-
-
-# ---- the published figures ------------------------------------------------------------------
-
-
-def _paper(words: dict[str, Any], plot: Path | None, *, as_json: bool) -> int:
-    import chordnet.sim.analysis  # noqa: F401, PLC0415 - says at once if numpy is missing
-
-    quick = words["quick"]
-    tables = papers.tables(_rows(papers.tasks(words["seed"], quick=quick), words["jobs"]))
-    plots = []
-    if plot is not None:
-        from chordnet.cli.simulate_plot import plot_paper  # noqa: PLC0415 - imports matplotlib
-
-        plots = plot_paper(tables, plot)
-    if as_json:
-        print_json(paper_json(tables, quick=quick, plots=plots))
-    else:
-        for line in paper_lines(tables, quick=quick):
-            print(line)
-        for path in plots:
-            print(f"plotted: {path}")
-    return 0 if all(table.agrees for table in tables) else 1
-
-
-def _rows(tasks: list[papers.Task], jobs: int | None) -> list[tuple[papers.Task, papers.Row]]:
-    """Work all rows out, the longest first, and return them in the order of ``tasks``."""
-    jobs = jobs or os.cpu_count() or 1
-    done: dict[papers.Task, papers.Row] = {}
-    by_length = sorted(tasks, key=lambda task: (task.table != "churn", -task.value))
-    with _bar("reproducing", len(tasks)) as (bar, shown):
-        for task, row in _worked(by_length, jobs):
-            done[task] = row
-            bar.advance(shown)
-    return [(task, done[task]) for task in tasks]
-
-
-def _worked(tasks: list[papers.Task], jobs: int) -> Iterator[tuple[papers.Task, papers.Row]]:
-    if jobs == 1:
-        yield from ((task, papers.work(task)) for task in tasks)
-        return
-    # Ctrl-C reaches the workers as well; leaving the pool ends them without a word.
-    context = multiprocessing.get_context("spawn")
-    with context.Pool(jobs, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
-        yield from zip(tasks, pool.imap(papers.work, tasks), strict=True)
-
-
-def paper_lines(tables: list[papers.Table], *, quick: bool) -> list[str]:
-    """Return the tables as text."""
-    lines = [QUICK_NOTE] if quick else []
-    for table in tables:
-        names = [figure.name for figure in table.rows[0].figures]
-        head = "".join(f"{name:>26}" for name in names)
-        lines += ["", f"{table.title} ({table.note})", f"{table.label:>14}{head}"]
-        lines.append(" " * 14 + f"{'ours':>7}{'publ.':>8}{'deviation':>10} " * len(names))
-        lines += [f"{row.label:>14}" + "".join(map(_figure, row.figures)) for row in table.rows]
-    wrong = sum(not f.agrees for table in tables for row in table.rows for f in row.figures)
-    lines += ["", "every figure agrees" if not wrong else f"{wrong} figures disagree, marked !"]
-    return lines
-
-
-def _figure(figure: papers.Figure) -> str:
-    deviation = figure.deviation
-    shown = "-" if deviation is None else f"{100 * deviation:+.1f} %"
-    mark = " " if figure.agrees else "!"
-    return f"{figure.ours:>7.2f}{figure.published:>8.2f}{shown:>10}{mark}"
-
-
-def paper_json(tables: list[papers.Table], *, quick: bool, plots: list[Path]) -> dict[str, Any]:
-    """Return the tables as a JSON document."""
-    return {
-        "quick": quick,
-        "agrees": all(table.agrees for table in tables),
-        "tables": [
-            {
-                "table": table.key,
-                "title": table.title,
-                "by": table.label,
-                "rows": [
-                    {
-                        "value": row.label,
-                        "figures": [
-                            {
-                                "name": figure.name,
-                                "ours": round(figure.ours, 4),
-                                "published": figure.published,
-                                "deviation": figure.deviation,
-                                "agrees": figure.agrees,
-                            }
-                            for figure in row.figures
-                        ],
-                        "paths": [
-                            {"nodes": length, "lookups": count}
-                            for length, count in row.distribution.items()
-                        ],
-                    }
-                    for row in table.rows
-                ],
-            }
-            for table in tables
-        ],
-        "plots": [str(path) for path in plots],
-    }

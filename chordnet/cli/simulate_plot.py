@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from chordnet.core.errors import ChordnetError
 from chordnet.sim.experiment import Report
-from chordnet.sim.paper import Table
+from chordnet.sim.published import Table
 
 try:
     from matplotlib.figure import Figure
@@ -49,9 +49,12 @@ def plot_paper(tables: list[Table], directory: Path) -> list[Path]:
         labels = [row.label for row in table.rows]
         for place, name in enumerate(names):
             ax = axes[place]
-            ax.plot(labels, [row.figures[place].published for row in table.rows], "o--",
-                    label="published")  # fmt: skip
-            ax.plot(labels, [row.figures[place].ours for row in table.rows], "x-", label="ours")
+            figures = [row.figures[place] for row in table.rows]
+            published = [each.published for each in figures if each.published is not None]
+            if len(published) == len(labels):
+                ax.plot(labels, published, "o--", label="published")
+            ours, errors = [each.ours for each in figures], [each.error or 0.0 for each in figures]
+            ax.errorbar(labels, ours, yerr=errors, fmt="x-", label="ours")
             ax.set_ylim(bottom=0)
             ax.legend()
             _label(ax, table.title, table.label, name)

@@ -31,6 +31,8 @@ CONTACTS = 4
 """Members that a newcomer is told."""
 SAMPLES = 60
 """Points of a run's course."""
+QUIET_PART = 0.9
+"""How much of its drain time a quiet departure stays."""
 AFTERMATH_S = 60.0
 """How long lookups under way may take, and the ring to become right."""
 
@@ -48,6 +50,9 @@ class Settings:
     churn: churn.Model = churn.none
     orderly: float = 0.0
     """The fraction of departures that tell the ring; the others crash."""
+    quiet: bool = False
+    """An orderly departure tells the two neighbours and nobody else: no connection ends with it,
+    as in a network without connections."""
     failures: float = 0.0
     """The fraction of nodes that vanish at once."""
     failures_at_s: float | None = None
@@ -161,6 +166,7 @@ class Experiment:
         )  # fmt: skip
         self._rng = Random(f"experiment {settings.seed}")
         self.meter = LookupMeter(self.network, Random(f"lookups {settings.seed}"))
+        """What was measured of each lookup."""
         self._joined = self._departed = 0
         self._course: list[Sample] = []
 
@@ -229,9 +235,17 @@ class Experiment:
             self._departed += 1
             orderly = change.verb == "depart" and self._rng.random() < self._settings.orderly
             if change.verb == "leave" or orderly:
-                network.leave(name)
+                self._leave(name)
             else:
                 network.kill(name, silent=True)
+
+    def _leave(self, name: str) -> None:
+        network = self.network
+        network.leave(name)
+        if self._settings.quiet:
+            # Gone without a word just before its connections would be closed in order.
+            until = network.now + QUIET_PART * self._settings.config.leave_drain_s
+            network.at(until, lambda: network.kill(name, silent=True))
 
     def _fail(self) -> None:
         names = [host.ref.name for host in self.network.live()]

@@ -1,122 +1,39 @@
-"""The published figures of Chord, and ours beside them.
+"""The published figures of Chord, worked out again (:mod:`chordnet.sim.published`).
 
-- *Path lengths* on ideal finger tables: half of log2 N (Stoica et al., ToN 11(1), 2003, section
-  VI-C); the figures for each N are those of an independent simulation of ideal tables.
-- *Simultaneous failures* (the same, table II): 1000 nodes with successor lists of 20; a fraction
-  vanishes at once; nothing is repaired while 10,000 lookups run. Here the protocol core itself does
-  them, with its maintenance at a standstill; each live node has found out that its predecessor is
-  dead, since chordnet's owner answers only then. As with paths, the last edge is not counted;
-  timeouts with it, since chordnet asks the owner itself, are shown beside, and not judged.
-- *Churn* (table III): 1000 nodes stabilise every 15 to 45 s and refresh one finger each time; nodes
-  join and vanish by a Poisson process; one lookup a second. The same core at that pace; what the
-  paper's nodes lack, hints about new and dead nodes, cannot be turned off, so fewer timeouts are
-  expected.
-- *Keys per node* (figures 8 and 9): 10,000 nodes and a million keys.
+- *Path lengths* on ideal finger tables, with numpy (:mod:`chordnet.sim.analysis`).
+- *Simultaneous failures* (ToN 2003, section VI-D, table II) and *churn* (section VI-E, table III):
+  lookups of the protocol core itself (:mod:`chordnet.sim.paper_runs`), with the published finger
+  upkeep; under churn the same beside it with chordnet's own.
+- *Keys per node* (section VI-B): 10,000 nodes and a million keys.
 
 ``quick`` takes fewer lookups, shorter runs and smaller rings.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from random import Random
-from statistics import fmean
+from collections.abc import Callable, Sequence
 
 import attrs
 
-from chordnet.core.config import ProtocolConfig
-from chordnet.sim import churn
-from chordnet.sim.build import right_ring
-from chordnet.sim.experiment import Experiment, Settings
-from chordnet.sim.latency import uniform
-from chordnet.sim.meter import LookupMeter
-from chordnet.sim.network import Network
-from chordnet.sim.scenario import name_of
+from chordnet.sim.meter import Measured
+from chordnet.sim.paper_runs import churned, failures
+from chordnet.sim.published import (
+    CHURN,
+    FAILURES,
+    KEYS,
+    KEYS_TOLERANCE,
+    PATH_TOLERANCE,
+    PATHS,
+    TIMEOUT_TOLERANCE,
+    Figure,
+    Row,
+    Table,
+    expected_timeouts,
+    mean_and_error,
+)
 
-PATHS = {
-    10: (4.84, 1.50), 12: (5.86, 1.68), 14: (6.86, 1.81),
-    16: (7.86, 1.93), 18: (8.87, 2.07), 20: (9.83, 2.18),
-}  # fmt: skip
-"""log2 N: mean and standard deviation of the path length."""
-FAILURES = {
-    0.0: (3.84, 0.0), 0.1: (4.03, 0.60), 0.2: (4.22, 1.17),
-    0.3: (4.44, 2.02), 0.4: (4.69, 3.23), 0.5: (5.09, 5.10),
-}  # fmt: skip
-"""Fraction dead: path length and timeouts a lookup. None failed."""
-CHURN = {
-    0.05: (3.90, 0.05, 0),
-    0.10: (3.83, 0.11, 0),
-    0.20: (3.81, 0.23, 5),
-    0.40: (4.06, 0.46, 15),
-}
-"""Joins (and departures) a second: path length, timeouts a lookup, failed of 10,000."""
-KEYS = {1: (0.01, 4.6), 20: (0.51, 1.65)}
-"""Virtual nodes: 1st and 99th percentile of keys per node, as multiples of the mean."""
-
-PATH_TOLERANCE = 0.03
-TIMEOUT_TOLERANCE = 0.20
-KEYS_TOLERANCE = 0.10
-NODES = 1000
-NEVER_S = 1e7
-"""A pause that no run outlives."""
-
-
-@attrs.frozen
-class Figure:
-    """One number of ours beside the published one.
-
-    :param tolerance: how far they may be apart, as a fraction; None: shown only.
-    :param at_most: less than published is right as well.
-    """
-
-    name: str
-    ours: float
-    published: float
-    tolerance: float | None = None
-    at_most: bool = False
-    grain: float = 0.01
-    """In what steps it was published: half of one may be lost in rounding."""
-
-    @property
-    def deviation(self) -> float | None:
-        """Ours over published less one; None where nothing was published but 0."""
-        return self.ours / self.published - 1 if self.published else None
-
-    @property
-    def agrees(self) -> bool:
-        """Whether ours is within the tolerance, and what rounding may hide."""
-        if self.tolerance is None:
-            return True
-        apart = self.ours - self.published
-        apart = max(apart, 0.0) if self.at_most else abs(apart)
-        return apart <= self.tolerance * self.published + self.grain / 2
-
-
-@attrs.frozen
-class Row:
-    """A line of a table."""
-
-    label: str
-    figures: tuple[Figure, ...]
-    distribution: dict[int, int] = attrs.field(factory=dict)
-    """How many lookups had a path of which length."""
-
-
-@attrs.frozen
-class Table:
-    """One published table, reproduced."""
-
-    key: str
-    title: str
-    label: str
-    """What the rows differ by."""
-    note: str
-    rows: tuple[Row, ...]
-
-    @property
-    def agrees(self) -> bool:
-        """Whether every figure does."""
-        return all(figure.agrees for row in self.rows for figure in row.figures)
+Groups = Sequence[Sequence[Measured]]
+"""Lookups by the ring, or by the time, that they were measured on."""
 
 
 # ---- static tables --------------------------------------------------------------------------
@@ -126,20 +43,23 @@ def path_row(bits: int, seed: int, *, quick: bool) -> Row:
     """Look keys up on ideal finger tables of 2**bits nodes."""
     from chordnet.sim import analysis  # noqa: PLC0415 - needs numpy, and the other tables do not
 
-    hops = analysis.random_ring(1 << bits, seed).random_lookups(
-        10_000 if quick else 100_000, seed
-    ).hops  # fmt: skip
+    rings, lookups = (2, 5_000) if quick else (8, 25_000)
     # The last edge, from the node that knows the owner to the owner, is not counted.
-    before = (hops - 1).clip(0)
+    groups = [
+        (analysis.random_ring(1 << bits, each).random_lookups(lookups, each).hops - 1).clip(0)
+        for each in range(seed, seed + rings)
+    ]
+    lengths = [group.tolist() for group in groups]
     mean, deviation = PATHS[bits]
-    counts = {length: int((before == length).sum()) for length in range(int(before.max()) + 1)}
+    path, error = mean_and_error(lengths)
+    spread, spread_error = mean_and_error([[float(group.std())] for group in groups])
     return Row(
         f"2^{bits}",
         (
-            Figure("path", float(before.mean()), mean, PATH_TOLERANCE),
-            Figure("deviation", float(before.std()), deviation, 2 * PATH_TOLERANCE),
+            Figure("path", path, mean, PATH_TOLERANCE, error=error),
+            Figure("deviation", spread, deviation, 2 * PATH_TOLERANCE, error=spread_error),
         ),
-        counts,
+        distribution([length for group in lengths for length in group]),
     )
 
 
@@ -160,90 +80,85 @@ def keys_row(virtual: int, seed: int, *, quick: bool) -> Row:
     )
 
 
-# ---- the core at work -----------------------------------------------------------------------
+def distribution(lengths: Sequence[int]) -> dict[int, int]:
+    """Return how many paths have which length."""
+    return {length: lengths.count(length) for length in sorted(set(lengths))}
+
+
+# ---- lookups of the core --------------------------------------------------------------------
+
+
+def measure(
+    groups: Groups, name: str, of: Callable[[Measured], float], published: float | None,
+    tolerance: float | None = None, *, grain: float = 0.01, at_most: bool = False,
+) -> Figure:  # fmt: skip
+    """Return the mean of something about lookups beside the published one."""
+    ours, error = mean_and_error([[of(each) for each in group] for group in groups])
+    return Figure(name, ours, published, tolerance, at_most, grain, error)
+
+
+def has_failed(lookup: Measured) -> bool:
+    """Tell whether a lookup found no owner, or a wrong one."""
+    return bool(lookup.failure) or not lookup.done
+
+
+def lengths(groups: Groups) -> dict[int, int]:
+    """Return how many lookups have a path of which length."""
+    return distribution([each.path for group in groups for each in group])
+
+
+# ---- simultaneous failures ------------------------------------------------------------------
 
 
 def failure_row(dead: float, seed: int, *, quick: bool) -> Row:
     """Let a fraction of the nodes vanish and look keys up, with no repair."""
-    rings, lookups = (1, 1000) if quick else (5, 2000)
-    measured = [
-        each for ring in range(rings) for each in _failures(dead, seed + ring, lookups).lookups
-    ]
+    rings, lookups = (2, 400) if quick else (16, 1000)
+    found = [failures(dead, each, lookups) for each in range(seed, seed + rings)]
     path, timeouts = FAILURES[dead]
-    failed = sum(1 for each in measured if each.failure or not each.done)
-    lengths = [each.path for each in measured]
+    failed = sum(has_failed(each) for group in found for each in group)
     return Row(
         f"{dead:.1f}",
         (
-            Figure("path", fmean(lengths), path, PATH_TOLERANCE),
-            Figure(
-                "timeouts",
-                fmean(m.timeouts - m.last_timeouts for m in measured),
-                timeouts,
-                TIMEOUT_TOLERANCE,
+            measure(found, "path", lambda m: m.path, path, PATH_TOLERANCE),
+            measure(found, "timeouts", lambda m: m.way_timeouts, timeouts, TIMEOUT_TOLERANCE),
+            measure(
+                found, "the paper's estimate", lambda m: m.way_timeouts,
+                expected_timeouts(path, dead),
             ),
-            Figure("with the last edge", fmean(m.timeouts for m in measured), timeouts),
-            Figure("failed", failed, 0, 0.0, grain=1),
+            measure(found, "on the last edge", lambda m: m.last_timeouts, None),
+            Figure(f"failed of {rings * lookups}", failed, 0, 0.0, grain=1),
         ),
-        {length: lengths.count(length) for length in sorted(set(lengths))},
-    )
-
-
-def _failures(dead: float, seed: int, lookups: int) -> LookupMeter:
-    """Return the lookups of one ring.
-
-    Everything happens within the time for which a silent connection is waited for, so that nothing
-    is evicted: the lookups start at once, and each timeout is short.
-    """
-    config = ProtocolConfig(
-        successors=20, stabilise_fast_s=NEVER_S, stabilise_idle_s=NEVER_S, fingers_fast_s=NEVER_S,
-        fingers_idle_s=NEVER_S, probe_timeout_s=NEVER_S, probe_interval_s=NEVER_S,
-        broken_timeout_s=0.01, audit_s=NEVER_S, audit_min_s=NEVER_S, sync_s=NEVER_S,
-        request_timeout_s=0.05, lookup_deadline_s=60.0,
+        lengths(found),
     )  # fmt: skip
-    network, rng = Network(seed, config, latency=uniform(0.0001, 0.0002)), Random(f"dead {seed}")
-    meter = LookupMeter(network, rng)
-    names = [name_of(number) for number in range(1, NODES + 1)]
-    hosts = right_ring(network, names, names[:2])
-    gone = set(rng.sample(names, round(dead * NODES)))
-    for before, after in zip(hosts, hosts[1:] + hosts[:1], strict=True):
-        if before.ref.name in gone:
-            network.sever(before.ref.name, after.ref.name)
-    for host in hosts:
-        if host.ref.name in gone:
-            network.kill(host.ref.name, silent=True)
-    network.run(0.1)
-    for _ in range(lookups):
-        meter.ask()
-    network.run(config.lookup_deadline_s, until=lambda: not meter.under_way)
-    return meter
+
+
+# ---- churn ----------------------------------------------------------------------------------
 
 
 def churn_row(rate: float, seed: int, *, quick: bool) -> Row:
     """Let nodes come and go while keys are looked up."""
+    found = churned(rate, seed, 300.0 if quick else 7200.0, ours=False)
+    own = churned(rate, seed, 150.0 if quick else 1200.0, ours=True)
+    return beside_published(rate, found, own)
+
+
+def beside_published(rate: float, found: Groups, own: Groups) -> Row:
+    """Judge the lookups with the published upkeep, and show those with our own."""
     path, timeouts, failed = CHURN[rate]
-    pause_s = 30.0
-    config = attrs.evolve(
-        ProtocolConfig.wide_area(), successors=20, jitter=0.5, sync_s=NEVER_S,
-        stabilise_fast_s=pause_s, stabilise_idle_s=pause_s,
-        # One of about log2 N distinct fingers at each stabilisation is all of them in ten.
-        fingers_fast_s=10 * pause_s, fingers_idle_s=10 * pause_s,
-    )  # fmt: skip
-    found = Experiment(
-        Settings(
-            nodes=NODES, duration_s=300.0 if quick else 1800.0, seed=seed, config=config,
-            churn=churn.poisson(rate), lookups_per_s=1.0,
-        )
-    ).run().lookups  # fmt: skip
     return Row(
         f"{rate:.2f}",
         (
-            Figure("path", found.path, path, PATH_TOLERANCE, at_most=True),
-            Figure("timeouts", found.timeouts, timeouts, TIMEOUT_TOLERANCE, at_most=True),
-            Figure("failed of 10,000", found.failed * 10_000 / max(found.count, 1), failed,
-                   0.0, at_most=True, grain=1),
+            measure(found, "path", lambda m: m.path, path, PATH_TOLERANCE),
+            measure(found, "timeouts", lambda m: m.way_timeouts, timeouts, TIMEOUT_TOLERANCE),
+            measure(
+                found, "failed of 10,000", lambda m: 10_000 * has_failed(m), failed, 0.0,
+                grain=1, at_most=True,
+            ),
+            measure(own, "upkeep on: path", lambda m: m.path, path),
+            measure(own, "upkeep on: timeouts", lambda m: m.way_timeouts, timeouts),
+            measure(own, "upkeep on: failed", lambda m: 10_000 * has_failed(m), failed),
         ),
-        found.paths,
+        lengths(found),
     )  # fmt: skip
 
 
@@ -269,7 +184,7 @@ _WORDS = {
     "failures": ("Simultaneous failures", "dead",
                  "1000 nodes, successor lists of 20, no repair"),
     "churn": ("Lookups under churn", "joins/s",
-              "1000 nodes, stabilising every 30 s; less than published agrees as well"),
+              "1000 nodes, stabilising every 30 s, published finger upkeep"),
     "keys": ("Keys per node", "virtual nodes", "100 keys a node; as multiples of the mean"),
 }  # fmt: skip
 

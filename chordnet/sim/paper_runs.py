@@ -1,0 +1,112 @@
+"""The published experiments with the protocol core, as far as possible with the paper's algorithm.
+
+*Simultaneous failures* (Stoica et al., ToN 11(1), 2003, section VI-D). Of 1000 nodes with successor
+lists of 20 a fraction vanishes at once. Nothing is repaired or remembered while lookups run, so
+each of them meets the undamaged tables; a node that a lookup finds dead it meets no second time.
+Each live node has found out that its predecessor is dead, since chordnet's owner answers only then.
+
+*Churn* (section VI-E). Joins are a Poisson process and so are departures, which tell their two
+neighbours and nobody else; lookups, one a second. Each node stabilises every 15 to 45 s, and looks
+each finger up as often as in the paper's simulator; who does not answer within 500 ms is gone.
+Chordnet's own finger upkeep and audits are off, or on to compare. What stays is that stabilisation
+takes over the successor's whole list, so that its entries are fresher than the published ones.
+Measured from when the perfect tables of the beginning have been forgotten.
+"""
+
+from __future__ import annotations
+
+from random import Random
+
+import attrs
+
+from chordnet.core.config import FingerUpkeep, ProtocolConfig
+from chordnet.sim import churn
+from chordnet.sim.build import right_ring
+from chordnet.sim.experiment import Experiment, Settings
+from chordnet.sim.latency import uniform
+from chordnet.sim.meter import LookupMeter, Measured
+from chordnet.sim.network import Network
+from chordnet.sim.published import NODES, SUCCESSORS
+from chordnet.sim.scenario import name_of
+
+NEVER_S = 1e7
+"""A pause that no run outlives."""
+STABILISE_S = 30.0
+"""The published pause between stabilisations, on average; varied by half of it either way."""
+PASS_S = 2 * 23 * STABILISE_S
+"""How often a finger is looked up: every other stabilisation does the next of 23 (``chooseX`` in
+``stabilize.c`` of the paper's simulator; it has identifiers of 24 bits)."""
+TIMEOUT_S = 0.5
+"""After this a published node takes another for gone."""
+WARM_UP_S = 2 * PASS_S
+"""Until here churn goes on unmeasured."""
+BATCHES = 12
+"""Pieces of a run, for the error of its mean."""
+PUBLISHED = FingerUpkeep(hints=False, repair_on_use=False, checks=False)
+
+
+def failures(dead: float, seed: int, lookups: int) -> list[Measured]:
+    """Return the lookups of one ring.
+
+    Everything happens within the time for which a silent connection is waited for, so that nothing
+    is evicted: the lookups start at once, and each timeout is short.
+    """
+    config = ProtocolConfig(
+        successors=SUCCESSORS, stabilise_fast_s=NEVER_S, stabilise_idle_s=NEVER_S,
+        fingers_fast_s=NEVER_S, fingers_idle_s=NEVER_S, probe_timeout_s=NEVER_S,
+        probe_interval_s=NEVER_S, broken_timeout_s=0.01, audit_s=NEVER_S, audit_min_s=NEVER_S,
+        sync_s=NEVER_S, request_timeout_s=0.05, lookup_deadline_s=60.0,
+        finger_upkeep=PUBLISHED,
+    )  # fmt: skip
+    network, rng = Network(seed, config, latency=uniform(0.0001, 0.0002)), Random(f"dead {seed}")
+    meter = LookupMeter(network, rng)
+    names = [name_of(number) for number in range(1, NODES + 1)]
+    hosts = right_ring(network, names, names[:2])
+    gone = set(rng.sample(names, round(dead * NODES)))
+    for before, after in zip(hosts, hosts[1:] + hosts[:1], strict=True):
+        if before.ref.name in gone:
+            network.sever(before.ref.name, after.ref.name)
+    for host in hosts:
+        if host.ref.name in gone:
+            network.kill(host.ref.name, silent=True)
+    network.run(0.1)
+    for _ in range(lookups):
+        meter.ask()
+    network.run(config.lookup_deadline_s, until=lambda: not meter.under_way)
+    return meter.lookups
+
+
+def churned(
+    rate: float, seed: int, measured_s: float, *, ours: bool, nodes: int = NODES,
+    warm_up_s: float = WARM_UP_S,
+) -> list[list[Measured]]:  # fmt: skip
+    """Return the lookups of a run, piece by piece.
+
+    :param ours: with the finger upkeep and the audits of chordnet, else with the published upkeep.
+    """
+    experiment = Experiment(
+        Settings(
+            nodes=nodes, duration_s=warm_up_s + measured_s, seed=seed, config=churn_config(ours),
+            churn=churn.poisson(rate), orderly=1.0, quiet=True, lookups_per_s=1.0,
+        )
+    )  # fmt: skip
+    experiment.run()
+    pieces: list[list[Measured]] = [[] for _ in range(BATCHES)]
+    for each in experiment.meter.lookups:
+        if each.began_s >= warm_up_s:
+            pieces[int((each.began_s - warm_up_s) / measured_s * BATCHES)].append(each)
+    return [piece for piece in pieces if piece]
+
+
+def churn_config(ours: bool) -> ProtocolConfig:
+    """Return the published pace, with the finger upkeep and the audits of chordnet or without."""
+    return attrs.evolve(
+        ProtocolConfig.wide_area(), successors=SUCCESSORS, jitter=0.5, sync_s=NEVER_S,
+        stabilise_fast_s=STABILISE_S, stabilise_idle_s=STABILISE_S,
+        fingers_fast_s=PASS_S, fingers_idle_s=PASS_S,
+        request_timeout_s=TIMEOUT_S, probe_timeout_s=TIMEOUT_S, probe_interval_s=TIMEOUT_S / 2,
+        broken_timeout_s=TIMEOUT_S, leave_drain_s=TIMEOUT_S,
+        finger_upkeep=FingerUpkeep(hints=ours, repair_on_use=ours, checks=ours),
+        audit_s=ProtocolConfig.wide_area().audit_s if ours else NEVER_S,
+        audit_min_s=ProtocolConfig.wide_area().audit_min_s if ours else NEVER_S,
+    )  # fmt: skip
