@@ -1,0 +1,316 @@
+"""Six senders while nodes are killed, frozen, restarted and parted; then every log is judged.
+
+``python -m benchmarks.storm --minutes 10 --seed S`` starts sixteen nodes of its own and lets a
+storm loose on them: its blows are drawn from the seed beforehand. At the end all is mended, and
+every confirmed message has to be on every node, once, by a true route. Exit status 1 if not.
+
+The nodes of the local engine share one loopback interface, which cannot be parted: partitions come
+with ``--engine docker`` only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.defer import DeferredLock
+
+from benchmarks.stats import percentile
+from benchmarks.storm_judge import Entry, Verdict, entries, judge
+from benchmarks.storm_plan import LOCAL, VERBS, Blow, plan
+from benchmarks.storm_senders import Senders, connector, running
+from chordnet.cli import session
+from chordnet.cli.failures import Interrupted
+from chordnet.cli.running import run_in_reactor
+from chordnet.testbed.context import Testbed
+from chordnet.testbed.convergence import wait_converged
+from chordnet.testbed.description import NetworkDescription
+from chordnet.testbed.errors import TestbedError
+from chordnet.testbed.faults import Faults
+from chordnet.testbed.home import NetworkHome
+from chordnet.testbed.waiting import gather, pause
+
+NAME = "storm"
+NODES = 16
+RING_S = 90.0
+"""How long the nodes may take to be one right ring, at the beginning and at the end."""
+EVEN_S = 90.0
+"""How long the logs may take after that to be equally long."""
+CALM_S = 8.0
+"""For how long they have to stay so."""
+TELL_S = 60.0
+
+
+class Storm:
+    """One storm over one network.
+
+    Args:
+        reactor: Twisted's.
+        testbed: The network's.
+        network: Its description.
+        seed: What the blows and the senders' pauses are drawn from.
+        seconds: How long the storm lasts.
+        rate: Messages that the senders are to send in a second, all together.
+    """
+
+    def __init__(
+        self, reactor: Any, testbed: Testbed, network: NetworkDescription, seed: int,
+        seconds: float, rate: float,
+    ) -> None:  # fmt: skip
+        self._reactor = reactor
+        self._testbed = testbed
+        self._network = network
+        self._engine = testbed.engine(network.engine)
+        self._turns = DeferredLock()
+        self._away: Counter[int] = Counter()
+        self._seconds = seconds
+        rng = random.Random(seed)
+        verbs = LOCAL if network.engine == "local" else tuple(VERBS)
+        self.blows = plan(rng, seconds, list(network.numbers), verbs)
+        self._choice = random.Random(rng.getrandbits(64))
+        self.senders = Senders(
+            reactor, connector(reactor, network.name), self._someone,
+            random.Random(rng.getrandbits(64)), 24 / rate,
+        )  # fmt: skip
+        self.done: Counter[str] = Counter()
+        self.hit: Counter[str] = Counter()
+
+    def _someone(self) -> str:
+        up = [number for number in self._network.numbers if not self._away[number]]
+        return self._network.address(self._choice.choice(up))
+
+    # ---- before, meanwhile, after -----------------------------------------------------------
+
+    async def start(self) -> None:
+        """Start all nodes and wait until they are one right ring."""
+        await self._engine.prepare(self._network, print)
+        await self._engine.start(self._network, list(self._network.numbers))
+        await self._converge()
+
+    async def rage(self) -> None:
+        """Let the storm loose, and the senders send, for its time."""
+        sending = running(self.senders.run())
+        telling = running(self._tell())
+        try:
+            await gather(self._suffer(blow) for blow in self.blows)
+            rest = self._seconds - max((blow.until for blow in self.blows), default=0.0)
+            await pause(self._reactor, max(rest, 0.0))
+            self.senders.stop()
+            await sending
+        finally:
+            telling.addErrback(lambda _cancelled: None)
+            telling.cancel()
+            sending.addErrback(lambda _cancelled: None)
+            sending.cancel()
+
+    async def mend(self) -> float:
+        """Wait for one right ring whose logs are equally long; return the seconds that took.
+
+        Raises:
+            TestbedError: There was none in time.
+        """
+        began = self._reactor.seconds()
+        await self._engine.thaw(list(self._network.numbers))
+        missing = set(self._network.numbers) - await self._engine.running()
+        if missing:
+            await self._engine.start(self._network, missing)
+        await self._converge()
+        await self._even()
+        return float(self._reactor.seconds() - began)
+
+    async def _converge(self) -> None:
+        observer = self._testbed.observer(self._network, 5.0)
+        try:
+            await wait_converged(
+                self._reactor, self._network, observer, self._network.numbers, timeout=RING_S
+            )
+        finally:
+            observer.close()
+
+    async def _even(self) -> None:
+        """Wait until all logs are equally long and stay so. What is wrong then is for the judge."""
+        observer = self._testbed.observer(self._network, 5.0)
+        try:
+            deadline, since, last = self._reactor.seconds() + EVEN_S, None, None
+            while self._reactor.seconds() < deadline:
+                snapshot = await observer.statuses(self._network.numbers)
+                found = {status.messages for status in snapshot.statuses.values()}
+                even = len(found) == 1 and len(snapshot.statuses) == self._network.size
+                if not even or found != last:
+                    since, last = self._reactor.seconds(), found if even else None
+                elif self._reactor.seconds() - since >= CALM_S:
+                    return
+                await pause(self._reactor, 0.5)
+        finally:
+            observer.close()
+
+    async def verdict(self) -> Verdict:
+        """Read every log and judge them."""
+        logs: dict[int, list[Entry]] = {}
+        for number in self._network.numbers:
+            client = session.connector(self._reactor, NAME)(self._network.address(number))
+            try:
+                logs[number] = entries(await client.get_messages())
+            finally:
+                await client.close()
+        space = self._network.space
+        names = {n: space.hex(self._network.identifier(n)) for n in self._network.numbers}
+        return judge(self.senders.confirmed, logs, names)
+
+    async def end(self) -> None:
+        """Leave nothing running."""
+        await self._engine.thaw(list(self._network.numbers))
+        await self._engine.kill(sorted(await self._engine.running()))
+        await self._engine.clean(purge=True)
+
+    # ---- one blow ---------------------------------------------------------------------------
+
+    async def _suffer(self, blow: Blow) -> None:
+        await pause(self._reactor, blow.at)
+        if blow.verb == "part":
+            await self._part(blow)
+            return
+        for number in blow.nodes:
+            self._away[number] += 1
+        if blow.verb in ("blink", "freeze"):
+            await self._in_turn(self._engine.freeze(blow.nodes))
+        elif blow.verb == "kill":
+            await self._in_turn(self._engine.kill(blow.nodes))
+        else:
+            await self._in_turn(self._engine.stop(blow.nodes))
+        self._count(blow)
+        await pause(self._reactor, blow.lasts)
+        if blow.verb in ("blink", "freeze"):
+            await self._in_turn(self._engine.thaw(blow.nodes))
+        else:
+            await self._in_turn(self._engine.start(self._network, blow.nodes))
+        for number in blow.nodes:
+            self._away[number] -= 1
+
+    async def _part(self, blow: Blow) -> None:
+        everybody = self._network.numbers
+        parted = Faults().with_partition([blow.nodes], everybody)
+        await self._in_turn(self._shape(parted))
+        self._count(blow)
+        # A container that was started anew meanwhile has lost its part of the wall.
+        await pause(self._reactor, blow.lasts)
+        await self._in_turn(self._shape(Faults()))
+
+    async def _shape(self, faults: Faults) -> None:
+        everybody = self._network.numbers
+        await self._engine.shape({n: faults.line(n, everybody) for n in everybody})
+
+    async def _in_turn(self, order: Any) -> None:
+        """Do one thing at a time: the engines start and end nodes for one caller only."""
+        await self._turns.acquire()
+        try:
+            await order
+        finally:
+            self._turns.release()
+
+    def _count(self, blow: Blow) -> None:
+        self.done[blow.verb] += 1
+        self.hit[blow.verb] += len(blow.nodes)
+
+    async def _tell(self) -> None:
+        while True:
+            await pause(self._reactor, TELL_S)
+            print(f"  {sum(self.done.values())} blows, {self.summary()}", flush=True)
+
+    def summary(self) -> str:
+        """Return what the senders were told, in one line."""
+        senders = self.senders
+        failed = ", ".join(f"{count} {kind}" for kind, count in senders.failed.most_common())
+        return (
+            f"{senders.sent} sent, {len(senders.confirmed)} confirmed"
+            f" ({len(senders.partial)} partial), {senders.failed.total()} failed"
+            + (f" ({failed})" if failed else "")
+        )
+
+
+# ---- the command ----------------------------------------------------------------------------
+
+
+async def main(reactor: Any, options: argparse.Namespace) -> bool:
+    """Run one storm and report; return whether all was well."""
+    print(f"seed {options.seed}, {options.minutes:g} minutes, {options.engine}", flush=True)
+    network = NetworkDescription(
+        name=NAME, engine=options.engine, size=NODES, base_port=options.base_port
+    )
+    with tempfile.TemporaryDirectory(prefix="chordnet-storm-") as directory:
+        home = NetworkHome(Path(directory), NAME)
+        home.directory.mkdir(parents=True)
+        testbed = Testbed(reactor, home, session.connector(reactor, NAME))
+        storm = Storm(reactor, testbed, network, options.seed, 60 * options.minutes, options.rate)
+        try:
+            return await _weather(storm)
+        except TestbedError as problem:
+            print(f"the storm ended early: {problem}", *problem.details, sep="\n  ")
+            return False
+        finally:
+            await storm.end()
+
+
+async def _weather(storm: Storm) -> bool:
+    began = time.monotonic()
+    await storm.start()
+    print(f"one right ring after {time.monotonic() - began:.1f} s;"
+          f" {len(storm.blows)} blows are to come", flush=True)  # fmt: skip
+    await storm.rage()
+    print(storm.summary())
+    blows = ", ".join(f"{storm.done[v]} x {v} ({storm.hit[v]} nodes)" for v in sorted(storm.done))
+    print(f"{sum(storm.done.values())} blows: {blows}")
+    if seconds := storm.senders.seconds:
+        p50, p99 = percentile(seconds, 50) * 1e3, percentile(seconds, 99) * 1e3
+        print(f"receipts: p50 {p50:.0f} ms, p99 {p99:.0f} ms, longest {max(seconds):.1f} s")
+    print(f"mended {await storm.mend():.1f} s after the last blow: one right ring, even logs")
+    return _report(storm, await storm.verdict())
+
+
+def _report(storm: Storm, verdict: Verdict) -> bool:
+    senders = storm.senders
+    for complaint in verdict.complaints:
+        print(complaint)
+    print(f"{verdict.messages} messages in {verdict.records} records on {NODES} nodes:"
+          f" {verdict.repaired} by repair edges, {verdict.caught_up} caught up;"
+          f" {verdict.unconfirmed} on every node without a receipt")  # fmt: skip
+    if verdict.counts or senders.twice_confirmed:
+        print("wrong:", dict(verdict.counts), f"{senders.twice_confirmed} ids confirmed twice")
+        return False
+    print(f"all {len(senders.confirmed)} confirmed messages are on every node exactly once,"
+          " by true routes")  # fmt: skip
+    return True
+
+
+def options(arguments: list[str]) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.storm", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32))
+    parser.add_argument("--engine", choices=("local", "docker"), default="local")
+    parser.add_argument("--rate", type=float, default=60.0, help="messages a second, in all")
+    parser.add_argument("--base-port", type=int, default=9500)
+    return parser.parse_args(arguments)
+
+
+def run(arguments: list[str]) -> int:
+    """Run the command and return its exit status; a Ctrl-C ends it and every node."""
+    chosen = options(arguments)
+    try:
+        right = run_in_reactor(lambda reactor: main(reactor, chosen))
+    except Interrupted:
+        return 130
+    if not right:
+        print(f"again: python -m benchmarks.storm --minutes {chosen.minutes:g}"
+              f" --seed {chosen.seed} --engine {chosen.engine}")  # fmt: skip
+    return 0 if right else 1
+
+
+if __name__ == "__main__":
+    sys.exit(run(sys.argv[1:]))

@@ -1,0 +1,118 @@
+"""What every node holds after a storm, against what was confirmed, pure."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+
+from attrs import field, frozen
+
+from chordnet.wire.rpc import MessageRecord
+
+SHOWN = 10
+"""Complaints of one kind that are put into words; the rest is counted."""
+
+
+@frozen
+class Entry:
+    """One record of one node."""
+
+    id: str
+    body: str
+    route: tuple[str, ...]
+    """Identifiers of the nodes, from the origin to this one."""
+    kind: str
+    """Of the last edge."""
+
+
+@frozen
+class Verdict:
+    """What is wrong, one line each, and some counts."""
+
+    messages: int
+    records: int
+    repaired: int
+    """Records whose last edge is one of a repair."""
+    caught_up: int
+    unconfirmed: int
+    """Messages that every node has and that nobody was told of."""
+    counts: Mapping[str, int] = field(factory=dict)
+    """How many complaints of each kind; empty when all is well."""
+    complaints: tuple[str, ...] = ()
+
+
+def entries(records: Iterable[MessageRecord]) -> list[Entry]:
+    """Return records without what is not judged. Equal strings are kept once: there are many."""
+    return [
+        Entry(
+            sys.intern(each.id), sys.intern(each.body),
+            tuple(sys.intern(hop.id) for hop in each.route), sys.intern(each.route[-1].kind),
+        )
+        for each in records
+    ]  # fmt: skip
+
+
+def judge(
+    confirmed: Mapping[str, str],
+    logs: Mapping[int, Sequence[Entry]],
+    identifiers: Mapping[int, str],
+) -> Verdict:
+    """Compare what was confirmed with the logs of all nodes.
+
+    Every confirmed message has to be in every log once, with its body; every other message in all
+    logs or in none. Every route has to lead from the message's origin to the node, over a node that
+    recorded it with the same route up to itself.
+
+    Args:
+        confirmed: The body of each message, by its id.
+        logs: What each node has recorded.
+        identifiers: The identifier of each node.
+    """
+    by_node = {identifiers[number]: {e.id: e for e in log} for number, log in logs.items()}
+    bodies = {e.id: e.body for log in logs.values() for e in log} | dict(confirmed)
+    counts: Counter[str] = Counter()
+    complaints: list[str] = []
+
+    def complain(kind: str, text: str) -> None:
+        counts[kind] += 1
+        if counts[kind] <= SHOWN:
+            complaints.append(f"{kind}: {text}")
+
+    for number, log in logs.items():
+        held = Counter(entry.id for entry in log)
+        for key in bodies:
+            if key not in held:
+                kind = "missing" if key in confirmed else "not everywhere"
+                complain(kind, f"Node {number} lacks {bodies[key]!r} ({key})")
+            elif held[key] > 1:
+                complain("twice", f"Node {number} has {bodies[key]!r} ({key}) {held[key]} times")
+        for entry in log:
+            if entry.body != bodies[entry.id]:
+                complain("body", f"Node {number} has {entry.body!r} as {entry.id}")
+            fault = _untrue(entry, identifiers[number], by_node)
+            if fault:
+                complain("route", f"Node {number}, {entry.body!r} ({entry.id}): {fault}")
+    kinds = Counter(entry.kind for log in logs.values() for entry in log)
+    return Verdict(
+        messages=len(bodies),
+        records=kinds.total(),
+        repaired=sum(kinds[kind] for kind in ("reassign", "extend", "backfill")),
+        caught_up=kinds["caught_up"],
+        unconfirmed=len(bodies) - len(confirmed),
+        counts=dict(counts),
+        complaints=tuple(complaints),
+    )
+
+
+def _untrue(entry: Entry, here: str, by_node: Mapping[str, Mapping[str, Entry]]) -> str:
+    """Return what is wrong with a route; empty if nothing."""
+    route = entry.route
+    if not route or route[-1] != here or route[0] != entry.id.partition(".")[0]:
+        return "the route does not lead from the origin to here"
+    if len(route) == 1:
+        return "" if entry.kind == "origin" else f"it begins with an edge ({entry.kind})"
+    parent = by_node.get(route[-2], {}).get(entry.id)
+    if parent is None:
+        return "the node before has not recorded it"
+    return "" if parent.route == route[:-1] else "the node before recorded another route"

@@ -1,0 +1,93 @@
+"""What befalls a network in a storm and when, drawn from a seed beforehand, pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from random import Random
+
+from attrs import frozen
+
+MOST_AWAY = 5
+"""Nodes that are killed, stopped or frozen at the same time."""
+PAUSE_S = (1.0, 4.0)
+"""Between one blow and the next."""
+QUIET_S = 3.0
+"""At the beginning."""
+
+
+@frozen
+class Verb:
+    """A kind of blow.
+
+    Attributes:
+        weight: How often it comes, beside the others.
+        nodes: Fewest and most nodes that it hits at once.
+        lasts: Shortest and longest time until it is undone, in seconds.
+    """
+
+    weight: int
+    nodes: tuple[int, int]
+    lasts: tuple[float, float]
+
+
+VERBS = {
+    "kill": Verb(8, (1, 2), (0.2, 12.0)),
+    "stop": Verb(2, (1, 1), (0.2, 6.0)),
+    "blink": Verb(4, (1, 2), (0.1, 2.0)),
+    "freeze": Verb(4, (1, 2), (4.0, 15.0)),
+    "part": Verb(3, (2, 8), (1.0, 15.0)),
+}
+"""A blink is a freeze that ends before anybody can take the node for dead; a frozen node is held
+for dead by the others and learns of it when it is thawed. Parting leaves all nodes up."""
+
+LOCAL = ("kill", "stop", "blink", "freeze")
+"""What the local engine can do: its nodes share one loopback interface, which cannot be parted."""
+
+
+@frozen
+class Blow:
+    """Something that happens to nodes, and is undone after a while."""
+
+    at: float
+    verb: str
+    nodes: tuple[int, ...]
+    lasts: float
+
+    @property
+    def until(self) -> float:
+        """When it is undone."""
+        return self.at + self.lasts
+
+
+def plan(rng: Random, seconds: float, nodes: Sequence[int], verbs: Sequence[str]) -> list[Blow]:
+    """Return the blows of a storm of that length, in order.
+
+    No node is hit while it is away, no more than `MOST_AWAY` are away at once, and a partition
+    ends before the next one begins.
+    """
+    blows: list[Blow] = []
+    weights = [VERBS[verb].weight for verb in verbs]
+    at = QUIET_S
+    while at < seconds:
+        verb = rng.choices(verbs, weights)[0]
+        blow = _blow(rng, at, verb, nodes, [blow for blow in blows if blow.until > at])
+        if blow is not None:
+            blows.append(blow)
+        at += rng.uniform(*PAUSE_S)
+    return blows
+
+
+def _blow(
+    rng: Random, at: float, verb: str, nodes: Collection[int], others: Sequence[Blow]
+) -> Blow | None:
+    kind = VERBS[verb]
+    count, lasts = rng.randint(*kind.nodes), rng.uniform(*kind.lasts)
+    if verb == "part":
+        parted = any(blow.verb == "part" for blow in others)
+        chosen = rng.sample(sorted(nodes), min(count, len(nodes) - 1))
+        return None if parted else Blow(at, verb, tuple(sorted(chosen)), lasts)
+    away = {number for blow in others if blow.verb != "part" for number in blow.nodes}
+    room = min(count, MOST_AWAY - len(away))
+    if room < 1:
+        return None
+    return Blow(at, verb, tuple(rng.sample(sorted(set(nodes) - away), room)), lasts)

@@ -1,0 +1,202 @@
+"""The storm: what befalls the nodes, what the senders make of it, and how the logs are judged."""
+
+from __future__ import annotations
+
+from random import Random
+
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from benchmarks.storm import options
+from benchmarks.storm_judge import SHOWN, Entry, entries, judge
+from benchmarks.storm_plan import LOCAL, MOST_AWAY, VERBS, plan
+from benchmarks.storm_senders import LINES, SENDERS, Senders, running
+from chordnet.core.errors import Busy, ConnectFailed
+from chordnet.wire.rpc import MessageRecord, Receipt, RouteHop
+
+NODES = range(1, 17)
+IDS = {1: "aa", 2: "bb", 3: "cc"}
+KEY = "aa.1.1"
+
+
+class Plans(SynchronousTestCase):
+    def test_the_same_seed_brings_the_same_storm(self):
+        first, again, other = (plan(Random(seed), 600.0, NODES, LOCAL) for seed in (1, 1, 2))
+        self.assertEqual(first, again)
+        self.assertNotEqual(first, other)
+
+    def test_a_long_storm_has_everything_and_never_too_much_at_once(self):
+        for seed in range(20):
+            blows = plan(Random(seed), 600.0, NODES, tuple(VERBS))
+            self.assertEqual({blow.verb for blow in blows}, set(VERBS), f"seed {seed}")
+            for blow in blows:
+                together = [b for b in blows if b.at <= blow.at < b.until]
+                away = [n for b in together if b.verb != "part" for n in b.nodes]
+                self.assertEqual(len(away), len(set(away)), f"seed {seed}")
+                self.assertLessEqual(len(away), MOST_AWAY, f"seed {seed}")
+                self.assertLessEqual(sum(b.verb == "part" for b in together), 1, f"seed {seed}")
+
+    def test_the_local_engine_is_not_asked_for_what_it_cannot_do(self):
+        verbs = {blow.verb for blow in plan(Random(3), 600.0, NODES, LOCAL)}
+        self.assertEqual(verbs, set(LOCAL))
+
+    def test_a_partition_leaves_somebody_on_the_other_side(self):
+        for seed in range(20):
+            for blow in plan(Random(seed), 60.0, range(1, 4), ("part",)):
+                self.assertLess(len(blow.nodes), 3, f"seed {seed}")
+
+
+def entry(number, route=(1,), key=KEY, body="apple", kind=None):
+    kind = kind or ("origin" if len(route) == 1 else "finger")
+    return Entry(key, body, tuple(IDS[n] for n in route), kind)
+
+
+class Judging(SynchronousTestCase):
+    def setUp(self):
+        self.logs = {
+            1: [entry(1, (1,))],
+            2: [entry(2, (1, 2))],
+            3: [entry(3, (1, 2, 3), kind="reassign")],
+        }
+
+    def judge(self, confirmed=None):
+        return judge({KEY: "apple"} if confirmed is None else confirmed, self.logs, IDS)
+
+    def test_all_is_well(self):
+        verdict = self.judge()
+        self.assertEqual((verdict.counts, verdict.complaints), ({}, ()))
+        self.assertEqual((verdict.messages, verdict.records, verdict.repaired), (1, 3, 1))
+        self.assertEqual(verdict.unconfirmed, 0)
+
+    def test_a_confirmed_message_is_missing(self):
+        self.logs[3] = []
+        self.assertEqual(self.judge().counts, {"missing": 1})
+        self.assertEqual(self.judge().complaints, (f"missing: Node 3 lacks 'apple' ({KEY})",))
+
+    def test_a_confirmed_message_is_nowhere(self):
+        self.logs = {1: [], 2: [], 3: []}
+        self.assertEqual(self.judge().counts, {"missing": 3})
+
+    def test_an_unconfirmed_message_is_with_all_or_with_nobody(self):
+        self.assertEqual((self.judge({}).counts, self.judge({}).unconfirmed), ({}, 1))
+        self.logs[3] = []
+        self.assertEqual(self.judge({}).counts, {"not everywhere": 1})
+
+    def test_twice(self):
+        self.logs[2] *= 2
+        self.assertEqual(self.judge().counts, {"twice": 1})
+
+    def test_another_body(self):
+        self.logs[2] = [entry(2, (1, 2), body="pear")]
+        self.assertEqual(self.judge().counts, {"body": 1})
+
+    def test_untrue_routes(self):
+        for log, why in (
+            ([entry(3, (1, 3, 2))], "does not lead from the origin to here"),
+            ([entry(3, (2, 3))], "does not lead from the origin to here"),
+            ([entry(3, (1, 1, 3))], "the node before recorded another route"),
+            ([Entry(KEY, "apple", (), "finger")], "does not lead"),
+        ):
+            self.logs[3] = log
+            verdict = self.judge()
+            self.assertEqual(verdict.counts, {"route": 1}, why)
+            self.assertIn(why, verdict.complaints[0])
+
+    def test_a_node_before_that_lacks_it(self):
+        self.logs[2] = []
+        self.assertEqual(self.judge().counts, {"missing": 1, "route": 1})
+        self.assertIn("the node before has not recorded it", self.judge().complaints[1])
+
+    def test_many_complaints_are_counted(self):
+        keys = {f"aa.1.{n}": "apple" for n in range(1, 51)}
+        self.logs = {1: [entry(1, key=key) for key in keys], 2: [], 3: []}
+        verdict = self.judge(keys)
+        self.assertEqual(verdict.counts, {"missing": 100})
+        self.assertEqual(len(verdict.complaints), SHOWN)
+
+    def test_records_become_entries(self):
+        hops = [RouteHop("aa", "Node 1", "origin"), RouteHop("bb", "Node 2", "successor")]
+        record = MessageRecord(KEY, "apple", 0.0, 0.0, hops)
+        self.assertEqual(entries([record]), [Entry(KEY, "apple", ("aa", "bb"), "successor")])
+
+
+class FakeClient:
+    """Answers as it is told, at once or never."""
+
+    def __init__(self, world, address):
+        self.world, self.address, self.closed = world, address, False
+        world.clients.append(self)
+
+    def send_message(self, body):
+        self.world.bodies.append(body)
+        answer = self.world.answers.get(self.address)
+        if answer is None:
+            key = f"{self.address}.{len(self.world.bodies)}"
+            return succeed(Receipt(key, body, 16, 16, 15, 3, 0.0, False, []))
+        return Deferred() if answer == "silence" else fail(answer)
+
+    def close(self):
+        self.closed = True
+        return succeed(None)
+
+
+class Sending(SynchronousTestCase):
+    def setUp(self):
+        self.clock = Clock()
+        self.clients, self.bodies, self.answers = [], [], {}
+        self.up = ["a"]
+        self.senders = Senders(
+            self.clock,
+            lambda address: FakeClient(self, address),
+            lambda: self.up[0],
+            Random(1),
+            1.0,
+        )
+        self.sending = running(self.senders.run())
+
+    def stop(self):
+        self.senders.stop()
+        self.clock.pump([1.0] * 5)
+        return self.successResultOf(self.sending)
+
+    def test_each_has_a_connection_of_its_own_and_several_in_flight(self):
+        self.assertEqual(len(self.clients), SENDERS)
+        self.assertEqual(len(self.bodies), SENDERS * LINES)
+        self.stop()
+        self.assertTrue(all(client.closed for client in self.clients))
+
+    def test_every_message_is_another_and_every_receipt_is_kept(self):
+        self.clock.pump([0.5] * 20)
+        self.stop()
+        self.assertEqual(len(set(self.bodies)), len(self.bodies))
+        self.assertGreater(len(self.bodies), 100)
+        self.assertEqual(sorted(self.senders.confirmed.values()), sorted(self.bodies))
+        self.assertEqual(self.senders.sent, len(self.bodies))
+
+    def test_after_a_failure_they_turn_to_another_node_once(self):
+        self.answers["a"] = ConnectFailed("gone")
+        self.up = ["b"]
+        self.clock.pump([0.5] * 5)
+        self.stop()
+        self.assertEqual({client.address for client in self.clients[SENDERS:]}, {"b"})
+        self.assertEqual(len(self.clients), 2 * SENDERS)
+        self.assertEqual(set(self.senders.failed), {"ConnectFailed"})
+        told = self.senders.failed.total() + len(self.senders.confirmed)
+        self.assertEqual(told, self.senders.sent)
+
+    def test_busy_is_waited_out_at_the_same_node(self):
+        self.answers["a"] = Busy("a moment")
+        self.clock.pump([0.5] * 5)
+        del self.answers["a"]
+        self.clock.pump([0.5] * 5)
+        self.stop()
+        self.assertEqual(len(self.clients), SENDERS)
+        self.assertGreater(self.senders.failed["Busy"], 0)
+        self.assertGreater(len(self.senders.confirmed), 0)
+
+
+class Words(SynchronousTestCase):
+    def test_ten_minutes_on_local_nodes_unless_told_otherwise(self):
+        chosen = options(["--seed", "7"])
+        self.assertEqual((chosen.minutes, chosen.seed, chosen.engine), (10.0, 7, "local"))
