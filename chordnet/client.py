@@ -23,6 +23,7 @@ from chordnet.core.errors import (
 from chordnet.core.events import LinkFault
 from chordnet.net.addresses import client_endpoint, format_address, parse_address
 from chordnet.net.dialler import Dial, Endpoints
+from chordnet.net.following import Following, Listing
 from chordnet.net.greeters import client_hello
 from chordnet.net.limits import NetworkLimits
 from chordnet.net.protocol import Connection
@@ -46,6 +47,9 @@ from chordnet.wire.rpc import (
     Messages,
     MessageTrace,
     NodeStatus,
+    Order,
+    Ordered,
+    OrderedEntry,
     Receipt,
     SendMessage,
     Sent,
@@ -118,6 +122,16 @@ class P2PNetClient:
         """
         return Deferred.fromCoroutine(self._all_messages(limit, since))
 
+    def get_ordered(self, limit: int = 0, since: str = "") -> Deferred[list[OrderedEntry]]:
+        """Return messages and gaps in per-origin order, as ``follow(…, order="origin")`` would.
+
+        What is held back for a missing message at this moment is not among them.
+
+        :param limit: at most so many messages: the newest, or with ``since`` the first after it.
+        :param since: only what comes after this message id.
+        """
+        return Listing(self, limit, since, self._reactor, self._timeout_s).finished
+
     async def _all_messages(self, limit: int, since: str) -> list[MessageRecord]:
         found: list[MessageRecord] = []
         more = True
@@ -131,15 +145,23 @@ class P2PNetClient:
             since = found[-1].id if found else since
         return found
 
-    def follow(self, callback: Callable[[MessageRecord], object], since: str = "") -> Following:
+    def follow(
+        self, callback: Callable[[Any], object], since: str = "", order: Order = "received",
+        caught_up: Callable[[], object] = lambda: None,
+    ) -> Following:  # fmt: skip
         """Have ``callback`` called with every message after ``since`` and all that come.
 
         Returns a handle; its ``finished`` Deferred tells of the end.
+
+        :param order: ``"received"``: called with a :class:`MessageRecord` each. ``"origin"``: the
+            messages of one origin in ascending sequence, called with an :class:`OrderedEntry` each,
+            a message or a gap.
+        :param caught_up: called whenever the node has nothing more at the moment.
         """
         self._rid += 1
-        following = Following(self, self._rid, callback)
+        following = Following(self, self._rid, callback, caught_up)
         self._follows[self._rid] = following
-        self._send(Follow(self._rid, since))
+        self._send(Follow(self._rid, since, order))
         return following
 
     def status(self) -> Deferred[NodeStatus]:
@@ -247,7 +269,9 @@ class P2PNetClient:
 
     def _followed(self, following: Following, reply: ServerReply) -> None:
         if isinstance(reply, Messages):
-            following.received(reply.messages)
+            following.received(reply.messages, reply.more)
+        elif isinstance(reply, Ordered):
+            following.received(reply.entries, reply.more)
         elif isinstance(reply, Failure):
             del self._follows[reply.rid]
             following.ended(_error(reply))
@@ -292,55 +316,6 @@ class P2PNetClient:
         from twisted.logger import Logger  # noqa: PLC0415 - only ever needed after a bug
 
         Logger(namespace="chordnet.client").failure("the client failed on {what}", what=what)
-
-
-class Following:
-    """A running :meth:`P2PNetClient.follow`.
-
-    ``finished`` fires with None after :meth:`stop` or the client's ``close``, and fails when the
-    connection is lost, when the callback raises or when the node dropped messages before they
-    could be sent.
-    """
-
-    def __init__(
-        self, client: P2PNetClient, rid: int, callback: Callable[[MessageRecord], object]
-    ) -> None:
-        self._client = client
-        self._rid = rid
-        self._callback = callback
-        self._ended = False
-        self.finished: Deferred[None] = Deferred(lambda _finished: self.stop())
-
-    def stop(self) -> None:
-        """Call the callback no more; stopping twice is fine."""
-        self._client.unfollow(self._rid)
-        self._finish(None)
-
-    def received(self, messages: list[MessageRecord]) -> None:
-        """Hand messages on, one by one."""
-        for message in messages:
-            if self._ended:
-                return
-            try:
-                self._callback(message)
-            except Exception as error:  # noqa: BLE001 - the caller's own, handed to it
-                self._client.unfollow(self._rid)
-                self._finish(error)
-
-    def ended(self, error: ChordnetError) -> None:
-        """Nothing more will come."""
-        self._finish(error)
-
-    def _finish(self, error: Exception | None) -> None:
-        if self._ended:
-            return
-        self._ended = True
-        if self.finished.called:
-            return
-        if error is None:
-            self.finished.callback(None)
-        else:
-            self.finished.errback(error)
 
 
 class _Call:

@@ -17,10 +17,8 @@ from functools import partial
 from typing import Any, TypeVar
 
 from twisted.application.service import MultiService
-from twisted.internet.defer import CancelledError, Deferred, fail, maybeDeferred, succeed
+from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
 from twisted.internet.defer import TimeoutError as LateError
-from twisted.internet.error import CannotListenError
-from twisted.internet.protocol import ServerFactory
 from twisted.python.failure import Failure
 
 from chordnet.core.config import ProtocolConfig
@@ -36,17 +34,26 @@ from chordnet.net.addresses import (
     parse_address,
 )
 from chordnet.net.clients import ClientDesk
+from chordnet.net.delivery import Delivery
 from chordnet.net.dialler import Endpoints
-from chordnet.net.greeters import Door
 from chordnet.net.hooks import Hooks, Subscription
 from chordnet.net.interfaces import Core, MessageLog, NodeState
 from chordnet.net.journal import Journal
 from chordnet.net.keeping import Storage
 from chordnet.net.limits import NetworkLimits
+from chordnet.net.listening import Entrance, server_endpoint, start_problem
 from chordnet.net.node import LocalNode
+from chordnet.net.reading import open_reader, trace_of
 from chordnet.storage.sqlite import HISTORY_BYTES, HISTORY_S, Durability
 from chordnet.wire.greeting import NAME_LIMIT, usable_name
-from chordnet.wire.rpc import LookupResult, MessageRecord, NodeStatus, Receipt
+from chordnet.wire.rpc import (
+    LookupResult,
+    MessageRecord,
+    MessageTrace,
+    NodeStatus,
+    Order,
+    Receipt,
+)
 
 T = TypeVar("T")
 
@@ -103,7 +110,7 @@ class ChordService(MultiService):
         self._network = checked_name("network", network)
         self._given_name = checked_name("name", name) if name is not None else None
         self._bootstrap = [format_address(*parse_address(peer)) for peer in peers]
-        self._endpoint = _server_endpoint(reactor, listen)
+        self._endpoint = server_endpoint(reactor, listen)
         self._listen_text = str(listen)
         self._advertise = None if advertise in (None, "", "auto") else advertise
         self._rng = rng or random.Random()
@@ -122,13 +129,14 @@ class ChordService(MultiService):
         )
         self._start_waiters: list[Deferred[None]] = []
         self._join_waiters: list[Deferred[None]] = []
+        self._deliveries: set[Delivery] = set()
         self._reset()
 
     def _reset(self) -> None:
         self.node = None
         self._desk: ClientDesk | None = None
         self._port: Any = None
-        self._entrance = _Entrance()
+        self._entrance = Entrance()
         self._state: NodeState | None = None
         self._log: MessageLog | None = None
         self._listening: Deferred[Any] | None = None
@@ -181,7 +189,7 @@ class ChordService(MultiService):
 
     def _start_failed(self, failure: Failure) -> None:
         self._listening = None
-        problem = _start_problem(failure, self._listen_text)
+        problem = start_problem(failure, self._listen_text)
         if problem is None:
             self.journal.failure("start_errors", "the node could not be started", failure)
             problem = ChordnetError("the node could not be started; see the log")
@@ -256,7 +264,10 @@ class ChordService(MultiService):
         return _asked(lambda done: self._running().publish(body, done))
 
     def messages(self, limit: int = 0, since: str = "") -> Deferred[list[MessageRecord]]:
-        """Return kept messages in the order received, as ``P2PNetClient.get_messages``."""
+        """Return kept messages in the order received, as ``P2PNetClient.get_messages``.
+
+        Fails with :class:`LocalProtocolError` if ``since`` is not kept.
+        """
         try:
             return succeed(self._running().messages(limit, since))
         except KeyError:
@@ -271,12 +282,43 @@ class ChordService(MultiService):
         except ChordnetError as error:
             return fail(error)
 
-    def subscribe(self, callback: Callable[[MessageRecord], object]) -> Subscription:
-        """Have ``callback`` called with every message recorded from now on.
+    def trace(self, message_id: str) -> Deferred[MessageTrace]:
+        """Return what this node knows of a message's way: its record, and what went wrong here.
+
+        Fails with :class:`LocalProtocolError` if ``message_id`` is no message's id.
+        """
+        try:
+            return succeed(trace_of(self._running(), message_id))
+        except ChordnetError as error:
+            return fail(error)
+
+    def subscribe(
+        self, callback: Callable[[Any], object], *, since: str | None = None,
+        order: Order = "received",
+    ) -> Subscription | Delivery:  # fmt: skip
+        """Have ``callback`` called with every message; ``stop()`` of what is returned ends it.
 
         A callback that raises is logged and counted; the node goes on.
+
+        :param since: begin after the message with this id, "" with the oldest that is kept; None
+            with what is recorded from now on.
+        :param order: ``"received"``: called with a :class:`MessageRecord` each. ``"origin"``: the
+            messages of one origin in ascending sequence, called with an :class:`OrderedEntry` each,
+            a message or a gap.
+
+        With ``since`` or ``order="origin"`` the node must be listening (:meth:`started`), and the
+        subscription ends with it.
+
+        :raises NotInRing: the node is not listening.
+        :raises LocalProtocolError: the message ``since`` is not kept, or there is no such order.
         """
-        return self._hooks.on(MessageRecord, callback)
+        if since is None and order == "received":
+            return self._hooks.on(MessageRecord, callback)
+        node = self._running()
+        reader = open_reader(node, order, since)
+        delivery = Delivery(node, reader, callback, self._deliveries.discard)
+        self._deliveries.add(delivery)
+        return delivery
 
     def on(self, event_type: type, callback: Callable[[Any], object]) -> Subscription:
         """Have ``callback`` called with every event of one type from ``chordnet.core.effects``.
@@ -347,6 +389,8 @@ class ChordService(MultiService):
         self._entrance.door.close()
         port, self._port = self._port, None
         await maybeDeferred(port.stopListening)
+        for delivery in list(self._deliveries):
+            delivery.stop()
         node.stop()
         assert self._desk is not None
         self._desk.stop()
@@ -364,16 +408,6 @@ class ChordService(MultiService):
         self._storage.close()
 
 
-class _Entrance(ServerFactory):
-    """What the endpoint is given before the node exists; lets nobody in until it does."""
-
-    noisy = False
-    door: Door | None = None
-
-    def buildProtocol(self, addr: Any) -> Any:
-        return self.door.buildProtocol(addr) if self.door is not None else None
-
-
 def checked_name(what: str, name: str) -> str:
     """Return ``name`` if it can be a node's or network's name.
 
@@ -382,37 +416,6 @@ def checked_name(what: str, name: str) -> str:
     if not usable_name(name):
         raise ConfigError(f"{what} {name!r} must be 1 to {NAME_LIMIT} printable characters")
     return name
-
-
-def _server_endpoint(reactor: Any, listen: Any) -> Any:
-    if not isinstance(listen, str):
-        return listen
-    from twisted.internet.endpoints import serverFromString  # noqa: PLC0415 - loads plugins
-
-    try:
-        return serverFromString(reactor, listen)
-    except (ValueError, TypeError, KeyError) as error:
-        raise ConfigError(
-            f"listen {listen!r} is no server endpoint such as tcp:7001 ({error})"
-        ) from None
-
-
-def _start_problem(failure: Failure, listen: str) -> ChordnetError | None:
-    """Return what a user should read; None if the failure is a bug."""
-    if failure.check(ChordnetError):
-        problem = failure.value
-        assert isinstance(problem, ChordnetError)
-        return problem
-    if failure.check(CannotListenError):
-        error: Any = failure.value
-        reason = getattr(error.socketError, "strerror", None) or str(error.socketError)
-        where = f"{error.interface or '*'}:{error.port}"
-        return ConfigError(f"cannot listen on {where}: {reason}; is another program using it?")
-    if failure.check(CancelledError):
-        return NotInRing("the node was stopped")
-    if failure.check(OSError):
-        return ConfigError(f"cannot listen on {listen}: {failure.getErrorMessage()}")
-    return None
 
 
 def _nothing() -> None:

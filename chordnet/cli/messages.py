@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
+from twisted.internet.defer import Deferred
 
 from chordnet.cli.failures import complain
 from chordnet.cli.output import (
     count,
+    ordered_json,
+    ordered_text,
     plain,
     print_json,
     print_json_line,
     record_json,
     refs,
-    route_text,
     seconds,
 )
 from chordnet.cli.session import chosen_node, with_testbed
@@ -29,8 +31,11 @@ from chordnet.cli.words import (
 )
 from chordnet.testbed.context import Testbed
 from chordnet.testbed.messages import follow_messages
+from chordnet.testbed.observer import Client
 from chordnet.testbed.verdict import Names
-from chordnet.wire.rpc import MessageRecord, Receipt
+from chordnet.wire.rpc import MessageRecord, Order, OrderedEntry, Receipt
+
+Entry = MessageRecord | OrderedEntry
 
 SEND_TIMEOUT_S = 30.0
 GET_TIMEOUT_S = 30.0
@@ -130,6 +135,7 @@ Examples:
   p2pnet get-messages 8
   p2pnet get-messages 8 --limit 5
   p2pnet get-messages 8 --follow --json
+  p2pnet get-messages 8 --order origin
 """,
 )
 @node_argument()
@@ -138,6 +144,13 @@ Examples:
 )
 @click.option("--since", default="", metavar="ID", help="Those after the message with this id.")
 @click.option("--follow", is_flag=True, help="Go on with every message that comes, until Ctrl-C.")
+@click.option(
+    "--order",
+    type=click.Choice(["received", "origin"]),
+    default="received",
+    show_default=True,
+    help="As NODE received them, or those of each origin in the order sent, gaps marked.",
+)
 @timeout_option(GET_TIMEOUT_S)
 @json_option
 @network_option
@@ -146,34 +159,58 @@ def get_messages(
     limit: int | None,
     since: str,
     follow: bool,
+    order: Order,
     timeout: float,
     as_json: bool,
     network: str,
 ) -> None:
-    """Print the messages that NODE has recorded, in the order received, with their routes."""
+    """Print the messages that NODE has recorded, in the order received, with their routes.
+
+    With --order origin the messages of one origin come in the order in which it sent them. One that
+    is ahead of a missing one is held back for a few seconds; then the gap is marked, and what still
+    fills it is printed as late.
+    """
     number = chosen_node(network, node)
 
     async def work(testbed: Testbed) -> None:
         names = Names(testbed.checked(number))
-        records = await testbed.ask(number, lambda c: c.get_messages(limit or 0, since), timeout)
+        entries = await testbed.ask(number, _ask(order, limit or 0, since), timeout)
         if as_json and not follow:
-            print_json([record_json(names, record) for record in records])
+            print_json([_entry_json(names, entry) for entry in entries])
             return
         show = _line_printer(names, as_json)
-        for record in records:
-            show(record)
+        for entry in entries:
+            show(entry)
         if follow:
-            last = records[-1].id if records else since
-            await follow_messages(testbed, number, last, show)
+            await follow_messages(testbed, number, _last_id(entries) or since, show, order)
 
     with_testbed(network, work)
 
 
-def _line_printer(names: Names, as_json: bool) -> Callable[[MessageRecord], None]:
-    def as_line(record: MessageRecord) -> None:
-        print(f"- {plain(record.body)} ({route_text(names, record)})", flush=True)
+def _ask(order: Order, limit: int, since: str) -> Callable[[Client], Deferred[Any]]:
+    if order == "origin":
+        return lambda client: client.get_ordered(limit, since)
+    return lambda client: client.get_messages(limit, since)
 
-    def as_json_line(record: MessageRecord) -> None:
-        print_json_line(record_json(names, record))
+
+def _last_id(entries: Sequence[Entry]) -> str:
+    """Return the id of the last message, "" if there is none."""
+    records = (e.record if isinstance(e, OrderedEntry) else e for e in reversed(entries))
+    return next((record.id for record in records if record is not None), "")
+
+
+def _line_printer(names: Names, as_json: bool) -> Callable[[Entry], None]:
+    def as_line(entry: Entry) -> None:
+        ordered = entry if isinstance(entry, OrderedEntry) else OrderedEntry(entry)
+        print(ordered_text(names, ordered), flush=True)
+
+    def as_json_line(entry: Entry) -> None:
+        print_json_line(_entry_json(names, entry))
 
     return as_json_line if as_json else as_line
+
+
+def _entry_json(names: Names, entry: Entry) -> dict[str, Any]:
+    if isinstance(entry, OrderedEntry):
+        return ordered_json(names, entry)
+    return record_json(names, entry)

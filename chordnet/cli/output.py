@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from chordnet.testbed.convergence import Progress as RingProgress
 from chordnet.testbed.verdict import Names
-from chordnet.wire.rpc import MessageRecord, NodeInfo
+from chordnet.wire.rpc import MessageRecord, NodeInfo, OrderedEntry
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -70,6 +70,38 @@ def record_json(names: Names, record: MessageRecord) -> dict[str, Any]:
         ],
         "received_at": rfc3339(record.received_at),
     }
+
+
+def ordered_json(names: Names, entry: OrderedEntry) -> dict[str, Any]:
+    """Return a message or a gap in per-origin order as its JSON document."""
+    if entry.record is not None:
+        return {**record_json(names, entry.record), "late": entry.late}
+    gap = entry.gap
+    assert gap is not None
+    return {
+        "gap": {
+            "origin": names.ref(gap.origin, gap.name),
+            "incarnation": gap.incarnation,
+            "first": gap.first,
+            "last": gap.last,
+            "dropped": gap.dropped,
+        }
+    }
+
+
+def ordered_text(names: Names, entry: OrderedEntry) -> str:
+    """Return the line of a message or a gap in per-origin order."""
+    if entry.record is not None:
+        late = ", late" if entry.late else ""
+        return f"- {plain(entry.record.body)} ({route_text(names, entry.record)}{late})"
+    gap = entry.gap
+    assert gap is not None
+    origin = plain(names.label(gap.origin, gap.name))
+    lack = "is not kept any more" if gap.dropped else "is missing"
+    if gap.first == gap.last:
+        return f"  message {gap.first} of {origin} {lack}"
+    lack = lack.replace("is", "are", 1)
+    return f"  messages {gap.first} to {gap.last} of {origin} {lack}"
 
 
 def route_text(names: Names, record: MessageRecord) -> str:

@@ -14,13 +14,13 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, ClassVar, Protocol
 
-from chordnet.core.errors import Busy, ChordnetError, LocalProtocolError, RemoteProtocolError
-from chordnet.core.messages import MessageId
+from chordnet.core.errors import Busy, ChordnetError, RemoteProtocolError
 from chordnet.net.interfaces import MessageLog
 from chordnet.net.journal import Journal
 from chordnet.net.limits import NetworkLimits
 from chordnet.net.node import LookupDoneWith, ReceiptDone
 from chordnet.net.protocol import Connection
+from chordnet.net.reading import Reader, ReceivedReader, open_reader, position_of, trace_of
 from chordnet.net.traces import Traces
 from chordnet.net.turn import Turn
 from chordnet.net.views import Views
@@ -38,7 +38,6 @@ from chordnet.wire.rpc import (
     Lookup,
     LookupReply,
     LookupResult,
-    MessageRecord,
     Messages,
     NodeStatus,
     Receipt,
@@ -49,8 +48,6 @@ from chordnet.wire.rpc import (
     Unfollow,
 )
 
-_BATCH = 256
-"""Messages looked at for one reply."""
 _MAX_FOLLOWS = 16
 """Follow requests of one client at the same time."""
 
@@ -65,6 +62,7 @@ class Node(Protocol):
     traces: Traces
     turn: Turn
     clock: Any
+    wall: Callable[[], float]
 
     def publish(self, body: str, done: ReceiptDone) -> None: ...
     def find(self, key: str, done: LookupDoneWith, *, iterative: bool = False) -> None: ...
@@ -126,7 +124,10 @@ class ClientSession:
         self._backlog: deque[bytes] = deque()
         self._reading = True
         self._in_flight = 0
-        self._follows: dict[int, _Following] = {}
+        self._follows: dict[int, Reader] = {}
+        self._unaware: set[int] = set()
+        """Followers who are to be told when they have been sent all that there is."""
+        self._wake: Any = None
         self._unfollow: Callable[[], None] | None = None
         self._stall: Any = None
         self._idle: Any = None
@@ -256,24 +257,15 @@ class ClientSession:
         log = self._node.log
         limit = request.limit if request.limit > 0 else len(log)
         if request.since:
-            start = self._position(request.since)
+            start = position_of(log, request.since)
         else:
-            start = log.position("") + max(0, len(log) - limit)
-        records, _last, more = self._batch(start, limit)
-        self._reply(Messages(request.rid, records, more))
+            start = max(log.first - 1, log.last - limit)
+        self._reply(Messages(request.rid, *ReceivedReader(self._node, start).read(limit)))
         # At once, so that a client that does not read is noticed before the next long reply.
         self._connection.flush_now()
 
     def _get_trace(self, request: GetTrace) -> None:
-        node = self._node
-        try:
-            message_id = MessageId.parse(request.id)
-        except ValueError:
-            raise LocalProtocolError(f"{request.id[:120]!r} is no message's id") from None
-        trace = node.views.trace(
-            str(message_id), node.log.find(message_id), node.traces.of(message_id)
-        )
-        self._reply(TraceReply(request.rid, trace))
+        self._reply(TraceReply(request.rid, trace_of(self._node, request.id)))
 
     def _leave(self, request: LeaveRing) -> None:
         self._desk.leave(lambda: self._reply(Done(request.rid)))
@@ -283,67 +275,72 @@ class ClientSession:
     def _follow(self, request: Follow) -> None:
         if len(self._follows) >= _MAX_FOLLOWS:
             raise Busy(f"a client may follow {_MAX_FOLLOWS} times at once")
-        self._follows[request.rid] = _Following(self._position(request.since))
+        self._follows[request.rid] = open_reader(self._node, request.order, request.since)
+        if request.order != "received":
+            self._unaware.add(request.rid)
         if self._unfollow is None:
             self._unfollow = self._node.follow(self._pump)
         self._pump()
 
     def _end_follow(self, request: Unfollow) -> None:
-        self._follows.pop(request.rid, None)
+        self._drop(request.rid)
         if not self._follows:
             self._stop_following()
         self._reply(Done(request.rid))
 
+    def _drop(self, rid: int) -> None:
+        self._follows.pop(rid, None)
+        self._unaware.discard(rid)
+
     def _stop_following(self) -> None:
+        self._wake_at(None)
         if self._unfollow is not None:
             self._unfollow()
             self._unfollow = None
 
     def _pump(self) -> None:
         """Send followers what they have not seen, until the connection is full."""
-        for rid, following in list(self._follows.items()):
-            while not self._connection.paused and not self._connection.closing:
-                missing = self._node.log.first - following.position - 1
-                if missing > 0:
-                    self._gap(rid, missing)
-                    break
-                records, following.position, more = self._batch(following.position, _BATCH)
-                if not records:
-                    break
-                self._reply(Messages(rid, records, more))
+        more = False
+        for rid, reader in list(self._follows.items()):
+            try:
+                more |= self._pump_one(rid, reader)
+            except ChordnetError as error:
+                self._drop(rid)
+                self._fail(rid, error)
+        deadlines = [r.deadline for r in self._follows.values() if r.deadline is not None]
+        self._wake_at(0.0 if more else min(deadlines, default=None))
+
+    def _pump_one(self, rid: int, reader: Reader) -> bool:
+        """Send one follower what it has not seen; return whether there is more to look at first.
+
+        A reader that has far to go before it finds something to send goes on in a later turn.
+        """
+        more = True
+        while more and not self._connection.paused and not self._connection.closing:
+            entries, more = reader.read()
+            if not entries and more:
+                return True
+            if entries or rid in self._unaware:
+                self._reply(reader.reply(rid, entries, more))
                 self._connection.flush_now()
-                if not more:
-                    break
+            if not more:
+                self._unaware.discard(rid)
+        return False
 
-    def _gap(self, rid: int, missing: int) -> None:
-        del self._follows[rid]
-        self._fail(
-            rid,
-            LocalProtocolError(
-                f"{missing} messages were dropped from the log before they could be sent;"
-                " read faster, and follow again from what is kept"
-            ),
-        )
+    def _wake_at(self, moment: float | None) -> None:
+        """Pump again at a moment of the wall clock, too."""
+        if self._wake is not None:
+            self._wake.cancel()
+            self._wake = None
+        # A connection that is full pumps when it has drained.
+        if moment is not None and not (self._connection.paused or self._connection.closing):
+            delay = max(0.0, moment - self._node.wall())
+            self._wake = self._node.clock.callLater(delay, self._woken)
 
-    def _batch(self, after: int, limit: int) -> tuple[list[MessageRecord], int, bool]:
-        """Return messages for one reply, the last one's position, whether more are kept."""
-        log, views = self._node.log, self._node.views
-        records: list[MessageRecord] = []
-        size, position = 0, after
-        for stored in log.beyond(after, min(limit, _BATCH)):
-            size += len(stored.record.body) + 160 * len(stored.record.route) + 128
-            if records and size > self._node.limits.reply_bytes:
-                break
-            records.append(views.message(stored))
-            position = stored.position
-        more = len(records) < limit and position < log.first + len(log) - 1 and bool(records)
-        return records, position, more
-
-    def _position(self, since: str) -> int:
-        try:
-            return self._node.log.position(since)
-        except KeyError:
-            raise LocalProtocolError(f"no message {since[:120]!r} is kept here") from None
+    def _woken(self) -> None:
+        self._wake = None
+        with self._node.turn:
+            self._pump()
 
     # -- replies, and a client that does not read them -------------------------------------------
 
@@ -392,10 +389,3 @@ class ClientSession:
         GetTrace: _get_trace,
         LeaveRing: _leave,
     }
-
-
-class _Following:
-    __slots__ = ("position",)
-
-    def __init__(self, position: int) -> None:
-        self.position = position

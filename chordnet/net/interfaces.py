@@ -86,6 +86,10 @@ class MessageLog(Protocol):
     def first(self) -> int:
         """Position of the oldest message kept (of the next one, if none is)."""
 
+    @property
+    def last(self) -> int:
+        """Position of the newest message kept (one before ``first``, if none is)."""
+
     def append(self, record: Record, received_at: float) -> StoredMessage: ...
     def skip(self, ids: Iterable[MessageId]) -> None:
         """Count messages as recorded that nobody keeps any more."""

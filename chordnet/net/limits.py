@@ -53,6 +53,14 @@ class NetworkLimits:
     reply_bytes: int = _limit(128 * 1024)
     """A list of messages is continued in another reply beyond this size."""
 
+    order_held: int = _limit(4096)
+    """Messages that one reader in per-origin order holds back for missing ones; beyond them the gap
+    before the one held for longest is reported early."""
+    order_wait_s: float = _limit(5.0)
+    """How long a reader in per-origin order waits for a missing message before it reports a gap.
+    Longer than anti-entropy takes to bring it (``grace_s`` and a stabilisation). A reader that goes
+    on from a message finds its place by going through the history with the same two values."""
+
     connect_timeout_s: float = _limit(3.0)
     """How long a dial may take until the connection is up."""
     greeting_timeout_s: float = _limit(3.0)

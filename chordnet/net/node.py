@@ -98,7 +98,7 @@ class LocalNode:
         self.traces = Traces(config.max_batch)
         self.hooks = hooks or Hooks(journal)
         self.clock = reactor
-        self._wall = wall
+        self.wall = wall
         self._seconds = seconds
         self._keep_peers = keep_peers
         self._started_at = seconds()
@@ -170,7 +170,7 @@ class LocalNode:
     def _publish_outbox(self) -> None:
         """Publish what one turn brought as one event, so that it may share one tree."""
         outbox, self._outbox = self._outbox, []
-        self.runner.post(Publish(outbox, self._wall()))
+        self.runner.post(Publish(outbox, self.wall()))
 
     def find(self, key: str, done: LookupDoneWith, *, iterative: bool = False) -> None:
         """Look up the owner of ``key``; ``done`` gets it and the path.
@@ -308,7 +308,7 @@ class LocalNode:
         }
 
     def _record(self, record: Record) -> None:
-        stored = self.log.append(record, self._wall())
+        stored = self.log.append(record, self.wall())
         self.journal.counters["recorded"] += 1
         if self.journal.debug_enabled:
             self.journal.debug("recorded {id}", id=str(record.id))
@@ -426,7 +426,7 @@ class LocalNode:
 
     def _traced(self, effect: Traced) -> None:
         self.journal.counters[f"broadcast_{effect.what.name.lower()}"] += 1
-        self.traces.note(effect, self._wall())
+        self.traces.note(effect, self.wall())
         self._fire_later(effect)
 
     def _misbehaved(self, effect: Misbehaved) -> None:

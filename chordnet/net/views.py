@@ -7,9 +7,11 @@ from collections.abc import Iterable
 from chordnet.core.effects import BroadcastDone
 from chordnet.core.identifiers import IdentifierSpace
 from chordnet.core.messages import EdgeKind, NodeRef, RingLabel
+from chordnet.core.ordering import Missing
 from chordnet.net.interfaces import StoredMessage
 from chordnet.net.traces import Happening
 from chordnet.wire.rpc import (
+    MessageGap,
     MessageRecord,
     MessageTrace,
     NodeInfo,
@@ -47,6 +49,13 @@ class Views:
             received_at=stored.received_at,
             route=[self._hop(hop.raw, hop.name, hop.kind) for hop in record.route],
         )
+
+    def gap(self, missing: Missing, name: str) -> MessageGap:
+        """Return a gap in the messages of the origin called ``name``."""
+        return MessageGap(
+            self._hex(missing.origin), name, missing.incarnation, missing.first, missing.last,
+            missing.dropped,
+        )  # fmt: skip
 
     def receipt(self, done: BroadcastDone, body: str, seconds: float) -> Receipt:
         """Return what became of a broadcast that took ``seconds``."""

@@ -48,6 +48,11 @@ class MemoryLog:
         return self._offset + self._start
 
     @property
+    def last(self) -> int:
+        """Position of the newest message kept (one before ``first``, if none is)."""
+        return self._offset + len(self._kept) - 1
+
+    @property
     def dropped(self) -> int:
         """How many messages had to go because of the limits."""
         return self.first

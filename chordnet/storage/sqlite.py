@@ -208,6 +208,11 @@ class SqliteLog:
         """Position of the oldest message kept (of the next one, if none is)."""
         return self._first
 
+    @property
+    def last(self) -> int:
+        """Position of the newest message kept (one before ``first``, if none is)."""
+        return self._next - 1
+
     def __len__(self) -> int:
         return self._count + len(self._pending)
 

@@ -7,20 +7,25 @@ from collections.abc import Callable
 from chordnet.core.errors import ChordnetError
 from chordnet.testbed.context import Testbed
 from chordnet.testbed.errors import NodeStopped
-from chordnet.wire.rpc import MessageRecord
+from chordnet.wire.rpc import MessageRecord, Order, OrderedEntry
 
 
 async def follow_messages(
-    testbed: Testbed, number: int, since: str, show: Callable[[MessageRecord], None]
+    testbed: Testbed,
+    number: int,
+    since: str,
+    show: Callable[[MessageRecord | OrderedEntry], None],
+    order: Order = "received",
 ) -> None:
     """Hand over every message after ``since`` and all that come, until cancelled.
 
+    :param order: in per-origin order entries are handed over, messages or gaps.
     :raises NodeStopped: the node ended meanwhile.
     """
     network = testbed.checked(number)
     client = testbed.connect(network.address(number))
     try:
-        await client.follow(show, since).finished
+        await client.follow(show, since, order).finished
     except ChordnetError as problem:
         raise NodeStopped(f"Node {number} cannot be followed any longer: {problem}") from problem
     finally:

@@ -7,10 +7,14 @@ Identifiers are hex of the whole width here: this is the edge.
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 from chordnet.core.errors import InvalidMessage
 
+Order = Literal["received", "origin"]
+"""In which order messages are delivered: as this node received them, or per origin."""
 PHRASE_BYTES = 65536
 """The longest message, in bytes of UTF-8."""
 
@@ -65,6 +69,29 @@ class MessageRecord(_Value, frozen=True):
     received_at: float
     """This node's wall clock, seconds since 1970."""
     route: list[RouteHop]
+
+
+class MessageGap(_Value, frozen=True):
+    """Numbers of one origin that did not come in time, or are not kept any more."""
+
+    origin: str
+    name: str
+    """The origin's name; empty if it is not known."""
+    incarnation: int
+    first: int
+    last: int
+    dropped: bool
+    """Whether they may have been in a part of the history that the node does not keep any more."""
+
+
+class OrderedEntry(_Value, frozen=True):
+    """What comes next in per-origin order: a message or a gap."""
+
+    record: MessageRecord | None
+    """Nothing for a gap."""
+    late: bool = False
+    """The message came after its number had been reported in a gap."""
+    gap: MessageGap | None = None
 
 
 class Receipt(_Value, frozen=True):
@@ -173,6 +200,8 @@ class Follow(_Rpc, frozen=True, tag=103):
     """
 
     since: str = ""
+    order: str = "received"
+    """``received``, or ``origin``: then they come as :class:`Ordered` replies."""
 
 
 class Unfollow(_Rpc, frozen=True, tag=104):
@@ -210,6 +239,16 @@ class Messages(_Rpc, frozen=True, tag=122):
     more: bool
 
 
+class Ordered(_Rpc, frozen=True, tag=129):
+    """Messages and gaps in per-origin order.
+
+    The first reply without ``more`` is the end of what was there when it was asked for.
+    """
+
+    entries: list[OrderedEntry]
+    more: bool
+
+
 class StatusReply(_Rpc, frozen=True, tag=123):
     status: NodeStatus
 
@@ -236,4 +275,4 @@ class TraceReply(_Rpc, frozen=True, tag=128):
 ClientRequest = (
     SendMessage | GetMessages | Follow | Unfollow | GetStatus | Lookup | LeaveRing | GetTrace
 )
-ServerReply = Sent | Messages | StatusReply | LookupReply | Done | Failure | TraceReply
+ServerReply = Sent | Messages | Ordered | StatusReply | LookupReply | Done | Failure | TraceReply

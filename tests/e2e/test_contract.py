@@ -206,9 +206,12 @@ class TestMessages:
         assert ids("--since", sent[0], "--limit", "2") == sent[1:3]
         assert ids("--since", sent[3]) == []
 
-    def test_following_shows_what_comes(self, sixteen: P2PNet) -> None:
+    @pytest.mark.parametrize("order", ["received", "origin"])
+    def test_following_shows_what_comes(self, sixteen: P2PNet, order: str) -> None:
         since = sixteen.json("send-message", "1", next(BODIES))["id"]
-        follower = sixteen.popen("get-messages", "6", "--follow", "--since", since, "--json")
+        follower = sixteen.popen(
+            "get-messages", "6", "--follow", "--since", since, "--order", order, "--json"
+        )
         assert follower.stdout is not None
         bodies = [next(BODIES) for _ in range(3)]
         for body in bodies:

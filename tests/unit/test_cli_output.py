@@ -13,17 +13,39 @@ from twisted.trial.unittest import SynchronousTestCase
 from chordnet.cli.doctor import Examination, verdict_lines
 from chordnet.cli.lookup import lookup_text
 from chordnet.cli.messages import receipt_json, receipt_text
-from chordnet.cli.output import count, plain, record_json, rfc3339, route_text, seconds
+from chordnet.cli.output import (
+    count,
+    ordered_json,
+    ordered_text,
+    plain,
+    record_json,
+    rfc3339,
+    route_text,
+    seconds,
+)
 from chordnet.cli.status import duration, report_json, status_table
 from chordnet.testbed.observer import Snapshot
 from chordnet.testbed.report import Report, look
 from chordnet.testbed.verdict import Names
-from chordnet.wire.rpc import LookupResult, MessageRecord, NodeInfo, Receipt, RouteHop
+from chordnet.wire.rpc import (
+    LookupResult,
+    MessageGap,
+    MessageRecord,
+    NodeInfo,
+    OrderedEntry,
+    Receipt,
+    RouteHop,
+)
 from tests.unit.testbed_fakes import World, ideal_ring, info, network, record
 
 NETWORK = network(16, base_port=7001)
 NAMES = Names(NETWORK)
 VISITOR = NodeInfo("ab" * 20, "visitor", "10.0.0.9:1")
+
+
+def gap(first: int, last: int, *, dropped: bool = False) -> OrderedEntry:
+    origin = info(NETWORK, NETWORK.identifier(4))
+    return OrderedEntry(None, gap=MessageGap(origin.id, origin.name, 17, first, last, dropped))
 
 
 def receipt(**changes: object) -> Receipt:
@@ -59,6 +81,27 @@ class TextTests(SynchronousTestCase):
     def test_a_route(self) -> None:
         entry = record(NETWORK, "m", 4, 12, 8)
         self.assertEqual(route_text(NAMES, entry), "Node 4 -> Node 12 -> Node 8")
+
+    def test_per_origin_order(self) -> None:
+        entry = record(NETWORK, "m", 4, 12)
+        lines = [
+            ordered_text(NAMES, each)
+            for each in (
+                OrderedEntry(entry), OrderedEntry(entry, late=True), gap(3, 5), gap(3, 3),
+                gap(1, 9, dropped=True), gap(2, 2, dropped=True),
+            )
+        ]  # fmt: skip
+        self.assertEqual(
+            lines,
+            [
+                "- body-of-m (Node 4 -> Node 12)",
+                "- body-of-m (Node 4 -> Node 12, late)",
+                "  messages 3 to 5 of Node 4 are missing",
+                "  message 3 of Node 4 is missing",
+                "  messages 1 to 9 of Node 4 are not kept any more",
+                "  message 2 of Node 4 is not kept any more",
+            ],
+        )
 
     def test_a_lookup(self) -> None:
         nodes = [info(NETWORK, NETWORK.identifier(n)) for n in (3, 12, 7)]
@@ -113,6 +156,15 @@ class JsonTests(SynchronousTestCase):
                 "hops": [{"node": 12, "kind": "finger"}, {"node": 8, "kind": "finger"}],
                 "received_at": "1970-01-01T00:16:40.000+00:00",
             },
+        )
+
+    def test_per_origin_order(self) -> None:
+        entry = record(NETWORK, "m", 4, 12)
+        document = ordered_json(NAMES, OrderedEntry(entry, late=True))
+        self.assertEqual(document, {**record_json(NAMES, entry), "late": True})
+        self.assertEqual(
+            ordered_json(NAMES, gap(3, 5)),
+            {"gap": {"origin": 4, "incarnation": 17, "first": 3, "last": 5, "dropped": False}},
         )
 
     def test_a_message_by_a_visitor(self) -> None:

@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from chordnet.core.messages import OriginState
 from chordnet.wire.codec import frame_limit
 from chordnet.wire.greeting import CODES, GREETING_LIMIT
+from chordnet.wire.rpc import OrderedEntry
 from tests.unit import wire_examples
 from tests.unit.wire_conversation import client_talk, peer_talk, refused_talk
 from tests.unit.wire_examples import EXAMPLES, reader_of
@@ -23,7 +24,8 @@ STRUCTS = [
     wire_examples.NODE, wire_examples.LABEL, wire_examples.ID, wire_examples.INFO,
     wire_examples.RECEIPT, wire_examples.RECORD, wire_examples.STATUS,
     wire_examples.TRACE, wire_examples.TRACE.events[0], wire_examples.STATUS.fingers[0],
-    wire_examples.RECORD.route[0], OriginState(b"", 1, 2, []),
+    wire_examples.RECORD.route[0], OriginState(b"", 1, 2, []), wire_examples.GAP,
+    OrderedEntry(None),
 ]  # fmt: skip
 
 

@@ -25,6 +25,8 @@ from chordnet.wire.rpc import (
     MessageTrace,
     NodeInfo,
     NodeStatus,
+    Order,
+    OrderedEntry,
     Receipt,
     RouteHop,
     TraceEvent,
@@ -161,7 +163,12 @@ class FakeClient:
     def lookup(self, key: str, iterative: bool = False) -> Deferred[LookupResult]:
         raise NotImplementedError
 
-    def follow(self, callback: Callable[[MessageRecord], None], since: str = "") -> Any:
+    def get_ordered(self, limit: int = 0, since: str = "") -> Deferred[list[OrderedEntry]]:
+        raise NotImplementedError
+
+    def follow(
+        self, callback: Callable[[Any], object], since: str = "", order: Order = "received"
+    ) -> Any:
         raise NotImplementedError
 
     def close(self) -> None:

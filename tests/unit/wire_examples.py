@@ -17,6 +17,7 @@ RECEIPT = rpc.Receipt(str(ID), "apple", 15, 16, 15, 4, 0.009, True, [INFO])
 RECORD = rpc.MessageRecord(
     str(ID), "apple", 1760000000.5, 1760000000.6, [rpc.RouteHop(RAW.hex(), "Node 1", "origin")]
 )
+GAP = rpc.MessageGap(RAW.hex(), "Node 1", 1760000000000, 3, 5, False)
 STATUS = rpc.NodeStatus(
     INFO, "default", "0.1.0", 160, 1760000000000, "active", INFO, [INFO],
     [rpc.FingerEntry(159, INFO)], "0:12345", 3, 0, 12.5, {"requests": 4},
@@ -60,7 +61,7 @@ PEER_MESSAGES: list[Any] = [
 REQUESTS: list[Any] = [
     rpc.SendMessage(1, "apple"),
     rpc.GetMessages(2, 10, str(ID)),
-    rpc.Follow(3),
+    rpc.Follow(3, str(ID), "origin"),
     rpc.Unfollow(3),
     rpc.GetStatus(4),
     rpc.Lookup(5, "apple", True),
@@ -75,6 +76,7 @@ REPLIES: list[Any] = [
     rpc.Done(6),
     rpc.Failure(5, "NotInRing", "Node 1 is joining, not in a ring; wait and ask again"),
     rpc.TraceReply(7, TRACE),
+    rpc.Ordered(3, [rpc.OrderedEntry(RECORD, True), rpc.OrderedEntry(None, gap=GAP)], False),
 ]
 EXAMPLES = [*GREETINGS, *PEER_MESSAGES, *REQUESTS, *REPLIES]
 

@@ -1,0 +1,80 @@
+"""A subscriber of the embedding program who reads the message log: from a place on, or in an order.
+
+What there is to read is handed over in pieces, each in a turn of the reactor of its own, so that a
+long history does not keep the node from its work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from chordnet.core.errors import ChordnetError
+from chordnet.net.node import LocalNode
+from chordnet.net.reading import Reader
+
+
+class Delivery:
+    """Calls back with what a reader reads until it is stopped.
+
+    :param callback: called with each entry; if it raises, that is logged and counted.
+    :param ended: told when it is stopped, or cannot go on (which is logged).
+    """
+
+    def __init__(
+        self,
+        node: LocalNode,
+        reader: Reader,
+        callback: Callable[[Any], object],
+        ended: Callable[[Delivery], object],
+    ) -> None:
+        self._node = node
+        self._reader = reader
+        self._callback = callback
+        self._ended = ended
+        self._stopped = False
+        self._call: Any = None
+        self._unfollow = node.follow(self._pump)
+        self._wake_at(0.0)
+
+    def stop(self) -> None:
+        """Call back no more; stopping twice is fine."""
+        self._stopped = True
+        self._unfollow()
+        self._wake_at(None)
+        self._ended(self)
+
+    def _pump(self) -> None:
+        try:
+            entries, more = self._reader.read()
+        except ChordnetError as error:
+            self._node.journal.warn("a subscription has ended: {why}", why=str(error))
+            self.stop()
+            return
+        for entry in entries:
+            self._hand_over(entry)
+        if not self._stopped:
+            self._wake_at(0.0 if more else self._reader.deadline)
+
+    def _hand_over(self, entry: object) -> None:
+        if self._stopped:
+            return
+        try:
+            self._callback(entry)
+        except Exception:  # noqa: BLE001 - logged with its traceback
+            name = type(entry).__name__
+            self._node.journal.failure("callback_errors", f"a callback for {name} failed")
+
+    def _wake_at(self, moment: float | None) -> None:
+        """Read again at a moment of the wall clock."""
+        if self._call is not None:
+            self._call.cancel()
+            self._call = None
+        if moment is not None:
+            delay = max(0.0, moment - self._node.wall())
+            self._call = self._node.clock.callLater(delay, self._woken)
+
+    def _woken(self) -> None:
+        self._call = None
+        with self._node.turn:
+            self._pump()

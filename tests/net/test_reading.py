@@ -1,0 +1,390 @@
+"""Per-origin order over a node's log: readers, subscribers, clients."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from chordnet.core.effects import Record
+from chordnet.core.errors import LocalProtocolError, NotInRing, TimedOut
+from chordnet.core.identifiers import IdentifierSpace
+from chordnet.core.messages import EdgeKind, Hop, MessageId
+from chordnet.net.limits import NetworkLimits
+from chordnet.net.reading import Reader, ReceivedReader, open_reader
+from chordnet.net.views import Views
+from chordnet.storage.memory import MemoryLog
+from chordnet.storage.sqlite import SqliteLog
+from chordnet.wire.rpc import MessageRecord, OrderedEntry
+from tests.net.test_service import ServiceCase
+
+SPACE = IdentifierSpace(160)
+WAIT_S = NetworkLimits().order_wait_s
+
+
+def message(name: str, size: int = 0) -> Record:
+    """Return the record of a message such as ``a3``: origin a, number 3."""
+    message_id = MessageId(SPACE.raw(ord(name[0])), 1, int(name[1:]))
+    route = [Hop(message_id.origin, f"Node {name[0]}", int(EdgeKind.ORIGIN))]
+    return Record(message_id, 0.0, name.encode() + b"x" * size, route)
+
+
+def told(entry: OrderedEntry | MessageRecord) -> str:
+    """Return ``a3``, ``late a3`` or ``gap a1-2``."""
+    if isinstance(entry, MessageRecord):
+        return entry.body.rstrip("x")
+    if entry.record is not None:
+        return ("late " if entry.late else "") + entry.record.body.rstrip("x")
+    gap = entry.gap
+    assert gap is not None
+    kind = "dropped" if gap.dropped else "gap"
+    return f"{kind} {chr(int(gap.origin, 16))}{gap.first}-{gap.last} {gap.name}".rstrip()
+
+
+class Source:
+    """A log with a clock, as a node has them."""
+
+    def __init__(self, log: MemoryLog | SqliteLog | None = None, **limits: float) -> None:
+        self.log = log if log is not None else MemoryLog()
+        self.views = Views(SPACE)
+        self.limits = NetworkLimits(**limits)
+        self.now = 1000.0
+
+    def wall(self) -> float:
+        return self.now
+
+    def record(self, *names: str, size: int = 0) -> None:
+        for name in names:
+            self.log.append(message(name, size), self.now)
+
+
+def read(reader: Reader) -> list[str]:
+    """Return all that there is to read now."""
+    entries, more = reader.read()
+    lines = list(map(told, entries))
+    while more:
+        entries, more = reader.read()
+        lines += map(told, entries)
+    return lines
+
+
+def name_of(line: str) -> str:
+    return line.rsplit(maxsplit=1)[-1]
+
+
+class ReaderTests(SynchronousTestCase):
+    def setUp(self):
+        self.source = Source()
+
+    def test_gaps_are_marked_with_the_name_of_the_origin_and_what_fills_them_is_late(self):
+        source = self.source
+        reader = open_reader(source, "origin", "")
+        source.record("a1", "a3", "b1")
+        self.assertEqual(read(reader), ["a1", "b1"])
+        self.assertEqual(reader.deadline, source.now + WAIT_S)
+        source.now += WAIT_S
+        self.assertEqual(read(reader), ["gap a2-2 Node a", "a3"])
+        self.assertIsNone(reader.deadline)
+        source.record("a2", "a4")
+        self.assertEqual(read(reader), ["late a2", "a4"])
+
+    def test_from_now_on(self):
+        source = self.source
+        source.record("a1", "a3", "b1")
+        reader = open_reader(source, "origin", None)
+        source.record("b2", "a2")
+        self.assertEqual(read(reader), ["b2", "a2", "a3"])
+        received = open_reader(source, "received", None)
+        source.record("b3")
+        self.assertEqual(read(received), ["b3"])
+
+    def test_an_unknown_message_or_order(self):
+        with self.assertRaises(LocalProtocolError) as caught:
+            open_reader(self.source, "origin", "nonsense")
+        self.assertIn("no message 'nonsense' is kept here", str(caught.exception))
+        with self.assertRaises(LocalProtocolError) as caught:
+            open_reader(self.source, "sideways", "")
+        self.assertIn("use received or origin", str(caught.exception))
+
+    def test_history_that_was_dropped_before_is_a_gap_that_nobody_waits_for(self):
+        source = self.source = Source(MemoryLog(max_messages=3))
+        source.record("a1", "b1", "a2", "a3", "b2")
+        reader = open_reader(source, "origin", "")
+        self.assertEqual(
+            read(reader), ["dropped a1-1 Node a", "a2", "a3", "dropped b1-1 Node b", "b2"]
+        )
+
+    def test_history_that_was_dropped_before_it_was_read_is_a_gap(self):
+        source = self.source = Source(MemoryLog(max_messages=3))
+        reader = open_reader(source, "origin", "")
+        source.record("a1", "b1")
+        self.assertEqual(read(reader), ["a1", "b1"])
+        source.record("a2", "b2", "b3", "a3", "a4")
+        self.assertEqual(
+            read(reader), ["dropped b2-2 Node b", "b3", "dropped a2-2 Node a", "a3", "a4"]
+        )
+
+    def test_one_dropped_while_it_was_held_back_is_a_gap_of_its_own(self):
+        source = self.source = Source(MemoryLog(max_messages=2))
+        reader = open_reader(source, "origin", "")
+        source.record("a2")
+        self.assertEqual(read(reader), [])
+        source.record("b1", "b2")
+        self.assertEqual(read(reader), ["b1", "b2"])
+        source.now += WAIT_S
+        self.assertEqual(read(reader), ["gap a1-1", "dropped a2-2"])
+
+    def test_a_place_that_is_dropped_while_it_is_looked_for_is_refused(self):
+        source = self.source = Source(MemoryLog(max_messages=400))
+        source.record(*(f"a{n}" for n in range(1, 401)))
+        reader = open_reader(source, "origin", str(message("a300").id))
+        self.assertEqual(reader.read(), ([], True))
+        source.record(*(f"a{n}" for n in range(401, 800)))
+        error = self.assertRaises(LocalProtocolError, read, reader)
+        self.assertIn("were dropped from the log", str(error))
+
+    def test_long_messages_come_in_pieces(self):
+        source = self.source = Source(reply_bytes=1000)
+        source.record(*(f"a{n}" for n in range(10, 0, -1)), size=300)
+        reader = open_reader(source, "origin", "")
+        entries, more = reader.read()
+        self.assertEqual((len(entries), more), (2, True))
+        self.assertEqual(read(reader), [f"a{n}" for n in range(3, 11)])
+
+    def test_what_is_held_back_is_limited(self):
+        source = self.source = Source(order_held=2)
+        reader = open_reader(source, "origin", "")
+        source.record("a2", "b2", "c2")
+        self.assertEqual(read(reader), ["gap a1-1 Node a", "a2"])
+
+    def test_received_order_is_refused_when_something_was_dropped_unread(self):
+        source = self.source = Source(MemoryLog(max_messages=2))
+        source.record("a1")
+        reader = ReceivedReader(source, source.log.position(""))
+        source.record("a2", "a3")
+        error = self.assertRaises(LocalProtocolError, reader.read)
+        self.assertIn("1 messages were dropped", str(error))
+
+
+class ResumeTests(SynchronousTestCase):
+    """Any message of the ordered stream is a place to go on from: no gap, no repeat."""
+
+    def history(self, rng: random.Random, source: Source) -> list[str]:
+        """Record a history while a reader follows it; return what it read to the end."""
+        left = {origin: list(range(1, 400)) for origin in "abc"}
+        reader = open_reader(source, "origin", "")
+        lines: list[str] = []
+        for _ in range(300):
+            numbers = left[rng.choice("abc")]
+            origin = next(o for o, n in left.items() if n is numbers)
+            source.record(f"{origin}{numbers.pop(rng.choice((0, 0, 0, 0, 1, 4)))}")
+            source.now += rng.random()
+            if rng.random() < 0.5:
+                lines += read(reader)
+        source.now += WAIT_S
+        return lines + read(reader)
+
+    def check(self, source: Source) -> None:
+        seed = random.randrange(2**32)
+        rng = random.Random(seed)
+        lines = self.history(rng, source)
+        self.assertEqual(read(open_reader(source, "origin", "")), lines, f"seed {seed}")
+        for index in rng.sample(range(len(lines)), 60):
+            if not lines[index].startswith("gap"):
+                since = str(message(name_of(lines[index])).id)
+                again = read(open_reader(source, "origin", since))
+                self.assertEqual(again, lines[index + 1 :], f"seed {seed}: {lines[index]}")
+
+    def test_in_memory(self):
+        self.check(Source())
+
+    def test_on_disk(self):
+        log = SqliteLog(Path(self.mktemp()))
+        self.addCleanup(log.close)
+        self.check(Source(log))
+
+    def test_the_history_is_whole_whatever_is_missing(self):
+        source = Source()
+        lines = self.history(random.Random(7), source)
+        delivered = [name_of(line) for line in lines if not line.startswith("gap")]
+        recorded = [stored.record.body.decode() for stored in source.log.newest(1000)]
+        self.assertEqual(sorted(delivered), sorted(recorded))
+        self.assertTrue(any(line.startswith("late") for line in lines))
+
+
+class RingCase(ServiceCase):
+    """One node alone whose log is given what comes from others."""
+
+    def setUp(self):
+        super().setUp()
+        self.log = MemoryLog()
+        (self.node,) = self.ring(1, log=self.log)
+        self.lines: list[str] = []
+
+    def take(self, entry: OrderedEntry | MessageRecord) -> None:
+        self.lines.append(told(entry))
+
+    def record(self, *names: str) -> None:
+        """Let the node record messages, as if they had come from others."""
+        node = self.node.node
+        with node.turn:
+            for name in names:
+                node._record(message(name))
+        self.network.run(0.05)
+
+
+class SubscribeTests(RingCase):
+    def test_in_per_origin_order_from_now_on(self):
+        self.record("a1")
+        subscription = self.node.subscribe(self.take, order="origin")
+        self.network.run(0.01)
+        self.record("a3", "b1")
+        self.assertEqual(self.lines, ["b1"])
+        self.network.run(WAIT_S)
+        self.assertEqual(self.lines, ["b1", "gap a2-2 Node a", "a3"])
+        self.record("a2")
+        self.assertEqual(self.lines[3:], ["late a2"])
+        subscription.stop()
+        subscription.stop()
+        self.record("a4")
+        self.assertEqual(len(self.lines), 4)
+
+    def test_in_the_order_received_after_a_message(self):
+        self.record("a1", "a2", "b1")
+        self.node.subscribe(self.take, since=str(message("a1").id))
+        self.record("b2")
+        self.assertEqual(self.lines, ["a2", "b1", "b2"])
+
+    def test_a_long_history_is_handed_over_in_turns(self):
+        self.record(*(f"a{n}" for n in range(1, 1001)))
+        meanwhile: list[int] = []
+
+        def take(entry: OrderedEntry) -> None:
+            self.take(entry)
+            self.clock.callLater(0, lambda: meanwhile.append(len(self.lines)))
+
+        self.node.subscribe(take, since="", order="origin")
+        self.network.run(0.1)
+        self.assertEqual(self.lines, [f"a{n}" for n in range(1, 1001)])
+        self.assertEqual(sorted(set(meanwhile)), [256, 512, 768, 1000])
+
+    def test_a_callback_that_raises_is_counted_and_one_may_stop_itself(self):
+        self.node.subscribe(lambda _entry: 1 / 0, since="")
+
+        def once(entry: MessageRecord) -> None:
+            self.take(entry)
+            subscription.stop()
+
+        subscription = self.node.subscribe(once, since="")
+        self.record("a1", "a2")
+        self.assertEqual(self.lines, ["a1"])
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 2)
+        self.assertEqual(self.node.journal.counters["callback_errors"], 2)
+
+    def test_before_the_start_and_after_an_unknown_message(self):
+        with self.assertRaises(LocalProtocolError):
+            self.node.subscribe(self.take, since="nonsense")
+        self.result(self.node.stopService(), 2)
+        with self.assertRaises(NotInRing):
+            self.node.subscribe(self.take, order="origin")
+
+    def test_what_was_dropped_unread_ends_the_subscription_with_a_line(self):
+        self.log = MemoryLog(max_messages=5)
+        service = self.service(2, log=self.log)
+        self.network.run(2)
+        self.node = service
+        self.record("a1")
+        service.subscribe(self.take, since="")
+        node = service.node
+        with node.turn:
+            for n in range(2, 20):
+                node._record(message(f"a{n}"))
+        self.network.run(0.1)
+        self.assertEqual(self.lines, [])
+        self.assertEqual(service._deliveries, set())
+
+    def test_a_stop_of_the_node_ends_the_waiting(self):
+        self.node.subscribe(self.take, order="origin")
+        self.record("a2")
+        self.result(self.node.stopService(), 2)
+        self.network.run(WAIT_S)
+        self.assertEqual(self.lines, [])
+
+
+class ClientOrderTests(RingCase):
+    def ordered(self, limit: int = 0, since: str = "") -> list[str]:
+        since = str(message(since).id) if since else ""
+        return [told(e) for e in self.result(self.client(1).get_ordered(limit, since))]
+
+    def test_following_in_per_origin_order_and_going_on_from_there(self):
+        self.record("a1", "a3")
+        following = self.client(1).follow(self.take, order="origin")
+        self.network.run(0.1)
+        self.assertEqual(self.lines, ["a1"])
+        self.record("b1")
+        self.network.run(WAIT_S)
+        self.assertEqual(self.lines, ["a1", "b1", "gap a2-2 Node a", "a3"])
+        following.stop()
+        self.record("a2", "b2")
+        after = str(message("b1").id)
+        self.client(1).follow(self.take, since=after, order="origin")
+        self.network.run(0.1)
+        self.assertEqual(self.lines[4:], ["gap a2-2 Node a", "a3", "late a2", "b2"])
+
+    def test_what_was_held_back_comes_although_nothing_else_happens(self):
+        self.client(1).follow(self.take, order="origin")
+        self.network.run(0.1)
+        self.record("a2")
+        self.network.run(WAIT_S - 0.2)
+        self.assertEqual(self.lines, [])
+        self.network.run(0.2)
+        self.assertEqual(self.lines, ["gap a1-1 Node a", "a2"])
+
+    def test_asking_for_what_there_is(self):
+        self.assertEqual(self.ordered(), [])
+        self.record("a2", "a1", "b1", "a4")
+        self.assertEqual(self.ordered(), ["a1", "a2", "b1"])
+        self.network.run(WAIT_S)
+        self.assertEqual(self.ordered(), ["a1", "a2", "b1", "gap a3-3 Node a", "a4"])
+        self.assertEqual(self.ordered(limit=1), ["gap a3-3 Node a", "a4"])
+        self.assertEqual(self.ordered(limit=2, since="a1"), ["a2", "b1"])
+        self.assertEqual(self.ordered(since="a4"), [])
+        self.assertFalse(any(session._follows for session in self.node._desk._sessions))
+
+    def test_a_long_history(self):
+        self.record(*(f"a{n}" for n in range(2000, 0, -1)))
+        self.assertEqual(self.ordered(since="a1990"), [f"a{n}" for n in range(1991, 2001)])
+
+    def test_a_slow_follower_gets_everything_in_order(self):
+        client = self.client(1)
+        client.follow(self.take, order="origin")
+        self.network.run(0.1)
+        self.network.frozen.add("10.9.9.9:1")
+        node = self.node.node
+        for n in range(200):
+            with node.turn:
+                node._record(message(f"a{2 * n + 2}", 4000))
+                node._record(message(f"a{2 * n + 1}", 4000))
+            self.network.run(0.002)
+        ((_near, far),) = self.network.connections
+        self.assertLess(far.buffered, 400_000)
+        self.network.thaw("10.9.9.9:1")
+        self.network.run(1)
+        self.assertEqual(self.lines, [f"a{n}" for n in range(1, 401)])
+
+    def test_errors_and_a_node_that_does_not_answer(self):
+        client = self.client(1)
+        self.failure(client.get_ordered(since="nonsense"), LocalProtocolError)
+        following = client.follow(self.take, order="sideways")
+        self.failure(following.finished, LocalProtocolError)
+        self.network.frozen.add(self.address(1))
+        self.failure(client.get_ordered(), TimedOut, 16)
+
+    def test_a_listing_that_was_cancelled(self):
+        asked = self.client(1).get_ordered()
+        ended = []
+        asked.addErrback(ended.append)
+        asked.cancel()
+        self.network.run(0.1)
+        self.assertEqual(len(ended), 1)
