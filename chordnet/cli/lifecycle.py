@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from chordnet.cli.output import count, print_json
@@ -27,6 +29,7 @@ def started_json(done: Started) -> dict[str, object]:
         "started": list(done.started),
         "members": done.members,
         "seconds": round(done.seconds, 3),
+        "record": done.network.record,
     }
 
 
@@ -42,6 +45,7 @@ def ports_text(network: NetworkDescription) -> str:
 Examples:
   p2pnet start-network
   p2pnet start-network --nodes 5 --engine local --network small --base-port 8001
+  p2pnet start-network --record recordings
 """,
 )
 @click.option(
@@ -64,6 +68,13 @@ Examples:
     metavar="PORT",
     help="Port of Node 1; the others follow.  [default: 7001]",
 )
+@click.option(
+    "--record",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Every node, later ones too, records its events into this directory, for p2pnet replay; "
+    "local engine only.",
+)
 @timeout_option(START_TIMEOUT_S)
 @json_option
 @network_option
@@ -72,6 +83,7 @@ def start_network(
     nodes: int | None,
     engine: str,
     base_port: int | None,
+    record: Path | None,
     timeout: float,
     as_json: bool,
 ) -> None:
@@ -79,7 +91,7 @@ def start_network(
 
     Run again, it starts whatever is not running and changes nothing else.
     """
-    wish = Wish(nodes=nodes, base_port=base_port, engine=engine)
+    wish = Wish(nodes=nodes, base_port=base_port, engine=engine, record=record)
 
     async def work(testbed: Testbed) -> Started:
         return await start(testbed, wish, timeout)
@@ -95,6 +107,8 @@ def start_network(
     else:
         how = f"all {count(done.members, 'node')} were running in one ring already {where}"
     print(f"network '{network}': {how}")
+    if done.network.record is not None:
+        print(f"recorded in {done.network.record}; later: p2pnet replay {done.network.record}")
 
 
 @click.command(

@@ -43,6 +43,7 @@ class Played:
 Examples:
   p2pnet replay node-3.rec
   p2pnet replay --steps node-*.rec
+  p2pnet replay recordings
 """,
 )
 @click.argument(
@@ -55,10 +56,11 @@ def replay(files: Sequence[Path], steps: bool, as_json: bool) -> int:
 
     The protocol code of this version is driven through the recorded events and has to ask for the
     same effects. The first difference is shown, and the exit status is 1. With --steps the ring's
-    history is told over all files: states, neighbours, deaths, broadcasts.
+    history is told over all files: states, neighbours, deaths, broadcasts. A FILE may be a
+    directory: all recordings in it.
     """
     with ExitStack() as stack:
-        played = [_open(stack, path) for path in files]
+        played = [_open(stack, path) for each in files for path in _recordings(each)]
         moments = merge(*played, key=lambda moment: moment.wall)
         told = []
         for moment in moments:
@@ -72,6 +74,16 @@ def replay(files: Sequence[Path], steps: bool, as_json: bool) -> int:
         for one in played:
             print("\n".join(outcome_lines(one)))
     return 0 if all(one.same for one in played) else 1
+
+
+def _recordings(path: Path) -> list[Path]:
+    """Return the recordings in a directory, of the nodes' lives before as well; or the file."""
+    if not path.is_dir():
+        return [path]
+    found = sorted([*path.glob("*.rec"), *path.glob("*.rec.1")])
+    if not found:
+        raise RecordingError(f"there is no recording in {path}: no file ends with .rec")
+    return found
 
 
 def _open(stack: ExitStack, path: Path) -> Played:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -36,6 +37,8 @@ class NetworkDescription:
     bits: int = 160
     successors: int = 8
     """r, the length of a successor list."""
+    record: str | None = None
+    """The directory in which its nodes record their events; None: they do not."""
 
     @property
     def numbers(self) -> range:
@@ -67,6 +70,10 @@ class NetworkDescription:
         """Return the (at most two) bootstrap peers that a node is told."""
         first_three = [n for n in (1, 2, 3) if n <= self.size and n != number]
         return tuple(first_three[:2])
+
+    def recording(self, number: int) -> str | None:
+        """Return the file in which a node records its events, if it does."""
+        return self.record and str(Path(self.record, f"node-{number:02}.rec"))
 
     def with_removed(self, *numbers: int) -> NetworkDescription:
         """Return this network with those nodes marked as removed."""

@@ -8,10 +8,11 @@ interrupted. A network of which nodes run already is added to and otherwise left
 from __future__ import annotations
 
 from collections.abc import Collection
+from pathlib import Path
 
 import attrs
 
-from chordnet.testbed.choice import choose_engine
+from chordnet.testbed.choice import Choice, choose_engine
 from chordnet.testbed.context import Testbed
 from chordnet.testbed.convergence import wait_converged
 from chordnet.testbed.description import HOST, MAX_NODES, NetworkDescription
@@ -37,6 +38,8 @@ class Wish:
     nodes: int | None = None
     base_port: int | None = None
     engine: str = "auto"
+    record: Path | None = None
+    """The directory in which the nodes are to record their events."""
 
 
 @attrs.frozen(kw_only=True)
@@ -78,6 +81,7 @@ async def start_network(testbed: Testbed, wish: Wish, timeout: float) -> Started
             forget_faults(testbed.home)
         missing = set(network.numbers) - running
         check_ports(network, missing)
+        _make_record_directory(network)
         if missing:
             await testbed.engine(network.engine).prepare(network, testbed.say)
         return await bring_up(testbed, network, missing, timeout)
@@ -95,9 +99,11 @@ async def _new_network(
         engine=wish.engine,
         size=wish.nodes or (lost.size if lost is not None else DEFAULT_NODES),
         base_port=wish.base_port or (lost.base_port if lost is not None else DEFAULT_BASE_PORT),
+        record=_record(wish) or (lost.record if lost is not None else None),
     )
     check_size(network)
-    choice = await choose_engine(testbed.reactor, wish.engine)
+    _check_record(network)
+    choice = await _choose_engine(testbed, network)
     if wish.engine == "auto":
         testbed.say(f"engine: {choice.kind} ({choice.why})")
     network = attrs.evolve(network, engine=choice.kind)
@@ -109,11 +115,43 @@ async def _new_network(
     return network
 
 
+async def _choose_engine(testbed: Testbed, network: NetworkDescription) -> Choice:
+    if network.engine == "auto" and network.record is not None:
+        return Choice("local", "which can record")
+    return await choose_engine(testbed.reactor, network.engine)
+
+
+def _record(wish: Wish) -> str | None:
+    """Return the directory for recordings as it is told to processes that run elsewhere."""
+    return None if wish.record is None else str(wish.record.absolute())
+
+
+def _check_record(network: NetworkDescription) -> None:
+    if network.record is not None and network.engine == "docker":
+        raise ImpossibleNetwork(
+            "nodes in containers cannot record to a directory here; use --engine local"
+        )
+
+
+def _make_record_directory(network: NetworkDescription) -> None:
+    """Make sure that there is one, for nobody else to read: it will hold every message."""
+    if network.record is None:
+        return
+    try:
+        Path(network.record).mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as problem:
+        raise TestbedError(f"cannot make {network.record}: {problem.strerror}") from None
+
+
 def _refuse_other(old: NetworkDescription, wish: Wish) -> None:
     differences = [
         (wish.nodes not in (None, old.size), f"{old.size} nodes"),
         (wish.base_port not in (None, old.base_port), f"base port {old.base_port}"),
         (wish.engine not in ("auto", old.engine), f"the {old.engine} engine"),
+        (
+            _record(wish) not in (None, old.record),
+            "no recording" if old.record is None else f"recordings in {old.record}",
+        ),
     ]
     found = [text for differs, text in differences if differs]
     if found:

@@ -31,6 +31,8 @@ LEAVE_GRACE_S = 15.0
 """How long a node that was told to leave may take before it is ended."""
 KILL_GRACE_S = 5.0
 POLL_S = 0.02
+RECORD_BYTES = 64 * 1024 * 1024
+"""How long a node's recording may get; with that of its life before, a node has two at most."""
 LOG_LIMIT_BYTES = 4 * 1024 * 1024
 """A log longer than this is put aside (one of them) when its node starts."""
 
@@ -95,6 +97,8 @@ class LocalEngine:
         words += ["--state-dir", str(self._home.node_directory(number) / "state")]
         for peer in network.peers(number):
             words += ["--peer", network.address(peer)]
+        if (path := network.recording(number)) is not None:
+            words += ["--record", path, "--record-bytes", str(RECORD_BYTES)]
         return words
 
     async def running(self) -> frozenset[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -127,3 +128,43 @@ class TestRecording:
         assert "the node was stopped" in done.stdout
         assert done.stdout.count("recorded 'recorded-everywhere'") == 2
         assert "recorded 2: recorded 1 is dead" in done.stdout
+
+    def test_a_whole_network_records_and_replays_with_the_same_effects(
+        self, fresh: P2PNet, tmp_path: Path
+    ) -> None:
+        """A kill, messages before and after it, the killed node's second life, and one more."""
+        directory = tmp_path / "recordings"
+        words = [*fresh.start_words, "--nodes", "4", "--record", str(directory)]
+        if fresh.engine != "local":
+            assert "cannot record" in fresh.fails(2, *words)
+            return
+        assert fresh.json(*words)["record"] == str(directory)
+        fresh.ok("send-message", "1", "before")
+        fresh.ok("remove-node", "3", "--kill")
+        fresh.ok("send-message", "2", "meanwhile")
+        fresh.ok("add-node", "3")
+        assert fresh.json("add-node")["node"] == 5
+        fresh.ok("doctor", "--wait-converged")
+        assert fresh.json("stop-network")["killed"] == []
+        replayed = self.replayed(fresh, directory)
+        assert replayed["same"], replayed["files"]
+        ends = {Path(file["file"]).name: file["end"] for file in replayed["files"]}
+        stopped = "the node was stopped"
+        assert ends == {f"node-{n:02}.rec": stopped for n in range(1, 6)} | {
+            "node-03.rec.1": "cut off"
+        }
+        told = [(step["node"], step["text"]) for step in replayed["steps"]]
+        times = [step["wall"] for step in replayed["steps"]]
+        assert times == sorted(times)
+        assert any(text == "Node 3 is dead" for _, text in told), told
+        heard = [node for node, text in told if text.startswith("recorded 'before'")]
+        assert sorted(heard)[:4] == ["Node 1", "Node 2", "Node 3", "Node 4"]
+
+    def replayed(self, network: P2PNet, directory: Path) -> Any:
+        words = network.command("replay", "--json", "--steps", str(directory))
+        words = [word for word in words if word not in ("--network", network.name)]
+        # Another seed of hashes than any node had.
+        environment = os.environ | {"PYTHONHASHSEED": "7"}
+        done = subprocess.run(words, capture_output=True, text=True, check=False, env=environment)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return json.loads(done.stdout)

@@ -117,6 +117,20 @@ class ReplayTests(CommandCase):
         self.assertIn("the same effects for 2 events, and then it is damaged", out)
         self.assertIn("two.rec: n2: the same effects", out)
 
+    def test_a_directory_stands_for_the_recordings_in_it(self) -> None:
+        (self.root / "notes.txt").write_text("Dear diary")
+        self.two.rename(self.root / "one.rec.1")
+        status, out, err = self.p2pnet("replay", str(self.root))
+        self.assertEqual((status, err, out.count("\n")), (0, "", 2), out)
+        self.assertIn("one.rec.1: n2: the same effects for", out)
+
+    def test_a_directory_without_any(self) -> None:
+        empty = self.root / "empty"
+        empty.mkdir()
+        status, out, err = self.p2pnet("replay", str(empty))
+        self.assertEqual((status, out, err.count("\n")), (1, "", 1), err)
+        self.assertIn(f"no recording in {empty}", err)
+
     def test_what_is_no_recording_is_one_line(self) -> None:
         self.one.write_text("Dear diary")
         for path in (self.one, self.root / "absent.rec", self.root):

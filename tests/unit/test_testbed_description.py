@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from twisted.internet.defer import Deferred
@@ -34,6 +35,11 @@ class DescriptionTests(SynchronousTestCase):
     def test_a_small_network_tells_whoever_exists(self) -> None:
         self.assertEqual(network(1).peers(1), ())
         self.assertEqual([network(2).peers(n) for n in (1, 2)], [(2,), (1,)])
+
+    def test_a_network_of_before_recordings_is_read(self) -> None:
+        fields = json.loads(network(3).to_json())
+        del fields["record"]
+        self.assertIsNone(NetworkDescription.from_json(json.dumps(fields)).recording(1))
 
     def test_it_survives_being_written_down(self) -> None:
         described = network(7).with_removed(3, 5)

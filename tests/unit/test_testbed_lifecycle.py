@@ -157,6 +157,67 @@ class StartTests(Case):
         self.assertEqual(self.testbed.description().removed, frozenset({2}))
 
 
+class RecordTests(Case):
+    """Nodes that record do so until the network is stopped."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.directory = Path(self.mktemp())
+
+    def wish(self, **changes: Any) -> Wish:
+        return attrs.evolve(wish(), record=self.directory, **changes)
+
+    def test_the_directory_is_made_for_nobody_else_to_read(self) -> None:
+        done = self.result(start_network(self.testbed, self.wish(), 60))
+        self.assertEqual(done.network.record, str(self.directory.absolute()))
+        self.assertEqual(self.directory.stat().st_mode & 0o777, 0o700)
+
+    def test_nodes_that_come_later_record_too(self) -> None:
+        self.result(start_network(self.testbed, self.wish(), 60))
+        self.world.engine.alive -= {2}
+        again = self.result(start_network(self.testbed, wish(None, None), 60))
+        number, added = self.result(add_node(self.testbed, None, 60))
+        for network_ in (again.network, added.network):
+            self.assertEqual(network_.record, str(self.directory.absolute()))
+        self.assertEqual(
+            added.network.recording(number), str(self.directory.absolute() / "node-06.rec")
+        )
+
+    def test_the_next_start_records_only_if_it_is_told_to(self) -> None:
+        self.result(start_network(self.testbed, self.wish(), 60))
+        self.result(stop_network(self.testbed, purge=False, timeout=60))
+        done = self.result(start_network(self.testbed, wish(), 60))
+        self.assertIsNone(done.network.record)
+
+    def test_a_network_that_runs_does_not_begin_to(self) -> None:
+        self.world.up()
+        text = self.error(start_network(self.testbed, self.wish(), 60))
+        self.assertIn("is running with no recording; stop it first", text)
+        self.assertFalse(self.directory.exists())
+
+    def test_another_directory_is_refused_with_the_first(self) -> None:
+        self.result(start_network(self.testbed, self.wish(), 60))
+        other = attrs.evolve(self.wish(), record=Path("elsewhere"))
+        text = self.error(start_network(self.testbed, other, 60))
+        self.assertIn(f"recordings in {self.directory.absolute()}", text)
+
+    def test_containers_cannot(self) -> None:
+        text = self.error(
+            start_network(self.testbed, self.wish(engine="docker"), 60), ImpossibleNetwork
+        )
+        self.assertIn("use --engine local", text)
+
+    def test_left_to_choose_the_engine_is_the_one_that_can(self) -> None:
+        done = self.result(start_network(self.testbed, self.wish(engine="auto"), 60))
+        self.assertEqual(done.network.engine, "local")
+
+    def test_a_directory_that_cannot_be_made(self) -> None:
+        self.directory.write_text("a file")
+        text = self.error(start_network(self.testbed, self.wish(), 60))
+        self.assertIn(f"cannot make {self.directory.absolute()}: ", text)
+        self.assertEqual(self.world.engine.calls, [])
+
+
 class StopTests(Case):
     def test_every_node_stops_and_the_description_stays(self) -> None:
         self.world.up()
