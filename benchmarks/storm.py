@@ -22,28 +22,16 @@ from typing import Any
 from twisted.internet.defer import DeferredLock
 
 from benchmarks.stats import percentile
-from benchmarks.storm_judge import Entry, Verdict, entries, judge
+from benchmarks.storm_field import NODES, Field
+from benchmarks.storm_judge import Verdict, judge
 from benchmarks.storm_plan import LOCAL, VERBS, Blow, plan
-from benchmarks.storm_senders import Senders, connector, running
-from chordnet.cli import session
+from benchmarks.storm_senders import LINES, SENDERS, Senders, connector, running
 from chordnet.cli.failures import Interrupted
 from chordnet.cli.running import run_in_reactor
-from chordnet.testbed.context import Testbed
-from chordnet.testbed.convergence import wait_converged
-from chordnet.testbed.description import NetworkDescription
 from chordnet.testbed.errors import TestbedError
 from chordnet.testbed.faults import Faults
-from chordnet.testbed.home import NetworkHome
 from chordnet.testbed.waiting import gather, pause
 
-NAME = "storm"
-NODES = 16
-RING_S = 90.0
-"""How long the nodes may take to be one right ring, at the beginning and at the end."""
-EVEN_S = 90.0
-"""How long the logs may take after that to be equally long."""
-CALM_S = 8.0
-"""For how long they have to stay so."""
 TELL_S = 60.0
 
 
@@ -51,47 +39,34 @@ class Storm:
     """One storm over one network.
 
     Args:
-        reactor: Twisted's.
-        testbed: The network's.
-        network: Its description.
+        field: The network.
         seed: What the blows and the senders' pauses are drawn from.
         seconds: How long the storm lasts.
         rate: Messages that the senders are to send in a second, all together.
     """
 
-    def __init__(
-        self, reactor: Any, testbed: Testbed, network: NetworkDescription, seed: int,
-        seconds: float, rate: float,
-    ) -> None:  # fmt: skip
-        self._reactor = reactor
-        self._testbed = testbed
-        self._network = network
-        self._engine = testbed.engine(network.engine)
+    def __init__(self, field: Field, seed: int, seconds: float, rate: float) -> None:
+        self.field = field
+        self._reactor = field.reactor
+        self._engine = field.engine
         self._turns = DeferredLock()
         self._away: Counter[int] = Counter()
         self._seconds = seconds
         rng = random.Random(seed)
-        verbs = LOCAL if network.engine == "local" else tuple(VERBS)
-        self.blows = plan(rng, seconds, list(network.numbers), verbs)
+        verbs = LOCAL if field.engine.kind == "local" else tuple(VERBS)
+        self.blows = plan(rng, seconds, list(field.network.numbers), verbs)
         self._choice = random.Random(rng.getrandbits(64))
         self.senders = Senders(
-            reactor, connector(reactor, network.name), self._someone,
-            random.Random(rng.getrandbits(64)), 24 / rate,
+            self._reactor, connector(self._reactor, field.network.name), self._someone,
+            random.Random(rng.getrandbits(64)), SENDERS * LINES / rate,
         )  # fmt: skip
         self.done: Counter[str] = Counter()
         self.hit: Counter[str] = Counter()
 
     def _someone(self) -> str:
-        up = [number for number in self._network.numbers if not self._away[number]]
-        return self._network.address(self._choice.choice(up))
-
-    # ---- before, meanwhile, after -----------------------------------------------------------
-
-    async def start(self) -> None:
-        """Start all nodes and wait until they are one right ring."""
-        await self._engine.prepare(self._network, print)
-        await self._engine.start(self._network, list(self._network.numbers))
-        await self._converge()
+        network = self.field.network
+        up = [number for number in network.numbers if not self._away[number]]
+        return network.address(self._choice.choice(up))
 
     async def rage(self) -> None:
         """Let the storm loose, and the senders send, for its time."""
@@ -104,70 +79,9 @@ class Storm:
             self.senders.stop()
             await sending
         finally:
-            telling.addErrback(lambda _cancelled: None)
-            telling.cancel()
-            sending.addErrback(lambda _cancelled: None)
-            sending.cancel()
-
-    async def mend(self) -> float:
-        """Wait for one right ring whose logs are equally long; return the seconds that took.
-
-        Raises:
-            TestbedError: There was none in time.
-        """
-        began = self._reactor.seconds()
-        await self._engine.thaw(list(self._network.numbers))
-        missing = set(self._network.numbers) - await self._engine.running()
-        if missing:
-            await self._engine.start(self._network, missing)
-        await self._converge()
-        await self._even()
-        return float(self._reactor.seconds() - began)
-
-    async def _converge(self) -> None:
-        observer = self._testbed.observer(self._network, 5.0)
-        try:
-            await wait_converged(
-                self._reactor, self._network, observer, self._network.numbers, timeout=RING_S
-            )
-        finally:
-            observer.close()
-
-    async def _even(self) -> None:
-        """Wait until all logs are equally long and stay so. What is wrong then is for the judge."""
-        observer = self._testbed.observer(self._network, 5.0)
-        try:
-            deadline, since, last = self._reactor.seconds() + EVEN_S, None, None
-            while self._reactor.seconds() < deadline:
-                snapshot = await observer.statuses(self._network.numbers)
-                found = {status.messages for status in snapshot.statuses.values()}
-                even = len(found) == 1 and len(snapshot.statuses) == self._network.size
-                if not even or found != last:
-                    since, last = self._reactor.seconds(), found if even else None
-                elif self._reactor.seconds() - since >= CALM_S:
-                    return
-                await pause(self._reactor, 0.5)
-        finally:
-            observer.close()
-
-    async def verdict(self) -> Verdict:
-        """Read every log and judge them."""
-        logs: dict[int, list[Entry]] = {}
-        for number in self._network.numbers:
-            client = session.connector(self._reactor, NAME)(self._network.address(number))
-            try:
-                logs[number] = entries(await client.get_messages())
-            finally:
-                await client.close()
-        space = self._network.space
-        names = {n: space.hex(self._network.identifier(n)) for n in self._network.numbers}
-        return judge(self.senders.confirmed, logs, names)
-
-    async def end(self) -> None:
-        """Leave nothing running."""
-        await self._engine.thaw(list(self._network.numbers))
-        await self._engine.kill(sorted(await self._engine.running()))
-        await self._engine.clean(purge=True)
+            for deferred in (telling, sending):
+                deferred.addErrback(lambda _cancelled: None)
+                deferred.cancel()
 
     # ---- one blow ---------------------------------------------------------------------------
 
@@ -189,12 +103,12 @@ class Storm:
         if blow.verb in ("blink", "freeze"):
             await self._in_turn(self._engine.thaw(blow.nodes))
         else:
-            await self._in_turn(self._engine.start(self._network, blow.nodes))
+            await self._in_turn(self._engine.start(self.field.network, blow.nodes))
         for number in blow.nodes:
             self._away[number] -= 1
 
     async def _part(self, blow: Blow) -> None:
-        everybody = self._network.numbers
+        everybody = self.field.network.numbers
         parted = Faults().with_partition([blow.nodes], everybody)
         await self._in_turn(self._shape(parted))
         self._count(blow)
@@ -203,7 +117,7 @@ class Storm:
         await self._in_turn(self._shape(Faults()))
 
     async def _shape(self, faults: Faults) -> None:
-        everybody = self._network.numbers
+        everybody = self.field.network.numbers
         await self._engine.shape({n: faults.line(n, everybody) for n in everybody})
 
     async def _in_turn(self, order: Any) -> None:
@@ -240,26 +154,20 @@ class Storm:
 async def main(reactor: Any, options: argparse.Namespace) -> bool:
     """Run one storm and report; return whether all was well."""
     print(f"seed {options.seed}, {options.minutes:g} minutes, {options.engine}", flush=True)
-    network = NetworkDescription(
-        name=NAME, engine=options.engine, size=NODES, base_port=options.base_port
-    )
     with tempfile.TemporaryDirectory(prefix="chordnet-storm-") as directory:
-        home = NetworkHome(Path(directory), NAME)
-        home.directory.mkdir(parents=True)
-        testbed = Testbed(reactor, home, session.connector(reactor, NAME))
-        storm = Storm(reactor, testbed, network, options.seed, 60 * options.minutes, options.rate)
+        field = Field(reactor, Path(directory), options.engine, options.base_port)
         try:
-            return await _weather(storm)
+            return await _weather(Storm(field, options.seed, 60 * options.minutes, options.rate))
         except TestbedError as problem:
             print(f"the storm ended early: {problem}", *problem.details, sep="\n  ")
             return False
         finally:
-            await storm.end()
+            await field.end()
 
 
 async def _weather(storm: Storm) -> bool:
-    began = time.monotonic()
-    await storm.start()
+    field, began = storm.field, time.monotonic()
+    await field.start()
     print(f"one right ring after {time.monotonic() - began:.1f} s;"
           f" {len(storm.blows)} blows are to come", flush=True)  # fmt: skip
     await storm.rage()
@@ -269,8 +177,13 @@ async def _weather(storm: Storm) -> bool:
     if seconds := storm.senders.seconds:
         p50, p99 = percentile(seconds, 50) * 1e3, percentile(seconds, 99) * 1e3
         print(f"receipts: p50 {p50:.0f} ms, p99 {p99:.0f} ms, longest {max(seconds):.1f} s")
-    print(f"mended {await storm.mend():.1f} s after the last blow: one right ring, even logs")
-    return _report(storm, await storm.verdict())
+    began = time.monotonic()
+    await field.mend()
+    print(
+        f"mended {time.monotonic() - began:.1f} s after the last answer: one right ring, even logs"
+    )
+    logs = await field.logs(field.network.numbers)
+    return _report(storm, judge(storm.senders.confirmed, logs, field.identifiers))
 
 
 def _report(storm: Storm, verdict: Verdict) -> bool:

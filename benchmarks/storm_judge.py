@@ -62,7 +62,8 @@ def judge(
 
     Every confirmed message has to be in every log once, with its body; every other message in all
     logs or in none. Every route has to lead from the message's origin to the node, over a node that
-    recorded it with the same route up to itself.
+    recorded it with the same route up to itself. (What a node recorded whose log is not among them
+    is not known.)
 
     Args:
         confirmed: The body of each message, by its id.
@@ -112,7 +113,9 @@ def _untrue(entry: Entry, here: str, by_node: Mapping[str, Mapping[str, Entry]])
         return "the route does not lead from the origin to here"
     if len(route) == 1:
         return "" if entry.kind == "origin" else f"it begins with an edge ({entry.kind})"
-    parent = by_node.get(route[-2], {}).get(entry.id)
+    if route[-2] not in by_node:
+        return ""
+    parent = by_node[route[-2]].get(entry.id)
     if parent is None:
         return "the node before has not recorded it"
     return "" if parent.route == route[:-1] else "the node before recorded another route"

@@ -51,6 +51,7 @@ class Senders:
         self._rng = rng
         self._pause_s = pause_s
         self._over = False
+        self._runs = 1
         self.sent = 0
         self.confirmed: dict[str, str] = {}
         self.partial: set[str] = set()
@@ -67,6 +68,11 @@ class Senders:
         """Send nothing new."""
         self._over = True
 
+    def again(self) -> None:
+        """Be ready for another `run`; its messages are others than the last one's."""
+        self._over = False
+        self._runs += 1
+
     async def _sender(self, number: int) -> None:
         line = _Line(self._connect(self._choose()))
         try:
@@ -78,7 +84,7 @@ class Senders:
         count = 0
         while not self._over:
             count += 1
-            await self._send(line, f"storm-{name}-{count}")
+            await self._send(line, f"storm-{self._runs}-{name}-{count}")
             await pause(self._reactor, self._pause_s * 2 * self._rng.random())
 
     async def _send(self, line: _Line, body: str) -> None:

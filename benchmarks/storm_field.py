@@ -1,0 +1,122 @@
+"""Sixteen nodes to be hit, and everything that is asked of them before and after."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from benchmarks.storm_judge import Entry, entries
+from chordnet.cli import session
+from chordnet.testbed.context import Testbed
+from chordnet.testbed.convergence import wait_converged
+from chordnet.testbed.description import NetworkDescription
+from chordnet.testbed.home import NetworkHome
+from chordnet.testbed.waiting import pause
+
+NAME = "storm"
+NODES = 16
+RING_S = 90.0
+"""How long the nodes may take to be one right ring, at the beginning and at the end."""
+EVEN_S = 90.0
+"""How long the logs may take after that to be equally long."""
+CALM_S = 8.0
+"""For how long they have to stay so."""
+PATIENCE_S = 5.0
+"""How long one node may take to tell its status."""
+
+
+class Field:
+    """A network of its own.
+
+    Args:
+        reactor: Twisted's.
+        directory: Where its data is kept.
+        kind: ``local`` or ``docker``.
+        base_port: Of the first node.
+    """
+
+    def __init__(self, reactor: Any, directory: Path, kind: str, base_port: int) -> None:
+        self.reactor = reactor
+        self.network = NetworkDescription(name=NAME, engine=kind, size=NODES, base_port=base_port)
+        home = NetworkHome(directory, NAME)
+        home.directory.mkdir(parents=True)
+        self._testbed = Testbed(reactor, home, session.connector(reactor, NAME))
+        self.engine = self._testbed.engine(kind)
+        space = self.network.space
+        self.identifiers = {n: space.hex(self.network.identifier(n)) for n in self.network.numbers}
+
+    async def start(self) -> None:
+        """Start all nodes and wait until they are one right ring."""
+        await self.engine.prepare(self.network, print)
+        await self.engine.start(self.network, list(self.network.numbers))
+        await self.converge(self.network.numbers)
+
+    async def mend(self) -> None:
+        """Thaw what is frozen, start what is down, and wait for one right ring with even logs.
+
+        Raises:
+            TestbedError: There was none in time.
+        """
+        numbers = list(self.network.numbers)
+        await self.engine.thaw(numbers)
+        missing = set(numbers) - await self.engine.running()
+        if missing:
+            await self.engine.start(self.network, missing)
+        await self.settle(numbers)
+
+    async def settle(self, numbers: Collection[int]) -> None:
+        """Wait until these nodes are one right ring and their logs are even.
+
+        Raises:
+            TestbedError: They were none in time.
+        """
+        await self.converge(numbers)
+        await self._even(numbers)
+
+    async def converge(self, numbers: Collection[int]) -> None:
+        """Wait until these nodes are one right ring.
+
+        Raises:
+            TestbedError: They were none in time.
+        """
+        observer = self._testbed.observer(self.network, PATIENCE_S)
+        try:
+            await wait_converged(self.reactor, self.network, observer, numbers, timeout=RING_S)
+        finally:
+            observer.close()
+
+    async def _even(self, numbers: Collection[int]) -> None:
+        """Wait until the logs are equally long and stay so. What is wrong then is the judge's."""
+        observer = self._testbed.observer(self.network, PATIENCE_S)
+        try:
+            deadline, since, last = self.reactor.seconds() + EVEN_S, None, None
+            while self.reactor.seconds() < deadline:
+                snapshot = await observer.statuses(numbers)
+                found = {status.messages for status in snapshot.statuses.values()}
+                even = len(found) == 1 and len(snapshot.statuses) == len(numbers)
+                if since is None or not even or found != last:
+                    since, last = self.reactor.seconds(), found if even else None
+                elif self.reactor.seconds() - since >= CALM_S:
+                    return
+                await pause(self.reactor, 0.5)
+        finally:
+            observer.close()
+
+    async def logs(self, numbers: Collection[int]) -> dict[int, list[Entry]]:
+        """Read the logs of these nodes, one after the other."""
+        found: dict[int, list[Entry]] = {}
+        connect = session.connector(self.reactor, NAME)
+        for number in numbers:
+            client = connect(self.network.address(number))
+            try:
+                found[number] = entries(await client.get_messages())
+            finally:
+                await client.close()
+        return found
+
+    async def end(self) -> None:
+        """Leave nothing running."""
+        await self.engine.thaw(list(self.network.numbers))
+        await self.engine.kill(sorted(await self.engine.running()))
+        await self.engine.clean(purge=True)
