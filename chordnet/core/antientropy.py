@@ -39,7 +39,7 @@ from chordnet.core.messages import (
     Want,
 )  # fmt: skip
 from chordnet.core.routing import Routes
-from chordnet.core.timers import Expiry
+from chordnet.core.timers import LEISURE_S, Expiry
 
 PAGE_ORIGINS = 512
 PAGE_NUMBERS = 16_384
@@ -68,10 +68,12 @@ class AntiEntropy:
         self._is_member = is_member
         self._young: set[MessageId] = set()
         self._young_sum = 0
-        self._ripening: Expiry[MessageId] = Expiry(ctx.config.grace_s, self._young.__contains__)
+        self._ripening: Expiry[MessageId] = Expiry(
+            ctx.config.grace_s, self._young.__contains__, LEISURE_S
+        )
         self._caught: dict[MessageId, list[Hop]] = {}
         self._fading: Expiry[MessageId] = Expiry(
-            ctx.config.broadcast_deadline_s, self._caught.__contains__
+            ctx.config.broadcast_deadline_s, self._caught.__contains__, LEISURE_S
         )
         self._partner: bytes | None = None
         self._until = 0.0
@@ -82,6 +84,7 @@ class AntiEntropy:
     @property
     def digest(self) -> int:
         """A digest of everything recorded that is no longer young, 64 bits."""
+        self._ripen()
         return (self._ledger.digest - self._young_sum) & MASK
 
     def recorded(self, message_id: MessageId) -> None:
@@ -92,11 +95,15 @@ class AntiEntropy:
 
     def tick(self) -> None:
         """Let messages come of age."""
+        self._ripen()
+        for message_id in self._fading.due(self._ctx.now):
+            del self._caught[message_id]
+
+    def _ripen(self) -> None:
+        # To the moment wherever it matters: two nodes compare the same, however late their timers.
         for message_id in self._ripening.due(self._ctx.now):
             self._young.discard(message_id)
             self._young_sum -= self._ledger.weight(message_id)
-        for message_id in self._fading.due(self._ctx.now):
-            del self._caught[message_id]
 
     def route(self, message_id: MessageId) -> list[Hop] | None:
         """Return this node's route of a message that it was handed lately.
@@ -149,6 +156,7 @@ class AntiEntropy:
         ctx, ledger = self._ctx, self._ledger
         if not self._is_member() or not self._sound(peer, message.origins):
             return
+        self._ripen()
         after, last = _range(message.after), _range(message.last)
         candidates = ledger.missing_from(message.origins, after, last)
         give = list(islice((i for i in candidates if i not in self._young), MAX_GIVE + 1))
@@ -169,6 +177,7 @@ class AntiEntropy:
         if len(message.ids) > MAX_GIVE:
             self._ctx.effects.append(Misbehaved(peer, "asks for too many messages at once"))
             return
+        self._ripen()
         give = [i for i in message.ids if i in self._ledger and i not in self._young]
         if give:
             self._ctx.effects.append(SendStored(peer, give, None))

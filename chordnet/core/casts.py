@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from chordnet.core.cast import Cast, Finished
 from chordnet.core.context import Context
 from chordnet.core.messages import MessageId
-from chordnet.core.timers import Expiry
+from chordnet.core.timers import LEISURE_S, Expiry
 
 
 class Casts:
@@ -23,7 +23,7 @@ class Casts:
         self._active: dict[MessageId, Cast] = {}
         self._finished: dict[MessageId, Finished] = {}
         self.memory: Expiry[MessageId] = Expiry(
-            ctx.config.broadcast_memory_s, self._finished.__contains__
+            ctx.config.broadcast_memory_s, self._finished.__contains__, LEISURE_S
         )
 
     def __len__(self) -> int:

@@ -17,6 +17,8 @@ K = TypeVar("K", bound=Hashable)
 
 GRAIN_S = 0.01
 """Expiries are served at most this late, so that a burst of them costs one wake-up."""
+LEISURE_S = 0.25
+"""The same for what nobody waits for: a steady stream of messages costs four wake-ups a second."""
 
 
 class Alarms(Generic[K]):
@@ -77,11 +79,13 @@ class Expiry(Generic[K]):
     """Keys that all expire ``after`` seconds from when they were added.
 
     :param alive: tells whether a key still waits; others are passed over.
+    :param grain: seconds by which it may be late.
     """
 
-    def __init__(self, after: float, alive: Callable[[K], bool]) -> None:
+    def __init__(self, after: float, alive: Callable[[K], bool], grain: float = GRAIN_S) -> None:
         self._after = after
         self._alive = alive
+        self._grain = grain
         self._queue: deque[tuple[float, K]] = deque()
 
     def add(self, key: K, now: float) -> None:
@@ -94,7 +98,7 @@ class Expiry(Generic[K]):
         while queue:
             at, key = queue[0]
             if self._alive(key):
-                return at + GRAIN_S
+                return at + self._grain
             queue.popleft()
         return None
 

@@ -118,6 +118,14 @@ class ExpiryTests(SynchronousTestCase):
         self.assertEqual(at, 1.0 + GRAIN_S)
         self.assertEqual(self.expiry.due(at), ["a", "b"])
 
+    def test_what_nobody_waits_for_may_be_later(self):
+        lazy: Expiry[str] = Expiry(1.0, self.waiting.__contains__, grain=0.25)
+        lazy.add("a", 0.0)
+        lazy.add("b", 0.2)
+        self.assertEqual(lazy.next(), 1.25)
+        self.assertEqual(lazy.due(1.0), ["a"])
+        self.assertEqual(lazy.next(), 1.45)
+
     def test_who_waits_no_longer_is_passed_over(self):
         for key in ("a", "b", "c"):
             self.expiry.add(key, 0.0)
