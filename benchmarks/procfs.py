@@ -33,6 +33,20 @@ def parse_pss(text: str) -> int:
     raise ValueError("no Pss line")
 
 
+def parse_status(text: str) -> tuple[int, int]:
+    """Return the resident memory and its peak, in bytes, in the text of ``/proc/PID/status``.
+
+    Raises:
+        ValueError: One of the lines is missing.
+    """
+    found = dict(line.split(":", 1) for line in text.splitlines() if line.startswith("Vm"))
+    try:
+        now, peak = (int(found[name].split()[0]) * 1024 for name in ("VmRSS", "VmHWM"))
+    except KeyError as missing:
+        raise ValueError(f"no line {missing}") from None
+    return now, peak
+
+
 def cpu_seconds(pids: Iterable[int]) -> float:
     """Return the processor time that the processes have used so far, in all.
 
@@ -49,6 +63,27 @@ def pss_bytes(pid: int) -> int:
         BenchmarkError: It has ended.
     """
     return parse_pss(_read(pid, "smaps_rollup"))
+
+
+def resident_bytes(pid: int) -> tuple[int, int]:
+    """Return a process's resident memory, shared pages included, and its peak since `reset_peak`.
+
+    Raises:
+        BenchmarkError: It has ended.
+    """
+    return parse_status(_read(pid, "status"))
+
+
+def reset_peak(pid: int) -> None:
+    """Let the peak of a process begin again at what it has now.
+
+    Raises:
+        BenchmarkError: It has ended, or is another user's.
+    """
+    try:
+        Path(f"/proc/{pid}/clear_refs").write_text("5")
+    except OSError as error:
+        raise BenchmarkError(f"process {pid} cannot be reset: {error.strerror}") from None
 
 
 def _read(pid: int, name: str) -> str:
