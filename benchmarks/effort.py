@@ -21,6 +21,8 @@ class Effort:
         pace: Seconds from one such message to the next; each waits for the one before.
         flood: Messages a round of the throughput benchmark.
         flood_window: Messages in flight in it.
+        burst: Messages a round of the second throughput benchmark.
+        burst_window: Messages in flight in it.
         lookups: Lookups a round.
         lookup_window: Lookups in flight.
         starts: Times the network is started from nothing.
@@ -35,6 +37,8 @@ class Effort:
     pace: float = 0.02
     flood: int = 4000
     flood_window: int = 50
+    burst: int = 12000
+    burst_window: int = 256
     lookups: int = 8000
     lookup_window: int = 64
     starts: int = 3
@@ -49,6 +53,7 @@ QUICK = Effort(
     rounds=2,
     paced=50,
     flood=1000,
+    burst=3000,
     lookups=2000,
     starts=1,
     kills=2,

@@ -2,17 +2,21 @@
 
 A ring of sixteen nodes settles in virtual time; then broadcasts and lookups are
 carried from node to node by a queue, and every step of every node is timed. The
-codec and the framing are timed on messages that were really sent.
+codec and the framing are timed on messages that were really sent, the log on a file.
 """
 
 from __future__ import annotations
 
 import gc
+import itertools
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable
 from functools import partial
+from itertools import islice
+from pathlib import Path
 from random import Random
+from tempfile import TemporaryDirectory
 from typing import Self
 
 import click
@@ -25,11 +29,12 @@ from benchmarks.machine import machine
 from benchmarks.messages import payload
 from benchmarks.report import quantity
 from benchmarks.stats import median, percentile
-from chordnet.core.effects import Effect, Send
+from chordnet.core.effects import Effect, Record, Send
 from chordnet.core.events import Event, FindOwner, Publish, Received
-from chordnet.core.messages import Bcast, Covered, Find, Found, PeerMessage
+from chordnet.core.messages import Bcast, Covered, Find, Found, Hop, MessageId, PeerMessage
 from chordnet.core.node import ChordNode
 from chordnet.sim.network import Network
+from chordnet.storage.sqlite import Durability, SqliteLog
 from chordnet.wire.codec import encode_frame, read_peer
 from chordnet.wire.framing import HEADER_BYTES, FrameDecoder
 
@@ -177,6 +182,32 @@ def codec(ring: Ring, repeat: int) -> list[Cost]:
     return [*costs, Cost(f"cut a frame, {BURST} in one read", each)]
 
 
+def log(repeat: int) -> list[Cost]:
+    """Record turns of one message and of many in a log on disk, at both degrees of durability."""
+    costs = []
+    degrees: tuple[Durability, ...] = ("process", "power")
+    with TemporaryDirectory(prefix="chordnet-bench-") as directory:
+        for durability in degrees:
+            kept = SqliteLog(Path(directory, durability), durability=durability)
+            sequence = itertools.count(1)
+            for size in (1, BURST):
+                taken = [_turn(kept, list(islice(sequence, size))) for _ in range(repeat)]
+                each, tail = median(taken) * 1e6, percentile(taken, 99) * 1e6
+                costs.append(Cost(f"log, {durability}: a turn with {size}", each, tail))
+            kept.close()
+    return costs
+
+
+def _turn(kept: SqliteLog, sequences: list[int]) -> float:
+    origin = bytes(20)
+    route = [Hop(origin, f"Node {number}", 1) for number in range(3)]
+    begin = time.perf_counter()
+    for sequence in sequences:
+        kept.append(Record(MessageId(origin, 1, sequence), 0.0, route, payload(sequence)), 0.0)
+    kept.commit()
+    return time.perf_counter() - begin
+
+
 def _bulk(action: Callable[[], object], repeat: int) -> float:
     """Return the microseconds of one call: the fastest of five bulks."""
     best = float("inf")
@@ -208,10 +239,11 @@ def table(costs: list[Cost]) -> Table:
 @click.option("--count", type=click.IntRange(16), default=4000, show_default=True)
 @click.option("--seed", type=int, default=1, show_default=True)
 def main(count: int, seed: int) -> None:
-    """Time single steps of the protocol core, the codec and the framing."""
+    """Time single steps of the protocol core, the codec, the framing and the log."""
     ring = Ring(seed)
     broadcasts(ring, count // 4)  # warm
     costs = broadcasts(ring, count) + lookups(ring, count) + codec(ring, count)
+    costs += log(count // 10)
     console = Console()
     console.print(table(costs))
     console.print(f"{count} operations, seed {seed}, {', '.join(machine().values())}", style="dim")

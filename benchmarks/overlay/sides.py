@@ -28,8 +28,11 @@ class OverlaySide:
     def __init__(self, network: Network, contest: str) -> None:
         self._network = network
         self._measure = {
-            "broadcast": self._broadcast, "confirmed": self._confirmed, "lookup": self._lookup,
-        }[contest]  # fmt: skip
+            "broadcast": self._broadcast,
+            "confirmed": self._confirmed,
+            "durable": self._durable,
+            "lookup": self._lookup,
+        }[contest]
         self._client: Worker | None = None
         self._round = 0
 
@@ -63,6 +66,10 @@ class OverlaySide:
     def _confirmed(self, client: Worker, effort: Effort, origin: int) -> dict[str, float]:
         seconds = client.ask("flood", origin, effort.flood, effort.flood_window)
         return {"rate": effort.flood / seconds}
+
+    def _durable(self, client: Worker, effort: Effort, origin: int) -> dict[str, float]:
+        seconds = client.ask("flood", origin, effort.burst, effort.burst_window)
+        return {"rate": effort.burst / seconds}
 
     def _lookup(self, client: Worker, effort: Effort, first: int) -> dict[str, float]:
         through = [(first + step * 4) % NODES for step in range(4)]

@@ -55,7 +55,18 @@ async def _publish(pipe: Connection, port: int) -> None:
 
     client = await nats.connect(f"nats://127.0.0.1:{port}")
 
-    async def answer(first: int, count: int, pace: float, _window: int) -> list[float]:
+    async def flood(first: int, count: int, window: int) -> list[float]:
+        sent = []
+        for index in range(first, first + count):
+            sent.append(time.time())
+            await client.publish(SUBJECT, payload(index))
+            if len(sent) % window == 0:
+                await client.flush()  # the server has taken them all
+        return sent
+
+    async def answer(first: int, count: int, pace: float, window: int) -> list[float]:
+        if not pace:
+            return await flood(first, count, window)
         sent = []
         due = time.monotonic()
         for index in range(first, first + count):
@@ -88,5 +99,14 @@ class Nats(Brokered):
         return ["nats-server", "--config", str(settings), *address]
 
     def measure(self, effort: Effort) -> dict[str, float]:
-        """Measure the time until all subscribers have a message."""
-        return self.paced(effort)
+        """Measure the time until all subscribers have a message, which is all there is to have."""
+        latency = self.paced(effort)
+        return {**latency, "receipt": latency["p50"]}
+
+
+class NatsFlooded(Nats):
+    """The same, measured at many messages in flight."""
+
+    def measure(self, effort: Effort) -> dict[str, float]:
+        """Measure messages a second, each delivered to all subscribers."""
+        return self.flooded(effort.burst, effort.burst_window)

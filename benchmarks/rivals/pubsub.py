@@ -78,9 +78,9 @@ class Brokered(ABC):
         sent, arrivals = self._round(effort.paced, effort.pace, 1)
         return latencies(delays(sent, arrivals))
 
-    def flooded(self, effort: Effort) -> dict[str, float]:
+    def flooded(self, count: int, window: int) -> dict[str, float]:
         """Keep a window in flight and return messages a second, to the last arrival."""
-        sent, arrivals = self._round(effort.flood, 0.0, effort.flood_window)
+        sent, arrivals = self._round(count, 0.0, window)
         if not all(times == sorted(times) for times in arrivals):
             raise BenchmarkError(f"{self.name} delivered out of order")
-        return {"rate": effort.flood / (max(times[-1] for times in arrivals) - sent[0])}
+        return {"rate": count / (max(times[-1] for times in arrivals) - sent[0])}

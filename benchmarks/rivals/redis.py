@@ -75,4 +75,4 @@ class Redis(Brokered):
 
     def measure(self, effort: Effort) -> dict[str, float]:
         """Measure messages a second, each delivered to all subscribers."""
-        return self.flooded(effort)
+        return self.flooded(effort.flood, effort.flood_window)
