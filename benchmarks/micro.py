@@ -203,7 +203,10 @@ def _turn(kept: SqliteLog, sequences: list[int]) -> float:
     route = [Hop(origin, f"Node {number}", 1) for number in range(3)]
     begin = time.perf_counter()
     for sequence in sequences:
-        kept.append(Record(MessageId(origin, 1, sequence), 0.0, route, payload(sequence)), 0.0)
+        message_id = MessageId(origin, 1, sequence)
+        kept.append(
+            Record(id=message_id, created=0.0, route=route, body=payload(sequence)), received_at=0.0
+        )
     kept.commit()
     return time.perf_counter() - begin
 

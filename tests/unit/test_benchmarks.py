@@ -13,6 +13,7 @@ from benchmarks.errors import BenchmarkError
 from benchmarks.figures import Bound, Figure, Gauge, Target, Verdict
 from benchmarks.messages import delays, latencies, number, payload
 from benchmarks.procfs import parse_pss, parse_stat
+from benchmarks.micro import log
 from benchmarks.report import Report, as_json, cells, command_line, markdown, notes, quantity
 from benchmarks.rivals import nats_sockets, redis_sockets
 from benchmarks.rivals.redis import encode
@@ -313,3 +314,18 @@ class ReportTests(SynchronousTestCase):
         self.assertEqual(figures[0]["theirs_rounds"], [3000.0, 3100.0])
         self.assertEqual(figures[0]["verdict"], "met")
         self.assertIsNone(figures[1]["chordnet"])
+
+
+class MicroTests(SynchronousTestCase):
+    def test_a_log_is_timed_at_both_degrees_of_durability(self) -> None:
+        costs = log(repeat=2)
+        self.assertEqual(
+            [cost.what for cost in costs],
+            [
+                "log, process: a turn with 1",
+                "log, process: a turn with 20",
+                "log, power: a turn with 1",
+                "log, power: a turn with 20",
+            ],
+        )
+        self.assertTrue(all(cost.each > 0 for cost in costs))
