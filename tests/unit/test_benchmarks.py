@@ -12,8 +12,8 @@ from benchmarks.effort import NODES, PAYLOAD_BYTES, QUICK
 from benchmarks.errors import BenchmarkError
 from benchmarks.figures import Bound, Figure, Gauge, Target, Verdict
 from benchmarks.messages import delays, latencies, number, payload
-from benchmarks.procfs import parse_pss, parse_stat
 from benchmarks.micro import log
+from benchmarks.procfs import parse_pss, parse_stat
 from benchmarks.report import Report, as_json, cells, command_line, markdown, notes, quantity
 from benchmarks.rivals import nats_sockets, redis_sockets
 from benchmarks.rivals.redis import encode
