@@ -215,7 +215,7 @@ class AntiEntropy:
         if (
             len(message.id.origin) == self._ctx.space.width
             and message.id.sequence > 0
-            and 0 < len(message.hops) <= config.max_hops
+            and 0 < len(message.hops) < config.max_route
             and message.hops[-1].raw == peer.raw
             and len(message.body) <= config.max_body_bytes
         ):

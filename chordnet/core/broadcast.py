@@ -217,7 +217,7 @@ class Broadcasts:
         config, width = self._ctx.config, self._ctx.space.width
         if len(message.limit) != width or len(message.id.origin) != width:
             return "broadcast with an identifier of the wrong width"
-        if not message.hops or len(message.hops) > config.max_hops:
+        if not 0 < len(message.hops) < config.max_route:
             return "broadcast with a route of no or too many hops"
         if message.hops[-1].raw != sender.raw:
             return "broadcast whose route does not end at its sender"

@@ -56,6 +56,8 @@ class FingerUpkeep:
     to compare with the figures published there. A network that is to work keeps them all.
     """
 
+    on_joining: bool = True
+    """Look all fingers up on becoming a member; otherwise in the first pass, some time later."""
     hints: bool = True
     """Tell those whose fingers are concerned when a successor has come or is suspected."""
     repair_on_use: bool = True
@@ -164,6 +166,9 @@ class ProtocolConfig:
     # -- limits -------------------------------------------------------------------------------
     max_hops: int = attrs.field(default=64, validator=_positive)
     """Time to live of a lookup or a broadcast, in hops."""
+    max_route: int = attrs.field(default=160, validator=_positive)
+    """Nodes of a recorded route, at least ``max_hops`` + 1. Each hand-over to a node that lacked a
+    message makes it longer; one that is longer still is refused, for it must fit a frame."""
     max_body_bytes: int = attrs.field(default=65536, validator=_positive)
     """The longest message of the program. It sets the limit of a frame, so nodes must agree."""
     max_batch: int = attrs.field(default=256, validator=_positive)
@@ -186,6 +191,8 @@ class ProtocolConfig:
     def __attrs_post_init__(self) -> None:
         if not 3 <= self.bits <= 256:
             raise ConfigError(f"bits must be from 3 to 256, not {self.bits}")
+        if self.max_route <= self.max_hops:
+            raise ConfigError("max_route must be greater than max_hops")
         if self.ack_delay_s * 2 > self.ack_timeout_s:
             raise ConfigError("ack_delay_s must be at most half of ack_timeout_s")
 

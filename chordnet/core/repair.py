@@ -183,7 +183,12 @@ class Repairs:
             self._tree.check(cast)
 
     def backfill(self, cast: Cast, node: NodeRef) -> None:
-        """Give ``node``, our predecessor, the range between it and us unless it has it already."""
+        """Give ``node``, our predecessor, the range between it and us unless it has it already.
+
+        One backfill may lead to the next, but no further than the tree may go.
+        """
+        if cast.ttl <= 0:
+            return
         given = cast.branch(node.raw, self._ctx.me.raw)
         if given is not None and (given.count or not given.done):
             return

@@ -195,6 +195,26 @@ class Running(SynchronousTestCase):
         self.assertEqual(row.receipts + row.orphans_held + row.orphans_lost, 8)
         self.assertGreater(row.orphans_held, 0)
 
+    def test_of_all_that_a_dying_origin_sent_the_successor_alone_has_it(self):
+        # The message goes from node to node then, and routes become longer than any tree is deep.
+        network = ring_of(90)
+        evidence = Evidence(network)
+        for host in network.live():
+            evidence.joined(host)
+        origin = network.hosts[A]
+        evidence.published(MessageId(origin.ref.raw, 1, 1), BODY)
+        network.publish(A, BODY.decode())
+        for address in list(origin.links):
+            if address != origin.node.successors[0].address:
+                network.sever(A, address)
+        network.run(0.002)
+        network.kill(A)
+        self.assertTrue(network.run(30.0, lambda: evidence.complete))
+        self.assertEqual((evidence.untrue, evidence.twice), ([], []))
+        self.assertEqual([fault for host in network.live() for fault in host.misbehaved], [])
+        longest = max(len(record.route) for host in network.live() for record in host.records)
+        self.assertGreater(longest, network.config.max_hops)
+
     def test_a_node_put_into_a_ring_compares_with_others(self):
         network = ring_of(8)
         network.run(6.0)

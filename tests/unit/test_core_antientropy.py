@@ -185,6 +185,7 @@ class CaughtTests(SynchronousTestCase):
             caught(2, 30),
             caught(0, 20),
             caught(2, 20, hops=[]),
+            caught(2, 20, hops=[Hop(raw(20), "", int(EdgeKind.CAUGHT_UP))] * 160),
             caught(2, 20, body=b"x" * 70_000),
         ):
             self.side.ctx.effects = []

@@ -597,7 +597,7 @@ class MisbehaviourTests(NodeTestCase):
         self.assertIn(words, fault.reason)
 
     def test_what_breaks_a_rule_is_dropped_and_told(self):
-        self.make(max_body_bytes=10, max_hops=4, max_batch=2)
+        self.make(max_body_bytes=10, max_hops=4, max_route=5, max_batch=2)
         self.refuse(bcast(5, 50, limit=b""), "wrong width")
         self.refuse(bcast(5, 50, limit=b"\0\0"), "wrong width")
         self.refuse(bcast(5, 50, id=MessageId(b"\0\0", 1, 1)), "wrong width")

@@ -56,6 +56,10 @@ class ConfigTests(SynchronousTestCase):
             error = self.assertRaises(ConfigError, ProtocolConfig, bits=bits)
             self.assertIn("3 to 256", str(error))
 
+    def test_a_route_may_be_longer_than_a_tree_is_deep(self):
+        error = self.assertRaises(ConfigError, ProtocolConfig, max_hops=64, max_route=64)
+        self.assertIn("max_route", str(error))
+
     def test_an_acknowledgement_must_not_race_its_own_timeout(self):
         ProtocolConfig(ack_timeout_s=0.2, ack_delay_s=0.1)
         error = self.assertRaises(ConfigError, ProtocolConfig, ack_timeout_s=0.2, ack_delay_s=0.11)

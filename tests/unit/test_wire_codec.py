@@ -8,6 +8,7 @@ import msgspec
 from twisted.trial.unittest import SynchronousTestCase
 
 from chordnet.core import messages as core
+from chordnet.core.config import ProtocolConfig
 from chordnet.core.errors import LocalProtocolError, RemoteProtocolError
 from chordnet.wire import codec, greeting, rpc
 from tests.unit.wire_examples import EXAMPLES, NODE, reader_of
@@ -106,9 +107,10 @@ class MalformedTests(SynchronousTestCase):
 
 class LimitTests(SynchronousTestCase):
     def test_the_longest_broadcast_fits_into_a_frame(self):
-        hop = core.Hop(bytes(32), "n" * 255, 5)
+        hop = core.Hop(bytes(32), "\U0001f34e" * 255, 5)
+        longest = ProtocolConfig().max_route
         bcast = core.Bcast(
-            core.MessageId(bytes(32), 2**63, 2**63), 1, 1.0, 64, bytes(32), 5, [hop] * 64,
+            core.MessageId(bytes(32), 2**63, 2**63), 1, 1.0, 64, bytes(32), 5, [hop] * longest,
             [bytes(65536)],
         )  # fmt: skip
         self.assertLess(len(codec.encode_frame(bcast)), codec.frame_limit(65536))
