@@ -13,7 +13,8 @@ Brand, Haridi, "Efficient broadcast in structured P2P networks", IPTPS 2003). On
 - *Extension*: a node given a range beyond the one it already covers delegates only the rest.
 - *Back-fill*: a node reached through its predecessor's successor pointer that knows a newer
   predecessor in between passes the message back to it; so does a node that adopts a predecessor
-  while a message is fresh. Repair edges carry no bodies; they are asked for if missing.
+  while a message is fresh, and one whose predecessor has only just come in, whatever edge reached
+  it. Repair edges carry no bodies; they are asked for if missing.
 
 Messages that the program publishes at once travel as one broadcast and share all of this.
 
@@ -256,9 +257,11 @@ class Broadcasts:
         """Tell whether our predecessor came in so lately that the tree may have passed it by."""
         if before.raw in (sender.raw, self._ctx.me.raw) or self._ring.predecessor_is_dead():
             return False
-        if message.kind == EdgeKind.SUCCESSOR:
-            return between(sender.id, before.id, self._ctx.my_id)
-        return message.kind == EdgeKind.BACKFILL and all(h.raw != before.raw for h in message.hops)
+        if message.kind == EdgeKind.SUCCESSOR and between(sender.id, before.id, self._ctx.my_id):
+            return True
+        if message.kind != EdgeKind.BACKFILL and not self._ring.predecessor_is_new():
+            return False
+        return all(hop.raw != before.raw for hop in message.hops)
 
     def _again(self, cast: Cast, sender: NodeRef, message: Bcast) -> None:
         """A message that we have: from another parent, once more, or for a wider range."""
@@ -339,17 +342,17 @@ class Broadcasts:
 
     def _report(self, cast: Cast, waiter: Waiter) -> None:
         ctx, parent = self._ctx, waiter.parent
-        if self._told_another(cast, waiter):
-            start, ourselves = cast.told_end, 0
-        else:
-            start, ourselves = 0, 1
+        another = self._told_another(cast, waiter)
+        start, ourselves = (cast.told_end, 0) if another else (0, 1)
         tally = cast.tally(start, waiter.end)
         cut_short = cast.ttl <= 0 and bool(self._routes.tree)
         partial = tally.partial or bool(tally.unreached) or cut_short
         unreached = tally.unreached[:MAX_UNREACHED]
         count = tally.count + ourselves
         if parent is not None:
-            cast.told, cast.told_end, cast.told_kind = parent.raw, waiter.end, waiter.kind
+            cast.told_end = max(cast.told_end, waiter.end)
+            if not another:
+                cast.told, cast.told_kind = parent.raw, waiter.kind
             report = Covered(
                 cast.id, waiter.limit, count, tally.messages, tally.depth, partial, unreached
             )

@@ -70,7 +70,7 @@ class Finished(msgspec.Struct, frozen=True, gc=False):
     cover: int
     tally: Tally
     told: bytes
-    """Raw identifier of the parent that was reported to last; empty for our own program."""
+    """Raw identifier of the parent that counts this node; empty for our own program."""
     told_end: int
     told_kind: int
 
@@ -118,7 +118,9 @@ class Cast:
         self.told = b""
         self.told_end = 0
         self.told_kind = int(EdgeKind.ORIGIN)
-        """Which parent (raw) was last told what became of which distance, and how it had sent."""
+        """Which parent (raw) counts this node, up to which distance anybody was told, and by which
+        kind of edge that parent had sent.
+        """
         self.past: Finished | None = None
         """What was covered before this broadcast was taken up again."""
 

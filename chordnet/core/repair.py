@@ -5,7 +5,8 @@
 - A range beyond the one already covered: the first node in it is looked up and given it (*extend*).
 - A late delegate is sent the message again and probed at ``covered_check_s``; a range that is not
   covered by the broadcast's deadline is reported as unreached.
-- A new predecessor is given fresh messages (*backfill*): a range that lies before this node.
+- A new predecessor is given fresh messages (*backfill*): a range that lies before this node. As
+  long as its own predecessor does not know it, those that come over any edge, too.
 
 Source: protocol of El-Ansary et al. (IPTPS 2003) for the tree; the repair is chordnet's own.
 """

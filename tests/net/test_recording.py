@@ -144,8 +144,11 @@ class ReplayTests(Case):
 
     def test_an_event_that_is_missing_shows(self) -> None:
         frames = frames_of(self.paths[0])
-        del frames[20]
-        self.assertIsNotNone(Replay(frames).run().difference)
+        shown = 0
+        for missing in range(15, 25):  # some of them nothing follows from
+            rest = [*frames[:missing], *frames[missing + 1 :]]
+            shown += Replay(rest).run().difference is not None
+        self.assertGreater(shown, 5)
 
     def test_a_file_cut_off_anywhere_replays_up_to_there(self) -> None:
         data = self.paths[2].read_bytes()

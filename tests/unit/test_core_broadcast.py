@@ -25,6 +25,7 @@ from chordnet.core.messages import (
     EdgeKind,
     Find,
     Found,
+    GetState,
     Hop,
     MessageId,
     Notify,
@@ -404,6 +405,29 @@ class ExtendTests(NodeTestCase):
         self.assertEqual(targets(effects, Covered), [60])
 
 
+class CountingTests(NodeTestCase):
+    """A node counts once in the receipt, whoever gave it the message, and however often."""
+
+    def count(self, sender: int, kind: EdgeKind) -> int:
+        ((to, report),) = sent(self.step(sender, bcast(sender, 20, kind)), Covered)
+        self.assertEqual(to, sender)
+        return report.count
+
+    def test_for_the_first_of_two_parents_alone(self):
+        self.assertEqual([self.count(60, FINGER), self.count(5, SUCCESSOR)], [1, 0])
+
+    def test_again_for_the_first_one_when_its_report_was_lost(self):
+        self.assertEqual(self.count(60, FINGER), 1)
+        self.assertEqual(self.count(5, SUCCESSOR), 0)
+        self.assertEqual(self.count(60, FINGER), 1, "the first report may not have arrived")
+        self.assertEqual(self.count(5, SUCCESSOR), 0)
+
+    def test_for_another_one_when_the_first_is_dead(self):
+        self.count(5, SUCCESSOR)
+        self.die(5)
+        self.assertEqual(self.count(60, FINGER), 1)
+
+
 class BackfillTests(NodeTestCase):
     """Joiners that the tree passed by get it from the node behind them."""
 
@@ -418,6 +442,33 @@ class BackfillTests(NodeTestCase):
     def test_not_when_the_sender_is_the_predecessor_or_points_here_as_a_finger(self):
         self.assertEqual(sent(self.step(5, bcast(5, 20, SUCCESSOR)), Bcast), [])
         self.assertEqual(sent(self.step(60, bcast(60, 20, FINGER, sequence=2)), Bcast), [])
+
+    def test_one_that_came_in_just_now_gets_what_comes_over_any_edge(self):
+        self.step(8, Notify())
+        for sequence, kind in enumerate((FINGER, REASSIGN, EXTEND, SUCCESSOR), 1):
+            sender = 5 if kind is SUCCESSOR else 60
+            effects = self.step(sender, bcast(sender, 20, kind, sequence=sequence))
+            told = [(to, m.limit, m.kind) for to, m in sent(effects, Bcast)]
+            self.assertEqual(told, [(8, raw(10), BACKFILL)])
+            self.assertEqual(sent(effects, Covered), [], "and is waited for")
+
+    def test_but_not_what_came_through_it_nor_once_it_is_known_nor_a_dead_ones_heir(self):
+        self.step(8, Notify())
+        hops = [hop(50, EdgeKind.ORIGIN), hop(8), hop(60)]
+        self.assertEqual(sent(self.step(60, bcast(60, 20, hops=hops)), Bcast), [])
+        self.step(5, GetState(1, int(Status.ACTIVE)))
+        effects = self.step(60, bcast(60, 20, sequence=2))
+        self.assertEqual(sent(effects, Bcast), [], "5 knows it now")
+        self.make()
+        self.step(8, Notify())
+        self.tick(2.0)
+        effects = self.step(60, bcast(60, 20, sequence=4))
+        self.assertEqual(sent(effects, Bcast), [], "5 must have asked by now")
+        self.make()
+        self.die(5)
+        self.step(60, Notify())
+        self.assertEqual(ids([self.node.predecessor]), [60])
+        self.assertEqual(sent(self.step(50, bcast(50, 20, sequence=3)), Bcast), [])
 
     def test_a_backfilled_node_goes_on_to_its_own_predecessor(self):
         effects = self.step(20, bcast(20, 20, BACKFILL))
