@@ -32,6 +32,10 @@ BEFORE_S = 0.1
 POLL_S = 0.02
 INSTANT_S = 0.003
 """An origin that dies does so within this time, :data:`TREE_S` or :data:`REPAIR_S`."""
+FREEZE_S = 6.0
+"""A freeze lasts up to so long, a silent node is held for dead after two or three seconds."""
+MOST_PARTED_S = 20.0
+"""A broadcast's deadline: a longer partition would not change what its receipt says."""
 CONTACTS = 2
 _SALT = 0x9E3779B97F4A7C15
 """What happens is drawn from another source than what the nodes do."""
@@ -63,6 +67,10 @@ class Plan:
     """The fraction of the nodes that are killed."""
     joins: int = 20
     loss: float = 0.05
+    freezes: float = 0.0
+    """The fraction of the nodes that stop for a while and go on: others hold them for dead."""
+    parted_s: float = 0.0
+    """For how long the network is cut into two halves meanwhile; 0 for not at all."""
     broadcasts: int = 1
     """By as many origins, which stay alive unless ``origin_dies``."""
     origin_dies: bool = False
@@ -76,12 +84,16 @@ class Plan:
     def __attrs_post_init__(self) -> None:
         if not 2 <= self.nodes <= MOST_NODES:
             raise ConfigError(f"nodes must be from 2 to {MOST_NODES}, not {self.nodes}")
-        for name in ("kills", "loss"):
+        for name in ("kills", "loss", "freezes"):
             if not 0 <= getattr(self, name) <= 0.9:
                 raise ConfigError(f"{name} must be from 0 to 0.9, not {getattr(self, name):g}")
         if not 0 <= self.joins <= self.nodes:
             raise ConfigError(f"joins must be from 0 to nodes, not {self.joins}")
-        stay = self.nodes - int(self.kills * self.nodes)
+        stay = self.nodes - int(self.kills * self.nodes) - int(self.freezes * self.nodes)
+        if not 0 <= self.parted_s <= MOST_PARTED_S:
+            raise ConfigError(
+                f"parted_s must be from 0 to {MOST_PARTED_S:g}, not {self.parted_s:g}"
+            )
         if not 1 <= self.broadcasts <= stay - CONTACTS:
             raise ConfigError("broadcasts must be from 1 to the number of nodes that stay, less 2")
         if not self.within_s > 0:
@@ -90,8 +102,8 @@ class Plan:
     @property
     def undisturbed(self) -> bool:
         """Whether nothing happens to the broadcast, so that its cost is known beforehand."""
-        calm = not (self.kills or self.loss or self.joins or self.origin_dies)
-        return calm and self.broadcasts == 1
+        faults = (self.kills, self.loss, self.joins, self.freezes, self.parted_s, self.origin_dies)
+        return not any(faults) and self.broadcasts == 1
 
 
 @attrs.frozen(kw_only=True)
@@ -182,6 +194,11 @@ class Run:
         victims, stay = _split(others, int(plan.kills * plan.nodes))
         for name in victims:
             self._soon(partial(network.kill, name))
+        frozen, stay = _split(stay, int(plan.freezes * plan.nodes))
+        for name in frozen:
+            self._soon(partial(self._freeze, name))
+        if plan.parted_s:
+            self._soon(partial(self._part, names))
         for number in range(plan.joins):
             self._soon(partial(self._join, f"j{number}", rng.sample(stay, CONTACTS)))
         for number, name in enumerate(origins):
@@ -193,10 +210,27 @@ class Run:
         span = TREE_S if self._rng.random() < 0.5 else REPAIR_S
         self._at(span * self._rng.random(), action)
 
+    def _later(self, pause: float, action: Callable[[], None]) -> None:
+        self._at(self.network.now - self._began + pause, action)
+
     def _at(self, after: float, action: Callable[[], None]) -> None:
         at = self._began + after
         self._busy_until = max(self._busy_until, at)
         self.network.at(at, action)
+
+    def _freeze(self, name: str) -> None:
+        network = self.network
+        network.freeze(name)
+        self._at(
+            network.now - self._began + FREEZE_S * self._rng.random(), partial(network.thaw, name)
+        )
+
+    def _part(self, names: list[str]) -> None:
+        network = self.network
+        half = set(self._rng.sample(names, len(names) // 2))
+        # A newcomer that comes later is on neither side.
+        network.partition(half, set(network.hosts) - half)
+        self._later(self.plan.parted_s, network.heal)
 
     def _join(self, name: str, contacts: list[str]) -> None:
         self.evidence.joined(self.network.add(name, contacts))

@@ -45,6 +45,10 @@ def add_words(commands: Any) -> argparse.ArgumentParser:
                        metavar="PERCENT", help="of the nodes; one row each")  # fmt: skip
     words.add_argument("--joins", type=int, default=20, help="newcomers meanwhile")
     words.add_argument("--loss", type=float, default=5.0, metavar="PERCENT", help="of messages")
+    words.add_argument("--freezes", type=float, default=0.0, metavar="PERCENT",
+                       help="of the nodes, for up to 6 s each")  # fmt: skip
+    words.add_argument("--parted", type=float, default=0.0, metavar="SECONDS",
+                       help="cut the network into halves for so long")  # fmt: skip
     words.add_argument("--broadcasts", type=int, default=1, help="at once, by as many origins")
     words.add_argument("--origin-dies", action="store_true", help="while its broadcast is young")
     words.add_argument("--crippled", action="store_true",
@@ -65,6 +69,7 @@ def plans(options: argparse.Namespace) -> list[Plan]:
     return [
         Plan(
             nodes=options.nodes, kills=percent / 100, joins=options.joins, loss=options.loss / 100,
+            freezes=options.freezes / 100, parted_s=options.parted,
             broadcasts=options.broadcasts, origin_dies=options.origin_dies,
             crippled=options.crippled,
         )
@@ -227,7 +232,9 @@ def replay(plan: Plan, seed: int) -> str:
     """Return the command that plays one run again."""
     words = [
         "python -m chordnet.sim campaign", f"--nodes {plan.nodes}", f"--kills {plan.kills * 100:g}",
-        f"--joins {plan.joins}", f"--loss {plan.loss * 100:g}", f"--broadcasts {plan.broadcasts}",
+        f"--joins {plan.joins}", f"--loss {plan.loss * 100:g}",
+        f"--freezes {plan.freezes * 100:g}", f"--parted {plan.parted_s:g}",
+        f"--broadcasts {plan.broadcasts}",
         *(["--origin-dies"] if plan.origin_dies else []),
         *(["--crippled"] if plan.crippled else []),
         f"--first {seed} --seeds 1 --jobs 1",

@@ -171,6 +171,19 @@ class Running(SynchronousTestCase):
         result = run.play()
         self.assertIn("18 broadcasts and", " ".join(result.failures))
 
+    def test_false_suspicion(self):
+        plan = Plan(nodes=60, freezes=0.15, joins=5)
+        runs = [play(plan, seed) for seed in range(1, 6)]
+        self.assertEqual([run.failures for run in runs], [()] * 5)
+        self.assertEqual({run.live for run in runs}, {65})
+        # A receipt leaves out who is held for dead, and anti-entropy delivers to it.
+        self.assertGreater(sum(run.lacked for run in runs), 0)
+
+    def test_a_partition_and_its_end(self):
+        result = play(Plan(nodes=60, parted_s=5.0, joins=5), 1)
+        self.assertEqual((result.failures, result.live), ((), 65))
+        self.assertGreater(result.settled_s, 5.0)
+
     def test_several_origins(self):
         result = play(Plan(nodes=60, kills=0.1, joins=5, broadcasts=3), 2)
         self.assertEqual((result.failures, result.receipts), ((), 3))
@@ -236,6 +249,8 @@ class Running(SynchronousTestCase):
             ({"joins": -1}, "joins must be"),
             ({"nodes": 10, "joins": 0, "broadcasts": 9}, "broadcasts must be"),
             ({"within_s": 0.0}, "within_s must be"),
+            ({"freezes": 1.0}, "freezes must be"),
+            ({"parted_s": 60.0}, "parted_s must be"),
         ):
             self.assertIn(text, str(self.assertRaises(ConfigError, Plan, **words)))
 
