@@ -78,7 +78,7 @@ class AntiEntropy:
         self._partner: bytes | None = None
         self._until = 0.0
         self._cursor: tuple[bytes, int] | None = None
-        self.clocks = (self._ripening.next, self._fading.next)
+        self.expiries = (self._ripening, self._fading)
         """Each says when something of ours is due."""
 
     @property

@@ -92,7 +92,7 @@ class Broadcasts:
         self._ack_due: Expiry[tuple[Cast, Waiter]] = Expiry(config.ack_delay_s, _still_waits)
         self._first_check: Expiry[tuple[Cast, Branch]] = Expiry(config.ack_timeout_s, still_open)
         queues = (self._ack_due, self._first_check, self.repairs.late, self._casts.memory)
-        self.clocks = (*(queue.next for queue in queues), *self.sync.clocks)
+        self.expiries = (*queues, *self.sync.expiries)
         """Each says when something of ours is due."""
 
     @property

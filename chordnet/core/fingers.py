@@ -59,7 +59,12 @@ class Fingers:
         self._detector = detector
         self._hooks = hooks
         self.slots: list[NodeRef | None] = [None] * ctx.config.bits
-        self._wanted: set[int] = set()
+        self._wanted = 0
+        """Wanted slots, as the bits of a number."""
+        self._measured: list[NodeRef] = []
+        """The successor list that ``_near`` is about."""
+        self._near: list[int] = []
+        """How far those are."""
         self._looking: int | None = None
         self._upkeep = ctx.config.finger_upkeep
         self._pace = ctx.config.fingers_fast_s
@@ -99,19 +104,18 @@ class Fingers:
         self._pace = config.fingers_fast_s if self._changed else slower
         self._changed = False
         ctx.alarms.set("fingers", ctx.jittered(self._pace))
-        self._want(range(ctx.config.bits))
+        self._want((1 << config.bits) - 1)
 
     def neighbours_changed(self) -> None:
         """Successor list or predecessor changed: refill the slots that they determine."""
-        before, near = list(self.slots), self._near()
-        for slot in range(self._ctx.config.bits):
-            known, node = self._determined(slot, near)
-            if known:
-                self.slots[slot] = node
-                self._wanted.discard(slot)
+        before = list(self.slots)
+        for slot in range(self._fill_near(), self._ctx.config.bits):
+            if self._ring.owns(self.start(slot)):
+                self.slots[slot] = None
+                self._wanted &= ~(1 << slot)
             elif self.slots[slot] is None and self._upkeep.repair_on_use:
-                self._wanted.add(slot)
-        self._told(before)
+                self._wanted |= 1 << slot
+        self._told(changed=before != self.slots)
         self._work()
 
     def evict(self, peer: NodeRef) -> None:
@@ -122,46 +126,64 @@ class Fingers:
             if node is not None and node.raw == peer.raw and node.incarnation <= peer.incarnation
         ]
         if lost:
-            before = list(self.slots)
             for slot in lost:
                 self.slots[slot] = None
-            self._told(before)
+            self._told(changed=True)
             if self._upkeep.repair_on_use:
-                self._want(lost)
+                self._want(sum(1 << slot for slot in lost))
 
-    def _want(self, slots: range | list[int]) -> None:
-        self._wanted.update(slots)
+    def _want(self, slots: int) -> None:
+        self._wanted |= slots
         self._work()
 
     # ---- working the wanted slots off -------------------------------------------------------
 
-    def _determined(self, slot: int, near: list[int]) -> tuple[bool, NodeRef | None]:
-        """Return (True, node or None) when the neighbours determine the slot.
-
-        :param near: how far the successors are.
+    def _reach(self) -> int:
+        """Return how many slots lie within the successor list's reach: their starts are no
+        further than its last node.
         """
-        ring, reach = self._ring, 1 << slot
-        if near and reach <= near[-1]:
-            return True, ring.successors[bisect_left(near, reach)]
-        if ring.owns(self.start(slot)):
-            return True, None
-        return False, None
+        successors = self._ring.successors
+        if successors is not self._measured:
+            self._measured = successors
+            self._near = [self._ctx.distance(node) for node in successors]
+        return self._near[-1].bit_length() if self._near else 0
 
-    def _near(self) -> list[int]:
-        return [self._ctx.distance(node) for node in self._ring.successors]
+    def _fill_near(self) -> int:
+        """Fill all slots within the list's reach; return how many they are."""
+        reach, end = self._reach(), 0
+        for distance, node in zip(self._near, self._measured, strict=True):
+            begin, end = end, distance.bit_length()
+            if begin < end:
+                self.slots[begin:end] = [node] * (end - begin)
+        self._wanted &= -1 << reach
+        return reach
+
+    def _fill(self, slot: int, reach: int) -> bool:
+        """Fill the slot if the neighbours determine what belongs there; tell whether they do.
+
+        :param reach: how many slots lie within the successor list's reach.
+        """
+        if slot < reach:
+            self.slots[slot] = self._measured[bisect_left(self._near, 1 << slot)]
+        elif self._ring.owns(self.start(slot)):
+            self.slots[slot] = None
+        else:
+            return False
+        return True
 
     def _work(self) -> None:
-        if self._looking is not None:
+        if self._looking is not None or not self._wanted:
             return
-        before, near = list(self.slots), self._near()
-        for slot in sorted(self._wanted):
-            known, node = self._determined(slot, near)
-            if not known:
+        before, reach = list(self.slots), self._reach()
+        if ~self._wanted & ((1 << reach) - 1) == 0:
+            self._fill_near()
+        while self._wanted:
+            slot = _lowest(self._wanted)
+            if not self._fill(slot, reach):
                 self._looking = slot
                 break
-            self._wanted.discard(slot)
-            self.slots[slot] = node
-        self._told(before)
+            self._wanted &= ~(1 << slot)
+        self._told(changed=before != self.slots)
         if self._looking is not None:
             self._hooks.look_up_finger(self._looking, self.start(self._looking))
 
@@ -171,20 +193,19 @@ class Fingers:
         self._looking = None
         if node is None or ctx.peers.is_dead(node, ctx.now):
             ctx.alarms.sooner("fingers", ctx.jittered(RETRY_S))
-            self._wanted.clear()
+            self._wanted = 0
             return
-        before = list(self.slots)
         filler = None if node.raw == ctx.me.raw else node
-        distance = ctx.distance(node) if filler is not None else ctx.space.size
-        while slot < ctx.config.bits and (1 << slot) <= distance:
-            self.slots[slot] = filler
-            self._wanted.discard(slot)
-            slot += 1
-        self._told(before)
+        end = ctx.distance(node).bit_length() if filler is not None else ctx.config.bits
+        covered = slice(slot, max(slot, end))
+        before = self.slots[covered]
+        self.slots[covered] = [filler] * len(before)
+        self._wanted &= ~((1 << covered.stop) - (1 << slot))
+        self._told(changed=before != self.slots[covered])
         self._work()
 
-    def _told(self, before: list[NodeRef | None]) -> None:
-        if before != self.slots:
+    def _told(self, *, changed: bool) -> None:
+        if changed:
             self._changed = True
             self._ctx.alarms.sooner("fingers", self._ctx.jittered(self._ctx.config.fingers_fast_s))
             self._hooks.tables_changed()
@@ -253,13 +274,18 @@ class Fingers:
                 self._detector.suspect(subject)
             return
         self._want(
-            [slot for slot, node in enumerate(self.slots) if self._better(subject, slot, node)]
+            sum(1 << s for s, node in enumerate(self.slots) if self._better(subject, s, node))
         )
 
     def _better(self, subject: NodeRef, slot: int, node: NodeRef | None) -> bool:
         """Tell whether ``subject`` would belong into the slot rather than ``node``."""
         end = self._ctx.my_id if node is None else node.id
         return between_left(self.start(slot), subject.id, end)
+
+
+def _lowest(slots: int) -> int:
+    """Return the number of the lowest bit that is set."""
+    return (slots & -slots).bit_length() - 1
 
 
 def _older(hint: FingerHint) -> FingerHint:

@@ -133,7 +133,7 @@ class Lookups:
         config = ctx.config
         self._patience: Expiry[int] = Expiry(config.lookup_timeout_s, self._is_recursive)
         self._deadlines: Expiry[int] = Expiry(config.lookup_deadline_s, self._open.__contains__)
-        self.clocks = (self._patience.next, self._deadlines.next)
+        self.expiries = (self._patience, self._deadlines)
         """Each says when something of ours is due."""
         requests.handle(Ask.FIND_NEXT, self._step_answered, self._step_silent)
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from random import Random
-from typing import Any
+from typing import Any, ClassVar
 
 from chordnet.core import effects as fx
 from chordnet.core import events as ev
@@ -22,6 +22,7 @@ from chordnet.core import messages as msg
 from chordnet.core.config import ProtocolConfig
 from chordnet.core.lookup import Purpose
 from chordnet.core.messages import NodeRef, Status
+from chordnet.core.timers import Expiry
 from chordnet.core.wellformed import CHECKED, is_possible
 from chordnet.core.wiring import Wiring
 
@@ -40,61 +41,12 @@ class ChordNode(Wiring):
 
     def __init__(self, config: ProtocolConfig, me: NodeRef, rng: Random) -> None:
         super().__init__(config, me, rng)
-        ctx = self.ctx
-        self._clocks: list[Callable[[], float | None]] = [
-            ctx.alarms.next,
-            self.requests.next,
-            *self.lookups.clocks,
-            *self.broadcasts.clocks,
-        ]
+        self._waiting: list[Expiry[Any]] = []
+        """Whatever of this has keys that may expire."""
+        for part in (self.requests, self.lookups, self.broadcasts):
+            for expiry in part.expiries:
+                expiry.waiting = self._waiting
         self._leave_limit = 0.0
-        self._on_event: dict[type, Callable[[Any], None]] = {
-            ev.Start: self._start,
-            ev.Received: self._received,
-            ev.LinkDown: self._link_down,
-            ev.Tick: self._tick,
-            ev.FindOwner: self._find_owner,
-            ev.Publish: self.broadcasts.publish,
-            ev.Leave: self._leave,
-        }
-        self._on_message: dict[type, Callable[[NodeRef, Any], None]] = {
-            msg.Bcast: self._bcast,
-            msg.Covered: self.broadcasts.covered,
-            msg.Ack: self.broadcasts.acknowledged,
-            msg.Bodies: self.broadcasts.bodies,
-            msg.Find: self._find,
-            msg.Found: self.lookups.found,
-            msg.FindFailed: self._find_failed,
-            msg.FindNext: self._find_next,
-            msg.Next: self.requests.answered,
-            msg.Ping: self._ping,
-            msg.Pong: self._pong,
-            msg.GetState: self._get_state,
-            msg.State: self._state,
-            msg.Notify: self._notify,
-            msg.Changed: self._changed,
-            msg.Leaving: self._departing,
-            msg.FingerHint: self._finger_hint,
-            msg.TryMerge: self._try_merge,
-            msg.Compare: self._compare,
-            msg.Have: self.broadcasts.sync.told,
-            msg.Want: self.broadcasts.sync.wanted,
-            msg.Caught: self.broadcasts.sync.caught,
-            msg.Lost: self.broadcasts.sync.lost,
-            msg.Given: self._given,
-        }
-        self._on_alarm: dict[str, Callable[[], None]] = {
-            "join": self.joining.tick,
-            "stabilise": self.ring.stabilise,
-            "defer": self.ring.defer_over,
-            "predecessor": self.ring.check_predecessor,
-            "fingers": self.fingers.refresh,
-            "audit": self.audit.tick,
-            "probes": self.detector.tick,
-            "peers": self._tell_peers,
-            "leave": self._drained,
-            "sync": self.broadcasts.sync.compare_with_some,
-        }
 
     # ---- the machine ------------------------------------------------------------------------
 
@@ -108,25 +60,27 @@ class ChordNode(Wiring):
         ctx.now = now
         effects: list[fx.Effect] = []
         ctx.effects = effects
-        self._on_event[type(event)](event)
+        self._on_event[type(event)](self, event)
         return effects
 
     @property
     def deadline(self) -> float | None:
         """When a ``Tick`` is due next, on the clock of ``now``; None while nothing waits."""
-        soonest: float | None = None
-        for source in self._clocks:
-            at = source()
+        soonest = self.ctx.alarms.next()
+        # A copy: what has nothing to wait for any more drops out of the list.
+        for expiry in self._waiting.copy():
+            at = expiry.next()
             if at is not None and (soonest is None or at < soonest):
                 soonest = at
         return soonest
 
     def _tick(self, event: ev.Tick) -> None:
         for name in self.ctx.alarms.due(self.ctx.now):
-            self._on_alarm[name]()
-        self.requests.tick()
-        self.lookups.tick()
-        self.broadcasts.tick()
+            self._on_alarm[name](self)
+        if self._waiting:
+            self.requests.tick()
+            self.lookups.tick()
+            self.broadcasts.tick()
 
     # ---- events -----------------------------------------------------------------------------
 
@@ -147,7 +101,7 @@ class ChordNode(Wiring):
         if kind in CHECKED and not is_possible(message, self.ctx.space):
             self.ctx.effects.append(fx.Misbehaved(sender, "names an impossible identifier"))
             return
-        self._on_message[kind](sender, message)
+        self._on_message[kind](self, sender, message)
 
     def _meet(self, sender: NodeRef) -> bool:
         """Take note of who is speaking; tell whether to listen."""
@@ -177,6 +131,9 @@ class ChordNode(Wiring):
             self.detector.link_down(peer, fault)
         elif fault != ev.LinkFault.CLOSED:
             self.requests.died(peer)
+
+    def _publish(self, event: ev.Publish) -> None:
+        self.broadcasts.publish(event)
 
     def _find_owner(self, event: ev.FindOwner) -> None:
         if not self.is_member():
@@ -284,3 +241,53 @@ class ChordNode(Wiring):
         # Outside of a ring this node could only claim to cover what it cannot reach.
         if self._status in membership.MEMBER:
             self.broadcasts.received(sender, message)
+
+    # ---- what is handled where (one table for all nodes) ------------------------------------
+
+    _on_event: ClassVar[dict[type, Callable[[ChordNode, Any], None]]] = {
+        ev.Start: _start,
+        ev.Received: _received,
+        ev.LinkDown: _link_down,
+        ev.Tick: _tick,
+        ev.FindOwner: _find_owner,
+        ev.Publish: _publish,
+        ev.Leave: _leave,
+    }
+    _on_message: ClassVar[dict[type, Callable[[ChordNode, NodeRef, Any], None]]] = {
+        msg.Bcast: _bcast,
+        msg.Covered: lambda node, sender, word: node.broadcasts.covered(sender, word),
+        msg.Ack: lambda node, sender, word: node.broadcasts.acknowledged(sender, word),
+        msg.Bodies: lambda node, sender, word: node.broadcasts.bodies(sender, word),
+        msg.Find: _find,
+        msg.Found: lambda node, sender, word: node.lookups.found(sender, word),
+        msg.FindFailed: _find_failed,
+        msg.FindNext: _find_next,
+        msg.Next: lambda node, sender, word: node.requests.answered(sender, word),
+        msg.Ping: _ping,
+        msg.Pong: _pong,
+        msg.GetState: _get_state,
+        msg.State: _state,
+        msg.Notify: _notify,
+        msg.Changed: _changed,
+        msg.Leaving: _departing,
+        msg.FingerHint: _finger_hint,
+        msg.TryMerge: _try_merge,
+        msg.Compare: _compare,
+        msg.Have: lambda node, sender, word: node.broadcasts.sync.told(sender, word),
+        msg.Want: lambda node, sender, word: node.broadcasts.sync.wanted(sender, word),
+        msg.Caught: lambda node, sender, word: node.broadcasts.sync.caught(sender, word),
+        msg.Lost: lambda node, sender, word: node.broadcasts.sync.lost(sender, word),
+        msg.Given: _given,
+    }
+    _on_alarm: ClassVar[dict[str, Callable[[ChordNode], None]]] = {
+        "join": lambda node: node.joining.tick(),
+        "stabilise": lambda node: node.ring.stabilise(),
+        "defer": lambda node: node.ring.defer_over(),
+        "predecessor": lambda node: node.ring.check_predecessor(),
+        "fingers": lambda node: node.fingers.refresh(),
+        "audit": lambda node: node.audit.tick(),
+        "probes": lambda node: node.detector.tick(),
+        "peers": _tell_peers,
+        "leave": _drained,
+        "sync": lambda node: node.broadcasts.sync.compare_with_some(),
+    }

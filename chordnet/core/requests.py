@@ -67,6 +67,8 @@ class Requests:
         self._ctx = ctx
         self._open: dict[int, Question] = {}
         self._expiry: Expiry[int] = Expiry(ctx.config.request_timeout_s, self._open.__contains__)
+        self.expiries = (self._expiry,)
+        """Each says when something of ours is due."""
         self._handlers: dict[Ask, tuple[OnAnswer, OnSilence]] = {}
 
     def handle(self, ask: Ask, on_answer: OnAnswer, on_silence: OnSilence) -> None:
@@ -118,10 +120,6 @@ class Requests:
             ]
         for question in lost:
             self._end(question)
-
-    def next(self) -> float | None:
-        """Return when the next question's time is up."""
-        return self._expiry.next()
 
     def tick(self) -> None:
         """End the questions whose time is up."""

@@ -85,6 +85,11 @@ class Ring:
         self._pace = ctx.config.stabilise_fast_s
         self._last_start = float("-inf")
         self._predecessor_heard = 0.0
+        self._offered: list[NodeRef] = []
+        """The list offered last, what was usable of it, and the version of the peers by which that
+        was judged."""
+        self._usable: list[NodeRef] = []
+        self._judged_by = -1
         requests.handle(Ask.STABILISE_SUCCESSOR, self._successor_answered, self._successor_silent)
         requests.handle(
             Ask.STABILISE_PREDECESSOR, self._predecessor_answered, self._predecessor_silent
@@ -403,8 +408,16 @@ class Ring:
 
     # ---- the list ---------------------------------------------------------------------------
 
-    def _clean(self, offered: Iterable[NodeRef]) -> list[NodeRef]:
+    def _clean(self, offered: list[NodeRef]) -> list[NodeRef]:
         """Return what is usable of an offered list: live, in order, no further than round."""
+        peers = self._ctx.peers
+        # At rest the same list is offered time and again.
+        if peers.any_dead or peers.version != self._judged_by or offered != self._offered:
+            self._offered, self._judged_by = offered, peers.version
+            self._usable = self._pick(offered)
+        return self._usable
+
+    def _pick(self, offered: list[NodeRef]) -> list[NodeRef]:
         ctx, result, last = self._ctx, list[NodeRef](), 0
         for node in offered:
             if node.raw == ctx.me.raw:
@@ -429,7 +442,7 @@ class Ring:
         """Return the list to take over with a new head."""
         return [head, *(its_list if self._safe.whole_list else self.successors[1:])]
 
-    def _adopt(self, offered: Iterable[NodeRef]) -> None:
+    def _adopt(self, offered: list[NodeRef]) -> None:
         new = self._clean(offered)
         if new and new != self.successors:
             self._set_successors(new)

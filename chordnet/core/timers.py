@@ -11,7 +11,7 @@ from __future__ import annotations
 import heapq
 from collections import deque
 from collections.abc import Callable, Hashable
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
 
@@ -28,10 +28,14 @@ class Alarms(Generic[K]):
         self._at: dict[K, float] = {}
         self._heap: list[tuple[float, int, K]] = []
         self._count = 0
+        self._soonest: float | None = None
+        self._known = True
+        """Whether ``_soonest`` is the time of the earliest: it is asked for after every step."""
 
     def set(self, name: K, at: float) -> None:
         """Let ``name`` ring at ``at``, whatever it was set to before."""
         self._at[name] = at
+        self._known = False
         self._count += 1
         heapq.heappush(self._heap, (at, self._count, name))
         if len(self._heap) > 64 + 4 * len(self._at):
@@ -46,6 +50,7 @@ class Alarms(Generic[K]):
     def cancel(self, name: K) -> None:
         """Forget ``name``; fine if it is not set."""
         self._at.pop(name, None)
+        self._known = False
 
     def is_set(self, name: K) -> bool:
         """Tell whether ``name`` is going to ring."""
@@ -53,19 +58,20 @@ class Alarms(Generic[K]):
 
     def next(self) -> float | None:
         """Return the time of the earliest alarm."""
-        heap = self._heap
-        while heap:
-            at, _, name = heap[0]
-            if self._at.get(name) == at:
-                return at
-            heapq.heappop(heap)
-        return None
+        if not self._known:
+            heap = self._heap
+            while heap and self._at.get(heap[0][2]) != heap[0][0]:
+                heapq.heappop(heap)
+            self._soonest = heap[0][0] if heap else None
+            self._known = True
+        return self._soonest
 
     def due(self, now: float) -> list[K]:
         """Take out and return the alarms whose time has come, in order."""
         ready = []
         while (at := self.next()) is not None and at <= now:
             name = heapq.heappop(self._heap)[2]
+            self._known = False
             del self._at[name]
             ready.append(name)
         return ready
@@ -82,14 +88,22 @@ class Expiry(Generic[K]):
     :param grain: seconds by which it may be late.
     """
 
+    __slots__ = ("_after", "_alive", "_grain", "_queue", "waiting")
+
     def __init__(self, after: float, alive: Callable[[K], bool], grain: float = GRAIN_S) -> None:
         self._after = after
         self._alive = alive
         self._grain = grain
-        self._queue: deque[tuple[float, K]] = deque()
+        # A node has many of these and most of them are empty: those cost neither room nor time.
+        self._queue: deque[tuple[float, K]] | None = None
+        self.waiting: list[Expiry[Any]] = []
+        """Has this one among others in it while any key is here; several may share one list."""
 
     def add(self, key: K, now: float) -> None:
         """Let ``key`` expire ``after`` seconds from ``now``."""
+        if self._queue is None:
+            self._queue = deque()
+            self.waiting.append(self)
         self._queue.append((now + self._after, key))
 
     def next(self) -> float | None:
@@ -100,12 +114,15 @@ class Expiry(Generic[K]):
             if self._alive(key):
                 return at + self._grain
             queue.popleft()
+        if queue is not None:
+            self._queue = None
+            self.waiting.remove(self)
         return None
 
     def due(self, now: float) -> list[K]:
         """Take out and return the keys that have expired and still wait."""
         queue = self._queue
-        ready = []
+        ready: list[K] = []
         while queue and queue[0][0] <= now:
             key = queue.popleft()[1]
             if self._alive(key):

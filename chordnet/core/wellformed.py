@@ -47,10 +47,11 @@ def is_possible(message: PeerMessage, space: IdentifierSpace) -> bool:
     """Tell whether every identifier in ``message`` belongs to ``space``."""
     kind, valid = type(message), space.valid_raw
     pointers, keys = POINTERS.get(kind), KEYS.get(kind)
-    # Plain loops: this runs for every message.
+    # Plain loops, and no call for the usual pointer: this runs for every message.
+    width = space.width if space.whole_bytes else -1
     if pointers is not None:
         for node in pointers(message):
-            if node is not None and not valid(node.raw):
+            if node is not None and len(node.raw) != width and not valid(node.raw):
                 return False
     if keys is not None:
         for key in keys(message):

@@ -288,7 +288,8 @@ class Network(Schedule):
         self.steps += 1
         node = host.node
         now = host.offset + host.rate * self.now
-        host.latest = now = max(now, host.latest)
+        now = max(now, host.latest)
+        host.latest = now
         effects = node.step(event, now)
         for effect in effects:
             if type(effect) is fx.Send:
@@ -304,7 +305,8 @@ class Network(Schedule):
                 self._arm(host, at)
 
     def _arm(self, host: Host, at: float) -> None:
-        host.ticking = at = max(at, self.now)
+        at = max(at, self.now)
+        host.ticking = at
         self._count += 1
         entry: Entry = (at, self._count, self._tick, host, at, None)
         heapq.heappush(self._heap, entry)
@@ -363,7 +365,11 @@ class Network(Schedule):
         if link is None:
             return
         target = link.target.ref
-        if to.raw and (to.incarnation != target.incarnation or to.raw != target.raw):
+        if (
+            to is not target
+            and to.raw
+            and (to.incarnation != target.incarnation or to.raw != target.raw)
+        ):
             self._later(REFUSAL_S, host, ev.LinkDown(to, LinkFault.REJECTED))
             return
         if type(message) is Bcast:
@@ -378,7 +384,8 @@ class Network(Schedule):
 
     def _dispatch(self, link: Link, arrival: float, message: PeerMessage) -> None:
         """Let ``message`` arrive, no earlier than what was sent on the connection before it."""
-        link.arrival = arrival = max(arrival, link.arrival)
+        arrival = max(arrival, link.arrival)
+        link.arrival = arrival
         self._count += 1
         heapq.heappush(self._heap, (arrival, self._count, self._deliver, link, link.epoch, message))
 

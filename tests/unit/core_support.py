@@ -76,7 +76,8 @@ def targets(source: Context | list[fx.Effect], kind: type[Any]) -> list[int]:
 
 def due(part: Any) -> float | None:
     """When something of this part of a node is due next."""
-    return min((at for clock in part.clocks if (at := clock()) is not None), default=None)
+    times = (expiry.next() for expiry in part.expiries)
+    return min((at for at in times if at is not None), default=None)
 
 
 def effects_of(effects: list[fx.Effect], kind: type[T]) -> list[T]:

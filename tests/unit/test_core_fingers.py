@@ -117,7 +117,7 @@ class WantedSlotTests(FingerTestCase):
         self.fingers.refresh()
         self.fingers.looked_up(2, ref(10))
         self.assert_slots(12, 12, None, None, None, None)
-        self.assertEqual(self.fingers._wanted, set())
+        self.assertEqual(self.fingers._wanted, 0)
 
     def test_a_failed_lookup_is_tried_again_later_and_not_at_once(self):
         self.fingers.refresh()

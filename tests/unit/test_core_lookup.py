@@ -231,7 +231,7 @@ class FallbackTests(LookupTestCase):
     def test_the_deadline_ends_it(self):
         self.start(35)
         while not self.parts.node.results:
-            at = [t for t in (due(self.lookups), self.parts.requests.next()) if t is not None]
+            at = [t for t in map(due, (self.lookups, self.parts.requests)) if t is not None]
             self.ctx.now = min(at)
             self.parts.requests.tick()
             self.lookups.tick()

@@ -169,3 +169,43 @@ class RoutineTests(SynchronousTestCase):
         peers.heard(ref(20))
         peers.died(ref(30), 0.0)
         self.assertTrue(peers.is_routine(ref(20)))
+
+
+class VersionTests(SynchronousTestCase):
+    """Who has judged pointers by the book need not do so again while its version is the same."""
+
+    def setUp(self):
+        self.peers = book(max_known_peers=2, dead_memory_s=10.0)
+        self.peers.note(ref(20, 3))
+        self.peers.heard(ref(20, 3))
+
+    def test_hearing_the_same_peer_again_is_no_news(self):
+        before = self.peers.version
+        self.peers.note(ref(20, 3))
+        self.peers.heard(ref(20, 3))
+        self.assertTrue(self.peers.is_routine(ref(20, 3)))
+        self.assertEqual(self.peers.version, before)
+
+    def test_whatever_changes_a_verdict_is(self):
+        news = {
+            "a new peer": lambda: self.peers.note(ref(30)),
+            "its first word": lambda: self.peers.heard(ref(30)),
+            "a newer life": lambda: self.peers.note(ref(20, 4)),
+            "the newer life's word": lambda: self.peers.heard(ref(20, 4)),
+            "a death": lambda: self.peers.died(ref(30), 0.0),
+            "its own word against it": lambda: self.peers.heard(ref(30)),
+            "a departure": lambda: self.peers.departed(ref(30), 0.0),
+            "its end": lambda: self.peers.forget(11.0),
+        }
+        for what, happen in news.items():
+            before = self.peers.version
+            happen()
+            self.assertGreater(self.peers.version, before, what)
+
+    def test_some_are_dead_until_that_is_forgotten(self):
+        self.assertFalse(self.peers.any_dead)
+        self.peers.died(ref(20, 3), 0.0)
+        self.assertFalse(self.peers.is_dead(ref(20, 3), 11.0))
+        self.assertTrue(self.peers.any_dead)
+        self.peers.forget(11.0)
+        self.assertFalse(self.peers.any_dead)

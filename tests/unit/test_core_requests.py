@@ -6,7 +6,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from chordnet.core.messages import FindNext, GetState, Next, Ping, Pong, Status, contact
 from chordnet.core.requests import Ask, Requests
-from tests.unit.core_support import make_context, raw, ref, sent, state
+from tests.unit.core_support import due, make_context, raw, ref, sent, state
 
 WRONG = [
     (Ask.STABILISE_SUCCESSOR, lambda rid: Pong(rid, int(Status.ACTIVE))),
@@ -47,14 +47,14 @@ class RequestTests(SynchronousTestCase):
         self.ctx.now = 10.0
         self.requests.tick()
         self.assertEqual(self.ends, [("answered", rid, 20)])
-        self.assertIsNone(self.requests.next())
+        self.assertIsNone(due(self.requests))
 
     def test_silence_ends_it_once(self):
         rid = self.ask(detail=7).rid
         self.ctx.now = 0.4
         self.requests.tick()
         self.assertEqual(self.ends, [])
-        self.ctx.now = self.requests.next()
+        self.ctx.now = due(self.requests)
         self.requests.tick()
         self.requests.tick()
         self.pong(rid)

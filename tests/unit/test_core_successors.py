@@ -240,6 +240,36 @@ class StabiliseFromSuccessorTests(RingTestCase):
         self.assertIn(("label", other, 20), self.parts.node.told)
 
 
+class SameListAgainTests(RingTestCase):
+    """What is usable of a list is worked out once, as long as nothing is learnt about peers."""
+
+    def offer(self) -> None:
+        _, rid = self.stabilise()
+        self.answer(20, state(rid, [30, 40], predecessor=10))
+
+    def test_it_stays_the_list(self):
+        self.offer()
+        self.offer()
+        self.assert_list(20, 30, 40)
+        self.assertEqual(effects_of(self.ctx.effects, RingChanged), [])
+
+    def test_one_that_died_meanwhile_is_left_out_until_it_is_forgotten(self):
+        self.offer()
+        self.kill(30)
+        self.offer()
+        self.assert_list(20, 40)
+        self.parts.advance(self.ctx.config.dead_memory_s + 1)
+        self.ctx.peers.forget(self.ctx.now)
+        self.offer()
+        self.assert_list(20, 30, 40)
+
+    def test_one_that_spoke_in_a_newer_life_is_left_out(self):
+        self.offer()
+        self.ctx.peers.heard(ref(30, 2))
+        self.offer()
+        self.assert_list(20, 40)
+
+
 class StabiliseFromPredecessorTests(RingTestCase):
     """Zave: a better candidate is the successor's predecessor, and it is asked before adoption."""
 

@@ -136,4 +136,19 @@ class ExpiryTests(SynchronousTestCase):
         self.expiry.add("a", 0.0)
         self.waiting.clear()
         self.assertIsNone(self.expiry.next())
-        self.assertEqual(len(self.expiry._queue), 0, "who waits no longer takes no room")
+        self.assertIsNone(self.expiry._queue, "who waits no longer takes no room")
+
+    def test_those_that_hold_keys_are_in_the_list_that_they_share(self):
+        other: Expiry[str] = Expiry(2.0, self.waiting.__contains__)
+        shared: list[Expiry[str]] = []
+        self.expiry.waiting = other.waiting = shared
+        for key in ("a", "b"):
+            self.expiry.add(key, 0.0)
+        other.add("c", 0.0)
+        self.assertEqual(shared, [self.expiry, other])
+        self.waiting.remove("b")
+        self.expiry.due(1.0)
+        self.assertEqual([each.next() for each in shared.copy()], [None, 2.0 + GRAIN_S])
+        self.assertEqual(shared, [other])
+        self.expiry.add("a", 3.0)
+        self.assertEqual(shared, [other, self.expiry])
