@@ -292,7 +292,9 @@ class Broadcasts:
 
     def bodies(self, sender: NodeRef, message: Bodies) -> None:
         """The bodies that we asked for have come."""
-        for parent, header in self._headless.pop(message.id, []):
+        waiting = self._headless.pop(message.id, [])
+        # The route leads over whoever brought the bodies, if that one's header is among them.
+        for parent, header in sorted(waiting, key=lambda entry: entry[0].raw != sender.raw):
             cast = self._casts.get(message.id)
             fault = self._bodies_fault(message.bodies, header.count)
             if fault:

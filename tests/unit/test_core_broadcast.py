@@ -621,6 +621,13 @@ class BodyTests(NodeTestCase):
         self.assertEqual(sorted(targets(effects, Covered)), [5, 60])
         self.assertEqual(len(effects_of(effects, Record)), 1)
 
+    def test_the_route_leads_over_whoever_brought_the_body(self):
+        self.step(5, bcast(5, 20, REASSIGN, header_only=True))
+        self.step(40, bcast(40, 20, EXTEND, header_only=True))
+        (record,) = effects_of(self.step(40, Bodies(mid(), [b"hello"])), Record)
+        self.assertEqual([h.raw for h in record.route], [raw(50), raw(40), raw(10)])
+        self.assertEqual(record.route[-1].kind, EXTEND)
+
     def test_a_delegate_that_asks_gets_the_body(self):
         self.publish()
         effects = self.step(50, Ack(mid(1, 10), raw(10), True))
