@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 import attrs
 
 from chordnet.sim.meter import Measured
-from chordnet.sim.paper_runs import churned, failures
+from chordnet.sim.paper_runs import WARM_UP_S, churned, failures
 from chordnet.sim.published import (
     CHURN,
     FAILURES,
@@ -137,8 +137,12 @@ def failure_row(dead: float, seed: int, *, quick: bool) -> Row:
 
 def churn_row(rate: float, seed: int, *, quick: bool) -> Row:
     """Let nodes come and go while keys are looked up."""
-    found = churned(rate, seed, 300.0 if quick else 7200.0, ours=False)
-    own = churned(rate, seed, 150.0 if quick else 1200.0, ours=True)
+    if quick:
+        found = churned(rate, seed, 300.0, ours=False, warm_up_s=WARM_UP_S / 2)
+        own = churned(rate, seed, 150.0, ours=True, warm_up_s=150.0)
+    else:
+        found = churned(rate, seed, 7200.0, ours=False)
+        own = churned(rate, seed, 1200.0, ours=True)
     return beside_published(rate, found, own)
 
 

@@ -106,7 +106,7 @@ def churn_config(ours: bool) -> ProtocolConfig:
         fingers_fast_s=PASS_S, fingers_idle_s=PASS_S,
         request_timeout_s=TIMEOUT_S, probe_timeout_s=TIMEOUT_S, probe_interval_s=TIMEOUT_S / 2,
         broken_timeout_s=TIMEOUT_S, leave_drain_s=TIMEOUT_S,
-        finger_upkeep=FingerUpkeep(hints=ours, repair_on_use=ours, checks=ours),
+        finger_upkeep=FingerUpkeep() if ours else PUBLISHED,
         audit_s=ProtocolConfig.wide_area().audit_s if ours else NEVER_S,
         audit_min_s=ProtocolConfig.wide_area().audit_min_s if ours else NEVER_S,
     )  # fmt: skip
