@@ -56,8 +56,6 @@ class FingerUpkeep:
     to compare with the figures published there. A network that is to work keeps them all.
     """
 
-    on_joining: bool = True
-    """Look all fingers up on becoming a member; otherwise in the first pass, some time later."""
     hints: bool = True
     """Tell those whose fingers are concerned when a successor has come or is suspected."""
     repair_on_use: bool = True
