@@ -22,6 +22,7 @@ class Casts:
         self._ctx = ctx
         self._active: dict[MessageId, Cast] = {}
         self._finished: dict[MessageId, Finished] = {}
+        self._finished_bytes = 0
         self.memory: Expiry[MessageId] = Expiry(
             ctx.config.broadcast_memory_s, self._finished.__contains__, LEISURE_S
         )
@@ -44,7 +45,7 @@ class Casts:
         """Return a broadcast; a finished one is under way again."""
         cast = self._active.get(message_id)
         if cast is None and self._finished:
-            past = self._finished.pop(message_id, None)
+            past = self._take(message_id)
             if past is not None:
                 cast = self._resume(past)
         return cast
@@ -53,21 +54,33 @@ class Casts:
         """Return the newest broadcasts, finished ones first; all are under way again."""
         active = list(self._active.values())
         recent = list(self._finished)[max(0, len(self._finished) + len(active) - limit) :]
-        return [*(self._resume(self._finished.pop(key)) for key in recent), *active][-limit:]
+        taken = [past for key in recent if (past := self._take(key)) is not None]
+        return [*map(self._resume, taken), *active][-limit:]
 
     def finish(self, cast: Cast) -> None:
         """Put a broadcast away if it is idle."""
         if not cast.idle or self._active.pop(cast.id, None) is None:
             return
+        config = self._ctx.config
         self._finished[cast.id] = cast.finish()
+        self._finished_bytes += sum(map(len, cast.bodies))
         self.memory.add(cast.id, self._ctx.now)
-        if len(self._finished) > self._ctx.config.max_casts:
-            del self._finished[next(iter(self._finished))]
+        while len(self._finished) > config.max_casts or (
+            self._finished_bytes > config.max_cast_bytes and len(self._finished) > 1
+        ):
+            self._take(next(iter(self._finished)))
 
     def forget(self) -> None:
         """Forget the finished broadcasts whose time is up."""
         for message_id in self.memory.due(self._ctx.now):
-            self._finished.pop(message_id, None)
+            self._take(message_id)
+
+    def _take(self, message_id: MessageId) -> Finished | None:
+        """Remove a finished broadcast and return it; None if there is none."""
+        past = self._finished.pop(message_id, None)
+        if past is not None:
+            self._finished_bytes -= sum(map(len, past.bodies))
+        return past
 
     def _resume(self, past: Finished) -> Cast:
         deadline = self._ctx.now + self._ctx.config.broadcast_deadline_s

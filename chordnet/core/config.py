@@ -175,6 +175,8 @@ class ProtocolConfig:
     """Broadcasts of our own in flight; one more is answered "busy"."""
     max_casts: int = attrs.field(default=4096, validator=_positive)
     """Finished broadcast trees remembered, the oldest first to go; as many may be unfinished."""
+    max_cast_bytes: int = attrs.field(default=16 * 1024 * 1024, validator=_positive)
+    """Bodies remembered with them; beyond that the oldest trees are forgotten early."""
     max_lookups: int = attrs.field(default=4096, validator=_positive)
     """Lookups of our own under way; one more fails as "busy"."""
     max_deferred: int = attrs.field(default=64, validator=_positive)

@@ -160,6 +160,20 @@ class MemoryTests(SynchronousTestCase):
         self.assertIsNone(self.casts.get(mid(1)))
         self.assertIsNotNone(self.casts.get(mid(2)))
 
+    def test_memory_is_capped_in_bytes_and_the_newest_stays(self):
+        self.ctx = make_context(max_casts=100, max_cast_bytes=10)
+        self.casts = Casts(self.ctx)
+        self.finish(1, 2, 3)  # four bytes each
+        self.assertEqual(list(map(self.casts.get, (mid(1),))), [None])
+        self.finish(4)
+        self.assertIsNotNone(self.casts.get(mid(3)))
+        self.finish(5, 6)
+        self.assertEqual([each.id.sequence for each in self.casts.fresh(9)], [5, 6, 3])
+        self.ctx = make_context(max_casts=100, max_cast_bytes=3)
+        self.casts = Casts(self.ctx)
+        self.finish(1, 2)
+        self.assertEqual([each.id.sequence for each in self.casts.fresh(9)], [2])
+
     def test_memory_ends_in_time(self):
         self.finish(1)
         self.ctx.now = 9.9
