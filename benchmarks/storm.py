@@ -22,10 +22,10 @@ from typing import Any
 from twisted.internet.defer import DeferredLock
 
 from benchmarks.stats import percentile
-from benchmarks.storm_field import NODES, Field
+from benchmarks.storm_field import NAME, NODES, Field
 from benchmarks.storm_judge import Verdict, judge
 from benchmarks.storm_plan import LOCAL, VERBS, Blow, plan
-from benchmarks.storm_senders import LINES, SENDERS, Senders, connector, running
+from benchmarks.storm_senders import LINES, SENDERS, Connect, Senders, connector, running
 from chordnet.cli.failures import Interrupted
 from chordnet.cli.running import run_in_reactor
 from chordnet.testbed.errors import TestbedError
@@ -43,9 +43,12 @@ class Storm:
         seed: What the blows and the senders' pauses are drawn from.
         seconds: How long the storm lasts.
         rate: Messages that the senders are to send in a second, all together.
+        connect: Makes their clients.
     """
 
-    def __init__(self, field: Field, seed: int, seconds: float, rate: float) -> None:
+    def __init__(
+        self, field: Field, seed: int, seconds: float, rate: float, connect: Connect
+    ) -> None:
         self.field = field
         self._reactor = field.reactor
         self._engine = field.engine
@@ -57,7 +60,7 @@ class Storm:
         self.blows = plan(rng, seconds, list(field.network.numbers), verbs)
         self._choice = random.Random(rng.getrandbits(64))
         self.senders = Senders(
-            self._reactor, connector(self._reactor, field.network.name), self._someone,
+            self._reactor, connect, self._someone,
             random.Random(rng.getrandbits(64)), SENDERS * LINES / rate,
         )  # fmt: skip
         self.done: Counter[str] = Counter()
@@ -157,7 +160,9 @@ async def main(reactor: Any, options: argparse.Namespace) -> bool:
     with tempfile.TemporaryDirectory(prefix="chordnet-storm-") as directory:
         field = Field(reactor, Path(directory), options.engine, options.base_port)
         try:
-            return await _weather(Storm(field, options.seed, 60 * options.minutes, options.rate))
+            connect = connector(reactor, NAME)
+            seconds = 60 * options.minutes
+            return await _weather(Storm(field, options.seed, seconds, options.rate, connect))
         except TestbedError as problem:
             print(f"the storm ended early: {problem}", *problem.details, sep="\n  ")
             return False

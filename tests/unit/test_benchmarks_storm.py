@@ -8,11 +8,12 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from benchmarks.storm import options
+from benchmarks.storm import Storm, options
 from benchmarks.storm_judge import SHOWN, Entry, entries, judge
 from benchmarks.storm_plan import LOCAL, MOST_AWAY, VERBS, plan
 from benchmarks.storm_senders import LINES, SENDERS, Senders, running
 from chordnet.core.errors import Busy, ConnectFailed
+from chordnet.testbed.description import NetworkDescription
 from chordnet.wire.rpc import MessageRecord, Receipt, RouteHop
 
 NODES = range(1, 17)
@@ -194,6 +195,71 @@ class Sending(SynchronousTestCase):
         self.assertEqual(len(self.clients), SENDERS)
         self.assertGreater(self.senders.failed["Busy"], 0)
         self.assertGreater(len(self.senders.confirmed), 0)
+
+
+class FakeEngine:
+    """Keeps who is away, and complains of an order that makes no sense."""
+
+    def __init__(self, kind):
+        self.kind = kind
+        self.down, self.frozen, self.parted, self.most = set(), set(), False, 0
+
+    async def kill(self, numbers):
+        assert not self.down & set(numbers)
+        self.down |= set(numbers)
+        self.most = max(self.most, len(self.down | self.frozen))
+
+    stop = kill
+
+    async def start(self, network, numbers):
+        assert self.down >= set(numbers)
+        self.down -= set(numbers)
+
+    async def freeze(self, numbers):
+        assert not (self.down | self.frozen) & set(numbers)
+        self.frozen |= set(numbers)
+
+    async def thaw(self, numbers):
+        assert self.frozen >= set(numbers)
+        self.frozen -= set(numbers)
+
+    async def shape(self, lines):
+        self.parted = any(line.cut for line in lines.values())
+
+
+class FakeField:
+    def __init__(self, kind):
+        self.reactor = Clock()
+        self.engine = FakeEngine(kind)
+        self.network = NetworkDescription(name="storm", engine=kind, size=16, base_port=9500)
+
+
+class Raging(SynchronousTestCase):
+    def setUp(self):
+        self.clients, self.bodies, self.answers = [], [], {}
+
+    def rage(self, kind):
+        field = FakeField(kind)
+        storm = Storm(field, 5, 60.0, 20.0, lambda address: FakeClient(self, address))
+        raging = running(storm.rage())
+        while field.reactor.seconds() < 100.0:
+            field.reactor.advance(0.25)
+        self.successResultOf(raging)
+        return storm, field.engine
+
+    def test_every_blow_falls_and_is_undone(self):
+        for kind in ("local", "docker"):
+            storm, engine = self.rage(kind)
+            self.assertEqual(storm.done.total(), len(storm.blows))
+            self.assertEqual(storm.hit.total(), sum(len(blow.nodes) for blow in storm.blows))
+            self.assertEqual((engine.down, engine.frozen, engine.parted), (set(), set(), False))
+            self.assertGreater(engine.most, 0)
+            self.assertEqual(storm.done["part"] > 0, kind == "docker")
+
+    def test_the_senders_send_until_the_end(self):
+        storm, _ = self.rage("local")
+        self.assertGreater(len(storm.senders.confirmed), 600)
+        self.assertIn(f"{storm.senders.sent} sent", storm.summary())
 
 
 class Words(SynchronousTestCase):
