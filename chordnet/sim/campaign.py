@@ -134,8 +134,8 @@ class Result:
     """Acknowledgements and reports."""
     edges: dict[str, int]
     """Records by the kind of their last edge."""
-    held: bool
-    """Whether anybody alive has recorded the message of a dead origin."""
+    lost: int
+    """Messages that died with their origins, without a receipt and without a trace."""
     failures: tuple[str, ...]
     steps: int
     cpu_s: float = 0.0
@@ -258,36 +258,38 @@ class Run:
     def _settled(self) -> bool:
         if self.network.now < self._busy_until or self._unanswered():
             return False
-        return self.evidence.complete or self._lost_with_its_origin()
+        return self.evidence.complete or not self.evidence.missing(self._lost())
 
     def _unanswered(self) -> list[str]:
         hosts, receipts = self.network.hosts, self.evidence.receipts
         return [n for op, (n, _) in self._ops.items() if hosts[n].up and op not in receipts]
 
-    def _lost_with_its_origin(self) -> bool:
-        """Tell whether the message of a dead origin is nowhere, neither with a node nor on its way:
-        nothing is on its way for longer than a moment here.
+    def _lost(self) -> set[MessageId]:
+        """Return the messages that died with their origins: no receipt was given, and they are
+        neither with a node nor on their way. Nothing is on its way for longer than a moment here.
         """
-        if not self.plan.origin_dies or self.network.now < self._busy_until + REPAIR_S:
-            return False
-        return self.plan.broadcasts == 1 and not self._held()
-
-    def _held(self) -> bool:
-        return any(self.evidence.holders(key) for _, key in self._ops.values())
+        if self.network.now < self._busy_until + REPAIR_S:
+            return set()
+        hosts, evidence = self.network.hosts, self.evidence
+        return {
+            key
+            for op, (name, key) in self._ops.items()
+            if not hosts[name].up and op not in evidence.receipts and not evidence.holders(key)
+        }
 
     def _failures(self) -> list[str]:
         """Judge by what the processes hold, and by the evidence."""
         evidence = self.evidence
-        lost = self._lost_with_its_origin() and not evidence.receipts
-        found = [] if lost else evidence.missing()
+        lost = self._lost()
+        found = evidence.missing(lost)
         found += [*evidence.twice, *evidence.untrue]
         found += [f"{name} got no receipt" for name in self._unanswered()]
         for host in self.network.hosts.values():
             found += [f"{host.ref.name} blames {m.peer.name}: {m.reason}" for m in host.misbehaved]
-        keys = {key for _, key in self._ops.values()}
+        keys = {key for _, key in self._ops.values()} - lost
         for host in self.network.live():
             ids = [record.id for record in host.records]
-            if len(ids) != len(set(ids)) or (not lost and set(ids) != keys):
+            if len(ids) != len(set(ids)) or set(ids) != keys:
                 found.append(f"{host.ref.name} holds {len(ids)} records of {len(keys)} messages")
         if self.plan.undisturbed:
             found += self._expensive()
@@ -309,7 +311,7 @@ class Run:
         edges.pop("origin", None)
         sent = network.sent
         return Result(
-            seed=self.seed, live=len(network.live()), missed=len(evidence.missing()),
+            seed=self.seed, live=len(network.live()), missed=len(evidence.missing(self._lost())),
             twice=len(evidence.twice), untrue=len(evidence.untrue), receipts=len(given),
             partial=sum(each.done.partial for each in given),
             unreached=sum(len(each.done.unreached) for each in given),
@@ -317,7 +319,7 @@ class Run:
             early=sum(bool(each.lacking) for each in firm),
             confirmed_s=None if confirmed is None else confirmed - self._began,
             settled_s=settled, bcasts=sent["Bcast"], answers=sent["Ack"] + sent["Covered"],
-            edges=edges, held=self._held(), failures=tuple(failures),
+            edges=edges, lost=len(self._lost()), failures=tuple(failures),
             steps=network.steps,
         )  # fmt: skip
 

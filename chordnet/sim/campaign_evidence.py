@@ -15,6 +15,7 @@ As every record is judged when it is made, the rules for its last edge make its 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 
 import attrs
 
@@ -83,11 +84,12 @@ class Evidence:
         """Whether every live process has recorded everything."""
         return not any(self._lacking.values())
 
-    def missing(self) -> list[str]:
-        """Say which live process lacks which message."""
+    def missing(self, but: Collection[MessageId] = ()) -> list[str]:
+        """Say which live process lacks which message, except for some messages."""
         return [
             f"{name} lacks {message_id}"
             for message_id, lacking in self._lacking.items()
+            if message_id not in but
             for name in lacking.values()
         ]
 

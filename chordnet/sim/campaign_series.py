@@ -91,13 +91,14 @@ def summed(plan: Plan, runs: Iterable[Result]) -> Row:
     for run in each:
         edges.update(run.edges)
     edges.pop("borrowed", None)
-    orphans = [run for run in each if plan.origin_dies and run.receipts < plan.broadcasts]
+    orphans = sum(plan.broadcasts - run.receipts for run in each)
+    lost = sum(run.lost for run in each)
     return Row(
         plan=plan,
         seeds=len(each),
         failed=tuple(sorted(run.seed for run in each if not run.ok)),
         survivors=sum(run.live for run in each),
-        missed=sum(run.missed for run in each if run.held or not plan.origin_dies),
+        missed=sum(run.missed for run in each),
         twice=sum(run.twice for run in each),
         untrue=sum(run.untrue for run in each),
         records=edges.total() + plan.broadcasts * len(each),
@@ -108,8 +109,8 @@ def summed(plan: Plan, runs: Iterable[Result]) -> Row:
         unreached=sum(run.unreached for run in each),
         lacked=sum(run.lacked for run in each),
         early=sum(run.early for run in each),
-        orphans_held=sum(run.held for run in orphans),
-        orphans_lost=sum(not run.held for run in orphans),
+        orphans_held=orphans - lost,
+        orphans_lost=lost,
         bcasts=_ends(run.bcasts for run in each),
         answers=_ends(run.answers for run in each),
         settled_s=_times(run.settled_s for run in each),
