@@ -21,14 +21,16 @@ PODC 1987.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from itertools import islice
+from itertools import groupby, islice
 
 from chordnet.core.context import Context
 from chordnet.core.effects import Gap, Misbehaved, Record, SendStored
 from chordnet.core.ledger import MASK, Ledger
 from chordnet.core.messages import (
+    Bcast,
     Caught,
     Compare,
+    Detour,
     EdgeKind,
     Have,
     Hop,
@@ -105,13 +107,31 @@ class AntiEntropy:
             self._young.discard(message_id)
             self._young_sum -= self._ledger.weight(message_id)
 
-    def route(self, message_id: MessageId) -> list[Hop] | None:
-        """Return this node's route of a message that it was handed lately.
+    def detours(self, message: Bcast, here: Hop) -> list[Detour]:
+        """Return which messages of a broadcast this node has recorded, or records, with another
+        route than that of the broadcast.
 
-        The tree may still bring that message. A node has one route for it, the one recorded, and
-        that is what it must pass on.
+        A node has one route for a message, the one recorded, and that is what it must pass on. The
+        tree may bring what was handed over before, some or all of what travels together, and may
+        bring it from a node that got it in two ways itself.
         """
-        return self._caught.get(message_id)
+        if not (self._caught or message.detours):
+            return []
+        routes: list[list[Hop] | None] = [None] * message.count
+        for detour in message.detours:
+            hops = [*detour.hops, here]
+            routes[detour.first : detour.first + detour.count] = [hops] * detour.count
+        for k in range(message.count):
+            routes[k] = self._caught.get(message.id.plus(k), routes[k])
+        # All routes together have to fit a frame; what does not is passed on with the tree's.
+        found, first, room = list[Detour](), 0, self._ctx.config.max_route - len(message.hops) - 1
+        for route, run in groupby(routes):
+            count = len(list(run))
+            if route is not None and len(route) <= room:
+                found.append(Detour(first, count, route))
+                room -= len(route)
+            first += count
+        return found
 
     # ---- comparing --------------------------------------------------------------------------
 
@@ -201,10 +221,11 @@ class AntiEntropy:
         self._ledger.add(message.id)
         self.recorded(message.id)
         route = [*message.hops, Hop(ctx.me.raw, ctx.me.name, int(EdgeKind.CAUGHT_UP))]
-        self._remember(message.id, route)
+        self.remember(message.id, route)
         ctx.effects.append(Record(message.id, message.created, message.body, route))
 
-    def _remember(self, message_id: MessageId, route: list[Hop]) -> None:
+    def remember(self, message_id: MessageId, route: list[Hop]) -> None:
+        """Take note of the route of a message that came here on another way than the tree's."""
         self._caught[message_id] = route
         self._fading.add(message_id, self._ctx.now)
         if len(self._caught) > MAX_CAUGHT:

@@ -19,6 +19,7 @@ Brand, Haridi, "Efficient broadcast in structured P2P networks", IPTPS 2003). On
 Messages that the program publishes at once travel as one broadcast and share all of this.
 
 A message's route is fixed when it is first accepted: the sender's own stored route and this node.
+Messages that travel together may have come to the sender on different ways (*detours*).
 Each node records a message once (:mod:`chordnet.core.ledger`), but passes on what it has recorded
 without knowing it covered: before a crash, or by :mod:`chordnet.core.antientropy`.
 """
@@ -42,11 +43,13 @@ from chordnet.core.messages import (
     Bcast,
     Bodies,
     Covered,
+    Detour,
     EdgeKind,
     Hop,
     MessageId,
     NodeRef,
 )  # fmt: skip
+from chordnet.core.newcomer import Newcomer
 from chordnet.core.repair import Repairs, still_open
 from chordnet.core.routing import Routes
 from chordnet.core.successors import Ring
@@ -87,6 +90,7 @@ class Broadcasts:
         self._sequence = 0
         self._in_flight = 0
         self._casts = Casts(ctx)
+        self.newcomer = Newcomer(ctx)
         self.repairs = Repairs(ctx, self._casts, lookups, detector, self)
         self._headless: dict[MessageId, list[tuple[NodeRef, Bcast]]] = {}
         self._ack_due: Expiry[tuple[Cast, Waiter]] = Expiry(config.ack_delay_s, _still_waits)
@@ -135,24 +139,26 @@ class Broadcasts:
         self._sequence += len(batch)
         route = [Hop(ctx.me.raw, ctx.me.name, int(EdgeKind.ORIGIN))]
         bodies = [body for _, body in batch]
-        cast = self._record(message_id, wall, bodies, route, ctx.config.max_hops)
+        cast = self._record(message_id, wall, bodies, route, ctx.config.max_hops, [])
         cast.ops = [op for op, _ in batch]
         cast.waiters.append(Waiter(None, ctx.me.raw, ctx.space.size))
         self._fan(cast, ctx.space.size, ctx.me.raw)
         self.check(cast)
 
     def _record(
-        self, message_id: MessageId, created: float, bodies: list[bytes], route: list[Hop], ttl: int
-    ) -> Cast:
+        self, message_id: MessageId, created: float, bodies: list[bytes], route: list[Hop],
+        ttl: int, detours: list[Detour],
+    ) -> Cast:  # fmt: skip
         ctx, ledger = self._ctx, self.ledger
         for offset, body in enumerate(bodies):
             each = message_id.plus(offset) if offset else message_id
             if each not in ledger:
                 ledger.add(each)
                 self.sync.recorded(each)
-                ctx.effects.append(Record(each, created, body, route))
+                way = _way(detours, offset, route) if detours else route
+                ctx.effects.append(Record(each, created, body, way))
         deadline = ctx.now + ctx.config.broadcast_deadline_s
-        cast = Cast(message_id, created, bodies, route, ttl, deadline)
+        cast = Cast(message_id, created, bodies, route, ttl, deadline, detours)
         self._casts.add(cast)
         return cast
 
@@ -187,7 +193,7 @@ class Broadcasts:
             branch.child,
             Bcast(
                 cast.id, len(cast.bodies), cast.created, cast.ttl - 1, branch.limit,
-                int(branch.kind), cast.route, None if header_only else cast.bodies,
+                int(branch.kind), cast.route, None if header_only else cast.bodies, cast.detours,
             ),
         )  # fmt: skip
 
@@ -224,7 +230,18 @@ class Broadcasts:
             return "broadcast whose route does not end at its sender"
         if not 0 < message.count <= config.max_batch or message.id.sequence < 1:
             return "broadcast of no or too many messages"
+        if message.detours and not self._detours_fit(sender, message):
+            return "broadcast with impossible detours"
         return "" if message.bodies is None else self._bodies_fault(message.bodies, message.count)
+
+    def _detours_fit(self, sender: NodeRef, message: Bcast) -> bool:
+        hops = len(message.hops) + sum(len(detour.hops) for detour in message.detours)
+        return hops <= self._ctx.config.max_route and all(
+            0 <= detour.first < detour.first + detour.count <= message.count
+            and detour.hops
+            and detour.hops[-1].raw == sender.raw
+            for detour in message.detours
+        )
 
     def _bodies_fault(self, bodies: list[bytes], count: int) -> str:
         if len(bodies) != count:
@@ -240,8 +257,9 @@ class Broadcasts:
     def _first(self, sender: NodeRef, message: Bcast, bodies: list[bytes]) -> None:
         ctx = self._ctx
         here = Hop(ctx.me.raw, ctx.me.name, message.kind)
-        route = self.sync.route(message.id) or [*message.hops, here]
-        cast = self._record(message.id, message.created, bodies, route, message.ttl)
+        route = [*message.hops, here]
+        detours = self.sync.detours(message, here)
+        cast = self._record(message.id, message.created, bodies, route, message.ttl, detours)
         end = self._end(message.limit)
         waiter = Waiter(sender, message.limit, end, message.kind)
         cast.waiters.append(waiter)
@@ -259,7 +277,7 @@ class Broadcasts:
             return False
         if message.kind == EdgeKind.SUCCESSOR and between(sender.id, before.id, self._ctx.my_id):
             return True
-        if message.kind != EdgeKind.BACKFILL and not self._ring.predecessor_is_new():
+        if message.kind != EdgeKind.BACKFILL and not self.newcomer.unknown:
             return False
         return all(hop.raw != before.raw for hop in message.hops)
 
@@ -404,6 +422,14 @@ class Broadcasts:
         self.repairs.tick()
         self._casts.forget()
         self.sync.tick()
+
+
+def _way(detours: list[Detour], offset: int, route: list[Hop]) -> list[Hop]:
+    """Return the route of one message of a broadcast."""
+    for detour in detours:
+        if detour.first <= offset < detour.first + detour.count:
+            return detour.hops
+    return route
 
 
 def _still_waits(entry: tuple[Cast, Waiter]) -> bool:

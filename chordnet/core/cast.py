@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from chordnet.core.messages import EdgeKind, Hop, MessageId, NodeRef
+from chordnet.core.messages import Detour, EdgeKind, Hop, MessageId, NodeRef
 
 
 class Branch:
@@ -73,6 +73,7 @@ class Finished(msgspec.Struct, frozen=True, gc=False):
     """Raw identifier of the parent that counts this node; empty for our own program."""
     told_end: int
     told_kind: int
+    detours: list[Detour]
 
 
 class Cast:
@@ -84,11 +85,12 @@ class Cast:
     :param route: this node's recorded route, from the origin to itself.
     :param ttl: how many more hops it may travel.
     :param deadline: when what is not covered counts as unreached.
+    :param detours: the messages whose recorded route is another one.
     """
 
     __slots__ = (
-        "bodies", "branches", "cover", "created", "deadline", "id", "open", "ops", "past", "route",
-        "searching", "told", "told_end", "told_kind", "ttl", "waiters",
+        "bodies", "branches", "cover", "created", "deadline", "detours", "id", "open", "ops",
+        "past", "route", "searching", "told", "told_end", "told_kind", "ttl", "waiters",
     )  # fmt: skip
 
     def __init__(
@@ -99,6 +101,7 @@ class Cast:
         route: list[Hop],
         ttl: int,
         deadline: float,
+        detours: list[Detour],
     ) -> None:
         self.id = message_id
         self.created = created
@@ -106,6 +109,7 @@ class Cast:
         self.route = route
         self.ttl = ttl
         self.deadline = deadline
+        self.detours = detours
         self.cover = 0
         self.ops: list[int] = []
         """Our own program's numbers for the messages, if it published them."""
@@ -127,7 +131,7 @@ class Cast:
     @classmethod
     def resumed(cls, past: Finished, deadline: float) -> Cast:
         """Take a finished broadcast up again."""
-        cast = cls(past.id, past.created, past.bodies, past.route, past.ttl, deadline)
+        cast = cls(past.id, past.created, past.bodies, past.route, past.ttl, deadline, past.detours)
         cast.cover, cast.past = past.cover, past
         cast.told, cast.told_end, cast.told_kind = past.told, past.told_end, past.told_kind
         return cast
@@ -136,7 +140,7 @@ class Cast:
         """Return what to remember."""
         return Finished(
             self.id, self.created, self.bodies, self.route, self.ttl, self.cover,
-            self.tally(0, self.cover + 1), self.told, self.told_end, self.told_kind,
+            self.tally(0, self.cover + 1), self.told, self.told_end, self.told_kind, self.detours,
         )  # fmt: skip
 
     def tally(self, start: int, end: int) -> Tally:

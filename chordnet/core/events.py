@@ -6,7 +6,7 @@ import enum
 
 import msgspec
 
-from chordnet.core.messages import NodeRef, OriginState, PeerMessage
+from chordnet.core.messages import Hop, MessageId, NodeRef, OriginState, PeerMessage
 
 
 class _Event(msgspec.Struct, frozen=True, gc=False, tag=True):
@@ -22,6 +22,8 @@ class Start(_Event, frozen=True):
     known: list[NodeRef]
     ledger: list[OriginState] = []
     """What an earlier life of this node recorded and still keeps."""
+    routes: list[tuple[MessageId, list[Hop]]] = []
+    """Which routes it recorded lately: the tree may bring those messages again."""
 
 
 class Received(_Event, frozen=True):

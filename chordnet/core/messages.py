@@ -252,6 +252,16 @@ class Hop(msgspec.Struct, frozen=True, array_like=True, gc=False):
     kind: int
 
 
+class Detour(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Messages of a broadcast that came to the sender on another way than the rest."""
+
+    first: int
+    """The first of them, counted from 0."""
+    count: int
+    hops: list[Hop]
+    """The route that the sender recorded for them, the origin first and the sender last."""
+
+
 class Bcast(_Message, frozen=True, tag=20):
     """Broadcasts and the range ``(receiver, limit)`` that the receiver is to see to.
 
@@ -270,6 +280,8 @@ class Bcast(_Message, frozen=True, tag=20):
     """The sender's own recorded route, the origin first and the sender last."""
     bodies: list[bytes] | None
     """Missing on repair edges: the receiver asks for them if it has none."""
+    detours: list[Detour] = []
+    """Where the sender recorded another route than ``hops``."""
 
 
 class Ack(_Message, frozen=True, tag=21):

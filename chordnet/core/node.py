@@ -88,6 +88,8 @@ class ChordNode(Wiring):
         for peer in event.known:
             self.ctx.peers.note(peer)
         self.broadcasts.ledger.restore(event.ledger)
+        for message_id, route in event.routes:
+            self.broadcasts.sync.remember(message_id, route)
         self.joining.start(event.bootstrap)
 
     def _received(self, event: ev.Received) -> None:
@@ -186,6 +188,7 @@ class ChordNode(Wiring):
 
     def _get_state(self, sender: NodeRef, message: msg.GetState) -> None:
         if self._status in membership.MEMBER:
+            self.broadcasts.newcomer.told(sender)
             self.ring.asked(sender, message)
             return
         if message.status not in membership.MEMBER:

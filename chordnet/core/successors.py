@@ -11,8 +11,7 @@ Source: P. Zave, "Reasoning about identifier spaces: How to make Chord correct",
 - *stabilise from predecessor*: ask p = s.predecessor. Alive, and s still the head: list := [p] +
   p.list, notify p. Otherwise: unchanged, notify s.
 - *rectify(new)*, on notify: adopt ``new`` if it lies in (predecessor, self), or if the predecessor
-  is dead, which is asked first. The predecessor is never set to nothing. One that ``new`` came in
-  behind is told to look (CHANGED): it would learn of its new successor at its next round only.
+  is dead, which is asked first. The predecessor is never set to nothing.
 
 A question about our state that arrives while such a question of our own is out is answered after
 it, so that every operation is atomic at the moment of the asked node's answer. All nodes doing
@@ -30,7 +29,7 @@ from typing import Protocol
 from chordnet.core.context import Context
 from chordnet.core.detector import Detector
 from chordnet.core.effects import RingChanged
-from chordnet.core.identifiers import between, between_left, between_right
+from chordnet.core.identifiers import between, between_right
 from chordnet.core.messages import (
     Changed,
     GetState,
@@ -74,9 +73,6 @@ class Ring:
         self._hooks = hooks
         self._safe = ctx.config.safeguards
         self.predecessor: NodeRef | None = None
-        self._untold: NodeRef | None = None
-        """The predecessor that this one came in behind, until it has asked and so knows that."""
-        self._untold_until = 0.0
         self.successors: list[NodeRef] = []
         self.label: RingLabel | None = None
         self._asking: Question | None = None
@@ -110,10 +106,6 @@ class Ring:
         if predecessor is None:
             return False
         return between_right(predecessor.id, key, self._ctx.my_id)
-
-    def predecessor_is_new(self) -> bool:
-        """Tell whether the one that our predecessor came in behind cannot know it yet."""
-        return self._untold is not None and self._ctx.now <= self._untold_until
 
     def predecessor_is_dead(self) -> bool:
         """Tell whether the predecessor died and nobody has taken its place yet."""
@@ -265,11 +257,11 @@ class Ring:
         """Answer at once, or after our own question."""
         asking = self._asking if self._safe.answer_later else None
         if asking is None or message.status not in (Status.ACTIVE, Status.JOINING):
-            self._answer(sender, message)
+            self._ctx.send(sender, self._hooks.state_answer(message.rid))
             return
         if asking.target.raw == sender.raw and self._ctx.me.raw < sender.raw:
             self._give_up()
-            self._answer(sender, message)
+            self._ctx.send(sender, self._hooks.state_answer(message.rid))
         elif len(self._deferred) < self._ctx.config.max_deferred:
             if not self._deferred:
                 self._ctx.alarms.set("defer", self._ctx.jittered(self._ctx.config.defer_s))
@@ -290,13 +282,7 @@ class Ring:
         self._ctx.alarms.cancel("defer")
         waiting, self._deferred = self._deferred, []
         for sender, message in waiting:
-            self._answer(sender, message)
-
-    def _answer(self, sender: NodeRef, message: GetState) -> None:
-        new, untold = self.predecessor, self._untold
-        if untold is not None and new is not None and between_left(untold.id, sender.id, new.id):
-            self._untold = None
-        self._ctx.send(sender, self._hooks.state_answer(message.rid))
+            self._ctx.send(sender, self._hooks.state_answer(message.rid))
 
     # ---- rectify ----------------------------------------------------------------------------
 
@@ -331,12 +317,6 @@ class Ring:
         self._tell()
         if not self.successors:
             self.soon()
-        self._untold = None
-        if old is not None and between(old.id, new.id, self._ctx.my_id):
-            self._untold = old
-            # By then it has stabilised, or it is dead or was not next to the new one.
-            self._untold_until = self._ctx.now + self._ctx.config.stabilise_fast_s
-            self._ctx.send(old, Changed())
         self._hooks.predecessor_changed(old)
 
     def heard(self, peer: NodeRef) -> None:

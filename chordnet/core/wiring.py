@@ -171,6 +171,7 @@ class Wiring:
         self.fingers.neighbours_changed()
         new = self.ring.predecessor
         if new is not None and new.raw != self.me.raw:
+            self.broadcasts.newcomer.adopted(old, new)
             self.broadcasts.repairs.predecessor_changed(new)
 
     def tables_changed(self) -> None:

@@ -46,6 +46,7 @@ from chordnet.net.greeters import Clients, Door
 from chordnet.net.hooks import Hooks
 from chordnet.net.interfaces import Core, MessageLog, StoredMessage
 from chordnet.net.journal import Journal
+from chordnet.net.keeping import recent_routes
 from chordnet.net.limits import NetworkLimits
 from chordnet.net.runner import Runner
 from chordnet.net.traces import Traces
@@ -136,7 +137,8 @@ class LocalNode:
     def start(self, bootstrap: Sequence[str], known: Sequence[NodeRef]) -> None:
         """Begin to join a ring through ``bootstrap`` addresses or peers ``known`` from before."""
         with self.turn:
-            self.runner.post(Start(list(bootstrap), list(known), self.log.ledger()))
+            routes = recent_routes(self.log, self.wall() - self.config.broadcast_deadline_s)
+            self.runner.post(Start(list(bootstrap), list(known), self.log.ledger(), routes))
 
     # -- what can be asked -----------------------------------------------------------------------
 

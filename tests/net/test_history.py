@@ -94,6 +94,16 @@ class HistoryTests(ServiceCase):
         self.restart()
         self.assertEqual(self.read(since=last), caught)
 
+    def test_after_a_restart_the_node_knows_the_routes_of_what_it_recorded_lately(self):
+        self.start_ring()
+        self.send("old")
+        self.network.run(25)
+        self.send("a", "b")
+        self.restart()
+        log = self.services[2].node.log
+        expected = {kept.record.id: kept.record.route for kept in log.newest(2)}
+        self.assertEqual(self.services[2].node.core.broadcasts.sync._caught, expected)
+
     def test_a_place_that_is_not_kept_any_more_is_refused_not_skipped(self):
         self.start_ring(history_bytes=2000)
         self.send("first")

@@ -11,6 +11,7 @@ from chordnet.core.effects import Record
 from chordnet.core.errors import LocalProtocolError, NotInRing, TimedOut
 from chordnet.core.identifiers import IdentifierSpace
 from chordnet.core.messages import EdgeKind, Hop, MessageId
+from chordnet.net.keeping import RECENT_MESSAGES, recent_routes
 from chordnet.net.limits import NetworkLimits
 from chordnet.net.reading import Reader, ReceivedReader, open_reader
 from chordnet.net.views import Views
@@ -165,6 +166,26 @@ class ReaderTests(SynchronousTestCase):
         source.record("a2", "a3")
         error = self.assertRaises(LocalProtocolError, reader.read)
         self.assertIn("1 messages were dropped", str(error))
+
+
+class RecentRoutesTests(SynchronousTestCase):
+    def test_those_recorded_lately_and_no_more_than_asked_for(self):
+        source = Source()
+        source.record(*(f"a{n}" for n in range(1, 301)))
+        source.now += 10
+        source.record(*(f"b{n}" for n in range(1, 601)))
+        found = recent_routes(source.log, source.now - 5)
+        self.assertEqual(
+            sorted(found), [(r.id, r.route) for n in range(1, 601) for r in [message(f"b{n}")]]
+        )
+        self.assertEqual(len(recent_routes(source.log, 0.0)), 900)
+        self.assertEqual(recent_routes(source.log, source.now + 1), [])
+        self.assertEqual(recent_routes(MemoryLog(), 0.0), [])
+
+    def test_they_are_bounded(self):
+        source = Source()
+        source.record(*(f"a{n}" for n in range(1, RECENT_MESSAGES + 600)))
+        self.assertLess(len(recent_routes(source.log, 0.0)), RECENT_MESSAGES + 256)
 
 
 class ResumeTests(SynchronousTestCase):

@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from chordnet.core.antientropy import MAX_CAUGHT
 from chordnet.core.broadcast import MAX_HEADLESS, MAX_UNREACHED
 from chordnet.core.effects import BroadcastDone, Misbehaved, Record
-from chordnet.core.events import LinkDown, LinkFault, Publish, Tick
+from chordnet.core.events import LinkDown, LinkFault, Publish, Start, Tick
 from chordnet.core.lookup import Result
 from chordnet.core.messages import (
     Ack,
@@ -22,6 +22,7 @@ from chordnet.core.messages import (
     Bodies,
     Caught,
     Covered,
+    Detour,
     EdgeKind,
     Find,
     Found,
@@ -29,6 +30,7 @@ from chordnet.core.messages import (
     Hop,
     MessageId,
     Notify,
+    OriginState,
     Status,
 )  # fmt: skip
 from chordnet.core.repair import MAX_TRIES
@@ -76,7 +78,7 @@ def bcast(
     bodies = [b"hello"] if bodies is None else bodies
     return Bcast(
         given["id"], len(bodies), 1.5, given["ttl"], given["limit"], int(kind), given["hops"],
-        None if header_only else bodies,
+        None if header_only else bodies, changes.get("detours", []),
     )  # fmt: skip
 
 
@@ -364,11 +366,52 @@ class CaughtUpTests(NodeTestCase):
         self.assertEqual(effects_of(effects, Record), [])
         self.assertEqual(targets(effects, Bcast), [30, 20])
         for _, message in sent(effects, Bcast):
-            self.assertEqual(message.hops, self.record.route)
+            self.assertEqual(message.detours, [Detour(0, 1, self.record.route)])
+
+    def test_what_travels_with_it_keeps_the_route_that_it_took(self):
+        """Of three messages that travel together, this node was handed the first one before."""
+        self.now = 3.0
+        effects = self.step(5, bcast(5, 50, bodies=[b"hello", b"b", b"c"]))
+        tree = [hop(50, EdgeKind.ORIGIN), hop(5), hop(10)]
+        self.assertEqual(
+            [(r.id.sequence, r.route) for r in effects_of(effects, Record)], [(2, tree), (3, tree)]
+        )
+        self.assertEqual(targets(effects, Bcast), [30, 20])
+        for _, message in sent(effects, Bcast):
+            self.assertEqual(message.hops, tree)
+            self.assertEqual(message.detours, [Detour(0, 1, self.record.route)])
+
+    def test_whoever_gets_them_from_there_records_the_route_of_each(self):
+        detours = [Detour(1, 2, [*self.hops, hop(20, EdgeKind.CAUGHT_UP)])]
+        effects = self.step(20, bcast(20, 30, sequence=7, bodies=[b"x"] * 4, detours=detours))
+        tree = [hop(50, EdgeKind.ORIGIN), hop(20), hop(10)]
+        other = [*detours[0].hops, hop(10)]
+        routes = [record.route for record in effects_of(effects, Record)]
+        self.assertEqual(routes, [tree, other, other, tree])
+        for _, message in sent(effects, Bcast):
+            self.assertEqual(message.detours, [Detour(1, 2, other)])
+
+    def test_what_was_recorded_before_a_restart_is_passed_on_with_that_route(self):
+        route = [*self.hops, hop(10)]
+        self.make()
+        state = OriginState(raw(50), 1, 1, [])
+        self.node.step(Start([], [], [state], [(mid(), route)]), self.now)
+        effects = self.step(5, bcast(5, 50, REASSIGN))
+        self.assertEqual(effects_of(effects, Record), [])
+        for _, message in sent(effects, Bcast):
+            self.assertEqual(message.detours, [Detour(0, 1, route)])
+
+    def test_detours_have_to_fit_a_frame(self):
+        long = [hop(n % 60, FINGER) for n in range(self.node.config.max_route // 2)]
+        for sequence in (8, 10):
+            self.step(5, Caught(mid(sequence), 1.5, [hop(sequence), *long, hop(5)], b""))
+        effects = self.step(5, bcast(5, 50, sequence=7, bodies=[b""] * 5))
+        for _, message in sent(effects, Bcast):
+            self.assertEqual([d.first for d in message.detours], [1])
 
     def test_the_memory_of_it_is_bounded(self):
         self.tick(60.0)
-        self.assertIsNone(self.node.broadcasts.sync.route(mid()))
+        self.assertEqual(self.node.broadcasts.sync._caught, {})
         for sequence in range(2, MAX_CAUGHT + 10):
             self.step(5, Caught(mid(sequence), 1.5, self.hops, b""))
         self.assertEqual(len(self.node.broadcasts.sync._caught), MAX_CAUGHT)

@@ -16,7 +16,7 @@ def mid(sequence: int = 1) -> MessageId:
 
 def make_cast(sequence: int = 1, hops: int = 1) -> Cast:
     route = [Hop(raw(n), f"n{n}", int(EdgeKind.FINGER)) for n in range(hops)]
-    return Cast(mid(sequence), 0.0, [b"body"], route, 9, 20.0)
+    return Cast(mid(sequence), 0.0, [b"body"], route, 9, 20.0, [])
 
 
 def branch(start: int, end: int, child: int = 20) -> Branch:

@@ -348,16 +348,6 @@ class RectifyTests(RingTestCase):
         self.assertEqual(sent(self.ctx, Ping), [])
         self.assertIn(("predecessor", 5), self.parts.node.told)
 
-    def test_the_predecessor_that_it_came_in_behind_is_told(self):
-        self.parts.fresh()
-        self.ring.notified(ref(8))
-        self.assertEqual(targets(self.ctx, Changed), [5])
-        self.kill(8)
-        self.parts.fresh()
-        self.ring.notified(ref(5))
-        self.assert_predecessor(5)
-        self.assertEqual(targets(self.ctx, Changed), [], "nobody came in between")
-
     def test_for_any_other_notifier_the_predecessor_is_asked_whether_it_lives(self):
         self.parts.fresh()
         self.ring.notified(ref(3))

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.core.messages import OriginState
+from chordnet.core.messages import Detour, OriginState
 from chordnet.wire.codec import frame_limit
 from chordnet.wire.greeting import CODES, GREETING_LIMIT
 from chordnet.wire.rpc import OrderedEntry
@@ -24,7 +24,7 @@ STRUCTS = [
     wire_examples.NODE, wire_examples.LABEL, wire_examples.ID, wire_examples.INFO,
     wire_examples.RECEIPT, wire_examples.RECORD, wire_examples.STATUS,
     wire_examples.TRACE, wire_examples.TRACE.events[0], wire_examples.STATUS.fingers[0],
-    wire_examples.RECORD.route[0], OriginState(b"", 1, 2, []), wire_examples.GAP,
+    wire_examples.RECORD.route[0], OriginState(b"", 1, 2, []), wire_examples.GAP, Detour(0, 1, []),
     OrderedEntry(None),
 ]  # fmt: skip
 
@@ -54,7 +54,9 @@ def written_fields(kind: type) -> str:
     for field in msgspec.inspect.type_info(kind).fields:
         text = f"{field.name} {written_type(field.type)}"
         if not field.required:
-            default = msgspec.json.encode(field.default).decode()
+            made = field.default_factory is not msgspec.NODEFAULT
+            value = field.default_factory() if made else field.default
+            default = msgspec.json.encode(value).decode()
             text += f" = {default.replace('null', 'nil')}"
         fields.append(text)
     return ", ".join(fields)
