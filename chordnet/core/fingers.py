@@ -65,6 +65,8 @@ class Fingers:
         """The successor list that ``_near`` is about."""
         self._near: list[int] = []
         """How far those are."""
+        self._untold = False
+        """Whether a slot has changed and the rest of the node was not told."""
         self._looking: int | None = None
         self._upkeep = ctx.config.finger_upkeep
         self._pace = ctx.config.fingers_fast_s
@@ -108,14 +110,12 @@ class Fingers:
 
     def neighbours_changed(self) -> None:
         """Successor list or predecessor changed: refill the slots that they determine."""
-        before = list(self.slots)
         for slot in range(self._fill_near(), self._ctx.config.bits):
             if self._ring.owns(self.start(slot)):
-                self.slots[slot] = None
-                self._wanted &= ~(1 << slot)
+                self._put(slot, slot + 1, None)
             elif self.slots[slot] is None and self._upkeep.repair_on_use:
                 self._wanted |= 1 << slot
-        self._told(changed=before != self.slots)
+        self._tell()
         self._work()
 
     def evict(self, peer: NodeRef) -> None:
@@ -128,7 +128,8 @@ class Fingers:
         if lost:
             for slot in lost:
                 self.slots[slot] = None
-            self._told(changed=True)
+            self._untold = True
+            self._tell()
             if self._upkeep.repair_on_use:
                 self._want(sum(1 << slot for slot in lost))
 
@@ -154,8 +155,7 @@ class Fingers:
         for distance, node in zip(self._near, self._measured, strict=True):
             begin, end = end, distance.bit_length()
             if begin < end:
-                self.slots[begin:end] = [node] * (end - begin)
-        self._wanted &= -1 << reach
+                self._put(begin, end, node)
         return reach
 
     def _fill(self, slot: int, reach: int) -> bool:
@@ -164,9 +164,9 @@ class Fingers:
         :param reach: how many slots lie within the successor list's reach.
         """
         if slot < reach:
-            self.slots[slot] = self._measured[bisect_left(self._near, 1 << slot)]
+            self._put(slot, slot + 1, self._measured[bisect_left(self._near, 1 << slot)])
         elif self._ring.owns(self.start(slot)):
-            self.slots[slot] = None
+            self._put(slot, slot + 1, None)
         else:
             return False
         return True
@@ -174,7 +174,7 @@ class Fingers:
     def _work(self) -> None:
         if self._looking is not None or not self._wanted:
             return
-        before, reach = list(self.slots), self._reach()
+        reach = self._reach()
         if ~self._wanted & ((1 << reach) - 1) == 0:
             self._fill_near()
         while self._wanted:
@@ -182,8 +182,7 @@ class Fingers:
             if not self._fill(slot, reach):
                 self._looking = slot
                 break
-            self._wanted &= ~(1 << slot)
-        self._told(changed=before != self.slots)
+        self._tell()
         if self._looking is not None:
             self._hooks.look_up_finger(self._looking, self.start(self._looking))
 
@@ -197,16 +196,22 @@ class Fingers:
             return
         filler = None if node.raw == ctx.me.raw else node
         end = ctx.distance(node).bit_length() if filler is not None else ctx.config.bits
-        covered = slice(slot, max(slot, end))
-        before = self.slots[covered]
-        self.slots[covered] = [filler] * len(before)
-        self._wanted &= ~((1 << covered.stop) - (1 << slot))
-        self._told(changed=before != self.slots[covered])
+        if slot < end:
+            self._put(slot, end, filler)
+        self._tell()
         self._work()
 
-    def _told(self, *, changed: bool) -> None:
-        if changed:
-            self._changed = True
+    def _put(self, begin: int, end: int, node: NodeRef | None) -> None:
+        """Let ``node`` be in the slots from ``begin`` up to ``end``, wanted no longer."""
+        slots = [node] * (end - begin)
+        if self.slots[begin:end] != slots:
+            self.slots[begin:end] = slots
+            self._untold = True
+        self._wanted &= ~((1 << end) - (1 << begin))
+
+    def _tell(self) -> None:
+        if self._untold:
+            self._untold, self._changed = False, True
             self._ctx.alarms.sooner("fingers", self._ctx.jittered(self._ctx.config.fingers_fast_s))
             self._hooks.tables_changed()
             self._ctx.effects.append(FingersChanged(self.distinct()))
