@@ -34,6 +34,8 @@ from chordnet.core.events import Event, FindOwner, Publish, Received
 from chordnet.core.messages import Bcast, Covered, Find, Found, Hop, MessageId, PeerMessage
 from chordnet.core.node import ChordNode
 from chordnet.sim.network import Network
+from chordnet.storage.paging import KeptMessage
+from chordnet.storage.rows import is_sound, message_rows
 from chordnet.storage.sqlite import Durability, SqliteLog
 from chordnet.wire.codec import encode_frame, read_peer
 from chordnet.wire.framing import HEADER_BYTES, FrameDecoder
@@ -195,6 +197,10 @@ def log(repeat: int) -> list[Cost]:
                 each, tail = median(taken) * 1e6, percentile(taken, 99) * 1e6
                 costs.append(Cost(f"log, {durability}: a turn with {size}", each, tail))
             kept.close()
+    route = [Hop(bytes(20), f"Node {number}", 1) for number in range(3)]
+    record = Record(MessageId(bytes(20), 1, 1), 0.0, payload(1), route)
+    (row,) = message_rows([KeptMessage(1, 0.0, record)])
+    costs.append(Cost("log: checksum of a message", _bulk(lambda: is_sound(row), repeat)))
     return costs
 
 

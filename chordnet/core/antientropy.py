@@ -95,6 +95,16 @@ class AntiEntropy:
         self._young_sum += self._ledger.weight(message_id)
         self._ripening.add(message_id, self._ctx.now)
 
+    def spoiled(self, ids: Iterable[MessageId]) -> None:
+        """Messages that were recorded are missing now: the others are asked for them."""
+        for message_id in ids:
+            weight = self._ledger.weight(message_id)
+            if self._ledger.forget(message_id):
+                self._ctx.counters["spoiled"] += 1
+                if message_id in self._young:
+                    self._young.discard(message_id)
+                    self._young_sum -= weight
+
     def tick(self) -> None:
         """Let messages come of age."""
         self._ripen()

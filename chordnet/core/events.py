@@ -78,8 +78,14 @@ class Publish(_Event, frozen=True):
     """The program's wall clock, seconds since 1970."""
 
 
+class Spoiled(_Event, frozen=True):
+    """What this node kept of these messages is damaged: they count as missing from now on."""
+
+    ids: list[MessageId]
+
+
 class Leave(_Event, frozen=True):
     """Leave the ring in order. Answered by the ``LeftRing`` effect."""
 
 
-Event = Start | Received | LinkDown | Tick | FindOwner | Publish | Leave
+Event = Start | Received | LinkDown | Tick | FindOwner | Publish | Spoiled | Leave

@@ -89,6 +89,25 @@ class Ledger:
             self._jump(origin)
         self._slide(origin)
 
+    def forget(self, message_id: MessageId) -> bool:
+        """Count a recorded message as missing; return whether that could be done.
+
+        It cannot if the numbers recorded after it are more than the window holds.
+        """
+        origin = self._origins.get((message_id.origin, message_id.incarnation))
+        number = message_id.sequence
+        if origin is None or not origin.has(number):
+            return False
+        if number in origin.above:
+            origin.above.remove(number)
+        else:
+            if origin.watermark - number + len(origin.above) > self._max_window:
+                return False
+            origin.above.update(range(number + 1, origin.watermark + 1))
+            origin.watermark = number - 1
+        self._sum -= origin.weight(number)
+        return True
+
     def restore(self, states: Iterable[OriginState]) -> None:
         """Take over what an earlier life of this node recorded."""
         for state in states:

@@ -144,6 +144,9 @@ class ChordNode(Wiring):
             key = int.from_bytes(event.key)
             self.lookups.start(Purpose.PROGRAM, event.op, key, iterative=event.iterative)
 
+    def _spoiled(self, event: ev.Spoiled) -> None:
+        self.broadcasts.sync.spoiled(event.ids)
+
     def _leave(self, event: ev.Leave) -> None:
         ctx = self.ctx
         if self._status in (Status.LEAVING, Status.LEFT):
@@ -254,6 +257,7 @@ class ChordNode(Wiring):
         ev.Tick: _tick,
         ev.FindOwner: _find_owner,
         ev.Publish: _publish,
+        ev.Spoiled: _spoiled,
         ev.Leave: _leave,
     }
     _on_message: ClassVar[dict[type, Callable[[ChordNode, NodeRef, Any], None]]] = {

@@ -259,7 +259,7 @@ class ClientSession:
         if request.since:
             start = position_of(log, request.since)
         else:
-            start = max(log.first - 1, log.last - limit)
+            start = max(log.first - 1, log.last - limit) if request.limit > 0 else log.first - 1
         self._reply(Messages(request.rid, *ReceivedReader(self._node, start).read(limit)))
         # At once, so that a client that does not read is noticed before the next long reply.
         self._connection.flush_now()

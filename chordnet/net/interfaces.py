@@ -82,6 +82,10 @@ class MessageLog(Protocol):
     def failed(self) -> str:
         """Why nothing more can be kept; empty while all is well."""
 
+    spoiled: set[MessageId]
+    """Messages that turned out to be damaged: whoever has noted that they are missing now clears
+    it. The log drops them with the next commit."""
+
     @property
     def first(self) -> int:
         """Position of the oldest message kept (of the next one, if none is)."""

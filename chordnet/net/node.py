@@ -37,7 +37,7 @@ from chordnet.core.errors import (
     LookupFailed,
     NotInRing,
 )
-from chordnet.core.events import FindOwner, Leave, Publish, Start
+from chordnet.core.events import FindOwner, Leave, Publish, Spoiled, Start
 from chordnet.core.identifiers import IdentifierSpace
 from chordnet.core.messages import Caught, Given, Lost, MessageId, NodeRef, Status
 from chordnet.net.addresses import client_endpoint
@@ -52,7 +52,7 @@ from chordnet.net.runner import Runner
 from chordnet.net.traces import Traces
 from chordnet.net.transport import PeerTransport
 from chordnet.net.turn import Turn
-from chordnet.net.views import Views
+from chordnet.net.views import Views, broadcast_failure
 from chordnet.wire.codec import frame_limit
 from chordnet.wire.rpc import (
     FingerEntry,
@@ -196,7 +196,7 @@ class LocalNode:
         :raises KeyError: ``since`` is not kept here.
         """
         count = limit or len(self.log)
-        kept = self.log.after(since, count) if since else self.log.newest(count)
+        kept = self.log.after(since, count) if since or not limit else self.log.newest(count)
         return [self.views.message(stored) for stored in kept]
 
     def status(self) -> NodeStatus:
@@ -268,9 +268,16 @@ class LocalNode:
             self._fresh.clear()
             self._fail(str(error))
             return False
+        if self.log.spoiled:
+            self.turn.after(self._miss_spoiled)
         if self.log.failed:  # it could not be read, and there was nothing to write
             self._fail(self.log.failed)
         return True
+
+    def _miss_spoiled(self) -> None:
+        """Have the others give back what is damaged here."""
+        ids, self.log.spoiled = sorted(self.log.spoiled), set()
+        self.runner.post(Spoiled(ids))
 
     def _fail(self, why: str) -> None:
         self.failure = f"{self.me.name} has left its ring: {why}"
@@ -327,7 +334,7 @@ class LocalNode:
             except LogFailed:  # the end of the turn sees to it
                 return
             if kept is None:
-                lost.append(message_id)
+                lost += [message_id] if message_id not in self.log.spoiled else []
                 continue
             record = kept.record
             budget -= len(record.body)
@@ -384,7 +391,7 @@ class LocalNode:
             return
         body, began, done = entry
         if effect.id is None:
-            done(_broadcast_failure(effect.reason))
+            done(broadcast_failure(effect.reason))
             return
         receipt = self.views.receipt(effect, body, self._seconds() - began)
         if self._fresh:  # alone in its ring: the message itself may not be committed yet
@@ -441,9 +448,3 @@ class LocalNode:
     def _fire_later(self, effect: object) -> None:
         if self.hooks.wanted(type(effect)):
             self.turn.after(partial(self.hooks.fire, effect))
-
-
-def _broadcast_failure(reason: str) -> ChordnetError:
-    if reason == "busy":
-        return Busy("too many broadcasts pass through this node; retry after a moment")
-    return BroadcastFailed(reason or "the broadcast was not confirmed")

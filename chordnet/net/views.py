@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from chordnet.core.effects import BroadcastDone
+from chordnet.core.errors import BroadcastFailed, Busy, ChordnetError
 from chordnet.core.identifiers import IdentifierSpace
 from chordnet.core.messages import EdgeKind, NodeRef, RingLabel
 from chordnet.core.ordering import Missing
@@ -100,3 +101,10 @@ class Views:
 
     def _hex(self, raw: bytes) -> str:
         return self._space.hex(int.from_bytes(raw)) if raw else ""
+
+
+def broadcast_failure(reason: str) -> ChordnetError:
+    """Return the error for a broadcast that the core refused or gave up."""
+    if reason == "busy":
+        return Busy("too many broadcasts pass through this node; retry after a moment")
+    return BroadcastFailed(reason or "the broadcast was not confirmed")

@@ -5,23 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 
-import msgspec
-
 from chordnet.core.effects import Record
 from chordnet.core.ledger import Ledger
 from chordnet.core.messages import MessageId, NodeRef, OriginState
+from chordnet.storage.paging import KeptMessage, PagedLog
 
 
-class KeptMessage(msgspec.Struct, frozen=True, eq=False, gc=False):
-    """A recorded message with the place it has in this node's log."""
-
-    position: int
-    received_at: float
-    """This node's wall clock, seconds since 1970."""
-    record: Record
-
-
-class MemoryLog:
+class MemoryLog(PagedLog):
     """Implements :class:`chordnet.net.interfaces.MessageLog`; the oldest messages go first.
 
     :param max_messages: how many messages are kept.
@@ -38,18 +28,18 @@ class MemoryLog:
         self.bytes = 0
         self.failed = ""
         """Why nothing more can be kept: memory never says."""
+        self.spoiled: set[MessageId] = set()
+        """Messages found damaged: never any."""
 
     def __len__(self) -> int:
         return len(self._kept) - self._start
 
     @property
     def first(self) -> int:
-        """Position of the oldest message kept (of the next one, if none is)."""
         return self._offset + self._start
 
     @property
     def last(self) -> int:
-        """Position of the newest message kept (one before ``first``, if none is)."""
         return self._offset + len(self._kept) - 1
 
     @property
@@ -81,35 +71,10 @@ class MemoryLog:
         return ledger.states(None, len(self._positions) + 1, len(self._positions) + 1)
 
     def find(self, message_id: MessageId) -> KeptMessage | None:
-        """Return a message if it is kept."""
         position = self._positions.get(message_id)
         return None if position is None else self._kept[position - self._offset]
 
-    def newest(self, limit: int) -> Sequence[KeptMessage]:
-        """Return the last ``limit`` messages, oldest first."""
-        return self._slice(max(self._start, len(self._kept) - limit), limit)
-
-    def after(self, message_id: str, limit: int) -> Sequence[KeptMessage]:
-        """Return up to ``limit`` messages after ``message_id`` ("" for the beginning).
-
-        :raises KeyError: no such message is kept.
-        """
-        return self.beyond(self.position(message_id), limit)
-
-    def position(self, message_id: str) -> int:
-        """Return where ``message_id`` stands; "" stands before everything.
-
-        :raises KeyError: no such message is kept.
-        """
-        if not message_id:
-            return self.first - 1
-        try:
-            return self._positions[MessageId.parse(message_id)]
-        except ValueError:
-            raise KeyError(message_id) from None
-
     def beyond(self, position: int, limit: int) -> Sequence[KeptMessage]:
-        """Return up to ``limit`` messages after ``position``."""
         return self._slice(max(self._start, position + 1 - self._offset), limit)
 
     def close(self) -> None:

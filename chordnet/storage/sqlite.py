@@ -12,8 +12,10 @@ Two degrees of durability:
 
 The kept history is capped by bytes and by age; the ledger remembers what was dropped. A file that
 is found damaged when it is opened is set aside with one warning, and the node starts with an empty
-log: its neighbours give it what they keep. Once anything has failed (a full disk, damage found
-while reading) every further commit raises :class:`LogFailed`; what can be read is still read.
+log: its neighbours give it what they keep. A single row that is not what was written, which its
+checksum shows when the file is opened and whenever it is read, is never given to anybody: the
+message counts as missing, so that neighbours give it back. Once anything else has failed (a full
+disk, a broken page) every further commit raises :class:`LogFailed`; what can be read is still read.
 """
 
 from __future__ import annotations
@@ -31,8 +33,24 @@ from chordnet.core.config import ProtocolConfig
 from chordnet.core.effects import Record
 from chordnet.core.errors import LogFailed
 from chordnet.core.ledger import Ledger
-from chordnet.core.messages import Hop, MessageId, OriginState
-from chordnet.storage.memory import KeptMessage
+from chordnet.core.messages import MessageId, OriginState
+from chordnet.storage.paging import KeptMessage, PagedLog
+from chordnet.storage.rows import (
+    INSERT_MESSAGE,
+    SELECT_LEDGER,
+    SELECT_MESSAGES,
+    UPSERT_LEDGER,
+    Row,
+    SpoiledRow,
+    checksum,
+    decode_id,
+    encode,
+    is_sound,
+    kept_message,
+    ledger_row,
+    message_rows,
+    origin_state,
+)
 
 Durability = Literal["process", "power"]
 HISTORY_BYTES = 64 * 1024 * 1024
@@ -57,23 +75,24 @@ MIGRATIONS = (
         PRIMARY KEY (origin, incarnation)
     ) WITHOUT ROWID;
     """,
+    """
+    ALTER TABLE messages ADD COLUMN checksum INTEGER NOT NULL DEFAULT 0;
+    UPDATE messages
+        SET checksum = row_checksum(position, id, created, received_at, route, body);
+    ALTER TABLE ledger ADD COLUMN checksum INTEGER NOT NULL DEFAULT 0;
+    UPDATE ledger SET checksum = row_checksum(origin, incarnation, watermark, above);
+    """,
 )
 """Step n brings a file of schema version n to version n + 1 (``PRAGMA user_version``)."""
 
-_COLUMNS = "position, id, created, received_at, route, body"
-_INSERT = "INSERT INTO messages VALUES (?, ?, ?, ?, ?, ?)"
 _PRUNE_ROWS = 512
-_encode = msgspec.msgpack.Encoder().encode
-_decode_route = msgspec.msgpack.Decoder(list[Hop]).decode
-_decode_above = msgspec.msgpack.Decoder(list[int]).decode
 _DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR})
 """What SQLite says of a file that is no log: broken pages, another format, missing tables."""
 _UNREADABLE = (sqlite3.Error, msgspec.DecodeError, TypeError, ValueError)
 """What damage to a row can cause: any page may hold values of any type."""
-_decode_id = msgspec.msgpack.Decoder(MessageId).decode
 
 
-class SqliteLog:
+class SqliteLog(PagedLog):
     """Implements :class:`chordnet.net.interfaces.MessageLog` on a file.
 
     :param path: the file; made if it is missing.
@@ -105,8 +124,12 @@ class SqliteLog:
         self._pending: list[KeptMessage] = []
         self._touched: set[tuple[bytes, int]] = set()
         self._prune_at = 0.0
+        self._warn = warn
+        self._unsound: dict[int, Row] = {}
         self.failed = ""
         """Why nothing more can be kept; empty while all is well."""
+        self.spoiled: set[MessageId] = set()
+        """Messages found damaged after the file was opened, until somebody takes note of them."""
         try:
             self._open()
         except _Damaged as damage:
@@ -159,6 +182,7 @@ class SqliteLog:
             )
         if version < 0:
             raise ValueError(f"its schema version is {version}")
+        self._db.create_function("row_checksum", -1, checksum, deterministic=True)
         for step in range(version, newest):
             script = self.migrations[step]
             self._db.executescript(f"BEGIN; {script} PRAGMA user_version = {step + 1}; COMMIT;")
@@ -169,8 +193,8 @@ class SqliteLog:
     def _restore(self) -> None:
         execute = self._db.execute
         # In the order of starts, for the ledger forgets the origins that it was told of first.
-        rows = execute("SELECT origin, incarnation, watermark, above FROM ledger ORDER BY 2")
-        states = [_state(row) for row in rows]
+        rows = execute(f"{SELECT_LEDGER} ORDER BY 2")
+        states = [origin_state(row) for row in rows]
         for state in states[: max(0, len(states) - self._max_origins)]:
             execute(
                 "DELETE FROM ledger WHERE origin = ? AND incarnation = ?",
@@ -183,6 +207,11 @@ class SqliteLog:
         ).fetchone()
         if last is not None:
             self._next, self._first = last + 1, first
+        rows = execute(SELECT_MESSAGES)
+        self._unsound = {row[0]: row for row in rows if not is_sound(row)}
+        if self._unsound:
+            self._write([])
+            self.spoiled.clear()  # nobody has been told that they were recorded
 
     def _set_aside(self) -> Path:
         """Rename the file, and what was written ahead of it, for a person to look at."""
@@ -205,12 +234,10 @@ class SqliteLog:
 
     @property
     def first(self) -> int:
-        """Position of the oldest message kept (of the next one, if none is)."""
         return self._first
 
     @property
     def last(self) -> int:
-        """Position of the newest message kept (one before ``first``, if none is)."""
         return self._next - 1
 
     def __len__(self) -> int:
@@ -239,15 +266,14 @@ class SqliteLog:
 
         :raises LogFailed: it could not be written; nothing of it counts as recorded.
         """
-        if not self._pending and not self._touched:
+        if not (self._pending or self._touched or self._unsound):
             return
-        pending, touched = self._pending, self._touched
-        self._pending, self._touched = [], set()
+        pending, self._pending = self._pending, []
         if self.failed:
             raise LogFailed(self.failed)
-        rows = _rows(pending)
+        rows = message_rows(pending)
         try:
-            self._write(rows, touched)
+            self._write(rows)
             self._count += len(rows)
             self.bytes += sum(len(row[4]) + len(row[5]) for row in rows)
             if self.bytes > self._max_bytes or self._wall() > self._prune_at:
@@ -257,16 +283,44 @@ class SqliteLog:
                 self._db.execute("ROLLBACK")
             raise self._failure("written", error) from None
 
-    def _write(self, rows: list[tuple[Any, ...]], touched: set[tuple[bytes, int]]) -> None:
+    def _write(self, rows: list[Row]) -> None:
         self._db.execute("BEGIN IMMEDIATE")
-        self._db.executemany(_INSERT, rows)
+        if self._unsound:
+            self._discard()
+            for row in rows:  # one of them may have come anew
+                self._enter(decode_id(row[1]))
+        touched, self._touched = self._touched, set()
+        self._db.executemany(INSERT_MESSAGE, rows)
         states = (self._ledger.state(key) for key in sorted(touched))
-        self._db.executemany(
-            "INSERT INTO ledger (origin, incarnation, watermark, above) VALUES (?, ?, ?, ?)"
-            " ON CONFLICT DO UPDATE SET watermark = excluded.watermark, above = excluded.above",
-            ((s.origin, s.incarnation, s.watermark, _encode(s.above)) for s in states),
-        )
+        self._db.executemany(UPSERT_LEDGER, map(ledger_row, states))
         self._db.execute("COMMIT")
+
+    def _discard(self) -> None:
+        """Drop rows that are damaged, and count their messages as missing."""
+        unsound, self._unsound = self._unsound, {}
+        for position, raw_id, *_values in unsound.values():
+            message_id = self._identified(position, raw_id)
+            size = self._db.execute(
+                "DELETE FROM messages WHERE position = ? RETURNING length(body) + length(route)",
+                (position,),
+            ).fetchone()
+            self._count -= 1
+            self.bytes -= size[0] if size else 0
+            if message_id is not None and self._ledger.forget(message_id):
+                self._touched.add((message_id.origin, message_id.incarnation))
+                self.spoiled.add(message_id)
+        self._warn(
+            f"{len(unsound)} messages in {self._path} are damaged and were dropped; they count as"
+            " missing, and neighbours give back what they keep"
+        )
+
+    def _identified(self, position: int, raw_id: object) -> MessageId | None:
+        """Return which message a damaged row was, if its index still says so, too."""
+        found = self._db.execute("SELECT position FROM messages WHERE id = ?", (raw_id,)).fetchone()
+        try:
+            return decode_id(raw_id) if found == (position,) else None  # type: ignore[arg-type]
+        except (msgspec.DecodeError, TypeError):
+            return None
 
     def _prune(self) -> None:
         """Drop the oldest messages that are over the caps."""
@@ -297,87 +351,50 @@ class SqliteLog:
         return self._ledger.states(None, 1 << 62, 1 << 62)
 
     def find(self, message_id: MessageId) -> KeptMessage | None:
-        """Return a message if it is kept."""
         for kept in self._pending:
             if kept.record.id == message_id:
                 return kept
-        rows = self._select("WHERE id = ?", _encode(message_id))
-        return rows[0] if rows else None
-
-    def newest(self, limit: int) -> Sequence[KeptMessage]:
-        """Return the last ``limit`` messages, oldest first."""
-        return self.beyond(max(self._first, self._next - limit) - 1, limit)
-
-    def after(self, message_id: str, limit: int) -> Sequence[KeptMessage]:
-        """Return up to ``limit`` messages after ``message_id`` ("" for the beginning).
-
-        :raises KeyError: no such message is kept.
-        """
-        return self.beyond(self.position(message_id), limit)
-
-    def position(self, message_id: str) -> int:
-        """Return where ``message_id`` stands; "" stands before everything.
-
-        :raises KeyError: no such message is kept.
-        """
-        if not message_id:
-            return self._first - 1
-        try:
-            kept = self.find(MessageId.parse(message_id))
-        except ValueError:
-            kept = None
-        if kept is None:
-            raise KeyError(message_id)
-        return kept.position
+        rows = self._select("WHERE id = ?", encode(message_id))
+        found = self._sound(rows)
+        if rows and not found:
+            self.spoiled.add(message_id)
+        return found[0] if found else None
 
     def beyond(self, position: int, limit: int) -> Sequence[KeptMessage]:
-        """Return up to ``limit`` messages after ``position``."""
-        rows = self._select("WHERE position > ? ORDER BY position LIMIT ?", position, limit)
+        found: list[KeptMessage] = []
+        start: int | None = position
+        while start is not None and not found:
+            rows = self._select("WHERE position > ? ORDER BY position LIMIT ?", start, limit)
+            found = self._sound(rows)
+            start = rows[-1][0] if rows else None
         fresh = [kept for kept in self._pending if kept.position > position]
-        return (rows + fresh)[:limit]
+        return (found + fresh)[:limit]
 
-    def _select(self, where: str, *values: Any) -> list[KeptMessage]:
+    def _select(self, where: str, *values: Any) -> list[Row]:
         try:
-            rows = self._db.execute(f"SELECT {_COLUMNS} FROM messages {where}", values)  # noqa: S608 - no input in it
-            return list(map(_kept, rows))
+            return self._db.execute(f"{SELECT_MESSAGES} {where}", values).fetchall()
         except _UNREADABLE as error:
+            raise self._failure("read", error) from None
+
+    def _sound(self, rows: list[Row]) -> list[KeptMessage]:
+        """Return the messages of rows that are what was written; the next commit drops others."""
+        found = []
+        for row in rows:
+            if is_sound(row):
+                found.append(self._message(row))
+            else:
+                self._unsound[row[0]] = row
+        return found
+
+    def _message(self, row: Row) -> KeptMessage:
+        try:
+            return kept_message(row)
+        except SpoiledRow as error:
             raise self._failure("read", error) from None
 
     def close(self) -> None:
         """Release the file."""
         self._db.close()
-
-
-def _rows(pending: list[KeptMessage]) -> list[tuple[Any, ...]]:
-    rows = []
-    last, encoded = None, b""
-    for kept in pending:
-        record = kept.record
-        # Messages that travelled together share one route.
-        if record.route is not last:
-            last, encoded = record.route, _encode(record.route)
-        row = (kept.position, _encode(record.id), record.created, kept.received_at, encoded,
-               record.body)  # fmt: skip
-        rows.append(row)
-    return rows
-
-
-def _kept(row: tuple[Any, ...]) -> KeptMessage:
-    position, raw_id, created, received_at, route, body = row
-    if not (type(body) is bytes and type(created) is type(received_at) is float):
-        raise ValueError(f"the message at position {position} is damaged")
-    try:
-        record = Record(_decode_id(raw_id), created, body, _decode_route(route))
-    except (msgspec.DecodeError, TypeError) as error:
-        raise ValueError(f"the message at position {position} is damaged ({error})") from None
-    return KeptMessage(position, received_at, record)
-
-
-def _state(row: tuple[Any, ...]) -> OriginState:
-    origin, incarnation, watermark, above = row
-    if type(origin) is not bytes or type(watermark) is not int or watermark < 0:
-        raise ValueError("a row of the ledger is damaged")
-    return OriginState(origin, incarnation, watermark, _decode_above(above))
 
 
 class _Damaged(LogFailed):

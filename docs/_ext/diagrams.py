@@ -193,7 +193,7 @@ def rooms_svg() -> str:
 _CAUSES = {
     "Start": "the service starts", "Received": "a peer's frame", "LinkDown": "no connection",
     "Tick": "the deadline has come", "FindOwner": "the program asks",
-    "Publish": "the program sends", "Leave": "the program stops",
+    "Publish": "the program sends", "Spoiled": "damage in the log", "Leave": "the program stops",
 }  # fmt: skip
 _CONSEQUENCES = {
     "Send": "a frame to a peer", "Record": "the log, subscribers",

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from chordnet.client import Following
+from chordnet.core.effects import SendStored
 from chordnet.core.errors import ConnectFailed, LocalProtocolError
+from chordnet.storage.sqlite import SqliteLog
 from chordnet.wire.rpc import MessageRecord
 from tests.net.test_service import ServiceCase
 
@@ -103,6 +105,44 @@ class HistoryTests(ServiceCase):
         log = self.services[2].node.log
         expected = {kept.record.id: kept.record.route for kept in log.newest(2)}
         self.assertEqual(self.services[2].node.core.broadcasts.sync._caught, expected)
+
+    def spoil(self, log: SqliteLog, body: str) -> None:
+        log._db.execute("UPDATE messages SET body = x'00' WHERE body = ?", (body.encode(),))
+
+    def test_a_damaged_row_is_missing_and_comes_back_from_a_neighbour(self):
+        self.start_ring()
+        self.send("a", "b", "c")
+        self.network.run(3)
+        self.spoil(self.services[2].node.log, "b")
+        self.assertEqual(self.read(), ["a", "c"])
+        self.network.run(8)
+        self.assertEqual(self.read(), ["a", "c", "b"])
+        again = self.result(self.client(3).get_messages())[-1]
+        self.assertEqual(again.route[-1].kind, "caught_up")
+        counters = self.result(self.services[2].status()).counters
+        self.assertEqual((counters["spoiled"], counters["caught_up"]), (1, 1))
+        self.assertEqual(self.services[2].node.state, "active")
+
+    def test_nor_is_it_given_to_others_or_called_lost(self):
+        self.start_ring()
+        self.send("a", "b")
+        self.network.run(3)
+        node, other = self.services[2].node, self.services[0].node
+        self.spoil(node.log, "b")
+        (kept,) = other.log.newest(1)
+        with node.turn:
+            node._send_stored(SendStored(other.me, [kept.record.id], False))
+        self.network.run(8)
+        self.assertEqual(self.read(), ["a", "b"])
+        self.assertEqual(self.result(self.services[0].status()).counters.get("gaps", 0), 0)
+
+    def test_one_found_damaged_at_the_start_comes_back_too(self):
+        self.start_ring()
+        self.send("a", "b", "c")
+        self.spoil(self.services[2].node.log, "b")
+        self.restart()
+        self.network.run(8)
+        self.assertEqual(self.read(), ["a", "c", "b"])
 
     def test_a_place_that_is_not_kept_any_more_is_refused_not_skipped(self):
         self.start_ring(history_bytes=2000)

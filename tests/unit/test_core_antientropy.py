@@ -103,6 +103,15 @@ class DigestTests(SynchronousTestCase):
         self.assertEqual(Side(10, 1, 2, 3).sync.digest, Side(20, 3, 1, 2).sync.digest)
         self.assertNotEqual(Side(10, 1, 2, 3).sync.digest, Side(20, 1, 2, 4).sync.digest)
 
+    def test_a_message_that_is_damaged_counts_as_missing_young_or_not(self):
+        for young in (True, False):
+            side = Side(10, 1, 2)
+            if young:
+                side.sync.recorded(mid(2))
+            side.sync.spoiled([mid(2), mid(9)])
+            self.assertEqual(side.sync.digest, Side(20, 1).sync.digest)
+            self.assertEqual(side.ctx.counters["spoiled"], 1)
+
     def test_a_young_message_is_left_to_the_tree(self):
         side, other = Side(10, 1, 2), Side(20, 1, 2)
         side.record(3)

@@ -80,6 +80,36 @@ class LedgerTests(SynchronousTestCase):
         self.assertEqual(self.ledger.watermark(raw(1), 1), 11)
 
 
+class ForgettingTests(SynchronousTestCase):
+    def test_what_is_forgotten_is_missing_and_may_come_again(self):
+        ledger, untouched = Ledger(8, 8), Ledger(8, 8)
+        for n in (1, 2, 3, 4, 5, 7):
+            ledger.add(mid(n))
+            untouched.add(mid(n))
+        for n in (3, 7, 5):
+            self.assertTrue(ledger.forget(mid(n)))
+            self.assertNotIn(mid(n), ledger)
+        self.assertEqual(ledger.state((raw(1), 1)).above, [4])
+        self.assertNotEqual(ledger.digest, untouched.digest)
+        for n in (3, 7, 5):
+            ledger.add(mid(n))
+        self.assertEqual(ledger.digest, untouched.digest)
+        self.assertEqual(ledger.watermark(raw(1), 1), 5)
+
+    def test_not_what_was_never_recorded_nor_beyond_the_window(self):
+        ledger = Ledger(8, 8)
+        for n in range(1, 12):
+            ledger.add(mid(n))
+        ledger.add(mid(13))
+        digest = ledger.digest
+        for n in (12, 14, 3):
+            self.assertFalse(ledger.forget(mid(n)), n)
+        self.assertFalse(ledger.forget(mid(1, 2)))
+        self.assertEqual(ledger.digest, digest)
+        self.assertTrue(ledger.forget(mid(4)))
+        self.assertEqual(len(ledger.state((raw(1), 1)).above), 8)
+
+
 class LedgerProperties(SynchronousTestCase):
     def test_below_the_caps_it_is_a_set(self):
         @settings(derandomize=True, max_examples=200)

@@ -15,6 +15,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from chordnet.core.effects import Record
 from chordnet.core.errors import LogFailed
 from chordnet.core.messages import EdgeKind, Hop, MessageId, OriginState
+from chordnet.storage.paging import KeptMessage
+from chordnet.storage.rows import UPSERT_LEDGER, ledger_row, message_rows
 from chordnet.storage.sqlite import MIGRATIONS, SqliteLog
 
 ORIGIN, OTHER = bytes(20), bytes([1] * 20)
@@ -146,7 +148,8 @@ class KeepingTests(SqliteCase):
     def test_origins_beyond_the_limit_are_forgotten_oldest_start_first(self):
         log = self.filled(1)
         log._db.executemany(
-            "INSERT INTO ledger VALUES (?, ?, 1, x'90')", ((OTHER, n) for n in range(2, 70_000))
+            UPSERT_LEDGER,
+            (ledger_row(OriginState(OTHER, n, 1, [])) for n in range(2, 70_000)),
         )
         log = self.reopened(log)
         states = log.ledger()
@@ -375,7 +378,8 @@ class DamageTests(SqliteCase):
     def test_values_of_the_wrong_kind_in_the_ledger(self):
         for values in ("'text', 1, 1, x'90'", "x'00', 1, 1, x'ff'", "x'00', 1, 'a', x'90'"):
             log = self.filled(1)
-            log._db.execute(f"INSERT INTO ledger VALUES ({values})")  # noqa: S608 - our own
+            sound = f"row_checksum({values})"
+            log._db.execute(f"INSERT INTO ledger VALUES ({values}, {sound})")  # noqa: S608 - our own
             log.close()
             data = self.file.read_bytes()
             self.assert_set_aside(self.open(), data)
@@ -418,7 +422,8 @@ class DamageTests(SqliteCase):
             try:
                 log = self.open()
                 for kept in log.newest(100):
-                    self.assertIsInstance(kept.record.body, bytes)
+                    written = record(kept.record.id.sequence)
+                    self.assertEqual(kept.record, written, f"seed {seed}")
                 log.append(record(1000 + generator.randrange(1000)), 1.0)
                 log.commit()
                 log.close()
@@ -427,14 +432,13 @@ class DamageTests(SqliteCase):
             except Exception as problem:
                 raise AssertionError(f"seed {seed}: {problem!r}") from problem
 
-    def test_damage_found_while_reading_fails_the_log_and_it_still_reads_what_it_can(self):
+    def test_a_sound_row_that_is_no_message_fails_the_log_and_it_still_reads_what_it_can(self):
         log = self.filled(200)
         log._db.execute("UPDATE messages SET route = x'ff' WHERE position = 77")
-        log._db.execute("UPDATE messages SET body = 'text' WHERE position = 79")
-        for place in (77, 79):
-            error = self.assertRaises(LogFailed, log.beyond, place - 1, 1)
-            self.assertIn("cannot be read: the message at position", str(error))
-            self.assertEqual(log.failed, str(error))
+        log._db.execute(MIGRATIONS[1].split(";")[1])
+        error = self.assertRaises(LogFailed, log.beyond, 76, 1)
+        self.assertIn("cannot be read: the message at position 77 is damaged", str(error))
+        self.assertEqual(log.failed, str(error))
         self.assertEqual(len(log.beyond(100, 20)), 20)
         log.append(record(201), 1.0)
         self.assertRaises(LogFailed, log.commit)
@@ -464,6 +468,100 @@ class DamageTests(SqliteCase):
         self.path.rmdir()
         error = self.assertRaises(LogFailed, self.open)
         self.assertIn("cannot be opened", str(error))
+
+
+class ChecksumTests(SqliteCase):
+    """A row that is not what was written is missing, never wrong."""
+
+    CHANGES = (
+        "body = x'00'", "body = 'text'", "route = x'90'", "created = 1.0", "received_at = NULL",
+        "checksum = 7", "checksum = NULL", "checksum = 'text'",
+    )  # fmt: skip
+
+    def spoil(self, log: SqliteLog, position: int, change: str) -> None:
+        log._db.execute("PRAGMA ignore_check_constraints = 1")
+        change = change.replace("NULL", "'text'")  # the schema lets nothing be NULL
+        log._db.execute(f"UPDATE messages SET {change} WHERE position = {position}")  # noqa: S608
+
+    def test_found_while_reading(self):
+        for change in self.CHANGES:
+            with self.subTest(change):
+                self.setUp()
+                log = self.filled(9)
+                self.spoil(log, 4, change)
+                expected = [b"body-%d" % n for n in (1, 2, 3, 4, 6, 7, 8, 9)]
+                self.assertEqual(bodies(log.newest(99)), expected)
+                self.assertIsNone(log.find(message_id(5)))
+                self.assertEqual((log.failed, log.spoiled), ("", {message_id(5)}))
+                log.commit()
+                (state,) = log.ledger()
+                self.assertEqual((state.watermark, state.above), (4, [6, 7, 8, 9]))
+                self.assertEqual(len(self.warnings), 1)
+                self.assertIn(f"1 messages in {self.file} are damaged", self.warnings[0])
+                self.assertEqual([len(log), len(self.reopened(log))], [8, 8])
+                self.assertEqual(len(self.warnings), 1)
+
+    def test_found_when_the_file_is_opened(self):
+        log = self.filled(9)
+        for position in (0, 4, 8):
+            self.spoil(log, position, "body = x'00'")
+        log = self.reopened(log)
+        self.assertEqual(bodies(log.newest(99)), [b"body-%d" % n for n in (2, 3, 4, 6, 7, 8)])
+        (state,) = log.ledger()
+        self.assertEqual((state.watermark, state.above), (0, [2, 3, 4, 6, 7, 8]))
+        self.assertEqual((log.spoiled, len(self.warnings)), (set(), 1))
+        self.assertEqual(len(self.reopened(log)), 6)
+        self.assertEqual(len(self.warnings), 1)
+
+    def test_it_is_kept_anew_when_it_comes_again(self):
+        log = self.filled(3)
+        self.spoil(log, 1, "body = x'00'")
+        self.assertIsNone(log.find(message_id(2)))
+        log.append(record(2), 1.0)
+        log.commit()
+        self.assertEqual(bodies(log.newest(9)), [b"body-1", b"body-3", b"body-2"])
+        self.assertEqual(bodies(log.newest(1)), [b"body-2"])
+        log = self.reopened(log)
+        self.assertEqual(log.ledger()[0].watermark, 3)
+        self.assertEqual(log.find(message_id(2)).position, 3)
+
+    def test_a_whole_page_of_damage_does_not_look_like_the_end(self):
+        log = self.filled(20)
+        for position in range(3, 12):
+            self.spoil(log, position, "body = x'00'")
+        self.assertEqual(bodies(log.beyond(2, 4)), [b"body-13", b"body-14", b"body-15"])
+
+    def test_a_row_whose_name_is_damaged_is_dropped_and_nothing_else_is_missing(self):
+        log = self.filled(3)
+        self.spoil(log, 1, "id = x'ff'")
+        self.assertEqual(bodies(log.newest(9)), [b"body-1", b"body-3"])
+        log.commit()
+        self.assertEqual((log.ledger()[0].watermark, log.spoiled), (3, set()))
+
+    def test_a_damaged_ledger_is_damage_of_the_file(self):
+        log = self.filled(3)
+        log._db.execute("UPDATE ledger SET watermark = 4")
+        self.assertEqual(len(self.reopened(log)), 0)
+        self.assertIn("a row of the ledger is damaged", self.warnings[0])
+
+    def test_a_file_from_before_there_were_checksums(self):
+        database = sqlite3.connect(self.file, isolation_level=None)
+        database.executescript(MIGRATIONS[0] + "PRAGMA user_version = 1;")
+        for n in range(1, 6):
+            kept = KeptMessage(n + 10, 7.5, record(n))
+            database.execute(
+                "INSERT INTO messages VALUES (?, ?, ?, ?, ?, ?)", message_rows([kept])[0][:-1]
+            )
+        state = OriginState(ORIGIN, 1, 5, [])
+        database.execute("INSERT INTO ledger VALUES (?, ?, ?, ?)", ledger_row(state)[:-1])
+        database.close()
+        log = self.open()
+        self.assertEqual([kept.record for kept in log.newest(9)], [record(n) for n in range(1, 6)])
+        self.assertEqual((log.ledger(), self.warnings, log.first), ([state], [], 11))
+        self.spoil(log, 12, "body = x'00'")
+        self.assertEqual(len(log.newest(9)), 4)
+        log.close()
+        self.assertEqual(sqlite3.connect(self.file).execute("PRAGMA user_version").fetchone(), (2,))
 
 
 class FullDiskTests(SqliteCase):

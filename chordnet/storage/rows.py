@@ -1,0 +1,102 @@
+"""What stands in the rows of the message log on disk, and a checksum that shows when it changed.
+
+Every row ends with the CRC-32 of its values. It costs a microsecond and finds what a disk, a cable
+or a hand has changed; against somebody who means to deceive it is no protection.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from chordnet.core.effects import Record
+from chordnet.core.messages import Hop, MessageId, OriginState
+from chordnet.storage.paging import KeptMessage
+
+SELECT_MESSAGES = "SELECT position, id, created, received_at, route, body, checksum FROM messages"
+SELECT_LEDGER = "SELECT origin, incarnation, watermark, above, checksum FROM ledger"
+INSERT_MESSAGE = (
+    "INSERT INTO messages (position, id, created, received_at, route, body, checksum)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?)"
+)
+UPSERT_LEDGER = (
+    "INSERT INTO ledger (origin, incarnation, watermark, above, checksum) VALUES (?, ?, ?, ?, ?)"
+    " ON CONFLICT DO UPDATE SET"
+    " watermark = excluded.watermark, above = excluded.above, checksum = excluded.checksum"
+)
+
+Row = tuple[Any, ...]
+
+encode = msgspec.msgpack.Encoder().encode
+decode_id = msgspec.msgpack.Decoder(MessageId).decode
+_decode_route = msgspec.msgpack.Decoder(list[Hop]).decode
+_decode_above = msgspec.msgpack.Decoder(list[int]).decode
+
+
+class SpoiledRow(ValueError):
+    """A row is not what was written."""
+
+
+def checksum(*values: object) -> int:
+    """Return the checksum of a row's other values; any that SQLite can hold."""
+    return zlib.crc32(encode(values))
+
+
+def message_rows(messages: Iterable[KeptMessage]) -> list[Row]:
+    """Return the rows of messages."""
+    rows = []
+    last, encoded = None, b""
+    for kept in messages:
+        record = kept.record
+        # Messages that travelled together share one route.
+        if record.route is not last:
+            last, encoded = record.route, encode(record.route)
+        row = (
+            kept.position, encode(record.id), float(record.created), float(kept.received_at),
+            encoded, record.body,
+        )  # fmt: skip
+        rows.append((*row, zlib.crc32(encode(row))))
+    return rows
+
+
+def is_sound(row: Row) -> bool:
+    """Tell whether a row is what was written."""
+    try:
+        return bool(zlib.crc32(encode(row[:-1])) == row[-1])
+    except (TypeError, ValueError):  # damage can turn a value into one of any type
+        return False
+
+
+def kept_message(row: Row) -> KeptMessage:
+    """Return the message of a sound row.
+
+    :raises SpoiledRow: it was written by something that is not this program.
+    """
+    position, raw_id, created, received_at, route, body, _checksum = row
+    try:
+        record = Record(decode_id(raw_id), created, body, _decode_route(route))
+    except (msgspec.DecodeError, TypeError) as error:
+        raise SpoiledRow(f"the message at position {position} is damaged ({error})") from None
+    return KeptMessage(position, received_at, record)
+
+
+def ledger_row(state: OriginState) -> Row:
+    """Return the row of one origin."""
+    row = (state.origin, state.incarnation, state.watermark, encode(state.above))
+    return (*row, checksum(*row))
+
+
+def origin_state(row: Row) -> OriginState:
+    """Return what is recorded of one origin.
+
+    :raises SpoiledRow: the row is damaged.
+    """
+    if not is_sound(row):
+        raise SpoiledRow("a row of the ledger is damaged")
+    origin, incarnation, watermark, above, _checksum = row
+    if type(origin) is not bytes or type(watermark) is not int or watermark < 0:
+        raise SpoiledRow("a row of the ledger is damaged")
+    return OriginState(origin, incarnation, watermark, _decode_above(above))
