@@ -6,7 +6,6 @@ Exit status: 0 all went well, 1 something failed, 2 the words are wrong.
 from __future__ import annotations
 
 import argparse
-import gc
 import os
 import sys
 import time
@@ -18,14 +17,13 @@ from chordnet.core.errors import ChordnetError
 from chordnet.sim import campaign_command
 from chordnet.sim.build import right_ring
 from chordnet.sim.generate import generate
+from chordnet.sim.heap import kept, peak_mib
 from chordnet.sim.network import Network
 from chordnet.sim.play import Outcome, play
 from chordnet.sim.scenario import Scenario, dumps, loads, name_of
 from chordnet.sim.shrink import report, shrink
 from chordnet.sim.soak import SeedResult, Tally, soak
 
-MOST_JUDGED = 20_000
-"""Nodes up to which every pointer is judged at the end."""
 TELL_S = 10.0
 """Pause between two lines about a long run's progress."""
 
@@ -34,6 +32,20 @@ def say(*lines: str) -> None:
     """Print lines at once, also into a pipe."""
     sys.stdout.writelines(f"{line}\n" for line in lines)
     sys.stdout.flush()
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a number from 1 on")
+    return number
+
+
+def _seconds(text: str) -> float:
+    number = float(text)
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds greater than 0")
+    return number
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -68,15 +80,15 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--no-shrink", action="store_true",
                              help="do not look for a shorter failing history")  # fmt: skip
     many = commands.add_parser("soak", help="play random seeds for long, on all cores")
-    many.add_argument("--steps", type=int, default=10_000_000, help="stop after so many steps")
+    many.add_argument("--steps", type=_count, default=10_000_000, help="stop after so many steps")
     many.add_argument("--first", type=int, default=0, metavar="SEED", help="begin at this seed")
-    many.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
-    many.add_argument("--failures", type=int, default=20, metavar="N",
+    many.add_argument("--jobs", type=_count, default=os.cpu_count() or 1, help="processes")
+    many.add_argument("--failures", type=_count, default=20, metavar="N",
                       help="stop after N failed seeds")  # fmt: skip
     many.set_defaults(run=_soak)
     ring = commands.add_parser("ring", help="watch one large ring at rest, for speed and traffic")
-    ring.add_argument("--nodes", type=int, default=10_000)
-    ring.add_argument("--seconds", type=float, default=600.0, help="of virtual time")
+    ring.add_argument("--nodes", type=_count, default=10_000)
+    ring.add_argument("--seconds", type=_seconds, default=600.0, help="of virtual time")
     ring.add_argument("--seed", type=int, default=1)
     ring.set_defaults(run=_ring)
     campaign = campaign_command.add_words(commands)
@@ -133,24 +145,23 @@ def _ring(options: argparse.Namespace) -> int:
     network = Network(options.seed, ProtocolConfig.wide_area())
     names = [name_of(number) for number in range(1, options.nodes + 1)]
     began = time.perf_counter()
-    right_ring(network, names, names[:2])
+    with kept():
+        right_ring(network, names, names[:2])
     say(f"{options.nodes} nodes in one ring, built in {time.perf_counter() - began:.1f} s")
-    # The nodes stay until the end: the cycle collector need not walk through them again and again.
-    gc.collect()
-    gc.freeze()
     began, cpu = time.perf_counter(), time.process_time()
     while network.now < options.seconds:
         network.run(min(10.0, options.seconds - network.now))
         took = time.perf_counter() - began
         say(f"{network.now:.0f} virtual s, {network.steps} steps, {network.steps / took:.0f}/s")
-    cpu = time.process_time() - cpu
-    wrong = len(network.problems()) if options.nodes <= MOST_JUDGED else None
+    cpu, peak = time.process_time() - cpu, peak_mib()
+    wrong = len(network.problems())
     say(
         f"{network.steps} steps in {took:.0f} s, {cpu:.0f} s of CPU"
         f" ({network.steps / cpu:.0f} steps a CPU second,"
         f" {network.steps / options.nodes / options.seconds:.2f} a node and virtual second)",
+        *([] if peak is None else [f"at most {peak:.0f} MiB resident"]),
         f"messages: {dict(network.sent.most_common())}",
-        *([] if wrong is None else [f"{wrong} pointers are wrong"]),
+        f"{wrong} pointers are wrong",
     )
     return 1 if wrong else 0
 
