@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from itertools import groupby, islice
+from math import isfinite
 
 from chordnet.core.context import Context
 from chordnet.core.effects import Gap, Misbehaved, Record, SendStored
@@ -42,6 +43,7 @@ from chordnet.core.messages import (
 )  # fmt: skip
 from chordnet.core.routing import Routes
 from chordnet.core.timers import LEISURE_S, Expiry
+from chordnet.core.wellformed import is_message_id, is_origin_state
 
 PAGE_ORIGINS = 512
 PAGE_NUMBERS = 16_384
@@ -196,8 +198,7 @@ class AntiEntropy:
             ctx.send(peer, Want(want))
 
     def _sound(self, peer: NodeRef, states: Iterable[OriginState]) -> bool:
-        width = self._ctx.space.width
-        if all(len(s.origin) == width and 0 <= s.watermark < 1 << 62 for s in states):
+        if all(is_origin_state(state, self._ctx.space) for state in states):
             return True
         self._ctx.effects.append(Misbehaved(peer, "a ledger with an impossible origin"))
         return False
@@ -244,8 +245,8 @@ class AntiEntropy:
     def _fits(self, peer: NodeRef, message: Caught) -> bool:
         config = self._ctx.config
         if (
-            len(message.id.origin) == self._ctx.space.width
-            and message.id.sequence > 0
+            is_message_id(message.id, self._ctx.space)
+            and isfinite(message.created)
             and 0 < len(message.hops) < config.max_route
             and message.hops[-1].raw == peer.raw
             and len(message.body) <= config.max_body_bytes
@@ -256,6 +257,9 @@ class AntiEntropy:
 
     def lost(self, peer: NodeRef, message: Lost) -> None:
         """``peer`` no longer keeps messages that we lack: count the gap and ask no more."""
+        if not all(is_message_id(i, self._ctx.space) for i in message.ids[:MAX_GIVE]):
+            self._ctx.effects.append(Misbehaved(peer, "has lost what cannot be"))
+            return
         ids = [i for i in message.ids[:MAX_GIVE] if i not in self._ledger]
         for message_id in ids:
             self._ledger.add(message_id)

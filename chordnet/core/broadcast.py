@@ -26,6 +26,7 @@ without knowing it covered: before a crash, or by :mod:`chordnet.core.antientrop
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import Protocol
 
 from chordnet.core.antientropy import AntiEntropy
@@ -54,6 +55,7 @@ from chordnet.core.repair import Repairs, still_open
 from chordnet.core.routing import Routes
 from chordnet.core.successors import Ring
 from chordnet.core.timers import Expiry
+from chordnet.core.wellformed import is_message_id
 
 MAX_HEADLESS = 1024
 """Messages whose body has been asked for."""
@@ -222,13 +224,15 @@ class Broadcasts:
 
     def _fault(self, sender: NodeRef, message: Bcast) -> str:
         config, width = self._ctx.config, self._ctx.space.width
-        if len(message.limit) != width or len(message.id.origin) != width:
-            return "broadcast with an identifier of the wrong width"
+        if len(message.limit) != width or not is_message_id(message.id, self._ctx.space):
+            return "broadcast with an impossible identifier"
+        if not isfinite(message.created):
+            return "broadcast of no time"
         if not 0 < len(message.hops) < config.max_route:
             return "broadcast with a route of no or too many hops"
         if message.hops[-1].raw != sender.raw:
             return "broadcast whose route does not end at its sender"
-        if not 0 < message.count <= config.max_batch or message.id.sequence < 1:
+        if not 0 < message.count <= config.max_batch:
             return "broadcast of no or too many messages"
         if message.detours and not self._detours_fit(sender, message):
             return "broadcast with impossible detours"

@@ -1,7 +1,8 @@
 """Is what a peer says possible at all? Every identifier in a message must be one of this ring.
 
 A pointer that cannot be one would be followed, listed and passed on for as long as somebody answers
-at its address. Broadcast and anti-entropy check their own messages, where they are received.
+at its address. Broadcast and anti-entropy check their own messages, where they are received: what
+is recorded is written to disk, where not every number has room.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Any
 
 from chordnet.core import messages as msg
 from chordnet.core.identifiers import IdentifierSpace
-from chordnet.core.messages import NodeRef, PeerMessage
+from chordnet.core.messages import MessageId, NodeRef, OriginState, PeerMessage
 
 
 def _state(message: msg.State) -> Iterable[NodeRef | None]:
@@ -41,6 +42,29 @@ KEYS: dict[type, Callable[[Any], Iterable[bytes]]] = {
 """The other identifiers in it."""
 
 CHECKED = frozenset(POINTERS) | frozenset(KEYS)
+
+
+COUNT_LIMIT = 1 << 62
+"""Incarnations and sequence numbers are smaller."""
+
+
+def is_message_id(message_id: MessageId, space: IdentifierSpace) -> bool:
+    """Tell whether a message may have this id."""
+    return (
+        len(message_id.origin) == space.width
+        and 0 <= message_id.incarnation < COUNT_LIMIT
+        and 0 < message_id.sequence < COUNT_LIMIT
+    )
+
+
+def is_origin_state(state: OriginState, space: IdentifierSpace) -> bool:
+    """Tell whether this may have been recorded of an origin."""
+    return (
+        len(state.origin) == space.width
+        and 0 <= state.incarnation < COUNT_LIMIT
+        and 0 <= state.watermark < COUNT_LIMIT
+        and all(0 < number < COUNT_LIMIT for number in state.above)
+    )
 
 
 def is_possible(message: PeerMessage, space: IdentifierSpace) -> bool:

@@ -326,6 +326,7 @@ class MicroTests(SynchronousTestCase):
                 "log, process: a turn with 20",
                 "log, power: a turn with 1",
                 "log, power: a turn with 20",
+                "log: checksum of a message",
             ],
         )
         self.assertTrue(all(cost.each > 0 for cost in costs))

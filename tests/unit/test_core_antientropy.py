@@ -58,7 +58,7 @@ class Side:
 def caught(sequence: int, sender: int, **changes) -> Caught:
     hops = [Hop(raw(50), "n50", int(EdgeKind.ORIGIN)), Hop(raw(sender), "", int(EdgeKind.FINGER))]
     given = {"hops": hops, "body": b"x", **changes}
-    return Caught(mid(sequence), 0.0, given["hops"], given["body"])
+    return Caught(mid(sequence), given.get("created", 0.0), given["hops"], given["body"])
 
 
 def converse(one: Side, other: Side) -> int:
@@ -193,6 +193,8 @@ class CaughtTests(SynchronousTestCase):
         for wrong in (
             caught(2, 30),
             caught(0, 20),
+            caught(1 << 62, 20),
+            caught(2, 20, created=float("nan")),
             caught(2, 20, hops=[]),
             caught(2, 20, hops=[Hop(raw(20), "", int(EdgeKind.CAUGHT_UP))] * 160),
             caught(2, 20, body=b"x" * 70_000),
@@ -210,12 +212,23 @@ class CaughtTests(SynchronousTestCase):
         self.assertEqual(len(self.side.ctx.effects), 1)
 
     def test_impossible_claims_are_refused(self):
-        for state in (OriginState(b"", 1, 3, []), OriginState(raw(50), 1, 1 << 63, [])):
+        for state in (
+            OriginState(b"", 1, 3, []), OriginState(raw(50), 1, 1 << 63, []),
+            OriginState(raw(50), 1 << 63, 1, []), OriginState(raw(50), 1, 3, [1 << 62]),
+            OriginState(raw(50), 1, 3, [-1]),
+        ):  # fmt: skip
             self.side.ctx.effects = []
             self.side.sync.told(ref(20), Have([], [], [state]))
             self.assertEqual(len(effects_of(self.side.ctx.effects, Misbehaved)), 1)
         self.side.sync.wanted(ref(20), Want([mid(1)] * (MAX_GIVE + 1)))
         self.assertEqual(len(effects_of(self.side.ctx.effects, Misbehaved)), 2)
+
+    def test_what_cannot_have_been_recorded_cannot_be_lost(self):
+        for wrong in (MessageId(b"", 1, 1), MessageId(raw(50), 1 << 63, 1), mid(1 << 62)):
+            self.side.ctx.effects = []
+            self.side.sync.lost(ref(20), Lost([mid(7), wrong]))
+            self.assertEqual(len(effects_of(self.side.ctx.effects, Misbehaved)), 1)
+            self.assertFalse(self.side.has(7))
 
     def test_a_boundless_claim_makes_a_bounded_question(self):
         self.side.sync.told(ref(20), Have([], [], [OriginState(raw(50), 1, 1 << 61, [])]))

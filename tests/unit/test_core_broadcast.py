@@ -6,7 +6,7 @@ successor is 20 and its fingers 20, 30 and 50. The others run whole rings over :
 
 from __future__ import annotations
 
-from math import log2
+from math import inf, log2, nan
 from random import Random
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -77,7 +77,8 @@ def bcast(
     given = {"hops": hops, "ttl": 60, "id": mid(sequence), "limit": raw(limit), **changes}
     bodies = [b"hello"] if bodies is None else bodies
     return Bcast(
-        given["id"], len(bodies), 1.5, given["ttl"], given["limit"], int(kind), given["hops"],
+        given["id"], len(bodies), given.get("created", 1.5), given["ttl"], given["limit"],
+        int(kind), given["hops"],
         None if header_only else bodies, changes.get("detours", []),
     )  # fmt: skip
 
@@ -699,16 +700,32 @@ class MisbehaviourTests(NodeTestCase):
 
     def test_what_breaks_a_rule_is_dropped_and_told(self):
         self.make(max_body_bytes=10, max_hops=4, max_route=5, max_batch=2)
-        self.refuse(bcast(5, 50, limit=b""), "wrong width")
-        self.refuse(bcast(5, 50, limit=b"\0\0"), "wrong width")
-        self.refuse(bcast(5, 50, id=MessageId(b"\0\0", 1, 1)), "wrong width")
+        self.refuse(bcast(5, 50, limit=b""), "impossible identifier")
+        self.refuse(bcast(5, 50, limit=b"\0\0"), "impossible identifier")
+        for wrong in (
+            MessageId(b"\0\0", 1, 1), MessageId(raw(50), 1 << 62, 1), MessageId(raw(50), -1, 1),
+            MessageId(raw(50), 1, 1 << 62), MessageId(raw(50), 1, 0),
+        ):  # fmt: skip
+            self.refuse(bcast(5, 50, id=wrong), "impossible identifier")
+        for wrong in (nan, inf, -inf):
+            self.refuse(bcast(5, 50, created=wrong), "of no time")
         self.refuse(bcast(5, 50, hops=[]), "no or too many hops")
         self.refuse(bcast(5, 50, hops=[hop(5)] * 5), "no or too many hops")
         self.refuse(bcast(5, 50, hops=[hop(50)]), "does not end at its sender")
         self.refuse(bcast(5, 50, bodies=[b"x" * 11]), "too long")
         self.refuse(bcast(5, 50, bodies=[]), "no or too many messages")
         self.refuse(bcast(5, 50, bodies=[b"a", b"b", b"c"]), "no or too many messages")
-        self.refuse(bcast(5, 50, sequence=0), "no or too many messages")
+        for first, count, hops in (
+            (-1, 1, 1),
+            (1, 1, 1),
+            (0, 2, 1),
+            (0, 0, 1),
+            (0, 1, 0),
+            (0, 1, 4),
+        ):
+            detours = [Detour(first, count, [hop(5)] * hops)]
+            self.refuse(bcast(5, 50, detours=detours), "impossible detours")
+        self.refuse(bcast(5, 50, detours=[Detour(0, 1, [hop(9)])]), "impossible detours")
 
     def test_bodies_must_be_as_many_as_the_header_said(self):
         self.step(5, bcast(5, 20, REASSIGN, header_only=True))
