@@ -112,6 +112,8 @@ class PeerDied(_Effect, frozen=True):
     """A node that this one had dealings with is dead."""
 
     peer: NodeRef
+    left: bool = False
+    """It has left in order, and is as good as dead."""
 
 
 class PeersKnown(_Effect, frozen=True):

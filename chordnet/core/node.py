@@ -224,7 +224,9 @@ class ChordNode(Wiring):
 
     def _depart(self, peer: NodeRef) -> None:
         """``peer`` leaves on purpose: as good as dead, whatever it still says."""
+        self.departing = peer
         self.detector.condemn(peer)
+        self.departing = None
         self.ctx.peers.departed(peer, self.ctx.now)
 
     def _finger_hint(self, sender: NodeRef, message: msg.FingerHint) -> None:

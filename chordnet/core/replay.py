@@ -208,7 +208,7 @@ def _receipt(effect: fx.BroadcastDone) -> tuple[str, str]:
 
 _TOLD: dict[type, Callable[[Any], tuple[str, str]]] = {
     fx.StatusChanged: lambda e: ("state", f"is {e.new.name.lower()} (was {e.old.name.lower()})"),
-    fx.PeerDied: lambda e: ("death", f"{label(e.peer)} is dead"),
+    fx.PeerDied: lambda e: ("death", f"{label(e.peer)} {'has left' if e.left else 'is dead'}"),
     fx.Record: _record,
     fx.BroadcastDone: _receipt,
     fx.Gap: lambda e: ("gap", f"{len(e.ids)} messages are lost, {label(e.peer)} says"),

@@ -52,6 +52,8 @@ class Wiring:
         self.audit = Audit(ctx, self.ring, self.requests, self.lookups, self)
         self.broadcasts = Broadcasts(ctx, self.ring, self.routes, self.lookups, self.detector, self)
         self._hinted: NodeRef | None = None
+        self.departing: NodeRef | None = None
+        """Who is being held for dead because it leaves."""
 
     def place(
         self,
@@ -235,7 +237,7 @@ class Wiring:
     def died(self, peer: NodeRef) -> None:
         """Detector: ``peer`` is dead."""
         if self.matters(peer):
-            self.ctx.effects.append(fx.PeerDied(peer))
+            self.ctx.effects.append(fx.PeerDied(peer, left=self.departing == peer))
         if self.is_member():
             if self.ring.head.raw == peer.raw and self._hinted != peer:
                 self.fingers.tell_others(peer, alive=False)

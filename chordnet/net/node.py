@@ -246,7 +246,7 @@ class LocalNode:
 
     def _end(self, reason: str) -> None:
         self.runner.stop()
-        self.transport.stop()
+        self.transport.stop(reason)
         for _key, _identifier, found in self._take(self._lookups):
             found(NotInRing(reason))
         unkept, self._unkept = self._unkept, []
@@ -425,8 +425,8 @@ class LocalNode:
         self._fire_later(effect)
 
     def _peer_died(self, effect: PeerDied) -> None:
-        self.journal.counters["deaths"] += 1
-        self.journal.info("{peer} is dead", peer=effect.peer.name or effect.peer.address)
+        what = "has left" if effect.left else "is dead"
+        self.journal.info("{peer} {what}", peer=effect.peer.name or effect.peer.address, what=what)
         self._fire_later(effect)
 
     def _peers_known(self, effect: PeersKnown) -> None:

@@ -74,7 +74,8 @@ class PeerTransport:
         self._sessions: set[PeerSession] = set()
         self._looks: dict[bytes, int] = {}
         self._sweep: Any = None
-        self._stopped = False
+        self._stopped = ""
+        """Why no peer is let in any more."""
 
     # -- sending -------------------------------------------------------------------------------
 
@@ -202,7 +203,7 @@ class PeerTransport:
     def refuse(self, node: NodeRef) -> Refuse | None:
         """Return why a connection with ``node`` is refused; None if it is welcome."""
         if self._stopped:
-            return Refuse("full", "this node is shutting down")
+            return Refuse("full", self._stopped[:500])
         if node.incarnation < self._newest.get(node.raw, 0):
             return Refuse(
                 "incarnation",
@@ -368,9 +369,12 @@ class PeerTransport:
             del self._aliases[address]
         return bool(gone)
 
-    def stop(self) -> None:
-        """Say goodbye on every connection, cancel dials and timers, send nothing more."""
-        self._stopped = True
+    def stop(self, reason: str = "the node is shutting down") -> None:
+        """Say goodbye on every connection, cancel dials and timers, send nothing more.
+
+        :param reason: what peers that still come are told.
+        """
+        self._stopped = reason
         self._dials.stop()
         with self._turn:
             for session in list(self._sessions):

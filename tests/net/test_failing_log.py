@@ -88,6 +88,14 @@ class FailingLogTests(ServiceCase):
                 self.assertNotIn("Node 3", seen)
         self.assertEqual(self.services[2].node.failure, f"Node 3 has left its ring: {FULL}")
 
+    def test_its_peers_are_told_why(self):
+        log = self.failing_ring(4, 3)
+        log.full = True
+        self.result(self.services[0].broadcast("after"), 4)
+        transport = self.services[2].node.transport
+        refusal = transport.refuse(self.services[0].node.me)
+        self.assertEqual(refusal.text, f"Node 3 has left its ring: {FULL}")
+
     def test_its_clients_are_told_why_and_may_still_read(self):
         log = self.failing_ring(4, 3)
         client = self.client(3)

@@ -247,9 +247,11 @@ class HookTests(ServiceCase):
         self.network.kill(self.address(4))
         self.network.run(4)
         self.assertEqual([m.body for m in heard[MessageRecord]], ["apple"])
-        self.assertEqual([d.peer.name for d in heard[PeerDied]], ["Node 4"])
+        self.assertEqual([(d.peer.name, d.left) for d in heard[PeerDied]], [("Node 4", False)])
         self.assertTrue(heard[RingChanged])
         self.assertTrue(heard[FingersChanged])
+        self.result(ring[1].leave(), 2)
+        self.assertEqual((heard[PeerDied][-1].peer.name, heard[PeerDied][-1].left), ("Node 2", True))
         self.result(ring[0].leave(), 2)
         self.assertEqual(heard[StatusChanged][-1].new, Status.LEFT)
 
