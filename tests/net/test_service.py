@@ -251,7 +251,8 @@ class HookTests(ServiceCase):
         self.assertTrue(heard[RingChanged])
         self.assertTrue(heard[FingersChanged])
         self.result(ring[1].leave(), 2)
-        self.assertEqual((heard[PeerDied][-1].peer.name, heard[PeerDied][-1].left), ("Node 2", True))
+        gone = heard[PeerDied][-1]
+        self.assertEqual((gone.peer.name, gone.left), ("Node 2", True))
         self.result(ring[0].leave(), 2)
         self.assertEqual(heard[StatusChanged][-1].new, Status.LEFT)
 
