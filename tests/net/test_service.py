@@ -211,6 +211,17 @@ class AskingTests(ServiceCase):
         self.assertEqual(found.path[0].name, "Node 1")
         self.assertEqual(found.path[-1], found.owner)
 
+    def test_a_messages_way(self):
+        ring = self.ring(3)
+        receipt = self.result(ring[0].broadcast("apple"))
+        trace = self.result(ring[1].trace(receipt.id))
+        self.assertEqual((trace.id, trace.record.body, trace.events), (receipt.id, "apple", []))
+        self.assertEqual(self.result(self.client(2).trace(receipt.id)), trace)
+        unknown = receipt.id[:-1] + "9"
+        self.assertEqual(self.result(ring[1].trace(unknown)).record, None)
+        text = self.failure(ring[1].trace("nonsense"), LocalProtocolError)
+        self.assertIn("'nonsense' is no message's id", text)
+
     def test_messages_that_are_no_phrase(self):
         (service,) = self.ring(1)
         self.failure(service.broadcast("two words"), InvalidMessage, 0)
