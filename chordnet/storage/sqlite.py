@@ -310,7 +310,7 @@ class SqliteLog(PagedLog):
                 self._touched.add((message_id.origin, message_id.incarnation))
                 self.spoiled.add(message_id)
         self._warn(
-            f"{len(unsound)} messages in {self._path} are damaged and were dropped; they count as"
+            f"damaged messages in {self._path}: {len(unsound)}; they are dropped and count as"
             " missing, and neighbours give back what they keep"
         )
 
