@@ -497,7 +497,7 @@ class ChecksumTests(SqliteCase):
                 (state,) = log.ledger()
                 self.assertEqual((state.watermark, state.above), (4, [6, 7, 8, 9]))
                 self.assertEqual(len(self.warnings), 1)
-                self.assertIn(f"damaged messages in {self.file}: 1; they are dropped", self.warnings[0])
+                self.assertIn(f"damaged messages in {self.file}: 1; they", self.warnings[0])
                 self.assertEqual([len(log), len(self.reopened(log))], [8, 8])
                 self.assertEqual(len(self.warnings), 1)
 
