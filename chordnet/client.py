@@ -159,7 +159,7 @@ class P2PNetClient:
         :param caught_up: called whenever the node has nothing more at the moment.
         """
         self._rid += 1
-        following = Following(self, self._rid, callback, caught_up)
+        following = Following(self, self._rid, callback, caught_up, order)
         self._follows[self._rid] = following
         self._send(Follow(self._rid, since, order))
         return following
@@ -268,10 +268,8 @@ class P2PNetClient:
             call.answer.errback(RemoteProtocolError(f"an unexpected {type(reply).__name__} came"))
 
     def _followed(self, following: Following, reply: ServerReply) -> None:
-        if isinstance(reply, Messages):
-            following.received(reply.messages, reply.more)
-        elif isinstance(reply, Ordered):
-            following.received(reply.entries, reply.more)
+        if isinstance(reply, Messages | Ordered):
+            following.received(reply)
         elif isinstance(reply, Failure):
             del self._follows[reply.rid]
             following.ended(_error(reply))

@@ -8,8 +8,8 @@ from typing import Any, Protocol
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from chordnet.core.errors import ChordnetError, TimedOut
-from chordnet.wire.rpc import MessageRecord, Order, OrderedEntry
+from chordnet.core.errors import ChordnetError, RemoteProtocolError, TimedOut
+from chordnet.wire.rpc import MessageRecord, Messages, Order, Ordered, OrderedEntry
 
 
 class Client(Protocol):
@@ -34,12 +34,13 @@ class Following:
 
     def __init__(
         self, client: Client, rid: int, callback: Callable[[Any], object],
-        caught_up: Callable[[], object],
+        caught_up: Callable[[], object], order: Order,
     ) -> None:  # fmt: skip
         self._client = client
         self._rid = rid
         self._callback = callback
         self._caught_up = caught_up
+        self._order = order
         self._ended = False
         self.finished: Deferred[None] = Deferred(lambda _finished: self.stop())
 
@@ -48,8 +49,17 @@ class Following:
         self._client.unfollow(self._rid)
         self._finish(None)
 
-    def received(self, entries: Sequence[MessageRecord | OrderedEntry], more: bool) -> None:
+    def received(self, reply: Messages | Ordered) -> None:
         """Hand messages on, one by one."""
+        if isinstance(reply, Ordered):
+            self._hand_on(reply.entries, reply.more)
+        elif self._order == "received":
+            self._hand_on(reply.messages, reply.more)
+        else:
+            self._client.unfollow(self._rid)
+            self._finish(RemoteProtocolError("the node's program is too old for per-origin order"))
+
+    def _hand_on(self, entries: Sequence[MessageRecord | OrderedEntry], more: bool) -> None:
         try:
             for entry in entries:
                 if self._ended:

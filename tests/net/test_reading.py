@@ -8,7 +8,7 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from chordnet.core.effects import Record
-from chordnet.core.errors import LocalProtocolError, NotInRing, TimedOut
+from chordnet.core.errors import LocalProtocolError, NotInRing, RemoteProtocolError, TimedOut
 from chordnet.core.identifiers import IdentifierSpace
 from chordnet.core.messages import EdgeKind, Hop, MessageId
 from chordnet.net.keeping import RECENT_MESSAGES, recent_routes
@@ -17,7 +17,7 @@ from chordnet.net.reading import Reader, ReceivedReader, open_reader
 from chordnet.net.views import Views
 from chordnet.storage.memory import MemoryLog
 from chordnet.storage.sqlite import SqliteLog
-from chordnet.wire.rpc import MessageRecord, OrderedEntry
+from chordnet.wire.rpc import MessageRecord, Messages, OrderedEntry
 from tests.net.test_service import ServiceCase
 
 SPACE = IdentifierSpace(160)
@@ -401,6 +401,15 @@ class ClientOrderTests(RingCase):
         self.failure(following.finished, LocalProtocolError)
         self.network.frozen.add(self.address(1))
         self.failure(client.get_ordered(), TimedOut, 16)
+
+    def test_a_node_of_an_older_version_answers_in_the_order_received(self):
+        client = self.client(1)
+        following = client.follow(self.take, order="origin")
+        asked = client.get_ordered()
+        for rid in (1, 2):
+            client.replied(Messages(rid, [], False))
+        for waiting in (following.finished, asked):
+            self.assertIn("too old", self.failure(waiting, RemoteProtocolError))
 
     def test_a_listing_that_was_cancelled(self):
         asked = self.client(1).get_ordered()
