@@ -12,6 +12,7 @@ import attrs
 
 from chordnet.core import effects as fx
 from chordnet.core import events as ev
+from chordnet.core.invariants import RingView
 from chordnet.core.messages import NodeRef, PeerMessage
 from chordnet.core.node import ChordNode
 
@@ -107,3 +108,13 @@ class Host:
         """Let ``event`` wait until the process is thawed."""
         if len(self.backlog) < MAX_BACKLOG:
             self.backlog.append(event)
+
+    def view(self) -> RingView:
+        """Return the node's pointers as the judge takes them."""
+        node = self.node
+        return RingView(
+            id=self.ref.id,
+            predecessor=node.predecessor.id if node.predecessor else None,
+            successors=[each.id for each in node.successors],
+            fingers={slot: each.id for slot, each in node.finger_slots},
+        )

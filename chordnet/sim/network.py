@@ -23,7 +23,7 @@ from chordnet.core import events as ev
 from chordnet.core.config import ProtocolConfig
 from chordnet.core.events import LinkFault
 from chordnet.core.identifiers import IdentifierSpace
-from chordnet.core.invariants import Problem, RingView, problems
+from chordnet.core.invariants import Problem, problems
 from chordnet.core.messages import Bcast, Caught, Given, Lost, NodeRef, PeerMessage, Status
 from chordnet.core.node import ChordNode
 from chordnet.sim.host import Disk, Host, Link
@@ -263,7 +263,7 @@ class Network(Schedule):
         for host in self.live():
             if host.node.status() != Status.ACTIVE:
                 return [Problem("state", f"{host.ref.name} is {host.node.status().name}", ())]
-            views.append(view(host))
+            views.append(host.view())
         return problems(views, self.space, self.config.successors)
 
     # ---- performing effects -----------------------------------------------------------------
@@ -444,14 +444,3 @@ class Network(Schedule):
 
 
 _TICK = ev.Tick()
-
-
-def view(host: Host) -> RingView:
-    """Return a host's pointers as the judge takes them."""
-    node = host.node
-    return RingView(
-        id=host.ref.id,
-        predecessor=node.predecessor.id if node.predecessor else None,
-        successors=[n.id for n in node.successors],
-        fingers={i: n.id for i, n in node.finger_slots},
-    )

@@ -19,7 +19,7 @@ from chordnet.core.messages import MessageId, Status
 from chordnet.sim import latency
 from chordnet.sim.actor import Actor
 from chordnet.sim.build import loopy_ring, right_ring
-from chordnet.sim.network import Network, view
+from chordnet.sim.network import Network
 from chordnet.sim.scenario import FAULTLESS, Scenario, name_of
 from chordnet.sim.trace import History, TraceHash
 from chordnet.sim.watch import Watch
@@ -157,7 +157,7 @@ class Play:
         for host in hosts:
             if host.node.status() != Status.ACTIVE:
                 return [Problem("state", f"{host.ref.name} is {host.node.status().name}", ())]
-        views = [view(host) for host in hosts]
+        views = [host.view() for host in hosts]
         if len(views) > LARGE and (found := _wrong_head(views)):
             return found
         return problems(views, network.space, network.config.successors)
