@@ -127,7 +127,7 @@ class TestRecording:
         assert "cut off" in done.stdout
         assert "the node was stopped" in done.stdout
         assert done.stdout.count("recorded 'recorded-everywhere'") == 2
-        assert "recorded 2: recorded 1 has left" in done.stdout
+        assert "recorded 2: recorded 1 is dead" in done.stdout
 
     def test_a_whole_network_records_and_replays_with_the_same_effects(
         self, fresh: P2PNet, tmp_path: Path
