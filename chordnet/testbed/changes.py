@@ -44,8 +44,9 @@ async def remove_node(testbed: Testbed, number: int, *, kill: bool, timeout: flo
         observer = testbed.observer(network)
         try:
             # Asked beforehand, so that the connections stand when the time is measured. A node
-            # that is silent already is no part of what has to be right afterwards.
-            others = set((await observer.statuses(running - {number})).statuses)
+            # that is silent or has failed already is no part of what has to be right afterwards.
+            seen = await observer.statuses(running - {number})
+            others = set(seen.statuses) - seen.failed
             testbed.home.save(network.with_removed(number))
             return await _remove(testbed, network, observer, number, others, kill, timeout)
         finally:

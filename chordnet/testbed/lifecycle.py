@@ -22,6 +22,7 @@ from chordnet.testbed.faults import forget_faults
 from chordnet.testbed.lock import locked
 from chordnet.testbed.observer import Snapshot
 from chordnet.testbed.ports import holder, is_free
+from chordnet.testbed.verdict import LEFT_FOR_GOOD
 from chordnet.testbed.waiting import first_of, pause
 
 DEFAULT_NODES = 16
@@ -192,7 +193,7 @@ async def bring_up(
     try:
         if missing:
             await engine.start(network, missing)
-        expected = set(missing) | others
+        expected = set(missing) | others - await _failed(testbed, network, others)
         snapshot = await first_of(
             _ring(testbed, network, expected, timeout), _deaths(testbed, engine, expected)
         )
@@ -210,6 +211,22 @@ async def bring_up(
         members=len(snapshot.statuses) + len(snapshot.visitors),
         seconds=testbed.reactor.seconds() - began,
     )
+
+
+async def _failed(
+    testbed: Testbed, network: NetworkDescription, numbers: Collection[int]
+) -> frozenset[int]:
+    """Return which of the running nodes have left their ring for good, and say so."""
+    if not numbers:
+        return frozenset()
+    observer = testbed.observer(network)
+    try:
+        failed = (await observer.statuses(numbers)).failed
+    finally:
+        observer.close()
+    for number in sorted(failed):
+        testbed.say(f"Node {number} {LEFT_FOR_GOOD.format(number)}")
+    return failed
 
 
 async def _ring(

@@ -71,6 +71,11 @@ class Snapshot:
     visitors: Mapping[str, NodeStatus | NodeInfo] = attrs.field(factory=dict)
     """Members that are no nodes of the network, by identifier; a NodeInfo did not answer."""
 
+    @property
+    def failed(self) -> frozenset[int]:
+        """Nodes that have left their ring for good: they answer, but do not come back."""
+        return frozenset(n for n, status in self.statuses.items() if status.state == "failed")
+
 
 def mentioned(status: NodeStatus) -> Iterator[NodeInfo]:
     """Return every node that a node points at."""

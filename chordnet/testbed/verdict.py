@@ -14,6 +14,7 @@ from chordnet.testbed.description import NetworkDescription
 from chordnet.testbed.observer import Snapshot
 from chordnet.wire.rpc import NodeInfo, NodeStatus
 
+LEFT_FOR_GOOD = "has left the ring, for it can record nothing; see: p2pnet logs {}"
 _FINGER = re.compile(r"finger (\d+) is")
 
 
@@ -91,7 +92,7 @@ def _identity_problems(
     if status.network != network.name:
         yield f"{who}: it belongs to the network '{status.network}'"
     if status.state == "failed":
-        yield f"{who} has left the ring, for it can record nothing; see: p2pnet logs {number}"
+        yield f"{who} {LEFT_FOR_GOOD.format(number)}"
     elif status.state != "active":
         yield f"{who} is {status.state}, not in the ring"
 

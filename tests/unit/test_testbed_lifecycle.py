@@ -288,6 +288,20 @@ class AddTests(Case):
         number, done = self.result(add_node(self.testbed, None, 60))
         self.assertEqual((number, done.members, self.testbed.description().size), (6, 6, 6))
 
+    def test_nobody_waits_for_a_node_that_has_failed(self) -> None:
+        world = self.world
+        world.up()
+        self.result(remove_node(self.testbed, 3, kill=False, timeout=60))
+        world.nodes.failed = {5}
+        world.engine.ring()
+        _, done = self.result(add_node(self.testbed, 3, 60))
+        self.assertEqual((done.started, done.members), ((3,), 4))
+        self.assertEqual(
+            world.said, ["Node 5 has left the ring, for it can record nothing; see: p2pnet logs 5"]
+        )
+        gone = self.result(remove_node(self.testbed, 1, kill=True, timeout=60))
+        self.assertEqual(gone.members, 3)
+
     def test_a_node_that_runs_is_not_added_again(self) -> None:
         self.world.up()
         text = self.error(add_node(self.testbed, 3, 60), NodeStopped)

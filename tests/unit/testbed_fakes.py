@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+import msgspec
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 
@@ -111,6 +112,7 @@ class FakeNodes:
     logs: dict[int, list[MessageRecord]] = attrs.field(factory=dict)
     events: dict[int, list[TraceEvent]] = attrs.field(factory=dict)
     frozen: set[int] = attrs.field(factory=set)
+    failed: set[int] = attrs.field(factory=set)
     visitors: dict[str, NodeStatus] = attrs.field(factory=dict)
     asked: list[int] = attrs.field(factory=list)
     open: int = 0
@@ -191,15 +193,18 @@ class FakeEngine:
     lines: dict[int, Line] = attrs.field(factory=dict)
 
     def ring(self) -> None:
-        """Let those that reach each other, frozen ones aside, be one right ring."""
+        """Let those that reach each other, frozen and failed ones aside, be one right ring."""
         if not self.settles:
             return
         self.nodes.statuses = {}
-        awake = self.alive - self.nodes.frozen
+        awake = self.alive - self.nodes.frozen - self.nodes.failed
         for number in sorted(awake):
             if number not in self.nodes.statuses:
                 cut = self.lines[number].cut if number in self.lines else frozenset[int]()
                 self.nodes.statuses |= ideal_ring(self.nodes.described, awake - cut)
+        for number in self.nodes.failed & self.alive:
+            alone = ideal_ring(self.nodes.described, {number})[number]
+            self.nodes.statuses[number] = msgspec.structs.replace(alone, state="failed")
 
     async def prepare(self, network: NetworkDescription, say: Callable[[str], None]) -> None:
         self.calls.append("prepare")
