@@ -149,10 +149,11 @@ def _ring(options: argparse.Namespace) -> int:
         right_ring(network, names, names[:2])
     say(f"{options.nodes} nodes in one ring, built in {time.perf_counter() - began:.1f} s")
     began, cpu = time.perf_counter(), time.process_time()
+    pause = min(10.0, options.seconds / 5)
     while network.now < options.seconds:
-        network.run(min(10.0, options.seconds - network.now))
+        network.run(min(pause, options.seconds - network.now))
         took = time.perf_counter() - began
-        say(f"{network.now:.0f} virtual s, {network.steps} steps, {network.steps / took:.0f}/s")
+        say(f"{network.now:.1f} virtual s, {network.steps} steps, {network.steps / took:.0f}/s")
     cpu, peak = time.process_time() - cpu, peak_mib()
     wrong = len(network.problems())
     say(
