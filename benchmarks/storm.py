@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -93,28 +94,32 @@ class Storm:
         if blow.verb == "part":
             await self._part(blow)
             return
-        for number in blow.nodes:
+        # Where starting takes long, a node may still be away from the last time.
+        nodes = [number for number in blow.nodes if not self._away[number]]
+        if not nodes:
+            return
+        for number in nodes:
             self._away[number] += 1
         if blow.verb in ("blink", "freeze"):
-            await self._in_turn(self._engine.freeze(blow.nodes))
+            await self._in_turn(self._engine.freeze(nodes))
         elif blow.verb == "kill":
-            await self._in_turn(self._engine.kill(blow.nodes))
+            await self._in_turn(self._engine.kill(nodes))
         else:
-            await self._in_turn(self._engine.stop(blow.nodes))
-        self._count(blow)
+            await self._in_turn(self._engine.stop(nodes))
+        self._count(blow.verb, nodes)
         await pause(self._reactor, blow.lasts)
         if blow.verb in ("blink", "freeze"):
-            await self._in_turn(self._engine.thaw(blow.nodes))
+            await self._in_turn(self._engine.thaw(nodes))
         else:
-            await self._in_turn(self._engine.start(self.field.network, blow.nodes))
-        for number in blow.nodes:
+            await self._in_turn(self._engine.start(self.field.network, nodes))
+        for number in nodes:
             self._away[number] -= 1
 
     async def _part(self, blow: Blow) -> None:
         everybody = self.field.network.numbers
         parted = Faults().with_partition([blow.nodes], everybody)
         await self._in_turn(self._shape(parted))
-        self._count(blow)
+        self._count(blow.verb, blow.nodes)
         # A container that was started anew meanwhile has lost its part of the wall.
         await pause(self._reactor, blow.lasts)
         await self._in_turn(self._shape(Faults()))
@@ -131,9 +136,9 @@ class Storm:
         finally:
             self._turns.release()
 
-    def _count(self, blow: Blow) -> None:
-        self.done[blow.verb] += 1
-        self.hit[blow.verb] += len(blow.nodes)
+    def _count(self, verb: str, nodes: Collection[int]) -> None:
+        self.done[verb] += 1
+        self.hit[verb] += len(nodes)
 
     async def _tell(self) -> None:
         while True:

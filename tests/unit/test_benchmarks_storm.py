@@ -14,6 +14,7 @@ from benchmarks.storm_plan import LOCAL, MOST_AWAY, VERBS, plan
 from benchmarks.storm_senders import LINES, SENDERS, Senders, running
 from chordnet.core.errors import Busy, ConnectFailed
 from chordnet.testbed.description import NetworkDescription
+from chordnet.testbed.waiting import pause
 from chordnet.wire.rpc import MessageRecord, Receipt, RouteHop
 
 NODES = range(1, 17)
@@ -200,8 +201,8 @@ class Sending(SynchronousTestCase):
 class FakeEngine:
     """Keeps who is away, and complains of an order that makes no sense."""
 
-    def __init__(self, kind):
-        self.kind = kind
+    def __init__(self, kind, clock, slow=0.0):
+        self.kind, self.clock, self.slow = kind, clock, slow
         self.down, self.frozen, self.parted, self.most = set(), set(), False, 0
 
     async def kill(self, numbers):
@@ -212,6 +213,7 @@ class FakeEngine:
     stop = kill
 
     async def start(self, network, numbers):
+        await pause(self.clock, self.slow)
         assert self.down >= set(numbers)
         self.down -= set(numbers)
 
@@ -228,9 +230,9 @@ class FakeEngine:
 
 
 class FakeField:
-    def __init__(self, kind):
+    def __init__(self, kind, slow=0.0):
         self.reactor = Clock()
-        self.engine = FakeEngine(kind)
+        self.engine = FakeEngine(kind, self.reactor, slow)
         self.network = NetworkDescription(name="storm", engine=kind, size=16, base_port=9500)
 
 
@@ -238,11 +240,11 @@ class Raging(SynchronousTestCase):
     def setUp(self):
         self.clients, self.bodies, self.answers = [], [], {}
 
-    def rage(self, kind):
-        field = FakeField(kind)
+    def rage(self, kind, slow=0.0):
+        field = FakeField(kind, slow)
         storm = Storm(field, 5, 60.0, 20.0, lambda address: FakeClient(self, address))
         raging = running(storm.rage())
-        while field.reactor.seconds() < 100.0:
+        while field.reactor.seconds() < 100.0 + 20 * slow:
             field.reactor.advance(0.25)
         self.successResultOf(raging)
         return storm, field.engine
@@ -255,6 +257,11 @@ class Raging(SynchronousTestCase):
             self.assertEqual((engine.down, engine.frozen, engine.parted), (set(), set(), False))
             self.assertGreater(engine.most, 0)
             self.assertEqual(storm.done["part"] > 0, kind == "docker")
+
+    def test_nobody_is_hit_before_it_is_back(self):
+        storm, engine = self.rage("local", slow=5.0)  # the engine itself would complain
+        self.assertEqual((engine.down, engine.frozen), (set(), set()))
+        self.assertLess(storm.hit.total(), sum(len(blow.nodes) for blow in storm.blows))
 
     def test_the_senders_send_until_the_end(self):
         storm, _ = self.rage("local")
