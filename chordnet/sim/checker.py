@@ -100,8 +100,7 @@ class RingChecker:
             takes a live member for dead).
         :returns: what the step broke; empty when all is well or nothing can be expected.
         """
-        self._stale[member] = stale
-        self._take(member, tuple(successors))
+        self._take(member, tuple(successors), stale)
         found = self._problems()
         broke = found if self.in_force and trusted else []
         self.checks += self.in_force
@@ -110,9 +109,9 @@ class RingChecker:
 
     # ---- keeping count ----------------------------------------------------------------------
 
-    def _take(self, member: int, successors: tuple[int, ...]) -> None:
-        old = self._lists.get(member)
-        self._lists[member] = successors
+    def _take(self, member: int, successors: tuple[int, ...], stale: frozenset[int]) -> None:
+        old = self._named(member) if member in self._lists else None
+        self._lists[member], self._stale[member] = successors, stale
         disorder = list_problems(RingView(member, None, successors, {}), self._space)
         if disorder:
             self._disorder[member] = disorder[0]
@@ -126,7 +125,17 @@ class RingChecker:
         self._heads[member] = self._head(member)
         self._ends += self._heads[member] is None
         self._skip(member, old, -1)
-        self._skip(member, successors, +1)
+        self._skip(member, self._named(member), +1)
+
+    def _named(self, member: int) -> tuple[int, ...]:
+        """Return the list of a member without pointers to earlier lives of present members.
+
+        Such a pointer does not name the node that came back: when it is dropped, the list skips it.
+        """
+        successors, stale = self._lists[member], self._stale[member]
+        if not stale:
+            return successors
+        return tuple(n for n in successors if not (n in stale and self.is_member(n)))
 
     def _skip(self, member: int, successors: tuple[int, ...], sign: int) -> None:
         skips = self._skips
@@ -143,13 +152,11 @@ class RingChecker:
         self._ends = sum(head is None for head in self._heads.values())
         self._skips = dict.fromkeys(members, 0)
         self._principals = len(members)
-        for member, successors in self._lists.items():
-            self._skip(member, successors, +1)
+        for member in self._lists:
+            self._skip(member, self._named(member), +1)
 
     def _head(self, member: int) -> int | None:
-        stale = self._stale[member]
-        entries = [node for node in self._lists[member] if node not in stale]
-        return live_successor(entries, self._members)
+        return live_successor(self._named(member), self._members)
 
     # ---- judging ----------------------------------------------------------------------------
 

@@ -127,6 +127,17 @@ class Incremental(SynchronousTestCase):
         checker.changed(3, [10, 17], trusted=True)
         self.assertTrue(checker.in_force)
 
+    def test_who_is_named_by_an_earlier_life_only_is_skipped(self):
+        checker = self.checker()
+        before = checker.principals
+        checker.failed(10)
+        self.assertEqual(checker.principals, before - 1)
+        checker.changed(10, [17, 29], trusted=False)
+        self.assertEqual(checker.principals, before - 1)  # others name its last life
+        for view in views():
+            checker.changed(view.id, view.successors, trusted=False)
+        self.assertEqual(checker.principals, before)
+
     def test_agrees_with_the_statement_on_random_rings(self):
         """Random lists, joins and failures: the running count equals a count from scratch."""
         rng, nodes = Random(2017), range(1, 60, 6)

@@ -1,4 +1,4 @@
-"""Faults of the core that the simulator found, each with the seed that showed it.
+"""Faults of the core, and of its checker, that the simulator found, each with its seed.
 
 Every file says in ``about`` what was wrong, and failed until that was mended.
 """
@@ -35,6 +35,14 @@ class Regressions(SynchronousTestCase):
     def test_back_and_unnoticed(self):
         """An audit reaches whoever listens at a lost peer's address now."""
         self.check("back-and-unnoticed")
+
+    def test_back_while_frozen(self):
+        """The checker takes no pointer to an earlier life for one to the node that came back."""
+        self.check("back-while-frozen")
+
+    def test_back_behind_an_old_pointer(self):
+        """The same, with nobody frozen."""
+        self.check("back-behind-an-old-pointer")
 
     def test_no_file_is_left_out(self):
         tested = {name.removeprefix("test_").replace("_", "-") for name in dir(self)}
