@@ -1,8 +1,8 @@
 """The message log on disk: SQLite from the standard library, one file, written ahead (WAL).
 
-Messages and the ledger (what has been recorded, :mod:`chordnet.core.ledger`) are committed
-together, once a turn of the reactor, before anything that presupposes them is sent: a burst costs
-few commits, and a node never confirms what it has not recorded, nor records a message twice.
+Messages are committed once a turn of the reactor, before anything that presupposes them is sent: a
+burst costs few commits, and a node never confirms what it has not recorded, nor records a message
+twice (what it has recorded, kept or not, is in :mod:`chordnet.storage.recorded`).
 
 Two degrees of durability:
 
@@ -29,17 +29,14 @@ from typing import Any, ClassVar, Literal
 
 import msgspec
 
-from chordnet.core.config import ProtocolConfig
 from chordnet.core.effects import Record
 from chordnet.core.errors import LogFailed
-from chordnet.core.ledger import Ledger
 from chordnet.core.messages import MessageId, OriginState
 from chordnet.storage.paging import KeptMessage, PagedLog
+from chordnet.storage.recorded import Recorded
 from chordnet.storage.rows import (
     INSERT_MESSAGE,
-    SELECT_LEDGER,
     SELECT_MESSAGES,
-    UPSERT_LEDGER,
     Row,
     SpoiledRow,
     checksum,
@@ -47,9 +44,7 @@ from chordnet.storage.rows import (
     encode,
     is_sound,
     kept_message,
-    ledger_row,
     message_rows,
-    origin_state,
 )
 
 Durability = Literal["process", "power"]
@@ -82,10 +77,14 @@ MIGRATIONS = (
     ALTER TABLE ledger ADD COLUMN checksum INTEGER NOT NULL DEFAULT 0;
     UPDATE ledger SET checksum = row_checksum(origin, incarnation, watermark, above);
     """,
+    "",  # the ledger need not name what the messages tell; an older program would miss that
 )
 """Step n brings a file of schema version n to version n + 1 (``PRAGMA user_version``)."""
 
 _PRUNE_ROWS = 512
+_SPARE = 64
+"""When the bytes kept are too many, one part in so many goes beyond what has to: a full log need
+not drop something for every message."""
 _DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR})
 """What SQLite says of a file that is no log: broken pages, another format, missing tables."""
 _UNREADABLE = (sqlite3.Error, msgspec.DecodeError, TypeError, ValueError)
@@ -122,7 +121,7 @@ class SqliteLog(PagedLog):
         self._max_age = max_age
         self._wall = wall
         self._pending: list[KeptMessage] = []
-        self._touched: set[tuple[bytes, int]] = set()
+        self._refused = False
         self._prune_at = 0.0
         self._warn = warn
         self._unsound: dict[int, Row] = {}
@@ -163,9 +162,7 @@ class SqliteLog(PagedLog):
             raise
 
     def _forget(self) -> None:
-        config = ProtocolConfig()
-        self._ledger = Ledger(config.max_ledger_window, config.max_origins)
-        self._max_origins = config.max_origins
+        self._recorded = Recorded()
         self._next = self._first = self._count = self.bytes = 0
 
     def _prepare(self) -> None:
@@ -192,23 +189,18 @@ class SqliteLog(PagedLog):
 
     def _restore(self) -> None:
         execute = self._db.execute
-        # In the order of starts, for the ledger forgets the origins that it was told of first.
-        rows = execute(f"{SELECT_LEDGER} ORDER BY 2")
-        states = [origin_state(row) for row in rows]
-        for state in states[: max(0, len(states) - self._max_origins)]:
-            execute(
-                "DELETE FROM ledger WHERE origin = ? AND incarnation = ?",
-                (state.origin, state.incarnation),
-            )
-        self._ledger.restore(states)
+        self._recorded.restore(self._db)
         first, last, self._count, self.bytes = execute(
             "SELECT min(position), max(position), count(*),"
             " coalesce(sum(length(body) + length(route)), 0) FROM messages"
         ).fetchone()
         if last is not None:
             self._next, self._first = last + 1, first
-        rows = execute(SELECT_MESSAGES)
-        self._unsound = {row[0]: row for row in rows if not is_sound(row)}
+        for row in execute(f"{SELECT_MESSAGES} ORDER BY position"):
+            if is_sound(row):
+                self._recorded.note(decode_id(row[1]))
+            else:
+                self._unsound[row[0]] = row
         if self._unsound:
             self._write([])
             self.spoiled.clear()  # nobody has been told that they were recorded
@@ -247,28 +239,25 @@ class SqliteLog(PagedLog):
         """Take ``record`` as the newest; :meth:`commit` keeps it."""
         kept = KeptMessage(self._next, received_at, record)
         self._next += 1
-        if not self.failed:
+        if self.failed:
+            self._refused = True
+        else:
             self._pending.append(kept)
-        self._enter(record.id)
+            self._recorded.note(record.id)
         return kept
 
     def skip(self, ids: Iterable[MessageId]) -> None:
         """Count messages as recorded that nobody keeps any more."""
-        for message_id in ids:
-            self._enter(message_id)
-
-    def _enter(self, message_id: MessageId) -> None:
-        self._ledger.add(message_id)
-        self._touched.add((message_id.origin, message_id.incarnation))
+        self._recorded.skip(ids)
 
     def commit(self) -> None:
         """Make everything so far as durable as was asked for.
 
         :raises LogFailed: it could not be written; nothing of it counts as recorded.
         """
-        if not (self._pending or self._touched or self._unsound):
-            return
         pending, self._pending = self._pending, []
+        if not (pending or self._unsound or self._refused or self._recorded.unwritten):
+            return
         if self.failed:
             raise LogFailed(self.failed)
         rows = message_rows(pending)
@@ -284,15 +273,16 @@ class SqliteLog(PagedLog):
             raise self._failure("written", error) from None
 
     def _write(self, rows: list[Row]) -> None:
+        if len(rows) == 1 and not (self._unsound or self._recorded.unwritten):
+            self._db.execute(INSERT_MESSAGE, rows[0])  # a transaction of its own
+            return
         self._db.execute("BEGIN IMMEDIATE")
         if self._unsound:
             self._discard()
             for row in rows:  # one of them may have come anew
-                self._enter(decode_id(row[1]))
-        touched, self._touched = self._touched, set()
+                self._recorded.note(decode_id(row[1]))
         self._db.executemany(INSERT_MESSAGE, rows)
-        states = (self._ledger.state(key) for key in sorted(touched))
-        self._db.executemany(UPSERT_LEDGER, map(ledger_row, states))
+        self._recorded.write(self._db)
         self._db.execute("COMMIT")
 
     def _discard(self) -> None:
@@ -306,8 +296,7 @@ class SqliteLog(PagedLog):
             ).fetchone()
             self._count -= 1
             self.bytes -= size[0] if size else 0
-            if message_id is not None and self._ledger.forget(message_id):
-                self._touched.add((message_id.origin, message_id.incarnation))
+            if message_id is not None and self._recorded.forget(message_id):
                 self.spoiled.add(message_id)
         self._warn(
             f"damaged messages in {self._path}: {len(unsound)}; they are dropped and count as"
@@ -323,32 +312,41 @@ class SqliteLog(PagedLog):
             return None
 
     def _prune(self) -> None:
-        """Drop the oldest messages that are over the caps."""
+        """Drop the oldest messages that are over the caps, and remember that they were here."""
         now = self._wall()
         self._prune_at = now + 60.0
         oldest = self._db.execute(
-            "SELECT position, received_at, length(body) + length(route) FROM messages"
+            "SELECT position, id, received_at, length(body) + length(route) FROM messages"
             " ORDER BY position LIMIT ?",
             (_PRUNE_ROWS,),
         ).fetchall()
-        last, dropped = None, 0
-        for position, received_at, size in oldest[: max(0, self._count - 1)]:
-            if self.bytes <= self._max_bytes and received_at >= now - self._max_age:
+        room = self._max_bytes - self._max_bytes // _SPARE if self.bytes > self._max_bytes else None
+        dropped: list[Row] = []
+        for row in oldest[: max(0, self._count - 1)]:
+            if (room is None or self.bytes <= room) and row[2] >= now - self._max_age:
                 break
-            last, dropped = position, dropped + 1
-            self.bytes -= size
-        if last is not None:
-            self._db.execute("DELETE FROM messages WHERE position <= ?", (last,))
-            self._first = last + 1
-            self._count -= dropped
-            if dropped == len(oldest):
+            dropped.append(row)
+            self.bytes -= row[3]
+        if dropped:
+            self._drop(dropped)
+            if len(dropped) == len(oldest):
                 self._prune_at = 0.0
+
+    def _drop(self, rows: list[Row]) -> None:
+        last = rows[-1][0]
+        self._recorded.gone(each for each in map(_named, rows) if each is not None)
+        self._db.execute("BEGIN IMMEDIATE")
+        self._db.execute("DELETE FROM messages WHERE position <= ?", (last,))
+        self._recorded.write(self._db)
+        self._db.execute("COMMIT")
+        self._first = last + 1
+        self._count -= len(rows)
 
     # ---- reading ----------------------------------------------------------------------------
 
     def ledger(self) -> list[OriginState]:
         """Return what has been recorded, kept or not."""
-        return self._ledger.states(None, 1 << 62, 1 << 62)
+        return self._recorded.ledger.states(None, 1 << 62, 1 << 62)
 
     def find(self, message_id: MessageId) -> KeptMessage | None:
         for kept in self._pending:
@@ -395,6 +393,14 @@ class SqliteLog(PagedLog):
     def close(self) -> None:
         """Release the file."""
         self._db.close()
+
+
+def _named(row: Row) -> MessageId | None:
+    """Return which message a row is; None if that is damaged."""
+    try:
+        return decode_id(row[1])
+    except (msgspec.DecodeError, TypeError):
+        return None
 
 
 class _Damaged(LogFailed):

@@ -124,6 +124,39 @@ class KeepingTests(SqliteCase):
         self.assertEqual(log.ledger(), expected)
         self.assertEqual(self.reopened(log).ledger(), expected)
 
+    def test_a_message_is_one_row_and_what_is_dropped_or_skipped_is_in_the_ledger(self):
+        log = self.filled(9)
+        states = "SELECT watermark FROM ledger"
+        self.assertEqual(log._db.execute(states).fetchall(), [])
+        log = self.reopened(log, max_bytes=200)
+        self.wall += 3600.0
+        log.append(record(10), self.wall)
+        log.commit()
+        self.assertGreater(log.first, 5)
+        self.assertEqual(log._db.execute(states).fetchall(), [(10,)])
+        log.skip([message_id(11)])
+        log.append(record(12), self.wall)
+        log.commit()
+        self.assertEqual(log._db.execute(states).fetchall(), [(12,)])
+        log.append(record(13), self.wall)
+        log.commit()
+        self.assertEqual(self.reopened(log).ledger(), [OriginState(ORIGIN, 1, 13, [])])
+
+    def test_a_kept_message_counts_as_recorded_exactly_if_its_row_is_there(self):
+        log = self.filled(9)
+        log._db.execute("DELETE FROM messages WHERE position = 4")
+        self.assertEqual(self.reopened(log).ledger(), [OriginState(ORIGIN, 1, 4, [6, 7, 8, 9])])
+
+    def test_a_full_log_does_not_drop_something_for_every_message(self):
+        log = self.open(max_bytes=100_000)
+        drops = set()
+        for sequence in range(1, 3001):
+            log.append(record(sequence), self.wall)
+            log.commit()
+            drops.add(log.first)
+        self.assertLess(len(drops) * 5, max(drops))
+        self.assertEqual(self.reopened(log).ledger(), [OriginState(ORIGIN, 1, 3000, [])])
+
     def test_what_is_skipped_counts_as_recorded_and_is_not_kept(self):
         log = self.filled(1)
         log.skip([message_id(2), message_id(3), message_id(5)])
@@ -540,7 +573,9 @@ class ChecksumTests(SqliteCase):
 
     def test_a_damaged_ledger_is_damage_of_the_file(self):
         log = self.filled(3)
-        log._db.execute("UPDATE ledger SET watermark = 4")
+        log.skip([message_id(4)])
+        log.commit()
+        log._db.execute("UPDATE ledger SET watermark = 5")
         self.assertEqual(len(self.reopened(log)), 0)
         self.assertIn("a row of the ledger is damaged", self.warnings[0])
 
@@ -561,7 +596,7 @@ class ChecksumTests(SqliteCase):
         self.spoil(log, 12, "body = x'00'")
         self.assertEqual(len(log.newest(9)), 4)
         log.close()
-        self.assertEqual(sqlite3.connect(self.file).execute("PRAGMA user_version").fetchone(), (2,))
+        self.assertEqual(sqlite3.connect(self.file).execute("PRAGMA user_version").fetchone(), (3,))
 
 
 class FullDiskTests(SqliteCase):

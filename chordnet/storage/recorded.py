@@ -1,0 +1,90 @@
+"""What is recorded, as the message log on disk remembers it.
+
+A row of the ledger's table is needed only for what the kept messages do not tell: that others were
+here before, or that nobody keeps them any more. Everything else follows from the messages when the
+file is opened. So a message costs one row, and it counts as recorded exactly if it is kept.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+
+from chordnet.core.config import ProtocolConfig
+from chordnet.core.ledger import Ledger
+from chordnet.core.messages import MessageId
+from chordnet.storage.rows import SELECT_LEDGER, UPSERT_LEDGER, ledger_row, origin_state
+
+ENTER_AT = 512
+"""New messages are entered so many at once, which costs a fraction of doing it one by one."""
+
+
+class Recorded:
+    """The ledger of one log, and which of its origins have to be written."""
+
+    def __init__(self) -> None:
+        config = ProtocolConfig()
+        self._max_origins = config.max_origins
+        self._ledger = Ledger(config.max_ledger_window, config.max_origins)
+        self._new: list[MessageId] = []
+        self._touched: set[tuple[bytes, int]] = set()
+
+    @property
+    def unwritten(self) -> bool:
+        """Whether something is to be written that no message tells."""
+        return bool(self._touched)
+
+    @property
+    def ledger(self) -> Ledger:
+        """All that is recorded."""
+        if self._new:
+            new, self._new = self._new, []
+            for message_id in new:
+                self._ledger.add(message_id)
+        return self._ledger
+
+    def restore(self, db: sqlite3.Connection) -> None:
+        """Read the table; :meth:`note` the kept messages after it.
+
+        :raises SpoiledRow: a row is damaged.
+        """
+        # In the order of starts, for the ledger forgets the origins that it was told of first.
+        states = [origin_state(row) for row in db.execute(f"{SELECT_LEDGER} ORDER BY 2")]
+        for state in states[: max(0, len(states) - self._max_origins)]:
+            db.execute(
+                "DELETE FROM ledger WHERE origin = ? AND incarnation = ?",
+                (state.origin, state.incarnation),
+            )
+        self._ledger.restore(states)
+
+    def note(self, message_id: MessageId) -> None:
+        """A message is kept."""
+        self._new.append(message_id)
+        if len(self._new) >= ENTER_AT:
+            _ = self.ledger
+
+    def skip(self, ids: Iterable[MessageId]) -> None:
+        """Count messages as recorded that are not kept here."""
+        for message_id in ids:
+            self.ledger.add(message_id)
+            self._touch(message_id)
+
+    def gone(self, ids: Iterable[MessageId]) -> None:
+        """Messages that were kept are about to be dropped, and stay recorded."""
+        for message_id in ids:
+            self._touch(message_id)
+
+    def forget(self, message_id: MessageId) -> bool:
+        """Count a message as missing; return whether that could be done."""
+        forgotten = self.ledger.forget(message_id)
+        if forgotten:
+            self._touch(message_id)
+        return forgotten
+
+    def write(self, db: sqlite3.Connection) -> None:
+        """Write what no message tells; part of the caller's transaction."""
+        touched, self._touched = sorted(self._touched), set()
+        db.executemany(UPSERT_LEDGER, [ledger_row(self.ledger.state(key)) for key in touched])
+
+    def _touch(self, message_id: MessageId) -> None:
+        self._touched.add((message_id.origin, message_id.incarnation))
