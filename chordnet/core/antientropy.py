@@ -91,10 +91,10 @@ class AntiEntropy:
         self._ripen()
         return (self._ledger.digest - self._young_sum) & MASK
 
-    def recorded(self, message_id: MessageId) -> None:
-        """A message has just been recorded (and entered in the ledger)."""
+    def recorded(self, message_id: MessageId, weight: int) -> None:
+        """A message has just been entered in the ledger, as ``weight`` of its digest."""
         self._young.add(message_id)
-        self._young_sum += self._ledger.weight(message_id)
+        self._young_sum += weight
         self._ripening.add(message_id, self._ctx.now)
 
     def spoiled(self, ids: Iterable[MessageId]) -> None:
@@ -225,12 +225,12 @@ class AntiEntropy:
         ctx = self._ctx
         if not self._fits(peer, message):
             return
-        if message.id in self._ledger:
+        weight = self._ledger.add(message.id)
+        if weight is None:
             ctx.counters["caught_up_twice"] += 1
             return
         ctx.counters["caught_up"] += 1
-        self._ledger.add(message.id)
-        self.recorded(message.id)
+        self.recorded(message.id, weight)
         route = [*message.hops, Hop(ctx.me.raw, ctx.me.name, int(EdgeKind.CAUGHT_UP))]
         self.remember(message.id, route)
         ctx.effects.append(Record(message.id, message.created, message.body, route))

@@ -154,9 +154,9 @@ class Broadcasts:
         ctx, ledger = self._ctx, self.ledger
         for offset, body in enumerate(bodies):
             each = message_id.plus(offset) if offset else message_id
-            if each not in ledger:
-                ledger.add(each)
-                self.sync.recorded(each)
+            weight = ledger.add(each)
+            if weight is not None:
+                self.sync.recorded(each, weight)
                 way = _way(detours, offset, route) if detours else route
                 ctx.effects.append(Record(each, created, body, way))
         deadline = ctx.now + ctx.config.broadcast_deadline_s
@@ -277,13 +277,15 @@ class Broadcasts:
 
     def _may_lack(self, before: NodeRef, sender: NodeRef, message: Bcast) -> bool:
         """Tell whether our predecessor came in so lately that the tree may have passed it by."""
-        if before.raw in (sender.raw, self._ctx.me.raw) or self._ring.predecessor_is_dead():
+        if before.raw in (sender.raw, self._ctx.me.raw):
             return False
         if message.kind == EdgeKind.SUCCESSOR and between(sender.id, before.id, self._ctx.my_id):
-            return True
-        if message.kind != EdgeKind.BACKFILL and not self.newcomer.unknown:
-            return False
-        return all(hop.raw != before.raw for hop in message.hops)
+            passed = True
+        elif message.kind == EdgeKind.BACKFILL or self.newcomer.unknown:
+            passed = all(hop.raw != before.raw for hop in message.hops)
+        else:
+            passed = False
+        return passed and not self._ring.predecessor_is_dead()
 
     def _again(self, cast: Cast, sender: NodeRef, message: Bcast) -> None:
         """A message that we have: from another parent, once more, or for a wider range."""
@@ -366,7 +368,7 @@ class Broadcasts:
 
     def _report(self, cast: Cast, waiter: Waiter) -> None:
         ctx, parent = self._ctx, waiter.parent
-        another = self._told_another(cast, waiter)
+        another = bool(cast.told) and self._told_another(cast, waiter)
         start, ourselves = (cast.told_end, 0) if another else (0, 1)
         tally = cast.tally(start, waiter.end)
         cut_short = cast.ttl <= 0 and bool(self._routes.tree)
@@ -403,7 +405,7 @@ class Broadcasts:
         along the tree. What came by a repair was told to a live node.
         """
         parent = waiter.parent
-        if parent is None or not cast.told or cast.told == parent.raw:
+        if parent is None or cast.told == parent.raw:
             return False
         if waiter.kind in {EdgeKind.REASSIGN, EdgeKind.EXTEND} and cast.told_kind not in REPAIR:
             return False

@@ -77,17 +77,25 @@ class Ledger:
         origin = self._origins.get((message_id.origin, message_id.incarnation))
         return origin.weight(message_id.sequence) if origin is not None else 0
 
-    def add(self, message_id: MessageId) -> None:
-        """Count ``message_id`` as recorded."""
+    def add(self, message_id: MessageId) -> int | None:
+        """Count ``message_id`` as recorded.
+
+        :returns: its share of the digest; None if it was recorded before.
+        """
         origin = self._origin((message_id.origin, message_id.incarnation))
-        sequence = message_id.sequence
-        if origin.has(sequence):
-            return
-        self._sum += origin.weight(sequence)
-        origin.above.add(sequence)
-        if len(origin.above) > self._max_window:
-            self._jump(origin)
-        self._slide(origin)
+        sequence, above = message_id.sequence, origin.above
+        if sequence <= origin.watermark or sequence in above:
+            return None
+        weight = origin.weight(sequence)
+        self._sum += weight
+        if sequence == origin.watermark + 1 and not above:
+            origin.watermark = sequence
+        else:
+            above.add(sequence)
+            if len(above) > self._max_window:
+                self._jump(origin)
+            self._slide(origin)
+        return weight
 
     def forget(self, message_id: MessageId) -> bool:
         """Count a recorded message as missing; return whether that could be done.

@@ -223,18 +223,15 @@ class Connection(TwistedProtocol):
         The transport's own ``write`` waits for the reactor to report the socket writable: two more
         system calls and a turn of the reactor for every message.
         """
-        if self._direct and not self._buffered():
-            sent = self.transport.writeSomeData(data)
+        transport = self.transport
+        # Twisted has no public word for what waits in its buffers.
+        if self._direct and not transport._tempDataBuffer and not transport.dataBuffer:  # noqa: SLF001
+            sent = transport.writeSomeData(data)
             if sent == len(data):
                 return
             # An error is an exception here; the transport meets it again and reports it.
             data = data[sent:] if isinstance(sent, int) and sent > 0 else data
-        self.transport.write(data)
-
-    def _buffered(self) -> bool:
-        transport = self.transport
-        # Twisted has no public word for it.
-        return bool(transport._tempDataBuffer) or transport.offset < len(transport.dataBuffer)  # noqa: SLF001
+        transport.write(data)
 
     def flush_now(self) -> None:
         """Hand over what is queued before the turn ends, once what was recorded is kept."""

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from chordnet.core.effects import Effect, Send
+from chordnet.core.effects import Send
 from chordnet.core.events import Event, LinkDown, LinkFault, Received, Tick
 from chordnet.core.messages import NodeRef, PeerMessage
 from chordnet.net.interfaces import Core, Transport
@@ -66,22 +66,19 @@ class Runner:
             return
         self._stepping = True
         try:
-            self._step(event)
+            self._handle(event)
             while self._waiting:
-                self._step(self._waiting.popleft())
+                self._handle(self._waiting.popleft())
         finally:
             self._stepping = False
         self._turn.touch()
 
-    def _step(self, event: Event) -> None:
+    def _handle(self, event: Event) -> None:
         try:
             effects = self.core.step(event, self._seconds())
         except Exception:  # noqa: BLE001 - logged with its traceback
             self._journal.failure("core_errors", f"the protocol failed on {type(event).__name__}")
             return
-        self._perform(effects)
-
-    def _perform(self, effects: list[Effect]) -> None:
         performers = self._performers
         for effect in effects:
             try:

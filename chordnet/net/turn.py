@@ -59,7 +59,7 @@ class Turn:
         """Keeps what was recorded; called before the writes. If it says False, the connections are
         cut instead."""
         self.settle: Callable[[], None] = _nothing
-        """Called when a turn ends, after the writes and before the callbacks."""
+        """Called when a turn has ended, with its writes and callbacks."""
         self.failed = failed
         """Told what was being done when an unexpected exception came up (inside ``except``)."""
 
@@ -144,8 +144,8 @@ class Turn:
                     else:
                         connection.abort()
                 self._spoiled = False
-            self.settle()
             if not self._after:
+                self.settle()
                 return
             after, self._after = self._after, []
             self._call_all(after, "a callback after a turn")

@@ -27,12 +27,8 @@ class Recorded:
         self._max_origins = config.max_origins
         self._ledger = Ledger(config.max_ledger_window, config.max_origins)
         self._new: list[MessageId] = []
-        self._touched: set[tuple[bytes, int]] = set()
-
-    @property
-    def unwritten(self) -> bool:
-        """Whether something is to be written that no message tells."""
-        return bool(self._touched)
+        self.touched: set[tuple[bytes, int]] = set()
+        """Origins of which something is to be written that no message tells."""
 
     @property
     def ledger(self) -> Ledger:
@@ -83,8 +79,8 @@ class Recorded:
 
     def write(self, db: sqlite3.Connection) -> None:
         """Write what no message tells; part of the caller's transaction."""
-        touched, self._touched = sorted(self._touched), set()
+        touched, self.touched = sorted(self.touched), set()
         db.executemany(UPSERT_LEDGER, [ledger_row(self.ledger.state(key)) for key in touched])
 
     def _touch(self, message_id: MessageId) -> None:
-        self._touched.add((message_id.origin, message_id.incarnation))
+        self.touched.add((message_id.origin, message_id.incarnation))

@@ -256,7 +256,7 @@ class SqliteLog(PagedLog):
         :raises LogFailed: it could not be written; nothing of it counts as recorded.
         """
         pending, self._pending = self._pending, []
-        if not (pending or self._unsound or self._refused or self._recorded.unwritten):
+        if not (pending or self._unsound or self._refused or self._recorded.touched):
             return
         if self.failed:
             raise LogFailed(self.failed)
@@ -264,7 +264,8 @@ class SqliteLog(PagedLog):
         try:
             self._write(rows)
             self._count += len(rows)
-            self.bytes += sum(len(row[4]) + len(row[5]) for row in rows)
+            for row in rows:
+                self.bytes += len(row[4]) + len(row[5])
             if self.bytes > self._max_bytes or self._wall() > self._prune_at:
                 self._prune()
         except sqlite3.Error as error:
@@ -273,7 +274,7 @@ class SqliteLog(PagedLog):
             raise self._failure("written", error) from None
 
     def _write(self, rows: list[Row]) -> None:
-        if len(rows) == 1 and not (self._unsound or self._recorded.unwritten):
+        if len(rows) == 1 and not (self._unsound or self._recorded.touched):
             self._db.execute(INSERT_MESSAGE, rows[0])  # a transaction of its own
             return
         self._db.execute("BEGIN IMMEDIATE")

@@ -177,7 +177,7 @@ class TurnTests(SynchronousTestCase):
             self.turn.after(lambda: self.order.append("after"))
             self.turn.mark(Spy(self.order, "flush"))
             self.turn.before(lambda: self.order.append("before"))
-        self.assertEqual(self.order[:4], ["before", "flush", "settle", "after"])
+        self.assertEqual(self.order, ["before", "flush", "after", "settle"])
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_a_callback_that_sends_is_flushed_in_the_same_turn(self):

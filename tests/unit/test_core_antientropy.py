@@ -44,8 +44,8 @@ class Side:
         self.ripen()
 
     def record(self, sequence: int) -> None:
-        self.ledger.add(mid(sequence))
-        self.sync.recorded(mid(sequence))
+        weight = self.ledger.add(mid(sequence))
+        self.sync.recorded(mid(sequence), weight)
 
     def ripen(self) -> None:
         self.parts.advance(1.1)
@@ -107,7 +107,7 @@ class DigestTests(SynchronousTestCase):
         for young in (True, False):
             side = Side(10, 1, 2)
             if young:
-                side.sync.recorded(mid(2))
+                side.sync.recorded(mid(2), side.ledger.weight(mid(2)))
             side.sync.spoiled([mid(2), mid(9)])
             self.assertEqual(side.sync.digest, Side(20, 1).sync.digest)
             self.assertEqual(side.ctx.counters["spoiled"], 1)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.core.ledger import Ledger
+from chordnet.core.ledger import MASK, Ledger
 from chordnet.core.messages import MessageId
 from tests.unit.core_support import raw
 
@@ -47,6 +47,15 @@ class LedgerTests(SynchronousTestCase):
         self.add(1, 1, 3, 3, 2, 2, 1)
         self.assertEqual(self.ledger.watermark(raw(1), 1), 3)
         self.assertEqual(self.ledger.gaps, 0)
+
+    def test_a_number_is_told_to_be_new_once_with_its_share_of_the_digest(self):
+        for sequence in (1, 2, 5, 4, 3):
+            before = self.ledger.digest
+            weight = self.ledger.add(mid(sequence))
+            self.assertEqual(weight, self.ledger.weight(mid(sequence)))
+            self.assertEqual((before + weight) & MASK, self.ledger.digest)
+            self.assertIsNone(self.ledger.add(mid(sequence)))
+        self.assertEqual(self.ledger.watermark(raw(1), 1), 5)
 
     def test_every_incarnation_numbers_anew(self):
         self.add(1, 2)
