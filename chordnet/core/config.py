@@ -52,8 +52,9 @@ class Safeguards:
 class FingerUpkeep:
     """What chordnet does for its fingers beyond the published upkeep, a lookup of each in turn.
 
-    All off, a node's fingers are kept as in Stoica et al., ToN 11(1), 2003, sections IV-E and VI-A:
-    to compare with the figures published there. A network that is to work keeps them all.
+    All off, a node's fingers are kept as in Stoica et al., ToN 11(1), 2003, sections IV-E and VI-A,
+    at the published pace: to compare with the figures published there. A network that is to work
+    keeps them all.
     """
 
     hints: bool = True
@@ -62,6 +63,9 @@ class FingerUpkeep:
     """Look the slots of a dead finger up at once; otherwise they are empty until the next pass."""
     checks: bool = True
     """At rest ask the finger itself whether it still owns its slot; otherwise look the slot up."""
+    prompt: bool = True
+    """A change brings the next pass over the fingers forward, and the next stabilisation;
+    otherwise both keep their pace whatever happens."""
 
 
 @attrs.frozen(kw_only=True)

@@ -212,7 +212,9 @@ class Fingers:
     def _tell(self) -> None:
         if self._untold:
             self._untold, self._changed = False, True
-            self._ctx.alarms.sooner("fingers", self._ctx.jittered(self._ctx.config.fingers_fast_s))
+            if self._upkeep.prompt:
+                pause = self._ctx.jittered(self._ctx.config.fingers_fast_s)
+                self._ctx.alarms.sooner("fingers", pause)
             self._hooks.tables_changed()
             self._ctx.effects.append(FingersChanged(self.distinct()))
 

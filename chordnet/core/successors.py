@@ -72,6 +72,7 @@ class Ring:
         self._detector = detector
         self._hooks = hooks
         self._safe = ctx.config.safeguards
+        self._prompt = ctx.config.finger_upkeep.prompt
         self.predecessor: NodeRef | None = None
         self.successors: list[NodeRef] = []
         self.label: RingLabel | None = None
@@ -155,6 +156,8 @@ class Ring:
 
     def soon(self) -> None:
         """Stabilise as soon as is reasonable, and keep the fast pace for a while."""
+        if not self._prompt:
+            return
         # Twenty runs to the fast pause: quick enough to settle a ring in milliseconds, and a
         # storm of changes still cannot make a node do nothing but stabilise.
         fast = self._ctx.config.stabilise_fast_s
@@ -186,7 +189,7 @@ class Ring:
         ctx, config = self._ctx, self._ctx.config
         self._asking = None
         self._answer_deferred()
-        if self._changed:
+        if self._changed and self._prompt:
             self.soon()
         else:
             self._pace = min(self._pace * config.stabilise_backoff, config.stabilise_idle_s)

@@ -28,8 +28,10 @@ from chordnet.sim.published import (
     Figure,
     Row,
     Table,
+    expected_churn_timeouts,
     expected_timeouts,
     mean_and_error,
+    spread,
 )
 
 Groups = Sequence[Sequence[Measured]]
@@ -111,7 +113,7 @@ def lengths(groups: Groups) -> dict[int, int]:
 
 
 def failure_row(dead: float, seed: int, *, quick: bool) -> Row:
-    """Let a fraction of the nodes vanish and look keys up, with no repair."""
+    """Let each node vanish with a probability and look keys up, with no repair."""
     rings, lookups = (2, 400) if quick else (16, 1000)
     found = [failures(dead, each, lookups) for each in range(seed, seed + rings)]
     path, timeouts = FAILURES[dead]
@@ -125,11 +127,17 @@ def failure_row(dead: float, seed: int, *, quick: bool) -> Row:
                 found, "the paper's estimate", lambda m: m.way_timeouts,
                 expected_timeouts(path, dead),
             ),
+            Figure("one ring to the next", spread_of_timeouts(found), None),
             measure(found, "on the last edge", lambda m: m.last_timeouts, None),
             Figure(f"failed of {rings * lookups}", failed, 0, 0.0, grain=1),
         ),
         lengths(found),
     )  # fmt: skip
+
+
+def spread_of_timeouts(rings: Groups) -> float:
+    """Return how much the timeouts of one ring differ from the next."""
+    return spread([[each.way_timeouts for each in ring] for ring in rings])
 
 
 # ---- churn ----------------------------------------------------------------------------------
@@ -154,6 +162,10 @@ def beside_published(rate: float, found: Groups, own: Groups) -> Row:
         (
             measure(found, "path", lambda m: m.path, path, PATH_TOLERANCE),
             measure(found, "timeouts", lambda m: m.way_timeouts, timeouts, TIMEOUT_TOLERANCE),
+            measure(
+                found, "the paper's estimate", lambda m: m.way_timeouts,
+                expected_churn_timeouts(path, rate),
+            ),
             measure(
                 found, "failed of 10,000", lambda m: 10_000 * has_failed(m), failed, 0.0,
                 grain=1, at_most=True,
@@ -188,7 +200,7 @@ _WORDS = {
     "failures": ("Simultaneous failures", "dead",
                  "1000 nodes, successor lists of 20, no repair"),
     "churn": ("Lookups under churn", "joins/s",
-              "1000 nodes, stabilising every 30 s, published finger upkeep"),
+              "1000 nodes, stabilising every 30 s, published upkeep"),
     "keys": ("Keys per node", "virtual nodes", "100 keys a node; as multiples of the mean"),
 }  # fmt: skip
 

@@ -1,16 +1,19 @@
 """The published experiments with the protocol core, as far as possible with the paper's algorithm.
 
 *Simultaneous failures* (Stoica et al., ToN 11(1), 2003, section VI-D). Of 1000 nodes with successor
-lists of 20 a fraction vanishes at once. Nothing is repaired or remembered while lookups run, so
-each of them meets the undamaged tables; a node that a lookup finds dead it meets no second time.
-Each live node has found out that its predecessor is dead, since chordnet's owner answers only then.
+lists of 20 each vanishes with a probability, all at once. Nothing is repaired or remembered while
+lookups run, so each of them meets the undamaged tables; a node that a lookup finds dead it meets no
+second time. Each live node has found out that its predecessor is dead, since chordnet's owner
+answers only then.
 
 *Churn* (section VI-E). Joins are a Poisson process and so are departures, which tell their two
 neighbours and nobody else; lookups, one a second. Each node stabilises every 15 to 45 s, and looks
-each finger up as often as in the paper's simulator; who does not answer within 500 ms is gone.
-Chordnet's own finger upkeep and audits are off, or on to compare. What stays is that stabilisation
-takes over the successor's whole list, so that its entries are fresher than the published ones.
-Measured from when the perfect tables of the beginning have been forgotten.
+each finger up as often as in the paper's simulator, whatever changes meanwhile; who does not answer
+within 500 ms is gone. Chordnet's own finger upkeep and audits are off, or on to compare. What stays
+is that stabilisation takes over the successor's whole list, so that its entries are fresher than
+those of the paper's simulator, which looks them up one by one; that a lookup asks no dead node
+twice; and that nobody routes by nodes that it has merely heard of. Measured from when the perfect
+tables of the beginning have been forgotten.
 """
 
 from __future__ import annotations
@@ -42,7 +45,7 @@ WARM_UP_S = 2 * PASS_S
 """Until here churn goes on unmeasured."""
 BATCHES = 12
 """Pieces of a run, for the error of its mean."""
-PUBLISHED = FingerUpkeep(hints=False, repair_on_use=False, checks=False)
+PUBLISHED = FingerUpkeep(hints=False, repair_on_use=False, checks=False, prompt=False)
 
 
 def failures(dead: float, seed: int, lookups: int) -> list[Measured]:
@@ -62,7 +65,7 @@ def failures(dead: float, seed: int, lookups: int) -> list[Measured]:
     meter = LookupMeter(network, rng)
     names = [name_of(number) for number in range(1, NODES + 1)]
     hosts = right_ring(network, names, names[:2])
-    gone = set(rng.sample(names, round(dead * NODES)))
+    gone = {name for name in names if rng.random() < dead}
     for before, after in zip(hosts, hosts[1:] + hosts[:1], strict=True):
         if before.ref.name in gone:
             network.sever(before.ref.name, after.ref.name)

@@ -11,6 +11,7 @@ neither in the paths nor in the timeouts: there the simulator looks without aski
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import log2
 from statistics import fmean, stdev
 
 import attrs
@@ -55,6 +56,18 @@ def expected_timeouts(path: float, dead: float) -> float:
     (the same, section VI-D).
     """
     return path * dead / (1 - dead)
+
+
+def expected_churn_timeouts(path: float, rate: float) -> float:
+    """Return the timeouts of a lookup while ``rate`` nodes a second depart, as the paper does.
+
+    A use of a finger meets a dead node if the last thing that happened to that finger was the
+    departure, and neither a stabilisation nor a lookup that came by (the same, section VI-E: 0.041
+    at 0.05 a second and 0.31 at 0.4). A path has ``path`` such uses.
+    """
+    log_n = log2(NODES)
+    departs, stabilised, used = rate / NODES, path / (90 * log_n), path / (NODES * log_n)
+    return path * departs / (departs + stabilised + used)
 
 
 @attrs.frozen
@@ -121,6 +134,14 @@ class Table:
     def agrees(self) -> bool:
         """Whether every figure does."""
         return all(figure.agrees for row in self.rows for figure in row.figures)
+
+
+def spread(groups: Sequence[Sequence[float]]) -> float:
+    """Return how much the mean of one of ``groups`` differs from the next, as a standard deviation:
+    what a published figure from a single network may be off by. 0 for a single group.
+    """
+    means = [fmean(group) for group in groups if group]
+    return stdev(means) if len(means) > 1 else 0.0
 
 
 def mean_and_error(groups: Sequence[Sequence[float]]) -> tuple[float, float | None]:

@@ -18,13 +18,25 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from chordnet.cli.app import run
 from chordnet.cli.simulate_paper import paper_json, paper_lines
+from chordnet.core import effects as fx
+from chordnet.core import events as ev
 from chordnet.core.config import ProtocolConfig
 from chordnet.core.errors import ConfigError
-from chordnet.core.messages import FingerHint
+from chordnet.core.messages import FingerHint, GetState
 from chordnet.sim import churn, paper, paper_runs
 from chordnet.sim.experiment import Experiment, Settings
+from chordnet.sim.host import Host
 from chordnet.sim.meter import Measured
-from chordnet.sim.published import Figure, Row, Table, expected_timeouts, mean_and_error
+from chordnet.sim.network import Network
+from chordnet.sim.published import (
+    Figure,
+    Row,
+    Table,
+    expected_churn_timeouts,
+    expected_timeouts,
+    mean_and_error,
+    spread,
+)
 
 NEEDS_EXTRA = "needs numpy and matplotlib: pip install 'chordnet[simulate]'"
 POOR = """
@@ -154,6 +166,27 @@ class RunTests(SynchronousTestCase):
         self.assertEqual(sum(report.reasons.values()), report.lookups.failed)
 
 
+class Rounds:
+    """Watches for the pauses between the stabilisations of members."""
+
+    network: Network
+
+    def __init__(self) -> None:
+        self.pauses: list[float] = []
+        self._last: dict[int, float] = {}
+
+    def stepped(self, host: Host, event: ev.Event, effects: list[fx.Effect]) -> None:
+        asks = any(isinstance(e, fx.Send) and isinstance(e.message, GetState) for e in effects)
+        if asks and isinstance(event, ev.Tick) and host.node.is_member():
+            now, last = self.network.now, self._last.get(host.number)
+            self._last[host.number] = now
+            if last is not None:
+                self.pauses.append(now - last)
+
+    def faulted(self, host: Host, what: str) -> None:
+        """Nothing of that matters."""
+
+
 class DepartureTests(SynchronousTestCase):
     """Who leaves in order tells the ring; quietly, the two neighbours alone."""
 
@@ -184,6 +217,22 @@ class DepartureTests(SynchronousTestCase):
             experiment.run()
             hints = experiment.network.sent[FingerHint.__name__]
             self.assertEqual(hints > 0, ours)
+
+    def test_the_published_upkeep_keeps_its_pace(self) -> None:
+        """Whatever changes: members stabilise 15 to 45 s apart."""
+        for ours in (False, True):
+            rounds = Rounds()
+            config = attrs.evolve(paper_runs.churn_config(ours), successors=8)
+            experiment = Experiment(
+                Settings(nodes=60, duration_s=600.0, seed=3, churn=churn.poisson(0.1), orderly=1.0,
+                         quiet=True, lookups_per_s=0.1, config=config)
+            )  # fmt: skip
+            rounds.network = experiment.network
+            experiment.network.watchers.append(rounds)
+            experiment.run()
+            self.assertGreater(len(rounds.pauses), 600)
+            self.assertLess(max(rounds.pauses), 46.0)
+            self.assertEqual(min(rounds.pauses) > 14.9, not ours)
 
 
 class ChurnTests(SynchronousTestCase):
@@ -238,6 +287,15 @@ class PaperTests(SynchronousTestCase):
         for path, dead, timeouts in ((4.03, 0.1, 0.45), (4.22, 0.2, 1.06), (4.44, 0.3, 1.90)):
             self.assertLess(abs(expected_timeouts(path, dead) - timeouts), 0.0051)
 
+    def test_the_papers_own_estimate_under_churn(self) -> None:
+        """As its section VI-E gives it, with a log N of 10."""
+        for path, rate, timeouts in ((3.90, 0.05, 0.041), (4.06, 0.4, 0.31)):
+            self.assertLess(abs(expected_churn_timeouts(path, rate) / timeouts - 1), 0.02)
+
+    def test_the_spread_is_that_of_one_ring(self) -> None:
+        self.assertAlmostEqual(spread([[1, 3], [4, 6], []]), 4.5**0.5)
+        self.assertEqual(spread([[1, 2]]), 0.0)
+
     def test_the_error_is_that_between_groups(self) -> None:
         mean, error = mean_and_error([[1, 1, 1, 1], [3, 3, 3, 3]])
         self.assertEqual((mean, error), (2, 1))
@@ -264,8 +322,10 @@ class PaperTests(SynchronousTestCase):
             for ours in (False, True)
         )
         row = paper.beside_published(0.4, found, own)
-        self.assertEqual([figure.judged for figure in row.figures], [True] * 3 + [False] * 3)
-        self.assertGreater(row.figures[1].ours, row.figures[4].ours)
+        names = ["path", "timeouts", "failed of 10,000"]
+        self.assertEqual([figure.name for figure in row.figures if figure.judged], names)
+        ours = {figure.name: figure.ours for figure in row.figures}
+        self.assertGreater(ours["timeouts"], ours["upkeep on: timeouts"])
         self.assertIsNotNone(row.figures[1].error)
 
     def rows(self, tables: tuple[str, ...]) -> list[Any]:

@@ -200,7 +200,7 @@ class PublishedUpkeepTests(FingerTestCase):
     def make(self, me: int, **changes) -> None:
         super().make(me, finger_upkeep=FingerUpkeep(**dict.fromkeys(self.off, False)), **changes)
 
-    off: tuple[str, ...] = ("repair_on_use", "hints", "checks")
+    off: tuple[str, ...] = ("repair_on_use", "hints", "checks", "prompt")
 
     def setUp(self):
         super().setUp()
@@ -230,6 +230,18 @@ class PublishedUpkeepTests(FingerTestCase):
         self.parts.fresh()
         self.fingers.tell_others(ref(12), alive=True)
         self.assertNotEqual(sent(self.ctx.effects, FingerHint), [])
+
+    def test_a_change_brings_no_pass_forward(self):
+        for off, next_pass in ((("prompt",), 1000.0), ((), 3.0)):
+            self.off = off
+            self.make(10, fingers_fast_s=2.0)
+            self.parts.place(5, 12)
+            self.fingers.slots[2] = ref(30)
+            self.ctx.alarms.set("fingers", self.ctx.now + 1000.0)
+            self.fingers.evict(ref(30))
+            self.assertIsNone(self.fingers.slots[2])
+            self.assertLessEqual(self.ctx.alarms.next() - self.ctx.now, next_pass, off)
+            self.assertGreater(self.ctx.alarms.next() - self.ctx.now, next_pass / 3, off)
 
     def test_a_finger_is_never_asked_in_place_of_a_lookup(self):
         for off, checks in ((("checks",), False), ((), True)):

@@ -12,7 +12,7 @@ from random import Random
 import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.core.config import Safeguards
+from chordnet.core.config import FingerUpkeep, Safeguards
 from chordnet.core.effects import RingChanged
 from chordnet.core.messages import (
     Changed,
@@ -185,6 +185,22 @@ class StabiliseFromSuccessorTests(RingTestCase):
         self.assert_list(30, 40)
         self.assertLessEqual(self.ctx.alarms.next() - self.ctx.now, 0.1 / 20)
         self.assertEqual(self.stabilise()[0], 30)
+
+    def test_without_promptness_the_pace_stays_whatever_happens(self):
+        self.parts = Parts(
+            10, stabilise_fast_s=30.0, stabilise_idle_s=30.0, jitter=0.5,
+            finger_upkeep=FingerUpkeep(prompt=False),
+        )  # fmt: skip
+        self.ring, self.ctx = self.parts.ring, self.parts.ctx
+        self.parts.place(5, 20, 30, 40)
+        _, rid = self.stabilise()
+        self.answer(20, state(rid, [25, 35], predecessor=10))
+        self.assert_list(20, 25, 35)
+        for change in (lambda: None, self.ring.soon, lambda: self.kill(20)):
+            change()
+            self.assertGreaterEqual(self.ctx.alarms.next() - self.ctx.now, 15.0)
+            self.assertLessEqual(self.ctx.alarms.next() - self.ctx.now, 45.0)
+        self.assert_list(25, 35)
 
     def test_a_silent_successor_stays_and_is_suspected(self):
         self.stabilise()
