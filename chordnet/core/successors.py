@@ -41,6 +41,7 @@ from chordnet.core.messages import (
     State,
     Status,
 )  # fmt: skip
+from chordnet.core.offers import Offers
 from chordnet.core.requests import Answer, Ask, Question, Requests
 
 PATIENCE = 1.6
@@ -82,11 +83,7 @@ class Ring:
         self._pace = ctx.config.stabilise_fast_s
         self._last_start = float("-inf")
         self._predecessor_heard = 0.0
-        self._offered: list[NodeRef] = []
-        """The list offered last, what was usable of it, and the version of the peers by which that
-        was judged."""
-        self._usable: list[NodeRef] = []
-        self._judged_by = -1
+        self._offers = Offers(ctx)
         requests.handle(Ask.STABILISE_SUCCESSOR, self._successor_answered, self._successor_silent)
         requests.handle(
             Ask.STABILISE_PREDECESSOR, self._predecessor_answered, self._predecessor_silent
@@ -130,7 +127,7 @@ class Ring:
         offered = [node for node in state.successors if node.raw != self._ctx.me.raw]
         if not self._safe.whole_list:
             offered = offered[:1]
-        self.successors = self._clean(offered) or [member]
+        self.successors = self._offers.usable(offered) or [member]
         self._open_links(self.successors)
         self._started()
         self._hooks.successors_changed(None)
@@ -391,42 +388,12 @@ class Ring:
 
     # ---- the list ---------------------------------------------------------------------------
 
-    def _clean(self, offered: list[NodeRef]) -> list[NodeRef]:
-        """Return what is usable of an offered list: live, in order, no further than round."""
-        peers = self._ctx.peers
-        # At rest the same list is offered time and again.
-        if peers.any_dead or peers.version != self._judged_by or offered != self._offered:
-            self._offered, self._judged_by = offered, peers.version
-            self._usable = self._pick(offered)
-        return self._usable
-
-    def _pick(self, offered: list[NodeRef]) -> list[NodeRef]:
-        ctx, result, last = self._ctx, list[NodeRef](), 0
-        for node in offered:
-            if node.raw == ctx.me.raw:
-                break
-            if ctx.peers.is_old(node):
-                continue
-            if ctx.peers.is_dead(node, ctx.now):
-                # Its neighbours hold it for alive: after a partition or a pause they are right.
-                if ctx.peers.to_ask(node, ctx.now):
-                    ctx.send(node, Ping(ctx.rid()))
-                continue
-            distance = ctx.distance(node)
-            if distance <= last:
-                break
-            last = distance
-            result.append(node)
-            if len(result) == ctx.config.successors:
-                break
-        return result
-
     def _list_from(self, head: NodeRef, its_list: list[NodeRef]) -> list[NodeRef]:
         """Return the list to take over with a new head."""
         return [head, *(its_list if self._safe.whole_list else self.successors[1:])]
 
     def _adopt(self, offered: list[NodeRef]) -> None:
-        new = self._clean(offered)
+        new = self._offers.usable(offered)
         if new and new != self.successors:
             self._set_successors(new)
 
