@@ -1,7 +1,7 @@
 """Under pytest, as under trial, the suite works in a directory of its own.
 
-``TestCase.mktemp`` makes its files in the working directory. Trial goes to ``_trial_temp`` for that;
-pytest would leave them where it was started.
+``TestCase.mktemp`` makes its files in the working directory. Trial goes to ``_trial_temp`` for
+that; pytest would leave them where it was started.
 """
 
 from __future__ import annotations
