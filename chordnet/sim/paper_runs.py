@@ -9,11 +9,19 @@ answers only then.
 *Churn* (section VI-E). Joins are a Poisson process and so are departures, which tell their two
 neighbours and nobody else; lookups, one a second. Each node stabilises every 15 to 45 s, and looks
 each finger up as often as in the paper's simulator, whatever changes meanwhile; who does not answer
-within 500 ms is gone. Chordnet's own finger upkeep and audits are off, or on to compare. What stays
-is that stabilisation takes over the successor's whole list, so that its entries are fresher than
-those of the paper's simulator, which looks them up one by one; that a lookup asks no dead node
-twice; and that nobody routes by nodes that it has merely heard of. Measured from when the perfect
-tables of the beginning have been forgotten.
+within 500 ms is gone. Chordnet's own finger upkeep and audits are off, but for one part: a dead
+finger is replaced at once, by a lookup. The paper's simulator looks nothing up then
+(``removeFinger`` in ``finger.c``), but it need not: its one list for routing also holds some 17
+nodes met in requests, its own and those of others (``processRequest`` in ``request.c`` inserts the
+initiator and the sender of each), and ``getNeighbors`` takes the closest of all, so that another
+node near by mostly stands in for a dead finger at once. Chordnet keeps no such nodes, and a lookup
+is the nearest that it has. To compare there are runs whose dead fingers leave their slots empty
+until the next pass, and runs with the whole upkeep of chordnet.
+
+What stays is that stabilisation takes over the successor's whole list, so that its entries are
+fresher than those of the paper's simulator, which looks them up one by one; that a lookup asks no
+dead node twice; and that a replacement is the right finger, not merely a node near by. Measured
+from when the perfect tables of the beginning have been forgotten.
 """
 
 from __future__ import annotations
@@ -45,7 +53,12 @@ WARM_UP_S = 2 * PASS_S
 """Until here churn goes on unmeasured."""
 BATCHES = 12
 """Pieces of a run, for the error of its mean."""
-PUBLISHED = FingerUpkeep(hints=False, repair_on_use=False, checks=False, prompt=False)
+LEFT_EMPTY = FingerUpkeep(hints=False, repair_on_use=False, checks=False, prompt=False)
+"""A dead finger's slot stays empty until the next pass."""
+REPLACED = attrs.evolve(LEFT_EMPTY, repair_on_use=True)
+"""It is looked up at once."""
+OURS = FingerUpkeep()
+"""Everything that chordnet does for its fingers."""
 
 
 def failures(dead: float, seed: int, lookups: int) -> list[Measured]:
@@ -59,7 +72,7 @@ def failures(dead: float, seed: int, lookups: int) -> list[Measured]:
         fingers_fast_s=NEVER_S, fingers_idle_s=NEVER_S, probe_timeout_s=NEVER_S,
         probe_interval_s=NEVER_S, broken_timeout_s=0.01, audit_s=NEVER_S, audit_min_s=NEVER_S,
         sync_s=NEVER_S, request_timeout_s=0.05, lookup_deadline_s=60.0,
-        finger_upkeep=PUBLISHED,
+        finger_upkeep=LEFT_EMPTY,
     )  # fmt: skip
     network, rng = Network(seed, config, latency=uniform(0.0001, 0.0002)), Random(f"dead {seed}")
     meter = LookupMeter(network, rng)
@@ -80,16 +93,13 @@ def failures(dead: float, seed: int, lookups: int) -> list[Measured]:
 
 
 def churned(
-    rate: float, seed: int, measured_s: float, *, ours: bool, nodes: int = NODES,
-    warm_up_s: float = WARM_UP_S,
+    rate: float, seed: int, measured_s: float, *, upkeep: FingerUpkeep = REPLACED,
+    nodes: int = NODES, warm_up_s: float = WARM_UP_S,
 ) -> list[list[Measured]]:  # fmt: skip
-    """Return the lookups of a run, piece by piece.
-
-    :param ours: with the finger upkeep and the audits of chordnet, else with the published upkeep.
-    """
+    """Return the lookups of a run, piece by piece."""
     experiment = Experiment(
         Settings(
-            nodes=nodes, duration_s=warm_up_s + measured_s, seed=seed, config=churn_config(ours),
+            nodes=nodes, duration_s=warm_up_s + measured_s, seed=seed, config=churn_config(upkeep),
             churn=churn.poisson(rate), orderly=1.0, quiet=True, lookups_per_s=1.0,
         )
     )  # fmt: skip
@@ -101,15 +111,16 @@ def churned(
     return [piece for piece in pieces if piece]
 
 
-def churn_config(ours: bool) -> ProtocolConfig:
-    """Return the published pace, with the finger upkeep and the audits of chordnet or without."""
+def churn_config(upkeep: FingerUpkeep) -> ProtocolConfig:
+    """Return the published pace with this upkeep; with that of chordnet there are its audits."""
+    default, audits = ProtocolConfig.wide_area(), upkeep == OURS
     return attrs.evolve(
-        ProtocolConfig.wide_area(), successors=SUCCESSORS, jitter=0.5, sync_s=NEVER_S,
+        default, successors=SUCCESSORS, jitter=0.5, sync_s=NEVER_S,
         stabilise_fast_s=STABILISE_S, stabilise_idle_s=STABILISE_S,
         fingers_fast_s=PASS_S, fingers_idle_s=PASS_S,
         request_timeout_s=TIMEOUT_S, probe_timeout_s=TIMEOUT_S, probe_interval_s=TIMEOUT_S / 2,
         broken_timeout_s=TIMEOUT_S, leave_drain_s=TIMEOUT_S,
-        finger_upkeep=FingerUpkeep() if ours else PUBLISHED,
-        audit_s=ProtocolConfig.wide_area().audit_s if ours else NEVER_S,
-        audit_min_s=ProtocolConfig.wide_area().audit_min_s if ours else NEVER_S,
+        finger_upkeep=upkeep,
+        audit_s=default.audit_s if audits else NEVER_S,
+        audit_min_s=default.audit_min_s if audits else NEVER_S,
     )  # fmt: skip

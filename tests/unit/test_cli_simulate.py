@@ -192,11 +192,11 @@ class DepartureTests(SynchronousTestCase):
 
     def test_a_quiet_departure_ends_no_connection(self) -> None:
         deaths, failed = {}, {}
+        config = attrs.evolve(paper_runs.churn_config(paper_runs.REPLACED), successors=4)
         for quiet in (False, True):
             experiment = Experiment(
                 Settings(nodes=60, duration_s=60.0, seed=3, churn=churn.poisson(0.2), orderly=1.0,
-                         quiet=quiet, lookups_per_s=0.1,
-                         config=attrs.evolve(paper_runs.churn_config(False), successors=4))
+                         quiet=quiet, lookups_per_s=0.1, config=config)
             )  # fmt: skip
             report = experiment.run()
             self.assertGreater(report.departed, 5)
@@ -206,23 +206,44 @@ class DepartureTests(SynchronousTestCase):
         self.assertEqual(failed, {False: 0, True: 0})
         self.assertLess(deaths[True], deaths[False])
 
-    def test_the_published_upkeep_hints_at_nothing(self) -> None:
-        for ours in (False, True):
-            config = attrs.evolve(paper_runs.churn_config(ours), successors=4)
-            self.assertEqual(set(attrs.astuple(config.finger_upkeep)), {ours})
+    def test_only_our_own_upkeep_hints(self) -> None:
+        for upkeep in (paper_runs.LEFT_EMPTY, paper_runs.REPLACED, paper_runs.OURS):
+            config = attrs.evolve(paper_runs.churn_config(upkeep), successors=4)
             experiment = Experiment(
                 Settings(nodes=60, duration_s=60.0, seed=3, churn=churn.poisson(0.2), orderly=1.0,
                          quiet=True, lookups_per_s=0.1, config=config)
             )  # fmt: skip
             experiment.run()
             hints = experiment.network.sent[FingerHint.__name__]
-            self.assertEqual(hints > 0, ours)
+            self.assertEqual(hints > 0, upkeep == paper_runs.OURS)
+
+    def test_only_our_own_upkeep_audits(self) -> None:
+        for upkeep in (paper_runs.LEFT_EMPTY, paper_runs.REPLACED, paper_runs.OURS):
+            audit_s = paper_runs.churn_config(upkeep).audit_s
+            self.assertEqual(audit_s < paper_runs.NEVER_S, upkeep == paper_runs.OURS)
+
+    def test_dead_fingers_are_replaced_or_leave_their_slots_empty(self) -> None:
+        empty = {}
+        for upkeep in (paper_runs.LEFT_EMPTY, paper_runs.REPLACED):
+            config = attrs.evolve(paper_runs.churn_config(upkeep), successors=4)
+            experiment = Experiment(
+                Settings(nodes=60, duration_s=600.0, seed=3, churn=churn.poisson(0.1), orderly=1.0,
+                         quiet=True, lookups_per_s=1.0, config=config)
+            )  # fmt: skip
+            experiment.run()
+            nodes = [host.node for host in experiment.network.live() if host.node.is_member()]
+            empty[upkeep] = sum(
+                finger is None and not node.ring.owns(node.fingers.start(slot))
+                for node in nodes
+                for slot, finger in enumerate(node.fingers.slots)
+            )
+        self.assertLess(empty[paper_runs.REPLACED], empty[paper_runs.LEFT_EMPTY] / 2)
 
     def test_the_published_upkeep_keeps_its_pace(self) -> None:
         """Whatever changes: members stabilise 15 to 45 s apart."""
-        for ours in (False, True):
+        for upkeep in (paper_runs.LEFT_EMPTY, paper_runs.REPLACED, paper_runs.OURS):
             rounds = Rounds()
-            config = attrs.evolve(paper_runs.churn_config(ours), successors=8)
+            config = attrs.evolve(paper_runs.churn_config(upkeep), successors=8)
             experiment = Experiment(
                 Settings(nodes=60, duration_s=600.0, seed=3, churn=churn.poisson(0.1), orderly=1.0,
                          quiet=True, lookups_per_s=0.1, config=config)
@@ -232,7 +253,7 @@ class DepartureTests(SynchronousTestCase):
             experiment.run()
             self.assertGreater(len(rounds.pauses), 600)
             self.assertLess(max(rounds.pauses), 46.0)
-            self.assertEqual(min(rounds.pauses) > 14.9, not ours)
+            self.assertEqual(min(rounds.pauses) > 14.9, upkeep != paper_runs.OURS)
 
 
 class ChurnTests(SynchronousTestCase):
@@ -316,16 +337,17 @@ class PaperTests(SynchronousTestCase):
         self.assertLess(abs(timeouts / expected_timeouts(path, 0.5) - 1), 0.25)
 
     def test_a_row_of_the_churn_table(self) -> None:
-        """Both runs, on few nodes: figures of the published upkeep are judged, ours are shown."""
-        found, own = (
-            paper_runs.churned(0.4, 1, 600.0, ours=ours, nodes=40, warm_up_s=60.0)
-            for ours in (False, True)
+        """All three runs, on few nodes: one is judged, the others are shown."""
+        found, empty, own = (
+            paper_runs.churned(0.4, 1, 600.0, upkeep=upkeep, nodes=40, warm_up_s=60.0)
+            for upkeep in (paper_runs.REPLACED, paper_runs.LEFT_EMPTY, paper_runs.OURS)
         )
-        row = paper.beside_published(0.4, found, own)
+        row = paper.beside_published(0.4, found, empty, own)
         names = ["path", "timeouts", "failed of 10,000"]
         self.assertEqual([figure.name for figure in row.figures if figure.judged], names)
         ours = {figure.name: figure.ours for figure in row.figures}
         self.assertGreater(ours["timeouts"], ours["upkeep on: timeouts"])
+        self.assertGreater(ours["left empty: timeouts"], ours["upkeep on: timeouts"])
         self.assertIsNotNone(row.figures[1].error)
 
     def rows(self, tables: tuple[str, ...]) -> list[Any]:
