@@ -94,8 +94,8 @@ class RingChecker:
     ) -> list[Problem]:
         """``member`` has this list now, by a step of the protocol.
 
-        :param stale: entries that point at an earlier life of a member that was restarted; they are
-            as good as dead.
+        :param stale: entries that point at a life that is over; they are as good as dead, also
+            when the node has come back.
         :param trusted: whether the assumptions hold that the checker cannot see for itself (nobody
             takes a live member for dead).
         :returns: what the step broke; empty when all is well or nothing can be expected.

@@ -96,12 +96,8 @@ class Watch:
             # A node that reaches nobody and creates a ring of its own is no operation of the proof.
             created = not successors and not checker.is_member(host.ref.id)
             trusted = self.trusted and not created
-            before, hosts = checker.in_force, self._network.hosts
-            stale = frozenset(
-                ref.id
-                for ref in node.successors
-                if hosts[ref.address].ref.incarnation != ref.incarnation
-            )
+            before = checker.in_force
+            stale = frozenset(ref.id for ref in node.successors if self._is_over(ref))
             found = checker.changed(host.ref.id, successors, trusted=trusted, stale=stale)
             for problem in [] if self._died_meanwhile(successors) else found:
                 self.report(f"{host.ref.name} broke the invariant: {problem.text}")
@@ -109,6 +105,13 @@ class Watch:
                 self._regained = self._network.now
         elif status in (Status.LEAVING, Status.LEFT):
             checker.failed(host.ref.id)
+
+    def _is_over(self, ref: NodeRef) -> bool:
+        """Tell whether the life that ``ref`` points at is over, also if no other one has begun."""
+        host = self._network.hosts[ref.address]
+        status = host.node.status()
+        gone = not host.up or status in (Status.LEAVING, Status.LEFT)
+        return gone or host.ref.incarnation != ref.incarnation
 
     def _died_meanwhile(self, successors: list[int]) -> bool:
         """Tell whether a whole list died while the answer that it was taken from was under way."""
