@@ -44,6 +44,10 @@ class Regressions(SynchronousTestCase):
         """The same, with nobody frozen."""
         self.check("back-behind-an-old-pointer")
 
+    def test_back_after_its_pointer_was_passed_on(self):
+        """Nor one that was taken over when that node was gone already."""
+        self.check("back-after-its-pointer-was-passed-on")
+
     def test_no_file_is_left_out(self):
         tested = {name.removeprefix("test_").replace("_", "-") for name in dir(self)}
         self.assertEqual({path.stem for path in FILES.glob("*.toml")} - tested, set())
