@@ -59,9 +59,7 @@ class Casts:
 
     def finish(self, cast: Cast) -> None:
         """Put a broadcast away if it is idle."""
-        if cast.waiters or cast.open or cast.searching:
-            return
-        if self._active.pop(cast.id, None) is None:
+        if not cast.idle or self._active.pop(cast.id, None) is None:
             return
         config = self._ctx.config
         self._finished[cast.id] = cast.finish()
