@@ -75,9 +75,10 @@ class AntiEntropy:
         self._ripening: Expiry[MessageId] = Expiry(
             ctx.config.grace_s, self._young.__contains__, LEISURE_S
         )
-        self._caught: dict[MessageId, list[Hop]] = {}
+        self.ways: dict[MessageId, list[Hop]] = {}
+        """The routes of messages that were handed over lately."""
         self._fading: Expiry[MessageId] = Expiry(
-            ctx.config.broadcast_deadline_s, self._caught.__contains__, LEISURE_S
+            ctx.config.broadcast_deadline_s, self.ways.__contains__, LEISURE_S
         )
         self._partner: bytes | None = None
         self._until = 0.0
@@ -111,7 +112,7 @@ class AntiEntropy:
         """Let messages come of age."""
         self._ripen()
         for message_id in self._fading.due(self._ctx.now):
-            del self._caught[message_id]
+            del self.ways[message_id]
 
     def _ripen(self) -> None:
         # To the moment wherever it matters: two nodes compare the same, however late their timers.
@@ -127,14 +128,12 @@ class AntiEntropy:
         tree may bring what was handed over before, some or all of what travels together, and may
         bring it from a node that got it in two ways itself.
         """
-        if not (self._caught or message.detours):
-            return []
         routes: list[list[Hop] | None] = [None] * message.count
         for detour in message.detours:
             hops = [*detour.hops, here]
             routes[detour.first : detour.first + detour.count] = [hops] * detour.count
         for k in range(message.count):
-            routes[k] = self._caught.get(message.id.plus(k), routes[k])
+            routes[k] = self.ways.get(message.id.plus(k), routes[k])
         # All routes together have to fit a frame; what does not is passed on with the tree's.
         found, first, room = list[Detour](), 0, self._ctx.config.max_route - len(message.hops) - 1
         for route, run in groupby(routes):
@@ -237,10 +236,10 @@ class AntiEntropy:
 
     def remember(self, message_id: MessageId, route: list[Hop]) -> None:
         """Take note of the route of a message that came here on another way than the tree's."""
-        self._caught[message_id] = route
+        self.ways[message_id] = route
         self._fading.add(message_id, self._ctx.now)
-        if len(self._caught) > MAX_CAUGHT:
-            del self._caught[next(iter(self._caught))]
+        if len(self.ways) > MAX_CAUGHT:
+            del self.ways[next(iter(self.ways))]
 
     def _fits(self, peer: NodeRef, message: Caught) -> bool:
         config = self._ctx.config

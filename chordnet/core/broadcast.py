@@ -5,7 +5,8 @@ next finger as that one's limit: N - 1 messages in a depth of about log2 N (El-A
 Brand, Haridi, "Efficient broadcast in structured P2P networks", IPTPS 2003). On top of it:
 
 - *COVERED*: a node that has recorded the message and whose every delegate has reported its range
-  covered reports its own. The origin thereby knows that everybody has it, and how.
+  covered reports its own, at once if it has nobody to delegate to. The origin thereby knows that
+  everybody has it, and how.
 - *ACK*: sent only when COVERED would be late, so a healthy tree costs N - 1 messages down and
   N - 1 up.
 - *Repair*: a delegate that stays silent is sent the message once more, then probed. When it is
@@ -26,15 +27,15 @@ without knowing it covered: before a crash, or by :mod:`chordnet.core.antientrop
 
 from __future__ import annotations
 
-from math import isfinite
 from typing import Protocol
 
 from chordnet.core.antientropy import AntiEntropy
-from chordnet.core.cast import Branch, Cast, Tally, Waiter
+from chordnet.core.broadcast_faults import bodies_fault, fault_of
+from chordnet.core.cast import Branch, Cast, Finished, Tally, Waiter
 from chordnet.core.casts import Casts
 from chordnet.core.context import Context
 from chordnet.core.detector import Detector
-from chordnet.core.effects import BroadcastDone, Misbehaved, Record, Traced, TraceKind
+from chordnet.core.effects import BroadcastDone, Misbehaved, Record, Send, Traced, TraceKind
 from chordnet.core.events import Publish
 from chordnet.core.identifiers import between
 from chordnet.core.ledger import Ledger
@@ -55,7 +56,6 @@ from chordnet.core.repair import Repairs, still_open
 from chordnet.core.routing import Routes
 from chordnet.core.successors import Ring
 from chordnet.core.timers import Expiry
-from chordnet.core.wellformed import is_message_id
 
 MAX_HEADLESS = 1024
 """Messages whose body has been asked for."""
@@ -141,7 +141,8 @@ class Broadcasts:
         self._sequence += len(batch)
         route = [Hop(ctx.me.raw, ctx.me.name, int(EdgeKind.ORIGIN))]
         bodies = [body for _, body in batch]
-        cast = self._record(message_id, wall, bodies, route, ctx.config.max_hops, [])
+        self._record(message_id, wall, bodies, route, [])
+        cast = self._take_on(message_id, wall, bodies, route, ctx.config.max_hops, [])
         cast.ops = [op for op, _ in batch]
         cast.waiters.append(Waiter(None, ctx.me.raw, ctx.space.size))
         self._fan(cast, ctx.space.size, ctx.me.raw)
@@ -149,8 +150,8 @@ class Broadcasts:
 
     def _record(
         self, message_id: MessageId, created: float, bodies: list[bytes], route: list[Hop],
-        ttl: int, detours: list[Detour],
-    ) -> Cast:  # fmt: skip
+        detours: list[Detour],
+    ) -> None:  # fmt: skip
         ctx, ledger = self._ctx, self.ledger
         for offset, body in enumerate(bodies):
             each = message_id.plus(offset) if offset else message_id
@@ -159,6 +160,12 @@ class Broadcasts:
                 self.sync.recorded(each, weight)
                 way = _way(detours, offset, route) if detours else route
                 ctx.effects.append(Record(each, created, body, way))
+
+    def _take_on(
+        self, message_id: MessageId, created: float, bodies: list[bytes], route: list[Hop],
+        ttl: int, detours: list[Detour],
+    ) -> Cast:  # fmt: skip
+        ctx = self._ctx
         deadline = ctx.now + ctx.config.broadcast_deadline_s
         cast = Cast(message_id, created, bodies, route, ttl, deadline, detours)
         self._casts.add(cast)
@@ -191,19 +198,17 @@ class Broadcasts:
     def send(self, cast: Cast, branch: Branch, *, header_only: bool) -> None:
         """Send a child the message (again)."""
         branch.messages += 1
-        self._ctx.send(
-            branch.child,
-            Bcast(
-                cast.id, len(cast.bodies), cast.created, cast.ttl - 1, branch.limit,
-                int(branch.kind), cast.route, None if header_only else cast.bodies, cast.detours,
-            ),
+        message = Bcast(
+            cast.id, len(cast.bodies), cast.created, cast.ttl - 1, branch.limit,
+            int(branch.kind), cast.route, None if header_only else cast.bodies, cast.detours,
         )  # fmt: skip
+        self._ctx.effects.append(Send(branch.child, message))
 
     # ---- receiving --------------------------------------------------------------------------
 
     def received(self, sender: NodeRef, message: Bcast) -> None:
         """A range of a broadcast is given to us."""
-        fault = self._fault(sender, message)
+        fault = fault_of(message, sender, self._ctx)
         if fault:
             self._ctx.effects.append(Misbehaved(sender, fault))
             return
@@ -222,38 +227,6 @@ class Broadcasts:
     def _has_all(self, message: Bcast) -> bool:
         return all(message.id.plus(k) in self.ledger for k in range(message.count))
 
-    def _fault(self, sender: NodeRef, message: Bcast) -> str:
-        config, width = self._ctx.config, self._ctx.space.width
-        if len(message.limit) != width or not is_message_id(message.id, self._ctx.space):
-            return "broadcast with an impossible identifier"
-        if not isfinite(message.created):
-            return "broadcast of no time"
-        if not 0 < len(message.hops) < config.max_route:
-            return "broadcast with a route of no or too many hops"
-        if message.hops[-1].raw != sender.raw:
-            return "broadcast whose route does not end at its sender"
-        if not 0 < message.count <= config.max_batch:
-            return "broadcast of no or too many messages"
-        if message.detours and not self._detours_fit(sender, message):
-            return "broadcast with impossible detours"
-        return "" if message.bodies is None else self._bodies_fault(message.bodies, message.count)
-
-    def _detours_fit(self, sender: NodeRef, message: Bcast) -> bool:
-        hops = len(message.hops) + sum(len(detour.hops) for detour in message.detours)
-        return hops <= self._ctx.config.max_route and all(
-            0 <= detour.first < detour.first + detour.count <= message.count
-            and detour.hops
-            and detour.hops[-1].raw == sender.raw
-            for detour in message.detours
-        )
-
-    def _bodies_fault(self, bodies: list[bytes], count: int) -> str:
-        if len(bodies) != count:
-            return "broadcast with more or fewer bodies than it says"
-        if sum(map(len, bodies)) > self._ctx.config.max_body_bytes:
-            return "broadcast with bodies that are too long"
-        return ""
-
     def _end(self, limit: bytes) -> int:
         ctx = self._ctx
         return (int.from_bytes(limit) - ctx.my_id) % ctx.space.size or ctx.space.size
@@ -262,18 +235,39 @@ class Broadcasts:
         ctx = self._ctx
         here = Hop(ctx.me.raw, ctx.me.name, message.kind)
         route = [*message.hops, here]
-        detours = self.sync.detours(message, here)
-        cast = self._record(message.id, message.created, bodies, route, message.ttl, detours)
+        usual = not (self.sync.ways or message.detours)
+        detours = [] if usual else self.sync.detours(message, here)
+        self._record(message.id, message.created, bodies, route, detours)
         end = self._end(message.limit)
+        before, tree = self._ring.predecessor, self._routes.tree
+        lacks = before is not None and self._may_lack(before, sender, message)
+        if not lacks and message.ttl > 0 and (not tree or tree[0][0] >= end):
+            self._alone(sender, message, bodies, route, detours, end)
+            return
+        cast = self._take_on(message.id, message.created, bodies, route, message.ttl, detours)
         waiter = Waiter(sender, message.limit, end, message.kind)
         cast.waiters.append(waiter)
         self._fan(cast, end, message.limit)
-        before = self._ring.predecessor
-        if before is not None and self._may_lack(before, sender, message):
+        if before is not None and lacks:
             self.repairs.backfill(cast, before)
         if cast.branches:
             self._ack_due.add((cast, waiter), ctx.now)
         self.check(cast)
+
+    def _alone(
+        self, sender: NodeRef, message: Bcast, bodies: list[bytes], route: list[Hop],
+        detours: list[Detour], end: int,
+    ) -> None:  # fmt: skip
+        """Report at once: nobody in the range is known, so there is nothing to wait for."""
+        ctx, depth = self._ctx, len(message.hops)
+        report = Covered(message.id, message.limit, 1, 0, depth, False, [])
+        ctx.effects.append(Send(sender, report))
+        self._casts.keep(
+            Finished(
+                message.id, message.created, bodies, route, message.ttl, end,
+                Tally(0, 0, depth, False, []), sender.raw, end, message.kind, detours,
+            )
+        )  # fmt: skip
 
     def _may_lack(self, before: NodeRef, sender: NodeRef, message: Bcast) -> bool:
         """Tell whether our predecessor came in so lately that the tree may have passed it by."""
@@ -320,7 +314,7 @@ class Broadcasts:
         # The route leads over whoever brought the bodies, if that one's header is among them.
         for parent, header in sorted(waiting, key=lambda entry: entry[0].raw != sender.raw):
             cast = self._casts.get(message.id)
-            fault = self._bodies_fault(message.bodies, header.count)
+            fault = bodies_fault(message.bodies, header.count, self._ctx)
             if fault:
                 self._ctx.effects.append(Misbehaved(sender, fault))
             elif cast is not None:
@@ -382,7 +376,7 @@ class Broadcasts:
             report = Covered(
                 cast.id, waiter.limit, count, tally.messages, tally.depth, partial, unreached
             )
-            ctx.send(parent, report)
+            ctx.effects.append(Send(parent, report))
         else:
             self._confirm(cast, Tally(count, tally.messages, tally.depth, partial, unreached))
 

@@ -44,7 +44,7 @@ class Casts:
     def get(self, message_id: MessageId) -> Cast | None:
         """Return a broadcast; a finished one is under way again."""
         cast = self._active.get(message_id)
-        if cast is None and self._finished:
+        if cast is None and message_id in self._finished:
             past = self._take(message_id)
             if past is not None:
                 cast = self._resume(past)
@@ -59,12 +59,15 @@ class Casts:
 
     def finish(self, cast: Cast) -> None:
         """Put a broadcast away if it is idle."""
-        if not cast.idle or self._active.pop(cast.id, None) is None:
-            return
+        if cast.idle and self._active.pop(cast.id, None) is not None:
+            self.keep(cast.finish())
+
+    def keep(self, finished: Finished) -> None:
+        """Remember a broadcast that is covered."""
         config = self._ctx.config
-        self._finished[cast.id] = cast.finish()
-        self._finished_bytes += sum(map(len, cast.bodies))
-        self.memory.add(cast.id, self._ctx.now)
+        self._finished[finished.id] = finished
+        self._finished_bytes += sum(map(len, finished.bodies))
+        self.memory.add(finished.id, self._ctx.now)
         while len(self._finished) > config.max_casts or (
             self._finished_bytes > config.max_cast_bytes and len(self._finished) > 1
         ):

@@ -46,7 +46,8 @@ class Detector:
     def __init__(self, ctx: Context, verdicts: Verdicts) -> None:
         self._ctx = ctx
         self._verdicts = verdicts
-        self._probes: dict[bytes, _Probe] = {}
+        self.probes: dict[bytes, _Probe] = {}
+        """What is under way; empty most of the time."""
 
     def suspect(self, peer: NodeRef, *, broken: bool = False) -> None:
         """Begin to probe ``peer``; ``broken`` says that its connection ended without a word."""
@@ -54,32 +55,27 @@ class Detector:
         if peer.raw == ctx.me.raw or not peer.raw or ctx.peers.is_dead(peer, ctx.now):
             return
         patience = ctx.config.broken_timeout_s if broken else ctx.config.probe_timeout_s
-        probe = self._probes.get(peer.raw)
+        probe = self.probes.get(peer.raw)
         if probe is not None:
             probe.deadline = min(probe.deadline, ctx.now + patience)
-        elif len(self._probes) < MAX_PROBES:
+        elif len(self.probes) < MAX_PROBES:
             ctx.counters["probes"] += 1
             probe = _Probe(peer, ctx.now + patience, ctx.now + ctx.config.probe_interval_s)
-            self._probes[peer.raw] = probe
+            self.probes[peer.raw] = probe
             ctx.send(peer, Ping(ctx.rid()))
             self._verdicts.suspected(peer)
         self._arm()
 
-    @property
-    def busy(self) -> bool:
-        """Whether any probe is under way."""
-        return bool(self._probes)
-
     def suspects(self, raw: bytes) -> bool:
         """Tell whether a probe of this node is under way."""
-        return raw in self._probes
+        return raw in self.probes
 
     def heard(self, peer: NodeRef) -> None:
         """A message of ``peer`` has arrived."""
-        if self._probes and peer.raw in self._probes:
-            probe = self._probes[peer.raw]
+        if self.probes and peer.raw in self.probes:
+            probe = self.probes[peer.raw]
             if peer.incarnation >= probe.peer.incarnation:
-                del self._probes[peer.raw]
+                del self.probes[peer.raw]
                 self._verdicts.survived(peer)
 
     def link_down(self, peer: NodeRef, fault: LinkFault) -> None:
@@ -91,7 +87,7 @@ class Detector:
 
     def condemn(self, peer: NodeRef) -> None:
         """Hold ``peer`` for dead at once."""
-        self._probes.pop(peer.raw, None)
+        self.probes.pop(peer.raw, None)
         ctx = self._ctx
         if peer.raw and peer.raw != ctx.me.raw and not ctx.peers.is_dead(peer, ctx.now):
             ctx.peers.died(peer, ctx.now)
@@ -101,7 +97,7 @@ class Detector:
     def tick(self) -> None:
         """The ``probes`` alarm has rung: ping again or give up."""
         ctx = self._ctx
-        for probe in list(self._probes.values()):
+        for probe in list(self.probes.values()):
             if probe.deadline <= ctx.now:
                 self.condemn(probe.peer)
             elif probe.next_ping <= ctx.now:
@@ -110,6 +106,6 @@ class Detector:
         self._arm()
 
     def _arm(self) -> None:
-        if self._probes:
-            at = min(min(p.deadline, p.next_ping) for p in self._probes.values())
+        if self.probes:
+            at = min(min(p.deadline, p.next_ping) for p in self.probes.values())
             self._ctx.alarms.set("probes", at)

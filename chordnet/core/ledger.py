@@ -82,7 +82,12 @@ class Ledger:
 
         :returns: its share of the digest; None if it was recorded before.
         """
-        origin = self._origin((message_id.origin, message_id.incarnation))
+        key = message_id.origin, message_id.incarnation
+        origin = self._origins.get(key)
+        if origin is None:
+            origin = self._origin(key)
+        else:
+            self._origins.move_to_end(key)
         sequence, above = message_id.sequence, origin.above
         if sequence <= origin.watermark or sequence in above:
             return None

@@ -278,7 +278,7 @@ class Cell:
                     }
                 )
             ),
-            tuple(sorted(code(probe.peer) for probe in node.detector._probes.values())),
+            tuple(sorted(code(probe.peer) for probe in node.detector.probes.values())),
             known({raw: life for raw, (life, _) in peers._dead.items()}),
             known(dict(peers._departed)),
             known(dict(peers._spoken)),

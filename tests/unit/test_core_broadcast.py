@@ -412,10 +412,10 @@ class CaughtUpTests(NodeTestCase):
 
     def test_the_memory_of_it_is_bounded(self):
         self.tick(60.0)
-        self.assertEqual(self.node.broadcasts.sync._caught, {})
+        self.assertEqual(self.node.broadcasts.sync.ways, {})
         for sequence in range(2, MAX_CAUGHT + 10):
             self.step(5, Caught(mid(sequence), 1.5, self.hops, b""))
-        self.assertEqual(len(self.node.broadcasts.sync._caught), MAX_CAUGHT)
+        self.assertEqual(len(self.node.broadcasts.sync.ways), MAX_CAUGHT)
 
 
 class ExtendTests(NodeTestCase):

@@ -27,7 +27,7 @@ class DetectorTests(SynchronousTestCase):
         self.detector.suspect(ref(20))
         self.assertEqual(targets(self.ctx, Ping), [20])
         self.assertEqual(self.verdicts.heard, [("suspected", 20)])
-        self.assertTrue(self.detector.busy)
+        self.assertTrue(self.detector.probes)
         self.assertTrue(self.detector.suspects(ref(20).raw))
 
     def test_a_probe_pings_until_its_time_is_up_then_the_peer_is_dead(self):
@@ -38,7 +38,7 @@ class DetectorTests(SynchronousTestCase):
         self.pass_time(5.0)
         self.assertEqual(self.verdicts.heard, [("suspected", 20), ("died", 20)])
         self.assertTrue(self.ctx.peers.is_dead(ref(20), self.ctx.now))
-        self.assertFalse(self.detector.busy)
+        self.assertFalse(self.detector.probes)
         self.assertIsNone(self.ctx.alarms.next())
 
     def test_any_message_is_proof_of_life(self):
@@ -130,4 +130,4 @@ class DetectorTests(SynchronousTestCase):
     def test_probes_are_capped(self):
         for n in range(MAX_PROBES + 5):
             self.detector.suspect(NodeRef(n.to_bytes(2), 1, f"h:{n}"))
-        self.assertEqual(len(self.detector._probes), MAX_PROBES)
+        self.assertEqual(len(self.detector.probes), MAX_PROBES)
