@@ -311,6 +311,11 @@ class ScriptedCore:
         self.finger_slots: list[tuple[int, NodeRef]] = []
         self.counters: dict[str, int] = {}
 
+    @property
+    def bound(self) -> float:
+        """The deadline; infinite if there is none."""
+        return float("inf") if self.deadline is None else self.deadline
+
     def status(self) -> Status:
         """Return what was set as ``now_status``."""
         return self.now_status

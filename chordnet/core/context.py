@@ -10,7 +10,7 @@ from chordnet.core.effects import Effect, Send
 from chordnet.core.identifiers import IdentifierSpace
 from chordnet.core.messages import NodeRef, PeerMessage
 from chordnet.core.peers import PeerBook
-from chordnet.core.timers import Alarms
+from chordnet.core.timers import Alarms, Horizon
 
 
 class Context:
@@ -27,7 +27,8 @@ class Context:
         self.rng = rng
         self.now = 0.0
         self.effects: list[Effect] = []
-        self.alarms: Alarms[str] = Alarms()
+        self.horizon = Horizon()
+        self.alarms: Alarms[str] = Alarms(self.horizon)
         self.peers = PeerBook(config, me)
         self.counters: Counter[str] = Counter()
         self._rid = 0

@@ -220,7 +220,9 @@ class Next(_Message, frozen=True, tag=14):
 # ---- broadcast ------------------------------------------------------------------------------
 
 
-class MessageId(msgspec.Struct, frozen=True, array_like=True, order=True, gc=False):
+class MessageId(
+    msgspec.Struct, frozen=True, array_like=True, order=True, gc=False, cache_hash=True
+):
     """Names one broadcast in the whole network for all time."""
 
     origin: bytes

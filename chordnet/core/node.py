@@ -22,13 +22,13 @@ from chordnet.core import messages as msg
 from chordnet.core.config import ProtocolConfig
 from chordnet.core.lookup import Purpose
 from chordnet.core.messages import NodeRef, Status
-from chordnet.core.timers import Expiry
 from chordnet.core.wellformed import CHECKED, is_possible
 from chordnet.core.wiring import Wiring
 
 PEERS_PAUSE_S = 2.0
 """The runtime is told of changed known peers at most this often."""
 DRAIN_PAUSE_S = 0.05
+_NEVER = float("inf")
 
 
 class ChordNode(Wiring):
@@ -41,11 +41,9 @@ class ChordNode(Wiring):
 
     def __init__(self, config: ProtocolConfig, me: NodeRef, rng: Random) -> None:
         super().__init__(config, me, rng)
-        self._waiting: list[Expiry[Any]] = []
-        """Whatever of this has keys that may expire."""
         for part in (self.requests, self.lookups, self.broadcasts):
             for expiry in part.expiries:
-                expiry.waiting = self._waiting
+                expiry.horizon = self.ctx.horizon
         self._leave_limit = 0.0
 
     # ---- the machine ------------------------------------------------------------------------
@@ -66,18 +64,24 @@ class ChordNode(Wiring):
     @property
     def deadline(self) -> float | None:
         """When a ``Tick`` is due next, on the clock of ``now``; None while nothing waits."""
-        soonest = self.ctx.alarms.next()
+        horizon, soonest = self.ctx.horizon, self.ctx.alarms.next()
         # A copy: what has nothing to wait for any more drops out of the list.
-        for expiry in self._waiting.copy():
+        for expiry in horizon.waiting.copy():
             at = expiry.next()
             if at is not None and (soonest is None or at < soonest):
                 soonest = at
+        horizon.bound = _NEVER if soonest is None else soonest
         return soonest
+
+    @property
+    def bound(self) -> float:
+        """A time before which no ``Tick`` is due: ``deadline`` is no sooner, and dearer to know."""
+        return self.ctx.horizon.bound
 
     def _tick(self, event: ev.Tick) -> None:
         for name in self.ctx.alarms.due(self.ctx.now):
             self._on_alarm[name](self)
-        if self._waiting:
+        if self.ctx.horizon.waiting:
             self.requests.tick()
             self.lookups.tick()
             self.broadcasts.tick()
@@ -94,7 +98,7 @@ class ChordNode(Wiring):
 
     def _received(self, event: ev.Received) -> None:
         sender = event.sender
-        if self.ctx.peers.is_routine(sender) and not self.detector.busy:
+        if self.ctx.peers.is_routine(sender) and not self.detector.probes:
             self.ring.heard(sender)
         elif not self._meet(sender):
             return

@@ -1,9 +1,10 @@
 """Time as data: named alarms and first-in-first-out expiries. No clock runs in here.
 
 The core is told ``now`` with every event and says when it next wants to be told
-(:attr:`ChordNode.deadline`). Alarms are few and named; setting one again replaces it. Things that
-come by the thousand and all wait equally long (acknowledgements, lookups) go through
-:class:`Expiry`, where adding costs one append.
+(:attr:`ChordNode.deadline`); a bound of that is at hand after every event (:class:`Horizon`).
+Alarms are few and named; setting one again replaces it. Things that come by the thousand and all
+wait equally long (acknowledgements, lookups) go through :class:`Expiry`, where adding costs one
+append.
 """
 
 from __future__ import annotations
@@ -17,14 +18,32 @@ K = TypeVar("K", bound=Hashable)
 
 GRAIN_S = 0.01
 """Expiries are served at most this late, so that a burst of them costs one wake-up."""
+SWEEP_AT = 256
+"""Keys that wait no longer are let go of once so many are in a queue, or when the first expires."""
 LEISURE_S = 0.25
 """The same for what nobody waits for: a steady stream of messages costs four wake-ups a second."""
+
+
+class Horizon:
+    """A time before which nothing of a node is due.
+
+    Whatever sets an alarm or begins to wait lowers it, so it costs nothing to know. It is exact
+    only when it has just been worked out (:attr:`ChordNode.deadline`): what was due may be settled.
+    """
+
+    __slots__ = ("bound", "waiting")
+
+    def __init__(self) -> None:
+        self.bound = float("inf")
+        self.waiting: list[Expiry[Any]] = []
+        """Those in which any key is."""
 
 
 class Alarms(Generic[K]):
     """Alarms by name, each at one time."""
 
-    def __init__(self) -> None:
+    def __init__(self, horizon: Horizon | None = None) -> None:
+        self._horizon = horizon or Horizon()
         self._at: dict[K, float] = {}
         self._heap: list[tuple[float, int, K]] = []
         self._count = 0
@@ -37,6 +56,7 @@ class Alarms(Generic[K]):
         self._at[name] = at
         self._known = False
         self._count += 1
+        self._horizon.bound = min(self._horizon.bound, at)
         heapq.heappush(self._heap, (at, self._count, name))
         if len(self._heap) > 64 + 4 * len(self._at):
             self._compact()
@@ -88,7 +108,7 @@ class Expiry(Generic[K]):
     :param grain: seconds by which it may be late.
     """
 
-    __slots__ = ("_after", "_alive", "_grain", "_queue", "waiting")
+    __slots__ = ("_after", "_alive", "_grain", "_queue", "horizon")
 
     def __init__(self, after: float, alive: Callable[[K], bool], grain: float = GRAIN_S) -> None:
         self._after = after
@@ -96,15 +116,24 @@ class Expiry(Generic[K]):
         self._grain = grain
         # A node has many of these and most of them are empty: those cost neither room nor time.
         self._queue: deque[tuple[float, K]] | None = None
-        self.waiting: list[Expiry[Any]] = []
-        """Has this one among others in it while any key is here; several may share one list."""
+        self.horizon = Horizon()
+        """Several may share one."""
+
+    def __len__(self) -> int:
+        return len(self._queue) if self._queue is not None else 0
 
     def add(self, key: K, now: float) -> None:
         """Let ``key`` expire ``after`` seconds from ``now``."""
-        if self._queue is None:
-            self._queue = deque()
-            self.waiting.append(self)
-        self._queue.append((now + self._after, key))
+        if self._queue is not None and len(self._queue) >= SWEEP_AT:
+            self.next()  # lets go of what waits no longer
+        queue, at = self._queue, now + self._after
+        if not queue:
+            horizon = self.horizon
+            if queue is None:
+                queue = self._queue = deque()
+                horizon.waiting.append(self)
+            horizon.bound = min(horizon.bound, at + self._grain)
+        queue.append((at, key))
 
     def next(self) -> float | None:
         """Return when the next key that still waits expires."""
@@ -116,7 +145,7 @@ class Expiry(Generic[K]):
             queue.popleft()
         if queue is not None:
             self._queue = None
-            self.waiting.remove(self)
+            self.horizon.waiting.remove(self)
         return None
 
     def due(self, now: float) -> list[K]:

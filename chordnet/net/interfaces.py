@@ -27,6 +27,10 @@ class Core(Protocol):
     def deadline(self) -> float | None:
         """When the next ``Tick`` is due, on the clock that ``now`` is read from."""
 
+    @property
+    def bound(self) -> float:
+        """A time before which no ``Tick`` is due; infinite while nothing waits."""
+
     def step(self, event: Event, now: float) -> list[Effect]:
         """Take one event and return what to do, in order."""
 

@@ -19,7 +19,7 @@ from typing import Any, Protocol
 from chordnet.core.messages import NodeRef, PeerMessage
 from chordnet.net.dialler import Dial
 from chordnet.net.protocol import Connection
-from chordnet.wire.codec import read_peer
+from chordnet.wire.codec import UNREADABLE, malformed, read_peer
 from chordnet.wire.greeting import Bye
 
 
@@ -90,10 +90,13 @@ class PeerSession:
         self.said_bye = False
 
     def frames(self, frames: list[bytes]) -> None:
-        node, received = self.node, self._owner.received
+        node, received, decode = self.node, self._owner.received, read_peer.decode
         self.link.active = True
         for frame in frames:
-            message = read_peer(frame)
+            try:
+                message = decode(frame)
+            except UNREADABLE as error:
+                raise malformed(error) from None
             if type(message) is Bye:
                 self._owner.session_said_bye(self, message)
                 return

@@ -112,7 +112,8 @@ class Connection(TwistedProtocol):
         self._queued = 0
         self._held = bytearray()
         self._paused = False
-        self._direct = False
+        self._socket: socket.socket | None = None
+        """Where bytes can be written without the transport; None with TLS."""
         self._made = False
         self._gone = False
         self._cut: Any = None
@@ -128,7 +129,7 @@ class Connection(TwistedProtocol):
             transport.setTcpNoDelay(True)
             # Only ring neighbours exchange heartbeats; the system finds the other dead ends.
             transport.setTcpKeepAlive(True)
-        self._direct = type(transport) in _PLAIN
+        self._socket = transport.getHandle() if type(transport) in _PLAIN else None
         transport.registerProducer(self, True)
         with self._turn:
             self.handler.made(self)  # type: ignore[attr-defined]
@@ -223,14 +224,16 @@ class Connection(TwistedProtocol):
         The transport's own ``write`` waits for the reactor to report the socket writable: two more
         system calls and a turn of the reactor for every message.
         """
-        transport = self.transport
+        transport, handle = self.transport, self._socket
         # Twisted has no public word for what waits in its buffers.
-        if self._direct and not transport._tempDataBuffer and not transport.dataBuffer:  # noqa: SLF001
-            sent = transport.writeSomeData(data)
+        if handle is not None and not (transport._tempDataBuffer or transport.dataBuffer):  # noqa: SLF001
+            try:
+                sent = handle.send(data)
+            except OSError:  # it is full, or the transport will meet this again and report it
+                sent = 0
             if sent == len(data):
                 return
-            # An error is an exception here; the transport meets it again and reports it.
-            data = data[sent:] if isinstance(sent, int) and sent > 0 else data
+            data = data[sent:]
         transport.write(data)
 
     def flush_now(self) -> None:

@@ -71,7 +71,8 @@ class Runner:
                 self._handle(self._waiting.popleft())
         finally:
             self._stepping = False
-        self._turn.touch()
+        if not self._turn.depth:
+            self._turn.touch()
 
     def _handle(self, event: Event) -> None:
         try:
@@ -91,8 +92,10 @@ class Runner:
                 self._journal.failure("effect_errors", f"the effect {name} could not be performed")
 
     def _arm(self) -> None:
+        if self.core.bound >= self._armed or self._stopped:
+            return
         deadline = self.core.deadline
-        if deadline is None or deadline >= self._armed or self._stopped:
+        if deadline is None or deadline >= self._armed:
             return
         self._armed = deadline
         delay = max(0.0, deadline - self._seconds())

@@ -34,10 +34,10 @@ class Turn:
         "_before",
         "_call",
         "_clock",
-        "_depth",
         "_dirty",
         "_emptied",
         "_spoiled",
+        "depth",
         "failed",
         "keep",
         "open",
@@ -49,7 +49,8 @@ class Turn:
         self._dirty: list[Flushable] = []
         self._before: list[Callable[[], None]] = []
         self._after: list[Callable[[], object]] = []
-        self._depth = 0
+        self.depth = 0
+        """How many turns are nested in each other at this moment; 0 outside of any."""
         self._call: Any = None
         self._spoiled = False
         self._emptied: list[Callable[[], None]] = []
@@ -71,16 +72,18 @@ class Turn:
     def mark(self, connection: Flushable) -> None:
         """Have ``connection`` flushed at the end of this turn."""
         self._dirty.append(connection)
-        self.touch()
+        if not self.depth:
+            self.touch()
 
     def after(self, callback: Callable[[], object]) -> None:
         """Have ``callback`` called once what this turn sends has been handed over."""
         self._after.append(callback)
-        self.touch()
+        if not self.depth:
+            self.touch()
 
     def touch(self) -> None:
         """Make sure that a turn will end: outside of one, schedule one."""
-        if not self._depth and self._call is None:
+        if not self.depth and self._call is None:
             self._call = self._clock.callLater(0, self._late)
 
     def commit(self) -> bool:
@@ -92,12 +95,12 @@ class Turn:
         return not self._spoiled
 
     def __enter__(self) -> None:
-        self._depth += 1
+        self.depth += 1
 
     def __exit__(self, *_exception: object) -> None:
-        if self._depth == 1:
+        if self.depth == 1:
             self._finish()
-        self._depth -= 1
+        self.depth -= 1
 
     def closed(self, connection: Flushable) -> None:
         """Forget an open connection."""
@@ -134,10 +137,11 @@ class Turn:
     def _finish(self) -> None:
         while True:
             while self._before or self._dirty:
-                before, self._before = self._before, []
-                self._call_all(before, "what ends a turn")
+                if self._before:
+                    before, self._before = self._before, []
+                    self._call_all(before, "what ends a turn")
                 dirty, self._dirty = self._dirty, []
-                kept = self.commit()
+                kept = not self._spoiled and self.keep()
                 for connection in dirty:
                     if kept:
                         connection.flush()

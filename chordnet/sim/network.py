@@ -298,6 +298,8 @@ class Network(Schedule):
                 self._perform(host, effect)
         for watcher in self.watchers:
             watcher.stepped(host, event, effects)
+        if host.ticking is not None and (node.bound - host.offset) / host.rate >= host.ticking:
+            return
         deadline = node.deadline
         if deadline is not None:
             at = (deadline - host.offset) / host.rate

@@ -6,6 +6,7 @@ reason and nothing else.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -19,6 +20,9 @@ FRAME_SLACK = 196608
 """Bytes that a frame may hold beside the longest body: the longest route, lists of nodes."""
 
 _REASON_LIMIT = 160
+
+UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError)
+"""What decoding can raise, whatever the bytes are."""
 
 T = TypeVar("T")
 
@@ -49,7 +53,8 @@ class Reader(Generic[T]):
     """
 
     def __init__(self, union: Any) -> None:
-        self._decode = msgspec.msgpack.Decoder(union).decode
+        self.decode: Callable[[bytes], T] = msgspec.msgpack.Decoder(union).decode
+        """Does the same as a call, but raises one of ``UNREADABLE``: for loops over many frames."""
 
     def __call__(self, frame: bytes) -> T:
         """Return the message in ``frame`` (without its header).
@@ -57,16 +62,15 @@ class Reader(Generic[T]):
         :raises RemoteProtocolError: it is no MessagePack, or no message of the union.
         """
         try:
-            message: T = self._decode(frame)
-        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-            raise RemoteProtocolError(f"malformed frame: {_reason(error)}") from None
-        return message
+            return self.decode(frame)
+        except UNREADABLE as error:
+            raise malformed(error) from None
 
 
-def _reason(error: Exception) -> str:
-    if isinstance(error, RecursionError):
-        return "nested too deep"
-    return str(error)[:_REASON_LIMIT]
+def malformed(error: Exception) -> RemoteProtocolError:
+    """Return what to say of a frame that could not be decoded."""
+    reason = "nested too deep" if isinstance(error, RecursionError) else str(error)[:_REASON_LIMIT]
+    return RemoteProtocolError(f"malformed frame: {reason}")
 
 
 read_hello: Reader[Hello] = Reader(Hello)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from random import Random
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from chordnet.core import effects as fx
@@ -239,3 +241,36 @@ class Rings(SynchronousTestCase):
         right_ring(network, names(4), [A])
         right_ring(network, [f"Other {n}" for n in range(4)], [])
         self.assertTrue(network.problems())
+
+
+class Deadlines(SynchronousTestCase):
+    """The bound of a node's deadline is at hand without working the deadline out."""
+
+    def setUp(self):
+        self.network = ring_of(6)
+        self.network.watchers.append(self)
+        self.rng = Random(1)
+        self.looks = self.apart = 0
+
+    def stepped(self, host, event, effects):
+        if self.rng.random() < 0.3:  # between two looks it may go stale
+            bound, deadline = host.node.bound, host.node.deadline
+            self.looks += 1
+            self.apart += bound != deadline
+            if deadline is not None and bound > deadline:
+                self.fail(f"{host.ref.name}: due at {deadline}, bound {bound}, after {event}")
+            self.assertEqual(host.node.bound, deadline)
+
+    def faulted(self, host, what):
+        pass
+
+    def test_it_is_never_late(self):
+        network = self.network
+        network.weather.loss = 0.1
+        for number in range(1, 41):
+            network.publish(A, f"message {number}")
+            if number == 20:
+                network.kill(B)
+            network.run(0.5)
+        self.assertGreater(self.looks, 300)
+        self.assertGreater(self.apart, 30)

@@ -6,7 +6,7 @@ from random import Random
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.core.timers import GRAIN_S, Alarms, Expiry
+from chordnet.core.timers import GRAIN_S, SWEEP_AT, Alarms, Expiry, Horizon
 
 
 class AlarmTests(SynchronousTestCase):
@@ -140,8 +140,8 @@ class ExpiryTests(SynchronousTestCase):
 
     def test_those_that_hold_keys_are_in_the_list_that_they_share(self):
         other: Expiry[str] = Expiry(2.0, self.waiting.__contains__)
-        shared: list[Expiry[str]] = []
-        self.expiry.waiting = other.waiting = shared
+        self.expiry.horizon = other.horizon = Horizon()
+        shared = other.horizon.waiting
         for key in ("a", "b"):
             self.expiry.add(key, 0.0)
         other.add("c", 0.0)
@@ -152,3 +152,27 @@ class ExpiryTests(SynchronousTestCase):
         self.assertEqual(shared, [other])
         self.expiry.add("a", 3.0)
         self.assertEqual(shared, [other, self.expiry])
+
+    def test_what_waits_no_longer_is_not_kept_for_long(self):
+        for number in range(10 * SWEEP_AT):
+            self.expiry.add(f"gone {number}", 0.0)
+            self.assertLessEqual(len(self.expiry), SWEEP_AT)
+        self.expiry.add("a", 0.5)
+        self.assertEqual(self.expiry.next(), 1.5 + GRAIN_S)
+        self.assertEqual(self.expiry.due(2.0), ["a"])
+
+    def test_whatever_begins_to_wait_lowers_the_horizon(self):
+        horizon = self.expiry.horizon = Horizon()
+        alarms: Alarms[str] = Alarms(horizon)
+        self.assertEqual(horizon.bound, float("inf"))
+        alarms.set("a", 9.0)
+        self.assertEqual(horizon.bound, 9.0)
+        self.expiry.add("a", 3.0)
+        self.assertEqual(horizon.bound, 4.0 + GRAIN_S)
+        self.expiry.due(4.0)
+        horizon.bound = 9.0
+        self.expiry.add("b", 5.0)
+        self.expiry.add("c", 5.5)
+        self.assertEqual(horizon.bound, 6.0 + GRAIN_S)
+        alarms.sooner("a", 5.0)
+        self.assertEqual(horizon.bound, 5.0)
