@@ -29,7 +29,7 @@ class Effort:
         kills: Nodes killed, one after another.
         freezes: Nodes frozen, one after another.
         idle_seconds: How long the idle network is watched.
-        settle_seconds: Rest before the idle network is watched.
+        settle_seconds: Rest of a fresh network before anything is measured on it.
     """
 
     rounds: int = 5

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
@@ -60,6 +61,8 @@ class Session:
             stack.callback(network.close)
             self._tell("starting chordnet")
             network.start()
+            self._tell("letting the network come to rest")
+            time.sleep(self._effort.settle_seconds)
             return [figure for each in chosen for figure in self._figures(each, network)]
 
     def _figures(self, each: Solo | Contest, network: Network) -> list[Figure]:
