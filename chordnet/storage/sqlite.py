@@ -10,12 +10,12 @@ Two degrees of durability:
   (``kill -9``), not the loss of power.
 - ``power``: a commit is on the disk before the node goes on.
 
-The kept history is capped by bytes and by age; the ledger remembers what was dropped. A file that
-is found damaged when it is opened is set aside with one warning, and the node starts with an empty
-log: its neighbours give it what they keep. A single row that is not what was written, which its
-checksum shows when the file is opened and whenever it is read, is never given to anybody: the
-message counts as missing, so that neighbours give it back. Once anything else has failed (a full
-disk, a broken page) every further commit raises :class:`LogFailed`; what can be read is still read.
+The kept history is capped by bytes and by age; the ledger remembers what was dropped. A single row
+that is not what was written, which its checksum shows when the file is opened and whenever it is
+read, is never given to anybody: the message counts as missing, so that neighbours give it back.
+Once anything else has failed (a full disk, a broken page) every further commit raises
+:class:`LogFailed`; what can be read is still read. How the file is opened, and what becomes of a
+damaged one, is in :mod:`chordnet.storage.database`.
 """
 
 from __future__ import annotations
@@ -25,13 +25,14 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import msgspec
 
 from chordnet.core.effects import Record
 from chordnet.core.errors import LogFailed
 from chordnet.core.messages import MessageId, OriginState
+from chordnet.storage.database import MIGRATIONS, UNREADABLE, Durability, LogFile, failure
 from chordnet.storage.paging import KeptMessage, PagedLog
 from chordnet.storage.recorded import Recorded
 from chordnet.storage.rows import (
@@ -39,7 +40,6 @@ from chordnet.storage.rows import (
     SELECT_MESSAGES,
     Row,
     SpoiledRow,
-    checksum,
     decode_id,
     encode,
     is_sound,
@@ -47,48 +47,14 @@ from chordnet.storage.rows import (
     message_rows,
 )
 
-Durability = Literal["process", "power"]
 HISTORY_BYTES = 64 * 1024 * 1024
 HISTORY_S = 24 * 3600.0
 """How much of the history is kept by default, in bytes and in seconds."""
-
-MIGRATIONS = (
-    """
-    CREATE TABLE messages (
-        position INTEGER PRIMARY KEY,
-        id BLOB NOT NULL UNIQUE,
-        created REAL NOT NULL,
-        received_at REAL NOT NULL,
-        route BLOB NOT NULL,
-        body BLOB NOT NULL
-    );
-    CREATE TABLE ledger (
-        origin BLOB NOT NULL,
-        incarnation INTEGER NOT NULL,
-        watermark INTEGER NOT NULL,
-        above BLOB NOT NULL,
-        PRIMARY KEY (origin, incarnation)
-    ) WITHOUT ROWID;
-    """,
-    """
-    ALTER TABLE messages ADD COLUMN checksum INTEGER NOT NULL DEFAULT 0;
-    UPDATE messages
-        SET checksum = row_checksum(position, id, created, received_at, route, body);
-    ALTER TABLE ledger ADD COLUMN checksum INTEGER NOT NULL DEFAULT 0;
-    UPDATE ledger SET checksum = row_checksum(origin, incarnation, watermark, above);
-    """,
-    "",  # the ledger need not name what the messages tell; an older program would miss that
-)
-"""Step n brings a file of schema version n to version n + 1 (``PRAGMA user_version``)."""
 
 _PRUNE_ROWS = 512
 _SPARE = 64
 """When the bytes kept are too many, one part in so many goes beyond what has to: a full log need
 not drop something for every message."""
-_DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR})
-"""What SQLite says of a file that is no log: broken pages, another format, missing tables."""
-_UNREADABLE = (sqlite3.Error, msgspec.DecodeError, TypeError, ValueError)
-"""What damage to a row can cause: any page may hold values of any type."""
 
 
 class SqliteLog(PagedLog):
@@ -116,7 +82,6 @@ class SqliteLog(PagedLog):
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._path = path
-        self._durability = durability
         self._max_bytes = max_bytes
         self._max_age = max_age
         self._wall = wall
@@ -125,102 +90,42 @@ class SqliteLog(PagedLog):
         self._prune_at = 0.0
         self._warn = warn
         self._unsound: dict[int, Row] = {}
+        self._first = self._next = self._count = self.bytes = 0
         self.failed = ""
         """Why nothing more can be kept; empty while all is well."""
         self.spoiled: set[MessageId] = set()
         """Messages found damaged after the file was opened, until somebody takes note of them."""
-        try:
-            self._open()
-        except _Damaged as damage:
-            warn(f"{path} is damaged ({damage}); it is kept as {self._set_aside().name}, and the"
-                 " log starts empty: neighbours give back what they keep")  # fmt: skip
-            self._open()
+        LogFile(path, durability, self.migrations, warn, wall).open(self._restore)
 
     # ---- opening ----------------------------------------------------------------------------
 
-    def _open(self) -> None:
-        """Open the file and read what it remembers.
+    def _restore(self, db: sqlite3.Connection) -> None:
+        """Read what the file remembers.
 
-        :raises LogFailed: it cannot be used.
-        :raises _Damaged: it can be set aside.
+        :raises SpoiledRow: a row of the ledger is damaged.
         """
-        self._forget()
-        try:
-            self._db = sqlite3.connect(self._path, isolation_level=None, cached_statements=64)
-        except sqlite3.Error as error:
-            raise self._failure("opened", error) from None
-        try:
-            self._prepare()
-            self._restore()
-        except _UNREADABLE as error:
-            self._db.close()
-            if _is_damage(error):
-                raise _Damaged(str(error)) from None
-            raise self._failure("opened", error) from None
-        except LogFailed:
-            self._db.close()
-            raise
-
-    def _forget(self) -> None:
+        self._db = db
+        self._unsound.clear()
         self._recorded = Recorded()
-        self._next = self._first = self._count = self.bytes = 0
-
-    def _prepare(self) -> None:
-        execute = self._db.execute
-        execute("PRAGMA locking_mode = EXCLUSIVE")
-        execute("PRAGMA journal_mode = WAL")
-        execute(f"PRAGMA synchronous = {'FULL' if self._durability == 'power' else 'OFF'}")
-        version, newest = execute("PRAGMA user_version").fetchone()[0], len(self.migrations)
-        if version > newest:
-            raise LogFailed(
-                f"the message log {self._path} was written by a newer version of this program"
-                f" (its schema is {version}, {newest} is known here); use that one, or name another"
-                " --state-dir"
-            )
-        if version < 0:
-            raise ValueError(f"its schema version is {version}")
-        self._db.create_function("row_checksum", -1, checksum, deterministic=True)
-        for step in range(version, newest):
-            script = self.migrations[step]
-            self._db.executescript(f"BEGIN; {script} PRAGMA user_version = {step + 1}; COMMIT;")
-        verdict = execute("PRAGMA quick_check(1)").fetchone()[0]
-        if verdict != "ok":
-            raise ValueError(" ".join(verdict.split()).removeprefix("*** in database main *** "))
-
-    def _restore(self) -> None:
-        execute = self._db.execute
-        self._recorded.restore(self._db)
-        first, last, self._count, self.bytes = execute(
+        self._recorded.restore(db)
+        first, last, self._count, self.bytes = db.execute(
             "SELECT min(position), max(position), count(*),"
             " coalesce(sum(length(body) + length(route)), 0) FROM messages"
         ).fetchone()
-        if last is not None:
-            self._next, self._first = last + 1, first
-        for row in execute(f"{SELECT_MESSAGES} ORDER BY position"):
+        self._first, self._next = (first, last + 1) if last is not None else (0, 0)
+        for row in db.execute(f"{SELECT_MESSAGES} ORDER BY position"):
             if is_sound(row):
                 self._recorded.note(decode_id(row[1]))
             else:
                 self._unsound[row[0]] = row
         if self._unsound:
             self._write([])
-            self.spoiled.clear()  # nobody has been told that they were recorded
-
-    def _set_aside(self) -> Path:
-        """Rename the file, and what was written ahead of it, for a person to look at."""
-        aside = self._path.with_name(f"{self._path.name}.damaged-{int(self._wall())}")
-        try:
-            self._path.rename(aside)
-            for suffix in ("-wal", "-shm"):
-                with contextlib.suppress(FileNotFoundError):
-                    beside = self._path.with_name(self._path.name + suffix)
-                    beside.rename(aside.with_name(aside.name + suffix))
-        except OSError as error:
-            raise self._failure("set aside", error) from None
-        return aside
+        self.spoiled.clear()  # nobody has been told that they were recorded
 
     def _failure(self, what: str, error: Exception) -> LogFailed:
-        self.failed = f"the message log {self._path} cannot be {what}: {error}"
-        return LogFailed(self.failed)
+        problem = failure(self._path, what, error)
+        self.failed = str(problem)
+        return problem
 
     # ---- writing ----------------------------------------------------------------------------
 
@@ -372,7 +277,7 @@ class SqliteLog(PagedLog):
     def _select(self, where: str, *values: Any) -> list[Row]:
         try:
             return self._db.execute(f"{SELECT_MESSAGES} {where}", values).fetchall()
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             raise self._failure("read", error) from None
 
     def _sound(self, rows: list[Row]) -> list[KeptMessage]:
@@ -404,12 +309,4 @@ def _named(row: Row) -> MessageId | None:
         return None
 
 
-class _Damaged(LogFailed):
-    """The file is no log, or no longer one."""
-
-
-def _is_damage(error: Exception) -> bool:
-    """Tell damage from what another time or place may mend: a full disk, a lock, no permission."""
-    if isinstance(error, sqlite3.Error):
-        return getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGE
-    return True
+__all__ = ["HISTORY_BYTES", "HISTORY_S", "Durability", "SqliteLog"]
