@@ -241,13 +241,13 @@ class ChordNode(Wiring):
         self.audit.try_merge(message)
 
     def _find(self, sender: NodeRef, message: msg.Find) -> None:
-        self.lookups.find(message)
+        self.answering.find(message)
 
     def _find_failed(self, sender: NodeRef, message: msg.FindFailed) -> None:
         self.lookups.find_failed(message)
 
     def _find_next(self, sender: NodeRef, message: msg.FindNext) -> None:
-        self.lookups.find_next(sender, message)
+        self.answering.find_next(sender, message)
 
     def _bcast(self, sender: NodeRef, message: msg.Bcast) -> None:
         # Outside of a ring this node could only claim to cover what it cannot reach.

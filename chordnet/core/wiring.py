@@ -12,6 +12,7 @@ from random import Random
 from chordnet.core import effects as fx
 from chordnet.core import membership
 from chordnet.core import messages as msg
+from chordnet.core.answering import Answering
 from chordnet.core.audit import Audit
 from chordnet.core.broadcast import Broadcasts
 from chordnet.core.config import ProtocolConfig
@@ -46,7 +47,8 @@ class Wiring:
         self.requests = Requests(ctx)
         self.detector = Detector(ctx, self)
         self.ring = Ring(ctx, self.requests, self.detector, self)
-        self.lookups = Lookups(ctx, self.ring, self.routes, self.requests, self.detector, self)
+        self.answering = Answering(ctx, self.ring, self.routes, self.detector, self)
+        self.lookups = Lookups(ctx, self.ring, self.answering, self.requests, self.detector, self)
         self.fingers = Fingers(ctx, self.ring, self.routes, self.detector, self)
         self.joining = Joining(ctx, self.ring, self.requests, self.lookups, self)
         self.audit = Audit(ctx, self.ring, self.requests, self.lookups, self)
@@ -207,6 +209,13 @@ class Wiring:
     def points_at(self, peer: NodeRef) -> bool:
         """Audit: whether ``peer`` is in the successor list or the finger table."""
         return peer.raw in self.routes.raws
+
+    def own_answer(self, answer: msg.Found | msg.FindFailed) -> None:
+        """Answering: a question of our own has ended at this node itself."""
+        if isinstance(answer, msg.Found):
+            self.lookups.found(self.me, answer)
+        else:
+            self.lookups.find_failed(answer)
 
     def looked_up(self, result: Result) -> None:
         """Lookups: one has ended."""

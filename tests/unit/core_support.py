@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from chordnet.core import effects as fx
 from chordnet.core import events as ev
 from chordnet.core import messages as msg
+from chordnet.core.answering import Answering
 from chordnet.core.config import ProtocolConfig
 from chordnet.core.context import Context
 from chordnet.core.detector import Detector
@@ -130,6 +131,7 @@ class FakeNode:
         self.pointed_at: list[NodeRef] = []
         self.contacts: list[NodeRef] = []
         self.ring: Ring | None = None
+        self.lookups: Lookups | None = None
 
     def status(self) -> Status:
         return self.at
@@ -154,6 +156,13 @@ class FakeNode:
 
     def last_resort(self) -> NodeRef | None:
         return self.resort
+
+    def own_answer(self, answer: msg.Found | msg.FindFailed) -> None:
+        assert self.lookups is not None
+        if isinstance(answer, msg.Found):
+            self.lookups.found(answer.node, answer)
+        else:
+            self.lookups.find_failed(answer)
 
     def looked_up(self, result: Result) -> None:
         self.results.append(result)
@@ -183,9 +192,11 @@ class Parts:
         self.ring = Ring(self.ctx, self.requests, self.detector, self.node)
         self.node.ring = self.ring
         self.routes = Routes(self.ctx)
+        self.answering = Answering(self.ctx, self.ring, self.routes, self.detector, self.node)
         self.lookups = Lookups(
-            self.ctx, self.ring, self.routes, self.requests, self.detector, self.node
+            self.ctx, self.ring, self.answering, self.requests, self.detector, self.node
         )
+        self.node.lookups = self.lookups
 
     def place(self, predecessor: int, *successors: int, fingers: Iterable[int] = ()) -> None:
         """Put the node into a ring."""

@@ -1,0 +1,151 @@
+"""What a node answers to lookups: passed on from node to node, or asked for one step."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from chordnet.core.messages import Find, FindFailed, FindKind, FindNext, Found, Next, Status
+from tests.unit.core_support import LABEL, Parts, ids, raw, ref, refs, sent, targets
+
+OWNER, PREDECESSOR = FindKind.OWNER, FindKind.PREDECESSOR
+
+
+class AnsweringTestCase(SynchronousTestCase):
+    """This node is 10, between 5 and 20; its list is 20, 30, 40 and its far finger 50."""
+
+    def setUp(self):
+        self.parts = Parts(10)
+        self.parts.place(5, 20, 30, 40, fingers=[20, 30, 50])
+        self.ctx, self.answering = self.parts.ctx, self.parts.answering
+
+
+class FindTests(AnsweringTestCase):
+    """What becomes of a recursive lookup at this node."""
+
+    def find(self, key: int, kind: FindKind = OWNER, **details) -> None:
+        """Another node's lookup arrives."""
+        given = {"path": refs(60, 5), "ttl": 60, "last": False, **details}
+        self.parts.fresh()
+        self.answering.find(
+            Find(3, ref(60), raw(key), int(kind), given["path"], given["ttl"], given["last"])
+        )
+
+    def passed_on(self) -> tuple[int, Find]:
+        ((target, question),) = sent(self.ctx, Find)
+        return target, question
+
+    def test_a_node_on_the_way_passes_it_on_and_joins_the_path(self):
+        self.find(35)
+        target, question = self.passed_on()
+        self.assertEqual(target, 30)
+        self.assertEqual(ids(question.path), [60, 5, 10])
+        self.assertEqual(question.ttl, 59)
+        self.assertEqual(question.origin, ref(60))
+
+    def test_the_owner_answers_the_asker_directly(self):
+        self.find(8, last=True)
+        ((target, answer),) = sent(self.ctx, Found)
+        self.assertEqual(target, 60)
+        self.assertEqual(answer.node, ref(10))
+        self.assertEqual(ids(answer.path), [60, 5, 10])
+        self.assertEqual(answer.label, LABEL)
+
+    def test_a_supposed_owner_that_is_not_passes_it_back_to_its_predecessor(self):
+        self.find(4, last=True)
+        target, question = self.passed_on()
+        self.assertEqual((target, question.last), (5, True))
+
+    def test_a_supposed_owner_whose_predecessor_is_dead_is_the_owner(self):
+        self.ctx.peers.died(ref(5), 0.0)
+        self.find(4, last=True)
+        self.assertEqual(targets(self.ctx, Found), [60])
+
+    def test_but_not_one_that_was_only_passed_by(self):
+        self.ctx.peers.died(ref(5), 0.0)
+        self.find(4, last=False)
+        self.assertEqual(sent(self.ctx, Found), [])
+
+    def test_a_leaving_owner_hands_its_keys_to_its_successor(self):
+        self.parts.node.at = Status.LEAVING
+        self.find(8, last=True)
+        target, question = self.passed_on()
+        self.assertEqual((target, question.last), (20, True))
+
+    def test_the_member_before_a_key_answers_for_its_place(self):
+        self.find(15, PREDECESSOR)
+        self.assertEqual(targets(self.ctx, Found), [60])
+        self.find(20, PREDECESSOR)
+        self.assertEqual(targets(self.ctx, Found), [60], "(self, successor] is closed")
+
+    def test_and_no_other_does(self):
+        self.find(21, PREDECESSOR)
+        self.assertEqual(self.passed_on()[0], 20)
+        self.find(10, PREDECESSOR)
+        self.assertEqual(self.passed_on()[0], 50)
+
+    def test_the_time_to_live_bounds_a_loop(self):
+        self.find(35, ttl=0)
+        ((target, answer),) = sent(self.ctx, FindFailed)
+        self.assertEqual(target, 60)
+        self.assertIn("too many times", answer.reason)
+
+    def test_outside_of_a_ring_a_lookup_is_refused(self):
+        self.parts.node.at = Status.JOINING
+        self.find(35)
+        ((target, answer),) = sent(self.ctx, FindFailed)
+        self.assertEqual(target, 60)
+        self.assertIn("n10 is in no ring", answer.reason)
+
+
+class AdviceTests(AnsweringTestCase):
+    """What this node answers to one step of another's iterative lookup."""
+
+    def next(
+        self, key: int, *exclude: int, kind: FindKind = OWNER, last: bool = False
+    ) -> tuple[bool, list[int], bool]:
+        self.parts.fresh()
+        question = FindNext(1, raw(key), int(kind), [raw(x) for x in exclude], last)
+        self.answering.find_next(ref(60), question)
+        ((target, answer),) = sent(self.ctx, Next)
+        self.assertEqual(target, 60)
+        return answer.done, ids(answer.nodes), answer.last
+
+    def test_the_owner_says_so(self):
+        self.assertEqual(self.next(8), (True, [], False))
+
+    def test_before_the_successor_the_list_is_offered_as_owners(self):
+        self.assertEqual(self.next(15), (False, [20, 30, 40], True))
+
+    def test_otherwise_the_closest_before_the_key_best_first(self):
+        self.assertEqual(self.next(3), (False, [50, 40, 30], False))
+
+    def test_excluded_nodes_are_left_out(self):
+        self.assertEqual(self.next(3, 50, 40), (False, [30, 20], False))
+        self.assertEqual(self.next(15, 20), (False, [30, 40], True))
+
+    def test_excluded_nodes_that_we_point_at_are_probed(self):
+        self.next(3, 50, 61)
+        self.assertEqual(self.parts.verdicts.heard, [("suspected", 50)])
+
+    def test_with_every_successor_excluded_they_are_vouched_for_all_the_same(self):
+        self.assertEqual(self.next(15, 20, 30, 40), (False, [20, 30, 40], True))
+
+    def test_a_supposed_owner_points_back(self):
+        self.assertEqual(self.next(4, last=True), (False, [5], True))
+
+    def test_the_asker_alone_finding_the_owner_silent_does_not_make_another_one(self):
+        self.assertEqual(self.next(4, 5, last=True), (False, [5], True))
+        self.ctx.peers.died(ref(5), self.ctx.now)
+        self.assertEqual(self.next(4, 5, last=True), (True, [], False))
+
+    def test_a_leaving_owner_points_at_its_successors(self):
+        self.parts.node.at = Status.LEAVING
+        self.assertEqual(self.next(8), (False, [20, 30, 40], True))
+
+    def test_for_a_place_the_member_before_it_says_so(self):
+        self.assertEqual(self.next(15, kind=PREDECESSOR), (True, [], False))
+        self.assertEqual(self.next(25, kind=PREDECESSOR), (False, [20], False))
+
+    def test_outside_of_a_ring_there_is_no_advice(self):
+        self.parts.node.at = Status.UNJOINED
+        self.assertEqual(self.next(8), (False, [], False))
