@@ -16,6 +16,7 @@ from chordnet.core import errors
 from chordnet.core.errors import (
     ChordnetError,
     ConnectFailed,
+    LocalProtocolError,
     Refused,
     RemoteProtocolError,
     TimedOut,
@@ -28,7 +29,8 @@ from chordnet.net.greeters import client_hello
 from chordnet.net.limits import NetworkLimits
 from chordnet.net.protocol import Connection
 from chordnet.net.turn import Turn
-from chordnet.wire.codec import frame_limit, read_reply
+from chordnet.wire.codec import encode_frame, frame_limit, read_reply
+from chordnet.wire.framing import HEADER_BYTES
 from chordnet.wire.greeting import Bye, Refuse, Welcome
 from chordnet.wire.rpc import (
     PHRASE_BYTES,
@@ -62,6 +64,8 @@ from chordnet.wire.rpc import (
 
 T = TypeVar("T")
 
+_LONGEST = frame_limit(PHRASE_BYTES)
+
 
 class P2PNetClient:
     """A client of the node at ``address``.
@@ -90,7 +94,7 @@ class P2PNetClient:
         self._rid = 0
         self._calls: dict[int, _Call] = {}
         self._follows: dict[int, Following] = {}
-        self._unsent: list[ClientRequest] = []
+        self._unsent: list[bytes] = []
         self._dial: Dial | None = None
         self._session: _Session | None = None
 
@@ -160,8 +164,13 @@ class P2PNetClient:
         """
         self._rid += 1
         following = Following(self, self._rid, callback, caught_up, order)
+        try:
+            frame = _frame(Follow(self._rid, since, order))
+        except LocalProtocolError as error:
+            following.ended(error)
+            return following
         self._follows[self._rid] = following
-        self._send(Follow(self._rid, since, order))
+        self._send(frame)
         return following
 
     def status(self) -> Deferred[NodeStatus]:
@@ -213,20 +222,24 @@ class P2PNetClient:
     ) -> Deferred[Any]:
         self._rid += 1
         rid = self._rid
+        try:
+            frame = _frame(make(rid))
+        except LocalProtocolError as error:
+            return _failed(error)
         call = _Call(expected, Deferred(lambda _answer: self._forget(rid)))
         call.timer = self._reactor.callLater(timeout_s, self._timed_out, rid, timeout_s)
         self._calls[rid] = call
-        self._send(make(rid))
+        self._send(frame)
         return call.answer
 
-    def _send(self, request: ClientRequest) -> None:
+    def _send(self, frame: bytes) -> None:
         if self._session is not None:
-            self._session.connection.send(request)
+            self._session.connection.send_frame(frame)
             return
-        self._unsent.append(request)
+        self._unsent.append(frame)
         if self._dial is None:
             self._dial = Dial(
-                self._reactor, self._turn, self._limits, frame_limit(PHRASE_BYTES),
+                self._reactor, self._turn, self._limits, _LONGEST,
                 address=self.address, hello=client_hello(self._network),
                 greeted=self._greeted, failed=self._not_connected, endpoints=self._endpoints,
             )  # fmt: skip
@@ -236,8 +249,8 @@ class P2PNetClient:
         self._dial = None
         self._session = _Session(self, connection)
         unsent, self._unsent = self._unsent, []
-        for request in unsent:
-            connection.send(request)
+        for frame in unsent:
+            connection.send_frame(frame)
         return self._session
 
     def _not_connected(self, _fault: LinkFault, text: str, refusal: Refuse | None) -> None:
@@ -363,6 +376,19 @@ def _process_reactor() -> Any:
     from twisted.internet import reactor  # noqa: PLC0415
 
     return reactor
+
+
+def _frame(request: ClientRequest) -> bytes:
+    """Encode a request before anything is done for it: what cannot be sent fails its call alone.
+
+    :raises LocalProtocolError: it cannot be expressed, or is longer than the node accepts.
+    """
+    frame = encode_frame(request)
+    if len(frame) - HEADER_BYTES > _LONGEST:
+        raise LocalProtocolError(
+            f"{type(request).__name__} has {len(frame)} bytes, at most {_LONGEST} can be sent"
+        )
+    return frame
 
 
 def _messages_request(limit: int, since: str, rid: int) -> GetMessages:

@@ -368,6 +368,21 @@ class ClientTests(ServiceCase):
         self.failure(client.send_message("two words"), InvalidMessage, 0)
         self.assertEqual(self.network.connections, [])
 
+    def test_what_cannot_be_sent_fails_its_call_and_no_other(self):
+        self.ring(1)
+        client = self.client(1)
+        for _connected in (False, True):
+            good = client.status()
+            for bad in (
+                client.get_messages(10**20),
+                client.lookup("\ud800"),
+                client.trace("x" * 300_000),
+                client.follow(print, since="\ud800").finished,
+            ):
+                self.failure(bad, LocalProtocolError, 0)
+            self.assertEqual(self.result(good).node.name, "Node 1")
+        self.assertEqual(len(self.network.connections), 1)
+
     def test_nobody_listens(self):
         text = self.failure(self.client(9).status(), ConnectFailed)
         self.assertIn("10.0.0.9:7001", text)
