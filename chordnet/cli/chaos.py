@@ -173,7 +173,10 @@ def outcome_lines(outcome: Outcome) -> list[str]:
     )
     lines = [f"before: {before}", f"after {outcome.seconds:.1f} s: {after}"]
     if outcome.faults.texts:
-        lines.append(f"in force: {'; '.join(outcome.faults.texts)} (undo it: p2pnet chaos heal)")
+        # Where no node runs there is nothing to heal: the network starts again as what it was.
+        nothing_runs = not outcome.after and not outcome.faults.frozen
+        undo = "start-network" if nothing_runs else "chaos heal"
+        lines.append(f"in force: {'; '.join(outcome.faults.texts)} (undo it: p2pnet {undo})")
     return lines
 
 

@@ -14,7 +14,7 @@ from chordnet.cli.messages import receipt_text
 from chordnet.cli.output import console, route_text
 from chordnet.cli.ring import show, take_model
 from chordnet.cli.session import with_testbed
-from chordnet.cli.words import Command, network_option, timeout_option
+from chordnet.cli.words import Command, WholeNumber, network_named, timeout_option
 from chordnet.testbed.changes import remove_node
 from chordnet.testbed.context import Testbed
 from chordnet.testbed.description import MAX_NODES
@@ -131,7 +131,7 @@ Examples:
 )
 @click.option(
     "--nodes",
-    type=click.IntRange(4, MAX_NODES),
+    type=WholeNumber(4, MAX_NODES),
     default=DEFAULT_NODES,
     show_default=True,
     metavar="N",
@@ -146,13 +146,13 @@ Examples:
 )
 @click.option(
     "--base-port",
-    type=click.IntRange(1, 65535),
+    type=WholeNumber(1, 65535),
     metavar="PORT",
     help=f"Port of Node 1.  [default: {DEFAULT_BASE_PORT}, or higher if that is taken]",
 )
 @click.option("--keep", is_flag=True, help="Leave the network up at the end.")
 @timeout_option(TIMEOUT_S)
-@network_option
+@network_named(NETWORK, "What its network is called; one that exists is left alone.")
 def demo(
     nodes: int, engine: str, base_port: int | None, keep: bool, timeout: float, network: str
 ) -> None:
@@ -160,9 +160,9 @@ def demo(
 
     It runs in a network of its own, called demo, and disturbs no other.
     """
-    name = NETWORK if network == "default" else network
 
     async def work(testbed: Testbed) -> None:
+        await _refuse_existing(testbed)
         story = _Story(testbed, console(), timeout)
         wish = Wish(nodes=nodes, base_port=_port(story, base_port, nodes), engine=engine)
         try:
@@ -170,9 +170,25 @@ def demo(
         except BaseException:
             await stop_network(testbed, purge=True, timeout=timeout)
             raise
-        await _end(story, name, keep=keep)
+        await _end(story, network, keep=keep)
 
-    with_testbed(name, work)
+    with_testbed(network, work)
+
+
+async def _refuse_existing(testbed: Testbed) -> None:
+    """Leave alone what is somebody's network: the demonstration ends and purges its own.
+
+    :raises TestbedError: there is one of this name.
+    """
+    old = testbed.home.load()
+    if old is None:
+        return
+    if old.name == NETWORK and not await testbed.engine(old.engine).running():
+        return  # what an earlier demonstration had no time to remove
+    raise TestbedError(
+        f"there is a network '{old.name}' already; choose another name with --network, "
+        f"or end it and remove its data: p2pnet stop-network --purge{testbed.option}"
+    )
 
 
 def _port(story: _Story, wanted: int | None, nodes: int) -> int:

@@ -8,7 +8,13 @@ import click
 
 from chordnet.cli.output import count, print_json
 from chordnet.cli.session import with_testbed
-from chordnet.cli.words import Command, json_option, network_option, timeout_option
+from chordnet.cli.words import (
+    Command,
+    WholeNumber,
+    json_option,
+    network_option,
+    timeout_option,
+)
 from chordnet.testbed.context import Testbed
 from chordnet.testbed.description import MAX_NODES, NetworkDescription
 from chordnet.testbed.lifecycle import Started, Stopped, Wish
@@ -50,7 +56,7 @@ Examples:
 )
 @click.option(
     "--nodes",
-    type=click.IntRange(1, MAX_NODES),
+    type=WholeNumber(1, MAX_NODES),
     metavar="N",
     help="How many nodes.  [default: 16]",
 )
@@ -64,7 +70,7 @@ Examples:
 )
 @click.option(
     "--base-port",
-    type=click.IntRange(1, 65535),
+    type=WholeNumber(1, 65535),
     metavar="PORT",
     help="Port of Node 1; the others follow.  [default: 7001]",
 )

@@ -6,7 +6,7 @@ import click
 
 from chordnet.cli.output import plain, print_json
 from chordnet.cli.session import chosen_node, with_testbed
-from chordnet.cli.words import Command, json_option, network_option, node_argument
+from chordnet.cli.words import Command, WholeNumber, json_option, network_option, node_argument
 from chordnet.testbed.context import Testbed
 
 LINES = 50
@@ -25,7 +25,7 @@ Examples:
 @click.option("--follow", is_flag=True, help="Go on with every line that comes, until Ctrl-C.")
 @click.option(
     "--lines",
-    type=click.IntRange(0, MAX_LINES),
+    type=WholeNumber(0, MAX_LINES),
     default=LINES,
     show_default=True,
     metavar="N",

@@ -43,14 +43,7 @@ def remove_node(node: int | str, kill: bool, timeout: float, as_json: bool, netw
 
     done = with_testbed(network, work)
     if as_json:
-        print_json(
-            {
-                "node": done.node,
-                "killed": done.killed,
-                "members": done.members,
-                "seconds": round(done.seconds, 3),
-            }
-        )
+        print_json(removed_json(done))
     elif done.members:
         print(f"Node {number} removed; {ring_text(done.members, done.seconds)}")
     else:
@@ -78,16 +71,29 @@ def add_node(node: int | str | None, timeout: float, as_json: bool, network: str
 
     added, done = with_testbed(network, work)
     if as_json:
-        print_json(
-            {
-                "node": added,
-                "address": done.network.address(added),
-                "members": done.members,
-                "seconds": round(done.seconds, 3),
-            }
-        )
+        print_json(added_json(added, done))
     else:
         print(f"Node {added} added; {ring_text(done.members, done.seconds)}")
+
+
+def removed_json(done: Removed) -> dict[str, object]:
+    """Return what a removal came to as its JSON document."""
+    return {
+        "node": done.node,
+        "killed": done.killed,
+        "members": done.members,
+        "seconds": round(done.seconds, 3),
+    }
+
+
+def added_json(added: int, done: Started) -> dict[str, object]:
+    """Return what an addition came to as its JSON document."""
+    return {
+        "node": added,
+        "address": done.network.address(added),
+        "members": done.members,
+        "seconds": round(done.seconds, 3),
+    }
 
 
 def ring_text(members: int, seconds: float) -> str:

@@ -24,6 +24,7 @@ from chordnet.cli.session import chosen_node, with_testbed
 from chordnet.cli.words import (
     Command,
     MessageType,
+    WholeNumber,
     json_option,
     network_option,
     node_argument,
@@ -39,6 +40,7 @@ Entry = MessageRecord | OrderedEntry
 
 SEND_TIMEOUT_S = 30.0
 GET_TIMEOUT_S = 30.0
+MAX_LIMIT = 10**9
 
 
 @click.command(
@@ -140,8 +142,9 @@ Examples:
 )
 @node_argument()
 @click.option(
-    "--limit", type=click.IntRange(min=1), metavar="N", help="The newest N; after --since the next."
-)
+    "--limit", type=WholeNumber(1, MAX_LIMIT), metavar="N",
+    help="The newest N; after --since the next.",
+)  # fmt: skip
 @click.option("--since", default="", metavar="ID", help="Those after the message with this id.")
 @click.option("--follow", is_flag=True, help="Go on with every message that comes, until Ctrl-C.")
 @click.option(

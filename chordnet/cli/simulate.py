@@ -11,7 +11,7 @@ import click
 from chordnet.cli.output import print_json
 from chordnet.cli.simulate_paper import reproduce
 from chordnet.cli.simulate_progress import progress
-from chordnet.cli.words import Command, json_option
+from chordnet.cli.words import Command, WholeNumber, json_option
 from chordnet.core.config import ProtocolConfig
 from chordnet.core.errors import ChordnetError, ConfigError
 from chordnet.sim import churn as churns
@@ -32,13 +32,16 @@ Examples:
   p2pnet simulate --paper --quick
 """,
 )
-@click.option("--nodes", default=100, show_default=True, help="Nodes at first.")
-@click.option("--duration", default=300.0, show_default=True, help="Virtual seconds.")
+@click.option("--nodes", default=100, show_default=True, metavar="N", help="Nodes at first.")
+@click.option(
+    "--duration", default=300.0, show_default=True, metavar="SECONDS", help="In virtual time."
+)
 @click.option(
     "--seed",
-    type=click.IntRange(0, 1 << 63),
+    type=WholeNumber(0, (1 << 63) - 1),
     default=1,
     show_default=True,
+    metavar="N",
     help="The same seed, the same run.",
 )
 @click.option(
@@ -82,12 +85,14 @@ Examples:
     help="How long a message travels.",
 )
 @click.option("--loss", default=0.0, metavar="FRACTION", help="Messages lost.  [default: 0]")
-@click.option("--successors", default=16, show_default=True, help="Length of successor lists.")
+@click.option(
+    "--successors", default=16, show_default=True, metavar="N", help="Length of successor lists."
+)
 @click.option("--paper", is_flag=True, help="Reproduce the published figures instead.")
 @click.option("--quick", is_flag=True, help="With --paper: a smaller run.")
 @click.option(
     "--jobs",
-    type=click.IntRange(1, 256),
+    type=WholeNumber(1, 256),
     metavar="N",
     help="With --paper: processes.  [default: one a core]",
 )
@@ -108,12 +113,11 @@ def simulate(
     Chord (path lengths, simultaneous failures, churn, keys per node) and prints ours beside it; the
     exit status is 1 if a figure disagrees.
     """
+    _check_heeded(ctx, paper=paper)
     if plot is not None:
         _prepare(plot)
     if paper:
         return reproduce(words["seed"], words["jobs"], plot, quick=words["quick"], as_json=as_json)
-    if words["quick"]:
-        raise click.UsageError("--quick goes with --paper", ctx)
     try:
         settings = _settings(words)
     except ConfigError as problem:
@@ -122,6 +126,17 @@ def simulate(
         report = Experiment(settings, lambda part: bar.update(task, completed=100 * part)).run()
     _show_run(report, settings, words, plot, json=as_json)
     return 0
+
+
+def _check_heeded(ctx: click.Context, *, paper: bool) -> None:
+    """Refuse an option that the run asked for would not heed."""
+    heeded = {"paper", "plot", "as_json", "seed"}
+    for name in ctx.params:
+        given = ctx.get_parameter_source(name) == click.core.ParameterSource.COMMANDLINE
+        if given and name not in heeded and paper != (name in {"quick", "jobs"}):
+            option = f"--{name.replace('_', '-')}"
+            text = f"{option} does not go with --paper" if paper else f"{option} goes with --paper"
+            raise click.UsageError(text, ctx)
 
 
 def _settings(words: dict[str, Any]) -> Settings:

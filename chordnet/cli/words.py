@@ -49,6 +49,12 @@ class NodeType(click.ParamType):  # type: ignore[type-arg]
         return int(text) if text.isascii() and text.isdigit() and len(text) <= 9 else text
 
 
+class WholeNumber(click.IntRange):
+    """A whole number from ``min`` to ``max``."""
+
+    name = "whole number"
+
+
 class MessageType(click.ParamType):  # type: ignore[type-arg]
     """One phrase without white space, at most 64 KiB."""
 
@@ -130,18 +136,24 @@ class SecondsType(click.ParamType):  # type: ignore[type-arg]
 
 def node_argument(*, required: bool = True) -> Callable[[F], F]:
     """Add the argument NODE."""
-    return click.argument("node", type=NodeType(), required=required, metavar="NODE")
+    metavar = "NODE" if required else "[NODE]"
+    return click.argument("node", type=NodeType(), required=required, metavar=metavar)
 
 
 def network_option(function: F) -> F:
     """Add ``--network NAME``."""
+    return network_named("default", "Which network, where several run side by side.")(function)
+
+
+def network_named(default: str, text: str) -> Callable[[F], F]:
+    """Add ``--network NAME`` with a default and a help of its own."""
     return click.option(
         "--network",
         type=NetworkType(),
-        default="default",
+        default=default,
         metavar="NAME",
-        help="Which network, where several run side by side.  [default: default]",
-    )(function)
+        help=f"{text}  [default: {default}]",
+    )
 
 
 def json_option(function: F) -> F:

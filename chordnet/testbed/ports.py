@@ -76,7 +76,8 @@ def _socket_inodes(process: Path) -> set[str]:
 
 def _command(process: Path) -> str:
     with contextlib.suppress(OSError):
-        words = (process / "cmdline").read_bytes().decode(errors="replace").split("\0")
+        line = (process / "cmdline").read_bytes().decode(errors="replace").rstrip("\0")
+        words = line.split("\0" if "\0" in line else None)  # a process that names itself: one text
         names = [Path(word).name for word in words[:2] if word and not word.startswith("-")]
         if names:
             return " ".join(names)

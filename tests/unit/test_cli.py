@@ -150,9 +150,13 @@ class WordTests(CommandCase):
             ["send-message", "1"],
             ["get-messages", "1", "--limit", "0"],
             ["logs", "1", "--lines", "-1"],
+            ["get-messages", "1", "--limit", "99999999999999999999"],
             ["lookup", "1", "\udcff"],
+            ["simulate", "--jobs", "2"],
         ):
             self.refused(*words)
+        self.assertIn("valid whole number", self.refused("start-network", "--nodes", "x"))
+        self.assertIn("--nodes does not", self.refused("simulate", "--paper", "--nodes", "7"))
 
     def test_completion_speaks_the_shells_languages(self) -> None:
         for shell in ("bash", "zsh", "fish"):
@@ -175,6 +179,14 @@ class FailureTests(CommandCase):
             check=False,
             env=os.environ | options,
         )
+
+    def test_the_demonstration_leaves_a_network_that_exists_alone(self) -> None:
+        home = NetworkHome(self.root, "lab")
+        home.save(network(3))
+        done = self.p2pnet_apart("demo", "--network", "lab", CHORDNET_HOME=str(self.root))
+        self.assertEqual((done.returncode, done.stdout), (1, ""), done.stderr)
+        self.assertIn("p2pnet stop-network --purge --network lab", done.stderr)
+        self.assertIsNotNone(home.load())
 
     def test_a_network_that_does_not_run_says_how_to_start_it(self) -> None:
         done = self.p2pnet_apart("status", "--json", "--network", "lab")

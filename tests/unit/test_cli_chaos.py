@@ -80,6 +80,8 @@ class OutputTests(CommandCase):
     def test_what_is_in_force_and_its_end(self) -> None:
         lines = outcome_lines(self.outcome(self.fine, faults=Faults(frozen=frozenset({4, 5}))))
         self.assertEqual(lines[2], "in force: frozen 4-5 (undo it: p2pnet chaos heal)")
+        lines = outcome_lines(self.outcome(faults=Faults(killed=frozenset({1, 2, 3}))))
+        self.assertEqual(lines[2], "in force: killed 1-3 (undo it: p2pnet start-network)")
 
     def test_json(self) -> None:
         document = outcome_json("default", order("freeze", "5"), self.outcome(self.fine, self.bad))

@@ -26,6 +26,7 @@ from chordnet.cli import (
     explain,
     journey_text,
     lifecycle,
+    members,
     messages,
     output,
     replay,
@@ -43,6 +44,7 @@ from chordnet.net import limits
 from chordnet.sim import experiment
 from chordnet.testbed import journey
 from chordnet.testbed import lifecycle as testbed
+from chordnet.testbed.changes import Removed
 from chordnet.testbed.chaos import Outcome, Part
 from chordnet.testbed.description import NetworkDescription
 from chordnet.testbed.faults import Faults
@@ -526,6 +528,12 @@ class Json(SynchronousTestCase):
     def test_start(self):
         done = testbed.Started(network=self.network, started=(1, 2), members=2, seconds=1.0)
         self.assertShape("start-network", lifecycle.started_json(done))
+
+    def test_remove_and_add(self):
+        removed = Removed(node=1, killed=False, members=1, seconds=1.0)
+        self.assertShape("remove-node", members.removed_json(removed))
+        done = testbed.Started(network=self.network, started=(1,), members=2, seconds=1.0)
+        self.assertShape("add-node", members.added_json(1, done))
 
     def test_send(self):
         receipt = Receipt("id", "apple", 2, 2, 1, 1, 0.1, False, [])

@@ -74,6 +74,19 @@ class PortTests(SynchronousTestCase):
         self.addCleanup(self.server.close)
         self.port = self.server.getsockname()[1]
 
+    def test_a_holder_that_names_itself_is_named_by_its_first_word(self) -> None:
+        program = (
+            "import socket, setproctitle; s = socket.create_server(('127.0.0.1', 0)); "
+            "setproctitle.setproctitle('twistd --nodaemon chordnode --state-dir /a/b --port 1'); "
+            "print(s.getsockname()[1], flush=True); input()"
+        )
+        with subprocess.Popen(
+            [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        ) as child:
+            assert child.stdout is not None
+            self.assertEqual(holder(int(child.stdout.readline())), f"twistd (pid {child.pid})")
+            child.communicate(b"\n")
+
     def test_a_port_in_use_is_not_free_and_its_holder_is_named(self) -> None:
         self.assertFalse(is_free(self.port))
         if Path("/proc/net/tcp").exists():
