@@ -15,10 +15,9 @@ from functools import partial
 from typing import Any, ClassVar, Protocol
 
 from chordnet.core.errors import Busy, ChordnetError, RemoteProtocolError
-from chordnet.net.interfaces import MessageLog
+from chordnet.net.interfaces import LookupDoneWith, MessageLog, ReceiptDone
 from chordnet.net.journal import Journal
 from chordnet.net.limits import NetworkLimits
-from chordnet.net.node import LookupDoneWith, ReceiptDone
 from chordnet.net.protocol import Connection
 from chordnet.net.reading import Reader, ReceivedReader, open_reader, position_of, trace_of
 from chordnet.net.traces import Traces

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from chordnet.core.effects import Effect, Record
+from chordnet.core.errors import ChordnetError
 from chordnet.core.events import Event, LinkFault
 from chordnet.core.messages import (
     Hop,
@@ -16,6 +17,7 @@ from chordnet.core.messages import (
     RingLabel,
     Status,
 )
+from chordnet.wire.rpc import LookupResult, Receipt
 
 
 class Core(Protocol):
@@ -59,6 +61,10 @@ class Transport(Protocol):
 
     def send(self, to: NodeRef, message: PeerMessage) -> None: ...
 
+
+ReceiptDone = Callable[[Receipt | ChordnetError], None]
+LookupDoneWith = Callable[[LookupResult | ChordnetError], None]
+"""Who waits for what was asked of a node: called once, with the result or with what went wrong."""
 
 Received = Callable[[NodeRef, PeerMessage], None]
 Down = Callable[[NodeRef, LinkFault], None]
@@ -148,5 +154,6 @@ class NodeState(Protocol):
 
 
 __all__ = [
-    "Core", "Down", "Hop", "MessageLog", "NodeState", "Received", "StoredMessage", "Transport",
+    "Core", "Down", "Hop", "LookupDoneWith", "MessageLog", "NodeState", "ReceiptDone", "Received",
+    "StoredMessage", "Transport",
 ]  # fmt: skip

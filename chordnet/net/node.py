@@ -1,7 +1,13 @@
 """A running node without its lifecycle: core, connections, log, and what can be asked of it.
 
-Answers come through callbacks, which the service turns into Deferreds and the server into replies.
-A callback gets either the result or a :class:`ChordnetError`.
+- What is asked is answered through a callback, once, with either the result or a
+  :class:`ChordnetError`. The service turns that into Deferreds, the server into replies. Whoever
+  still waits when the node ends is told so.
+- What one turn publishes is one event for the core, so that it may share one tree.
+- A node that can record nothing leaves its ring at once; it still answers what it knows.
+
+Here the core's effects that answer somebody are performed. Those that concern the message log are
+in :mod:`chordnet.net.history`, those that only tell of something in :mod:`chordnet.net.notices`.
 """
 
 from __future__ import annotations
@@ -32,22 +38,22 @@ from chordnet.core.effects import (
 from chordnet.core.errors import (
     BroadcastFailed,
     Busy,
-    ChordnetError,
-    LogFailed,
     LookupFailed,
     NotInRing,
 )
-from chordnet.core.events import FindOwner, Leave, Publish, Spoiled, Start
+from chordnet.core.events import FindOwner, Leave, Publish, Start
 from chordnet.core.identifiers import IdentifierSpace
-from chordnet.core.messages import Caught, Given, Lost, MessageId, NodeRef, Status
+from chordnet.core.messages import NodeRef, Status
 from chordnet.net.addresses import client_endpoint
 from chordnet.net.dialler import Endpoints
 from chordnet.net.greeters import Clients, Door
+from chordnet.net.history import History
 from chordnet.net.hooks import Hooks
-from chordnet.net.interfaces import Core, MessageLog, StoredMessage
+from chordnet.net.interfaces import Core, LookupDoneWith, MessageLog, ReceiptDone
 from chordnet.net.journal import Journal
 from chordnet.net.keeping import recent_routes
 from chordnet.net.limits import NetworkLimits
+from chordnet.net.notices import Notices
 from chordnet.net.runner import Runner
 from chordnet.net.traces import Traces
 from chordnet.net.transport import PeerTransport
@@ -59,15 +65,8 @@ from chordnet.wire.rpc import (
     LookupResult,
     MessageRecord,
     NodeStatus,
-    Receipt,
     check_phrase,
 )
-
-GIVE_BYTES = 512 * 1024
-"""Bodies handed over in one go to a node that lacks them."""
-
-ReceiptDone = Callable[[Receipt | ChordnetError], None]
-LookupDoneWith = Callable[[LookupResult | ChordnetError], None]
 
 
 class LocalNode:
@@ -97,11 +96,9 @@ class LocalNode:
         self.space = IdentifierSpace(config.bits)
         self.views = Views(self.space)
         self.traces = Traces(config.max_batch)
-        self.hooks = hooks or Hooks(journal)
         self.clock = reactor
         self.wall = wall
         self._seconds = seconds
-        self._keep_peers = keep_peers
         self._started_at = seconds()
         self._op = 0
         self._broadcasts: dict[int, tuple[str, float, ReceiptDone]] = {}
@@ -110,21 +107,27 @@ class LocalNode:
         self.failure = ""
         """Why this node has had to leave its ring for good; empty while all is well."""
         self._outbox: list[tuple[int, bytes]] = []
-        self._fresh: list[StoredMessage] = []
-        self._unkept: list[tuple[ReceiptDone, Receipt]] = []
-        self._followers: dict[Callable[[], None], None] = {}
-        self._neighbours: tuple[bytes, bytes] = (b"", b"")
-        self._lost_messages = 0
         self.frame_limit = frame_limit(config.max_body_bytes)
-        self.turn = Turn(reactor, partial(journal.failure, "turn_errors"))
-        self.turn.keep = self._keep
-        self.runner = Runner(reactor, self.turn, core, journal, self._performers(), seconds)
-        self.transport = self.runner.transport = PeerTransport(
-            reactor, self.turn, me, network=network, space=self.space,
-            received=self.runner.received, on_down=self.runner.down, journal=journal,
+        self.turn = turn = Turn(reactor, partial(journal.failure, "turn_errors"))
+        performers: dict[type, Callable[[Any], None]] = {}
+        self.runner = runner = Runner(reactor, turn, core, journal, performers, seconds)
+        self.transport = runner.transport = PeerTransport(
+            reactor, turn, me, network=network, space=self.space,
+            received=runner.received, on_down=runner.down, journal=journal,
             limits=limits, frame_limit=self.frame_limit, rng=rng, seconds=seconds,
             endpoints=endpoints,
         )  # fmt: skip
+        hooks = hooks or Hooks(journal)
+        self._notices = Notices(
+            me, turn=turn, journal=journal, hooks=hooks, traces=self.traces,
+            keep_peers=keep_peers, wall=wall,
+        )  # fmt: skip
+        self.history = History(
+            log, turn=turn, journal=journal, hooks=hooks, views=self.views, notices=self._notices,
+            transport=self.transport, post=runner.post, failed=self._fail, wall=wall,
+        )  # fmt: skip
+        turn.keep = self.history.keep
+        performers.update(self._performers())
 
     def door(self, clients: Clients) -> Door:
         """Return the factory for this node's listening port."""
@@ -233,12 +236,7 @@ class LocalNode:
 
     def follow(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Have ``callback`` called after turns that recorded messages; returns what ends it."""
-        self._followers[callback] = None
-
-        def end() -> None:
-            self._followers.pop(callback, None)
-
-        return end
+        return self.history.follow(callback)
 
     def stop(self) -> None:
         """Stop protocol and timers and say goodbye on all connections with peers."""
@@ -249,35 +247,10 @@ class LocalNode:
         self.transport.stop(reason)
         for _key, _identifier, found in self._take(self._lookups):
             found(NotInRing(reason))
-        unkept, self._unkept = self._unkept, []
+        unkept, self.history.unkept = self.history.unkept, []
         waiting = [done for *_, done in self._take(self._broadcasts)]
         for done in waiting + [done for done, _receipt in unkept]:
             done(BroadcastFailed(f"{reason}; what became of the message is not known"))
-
-    def _keep(self) -> bool:
-        """Keep what this turn recorded. A node that cannot leaves at once, as if it had died.
-
-        Nothing of the turn is sent, so nothing is confirmed that is not recorded; the others
-        repair the ring around this node. Its clients may still ask for what it keeps.
-        """
-        if self.failure:
-            return True
-        try:
-            self.log.commit()
-        except LogFailed as error:
-            self._fresh.clear()
-            self._fail(str(error))
-            return False
-        if self.log.spoiled:
-            self.turn.after(self._miss_spoiled)
-        if self.log.failed:  # it could not be read, and there was nothing to write
-            self._fail(self.log.failed)
-        return True
-
-    def _miss_spoiled(self) -> None:
-        """Have the others give back what is damaged here."""
-        ids, self.log.spoiled = sorted(self.log.spoiled), set()
-        self.runner.post(Spoiled(ids))
 
     def _fail(self, why: str) -> None:
         self.failure = f"{self.me.name} has left its ring: {why}"
@@ -300,75 +273,22 @@ class LocalNode:
     # -- what the core asks for ------------------------------------------------------------------
 
     def _performers(self) -> dict[type, Callable[[Any], None]]:
+        history, notices = self.history, self._notices
         return {
-            Record: self._record,
-            SendStored: self._send_stored,
-            Gap: self._gap,
+            Record: history.record,
+            SendStored: history.send_stored,
+            Gap: history.gap,
             LookupDone: self._lookup_done,
             BroadcastDone: self._broadcast_done,
             LeftRing: self._left_ring,
-            StatusChanged: self._status_changed,
-            RingChanged: self._ring_changed,
-            FingersChanged: self._fire_later,
-            PeerDied: self._peer_died,
-            PeersKnown: self._peers_known,
-            Traced: self._traced,
-            Misbehaved: self._misbehaved,
+            StatusChanged: notices.status_changed,
+            RingChanged: notices.ring_changed,
+            FingersChanged: notices.fire_later,
+            PeerDied: notices.peer_died,
+            PeersKnown: notices.peers_known,
+            Traced: notices.traced,
+            Misbehaved: notices.misbehaved,
         }
-
-    def _record(self, record: Record) -> None:
-        stored = self.log.append(record, self.wall())
-        self.journal.counters["recorded"] += 1
-        if self.journal.debug_enabled:
-            self.journal.debug("recorded {id}", id=str(record.id))
-        if not self._fresh:
-            self.turn.after(self._tell_recorded)
-        self._fresh.append(stored)
-
-    def _send_stored(self, effect: SendStored) -> None:
-        budget, lost = GIVE_BYTES, list[MessageId]()
-        more = effect.more
-        for message_id in effect.ids:
-            try:
-                kept = self.log.find(message_id)
-            except LogFailed:  # the end of the turn sees to it
-                return
-            if kept is None:
-                lost += [message_id] if message_id not in self.log.spoiled else []
-                continue
-            record = kept.record
-            budget -= len(record.body)
-            if budget < 0:
-                more = None if more is None else True
-                break
-            caught = Caught(record.id, record.created, record.route, record.body)
-            self.transport.send(effect.to, caught)
-        if lost:
-            self.transport.send(effect.to, Lost(lost))
-        if more is not None:
-            self.transport.send(effect.to, Given(more))
-
-    def _gap(self, effect: Gap) -> None:
-        self.log.skip(effect.ids)
-        self.journal.warn(
-            "{count} messages are lost to this node: {peer} does not keep them any more",
-            count=len(effect.ids), peer=effect.peer.name or effect.peer.address,
-        )  # fmt: skip
-        self._fire_later(effect)
-
-    def _tell_recorded(self) -> None:
-        fresh, self._fresh = self._fresh, []
-        unkept, self._unkept = self._unkept, []
-        for done, receipt in unkept:
-            done(receipt)
-        for follower in list(self._followers):
-            follower()
-        if self.hooks.wanted(MessageRecord):
-            for stored in fresh:
-                self.hooks.fire(self.views.message(stored))
-        if self.hooks.wanted(Record):
-            for stored in fresh:
-                self.hooks.fire(stored.record)
 
     def _lookup_done(self, effect: LookupDone) -> None:
         entry = self._lookups.pop(effect.op, None)
@@ -394,8 +314,9 @@ class LocalNode:
             done(broadcast_failure(effect.reason))
             return
         receipt = self.views.receipt(effect, body, self._seconds() - began)
-        if self._fresh:  # alone in its ring: the message itself may not be committed yet
-            self._unkept.append((done, receipt))
+        history = self.history
+        if history.fresh:  # alone in its ring: the message itself may not be committed yet
+            history.unkept.append((done, receipt))
         else:
             done(receipt)
 
@@ -403,48 +324,4 @@ class LocalNode:
         leavers, self._leavers = self._leavers, []
         for done in leavers:
             done()
-        self._fire_later(effect)
-
-    def _status_changed(self, effect: StatusChanged) -> None:
-        self.journal.info(
-            "is {state} (was {before})", state=effect.new.name.lower(),
-            before=effect.old.name.lower(),
-        )  # fmt: skip
-        self._fire_later(effect)
-
-    def _ring_changed(self, effect: RingChanged) -> None:
-        before, after = effect.predecessor, effect.successors[0] if effect.successors else None
-        neighbours = (before.raw if before else b"", after.raw if after else b"")
-        if neighbours != self._neighbours:
-            self._neighbours = neighbours
-            self.journal.info(
-                "stands between {before} and {after}",
-                before=before.name if before else "nobody",
-                after=after.name if after else self.me.name,
-            )  # fmt: skip
-        self._fire_later(effect)
-
-    def _peer_died(self, effect: PeerDied) -> None:
-        what = "has left" if effect.left else "is dead"
-        self.journal.info("{peer} {what}", peer=effect.peer.name or effect.peer.address, what=what)
-        self._fire_later(effect)
-
-    def _peers_known(self, effect: PeersKnown) -> None:
-        self._keep_peers(effect.peers)
-        self._fire_later(effect)
-
-    def _traced(self, effect: Traced) -> None:
-        self.journal.counters[f"broadcast_{effect.what.name.lower()}"] += 1
-        self.traces.note(effect, self.wall())
-        self._fire_later(effect)
-
-    def _misbehaved(self, effect: Misbehaved) -> None:
-        self.journal.limited(
-            "misbehaved", "{peer} broke a rule: {reason}",
-            peer=effect.peer.name or effect.peer.address, reason=effect.reason[:200],
-        )  # fmt: skip
-        self._fire_later(effect)
-
-    def _fire_later(self, effect: object) -> None:
-        if self.hooks.wanted(type(effect)):
-            self.turn.after(partial(self.hooks.fire, effect))
+        self._notices.fire_later(effect)

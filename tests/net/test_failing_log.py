@@ -159,7 +159,7 @@ class FailingLogTests(ServiceCase):
         node, other = self.services[2].node, self.services[0].node
         (kept,) = self.services[0].node.log.newest(1)
         with node.turn:
-            node._send_stored(SendStored(other.me, [kept.record.id], False))
+            node.history.send_stored(SendStored(other.me, [kept.record.id], False))
         self.network.run(2)
         self.assertEqual(node.state, "failed")
         self.assertEqual(node.journal.counters["effect_errors"], 0)
@@ -253,7 +253,7 @@ class OneTurnTests(ServiceCase):
         log.full = True
         core.script = lambda _event: [self.record(node)]
         with node.turn:  # as if both had come in one read
-            node._record(self.record(node))
+            node.history.record(self.record(node))
             for session in list(self.services[1]._desk._sessions):
                 session._connection.send(Pong(1, 3))
         self.failure(client.status(), ConnectFailed)

@@ -131,7 +131,7 @@ class HistoryTests(ServiceCase):
         self.spoil(node.log, "b")
         (kept,) = other.log.newest(1)
         with node.turn:
-            node._send_stored(SendStored(other.me, [kept.record.id], False))
+            node.history.send_stored(SendStored(other.me, [kept.record.id], False))
         self.network.run(8)
         self.assertEqual(self.read(), ["a", "b"])
         self.assertEqual(self.result(self.services[0].status()).counters.get("gaps", 0), 0)

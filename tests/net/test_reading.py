@@ -251,7 +251,7 @@ class RingCase(ServiceCase):
         node = self.node.node
         with node.turn:
             for name in names:
-                node._record(message(name))
+                node.history.record(message(name))
         self.network.run(0.05)
 
 
@@ -320,7 +320,7 @@ class SubscribeTests(RingCase):
         node = service.node
         with node.turn:
             for n in range(2, 20):
-                node._record(message(f"a{n}"))
+                node.history.record(message(f"a{n}"))
         self.network.run(0.1)
         self.assertEqual(self.lines, [])
         self.assertEqual(service._deliveries, set())
@@ -385,8 +385,8 @@ class ClientOrderTests(RingCase):
         node = self.node.node
         for n in range(200):
             with node.turn:
-                node._record(message(f"a{2 * n + 2}", 4000))
-                node._record(message(f"a{2 * n + 1}", 4000))
+                node.history.record(message(f"a{2 * n + 2}", 4000))
+                node.history.record(message(f"a{2 * n + 1}", 4000))
             self.network.run(0.002)
         ((_near, far),) = self.network.connections
         self.assertLess(far.buffered, 400_000)

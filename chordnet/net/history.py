@@ -1,0 +1,155 @@
+"""What a node records: kept with every turn, told to those who follow it, given to who lacks it.
+
+- What a turn records is kept by one commit before anything of the turn is sent. Receipts that
+  presuppose it, followers and subscribers are told after that, in this order.
+- A node that cannot keep it gives up at once, as if it had died: nothing of the turn is sent, so
+  nothing is confirmed that is not recorded, and the others repair the ring around it. What it kept
+  before can still be asked for.
+- A message that turns out to be damaged is given to nobody. It counts as missing, and the others
+  are asked to give it back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from chordnet.core.effects import Gap, Record, SendStored
+from chordnet.core.errors import LogFailed
+from chordnet.core.events import Event, Spoiled
+from chordnet.core.messages import Caught, Given, Lost, MessageId
+from chordnet.net.hooks import Hooks
+from chordnet.net.interfaces import MessageLog, ReceiptDone, StoredMessage, Transport
+from chordnet.net.journal import Journal
+from chordnet.net.notices import Notices
+from chordnet.net.turn import Turn
+from chordnet.net.views import Views
+from chordnet.wire.rpc import MessageRecord, Receipt
+
+GIVE_BYTES = 512 * 1024
+"""Bodies handed over in one go to a node that lacks them."""
+
+
+class History:
+    """One node's message log, and who waits for what is recorded in it.
+
+    :param post: hands the core an event.
+    :param failed: told why nothing more can be recorded, once.
+    :param wall: returns the wall clock in seconds since 1970.
+    """
+
+    def __init__(
+        self, log: MessageLog, *, turn: Turn, journal: Journal, hooks: Hooks, views: Views,
+        notices: Notices, transport: Transport, post: Callable[[Event], None],
+        failed: Callable[[str], None], wall: Callable[[], float],
+    ) -> None:  # fmt: skip
+        self._log = log
+        self._turn = turn
+        self._journal = journal
+        self._hooks = hooks
+        self._views = views
+        self._notices = notices
+        self._transport = transport
+        self._post = post
+        self._failed = failed
+        self._wall = wall
+        self._given_up = False
+        self._followers: dict[Callable[[], None], None] = {}
+        self.fresh: list[StoredMessage] = []
+        """What has been recorded and not been told of yet; it may not be committed either."""
+        self.unkept: list[tuple[ReceiptDone, Receipt]] = []
+        """Receipts to be handed over once what is fresh is committed."""
+
+    def follow(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Have ``callback`` called after turns that recorded messages; returns what ends it."""
+        self._followers[callback] = None
+
+        def end() -> None:
+            self._followers.pop(callback, None)
+
+        return end
+
+    # -- once a turn -----------------------------------------------------------------------------
+
+    def keep(self) -> bool:
+        """Keep what this turn recorded; tell whether it may be built on."""
+        if self._given_up:
+            return True
+        try:
+            self._log.commit()
+        except LogFailed as error:
+            self.fresh.clear()
+            self._give_up(str(error))
+            return False
+        if self._log.spoiled:
+            self._turn.after(self._miss_spoiled)
+        if self._log.failed:  # it could not be read, and there was nothing to write
+            self._give_up(self._log.failed)
+        return True
+
+    def _give_up(self, why: str) -> None:
+        self._given_up = True
+        self._failed(why)
+
+    def _miss_spoiled(self) -> None:
+        """Have the others give back what is damaged here."""
+        ids, self._log.spoiled = sorted(self._log.spoiled), set()
+        self._post(Spoiled(ids))
+
+    def _tell_recorded(self) -> None:
+        fresh, self.fresh = self.fresh, []
+        unkept, self.unkept = self.unkept, []
+        for done, receipt in unkept:
+            done(receipt)
+        for follower in list(self._followers):
+            follower()
+        if self._hooks.wanted(MessageRecord):
+            for stored in fresh:
+                self._hooks.fire(self._views.message(stored))
+        if self._hooks.wanted(Record):
+            for stored in fresh:
+                self._hooks.fire(stored.record)
+
+    # -- what the core asks for ------------------------------------------------------------------
+
+    def record(self, record: Record) -> None:
+        """Take a message into the log; the end of the turn commits it."""
+        stored = self._log.append(record, self._wall())
+        self._journal.counters["recorded"] += 1
+        if self._journal.debug_enabled:
+            self._journal.debug("recorded {id}", id=str(record.id))
+        if not self.fresh:
+            self._turn.after(self._tell_recorded)
+        self.fresh.append(stored)
+
+    def send_stored(self, effect: SendStored) -> None:
+        """Give a node messages that it lacks, and say which are kept no more."""
+        budget, lost = GIVE_BYTES, list[MessageId]()
+        more = effect.more
+        for message_id in effect.ids:
+            try:
+                kept = self._log.find(message_id)
+            except LogFailed:  # the end of the turn sees to it
+                return
+            if kept is None:
+                lost += [message_id] if message_id not in self._log.spoiled else []
+                continue
+            record = kept.record
+            budget -= len(record.body)
+            if budget < 0:
+                more = None if more is None else True
+                break
+            caught = Caught(record.id, record.created, record.route, record.body)
+            self._transport.send(effect.to, caught)
+        if lost:
+            self._transport.send(effect.to, Lost(lost))
+        if more is not None:
+            self._transport.send(effect.to, Given(more))
+
+    def gap(self, effect: Gap) -> None:
+        """Count messages as recorded that nobody keeps any more."""
+        self._log.skip(effect.ids)
+        self._journal.warn(
+            "{count} messages are lost to this node: {peer} does not keep them any more",
+            count=len(effect.ids), peer=effect.peer.name or effect.peer.address,
+        )  # fmt: skip
+        self._notices.fire_later(effect)
