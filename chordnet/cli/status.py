@@ -12,7 +12,7 @@ from chordnet.cli.words import Command, json_option, network_option, timeout_opt
 from chordnet.testbed.context import Testbed
 from chordnet.testbed.report import Report, look
 from chordnet.testbed.verdict import Names
-from chordnet.wire.rpc import FingerEntry, NodeStatus
+from chordnet.wire.rpc import FingerEntry, NodeInfo, NodeStatus
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -132,6 +132,7 @@ def print_report(report: Report) -> None:
     out = console()
     out.print(status_table(report, short=out.width < 140))
     active = sum(report.state(n) == "active" for n in report.network.numbers)
+    active += len(report.snapshot.visitors)
     if report.problems:
         problems = count(len(report.problems), "problem")
         out.print(f"[bold red]✗[/] {active} nodes active; {problems}; see: p2pnet doctor")
@@ -158,27 +159,41 @@ def status_table(report: Report, *, short: bool) -> Table:
         )
     for number in report.network.numbers:
         table.add_row(*_row(report, names, number, short=short))
+    for visitor in report.snapshot.visitors.values():
+        table.add_row(*_visitor_row(names, visitor, short=short))
     return table
 
 
 def _row(report: Report, names: Names, number: int, *, short: bool) -> list[str]:
     network = report.network
-    state = report.state(number)
-    style = STATE_STYLES.get(state, "yellow")
-    identifier = network.space.hex(network.identifier(number))
     address = f":{network.port(number)}" if short else network.address(number)
-    start = [
-        f"[bold]{number}[/]",
-        address,
-        f"[{style}]{state}[/]",
-        f"[cyan]{identifier[: SHORT_ID if short else LONG_ID]}[/]",
+    identifier = network.space.hex(network.identifier(number))
+    start = _start(str(number), address, report.state(number), identifier, short=short)
+    return start + _seen(names, report.snapshot.statuses.get(number), short=short)
+
+
+def _visitor_row(names: Names, visitor: NodeStatus | NodeInfo, *, short: bool) -> list[str]:
+    status = visitor if isinstance(visitor, NodeStatus) else None
+    node = visitor.node if isinstance(visitor, NodeStatus) else visitor
+    state = status.state if status else "unreachable"
+    who = _called(names.ref(node.id, node.name))
+    return [
+        *_start(who, _called(node.address), state, node.id, short=short),
+        *_seen(names, status, short=short),
     ]
-    status = report.snapshot.statuses.get(number)
+
+
+def _start(who: str, address: str, state: str, identifier: str, *, short: bool) -> list[str]:
+    style = STATE_STYLES.get(state, "yellow")
+    known = f"[cyan]{identifier[: SHORT_ID if short else LONG_ID]}[/]"
+    return [f"[bold]{who}[/]", address, f"[{style}]{state}[/]", known]
+
+
+def _seen(names: Names, status: NodeStatus | None, *, short: bool) -> list[str]:
     if status is None:
-        return [*start, "", "", "", "", "", ""]
+        return [""] * 6
     before = refs(names, [status.predecessor] if status.predecessor else [])
     return [
-        *start,
         _listed(before),
         _listed(refs(names, status.successors), SHORT_LIST if short else None),
         _listed(distinct_fingers(names, status.fingers), SHORT_FINGERS if short else None),
@@ -188,8 +203,15 @@ def _row(report: Report, names: Names, number: int, *, short: bool) -> list[str]
     ]
 
 
+def _called(node: int | str) -> str:
+    """Return what a node is called, without anything that a terminal or rich would obey."""
+    from rich.markup import escape  # noqa: PLC0415 - --json needs no table
+
+    return escape(plain(str(node)))
+
+
 def _listed(nodes: list[int | str], most: int | None = None) -> str:
-    texts = [plain(str(node)) for node in nodes[:most]]
+    texts = [_called(node) for node in nodes[:most]]
     return " ".join(texts) + (" …" if most is not None and len(nodes) > most else "")
 
 

@@ -233,12 +233,15 @@ class ReportTests(SynchronousTestCase):
 
 
 class TableTests(SynchronousTestCase):
+    visitors: tuple[NodeInfo, ...] = ()
+
     def lines(self, width: int) -> list[str]:
         described = network(16, base_port=7001)
         statuses = ideal_ring(described, described.numbers)
         running = frozenset(statuses)
         del statuses[16]  # unreachable, the longest word for a state
-        report = Report(described, running, Snapshot(statuses, {}), ())
+        visitors = {node.id: node for node in self.visitors}
+        report = Report(described, running, Snapshot(statuses, {}, visitors), ())
         out = Console(file=io.StringIO(), width=width, highlight=False)
         out.print(status_table(report, short=width < 140))
         text: str = out.file.getvalue()  # type: ignore[attr-defined]
@@ -265,6 +268,11 @@ class TableTests(SynchronousTestCase):
         words = lines[2].split()
         self.assertEqual(words[:6], ["1", ":7001", "active", "e53ce0", "12", "8"])
         self.assertEqual(words[-3:], ["0", "0", "1m00s"])
+
+    def test_a_visitor_has_a_row_whatever_it_is_called(self) -> None:
+        self.visitors = (NodeInfo("ff" * 20, "a[/b]", "10.0.0.9:7101"),)
+        (row,) = [line for line in self.lines(160) if "10.0.0.9:7101" in line]
+        self.assertEqual(row.split(), ["a[/b]", "10.0.0.9:7101", "unreachable", "f" * 16])
 
     def test_in_a_pipe_nothing_is_left_out(self) -> None:
         (row,) = [line for line in self.lines(160) if "127.0.0.1:7001" in line]
