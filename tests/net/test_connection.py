@@ -61,6 +61,14 @@ class CountedTransport(StringTransport):
         self.disconnected = True
 
 
+class AbruptTransport(CountedTransport):
+    """One that ends within the call that cuts it."""
+
+    def abortConnection(self):
+        super().abortConnection()
+        self.protocol.connectionLost()
+
+
 class ConnectionCase(SynchronousTestCase):
     def setUp(self):
         self.clock = Clock()
@@ -162,7 +170,7 @@ class ConnectionCase(SynchronousTestCase):
         self.handler.raises = ZeroDivisionError()
         self.connection.dataReceived(encode_frame(Ping(1)))
         self.assertTrue(self.transport.disconnected)
-        self.assertEqual(len(self.failed), 1)
+        self.assertEqual(self.failed, ["frames from 192.168.1.1:54321"])
 
     def test_close_writes_what_is_queued_and_cuts_after_a_while(self):
         self.connection.send(Ping(1))
@@ -179,3 +187,109 @@ class ConnectionCase(SynchronousTestCase):
         self.connection.close()
         self.send(3)
         self.assertEqual(self.transport.value(), b"")
+
+    def test_a_frame_may_be_as_long_as_the_other_side_accepts(self):
+        longest = b"x" * 60_004
+        self.connection.send_frame(longest)
+        self.assertEqual(self.transport.value(), longest)
+        self.assertRaises(LocalProtocolError, self.connection.send_frame, longest + b"x")
+
+    def test_what_fills_the_buffer_leaves_at_once_and_the_rest_when_the_turn_ends(self):
+        with self.turn:
+            for _ in range(3):
+                self.connection.send(FindFailed(1, "x" * 6000))
+            self.assertEqual(self.transport.writes, 1)
+        self.assertEqual(self.transport.writes, 2)
+        with self.turn:
+            for _ in range(2):
+                self.connection.send(FindFailed(1, "x" * 6000))
+        self.assertEqual(self.transport.writes, 3, "and no empty write")
+
+    def test_what_left_in_earlier_turns_fills_no_buffer(self):
+        for _ in range(10):
+            self.send(1000)
+        self.assertEqual(self.transport.writes, 10)
+
+    def test_reading_is_paused_and_resumed_until_the_end(self):
+        self.connection.pause_reading()
+        self.assertEqual(self.transport.producerState, "paused")
+        self.connection.resume_reading()
+        self.assertEqual(self.transport.producerState, "producing")
+        self.connection.pause_reading()
+        self.connection.close()
+        self.connection.resume_reading()
+        self.assertEqual(self.transport.producerState, "paused")
+
+    def test_the_transport_says_itself_when_it_is_full(self):
+        self.assertIs(self.transport.producer, self.connection)
+        self.assertTrue(self.transport.streaming)
+
+    def test_close_writes_what_is_held_once_and_listens_to_the_transport_no_more(self):
+        self.transport.full = True
+        self.send(1)
+        self.send(2)
+        self.connection.close()
+        self.assertEqual(self.transport.value(), b"".join(encode_frame(Ping(n)) for n in (0, 0, 1)))
+        self.assertIsNone(self.transport.producer)
+        self.connection.resumeProducing()
+        self.assertEqual(self.transport.writes, 2)
+
+    def test_close_keeps_what_was_recorded_before_it_writes_or_cuts_the_connection(self):
+        self.turn.keep = lambda: False
+        with self.turn:
+            self.connection.send(Ping(1))
+            self.connection.close()
+            self.assertTrue(self.transport.disconnected)
+        self.assertEqual(self.transport.value(), b"")
+
+    def test_close_with_nothing_to_write_presupposes_nothing(self):
+        self.turn.keep = lambda: False
+        self.connection.close()
+        self.assertTrue(self.transport.disconnecting)
+        self.assertFalse(self.transport.disconnected)
+
+    def test_one_that_is_not_made_yet_has_nothing_to_close(self):
+        connection = Connection(self.clock, self.turn, Notes(), NetworkLimits(), 60_000)
+        connection.close()
+        connection.abort()
+        self.assertFalse(connection.closing)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_after_its_end_nothing_is_told_written_or_waited_for(self):
+        self.connection.send(Ping(1))
+        self.connection.connectionLost()
+        self.assertTrue(self.connection.closing)
+        told = [*self.handler.told]
+        self.assertEqual(told[-1], "lost")
+        self.send(1)
+        self.connection.dataReceived(encode_frame(Ping(1)))
+        self.connection.resumeProducing()
+        self.connection.abort()
+        self.connection.cut_after(1.0)
+        self.connection.close()
+        self.assertEqual(self.handler.told, told)
+        self.assertEqual(self.transport.writes, 0)
+        self.assertFalse(self.transport.disconnecting)
+        self.assertFalse(self.transport.disconnected)
+        self.clock.advance(0)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_nothing_is_written_once_it_is_cut(self):
+        self.connection.abort()
+        self.assertTrue(self.connection.closing)
+        self.send(1)
+        self.assertEqual(self.transport.writes, 0)
+
+    def test_one_that_ends_while_it_is_closed_is_not_closed_further(self):
+        handler = Notes()
+        connection = Connection(self.clock, self.turn, handler, NetworkLimits(), 60_000)
+        transport = AbruptTransport()
+        transport.protocol = connection
+        connection.makeConnection(transport)
+        self.turn.keep = lambda: False
+        with self.turn:
+            connection.send(Ping(1))
+            connection.close()
+        self.assertEqual(handler.told, ["made", "lost"])
+        self.assertFalse(transport.disconnecting)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
