@@ -2,9 +2,11 @@
 
 Start: take the state directory, listen, work out the advertised address, join. Stop, in order:
 leave the ring (within a limit of time), stop listening, say goodbye and flush, close, release
-everything. Stopping works at any moment, also before the node has joined.
+everything. Stopping works at any moment, also before the node has joined. What is held between a
+start and a stop is in :mod:`chordnet.net.lifetime`.
 
-Several services run in one process; nothing is shared between them.
+What is asked is answered by a Deferred; a node that is not running fails it, and says why it could
+not be started. Several services run in one process; nothing is shared between them.
 """
 
 from __future__ import annotations
@@ -14,38 +16,39 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 from twisted.application.service import MultiService
-from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.defer import TimeoutError as LateError
 from twisted.python.failure import Failure
 
 from chordnet.core.config import ProtocolConfig
 from chordnet.core.effects import StatusChanged
-from chordnet.core.errors import ChordnetError, ConfigError, LocalProtocolError, NotInRing
+from chordnet.core.errors import ChordnetError, LocalProtocolError, NotInRing
 from chordnet.core.identifiers import IdentifierSpace
 from chordnet.core.messages import NodeRef, Status
 from chordnet.core.node import ChordNode
 from chordnet.net.addresses import (
     advertised_address,
+    checked_name,
     client_endpoint,
     format_address,
     parse_address,
 )
-from chordnet.net.clients import ClientDesk
+from chordnet.net.deferreds import Waiters, asked, told
 from chordnet.net.delivery import Delivery
 from chordnet.net.dialler import Endpoints
 from chordnet.net.hooks import Hooks, Subscription
 from chordnet.net.interfaces import Core, MessageLog, NodeState
 from chordnet.net.journal import Journal
 from chordnet.net.keeping import Storage
+from chordnet.net.lifetime import Lifetime
 from chordnet.net.limits import NetworkLimits
-from chordnet.net.listening import Entrance, server_endpoint, start_problem
+from chordnet.net.listening import server_endpoint
 from chordnet.net.node import LocalNode
 from chordnet.net.reading import open_reader, trace_of
 from chordnet.storage.sqlite import HISTORY_BYTES, HISTORY_S, Durability
-from chordnet.wire.greeting import NAME_LIMIT, usable_name
 from chordnet.wire.rpc import (
     LookupResult,
     MessageRecord,
@@ -54,8 +57,6 @@ from chordnet.wire.rpc import (
     Order,
     Receipt,
 )
-
-T = TypeVar("T")
 
 CoreFactory = Callable[[ProtocolConfig, NodeRef, random.Random], Core]
 
@@ -121,100 +122,58 @@ class ChordService(MultiService):
         self.journal = Journal(reactor.seconds, name or self._listen_text, debug=debug)
         self._hooks = Hooks(self.journal)
         self._hooks.on(StatusChanged, self._status_changed)
-        self.node: LocalNode | None = None
-        """The running node; None before it listens and after it has stopped."""
         self._leave_requested: Callable[[], object] = _nothing
         self._storage = Storage(
             state_dir, self._warn_of, wall, log, durability, history_bytes, history_s
         )
-        self._start_waiters: list[Deferred[None]] = []
-        self._join_waiters: list[Deferred[None]] = []
-        self._deliveries: set[Delivery] = set()
-        self._reset()
+        self._begun, self._active = Waiters(), Waiters()
+        self._life = self._new_life()
 
-    def _reset(self) -> None:
-        self.node = None
-        self._desk: ClientDesk | None = None
-        self._port: Any = None
-        self._entrance = Entrance()
-        self._state: NodeState | None = None
-        self._log: MessageLog | None = None
-        self._listening: Deferred[Any] | None = None
-        self._problem: ChordnetError | None = None
+    def _new_life(self) -> Lifetime:
+        return Lifetime(self._endpoint, self._listen_text, self._storage, self.journal)
 
     # -- start -----------------------------------------------------------------------------------
 
     def startService(self) -> None:
         """Begin to listen and to join; :meth:`started` and :meth:`joined` tell of the outcome."""
         super().startService()
-        self._reset()
-        try:
-            self._state, self._log = self._storage.open()
-        except ChordnetError as error:
-            self._start_failed(Failure(error))
-            return
-        listening = self._listening = maybeDeferred(self._endpoint.listen, self._entrance)
-        listening.addCallback(self._begin)
-        listening.addErrback(self._start_failed)
+        life = self._life = self._new_life()
+        beginning = life.begin(self._make_node, self._bootstrap, self._leave_for_client)
+        beginning.addCallbacks(self._begun.tell, self._not_begun)
+
+    def _not_begun(self, failure: Failure) -> None:
+        problem = failure.value
+        assert isinstance(problem, ChordnetError)
+        for waiters in (self._begun, self._active):
+            waiters.tell(problem)
 
     def _warn_of(self, text: str) -> None:
         self.journal.warn("{what}", what=text)
 
-    def _begin(self, port: Any) -> None:
-        self._port = port
-        self._listening = None
-        state, log = self._state, self._log
-        assert state is not None
-        assert log is not None
-        address = advertised_address(port.getHost(), self._advertise)
+    def _make_node(self, host: Any, state: NodeState, log: MessageLog) -> LocalNode:
+        address = advertised_address(host, self._advertise)
         name = self._given_name or address
         self.journal.source = name
         space = IdentifierSpace(self._config.bits)
         raw = space.raw(space.hash(name.encode()))
         me = NodeRef(raw, state.next_incarnation(), address, name)
-        self.node = node = LocalNode(
+        return LocalNode(
             self._reactor, me=me, core=self._core_factory(self._config, me, self._rng),
             network=self._network, config=self._config, log=log, journal=self.journal,
             limits=self._limits, rng=self._rng, keep_peers=state.keep_peers, hooks=self._hooks,
             endpoints=self._endpoints, seconds=self._seconds, wall=self._wall,
         )  # fmt: skip
-        self._desk = ClientDesk(node, self._leave_for_client)
-        self._entrance.door = node.door(self._desk)
-        self.journal.info(
-            "listening as {address} in network {network}, identifier {id}",
-            address=address, network=self._network, id=space.hex(me.id),
-        )  # fmt: skip
-        node.start(self._bootstrap, state.known_peers())
-        self._tell(self._start_waiters, None)
-
-    def _start_failed(self, failure: Failure) -> None:
-        self._listening = None
-        problem = start_problem(failure, self._listen_text)
-        if problem is None:
-            self.journal.failure("start_errors", "the node could not be started", failure)
-            problem = ChordnetError("the node could not be started; see the log")
-        self._problem = problem
-        if self._port is not None:
-            self._port.stopListening()
-            self._port = None
-        self._release()
-        for waiters in (self._start_waiters, self._join_waiters):
-            self._tell(waiters, problem)
 
     def _status_changed(self, change: StatusChanged) -> None:
         if change.new is Status.ACTIVE:
-            self._tell(self._join_waiters, None)
-
-    @staticmethod
-    def _tell(waiters: list[Deferred[None]], problem: ChordnetError | None) -> None:
-        told, waiters[:] = waiters[:], []
-        for waiter in told:
-            if problem is None:
-                waiter.callback(None)
-            else:
-                waiter.errback(problem)
+            self._active.tell(None)
 
     # -- what an embedding program asks ----------------------------------------------------------
+
+    @property
+    def node(self) -> LocalNode | None:
+        """The running node; None before it listens and after it has stopped."""
+        return self._life.node
 
     @property
     def address(self) -> str:
@@ -229,7 +188,7 @@ class ChordService(MultiService):
 
         Fails with :class:`ConfigError` when it cannot, for example because the port is in use.
         """
-        return self._wait(self._start_waiters, self.node is not None)
+        return self._wait(self._begun, self.node is not None)
 
     def joined(self) -> Deferred[None]:
         """Wait until the node is a member of a ring.
@@ -237,23 +196,19 @@ class ChordService(MultiService):
         Fails with :class:`ConfigError` when it could not be started and with :class:`NotInRing`
         when it is stopped before.
         """
-        return self._wait(self._join_waiters, self.node is not None and self.node.active)
+        return self._wait(self._active, self.node is not None and self.node.active)
 
-    def _wait(self, waiters: list[Deferred[None]], reached: bool) -> Deferred[None]:
-        if self._problem is not None:
-            return fail(self._problem)
-        if reached:
-            return succeed(None)
-        waiter: Deferred[None] = Deferred(waiters.remove)
-        waiters.append(waiter)
-        return waiter
+    def _wait(self, waiters: Waiters, reached: bool) -> Deferred[None]:
+        if self._life.problem is not None:
+            return fail(self._life.problem)
+        return succeed(None) if reached else waiters.wait()
 
     def lookup(self, key: str, iterative: bool = False) -> Deferred[LookupResult]:
         """Find the owner of ``key`` and the path to it.
 
         Fails with :class:`NotInRing`, :class:`LookupFailed` or :class:`Busy`.
         """
-        return _asked(lambda done: self._running().find(key, done, iterative=iterative))
+        return asked(lambda done: self._running().find(key, done, iterative=iterative))
 
     def broadcast(self, body: str) -> Deferred[Receipt]:
         """Send ``body``, one phrase without white space, to every node of the ring.
@@ -261,7 +216,7 @@ class ChordService(MultiService):
         The receipt comes when all have recorded it. Fails with :class:`InvalidMessage`,
         :class:`NotInRing`, :class:`BroadcastFailed` or :class:`Busy`.
         """
-        return _asked(lambda done: self._running().publish(body, done))
+        return asked(lambda done: self._running().publish(body, done))
 
     def messages(self, limit: int = 0, since: str = "") -> Deferred[list[MessageRecord]]:
         """Return kept messages in the order received, as ``P2PNetClient.get_messages``.
@@ -269,28 +224,20 @@ class ChordService(MultiService):
         Fails with :class:`LocalProtocolError` if ``since`` is not kept.
         """
         try:
-            return succeed(self._running().messages(limit, since))
+            return told(lambda: self._running().messages(limit, since))
         except KeyError:
             return fail(LocalProtocolError(f"no message {since!r} is kept here"))
-        except ChordnetError as error:
-            return fail(error)
 
     def status(self) -> Deferred[NodeStatus]:
         """Return the node's view of itself and its neighbours."""
-        try:
-            return succeed(self._running().status())
-        except ChordnetError as error:
-            return fail(error)
+        return told(lambda: self._running().status())
 
     def trace(self, message_id: str) -> Deferred[MessageTrace]:
         """Return what this node knows of a message's way: its record, and what went wrong here.
 
         Fails with :class:`LocalProtocolError` if ``message_id`` is no message's id.
         """
-        try:
-            return succeed(trace_of(self._running(), message_id))
-        except ChordnetError as error:
-            return fail(error)
+        return told(lambda: trace_of(self._running(), message_id))
 
     def subscribe(
         self, callback: Callable[[Any], object], *, since: str | None = None,
@@ -314,10 +261,10 @@ class ChordService(MultiService):
         """
         if since is None and order == "received":
             return self._hooks.on(MessageRecord, callback)
-        node = self._running()
+        node, deliveries = self._running(), self._life.deliveries
         reader = open_reader(node, order, since)
-        delivery = Delivery(node, reader, callback, self._deliveries.discard)
-        self._deliveries.add(delivery)
+        delivery = Delivery(node, reader, callback, deliveries.discard)
+        deliveries.add(delivery)
         return delivery
 
     def on(self, event_type: type, callback: Callable[[Any], object]) -> Subscription:
@@ -330,12 +277,7 @@ class ChordService(MultiService):
 
     def leave(self) -> Deferred[None]:
         """Leave the ring in order; the service goes on running, outside of any ring."""
-        left: Deferred[None] = Deferred()
-        try:
-            self._running().leave(partial(_fire, left))
-        except ChordnetError as error:
-            return fail(error)
-        return left
+        return asked(lambda done: self._running().leave(partial(done, None)))
 
     def on_leave_request(self, callback: Callable[[], object]) -> None:
         """Have ``callback`` called once a client made the node leave; it may stop the service."""
@@ -353,9 +295,11 @@ class ChordService(MultiService):
         node.leave(left)
 
     def _running(self) -> LocalNode:
-        if self.node is None:
-            raise self._problem or NotInRing("the node is not running; start the service first")
-        return self.node
+        node = self._life.node
+        if node is None:
+            problem = self._life.problem
+            raise problem or NotInRing("the node is not running; start the service first")
+        return node
 
     # -- stop ------------------------------------------------------------------------------------
 
@@ -365,82 +309,22 @@ class ChordService(MultiService):
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
-        if self._listening is not None:
-            self._listening.cancel()
-        gone = NotInRing("the node was stopped")
-        node = self.node
-        if node is not None:
-            await self._leave_in_time(node)
-            await self._close(node)
-        for waiters in (self._start_waiters, self._join_waiters):
-            self._tell(waiters, gone)
-        self._release()
+        life = self._life
+        life.cancel()
+        if life.node is not None:
+            await self._leave_in_time()
+            await life.close()
+        for waiters in (self._begun, self._active):
+            waiters.tell(NotInRing("the node was stopped"))
+        life.release()
 
-    async def _leave_in_time(self, node: LocalNode) -> None:
+    async def _leave_in_time(self) -> None:
         left = self.leave().addTimeout(self._leave_timeout_s, self._reactor)
         try:
             await left
         except LateError:
             self.journal.warn("did not leave the ring in time; closing all the same")
 
-    async def _close(self, node: LocalNode) -> None:
-        self.node = None
-        assert self._entrance.door is not None
-        self._entrance.door.close()
-        port, self._port = self._port, None
-        await maybeDeferred(port.stopListening)
-        for delivery in list(self._deliveries):
-            delivery.stop()
-        node.stop()
-        assert self._desk is not None
-        self._desk.stop()
-        node.turn.stop()
-        emptied: Deferred[None] = Deferred()
-        cut = self._reactor.callLater(self._limits.close_timeout_s + 0.5, node.turn.cut)
-        node.turn.when_empty(lambda: emptied.callback(None))
-        await emptied
-        if cut.active():
-            cut.cancel()
-        self.journal.info("stopped")
-
-    def _release(self) -> None:
-        self._state = self._log = None
-        self._storage.close()
-
-
-def checked_name(what: str, name: str) -> str:
-    """Return ``name`` if it can be a node's or network's name.
-
-    :raises ConfigError: it is empty, too long or has control characters.
-    """
-    if not usable_name(name):
-        raise ConfigError(f"{what} {name!r} must be 1 to {NAME_LIMIT} printable characters")
-    return name
-
 
 def _nothing() -> None:
     pass
-
-
-def _fire(waiter: Deferred[None]) -> None:
-    if not waiter.called:
-        waiter.callback(None)
-
-
-def _asked(ask: Callable[[Callable[[Any], None]], None]) -> Deferred[Any]:
-    """Return a Deferred for what ``ask`` will hand to its callback."""
-    answer: Deferred[Any] = Deferred()
-
-    def done(result: Any) -> None:
-        if answer.called:
-            return
-        if isinstance(result, ChordnetError):
-            answer.errback(result)
-        else:
-            answer.callback(result)
-
-    try:
-        ask(done)
-    except ChordnetError as error:
-        return fail(error)
-    return answer

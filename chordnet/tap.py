@@ -24,9 +24,9 @@ from twisted.python.usage import UsageError
 from chordnet.core.config import ProtocolConfig
 from chordnet.core.errors import ChordnetError, ConfigError
 from chordnet.core.node import ChordNode
-from chordnet.net.addresses import format_address, parse_address
+from chordnet.net.addresses import checked_name, format_address, parse_address
 from chordnet.net.recorder import RECORD_BYTES, Recorder
-from chordnet.service import ChordService, checked_name
+from chordnet.service import ChordService
 from chordnet.storage.sqlite import HISTORY_BYTES, HISTORY_S
 
 PREFIXES = ("CHORDNODE_", "CHORDNET_")

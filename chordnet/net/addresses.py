@@ -1,4 +1,4 @@
-"""Addresses: ``host:port`` texts, the endpoints behind them, and the address to advertise."""
+"""Names and addresses: ``host:port`` texts, their endpoints, and the address to advertise."""
 
 from __future__ import annotations
 
@@ -13,12 +13,23 @@ from twisted.internet.endpoints import (
 )
 
 from chordnet.core.errors import ConfigError
+from chordnet.wire.greeting import NAME_LIMIT, usable_name
 
 Host = tuple[str, int]
 
 _ANYWHERE = ("0.0.0.0", "::", "")  # noqa: S104 - compared with, never bound to
 # A documentation address (RFC 5737): connecting a datagram socket to it sends nothing.
 _ELSEWHERE = ("192.0.2.1", 9)
+
+
+def checked_name(what: str, name: str) -> str:
+    """Return ``name`` if it can be a node's or network's name.
+
+    :raises ConfigError: it is empty, too long or has control characters.
+    """
+    if not usable_name(name):
+        raise ConfigError(f"{what} {name!r} must be 1 to {NAME_LIMIT} printable characters")
+    return name
 
 
 def parse_address(text: str, *, any_port: bool = False) -> Host:

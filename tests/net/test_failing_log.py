@@ -254,7 +254,7 @@ class OneTurnTests(ServiceCase):
         core.script = lambda _event: [self.record(node)]
         with node.turn:  # as if both had come in one read
             node.history.record(self.record(node))
-            for session in list(self.services[1]._desk._sessions):
+            for session in list(self.services[1]._life.desk._sessions):
                 session._connection.send(Pong(1, 3))
         self.failure(client.status(), ConnectFailed)
         core.script = lambda _event: []

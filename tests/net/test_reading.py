@@ -323,7 +323,7 @@ class SubscribeTests(RingCase):
                 node.history.record(message(f"a{n}"))
         self.network.run(0.1)
         self.assertEqual(self.lines, [])
-        self.assertEqual(service._deliveries, set())
+        self.assertEqual(service._life.deliveries, set())
 
     def test_a_stop_of_the_node_ends_the_waiting(self):
         self.node.subscribe(self.take, order="origin")
@@ -371,7 +371,7 @@ class ClientOrderTests(RingCase):
         self.assertEqual(self.ordered(limit=1), ["gap a3-3 Node a", "a4"])
         self.assertEqual(self.ordered(limit=2, since="a1"), ["a2", "b1"])
         self.assertEqual(self.ordered(since="a4"), [])
-        self.assertFalse(any(session._follows for session in self.node._desk._sessions))
+        self.assertFalse(any(session._follows for session in self.node._life.desk._sessions))
 
     def test_a_long_history(self):
         self.record(*(f"a{n}" for n in range(2000, 0, -1)))

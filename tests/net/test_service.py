@@ -190,7 +190,7 @@ class LifeTests(ServiceCase):
         service.startService()
         self.network.run(1)
         self.assertGreater(service.node.me.incarnation, first)
-        self.assertEqual([p.name for p in service._state.known_peers()], ["Node 1"])
+        self.assertEqual([p.name for p in service._life.state.known_peers()], ["Node 1"])
         error = self.service(3, state_dir=path)
         self.assertIn("in use", self.failure(error.started(), ConfigError, 0))
 
@@ -407,7 +407,7 @@ class ClientTests(ServiceCase):
         self.network.connections[0][0].abortConnection()
         self.failure(waiting, ConnectFailed)
         self.assertEqual(self.result(client.status()).node.name, "Node 1")
-        self.assertEqual(service._desk.clients, 1)
+        self.assertEqual(service._life.desk.clients, 1)
 
     def test_a_stopping_node_says_goodbye(self):
         (service,) = self.ring(1)
@@ -445,7 +445,7 @@ class ClientTests(ServiceCase):
             client.lookup(f"key-{n}").addBoth(outcomes.append)
         self.network.run(0.1)
         self.assertTrue(any(isinstance(o, Failure) and o.check(Busy) for o in outcomes))
-        self.assertEqual(ring[0]._desk.clients, 1)
+        self.assertEqual(ring[0]._life.desk.clients, 1)
 
     def test_clients_are_limited(self):
         self.ring(1, limits=NetworkLimits(max_clients=2))
@@ -535,7 +535,7 @@ class PagingTests(ServiceCase):
         for n in range(100):
             self.result(service.broadcast(f"{n:04}" + "x" * 4000), 0.002)
         self.network.run(25)
-        self.assertEqual(service._desk.clients, 0)
+        self.assertEqual(service._life.desk.clients, 0)
         counters = self.result(service.status()).counters
         self.assertEqual(counters["clients_overloaded"], 1)
         self.failure(following.finished, ConnectFailed, 0)

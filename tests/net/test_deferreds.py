@@ -1,0 +1,88 @@
+"""Deferreds made of callbacks: each fires once, and nobody is told who does not wait any more."""
+
+from __future__ import annotations
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.trial.unittest import SynchronousTestCase
+
+from chordnet.core.errors import Busy, NotInRing
+from chordnet.net.deferreds import Waiters, asked, told
+
+
+class AskedTests(SynchronousTestCase):
+    def ask(self) -> Deferred:
+        self.callbacks = []
+        return asked(self.callbacks.append)
+
+    def test_the_result_is_handed_over(self):
+        answer = self.ask()
+        self.assertNoResult(answer)
+        self.callbacks[0]("a result")
+        self.assertEqual(self.successResultOf(answer), "a result")
+
+    def test_what_went_wrong_is_a_failure(self):
+        answer = self.ask()
+        self.callbacks[0](NotInRing("gone"))
+        self.failureResultOf(answer, NotInRing)
+
+    def test_a_refusal_is_a_failure_too(self):
+        def refuse(_done):
+            raise Busy("later")
+
+        self.failureResultOf(asked(refuse), Busy)
+
+    def test_whoever_has_cancelled_hears_nothing_more(self):
+        for late in ("a result", NotInRing("gone")):
+            answer = self.ask()
+            answer.cancel()
+            self.failureResultOf(answer, CancelledError)
+            self.callbacks[0](late)
+
+
+class ToldTests(SynchronousTestCase):
+    def test_what_is_known_at_once(self):
+        self.assertEqual(self.successResultOf(told(lambda: 5)), 5)
+
+    def test_what_went_wrong_is_a_failure(self):
+        def tell():
+            raise NotInRing("gone")
+
+        self.failureResultOf(told(tell), NotInRing)
+
+    def test_a_bug_is_no_answer(self):
+        self.assertRaises(ZeroDivisionError, told, lambda: 1 // 0)
+
+
+class WaitersTests(SynchronousTestCase):
+    def setUp(self):
+        self.waiters = Waiters()
+
+    def test_all_are_told_once(self):
+        waiting = [self.waiters.wait() for _ in range(3)]
+        self.waiters.tell(None)
+        self.waiters.tell(NotInRing("too late"))
+        self.assertEqual([self.successResultOf(waiter) for waiter in waiting], [None] * 3)
+
+    def test_or_told_why_not(self):
+        waiter = self.waiters.wait()
+        self.waiters.tell(NotInRing("stopped"))
+        self.failureResultOf(waiter, NotInRing)
+
+    def test_one_that_has_cancelled_is_not_told(self):
+        waiter = self.waiters.wait()
+        waiter.cancel()
+        self.failureResultOf(waiter, CancelledError)
+        self.waiters.tell(None)
+
+    def test_one_may_cancel_another_while_they_are_told(self):
+        first, second, third = (self.waiters.wait() for _ in range(3))
+        first.addCallback(lambda _none: second.cancel())
+        self.waiters.tell(None)
+        self.failureResultOf(second, CancelledError)
+        self.assertEqual(self.successResultOf(third), None)
+
+    def test_whoever_waits_again_waits_for_the_next_time(self):
+        again = []
+        self.waiters.wait().addCallback(lambda _none: again.append(self.waiters.wait()))
+        self.waiters.tell(None)
+        self.assertNoResult(again[0])
