@@ -53,7 +53,7 @@ class Options(TwistedOptions):
         ["name", "n", None, "The node's name, its own in the whole network [its address]"],
         ["network", None, None, "Name of the network [default]"],
         ["bits", None, None, "Width of identifiers, the same in the whole network [160]"],
-        ["state-dir", "s", None, "Directory that keeps the node's identity over restarts [none]"],
+        ["state-dir", "s", None, "Directory that keeps identity and messages over restarts [none]"],
         [
             "durability",
             None,

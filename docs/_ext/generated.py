@@ -21,6 +21,7 @@ from chordnet.core.successors import PATIENCE
 from chordnet.net import limits
 
 _ROLE = re.compile(r":[a-z]+:`~?([^`]+)`")
+_OPTION = re.compile(r"(?<![`\w-])--[a-z][a-z-]*")
 _SECTION = re.compile(r"# -- (.+?) -+$")
 _WIDTH = {"help_option_names": ["-h", "--help"], "terminal_width": 78}
 
@@ -135,7 +136,12 @@ def commands() -> str:
 
 def _prose(text: str) -> str:
     paragraphs = re.split(r"\n\s*\n", text.replace("\b", "").replace("\f", ""))
-    return "\n\n".join(_cell(paragraph) for paragraph in paragraphs)
+    return "\n\n".join(_coded(_cell(paragraph)) for paragraph in paragraphs)
+
+
+def _coded(text: str) -> str:
+    """Set options as code: in running text two dashes would become one long one."""
+    return _OPTION.sub(r"`\g<0>`", text)
 
 
 def _options(command: click.Command, context: click.Context) -> Iterator[str]:
@@ -143,10 +149,16 @@ def _options(command: click.Command, context: click.Context) -> Iterator[str]:
         record = option.get_help_record(context)
         if record is not None:
             words, meaning = record
-            yield f"| `{_bars(words)}` | {_cell(meaning)} |"
+            if meaning:  # arguments stand in the line above and are told of in the text
+                yield f"| `{_bars(words)}` | {_coded(_cell(meaning))} |"
 
 
 def _examples(epilog: str) -> Iterator[str]:
+    """The sections of an epilog: what is no example, as it stands, and the examples."""
+    for section in epilog.split("\b\n"):
+        title, _, text = section.partition("\n")
+        if text and not title.startswith("Example"):
+            yield f"{title}\n\n```text\n{inspect.cleandoc(text)}\n```\n"
     lines = inspect.cleandoc(epilog.replace("\b\n", "")).splitlines()
     words = [line.strip() for line in lines if line.strip().startswith("p2pnet")]
     if words:

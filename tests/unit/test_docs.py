@@ -227,6 +227,13 @@ class Commands(SynchronousTestCase):
                 for word in option.opts if isinstance(option, click.Option) else ():
                     self.assertIn(word, text.split(f"\n## {name}\n")[1].split("\n## ")[0])
 
+        self.assertIn("freeze NODES", text.split("\n## chaos\n")[1].split("\n## ")[0])
+
+    def test_generated_options_are_code(self):
+        """In running text two dashes would become one long one."""
+        text = re.sub(r"^```.*?^```", "", generated.commands(), flags=re.M | re.S)
+        self.assertEqual(re.findall(r"--[a-z]\S*", re.sub(r"`[^`]*`", "", text)), [])
+
     def test_node_options(self):
         text = generated.twistd_options()
         for long in [*tap._KEYS, "peer"]:
@@ -294,17 +301,19 @@ class PythonExamples(SynchronousTestCase):
     def test_programs_run(self):
         whole = [(page, code) for page, code in self.examples() if "react(main)" in code]
         self.assertIn("README.md", [page for page, _code in whole])
-        for page, code in whole:
-            self.assertEqual(self.run_program(code), 0, page)
+        said = "".join(self.run_program(code) for _page, code in whole)
+        for words in ("one got apple", "recorded=2", "first got apple", "2 nodes have it"):
+            self.assertIn(words, said)
 
-    def run_program(self, code: str) -> int:
+    def run_program(self, code: str) -> str:
+        """Run a program, which has to end well and complain of nothing, and return its output."""
         done = subprocess.run(
             [sys.executable, "-W", "error::DeprecationWarning:__main__", "-c", code],
             check=False, capture_output=True, text=True, timeout=60,
         )  # fmt: skip
         if done.returncode or done.stderr:
-            self.fail(f"status {done.returncode}\n{done.stderr}")
-        return done.returncode
+            self.fail(f"status {done.returncode}\n{done.stderr}\n{code}")
+        return done.stdout
 
     def test_tests_pass(self):
         """An example that is a test is run as one."""
