@@ -4,8 +4,9 @@ timeouts; and whether that was right.
 Path lengths are counted as they are published: nodes passed until one knows the owner. The last
 edge, from that node to the owner itself, which chordnet travels as well, is not counted.
 
-A *timeout* is a question of a lookup to a node that does not run any more; those on the last edge,
-which published figures leave out (:mod:`chordnet.sim.published`), are known. A lookup has *failed*
+A *timeout* is a question of a lookup to a node that does not run any more; how many of these were
+on the last edge, where the paper's simulator asks nobody (:mod:`chordnet.sim.published`), is known,
+too. A lookup has *failed*
 when it ends without an answer, or names a node that was the key's owner neither when it began nor
 when it ended.
 """

@@ -37,6 +37,9 @@ from chordnet.sim.published import (
 FULL = 7200.0, 1200.0, WARM_UP_S
 """Seconds of a full run under churn that are judged, those that are only shown, and the ones before
 either."""
+NETWORKS = 3
+"""Networks under churn that are judged together: the timeouts of one differ from the next's by up
+to a tenth."""
 Groups = Sequence[Sequence[Measured]]
 """Lookups by the ring, or by the time, that they were measured on."""
 
@@ -118,21 +121,25 @@ def lengths(groups: Groups) -> dict[int, int]:
 def failure_row(dead: float, seed: int, *, quick: bool) -> Row:
     """Let each node vanish with a probability and look keys up, with no repair."""
     rings, lookups = (2, 400) if quick else (16, 1000)
-    found = [failures(dead, each, lookups) for each in range(seed, seed + rings)]
+    return of_failures(dead, [failures(dead, each, lookups) for each in range(seed, seed + rings)])
+
+
+def of_failures(dead: float, found: Groups) -> Row:
+    """Judge the lookups of some rings; every dead node that one tried to contact is a timeout."""
     path, timeouts = FAILURES[dead]
     failed = sum(has_failed(each) for group in found for each in group)
     return Row(
         f"{dead:.1f}",
         (
             measure(found, "path", lambda m: m.path, path, PATH_TOLERANCE),
-            measure(found, "timeouts", lambda m: m.way_timeouts, timeouts, TIMEOUT_TOLERANCE),
+            measure(found, "timeouts", lambda m: m.timeouts, timeouts, TIMEOUT_TOLERANCE),
+            Figure("one ring to the next", spread_of_timeouts(found), None),
+            measure(found, "before the last edge", lambda m: m.way_timeouts, timeouts),
             measure(
                 found, "the paper's estimate", lambda m: m.way_timeouts,
                 expected_timeouts(path, dead),
             ),
-            Figure("one ring to the next", spread_of_timeouts(found), None),
-            measure(found, "on the last edge", lambda m: m.last_timeouts, None),
-            Figure(f"failed of {rings * lookups}", failed, 0, 0.0, grain=1),
+            Figure(f"failed of {sum(map(len, found))}", failed, 0, 0.0, grain=1),
         ),
         lengths(found),
     )  # fmt: skip
@@ -140,7 +147,7 @@ def failure_row(dead: float, seed: int, *, quick: bool) -> Row:
 
 def spread_of_timeouts(rings: Groups) -> float:
     """Return how much the timeouts of one ring differ from the next."""
-    return spread([[each.way_timeouts for each in ring] for ring in rings])
+    return spread([[each.timeouts for each in ring] for ring in rings])
 
 
 # ---- churn ----------------------------------------------------------------------------------
@@ -149,7 +156,11 @@ def spread_of_timeouts(rings: Groups) -> float:
 def churn_row(rate: float, seed: int, *, quick: bool) -> Row:
     """Let nodes come and go while keys are looked up."""
     judged_s, shown_s, warm_up_s = (300.0, 150.0, WARM_UP_S / 2) if quick else FULL
-    found = churned(rate, seed, judged_s, warm_up_s=warm_up_s)
+    found = [
+        piece
+        for each in range(seed, seed + (1 if quick else NETWORKS))
+        for piece in churned(rate, each, judged_s, warm_up_s=warm_up_s)
+    ]
     empty = churned(rate, seed, shown_s, upkeep=LEFT_EMPTY, warm_up_s=warm_up_s)
     own = churned(rate, seed, shown_s, upkeep=OURS, warm_up_s=150.0 if quick else warm_up_s)
     return beside_published(rate, found, empty, own)
@@ -162,7 +173,7 @@ def beside_published(rate: float, found: Groups, empty: Groups, own: Groups) -> 
         f"{rate:.2f}",
         (
             measure(found, "path", lambda m: m.path, path, PATH_TOLERANCE),
-            measure(found, "timeouts", lambda m: m.way_timeouts, timeouts, TIMEOUT_TOLERANCE),
+            measure(found, "timeouts", lambda m: m.timeouts, timeouts, TIMEOUT_TOLERANCE),
             measure(
                 found, "the paper's estimate", lambda m: m.way_timeouts,
                 expected_churn_timeouts(path, rate),
@@ -183,7 +194,7 @@ def beside(name: str, found: Groups, rate: float) -> tuple[Figure, ...]:
     path, timeouts, failed = CHURN[rate]
     return (
         measure(found, f"{name}: path", lambda m: m.path, path),
-        measure(found, f"{name}: timeouts", lambda m: m.way_timeouts, timeouts),
+        measure(found, f"{name}: timeouts", lambda m: m.timeouts, timeouts),
         measure(found, f"{name}: failed", lambda m: 10_000 * has_failed(m), failed),
     )
 

@@ -1,11 +1,13 @@
 """What was published about Chord, and how ours is held against it.
 
-*Counting*, in all tables, is that of the paper's own simulator (Ion Stoica's, in MIT's repository
-``dht``, folder ``simulator``: ``request.c`` and ``README``): lookups are iterative. The *path* are
-the live nodes that the initiator asks, itself left out, up to the one that has the key between
-itself and its successor. A *timeout* is a node asked in vain on the way there: "a timeout occurs
-when the operation initiator contacts a dead finger". What follows, from that node to the owner, is
-neither in the paths nor in the timeouts: there the simulator looks without asking.
+Lookups are iterative. The *path* are the live nodes that the initiator asks, itself left out, up to
+the one that has the key between itself and its successor. So counts the paper's own simulator (Ion
+Stoica's, in MIT's repository ``dht``, folder ``simulator``: ``request.c`` and ``README``).
+
+*Timeouts* are the dead nodes that a lookup tries to contact, as in the paper (ToN 2003, section
+VI-D): all of them, those on the last edge too, from the node that knows the owner to the owner, for
+chordnet asks it. The paper's simulator looks there without asking, and counts the dead nodes on the
+way only; so counted they are shown beside.
 """
 
 from __future__ import annotations

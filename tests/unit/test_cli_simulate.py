@@ -322,9 +322,16 @@ class PaperTests(SynchronousTestCase):
         self.assertEqual((mean, error), (2, 1))
         self.assertEqual(mean_and_error([[1, 2, 3]]), (2, None))
 
-    def test_the_last_edge_counts_neither_for_paths_nor_for_timeouts(self) -> None:
-        lookup = Measured(0.0, 7, timeouts=5, last_timeouts=2)
-        self.assertEqual(lookup.way_timeouts, 3)
+    def test_every_dead_node_that_was_asked_is_judged_and_those_on_the_way_are_shown(self) -> None:
+        lookup = Measured(0.0, 7, path=5, timeouts=5, last_timeouts=2, done=True)
+        row = paper.of_failures(0.5, [[lookup] * 3, [lookup]])
+        figures = {figure.name: figure for figure in row.figures}
+        self.assertEqual((figures["timeouts"].ours, figures["timeouts"].published), (5, 5.10))
+        self.assertTrue(figures["timeouts"].judged)
+        on_the_way = figures["before the last edge"]
+        self.assertEqual((on_the_way.ours, on_the_way.published), (3, 5.10))
+        self.assertFalse(on_the_way.judged)
+        self.assertEqual(figures["failed of 4"].ours, 0)
 
     def test_dead_nodes_cost_timeouts_and_no_lookup(self) -> None:
         lookups = paper_runs.failures(0.5, seed=3, lookups=200)
