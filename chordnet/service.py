@@ -20,7 +20,6 @@ from typing import Any
 
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, fail, succeed
-from twisted.internet.defer import TimeoutError as LateError
 from twisted.python.failure import Failure
 
 from chordnet.core.config import ProtocolConfig
@@ -306,24 +305,11 @@ class ChordService(MultiService):
     def stopService(self) -> Deferred[None]:
         """Leave the ring, close everything in order; fires when nothing is left."""
         super().stopService()
-        return Deferred.fromCoroutine(self._stop())
+        return self._life.end(self._leave_timeout_s).addCallback(self._ended)
 
-    async def _stop(self) -> None:
-        life = self._life
-        life.cancel()
-        if life.node is not None:
-            await self._leave_in_time()
-            await life.close()
+    def _ended(self, _none: None) -> None:
         for waiters in (self._begun, self._active):
             waiters.tell(NotInRing("the node was stopped"))
-        life.release()
-
-    async def _leave_in_time(self) -> None:
-        left = self.leave().addTimeout(self._leave_timeout_s, self._reactor)
-        try:
-            await left
-        except LateError:
-            self.journal.warn("did not leave the ring in time; closing all the same")
 
 
 def _nothing() -> None:

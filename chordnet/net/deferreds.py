@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred, fail, succeed
+from twisted.python.failure import Failure
 
 from chordnet.core.errors import ChordnetError
 
@@ -57,7 +58,7 @@ class Waiters:
     def _cancelled(self, waiter: Deferred[None]) -> None:
         self._waiting.pop(waiter, None)
 
-    def tell(self, problem: ChordnetError | None) -> None:
+    def tell(self, problem: ChordnetError | Failure | None) -> None:
         """Tell all who wait that it has happened, or why it will not."""
         told, self._waiting = self._waiting, {}
         for waiter in told:

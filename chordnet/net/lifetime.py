@@ -2,8 +2,9 @@
 
 Begun in this order: files opened, listening, address known, node made, clients let in, joining.
 Whatever goes wrong on the way releases what is held already, and is one problem that a user can
-read. Closed in this order: nobody let in any more, the port, what reads the log, the node and its
-clients with a goodbye, and when the connections have ended, or after a while, all the rest.
+read. Ended in this order: the ring left (within a limit of time), nobody let in any more, the port,
+what reads the log, the node and its clients with a goodbye, and when the connections have ended, or
+after a while, all the rest. It ends once, however often that is asked for meanwhile.
 
 A service that is started again begins another life.
 """
@@ -11,13 +12,16 @@ A service that is started again begins another life.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail, maybeDeferred
+from twisted.internet.defer import TimeoutError as LateError
 from twisted.python.failure import Failure
 
 from chordnet.core.errors import ChordnetError
 from chordnet.net.clients import ClientDesk
+from chordnet.net.deferreds import Waiters, asked
 from chordnet.net.delivery import Delivery
 from chordnet.net.interfaces import MessageLog, NodeState
 from chordnet.net.journal import Journal
@@ -53,6 +57,8 @@ class Lifetime:
         """Subscribers that read the message log; they end with the node."""
         self.problem: ChordnetError | None = None
         """Why it could not begin."""
+        self._ending = False
+        self._end_waiters = Waiters()
 
     def begin(
         self, make: NodeMaker, bootstrap: Sequence[str],
@@ -94,18 +100,38 @@ class Lifetime:
         if self._port is not None:
             self._port.stopListening()
             self._port = None
-        self.release()
+        self._release()
         return Failure(problem)
 
-    def cancel(self) -> None:
-        """Do not begin, if it has not begun to listen yet."""
+    def end(self, leave_timeout_s: float) -> Deferred[None]:
+        """Leave the ring and close everything, at any moment; fires when nothing is left."""
+        ended = self._end_waiters.wait()
+        if not self._ending:
+            self._ending = True
+            Deferred.fromCoroutine(self._end(leave_timeout_s)).addBoth(self._ended)
+        return ended
+
+    def _ended(self, outcome: Failure | None) -> None:
+        self._ending = False
+        self._end_waiters.tell(outcome)
+
+    async def _end(self, leave_timeout_s: float) -> None:
         if self._listening is not None:
             self._listening.cancel()
+        if self.node is not None:
+            await self._leave_in_time(self.node, leave_timeout_s)
+            await self._close(self.node)
+        self._release()
 
-    async def close(self) -> None:
-        """End everything that goes on, in order; the node is not running any more."""
-        node, self.node = self.node, None
-        assert node is not None
+    async def _leave_in_time(self, node: LocalNode, limit_s: float) -> None:
+        left = asked(lambda done: node.leave(partial(done, None)))
+        try:
+            await left.addTimeout(limit_s, node.clock)
+        except LateError:
+            self._journal.warn("did not leave the ring in time; closing all the same")
+
+    async def _close(self, node: LocalNode) -> None:
+        self.node = None
         assert self.desk is not None
         assert self._entrance.door is not None
         self._entrance.door.close()
@@ -124,7 +150,6 @@ class Lifetime:
             cut.cancel()
         self._journal.info("stopped")
 
-    def release(self) -> None:
-        """Close the files."""
+    def _release(self) -> None:
         self.state = None
         self._storage.close()

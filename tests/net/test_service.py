@@ -119,6 +119,20 @@ class LifeTests(ServiceCase):
         self.failure(waiting, NotInRing, 2)
         self.assertIsNone(self.result(stopped))
 
+    def test_stopped_twice_it_stops_once_and_both_wait_for_the_end(self):
+        ring = self.ring(3)
+        stops = [ring[0].stopService()]
+        stops.append(ring[0].stopService())
+        self.network.run(0.05)  # it is leaving the ring
+        self.assertIsNotNone(ring[0].node)
+        stops.append(ring[0].stopService())
+        while ring[0].node is not None:
+            self.network.run(0.01)
+        stops.append(ring[0].stopService())  # while it closes
+        self.network.run(2)
+        self.assertEqual([self.successResultOf(stop) for stop in stops], [None] * 4)
+        self.assertIsNone(self.result(ring[0].stopService(), 0))
+
     def test_a_start_again_in_the_same_object(self):
         ring = self.ring(3)
         self.result(ring[0].stopService(), 2)
