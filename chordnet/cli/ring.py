@@ -20,7 +20,7 @@ from chordnet.cli.words import (
 )
 from chordnet.testbed.context import Testbed
 from chordnet.testbed.errors import TestbedError
-from chordnet.testbed.report import look, read_logs
+from chordnet.testbed.report import look, read_logs, read_visitors
 
 TIMEOUT_S = 2.0
 
@@ -103,7 +103,8 @@ async def take_model(testbed: Testbed, message: str | None, patience: float) -> 
         if message is None:
             return ring_model(report)
         logs = await read_logs(observer, sorted(report.snapshot.statuses))
-        return ring_model(report, message_tree(report.names, logs, message))
+        guests = await read_visitors(observer, report)
+        return ring_model(report, message_tree(report.names, {**logs, **guests}, message))
     finally:
         observer.close()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from math import cos, pi, sin
+from typing import Any
 
 import attrs
 
@@ -156,7 +157,7 @@ def _node(names: Names, space: IdentifierSpace, status: NodeStatus) -> RingNode:
     )
 
 
-def message_tree(names: Names, logs: Mapping[int, Sequence[MessageRecord]], message: str) -> Tree:
+def message_tree(names: Names, logs: Mapping[Any, Sequence[MessageRecord]], message: str) -> Tree:
     """Return the tree of a message from what each node recorded of it.
 
     :param message: its id, or ``last`` for the one that was sent last.

@@ -172,7 +172,11 @@ class Observer:
 
     async def messages(self, number: int, limit: int = 0) -> list[MessageRecord] | NoAnswer:
         """Return what a node has recorded, oldest first: the newest ``limit``, or everything."""
-        return await self.ask(self._network.address(number), lambda c: c.get_messages(limit))
+        return await self.messages_at(self._network.address(number), limit)
+
+    async def messages_at(self, address: str, limit: int = 0) -> list[MessageRecord] | NoAnswer:
+        """Return what the node at ``address``, a visitor say, has recorded."""
+        return await self.ask(address, lambda c: c.get_messages(limit))
 
     async def trace(self, address: str, message_id: str) -> MessageTrace | NoAnswer:
         """Return what a node knows of a message's way."""

@@ -99,6 +99,17 @@ async def read_logs(
     }
 
 
+async def read_visitors(observer: Observer, report: Report) -> dict[str, list[MessageRecord]]:
+    """Return what each visitor has recorded, by its name."""
+    names = [v.node for v in report.snapshot.visitors.values() if isinstance(v, NodeStatus)]
+    answers = await gather(observer.messages_at(node.address) for node in names)
+    return {
+        node.name: answer
+        for node, answer in zip(names, answers, strict=True)
+        if not isinstance(answer, NoAnswer)
+    }
+
+
 def _compare(report: Report, logs: Logs, now: float) -> tuple[list[str], list[str]]:
     messages = {record.id: record for log in logs.values() for record in log}
     problems: list[str] = []

@@ -9,6 +9,7 @@ import msgspec
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
+from chordnet.cli.ring import take_model
 from chordnet.testbed.compose_file import (
     STATE_DIRECTORY,
     compose_project,
@@ -17,7 +18,8 @@ from chordnet.testbed.compose_file import (
 )
 from chordnet.testbed.errors import NetworkNotRunning
 from chordnet.testbed.report import look, message_problems
-from tests.unit.testbed_fakes import World, network, record
+from chordnet.wire.rpc import RouteHop
+from tests.unit.testbed_fakes import World, ideal_status, network, record
 
 NOW = 1100.0
 """A hundred seconds after every message of these tests; the nodes run for sixty by then."""
@@ -45,6 +47,25 @@ class MessageTests(SynchronousTestCase):
         done = Deferred.fromCoroutine(check())
         self.world.clock.pump([0.1] * 10)
         return self.successResultOf(done)
+
+    def test_a_message_is_drawn_as_far_as_the_visitors(self) -> None:
+        described = self.world.described
+        visitor = described.space.hash(b"visitor")
+        members = [*(described.identifier(n) for n in described.numbers), visitor]
+        self.world.nodes.statuses = {
+            n: ideal_status(described, described.identifier(n), members) for n in described.numbers
+        }
+        guest = ideal_status(described, visitor, members)
+        self.world.nodes.visitors[guest.node.address] = guest
+        self.log("a", (1,), (1, 2), (1, 2, 3))
+        route = [*self.world.nodes.logs[2][0].route, RouteHop(guest.node.id, "visitor", "finger")]
+        entry = msgspec.structs.replace(self.world.nodes.logs[2][0], route=route)
+        self.world.nodes.logs[self.world.nodes.number(guest.node.address)] = [entry]
+        waiting = Deferred.fromCoroutine(take_model(self.world.testbed, "last", 2.0))
+        self.world.clock.pump([0.1] * 10)
+        tree = self.successResultOf(waiting).tree
+        self.assertEqual({len(a.route) for a in tree.arrivals.values()}, {1, 2, 3})
+        self.assertEqual(len(tree.arrivals), 4)
 
     def test_everything_everywhere_once_is_right(self) -> None:
         self.log("a", (1,), (1, 2), (1, 2, 3))
