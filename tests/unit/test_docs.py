@@ -380,6 +380,11 @@ class Links(SynchronousTestCase):
             broken_links(DOCS / "page.md", text), ["nothing.md", "protocol.md#nothing"]
         )
 
+    def test_every_part_of_the_core_is_described(self):
+        text = (DOCS / "architecture.md").read_text(encoding="utf-8")
+        for module in (ROOT / "chordnet" / "core").glob("[a-z]*.py"):
+            self.assertIn(f"`{module.name}`", text)
+
     def test_every_page_is_reachable(self):
         """Sphinx complains of a page in no table of contents; so does this, sooner."""
         index = (DOCS / "index.md").read_text(encoding="utf-8")
