@@ -134,7 +134,15 @@ class ChordService(MultiService):
     # -- start -----------------------------------------------------------------------------------
 
     def startService(self) -> None:
-        """Begin to listen and to join; :meth:`started` and :meth:`joined` tell of the outcome."""
+        """Begin to listen and to join; :meth:`started` and :meth:`joined` tell of the outcome.
+
+        :raises LocalProtocolError: it is still being stopped.
+        """
+        if self._life.ending:
+            raise LocalProtocolError(
+                "the node is still being stopped; start it when the Deferred of stopService has"
+                " fired"
+            )
         super().startService()
         life = self._life = self._new_life()
         beginning = life.begin(self._make_node, self._bootstrap, self._leave_for_client)

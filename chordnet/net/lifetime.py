@@ -57,7 +57,8 @@ class Lifetime:
         """Subscribers that read the message log; they end with the node."""
         self.problem: ChordnetError | None = None
         """Why it could not begin."""
-        self._ending = False
+        self.ending = False
+        """Whether it is being ended at this moment."""
         self._end_waiters = Waiters()
 
     def begin(
@@ -106,13 +107,14 @@ class Lifetime:
     def end(self, leave_timeout_s: float) -> Deferred[None]:
         """Leave the ring and close everything, at any moment; fires when nothing is left."""
         ended = self._end_waiters.wait()
-        if not self._ending:
-            self._ending = True
+        if not self.ending:
+            self.ending = True
             Deferred.fromCoroutine(self._end(leave_timeout_s)).addBoth(self._ended)
         return ended
 
     def _ended(self, outcome: Failure | None) -> None:
-        self._ending = False
+        self.ending = False
+        """Whether it is being ended at this moment."""
         self._end_waiters.tell(outcome)
 
     async def _end(self, leave_timeout_s: float) -> None:

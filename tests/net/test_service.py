@@ -133,6 +133,17 @@ class LifeTests(ServiceCase):
         self.assertEqual([self.successResultOf(stop) for stop in stops], [None] * 4)
         self.assertIsNone(self.result(ring[0].stopService(), 0))
 
+    def test_a_start_before_the_stop_is_over_is_refused_and_disturbs_nothing(self):
+        ring = self.ring(3)
+        stopped = ring[0].stopService()
+        with self.assertRaises(LocalProtocolError) as caught:
+            ring[0].startService()
+        self.assertIn("still being stopped", str(caught.exception))
+        self.assertFalse(ring[0].running)
+        self.assertIsNone(self.result(stopped, 2))
+        ring[0].startService()
+        self.assertIsNone(self.result(ring[0].joined(), 3))
+
     def test_a_start_again_in_the_same_object(self):
         ring = self.ring(3)
         self.result(ring[0].stopService(), 2)
