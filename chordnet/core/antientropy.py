@@ -175,9 +175,9 @@ class AntiEntropy:
         self._until = ctx.now + EXCHANGE_S
         ctx.counters["exchanges"] += 1
         states = self._ledger.states(self._cursor, PAGE_ORIGINS, PAGE_NUMBERS)
-        full = len(states) == PAGE_ORIGINS or sum(len(s.above) for s in states) > PAGE_NUMBERS
-        first = self._cursor
-        self._cursor = (states[-1].origin, states[-1].incarnation) if full and states else None
+        first, last = self._cursor, (states[-1].origin, states[-1].incarnation) if states else None
+        # A page ends at one limit or the other: whether it is the last one, the ledger alone knows.
+        self._cursor = last if self._ledger.states(last, 1, 0) else None
         ctx.send(peer, Have(_key(first), _key(self._cursor), states))
 
     # ---- exchanging -------------------------------------------------------------------------
