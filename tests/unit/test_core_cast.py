@@ -102,6 +102,22 @@ class CastTests(SynchronousTestCase):
         self.assertEqual((part.count, part.messages, part.depth, part.partial), (3, 4, 2, False))
         self.assertEqual(self.cast.tally(30, 64).count, 5)
 
+    def test_one_partial_branch_makes_the_whole_partial(self):
+        near, far = branch(10, 30), branch(30, 64)
+        near.partial = True
+        self.add(near, far)
+        self.assertTrue(self.cast.tally(0, 64).partial)
+        self.assertFalse(self.cast.tally(30, 64).partial)
+
+    def test_what_was_passed_back_belongs_to_whoever_is_told_of_the_beginning(self):
+        back = Branch(ref(5), raw(10), -1, 0, EdgeKind.BACKFILL)
+        back.count, back.messages = 2, 3
+        self.add(back)
+        self.assertEqual(self.cast.tally(0, 20).count, 2)
+        self.assertEqual(self.cast.tally(20, 64).count, 0)
+        again = Cast.resumed(self.cast.finish(), 40.0)
+        self.assertEqual(again.tally(0, 64).count, 2)
+
     def test_the_depth_is_at_least_this_nodes_own(self):
         self.assertEqual(make_cast(hops=4).tally(0, 64).depth, 3)
 
@@ -114,10 +130,27 @@ class CastTests(SynchronousTestCase):
         again = Cast.resumed(self.cast.finish(), 40.0)
         self.assertEqual((again.cover, again.told, again.told_end), (64, raw(5), 30))
         later = branch(40, 64)
-        later.count = 2
+        later.count, later.messages, later.depth = 2, 9, 1
         again.add(later)
-        self.assertEqual(again.tally(0, 65).count, 5)
-        self.assertEqual(again.tally(30, 65).count, 2, "not what was told already")
+        whole, rest = again.tally(0, 65), again.tally(30, 65)
+        self.assertEqual(
+            (whole.count, whole.messages, whole.depth, whole.partial), (5, 13, 2, False)
+        )
+        self.assertEqual((rest.count, rest.messages), (2, 9), "not what was told already")
+
+    def test_a_branch_at_the_very_end_is_remembered_and_so_is_that_it_was_partial(self):
+        last = branch(63, 64)
+        last.count, last.partial = 1, True
+        self.add(last)
+        self.cast.told, self.cast.told_end = raw(5), 30
+        again = Cast.resumed(self.cast.finish(), 40.0)
+        self.assertEqual((again.tally(0, 64).count, again.tally(0, 64).partial), (1, True))
+        self.assertFalse(again.tally(30, 64).partial)
+        later = branch(40, 50)
+        later.partial = True
+        whole = Cast.resumed(make_cast().finish(), 40.0)
+        whole.add(later)
+        self.assertTrue(whole.tally(0, 64).partial)
 
 
 class MemoryTests(SynchronousTestCase):
@@ -173,6 +206,17 @@ class MemoryTests(SynchronousTestCase):
         self.casts = Casts(self.ctx)
         self.finish(1, 2)
         self.assertEqual([each.id.sequence for each in self.casts.fresh(9)], [2])
+
+    def test_as_many_bytes_as_are_allowed_are_kept(self):
+        self.casts = Casts(make_context(max_casts=100, max_cast_bytes=8))
+        self.finish(1, 2)
+        self.assertEqual([each.id.sequence for each in self.casts.fresh(9)], [1, 2])
+
+    def test_one_that_is_under_way_again_has_a_deadline_of_its_own(self):
+        self.finish(1)
+        self.ctx.now = 5.0
+        deadline = self.casts.get(mid()).deadline
+        self.assertEqual(deadline, 5.0 + self.ctx.config.broadcast_deadline_s)
 
     def test_memory_ends_in_time(self):
         self.finish(1)
