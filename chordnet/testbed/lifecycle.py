@@ -156,9 +156,10 @@ def _refuse_other(old: NetworkDescription, wish: Wish) -> None:
     ]
     found = [text for differs, text in differences if differs]
     if found:
+        resize = ", or change its size with add-node and remove-node"
         raise TestbedError(
             f"network '{old.name}' is running with {' and '.join(found)}; "
-            "stop it first, or change its size with add-node and remove-node"
+            f"stop it first{resize if found == [f'{old.size} nodes'] else ''}"
         )
 
 

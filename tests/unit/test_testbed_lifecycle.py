@@ -100,7 +100,10 @@ class StartTests(Case):
     def test_a_running_network_of_another_shape_is_refused(self) -> None:
         self.world.up()
         text = self.error(start_network(self.testbed, wish(7, 9002), 60))
-        self.assertIn("is running with 5 nodes and base port 9001", text)
+        self.assertIn("is running with 5 nodes and base port 9001; stop it first", text)
+        self.assertNotIn("add-node", text)  # which changes no port
+        text = self.error(start_network(self.testbed, wish(7, None), 60))
+        self.assertIn("or change its size with add-node and remove-node", text)
 
     def test_a_network_beyond_the_last_port_is_refused_at_once(self) -> None:
         text = self.error(start_network(self.testbed, wish(16, 65530), 60), ImpossibleNetwork)
