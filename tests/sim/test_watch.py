@@ -122,10 +122,10 @@ class RingTests(WatchCase):
 
     def test_and_does_not_name_the_next_life(self):
         """A list that is taken over after the death, and the node comes back."""
-        for end in (self.network.kill, self.network.leave):
+        for end in (Network.kill, Network.leave):
             self.make()
             old = self.hosts[1]
-            end(old.ref.name)
+            end(self.network, old.ref.name)
             self.change(0, 1, 2)
             self.network.kill(old.ref.name)
             new = self.network.restart(old.ref.name)
