@@ -16,22 +16,22 @@ from tests.net.hosts import node_ref, quiet_journal
 ME, YOU = node_ref("me", "10.0.0.1:7001"), node_ref("you", "10.0.0.2:7001")
 
 
-class CountingClock(Clock):
-    """Counts how often somebody asks for a call or moves one."""
+class LooseCore(ScriptedCore):
+    """One whose bound may be looser than its deadline."""
 
-    asked = 0
+    loose: float | None = None
 
-    def callLater(self, delay, *args, **kw):
-        self.asked += 1
-        return super().callLater(delay, *args, **kw)
+    @property
+    def bound(self):
+        return super().bound if self.loose is None else self.loose
 
 
 class RunnerCase(SynchronousTestCase):
     def setUp(self):
-        self.clock = CountingClock()
+        self.clock = Clock()
         self.journal, self.lines = quiet_journal(self.clock)
         self.turn = Turn(self.clock, lambda what: self.journal.failure("errors", what))
-        self.core = ScriptedCore(ME)
+        self.core = LooseCore(ME)
         self.performed = []
         self.runner = Runner(
             self.clock, self.turn, self.core, self.journal,
@@ -92,6 +92,15 @@ class LoopTests(RunnerCase):
         self.assertEqual(self.transport.sent, [(YOU, Ping(1))])
         self.assertEqual(self.journal.counters["effect_errors"], 1)
 
+    def test_what_waits_when_an_effect_stops_it_does_not_reach_the_core(self):
+        def send(to, message):
+            self.runner.down(to, LinkFault.REFUSED)
+            self.runner.stop()
+
+        self.core.script, self.transport.send = lambda event: [Send(YOU, Ping(1))], send
+        self.runner.received(YOU, Ping(0))
+        self.assertEqual(self.core.events, [Received(YOU, Ping(0))])
+
     def test_after_a_stop_nothing_reaches_the_core(self):
         self.runner.stop()
         self.runner.received(YOU, Ping(1))
@@ -103,6 +112,10 @@ class TimerTests(RunnerCase):
         self.core.deadline = deadline
         with self.turn:
             self.runner.received(YOU, Ping(0))
+
+    def timers(self) -> list[float]:
+        """When the reactor is going to call, if at all."""
+        return [call.getTime() for call in self.clock.getDelayedCalls()]
 
     def ticks(self) -> list[float]:
         pairs = zip(self.core.events, self.core.times, strict=True)
@@ -130,10 +143,40 @@ class TimerTests(RunnerCase):
 
     def test_a_later_deadline_does_not_touch_the_timer(self):
         self.at(1.0)
-        before = self.clock.asked
         for deadline in (2.0, 3.0, 4.0, None):
             self.at(deadline)
-        self.assertEqual(self.clock.asked, before)
+            self.assertEqual(self.timers(), [1.0])
+
+    def test_a_bound_below_the_deadline_does_not_touch_it_either(self):
+        """What was due at the bound has been settled meanwhile."""
+        self.at(1.0)
+        self.core.loose = 0.5
+        for deadline in (2.0, 1.0, None):
+            self.at(deadline)
+            self.assertEqual(self.timers(), [1.0])
+        self.assertEqual(self.journal.counters, {})
+
+    def test_what_is_due_already_is_not_kept_waiting(self):
+        self.clock.advance(5.0)
+        for deadline in (5.25, 4.0):
+            self.at(deadline)
+            self.assertEqual(self.timers(), [max(5.0, deadline)])
+        self.core.script = lambda event: setattr(self.core, "deadline", None) or []
+        self.clock.advance(0)
+        self.assertEqual(self.ticks(), [5.0])
+
+    def test_a_timer_that_fires_when_nothing_is_due_any_more_asks_the_core_nothing(self):
+        self.at(1.0)
+        self.at(None)
+        self.clock.advance(1.0)
+        self.assertEqual((self.ticks(), self.timers()), ([], []))
+
+    def test_after_a_stop_no_timer_is_set(self):
+        self.runner.stop()
+        self.core.deadline = 1.0
+        with self.turn:
+            pass
+        self.assertEqual(self.timers(), [])
 
     def test_a_timer_that_fires_early_asks_the_core_nothing(self):
         self.at(1.0)
@@ -192,6 +235,31 @@ class TurnTests(SynchronousTestCase):
         self.clock.advance(0)
         self.assertEqual(self.order, ["one", "two"])
 
+    def test_a_callback_is_called_outside_of_a_turn_too(self):
+        self.turn.after(lambda: self.order.append("after"))
+        self.assertEqual(self.order, [])
+        self.clock.advance(0)
+        self.assertEqual(self.order, ["after"])
+
+    def test_a_stop_flushes_what_is_left_and_may_come_twice(self):
+        self.turn.mark(Spy(self.order, "left"))
+        self.turn.stop()
+        self.assertEqual(self.order, ["left"])
+        self.turn.stop()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_what_could_not_be_kept_cuts_this_turns_connections_and_no_later_ones(self):
+        self.turn.keep = lambda: False
+        with self.turn:
+            self.assertFalse(self.turn.commit())
+            self.turn.keep = lambda: True
+            self.assertFalse(self.turn.commit(), "nothing of this turn can be built on")
+            self.turn.mark(Spy(self.order, "first"))
+        with self.turn:
+            self.assertTrue(self.turn.commit())
+            self.turn.mark(Spy(self.order, "second"))
+        self.assertEqual(self.order, ["cut first", "second"])
+
     def test_a_callback_that_raises_is_told_of_and_the_others_are_called(self):
         with self.turn:
             self.turn.after(lambda: 1 / 0)
@@ -207,6 +275,8 @@ class TurnTests(SynchronousTestCase):
         self.turn.cut()
         self.turn.closed(spy)
         self.assertEqual(self.order, ["cut it", "empty"])
+        self.turn.closed(spy)
+        self.assertEqual(self.order, ["cut it", "empty"], "told once")
         self.turn.when_empty(lambda: self.order.append("again"))
         self.assertEqual(self.order[-1], "again")
 

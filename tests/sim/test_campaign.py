@@ -115,6 +115,43 @@ class Judging(SynchronousTestCase):
         self.evidence.stepped(self.host(C), ev.Tick(), [record])
         self.assert_untrue("the route does not lead from the origin to here")
 
+    def test_so_is_one_that_begins_elsewhere_and_none_at_all(self):
+        for route in ([self.hop(B, EdgeKind.ORIGIN), self.hop(C, EdgeKind.FINGER)], []):
+            self.evidence.untrue.clear()
+            self.evidence._records[self.id].pop(self.host(C).ref.raw, None)
+            record = fx.Record(self.id, 0.0, BODY, route)
+            self.evidence.stepped(self.host(C), ev.Tick(), [record])
+            self.assert_untrue("the route does not lead from the origin to here")
+
+    def test_a_second_record_is_said_to_be_one_and_judged_no_further(self):
+        self.bcast(A, B)
+        for _ in range(2):
+            self.record(A, B)
+        self.assertEqual(self.evidence.twice, [f"{B} recorded {self.id} twice"])
+        self.record(A, C, B)
+        self.assertEqual((len(self.evidence.twice), self.evidence.untrue), (2, []))
+
+    def test_messages_that_travel_together_travelled_each(self):
+        first, second = self.id, self.id.plus(1)
+        self.evidence.published(second, BODY)
+        message = Bcast(first, 2, 0.0, 60, b"", int(EdgeKind.FINGER), [], [BODY, BODY])
+        self.deliver(A, B, message)
+        for self.id in (first, second):
+            self.evidence._records[self.id].setdefault(self.id.origin, self.route(A))
+            self.record(A, B)
+        self.assertEqual(self.evidence.untrue, [])
+        self.assertEqual(self.evidence.counts["borrowed"], 0)
+
+    def test_one_that_was_handed_over_is_one(self):
+        self.deliver(A, B, Caught(self.id, 0.0, [], BODY))
+        self.record(A, B, kind=EdgeKind.CAUGHT_UP)
+        self.assertEqual((self.evidence.untrue, self.evidence.counts["borrowed"]), ([], 0))
+        self.id = self.id.plus(1)
+        self.evidence.published(self.id, BODY)
+        self.record(A)
+        self.record(A, B, kind=EdgeKind.CAUGHT_UP)
+        self.assert_untrue("no caught_up edge")
+
     def test_another_body_is_untrue(self):
         self.bcast(A, B)
         self.record(A, B, body=b"pear")
@@ -140,7 +177,31 @@ class Judging(SynchronousTestCase):
         self.record(A, B, kind=EdgeKind.REASSIGN)
         self.assertEqual((self.evidence.untrue, self.evidence.counts["borrowed"]), ([], 1))
 
+    def test_a_body_that_was_asked_of_the_headers_sender_is_not(self):
+        self.bcast(A, B, EdgeKind.REASSIGN, bodies=None)
+        self.deliver(A, B, Bodies(self.id, [BODY]))
+        self.record(A, B, kind=EdgeKind.REASSIGN)
+        self.assertEqual((self.evidence.untrue, self.evidence.counts["borrowed"]), ([], 0))
+
+    def test_one_message_that_somebody_lacks_is_enough(self):
+        second = self.id.plus(1)
+        self.evidence.published(second, BODY)
+        for name in (B, C):
+            self.bcast(A, name)
+            self.record(A, name)
+        self.assertFalse(self.evidence.complete)
+        self.assertEqual(len(self.evidence.missing()), 3)
+        self.assertEqual(self.evidence.missing(but=[second]), [])
+
+    def test_who_came_in_later_takes_nothing_from_a_receipt(self):
+        late = self.network.make("late", [A])
+        self.evidence.joined(late)
+        self.evidence.stepped(self.host(A), ev.Tick(), [fx.BroadcastDone(1, self.id, 3)])
+        self.assertEqual(sorted(self.evidence.receipts[1].lacking), sorted([B, C]))
+        self.assertIn(f"late lacks {self.id}", self.evidence.missing())
+
     def test_who_lacks_it_is_named_until_it_dies(self):
+        self.assertEqual(self.evidence.holders(self.id), 1)
         self.bcast(A, B)
         self.record(A, B)
         self.assertEqual(self.evidence.missing(), [f"{C} lacks {self.id}"])

@@ -97,6 +97,29 @@ class Incremental(SynchronousTestCase):
         self.assertTrue(checker.in_force)
         self.assertEqual(checker.principals, 6)
 
+    def test_a_ring_that_is_only_beginning_breaks_nothing(self):
+        checker = RingChecker(SPACE, R)
+        self.assertEqual(checker.changed(3, [10], trusted=True), [])
+        self.assertEqual((checker.in_force, checker.checks), (False, 0))
+
+    def test_only_those_without_a_live_entry_are_named(self):
+        checker = self.checker()
+        found = checker.changed(3, [5], trusted=True)
+        self.assertEqual([p.text for p in found if p.kind == "dead-end"],
+                         ["03: no list entry is live"])  # fmt: skip
+
+    def test_one_ring_is_looked_for_with_every_change_or_every_so_many(self):
+        """A cycle that goes round twice, which no node can see."""
+        for count, every in ((63, 1), (65, 2), (127, 2), (129, 3)):
+            space = IdentifierSpace(8)
+            checker = RingChecker(space, R)
+            for node in range(count):
+                checker.changed(node, [(node + 2) % count, (node + 4) % count], trusted=False)
+            seen = ["loopy" in kinds(checker._problems()) for _ in range(4 * every)]
+            at = seen.index(True)
+            expected = [turn % every == at for turn in range(4 * every)]
+            self.assertEqual(seen, expected, count)
+
     def test_step_that_breaks_the_invariant(self):
         checker = self.checker()
         self.assertEqual(kinds(checker.changed(3, [55], trusted=True)), {"principals"})

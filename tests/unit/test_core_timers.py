@@ -71,6 +71,19 @@ class AlarmTests(SynchronousTestCase):
         self.assertLess(len(self.alarms._heap), 100)
         self.assertEqual(self.alarms.due(9_999.0), ["a"])
 
+    def test_nothing_is_lost_nor_disordered_when_what_was_replaced_is_let_go_of(self):
+        for seed in range(20):
+            rng, alarms, table = Random(seed), Alarms[str](), dict[str, float]()
+            size = -1
+            while len(alarms._heap) > size:
+                size = len(alarms._heap)
+                name = f"{rng.randrange(40)}"
+                table[name] = rng.random()
+                alarms.set(name, table[name])
+            self.assertGreater(size, 64, "nothing was let go of")
+            self.assertEqual(len(alarms._heap), len(table), f"seed {seed}")
+            self.assertEqual(alarms.due(1.0), sorted(table, key=table.__getitem__), f"seed {seed}")
+
     def test_any_history_rings_like_a_plain_table(self):
         for seed in range(50):
             rng = Random(seed)
@@ -105,8 +118,10 @@ class ExpiryTests(SynchronousTestCase):
         self.expiry: Expiry[str] = Expiry(1.0, self.waiting.__contains__)
 
     def test_keys_expire_in_the_order_they_were_added(self):
+        self.assertEqual(len(self.expiry), 0)
         self.expiry.add("a", 0.0)
         self.expiry.add("b", 0.5)
+        self.assertEqual(len(self.expiry), 2)
         self.assertEqual(self.expiry.due(0.9), [])
         self.assertEqual(self.expiry.due(1.0), ["a"])
         self.assertEqual(self.expiry.due(1.5), ["b"])
