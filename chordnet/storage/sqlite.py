@@ -135,15 +135,14 @@ class SqliteLog(PagedLog):
 
     @property
     def last(self) -> int:
-        return self._next - 1
+        return self._next + len(self._pending) - 1
 
     def __len__(self) -> int:
         return self._count + len(self._pending)
 
     def append(self, record: Record, received_at: float) -> KeptMessage:
         """Take ``record`` as the newest; :meth:`commit` keeps it."""
-        kept = KeptMessage(self._next, received_at, record)
-        self._next += 1
+        kept = KeptMessage(self._next + len(self._pending), received_at, record)
         if self.failed:
             self._refused = True
         else:
@@ -168,6 +167,7 @@ class SqliteLog(PagedLog):
         rows = message_rows(pending)
         try:
             self._write(rows)
+            self._next += len(rows)
             self._count += len(rows)
             for row in rows:
                 self.bytes += len(row[4]) + len(row[5])

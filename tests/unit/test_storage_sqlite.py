@@ -16,7 +16,14 @@ from chordnet.core.errors import LogFailed
 from chordnet.core.messages import EdgeKind, Hop, MessageId, OriginState
 from chordnet.storage.database import MIGRATIONS
 from chordnet.storage.paging import KeptMessage
-from chordnet.storage.rows import UPSERT_LEDGER, ledger_row, message_rows
+from chordnet.storage.rows import (
+    UPSERT_LEDGER,
+    SpoiledRow,
+    checksum,
+    ledger_row,
+    message_rows,
+    origin_state,
+)
 from chordnet.storage.sqlite import SqliteLog
 
 ORIGIN, OTHER = bytes(20), bytes([1] * 20)
@@ -153,6 +160,19 @@ class KeepingTests(SqliteCase):
         log = self.reopened(log)
         self.assertEqual(log.ledger(), [OriginState(ORIGIN, 1, 3, [5])])
         self.assertIsNone(log.find(message_id(2)))
+
+    def test_what_is_skipped_with_a_message_is_kept_with_it(self):
+        log = self.filled(3)
+        log.skip([message_id(9)])
+        log.append(record(4), 1.0)
+        log.commit()
+        self.assertEqual(self.reopened(log).ledger(), [OriginState(ORIGIN, 1, 4, [9])])
+
+    def test_a_file_is_one_logs_alone(self):
+        self.filled(1)
+        other = sqlite3.connect(self.file, timeout=0.0)
+        self.addCleanup(other.close)
+        self.assertRaises(sqlite3.OperationalError, other.execute, "SELECT * FROM messages")
 
     def test_messages_of_one_route_share_its_bytes_and_nothing_else(self):
         log = self.open()
@@ -393,9 +413,42 @@ class ChecksumTests(SqliteCase):
         log.commit()
         self.assertEqual(bodies(log.newest(9)), [b"body-1", b"body-3", b"body-2"])
         self.assertEqual(bodies(log.newest(1)), [b"body-2"])
+        self.assertEqual(log.ledger()[0].watermark, 3)
         log = self.reopened(log)
         self.assertEqual(log.ledger()[0].watermark, 3)
         self.assertEqual(log.find(message_id(2)).position, 3)
+
+    def test_it_is_missing_after_a_start_again_whatever_the_ledger_said_of_it(self):
+        """The ledger names its origin, for another message of it is kept no more."""
+        for found_by in ("reading", "opening"):
+            with self.subTest(found_by):
+                self.setUp()
+                log = self.filled(3)
+                log.skip([message_id(4)])
+                log.commit()
+                self.spoil(log, 1, "checksum = 7")
+                if found_by == "reading":
+                    self.assertIsNone(log.find(message_id(2)))
+                    log.commit()
+                log = self.reopened(log)
+                self.assertEqual(log.spoiled, set(), "nobody has been told that it was there")
+                log = self.reopened(log)
+                self.assertEqual(log.ledger(), [OriginState(ORIGIN, 1, 1, [3, 4])])
+
+    def test_what_is_dropped_weighs_nothing_any_more(self):
+        log = self.filled(9)
+        self.spoil(log, 4, "checksum = 7")
+        log.newest(99)
+        log.commit()
+        self.assertEqual((len(log), log.bytes), (8, self.reopened(log).bytes))
+
+    def test_a_row_whose_name_is_damaged_is_dropped_with_the_oldest(self):
+        log = self.filled(3, max_age=60.0)
+        self.spoil(log, 0, "id = x'ff'")
+        self.wall += 1e6
+        log.append(record(4), self.wall)
+        log.commit()
+        self.assertEqual(bodies(log.newest(9)), [b"body-4"])
 
     def test_a_whole_page_of_damage_does_not_look_like_the_end(self):
         log = self.filled(20)
@@ -417,6 +470,24 @@ class ChecksumTests(SqliteCase):
         log._db.execute("UPDATE ledger SET watermark = 5")
         self.assertEqual(len(self.reopened(log)), 0)
         self.assertIn("a row of the ledger is damaged", self.warnings[0])
+
+    def test_a_row_of_the_ledger_that_another_program_wrote_is_looked_at(self):
+        above = ledger_row(OriginState(ORIGIN, 1, 0, []))[3]
+        self.assertEqual(origin_state(ledger_row(OriginState(ORIGIN, 1, 0, []))).watermark, 0)
+        for wrong in (("text", 1, 3, above), (ORIGIN, 1, "3", above), (ORIGIN, 1, -1, above)):
+            self.assertRaises(SpoiledRow, origin_state, (*wrong, checksum(*wrong)))
+
+    def test_a_broken_index_is_damage_of_the_file(self):
+        log = self.filled(2000)
+        (page,) = log._db.execute(
+            "SELECT rootpage FROM sqlite_master WHERE type = 'index' AND tbl_name = 'messages'"
+        ).fetchone()
+        log.close()
+        with self.file.open("r+b") as file:
+            file.seek((page - 1) * 4096)
+            file.write(b"\xff" * 4096)
+        self.assertEqual(len(self.open()), 0)
+        self.assertEqual(len(self.warnings), 1)
 
     def test_a_file_from_before_there_were_checksums(self):
         database = sqlite3.connect(self.file, isolation_level=None)
@@ -458,6 +529,19 @@ class FullDiskTests(SqliteCase):
         log.append(record(24), 1.0)
         self.assertIsNone(log.find(message_id(24)))
         self.assertRaises(LogFailed, log.commit)
+
+    def test_a_part_that_was_written_before_it_failed_is_not_read(self):
+        log = self.filled(20)
+        log._db.execute("CREATE TRIGGER stuck BEFORE INSERT ON messages WHEN new.position = 21"
+                        " BEGIN SELECT RAISE(ABORT, 'disk I/O error'); END")  # fmt: skip
+        for sequence in (21, 22):
+            log.append(record(sequence), 1.0)
+        self.assertEqual(log.last, 21)
+        self.assertRaises(LogFailed, log.commit)
+        self.assertIsNone(log.find(message_id(21)))
+        log.append(record(23), 1.0)
+        self.assertEqual(log.last, 19)
+        self.assertEqual(bodies(log.newest(1)), [b"body-20"])
 
     def test_after_it_the_file_is_sound_and_holds_what_was_confirmed(self):
         log = self.full()
