@@ -64,6 +64,7 @@ class SpreadTests(SynchronousTestCase):
         for _ in range(200):
             wanted = sorted(generator.uniform(-5, 105) for _ in range(generator.randint(1, 12)))
             places = spread(wanted, 8, 0, 100)
+            self.assertEqual(len(places), len(wanted), seed)
             self.assertTrue(all(0 <= p <= 100.000001 for p in places), seed)
             self.assertTrue(all(b - a >= 7.999999 for a, b in pairwise(places)), seed)
 
@@ -119,7 +120,8 @@ class SvgTests(SynchronousTestCase):
         bad = type(entry)("m", "<b>&\x1b\"'", 0.0, 0.0, entry.route)
         drawn = model(16)
         tree = message_tree(Names(described), {4: [bad]}, "m")
-        self.draw(type(drawn)(drawn.network, drawn.bits, drawn.nodes, tree))
+        root = self.draw(type(drawn)(drawn.network, drawn.bits, drawn.nodes, tree))
+        self.assertIn("<b>&", "".join(root.itertext()), "and is in it")
 
 
 class TextTests(SynchronousTestCase):

@@ -90,6 +90,7 @@ class MalformedTests(SynchronousTestCase):
         seed = random.randrange(2**32)
         rng = random.Random(seed)
         frames = [codec.encode_frame(message)[4:] for message in EXAMPLES]
+        refused = read = 0
         for _ in range(4000):
             data = bytearray(rng.choice(frames))
             for _ in range(rng.randrange(1, 4)):
@@ -99,10 +100,12 @@ class MalformedTests(SynchronousTestCase):
             for reader in self.readers:
                 try:
                     reader(bytes(data))
+                    read += 1
                 except RemoteProtocolError:
-                    continue
+                    refused += 1
                 except BaseException as error:  # noqa: BLE001 - nothing else may come
                     self.fail(f"seed {seed}: {type(error).__name__} for {bytes(data).hex()}")
+        self.assertGreater(min(read, refused), 100, f"seed {seed}: damage of one kind only")
 
 
 class LimitTests(SynchronousTestCase):
