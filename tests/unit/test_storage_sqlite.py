@@ -20,6 +20,7 @@ from chordnet.storage.rows import (
     UPSERT_LEDGER,
     SpoiledRow,
     checksum,
+    is_sound,
     ledger_row,
     message_rows,
     origin_state,
@@ -476,6 +477,10 @@ class ChecksumTests(SqliteCase):
         self.assertEqual(origin_state(ledger_row(OriginState(ORIGIN, 1, 0, []))).watermark, 0)
         for wrong in (("text", 1, 3, above), (ORIGIN, 1, "3", above), (ORIGIN, 1, -1, above)):
             self.assertRaises(SpoiledRow, origin_state, (*wrong, checksum(*wrong)))
+
+    def test_a_row_of_values_that_nothing_writes_is_not_sound(self):
+        for value in ("\ud800", object()):
+            self.assertFalse(is_sound((value, 7)))
 
     def test_a_broken_index_is_damage_of_the_file(self):
         log = self.filled(2000)
