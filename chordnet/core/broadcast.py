@@ -15,7 +15,7 @@ Brand, Haridi, "Efficient broadcast in structured P2P networks", IPTPS 2003). On
 - *Back-fill*: a node reached through its predecessor's successor pointer that knows a newer
   predecessor in between passes the message back to it; so does a node that adopts a predecessor
   while a message is fresh, and one whose predecessor has only just come in, whatever edge reached
-  it. Repair edges carry no bodies; they are asked for if missing.
+  it, also if the message is its own. Repair edges carry no bodies; they are asked for if missing.
 
 Messages that the program publishes at once travel as one broadcast and share all of this.
 
@@ -146,7 +146,15 @@ class Broadcasts:
         cast.ops = [op for op, _ in batch]
         cast.waiters.append(Waiter(None, ctx.me.raw, ctx.space.size))
         self._fan(cast, ctx.space.size, ctx.me.raw)
+        if self.newcomer.unknown:
+            self._pass_back(cast)
         self.check(cast)
+
+    def _pass_back(self, cast: Cast) -> None:
+        before = self._ring.predecessor
+        if before is None or before.raw == self._ctx.me.raw or self._ring.predecessor_is_dead():
+            return
+        self.repairs.backfill(cast, before)
 
     def _record(
         self, message_id: MessageId, created: float, bodies: list[bytes], route: list[Hop],

@@ -1,4 +1,4 @@
-"""Nodes that join while a broadcast is on its way: a receipt that is not partial counts them in."""
+"""A receipt counts whoever its successor knew when the message was sent."""
 
 from __future__ import annotations
 
@@ -6,70 +6,47 @@ from random import Random
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from chordnet.core import effects as fx
 from chordnet.core.config import ProtocolConfig
 from chordnet.core.messages import Status
 from chordnet.sim.build import right_ring
+from chordnet.sim.latency import Latency, uniform
 from chordnet.sim.network import Network
 
-SIZE, JOINERS = 40, 10
+LOCAL = ProtocolConfig(), uniform(0.0001, 0.0004), 0.005
+WIDE = ProtocolConfig.wide_area(), uniform(0.02, 0.08), 0.5
+"""Settings, how long a message travels, and within what time of its joining a broadcast begins."""
 
 
-class NewcomerTests(SynchronousTestCase):
-    def join_and_publish(self, seed: int, pause: float) -> tuple[Network, set[str]]:
-        """Let nodes join one after the other, publish, and return who was known to its successor.
+class Newcomers(SynchronousTestCase):
+    def broadcast(
+        self, seed: int, nodes: int, config: ProtocolConfig, latency: Latency, within_s: float
+    ) -> bool:
+        """Let a node join and another one broadcast at once; tell whether its successor knew it."""
+        network, rng = Network(seed, config, latency=latency), Random(seed)
+        names = [f"Node {number}" for number in range(1, nodes + 1)]
+        right_ring(network, names, names[:2])
+        network.run(2 * rng.random())
+        newcomer = network.add("Newcomer", [rng.choice(names)])
+        while newcomer.node.status() != Status.ACTIVE:
+            network.run(within_s / 50)
+        network.run(within_s * rng.random())
+        before = [host.node.predecessor for host in network.live()]
+        known = newcomer.ref in before
+        origin = network.hosts[rng.choice(names)]
+        op = network.publish(origin.ref.name, "apple")
+        network.run(10, until=lambda: op in origin.done)
+        receipt = origin.done[op]
+        assert isinstance(receipt, fx.BroadcastDone)
+        if known:
+            self.assertEqual((receipt.recorded, receipt.partial), (nodes + 1, False), f"{seed=}")
+            self.assertEqual(len(newcomer.records), 1, f"{seed=}")
+        return known
 
-        :param pause: how long the joins take altogether, in seconds.
-        """
-        network = Network(seed, ProtocolConfig())
-        rng = Random(seed)
-        right_ring(network, [f"n{i}" for i in range(SIZE)], ["n0", "n1"])
-        network.run(1.5)
-        for n in range(JOINERS):
-            network.at(
-                network.now + rng.uniform(0, pause), lambda n=n: network.add(f"j{n}", ["n0"])
-            )
-        network.run(pause)
-        live = sorted(
-            (h for h in network.live() if h.node.status() is Status.ACTIVE), key=lambda h: h.ref.id
-        )
-        known = {
-            host.ref.name
-            for host, behind in zip(live, [*live[1:], live[0]], strict=True)
-            if behind.node.predecessor == host.ref
-        }
-        op = network.publish("n2", "m")
-        done = network.hosts["n2"].done
-        network.run(10, lambda: op in done)
-        self.assertFalse(done[op].partial)
-        return network, known
+    def test_in_one_machine(self):
+        known = [self.broadcast(seed, nodes, *LOCAL) for seed in range(30) for nodes in (4, 16)]
+        self.assertGreater(sum(known), 40)
 
-    def lacking(self, pause: float) -> tuple[int, list[str]]:
-        """Return how many joined in time, and which of them lack the message at the receipt."""
-        joined, lacking = 0, []
-        for seed in range(8):
-            network, known = self.join_and_publish(seed, pause)
-            joined += len(known) - SIZE
-            lacking += [
-                f"{name} of seed {seed}" for name in known if not network.hosts[name].records
-            ]
-        return joined, lacking
-
-    def test_who_is_known_to_its_successor_has_the_message_when_the_receipt_comes(self):
-        joined, lacking = self.lacking(0.4)
-        self.assertEqual(lacking, [])
-        self.assertGreater(joined, 60)
-
-    def test_hardly_anybody_comes_in_so_late_that_the_tree_has_passed_already(self):
-        # Its predecessor is told of it by its successor, and the message may overtake that.
-        joined, lacking = self.lacking(0.05)
-        self.assertLessEqual(len(lacking), joined // 10, lacking)
-        self.assertGreater(joined, 40)
-
-    def test_a_ring_at_rest_costs_one_message_a_node(self):
-        network, _known = self.join_and_publish(1, 0.4)
-        network.run(5)
-        op = network.publish("n2", "again")
-        done = network.hosts["n2"].done
-        network.run(5, lambda: op in done)
-        size = SIZE + JOINERS
-        self.assertEqual((done[op].recorded, done[op].messages), (size, size - 1))
+    def test_across_networks(self):
+        known = [self.broadcast(seed, nodes, *WIDE) for seed in range(30) for nodes in (4, 16)]
+        self.assertGreater(sum(known), 20)

@@ -389,6 +389,7 @@ class CaughtUpTests(NodeTestCase):
         other = [*detours[0].hops, hop(10)]
         routes = [record.route for record in effects_of(effects, Record)]
         self.assertEqual(routes, [tree, other, other, tree])
+        self.assertEqual(targets(effects, Bcast), [20])
         for _, message in sent(effects, Bcast):
             self.assertEqual(message.detours, [Detour(1, 2, other)])
 
@@ -399,6 +400,7 @@ class CaughtUpTests(NodeTestCase):
         self.node.step(Start([], [], [state], [(mid(), route)]), self.now)
         effects = self.step(5, bcast(5, 50, REASSIGN))
         self.assertEqual(effects_of(effects, Record), [])
+        self.assertEqual(targets(effects, Bcast), [30, 20])
         for _, message in sent(effects, Bcast):
             self.assertEqual(message.detours, [Detour(0, 1, route)])
 
@@ -407,6 +409,7 @@ class CaughtUpTests(NodeTestCase):
         for sequence in (8, 10):
             self.step(5, Caught(mid(sequence), 1.5, [hop(sequence), *long, hop(5)], b""))
         effects = self.step(5, bcast(5, 50, sequence=7, bodies=[b""] * 5))
+        self.assertEqual(targets(effects, Bcast), [30, 20])
         for _, message in sent(effects, Bcast):
             self.assertEqual([d.first for d in message.detours], [1])
 
@@ -502,10 +505,13 @@ class BackfillTests(NodeTestCase):
         self.assertEqual(sent(self.step(60, bcast(60, 20, hops=hops)), Bcast), [])
         self.step(5, GetState(1, int(Status.ACTIVE)))
         effects = self.step(60, bcast(60, 20, sequence=2))
+        self.assertEqual(targets(effects, Bcast), [8], "5 may have passed it on before")
+        self.tick(1.01 * self.node.ctx.config.stabilise_fast_s)
+        effects = self.step(60, bcast(60, 20, sequence=3))
         self.assertEqual(sent(effects, Bcast), [], "5 knows it now")
         self.make()
         self.step(8, Notify())
-        self.tick(2.0)
+        self.tick(1.01 * self.node.ctx.config.stabilise_fast_s)
         effects = self.step(60, bcast(60, 20, sequence=4))
         self.assertEqual(sent(effects, Bcast), [], "5 must have asked by now")
         self.make()
@@ -513,6 +519,31 @@ class BackfillTests(NodeTestCase):
         self.step(60, Notify())
         self.assertEqual(ids([self.node.predecessor]), [60])
         self.assertEqual(sent(self.step(50, bcast(50, 20, sequence=3)), Bcast), [])
+
+    def test_it_gets_what_begins_here_too(self):
+        self.step(8, Notify())
+        effects = self.node.step(Publish([(1, b"hello")], 0.0), self.now)
+        passed_back = [(to, m.limit) for to, m in sent(effects, Bcast) if m.kind == BACKFILL]
+        self.assertEqual(passed_back, [(8, raw(10))])
+        self.tick(1.01 * self.node.ctx.config.stabilise_fast_s)
+        effects = self.node.step(Publish([(2, b"hello")], 0.0), self.now)
+        self.assertNotIn(BACKFILL, [m.kind for _, m in sent(effects, Bcast)])
+
+    def test_but_only_once_if_it_is_a_finger_of_the_origin(self):
+        node = placed(10, [10, 30, 52])
+        node.broadcasts.newcomer.adopted(ref(40), ref(52))
+        effects = node.step(Publish([(1, b"hello")], 0.0), 0.0)
+        self.assertEqual(sorted(targets(effects, Bcast)), [30, 52])
+
+    def test_in_a_ring_that_has_shrunk_to_one_there_is_nobody_to_pass_it_back_to(self):
+        node = placed(10, [10, 30])
+        step(node, 40, Notify(), 0.0)
+        for gone in (30, 40):
+            node.step(LinkDown(ref(gone), LinkFault.REFUSED), 0.01)
+        self.assertEqual(ids([node.predecessor]), [10])
+        self.assertTrue(node.broadcasts.newcomer.unknown)
+        (done,) = effects_of(node.step(Publish([(1, b"hello")], 0.0), 0.02), BroadcastDone)
+        self.assertEqual((done.recorded, done.partial), (1, False))
 
     def test_a_backfilled_node_goes_on_to_its_own_predecessor(self):
         effects = self.step(20, bcast(20, 20, BACKFILL))

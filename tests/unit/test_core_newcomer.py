@@ -14,28 +14,45 @@ class NewcomerTests(SynchronousTestCase):
         self.newcomer = self.node.broadcasts.newcomer
         self.effects = step(self.node, 8, Notify(), 1.0)
 
-    def ask(self, asker: int) -> None:
-        step(self.node, asker, GetState(1, int(Status.ACTIVE)), 1.01)
+    def ask(self, asker: int, now: float = 1.01) -> None:
+        step(self.node, asker, GetState(1, int(Status.ACTIVE)), now)
+
+    def at(self, now: float) -> None:
+        step(self.node, 20, Changed(), now)
 
     def test_the_node_before_it_is_told_to_look(self):
         self.assertEqual(targets(self.effects, Changed), [5])
         self.assertTrue(self.newcomer.unknown)
 
     def test_it_is_known_once_that_one_has_asked(self):
-        self.ask(20)
-        self.ask(8)
+        fast = self.node.ctx.config.stabilise_fast_s
+        self.ask(5, 1.09)
+        self.ask(5, 1.1)  # only the first time counts
+        self.at(1.08 + fast)  # what that one has passed on before may still be on its way
         self.assertTrue(self.newcomer.unknown)
-        self.ask(5)
+        self.at(1.095 + fast)
         self.assertFalse(self.newcomer.unknown)
+
+    def test_others_that_ask_do_not_count(self):
+        self.ask(20, 1.09)
+        self.ask(8, 1.09)
+        self.at(1.01 + self.node.ctx.config.stabilise_fast_s)
+        self.assertFalse(self.newcomer.unknown)
+
+    def test_it_may_ask_late(self):
+        self.ask(5, 5.0)
+        self.assertTrue(self.newcomer.unknown)
 
     def test_or_one_that_has_come_in_between_them_meanwhile(self):
-        self.ask(6)
-        self.assertFalse(self.newcomer.unknown)
+        self.ask(6, 1.09)
+        self.at(1.08 + self.node.ctx.config.stabilise_fast_s)
+        self.assertTrue(self.newcomer.unknown)
 
     def test_or_after_a_while(self):
-        step(self.node, 20, Changed(), 1.0 + self.node.ctx.config.stabilise_fast_s)
+        fast = self.node.ctx.config.stabilise_fast_s
+        self.at(1.0 + fast)
         self.assertTrue(self.newcomer.unknown)
-        step(self.node, 20, Changed(), 1.01 + self.node.ctx.config.stabilise_fast_s)
+        self.at(1.01 + fast)
         self.assertFalse(self.newcomer.unknown)
 
     def test_at_rest_and_after_a_death_there_is_none(self):
