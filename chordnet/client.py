@@ -59,6 +59,7 @@ from chordnet.wire.rpc import (
     StatusReply,
     TraceReply,
     Unfollow,
+    check_key,
     check_phrase,
 )
 
@@ -180,6 +181,10 @@ class P2PNetClient:
 
     def lookup(self, key: str, iterative: bool = False) -> Deferred[LookupResult]:
         """Find the owner of ``key`` and the path to it; may fail with :class:`LookupFailed`."""
+        try:
+            check_key(key)
+        except ChordnetError as error:
+            return _failed(error)
         answer = self._call(
             lambda rid: Lookup(rid, key, iterative), (LookupReply,), self._timeout_s
         )

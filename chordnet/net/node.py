@@ -65,6 +65,7 @@ from chordnet.wire.rpc import (
     LookupResult,
     MessageRecord,
     NodeStatus,
+    check_key,
     check_phrase,
 )
 
@@ -182,12 +183,14 @@ class LocalNode:
 
         :raises NotInRing: the node is not a member of a ring.
         :raises Busy: too many lookups are in flight.
+        :raises LocalProtocolError: ``key`` is no text.
         """
+        encoded = check_key(key)
         self._check_member()
         if len(self._lookups) >= self.config.max_lookups:
             raise Busy(f"{len(self._lookups)} lookups are in flight; retry after a moment")
         self._op += 1
-        identifier = self.space.hash(key.encode("utf-8", "surrogateescape"))
+        identifier = self.space.hash(encoded)
         self._lookups[self._op] = (key, identifier, done)
         self.runner.post(FindOwner(self._op, self.space.raw(identifier), iterative))
 
@@ -198,7 +201,7 @@ class LocalNode:
 
         :raises KeyError: ``since`` is not kept here.
         """
-        count = limit or len(self.log)
+        count = min(limit or len(self.log), len(self.log))
         kept = self.log.after(since, count) if since or not limit else self.log.newest(count)
         return [self.views.message(stored) for stored in kept]
 

@@ -11,7 +11,7 @@ from typing import Literal
 
 import msgspec
 
-from chordnet.core.errors import InvalidMessage
+from chordnet.core.errors import InvalidMessage, LocalProtocolError
 
 Order = Literal["received", "origin"]
 """In which order messages are delivered: as this node received them, or per origin."""
@@ -36,6 +36,17 @@ def check_phrase(body: str, limit: int = PHRASE_BYTES) -> bytes:
     if len(encoded) > limit:
         raise InvalidMessage(f"the message has {len(encoded)} bytes, at most {limit} are accepted")
     return encoded
+
+
+def check_key(key: str) -> bytes:
+    """Return ``key`` as it is hashed: bytes that were no UTF-8 are themselves again.
+
+    :raises LocalProtocolError: it has characters that no text has.
+    """
+    try:
+        return key.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        raise LocalProtocolError("the key is not valid text (UTF-8)") from None
 
 
 class _Value(msgspec.Struct, frozen=True, array_like=True, gc=False):

@@ -251,6 +251,19 @@ class AskingTests(ServiceCase):
         (service,) = self.ring(1)
         self.failure(service.broadcast("two words"), InvalidMessage, 0)
 
+    def test_a_key_that_is_no_text(self):
+        (service,) = self.ring(1)
+        for lookup in (service.lookup, self.client(1).lookup):
+            text = self.failure(lookup("\ud800"), LocalProtocolError, 0)
+            self.assertEqual(text, "the key is not valid text (UTF-8)")
+
+    def test_more_messages_than_anybody_can_have(self):
+        (service,) = self.ring(1, state_dir=self.mktemp())
+        self.result(service.broadcast("apple"))
+        for limit in (1, 2**63, 2**200):
+            (message,) = self.result(service.messages(limit=limit))
+            self.assertEqual(message.body, "apple")
+
     def test_messages_after_an_unknown_one(self):
         (service,) = self.ring(1)
         self.failure(service.messages(since="nonsense"), LocalProtocolError, 0)
