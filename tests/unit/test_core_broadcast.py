@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from chordnet.core.antientropy import MAX_CAUGHT
 from chordnet.core.broadcast import MAX_HEADLESS, MAX_UNREACHED
-from chordnet.core.effects import BroadcastDone, Misbehaved, Record
+from chordnet.core.effects import BroadcastDone, Misbehaved, Record, Traced, TraceKind
 from chordnet.core.events import LinkDown, LinkFault, Publish, Start, Tick
 from chordnet.core.lookup import Result
 from chordnet.core.messages import (
@@ -675,6 +675,8 @@ class ReassignTests(NodeTestCase):
             effects += self.tick(0.1)
         (done,) = effects_of(effects, BroadcastDone)
         self.assertEqual((done.recorded, done.partial, ids(done.unreached)), (4, True, [50]))
+        traced = [(each.what, each.peer.id) for each in effects_of(effects, Traced)]
+        self.assertEqual(traced.count((TraceKind.GAVE_UP, 50)), 1)
 
 
 class BodyTests(NodeTestCase):

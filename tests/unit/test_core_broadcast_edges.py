@@ -246,17 +246,6 @@ class TraceTests(EdgeCase):
         self.assertEqual(self.node.ctx.counters["broadcast_repairs"], 1)
         self.assertEqual(self.traced(self.found(effects, 60)), [(TraceKind.REPAIRED, 60)])
 
-    def test_one_that_is_given_up(self):
-        self.make(broadcast_deadline_s=5.0)
-        self.publish()
-        self.step(30, covered(50, 2, origin=10))
-        self.step(20, covered(30, 1, origin=10))
-        effects = []
-        for _ in range(80):
-            self.step(50, Ack(mid(1, 10), raw(10), False))
-            effects += self.tick(0.1)
-        self.assertEqual(self.traced(effects).count((TraceKind.GAVE_UP, 50)), 1)
-
 
 class HeirTests(EdgeCase):
     def test_an_heir_that_dies_is_replaced_by_the_next_in_the_same_range(self):
