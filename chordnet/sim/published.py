@@ -4,10 +4,10 @@ Lookups are iterative. The *path* are the live nodes that the initiator asks, it
 the one that has the key between itself and its successor. So counts the paper's own simulator (Ion
 Stoica's, in MIT's repository ``dht``, folder ``simulator``: ``request.c`` and ``README``).
 
-*Timeouts* are the dead nodes that a lookup tries to contact, the paper's definition as we recall it
-(ToN 2003, section VI-D): all of them, those on the last edge too, from the node that knows the owner to the owner, for
-chordnet asks it. The paper's simulator looks there without asking, and counts the dead nodes on the
-way only; so counted they are shown beside.
+*Timeouts* are the dead nodes that a lookup tries to contact, the paper's definition as we recall
+it (ToN 2003, section VI-D): all of them, those on the last edge too, from the node that knows the
+owner to the owner, for chordnet asks it. The paper's simulator looks there without asking, and
+counts the dead nodes on the way only; so counted they are shown beside.
 """
 
 from __future__ import annotations
