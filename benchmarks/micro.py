@@ -35,7 +35,7 @@ from chordnet.core.messages import Bcast, Covered, Find, Found, Hop, MessageId, 
 from chordnet.core.node import ChordNode
 from chordnet.sim.network import Network
 from chordnet.storage.paging import KeptMessage
-from chordnet.storage.rows import is_sound, message_rows
+from chordnet.storage.rows import encoded_rows, is_sound
 from chordnet.storage.sqlite import Durability, SqliteLog
 from chordnet.wire.codec import encode_frame, read_peer
 from chordnet.wire.framing import HEADER_BYTES, FrameDecoder
@@ -196,12 +196,24 @@ def log(repeat: int) -> list[Cost]:
                 taken = [_turn(kept, list(islice(sequence, size))) for _ in range(repeat)]
                 each, tail = median(taken) * 1e6, percentile(taken, 99) * 1e6
                 costs.append(Cost(f"log, {durability}: a turn with {size}", each, tail))
+            taken = [_checkpoint(kept, list(islice(sequence, BURST))) for _ in range(repeat)]
+            each, tail = median(taken) * 1e6, percentile(taken, 99) * 1e6
+            costs.append(Cost(f"log, {durability}: a checkpoint of {BURST}", each, tail))
             kept.close()
     route = [Hop(bytes(20), f"Node {number}", 1) for number in range(3)]
     record = Record(MessageId(bytes(20), 1, 1), 0.0, payload(1), route)
-    (row,) = message_rows([KeptMessage(1, 0.0, record)])
+    (row,), _encoded = encoded_rows([KeptMessage(1, 0.0, record)])
     costs.append(Cost("log: checksum of a message", _bulk(lambda: is_sound(row), repeat)))
     return costs
+
+
+def _checkpoint(kept: SqliteLog, sequences: list[int]) -> float:
+    """Put aside what was committed before, commit some more, and take the time of a checkpoint."""
+    kept.checkpoint()
+    _turn(kept, sequences)
+    begin = time.perf_counter()
+    kept.checkpoint()
+    return time.perf_counter() - begin
 
 
 def _turn(kept: SqliteLog, sequences: list[int]) -> float:

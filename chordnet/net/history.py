@@ -2,6 +2,8 @@
 
 - What a turn records is kept by one commit before anything of the turn is sent. Receipts that
   presuppose it, followers and subscribers are told after that, in this order.
+- What a commit leaves for later (a checkpoint of the log) is done when a timer fires, for then no
+  message waits to be passed on; where there are too many of them, after the writes of a turn.
 - A node that cannot keep it gives up at once, as if it had died: nothing of the turn is sent, so
   nothing is confirmed that is not recorded, and the others repair the ring around it. What it kept
   before can still be asked for.
@@ -27,6 +29,13 @@ from chordnet.wire.rpc import MessageRecord, Receipt
 
 GIVE_BYTES = 512 * 1024
 """Bodies handed over in one go to a node that lacks them."""
+
+
+_CHECKPOINT_AT_REST = 32
+_CHECKPOINT_SOON = 128
+"""Messages that wait for a checkpoint of the log: so many are worth one when nothing else is to be
+done, with so many it comes after the turn. All nodes reach the second with the same message, and
+would keep each other's processors busy with it; at the first their timers tell them apart."""
 
 
 class History:
@@ -82,9 +91,23 @@ class History:
             return False
         if self._log.spoiled:
             self._turn.after(self._miss_spoiled)
+        if self._log.waiting >= _CHECKPOINT_SOON:
+            self._turn.after(self._checkpoint)
         if self._log.failed:  # it could not be read, and there was nothing to write
             self._give_up(self._log.failed)
         return True
+
+    def rest(self) -> None:
+        """Have the log do what commits have left for later, if that is worth while."""
+        if self._log.waiting >= _CHECKPOINT_AT_REST:
+            self._checkpoint()
+
+    def _checkpoint(self) -> None:
+        if not self._given_up:
+            try:
+                self._log.checkpoint()
+            except LogFailed as error:
+                self._give_up(str(error))
 
     def _give_up(self, why: str) -> None:
         self._given_up = True

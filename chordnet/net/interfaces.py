@@ -114,6 +114,16 @@ class MessageLog(Protocol):
         :raises LogFailed: it could not be kept; nothing since the last commit counts as recorded.
         """
 
+    @property
+    def waiting(self) -> int:
+        """How many committed messages a :meth:`checkpoint` would put where they belong."""
+
+    def checkpoint(self) -> None:
+        """Do what commits have left for later. Called when nothing waits for this node.
+
+        :raises LogFailed: it could not be done; what was committed stays so.
+        """
+
     def ledger(self) -> list[OriginState]:
         """Return what an earlier life recorded, kept or not."""
 

@@ -128,6 +128,7 @@ class LocalNode:
             transport=self.transport, post=runner.post, failed=self._fail, wall=wall,
         )  # fmt: skip
         turn.keep = self.history.keep
+        runner.rest = self.history.rest
         performers.update(self._performers())
 
     def door(self, clients: Clients) -> Door:

@@ -47,6 +47,8 @@ class Runner:
         self._timer: Any = None
         self._armed = _NEVER
         self._stopped = False
+        self.rest: Callable[[], None] = _nothing
+        """Called after every timer: what is better done while no message waits for it."""
         turn.settle = self._arm
 
     def received(self, sender: NodeRef, message: PeerMessage) -> None:
@@ -111,6 +113,7 @@ class Runner:
         with self._turn:
             if deadline is not None and deadline <= self._seconds():
                 self.post(Tick())
+            self._turn.after(self.rest)
 
     def stop(self) -> None:
         """Take no more events and cancel the timer."""
@@ -119,3 +122,7 @@ class Runner:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+def _nothing() -> None:
+    pass

@@ -51,6 +51,7 @@ MIGRATIONS = (
     UPDATE ledger SET checksum = row_checksum(origin, incarnation, watermark, above);
     """,
     "",  # the ledger need not name what the messages tell; an older program would miss that
+    "",  # messages may stand in the file written ahead; an older program would not look there
 )
 """Step n brings a file of schema version n to version n + 1 (``PRAGMA user_version``)."""
 
@@ -66,7 +67,8 @@ class _Damaged(LogFailed):
 
 def failure(path: Path, what: str, error: Exception) -> LogFailed:
     """Return what to raise when the file at ``path`` cannot be ``what`` (a past participle)."""
-    return LogFailed(f"the message log {path} cannot be {what}: {error}")
+    reason = getattr(error, "strerror", None) or error
+    return LogFailed(f"the message log {path} cannot be {what}: {reason}")
 
 
 @attrs.frozen

@@ -30,6 +30,8 @@ class MemoryLog(PagedLog):
         """Why nothing more can be kept: memory never says."""
         self.spoiled: set[MessageId] = set()
         """Messages found damaged: never any."""
+        self.waiting = 0
+        """How many messages wait for a checkpoint: never any."""
 
     def __len__(self) -> int:
         return len(self._kept) - self._start
@@ -62,6 +64,9 @@ class MemoryLog(PagedLog):
 
     def commit(self) -> None:
         """Memory is all that was promised."""
+
+    def checkpoint(self) -> None:
+        """Nothing was left for later."""
 
     def ledger(self) -> list[OriginState]:
         """Return what is recorded: a node that starts again in this process goes on from here."""

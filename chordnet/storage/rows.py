@@ -45,21 +45,28 @@ def checksum(*values: object) -> int:
     return zlib.crc32(encode(values))
 
 
-def message_rows(messages: Iterable[KeptMessage]) -> list[Row]:
-    """Return the rows of messages."""
-    rows = []
-    last, encoded = None, b""
+def encoded_rows(messages: Iterable[KeptMessage]) -> tuple[list[Row], list[bytes]]:
+    """Return the rows of messages, and of each its values as its checksum is taken over them."""
+    rows, encoded = list[Row](), list[bytes]()
+    last, route = None, b""
     for kept in messages:
         record = kept.record
         # Messages that travelled together share one route.
         if record.route is not last:
-            last, encoded = record.route, encode(record.route)
+            last, route = record.route, encode(record.route)
         row = (
             kept.position, encode(record.id), float(record.created), float(kept.received_at),
-            encoded, record.body,
+            route, record.body,
         )  # fmt: skip
-        rows.append((*row, zlib.crc32(encode(row))))
-    return rows
+        values = encode(row)
+        rows.append((*row, zlib.crc32(values)))
+        encoded.append(values)
+    return rows, encoded
+
+
+def body_bytes(rows: Iterable[Row]) -> int:
+    """Return what the bodies and routes of rows take up, in bytes."""
+    return sum(len(row[4]) + len(row[5]) for row in rows)
 
 
 def is_sound(row: Row) -> bool:
@@ -75,11 +82,11 @@ def kept_message(row: Row) -> KeptMessage:
 
     :raises SpoiledRow: it was written by something that is not this program.
     """
-    position, raw_id, created, received_at, route, body, _checksum = row
     try:
+        position, raw_id, created, received_at, route, body, _checksum = row
         record = Record(decode_id(raw_id), created, body, _decode_route(route))
-    except (msgspec.DecodeError, TypeError) as error:
-        raise SpoiledRow(f"the message at position {position} is damaged ({error})") from None
+    except (TypeError, ValueError) as error:
+        raise SpoiledRow(f"the message at position {row[0]} is damaged ({error})") from None
     return KeptMessage(position, received_at, record)
 
 

@@ -4,63 +4,65 @@ Messages are committed once a turn of the reactor, before anything that presuppo
 burst costs few commits, and a node never confirms what it has not recorded, nor records a message
 twice (what it has recorded, kept or not, is in :mod:`chordnet.storage.recorded`).
 
+A commit is one write to the file of :mod:`chordnet.storage.ahead`. A checkpoint, when nothing is in
+a hurry, moves what stands there into the database in one transaction. A commit that says more than
+which messages came (others are gone, damaged or lost to everybody), or that comes when as much as
+is allowed waits already, is a checkpoint itself.
+
 Two degrees of durability:
 
 - ``process``: a commit is in the operating system's hands. It survives the death of every process
   (``kill -9``), not the loss of power.
 - ``power``: a commit is on the disk before the node goes on.
 
-The kept history is capped by bytes and by age; the ledger remembers what was dropped. A single row
-that is not what was written, which its checksum shows when the file is opened and whenever it is
-read, is never given to anybody: the message counts as missing, so that neighbours give it back.
+The kept history is capped; a damaged row counts as a missing message, which neighbours give back
+(:mod:`chordnet.storage.table`).
 Once anything else has failed (a full disk, a broken page) every further commit raises
-:class:`LogFailed`; what can be read is still read. How the file is opened, and what becomes of a
-damaged one, is in :mod:`chordnet.storage.database`.
+:class:`LogFailed`; what can be read is still read, and what was committed comes back when the log
+is opened again, whether a checkpoint took it over or not. How the file is opened, and what becomes
+of a damaged one, is in :mod:`chordnet.storage.database`.
 """
 
 from __future__ import annotations
 
-import contextlib
+import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import msgspec
 
 from chordnet.core.effects import Record
 from chordnet.core.errors import LogFailed
 from chordnet.core.messages import MessageId, OriginState
-from chordnet.storage.database import MIGRATIONS, UNREADABLE, Durability, LogFile, failure
+from chordnet.storage.ahead import WriteAhead
+from chordnet.storage.database import MIGRATIONS, UNREADABLE, Durability, failure
 from chordnet.storage.paging import KeptMessage, PagedLog
-from chordnet.storage.recorded import Recorded
 from chordnet.storage.rows import (
-    INSERT_MESSAGE,
-    SELECT_MESSAGES,
     Row,
     SpoiledRow,
-    decode_id,
+    body_bytes,
     encode,
-    is_sound,
+    encoded_rows,
     kept_message,
-    message_rows,
 )
+from chordnet.storage.table import MessageTable
 
 HISTORY_BYTES = 64 * 1024 * 1024
 HISTORY_S = 24 * 3600.0
 """How much of the history is kept by default, in bytes and in seconds."""
 
-_PRUNE_ROWS = 512
-_SPARE = 64
-"""When the bytes kept are too many, one part in so many goes beyond what has to: a full log need
-not drop something for every message."""
+AHEAD_MESSAGES = 256
+AHEAD_BYTES = 2 * 1024 * 1024
+"""So much is written ahead at most: the commit that would go beyond is a checkpoint."""
 
 
 class SqliteLog(PagedLog):
     """Implements :class:`chordnet.net.interfaces.MessageLog` on a file.
 
-    :param path: the file; made if it is missing.
+    :param path: the database; made if it is missing. Files beside it have its name and an ending.
     :param durability: what a commit survives.
     :param max_bytes: bodies and routes kept, in bytes; the oldest messages go first.
     :param max_age: how long a message is kept, in seconds.
@@ -82,45 +84,50 @@ class SqliteLog(PagedLog):
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._path = path
-        self._max_bytes = max_bytes
-        self._max_age = max_age
-        self._wall = wall
-        self._pending: list[KeptMessage] = []
-        self._refused = False
-        self._prune_at = 0.0
         self._warn = warn
-        self._unsound: dict[int, Row] = {}
-        self._first = self._next = self._count = self.bytes = 0
+        self._pending: list[KeptMessage] = []
+        self._rows: list[Row] = []
+        """Rows of those pending that are committed: they are written ahead."""
+        self._room = 0
+        """Bytes that may yet be written ahead."""
+        self._refused = False
         self.failed = ""
         """Why nothing more can be kept; empty while all is well."""
-        self.spoiled: set[MessageId] = set()
-        """Messages found damaged after the file was opened, until somebody takes note of them."""
-        LogFile(path, durability, self.migrations, warn, wall).open(self._restore)
+        self.waiting = 0
+        """How many messages are written ahead, and wait for a checkpoint."""
+        self._table = MessageTable(
+            path, durability, max_bytes, max_age, warn, wall, self.migrations
+        )
+        ahead = path.with_name(f"{path.name}-ahead")
+        try:
+            self._ahead = WriteAhead(ahead, os.fdatasync if durability == "power" else None)
+            self._take_back()
+        except (OSError, msgspec.DecodeError, SpoiledRow) as error:
+            self._table.close()
+            raise failure(ahead, "opened", error) from None
 
-    # ---- opening ----------------------------------------------------------------------------
+    def _take_back(self) -> None:
+        """Read what was written ahead and no checkpoint has taken over.
 
-    def _restore(self, db: sqlite3.Connection) -> None:
-        """Read what the file remembers.
-
-        :raises SpoiledRow: a row of the ledger is damaged.
+        :raises OSError: it cannot be read.
+        :raises msgspec.DecodeError:
+        :raises SpoiledRow: another program has written it.
         """
-        self._db = db
-        self._unsound.clear()
-        self._recorded = Recorded()
-        self._recorded.restore(db)
-        first, last, self._count, self.bytes = db.execute(
-            "SELECT min(position), max(position), count(*),"
-            " coalesce(sum(length(body) + length(route)), 0) FROM messages"
-        ).fetchone()
-        self._first, self._next = (first, last + 1) if last is not None else (0, 0)
-        for row in db.execute(f"{SELECT_MESSAGES} ORDER BY position"):
-            if is_sound(row):
-                self._recorded.note(decode_id(row[1]))
-            else:
-                self._unsound[row[0]] = row
-        if self._unsound:
-            self._write([])
-        self.spoiled.clear()  # nobody has been told that they were recorded
+        for row in self._ahead.read():
+            kept = kept_message(row)
+            if kept.record.id not in self._table.recorded.ledger:
+                self._table.recorded.note(kept.record.id)
+                # The place of a message is another one if the database had to be set aside.
+                place = self._table.next + len(self._pending)
+                self._pending.append(KeptMessage(place, kept.received_at, kept.record))
+        self._rows = encoded_rows(self._pending)[0]
+        self.waiting = len(self._rows)
+        self._room = self._table.room(AHEAD_BYTES) - self._ahead.size
+        if self._ahead.damaged:
+            self._warn(
+                f"{self._ahead.damaged} damaged bytes of what was written ahead of {self._path};"
+                " the messages in them count as missing, and neighbours give back what they keep"
+            )
 
     def _failure(self, what: str, error: Exception) -> LogFailed:
         problem = failure(self._path, what, error)
@@ -131,182 +138,133 @@ class SqliteLog(PagedLog):
 
     @property
     def first(self) -> int:
-        return self._first
+        return self._table.first
 
     @property
     def last(self) -> int:
-        return self._next + len(self._pending) - 1
+        return self._table.next + len(self._pending) - 1
 
     def __len__(self) -> int:
-        return self._count + len(self._pending)
+        return self._table.count + len(self._pending)
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of the bodies and routes that are committed."""
+        return self._table.bytes + body_bytes(self._rows)
+
+    @property
+    def spoiled(self) -> set[MessageId]:
+        """Messages found damaged after the file was opened, until somebody takes note of them."""
+        return self._table.spoiled
+
+    @spoiled.setter
+    def spoiled(self, ids: set[MessageId]) -> None:
+        self._table.spoiled = ids
 
     def append(self, record: Record, received_at: float) -> KeptMessage:
         """Take ``record`` as the newest; :meth:`commit` keeps it."""
-        kept = KeptMessage(self._next + len(self._pending), received_at, record)
+        kept = KeptMessage(self._table.next + len(self._pending), received_at, record)
         if self.failed:
             self._refused = True
         else:
             self._pending.append(kept)
-            self._recorded.note(record.id)
+            self._table.recorded.note(record.id)
         return kept
 
     def skip(self, ids: Iterable[MessageId]) -> None:
         """Count messages as recorded that nobody keeps any more."""
-        self._recorded.skip(ids)
+        self._table.recorded.skip(ids)
 
     def commit(self) -> None:
         """Make everything so far as durable as was asked for.
 
         :raises LogFailed: it could not be written; nothing of it counts as recorded.
         """
-        pending, self._pending = self._pending, []
-        if not (pending or self._unsound or self._refused or self._recorded.touched):
+        # On the way of every message, where a function called costs more than what it does.
+        table = self._table
+        fresh = self._pending[len(self._rows) :]
+        touched = table.unsound or table.recorded.touched
+        if not (fresh or touched or self._refused):
             return
         if self.failed:
             raise LogFailed(self.failed)
-        rows = message_rows(pending)
+        rows, encoded = encoded_rows(fresh)
+        room = self._room
+        for values in encoded:
+            room -= len(values)
         try:
-            self._write(rows)
-            self._next += len(rows)
-            self._count += len(rows)
-            for row in rows:
-                self.bytes += len(row[4]) + len(row[5])
-            if self.bytes > self._max_bytes or self._wall() > self._prune_at:
-                self._prune()
-        except sqlite3.Error as error:
-            with contextlib.suppress(sqlite3.Error):  # it may have been rolled back already
-                self._db.execute("ROLLBACK")
+            if (
+                touched
+                or room < 0
+                or self.waiting >= AHEAD_MESSAGES
+                or fresh[-1].received_at > table.prune_at
+            ):
+                self._store(self._rows + rows)
+            else:
+                self._ahead.append(encoded)
+                self._rows += rows
+                self._room = room
+                self.waiting = len(self._rows)
+        except (sqlite3.Error, OSError) as error:
+            del self._pending[len(self._rows) :]
             raise self._failure("written", error) from None
 
-    def _write(self, rows: list[Row]) -> None:
-        if len(rows) == 1 and not (self._unsound or self._recorded.touched):
-            self._db.execute(INSERT_MESSAGE, rows[0])  # a transaction of its own
-            return
-        self._db.execute("BEGIN IMMEDIATE")
-        if self._unsound:
-            self._discard()
-            for row in rows:  # one of them may have come anew
-                self._recorded.note(decode_id(row[1]))
-        self._db.executemany(INSERT_MESSAGE, rows)
-        self._recorded.write(self._db)
-        self._db.execute("COMMIT")
+    def checkpoint(self) -> None:
+        """Move what was written ahead into the database; it is as durable before as after.
 
-    def _discard(self) -> None:
-        """Drop rows that are damaged, and count their messages as missing."""
-        unsound, self._unsound = self._unsound, {}
-        for position, raw_id, *_values in unsound.values():
-            message_id = self._identified(position, raw_id)
-            size = self._db.execute(
-                "DELETE FROM messages WHERE position = ? RETURNING length(body) + length(route)",
-                (position,),
-            ).fetchone()
-            self._count -= 1
-            self.bytes -= size[0] if size else 0
-            if message_id is not None and self._recorded.forget(message_id):
-                self.spoiled.add(message_id)
-        self._warn(
-            f"damaged messages in {self._path}: {len(unsound)}; they are dropped and count as"
-            " missing, and neighbours give back what they keep"
-        )
+        :raises LogFailed: it could not be done.
+        """
+        if self._rows and not self.failed:
+            try:
+                self._store(self._rows)
+            except (sqlite3.Error, OSError) as error:
+                raise self._failure("written", error) from None
 
-    def _identified(self, position: int, raw_id: object) -> MessageId | None:
-        """Return which message a damaged row was, if its index still says so, too."""
-        found = self._db.execute("SELECT position FROM messages WHERE id = ?", (raw_id,)).fetchone()
-        try:
-            return decode_id(raw_id) if found == (position,) else None  # type: ignore[arg-type]
-        except (msgspec.DecodeError, TypeError):
-            return None
+    def _store(self, rows: list[Row]) -> None:
+        """Put the first messages pending into the database, and drop the oldest over the caps.
 
-    def _prune(self) -> None:
-        """Drop the oldest messages that are over the caps, and remember that they were here."""
-        now = self._wall()
-        self._prune_at = now + 60.0
-        oldest = self._db.execute(
-            "SELECT position, id, received_at, length(body) + length(route) FROM messages"
-            " ORDER BY position LIMIT ?",
-            (_PRUNE_ROWS,),
-        ).fetchall()
-        room = self._max_bytes - self._max_bytes // _SPARE if self.bytes > self._max_bytes else None
-        dropped: list[Row] = []
-        for row in oldest[: max(0, self._count - 1)]:
-            if (room is None or self.bytes <= room) and row[2] >= now - self._max_age:
-                break
-            dropped.append(row)
-            self.bytes -= row[3]
-        if dropped:
-            self._drop(dropped)
-            if len(dropped) == len(oldest):
-                self._prune_at = 0.0
-
-    def _drop(self, rows: list[Row]) -> None:
-        last = rows[-1][0]
-        self._recorded.gone(each for each in map(_named, rows) if each is not None)
-        self._db.execute("BEGIN IMMEDIATE")
-        self._db.execute("DELETE FROM messages WHERE position <= ?", (last,))
-        self._recorded.write(self._db)
-        self._db.execute("COMMIT")
-        self._first = last + 1
-        self._count -= len(rows)
+        :raises sqlite3.Error: what was committed is in the database or still ahead of it.
+        :raises OSError: it is in both.
+        """
+        self._table.store(rows)
+        del self._pending[: len(rows)]
+        self._rows, self.waiting = [], 0
+        self._ahead.clear()
+        self._table.prune()
+        self._room = self._table.room(AHEAD_BYTES)
 
     # ---- reading ----------------------------------------------------------------------------
 
     def ledger(self) -> list[OriginState]:
         """Return what has been recorded, kept or not."""
-        return self._recorded.ledger.states(None, 1 << 62, 1 << 62)
+        return self._table.recorded.ledger.states(None, 1 << 62, 1 << 62)
 
     def find(self, message_id: MessageId) -> KeptMessage | None:
         for kept in self._pending:
             if kept.record.id == message_id:
                 return kept
-        rows = self._select("WHERE id = ?", encode(message_id))
-        found = self._sound(rows)
-        if rows and not found:
-            self.spoiled.add(message_id)
-        return found[0] if found else None
-
-    def beyond(self, position: int, limit: int) -> Sequence[KeptMessage]:
-        found: list[KeptMessage] = []
-        start: int | None = position
-        while start is not None and not found:
-            rows = self._select("WHERE position > ? ORDER BY position LIMIT ?", start, limit)
-            found = self._sound(rows)
-            start = rows[-1][0] if rows else None
-        fresh = [kept for kept in self._pending if kept.position > position]
-        return (found + fresh)[:limit]
-
-    def _select(self, where: str, *values: Any) -> list[Row]:
         try:
-            return self._db.execute(f"{SELECT_MESSAGES} {where}", values).fetchall()
+            row = self._table.find(encode(message_id))
+            return None if row is None else kept_message(row)
         except UNREADABLE as error:
             raise self._failure("read", error) from None
 
-    def _sound(self, rows: list[Row]) -> list[KeptMessage]:
-        """Return the messages of rows that are what was written; the next commit drops others."""
-        found = []
-        for row in rows:
-            if is_sound(row):
-                found.append(self._message(row))
-            else:
-                self._unsound[row[0]] = row
-        return found
-
-    def _message(self, row: Row) -> KeptMessage:
+    def beyond(self, position: int, limit: int) -> Sequence[KeptMessage]:
         try:
-            return kept_message(row)
-        except SpoiledRow as error:
+            found = [kept_message(row) for row in self._table.beyond(position, limit)]
+        except UNREADABLE as error:
             raise self._failure("read", error) from None
+        pending = self._pending[max(0, position + 1 - self._table.next) :]
+        return (found + pending)[:limit]
 
     def close(self) -> None:
-        """Release the file."""
-        self._db.close()
-
-
-def _named(row: Row) -> MessageId | None:
-    """Return which message a row is; None if that is damaged."""
-    try:
-        return decode_id(row[1])
-    except (msgspec.DecodeError, TypeError):
-        return None
+        """Release the files."""
+        try:
+            self.checkpoint()
+        except LogFailed as error:  # the next start reads what is written ahead
+            self._warn(str(error))
+        self._ahead.close()
+        self._table.close()
 
 
 __all__ = ["HISTORY_BYTES", "HISTORY_S", "Durability", "SqliteLog"]

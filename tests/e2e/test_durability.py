@@ -139,7 +139,7 @@ def test_a_node_with_a_full_disk_says_so_and_nothing_is_lost_elsewhere(
     for words in (("send-message", "3", "plum"), ("lookup", "3", "plum")):
         line = network.fails(1, *words)
         assert "Node 3 has left its ring: the message log" in line
-        assert "database or disk is full" in line
+        assert "No space left on device" in line
     assert "leaves the ring, for it can record nothing" in network.ok("logs", "3")
     assert [m["body"] for m in network.json("get-messages", "3")] == ["before"]
     assert network.json("send-message", "2", "after")["recorded"] == 4

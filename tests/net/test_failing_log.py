@@ -187,6 +187,71 @@ class FailingLogTests(ServiceCase):
         self.assertEqual(self.result(self.services[2].broadcast("after")).recorded, 4)
 
 
+class WaitingLog(MemoryLog):
+    """A log whose commits leave something for a checkpoint; that fails once ``full`` says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.full = False
+        self.checkpoints: list[int] = []
+
+    def append(self, record: Record, received_at: float) -> KeptMessage:
+        self.waiting += 1
+        return super().append(record, received_at)
+
+    def checkpoint(self) -> None:
+        self.checkpoints.append(self.waiting)
+        if self.full:
+            self.failed = FULL
+            raise LogFailed(FULL)
+        self.waiting = 0
+
+
+class CheckpointTests(ServiceCase):
+    def start_ring(self) -> WaitingLog:
+        log = WaitingLog()
+        for n in (1, 2, 3):
+            self.service(n, (3 - n if n < 3 else 1,), log=log if n == 3 else None)
+        self.network.run(4)
+        return log
+
+    def send(self, count: int) -> None:
+        sent = [self.services[0].broadcast(f"apple-{n}") for n in range(count)]
+        for receipt in sent:
+            self.assertEqual(self.result(receipt).recorded, 3)
+
+    def test_a_few_messages_wait(self):
+        log = self.start_ring()
+        self.send(31)
+        self.network.run(5)
+        self.assertEqual(log.checkpoints, [])
+
+    def test_a_timer_brings_it_once_it_is_worth_while(self):
+        log = self.start_ring()
+        self.send(40)
+        self.network.run(5)
+        self.assertEqual(log.checkpoints, [40])
+
+    def test_many_messages_do_not_wait_for_a_timer(self):
+        log = self.start_ring()
+        waiting = [self.services[0].broadcast(f"apple-{n}") for n in range(130)]
+        self.network.run(0.01)
+        self.assertEqual(sum(log.checkpoints), 130)
+        for receipt in waiting:
+            self.assertEqual(self.result(receipt).recorded, 3)
+
+    def test_a_node_whose_log_cannot_leaves_and_what_it_confirmed_can_be_read(self):
+        log = self.start_ring()
+        log.full = True
+        self.send(40)
+        self.network.run(5)
+        self.assertEqual(log.checkpoints, [40], "it is not tried again")
+        self.assertEqual(self.services[2].node.state, "failed")
+        self.assertIn(FULL, self.services[2].node.failure)
+        self.assertEqual(len(self.result(self.services[2].messages())), 40)
+        self.assertEqual(self.result(self.services[0].broadcast("after"), 2).recorded, 2)
+
+
 class UnopenedLogTests(ServiceCase):
     def test_a_log_that_cannot_be_opened_is_one_clear_failure(self):
         directory = Path(self.mktemp())

@@ -107,7 +107,8 @@ class HistoryTests(ServiceCase):
         self.assertEqual(self.services[2].node.core.broadcasts.sync.ways, expected)
 
     def spoil(self, log: SqliteLog, body: str) -> None:
-        log._db.execute("UPDATE messages SET body = x'00' WHERE body = ?", (body.encode(),))
+        log.checkpoint()
+        log._table.db.execute("UPDATE messages SET body = x'00' WHERE body = ?", (body.encode(),))
 
     def test_a_damaged_row_is_missing_and_comes_back_from_a_neighbour(self):
         self.start_ring()

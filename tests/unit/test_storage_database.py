@@ -30,7 +30,7 @@ class MigrationTests(SqliteCase):
         log = self.open(Newer)
         self.assertEqual(len(log), 3)
         self.assertEqual(log.find(message_id(2)).record, record(2))
-        self.assertEqual(log._db.execute("SELECT note FROM messages").fetchone(), ("old",))
+        self.assertEqual(log._table.db.execute("SELECT note FROM messages").fetchone(), ("old",))
         log.close()
         self.assertEqual(len(self.open(Newer)), 3)
 
@@ -101,7 +101,7 @@ class DamageTests(SqliteCase):
 
     def test_an_impossible_schema_version(self):
         log = self.filled(3)
-        log._db.execute("PRAGMA user_version = -7")
+        log._table.db.execute("PRAGMA user_version = -7")
         log.close()
         data = self.file.read_bytes()
         self.assert_set_aside(self.open(), data)
@@ -110,7 +110,7 @@ class DamageTests(SqliteCase):
         for values in ("'text', 1, 1, x'90'", "x'00', 1, 1, x'ff'", "x'00', 1, 'a', x'90'"):
             log = self.filled(1)
             sound = f"row_checksum({values})"
-            log._db.execute(f"INSERT INTO ledger VALUES ({values}, {sound})")  # noqa: S608 - our own
+            log._table.db.execute(f"INSERT INTO ledger VALUES ({values}, {sound})")  # noqa: S608 - our own
             log.close()
             data = self.file.read_bytes()
             self.assert_set_aside(self.open(), data)
@@ -166,10 +166,10 @@ class DamageTests(SqliteCase):
     def test_nothing_of_a_file_that_is_set_aside_is_taken_into_the_new_one(self):
         """Of its rows one is damaged, and a later one is sound and no message at all."""
         log = self.filled(9)
-        log._db.execute("UPDATE messages SET body = x'00' WHERE position = 3")
+        log._table.db.execute("UPDATE messages SET body = x'00' WHERE position = 3")
         values = "position, id, created, received_at, route, body"
-        log._db.execute("UPDATE messages SET id = x'ff' WHERE position = 5")
-        log._db.execute(
+        log._table.db.execute("UPDATE messages SET id = x'ff' WHERE position = 5")
+        log._table.db.execute(
             f"UPDATE messages SET checksum = row_checksum({values}) WHERE position = 5"  # noqa: S608
         )
         log.close()

@@ -20,9 +20,9 @@ from chordnet.storage.rows import (
     UPSERT_LEDGER,
     SpoiledRow,
     checksum,
+    encoded_rows,
     is_sound,
     ledger_row,
-    message_rows,
     origin_state,
 )
 from chordnet.storage.sqlite import SqliteLog
@@ -123,24 +123,24 @@ class KeepingTests(SqliteCase):
     def test_a_message_is_one_row_and_what_is_dropped_or_skipped_is_in_the_ledger(self):
         log = self.filled(9)
         states = "SELECT watermark FROM ledger"
-        self.assertEqual(log._db.execute(states).fetchall(), [])
+        self.assertEqual(log._table.db.execute(states).fetchall(), [])
         log = self.reopened(log, max_bytes=200)
         self.wall += 3600.0
         log.append(record(10), self.wall)
         log.commit()
         self.assertGreater(log.first, 5)
-        self.assertEqual(log._db.execute(states).fetchall(), [(10,)])
+        self.assertEqual(log._table.db.execute(states).fetchall(), [(10,)])
         log.skip([message_id(11)])
         log.append(record(12), self.wall)
         log.commit()
-        self.assertEqual(log._db.execute(states).fetchall(), [(12,)])
+        self.assertEqual(log._table.db.execute(states).fetchall(), [(12,)])
         log.append(record(13), self.wall)
         log.commit()
         self.assertEqual(self.reopened(log).ledger(), [OriginState(ORIGIN, 1, 13, [])])
 
     def test_a_kept_message_counts_as_recorded_exactly_if_its_row_is_there(self):
         log = self.filled(9)
-        log._db.execute("DELETE FROM messages WHERE position = 4")
+        log._table.db.execute("DELETE FROM messages WHERE position = 4")
         self.assertEqual(self.reopened(log).ledger(), [OriginState(ORIGIN, 1, 4, [6, 7, 8, 9])])
 
     def test_a_full_log_does_not_drop_something_for_every_message(self):
@@ -189,7 +189,7 @@ class KeepingTests(SqliteCase):
 
     def test_origins_beyond_the_limit_are_forgotten_oldest_start_first(self):
         log = self.filled(1)
-        log._db.executemany(
+        log._table.db.executemany(
             UPSERT_LEDGER,
             (ledger_row(OriginState(OTHER, n, 1, [])) for n in range(2, 70_000)),
         )
@@ -197,7 +197,7 @@ class KeepingTests(SqliteCase):
         states = log.ledger()
         self.assertEqual(len(states), 65_536)
         self.assertEqual(max(state.incarnation for state in states), 69_999)
-        rows = log._db.execute("SELECT count(*), min(incarnation) FROM ledger").fetchone()
+        rows = log._table.db.execute("SELECT count(*), min(incarnation) FROM ledger").fetchone()
         self.assertEqual(rows, (65_536, 70_000 - 65_536))
 
 
@@ -266,8 +266,8 @@ class CrashTests(SqliteCase):
     def test_power_syncs_and_process_leaves_it_to_the_system(self):
         for durability, level in (("process", 0), ("power", 2)):
             log = self.open(durability=durability)
-            self.assertEqual(log._db.execute("PRAGMA synchronous").fetchone()[0], level)
-            self.assertEqual(log._db.execute("PRAGMA journal_mode").fetchone()[0], "wal")
+            self.assertEqual(log._table.db.execute("PRAGMA synchronous").fetchone()[0], level)
+            self.assertEqual(log._table.db.execute("PRAGMA journal_mode").fetchone()[0], "wal")
             log.close()
 
 
@@ -338,8 +338,8 @@ class RetentionTests(SqliteCase):
 class ReadingDamageTests(SqliteCase):
     def test_a_sound_row_that_is_no_message_fails_the_log_and_it_still_reads_what_it_can(self):
         log = self.filled(200)
-        log._db.execute("UPDATE messages SET route = x'ff' WHERE position = 77")
-        log._db.execute(MIGRATIONS[1].split(";")[1])
+        log._table.db.execute("UPDATE messages SET route = x'ff' WHERE position = 77")
+        log._table.db.execute(MIGRATIONS[1].split(";")[1])
         error = self.assertRaises(LogFailed, log.beyond, 76, 1)
         self.assertIn("cannot be read: the message at position 77 is damaged", str(error))
         self.assertEqual(log.failed, str(error))
@@ -350,7 +350,7 @@ class ReadingDamageTests(SqliteCase):
     def test_a_page_damaged_while_it_is_open(self):
         self.filled(2000).close()
         log = self.open()
-        log._db.execute("PRAGMA cache_size = 2")
+        log._table.db.execute("PRAGMA cache_size = 2")
         with self.file.open("r+b") as file:
             pages = self.file.stat().st_size // 4096
             for page in range(pages // 4, 3 * pages // 4):
@@ -372,9 +372,9 @@ class ChecksumTests(SqliteCase):
     )  # fmt: skip
 
     def spoil(self, log: SqliteLog, position: int, change: str) -> None:
-        log._db.execute("PRAGMA ignore_check_constraints = 1")
+        log._table.db.execute("PRAGMA ignore_check_constraints = 1")
         change = change.replace("NULL", "'text'")  # the schema lets nothing be NULL
-        log._db.execute(f"UPDATE messages SET {change} WHERE position = {position}")  # noqa: S608
+        log._table.db.execute(f"UPDATE messages SET {change} WHERE position = {position}")  # noqa: S608
 
     def test_found_while_reading(self):
         for change in self.CHANGES:
@@ -471,7 +471,7 @@ class ChecksumTests(SqliteCase):
         log = self.filled(3)
         log.skip([message_id(4)])
         log.commit()
-        log._db.execute("UPDATE ledger SET watermark = 5")
+        log._table.db.execute("UPDATE ledger SET watermark = 5")
         self.assertEqual(len(self.reopened(log)), 0)
         self.assertIn("a row of the ledger is damaged", self.warnings[0])
 
@@ -487,7 +487,7 @@ class ChecksumTests(SqliteCase):
 
     def test_a_broken_index_is_damage_of_the_file(self):
         log = self.filled(2000)
-        (page,) = log._db.execute(
+        (page,) = log._table.db.execute(
             "SELECT rootpage FROM sqlite_master WHERE type = 'index' AND tbl_name = 'messages'"
         ).fetchone()
         log.close()
@@ -503,7 +503,7 @@ class ChecksumTests(SqliteCase):
         for n in range(1, 6):
             kept = KeptMessage(n + 10, 7.5, record(n))
             database.execute(
-                "INSERT INTO messages VALUES (?, ?, ?, ?, ?, ?)", message_rows([kept])[0][:-1]
+                "INSERT INTO messages VALUES (?, ?, ?, ?, ?, ?)", encoded_rows([kept])[0][0][:-1]
             )
         state = OriginState(ORIGIN, 1, 5, [])
         database.execute("INSERT INTO ledger VALUES (?, ?, ?, ?)", ledger_row(state)[:-1])
@@ -514,46 +514,50 @@ class ChecksumTests(SqliteCase):
         self.spoil(log, 12, "body = x'00'")
         self.assertEqual(len(log.newest(9)), 4)
         log.close()
-        self.assertEqual(sqlite3.connect(self.file).execute("PRAGMA user_version").fetchone(), (3,))
+        self.assertEqual(sqlite3.connect(self.file).execute("PRAGMA user_version").fetchone(), (4,))
 
 
 class FullDiskTests(SqliteCase):
     def full(self, pages_left: int = 0) -> SqliteLog:
         log = self.filled(20)
-        pages = log._db.execute("PRAGMA page_count").fetchone()[0]
-        log._db.execute(f"PRAGMA max_page_count = {pages + pages_left}")
+        pages = log._table.db.execute("PRAGMA page_count").fetchone()[0]
+        log._table.db.execute(f"PRAGMA max_page_count = {pages + pages_left}")
+        self.wall += 100  # so that the next commit is a checkpoint
         return log
 
     def test_a_commit_that_does_not_fit_keeps_nothing_of_it_and_none_after_it_succeeds(self):
         log = self.full()
         for sequence in range(21, 24):
-            log.append(record(sequence, bytes(20_000)), 1.0)
+            log.append(record(sequence, bytes(20_000)), self.wall)
         error = self.assertRaises(LogFailed, log.commit)
         self.assertIn("full", str(error))
         self.assertIn(str(self.file), str(error))
         self.assertEqual(log.failed, str(error))
         self.assertIsNone(log.find(message_id(21)))
         self.assertEqual(bodies(log.newest(99)[-1:]), [b"body-20"])
-        log.append(record(24), 1.0)
+        log.append(record(24), self.wall)
         self.assertIsNone(log.find(message_id(24)))
         self.assertRaises(LogFailed, log.commit)
 
     def test_a_part_that_was_written_before_it_failed_is_not_read(self):
         log = self.filled(20)
-        log._db.execute("CREATE TRIGGER stuck BEFORE INSERT ON messages WHEN new.position = 21"
-                        " BEGIN SELECT RAISE(ABORT, 'disk I/O error'); END")  # fmt: skip
+        self.wall += 100
+        log._table.db.execute(
+            "CREATE TRIGGER stuck BEFORE INSERT ON messages WHEN new.position = 21"
+            " BEGIN SELECT RAISE(ABORT, 'disk I/O error'); END"
+        )
         for sequence in (21, 22):
-            log.append(record(sequence), 1.0)
+            log.append(record(sequence), self.wall)
         self.assertEqual(log.last, 21)
         self.assertRaises(LogFailed, log.commit)
         self.assertIsNone(log.find(message_id(21)))
-        log.append(record(23), 1.0)
+        log.append(record(23), self.wall)
         self.assertEqual(log.last, 19)
         self.assertEqual(bodies(log.newest(1)), [b"body-20"])
 
     def test_after_it_the_file_is_sound_and_holds_what_was_confirmed(self):
         log = self.full()
-        log.append(record(21, bytes(20_000)), 1.0)
+        log.append(record(21, bytes(20_000)), self.wall)
         self.assertRaises(LogFailed, log.commit)
         log = self.reopened(log)
         self.assertEqual(len(log), 20)
@@ -562,8 +566,8 @@ class FullDiskTests(SqliteCase):
 
     def test_dropping_old_messages_may_fail_too(self):
         log = self.filled(20, max_bytes=1)
-        log.append(record(21), 1.0)
-        log._db.execute("CREATE TRIGGER stuck BEFORE DELETE ON messages"
+        log.append(record(21), self.wall)
+        log._table.db.execute("CREATE TRIGGER stuck BEFORE DELETE ON messages"
                         " BEGIN SELECT RAISE(ABORT, 'disk I/O error'); END")  # fmt: skip
         error = self.assertRaises(LogFailed, log.commit)
         self.assertIn("disk I/O error", str(error))

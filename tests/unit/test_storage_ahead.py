@@ -1,0 +1,395 @@
+"""What is written ahead of the database: what survives, what is cut off, what is told of."""
+
+from __future__ import annotations
+
+import os
+import random
+import resource
+import shutil
+import sqlite3
+from pathlib import Path
+
+import msgspec
+
+from chordnet.core.errors import LogFailed
+from chordnet.core.messages import OriginState
+from chordnet.storage.ahead import WriteAhead
+from chordnet.storage.sqlite import AHEAD_BYTES, AHEAD_MESSAGES, SqliteLog
+from tests.unit.test_storage_sqlite import ORIGIN, SqliteCase, bodies, message_id, record
+
+
+class AheadCase(SqliteCase):
+    def setUp(self):
+        super().setUp()
+        self.ahead = self.file.with_name("messages.db-ahead")
+
+    def written(self, count: int, turns: int = 1, **options) -> SqliteLog:
+        """Return a log that has committed messages ahead of its database, so many a turn."""
+        log = self.open(**options)
+        log.skip([message_id(1, bytes([7] * 20))])
+        log.commit()  # a file's first commit is a checkpoint
+        for turn in range(turns):
+            for sequence in range(turn * count + 1, turn * count + count + 1):
+                log.append(record(sequence), self.wall)
+            log.commit()
+        self.assertEqual(log.waiting, count * turns)
+        return log
+
+    def killed(self, log: SqliteLog) -> None:
+        """Leave the files as they are at this moment: what the death of a process leaves."""
+        kept = self.path.with_name(self.path.name + "-then")
+        shutil.copytree(self.path, kept)
+        log.close()
+        shutil.rmtree(self.path)
+        kept.rename(self.path)
+
+    def again(self, log: SqliteLog, **options) -> SqliteLog:
+        self.killed(log)
+        return self.open(**options)
+
+    def sequences(self, log: SqliteLog) -> list[int]:
+        return [kept.record.id.sequence for kept in log.newest(9999)]
+
+    def in_database(self) -> int:
+        with sqlite3.connect(f"file:{self.file}?mode=ro", uri=True) as db:
+            (count,) = db.execute("SELECT count(*) FROM messages").fetchone()
+        db.close()
+        return count
+
+
+class CommitTests(AheadCase):
+    def test_a_commit_is_kept_ahead_and_a_checkpoint_moves_it(self):
+        log = self.written(3, turns=2)
+        self.assertEqual((log._table.count, len(log), log.last), (0, 6, 5))
+        size = log.bytes
+        log.checkpoint()
+        self.assertEqual((log._table.count, len(log), log.last), (6, 6, 5))
+        self.assertEqual((log.waiting, log.bytes, self.ahead.stat().st_size), (0, size, 0))
+        self.assertEqual(self.sequences(log), [1, 2, 3, 4, 5, 6])
+
+    def test_it_comes_back_after_the_death_of_the_process(self):
+        for durability in ("process", "power"):
+            with self.subTest(durability):
+                self.setUp()
+                log = self.again(self.written(3, turns=2, durability=durability))
+                self.assertEqual((log._table.count, log.waiting), (0, 6))
+                self.assertEqual(log.find(message_id(4)).record, record(4))
+                self.assertEqual([kept.position for kept in log.newest(2)], [4, 5])
+                self.assertIn(OriginState(ORIGIN, 1, 6, []), log.ledger())
+                self.assertEqual(log.append(record(7), self.wall).position, 6)
+                log.commit()
+                self.assertEqual(self.sequences(self.again(log)), [1, 2, 3, 4, 5, 6, 7])
+                self.assertEqual(self.warnings, [])
+
+    def test_what_the_database_has_already_is_not_there_twice(self):
+        """The process died after a checkpoint's transaction, and before it emptied the file."""
+        log = self.written(3)
+        ahead = self.ahead.read_bytes()
+        log.checkpoint()
+        self.ahead.write_bytes(ahead)
+        log = self.again(log)
+        self.assertEqual((log.waiting, self.sequences(log)), (0, [1, 2, 3]))
+        log.append(record(4), self.wall)
+        log.commit()
+        self.assertEqual(self.sequences(self.again(log)), [1, 2, 3, 4])
+
+    def test_every_commit_and_the_new_file_is_synced_if_asked(self):
+        synced: list[str] = []
+
+        def sync(descriptor: int) -> None:
+            synced.append(str(Path(f"/proc/self/fd/{descriptor}").readlink()))
+
+        ahead = WriteAhead(self.ahead, sync)
+        self.assertEqual(synced, [str(self.path)])
+        ahead.append([b"\x90"])
+        ahead.append([b"\x90"])
+        self.assertEqual(synced[1:], [str(self.ahead)] * 2)
+        ahead.close()
+        WriteAhead(self.ahead, sync).close()
+        self.assertEqual(len(synced), 3)
+        self.ahead.unlink()
+        for durability, expected in (("power", os.fdatasync), ("process", None)):
+            log = self.open(durability=durability)
+            self.assertIs(log._ahead._sync, expected)
+            log.close()
+
+    def test_a_log_that_is_closed_leaves_one_file(self):
+        self.written(3).close()
+        self.assertEqual([path.name for path in self.path.iterdir()], ["messages.db"])
+        self.assertEqual(self.in_database(), 3)
+
+    def test_closing_twice_takes_nothing_from_whoever_opened_it_since(self):
+        first = self.open()
+        first.close()
+        second = self.open()
+        first.close()
+        self.assertTrue(self.ahead.exists())
+        second.append(record(1), self.wall)
+        second.commit()
+        self.assertEqual(self.sequences(self.again(second)), [1])
+
+    def test_pages_go_from_the_database_to_what_is_ahead_of_it(self):
+        log = self.written(3)
+        log.checkpoint()
+        for sequence in (4, 5, 6):
+            log.append(record(sequence), self.wall)
+        log.commit()
+        log.append(record(7), self.wall)
+        for position, limit, expected in (
+            (-1, 99, [1, 2, 3, 4, 5, 6, 7]),
+            (0, 3, [2, 3, 4]),
+            (2, 2, [4, 5]),
+            (4, 99, [6, 7]),
+            (6, 99, []),
+        ):
+            found = [kept.record.id.sequence for kept in log.beyond(position, limit)]
+            self.assertEqual(found, expected)
+
+    def test_so_many_messages_are_written_ahead_at_most(self):
+        log = self.written(AHEAD_MESSAGES)
+        log.append(record(AHEAD_MESSAGES + 1), self.wall)
+        log.commit()
+        self.assertEqual((log.waiting, log._table.count), (0, AHEAD_MESSAGES + 1))
+
+    def test_so_many_bytes_are_written_ahead_at_most(self):
+        log = self.written(1)
+        for sequence in range(2, 200):
+            log.append(record(sequence, bytes(60_000)), self.wall)
+            log.commit()
+            self.assertLessEqual(self.ahead.stat().st_size, AHEAD_BYTES + 60_000)
+        self.assertGreater(log._table.count, 100)
+        self.assertGreater(log.waiting, 1)
+
+    def test_what_is_more_than_new_messages_is_a_checkpoint(self):
+        log = self.written(3)
+        log.append(record(4), self.wall)
+        log.skip([message_id(6)])
+        log.commit()
+        self.assertEqual((log.waiting, log._table.count), (0, 4))
+        self.assertIn(OriginState(ORIGIN, 1, 4, [6]), self.again(log).ledger())
+
+    def test_a_damaged_row_is_dropped_though_others_wait(self):
+        log = self.written(3)
+        log.checkpoint()
+        log._table.db.execute("UPDATE messages SET body = x'00' WHERE position = 1")
+        log.append(record(4), self.wall)
+        log.commit()
+        self.assertIsNone(log.find(message_id(2)))
+        log.append(record(2), self.wall)
+        log.commit()
+        self.assertEqual(self.sequences(log), [1, 3, 4, 2])
+        self.assertEqual(self.sequences(self.again(log)), [1, 3, 4, 2])
+
+
+class DamageTests(AheadCase):
+    def test_a_commit_that_did_not_end_is_cut_off_without_a_word(self):
+        whole = self.written(2, turns=3)
+        self.killed(whole)
+        data, ends = self.ahead.read_bytes(), []
+        for cut in range(len(data) - 1, len(data) // 3, -7):
+            self.ahead.write_bytes(data[:cut])
+            log = self.open()
+            ends.append(len(log))
+            log._table.prune_at = 1e9  # else the first commit would be a checkpoint
+            log.append(record(99), self.wall)
+            log.commit()
+            self.assertEqual(self.sequences(self.again(log)), [*range(1, ends[-1] + 1), 99])
+            for path in self.path.iterdir():
+                path.unlink()
+        self.assertEqual(set(ends), {2, 4}, "a turn is there or it is not")
+        self.assertEqual(self.warnings, [])
+
+    def test_after_a_cut_the_file_is_as_long_as_it_says(self):
+        self.ahead.write_bytes(b"torn")
+        ahead = WriteAhead(self.ahead, None)
+        self.addCleanup(ahead.close)
+        self.assertEqual((ahead.size, ahead.read()), (4, []))
+        self.assertEqual((ahead.size, self.ahead.stat().st_size), (0, 0))
+
+    def frames(self, data: bytes) -> list[int]:
+        """Return where each frame begins."""
+        starts, start = [], 0
+        while start < len(data):
+            starts.append(start)
+            start += 12 + int.from_bytes(data[start : start + 4], "big")
+        return starts
+
+    def test_a_damaged_frame_is_passed_over_and_told_of(self):
+        self.killed(self.written(2, turns=3))
+        data = bytearray(self.ahead.read_bytes())
+        data[self.frames(data)[1] + 40] ^= 1
+        self.ahead.write_bytes(data)
+        log = self.open()
+        self.assertEqual(self.sequences(log), [1, 2, 5, 6])
+        self.assertIn(OriginState(ORIGIN, 1, 2, [5, 6]), log.ledger())
+        size = self.frames(data)[2] - self.frames(data)[1]
+        self.assertEqual(len(self.warnings), 1)
+        self.assertIn(f"{size} damaged bytes", self.warnings[0])
+        log.append(record(3), self.wall)  # a neighbour gives it back
+        log.commit()
+        self.assertEqual(self.sequences(self.again(log)), [1, 2, 5, 6, 3])
+
+    def test_a_damaged_head_hides_what_follows_and_is_told_of(self):
+        self.killed(self.written(2, turns=3))
+        data = bytearray(self.ahead.read_bytes())
+        start = self.frames(data)[1]
+        for spot in range(12):
+            changed = bytearray(data)
+            changed[start + spot] ^= 0x80
+            self.ahead.write_bytes(changed)
+            log = self.open()
+            self.assertEqual(self.sequences(log), [1, 2])
+            self.assertIn(f"{len(data) - start} damaged bytes", self.warnings.pop())
+            log.close()
+            self.file.unlink()
+
+    def test_zeros_in_place_of_the_end_are_damage(self):
+        self.killed(self.written(2, turns=2))
+        data = self.ahead.read_bytes()
+        self.ahead.write_bytes(data + bytes(4096))
+        self.assertEqual(self.sequences(self.open()), [1, 2, 3, 4])
+        self.assertIn("4096 damaged bytes", self.warnings[0])
+
+    def test_any_damage_at_all_is_noticed_or_harmless(self):
+        self.killed(self.written(3, turns=20))
+        sound = self.ahead.read_bytes()
+        seed = random.randrange(1 << 32)
+        generator = random.Random(seed)
+        for _ in range(100):
+            data = bytearray(sound)
+            for _ in range(generator.choice((1, 3, 40))):
+                data[generator.randrange(len(data))] = generator.randrange(256)
+            for path in self.path.iterdir():
+                path.unlink()
+            self.ahead.write_bytes(data[: generator.choice((len(data), len(data) // 2))])
+            try:
+                log = self.open()
+                for kept in log.newest(100):
+                    self.assertEqual(kept.record, record(kept.record.id.sequence), seed)
+                count = len(log)
+                log.append(record(1000), self.wall)
+                log.commit()
+                self.assertEqual(len(self.reopened(log)), count + 1, seed)
+            except LogFailed as problem:
+                raise AssertionError(f"seed {seed}: {problem!r}") from problem
+
+    def test_it_outlives_a_database_that_has_to_be_set_aside(self):
+        log = self.written(3)
+        log.checkpoint()
+        for sequence in (4, 5):
+            log.append(record(sequence), self.wall)
+        log.commit()
+        self.killed(log)
+        for ending in ("-wal", "-shm"):
+            self.file.with_name(self.file.name + ending).unlink(missing_ok=True)
+        self.file.write_bytes(b"x" * 5000)
+        log = self.open()
+        self.assertEqual([kept.position for kept in log.newest(9)], [0, 1])
+        self.assertEqual(bodies(log.newest(9)), [b"body-4", b"body-5"])
+        self.assertEqual(log.ledger(), [OriginState(ORIGIN, 1, 0, [4, 5])])
+        log.close()
+        self.assertEqual((self.in_database(), len(self.warnings)), (2, 1))
+
+    def test_a_sync_that_fails_is_a_write_that_failed(self):
+        def sync(_descriptor: int) -> None:
+            raise OSError(5, "Input/output error")
+
+        self.ahead.touch()
+        ahead = WriteAhead(self.ahead, sync)
+        self.assertRaises(OSError, ahead.append, [b"\x90"])
+        self.assertEqual((ahead.size, ahead.read()), (0, []))
+        ahead.close()
+
+    def test_what_another_program_wrote_is_refused_and_left_alone(self):
+        for values in (7, [1], [1, 2, 3, 4, 5, 6], [*range(7)]):
+            self.written(1).close()
+            ahead = WriteAhead(self.ahead, None)
+            ahead.append([msgspec.msgpack.encode(values)])
+            ahead.close()
+            before = self.ahead.read_bytes()
+            error = self.assertRaises(LogFailed, self.open)
+            self.assertIn(f"{self.ahead} cannot be opened: ", str(error))
+            self.assertEqual(self.ahead.read_bytes(), before)
+            for path in self.path.iterdir():
+                path.unlink()
+
+    def test_a_file_that_cannot_be_opened(self):
+        self.ahead.mkdir()
+        error = self.assertRaises(LogFailed, self.open)
+        self.assertIn("messages.db-ahead cannot be opened: ", str(error))
+        self.ahead.rmdir()
+        self.open()  # nobody holds the database
+
+
+class FullDiskTests(AheadCase):
+    def limit(self, size: int) -> None:
+        """Let this process write no file beyond ``size``; as on a full disk, a part may fit."""
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        self.addCleanup(resource.setrlimit, resource.RLIMIT_FSIZE, (soft, hard))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+
+    def no_limit(self) -> None:
+        _soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+
+    def test_a_commit_that_does_not_fit_keeps_nothing_of_it_and_none_after_it_succeeds(self):
+        log = self.written(2, turns=3)
+        size = self.ahead.stat().st_size
+        self.limit(size + 300)
+        for sequence in (7, 8):
+            log.append(record(sequence, bytes(20_000)), self.wall)
+        error = self.assertRaises(LogFailed, log.commit)
+        self.no_limit()
+        self.assertIn(f"{self.file} cannot be written: {os.strerror(27)}", str(error))
+        self.assertEqual((log.failed, self.ahead.stat().st_size), (str(error), size))
+        self.assertIsNone(log.find(message_id(7)))
+        self.assertEqual(self.sequences(log), [1, 2, 3, 4, 5, 6])
+        log.append(record(9), self.wall)
+        self.assertRaises(LogFailed, log.commit)
+        log = self.again(log)
+        self.assertEqual(self.sequences(log), [1, 2, 3, 4, 5, 6])
+        self.assertEqual(self.warnings, [])
+
+    def test_a_write_that_is_done_in_parts_is_one_commit(self):
+        ahead = WriteAhead(self.ahead, None)
+        self.addCleanup(ahead.close)
+
+        class Slow:
+            def __init__(self, file):
+                self.file = file
+
+            def write(self, data):
+                return self.file.write(data[:5])
+
+        ahead._file, whole = Slow(ahead._file), ahead._file
+        ahead.append([msgspec.msgpack.encode([1, "two"])])
+        ahead._file = whole
+        self.assertEqual([row[:2] for row in ahead.read()], [(1, "two")])
+
+    def test_a_checkpoint_that_fails_takes_nothing_away(self):
+        log = self.written(3)
+        log._table.db.execute(
+            "CREATE TRIGGER stuck BEFORE INSERT ON messages"
+            " BEGIN SELECT RAISE(ABORT, 'disk I/O error'); END"
+        )
+        error = self.assertRaises(LogFailed, log.checkpoint)
+        self.assertIn("cannot be written: disk I/O error", str(error))
+        self.assertEqual((log.failed, self.sequences(log)), (str(error), [1, 2, 3]))
+        log.append(record(4), self.wall)
+        self.assertRaises(LogFailed, log.commit)
+        log._table.db.execute("DROP TRIGGER stuck")
+        log = self.reopened(log)
+        self.assertEqual(self.sequences(log), [1, 2, 3])
+        self.assertEqual((log.failed, self.warnings), ("", []))
+
+    def test_closing_says_that_it_could_not_be_moved_and_the_next_start_has_it(self):
+        log = self.written(3)
+        log._table.db.execute(
+            "CREATE TRIGGER stuck BEFORE INSERT ON messages"
+            " BEGIN SELECT RAISE(ABORT, 'disk I/O error'); END"
+        )
+        log.close()
+        self.assertIn("cannot be written: disk I/O error", self.warnings.pop())
+        log = self.open()
+        self.assertEqual(self.sequences(log), [1, 2, 3])
+        log._table.db.execute("DROP TRIGGER stuck")
