@@ -3,7 +3,7 @@
 A commit to a database touches far more than the bytes to be kept. So what a turn records is
 appended to a file beside it, and that is the commit; a checkpoint then moves many messages at once
 into the database and empties the file (the write-ahead logging of Mohan et al., "ARIES", ACM TODS
-17(1), 1992, section 1.1). When the log is opened again, what stands here and not there is part of
+17(1), 1992). When the log is opened again, what stands here and not there is part of
 the history.
 
 A commit is one frame, whole or not there: the length and the CRC-32 of what follows, the CRC-32 of

@@ -1,4 +1,4 @@
-"""The message log on disk: SQLite from the standard library, one file, written ahead (WAL).
+"""The message log on disk: a database (SQLite), and what was recorded last ahead of it.
 
 Messages are committed once a turn of the reactor, before anything that presupposes them is sent: a
 burst costs few commits, and a node never confirms what it has not recorded, nor records a message
@@ -16,11 +16,10 @@ Two degrees of durability:
 - ``power``: a commit is on the disk before the node goes on.
 
 The kept history is capped; a damaged row counts as a missing message, which neighbours give back
-(:mod:`chordnet.storage.table`).
-Once anything else has failed (a full disk, a broken page) every further commit raises
-:class:`LogFailed`; what can be read is still read, and what was committed comes back when the log
-is opened again, whether a checkpoint took it over or not. How the file is opened, and what becomes
-of a damaged one, is in :mod:`chordnet.storage.database`.
+(:mod:`chordnet.storage.table`). Once anything else has failed (a full disk, a broken page) every
+further commit raises :class:`LogFailed`; what can be read is still read, and what was committed
+comes back when the log is opened again, whether a checkpoint took it over or not. How the database
+is opened, and what becomes of a damaged one, is in :mod:`chordnet.storage.database`.
 """
 
 from __future__ import annotations
@@ -29,6 +28,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import ClassVar
 
@@ -99,19 +99,22 @@ class SqliteLog(PagedLog):
             path, durability, max_bytes, max_age, warn, wall, self.migrations
         )
         ahead = path.with_name(f"{path.name}-ahead")
-        try:
-            self._ahead = WriteAhead(ahead, os.fdatasync if durability == "power" else None)
-            self._take_back()
-        except (OSError, msgspec.DecodeError, SpoiledRow) as error:
-            self._table.close()
-            raise failure(ahead, "opened", error) from None
+        with ExitStack() as opened:
+            opened.callback(self._table.close)
+            try:
+                self._ahead = WriteAhead(ahead, os.fdatasync if durability == "power" else None)
+                opened.callback(self._ahead.close)
+                self._take_back()
+            except (OSError, msgspec.DecodeError, SpoiledRow) as error:
+                raise failure(ahead, "opened", error) from None
+            opened.pop_all()
 
     def _take_back(self) -> None:
         """Read what was written ahead and no checkpoint has taken over.
 
         :raises OSError: it cannot be read.
-        :raises msgspec.DecodeError:
-        :raises SpoiledRow: another program has written it.
+        :raises msgspec.DecodeError: another program has written it.
+        :raises SpoiledRow: the same.
         """
         for row in self._ahead.read():
             kept = kept_message(row)
