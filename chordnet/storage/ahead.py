@@ -115,9 +115,9 @@ class WriteAhead:
     def close(self) -> None:
         """Release the file; an empty one goes."""
         if not self._file.closed:
+            self._file.close()
             if not self.size:
                 self._path.unlink(missing_ok=True)
-            self._file.close()
 
 
 def _row(values: bytes) -> Row:

@@ -59,6 +59,9 @@ AHEAD_BYTES = 2 * 1024 * 1024
 """So much is written ahead at most: the commit that would go beyond is a checkpoint."""
 
 
+_SYNC: Callable[[int], None] = getattr(os, "fdatasync", os.fsync)  # macOS has only the latter
+
+
 class SqliteLog(PagedLog):
     """Implements :class:`chordnet.net.interfaces.MessageLog` on a file.
 
@@ -102,7 +105,7 @@ class SqliteLog(PagedLog):
         with ExitStack() as opened:
             opened.callback(self._table.close)
             try:
-                self._ahead = WriteAhead(ahead, os.fdatasync if durability == "power" else None)
+                self._ahead = WriteAhead(ahead, _SYNC if durability == "power" else None)
                 opened.callback(self._ahead.close)
                 self._take_back()
             except (OSError, msgspec.DecodeError, SpoiledRow) as error:
