@@ -324,8 +324,10 @@ class MicroTests(SynchronousTestCase):
             [
                 "log, process: a turn with 1",
                 "log, process: a turn with 20",
+                "log, process: a checkpoint of 20",
                 "log, power: a turn with 1",
                 "log, power: a turn with 20",
+                "log, power: a checkpoint of 20",
                 "log: checksum of a message",
             ],
         )
