@@ -85,7 +85,7 @@ def kept_message(row: Row) -> KeptMessage:
     try:
         position, raw_id, created, received_at, route, body, _checksum = row
         record = Record(decode_id(raw_id), created, body, _decode_route(route))
-    except (TypeError, ValueError) as error:
+    except (msgspec.DecodeError, TypeError, ValueError) as error:
         raise SpoiledRow(f"the message at position {row[0]} is damaged ({error})") from None
     return KeptMessage(position, received_at, record)
 
