@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import attrs
+import msgspec
 
 from chordnet.core.identifiers import IdentifierSpace
 from chordnet.testbed.errors import TestbedError
@@ -91,15 +91,15 @@ class NetworkDescription:
         return json.dumps(fields, indent=2) + "\n"
 
     @classmethod
-    def from_json(cls, text: str) -> NetworkDescription:
+    def from_json(cls, text: str | bytes) -> NetworkDescription:
         """Read what :meth:`to_json` wrote.
 
         :raises TestbedError: it is something else; the text says so.
         """
         try:
-            fields: dict[str, Any] = json.loads(text)
-            if fields.pop("format") != FORMAT:
-                raise ValueError("written by another version")
-            return cls(**fields | {"removed": frozenset(fields["removed"])})
-        except (ValueError, KeyError, TypeError) as problem:
-            raise TestbedError(f"the network's description is unusable ({problem})") from problem
+            fields = msgspec.json.decode(text, type=dict[str, object])
+            if fields.get("format") != FORMAT:
+                raise TestbedError("another version has written it")
+            return msgspec.convert(fields, cls)
+        except msgspec.DecodeError as problem:
+            raise TestbedError(f"it describes no network ({problem})") from problem

@@ -70,7 +70,7 @@ class DockerEngine:
             "the compose file cannot be read",
         )
         project = compose_project(json.loads(template.output), network)
-        write_atomically(self._compose_file, json.dumps(project, indent=2) + "\n")
+        write_atomically(self._home.compose_path, json.dumps(project, indent=2) + "\n")
         say("building the image from the present code")
         await self._compose(
             ["build", service_name(1)], "the image cannot be built", timeout=BUILD_TIMEOUT_S
@@ -100,17 +100,13 @@ class DockerEngine:
         for volume in self._docker.volumes.list(filters={"label": self._label}):
             volume.remove(force=True)
 
-    @property
-    def _compose_file(self) -> Any:
-        return self._home.directory / "compose.json"
-
     async def _compose(
         self, words: list[str], complaint: str, timeout: float = COMPOSE_TIMEOUT_S
     ) -> Finished:
         command = ["docker", "compose", "--ansi", "never", "--progress", "plain"]
         command += ["--project-name", project_name(self._home.name)]
-        if self._compose_file.exists():
-            command += ["--file", str(self._compose_file)]
+        if self._home.compose_path.exists():
+            command += ["--file", str(self._home.compose_path)]
         return await self._run([*command, *words], complaint, timeout)
 
     async def _run(

@@ -24,10 +24,23 @@ class NetworkNotRunning(TestbedError):
     """No node of the network runs."""
 
     def __init__(self, network: str) -> None:
-        option = "" if network == "default" else f" --network {network}"
         super().__init__(
-            f"network '{network}' is not running; start it with: p2pnet start-network{option}"
+            f"network '{network}' is not running; start it with: "
+            f"p2pnet start-network{_option(network)}"
         )
+
+
+class UnreadableNetwork(TestbedError):
+    """The description of the network cannot be read, or is none.
+
+    :param why: says so, and names the file.
+    """
+
+    def __init__(self, network: str, why: str) -> None:
+        super().__init__(
+            f"{why}; to stop its nodes without it: p2pnet stop-network{_option(network)}"
+        )
+        self.why = why
 
 
 class NodeStopped(TestbedError):
@@ -59,3 +72,7 @@ class NotConverged(TestbedError):
 
 class EngineUnavailable(TestbedError):
     """The engine cannot be used here."""
+
+
+def _option(network: str) -> str:
+    return "" if network == "default" else f" --network {network}"

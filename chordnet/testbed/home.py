@@ -3,6 +3,7 @@
 ::
 
     HOME/networks/NAME/network.json      the description
+                      /compose.json      what its containers are, if it has had any
                       /lock              held by the command that changes the network
                       /nodes/03/         one node: its process, its log, its state
 """
@@ -20,7 +21,7 @@ from pathlib import Path
 import attrs
 
 from chordnet.testbed.description import NetworkDescription
-from chordnet.testbed.errors import TestbedError
+from chordnet.testbed.errors import TestbedError, UnreadableNetwork
 
 NETWORK_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 """What Docker Compose accepts as the name of a project."""
@@ -61,26 +62,43 @@ class NetworkHome:
         """The description as JSON."""
         return self.directory / "network.json"
 
+    @property
+    def compose_path(self) -> Path:
+        """What Docker Compose brings up; it is not there before the first container."""
+        return self.directory / "compose.json"
+
     def node_directory(self, number: int) -> Path:
         """Everything about one node."""
         return self.directory / "nodes" / f"{number:02}"
 
     def load(self) -> NetworkDescription | None:
-        """Return the description, ``None`` if there is no such network."""
+        """Return the description, ``None`` if there is no such network.
+
+        :raises UnreadableNetwork: there is something else.
+        """
         try:
-            text = self.description_path.read_text(encoding="utf-8")
+            return NetworkDescription.from_json(self.description_path.read_bytes())
         except FileNotFoundError:
             return None
-        except (OSError, UnicodeDecodeError) as problem:
-            raise TestbedError(f"cannot read {self.description_path}: {problem}") from problem
-        try:
-            return NetworkDescription.from_json(text)
-        except TestbedError as problem:
-            raise TestbedError(f"{problem}; remove {self.description_path}") from problem
+        except (OSError, TestbedError) as problem:
+            why = problem.strerror if isinstance(problem, OSError) else problem
+            raise UnreadableNetwork(
+                self.name, f"cannot read {self.description_path}: {why}"
+            ) from problem
 
     def save(self, description: NetworkDescription) -> None:
         """Replace the description; a reader sees the old one or the new one, never half of it."""
         write_atomically(self.description_path, description.to_json())
+
+    def set_aside(self) -> Path:
+        """Put a description that cannot be read out of the way, and return where it is then.
+
+        :raises TestbedError: that cannot be done.
+        """
+        try:
+            return self.description_path.replace(self.directory / "network.json.damaged")
+        except OSError as problem:
+            raise TestbedError(f"cannot move {self.description_path}: {problem}") from problem
 
     def purge(self) -> None:
         """Remove everything about the network."""

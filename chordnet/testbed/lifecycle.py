@@ -17,7 +17,7 @@ from chordnet.testbed.context import Testbed
 from chordnet.testbed.convergence import wait_converged
 from chordnet.testbed.description import HOST, MAX_NODES, NetworkDescription
 from chordnet.testbed.engine import Engine
-from chordnet.testbed.errors import ImpossibleNetwork, TestbedError
+from chordnet.testbed.errors import ImpossibleNetwork, TestbedError, UnreadableNetwork
 from chordnet.testbed.faults import forget_faults
 from chordnet.testbed.lock import locked
 from chordnet.testbed.observer import Snapshot
@@ -256,22 +256,36 @@ async def stop_network(testbed: Testbed, *, purge: bool, timeout: float) -> Stop
 
     :param timeout: seconds to wait for another command that is changing the network.
     """
-    if testbed.home.load() is None and not testbed.home.directory.exists():
+    if not testbed.home.directory.exists():
         return Stopped(stopped=(), killed=())
     async with locked(testbed.reactor, testbed.home.lock_path, timeout):
-        network = testbed.home.load()
         stopped: frozenset[int] = frozenset()
         late: frozenset[int] = frozenset()
-        if network is not None:
-            engine = testbed.engine(network.engine)
-            stopped = await engine.running()
-            late = await engine.stop(stopped)
+        try:
+            network = testbed.home.load()
+        except UnreadableNetwork as problem:
+            network, unreadable = None, problem.why
+        else:
+            unreadable = ""
+        for kind in _engines(testbed) if network is None else [network.engine]:
+            engine = testbed.engine(kind)
+            running = await engine.running()
+            late |= await engine.stop(running)
             await engine.clean(purge=purge)
+            stopped |= running
+        if network is not None:
             testbed.home.save(attrs.evolve(network, stopped=True))
+        elif unreadable and not purge:
+            testbed.say(f"{unreadable}; it is now {testbed.home.set_aside().name}")
         forget_faults(testbed.home)
         if purge:
             testbed.home.purge()
         return Stopped(stopped=tuple(sorted(stopped)), killed=tuple(sorted(late)))
+
+
+def _engines(testbed: Testbed) -> list[str]:
+    """Return the engines that may run nodes of a network that is described nowhere."""
+    return ["local", "docker"] if testbed.home.compose_path.exists() else ["local"]
 
 
 def check_size(network: NetworkDescription) -> None:

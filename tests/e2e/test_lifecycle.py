@@ -74,6 +74,21 @@ def test_stopping_twice_is_fine_and_data_stays_until_it_is_purged(fresh: P2PNet)
     assert not (fresh.home / "networks").exists()
 
 
+def test_a_network_whose_description_is_damaged_can_be_stopped(fresh: P2PNet) -> None:
+    fresh.ok(*fresh.start_words, "--nodes", "3")
+    fresh.ok("send-message", "1", "apple")
+    description = fresh.home / "networks" / fresh.name / "network.json"
+    description.write_bytes(description.read_bytes()[:50])
+    for words in (["status"], ["send-message", "1", "pear"], fresh.start_words):
+        problem = fresh.fails(1, *words)
+        assert f"cannot read {description}: " in problem
+        assert f"p2pnet stop-network --network {fresh.name}" in problem
+    assert "3 nodes stopped" in fresh.ok("stop-network")
+    assert fresh.leftovers() == []
+    fresh.ok(*fresh.start_words, "--nodes", "3")
+    assert "- apple (" in fresh.ok("get-messages", "2")
+
+
 def test_two_starts_at_once_make_one_network(fresh: P2PNet) -> None:
     both = [fresh.popen(*fresh.start_words, "--nodes", "4", "--json") for _ in range(2)]
     outputs = [process.communicate() for process in both]

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from chordnet.core.identifiers import IdentifierSpace
 from chordnet.testbed.description import NetworkDescription
-from chordnet.testbed.errors import TestbedError
+from chordnet.testbed.errors import TestbedError, UnreadableNetwork
 from chordnet.testbed.home import NETWORK_NAME, NetworkHome, home_directory, write_atomically
 from chordnet.testbed.lock import locked
 from chordnet.testbed.waiting import pause
@@ -51,7 +51,11 @@ class DescriptionTests(SynchronousTestCase):
         self.assertEqual(grown.with_wanted(2).removed, frozenset())
 
     def test_nonsense_is_refused_with_one_line(self) -> None:
-        for text in ("", "[]", "{}", '{"format": 99}', '{"format": 1, "removed": 3}'):
+        described = json.loads(network(3).to_json())
+        for text in (
+            *("", "[]", "{}", b"\xff", '{"format": 99}', '{"format": 1, "removed": 3}'),
+            *(json.dumps(described | wrong) for wrong in ({"size": "3"}, {"base_port": None})),
+        ):
             error = self.assertRaises(TestbedError, NetworkDescription.from_json, text)
             self.assertNotIn("\n", str(error))
 
@@ -80,9 +84,17 @@ class HomeTests(SynchronousTestCase):
         self.assertEqual(leftovers, ["network.json"])
 
     def test_a_broken_description_names_its_file(self) -> None:
-        write_atomically(self.home.description_path, "broken")
-        error = self.assertRaises(TestbedError, self.home.load)
-        self.assertIn(str(self.home.description_path), str(error))
+        for name, option in (("default", ""), ("other", " --network other")):
+            home = NetworkHome(self.root, name)
+            write_atomically(home.description_path, "broken")
+            error = self.assertRaises(UnreadableNetwork, home.load)
+            self.assertIn(f"cannot read {home.description_path}: ", str(error))
+            self.assertTrue(str(error).endswith(f"p2pnet stop-network{option}"), error)
+
+    def test_a_description_that_is_a_directory_is_told_of(self) -> None:
+        self.home.description_path.mkdir(parents=True)
+        error = self.assertRaises(UnreadableNetwork, self.home.load)
+        self.assertIn(f"cannot read {self.home.description_path}: Is a directory;", str(error))
 
     def test_a_place_that_cannot_be_written_is_named(self) -> None:
         self.root.parent.mkdir(parents=True, exist_ok=True)

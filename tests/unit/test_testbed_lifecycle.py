@@ -230,6 +230,42 @@ class StopTests(Case):
         self.assertEqual(self.world.engine.calls, ["stop [1, 2, 3, 4, 5]", "clean purge=False"])
         self.assertIsNotNone(self.testbed.home.load())
 
+    def test_a_network_that_is_described_nowhere_stops_too(self) -> None:
+        stop = ["stop [1, 2, 3, 4, 5]", "clean purge=False"]
+        for spoil, containers, calls in (
+            (lambda path: path.write_text("broken"), False, stop),
+            (lambda path: path.unlink(), False, stop),
+            (lambda path: path.unlink(), True, [*stop, "stop []", "clean purge=False"]),
+        ):
+            self.setUp()
+            self.world.up()
+            home = self.testbed.home
+            spoil(home.description_path)
+            if containers:
+                home.compose_path.touch()
+            done = self.result(stop_network(self.testbed, purge=False, timeout=60))
+            self.assertEqual(done.stopped, (1, 2, 3, 4, 5))
+            self.assertEqual(self.world.engine.calls, calls)
+            self.assertIsNone(home.load())
+
+    def test_a_description_that_cannot_be_read_is_put_aside(self) -> None:
+        self.world.up()
+        path = self.testbed.home.description_path
+        path.write_text("broken")
+        self.result(stop_network(self.testbed, purge=False, timeout=60))
+        aside = path.with_name("network.json.damaged")
+        self.assertEqual(aside.read_text(), "broken")
+        (said,) = self.world.said
+        self.assertTrue(said.startswith(f"cannot read {path}: "), said)
+        self.assertTrue(said.endswith("; it is now network.json.damaged"), said)
+
+    def test_a_description_that_cannot_be_read_is_purged_like_any_other(self) -> None:
+        self.world.up()
+        self.testbed.home.description_path.write_text("broken")
+        done = self.result(stop_network(self.testbed, purge=True, timeout=60))
+        self.assertEqual((done.stopped, self.world.said), ((1, 2, 3, 4, 5), []))
+        self.assertFalse(self.world.root.exists())
+
     def test_stopping_what_never_was_is_fine(self) -> None:
         self.assertEqual(
             self.result(stop_network(self.testbed, purge=True, timeout=60)).stopped, ()
