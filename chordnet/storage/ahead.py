@@ -68,7 +68,8 @@ class WriteAhead:
         while start + _HEAD.size <= len(data):
             length, checksum, check = _HEAD.unpack_from(data, start)
             if zlib.crc32(data[start : start + _FIRST.size]) != check:
-                self.damaged += len(data) - start  # nobody knows where the next one begins
+                # Nobody knows where the next one begins: what looks like one may be in a body.
+                self.damaged += len(data) - start
                 break
             begin, end = start + _HEAD.size, start + _HEAD.size + length
             if end > len(data):

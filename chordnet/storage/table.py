@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from typing import Any
 import msgspec
 
 from chordnet.core.messages import MessageId
-from chordnet.storage.database import MIGRATIONS, Durability, LogFile
+from chordnet.storage.database import Durability, LogFile
 from chordnet.storage.recorded import Recorded
 from chordnet.storage.rows import (
     INSERT_MESSAGE,
@@ -56,8 +55,8 @@ class MessageTable:
         max_bytes: int,
         max_age: float,
         warn: Callable[[str], object],
-        wall: Callable[[], float] = time.time,
-        migrations: Sequence[str] = MIGRATIONS,
+        wall: Callable[[], float],
+        migrations: Sequence[str],
     ) -> None:
         self._path = path
         self._max_bytes = max_bytes
