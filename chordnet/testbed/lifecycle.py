@@ -261,12 +261,12 @@ async def stop_network(testbed: Testbed, *, purge: bool, timeout: float) -> Stop
     async with locked(testbed.reactor, testbed.home.lock_path, timeout):
         stopped: frozenset[int] = frozenset()
         late: frozenset[int] = frozenset()
+        network: NetworkDescription | None = None
+        unreadable = ""
         try:
             network = testbed.home.load()
         except UnreadableNetwork as problem:
-            network, unreadable = None, problem.why
-        else:
-            unreadable = ""
+            unreadable = problem.why
         for kind in _engines(testbed) if network is None else [network.engine]:
             engine = testbed.engine(kind)
             running = await engine.running()

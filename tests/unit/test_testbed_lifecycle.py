@@ -246,6 +246,7 @@ class StopTests(Case):
             done = self.result(stop_network(self.testbed, purge=False, timeout=60))
             self.assertEqual(done.stopped, (1, 2, 3, 4, 5))
             self.assertEqual(self.world.engine.calls, calls)
+            self.assertEqual(self.world.kinds, ["local", "docker"][: 1 + containers])
             self.assertIsNone(home.load())
 
     def test_a_description_that_cannot_be_read_is_put_aside(self) -> None:

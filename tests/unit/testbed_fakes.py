@@ -267,6 +267,8 @@ class World:
     described: NetworkDescription = attrs.field(factory=network)
     clock: Clock = attrs.field(factory=Clock)
     said: list[str] = attrs.field(factory=list)
+    kinds: list[str] = attrs.field(factory=list)
+    """Which engines were made."""
     nodes: FakeNodes = attrs.field(init=False)
     engine: FakeEngine = attrs.field(init=False)
     testbed: Testbed = attrs.field(init=False)
@@ -279,8 +281,12 @@ class World:
             NetworkHome(self.root, self.described.name),
             self.nodes.connect,
             say=self.said.append,
-            make_engine=lambda *_: self.engine,
+            make_engine=self._make_engine,
         )
+
+    def _make_engine(self, kind: str, *_: object) -> FakeEngine:
+        self.kinds.append(kind)
+        return self.engine
 
     def up(self) -> None:
         """Let the network be running and right."""
