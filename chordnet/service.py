@@ -30,6 +30,7 @@ from chordnet.core.messages import NodeRef, Status
 from chordnet.core.node import ChordNode
 from chordnet.net.addresses import (
     advertised_address,
+    checked_advertise,
     checked_name,
     client_endpoint,
     format_address,
@@ -112,7 +113,7 @@ class ChordService(MultiService):
         self._bootstrap = [format_address(*parse_address(peer)) for peer in peers]
         self._endpoint = server_endpoint(reactor, listen)
         self._listen_text = str(listen)
-        self._advertise = None if advertise in (None, "", "auto") else advertise
+        self._advertise = checked_advertise(advertise)
         self._rng = rng or random.Random()
         self._leave_timeout_s = leave_timeout_s
         self._core_factory = core
@@ -136,8 +137,13 @@ class ChordService(MultiService):
     def startService(self) -> None:
         """Begin to listen and to join; :meth:`started` and :meth:`joined` tell of the outcome.
 
+        A node that runs already goes on as it is. One that cannot start says why in the log and is
+        not ``running`` afterwards, so that it can be started again.
+
         :raises LocalProtocolError: it is still being stopped.
         """
+        if self.running:
+            return
         if self._life.ending:
             raise LocalProtocolError(
                 "the node is still being stopped; start it when the Deferred of stopService has"
@@ -151,6 +157,11 @@ class ChordService(MultiService):
     def _not_begun(self, failure: Failure) -> None:
         problem = failure.value
         assert isinstance(problem, ChordnetError)
+        if self._life.ending:  # stopped while it was starting, which is no fault
+            self.journal.info("could not start: {why}", why=str(problem))
+        else:
+            self.running = 0
+            self.journal.error("cannot start: {why}", why=str(problem))
         for waiters in (self._begun, self._active):
             waiters.tell(problem)
 
@@ -174,6 +185,18 @@ class ChordService(MultiService):
     def _status_changed(self, change: StatusChanged) -> None:
         if change.new is Status.ACTIVE:
             self._active.tell(None)
+
+    def check_storage(self) -> None:
+        """Make sure that what the node keeps can be opened, and close it again.
+
+        :raises ConfigError: the state directory cannot be used, or another node uses it.
+        :raises LogFailed: the message log cannot be opened.
+        """
+        if not self.running:
+            try:
+                self._storage.open()
+            finally:
+                self._storage.close()
 
     # -- what an embedding program asks ----------------------------------------------------------
 

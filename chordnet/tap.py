@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import os
+import signal
 import sys
 import tomllib
 from collections.abc import Mapping
@@ -25,6 +26,7 @@ from chordnet.core.config import ProtocolConfig
 from chordnet.core.errors import ChordnetError, ConfigError
 from chordnet.core.node import ChordNode
 from chordnet.net.addresses import checked_name, format_address, parse_address
+from chordnet.net.listening import check_port
 from chordnet.net.recorder import RECORD_BYTES, Recorder
 from chordnet.service import ChordService
 from chordnet.storage.sqlite import HISTORY_BYTES, HISTORY_S
@@ -206,19 +208,19 @@ class NodeProcess(MultiService):
     """The node as the one thing its process is there for.
 
     When the node cannot start, the process ends with one line and exit status 1. When a
-    client made it leave, the process ends as well.
+    client made it leave, or its terminal was closed, the process ends in order.
 
-    :param stop: ends the process in order.
+    :param reactor: is stopped to end the process.
     :param recorder: what records the node; its file is closed when the node has stopped.
     """
 
-    def __init__(self, node: ChordService, stop: Any, recorder: Recorder | None = None) -> None:
+    def __init__(self, node: ChordService, reactor: Any, recorder: Recorder | None = None) -> None:
         super().__init__()
         self._node = node
-        self._stop = stop
+        self._reactor = reactor
         self._recorder = recorder
         node.setServiceParent(self)
-        node.on_leave_request(stop)
+        node.on_leave_request(reactor.stop)
 
     def privilegedStartService(self) -> None:
         """Nothing needs privileges; kept apart from :meth:`startService` by twistd."""
@@ -226,14 +228,24 @@ class NodeProcess(MultiService):
     def startService(self) -> None:
         """Start the node.
 
-        :raises SystemExit: it cannot start.
+        :raises CannotStart: it cannot start. twistd reports that from a process in the background,
+            too, and removes its pid file, which it does for no ``SystemExit``.
         """
         super().startService()
         _settle_memory()
         problems: list[Failure] = []
-        self._node.started().addErrback(problems.append)
+        starting = self._node.started().addErrback(problems.append)
         if problems:
-            _refuse(problems[0].getErrorMessage())
+            raise CannotStart(problems[0].getErrorMessage())
+        starting.addCallback(lambda _none: problems and self._reactor.stop())
+        self._heed_hangup()
+
+    def _heed_hangup(self) -> None:
+        """Leave the ring in order when the terminal is closed, unless nohup keeps us running."""
+        hangup = getattr(signal, "SIGHUP", None)
+        if hangup is not None and signal.getsignal(hangup) is signal.SIG_DFL:
+            # As for SIGTERM: the process ends by the signal once all is over.
+            signal.signal(hangup, self._reactor.sigTerm)
 
     def stopService(self) -> Deferred[Any]:
         """Stop the node; fires when nothing is left."""
@@ -246,8 +258,26 @@ class NodeProcess(MultiService):
         return result
 
 
+class CannotStart(Exception):
+    """The node cannot start. twistd lets it through; :func:`_report` shows it as one line."""
+
+
+def _report(kind: type[BaseException], problem: BaseException, trace: Any) -> None:
+    """Show what ends the process, as ``sys.excepthook``."""
+    if issubclass(kind, CannotStart):
+        _say(str(problem))
+    else:
+        sys.__excepthook__(kind, problem, trace)
+
+
+def _say(text: str) -> None:
+    # Not sys.stderr, which twistd has turned into a part of its log by the time a node starts.
+    if sys.__stderr__ is not None:
+        print(f"chordnode: {text}", file=sys.__stderr__, flush=True)
+
+
 def _refuse(text: str) -> NoReturn:
-    print(f"chordnode: {text}", file=sys.stderr)  # noqa: T201
+    _say(text)
     raise SystemExit(1)
 
 
@@ -271,10 +301,11 @@ def makeService(options: Mapping[str, Any]) -> MultiService:
 
     path = options["record"]
     recorder = Recorder(path, options["record-bytes"]) if path else None
+    listen = listen_description(options["port"], options["interface"])
     try:
         node = ChordService(
             reactor,
-            listen_description(options["port"], options["interface"]),
+            listen,
             options["peers"],
             name=options["name"],
             network=options["network"],
@@ -287,6 +318,26 @@ def makeService(options: Mapping[str, Any]) -> MultiService:
             debug=options["debug"],
             core=recorder or ChordNode,
         )
+        if _starts_in_the_background(getattr(options, "parent", None)):
+            check_port(options["port"], options["interface"])
+            node.check_storage()
+            if recorder is not None:
+                recorder.check()
     except ChordnetError as error:
         _refuse(str(error))
-    return NodeProcess(node, reactor.stop, recorder)
+    sys.excepthook = _report
+    return NodeProcess(node, reactor, recorder)
+
+
+def _starts_in_the_background(twistd: Mapping[str, Any] | None) -> bool:
+    """Return whether the terminal will be gone when the node starts.
+
+    What twistd shows of a failure then is cut off after 100 letters, so what can be found out
+    beforehand is. With another directory, root or user it would be asked of the wrong one.
+
+    :param twistd: the options of twistd itself.
+    """
+    if twistd is None or twistd.get("nodaemon", True):
+        return False
+    moved = any(twistd.get(key) is not None for key in ("chroot", "uid", "gid"))
+    return not moved and twistd.get("rundir", ".") == "."

@@ -280,14 +280,20 @@ class MemoryTransport:
 
 
 class FailingServer:
-    """An ``IStreamServerEndpoint`` that cannot listen."""
+    """An ``IStreamServerEndpoint`` that cannot listen.
 
-    def __init__(self, error: Exception) -> None:
+    :param error: how it fails; None to wait until it is cancelled.
+    """
+
+    def __init__(self, error: Exception | None) -> None:
         self._error = error
+        self.tries = 0
+        """How often it was asked."""
 
     def listen(self, _factory: Any) -> Deferred[Any]:
         """Fail."""
-        return fail(self._error)
+        self.tries += 1
+        return Deferred() if self._error is None else fail(self._error)
 
 
 class ScriptedCore:

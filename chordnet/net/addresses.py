@@ -86,6 +86,17 @@ def advertised_address(listening: Any, advertise: str | None) -> str:
     return format_address(own_address() if host in _ANYWHERE else host, port)
 
 
+def checked_advertise(advertise: str | None) -> str | None:
+    """Return what is to be advertised, None for what is listened on.
+
+    :raises ConfigError: it can be nobody's address.
+    """
+    if advertise in (None, "", "auto"):
+        return None
+    _stated_address(advertise, 0)
+    return advertise
+
+
 def _stated_address(advertise: str, bound_port: int) -> str:
     plain_host = ":" not in advertise or isIPv6Address(advertise)
     text = format_address(advertise, 0) if plain_host else advertise

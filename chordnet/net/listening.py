@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import socket
 from typing import Any
 
 from twisted.internet.defer import CancelledError
@@ -40,6 +43,36 @@ def server_endpoint(reactor: Any, listen: Any) -> Any:
         ) from None
 
 
+def check_port(port: int, interface: str | None) -> None:
+    """Make sure that a TCP port can be listened on now, without keeping it.
+
+    :param interface: an address; None, "*" or "auto" for all of IPv4.
+    :raises ConfigError: it cannot; the text says why.
+    """
+    host = "" if interface in (None, "*", "auto") else str(interface).strip("[]")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            # As Twisted does: connections of the past that linger are no obstacle.
+            if os.name == "posix":
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+            probe.listen(1)
+    except OSError as error:
+        problem = start_problem(Failure(CannotListenError(host, port, error)), "")
+        assert problem is not None
+        raise problem from None
+
+
+_HINTS = {
+    errno.EADDRINUSE: "; is another program using it?",
+    errno.EACCES: "; ports below 1024 are for privileged users, choose a higher one",
+    errno.EADDRNOTAVAIL: "; this machine has no such address",
+    errno.EMFILE: "; raise the limit of open files (ulimit -n)",
+}
+"""What to do about a port that cannot be had, by the number of the error."""
+
+
 def start_problem(failure: Failure, listen: str) -> ChordnetError | None:
     """Return what a user should read; None if the failure is a bug."""
     if failure.check(ChordnetError):
@@ -50,7 +83,8 @@ def start_problem(failure: Failure, listen: str) -> ChordnetError | None:
         error: Any = failure.value
         reason = getattr(error.socketError, "strerror", None) or str(error.socketError)
         where = f"{error.interface or '*'}:{error.port}"
-        return ConfigError(f"cannot listen on {where}: {reason}; is another program using it?")
+        hint = _HINTS.get(getattr(error.socketError, "errno", None) or 0, "")
+        return ConfigError(f"cannot listen on {where}: {reason}{hint}")
     if failure.check(CancelledError):
         return NotInRing("the node was stopped")
     if failure.check(OSError):

@@ -72,6 +72,20 @@ class Recorder:
         )  # fmt: skip
         return RecordedNode(config, me, seed, self._write_step)
 
+    def check(self) -> None:
+        """Make sure that the file can be written, without changing it.
+
+        :raises ConfigError: it cannot be.
+        """
+        try:
+            with self.path.open("ab"):
+                pass
+        except OSError as error:
+            raise self._unusable(error) from None
+
+    def _unusable(self, error: OSError) -> ConfigError:
+        return ConfigError(f"cannot record to {self.path}: {error.strerror or error}")
+
     def _begin(self, header: Header) -> None:
         try:
             if self.path.exists() and self.path.stat().st_size:
@@ -81,8 +95,7 @@ class Recorder:
             self._file.write(frame)
         except OSError as error:
             self._drop()
-            reason = error.strerror or error
-            raise ConfigError(f"cannot record to {self.path}: {reason}") from None
+            raise self._unusable(error) from None
         self._left = self._max_bytes - len(frame) - END_BYTES
         self.steps = 0
 

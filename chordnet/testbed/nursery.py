@@ -117,6 +117,9 @@ def _twistd(words: Sequence[str]) -> int:
             print(end.code, file=sys.stderr)  # noqa: T201 - what Python itself would do
             return 1
         return end.code or 0
+    except Exception:  # noqa: BLE001 - shown as Python itself would
+        sys.excepthook(*sys.exc_info())
+        return 1
     return 0
 
 

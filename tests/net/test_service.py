@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from twisted.internet.defer import Deferred
+from twisted.application.service import MultiService
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.task import Clock
+from twisted.logger import LogLevel, formatEvent, globalLogPublisher
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -184,6 +186,43 @@ class LifeTests(ServiceCase):
         self.assertEqual(self.failure(service.started(), ConfigError, 0), text)
         self.failure(service.broadcast("apple"), ConfigError, 0)
         self.assertIsNone(self.result(service.stopService(), 0))
+
+    def test_a_start_that_failed_is_in_the_log_and_can_be_tried_again(self):
+        lines = []
+        globalLogPublisher.addObserver(lines.append)
+        self.addCleanup(globalLogPublisher.removeObserver, lines.append)
+        error = CannotListenError("127.0.0.1", 7001, OSError(98, "Address already in use"))
+        server = FailingServer(error)
+        service = ChordService(self.clock, server, name="Node 1")
+        service.startService()
+        (line,) = [formatEvent(e) for e in lines if e["log_level"] is LogLevel.error]
+        self.assertIn("Node 1: cannot start: cannot listen on 127.0.0.1:7001: Address", line)
+        self.assertFalse(service.running)
+        service.startService()
+        self.assertEqual(server.tries, 2)
+
+    def test_a_stop_while_it_starts_is_no_failure_in_the_log(self):
+        lines = []
+        globalLogPublisher.addObserver(lines.append)
+        self.addCleanup(globalLogPublisher.removeObserver, lines.append)
+        server = FailingServer(None)
+        service = ChordService(self.clock, server, name="Node 1")
+        service.startService()
+        self.assertIsNone(self.result(service.stopService(), 0))
+        self.assertEqual([e for e in lines if e["log_level"] is LogLevel.error], [])
+
+    def test_a_second_start_leaves_the_running_node_as_it_is(self):
+        parent = MultiService()
+        parent.startService()
+        service = self.network.service(self.address(1), name="Node 1")
+        service.setServiceParent(parent)
+        node = service.node
+        service.startService()
+        service.privilegedStartService()
+        self.assertIs(service.node, node)
+        self.assertIsNone(self.result(service.joined()))
+        self.result(maybeDeferred(parent.stopService))
+        self.assertIsNone(service.node)
 
     def test_before_the_start_there_is_nothing_to_ask(self):
         service = self.network.service(self.address(1))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -129,6 +130,9 @@ class OptionsTests(SynchronousTestCase):
         self.assertEqual(listen_description(0, "[::1]"), r"tcp6:0:interface=\:\:1")
 
 
+RUN_TWISTD = "from twisted.scripts.twistd import run; run()"
+
+
 class NodeProcess(ProcessProtocol):
     """A ``twistd chordnode`` and what it writes."""
 
@@ -146,10 +150,10 @@ class NodeProcess(ProcessProtocol):
 class ProcessTests(TestCase):
     timeout = 60
 
-    def start(self, *words: str) -> NodeProcess:
+    def start(self, *words: str, before: str = "") -> NodeProcess:
         process = NodeProcess()
         command = [
-            sys.executable, "-c", "from twisted.scripts.twistd import run; run()", "-n",
+            sys.executable, "-c", f"import signal; {before}\n{RUN_TWISTD}", "-n",
             "--pidfile=", "chordnode", "--interface", "127.0.0.1", *words,
         ]  # fmt: skip
         environ = {k: v for k, v in os.environ.items() if not k.startswith("CHORD")}
@@ -223,12 +227,93 @@ class ProcessTests(TestCase):
         self.assertIn("in use by another node", second.output)
         self.assertNotIn("Traceback", second.output)
 
+    async def test_a_closed_terminal_lets_it_leave_the_ring_in_order(self):
+        process = self.start("--port", "0", "--name", "Node 1")
+        await self.active(await self.port_of(process))
+        process.transport.signalProcess("HUP")
+        outcome = await process.ended
+        self.assertEqual(outcome.signal, signal.SIGHUP)
+        self.assertIn("Node 1: is left (was leaving)", process.output)
+        self.assertIn("Node 1: stopped", process.output)
+
+    async def test_nohup_keeps_it_running_when_the_terminal_is_closed(self):
+        process = self.start("--port", "0", before="signal.signal(signal.SIGHUP, signal.SIG_IGN)")
+        client = await self.active(await self.port_of(process))
+        process.transport.signalProcess("HUP")
+        self.assertEqual((await client.status()).state, "active")
+
     async def test_a_wrong_option_is_one_line_and_status_1(self):
         process = self.start("--port", "x")
         outcome = await process.ended
         self.assertEqual(outcome.exitCode, 1)
         self.assertIn("port must be a whole number from 0 to 65535, not 'x'", process.output)
         self.assertNotIn("Traceback", process.output)
+
+
+class StartFailureTests(SynchronousTestCase):
+    """What a user sees of a node that cannot start, in the foreground and in the background."""
+
+    def setUp(self):
+        self.directory = Path(self.mktemp()).absolute()
+        self.directory.mkdir()
+
+    def twistd(self, *words: str) -> tuple[str, str]:
+        """Run twistd, which has to fail, and return its standard error and its log."""
+        environ = {k: v for k, v in os.environ.items() if not k.startswith("CHORD")}
+        environ["PYTHONPATH"] = str(Path(__file__).parents[2])
+        done = subprocess.run(
+            [sys.executable, "-c", RUN_TWISTD, *words], check=False, text=True, timeout=50,
+            capture_output=True, env=environ, cwd=self.directory,
+        )  # fmt: skip
+        self.assertEqual(done.returncode, 1, done)
+        self.assertEqual([path.name for path in self.directory.glob("*.pid")], [])
+        log = self.directory / "twistd.log"
+        return done.stderr, done.stdout + (log.read_text() if log.exists() else "")
+
+    def taken_port(self) -> int:
+        listener = socket.socket()
+        self.addCleanup(listener.close)
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(1)
+        port: int = listener.getsockname()[1]
+        return port
+
+    def refused(self, expected: str, *words: str) -> None:
+        """Check that both ways end with one line on standard error, status 1 and no pid file."""
+        for mode in ([], ["--nodaemon"]):
+            errors, log = self.twistd(*mode, "chordnode", "--interface", "127.0.0.1", *words)
+            self.assertEqual(errors.count("\n"), 1, errors)
+            self.assertTrue(errors.startswith(f"chordnode: {expected}"), errors)
+            self.assertNotIn("Traceback", log)
+
+    def test_a_port_in_use(self):
+        port = self.taken_port()
+        self.refused(
+            f"cannot listen on 127.0.0.1:{port}: Address already in use; is another program",
+            "--port", str(port),
+        )  # fmt: skip
+
+    def test_a_state_directory_that_is_a_file(self):
+        file = self.directory / "file"
+        file.touch()
+        self.refused(
+            f"the state directory {file} cannot be used", "--port", "0", "--state-dir", str(file)
+        )
+
+    def test_a_recording_that_cannot_be_written(self):
+        file = self.directory / "nowhere" / "node.rec"
+        self.refused(f"cannot record to {file}: No such", "--port", "0", "--record", str(file))
+
+    def test_an_address_that_nobody_can_connect_to(self):
+        self.refused("'0.0.0.0' cannot be advertised", "--port", "0", "--advertise", "0.0.0.0")
+
+    def test_a_failure_that_only_the_process_in_the_background_meets(self):
+        # With --rundir nothing is looked at beforehand, as it would be looked at elsewhere.
+        port = self.taken_port()
+        words = ["chordnode", "--interface", "127.0.0.1", "--port", str(port)]
+        errors, log = self.twistd("--rundir", str(self.directory), *words)
+        self.assertIn("An error has occurred", errors)
+        self.assertIn(f"cannot start: cannot listen on 127.0.0.1:{port}", log)
 
 
 class ImportTests(SynchronousTestCase):
