@@ -18,6 +18,7 @@ from chordnet.core.errors import Busy, ChordnetError, RemoteProtocolError
 from chordnet.net.interfaces import LookupDoneWith, MessageLog, ReceiptDone
 from chordnet.net.journal import Journal
 from chordnet.net.limits import NetworkLimits
+from chordnet.net.load import Load
 from chordnet.net.protocol import Connection
 from chordnet.net.reading import Reader, ReceivedReader, open_reader, position_of, trace_of
 from chordnet.net.traces import Traces
@@ -57,6 +58,7 @@ class Node(Protocol):
     log: MessageLog
     journal: Journal
     limits: NetworkLimits
+    load: Load
     views: Views
     traces: Traces
     turn: Turn
@@ -123,6 +125,8 @@ class ClientSession:
         self._backlog: deque[bytes] = deque()
         self._reading = True
         self._in_flight = 0
+        self._unread = 0
+        """Bytes of receipts that may not have been handed to the system yet."""
         self._follows: dict[int, Reader] = {}
         self._unaware: set[int] = set()
         """Followers who are to be told when they have been sent all that there is."""
@@ -175,6 +179,7 @@ class ClientSession:
 
     def drained(self) -> None:
         self._stop_stall()
+        self._let_go()
         try:
             self._work()
         except RemoteProtocolError as error:
@@ -184,6 +189,7 @@ class ClientSession:
     def lost(self) -> None:
         self._desk.gone(self)
         self._stop_stall()
+        self._let_go()
         if self._idle is not None:
             self._idle.cancel()
             self._idle = None
@@ -231,7 +237,28 @@ class ClientSession:
         if isinstance(result, ChordnetError):
             self._fail(rid, result)
         else:
+            self._keep_until_read(len(result.body))
             self._reply(Sent(rid, result))
+
+    def _keep_until_read(self, size: int) -> None:
+        """Count the bytes of a receipt among what the node holds until the system has taken them.
+
+        A client that reads no receipts would otherwise have the node hold ever more of them.
+        """
+        if self._connection.closing:
+            return
+        if not self._unread:
+            self._node.turn.after(self._let_go_of_read)
+        self._unread += size
+        self._node.load.keep(size)
+
+    def _let_go_of_read(self) -> None:
+        if not self._connection.paused:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        self._node.load.give(self._unread)
+        self._unread = 0
 
     def _lookup(self, request: Lookup) -> None:
         done = partial(self._looked_up, request.rid)

@@ -53,6 +53,7 @@ from chordnet.net.interfaces import Core, LookupDoneWith, MessageLog, ReceiptDon
 from chordnet.net.journal import Journal
 from chordnet.net.keeping import recent_routes
 from chordnet.net.limits import NetworkLimits
+from chordnet.net.load import Load
 from chordnet.net.notices import Notices
 from chordnet.net.runner import Runner
 from chordnet.net.traces import Traces
@@ -102,7 +103,8 @@ class LocalNode:
         self._seconds = seconds
         self._started_at = seconds()
         self._op = 0
-        self._broadcasts: dict[int, tuple[str, float, ReceiptDone]] = {}
+        self.load = Load(limits.in_flight_bytes)
+        self._broadcasts: dict[int, tuple[str, int, float, ReceiptDone]] = {}
         self._lookups: dict[int, tuple[str, int, LookupDoneWith]] = {}
         self._leavers: list[Callable[[], None]] = []
         self.failure = ""
@@ -162,14 +164,15 @@ class LocalNode:
 
         :raises InvalidMessage: ``body`` is no phrase.
         :raises NotInRing: the node is not a member of a ring.
-        :raises Busy: too many broadcasts are in flight.
+        :raises Busy: too many broadcasts, or too many bytes of them, are in flight.
         """
         encoded = check_phrase(body, self.config.max_body_bytes)
         self._check_member()
         if len(self._broadcasts) >= self.config.max_broadcasts:
             raise Busy(f"{len(self._broadcasts)} broadcasts are in flight; retry after a moment")
+        self.load.take(len(encoded))
         self._op += 1
-        self._broadcasts[self._op] = (body, self._seconds(), done)
+        self._broadcasts[self._op] = (body, len(encoded), self._seconds(), done)
         if not self._outbox:
             self.turn.before(self._publish_outbox)
         self._outbox.append((self._op, encoded))
@@ -313,7 +316,8 @@ class LocalNode:
         entry = self._broadcasts.pop(effect.op, None)
         if entry is None:
             return
-        body, began, done = entry
+        body, size, began, done = entry
+        self.load.give(size)
         if effect.id is None:
             done(broadcast_failure(effect.reason))
             return
