@@ -27,7 +27,7 @@ from chordnet.core.effects import StatusChanged
 from chordnet.core.errors import ChordnetError, LocalProtocolError, NotInRing
 from chordnet.core.identifiers import IdentifierSpace
 from chordnet.core.messages import NodeRef, Status
-from chordnet.core.node import ChordNode
+from chordnet.core.node import real_node
 from chordnet.net.addresses import (
     advertised_address,
     checked_advertise,
@@ -100,7 +100,7 @@ class ChordService(MultiService):
         durability: Durability = "process", history_bytes: int = HISTORY_BYTES,
         history_s: float = HISTORY_S,
         limits: NetworkLimits | None = None, leave_timeout_s: float = 5.0, debug: bool = False,
-        core: CoreFactory = ChordNode, endpoints: Endpoints = client_endpoint,
+        core: CoreFactory = real_node, endpoints: Endpoints = client_endpoint,
         seconds: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:  # fmt: skip

@@ -24,7 +24,7 @@ from twisted.python.usage import UsageError
 
 from chordnet.core.config import ProtocolConfig
 from chordnet.core.errors import ChordnetError, ConfigError
-from chordnet.core.node import ChordNode
+from chordnet.core.node import real_node
 from chordnet.net.addresses import checked_name, format_address, parse_address
 from chordnet.net.listening import check_port
 from chordnet.net.recorder import RECORD_BYTES, Recorder
@@ -316,7 +316,7 @@ def makeService(options: Mapping[str, Any]) -> MultiService:
             history_s=options["history-hours"] * 3600.0,
             config=ProtocolConfig(bits=options["bits"]),
             debug=options["debug"],
-            core=recorder or ChordNode,
+            core=recorder or real_node,
         )
         if _starts_in_the_background(getattr(options, "parent", None)):
             check_port(options["port"], options["interface"])

@@ -24,6 +24,7 @@ from collections.abc import Callable, Iterable
 from itertools import groupby, islice
 from math import isfinite
 
+from chordnet.core.checks import is_message_id, is_origin_state
 from chordnet.core.context import Context
 from chordnet.core.effects import Gap, Misbehaved, Record, SendStored
 from chordnet.core.ledger import MASK, Ledger
@@ -43,7 +44,6 @@ from chordnet.core.messages import (
 )  # fmt: skip
 from chordnet.core.routing import Routes
 from chordnet.core.timers import LEISURE_S, Expiry
-from chordnet.core.wellformed import is_message_id, is_origin_state
 
 PAGE_ORIGINS = 512
 PAGE_NUMBERS = 16_384

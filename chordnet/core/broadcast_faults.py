@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from math import isfinite
 
+from chordnet.core.checks import is_message_id
 from chordnet.core.context import Context
 from chordnet.core.messages import Bcast, NodeRef
-from chordnet.core.wellformed import is_message_id
 
 
 def fault_of(message: Bcast, sender: NodeRef, ctx: Context) -> str:

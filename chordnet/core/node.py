@@ -19,10 +19,12 @@ from chordnet.core import effects as fx
 from chordnet.core import events as ev
 from chordnet.core import membership
 from chordnet.core import messages as msg
+from chordnet.core.checks import Checks, NamingRules
 from chordnet.core.config import ProtocolConfig
+from chordnet.core.identifiers import IdentifierSpace
 from chordnet.core.lookup import Purpose
 from chordnet.core.messages import NodeRef, Status
-from chordnet.core.wellformed import CHECKED, is_possible
+from chordnet.core.naming import Names
 from chordnet.core.wiring import Wiring
 
 PEERS_PAUSE_S = 2.0
@@ -37,10 +39,15 @@ class ChordNode(Wiring):
     :param config: its settings; all nodes of a network must agree on ``bits``.
     :param me: its own pointer; the incarnation must be higher than that of every earlier life.
     :param rng: the only source of randomness, for jitter, labels and the choice of audit peers.
+    :param names: the rules for the names and addresses that peers tell of; None accepts all.
     """
 
-    def __init__(self, config: ProtocolConfig, me: NodeRef, rng: Random) -> None:
+    def __init__(
+        self, config: ProtocolConfig, me: NodeRef, rng: Random, names: NamingRules | None = None
+    ) -> None:
         super().__init__(config, me, rng)
+        self.checks = Checks(config, self.ctx.space, names)
+        self._check_of = self.checks.of
         for part in (self.requests, self.lookups, self.broadcasts):
             for expiry in part.expiries:
                 expiry.horizon = self.ctx.horizon
@@ -90,7 +97,8 @@ class ChordNode(Wiring):
 
     def _start(self, event: ev.Start) -> None:
         for peer in event.known:
-            self.ctx.peers.note(peer)
+            if self.checks.accepts(peer):
+                self.ctx.peers.note(peer)
         self.broadcasts.ledger.restore(event.ledger)
         for message_id, route in event.routes:
             self.broadcasts.sync.remember(message_id, route)
@@ -104,9 +112,12 @@ class ChordNode(Wiring):
             return
         message = event.message
         kind = type(message)
-        if kind in CHECKED and not is_possible(message, self.ctx.space):
-            self.ctx.effects.append(fx.Misbehaved(sender, "names an impossible identifier"))
-            return
+        check = self._check_of(kind)
+        if check is not None:
+            fault = check(message)
+            if fault:
+                self.ctx.effects.append(fx.Misbehaved(sender, fault))
+                return
         self._on_message[kind](self, sender, message)
 
     def _meet(self, sender: NodeRef) -> bool:
@@ -304,3 +315,8 @@ class ChordNode(Wiring):
         "leave": _drained,
         "sync": lambda node: node.broadcasts.sync.compare_with_some(),
     }
+
+
+def real_node(config: ProtocolConfig, me: NodeRef, rng: Random) -> ChordNode:
+    """Return a node that holds its peers to the rules for names and addresses of real networks."""
+    return ChordNode(config, me, rng, Names(IdentifierSpace(config.bits)))

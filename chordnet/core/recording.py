@@ -25,7 +25,9 @@ from chordnet.core.config import FingerUpkeep, ProtocolConfig, Safeguards
 from chordnet.core.effects import Effect
 from chordnet.core.errors import ChordnetError, ConfigError
 from chordnet.core.events import Event
+from chordnet.core.identifiers import IdentifierSpace
 from chordnet.core.messages import NodeRef
+from chordnet.core.naming import Names
 from chordnet.core.node import ChordNode
 
 FORMAT = 1
@@ -60,6 +62,8 @@ class Header(msgspec.Struct, frozen=True, array_like=True, tag=1):
     """The wall clock at the beginning, seconds since 1970."""
     clock: float
     """The core's clock at that moment, so that several nodes' times can be compared."""
+    names: bool = False
+    """Whether peers are held to the rules for names and addresses; they were not at first."""
 
 
 class Step(msgspec.Struct, frozen=True, array_like=True, tag=2, gc=False):
@@ -171,7 +175,7 @@ class RecordedNode(ChordNode):
     """
 
     def __init__(self, config: ProtocolConfig, me: NodeRef, seed: int, sink: Sink) -> None:
-        super().__init__(config, me, Random(seed))
+        super().__init__(config, me, Random(seed), Names(IdentifierSpace(config.bits)))
         self._sink = sink
 
     def step(self, event: Event, now: float) -> list[Effect]:

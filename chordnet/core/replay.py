@@ -20,7 +20,9 @@ import attrs
 from chordnet.core import effects as fx
 from chordnet.core.effects import Effect
 from chordnet.core.events import Event
+from chordnet.core.identifiers import IdentifierSpace
 from chordnet.core.messages import NodeRef
+from chordnet.core.naming import Names
 from chordnet.core.node import ChordNode
 from chordnet.core.recording import (
     FORMAT,
@@ -86,7 +88,9 @@ class Replay:
         if header.format != FORMAT:
             raise RecordingError(f"its format is {header.format}, and this version reads {FORMAT}")
         self.header = header
-        self.core = ChordNode(config_from(header.config), header.me, Random(header.seed))
+        config = config_from(header.config)
+        names = Names(IdentifierSpace(config.bits)) if header.names else None
+        self.core = ChordNode(config, header.me, Random(header.seed), names)
         self.events = 0
         """Events replayed, the one that differs included."""
         self.seconds = 0.0

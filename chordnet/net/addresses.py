@@ -13,9 +13,7 @@ from twisted.internet.endpoints import (
 )
 
 from chordnet.core.errors import ConfigError
-from chordnet.wire.greeting import NAME_LIMIT, usable_name
-
-Host = tuple[str, int]
+from chordnet.core.naming import NAME_LIMIT, format_address, parse_address, usable_name
 
 _ANYWHERE = ("0.0.0.0", "::", "")  # noqa: S104 - compared with, never bound to
 # A documentation address (RFC 5737): connecting a datagram socket to it sends nothing.
@@ -30,29 +28,6 @@ def checked_name(what: str, name: str) -> str:
     if not usable_name(name):
         raise ConfigError(f"{what} {name!r} must be 1 to {NAME_LIMIT} printable characters")
     return name
-
-
-def parse_address(text: str, *, any_port: bool = False) -> Host:
-    """Split ``host:port``, ``[v6]:port`` or ``tcp:host:port`` into host and port.
-
-    :param any_port: accept port 0.
-    :raises ConfigError: ``text`` is none of these.
-    """
-    host, colon, port = text.removeprefix("tcp:").rpartition(":")
-    host = host[1:-1] if host.startswith("[") and host.endswith("]") else host
-    plain = bool(host) and not any(c.isspace() or c in "/@[]=" for c in host)
-    if not colon or not plain or (":" in host and not isIPv6Address(host)):
-        raise ConfigError(f"{text!r} is not an address; write HOST:PORT, for example 10.0.0.5:7001")
-    if not (port.isascii() and port.isdigit() and (0 if any_port else 1) <= int(port) <= 65535):
-        raise ConfigError(
-            f"{text!r} has no valid port; write HOST:PORT with a port from 1 to 65535"
-        )
-    return host, int(port)
-
-
-def format_address(host: str, port: int) -> str:
-    """Return ``host:port``, an IPv6 host in brackets."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def client_endpoint(reactor: Any, address: str, timeout_s: float) -> Any:
@@ -115,3 +90,9 @@ def own_address() -> str:
             return "127.0.0.1"
         host: str = probe.getsockname()[0]
         return host
+
+
+__all__ = [
+    "advertised_address", "checked_advertise", "checked_name", "client_endpoint", "format_address",
+    "own_address", "parse_address",
+]  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from twisted.internet.defer import maybeDeferred
 from twisted.internet.error import ConnectionRefusedError as Declined
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import ClientFactory
@@ -64,7 +65,11 @@ class Dial:
         except ConfigError as error:
             self._report(LinkFault.UNREACHABLE, str(error))
             return
-        self._connecting = endpoint.connect(_OneConnection(self._build))
+        except Exception:  # noqa: BLE001 - the embedding program's; logged with its traceback
+            self._turn.failed(f"the endpoint for {self._address}")
+            self._report(LinkFault.UNREACHABLE, "no endpoint could be made for it")
+            return
+        self._connecting = maybeDeferred(endpoint.connect, _OneConnection(self._build))
         self._connecting.addCallbacks(self._connected, self._not_connected)
 
     def cancel(self) -> None:

@@ -67,7 +67,7 @@ class Recorder:
         self._begin(
             Header(
                 FORMAT, __version__, platform.python_version(), me, seed, config_fields(config),
-                self._wall(), self._seconds(),
+                self._wall(), self._seconds(), names=True,
             )
         )  # fmt: skip
         return RecordedNode(config, me, seed, self._write_step)

@@ -19,6 +19,7 @@ import msgspec
 
 from chordnet.core.identifiers import IdentifierSpace
 from chordnet.core.messages import NodeRef
+from chordnet.core.naming import usable_address, usable_name
 
 MAGIC = "chordnet"
 VERSION = 1
@@ -29,8 +30,6 @@ CLIENT = "client"
 
 GREETING_LIMIT = 2048
 """Bytes of the longest greeting frame."""
-NAME_LIMIT = 255
-"""Characters of the longest node name, network name or address."""
 
 CODES = frozenset(
     {"greeting", "version", "network", "bits", "self", "incarnation", "identity", "full"}
@@ -89,11 +88,6 @@ class Bye(_Greeting, frozen=True, tag=63):
     text: str = ""
 
 
-def usable_name(name: str) -> bool:
-    """Tell whether ``name`` can name a node, a network or an address."""
-    return 0 < len(name) <= NAME_LIMIT and name.isprintable()
-
-
 def agreed_version(hello: Hello) -> int | None:
     """Return the newest version that both sides speak, None if there is none."""
     version = min(hello.version, VERSION)
@@ -125,8 +119,10 @@ def judge_node(node: NodeRef | None, me: NodeRef, space: IdentifierSpace) -> Ref
     """Return what is wrong with the identity that a peer states, None if nothing is."""
     if node is None or not space.valid_raw(node.raw):
         return Refuse("identity", f"a peer must state an identifier of {space.bits} bits")
-    if not (usable_name(node.name) and usable_name(node.address)):
-        return Refuse("identity", "a peer must state a name and an address of 1 to 255 letters")
+    if not usable_name(node.name):
+        return Refuse("identity", "a peer must state a name of 1 to 255 printable letters")
+    if not usable_address(node.address):
+        return Refuse("identity", "a peer must state an address HOST:PORT that can be dialled")
     if space.hash(node.name.encode()) != node.id:
         return Refuse("identity", f"the identifier of {node.name[:80]!r} is not the name's hash")
     if node.raw == me.raw:

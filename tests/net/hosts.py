@@ -12,6 +12,7 @@ from twisted.logger import Logger, LogPublisher, formatEvent
 from chordnet.core.events import LinkFault
 from chordnet.core.identifiers import IdentifierSpace
 from chordnet.core.messages import NodeRef, PeerMessage
+from chordnet.net.dialler import Endpoints
 from chordnet.net.greeters import Door
 from chordnet.net.journal import Journal
 from chordnet.net.limits import NetworkLimits
@@ -54,6 +55,7 @@ class Host:
     def __init__(
         self, network: MemoryNetwork, name: str, address: str, *, incarnation: int = 1,
         limits: NetworkLimits | None = None, network_name: str = "default", listen: bool = True,
+        endpoints: Endpoints | None = None,
     ) -> None:  # fmt: skip
         clock = network.clock
         self.me = node_ref(name, address, incarnation)
@@ -68,7 +70,7 @@ class Host:
             on_down=lambda peer, fault: self.downs.append((peer.name or peer.address, fault)),
             journal=self.journal, limits=limits, frame_limit=FRAME_LIMIT,
             rng=random.Random(name), seconds=clock.seconds,
-            endpoints=network.dialling_from(address),
+            endpoints=endpoints or network.dialling_from(address),
         )  # fmt: skip
         self.door = Door(
             clock=clock, turn=self.turn, me=self.me, network=network_name, space=SPACE,

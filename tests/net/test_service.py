@@ -232,6 +232,8 @@ class LifeTests(ServiceCase):
     def test_settings_that_cannot_be_used(self):
         for options in (
             {"peers": ["nonsense"]}, {"name": ""}, {"network": "two\nlines"}, {"name": "x" * 300},
+            {"peers": ["a..b:1"]}, {"peers": ["x" * 64 + ".org:1"]}, {"advertise": "a..b"},
+            {"advertise": "a..b:1"}, {"peers": ["a:" + "1" * 5000]},
         ):  # fmt: skip
             self.assertRaises(
                 ConfigError, ChordService, self.clock, self.network.server("10.0.0.1:1"), **options

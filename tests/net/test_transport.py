@@ -10,6 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from chordnet.core.errors import LocalProtocolError
 from chordnet.core.events import LinkFault
 from chordnet.core.messages import FindFailed, Ping, Pong, contact
+from chordnet.net.addresses import client_endpoint
 from chordnet.net.limits import NetworkLimits
 from chordnet.testing import MemoryNetwork
 from tests.net.hosts import Host, node_ref
@@ -136,6 +137,45 @@ class DiallingTests(TransportCase):
             a.send(other, Ping(1))
         self.run_for(0.1)
         self.assertTrue(all(other.got() == [Ping(1)] for other in others))
+
+    def test_an_address_that_cannot_be_dialled_costs_no_place_among_the_dials(self):
+        dial = self.network.dialling_from(A)
+
+        def endpoints(reactor, address, timeout):
+            make = client_endpoint if address.startswith("a..") else dial
+            return make(reactor, address, timeout)
+
+        limits = NetworkLimits(max_dials=2)
+        a, b = self.host("a", A, limits=limits, endpoints=endpoints), self.host("b", B)
+        for number in range(5):
+            a.send(contact(f"a..{number}:1"), Ping(1))
+        a.send(b, Ping(1))
+        self.run_for(0.1)
+        self.assertEqual(b.got(), [Ping(1)])
+        self.assertEqual([fault for _, fault in a.downs], [LinkFault.UNREACHABLE] * 5)
+
+    def test_an_endpoint_that_cannot_be_made_is_logged_and_costs_no_place(self):
+        dial = self.network.dialling_from(A)
+
+        class Broken:
+            def connect(self, _factory):
+                raise ZeroDivisionError
+
+        def endpoints(reactor, address, timeout):
+            if address.startswith("unmade"):
+                raise ZeroDivisionError
+            return Broken() if address.startswith("broken") else dial(reactor, address, timeout)
+
+        limits = NetworkLimits(max_dials=2)
+        a, b = self.host("a", A, limits=limits, endpoints=endpoints), self.host("b", B)
+        for number in range(5):
+            a.send(contact(f"unmade{number}:1"), Ping(1))
+            a.send(contact(f"broken{number}:1"), Ping(1))
+        a.send(b, Ping(1))
+        self.run_for(0.1)
+        self.assertEqual(b.got(), [Ping(1)])
+        self.assertEqual([fault for _, fault in a.downs], [LinkFault.UNREACHABLE] * 10)
+        self.assertEqual(a.journal.counters["errors"], 5)
 
     def test_a_greeting_that_is_not_answered(self):
         a, b = self.host("a", A), self.host("b", B)

@@ -77,7 +77,8 @@ class JudgeTests(SynchronousTestCase):
     def test_a_peer_without_a_usable_identity(self):
         you = node("you")
         for changes in ({"raw": b"short"}, {"name": ""}, {"name": "x" * 256}, {"address": ""},
-                        {"name": "two\nlines"}, {"address": "\x1b[31m"}):  # fmt: skip
+                        {"name": "two\nlines"}, {"address": "\x1b[31m"}, {"address": "nowhere"},
+                        {"address": "a..b:1"}, {"address": "x" * 64 + ":1"}):  # fmt: skip
             wrong = msgspec.structs.replace(you, **changes)
             self.refused(PEER, "identity", node=wrong)
         self.refused(PEER, "identity", node=None)

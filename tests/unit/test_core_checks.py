@@ -1,0 +1,335 @@
+"""The gate: of every field of every message, what an honest node never sends is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import chain, product
+from random import Random
+from typing import Any, get_args
+
+from msgspec.structs import replace
+from twisted.trial.unittest import SynchronousTestCase
+
+from chordnet.core import checks
+from chordnet.core import effects as fx
+from chordnet.core import events as ev
+from chordnet.core import messages as msg
+from chordnet.core.checks import (
+    CACHE_BYTES,
+    TOO_LONG,
+    WRONG_IDENTIFIER,
+    WRONG_NODE,
+    WRONG_NUMBER,
+    Checks,
+)
+from chordnet.core.config import ProtocolConfig
+from chordnet.core.identifiers import IdentifierSpace
+from chordnet.core.messages import Hop, MessageId, NodeRef, RingLabel
+from chordnet.core.naming import Names
+from chordnet.core.node import ChordNode, real_node
+
+SPACE = IdentifierSpace(160)
+CONFIG = ProtocolConfig()
+
+
+def raw(name: str) -> bytes:
+    return SPACE.raw(SPACE.hash(name.encode()))
+
+
+def node(number: int = 1, **changes: Any) -> NodeRef:
+    name = f"Node {number}"
+    return replace(NodeRef(raw(name), 7, f"10.0.0.{number}:7001", name), **changes)
+
+
+def hop(number: int = 1, **changes: Any) -> Hop:
+    return replace(Hop(raw(f"Node {number}"), f"Node {number}", 2), **changes)
+
+
+def named(name: str) -> NodeRef:
+    """A pointer whose identifier fits its name, whatever that is."""
+    return NodeRef(raw(name), 7, "10.0.0.1:7001", name)
+
+
+def hop_named(name: str) -> Hop:
+    return Hop(raw(name), name, 2)
+
+
+KEY = raw("some key")
+SHORT, LONG = KEY[:-1], KEY + b"\0"
+LABEL = RingLabel(0, 5)
+MID = MessageId(raw("Node 1"), 7, 3)
+DETOUR = msg.Detour(0, 1, [hop(2), hop(1)])
+
+GOOD: dict[type, Any] = {
+    msg.Ping: msg.Ping(1),
+    msg.Pong: msg.Pong(1, 3),
+    msg.GetState: msg.GetState(1, 3),
+    msg.State: msg.State(1, 3, LABEL, node(1), [node(2), node(3)], node(4), 5),
+    msg.Notify: msg.Notify(),
+    msg.Changed: msg.Changed(),
+    msg.Leaving: msg.Leaving(node(1), [node(2)]),
+    msg.FingerHint: msg.FingerHint(node(1), True, KEY, KEY, 9),
+    msg.TryMerge: msg.TryMerge(node(1), 9),
+    msg.Find: msg.Find(1, node(1), KEY, 1, [node(2)], 9, False),
+    msg.Found: msg.Found(1, node(1), [node(2)], LABEL),
+    msg.FindFailed: msg.FindFailed(1, "Node 1 is in no ring"),
+    msg.FindNext: msg.FindNext(1, KEY, 1, [KEY], False),
+    msg.Next: msg.Next(1, False, [node(1)], False, LABEL),
+    msg.Bcast: msg.Bcast(MID, 1, 1.0, 9, KEY, 2, [hop(1), hop(2)], [b"x"], [DETOUR]),
+    msg.Ack: msg.Ack(MID, KEY, False),
+    msg.Bodies: msg.Bodies(MID, [b"x"]),
+    msg.Covered: msg.Covered(MID, KEY, 3, 3, 2, False, [node(1)]),
+    msg.Compare: msg.Compare(5),
+    msg.Caught: msg.Caught(MID, 1.0, [hop(1)], b"x"),
+}
+
+WRONG_NUMBERS = (-1, 1 << 63, (1 << 64) - 1)
+HUGE = 1 << 62
+WRONG_NODES = [
+    (named(""), WRONG_NODE),
+    (named("x" * 256), WRONG_NODE),
+    (named("Node\n1"), WRONG_NODE),
+    (named("Node\x1b[2J"), WRONG_NODE),
+    (named("Node\x85"), WRONG_NODE),
+    (named("\u202e1 edoN"), WRONG_NODE),
+    (named("Node\u20661"), WRONG_NODE),
+    (node(1, raw=raw("Node 2")), WRONG_NODE),
+    (node(1, raw=b""), WRONG_IDENTIFIER),
+    (node(1, raw=SHORT), WRONG_IDENTIFIER),
+    (node(1, raw=LONG), WRONG_IDENTIFIER),
+    (node(1, incarnation=-1), WRONG_NUMBER),
+    (node(1, incarnation=HUGE), WRONG_NUMBER),
+    (node(1, address=""), WRONG_NODE),
+    (node(1, address="nowhere"), WRONG_NODE),
+    (node(1, address="host:0"), WRONG_NODE),
+    (node(1, address="host:65536"), WRONG_NODE),
+    (node(1, address="host:" + "1" * 5000), WRONG_NODE),
+    (node(1, address="tcp:host:1"), WRONG_NODE),
+    (node(1, address="a..b:1"), WRONG_NODE),
+    (node(1, address="x" * 64 + ".org:1"), WRONG_NODE),
+    (node(1, address="x." * 200 + "org:1"), WRONG_NODE),
+    (node(1, address="ho\x07st:1"), WRONG_NODE),
+    (node(1, address="ho\0st:1"), WRONG_NODE),
+    (node(1, address="\u202ehost:1"), WRONG_NODE),
+]
+WRONG_HOPS = [
+    (hop_named(""), WRONG_NODE),
+    (hop_named("x" * 255_000), WRONG_NODE),
+    (hop_named("Node\n1"), WRONG_NODE),
+    (hop_named("Node\x9b2J"), WRONG_NODE),
+    (hop_named("\u202e1 edoN"), WRONG_NODE),
+    (hop(1, raw=raw("Node 2")), WRONG_NODE),
+    (hop(1, raw=SHORT), WRONG_IDENTIFIER),
+    (hop(1, raw=LONG), WRONG_IDENTIFIER),
+    (hop(1, kind=-1), WRONG_NUMBER),
+    (hop(1, kind=7), WRONG_NUMBER),
+]
+
+NUMBERS = {
+    msg.Ping: {"rid": WRONG_NUMBERS},
+    msg.Pong: {"rid": WRONG_NUMBERS, "status": (-1, 6, HUGE)},
+    msg.GetState: {"rid": WRONG_NUMBERS, "status": (-1, 6, HUGE)},
+    msg.State: {"rid": WRONG_NUMBERS, "status": (-1, 6, HUGE), "digest": (-1, 1 << 64)},
+    msg.FingerHint: {"ttl": (-1, 65, HUGE)},
+    msg.TryMerge: {"ttl": (-1, 4097, HUGE)},
+    msg.Find: {"lookup": WRONG_NUMBERS, "kind": (-1, 2), "ttl": (-1, 256, HUGE)},
+    msg.Found: {"lookup": WRONG_NUMBERS},
+    msg.FindFailed: {"lookup": WRONG_NUMBERS},
+    msg.FindNext: {"rid": WRONG_NUMBERS, "kind": (-1, 2)},
+    msg.Next: {"rid": WRONG_NUMBERS},
+    msg.Bcast: {"ttl": (-1, 256, HUGE), "kind": (-1, 7)},
+    msg.Covered: {
+        "count": (-1, 1 << 31), "messages": (-1, 1 << 31), "depth": (-1, 1 << 31),
+    },
+    msg.Compare: {"digest": (-1, 1 << 64)},
+}  # fmt: skip
+IDENTIFIERS = {
+    msg.FingerHint: ("low", "high"),
+    msg.Find: ("key",),
+    msg.FindNext: ("key",),
+    msg.Ack: ("limit",),
+    msg.Covered: ("limit",),
+}
+ONE_POINTER = {
+    msg.State: ("predecessor", "candidate"),
+    msg.Leaving: ("predecessor",),
+    msg.FingerHint: ("subject",),
+    msg.TryMerge: ("candidate",),
+    msg.Find: ("origin",),
+    msg.Found: ("node",),
+}
+POINTERS = {
+    msg.State: {"successors": 64},
+    msg.Leaving: {"successors": 64},
+    msg.Find: {"path": 160},
+    msg.Found: {"path": 160},
+    msg.Next: {"nodes": 64},
+    msg.Covered: {"unreached": 32},
+}
+"""The lists of pointers, and how long each may be."""
+LABELS = (msg.State, msg.Found, msg.Next)
+WRONG_LABELS = (RingLabel(-1, 5), RingLabel(HUGE, 5), RingLabel(0, -1), RingLabel(0, 1 << 63))
+
+
+Case = tuple[type, str, Any, str]
+
+
+def wrong_scalars() -> Iterator[Case]:
+    for kind, fields in NUMBERS.items():
+        for field, values in fields.items():
+            yield from ((kind, field, value, WRONG_NUMBER) for value in values)
+    for kind, names in IDENTIFIERS.items():
+        for field, value in product(names, (b"", SHORT, LONG)):
+            yield kind, field, value, WRONG_IDENTIFIER
+    for kind, label in product(LABELS, WRONG_LABELS):
+        yield kind, "label", label, WRONG_NUMBER
+    yield msg.FindNext, "exclude", [KEY, SHORT], WRONG_IDENTIFIER
+    yield msg.FindNext, "exclude", [KEY] * 65, TOO_LONG
+    yield msg.FindFailed, "reason", "x" * 501, TOO_LONG
+    yield msg.FindFailed, "reason", "no\nring", TOO_LONG
+
+
+def wrong_pointers() -> Iterator[Case]:
+    for kind, names in ONE_POINTER.items():
+        for field, (value, fault) in product(names, WRONG_NODES):
+            yield kind, field, value, fault
+    for kind, lists in POINTERS.items():
+        for (field, most), (value, fault) in product(lists.items(), WRONG_NODES):
+            yield kind, field, [node(5), value], fault
+            yield kind, field, [value, node(5)], fault
+            yield kind, field, [node(5)] * (most + 1), TOO_LONG
+
+
+def wrong_routes() -> Iterator[Case]:
+    for kind in (msg.Bcast, msg.Caught):
+        for value, fault in WRONG_HOPS:
+            yield kind, "hops", [hop(5), value], fault
+            yield kind, "hops", [value, hop(5)], fault
+        yield kind, "hops", [hop(5)] * 161, TOO_LONG
+    for value, fault in WRONG_HOPS:
+        yield msg.Bcast, "detours", [DETOUR, msg.Detour(0, 1, [value, hop(1)])], fault
+    yield msg.Bcast, "detours", [msg.Detour(0, 1, [hop(1)] * 100)] * 2, TOO_LONG
+    yield msg.Bcast, "detours", [msg.Detour(0, 1, [])] * 161, TOO_LONG
+
+
+def wrong() -> Iterator[tuple[str, Any, str]]:
+    """Every wrong message: what of it is wrong, itself, and the complaint expected."""
+    for kind, field, value, fault in chain(wrong_scalars(), wrong_pointers(), wrong_routes()):
+        what = f"{kind.__name__}.{field} = {value!r}"[:150]
+        yield what, replace(GOOD[kind], **{field: value}), fault
+
+
+class TableTests(SynchronousTestCase):
+    def setUp(self):
+        self.checks = Checks(CONFIG, SPACE, Names(SPACE))
+
+    def test_what_honest_nodes_send_passes_also_a_second_time(self):
+        for _ in range(2):
+            for message in GOOD.values():
+                self.assertEqual(self.checks.fault(message), "", message)
+
+    def test_every_message_with_one_wrong_field_is_refused_with_the_reason(self):
+        for what, message, fault in wrong():
+            self.assertEqual(self.checks.fault(message), fault, what)
+
+    def test_it_is_refused_also_after_the_same_node_was_found_good(self):
+        for message in GOOD.values():
+            self.checks.fault(message)
+        for what, message, fault in wrong():
+            self.assertEqual(self.checks.fault(message), fault, what)
+
+    def test_every_message_that_names_nodes_or_numbers_is_in_this_table(self):
+        here = {*NUMBERS, *IDENTIFIERS, *ONE_POINTER, *POINTERS, msg.Caught}
+        elsewhere = {msg.Bodies, msg.Have, msg.Want, msg.Lost, msg.Given, msg.Notify, msg.Changed}
+        self.assertEqual(here | elsewhere, set(get_args(msg.PeerMessage)))
+
+    def test_lists_may_be_as_long_as_honest_ones(self):
+        for kind, lists in POINTERS.items():
+            for field, most in lists.items():
+                message = replace(GOOD[kind], **{field: [node(5)] * most})
+                self.assertEqual(self.checks.fault(message), "", field)
+
+    def test_a_ring_with_longer_successor_lists_may_tell_them(self):
+        config = ProtocolConfig(successors=100)
+        message = replace(GOOD[msg.State], successors=[node(5)] * 200)
+        self.assertEqual(Checks(config, SPACE, Names(SPACE)).fault(message), "")
+        self.assertEqual(self.checks.fault(message), TOO_LONG)
+
+
+class UncheckedNameTests(SynchronousTestCase):
+    """Without the rules for names, all of them are accepted, and nothing else."""
+
+    def test_any_name_and_address_is_accepted(self):
+        gate = Checks(CONFIG, SPACE)
+        for what, message, fault in wrong():
+            expected = "" if fault == WRONG_NODE else fault
+            self.assertEqual(gate.fault(message), expected, what)
+
+    def test_identifiers_of_a_width_that_is_no_whole_byte_are_checked(self):
+        space = IdentifierSpace(6)
+        gate = Checks(ProtocolConfig(bits=6), space)
+        ref = NodeRef(b"\x3f", 1, "a", "a")
+        self.assertTrue(gate.accepts(ref))
+        self.assertFalse(gate.accepts(replace(ref, raw=b"\x40")))
+        bad = replace(GOOD[msg.Caught], hops=[Hop(b"\x40", "a", 1)])
+        self.assertEqual(gate.fault(bad), WRONG_IDENTIFIER)
+
+
+class CacheTests(SynchronousTestCase):
+    class Counting(Names):
+        asked = 0
+
+        def identifier(self, name):
+            self.asked += 1
+            return super().identifier(name)
+
+    def test_a_node_that_was_found_good_is_not_looked_into_again(self):
+        names = self.Counting(SPACE)
+        gate = Checks(CONFIG, SPACE, names)
+        for _ in range(3):
+            gate.fault(GOOD[msg.Leaving])
+        self.assertEqual(names.asked, 2)
+
+    def test_what_is_remembered_is_bounded_in_bytes(self):
+        gate = Checks(CONFIG, SPACE, Names(SPACE))
+        most = 0
+        for number in range(3000):
+            ref = named("x" * 240 + f"{number:04}")
+            self.assertTrue(gate.accepts(ref))
+            most = max(most, gate.remembered)
+        self.assertLessEqual(most, CACHE_BYTES)
+        self.assertGreater(most, CACHE_BYTES // 2)
+
+    def test_nodes_that_are_refused_take_no_room(self):
+        gate = Checks(CONFIG, SPACE, Names(SPACE))
+        for _what, message, _fault in wrong():
+            gate.fault(message)
+        known = gate.remembered
+        for _ in range(100):
+            gate.accepts(node(1, raw=raw("Node 2")))
+            gate.accepts(node(1, address="a..b:1"))
+        self.assertEqual(gate.remembered, known)
+
+
+class NodeTests(SynchronousTestCase):
+    def alone(self) -> ChordNode:
+        me = real_node(CONFIG, node(9), Random(1))
+        me.step(ev.Start([], []), 0.0)
+        return me
+
+    def test_a_node_does_nothing_with_what_is_refused_but_say_so(self):
+        me = self.alone()
+        me.step(ev.Received(node(2), msg.Ping(1)), 1.0)
+        for what, message, fault in wrong():
+            effects = me.step(ev.Received(node(2), message), 1.0)
+            self.assertEqual(effects, [fx.Misbehaved(node(2), fault)], what)
+
+    def test_known_peers_from_the_disk_that_cannot_be_nodes_are_left_out(self):
+        me = real_node(CONFIG, node(9), Random(1))
+        me.step(ev.Start([], [node(1), node(2, address="a..b:1"), node(3, raw=raw("x"))]), 0.0)
+        self.assertEqual(me.ctx.peers.known, [node(1)])
+
+    def test_the_limits_are_those_of_the_parts_that_send(self):
+        from chordnet.core.broadcast import MAX_UNREACHED  # noqa: PLC0415
+
+        self.assertEqual(checks.MAX_UNREACHED, MAX_UNREACHED)
