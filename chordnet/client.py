@@ -7,7 +7,6 @@ again by the next call after it was lost. Every call has a time limit.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred, succeed
@@ -27,6 +26,7 @@ from chordnet.net.dialler import Dial, Endpoints
 from chordnet.net.following import Following, Listing
 from chordnet.net.greeters import client_hello
 from chordnet.net.limits import NetworkLimits
+from chordnet.net.pages import all_messages, all_trails, whole_history
 from chordnet.net.protocol import Connection
 from chordnet.net.turn import Turn
 from chordnet.wire.codec import encode_frame, frame_limit, read_reply
@@ -38,7 +38,6 @@ from chordnet.wire.rpc import (
     Done,
     Failure,
     Follow,
-    GetMessages,
     GetStatus,
     GetTrace,
     LeaveRing,
@@ -48,6 +47,8 @@ from chordnet.wire.rpc import (
     MessageRecord,
     Messages,
     MessageTrace,
+    MessageTrail,
+    NodeHistory,
     NodeStatus,
     Order,
     Ordered,
@@ -125,7 +126,7 @@ class P2PNetClient:
         :param limit: at most so many: the newest, or with ``since`` the first after it; 0 for all.
         :param since: only those after this message id.
         """
-        return Deferred.fromCoroutine(self._all_messages(limit, since))
+        return Deferred.fromCoroutine(all_messages(self._ask, limit, since))
 
     def get_ordered(self, limit: int = 0, since: str = "") -> Deferred[list[OrderedEntry]]:
         """Return messages and gaps in per-origin order, as ``follow(…, order="origin")`` would.
@@ -136,19 +137,6 @@ class P2PNetClient:
         :param since: only what comes after this message id.
         """
         return Listing(self, limit, since, self._reactor, self._timeout_s).finished
-
-    async def _all_messages(self, limit: int, since: str) -> list[MessageRecord]:
-        found: list[MessageRecord] = []
-        more = True
-        while more and (not limit or len(found) < limit):
-            missing = limit - len(found) if limit else 0
-            page: Messages = await self._call(
-                partial(_messages_request, missing, since), (Messages,), self._timeout_s
-            )
-            found += page.messages
-            more = page.more and bool(page.messages)
-            since = found[-1].id if found else since
-        return found
 
     def follow(
         self, callback: Callable[[Any], object], since: str = "", order: Order = "received",
@@ -195,6 +183,14 @@ class P2PNetClient:
         answer = self._call(lambda rid: GetTrace(rid, message_id), (TraceReply,), self._timeout_s)
         return answer.addCallback(_trace)
 
+    def history(self) -> Deferred[NodeHistory]:
+        """Return which messages the node has recorded and keeps, as numbers of each origin."""
+        return Deferred.fromCoroutine(whole_history(self._ask))
+
+    def trails(self, limit: int = 0, since: str = "") -> Deferred[list[MessageTrail]]:
+        """Return recorded messages as :meth:`get_messages` does, without their bodies."""
+        return Deferred.fromCoroutine(all_trails(self._ask, limit, since))
+
     def leave(self) -> Deferred[None]:
         """Make the node leave the ring in order and stop."""
         answer = self._call(LeaveRing, (Done,), self._timeout_s)
@@ -221,6 +217,9 @@ class P2PNetClient:
         return closed
 
     # -- the machinery behind them ---------------------------------------------------------------
+
+    def _ask(self, make: Callable[[int], ClientRequest], expected: type) -> Deferred[Any]:
+        return self._call(make, (expected,), self._timeout_s)
 
     def _call(
         self, make: Callable[[int], ClientRequest], expected: tuple[type, ...], timeout_s: float
@@ -394,10 +393,6 @@ def _frame(request: ClientRequest) -> bytes:
             f"{type(request).__name__} has {len(frame)} bytes, at most {_LONGEST} can be sent"
         )
     return frame
-
-
-def _messages_request(limit: int, since: str, rid: int) -> GetMessages:
-    return GetMessages(rid, limit, since)
 
 
 def _receipt(reply: Sent | Done, body: str) -> Receipt:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+from collections.abc import Callable, Iterable, Iterator
 
 import attrs
 import click
@@ -11,12 +11,15 @@ from chordnet.cli.output import count, print_json
 from chordnet.cli.session import with_testbed
 from chordnet.cli.words import Command, json_option, network_option, timeout_option
 from chordnet.testbed.context import Testbed
+from chordnet.testbed.examination import Messages, examine_messages
 from chordnet.testbed.faults import load_faults
-from chordnet.testbed.report import Report, look, message_problems
-from chordnet.testbed.waiting import pause
+from chordnet.testbed.report import Report, Side, look, side_name
+from chordnet.testbed.waiting import gather, pause
 
 TIMEOUT_S = 30.0
 PATIENCE_S = 2.0
+LOG_PATIENCE_S = 10.0
+"""How long a node may take to say how it is, and what it has recorded."""
 RETRY_S = 0.2
 
 
@@ -25,19 +28,39 @@ class Examination:
     """What the doctor found."""
 
     report: Report
-    problems: tuple[str, ...]
-    notes: tuple[str, ...]
+    messages: tuple[Messages, ...]
+    """Of the ring, or of each side of a partition."""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """Everything that is wrong, a line each."""
+        return (*self.report.problems, *self._each(lambda seen: seen.problems))
+
+    @property
+    def all_notes(self) -> tuple[str, ...]:
+        """What is worth knowing, a line each."""
+        return (*self._each(lambda seen: seen.notes), *self.notes)
+
+    def _each(self, lines: Callable[[Messages], Iterable[str]]) -> Iterator[str]:
+        sides = self.report.sides
+        for side, seen in zip(sides, self.messages, strict=True):
+            yield from (f"{side_name(sides, side)}{line}" for line in lines(seen))
 
     @property
     def members(self) -> int:
-        """Nodes of the ring."""
-        active = sum(self.report.state(n) == "active" for n in self.report.network.numbers)
-        return active + len(self.report.snapshot.visitors)
+        """Nodes of the ring, of all sides together."""
+        return sum(self.members_of(side) for side in self.report.sides)
+
+    def members_of(self, side: Side) -> int:
+        """Nodes of one ring."""
+        active = sum(self.report.state(n) == "active" for n in side.numbers)
+        return active + len(side.snapshot.visitors)
 
     @property
-    def messages(self) -> int:
-        """The most messages that a node has recorded."""
-        return max((s.messages for s in self.report.snapshot.statuses.values()), default=0)
+    def recorded(self) -> int:
+        """Different messages that nodes have recorded; of the side that has most."""
+        return max(seen.messages for seen in self.messages)
 
 
 async def examine(testbed: Testbed, *, wait: bool, timeout: float) -> Examination:
@@ -48,15 +71,18 @@ async def examine(testbed: Testbed, *, wait: bool, timeout: float) -> Examinatio
     network = testbed.description()
     deadline = testbed.reactor.seconds() + timeout
     observer = testbed.observer(network, min(PATIENCE_S, timeout))
+    patience = min(LOG_PATIENCE_S, timeout)
     try:
         while True:
             report = await look(testbed, observer, network)
-            wrong, notes = await message_problems(testbed, observer, report, time.time())
-            problems = (*report.problems, *wrong)
+            seen = await gather(
+                examine_messages(testbed, observer, report, side, patience) for side in report.sides
+            )
             faults = load_faults(testbed.home).with_running(report.running)
-            notes += [f"on purpose, until p2pnet chaos heal: {text}" for text in faults.texts]
-            if not problems or not wait or testbed.reactor.seconds() >= deadline:
-                return Examination(report, problems, tuple(notes))
+            notes = [f"on purpose, until p2pnet chaos heal: {text}" for text in faults.texts]
+            found = Examination(report, tuple(seen), tuple(notes))
+            if not found.problems or not wait or testbed.reactor.seconds() >= deadline:
+                return found
             await pause(testbed.reactor, RETRY_S)
     finally:
         observer.close()
@@ -77,8 +103,9 @@ Examples:
 def doctor(wait_converged: bool, timeout: float, as_json: bool, network: str) -> int:
     """Check the whole ring from outside, without believing any node's own verdict.
 
-    One ring, in order; successor lists and every finger right; every message on every node, once,
-    by the route that its sender recorded. Every fault is one line, and the exit status is 1.
+    One ring, in order; successor lists and every finger right; every message recorded by every
+    node; the newest ones, and what is said of them, compared one by one. Every fault is one line,
+    and the exit status is 1. Under a partition made on purpose each side is a ring of its own.
     """
 
     async def work(testbed: Testbed) -> Examination:
@@ -91,9 +118,11 @@ def doctor(wait_converged: bool, timeout: float, as_json: bool, network: str) ->
                 "network": network,
                 "ok": not found.problems,
                 "nodes": found.members,
-                "messages": found.messages,
+                "messages": found.recorded,
+                "asked": sum(seen.asked for seen in found.messages),
+                "sides": [sorted(side.numbers) for side in found.report.parted],
                 "problems": list(found.problems),
-                "notes": list(found.notes),
+                "notes": list(found.all_notes),
             }
         )
     else:
@@ -104,11 +133,13 @@ def doctor(wait_converged: bool, timeout: float, as_json: bool, network: str) ->
 
 def verdict_lines(found: Examination) -> list[str]:
     """Return the doctor's words, a line a fault."""
-    notes = [f"note: {note}" for note in found.notes]
+    notes = [f"note: {note}" for note in found.all_notes]
     if found.problems:
         return [*found.problems, *notes]
-    return [
-        f"{count(found.members, 'node')}: one ring, in order; every pointer right",
-        f"{count(found.messages, 'message')}: each on every node, once, by a true route",
-        *notes,
-    ]
+    lines = []
+    sides = found.report.sides
+    for side, seen in zip(sides, found.messages, strict=True):
+        name, members = side_name(sides, side), count(found.members_of(side), "node")
+        lines.append(f"{name}{members}: one ring, in order; every pointer right")
+        lines.append(f"{name}{seen.headline}")
+    return [*lines, *notes]

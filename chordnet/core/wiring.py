@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from random import Random
 
+from chordnet.core import accounts, membership
 from chordnet.core import effects as fx
-from chordnet.core import membership
 from chordnet.core import messages as msg
+from chordnet.core.accounts import OriginAccount
 from chordnet.core.answering import Answering
 from chordnet.core.audit import Audit
 from chordnet.core.broadcast import Broadcasts
@@ -20,6 +21,7 @@ from chordnet.core.context import Context
 from chordnet.core.detector import Detector
 from chordnet.core.fingers import Fingers
 from chordnet.core.joining import Joining
+from chordnet.core.ledger import OriginKey
 from chordnet.core.lookup import Lookups, Purpose, Result
 from chordnet.core.messages import NodeRef, RingLabel, Status
 from chordnet.core.requests import Requests
@@ -114,6 +116,10 @@ class Wiring:
     def counters(self) -> dict[str, int]:
         """Counts of what happened since the start."""
         return dict(self.ctx.counters)
+
+    def recorded(self, after: OriginKey | None, origins: int) -> Sequence[OriginAccount]:
+        """Return what is recorded of up to ``origins`` origins behind ``after``, in order."""
+        return accounts.page(self.broadcasts.ledger, after, origins)
 
     def status(self) -> Status:
         """Return where this node is in its life."""

@@ -15,7 +15,8 @@ from functools import partial
 from typing import Any, ClassVar, Protocol
 
 from chordnet.core.errors import Busy, ChordnetError, RemoteProtocolError
-from chordnet.net.interfaces import LookupDoneWith, MessageLog, ReceiptDone
+from chordnet.net.accounts import history, trails
+from chordnet.net.interfaces import Core, LookupDoneWith, MessageLog, ReceiptDone
 from chordnet.net.journal import Journal
 from chordnet.net.limits import NetworkLimits
 from chordnet.net.load import Load
@@ -31,9 +32,12 @@ from chordnet.wire.rpc import (
     Done,
     Failure,
     Follow,
+    GetHistory,
     GetMessages,
     GetStatus,
     GetTrace,
+    GetTrails,
+    HistoryReply,
     LeaveRing,
     Lookup,
     LookupReply,
@@ -45,6 +49,7 @@ from chordnet.wire.rpc import (
     Sent,
     StatusReply,
     TraceReply,
+    Trails,
     Unfollow,
 )
 
@@ -55,6 +60,7 @@ _MAX_FOLLOWS = 16
 class Node(Protocol):
     """What the desk needs of a node (:class:`chordnet.net.node.LocalNode`)."""
 
+    core: Core
     log: MessageLog
     journal: Journal
     limits: NetworkLimits
@@ -280,14 +286,27 @@ class ClientSession:
         self._reply(StatusReply(request.rid, self._node.status()))
 
     def _get_messages(self, request: GetMessages) -> None:
+        start, limit = self._place(request)
+        self._reply(Messages(request.rid, *ReceivedReader(self._node, start).read(limit)))
+        # At once, so that a client that does not read is noticed before the next long reply.
+        self._connection.flush_now()
+
+    def _place(self, request: GetMessages | GetTrails) -> tuple[int, int]:
+        """Return the position that the messages asked for come after, and how many they are."""
         log = self._node.log
         limit = request.limit if request.limit > 0 else len(log)
         if request.since:
             start = position_of(log, request.since)
         else:
             start = max(log.first - 1, log.last - limit) if request.limit > 0 else log.first - 1
-        self._reply(Messages(request.rid, *ReceivedReader(self._node, start).read(limit)))
-        # At once, so that a client that does not read is noticed before the next long reply.
+        return start, limit
+
+    def _get_history(self, request: GetHistory) -> None:
+        self._reply(HistoryReply(request.rid, *history(self._node, request.after)))
+        self._connection.flush_now()
+
+    def _get_trails(self, request: GetTrails) -> None:
+        self._reply(Trails(request.rid, *trails(self._node, *self._place(request))))
         self._connection.flush_now()
 
     def _get_trace(self, request: GetTrace) -> None:
@@ -413,5 +432,7 @@ class ClientSession:
         GetStatus: _get_status,
         Lookup: _lookup,
         GetTrace: _get_trace,
+        GetHistory: _get_history,
+        GetTrails: _get_trails,
         LeaveRing: _leave,
     }

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
+from chordnet.core.accounts import OriginAccount
 from chordnet.core.effects import Effect, Record
 from chordnet.core.errors import ChordnetError
 from chordnet.core.events import Event, LinkFault
+from chordnet.core.intervals import Intervals
+from chordnet.core.ledger import OriginKey
 from chordnet.core.messages import (
     Hop,
     MessageId,
@@ -50,6 +53,9 @@ class Core(Protocol):
     @property
     def counters(self) -> dict[str, int]:
         """Counts of what happened since the start."""
+
+    def recorded(self, after: OriginKey | None, origins: int) -> Sequence[OriginAccount]:
+        """Return what is recorded of up to ``origins`` origins behind ``after``, in order."""
 
 
 class Transport(Protocol):
@@ -126,6 +132,9 @@ class MessageLog(Protocol):
 
     def ledger(self) -> list[OriginState]:
         """Return what an earlier life recorded, kept or not."""
+
+    def kept(self, key: OriginKey) -> Intervals:
+        """Return the numbers kept of one life of one origin."""
 
     def __len__(self) -> int: ...
     def find(self, message_id: MessageId) -> StoredMessage | None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 
+from chordnet.core.accounts import OriginAccount
 from chordnet.core.effects import BroadcastDone
 from chordnet.core.errors import BroadcastFailed, Busy, ChordnetError
 from chordnet.core.identifiers import IdentifierSpace
@@ -15,7 +17,9 @@ from chordnet.wire.rpc import (
     MessageGap,
     MessageRecord,
     MessageTrace,
+    MessageTrail,
     NodeInfo,
+    OriginHistory,
     Receipt,
     RouteHop,
     TraceEvent,
@@ -50,6 +54,19 @@ class Views:
             received_at=stored.received_at,
             route=[self._hop(hop.raw, hop.name, hop.kind) for hop in record.route],
         )
+
+    def history(self, account: OriginAccount, kept: list[int]) -> OriginHistory:
+        """Return what is known of one origin, of which the log keeps ``kept``."""
+        return OriginHistory(
+            self._hex(account.origin), account.incarnation, account.known, account.lost, kept
+        )
+
+    def trail(self, stored: StoredMessage) -> MessageTrail:
+        """Return a stored message without its body."""
+        record = stored.record
+        digest = hashlib.blake2b(record.body, digest_size=16).digest()
+        route = [self._hex(hop.raw) for hop in record.route]
+        return MessageTrail(str(record.id), digest, stored.received_at, route)
 
     def gap(self, missing: Missing, name: str) -> MessageGap:
         """Return a gap in the messages of the origin called ``name``."""

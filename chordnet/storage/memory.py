@@ -6,8 +6,10 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 
 from chordnet.core.effects import Record
-from chordnet.core.ledger import Ledger
+from chordnet.core.intervals import Intervals
+from chordnet.core.ledger import Ledger, OriginKey
 from chordnet.core.messages import MessageId, NodeRef, OriginState
+from chordnet.storage.kept import KeptNumbers
 from chordnet.storage.paging import KeptMessage, PagedLog
 
 
@@ -25,6 +27,7 @@ class MemoryLog(PagedLog):
         self._start = 0
         self._offset = 0
         self._positions: dict[MessageId, int] = {}
+        self._numbers = KeptNumbers()
         self.bytes = 0
         self.failed = ""
         """Why nothing more can be kept: memory never says."""
@@ -54,6 +57,7 @@ class MemoryLog(PagedLog):
         kept = KeptMessage(self._offset + len(self._kept), received_at, record)
         self._kept.append(kept)
         self._positions[record.id] = kept.position
+        self._numbers.add(record.id)
         self.bytes += _cost(record)
         while len(self) > self._max_messages or (self.bytes > self._max_bytes and len(self) > 1):
             self._drop_oldest()
@@ -75,6 +79,9 @@ class MemoryLog(PagedLog):
             ledger.add(message_id)
         return ledger.states(None, len(self._positions) + 1, len(self._positions) + 1)
 
+    def kept(self, key: OriginKey) -> Intervals:
+        return self._numbers.of(key)
+
     def find(self, message_id: MessageId) -> KeptMessage | None:
         position = self._positions.get(message_id)
         return None if position is None else self._kept[position - self._offset]
@@ -95,6 +102,7 @@ class MemoryLog(PagedLog):
         self._start += 1
         self.bytes -= _cost(oldest.record)
         del self._positions[oldest.record.id]
+        self._numbers.drop(oldest.record.id)
         # Moving the rest once per halving keeps the cost of a drop constant on average.
         if self._start * 2 > len(self._kept):
             del self._kept[: self._start]

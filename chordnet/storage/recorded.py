@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from chordnet.core.config import ProtocolConfig
 from chordnet.core.ledger import Ledger
 from chordnet.core.messages import MessageId
+from chordnet.storage.kept import KeptNumbers
 from chordnet.storage.rows import SELECT_LEDGER, UPSERT_LEDGER, ledger_row, origin_state
 
 ENTER_AT = 512
@@ -27,6 +28,8 @@ class Recorded:
         self._max_origins = config.max_origins
         self._ledger = Ledger(config.max_ledger_window, config.max_origins)
         self._new: list[MessageId] = []
+        self.kept = KeptNumbers()
+        """Which of it is in the log; read :attr:`ledger` before, which enters what is new."""
         self.touched: set[tuple[bytes, int]] = set()
         """Origins of which something is to be written that no message tells."""
 
@@ -37,6 +40,7 @@ class Recorded:
             new, self._new = self._new, []
             for message_id in new:
                 self._ledger.add(message_id)
+                self.kept.add(message_id)
         return self._ledger
 
     def restore(self, db: sqlite3.Connection) -> None:
@@ -67,12 +71,15 @@ class Recorded:
 
     def gone(self, ids: Iterable[MessageId]) -> None:
         """Messages that were kept are about to be dropped, and stay recorded."""
+        _ = self.ledger
         for message_id in ids:
+            self.kept.drop(message_id)
             self._touch(message_id)
 
     def forget(self, message_id: MessageId) -> bool:
         """Count a message as missing; return whether that could be done."""
         forgotten = self.ledger.forget(message_id)
+        self.kept.drop(message_id)
         if forgotten:
             self._touch(message_id)
         return forgotten

@@ -36,6 +36,8 @@ import msgspec
 
 from chordnet.core.effects import Record
 from chordnet.core.errors import LogFailed
+from chordnet.core.intervals import Intervals
+from chordnet.core.ledger import OriginKey
 from chordnet.core.messages import MessageId, OriginState
 from chordnet.storage.ahead import WriteAhead
 from chordnet.storage.database import MIGRATIONS, UNREADABLE, Durability, failure
@@ -244,6 +246,11 @@ class SqliteLog(PagedLog):
     def ledger(self) -> list[OriginState]:
         """Return what has been recorded, kept or not."""
         return self._table.recorded.ledger.states(None, 1 << 62, 1 << 62)
+
+    def kept(self, key: OriginKey) -> Intervals:
+        recorded = self._table.recorded
+        _ = recorded.ledger
+        return recorded.kept.of(key)
 
     def find(self, message_id: MessageId) -> KeptMessage | None:
         for kept in self._pending:

@@ -9,7 +9,6 @@ interrupts this, healing finds it.
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Callable, Collection
 
 import attrs
@@ -18,11 +17,12 @@ from chordnet.testbed.context import Testbed
 from chordnet.testbed.convergence import wait_converged
 from chordnet.testbed.description import NetworkDescription
 from chordnet.testbed.errors import NotConverged, TestbedError
+from chordnet.testbed.examination import examine_messages
 from chordnet.testbed.faults import Faults, load_faults, save_faults
 from chordnet.testbed.lifecycle import bring_up, check_ports
 from chordnet.testbed.lock import locked
 from chordnet.testbed.observer import Observer
-from chordnet.testbed.report import Report, message_problems
+from chordnet.testbed.report import Report
 from chordnet.testbed.verdict import ring_problems
 from chordnet.testbed.waiting import gather, pause
 
@@ -38,7 +38,7 @@ class Part:
 
     nodes: tuple[int, ...]
     messages: int
-    """The most messages that one of them has recorded."""
+    """Different messages that they have recorded."""
     problems: tuple[str, ...]
 
 
@@ -195,6 +195,5 @@ async def _judge(
     snapshot = await observer.snapshot(part)
     problems = ring_problems(network, part, snapshot)
     report = Report(network, part, snapshot, tuple(problems))
-    wrong, _ = await message_problems(testbed, observer, report, time.time())
-    messages = max((status.messages for status in snapshot.statuses.values()), default=0)
-    return Part(tuple(sorted(part)), messages, (*problems, *wrong))
+    seen = await examine_messages(testbed, observer, report, report.sides[0])
+    return Part(tuple(sorted(part)), seen.messages, (*problems, *seen.problems))

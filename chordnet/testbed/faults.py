@@ -109,6 +109,10 @@ class Faults:
             groups.setdefault(self.side(number), set()).add(number)
         return [frozenset(group) for _, group in sorted(groups.items())]
 
+    def sides_of(self, running: Collection[int]) -> list[frozenset[int]]:
+        """Return the running nodes of each side of the partition, frozen ones too."""
+        return attrs.evolve(self, frozen=frozenset()).parts(running)
+
     @property
     def texts(self) -> list[str]:
         """What is in force, a text each."""

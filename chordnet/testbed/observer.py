@@ -21,6 +21,8 @@ from chordnet.wire.rpc import (
     LookupResult,
     MessageRecord,
     MessageTrace,
+    MessageTrail,
+    NodeHistory,
     NodeInfo,
     NodeStatus,
     Order,
@@ -46,6 +48,8 @@ class Client(Protocol):
     def status(self) -> Deferred[NodeStatus]: ...
     def lookup(self, key: str, iterative: bool = False) -> Deferred[LookupResult]: ...
     def trace(self, message_id: str) -> Deferred[MessageTrace]: ...
+    def history(self) -> Deferred[NodeHistory]: ...
+    def trails(self, limit: int = 0, since: str = "") -> Deferred[list[MessageTrail]]: ...
     def close(self) -> Any: ...
 
 
@@ -112,16 +116,24 @@ class Observer:
             self._clients[address] = self._connect(address)
         return self._clients[address]
 
-    async def ask(self, address: str, question: Callable[[Client], Deferred[T]]) -> T | NoAnswer:
+    async def ask(
+        self,
+        address: str,
+        question: Callable[[Client], Deferred[T]],
+        patience: float | None = None,
+    ) -> T | NoAnswer:
         """Return the answer, or why there is none.
+
+        :param patience: seconds that it may take; None for the observer's own.
 
         A client that failed is dropped: the next question makes a new connection.
         """
+        seconds = self._patience if patience is None else patience
         try:
-            return await question(self.client(address)).addTimeout(self._patience, self._reactor)
+            return await question(self.client(address)).addTimeout(seconds, self._reactor)
         except ReactorTimeout:
             self._drop(address)
-            return NoAnswer(f"nothing heard for {self._patience:g} s")
+            return NoAnswer(f"nothing heard for {seconds:g} s")
         except ChordnetError as problem:
             self._drop(address)
             return NoAnswer(str(problem))

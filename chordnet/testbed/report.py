@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 import attrs
 
 from chordnet.testbed.context import Testbed
 from chordnet.testbed.description import NetworkDescription
+from chordnet.testbed.faults import load_faults, ranges
 from chordnet.testbed.observer import NoAnswer, Observer, Snapshot
 from chordnet.testbed.verdict import Names, ring_problems
-from chordnet.testbed.waiting import gather, pause
+from chordnet.testbed.waiting import gather
 from chordnet.wire.rpc import MessageRecord, NodeStatus
 
-SETTLE_S = 0.5
-"""A message found missing may be on its way: it is looked for again after this."""
-CATCH_UP_S = 10.0
-"""A node that started less than this ago may still lack messages from before its start."""
+
+@attrs.frozen
+class Side:
+    """Nodes that ought to be one ring: all that run, or one side of a partition made on purpose."""
+
+    numbers: frozenset[int]
+    snapshot: Snapshot
 
 
 @attrs.frozen
@@ -27,6 +31,13 @@ class Report:
     running: frozenset[int]
     snapshot: Snapshot
     problems: tuple[str, ...]
+    parted: tuple[Side, ...] = ()
+    """The sides of a partition; empty if there is none."""
+
+    @property
+    def sides(self) -> tuple[Side, ...]:
+        """The nodes that ought to be a ring each."""
+        return self.parted or (Side(self.running, self.snapshot),)
 
     def state(self, number: int) -> str:
         """Return a node's own word for its state, or ``stopped`` or ``unreachable``."""
@@ -45,14 +56,33 @@ class Report:
 
 
 async def look(testbed: Testbed, observer: Observer, network: NetworkDescription) -> Report:
-    """Ask every node that runs, and judge the ring they make.
+    """Ask every node that runs, and judge the ring they make, or each side's of a partition.
 
     :raises NetworkNotRunning: no node runs.
     """
     running = await testbed.running(network)
-    snapshot = await observer.snapshot(running)
-    problems = [*_absent(testbed, network, running), *ring_problems(network, running, snapshot)]
-    return Report(network, running, snapshot, tuple(problems))
+    problems = list(_absent(testbed, network, running))
+    parts = load_faults(testbed.home).sides_of(running)
+    snapshots = await gather(observer.snapshot(part) for part in parts)
+    sides = tuple(Side(part, seen) for part, seen in zip(parts, snapshots, strict=True))
+    for side in sides:
+        found = ring_problems(network, side.numbers, side.snapshot)
+        problems += [f"{side_name(sides, side)}{text}" for text in found]
+    parted = sides if len(sides) > 1 else ()
+    return Report(network, running, _together(snapshots), tuple(problems), parted)
+
+
+def side_name(sides: Sequence[Side], side: Side) -> str:
+    """Return what a line about one side of a partition begins with; nothing if there is one."""
+    return f"side {ranges(side.numbers)}: " if len(sides) > 1 else ""
+
+
+def _together(snapshots: Sequence[Snapshot]) -> Snapshot:
+    return Snapshot(
+        statuses={n: status for seen in snapshots for n, status in sorted(seen.statuses.items())},
+        silent={n: why for seen in snapshots for n, why in seen.silent.items()},
+        visitors={i: visitor for seen in snapshots for i, visitor in seen.visitors.items()},
+    )
 
 
 def _absent(
@@ -66,25 +96,7 @@ def _absent(
             )
 
 
-# ---- messages -------------------------------------------------------------------------------
-
-Logs = Mapping[int, Sequence[MessageRecord]]
-
-
-async def message_problems(
-    testbed: Testbed, observer: Observer, report: Report, now: float
-) -> tuple[list[str], list[str]]:
-    """Check that every node has every message once, and that the recorded routes agree.
-
-    :param now: the wall clock, seconds since 1970.
-    :returns: what is wrong, and what is worth knowing: messages older than a node that it lacks.
-    """
-    numbers = sorted(n for n in report.running if report.state(n) == "active")
-    problems, notes = _compare(report, await read_logs(observer, numbers), now)
-    if problems:
-        await pause(testbed.reactor, SETTLE_S)
-        problems, notes = _compare(report, await read_logs(observer, numbers), now)
-    return problems, notes
+# ---- message logs ------------------------------------------------------------------------------
 
 
 async def read_logs(
@@ -108,57 +120,3 @@ async def read_visitors(observer: Observer, report: Report) -> dict[str, list[Me
         for node, answer in zip(names, answers, strict=True)
         if not isinstance(answer, NoAnswer)
     }
-
-
-def _compare(report: Report, logs: Logs, now: float) -> tuple[list[str], list[str]]:
-    messages = {record.id: record for log in logs.values() for record in log}
-    problems: list[str] = []
-    notes: list[str] = []
-    for number, log in logs.items():
-        seen = {record.id for record in log}
-        problems += _twice(number, log)
-        missing = [record for key, record in messages.items() if key not in seen]
-        uptime = report.snapshot.statuses[number].uptime
-        excused = now - uptime + CATCH_UP_S if uptime < CATCH_UP_S else 0.0
-        blamed = [m for m in missing if m.created > excused]
-        older = len(missing) - len(blamed)
-        problems += [f"Node {number} lacks the message {_shown(m)}" for m in blamed]
-        if older:
-            notes.append(f"Node {number} started just now and still lacks {_count(older)}")
-    return problems + list(_false_routes(report, logs)), notes
-
-
-def _twice(number: int, log: Sequence[MessageRecord]) -> Iterator[str]:
-    seen: set[str] = set()
-    for record in log:
-        if record.id in seen:
-            yield f"Node {number} recorded the message {_shown(record)} twice"
-        seen.add(record.id)
-
-
-def _false_routes(report: Report, logs: Logs) -> Iterator[str]:
-    """A route must be the route of the node before, as that node recorded it, and one step more."""
-    names = report.names
-    kept = {(number, record.id): record for number, log in logs.items() for record in log}
-    for number, log in logs.items():
-        for record in log:
-            route = [hop.id for hop in record.route]
-            sender = names.ref(route[-2]) if len(route) > 1 else 0
-            known = kept.get((sender, record.id)) if isinstance(sender, int) else None
-            # A sender that was restarted since may have got the message back by another way.
-            if known is None or known.received_at > record.received_at:
-                continue
-            if [hop.id for hop in known.route] != route[:-1]:
-                yield (
-                    f"Node {number} recorded another route of the message {_shown(record)} "
-                    f"than Node {sender}, which sent it"
-                )
-
-
-def _shown(record: MessageRecord) -> str:
-    body = record.body if len(record.body) <= 20 else record.body[:19] + "…"
-    return f"{body!r} ({record.id})"
-
-
-def _count(messages: int) -> str:
-    return f"{messages} message{'s' if messages > 1 else ''}"

@@ -37,6 +37,11 @@ class Names:
         known = self._numbers.get(identifier)
         return known or name or self._visitors.get(identifier) or identifier[:12]
 
+    @staticmethod
+    def called(ref: int | str) -> str:
+        """Return ``Node 4`` for 4, and a name as it is."""
+        return f"Node {ref}" if isinstance(ref, int) else ref
+
     def put_into(self, text: str, nodes: Sequence[int]) -> str:
         """Replace the identifiers ``nodes`` in ``text`` by what they are called."""
         for node in nodes:
@@ -46,8 +51,7 @@ class Names:
 
     def label(self, identifier: str, name: str = "") -> str:
         """Return ``Node 4``, or the name of a node that is none of the network's."""
-        ref = self.ref(identifier, name)
-        return f"Node {ref}" if isinstance(ref, int) else ref
+        return self.called(self.ref(identifier, name))
 
 
 def ring_view(status: NodeStatus) -> RingView:

@@ -171,6 +171,49 @@ class MessageTrace(_Value, frozen=True):
     """In the order in which they happened; those of the last few thousand troubled messages."""
 
 
+KEPT_BOUNDS = 2048
+
+
+class OriginHistory(_Value, frozen=True):
+    """What one node knows of the messages of one life of one origin.
+
+    The numbers are intervals in flat lists, each the first number and the one after the last:
+    ``[1, 41, 42, 100]`` is 1 to 40 and 42 to 99.
+    """
+
+    origin: str
+    incarnation: int
+    known: list[int]
+    """Recorded, kept or not, and given up."""
+    lost: list[int]
+    """Given up, because nobody kept them any more; part of those known."""
+    kept: list[int]
+    """Still in the log: at most the newest 1,024 intervals."""
+
+
+class NodeHistory(_Value, frozen=True):
+    """What one node has recorded, by origin."""
+
+    origins: list[OriginHistory]
+    """In the order of their identifiers."""
+    kept: int
+    """Messages in the log."""
+    dropped: int
+    """Messages that were in the log before and had to go because of its limits."""
+
+
+class MessageTrail(_Value, frozen=True):
+    """A recorded message without its body."""
+
+    id: str
+    digest: bytes
+    """BLAKE2b of the body, 16 bytes."""
+    received_at: float
+    """The node's wall clock, seconds since 1970."""
+    route: list[str]
+    """Identifiers of the nodes from the origin to this one."""
+
+
 class LookupResult(_Value, frozen=True):
     """The owner of a key and the nodes asked on the way, the asked one first, the owner last."""
 
@@ -238,6 +281,20 @@ class GetTrace(_Rpc, frozen=True, tag=108):
     id: str
 
 
+class GetHistory(_Rpc, frozen=True, tag=109):
+    """Ask which messages the node has recorded, as numbers of each origin, not one by one."""
+
+    after: str = ""
+    """``origin.incarnation`` of the last entry of the reply before; "" for the beginning."""
+
+
+class GetTrails(_Rpc, frozen=True, tag=110):
+    """Ask for recorded messages as :class:`GetMessages` does, and get them without their bodies."""
+
+    limit: int = 0
+    since: str = ""
+
+
 # ---- replies --------------------------------------------------------------------------------
 
 
@@ -283,7 +340,21 @@ class TraceReply(_Rpc, frozen=True, tag=128):
     trace: MessageTrace
 
 
+class HistoryReply(_Rpc, frozen=True, tag=130):
+    history: NodeHistory
+    more: bool
+
+
+class Trails(_Rpc, frozen=True, tag=131):
+    trails: list[MessageTrail]
+    more: bool
+
+
 ClientRequest = (
     SendMessage | GetMessages | Follow | Unfollow | GetStatus | Lookup | LeaveRing | GetTrace
-)
-ServerReply = Sent | Messages | Ordered | StatusReply | LookupReply | Done | Failure | TraceReply
+    | GetHistory | GetTrails
+)  # fmt: skip
+ServerReply = (
+    Sent | Messages | Ordered | StatusReply | LookupReply | Done | Failure | TraceReply
+    | HistoryReply | Trails
+)  # fmt: skip

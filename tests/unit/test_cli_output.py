@@ -6,6 +6,7 @@ import io
 import json
 from pathlib import Path
 
+import attrs
 from rich.console import Console
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
@@ -24,6 +25,7 @@ from chordnet.cli.output import (
     seconds,
 )
 from chordnet.cli.status import duration, report_json, status_table
+from chordnet.testbed.examination import Messages
 from chordnet.testbed.observer import Snapshot
 from chordnet.testbed.report import Report, look
 from chordnet.testbed.verdict import Names
@@ -219,17 +221,20 @@ class ReportTests(SynchronousTestCase):
             self.assertEqual(set(node), full)
 
     def test_the_doctors_words(self) -> None:
-        right = Examination(self.report(), (), ("something to know",))
+        fine = Messages((), ("a message is old",), "no messages yet", 0, 4)
+        right = Examination(self.report(), (fine,), ("something to know",))
         self.assertEqual(
             verdict_lines(right),
             [
                 "4 nodes: one ring, in order; every pointer right",
-                "0 messages: each on every node, once, by a true route",
+                "no messages yet",
+                "note: a message is old",
                 "note: something to know",
             ],
         )
-        wrong = Examination(self.report(), ("this is wrong",), ())
-        self.assertEqual(verdict_lines(wrong), ["this is wrong"])
+        bad = attrs.evolve(fine, problems=("this is wrong",))
+        wrong = Examination(self.report(), (bad,), ())
+        self.assertEqual(verdict_lines(wrong), ["this is wrong", "note: a message is old"])
 
 
 class TableTests(SynchronousTestCase):

@@ -12,6 +12,7 @@ import msgspec
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 
+from chordnet.core import intervals
 from chordnet.core.errors import ConnectFailed
 from chordnet.core.invariants import ideal_view
 from chordnet.testbed.context import Testbed
@@ -24,10 +25,13 @@ from chordnet.wire.rpc import (
     LookupResult,
     MessageRecord,
     MessageTrace,
+    MessageTrail,
+    NodeHistory,
     NodeInfo,
     NodeStatus,
     Order,
     OrderedEntry,
+    OriginHistory,
     Receipt,
     RouteHop,
     TraceEvent,
@@ -103,6 +107,11 @@ def record(
     return MessageRecord(message, f"body-of-{message}", 1000.0, received_at, hops)
 
 
+def trail_of(each: MessageRecord) -> MessageTrail:
+    route = [hop.id for hop in each.route]
+    return MessageTrail(each.id, each.body.encode(), each.received_at, route)
+
+
 @attrs.define
 class FakeNodes:
     """What stands behind every fake client: answers by port, and a count of the questions."""
@@ -110,12 +119,37 @@ class FakeNodes:
     described: NetworkDescription
     statuses: dict[int, NodeStatus] = attrs.field(factory=dict)
     logs: dict[int, list[MessageRecord]] = attrs.field(factory=dict)
+    histories: dict[int, NodeHistory] = attrs.field(factory=dict)
+    """Instead of what the logs say."""
+    mute: set[int] = attrs.field(factory=set)
+    """Nodes that do not say what they have recorded."""
     events: dict[int, list[TraceEvent]] = attrs.field(factory=dict)
     frozen: set[int] = attrs.field(factory=set)
     failed: set[int] = attrs.field(factory=set)
     visitors: dict[str, NodeStatus] = attrs.field(factory=dict)
     asked: list[int] = attrs.field(factory=list)
     open: int = 0
+
+    @property
+    def tellers(self) -> set[int]:
+        """Nodes that say what they have recorded."""
+        return {*self.statuses, *self.logs, *self.histories} - self.mute
+
+    def history(self, number: int) -> NodeHistory:
+        """Return what is recorded as numbers: a message has that of its id among its origin's."""
+        if number in self.histories:
+            return self.histories[number]
+        ids: dict[str, set[str]] = {}
+        for log in self.logs.values():
+            for each in log:
+                ids.setdefault(each.route[0].id, set()).add(each.id)
+        origins = []
+        for origin, every in sorted(ids.items()):
+            here = {each.id for each in self.logs.get(number, []) if each.route[0].id == origin}
+            known = intervals.of(i for i, each in enumerate(sorted(every), 1) if each in here)
+            if known:
+                origins.append(OriginHistory(origin, 1, known, [], known))
+        return NodeHistory(origins, len(self.logs.get(number, [])), 0)
 
     def number(self, address: str) -> int:
         return int(address.rpartition(":")[2]) - self.described.base_port + 1
@@ -161,6 +195,13 @@ class FakeClient:
             for number, log in self.nodes.logs.items()
         }  # fmt: skip
         return self._answer(found)
+
+    def history(self) -> Deferred[NodeHistory]:
+        return self._answer({n: self.nodes.history(n) for n in self.nodes.tellers})
+
+    def trails(self, limit: int = 0, since: str = "") -> Deferred[list[MessageTrail]]:
+        logs = {n: self.nodes.logs.get(n, [])[-limit:] for n in self.nodes.tellers}
+        return self._answer({n: [trail_of(each) for each in log] for n, log in logs.items()})
 
     def lookup(self, key: str, iterative: bool = False) -> Deferred[LookupResult]:
         raise NotImplementedError

@@ -24,6 +24,10 @@ STATUS = rpc.NodeStatus(
 )  # fmt: skip
 
 TRACE = rpc.MessageTrace(str(ID), RECORD, [rpc.TraceEvent(1760000000.7, "duplicate", INFO)])
+HISTORY = rpc.NodeHistory(
+    [rpc.OriginHistory(RAW.hex(), 1760000000000, [1, 41, 42, 100], [7, 9], [60, 100])], 40, 59
+)
+TRAIL = rpc.MessageTrail(str(ID), bytes(16), 1760000000.6, [RAW.hex()])
 
 GREETINGS: list[Any] = [
     greeting.Hello("chordnet", 1, "default", 160, "peer", NODE, 1),
@@ -67,6 +71,8 @@ REQUESTS: list[Any] = [
     rpc.Lookup(5, "apple", True),
     rpc.LeaveRing(6),
     rpc.GetTrace(7, str(ID)),
+    rpc.GetHistory(8, f"{RAW.hex()}.1760000000000"),
+    rpc.GetTrails(9, 10, str(ID)),
 ]
 REPLIES: list[Any] = [
     rpc.Sent(1, RECEIPT),
@@ -77,6 +83,8 @@ REPLIES: list[Any] = [
     rpc.Failure(5, "NotInRing", "Node 1 is joining, not in a ring; wait and ask again"),
     rpc.TraceReply(7, TRACE),
     rpc.Ordered(3, [rpc.OrderedEntry(RECORD, True), rpc.OrderedEntry(None, gap=GAP)], False),
+    rpc.HistoryReply(8, HISTORY, True),
+    rpc.Trails(9, [TRAIL], False),
 ]
 EXAMPLES = [*GREETINGS, *PEER_MESSAGES, *REQUESTS, *REPLIES]
 
