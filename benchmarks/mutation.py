@@ -31,7 +31,15 @@ from benchmarks.mutants import Mutant, mutants
 
 ROOT = Path(__file__).parents[1]
 EQUIVALENTS = Path(__file__).with_name("mutation_equivalents.txt")
-LEFT_OUT = {".git", ".venv-make", ".mypy_cache", ".ruff_cache", "__pycache__", "_build", "_trial_temp"}
+LEFT_OUT = {
+    ".git",
+    ".venv-make",
+    ".mypy_cache",
+    ".ruff_cache",
+    "__pycache__",
+    "_build",
+    "_trial_temp",
+}
 TEXT_TESTS = {"test_docs.py", "test_architecture.py", "test_packaging.py", "test_ci_scripts.py"}
 """Tests of what the source looks like: they notice a change of anything, right or wrong."""
 LIMIT_FACTOR, LIMIT_S = 6.0, 60.0
