@@ -7,7 +7,7 @@ that were never anybody's to send. The tests of attacks and the storm's hostile 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -38,6 +38,11 @@ FRAME_LIMIT = frame_limit(65536)
 def identity(name: str, address: str, incarnation: int) -> NodeRef:
     """Return the pointer of a node called ``name``, which anybody can work out."""
     return NodeRef(SPACE.raw(SPACE.hash(name.encode())), incarnation, address, name)
+
+
+def hop(name: str, kind: EdgeKind = EdgeKind.FINGER) -> Hop:
+    """Return a hop over the node called ``name``."""
+    return Hop(SPACE.raw(SPACE.hash(name.encode())), name, int(kind))
 
 
 class HostilePeer(Protocol):
@@ -118,14 +123,17 @@ class HostilePeer(Protocol):
     # ---- frames that it makes up ------------------------------------------------------------
 
     def bcast(
-        self, message_id: MessageId, bodies: list[bytes] | None, limit: bytes, *,
+        self, origin: NodeRef, sequence: int, bodies: list[bytes] | None, limit: bytes, *,
         count: int | None = None, kind: EdgeKind = EdgeKind.FINGER, created: float = 1.7e9,
-        hops: list[Hop] | None = None, ttl: int = 60,
+        over: Sequence[Hop] = (), ttl: int = 60,
     ) -> Bcast:  # fmt: skip
-        """Return a broadcast that anybody's origin may stand in; its route ends at the sender."""
-        if hops is None:
-            hops = [Hop(message_id.origin, "", int(EdgeKind.ORIGIN))]
-        if hops[-1].raw != self.me.raw:
-            hops = [*hops, Hop(self.me.raw, self.me.name, int(EdgeKind.FINGER))]
+        """Return a broadcast of anybody's origin; its route ends at the sender.
+
+        :param over: hops between the two.
+        """
+        route = [hop(origin.name, EdgeKind.ORIGIN), *over]
+        if origin.raw != self.me.raw:
+            route.append(hop(self.me.name))
         number = count or (len(bodies) if bodies is not None else 1)
-        return Bcast(message_id, number, created, ttl, limit, int(kind), hops, bodies)
+        first = MessageId(origin.raw, origin.incarnation, sequence)
+        return Bcast(first, number, created, ttl, limit, int(kind), route, bodies)

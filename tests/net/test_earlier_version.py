@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from chordnet.core.messages import EdgeKind, Hop, MessageId
+from chordnet.core.messages import EdgeKind
 from chordnet.storage.sqlite import SqliteLog
 from chordnet.storage.statedir import StateDirectory
 from chordnet.testing import WALL
@@ -73,11 +73,8 @@ class StateTests(HostileCase):
         self.assertEqual(self.broadcast(service, "new").recorded, 2)
         peer, limit = self.hostile(service), self.ref(service).raw
         for number, sequence in ((2, 5), (2, 1), (3, 5), (4, 2), (3, 3)):
-            name = f"Node {number}"
-            raw = node_ref(name, "").raw
-            first = MessageId(raw, LIFE + number, sequence)
-            route = [Hop(raw, name, int(EdgeKind.ORIGIN))]
-            peer.send(peer.bcast(first, [b"again"], limit, hops=route))
+            origin = node_ref(f"Node {number}", self.address(number), LIFE + number)
+            peer.send(peer.bcast(origin, sequence, [b"again"], limit))
         self.network.run(3)
         # Of Node 3 the number 3 was missing; all others were there already.
         self.assertEqual(self.bodies(service)[len(before) :], ["new", "again"])
