@@ -2,7 +2,8 @@
 
 State changes, ring changes, deaths and refusals are logged by default, single messages only with
 ``debug``. Whatever a stranger can cause is limited: of one kind a few lines at once, then
-one every few seconds that says how many were left out.
+one every few seconds that says how many were left out. An event is one line, whatever it names:
+characters that do not print become question marks.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from twisted.python.failure import Failure
 BURST = 5
 """Lines of one kind that may be written at once."""
 LONGEST_FIELD = 300
-"""Letters of a value that are logged."""
+"""Letters of a value that a stranger has caused."""
+LONGEST_LINE = 4000
+"""Letters of any value that is logged."""
 REFILL_S = 10.0
 """Seconds until one more line of that kind may be written."""
 
@@ -42,25 +45,26 @@ class Journal:
 
     def info(self, text: str, **fields: object) -> None:
         """Log what an operator wants to know; ``text`` names ``fields`` in braces."""
-        self._log.info("{node}: " + text, node=self.source, **fields)
+        self._log.info("{node}: " + text, **self._tamed(fields))
 
     def warn(self, text: str, **fields: object) -> None:
         """Log what an operator may have to do something about."""
-        self._log.warn("{node}: " + text, node=self.source, **fields)
+        self._log.warn("{node}: " + text, **self._tamed(fields))
 
     def error(self, text: str, **fields: object) -> None:
         """Log what an operator has to see to."""
-        self._log.error("{node}: " + text, node=self.source, **fields)
+        self._log.error("{node}: " + text, **self._tamed(fields))
 
     def debug(self, text: str, **fields: object) -> None:
         """Log a detail, if ``debug`` is on."""
         if self.debug_enabled:
-            self._log.debug("{node}: " + text, node=self.source, **fields)
+            self._log.debug("{node}: " + text, **self._tamed(fields))
 
     def failure(self, counter: str, text: str, failure: Failure | None = None) -> None:
         """Log an unexpected exception with its traceback and count it."""
         self.counters[counter] += 1
-        self._log.failure("{node}: " + text, failure, node=self.source)
+        node, what = _tame(self.source), _tame(text)
+        self._log.failure("{node}: {what}", failure, node=node, what=what)
 
     def limited(self, counter: str, text: str, **fields: object) -> None:
         """Count an occurrence of what a stranger can cause; log it unless too many were logged."""
@@ -74,14 +78,19 @@ class Journal:
             text += " ({left_out} more of these were not logged)"
             fields["left_out"] = allowance.left_out
             allowance.left_out = 0
-        self.warn(text, **{name: _tame(value) for name, value in fields.items()})
+        tame = {name: _tame(value, LONGEST_FIELD) for name, value in fields.items()}
+        self.warn(text, **tame)
+
+    def _tamed(self, fields: dict[str, object]) -> dict[str, object]:
+        return {name: _tame(value) for name, value in {**fields, "node": self.source}.items()}
 
 
-def _tame(value: object) -> object:
-    """Return a value that a stranger may have chosen as one short printable line."""
-    if not isinstance(value, str):
+def _tame(value: object, limit: int = LONGEST_LINE) -> object:
+    """Return a value, some of which a stranger may have chosen, as one short printable line."""
+    if isinstance(value, int | float):
         return value
-    return "".join(c if c.isprintable() else "?" for c in value[:LONGEST_FIELD])
+    text = str(value)[:limit]
+    return text if text.isprintable() else "".join(c if c.isprintable() else "?" for c in text)
 
 
 class _Allowance:

@@ -22,6 +22,7 @@ from chordnet.core.config import ProtocolConfig
 from chordnet.core.errors import ConfigError
 from chordnet.core.messages import NodeRef
 from chordnet.core.recording import FORMAT, End, Header, RecordedNode, config_fields, pack
+from chordnet.storage.private import narrow, private
 
 RECORD_BYTES = 256 * 1024 * 1024
 """How long a recording may get unless told otherwise."""
@@ -78,8 +79,7 @@ class Recorder:
         :raises ConfigError: it cannot be.
         """
         try:
-            with self.path.open("ab"):
-                pass
+            io.FileIO(self.path, "ab", opener=private).close()
         except OSError as error:
             raise self._unusable(error) from None
 
@@ -90,7 +90,8 @@ class Recorder:
         try:
             if self.path.exists() and self.path.stat().st_size:
                 self.path.replace(self.path.with_name(self.path.name + ".1"))
-            self._file = self.path.open("wb", buffering=0)
+            self._file = io.FileIO(self.path, "wb", opener=private)
+            narrow([self.path])
             frame = pack(header)
             self._file.write(frame)
         except OSError as error:

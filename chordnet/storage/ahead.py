@@ -15,6 +15,7 @@ frame that is not what was written is passed over; its messages count as missing
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import struct
 import zlib
@@ -23,6 +24,7 @@ from pathlib import Path
 
 import msgspec
 
+from chordnet.storage.private import narrow, private
 from chordnet.storage.rows import Row
 
 _FIRST = struct.Struct(">II")
@@ -45,7 +47,8 @@ class WriteAhead:
         self._path = path
         self._sync = sync
         new = not path.exists()
-        self._file = path.open("ab", buffering=0)
+        self._file = io.FileIO(path, "ab", opener=private)
+        narrow([path])
         if new and sync is not None:
             directory = os.open(path.parent, os.O_RDONLY)
             try:

@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -21,6 +22,7 @@ import attrs
 import msgspec
 
 from chordnet.core.errors import LogFailed
+from chordnet.storage.private import narrow, private
 from chordnet.storage.rows import checksum
 
 Durability = Literal["process", "power"]
@@ -55,6 +57,8 @@ MIGRATIONS = (
 )
 """Step n brings a file of schema version n to version n + 1 (``PRAGMA user_version``)."""
 
+_BESIDE = ("-wal", "-shm")
+"""How the names of SQLite's files beside a database end."""
 UNREADABLE = (sqlite3.Error, msgspec.DecodeError, TypeError, ValueError)
 """What damage to a row can cause: any page may hold values of any type."""
 _DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR})
@@ -109,8 +113,11 @@ class LogFile:
         :raises _Damaged: it can be set aside.
         """
         try:
+            # SQLite gives the files beside the database its mode.
+            os.close(private(self.path, os.O_RDWR | os.O_CREAT))
+            narrow([self.path, *(self.path.with_name(self.path.name + s) for s in _BESIDE)])
             db = sqlite3.connect(self.path, isolation_level=None, cached_statements=64)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             raise failure(self.path, "opened", error) from None
         try:
             self._prepare(db)
@@ -154,7 +161,7 @@ class LogFile:
         aside = path.with_name(f"{path.name}.damaged-{int(self.wall())}")
         try:
             path.rename(aside)
-            for suffix in ("-wal", "-shm"):
+            for suffix in _BESIDE:
                 with contextlib.suppress(FileNotFoundError):
                     beside = path.with_name(path.name + suffix)
                     beside.rename(aside.with_name(aside.name + suffix))

@@ -20,8 +20,11 @@ from typing import IO, Any
 from chordnet.core.errors import ConfigError
 from chordnet.core.messages import NodeRef
 from chordnet.storage.memory import fresh_incarnation
+from chordnet.storage.private import make_directory, narrow, private
 
 _MAX_INCARNATION = 2**63
+_FILES = ("lock", "incarnation*", "peers.json*", "messages.db*")
+"""What a node keeps in its directory; nobody else may read it."""
 
 
 class StateDirectory:
@@ -41,8 +44,10 @@ class StateDirectory:
         self._warn = warn
         self._wall = wall
         try:
-            self._path.mkdir(parents=True, exist_ok=True)
-            self._lock: IO[str] | None = (self._path / "lock").open("a+")
+            make_directory(self._path)
+            for pattern in _FILES:
+                narrow(self._path.glob(pattern))
+            self._lock: IO[str] | None = _open(self._path / "lock", "a+")
         except OSError as error:
             raise ConfigError(
                 f"the state directory {self._path} cannot be used: {error.strerror or error};"
@@ -122,7 +127,7 @@ class StateDirectory:
 
     def _replace(self, name: str, text: str, *, durable: bool = True) -> None:
         beside = self._path / f"{name}.new"
-        with beside.open("w", encoding="utf-8") as file:
+        with _open(beside, "w") as file:
             file.write(text)
             if durable:
                 file.flush()
@@ -157,6 +162,10 @@ def _peer(entry: Any) -> NodeRef:
     if not peer.raw or not all(isinstance(text, str) for text in texts):
         raise ValueError(entry)
     return peer
+
+
+def _open(path: Path, mode: str) -> IO[str]:
+    return open(path, mode, encoding="utf-8", opener=private)
 
 
 def _lock_file(file: IO[str]) -> None:

@@ -108,13 +108,27 @@ class NetworkHome:
                 parent.rmdir()
 
 
+def make_directory(path: Path) -> None:
+    """Make a directory, and those above it that are missing, for nobody else to look into: what is
+    kept here holds every message. One that an earlier version made for all to read is narrowed.
+
+    :raises OSError: it cannot be made.
+    """
+    missing = [each for each in (path, *path.parents) if not each.exists()]
+    for each in reversed(missing):
+        each.mkdir(mode=0o700, exist_ok=True)
+    path.mkdir(exist_ok=True)  # says so where it is no directory
+    if path.stat().st_mode & 0o077:
+        path.chmod(0o700)
+
+
 def write_atomically(path: Path, text: str) -> None:
     """Put ``text`` into ``path`` in one step.
 
     :raises TestbedError: the file cannot be written.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_directory(path.parent)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".new")
         try:
             with os.fdopen(handle, "w", encoding="utf-8") as file:

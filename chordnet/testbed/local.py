@@ -21,8 +21,8 @@ from chordnet.testbed.description import HOST, NetworkDescription
 from chordnet.testbed.engine import Say
 from chordnet.testbed.errors import TestbedError
 from chordnet.testbed.faults import Line
-from chordnet.testbed.home import NetworkHome
-from chordnet.testbed.logs import follow_file, last_lines, rotate
+from chordnet.testbed.home import NetworkHome, make_directory
+from chordnet.testbed.logs import follow_file, last_lines, open_log, rotate
 from chordnet.testbed.nursery import Birth
 from chordnet.testbed.processes import ProcessIdentity, is_running, send_signal
 from chordnet.testbed.waiting import Clock, pause
@@ -55,7 +55,7 @@ class LocalEngine:
         """Start one process a node without waiting for any of them to listen."""
         births = [self._birth(network, number) for number in sorted(numbers)]
         path = self._home.directory / "nursery.log"
-        with path.open("wb") as log:
+        with open_log(path, anew=True) as log:
             self._nursery = subprocess.Popen(
                 [sys.executable, "-m", "chordnet.testbed.nursery"],
                 stdin=subprocess.PIPE, stdout=log, stderr=log, env=_environment(),
@@ -73,10 +73,10 @@ class LocalEngine:
     def _birth(self, network: NetworkDescription, number: int) -> Birth:
         directory = self._home.node_directory(number)
         try:
-            directory.mkdir(parents=True, exist_ok=True)
+            make_directory(directory)
             (directory / "pid").unlink(missing_ok=True)
             rotate(directory / "log", LOG_LIMIT_BYTES)
-            with (directory / "log").open("ab") as log:
+            with open_log(directory / "log") as log:
                 self._log_start[number] = log.tell()
         except OSError as problem:
             raise TestbedError(

@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from chordnet.testbed.errors import TestbedError
+from chordnet.testbed.home import make_directory
 from chordnet.testbed.waiting import Clock, pause
 
 RETRY_S = 0.05
@@ -22,7 +23,7 @@ RETRY_S = 0.05
 def _try_lock(path: Path) -> int | None:
     """Return a descriptor that holds the lock of ``path``, ``None`` if another process does."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_directory(path.parent)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as problem:
         raise TestbedError(f"cannot write {path}: {problem.strerror}") from problem

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
 from chordnet.testbed.waiting import Clock, pause
 
@@ -12,6 +13,17 @@ TAIL_BYTES = 256 * 1024
 """No more than this is read to find the last lines."""
 POLL_S = 0.1
 CHUNK_BYTES = 64 * 1024
+
+
+def open_log(path: Path, *, anew: bool = False) -> IO[bytes]:
+    """Open a log file to write to; it is for nobody else to read.
+
+    :param anew: drop what it holds.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | (os.O_TRUNC if anew else 0)
+    file = os.fdopen(os.open(path, flags, 0o600), "ab")
+    path.chmod(0o600)  # an earlier version let all read it
+    return file
 
 
 def rotate(path: Path, limit: int) -> None:

@@ -38,6 +38,7 @@ class Birth(msgspec.Struct, frozen=True):
 
 def main() -> None:
     """Start every node named on standard input."""
+    os.umask(0o077)  # logs and recordings hold every message
     births = msgspec.json.decode(sys.stdin.buffer.read(), type=list[Birth])
     _import_what_nodes_need()
     # Objects that are never looked at by the collector stay on pages that stay shared.
@@ -91,7 +92,7 @@ def _live(directory: Path, words: Sequence[str]) -> NoReturn:
             (os.devnull, os.O_RDONLY, (0,)),
             ("log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, (1, 2)),
         ):
-            descriptor = os.open(name, flags, 0o644)
+            descriptor = os.open(name, flags, 0o600)
             for target in targets:
                 os.dup2(descriptor, target)
             os.close(descriptor)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from twisted.internet.task import Clock
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from chordnet.core.effects import PeerDied, Send, StatusChanged
@@ -302,6 +303,18 @@ class JournalTests(SynchronousTestCase):
         journal.debug_enabled = True
         journal.debug("a detail")
         self.assertEqual(lines, ["test: a detail"])
+
+    def test_no_line_of_any_kind_is_broken_by_what_it_names(self):
+        journal, lines = quiet_journal(Clock(), "Node\x851")
+        journal.debug_enabled = True
+        bad = "two\nlines \x1b[2J \x9b \u202e"
+        for log in (journal.debug, journal.info, journal.warn, journal.error):
+            log("they said {said} and {other}", said=bad, other=ValueError(bad))
+        journal.failure("errors", f"frames from {bad}", Failure(ValueError("x")))
+        self.flushLoggedErrors()
+        said = "two?lines ?[2J ? ?"
+        self.assertEqual(lines[:4], [f"Node?1: they said {said} and {said}"] * 4)
+        self.assertEqual(lines[4], f"Node?1: frames from {said}")
 
     def test_what_strangers_send_cannot_break_a_line(self):
         journal, lines = quiet_journal(Clock())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -12,6 +13,7 @@ from chordnet.core.effects import Record
 from chordnet.core.errors import ConfigError
 from chordnet.core.messages import Hop, MessageId, NodeRef
 from chordnet.storage.memory import MemoryLog, MemoryState
+from chordnet.storage.sqlite import SqliteLog
 from chordnet.storage.statedir import StateDirectory
 
 ORIGIN = bytes(20)
@@ -96,6 +98,47 @@ class StateDirectoryTests(SynchronousTestCase):
         incarnation = state.next_incarnation()
         state.close()
         return incarnation
+
+    def modes(self) -> dict[str, int]:
+        return {f.name: f.stat().st_mode & 0o777 for f in (self.path, *self.path.iterdir())}
+
+    def fill(self) -> None:
+        """Have every file made that a node makes."""
+        state = self.open()
+        state.next_incarnation()
+        state.keep_peers([NodeRef(b"x" * 20, 1, "host:1", "Node 1")])
+        log = SqliteLog(self.path / "messages.db")
+        log.append(record(1), 5.0)
+        log.commit()
+        self.addCleanup(log.close)
+
+    def test_nobody_else_may_read_what_a_node_keeps(self):
+        self.addCleanup(os.umask, os.umask(0))
+        self.fill()
+        modes = self.modes()
+        self.assertEqual(modes.pop(self.path.name), 0o700)
+        self.assertTrue({"messages.db", "messages.db-wal", "messages.db-ahead"} <= modes.keys())
+        self.assertEqual(set(modes.values()), {0o600}, modes)
+
+    def test_what_an_earlier_version_left_for_all_to_read_is_narrowed(self):
+        self.path.mkdir(mode=0o755)
+        for name in ("lock", "incarnation", "peers.json.damaged", "messages.db-ahead", "mine.txt"):
+            (self.path / name).touch()
+        with sqlite3.connect(self.path / "messages.db") as database:
+            database.execute("PRAGMA journal_mode = WAL")
+        for file in (self.path, *self.path.iterdir()):
+            file.chmod(0o755 if file.is_dir() else 0o644)
+        self.fill()
+        modes = self.modes()
+        self.assertEqual(modes.pop("mine.txt"), 0o644)
+        self.assertEqual(modes.pop(self.path.name), 0o700)
+        self.assertEqual(set(modes.values()), {0o600}, modes)
+
+    def test_a_directory_in_which_everybody_may_write_keeps_its_mode(self):
+        self.path.mkdir()
+        self.path.chmod(0o1777)
+        self.open()
+        self.assertEqual(self.path.stat().st_mode & 0o7777, 0o1777)
 
     def test_incarnations_grow_over_restarts_and_clocks_put_back(self):
         first = self.restarted()

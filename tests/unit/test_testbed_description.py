@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 from twisted.internet.defer import Deferred
@@ -111,6 +112,20 @@ class HomeTests(SynchronousTestCase):
         self.assertIsNotNone(other.load())
         other.purge()
         self.assertFalse(self.root.exists())
+
+    def test_what_is_written_down_is_for_nobody_else_to_read(self) -> None:
+        self.addCleanup(os.umask, os.umask(0))
+        self.home.save(network())
+        directory = self.home.directory
+        for path in (self.root, directory.parent, directory):
+            self.assertEqual(path.stat().st_mode & 0o777, 0o700, path)
+        self.assertEqual(self.home.description_path.stat().st_mode & 0o777, 0o600)
+
+    def test_the_directory_of_an_earlier_version_is_narrowed(self) -> None:
+        self.home.directory.mkdir(parents=True)
+        self.home.directory.chmod(0o755)
+        self.home.save(network())
+        self.assertEqual(self.home.directory.stat().st_mode & 0o777, 0o700)
 
 
 class LockTests(SynchronousTestCase):

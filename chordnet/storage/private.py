@@ -1,0 +1,46 @@
+"""Files for nobody else to read: what a node keeps holds every message of its network.
+
+Directories are made with mode 0700 and files with 0600. What an earlier version made with more is
+narrowed when it is used again. A directory in which everybody may write (``/tmp``), or that belongs
+to somebody else, keeps its mode.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from collections.abc import Iterable
+from pathlib import Path
+
+_OTHERS = stat.S_IRWXG | stat.S_IRWXO
+
+
+def make_directory(path: Path) -> None:
+    """Make a directory for its owner alone, and those above it that are missing.
+
+    :raises OSError: it cannot be made.
+    """
+    missing = [each for each in (path, *path.parents) if not each.exists()]
+    for each in reversed(missing):
+        each.mkdir(mode=0o700, exist_ok=True)
+    path.mkdir(exist_ok=True)  # says so where it is no directory
+    if not path.stat().st_mode & stat.S_ISVTX:
+        narrow([path])
+
+
+def narrow(paths: Iterable[Path]) -> None:
+    """Take from all others what they may do with those of these files that are ours."""
+    for path in paths:
+        with contextlib.suppress(OSError):  # it is gone, or somebody else's
+            mode = path.stat().st_mode
+            if mode & _OTHERS:
+                path.chmod(stat.S_IMODE(mode) & ~_OTHERS)
+
+
+def private(path: str | os.PathLike[str], flags: int) -> int:
+    """Open a file, made for its owner alone: an ``opener`` of :func:`open`.
+
+    :raises OSError: it cannot be opened.
+    """
+    return os.open(path, flags, 0o600)
