@@ -34,6 +34,7 @@ from chordnet.wire.framing import HEADER_BYTES
 from chordnet.wire.greeting import Bye, Refuse, Welcome
 from chordnet.wire.rpc import (
     PHRASE_BYTES,
+    BeginRing,
     ClientRequest,
     Done,
     Failure,
@@ -190,6 +191,11 @@ class P2PNetClient:
     def trails(self, limit: int = 0, since: str = "") -> Deferred[list[MessageTrail]]:
         """Return recorded messages as :meth:`get_messages` does, without their bodies."""
         return Deferred.fromCoroutine(all_trails(self._ask, limit, since))
+
+    def begin(self) -> Deferred[None]:
+        """Make a node that finds none of its peers create a ring, alone at first."""
+        answer = self._call(BeginRing, (Done,), self._timeout_s)
+        return answer.addCallback(_nothing)
 
     def leave(self) -> Deferred[None]:
         """Make the node leave the ring in order and stop."""

@@ -43,7 +43,8 @@ def main(environ: Mapping[str, str] = os.environ, words: Sequence[str] = ()) -> 
     except (OSError, OverflowError, ChordnetError) as error:
         print(f"the node on {setting} does not answer: {error}")
         return 1
-    print(f"{status.node.name} is {status.state}")
+    reason = "".join(c if c.isprintable() else "?" for c in status.reason)
+    print(f"{status.node.name} is {status.state}{f': {reason}' if reason else ''}")
     return 0 if status.state == "active" else 1
 
 

@@ -68,6 +68,8 @@ class ChordService(MultiService):
     :param listen: where peers and clients connect: a server endpoint's description
         (``"tcp:7001"``, ``"tcp:0:interface=127.0.0.1"``) or an ``IStreamServerEndpoint``.
     :param peers: addresses of nodes to join through, ``"host:port"`` or ``"tcp:host:port"``.
+    :param alone: create a ring if none of the peers answers; otherwise the node goes on asking,
+        *seeking*. A node without peers creates a ring at once.
     :param name: the node's name, from which its identifier is hashed; by default the address
         that it advertises. Every node of a network needs its own.
     :param network: nodes of one network alone talk to each other.
@@ -94,7 +96,8 @@ class ChordService(MultiService):
 
     def __init__(
         self, reactor: Any, listen: Any = "tcp:7001", peers: Sequence[str] = (), *,
-        name: str | None = None, network: str = "default", advertise: str | None = None,
+        alone: bool = False, name: str | None = None, network: str = "default",
+        advertise: str | None = None,
         state_dir: str | os.PathLike[str] | None = None, config: ProtocolConfig | None = None,
         rng: random.Random | None = None, log: MessageLog | None = None,
         durability: Durability = "process", history_bytes: int = HISTORY_BYTES,
@@ -111,6 +114,7 @@ class ChordService(MultiService):
         self._network = checked_name("network", network)
         self._given_name = checked_name("name", name) if name is not None else None
         self._bootstrap = [format_address(*parse_address(peer)) for peer in peers]
+        self._alone = alone
         self._endpoint = server_endpoint(reactor, listen)
         self._listen_text = str(listen)
         self._advertise = checked_advertise(advertise)
@@ -151,7 +155,9 @@ class ChordService(MultiService):
             )
         super().startService()
         life = self._life = self._new_life()
-        beginning = life.begin(self._make_node, self._bootstrap, self._leave_for_client)
+        beginning = life.begin(
+            self._make_node, self._bootstrap, self._leave_for_client, alone=self._alone
+        )
         beginning.addCallbacks(self._begun.tell, self._not_begun)
 
     def _not_begun(self, failure: Failure) -> None:
@@ -304,6 +310,10 @@ class ChordService(MultiService):
             ``PeersKnown``, ``Misbehaved``, ``LeftRing`` or ``Record``; or ``MessageRecord``.
         """
         return self._hooks.on(event_type, callback)
+
+    def begin(self) -> Deferred[None]:
+        """Create a ring, alone at first, if the node is still looking for one."""
+        return told(lambda: self._running().begin())
 
     def leave(self) -> Deferred[None]:
         """Leave the ring in order; the service goes on running, outside of any ring."""

@@ -69,6 +69,7 @@ class Options(TwistedOptions):
         ["config", "c", None, "TOML file with these options"],
     ]
     optFlags = [  # noqa: RUF012 - the same
+        ["alone", None, "Create a ring if none of the peers answers"],
         ["debug", None, "Log single messages too"],
     ]
     compData: Any = None
@@ -143,7 +144,8 @@ class Options(TwistedOptions):
         self["record-bytes"] = _number("record-bytes", self["record-bytes"], 4096, 1 << 40)
         if self["durability"] not in ("process", "power"):
             raise ConfigError(f"durability must be process or power, not {self['durability']!r}")
-        self["debug"] = _flag("debug", self["debug"])
+        for key in ("alone", "debug"):
+            self[key] = _flag(key, self[key])
         for key in ("interface", "advertise", "name", "network", "state-dir", "record"):
             if self[key] is not None and not isinstance(self[key], str):
                 raise ConfigError(f"{key} must be a text, not {self[key]!r}")
@@ -157,9 +159,10 @@ class Options(TwistedOptions):
 
 _KEYS = (
     "config", "port", "interface", "advertise", "peers", "name", "network", "bits", "state-dir",
-    "durability", "history-bytes", "history-hours", "debug", "record", "record-bytes",
+    "durability", "history-bytes", "history-hours", "alone", "debug", "record", "record-bytes",
 )  # fmt: skip
 _DEFAULTS: dict[str, Any] = {
+    "alone": False,
     "port": DEFAULT_PORT, "interface": None, "advertise": None, "name": None,
     "network": "default", "bits": 160, "state-dir": None, "debug": False, "peers": [],
     "durability": "process", "history-bytes": HISTORY_BYTES, "history-hours": int(HISTORY_S / 3600),
@@ -307,6 +310,7 @@ def makeService(options: Mapping[str, Any]) -> MultiService:
             reactor,
             listen,
             options["peers"],
+            alone=options["alone"],
             name=options["name"],
             network=options["network"],
             advertise=options["advertise"],

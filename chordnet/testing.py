@@ -313,6 +313,7 @@ class ScriptedCore:
         self.times: list[float] = []
         self.deadline: float | None = None
         self.now_status = Status.UNJOINED
+        self.reason = ""
         self.predecessor: NodeRef | None = None
         self.successors: list[NodeRef] = []
         self.label: RingLabel | None = None

@@ -109,6 +109,7 @@ def _node_json(report: Report, names: Names, number: int) -> dict[str, Any]:
         "fingers": [],
         "messages": 0,
         "keys": 0,
+        "reason": "",
     }
     return fixed | (empty if status is None else _seen_json(names, status))
 
@@ -123,6 +124,7 @@ def _seen_json(names: Names, status: NodeStatus) -> dict[str, Any]:
         "fingers": distinct_fingers(names, status.fingers),
         "messages": status.messages,
         "keys": status.keys,
+        "reason": status.reason,
         "uptime": round(status.uptime, 3),
     }
 
@@ -131,6 +133,12 @@ def print_report(report: Report) -> None:
     """Print the table and what is wrong with the ring."""
     out = console()
     out.print(status_table(report, short=out.width < 140))
+    for status in report.snapshot.statuses.values():
+        if status.reason:
+            out.print(
+                f"{_called(status.node.name)} is {status.state}: {_called(status.reason)}",
+                highlight=False,
+            )
     active = sum(report.state(n) == "active" for n in report.network.numbers)
     active += len(report.snapshot.visitors)
     if report.problems:

@@ -125,7 +125,7 @@ class ProtocolConfig:
     form_rounds: int = attrs.field(default=3, validator=_positive)
     """Rounds without a smaller identifier heard of before an unjoined node creates a ring."""
     seed_s: float = attrs.field(default=2.0, validator=_positive)
-    """A node that has reached nobody for this long creates a ring alone, and keeps asking."""
+    """A node that has met nobody for this long is seeking; with --alone it creates a ring."""
     audit_s: float = attrs.field(default=10.0, validator=_positive)
     """Pause between two audits for split or loopy rings; 45 across networks."""
     audit_min_s: float = attrs.field(default=0.25, validator=_positive)

@@ -91,6 +91,8 @@ class StatusChanged(_Effect, frozen=True):
 
     old: Status
     new: Status
+    reason: str = ""
+    """Why, where it needs telling: for a node that is seeking, or superseded."""
 
 
 class RingChanged(_Effect, frozen=True):

@@ -24,6 +24,8 @@ class Start(_Event, frozen=True):
     """What an earlier life of this node recorded and still keeps."""
     routes: list[tuple[MessageId, list[Hop]]] = []
     """Which routes it recorded lately: the tree may bring those messages again."""
+    alone: bool = False
+    """Create a ring if none of the peers answers."""
 
 
 class Received(_Event, frozen=True):
@@ -48,6 +50,8 @@ class LinkFault(enum.IntEnum):
     """The other side closed it in order (idle, or leaving)."""
     OVERLOADED = 5
     """The peer reads too slowly: its send buffer's limit is reached and messages were dropped."""
+    SELF = 6
+    """This node itself answered at the address."""
 
 
 class LinkDown(_Event, frozen=True):
@@ -55,6 +59,12 @@ class LinkDown(_Event, frozen=True):
 
     peer: NodeRef
     fault: LinkFault
+    text: str = ""
+    """What went wrong in words, for people to read."""
+
+
+class Begin(_Event, frozen=True):
+    """Create a ring now rather than go on looking for one."""
 
 
 class Tick(_Event, frozen=True):
@@ -88,4 +98,4 @@ class Leave(_Event, frozen=True):
     """Leave the ring in order. Answered by the ``LeftRing`` effect."""
 
 
-Event = Start | Received | LinkDown | Tick | FindOwner | Publish | Spoiled | Leave
+Event = Start | Begin | Received | LinkDown | Tick | FindOwner | Publish | Spoiled | Leave

@@ -51,6 +51,12 @@ class Status(enum.IntEnum):
     ACTIVE = 3
     LEAVING = 4
     LEFT = 5
+    SEEKING = 6
+    SUPERSEDED = 7
+
+
+ABOUT = frozenset({Status.UNJOINED, Status.JOINING, Status.FORMING, Status.ACTIVE, Status.SEEKING})
+"""The states of a node that is, or is about to be, a member: to have met one is to have company."""
 
 
 class EdgeKind(enum.IntEnum):

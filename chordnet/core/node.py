@@ -102,7 +102,10 @@ class ChordNode(Wiring):
         self.broadcasts.ledger.restore(event.ledger)
         for message_id, route in event.routes:
             self.broadcasts.sync.remember(message_id, route)
-        self.joining.start(event.bootstrap)
+        self.joining.start(event.bootstrap, alone=event.alone)
+
+    def _begin(self, event: ev.Begin) -> None:
+        self.joining.begin()
 
     def _received(self, event: ev.Received) -> None:
         sender = event.sender
@@ -143,6 +146,7 @@ class ChordNode(Wiring):
         if fault == ev.LinkFault.OVERLOADED:
             self.ctx.counters["overloaded"] += 1
         elif peer.is_contact:
+            self.joining.fault(event)
             self.requests.died(peer)
         elif self.matters(peer):
             self.detector.link_down(peer, fault)
@@ -209,8 +213,7 @@ class ChordNode(Wiring):
             self.broadcasts.newcomer.told(sender)
             self.ring.asked(sender, message)
             return
-        if message.status not in membership.MEMBER:
-            self.joining.heard_of(sender)
+        self.joining.asked(sender, message.status)
         self.ctx.send(sender, self.state_answer(message.rid))
 
     def _state(self, sender: NodeRef, message: msg.State) -> None:
@@ -269,6 +272,7 @@ class ChordNode(Wiring):
 
     _on_event: ClassVar[dict[type, Callable[[ChordNode, Any], None]]] = {
         ev.Start: _start,
+        ev.Begin: _begin,
         ev.Received: _received,
         ev.LinkDown: _link_down,
         ev.Tick: _tick,

@@ -129,7 +129,12 @@ class Wiring:
         """Tell whether this node is active in a ring."""
         return self._status == Status.ACTIVE
 
-    def become(self, status: Status) -> None:
+    @property
+    def reason(self) -> str:
+        """Why this node is in no ring, in words; empty where the status says all."""
+        return self.joining.reason if self._status == Status.SEEKING else ""
+
+    def become(self, status: Status, reason: str = "") -> None:
         """Change the status and do what the new one brings with it."""
         old = self._status
         if old == status:
@@ -137,7 +142,7 @@ class Wiring:
         membership.check(old, status)
         self._status = status
         ctx = self.ctx
-        ctx.effects.append(fx.StatusChanged(old, status))
+        ctx.effects.append(fx.StatusChanged(old, status, reason))
         if status == Status.ACTIVE:
             ctx.alarms.cancel("join")
             ctx.alarms.sooner("stabilise", ctx.now)

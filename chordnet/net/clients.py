@@ -28,6 +28,7 @@ from chordnet.net.views import Views
 from chordnet.wire.codec import read_request
 from chordnet.wire.greeting import Bye, Refuse
 from chordnet.wire.rpc import (
+    BeginRing,
     ClientRequest,
     Done,
     Failure,
@@ -74,6 +75,9 @@ class Node(Protocol):
     def publish(self, body: str, done: ReceiptDone) -> None: ...
     def find(self, key: str, done: LookupDoneWith, *, iterative: bool = False) -> None: ...
     def status(self) -> NodeStatus: ...
+    def begin(self) -> None:
+        """Create a ring now, unless the node is in one or about to be."""
+
     def follow(self, callback: Callable[[], None]) -> Callable[[], None]: ...
 
 
@@ -312,6 +316,10 @@ class ClientSession:
     def _get_trace(self, request: GetTrace) -> None:
         self._reply(TraceReply(request.rid, trace_of(self._node, request.id)))
 
+    def _begin(self, request: BeginRing) -> None:
+        self._node.begin()
+        self._reply(Done(request.rid))
+
     def _leave(self, request: LeaveRing) -> None:
         self._desk.leave(lambda: self._reply(Done(request.rid)))
 
@@ -435,4 +443,5 @@ class ClientSession:
         GetHistory: _get_history,
         GetTrails: _get_trails,
         LeaveRing: _leave,
+        BeginRing: _begin,
     }

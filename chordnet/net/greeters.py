@@ -146,12 +146,13 @@ class Greeter:
 
     def _refuse(self, refusal: Refuse, hello: Hello) -> None:
         self._finish()
-        self._door.journal.limited(
-            f"refused_{refusal.code}",
-            "refused a {role} at {address}: {reason}",
-            role=hello.role if hello.role in (PEER, CLIENT) else "stranger",
-            address=self.connection.peer_name, reason=refusal.text,
-        )  # fmt: skip
+        if refusal.code != "self":
+            self._door.journal.limited(
+                f"refused_{refusal.code}",
+                "refused a {role} at {address}: {reason}",
+                role=hello.role if hello.role in (PEER, CLIENT) else "stranger",
+                address=self.connection.peer_name, reason=refusal.text,
+            )  # fmt: skip
         self.connection.send(refusal)
         self.connection.close()
 

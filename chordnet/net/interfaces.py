@@ -41,6 +41,10 @@ class Core(Protocol):
 
     def status(self) -> Status: ...
     @property
+    def reason(self) -> str:
+        """Why it is in no ring, in words; empty where the status says all."""
+
+    @property
     def predecessor(self) -> NodeRef | None: ...
     @property
     def successors(self) -> Sequence[NodeRef]: ...
@@ -73,7 +77,12 @@ LookupDoneWith = Callable[[LookupResult | ChordnetError], None]
 """Who waits for what was asked of a node: called once, with the result or with what went wrong."""
 
 Received = Callable[[NodeRef, PeerMessage], None]
-Down = Callable[[NodeRef, LinkFault], None]
+
+
+class Down(Protocol):
+    """Who is told that there is no connection with a peer."""
+
+    def __call__(self, peer: NodeRef, fault: LinkFault, text: str = "") -> None: ...
 
 
 class StoredMessage(Protocol):

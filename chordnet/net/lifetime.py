@@ -63,11 +63,12 @@ class Lifetime:
 
     def begin(
         self, make: NodeMaker, bootstrap: Sequence[str],
-        leave: Callable[[Callable[[], None]], None],
+        leave: Callable[[Callable[[], None]], None], *, alone: bool = False,
     ) -> Deferred[None]:  # fmt: skip
         """Listen, and begin to join a ring through the addresses ``bootstrap``.
 
         :param leave: makes the node leave for a client, as for :class:`ClientDesk`.
+        :param alone: create a ring if nobody answers.
         :return: fires when the node listens, or fails with a :class:`ChordnetError`.
         """
         try:
@@ -86,7 +87,7 @@ class Lifetime:
                 "listening as {address} in network {network}, identifier {id}",
                 address=node.me.address, network=node.network, id=node.space.hex(node.me.id),
             )  # fmt: skip
-            node.start(bootstrap, state.known_peers())
+            node.start(bootstrap, state.known_peers(), alone=alone)
 
         listening = self._listening = maybeDeferred(self._endpoint.listen, self._entrance)
         return listening.addCallback(listens).addErrback(self._failed)

@@ -41,7 +41,7 @@ from chordnet.core.errors import (
     LookupFailed,
     NotInRing,
 )
-from chordnet.core.events import FindOwner, Leave, Publish, Start
+from chordnet.core.events import Begin, FindOwner, Leave, Publish, Start
 from chordnet.core.identifiers import IdentifierSpace
 from chordnet.core.messages import NodeRef, Status
 from chordnet.net.addresses import client_endpoint
@@ -141,11 +141,21 @@ class LocalNode:
             frame_limit=self.frame_limit,
         )  # fmt: skip
 
-    def start(self, bootstrap: Sequence[str], known: Sequence[NodeRef]) -> None:
-        """Begin to join a ring through ``bootstrap`` addresses or peers ``known`` from before."""
+    def start(
+        self, bootstrap: Sequence[str], known: Sequence[NodeRef], *, alone: bool = False
+    ) -> None:
+        """Begin to join a ring through ``bootstrap`` addresses or peers ``known`` from before.
+
+        :param alone: create a ring if none of them answers.
+        """
         with self.turn:
             routes = recent_routes(self.log, self.wall() - self.config.broadcast_deadline_s)
-            self.runner.post(Start(list(bootstrap), list(known), self.log.ledger(), routes))
+            self.runner.post(Start(list(bootstrap), list(known), self.log.ledger(), routes, alone))
+
+    def begin(self) -> None:
+        """Create a ring now, unless the node is in one or about to be."""
+        with self.turn:
+            self.runner.post(Begin())
 
     # -- what can be asked -----------------------------------------------------------------------
 
@@ -158,6 +168,11 @@ class LocalNode:
     def state(self) -> str:
         """Where the node is in its life, in a word."""
         return "failed" if self.failure else self.core.status().name.lower()
+
+    @property
+    def reason(self) -> str:
+        """Why it is in no ring, in words; empty where the state says all."""
+        return self.failure or self.core.reason
 
     def publish(self, body: str, done: ReceiptDone) -> None:
         """Broadcast ``body``; ``done`` gets the receipt.
@@ -222,7 +237,7 @@ class LocalNode:
             fingers=[FingerEntry(index, views.node(ref)) for index, ref in core.finger_slots],
             ring=views.label(core.label), messages=len(self.log), keys=0,
             uptime=self._seconds() - self._started_at,
-            counters=self.counters(),
+            counters=self.counters(), reason=self.reason,
         )  # fmt: skip
 
     def counters(self) -> dict[str, int]:
@@ -269,7 +284,11 @@ class LocalNode:
         if self.failure:
             raise NotInRing(self.failure)
         if not self.active:
-            raise NotInRing(f"{self.me.name} is {self.state}, not in a ring; wait and ask again")
+            reason = self.core.reason
+            raise NotInRing(
+                f"{self.me.name} is {self.state}, not in a ring"
+                + (f": {reason}" if reason else "; wait and ask again")
+            )
 
     @staticmethod
     def _take(table: dict[int, Any]) -> list[Any]:

@@ -53,9 +53,10 @@ class Notices:
 
     def status_changed(self, effect: StatusChanged) -> None:
         """Log where the node is in its life."""
-        self._journal.info(
-            "is {state} (was {before})", state=effect.new.name.lower(),
-            before=effect.old.name.lower(),
+        note = self._journal.warn if effect.reason else self._journal.info
+        note(
+            "is {state} (was {before}){reason}", state=effect.new.name.lower(),
+            before=effect.old.name.lower(), reason=f": {effect.reason}" if effect.reason else "",
         )  # fmt: skip
         self.fire_later(effect)
 

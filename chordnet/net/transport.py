@@ -37,6 +37,8 @@ from chordnet.net.turn import Turn
 from chordnet.wire.codec import encode_frame
 from chordnet.wire.greeting import CODES, Bye, Refuse, Welcome, judge_node
 
+_REFUSED = {"full": LinkFault.UNREACHABLE, "self": LinkFault.SELF}
+"""What a refusal comes to where it is not a rejection."""
 _IDLE_LOOKS = 2
 """A link is closed when it was found without a message this many times in a row."""
 
@@ -145,15 +147,15 @@ class PeerTransport:
     # -- dialling ------------------------------------------------------------------------------
 
     def _dial_failed(self, link: Link, fault: LinkFault, text: str, refusal: Refuse | None) -> None:
-        if refusal is not None and refusal.code == "full":
-            fault = LinkFault.UNREACHABLE
+        if refusal is not None:
+            fault = _REFUSED.get(refusal.code, fault)
         self._journal.counters["dials_failed"] += 1
         self._log_fault(link.node, text, refusal)
         self._drop_queue(link)
-        self._on_down(link.node, fault)
+        self._on_down(link.node, fault, text)
 
     def _log_fault(self, node: NodeRef, text: str, refusal: Refuse | None) -> None:
-        if refusal is None:
+        if refusal is None or refusal.code == "self":
             self._journal.debug(
                 "cannot reach {address}: {reason}", address=node.address, reason=text
             )
@@ -168,16 +170,19 @@ class PeerTransport:
 
     def _dial_greeted(self, link: Link, connection: Connection, welcome: Welcome) -> PeerSession:
         node, expected = welcome.node, link.node
-        problem = self._wrong_answer(expected, node)
-        if problem is not None:
-            self._journal.limited(
-                "rejected_identity", "{address} is not who was expected: {reason}",
-                address=expected.address, reason=problem,
-            )  # fmt: skip
+        refusal = self._wrong_answer(expected, node)
+        if refusal is not None:
+            problem = refusal.text
+            if refusal.code != "self":
+                self._journal.limited(
+                    "rejected_identity", "{address} is not who was expected: {reason}",
+                    address=expected.address, reason=problem,
+                )  # fmt: skip
             if link.session is None:
                 self._drop_queue(link)
                 self._dials.pause(link)
-                self._on_down(expected, LinkFault.REJECTED)
+                fault = _REFUSED.get(refusal.code, LinkFault.REJECTED)
+                self._on_down(expected, fault, problem)
             connection.send(Bye("protocol", problem[:200]))
             connection.close()
             return PeerSession(self, connection, Link(node), node, outgoing=True, since=0.0)
@@ -186,16 +191,14 @@ class PeerTransport:
             self._join_contact(session.link, expected.address)
         return session
 
-    def _wrong_answer(self, expected: NodeRef, node: NodeRef) -> str | None:
+    def _wrong_answer(self, expected: NodeRef, node: NodeRef) -> Refuse | None:
         refusal = judge_node(node, self._me, self._space) or self.refuse(node)
-        if refusal is not None:
-            return refusal.text
-        if expected.is_contact:
-            return None
+        if refusal is not None or expected.is_contact:
+            return refusal
         if expected.raw != node.raw:
-            return f"{node.name!r} answers there, not {expected.name!r}"
+            return Refuse("identity", f"{node.name!r} answers there, not {expected.name!r}")
         if node.incarnation < expected.incarnation:
-            return "an older incarnation of it answers"
+            return Refuse("incarnation", "an older incarnation of it answers")
         return None
 
     # -- connections ---------------------------------------------------------------------------

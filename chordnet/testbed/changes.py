@@ -10,7 +10,7 @@ from chordnet.testbed.context import Testbed
 from chordnet.testbed.convergence import wait_converged
 from chordnet.testbed.description import NetworkDescription
 from chordnet.testbed.engine import Engine
-from chordnet.testbed.errors import NodeStopped
+from chordnet.testbed.errors import NetworkNotRunning, NodeStopped
 from chordnet.testbed.lifecycle import Started, bring_up, check_ports, check_size
 from chordnet.testbed.lock import locked
 from chordnet.testbed.observer import Observer
@@ -98,7 +98,10 @@ async def add_node(testbed: Testbed, number: int | None, timeout: float) -> tupl
     network = testbed.description() if number is None else testbed.checked(number)
     async with locked(testbed.reactor, testbed.home.lock_path, timeout):
         network = testbed.description()
-        running = await testbed.running(network)
+        running = await testbed.engine(network.engine).running()
+        # The last node of a network may come back; a network that was stopped is started.
+        if not running and (number is None or network.stopped):
+            raise NetworkNotRunning(network.name)
         wanted = network.size + 1 if number is None else number
         if wanted in running:
             raise NodeStopped(f"Node {wanted} is running already")

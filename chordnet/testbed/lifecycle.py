@@ -11,6 +11,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 import attrs
+from twisted.internet.defer import Deferred
 
 from chordnet.testbed.choice import Choice, choose_engine
 from chordnet.testbed.context import Testbed
@@ -20,7 +21,7 @@ from chordnet.testbed.engine import Engine
 from chordnet.testbed.errors import ImpossibleNetwork, TestbedError, UnreadableNetwork
 from chordnet.testbed.faults import forget_faults
 from chordnet.testbed.lock import locked
-from chordnet.testbed.observer import Snapshot
+from chordnet.testbed.observer import Client, NoAnswer, Observer, Snapshot
 from chordnet.testbed.ports import holder, is_free
 from chordnet.testbed.verdict import LEFT_FOR_GOOD
 from chordnet.testbed.waiting import first_of, pause
@@ -29,6 +30,7 @@ DEFAULT_NODES = 16
 DEFAULT_BASE_PORT = 7001
 MAX_PORT = 65535
 WATCH_PAUSE_S = 0.2
+BEGIN_PAUSE_S = 0.05
 TAIL_LINES = 10
 
 
@@ -196,7 +198,8 @@ async def bring_up(
             await engine.start(network, missing)
         expected = set(missing) | others - await _failed(testbed, network, others)
         snapshot = await first_of(
-            _ring(testbed, network, expected, timeout), _deaths(testbed, engine, expected)
+            _ring(testbed, network, expected, timeout, alone=not others and len(missing) == 1),
+            _deaths(testbed, engine, expected),
         )
     except BaseException:
         testbed.say("stopping what was started")
@@ -231,15 +234,32 @@ async def _failed(
 
 
 async def _ring(
-    testbed: Testbed, network: NetworkDescription, expected: Collection[int], timeout: float
-) -> Snapshot:
+    testbed: Testbed, network: NetworkDescription, expected: Collection[int], timeout: float,
+    *, alone: bool,
+) -> Snapshot:  # fmt: skip
     observer = testbed.observer(network)
     try:
+        if alone:
+            await _begin(testbed, observer, network.address(min(expected)), timeout)
         return await wait_converged(
             testbed.reactor, network, observer, expected, timeout=timeout, watch=testbed.watch
         )
     finally:
         observer.close()
+
+
+def _told_to_begin(client: Client) -> Deferred[bool]:
+    return client.begin().addCallback(lambda _: True)
+
+
+async def _begin(testbed: Testbed, observer: Observer, address: str, timeout: float) -> None:
+    """Have a node create a ring: it was given peers, and none of them runs."""
+    deadline = testbed.reactor.seconds() + timeout
+    while testbed.reactor.seconds() < deadline:
+        answer = await observer.ask(address, _told_to_begin)
+        if not isinstance(answer, NoAnswer):
+            return
+        await pause(testbed.reactor, BEGIN_PAUSE_S)
 
 
 async def _deaths(testbed: Testbed, engine: Engine, expected: Collection[int]) -> Snapshot:

@@ -98,7 +98,13 @@ def _identity_problems(
     if status.state == "failed":
         yield f"{who} {LEFT_FOR_GOOD.format(number)}"
     elif status.state != "active":
-        yield f"{who} is {status.state}, not in the ring"
+        yield f"{who} is {status.state}, not in the ring{_because(status.reason)}"
+
+
+def _because(reason: str) -> str:
+    """Return what a node says of its state, without anything that a terminal would obey."""
+    shown = "".join(c if c.isprintable() else "?" for c in reason)
+    return f": {shown}" if shown else ""
 
 
 def _visitor_views(

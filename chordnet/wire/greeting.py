@@ -32,7 +32,7 @@ GREETING_LIMIT = 2048
 """Bytes of the longest greeting frame."""
 
 CODES = frozenset(
-    {"greeting", "version", "network", "bits", "self", "incarnation", "identity", "full"}
+    {"greeting", "version", "network", "bits", "self", "name", "incarnation", "identity", "full"}
 )
 """Why a greeting may be refused; other codes may come from later versions."""
 
@@ -128,5 +128,8 @@ def judge_node(node: NodeRef | None, me: NodeRef, space: IdentifierSpace) -> Ref
     if node.raw == me.raw:
         if node.incarnation == me.incarnation:
             return Refuse("self", f"{me.name!r} was dialled by itself")
-        return Refuse("self", f"this node is called {me.name!r} too; give every node its own name")
+        return Refuse(
+            "name", f"this node at {me.address} is called {me.name!r} too; give every node its own"
+            " name",
+        )  # fmt: skip
     return None

@@ -137,7 +137,8 @@ class NodeStatus(_Value, frozen=True):
     bits: int
     incarnation: int
     state: str
-    """unjoined, joining, forming, active, leaving or left; failed if its log cannot be written."""
+    """unjoined, seeking, joining, forming, active, leaving, left or superseded; failed if its log
+    cannot be written."""
     predecessor: NodeInfo | None
     successors: list[NodeInfo]
     fingers: list[FingerEntry]
@@ -149,6 +150,8 @@ class NodeStatus(_Value, frozen=True):
     uptime: float
     """Seconds since the node started."""
     counters: dict[str, int]
+    reason: str = ""
+    """Why it is seeking, superseded or failed, in words."""
 
 
 class TraceEvent(_Value, frozen=True):
@@ -295,6 +298,10 @@ class GetTrails(_Rpc, frozen=True, tag=110):
     since: str = ""
 
 
+class BeginRing(_Rpc, frozen=True, tag=111):
+    """Create a ring, unless the node is in one or about to be. Answered by ``Done`` at once."""
+
+
 # ---- replies --------------------------------------------------------------------------------
 
 
@@ -352,7 +359,7 @@ class Trails(_Rpc, frozen=True, tag=131):
 
 ClientRequest = (
     SendMessage | GetMessages | Follow | Unfollow | GetStatus | Lookup | LeaveRing | GetTrace
-    | GetHistory | GetTrails
+    | GetHistory | GetTrails | BeginRing
 )  # fmt: skip
 ServerReply = (
     Sent | Messages | Ordered | StatusReply | LookupReply | Done | Failure | TraceReply

@@ -105,12 +105,14 @@ def graph(
 # ---- the life of a node ---------------------------------------------------------------------
 
 _STATES: dict[str, Point] = {
-    "unjoined": (90, 130),
-    "joining": (300, 60),
-    "forming": (300, 200),
-    "active": (500, 130),
-    "leaving": (660, 220),
-    "left": (820, 220),
+    "unjoined": (90, 190),
+    "joining": (310, 90),
+    "forming": (310, 190),
+    "seeking": (310, 290),
+    "active": (520, 190),
+    "superseded": (760, 60),
+    "leaving": (700, 330),
+    "left": (860, 330),
 }
 
 
@@ -125,16 +127,19 @@ def membership_edges() -> list[tuple[str, str]]:
 
 def membership_svg() -> str:
     """Draw the states of a node and every transition between them."""
-    drawing = Drawing(900, 330, "The states of a node")
+    drawing = Drawing(940, 480, "The states of a node")
     bends = {
         ("unjoined", "joining"): 16.0, ("joining", "unjoined"): 16.0,
         ("unjoined", "forming"): 16.0, ("forming", "unjoined"): 16.0,
-        ("unjoined", "leaving"): -190.0, ("joining", "leaving"): 110.0,
-        ("forming", "leaving"): -30.0,
+        ("unjoined", "seeking"): 16.0, ("seeking", "unjoined"): 16.0,
+        ("unjoined", "active"): -44.0, ("unjoined", "leaving"): -230.0,
+        ("joining", "leaving"): 20.0, ("forming", "leaving"): -20.0,
+        ("unjoined", "superseded"): 190.0, ("seeking", "superseded"): -10.0,
+        ("joining", "superseded"): 20.0,
     }  # fmt: skip
     fills = {"active": "#bbf7d0", "leaving": "#bbf7d0", "left": "#e2e8f0"}
     graph(drawing, _STATES, membership_edges(), (104, 40), bends, fills)
-    drawing.text((760, 40), "green: in a ring, answers lookups", size=12, fill="#475569")
+    drawing.text((130, 30), "green: in a ring, answers lookups", size=12, fill="#475569")
     return drawing.svg()
 
 
@@ -191,7 +196,8 @@ def rooms_svg() -> str:
 # ---- events in, effects out -----------------------------------------------------------------
 
 _CAUSES = {
-    "Start": "the service starts", "Received": "a peer's frame", "LinkDown": "no connection",
+    "Start": "the service starts", "Begin": "the program insists",
+    "Received": "a peer's frame", "LinkDown": "no connection",
     "Tick": "the deadline has come", "FindOwner": "the program asks",
     "Publish": "the program sends", "Spoiled": "damage in the log", "Leave": "the program stops",
 }  # fmt: skip

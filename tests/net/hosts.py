@@ -67,7 +67,9 @@ class Host:
         self.transport = PeerTransport(
             clock, self.turn, self.me, network=network_name, space=SPACE,
             received=lambda sender, message: self.received.append((sender.name, message)),
-            on_down=lambda peer, fault: self.downs.append((peer.name or peer.address, fault)),
+            on_down=lambda peer, fault, _text="": self.downs.append(
+                (peer.name or peer.address, fault)
+            ),
             journal=self.journal, limits=limits, frame_limit=FRAME_LIMIT,
             rng=random.Random(name), seconds=clock.seconds,
             endpoints=endpoints or network.dialling_from(address),

@@ -62,7 +62,7 @@ class FailingLogTests(ServiceCase):
         """Start a ring in which the log of the node ``victim`` can be made to fail."""
         logs = [FailingLog() for _ in range(size)]
         for n in range(1, size + 1):
-            peers = tuple(p for p in (1, 2) if p != n)
+            peers = tuple(p for p in (1, 2) if p != n and p <= size)
             self.service(n, peers, log=logs[n - 1])
         self.network.run(4)
         self.assertTrue(all(s.node.active for s in self.services))

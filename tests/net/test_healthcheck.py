@@ -20,10 +20,13 @@ from chordnet.wire.rpc import Failure, GetStatus, NodeInfo, NodeStatus, StatusRe
 WELCOME = Welcome(1, NodeRef(b"\x01" * 20, 1, "127.0.0.1:7001", "Node 1"))
 
 
-def status(state: str) -> StatusReply:
+def status(state: str, reason: str = "") -> StatusReply:
     node = NodeInfo("01" * 20, "Node 1", "127.0.0.1:7001")
     return StatusReply(
-        1, NodeStatus(node, "default", "0.1.0", 160, 1, state, None, [], [], "", 0, 0, 1.0, {})
+        1,
+        NodeStatus(
+            node, "default", "0.1.0", 160, 1, state, None, [], [], "", 0, 0, 1.0, {}, reason
+        ),
     )
 
 
@@ -115,14 +118,18 @@ class Main(SynchronousTestCase):
                 code, text = self.answered_by(state)
                 self.assertEqual((code, text), (expected, f"Node 1 is {state}\n"))
 
-    def answered_by(self, state: str) -> tuple[int, str]:
+    def test_why_a_node_is_in_no_ring_is_said(self):
+        code, text = self.answered_by("seeking", "no peer\n(n2: silent)")
+        self.assertEqual((code, text), (1, "Node 1 is seeking: no peer?(n2: silent)\n"))
+
+    def answered_by(self, state: str, reason: str = "") -> tuple[int, str]:
         """Run the check; the node's side answers from a thread, as the check blocks."""
         listener, port = self.listen()
 
         def serve() -> None:
             connection, _ = listener.accept()
             with connection:
-                connection.sendall(encode_frame(WELCOME) + encode_frame(status(state)))
+                connection.sendall(encode_frame(WELCOME) + encode_frame(status(state, reason)))
                 while connection.recv(1024):
                     pass
 

@@ -63,7 +63,7 @@ class ServiceCase(SynchronousTestCase):
 
     def ring(self, size: int, **options) -> list[ChordService]:
         ring = [
-            self.service(n, tuple(p for p in (1, 2) if p != n), **options)
+            self.service(n, tuple(p for p in (1, 2) if p != n and p <= size), **options)
             for n in range(1, size + 1)
         ]
         self.network.run(4)

@@ -242,7 +242,8 @@ class ContactTests(TransportCase):
         self.network.bind("localhost:7001", a.door)
         a.send(contact("localhost:7001"), Ping(1))
         self.run_for(0.1)
-        self.assertEqual(a.downs, [("localhost:7001", LinkFault.REJECTED)])
+        self.assertEqual(a.downs, [("localhost:7001", LinkFault.SELF)])
+        self.assertEqual(a.lines, [], "a node among its own peers stays silent about itself")
 
 
 class SharingTests(TransportCase):

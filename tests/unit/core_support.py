@@ -136,8 +136,8 @@ class FakeNode:
     def status(self) -> Status:
         return self.at
 
-    def become(self, status: Status) -> None:
-        self.told.append(("become", status))
+    def become(self, status: Status, reason: str = "") -> None:
+        self.told.append(("become", status, reason) if reason else ("become", status))
         self.at = status
 
     def state_answer(self, rid: int) -> State:

@@ -8,12 +8,14 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from chordnet.core.config import Safeguards
+from chordnet.core.events import LinkDown, LinkFault
 from chordnet.core.joining import ALONE_FACTOR, Joining
 from chordnet.core.lookup import Purpose, Result
 from chordnet.core.messages import Find, FindKind, GetState, Pong, Status, contact
 from tests.unit.core_support import LABEL, Parts, ids, ref, sent, state, targets
 
 UNJOINED, JOINING, FORMING, ACTIVE = Status.UNJOINED, Status.JOINING, Status.FORMING, Status.ACTIVE
+SEEKING = Status.SEEKING
 
 
 class JoiningTestCase(SynchronousTestCase):
@@ -104,7 +106,7 @@ class ScanTests(JoiningTestCase):
     def test_an_answer_of_another_kind_is_no_contact(self):
         self.start()
         self.parts.requests.answered(ref(20), Pong(self.questions()["n20"], int(ACTIVE)))
-        self.assertFalse(self.joining._reached)
+        self.assertFalse(self.joining._met)
 
 
 class FormingTests(JoiningTestCase):
@@ -185,19 +187,141 @@ class FormingTests(JoiningTestCase):
         self.round()
         self.assertEqual(self.status, FORMING)
 
-    def test_whoever_reaches_nobody_waits_for_the_seed_time(self):
+    def seek(self) -> None:
+        """Reach nobody for the seed time."""
         self.start()
         while self.ctx.now < 2.0:
             self.assertEqual(self.status, UNJOINED)
             self.round()
-        self.assertEqual(self.status, ACTIVE)
+
+    def test_a_node_that_reaches_nobody_for_the_seed_time_is_seeking_and_creates_no_ring(self):
+        self.seek()
         self.assertLess(self.ctx.now, 2.3)
+        for _ in range(200):
+            self.assertEqual(self.status, SEEKING)
+            self.assertEqual(set(self.questions()), {"n20", "n40"}, "it goes on asking")
+            self.round()
+        self.assertIsNone(self.parts.ring.label)
+
+    def test_why_it_is_seeking_is_told_once_with_what_went_wrong_at_each_peer(self):
+        self.start()
+        for _ in range(40):
+            self.joining.fault(LinkDown(contact("n20"), LinkFault.REFUSED, "no\nroom"))
+            self.round()
+        told = [each for each in self.parts.node.told if each[0] == "become"]
+        reason = "no peer has let this node in yet (n20: no?room; n40: it does not answer)"
+        self.assertEqual(told, [("become", SEEKING, reason)])
+        self.assertEqual(self.joining.reason, reason)
+
+    def test_only_what_went_wrong_with_its_own_peers_is_remembered(self):
+        self.start()
+        for n in range(100):
+            self.joining.fault(LinkDown(contact(f"n{100 + n}"), LinkFault.REFUSED, "x" * 9999))
+        self.joining.fault(LinkDown(contact("n20"), LinkFault.REFUSED, "x" * 9999))
+        self.assertEqual(list(self.joining._faults), ["n20"])
+        self.assertLess(len(self.joining.reason), 400)
+
+    def test_a_reason_names_three_peers_and_counts_the_others(self):
+        self.start("n1", "n2", "n3", "n4", "n5")
+        self.assertIn("n3", self.joining.reason)
+        self.assertNotIn("n4", self.joining.reason)
+        self.assertIn("and 2 more", self.joining.reason)
+
+    def test_a_seeking_node_joins_as_soon_as_a_member_answers(self):
+        self.seek()
+        self.answer(20, ACTIVE, successors=[40, 50], predecessor=10)
+        self.assertEqual(self.status, JOINING)
+        changes = [each[1] for each in self.parts.node.told if each[0] == "become"]
+        self.assertEqual(changes, [SEEKING, UNJOINED, JOINING])
+
+    def test_a_seeking_node_that_meets_an_unjoined_one_agrees_with_it_on_a_ring(self):
+        self.seek()
+        self.answer(40, SEEKING)
+        self.assertEqual(self.status, UNJOINED)
+        for _ in range(3):
+            self.round()
+            if self.questions():
+                self.answer(40, UNJOINED)
+        self.assertEqual(self.status, ACTIVE)
+        self.assertEqual(self.parts.ring.label.epoch, 0)
+
+    def test_a_member_that_calls_a_seeking_node_is_joined_through(self):
+        self.seek()
+        self.joining.asked(ref(50), ACTIVE)
+        self.assertEqual(self.status, JOINING)
+
+    def test_an_unjoined_node_that_calls_is_company(self):
+        self.seek()
+        self.joining.asked(ref(50), UNJOINED)
+        self.assertEqual(self.status, UNJOINED)
+
+    def test_a_node_that_leaves_or_has_no_name_is_no_company(self):
+        self.seek()
+        for gone in (Status.LEAVING, Status.LEFT, Status.SUPERSEDED):
+            self.joining.asked(ref(50), gone)
+            self.answer(20, gone)
+            self.assertEqual(self.status, SEEKING)
+            self.round()
+
+    def test_a_node_that_met_another_one_creates_a_ring_when_that_is_gone(self):
+        self.start()
+        self.answer(20, UNJOINED)
+        self.joining.forget(ref(20))
+        for _ in range(4):
+            self.round()
+        self.assertEqual(self.status, ACTIVE)
+
+    def test_a_node_that_met_nobody_for_long_waits_for_the_others_when_it_does(self):
+        self.seek()
+        self.parts.advance(100.0)
+        self.answer(20, UNJOINED, candidate=7)
+        self.round()
+        self.assertEqual(self.status, UNJOINED)
+
+    def test_told_to_it_creates_a_ring_when_nobody_answers(self):
+        self.joining.start(["n20"], alone=True)
+        while self.ctx.now < 2.0:
+            self.assertEqual(self.status, UNJOINED)
+            self.round()
+        self.assertEqual(self.status, ACTIVE)
         self.assertEqual(self.parts.ring.label.epoch, 1)
+
+    def test_told_to_begin_it_creates_a_ring_now_and_only_once(self):
+        self.start()
+        self.joining.begin()
+        self.assertEqual(self.status, ACTIVE)
+        label = self.parts.ring.label
+        self.assertEqual(label.epoch, 1)
+        self.joining.begin()
+        self.assertEqual(self.parts.ring.label, label)
+
+    def test_told_to_begin_a_seeking_node_creates_a_ring(self):
+        self.seek()
+        self.joining.begin()
+        self.assertEqual(self.status, ACTIVE)
+
+    def test_known_peers_of_a_node_without_bootstrap_peers_may_be_gone(self):
+        self.ctx.peers.note(ref(50))
+        self.joining.start([])
+        while self.ctx.now < 2.0:
+            self.round()
+        self.assertEqual(self.status, ACTIVE)
+
+    def test_a_peer_that_is_this_node_itself_is_no_peer(self):
+        self.start("n20", "alias")
+        self.joining.fault(LinkDown(contact("alias"), LinkFault.SELF))
+        self.assertEqual(self.joining.bootstrap, [contact("n20")])
+        self.assertEqual(self.status, UNJOINED)
+
+    def test_a_node_whose_only_peer_is_itself_creates_a_ring(self):
+        self.start("alias")
+        self.joining.fault(LinkDown(contact("alias"), LinkFault.SELF))
+        self.assertEqual(self.status, ACTIVE)
 
     def test_a_refused_contact_is_not_an_answer(self):
         self.start()
         self.parts.requests.died(contact("n20"))
-        self.assertFalse(self.joining._reached)
+        self.assertFalse(self.joining._met)
         self.round()
         self.assertIn("n20", self.questions(), "and is asked again")
 

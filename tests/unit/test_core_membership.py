@@ -10,15 +10,17 @@ from chordnet.core.errors import LocalProtocolError
 from chordnet.core.membership import MEMBER, TRANSITIONS, check
 from chordnet.core.messages import Status
 
-U, J, F, A, L, X = Status
+U, J, F, A, L, X, S, P = Status
 
 # Written out once more, from the protocol's description and not from the table.
 ALLOWED = {
-    (U, J), (U, F), (U, A), (U, L),
-    (J, U), (J, A), (J, L),
-    (F, U), (F, J), (F, A), (F, L),
-    (A, L),
+    (U, J), (U, F), (U, S), (U, A), (U, L), (U, P),
+    (S, U), (S, A), (S, L), (S, P),
+    (J, U), (J, A), (J, L), (J, P),
+    (F, U), (F, J), (F, A), (F, L), (F, P),
+    (A, L), (A, P),
     (L, X),
+    (P, L),
 }  # fmt: skip
 
 
@@ -45,8 +47,14 @@ class MembershipTests(SynchronousTestCase):
         self.assertEqual(reached, set(Status))
 
     def test_a_node_may_leave_from_every_state_before_leaving(self):
-        for status in (U, J, F, A):
+        for status in (U, S, J, F, A, P):
             self.assertIn(L, TRANSITIONS[status])
+
+    def test_a_superseded_node_can_only_leave(self):
+        self.assertEqual(TRANSITIONS[P], {L})
+
+    def test_from_seeking_a_ring_is_joined_by_way_of_unjoined_or_created_on_request(self):
+        self.assertEqual(TRANSITIONS[S], {U, A, L, P})
 
     def test_no_way_leads_back_out_of_leaving(self):
         self.assertEqual(TRANSITIONS[L], {X})

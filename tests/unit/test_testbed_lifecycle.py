@@ -56,6 +56,14 @@ def wish(nodes: int | None = 5, base_port: int | None = 9001) -> Wish:
 
 
 class StartTests(Case):
+    def test_nodes_that_start_together_find_each_other_by_themselves(self) -> None:
+        self.result(start_network(self.testbed, wish(), 60))
+        self.assertEqual(self.world.nodes.begun, [])
+
+    def test_a_network_of_one_node_is_told_to_create_its_ring(self) -> None:
+        self.result(start_network(self.testbed, wish(1), 60))
+        self.assertEqual(self.world.nodes.begun, [1])
+
     def test_all_nodes_start_in_one_go_and_become_a_ring(self) -> None:
         done = self.result(start_network(self.testbed, wish(), 60))
         self.assertEqual(self.world.engine.calls, ["prepare", "start [1, 2, 3, 4, 5]"])
@@ -297,6 +305,18 @@ class RemoveTests(Case):
         self.world.engine.alive = {3}
         done = self.result(remove_node(self.testbed, 3, kill=False, timeout=60))
         self.assertEqual(done.members, 0)
+
+    def test_a_node_that_starts_while_no_other_runs_is_told_to_create_a_ring(self) -> None:
+        self.world.up()
+        self.world.engine.alive = set()
+        self.result(add_node(self.testbed, 3, 60))
+        self.assertEqual(self.world.nodes.begun, [3])
+
+    def test_a_node_that_starts_beside_others_is_not_told_to(self) -> None:
+        self.world.up()
+        self.world.engine.alive = {1, 2}
+        self.result(add_node(self.testbed, 3, 60))
+        self.assertEqual(self.world.nodes.begun, [])
 
     def test_a_stopped_node_cannot(self) -> None:
         self.world.up()

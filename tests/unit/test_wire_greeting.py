@@ -91,7 +91,7 @@ class JudgeTests(SynchronousTestCase):
         self.assertEqual(text, "'me' was dialled by itself")
 
     def test_another_node_of_the_same_name(self):
-        text = self.refused(PEER, "self", node=node("me", incarnation=6))
+        text = self.refused(PEER, "name", node=node("me", incarnation=6))
         self.assertIn("give every node its own name", text)
 
 

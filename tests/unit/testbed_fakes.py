@@ -128,6 +128,7 @@ class FakeNodes:
     failed: set[int] = attrs.field(factory=set)
     visitors: dict[str, NodeStatus] = attrs.field(factory=dict)
     asked: list[int] = attrs.field(factory=list)
+    begun: list[int] = attrs.field(factory=list)
     open: int = 0
 
     @property
@@ -177,6 +178,10 @@ class FakeClient:
         if self.address in self.nodes.visitors:
             return succeed(self.nodes.visitors[self.address])
         return self._answer(self.nodes.statuses)
+
+    def begin(self) -> Deferred[None]:
+        self.nodes.begun.append(self.nodes.number(self.address))
+        return self._answer(dict.fromkeys(self.nodes.statuses))
 
     def get_messages(self, limit: int = 0, since: str = "") -> Deferred[list[MessageRecord]]:
         return self._answer(self.nodes.logs)

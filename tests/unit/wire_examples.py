@@ -73,6 +73,7 @@ REQUESTS: list[Any] = [
     rpc.GetTrace(7, str(ID)),
     rpc.GetHistory(8, f"{RAW.hex()}.1760000000000"),
     rpc.GetTrails(9, 10, str(ID)),
+    rpc.BeginRing(10),
 ]
 REPLIES: list[Any] = [
     rpc.Sent(1, RECEIPT),

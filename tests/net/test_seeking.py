@@ -1,0 +1,121 @@
+"""A node that was given peers and meets none of them: in no ring, and it says why."""
+
+from chordnet.core.effects import StatusChanged
+from chordnet.core.errors import NotInRing
+from chordnet.core.messages import Status
+from tests.net.test_service import ServiceCase
+
+
+class SeekingTests(ServiceCase):
+    def assert_seeking(self, service, *words: str) -> None:
+        self.assertIs(service.node.core.status(), Status.SEEKING)
+        status = self.successResultOf(service.status())
+        self.assertEqual(status.state, "seeking")
+        self.assertEqual(status.ring, "")
+        problem = self.failureResultOf(service.broadcast("apple"), NotInRing).getErrorMessage()
+        for word in words:
+            self.assertIn(word, status.reason)
+            self.assertIn(word, problem)
+
+    def test_peers_that_nobody_listens_at(self):
+        service = self.service(1, (2, 3))
+        joined = service.joined()
+        self.network.run(6)
+        self.assertNoResult(joined)
+        self.assert_seeking(service, "10.0.0.2:7001: ", "10.0.0.3:7001: ", "refused")
+        self.failureResultOf(self.stopped(service, joined), NotInRing)
+
+    def stopped(self, service, deferred):
+        service.stopService()
+        self.network.run(3)
+        return deferred
+
+    def test_another_network(self):
+        self.service(2, network="other")
+        self.assert_seeking_after(6, self.service(1, (2,)), "this is network 'other'")
+
+    def assert_seeking_after(self, seconds: float, service, *words: str) -> None:
+        self.network.run(seconds)
+        self.assert_seeking(service, *words)
+
+    def test_unreachable_peers(self):
+        self.network.unreachable.add(self.address(2))
+        self.assert_seeking_after(8, self.service(1, (2,)), "10.0.0.2:7001")
+
+    def test_it_becomes_a_member_as_soon_as_a_peer_answers(self):
+        service = self.service(1, (2,))
+        joined = service.joined()
+        self.network.run(6)
+        self.service(2)
+        self.network.run(2)
+        self.successResultOf(joined)
+        receipt = service.broadcast("apple")
+        self.network.run(1)
+        self.assertEqual(self.successResultOf(receipt).recorded, 2)
+
+    def test_two_that_wait_for_each_other_find_together(self):
+        first = self.service(1, (2,))
+        self.network.run(6)
+        self.assert_seeking(first)
+        second = self.service(2, (1,))
+        self.network.run(4)
+        self.assertTrue(first.node.active)
+        self.assertTrue(second.node.active)
+        self.assertEqual(first.node.core.label, second.node.core.label)
+
+    def test_its_own_address_among_the_peers_is_none(self):
+        service = self.service(1, (1,))
+        self.network.run(1)
+        self.assertTrue(service.node.active)
+
+    def test_its_own_address_by_another_name_is_none_either(self):
+        service = self.network.service(self.address(1), ["localhost:7001"], name="Node 1")
+        self.services.append(service)
+        service.startService()
+        self.network.bind("localhost:7001", service._life._entrance)
+        self.network.run(1)
+        self.assertTrue(service.node.active)
+        self.network.unbind("localhost:7001")
+
+    def test_alone_on_purpose(self):
+        service = self.service(1, (2,), alone=True)
+        self.network.run(4)
+        self.assertTrue(service.node.active)
+
+    def test_a_client_may_have_it_begin(self):
+        service = self.service(1, (2,))
+        self.network.run(6)
+        client = self.client(1)
+        begun = client.begin()
+        self.network.run(1)
+        self.successResultOf(begun)
+        self.assertTrue(service.node.active)
+        self.assertEqual(service.node.core.label.epoch, 1)
+
+    def test_the_program_may_have_it_begin(self):
+        service = self.service(1, (2,))
+        self.network.run(1)
+        self.successResultOf(service.begin())
+        self.network.run(0.1)
+        self.assertTrue(service.node.active)
+        self.assertFalse(self.failed(service.begin()), "in a ring it changes nothing")
+
+    def failed(self, deferred) -> bool:
+        return self.successResultOf(deferred) is not None
+
+    def test_a_member_that_is_left_alone_stays_one(self):
+        first, second = self.service(1), self.service(2, (1,))
+        self.network.run(4)
+        self.network.kill(self.address(1))
+        first.stopService()
+        self.network.run(10)
+        self.assertTrue(second.node.active)
+
+    def test_why_is_told_once(self):
+        service = self.service(1, (2,))
+        changes: list[StatusChanged] = []
+        service.on(StatusChanged, changes.append)
+        self.network.run(20)
+        (change,) = changes
+        self.assertIs(change.new, Status.SEEKING)
+        self.assertIn("10.0.0.2:7001: ", change.reason)
