@@ -38,8 +38,8 @@ class Mutant:
     end: int
     new: str
     line: int
-    function: int | None
-    """The first line of the innermost function it is in, decorators included; None outside."""
+    function: str
+    """The qualified name of the innermost function it is in; empty outside."""
     before: str = field(default="", eq=False)
     """The line of the source where it begins."""
 
@@ -71,7 +71,8 @@ class _Finder:
         for line in self._raw.splitlines(keepends=True):
             self._starts.append(self._starts[-1] + len(line))
         self.found: list[Mutant] = []
-        self._function: int | None = None
+        self._function = ""
+        self._scope: list[str] = []
         self._block(ast.parse(source).body)
 
     # ---- walking ----------------------------------------------------------------------------
@@ -82,18 +83,26 @@ class _Finder:
 
     def _statement(self, node: ast.stmt) -> None:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            outer, self._function = self._function, _first_line(node)
+            self._define(node)
+        elif isinstance(node, ast.ClassDef):
+            self._scope.append(node.name)
             self._block(node.body)
-            self._function = outer
-            for default in [*node.args.defaults, *node.args.kw_defaults]:
-                if default is not None:
-                    self._expression(default)
-            return
-        if isinstance(node, ast.Import | ast.ImportFrom | ast.Assert):
-            return
-        if _is_text(node) or _names_exports(node) or _is_for_types(node):
-            return
-        if self._function is not None:
+            self._scope.pop()
+        elif not _is_no_code(node):
+            self._change_statement(node)
+
+    def _define(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+        outer, self._function = self._function, ".".join([*self._scope, node.name])
+        self._scope += [node.name, "<locals>"]
+        self._block(node.body)
+        del self._scope[-2:]
+        self._function = outer
+        for default in [*node.args.defaults, *node.args.kw_defaults]:
+            if default is not None:
+                self._expression(default)
+
+    def _change_statement(self, node: ast.stmt) -> None:
+        if self._function:
             self._left_out(node)
         if isinstance(node, ast.If | ast.While):
             self._add("negated", node.test, f"not ({self._text(node.test)})")
@@ -152,8 +161,8 @@ class _Finder:
             self._add("constant", node, str(not value))
         elif isinstance(value, int | float):
             text = self._text(node)
-            grown = f"{value + 1}" if self._function is not None else f"({text} * {FACTOR})"
-            self._add("constant", node, grown)
+            grows = value and not self._function
+            self._add("constant", node, f"({text} * {FACTOR})" if grows else f"{value + 1}")
 
     def _between(self, kind: str, left: ast.expr, right: ast.expr, old: str, new: str) -> None:
         start, end = self._end(left), self._start(right)
@@ -173,29 +182,24 @@ class _Finder:
         )  # fmt: skip
 
     def _start(self, node: ast.AST) -> int:
-        return self._starts[node.lineno - 1] + node.col_offset  # type: ignore[attr-defined]
+        return self._starts[node.lineno - 1] + int(node.col_offset)  # type: ignore[attr-defined]
 
     def _end(self, node: ast.AST) -> int:
-        return self._starts[node.end_lineno - 1] + node.end_col_offset  # type: ignore[attr-defined]
+        end: int = node.end_col_offset  # type: ignore[attr-defined]
+        return self._starts[node.end_lineno - 1] + end  # type: ignore[attr-defined]
 
     def _text(self, node: ast.AST) -> str:
         return self._raw[self._start(node) : self._end(node)].decode()
 
 
-def _first_line(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
-    return min([node.lineno, *(each.lineno for each in node.decorator_list)])
-
-
-def _is_text(node: ast.stmt) -> bool:
-    """Return True for a docstring, and for the dots of a body that is none."""
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-
-
-def _names_exports(node: ast.stmt) -> bool:
-    return isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"
-
-
-def _is_for_types(node: ast.stmt) -> bool:
+def _is_no_code(node: ast.stmt) -> bool:
+    """Return True for what does nothing when the program runs, or nothing that can be wrong."""
+    if isinstance(node, ast.Import | ast.ImportFrom | ast.Assert):
+        return True
+    if isinstance(node, ast.Expr):  # a docstring, or the dots of a body that is none
+        return isinstance(node.value, ast.Constant)
+    if isinstance(node, ast.Assign):
+        return ast.unparse(node.targets[0]) == "__all__"
     return isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
 
 

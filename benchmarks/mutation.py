@@ -42,10 +42,20 @@ LEFT_OUT = {
 }
 TEXT_TESTS = {"test_docs.py", "test_architecture.py", "test_packaging.py", "test_ci_scripts.py"}
 """Tests of what the source looks like: they notice a change of anything, right or wrong."""
-LIMIT_FACTOR, LIMIT_S = 6.0, 60.0
+LIMIT_FACTOR, LIMIT_S = 6.0, 120.0
 """Tests that take longer than so many times their usual time, and so many seconds, hang."""
+TEST_S = 45
+"""So does one test that takes longer than this."""
 PYTEST = ("-x", "-q", "-p", "no:cacheprovider", "--no-header", "--tb=no")
 
+ALARMED = f"""
+import signal, sys
+import pytest
+class Alarm:
+    def pytest_runtest_setup(self, item):
+        signal.alarm({TEST_S})
+sys.exit(pytest.main(sys.argv[1:], plugins=[Alarm()]))
+"""
 TRACED = """
 import json, os, sys, threading, time
 root, out, name = sys.argv[1:4]
@@ -59,7 +69,7 @@ began = time.monotonic()
 status = pytest.main(["-q", "-p", "no:cacheprovider", "--no-header", "--tb=line", name])
 sys.settrace(None)
 prefix = os.path.join(root, "chordnet") + os.sep
-ran = sorted({(c.co_filename[len(root) + 1:], c.co_firstlineno) for c in list(seen)
+ran = sorted({(c.co_filename[len(root) + 1:], c.co_qualname) for c in list(seen)
               if c.co_filename.startswith(prefix)})
 with open(out, "w") as stream:
     json.dump({"status": int(status), "seconds": time.monotonic() - began, "ran": ran}, stream)
@@ -74,13 +84,13 @@ class TestFile:
 
     name: str
     seconds: float
-    ran: frozenset[tuple[str, int]]
-    """Functions, by file and first line."""
+    ran: frozenset[tuple[str, str]]
+    """Functions, by file and qualified name."""
 
     @property
     def files(self) -> frozenset[str]:
         """The files of which it runs a function."""
-        return frozenset(path for path, _line in self.ran)
+        return frozenset(path for path, _name in self.ran)
 
 
 # ---- which tests are concerned, pure -----------------------------------------------------------
@@ -100,8 +110,13 @@ def sample(sources: Mapping[str, str], rng: random.Random, size: int) -> list[Mu
     return list(chosen)
 
 
-def concerned(mutant: Mutant, tests: Iterable[TestFile]) -> list[TestFile]:
-    """Return the tests that run the function changed, those named like its module first."""
+def concerned(mutant: Mutant, tests: Iterable[TestFile], budget: float) -> list[TestFile]:
+    """Return tests that run the function changed: those named like its module, then quick ones.
+
+    Where none runs it in this process, those that run anything of its file.
+
+    :param budget: their usual time in all, in seconds; the first is taken whatever it costs.
+    """
     words = set(Path(mutant.path).with_suffix("").parts[1:])
     words |= {word for part in words for word in part.split("_")}
 
@@ -109,12 +124,17 @@ def concerned(mutant: Mutant, tests: Iterable[TestFile]) -> list[TestFile]:
         named = set(Path(test.name).stem.split("_")) & words
         return -len(named), test.seconds
 
+    tests = list(tests)
     place = (mutant.path, mutant.function)
-    hit = [
-        test for test in tests
-        if (place in test.ran if mutant.function is not None else mutant.path in test.files)
-    ]  # fmt: skip
-    return sorted(hit, key=order)
+    hit = [test for test in tests if place in test.ran]
+    hit = hit or [test for test in tests if mutant.path in test.files]
+    chosen: list[TestFile] = []
+    for test in sorted(hit, key=order):
+        budget -= test.seconds
+        if chosen and budget < 0:
+            break
+        chosen.append(test)
+    return chosen
 
 
 def equivalents(text: str) -> dict[str, str]:
@@ -175,20 +195,22 @@ def trace(tree: Path, name: str) -> TestFile:
 
 
 def all_tests(tree: Path, kept: Path | None) -> list[TestFile]:
-    """Return every file of tests with what it runs, from ``kept`` if that is there."""
+    """Return every file of tests with what it runs; what ``kept`` says is not traced again."""
+    found: dict[str, TestFile] = {}
     if kept is not None and kept.exists():
-        return [
-            TestFile(name, seconds, frozenset((p, n) for p, n in ran))
-            for name, seconds, ran in json.loads(kept.read_text())
-        ]
+        for name, seconds, ran in json.loads(kept.read_text()):
+            found[name] = TestFile(name, seconds, frozenset((p, n) for p, n in ran))
     names = sorted(
         str(path.relative_to(tree))
         for room in ("unit", "sim", "net")
         for path in (tree / "tests" / room).glob("test_*.py")
         if path.name not in TEXT_TESTS
     )
-    print(f"tracing {len(names)} files of tests, once", flush=True)
-    tests = [trace(tree, name) for name in names]
+    new = [name for name in names if name not in found]
+    if new:
+        print(f"tracing {len(new)} files of tests, once", flush=True)
+        found |= {name: trace(tree, name) for name in new}
+    tests = [found[name] for name in names]
     if kept is not None:
         kept.write_text(json.dumps([(t.name, t.seconds, sorted(t.ran)) for t in tests]))
     return tests
@@ -201,12 +223,14 @@ def outcome(tree: Path, mutant: Mutant, source: str, tests: Sequence[TestFile]) 
     path = tree / mutant.path
     path.write_text(mutant.applied(source))
     limit = LIMIT_S + LIMIT_FACTOR * sum(test.seconds for test in tests)
-    command = [sys.executable, "-m", "pytest", *PYTEST, *(test.name for test in tests)]
+    command = [sys.executable, "-c", ALARMED, *PYTEST, *(test.name for test in tests)]
     try:
         status, _output = execute(command, tree, limit)
     finally:
         path.write_text(source)
-    return "hangs" if status is None else "killed" if status else "survived"
+    if status is None or status == -signal.SIGALRM:
+        return "hangs"
+    return "killed" if status else "survived"
 
 
 # ---- the command -------------------------------------------------------------------------------
@@ -232,7 +256,7 @@ def measure(options: argparse.Namespace, tree: Path) -> int:
         key, began = mutant.key(source), time.monotonic()
         result = (
             "equivalent" if key in known
-            else outcome(tree, mutant, source, concerned(mutant, tests))
+            else outcome(tree, mutant, source, concerned(mutant, tests, options.budget))
         )  # fmt: skip
         rooms.setdefault(Path(mutant.path).parts[1], Counter())[result] += 1
         took = time.monotonic() - began
@@ -269,6 +293,7 @@ def parsed(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--sample", type=int, default=120, help="how many mutants")
     parser.add_argument("--only", nargs="*", default=[], help="files whose path contains this")
     parser.add_argument("--map", type=Path, help="where to keep which test runs what")
+    parser.add_argument("--budget", type=float, default=60.0, help="seconds of tests for a mutant")
     parser.add_argument("--target", type=float, default=0.95)
     return parser.parse_args(arguments)
 

@@ -21,6 +21,7 @@ import os
 import socket
 import struct
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -101,8 +102,20 @@ def shape(cut: list[str], slow: list[float] | None) -> str:
 
     :param slow: delay and jitter in milliseconds, loss in percent.
     """
-    device = socket.if_nametoindex(DEVICE)
-    for address in set(silenced(Path("/proc/net/arp").read_text(encoding="ascii"))) - set(cut):
+    table = Path("/proc/net/arp").read_text(encoding="ascii")
+    return bring_about(socket.if_nametoindex(DEVICE), set(silenced(table)), cut, slow, ask)
+
+
+def bring_about(
+    device: int, before: set[str], cut: list[str], slow: list[float] | None,
+    ask: Callable[[int, int, bytes], int],
+) -> str:  # fmt: skip
+    """Do what :func:`shape` promises.
+
+    :param before: addresses that are silenced now.
+    :param ask: gives the kernel an order; returns the number of the error, 0 for none.
+    """
+    for address in sorted(before - set(cut)):
         ask(_DEL_NEIGHBOUR, 0, neighbour(device, address))
     for address in cut:
         problem = ask(_NEW_NEIGHBOUR, _CREATE_REPLACE, neighbour(device, address))

@@ -12,7 +12,7 @@ from random import Random
 from twisted.trial.unittest import SynchronousTestCase
 
 from chordnet.core.antientropy import MAX_CAUGHT
-from chordnet.core.broadcast import MAX_HEADLESS, MAX_UNREACHED
+from chordnet.core.broadcast import MAX_UNREACHED
 from chordnet.core.effects import BroadcastDone, Misbehaved, Record, Traced, TraceKind
 from chordnet.core.events import LinkDown, LinkFault, Publish, Start, Tick
 from chordnet.core.lookup import Result
@@ -33,7 +33,6 @@ from chordnet.core.messages import (
     OriginState,
     Status,
 )  # fmt: skip
-from chordnet.core.repair import MAX_TRIES
 from tests.unit.core_support import (
     LABEL,
     Wire,
@@ -642,7 +641,7 @@ class ReassignTests(NodeTestCase):
         self.step(30, covered(50, 2, origin=10))
         self.step(20, covered(30, 1, origin=10))
         effects = self.die(50)
-        for _ in range(1 + MAX_TRIES):
+        for _ in range(4):
             self.assertEqual(effects_of(effects, BroadcastDone), [])
             ((tag, search),) = self.node.broadcasts.repairs._searches.items()
             self.node.ctx.effects = effects = []
@@ -714,9 +713,9 @@ class BodyTests(NodeTestCase):
         self.assertEqual(self.step(5, Bodies(mid(), [b"hello"])), [])
 
     def test_headers_without_a_body_are_capped(self):
-        for sequence in range(1, MAX_HEADLESS + 50):
+        for sequence in range(1, 1024 + 50):
             self.step(5, bcast(5, 20, REASSIGN, header_only=True, sequence=sequence))
-        self.assertEqual(len(self.node.broadcasts._headless), MAX_HEADLESS)
+        self.assertEqual(len(self.node.broadcasts._headless), 1024)
         for _ in range(50):
             self.step(5, bcast(5, 20, REASSIGN, header_only=True, sequence=1500))
         self.assertLessEqual(len(self.node.broadcasts._headless[mid(1500)]), 3)

@@ -20,7 +20,6 @@ from chordnet.core.messages import (
     Find,
     Notify,
 )  # fmt: skip
-from chordnet.core.repair import MAX_TRIES
 from tests.unit.core_support import effects_of, ids, placed, raw, ref, sent, step, targets
 from tests.unit.test_core_broadcast import NodeTestCase, bcast, covered, hop, mid
 
@@ -277,7 +276,7 @@ class HeirTests(EdgeCase):
     def test_a_rest_without_an_heir_is_partial_after_as_many_lookups(self):
         self.step(5, bcast(5, 20))
         effects = self.step(60, bcast(60, 50))
-        for _ in range(1 + MAX_TRIES):
+        for _ in range(4):
             self.assertEqual(sent(effects, Covered), [])
             ((tag, search),) = self.node.broadcasts.repairs._searches.items()
             self.node.ctx.effects = effects = []

@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from chordnet.core.config import Safeguards
 from chordnet.core.events import LinkDown, LinkFault
-from chordnet.core.joining import ALONE_FACTOR, Joining
+from chordnet.core.joining import Joining
 from chordnet.core.lookup import Purpose, Result
 from chordnet.core.messages import Find, FindKind, GetState, Pong, Status, contact
 from tests.unit.core_support import LABEL, Parts, ids, ref, sent, state, targets
@@ -90,6 +90,14 @@ class ScanTests(JoiningTestCase):
         self.answer(20, UNJOINED)
         self.round()
         self.assertNotIn("n51", self.questions())
+
+    def test_of_many_peers_of_an_earlier_life_four_are_asked_a_round(self):
+        for n in range(50, 60):
+            self.ctx.peers.note(ref(n))
+        self.start()
+        asked = set(self.questions()) - {"n20", "n40"}
+        self.assertEqual(len(asked), 4)
+        self.assertLessEqual(asked, {f"n{n}" for n in range(50, 60)})
 
     def test_a_node_without_bootstrap_peers_comes_back_through_known_ones(self):
         self.ctx.peers.note(ref(50))
@@ -331,7 +339,7 @@ class FormingTests(JoiningTestCase):
             if self.questions():
                 self.answer(20, UNJOINED, candidate=7)
             self.round()
-            self.assertLess(self.ctx.now, ALONE_FACTOR * 2.0 + 1.0)
+            self.assertLess(self.ctx.now, 4 * 2.0 + 1.0)
 
     def test_nobody_creates_a_ring_twice(self):
         self.joining.start([])

@@ -120,6 +120,18 @@ class RecursiveTests(LookupTestCase):
         (result,) = self.parts.node.results
         self.assertEqual((result.tag, result.node, result.reason), (2, None, "busy"))
 
+    def test_failures_and_hops_are_counted(self):
+        self.start(35)
+        _, question = self.passed_on()
+        self.lookups.found(ref(40), Found(question.lookup, ref(40), refs(10, 30, 40), LABEL))
+        self.assertEqual(self.ctx.counters["lookup_hops"], 2)
+        self.assertEqual(self.ctx.counters["lookups_failed"], 0)
+        self.start(36)
+        self.ctx.now += 11.0
+        self.lookups.tick()
+        self.lookups.tick()
+        self.assertEqual(self.ctx.counters["lookups_failed"], 1)
+
     def test_a_lookup_through_another_node_begins_there(self):
         self.start(8, via=ref(33))
         target, question = self.passed_on()

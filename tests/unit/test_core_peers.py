@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.core.messages import contact
+from chordnet.core.config import ProtocolConfig
+from chordnet.core.messages import NodeRef, contact
 from chordnet.core.peers import PeerBook
 from tests.unit.core_support import config, ids, raw, ref
 
@@ -57,6 +58,15 @@ class KnownTests(SynchronousTestCase):
         peers.note(ref(30))
         self.assertIsNone(peers.get(raw(20)))
         self.assertTrue(peers.is_old(ref(20, 2)))
+
+    def test_the_incarnations_of_4096_peers_that_spoke_are_remembered(self):
+        peers = PeerBook(ProtocolConfig(), NodeRef(bytes(20), 1, "n0", "n0"))
+        spoke = [NodeRef(n.to_bytes(20), 2, f"n{n}", "") for n in range(1, 4098)]
+        for each in spoke:
+            peers.heard(each)
+        self.assertFalse(peers.spoken_to(spoke[0]))
+        self.assertTrue(peers.spoken_to(spoke[1]))
+        self.assertTrue(peers.spoken_to(spoke[-1]))
 
     def test_the_table_is_capped(self):
         peers = book(max_known_peers=3)
@@ -140,6 +150,28 @@ class DeathTests(SynchronousTestCase):
         for n in range(20, 40):
             peers.departed(ref(n), 0.0)
         self.assertLessEqual(len(peers._departed), 2)
+
+
+class AskedTests(SynchronousTestCase):
+    """A dead node is asked now and then whether it lives."""
+
+    def setUp(self):
+        self.peers = book(stabilise_idle_s=10.0)
+        self.peers.died(ref(20), 0.0)
+
+    def test_it_is_asked_once_in_the_idle_time(self):
+        asked = [now for now in (5.0, 9.9, 10.0, 19.9, 20.0) if self.peers.to_ask(ref(20), now)]
+        self.assertEqual(asked, [10.0, 20.0])
+
+    def test_each_has_its_own_time(self):
+        self.peers.died(ref(30), 6.0)
+        self.assertFalse(self.peers.to_ask(ref(20), 5.0))
+        self.assertTrue(self.peers.to_ask(ref(20), 16.0))
+        self.assertFalse(self.peers.to_ask(ref(30), 15.9))
+
+    def test_who_departed_is_not_asked(self):
+        self.peers.departed(ref(40), 0.0)
+        self.assertFalse(self.peers.to_ask(ref(40), 100.0))
 
 
 class RoutineTests(SynchronousTestCase):

@@ -255,6 +255,13 @@ class StabiliseFromSuccessorTests(RingTestCase):
         self.answer(20, state(rid, [30, 40], predecessor=10, label=other))
         self.assertIn(("label", other, 20), self.parts.node.told)
 
+    def test_the_rings_own_label_and_none_are_no_news(self):
+        for label in (self.ring.label, None):
+            _, rid = self.stabilise()
+            self.answer(20, state(rid, [30, 40], predecessor=10, label=label))
+        told = [word for word in self.parts.node.told if word[0] == "label"]
+        self.assertEqual(told, [])
+
 
 class SameListAgainTests(RingTestCase):
     """What is usable of a list is worked out once, as long as nothing is learnt about peers."""

@@ -20,6 +20,37 @@ from tests.unit.testbed_fakes import FakeNodes, ideal_ring, ideal_status, info, 
 ALL = (1, 2, 3, 4, 5)
 
 
+class AskingTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.nodes = FakeNodes(network(3), statuses=ideal_ring(network(3), (1, 2, 3)))
+        self.observer = Observer(self.clock, self.nodes.described, self.nodes.connect, 2.0)
+
+    def seen(self, seconds: float) -> Snapshot:
+        asking = Deferred.fromCoroutine(self.observer.statuses([1, 2, 3]))
+        self.clock.advance(seconds)
+        return self.successResultOf(asking)
+
+    def test_a_connection_that_failed_is_closed_and_made_anew(self) -> None:
+        for spoil, seconds in ((self.nodes.frozen.add, 2.0), (self.nodes.statuses.pop, 0.0)):
+            self.assertEqual(len(self.seen(0.0).statuses), 3)
+            self.assertEqual(self.nodes.open, 3)
+            spoil(2)
+            self.assertEqual(list(self.seen(seconds).silent), [2])
+            self.assertEqual(self.nodes.open, 2, "the one that failed is closed")
+            self.nodes.frozen.clear()
+        self.observer.close()
+        self.assertEqual(self.nodes.open, 0)
+
+    def test_silence_costs_the_observers_patience_and_no_more(self) -> None:
+        self.nodes.frozen = {3}
+        asking = Deferred.fromCoroutine(self.observer.statuses([1, 2, 3]))
+        self.clock.advance(1.9)
+        self.assertNoResult(asking)
+        self.clock.advance(0.2)
+        self.assertEqual(self.successResultOf(asking).silent, {3: "nothing heard for 2 s"})
+
+
 class VerdictTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.network = network(5)

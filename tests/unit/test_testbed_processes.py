@@ -18,6 +18,7 @@ from chordnet.testbed.ports import free_range, holder, is_free
 from chordnet.testbed.processes import (
     ProcessIdentity,
     _from_ps,
+    _send_plainly,
     identify,
     is_running,
     send_signal,
@@ -57,6 +58,31 @@ class ProcessTests(SynchronousTestCase):
         self.assertFalse(send_signal(process, signal.SIGTERM))
         self.child.wait()
         self.assertIsNone(identify(self.child.pid))
+
+    def test_without_process_descriptors_it_is_signalled_by_its_number(self) -> None:
+        process = identify(self.child.pid)
+        assert process is not None
+        self.assertFalse(_send_plainly(ProcessIdentity(self.child.pid, "1@before"), signal.SIGKILL))
+        self.assertIsNone(self.child.poll())
+        self.assertTrue(_send_plainly(process, signal.SIGKILL))
+        self.assertEqual(self.child.wait(), -signal.SIGKILL)
+        self.assertFalse(_send_plainly(process, signal.SIGKILL))
+
+    def test_where_a_descriptor_cannot_be_had_the_number_is_used(self) -> None:
+        """A thread that is not its process's first has a number of which no descriptor is given."""
+        program = (
+            "import threading, sys\n"
+            "def run(): print(threading.get_native_id(), flush=True); sys.stdin.read()\n"
+            "threading.Thread(target=run).start()"
+        )
+        with subprocess.Popen(
+            [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        ) as child:
+            assert child.stdout is not None
+            thread = identify(int(child.stdout.readline()))
+            assert thread is not None
+            self.assertTrue(send_signal(thread, signal.SIGKILL))
+            self.assertEqual(child.wait(), -signal.SIGKILL)
 
     def test_ps_tells_where_proc_is_missing(self) -> None:
         first, second = _from_ps(self.child.pid), _from_ps(self.child.pid)

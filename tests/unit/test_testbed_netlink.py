@@ -1,0 +1,65 @@
+"""The orders that the kernel is given for a container's line."""
+
+from __future__ import annotations
+
+import errno
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from chordnet.testbed.netlink import bring_about, neighbour, netem, qdisc
+
+NEW_NEIGHBOUR, DEL_NEIGHBOUR, NEW_QDISC, DEL_QDISC = 28, 29, 36, 37
+REPLACE = 0x500
+DEVICE = 7
+
+
+class OrderTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.orders: list[tuple[int, int, bytes]] = []
+        self.errors: dict[int, int] = {}
+
+    def shape(self, before: set[str], cut: list[str], slow: list[float] | None) -> str:
+        self.orders.clear()
+
+        def ask(kind: int, flags: int, body: bytes) -> int:
+            self.orders.append((kind, flags, body))
+            return self.errors.get(kind, 0)
+
+        return bring_about(DEVICE, before, cut, slow, ask)
+
+    def test_what_is_cut_no_more_is_mended_and_what_is_cut_is_cut(self) -> None:
+        self.assertEqual(self.shape({"10.0.0.2", "10.0.0.3"}, ["10.0.0.3", "10.0.0.4"], None), "")
+        self.assertEqual(
+            self.orders,
+            [
+                (DEL_NEIGHBOUR, 0, neighbour(DEVICE, "10.0.0.2")),
+                (NEW_NEIGHBOUR, REPLACE, neighbour(DEVICE, "10.0.0.3")),
+                (NEW_NEIGHBOUR, REPLACE, neighbour(DEVICE, "10.0.0.4")),
+                (DEL_QDISC, 0, qdisc(DEVICE)),
+            ],
+        )
+
+    def test_delay_and_loss_replace_what_was_there(self) -> None:
+        self.errors[DEL_QDISC] = errno.ENOENT
+        self.assertEqual(self.shape(set(), [], [80, 20, 5]), "")
+        self.assertEqual(
+            self.orders,
+            [
+                (DEL_QDISC, 0, qdisc(DEVICE)),
+                (NEW_QDISC, REPLACE, netem(DEVICE, 80, 20, 5)),
+            ],
+        )
+
+    def test_what_the_kernel_refuses_is_told(self) -> None:
+        self.errors = {NEW_NEIGHBOUR: errno.EPERM}
+        self.assertEqual(
+            self.shape(set(), ["10.0.0.4"], [1, 0, 0]),
+            "10.0.0.4 cannot be cut off: Operation not permitted",
+        )
+        self.assertEqual(len(self.orders), 1)
+        self.errors = {NEW_QDISC: errno.ENOENT}
+        self.assertIn("has no netem", self.shape(set(), [], [1, 0, 0]))
+        self.errors = {NEW_QDISC: errno.EPERM}
+        self.assertEqual(
+            self.shape(set(), [], [1, 0, 0]), "netem cannot be set: Operation not permitted"
+        )
