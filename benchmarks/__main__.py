@@ -79,7 +79,7 @@ def main(
         load=(load, os.getloadavg()[0]),
     )
     _console().print(terminal(report))
-    _write(save, json.dumps(as_json(report), indent=1, ensure_ascii=False) + "\n")
+    _write(save, json.dumps(as_json(report), indent=1) + "\n")
     _write(save.with_suffix(".md"), markdown(report))
     for trace in session.traces:
         errors.print(trace, markup=False, highlight=False)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import multiprocessing
 import os
 import traceback
 from collections.abc import Awaitable, Callable
@@ -19,8 +18,9 @@ from typing import Any
 from attrs import frozen
 
 from benchmarks.errors import BenchmarkError
+from chordnet.sim.workers import worker_context
 
-_SPAWN = multiprocessing.get_context("spawn")
+_SPAWN = worker_context()
 
 ANSWER_SECONDS = 60.0
 STOP_SECONDS = 3.0

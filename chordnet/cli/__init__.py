@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 
 
 def main() -> None:
     """Run ``p2pnet`` with the words it was called with, and exit with its status."""
+    # What we start finds its modules where they were installed, not where the user happens to be.
+    os.environ["PYTHONSAFEPATH"] = "1"
     try:
-        from chordnet.cli.app import run  # noqa: PLC0415 - a Ctrl-C may come this early
+        from chordnet.cli.streams import prepare_streams  # noqa: PLC0415 - a Ctrl-C may come now
+
+        prepare_streams()
+        from chordnet.cli.app import run  # noqa: PLC0415 - the same
 
         status = run(sys.argv[1:])
         # All is said and done: a Ctrl-C while Python ends shall not make it look like a failure.

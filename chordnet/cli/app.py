@@ -10,14 +10,13 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
-from io import TextIOWrapper
 from typing import Any
 
 import attrs
 import click
 
 from chordnet import __version__
-from chordnet.cli.failures import FAILED, WRONG_WORDS, complain, status_of
+from chordnet.cli.failures import FAILED, WRONG_WORDS, complain, status_of, system_problem
 
 
 @attrs.frozen
@@ -121,23 +120,18 @@ def cli() -> None:
 
 def run(words: Sequence[str]) -> int:
     """Run one command and return the exit status; failures become one line on stderr."""
-    for stream in (sys.stdout, sys.stderr):
-        # What a terminal's encoding lacks is shown as an escape, never as a traceback.
-        if isinstance(stream, TextIOWrapper):  # None where it was closed
-            stream.reconfigure(errors="backslashreplace")
     if not words and COMPLETING not in os.environ:  # a shell asks for completions without words
         print(cli.get_help(cli.make_context("p2pnet", ["x"])), file=sys.stderr)
         return WRONG_WORDS
     try:
         result = cli.main(list(words), prog_name="p2pnet", standalone_mode=False)
-        if sys.stdout is not None:
-            sys.stdout.flush()
+        sys.stdout.flush()
     except BrokenPipeError:  # whoever read our output has read enough
         _forget_output()
         return FAILED
     except OSError as problem:
         _forget_output()
-        complain(f"{problem.filename or 'the output'}: {problem.strerror or problem}")
+        complain(system_problem(problem))
         return FAILED
     except Exception as problem:
         status = status_of(problem)
@@ -149,5 +143,4 @@ def run(words: Sequence[str]) -> int:
 
 def _forget_output() -> None:
     """Leave nothing to flush at exit: it would fail again."""
-    if sys.stdout is not None:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

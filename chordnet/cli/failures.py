@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 
 import click
@@ -31,6 +32,15 @@ def complain(text: str, details: tuple[str, ...] = ()) -> None:
     """Say what went wrong on stderr: one line, and details below it."""
     lines = [f"p2pnet: {text}", *(f"  {line}" for line in details)]
     print("\n".join(lines), file=sys.stderr, flush=True)
+
+
+def system_problem(problem: OSError) -> str:
+    """Return what the system refused, as one line."""
+    if problem.errno in (errno.EMFILE, errno.ENFILE):
+        return "too many files are open; raise the limit first, for example with: ulimit -n 4096"
+    if problem.filename is None and problem.errno == errno.EBADF:
+        return "standard output is closed, so nothing could be shown"
+    return f"{problem.filename or 'the output'}: {problem.strerror or problem}"
 
 
 def status_of(problem: BaseException) -> int | None:

@@ -22,13 +22,13 @@ PIPE_WIDTH = 160
 
 
 def print_json(document: Any) -> None:
-    """Print one JSON document."""
-    print(json.dumps(document, indent=2, ensure_ascii=False))
+    """Print one JSON document: pure ASCII, whatever the locale, so nothing a terminal obeys."""
+    print(json.dumps(document, indent=2))
 
 
 def print_json_line(document: Any) -> None:
     """Print one JSON document on a line of its own, at once."""
-    print(json.dumps(document, ensure_ascii=False), flush=True)
+    print(json.dumps(document), flush=True)
 
 
 def plain(text: str) -> str:

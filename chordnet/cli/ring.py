@@ -117,7 +117,8 @@ def write_svg(model: RingModel, path: Path) -> None:
     from chordnet.cli.ring_svg import draw_svg  # noqa: PLC0415 - the terminal does without
 
     if str(path) == "-":
-        print(draw_svg(model), end="")
+        # What the output's encoding may lack is written as XML's own escape.
+        print(draw_svg(model).encode("ascii", "xmlcharrefreplace").decode(), end="")
         return
     try:
         path.write_text(draw_svg(model), encoding="utf-8")

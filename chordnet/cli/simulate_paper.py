@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from chordnet.cli.output import print_json
 from chordnet.cli.simulate_progress import progress
 from chordnet.sim import paper as papers
 from chordnet.sim.published import Figure, Row, Table
+from chordnet.sim.workers import worker_context
 
 QUICK_NOTE = "quick: fewer lookups, shorter runs, smaller rings; leave --quick out for all of it"
 _HEAD = f"{'':<23}{'ours':>8}{'+-':>7}{'publ.':>8}{'deviation':>11}"
@@ -55,7 +55,7 @@ def _worked(tasks: list[papers.Task], jobs: int) -> Iterator[tuple[papers.Task, 
         yield from ((task, papers.work(task)) for task in tasks)
         return
     # Ctrl-C reaches the workers as well; leaving the pool ends them without a word.
-    context = multiprocessing.get_context("spawn")
+    context = worker_context()
     with context.Pool(jobs, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
         yield from zip(tasks, pool.imap(papers.work, tasks), strict=True)
 

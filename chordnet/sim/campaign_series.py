@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import multiprocessing
 import signal
 import time
 from collections import Counter
@@ -15,6 +14,7 @@ from statistics import median
 import attrs
 
 from chordnet.sim.campaign import Plan, Result, Run
+from chordnet.sim.workers import worker_context
 
 
 def play(plan: Plan, seed: int) -> Result:
@@ -33,7 +33,7 @@ def results(plan: Plan, seeds: Sequence[int], jobs: int) -> Iterator[Result]:
         for seed in seeds:
             yield play(plan, seed)
         return
-    context = multiprocessing.get_context("spawn")
+    context = worker_context()
     with context.Pool(jobs, _worker) as pool, closing(pool):
         yield from pool.imap_unordered(partial(play, plan), seeds)
 

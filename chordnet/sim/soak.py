@@ -6,13 +6,13 @@ them there are, only how soon.
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Callable, Iterator
 
 import attrs
 
 from chordnet.sim.generate import generate
 from chordnet.sim.play import play
+from chordnet.sim.workers import worker_context
 
 
 @attrs.frozen
@@ -71,7 +71,7 @@ def results(first: int, jobs: int) -> Iterator[SeedResult]:
         while True:
             yield play_seed(seed)
             seed += 1
-    context = multiprocessing.get_context("spawn")
+    context = worker_context()
     with context.Pool(jobs) as pool:
         block = 8 * jobs
         while True:

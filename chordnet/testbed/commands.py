@@ -1,7 +1,7 @@
 """Runs another program and waits for it without holding up the reactor.
 
 The program gets a session of its own, so that a Ctrl-C at the terminal reaches us alone and we
-decide how it ends.
+decide how it ends. Its current directory is the root: what lies in the user's is not for it.
 """
 
 from __future__ import annotations
@@ -57,6 +57,7 @@ async def run_program(
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=None if environment is None else dict(environment),
+            cwd=os.sep,
             start_new_session=True,
         )
     except OSError as problem:

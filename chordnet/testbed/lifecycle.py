@@ -17,6 +17,7 @@ from chordnet.testbed.choice import Choice, choose_engine
 from chordnet.testbed.context import Testbed
 from chordnet.testbed.convergence import wait_converged
 from chordnet.testbed.description import HOST, MAX_NODES, NetworkDescription
+from chordnet.testbed.descriptors import provide_descriptors
 from chordnet.testbed.engine import Engine
 from chordnet.testbed.errors import ImpossibleNetwork, TestbedError, UnreadableNetwork
 from chordnet.testbed.faults import forget_faults
@@ -188,6 +189,7 @@ async def bring_up(
 
     :raises TestbedError: it could not be done; the missing nodes are stopped again.
     """
+    provide_descriptors(network.size)
     engine = testbed.engine(network.engine)
     before = testbed.home.load()
     others = await engine.running() - set(missing)

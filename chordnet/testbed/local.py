@@ -27,6 +27,8 @@ from chordnet.testbed.nursery import Birth
 from chordnet.testbed.processes import ProcessIdentity, is_running, send_signal
 from chordnet.testbed.waiting import Clock, pause
 
+NURSERY = (sys.executable, "-P", "-m", "chordnet.testbed.nursery")
+"""What starts the nodes; -P: a random.py in the current directory is not Python's own."""
 LEAVE_GRACE_S = 15.0
 """How long a node that was told to leave may take before it is ended."""
 KILL_GRACE_S = 5.0
@@ -57,8 +59,7 @@ class LocalEngine:
         path = self._home.directory / "nursery.log"
         with open_log(path, anew=True) as log:
             self._nursery = subprocess.Popen(
-                [sys.executable, "-m", "chordnet.testbed.nursery"],
-                stdin=subprocess.PIPE, stdout=log, stderr=log, env=_environment(),
+                NURSERY, stdin=subprocess.PIPE, stdout=log, stderr=log, env=node_environment(),
                 start_new_session=True,
             )  # fmt: skip
         assert self._nursery.stdin is not None
@@ -195,6 +196,10 @@ class LocalEngine:
         )
 
 
-def _environment() -> dict[str, str]:
-    """Return this process's environment without what would change a node's settings."""
-    return {k: v for k, v in os.environ.items() if not k.startswith(("CHORDNODE_", "CHORDNET_"))}
+def node_environment() -> dict[str, str]:
+    """Return this process's environment without what would change a node's settings.
+
+    No module is looked for in the current directory, in whatever else is started either.
+    """
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("CHORDNODE_", "CHORDNET_"))}
+    return kept | {"PYTHONSAFEPATH": "1"}
