@@ -7,9 +7,9 @@ again by the next call after it was lost. Every call has a time limit.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred
 
 from chordnet.core import errors
 from chordnet.core.errors import (
@@ -22,6 +22,7 @@ from chordnet.core.errors import (
 )
 from chordnet.core.events import LinkFault
 from chordnet.net.addresses import client_endpoint, format_address, parse_address
+from chordnet.net.arguments import CALL, SETTING, refusing
 from chordnet.net.dialler import Dial, Endpoints
 from chordnet.net.following import Following, Listing
 from chordnet.net.greeters import client_hello
@@ -67,6 +68,7 @@ from chordnet.wire.rpc import (
 
 T = TypeVar("T")
 
+_EXAMPLE = 'P2PNetClient("127.0.0.1:7001", reactor), or leave it out'
 _LONGEST = frame_limit(PHRASE_BYTES)
 
 
@@ -86,8 +88,13 @@ class P2PNetClient:
         timeout_s: float = 15.0, send_timeout_s: float = 30.0,
         limits: NetworkLimits | None = None, endpoints: Endpoints = client_endpoint,
     ) -> None:  # fmt: skip
+        SETTING.text("address", address)
+        SETTING.text("network", network)
+        for timeout in (timeout_s, send_timeout_s):
+            SETTING.seconds("a time limit", timeout)
         self.address = format_address(*parse_address(address))
         self._reactor: Any = reactor if reactor is not None else _process_reactor()
+        SETTING.methods("reactor", self._reactor, ("seconds", "callLater"), _EXAMPLE)
         self._network = network
         self._timeout_s = timeout_s
         self._send_timeout_s = send_timeout_s
@@ -103,6 +110,7 @@ class P2PNetClient:
 
     # -- calls -----------------------------------------------------------------------------------
 
+    @refusing
     def send_message(self, body: str, wait: bool = True) -> Deferred[Receipt]:
         """Broadcast ``body``, one phrase without white space, through the node.
 
@@ -113,22 +121,23 @@ class P2PNetClient:
         :class:`Busy`, or as every call with :class:`ConnectFailed`, :class:`Refused` or
         :class:`TimedOut`.
         """
-        try:
-            check_phrase(body)
-        except ChordnetError as error:
-            return _failed(error)
+        check_phrase(body)
+        CALL.flag("wait", wait)
         timeout = self._send_timeout_s if wait else self._timeout_s
         answer = self._call(lambda rid: SendMessage(rid, body, wait), (Sent, Done), timeout)
         return answer.addCallback(lambda reply: _receipt(reply, body))
 
+    @refusing
     def get_messages(self, limit: int = 0, since: str = "") -> Deferred[list[MessageRecord]]:
         """Return recorded messages in the order received, however many replies that takes.
 
         :param limit: at most so many: the newest, or with ``since`` the first after it; 0 for all.
         :param since: only those after this message id.
         """
+        CALL.span(limit, since)
         return Deferred.fromCoroutine(all_messages(self._ask, limit, since))
 
+    @refusing
     def get_ordered(self, limit: int = 0, since: str = "") -> Deferred[list[OrderedEntry]]:
         """Return messages and gaps in per-origin order, as ``follow(…, order="origin")`` would.
 
@@ -137,6 +146,7 @@ class P2PNetClient:
         :param limit: at most so many messages: the newest, or with ``since`` the first after it.
         :param since: only what comes after this message id.
         """
+        CALL.span(limit, since)
         return Listing(self, limit, since, self._reactor, self._timeout_s).finished
 
     def follow(
@@ -151,10 +161,16 @@ class P2PNetClient:
             messages of one origin in ascending sequence, called with an :class:`OrderedEntry` each,
             a message or a gap.
         :param caught_up: called whenever the node has nothing more at the moment.
+
+        Both must be plain functions: whatever they wait for, messages come on.
         """
         self._rid += 1
         following = Following(self, self._rid, callback, caught_up, order)
         try:
+            for function in (callback, caught_up):
+                CALL.plain_function("a follower's callback", function)
+            CALL.text("since", since)
+            CALL.one_of("order", order, get_args(Order))
             frame = _frame(Follow(self._rid, since, order))
         except LocalProtocolError as error:
             following.ended(error)
@@ -168,19 +184,20 @@ class P2PNetClient:
         answer = self._call(GetStatus, (StatusReply,), self._timeout_s)
         return answer.addCallback(_status)
 
+    @refusing
     def lookup(self, key: str, iterative: bool = False) -> Deferred[LookupResult]:
         """Find the owner of ``key`` and the path to it; may fail with :class:`LookupFailed`."""
-        try:
-            check_key(key)
-        except ChordnetError as error:
-            return _failed(error)
+        check_key(key)
+        CALL.flag("iterative", iterative)
         answer = self._call(
             lambda rid: Lookup(rid, key, iterative), (LookupReply,), self._timeout_s
         )
         return answer.addCallback(_result)
 
+    @refusing
     def trace(self, message_id: str) -> Deferred[MessageTrace]:
         """Return what the node knows of a message's way: its record, and what went wrong there."""
+        CALL.text("message_id", message_id)
         answer = self._call(lambda rid: GetTrace(rid, message_id), (TraceReply,), self._timeout_s)
         return answer.addCallback(_trace)
 
@@ -188,8 +205,10 @@ class P2PNetClient:
         """Return which messages the node has recorded and keeps, as numbers of each origin."""
         return Deferred.fromCoroutine(whole_history(self._ask))
 
+    @refusing
     def trails(self, limit: int = 0, since: str = "") -> Deferred[list[MessageTrail]]:
         """Return recorded messages as :meth:`get_messages` does, without their bodies."""
+        CALL.span(limit, since)
         return Deferred.fromCoroutine(all_trails(self._ask, limit, since))
 
     def begin(self) -> Deferred[None]:
@@ -223,19 +242,16 @@ class P2PNetClient:
         return closed
 
     # -- the machinery behind them ---------------------------------------------------------------
-
     def _ask(self, make: Callable[[int], ClientRequest], expected: type) -> Deferred[Any]:
         return self._call(make, (expected,), self._timeout_s)
 
+    @refusing
     def _call(
         self, make: Callable[[int], ClientRequest], expected: tuple[type, ...], timeout_s: float
     ) -> Deferred[Any]:
         self._rid += 1
         rid = self._rid
-        try:
-            frame = _frame(make(rid))
-        except LocalProtocolError as error:
-            return _failed(error)
+        frame = _frame(make(rid))
         call = _Call(expected, Deferred(lambda _answer: self._forget(rid)))
         call.timer = self._reactor.callLater(timeout_s, self._timed_out, rid, timeout_s)
         self._calls[rid] = call
@@ -381,8 +397,7 @@ class _Session:
         self._client.lost(self, "it broke")
 
 
-def _process_reactor() -> Any:
-    # A client in a script has no reactor to pass on; everything else is handed one.
+def _process_reactor() -> Any:  # for a script, which has none to pass on
     from twisted.internet import reactor  # noqa: PLC0415
 
     return reactor
@@ -419,8 +434,7 @@ def _result(reply: LookupReply) -> LookupResult:
     return reply.result
 
 
-def _nothing(_reply: Done) -> None:
-    return None
+def _nothing(_reply: Done) -> None: ...
 
 
 def _error(failure: Failure) -> ChordnetError:
@@ -429,15 +443,6 @@ def _error(failure: Failure) -> ChordnetError:
     if isinstance(kind, type) and issubclass(kind, ChordnetError):
         return kind(failure.text)
     return ChordnetError(failure.text)
-
-
-def _failed(error: ChordnetError) -> Deferred[Any]:
-    answer: Deferred[Any] = succeed(None)
-    return answer.addCallback(lambda _none: _raise(error))
-
-
-def _raise(error: ChordnetError) -> Any:
-    raise error
 
 
 p2pnetClient = P2PNetClient  # noqa: N816 - the name in older programs

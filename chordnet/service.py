@@ -16,7 +16,7 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, get_args
 
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, fail, succeed
@@ -36,6 +36,8 @@ from chordnet.net.addresses import (
     format_address,
     parse_address,
 )
+from chordnet.net.arguments import CALL, SETTING, refusing
+from chordnet.net.callbacks import call
 from chordnet.net.deferreds import Waiters, asked, told
 from chordnet.net.delivery import Delivery
 from chordnet.net.dialler import Endpoints
@@ -58,6 +60,7 @@ from chordnet.wire.rpc import (
     Receipt,
 )
 
+_EXAMPLE = 'ChordService(reactor, "tcp:7001")'
 CoreFactory = Callable[[ProtocolConfig, NodeRef, random.Random], Core]
 
 
@@ -108,6 +111,21 @@ class ChordService(MultiService):
         wall: Callable[[], float] = time.time,
     ) -> None:  # fmt: skip
         super().__init__()
+        SETTING.methods("reactor", reactor, ("seconds", "callLater"), _EXAMPLE)
+        if not isinstance(listen, str):
+            SETTING.methods("listen", listen, ["listen"], '"tcp:7001", or a server endpoint')
+        SETTING.texts("peers", peers)
+        SETTING.text("network", network)
+        SETTING.instance("name", name, str, optional=True)
+        SETTING.instance("advertise", advertise, str, optional=True)
+        SETTING.instance("state_dir", state_dir, str, os.PathLike, optional=True)
+        SETTING.instance("config", config, ProtocolConfig, optional=True)
+        SETTING.instance("limits", limits, NetworkLimits, optional=True)
+        SETTING.one_of("durability", durability, get_args(Durability))
+        SETTING.count("history_bytes", history_bytes)
+        SETTING.seconds("history_s", history_s)
+        SETTING.seconds("leave_timeout_s", leave_timeout_s)
+        SETTING.flag("debug", debug)
         self._reactor = reactor
         self._config = config or ProtocolConfig()
         self._limits = limits or NetworkLimits()
@@ -239,11 +257,13 @@ class ChordService(MultiService):
             return fail(self._life.problem)
         return succeed(None) if reached else waiters.wait()
 
+    @refusing
     def lookup(self, key: str, iterative: bool = False) -> Deferred[LookupResult]:
         """Find the owner of ``key`` and the path to it.
 
         Fails with :class:`NotInRing`, :class:`LookupFailed` or :class:`Busy`.
         """
+        CALL.flag("iterative", iterative)
         return asked(lambda done: self._running().find(key, done, iterative=iterative))
 
     def broadcast(self, body: str) -> Deferred[Receipt]:
@@ -254,11 +274,13 @@ class ChordService(MultiService):
         """
         return asked(lambda done: self._running().publish(body, done))
 
+    @refusing
     def messages(self, limit: int = 0, since: str = "") -> Deferred[list[MessageRecord]]:
         """Return kept messages in the order received, as ``P2PNetClient.get_messages``.
 
         Fails with :class:`LocalProtocolError` if ``since`` is not kept.
         """
+        CALL.span(limit, since)
         try:
             return told(lambda: self._running().messages(limit, since))
         except KeyError:
@@ -268,11 +290,13 @@ class ChordService(MultiService):
         """Return the node's view of itself and its neighbours."""
         return told(lambda: self._running().status())
 
+    @refusing
     def trace(self, message_id: str) -> Deferred[MessageTrace]:
         """Return what this node knows of a message's way: its record, and what went wrong here.
 
         Fails with :class:`LocalProtocolError` if ``message_id`` is no message's id.
         """
+        CALL.text("message_id", message_id)
         return told(lambda: trace_of(self._running(), message_id))
 
     def subscribe(
@@ -281,7 +305,10 @@ class ChordService(MultiService):
     ) -> Subscription | Delivery:  # fmt: skip
         """Have ``callback`` called with every message; ``stop()`` of what is returned ends it.
 
-        A callback that raises is logged and counted; the node goes on.
+        A callback that raises is logged and counted; the node goes on. A coroutine
+        (``async def``) is waited for before it is called again. One that falls 256 messages behind
+        is called no more; with ``since`` or ``order="origin"`` messages are read only as fast as it
+        goes.
 
         :param since: begin after the message with this id, "" with the oldest that is kept; None
             with what is recorded from now on.
@@ -295,6 +322,10 @@ class ChordService(MultiService):
         :raises NotInRing: the node is not listening.
         :raises LocalProtocolError: the message ``since`` is not kept, or there is no such order.
         """
+        CALL.function("callback", callback)
+        CALL.one_of("order", order, get_args(Order))
+        if since is not None:
+            CALL.text("since", since)
         if since is None and order == "received":
             return self._hooks.on(MessageRecord, callback)
         node, deliveries = self._running(), self._life.deliveries
@@ -308,6 +339,7 @@ class ChordService(MultiService):
 
         :param event_type: ``StatusChanged``, ``RingChanged``, ``FingersChanged``, ``PeerDied``,
             ``PeersKnown``, ``Misbehaved``, ``LeftRing`` or ``Record``; or ``MessageRecord``.
+        :raises LocalProtocolError: there are no events of that type.
         """
         return self._hooks.on(event_type, callback)
 
@@ -321,6 +353,7 @@ class ChordService(MultiService):
 
     def on_leave_request(self, callback: Callable[[], object]) -> None:
         """Have ``callback`` called once a client made the node leave; it may stop the service."""
+        CALL.function("callback", callback)
         self._leave_requested = callback
 
     def _leave_for_client(self, answer: Callable[[], None]) -> None:
@@ -329,10 +362,13 @@ class ChordService(MultiService):
         def left() -> None:
             answer()
             # After the answer has been written, not before.
-            node.turn.after(self._leave_requested)
+            node.turn.after(partial(call, self._leave_requested, (), self._leave_callback_failed))
 
         self.journal.info("a client asks this node to leave")
         node.leave(left)
+
+    def _leave_callback_failed(self, failure: Failure) -> None:
+        self.journal.failure("callback_errors", "the callback for a leave request failed", failure)
 
     def _running(self) -> LocalNode:
         node = self._life.node

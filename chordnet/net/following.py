@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from chordnet.core.errors import ChordnetError, RemoteProtocolError, TimedOut
+from chordnet.core.errors import ChordnetError, LocalProtocolError, RemoteProtocolError, TimedOut
 from chordnet.wire.rpc import MessageRecord, Messages, Order, Ordered, OrderedEntry
 
 
@@ -64,9 +64,9 @@ class Following:
             for entry in entries:
                 if self._ended:
                     return
-                self._callback(entry)
+                _plain(self._callback(entry))
             if not (more or self._ended):
-                self._caught_up()
+                _plain(self._caught_up())
         except Exception as error:  # noqa: BLE001 - the caller's own, handed to it
             self._client.unfollow(self._rid)
             self._finish(error)
@@ -85,6 +85,13 @@ class Following:
             self.finished.callback(None)
         else:
             self.finished.errback(error)
+
+
+def _plain(result: object) -> None:
+    """Refuse what is awaited by nobody: replies come on, whatever a coroutine waits for."""
+    if isinstance(result, Coroutine):
+        result.close()
+        raise LocalProtocolError("a follower's callback must be a plain function, not async def")
 
 
 class Listing:

@@ -38,7 +38,6 @@ from chordnet.core.effects import (
 from chordnet.core.errors import (
     BroadcastFailed,
     Busy,
-    LookupFailed,
     NotInRing,
 )
 from chordnet.core.events import Begin, FindOwner, Leave, Publish, Start
@@ -59,7 +58,7 @@ from chordnet.net.runner import Runner
 from chordnet.net.traces import Traces
 from chordnet.net.transport import PeerTransport
 from chordnet.net.turn import Turn
-from chordnet.net.views import Views, broadcast_failure
+from chordnet.net.views import Views, broadcast_failure, lookup_failure
 from chordnet.wire.codec import frame_limit
 from chordnet.wire.rpc import (
     FingerEntry,
@@ -322,7 +321,7 @@ class LocalNode:
             return
         key, identifier, done = entry
         if effect.owner is None:
-            done(LookupFailed(effect.reason or "no owner was found before the deadline"))
+            done(lookup_failure(effect.reason))
             return
         views = self.views
         done(

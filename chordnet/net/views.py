@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from chordnet.core.accounts import OriginAccount
 from chordnet.core.effects import BroadcastDone
-from chordnet.core.errors import BroadcastFailed, Busy, ChordnetError
+from chordnet.core.errors import BroadcastFailed, Busy, ChordnetError, LookupFailed
 from chordnet.core.identifiers import IdentifierSpace
 from chordnet.core.messages import EdgeKind, NodeRef, RingLabel
 from chordnet.core.ordering import Missing
@@ -118,6 +118,13 @@ class Views:
 
     def _hex(self, raw: bytes) -> str:
         return self._space.hex(int.from_bytes(raw)) if raw else ""
+
+
+def lookup_failure(reason: str) -> ChordnetError:
+    """Return the error for a lookup that the core refused or gave up."""
+    if reason == "busy":
+        return Busy("too many lookups are under way at this node; retry after a moment")
+    return LookupFailed(reason or "no owner was found before the deadline")
 
 
 def broadcast_failure(reason: str) -> ChordnetError:

@@ -22,9 +22,11 @@ PHRASE_BYTES = 65536
 def check_phrase(body: str, limit: int = PHRASE_BYTES) -> bytes:
     """Return ``body`` as it is broadcast.
 
-    :raises InvalidMessage: it is empty, has white space in it, is longer than ``limit`` bytes of
-        UTF-8 or is not expressible in UTF-8.
+    :raises InvalidMessage: it is no text, is empty, has white space in it, is longer than ``limit``
+        bytes of UTF-8 or is not expressible in UTF-8.
     """
+    if not isinstance(body, str):
+        raise InvalidMessage(f"the message must be a text (str), not {type(body).__name__}")
     if not body:
         raise InvalidMessage("the message is empty; give one phrase without white space")
     if body.split() != [body]:
@@ -41,8 +43,10 @@ def check_phrase(body: str, limit: int = PHRASE_BYTES) -> bytes:
 def check_key(key: str) -> bytes:
     """Return ``key`` as it is hashed: bytes that were no UTF-8 are themselves again.
 
-    :raises LocalProtocolError: it has characters that no text has.
+    :raises LocalProtocolError: it is no text, or has characters that no text has.
     """
+    if not isinstance(key, str):
+        raise LocalProtocolError(f"the key must be a text (str), not {type(key).__name__}")
     try:
         return key.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:

@@ -58,7 +58,7 @@ PROGRAMS = frozenset(
         "chordnet.sim.campaign_command",
         "chordnet.sim.campaign_series",
         "chordnet.sim.search",
-        "chordnet.sim.soak",
+        "chordnet.sim.workers",
     }
 )
 

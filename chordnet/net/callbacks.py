@@ -1,0 +1,33 @@
+"""Calls of the embedding program's own functions, plain ones and coroutines (``async def``).
+
+What such a function raises is told to us and goes no further. A coroutine is waited for, so that a
+subscriber deals with one thing at a time, in order.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+Failed = Callable[[Failure], None]
+
+
+def call(function: Callable[..., object], arguments: tuple[Any, ...], failed: Failed) -> Any:
+    """Call ``function``.
+
+    :param failed: told of what it raised.
+    :return: a Deferred that fires when its coroutine is over; None if all is over already.
+    """
+    try:
+        result = function(*arguments)
+    except Exception:  # noqa: BLE001 - handed on with its traceback
+        failed(Failure())
+        return None
+    if not inspect.iscoroutine(result):
+        return None
+    over: Deferred[Any] = Deferred.fromCoroutine(result).addErrback(failed)
+    return None if over.called else over
