@@ -91,6 +91,8 @@ class SqliteLog(PagedLog):
         self._path = path
         self._warn = warn
         self._pending: list[KeptMessage] = []
+        self._index: dict[MessageId, KeptMessage] = {}
+        """Those pending by their id, as far as somebody has looked for one."""
         self._rows: list[Row] = []
         """Rows of those pending that are committed: they are written ahead."""
         self._room = 0
@@ -215,6 +217,7 @@ class SqliteLog(PagedLog):
                 self.waiting = len(self._rows)
         except (sqlite3.Error, OSError) as error:
             del self._pending[len(self._rows) :]
+            self._index.clear()
             raise self._failure("written", error) from None
 
     def checkpoint(self) -> None:
@@ -236,6 +239,7 @@ class SqliteLog(PagedLog):
         """
         self._table.store(rows)
         del self._pending[: len(rows)]
+        self._index.clear()
         self._rows, self.waiting = [], 0
         self._ahead.clear()
         self._table.prune()
@@ -253,9 +257,11 @@ class SqliteLog(PagedLog):
         return recorded.kept.of(key)
 
     def find(self, message_id: MessageId) -> KeptMessage | None:
-        for kept in self._pending:
-            if kept.record.id == message_id:
-                return kept
+        index = self._index
+        for kept in self._pending[len(index) :]:  # those that came since the last look
+            index[kept.record.id] = kept
+        if message_id in index:
+            return index[message_id]
         try:
             row = self._table.find(encode(message_id))
             return None if row is None else kept_message(row)

@@ -181,6 +181,49 @@ class CommitTests(AheadCase):
         self.assertEqual(self.sequences(self.again(log)), [1, 3, 4, 2])
 
 
+class Counted:
+    """A record that counts how often somebody asks for its id."""
+
+    asked = 0
+
+    def __init__(self, plain):
+        self.created, self.body, self.route = plain.created, plain.body, plain.route
+        self._id = plain.id
+
+    @property
+    def id(self):
+        Counted.asked += 1
+        return self._id
+
+
+class FindTests(AheadCase):
+    def test_what_is_pending_is_found_without_going_through_all_of_it(self):
+        log = self.filled(1)
+        for sequence in range(2, 200):
+            log.append(Counted(record(sequence)), self.wall)
+        log.commit()
+        self.assertGreater(log.waiting, 190)
+        log.find(record(2).id)
+        Counted.asked = 0
+        for sequence in range(2, 200):
+            self.assertIsNotNone(log.find(record(sequence).id))
+        self.assertEqual(Counted.asked, 0)
+
+    def test_what_came_since_the_last_look_is_found(self):
+        log = self.filled(0)
+        for sequence in range(1, 20):
+            log.append(record(sequence), self.wall)
+            self.assertEqual(log.find(record(sequence).id).position, sequence - 1)
+            self.assertIsNone(log.find(record(sequence + 1).id))
+            if sequence % 3 == 0:
+                log.commit()
+            if sequence % 5 == 0:
+                log.commit()
+                log.checkpoint()
+        for sequence in range(1, 20):
+            self.assertEqual(log.find(record(sequence).id).position, sequence - 1)
+
+
 class DamageTests(AheadCase):
     def test_a_commit_that_did_not_end_is_cut_off_without_a_word(self):
         whole = self.written(2, turns=3)
