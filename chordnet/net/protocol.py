@@ -277,8 +277,8 @@ class Connection(TwistedProtocol):
         it is left to itself.
         """
         option = getattr(socket, "TCP_USER_TIMEOUT", None)
-        if option is not None and hasattr(self.transport, "getHandle"):
-            handle = self.transport.getHandle()
+        handle = system_socket(self.transport)
+        if option is not None and handle is not None:
             handle.setsockopt(socket.IPPROTO_TCP, option, round(seconds * 1000))
 
     def cut_after(self, seconds: float) -> None:
@@ -295,6 +295,21 @@ class Connection(TwistedProtocol):
     def _cut_now(self) -> None:
         self._cut = None
         self.abort()
+
+
+def system_socket(transport: Any) -> socket.socket | None:
+    """Return the TCP socket under a transport, TLS or another layer on top of it included.
+
+    None where there is none: a connection in memory, a pipe, a socket of another family.
+    """
+    # A layer's own getHandle would return its own state (of TLS: pyOpenSSL's connection).
+    while not isinstance(transport, tcp.Connection):
+        transport = getattr(transport, "transport", None)
+        if transport is None:
+            return None
+    handle: Any = transport.getHandle()
+    families = (socket.AF_INET, socket.AF_INET6)
+    return handle if isinstance(handle, socket.socket) and handle.family in families else None
 
 
 def _name(transport: Any) -> str:
