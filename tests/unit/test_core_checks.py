@@ -24,7 +24,7 @@ from chordnet.core.checks import (
 )
 from chordnet.core.config import ProtocolConfig
 from chordnet.core.identifiers import IdentifierSpace
-from chordnet.core.messages import Hop, MessageId, NodeRef, RingLabel
+from chordnet.core.messages import Hop, MessageId, NodeRef, RingLabel, Status
 from chordnet.core.naming import Names
 from chordnet.core.node import ChordNode, real_node
 
@@ -127,9 +127,9 @@ WRONG_HOPS = [
 
 NUMBERS = {
     msg.Ping: {"rid": WRONG_NUMBERS},
-    msg.Pong: {"rid": WRONG_NUMBERS, "status": (-1, 6, HUGE)},
-    msg.GetState: {"rid": WRONG_NUMBERS, "status": (-1, 6, HUGE)},
-    msg.State: {"rid": WRONG_NUMBERS, "status": (-1, 6, HUGE), "digest": (-1, 1 << 64)},
+    msg.Pong: {"rid": WRONG_NUMBERS, "status": (-1, len(Status), HUGE)},
+    msg.GetState: {"rid": WRONG_NUMBERS, "status": (-1, len(Status), HUGE)},
+    msg.State: {"rid": WRONG_NUMBERS, "status": (-1, len(Status), HUGE), "digest": (-1, 1 << 64)},
     msg.FingerHint: {"ttl": (-1, 65, HUGE)},
     msg.TryMerge: {"ttl": (-1, 4097, HUGE)},
     msg.Find: {"lookup": WRONG_NUMBERS, "kind": (-1, 2), "ttl": (-1, 256, HUGE)},
