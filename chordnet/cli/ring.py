@@ -20,7 +20,7 @@ from chordnet.cli.words import (
 )
 from chordnet.testbed.context import Testbed
 from chordnet.testbed.errors import TestbedError
-from chordnet.testbed.report import look, read_logs, read_visitors
+from chordnet.testbed.report import look, read_message
 
 TIMEOUT_S = 2.0
 
@@ -102,9 +102,8 @@ async def take_model(testbed: Testbed, message: str | None, patience: float) -> 
         report = await look(testbed, observer, network)
         if message is None:
             return ring_model(report)
-        logs = await read_logs(observer, sorted(report.snapshot.statuses))
-        guests = await read_visitors(observer, report)
-        return ring_model(report, message_tree(report.names, {**logs, **guests}, message))
+        records = await read_message(observer, report, message)
+        return ring_model(report, message_tree(report.names, records, message))
     finally:
         observer.close()
 

@@ -82,7 +82,7 @@ async def _ask(
     observer: Observer, members: Mapping[Ref, tuple[str, float]], patience: float
 ) -> tuple[dict[Ref, Told], dict[Ref, str]]:
     async def one(address: str, uptime: float) -> Told | NoAnswer:
-        history = await observer.ask(address, lambda client: client.history(), patience)
+        history = await observer.history(address, patience)
         if isinstance(history, NoAnswer):
             return history
         trails = await observer.ask(address, lambda client: client.trails(CHECKED), patience)

@@ -9,10 +9,13 @@ agree. Beside it stands the tree that the fingers predict as they are now.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 
 import attrs
 
+from chordnet.core import intervals
 from chordnet.core.explain import Pointers, Prediction, predict
+from chordnet.core.intervals import Intervals
 from chordnet.testbed.errors import TestbedError
 from chordnet.testbed.observer import NoAnswer, Observer
 from chordnet.testbed.report import Report, read_logs
@@ -23,6 +26,8 @@ from chordnet.wire.rpc import MessageRecord, MessageTrace, NodeStatus
 Ref = int | str
 """A node's number, or the name of a node that is none of the network's."""
 
+HISTORY_PATIENCE_S = 10.0
+"""How long one node may take to say which messages it keeps."""
 _LOST = frozenset({"lost_child", "gave_up"})
 
 
@@ -145,16 +150,36 @@ async def resolve(observer: Observer, report: Report, text: str) -> str:
         return max(records, key=lambda record: record.created).id
     if _is_whole(report, text):
         return text
-    logs = await read_logs(observer, numbers)
-    ids = {record.id for log in logs.values() for record in log}
-    fits = sorted(i for i in ids if text and (i.startswith(text) or i.endswith(text)))
+    fits = await _fitting(observer, report, text) if text else set()
     if len(fits) != 1:
-        many = f"{len(fits)} messages have an id" if fits else "no message has an id"
+        many = "several messages have an id" if fits else "no message has an id"
         raise TestbedError(
             f"{many} that begins or ends with '{text}'; "
             "ids are shown by: p2pnet get-messages NODE --json"
         )
-    return fits[0]
+    return fits.pop()
+
+
+async def _fitting(observer: Observer, report: Report, text: str) -> set[str]:
+    """Return the ids of kept messages that begin or end with ``text``, two of them at most.
+
+    They follow from the numbers that the nodes say they keep; no message is read.
+    """
+    addresses = [report.network.address(number) for number in sorted(report.snapshot.statuses)]
+    told = await gather(observer.history(where, HISTORY_PATIENCE_S) for where in addresses)
+    kept: dict[str, Intervals] = {}
+    for history in told:
+        for each in history.origins if not isinstance(history, NoAnswer) else []:
+            together = kept.setdefault(f"{each.origin}.{each.incarnation}", [])
+            for first, end in intervals.pairs(each.kept):
+                intervals.add(together, first, end)
+    ids = (
+        f"{life}.{number}"
+        for life, bounds in kept.items()
+        for first, end in intervals.pairs(bounds)
+        for number in range(first, end)
+    )
+    return set(islice((i for i in ids if i.startswith(text) or i.endswith(text)), 2))
 
 
 def _is_whole(report: Report, text: str) -> bool:

@@ -191,6 +191,10 @@ class Observer:
         """Return what the node at ``address``, a visitor say, has recorded."""
         return await self.ask(address, lambda c: c.get_messages(limit))
 
+    async def history(self, address: str, patience: float) -> NodeHistory | NoAnswer:
+        """Return which messages a node has recorded and keeps."""
+        return await self.ask(address, lambda c: c.history(), patience)
+
     async def trace(self, address: str, message_id: str) -> MessageTrace | NoAnswer:
         """Return what a node knows of a message's way."""
         return await self.ask(address, lambda c: c.trace(message_id))

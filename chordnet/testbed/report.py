@@ -111,12 +111,27 @@ async def read_logs(
     }
 
 
-async def read_visitors(observer: Observer, report: Report) -> dict[str, list[MessageRecord]]:
-    """Return what each visitor has recorded, by its name."""
-    names = [v.node for v in report.snapshot.visitors.values() if isinstance(v, NodeStatus)]
-    answers = await gather(observer.messages_at(node.address) for node in names)
+async def read_message(
+    observer: Observer, report: Report, message: str
+) -> dict[int | str, list[MessageRecord]]:
+    """Return what each node and each visitor has recorded of one message.
+
+    :param message: its id, or ``last`` for the one that was sent last.
+    """
+    nodes: dict[int | str, str] = {
+        number: report.network.address(number) for number in sorted(report.snapshot.statuses)
+    }
+    guests = [v.node for v in report.snapshot.visitors.values() if isinstance(v, NodeStatus)]
+    nodes |= {guest.name: guest.address for guest in guests}
+    if message == "last":
+        answers = await gather(observer.messages_at(where, 1) for where in nodes.values())
+        newest = [each for log in answers if not isinstance(log, NoAnswer) for each in log]
+        if not newest:
+            return {}
+        message = max(newest, key=lambda record: record.created).id
+    traces = await gather(observer.trace(where, message) for where in nodes.values())
     return {
-        node.name: answer
-        for node, answer in zip(names, answers, strict=True)
-        if not isinstance(answer, NoAnswer)
+        ref: [trace.record]
+        for ref, trace in zip(nodes, traces, strict=True)
+        if not isinstance(trace, NoAnswer) and trace.record is not None
     }

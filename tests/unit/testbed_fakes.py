@@ -140,6 +140,8 @@ class FakeNodes:
         """Return what is recorded as numbers: a message has that of its id among its origin's."""
         if number in self.histories:
             return self.histories[number]
+        if all(each.id.count(".") == 2 for log in self.logs.values() for each in log):
+            return self._numbered(number)
         ids: dict[str, set[str]] = {}
         for log in self.logs.values():
             for each in log:
@@ -150,6 +152,17 @@ class FakeNodes:
             known = intervals.of(i for i, each in enumerate(sorted(every), 1) if each in here)
             if known:
                 origins.append(OriginHistory(origin, 1, known, [], known))
+        return NodeHistory(origins, len(self.logs.get(number, [])), 0)
+
+    def _numbered(self, number: int) -> NodeHistory:
+        lives: dict[tuple[str, int], set[int]] = {}
+        for each in self.logs.get(number, []):
+            origin, life, sequence = each.id.split(".")
+            lives.setdefault((origin, int(life)), set()).add(int(sequence))
+        origins = [
+            OriginHistory(*key, intervals.of(sorted(found)), [], intervals.of(sorted(found)))
+            for key, found in sorted(lives.items())
+        ]
         return NodeHistory(origins, len(self.logs.get(number, [])), 0)
 
     def number(self, address: str) -> int:

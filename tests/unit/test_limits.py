@@ -1,0 +1,71 @@
+"""Figures that are written down: the fixed limits, the numbers on the wire, the commands' patience.
+
+A test that uses a limit's own constant notices nothing when the constant is wrong. Here the
+figures are those of the pages.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+from enum import IntEnum
+from pathlib import Path
+
+import click
+from twisted.trial.unittest import SynchronousTestCase
+
+from chordnet.cli.app import COMMANDS, cli
+from chordnet.core.messages import EdgeKind, FindKind, Status
+
+DOCS = Path(__file__).parents[2] / "docs"
+_ROW = re.compile(r"^\| `([a-z_.]+)\.([A-Z_]+)` \| ([\d.,]+) \| (.+) \|$", re.M)
+
+
+class PageTests(SynchronousTestCase):
+    def test_every_figure_is_the_programs(self) -> None:
+        rows = _ROW.findall((DOCS / "reference" / "limits.md").read_text("utf-8"))
+        self.assertGreater(len(rows), 90)
+        for module, name, figure, _words in rows:
+            value = getattr(importlib.import_module(f"chordnet.{module}"), name)
+            self.assertEqual(value, float(figure.replace(",", "")), f"{module}.{name}")
+
+
+class WireNumberTests(SynchronousTestCase):
+    """The numbers of states and kinds are spoken between nodes, so they never change."""
+
+    def setUp(self) -> None:
+        page = (DOCS / "wire-format.md").read_text("utf-8")
+        (self.paragraph,) = re.findall(r"^`status`: .*?(?=\n\n)", page, re.M | re.S)
+
+    def assert_told(self, kind: type[IntEnum], text: str) -> None:
+        told = {name: int(number) for number, name in re.findall(r"(\d) (\w+)", text)}
+        self.assertEqual({each.name.lower(): each.value for each in kind}, told)
+
+    def test_they_are_those_of_the_page(self) -> None:
+        states, _, rest = self.paragraph.partition("`kind` of a lookup")
+        lookup, _, edges = rest.partition("`kind` of a hop")
+        self.assert_told(Status, states)
+        self.assert_told(EdgeKind, edges.replace("`ttl`", ""))
+        self.assertEqual([int(n) for n in re.findall(r"\d", lookup)], [0, 1])
+        self.assertEqual((FindKind.OWNER, FindKind.PREDECESSOR), (0, 1))
+
+
+class PatienceTests(SynchronousTestCase):
+    def test_each_command_waits_as_long_as_its_page_says(self) -> None:
+        found = {}
+        with click.Context(cli) as context:
+            for name in COMMANDS:
+                command = cli.get_command(context, name)
+                assert command is not None
+                for option in command.params:
+                    if option.name == "timeout":
+                        found[name] = option.get_default(context)
+        self.assertEqual(
+            found,
+            {
+                "demo": 60.0, "start-network": 90.0, "stop-network": 60.0, "remove-node": 60.0,
+                "add-node": 60.0, "chaos": 30.0, "send-message": 30.0, "get-messages": 30.0,
+                "status": 2.0, "doctor": 30.0, "ring": 2.0, "explain": 5.0, "trace": 5.0,
+                "lookup": 15.0,
+            },
+        )  # fmt: skip
