@@ -58,6 +58,8 @@ class Settings:
     failures_at_s: float | None = None
     """When; by default half-way."""
     lookups_per_s: float = 1.0
+    settle: bool = True
+    """Whether the ring is judged after the end until it is right."""
     latency: str = "exponential 0.05"
     loss: float = 0.0
     config: ProtocolConfig = attrs.field(factory=ProtocolConfig.wide_area)
@@ -127,7 +129,7 @@ class Report:
     settled_s: float | None
     """How long after the run's end there was one right ring; None: not in time."""
     judged: bool
-    """Whether the ring was judged: small enough."""
+    """Whether the ring was judged: small enough, and to be."""
     course: tuple[Sample, ...]
 
 
@@ -190,7 +192,7 @@ class Experiment:
         sent, members = sum(network.sent.values()), len(self.meter.members)
         network.run(AFTERMATH_S, until=lambda: not self.meter.under_way, poll=0.5)
         self.meter.asker_gone()
-        judged = members <= MOST_JUDGED
+        judged = self._settings.settle and members <= MOST_JUDGED
         settled = self._settle() if judged else None
         reasons: dict[str, int] = {}
         for each in self.meter.lookups:

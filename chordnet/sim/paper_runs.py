@@ -51,8 +51,6 @@ TIMEOUT_S = 0.5
 """After this a published node takes another for gone."""
 WARM_UP_S = 2 * PASS_S
 """Until here churn goes on unmeasured."""
-BATCHES = 12
-"""Pieces of a run, for the error of its mean."""
 LEFT_EMPTY = FingerUpkeep(hints=False, repair_on_use=False, checks=False, prompt=False)
 """A dead finger's slot stays empty until the next pass."""
 REPLACED = attrs.evolve(LEFT_EMPTY, repair_on_use=True)
@@ -95,20 +93,17 @@ def failures(dead: float, seed: int, lookups: int) -> list[Measured]:
 def churned(
     rate: float, seed: int, measured_s: float, *, upkeep: FingerUpkeep = REPLACED,
     nodes: int = NODES, warm_up_s: float = WARM_UP_S,
-) -> list[list[Measured]]:  # fmt: skip
-    """Return the lookups of a run, piece by piece."""
+) -> list[Measured]:  # fmt: skip
+    """Return the lookups of a run after its beginning."""
     experiment = Experiment(
         Settings(
             nodes=nodes, duration_s=warm_up_s + measured_s, seed=seed, config=churn_config(upkeep),
             churn=churn.poisson(rate), orderly=1.0, quiet=True, lookups_per_s=1.0,
+            settle=False,
         )
     )  # fmt: skip
     experiment.run()
-    pieces: list[list[Measured]] = [[] for _ in range(BATCHES)]
-    for each in experiment.meter.lookups:
-        if each.began_s >= warm_up_s:
-            pieces[int((each.began_s - warm_up_s) / measured_s * BATCHES)].append(each)
-    return [piece for piece in pieces if piece]
+    return [each for each in experiment.meter.lookups if each.began_s >= warm_up_s]
 
 
 def churn_config(upkeep: FingerUpkeep) -> ProtocolConfig:
