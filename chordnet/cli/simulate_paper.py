@@ -17,24 +17,19 @@ from chordnet.sim import paper as papers
 from chordnet.sim.published import QUICK_SEEDS, SEEDS, Figure, Row, Table, Verdict
 from chordnet.sim.workers import worker_context
 
-RULES = (
-    "judged, by rules settled beforehand, is the mean of all seeds: path lengths within 4 % (3 % on "
-    "ideal tables);",
-    "timeouts among simultaneous failures within 20 % of the published figure or of the authors' own "
-    "estimate of it;",
-    "percentiles there within one; the published failures under churn within the range of the seeds. "
-    "A timeout is each",
-    "dead node that a lookup tries to contact. Figures in parentheses are shown without a verdict.",
-)
-QUICK_NOTE = (
-    "quick: fewer seeds and lookups, shorter runs, smaller rings. What so few samples cannot decide is "
-    "marked ?;",
-    "percentiles and churn are not judged. Leave --quick out for all of it.",
-)
+RULES = """\
+judged, by rules settled beforehand, is the mean of all seeds: path lengths within 4 %, on ideal
+tables within 3 %; timeouts among simultaneous failures within 20 % of the published figure or of
+the authors' own estimate of it; percentiles there within one; that the published failures under
+churn lie in the range of the seeds. A timeout is each dead node that a lookup tries to contact.
+Figures in parentheses are shown without a verdict."""
+QUICK_NOTE = """\
+quick: fewer seeds and lookups, shorter runs, smaller rings. Percentiles and churn are not judged,
+and what so few samples cannot decide is marked ?. Leave --quick out for all of it."""
 _HEAD = f"{'':<23}{'ours':>8}{'+-':>7}{'publ.':>8}{'deviation':>11}"
 _MARKS = {Verdict.DISAGREES: " !", Verdict.UNDECIDED: " ?"}
 COLLECT_AFTER = 100_000
-"""Allocations between collections of garbage in a worker: there is hardly any, and much to search."""
+"""Allocations between a worker's collections of garbage: it makes little and has much to search."""
 
 
 def reproduce(jobs: int | None, plot: Path | None, *, quick: bool, as_json: bool) -> int:
@@ -69,7 +64,7 @@ def announcement(tasks: list[papers.Task], jobs: int) -> str:
 def _duration(seconds: float) -> str:
     if seconds < 100:
         return f"{max(round(seconds, -1), 10):.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+    return f"{seconds / 60:.0f} min" if seconds < 5000 else f"{seconds / 3600:.1f} h"
 
 
 def _found(tasks: list[papers.Task], jobs: int) -> dict[papers.Task, papers.Found]:
@@ -102,7 +97,7 @@ def _count(tables: list[Table], verdict: Verdict) -> int:
 
 def paper_lines(tables: list[Table], *, quick: bool) -> list[str]:
     """Return the tables as text, a line for each figure."""
-    lines = list(QUICK_NOTE if quick else ())
+    lines = QUICK_NOTE.splitlines() if quick else []
     for table in tables:
         lines += ["", f"{table.title} ({table.note})"]
         lines.append(f"{table.label:>13}  {_HEAD}")
@@ -114,7 +109,7 @@ def paper_lines(tables: list[Table], *, quick: bool) -> list[str]:
     verdict = f"{agree} figures agree, {wrong} disagree" + (", marked !" if wrong else "")
     if open_:
         verdict += f", {open_} not decided by so few samples, marked ?"
-    return [*lines, "", *RULES, "", verdict]
+    return [*lines, "", *RULES.splitlines(), "", verdict]
 
 
 def _row(row: Row) -> Iterator[str]:

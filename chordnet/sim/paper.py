@@ -150,7 +150,12 @@ PARTS = {
     "paths": Part(ideal_paths, tuple(PATHS), 0.4, 0.1, (10, 12, 14, 16)),
     "failures": Part(with_dead, tuple(FAILURES), 6.0, 0.4),
     "churn": Part(
-        under_churn(REPLACED, JUDGED_S), tuple(CHURN), 60.0, 1.2, quick_seeds=QUICK_SEEDS[:1]
+        under_churn(REPLACED, JUDGED_S),
+        tuple(CHURN),
+        60.0,
+        1.2,
+        (min(CHURN), max(CHURN)),
+        quick_seeds=QUICK_SEEDS[:1],
     ),
     "left empty": Part(
         under_churn(LEFT_EMPTY, SHOWN_S), tuple(CHURN), 25.0, 0.0, (), seeds=SEEDS[:1]

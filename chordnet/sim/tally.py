@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from math import ceil
+from math import ceil, sqrt
 from statistics import fmean, stdev
 from typing import NamedTuple
 
@@ -64,7 +64,9 @@ class Tally:
     def variance(self, of: Of) -> float:
         """Return how far single lookups lie from the mean, squared."""
         mean = self.mean(of)
-        return sum(times * (of(each) - mean) ** 2 for each, times in self.looks.items()) / self.count
+        return (
+            sum(times * (of(each) - mean) ** 2 for each, times in self.looks.items()) / self.count
+        )
 
     def percentile(self, part: float, of: Of) -> float:
         """Return the least value that at least this part of the lookups does not exceed."""
@@ -86,10 +88,10 @@ def error_of(tallies: Sequence[Tally], of: Of) -> float | None:
     """Return the standard error of that mean; None for one tally: how rings differ is not known."""
     if len(tallies) < 2:
         return None
-    between = spread_of(tallies, of) / len(tallies) ** 0.5
+    between = spread_of(tallies, of) / sqrt(len(tallies))
     count = sum(tally.count for tally in tallies)
     within = sum(tally.variance(of) * tally.count for tally in tallies) / count
-    return max(between, (within / count) ** 0.5)
+    return max(between, sqrt(within / count))
 
 
 def spread_of(tallies: Sequence[Tally], of: Of) -> float:

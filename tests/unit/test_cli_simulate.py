@@ -11,32 +11,20 @@ from importlib.util import find_spec
 from pathlib import Path
 from random import Random
 from statistics import fmean
-from typing import Any
 
 import attrs
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from chordnet.cli.app import run
-from chordnet.cli.simulate_paper import paper_json, paper_lines
 from chordnet.core import effects as fx
 from chordnet.core import events as ev
 from chordnet.core.config import ProtocolConfig
 from chordnet.core.errors import ConfigError
 from chordnet.core.messages import FingerHint, GetState
-from chordnet.sim import churn, paper, paper_runs
+from chordnet.sim import churn, paper_runs
 from chordnet.sim.experiment import Experiment, Settings
 from chordnet.sim.host import Host
-from chordnet.sim.meter import Measured
 from chordnet.sim.network import Network
-from chordnet.sim.published import (
-    Figure,
-    Row,
-    Table,
-    expected_churn_timeouts,
-    expected_timeouts,
-    mean_and_error,
-    spread,
-)
 
 NEEDS_EXTRA = "needs numpy and matplotlib: pip install 'chordnet[simulate]'"
 POOR = """
@@ -82,6 +70,7 @@ class WordsTests(SynchronousTestCase):
             (("--churn", "weibull 600 0.01"), "shape"),
             (("--churn", ""), "none"),
             (("--seed", "-1"), "--seed"),
+            (("--paper", "--seed", "4"), "--seed does not go with --paper"),
         ):
             with self.subTest(words):
                 self.assertIn(named, self.refused(*words))
@@ -290,104 +279,3 @@ class ChurnTests(SynchronousTestCase):
     def test_more_changes_than_memory_are_refused(self) -> None:
         for text in ("poisson 1e9", "weibull 1e-9 1"):
             self.assertRaises(ConfigError, churn.parse(text), Random(1), 100, 100.0)
-
-
-class PaperTests(SynchronousTestCase):
-    def test_agreement_is_judged_both_ways_or_one(self) -> None:
-        for ours, agrees in ((3.84, True), (3.73, True), (3.71, False), (3.97, False)):
-            self.assertEqual(Figure("path", ours, 3.84, 0.03).agrees, agrees, ours)
-        self.assertTrue(Figure("timeouts", 0.0, 0.46, 0.2, at_most=True).agrees)
-        self.assertFalse(Figure("timeouts", 0.6, 0.46, 0.2, at_most=True).agrees)
-        self.assertFalse(Figure("failed", 1, 0, 0.0, grain=1).agrees)
-        self.assertIsNone(Figure("failed", 1, 0).deviation)
-        self.assertTrue(Figure("shown", 9, 1).agrees)
-        self.assertFalse(Figure("unknown", 9, None, 0.1).judged)
-
-    def test_the_papers_own_estimate(self) -> None:
-        """As its section VI-D gives it for the measured paths."""
-        for path, dead, timeouts in ((4.03, 0.1, 0.45), (4.22, 0.2, 1.06), (4.44, 0.3, 1.90)):
-            self.assertLess(abs(expected_timeouts(path, dead) - timeouts), 0.0051)
-
-    def test_the_papers_own_estimate_under_churn(self) -> None:
-        """As its section VI-E gives it, with a log N of 10."""
-        for path, rate, timeouts in ((3.90, 0.05, 0.041), (4.06, 0.4, 0.31)):
-            self.assertLess(abs(expected_churn_timeouts(path, rate) / timeouts - 1), 0.02)
-
-    def test_the_spread_is_that_of_one_ring(self) -> None:
-        self.assertAlmostEqual(spread([[1, 3], [4, 6], []]), 4.5**0.5)
-        self.assertEqual(spread([[1, 2]]), 0.0)
-
-    def test_the_error_is_that_between_groups(self) -> None:
-        mean, error = mean_and_error([[1, 1, 1, 1], [3, 3, 3, 3]])
-        self.assertEqual((mean, error), (2, 1))
-        self.assertEqual(mean_and_error([[1, 2, 3]]), (2, None))
-
-    def test_every_dead_node_that_was_asked_is_judged_and_those_on_the_way_are_shown(self) -> None:
-        lookup = Measured(0.0, 7, path=5, timeouts=5, last_timeouts=2, done=True)
-        row = paper.of_failures(0.5, [[lookup] * 3, [lookup]])
-        figures = {figure.name: figure for figure in row.figures}
-        self.assertEqual((figures["timeouts"].ours, figures["timeouts"].published), (5, 5.10))
-        self.assertTrue(figures["timeouts"].judged)
-        on_the_way = figures["before the last edge"]
-        self.assertEqual((on_the_way.ours, on_the_way.published), (3, 5.10))
-        self.assertFalse(on_the_way.judged)
-        self.assertEqual(figures["failed of 4"].ours, 0)
-
-    def test_dead_nodes_cost_timeouts_and_no_lookup(self) -> None:
-        lookups = paper_runs.failures(0.5, seed=3, lookups=200)
-        self.assertEqual(len(lookups), 200)
-        self.assertEqual([each for each in lookups if paper.has_failed(each)], [])
-        path = fmean(each.path for each in lookups)
-        self.assertLess(abs(path / 5.09 - 1), 0.15)
-        # Deaths are independent of each other: so many timeouts belong to such a path.
-        timeouts = fmean(each.way_timeouts for each in lookups)
-        self.assertLess(abs(timeouts / expected_timeouts(path, 0.5) - 1), 0.25)
-
-    def test_a_row_of_the_churn_table(self) -> None:
-        """All three runs, on few nodes: one is judged, the others are shown."""
-        found, empty, own = (
-            paper_runs.churned(0.4, 1, 600.0, upkeep=upkeep, nodes=40, warm_up_s=60.0)
-            for upkeep in (paper_runs.REPLACED, paper_runs.LEFT_EMPTY, paper_runs.OURS)
-        )
-        row = paper.beside_published(0.4, found, empty, own)
-        names = ["path", "timeouts", "failed of 10,000"]
-        self.assertEqual([figure.name for figure in row.figures if figure.judged], names)
-        ours = {figure.name: figure.ours for figure in row.figures}
-        self.assertGreater(ours["timeouts"], ours["upkeep on: timeouts"])
-        self.assertGreater(ours["left empty: timeouts"], ours["upkeep on: timeouts"])
-        self.assertIsNotNone(row.figures[1].error)
-
-    def rows(self, tables: tuple[str, ...]) -> list[Any]:
-        some = [task for task in paper.tasks(1, quick=True) if task.table in tables]
-        return paper.tables([(task, paper.work(task)) for task in some])
-
-    def test_static_tables_agree_and_are_shown(self) -> None:
-        need_extra()
-        tables = [table for table in self.rows(("paths", "keys")) if table.rows]
-        self.assertTrue(all(table.agrees for table in tables))
-        lines = "\n".join(paper_lines(tables, quick=True))
-        for words in ("quick", "2^10", "4.84", "+-", "every figure agrees"):
-            self.assertIn(words, lines)
-        document = json.loads(json.dumps(paper_json(tables, quick=True, plots=[])))
-        self.assertEqual((document["agrees"], document["quick"]), (True, True))
-
-    def test_a_figure_that_disagrees_is_marked(self) -> None:
-        figures = (Figure("path", 9.0, 4.03, 0.03, error=0.25), Figure("other", 1.0, None))
-        row = Row("0.1", figures, {9: 1})
-        table = Table("failures", "Failures", "dead", "of none", (row,))
-        lines = paper_lines([table], quick=False)
-        self.assertRegex(lines[-4], r"0\.1 +path +9\.00 +0\.25 +4\.03 +\+123\.3 % !$")
-        self.assertRegex(lines[-3], r"^ +\(other\) +1\.00$")
-        self.assertTrue(lines[-1].startswith("1 figures disagree, marked !"), lines[-1])
-        self.assertFalse(paper_json([table], quick=False, plots=[])["agrees"])
-
-    def test_plots_of_the_tables(self) -> None:
-        need_extra()
-        from chordnet.cli.simulate_plot import plot_paper  # noqa: PLC0415 - may be missing
-
-        row = Row("2^10", (Figure("path", 4.8, 4.84), Figure("deviation", 1.5, None)), {4: 9})
-        table = Table("paths", "Paths", "nodes", "few", (row, attrs.evolve(row, label="2")))
-        directory = Path(self.mktemp())
-        directory.mkdir()
-        written = [path.name for path in plot_paper([table], directory)]
-        self.assertEqual(written, ["paths.png", "path-distribution.png"])
