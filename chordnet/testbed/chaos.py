@@ -156,7 +156,7 @@ async def _bring_back(testbed: Testbed, numbers: Collection[int], timeout: float
     numbers = set(numbers) & set(network.numbers)
     if numbers:
         wanted = network.with_wanted(*numbers)
-        check_ports(wanted, numbers)
+        check_ports(testbed, wanted, numbers)
         await testbed.engine(network.engine).prepare(wanted, testbed.say)
         await bring_up(testbed, wanted, numbers, timeout)
 

@@ -22,6 +22,7 @@ from chordnet.testbed.errors import (
 )
 from chordnet.testbed.home import NetworkHome
 from chordnet.testbed.observer import Client, Connect, Observer
+from chordnet.testbed.ports import taken_by
 from chordnet.testbed.waiting import Clock
 
 T = TypeVar("T")
@@ -40,6 +41,7 @@ class Testbed:
     :param say: takes a line about progress.
     :param watch: takes how far a ring has got.
     :param make_engine: makes an engine of a kind.
+    :param taken_by: says who listens on a port of this machine; None: it is free.
     """
 
     __test__ = False  # no test case, whatever pytest thinks of its name
@@ -53,12 +55,14 @@ class Testbed:
         say: Say = _ignore,
         watch: Watch = _ignore,
         make_engine: Callable[..., Engine] = make_engine,
+        taken_by: Callable[[int], str | None] = taken_by,
     ) -> None:
         self.reactor = reactor
         self.home = home
         self.connect = connect
         self.say = say
         self.watch = watch
+        self.taken_by = taken_by
         self._make_engine = make_engine
         self._engines: dict[str, Engine] = {}
 

@@ -23,7 +23,6 @@ from chordnet.testbed.errors import ImpossibleNetwork, TestbedError, UnreadableN
 from chordnet.testbed.faults import forget_faults
 from chordnet.testbed.lock import locked
 from chordnet.testbed.observer import Client, NoAnswer, Observer, Snapshot
-from chordnet.testbed.ports import holder, is_free
 from chordnet.testbed.verdict import LEFT_FOR_GOOD
 from chordnet.testbed.waiting import first_of, pause
 
@@ -84,7 +83,7 @@ async def start_network(testbed: Testbed, wish: Wish, timeout: float) -> Started
             network = await _new_network(testbed, wish, old)
             forget_faults(testbed.home)
         missing = set(network.numbers) - running
-        check_ports(network, missing)
+        check_ports(testbed, network, missing)
         _make_record_directory(network)
         if missing:
             await testbed.engine(network.engine).prepare(network, testbed.say)
@@ -166,17 +165,20 @@ def _refuse_other(old: NetworkDescription, wish: Wish) -> None:
         )
 
 
-def check_ports(network: NetworkDescription, numbers: Collection[int]) -> None:
+def check_ports(
+    testbed: Testbed, network: NetworkDescription, numbers: Collection[int]
+) -> None:  # fmt: skip
     """Make sure that those nodes can listen.
 
     :raises TestbedError: a port is taken; the text says which, for which node, and by whom.
     """
     for number in sorted(numbers):
         port = network.port(number)
-        if not is_free(port):
+        holder = testbed.taken_by(port)
+        if holder is not None:
             raise TestbedError(
                 f"Node {number} cannot have port {port} on {HOST}: it is taken by "
-                f"{holder(port)}; stop that, or choose other ports with --base-port"
+                f"{holder}; stop that, or choose other ports with --base-port"
             )
 
 

@@ -29,6 +29,11 @@ def is_free(port: int) -> bool:
     return True
 
 
+def taken_by(port: int) -> str | None:
+    """Say who listens on ``port``, as :func:`holder` does; None if it is free."""
+    return None if is_free(port) else holder(port)
+
+
 def free_range(first: int, count: int) -> int | None:
     """Return the lowest base port from ``first`` with ``count`` free ports, in steps of 100."""
     for base in range(first, min(first + _TRIES * 100, 65536 - count), 100):

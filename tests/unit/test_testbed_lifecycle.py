@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
@@ -119,11 +118,11 @@ class StartTests(Case):
         self.assertIsNone(self.testbed.home.load())
 
     def test_a_port_in_use_says_which_node_which_port_and_who(self) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as server:
-            port = server.getsockname()[1]
-            # Node 1 gets it: whether the next one is free nobody can say.
-            text = self.error(start_network(self.testbed, wish(2, port), 60))
-        self.assertRegex(text, rf"Node 1 cannot have port {port} .* taken by .+\(pid \d+\)")
+        self.world.taken[9002] = "python3 (pid 4242)"
+        text = self.error(start_network(self.testbed, wish(), 60))
+        self.assertIn(
+            "Node 2 cannot have port 9002 on 127.0.0.1: it is taken by python3 (pid 42", text
+        )
         self.assertEqual(self.world.engine.calls, [])
 
     def test_an_image_that_cannot_be_built_leaves_nothing(self) -> None:

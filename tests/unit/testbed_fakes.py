@@ -328,6 +328,8 @@ class World:
     said: list[str] = attrs.field(factory=list)
     kinds: list[str] = attrs.field(factory=list)
     """Which engines were made."""
+    taken: dict[int, str] = attrs.field(factory=dict)
+    """Ports that another program listens on, and which; this machine's own do not matter."""
     nodes: FakeNodes = attrs.field(init=False)
     engine: FakeEngine = attrs.field(init=False)
     testbed: Testbed = attrs.field(init=False)
@@ -341,6 +343,7 @@ class World:
             self.nodes.connect,
             say=self.said.append,
             make_engine=self._make_engine,
+            taken_by=self.taken.get,
         )
 
     def _make_engine(self, kind: str, *_: object) -> FakeEngine:
