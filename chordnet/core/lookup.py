@@ -45,7 +45,7 @@ from chordnet.core.timers import Expiry
 
 
 class Purpose(enum.IntEnum):
-    """On whose behalf a lookup runs; its result is told to whoever registered for it."""
+    """On whose behalf a lookup runs: decides which part of the node is told its result."""
 
     PROGRAM = 0
     JOIN = 1

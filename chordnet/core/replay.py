@@ -40,6 +40,8 @@ from chordnet.core.recording import (
 
 SHOWN = 400
 """Letters of an event or an effect in a difference."""
+HEAD = 80
+"""Letters of the beginning of a difference, and of what leads up to it, where it comes late."""
 CUT_OFF = "cut off"
 """How a recording ends that has no :class:`End`: its node was killed."""
 
@@ -179,19 +181,39 @@ def label(ref: NodeRef) -> str:
 
 def shown(value: object) -> str:
     """Return an event or effect as text of a bearable length."""
-    text = repr(value)
-    return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
+    return _cut(repr(value), SHOWN)
+
+
+def apart(expected: str, got: str) -> tuple[str, str]:
+    """Return both texts, of a bearable length, cut so that where they part can be seen."""
+    if max(len(expected), len(got)) <= SHOWN:
+        return expected, got
+    pairs = enumerate(zip(expected, got, strict=False))
+    parted = next((index for index, (a, b) in pairs if a != b), min(len(expected), len(got)))
+    if parted < SHOWN // 2:
+        return _cut(expected, SHOWN), _cut(got, SHOWN)
+    # The beginning says what it is; then comes what leads up to the difference, and the difference.
+    head, middle = expected[:HEAD] + "…", slice(max(parted - HEAD, HEAD), None)
+    room = SHOWN - len(head)
+    return head + _cut(expected[middle], room), head + _cut(got[middle], room)
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def _first_difference(step: Step, effects: list[Effect], error: str) -> tuple[str, str]:
     if step.error or error:
-        return step.error or "effects", error or f"{len(effects)} effects"
+        return apart(step.error or "effects", error or f"{len(effects)} effects")
     recorded = unpack_effects(step)
     if recorded is None:
         return "other effects (recorded by their digest)", shown(effects)
     for expected, got in zip(recorded, effects, strict=False):
-        if expected != got:
-            return shown(expected), shown(got)
+        # Not by ==: to that, 0.0 and -0.0 are the same, and NaN and NaN are not.
+        if bytes(pack_effects([expected])) != bytes(pack_effects([got])):
+            return apart(repr(expected), repr(got))
+    if len(recorded) == len(effects):
+        return "effects that read the same, in other bytes", shown(effects)
     theirs = [*map(shown, recorded[len(effects) :]), "nothing more"]
     ours = [*map(shown, effects[len(recorded) :]), "nothing more"]
     return theirs[0], ours[0]

@@ -3,8 +3,8 @@
 - A file of an older schema is brought up to date a step at a time, each in a transaction of its
   own. One that a newer program has written is refused and left alone.
 - A file that is found damaged (broken pages, another format, missing tables, values that nobody
-  wrote) is set aside with one warning, with what was written ahead of it, for a person to look at;
-  an empty one takes its place.
+  wrote) is set aside with one warning, with SQLite's journals of it, for a person to look at. An
+  empty one takes its place; what was written ahead (:mod:`chordnet.storage.ahead`) is read into it.
 - What another time or place may mend (a full disk, a lock, no permission) is no damage: it is
   reported, and the file stays where it is.
 """
@@ -156,7 +156,7 @@ class LogFile:
             db.executescript(f"BEGIN; {script} PRAGMA user_version = {step + 1}; COMMIT;")
 
     def _set_aside(self) -> Path:
-        """Rename the file, and what was written ahead of it, for a person to look at."""
+        """Rename the file, and SQLite's journals of it, for a person to look at."""
         path = self.path
         aside = path.with_name(f"{path.name}.damaged-{int(self.wall())}")
         try:

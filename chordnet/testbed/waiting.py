@@ -6,14 +6,15 @@ from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, TypeAlias, TypeVar
 
 from twisted.internet.defer import Deferred, DeferredList, FirstError
+from twisted.internet.interfaces import IReactorTime
 
 T = TypeVar("T")
 
 
-Clock: TypeAlias = Any
-"""A reactor of which only ``IReactorTime`` is used; mypy does not understand zope's interfaces."""
+Clock: TypeAlias = IReactorTime
+"""A reactor of which only the time is used."""
 Reactor: TypeAlias = Any
-"""A reactor of which ``IReactorTime`` and ``IReactorThreads`` are used."""
+"""A reactor of which ``IReactorTime`` and ``IReactorThreads`` are used; no interface is both."""
 
 
 def pause(reactor: Clock, seconds: float) -> Deferred[None]:

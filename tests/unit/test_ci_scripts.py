@@ -2,11 +2,13 @@
 
 import re
 import runpy
+import subprocess
+import sys
 import tempfile
 import zipfile
 from pathlib import Path
 
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from tests.unit.tidy import ROOT
 
@@ -95,3 +97,50 @@ class ComposeFile(SynchronousTestCase):
                 self.assertIn(f'ports: ["127.0.0.1:{port}:{port}"]', block)
                 self.assertIn(f'volumes: ["node-{number}:/var/lib/chordnet"]', block)
                 self.assertIn(f"\n  node-{number}: {{}}", COMPOSE)
+
+
+class Pythons(SynchronousTestCase):
+    """Which interpreters the suite runs on."""
+
+    def interpreter(self, *place: str, status: int = 0) -> Path:
+        """Write a program that, asked to prove itself, says where it is, or fails."""
+        path = self.root.joinpath(*place)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f'#!/bin/sh\necho "$0"\nexit {status}\n')
+        path.chmod(0o755)
+        return path
+
+    def found(self, *minors: str) -> list[str]:
+        environment = {"PATH": f"{self.root}/bin:/usr/bin:/bin", "PYENV_ROOT": str(self.root)}
+        done = subprocess.run(
+            [ROOT / ".ci" / "pythons", *minors], env=environment, capture_output=True, text=True,
+            check=True,
+        )  # fmt: skip
+        return done.stdout.split()
+
+    def setUp(self) -> None:
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.root = Path(folder.name)
+
+    def test_a_name_on_the_path_that_does_not_run_gives_way_to_the_newest_version_of_pyenv(
+        self,
+    ) -> None:
+        self.interpreter("bin", "python3.97", status=1)
+        self.interpreter("versions", "3.97.9", "bin", "python3.97")
+        newest = self.interpreter("versions", "3.97.10", "bin", "python3.97")
+        self.assertEqual(self.found("97"), [str(newest)])
+
+    def test_one_of_each_is_found_and_none_where_there_is_none(self) -> None:
+        first = self.interpreter("bin", "python3.97")
+        self.interpreter("versions", "3.97.9", "bin", "python3.97")
+        second = self.interpreter("versions", "3.98.0", "bin", "python3.98")
+        self.assertEqual(self.found("97", "98", "99"), [str(first), str(second)])
+
+    def test_a_real_python_proves_itself(self) -> None:
+        (self.root / "bin").mkdir()
+        base = Path(sys.base_prefix, "bin", f"python3.{sys.version_info.minor}")
+        if not base.exists():
+            raise SkipTest(f"no {base}")
+        (self.root / "bin" / base.name).symlink_to(base)
+        self.assertEqual(len(self.found(str(sys.version_info.minor))), 1)

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from chordnet.core.config import ProtocolConfig
+from chordnet.core.effects import Record
 from chordnet.core.events import Publish, Start, Tick
 from chordnet.core.messages import NodeRef
 from chordnet.core.recording import (
@@ -18,8 +19,11 @@ from chordnet.core.recording import (
     Step,
     config_fields,
     pack,
+    pack_effects,
     read_frames,
+    unpack_effects,
 )
+from chordnet.core.replay import SHOWN, apart
 from tests.unit.test_cli import CommandCase
 
 WALL = 1_700_000_000.0
@@ -101,6 +105,51 @@ class ReplayTests(CommandCase):
         self.assertIn("two.rec: n2: the same effects", out)
         document = json.loads(self.p2pnet("replay", "--json", str(self.one))[1])
         self.assertEqual(document["files"][0]["difference"]["event"], event)
+
+    def test_a_difference_far_behind_the_beginning_of_an_effect_is_shown(self) -> None:
+        """The whole effect would fill a screen; what is cut off is not where they part."""
+        body = b"x" * 1500
+        for at in (0, 100, 399, 400, 700, 1499):
+            with self.subTest(at):
+                other = body[:at] + b"y" + body[at + 1 :]
+                for expected, got in (
+                    apart(repr(body), repr(other)),
+                    apart(repr(other), repr(body))[::-1],
+                ):
+                    self.assertNotIn("y", expected)
+                    self.assertIn("y", got)
+                    self.assertLessEqual(max(len(expected), len(got)), SHOWN)
+                    self.assertEqual(expected[:2], "b'")
+                    self.assertEqual(expected.index("…") < SHOWN - 1, at >= SHOWN // 2)
+
+    def test_an_effect_that_ends_sooner_is_shown_to_its_end(self) -> None:
+        expected, got = apart("a" * 1000, "a" * 900)
+        self.assertNotEqual(expected, got)
+        self.assertTrue(got.endswith("a"), got)
+
+    def test_a_short_difference_is_shown_whole(self) -> None:
+        self.assertEqual(apart("Send(1)", "Record(2)"), ("Send(1)", "Record(2)"))
+
+    def test_effects_that_read_the_same_and_are_other_bytes_are_called_so(self) -> None:
+        with self.one.open("rb") as file:
+            frames = list(read_frames(file.read))
+        index, step = next(
+            (i, f) for i, f in enumerate(frames)
+            if isinstance(f, Step) and any(isinstance(e, Record) for e in unpack_effects(f) or ())
+        )  # fmt: skip
+        effects = [
+            msgspec.structs.replace(e, created=int(e.created)) if isinstance(e, Record) else e
+            for e in unpack_effects(step) or []
+        ]  # the message was made at a whole second
+        self.assertEqual(effects, unpack_effects(step))
+        changed = pack_effects(effects)
+        self.assertNotEqual(bytes(changed), bytes(step.effects))
+        frames[index] = msgspec.structs.replace(step, effects=changed)
+        self.one.write_bytes(b"".join(map(pack, frames)))
+        status, out, _ = self.p2pnet("replay", str(self.one))
+        self.assertEqual(status, 1)
+        self.assertIn("expected: effects that read the same, in other bytes", out)
+        self.assertIn("got:      [", out)
 
     def test_a_file_cut_off(self) -> None:
         self.one.write_bytes(self.one.read_bytes()[:-30])
