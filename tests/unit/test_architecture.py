@@ -1,10 +1,5 @@
 """The arrows between the rooms of the package, and the tidiness of every module.
 
-::
-
-    core  <-  wire  <-  net  <-  service  <-  client / server / cli / testbed
-      ^------------------  sim
-
 Each check is first shown a snippet that breaks its rule: a check that cannot fail checks nothing.
 """
 
@@ -42,6 +37,9 @@ class TheCodeAsItStands(SynchronousTestCase):
 
     def test_pure_rooms_use_pure_modules(self):
         self.check_each(tidy.impure_imports)
+
+    def test_nothing_is_allowed_that_nobody_needs(self):
+        self.complain(tidy.unused_allowances(tidy.package_modules()))
 
     def test_reactor_is_handed_in(self):
         self.check_each(tidy.global_reactor)
@@ -110,6 +108,17 @@ class Arrows(SynchronousTestCase):
     def test_simulator_sees_the_core_alone(self):
         self.assertEqual(tidy.wrong_arrows("chordnet.sim.network", "import chordnet.core.node"), [])
         self.assertTrue(tidy.wrong_arrows("chordnet.sim.network", "import chordnet.wire.codec"))
+
+    def test_an_allowance_that_no_module_uses_is_seen_in_every_table(self):
+        complaints = tidy.unused_allowances([])
+        for table in (tidy.ARROWS, tidy.PURE):
+            for room, allowed in table.items():
+                for name in allowed:
+                    self.assertTrue(
+                        any(f" allows {room} to use {name}, " in text for text in complaints)
+                    )
+        tables = [*tidy.ARROWS.values(), *tidy.PURE.values(), tidy.PROGRAMS, tidy.REACTOR_ROOMS]
+        self.assertEqual(len(complaints), sum(map(len, tables)))
 
     def test_new_room_must_be_placed(self):
         self.assertTrue(tidy.wrong_arrows("chordnet.attic", ""))

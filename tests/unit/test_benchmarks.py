@@ -12,7 +12,7 @@ from benchmarks.effort import NODES, PAYLOAD_BYTES, QUICK
 from benchmarks.errors import BenchmarkError
 from benchmarks.figures import Bound, Figure, Gauge, Target, Verdict
 from benchmarks.messages import delays, latencies, number, payload
-from benchmarks.micro import log
+from benchmarks.micro import Ring, broadcasts, log
 from benchmarks.procfs import parse_pss, parse_stat
 from benchmarks.report import Report, as_json, cells, command_line, markdown, notes, quantity
 from benchmarks.rivals import nats_sockets, redis_sockets
@@ -332,3 +332,8 @@ class MicroTests(SynchronousTestCase):
             ],
         )
         self.assertTrue(all(cost.each > 0 for cost in costs))
+
+    def test_a_broadcast_of_the_ring_that_is_timed_takes_a_message_to_each_other_node(self) -> None:
+        often = {cost.what: cost.often for cost in broadcasts(Ring(1), 16)}
+        self.assertEqual(often["broadcast: step Bcast"], NODES - 1)
+        self.assertEqual(often["broadcast: step Covered"], NODES - 1)

@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import itertools
 import json
 import os
 import re
@@ -457,6 +458,21 @@ class Diagrams(SynchronousTestCase):
     def drawn(self, name: str) -> set[tuple[str, str]]:
         text = (diagrams.FOLDER / f"{name}.svg").read_text(encoding="utf-8")
         return set(re.findall(r'data-from="(\w+)" data-to="(\w+)"', text))
+
+    def test_the_arrows_for_contributors_are_those_of_the_diagram(self):
+        text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+        (block,) = (each for each in fences(text, "text") if "<-" in each)
+        told = set()
+        for line in block.splitlines():
+            chain = [part.strip().split(", ") for part in line.split("<-")]
+            for (source,), users in itertools.pairwise(chain):
+                told |= {(source, user) for user in users}
+        self.assertEqual(told, set(diagrams.room_edges()))
+
+    def test_no_page_has_the_name_of_one_that_sphinx_writes(self):
+        """It would be overwritten without a word."""
+        taken = {"search", "genindex", "py-modindex", "modindex"}
+        self.assertEqual([p.name for p in DOCS.glob("*.md") if p.stem in taken], [])
 
     def test_membership(self):
         table = {

@@ -21,23 +21,23 @@ ARROWS: dict[str, frozenset[str]] = {
     "core": frozenset(),
     "wire": frozenset({"core"}),
     "sim": frozenset({"core"}),
-    "storage": frozenset({"core", "wire"}),
+    "storage": frozenset({"core"}),
     "net": frozenset({"core", "wire", "storage"}),
     "service": frozenset({"core", "wire", "storage", "net"}),
     "client": frozenset({"core", "wire", "net"}),
-    "server": frozenset({"core", "wire", "net", "storage", "service"}),
+    "server": frozenset({"service"}),
     "healthcheck": frozenset({"core", "wire"}),
-    "tap": frozenset({"core", "wire", "net", "storage", "service", "server"}),
-    "testing": frozenset({"core", "wire", "net", "storage", "service"}),
-    "testbed": frozenset({"core", "wire", "net", "client"}),
-    "cli": frozenset({"core", "wire", "net", "client", "testbed", "sim"}),
+    "tap": frozenset({"core", "net", "storage", "service"}),
+    "testing": frozenset({"core", "net", "service"}),
+    "testbed": frozenset({"core", "wire"}),
+    "cli": frozenset({"core", "wire", "client", "testbed", "sim"}),
 }
 
 # What the pure rooms may use of the world outside the package, besides the standard library.
 PURE = {
-    "core": frozenset({"attr", "attrs", "msgspec"}),
-    "wire": frozenset({"attr", "attrs", "msgspec"}),
-    "sim": frozenset({"attr", "attrs", "msgspec", "numpy"}),
+    "core": frozenset({"attrs", "msgspec"}),
+    "wire": frozenset({"msgspec"}),
+    "sim": frozenset({"attrs", "msgspec", "numpy"}),
 }
 
 # Sockets, clocks, threads, processes and hidden randomness: a pure room is handed what it needs.
@@ -126,6 +126,31 @@ def impure_imports(module: str, source: str) -> list[str]:
         if foreign or top in IMPURE_MODULES:
             complaints.append(f"{module}:{line}: {room_of(module)} is pure and must not use {name}")
     return complaints
+
+
+def unused_allowances(modules: list[Module]) -> list[str]:
+    """Complaints about what a table above allows and no module needs."""
+    rooms: dict[str, set[str]] = {room: set() for room in ARROWS}
+    foreign: dict[str, set[str]] = {room: set() for room in PURE}
+    impure, with_reactor = set(), set()
+    for module in modules:
+        room = room_of(module.name)
+        found = imports(module.name, ast.parse(module.source), is_package=module.is_package)
+        names = [name for name, _ in found]
+        tops = {name.split(".")[0] for name in names}
+        rooms.setdefault(room, set()).update(
+            room_of(name) for name in names if name.startswith("chordnet.")
+        )
+        foreign.setdefault(room, set()).update(tops)
+        if tops & IMPURE_MODULES:
+            impure.add(module.name)
+        if any(name.startswith("twisted.internet.reactor") for name in names):
+            with_reactor.add(room)
+    unused = [("an arrow", room, name) for room in ARROWS for name in ARROWS[room] - rooms[room]]
+    unused += [("PURE", room, name) for room in PURE for name in PURE[room] - foreign[room]]
+    unused += [("PROGRAMS", name, "the world") for name in PROGRAMS - impure]
+    unused += [("REACTOR_ROOMS", room, "a reactor") for room in REACTOR_ROOMS - with_reactor]
+    return [f"{table} allows {who} to use {what}, and it does not" for table, who, what in unused]
 
 
 def global_reactor(module: str, source: str) -> list[str]:
