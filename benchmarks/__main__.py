@@ -14,7 +14,7 @@ import click
 from attrs import evolve
 from rich.console import Console
 
-from benchmarks.contests import CONTESTS
+from benchmarks.contests import CONTESTS, promises
 from benchmarks.effort import FULL, QUICK
 from benchmarks.errors import BenchmarkError, notes_of
 from benchmarks.machine import machine, versions
@@ -76,6 +76,7 @@ def main(
         versions=versions(),
         figures=figures,
         methods={each.name: each.method for each in (*SOLOS, *CONTESTS)},
+        promises=promises(names or NAMES),
         load=(load, os.getloadavg()[0]),
     )
     _console().print(terminal(report))

@@ -2,18 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Collection
+from typing import Protocol
 
 from attrs import frozen
 
 from benchmarks.figures import Bound, Figure, Gauge, Target
+from benchmarks.overlay.sides import OverlaySide
 from benchmarks.rivals.kademlia import Kademlia
 from benchmarks.rivals.nats import Nats, NatsFlooded
+from benchmarks.rivals.nats_confirmed import (
+    JetStream,
+    JetStreamFlooded,
+    NatsRecorded,
+    NatsRecordedFlooded,
+)
 from benchmarks.rivals.nats_sockets import NatsSockets
 from benchmarks.rivals.redis import Redis
 from benchmarks.rivals.redis_sockets import RedisSockets
 from benchmarks.rounds import Results
 from benchmarks.sides import Side
+
+
+class Rival(Protocol):
+    """A class of participants."""
+
+    name: str
+    promise: str
+
+    def __call__(self, port: int) -> Side:
+        """Make one whose server listens on a port."""
 
 
 @frozen
@@ -23,14 +41,14 @@ class Contest:
     Attributes:
         name: As given to ``--only``.
         gauges: What each round yields; a rival need not have all of them.
-        rivals: Makes each rival on a port given; targets refer to the first one, the
-            others are shown for comparison.
+        rivals: The class of each rival, which makes one on a port given; targets refer to the
+            first one, the others are shown for comparison.
         method: How it is measured, for the report.
     """
 
     name: str
     gauges: tuple[Gauge, ...]
-    rivals: tuple[Callable[[int], Side], ...]
+    rivals: tuple[Rival, ...]
     method: str
 
     def figures(self, ours: Results | None, theirs: list[Results]) -> list[Figure]:
@@ -69,12 +87,13 @@ CONTESTS = (
                 Target(Bound.AT_MOST, 2.0, relative=True),
             ),
         ),
-        (Nats, NatsSockets),
+        (Nats, NatsSockets, NatsRecorded, JetStream),
         "100 bytes, one at a time at a steady pace, from a client process to 16 processes. From "
         "the wall clock before the call to send until the last of the 16 has it, by their own "
         "clocks: NATS's subscribers when their application is called, chordnet's nodes when they "
-        "record it. NATS confirms nothing: chordnet's receipt, which says that all 16 recorded it "
-        "in their logs on disk, is set beside NATS's plain delivery.",
+        "record it, as do the subscribers that record and answer; JetStream's when they have "
+        "acknowledged it. The sender knows: by chordnet's receipt, or by the 16th answer. Plain "
+        "NATS confirms nothing, and its delivery is set beside the receipt.",
     ),
     Contest(
         "confirmed",
@@ -101,11 +120,11 @@ CONTESTS = (
                 Target(Bound.AT_LEAST, 5000.0, aim=20000.0),
             ),
         ),
-        (NatsFlooded,),
-        "100 bytes from one client process. chordnet: until the last receipt, each of which says "
-        "that all 16 recorded it, in their logs on disk (durability `process`). NATS: plain "
-        "delivery, until the last subscriber has the last one, nothing kept; in flight are those "
-        "that the server has not yet taken.",
+        (NatsFlooded, NatsRecordedFlooded, JetStreamFlooded),
+        "100 bytes from one client process. chordnet: until the last receipt. NATS, recorded or "
+        "acknowledged, and answered: until the 16th answer to the last one, in flight are those "
+        "that lack one of 16 answers. NATS: plain delivery, until the last subscriber has the last "
+        "one; in flight are those that the server has not yet taken.",
     ),
     Contest(
         "lookup",
@@ -124,3 +143,9 @@ CONTESTS = (
         "another process, kademlia in the node's own process.",
     ),
 )
+
+
+def promises(names: Collection[str]) -> dict[str, str]:
+    """Return what each participant of these benchmarks promises of a message, by its name."""
+    rivals = [rival for each in CONTESTS if each.name in names for rival in each.rivals]
+    return {each.name: each.promise for each in (OverlaySide, *rivals)} if rivals else {}

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import shutil
 import subprocess
+import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -39,8 +41,20 @@ def versions() -> dict[str, str]:
 
 
 def find_program(name: str) -> str | None:
-    """Return a program's path; Debian keeps servers where users' PATH may not lead."""
-    return shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin")
+    """Return a program's path: the newest that is found.
+
+    It may have come from PyPI, beside this Python, and Debian keeps servers where users' PATH may
+    not lead.
+    """
+    beside = str(Path(sys.executable).parent)
+    places = (beside, None, "/usr/sbin:/usr/local/sbin")
+    found = [path for place in places if (path := shutil.which(name, path=place))]
+    return max(dict.fromkeys(found), key=_number, default=None)
+
+
+def _number(path: str) -> tuple[int, ...]:
+    """Return a program's version for comparison; () if it says none."""
+    return tuple(int(part) for part in re.findall(r"\d+", _program_version(path)))
 
 
 def _program_version(path: str) -> str:

@@ -34,6 +34,7 @@ class Report:
         versions: Of what.
         figures: What came out.
         methods: How each benchmark measures, by its name.
+        promises: What holds of a message once it counts, by the participant's name.
         load: Load averages of the machine before and after: others' work shows in the first.
     """
 
@@ -43,6 +44,7 @@ class Report:
     versions: dict[str, str]
     figures: Sequence[Figure]
     methods: dict[str, str]
+    promises: dict[str, str]
     load: tuple[float, float]
 
 
@@ -101,6 +103,7 @@ def terminal(report: Report) -> RenderableType:
         *plain, verdict = cells(figure)
         table.add_row(*plain, Text(verdict, _STYLES[figure.verdict]))
     lines = [Text(note, "yellow") for note in notes(report.figures)]
+    lines += [Text(f"{name}: {promise}") for name, promise in report.promises.items()]
     return Group(table, *lines, Text(_circumstances(report), "dim"))
 
 
@@ -109,9 +112,18 @@ def markdown(report: Report) -> str:
     rows = [_HEADINGS, tuple("---" for _ in _HEADINGS), *map(cells, report.figures)]
     parts = ["# Measured", "\n".join(f"| {' | '.join(row)} |" for row in rows)]
     parts += [f"* {note}" for note in notes(report.figures)]
+    parts += _promises(report)
     parts += [f"`{report.command}`, {_circumstances(report)}", "## How"]
     parts += [f"**{name}**: {method}" for name, method in report.methods.items()]
     return "\n\n".join(parts) + "\n"
+
+
+def _promises(report: Report) -> list[str]:
+    if not report.promises:
+        return []
+    rows = [f"| {name} | {promise} |" for name, promise in report.promises.items()]
+    table = ["| | a message counts once |", "| --- | --- |", *rows]
+    return ["## What was promised", "\n".join(table)]
 
 
 def as_json(report: Report) -> dict[str, Any]:
@@ -123,6 +135,7 @@ def as_json(report: Report) -> dict[str, Any]:
         "versions": report.versions,
         "load": list(report.load),
         "methods": report.methods,
+        "promises": report.promises,
         "figures": [_figure(figure) for figure in report.figures],
     }
 

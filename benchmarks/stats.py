@@ -51,6 +51,27 @@ def paired_ratio(ours: Sequence[float], theirs: Sequence[float]) -> float | None
     return median(ratios) if ratios else None
 
 
+def median_interval(
+    samples: Sequence[float], confidence: float = 0.95
+) -> tuple[float, float] | None:
+    """Return an interval of two samples for the median of what they were drawn from.
+
+    That median lies below the k-th smallest sample only if fewer than k of them fell below it, and
+    each does so or not as a fair coin falls. The shape of their distribution does not matter.
+
+    Returns:
+        The narrowest such interval of at least this confidence; None if there are too few samples.
+    """
+    count, missed, found = len(samples), 0.0, None
+    ordered = sorted(samples)
+    for index in range(count // 2):
+        missed += 2 * math.comb(count, index) / 2**count
+        if missed > 1 - confidence:
+            break
+        found = ordered[index], ordered[-1 - index]
+    return found
+
+
 def spread(samples: Sequence[float]) -> float:
     """Return (largest - smallest) / median: how much the rounds disagree."""
     middle = median(samples)

@@ -24,6 +24,10 @@ class OverlaySide:
     """
 
     name = "chordnet"
+    promise = (
+        "each of the 16 has recorded it in its own log, with its route (16 logs on one disk, page "
+        "cache, no fsync: durability `process`), and the sender has a receipt that says so"
+    )
 
     def __init__(self, network: Network, contest: str) -> None:
         self._network = network

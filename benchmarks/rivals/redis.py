@@ -61,6 +61,7 @@ class Redis(Brokered):
     """The broker of Debian's redis-server, subscribers as its Python users write them."""
 
     name = "Redis"
+    promise = "nothing is kept, and the sender knows that the server has it, not the subscribers"
     subscriber = staticmethod(_subscriber)
     publisher = staticmethod(_publisher)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from collections import deque
 
 from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
@@ -15,7 +17,7 @@ from benchmarks.messages import delays, latencies, number, payload
 from benchmarks.micro import Ring, broadcasts, log
 from benchmarks.procfs import parse_pss, parse_stat
 from benchmarks.report import Report, as_json, cells, command_line, markdown, notes, quantity
-from benchmarks.rivals import nats_sockets, redis_sockets
+from benchmarks.rivals import nats_confirmed, nats_sockets, redis_sockets
 from benchmarks.rivals.redis import encode
 from benchmarks.rounds import Results, interleave
 from benchmarks.stats import median, paired_ratio, percentile, spread
@@ -271,6 +273,7 @@ class ReportTests(SynchronousTestCase):
                 Figure("killed", Gauge("p99", "killed", "s"), note="it broke"),
             ],
             methods={"lookup": "Somehow."},
+            promises={"kademlia": "it is there", "chordnet": "it is here"},
             load=(0.5, 1.5),
         )
 
@@ -303,9 +306,14 @@ class ReportTests(SynchronousTestCase):
     def test_markdown_has_a_row_a_figure_and_says_how(self) -> None:
         text = markdown(self.report)
         rows = [line for line in text.splitlines() if line.startswith("|")]
-        self.assertEqual(len(rows), 2 + 3)
-        self.assertEqual({row.count("|") for row in rows}, {8})
-        for part in ("**lookup**: Somehow.", "* killed: it broke", "`python -m benchmarks`"):
+        self.assertEqual(len(rows), 2 + 3 + 2 + 2)
+        self.assertEqual([row.count("|") for row in rows], [8] * 5 + [3] * 4)
+        for part in (
+            "| kademlia | it is there |",
+            "**lookup**: Somehow.",
+            "* killed: it broke",
+            "`python -m benchmarks`",
+        ):
             self.assertIn(part, text)
 
     def test_json_keeps_every_round(self) -> None:
@@ -337,3 +345,49 @@ class MicroTests(SynchronousTestCase):
         often = {cost.what: cost.often for cost in broadcasts(Ring(1), 16)}
         self.assertEqual(often["broadcast: step Bcast"], NODES - 1)
         self.assertEqual(often["broadcast: step Covered"], NODES - 1)
+
+
+class SenderTests(SynchronousTestCase):
+    """The sender that counts sixteen answers to each message."""
+
+    def run_round(self, count: int, pace: float, window: int) -> tuple[list[int], list[int]]:
+        """Let all answers come at once; return what was sent and the most that was unanswered."""
+        order: list[int] = []
+        unanswered: list[int] = []
+
+        async def play() -> None:
+            queue: deque[int] = deque()
+
+            async def publish(_subject: str, body: bytes) -> None:
+                order.append(number(body))
+                queue.append(number(body))
+                unanswered.append(len(queue))
+
+            sender = nats_confirmed.Sender(publish)
+            round_ = asyncio.create_task(sender.round(3, count, pace, window))
+            while not round_.done():
+                await asyncio.sleep(0)
+                if queue:
+                    index = queue[0]
+                    for answer in range(NODES):
+                        if answer == NODES - 1:
+                            queue.popleft()
+                        await sender.answered(index)
+            sent, known = round_.result()
+            self.assertEqual((len(sent), len(known)), (count, count))
+            self.assertTrue(all(a <= b for a, b in zip(sent, known, strict=True)))
+
+        asyncio.run(play())
+        return order, unanswered
+
+    def test_a_window_is_kept_full_and_never_exceeded(self) -> None:
+        order, unanswered = self.run_round(20, 0.0, 4)
+        self.assertEqual(order, list(range(3, 23)))
+        self.assertEqual(max(unanswered), 4)
+
+    def test_at_a_pace_each_message_waits_for_the_answers_to_the_one_before(self) -> None:
+        order, unanswered = self.run_round(5, 1e-9, 1)
+        self.assertEqual((order, max(unanswered)), (list(range(3, 8)), 1))
+
+    def test_a_window_wider_than_the_round_ends_with_the_last_answer(self) -> None:
+        self.assertEqual(self.run_round(3, 0.0, 256)[0], [3, 4, 5])
