@@ -170,7 +170,7 @@ def main(
         click.echo(comparison.text())
     click.echo(
         f"this checkout beside {other}: medians of {rounds} interleaved rounds, the median of the "
-        "rounds' ratios, its 95 % interval, and whether the interval's near end is within the limit; "
+        "rounds' ratios, its 95 % interval, and whether its near end is within the limit; "
         f"load {before:.1f} before and {os.getloadavg()[0]:.1f} after"
     )
     sys.exit(0 if all(each.passes for each in comparisons) else 1)
