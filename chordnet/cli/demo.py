@@ -187,7 +187,7 @@ async def _refuse_existing(testbed: Testbed) -> None:
         return  # what an earlier demonstration had no time to remove
     raise TestbedError(
         f"there is a network '{old.name}' already; choose another name with --network, "
-        f"or end it and remove its data: p2pnet stop-network --purge{testbed.option}"
+        f"or end it and remove its data: {testbed.command('stop-network --purge')}"
     )
 
 

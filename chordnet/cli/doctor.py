@@ -78,8 +78,9 @@ async def examine(testbed: Testbed, *, wait: bool, timeout: float) -> Examinatio
             seen = await gather(
                 examine_messages(testbed, observer, report, side, patience) for side in report.sides
             )
+            heal = testbed.command("chaos heal")
             faults = load_faults(testbed.home).with_running(report.running)
-            notes = [f"on purpose, until p2pnet chaos heal: {text}" for text in faults.texts]
+            notes = [f"on purpose, until {heal}: {text}" for text in faults.texts]
             found = Examination(report, tuple(seen), tuple(notes))
             if not found.problems or not wait or testbed.reactor.seconds() >= deadline:
                 return found

@@ -151,4 +151,5 @@ def stop_network(network: str, purge: bool, timeout: float, as_json: bool) -> No
         return
     what = f"{count(len(done.stopped), 'node')} stopped" if done.stopped else "nothing was running"
     late = f", {len(done.killed)} of them killed for taking too long" if done.killed else ""
-    print(f"network '{network}': {what}{late}{', its data removed' if purge else ''}")
+    gone = (", its data removed" if done.existed else ", and it has no data") if purge else ""
+    print(f"network '{network}': {what}{late}{gone}")

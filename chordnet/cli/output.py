@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from chordnet.testbed.convergence import Progress as RingProgress
 from chordnet.testbed.verdict import Names
@@ -118,11 +119,16 @@ def console(*, stderr: bool = False) -> Console:
     return Console(file=stream, width=width, highlight=False, soft_wrap=False)
 
 
+def moves(stream: TextIO, environ: Mapping[str, str] = os.environ) -> bool:
+    """Return whether a line on ``stream`` can be written over: a terminal, and no dumb one."""
+    return stream.isatty() and environ.get("TERM", "").lower() not in ("dumb", "unknown")
+
+
 class Progress:
     """Lines about progress on stderr, and on a terminal one line that changes."""
 
     def __init__(self) -> None:
-        self._live = sys.stderr.isatty()
+        self._live = moves(sys.stderr)
         self._shown = False
 
     def say(self, text: str) -> None:

@@ -19,7 +19,7 @@ from chordnet.cli.words import (
     timeout_option,
 )
 from chordnet.testbed.context import Testbed
-from chordnet.testbed.errors import TestbedError
+from chordnet.testbed.errors import TestbedError, command
 from chordnet.testbed.report import look, read_message
 
 TIMEOUT_S = 2.0
@@ -64,9 +64,10 @@ def ring(
     focus = None if node is None else chosen_node(network, node)
     model = with_testbed(network, lambda testbed: take_model(testbed, message, timeout))
     if not model.nodes:
-        raise TestbedError("no node is in a ring yet; see: p2pnet status")
+        raise TestbedError(f"no node is in a ring yet; see: {command('status', network)}")
     if focus is not None and model.node(focus) is None:
-        raise TestbedError(f"Node {focus} is not in the ring; see: p2pnet status")
+        see = command("status", network)
+        raise TestbedError(f"Node {focus} is not in the ring; see: {see}")
     if svg is not None:
         write_svg(model, svg)
         if str(svg) == "-":

@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 
 from chordnet.core.identifiers import IdentifierSpace
-from chordnet.testbed.errors import TestbedError
+from chordnet.testbed.errors import TestbedError, command
 from chordnet.testbed.report import Report
 from chordnet.testbed.verdict import Names
 from chordnet.wire.rpc import MessageRecord, NodeStatus
@@ -170,7 +170,7 @@ def message_tree(names: Names, logs: Mapping[Any, Sequence[MessageRecord]], mess
     if not records:
         raise TestbedError(
             f"no node has recorded a message with the id '{message}'; "
-            "ids are shown by: p2pnet get-messages NODE --json"
+            f"ids are shown by: {command('get-messages NODE --json', names.network)}"
         )
     arrivals = {}
     for record in sorted(records, key=lambda r: len(r.route)):

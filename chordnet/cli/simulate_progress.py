@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from chordnet.cli.output import console
+from chordnet.cli.output import console, moves
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -18,9 +19,10 @@ def progress(text: str, total: float = 100.0) -> Iterator[tuple[Progress, Any]]:
     from rich.progress import Progress  # noqa: PLC0415 - slow to import
 
     err = console(stderr=True)
-    bar = Progress(console=err, transient=True, disable=not err.is_terminal)
+    live = moves(sys.stderr)
+    bar = Progress(console=err, transient=True, disable=not live)
     task = bar.add_task(text, total=total)
-    if not err.is_terminal:
+    if not live:
         yield bar, task
         return
     with bar:

@@ -10,6 +10,7 @@ from chordnet.cli.output import console, count, plain, print_json, refs
 from chordnet.cli.session import with_testbed
 from chordnet.cli.words import Command, json_option, network_option, timeout_option
 from chordnet.testbed.context import Testbed
+from chordnet.testbed.errors import command
 from chordnet.testbed.report import Report, look
 from chordnet.testbed.verdict import Names
 from chordnet.wire.rpc import FingerEntry, NodeInfo, NodeStatus
@@ -143,7 +144,8 @@ def print_report(report: Report) -> None:
     active += len(report.snapshot.visitors)
     if report.problems:
         problems = count(len(report.problems), "problem")
-        out.print(f"[bold red]✗[/] {active} nodes active; {problems}; see: p2pnet doctor")
+        see = command("doctor", report.network.name)
+        out.print(f"[bold red]✗[/] {active} nodes active; {problems}; see: {see}")
     else:
         out.print(f"[green]✓[/] {count(active, 'node')} in one correct ring")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.abstract import isIPAddress, isIPv6Address
@@ -16,8 +17,8 @@ from chordnet.core.errors import ConfigError
 from chordnet.core.naming import NAME_LIMIT, format_address, parse_address, usable_name
 
 _ANYWHERE = ("0.0.0.0", "::", "")  # noqa: S104 - compared with, never bound to
-# A documentation address (RFC 5737): connecting a datagram socket to it sends nothing.
-_ELSEWHERE = ("192.0.2.1", 9)
+# Documentation addresses (RFC 5737, RFC 3849): connecting a datagram socket to one sends nothing.
+_ELSEWHERE = {socket.AF_INET: ("192.0.2.1", 9), socket.AF_INET6: ("2001:db8::1", 9)}
 
 
 def checked_name(what: str, name: str) -> str:
@@ -45,6 +46,18 @@ def client_endpoint(reactor: Any, address: str, timeout_s: float) -> Any:
     return HostnameEndpoint(reactor, host.encode("idna"), port, timeout)
 
 
+def source_address(family: socket.AddressFamily) -> str | None:
+    """Return the address that this machine uses towards others, None if none leads there."""
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect(_ELSEWHERE[family])
+            host: str = probe.getsockname()[0]
+    except OSError:
+        return None
+    # A link-local address means something only together with the name of an interface.
+    return None if host in _ANYWHERE or host.startswith("fe80:") else host
+
+
 def advertised_address(listening: Any, advertise: str | None) -> str:
     """Return the address at which other nodes reach a listening port.
 
@@ -58,7 +71,7 @@ def advertised_address(listening: Any, advertise: str | None) -> str:
     if advertise:
         return _stated_address(advertise, port)
     host = getattr(listening, "host", "")
-    return format_address(own_address() if host in _ANYWHERE else host, port)
+    return format_address(own_address(ipv6=host == "::") if host in _ANYWHERE else host, port)
 
 
 def checked_advertise(advertise: str | None) -> str | None:
@@ -81,15 +94,18 @@ def _stated_address(advertise: str, bound_port: int) -> str:
     return format_address(host, port or bound_port)
 
 
-def own_address() -> str:
-    """Return the address this machine uses towards other machines; 127.0.0.1 when it has none."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(_ELSEWHERE)
-        except OSError:
-            return "127.0.0.1"
-        host: str = probe.getsockname()[0]
-        return host
+def own_address(
+    *, ipv6: bool = False, source: Callable[[socket.AddressFamily], str | None] = source_address
+) -> str:
+    """Return the address this machine uses towards other machines; 127.0.0.1 when it has none.
+
+    :param ipv6: the port is listened on with IPv6 as well: where there is no IPv4, that will do.
+    :param source: returns the address used with one family, None if it leads nowhere.
+    """
+    found = source(socket.AF_INET)
+    if found is None and ipv6:
+        return source(socket.AF_INET6) or "::1"
+    return found or "127.0.0.1"
 
 
 __all__ = [

@@ -107,6 +107,6 @@ async def add_node(testbed: Testbed, number: int | None, timeout: float) -> tupl
             raise NodeStopped(f"Node {wanted} is running already")
         grown = network.with_wanted(wanted)
         check_size(grown)
-        check_ports(testbed, grown, [wanted])
+        check_ports(testbed, grown, [wanted], fixed=True)
         await testbed.engine(network.engine).prepare(grown, testbed.say)
         return wanted, await bring_up(testbed, grown, [wanted], timeout)

@@ -19,6 +19,7 @@ from chordnet.testbed.errors import (
     NodeStopped,
     NoSuchNode,
     TestbedError,
+    command,
 )
 from chordnet.testbed.home import NetworkHome
 from chordnet.testbed.observer import Client, Connect, Observer
@@ -124,13 +125,13 @@ class Testbed:
         except (ReactorTimeout, TimedOut) as problem:
             raise NodeSilent(
                 f"Node {number} did not answer within {timeout:g} s; "
-                f"see: p2pnet logs{self.option} {number}"
+                f"see: {self.command(f'logs {number}')}"
             ) from problem
         except (ConnectFailed, Refused) as problem:
             await self._check_running(network, number)
             raise NodeSilent(
                 f"Node {number} runs and cannot be talked to: {problem}; "
-                f"see: p2pnet logs{self.option} {number}"
+                f"see: {self.command(f'logs {number}')}"
             ) from problem
         finally:
             client.close()
@@ -142,10 +143,9 @@ class Testbed:
     def stopped(self, number: int) -> TestbedError:
         """Return the error for a node that does not run."""
         return NodeStopped(
-            f"Node {number} is stopped; bring it back with: p2pnet add-node{self.option} {number}"
+            f"Node {number} is stopped; bring it back with: {self.command(f'add-node {number}')}"
         )
 
-    @property
-    def option(self) -> str:
-        """What a hint about a command has to repeat."""
-        return "" if self.home.name == "default" else f" --network {self.home.name}"
+    def command(self, words: str) -> str:
+        """Return a command about this network for people to type."""
+        return command(words, self.home.name)

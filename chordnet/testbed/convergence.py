@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection
 import attrs
 
 from chordnet.testbed.description import NetworkDescription
-from chordnet.testbed.errors import NotConverged
+from chordnet.testbed.errors import NotConverged, command
 from chordnet.testbed.observer import Observer, Snapshot
 from chordnet.testbed.verdict import ring_problems
 from chordnet.testbed.waiting import Clock, pause
@@ -70,7 +70,7 @@ async def wait_converged(
         watch(Progress(len(numbers) - len(pending), len(numbers), len(wrong)))
         now = reactor.seconds()
         if now >= deadline:
-            raise _not_converged(timeout, wrong, pending)
+            raise _not_converged(network.name, timeout, wrong, pending)
         cost = now - began
         await pause(reactor, min(max(PAUSE_S, PAUSE_FACTOR * cost), MAX_PAUSE_S))
 
@@ -79,10 +79,12 @@ def _in_ring(snapshot: Snapshot) -> set[int]:
     return {n for n, status in snapshot.statuses.items() if status.state == "active"}
 
 
-def _not_converged(timeout: float, wrong: list[str], pending: Collection[int]) -> NotConverged:
+def _not_converged(
+    name: str, timeout: float, wrong: list[str], pending: Collection[int]
+) -> NotConverged:
     details = wrong or [f"Node {n} is not in the ring" for n in sorted(pending)]
     more = [f"and {len(details) - SHOWN} more"] if len(details) > SHOWN else []
     return NotConverged(
-        f"the nodes were not one correct ring after {timeout:g} s; see: p2pnet doctor",
+        f"the nodes were not one correct ring after {timeout:g} s; see: {command('doctor', name)}",
         tuple(details[:SHOWN] + more),
     )

@@ -26,7 +26,7 @@ class NetworkNotRunning(TestbedError):
     def __init__(self, network: str) -> None:
         super().__init__(
             f"network '{network}' is not running; start it with: "
-            f"p2pnet start-network{_option(network)}"
+            f"{command('start-network', network)}"
         )
 
 
@@ -37,9 +37,7 @@ class UnreadableNetwork(TestbedError):
     """
 
     def __init__(self, network: str, why: str) -> None:
-        super().__init__(
-            f"{why}; to stop its nodes without it: p2pnet stop-network{_option(network)}"
-        )
+        super().__init__(f"{why}; to stop its nodes without it: {command('stop-network', network)}")
         self.why = why
 
 
@@ -74,5 +72,6 @@ class EngineUnavailable(TestbedError):
     """The engine cannot be used here."""
 
 
-def _option(network: str) -> str:
-    return "" if network == "default" else f" --network {network}"
+def command(words: str, network: str) -> str:
+    """Return a ``p2pnet`` command for people to type, which names the network if it has to."""
+    return f"p2pnet {words}" if network == "default" else f"p2pnet {words} --network {network}"

@@ -17,6 +17,7 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import attrs
 
@@ -29,12 +30,41 @@ NETWORK_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 
 def home_directory(environment: Mapping[str, str]) -> Path:
     """Return the directory under which every network is kept."""
-    chosen = environment.get("CHORDNET_HOME")
+    home = _chosen_home(environment.get("CHORDNET_HOME"))
+    if not is_utf8(home):
+        raise TestbedError(f"{str(home)!r} is not UTF-8; name another directory with CHORDNET_HOME")
+    return home
+
+
+def is_utf8(path: Path) -> bool:
+    """Return whether a path can be written into a description, an order or a log."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _chosen_home(chosen: str | None) -> Path:
     if chosen:
-        return Path(chosen).expanduser().absolute()
+        try:
+            return Path(chosen).expanduser().absolute()
+        except RuntimeError:
+            user = chosen.partition("/")[0]
+            raise TestbedError(
+                f"CHORDNET_HOME is '{chosen}', and '{user}' has no home directory here; "
+                "name a directory in full"
+            ) from None
     import platformdirs  # noqa: PLC0415 - most commands of a script set CHORDNET_HOME
 
-    return Path(platformdirs.user_state_dir("chordnet", appauthor=False))
+    nowhere = "this user has no home directory; name a directory for networks with CHORDNET_HOME"
+    try:
+        home = Path(platformdirs.user_state_dir("chordnet", appauthor=False))
+    except RuntimeError:  # what newer versions of platformdirs say to it
+        raise TestbedError(nowhere) from None
+    if not home.is_absolute():  # older ones leave "~" as it is
+        raise TestbedError(nowhere)
+    return home
 
 
 @attrs.frozen
@@ -101,8 +131,11 @@ class NetworkHome:
             raise TestbedError(f"cannot move {self.description_path}: {problem}") from problem
 
     def purge(self) -> None:
-        """Remove everything about the network."""
-        shutil.rmtree(self.directory, ignore_errors=True)
+        """Remove everything about the network.
+
+        :raises TestbedError: something could not be removed; the text names it.
+        """
+        remove_tree(self.directory)
         for parent in (self.directory.parent, self.root):
             with contextlib.suppress(OSError):  # other networks live there
                 parent.rmdir()
@@ -120,6 +153,25 @@ def make_directory(path: Path) -> None:
     path.mkdir(exist_ok=True)  # says so where it is no directory
     if path.stat().st_mode & 0o077:
         path.chmod(0o700)
+
+
+def remove_tree(directory: Path) -> None:
+    """Remove a directory and all that is in it; one that is not there is fine.
+
+    :raises TestbedError: something could not be removed, all else is; the text names the first.
+    """
+    problems: list[tuple[str, BaseException]] = []
+
+    def failed(_function: object, path: str, info: Any) -> None:
+        if not isinstance(info[1], FileNotFoundError):
+            problems.append((path, info[1]))
+
+    shutil.rmtree(directory, onerror=failed)
+    if problems:
+        path, problem = problems[0]
+        why = getattr(problem, "strerror", None) or problem
+        more = f", nor {len(problems) - 1} more" if len(problems) > 1 else ""
+        raise TestbedError(f"{path} could not be removed{more}: {why}; the nodes are stopped")
 
 
 def write_atomically(path: Path, text: str) -> None:

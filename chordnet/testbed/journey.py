@@ -16,7 +16,7 @@ import attrs
 from chordnet.core import intervals
 from chordnet.core.explain import Pointers, Prediction, predict
 from chordnet.core.intervals import Intervals
-from chordnet.testbed.errors import TestbedError
+from chordnet.testbed.errors import TestbedError, command
 from chordnet.testbed.observer import NoAnswer, Observer
 from chordnet.testbed.report import Report, read_logs
 from chordnet.testbed.verdict import Names
@@ -155,7 +155,7 @@ async def resolve(observer: Observer, report: Report, text: str) -> str:
         many = "several messages have an id" if fits else "no message has an id"
         raise TestbedError(
             f"{many} that begins or ends with '{text}'; "
-            "ids are shown by: p2pnet get-messages NODE --json"
+            f"ids are shown by: {command('get-messages NODE --json', report.network.name)}"
         )
     return fits.pop()
 
@@ -213,7 +213,7 @@ def put_together(report: Report, message: str, traces: Mapping[Ref, MessageTrace
     if not records:
         raise TestbedError(
             f"no node has recorded a message with the id '{message}'; "
-            "ids are shown by: p2pnet get-messages NODE --json"
+            f"ids are shown by: {command('get-messages NODE --json', report.network.name)}"
         )
     names = report.names
     some = next(iter(records.values()))
@@ -319,7 +319,8 @@ def foretell(report: Report, number: int) -> tuple[Journey, Prediction]:
     """
     told = _prediction(report, report.network.identifier(number))
     if told is None:
-        raise TestbedError(f"Node {number} is not in the ring; see: p2pnet status")
+        see = command("status", report.network.name)
+        raise TestbedError(f"Node {number} is not in the ring; see: {see}")
     names, space = report.names, report.network.space
 
     def ref(identifier: int) -> Ref:

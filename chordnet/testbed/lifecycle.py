@@ -21,9 +21,10 @@ from chordnet.testbed.descriptors import provide_descriptors
 from chordnet.testbed.engine import Engine
 from chordnet.testbed.errors import ImpossibleNetwork, TestbedError, UnreadableNetwork
 from chordnet.testbed.faults import forget_faults
+from chordnet.testbed.home import is_utf8
 from chordnet.testbed.lock import locked
 from chordnet.testbed.observer import Client, NoAnswer, Observer, Snapshot
-from chordnet.testbed.verdict import LEFT_FOR_GOOD
+from chordnet.testbed.verdict import left_for_good
 from chordnet.testbed.waiting import first_of, pause
 
 DEFAULT_NODES = 16
@@ -65,6 +66,8 @@ class Stopped:
     stopped: tuple[int, ...]
     killed: tuple[int, ...]
     """Those among them that took too long to leave in order."""
+    existed: bool = True
+    """Whether there was such a network, running or not."""
 
 
 async def start_network(testbed: Testbed, wish: Wish, timeout: float) -> Started:
@@ -83,7 +86,7 @@ async def start_network(testbed: Testbed, wish: Wish, timeout: float) -> Started
             network = await _new_network(testbed, wish, old)
             forget_faults(testbed.home)
         missing = set(network.numbers) - running
-        check_ports(testbed, network, missing)
+        check_ports(testbed, network, missing, fixed=bool(running))
         _make_record_directory(network)
         if missing:
             await testbed.engine(network.engine).prepare(network, testbed.say)
@@ -140,6 +143,8 @@ def _make_record_directory(network: NetworkDescription) -> None:
     """Make sure that there is one, for nobody else to read: it will hold every message."""
     if network.record is None:
         return
+    if not is_utf8(Path(network.record)):
+        raise TestbedError(f"cannot record to {network.record!r}: the name is not UTF-8")
     try:
         Path(network.record).mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as problem:
@@ -166,10 +171,11 @@ def _refuse_other(old: NetworkDescription, wish: Wish) -> None:
 
 
 def check_ports(
-    testbed: Testbed, network: NetworkDescription, numbers: Collection[int]
-) -> None:  # fmt: skip
+    testbed: Testbed, network: NetworkDescription, numbers: Collection[int], *, fixed: bool = False
+) -> None:
     """Make sure that those nodes can listen.
 
+    :param fixed: the network runs, so that its ports cannot be chosen now.
     :raises TestbedError: a port is taken; the text says which, for which node, and by whom.
     """
     for number in sorted(numbers):
@@ -178,8 +184,14 @@ def check_ports(
         if holder is not None:
             raise TestbedError(
                 f"Node {number} cannot have port {port} on {HOST}: it is taken by "
-                f"{holder}; stop that, or choose other ports with --base-port"
+                f"{holder}; stop that, or {_OTHER_PORTS[fixed]}"
             )
+
+
+_OTHER_PORTS = {
+    False: "choose other ports with --base-port",
+    True: "stop the network and start it on other ports",
+}
 
 
 async def bring_up(
@@ -233,7 +245,7 @@ async def _failed(
     finally:
         observer.close()
     for number in sorted(failed):
-        testbed.say(f"Node {number} {LEFT_FOR_GOOD.format(number)}")
+        testbed.say(left_for_good(network.name, number))
     return failed
 
 
@@ -279,9 +291,10 @@ async def stop_network(testbed: Testbed, *, purge: bool, timeout: float) -> Stop
     """Stop every node and leave nothing running; with ``purge`` nothing at all.
 
     :param timeout: seconds to wait for another command that is changing the network.
+    :raises TestbedError: something could not be stopped or removed; the text says what.
     """
     if not testbed.home.directory.exists():
-        return Stopped(stopped=(), killed=())
+        return Stopped(stopped=(), killed=(), existed=False)
     async with locked(testbed.reactor, testbed.home.lock_path, timeout):
         stopped: frozenset[int] = frozenset()
         late: frozenset[int] = frozenset()

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -21,7 +20,7 @@ from chordnet.testbed.description import HOST, NetworkDescription
 from chordnet.testbed.engine import Say
 from chordnet.testbed.errors import TestbedError
 from chordnet.testbed.faults import Line
-from chordnet.testbed.home import NetworkHome, make_directory
+from chordnet.testbed.home import NetworkHome, make_directory, remove_tree
 from chordnet.testbed.logs import follow_file, last_lines, open_log, rotate
 from chordnet.testbed.nursery import Birth
 from chordnet.testbed.processes import ProcessIdentity, is_running, send_signal
@@ -178,7 +177,7 @@ class LocalEngine:
         """Remove stale pid files; with ``purge`` the nodes' state and logs too."""
         self._forget_ended(self._known())
         if purge:
-            shutil.rmtree(self._home.directory / "nodes", ignore_errors=True)
+            remove_tree(self._home.directory / "nodes")
 
     async def tail(self, number: int, lines: int) -> list[str]:
         """Return the last lines of the node's log file; of a node started here, since then."""

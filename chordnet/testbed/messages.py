@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from twisted.internet.defer import CancelledError
+
 from chordnet.core.errors import ChordnetError
 from chordnet.testbed.context import Testbed
 from chordnet.testbed.errors import NodeStopped
@@ -26,6 +28,7 @@ async def follow_messages(
     client = testbed.connect(network.address(number))
     try:
         await client.follow(show, since, order).finished
+        raise CancelledError  # for nothing else ends it without a failure
     except ChordnetError as problem:
         raise NodeStopped(f"Node {number} cannot be followed any longer: {problem}") from problem
     finally:

@@ -92,7 +92,7 @@ def _absent(
         if number not in running and number not in network.removed:
             yield (
                 f"Node {number} has stopped by itself; bring it back with: "
-                f"p2pnet add-node{testbed.option} {number}"
+                f"{testbed.command(f'add-node {number}')}"
             )
 
 

@@ -11,10 +11,17 @@ from collections.abc import Collection, Iterator, Sequence
 
 from chordnet.core.invariants import Problem, RingView, ideal_view, problems
 from chordnet.testbed.description import NetworkDescription
+from chordnet.testbed.errors import command
 from chordnet.testbed.observer import Snapshot
 from chordnet.wire.rpc import NodeInfo, NodeStatus
 
-LEFT_FOR_GOOD = "has left the ring, for it can record nothing; see: p2pnet logs {}"
+
+def left_for_good(network: str, number: int) -> str:
+    """Return the words for a node that has left its ring because it can record nothing."""
+    see = command(f"logs {number}", network)
+    return f"Node {number} has left the ring, for it can record nothing; see: {see}"
+
+
 _FINGER = re.compile(r"finger (\d+) is")
 
 
@@ -26,6 +33,7 @@ class Names:
         self._width = len(space.hex(0))
         self._numbers = {space.hex(network.identifier(n)): n for n in network.numbers}
         self._visitors: dict[str, str] = {}
+        self.network = network.name
 
     def meet(self, info: NodeInfo) -> None:
         """Remember the name of a node that is none of the network's."""
@@ -96,7 +104,7 @@ def _identity_problems(
     if status.network != network.name:
         yield f"{who}: it belongs to the network '{status.network}'"
     if status.state == "failed":
-        yield f"{who} {LEFT_FOR_GOOD.format(number)}"
+        yield left_for_good(network.name, number)
     elif status.state != "active":
         yield f"{who} is {status.state}, not in the ring{_because(status.reason)}"
 

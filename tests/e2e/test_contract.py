@@ -219,6 +219,7 @@ class TestMessages:
         lines = [follower.stdout.readline() for _ in bodies]
         follower.terminate()
         follower.communicate()
+        assert follower.returncode == 143
         assert all(f'"body": "{b}"' in line for b, line in zip(bodies, lines, strict=True))
 
     def test_the_largest_and_the_oddest_phrase(self, sixteen: P2PNet) -> None:

@@ -9,13 +9,14 @@ from functools import cache
 from itertools import pairwise
 from xml.etree import ElementTree
 
+import attrs
 from rich.console import Console
 from twisted.trial.unittest import SynchronousTestCase
 
 from chordnet.cli.ring import model_json
 from chordnet.cli.ring_canvas import Canvas
 from chordnet.cli.ring_layout import spread
-from chordnet.cli.ring_model import RingModel, message_tree, ring_model
+from chordnet.cli.ring_model import Ref, RingModel, message_tree, ring_model
 from chordnet.cli.ring_svg import LABEL_GAP, draw_svg
 from chordnet.cli.ring_text import print_ring
 from chordnet.testbed.errors import TestbedError
@@ -145,6 +146,47 @@ class TextTests(SynchronousTestCase):
         width, height = 2 * rows + 8, rows + 2
         places = (n.at(rows * 2 - 2, (width, height * 2)) for n in drawn.nodes)
         return [(round(x) // 2, round(y) // 4) for x, y in places]
+
+    def test_no_line_is_wider_than_the_terminal_and_none_is_cut(self) -> None:
+        for size in (1, 2, 16, 23, 24, 40, 64):
+            for width in (80, 60, 40, 30):
+                for drawn in (model(size), model(max(size, 4), message=True)):
+                    lines = self.draw(drawn, width).splitlines()
+                    self.assertLessEqual(max(map(len, lines)), width)
+                    self.assertNotIn("…", "".join(lines))
+
+    def test_a_long_row_goes_on_below_itself(self) -> None:
+        farthest = max(model(64).nodes, key=lambda node: len(node.fingers))
+        wide, narrow = self.draw(model(64), 200), self.draw(model(64), 30)
+        fingers = " ".join(str(finger.node) for finger in farthest.fingers)
+        row = rf"\b{farthest.ref}  [0-9a-f]{{8}}  {fingers}$"
+        self.assertTrue(re.search(row, wide, re.MULTILINE))
+        self.assertTrue(re.search(row, re.sub(r"\n {16}(?=\d)", " ", narrow), re.MULTILINE))
+
+    def test_a_table_longer_than_the_circle_keeps_its_place(self) -> None:
+        lines = self.draw(model(24)).splitlines()[2:]
+        starts = {m.start() for line in lines if (m := re.search(r"(?<=  )[0-9a-f]{8}  ", line))}
+        self.assertEqual(len(starts), 1)
+
+    def test_a_visitor_is_labelled_with_its_whole_name_or_a_mark_where_it_is_cut(self) -> None:
+        names: dict[Ref, Ref] = {3: "laptop", 8: "a-very-long-name-indeed"}
+        plain = model(8)
+        nodes = tuple(
+            attrs.evolve(
+                node,
+                ref=names.get(node.ref, node.ref),
+                fingers=tuple(
+                    attrs.evolve(f, node=names.get(f.node, f.node)) for f in node.fingers
+                ),
+            )
+            for node in plain.nodes
+        )
+        text = self.draw(attrs.evolve(plain, nodes=nodes))
+        circle = "".join(line[:66] for line in text.splitlines() if "id  " not in line)
+        self.assertRegex(circle, r"[● ]laptop\b")
+        self.assertIn("a-very-long…", circle)
+        self.assertIn("a-very-long~", self.draw(attrs.evolve(plain, nodes=nodes), ascii_only=True))
+        self.assertNotRegex(text, r"\blap\b")
 
     def test_ascii_is_ascii(self) -> None:
         self.assertTrue(self.draw(model(16), ascii_only=True).isascii())

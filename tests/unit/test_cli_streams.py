@@ -12,7 +12,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.cli.output import print_json, print_json_line
+from chordnet.cli.output import moves, print_json, print_json_line
 
 PROGRAM = "from chordnet.cli import main; main()"
 CLOSED = "standard output is closed, so nothing could be shown"
@@ -43,6 +43,18 @@ class ClosedStreamTests(SynchronousTestCase):
         for words, expected in ((["status"], 1), (["nonsense"], 2), (["stop-network"], 1)):
             status, output, errors = self.run_with("<&- >&- 2>&-", *words)
             self.assertEqual((status, output, errors), (expected, "", ""))
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+class DumbTests(SynchronousTestCase):
+    def test_only_a_terminal_that_can_go_back_gets_lines_that_change(self) -> None:
+        self.assertTrue(moves(Terminal(), {"TERM": "xterm"}))
+        self.assertFalse(moves(Terminal(), {"TERM": "dumb"}))
+        self.assertFalse(moves(io.StringIO(), {"TERM": "xterm"}))
 
 
 class AsciiTests(SynchronousTestCase):

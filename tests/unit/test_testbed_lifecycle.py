@@ -125,6 +125,14 @@ class StartTests(Case):
         )
         self.assertEqual(self.world.engine.calls, [])
 
+    def test_a_port_in_use_for_a_node_to_be_added_says_nothing_of_base_port(self) -> None:
+        self.world.up()
+        self.world.taken[network(6).port(6)] = "another program"
+        text = self.error(add_node(self.testbed, None, 60))
+        self.assertIn("Node 6 cannot have port", text)
+        self.assertIn("stop the network and start it on other ports", text)
+        self.assertNotIn("--base-port", text)
+
     def test_an_image_that_cannot_be_built_leaves_nothing(self) -> None:
         self.world.engine.broken = "the image cannot be built: no base"
         text = self.error(start_network(self.testbed, wish(), 60))

@@ -1,0 +1,147 @@
+"""Where networks are kept, what removes them, and the hints that name them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.trial.unittest import SynchronousTestCase
+
+from chordnet.core.errors import ConnectFailed
+from chordnet.testbed.errors import NodeStopped, TestbedError, command
+from chordnet.testbed.home import NetworkHome, home_directory, remove_tree
+from chordnet.testbed.lifecycle import Wish, start_network, stop_network
+from chordnet.testbed.messages import follow_messages
+from tests.unit.testbed_fakes import World, network
+
+ROOT = Path(__file__).parents[2]
+
+
+class HomeTests(SynchronousTestCase):
+    def refused(self, chosen: str) -> str:
+        problem = self.assertRaises(TestbedError, home_directory, {"CHORDNET_HOME": chosen})
+        self.assertNotIn("\n", str(problem))
+        return str(problem)
+
+    def test_a_home_of_nobody_is_named(self) -> None:
+        text = self.refused("~nosuchuser/networks")
+        self.assertIn("'~nosuchuser' has no home directory here; name a directory in full", text)
+
+    def test_a_home_that_is_not_utf_8_is_refused_before_anything_is_written(self) -> None:
+        self.assertIn("is not UTF-8; name another directory", self.refused("/home/\udcff"))
+
+    def test_a_home_that_was_chosen_is_absolute(self) -> None:
+        self.assertEqual(home_directory({"CHORDNET_HOME": "here"}), Path("here").absolute())
+
+
+class PurgeTests(SynchronousTestCase):
+    """Data is said to be removed when it is."""
+
+    def test_what_cannot_be_removed_is_named_and_the_rest_is_removed(self) -> None:
+        directory = Path(self.mktemp())
+        (directory / "nodes").mkdir(parents=True)
+        (directory / "network.json").touch()
+        link = directory.with_name(directory.name + "-link")
+        link.symlink_to(directory.absolute())  # rmtree refuses to follow it
+        problem = self.assertRaises(TestbedError, remove_tree, link)
+        self.assertIn(f"{link} could not be removed", str(problem))
+        remove_tree(directory)
+        self.assertFalse(directory.exists())
+        remove_tree(directory)
+
+    def test_a_purge_that_leaves_something_fails(self) -> None:
+        world = World(Path(self.mktemp()))
+        world.up()
+        real = world.testbed.home.directory
+        moved = real.with_name("elsewhere")
+        real.rename(moved)
+        real.symlink_to(moved.absolute())
+        stopping = Deferred.fromCoroutine(stop_network(world.testbed, purge=True, timeout=9))
+        world.clock.pump([0.1] * 100)
+        problem = self.failureResultOf(stopping, TestbedError)
+        self.assertIn("could not be removed", str(problem.value))
+        self.assertEqual(world.engine.alive, set())
+
+    def test_a_network_that_never_was_has_no_data_to_remove(self) -> None:
+        world = World(Path(self.mktemp()))
+        stopping = Deferred.fromCoroutine(stop_network(world.testbed, purge=True, timeout=9))
+        self.assertFalse(self.successResultOf(stopping).existed)
+
+    def test_recordings_cannot_go_to_a_directory_whose_name_is_not_utf_8(self) -> None:
+        world = World(Path(self.mktemp()))
+        wish = Wish(nodes=2, base_port=9001, engine="local", record=Path("/home/\udcff"))
+        starting = Deferred.fromCoroutine(start_network(world.testbed, wish, 9))
+        problem = self.failureResultOf(starting, TestbedError)
+        self.assertIn("the name is not UTF-8", str(problem.value))
+        self.assertEqual(world.engine.calls, [])
+
+
+class HintTests(SynchronousTestCase):
+    def test_a_hint_names_the_network_unless_it_is_the_default_one(self) -> None:
+        self.assertEqual(command("add-node 3", "default"), "p2pnet add-node 3")
+        self.assertEqual(command("add-node 3", "lab"), "p2pnet add-node 3 --network lab")
+
+    def test_no_hint_of_the_testbed_is_written_without_naming_the_network(self) -> None:
+        # Such as "see: p2pnet doctor", written out instead of made by command().
+        hint = re.compile(r"[:,] p2pnet [a-z]+")
+        sources = [*(ROOT / "chordnet" / "testbed").glob("*.py")]
+        sources += [ROOT / "chordnet" / "cli" / f"{n}.py" for n in ("ring", "status", "ring_model")]
+        found = [f"{path.name}: {line.strip()}" for path in sources
+                 for line in path.read_text("utf-8").splitlines() if hint.search(line)]  # fmt: skip
+        self.assertEqual(found, [])
+
+
+class FakeFollowing:
+    def __init__(self) -> None:
+        self.finished: Deferred[None] = Deferred(lambda finished: finished.callback(None))
+
+
+class FakeClient:
+    def __init__(self) -> None:
+        self.following = FakeFollowing()
+        self.closed = False
+
+    def follow(self, *_arguments: object) -> FakeFollowing:
+        return self.following
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class FakeTestbed:
+    def __init__(self) -> None:
+        self.client = FakeClient()
+
+    def checked(self, _number: int) -> object:
+        return network(3)
+
+    def connect(self, _address: str) -> FakeClient:
+        return self.client
+
+
+class FollowTests(SynchronousTestCase):
+    def follow(self) -> tuple[FakeTestbed, Deferred[None]]:
+        testbed = FakeTestbed()
+        work = follow_messages(testbed, 1, "", print)  # type: ignore[arg-type]
+        return testbed, Deferred.fromCoroutine(work)
+
+    def test_a_cancelled_following_is_cancelled_and_not_done(self) -> None:
+        testbed, following = self.follow()
+        following.cancel()
+        self.failureResultOf(following, CancelledError)
+        self.assertTrue(testbed.client.closed)
+
+    def test_a_node_that_ends_is_a_failure(self) -> None:
+        testbed, following = self.follow()
+        testbed.client.following.finished.errback(ConnectFailed("it broke"))
+        self.failureResultOf(following, NodeStopped)
+
+
+class NetworkHomeTests(SynchronousTestCase):
+    def test_a_purge_removes_the_parents_that_are_empty(self) -> None:
+        root = Path(self.mktemp())
+        home = NetworkHome(root, "lab")
+        home.save(network(3))
+        home.purge()
+        self.assertFalse(root.exists())
