@@ -60,8 +60,10 @@ AWAY_S, ASKED_AWAY_S, ASKED_S = 15.0, 12.0, 50.0
 """When in each minute the killed node comes back, and when the doctor is asked."""
 MINUTE_S = 60.0
 SAMPLE_S = 5.0
+FILLING_MIN = 8
 WARM_UP = 1 / 6
-"""Part of the time in which memory may grow: the history fills."""
+"""Memory may grow in this part of the time, and while the history fills: for so many minutes, or
+half of the time if that is less."""
 RING_S = 60.0
 PATIENCE_S = 20.0
 
@@ -281,11 +283,15 @@ class Soak:
             f"{minute + 1:3} min, {state}: doctor {'right' if look.right else 'WRONG'} in"
             f" {took:.1f} s, {found.recorded:,} messages; {self.pacer.done:,} confirmed"
             f" ({self.pacer.partial} partial), {self.pacer.failed.total()} failed,"
-            f" {self.pacer.held_back} held back",
+            f" {self.pacer.held_back} held back; {self._memory()}",
             flush=True,
         )
         for line in doctor.verdict_lines(found) if not look.right or away is None else []:
             print(f"      {line}", flush=True)
+
+    def _memory(self) -> str:
+        used = [f"{self.samples[number][-1][1] / 1e6:.1f}" for number in STEADY]
+        return f"{' '.join(used)} MB"
 
     async def _converge(self) -> None:
         observer = self.testbed.observer(self.network, 5.0)
@@ -335,7 +341,8 @@ class Soak:
 
     def slopes(self) -> dict[int, Slope]:
         """Return the slope of the memory of each node that lived all the time, in bytes."""
-        start = WARM_UP * self.minutes * MINUTE_S
+        warm = max(WARM_UP * self.minutes, min(FILLING_MIN, self.minutes / 2))
+        start = warm * MINUTE_S
         return {
             number: slope([(at, value) for at, value in self.samples[number] if at >= start])
             for number in STEADY

@@ -243,6 +243,14 @@ class TableTests(SynchronousTestCase):
         elsewhere = {msg.Bodies, msg.Have, msg.Want, msg.Lost, msg.Given, msg.Notify, msg.Changed}
         self.assertEqual(here | elsewhere, set(get_args(msg.PeerMessage)))
 
+    def test_the_smallest_and_the_largest_number_that_is_not_wrong_passes(self):
+        for kind, fields in NUMBERS.items():
+            for field, values in fields.items():
+                beyond = min(each for each in values if each > 0)
+                for value in (0, (beyond if field == "digest" else min(beyond, HUGE)) - 1):
+                    message = replace(GOOD[kind], **{field: value})
+                    self.assertEqual(self.checks.fault(message), "", (kind, field, value))
+
     def test_lists_may_be_as_long_as_honest_ones(self):
         for kind, lists in POINTERS.items():
             for field, most in lists.items():

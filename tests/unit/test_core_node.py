@@ -28,6 +28,7 @@ from chordnet.core.messages import (
 )  # fmt: skip
 from chordnet.core.node import ChordNode
 from tests.unit.core_support import (
+    LABEL,
     config,
     effects_of,
     ids,
@@ -70,6 +71,19 @@ class DispatchTests(SynchronousTestCase):
         start(node)
         names = set(node._on_alarm)
         self.assertLessEqual(set(node.ctx.alarms._at), names)
+
+    def test_a_digest_that_differs_begins_an_exchange_whatever_message_brings_it(self):
+        members = [5, 10, 20, 30]
+        for word in (
+            msg.Compare(7),
+            msg.State(1, int(Status.ACTIVE), LABEL, ref(5), [ref(10)], None, 7),
+        ):
+            node = placed(10, members)
+            effects = node.step(ev.Received(ref(20), word), 1.0)
+            self.assertEqual([to for to, _ in sent(effects, msg.Have)], [20], word)
+            same = placed(10, members)
+            effects = same.step(ev.Received(ref(20), msg.Compare(0)), 1.0)
+            self.assertEqual(sent(effects, msg.Have), [], "nothing is recorded on either side")
 
     def test_the_effects_of_one_step_are_not_those_of_the_next(self):
         node = newborn()

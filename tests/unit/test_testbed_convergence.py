@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any
 
 import msgspec
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.task import Clock
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from chordnet.testbed.convergence import Progress, wait_converged
 from chordnet.testbed.errors import NotConverged
 from chordnet.testbed.observer import Observer, Snapshot
 from chordnet.testbed.verdict import Names, ring_problems
-from chordnet.testbed.waiting import first_of, gather, pause
+from chordnet.testbed.waiting import first_of, gather, in_thread, pause
 from tests.unit.testbed_fakes import FakeNodes, ideal_ring, ideal_status, info, network
 
 ALL = (1, 2, 3, 4, 5)
@@ -191,6 +192,24 @@ class WaitTests(SynchronousTestCase):
         self.assertEqual(self.nodes.open, 0)
 
 
+class Threads:
+    """A reactor and its pool of threads, where everything happens at once."""
+
+    def getThreadPool(self) -> Threads:
+        return self
+
+    def callInThreadWithCallback(
+        self, told: Callable[[bool, Any], None], work: Callable[..., Any], *arguments: Any
+    ) -> None:
+        try:
+            told(True, work(*arguments))
+        except ZeroDivisionError:
+            told(False, Failure())
+
+    def callFromThread(self, call: Callable[..., Any], *arguments: Any) -> None:
+        call(*arguments)
+
+
 class GatherTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
@@ -228,6 +247,13 @@ class GatherTests(SynchronousTestCase):
         done = Deferred.fromCoroutine(first_of(self.after(9, "a"), self.after(1, "fail")))
         self.clock.advance(1)
         self.failureResultOf(done, ValueError)
+
+    def test_work_in_a_thread_gives_its_result_or_its_failure(self) -> None:
+        reactor = Threads()
+        done = Deferred.fromCoroutine(in_thread(reactor, divmod, 7, 2))
+        self.assertEqual(self.successResultOf(done), (3, 1))
+        failing = Deferred.fromCoroutine(in_thread(reactor, divmod, 7, 0))
+        self.failureResultOf(failing, ZeroDivisionError)
 
     def test_what_is_done_already_needs_no_clock(self) -> None:
         async def of(deferred: Deferred[str]) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 from xml.etree import ElementTree
 
+import attrs
+import msgspec
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
@@ -189,6 +191,15 @@ class AskingTests(SynchronousTestCase):
         self.nodes.logs = {n: [] for n in NETWORK.numbers}
         problem = self.failureResultOf(self.resolve("last"), TestbedError)
         self.assertIn("no node has recorded a message yet", problem.getErrorMessage())
+
+    def test_who_is_no_member_is_not_asked(self) -> None:
+        seen = report()
+        joining = msgspec.structs.replace(seen.snapshot.statuses[3], state="joining")
+        visitor = info(NETWORK, NETWORK.space.hash(b"visitor"))
+        snapshot = Snapshot({**seen.snapshot.statuses, 3: joining}, {}, {visitor.id: visitor})
+        self.nodes.asked.clear()
+        self.ask(follow_back(self.observer, attrs.evolve(seen, snapshot=snapshot), ID))
+        self.assertEqual(sorted(self.nodes.asked), [1, 2, 4, 5, 6, 7, 8])
 
     def test_every_member_is_asked_and_one_that_is_silent_is_left_out(self) -> None:
         journey = self.ask(follow_back(self.observer, report(), ID))

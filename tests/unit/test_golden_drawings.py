@@ -1,0 +1,121 @@
+"""What is drawn and printed of fixed rings, stroke for stroke, as it was when somebody last looked.
+
+Whoever changes a drawing looks at it and writes it down anew:
+``python -m tests.unit.test_golden_drawings``.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from rich.console import Console
+from twisted.trial.unittest import SynchronousTestCase
+
+from chordnet.cli.explain import explained_json
+from chordnet.cli.journey_text import journey_model, trace_json, trace_lines
+from chordnet.cli.ring import model_json
+from chordnet.cli.ring_model import ring_model
+from chordnet.cli.ring_svg import draw_svg
+from chordnet.cli.ring_text import print_ring
+from chordnet.cli.status import report_json, status_table
+from chordnet.testbed.journey import foretell, put_together
+from chordnet.testbed.observer import Snapshot
+from chordnet.testbed.report import Report
+from chordnet.wire.rpc import NodeInfo
+from tests.unit.test_cli_ring import model
+from tests.unit.test_testbed_journey import ID, clean, report, troubled
+from tests.unit.testbed_fakes import ideal_ring, network
+
+STORED = Path(__file__).with_name("golden") / "drawings"
+
+
+def terminal(width: int, color: str | None = None) -> Console:
+    return Console(
+        file=io.StringIO(), width=width, highlight=False, color_system=color,  # type: ignore[arg-type]
+        force_terminal=color is not None, legacy_windows=False,
+    )  # fmt: skip
+
+
+def printed(out: Console) -> str:
+    text: str = out.file.getvalue()  # type: ignore[attr-defined]
+    return "\n".join(line.rstrip() for line in text.splitlines()) + "\n"
+
+
+def ring_in_terminal(size: int, width: int, chosen: int | None, *, message: bool = False) -> str:
+    out = terminal(width, "standard")
+    print_ring(out, model(size, message=message), chosen, ascii_only=False)
+    return printed(out)
+
+
+def ring_in_ascii() -> str:
+    out = terminal(80)
+    print_ring(out, model(9), 3, ascii_only=True)
+    return printed(out)
+
+
+def table(width: int) -> str:
+    described = network(16, base_port=7001)
+    statuses = ideal_ring(described, described.numbers)
+    running = frozenset(statuses)
+    del statuses[16]
+    visitor = NodeInfo("ff" * 20, "guest", "10.0.0.9:7101")
+    seen = Report(described, running, Snapshot(statuses, {}, {visitor.id: visitor}), ())
+    out = terminal(width)
+    out.print(status_table(seen, short=width < 140))
+    return printed(out)
+
+
+def status_document() -> str:
+    described = network(4, base_port=7001)
+    statuses = ideal_ring(described, (1, 2, 3))
+    seen = Report(described, frozenset({1, 2, 3, 4}), Snapshot(statuses, {4: "silent"}, {}), ("x",))
+    return json.dumps(report_json(seen), indent=1) + "\n"
+
+
+def trouble_drawn() -> str:
+    journey = troubled()
+    seen = report(*(n for n in journey.gone if isinstance(n, int)))
+    return draw_svg(journey_model(ring_model(seen), seen, journey, "all that can go wrong"))
+
+
+def documents() -> str:
+    told, prediction = foretell(report(), 4)
+    found = [trace_json(troubled()), explained_json(4, told, prediction), model_json(model(8))]
+    return json.dumps(found, indent=1) + "\n"
+
+
+DRAWINGS: dict[str, Callable[[], str]] = {
+    "ring-1.svg": lambda: draw_svg(model(1)),
+    "ring-16.svg": lambda: draw_svg(model(16)),
+    "ring-40.svg": lambda: draw_svg(model(40)),
+    "message.svg": lambda: draw_svg(model(16, message=True)),
+    "trouble.svg": trouble_drawn,
+    "ring-2.txt": lambda: ring_in_terminal(2, 80, 1),
+    "ring-16.txt": lambda: ring_in_terminal(16, 100, 4),
+    "ring-40.txt": lambda: ring_in_terminal(40, 120, None),
+    "message.txt": lambda: ring_in_terminal(16, 100, None, message=True),
+    "ascii.txt": ring_in_ascii,
+    "status-80.txt": lambda: table(80),
+    "status-160.txt": lambda: table(160),
+    "status.json": status_document,
+    "trace-clean.txt": lambda: "\n".join(trace_lines(put_together(report(), ID, clean(4)))) + "\n",
+    "trace-trouble.txt": lambda: "\n".join(trace_lines(troubled())) + "\n",
+    "documents.json": documents,
+}
+
+
+class GoldenTests(SynchronousTestCase):
+    maxDiff = None
+
+    def test_every_drawing_is_as_it_was(self) -> None:
+        for name, draw in DRAWINGS.items():
+            self.assertEqual(draw(), (STORED / name).read_text("utf-8"), name)
+
+
+if __name__ == "__main__":
+    STORED.mkdir(exist_ok=True)
+    for name, draw in DRAWINGS.items():
+        (STORED / name).write_text(draw(), encoding="utf-8")
