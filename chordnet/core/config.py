@@ -13,14 +13,21 @@ import attrs
 from chordnet.core.errors import ConfigError
 
 
-def _positive(instance: object, attribute: attrs.Attribute[Any], value: float) -> None:
-    if not value > 0:
+def _positive(instance: object, attribute: Any, value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
         raise ConfigError(f"{attribute.name} must be greater than 0, not {value!r}")
+    if attribute.type == "int" and not isinstance(value, int):
+        raise ConfigError(f"{attribute.name} must be a whole number, not {value!r}")
 
 
-def _fraction(instance: object, attribute: attrs.Attribute[Any], value: float) -> None:
-    if not 0 <= value < 1:
+def _fraction(instance: object, attribute: Any, value: Any) -> None:
+    if not isinstance(value, int | float) or not 0 <= value < 1:
         raise ConfigError(f"{attribute.name} must be in [0, 1), not {value!r}")
+
+
+def _width(_instance: object, attribute: Any, value: Any) -> None:
+    if not isinstance(value, int) or not 3 <= value <= 256:
+        raise ConfigError(f"{attribute.name} must be from 3 to 256, not {value!r}")
 
 
 @attrs.frozen(kw_only=True)
@@ -75,7 +82,7 @@ class ProtocolConfig:
     :raises ConfigError: a value is out of range; the text names it.
     """
 
-    bits: int = 160
+    bits: int = attrs.field(default=160, validator=_width)
     """m. A small m (6) shows a whole ring on one line; nodes of one network must agree."""
 
     successors: int = attrs.field(default=8, validator=_positive)
@@ -193,8 +200,6 @@ class ProtocolConfig:
     """Origins remembered, one for each start of a node; the least recently recorded go first."""
 
     def __attrs_post_init__(self) -> None:
-        if not 3 <= self.bits <= 256:
-            raise ConfigError(f"bits must be from 3 to 256, not {self.bits}")
         if self.max_route <= self.max_hops:
             raise ConfigError("max_route must be greater than max_hops")
         if self.ack_delay_s * 2 > self.ack_timeout_s:

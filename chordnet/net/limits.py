@@ -11,9 +11,11 @@ from chordnet.core.errors import ConfigError
 T = TypeVar("T", int, float)
 
 
-def _positive(_instance: object, attribute: attrs.Attribute[Any], value: float) -> None:
-    if not value > 0:
+def _positive(_instance: object, attribute: Any, value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
         raise ConfigError(f"{attribute.name} must be greater than 0, not {value!r}")
+    if attribute.type == "int" and not isinstance(value, int):
+        raise ConfigError(f"{attribute.name} must be a whole number, not {value!r}")
 
 
 def _limit(default: T) -> T:

@@ -145,8 +145,8 @@ class LogFile:
         if version > newest:
             raise LogFailed(
                 f"the message log {self.path} was written by a newer version of this program"
-                f" (its schema is {version}, {newest} is known here); use that one, or name another"
-                " --state-dir"
+                f" (its schema is {version}, {newest} is known here); use that one, or choose"
+                " another state directory"
             )
         if version < 0:
             raise ValueError(f"its schema version is {version}")

@@ -51,7 +51,7 @@ class StateDirectory:
         except OSError as error:
             raise ConfigError(
                 f"the state directory {self._path} cannot be used: {error.strerror or error};"
-                " name another with --state-dir"
+                " choose another directory"
             ) from None
         self._take_lock()
 

@@ -12,6 +12,7 @@ from chordnet.core.errors import ConnectFailed, Refused, TimedOut
 from chordnet.testbed.choice import make_engine
 from chordnet.testbed.convergence import Watch
 from chordnet.testbed.description import NetworkDescription
+from chordnet.testbed.descriptors import provide_descriptors
 from chordnet.testbed.engine import Engine, Say
 from chordnet.testbed.errors import (
     NetworkNotRunning,
@@ -104,7 +105,11 @@ class Testbed:
         return running
 
     def observer(self, network: NetworkDescription, patience: float = 2.0) -> Observer:
-        """Return a new observer of the network; close it."""
+        """Return a new observer of the network; close it.
+
+        :raises TestbedError: the system allows too few open files to ask every node.
+        """
+        provide_descriptors(network.size)
         return Observer(self.reactor, network, self.connect, patience)
 
     async def ask(

@@ -39,7 +39,7 @@ def provide_descriptors(nodes: int, limits: Limits | None = None) -> None:
         return
     if hard != limits.RLIM_INFINITY and hard < needed:
         raise TestbedError(
-            f"{nodes} nodes need {needed} open files each, and this system allows {hard}; "
-            "raise the limit (ulimit -n, as an administrator), or start fewer nodes"
+            f"{nodes} nodes, and a command that asks them all, need {needed} open files each, and "
+            f"this system allows {hard}; raise that (ulimit -n, as an administrator), or have fewer"
         )
     limits.setrlimit(limits.RLIMIT_NOFILE, (needed, hard))

@@ -167,8 +167,10 @@ def load_faults(home: NetworkHome) -> Faults:
         return Faults.from_document(json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         return Faults()
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as problem:
-        raise TestbedError(f"cannot read {path}: {problem}; remove it") from problem
+    except OSError as problem:
+        raise TestbedError(f"cannot read {path}: {problem.strerror or problem}") from problem
+    except (ValueError, KeyError, TypeError, AttributeError) as problem:
+        raise TestbedError(f"{path} is damaged ({problem}); remove it") from problem
 
 
 def save_faults(home: NetworkHome, faults: Faults) -> None:

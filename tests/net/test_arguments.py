@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SynchronousTestCase
 
 from chordnet import ChordService, P2PNetClient
 from chordnet.core.config import ProtocolConfig
@@ -11,6 +12,7 @@ from chordnet.core.errors import Busy, ConfigError, InvalidMessage, LocalProtoco
 from chordnet.core.events import FindOwner
 from chordnet.core.messages import Status
 from chordnet.net.hooks import MAX_WAITING
+from chordnet.net.limits import NetworkLimits
 from chordnet.testing import ScriptedCore
 from chordnet.wire.rpc import MessageRecord
 from tests.net.test_service import ServiceCase
@@ -129,6 +131,19 @@ class WrongSettingTests(ServiceCase):
             (("127.0.0.1:7001", self.clock), {"send_timeout_s": -1}),
         ):  # fmt: skip
             self.assertRaises(ConfigError, P2PNetClient, *words, **options)
+
+
+class WrongConfigTests(SynchronousTestCase):
+    def test_a_setting_of_a_wrong_type_is_named(self):
+        for kind, options in (
+            (ProtocolConfig, {"successors": "8"}), (ProtocolConfig, {"successors": 2.5}),
+            (ProtocolConfig, {"successors": True}), (ProtocolConfig, {"jitter": "x"}),
+            (ProtocolConfig, {"audit_s": None}), (ProtocolConfig, {"bits": "160"}),
+            (NetworkLimits, {"max_clients": "64"}), (NetworkLimits, {"max_clients": 1.5}),
+            (NetworkLimits, {"idle_s": None}),
+        ):  # fmt: skip
+            problem = self.assertRaises(ConfigError, kind, **options)
+            self.assertIn(next(iter(options)), str(problem))
 
 
 class BusyTests(ServiceCase):

@@ -199,7 +199,7 @@ class StateDirectoryTests(SynchronousTestCase):
     def test_a_directory_that_cannot_be_made(self):
         self.path.write_text("a file")
         error = self.assertRaises(ConfigError, self.open)
-        self.assertIn("--state-dir", str(error))
+        self.assertIn("choose another directory", str(error))
 
     def test_peers_that_cannot_be_written_cost_a_warning(self):
         state = self.open()

@@ -94,6 +94,6 @@ class DescriptorTests(SynchronousTestCase):
         problem = self.assertRaises(TestbedError, self.provided, 40, 163)
         self.assertEqual(
             str(problem),
-            "100 nodes need 164 open files each, and this system allows 163; "
-            "raise the limit (ulimit -n, as an administrator), or start fewer nodes",
+            "100 nodes, and a command that asks them all, need 164 open files each, and this "
+            "system allows 163; raise that (ulimit -n, as an administrator), or have fewer",
         )
