@@ -2,7 +2,8 @@
 
 ``python -m chordnet.healthcheck`` is what a container runs every few seconds, so it loads neither
 Twisted nor a client: one blocking connection to ``127.0.0.1:$CHORDNET_PORT`` (or the ``HOST:PORT``
-given), one question. An open port is not enough; only a node in state ``active`` is healthy.
+given), one question. An open port is not enough; only a node in state ``active`` that
+both its neighbours have taken in is healthy: every receipt counts it.
 """
 
 from __future__ import annotations
@@ -42,6 +43,9 @@ def main(environ: Mapping[str, str] = os.environ, words: Sequence[str] = ()) -> 
         return 1
     except (OSError, OverflowError, ChordnetError) as error:
         print(f"the node on {setting} does not answer: {error}")
+        return 1
+    if status.state == "active" and not status.joined:
+        print(f"{status.node.name} is active, and its neighbours have not both taken it in yet")
         return 1
     reason = "".join(c if c.isprintable() else "?" for c in status.reason)
     print(f"{status.node.name} is {status.state}{f': {reason}' if reason else ''}")

@@ -23,10 +23,16 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.python.failure import Failure
 
 from chordnet.core.config import ProtocolConfig
-from chordnet.core.effects import StatusChanged
-from chordnet.core.errors import ChordnetError, LocalProtocolError, NotInRing
+from chordnet.core.effects import Joined, Walked
+from chordnet.core.errors import (
+    ChordnetError,
+    ConfigError,
+    LocalProtocolError,
+    NotInRing,
+    TimedOut,
+)
 from chordnet.core.identifiers import IdentifierSpace
-from chordnet.core.messages import NodeRef, Status
+from chordnet.core.messages import NodeRef
 from chordnet.core.node import real_node
 from chordnet.net.addresses import (
     advertised_address,
@@ -55,10 +61,14 @@ from chordnet.wire.rpc import (
     LookupResult,
     MessageRecord,
     MessageTrace,
+    NodeInfo,
     NodeStatus,
     Order,
     Receipt,
 )
+
+SETTLE_PAUSE_S = 0.1
+"""Between two walks round a ring that has not settled yet."""
 
 _EXAMPLE = 'ChordService(reactor, "tcp:7001")'
 CoreFactory = Callable[[ProtocolConfig, NodeRef, random.Random], Core]
@@ -143,12 +153,13 @@ class ChordService(MultiService):
         self._seconds, self._wall = seconds, wall
         self.journal = Journal(reactor.seconds, name or self._listen_text, debug=debug)
         self._hooks = Hooks(self.journal)
-        self._hooks.on(StatusChanged, self._status_changed)
+        self._hooks.on(Joined, self._has_joined)
         self._leave_requested: Callable[[], object] = _nothing
         self._storage = Storage(
             state_dir, self._warn_of, wall, log, durability, history_bytes, history_s
         )
         self._begun, self._active = Waiters(), Waiters()
+        self._pauses: set[Deferred[None]] = set()
         self._life = self._new_life()
 
     def _new_life(self) -> Lifetime:
@@ -206,9 +217,8 @@ class ChordService(MultiService):
             endpoints=self._endpoints, seconds=self._seconds, wall=self._wall,
         )  # fmt: skip
 
-    def _status_changed(self, change: StatusChanged) -> None:
-        if change.new is Status.ACTIVE:
-            self._active.tell(None)
+    def _has_joined(self, _effect: Joined) -> None:
+        self._active.tell(None)
 
     def check_storage(self) -> None:
         """Make sure that what the node keeps can be opened, and close it again.
@@ -245,12 +255,55 @@ class ChordService(MultiService):
         return self._wait(self._begun, self.node is not None)
 
     def joined(self) -> Deferred[None]:
-        """Wait until the node is a member of a ring.
+        """Wait until the node is a member that both its neighbours have taken in.
+
+        From then on every receipt of its ring counts it, while it stays up and no partition parts
+        it. Nodes that each began a ring of their own are one ring later: see :meth:`settled`.
 
         Fails with :class:`ConfigError` when it could not be started and with :class:`NotInRing`
         when it is stopped before.
         """
-        return self._wait(self._active, self.node is not None and self.node.active)
+        return self._wait(self._active, self.node is not None and self.node.joined)
+
+    def settled(self, members: int, timeout_s: float = 30.0) -> Deferred[list[NodeInfo]]:
+        """Wait until this node sees one ring of so many members: a walk from successor to
+        successor comes back to it, and every two neighbours on the way name each other.
+
+        :param members: how many nodes the ring is to have, this one included.
+        :param timeout_s: seconds.
+        :return: fires with the members in the order of the ring, this node first.
+
+        Fails with :class:`TimedOut`, which says what was seen, with :class:`ConfigError` if
+        ``members`` is no number from 1 on, and with :class:`NotInRing` when the node is not
+        running, or is stopped before.
+        """
+        if type(members) is not int or members < 1:
+            return fail(ConfigError(f"members must be a whole number from 1 on, not {members!r}"))
+        return Deferred.fromCoroutine(self._settled(members, timeout_s))
+
+    async def _settled(self, members: int, timeout_s: float) -> list[NodeInfo]:
+        deadline = self._seconds() + timeout_s
+        while True:
+            walked: Walked = await asked(partial(self._running().walk, members))
+            seen = len(walked.members)
+            if seen == members and not walked.problem:
+                return self._running().views.nodes(walked.members)
+            if self._seconds() >= deadline:
+                why = walked.problem or f"the ring has {seen}"
+                raise TimedOut(f"no ring of {members} members after {timeout_s:g} s: {why}")
+            await self._pause()
+
+    async def _pause(self) -> None:
+        """Wait a moment, or until the node has stopped."""
+        pause: Deferred[None] = Deferred()
+        call = self._reactor.callLater(SETTLE_PAUSE_S, pause.callback, None)
+        self._pauses.add(pause)
+        try:
+            await pause
+        finally:
+            self._pauses.discard(pause)
+            if call.active():
+                call.cancel()
 
     def _wait(self, waiters: Waiters, reached: bool) -> Deferred[None]:
         if self._life.problem is not None:
@@ -387,6 +440,8 @@ class ChordService(MultiService):
     def _ended(self, _none: None) -> None:
         for waiters in (self._begun, self._active):
             waiters.tell(NotInRing("the node was stopped"))
+        for pause in list(self._pauses):
+            pause.callback(None)
 
 
 def _nothing() -> None:

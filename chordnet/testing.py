@@ -314,6 +314,7 @@ class ScriptedCore:
         self.deadline: float | None = None
         self.now_status = Status.UNJOINED
         self.reason = ""
+        self.has_joined = False
         self.predecessor: NodeRef | None = None
         self.successors: list[NodeRef] = []
         self.label: RingLabel | None = None

@@ -64,6 +64,15 @@ class LookupDone(_Effect, frozen=True):
     reason: str = ""
 
 
+class Walked(_Effect, frozen=True):
+    """Answer to ``Walk``. If ``problem`` is empty, ``members`` are one ring, in order."""
+
+    op: int
+    members: list[NodeRef]
+    """Those that were seen, this node first."""
+    problem: str
+
+
 class BroadcastDone(_Effect, frozen=True):
     """Answer to ``Publish``: the receipt, or a failure with ``reason`` (then ``id`` is None)."""
 
@@ -93,6 +102,12 @@ class StatusChanged(_Effect, frozen=True):
     new: Status
     reason: str = ""
     """Why, where it needs telling: for a node that is seeking, or superseded."""
+
+
+class Joined(_Effect, frozen=True):
+    """Predecessor and successor have both taken this node in: from now on every receipt of its
+    ring counts it. Told once in a life.
+    """
 
 
 class RingChanged(_Effect, frozen=True):
@@ -157,6 +172,7 @@ class Misbehaved(_Effect, frozen=True):
 
 
 Effect = (
-    Send | Record | SendStored | Gap | LookupDone | BroadcastDone | LeftRing
-    | StatusChanged | RingChanged | FingersChanged | PeerDied | PeersKnown | Traced | Misbehaved
+    Send | Record | SendStored | Gap | LookupDone | Walked | BroadcastDone | LeftRing
+    | StatusChanged | Joined | RingChanged | FingersChanged | PeerDied | PeersKnown | Traced
+    | Misbehaved
 )  # fmt: skip

@@ -79,6 +79,14 @@ class FindOwner(_Event, frozen=True):
     iterative: bool = False
 
 
+class Walk(_Event, frozen=True):
+    """The program asks who is in the ring. Answered by ``Walked``."""
+
+    op: int
+    limit: int
+    """Members to visit at most, this node included."""
+
+
 class Publish(_Event, frozen=True):
     """The program broadcasts messages; each is answered by a ``BroadcastDone`` of its ``op``."""
 
@@ -98,4 +106,4 @@ class Leave(_Event, frozen=True):
     """Leave the ring in order. Answered by the ``LeftRing`` effect."""
 
 
-Event = Start | Begin | Received | LinkDown | Tick | FindOwner | Publish | Spoiled | Leave
+Event = Start | Begin | Received | LinkDown | Tick | FindOwner | Walk | Publish | Spoiled | Leave

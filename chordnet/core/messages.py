@@ -104,6 +104,8 @@ class GetState(_Message, frozen=True, tag=3):
     rid: int
     status: int
     """The asker's own :class:`Status`."""
+    successor: bool = False
+    """The asker has the receiver as its successor."""
 
 
 class State(_Message, frozen=True, tag=4):

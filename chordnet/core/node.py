@@ -277,6 +277,7 @@ class ChordNode(Wiring):
         ev.LinkDown: _link_down,
         ev.Tick: _tick,
         ev.FindOwner: _find_owner,
+        ev.Walk: lambda node, event: node.walks.start(event),
         ev.Publish: _publish,
         ev.Spoiled: _spoiled,
         ev.Leave: _leave,

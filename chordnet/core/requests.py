@@ -28,6 +28,7 @@ class Ask(enum.IntEnum):
     AUDIT = 6
     MERGE = 7
     FIND_NEXT = 8
+    WALK = 9
 
 
 @attrs.define
@@ -54,6 +55,7 @@ ANSWERS: dict[Ask, type[Answer]] = {
     Ask.AUDIT: State,
     Ask.MERGE: State,
     Ask.FIND_NEXT: Next,
+    Ask.WALK: State,
 }
 """What answers a question of each kind; anything else leaves it open, to end as silence."""
 OnAnswer = Callable[[Question, NodeRef, Answer], None]

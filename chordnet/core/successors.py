@@ -26,6 +26,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol
 
+from chordnet.core.adoption import Adoption
 from chordnet.core.context import Context
 from chordnet.core.detector import Detector
 from chordnet.core.effects import RingChanged
@@ -58,6 +59,9 @@ class RingHooks(Protocol):
     def successors_changed(self, old_head: NodeRef | None) -> None: ...
     def predecessor_changed(self, old: NodeRef | None) -> None: ...
     def label_seen(self, label: RingLabel, through: NodeRef) -> None: ...
+    def joined(self) -> None:
+        """Both neighbours have taken this node in."""
+
     def last_resort(self) -> NodeRef | None:
         """Return some live node to go on with when the whole successor list is dead."""
 
@@ -77,6 +81,7 @@ class Ring:
         self.predecessor: NodeRef | None = None
         self.successors: list[NodeRef] = []
         self.label: RingLabel | None = None
+        self.adoption = Adoption()
         self._asking: Question | None = None
         self._deferred: list[tuple[NodeRef, GetState]] = []
         self._changed = False
@@ -133,10 +138,22 @@ class Ring:
         self._hooks.successors_changed(None)
         self._hooks.predecessor_changed(None)
 
+    def check_joined(self) -> None:
+        """Take note if both neighbours have taken this node in by now."""
+        alone = not self.successors and self.predecessor == self._ctx.me
+        if self._hooks.status() == Status.ACTIVE and self.adoption.complete(alone=alone):
+            self._hooks.joined()
+
+    def _taken_in_by(self, node: NodeRef) -> None:
+        if node == self.predecessor:
+            self.adoption.before = True
+            self.check_joined()
+
     def place(self, label: RingLabel, predecessor: NodeRef, successors: Iterable[NodeRef]) -> None:
         """Have these pointers from now on, as if the ring had been at rest for long."""
         ctx, config = self._ctx, self._ctx.config
         self.label, self.predecessor, self.successors = label, predecessor, list(successors)
+        self.adoption.joined = True
         self._pace = config.stabilise_idle_s
         ctx.alarms.set("stabilise", ctx.now + ctx.rng.random() * config.stabilise_idle_s)
         ctx.alarms.set("predecessor", ctx.jittered(1.5 * config.stabilise_idle_s))
@@ -178,7 +195,10 @@ class Ring:
     def _ask(self, ask: Ask, target: NodeRef) -> None:
         status = self._hooks.status()
         self._asking = self._requests.ask(
-            ask, target, lambda rid: GetState(rid, status), subject=self.head
+            ask,
+            target,
+            lambda rid: GetState(rid, status, ask == Ask.STABILISE_SUCCESSOR),
+            subject=self.head,
         )
 
     def _finish(self) -> None:
@@ -203,6 +223,9 @@ class Ring:
             self._take_label(answer, sender)
             self._adopt([sender, *answer.successors])
             between_us = answer.predecessor
+            if between_us == self._ctx.me and self.head == sender:
+                self.adoption.behind = True
+                self.check_joined()
             if between_us is not None and self._is_between(between_us, sender):
                 if self._safe.ask_before_adopting:
                     self._ask(Ask.STABILISE_PREDECESSOR, between_us)
@@ -255,6 +278,8 @@ class Ring:
 
     def asked(self, sender: NodeRef, message: GetState) -> None:
         """Answer at once, or after our own question."""
+        if message.successor:
+            self._taken_in_by(sender)
         asking = self._asking if self._safe.answer_later else None
         if asking is None or message.status not in (Status.ACTIVE, Status.JOINING):
             self._ctx.send(sender, self._hooks.state_answer(message.rid))
@@ -300,6 +325,7 @@ class Ring:
             self._set_predecessor(new)
         elif old.raw != new.raw:
             self._requests.ask(Ask.RECTIFY, old, Ping, subject=new)
+        self._taken_in_by(new)
 
     def _rectify_alive(self, question: Question, sender: NodeRef, answer: Answer) -> None:
         pass
@@ -313,6 +339,7 @@ class Ring:
 
     def _set_predecessor(self, new: NodeRef) -> None:
         old, self.predecessor = self.predecessor, new
+        self.adoption.before = False
         self._predecessor_heard = self._ctx.now
         self._tell()
         if not self.successors:
@@ -347,6 +374,7 @@ class Ring:
         if self.predecessor_is_dead():
             if not self.successors:
                 self._set_predecessor(self._ctx.me)
+                self.check_joined()
             elif not self._safe.keep_predecessor:
                 self.predecessor = None
 
@@ -402,6 +430,8 @@ class Ring:
         old_head = old[0] if old else None
         self.successors = new
         self._changed = True
+        if not new or old_head != new[0]:
+            self.adoption.behind = False
         self._open_links([node for node in new if node not in old])
         if self.predecessor is not None and self.predecessor.raw != self._ctx.me.raw:
             self._ctx.send(self.predecessor, Changed())

@@ -27,6 +27,7 @@ from chordnet.core.messages import NodeRef, RingLabel, Status
 from chordnet.core.requests import Requests
 from chordnet.core.routing import Routes
 from chordnet.core.successors import Ring
+from chordnet.core.walk import Walks
 
 CHECK_TTL = 8
 """Hops of the check of a finger: from it back along predecessors to the slot's owner."""
@@ -55,6 +56,7 @@ class Wiring:
         self.joining = Joining(ctx, self.ring, self.requests, self.lookups, self)
         self.audit = Audit(ctx, self.ring, self.requests, self.lookups, self)
         self.broadcasts = Broadcasts(ctx, self.ring, self.routes, self.lookups, self.detector, self)
+        self.walks = Walks(ctx, self.ring, self.requests, self)
         self._hinted: NodeRef | None = None
         self.departing: NodeRef | None = None
         """Who is being held for dead because it leaves."""
@@ -103,6 +105,11 @@ class Wiring:
         return self.ring.successors
 
     @property
+    def has_joined(self) -> bool:
+        """Whether both neighbours have taken this node in, at some time in this life."""
+        return self.ring.adoption.joined
+
+    @property
     def label(self) -> RingLabel | None:
         """The label of the ring that this node is in."""
         return self.ring.label
@@ -149,6 +156,7 @@ class Wiring:
             self.fingers.refresh()
             self.audit.start()
             self.broadcasts.sync.start()
+            self.ring.check_joined()
 
     def state_answer(self, rid: int) -> msg.State:
         """Build the answer to a question about this node's state."""
@@ -192,6 +200,10 @@ class Wiring:
     def tables_changed(self) -> None:
         """Ring or fingers: the routes have to be made anew."""
         self.routes.rebuild(self.ring.successors, self.fingers.distinct())
+
+    def joined(self) -> None:
+        """Ring: both neighbours have taken this node in."""
+        self.ctx.effects.append(fx.Joined())
 
     def label_seen(self, label: RingLabel, through: NodeRef) -> None:
         """Ring: a neighbour's ring has this label."""

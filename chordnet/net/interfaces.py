@@ -45,6 +45,10 @@ class Core(Protocol):
         """Why it is in no ring, in words; empty where the status says all."""
 
     @property
+    def has_joined(self) -> bool:
+        """Whether both neighbours have taken the node in."""
+
+    @property
     def predecessor(self) -> NodeRef | None: ...
     @property
     def successors(self) -> Sequence[NodeRef]: ...

@@ -24,6 +24,7 @@ from chordnet.core.effects import (
     BroadcastDone,
     FingersChanged,
     Gap,
+    Joined,
     LeftRing,
     LookupDone,
     Misbehaved,
@@ -34,13 +35,15 @@ from chordnet.core.effects import (
     SendStored,
     StatusChanged,
     Traced,
+    Walked,
 )
 from chordnet.core.errors import (
     BroadcastFailed,
     Busy,
+    ChordnetError,
     NotInRing,
 )
-from chordnet.core.events import Begin, FindOwner, Leave, Publish, Start
+from chordnet.core.events import Begin, FindOwner, Leave, Publish, Start, Walk
 from chordnet.core.identifiers import IdentifierSpace
 from chordnet.core.messages import NodeRef, Status
 from chordnet.net.addresses import client_endpoint
@@ -105,6 +108,7 @@ class LocalNode:
         self.load = Load(limits.in_flight_bytes)
         self._broadcasts: dict[int, tuple[str, int, float, ReceiptDone]] = {}
         self._lookups: dict[int, tuple[str, int, LookupDoneWith]] = {}
+        self._walks: dict[int, Callable[[Walked | ChordnetError], None]] = {}
         self._leavers: list[Callable[[], None]] = []
         self.failure = ""
         """Why this node has had to leave its ring for good; empty while all is well."""
@@ -164,6 +168,11 @@ class LocalNode:
         return self.core.status() is Status.ACTIVE and not self.failure
 
     @property
+    def joined(self) -> bool:
+        """Whether the node is a member that both its neighbours have taken in."""
+        return self.active and self.core.has_joined
+
+    @property
     def state(self) -> str:
         """Where the node is in its life, in a word."""
         return "failed" if self.failure else self.core.status().name.lower()
@@ -212,6 +221,18 @@ class LocalNode:
         self._lookups[self._op] = (key, identifier, done)
         self.runner.post(FindOwner(self._op, self.space.raw(identifier), iterative))
 
+    def walk(self, limit: int, done: Callable[[Walked | ChordnetError], None]) -> None:
+        """Walk once round the ring, over ``limit`` members at most; ``done`` gets what was seen."""
+        self._op += 1
+        self._walks[self._op] = done
+        with self.turn:
+            self.runner.post(Walk(self._op, limit))
+
+    def _walked(self, effect: Walked) -> None:
+        done = self._walks.pop(effect.op, None)
+        if done is not None:
+            done(effect)
+
     def messages(self, limit: int = 0, since: str = "") -> list[MessageRecord]:
         """Return kept messages in the order received: those after ``since``, at most ``limit``.
 
@@ -237,6 +258,7 @@ class LocalNode:
             ring=views.label(core.label), messages=len(self.log), keys=0,
             uptime=self._seconds() - self._started_at,
             counters=self.counters(), reason=self.reason,
+            joined=self.active and self.core.has_joined,
         )  # fmt: skip
 
     def counters(self) -> dict[str, int]:
@@ -268,6 +290,8 @@ class LocalNode:
         self.transport.stop(reason)
         for _key, _identifier, found in self._take(self._lookups):
             found(NotInRing(reason))
+        for walked in self._take(self._walks):
+            walked(NotInRing(reason))
         unkept, self.history.unkept = self.history.unkept, []
         waiting = [done for *_, done in self._take(self._broadcasts)]
         for done in waiting + [done for done, _receipt in unkept]:
@@ -304,6 +328,8 @@ class LocalNode:
             SendStored: history.send_stored,
             Gap: history.gap,
             LookupDone: self._lookup_done,
+            Walked: self._walked,
+            Joined: notices.fire_later,
             BroadcastDone: self._broadcast_done,
             LeftRing: self._left_ring,
             StatusChanged: notices.status_changed,

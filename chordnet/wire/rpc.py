@@ -156,6 +156,8 @@ class NodeStatus(_Value, frozen=True):
     counters: dict[str, int]
     reason: str = ""
     """Why it is seeking, superseded or failed, in words."""
+    joined: bool = False
+    """Whether both its neighbours have taken it in: every receipt of its ring counts it."""
 
 
 class TraceEvent(_Value, frozen=True):

@@ -20,12 +20,12 @@ from chordnet.wire.rpc import Failure, GetStatus, NodeInfo, NodeStatus, StatusRe
 WELCOME = Welcome(1, NodeRef(b"\x01" * 20, 1, "127.0.0.1:7001", "Node 1"))
 
 
-def status(state: str, reason: str = "") -> StatusReply:
+def status(state: str, reason: str = "", *, joined: bool = True) -> StatusReply:
     node = NodeInfo("01" * 20, "Node 1", "127.0.0.1:7001")
     return StatusReply(
         1,
         NodeStatus(
-            node, "default", "0.1.0", 160, 1, state, None, [], [], "", 0, 0, 1.0, {}, reason
+            node, "default", "0.1.0", 160, 1, state, None, [], [], "", 0, 0, 1.0, {}, reason, joined
         ),
     )
 
@@ -122,14 +122,23 @@ class Main(SynchronousTestCase):
         code, text = self.answered_by("seeking", "no peer\n(n2: silent)")
         self.assertEqual((code, text), (1, "Node 1 is seeking: no peer?(n2: silent)\n"))
 
-    def answered_by(self, state: str, reason: str = "") -> tuple[int, str]:
+    def test_a_node_whose_neighbours_have_not_taken_it_in_is_not_ready(self):
+        code, text = self.answered_by("active", joined=False)
+        self.assertEqual(code, 1)
+        self.assertEqual(
+            text, "Node 1 is active, and its neighbours have not both taken it in yet\n"
+        )
+
+    def answered_by(self, state: str, reason: str = "", *, joined: bool = True) -> tuple[int, str]:
         """Run the check; the node's side answers from a thread, as the check blocks."""
         listener, port = self.listen()
 
         def serve() -> None:
             connection, _ = listener.accept()
             with connection:
-                connection.sendall(encode_frame(WELCOME) + encode_frame(status(state, reason)))
+                connection.sendall(
+                    encode_frame(WELCOME) + encode_frame(status(state, reason, joined=joined))
+                )
                 while connection.recv(1024):
                     pass
 

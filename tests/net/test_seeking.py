@@ -1,7 +1,9 @@
 """A node that was given peers and meets none of them: in no ring, and it says why."""
 
+from twisted.internet.defer import CancelledError
+
 from chordnet.core.effects import StatusChanged
-from chordnet.core.errors import NotInRing
+from chordnet.core.errors import ConfigError, NotInRing, TimedOut
 from chordnet.core.messages import Status
 from tests.net.test_service import ServiceCase
 
@@ -119,3 +121,56 @@ class SeekingTests(ServiceCase):
         (change,) = changes
         self.assertIs(change.new, Status.SEEKING)
         self.assertIn("10.0.0.2:7001: ", change.reason)
+
+
+class SettledTests(ServiceCase):
+    def test_a_ring_of_so_many_and_its_members(self):
+        ring = self.ring(4)
+        settled = ring[2].settled(members=4)
+        self.network.run(0.2)
+        members = self.successResultOf(settled)
+        self.assertEqual(members[0].name, "Node 3")
+        self.assertEqual(sorted(m.name for m in members), [f"Node {n}" for n in range(1, 5)])
+
+    def test_it_waits_for_those_that_come_later(self):
+        first = self.service(1)
+        settled = first.settled(members=2)
+        self.network.run(3)
+        self.assertNoResult(settled)
+        self.service(2, (1,))
+        self.network.run(2)
+        self.assertEqual(len(self.successResultOf(settled)), 2)
+
+    def test_when_the_time_is_up_it_says_what_was_seen(self):
+        ring = self.ring(2)
+        settled = ring[0].settled(members=3, timeout_s=2.0)
+        self.network.run(3)
+        text = self.failureResultOf(settled, TimedOut).getErrorMessage()
+        self.assertEqual(text, "no ring of 3 members after 2 s: the ring has 2")
+
+    def test_a_ring_that_is_larger(self):
+        ring = self.ring(3)
+        settled = ring[0].settled(members=2, timeout_s=1.0)
+        self.network.run(2)
+        text = self.failureResultOf(settled, TimedOut).getErrorMessage()
+        self.assertIn("there are more than 2 members", text)
+
+    def test_a_stop_ends_the_wait(self):
+        service = self.service(1)
+        settled = service.settled(members=2)
+        self.network.run(1)
+        service.stopService()
+        self.network.run(3)
+        self.failureResultOf(settled, NotInRing)
+
+    def test_numbers_of_members_that_are_none(self):
+        service = self.service(1)
+        for members in (0, -1, "5", True, 2.0, None):
+            self.failureResultOf(service.settled(members), ConfigError)
+
+    def test_a_cancelled_wait_leaves_nothing(self):
+        service = self.service(1)
+        settled = service.settled(members=2)
+        self.network.run(1)
+        settled.cancel()
+        self.failureResultOf(settled, CancelledError)

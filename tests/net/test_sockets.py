@@ -12,6 +12,7 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import SkipTest, TestCase
 
+from benchmarks.joined import RIGHT, connected
 from chordnet import ChordService, P2PNetClient
 from chordnet.core.errors import ConfigError, ConnectFailed, Refused
 from chordnet.core.messages import Ping
@@ -77,9 +78,9 @@ class RingTests(SocketCase):
         first = await self.service("Node 1")
         others = [await self.service(f"Node {n}", first) for n in range(2, 6)]
         await gatherResults([service.joined() for service in [first, *others]])
-        while (receipt := await others[1].broadcast("apple")).recorded < 5:
-            await deferLater(reactor, 0.05)
-        self.assertFalse(receipt.partial)
+        receipt = await others[1].broadcast("apple")
+        self.assertEqual((receipt.recorded, receipt.partial), (5, False))
+        self.assertEqual(len(await others[1].settled(members=5)), 5)
         found = [await service.lookup("apple") for service in (first, *others)]
         self.assertEqual(len({result.owner for result in found}), 1)
         await others[2].stopService()
@@ -88,6 +89,10 @@ class RingTests(SocketCase):
         for service in (first, others[0], others[3]):
             messages = await service.messages()
             self.assertIn("pear", [message.body for message in messages])
+
+    async def test_the_first_receipt_after_joined_counts_every_node(self):
+        for seed in range(5):
+            self.assertEqual(await connected(reactor, seed), RIGHT, seed)
 
     async def test_peers_on_a_broken_line_are_given_up_by_the_system(self):
         """Otherwise it repeats what was sent up to two minutes apart, and no partition heals."""

@@ -140,6 +140,9 @@ class FakeNode:
         self.told.append(("become", status, reason) if reason else ("become", status))
         self.at = status
 
+    def joined(self) -> None:
+        self.told.append(("joined",))
+
     def state_answer(self, rid: int) -> State:
         assert self.ring is not None
         ring = self.ring
@@ -228,6 +231,7 @@ def place(
     """Make ``node`` a member with these pointers, as if it had long been one."""
     node._status = Status.ACTIVE
     node.ring.label = LABEL
+    node.ring.adoption.joined = True
     node.ring.predecessor = ref(predecessor)
     node.ring.successors = refs(*successors)
     for slot, identifier in (fingers or {}).items():

@@ -1,0 +1,173 @@
+"""When a node has joined, and the walk round the ring; this node is n10, between n5 and n20."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from chordnet.core import effects as fx
+from chordnet.core import events as ev
+from chordnet.core import messages as msg
+from chordnet.core.messages import RingLabel, Status
+from chordnet.core.walk import MAX_WALKS
+from tests.unit.core_support import LABEL, Parts, Wire, ids, placed, ref, refs, state
+
+ACTIVE = Status.ACTIVE
+
+
+class JoinedTests(SynchronousTestCase):
+    def setUp(self):
+        self.parts = Parts(10)
+        self.ring, self.node = self.parts.ring, self.parts.node
+        self.ring.join(ref(5), state(1, [20, 30]))
+        self.parts.fresh()
+
+    @property
+    def told(self) -> int:
+        return self.node.told.count(("joined",))
+
+    def behind(self, predecessor: int = 10) -> None:
+        """The successor answers our question."""
+        self.ring.stabilise()
+        _, rid = self.parts.asked()
+        self.parts.requests.answered(ref(20), state(rid, [30], predecessor=predecessor))
+        self.parts.fresh()
+
+    def test_a_node_that_has_entered_a_ring_has_not_joined_yet(self):
+        self.assertFalse(self.ring.adoption.joined)
+
+    def test_both_neighbours_have_to_say_so(self):
+        self.ring.notified(ref(5))
+        self.assertFalse(self.ring.adoption.joined)
+        self.behind()
+        self.assertTrue(self.ring.adoption.joined)
+
+    def test_in_whatever_order(self):
+        self.behind()
+        self.assertFalse(self.ring.adoption.joined)
+        self.ring.notified(ref(5))
+        self.assertTrue(self.ring.adoption.joined)
+
+    def test_a_successor_with_another_predecessor_has_not_taken_it_in(self):
+        self.ring.notified(ref(5))
+        self.behind(predecessor=5)
+        self.assertFalse(self.ring.adoption.joined)
+
+    def test_a_question_to_its_successor_says_the_same_as_a_notification(self):
+        self.behind()
+        self.ring.asked(ref(5), msg.GetState(1, ACTIVE))
+        self.assertFalse(self.ring.adoption.joined)
+        self.ring.asked(ref(5), msg.GetState(2, ACTIVE, successor=True))
+        self.assertTrue(self.ring.adoption.joined)
+
+    def test_another_node_or_another_life_cannot_say_so(self):
+        self.behind()
+        self.ring.asked(ref(3), msg.GetState(2, ACTIVE, successor=True))
+        self.ring.asked(ref(5, incarnation=2), msg.GetState(2, ACTIVE, successor=True))
+        self.assertFalse(self.ring.adoption.joined)
+
+    def test_what_an_earlier_predecessor_said_is_forgotten(self):
+        self.ring.notified(ref(5))
+        self.ring._set_predecessor(ref(7))
+        self.behind()
+        self.assertFalse(self.ring.adoption.joined)
+        self.ring.notified(ref(7))
+        self.assertTrue(self.ring.adoption.joined)
+
+    def test_what_an_earlier_successor_said_is_forgotten(self):
+        self.behind()
+        self.ring._set_successors(refs(15, 20))
+        self.ring.notified(ref(5))
+        self.assertFalse(self.ring.adoption.joined)
+
+    def test_it_is_told_once(self):
+        told = 0
+        for _ in range(3):
+            self.behind()
+            self.ring.notified(ref(5))
+            told += self.told
+        self.assertEqual(told, 1)
+
+    def test_the_head_is_told_that_it_is_the_successor_and_nobody_else(self):
+        self.ring.stabilise()
+        question = self.parts.ctx.effects[-1].message
+        self.assertEqual((type(question), question.successor), (msg.GetState, True))
+        self.parts.fresh()
+        self.parts.requests.answered(ref(20), state(question.rid, [30], predecessor=15))
+        question = self.parts.ctx.effects[-1].message
+        self.assertEqual((type(question), question.successor), (msg.GetState, False))
+
+    def test_a_ring_of_one_has_joined_when_it_is_a_member(self):
+        parts = Parts(10)
+        parts.node.at = Status.UNJOINED
+        parts.ring.create(LABEL)
+        parts.ring.check_joined()
+        self.assertFalse(parts.ring.adoption.joined)
+        parts.node.at = ACTIVE
+        parts.ring.check_joined()
+        self.assertTrue(parts.ring.adoption.joined)
+
+
+class WalkTests(SynchronousTestCase):
+    def walk(self, wire: Wire, limit: int = 9, member: int = 10) -> fx.Walked:
+        wire.event(member, ev.Walk(1, limit))
+        wire.run(3.0)
+        ((_, walked),) = wire.told(fx.Walked)
+        return walked
+
+    def test_it_comes_back_with_every_member_in_the_order_of_the_ring(self):
+        walked = self.walk(Wire([5, 10, 20, 40]))
+        self.assertEqual((ids(walked.members), walked.problem), ([10, 20, 40, 5], ""))
+
+    def test_a_ring_of_one(self):
+        walked = self.walk(Wire([10]))
+        self.assertEqual((ids(walked.members), walked.problem), ([10], ""))
+
+    def test_it_visits_no_more_members_than_it_may(self):
+        wire = Wire([5, 10, 20, 40], ticking=False)
+        walked = self.walk(wire, limit=2)
+        self.assertEqual(ids(walked.members), [10, 20])
+        self.assertEqual(walked.problem, "there are more than 2 members")
+        self.assertEqual(len(wire.messages(msg.GetState)), 1)
+
+    def test_two_neighbours_that_do_not_name_each_other(self):
+        wire = Wire([5, 10, 20, 40], ticking=False)
+        wire.nodes[40].ring.predecessor = ref(30)
+        walked = self.walk(wire)
+        self.assertEqual(walked.problem, "n40 has n30 before it, not n20")
+
+    def test_the_last_one_has_to_be_the_own_predecessor(self):
+        wire = Wire([5, 10, 20, 40], ticking=False)
+        wire.nodes[10].ring.predecessor = ref(7)
+        self.assertEqual(self.walk(wire).problem, "n10 has n7 before it, not n5")
+
+    def test_a_node_that_does_not_answer(self):
+        wire = Wire([5, 10, 20, 40])
+        wire.silence(40)
+        wire.event(10, ev.Walk(1, 9))
+        wire.run(0.6)
+        ((_, walked),) = wire.told(fx.Walked)
+        self.assertEqual(walked.problem, "n40 does not answer")
+
+    def test_a_member_of_another_ring(self):
+        wire = Wire([5, 10, 20, 40], ticking=False)
+        wire.nodes[40].ring.label = RingLabel(0, 9)
+        self.assertEqual(self.walk(wire).problem, "n40 is in another ring")
+
+    def test_a_ring_in_disorder_ends_the_walk(self):
+        wire = Wire([5, 10, 20, 40], ticking=False)
+        wire.nodes[40].ring.successors = refs(20)
+        wire.nodes[20].ring.predecessor = ref(10)
+        self.assertEqual(self.walk(wire).problem, "n20 after n40 is out of order")
+
+    def test_a_node_outside_of_a_ring(self):
+        node = placed(10, [5, 10, 20])
+        node._status = Status.SEEKING
+        (walked,) = node.step(ev.Walk(4, 9), 0.0)
+        self.assertEqual(walked, fx.Walked(4, [ref(10)], "n10 is in no ring"))
+
+    def test_walks_at_the_same_time_are_limited(self):
+        node = placed(10, [5, 10, 20])
+        for op in range(MAX_WALKS):
+            self.assertEqual([type(e) for e in node.step(ev.Walk(op, 9), 0.0)], [fx.Send])
+        (walked,) = node.step(ev.Walk(99, 9), 0.0)
+        self.assertIn("under way", walked.problem)
