@@ -10,6 +10,7 @@ from twisted.python.failure import Failure
 
 from chordnet.core.effects import (
     FingersChanged,
+    Joined,
     LeftRing,
     Misbehaved,
     PeerDied,
@@ -26,8 +27,8 @@ from chordnet.net.journal import Journal
 from chordnet.wire.rpc import MessageRecord
 
 EVENTS: tuple[type, ...] = (
-    StatusChanged, RingChanged, FingersChanged, PeerDied, PeersKnown, Misbehaved, LeftRing, Record,
-    Traced, MessageRecord,
+    StatusChanged, Joined, RingChanged, FingersChanged, PeerDied, PeersKnown, Misbehaved, LeftRing,
+    Record, Traced, MessageRecord,
 )  # fmt: skip
 """What a program can hear of."""
 MAX_WAITING = 256
