@@ -13,6 +13,8 @@ try:
     from matplotlib.figure import Figure
 except ImportError as problem:
     raise ChordnetError("--plot needs matplotlib: pip install 'chordnet[simulate]'") from problem
+except ValueError as problem:  # what a variable such as MPLBACKEND asks of it
+    raise ChordnetError(f"--plot cannot use matplotlib: {problem}") from problem
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

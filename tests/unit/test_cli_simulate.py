@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import os
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -27,12 +28,12 @@ from chordnet.sim.host import Host
 from chordnet.sim.network import Network
 
 NEEDS_EXTRA = "needs numpy and matplotlib: pip install 'chordnet[simulate]'"
-POOR = """
+RICH = """
 import sys
-sys.modules["numpy"] = sys.modules["matplotlib"] = None
 from chordnet.cli.app import run
 sys.exit(run(sys.argv[1:]))
 """
+POOR = "import sys; sys.modules['numpy'] = sys.modules['matplotlib'] = None" + RICH
 
 
 def need_extra() -> None:
@@ -96,6 +97,18 @@ class WordsTests(SynchronousTestCase):
             self.assertEqual((done.returncode, done.stdout), (1, ""), done.stderr)
             self.assertEqual(done.stderr.count("\n"), 1, done.stderr)
             self.assertIn("pip install 'chordnet[simulate]'", done.stderr)
+
+    def test_a_setting_that_matplotlib_refuses_is_one_line(self) -> None:
+        need_extra()
+        done = subprocess.run(
+            [sys.executable, "-c", RICH, "simulate", "--plot", self.mktemp()],
+            env=os.environ | {"MPLBACKEND": "nonsense"},
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        self.assertEqual((done.returncode, done.stdout), (1, ""), done.stderr)
+        self.assertEqual(done.stderr.count("\n"), 1, done.stderr)
+        self.assertIn("--plot cannot use matplotlib: ", done.stderr)
+        self.assertIn("nonsense", done.stderr)
 
 
 class RunTests(SynchronousTestCase):
