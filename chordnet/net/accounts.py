@@ -45,7 +45,7 @@ def history(source: Source, after: str) -> tuple[NodeHistory, bool]:
         if bounds >= PAGE_BOUNDS:
             break
     more = last is not None and bool(core.recorded(last, 1))
-    return NodeHistory(origins, len(log), log.first), more
+    return NodeHistory(origins, len(log), log.dropped), more
 
 
 def _parsed(after: str) -> OriginKey | None:

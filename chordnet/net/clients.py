@@ -299,10 +299,7 @@ class ClientSession:
         """Return the position that the messages asked for come after, and how many they are."""
         log = self._node.log
         limit = request.limit if request.limit > 0 else len(log)
-        if request.since:
-            start = position_of(log, request.since)
-        else:
-            start = max(log.first - 1, log.last - limit) if request.limit > 0 else log.first - 1
+        start = position_of(log, request.since) if request.since else log.before_newest(limit)
         return start, limit
 
     def _get_history(self, request: GetHistory) -> None:

@@ -123,6 +123,14 @@ class MessageLog(Protocol):
     def last(self) -> int:
         """Position of the newest message kept (one before ``first``, if none is)."""
 
+    @property
+    def dropped(self) -> int:
+        """How many messages were here and are not any more: positions may have holes."""
+
+    @property
+    def dropped_to(self) -> int:
+        """The highest position whose message was dropped because of a limit; -1 if none was."""
+
     def append(self, record: Record, received_at: float) -> StoredMessage: ...
     def skip(self, ids: Iterable[MessageId]) -> None:
         """Count messages as recorded that nobody keeps any more."""
@@ -155,6 +163,12 @@ class MessageLog(Protocol):
 
     def newest(self, limit: int) -> Sequence[StoredMessage]:
         """Return the last ``limit`` messages, oldest first."""
+
+    def before_newest(self, limit: int) -> int:
+        """Return the position after which the newest ``limit`` messages stand."""
+
+    def missing_beyond(self, position: int) -> int:
+        """Return how many messages after ``position`` were here and are not any more."""
 
     def after(self, message_id: str, limit: int) -> Sequence[StoredMessage]:
         """Return up to ``limit`` messages after ``message_id`` ("" for the beginning).

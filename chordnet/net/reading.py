@@ -113,11 +113,13 @@ class ReceivedReader:
         self._views = source.views
         self._limit = source.limits.reply_bytes
         self._position = position
+        self._known_holes = source.log.dropped_to
 
     def read(self, limit: int = BATCH) -> tuple[list[MessageRecord], bool]:
         """Return up to ``limit`` messages, and whether more are kept."""
         log = self._log
-        _check(log, self._position)
+        if log.dropped_to > max(self._position, self._known_holes):
+            raise _dropped(log, self._position)
         records: list[MessageRecord] = []
         size = 0
         for stored in log.beyond(self._position, min(limit, BATCH)):
@@ -151,6 +153,7 @@ class OriginReader:
         self._after = after
         self._silent_to = silent_to
         self._position = self._log.first - 1
+        self._known_holes = self._log.dropped_to
         self._ready: deque[Outcome[_Place]] = deque()
         self._batch: dict[int, StoredMessage] = {}
 
@@ -179,6 +182,8 @@ class OriginReader:
         log, order = self._log, self._order
         self._see_to_what_was_dropped()
         batch = log.beyond(self._position, BATCH)
+        if self._after is not None:
+            self._look_for(self._after, batch)
         for stored in batch:
             place = stored.position, stored.record.id
             self._pass_on(order.push(stored.record.id, stored.received_at, place))
@@ -189,15 +194,22 @@ class OriginReader:
             self._pass_on(order.advance(self._wall()))
         return caught_up
 
+    def _look_for(self, after: int, batch: Sequence[StoredMessage]) -> None:
+        """Make sure that the message to begin after is still there when its place comes.
+
+        :raises LocalProtocolError: it has been dropped.
+        """
+        last = batch[-1].position if batch else self._log.last
+        if self._position < after <= last and all(kept.position != after for kept in batch):
+            raise _dropped(self._log, self._position)
+
     def _see_to_what_was_dropped(self) -> None:
-        first = self._log.first
-        if first > 0:
+        log = self._log
+        if log.dropped:
             self._order.whole = False
-        if first > self._position + 1:
-            if self._after is not None and self._after < first:
-                _check(self._log, self._after - 1)
+        if log.dropped_to > max(self._position, self._known_holes):
+            self._known_holes = log.dropped_to
             self._order.cut()
-            self._position = first - 1
 
     def _pass_on(self, outcomes: list[Outcome[_Place]]) -> None:
         """Keep what lies behind the place to begin at."""
@@ -234,13 +246,12 @@ class OriginReader:
         return stored.record.route[0].name if stored is not None else ""
 
 
-def _check(log: MessageLog, position: int) -> None:
-    missing = log.first - position - 1
-    if missing > 0:
-        raise LocalProtocolError(
-            f"{missing} messages were dropped from the log before they could be sent;"
-            " read faster, and follow again from what is kept"
-        )
+def _dropped(log: MessageLog, position: int) -> LocalProtocolError:
+    missing = log.missing_beyond(position)
+    return LocalProtocolError(
+        f"{missing} messages were dropped from the log before they could be sent;"
+        " read faster, and follow again from what is kept"
+    )
 
 
 def _size(record: Record | MessageRecord) -> int:

@@ -3,31 +3,35 @@
 from __future__ import annotations
 
 import time
+from bisect import bisect_right
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
 from chordnet.core.effects import Record
 from chordnet.core.intervals import Intervals
 from chordnet.core.ledger import Ledger, OriginKey
 from chordnet.core.messages import MessageId, NodeRef, OriginState
+from chordnet.storage.fairness import fair_level
 from chordnet.storage.kept import KeptNumbers
 from chordnet.storage.paging import KeptMessage, PagedLog
 
 
 class MemoryLog(PagedLog):
-    """Implements :class:`chordnet.net.interfaces.MessageLog`; the oldest messages go first.
+    """Implements :class:`chordnet.net.interfaces.MessageLog`.
 
     :param max_messages: how many messages are kept.
-    :param max_bytes: how many bytes of bodies and routes (estimated) are kept.
+    :param max_bytes: how many bytes of bodies and routes (estimated) are kept. The oldest messages
+        of those origins go first that take the most (:mod:`chordnet.storage.fairness`).
     """
 
     def __init__(self, max_messages: int = 100_000, max_bytes: int = 64 * 1024 * 1024) -> None:
         self._max_messages = max_messages
         self._max_bytes = max_bytes
-        self._kept: list[KeptMessage | None] = []
-        self._start = 0
-        self._offset = 0
-        self._positions: dict[MessageId, int] = {}
+        self._kept: list[KeptMessage] = []
+        self._next = 0
+        self._by_id: dict[MessageId, KeptMessage] = {}
         self._numbers = KeptNumbers()
+        self._dropped_to = -1
         self.bytes = 0
         self.failed = ""
         """Why nothing more can be kept: memory never says."""
@@ -37,30 +41,32 @@ class MemoryLog(PagedLog):
         """How many messages wait for a checkpoint: never any."""
 
     def __len__(self) -> int:
-        return len(self._kept) - self._start
+        return len(self._kept)
 
     @property
     def first(self) -> int:
-        return self._offset + self._start
+        return self._kept[0].position if self._kept else self._next
 
     @property
     def last(self) -> int:
-        return self._offset + len(self._kept) - 1
+        return self._next - 1
 
     @property
-    def dropped(self) -> int:
-        """How many messages had to go because of the limits."""
-        return self.first
+    def dropped_to(self) -> int:
+        return self._dropped_to
 
     def append(self, record: Record, received_at: float) -> KeptMessage:
         """Keep ``record`` as the newest."""
-        kept = KeptMessage(self._offset + len(self._kept), received_at, record)
+        kept = KeptMessage(self._next, received_at, record)
+        self._next += 1
         self._kept.append(kept)
-        self._positions[record.id] = kept.position
+        self._by_id[record.id] = kept
         self._numbers.add(record.id)
         self.bytes += _cost(record)
-        while len(self) > self._max_messages or (self.bytes > self._max_bytes and len(self) > 1):
-            self._drop_oldest()
+        if self.bytes > self._max_bytes:
+            self._make_room(_cost, self._max_bytes - self._max_bytes // _SPARE)
+        if len(self._kept) > self._max_messages:
+            self._make_room(_one, self._max_messages - self._max_messages // _SPARE)
         return kept
 
     def skip(self, ids: Iterable[MessageId]) -> None:
@@ -74,40 +80,66 @@ class MemoryLog(PagedLog):
 
     def ledger(self) -> list[OriginState]:
         """Return what is recorded: a node that starts again in this process goes on from here."""
-        ledger = Ledger(len(self._positions) + 1, len(self._positions) + 1)
-        for message_id in self._positions:
+        ledger = Ledger(len(self._by_id) + 1, len(self._by_id) + 1)
+        for message_id in self._by_id:
             ledger.add(message_id)
-        return ledger.states(None, len(self._positions) + 1, len(self._positions) + 1)
+        return ledger.states(None, len(self._by_id) + 1, len(self._by_id) + 1)
 
     def kept(self, key: OriginKey) -> Intervals:
         return self._numbers.of(key)
 
     def find(self, message_id: MessageId) -> KeptMessage | None:
-        position = self._positions.get(message_id)
-        return None if position is None else self._kept[position - self._offset]
+        return self._by_id.get(message_id)
 
     def beyond(self, position: int, limit: int) -> Sequence[KeptMessage]:
-        return self._slice(max(self._start, position + 1 - self._offset), limit)
+        start = bisect_right(self._kept, position, key=_position)
+        return self._kept[start : start + limit]
+
+    def missing_beyond(self, position: int) -> int:
+        kept = len(self._kept) - bisect_right(self._kept, position, key=_position)
+        return max(0, self.last - position - kept)
+
+    def _before_newest(self, limit: int) -> int:
+        return self._kept[-limit].position - 1 if limit > 0 else self.last
 
     def close(self) -> None:
         """Nothing to release."""
 
-    def _slice(self, start: int, limit: int) -> list[KeptMessage]:
-        return [kept for kept in self._kept[start : start + limit] if kept is not None]
+    def _make_room(self, cost: Callable[[Record], int], room: int) -> None:
+        """Drop the oldest messages of the origins that take the most; never the very newest one.
 
-    def _drop_oldest(self) -> None:
-        oldest = self._kept[self._start]
-        assert oldest is not None
-        self._kept[self._start] = None
-        self._start += 1
-        self.bytes -= _cost(oldest.record)
-        del self._positions[oldest.record.id]
-        self._numbers.drop(oldest.record.id)
-        # Moving the rest once per halving keeps the cost of a drop constant on average.
-        if self._start * 2 > len(self._kept):
-            del self._kept[: self._start]
-            self._offset += self._start
-            self._start = 0
+        All kept messages are gone through, so more room is made at once than has to be.
+        """
+        shares: Counter[bytes] = Counter()
+        for each in self._kept:
+            shares[each.record.id.origin] += cost(each.record)
+        level, total = fair_level(shares.values(), room), shares.total()
+        newest = self._kept.pop()
+        kept: list[KeptMessage] = []
+        for each in self._kept:
+            record = each.record
+            if total > room and shares[record.id.origin] > level:
+                shares[record.id.origin] -= cost(record)
+                total -= cost(record)
+                self.bytes -= _cost(record)
+                self._by_id.pop(record.id, None)
+                self._numbers.drop(record.id)
+                self._dropped_to = max(self._dropped_to, each.position)
+            else:
+                kept.append(each)
+        self._kept = [*kept, newest]
+
+
+_SPARE = 64
+"""One part in so many is freed beyond what has to be."""
+
+
+def _position(kept: KeptMessage) -> int:
+    return kept.position
+
+
+def _one(_record: Record) -> int:
+    return 1
 
 
 def _cost(record: Record) -> int:

@@ -21,7 +21,7 @@ class KeptMessage(msgspec.Struct, frozen=True, eq=False, gc=False):
 
 
 class PagedLog(ABC):
-    """A log whose messages have positions, one after the other."""
+    """A log whose messages have positions, in the order received. What was dropped leaves holes."""
 
     @property
     @abstractmethod
@@ -33,6 +33,18 @@ class PagedLog(ABC):
     def last(self) -> int:
         """Position of the newest message kept (one before ``first``, if none is)."""
 
+    @property
+    @abstractmethod
+    def dropped_to(self) -> int:
+        """The highest position whose message was dropped because of a limit; -1 if none was."""
+
+    @property
+    def dropped(self) -> int:
+        """How many messages were here and are not any more."""
+        return self.last + 1 - len(self)
+
+    @abstractmethod
+    def __len__(self) -> int: ...
     @abstractmethod
     def find(self, message_id: MessageId) -> KeptMessage | None:
         """Return a message if it is kept."""
@@ -43,7 +55,19 @@ class PagedLog(ABC):
 
     def newest(self, limit: int) -> Sequence[KeptMessage]:
         """Return the last ``limit`` messages, oldest first, without damaged ones."""
-        return self.beyond(max(self.first - 1, self.last - limit), limit)
+        return self.beyond(self.before_newest(limit), limit)
+
+    def before_newest(self, limit: int) -> int:
+        """Return the position after which the newest ``limit`` messages stand."""
+        return self.first - 1 if limit >= len(self) else self._before_newest(limit)
+
+    @abstractmethod
+    def missing_beyond(self, position: int) -> int:
+        """Return how many messages after ``position`` were here and are not any more."""
+
+    @abstractmethod
+    def _before_newest(self, limit: int) -> int:
+        """Return the same for fewer messages than there are."""
 
     def after(self, message_id: str, limit: int) -> Sequence[KeptMessage]:
         """Return up to ``limit`` messages after ``message_id`` ("" for the beginning).

@@ -69,6 +69,20 @@ def body_bytes(rows: Iterable[Row]) -> int:
     return sum(len(row[4]) + len(row[5]) for row in rows)
 
 
+def row_bytes(row: Row) -> int:
+    """Return what the body and route of a row take up, damaged or not, in bytes."""
+    return sum(len(value) for value in row[4:6] if isinstance(value, bytes | str))
+
+
+def id_prefix(raw_id: bytes) -> bytes:
+    """Return how the encoded ids of all messages of the same origin begin, and no others.
+
+    Behind it come the incarnation and the sequence number, and encoded ids sort as they do.
+    """
+    # An array of three (one byte), a binary of up to 255 bytes (its type and length: two bytes).
+    return raw_id[: 3 + raw_id[2]] if len(raw_id) > 3 else raw_id
+
+
 def is_sound(row: Row) -> bool:
     """Tell whether a row is what was written."""
     try:

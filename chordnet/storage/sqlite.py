@@ -69,7 +69,8 @@ class SqliteLog(PagedLog):
 
     :param path: the database; made if it is missing. Files beside it have its name and an ending.
     :param durability: what a commit survives.
-    :param max_bytes: bodies and routes kept, in bytes; the oldest messages go first.
+    :param max_bytes: bodies and routes kept, in bytes; the oldest messages of those origins that
+        take the most go first.
     :param max_age: how long a message is kept, in seconds.
     :param warn: told in one line about a damaged file.
     :param wall: returns the wall clock in seconds since 1970.
@@ -153,6 +154,10 @@ class SqliteLog(PagedLog):
     @property
     def last(self) -> int:
         return self._table.next + len(self._pending) - 1
+
+    @property
+    def dropped_to(self) -> int:
+        return self._table.dropped_to
 
     def __len__(self) -> int:
         return self._table.count + len(self._pending)
@@ -275,6 +280,21 @@ class SqliteLog(PagedLog):
             raise self._failure("read", error) from None
         pending = self._pending[max(0, position + 1 - self._table.next) :]
         return (found + pending)[:limit]
+
+    def missing_beyond(self, position: int) -> int:
+        try:
+            kept = self._table.count_beyond(position)
+        except sqlite3.Error as error:
+            raise self._failure("read", error) from None
+        return max(0, self._table.next - 1 - position - kept)
+
+    def _before_newest(self, limit: int) -> int:
+        if limit <= len(self._pending):
+            return self.last - limit
+        try:
+            return self._table.before_newest(limit - len(self._pending))
+        except sqlite3.Error as error:
+            raise self._failure("read", error) from None
 
     def close(self) -> None:
         """Release the files."""

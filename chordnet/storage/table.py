@@ -1,6 +1,8 @@
 """The messages in the database of a log: stored many at once, capped, read a page at a time.
 
-- The kept history is capped by bytes and by age; the ledger remembers what was dropped.
+- The kept history is capped by bytes and by age; the ledger remembers what was dropped. Bytes are
+  shared among the origins: whoever takes more than a fair share makes room
+  (:mod:`chordnet.storage.fairness`), so positions may have holes.
 - A row that is not what was written, which its checksum shows when the file is opened and whenever
   it is read, is never given to anybody. The next :meth:`MessageTable.store` drops it, and its
   message counts as missing.
@@ -11,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +21,19 @@ import msgspec
 
 from chordnet.core.messages import MessageId
 from chordnet.storage.database import Durability, LogFile
+from chordnet.storage.fairness import fair_level
 from chordnet.storage.recorded import Recorded
 from chordnet.storage.rows import (
     INSERT_MESSAGE,
     SELECT_MESSAGES,
     Row,
-    body_bytes,
     decode_id,
+    id_prefix,
     is_sound,
+    row_bytes,
 )
 
+_SELECT_SIZES = "SELECT position, id, received_at, length(body) + length(route) FROM messages"
 _PRUNE_ROWS = 512
 _PRUNE_S = 60.0
 _SPARE = 64
@@ -40,7 +46,8 @@ class MessageTable:
 
     :param path: the database; made if it is missing.
     :param durability: what storing survives.
-    :param max_bytes: bodies and routes kept, in bytes; the oldest messages go first.
+    :param max_bytes: bodies and routes kept, in bytes; the oldest messages of those origins that
+        take the most go first.
     :param max_age: how long a message is kept, in seconds.
     :param warn: told in one line about damage.
     :param wall: returns the wall clock in seconds since 1970.
@@ -70,6 +77,10 @@ class MessageTable:
         self.first = self.next = self.count = self.bytes = 0
         """Position of the oldest row and of the one to come; how many there are; the bytes of their
         bodies and routes."""
+        self.dropped_to = -1
+        """The highest position whose message was dropped because of a cap; -1 if none was."""
+        self._shares: dict[bytes, int] = {}
+        """The bytes of each origin's bodies and routes, by how its encoded message ids begin."""
         self.spoiled: set[MessageId] = set()
         """Messages found damaged after the file was opened, until somebody takes note of them."""
         LogFile(path, durability, migrations, warn, wall).open(self._restore)
@@ -88,7 +99,14 @@ class MessageTable:
             " coalesce(sum(length(body) + length(route)), 0) FROM messages"
         ).fetchone()
         self.first, self.next = (first, last + 1) if last is not None else (0, 0)
+        self._shares.clear()
+        self.dropped_to = self.first - 1
+        expected = self.first
         for row in db.execute(f"{SELECT_MESSAGES} ORDER BY position"):
+            if row[0] != expected:
+                self.dropped_to = row[0] - 1
+            expected = row[0] + 1
+            self._take(row[1], row_bytes(row))
             if is_sound(row):
                 self.recorded.note(decode_id(row[1]))
             else:
@@ -108,14 +126,27 @@ class MessageTable:
             self._insert(rows)
         self.next += len(rows)
         self.count += len(rows)
-        self.bytes += body_bytes(rows)
+        for row in rows:
+            size = len(row[4]) + len(row[5])
+            self.bytes += size
+            self._take(row[1], size)
+
+    def _take(self, raw_id: object, size: int) -> None:
+        """Count the bytes of a message as its origin's; as many less, if it goes."""
+        if isinstance(raw_id, bytes):
+            origin = id_prefix(raw_id)
+            share = self._shares.get(origin, 0) + size
+            if share > 0:
+                self._shares[origin] = share
+            else:
+                self._shares.pop(origin, None)
 
     def room(self, most: int) -> int:
         """Return how many bytes may come before some have to go, ``most`` at most."""
         return min(most, self._max_bytes - self.bytes)
 
     def prune(self) -> None:
-        """Drop the oldest messages that are over the caps, and remember that they were here.
+        """Drop what is over the caps, some of it at a time, and remember that it was here.
 
         :raises sqlite3.Error: it failed; nothing has changed in the file.
         """
@@ -153,6 +184,7 @@ class MessageTable:
             ).fetchone()
             self.count -= 1
             self.bytes -= size[0] if size else 0
+            self._take(raw_id, -size[0] if size else 0)
             if message_id is not None and self.recorded.forget(message_id):
                 self.spoiled.add(message_id)
         self._warn(
@@ -171,32 +203,58 @@ class MessageTable:
     def _prune(self) -> None:
         now = self._wall()
         self.prune_at = now + _PRUNE_S
-        oldest = self.db.execute(
-            "SELECT position, id, received_at, length(body) + length(route) FROM messages"
-            " ORDER BY position LIMIT ?",
-            (_PRUNE_ROWS,),
-        ).fetchall()
-        room = self._max_bytes - self._max_bytes // _SPARE if self.bytes > self._max_bytes else None
-        dropped: list[Row] = []
-        for row in oldest[: max(0, self.count - 1)]:
-            if (room is None or self.bytes <= room) and row[2] >= now - self._max_age:
+        self._drop(self._too_old(now - self._max_age))
+        if self.bytes > self._max_bytes:
+            self._drop(self._too_much(self._max_bytes - self._max_bytes // _SPARE))
+
+    def _too_old(self, since: float) -> list[Row]:
+        """Return the first messages that were received before ``since``."""
+        oldest = self.db.execute(f"{_SELECT_SIZES} ORDER BY position LIMIT ?", (_PRUNE_ROWS,))
+        rows = [row for row in oldest.fetchall() if row[0] < self.next - 1]
+        old = list(takewhile(lambda row: row[2] < since, rows))
+        if len(old) == _PRUNE_ROWS:
+            self.prune_at = 0.0
+        return old
+
+    def _too_much(self, room: int) -> list[Row]:
+        """Return what those origins have to give up that take the most, the oldest of each."""
+        level = fair_level(self._shares.values(), room)
+        shares = [(share, origin) for origin, share in self._shares.items() if share > level]
+        rows: list[Row] = []
+        over = self.bytes - room
+        for share, origin in sorted(shares, reverse=True):
+            # The index of the ids has an origin's messages in the order of their numbers. The very
+            # newest message stays, for positions go on from it.
+            found = self.db.execute(
+                f"{_SELECT_SIZES} WHERE id > ? AND id < ? AND position < ? ORDER BY id LIMIT ?",
+                (origin, origin + b"\xff", self.next - 1, _PRUNE_ROWS - len(rows)),
+            )
+            left = share
+            for row in found:
+                rows.append(row)
+                left -= row[3]
+                over -= row[3]
+                if left <= level or over <= 0:
+                    break
+            found.close()
+            if len(rows) >= _PRUNE_ROWS or over <= 0:
                 break
-            dropped.append(row)
-            self.bytes -= row[3]
-        if dropped:
-            self._drop(dropped)
-            if len(dropped) == len(oldest):
-                self.prune_at = 0.0
+        return rows
 
     def _drop(self, rows: list[Row]) -> None:
-        last = rows[-1][0]
+        if not rows:
+            return
         self.recorded.gone(each for each in map(_named, rows) if each is not None)
         self.db.execute("BEGIN IMMEDIATE")
-        self.db.execute("DELETE FROM messages WHERE position <= ?", (last,))
+        self.db.executemany("DELETE FROM messages WHERE position = ?", [(row[0],) for row in rows])
         self.recorded.write(self.db)
         self.db.execute("COMMIT")
-        self.first = last + 1
+        self.first = self.db.execute("SELECT min(position) FROM messages").fetchone()[0]
         self.count -= len(rows)
+        for row in rows:
+            self.bytes -= row[3]
+            self._take(row[1], -row[3])
+            self.dropped_to = max(self.dropped_to, row[0])
 
     # ---- reading ----------------------------------------------------------------------------
 
@@ -224,6 +282,27 @@ class MessageTable:
             found = self._sound(rows)
             start = rows[-1][0] if rows else None
         return found
+
+    def before_newest(self, limit: int) -> int:
+        """Return the position after which the newest ``limit`` rows stand, fewer than all of them.
+
+        :raises sqlite3.Error: it cannot be read.
+        """
+        last: int = self.next - 1
+        if last - limit >= self.dropped_to:
+            return last - limit
+        query = "SELECT position FROM messages ORDER BY position DESC LIMIT 1 OFFSET ?"
+        found = self.db.execute(query, (limit,)).fetchone()
+        return found[0] if found is not None else self.first - 1
+
+    def count_beyond(self, position: int) -> int:
+        """Return how many rows stand after ``position``.
+
+        :raises sqlite3.Error: it cannot be read.
+        """
+        query = "SELECT count(*) FROM messages WHERE position > ?"
+        count: int = self.db.execute(query, (position,)).fetchone()[0]
+        return count
 
     def _select(self, where: str, *values: Any) -> list[Row]:
         return self.db.execute(f"{SELECT_MESSAGES} {where}", values).fetchall()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from twisted.internet.task import Clock
@@ -44,11 +44,11 @@ class FailingLog(MemoryLog):
             raise LogFailed(self.failed)
         self.commits += bool(uncommitted)
 
-    def _slice(self, start: int, limit: int) -> list[KeptMessage]:
+    def beyond(self, position: int, limit: int) -> Sequence[KeptMessage]:
         if self.damaged:
             self.failed = DAMAGED
             raise LogFailed(DAMAGED)
-        return super()._slice(start, limit)
+        return super().beyond(position, limit)
 
     def find(self, message_id: MessageId) -> KeptMessage | None:
         if self.damaged:

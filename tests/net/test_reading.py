@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -131,8 +132,8 @@ class ReaderTests(SynchronousTestCase):
         reader = open_reader(source, "origin", "")
         source.record("a2")
         self.assertEqual(read(reader), [])
-        source.record("b1", "b2")
-        self.assertEqual(read(reader), ["b1", "b2"])
+        source.record("b1", "c1")
+        self.assertEqual(read(reader), ["b1", "c1"])
         source.now += WAIT_S
         self.assertEqual(read(reader), ["gap a1-1", "dropped a2-2"])
 
@@ -166,6 +167,96 @@ class ReaderTests(SynchronousTestCase):
         source.record("a2", "a3")
         error = self.assertRaises(LocalProtocolError, reader.read)
         self.assertIn("1 messages were dropped", str(error))
+
+
+class FloodTests(SynchronousTestCase):
+    """One origin sends far more than there is room for; the log has holes from then on."""
+
+    def logs(self, max_bytes: int = 100_000) -> list[MemoryLog | SqliteLog]:
+        on_disk = SqliteLog(Path(self.mktemp()), max_bytes=max_bytes, wall=lambda: 1000.0)
+        self.addCleanup(on_disk.close)
+        return [MemoryLog(max_bytes=max_bytes), on_disk]
+
+    def sources(self) -> Iterator[Source]:
+        """Logs in which b and c have said a little, then a far too much, then b something."""
+        for log in self.logs():
+            source = Source(log)
+            self.record(source, "b1", "c1", "b2")
+            for number in range(1, 301):
+                self.record(source, f"a{number}", size=1000)
+            self.record(source, "b3")
+            self.assertLess(len(log), 110)
+            yield source
+
+    def record(self, source: Source, *names: str, size: int = 0) -> None:
+        source.record(*names, size=size)
+        source.log.commit()
+
+    def test_those_who_sent_little_keep_it_and_the_newest_of_the_flood_stay(self):
+        for source in self.sources():
+            lines = read(open_reader(source, "received", ""))
+            self.assertEqual(lines[:3], ["b1", "c1", "b2"])
+            self.assertEqual(lines[-2:], ["a300", "b3"])
+            kept = [int(line[1:]) for line in lines if line[0] == "a"]
+            self.assertEqual(kept, list(range(kept[0], 301)))
+            self.assertGreater(len(kept), 50)
+            self.assertEqual(len(lines), len(source.log))
+
+    def test_per_origin_order_has_one_gap_where_the_flood_begins(self):
+        for source in self.sources():
+            lines = read(open_reader(source, "origin", ""))
+            self.assertEqual(lines[:3], ["b1", "c1", "b2"])
+            (gap,) = (line for line in lines if "dropped" in line or "gap" in line)
+            self.assertTrue(gap.startswith("dropped a1-"), gap)
+            self.assertEqual(lines[-1], "b3")
+
+    def test_per_origin_order_goes_on_after_a_message_in_front_of_a_hole(self):
+        for source in self.sources():
+            lines = read(open_reader(source, "origin", str(message("b2").id)))
+            self.assertEqual((lines[0][:9], lines[-1]), ("dropped a", "b3"))
+
+    def test_pages_are_full_and_the_newest_are_as_many_as_asked_for(self):
+        for source in self.sources():
+            log = source.log
+            self.assertEqual(len(log.beyond(log.first - 1, 50)), 50)
+            for count in (1, 3, 50, len(log) - 1, len(log), len(log) + 1):
+                self.assertEqual(len(log.newest(count)), min(count, len(log)))
+            self.assertEqual(log.newest(len(log))[0].position, log.first)
+
+    def test_a_follower_that_missed_something_in_the_middle_is_told_how_much(self):
+        for log in self.logs():
+            source = Source(log)
+            self.record(source, "b1")
+            reader = open_reader(source, "received", None)
+            for number in range(1, 301):
+                self.record(source, f"a{number}", size=1000)
+            error = self.assertRaises(LocalProtocolError, read, reader)
+            missed = 301 - len(log)
+            self.assertIn(f"{missed} messages were dropped", str(error))
+            self.assertEqual(log.first, 0)
+
+    def test_a_follower_that_keeps_up_misses_nothing(self):
+        for log in self.logs():
+            source = Source(log)
+            self.record(source, "b1")
+            readers = [open_reader(source, order, None) for order in ("received", "origin")]
+            for number in range(1, 301):
+                self.record(source, f"a{number}", size=1000)
+                for reader in readers:
+                    self.assertEqual(read(reader), [f"a{number}"])
+
+    def test_a_place_that_is_dropped_out_of_the_middle_is_refused_not_waited_for(self):
+        for log in self.logs(300_000):
+            source = Source(log)
+            self.record(source, *(f"b{n}" for n in range(1, 301)))
+            self.record(source, "a1", size=1000)
+            reader = open_reader(source, "origin", str(message("a1").id))
+            self.assertEqual(reader.read(), ([], True))
+            for number in range(2, 301):
+                self.record(source, f"a{number}", size=1000)
+            error = self.assertRaises(LocalProtocolError, read, reader)
+            self.assertIn("were dropped from the log", str(error))
+            self.assertIsNotNone(log.find(message("b1").id))
 
 
 class RecentRoutesTests(SynchronousTestCase):

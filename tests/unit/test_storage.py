@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import sqlite3
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from chordnet.core.effects import Record
 from chordnet.core.errors import ConfigError
 from chordnet.core.messages import Hop, MessageId, NodeRef
+from chordnet.storage.fairness import fair_level
 from chordnet.storage.memory import MemoryLog, MemoryState
 from chordnet.storage.sqlite import SqliteLog
 from chordnet.storage.statedir import StateDirectory
@@ -63,7 +65,7 @@ class MemoryLogTests(SynchronousTestCase):
         self.assertEqual(bodies(log.beyond(3, 1)), [b"990"])
         self.assertRaises(KeyError, log.position, str(record(5).id))
         self.assertLess(len(log._kept), 30)
-        self.assertEqual(len(log._positions), 10)
+        self.assertEqual(len(log._by_id), 10)
 
     def test_the_oldest_go_beyond_the_bytes_kept(self):
         log = MemoryLog(max_bytes=10_000)
@@ -73,6 +75,24 @@ class MemoryLogTests(SynchronousTestCase):
         self.assertEqual(len(log) + log.dropped, 100)
         log.append(record(100, bytes(50_000)), 1.0)
         self.assertEqual(len(log), 1)
+
+
+class FairnessTests(SynchronousTestCase):
+    def test_the_level_is_the_highest_at_which_all_fit(self):
+        seed = random.randrange(2**32)
+        rng = random.Random(seed)
+        for _ in range(300):
+            shares = [rng.randrange(1, 100) for _ in range(rng.randrange(1, 9))]
+            room = rng.randrange(0, 500)
+            level = fair_level(shares, room)
+            if sum(shares) <= room:
+                self.assertGreaterEqual(level, max(shares))
+            else:
+                self.assertLessEqual(sum(min(s, level) for s in shares), room, f"seed {seed}")
+                self.assertGreater(sum(min(s, level + 1) for s in shares), room, f"seed {seed}")
+
+    def test_nobody_has_anything(self):
+        self.assertEqual(fair_level([], 10), 10)
 
 
 class MemoryStateTests(SynchronousTestCase):

@@ -7,6 +7,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -304,6 +305,59 @@ class RetentionTests(SqliteCase):
             log.append(record(sequence, bytes(5000)), self.wall)
             log.commit()
             self.assertEqual((len(log), log.first), (1, sequence - 1))
+
+    def flood(self, **options) -> SqliteLog:
+        """Two origins say a little, a third one far too much."""
+        log = self.open(max_bytes=100_000, **options)
+        for number in range(1, 11):
+            log.append(record(number, bytes(1000)), self.wall)
+            log.append(record(number, bytes(100), OTHER), self.wall)
+        for number in range(1, 1001):
+            log.append(record(number, bytes(1000), bytes([2] * 20)), self.wall)
+            if number % 7 == 0:
+                log.commit()
+        log.commit()
+        return log
+
+    def test_an_origin_that_floods_the_log_drops_its_own_messages_alone(self):
+        log = self.flood()
+        for again in (False, True):
+            if again:
+                log = self.reopened(log, max_bytes=100_000)
+            self.assertLessEqual(log.bytes, 100_000)
+            for number in range(1, 11):
+                self.assertIsNotNone(log.find(message_id(number)))
+                self.assertIsNotNone(log.find(message_id(number, OTHER)))
+            kept = [k.record.id.sequence for k in log.beyond(-1, 999)][20:]
+            self.assertEqual(kept, list(range(kept[0], 1001)))
+            self.assertGreater(len(kept), 70)
+            self.assertEqual((log.first, log.last, len(log)), (0, 1019, 20 + len(kept)))
+            self.assertEqual(log.dropped, 1000 - len(kept))
+            self.assertEqual(log.dropped_to, 1019 - len(kept))
+            self.assertEqual([k.record.id.sequence for k in log.newest(2)], [999, 1000])
+
+    def test_two_that_flood_share_what_the_others_leave(self):
+        log = self.open(max_bytes=100_000)
+        log.append(record(1), self.wall)
+        for number in range(1, 301):
+            for origin in (OTHER, bytes([2] * 20)):
+                log.append(record(number, bytes(1000), origin), self.wall)
+            log.commit()
+        kept = Counter(k.record.id.origin for k in log.beyond(-1, 999))
+        self.assertEqual(kept[ORIGIN], 1)
+        self.assertLess(abs(kept[OTHER] - kept[bytes([2] * 20)]), 6)
+        self.assertGreater(kept.total(), 80)
+
+    def test_a_full_log_touches_few_rows_at_a_time(self):
+        log = self.flood()
+        counts = []
+        for number in range(1001, 1101):
+            before = len(log)
+            log.append(record(number, bytes(1000), bytes([2] * 20)), self.wall)
+            log.commit()
+            counts.append(before + 1 - len(log))
+        self.assertLessEqual(max(counts), 512)
+        self.assertGreater(counts.count(0), 40)
 
     def test_the_oldest_go_by_age(self):
         log = self.open(max_age=3600.0)
