@@ -11,6 +11,7 @@ import click
 from chordnet.cli.output import Progress
 from chordnet.cli.running import run_in_reactor
 from chordnet.cli.words import MAX_TIMEOUT_S
+from chordnet.testbed.adoption import look_in_docker
 from chordnet.testbed.context import Testbed
 from chordnet.testbed.errors import NoSuchNode
 from chordnet.testbed.home import NetworkHome, home_directory
@@ -57,7 +58,9 @@ def with_testbed(network: str, work: Work[T]) -> T:
                 connector(reactor, network),
                 say=progress.say,
                 watch=progress.watch,
+                look=look_in_docker,
             )
+            await testbed.take_over()
             return await work(testbed)
 
     return run_in_reactor(run)

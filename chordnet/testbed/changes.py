@@ -40,7 +40,7 @@ async def remove_node(testbed: Testbed, number: int, *, kill: bool, timeout: flo
         network = testbed.checked(number)
         running = await testbed.running(network)
         if number not in running:
-            raise testbed.stopped(number)
+            raise await testbed.stopped(network, number)
         observer = testbed.observer(network)
         try:
             # Asked beforehand, so that the connections stand when the time is measured. A node
@@ -104,6 +104,9 @@ async def add_node(testbed: Testbed, number: int | None, timeout: float) -> tupl
             raise NetworkNotRunning(network.name)
         wanted = network.size + 1 if number is None else number
         if wanted in running:
+            conditions = await testbed.engine(network.engine).conditions()
+            if wanted in conditions:
+                raise NodeStopped(conditions[wanted].line(wanted, testbed.command))
             raise NodeStopped(f"Node {wanted} is running already")
         grown = network.with_wanted(wanted)
         check_size(grown)

@@ -70,6 +70,7 @@ async def act(testbed: Testbed, change: Change, timeout: float) -> Outcome:
         network = testbed.description()
         running = await testbed.running(network)
         old = load_faults(testbed.home).with_running(running)
+        old = old.as_seen(await testbed.engine(network.engine).conditions())
         new = change(old, network)
         observer = testbed.observer(network)
         try:
@@ -118,7 +119,7 @@ async def _apply(
 ) -> None:  # fmt: skip
     for number in sorted((new.killed - old.killed) | (new.frozen - old.frozen)):
         if number not in running:
-            raise testbed.stopped(number)
+            raise await testbed.stopped(network, number)
     save_faults(testbed.home, new)
     try:
         await _shape(testbed, network, running, old, new)
@@ -129,6 +130,8 @@ async def _apply(
     engine = testbed.engine(network.engine)
     if thawed := old.frozen - new.frozen:
         await engine.thaw(thawed)
+    if off := old.off - new.off:
+        await engine.connect(off)
     if frozen := new.frozen - old.frozen:
         await engine.freeze(frozen)
     if killed := new.killed - old.killed:

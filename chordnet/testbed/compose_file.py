@@ -13,8 +13,13 @@ from typing import Any
 
 from chordnet.testbed.description import HOST, NetworkDescription
 
-_SERVICE = re.compile(r"node-([0-9]+)")
+_SERVICE = re.compile(r"node-([0-9]{1,6})")
 STATE_DIRECTORY = "/var/lib/chordnet"
+BY_HAND = "chordnet"
+"""The project of ``compose/compose.yaml`` where Compose alone starts it."""
+HOME_LABEL = "chordnet.home"
+"""Whose a container or a volume is: the directory of ``CHORDNET_HOME``. Those that an older version
+made, or Compose alone, lack it: they are nobody's, and whoever finds them may use them."""
 
 
 def checkout() -> Path | None:
@@ -40,19 +45,25 @@ def service_number(service: str) -> int | None:
     return int(match[1]) if match else None
 
 
-def compose_project(template: dict[str, Any], network: NetworkDescription) -> dict[str, Any]:
+def compose_project(
+    template: dict[str, Any], network: NetworkDescription, home: str, project: str
+) -> dict[str, Any]:
     """Return the compose file of ``network`` as data.
 
     :param template: what ``docker compose config --format json`` says of the checkout's file.
+    :param home: the directory that the network belongs to.
+    :param project: the Compose project that its containers are, or are to be, in.
     """
+    labels = {HOME_LABEL: home}
     services = template["services"]
     shape = {k: v for k, v in services[service_name(2)].items() if k not in ("build", "networks")}
+    shape |= {"labels": shape.get("labels", {}) | labels}
     nodes = {service_name(n): _service(shape, network, n) for n in network.numbers}
     nodes[service_name(1)]["build"] = services[service_name(1)]["build"]
     return {
-        "name": project_name(network.name),
+        "name": project,
         "services": nodes,
-        "volumes": {service_name(n): {} for n in network.numbers},
+        "volumes": {service_name(n): {"labels": labels} for n in network.numbers},
     }
 
 

@@ -9,7 +9,9 @@ from twisted.internet.defer import Deferred
 from twisted.internet.defer import TimeoutError as ReactorTimeout
 
 from chordnet.core.errors import ConnectFailed, Refused, TimedOut
+from chordnet.testbed.adoption import Look, look_nowhere, take_over
 from chordnet.testbed.choice import make_engine
+from chordnet.testbed.conditions import Condition, Matter
 from chordnet.testbed.convergence import Watch
 from chordnet.testbed.description import NetworkDescription
 from chordnet.testbed.descriptors import provide_descriptors
@@ -43,6 +45,7 @@ class Testbed:
     :param say: takes a line about progress.
     :param watch: takes how far a ring has got.
     :param make_engine: makes an engine of a kind.
+    :param look: finds what Docker has of a network that is described nowhere.
     :param taken_by: says who listens on a port of this machine; None: it is free.
     """
 
@@ -57,6 +60,7 @@ class Testbed:
         say: Say = _ignore,
         watch: Watch = _ignore,
         make_engine: Callable[..., Engine] = make_engine,
+        look: Look = look_nowhere,
         taken_by: Callable[[int], str | None] = taken_by,
     ) -> None:
         self.reactor = reactor
@@ -64,6 +68,9 @@ class Testbed:
         self.connect = connect
         self.say = say
         self.watch = watch
+        self.look = look
+        self.elsewhere = ""
+        """What is to be said where the network does not run here."""
         self.taken_by = taken_by
         self._make_engine = make_engine
         self._engines: dict[str, Engine] = {}
@@ -74,6 +81,10 @@ class Testbed:
             self._engines[kind] = self._make_engine(kind, self.reactor, self.home)
         return self._engines[kind]
 
+    async def take_over(self) -> None:
+        """Take over what Docker has of this network, where it is described otherwise or not."""
+        self.elsewhere = await take_over(self.reactor, self.home, self.say, self.look)
+
     def description(self) -> NetworkDescription:
         """Return the network's description.
 
@@ -81,7 +92,7 @@ class Testbed:
         """
         network = self.home.load()
         if network is None:
-            raise NetworkNotRunning(self.home.name)
+            raise NetworkNotRunning(self.home.name, self.elsewhere)
         return network
 
     def checked(self, number: int) -> NetworkDescription:
@@ -101,7 +112,7 @@ class Testbed:
         """
         running = await self.engine(network.engine).running()
         if not running:
-            raise NetworkNotRunning(network.name)
+            raise NetworkNotRunning(network.name, self.elsewhere)
         return running
 
     def observer(self, network: NetworkDescription, patience: float = 2.0) -> Observer:
@@ -128,12 +139,14 @@ class Testbed:
         try:
             return await question(client).addTimeout(timeout, self.reactor)
         except (ReactorTimeout, TimedOut) as problem:
+            await self._check_well(network, number)
             raise NodeSilent(
                 f"Node {number} did not answer within {timeout:g} s; "
                 f"see: {self.command(f'logs {number}')}"
             ) from problem
         except (ConnectFailed, Refused) as problem:
             await self._check_running(network, number)
+            await self._check_well(network, number)
             raise NodeSilent(
                 f"Node {number} runs and cannot be talked to: {problem}; "
                 f"see: {self.command(f'logs {number}')}"
@@ -143,13 +156,20 @@ class Testbed:
 
     async def _check_running(self, network: NetworkDescription, number: int) -> None:
         if number not in await self.running(network):
-            raise self.stopped(number)
+            raise await self.stopped(network, number)
 
-    def stopped(self, number: int) -> TestbedError:
-        """Return the error for a node that does not run."""
-        return NodeStopped(
-            f"Node {number} is stopped; bring it back with: {self.command(f'add-node {number}')}"
-        )
+    async def _check_well(self, network: NetworkDescription, number: int) -> None:
+        condition = (await self.engine(network.engine).conditions()).get(number)
+        if condition is not None:
+            raise NodeSilent(condition.line(number, self.command))
+
+    async def stopped(self, network: NetworkDescription, number: int) -> TestbedError:
+        """Return the error for a node that does not run, with the cause if there is one."""
+        condition = Condition(Matter.ENDED, "is stopped")
+        if number not in network.removed:
+            conditions = await self.engine(network.engine).conditions()
+            condition = conditions.get(number, condition)
+        return NodeStopped(condition.line(number, self.command))
 
     def command(self, words: str) -> str:
         """Return a command about this network for people to type."""

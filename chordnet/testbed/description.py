@@ -37,6 +37,8 @@ class NetworkDescription:
     bits: int = 160
     successors: int = 8
     """r, the length of a successor list."""
+    code: str = ""
+    """What stands for the code that its nodes were started with; empty if that is not known."""
     record: str | None = None
     """The directory in which its nodes record their events; None: they do not."""
 

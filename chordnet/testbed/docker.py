@@ -1,58 +1,75 @@
 """The docker engine: one container a node.
 
-Docker Compose builds the image, brings nodes up and takes a network down; what runs, its state
-and its logs come from the engine itself, through the ``docker`` package. That package blocks, so
-its calls are made in the reactor's threads.
+Docker Compose builds the image and brings nodes up; what runs, its state and its logs come from
+the engine itself, through the ``docker`` package, and so does the end of a network, which needs no
+compose file.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping
-from functools import cached_property
+from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
-
-import docker
-from docker.errors import DockerException
-from requests.exceptions import RequestException
+from typing import Any
 
 from chordnet.testbed import netlink
 from chordnet.testbed.commands import Finished, run_program
 from chordnet.testbed.compose_file import (
+    HOME_LABEL,
     checkout,
     compose_project,
-    project_name,
     service_name,
-    service_number,
 )
+from chordnet.testbed.conditions import Condition
 from chordnet.testbed.description import NetworkDescription
+from chordnet.testbed.docker_host import DockerHost
+from chordnet.testbed.docker_project import DockerProject
+from chordnet.testbed.docker_state import (
+    Container,
+    Found,
+    address,
+    is_alive,
+    other_home,
+)
 from chordnet.testbed.engine import Say
-from chordnet.testbed.errors import EngineUnavailable, NodeStopped, TestbedError
+from chordnet.testbed.errors import EngineUnavailable, OtherHome, TestbedError
 from chordnet.testbed.faults import Line
 from chordnet.testbed.home import NetworkHome, write_atomically
-from chordnet.testbed.waiting import Reactor, gather, in_thread
-
-T = TypeVar("T")
+from chordnet.testbed.logs import last_lines
+from chordnet.testbed.waiting import Reactor, gather
 
 BUILD_TIMEOUT_S = 1200.0
 COMPOSE_TIMEOUT_S = 180.0
 SHAPE_TIMEOUT_S = 60.0
-LEAVE_GRACE_S = 15
-ALIVE = frozenset({"running", "paused", "restarting"})
 FAILURE_LINES = 15
 FAILURE_WIDTH = 240
 
+Run = Callable[..., Coroutine[Any, Any, Finished]]
+
 
 class DockerEngine:
-    """Nodes as containers of one Compose project."""
+    """Nodes as containers of one Compose project.
+
+    :param host: the engine.
+    :param run: runs a program, as :func:`chordnet.testbed.commands.run_program`.
+    """
 
     kind = "docker"
 
-    def __init__(self, reactor: Reactor, home: NetworkHome) -> None:
+    def __init__(
+        self,
+        reactor: Reactor,
+        home: NetworkHome,
+        host: DockerHost | None = None,
+        run: Run = run_program,
+    ) -> None:
         self._reactor = reactor
         self._home = home
+        self._host = host or DockerHost(reactor)
+        self._ask = self._host.ask
+        self._run_program = run
+        self._project = DockerProject(home, self._host)
 
     # ---- by Compose -------------------------------------------------------------------------
 
@@ -64,122 +81,120 @@ class DockerEngine:
                 "the docker engine builds its image from a checkout of chordnet, and this is an "
                 "installed package; use --engine local, or run p2pnet from a checkout"
             )
+        await self._ask(self._project.containers)
+        await self._look_at_volumes(say)
         shape = root / "compose" / "compose.yaml"
         template = await self._run(
             ["docker", "compose", "--file", str(shape), "config", "--format", "json"],
             "the compose file cannot be read",
         )
-        project = compose_project(json.loads(template.output), network)
+        project = compose_project(
+            json.loads(template.output), network, self._project.owner, self._project.name
+        )
         write_atomically(self._home.compose_path, json.dumps(project, indent=2) + "\n")
         say("building the image from the present code")
         await self._compose(
             ["build", service_name(1)], "the image cannot be built", timeout=BUILD_TIMEOUT_S
         )
+        await self._ask(self._project.remove_untagged)
+
+    async def _look_at_volumes(self, say: Say) -> None:
+        volumes = await self._ask(self._project.volumes)
+        if home := other_home(volumes.values(), self._project.owner):
+            raise OtherHome(self._home.name, home, "data")
+        if volumes and not self._home.compose_path.exists():
+            ours = any(HOME_LABEL in found for found in volumes.values())
+            say(
+                f"{len(volumes)} volumes of {'this' if ours else 'no'} home hold data of network "
+                f"'{self._home.name}' from before: its nodes go on with it"
+            )
 
     async def start(self, network: NetworkDescription, numbers: Collection[int]) -> None:
         """Bring those containers up; :meth:`prepare` has written what they are."""
         assert max(numbers) <= network.size
+        known = await self._ask(self._project.containers)
+        # A container that is no longer what it should be is made anew, and its log goes with it.
+        await self._save_logs({n: c for n, c in known.items() if n in numbers})
         services = [service_name(number) for number in sorted(numbers)]
         await self._compose(
             ["up", "--detach", "--no-build", "--no-deps", *services],
             "the containers cannot be started",
         )
 
-    async def clean(self, *, purge: bool) -> None:
-        """Remove containers and network; with ``purge`` the volumes that hold the data too."""
-        volumes = ["--volumes"] if purge else []
-        await self._compose(
-            ["down", "--remove-orphans", "--timeout", str(LEAVE_GRACE_S), *volumes],
-            "the containers cannot be removed",
-        )
-        if purge:
-            await self._ask(self._remove_volumes)
-
-    def _remove_volumes(self) -> None:
-        """Remove the volumes of nodes, too, that the compose file has no longer."""
-        for volume in self._docker.volumes.list(filters={"label": self._label}):
-            volume.remove(force=True)
-
     async def _compose(
         self, words: list[str], complaint: str, timeout: float = COMPOSE_TIMEOUT_S
     ) -> Finished:
         command = ["docker", "compose", "--ansi", "never", "--progress", "plain"]
-        command += ["--project-name", project_name(self._home.name)]
-        if self._home.compose_path.exists():
-            command += ["--file", str(self._home.compose_path)]
+        command += ["--project-name", self._project.name, "--file", str(self._home.compose_path)]
         return await self._run([*command, *words], complaint, timeout)
 
     async def _run(
         self, words: list[str], complaint: str, timeout: float = COMPOSE_TIMEOUT_S
     ) -> Finished:
         environment = {k: v for k, v in os.environ.items() if not k.startswith("COMPOSE_")}
-        done = await run_program(self._reactor, words, timeout=timeout, environment=environment)
+        done = await self._run_program(
+            self._reactor, words, timeout=timeout, environment=environment
+        )
         if done.status != 0:
-            lines = tuple(done.errors.splitlines()[-FAILURE_LINES:])
+            # What pip says in a build is on standard output, Compose's own verdict is not.
+            lines = [
+                line[:FAILURE_WIDTH]
+                for text in (done.output, done.errors)
+                for line in text.splitlines()[-FAILURE_LINES:]
+                if line.strip()
+            ]
             raise TestbedError(
                 f"{complaint}: {done.last_line()[:FAILURE_WIDTH]}; --engine local needs no Docker",
-                lines if len(lines) > 1 else (),
+                tuple(lines) if len(lines) > 1 else (),
             )
         return done
 
-    # ---- by the engine itself ---------------------------------------------------------------
+    # ---- what there is ----------------------------------------------------------------------
 
-    @cached_property
-    def _docker(self) -> docker.DockerClient:
-        return docker.from_env(timeout=30)
-
-    async def _ask(self, work: Callable[..., T], *arguments: Any) -> T:
-        try:
-            return await in_thread(self._reactor, work, *arguments)
-        except (DockerException, RequestException) as problem:
-            raise EngineUnavailable(
-                f"the Docker engine does not do what it is asked: {_one_line(problem)}"
-            ) from problem
-
-    @property
-    def _label(self) -> str:
-        return f"com.docker.compose.project={project_name(self._home.name)}"
-
-    def _containers(self) -> dict[int, dict[str, Any]]:
-        found = {}
-        for container in self._docker.api.containers(all=True, filters={"label": self._label}):
-            number = service_number(container["Labels"].get("com.docker.compose.service", ""))
-            if number is not None:
-                found[number] = container
-        return found
-
-    def _container(self, number: int) -> Any:
-        known = self._containers().get(number)
-        if known is None:
-            raise NodeStopped(f"Node {number} has no container")
-        return self._docker.containers.get(known["Id"])
+    async def found(self) -> Found:
+        """Return everything that the engine has of this network, whosever it is."""
+        return await self._ask(self._project.found)
 
     async def running(self) -> frozenset[int]:
         """Return the nodes whose container runs or is paused."""
-        containers = await self._ask(self._containers)
-        return frozenset(n for n, container in containers.items() if container["State"] in ALIVE)
+        containers = await self._ask(self._project.containers)
+        return frozenset(n for n, container in containers.items() if is_alive(container))
+
+    async def conditions(self) -> dict[int, Condition]:
+        """Return what the engine knows to be the matter with nodes."""
+        return await self._ask(self._project.conditions)
+
+    async def _alive(self, numbers: Collection[int]) -> list[int]:
+        containers = await self._ask(self._project.containers)
+        return sorted(n for n in numbers if n in containers and is_alive(containers[n]))
+
+    # ---- ending -----------------------------------------------------------------------------
 
     async def stop(self, numbers: Collection[int]) -> frozenset[int]:
         """Stop those containers at once: SIGTERM, and SIGKILL to those that take too long."""
-        late = await gather(self._ask(self._stop_one, n) for n in await self._alive(numbers))
+        late = await gather(self._ask(self._project.stop, n) for n in await self._alive(numbers))
         return frozenset(filter(None, late))
-
-    def _stop_one(self, number: int) -> int | None:
-        container = self._container(number)
-        if container.status == "paused":
-            container.unpause()
-        container.stop(timeout=LEAVE_GRACE_S)
-        container.reload()
-        return number if container.attrs["State"]["ExitCode"] == 137 else None
 
     async def kill(self, numbers: Collection[int]) -> None:
         """Kill those containers at once."""
-        await gather(self._ask(self._kill_one, n) for n in await self._alive(numbers))
+        await gather(self._ask(self._project.kill, n) for n in await self._alive(numbers))
 
-    def _kill_one(self, number: int) -> None:
-        container = self._container(number)
-        container.kill()
-        container.wait(timeout=LEAVE_GRACE_S)
+    async def clean(self, *, purge: bool) -> None:
+        """Remove containers and network; with ``purge`` the volumes that hold the data too.
+
+        Without it the containers' logs are saved first.
+        """
+        containers = await self._ask(self._project.containers)
+        if not purge:
+            await self._save_logs(containers)
+        listed = await self._ask(self._project.listed, self._project.name)
+        await gather(self._ask(self._project.remove_container, c["Id"]) for c in listed)
+        await self._ask(self._project.remove_networks)
+        if purge:
+            await self._ask(self._project.remove_volumes)
+        await self._ask(self._project.remove_untagged)
+
+    # ---- breaking on purpose ----------------------------------------------------------------
 
     async def freeze(self, numbers: Collection[int]) -> None:
         """Pause those containers."""
@@ -190,11 +205,17 @@ class DockerEngine:
         await self._pause(numbers, "paused", "unpause")
 
     async def _pause(self, numbers: Collection[int], state: str, verb: str) -> None:
-        containers = await self._ask(self._containers)
+        containers = await self._ask(self._project.containers)
         chosen = [n for n in numbers if n in containers and containers[n]["State"] == state]
-        await gather(
-            self._ask(getattr(self._docker.api, verb), containers[n]["Id"]) for n in chosen
-        )
+        api = self._host.client.api
+        await gather(self._ask(getattr(api, verb), containers[n]["Id"]) for n in chosen)
+
+    async def connect(self, numbers: Collection[int]) -> None:
+        """Connect those containers to their network again, and start their nodes anew.
+
+        A node tells the others its address once, when it starts, and the new one is another.
+        """
+        await gather(self._ask(self._project.connect, n) for n in await self._alive(numbers))
 
     async def shape(self, lines: Mapping[int, Line]) -> None:
         """Have :mod:`chordnet.testbed.netlink` change the containers' networks from outside.
@@ -202,8 +223,8 @@ class DockerEngine:
         It runs once, in a container that sees the host's processes: the nodes keep having no rights
         at all, and all lines change at nearly the same moment.
         """
-        containers = await self._ask(self._containers)
-        alive = {n: c for n, c in containers.items() if c["State"] in ALIVE}
+        containers = await self._ask(self._project.containers)
+        alive = {n: c for n, c in containers.items() if is_alive(c)}
         pids = await gather(self._ask(self._pid, c["Id"]) for c in alive.values())
         wanted = [
             _wanted(pid, lines[n], alive) for n, pid in zip(alive, pids, strict=True) if n in lines
@@ -211,36 +232,47 @@ class DockerEngine:
         if not wanted:
             return
         image = next(iter(alive.values()))["ImageID"]
-        done = await run_program(
+        done = await self._run_program(
             self._reactor, [*_SHAPER, image, *_python(wanted)], timeout=SHAPE_TIMEOUT_S
         )
         if done.status != 0:
             raise TestbedError(f"Docker cannot do that here: {done.last_line()[:FAILURE_WIDTH]}")
 
     def _pid(self, container: str) -> int:
-        pid: int = self._docker.api.inspect_container(container)["State"]["Pid"]
+        pid: int = self._host.client.api.inspect_container(container)["State"]["Pid"]
         return pid
 
-    async def _alive(self, numbers: Collection[int]) -> list[int]:
-        containers = await self._ask(self._containers)
-        return sorted(n for n in numbers if n in containers and containers[n]["State"] in ALIVE)
+    # ---- logs -------------------------------------------------------------------------------
+
+    async def _save_logs(self, containers: Mapping[int, Container]) -> None:
+        """Add what containers have written since the last time to files, which outlive them."""
+        await gather(self._ask(self._project.save_log, n, c["Id"]) for n, c in containers.items())
 
     async def tail(self, number: int, lines: int) -> list[str]:
-        """Return the last lines that the container wrote."""
+        """Return the last lines that the container wrote; those saved of one that is gone."""
 
-        def read() -> bytes:
-            log: bytes = self._container(number).logs(tail=lines)
-            return log
+        def read() -> list[str]:
+            known = self._project.containers().get(number)
+            if known is None:
+                return last_lines(self._project.log_path(number), lines)
+            log: bytes = self._host.client.api.logs(known["Id"], tail=lines)
+            return log.decode(errors="replace").splitlines()
 
-        return (await self._ask(read)).decode(errors="replace").splitlines()
+        return await self._ask(read)
 
     async def follow(self, number: int, lines: int, write: Callable[[str], None]) -> None:
         """Stream what the container writes."""
 
         def open_stream() -> Any:
-            return self._container(number).logs(stream=True, follow=True, tail=lines)
+            if number not in self._project.containers():
+                return None
+            return self._project.container(number).logs(stream=True, follow=True, tail=lines)
 
         stream = await self._ask(open_stream)
+        if stream is None:
+            for line in last_lines(self._project.log_path(number), lines):
+                write(line)
+            return
 
         def pump() -> None:
             for line in _lines(stream):
@@ -266,17 +298,10 @@ def _python(wanted: list[dict[str, Any]]) -> list[str]:
     return ["python3", "-I", "-S", "-c", source, json.dumps(wanted)]
 
 
-def _wanted(pid: int, line: Line, containers: Mapping[int, dict[str, Any]]) -> dict[str, Any]:
+def _wanted(pid: int, line: Line, containers: Mapping[int, Container]) -> dict[str, Any]:
     slow = [line.delay_ms, line.jitter_ms, line.loss_percent]
-    cut = (_address(containers[n]) for n in sorted(line.cut) if n in containers)
+    cut = (address(containers[n]) for n in sorted(line.cut) if n in containers)
     return {"pid": pid, "cut": list(filter(None, cut)), "netem": slow if any(slow) else None}
-
-
-def _address(container: dict[str, Any]) -> str:
-    """Return a container's address among the others; empty while it has none."""
-    networks = container["NetworkSettings"]["Networks"].values()
-    address: str = next((network["IPAddress"] for network in networks), "")
-    return address
 
 
 def _lines(chunks: Iterator[bytes]) -> Iterator[str]:
@@ -284,7 +309,3 @@ def _lines(chunks: Iterator[bytes]) -> Iterator[str]:
     for chunk in chunks:
         *complete, rest = (rest + chunk).split(b"\n")
         yield from (line.decode(errors="replace") for line in complete)
-
-
-def _one_line(problem: Exception) -> str:
-    return " ".join(str(problem).split())[:300]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from typing import Protocol
 
+from chordnet.testbed.conditions import Condition
 from chordnet.testbed.description import NetworkDescription
 from chordnet.testbed.faults import Line
 
@@ -29,6 +30,9 @@ class Engine(Protocol):
     async def running(self) -> frozenset[int]:
         """Return the nodes that run at this moment, frozen ones included."""
 
+    async def conditions(self) -> Mapping[int, Condition]:
+        """Return what is known to be the matter with nodes, those that do not run included."""
+
     async def stop(self, numbers: Collection[int]) -> frozenset[int]:
         """Tell those nodes to leave the ring in order, and return when they have ended.
 
@@ -43,6 +47,9 @@ class Engine(Protocol):
 
     async def thaw(self, numbers: Collection[int]) -> None:
         """Let frozen nodes go on as if nothing had happened."""
+
+    async def connect(self, numbers: Collection[int]) -> None:
+        """Give nodes that run without a network theirs back."""
 
     async def shape(self, lines: Mapping[int, Line]) -> None:
         """Make those nodes' lines to the others what is wanted, sound ones too.

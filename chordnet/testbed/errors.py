@@ -21,13 +21,15 @@ class TestbedError(ChordnetError):
 
 
 class NetworkNotRunning(TestbedError):
-    """No node of the network runs."""
+    """No node of the network runs.
 
-    def __init__(self, network: str) -> None:
-        super().__init__(
-            f"network '{network}' is not running; start it with: "
-            f"{command('start-network', network)}"
-        )
+    :param elsewhere: what is to be said instead of how to start it.
+    """
+
+    def __init__(self, network: str, elsewhere: str = "") -> None:
+        start = f"start it with: {command('start-network', network)}"
+        where = " here" if elsewhere else ""
+        super().__init__(f"network '{network}' is not running{where}; {elsewhere or start}")
 
 
 class UnreadableNetwork(TestbedError):
@@ -70,6 +72,22 @@ class NotConverged(TestbedError):
 
 class EngineUnavailable(TestbedError):
     """The engine cannot be used here."""
+
+
+class OtherHome(TestbedError):
+    """What is wanted belongs to another home.
+
+    :param home: that home's directory.
+    :param what: ``containers`` or ``data``.
+    """
+
+    def __init__(self, network: str, home: str, what: str) -> None:
+        stop = command("stop-network --purge" if what == "data" else "stop-network", network)
+        super().__init__(
+            f"the {what} of network '{network}' in Docker belong to another home, {home}; choose "
+            f"another name with --network, or end that network: CHORDNET_HOME={home} {stop}"
+        )
+        self.home = home
 
 
 def command(words: str, network: str) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 import attrs
 
+from chordnet.testbed.conditions import Condition, Matter
 from chordnet.testbed.errors import TestbedError
 from chordnet.testbed.home import NetworkHome, write_atomically
 
@@ -48,6 +49,8 @@ class Faults:
 
     killed: frozenset[int] = frozenset()
     frozen: frozenset[int] = frozenset()
+    off: frozenset[int] = frozenset()
+    """Nodes without a network, which somebody else has done: the engine knows, it is not kept."""
     sides: tuple[frozenset[int], ...] = ()
     """The sides of a partition; a node on none of them counts to the last."""
     delays: Mapping[int, tuple[float, float]] = attrs.field(factory=dict)
@@ -60,6 +63,14 @@ class Faults:
         return attrs.evolve(
             self, killed=self.killed - set(running), frozen=self.frozen & set(running)
         )
+
+    def as_seen(self, conditions: Mapping[int, Condition]) -> Faults:
+        """Return this as the engine says it is, whoever did or undid it meanwhile."""
+        by_matter = {
+            matter: frozenset(n for n, c in conditions.items() if c.matter is matter)
+            for matter in Matter
+        }
+        return attrs.evolve(self, frozen=by_matter[Matter.FROZEN], off=by_matter[Matter.CUT_OFF])
 
     def with_delay(self, numbers: Collection[int], delay_ms: float, jitter_ms: float) -> Faults:
         """Return this with another delay at those nodes; 0 ends it."""
@@ -105,7 +116,7 @@ class Faults:
     def parts(self, running: Collection[int]) -> list[frozenset[int]]:
         """Return the groups of running nodes that ought to be a ring each."""
         groups: dict[int, set[int]] = {}
-        for number in sorted(set(running) - self.frozen):
+        for number in sorted(set(running) - self.frozen - self.off):
             groups.setdefault(self.side(number), set()).add(number)
         return [frozenset(group) for _, group in sorted(groups.items())]
 
@@ -125,6 +136,7 @@ class Faults:
         words: list[tuple[str, Collection[int]]] = [
             ("killed", self.killed),
             ("frozen", self.frozen),
+            ("disconnected", self.off),
         ]
         for (delay, jitter), ns in _inverted(self.delays).items():
             words.append((f"delay of {delay:g} ms{f' +- {jitter:g} ms' if jitter else ''} at", ns))

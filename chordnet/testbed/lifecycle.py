@@ -7,6 +7,7 @@ interrupted. A network of which nodes run already is added to and otherwise left
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Collection
 from pathlib import Path
 
@@ -14,13 +15,14 @@ import attrs
 from twisted.internet.defer import Deferred
 
 from chordnet.testbed.choice import Choice, choose_engine
+from chordnet.testbed.code import code_digest
 from chordnet.testbed.context import Testbed
 from chordnet.testbed.convergence import wait_converged
 from chordnet.testbed.description import HOST, MAX_NODES, NetworkDescription
 from chordnet.testbed.descriptors import provide_descriptors
 from chordnet.testbed.engine import Engine
 from chordnet.testbed.errors import ImpossibleNetwork, TestbedError, UnreadableNetwork
-from chordnet.testbed.faults import forget_faults
+from chordnet.testbed.faults import forget_faults, ranges
 from chordnet.testbed.home import is_utf8
 from chordnet.testbed.lock import locked
 from chordnet.testbed.observer import Client, NoAnswer, Observer, Snapshot
@@ -81,6 +83,7 @@ async def start_network(testbed: Testbed, wish: Wish, timeout: float) -> Started
         running = await testbed.engine(old.engine).running() if old else frozenset()
         if old is not None and running:
             _refuse_other(old, wish)
+            await _refuse_unwell(testbed, old, running)
             network = attrs.evolve(old, removed=frozenset(), stopped=False)
         else:
             network = await _new_network(testbed, wish, old)
@@ -112,7 +115,7 @@ async def _new_network(
     choice = await _choose_engine(testbed, network)
     if wish.engine == "auto":
         testbed.say(f"engine: {choice.kind} ({choice.why})")
-    network = attrs.evolve(network, engine=choice.kind)
+    network = attrs.evolve(network, engine=choice.kind, code=code_digest())
     if old is not None and (old.size, old.base_port) != (network.size, network.base_port):
         testbed.say(
             f"last time it had {old.size} nodes from port {old.base_port}; "
@@ -207,21 +210,22 @@ async def bring_up(
     engine = testbed.engine(network.engine)
     before = testbed.home.load()
     others = await engine.running() - set(missing)
+    if missing and others:
+        _tell_of_new_code(testbed, network, missing)
     began = testbed.reactor.seconds()
     testbed.home.save(network)
     try:
         if missing:
             await engine.start(network, missing)
-        expected = set(missing) | others - await _failed(testbed, network, others)
+        well = others - await _unwell(testbed, engine, others)
+        expected = set(missing) | well - await _failed(testbed, network, well)
         snapshot = await first_of(
             _ring(testbed, network, expected, timeout, alone=not others and len(missing) == 1),
             _deaths(testbed, engine, expected),
         )
     except BaseException:
         testbed.say("stopping what was started")
-        await engine.kill(missing)
-        if not others:
-            await engine.clean(purge=False)
+        await _undo(testbed, engine, missing, others)
         # A network that is new stays described, so that its logs can be read and its data purged.
         testbed.home.save(before or attrs.evolve(network, stopped=True))
         raise
@@ -231,6 +235,56 @@ async def bring_up(
         members=len(snapshot.statuses) + len(snapshot.visitors),
         seconds=testbed.reactor.seconds() - began,
     )
+
+
+async def _undo(
+    testbed: Testbed, engine: Engine, missing: Collection[int], others: Collection[int]
+) -> None:
+    """Stop again what a start has started; what hinders that must not hide why it failed."""
+    try:
+        await engine.kill(missing)
+    except TestbedError as problem:
+        testbed.say(f"not all of it could be stopped: {problem}")
+    if others:
+        return
+    try:
+        await engine.clean(purge=False)
+    except TestbedError as problem:
+        testbed.say(f"{problem}; later: {testbed.command('stop-network')}")
+
+
+def _tell_of_new_code(
+    testbed: Testbed, network: NetworkDescription, numbers: Collection[int]
+) -> None:
+    if network.code and network.code != code_digest():
+        who = f"Node {ranges(numbers)}" if len(numbers) == 1 else f"nodes {ranges(numbers)}"
+        testbed.say(
+            f"{who} will run other code than the nodes that run already: chordnet has changed "
+            f"since the network was started (all anew: stop-network, then start-network)"
+        )
+
+
+async def _unwell(testbed: Testbed, engine: Engine, numbers: Collection[int]) -> frozenset[int]:
+    """Return which of the running nodes cannot be part of a ring now, and say why."""
+    if not numbers:
+        return frozenset()
+    conditions = await engine.conditions()
+    unwell = frozenset(numbers) & conditions.keys()
+    for number in sorted(unwell):
+        testbed.say(conditions[number].line(number, testbed.command))
+    return unwell
+
+
+async def _refuse_unwell(
+    testbed: Testbed, network: NetworkDescription, running: Collection[int]
+) -> None:
+    """Refuse at once what could only fail after a long wait: one ring of nodes, one of them frozen.
+
+    :raises TestbedError: a node that runs cannot be part of a ring.
+    """
+    conditions = await testbed.engine(network.engine).conditions()
+    for number in sorted(set(running) & conditions.keys()):
+        raise TestbedError(conditions[number].line(number, testbed.command))
 
 
 async def _failed(
@@ -282,9 +336,31 @@ async def _deaths(testbed: Testbed, engine: Engine, expected: Collection[int]) -
     """Wait for a node to end and raise that."""
     while True:
         for number in sorted(set(expected) - await engine.running()):
-            lines = tuple(await engine.tail(number, TAIL_LINES))
-            raise TestbedError(f"Node {number} ended while it was starting; its last words:", lines)
+            raise await _last_words(engine, number)
         await pause(testbed.reactor, WATCH_PAUSE_S)
+
+
+async def _last_words(engine: Engine, number: int) -> TestbedError:
+    """Return the error for a node that has ended while it was starting."""
+    lines: tuple[str, ...] = ()
+    cause = ""
+    try:
+        condition = (await engine.conditions()).get(number)
+        cause = f": it {condition.text}" if condition is not None else ""
+        lines = tuple(await engine.tail(number, TAIL_LINES))
+    except TestbedError as problem:
+        lines = (f"(its log cannot be read: {problem})",)
+    last = "its last words:" if lines else "it has left no word"
+    return TestbedError(f"Node {number} ended while it was starting{cause}; {last}", lines)
+
+
+class Left(enum.Enum):
+    """Whose it is that Docker has of a network."""
+
+    NOTHING = "nothing"
+    """It has nothing, or what it has is another home's."""
+    OURS = "ours"
+    NOBODYS = "nobody's"
 
 
 async def stop_network(testbed: Testbed, *, purge: bool, timeout: float) -> Stopped:
@@ -293,7 +369,8 @@ async def stop_network(testbed: Testbed, *, purge: bool, timeout: float) -> Stop
     :param timeout: seconds to wait for another command that is changing the network.
     :raises TestbedError: something could not be stopped or removed; the text says what.
     """
-    if not testbed.home.directory.exists():
+    in_docker = await _left_in_docker(testbed)
+    if not testbed.home.directory.exists() and in_docker is Left.NOTHING:
         return Stopped(stopped=(), killed=(), existed=False)
     async with locked(testbed.reactor, testbed.home.lock_path, timeout):
         stopped: frozenset[int] = frozenset()
@@ -304,7 +381,11 @@ async def stop_network(testbed: Testbed, *, purge: bool, timeout: float) -> Stop
             network = testbed.home.load()
         except UnreadableNetwork as problem:
             unreadable = problem.why
-        for kind in _engines(testbed) if network is None else [network.engine]:
+        kinds = _engines(testbed) if network is None else [network.engine]
+        # What is nobody's is not touched while this home has a network of the name elsewhere.
+        if in_docker is Left.OURS or (in_docker is Left.NOBODYS and network is None):
+            kinds = sorted({*kinds, "docker"}, reverse=True)
+        for kind in kinds:
             engine = testbed.engine(kind)
             running = await engine.running()
             late |= await engine.stop(running)
@@ -318,6 +399,18 @@ async def stop_network(testbed: Testbed, *, purge: bool, timeout: float) -> Stop
         if purge:
             testbed.home.purge()
         return Stopped(stopped=tuple(sorted(stopped)), killed=tuple(sorted(late)))
+
+
+async def _left_in_docker(testbed: Testbed) -> Left:
+    found = await testbed.look(testbed.reactor, testbed.home)
+    if found is None or not (found.containers or found.volumes or found.networks):
+        return Left.NOTHING
+    if not found.home:
+        return Left.NOBODYS
+    if found.home == str(testbed.home.root.resolve()):
+        return Left.OURS
+    testbed.say(testbed.elsewhere)
+    return Left.NOTHING
 
 
 def _engines(testbed: Testbed) -> list[str]:

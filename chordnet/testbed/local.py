@@ -16,6 +16,7 @@ from collections.abc import Callable, Collection, Mapping
 
 import msgspec
 
+from chordnet.testbed.conditions import Condition, Matter
 from chordnet.testbed.description import HOST, NetworkDescription
 from chordnet.testbed.engine import Say
 from chordnet.testbed.errors import TestbedError
@@ -23,7 +24,12 @@ from chordnet.testbed.faults import Line
 from chordnet.testbed.home import NetworkHome, make_directory, remove_tree
 from chordnet.testbed.logs import follow_file, last_lines, open_log, rotate
 from chordnet.testbed.nursery import Birth
-from chordnet.testbed.processes import ProcessIdentity, is_running, send_signal
+from chordnet.testbed.processes import (
+    ProcessIdentity,
+    is_running,
+    is_stopped,
+    send_signal,
+)
 from chordnet.testbed.waiting import Clock, pause
 
 NURSERY = (sys.executable, "-P", "-m", "chordnet.testbed.nursery")
@@ -105,6 +111,15 @@ class LocalEngine:
         """Return the nodes whose process runs; nothing is started or asked for that."""
         return frozenset(n for n in self._known() if self._process(n) is not None)
 
+    async def conditions(self) -> dict[int, Condition]:
+        """Return which nodes' processes stand still; why one has ended, nobody knows."""
+        processes = {number: self._process(number) for number in self._known()}
+        return {
+            number: Condition(Matter.FROZEN, "is frozen (SIGSTOP)")
+            for number, process in processes.items()
+            if process is not None and is_stopped(process)
+        }
+
     def _known(self) -> list[int]:
         nodes = self._home.directory / "nodes"
         if not nodes.is_dir():
@@ -148,6 +163,9 @@ class LocalEngine:
     def _signal(self, numbers: Collection[int], signal_number: signal.Signals) -> None:
         for process in filter(None, map(self._process, sorted(numbers))):
             send_signal(process, signal_number)
+
+    async def connect(self, numbers: Collection[int]) -> None:
+        """Nothing can take the loopback interface away from a process."""
 
     async def shape(self, lines: Mapping[int, Line]) -> None:
         """Refuse whatever is not sound: local nodes share one loopback interface."""

@@ -94,6 +94,23 @@ def is_running(process: ProcessIdentity) -> bool:
     return start_moment(process.pid) == process.started
 
 
+def is_stopped(process: ProcessIdentity) -> bool:
+    """Return True if that very process stands still, as after SIGSTOP."""
+    if not is_running(process):
+        return False
+    if (PROC / "self/stat").exists():
+        try:
+            text = (PROC / str(process.pid) / "stat").read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return False
+        return text.rpartition(")")[2].split()[0] in ("T", "t")
+    ps = shutil.which("ps") or "ps"
+    answer = subprocess.run(
+        [ps, "-o", "stat=", "-p", str(process.pid)], capture_output=True, text=True, check=False
+    )
+    return answer.stdout.strip().startswith("T")
+
+
 def send_signal(process: ProcessIdentity, number: signal.Signals) -> bool:
     """Signal that very process; tell whether it was there.
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import attrs
 
+from chordnet.testbed.conditions import HAS_STOPPED, Condition
 from chordnet.testbed.context import Testbed
 from chordnet.testbed.description import NetworkDescription
 from chordnet.testbed.faults import load_faults, ranges
@@ -33,11 +34,13 @@ class Report:
     problems: tuple[str, ...]
     parted: tuple[Side, ...] = ()
     """The sides of a partition; empty if there is none."""
+    unwell: frozenset[int] = frozenset()
+    """Nodes that run and, as the engine knows, can neither answer nor be members."""
 
     @property
     def sides(self) -> tuple[Side, ...]:
         """The nodes that ought to be a ring each."""
-        return self.parted or (Side(self.running, self.snapshot),)
+        return self.parted or (Side(self.running - self.unwell, self.snapshot),)
 
     def state(self, number: int) -> str:
         """Return a node's own word for its state, or ``stopped`` or ``unreachable``."""
@@ -61,15 +64,18 @@ async def look(testbed: Testbed, observer: Observer, network: NetworkDescription
     :raises NetworkNotRunning: no node runs.
     """
     running = await testbed.running(network)
-    problems = list(_absent(testbed, network, running))
-    parts = load_faults(testbed.home).sides_of(running)
+    conditions = await testbed.engine(network.engine).conditions()
+    # Nodes that the engine knows to be frozen or without a network cannot answer, nor be members.
+    unwell = running & conditions.keys()
+    problems = list(_unwell(testbed, network, running, conditions))
+    parts = load_faults(testbed.home).sides_of(running - unwell)
     snapshots = await gather(observer.snapshot(part) for part in parts)
     sides = tuple(Side(part, seen) for part, seen in zip(parts, snapshots, strict=True))
     for side in sides:
         found = ring_problems(network, side.numbers, side.snapshot)
         problems += [f"{side_name(sides, side)}{text}" for text in found]
     parted = sides if len(sides) > 1 else ()
-    return Report(network, running, _together(snapshots), tuple(problems), parted)
+    return Report(network, running, _together(snapshots), tuple(problems), parted, unwell)
 
 
 def side_name(sides: Sequence[Side], side: Side) -> str:
@@ -85,15 +91,18 @@ def _together(snapshots: Sequence[Snapshot]) -> Snapshot:
     )
 
 
-def _absent(
-    testbed: Testbed, network: NetworkDescription, running: frozenset[int]
+def _unwell(
+    testbed: Testbed,
+    network: NetworkDescription,
+    running: frozenset[int],
+    conditions: Mapping[int, Condition],
 ) -> Iterator[str]:
+    """Say of each node that cannot be in the ring, though it ought to, why that is."""
     for number in network.numbers:
-        if number not in running and number not in network.removed:
-            yield (
-                f"Node {number} has stopped by itself; bring it back with: "
-                f"{testbed.command(f'add-node {number}')}"
-            )
+        if number in running and number in conditions:
+            yield conditions[number].line(number, testbed.command)
+        elif number not in running and number not in network.removed:
+            yield conditions.get(number, HAS_STOPPED).line(number, testbed.command)
 
 
 # ---- message logs ------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from chordnet.testbed.changes import add_node, remove_node
 from chordnet.testbed.choice import choose_engine
+from chordnet.testbed.code import code_digest
 from chordnet.testbed.errors import (
     ImpossibleNetwork,
     NetworkNotRunning,
@@ -67,7 +68,7 @@ class StartTests(Case):
         done = self.result(start_network(self.testbed, wish(), 60))
         self.assertEqual(self.world.engine.calls, ["prepare", "start [1, 2, 3, 4, 5]"])
         self.assertEqual((done.started, done.members), ((1, 2, 3, 4, 5), 5))
-        self.assertEqual(self.testbed.home.load(), network(5))
+        self.assertEqual(self.testbed.home.load(), network(5, code=code_digest()))
 
     def test_again_it_starts_only_what_is_missing(self) -> None:
         self.world.up()
@@ -81,7 +82,7 @@ class StartTests(Case):
         self.world.engine.alive.clear()
         done = self.result(start_network(self.testbed, Wish(engine="auto"), 60))
         self.assertEqual(done.started, (1, 2, 3, 4, 5))
-        self.assertEqual(self.testbed.home.load(), network(5))
+        self.assertEqual(self.testbed.home.load(), network(5, code=code_digest()))
 
     def test_what_was_stopped_starts_as_is_wished_anew(self) -> None:
         self.world.up()
@@ -148,7 +149,8 @@ class StartTests(Case):
         self.assertEqual(failure.value.details, ("last words of 4",))
         self.assertEqual(self.world.engine.alive, set())
         # for its logs, and to be purged
-        self.assertEqual(self.testbed.home.load(), attrs.evolve(network(5), stopped=True))
+        described = network(5, code=code_digest(), stopped=True)
+        self.assertEqual(self.testbed.home.load(), described)
 
     def test_no_ring_in_time_takes_the_start_back(self) -> None:
         self.world.engine.converges = False
@@ -394,6 +396,13 @@ class AskTests(Case):
     def test_a_frozen_node_is_named_after_the_time_limit(self) -> None:
         self.world.up()
         self.world.nodes.frozen = {3}
+        text = self.error(self.ask(3), NodeSilent)
+        self.assertIn("Node 3 is frozen (by the test); let it go on with: p2pnet chaos", text)
+
+    def test_a_node_that_is_silent_for_no_known_cause_is_named_after_the_time_limit(self) -> None:
+        self.world.up()
+        self.world.nodes.frozen = {3}
+        self.world.engine.knows = False
         text = self.error(self.ask(3), NodeSilent)
         self.assertIn("Node 3 did not answer within 5 s; see: p2pnet logs 3", text)
 

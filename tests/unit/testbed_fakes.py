@@ -15,6 +15,7 @@ from twisted.internet.task import Clock
 from chordnet.core import intervals
 from chordnet.core.errors import ConnectFailed
 from chordnet.core.invariants import ideal_view
+from chordnet.testbed.conditions import Condition, Matter
 from chordnet.testbed.context import Testbed
 from chordnet.testbed.description import NetworkDescription
 from chordnet.testbed.errors import TestbedError
@@ -250,13 +251,19 @@ class FakeEngine:
     settles: bool = True
     cannot_shape: str = ""
     lines: dict[int, Line] = attrs.field(factory=dict)
+    ailments: dict[int, Condition] = attrs.field(factory=dict)
+    """What the engine knows to be the matter with nodes, beside those frozen by this engine."""
+    knows: bool = True
+    kill_fails: str = ""
+    clean_fails: str = ""
 
     def ring(self) -> None:
         """Let those that reach each other, frozen and failed ones aside, be one right ring."""
         if not self.settles:
             return
         self.nodes.statuses = {}
-        awake = self.alive - self.nodes.frozen - self.nodes.failed
+        off = {n for n, c in self.ailments.items() if c.matter is not Matter.ENDED}
+        awake = self.alive - self.nodes.frozen - self.nodes.failed - off
         for number in sorted(awake):
             if number not in self.nodes.statuses:
                 cut = self.lines[number].cut if number in self.lines else frozenset[int]()
@@ -280,6 +287,12 @@ class FakeEngine:
     async def running(self) -> frozenset[int]:
         return frozenset(self.alive)
 
+    async def conditions(self) -> dict[int, Condition]:
+        if not self.knows:
+            return {}
+        frozen = Condition(Matter.FROZEN, "is frozen (by the test)")
+        return self.ailments | dict.fromkeys(self.nodes.frozen & self.alive, frozen)
+
     async def stop(self, numbers: Collection[int]) -> frozenset[int]:
         self.calls.append(f"stop {sorted(numbers)}")
         self.alive -= set(numbers)
@@ -288,6 +301,8 @@ class FakeEngine:
 
     async def kill(self, numbers: Collection[int]) -> None:
         self.calls.append(f"kill {sorted(numbers)}")
+        if self.kill_fails:
+            raise TestbedError(self.kill_fails)
         self.alive -= set(numbers)
         self.ring()
 
@@ -299,6 +314,14 @@ class FakeEngine:
     async def thaw(self, numbers: Collection[int]) -> None:
         self.calls.append(f"thaw {sorted(numbers)}")
         self.nodes.frozen -= set(numbers)
+        self._well_again(numbers)
+
+    async def connect(self, numbers: Collection[int]) -> None:
+        self.calls.append(f"connect {sorted(numbers)}")
+        self._well_again(numbers)
+
+    def _well_again(self, numbers: Collection[int]) -> None:
+        self.ailments = {n: c for n, c in self.ailments.items() if n not in numbers}
         self.ring()
 
     async def shape(self, lines: Mapping[int, Line]) -> None:
@@ -310,6 +333,8 @@ class FakeEngine:
 
     async def clean(self, *, purge: bool) -> None:
         self.calls.append(f"clean purge={purge}")
+        if self.clean_fails:
+            raise TestbedError(self.clean_fails)
 
     async def tail(self, number: int, lines: int) -> list[str]:
         return [f"last words of {number}"]

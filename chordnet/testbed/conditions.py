@@ -1,0 +1,45 @@
+"""What an engine knows to be the matter with a node, whoever did it."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+
+import attrs
+
+
+class Matter(enum.Enum):
+    """What kind of thing it is, which says what undoes it."""
+
+    ENDED = "ended"
+    """It does not run, and the engine can say more than that."""
+    FROZEN = "frozen"
+    """It was stopped in the middle of whatever it does."""
+    CUT_OFF = "cut off"
+    """It runs without a network."""
+
+
+@attrs.frozen
+class Condition:
+    """What is the matter with one node."""
+
+    matter: Matter
+    text: str
+    """Goes on where "Node 4" has begun: ``was killed: out of memory (256 MiB)``."""
+
+    def line(self, number: int, command: Callable[[str], str]) -> str:
+        """Return the whole line about Node ``number``, with the command that mends it.
+
+        :param command: makes a command about the node's network of its words.
+        """
+        mend = {
+            Matter.ENDED: ("bring it back with", f"add-node {number}"),
+            Matter.FROZEN: ("let it go on with", f"chaos thaw {number}"),
+            Matter.CUT_OFF: ("connect it again with", "chaos heal"),
+        }
+        what, words = mend[self.matter]
+        return f"Node {number} {self.text}; {what}: {command(words)}"
+
+
+HAS_STOPPED = Condition(Matter.ENDED, "has stopped by itself")
+"""Of a node that ought to run, where nothing more is known."""

@@ -1,0 +1,249 @@
+"""A Docker engine in memory: what is used of the ``docker`` package, and of programs that run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import attrs
+from docker.errors import APIError, NotFound
+
+from chordnet.testbed.commands import Finished
+from chordnet.testbed.compose_file import HOME_LABEL
+from chordnet.testbed.docker import DockerEngine
+from chordnet.testbed.docker_host import DockerHost
+from chordnet.testbed.docker_state import PROJECT_LABEL, SERVICE_LABEL
+from chordnet.testbed.home import NetworkHome
+
+
+def refusal(code: int, text: str) -> APIError:
+    response = SimpleNamespace(status_code=code, reason=text, url="")
+    return (NotFound if code == 404 else APIError)(text, response=response, explanation=text)
+
+
+TEMPLATE = '{"services": {"node-1": {"build": {}}, "node-2": {"environment": {}}}}'
+"""What ``docker compose config`` says, shortened."""
+
+
+@attrs.define
+class FakeContainer:
+    """One container, as the engine and as the ``docker`` package show it."""
+
+    number: int
+    project: str
+    home: str = ""
+    state: str = "running"
+    connected: bool = True
+    port: int = 0
+    ended: dict[str, Any] = attrs.field(factory=dict)
+    """Of the inspected state, where it is not usual."""
+    environment: list[str] = attrs.field(factory=list)
+    log: bytes = b""
+    dies_before_kill: bool = False
+    calls: list[str] = attrs.field(factory=list)
+
+    @property
+    def id(self) -> str:
+        return f"{self.project}/{self.number}"
+
+    @property
+    def listed(self) -> dict[str, Any]:
+        labels = {PROJECT_LABEL: self.project, SERVICE_LABEL: f"node-{self.number}"}
+        networks = {"default": {"IPAddress": f"10.0.0.{self.number}"}} if self.connected else {}
+        return {
+            "Id": self.id,
+            "State": self.state,
+            "Labels": labels | ({HOME_LABEL: self.home} if self.home else {}),
+            "Ports": [{"PublicPort": self.port}] if self.port and self.state == "running" else [],
+            "NetworkSettings": {"Networks": networks},
+            "ImageID": "image",
+        }
+
+    @property
+    def inspected(self) -> dict[str, Any]:
+        return {
+            "State": {"Status": self.state, "ExitCode": 0} | self.ended,
+            "HostConfig": {"Memory": 256 * 1024 * 1024},
+            "Config": {"Env": self.environment},
+        }
+
+    # what the ``docker`` package's Container has
+
+    @property
+    def status(self) -> str:
+        return self.state
+
+    @property
+    def attrs(self) -> dict[str, Any]:
+        return self.inspected
+
+    def reload(self) -> None:
+        pass
+
+    def kill(self) -> None:
+        self.calls.append("kill")
+        if self.dies_before_kill or self.state != "running":
+            self.state = "exited"
+            raise refusal(409, f"Cannot kill container: {self.id} is not running")
+        self.state = "exited"
+
+    def wait(self, timeout: float) -> None:
+        assert timeout > 0
+
+    def stop(self, timeout: int) -> None:
+        assert timeout > 0
+        self.calls.append("stop")
+        self.state = "exited"
+
+    def unpause(self) -> None:
+        self.state = "running"
+
+    def restart(self, timeout: int) -> None:
+        assert timeout > 0
+        self.calls.append("restart")
+
+    def logs(self, **_options: Any) -> Any:
+        return iter([self.log])
+
+
+@attrs.define
+class FakeDocker:
+    """The engine; ``api`` and ``containers`` are what a ``docker.DockerClient`` has."""
+
+    there: list[FakeContainer] = attrs.field(factory=list)
+    volumes_there: dict[str, dict[str, str]] = attrs.field(factory=dict)
+    networks_there: dict[str, str] = attrs.field(factory=dict)
+    """Projects by the network's id."""
+    images_there: dict[str, list[str]] = attrs.field(factory=dict)
+    """The environment of each untagged image."""
+    used_images: set[str] = attrs.field(factory=set)
+    connected: list[tuple[str, str, list[str]]] = attrs.field(factory=list)
+    down: Exception | None = None
+
+    @property
+    def api(self) -> FakeDocker:
+        if self.down is not None:
+            raise self.down
+        return self
+
+    def add(self, *numbers: int, project: str = "chordnet-lab", **fields: Any) -> None:
+        self.there += [FakeContainer(n, project, **({"port": 8000 + n} | fields)) for n in numbers]
+
+    @property
+    def numbers(self) -> list[int]:
+        return [container.number for container in self.there]
+
+    def __getitem__(self, number: int) -> FakeContainer:
+        return next(c for c in self.there if c.number == number)
+
+    @staticmethod
+    def _project(filters: Mapping[str, str]) -> str:
+        label, _, project = filters["label"].partition("=")
+        assert label == PROJECT_LABEL
+        return project
+
+    # what the ``docker`` package's APIClient has; ``containers`` is both a call and a collection
+
+    @property
+    def containers(self) -> Any:
+        fake = self
+
+        class Containers:
+            def __call__(self, all: bool, filters: Mapping[str, str]) -> list[dict[str, Any]]:  # noqa: A002
+                assert all
+                return [c.listed for c in fake.there if c.project == fake._project(filters)]
+
+            def get(self, identity: str) -> FakeContainer:
+                return fake._by_id(identity)
+
+        return Containers()
+
+    def _by_id(self, identity: str) -> FakeContainer:
+        found = next((c for c in self.there if c.id == identity), None)
+        if found is None:
+            raise refusal(404, f"No such container: {identity}")
+        return found
+
+    def inspect_container(self, identity: str) -> dict[str, Any]:
+        return self._by_id(identity).inspected
+
+    def pause(self, identity: str) -> None:
+        self._by_id(identity).state = "paused"
+
+    def unpause(self, identity: str) -> None:
+        self._by_id(identity).state = "running"
+
+    def logs(self, identity: str, tail: int, since: float | None = None) -> bytes:
+        log = self._by_id(identity).log
+        return b"" if since else b"\n".join(log.split(b"\n")[-tail - 1 :])
+
+    def remove_container(self, identity: str, v: bool, force: bool) -> None:
+        assert (v, force) == (True, True)
+        self.there.remove(self._by_id(identity))
+
+    def volumes(self, filters: Mapping[str, str]) -> dict[str, Any]:
+        project = self._project(filters)
+        named = {n: found for n, found in self.volumes_there.items() if n.startswith(project + "_")}
+        return {"Volumes": [{"Name": name, "Labels": found} for name, found in named.items()]}
+
+    def remove_volume(self, name: str, force: bool) -> None:
+        assert force
+        del self.volumes_there[name]
+
+    def networks(self, filters: Mapping[str, str]) -> list[dict[str, str]]:
+        project = self._project(filters)
+        return [{"Id": i} for i, found in self.networks_there.items() if found == project]
+
+    def remove_network(self, identity: str) -> None:
+        del self.networks_there[identity]
+
+    def connect_container_to_network(
+        self, container: str, network: str, aliases: list[str]
+    ) -> None:
+        self.connected.append((container, network, aliases))
+        self._by_id(container).connected = True
+
+    def images(self, filters: Mapping[str, bool]) -> list[dict[str, str]]:
+        assert filters == {"dangling": True}
+        return [{"Id": identity} for identity in self.images_there]
+
+    def inspect_image(self, identity: str) -> dict[str, Any]:
+        return {"Config": {"Env": self.images_there[identity]}}
+
+    def remove_image(self, identity: str) -> None:
+        if identity in self.used_images:
+            raise refusal(409, "image is being used by running container")
+        del self.images_there[identity]
+
+
+async def at_once(_reactor: object, work: Callable[..., Any], *arguments: Any) -> Any:
+    """Run ``work`` here instead of in a thread."""
+    return work(*arguments)
+
+
+@attrs.define
+class FakePrograms:
+    """Runs programs by writing down their words."""
+
+    ran: list[list[str]] = attrs.field(factory=list)
+    ends: dict[str, Finished] = attrs.field(factory=dict)
+    """How a program ends that has this among its words."""
+
+    async def __call__(self, _reactor: object, words: Sequence[str], **_options: Any) -> Finished:
+        self.ran.append(list(words))
+        usual = Finished(0, TEMPLATE, "")
+        return next((end for word, end in self.ends.items() if word in words), usual)
+
+
+def make_engine(
+    home: NetworkHome, fake: FakeDocker, run: FakePrograms | None = None
+) -> DockerEngine:
+    host = DockerHost(None, lambda: fake, at_once)
+    return DockerEngine(None, home, host, run or FakePrograms())
+
+
+def lab(root: Path) -> NetworkHome:
+    """Return the home of a network called lab."""
+    return NetworkHome(root, "lab")

@@ -1,0 +1,276 @@
+"""The docker engine against an engine in memory: whose containers, what is the matter with them."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any
+
+from docker.errors import DockerException
+from requests.exceptions import ConnectionError as RequestsConnectionError
+from requests.exceptions import ReadTimeout
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SynchronousTestCase
+
+from chordnet.testbed.adoption import look_nowhere, take_over
+from chordnet.testbed.commands import Finished
+from chordnet.testbed.compose_file import BY_HAND, HOME_LABEL
+from chordnet.testbed.conditions import Matter
+from chordnet.testbed.docker_state import Found
+from chordnet.testbed.errors import EngineUnavailable, OtherHome, TestbedError
+from tests.unit.docker_fakes import FakeDocker, FakePrograms, lab, make_engine
+from tests.unit.testbed_fakes import network
+
+OTHER = "/somewhere/else"
+
+
+class Case(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.home = lab(Path(self.mktemp()))
+        self.docker = FakeDocker()
+        self.programs = FakePrograms()
+        self.engine = make_engine(self.home, self.docker, self.programs)
+        self.mine = str(self.home.root.resolve())
+        self.said: list[str] = []
+
+    def result(self, work: Coroutine[Any, Any, Any]) -> Any:
+        return self.successResultOf(Deferred.fromCoroutine(work))
+
+    def error(self, work: Coroutine[Any, Any, Any], kind: type[Exception] = TestbedError) -> str:
+        text = str(self.failureResultOf(Deferred.fromCoroutine(work), kind).value)
+        self.assertNotIn("\n", text)
+        return text
+
+    def described(self, size: int = 4, **settings: Any) -> Any:
+        return network(size, name="lab", engine="docker", base_port=8001, **settings)
+
+
+class HomeTests(Case):
+    def test_containers_of_this_home_and_of_no_home_are_used(self) -> None:
+        self.docker.add(1, 2, home=self.mine)
+        self.docker.add(3)
+        self.assertEqual(self.result(self.engine.running()), {1, 2, 3})
+
+    def test_containers_of_another_home_are_refused_in_words_by_everything(self) -> None:
+        self.docker.add(1, 2, home=OTHER)
+        engine = self.engine
+        for work in (
+            engine.running(), engine.conditions(), engine.stop([1]), engine.kill([1]),
+            engine.freeze([1]), engine.thaw([1]), engine.connect([1]), engine.shape({}),
+            engine.clean(purge=True), engine.start(self.described(), [1]), engine.tail(1, 5),
+            engine.prepare(self.described(), self.said.append),
+        ):  # fmt: skip
+            text = self.error(work, OtherHome)
+            self.assertIn(f"belong to another home, {OTHER}", text)
+            self.assertIn(f"CHORDNET_HOME={OTHER} p2pnet stop-network", text)
+        self.assertEqual([c.calls for c in self.docker.there], [[], []])
+        self.assertEqual(self.programs.ran, [])
+
+    def test_data_of_another_home_is_neither_used_nor_purged(self) -> None:
+        self.docker.volumes_there = {"chordnet-lab_node-1": {HOME_LABEL: OTHER}}
+        text = self.error(self.engine.prepare(self.described(), self.said.append), OtherHome)
+        self.assertIn("the data of network 'lab'", text)
+        self.assertIn("stop-network --purge --network lab", text)
+        self.error(self.engine.clean(purge=True), OtherHome)
+        self.assertEqual(list(self.docker.volumes_there), ["chordnet-lab_node-1"])
+
+    def test_what_compose_is_told_carries_the_home(self) -> None:
+        self.result(self.engine.prepare(self.described(2), self.said.append))
+        text = self.home.compose_path.read_text()
+        self.assertEqual(text.count(f'"{HOME_LABEL}": "{self.mine}"'), 4)  # 2 nodes, 2 volumes
+
+    def test_data_that_an_older_version_left_is_used_and_said(self) -> None:
+        self.docker.volumes_there = {f"chordnet-lab_node-{n}": {} for n in (1, 2)}
+        self.result(self.engine.prepare(self.described(), self.said.append))
+        self.assertIn("2 volumes of no home hold data of network 'lab'", self.said[0])
+
+    def test_a_purge_leaves_nothing_of_this_network_and_all_of_others(self) -> None:
+        self.docker.add(1, 2, home=self.mine)
+        self.docker.add(1, project="chordnet-labs")
+        self.docker.volumes_there = {"chordnet-lab_node-1": {}, "chordnet-labs_node-1": {}}
+        self.docker.networks_there = {"a": "chordnet-lab", "b": "chordnet-labs"}
+        self.result(self.engine.clean(purge=True))
+        self.assertEqual([c.project for c in self.docker.there], ["chordnet-labs"])
+        self.assertEqual(list(self.docker.volumes_there), ["chordnet-labs_node-1"])
+        self.assertEqual(self.docker.networks_there, {"b": "chordnet-labs"})
+
+
+class ByHandTests(Case):
+    def by_hand(self, name: str = "lab", **fields: Any) -> None:
+        environment = [f"CHORDNET_NETWORK={name}"]
+        self.docker.add(1, 2, project=BY_HAND, environment=environment, **fields)
+
+    def test_what_compose_alone_has_started_is_seen_and_ended(self) -> None:
+        self.by_hand()
+        self.assertEqual(self.result(self.engine.running()), {1, 2})
+        self.result(self.engine.stop([1, 2]))
+        self.assertEqual([c.calls for c in self.docker.there], [["stop"], ["stop"]])
+
+    def test_another_network_that_compose_has_started_is_none_of_this_one(self) -> None:
+        self.by_hand("default")
+        self.assertEqual(self.result(self.engine.running()), frozenset())
+
+    def test_what_compose_alone_has_stopped_is_left_to_it(self) -> None:
+        self.by_hand(state="exited")
+        self.result(self.engine.clean(purge=True))
+        self.assertEqual(self.docker.numbers, [1, 2])
+
+    def test_the_networks_own_containers_come_first(self) -> None:
+        self.by_hand()
+        self.docker.add(3, home=self.mine)
+        self.assertEqual(self.result(self.engine.running()), {3})
+
+
+class AdoptionTests(Case):
+    def take_over(self) -> str:
+        async def look(_reactor: object, _home: object) -> Found:
+            return await self.engine.found()
+
+        return self.result(take_over(None, self.home, self.said.append, look))
+
+    def test_what_an_older_version_left_running_is_taken_over(self) -> None:
+        self.docker.add(1, 2, 4)
+        self.assertEqual(self.take_over(), "")
+        self.assertEqual(self.home.load(), self.described(4, removed=frozenset({3})))
+        self.assertIn("found 3 containers of network 'lab' in Docker, which belong", self.said[0])
+        self.take_over()
+        self.assertEqual(len(self.said), 1)
+
+    def test_a_removed_home_finds_its_containers_again(self) -> None:
+        self.docker.add(1, 2, home=self.mine)
+        self.take_over()
+        self.assertEqual(self.home.load(), self.described(2))
+
+    def test_what_compose_alone_has_started_is_taken_over(self) -> None:
+        self.docker.add(1, 2, project=BY_HAND, environment=["CHORDNET_NETWORK=lab"])
+        self.home.save(self.described(5, stopped=True))
+        self.take_over()
+        self.assertEqual(self.home.load(), self.described(2))
+        self.assertIn("which Compose alone has started", self.said[0])
+
+    def test_another_homes_network_is_left_alone_and_said(self) -> None:
+        self.docker.add(1, 2, home=OTHER)
+        self.assertIn(f"belong to another home, {OTHER}", self.take_over())
+        self.assertIsNone(self.home.load())
+
+    def test_what_is_described_stays_described(self) -> None:
+        self.docker.add(1, 2)
+        for described in (self.described(9), network(3, name="lab", base_port=8001)):
+            self.home.save(described)
+            self.take_over()
+            self.assertEqual(self.home.load(), described)
+        self.assertEqual(self.said, [])
+
+    def test_nothing_is_taken_over_where_nothing_runs(self) -> None:
+        self.docker.add(1, 2, state="exited")
+        self.take_over()
+        self.assertIsNone(self.home.load())
+        self.result(take_over(None, self.home, self.said.append, look_nowhere))
+        self.assertEqual(self.said, [])
+
+
+class ConditionTests(Case):
+    def conditions(self) -> dict[int, str]:
+        found = self.result(self.engine.conditions())
+        return {number: condition.text for number, condition in found.items()}
+
+    def test_nothing_is_the_matter_with_what_runs(self) -> None:
+        self.docker.add(1, 2)
+        self.assertEqual(self.conditions(), {})
+
+    def test_why_a_container_has_ended(self) -> None:
+        for ended, text in (
+            ({"OOMKilled": True, "ExitCode": 137}, "was killed: out of memory (256 MiB)"),
+            ({"ExitCode": 137}, "was killed (SIGKILL)"),
+            ({"ExitCode": 143}, "was ended by signal 15"),
+            ({"ExitCode": 1}, "ended by itself with status 1"),
+            ({"ExitCode": 0}, "was stopped, by docker stop or by a client"),
+            ({"ExitCode": 128, "Error": "no\nspace"}, "could not be started: no space"),
+            ({"Status": "created"}, "was never started"),
+        ):
+            with self.subTest(text):
+                self.docker.there = []
+                self.docker.add(4, state="exited", ended=ended)
+                self.assertEqual(self.conditions(), {4: text})
+
+    def test_a_paused_container_and_one_without_a_network(self) -> None:
+        self.docker.add(1, state="paused")
+        self.docker.add(2, connected=False)
+        found = self.result(self.engine.conditions())
+        self.assertEqual([found[n].matter for n in (1, 2)], [Matter.FROZEN, Matter.CUT_OFF])
+        self.assertEqual(
+            found[1].line(1, "p2pnet {}".format), "Node 1 is frozen (docker pause); let it go on with: "
+            "p2pnet chaos thaw 1"
+        )  # fmt: skip
+        self.assertTrue(
+            found[2].line(2, "p2pnet {}".format).endswith("again with: p2pnet chaos heal")
+        )
+
+    def test_what_was_disconnected_gets_its_network_and_name_back_and_starts_anew(self) -> None:
+        self.docker.add(1, 2, connected=False)
+        self.docker.networks_there = {"net": "chordnet-lab"}
+        self.result(self.engine.connect([2]))
+        self.assertEqual(self.docker.connected, [("chordnet-lab/2", "net", ["node-2"])])
+        self.assertEqual([c.calls for c in self.docker.there], [[], ["restart"]])
+
+
+class EndTests(Case):
+    def test_a_container_that_ends_before_it_is_killed_is_no_fault(self) -> None:
+        self.docker.add(1, 2)
+        self.docker[1].dies_before_kill = True
+        self.result(self.engine.kill([1, 2]))
+        self.assertEqual([c.state for c in self.docker.there], ["exited", "exited"])
+
+    def test_a_paused_container_is_woken_to_be_stopped(self) -> None:
+        self.docker.add(1, state="paused")
+        self.assertEqual(self.result(self.engine.stop([1])), frozenset())
+        self.assertEqual(self.docker[1].state, "exited")
+
+    def test_logs_outlive_their_containers_but_no_purge(self) -> None:
+        self.docker.add(1, home=self.mine, log=b"one\ntwo\n")
+        self.result(self.engine.clean(purge=False))
+        self.assertEqual(self.docker.there, [])
+        self.assertEqual(self.result(self.engine.tail(1, 1)), ["two"])
+        written: list[str] = []
+        self.result(self.engine.follow(1, 5, written.append))
+        self.assertEqual(written, ["one", "two"])
+
+    def test_a_log_is_saved_before_its_container_may_be_made_anew_and_not_twice(self) -> None:
+        self.docker.add(1, home=self.mine, log=b"one\n")
+        self.result(self.engine.start(self.described(), [1]))
+        self.result(self.engine.clean(purge=False))
+        self.assertEqual(self.result(self.engine.tail(1, 5)), ["one"])
+
+    def test_untagged_images_of_ours_go_unless_they_are_used(self) -> None:
+        ours = ["PATH=/bin", "CHORDNET_STATE_DIR=/var/lib/chordnet"]
+        self.docker.images_there = {"old": ours, "used": ours, "theirs": ["PATH=/bin"]}
+        self.docker.used_images = {"used"}
+        self.result(self.engine.prepare(self.described(), self.said.append))
+        self.assertEqual(list(self.docker.images_there), ["used", "theirs"])
+        self.docker.used_images = set()
+        self.result(self.engine.clean(purge=False))
+        self.assertEqual(list(self.docker.images_there), ["theirs"])
+
+
+class FailureTests(Case):
+    def test_a_failed_build_shows_what_pip_said(self) -> None:
+        pip = "#9 ERROR: No matching distribution found for msgspec"
+        self.programs.ends["build"] = Finished(17, f"{pip}\n", "failed to solve\n")
+        done = Deferred.fromCoroutine(self.engine.prepare(self.described(), self.said.append))
+        problem = self.failureResultOf(done, TestbedError).value
+        self.assertIn("the image cannot be built: failed to solve", str(problem))
+        self.assertEqual(problem.details, (pip, "failed to solve"))
+
+    def test_an_engine_that_is_down_is_said_to_be_that(self) -> None:
+        inner = FileNotFoundError(2, "No such file or directory")
+        self.docker.down = DockerException("Error while fetching server API version: (...)")
+        self.docker.down.__cause__ = RequestsConnectionError(inner)
+        text = self.error(self.engine.running(), EngineUnavailable)
+        self.assertIn("no Docker engine answers at unix:///var/run/docker.sock", text)
+        self.assertIn("(No such file or directory); start Docker, then try again", text)
+
+    def test_an_engine_that_hangs_is_said_to_do_that(self) -> None:
+        self.docker.down = ReadTimeout("UnixHTTPConnectionPool(host='localhost', port=None): ...")
+        text = self.error(self.engine.running(), EngineUnavailable)
+        self.assertIn("has said nothing for 10 s: it hangs, or is overloaded; restart it", text)
+        self.assertNotIn("UnixHTTP", text)
