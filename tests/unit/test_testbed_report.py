@@ -287,19 +287,19 @@ class ComposeTests(SynchronousTestCase):
         return compose_project(
             self.template,
             network(size, name="lab", engine="docker", base_port=8001),
-            "/home/of/lab",
+            "/somewhere/lab",
             "chordnet-lab",
         )
 
     def test_every_node_gets_the_shape_and_its_own_name_port_and_peers(self) -> None:
         project = self.project()
         self.assertEqual(project["name"], project_name("lab"))
-        self.assertEqual(project["volumes"]["node-4"], {"labels": {HOME_LABEL: "/home/of/lab"}})
+        self.assertEqual(project["volumes"]["node-4"], {"labels": {HOME_LABEL: "/somewhere/lab"}})
         self.assertEqual(list(project["services"]), ["node-1", "node-2", "node-3", "node-4"])
         node = project["services"]["node-4"]
         self.assertEqual(node["ports"], ["127.0.0.1:8004:8004"])
         self.assertEqual(node["cap_drop"], ["ALL"])
-        self.assertEqual(node["labels"], {HOME_LABEL: "/home/of/lab"})
+        self.assertEqual(node["labels"], {HOME_LABEL: "/somewhere/lab"})
         self.assertEqual(node["volumes"], [f"node-4:{STATE_DIRECTORY}"])
         self.assertEqual(
             node["environment"],
