@@ -12,7 +12,7 @@ install := $(pip) install --require-hashes --no-deps -r
 .PHONY: help demo test test-trial test-pytest test-docker lint format types docs bench lock build clean
 
 help:
-	@echo "make demo     a network of 16 nodes tells its story in a minute (no Docker needed)"
+	@echo "make demo     a network of 16 nodes tells its story in a minute (in Docker where that answers)"
 	@echo "make test     the test suite under trial and under pytest"
 	@echo "make lint     ruff: rules and format      make types    mypy, strict"
 	@echo "make docs     docs/_build/html            make bench    the benchmark table"

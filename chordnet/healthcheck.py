@@ -1,32 +1,59 @@
 """Whether the node of this machine is a member of a ring: exit status 0 if so, 1 if not.
 
-``python -m chordnet.healthcheck`` is what a container runs every few seconds, so it loads neither
-Twisted nor a client: one blocking connection to ``127.0.0.1:$CHORDNET_PORT`` (or the ``HOST:PORT``
-given), one question. An open port is not enough; only a node in state ``active`` that
-both its neighbours have taken in is healthy: every receipt counts it.
+A container runs this for as long as it lives, and an idle node does little else, so it loads
+nothing: no Twisted, no MessagePack, not even ``socket`` with what that imports. Run as a file by
+``python -I -S``, as the image does, it takes little longer than Python itself takes to start. What
+it needs of the wire format is written out here, and a test holds it against the real one.
+``python -m chordnet.healthcheck`` does the same.
+
+It makes one blocking connection to ``127.0.0.1:$CHORDNET_PORT`` (or the ``HOST:PORT`` given) and
+asks one question. An open port is not enough; only a node in state ``active`` that both its
+neighbours have taken in is healthy: every receipt counts it.
 """
 
 from __future__ import annotations
 
-import os
-import socket
 import sys
-from collections.abc import Mapping, Sequence
+from _socket import SOCK_STREAM, getaddrinfo, socket
 
-from chordnet.core.errors import ChordnetError, RemoteProtocolError
-from chordnet.wire.codec import encode_frame, frame_limit, read_answer, read_reply
-from chordnet.wire.framing import FrameDecoder
-from chordnet.wire.greeting import CLIENT, GREETING_LIMIT, MAGIC, VERSION, Hello, Welcome
-from chordnet.wire.rpc import GetStatus, NodeStatus, StatusReply
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # `typing` takes as long to load as everything else here
+    from collections.abc import Mapping, Sequence
+    from typing import Any
 
 HOST = "127.0.0.1"
 DEFAULT_PORT = 7001
 TIMEOUT_S = 3.0
 """How long each step may take; the container engine limits the whole."""
+MAX_FRAME = 262_144
+"""Bytes of the longest answer that a node in its default configuration gives."""
+VERSION = 1
+"""Of the wire protocol."""
 _CHUNK = 65536
+_HELLO, _WELCOME, _REFUSE, _GET_STATUS, _STATUS = 60, 61, 62, 105, 123
+"""Tags of the messages (docs/wire-format.md)."""
+_WIDTHS = {0xC4: 1, 0xC5: 2, 0xC6: 4, 0xD9: 1, 0xDA: 2, 0xDB: 4, 0xDC: 2, 0xDD: 4, 0xDE: 2, 0xDF: 4}
+"""MessagePack: bytes of the length of binary, text, arrays and maps that tell it apart."""
+_SIZES = {0xCA: 4, 0xCB: 8, 0xCC: 1, 0xCD: 2, 0xCE: 4, 0xCF: 8, 0xD0: 1, 0xD1: 2, 0xD2: 4, 0xD3: 8}
+"""MessagePack: bytes of numbers."""
+_CONSTANTS = {0xC0: None, 0xC2: False, 0xC3: True}
 
 
-def main(environ: Mapping[str, str] = os.environ, words: Sequence[str] = ()) -> int:
+class NoNode(Exception):
+    """What answers is no chordnet node, or refuses."""
+
+
+class Answer:
+    """What is used of a node's status."""
+
+    def __init__(self, status: Any) -> None:
+        self.name: str = status[0][1]
+        self.state: str = status[5]
+        self.reason: str = status[14]
+        self.joined: bool = status[15]
+
+
+def main(environ: Mapping[str, str], words: Sequence[str] = ()) -> int:
     """Ask the node, say in one line how it is, and return the exit status.
 
     :param words: ``HOST:PORT`` of the node, or nothing for the one on this machine whose port the
@@ -36,52 +63,101 @@ def main(environ: Mapping[str, str] = os.environ, words: Sequence[str] = ()) -> 
     setting = words[0] if words else f"{HOST}:{port}"
     host, _colon, port = setting.rpartition(":")
     try:
-        with socket.create_connection((host.strip("[]"), int(port)), TIMEOUT_S) as connection:
-            status = ask(connection)
-    except ValueError:
+        answer = ask(connect(host.strip("[]"), int(port)))
+    except (ValueError, OverflowError):
         print(f"{setting!r} is no address; write HOST:PORT, or a port in CHORDNET_PORT")
         return 1
-    except (OSError, OverflowError, ChordnetError) as error:
+    except (OSError, NoNode) as error:
         print(f"the node on {setting} does not answer: {error}")
         return 1
-    if status.state == "active" and not status.joined:
-        print(f"{status.node.name} is active, and its neighbours have not both taken it in yet")
+    if answer.state == "active" and not answer.joined:
+        print(f"{answer.name} is active, and its neighbours have not both taken it in yet")
         return 1
-    reason = "".join(c if c.isprintable() else "?" for c in status.reason)
-    print(f"{status.node.name} is {status.state}{f': {reason}' if reason else ''}")
-    return 0 if status.state == "active" else 1
+    reason = "".join(c if c.isprintable() else "?" for c in answer.reason)
+    print(f"{answer.name} is {answer.state}{f': {reason}' if reason else ''}")
+    return 0 if answer.state == "active" else 1
 
 
-def ask(connection: socket.socket) -> NodeStatus:
+def connect(host: str, port: int) -> socket:
+    """Return a connection to a node.
+
+    :raises OSError: nobody answers there.
+    """
+    if not 0 < port < 65536:
+        raise ValueError(port)
+    family, kind, protocol, _name, address = getaddrinfo(host, port, 0, SOCK_STREAM)[0]
+    connection = socket(family, kind, protocol)
+    connection.settimeout(TIMEOUT_S)
+    connection.connect(address)
+    return connection
+
+
+def ask(connection: Any) -> Answer:
     """Return the status of the node at the other end of a fresh connection.
 
-    :raises RemoteProtocolError: it refused the greeting, or is no chordnet node.
+    :raises NoNode: it refused the greeting, or is no chordnet node.
     :raises OSError: the connection broke, or a step took longer than the socket's timeout.
     """
-    # A client may leave the network's name empty and the width of identifiers 0: any will do.
-    connection.sendall(encode_frame(Hello(MAGIC, VERSION, "", 0, CLIENT)))
-    # Room for any frame that a node in its default configuration sends.
-    decoder = FrameDecoder(frame_limit(max_body_bytes=65536), GREETING_LIMIT)
-    frames: list[bytes] = []
-    welcome = read_answer(_next_frame(connection, decoder, frames))
-    if not isinstance(welcome, Welcome):
-        raise RemoteProtocolError(f"it refused: {welcome.text}")
-    connection.sendall(encode_frame(GetStatus(1)))
-    reply = read_reply(_next_frame(connection, decoder, frames))
-    if not isinstance(reply, StatusReply):
-        raise RemoteProtocolError(f"it answered {reply}")
-    return reply.status
+    try:
+        # A client may leave the network's name empty and the width of identifiers 0: any will do.
+        # An array of six: tag, "chordnet", version, "", 0, "client".
+        hello = bytes((0x96, _HELLO, 0xA8, *b"chordnet", VERSION, 0xA0, 0, 0xA6, *b"client"))
+        connection.sendall(len(hello).to_bytes(4, "big") + hello)
+        answer, rest = _next(connection, b"")
+        if answer[0] != _WELCOME:
+            raise NoNode(f"it refused: {answer[2] if answer[0] == _REFUSE else answer}")
+        connection.sendall(bytes((0, 0, 0, 3, 0x92, _GET_STATUS, 1)))
+        answer, rest = _next(connection, rest)
+        if answer[0] != _STATUS:
+            raise NoNode(f"it answered {answer}")
+        return Answer(answer[2])
+    except (LookupError, TypeError, ValueError, RecursionError):
+        raise NoNode("what it says is no answer of a chordnet node") from None
 
 
-def _next_frame(connection: socket.socket, decoder: FrameDecoder, frames: list[bytes]) -> bytes:
-    """Take the oldest of ``frames``, reading until there is one; the decoder limits how much."""
-    while not frames:
-        data = connection.recv(_CHUNK)
-        if not data:
+def _next(connection: Any, data: bytes) -> tuple[Any, bytes]:
+    """Return the next message, and what came behind it."""
+    while len(data) < 4 or len(data) < 4 + int.from_bytes(data[:4], "big"):
+        if len(data) >= 4 and int.from_bytes(data[:4], "big") > MAX_FRAME:
+            raise ValueError("a frame that is too long")
+        more = connection.recv(_CHUNK)
+        if not more:
             raise ConnectionError("it closed the connection")
-        frames += decoder.feed(data)
-    return frames.pop(0)
+        data += more
+    end = 4 + int.from_bytes(data[:4], "big")
+    value, _at = _read(data[:end], 4)
+    return value, data[end:]
+
+
+def _read(data: bytes, at: int) -> tuple[Any, int]:
+    """Return the MessagePack value at ``at`` and where the next one begins; numbers alone are 0 or
+    small: no other is needed here.
+    """
+    first = data[at]
+    at += 1
+    if first < 0x80 or first >= 0xE0:
+        return first, at
+    if first in _CONSTANTS:
+        return _CONSTANTS[first], at
+    if first in _SIZES:
+        return 0, at + _SIZES[first]
+    length, kind = 0, first
+    if first < 0xC0:
+        length, kind = (first & 0x1F, 0xD9) if first >= 0xA0 else (first & 0x0F, first & 0xF0)
+    else:
+        width = _WIDTHS[first]
+        length = int.from_bytes(data[at : at + width], "big")
+        at += width
+    if kind in (0xC4, 0xC5, 0xC6, 0xD9, 0xDA, 0xDB):
+        return data[at : at + length].decode("utf-8", "replace"), at + length
+    values = []
+    for _ in range(length if kind in (0x90, 0xDC, 0xDD) else 2 * length):
+        value, at = _read(data, at)
+        values.append(value)
+    return values, at
 
 
 if __name__ == "__main__":
+    import os
+
     sys.exit(main(os.environ, sys.argv[1:]))

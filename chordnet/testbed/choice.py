@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import attrs
 
@@ -25,6 +26,10 @@ class Choice:
 
     kind: str
     why: str
+
+
+Choose = Callable[[Reactor, str], Coroutine[Any, Any, Choice]]
+"""Chooses an engine, as :func:`choose_engine` does."""
 
 
 async def docker_versions(reactor: Reactor, find: Find = shutil.which) -> str:

@@ -10,7 +10,7 @@ from twisted.internet.defer import TimeoutError as ReactorTimeout
 
 from chordnet.core.errors import ConnectFailed, Refused, TimedOut
 from chordnet.testbed.adoption import Look, look_nowhere, take_over
-from chordnet.testbed.choice import make_engine
+from chordnet.testbed.choice import Choose, choose_engine, make_engine
 from chordnet.testbed.conditions import Condition, Matter
 from chordnet.testbed.convergence import Watch
 from chordnet.testbed.description import NetworkDescription
@@ -45,6 +45,7 @@ class Testbed:
     :param say: takes a line about progress.
     :param watch: takes how far a ring has got.
     :param make_engine: makes an engine of a kind.
+    :param choose: chooses the engine of a new network.
     :param look: finds what Docker has of a network that is described nowhere.
     :param taken_by: says who listens on a port of this machine; None: it is free.
     """
@@ -61,6 +62,7 @@ class Testbed:
         watch: Watch = _ignore,
         make_engine: Callable[..., Engine] = make_engine,
         look: Look = look_nowhere,
+        choose: Choose = choose_engine,
         taken_by: Callable[[int], str | None] = taken_by,
     ) -> None:
         self.reactor = reactor
@@ -69,6 +71,7 @@ class Testbed:
         self.say = say
         self.watch = watch
         self.look = look
+        self.choose = choose
         self.elsewhere = ""
         """What is to be said where the network does not run here."""
         self.taken_by = taken_by

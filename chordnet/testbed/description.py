@@ -14,6 +14,10 @@ from chordnet.testbed.errors import TestbedError
 HOST = "127.0.0.1"
 MAX_NODES = 256
 """More processes than one machine should be asked for."""
+MAX_PORT = 65535
+MIN_BITS, MAX_BITS = 3, 256
+"""What :class:`chordnet.core.identifiers.IdentifierSpace` takes."""
+ENGINES = ("local", "docker")
 FORMAT = 1
 
 
@@ -102,6 +106,25 @@ class NetworkDescription:
             fields = msgspec.json.decode(text, type=dict[str, object])
             if fields.get("format") != FORMAT:
                 raise TestbedError("another version has written it")
-            return msgspec.convert(fields, cls)
+            network = msgspec.convert(fields, cls)
         except msgspec.DecodeError as problem:
             raise TestbedError(f"it describes no network ({problem})") from problem
+        if absurd := network.absurdity():
+            raise TestbedError(f"it describes no network that can be ({absurd})")
+        return network
+
+    def absurdity(self) -> str:
+        """Say what no network can be like, whoever wrote it down; empty if all is possible."""
+        last = self.base_port + self.size - 1
+        checks = (
+            (self.engine in ENGINES, f"engine '{self.engine[:40]}'"),
+            (1 <= self.size <= MAX_NODES, f"{self.size} nodes"),
+            (1 <= self.base_port <= last <= MAX_PORT, f"ports {self.base_port} to {last}"),
+            (MIN_BITS <= self.bits <= MAX_BITS, f"identifiers of {self.bits} bits"),
+            (1 <= self.successors <= MAX_NODES, f"{self.successors} successors"),
+            (
+                all(1 <= n <= MAX_NODES for n in self.removed),
+                f"removed nodes {sorted(self.removed)[:5]}",
+            ),
+        )
+        return ", ".join(text for possible, text in checks if not possible)

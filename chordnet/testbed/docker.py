@@ -33,7 +33,7 @@ from chordnet.testbed.docker_state import (
     other_home,
 )
 from chordnet.testbed.engine import Say
-from chordnet.testbed.errors import EngineUnavailable, OtherHome, TestbedError
+from chordnet.testbed.errors import EngineUnavailable, ImageNotBuilt, OtherHome, TestbedError
 from chordnet.testbed.faults import Line
 from chordnet.testbed.home import NetworkHome, write_atomically
 from chordnet.testbed.logs import last_lines
@@ -87,6 +87,7 @@ class DockerEngine:
         template = await self._run(
             ["docker", "compose", "--file", str(shape), "config", "--format", "json"],
             "the compose file cannot be read",
+            failure=ImageNotBuilt,
         )
         project = compose_project(
             json.loads(template.output), network, self._project.owner, self._project.name
@@ -94,7 +95,10 @@ class DockerEngine:
         write_atomically(self._home.compose_path, json.dumps(project, indent=2) + "\n")
         say("building the image from the present code")
         await self._compose(
-            ["build", service_name(1)], "the image cannot be built", timeout=BUILD_TIMEOUT_S
+            ["build", service_name(1)],
+            "the image cannot be built",
+            timeout=BUILD_TIMEOUT_S,
+            failure=ImageNotBuilt,
         )
         await self._ask(self._project.remove_untagged)
 
@@ -122,14 +126,22 @@ class DockerEngine:
         )
 
     async def _compose(
-        self, words: list[str], complaint: str, timeout: float = COMPOSE_TIMEOUT_S
+        self,
+        words: list[str],
+        complaint: str,
+        timeout: float = COMPOSE_TIMEOUT_S,
+        failure: type[TestbedError] = TestbedError,
     ) -> Finished:
         command = ["docker", "compose", "--ansi", "never", "--progress", "plain"]
         command += ["--project-name", self._project.name, "--file", str(self._home.compose_path)]
-        return await self._run([*command, *words], complaint, timeout)
+        return await self._run([*command, *words], complaint, timeout, failure)
 
     async def _run(
-        self, words: list[str], complaint: str, timeout: float = COMPOSE_TIMEOUT_S
+        self,
+        words: list[str],
+        complaint: str,
+        timeout: float = COMPOSE_TIMEOUT_S,
+        failure: type[TestbedError] = TestbedError,
     ) -> Finished:
         environment = {k: v for k, v in os.environ.items() if not k.startswith("COMPOSE_")}
         done = await self._run_program(
@@ -143,7 +155,7 @@ class DockerEngine:
                 for line in text.splitlines()[-FAILURE_LINES:]
                 if line.strip()
             ]
-            raise TestbedError(
+            raise failure(
                 f"{complaint}: {done.last_line()[:FAILURE_WIDTH]}; --engine local needs no Docker",
                 tuple(lines) if len(lines) > 1 else (),
             )

@@ -74,6 +74,10 @@ class EngineUnavailable(TestbedError):
     """The engine cannot be used here."""
 
 
+class ImageNotBuilt(EngineUnavailable):
+    """The docker engine has no image to make containers from; nothing was started or changed."""
+
+
 class OtherHome(TestbedError):
     """What is wanted belongs to another home.
 

@@ -107,7 +107,10 @@ class NetworkHome:
         :raises UnreadableNetwork: there is something else.
         """
         try:
-            return NetworkDescription.from_json(self.description_path.read_bytes())
+            network = NetworkDescription.from_json(self.description_path.read_bytes())
+            if network.name != self.name:
+                raise TestbedError(f"it describes the network '{network.name[:40]}'")
+            return network
         except FileNotFoundError:
             return None
         except (OSError, TestbedError) as problem:

@@ -14,11 +14,11 @@ from pathlib import Path
 import attrs
 from twisted.internet.defer import Deferred
 
-from chordnet.testbed.choice import Choice, choose_engine
+from chordnet.testbed.choice import Choice
 from chordnet.testbed.code import code_digest
 from chordnet.testbed.context import Testbed
 from chordnet.testbed.convergence import wait_converged
-from chordnet.testbed.description import HOST, MAX_NODES, NetworkDescription
+from chordnet.testbed.description import HOST, MAX_NODES, MAX_PORT, NetworkDescription
 from chordnet.testbed.descriptors import provide_descriptors
 from chordnet.testbed.engine import Engine
 from chordnet.testbed.errors import ImpossibleNetwork, TestbedError, UnreadableNetwork
@@ -31,7 +31,6 @@ from chordnet.testbed.waiting import first_of, pause
 
 DEFAULT_NODES = 16
 DEFAULT_BASE_PORT = 7001
-MAX_PORT = 65535
 WATCH_PAUSE_S = 0.2
 BEGIN_PAUSE_S = 0.05
 TAIL_LINES = 10
@@ -127,7 +126,7 @@ async def _new_network(
 async def _choose_engine(testbed: Testbed, network: NetworkDescription) -> Choice:
     if network.engine == "auto" and network.record is not None:
         return Choice("local", "which can record")
-    return await choose_engine(testbed.reactor, network.engine)
+    return await testbed.choose(testbed.reactor, network.engine)
 
 
 def _record(wish: Wish) -> str | None:

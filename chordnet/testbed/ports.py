@@ -5,13 +5,18 @@ from __future__ import annotations
 import contextlib
 import errno
 import socket
-from collections.abc import Iterable
+import subprocess
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from chordnet.testbed.description import HOST
 
 _LISTENING = "0A"
 _TRIES = 200
+_DOCKER_PROXY = "docker-proxy"
+"""What listens on the ports that containers publish, whichever container it is."""
+_CONTAINER = '{{.Names}} {{.Label "com.docker.compose.project"}}'
+_DOCKER_TIMEOUT_S = 3.0
 
 
 def is_free(port: int) -> bool:
@@ -42,12 +47,31 @@ def free_range(first: int, count: int) -> int | None:
     return None
 
 
-def holder(port: int) -> str:
-    """Say who listens on ``port`` as far as this user may know: ``python3 (pid 4242)``."""
+def docker_publisher(port: int) -> str:
+    """Say which container publishes ``port``; empty if Docker does not say."""
+    words = ["docker", "ps", "--filter", f"publish={port}", "--format", _CONTAINER]
+    try:
+        done = subprocess.run(
+            words, capture_output=True, text=True, check=False, timeout=_DOCKER_TIMEOUT_S
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    name, _, project = (done.stdout.splitlines() or [""])[0].partition(" ")
+    of = f" of the Compose project {project}" if project else ""
+    return f"the Docker container {name}{of}" if name else ""
+
+
+def holder(port: int, publisher: Callable[[int], str] = docker_publisher) -> str:
+    """Say who listens on ``port`` as far as this user may know: ``python3 (pid 4242)``.
+
+    :param publisher: says which container publishes a port, if one does.
+    """
     inodes = _listening_inodes(port)
     for pid in _processes():
         if inodes & _socket_inodes(pid):
-            return f"{_command(pid)} (pid {pid.name})"
+            found = f"{_command(pid)} (pid {pid.name})"
+            container = publisher(port) if found.startswith(_DOCKER_PROXY) else ""
+            return container or found
     return "another program"
 
 

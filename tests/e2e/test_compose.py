@@ -14,8 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from chordnet import healthcheck
-from chordnet.core.errors import ChordnetError
+from chordnet.core.errors import ChordnetError, RemoteProtocolError
+from chordnet.wire.codec import encode_frame, frame_limit, read_answer, read_reply
+from chordnet.wire.framing import FrameDecoder
+from chordnet.wire.greeting import CLIENT, GREETING_LIMIT, MAGIC, VERSION, Hello, Welcome
+from chordnet.wire.rpc import GetStatus, NodeStatus, StatusReply
 
 ROOT = Path(__file__).parents[2]
 NODES = range(1, 17)
@@ -26,6 +29,28 @@ pytestmark = pytest.mark.skipif(
     os.environ.get("CHORDNET_E2E_DOCKER") != "1",
     reason="needs Docker with Compose; set CHORDNET_E2E_DOCKER=1 (make test-docker)",
 )
+
+
+def ask(connection: socket.socket) -> NodeStatus:
+    """The status of the node at the other end of a fresh connection."""
+    connection.sendall(encode_frame(Hello(MAGIC, VERSION, "", 0, CLIENT)))
+    decoder = FrameDecoder(frame_limit(max_body_bytes=65536), GREETING_LIMIT)
+    frames: list[bytes] = []
+
+    def next_frame() -> bytes:
+        while not frames:
+            data = connection.recv(65536)
+            if not data:
+                raise ConnectionError("it closed the connection")
+            frames.extend(decoder.feed(data))
+        return frames.pop(0)
+
+    if not isinstance(read_answer(next_frame()), Welcome):
+        raise RemoteProtocolError("it refused")
+    connection.sendall(encode_frame(GetStatus(1)))
+    reply = read_reply(next_frame())
+    assert isinstance(reply, StatusReply)
+    return reply.status
 
 
 class Network:
@@ -51,7 +76,7 @@ class Network:
         try:
             address = ("127.0.0.1", self._base_port + number)
             with socket.create_connection(address, 2.0) as connection:
-                return healthcheck.ask(connection)
+                return ask(connection)
         except (OSError, ChordnetError):
             return None
 

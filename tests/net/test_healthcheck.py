@@ -10,12 +10,18 @@ from threading import Thread
 from twisted.trial.unittest import SynchronousTestCase
 
 from chordnet import healthcheck
-from chordnet.core.errors import RemoteProtocolError
 from chordnet.core.messages import NodeRef
 from chordnet.wire.codec import encode_frame, read_hello, read_request
 from chordnet.wire.framing import FrameDecoder
-from chordnet.wire.greeting import Hello, Refuse, Welcome
-from chordnet.wire.rpc import Failure, GetStatus, NodeInfo, NodeStatus, StatusReply
+from chordnet.wire.greeting import CLIENT, MAGIC, VERSION, Hello, Refuse, Welcome
+from chordnet.wire.rpc import (
+    Failure,
+    FingerEntry,
+    GetStatus,
+    NodeInfo,
+    NodeStatus,
+    StatusReply,
+)
 
 WELCOME = Welcome(1, NodeRef(b"\x01" * 20, 1, "127.0.0.1:7001", "Node 1"))
 
@@ -46,31 +52,58 @@ class Ask(SynchronousTestCase):
 
     def test_status_is_returned(self):
         self.answer(WELCOME, status("active"))
-        self.assertEqual(healthcheck.ask(self.ours).state, "active")
+        answer = healthcheck.ask(self.ours)
+        self.assertEqual((answer.name, answer.state, answer.joined), ("Node 1", "active", True))
 
     def test_it_introduces_itself_as_a_client(self):
         self.answer(WELCOME, status("joining"))
         healthcheck.ask(self.ours)
         hello, question = FrameDecoder(10_000).feed(self.node.recv(10_000))
-        self.assertEqual(read_hello(hello), Hello("chordnet", 1, "", 0, "client"))
+        self.assertEqual(read_hello(hello), Hello(MAGIC, VERSION, "", 0, CLIENT))
         self.assertEqual(read_request(question), GetStatus(1))
 
     def test_refusal(self):
         self.answer(Refuse("version", "version 9 is spoken here"))
-        error = self.assertRaises(RemoteProtocolError, healthcheck.ask, self.ours)
+        error = self.assertRaises(healthcheck.NoNode, healthcheck.ask, self.ours)
         self.assertIn("version 9 is spoken here", str(error))
 
     def test_failure(self):
         self.answer(WELCOME, Failure(1, "Busy", "ask again"))
-        self.assertRaises(RemoteProtocolError, healthcheck.ask, self.ours)
+        self.assertRaises(healthcheck.NoNode, healthcheck.ask, self.ours)
 
     def test_closed_early(self):
         self.answer(WELCOME)
         self.assertRaises(ConnectionError, healthcheck.ask, self.ours)
 
+    def test_an_answer_with_every_kind_of_value_in_it(self):
+        node = NodeInfo("01" * 20, "Node " + "é" * 200, "127.0.0.1:7001")
+        finger = FingerEntry(159, node)
+        numbers = {"small": -1, "byte": 200, "short": -300, "long": 2**33, "longest": 2**62}
+        answer = NodeStatus(
+            node, "n" * 300, "0.1.0", 160, 2**62, "joining", node, [node] * 20, [finger] * 70,
+            "1:2", 70_000, 0, 0.5, numbers | {f"counter-{n}": n for n in range(20)},
+            "no peer answers",
+        )  # fmt: skip
+        self.answer(WELCOME, StatusReply(1, answer))
+        found = healthcheck.ask(self.ours)
+        seen = (found.name, found.state, found.reason, found.joined)
+        self.assertEqual(seen, (node.name, "joining", "no peer answers", False))
+
+    def test_an_answer_that_is_none(self):
+        for frame in (b"\x93\x3d\x01", b"\x91" * 5000, b"\xc1", b"\x92\x3d\xc0", b"\x90", b"\x01"):
+            with self.subTest(frame[:4]):
+                self.setUp()
+                self.node.sendall(len(frame).to_bytes(4) + frame)
+                self.node.shutdown(socket.SHUT_WR)
+                try:
+                    healthcheck.ask(self.ours)
+                except (healthcheck.NoNode, ConnectionError):
+                    continue
+                self.fail("taken for an answer")
+
     def test_not_a_chordnet_node(self):
         self.node.sendall(b"HTTP/1.0 400 Bad Request\r\n")
-        self.assertRaises(RemoteProtocolError, healthcheck.ask, self.ours)
+        self.assertRaises(healthcheck.NoNode, healthcheck.ask, self.ours)
 
 
 class Main(SynchronousTestCase):
@@ -152,7 +185,12 @@ class Main(SynchronousTestCase):
 class Weight(SynchronousTestCase):
     """It runs every few seconds in every container."""
 
-    def test_twisted_is_not_loaded(self):
-        program = "import sys, chordnet.healthcheck; sys.exit('twisted' in sys.modules)"
-        done = subprocess.run([sys.executable, "-c", program], check=False)
-        self.assertEqual(done.returncode, 0)
+    def test_as_the_image_runs_it_nothing_is_loaded_but_what_python_has_built_in(self):
+        path = healthcheck.__file__
+        words = [sys.executable, "-I", "-S", "-X", "importtime", path, "nonsense"]
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
+        self.assertEqual((done.returncode, done.stdout.count("\n")), (1, 1), done.stderr)
+        loaded = {line.split("|")[-1].strip() for line in done.stderr.splitlines()}
+        self.assertIn("_socket", loaded)
+        heavy = {"socket", "typing", "re", "enum", "collections", "msgspec", "chordnet", "twisted"}
+        self.assertEqual(loaded & heavy, set())

@@ -182,7 +182,7 @@ class FailureTests(CommandCase):
 
     def test_the_demonstration_leaves_a_network_that_exists_alone(self) -> None:
         home = NetworkHome(self.root, "lab")
-        home.save(network(3))
+        home.save(network(3, name="lab"))
         done = self.p2pnet_apart("demo", "--network", "lab", CHORDNET_HOME=str(self.root))
         self.assertEqual((done.returncode, done.stdout), (1, ""), done.stderr)
         self.assertIn("p2pnet stop-network --purge --network lab", done.stderr)

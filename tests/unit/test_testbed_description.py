@@ -60,6 +60,25 @@ class DescriptionTests(SynchronousTestCase):
             error = self.assertRaises(TestbedError, NetworkDescription.from_json, text)
             self.assertNotIn("\n", str(error))
 
+    def test_what_is_right_in_kind_and_impossible_all_the_same_is_refused(self) -> None:
+        described = json.loads(network(3).to_json())
+        for wrong, said in (
+            ({"engine": "podman"}, "engine 'podman'"),
+            ({"size": 10**12}, "1000000000000 nodes"),
+            ({"size": 0}, "0 nodes"),
+            ({"base_port": -5}, "ports -5 to -3"),
+            ({"base_port": 65534}, "ports 65534 to 65536"),
+            ({"bits": 10**6}, "identifiers of 1000000 bits"),
+            ({"bits": 2}, "identifiers of 2 bits"),
+            ({"successors": 0}, "0 successors"),
+            ({"removed": [1, -3]}, "removed nodes [-3, 1]"),
+        ):
+            with self.subTest(said):
+                text = json.dumps(described | wrong)
+                error = self.assertRaises(TestbedError, NetworkDescription.from_json, text)
+                self.assertIn(f"it describes no network that can be ({said}", str(error))
+                self.assertNotIn("\n", str(error))
+
 
 class HomeTests(SynchronousTestCase):
     def setUp(self) -> None:
@@ -92,6 +111,11 @@ class HomeTests(SynchronousTestCase):
             self.assertIn(f"cannot read {home.description_path}: ", str(error))
             self.assertTrue(str(error).endswith(f"p2pnet stop-network{option}"), error)
 
+    def test_the_description_of_another_network_is_none_of_this_one(self) -> None:
+        self.home.save(network(3, name="lab"))
+        error = self.assertRaises(UnreadableNetwork, self.home.load)
+        self.assertIn("it describes the network 'lab'; to stop", str(error))
+
     def test_a_description_that_is_a_directory_is_told_of(self) -> None:
         self.home.description_path.mkdir(parents=True)
         error = self.assertRaises(UnreadableNetwork, self.home.load)
@@ -106,7 +130,7 @@ class HomeTests(SynchronousTestCase):
     def test_purging_leaves_nothing_and_spares_the_neighbours(self) -> None:
         other = NetworkHome(self.root, "other")
         self.home.save(network(5))
-        other.save(network(5))
+        other.save(network(5, name="other"))
         self.home.purge()
         self.assertIsNone(self.home.load())
         self.assertIsNotNone(other.load())

@@ -113,6 +113,23 @@ class PortTests(SynchronousTestCase):
             self.assertEqual(holder(int(child.stdout.readline())), f"twistd (pid {child.pid})")
             child.communicate(b"\n")
 
+    def test_what_a_container_publishes_is_named_after_the_container(self) -> None:
+        program = (
+            "import socket, setproctitle; s = socket.create_server(('127.0.0.1', 0)); "
+            "setproctitle.setproctitle('/usr/bin/docker-proxy -proto tcp -host-port 7001'); "
+            "print(s.getsockname()[1], flush=True); input()"
+        )
+        with subprocess.Popen(
+            [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        ) as child:
+            assert child.stdout is not None
+            port = int(child.stdout.readline())
+            named = holder(port, lambda asked: f"the Docker container of {asked}")
+            unnamed = holder(port, lambda _port: "")
+            child.communicate(b"\n")
+        self.assertEqual(named, f"the Docker container of {port}")
+        self.assertEqual(unnamed, f"docker-proxy (pid {child.pid})")
+
     def test_a_port_in_use_is_not_free_and_its_holder_is_named(self) -> None:
         self.assertFalse(is_free(self.port))
         if Path("/proc/net/tcp").exists():

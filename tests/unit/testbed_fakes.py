@@ -247,6 +247,7 @@ class FakeEngine:
     dies: set[int] = attrs.field(factory=set)
     calls: list[str] = attrs.field(factory=list)
     broken: str = ""
+    breaks_as: type[TestbedError] = TestbedError
     converges: bool = True
     settles: bool = True
     cannot_shape: str = ""
@@ -275,7 +276,7 @@ class FakeEngine:
     async def prepare(self, network: NetworkDescription, say: Callable[[str], None]) -> None:
         self.calls.append("prepare")
         if self.broken:
-            raise TestbedError(self.broken)
+            raise self.breaks_as(self.broken)
 
     async def start(self, network: NetworkDescription, numbers: Collection[int]) -> None:
         self.calls.append(f"start {sorted(numbers)}")
