@@ -198,10 +198,8 @@ class ConditionTests(Case):
         self.docker.add(2, connected=False)
         found = self.result(self.engine.conditions())
         self.assertEqual([found[n].matter for n in (1, 2)], [Matter.FROZEN, Matter.CUT_OFF])
-        self.assertEqual(
-            found[1].line(1, "p2pnet {}".format), "Node 1 is frozen (docker pause); let it go on with: "
-            "p2pnet chaos thaw 1"
-        )  # fmt: skip
+        line = found[1].line(1, "p2pnet {}".format)
+        self.assertTrue(line.endswith("(docker pause); let it go on with: p2pnet chaos thaw 1"))
         self.assertTrue(
             found[2].line(2, "p2pnet {}".format).endswith("again with: p2pnet chaos heal")
         )

@@ -202,6 +202,15 @@ class LeftTests(UnwellCase):
         self.stop(Found(project="chordnet-default", volumes=5, home="/other"), purge=True)
         self.assertEqual((self.world.kinds, self.world.engine.calls), ([], []))
 
+    def test_what_is_nobodys_is_left_alone_while_this_home_has_a_network_of_the_name(self) -> None:
+        mine = str(self.testbed.home.root.resolve())
+        for home, kinds in (("", ["local"]), (mine, ["local", "docker"])):
+            with self.subTest(home):
+                self.world.up()
+                self.world.kinds.clear()
+                self.stop(Found(project="chordnet-default", containers=5, home=home), purge=False)
+                self.assertEqual(self.world.kinds, kinds)
+
     def test_where_there_is_nothing_nothing_is_made(self) -> None:
         for found in (None, Found(project="chordnet-default")):
             with self.subTest(found):

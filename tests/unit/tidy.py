@@ -26,7 +26,7 @@ ARROWS: dict[str, frozenset[str]] = {
     "service": frozenset({"core", "wire", "storage", "net"}),
     "client": frozenset({"core", "wire", "net"}),
     "server": frozenset({"service"}),
-    "healthcheck": frozenset({"core", "wire"}),
+    "healthcheck": frozenset(),
     "tap": frozenset({"core", "net", "storage", "service"}),
     "testing": frozenset({"core", "net", "service"}),
     "testbed": frozenset({"core", "wire"}),
