@@ -99,7 +99,8 @@ class Hooks:
         if event_type not in EVENTS:
             names = ", ".join(kind.__name__ for kind in EVENTS)
             raise LocalProtocolError(
-                f"there are no events of the type {shown(event_type)}; there are {names}"
+                f"{shown(event_type)} is no class of events to hear of; there are {names},"
+                " in chordnet.core.effects"
             )
         CALL.function("callback", callback)
         return Subscription(self._entries.setdefault(event_type, {}), callback, self._journal)
