@@ -122,8 +122,6 @@ class ChordService(MultiService):
     ) -> None:  # fmt: skip
         super().__init__()
         SETTING.methods("reactor", reactor, ("seconds", "callLater"), _EXAMPLE)
-        if not isinstance(listen, str):
-            SETTING.methods("listen", listen, ["listen"], '"tcp:7001", or a server endpoint')
         SETTING.texts("peers", peers)
         SETTING.text("network", network)
         SETTING.instance("name", name, str, optional=True)
@@ -135,7 +133,8 @@ class ChordService(MultiService):
         SETTING.count("history_bytes", history_bytes)
         SETTING.seconds("history_s", history_s)
         SETTING.seconds("leave_timeout_s", leave_timeout_s)
-        SETTING.flag("debug", debug)
+        for what, flag in (("debug", debug), ("alone", alone)):
+            SETTING.flag(what, flag)
         self._reactor = reactor
         self._config = config or ProtocolConfig()
         self._limits = limits or NetworkLimits()
@@ -265,6 +264,7 @@ class ChordService(MultiService):
         """
         return self._wait(self._active, self.node is not None and self.node.joined)
 
+    @refusing
     def settled(self, members: int, timeout_s: float = 30.0) -> Deferred[list[NodeInfo]]:
         """Wait until this node sees one ring of so many members: a walk from successor to
         successor comes back to it, and every two neighbours on the way name each other.
@@ -279,6 +279,7 @@ class ChordService(MultiService):
         """
         if type(members) is not int or members < 1:
             return fail(ConfigError(f"members must be a whole number from 1 on, not {members!r}"))
+        CALL.seconds("timeout_s", timeout_s)
         return Deferred.fromCoroutine(self._settled(members, timeout_s))
 
     async def _settled(self, members: int, timeout_s: float) -> list[NodeInfo]:
@@ -391,7 +392,8 @@ class ChordService(MultiService):
         """Have ``callback`` called with every event of one type from ``chordnet.core.effects``.
 
         :param event_type: ``StatusChanged``, ``Joined``, ``RingChanged``, ``FingersChanged``,
-            ``PeerDied``, ``PeersKnown``, ``Misbehaved``, ``LeftRing`` or ``Record``; or ``MessageRecord``.
+            ``PeerDied``, ``PeersKnown``, ``Misbehaved``, ``LeftRing`` or ``Record``; or
+            ``MessageRecord``.
         :raises LocalProtocolError: there are no events of that type.
         """
         return self._hooks.on(event_type, callback)

@@ -13,6 +13,7 @@ from twisted.internet.protocol import ServerFactory
 from twisted.python.failure import Failure
 
 from chordnet.core.errors import ChordnetError, ConfigError, NotInRing
+from chordnet.net.arguments import SETTING
 from chordnet.net.greeters import Door
 
 
@@ -32,6 +33,7 @@ def server_endpoint(reactor: Any, listen: Any) -> Any:
     :raises ConfigError: it describes none.
     """
     if not isinstance(listen, str):
+        SETTING.methods("listen", listen, ["listen"], '"tcp:7001", or a server endpoint')
         return listen
     from twisted.internet.endpoints import serverFromString  # noqa: PLC0415 - loads plugins
 

@@ -79,7 +79,7 @@ class WrongCallTests(ServiceCase):
             LocalProtocolError,
             service.trace(None), service.messages(-3), service.messages(1.5),
             service.messages("1"), service.messages(since=None), service.lookup(5),
-            service.lookup(b"k"), service.lookup("k", iterative=1),
+            service.lookup(b"k"), service.lookup("k", iterative=1), service.settled(1, None),
         )  # fmt: skip
         self.refused(InvalidMessage, service.broadcast(b"x"), service.broadcast(None))
 
@@ -95,7 +95,7 @@ class WrongCallTests(ServiceCase):
         ):  # fmt: skip
             self.assertRaises(LocalProtocolError, wrong)
         problem = self.assertRaises(LocalProtocolError, service.on, "StatusChanged", print)
-        self.assertIn("there are StatusChanged, RingChanged", str(problem))
+        self.assertIn("there are StatusChanged, Joined, ", str(problem))
 
 
 class WrongSettingTests(ServiceCase):
@@ -108,7 +108,8 @@ class WrongSettingTests(ServiceCase):
             ({"advertise": "a:b:c"}, "a:b:c"), ({"state_dir": 5}, "state_dir"),
             ({"durability": "x"}, "durability"), ({"history_bytes": "1"}, "history_bytes"),
             ({"history_s": None}, "history_s"), ({"leave_timeout_s": -1}, "leave_timeout_s"),
-            ({"debug": "no"}, "debug"), ({"config": {}}, "config"), ({"limits": 5}, "limits"),
+            ({"debug": "no"}, "debug"), ({"alone": 1}, "alone"),
+            ({"config": {}}, "config"), ({"limits": 5}, "limits"),
         ):  # fmt: skip
             problem = self.assertRaises(ConfigError, ChordService, self.clock, listen, **options)
             self.assertIn(named, str(problem))
