@@ -172,9 +172,11 @@ def execute(command: Sequence[str], tree: Path, limit: float) -> tuple[int | Non
     try:
         output, _none = process.communicate(timeout=limit)
     except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
         return None, ""
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
     return process.returncode, output
 
 
@@ -300,6 +302,7 @@ def parsed(arguments: Sequence[str]) -> argparse.Namespace:
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command and return its exit status."""
+    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(143))  # ends the tests, too
     with tempfile.TemporaryDirectory(prefix="chordnet-mutation-") as directory:
         return measure(parsed(arguments), copied(Path(directory)))
 
