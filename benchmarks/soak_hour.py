@@ -235,6 +235,7 @@ class Soak:
     network: NetworkDescription
     pacer: Pacer
     minutes: int
+    calm: bool = False
     samples: dict[int, list[tuple[float, float]]] = field(factory=dict)
     looks: list[Look] = field(factory=list)
 
@@ -252,6 +253,10 @@ class Soak:
         killed = [number for number in self.network.numbers if number not in STEADY]
         try:
             for minute in range(self.minutes):
+                if self.calm:
+                    await self._until(began + minute * MINUTE_S + ASKED_S)
+                    await self._look(minute, None)
+                    continue
                 await self._minute(began + minute * MINUTE_S, minute, killed[minute % len(killed)])
         finally:
             sampling.cancel()
@@ -363,7 +368,7 @@ async def main(reactor: Clock, options: argparse.Namespace) -> bool:
         connect = connector(reactor, NAME)
         clients = {number: connect(network.address(number)) for number in network.numbers}
         pacer = Pacer(reactor, clients, random.Random(options.seed))
-        soak = Soak(reactor, testbed, network, pacer, options.minutes)
+        soak = Soak(reactor, testbed, network, pacer, options.minutes, options.calm)
         began = time.monotonic()
         try:
             right = await soak.run()
@@ -396,6 +401,7 @@ def parsed(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--minutes", type=int, default=60)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32))
     parser.add_argument("--slope", type=float, default=20.0, help="kB a minute that are allowed")
+    parser.add_argument("--calm", action="store_true", help="kill nobody")
     parser.add_argument("--base-port", type=int, default=9600)
     return parser.parse_args(arguments)
 
