@@ -9,7 +9,7 @@ from chordnet.core.config import ProtocolConfig
 from chordnet.core.effects import Effect, Send
 from chordnet.core.identifiers import IdentifierSpace
 from chordnet.core.messages import NodeRef, PeerMessage
-from chordnet.core.peers import PeerBook
+from chordnet.core.peers import PEERS_PAUSE_S, PeerBook
 from chordnet.core.timers import Alarms, Horizon
 
 
@@ -41,6 +41,11 @@ class Context:
         """Return a number for a new request or lookup."""
         self._rid += 1
         return self._rid
+
+    def answered(self, peer: NodeRef) -> None:
+        """``peer`` has answered a question of ours: it is worth keeping on disk."""
+        if self.peers.answered(peer):
+            self.alarms.sooner("peers", self.now + PEERS_PAUSE_S)
 
     def jittered(self, pause: float) -> float:
         """Return ``now`` plus ``pause``, varied so that nodes do not march in step."""

@@ -188,6 +188,7 @@ class Lookups:
         """The answer to a recursive lookup has arrived."""
         lookup = self._open.get(answer.lookup)
         if lookup is not None and answer.node.raw == sender.raw:
+            self._ctx.answered(sender)
             self._finish(lookup, answer.node, answer.path, answer.label)
 
     def find_failed(self, answer: FindFailed) -> None:

@@ -25,10 +25,9 @@ from chordnet.core.identifiers import IdentifierSpace
 from chordnet.core.lookup import Purpose
 from chordnet.core.messages import NodeRef, Status
 from chordnet.core.naming import Names
+from chordnet.core.peers import PEERS_PAUSE_S
 from chordnet.core.wiring import Wiring
 
-PEERS_PAUSE_S = 2.0
-"""The runtime is told of changed known peers at most this often."""
 DRAIN_PAUSE_S = 0.05
 _NEVER = float("inf")
 
@@ -196,7 +195,7 @@ class ChordNode(Wiring):
 
     def _tell_peers(self) -> None:
         self.ctx.peers.changed = False
-        self.ctx.effects.append(fx.PeersKnown(self.ctx.peers.known))
+        self.ctx.effects.append(fx.PeersKnown(self.ctx.peers.worth_keeping))
 
     # ---- messages ---------------------------------------------------------------------------
 

@@ -5,7 +5,8 @@
   is up, so that a neighbour's stale list does not bring it back.
 - Whoever else goes on pointing at a dead node may be right: it is asked now and then.
 - Known peers, dead ones included, are where audits look for lost parts of the ring. The table is
-  capped; the one not heard of for longest goes first.
+  capped; the one not heard of for longest goes first, of those that have never answered a question
+  of ours before of the others. Only those that have are worth keeping on disk: anybody can call.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from chordnet.core.config import ProtocolConfig
 from chordnet.core.messages import NodeRef
 
 MAX_SPOKEN = 4096
+PEERS_PAUSE_S = 2.0
+"""The runtime is told of changed known peers at most this often."""
 
 
 class PeerBook:
@@ -24,12 +27,13 @@ class PeerBook:
         self._me = me
         # Plain dictionaries keep their order too, and take less room and time than ordered ones.
         self._known: dict[bytes, NodeRef] = {}
+        self._answered: set[bytes] = set()
         self._dead: dict[bytes, tuple[int, float]] = {}
         self._asked: dict[bytes, float] = {}
         self._departed: dict[bytes, int] = {}
         self._spoken: dict[bytes, int] = {}
         self.changed = False
-        """Whether the known peers changed since the runtime was last told."""
+        """Whether the peers worth keeping changed since the runtime was last told."""
         self.version = 0
         """Grows whenever ``is_old`` or ``is_dead`` may have another answer than before, for another
         reason than that a death's time is up."""
@@ -38,6 +42,19 @@ class PeerBook:
     def known(self) -> list[NodeRef]:
         """Known peers, the one heard of last at the end."""
         return list(self._known.values())
+
+    @property
+    def worth_keeping(self) -> list[NodeRef]:
+        """Known peers that have answered a question of ours, the one heard of last at the end."""
+        return [ref for raw, ref in self._known.items() if raw in self._answered]
+
+    def answered(self, ref: NodeRef) -> bool:
+        """``ref`` has answered a question of ours; tell whether it is the first time."""
+        if ref.raw in self._answered or ref.raw not in self._known:
+            return False
+        self._answered.add(ref.raw)
+        self.changed = True
+        return True
 
     def get(self, raw: bytes) -> NodeRef | None:
         """Return the newest pointer to a node."""
@@ -57,19 +74,24 @@ class PeerBook:
         known = self._known.get(ref.raw)
         if known is None:
             self._known[ref.raw] = ref
-            self.changed = True
             self.version += 1
             if len(self._known) > self._config.max_known_peers:
-                del self._known[next(iter(self._known))]
+                self._forget_one()
             return None
         if ref.incarnation > known.incarnation:
             del self._known[ref.raw]
             self._known[ref.raw] = ref
-            self.changed = True
+            self.changed |= ref.raw in self._answered
             self.version += 1
             return known
         self._known[ref.raw] = self._known.pop(ref.raw)
         return None
+
+    def _forget_one(self) -> None:
+        *others, _newest = self._known
+        gone = next((raw for raw in others if raw not in self._answered), others[0])
+        del self._known[gone]
+        self._answered.discard(gone)
 
     def is_routine(self, ref: NodeRef) -> bool:
         """Tell whether ``ref`` is as known as can be, alive, and nothing about it is to be noted

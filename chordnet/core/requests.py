@@ -108,6 +108,7 @@ class Requests:
         ):
             return
         del self._open[message.rid]
+        self._ctx.answered(sender)
         self._handlers[question.ask][0](question, sender, message)
 
     def died(self, peer: NodeRef) -> None:

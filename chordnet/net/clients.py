@@ -54,6 +54,10 @@ from chordnet.wire.rpc import (
     Unfollow,
 )
 
+SILENT_S = 1.0
+"""So long a client may take for its first request before it gives way to another one."""
+QUIET_S = 5.0
+"""So long a client keeps its place after a request while others want it."""
 _MAX_FOLLOWS = 16
 """Follow requests of one client at the same time."""
 
@@ -91,7 +95,8 @@ class ClientDesk:
     def __init__(self, node: Node, leave: Callable[[Callable[[], None]], None]) -> None:
         self.node = node
         self.leave = leave
-        self._sessions: set[ClientSession] = set()
+        self._sessions: dict[ClientSession, None] = {}
+        """In the order in which they came."""
         self._stopped = False
 
     @property
@@ -103,19 +108,35 @@ class ClientDesk:
         """Return why a further client is refused, None if it is welcome."""
         if self._stopped:
             return Refuse("full", "this node is shutting down")
-        if len(self._sessions) >= self.node.limits.max_clients:
+        if len(self._sessions) >= self.node.limits.max_clients and not self._make_room():
             return Refuse("full", "this node has as many clients as it accepts; try another node")
         return None
+
+    def _make_room(self) -> bool:
+        """Send away a client that does nothing; tell whether there was one.
+
+        Those that have asked nothing yet go first, then the one that has asked nothing for longest.
+        """
+        now = self.node.clock.seconds()
+        idle = [s for s in self._sessions if not s.busy]
+        silent = [s for s in idle if not s.asked and now - s.since >= SILENT_S]
+        quiet = [s for s in idle if s.asked and now - s.asked_at >= QUIET_S]
+        if not (silent or quiet):
+            return False
+        session = silent[0] if silent else min(quiet, key=lambda each: each.asked_at)
+        self.gone(session)
+        session.close("idle", "nothing was asked for a while, and others want to ask")
+        return True
 
     def attach(self, connection: Connection) -> ClientSession:
         """Take over a connection on which a client has greeted."""
         session = ClientSession(self, connection)
-        self._sessions.add(session)
+        self._sessions[session] = None
         return session
 
     def gone(self, session: ClientSession) -> None:
         """Forget a session."""
-        self._sessions.discard(session)
+        self._sessions.pop(session, None)
 
     def stop(self) -> None:
         """Say goodbye to every client."""
@@ -146,11 +167,24 @@ class ClientSession:
         self._idle: Any = None
         self._requests = 0
         self._seen = -1
+        self.since = self.asked_at = self._node.clock.seconds()
+        """When it came, and when it asked last, on the reactor's clock."""
         self._watch_idle()
+
+    @property
+    def asked(self) -> bool:
+        """Whether it has asked anything yet."""
+        return self._requests > 0
+
+    @property
+    def busy(self) -> bool:
+        """Whether an answer or a following is under way."""
+        return bool(self._in_flight or self._follows or self._backlog)
 
     # -- what the connection reports -----------------------------------------------------------
 
     def frames(self, frames: list[bytes]) -> None:
+        self.asked_at = self._node.clock.seconds()
         self._backlog += frames
         self._work()
 

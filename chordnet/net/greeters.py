@@ -2,11 +2,14 @@
 
 Peers and clients arrive at the same port and are told apart by their :class:`Hello`. A connection
 that has not greeted holds a few kilobytes at most, for a few seconds at most, and of such there is
-a limited number: one more closes the oldest, because an honest greeting follows at once.
+a limited number. When there are as many, a further one takes the place of the oldest that has sent
+nothing for a second; a host that holds more places than another gives way to it sooner. Where there
+is none to give way, the new one is turned away: those that are here have time to greet.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -33,6 +36,9 @@ from chordnet.wire.greeting import (
     agreed_version,
     judge,
 )
+
+PATIENCE_S = 1.0
+"""So long a connection may take until its greeting begins, however many others are waiting."""
 
 
 class Peers(Protocol):
@@ -79,12 +85,27 @@ class Door(ServerFactory):
     def buildProtocol(self, addr: IAddress | None) -> Connection | None:
         if not self._open:
             return None
+        host = getattr(addr, "host", "")
         if len(self._waiting) >= self._limits.max_ungreeted:
-            oldest = next(iter(self._waiting))
-            oldest.turn_away("too many connections are waiting to greet")
-        greeter = Greeter(self, self._clock, self._limits.greeting_timeout_s)
+            giving_way = self._who_gives_way(host)
+            if giving_way is None:
+                self.journal.counters["turned_away"] += 1
+                return None
+            giving_way.turn_away("too many connections are waiting to greet")
+        greeter = Greeter(self, self._clock, self._limits.greeting_timeout_s, host)
         self._waiting[greeter] = None
-        return Connection(self._clock, self._turn, greeter, self._limits, self._frame_limit)
+        connection = Connection(self._clock, self._turn, greeter, self._limits, self._frame_limit)
+        greeter.connection = connection
+        return connection
+
+    def _who_gives_way(self, host: str) -> Greeter | None:
+        """Return which connection gives way to a new one from ``host``; None if none does."""
+        held = Counter(greeter.host for greeter in self._waiting)
+        most, count = max(held.items(), key=lambda each: each[1])
+        if count > held[host] + 1:  # it cannot keep others out by filling all places
+            return next(greeter for greeter in self._waiting if greeter.host == most)
+        latest = self._clock.seconds() - PATIENCE_S
+        return next((g for g in self._waiting if g.since <= latest and g.silent), None)
 
     def greeted(self, greeter: Greeter) -> None:
         """Forget a connection that greeted or is gone."""
@@ -108,13 +129,23 @@ class Door(ServerFactory):
 
 
 class Greeter:
-    """Handles a connection that somebody made to us, until it has greeted."""
+    """Handles a connection that somebody made to us, until it has greeted.
+
+    :param host: where it comes from.
+    """
 
     connection: Connection
 
-    def __init__(self, door: Door, clock: Any, timeout_s: float) -> None:
+    def __init__(self, door: Door, clock: Any, timeout_s: float, host: str) -> None:
+        self.host = host
+        self.since = clock.seconds()
         self._door = door
         self._timeout = clock.callLater(timeout_s, self._silent)
+
+    @property
+    def silent(self) -> bool:
+        """Whether not a byte has come."""
+        return not self.connection.received
 
     def made(self, connection: Connection) -> None:
         self.connection = connection

@@ -103,6 +103,8 @@ class Connection(TwistedProtocol):
         self.handler: Handler = handler
         self.peer_name = ""
         self.closing = False
+        self.received = False
+        """Whether a byte has come."""
         self._clock = clock
         self._turn = turn
         self._limits = limits
@@ -135,6 +137,7 @@ class Connection(TwistedProtocol):
             self.handler.made(self)  # type: ignore[attr-defined]
 
     def dataReceived(self, data: bytes) -> None:
+        self.received = True
         with self._turn:
             try:
                 self.handler.frames(self._decoder.feed(data))

@@ -6,6 +6,7 @@ import gc
 import random
 import weakref
 
+from twisted.internet.address import IPv4Address
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
@@ -43,8 +44,12 @@ class DoorCase(SynchronousTestCase):
         self.clock.advance(10)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
-    def connect(self) -> tuple[object, Transport]:
-        protocol, transport = self.host.door.buildProtocol(None), Transport()
+    def connect(self, host: str = "10.0.0.9") -> tuple[object, Transport]:
+        protocol = self.host.door.buildProtocol(IPv4Address("TCP", host, 4000))
+        transport = Transport()
+        if protocol is None:  # what Twisted does then
+            transport.abortConnection()
+            return protocol, transport
         protocol.makeConnection(transport)
         self.transports.append((protocol, transport))
         return protocol, transport
@@ -172,11 +177,48 @@ class SilenceTests(DoorCase):
         self.assertTrue(transport.disconnected)
         self.assertTrue(self.host.logged("it did not greet in time"), self.host.lines)
 
-    def test_silent_connections_are_limited_and_the_oldest_goes(self):
+    def test_silent_connections_are_limited_and_the_oldest_goes_after_a_second(self):
         silent = [self.connect()[1] for _ in range(10)]
         self.assertEqual(self.host.door.waiting, 4)
-        self.assertEqual([t.disconnected for t in silent], [True] * 6 + [False] * 4)
+        self.assertEqual([t.disconnected for t in silent], [False] * 4 + [True] * 6)
+        self.clock.advance(1.0)
+        later = [self.connect()[1] for _ in range(3)]
+        self.assertEqual([t.disconnected for t in silent[:4]], [True] * 3 + [False])
+        self.assertEqual([t.disconnected for t in later], [False] * 3)
+        self.clock.advance(1.0)
         self.assert_serving()
+
+    def test_one_that_has_begun_to_greet_does_not_give_way(self):
+        slow = [self.connect() for _ in range(4)]
+        for protocol, _transport in slow:
+            protocol.dataReceived(b"\0")
+        self.clock.advance(2.0)
+        self.assertTrue(self.connect()[1].disconnected)
+        self.assertFalse(any(transport.disconnected for _, transport in slow))
+
+    def test_one_that_needs_its_time_gets_in_beside_connections_that_churn(self):
+        hello = encode_frame(Hello("chordnet", 1, "default", 160, "peer", node_ref("f", B), 1))
+        greeters = []
+        for step in range(100):
+            self.connect()
+            self.clock.advance(0.05)
+            if step % 10 == 0:
+                protocol, transport = self.connect()
+                if protocol is not None:
+                    greeters.append((step + 6, protocol, transport))
+            for at, protocol, transport in greeters:
+                if at == step:
+                    self.assertFalse(transport.disconnected)
+                    protocol.dataReceived(hello)
+        self.assertGreater(len(greeters), 1)
+        self.assertGreater(self.host.transport.connected, 0)
+
+    def test_one_host_cannot_keep_others_out(self):
+        for _ in range(4):
+            self.connect("10.0.0.66")
+        others = [self.connect(host)[1] for host in ("10.0.0.7", "10.0.0.8")]
+        self.assertEqual([transport.disconnected for transport in others], [False, False])
+        self.assertEqual(self.host.door.waiting, 4)
 
     def test_a_greeted_connection_is_not_cut_for_silence(self):
         hello = Hello("chordnet", 1, "default", 160, "peer", node_ref("friend", B), 1)

@@ -6,6 +6,7 @@ from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransportWithDisconnection
 from twisted.logger import LogLevel, formatEvent, globalLogPublisher
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
@@ -25,9 +26,11 @@ from chordnet.core.errors import (
 )
 from chordnet.core.events import Publish
 from chordnet.core.messages import Ping, Status, contact
+from chordnet.net.greeters import client_hello
 from chordnet.net.limits import NetworkLimits
 from chordnet.storage.memory import MemoryLog
 from chordnet.testing import FailingServer, MemoryNetwork, ScriptedCore
+from chordnet.wire.codec import encode_frame
 from chordnet.wire.rpc import MessageRecord
 
 
@@ -531,6 +534,39 @@ class ClientTests(ServiceCase):
         self.result(self.client(1).status())
         self.result(self.client(1).status())
         self.assertIn("as many clients", self.failure(self.client(1).status(), Refused))
+
+    def test_clients_that_ask_nothing_give_way_to_one_that_asks(self):
+        ring = self.ring(1, limits=NetworkLimits(max_clients=3))
+        strangers = []
+        for _ in range(3):
+            door = ring[0]._life._entrance.door
+            protocol, transport = door.buildProtocol(None), StringTransportWithDisconnection()
+            transport.protocol = protocol
+            transport.abortConnection = transport.loseConnection
+            protocol.makeConnection(transport)
+            protocol.dataReceived(encode_frame(client_hello("")))
+            strangers.append(transport)
+        self.assertIn("as many clients", self.failure(self.client(1).status(), Refused, 0.1))
+        self.network.run(1.0)
+        asking = [self.client(1) for _ in range(3)]
+        for client in asking:
+            self.assertEqual(self.result(client.status(), 0.5).state, "active")
+        self.assertFalse(any(transport.connected for transport in strangers))
+        self.assertEqual(ring[0]._life.desk.clients, 3)
+
+    def test_a_quiet_client_gives_way_and_may_come_back_and_one_that_follows_stays(self):
+        ring = self.ring(1, limits=NetworkLimits(max_clients=2))
+        follower, quiet = self.client(1), self.client(1)
+        heard = []
+        follower.follow(heard.append)
+        self.result(quiet.status())
+        self.assertIn("as many clients", self.failure(self.client(1).status(), Refused, 0.1))
+        self.network.run(5.0)
+        self.assertEqual(self.result(self.client(1).status()).state, "active")
+        self.result(ring[0].broadcast("apple"))
+        self.assertEqual([message.body for message in heard], ["apple"])
+        self.network.run(5.0)
+        self.assertEqual(self.result(quiet.status()).state, "active")
 
     def test_an_idle_client_is_sent_away_and_may_come_back(self):
         self.ring(1, limits=NetworkLimits(idle_s=10))
