@@ -51,6 +51,7 @@ class ChordNode(Wiring):
             for expiry in part.expiries:
                 expiry.horizon = self.ctx.horizon
         self._leave_limit = 0.0
+        self._told_peers: set[tuple[bytes, int]] = set()
 
     # ---- the machine ------------------------------------------------------------------------
 
@@ -195,7 +196,11 @@ class ChordNode(Wiring):
 
     def _tell_peers(self) -> None:
         self.ctx.peers.changed = False
-        self.ctx.effects.append(fx.PeersKnown(self.ctx.peers.worth_keeping))
+        peers = self.ctx.peers.worth_keeping(self.routes.raws)
+        told = {(peer.raw, peer.incarnation) for peer in peers}
+        if told != self._told_peers:
+            self._told_peers = told
+            self.ctx.effects.append(fx.PeersKnown(peers))
 
     # ---- messages ---------------------------------------------------------------------------
 

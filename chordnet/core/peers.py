@@ -6,10 +6,13 @@
 - Whoever else goes on pointing at a dead node may be right: it is asked now and then.
 - Known peers, dead ones included, are where audits look for lost parts of the ring. The table is
   capped; the one not heard of for longest goes first, of those that have never answered a question
-  of ours before of the others. Only those that have are worth keeping on disk: anybody can call.
+  of ours before of the others. Worth keeping on disk are only those that have, and those that our
+  pointers lead to: anybody can call.
 """
 
 from __future__ import annotations
+
+from collections.abc import Container
 
 from chordnet.core.config import ProtocolConfig
 from chordnet.core.messages import NodeRef
@@ -33,7 +36,7 @@ class PeerBook:
         self._departed: dict[bytes, int] = {}
         self._spoken: dict[bytes, int] = {}
         self.changed = False
-        """Whether the peers worth keeping changed since the runtime was last told."""
+        """Whether the known peers changed since the runtime was last told."""
         self.version = 0
         """Grows whenever ``is_old`` or ``is_dead`` may have another answer than before, for another
         reason than that a death's time is up."""
@@ -43,10 +46,12 @@ class PeerBook:
         """Known peers, the one heard of last at the end."""
         return list(self._known.values())
 
-    @property
-    def worth_keeping(self) -> list[NodeRef]:
-        """Known peers that have answered a question of ours, the one heard of last at the end."""
-        return [ref for raw, ref in self._known.items() if raw in self._answered]
+    def worth_keeping(self, used: Container[bytes]) -> list[NodeRef]:
+        """Return the known peers that have answered a question of ours or that are ``used``, the
+        one heard of last at the end.
+        """
+        answered = self._answered
+        return [ref for raw, ref in self._known.items() if raw in answered or raw in used]
 
     def answered(self, ref: NodeRef) -> bool:
         """``ref`` has answered a question of ours; tell whether it is the first time."""
@@ -74,6 +79,7 @@ class PeerBook:
         known = self._known.get(ref.raw)
         if known is None:
             self._known[ref.raw] = ref
+            self.changed = True
             self.version += 1
             if len(self._known) > self._config.max_known_peers:
                 self._forget_one()
@@ -81,7 +87,7 @@ class PeerBook:
         if ref.incarnation > known.incarnation:
             del self._known[ref.raw]
             self._known[ref.raw] = ref
-            self.changed |= ref.raw in self._answered
+            self.changed = True
             self.version += 1
             return known
         self._known[ref.raw] = self._known.pop(ref.raw)

@@ -34,13 +34,13 @@ class NetworkLimits:
     """
 
     max_ungreeted: int = _limit(128)
-    """Connections that have not greeted yet; one more takes the place of one that has been silent for a
-    second, or is turned away."""
+    """Connections that have not greeted yet; one more takes the place of one that has been
+    silent for a second, or is turned away."""
     max_peers: int = _limit(1024)
     """Connections with peers; a further one is refused as "full"."""
     max_clients: int = _limit(256)
-    """Connections with clients; a further one takes the place of one that asks nothing, or is refused
-    as "full"."""
+    """Connections with clients; a further one takes the place of one that asks nothing, or is
+    refused as "full"."""
     max_links: int = _limit(4096)
     """Peers of which something is remembered (a connection, a pause before the next dial)."""
     max_incarnations: int = _limit(8192)

@@ -19,37 +19,37 @@ class KnownTests(SynchronousTestCase):
         peers = book()
         self.assertIsNone(peers.note(ref(20)))
         self.assertEqual(peers.get(raw(20)), ref(20))
+        self.assertTrue(peers.changed)
 
     def test_only_a_peer_that_has_answered_is_worth_keeping(self):
         peers = book()
         peers.note(ref(20))
         self.assertFalse(peers.answered(ref(30)))
-        self.assertEqual((peers.worth_keeping, peers.changed), ([], False))
-        self.assertTrue(peers.answered(ref(20)))
-        self.assertEqual((peers.worth_keeping, peers.changed), ([ref(20)], True))
-        self.assertFalse(peers.answered(ref(20)))
         peers.changed = False
+        self.assertEqual(peers.worth_keeping(()), [])
+        self.assertEqual(peers.worth_keeping({raw(20)}), [ref(20)])
+        self.assertTrue(peers.answered(ref(20)))
+        self.assertEqual((peers.worth_keeping(()), peers.changed), ([ref(20)], True))
+        self.assertFalse(peers.answered(ref(20)))
         peers.note(ref(20, 2))
-        self.assertEqual((peers.worth_keeping, peers.changed), ([ref(20, 2)], True))
+        self.assertEqual(peers.worth_keeping(()), [ref(20, 2)])
 
     def test_callers_of_invented_names_take_no_place_of_those_that_have_answered(self):
         peers = book(max_known_peers=4)
         for n in (20, 21, 22):
             peers.note(ref(n))
             peers.answered(ref(n))
-        peers.changed = False
         for n in range(30, 60):
             peers.note(ref(n))
         self.assertEqual(ids(peers.known), [20, 21, 22, 59])
-        self.assertEqual(ids(peers.worth_keeping), [20, 21, 22])
-        self.assertFalse(peers.changed)
+        self.assertEqual(ids(peers.worth_keeping(())), [20, 21, 22])
 
     def test_when_all_have_answered_a_new_one_still_gets_in(self):
         peers = book(max_known_peers=2)
         for n in (20, 21, 22):
             peers.note(ref(n))
             peers.answered(ref(n))
-        self.assertEqual(ids(peers.worth_keeping), [21, 22])
+        self.assertEqual(ids(peers.worth_keeping(())), [21, 22])
 
     def test_this_node_and_contacts_are_no_peers(self):
         peers = book()
