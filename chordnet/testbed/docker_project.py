@@ -87,6 +87,8 @@ class DockerProject:
 
     def _by_hand(self) -> list[Container]:
         listed = self.listed(BY_HAND)
+        if self.name == BY_HAND:  # seen running before, and ended by this very command
+            return listed
         running = [container for container in listed if is_alive(container)]
         wanted = f"CHORDNET_NETWORK={self._home.name}"
         return listed if running and wanted in self._environment(running[0]) else []

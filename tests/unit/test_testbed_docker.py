@@ -105,6 +105,10 @@ class ByHandTests(Case):
         self.assertEqual(self.result(self.engine.running()), {1, 2})
         self.result(self.engine.stop([1, 2]))
         self.assertEqual([c.calls for c in self.docker.there], [["stop"], ["stop"]])
+        self.docker.volumes_there = {"chordnet_node-1": {}, "chordnet-other_node-1": {}}
+        self.result(self.engine.clean(purge=True))
+        self.assertEqual(self.docker.there, [])
+        self.assertEqual(list(self.docker.volumes_there), ["chordnet-other_node-1"])
 
     def test_another_network_that_compose_has_started_is_none_of_this_one(self) -> None:
         self.by_hand("default")
