@@ -23,11 +23,10 @@ from twisted.internet.error import TimeoutError as TimedOut
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
-from chordnet.core.accounts import OriginAccount
 from chordnet.core.effects import Effect
 from chordnet.core.events import Event
 from chordnet.core.ledger import OriginKey
-from chordnet.core.messages import NodeRef, PeerMessage, RingLabel, Status
+from chordnet.core.messages import LedgerState, NodeRef, PeerMessage, RingLabel, Status
 from chordnet.net.addresses import parse_address
 from chordnet.service import ChordService
 
@@ -320,7 +319,7 @@ class ScriptedCore:
         self.label: RingLabel | None = None
         self.finger_slots: list[tuple[int, NodeRef]] = []
         self.counters: dict[str, int] = {}
-        self.accounts: list[OriginAccount] = []
+        self.accounts: list[LedgerState] = []
 
     @property
     def bound(self) -> float:
@@ -331,7 +330,7 @@ class ScriptedCore:
         """Return what was set as ``now_status``."""
         return self.now_status
 
-    def recorded(self, after: OriginKey | None, origins: int) -> Sequence[OriginAccount]:
+    def recorded(self, after: OriginKey | None, origins: int) -> Sequence[LedgerState]:
         """Return what was set as ``accounts``, a page of it."""
         behind = [a for a in self.accounts if after is None or (a.origin, a.incarnation) > after]
         return behind[:origins]

@@ -9,13 +9,18 @@ Brand, Haridi, "Efficient broadcast in structured P2P networks", IPTPS 2003). On
   everybody has it, and how.
 - *ACK*: sent only when COVERED would be late, so a healthy tree costs N - 1 messages down and
   N - 1 up.
-- *Repair*: a delegate that stays silent is sent the message once more, then probed. When it is
-  dead, successor(its id) takes its range over (*reassign*), if that lies in the range.
+- *Repair*: a delegate that stays silent is sent the message again, a few times, and probed. When it
+  is dead, successor(its id) takes its range over (*reassign*), if that lies in the range. When it
+  lives and takes nothing, others are given what lies beyond it, and it is reported as unreached.
 - *Extension*: a node given a range beyond the one it already covers delegates only the rest.
 - *Back-fill*: a node reached through its predecessor's successor pointer that knows a newer
   predecessor in between passes the message back to it; so does a node that adopts a predecessor
   while a message is fresh, and one whose predecessor has only just come in, whatever edge reached
-  it, also if the message is its own. Repair edges carry no bodies; they are asked for if missing.
+  it, also if the message is its own. Repair edges carry no bodies, but a digest of them; they are
+  asked for if missing.
+- *Conflict*: a node that holds another body under the number of a message than the one that comes
+  keeps the first, passes the second to nobody and reports the conflict: the origin's receipt is
+  partial and says so. Those below it get the message by anti-entropy.
 
 Messages that the program publishes at once travel as one broadcast and share all of this.
 
@@ -31,12 +36,14 @@ from typing import Protocol
 
 from chordnet.core.antientropy import AntiEntropy
 from chordnet.core.broadcast_faults import bodies_fault, fault_of
-from chordnet.core.cast import Branch, Cast, Finished, Tally, Waiter
+from chordnet.core.cast import Branch, Cast, Finished, Tally, Waiter, cost_of
 from chordnet.core.casts import Casts
+from chordnet.core.checks import MAX_UNREACHED
 from chordnet.core.context import Context
 from chordnet.core.detector import Detector
 from chordnet.core.effects import BroadcastDone, Misbehaved, Record, Send, Traced, TraceKind
-from chordnet.core.events import Publish
+from chordnet.core.events import Publish, Recent
+from chordnet.core.headless import Headless
 from chordnet.core.identifiers import between
 from chordnet.core.ledger import Ledger
 from chordnet.core.lookup import Lookups
@@ -50,6 +57,7 @@ from chordnet.core.messages import (
     Hop,
     MessageId,
     NodeRef,
+    digest_of,
 )  # fmt: skip
 from chordnet.core.newcomer import Newcomer
 from chordnet.core.repair import Repairs, still_open
@@ -57,10 +65,8 @@ from chordnet.core.routing import Routes
 from chordnet.core.successors import Ring
 from chordnet.core.timers import Expiry
 
-MAX_HEADLESS = 1024
-"""Messages whose body has been asked for."""
-MAX_UNREACHED = 32
-"""Unreached nodes that a report names; more are only counted as partial."""
+MAX_BODIES_SENT = 3
+"""How often one delegate is given the bodies that its header left out."""
 REPAIR = frozenset({EdgeKind.REASSIGN, EdgeKind.EXTEND, EdgeKind.BACKFILL})
 
 
@@ -87,24 +93,30 @@ class Broadcasts:
         self._routes = routes
         self._hooks = hooks
         config = ctx.config
-        self.ledger = Ledger(config.max_ledger_window, config.max_origins)
+        self.ledger = Ledger(config.max_origins, ctx.peers.has_met)
         self.sync = AntiEntropy(ctx, self.ledger, routes, hooks.is_member)
-        self._sequence = 0
+        self._recent: dict[MessageId, bytes] = {}
+        """Digests of what an earlier life recorded shortly before this one began."""
         self._in_flight = 0
         self._casts = Casts(ctx)
         self.newcomer = Newcomer(ctx)
         self.repairs = Repairs(ctx, self._casts, lookups, detector, self)
-        self._headless: dict[MessageId, list[tuple[NodeRef, Bcast]]] = {}
+        self.headless = Headless(ctx)
         self._ack_due: Expiry[tuple[Cast, Waiter]] = Expiry(config.ack_delay_s, _still_waits)
         self._first_check: Expiry[tuple[Cast, Branch]] = Expiry(config.ack_timeout_s, still_open)
         queues = (self._ack_due, self._first_check, self.repairs.late, self._casts.memory)
-        self.expiries = (*queues, *self.sync.expiries)
+        self.expiries = (*queues, self.headless.memory, *self.sync.expiries)
         """Each says when something of ours is due."""
 
     @property
     def under_way(self) -> int:
         """How many broadcasts are not covered yet."""
         return len(self._casts)
+
+    def remember(self, recent: Recent) -> None:
+        """Take note of what an earlier life of this node recorded lately."""
+        self.sync.remember(recent.id, recent.route)
+        self._recent[recent.id] = recent.digest
 
     # ---- publishing -------------------------------------------------------------------------
 
@@ -136,9 +148,13 @@ class Broadcasts:
         return "busy" if self._in_flight >= config.max_broadcasts else ""
 
     def _publish(self, batch: list[tuple[int, bytes]], wall: float) -> None:
-        ctx = self._ctx
-        message_id = MessageId(ctx.me.raw, ctx.me.incarnation, self._sequence + 1)
-        self._sequence += len(batch)
+        ctx, sync = self._ctx, self.sync
+        known = self.ledger.last(ctx.me.raw, ctx.me.incarnation)
+        if known > sync.published:
+            self._numbers_taken(batch, known)
+            return
+        message_id = MessageId(ctx.me.raw, ctx.me.incarnation, sync.published + 1)
+        sync.published += len(batch)
         route = [Hop(ctx.me.raw, ctx.me.name, int(EdgeKind.ORIGIN))]
         bodies = [body for _, body in batch]
         self._record(message_id, wall, bodies, route, [])
@@ -150,6 +166,14 @@ class Broadcasts:
             self._pass_back(cast)
         self.check(cast)
 
+    def _numbers_taken(self, batch: list[tuple[int, bytes]], known: int) -> None:
+        """The ledger knows numbers of ours that we have not used: it is damaged, or was copied."""
+        self._ctx.counters["own_numbers_taken"] += len(batch)
+        self.sync.published = known
+        self._in_flight -= len(batch)
+        for op, _body in batch:
+            self._ctx.effects.append(BroadcastDone(op, None, reason="number taken"))
+
     def _pass_back(self, cast: Cast) -> None:
         before = self._ring.predecessor
         if before is None or before.raw == self._ctx.me.raw or self._ring.predecessor_is_dead():
@@ -159,15 +183,32 @@ class Broadcasts:
     def _record(
         self, message_id: MessageId, created: float, bodies: list[bytes], route: list[Hop],
         detours: list[Detour],
-    ) -> None:  # fmt: skip
-        ctx, ledger = self._ctx, self.ledger
+    ) -> tuple[int, int]:  # fmt: skip
+        """Record what is new.
+
+        :returns: how many were recorded before with other bodies, and how many were given up.
+        """
+        ctx, ledger, conflict, lost = self._ctx, self.ledger, 0, 0
         for offset, body in enumerate(bodies):
             each = message_id.plus(offset) if offset else message_id
-            weight = ledger.add(each)
+            weight = ledger.add(each, body)
             if weight is not None:
                 self.sync.recorded(each, weight)
                 way = _way(detours, offset, route) if detours else route
                 ctx.effects.append(Record(each, created, body, way))
+            elif each not in ledger:
+                lost += 1
+            elif not self._is_same(each, body):
+                conflict += 1
+        if ledger.given_up:
+            self.sync.tell_gaps()
+        return conflict, lost
+
+    def _is_same(self, each: MessageId, body: bytes) -> bool:
+        """Return True if ``body`` is known to be what was recorded as ``each``."""
+        if self.ledger.digests.same((each.origin, each.incarnation), each.sequence, body):
+            return True
+        return self._recent.get(each) == digest_of([body])
 
     def _take_on(
         self, message_id: MessageId, created: float, bodies: list[bytes], route: list[Hop],
@@ -206,9 +247,10 @@ class Broadcasts:
     def send(self, cast: Cast, branch: Branch, *, header_only: bool) -> None:
         """Send a child the message (again)."""
         branch.messages += 1
+        bodies, digest = (None, digest_of(cast.bodies)) if header_only else (cast.bodies, b"")
         message = Bcast(
             cast.id, len(cast.bodies), cast.created, cast.ttl - 1, branch.limit,
-            int(branch.kind), cast.route, None if header_only else cast.bodies, cast.detours,
+            int(branch.kind), cast.route, bodies, cast.detours, digest,
         )  # fmt: skip
         self._ctx.effects.append(Send(branch.child, message))
 
@@ -216,21 +258,28 @@ class Broadcasts:
 
     def received(self, sender: NodeRef, message: Bcast) -> None:
         """A range of a broadcast is given to us."""
-        fault = fault_of(message, sender, self._ctx)
+        fault = fault_of(message, sender, self._ctx) or self._not_ours(message)
         if fault:
             self._ctx.effects.append(Misbehaved(sender, fault))
             return
         cast = self._casts.get(message.id)
         if cast is not None:
             self._again(cast, sender, message)
-        elif message.kind == EdgeKind.BACKFILL and self._has_all(message):
-            # Passed back for this node's own sake, which has it; others see to the range.
-            depth = len(message.hops)
-            self._ctx.send(sender, Covered(message.id, message.limit, 1, 0, depth, False, []))
+        elif self._casts.full:
+            self._ctx.counters["broadcasts_refused"] += 1
         elif message.bodies is None:
-            self._want_bodies(sender, message)
+            self.headless.add(sender, message)
+            self._ctx.send(sender, Ack(message.id, message.limit, True))
         else:
             self._first(sender, message, message.bodies)
+
+    def _not_ours(self, message: Bcast) -> str:
+        me, given = self._ctx.me, message.id
+        if given.origin != me.raw or given.incarnation != me.incarnation:
+            return ""
+        if given.sequence + message.count - 1 <= self.sync.published:
+            return ""
+        return "broadcast in our name that we have not sent"
 
     def _has_all(self, message: Bcast) -> bool:
         return all(message.id.plus(k) in self.ledger for k in range(message.count))
@@ -245,7 +294,16 @@ class Broadcasts:
         route = [*message.hops, here]
         usual = not (self.sync.ways or message.detours)
         detours = [] if usual else self.sync.detours(message, here)
-        self._record(message.id, message.created, bodies, route, detours)
+        had_all = message.kind == EdgeKind.BACKFILL and self._has_all(message)
+        conflict, lost = self._record(message.id, message.created, bodies, route, detours)
+        if conflict or lost:
+            self._contradict(sender, message, conflict=min(conflict, 1), lost=min(lost, 1))
+            return
+        if had_all:
+            # Passed back for this node's own sake, which has it; others see to the range.
+            depth = len(message.hops)
+            self._ctx.send(sender, Covered(message.id, message.limit, 1, 0, depth, False, []))
+            return
         end = self._end(message.limit)
         before, tree = self._ring.predecessor, self._routes.tree
         lacks = before is not None and self._may_lack(before, sender, message)
@@ -274,8 +332,20 @@ class Broadcasts:
             Finished(
                 message.id, message.created, bodies, route, message.ttl, end,
                 Tally(0, 0, depth, False, []), sender.raw, end, message.kind, detours,
+                cost_of(bodies, route, detours),
             )
         )  # fmt: skip
+
+    def _contradict(
+        self, sender: NodeRef, message: Bcast, *, conflict: int = 0, lost: int = 0
+    ) -> None:
+        """Report that this node has not recorded what ``sender`` sent, and will not."""
+        ctx, depth = self._ctx, len(message.hops)
+        ctx.counters["conflicts" if conflict else "given_up_before"] += 1
+        report = Covered(
+            message.id, message.limit, 0, 0, depth, True, [ctx.me], conflict, lost
+        )  # fmt: skip
+        ctx.send(sender, report)
 
     def _may_lack(self, before: NodeRef, sender: NodeRef, message: Bcast) -> bool:
         """Tell whether our predecessor came in so lately that the tree may have passed it by."""
@@ -291,6 +361,10 @@ class Broadcasts:
 
     def _again(self, cast: Cast, sender: NodeRef, message: Bcast) -> None:
         """A message that we have: from another parent, once more, or for a wider range."""
+        if not _carries(message, cast.bodies):
+            self._contradict(sender, message, conflict=1)
+            self._casts.finish(cast)
+            return
         self.trace(cast, TraceKind.DUPLICATE, sender)
         end = self._end(message.limit)
         if not any(
@@ -308,23 +382,21 @@ class Broadcasts:
 
     # ---- bodies -----------------------------------------------------------------------------
 
-    def _want_bodies(self, sender: NodeRef, message: Bcast) -> None:
-        waiting = self._headless.setdefault(message.id, [])
-        if len(self._headless) > MAX_HEADLESS:
-            self._headless.pop(next(iter(self._headless)))
-        if len(waiting) < self._ctx.config.successors:
-            waiting.append((sender, message))
-        self._ctx.send(sender, Ack(message.id, message.limit, True))
-
     def bodies(self, sender: NodeRef, message: Bodies) -> None:
         """The bodies that we asked for have come."""
-        waiting = self._headless.pop(message.id, [])
+        if not self.headless.awaits(message.id, sender):
+            self._ctx.counters["answers_ignored"] += 1
+            return
+        waiting, digest = self.headless.take(message.id), digest_of(message.bodies)
         # The route leads over whoever brought the bodies, if that one's header is among them.
         for parent, header in sorted(waiting, key=lambda entry: entry[0].raw != sender.raw):
             cast = self._casts.get(message.id)
             fault = bodies_fault(message.bodies, header.count, self._ctx)
-            if fault:
+            if parent.raw == sender.raw and (fault or header.digest != digest):
+                fault = fault or "bodies other than the header promised"
                 self._ctx.effects.append(Misbehaved(sender, fault))
+            elif header.digest != digest:
+                self.headless.add(parent, header)
             elif cast is not None:
                 self._again(cast, parent, header)
             else:
@@ -337,7 +409,8 @@ class Broadcasts:
         if cast is None or branch is None:
             return
         branch.acked = True
-        if message.need_bodies:
+        if message.need_bodies and branch.bodies_sent < MAX_BODIES_SENT:
+            branch.bodies_sent += 1
             self._ctx.send(sender, Bodies(cast.id, cast.bodies))
 
     # ---- covering ---------------------------------------------------------------------------
@@ -354,6 +427,7 @@ class Broadcasts:
         branch.depth = message.depth
         branch.partial = message.partial
         branch.unreached = message.unreached
+        branch.conflict, branch.lost = message.conflict, message.lost
         self.check(cast)
 
     def check(self, cast: Cast) -> None:
@@ -374,7 +448,8 @@ class Broadcasts:
         start, ourselves = (cast.told_end, 0) if another else (0, 1)
         tally = cast.tally(start, waiter.end)
         cut_short = cast.ttl <= 0 and bool(self._routes.tree)
-        partial = tally.partial or bool(tally.unreached) or cut_short
+        missed = tally.unreached or tally.conflict or tally.lost
+        partial = bool(tally.partial or missed or cut_short)
         unreached = tally.unreached[:MAX_UNREACHED]
         count = tally.count + ourselves
         if parent is not None:
@@ -382,11 +457,15 @@ class Broadcasts:
             if not another:
                 cast.told, cast.told_kind = parent.raw, waiter.kind
             report = Covered(
-                cast.id, waiter.limit, count, tally.messages, tally.depth, partial, unreached
-            )
+                cast.id, waiter.limit, count, tally.messages, tally.depth, partial, unreached,
+                tally.conflict, tally.lost,
+            )  # fmt: skip
             ctx.effects.append(Send(parent, report))
         else:
-            self._confirm(cast, Tally(count, tally.messages, tally.depth, partial, unreached))
+            tally = Tally(
+                count, tally.messages, tally.depth, partial, unreached, tally.conflict, tally.lost
+            )
+            self._confirm(cast, tally)
 
     def _confirm(self, cast: Cast, tally: Tally) -> None:
         """Tell our own program what became of each of its messages."""
@@ -396,7 +475,7 @@ class Broadcasts:
             self._ctx.effects.append(
                 BroadcastDone(
                     op, cast.id.plus(offset), tally.count, tally.messages, tally.depth,
-                    tally.partial, tally.unreached, shared,
+                    tally.partial, tally.unreached, shared, "", tally.conflict, tally.lost,
                 )
             )  # fmt: skip
 
@@ -424,10 +503,10 @@ class Broadcasts:
                 self._ctx.send(waiter.parent, Ack(cast.id, waiter.limit, False))
         for cast, branch in self._first_check.due(now):
             if not branch.acked:
-                self.trace(cast, TraceKind.RESENT, branch.child)
-                self.send(cast, branch, header_only=False)
+                self.repairs.resend(cast, branch)
             self.repairs.late.add((cast, branch), now)
         self.repairs.tick()
+        self.headless.tick()
         self._casts.forget()
         self.sync.tick()
 
@@ -438,6 +517,13 @@ def _way(detours: list[Detour], offset: int, route: list[Hop]) -> list[Hop]:
         if detour.first <= offset < detour.first + detour.count:
             return detour.hops
     return route
+
+
+def _carries(message: Bcast, bodies: list[bytes]) -> bool:
+    """Return True if a broadcast brings, or promises, just these bodies."""
+    if message.bodies is not None:
+        return message.bodies == bodies
+    return message.count == len(bodies) and message.digest == digest_of(bodies)
 
 
 def _still_waits(entry: tuple[Cast, Waiter]) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from math import isfinite
 
-from chordnet.core.checks import is_message_id
+from chordnet.core.checks import COUNT_LIMIT, is_message_id
 from chordnet.core.context import Context
 from chordnet.core.messages import Bcast, NodeRef
 
@@ -15,7 +15,9 @@ from chordnet.core.messages import Bcast, NodeRef
 def fault_of(message: Bcast, sender: NodeRef, ctx: Context) -> str:
     """Return what is wrong with ``message``, which ``sender`` has sent."""
     config, bodies = ctx.config, message.bodies
-    if len(message.limit) != ctx.space.width or not is_message_id(message.id, ctx.space):
+    if not 0 < message.count <= config.max_batch:
+        return "broadcast of no or too many messages"
+    if not _has_identity(message, ctx):
         return "broadcast with an impossible identifier"
     if not isfinite(message.created):
         return "broadcast of no time"
@@ -23,11 +25,18 @@ def fault_of(message: Bcast, sender: NodeRef, ctx: Context) -> str:
         return "broadcast with a route of no or too many hops"
     if message.hops[-1].raw != sender.raw:
         return "broadcast whose route does not end at its sender"
-    if not 0 < message.count <= config.max_batch:
-        return "broadcast of no or too many messages"
     if message.detours and not _detours_fit(message, sender, ctx):
         return "broadcast with impossible detours"
     return "" if bodies is None else bodies_fault(bodies, message.count, ctx)
+
+
+def _has_identity(message: Bcast, ctx: Context) -> bool:
+    space, first = ctx.space, message.id
+    return (
+        len(message.limit) == space.width
+        and is_message_id(first, space)
+        and first.sequence + message.count <= COUNT_LIMIT
+    )
 
 
 def bodies_fault(bodies: list[bytes], count: int, ctx: Context) -> str:

@@ -8,15 +8,21 @@ from __future__ import annotations
 
 import msgspec
 
-from chordnet.core.messages import Detour, EdgeKind, Hop, MessageId, NodeRef
+from chordnet.core.messages import Detour, EdgeKind, Hop, MessageId, NodeRef, route_bytes
+
+
+def cost_of(bodies: list[bytes], route: list[Hop], detours: list[Detour]) -> int:
+    """Return about how many bytes a broadcast takes up in memory."""
+    cost = sum(map(len, bodies)) + 64 * len(bodies) + route_bytes(route)
+    return cost + sum(route_bytes(detour.hops) for detour in detours) if detours else cost
 
 
 class Branch:
     """A range that was delegated to a child. Its answer is COVERED with the same limit."""
 
     __slots__ = (
-        "acked", "child", "count", "depth", "done", "end", "kind", "limit", "messages",
-        "partial", "start", "tries", "unreached",
+        "acked", "bodies_sent", "child", "conflict", "count", "depth", "done", "end", "kind",
+        "limit", "looks", "lost", "messages", "partial", "resent", "start", "unreached",
     )  # fmt: skip
 
     def __init__(self, child: NodeRef, limit: bytes, start: int, end: int, kind: EdgeKind) -> None:
@@ -25,7 +31,12 @@ class Branch:
         self.start = start
         self.end = end
         self.kind = kind
-        self.tries = 0
+        self.resent = 0
+        """How often the message was sent again, for want of an acknowledgement."""
+        self.looks = 0
+        """How often it was found to be late."""
+        self.bodies_sent = 0
+        """How often the child was given the bodies that a header left out."""
         self.acked = False
         self.done = False
         self.count = 0
@@ -33,6 +44,13 @@ class Branch:
         self.depth = 0
         self.partial = False
         self.unreached: list[NodeRef] = []
+        self.conflict = 0
+        self.lost = 0
+
+    def missed(self, node: NodeRef | None) -> None:
+        """Count the range as not covered, because of ``node``."""
+        self.partial = True
+        self.unreached = [node] if node is not None else []
 
 
 class Waiter:
@@ -57,6 +75,8 @@ class Tally(msgspec.Struct, frozen=True, gc=False):
     depth: int
     partial: bool
     unreached: list[NodeRef]
+    conflict: int = 0
+    lost: int = 0
 
 
 class Finished(msgspec.Struct, frozen=True, gc=False):
@@ -74,6 +94,8 @@ class Finished(msgspec.Struct, frozen=True, gc=False):
     told_end: int
     told_kind: int
     detours: list[Detour]
+    cost: int
+    """About how many bytes it takes up."""
 
 
 class Cast:
@@ -89,8 +111,8 @@ class Cast:
     """
 
     __slots__ = (
-        "bodies", "branches", "cover", "created", "deadline", "detours", "id", "open", "ops",
-        "past", "route", "searching", "told", "told_end", "told_kind", "ttl", "waiters",
+        "bodies", "branches", "cost", "cover", "created", "deadline", "detours", "id", "open",
+        "ops", "past", "route", "searching", "told", "told_end", "told_kind", "ttl", "waiters",
     )  # fmt: skip
 
     def __init__(
@@ -110,6 +132,8 @@ class Cast:
         self.ttl = ttl
         self.deadline = deadline
         self.detours = detours
+        self.cost = cost_of(bodies, route, detours)
+        """About how many bytes it takes up."""
         self.cover = 0
         self.ops: list[int] = []
         """Our own program's numbers for the messages, if it published them."""
@@ -141,11 +165,13 @@ class Cast:
         return Finished(
             self.id, self.created, self.bodies, self.route, self.ttl, self.cover,
             self.tally(0, self.cover + 1), self.told, self.told_end, self.told_kind, self.detours,
+            self.cost,
         )  # fmt: skip
 
     def tally(self, start: int, end: int) -> Tally:
         """Sum up what was covered from distance ``start`` to ``end``; back-fills lie before 0."""
         count, messages, depth, partial = 0, 0, len(self.route) - 1, False
+        conflict = lost = 0
         unreached: list[NodeRef] = []
         for branch in self.branches:
             if start <= branch.start < end or (branch.start < 0 and not start):
@@ -153,13 +179,16 @@ class Cast:
                 messages += branch.messages
                 depth = max(depth, branch.depth)
                 partial = partial or branch.partial
+                conflict += branch.conflict
+                lost += branch.lost
                 if branch.unreached:
                     unreached += branch.unreached
         if self.past is not None and not start:
             past = self.past.tally
             count, messages = count + past.count, messages + past.messages
             depth, partial = max(depth, past.depth), partial or past.partial
-        return Tally(count, messages, depth, partial, unreached)
+            conflict, lost = conflict + past.conflict, lost + past.lost
+        return Tally(count, messages, depth, partial, unreached, conflict, lost)
 
     def add(self, branch: Branch) -> None:
         """Wait for one more branch."""

@@ -23,6 +23,8 @@ class Casts:
         self._active: dict[MessageId, Cast] = {}
         self._finished: dict[MessageId, Finished] = {}
         self._finished_bytes = 0
+        self.active_bytes = 0
+        """About how many bytes those under way take up."""
         self.memory: Expiry[MessageId] = Expiry(
             ctx.config.broadcast_memory_s, self._finished.__contains__, LEISURE_S
         )
@@ -36,6 +38,7 @@ class Casts:
     def add(self, cast: Cast) -> None:
         """Take a new broadcast on."""
         self._active[cast.id] = cast
+        self.active_bytes += cast.cost
 
     def active(self, message_id: MessageId) -> Cast | None:
         """Return a broadcast that is under way."""
@@ -60,13 +63,23 @@ class Casts:
     def finish(self, cast: Cast) -> None:
         """Put a broadcast away if it is idle."""
         if cast.idle and self._active.pop(cast.id, None) is not None:
+            self.active_bytes -= cast.cost
             self.keep(cast.finish())
+
+    @property
+    def full(self) -> bool:
+        """Whether as many are under way as there is room for."""
+        config = self._ctx.config
+        return (
+            len(self._active) >= 2 * config.max_casts
+            or self.active_bytes >= config.max_active_bytes
+        )
 
     def keep(self, finished: Finished) -> None:
         """Remember a broadcast that is covered."""
         config = self._ctx.config
         self._finished[finished.id] = finished
-        self._finished_bytes += sum(map(len, finished.bodies))
+        self._finished_bytes += finished.cost
         self.memory.add(finished.id, self._ctx.now)
         while len(self._finished) > config.max_casts or (
             self._finished_bytes > config.max_cast_bytes and len(self._finished) > 1
@@ -82,10 +95,11 @@ class Casts:
         """Remove a finished broadcast and return it; None if there is none."""
         past = self._finished.pop(message_id, None)
         if past is not None:
-            self._finished_bytes -= sum(map(len, past.bodies))
+            self._finished_bytes -= past.cost
         return past
 
     def _resume(self, past: Finished) -> Cast:
         deadline = self._ctx.now + self._ctx.config.broadcast_deadline_s
-        cast = self._active[past.id] = Cast.resumed(past, deadline)
+        cast = Cast.resumed(past, deadline)
+        self.add(cast)
         return cast

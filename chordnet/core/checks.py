@@ -19,13 +19,23 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+from chordnet.core import intervals
 from chordnet.core import messages as msg
 from chordnet.core.audit import MERGE_TTL
 from chordnet.core.config import ProtocolConfig
 from chordnet.core.fingers import HINT_TTL
 from chordnet.core.identifiers import IdentifierSpace
 from chordnet.core.iterative import MAX_EXCLUDE
-from chordnet.core.messages import EdgeKind, FindKind, Hop, MessageId, NodeRef, OriginState, Status
+from chordnet.core.messages import (
+    EdgeKind,
+    FindKind,
+    Hop,
+    MessageId,
+    NodeRef,
+    OriginState,
+    Range,
+    Status,
+)
 
 COUNT_LIMIT = 1 << 62
 """Incarnations, sequence numbers and request numbers are smaller."""
@@ -40,6 +50,8 @@ MAX_TTL = 255
 """Times to live of lookups and broadcasts are no longer, unless our own are."""
 MAX_UNREACHED = 32
 """Nodes that a COVERED names as unreached."""
+MAX_RANGES = 256
+"""Ranges that one Want or Lost names."""
 MAX_LISTED = 16_384
 """Origins, ids or ranges that one message of anti-entropy lists."""
 MAX_REASON = 500
@@ -82,8 +94,16 @@ def is_origin_state(state: OriginState, space: IdentifierSpace) -> bool:
     return (
         len(state.origin) == space.width
         and 0 <= state.incarnation < COUNT_LIMIT
-        and 0 <= state.watermark < COUNT_LIMIT
-        and all(0 < number < COUNT_LIMIT for number in state.above)
+        and intervals.is_sound(state.known, COUNT_LIMIT)
+    )
+
+
+def is_range(asked: Range, space: IdentifierSpace) -> bool:
+    """Return True if there may be messages with these numbers."""
+    return (
+        len(asked.origin) == space.width
+        and 0 <= asked.incarnation < COUNT_LIMIT
+        and 0 < asked.first < asked.end <= COUNT_LIMIT
     )
 
 
@@ -123,8 +143,8 @@ class Checks:
             msg.Covered: self._covered,
             msg.Compare: self._compare,
             msg.Have: self._have,
-            msg.Want: self._ids,
-            msg.Lost: self._ids,
+            msg.Want: self._ranges,
+            msg.Lost: self._ranges,
             msg.Caught: self._caught,
         }
         self.of: Callable[[type], Callable[[Any], str] | None] = table.get
@@ -294,6 +314,8 @@ class Checks:
             0 <= message.count < NODES_LIMIT
             and 0 <= message.messages < NODES_LIMIT
             and 0 <= message.depth < NODES_LIMIT
+            and 0 <= message.conflict < NODES_LIMIT
+            and 0 <= message.lost < NODES_LIMIT
         ):
             return WRONG_NUMBER
         if not message.unreached:
@@ -315,8 +337,10 @@ class Checks:
                 return WRONG_NUMBER
         return ""
 
-    def _ids(self, message: Any) -> str:
-        return TOO_LONG if len(message.ids) > MAX_LISTED else ""
+    def _ranges(self, message: msg.Want | msg.Lost) -> str:
+        if len(message.ranges) > MAX_RANGES:
+            return TOO_LONG
+        return "" if all(is_range(each, self._space) for each in message.ranges) else WRONG_NUMBER
 
     def _caught(self, message: msg.Caught) -> str:
         return self._hops(message.hops)

@@ -185,19 +185,21 @@ class ProtocolConfig:
     max_broadcasts: int = attrs.field(default=4096, validator=_positive)
     """Broadcasts of our own in flight; one more is answered "busy"."""
     max_casts: int = attrs.field(default=4096, validator=_positive)
-    """Finished broadcast trees remembered, the oldest first to go; as many may be unfinished."""
+    """Finished broadcast trees remembered, the oldest first to go; twice as many may be under way,
+    and what comes beyond that is not taken: who sent it sends it again."""
     max_cast_bytes: int = attrs.field(default=16 * 1024 * 1024, validator=_positive)
-    """Bodies remembered with them; beyond that the oldest trees are forgotten early."""
+    """What they take up, bodies and routes; beyond that the oldest trees are forgotten early."""
+    max_active_bytes: int = attrs.field(default=64 * 1024 * 1024, validator=_positive)
+    """The same of those under way; what comes beyond that is not taken."""
     max_lookups: int = attrs.field(default=4096, validator=_positive)
     """Lookups of our own under way; one more fails as "busy"."""
     max_deferred: int = attrs.field(default=64, validator=_positive)
     """Questions about our pointers that wait for one of our own; further ones go unanswered."""
     max_known_peers: int = attrs.field(default=64, validator=_positive)
     """Peers remembered for audits and on disk, least recently heard of first to go."""
-    max_ledger_window: int = attrs.field(default=16384, validator=_positive)
-    """Sequence numbers of one origin remembered above its watermark."""
     max_origins: int = attrs.field(default=65536, validator=_positive)
-    """Origins remembered, one for each start of a node; the least recently recorded go first."""
+    """Origins remembered, one for each start of a node; those with few messages go first, and of
+    them the least recently recorded."""
 
     def __attrs_post_init__(self) -> None:
         if self.max_route <= self.max_hops:

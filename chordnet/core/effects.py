@@ -10,7 +10,7 @@ import enum
 
 import msgspec
 
-from chordnet.core.messages import Hop, MessageId, NodeRef, PeerMessage, RingLabel, Status
+from chordnet.core.messages import Hop, MessageId, NodeRef, PeerMessage, Range, RingLabel, Status
 
 
 class _Effect(msgspec.Struct, frozen=True, gc=False, tag=True):
@@ -37,21 +37,25 @@ class Record(_Effect, frozen=True):
 class SendStored(_Effect, frozen=True):
     """Send recorded messages, as ``Caught`` each, out of the log to a node that lacks them.
 
-    Those that the log no longer keeps are told of as ``Lost``. The runtime may stop at a number of
-    bytes that suits it. Unless ``more`` is None a ``Given`` ends it, with ``more`` true if
-    ``more`` is or if the runtime stopped early.
+    Those that the log no longer keeps are told of as ``Lost``, as ranges. The runtime may stop at a
+    number of messages or bytes that suits it. Unless ``more`` is None a ``Given`` ends it, with
+    ``more`` true if ``more`` is or if the runtime stopped early.
     """
 
     to: NodeRef
-    ids: list[MessageId]
+    ranges: list[Range]
     more: bool | None
 
 
 class Gap(_Effect, frozen=True):
-    """Messages that this node lacks and that ``peer`` does not keep any more: given up."""
+    """Messages that this node lacks and has given up.
+
+    ``peer``, the last one to say so, does not keep them any more; this node itself if it has no
+    room to remember that it lacks them.
+    """
 
     peer: NodeRef
-    ids: list[MessageId]
+    ranges: list[Range]
 
 
 class LookupDone(_Effect, frozen=True):
@@ -86,6 +90,11 @@ class BroadcastDone(_Effect, frozen=True):
     shared: int = 1
     """How many messages, published at once, shared this tree."""
     reason: str = ""
+    conflict: int = 0
+    """How many nodes hold another body under the number of this message or of one that shared its
+    tree: a peer has taken the number."""
+    lost: int = 0
+    """How many nodes had given such a number up for good."""
 
 
 class LeftRing(_Effect, frozen=True):

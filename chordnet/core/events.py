@@ -6,11 +6,20 @@ import enum
 
 import msgspec
 
-from chordnet.core.messages import Hop, MessageId, NodeRef, OriginState, PeerMessage
+from chordnet.core.messages import Hop, LedgerState, MessageId, NodeRef, PeerMessage
 
 
 class _Event(msgspec.Struct, frozen=True, gc=False, tag=True):
     pass
+
+
+class Recent(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A message that was recorded shortly before this node started."""
+
+    id: MessageId
+    route: list[Hop]
+    digest: bytes
+    """:func:`chordnet.core.messages.digest_of` its body."""
 
 
 class Start(_Event, frozen=True):
@@ -20,10 +29,10 @@ class Start(_Event, frozen=True):
 
     bootstrap: list[str]
     known: list[NodeRef]
-    ledger: list[OriginState] = []
-    """What an earlier life of this node recorded and still keeps."""
-    routes: list[tuple[MessageId, list[Hop]]] = []
-    """Which routes it recorded lately: the tree may bring those messages again."""
+    ledger: list[LedgerState] = []
+    """What an earlier life of this node recorded, and what it gave up."""
+    recent: list[Recent] = []
+    """What it recorded lately: the tree may bring those messages again."""
     alone: bool = False
     """Create a ring if none of the peers answers."""
 

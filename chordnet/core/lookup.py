@@ -150,7 +150,8 @@ class Lookups:
             self._hooks.looked_up(Result(purpose, tag, None, [], reason="busy"))
             return
         ctx.counters["lookups"] += 1
-        number = ctx.rid()
+        # Whoever answers need not be who was asked, so the number is what entitles to it.
+        number = ctx.rng.getrandbits(62)
         lookup = Lookup(
             number, purpose, tag, key, kind, ctx.now + ctx.config.lookup_deadline_s, via
         )

@@ -8,6 +8,8 @@ counter. Who sent a message is known from the connection's greeting and is not r
 from __future__ import annotations
 
 import enum
+import hashlib
+from collections.abc import Iterable
 
 import msgspec
 
@@ -262,6 +264,11 @@ class Hop(msgspec.Struct, frozen=True, array_like=True, gc=False):
     kind: int
 
 
+def route_bytes(route: Iterable[Hop]) -> int:
+    """Return about how many bytes a route takes up in memory."""
+    return sum([200 + len(hop.name) for hop in route])
+
+
 class Detour(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Messages of a broadcast that came to the sender on another way than the rest."""
 
@@ -270,6 +277,15 @@ class Detour(msgspec.Struct, frozen=True, array_like=True, gc=False):
     count: int
     hops: list[Hop]
     """The route that the sender recorded for them, the origin first and the sender last."""
+
+
+def digest_of(bodies: Iterable[bytes]) -> bytes:
+    """Return 16 bytes that tell these bodies, in this order, from all others."""
+    digest = hashlib.blake2b(digest_size=16)
+    for body in bodies:
+        digest.update(len(body).to_bytes(4))
+        digest.update(body)
+    return digest.digest()
 
 
 class Bcast(_Message, frozen=True, tag=20):
@@ -292,6 +308,8 @@ class Bcast(_Message, frozen=True, tag=20):
     """Missing on repair edges: the receiver asks for them if it has none."""
     detours: list[Detour] = []
     """Where the sender recorded another route than ``hops``."""
+    digest: bytes = b""
+    """Without bodies: BLAKE2b, 16 bytes, of the sender's (:func:`digest_of`)."""
 
 
 class Ack(_Message, frozen=True, tag=21):
@@ -310,7 +328,7 @@ class Bodies(_Message, frozen=True, tag=22):
 
 
 class Covered(_Message, frozen=True, tag=23):
-    """Everybody in the range that :class:`Bcast` gave has recorded the messages."""
+    """The range that :class:`Bcast` gave is done with: how many recorded it, and who did not."""
 
     id: MessageId
     limit: bytes
@@ -321,21 +339,41 @@ class Covered(_Message, frozen=True, tag=23):
     depth: int
     """Edges from the origin to the deepest of them."""
     partial: bool
+    """Whether not all of the range has recorded the messages."""
     unreached: list[NodeRef]
+    """Nodes that did not, as far as they are known."""
+    conflict: int = 0
+    """How many of them hold another body under the number of a message."""
+    lost: int = 0
+    """How many of them had given a number up for good."""
 
 
 # ---- anti-entropy ---------------------------------------------------------------------------
 
 
 class OriginState(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What is recorded of one incarnation of one origin: all numbers up to ``watermark``, and
-    those in ``above``.
-    """
+    """Which numbers of one incarnation of one origin are known: recorded, or given up."""
 
     origin: bytes
     incarnation: int
-    watermark: int
-    above: list[int]
+    known: list[int]
+    """Intervals, flat and ascending: ``[a, b, c, d]`` stands for a <= n < b and c <= n < d."""
+
+
+class LedgerState(OriginState, frozen=True):
+    """All that a node knows of one incarnation of one origin, as it is kept on disk."""
+
+    lost: list[int] = []
+    """Those of the known numbers that were given up, as intervals."""
+
+
+class Range(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """The numbers ``first <= n < end`` of one incarnation of one origin."""
+
+    origin: bytes
+    incarnation: int
+    first: int
+    end: int
 
 
 class Compare(_Message, frozen=True, tag=30):
@@ -357,9 +395,9 @@ class Have(_Message, frozen=True, tag=31):
 
 
 class Want(_Message, frozen=True, tag=32):
-    """Messages that the sender lacks and the receiver has."""
+    """Messages that the sender lacks and the receiver has; only after a :class:`Have` of its."""
 
-    ids: list[MessageId]
+    ranges: list[Range]
 
 
 class Caught(_Message, frozen=True, tag=33):
@@ -373,9 +411,9 @@ class Caught(_Message, frozen=True, tag=33):
 
 
 class Lost(_Message, frozen=True, tag=34):
-    """Messages that the sender has recorded once and does not keep any more."""
+    """Messages that the sender does not keep any more; only as an answer, for what was asked."""
 
-    ids: list[MessageId]
+    ranges: list[Range]
 
 
 class Given(_Message, frozen=True, tag=35):

@@ -100,8 +100,8 @@ class ChordNode(Wiring):
             if self.checks.accepts(peer):
                 self.ctx.peers.note(peer)
         self.broadcasts.ledger.restore(event.ledger)
-        for message_id, route in event.routes:
-            self.broadcasts.sync.remember(message_id, route)
+        for recent in event.recent:
+            self.broadcasts.remember(recent)
         self.joining.start(event.bootstrap, alone=event.alone)
 
     def _begin(self, event: ev.Begin) -> None:

@@ -134,6 +134,10 @@ class PeerBook:
         if len(self._departed) > self._config.max_known_peers:
             del self._departed[next(iter(self._departed))]
 
+    def has_met(self, raw: bytes) -> bool:
+        """Return True if any incarnation of a node has ever sent us a message."""
+        return raw in self._spoken
+
     def spoken_to(self, ref: NodeRef) -> bool:
         """Tell whether this incarnation of ``ref`` has ever sent us a message."""
         return self._spoken.get(ref.raw) == ref.incarnation

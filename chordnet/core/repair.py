@@ -3,8 +3,10 @@
 - A delegate is dead: successor(its id) is looked up; if that node lies in the delegate's range it
   is given the rest of it (*reassign*), otherwise the range is empty.
 - A range beyond the one already covered: the first node in it is looked up and given it (*extend*).
-- A late delegate is sent the message again and probed at ``covered_check_s``; a range that is not
-  covered by the broadcast's deadline is reported as unreached.
+- A delegate that lives and still does not take the message after ``MAX_RESENDS`` more attempts (it
+  may crash whenever it reads it) is reported as unreached; what lies beyond it is extended to.
+- A late delegate is probed at ``covered_check_s``, and sent the message again, less and less often;
+  a range that is not covered by the broadcast's deadline is reported as unreached.
 - A new predecessor is given fresh messages (*backfill*): a range that lies before this node. As
   long as its own predecessor does not know it, those that come over any edge, too.
 
@@ -29,6 +31,8 @@ from chordnet.core.timers import Expiry
 
 MAX_TRIES = 3
 """Lookups for one heir before its range counts as unreached."""
+MAX_RESENDS = 3
+"""How often a message is sent again to a live delegate that does not acknowledge it."""
 MAX_BACKFILL = 256
 """Fresh messages passed back to one new predecessor."""
 
@@ -85,7 +89,21 @@ class Repairs:
         for cast in self._casts:
             for branch in cast.branches:
                 if not branch.done and not branch.acked and branch.child.raw == peer.raw:
-                    self._tree.send(cast, branch, header_only=False)
+                    self.resend(cast, branch)
+            self._tree.check(cast)
+
+    def resend(self, cast: Cast, branch: Branch) -> None:
+        """Send a message again that was not acknowledged, or go on without the delegate."""
+        if branch.resent < MAX_RESENDS:
+            branch.resent += 1
+            self._tree.trace(cast, TraceKind.RESENT, branch.child)
+            self._tree.send(cast, branch, header_only=False)
+            return
+        self._tree.trace(cast, TraceKind.GAVE_UP, branch.child)
+        branch.missed(branch.child)
+        cast.close(branch)
+        if branch.start >= 0 and branch.start + 1 < branch.end:
+            self.extend(cast, branch.start + 1, branch.end, branch.limit)
 
     def _reassign(self, cast: Cast, branch: Branch) -> None:
         cast.close(branch)
@@ -146,9 +164,7 @@ class Repairs:
 
     def _give_up(self, cast: Cast, search: _Search) -> None:
         lost = Branch(self._ctx.me, b"", search.start, search.end, EdgeKind.EXTEND)
-        if search.branch is not None:
-            lost.unreached = [search.branch.child]
-        lost.partial = True
+        lost.missed(search.branch.child if search.branch is not None else None)
         cast.add(lost)
         cast.close(lost)
 
@@ -160,8 +176,7 @@ class Repairs:
         for cast, branch in self.late.due(ctx.now):
             if ctx.now >= cast.deadline:
                 self._tree.trace(cast, TraceKind.GAVE_UP, branch.child)
-                branch.partial = True
-                branch.unreached = [branch.child]
+                branch.missed(branch.child)
                 cast.close(branch)
                 self._tree.check(cast)
                 continue
@@ -170,8 +185,13 @@ class Repairs:
                 self._tree.check(cast)
                 continue
             self._detector.suspect(branch.child)
+            branch.looks += 1
+            if not branch.done and not branch.acked:
+                self.resend(cast, branch)
+                self._tree.check(cast)
+            elif not branch.done and branch.looks & (branch.looks - 1) == 0:
+                self._tree.send(cast, branch, header_only=True)
             if not branch.done:
-                self._tree.send(cast, branch, header_only=branch.acked)
                 self.late.add((cast, branch), ctx.now)
 
     # ---- back-fill --------------------------------------------------------------------------

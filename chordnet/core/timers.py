@@ -52,7 +52,9 @@ class Alarms(Generic[K]):
         """Whether ``_soonest`` is the time of the earliest: it is asked for after every step."""
 
     def set(self, name: K, at: float) -> None:
-        """Let ``name`` ring at ``at``, whatever it was set to before."""
+        """Schedule alarm ``name``, replacing any earlier one."""
+        if self._at.get(name) == at:
+            return
         self._at[name] = at
         self._known = False
         self._count += 1
@@ -97,7 +99,13 @@ class Alarms(Generic[K]):
         return ready
 
     def _compact(self) -> None:
-        self._heap = [entry for entry in self._heap if self._at.get(entry[2]) == entry[0]]
+        # An alarm that was set to and fro has several entries: one of them is enough.
+        kept: dict[K, tuple[float, int, K]] = {}
+        for entry in self._heap:
+            at, count, name = entry
+            if self._at.get(name) == at and (name not in kept or kept[name][1] < count):
+                kept[name] = entry
+        self._heap = list(kept.values())
         heapq.heapify(self._heap)
 
 

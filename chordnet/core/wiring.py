@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from random import Random
 
-from chordnet.core import accounts, membership
 from chordnet.core import effects as fx
+from chordnet.core import membership
 from chordnet.core import messages as msg
-from chordnet.core.accounts import OriginAccount
 from chordnet.core.answering import Answering
 from chordnet.core.audit import Audit
 from chordnet.core.broadcast import Broadcasts
@@ -23,12 +22,14 @@ from chordnet.core.fingers import Fingers
 from chordnet.core.joining import Joining
 from chordnet.core.ledger import OriginKey
 from chordnet.core.lookup import Lookups, Purpose, Result
-from chordnet.core.messages import NodeRef, RingLabel, Status
+from chordnet.core.messages import LedgerState, NodeRef, RingLabel, Status
 from chordnet.core.requests import Requests
 from chordnet.core.routing import Routes
 from chordnet.core.successors import Ring
 from chordnet.core.walk import Walks
 
+MAX_RECORDED = 8192
+"""Bounds of intervals in one answer about what is recorded."""
 CHECK_TTL = 8
 """Hops of the check of a finger: from it back along predecessors to the slot's owner."""
 
@@ -124,9 +125,9 @@ class Wiring:
         """Counts of what happened since the start."""
         return dict(self.ctx.counters)
 
-    def recorded(self, after: OriginKey | None, origins: int) -> Sequence[OriginAccount]:
+    def recorded(self, after: OriginKey | None, origins: int) -> Sequence[LedgerState]:
         """Return what is recorded of up to ``origins`` origins behind ``after``, in order."""
-        return accounts.page(self.broadcasts.ledger, after, origins)
+        return self.broadcasts.ledger.page(after, origins, MAX_RECORDED)
 
     def status(self) -> Status:
         """Return where this node is in its life."""
@@ -279,6 +280,7 @@ class Wiring:
         self.requests.died(peer)
         self.lookups.died(peer)
         self.broadcasts.repairs.died(peer)
+        self.broadcasts.headless.died(peer)
 
     def survived(self, peer: NodeRef) -> None:
         """Detector: ``peer`` was suspected and lives."""

@@ -18,7 +18,8 @@ from collections.abc import Callable
 from chordnet.core.effects import Gap, Record, SendStored
 from chordnet.core.errors import LogFailed
 from chordnet.core.events import Event, Spoiled
-from chordnet.core.messages import Caught, Given, Lost, MessageId
+from chordnet.core.messages import Given, Lost
+from chordnet.net.giving import Giving
 from chordnet.net.hooks import Hooks
 from chordnet.net.interfaces import MessageLog, ReceiptDone, StoredMessage, Transport
 from chordnet.net.journal import Journal
@@ -26,10 +27,6 @@ from chordnet.net.notices import Notices
 from chordnet.net.turn import Turn
 from chordnet.net.views import Views
 from chordnet.wire.rpc import MessageRecord, Receipt
-
-GIVE_BYTES = 512 * 1024
-"""Bodies handed over in one go to a node that lacks them."""
-
 
 _CHECKPOINT_AT_REST = 32
 _CHECKPOINT_SOON = 128
@@ -146,33 +143,25 @@ class History:
 
     def send_stored(self, effect: SendStored) -> None:
         """Give a node messages that it lacks, and say which are kept no more."""
-        budget, lost = GIVE_BYTES, list[MessageId]()
-        more = effect.more
-        for message_id in effect.ids:
-            try:
-                kept = self._log.find(message_id)
-            except LogFailed:  # the end of the turn sees to it
-                return
-            if kept is None:
-                lost += [message_id] if message_id not in self._log.spoiled else []
-                continue
-            record = kept.record
-            budget -= len(record.body)
-            if budget < 0:
-                more = None if more is None else True
-                break
-            caught = Caught(record.id, record.created, record.route, record.body)
+        giving = Giving(self._log)
+        try:
+            complete = giving.give(effect.ranges)
+        except LogFailed:  # the end of the turn sees to it
+            return
+        for caught in giving.caught:
             self._transport.send(effect.to, caught)
-        if lost:
-            self._transport.send(effect.to, Lost(lost))
-        if more is not None:
-            self._transport.send(effect.to, Given(more))
+        if giving.lost:
+            self._transport.send(effect.to, Lost(giving.lost))
+        if effect.more is not None:
+            self._transport.send(effect.to, Given(effect.more or not complete))
 
     def gap(self, effect: Gap) -> None:
-        """Count messages as recorded that nobody keeps any more."""
-        self._log.skip(effect.ids)
-        self._journal.warn(
+        """Give up messages that nobody keeps any more."""
+        self._log.skip(effect.ranges)
+        self._journal.limited(
+            "gaps_told",
             "{count} messages are lost to this node: {peer} does not keep them any more",
-            count=len(effect.ids), peer=effect.peer.name or effect.peer.address,
+            count=sum(each.end - each.first for each in effect.ranges),
+            peer=effect.peer.name or effect.peer.address,
         )  # fmt: skip
         self._notices.fire_later(effect)

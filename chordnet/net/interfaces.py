@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
-from chordnet.core.accounts import OriginAccount
 from chordnet.core.effects import Effect, Record
 from chordnet.core.errors import ChordnetError
 from chordnet.core.events import Event, LinkFault
@@ -13,10 +12,11 @@ from chordnet.core.intervals import Intervals
 from chordnet.core.ledger import OriginKey
 from chordnet.core.messages import (
     Hop,
+    LedgerState,
     MessageId,
     NodeRef,
-    OriginState,
     PeerMessage,
+    Range,
     RingLabel,
     Status,
 )
@@ -62,7 +62,7 @@ class Core(Protocol):
     def counters(self) -> dict[str, int]:
         """Counts of what happened since the start."""
 
-    def recorded(self, after: OriginKey | None, origins: int) -> Sequence[OriginAccount]:
+    def recorded(self, after: OriginKey | None, origins: int) -> Sequence[LedgerState]:
         """Return what is recorded of up to ``origins`` origins behind ``after``, in order."""
 
 
@@ -132,8 +132,8 @@ class MessageLog(Protocol):
         """The highest position whose message was dropped because of a limit; -1 if none was."""
 
     def append(self, record: Record, received_at: float) -> StoredMessage: ...
-    def skip(self, ids: Iterable[MessageId]) -> None:
-        """Count messages as recorded that nobody keeps any more."""
+    def skip(self, ranges: Iterable[Range]) -> None:
+        """Give up messages that nobody keeps any more."""
 
     def commit(self) -> None:
         """Make what was appended and skipped as durable as this log makes anything.
@@ -151,8 +151,8 @@ class MessageLog(Protocol):
         :raises LogFailed: it could not be done; what was committed stays so.
         """
 
-    def ledger(self) -> list[OriginState]:
-        """Return what an earlier life recorded, kept or not."""
+    def ledger(self) -> list[LedgerState]:
+        """Return what an earlier life recorded, kept or not, and what it gave up."""
 
     def kept(self, key: OriginKey) -> Intervals:
         """Return the numbers kept of one life of one origin."""

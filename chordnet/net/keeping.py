@@ -8,28 +8,31 @@ from pathlib import Path
 
 import attrs
 
-from chordnet.core.messages import Hop, MessageId
+from chordnet.core.events import Recent
+from chordnet.core.messages import digest_of
 from chordnet.net.interfaces import MessageLog, NodeState
 from chordnet.storage.memory import MemoryLog, MemoryState
 from chordnet.storage.sqlite import HISTORY_BYTES, HISTORY_S, Durability, SqliteLog
 from chordnet.storage.statedir import StateDirectory
 
 RECENT_MESSAGES = 4096
-"""Messages whose routes a node that starts again looks up at most."""
+"""Messages that a node that starts again looks up at most."""
 _PAGE = 256
 
 
-def recent_routes(log: MessageLog, since: float) -> list[tuple[MessageId, list[Hop]]]:
-    """Return the routes of the messages recorded since a moment of the wall clock.
+def recent_messages(log: MessageLog, since: float) -> list[Recent]:
+    """Return the messages recorded since a moment of the wall clock.
 
     :raises LogFailed: the log cannot be read.
     """
-    found: list[tuple[MessageId, list[Hop]]] = []
+    found: list[Recent] = []
     end = log.last
     while end >= log.first and len(found) < RECENT_MESSAGES:
         page = [kept for kept in log.beyond(end - _PAGE, _PAGE) if kept.position <= end]
         recent = [kept for kept in page if kept.received_at >= since]
-        found += [(kept.record.id, kept.record.route) for kept in recent]
+        for kept in recent:
+            record = kept.record
+            found.append(Recent(record.id, record.route, digest_of([record.body])))
         end -= _PAGE
         if len(recent) < len(page):
             break

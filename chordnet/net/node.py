@@ -53,7 +53,7 @@ from chordnet.net.history import History
 from chordnet.net.hooks import Hooks
 from chordnet.net.interfaces import Core, LookupDoneWith, MessageLog, ReceiptDone
 from chordnet.net.journal import Journal
-from chordnet.net.keeping import recent_routes
+from chordnet.net.keeping import recent_messages
 from chordnet.net.limits import NetworkLimits
 from chordnet.net.load import Load
 from chordnet.net.notices import Notices
@@ -152,8 +152,8 @@ class LocalNode:
         :param alone: create a ring if none of them answers.
         """
         with self.turn:
-            routes = recent_routes(self.log, self.wall() - self.config.broadcast_deadline_s)
-            self.runner.post(Start(list(bootstrap), list(known), self.log.ledger(), routes, alone))
+            recent = recent_messages(self.log, self.wall() - self.config.broadcast_deadline_s)
+            self.runner.post(Start(list(bootstrap), list(known), self.log.ledger(), recent, alone))
 
     def begin(self) -> None:
         """Create a ring now, unless the node is in one or about to be."""

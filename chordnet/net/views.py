@@ -5,11 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 
-from chordnet.core.accounts import OriginAccount
 from chordnet.core.effects import BroadcastDone
 from chordnet.core.errors import BroadcastFailed, Busy, ChordnetError, LookupFailed
 from chordnet.core.identifiers import IdentifierSpace
-from chordnet.core.messages import EdgeKind, NodeRef, RingLabel
+from chordnet.core.messages import EdgeKind, LedgerState, NodeRef, RingLabel
 from chordnet.core.ordering import Missing
 from chordnet.net.interfaces import StoredMessage
 from chordnet.net.traces import Happening
@@ -55,7 +54,7 @@ class Views:
             route=[self._hop(hop.raw, hop.name, hop.kind) for hop in record.route],
         )
 
-    def history(self, account: OriginAccount, kept: list[int]) -> OriginHistory:
+    def history(self, account: LedgerState, kept: list[int]) -> OriginHistory:
         """Return what is known of one origin, of which the log keeps ``kept``."""
         return OriginHistory(
             self._hex(account.origin), account.incarnation, account.known, account.lost, kept
@@ -89,6 +88,8 @@ class Views:
             partial=done.partial,
             unreached=unreached,
             shared=done.shared,
+            conflict=done.conflict,
+            lost=done.lost,
         )
 
     def trace(

@@ -12,12 +12,16 @@ import attrs
 
 from chordnet.core import effects as fx
 from chordnet.core import events as ev
+from chordnet.core import intervals
 from chordnet.core.invariants import RingView
-from chordnet.core.messages import NodeRef, PeerMessage
+from chordnet.core.messages import NodeRef, PeerMessage, Range
 from chordnet.core.node import ChordNode
 
 MAX_BACKLOG = 65536
 """Events that wait for a frozen process, as its sockets' buffers would hold; more are lost."""
+
+MAX_GIVEN = 512
+"""Messages, and ranges of lost ones, that a process gives to another in one go."""
 
 
 class Link:
@@ -108,6 +112,24 @@ class Host:
         """Let ``event`` wait until the process is thawed."""
         if len(self.backlog) < MAX_BACKLOG:
             self.backlog.append(event)
+
+    def kept(self, ranges: list[Range]) -> tuple[list[fx.Record], list[Range], bool]:
+        """Return what this process keeps of ``ranges``, what it does not, and whether that is all
+        that there is to say.
+        """
+        numbers: dict[tuple[bytes, int], dict[int, fx.Record]] = {}
+        for record in self.records:
+            key = record.id.origin, record.id.incarnation
+            numbers.setdefault(key, {})[record.id.sequence] = record
+        found, lost = list[fx.Record](), list[Range]()
+        for asked in ranges:
+            kept = numbers.get((asked.origin, asked.incarnation), {})
+            within = sorted(number for number in kept if asked.first <= number < asked.end)
+            found += [kept[number] for number in within]
+            missing = intervals.minus([asked.first, asked.end], intervals.of(within))
+            for first, end in intervals.pairs(missing):
+                lost.append(Range(asked.origin, asked.incarnation, first, end))
+        return found[:MAX_GIVEN], lost[:MAX_GIVEN], max(len(found), len(lost)) <= MAX_GIVEN
 
     def view(self) -> RingView:
         """Return the node's pointers as the judge takes them."""

@@ -345,15 +345,14 @@ class Network(Schedule):
             self._tell(host, "left")
 
     def _send_stored(self, host: Host, effect: fx.SendStored) -> None:
-        kept = {record.id: record for record in host.records}
-        found = [kept[each] for each in effect.ids if each in kept]
+        found, lost, complete = host.kept(effect.ranges)
         for record in found:
             caught = Caught(record.id, record.created, record.route, record.body)
             self._send(host, effect.to, caught)
-        if len(found) < len(effect.ids):
-            self._send(host, effect.to, Lost([each for each in effect.ids if each not in kept]))
+        if lost:
+            self._send(host, effect.to, Lost(lost))
         if effect.more is not None:
-            self._send(host, effect.to, Given(effect.more))
+            self._send(host, effect.to, Given(effect.more or not complete))
 
     def _tell(self, host: Host, what: str) -> None:
         for watcher in self.watchers:

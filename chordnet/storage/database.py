@@ -23,7 +23,7 @@ import msgspec
 
 from chordnet.core.errors import LogFailed
 from chordnet.storage.private import narrow, private
-from chordnet.storage.rows import checksum
+from chordnet.storage.rows import checksum, known_from
 
 Durability = Literal["process", "power"]
 
@@ -54,6 +54,22 @@ MIGRATIONS = (
     """,
     "",  # the ledger need not name what the messages tell; an older program would miss that
     "",  # messages may stand in the file written ahead; an older program would not look there
+    """
+    ALTER TABLE ledger RENAME TO watermarks;
+    CREATE TABLE ledger (
+        origin BLOB NOT NULL,
+        incarnation INTEGER NOT NULL,
+        known BLOB NOT NULL,
+        lost BLOB NOT NULL,
+        checksum INTEGER NOT NULL,
+        PRIMARY KEY (origin, incarnation)
+    ) WITHOUT ROWID;
+    INSERT INTO ledger
+        SELECT origin, incarnation, known, x'90', row_checksum(origin, incarnation, known, x'90')
+        FROM (SELECT origin, incarnation, known_from(watermark, above) AS known FROM watermarks
+              WHERE checksum = row_checksum(origin, incarnation, watermark, above));
+    DROP TABLE watermarks;
+    """,
 )
 """Step n brings a file of schema version n to version n + 1 (``PRAGMA user_version``)."""
 
@@ -151,6 +167,7 @@ class LogFile:
         if version < 0:
             raise ValueError(f"its schema version is {version}")
         db.create_function("row_checksum", -1, checksum, deterministic=True)
+        db.create_function("known_from", 2, known_from, deterministic=True)
         for step in range(version, newest):
             script = self.migrations[step]
             db.executescript(f"BEGIN; {script} PRAGMA user_version = {step + 1}; COMMIT;")

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from chordnet.core.effects import Record
 from chordnet.core.intervals import Intervals
 from chordnet.core.ledger import Ledger, OriginKey
-from chordnet.core.messages import MessageId, NodeRef, OriginState
+from chordnet.core.messages import LedgerState, MessageId, NodeRef, Range
 from chordnet.storage.fairness import fair_level
 from chordnet.storage.kept import KeptNumbers
 from chordnet.storage.paging import KeptMessage, PagedLog
@@ -56,7 +56,10 @@ class MemoryLog(PagedLog):
         return self._dropped_to
 
     def append(self, record: Record, received_at: float) -> KeptMessage:
-        """Keep ``record`` as the newest."""
+        """Keep ``record`` as the newest, unless it is kept already."""
+        earlier = self.find(record.id)
+        if earlier is not None:
+            return earlier
         kept = KeptMessage(self._next, received_at, record)
         self._next += 1
         self._kept.append(kept)
@@ -69,7 +72,7 @@ class MemoryLog(PagedLog):
             self._make_room(_one, self._max_messages - self._max_messages // _SPARE)
         return kept
 
-    def skip(self, ids: Iterable[MessageId]) -> None:
+    def skip(self, ranges: Iterable[Range]) -> None:
         """Nothing outlives this log, so nothing has to be remembered."""
 
     def commit(self) -> None:
@@ -78,12 +81,12 @@ class MemoryLog(PagedLog):
     def checkpoint(self) -> None:
         """Nothing was left for later."""
 
-    def ledger(self) -> list[OriginState]:
+    def ledger(self) -> list[LedgerState]:
         """Return what is recorded: a node that starts again in this process goes on from here."""
-        ledger = Ledger(len(self._by_id) + 1, len(self._by_id) + 1)
+        ledger = Ledger(len(self._by_id) + 1)
         for message_id in self._by_id:
             ledger.add(message_id)
-        return ledger.states(None, len(self._by_id) + 1, len(self._by_id) + 1)
+        return ledger.states()
 
     def kept(self, key: OriginKey) -> Intervals:
         return self._numbers.of(key)

@@ -12,9 +12,9 @@ from collections.abc import Iterable
 
 from chordnet.core.config import ProtocolConfig
 from chordnet.core.ledger import Ledger
-from chordnet.core.messages import MessageId
+from chordnet.core.messages import MessageId, Range
 from chordnet.storage.kept import KeptNumbers
-from chordnet.storage.rows import SELECT_LEDGER, UPSERT_LEDGER, ledger_row, origin_state
+from chordnet.storage.rows import SELECT_LEDGER, UPSERT_LEDGER, ledger_row, ledger_state
 
 ENTER_AT = 512
 """New messages are entered so many at once, which costs a fraction of doing it one by one."""
@@ -26,7 +26,7 @@ class Recorded:
     def __init__(self) -> None:
         config = ProtocolConfig()
         self._max_origins = config.max_origins
-        self._ledger = Ledger(config.max_ledger_window, config.max_origins)
+        self._ledger = Ledger(config.max_origins)
         self._new: list[MessageId] = []
         self.kept = KeptNumbers()
         """Which of it is in the log; read :attr:`ledger` before, which enters what is new."""
@@ -49,7 +49,7 @@ class Recorded:
         :raises SpoiledRow: a row is damaged.
         """
         # In the order of starts, for the ledger forgets the origins that it was told of first.
-        states = [origin_state(row) for row in db.execute(f"{SELECT_LEDGER} ORDER BY 2")]
+        states = [ledger_state(row) for row in db.execute(f"{SELECT_LEDGER} ORDER BY 2")]
         for state in states[: max(0, len(states) - self._max_origins)]:
             db.execute(
                 "DELETE FROM ledger WHERE origin = ? AND incarnation = ?",
@@ -63,11 +63,11 @@ class Recorded:
         if len(self._new) >= ENTER_AT:
             _ = self.ledger
 
-    def skip(self, ids: Iterable[MessageId]) -> None:
-        """Count messages as recorded that are not kept here."""
-        for message_id in ids:
-            self.ledger.add(message_id)
-            self._touch(message_id)
+    def skip(self, ranges: Iterable[Range]) -> None:
+        """Give up messages that nobody keeps any more."""
+        for each in ranges:
+            self.ledger.lose(each)
+            self.touched.add((each.origin, each.incarnation))
 
     def gone(self, ids: Iterable[MessageId]) -> None:
         """Messages that were kept are about to be dropped, and stay recorded."""
@@ -87,7 +87,8 @@ class Recorded:
     def write(self, db: sqlite3.Connection) -> None:
         """Write what no message tells; part of the caller's transaction."""
         touched, self.touched = sorted(self.touched), set()
-        db.executemany(UPSERT_LEDGER, [ledger_row(self.ledger.state(key)) for key in touched])
+        states = [state for key in touched if (state := self.ledger.state(key)) is not None]
+        db.executemany(UPSERT_LEDGER, map(ledger_row, states))
 
     def _touch(self, message_id: MessageId) -> None:
         self.touched.add((message_id.origin, message_id.incarnation))

@@ -12,20 +12,21 @@ from typing import Any
 
 import msgspec
 
+from chordnet.core import intervals
 from chordnet.core.effects import Record
-from chordnet.core.messages import Hop, MessageId, OriginState
+from chordnet.core.messages import Hop, LedgerState, MessageId
 from chordnet.storage.paging import KeptMessage
 
 SELECT_MESSAGES = "SELECT position, id, created, received_at, route, body, checksum FROM messages"
-SELECT_LEDGER = "SELECT origin, incarnation, watermark, above, checksum FROM ledger"
+SELECT_LEDGER = "SELECT origin, incarnation, known, lost, checksum FROM ledger"
 INSERT_MESSAGE = (
     "INSERT INTO messages (position, id, created, received_at, route, body, checksum)"
     " VALUES (?, ?, ?, ?, ?, ?, ?)"
 )
 UPSERT_LEDGER = (
-    "INSERT INTO ledger (origin, incarnation, watermark, above, checksum) VALUES (?, ?, ?, ?, ?)"
+    "INSERT INTO ledger (origin, incarnation, known, lost, checksum) VALUES (?, ?, ?, ?, ?)"
     " ON CONFLICT DO UPDATE SET"
-    " watermark = excluded.watermark, above = excluded.above, checksum = excluded.checksum"
+    " known = excluded.known, lost = excluded.lost, checksum = excluded.checksum"
 )
 
 Row = tuple[Any, ...]
@@ -33,7 +34,7 @@ Row = tuple[Any, ...]
 encode = msgspec.msgpack.Encoder().encode
 decode_id = msgspec.msgpack.Decoder(MessageId).decode
 _decode_route = msgspec.msgpack.Decoder(list[Hop]).decode
-_decode_above = msgspec.msgpack.Decoder(list[int]).decode
+_decode_numbers = msgspec.msgpack.Decoder(list[int]).decode
 
 
 class SpoiledRow(ValueError):
@@ -104,20 +105,42 @@ def kept_message(row: Row) -> KeptMessage:
     return KeptMessage(position, received_at, record)
 
 
-def ledger_row(state: OriginState) -> Row:
+def ledger_row(state: LedgerState) -> Row:
     """Return the row of one origin."""
-    row = (state.origin, state.incarnation, state.watermark, encode(state.above))
+    row = (state.origin, state.incarnation, encode(state.known), encode(state.lost))
     return (*row, checksum(*row))
 
 
-def origin_state(row: Row) -> OriginState:
-    """Return what is recorded of one origin.
+def ledger_state(row: Row) -> LedgerState:
+    """Return what is known of one origin.
 
     :raises SpoiledRow: the row is damaged.
     """
     if not is_sound(row):
         raise SpoiledRow("a row of the ledger is damaged")
-    origin, incarnation, watermark, above, _checksum = row
-    if type(origin) is not bytes or type(watermark) is not int or watermark < 0:
+    origin, incarnation, known, lost, _checksum = row
+    state = LedgerState(origin, incarnation, _decode_numbers(known), _decode_numbers(lost))
+    limit = 1 << 62
+    if (
+        type(origin) is not bytes
+        or type(incarnation) is not int
+        or not intervals.is_sound(state.known, limit)
+        or not intervals.is_sound(state.lost, limit)
+        or intervals.minus(state.lost, state.known)
+    ):
         raise SpoiledRow("a row of the ledger is damaged")
-    return OriginState(origin, incarnation, watermark, _decode_above(above))
+    return state
+
+
+def known_from(watermark: int, above: bytes) -> bytes:
+    """Return the intervals of an older ledger's row: a watermark and numbers above it.
+
+    :raises ValueError: the row is damaged.
+    """
+    numbers = sorted(_decode_numbers(above))
+    known = [1, watermark + 1] if watermark > 0 else []
+    for first, end in intervals.pairs(intervals.of(dict.fromkeys(numbers))):
+        intervals.add(known, first, end)
+    if watermark < 0 or not intervals.is_sound(known, 1 << 62):
+        raise ValueError("a row of the ledger is damaged")
+    return encode(known)

@@ -38,7 +38,7 @@ from chordnet.core.effects import Record
 from chordnet.core.errors import LogFailed
 from chordnet.core.intervals import Intervals
 from chordnet.core.ledger import OriginKey
-from chordnet.core.messages import MessageId, OriginState
+from chordnet.core.messages import LedgerState, MessageId, Range
 from chordnet.storage.ahead import WriteAhead
 from chordnet.storage.database import MIGRATIONS, UNREADABLE, Durability, failure
 from chordnet.storage.paging import KeptMessage, PagedLog
@@ -186,9 +186,9 @@ class SqliteLog(PagedLog):
             self._table.recorded.note(record.id)
         return kept
 
-    def skip(self, ids: Iterable[MessageId]) -> None:
-        """Count messages as recorded that nobody keeps any more."""
-        self._table.recorded.skip(ids)
+    def skip(self, ranges: Iterable[Range]) -> None:
+        """Give up messages that nobody keeps any more."""
+        self._table.recorded.skip(ranges)
 
     def commit(self) -> None:
         """Make everything so far as durable as was asked for.
@@ -252,9 +252,9 @@ class SqliteLog(PagedLog):
 
     # ---- reading ----------------------------------------------------------------------------
 
-    def ledger(self) -> list[OriginState]:
-        """Return what has been recorded, kept or not."""
-        return self._table.recorded.ledger.states(None, 1 << 62, 1 << 62)
+    def ledger(self) -> list[LedgerState]:
+        """Return what has been recorded, kept or not, and what was given up."""
+        return self._table.recorded.ledger.states()
 
     def kept(self, key: OriginKey) -> Intervals:
         recorded = self._table.recorded

@@ -122,9 +122,16 @@ class MessageTable:
 
         :raises sqlite3.Error: it failed; nothing has changed.
         """
-        with self._undone():
-            self._insert(rows)
-        self.next += len(rows)
+        places = len(rows)
+        try:
+            with self._undone():
+                self._insert(rows)
+        except sqlite3.IntegrityError:
+            # A message that the ledger had forgotten came again. The first one stays.
+            rows = self._without_doubles(rows)
+            with self._undone():
+                self._insert(rows)
+        self.next += places
         self.count += len(rows)
         for row in rows:
             size = len(row[4]) + len(row[5])
@@ -163,6 +170,14 @@ class MessageTable:
         self.db.executemany(INSERT_MESSAGE, rows)
         self.recorded.write(self.db)
         self.db.execute("COMMIT")
+
+    def _without_doubles(self, rows: list[Row]) -> list[Row]:
+        """Return the rows whose messages are not here yet, each once."""
+        fresh: dict[bytes, Row] = {}
+        for row in rows:
+            if not self.db.execute("SELECT 1 FROM messages WHERE id = ?", (row[1],)).fetchone():
+                fresh.setdefault(row[1], row)
+        return list(fresh.values())
 
     @contextlib.contextmanager
     def _undone(self) -> Iterator[None]:

@@ -22,8 +22,8 @@ from chordnet.core.messages import NodeRef
 from chordnet.core.naming import usable_address, usable_name
 
 MAGIC = "chordnet"
-VERSION = 1
-OLDEST_VERSION = 1
+VERSION = 2
+OLDEST_VERSION = 2
 
 PEER = "peer"
 CLIENT = "client"

@@ -123,6 +123,10 @@ class Receipt(_Value, frozen=True):
     unreached: list[NodeInfo]
     shared: int = 1
     """How many messages, published at once, shared the tree: all share in ``messages``."""
+    conflict: int = 0
+    """How many nodes hold another body under the message's number, for a peer has taken it."""
+    lost: int = 0
+    """How many nodes had given the number up for good."""
 
 
 class FingerEntry(_Value, frozen=True):

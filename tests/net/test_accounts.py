@@ -6,11 +6,10 @@ import hashlib
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.core.accounts import OriginAccount
 from chordnet.core.effects import Record
 from chordnet.core.errors import LocalProtocolError
 from chordnet.core.identifiers import IdentifierSpace
-from chordnet.core.messages import Hop, MessageId
+from chordnet.core.messages import Hop, LedgerState, MessageId
 from chordnet.net.accounts import PAGE_BOUNDS, PAGE_ORIGINS, PAGE_TRAILS, history, trails
 from chordnet.net.views import Views
 from chordnet.storage.memory import MemoryLog
@@ -40,7 +39,7 @@ class PagesTests(SynchronousTestCase):
 
     def lives(self, count: int, known: list[int]) -> None:
         self.node.core.accounts = [
-            OriginAccount(ORIGIN, life, known, []) for life in range(1, count + 1)
+            LedgerState(ORIGIN, life, known, []) for life in range(1, count + 1)
         ]
 
     def test_many_origins_come_in_pages(self) -> None:

@@ -10,9 +10,10 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from chordnet.core.effects import Record
 from chordnet.core.errors import LocalProtocolError, NotInRing, RemoteProtocolError, TimedOut
+from chordnet.core.events import Recent
 from chordnet.core.identifiers import IdentifierSpace
-from chordnet.core.messages import EdgeKind, Hop, MessageId
-from chordnet.net.keeping import RECENT_MESSAGES, recent_routes
+from chordnet.core.messages import EdgeKind, Hop, MessageId, digest_of
+from chordnet.net.keeping import RECENT_MESSAGES, recent_messages
 from chordnet.net.limits import NetworkLimits
 from chordnet.net.reading import Reader, ReceivedReader, open_reader
 from chordnet.net.views import Views
@@ -265,18 +266,23 @@ class RecentRoutesTests(SynchronousTestCase):
         source.record(*(f"a{n}" for n in range(1, 301)))
         source.now += 10
         source.record(*(f"b{n}" for n in range(1, 601)))
-        found = recent_routes(source.log, source.now - 5)
+        found = recent_messages(source.log, source.now - 5)
         self.assertEqual(
-            sorted(found), [(r.id, r.route) for n in range(1, 601) for r in [message(f"b{n}")]]
+            sorted(found, key=lambda each: each.id),
+            [
+                Recent(r.id, r.route, digest_of([r.body]))
+                for n in range(1, 601)
+                for r in [message(f"b{n}")]
+            ],
         )
-        self.assertEqual(len(recent_routes(source.log, 0.0)), 900)
-        self.assertEqual(recent_routes(source.log, source.now + 1), [])
-        self.assertEqual(recent_routes(MemoryLog(), 0.0), [])
+        self.assertEqual(len(recent_messages(source.log, 0.0)), 900)
+        self.assertEqual(recent_messages(source.log, source.now + 1), [])
+        self.assertEqual(recent_messages(MemoryLog(), 0.0), [])
 
     def test_they_are_bounded(self):
         source = Source()
         source.record(*(f"a{n}" for n in range(1, RECENT_MESSAGES + 600)))
-        self.assertLess(len(recent_routes(source.log, 0.0)), RECENT_MESSAGES + 256)
+        self.assertLess(len(recent_messages(source.log, 0.0)), RECENT_MESSAGES + 256)
 
 
 class ResumeTests(SynchronousTestCase):

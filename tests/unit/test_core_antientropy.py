@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.core.antientropy import MAX_GIVE, PAGE_NUMBERS, PAGE_ORIGINS, AntiEntropy
+from chordnet.core import intervals
+from chordnet.core.antientropy import PAGE_ORIGINS, AntiEntropy
 from chordnet.core.effects import Gap, Misbehaved, Record, SendStored
 from chordnet.core.ledger import Ledger
 from chordnet.core.messages import (
@@ -21,7 +22,9 @@ from chordnet.core.messages import (
     Hop,
     Lost,
     MessageId,
+    NodeRef,
     OriginState,
+    Range,
     Want,
 )  # fmt: skip
 from tests.unit.core_support import Parts, effects_of, raw, ref, sent, targets
@@ -31,6 +34,14 @@ def mid(sequence: int, origin: int = 50) -> MessageId:
     return MessageId(raw(origin), 1, sequence)
 
 
+def numbers(first: int, end: int = 0, origin: int = 50) -> Range:
+    return Range(raw(origin), 1, first, end or first + 1)
+
+
+def within(given: SendStored) -> list[int]:
+    return [number for each in given.ranges for number in range(each.first, each.end)]
+
+
 class Side:
     """One node's half of the exchange, with everything that it recorded."""
 
@@ -38,8 +49,9 @@ class Side:
         self.parts = Parts(me, grace_s=1.0)
         self.parts.place(5, 20, 30)
         self.ctx = self.parts.ctx
-        self.ledger = ledger or Ledger(64, 8)
+        self.ledger = ledger or Ledger(8)
         self.member = True
+        self.dropped: set[int] = set()
         self.sync = AntiEntropy(self.ctx, self.ledger, self.parts.routes, lambda: self.member)
         for sequence in sequences:
             self.record(sequence)
@@ -52,6 +64,15 @@ class Side:
     def ripen(self) -> None:
         self.parts.advance(1.1)
         self.sync.tick()
+
+    def drop(self, *sequences: int) -> None:
+        """Keep these messages no more."""
+        self.dropped.update(sequences)
+
+    def ask(self, peer: NodeRef) -> None:
+        """Compare with ``peer``, which has something else."""
+        self.sync.compared(peer, self.sync.digest + 1)
+        self.ctx.effects = []
 
     def has(self, *sequences: int) -> bool:
         return all(mid(n) in self.ledger for n in sequences)
@@ -78,15 +99,29 @@ def converse(one: Side, other: Side) -> int:
         for giver, taker, effect in found:
             peer = giver.ctx.me
             if isinstance(effect, SendStored):
-                for message_id in effect.ids:
-                    taker.sync.caught(peer, caught(message_id.sequence, peer.id))
+                found_all = perform(giver, taker, effect)
                 if effect.more is not None:
-                    taker.sync.given(peer, more=effect.more)
-            elif isinstance(effect, Record):
+                    taker.sync.given(peer, more=effect.more or not found_all)
+            elif isinstance(effect, Record | Gap):
                 continue
             else:
                 handle(taker.sync, peer, effect.message)
             carried += 1
+
+
+GO = 512
+"""Messages that a runtime gives in one go."""
+
+
+def perform(giver: Side, taker: Side, effect: SendStored) -> bool:
+    peer, wanted = giver.ctx.me, within(effect)
+    kept = [number for number in wanted if number not in giver.dropped]
+    for number in kept[:GO]:
+        taker.sync.caught(peer, caught(number, peer.id))
+    lost = intervals.of(number for number in wanted if number in giver.dropped)
+    if lost:
+        taker.sync.lost(peer, Lost([numbers(*each) for each in intervals.pairs(lost)]))
+    return len(kept) <= GO
 
 
 def handle(sync: AntiEntropy, peer, message) -> None:
@@ -96,6 +131,8 @@ def handle(sync: AntiEntropy, peer, message) -> None:
         sync.wanted(peer, message)
     elif isinstance(message, Compare):
         sync.compared(peer, message.digest)
+    elif isinstance(message, Lost):
+        sync.lost(peer, message)
     else:
         raise AssertionError(f"unexpected {message}")
 
@@ -141,39 +178,40 @@ class ExchangeTests(SynchronousTestCase):
             self.assertEqual(a.sync.digest, b.sync.digest)
 
     def test_more_than_one_exchange_can_give_comes_in_several(self):
-        a, b = Side(10), Side(20, *range(1, MAX_GIVE + 200))
+        a, b = Side(10), Side(20, *range(1, GO + 200))
         a.sync.compared(ref(20), b.sync.digest)
         converse(a, b)
-        self.assertTrue(a.has(*range(1, MAX_GIVE + 200)))
+        self.assertTrue(a.has(*range(1, GO + 200)))
+        self.assertEqual(a.ctx.counters["exchanges"], 2)
 
     def test_a_young_message_is_not_given_when_asked_for(self):
         side = Side(10, 1)
         side.record(2)
-        side.ctx.effects = []
-        side.sync.wanted(ref(20), Want([mid(1), mid(2), mid(3)]))
-        self.assertEqual(side.ctx.effects, [SendStored(ref(20), [mid(1)], None)])
+        side.ask(ref(20))
+        side.sync.wanted(ref(20), Want([numbers(1, 1 << 40)]))
+        self.assertEqual(side.ctx.effects, [SendStored(ref(20), [numbers(1)], None)])
 
     def test_what_has_just_come_of_age_is_given_whatever_the_timers(self):
-        for ask in (Have([], [], []), Want([mid(1), mid(2)])):
+        for ask in (Have([], [], []), Want([numbers(1, 3)])):
             side = Side(10, 1)
             side.record(2)
             side.parts.advance(1.0)
             side.record(3)
-            side.ctx.effects = []
+            side.ask(ref(20))
             if isinstance(ask, Have):
                 side.sync.told(ref(20), ask)
             else:
                 side.sync.wanted(ref(20), ask)
             (given,) = effects_of(side.ctx.effects, SendStored)
-            self.assertEqual(given.ids, [mid(1), mid(2)])
+            self.assertEqual(within(given), [1, 2])
 
-    def test_there_is_more_when_there_is_more_than_one_exchange_gives(self):
-        for number, more in ((MAX_GIVE, False), (MAX_GIVE + 1, True)):
-            side = Side(10, *range(1, number + 1))
+    def test_there_is_more_when_there_are_more_ranges_than_one_exchange_names(self):
+        for count, more in ((256, False), (257, True)):
+            side = Side(10, *range(2, 2 * count + 1, 2))
             side.ctx.effects = []
             side.sync.told(ref(20), Have([], [], []))
             (given,) = side.ctx.effects
-            self.assertEqual((len(given.ids), given.more), (MAX_GIVE, more))
+            self.assertEqual((len(given.ranges), given.more), (256, more))
 
     def test_an_exchange_that_has_ended_makes_room_for_the_next(self):
         side = Side(10, 1)
@@ -228,7 +266,7 @@ class ExchangeTests(SynchronousTestCase):
 class CaughtTests(SynchronousTestCase):
     def setUp(self):
         self.side = Side(10, 1)
-        self.side.ctx.effects = []
+        self.side.ask(ref(20))
 
     def test_it_is_recorded_once(self):
         for _ in range(2):
@@ -252,6 +290,8 @@ class CaughtTests(SynchronousTestCase):
     def test_the_origin_itself_may_hand_it_over_and_it_may_be_as_long_as_any(self):
         hops = [Hop(raw(50), "n50", int(EdgeKind.ORIGIN))]
         body = b"x" * self.side.ctx.config.max_body_bytes
+        self.side.parts.advance(5.1)
+        self.side.ask(ref(50))
         self.side.sync.caught(ref(50), caught(2, 50, hops=hops, body=body))
         self.assertEqual(len(effects_of(self.side.ctx.effects, Record)), 1)
 
@@ -270,19 +310,12 @@ class CaughtTests(SynchronousTestCase):
             self.assertEqual(len(effects_of(self.side.ctx.effects, Misbehaved)), 1)
             self.assertEqual(effects_of(self.side.ctx.effects, Record), [])
 
-    def test_what_is_lost_is_a_gap_and_asked_for_no_more(self):
-        self.side.sync.lost(ref(20), Lost([mid(1), mid(2), mid(3)]))
-        self.assertEqual(self.side.ctx.effects, [Gap(ref(20), [mid(2), mid(3)])])
-        self.assertTrue(self.side.has(2, 3))
-        self.assertEqual(self.side.ctx.counters["gaps"], 2)
-        self.side.sync.lost(ref(20), Lost([mid(2)]))
-        self.assertEqual(len(self.side.ctx.effects), 1)
-
     def test_impossible_claims_are_refused(self):
         for state in (
-            OriginState(b"", 1, 3, []), OriginState(raw(50), 1, 1 << 63, []),
-            OriginState(raw(50), 1 << 63, 1, []), OriginState(raw(50), 1, 3, [1 << 62]),
-            OriginState(raw(50), 1, 3, [-1]),
+            OriginState(b"", 1, [1, 4]), OriginState(raw(50), 1, [1, 1 << 63]),
+            OriginState(raw(50), 1 << 63, [1, 2]), OriginState(raw(50), 1, [3, 2]),
+            OriginState(raw(50), 1, [-1, 2]), OriginState(raw(50), 1, [1]),
+            OriginState(raw(50), 1, [0, 2]),
         ):  # fmt: skip
             self.side.ctx.effects = []
             self.side.sync.told(ref(20), Have([], [], [state]))
@@ -290,32 +323,216 @@ class CaughtTests(SynchronousTestCase):
             self.assertIsInstance(fault, Misbehaved)
 
     def test_more_than_may_be_asked_for_at_once_is_not_given(self):
-        self.side.sync.wanted(ref(20), Want([mid(1)] * (MAX_GIVE + 1)))
+        self.side.sync.wanted(ref(20), Want([numbers(1)] * 257))
         (fault,) = self.side.ctx.effects
         self.assertIsInstance(fault, Misbehaved)
         self.side.ctx.effects = []
-        self.side.sync.wanted(ref(20), Want([mid(1)] * MAX_GIVE))
+        self.side.sync.wanted(ref(20), Want([numbers(1)] * 256))
         (given,) = self.side.ctx.effects
-        self.assertEqual(len(given.ids), MAX_GIVE)
+        self.assertEqual(len(given.ranges), 256)
 
-    def test_what_cannot_have_been_recorded_cannot_be_lost(self):
-        for wrong in (MessageId(b"", 1, 1), MessageId(raw(50), 1 << 63, 1), mid(1 << 62)):
+    def test_what_cannot_have_been_recorded_cannot_be_lost_nor_wanted(self):
+        for wrong in (
+            Range(b"", 1, 1, 2), Range(raw(50), 1 << 63, 1, 2), numbers(0, 2), numbers(3, 3),
+            numbers(1, (1 << 62) + 1),
+        ):  # fmt: skip
             self.side.ctx.effects = []
-            self.side.sync.lost(ref(20), Lost([mid(7), wrong]))
-            self.assertEqual(len(effects_of(self.side.ctx.effects, Misbehaved)), 1)
-            self.assertFalse(self.side.has(7))
+            self.side.sync.lost(ref(20), Lost([numbers(7), wrong]))
+            self.side.sync.wanted(ref(20), Want([numbers(7), wrong]))
+            self.assertEqual(len(effects_of(self.side.ctx.effects, Misbehaved)), 2)
+            self.assertEqual(len(self.side.ctx.effects), 2)
 
-    def test_a_boundless_claim_makes_a_bounded_question(self):
-        self.side.sync.told(ref(20), Have([], [], [OriginState(raw(50), 1, 1 << 61, [])]))
+    def test_a_boundless_claim_makes_a_question_of_one_range(self):
+        self.side.sync.told(ref(20), Have([], [], [OriginState(raw(50), 1, [1, 1 << 61])]))
+        self.assertEqual(sent(self.side.ctx, Want), [(20, Want([numbers(2, 1 << 61)]))])
+
+    def test_a_question_names_a_bounded_number_of_ranges(self):
+        known = list(range(2, 2 + 4 * 600, 2))
+        self.side.sync.told(ref(20), Have([], [], [OriginState(raw(50), 1, known)]))
         ((_, question),) = sent(self.side.ctx, Want)
-        self.assertEqual(len(question.ids), MAX_GIVE)
+        self.assertEqual(len(question.ranges), 256)
 
     def test_the_word_of_one_that_is_no_partner_ends_no_exchange(self):
-        self.side.sync.compared(ref(20), 1)
         self.side.sync.given(ref(30), more=True)
-        self.assertEqual(targets(self.side.ctx, Have), [20])
+        self.assertEqual(targets(self.side.ctx, Have), [])
+        self.side.sync.caught(ref(20), caught(2, 20))
         self.side.sync.given(ref(20), more=True)
-        self.assertEqual(targets(self.side.ctx, Have), [20, 20])
+        self.assertEqual(targets(self.side.ctx, Have), [20])
+
+
+class UnaskedTests(SynchronousTestCase):
+    """An answer is taken from who was asked, for what was asked, and for a while."""
+
+    def setUp(self):
+        self.side = Side(10, 1)
+        self.side.ctx.effects = []
+
+    def refused(self, peer: int, *messages: Caught | Lost) -> None:
+        for message in messages:
+            if isinstance(message, Caught):
+                self.side.sync.caught(ref(peer), message)
+            else:
+                self.side.sync.lost(ref(peer), message)
+        self.assertEqual(self.side.ctx.effects, [])
+        self.assertEqual(self.side.ledger.states()[0].known, [1, 2])
+        self.assertEqual(self.side.ctx.counters["answers_ignored"], len(messages))
+
+    def test_nothing_is_taken_that_was_not_asked_for(self):
+        self.refused(20, caught(2, 20), Lost([numbers(2, 514)]))
+
+    def test_nothing_is_taken_from_another_than_the_one_asked(self):
+        self.side.ask(ref(20))
+        self.refused(30, caught(2, 30), Lost([numbers(2, 514)]))
+
+    def test_nothing_is_taken_when_the_exchange_is_long_over(self):
+        self.side.ask(ref(20))
+        self.side.parts.advance(5.1)
+        self.refused(20, caught(2, 20), Lost([numbers(2, 514)]))
+
+    def test_of_what_was_wanted_only_that_is_taken(self):
+        self.side.sync.told(ref(20), Have([], [], [OriginState(raw(50), 1, [5, 9])]))
+        self.side.ctx.effects = []
+        self.refused(20, caught(4, 20), caught(9, 20), Lost([numbers(4, 6)]))
+        self.side.sync.caught(ref(20), caught(5, 20))
+        self.assertTrue(self.side.has(5))
+
+    def test_of_a_page_only_its_origins_are_taken(self):
+        ledger = Ledger(4096)
+        for incarnation in range(1, PAGE_ORIGINS + 10):
+            ledger.add(MessageId(raw(50), incarnation, 1))
+        side = Side(10, ledger=ledger)
+        side.ask(ref(20))
+        beyond = MessageId(raw(50), PAGE_ORIGINS + 5, 2)
+        side.sync.caught(ref(20), Caught(beyond, 0.0, caught(1, 20).hops, b""))
+        self.assertNotIn(beyond, ledger)
+        side.sync.caught(ref(20), Caught(beyond, 0.0, caught(1, 20).hops, b""))
+        within = MessageId(raw(50), PAGE_ORIGINS, 2)
+        side.sync.caught(ref(20), Caught(within, 0.0, caught(1, 20).hops, b""))
+        self.assertIn(within, ledger)
+
+    def test_of_this_nodes_own_life_only_what_it_has_published_is_taken_or_asked_for(self):
+        side = self.side
+        side.sync.published = 3
+        own = [Hop(raw(10), "n10", int(EdgeKind.ORIGIN)), Hop(raw(20), "", int(EdgeKind.FINGER))]
+        side.sync.told(ref(20), Have([], [], [OriginState(raw(10), 1, [1, 900])]))
+        self.assertEqual(sent(side.ctx, Want), [(20, Want([numbers(1, 4, origin=10)]))])
+        side.sync.told(ref(20), Have([], [], [OriginState(raw(10), 1, [5, 900])]))
+        self.assertEqual(len(sent(side.ctx, Want)), 1)
+        side.ask(ref(20))
+        side.sync.caught(ref(20), Caught(mid(4, 10), 0.0, own, b""))
+        side.sync.lost(ref(20), Lost([numbers(3, 5, origin=10)]))
+        self.assertEqual(side.ledger.last(raw(10), 1), 0)
+        side.sync.caught(ref(20), Caught(mid(3, 10), 0.0, own, b""))
+        self.assertEqual(side.ledger.last(raw(10), 1), 3)
+
+    def test_a_question_is_served_once_for_each_page_of_ours_and_not_without(self):
+        want = Want([numbers(1)])
+        self.side.sync.wanted(ref(20), want)
+        self.assertEqual(self.side.ctx.effects, [])
+        self.side.ask(ref(20))
+        self.side.sync.wanted(ref(20), want)
+        self.side.sync.wanted(ref(20), want)
+        self.assertEqual(len(self.side.ctx.effects), 1)
+        self.assertEqual(self.side.ctx.counters["wants_ignored"], 2)
+
+
+class GivingUpTests(SynchronousTestCase):
+    """What nobody keeps is given up, on the word of two."""
+
+    def setUp(self):
+        self.side = Side(10, 1)
+        for peer in (20, 30):
+            self.side.ask(ref(peer))
+            self.side.sync.given(ref(peer), more=False)
+
+    def test_one_nodes_word_is_not_enough(self):
+        for _ in range(3):
+            self.side.sync.lost(ref(20), Lost([numbers(2, 514)]))
+        self.assertEqual(self.side.ctx.effects, [])
+        self.assertFalse(self.side.ledger.is_known(mid(2)))
+
+    def test_what_two_do_not_keep_is_a_gap_and_asked_for_no_more(self):
+        self.side.sync.lost(ref(20), Lost([numbers(2, 9)]))
+        self.side.sync.lost(ref(30), Lost([numbers(4, 7), numbers(8, 20)]))
+        self.assertEqual(self.side.ctx.effects, [Gap(ref(30), [numbers(4, 7), numbers(8, 9)])])
+        self.assertEqual(self.side.ledger.states()[0].lost, [4, 7, 8, 9])
+        self.assertEqual(self.side.ctx.counters["gaps"], 4)
+        self.assertFalse(self.side.has(4))
+        self.side.sync.lost(ref(20), Lost([numbers(4, 7)]))
+        self.side.sync.lost(ref(20), Lost([numbers(9, 12)]))
+        self.assertEqual(self.side.ledger.states()[0].lost, [4, 7, 8, 12])
+
+    def test_where_no_other_node_is_known_one_is_enough(self):
+        self.side.parts.routes.rebuild([ref(20)], [])
+        self.side.sync.lost(ref(20), Lost([numbers(2, 9)]))
+        self.assertEqual(self.side.ledger.states()[0].lost, [2, 9])
+
+    def test_one_that_comes_after_all_is_recorded(self):
+        for peer in (20, 30):
+            self.side.sync.lost(ref(peer), Lost([numbers(2, 9)]))
+        self.side.ask(ref(20))
+        self.side.sync.caught(ref(20), caught(4, 20))
+        self.assertEqual(len(effects_of(self.side.ctx.effects, Record)), 1)
+        self.assertEqual(self.side.ledger.states()[0].lost, [2, 4, 5, 9])
+
+    def test_the_doubts_that_one_node_casts_are_bounded(self):
+        for n in range(2, 20_000, 512):
+            self.side.sync.lost(ref(20), Lost([numbers(m) for m in range(n, n + 512, 2)]))
+        self.assertLessEqual(len(self.side.sync._doubts), 1024)
+
+    def test_a_newcomer_gives_up_what_no_neighbour_keeps_and_has_the_rest(self):
+        newcomer, neighbours = Side(10), [Side(20, *range(1, 800)), Side(30, *range(1, 800))]
+        for neighbour in neighbours:
+            neighbour.drop(*range(1, 600))
+        for _ in range(6):
+            for neighbour in neighbours:
+                newcomer.parts.advance(8.1)
+                newcomer.sync.compared(neighbour.ctx.me, neighbour.sync.digest)
+                converse(newcomer, neighbour)
+        self.assertTrue(newcomer.has(*range(600, 800)))
+        self.assertEqual(newcomer.ledger.states()[0].lost, [1, 600])
+        newcomer.ripen()
+        self.assertEqual(newcomer.sync.digest, neighbours[0].sync.digest)
+
+
+class PaceTests(SynchronousTestCase):
+    """A ledger that can never agree costs next to nothing."""
+
+    def exchanges(self, side: Side, seconds: float, *peers: int) -> list[int]:
+        side.ctx.effects = []
+        for _ in range(round(seconds * 10)):
+            side.parts.advance(0.1)
+            for peer in peers:
+                side.sync.compared(ref(peer), 1)
+                side.sync.given(ref(peer), more=True)
+        return targets(side.ctx, Have)
+
+    def test_an_exchange_that_brings_nothing_is_repeated_less_and_less_often(self):
+        side = Side(10, 1)
+        self.assertEqual(len(self.exchanges(side, 16, 20)), 5, "after 1, 2, 4, 8 seconds")
+        self.assertLessEqual(len(self.exchanges(side, 80, 20)), 11)
+
+    def test_other_nodes_are_compared_with_all_the_same(self):
+        side = Side(10, 1)
+        self.exchanges(side, 60, 20)
+        self.assertEqual(self.exchanges(side, 0.2, 30), [30])
+
+    def test_what_brings_something_may_go_on_at_once(self):
+        side = Side(10, 1)
+        for sequence in range(2, 30):
+            side.ctx.effects = []
+            side.sync.compared(ref(20), 1)
+            side.sync.caught(ref(20), caught(sequence, 20))
+            side.sync.given(ref(20), more=False)
+            self.assertEqual(targets(side.ctx, Have), [20])
+
+    def test_what_is_remembered_of_partners_is_bounded(self):
+        side = Side(10, 1)
+        for n in range(1, 2000):
+            peer = NodeRef(n.to_bytes(20), 1, "h:1", "")
+            side.sync.compared(peer, 1)
+            side.sync.given(peer, more=False)
+        self.assertLessEqual(len(side.sync._partners), 256)
 
 
 class DetourTests(SynchronousTestCase):
@@ -368,14 +585,16 @@ class PagingTests(SynchronousTestCase):
             pages.append(page)
             other.sync.told(ref(10), page)
             (given,) = other.ctx.effects
-            self.assertEqual((given.ids, given.more), ([], False))
+            self.assertEqual((given.ranges, given.more), ([], False))
             other.ctx.effects = []
             if not page.last:
                 return pages
-            one.sync.given(ref(20), more=True)
+            one.sync.given(ref(20), more=False)
+            one.parts.advance(8.1)
+            one.sync.compared(ref(20), other.sync.digest + 1)
 
     def test_many_origins_are_told_page_by_page_and_then_from_the_beginning(self):
-        ledgers = Ledger(64, 4096), Ledger(64, 4096)
+        ledgers = Ledger(4096), Ledger(4096)
         for ledger in ledgers:
             for incarnation in range(1, PAGE_ORIGINS + 100):
                 ledger.add(MessageId(raw(50), incarnation, 1))
@@ -386,48 +605,23 @@ class PagingTests(SynchronousTestCase):
         side = Side(10, ledger=ledgers[0])
         side.sync.compared(ref(20), 1)
         for _ in range(2):
-            side.sync.given(ref(20), more=True)
+            side.sync.given(ref(20), more=False)
+            side.parts.advance(8.1)
+            side.sync.compared(ref(20), 1)
         pages = [page.after for _, page in sent(side.ctx, Have)]
         self.assertEqual(pages, [[], two.after, []])
 
-    def test_a_page_that_is_full_of_numbers_does_not_look_like_the_whole(self):
-        """Two origins, the first message of each missing: their numbers do not fit one page."""
-        ledgers = Ledger(PAGE_NUMBERS, 8), Ledger(PAGE_NUMBERS, 8)
+    def test_a_page_that_is_full_of_intervals_does_not_look_like_the_whole(self):
+        ledgers = Ledger(64), Ledger(64)
         for ledger in ledgers:
-            for origin in (1, 2, 3):
-                for sequence in range(2, 2 + PAGE_NUMBERS * 2 // 3):
+            for origin in range(1, 20):
+                for sequence in range(2, 2002, 2):
                     ledger.add(mid(sequence, origin))
-        pages = self.converse(*ledgers)
-        self.assertEqual([page.last for page in pages], [[(raw(1), 1)], [(raw(2), 1)], []])
+        one, two, three = self.converse(*ledgers)
+        self.assertEqual([len(page.origins) for page in (one, two, three)], [8, 8, 3])
+        self.assertEqual((two.after, two.last), (one.last, three.after))
+        self.assertEqual(three.last, [])
 
     def test_nothing_recorded_is_one_empty_page(self):
-        (page,) = self.converse(Ledger(64, 8), Ledger(64, 8))
+        (page,) = self.converse(Ledger(8), Ledger(8))
         self.assertEqual(page, Have([], [], []))
-
-    def test_a_ledger_told_in_pages_gives_exactly_what_is_missing(self):
-        one, other = Ledger(64, 64), Ledger(64, 64)
-        for origin in range(1, 30):
-            for sequence in (1, 2, 5):
-                one.add(mid(sequence, origin))
-                if origin % 3:
-                    other.add(mid(sequence, origin))
-        found, after = [], None
-        while True:
-            page = other.states(after, 4, 1000)
-            last = (page[-1].origin, page[-1].incarnation) if len(page) == 4 else None
-            found += one.missing_from(page, after, last)
-            if last is None:
-                break
-            after = last
-        self.assertEqual(found, [mid(n, o) for o in range(3, 30, 3) for n in (1, 2, 5)])
-
-    def test_a_restored_ledger_is_the_one_that_was(self):
-        one, other = Ledger(64, 64), Ledger(64, 64)
-        for sequence in (1, 2, 5, 9):
-            one.add(mid(sequence))
-        other.add(mid(3))
-        other.restore(one.states(None, 99, 99))
-        one.add(mid(3))
-        self.assertEqual(other.digest, one.digest)
-        self.assertIn(mid(9), other)
-        self.assertNotIn(mid(4), other)

@@ -12,9 +12,10 @@ from random import Random
 from twisted.trial.unittest import SynchronousTestCase
 
 from chordnet.core.antientropy import MAX_CAUGHT
-from chordnet.core.broadcast import MAX_UNREACHED
+from chordnet.core.broadcast_faults import MAX_UNREACHED
 from chordnet.core.effects import BroadcastDone, Misbehaved, Record, Traced, TraceKind
-from chordnet.core.events import LinkDown, LinkFault, Publish, Start, Tick
+from chordnet.core.events import LinkDown, LinkFault, Publish, Recent, Start, Tick
+from chordnet.core.headless import MAX_HEADLESS
 from chordnet.core.lookup import Result
 from chordnet.core.messages import (
     Ack,
@@ -27,11 +28,15 @@ from chordnet.core.messages import (
     Find,
     Found,
     GetState,
+    Have,
     Hop,
+    LedgerState,
     MessageId,
     Notify,
     OriginState,
     Status,
+    digest_of,
+    route_bytes,
 )  # fmt: skip
 from tests.unit.core_support import (
     LABEL,
@@ -79,6 +84,7 @@ def bcast(
         given["id"], len(bodies), given.get("created", 1.5), given["ttl"], given["limit"],
         int(kind), given["hops"],
         None if header_only else bodies, changes.get("detours", []),
+        digest_of(bodies) if header_only else b"",
     )  # fmt: skip
 
 
@@ -86,7 +92,7 @@ def covered(limit: int, count: int = 1, sequence: int = 1, *, origin: int = 50, 
     given = {"messages": count - 1, "depth": 3, "partial": False, "unreached": [], **changes}
     return Covered(
         mid(sequence, origin), raw(limit), count, given["messages"], given["depth"],
-        given["partial"], given["unreached"],
+        given["partial"], given["unreached"], given.get("conflict", 0), given.get("lost", 0),
     )  # fmt: skip
 
 
@@ -209,7 +215,7 @@ class BatchTests(NodeTestCase):
         self.assertEqual(len(effects_of(effects, Record)), 2)
 
     def test_a_part_that_was_recorded_already_is_not_recorded_again(self):
-        self.node.broadcasts.ledger.add(mid(2))
+        self.node.broadcasts.ledger.add(mid(2), b"b")
         effects = self.step(5, bcast(5, 50, bodies=[b"a", b"b", b"c"]))
         self.assertEqual([r.id.sequence for r in effects_of(effects, Record)], [1, 3])
 
@@ -248,8 +254,9 @@ class ReceiptTests(NodeTestCase):
 
     def test_a_long_list_of_unreached_nodes_is_cut(self):
         self.step(5, bcast(5, 50))
-        self.step(20, covered(30, unreached=refs(*range(20, 42))))
-        ((_, report),) = sent(self.step(30, covered(50, unreached=refs(*range(42, 63)))), Covered)
+        self.step(20, covered(30, unreached=refs(*range(1, 33))))
+        effects = self.step(30, covered(50, unreached=refs(*range(33, 63))))
+        ((_, report),) = sent(effects, Covered)
         self.assertEqual(len(report.unreached), MAX_UNREACHED)
         self.assertTrue(report.partial)
 
@@ -354,8 +361,14 @@ class CaughtUpTests(NodeTestCase):
     def setUp(self):
         super().setUp()
         self.hops = [hop(50, EdgeKind.ORIGIN), hop(60), hop(5)]
-        effects = self.step(5, Caught(mid(), 1.5, self.hops, b"hello"))
+        effects = self.caught(1, b"hello")
         self.record = effects_of(effects, Record)[0]
+
+    def caught(self, sequence: int, body: bytes = b"", hops: list[Hop] | None = None):
+        """Have node 5 hand over a message that this node has asked for."""
+        state = OriginState(raw(50), 1, [sequence, sequence + 1])
+        self.step(5, Have([], [], [state]))
+        return self.step(5, Caught(mid(sequence), 1.5, hops or self.hops, body))
 
     def test_its_route_says_so(self):
         self.assertEqual(self.record.route, [*self.hops, hop(10, EdgeKind.CAUGHT_UP)])
@@ -395,8 +408,9 @@ class CaughtUpTests(NodeTestCase):
     def test_what_was_recorded_before_a_restart_is_passed_on_with_that_route(self):
         route = [*self.hops, hop(10)]
         self.make()
-        state = OriginState(raw(50), 1, 1, [])
-        self.node.step(Start([], [], [state], [(mid(), route)]), self.now)
+        state = LedgerState(raw(50), 1, [1, 2])
+        recent = [Recent(mid(), route, digest_of([b"hello"]))]
+        self.node.step(Start([], [], [state], recent), self.now)
         effects = self.step(5, bcast(5, 50, REASSIGN))
         self.assertEqual(effects_of(effects, Record), [])
         self.assertEqual(targets(effects, Bcast), [30, 20])
@@ -406,7 +420,7 @@ class CaughtUpTests(NodeTestCase):
     def test_detours_have_to_fit_a_frame(self):
         long = [hop(n % 60, FINGER) for n in range(self.node.config.max_route // 2)]
         for sequence in (8, 10):
-            self.step(5, Caught(mid(sequence), 1.5, [hop(sequence), *long, hop(5)], b""))
+            self.caught(sequence, hops=[hop(sequence), *long, hop(5)])
         effects = self.step(5, bcast(5, 50, sequence=7, bodies=[b""] * 5))
         self.assertEqual(targets(effects, Bcast), [30, 20])
         for _, message in sent(effects, Bcast):
@@ -416,8 +430,10 @@ class CaughtUpTests(NodeTestCase):
         self.tick(60.0)
         self.assertEqual(self.node.broadcasts.sync.ways, {})
         for sequence in range(2, MAX_CAUGHT + 10):
-            self.step(5, Caught(mid(sequence), 1.5, self.hops, b""))
-        self.assertEqual(len(self.node.broadcasts.sync.ways), MAX_CAUGHT)
+            self.caught(sequence)
+        ways, size = self.node.broadcasts.sync.ways, route_bytes(self.record.route)
+        self.assertEqual(len(ways), 8 * 1024 * 1024 // size)
+        self.assertLess(len(ways), MAX_CAUGHT)
 
 
 class ExtendTests(NodeTestCase):
@@ -555,8 +571,9 @@ class BackfillTests(NodeTestCase):
 
     def test_a_node_that_has_it_and_forgot_its_tree_passes_nothing_on(self):
         # It would pass it on with a route that is not the one it recorded.
-        self.node.broadcasts.ledger.add(mid())
-        effects = self.step(20, bcast(20, 20, BACKFILL, header_only=True))
+        self.node.broadcasts.ledger.add(mid(), b"hello")
+        self.step(20, bcast(20, 20, BACKFILL, header_only=True))
+        effects = self.step(20, Bodies(mid(), [b"hello"]))
         self.assertEqual(sent(effects, Bcast), [])
         self.assertEqual(sent(effects, Ack), [])
         ((to, report),) = sent(effects, Covered)
@@ -715,10 +732,10 @@ class BodyTests(NodeTestCase):
     def test_headers_without_a_body_are_capped(self):
         for sequence in range(1, 1024 + 50):
             self.step(5, bcast(5, 20, REASSIGN, header_only=True, sequence=sequence))
-        self.assertEqual(len(self.node.broadcasts._headless), 1024)
+        self.assertEqual(len(self.node.broadcasts.headless), 1024)
         for _ in range(50):
             self.step(5, bcast(5, 20, REASSIGN, header_only=True, sequence=1500))
-        self.assertLessEqual(len(self.node.broadcasts._headless[mid(1500)]), 3)
+        self.assertLessEqual(len(self.node.broadcasts.headless._waiting[mid(1500)]), 3)
 
 
 class MisbehaviourTests(NodeTestCase):
@@ -744,7 +761,7 @@ class MisbehaviourTests(NodeTestCase):
         self.refuse(bcast(5, 50, hops=[]), "no or too many hops")
         self.refuse(bcast(5, 50, hops=[hop(5)] * 5), "no or too many hops")
         self.refuse(bcast(5, 50, hops=[hop(50)]), "does not end at its sender")
-        self.refuse(bcast(5, 50, bodies=[b"x" * 11]), "too long")
+        self.refuse(bcast(5, 50, ttl=4, bodies=[b"x" * 11]), "too long")
         self.refuse(bcast(5, 50, bodies=[]), "no or too many messages")
         self.refuse(bcast(5, 50, bodies=[b"a", b"b", b"c"]), "no or too many messages")
         for first, count, hops in (
@@ -756,8 +773,8 @@ class MisbehaviourTests(NodeTestCase):
             (0, 1, 4),
         ):
             detours = [Detour(first, count, [hop(5)] * hops)]
-            self.refuse(bcast(5, 50, detours=detours), "impossible detours")
-        self.refuse(bcast(5, 50, detours=[Detour(0, 1, [hop(9)])]), "impossible detours")
+            self.refuse(bcast(5, 50, ttl=4, detours=detours), "impossible detours")
+        self.refuse(bcast(5, 50, ttl=4, detours=[Detour(0, 1, [hop(9)])]), "impossible detours")
 
     def test_bodies_must_be_as_many_as_the_header_said(self):
         self.step(5, bcast(5, 20, REASSIGN, header_only=True))

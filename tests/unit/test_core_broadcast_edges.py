@@ -354,8 +354,9 @@ class PassedBackTests(EdgeCase):
         self.assertEqual(sent(effects), [(20, Ack(mid(), raw(20), True))])
 
     def test_whoever_has_all_of_it_says_how_deep_it_lies(self):
-        self.node.broadcasts.ledger.add(mid(1))
-        effects = self.step(20, bcast(20, 20, BACKFILL, header_only=True))
+        self.node.broadcasts.ledger.add(mid(1), b"hello")
+        self.step(20, bcast(20, 20, BACKFILL, header_only=True))
+        effects = self.step(20, Bodies(mid(1), [b"hello"]))
         self.assertEqual(self.report(effects, 20), covered(20, 1, messages=0, depth=2))
 
 
@@ -374,7 +375,7 @@ class LimitTests(EdgeCase):
     def test_of_what_a_peer_sends(self):
         self.make(max_body_bytes=10, max_hops=4, max_route=5, max_batch=2)
         detours = [Detour(0, 1, [hop(50), hop(5)]), Detour(1, 1, [hop(5)])]
-        effects = self.step(5, bcast(5, 50, bodies=[b"a", b"x" * 9], detours=detours))
+        effects = self.step(5, bcast(5, 50, bodies=[b"a", b"x" * 9], detours=detours, ttl=4))
         self.assertEqual(effects_of(effects, Misbehaved), [])
         self.assertEqual(len(effects_of(effects, Record)), 2)
 

@@ -153,6 +153,9 @@ class CastTests(SynchronousTestCase):
         self.assertTrue(whole.tally(0, 64).partial)
 
 
+COST = make_cast().cost
+
+
 class MemoryTests(SynchronousTestCase):
     def setUp(self):
         self.ctx = make_context(max_casts=3, broadcast_memory_s=10.0)
@@ -194,21 +197,21 @@ class MemoryTests(SynchronousTestCase):
         self.assertIsNotNone(self.casts.get(mid(2)))
 
     def test_memory_is_capped_in_bytes_and_the_newest_stays(self):
-        self.ctx = make_context(max_casts=100, max_cast_bytes=10)
+        self.ctx = make_context(max_casts=100, max_cast_bytes=2 * COST + 2)
         self.casts = Casts(self.ctx)
-        self.finish(1, 2, 3)  # four bytes each
+        self.finish(1, 2, 3)
         self.assertEqual(list(map(self.casts.get, (mid(1),))), [None])
         self.finish(4)
         self.assertIsNotNone(self.casts.get(mid(3)))
         self.finish(5, 6)
         self.assertEqual([each.id.sequence for each in self.casts.fresh(9)], [5, 6, 3])
-        self.ctx = make_context(max_casts=100, max_cast_bytes=3)
+        self.ctx = make_context(max_casts=100, max_cast_bytes=COST - 1)
         self.casts = Casts(self.ctx)
         self.finish(1, 2)
         self.assertEqual([each.id.sequence for each in self.casts.fresh(9)], [2])
 
     def test_as_many_bytes_as_are_allowed_are_kept(self):
-        self.casts = Casts(make_context(max_casts=100, max_cast_bytes=8))
+        self.casts = Casts(make_context(max_casts=100, max_cast_bytes=2 * COST))
         self.finish(1, 2)
         self.assertEqual([each.id.sequence for each in self.casts.fresh(9)], [1, 2])
 

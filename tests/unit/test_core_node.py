@@ -389,8 +389,8 @@ class HostileTests(SynchronousTestCase):
         yield msg.Bodies(msg.MessageId(wrong, 1, 1), [b""])
         yield msg.Covered(msg.MessageId(wrong, 1, 1), wrong, -1, -1, -1, True, [bad] * 99)
         yield msg.Compare(-1)
-        yield msg.Want([msg.MessageId(wrong, 1, 1)] * 3)
-        yield msg.Lost([msg.MessageId(wrong, 1, 1)] * 3)
+        yield msg.Want([msg.Range(wrong, 1, 1, 2)] * 3)
+        yield msg.Lost([msg.Range(wrong, 1, 1, 2)] * 3)
         yield msg.Given(True)
 
     def nodes(self):

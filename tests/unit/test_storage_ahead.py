@@ -12,10 +12,17 @@ from pathlib import Path
 import msgspec
 
 from chordnet.core.errors import LogFailed
-from chordnet.core.messages import OriginState
 from chordnet.storage.ahead import WriteAhead
 from chordnet.storage.sqlite import AHEAD_BYTES, AHEAD_MESSAGES, SqliteLog
-from tests.unit.test_storage_sqlite import ORIGIN, SqliteCase, bodies, message_id, record
+from tests.unit.test_storage_sqlite import (
+    ORIGIN,
+    SqliteCase,
+    bodies,
+    message_id,
+    numbers,
+    record,
+    state,
+)
 
 
 class AheadCase(SqliteCase):
@@ -26,7 +33,7 @@ class AheadCase(SqliteCase):
     def written(self, count: int, turns: int = 1, **options) -> SqliteLog:
         """Return a log that has committed messages ahead of its database, so many a turn."""
         log = self.open(**options)
-        log.skip([message_id(1, bytes([7] * 20))])
+        log.skip([numbers(1, origin=bytes([7] * 20))])
         log.commit()  # a file's first commit is a checkpoint
         for turn in range(turns):
             for sequence in range(turn * count + 1, turn * count + count + 1):
@@ -75,7 +82,7 @@ class CommitTests(AheadCase):
                 self.assertEqual((log._table.count, log.waiting), (0, 6))
                 self.assertEqual(log.find(message_id(4)).record, record(4))
                 self.assertEqual([kept.position for kept in log.newest(2)], [4, 5])
-                self.assertIn(OriginState(ORIGIN, 1, 6, []), log.ledger())
+                self.assertIn(state(ORIGIN, 1, 6, []), log.ledger())
                 self.assertEqual(log.append(record(7), self.wall).position, 6)
                 log.commit()
                 self.assertEqual(self.sequences(self.again(log)), [1, 2, 3, 4, 5, 6, 7])
@@ -163,10 +170,10 @@ class CommitTests(AheadCase):
     def test_what_is_more_than_new_messages_is_a_checkpoint(self):
         log = self.written(3)
         log.append(record(4), self.wall)
-        log.skip([message_id(6)])
+        log.skip([numbers(6)])
         log.commit()
         self.assertEqual((log.waiting, log._table.count), (0, 4))
-        self.assertIn(OriginState(ORIGIN, 1, 4, [6]), self.again(log).ledger())
+        self.assertIn(state(ORIGIN, 1, 4, lost=[6]), self.again(log).ledger())
 
     def test_a_damaged_row_is_dropped_though_others_wait(self):
         log = self.written(3)
@@ -264,7 +271,7 @@ class DamageTests(AheadCase):
         self.ahead.write_bytes(data)
         log = self.open()
         self.assertEqual(self.sequences(log), [1, 2, 5, 6])
-        self.assertIn(OriginState(ORIGIN, 1, 2, [5, 6]), log.ledger())
+        self.assertIn(state(ORIGIN, 1, 2, [5, 6]), log.ledger())
         size = self.frames(data)[2] - self.frames(data)[1]
         self.assertEqual(len(self.warnings), 1)
         self.assertIn(f"{size} damaged bytes", self.warnings[0])
@@ -329,7 +336,7 @@ class DamageTests(AheadCase):
         log = self.open()
         self.assertEqual([kept.position for kept in log.newest(9)], [0, 1])
         self.assertEqual(bodies(log.newest(9)), [b"body-4", b"body-5"])
-        self.assertEqual(log.ledger(), [OriginState(ORIGIN, 1, 0, [4, 5])])
+        self.assertEqual(log.ledger(), [state(ORIGIN, 1, 0, [4, 5])])
         log.close()
         self.assertEqual((self.in_database(), len(self.warnings)), (2, 1))
 

@@ -8,27 +8,31 @@ import sqlite3
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from chordnet.core import intervals
 from chordnet.core.effects import Record
 from chordnet.core.errors import LogFailed
-from chordnet.core.messages import EdgeKind, Hop, MessageId, OriginState
+from chordnet.core.messages import EdgeKind, Hop, LedgerState, MessageId, Range
 from chordnet.storage.database import MIGRATIONS
 from chordnet.storage.paging import KeptMessage
 from chordnet.storage.rows import (
     UPSERT_LEDGER,
     SpoiledRow,
     checksum,
+    encode,
     encoded_rows,
     is_sound,
     ledger_row,
-    origin_state,
+    ledger_state,
 )
 from chordnet.storage.sqlite import SqliteLog
 
 ORIGIN, OTHER = bytes(20), bytes([1] * 20)
+ROUTE_BYTES = len(encode([Hop(ORIGIN, "Node 1", 0), Hop(OTHER, "Nœud 2", 2)]))
 ROOT = Path(__file__).parents[2]
 
 
@@ -39,6 +43,19 @@ def message_id(sequence: int, origin: bytes = ORIGIN, incarnation: int = 1) -> M
 def record(sequence: int, body: bytes = b"", origin: bytes = ORIGIN) -> Record:
     route = [Hop(origin, "Node 1", int(EdgeKind.ORIGIN)), Hop(OTHER, "Nœud 2", 2)]
     return Record(message_id(sequence, origin), 5.5, body or b"body-%d" % sequence, route)
+
+
+def numbers(first: int, end: int = 0, origin: bytes = ORIGIN) -> Range:
+    return Range(origin, 1, first, end or first + 1)
+
+
+def state(
+    origin: bytes, incarnation: int, watermark: int, above: Iterable[int] = (),
+    lost: Iterable[int] = (),
+) -> LedgerState:  # fmt: skip
+    """What a ledger knows that has recorded all up to ``watermark`` and some ``above``."""
+    known = sorted({*range(1, watermark + 1), *above, *lost})
+    return LedgerState(origin, incarnation, intervals.of(known), intervals.of(lost))
 
 
 def bodies(messages) -> list[bytes]:
@@ -102,7 +119,7 @@ class KeepingTests(SqliteCase):
         self.assertEqual(len(log), 3)
         log = self.reopened(log)
         self.assertEqual(len(log), 2)
-        self.assertEqual(log.ledger(), [OriginState(ORIGIN, 1, 2, [])])
+        self.assertEqual(log.ledger(), [state(ORIGIN, 1, 2, [])])
 
     def test_positions_go_on_after_a_start_again(self):
         log = self.reopened(self.filled(3))
@@ -117,32 +134,33 @@ class KeepingTests(SqliteCase):
             log.append(record(sequence), 1.0)
         log.append(record(7, origin=OTHER), 1.0)
         log.commit()
-        expected = [OriginState(ORIGIN, 1, 2, [4, 9]), OriginState(OTHER, 1, 0, [7])]
+        expected = [state(ORIGIN, 1, 2, [4, 9]), state(OTHER, 1, 0, [7])]
         self.assertEqual(log.ledger(), expected)
         self.assertEqual(self.reopened(log).ledger(), expected)
 
     def test_a_message_is_one_row_and_what_is_dropped_or_skipped_is_in_the_ledger(self):
         log = self.filled(9)
-        states = "SELECT watermark FROM ledger"
+        states = "SELECT known, lost FROM ledger"
         self.assertEqual(log._table.db.execute(states).fetchall(), [])
         log = self.reopened(log, max_bytes=200)
         self.wall += 3600.0
         log.append(record(10), self.wall)
         log.commit()
         self.assertGreater(log.first, 5)
-        self.assertEqual(log._table.db.execute(states).fetchall(), [(10,)])
-        log.skip([message_id(11)])
+        self.assertEqual(log._table.db.execute(states).fetchall(), [(encode([1, 11]), encode([]))])
+        log.skip([numbers(11)])
         log.append(record(12), self.wall)
         log.commit()
-        self.assertEqual(log._table.db.execute(states).fetchall(), [(12,)])
+        row = encode([1, 13]), encode([11, 12])
+        self.assertEqual(log._table.db.execute(states).fetchall(), [row])
         log.append(record(13), self.wall)
         log.commit()
-        self.assertEqual(self.reopened(log).ledger(), [OriginState(ORIGIN, 1, 13, [])])
+        self.assertEqual(self.reopened(log).ledger(), [state(ORIGIN, 1, 13, lost=[11])])
 
     def test_a_kept_message_counts_as_recorded_exactly_if_its_row_is_there(self):
         log = self.filled(9)
         log._table.db.execute("DELETE FROM messages WHERE position = 4")
-        self.assertEqual(self.reopened(log).ledger(), [OriginState(ORIGIN, 1, 4, [6, 7, 8, 9])])
+        self.assertEqual(self.reopened(log).ledger(), [state(ORIGIN, 1, 4, [6, 7, 8, 9])])
 
     def test_a_full_log_does_not_drop_something_for_every_message(self):
         log = self.open(max_bytes=100_000)
@@ -152,23 +170,58 @@ class KeepingTests(SqliteCase):
             log.commit()
             drops.add(log.first)
         self.assertLess(len(drops) * 5, max(drops))
-        self.assertEqual(self.reopened(log).ledger(), [OriginState(ORIGIN, 1, 3000, [])])
+        self.assertEqual(self.reopened(log).ledger(), [state(ORIGIN, 1, 3000, [])])
 
-    def test_what_is_skipped_counts_as_recorded_and_is_not_kept(self):
+    def test_what_is_given_up_is_known_and_not_kept(self):
         log = self.filled(1)
-        log.skip([message_id(2), message_id(3), message_id(5)])
+        log.skip([numbers(2, 4), numbers(5)])
         self.assertEqual(len(log), 1)
         log.commit()
         log = self.reopened(log)
-        self.assertEqual(log.ledger(), [OriginState(ORIGIN, 1, 3, [5])])
+        self.assertEqual(log.ledger(), [state(ORIGIN, 1, 1, lost=[2, 3, 5])])
         self.assertIsNone(log.find(message_id(2)))
 
     def test_what_is_skipped_with_a_message_is_kept_with_it(self):
         log = self.filled(3)
-        log.skip([message_id(9)])
+        log.skip([numbers(9)])
         log.append(record(4), 1.0)
         log.commit()
-        self.assertEqual(self.reopened(log).ledger(), [OriginState(ORIGIN, 1, 4, [9])])
+        self.assertEqual(self.reopened(log).ledger(), [state(ORIGIN, 1, 4, lost=[9])])
+
+    def test_a_message_that_comes_again_when_the_ledger_has_forgotten_it_is_kept_once(self):
+        log = self.filled(3)
+        log.append(record(2, b"again"), self.wall)
+        log.append(record(4), self.wall)
+        log.commit()
+        log.checkpoint()
+        self.assertEqual(log.failed, "")
+        for _ in range(2):
+            self.assertEqual(bodies(log.newest(9)), [b"body-%d" % n for n in (1, 2, 3, 4)])
+            self.assertEqual(len(log), 4)
+            log = self.reopened(log)
+        log.append(record(4, b"again"), self.wall)
+        log.append(record(5), self.wall)
+        log.append(record(5, b"again"), self.wall)
+        log.commit()
+        log.checkpoint()
+        log = self.reopened(log)
+        self.assertEqual(bodies(log.newest(9)), [b"body-%d" % n for n in range(1, 6)])
+        size = sum(len(kept.record.body) + ROUTE_BYTES for kept in log.newest(9))
+        self.assertEqual(log.bytes, size)
+
+    def test_the_kept_numbers_of_a_range_come_in_order_whether_stored_or_pending(self):
+        log = self.open()
+        for sequence in (1, 200, 70_000, 5, 1 << 40):
+            log.append(record(sequence), self.wall)
+        log.append(record(7, origin=OTHER), self.wall)
+        log.commit()
+        log.checkpoint()
+        for sequence in (6, 300):
+            log.append(record(sequence), self.wall)
+        self.assertEqual(log.kept(numbers(2, 1 << 61), 9), [5, 6, 200, 300, 70_000, 1 << 40])
+        self.assertEqual(log.kept(numbers(2, 300), 9), [5, 6, 200])
+        self.assertEqual(log.kept(numbers(1, 1 << 61), 3), [1, 5, 6])
+        self.assertEqual(log.kept(numbers(1, 9, origin=OTHER), 3), [7])
 
     def test_a_file_is_one_logs_alone(self):
         self.filled(1)
@@ -192,7 +245,7 @@ class KeepingTests(SqliteCase):
         log = self.filled(1)
         log._table.db.executemany(
             UPSERT_LEDGER,
-            (ledger_row(OriginState(OTHER, n, 1, [])) for n in range(2, 70_000)),
+            (ledger_row(state(OTHER, n, 1, [])) for n in range(2, 70_000)),
         )
         log = self.reopened(log)
         states = log.ledger()
@@ -249,7 +302,7 @@ class CrashTests(SqliteCase):
         self.assertIn(count, (said, said + 7))
         self.assertEqual([k.record.id.sequence for k in kept], list(range(1, count + 1)))
         self.assertTrue(all(len(k.record.body) == 3000 for k in kept))
-        self.assertEqual(log.ledger(), [OriginState(ORIGIN, 1, count, [])])
+        self.assertEqual(log.ledger(), [state(ORIGIN, 1, count, [])])
         self.assertEqual(self.warnings, [])
         return count
 
@@ -281,13 +334,13 @@ class RetentionTests(SqliteCase):
             self.assertLessEqual(log.bytes, 100_000)
         self.assertEqual(log.first + len(log), 300)
         self.assertGreater(len(log), 80)
-        self.assertEqual(log.ledger(), [OriginState(ORIGIN, 1, 300, [])])
+        self.assertEqual(log.ledger(), [state(ORIGIN, 1, 300, [])])
         self.assertIsNone(log.find(message_id(1)))
         self.assertRaises(KeyError, log.position, str(message_id(1)))
         first, count, size = log.first, len(log), log.bytes
         log = self.reopened(log, max_bytes=100_000)
         self.assertEqual((log.first, len(log), log.bytes), (first, count, size))
-        self.assertEqual(log.ledger(), [OriginState(ORIGIN, 1, 300, [])])
+        self.assertEqual(log.ledger(), [state(ORIGIN, 1, 300, [])])
         self.assertEqual(bodies(log.beyond(5, 1)), [bytes(1000)])
 
     def test_the_file_does_not_outgrow_what_is_kept_by_much(self):
@@ -368,12 +421,12 @@ class RetentionTests(SqliteCase):
         self.assertEqual(bodies(log.newest(1)), [b"body-10"])
         ages = [self.wall - kept.received_at for kept in log.newest(99)]
         self.assertEqual(max(ages), 3600.0)
-        self.assertEqual(log.ledger(), [OriginState(ORIGIN, 1, 10, [])])
+        self.assertEqual(log.ledger(), [state(ORIGIN, 1, 10, [])])
 
     def test_the_newest_stays_however_old_so_that_positions_go_on(self):
         log = self.filled(3, max_age=60.0)
         self.wall += 1e6
-        log.skip([message_id(9)])
+        log.skip([numbers(9)])
         log.commit()
         self.assertEqual((len(log), log.first), (1, 2))
         self.assertEqual(self.reopened(log).append(record(4), self.wall).position, 3)
@@ -441,8 +494,7 @@ class ChecksumTests(SqliteCase):
                 self.assertIsNone(log.find(message_id(5)))
                 self.assertEqual((log.failed, log.spoiled), ("", {message_id(5)}))
                 log.commit()
-                (state,) = log.ledger()
-                self.assertEqual((state.watermark, state.above), (4, [6, 7, 8, 9]))
+                self.assertEqual(log.ledger(), [state(ORIGIN, 1, 4, [6, 7, 8, 9])])
                 self.assertEqual(len(self.warnings), 1)
                 self.assertIn(f"damaged messages in {self.file}: 1; they", self.warnings[0])
                 self.assertEqual([len(log), len(self.reopened(log))], [8, 8])
@@ -454,8 +506,7 @@ class ChecksumTests(SqliteCase):
             self.spoil(log, position, "body = x'00'")
         log = self.reopened(log)
         self.assertEqual(bodies(log.newest(99)), [b"body-%d" % n for n in (2, 3, 4, 6, 7, 8)])
-        (state,) = log.ledger()
-        self.assertEqual((state.watermark, state.above), (0, [2, 3, 4, 6, 7, 8]))
+        self.assertEqual(log.ledger(), [state(ORIGIN, 1, 0, [2, 3, 4, 6, 7, 8])])
         self.assertEqual((log.spoiled, len(self.warnings)), (set(), 1))
         self.assertEqual(len(self.reopened(log)), 6)
         self.assertEqual(len(self.warnings), 1)
@@ -468,9 +519,9 @@ class ChecksumTests(SqliteCase):
         log.commit()
         self.assertEqual(bodies(log.newest(9)), [b"body-1", b"body-3", b"body-2"])
         self.assertEqual(bodies(log.newest(1)), [b"body-2"])
-        self.assertEqual(log.ledger()[0].watermark, 3)
+        self.assertEqual(log.ledger(), [state(ORIGIN, 1, 3)])
         log = self.reopened(log)
-        self.assertEqual(log.ledger()[0].watermark, 3)
+        self.assertEqual(log.ledger(), [state(ORIGIN, 1, 3)])
         self.assertEqual(log.find(message_id(2)).position, 3)
 
     def test_it_is_missing_after_a_start_again_whatever_the_ledger_said_of_it(self):
@@ -479,7 +530,7 @@ class ChecksumTests(SqliteCase):
             with self.subTest(found_by):
                 self.setUp()
                 log = self.filled(3)
-                log.skip([message_id(4)])
+                log.skip([numbers(4)])
                 log.commit()
                 self.spoil(log, 1, "checksum = 7")
                 if found_by == "reading":
@@ -488,7 +539,7 @@ class ChecksumTests(SqliteCase):
                 log = self.reopened(log)
                 self.assertEqual(log.spoiled, set(), "nobody has been told that it was there")
                 log = self.reopened(log)
-                self.assertEqual(log.ledger(), [OriginState(ORIGIN, 1, 1, [3, 4])])
+                self.assertEqual(log.ledger(), [state(ORIGIN, 1, 1, [3], lost=[4])])
 
     def test_what_is_dropped_weighs_nothing_any_more(self):
         log = self.filled(9)
@@ -519,21 +570,26 @@ class ChecksumTests(SqliteCase):
         self.spoil(log, 1, "id = x'ff'")
         self.assertEqual(bodies(log.newest(9)), [b"body-1", b"body-3"])
         log.commit()
-        self.assertEqual((log.ledger()[0].watermark, log.spoiled), (3, set()))
+        self.assertEqual((log.ledger(), log.spoiled), ([state(ORIGIN, 1, 3)], set()))
 
     def test_a_damaged_ledger_is_damage_of_the_file(self):
         log = self.filled(3)
-        log.skip([message_id(4)])
+        log.skip([numbers(4)])
         log.commit()
-        log._table.db.execute("UPDATE ledger SET watermark = 5")
+        log._table.db.execute("UPDATE ledger SET incarnation = 5")
         self.assertEqual(len(self.reopened(log)), 0)
         self.assertIn("a row of the ledger is damaged", self.warnings[0])
 
     def test_a_row_of_the_ledger_that_another_program_wrote_is_looked_at(self):
-        above = ledger_row(OriginState(ORIGIN, 1, 0, []))[3]
-        self.assertEqual(origin_state(ledger_row(OriginState(ORIGIN, 1, 0, []))).watermark, 0)
-        for wrong in (("text", 1, 3, above), (ORIGIN, 1, "3", above), (ORIGIN, 1, -1, above)):
-            self.assertRaises(SpoiledRow, origin_state, (*wrong, checksum(*wrong)))
+        row = ledger_row(state(ORIGIN, 1, 4, [6], lost=[6]))
+        self.assertEqual(ledger_state(row), state(ORIGIN, 1, 4, lost=[6]))
+        known, lost = row[2:4]
+        for wrong in (
+            ("text", 1, known, lost), (ORIGIN, "1", known, lost), (ORIGIN, 1, encode([4]), lost),
+            (ORIGIN, 1, encode([5, 1]), encode([])), (ORIGIN, 1, encode([1, 1 << 63]), encode([])),
+            (ORIGIN, 1, encode([1, 5]), lost), (ORIGIN, 1, known, encode([6])),
+        ):  # fmt: skip
+            self.assertRaises(SpoiledRow, ledger_state, (*wrong, checksum(*wrong)))
 
     def test_a_row_of_values_that_nothing_writes_is_not_sound(self):
         for value in ("\ud800", object()):
@@ -559,16 +615,16 @@ class ChecksumTests(SqliteCase):
             database.execute(
                 "INSERT INTO messages VALUES (?, ?, ?, ?, ?, ?)", encoded_rows([kept])[0][0][:-1]
             )
-        state = OriginState(ORIGIN, 1, 5, [])
-        database.execute("INSERT INTO ledger VALUES (?, ?, ?, ?)", ledger_row(state)[:-1])
+        database.execute("INSERT INTO ledger VALUES (?, 1, 7, ?)", (ORIGIN, encode([9, 12, 10])))
         database.close()
         log = self.open()
         self.assertEqual([kept.record for kept in log.newest(9)], [record(n) for n in range(1, 6)])
-        self.assertEqual((log.ledger(), self.warnings, log.first), ([state], [], 11))
+        expected = [state(ORIGIN, 1, 7, [9, 10, 12])]
+        self.assertEqual((log.ledger(), self.warnings, log.first), (expected, [], 11))
         self.spoil(log, 12, "body = x'00'")
         self.assertEqual(len(log.newest(9)), 4)
         log.close()
-        self.assertEqual(sqlite3.connect(self.file).execute("PRAGMA user_version").fetchone(), (4,))
+        self.assertEqual(sqlite3.connect(self.file).execute("PRAGMA user_version").fetchone(), (5,))
 
 
 class FullDiskTests(SqliteCase):
@@ -615,7 +671,7 @@ class FullDiskTests(SqliteCase):
         self.assertRaises(LogFailed, log.commit)
         log = self.reopened(log)
         self.assertEqual(len(log), 20)
-        self.assertEqual(log.ledger(), [OriginState(ORIGIN, 1, 20, [])])
+        self.assertEqual(log.ledger(), [state(ORIGIN, 1, 20, [])])
         self.assertEqual(self.warnings, [])
 
     def test_dropping_old_messages_may_fail_too(self):

@@ -66,7 +66,7 @@ PROGRAMS = frozenset(
 # whose short form P2PNetClient("host:port") is for scripts that have none at hand.
 REACTOR_ROOMS = frozenset({"tap", "cli", "client"})
 
-MOST_LINES = 450
+MOST_LINES = 600
 
 
 class Import(NamedTuple):

@@ -56,10 +56,10 @@ PEER_MESSAGES: list[Any] = [
     core.Bodies(ID, [b"apple"]),
     core.Covered(ID, RAW, 4, 3, 2, True, [OTHER]),
     core.Compare(2**63),
-    core.Have([], [(RAW, 1760000000000)], [core.OriginState(RAW, 1760000000000, 7, [9, 11])]),
-    core.Want([ID]),
+    core.Have([], [(RAW, 1760000000000)], [core.OriginState(RAW, 1760000000000, [1, 8, 9, 12])]),
+    core.Want([core.Range(RAW, 1760000000000, 8, 9)]),
     core.Caught(ID, 1760000000.5, [core.Hop(RAW, "Node 1", 0)], b"apple"),
-    core.Lost([ID]),
+    core.Lost([core.Range(RAW, 1760000000000, 8, 9)]),
     core.Given(False),
 ]
 REQUESTS: list[Any] = [
