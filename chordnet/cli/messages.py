@@ -106,6 +106,8 @@ def receipt_json(receipt: Receipt, origin: int, names: Names) -> dict[str, Any]:
         "partial": receipt.partial,
         "unreached": refs(names, receipt.unreached),
         "shared": receipt.shared,
+        "conflict": receipt.conflict,
+        "lost": receipt.lost,
     }
 
 
@@ -123,11 +125,20 @@ def _unconfirmed(receipt: Receipt, names: Names) -> int | None:
     if not receipt.partial:
         return None
     missed = ", ".join(names.label(node.id, node.name) for node in receipt.unreached) or "some"
-    complain(
-        f"not confirmed by every node: {missed} may lack it; "
-        "those that live get it from their neighbours"
-    )
+    complain(f"not confirmed by every node: {missed} may lack it; {unconfirmed_text(receipt)}")
     return 1
+
+
+def unconfirmed_text(receipt: Receipt) -> str:
+    """Return why a receipt is partial, and what becomes of it."""
+    if receipt.conflict:
+        return (
+            f"conflict: {count(receipt.conflict, 'node')} had recorded another message under its"
+            " number already, which somebody sent in this node's name; send it again"
+        )
+    if receipt.lost:
+        return f"{count(receipt.lost, 'node')} had given its number up as lost; send it again"
+    return "those that live get it from their neighbours"
 
 
 @click.command(

@@ -132,4 +132,9 @@ def broadcast_failure(reason: str) -> ChordnetError:
     """Return the error for a broadcast that the core refused or gave up."""
     if reason == "busy":
         return Busy("too many broadcasts pass through this node; retry after a moment")
+    if reason == "number taken":
+        return BroadcastFailed(
+            "the message log holds messages of this node's present life that it has not sent; it is"
+            " damaged or a copy. Nothing was sent; the next message gets a free number"
+        )
     return BroadcastFailed(reason or "the broadcast was not confirmed")

@@ -12,7 +12,7 @@ from random import Random
 from twisted.trial.unittest import SynchronousTestCase
 
 from chordnet.core.antientropy import MAX_CAUGHT
-from chordnet.core.broadcast_faults import MAX_UNREACHED
+from chordnet.core.checks import MAX_UNREACHED
 from chordnet.core.effects import BroadcastDone, Misbehaved, Record, Traced, TraceKind
 from chordnet.core.events import LinkDown, LinkFault, Publish, Recent, Start, Tick
 from chordnet.core.headless import MAX_HEADLESS

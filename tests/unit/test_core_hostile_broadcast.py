@@ -80,10 +80,11 @@ class TakenNumberTests(NodeTestCase):
 
 class ReceiptTests(NodeTestCase):
     def test_a_conflict_below_makes_the_receipt_partial_and_is_counted(self):
-        effects = self.publish(b"mine")
+        self.publish(b"mine")
         own = {"origin": 10}
         self.step(20, covered(30, 2, **own))
-        self.step(30, covered(50, 0, partial=True, unreached=refs(30), conflict=1, **own))
+        clash = {"messages": 0, "partial": True, "unreached": refs(30), "conflict": 1}
+        self.step(30, covered(50, 0, **clash, **own))
         effects = self.step(50, covered(10, 3, conflict=2, lost=1, **own))
         (done,) = effects_of(effects, BroadcastDone)
         self.assertEqual((done.recorded, done.partial), (6, True))

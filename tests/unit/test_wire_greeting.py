@@ -20,8 +20,8 @@ def node(name: str, incarnation: int = 5) -> NodeRef:
 
 
 ME = node("me")
-PEER = Hello("chordnet", 1, "default", 160, "peer", node("you"), 1)
-CLIENT = Hello("chordnet", 1, "", 0, "client")
+PEER = Hello("chordnet", 2, "default", 160, "peer", node("you"), 2)
+CLIENT = Hello("chordnet", 2, "", 0, "client")
 
 
 class VersionTests(SynchronousTestCase):
@@ -29,15 +29,16 @@ class VersionTests(SynchronousTestCase):
         return agreed_version(Hello("chordnet", newest, "", 0, "client", None, oldest))
 
     def test_the_newest_common_version_is_spoken(self):
-        self.assertEqual(self.agree(1, 1), 1)
-        self.assertEqual(self.agree(4, 1), 1)
+        self.assertEqual(self.agree(2, 2), 2)
+        self.assertEqual(self.agree(4, 1), 2)
 
     def test_without_an_oldest_one_a_single_version_is_meant(self):
-        self.assertEqual(self.agree(1, 0), 1)
-        self.assertIsNone(self.agree(2, 0))
+        self.assertEqual(self.agree(2, 0), 2)
+        self.assertIsNone(self.agree(3, 0))
 
     def test_no_common_version(self):
-        self.assertIsNone(self.agree(3, 2))
+        self.assertIsNone(self.agree(4, 3))
+        self.assertIsNone(self.agree(1, 1))
         self.assertIsNone(self.agree(0, 0))
         self.assertIsNone(self.agree(-5, -7))
 
@@ -61,7 +62,7 @@ class JudgeTests(SynchronousTestCase):
 
     def test_another_version_is_named_with_the_one_spoken_here(self):
         text = self.refused(PEER, "version", version=9, oldest=8)
-        self.assertEqual(text, "protocol version 1 is spoken here, not 9")
+        self.assertEqual(text, "protocol version 2 is spoken here, not 9")
 
     def test_another_network(self):
         text = self.refused(PEER, "network", network="other")

@@ -9,7 +9,7 @@ from chordnet.core.messages import NodeRef, Ping
 from chordnet.testing import MemoryNetwork
 from chordnet.wire.codec import encode_frame
 from chordnet.wire.framing import FrameDecoder
-from chordnet.wire.greeting import Hello
+from chordnet.wire.greeting import VERSION, Hello
 from chordnet.wire.rpc import GetMessages, SendMessage
 from tests.net.hosts import node_ref
 
@@ -49,7 +49,7 @@ def client_talk() -> list[bytes]:
     """Return a client's conversation: Hello, Welcome, SendMessage, Sent, GetMessages, Messages."""
     return converse(
         [
-            encode_frame(Hello("chordnet", 1, "default", 160, "client")),
+            encode_frame(Hello("chordnet", VERSION, "default", 160, "client")),
             encode_frame(SendMessage(1, "apple")),
             encode_frame(GetMessages(2)),
         ]
@@ -61,7 +61,7 @@ def peer_talk() -> list[bytes]:
     peer: NodeRef = node_ref("Node 2", "10.0.0.9:7001", 1_700_000_000_000)
     return converse(
         [
-            encode_frame(Hello("chordnet", 1, "default", 160, "peer", peer, 1)),
+            encode_frame(Hello("chordnet", VERSION, "default", 160, "peer", peer, VERSION)),
             encode_frame(Ping(7)),
         ]
     )
