@@ -330,9 +330,7 @@ class Ledger:
         return origin
 
     def _forget_one(self, newest: OriginKey) -> None:
-        for key in list(self._few):
-            if key == newest:
-                break
+        while (key := next(iter(self._few))) != newest:
             if not self._is_met(key[0]):
                 self._forget(key)
                 return

@@ -94,7 +94,7 @@ async function* messages(socket) {
 
 const [host, port, phrase] = process.argv.slice(2);
 const socket = net.connect({ host, port: Number(port) });
-socket.write(frame([60, "chordnet", 1, "", 0, "client", null, 1])); // HELLO
+socket.write(frame([60, "chordnet", 2, "", 0, "client", null, 2])); // HELLO
 for await (const [tag, first, ...rest] of messages(socket)) {
   if (tag === 61) { // WELCOME: [version, node, network, bits]
     console.log(`connected with ${rest[0][3]}`);

@@ -76,19 +76,19 @@ class GreetingTests(DoorCase):
     def test_a_peer_is_welcomed(self):
         me = node_ref("friend", B)
         answers, transport = self.answers(
-            encode_frame(Hello("chordnet", 1, "default", 160, "peer", me, 1))
+            encode_frame(Hello("chordnet", 2, "default", 160, "peer", me, 2))
         )
-        self.assertEqual(answers, [Welcome(1, self.host.me, "default", 160)])
+        self.assertEqual(answers, [Welcome(2, self.host.me, "default", 160)])
         self.assertFalse(transport.disconnecting)
 
     def test_wrong_greetings_are_refused_with_a_logged_reason(self):
         me = node_ref("friend", B)
         for hello, code, reason in (
-            (Hello("chordnet", 7, "default", 160, "peer", me), "version", "version 1 is spoken"),
-            (Hello("chordnet", 1, "other", 160, "peer", me), "network", "not 'other'"),
-            (Hello("chordnet", 1, "default", 6, "peer", me), "bits", "160 bits"),
-            (Hello("kademlia", 1, "default", 160, "peer", me), "greeting", "not chordnet's"),
-            (Hello("chordnet", 1, "default", 160, "peer", self.host.me), "self", ""),
+            (Hello("chordnet", 7, "default", 160, "peer", me), "version", "version 2 is spoken"),
+            (Hello("chordnet", 2, "other", 160, "peer", me), "network", "not 'other'"),
+            (Hello("chordnet", 2, "default", 6, "peer", me), "bits", "160 bits"),
+            (Hello("kademlia", 2, "default", 160, "peer", me), "greeting", "not chordnet's"),
+            (Hello("chordnet", 2, "default", 160, "peer", self.host.me), "self", ""),
         ):
             self.host.lines.clear()
             answers, transport = self.answers(encode_frame(hello))
@@ -104,7 +104,7 @@ class GreetingTests(DoorCase):
 
     def test_requests_behind_a_refused_greeting_are_not_read(self):
         me = node_ref("friend", B)
-        hello = Hello("chordnet", 1, "other", 160, "peer", me)
+        hello = Hello("chordnet", 2, "other", 160, "peer", me)
         self.answers(encode_frame(hello) + encode_frame(Ping(1)))
         self.assertEqual(self.host.received, [])
 
@@ -221,7 +221,7 @@ class SilenceTests(DoorCase):
         self.assertEqual(self.host.door.waiting, 4)
 
     def test_a_greeted_connection_is_not_cut_for_silence(self):
-        hello = Hello("chordnet", 1, "default", 160, "peer", node_ref("friend", B), 1)
+        hello = Hello("chordnet", 2, "default", 160, "peer", node_ref("friend", B), 2)
         _answers, transport = self.answers(encode_frame(hello))
         self.clock.advance(60)
         self.assertFalse(transport.disconnected)

@@ -15,7 +15,7 @@ from chordnet.net.turn import Turn
 from chordnet.storage.memory import KeptMessage, MemoryLog
 from chordnet.testing import ScriptedCore
 from chordnet.wire.rpc import MessageRecord
-from tests.net.test_service import ServiceCase
+from tests.net.test_service import ServiceCase, only
 
 FULL = "the message log cannot be written: database or disk is full"
 DAMAGED = "the message log cannot be read: database disk image is malformed"
@@ -159,7 +159,7 @@ class FailingLogTests(ServiceCase):
         node, other = self.services[2].node, self.services[0].node
         (kept,) = self.services[0].node.log.newest(1)
         with node.turn:
-            node.history.send_stored(SendStored(other.me, [kept.record.id], False))
+            node.history.send_stored(SendStored(other.me, [only(kept.record.id)], False))
         self.network.run(2)
         self.assertEqual(node.state, "failed")
         self.assertEqual(node.journal.counters["effect_errors"], 0)

@@ -23,7 +23,7 @@ from chordnet.wire.rpc import (
     StatusReply,
 )
 
-WELCOME = Welcome(1, NodeRef(b"\x01" * 20, 1, "127.0.0.1:7001", "Node 1"))
+WELCOME = Welcome(2, NodeRef(b"\x01" * 20, 1, "127.0.0.1:7001", "Node 1"))
 
 
 def status(state: str, reason: str = "", *, joined: bool = True) -> StatusReply:

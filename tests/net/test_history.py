@@ -9,7 +9,7 @@ from chordnet.core.effects import SendStored
 from chordnet.core.errors import ConnectFailed, LocalProtocolError
 from chordnet.storage.sqlite import SqliteLog
 from chordnet.wire.rpc import MessageRecord
-from tests.net.test_service import ServiceCase
+from tests.net.test_service import ServiceCase, only
 
 
 class HistoryTests(ServiceCase):
@@ -132,7 +132,7 @@ class HistoryTests(ServiceCase):
         self.spoil(node.log, "b")
         (kept,) = other.log.newest(1)
         with node.turn:
-            node.history.send_stored(SendStored(other.me, [kept.record.id], False))
+            node.history.send_stored(SendStored(other.me, [only(kept.record.id)], False))
         self.network.run(8)
         self.assertEqual(self.read(), ["a", "b"])
         self.assertEqual(self.result(self.services[0].status()).counters.get("gaps", 0), 0)

@@ -25,13 +25,19 @@ from chordnet.core.errors import (
     TimedOut,
 )
 from chordnet.core.events import Publish
-from chordnet.core.messages import Ping, Status, contact
+from chordnet.core.messages import MessageId, Ping, Range, Status, contact
 from chordnet.net.greeters import client_hello
 from chordnet.net.limits import NetworkLimits
 from chordnet.storage.memory import MemoryLog
 from chordnet.testing import FailingServer, MemoryNetwork, ScriptedCore
 from chordnet.wire.codec import encode_frame
 from chordnet.wire.rpc import MessageRecord
+
+
+def only(message_id: MessageId) -> Range:
+    """Return the range of one message alone."""
+    number = message_id.sequence
+    return Range(message_id.origin, message_id.incarnation, number, number + 1)
 
 
 class ServiceCase(SynchronousTestCase):

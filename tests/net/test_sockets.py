@@ -186,7 +186,7 @@ class StrangerTests(SocketCase):
         attacks = [rng.randbytes(5000) for _ in range(20)]
         attacks += [b"\x7f\xff\xff\xff" + bytes(70_000), b"\0\0\0\0", b"GET / HTTP/1.1\r\n\r\n"]
         attacks += [encode_frame(Hello("chordnet", 99, "default", 160, "peer", me))]
-        attacks += [encode_frame(Hello("chordnet", 1, "other", 160, "peer", me))]
+        attacks += [encode_frame(Hello("chordnet", 2, "other", 160, "peer", me))]
         attacks += [encode_frame(Ping(1)) * 1000]
         for attack in attacks:
             stranger = await self.stranger(node)
@@ -204,8 +204,8 @@ class StrangerTests(SocketCase):
 
     async def test_oversized_and_malformed_frames_after_a_good_greeting(self):
         node = await self.service("Node 1")
-        hello = Hello("chordnet", 1, "default", 160, "peer", node_ref("x", "127.0.0.1:1"))
-        client_hello = Hello("chordnet", 1, "", 0, "client")
+        hello = Hello("chordnet", 2, "default", 160, "peer", node_ref("x", "127.0.0.1:1"))
+        client_hello = Hello("chordnet", 2, "", 0, "client")
         for greeting in (hello, client_hello):
             for junk in (b"\x10\0\0\0", b"\0\0\0\x01\xc1", encode_frame(hello)):
                 stranger = await self.stranger(node)
@@ -235,7 +235,7 @@ class StrangerTests(SocketCase):
             await node.broadcast(f"{n}" + "x" * 65000)
         stranger = await self.stranger(node)
         stranger.transport.pauseProducing()
-        stranger.transport.write(encode_frame(Hello("chordnet", 1, "", 0, "client")))
+        stranger.transport.write(encode_frame(Hello("chordnet", 2, "", 0, "client")))
         stranger.transport.write(b"".join(encode_frame(GetMessages(n)) for n in range(500)))
         while (await node.status()).counters.get("clients_overloaded", 0) < 1:
             await deferLater(reactor, 0.05)

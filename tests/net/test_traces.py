@@ -69,7 +69,7 @@ class AskingTests(ServiceCase):
         self.assertEqual((receipt.recorded, receipt.partial), (7, False))
         trace = self.result(self.client(1).trace(receipt.id))
         told = [event.what for event in trace.events if event.peer.name == victim.name]
-        self.assertEqual(told[:2], ["resent", "lost_child"])
+        self.assertEqual(told[:3], ["resent", "resent", "lost_child"])
         self.assertIn("repaired", [event.what for event in trace.events])
         times = [event.at for event in trace.events]
         self.assertEqual(times, sorted(times))

@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from chordnet.cli.doctor import Examination, verdict_lines
 from chordnet.cli.lookup import lookup_text
-from chordnet.cli.messages import receipt_json, receipt_text
+from chordnet.cli.messages import receipt_json, receipt_text, unconfirmed_text
 from chordnet.cli.output import (
     count,
     ordered_json,
@@ -123,6 +123,15 @@ class TextTests(SynchronousTestCase):
         self.assertEqual(rfc3339(0.25), "1970-01-01T00:00:00.250+00:00")
 
 
+class UnconfirmedTests(SynchronousTestCase):
+    def test_it_says_why_not_all_have_it(self) -> None:
+        self.assertIn("get it from their neighbours", unconfirmed_text(receipt(partial=True)))
+        taken = unconfirmed_text(receipt(partial=True, conflict=2))
+        self.assertIn("conflict: 2 nodes had recorded another message under its number", taken)
+        lost = unconfirmed_text(receipt(partial=True, lost=1))
+        self.assertIn("1 node had given its number up as lost", lost)
+
+
 class JsonTests(SynchronousTestCase):
     def test_a_receipt(self) -> None:
         document = receipt_json(
@@ -144,6 +153,8 @@ class JsonTests(SynchronousTestCase):
                 "partial": True,
                 "unreached": [9, "visitor"],
                 "shared": 1,
+                "conflict": 0,
+                "lost": 0,
             },
         )
 
