@@ -184,11 +184,14 @@ class Repairs:
                 self._reassign(cast, branch)
                 self._tree.check(cast)
                 continue
+            probed = self._detector.suspects(branch.child.raw)
             self._detector.suspect(branch.child)
             branch.looks += 1
             if not branch.done and not branch.acked:
-                self.resend(cast, branch)
-                self._tree.check(cast)
+                # Whether it is dead, which is another case, the probe is about to show.
+                if not probed:
+                    self.resend(cast, branch)
+                    self._tree.check(cast)
             elif not branch.done and branch.looks & (branch.looks - 1) == 0:
                 self._tree.send(cast, branch, header_only=True)
             if not branch.done:
