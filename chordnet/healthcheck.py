@@ -27,7 +27,7 @@ TIMEOUT_S = 3.0
 """How long each step may take; the container engine limits the whole."""
 MAX_FRAME = 262_144
 """Bytes of the longest answer that a node in its default configuration gives."""
-VERSION = 1
+VERSION = 2
 """Of the wire protocol."""
 _CHUNK = 65536
 _HELLO, _WELCOME, _REFUSE, _GET_STATUS, _STATUS = 60, 61, 62, 105, 123

@@ -30,7 +30,7 @@ from chordnet.core.messages import NodeRef
 from chordnet.core.naming import Names
 from chordnet.core.node import ChordNode
 
-FORMAT = 1
+FORMAT = 2
 MAX_WHOLE_BYTES = 2048
 """Effects of one step that are longer than this are recorded by their digest."""
 DIGEST_BYTES = 16
