@@ -26,7 +26,7 @@ from chordnet.net.traces import Traces
 from chordnet.net.turn import Turn
 from chordnet.net.views import Views
 from chordnet.wire.codec import read_request
-from chordnet.wire.greeting import Bye, Refuse
+from chordnet.wire.greeting import Bye
 from chordnet.wire.rpc import (
     BeginRing,
     ClientRequest,
@@ -54,16 +54,12 @@ from chordnet.wire.rpc import (
     Unfollow,
 )
 
-SILENT_S = 1.0
-"""So long a client may take for its first request before it gives way to another one."""
-QUIET_S = 5.0
-"""So long a client keeps its place after a request while others want it."""
 _MAX_FOLLOWS = 16
 """Follow requests of one client at the same time."""
 
 
 class Node(Protocol):
-    """What the desk needs of a node (:class:`chordnet.net.node.LocalNode`)."""
+    """What clients need of a node (:class:`chordnet.net.node.LocalNode`)."""
 
     core: Core
     log: MessageLog
@@ -85,71 +81,20 @@ class Node(Protocol):
     def follow(self, callback: Callable[[], None]) -> Callable[[], None]: ...
 
 
-class ClientDesk:
-    """Lets clients in and keeps their sessions.
+class Desk(Protocol):
+    """Who let a client in (:class:`chordnet.net.desk.ClientDesk`)."""
 
-    :param node: answers them.
-    :param leave: makes the whole node leave in order and stop; calls back when it has left.
-    """
-
-    def __init__(self, node: Node, leave: Callable[[Callable[[], None]], None]) -> None:
-        self.node = node
-        self.leave = leave
-        self._sessions: dict[ClientSession, None] = {}
-        """In the order in which they came."""
-        self._stopped = False
-
-    @property
-    def clients(self) -> int:
-        """Connections with clients."""
-        return len(self._sessions)
-
-    def refuse(self) -> Refuse | None:
-        """Return why a further client is refused, None if it is welcome."""
-        if self._stopped:
-            return Refuse("full", "this node is shutting down")
-        if len(self._sessions) >= self.node.limits.max_clients and not self._make_room():
-            return Refuse("full", "this node has as many clients as it accepts; try another node")
-        return None
-
-    def _make_room(self) -> bool:
-        """Send away a client that does nothing; tell whether there was one.
-
-        Those that have asked nothing yet go first, then the one that has asked nothing for longest.
-        """
-        now = self.node.clock.seconds()
-        idle = [s for s in self._sessions if not s.busy]
-        silent = [s for s in idle if not s.asked and now - s.since >= SILENT_S]
-        quiet = [s for s in idle if s.asked and now - s.asked_at >= QUIET_S]
-        if not (silent or quiet):
-            return False
-        session = silent[0] if silent else min(quiet, key=lambda each: each.asked_at)
-        self.gone(session)
-        session.close("idle", "nothing was asked for a while, and others want to ask")
-        return True
-
-    def attach(self, connection: Connection) -> ClientSession:
-        """Take over a connection on which a client has greeted."""
-        session = ClientSession(self, connection)
-        self._sessions[session] = None
-        return session
+    node: Node
+    leave: Callable[[Callable[[], None]], None]
 
     def gone(self, session: ClientSession) -> None:
         """Forget a session."""
-        self._sessions.pop(session, None)
-
-    def stop(self) -> None:
-        """Say goodbye to every client."""
-        self._stopped = True
-        with self.node.turn:
-            for session in list(self._sessions):
-                session.close("leaving", "the node is shutting down")
 
 
 class ClientSession:
     """Handles a connection whose other end has greeted as a client."""
 
-    def __init__(self, desk: ClientDesk, connection: Connection) -> None:
+    def __init__(self, desk: Desk, connection: Connection) -> None:
         self._desk = desk
         self._node = desk.node
         self._connection = connection

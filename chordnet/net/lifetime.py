@@ -20,9 +20,9 @@ from twisted.internet.defer import TimeoutError as LateError
 from twisted.python.failure import Failure
 
 from chordnet.core.errors import ChordnetError
-from chordnet.net.clients import ClientDesk
 from chordnet.net.deferreds import Waiters, asked
 from chordnet.net.delivery import Delivery
+from chordnet.net.desk import ClientDesk
 from chordnet.net.interfaces import MessageLog, NodeState
 from chordnet.net.journal import Journal
 from chordnet.net.keeping import Storage
