@@ -116,7 +116,7 @@ class Pythons(SynchronousTestCase):
             [ROOT / ".ci" / "pythons", *minors], env=environment, capture_output=True, text=True,
             check=True,
         )  # fmt: skip
-        return done.stdout.split()
+        return done.stdout.splitlines()
 
     def setUp(self) -> None:
         folder = tempfile.TemporaryDirectory()

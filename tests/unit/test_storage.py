@@ -204,7 +204,7 @@ class StateDirectoryTests(SynchronousTestCase):
     def test_a_damaged_incarnation_costs_a_warning_and_the_clock_decides(self):
         self.restarted()
         for damage in ("", "abc", "-5", str(2**70), "\u0665"):
-            (self.path / "incarnation").write_text(damage)
+            (self.path / "incarnation").write_text(damage, encoding="utf-8")
             self.warnings.clear()
             self.assertEqual(self.restarted(), 1_000_000, damage)
             self.assertEqual(len(self.warnings), 1, damage)
