@@ -1,0 +1,57 @@
+"""A program on a plain connection takes places and names addresses; others still get in."""
+
+from __future__ import annotations
+
+from twisted.internet.protocol import Factory, Protocol
+
+from benchmarks.hostile import HostilePeer, identity
+from chordnet import P2PNetClient
+from chordnet.net.limits import NetworkLimits
+from chordnet.wire.greeting import CLIENT, MAGIC, OLDEST_VERSION, VERSION, Hello
+from tests.net.hostile import X_ADDRESS, HostileCase
+
+
+class DoorTests(HostileCase):
+    nodes = 4
+
+    def silent_clients(self, count: int) -> None:
+        hello = Hello(MAGIC, VERSION, "", 0, CLIENT, None, OLDEST_VERSION)
+        for number in range(count):
+            client = HostilePeer(identity("c", "c:1", 1))
+            client.connectionMade = lambda client=client: client.send(hello)
+            dialler = self.network.dialling_from(f"10.5.{number // 250}.{number % 250}:1")
+            dialler(None, self.address(1), 3.0).connect(Factory.forProtocol(lambda c=client: c))
+            self.peers.append(client)
+            if not number % 50:
+                self.network.run(0.01)
+        self.network.run(0.05)
+
+    def test_silent_clients_do_not_keep_another_client_out(self):
+        self.ring()
+        self.silent_clients(NetworkLimits().max_clients + 20)
+        self.network.run(2)
+        client = P2PNetClient(
+            self.address(1), self.clock, endpoints=self.network.dialling_from("10.9.9.9:1")
+        )
+        self.addCleanup(self.network.run, 3)
+        self.addCleanup(client.close)
+        status = self.result(client.status(), 5)
+        self.assertEqual(getattr(status, "state", status), "active")
+
+    def test_a_slow_greeting_gets_in_beside_connections_that_churn(self):
+        service = self.service(1, peers=())
+        self.network.run(1)
+        slow = HostilePeer(identity("slow", "10.8.8.8:1", 1))
+        greet, slow.connectionMade = slow.connectionMade, lambda: None
+        self.peers.append(slow)
+        dialler = self.network.dialling_from("10.8.8.8:1")
+        dialler(None, service.address, 3.0).connect(Factory.forProtocol(lambda: slow))
+        churn = self.network.dialling_from(X_ADDRESS)
+        for tick in range(300):
+            for _ in range(2):
+                churn(None, service.address, 3.0).connect(Factory.forProtocol(Protocol))
+            self.network.run(0.001)
+            if tick == 299:
+                greet()
+        self.network.run(0.1)
+        self.assertTrue(slow.welcomed)
