@@ -258,7 +258,9 @@ class Broadcasts:
 
     def received(self, sender: NodeRef, message: Bcast) -> None:
         """A range of a broadcast is given to us."""
-        fault = fault_of(message, sender, self._ctx) or self._not_ours(message)
+        fault = fault_of(message, sender, self._ctx)
+        if not fault and message.id.origin == self._ctx.me.raw:
+            fault = self._not_ours(message)
         if fault:
             self._ctx.effects.append(Misbehaved(sender, fault))
             return
@@ -275,7 +277,7 @@ class Broadcasts:
 
     def _not_ours(self, message: Bcast) -> str:
         me, given = self._ctx.me, message.id
-        if given.origin != me.raw or given.incarnation != me.incarnation:
+        if given.incarnation != me.incarnation:
             return ""
         if given.sequence + message.count - 1 <= self.sync.published:
             return ""

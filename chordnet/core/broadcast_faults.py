@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from math import isfinite
 
-from chordnet.core.checks import COUNT_LIMIT, is_message_id
+from chordnet.core.checks import COUNT_LIMIT
 from chordnet.core.context import Context
 from chordnet.core.messages import Bcast, NodeRef
 
@@ -17,7 +17,12 @@ def fault_of(message: Bcast, sender: NodeRef, ctx: Context) -> str:
     config, bodies = ctx.config, message.bodies
     if not 0 < message.count <= config.max_batch:
         return "broadcast of no or too many messages"
-    if not _has_identity(message, ctx):
+    first, space = message.id, ctx.space
+    if not (
+        len(message.limit) == space.width == len(first.origin)
+        and 0 <= first.incarnation < COUNT_LIMIT
+        and 0 < first.sequence <= COUNT_LIMIT - message.count
+    ):
         return "broadcast with an impossible identifier"
     if not isfinite(message.created):
         return "broadcast of no time"
@@ -28,15 +33,6 @@ def fault_of(message: Bcast, sender: NodeRef, ctx: Context) -> str:
     if message.detours and not _detours_fit(message, sender, ctx):
         return "broadcast with impossible detours"
     return "" if bodies is None else bodies_fault(bodies, message.count, ctx)
-
-
-def _has_identity(message: Bcast, ctx: Context) -> bool:
-    space, first = ctx.space, message.id
-    return (
-        len(message.limit) == space.width
-        and is_message_id(first, space)
-        and first.sequence + message.count <= COUNT_LIMIT
-    )
 
 
 def bodies_fault(bodies: list[bytes], count: int, ctx: Context) -> str:

@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import msgspec
 
-from chordnet.core.messages import Detour, EdgeKind, Hop, MessageId, NodeRef, route_bytes
+from chordnet.core.messages import Detour, EdgeKind, Hop, MessageId, NodeRef
+
+
+HOP_BYTES = 512
+"""What a hop of a route is taken to cost: its name is not looked at, for this is worked out for
+every broadcast."""
 
 
 def cost_of(bodies: list[bytes], route: list[Hop], detours: list[Detour]) -> int:
     """Return about how many bytes a broadcast takes up in memory."""
-    cost = sum(map(len, bodies)) + 64 * len(bodies) + route_bytes(route)
-    return cost + sum(route_bytes(detour.hops) for detour in detours) if detours else cost
+    cost = sum(map(len, bodies)) + 64 * len(bodies) + HOP_BYTES * len(route)
+    return cost + HOP_BYTES * sum(len(each.hops) for each in detours) if detours else cost
 
 
 class Branch:
