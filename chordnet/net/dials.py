@@ -68,7 +68,8 @@ class Dials:
     def pause(self, link: Link) -> None:
         """Let no dial begin for a while."""
         pause = self._limits.redial_min_s * 2 ** min(link.failures, 16)
-        pause = min(pause, self._limits.redial_max_s) * self._rng.uniform(0.75, 1.25)
+        longest = self._limits.redial_told_max_s if link.told else self._limits.redial_max_s
+        pause = min(pause, longest) * self._rng.uniform(0.75, 1.25)
         link.failures += 1
         link.pause = self._clock.callLater(pause, self._pause_over, link)
 

@@ -47,6 +47,11 @@ class NetworkLimits:
     """Nodes whose newest incarnation is remembered, to refuse older ones."""
     max_dials: int = _limit(64)
     """Dials at the same time; further ones wait for their turn."""
+    told_dials: int = _limit(128)
+    """Dials at once to addresses that are known only because peers named them, a quarter of them on
+    the word of one peer; what is to be sent to a further one is dropped."""
+    told_dials_per_s: float = _limit(16.0)
+    """Such dials a second in the long run, a quarter of them on the word of one peer."""
 
     send_buffer_bytes: int = _limit(4 * 1024 * 1024)
     """Unsent bytes of one connection; beyond them the connection is given up as overloaded."""
@@ -91,3 +96,5 @@ class NetworkLimits:
     """Pause after the first failed dial; doubled by each further failure, varied by a quarter."""
     redial_max_s: float = _limit(1.0)
     """Longest such pause. The protocol asks for dials at its own pace; this only caps it."""
+    redial_told_max_s: float = _limit(15.0)
+    """The same for an address that is known only because a peer named it."""

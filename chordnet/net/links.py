@@ -28,7 +28,7 @@ class Link:
 
     __slots__ = (
         "active", "dial", "failures", "node", "pause", "queue", "queued_bytes", "session",
-        "waiting",
+        "told", "waiting",
     )  # fmt: skip
 
     def __init__(self, node: NodeRef) -> None:
@@ -44,8 +44,15 @@ class Link:
         self.queued_bytes = 0
         self.failures = 0
         """Failed dials in a row."""
+        self.told = False
+        """Whether its address is known only because a peer named it."""
         self.active = True
         """Whether a message passed since the last look for idle links."""
+
+    @property
+    def dialled(self) -> bool:
+        """Whether a dial is under way or will be, sooner or later."""
+        return self.dial is not None or self.pause is not None or self.waiting
 
     @property
     def empty(self) -> bool:
@@ -62,6 +69,7 @@ class Owner(Protocol):
     """The transport, as a session sees it."""
 
     received: Callable[[NodeRef, PeerMessage], None]
+    teller: bytes
 
     def session_said_bye(self, session: PeerSession, bye: Bye) -> None: ...
     def session_ended(self, session: PeerSession, problem: str) -> None: ...
@@ -92,15 +100,19 @@ class PeerSession:
     def frames(self, frames: list[bytes]) -> None:
         node, received, decode = self.node, self._owner.received, read_peer.decode
         self.link.active = True
+        self._owner.teller = node.raw
         for frame in frames:
             try:
                 message = decode(frame)
             except UNREADABLE as error:
+                self._owner.teller = b""
                 raise malformed(error) from None
             if type(message) is Bye:
+                self._owner.teller = b""
                 self._owner.session_said_bye(self, message)
                 return
             received(node, message)  # type: ignore[arg-type]
+        self._owner.teller = b""
 
     def say_bye(self, code: str, patience_s: float) -> None:
         """Send nothing more and wait for the other side to say the same."""

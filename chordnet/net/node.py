@@ -151,6 +151,7 @@ class LocalNode:
 
         :param alone: create a ring if none of them answers.
         """
+        self.transport.trust([*bootstrap, *(peer.address for peer in known)])
         with self.turn:
             recent = recent_messages(self.log, self.wall() - self.config.broadcast_deadline_s)
             self.runner.post(Start(list(bootstrap), list(known), self.log.ledger(), recent, alone))

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import random
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
@@ -28,6 +28,7 @@ from chordnet.net.addresses import client_endpoint
 from chordnet.net.dialler import Dial, Endpoints
 from chordnet.net.dials import Dials
 from chordnet.net.greeters import peer_hello
+from chordnet.net.hearsay import Hearsay
 from chordnet.net.interfaces import Down, Received
 from chordnet.net.journal import Journal
 from chordnet.net.limits import NetworkLimits
@@ -69,6 +70,9 @@ class PeerTransport:
         hello = peer_hello(me, network, space.bits)
         dial = partial(Dial, reactor, turn, limits, frame_limit, hello=hello, endpoints=endpoints)
         self._dials = Dials(reactor, turn, limits, rng, dial, self._dial_greeted, self._dial_failed)
+        self._hearsay = Hearsay(limits, seconds())
+        self.teller = b""
+        """Which peer's messages are being handled."""
         self._links: dict[bytes, Link] = {}
         self._contacts: dict[str, Link] = {}
         self._aliases: dict[str, bytes] = {}
@@ -101,8 +105,29 @@ class PeerTransport:
         elif link.session is not None:
             link.active = True
             link.session.connection.send(message)
+        elif not link.dialled and not self._may_dial(link):
+            self._forget_untried(link)
+            self._on_down(to, LinkFault.UNREACHABLE)
         elif self._enqueue(link, encode_frame(message)):
             self._dials.want(link)
+
+    def trust(self, addresses: Iterable[str]) -> None:
+        """Dial these addresses freely: a person or the disk has named them, no peer."""
+        self._hearsay.met(*addresses)
+
+    def _may_dial(self, link: Link) -> bool:
+        link.told = not self._hearsay.knows(link.node)
+        if self._hearsay.may_dial(link.node, self.teller, self._seconds()):
+            return True
+        self._journal.limited(
+            "dials_refused", "dialled nobody at {address}: peers name too many new addresses",
+            address=link.node.address,
+        )  # fmt: skip
+        return False
+
+    def _forget_untried(self, link: Link) -> None:
+        if link.empty:
+            self._links.pop(link.node.raw, None)
 
     def _link_for(self, to: NodeRef) -> Link | None:
         """Return the link that leads to ``to``; None, and the core told, if there is none."""
@@ -137,7 +162,8 @@ class PeerTransport:
         return link
 
     def _enqueue(self, link: Link, frame: bytes) -> bool:
-        if link.queued_bytes + len(frame) > self._limits.dial_queue_bytes:
+        most = self._limits.dial_queue_bytes
+        if link.queued_bytes + len(frame) > (most // 16 if link.told else most):
             self._journal.counters["messages_dropped"] += 1
             return False
         link.queue.append(frame)
@@ -226,6 +252,8 @@ class PeerTransport:
             self._supersede(link, node)
         link.node = node
         self._remember_incarnation(node)
+        self._hearsay.met(node.address)
+        link.told = False
         session = PeerSession(
             self, connection, link, node, outgoing=outgoing, since=self._seconds()
         )

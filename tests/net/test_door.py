@@ -16,7 +16,7 @@ from chordnet.net.limits import NetworkLimits
 from chordnet.testing import MemoryNetwork
 from chordnet.wire.codec import encode_frame, read_answer
 from chordnet.wire.framing import FrameDecoder
-from chordnet.wire.greeting import GREETING_LIMIT, Hello, Refuse, Welcome
+from chordnet.wire.greeting import GREETING_LIMIT, VERSION, Hello, Refuse, Welcome
 from tests.net.hosts import Host, node_ref
 
 A, B = "10.0.0.1:7001", "10.0.0.2:7001"
@@ -197,7 +197,7 @@ class SilenceTests(DoorCase):
         self.assertFalse(any(transport.disconnected for _, transport in slow))
 
     def test_one_that_needs_its_time_gets_in_beside_connections_that_churn(self):
-        hello = encode_frame(Hello("chordnet", 1, "default", 160, "peer", node_ref("f", B), 1))
+        hello = encode_frame(Hello("chordnet", VERSION, "default", 160, "peer", node_ref("f", B)))
         greeters = []
         for step in range(100):
             self.connect()

@@ -100,6 +100,7 @@ class DiallingTests(TransportCase):
 
     def test_pauses_between_failed_dials_grow_up_to_a_limit(self):
         a = self.host("a", A)
+        a.transport.trust([B])
         at = []
         for _ in range(10_000):
             before = len(a.downs)
@@ -137,6 +138,64 @@ class DiallingTests(TransportCase):
             a.send(other, Ping(1))
         self.run_for(0.1)
         self.assertTrue(all(other.got() == [Ping(1)] for other in others))
+
+    def named(self, a: Host, teller: str, count: int, start: int = 0) -> None:
+        """Have ``a`` send to so many nodes that it knows from ``teller`` alone."""
+        a.transport.teller = teller.encode()
+        for number in range(start, start + count):
+            address = f"10.{len(teller)}.{number // 250}.{number % 250}:1"
+            a.send(node_ref(f"{teller}{number}", address), Ping(1))
+        a.transport.teller = b""
+
+    def test_addresses_that_one_peer_names_are_dialled_at_a_limited_rate(self):
+        a = self.host("a", A)
+        self.named(a, "x", 500)
+        self.run_for(0.1)
+        self.assertEqual(a.transport.dials_made, 32)
+        self.assertEqual(len(a.downs), 500)
+        self.run_for(60)
+        before = a.transport.dials_made
+        self.named(a, "x", 500, 500)
+        self.assertLessEqual(a.transport.dials_made - before, 32)
+        self.assertLess(len(a.transport._links), 100)
+
+    def test_what_is_sent_while_a_peer_s_messages_are_handled_is_on_its_word(self):
+        a, b = self.host("a", A), self.host("b", B)
+        tellers = []
+        a.transport.received = lambda _node, _message: tellers.append(a.transport.teller)
+        b.send(a, Ping(1), Ping(2))
+        self.run_for(0.1)
+        self.assertEqual(tellers, [b.me.raw] * 2)
+        self.assertEqual(a.transport.teller, b"")
+
+    def test_addresses_that_many_peers_name_are_dialled_at_a_limited_rate_too(self):
+        a = self.host("a", A)
+        for teller in range(1, 21):
+            self.named(a, "y" * teller, 20)
+        self.run_for(0.1)
+        self.assertEqual(a.transport.dials_made, 128)
+
+    def test_trusted_addresses_and_met_nodes_are_dialled_however_much_peers_name(self):
+        a, b, c = self.host("a", A), self.host("b", B), self.host("c", C)
+        a.transport.trust([B])
+        c.send(a, Ping(1))
+        self.run_for(0.1)
+        for teller in range(1, 21):
+            self.named(a, "y" * teller, 40)
+        self.run_for(0.1)
+        a.send(b, Ping(2))
+        self.run_for(0.1)
+        self.assertEqual(b.got(), [Ping(2)])
+        a.send(c, Ping(3))
+        self.run_for(0.1)
+        self.assertEqual(c.got(), [Ping(3)])
+
+    def test_an_address_that_a_peer_named_and_that_fails_is_left_alone_for_longer(self):
+        a = self.host("a", A)
+        for _ in range(6000):
+            a.send(node_ref("b", B), Ping(1))
+            self.clock.advance(0.02)
+        self.assertLess(a.transport.dials_made, 20)
 
     def test_an_address_that_cannot_be_dialled_costs_no_place_among_the_dials(self):
         dial = self.network.dialling_from(A)
