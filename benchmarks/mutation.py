@@ -111,18 +111,16 @@ def sample(sources: Mapping[str, str], rng: random.Random, size: int) -> list[Mu
 
 
 def concerned(mutant: Mutant, tests: Iterable[TestFile], budget: float) -> list[TestFile]:
-    """Return tests that run the function changed: those named like its module, then quick ones.
+    """Return tests that run the function changed: those named after its module, then quick ones.
 
     Where none runs it in this process, those that run anything of its file.
 
     :param budget: their usual time in all, in seconds; the first is taken whatever it costs.
     """
-    words = set(Path(mutant.path).with_suffix("").parts[1:])
-    words |= {word for part in words for word in part.split("_")}
+    words = set(Path(mutant.path).stem.split("_"))
 
-    def order(test: TestFile) -> tuple[int, float]:
-        named = set(Path(test.name).stem.split("_")) & words
-        return -len(named), test.seconds
+    def order(test: TestFile) -> tuple[bool, float]:
+        return not words <= set(Path(test.name).stem.split("_")), test.seconds
 
     tests = list(tests)
     place = (mutant.path, mutant.function)

@@ -99,7 +99,7 @@ class MessageTests(SynchronousTestCase):
 
     def test_a_node_must_have_caught_up_after_a_while(self) -> None:
         self.log("a", (1,), (1, 2))
-        self.started_ago(3, 11.0)
+        self.started_ago(3, 10.0)
         self.assertEqual(self.problems(), ([self.lacks("Node 3", "a")], []))
 
     def started_ago(self, number: int, seconds: float) -> None:
