@@ -10,7 +10,6 @@ import msgspec
 
 from chordnet.core.messages import Detour, EdgeKind, Hop, MessageId, NodeRef
 
-
 HOP_BYTES = 512
 """What a hop of a route is taken to cost: its name is not looked at, for this is worked out for
 every broadcast."""
