@@ -37,7 +37,8 @@ class NetworkLimits:
     """Connections that have not greeted yet; one more takes the place of one that has been
     silent for a second, or is turned away."""
     max_peers: int = _limit(1024)
-    """Connections with peers; a further one is refused as "full"."""
+    """Connections with peers; a further one takes the place of a caller of whom this node wants
+    nothing, or is refused as "full"."""
     max_clients: int = _limit(256)
     """Connections with clients; a further one takes the place of one that asks nothing, or is
     refused as "full"."""

@@ -28,7 +28,7 @@ class Link:
 
     __slots__ = (
         "active", "dial", "failures", "node", "pause", "queue", "queued_bytes", "session",
-        "told", "waiting",
+        "told", "waiting", "wanted",
     )  # fmt: skip
 
     def __init__(self, node: NodeRef) -> None:
@@ -46,6 +46,8 @@ class Link:
         """Failed dials in a row."""
         self.told = False
         """Whether its address is known only because a peer named it."""
+        self.wanted = False
+        """Whether this node has sent it anything but answers."""
         self.active = True
         """Whether a message passed since the last look for idle links."""
 

@@ -23,11 +23,24 @@ from functools import partial
 from typing import Any
 
 from chordnet.core.events import LinkFault
-from chordnet.core.messages import NodeRef, PeerMessage
+from chordnet.core.messages import (
+    Ack,
+    Caught,
+    Covered,
+    FindFailed,
+    Found,
+    Given,
+    Lost,
+    Next,
+    NodeRef,
+    PeerMessage,
+    Pong,
+    State,
+)
 from chordnet.net.addresses import client_endpoint
 from chordnet.net.dialler import Dial, Endpoints
 from chordnet.net.dials import Dials
-from chordnet.net.greeters import peer_hello
+from chordnet.net.greeters import PATIENCE_S, peer_hello
 from chordnet.net.hearsay import Hearsay
 from chordnet.net.interfaces import Down, Received
 from chordnet.net.journal import Journal
@@ -40,6 +53,8 @@ from chordnet.wire.greeting import CODES, Bye, Refuse, Welcome, judge_node
 
 _REFUSED = {"full": LinkFault.UNREACHABLE, "self": LinkFault.SELF}
 """What a refusal comes to where it is not a rejection."""
+ANSWERS = frozenset({Pong, State, Found, FindFailed, Next, Ack, Covered, Lost, Given, Caught})
+"""What is sent to whoever asks, or works for us: no sign that this node wants something of it."""
 _IDLE_LOOKS = 2
 """A link is closed when it was found without a message this many times in a row."""
 
@@ -92,6 +107,8 @@ class PeerTransport:
             session = link.session
             if session is not None and session.node.incarnation == to.incarnation:
                 link.active = True
+                if type(message) not in ANSWERS:
+                    link.wanted = True
                 session.connection.send_frame(encode_frame(message))
                 return
         self._send_slowly(to, message)
@@ -100,6 +117,8 @@ class PeerTransport:
         if self._stopped:
             return
         link = self._link_for(to)
+        if link is not None and type(message) not in ANSWERS:
+            link.wanted = True
         if link is None:
             self._journal.counters["messages_dropped"] += 1
         elif link.session is not None:
@@ -239,9 +258,28 @@ class PeerTransport:
                 f"a newer incarnation of {node.name[:80]!r} is known here; either two nodes have"
                 " this name, or its clock or its state directory went back",
             )
-        if len(self._sessions) >= self._limits.max_peers:
+        if len(self._sessions) >= self._limits.max_peers and not self._make_room():
             return Refuse("full", "this node has as many connections as it accepts")
         return None
+
+    def _make_room(self) -> bool:
+        """End the oldest connection with a caller of whom this node wants nothing, if there is one.
+
+        Whoever has only called, and was sent nothing but answers, is no neighbour of ours.
+        """
+        latest = self._seconds() - PATIENCE_S
+        callers = [
+            session for session in self._sessions
+            if not session.outgoing and not session.link.wanted and session.since <= latest
+        ]  # fmt: skip
+        if not callers:
+            return False
+        session = min(callers, key=lambda each: each.since)
+        self._sessions.discard(session)
+        if session.link.session is session:
+            session.link.session = None
+        session.say_bye("idle", self._limits.close_timeout_s)
+        return True
 
     def attach(self, connection: Connection, node: NodeRef, *, outgoing: bool) -> PeerSession:
         """Take over a connection on which ``node`` and this node have greeted each other."""

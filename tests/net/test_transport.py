@@ -256,6 +256,48 @@ class DiallingTests(TransportCase):
         self.assertRaises(LocalProtocolError, a.transport.send, b.me, FindFailed(1, "x" * 300_000))
 
 
+class CrowdTests(TransportCase):
+    def crowd(self, a: Host, count: int) -> list[Host]:
+        callers = [self.host(f"x{n}", f"10.0.9.{n}:1") for n in range(count)]
+        for caller in callers:
+            caller.send(a, Ping(1))
+        self.run_for(0.1)
+        return callers
+
+    def test_callers_of_whom_we_want_nothing_give_way_to_a_newcomer(self):
+        a, b = self.host("a", A, limits=NetworkLimits(max_peers=4)), self.host("b", B)
+        a.send(b, Ping(1))
+        neighbour = self.host("n", C)
+        neighbour.send(a, Ping(2))
+        self.run_for(0.1)
+        a.send(neighbour, Ping(3))
+        callers = self.crowd(a, 2)
+        for caller in callers:
+            a.send(caller, Pong(1, 3))
+        self.run_for(1.0)
+        for number in range(3):
+            newcomer = self.host(f"new{number}", f"10.0.8.{number}:1")
+            newcomer.send(a, Ping(10 + number))
+            self.run_for(1.1)
+            self.assertIn((f"new{number}", Ping(10 + number)), a.received)
+        self.assertEqual(a.transport.connected, 4)
+        neighbour.send(a, Ping(20))
+        b.send(a, Ping(21))
+        self.run_for(0.1)
+        self.assertEqual(a.received[-2:], [("n", Ping(20)), ("b", Ping(21))])
+        self.assertEqual(a.downs, [])
+
+    def test_where_all_are_wanted_a_newcomer_is_refused(self):
+        a = self.host("a", A, limits=NetworkLimits(max_peers=2))
+        for caller in self.crowd(a, 2):
+            a.send(caller, Ping(5))
+        self.run_for(2.0)
+        newcomer = self.host("new", B)
+        newcomer.send(a, Ping(1))
+        self.run_for(0.1)
+        self.assertEqual(newcomer.downs, [("a", LinkFault.UNREACHABLE)])
+
+
 class ContactTests(TransportCase):
     def test_a_contact_becomes_another_name_of_the_node(self):
         a, b = self.host("a", A), self.host("b", B)
