@@ -198,6 +198,7 @@ class StabiliseFromSuccessorTests(RingTestCase):
         self.assert_list(20, 25, 35)
         for change in (lambda: None, self.ring.soon, lambda: self.kill(20)):
             change()
+            self.ctx.alarms.cancel("peers")
             self.assertGreaterEqual(self.ctx.alarms.next() - self.ctx.now, 15.0)
             self.assertLessEqual(self.ctx.alarms.next() - self.ctx.now, 45.0)
         self.assert_list(25, 35)
@@ -671,6 +672,7 @@ class PaceTests(RingTestCase):
         self.ctx.alarms.cancel("stabilise")
         _, rid = self.stabilise()
         self.answer(20, state(rid, successors, predecessor=10))
+        self.ctx.alarms.cancel("peers")
         at = self.ctx.alarms.next()
         self.assertIsNotNone(at)
         pause = at - self.ctx.now
