@@ -145,6 +145,20 @@ class HistoryTests(ServiceCase):
         self.network.run(8)
         self.assertEqual(self.read(), ["a", "c", "b"])
 
+    def test_a_following_that_has_ended_leaves_nothing_behind(self):
+        self.start_ring()
+        followers = self.services[2].node.history._followers
+        following = self.follow()
+        self.assertEqual(len(followers), 1)
+        following.stop()
+        self.network.run(0.5)
+        self.assertEqual(len(followers), 0)
+        self.follow()
+        self.assertEqual(len(followers), 1)
+        self.result(self.clients[-1].close())
+        self.network.run(0.5)
+        self.assertEqual(len(followers), 0)
+
     def test_a_place_that_is_not_kept_any_more_is_refused_not_skipped(self):
         self.start_ring(history_bytes=2000)
         self.send("first")

@@ -489,6 +489,25 @@ class EndTests(TransportCase):
             self.run_for(0.1)
         self.assertLessEqual(len(a.transport._links), 10)
         self.assertEqual(len(a.downs), 50)
+        # Room is made again and again: each of them was dialled, not turned down for want of room.
+        self.assertEqual({fault for _, fault in a.downs}, {LinkFault.REFUSED})
+
+    def test_a_link_under_a_dial_is_not_forgotten_and_one_too_many_is_turned_down(self):
+        a = self.host("a", A, limits=NetworkLimits(max_links=2))
+        for number in range(3):
+            address = f"10.0.9.{number}:7001"
+            self.network.unreachable.add(address)
+            a.send(node_ref(f"n{number}", address), Ping(1))
+        self.assertEqual(a.downs, [("n2", LinkFault.UNREACHABLE)])
+        self.assertEqual(a.transport.dials_made, 2)
+
+    def test_other_names_of_links_are_limited(self):
+        a = self.host("a", A, limits=NetworkLimits(max_links=3))
+        for number in range(10):
+            self.host(f"n{number}", f"10.0.9.{number}:7001").send(a, Ping(1))
+        self.run_for(0.1)
+        self.assertEqual(len(a.received), 10)
+        self.assertLessEqual(len(a.transport._aliases), 3)
 
 
 class IncarnationTests(TransportCase):
