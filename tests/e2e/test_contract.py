@@ -126,7 +126,7 @@ class TestMessages:
             receipt = sixteen.json("send-message", str(origin), body)
             assert list(receipt) == [
                 "id", "body", "origin", "recorded", "members", "messages", "depth", "seconds",
-                "partial", "unreached", "shared",
+                "partial", "unreached", "shared", "conflict", "lost",
             ]  # fmt: skip
             assert (receipt["body"], receipt["origin"]) == (body, origin)
             assert (receipt["recorded"], receipt["members"]) == (SIZE, SIZE)
@@ -319,7 +319,9 @@ class TestChanges:
         self._freeze(sixteen, 6, "STOP", "pause")
         try:
             assert by_node(sixteen)[6]["state"] == "unreachable"
-            assert "did not answer" in sixteen.fails(1, "send-message", "6", "x", "--timeout", "1")
+            complaint = sixteen.fails(1, "send-message", "6", "x", "--timeout", "1")
+            assert "Node 6 is " + ("paused" if sixteen.engine == "docker" else "frozen") in complaint
+            assert "p2pnet chaos thaw 6" in complaint
             receipt = sixteen.json("send-message", "5", next(BODIES))
             assert receipt["recorded"] == SIZE - 1
         finally:
