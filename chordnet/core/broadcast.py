@@ -259,8 +259,10 @@ class Broadcasts:
     def received(self, sender: NodeRef, message: Bcast) -> None:
         """A range of a broadcast is given to us."""
         fault = fault_of(message, sender, self._ctx)
-        if not fault and message.id.origin == self._ctx.me.raw:
-            fault = self._not_ours(message)
+        if not fault and message.id.origin == self._ctx.me.raw and self._is_forged(message):
+            fault = "a broadcast in our name that we have not sent"
+            # An honest node may have passed it on: it need not send it again.
+            self._contradict(sender, message, conflict=1)
         if fault:
             self._ctx.effects.append(Misbehaved(sender, fault))
             return
@@ -275,13 +277,12 @@ class Broadcasts:
         else:
             self._first(sender, message, message.bodies)
 
-    def _not_ours(self, message: Bcast) -> str:
+    def _is_forged(self, message: Bcast) -> bool:
+        """Return True if a broadcast of our own is of our present life, and we have not sent it."""
         me, given = self._ctx.me, message.id
         if given.incarnation != me.incarnation:
-            return ""
-        if given.sequence + message.count - 1 <= self.sync.published:
-            return ""
-        return "broadcast in our name that we have not sent"
+            return False
+        return given.sequence + message.count - 1 > self.sync.published
 
     def _has_all(self, message: Bcast) -> bool:
         return all(message.id.plus(k) in self.ledger for k in range(message.count))

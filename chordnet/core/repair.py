@@ -141,7 +141,7 @@ class Repairs:
         heir = result.node
         if heir is not None and not self._ctx.peers.is_dead(heir, self._ctx.now):
             self._take_over(cast, search, heir)
-        elif search.tries < MAX_TRIES:
+        elif search.tries < MAX_TRIES and self._ctx.now < cast.deadline:
             self._search(attrs.evolve(search, tries=search.tries + 1), cast)
         else:
             self._give_up(cast, search)

@@ -284,6 +284,15 @@ class HeirTests(EdgeCase):
         report = self.report(effects, 60)
         self.assertEqual((report.count, report.partial, report.unreached), (0, True, []))
 
+    def test_no_heir_is_looked_for_beyond_the_broadcasts_time(self):
+        self.step(5, bcast(5, 20))
+        self.step(60, bcast(60, 50))
+        ((tag, search),) = self.node.broadcasts.repairs._searches.items()
+        self.node.ctx.now += self.node.config.broadcast_deadline_s
+        self.node.ctx.effects = effects = []
+        self.node.looked_up(Result(search.purpose, tag, None, [], None, "timed out"))
+        self.assertTrue(self.report(effects, 60).partial)
+
     def test_one_that_lives_after_all_is_sent_what_it_may_have_missed_and_nothing_else(self):
         self.publish(b"one")
         self.publish(b"two")

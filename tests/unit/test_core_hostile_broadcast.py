@@ -139,6 +139,12 @@ class OwnNameTests(NodeTestCase):
         effects = self.publish(b"next")
         self.assertEqual([r.id.sequence for r in effects_of(effects, Record)], [2])
 
+    def test_the_honest_node_that_passed_on_what_this_one_never_sent_need_not_send_it_again(self):
+        effects = self.step(5, self.own(7))
+        ((to, report),) = sent(effects)
+        self.assertEqual((to, type(report)), (5, Covered))
+        self.assertEqual((report.partial, report.conflict, report.count), (True, 1, 0))
+
     def test_what_an_earlier_life_sent_is_taken(self):
         hops = [Hop(raw(10), "n10", int(EdgeKind.ORIGIN)), hop(5)]
         effects = self.step(5, bcast(5, 12, id=MessageId(raw(10), 0, 9), hops=hops))
