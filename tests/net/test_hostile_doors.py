@@ -6,6 +6,7 @@ from twisted.internet.protocol import Factory, Protocol
 
 from benchmarks.hostile import HostilePeer, identity
 from chordnet import P2PNetClient
+from chordnet.core.messages import Find, FingerHint, Leaving, TryMerge
 from chordnet.net.limits import NetworkLimits
 from chordnet.wire.greeting import CLIENT, MAGIC, OLDEST_VERSION, VERSION, Hello
 from tests.net.hostile import X_ADDRESS, HostileCase
@@ -55,3 +56,26 @@ class DoorTests(HostileCase):
                 greet()
         self.network.run(0.1)
         self.assertTrue(slow.welcomed)
+
+
+class DialTests(HostileCase):
+    nodes = 4
+
+    def test_addresses_named_in_lookups_and_mergers_are_not_dialled_by_the_hundred(self):
+        ring = self.ring()
+        peer = self.hostile(ring[0])
+        before = sum(s.node.transport.dials_made for s in ring)
+        for number in range(1000):
+            other = identity(f"target-{number}", f"10.4.{number // 250}.{number % 250}:1", 1)
+            key = number.to_bytes(20)
+            peer.send(
+                Find(number, other, key, 0, [], 10, False),
+                TryMerge(other, 8),
+                FingerHint(other, True, key, self.ref(ring[0]).raw, 8),
+                Leaving(other, [other]),
+            )
+            if not number % 20:
+                self.network.run(0.02)
+        self.network.run(20)
+        self.assertLess(sum(s.node.transport.dials_made for s in ring) - before, 200)
+        self.assert_confirmed(ring[0], "still-here")
