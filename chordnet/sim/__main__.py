@@ -14,7 +14,7 @@ from pathlib import Path
 
 from chordnet.core.config import ProtocolConfig
 from chordnet.core.errors import ChordnetError
-from chordnet.sim import campaign_command
+from chordnet.sim import byzantine_command, campaign_command
 from chordnet.sim.build import right_ring
 from chordnet.sim.generate import generate
 from chordnet.sim.heap import kept, peak_mib
@@ -93,6 +93,8 @@ def _parser() -> argparse.ArgumentParser:
     ring.set_defaults(run=_ring)
     campaign = campaign_command.add_words(commands)
     campaign.set_defaults(run=lambda options: campaign_command.run(options, say))
+    byzantine = byzantine_command.add_words(commands)
+    byzantine.set_defaults(run=lambda options: byzantine_command.run(options, say))
     return parser
 
 

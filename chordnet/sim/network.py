@@ -78,6 +78,10 @@ class Network(Schedule):
         self.watchers = list(watchers)
         self.hosts: dict[str, Host] = {}
         """The latest process at each address."""
+        self.cores: dict[str, type[ChordNode]] = {}
+        """What runs at an address, where it is not an honest node."""
+        self.dials: Counter[str] = Counter()
+        """How often each address has tried to connect with another."""
         self.edges: set[tuple[str, bytes, bytes]] = set()
         """Every (broadcast, sender, receiver) for which a Bcast was put on its way."""
         self._sent: defaultdict[type, int] = defaultdict(int)
@@ -104,7 +108,8 @@ class Network(Schedule):
         if identifier is None:
             identifier = self.space.hash(name.encode())
         ref = NodeRef(self.space.raw(identifier), incarnation, name, name)
-        node = ChordNode(self.config, ref, Random(self.rng.getrandbits(64)))
+        core = self.cores.get(name, ChordNode)
+        node = core(self.config, ref, Random(self.rng.getrandbits(64)))
         host = Host(node, bootstrap, Disk(incarnation), number=self._made)
         self._made += 1
         self.hosts[name] = host
@@ -257,6 +262,22 @@ class Network(Schedule):
         self._step(self.hosts[name], event)
         return self._op
 
+    def say(
+        self, name: str, to: NodeRef, message: PeerMessage, speaker: NodeRef | None = None
+    ) -> None:
+        """Let a host send a message that its node has not asked for.
+
+        :param speaker: whom the connection's greeting names; by default the host's node.
+        """
+        host = self.hosts[name]
+        if not host.runs:
+            return
+        if speaker is None:
+            self._send(host, to, message)
+        elif to.address in self.hosts and self.hosts[to.address].runs:
+            target = self.hosts[to.address]
+            self._later(self.latency(self.rng), target, ev.Received(speaker, message))
+
     def problems(self) -> list[Problem]:
         """Judge the ring of all live hosts from their pointers."""
         views = []
@@ -393,6 +414,7 @@ class Network(Schedule):
     def _connect(self, host: Host, to: NodeRef) -> Link | None:
         target = self.hosts.get(to.address)
         source = host.ref.address
+        self.dials[source] += 1
         dark = to.address in self._dark or any(
             rule.block and (rule.applies(source, to.address) or rule.applies(to.address, source))
             for rule in self.weather.rules

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.core.messages import Detour, OriginState, Range
+from chordnet.core import audit, checks, fingers, iterative
+from chordnet.core.messages import Detour, OriginState, PeerMessage, Range
 from chordnet.wire.codec import frame_limit
 from chordnet.wire.greeting import CODES, GREETING_LIMIT
 from chordnet.wire.rpc import OrderedEntry
@@ -17,6 +19,8 @@ from tests.unit.wire_conversation import client_talk, peer_talk, refused_talk
 from tests.unit.wire_examples import EXAMPLES, reader_of
 
 PAGE = (Path(__file__).parents[2] / "docs" / "wire-format.md").read_text("utf-8")
+
+CLAIMS = (Path(__file__).parents[2] / "docs" / "reference" / "peer-claims.md").read_text("utf-8")
 
 BLOCKS = [bytes.fromhex(block) for block in re.findall(r"```text\n(.*?)```", PAGE, re.S)]
 
@@ -62,6 +66,25 @@ def written_fields(kind: type) -> str:
             text += f" = {default.replace('null', 'nil')}"
         fields.append(text)
     return ", ".join(fields)
+
+
+class ClaimTests(SynchronousTestCase):
+    def test_the_page_on_claims_goes_through_every_field_of_every_message_between_nodes(self):
+        named: dict[str, set[str]] = {}
+        for message, fields in re.findall(r"^\| `(\w+)` \|(.*?)\|", CLAIMS, re.M):
+            named.setdefault(message, set()).update(filter(None, fields.strip().split(", ")))
+        kinds = get_args(PeerMessage)
+        expected = {kind.__name__: set(kind.__struct_fields__) for kind in kinds}
+        self.assertEqual(named, expected)
+
+    def test_the_limits_on_that_page(self):
+        for figure in (
+            f"{checks.MAX_UNREACHED}", f"{checks.MAX_RANGES}", f"above {checks.MAX_TTL}",
+            f"above {fingers.HINT_TTL}", f"above {audit.MERGE_TTL:,}", f"{iterative.MAX_STEPS}",
+            f"at most {iterative.MAX_EXCLUDE}", f"at most {checks.MAX_REASON}",
+        ):  # fmt: skip
+            self.assertIn(figure, CLAIMS)
+        self.assertEqual((checks.COUNT_LIMIT, checks.NODES_LIMIT), (1 << 62, 1 << 31))
 
 
 class ExampleTests(SynchronousTestCase):

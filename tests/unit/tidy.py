@@ -55,6 +55,7 @@ IMPURE_MODULES = frozenset(
 PROGRAMS = frozenset(
     {
         "chordnet.sim.__main__",
+        "chordnet.sim.byzantine_command",
         "chordnet.sim.campaign_command",
         "chordnet.sim.campaign_series",
         "chordnet.sim.search",
