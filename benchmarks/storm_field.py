@@ -20,6 +20,8 @@ RING_S = 90.0
 """How long the nodes may take to be one right ring, at the beginning and at the end."""
 EVEN_S = 90.0
 """How long the logs may take after that to be equally long."""
+EVEN_HOSTILE_S = 30.0
+"""The same after lies: forged numbers of a node are on every node but itself."""
 CALM_S = 8.0
 """For how long they have to stay so."""
 PATIENCE_S = 5.0
@@ -52,8 +54,11 @@ class Field:
         await self.engine.start(self.network, list(self.network.numbers))
         await self.converge(self.network.numbers)
 
-    async def mend(self) -> None:
+    async def mend(self, even_s: float = EVEN_S) -> None:
         """Thaw what is frozen, start what is down, and wait for one right ring with even logs.
+
+        Args:
+            even_s: How long the logs may take to be even.
 
         Raises:
             TestbedError: There was none in time.
@@ -63,16 +68,16 @@ class Field:
         missing = set(numbers) - await self.engine.running()
         if missing:
             await self.engine.start(self.network, missing)
-        await self.settle(numbers)
+        await self.settle(numbers, even_s)
 
-    async def settle(self, numbers: Collection[int]) -> None:
+    async def settle(self, numbers: Collection[int], even_s: float = EVEN_S) -> None:
         """Wait until these nodes are one right ring and their logs are even.
 
         Raises:
             TestbedError: They were none in time.
         """
         await self.converge(numbers)
-        await self._even(numbers)
+        await self._even(numbers, even_s)
 
     async def converge(self, numbers: Collection[int]) -> None:
         """Wait until these nodes are one right ring.
@@ -86,11 +91,11 @@ class Field:
         finally:
             observer.close()
 
-    async def _even(self, numbers: Collection[int]) -> None:
+    async def _even(self, numbers: Collection[int], even_s: float) -> None:
         """Wait until the logs are equally long and stay so. What is wrong then is the judge's."""
         observer = self._testbed.observer(self.network, PATIENCE_S)
         try:
-            deadline, since, last = self.reactor.seconds() + EVEN_S, None, None
+            deadline, since, last = self.reactor.seconds() + even_s, None, None
             while self.reactor.seconds() < deadline:
                 snapshot = await observer.statuses(numbers)
                 found = {status.messages for status in snapshot.statuses.values()}

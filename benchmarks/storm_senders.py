@@ -37,6 +37,7 @@ class Senders:
     Attributes:
         sent: Messages handed over.
         confirmed: Body of each confirmed message, by its id.
+        spans: When each of them was sent and confirmed.
         partial: Ids of those among them whose receipt says that not all were reached.
         failed: How often each kind of failure was the answer.
         failed_bodies: The messages that were answered so.
@@ -54,6 +55,7 @@ class Senders:
         self._runs = 1
         self.sent = 0
         self.confirmed: dict[str, str] = {}
+        self.spans: dict[str, tuple[float, float]] = {}
         self.partial: set[str] = set()
         self.twice_confirmed = 0
         self.failed: Counter[str] = Counter()
@@ -103,6 +105,7 @@ class Senders:
         self.seconds.append(self._reactor.seconds() - began)
         self.twice_confirmed += receipt.id in self.confirmed
         self.confirmed[receipt.id] = body
+        self.spans[receipt.id] = began, self._reactor.seconds()
         if receipt.partial:
             self.partial.add(receipt.id)
 

@@ -269,6 +269,29 @@ class Raging(SynchronousTestCase):
         self.assertIn(f"{storm.senders.sent} sent", storm.summary())
 
 
+class BesideAHostilePeer(SynchronousTestCase):
+    def setUp(self):
+        field = FakeField("local")
+        self.storm = Storm(field, 5, 60.0, 20.0, lambda address: None, hostile=True)
+        self.storm.senders.confirmed = {KEY: "apple", "aa.1.2": "pear"}
+        self.storm.senders.spans = {KEY: (30.0, 31.0)}
+        self.storm.senders.partial = {"aa.1.2"}
+
+    def test_what_has_a_partial_receipt_is_not_promised_nor_judged(self):
+        self.assertEqual(self.storm.promised(), {KEY: "apple"})
+        logs = {1: [entry(1), entry(1, key="aa.1.2", body="forged"), entry(1, key="ff.1.1")]}
+        self.assertEqual(self.storm.judged(logs), {1: [entry(1)]})
+
+    def test_another_body_is_excused_on_a_node_that_was_away_and_nowhere_else(self):
+        forged = entry(2, (1, 2), body="forged")
+        self.storm._absences = [(2, 20.0, 30.5), (3, 40.0, 50.0)]
+        self.assertEqual(self.storm.judged({2: [forged]})[2][0].body, "apple")
+        self.assertEqual(self.storm.judged({3: [forged]})[3][0].body, "forged")
+        self.assertEqual(self.storm.taken, 1)
+        other = entry(2, (1, 2), body="quite another")
+        self.assertEqual(self.storm.judged({2: [other]}), {2: [other]})
+
+
 class Words(SynchronousTestCase):
     def test_ten_minutes_on_local_nodes_unless_told_otherwise(self):
         chosen = options(["--seed", "7"])
