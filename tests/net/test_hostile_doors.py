@@ -6,7 +6,7 @@ from twisted.internet.protocol import Factory, Protocol
 
 from benchmarks.hostile import HostilePeer, identity
 from chordnet import P2PNetClient
-from chordnet.core.messages import Find, FingerHint, Leaving, TryMerge
+from chordnet.core.messages import Find, FingerHint, Leaving, Ping, TryMerge
 from chordnet.net.limits import NetworkLimits
 from chordnet.wire.greeting import CLIENT, MAGIC, OLDEST_VERSION, VERSION, Hello
 from tests.net.hostile import X_ADDRESS, HostileCase
@@ -79,3 +79,35 @@ class DialTests(HostileCase):
         self.network.run(20)
         self.assertLess(sum(s.node.transport.dials_made for s in ring) - before, 200)
         self.assert_confirmed(ring[0], "still-here")
+
+
+class InventedPeerTests(HostileCase):
+    nodes = 4
+
+    def test_peers_of_invented_names_keep_no_newcomer_out_and_fill_no_list_of_known_peers(self):
+        directory = self.state_dir()
+        ring = [self.service(1, state_dir=directory), *(self.service(n) for n in (2, 3, 4))]
+        self.network.run(4)
+        for number in range(NetworkLimits().max_peers):
+            where = f"10.7.{number // 250}.{number % 250}:1"
+            peer = HostilePeer(identity(f"invented-{number}", where, 1))
+            dialler = self.network.dialling_from(where)
+            dialler(None, self.address(1), 3.0).connect(Factory.forProtocol(lambda p=peer: p))
+            self.peers.append(peer)
+            if not number % 50:
+                self.network.run(0.01)
+        self.network.run(0.1)
+        for peer in self.peers:
+            if not peer.lost:
+                peer.send(Ping(1))
+        self.network.run(2)
+        newcomer = self.service(5, peers=(1,))
+        self.nodes = 5
+        self.network.run(8)
+        self.assertTrue(newcomer.node.active)
+        self.assert_confirmed(newcomer, "here-i-am")
+        known = (directory / "peers.json").read_text("utf-8")
+        for number in (2, 3, 4):
+            self.assertIn(f'"Node {number}"', known)
+        self.assertLess(known.count('"invented-'), 16)
+        self.assertTrue(ring)
