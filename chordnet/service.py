@@ -23,16 +23,15 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.python.failure import Failure
 
 from chordnet.core.config import ProtocolConfig
-from chordnet.core.effects import Joined, Walked
+from chordnet.core.effects import Joined, StatusChanged
 from chordnet.core.errors import (
     ChordnetError,
     ConfigError,
     LocalProtocolError,
     NotInRing,
-    TimedOut,
 )
 from chordnet.core.identifiers import IdentifierSpace
-from chordnet.core.messages import NodeRef
+from chordnet.core.messages import NodeRef, Status
 from chordnet.core.node import real_node
 from chordnet.net.addresses import (
     advertised_address,
@@ -56,6 +55,7 @@ from chordnet.net.limits import NetworkLimits
 from chordnet.net.listening import server_endpoint
 from chordnet.net.node import LocalNode
 from chordnet.net.reading import open_reader, trace_of
+from chordnet.net.settling import Settling
 from chordnet.storage.sqlite import HISTORY_BYTES, HISTORY_S, Durability
 from chordnet.wire.rpc import (
     LookupResult,
@@ -66,9 +66,6 @@ from chordnet.wire.rpc import (
     Order,
     Receipt,
 )
-
-SETTLE_PAUSE_S = 0.1
-"""Between two walks round a ring that has not settled yet."""
 
 _EXAMPLE = 'ChordService(reactor, "tcp:7001")'
 CoreFactory = Callable[[ProtocolConfig, NodeRef, random.Random], Core]
@@ -153,12 +150,13 @@ class ChordService(MultiService):
         self.journal = Journal(reactor.seconds, name or self._listen_text, debug=debug)
         self._hooks = Hooks(self.journal)
         self._hooks.on(Joined, self._has_joined)
+        self._hooks.on(StatusChanged, self._status_changed)
         self._leave_requested: Callable[[], object] = _nothing
         self._storage = Storage(
             state_dir, self._warn_of, wall, log, durability, history_bytes, history_s
         )
         self._begun, self._active = Waiters(), Waiters()
-        self._pauses: set[Deferred[None]] = set()
+        self._settling = Settling(reactor, seconds, self._running)
         self._life = self._new_life()
 
     def _new_life(self) -> Lifetime:
@@ -216,6 +214,10 @@ class ChordService(MultiService):
             endpoints=self._endpoints, seconds=self._seconds, wall=self._wall,
         )  # fmt: skip
 
+    def _status_changed(self, change: StatusChanged) -> None:
+        if change.new is Status.SUPERSEDED:
+            self._active.tell(NotInRing(change.reason))
+
     def _has_joined(self, _effect: Joined) -> None:
         self._active.tell(None)
 
@@ -262,7 +264,10 @@ class ChordService(MultiService):
         Fails with :class:`ConfigError` when it could not be started and with :class:`NotInRing`
         when it is stopped before.
         """
-        return self._wait(self._active, self.node is not None and self.node.joined)
+        node = self.node
+        if node is not None and node.core.status() is Status.SUPERSEDED:
+            return fail(NotInRing(node.reason))
+        return self._wait(self._active, node is not None and node.joined)
 
     @refusing
     def settled(self, members: int, timeout_s: float = 30.0) -> Deferred[list[NodeInfo]]:
@@ -280,31 +285,7 @@ class ChordService(MultiService):
         if type(members) is not int or members < 1:
             return fail(ConfigError(f"members must be a whole number from 1 on, not {members!r}"))
         CALL.seconds("timeout_s", timeout_s)
-        return Deferred.fromCoroutine(self._settled(members, timeout_s))
-
-    async def _settled(self, members: int, timeout_s: float) -> list[NodeInfo]:
-        deadline = self._seconds() + timeout_s
-        while True:
-            walked: Walked = await asked(partial(self._running().walk, members))
-            seen = len(walked.members)
-            if seen == members and not walked.problem:
-                return self._running().views.nodes(walked.members)
-            if self._seconds() >= deadline:
-                why = walked.problem or f"the ring has {seen}"
-                raise TimedOut(f"no ring of {members} members after {timeout_s:g} s: {why}")
-            await self._pause()
-
-    async def _pause(self) -> None:
-        """Wait a moment, or until the node has stopped."""
-        pause: Deferred[None] = Deferred()
-        call = self._reactor.callLater(SETTLE_PAUSE_S, pause.callback, None)
-        self._pauses.add(pause)
-        try:
-            await pause
-        finally:
-            self._pauses.discard(pause)
-            if call.active():
-                call.cancel()
+        return Deferred.fromCoroutine(self._settling.wait(members, timeout_s))
 
     def _wait(self, waiters: Waiters, reached: bool) -> Deferred[None]:
         if self._life.problem is not None:
@@ -442,8 +423,7 @@ class ChordService(MultiService):
     def _ended(self, _none: None) -> None:
         for waiters in (self._begun, self._active):
             waiters.tell(NotInRing("the node was stopped"))
-        for pause in list(self._pauses):
-            pause.callback(None)
+        self._settling.stop()
 
 
 def _nothing() -> None:

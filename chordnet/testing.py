@@ -24,7 +24,7 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
 from chordnet.core.effects import Effect
-from chordnet.core.events import Event
+from chordnet.core.events import Event, Standing
 from chordnet.core.ledger import OriginKey
 from chordnet.core.messages import LedgerState, NodeRef, PeerMessage, RingLabel, Status
 from chordnet.net.addresses import parse_address
@@ -45,6 +45,8 @@ class MemoryNetwork:
     def __init__(self, clock: Clock, delay_s: float = STEP_S) -> None:
         self.clock = clock
         self.delay_s = delay_s
+        self.wall = WALL
+        """What every wall clock shows when the clock shows 0."""
         self.frozen: set[str] = set()
         self.unreachable: set[str] = set()
         self.connections: list[tuple[MemoryTransport, MemoryTransport]] = []
@@ -56,7 +58,7 @@ class MemoryNetwork:
         options.setdefault("rng", random.Random(address))
         return ChordService(
             self.clock, self.server(address), peers, endpoints=self.dialling_from(address),
-            seconds=self.clock.seconds, wall=lambda: WALL + self.clock.seconds(), **options,
+            seconds=self.clock.seconds, wall=lambda: self.wall + self.clock.seconds(), **options,
         )  # fmt: skip
 
     def server(self, address: str) -> MemoryServer:
@@ -314,6 +316,7 @@ class ScriptedCore:
         self.now_status = Status.UNJOINED
         self.reason = ""
         self.has_joined = False
+        self.doubted: set[NodeRef] = set()
         self.predecessor: NodeRef | None = None
         self.successors: list[NodeRef] = []
         self.label: RingLabel | None = None
@@ -325,6 +328,18 @@ class ScriptedCore:
     def bound(self) -> float:
         """The deadline; infinite if there is none."""
         return float("inf") if self.deadline is None else self.deadline
+
+    def known(self, _raw: bytes) -> NodeRef | None:
+        """Know nobody."""
+        return None
+
+    def doubts(self, node: NodeRef) -> bool:
+        """Tell whether ``node`` is in ``doubted``."""
+        return node in self.doubted
+
+    def standing(self) -> Standing:
+        """Return a standing with what was set as ``now_status``."""
+        return Standing(self.me, int(self.now_status), self.label, None)
 
     def status(self) -> Status:
         """Return what was set as ``now_status``."""

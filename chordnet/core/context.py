@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from random import Random
 
 from chordnet.core.config import ProtocolConfig
@@ -26,12 +27,19 @@ class Context:
         self.my_id = me.id
         self.rng = rng
         self.now = 0.0
+        self.wall: float | None = None
+        """The wall clock when it was told of last; None if it is not known."""
         self.effects: list[Effect] = []
         self.horizon = Horizon()
         self.alarms: Alarms[str] = Alarms(self.horizon)
         self.peers = PeerBook(config, me)
         self.counters: Counter[str] = Counter()
+        self.on_hint: Callable[[NodeRef], None] = _ignore
         self._rid = 0
+
+    def hint(self, node: NodeRef) -> None:
+        """``node`` is named by others, and differs from who is known under that name."""
+        self.on_hint(node)
 
     def send(self, to: NodeRef, message: PeerMessage) -> None:
         """Ask for ``message`` to be sent."""
@@ -55,3 +63,7 @@ class Context:
     def distance(self, ref: NodeRef) -> int:
         """Return how far ``ref`` lies clockwise of this node."""
         return (ref.id - self.my_id) % self.space.size
+
+
+def _ignore(_node: NodeRef) -> None:
+    pass

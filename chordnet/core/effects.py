@@ -24,6 +24,21 @@ class Send(_Effect, frozen=True):
     message: PeerMessage
 
 
+class Verify(_Effect, frozen=True):
+    """Dial the address of ``node`` and ask who is there. Answered by ``Verified``."""
+
+    node: NodeRef
+
+
+class Judged(_Effect, frozen=True):
+    """Answer to ``Greeted``: ``node`` is welcome if ``reason`` is empty."""
+
+    node: NodeRef
+    reason: str
+    holder: str = ""
+    """The address of the node that has the name."""
+
+
 class Record(_Effect, frozen=True):
     """Keep a broadcast: the log, the subscribers. Happens once per message and node."""
 
@@ -181,7 +196,8 @@ class Misbehaved(_Effect, frozen=True):
 
 
 Effect = (
-    Send | Record | SendStored | Gap | LookupDone | Walked | BroadcastDone | LeftRing
+    Send | Verify | Judged | Record | SendStored | Gap
+    | LookupDone | Walked | BroadcastDone | LeftRing
     | StatusChanged | Joined | RingChanged | FingersChanged | PeerDied | PeersKnown | Traced
     | Misbehaved
 )  # fmt: skip

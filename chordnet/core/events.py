@@ -6,7 +6,14 @@ import enum
 
 import msgspec
 
-from chordnet.core.messages import Hop, LedgerState, MessageId, NodeRef, PeerMessage
+from chordnet.core.messages import (
+    Hop,
+    LedgerState,
+    MessageId,
+    NodeRef,
+    PeerMessage,
+    RingLabel,
+)
 
 
 class _Event(msgspec.Struct, frozen=True, gc=False, tag=True):
@@ -35,6 +42,8 @@ class Start(_Event, frozen=True):
     """What it recorded lately: the tree may bring those messages again."""
     alone: bool = False
     """Create a ring if none of the peers answers."""
+    wall: float | None = None
+    """The program's wall clock, seconds since 1970; None: incarnations are not held against it."""
 
 
 class Received(_Event, frozen=True):
@@ -70,6 +79,37 @@ class LinkDown(_Event, frozen=True):
     fault: LinkFault
     text: str = ""
     """What went wrong in words, for people to read."""
+    holder: str = ""
+    """The address of another node that has our name, if that is why."""
+
+
+class Greeted(_Event, frozen=True):
+    """Somebody greets as a node that has to be judged first. Answered by ``Judged``."""
+
+    node: NodeRef
+    rival: NodeRef | None
+    """Who is connected under that name."""
+    dialled: bool
+    """It answered when we dialled the address that it states."""
+    wall: float
+    """The program's wall clock, seconds since 1970."""
+
+
+class Standing(msgspec.Struct, frozen=True, array_like=True):
+    """Where a node stands, as it says itself when it is asked who it is."""
+
+    node: NodeRef
+    status: int
+    label: RingLabel | None
+    before: RingLabel | None
+    """The label that its ring gave up for this one."""
+
+
+class Verified(_Event, frozen=True):
+    """Who answers at the address of ``asked``, which was to be verified."""
+
+    asked: NodeRef
+    found: Standing | None
 
 
 class Begin(_Event, frozen=True):
@@ -115,4 +155,17 @@ class Leave(_Event, frozen=True):
     """Leave the ring in order. Answered by the ``LeftRing`` effect."""
 
 
-Event = Start | Begin | Received | LinkDown | Tick | FindOwner | Walk | Publish | Spoiled | Leave
+Event = (
+    Start
+    | Begin
+    | Greeted
+    | Verified
+    | Received
+    | LinkDown
+    | Tick
+    | FindOwner
+    | Walk
+    | Publish
+    | Spoiled
+    | Leave
+)

@@ -123,7 +123,7 @@ class Fingers:
         lost = [
             slot
             for slot, node in enumerate(self.slots)
-            if node is not None and node.raw == peer.raw and node.incarnation <= peer.incarnation
+            if node is not None and self._ctx.peers.is_life_of(node, peer)
         ]
         if lost:
             for slot in lost:

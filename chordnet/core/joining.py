@@ -80,6 +80,8 @@ class Joining:
         self._hooks = hooks
         self.bootstrap: list[NodeRef] = []
         self._alone = False
+        self._clock = ""
+        """What is wrong with our own clock."""
         self._faults: dict[str, str] = {}
         """What went wrong last with each bootstrap address."""
         self._candidate: NodeRef | None = None
@@ -121,6 +123,8 @@ class Joining:
     @property
     def reason(self) -> str:
         """Why no peer was met, in words."""
+        if self._clock:
+            return self._clock
         told = [
             f"{peer.address}: {self._faults.get(peer.address, 'it does not answer')}"
             for peer in self.bootstrap[:MAX_TOLD]
@@ -129,6 +133,12 @@ class Joining:
         if more > 0:
             told.append(f"and {more} more")
         return f"no peer has let this node in yet ({'; '.join(told)})"
+
+    def clock_behind(self, reason: str) -> None:
+        """This node's clock is behind: it can let nobody in."""
+        self._clock = reason
+        if self._hooks.status() in ASKING and not self._met:
+            self._hooks.become(Status.SEEKING, reason)
 
     def fault(self, down: LinkDown) -> None:
         """There is no way to a contact."""
@@ -197,7 +207,7 @@ class Joining:
         if (
             node.raw < self.candidate().raw
             and not ctx.peers.is_dead(node, ctx.now)
-            and not ctx.peers.is_old(node)
+            and not ctx.peers.differs(node)
         ):
             self._candidate = node
             self._rounds = 0

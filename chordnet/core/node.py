@@ -96,13 +96,28 @@ class ChordNode(Wiring):
     # ---- events -----------------------------------------------------------------------------
 
     def _start(self, event: ev.Start) -> None:
+        self.ctx.wall = event.wall
         for peer in event.known:
-            if self.checks.accepts(peer):
+            if self.checks.accepts(peer) and not self.identities.is_ahead(peer):
                 self.ctx.peers.note(peer)
         self.broadcasts.ledger.restore(event.ledger)
         for recent in event.recent:
             self.broadcasts.remember(recent)
         self.joining.start(event.bootstrap, alone=event.alone)
+
+    def _greeted(self, event: ev.Greeted) -> None:
+        self.ctx.wall = event.wall
+        if event.dialled:
+            self.identities.replace(event.node)
+        else:
+            self.identities.greeted(event.node, event.rival)
+
+    def admitted(self, node: NodeRef, held: list[msg.PeerMessage]) -> None:
+        """Identities: ``node`` has its name from now on."""
+        if self.is_member():
+            self.ring.soon()
+        for message in held:
+            self._received(ev.Received(node, message))
 
     def _begin(self, event: ev.Begin) -> None:
         self.joining.begin()
@@ -111,7 +126,7 @@ class ChordNode(Wiring):
         sender = event.sender
         if self.ctx.peers.is_routine(sender) and not self.detector.probes:
             self.ring.heard(sender)
-        elif not self._meet(sender):
+        elif not self._meet(sender, event.message):
             return
         message = event.message
         kind = type(message)
@@ -123,15 +138,17 @@ class ChordNode(Wiring):
                 return
         self._on_message[kind](self, sender, message)
 
-    def _meet(self, sender: NodeRef) -> bool:
+    def _meet(self, sender: NodeRef, message: msg.PeerMessage) -> bool:
         """Take note of who is speaking; tell whether to listen."""
         ctx, peers = self.ctx, self.ctx.peers
-        if sender.raw == ctx.me.raw or not ctx.space.valid_raw(sender.raw) or peers.is_old(sender):
+        if sender.raw == ctx.me.raw or not ctx.space.valid_raw(sender.raw):
             ctx.counters["messages_ignored"] += 1
             return False
-        superseded = peers.note(sender)
-        if superseded is not None:
-            self.detector.condemn(superseded)
+        if self.identities.doubts(sender):
+            self.identities.spoke(sender, message)
+            return False
+        self.identities.accepted()
+        peers.note(sender)
         lost = peers.heard(sender)
         self.detector.heard(sender)
         self.ring.heard(sender)
@@ -143,6 +160,8 @@ class ChordNode(Wiring):
 
     def _link_down(self, event: ev.LinkDown) -> None:
         peer, fault = event.peer, event.fault
+        if event.holder:
+            self.identities.twin(event.holder)
         if fault == ev.LinkFault.OVERLOADED:
             self.ctx.counters["overloaded"] += 1
         elif peer.is_contact:
@@ -172,16 +191,11 @@ class ChordNode(Wiring):
             return
         was_member = self.is_member()
         self.become(Status.LEAVING)
+        told = was_member and self.say_goodbye()
         ctx.alarms.cancel("join")
         ctx.alarms.cancel("stabilise")
         self._leave_limit = ctx.now + ctx.config.leave_limit_s
-        if was_member and self.ring.successors:
-            word = msg.Leaving(self.ring.predecessor, list(self.ring.successors))
-            neighbours = {
-                n.raw: n for n in (self.ring.head, self.ring.predecessor) if n is not None
-            }
-            for neighbour in neighbours.values():
-                ctx.send(neighbour, word)
+        if told:
             ctx.alarms.set("leave", ctx.now + ctx.config.leave_drain_s)
         else:
             self._drained()
@@ -208,7 +222,7 @@ class ChordNode(Wiring):
         self.ctx.send(sender, msg.Pong(message.rid, int(self._status)))
 
     def _pong(self, sender: NodeRef, message: msg.Pong) -> None:
-        if message.status in (Status.LEAVING, Status.LEFT):
+        if message.status in (Status.LEAVING, Status.LEFT, Status.SUPERSEDED):
             self._depart(sender)
         self.requests.answered(sender, message)
 
@@ -277,6 +291,8 @@ class ChordNode(Wiring):
     _on_event: ClassVar[dict[type, Callable[[ChordNode, Any], None]]] = {
         ev.Start: _start,
         ev.Begin: _begin,
+        ev.Greeted: _greeted,
+        ev.Verified: lambda node, event: node.identities.verified(event),
         ev.Received: _received,
         ev.LinkDown: _link_down,
         ev.Tick: _tick,

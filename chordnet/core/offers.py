@@ -31,12 +31,30 @@ class Offers:
             self._usable = self._pick(offered)
         return self._usable
 
+    def is_another(self, node: NodeRef) -> bool:
+        """Tell whether this is not the life of the node that is known here."""
+        peers, now = self._ctx.peers, self._ctx.now
+        if not peers.differs(node):
+            return peers.is_old(node)
+        known = peers.get(node.raw)
+        elsewhere = known is not None and known.address != node.address
+        # An older life at the same address is no news, unless the known one is dead.
+        if elsewhere or not peers.is_old(node) or peers.is_dead(node, now):
+            self._ctx.hint(node)
+        return True
+
+    def notice_twin(self, node: NodeRef | None) -> None:
+        """Tell of another node that is listed under our name."""
+        if node is not None and node.raw == self._ctx.me.raw and node != self._ctx.me:
+            self._ctx.hint(node)
+
     def _pick(self, offered: list[NodeRef]) -> list[NodeRef]:
         ctx, result, last = self._ctx, list[NodeRef](), 0
         for node in offered:
             if node.raw == ctx.me.raw:
+                self.notice_twin(node)
                 break
-            if ctx.peers.is_old(node):
+            if self.is_another(node):
                 continue
             if ctx.peers.is_dead(node, ctx.now):
                 # Its neighbours hold it for alive: after a partition or a pause they are right.

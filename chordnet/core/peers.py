@@ -1,6 +1,7 @@
 """Which nodes this one has heard of, and which of them it holds for dead.
 
-- The newest incarnation of every node wins; word from an older one is dropped.
+- Of every node one life is known, the first that was heard of; which other one takes its place is
+  decided elsewhere (``identities.py``). Word from an older life, or from one given up, is dropped.
 - A dead incarnation is kept out of tables that peers offer until it is heard of alive or its time
   is up, so that a neighbour's stale list does not bring it back.
 - Whoever else goes on pointing at a dead node may be right: it is asked now and then.
@@ -35,6 +36,8 @@ class PeerBook:
         self._asked: dict[bytes, float] = {}
         self._departed: dict[bytes, int] = {}
         self._spoken: dict[bytes, int] = {}
+        self._void: dict[bytes, int] = {}
+        """The highest incarnation of a node that was given up for a lower one."""
         self.changed = False
         """Whether the known peers changed since the runtime was last told."""
         self.version = 0
@@ -68,9 +71,38 @@ class PeerBook:
     def is_old(self, ref: NodeRef) -> bool:
         """Tell whether a later incarnation of ``ref`` is known."""
         known = self._known.get(ref.raw)
-        if known is not None and ref.incarnation < known.incarnation:
-            return True
+        if known is not None and ref.incarnation != known.incarnation:
+            given_up = self._void.get(ref.raw, -1)
+            if ref.incarnation < known.incarnation or ref.incarnation <= given_up:
+                return True
         return ref.incarnation < self._spoken.get(ref.raw, 0)
+
+    def differs(self, ref: NodeRef) -> bool:
+        """Tell whether another life of ``ref``, or one at another address, is known."""
+        known = self._known.get(ref.raw)
+        return known is not None and (
+            known.incarnation != ref.incarnation or known.address != ref.address
+        )
+
+    def replace(self, ref: NodeRef) -> None:
+        """Know ``ref`` from now on, whatever was known of its other lives."""
+        raw = ref.raw
+        known = self._known.pop(raw, None)
+        if known is not None and known.incarnation > ref.incarnation:
+            self._void[raw] = max(known.incarnation, self._void.get(raw, 0))
+            if len(self._void) > MAX_SPOKEN:
+                del self._void[next(iter(self._void))]
+        self._known[raw] = ref
+        for table in (self._dead, self._departed, self._asked, self._spoken):
+            table.pop(raw, None)
+        self.changed = True
+        self.version += 1
+
+    def is_life_of(self, ref: NodeRef, dead: NodeRef) -> bool:
+        """Tell whether a pointer goes with the node that died: it is that life, or an older one."""
+        if ref.raw != dead.raw or ref.incarnation > dead.incarnation:
+            return False
+        return ref.incarnation == dead.incarnation or ref != self._known.get(ref.raw)
 
     def note(self, ref: NodeRef) -> NodeRef | None:
         """Remember ``ref``; return the older incarnation that it supersedes, if there was one."""
@@ -110,7 +142,7 @@ class PeerBook:
         if known is None:
             return False
         self._known[raw] = known
-        return True
+        return known.address == ref.address
 
     def heard(self, ref: NodeRef) -> bool:
         """A message of ``ref`` has arrived, so it is alive; tell whether it was held for dead."""
@@ -144,6 +176,9 @@ class PeerBook:
 
     def died(self, ref: NodeRef, now: float) -> None:
         """Hold this incarnation of ``ref`` for dead."""
+        known = self._known.get(ref.raw)
+        if known is not None and known.incarnation < ref.incarnation:
+            return  # nobody has verified that there ever was such a life
         if len(self._dead) >= 4 * self._config.max_known_peers:
             self.forget(now)
         self._dead.pop(ref.raw, None)

@@ -59,9 +59,7 @@ class RingHooks(Protocol):
     def successors_changed(self, old_head: NodeRef | None) -> None: ...
     def predecessor_changed(self, old: NodeRef | None) -> None: ...
     def label_seen(self, label: RingLabel, through: NodeRef) -> None: ...
-    def joined(self) -> None:
-        """Both neighbours have taken this node in."""
-
+    def joined(self) -> None: ...
     def last_resort(self) -> NodeRef | None:
         """Return some live node to go on with when the whole successor list is dead."""
 
@@ -81,6 +79,8 @@ class Ring:
         self.predecessor: NodeRef | None = None
         self.successors: list[NodeRef] = []
         self.label: RingLabel | None = None
+        self.before: RingLabel | None = None
+        """The label that was given up for this one."""
         self.adoption = Adoption()
         self._asking: Question | None = None
         self._deferred: list[tuple[NodeRef, GetState]] = []
@@ -139,7 +139,7 @@ class Ring:
         self._hooks.predecessor_changed(None)
 
     def check_joined(self) -> None:
-        """Take note if both neighbours have taken this node in by now."""
+        """Take note if both neighbours have taken this node in."""
         alone = not self.successors and self.predecessor == self._ctx.me
         if self._hooks.status() == Status.ACTIVE and self.adoption.complete(alone=alone):
             self._hooks.joined()
@@ -194,11 +194,9 @@ class Ring:
 
     def _ask(self, ask: Ask, target: NodeRef) -> None:
         status = self._hooks.status()
+        head = ask == Ask.STABILISE_SUCCESSOR
         self._asking = self._requests.ask(
-            ask,
-            target,
-            lambda rid: GetState(rid, status, ask == Ask.STABILISE_SUCCESSOR),
-            subject=self.head,
+            ask, target, lambda rid: GetState(rid, status, head), subject=self.head
         )
 
     def _finish(self) -> None:
@@ -223,6 +221,7 @@ class Ring:
             self._take_label(answer, sender)
             self._adopt([sender, *answer.successors])
             between_us = answer.predecessor
+            self._offers.notice_twin(between_us)
             if between_us == self._ctx.me and self.head == sender:
                 self.adoption.behind = True
                 self.check_joined()
@@ -271,7 +270,7 @@ class Ring:
         return (
             between(ctx.my_id, node.id, head.id)
             and not ctx.peers.is_dead(node, ctx.now)
-            and not ctx.peers.is_old(node)
+            and not self._offers.is_another(node)
         )
 
     # ---- answering questions about state ----------------------------------------------------
@@ -365,7 +364,7 @@ class Ring:
 
     def evict(self, peer: NodeRef) -> None:
         """``peer`` is dead (or leaving): drop it from the list."""
-        kept = [s for s in self.successors if s.raw != peer.raw or s.incarnation > peer.incarnation]
+        kept = [s for s in self.successors if not self._ctx.peers.is_life_of(s, peer)]
         if len(kept) != len(self.successors):
             if not kept and (resort := self._hooks.last_resort()) is not None:
                 kept = [resort]
@@ -411,7 +410,7 @@ class Ring:
 
     def set_label(self, label: RingLabel) -> None:
         """Belong to the ring called ``label`` from now on."""
-        self.label = label
+        self.before, self.label = self.label, label
         self._tell()
 
     # ---- the list ---------------------------------------------------------------------------

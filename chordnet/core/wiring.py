@@ -18,7 +18,9 @@ from chordnet.core.broadcast import Broadcasts
 from chordnet.core.config import ProtocolConfig
 from chordnet.core.context import Context
 from chordnet.core.detector import Detector
+from chordnet.core.events import Standing
 from chordnet.core.fingers import Fingers
+from chordnet.core.identities import Identities
 from chordnet.core.joining import Joining
 from chordnet.core.ledger import OriginKey
 from chordnet.core.lookup import Lookups, Purpose, Result
@@ -46,6 +48,7 @@ class Wiring:
         self.config = config
         self.me = me
         self._status = Status.UNJOINED
+        self._superseded = ""
         self.ctx = ctx = Context(config, me, rng)
         self.routes = Routes(ctx)
         self.requests = Requests(ctx)
@@ -57,6 +60,8 @@ class Wiring:
         self.joining = Joining(ctx, self.ring, self.requests, self.lookups, self)
         self.audit = Audit(ctx, self.ring, self.requests, self.lookups, self)
         self.broadcasts = Broadcasts(ctx, self.ring, self.routes, self.lookups, self.detector, self)
+        self.identities = Identities(ctx, self.detector, self)
+        ctx.on_hint = self.identities.hint
         self.walks = Walks(ctx, self.ring, self.requests, self)
         self._hinted: NodeRef | None = None
         self.departing: NodeRef | None = None
@@ -140,7 +145,51 @@ class Wiring:
     @property
     def reason(self) -> str:
         """Why this node is in no ring, in words; empty where the status says all."""
+        if self._status == Status.SUPERSEDED:
+            return self._superseded
         return self.joining.reason if self._status == Status.SEEKING else ""
+
+    def known(self, raw: bytes) -> NodeRef | None:
+        """Return the node that has this identifier, as far as is known here."""
+        return self.ctx.peers.get(raw)
+
+    def doubts(self, node: NodeRef) -> bool:
+        """Tell whether ``node`` has to be judged (``Greeted``) before it is listened to."""
+        return self.identities.doubts(node)
+
+    def standing(self) -> Standing:
+        """Return what this node says when it is asked who it is."""
+        label = self.ring.label if self._status in membership.MEMBER else None
+        return Standing(self.me, int(self._status), label, self.ring.before)
+
+    def superseded(self, reason: str) -> None:
+        """Identities: another node has our name, and keeps it."""
+        self._superseded = reason
+        was_member = self.is_member()
+        self.become(Status.SUPERSEDED, reason)
+        if was_member:
+            self.say_goodbye()
+        for alarm in ("join", "stabilise", "defer", "predecessor", "fingers", "audit", "sync"):
+            self.ctx.alarms.cancel(alarm)
+
+    def admitted(self, node: NodeRef, held: list[msg.PeerMessage]) -> None:
+        """Identities: ``node`` has its name from now on."""
+        raise NotImplementedError
+
+    def say_goodbye(self) -> bool:
+        """Tell both neighbours that this node leaves; return False if there are none."""
+        ring = self.ring
+        if not ring.successors:
+            return False
+        word = msg.Leaving(ring.predecessor, list(ring.successors))
+        neighbours = {n.raw: n for n in (ring.head, ring.predecessor) if n is not None}
+        for neighbour in neighbours.values():
+            self.ctx.send(neighbour, word)
+        return True
+
+    def clock_behind(self, reason: str) -> None:
+        """Identities: the clock of this node is behind."""
+        self.joining.clock_behind(reason)
 
     def become(self, status: Status, reason: str = "") -> None:
         """Change the status and do what the new one brings with it."""

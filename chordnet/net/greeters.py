@@ -11,12 +11,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Protocol
 
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import ServerFactory
 
 from chordnet.core.errors import RemoteProtocolError
+from chordnet.core.events import Standing
 from chordnet.core.identifiers import IdentifierSpace
 from chordnet.core.messages import NodeRef
 from chordnet.net.journal import Journal
@@ -30,6 +32,7 @@ from chordnet.wire.greeting import (
     OLDEST_VERSION,
     PEER,
     VERSION,
+    WHO,
     Hello,
     Refuse,
     Welcome,
@@ -46,6 +49,11 @@ class Peers(Protocol):
 
     def refuse(self, node: NodeRef) -> Refuse | None: ...
     def attach(self, connection: Connection, node: NodeRef, *, outgoing: bool) -> Handler: ...
+    def doubts(self, node: NodeRef) -> bool:
+        """Tell whether ``node`` has to be judged before it is let in."""
+
+    def judge(self, node: NodeRef, judged: Callable[[Refuse | None], None]) -> None:
+        """Have ``node`` judged, and ``judged`` told why it is refused, if it is."""
 
 
 class Clients(Protocol):
@@ -63,8 +71,10 @@ class Door(ServerFactory):
     def __init__(
         self, *, clock: Any, turn: Turn, me: NodeRef, network: str, space: IdentifierSpace,
         peers: Peers, clients: Clients, journal: Journal, limits: NetworkLimits, frame_limit: int,
+        standing: Callable[[], Standing] | None = None,
     ) -> None:  # fmt: skip
         self.me = me
+        self.standing = standing or (lambda: Standing(me, 0, None, None))
         self.network = network
         self.space = space
         self.peers = peers
@@ -118,6 +128,8 @@ class Door(ServerFactory):
             return refusal
         if hello.role == CLIENT:
             return self.clients.refuse()
+        if hello.role == WHO:
+            return None
         assert hello.node is not None
         return self.peers.refuse(hello.node)
 
@@ -140,6 +152,8 @@ class Greeter:
         self.host = host
         self.since = clock.seconds()
         self._door = door
+        self._judging = False
+        self._over = False
         self._timeout = clock.callLater(timeout_s, self._silent)
 
     @property
@@ -153,15 +167,48 @@ class Greeter:
     def frames(self, frames: list[bytes]) -> None:
         if not frames or self.connection.closing:
             return
+        if self._judging:
+            self.violated("it speaks before it is welcome")
+            return
         hello = read_hello(frames[0])
         refusal = self._door.decide(hello)
         if refusal is not None:
             self._refuse(refusal, hello)
+        elif hello.role == WHO:
+            self._tell_who(hello)
+        elif hello.role == PEER and hello.node is not None and self._door.peers.doubts(hello.node):
+            self._judging = True
+            self._door.peers.judge(hello.node, partial(self._judged, hello))
+        else:
+            self._let_in(hello, frames[1:])
+
+    def _judged(self, hello: Hello, refusal: Refuse | None) -> None:
+        self._judging = False
+        if self._over or self.connection.closing:
             return
+        refusal = refusal or self._door.decide(hello)
+        if refusal is not None:
+            self._refuse(refusal, hello)
+        else:
+            self._let_in(hello, [])
+
+    def _tell_who(self, hello: Hello) -> None:
+        self._finish()
+        door, version = self._door, agreed_version(hello)
+        assert version is not None
+        own = door.standing()
+        self.connection.send(
+            Welcome(
+                version, door.me, door.network, door.space.bits, own.status, own.label, own.before
+            )
+        )
+        self.connection.close()
+
+    def _let_in(self, hello: Hello, more: list[bytes]) -> None:
         self._finish()
         handler = self._welcome(hello)
-        if len(frames) > 1:
-            handler.frames(frames[1:])
+        if more:
+            handler.frames(more)
 
     def _welcome(self, hello: Hello) -> Handler:
         door, connection = self._door, self.connection
@@ -218,9 +265,11 @@ class Greeter:
         self._finish()
 
     def _silent(self) -> None:
-        self.turn_away("it did not greet in time")
+        late = "its name could not be checked in time" if self._judging else ""
+        self.turn_away(late or "it did not greet in time")
 
     def _finish(self) -> None:
+        self._over = True
         self._door.greeted(self)
         if self._timeout.active():
             self._timeout.cancel()
@@ -288,6 +337,11 @@ class Caller:
 
     def lost(self) -> None:
         self.give_up("the connection ended during the greeting")
+
+
+def who_hello(network: str, bits: int) -> Hello:
+    """Return the greeting of a node that asks who listens."""
+    return Hello(MAGIC, VERSION, network, bits, WHO, None, OLDEST_VERSION)
 
 
 def peer_hello(me: NodeRef, network: str, bits: int) -> Hello:

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from chordnet.core.effects import Effect, Record
 from chordnet.core.errors import ChordnetError
-from chordnet.core.events import Event, LinkFault
+from chordnet.core.events import Event, LinkFault, Standing
 from chordnet.core.intervals import Intervals
 from chordnet.core.ledger import OriginKey
 from chordnet.core.messages import (
@@ -43,6 +43,15 @@ class Core(Protocol):
     @property
     def reason(self) -> str:
         """Why it is in no ring, in words; empty where the status says all."""
+
+    def known(self, raw: bytes) -> NodeRef | None:
+        """Return the node that has this identifier, as far as is known."""
+
+    def doubts(self, node: NodeRef) -> bool:
+        """Tell whether ``node`` has to be judged (``Greeted``) before it is listened to."""
+
+    def standing(self) -> Standing:
+        """Return what the node says when it is asked who it is."""
 
     @property
     def has_joined(self) -> bool:
@@ -86,7 +95,19 @@ Received = Callable[[NodeRef, PeerMessage], None]
 class Down(Protocol):
     """Who is told that there is no connection with a peer."""
 
-    def __call__(self, peer: NodeRef, fault: LinkFault, text: str = "") -> None: ...
+    def __call__(
+        self, peer: NodeRef, fault: LinkFault, text: str = "", holder: str = ""
+    ) -> None: ...
+
+
+class Judge(Protocol):
+    """What is known of names, as the transport sees it."""
+
+    def known(self, raw: bytes) -> NodeRef | None:
+        """Return the node that has this identifier, as far as is known."""
+
+    def doubts(self, node: NodeRef) -> bool:
+        """Tell whether ``node`` has to be judged (``Greeted``) before it is listened to."""
 
 
 class StoredMessage(Protocol):

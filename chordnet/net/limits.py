@@ -44,8 +44,6 @@ class NetworkLimits:
     refused as "full"."""
     max_links: int = _limit(4096)
     """Peers of which something is remembered (a connection, a pause before the next dial)."""
-    max_incarnations: int = _limit(8192)
-    """Nodes whose newest incarnation is remembered, to refuse older ones."""
     max_dials: int = _limit(64)
     """Dials at the same time; further ones wait for their turn."""
     told_dials: int = _limit(128)

@@ -25,6 +25,7 @@ from chordnet.core.effects import (
     FingersChanged,
     Gap,
     Joined,
+    Judged,
     LeftRing,
     LookupDone,
     Misbehaved,
@@ -35,6 +36,7 @@ from chordnet.core.effects import (
     SendStored,
     StatusChanged,
     Traced,
+    Verify,
     Walked,
 )
 from chordnet.core.errors import (
@@ -121,7 +123,7 @@ class LocalNode:
             reactor, turn, me, network=network, space=self.space,
             received=runner.received, on_down=runner.down, journal=journal,
             limits=limits, frame_limit=self.frame_limit, rng=rng, seconds=seconds,
-            endpoints=endpoints,
+            endpoints=endpoints, names=core, post=runner.post, wall=wall,
         )  # fmt: skip
         hooks = hooks or Hooks(journal)
         self._notices = Notices(
@@ -141,7 +143,7 @@ class LocalNode:
         return Door(
             clock=self.clock, turn=self.turn, me=self.me, network=self.network, space=self.space,
             peers=self.transport, clients=clients, journal=self.journal, limits=self.limits,
-            frame_limit=self.frame_limit,
+            frame_limit=self.frame_limit, standing=self.core.standing,
         )  # fmt: skip
 
     def start(
@@ -154,7 +156,8 @@ class LocalNode:
         self.transport.trust([*bootstrap, *(peer.address for peer in known)])
         with self.turn:
             recent = recent_messages(self.log, self.wall() - self.config.broadcast_deadline_s)
-            self.runner.post(Start(list(bootstrap), list(known), self.log.ledger(), recent, alone))
+            ledger, wall = self.log.ledger(), self.wall()
+            self.runner.post(Start(list(bootstrap), list(known), ledger, recent, alone, wall))
 
     def begin(self) -> None:
         """Create a ring now, unless the node is in one or about to be."""
@@ -330,6 +333,8 @@ class LocalNode:
             Gap: history.gap,
             LookupDone: self._lookup_done,
             Walked: self._walked,
+            Verify: lambda effect: self.transport.verify(effect.node),
+            Judged: self.transport.judged,
             Joined: notices.fire_later,
             BroadcastDone: self._broadcast_done,
             LeftRing: self._left_ring,

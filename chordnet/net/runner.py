@@ -55,9 +55,9 @@ class Runner:
         """Take a peer's message."""
         self.post(Received(sender, message))
 
-    def down(self, peer: NodeRef, fault: LinkFault, text: str = "") -> None:
+    def down(self, peer: NodeRef, fault: LinkFault, text: str = "", holder: str = "") -> None:
         """Take the news that there is no connection with ``peer``."""
-        self.post(LinkDown(peer, fault, text))
+        self.post(LinkDown(peer, fault, text, holder))
 
     def post(self, event: Event) -> None:
         """Handle ``event`` now, or after the one that is being handled."""

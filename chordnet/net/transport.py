@@ -2,8 +2,9 @@
 
 Rules:
 
-- A link belongs to a node's identifier; a higher incarnation takes it over and what was connected
-  with the lower one is cut. Lower incarnations are refused.
+- A link belongs to a node's identifier. Who greets as another life of a known node, or at another
+  address, waits until the core has judged it; if it has the name, it takes the link over, and what
+  was connected with the other is cut.
 - A contact is an address whose node is not known. It has a link of its own until somebody at that
   address has greeted; from then on it is another name of that node's link.
 - When two nodes dial each other at once, both connections come up. Both sides then write to the
@@ -17,12 +18,12 @@ Rules:
 from __future__ import annotations
 
 import random
-from collections import OrderedDict
+import time
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
-from chordnet.core.events import LinkFault
+from chordnet.core.events import Event, LinkFault
 from chordnet.core.messages import (
     Ack,
     Caught,
@@ -37,17 +38,20 @@ from chordnet.core.messages import (
     Pong,
     State,
 )
+from chordnet.core.naming import usable_address
 from chordnet.net.addresses import client_endpoint
 from chordnet.net.dialler import Dial, Endpoints
 from chordnet.net.dials import Dials
-from chordnet.net.greeters import PATIENCE_S, peer_hello
+from chordnet.net.greeters import PATIENCE_S, peer_hello, who_hello
 from chordnet.net.hearsay import Hearsay
-from chordnet.net.interfaces import Down, Received
+from chordnet.net.interfaces import Down, Judge, Received
 from chordnet.net.journal import Journal
+from chordnet.net.judging import Judging, Told
 from chordnet.net.limits import NetworkLimits
 from chordnet.net.links import Link, PeerSession
 from chordnet.net.protocol import Connection
 from chordnet.net.turn import Turn
+from chordnet.net.verifying import Verifier
 from chordnet.wire.codec import encode_frame
 from chordnet.wire.greeting import CODES, Bye, Refuse, Welcome, judge_node
 
@@ -71,8 +75,12 @@ class PeerTransport:
         self, reactor: Any, turn: Turn, me: NodeRef, *, network: str, space: Any,
         received: Received, on_down: Down, journal: Journal, limits: NetworkLimits,
         frame_limit: int, rng: random.Random, seconds: Callable[[], float],
-        endpoints: Endpoints = client_endpoint,
+        endpoints: Endpoints = client_endpoint, names: Judge | None = None,
+        post: Callable[[Event], None] = lambda _event: None,
+        wall: Callable[[], float] = time.time,
     ) -> None:  # fmt: skip
+        self._judging = Judging(names, post, wall, self._rival, limits.max_ungreeted)
+        self.judged = self._judging.judged
         self.received = received
         self._reactor = reactor
         self._seconds = seconds
@@ -82,8 +90,10 @@ class PeerTransport:
         self._on_down = on_down
         self._journal = journal
         self._limits = limits
-        hello = peer_hello(me, network, space.bits)
-        dial = partial(Dial, reactor, turn, limits, frame_limit, hello=hello, endpoints=endpoints)
+        make = partial(Dial, reactor, turn, limits, frame_limit, endpoints=endpoints)
+        dial = partial(make, hello=peer_hello(me, network, space.bits))
+        self._verifier = Verifier(partial(make, hello=who_hello(network, space.bits)), post)
+        self.verify = self._verifier.verify
         self._dials = Dials(reactor, turn, limits, rng, dial, self._dial_greeted, self._dial_failed)
         self._hearsay = Hearsay(limits, seconds())
         self.teller = b""
@@ -91,7 +101,6 @@ class PeerTransport:
         self._links: dict[bytes, Link] = {}
         self._contacts: dict[str, Link] = {}
         self._aliases: dict[str, bytes] = {}
-        self._newest: OrderedDict[bytes, int] = OrderedDict()
         self._sessions: set[PeerSession] = set()
         self._looks: dict[bytes, int] = {}
         self._sweep: Any = None
@@ -161,12 +170,31 @@ class PeerTransport:
                 self._on_down(to, LinkFault.UNREACHABLE)
                 return None
             link = self._links[to.raw] = Link(to)
-        elif to.incarnation < link.node.incarnation:
-            self._on_down(to, LinkFault.REJECTED)
-            return None
-        elif to.incarnation > link.node.incarnation:
+        elif to.incarnation != link.node.incarnation:
+            if to.incarnation < link.node.incarnation and not self._judging.is_known(to):
+                self._on_down(to, LinkFault.REJECTED)
+                return None
+            if self.doubts(to):
+                self._judging.ask(to)
+                return None
             self._supersede(link, to)
         return link
+
+    # -- names ---------------------------------------------------------------------------------
+
+    def doubts(self, node: NodeRef) -> bool:
+        """Tell whether ``node`` has to be judged before it is let in."""
+        return self._judging.doubts(node)
+
+    def judge(self, node: NodeRef, judged: Told) -> None:
+        """Have ``node`` judged, and ``judged`` told why it is refused, if it is."""
+        self._judging.wait(node, judged)
+
+    def _rival(self, node: NodeRef) -> NodeRef | None:
+        """Return who else is connected under this name."""
+        link = self._links.get(node.raw)
+        session = link.session if link is not None else None
+        return session.node if session is not None and session.node != node else None
 
     def _contact_link(self, to: NodeRef) -> Link | None:
         link = self._links.get(self._aliases.get(to.address, b""))
@@ -197,7 +225,8 @@ class PeerTransport:
         self._journal.counters["dials_failed"] += 1
         self._log_fault(link.node, text, refusal)
         self._drop_queue(link)
-        self._on_down(link.node, fault, text)
+        holder = refusal.holder if refusal is not None and usable_address(refusal.holder) else ""
+        self._on_down(link.node, fault, text, holder)
 
     def _log_fault(self, node: NodeRef, text: str, refusal: Refuse | None) -> None:
         if refusal is None or refusal.code == "self":
@@ -238,11 +267,15 @@ class PeerTransport:
 
     def _wrong_answer(self, expected: NodeRef, node: NodeRef) -> Refuse | None:
         refusal = judge_node(node, self._me, self._space) or self.refuse(node)
-        if refusal is not None or expected.is_contact:
+        if refusal is not None:
             return refusal
-        if expected.raw != node.raw:
+        if not expected.is_contact and expected.raw != node.raw:
             return Refuse("identity", f"{node.name!r} answers there, not {expected.name!r}")
-        if node.incarnation < expected.incarnation:
+        if self.doubts(node):
+            self._judging.answered_at(node, expected.address)
+            if self.doubts(node):
+                return Refuse("full", f"whether {node.name[:80]!r} may have its name is checked")
+        elif not expected.is_contact and node.incarnation < expected.incarnation:
             return Refuse("incarnation", "an older incarnation of it answers")
         return None
 
@@ -252,12 +285,6 @@ class PeerTransport:
         """Return why a connection with ``node`` is refused; None if it is welcome."""
         if self._stopped:
             return Refuse("full", self._stopped[:500])
-        if node.incarnation < self._newest.get(node.raw, 0):
-            return Refuse(
-                "incarnation",
-                f"a newer incarnation of {node.name[:80]!r} is known here; either two nodes have"
-                " this name, or its clock or its state directory went back",
-            )
         if len(self._sessions) >= self._limits.max_peers and not self._make_room():
             return Refuse("full", "this node has as many connections as it accepts")
         return None
@@ -286,10 +313,9 @@ class PeerTransport:
         link = self._links.get(node.raw)
         if link is None:
             link = self._links[node.raw] = Link(node)
-        elif node.incarnation > link.node.incarnation:
+        elif node != link.node and not link.node.is_contact:
             self._supersede(link, node)
         link.node = node
-        self._remember_incarnation(node)
         self._hearsay.met(node.address)
         link.told = False
         session = PeerSession(
@@ -349,12 +375,6 @@ class PeerTransport:
             session.connection.abort()
         self._dials.cancel(link)
         self._on_down(old, LinkFault.BROKEN)
-
-    def _remember_incarnation(self, node: NodeRef) -> None:
-        self._newest[node.raw] = node.incarnation
-        self._newest.move_to_end(node.raw)
-        if len(self._newest) > self._limits.max_incarnations:
-            self._newest.popitem(last=False)
 
     # -- what sessions report ------------------------------------------------------------------
 
@@ -445,6 +465,7 @@ class PeerTransport:
         """
         self._stopped = reason
         self._dials.stop()
+        self._verifier.stop()
         with self._turn:
             for session in list(self._sessions):
                 session.say_bye("leaving", self._limits.close_timeout_s)

@@ -14,9 +14,9 @@ from __future__ import annotations
 import heapq
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from random import Random
-from typing import Protocol
+from typing import Any, Protocol
 
 from chordnet.core import effects as fx
 from chordnet.core import events as ev
@@ -26,17 +26,14 @@ from chordnet.core.identifiers import IdentifierSpace
 from chordnet.core.invariants import Problem, problems
 from chordnet.core.messages import Bcast, Caught, Given, Lost, NodeRef, PeerMessage, Status
 from chordnet.core.node import ChordNode
+from chordnet.sim.asking import REFUSAL_S, UNREACHABLE_S, Asking
 from chordnet.sim.host import Disk, Host, Link
 from chordnet.sim.latency import Latency, uniform
 from chordnet.sim.schedule import Entry, Schedule
 from chordnet.sim.weather import MAX_CLOGGED, Rule, Weather
 
-REFUSAL_S = 0.0005
-"""How soon a sender learns that nobody listens at an address."""
 ROUNDING_S = 1e-9
 """What a clock's arithmetic may be off by."""
-UNREACHABLE_S = 3.0
-"""How soon it learns that there is no way to an address: a dial's patience."""
 
 
 class Watcher(Protocol):
@@ -88,6 +85,7 @@ class Network(Schedule):
         self._made = 0
         self._op = 0
         self._dark: set[str] = set()
+        self._asking = Asking(self.hosts, self._is_dark, self._later, self._ask, self._step)
 
     @property
     def sent(self) -> Counter[str]:
@@ -356,6 +354,10 @@ class Network(Schedule):
             self._send_stored(host, effect)
         elif isinstance(effect, fx.LookupDone | fx.BroadcastDone):
             host.done[effect.op] = effect
+        elif isinstance(effect, fx.Verify):
+            self._asking.verify(host, effect.node)
+        elif isinstance(effect, fx.Judged):
+            self._asking.judged(host, effect)
         elif isinstance(effect, fx.PeersKnown):
             host.disk.known = effect.peers
         elif isinstance(effect, fx.Misbehaved):
@@ -364,6 +366,13 @@ class Network(Schedule):
             host.left = True
             self._cut_off(host, LinkFault.CLOSED)
             self._tell(host, "left")
+
+    def _ask(self, call: Callable[..., Any], host: Host, question: Any) -> None:
+        after = self.latency(self.rng) + self.latency(self.rng)
+        self._schedule(self.now + after, call, host, question)
+
+    def _is_dark(self, source: str, target: str) -> bool:
+        return target in self._dark or self.weather.parts(source, target)
 
     def _send_stored(self, host: Host, effect: fx.SendStored) -> None:
         found, lost, complete = host.kept(effect.ranges)
@@ -415,11 +424,7 @@ class Network(Schedule):
         target = self.hosts.get(to.address)
         source = host.ref.address
         self.dials[source] += 1
-        dark = to.address in self._dark or any(
-            rule.block and (rule.applies(source, to.address) or rule.applies(to.address, source))
-            for rule in self.weather.rules
-        )
-        if dark:
+        if self._is_dark(source, to.address):
             self._later(UNREACHABLE_S, host, ev.LinkDown(to, LinkFault.UNREACHABLE))
             return None
         if target is None or not target.runs or target is host:

@@ -151,7 +151,7 @@ class Cell:
         rids = {q.rid for q in node.requests._open.values() if q.ask in PROBING}
         effects: list[fx.Effect] = []
         for event in self._events(node, stimulus, end):
-            effects += node.step(event, 0.0)
+            effects += self._step(node, event)
         rids |= {q.rid for q in node.requests._open.values() if q.ask in PROBING}
         return Outcome(self._read(node, end), tuple(self._sent(node, effects, rids, end)))
 
@@ -168,10 +168,24 @@ class Cell:
         node._status = Status.JOINING
         node.joining.looked_up(Result(Purpose.JOIN, 0, refs[member], []))
         rid = next(iter(node.requests._open))
-        effects = node.step(ev.Received(refs[member], self._state(answer, rid, end)), 0.0)
+        effects = self._step(node, ev.Received(refs[member], self._state(answer, rid, end)))
         if node.status() != Status.ACTIVE:
             return None
         return self._read(node, end), tuple(self._sent(node, effects, set(), end))
+
+    @staticmethod
+    def _step(node: ChordNode, event: ev.Event) -> list[fx.Effect]:
+        """Let the node take an event. Whom it dials to verify its name answers at once: the latest
+        life of a node is the one that runs, and all of its lives have one address.
+        """
+        effects = node.step(event, 0.0)
+        for effect in effects:
+            if isinstance(effect, fx.Verify):
+                asked, known = effect.node, node.known(effect.node.raw)
+                runs = known is None or asked.incarnation > known.incarnation
+                found = ev.Standing(asked, int(Status.ACTIVE), LABEL, None) if runs else None
+                effects += node.step(ev.Verified(asked, found), 0.0)
+        return effects
 
     def _events(self, node: ChordNode, stimulus: Stimulus, end: End) -> list[ev.Event]:
         kind = stimulus.kind

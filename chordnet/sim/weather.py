@@ -55,6 +55,13 @@ class Weather:
         """Whether no message meets with anything but its latency."""
         return not (self.loss or self.duplicate or self.reorder or self.rules)
 
+    def parts(self, source: str, target: str) -> bool:
+        """Tell whether a rule blocks the way between two addresses, in one direction at least."""
+        return any(
+            rule.block and (rule.applies(source, target) or rule.applies(target, source))
+            for rule in self.rules
+        )
+
     def partition(self, groups: Iterable[frozenset[str]]) -> list[Rule]:
         """Return the rules that cut ``groups`` off from one another, both ways."""
         parts = list(groups)

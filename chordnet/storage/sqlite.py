@@ -74,6 +74,7 @@ class SqliteLog(PagedLog):
     :param max_age: how long a message is kept, in seconds.
     :param warn: told in one line about a damaged file.
     :param wall: returns the wall clock in seconds since 1970.
+    :param seconds: a clock that never jumps.
     :raises LogFailed: the file cannot be opened or made, or a newer program has written it.
     """
 
@@ -88,6 +89,7 @@ class SqliteLog(PagedLog):
         max_age: float = HISTORY_S,
         warn: Callable[[str], object] = lambda _text: None,
         wall: Callable[[], float] = time.time,
+        seconds: Callable[[], float] = time.monotonic,
     ) -> None:
         self._path = path
         self._warn = warn
@@ -104,7 +106,7 @@ class SqliteLog(PagedLog):
         self.waiting = 0
         """How many messages are written ahead, and wait for a checkpoint."""
         self._table = MessageTable(
-            path, durability, max_bytes, max_age, warn, wall, self.migrations
+            path, durability, max_bytes, max_age, warn, wall, self.migrations, seconds
         )
         ahead = path.with_name(f"{path.name}-ahead")
         with ExitStack() as opened:

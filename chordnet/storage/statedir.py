@@ -23,6 +23,7 @@ from chordnet.storage.memory import fresh_incarnation
 from chordnet.storage.private import make_directory, narrow, private
 
 _MAX_INCARNATION = 2**63
+_DAY_S = 86_400.0
 _FILES = ("lock", "incarnation*", "peers.json*", "messages.db*")
 """What a node keeps in its directory; nobody else may read it."""
 
@@ -94,6 +95,12 @@ class StateDirectory:
             last = -1
         if not 0 <= last < _MAX_INCARNATION:
             self._set_aside("incarnation", "going on with the clock's")
+            return 0
+        if last > fresh_incarnation(self._wall() + _DAY_S):
+            self._warn(
+                f"{self._path / 'incarnation'} is from more than a day ahead of this clock;"
+                " going on with the clock's"
+            )
             return 0
         return last
 

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from typing import Any
 import msgspec
 
 from chordnet.core.messages import MessageId
+from chordnet.storage.age import AgeClock
 from chordnet.storage.database import Durability, LogFile
 from chordnet.storage.fairness import fair_level
 from chordnet.storage.recorded import Recorded
@@ -51,6 +53,7 @@ class MessageTable:
     :param max_age: how long a message is kept, in seconds.
     :param warn: told in one line about damage.
     :param wall: returns the wall clock in seconds since 1970.
+    :param seconds: a clock that never jumps.
     :param migrations: how a file comes from one schema version to the next.
     :raises LogFailed: the file cannot be opened or made, or a newer program has written it.
     """
@@ -64,12 +67,14 @@ class MessageTable:
         warn: Callable[[str], object],
         wall: Callable[[], float],
         migrations: Sequence[str],
+        seconds: Callable[[], float] = time.monotonic,
     ) -> None:
         self._path = path
         self._max_bytes = max_bytes
         self._max_age = max_age
         self._warn = warn
         self._wall = wall
+        self._seconds = seconds
         self.prune_at = 0.0
         """Wall-clock time from which on messages may be too old."""
         self.unsound: dict[int, Row] = {}
@@ -98,6 +103,10 @@ class MessageTable:
             "SELECT min(position), max(position), count(*),"
             " coalesce(sum(length(body) + length(route)), 0) FROM messages"
         ).fetchone()
+        newest = db.execute(
+            "SELECT received_at FROM messages ORDER BY position DESC LIMIT 1"
+        ).fetchone()
+        self._age = AgeClock(newest[0] if newest else None, self._wall, self._seconds)
         self.first, self.next = (first, last + 1) if last is not None else (0, 0)
         self._shares.clear()
         self.dropped_to = self.first - 1
@@ -157,7 +166,8 @@ class MessageTable:
 
         :raises sqlite3.Error: it failed; nothing has changed in the file.
         """
-        if self.bytes > self._max_bytes or self._wall() > self.prune_at:
+        due = not self.prune_at - _PRUNE_S <= self._wall() <= self.prune_at
+        if self.bytes > self._max_bytes or due:
             with self._undone():
                 self._prune()
 
@@ -216,9 +226,8 @@ class MessageTable:
             return None
 
     def _prune(self) -> None:
-        now = self._wall()
-        self.prune_at = now + _PRUNE_S
-        self._drop(self._too_old(now - self._max_age))
+        self.prune_at = self._wall() + _PRUNE_S
+        self._drop(self._too_old(self._age.now() - self._max_age))
         if self.bytes > self._max_bytes:
             self._drop(self._too_much(self._max_bytes - self._max_bytes // _SPARE))
 
@@ -226,7 +235,8 @@ class MessageTable:
         """Return the first messages that were received before ``since``."""
         oldest = self.db.execute(f"{_SELECT_SIZES} ORDER BY position LIMIT ?", (_PRUNE_ROWS,))
         rows = [row for row in oldest.fetchall() if row[0] < self.next - 1]
-        old = list(takewhile(lambda row: row[2] < since, rows))
+        times = _not_after(row[2] for row in rows)
+        old = rows[: sum(1 for _ in takewhile(lambda at: at < since, times))]
         if len(old) == _PRUNE_ROWS:
             self.prune_at = 0.0
         return old
@@ -332,6 +342,16 @@ class MessageTable:
     def close(self) -> None:
         """Release the file."""
         self.db.close()
+
+
+def _not_after(received: Iterable[float]) -> list[float]:
+    """Return when rows in order were received: no later than those that follow, whatever a clock
+    that was ahead for a while has written.
+    """
+    times = list(received)
+    for index in range(len(times) - 2, -1, -1):
+        times[index] = min(times[index], times[index + 1])
+    return times
 
 
 def _named(row: Row) -> MessageId | None:

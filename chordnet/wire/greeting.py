@@ -18,7 +18,7 @@ from __future__ import annotations
 import msgspec
 
 from chordnet.core.identifiers import IdentifierSpace
-from chordnet.core.messages import NodeRef
+from chordnet.core.messages import NodeRef, RingLabel
 from chordnet.core.naming import usable_address, usable_name
 
 MAGIC = "chordnet"
@@ -27,6 +27,8 @@ OLDEST_VERSION = 2
 
 PEER = "peer"
 CLIENT = "client"
+WHO = "who"
+"""Asks who listens, and is gone."""
 
 GREETING_LIMIT = 2048
 """Bytes of the longest greeting frame."""
@@ -53,7 +55,7 @@ class Hello(_Greeting, frozen=True, tag=60):
     bits: int
     """Width of identifiers; a client may send 0 and talk to any."""
     role: str
-    """``peer`` or ``client``."""
+    """``peer``, ``client`` or ``who``."""
     node: NodeRef | None = None
     """Who dials, for a peer."""
     oldest: int = 0
@@ -69,6 +71,12 @@ class Welcome(_Greeting, frozen=True, tag=61):
     """Who was dialled."""
     network: str = ""
     bits: int = 0
+    status: int = 0
+    """In answer to ``who``: where that node is in its life (:class:`Status`)."""
+    label: RingLabel | None = None
+    """In answer to ``who``: the ring's label."""
+    before: RingLabel | None = None
+    """In answer to ``who``: the label that its ring gave up for this one."""
 
 
 class Refuse(_Greeting, frozen=True, tag=62):
@@ -78,6 +86,8 @@ class Refuse(_Greeting, frozen=True, tag=62):
     """One of :data:`CODES`."""
     text: str
     """The reason for a person to read."""
+    holder: str = ""
+    """With code ``name``: the address of the node that has the name."""
 
 
 class Bye(_Greeting, frozen=True, tag=63):
@@ -105,14 +115,14 @@ def judge(hello: Hello, me: NodeRef, network: str, space: IdentifierSpace) -> Re
     if agreed_version(hello) is None:
         spoken = str(VERSION) if VERSION == OLDEST_VERSION else f"{OLDEST_VERSION} to {VERSION}"
         return Refuse("version", f"protocol version {spoken} is spoken here, not {hello.version}")
-    if hello.role not in (PEER, CLIENT):
+    if hello.role not in (PEER, CLIENT, WHO):
         return Refuse("greeting", "the role must be peer or client")
     client = hello.role == CLIENT
     if hello.network != network and not (client and not hello.network):
         return Refuse("network", f"this is network {network!r}, not {hello.network[:80]!r}")
     if hello.bits != space.bits and not (client and not hello.bits):
         return Refuse("bits", f"identifiers have {space.bits} bits here, not {hello.bits}")
-    return None if client else judge_node(hello.node, me, space)
+    return judge_node(hello.node, me, space) if hello.role == PEER else None
 
 
 def judge_node(node: NodeRef | None, me: NodeRef, space: IdentifierSpace) -> Refuse | None:
@@ -130,6 +140,6 @@ def judge_node(node: NodeRef | None, me: NodeRef, space: IdentifierSpace) -> Ref
             return Refuse("self", f"{me.name!r} was dialled by itself")
         return Refuse(
             "name", f"this node at {me.address} is called {me.name!r} too; give every node its own"
-            " name",
+            " name", me.address,
         )  # fmt: skip
     return None

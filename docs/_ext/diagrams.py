@@ -197,12 +197,14 @@ def rooms_svg() -> str:
 
 _CAUSES = {
     "Start": "the service starts", "Begin": "the program insists",
+    "Greeted": "somebody new", "Verified": "to Verify", "Walk": "the program asks",
     "Received": "a peer's frame", "LinkDown": "no connection",
     "Tick": "the deadline has come", "FindOwner": "the program asks",
     "Publish": "the program sends", "Spoiled": "damage in the log", "Leave": "the program stops",
 }  # fmt: skip
 _CONSEQUENCES = {
-    "Send": "a frame to a peer", "Record": "the log, subscribers",
+    "Send": "a frame to a peer", "Verify": "who is there?", "Judged": "to Greeted",
+    "Walked": "to Walk", "Record": "the log, subscribers",
     "SendStored": "from the log",
     "Gap": "what nobody keeps", "LookupDone": "to FindOwner", "BroadcastDone": "to Publish",
     "LeftRing": "to Leave",

@@ -9,11 +9,12 @@ from typing import Any
 from twisted.internet.task import Clock
 from twisted.logger import Logger, LogPublisher, formatEvent
 
-from chordnet.core.events import LinkFault
+from chordnet.core.events import Event, LinkFault
 from chordnet.core.identifiers import IdentifierSpace
 from chordnet.core.messages import NodeRef, PeerMessage
 from chordnet.net.dialler import Endpoints
 from chordnet.net.greeters import Door
+from chordnet.net.interfaces import Judge
 from chordnet.net.journal import Journal
 from chordnet.net.limits import NetworkLimits
 from chordnet.net.protocol import Connection
@@ -56,23 +57,26 @@ class Host:
         self, network: MemoryNetwork, name: str, address: str, *, incarnation: int = 1,
         limits: NetworkLimits | None = None, network_name: str = "default", listen: bool = True,
         endpoints: Endpoints | None = None,
+        names: Judge | None = None,
     ) -> None:  # fmt: skip
         clock = network.clock
         self.me = node_ref(name, address, incarnation)
         self.journal, self.lines = quiet_journal(clock, name)
         self.received: list[tuple[str, PeerMessage]] = []
+        self.posted: list[Event] = []
         self.downs: list[tuple[str, LinkFault]] = []
         limits = limits or NetworkLimits()
         self.turn = Turn(clock, lambda what: self.journal.failure("errors", what))
         self.transport = PeerTransport(
             clock, self.turn, self.me, network=network_name, space=SPACE,
             received=lambda sender, message: self.received.append((sender.name, message)),
-            on_down=lambda peer, fault, _text="": self.downs.append(
+            on_down=lambda peer, fault, _text="", _holder="": self.downs.append(
                 (peer.name or peer.address, fault)
             ),
             journal=self.journal, limits=limits, frame_limit=FRAME_LIMIT,
             rng=random.Random(name), seconds=clock.seconds,
-            endpoints=endpoints or network.dialling_from(address),
+            endpoints=endpoints or network.dialling_from(address), names=names,
+            post=self.posted.append, wall=clock.seconds,
         )  # fmt: skip
         self.door = Door(
             clock=clock, turn=self.turn, me=self.me, network=network_name, space=SPACE,

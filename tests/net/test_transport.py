@@ -7,9 +7,10 @@ from itertools import pairwise
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from chordnet.core.effects import Judged
 from chordnet.core.errors import LocalProtocolError
-from chordnet.core.events import LinkFault
-from chordnet.core.messages import FindFailed, Ping, Pong, contact
+from chordnet.core.events import Greeted, LinkFault
+from chordnet.core.messages import FindFailed, NodeRef, Ping, Pong, contact
 from chordnet.net.addresses import client_endpoint
 from chordnet.net.limits import NetworkLimits
 from chordnet.testing import MemoryNetwork
@@ -510,6 +511,16 @@ class EndTests(TransportCase):
         self.assertLessEqual(len(a.transport._aliases), 3)
 
 
+class Doubting:
+    """Doubts every node of incarnation 1."""
+
+    def known(self, _raw: bytes) -> NodeRef | None:
+        return None
+
+    def doubts(self, node: NodeRef) -> bool:
+        return node.incarnation == 1
+
+
 class IncarnationTests(TransportCase):
     def test_a_restart_supersedes_the_older_life(self):
         a, b = self.host("a", A), self.host("b", B)
@@ -523,17 +534,45 @@ class IncarnationTests(TransportCase):
         self.run_for(0.1)
         self.assertEqual(newer.got(), [Pong(2, 3)])
 
-    def test_an_older_life_is_refused_and_told_why(self):
-        a, newer = self.host("a", A), self.host("b", B, incarnation=2)
-        newer.send(a, Ping(1))
+    def doubted(self, judgement: str) -> tuple[Host, Host]:
+        """A node that is doubted when it greets, waits, and is judged so."""
+        a, first = self.host("a", A, names=Doubting()), self.host("b", B, incarnation=2)
+        first.send(a, Ping(1))
         self.run_for(0.1)
-        older = self.host("b", "10.0.0.9:7001", incarnation=1)
-        older.send(a, Ping(2))
+        other = self.host("b", "10.0.0.9:7001", incarnation=1)
+        other.send(a, Ping(2))
         self.run_for(0.1)
+        (greeted,) = a.posted
+        self.assertEqual((greeted.node, greeted.rival), (other.me, first.me))
+        self.assertEqual((a.got(), other.downs), ([Ping(1)], []), "it waits")
+        a.transport.judged(Judged(other.me, judgement, B if judgement else ""))
+        self.run_for(0.2)
+        return a, other
+
+    def test_a_node_that_is_judged_not_to_have_its_name_is_refused_and_told_why(self):
+        a, other = self.doubted("the name 'b' belongs to the node at 10.0.0.2:7001")
         self.assertEqual(a.got(), [Ping(1)])
-        self.assertEqual(older.downs, [("a", LinkFault.REJECTED)])
-        self.assertTrue(older.logged("a newer incarnation of 'b' is known here"), older.lines)
+        self.assertEqual(other.downs, [("a", LinkFault.REJECTED)])
+        self.assertTrue(other.logged("the name 'b' belongs to the node at"), other.lines)
         self.assertTrue(a.logged("refused a peer"), a.lines)
+
+    def test_a_node_that_is_judged_to_have_its_name_is_let_in_with_what_waited(self):
+        a, other = self.doubted("")
+        self.assertEqual(a.got(), [Ping(1), Ping(2)])
+        self.assertEqual(other.downs, [])
+        self.assertEqual(a.downs, [("b", LinkFault.BROKEN)], "the other life's connection is cut")
+
+    def test_a_pointer_to_a_doubted_life_disturbs_no_connection(self):
+        a, b = self.host("a", A, names=Doubting()), self.host("b", B, incarnation=0)
+        b.send(a, Ping(1))
+        self.run_for(0.1)
+        a.send(node_ref("b", "10.0.0.9:7001", incarnation=1), Ping(2))
+        self.run_for(0.1)
+        self.assertEqual([type(event) for event in a.posted], [Greeted])
+        self.assertEqual(a.downs, [])
+        a.send(b, Ping(3))
+        self.run_for(0.1)
+        self.assertEqual(b.got(), [Ping(3)])
 
     def test_a_message_to_an_older_life_is_not_delivered_to_the_newer(self):
         a, newer = self.host("a", A), self.host("b", B, incarnation=2)

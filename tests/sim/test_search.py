@@ -139,7 +139,7 @@ class Cells(SynchronousTestCase):
             deferred=((at(3), int(msg.Status.ACTIVE), 1),),
             pings=((int(Ask.RECTIFY), at(3), at(2)),),
             suspects=(at(2),),
-            dead=(at(1, 3),),
+            dead=(at(1),),
             departed=(),
             heard=(at(1), at(2), at(3)),
         )

@@ -255,9 +255,13 @@ def placed(me: int, members: Iterable[int], **changes: Any) -> ChordNode:
 
 
 def step(node: ChordNode, sender: int | NodeRef, message: msg.PeerMessage, now: float = 0.0):
-    """Let ``node`` receive a message."""
+    """Let ``node`` receive a message; who sent it answers for itself if that is asked for."""
     source = ref(sender) if isinstance(sender, int) else sender
-    return node.step(ev.Received(source, message), now)
+    effects = node.step(ev.Received(source, message), now)
+    if fx.Verify(source) in effects:
+        standing = ev.Standing(source, int(Status.ACTIVE), LABEL, None)
+        effects += node.step(ev.Verified(source, standing), now)
+    return effects
 
 
 class Wire:
@@ -353,6 +357,11 @@ class Wire:
             self.effects.append((member, effect))
             if isinstance(effect, fx.Send):
                 self._send(member, effect.to, effect.message)
+            elif isinstance(effect, fx.Verify):
+                target = int(effect.node.address[1:])
+                lives = target in self.nodes and self._lives(target)
+                found = self.nodes[target].standing() if lives else None
+                self.event(member, ev.Verified(effect.node, found), 2 * self.DELAY_S)
 
     def _send(self, member: int, to: NodeRef, message: msg.PeerMessage) -> None:
         target = int(to.address[1:])

@@ -134,9 +134,12 @@ class IncarnationTests(SynchronousTestCase):
 
     def test_an_older_incarnation_is_ignored(self):
         step(self.node, ref(20, 5), Ping(1))
-        effects = step(self.node, ref(20, 4), Ping(2))
-        self.assertEqual(effects, [])
-        self.assertEqual(self.node.counters["messages_ignored"], 1)
+        effects = self.node.step(ev.Received(ref(20, 4), Ping(2)), 0.0)
+        self.assertEqual(effects, [fx.Verify(ref(20, 4))])
+        standing = ev.Standing(ref(20, 5), int(Status.ACTIVE), None, None)
+        effects = self.node.step(ev.Verified(ref(20, 4), standing), 0.1)
+        self.assertEqual(sent(effects), [])
+        self.assertEqual(self.node.known(raw(20)), ref(20, 5))
 
     def test_a_higher_one_supersedes_the_old_which_is_dead_at_that_moment(self):
         effects = step(self.node, ref(20, 2), Ping(1))

@@ -71,7 +71,12 @@ class SqliteCase(SynchronousTestCase):
         self.wall = 1000.0
 
     def open(self, kind: type[SqliteLog] = SqliteLog, **options) -> SqliteLog:
-        log = kind(self.file, warn=self.warnings.append, wall=lambda: self.wall, **options)
+        log = kind(
+            self.file,
+            warn=self.warnings.append,
+            wall=lambda: self.wall,
+            **{"seconds": lambda: self.wall, **options},
+        )
         self.addCleanup(log.close)
         return log
 
