@@ -167,10 +167,20 @@ class ChordNode(Wiring):
         elif peer.is_contact:
             self.joining.fault(event)
             self.requests.died(peer)
+        elif self._is_misnamed(peer):
+            self.requests.died(peer)
         elif self.matters(peer):
             self.detector.link_down(peer, fault)
         elif fault != ev.LinkFault.CLOSED:
             self.requests.died(peer)
+
+    def _is_misnamed(self, peer: NodeRef) -> bool:
+        """Return True if a pointer at another address than the node's own led nowhere.
+
+        A peer has named it so. The node itself may be alive where it has spoken from.
+        """
+        known = self.ctx.peers.get(peer.raw)
+        return known is not None and known.address != peer.address
 
     def _publish(self, event: ev.Publish) -> None:
         self.broadcasts.publish(event)

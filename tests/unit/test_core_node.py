@@ -223,6 +223,15 @@ class LinkTests(SynchronousTestCase):
     def down(self, peer: NodeRef, fault: LinkFault) -> list[fx.Effect]:
         return self.node.step(ev.LinkDown(peer, fault), 0.0)
 
+    def test_a_pointer_at_an_address_where_a_node_is_not_makes_nobody_take_it_for_dead(self):
+        step(self.node, ref(20), Ping(1))
+        elsewhere = NodeRef(ref(20).raw, ref(20).incarnation, "10.9.9.9:1", ref(20).name)
+        for fault in (LinkFault.REFUSED, LinkFault.REJECTED, LinkFault.UNREACHABLE):
+            effects = self.down(elsewhere, fault)
+            self.assertEqual([e for e in effects if isinstance(e, fx.PeerDied)], [], fault)
+            self.assertFalse(self.node.ctx.peers.is_dead(ref(20), 0.0))
+        self.assertEqual(len([*self.node.detector.probes]), 0)
+
     def test_a_refused_neighbour_is_dead(self):
         effects = self.down(ref(20), LinkFault.REFUSED)
         self.assertEqual(effects_of(effects, fx.PeerDied), [fx.PeerDied(ref(20))])
