@@ -17,7 +17,7 @@ from benchmarks.hostile import HostilePeer, identity
 from chordnet import ChordService
 from chordnet.core.messages import MessageId, NodeRef
 from chordnet.sim.heap import held_bytes
-from chordnet.testing import WALL, MemoryNetwork
+from chordnet.testing import WALL, MemoryNetwork, MemoryTransport
 from chordnet.wire.rpc import Receipt
 
 X_ADDRESS = "10.6.6.6:7001"
@@ -147,7 +147,7 @@ class HostileCase(SynchronousTestCase):
         """Return the bytes that protocol and connections of a node hold."""
         node = service.node
         assert node is not None
-        return held_bytes([node.core, node.transport], (Clock, MemoryNetwork))
+        return held_bytes([node.core, node.transport], (Clock, MemoryNetwork, MemoryTransport))
 
     def well(self, service: ChordService) -> None:
         """Nothing in a node failed."""
