@@ -258,7 +258,7 @@ class TableTests(SynchronousTestCase):
         del statuses[16]  # unreachable, the longest word for a state
         visitors = {node.id: node for node in self.visitors}
         report = Report(described, running, Snapshot(statuses, {}, visitors), ())
-        out = Console(file=io.StringIO(), width=width, highlight=False)
+        out = Console(file=io.StringIO(), width=width, highlight=False, _environ={})
         out.print(status_table(report, short=width < 140))
         text: str = out.file.getvalue()  # type: ignore[attr-defined]
         return text.splitlines()

@@ -127,7 +127,7 @@ class SvgTests(SynchronousTestCase):
 
 class TextTests(SynchronousTestCase):
     def draw(self, drawn: RingModel, width: int = 80, *, ascii_only: bool = False) -> str:
-        out = Console(file=io.StringIO(), width=width, highlight=False)
+        out = Console(file=io.StringIO(), width=width, highlight=False, _environ={})
         print_ring(out, drawn, drawn.nodes[0].ref, ascii_only=ascii_only)
         text: str = out.file.getvalue()  # type: ignore[attr-defined]
         return text

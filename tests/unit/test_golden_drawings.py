@@ -35,7 +35,7 @@ STORED = Path(__file__).with_name("golden") / "drawings"
 def terminal(width: int, color: str | None = None) -> Console:
     return Console(
         file=io.StringIO(), width=width, highlight=False, color_system=color,  # type: ignore[arg-type]
-        force_terminal=color is not None, legacy_windows=False,
+        force_terminal=color is not None, legacy_windows=False, _environ={},
     )  # fmt: skip
 
 
