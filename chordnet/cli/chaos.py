@@ -16,7 +16,7 @@ from chordnet.testbed import chaos as verbs
 from chordnet.testbed.chaos import Change, Outcome, Part
 from chordnet.testbed.context import Testbed
 from chordnet.testbed.description import MAX_NODES, NetworkDescription
-from chordnet.testbed.errors import NoSuchNode
+from chordnet.testbed.errors import NoSuchNode, command
 from chordnet.testbed.faults import Faults, ranges
 
 TIMEOUT_S = 30.0
@@ -136,7 +136,7 @@ def chaos(
     if as_json:
         print_json(outcome_json(network, order, outcome))
     else:
-        print("\n".join(outcome_lines(outcome)))
+        print("\n".join(outcome_lines(outcome, network)))
     return 1 if verb == "heal" and not outcome.right else 0
 
 
@@ -165,7 +165,7 @@ def part_text(part: Part) -> str:
     return f"{who}: {count(len(part.problems), 'problem')}: {first}{more}"
 
 
-def outcome_lines(outcome: Outcome) -> list[str]:
+def outcome_lines(outcome: Outcome, network: str) -> list[str]:
     """Return one line about the ring before, one about it after, and one about what is in force."""
     before, after = (
         " | ".join(map(part_text, parts)) or "no node can be asked"
@@ -175,8 +175,8 @@ def outcome_lines(outcome: Outcome) -> list[str]:
     if outcome.faults.texts:
         # Where no node runs there is nothing to heal: the network starts again as what it was.
         nothing_runs = not outcome.after and not outcome.faults.frozen
-        undo = "start-network" if nothing_runs else "chaos heal"
-        lines.append(f"in force: {'; '.join(outcome.faults.texts)} (undo it: p2pnet {undo})")
+        undo = command("start-network" if nothing_runs else "chaos heal", network)
+        lines.append(f"in force: {'; '.join(outcome.faults.texts)} (undo it: {undo})")
     return lines
 
 

@@ -71,17 +71,25 @@ class OutputTests(CommandCase):
         fine = "nodes 1-3: one right ring, 4 messages on every node"
         bad = "node 5: 4 problems: a; b; and 2 more"
         self.assertEqual(
-            outcome_lines(self.outcome(self.fine, self.bad)),
+            outcome_lines(self.outcome(self.fine, self.bad), "default"),
             [f"before: {fine}", f"after 1.3 s: {fine} | {bad}"],
         )
-        self.assertEqual(outcome_lines(self.outcome())[1], "after 1.3 s: no node can be asked")
+        lines = outcome_lines(self.outcome(), "default")
+        self.assertEqual(lines[1], "after 1.3 s: no node can be asked")
         self.assertEqual(part_text(Part((1,), 1, ("x",))), "node 1: 1 problem: x")
 
     def test_what_is_in_force_and_its_end(self) -> None:
-        lines = outcome_lines(self.outcome(self.fine, faults=Faults(frozen=frozenset({4, 5}))))
+        frozen = self.outcome(self.fine, faults=Faults(frozen=frozenset({4, 5})))
+        lines = outcome_lines(frozen, "default")
         self.assertEqual(lines[2], "in force: frozen 4-5 (undo it: p2pnet chaos heal)")
-        lines = outcome_lines(self.outcome(faults=Faults(killed=frozenset({1, 2, 3}))))
+        killed = self.outcome(faults=Faults(killed=frozenset({1, 2, 3})))
+        lines = outcome_lines(killed, "default")
         self.assertEqual(lines[2], "in force: killed 1-3 (undo it: p2pnet start-network)")
+
+    def test_the_command_that_undoes_it_names_the_network(self) -> None:
+        frozen = self.outcome(self.fine, faults=Faults(frozen=frozenset({4, 5})))
+        undo = "(undo it: p2pnet chaos heal --network two)"
+        self.assertIn(undo, outcome_lines(frozen, "two")[2])
 
     def test_json(self) -> None:
         document = outcome_json("default", order("freeze", "5"), self.outcome(self.fine, self.bad))
