@@ -68,7 +68,7 @@ class Stopped:
     killed: tuple[int, ...]
     """Those among them that took too long to leave in order."""
     existed: bool = True
-    """Whether there was such a network, running or not."""
+    """Whether there was anything of such a network here, running or not."""
 
 
 async def start_network(testbed: Testbed, wish: Wish, timeout: float) -> Started:
@@ -395,9 +395,13 @@ async def stop_network(testbed: Testbed, *, purge: bool, timeout: float) -> Stop
         elif unreadable and not purge:
             testbed.say(f"{unreadable}; it is now {testbed.home.set_aside().name}")
         forget_faults(testbed.home)
+        # A start that was refused leaves its lock, and that is no data.
+        home = testbed.home
+        existed = any(path != home.lock_path for path in home.directory.iterdir())
+        existed |= bool(stopped) or in_docker is not Left.NOTHING
         if purge:
             testbed.home.purge()
-        return Stopped(stopped=tuple(sorted(stopped)), killed=tuple(sorted(late)))
+        return Stopped(stopped=tuple(sorted(stopped)), killed=tuple(sorted(late)), existed=existed)
 
 
 async def _left_in_docker(testbed: Testbed) -> Left:

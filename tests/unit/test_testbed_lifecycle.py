@@ -290,6 +290,14 @@ class StopTests(Case):
         )
         self.assertFalse(self.world.root.exists())
 
+    def test_what_a_refused_start_left_behind_is_no_data(self) -> None:
+        directory = self.testbed.home.directory
+        directory.mkdir(parents=True)
+        self.testbed.home.lock_path.touch()
+        done = self.result(stop_network(self.testbed, purge=True, timeout=60))
+        self.assertFalse(done.existed)
+        self.assertFalse(directory.exists())
+
     def test_purging_removes_everything(self) -> None:
         self.world.up()
         self.result(stop_network(self.testbed, purge=True, timeout=60))
