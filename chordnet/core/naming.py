@@ -25,7 +25,7 @@ def parse_address(text: str, *, any_port: bool = False) -> Host:
     """Split ``host:port``, ``[v6]:port`` or ``tcp:host:port`` into host and port.
 
     :param any_port: accept port 0.
-    :raises ConfigError: ``text`` is none of these, or its host can be no host's name.
+    :raises ConfigError: ``text`` is none of these, or its host cannot be a host's name.
     """
     host, colon, port = text.removeprefix("tcp:").rpartition(":")
     host = host[1:-1] if host.startswith("[") and host.endswith("]") else host
@@ -41,7 +41,7 @@ def parse_address(text: str, *, any_port: bool = False) -> Host:
         )
     if not _is_host(host):
         raise ConfigError(
-            f"{shown!r} is not an address: {host[:_SHOWN]!r} can be no host's name (each part"
+            f"{shown!r} is not an address: {host[:_SHOWN]!r} cannot be a host's name (each part"
             " between its dots needs 1 to 63 letters); write HOST:PORT, for example 10.0.0.5:7001"
         )
     return host, int(port)
