@@ -1,7 +1,8 @@
 """``P2PNetClient``: talks to one node over one connection.
 
 The connection is made when it is first needed, carries any number of calls at once, and is made
-again by the next call after it was lost. Every call has a time limit.
+again by the next call after it was lost. Every call has a time limit, and what waits for the node
+to take it has a limit in bytes (``send_buffer_bytes``): beyond it a call fails at once as ``Busy``.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from twisted.internet.defer import Deferred
 
 from chordnet.core import errors
 from chordnet.core.errors import (
+    Busy,
     ChordnetError,
     ConnectFailed,
     LocalProtocolError,
@@ -105,6 +107,7 @@ class P2PNetClient:
         self._calls: dict[int, _Call] = {}
         self._follows: dict[int, Following] = {}
         self._unsent: list[bytes] = []
+        self._unsent_bytes = 0
         self._dial: Dial | None = None
         self._session: _Session | None = None
 
@@ -118,7 +121,7 @@ class P2PNetClient:
             the node has taken it, with an empty receipt.
 
         Fails with :class:`InvalidMessage`, :class:`NotInRing`, :class:`BroadcastFailed`,
-        :class:`Busy`, or as every call with :class:`ConnectFailed`, :class:`Refused` or
+        or as every call with :class:`Busy`, :class:`ConnectFailed`, :class:`Refused` or
         :class:`TimedOut`.
         """
         check_phrase(body)
@@ -172,7 +175,8 @@ class P2PNetClient:
             CALL.text("since", since)
             CALL.one_of("order", order, get_args(Order))
             frame = _frame(Follow(self._rid, since, order))
-        except LocalProtocolError as error:
+            self._require_room(frame)
+        except (Busy, LocalProtocolError) as error:
             following.ended(error)
             return following
         self._follows[self._rid] = following
@@ -252,17 +256,32 @@ class P2PNetClient:
         self._rid += 1
         rid = self._rid
         frame = _frame(make(rid))
+        self._require_room(frame)
         call = _Call(expected, Deferred(lambda _answer: self._forget(rid)))
         call.timer = self._reactor.callLater(timeout_s, self._timed_out, rid, timeout_s)
         self._calls[rid] = call
         self._send(frame)
         return call.answer
 
+    def _require_room(self, frame: bytes) -> None:
+        """Let one call fail rather than the connection with all of them.
+
+        :raises Busy: so much waits for the node already that ``frame`` would be too much.
+        """
+        session = self._session
+        waiting = self._unsent_bytes if session is None else session.connection.waiting
+        if waiting and waiting + len(frame) > self._limits.send_buffer_bytes:
+            raise Busy(
+                f"{waiting} bytes of requests wait for {self.address} to take them;"
+                " retry after a moment"
+            )
+
     def _send(self, frame: bytes) -> None:
         if self._session is not None:
             self._session.connection.send_frame(frame)
             return
         self._unsent.append(frame)
+        self._unsent_bytes += len(frame)
         if self._dial is None:
             self._dial = Dial(
                 self._reactor, self._turn, self._limits, _LONGEST,
@@ -274,7 +293,7 @@ class P2PNetClient:
     def _greeted(self, connection: Connection, _welcome: Welcome) -> _Session:
         self._dial = None
         self._session = _Session(self, connection)
-        unsent, self._unsent = self._unsent, []
+        unsent, self._unsent, self._unsent_bytes = self._unsent, [], 0
         for frame in unsent:
             connection.send_frame(frame)
         return self._session
@@ -326,6 +345,7 @@ class P2PNetClient:
 
     def _abandon(self, error: ChordnetError) -> None:
         self._unsent.clear()
+        self._unsent_bytes = 0
         for rid in list(self._calls):
             call = self._take(rid)
             if call is not None:

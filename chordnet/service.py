@@ -127,6 +127,10 @@ class ChordService(MultiService):
         SETTING.instance("config", config, ProtocolConfig, optional=True)
         SETTING.instance("limits", limits, NetworkLimits, optional=True)
         SETTING.one_of("durability", durability, get_args(Durability))
+        if durability == "power" and state_dir is None and log is None:
+            raise ConfigError(
+                "durability 'power' needs a state directory: without one nothing is kept on disk"
+            )
         SETTING.count("history_bytes", history_bytes)
         SETTING.seconds("history_s", history_s)
         SETTING.seconds("leave_timeout_s", leave_timeout_s)

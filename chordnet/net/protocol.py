@@ -186,6 +186,11 @@ class Connection(TwistedProtocol):
         """Whether the other side reads more slowly than is sent."""
         return self._paused
 
+    @property
+    def waiting(self) -> int:
+        """How many bytes are queued here, beside what the transport holds."""
+        return self._queued + len(self._held)
+
     def send(self, message: msgspec.Struct) -> None:
         """Queue ``message``; it leaves with everything else queued in this turn."""
         self.send_frame(encode_frame(message))

@@ -14,7 +14,7 @@ from chordnet.core.messages import Status
 from chordnet.net.hooks import MAX_WAITING
 from chordnet.net.limits import NetworkLimits
 from chordnet.testing import ScriptedCore
-from chordnet.wire.rpc import MessageRecord
+from chordnet.wire.rpc import LookupResult, MessageRecord
 from tests.net.test_service import ServiceCase
 
 
@@ -106,7 +106,8 @@ class WrongSettingTests(ServiceCase):
             ({"peers": 7001}, "peers"), ({"name": 5}, "name"), ({"network": None}, "network"),
             ({"advertise": 7001}, "advertise"), ({"advertise": "0.0.0.0"}, "0.0.0.0"),
             ({"advertise": "a:b:c"}, "a:b:c"), ({"state_dir": 5}, "state_dir"),
-            ({"durability": "x"}, "durability"), ({"history_bytes": "1"}, "history_bytes"),
+            ({"durability": "x"}, "durability"), ({"durability": "power"}, "state directory"),
+            ({"history_bytes": "1"}, "history_bytes"),
             ({"history_s": None}, "history_s"), ({"leave_timeout_s": -1}, "leave_timeout_s"),
             ({"debug": "no"}, "debug"), ({"alone": 1}, "alone"),
             ({"config": {}}, "config"), ({"limits": 5}, "limits"),
@@ -167,6 +168,29 @@ class BusyTests(ServiceCase):
         self.failure(client.lookup("k"), Busy)
         self.reason = "nobody answered"
         self.failure(service.lookup("k"), LookupFailed)
+
+
+class FloodTests(ServiceCase):
+    """More calls at once than the node can be sent."""
+
+    def flood(self, client):
+        calls = [client.lookup("k" * 1000) for _ in range(100)]
+        self.network.run(2)
+        outcomes = []
+        for call in calls:
+            call.addBoth(outcomes.append)
+        kept = [each for each in outcomes if isinstance(each, LookupResult)]
+        refused = [each for each in outcomes if not isinstance(each, LookupResult)]
+        self.assertEqual({each.type for each in refused}, {Busy})
+        self.assertIn("retry after a moment", refused[0].getErrorMessage())
+        return len(kept)
+
+    def test_calls_beyond_what_may_wait_fail_alone_and_the_others_are_answered(self):
+        self.ring(1)
+        client = self.client(1, limits=NetworkLimits(send_buffer_bytes=16_384))
+        self.assertEqual(self.flood(client), 16_384 // 1020)
+        self.assertEqual(self.flood(client), 16_384 // 1020)
+        self.assertEqual(self.result(client.status()).state, "active")
 
 
 class CoroutineTests(ServiceCase):
