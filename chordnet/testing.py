@@ -337,6 +337,10 @@ class ScriptedCore:
         """Tell whether ``node`` is in ``doubted``."""
         return node in self.doubted
 
+    def doubt(self, node: NodeRef) -> str:
+        """Return a line about ``node``."""
+        return f"{node.name!r} is doubted"
+
     def standing(self) -> Standing:
         """Return a standing with what was set as ``now_status``."""
         return Standing(self.me, int(self.now_status), self.label, None)

@@ -42,8 +42,8 @@ MAX_HELD = 32
 BEHIND = 3
 """So many nodes refused as too far ahead, and none accepted, mean that our clock is behind."""
 _NONE = RingLabel(-1, -1)
-
-AHEAD = "its incarnation is more than a day ahead of the clock here"
+_SHOWN = 80
+"""So much of a name is shown."""
 
 
 class IdentityHooks(Protocol):
@@ -96,6 +96,15 @@ class Identities:
         differs = known is not None and _differ(known, node)
         return differs or self.is_ahead(node)
 
+    def doubt(self, node: NodeRef) -> str:
+        """Return in words, for both sides, why :meth:`doubts` is about ``node``."""
+        if not self.is_ahead(node):
+            return f"whether {node.name[:_SHOWN]!r} may have its name is checked"
+        return (
+            f"{node.name[:_SHOWN]!r} was started by a clock that is more than a day ahead of the"
+            f" clock of {self._ctx.me.name[:_SHOWN]!r}"
+        )
+
     def greeted(self, node: NodeRef, rival: NodeRef | None = None) -> None:
         """Somebody greets as ``node``, whom :meth:`doubts` is about; a :class:`Judged` answers.
 
@@ -104,7 +113,7 @@ class Identities:
         known = self._ctx.peers.get(node.raw) or rival
         if self.is_ahead(node):
             self._too_far(node)
-            self._judge(node, AHEAD)
+            self._judge(node, self.doubt(node))
         elif known is None or not _differ(known, node):
             self._judge(node, "")
         else:

@@ -157,6 +157,10 @@ class Wiring:
         """Tell whether ``node`` has to be judged (``Greeted``) before it is listened to."""
         return self.identities.doubts(node)
 
+    def doubt(self, node: NodeRef) -> str:
+        """Return why it has to be, in words."""
+        return self.identities.doubt(node)
+
     def standing(self) -> Standing:
         """Return what this node says when it is asked who it is."""
         label = self.ring.label if self._status in membership.MEMBER else None

@@ -50,6 +50,9 @@ class Core(Protocol):
     def doubts(self, node: NodeRef) -> bool:
         """Tell whether ``node`` has to be judged (``Greeted``) before it is listened to."""
 
+    def doubt(self, node: NodeRef) -> str:
+        """Return why it has to be, in words."""
+
     def standing(self) -> Standing:
         """Return what the node says when it is asked who it is."""
 
@@ -108,6 +111,9 @@ class Judge(Protocol):
 
     def doubts(self, node: NodeRef) -> bool:
         """Tell whether ``node`` has to be judged (``Greeted``) before it is listened to."""
+
+    def doubt(self, node: NodeRef) -> str:
+        """Return why it has to be, in words."""
 
 
 class StoredMessage(Protocol):

@@ -50,6 +50,11 @@ class Judging:
         contested = self._rival(node) is not None and not self.is_known(node)
         return contested or self._names.doubts(node)
 
+    def doubt(self, node: NodeRef) -> str:
+        """Return why :meth:`doubts` is about ``node``, in words."""
+        assert self._names is not None
+        return self._names.doubt(node)
+
     def ask(self, node: NodeRef, *, dialled: bool = False) -> None:
         """Have the core judge ``node``."""
         self._post(Greeted(node, self._rival(node), dialled, self._wall()))

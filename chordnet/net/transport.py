@@ -274,7 +274,7 @@ class PeerTransport:
         if self.doubts(node):
             self._judging.answered_at(node, expected.address)
             if self.doubts(node):
-                return Refuse("full", f"whether {node.name[:80]!r} may have its name is checked")
+                return Refuse("full", self._judging.doubt(node))
         elif not expected.is_contact and node.incarnation < expected.incarnation:
             return Refuse("incarnation", "an older incarnation of it answers")
         return None

@@ -88,6 +88,15 @@ class NameTests(ServiceCase):
         self.assertEqual(status.state, "seeking")
         self.assertIn("the clock of this node is behind", status.reason)
 
+    def test_a_node_that_meets_one_peer_with_another_clock_names_both_clocks(self):
+        self.ring(1)
+        self.network.wall -= 3 * 86400.0
+        late = self.service(9, (1,))
+        self.network.run(6)
+        reason = self.successResultOf(late.status()).reason
+        self.assertIn("more than a day ahead of the clock of", reason)
+        self.assertIn(repr(self.services[0].node.me.name), reason)
+
     def test_a_node_whose_clock_is_far_ahead_is_refused_in_words(self):
         ring = self.ring(3)
         self.network.wall += 3 * 86400.0

@@ -520,6 +520,9 @@ class Doubting:
     def doubts(self, node: NodeRef) -> bool:
         return node.incarnation == 1
 
+    def doubt(self, node: NodeRef) -> str:
+        return f"{node.name} is doubted"
+
 
 class IncarnationTests(TransportCase):
     def test_a_restart_supersedes_the_older_life(self):
