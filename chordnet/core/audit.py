@@ -160,15 +160,14 @@ class Audit:
         if isinstance(answer, State):
             self._adopt(sender, answer, question.detail)
 
-    def _adopt(self, node: NodeRef, state: State, ttl: int) -> bool:
+    def _adopt(self, node: NodeRef, state: State, ttl: int) -> None:
         old = self._ring.head
         if not self._ring.consider(node, state):
-            return False
+            return
         if state.label is not None:
             self.label_seen(state.label, node)
         if old.raw != self._ctx.me.raw and ttl > 0:
             self._ctx.send(node, TryMerge(old, ttl - 1))
-        return True
 
     def try_merge(self, message: TryMerge) -> None:
         """Somebody offers a successor from the other ring."""
