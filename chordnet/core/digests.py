@@ -5,7 +5,8 @@ Whoever has recorded that one and then gets the origin's own frame must be able 
 
 Digests are kept in chunks of ``CHUNK`` numbers, eight bytes a number. An origin has room for the
 newest 16,384 numbers, all origins together for 16 times as many; beyond that the origin with the
-most chunks loses its oldest one. Without a digest a body counts as unknown, not as the same.
+most chunks loses its oldest one. Of each node the two lives that were heard of last are kept: an
+earlier one sends nothing any more. Without a digest a body counts as unknown, not as the same.
 
 A digest is Python's own hash of a body, SipHash with a key that the process draws at its start: it
 costs a fraction of a cryptographic one, and nobody outside can aim for a collision. It never leaves
@@ -23,6 +24,9 @@ ORIGIN_CHUNKS = 256
 MAX_CHUNKS = 4096
 """Chunks of all origins together, 0.7 kB each."""
 
+MAX_LIVES = 2
+"""Lives of one node whose digests are kept."""
+
 OriginKey = tuple[bytes, int]
 _NONE = 0
 
@@ -38,6 +42,8 @@ class Digests:
     def __init__(self) -> None:
         self._chunks: dict[OriginKey, dict[int, array[int]]] = {}
         self._count = 0
+        self._lives: dict[bytes, list[int]] = {}
+        """The incarnations of each node that have digests, the one heard of first before others."""
         self._sizes: list[dict[OriginKey, None]] = [{} for _ in range(ORIGIN_CHUNKS + 2)]
         """The origins that have so many chunks."""
 
@@ -67,6 +73,7 @@ class Digests:
         chunks = self._chunks.pop(key, {})
         self._count -= len(chunks)
         self._sizes[len(chunks)].pop(key, None)
+        self._end_life(key)
 
     def _get(self, key: OriginKey, number: int) -> int:
         index, place = divmod(number, CHUNK)
@@ -74,7 +81,10 @@ class Digests:
         return _NONE if chunk is None else chunk[place]
 
     def _new_chunk(self, key: OriginKey, index: int) -> array[int]:
-        chunks = self._chunks.setdefault(key, {})
+        chunks = self._chunks.get(key)
+        if chunks is None:
+            chunks = self._chunks[key] = {}
+            self._begin_life(key)
         chunk = chunks[index] = array("q", bytes(8 * CHUNK))
         self._count += 1
         self._resized(key, len(chunks) - 1)
@@ -98,3 +108,17 @@ class Digests:
             self._sizes[size][key] = None
         else:
             del self._chunks[key]
+            self._end_life(key)
+
+    def _begin_life(self, key: OriginKey) -> None:
+        lives = self._lives.setdefault(key[0], [])
+        lives.append(key[1])
+        if len(lives) > MAX_LIVES:
+            self.forget((key[0], lives[0]))
+
+    def _end_life(self, key: OriginKey) -> None:
+        lives = self._lives.get(key[0], [])
+        if key[1] in lives:
+            lives.remove(key[1])
+            if not lives:
+                del self._lives[key[0]]

@@ -226,6 +226,13 @@ class BodyTests(SynchronousTestCase):
         self.assertTrue(self.same(20_000 - 16_300, b"3700"))
         self.assertFalse(self.same(3_000, b"3000"))
 
+    def test_of_each_node_the_last_two_lives_are_remembered(self):
+        for life in range(1, 50):
+            self.ledger.add(mid(1, incarnation=life), b"%d" % life)
+        found = [life for life in range(1, 50) if self.same(1, b"%d" % life, (raw(1), life))]
+        self.assertEqual(found, [48, 49])
+        self.assertEqual(len(self.ledger.digests), 2)
+
     def test_many_origins_do_not_flush_the_digests_of_one_that_has_few(self):
         self.ledger.add(mid(1), b"apple")
         for origin in range(40):
