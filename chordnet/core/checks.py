@@ -292,6 +292,15 @@ class Checks:
         return self._pointers(message.nodes)
 
     def _bcast(self, message: msg.Bcast) -> str:
+        # The usual one: on the way of every broadcast a call costs more than what it does.
+        if (
+            not message.detours
+            and self._good.issuperset(message.hops)
+            and len(message.hops) <= self._max_route
+            and 0 <= message.ttl <= self._max_ttl
+            and 0 <= message.kind <= _LAST_EDGE
+        ):
+            return ""
         if message.detours:
             hops = sum(len(detour.hops) for detour in message.detours)
             if max(hops, len(message.detours)) > self._max_route:
@@ -308,7 +317,10 @@ class Checks:
         return self._keys(message.limit)
 
     def _covered(self, message: msg.Covered) -> str:
-        if not self._space.valid_raw(message.limit):
+        space = self._space
+        if len(message.limit) != space.width or not (
+            space.whole_bytes or space.valid_raw(message.limit)
+        ):
             return WRONG_IDENTIFIER
         if not (
             0 <= message.count < NODES_LIMIT
