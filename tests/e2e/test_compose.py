@@ -174,7 +174,7 @@ def test_container_has_no_privileges(network):
 def test_sigterm_leaves_in_order_and_a_restart_keeps_the_identity(network):
     before = network.wait_for_one_ring()[9]
     network.compose("stop", "node-9")
-    assert network.inspect(9, "{{.State.ExitCode}}") == "0"
+    assert network.inspect(9, "{{.State.ExitCode}}") == "143"
     assert "is left" in network.compose("logs", "node-9").stdout
     network.wait_for_one_ring([number for number in NODES if number != 9])
     network.compose("up", "--detach", "--no-build", "node-9")
