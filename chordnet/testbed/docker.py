@@ -42,6 +42,8 @@ from chordnet.testbed.waiting import Reactor, gather
 BUILD_TIMEOUT_S = 1200.0
 COMPOSE_TIMEOUT_S = 180.0
 SHAPE_TIMEOUT_S = 60.0
+CLEANING_LOOKS = 5
+"""Looks at what is left when containers are removed; each removes what it finds."""
 FAILURE_LINES = 15
 FAILURE_WIDTH = 240
 
@@ -199,8 +201,12 @@ class DockerEngine:
         containers = await self._ask(self._project.containers)
         if not purge:
             await self._save_logs(containers)
-        listed = await self._ask(self._project.listed, self._project.name)
-        await gather(self._ask(self._project.remove_container, c["Id"]) for c in listed)
+        # The engine may still be making what a start that was interrupted has asked for.
+        for _ in range(CLEANING_LOOKS):
+            listed = await self._ask(self._project.listed, self._project.name)
+            if not listed:
+                break
+            await gather(self._ask(self._project.remove_container, c["Id"]) for c in listed)
         await self._ask(self._project.remove_networks)
         if purge:
             await self._ask(self._project.remove_volumes)
