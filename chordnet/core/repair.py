@@ -31,7 +31,7 @@ from chordnet.core.timers import Expiry
 
 MAX_TRIES = 3
 """Lookups for one heir before its range counts as unreached."""
-MAX_RESENDS = 3
+MAX_RESENDS = 8
 """How often a message is sent again to a live delegate that does not acknowledge it."""
 MAX_BACKFILL = 256
 """Fresh messages passed back to one new predecessor."""

@@ -57,8 +57,8 @@ MOST_BYTES = 8 << 20
 """That an honest node may hold; with these settings it holds about 30 kB at rest."""
 MOST_DIALS = 400
 MOST_RESENT = 50
-RESENT_EACH = 5
-"""And so many for every broadcast that X made up: three for a delegate, and for its heir."""
+RESENT_EACH = 10
+"""And so many for every broadcast that X made up: eight for a delegate, and a few for its heirs."""
 MOST_LINES = 400
 """Of one honest node, in a whole run."""
 MOST_COMPARISONS = 3.0
