@@ -5,8 +5,9 @@
 - A range beyond the one already covered: the first node in it is looked up and given it (*extend*).
 - A delegate that lives and still does not take the message after ``MAX_RESENDS`` more attempts (it
   may crash whenever it reads it) is reported as unreached; what lies beyond it is extended to.
-- A late delegate is probed at ``covered_check_s``, and sent the message again, less and less often;
-  a range that is not covered by the broadcast's deadline is reported as unreached.
+- A late delegate is probed at each ``covered_check_s``, and sent the message again, after
+  ``PROMPT_LOOKS`` looks less and less often; a range that is not covered by the broadcast's deadline
+  is reported as unreached.
 - A new predecessor is given fresh messages (*backfill*): a range that lies before this node. As
   long as its own predecessor does not know it, those that come over any edge, too.
 
@@ -33,6 +34,8 @@ MAX_TRIES = 3
 """Lookups for one heir before its range counts as unreached."""
 MAX_RESENDS = 8
 """How often a message is sent again to a live delegate that does not acknowledge it."""
+PROMPT_LOOKS = 8
+"""How many looks in a row ask a delegate that has the range in hand; then each as late again."""
 MAX_BACKFILL = 256
 """Fresh messages passed back to one new predecessor."""
 
@@ -192,7 +195,7 @@ class Repairs:
                 if not probed:
                     self.resend(cast, branch)
                     self._tree.check(cast)
-            elif not branch.done and branch.looks & (branch.looks - 1) == 0:
+            elif not branch.done and _asks_again(branch.looks):
                 self._tree.send(cast, branch, header_only=True)
             if not branch.done:
                 self.late.add((cast, branch), ctx.now)
@@ -217,6 +220,14 @@ class Repairs:
         if given is not None and (given.count or not given.done):
             return
         self._tree.delegate(cast, Branch(node, self._ctx.me.raw, -1, 0, EdgeKind.BACKFILL))
+
+
+def _asks_again(looks: int) -> bool:
+    """Return True if a delegate is asked again at this look, the ``looks``-th.
+
+    A report that was lost delays the receipt until the next question, so the first come often.
+    """
+    return looks <= PROMPT_LOOKS or looks & (looks - 1) == 0
 
 
 def still_open(entry: tuple[Cast, Branch]) -> bool:

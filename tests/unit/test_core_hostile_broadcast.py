@@ -239,7 +239,7 @@ class ResendTests(NodeTestCase):
         ((_, report),) = sent(self.step(30, covered(50)), Covered)
         self.assertEqual((report.count, report.partial, ids(report.unreached)), (3, True, [20]))
 
-    def test_one_that_has_acknowledged_is_asked_less_and_less_often(self):
+    def test_one_that_has_acknowledged_is_asked_at_each_of_eight_looks_and_then_less_often(self):
         self.step(5, bcast(5, 50))
         self.step(20, Ack(mid(), raw(30), False))
         resent = 0
@@ -247,7 +247,7 @@ class ResendTests(NodeTestCase):
             effects = self.tick(0.1)
             resent += targets(effects, Bcast).count(20)
             self.step(20, Ack(mid(), raw(30), False))
-        self.assertEqual(resent, 5, "after 1, 2, 4, 8 and 16 looks")
+        self.assertEqual(resent, 9, "after each of 8 looks, and after 16")
 
 
 class RoomTests(NodeTestCase):
