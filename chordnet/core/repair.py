@@ -6,8 +6,8 @@
 - A delegate that lives and still does not take the message after ``MAX_RESENDS`` more attempts (it
   may crash whenever it reads it) is reported as unreached; what lies beyond it is extended to.
 - A late delegate is probed at each ``covered_check_s``, and sent the message again, after
-  ``PROMPT_LOOKS`` looks less and less often; a range that is not covered by the broadcast's deadline
-  is reported as unreached.
+  ``PROMPT_LOOKS`` looks less and less often; a range that is not covered by the deadline of the
+  broadcast is reported as unreached.
 - A new predecessor is given fresh messages (*backfill*): a range that lies before this node. As
   long as its own predecessor does not know it, those that come over any edge, too.
 
