@@ -38,12 +38,13 @@ from math import isfinite
 import attrs
 
 from chordnet.core import intervals
-from chordnet.core.checks import MAX_RANGES, is_message_id, is_origin_state, is_range
+from chordnet.core.checks import is_message_id, is_origin_state, is_range
 from chordnet.core.context import Context
 from chordnet.core.doubts import Doubts
 from chordnet.core.effects import Gap, Misbehaved, Record, SendStored
 from chordnet.core.intervals import Intervals
 from chordnet.core.ledger import MASK, Ledger, OriginKey
+from chordnet.core.limits import MAX_RANGES
 from chordnet.core.messages import (
     Bcast,
     Caught,

@@ -28,6 +28,7 @@ from typing import Protocol
 
 from chordnet.core.context import Context
 from chordnet.core.identifiers import between
+from chordnet.core.limits import MERGE_TTL
 from chordnet.core.lookup import Lookups, Purpose, Result
 from chordnet.core.messages import (
     FindKind,
@@ -42,8 +43,6 @@ from chordnet.core.messages import (
 from chordnet.core.requests import Answer, Ask, Question, Requests
 from chordnet.core.successors import Ring
 
-MERGE_TTL = 4096
-"""Nodes that one TRYMERGE may visit."""
 SUCCESSOR, PLACE = 0, 1
 """What an audit's lookup is for: our successor there, or a stray node's place here."""
 

@@ -38,7 +38,6 @@ from chordnet.core.antientropy import AntiEntropy
 from chordnet.core.broadcast_faults import bodies_fault, fault_of
 from chordnet.core.cast import Branch, Cast, Finished, Tally, Waiter, cost_of
 from chordnet.core.casts import Casts
-from chordnet.core.checks import MAX_UNREACHED
 from chordnet.core.context import Context
 from chordnet.core.detector import Detector
 from chordnet.core.effects import BroadcastDone, Misbehaved, Record, Send, Traced, TraceKind
@@ -46,6 +45,7 @@ from chordnet.core.events import Publish, Recent
 from chordnet.core.headless import Headless
 from chordnet.core.identifiers import between
 from chordnet.core.ledger import Ledger
+from chordnet.core.limits import MAX_UNREACHED
 from chordnet.core.lookup import Lookups
 from chordnet.core.messages import (
     Ack,

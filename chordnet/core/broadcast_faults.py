@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from math import isfinite
 
-from chordnet.core.checks import COUNT_LIMIT
 from chordnet.core.context import Context
+from chordnet.core.limits import COUNT_LIMIT
 from chordnet.core.messages import Bcast, NodeRef
 
 

@@ -21,11 +21,23 @@ from typing import Any, Protocol
 
 from chordnet.core import intervals
 from chordnet.core import messages as msg
-from chordnet.core.audit import MERGE_TTL
 from chordnet.core.config import ProtocolConfig
-from chordnet.core.fingers import HINT_TTL
 from chordnet.core.identifiers import IdentifierSpace
-from chordnet.core.iterative import MAX_EXCLUDE
+from chordnet.core.limits import (
+    COUNT_LIMIT,
+    DIGEST_LIMIT,
+    HINT_TTL,
+    LABEL_LIMIT,
+    MAX_EXCLUDE,
+    MAX_LISTED,
+    MAX_POINTERS,
+    MAX_RANGES,
+    MAX_REASON,
+    MAX_TTL,
+    MAX_UNREACHED,
+    MERGE_TTL,
+    NODES_LIMIT,
+)
 from chordnet.core.messages import (
     EdgeKind,
     FindKind,
@@ -37,25 +49,6 @@ from chordnet.core.messages import (
     Status,
 )
 
-COUNT_LIMIT = 1 << 62
-"""Incarnations, sequence numbers and request numbers are smaller."""
-LABEL_LIMIT = 1 << 63
-DIGEST_LIMIT = 1 << 64
-NODES_LIMIT = 1 << 31
-"""No ring has so many nodes, and no broadcast takes so many messages."""
-
-MAX_POINTERS = 64
-"""Pointers in one list; twice our own successor list, if that is more."""
-MAX_TTL = 255
-"""Times to live of lookups and broadcasts are no longer, unless our own are."""
-MAX_UNREACHED = 32
-"""Nodes that a COVERED names as unreached."""
-MAX_RANGES = 256
-"""Ranges that one Want or Lost names."""
-MAX_LISTED = 16_384
-"""Origins, ids or ranges that one message of anti-entropy lists."""
-MAX_REASON = 500
-"""Characters of a reason."""
 CACHE_BYTES = 1 << 20
 """Pointers and hops found good are remembered up to about this many bytes."""
 _ENTRY_BYTES = 400

@@ -30,14 +30,13 @@ from chordnet.core.context import Context
 from chordnet.core.detector import Detector
 from chordnet.core.effects import FingersChanged
 from chordnet.core.identifiers import between_left, between_right
+from chordnet.core.limits import HINT_TTL
 from chordnet.core.messages import FingerHint, NodeRef
 from chordnet.core.routing import Routes
 from chordnet.core.successors import Ring
 
 RETRY_S = 0.5
 """Pause after a finger's lookup failed."""
-HINT_TTL = 64
-"""Nodes that one hint may visit."""
 
 
 class FingerHooks(Protocol):

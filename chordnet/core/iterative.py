@@ -16,12 +16,11 @@ from collections.abc import Iterable, Sequence
 
 import attrs
 
+from chordnet.core.limits import MAX_EXCLUDE
 from chordnet.core.messages import NodeRef
 
 MAX_STEPS = 512
 """Questions that one iterative lookup may ask."""
-MAX_EXCLUDE = 64
-"""Silent nodes that a question names."""
 MAX_CANDIDATES = 16
 """Nodes that an iterative lookup keeps in mind."""
 

@@ -26,7 +26,8 @@ import attrs
 from chordnet.core.answering import ALTERNATIVES, Answering
 from chordnet.core.context import Context
 from chordnet.core.detector import Detector
-from chordnet.core.iterative import MAX_EXCLUDE, Walk
+from chordnet.core.iterative import Walk
+from chordnet.core.limits import MAX_EXCLUDE
 from chordnet.core.membership import MEMBER
 from chordnet.core.messages import (
     Find,

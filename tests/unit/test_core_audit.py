@@ -11,7 +11,8 @@ from random import Random
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.core.audit import MERGE_TTL, PLACE, SUCCESSOR, Audit
+from chordnet.core.audit import PLACE, SUCCESSOR, Audit
+from chordnet.core.limits import MERGE_TTL
 from chordnet.core.lookup import Purpose, Result
 from chordnet.core.messages import (
     Find,

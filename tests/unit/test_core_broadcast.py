@@ -11,9 +11,9 @@ from random import Random
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.core.checks import MAX_UNREACHED
 from chordnet.core.effects import BroadcastDone, Misbehaved, Record, Traced, TraceKind
 from chordnet.core.events import LinkDown, LinkFault, Publish, Recent, Start, Tick
+from chordnet.core.limits import MAX_UNREACHED
 from chordnet.core.lookup import Result
 from chordnet.core.messages import (
     Ack,

@@ -10,7 +10,6 @@ from typing import Any, get_args
 from msgspec.structs import replace
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.core import checks
 from chordnet.core import effects as fx
 from chordnet.core import events as ev
 from chordnet.core import messages as msg
@@ -336,8 +335,3 @@ class NodeTests(SynchronousTestCase):
         me = real_node(CONFIG, node(9), Random(1))
         me.step(ev.Start([], [node(1), node(2, address="a..b:1"), node(3, raw=raw("x"))]), 0.0)
         self.assertEqual(me.ctx.peers.known, [node(1)])
-
-    def test_the_limits_are_those_of_the_parts_that_send(self):
-        from chordnet.core.broadcast import MAX_UNREACHED  # noqa: PLC0415
-
-        self.assertEqual(checks.MAX_UNREACHED, MAX_UNREACHED)

@@ -9,7 +9,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from chordnet.core.effects import LookupDone
 from chordnet.core.events import FindOwner
 from chordnet.core.invariants import ideal_successor
-from chordnet.core.iterative import MAX_EXCLUDE, MAX_STEPS
+from chordnet.core.iterative import MAX_STEPS
+from chordnet.core.limits import MAX_EXCLUDE
 from chordnet.core.lookup import Purpose
 from chordnet.core.messages import (
     Find,

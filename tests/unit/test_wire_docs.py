@@ -9,7 +9,7 @@ from typing import get_args
 import msgspec
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.core import audit, checks, fingers, iterative
+from chordnet.core import iterative, limits
 from chordnet.core.messages import Detour, OriginState, PeerMessage, Range
 from chordnet.wire.codec import frame_limit
 from chordnet.wire.greeting import CODES, GREETING_LIMIT
@@ -79,12 +79,12 @@ class ClaimTests(SynchronousTestCase):
 
     def test_the_limits_on_that_page(self):
         for figure in (
-            f"{checks.MAX_UNREACHED}", f"{checks.MAX_RANGES}", f"above {checks.MAX_TTL}",
-            f"above {fingers.HINT_TTL}", f"above {audit.MERGE_TTL:,}", f"{iterative.MAX_STEPS}",
-            f"at most {iterative.MAX_EXCLUDE}", f"at most {checks.MAX_REASON}",
+            f"{limits.MAX_UNREACHED}", f"{limits.MAX_RANGES}", f"above {limits.MAX_TTL}",
+            f"above {limits.HINT_TTL}", f"above {limits.MERGE_TTL:,}", f"{iterative.MAX_STEPS}",
+            f"at most {limits.MAX_EXCLUDE}", f"at most {limits.MAX_REASON}",
         ):  # fmt: skip
             self.assertIn(figure, CLAIMS)
-        self.assertEqual((checks.COUNT_LIMIT, checks.NODES_LIMIT), (1 << 62, 1 << 31))
+        self.assertEqual((limits.COUNT_LIMIT, limits.NODES_LIMIT), (1 << 62, 1 << 31))
 
 
 class ExampleTests(SynchronousTestCase):
