@@ -9,15 +9,16 @@ from typing import Any
 import attrs
 import click
 
-from chordnet.cli.output import count, print_json
+from chordnet.cli.output import print_json
+from chordnet.cli.phrases import count
 from chordnet.cli.session import with_testbed
 from chordnet.cli.words import Command, json_option, network_option, timeout_option
 from chordnet.testbed import chaos as verbs
 from chordnet.testbed.chaos import Change, Outcome, Part
 from chordnet.testbed.context import Testbed
-from chordnet.testbed.description import MAX_NODES, NetworkDescription
+from chordnet.testbed.description import MAX_NODES, NetworkDescription, ranges
 from chordnet.testbed.errors import NoSuchNode, command
-from chordnet.testbed.faults import Faults, ranges
+from chordnet.testbed.faults import Faults
 
 TIMEOUT_S = 30.0
 VERBS = ("kill", "freeze", "thaw", "partition", "heal", "delay", "loss")

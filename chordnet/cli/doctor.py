@@ -7,13 +7,15 @@ from collections.abc import Callable, Iterable, Iterator
 import attrs
 import click
 
-from chordnet.cli.output import count, print_json
+from chordnet.cli.output import print_json
+from chordnet.cli.phrases import count
 from chordnet.cli.session import with_testbed
 from chordnet.cli.words import Command, json_option, network_option, timeout_option
 from chordnet.testbed.context import Testbed
 from chordnet.testbed.examination import Messages, examine_messages
 from chordnet.testbed.faults import load_faults
-from chordnet.testbed.report import Report, Side, look, side_name
+from chordnet.testbed.looking import look
+from chordnet.testbed.report import Report, Side, side_name
 from chordnet.testbed.waiting import gather, pause
 
 TIMEOUT_S = 30.0
@@ -76,7 +78,8 @@ async def examine(testbed: Testbed, *, wait: bool, timeout: float) -> Examinatio
         while True:
             report = await look(testbed, observer, network)
             seen = await gather(
-                examine_messages(testbed, observer, report, side, patience) for side in report.sides
+                examine_messages(testbed.reactor, observer, report, side, patience)
+                for side in report.sides
             )
             heal = testbed.command("chaos heal")
             faults = load_faults(testbed.home).with_running(report.running)

@@ -14,7 +14,8 @@ from chordnet.cli.journey_text import (
     trace_lines,
     tree_lines,
 )
-from chordnet.cli.output import count, plain, print_json
+from chordnet.cli.output import print_json
+from chordnet.cli.phrases import count, plain
 from chordnet.cli.ring import write_svg
 from chordnet.cli.ring_model import ring_model
 from chordnet.cli.session import chosen_node, with_testbed
@@ -28,7 +29,8 @@ from chordnet.cli.words import (
 from chordnet.core.explain import Prediction
 from chordnet.testbed.context import Testbed
 from chordnet.testbed.journey import Journey, follow_back, foretell, label, resolve
-from chordnet.testbed.report import Report, look
+from chordnet.testbed.looking import look
+from chordnet.testbed.report import Report
 
 TIMEOUT_S = 5.0
 

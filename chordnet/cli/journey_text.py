@@ -7,7 +7,7 @@ from typing import Any
 
 import attrs
 
-from chordnet.cli.output import count, plain
+from chordnet.cli.phrases import count, plain
 from chordnet.cli.ring_model import Arrival, Overlay, RingModel, RingNode, Tree
 from chordnet.testbed.journey import Incident, Journey, Ref, Step, label
 from chordnet.testbed.report import Report

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from chordnet.cli.output import count, print_json
+from chordnet.cli.output import print_json
+from chordnet.cli.phrases import count
 from chordnet.cli.session import with_testbed
 from chordnet.cli.words import (
     Command,

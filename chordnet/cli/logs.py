@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from chordnet.cli.output import plain, print_json
+from chordnet.cli.output import print_json
+from chordnet.cli.phrases import plain
 from chordnet.cli.session import chosen_node, with_testbed
 from chordnet.cli.words import Command, WholeNumber, json_option, network_option, node_argument
 from chordnet.testbed.context import Testbed

@@ -10,16 +10,14 @@ from twisted.internet.defer import Deferred
 
 from chordnet.cli.failures import complain
 from chordnet.cli.output import (
-    count,
     ordered_json,
     ordered_text,
-    plain,
     print_json,
     print_json_line,
     record_json,
     refs,
-    seconds,
 )
+from chordnet.cli.phrases import count, plain, seconds
 from chordnet.cli.session import chosen_node, with_testbed
 from chordnet.cli.words import (
     Command,

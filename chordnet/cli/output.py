@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TextIO
 
+from chordnet.cli.phrases import count, plain
 from chordnet.testbed.convergence import Progress as RingProgress
 from chordnet.testbed.verdict import Names
 from chordnet.wire.rpc import MessageRecord, NodeInfo, OrderedEntry
@@ -30,21 +31,6 @@ def print_json(document: Any) -> None:
 def print_json_line(document: Any) -> None:
     """Print one JSON document on a line of its own, at once."""
     print(json.dumps(document), flush=True)
-
-
-def plain(text: str) -> str:
-    """Return ``text`` without anything that a terminal would obey."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
-def seconds(value: float) -> str:
-    """Return ``9 ms`` or ``0.4 s``."""
-    return f"{value * 1000:.0f} ms" if value < 0.1 else f"{value:.1f} s"
-
-
-def count(number: int, noun: str) -> str:
-    """Return ``1 node`` or ``15 nodes``."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def rfc3339(moment: float) -> str:

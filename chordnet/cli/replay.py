@@ -11,7 +11,8 @@ from typing import Any
 import attrs
 import click
 
-from chordnet.cli.output import count, plain, print_json, rfc3339
+from chordnet.cli.output import print_json, rfc3339
+from chordnet.cli.phrases import count, plain
 from chordnet.cli.words import Command, json_option
 from chordnet.core.recording import RecordingError, read_frames
 from chordnet.core.replay import Moment, Replay

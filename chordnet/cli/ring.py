@@ -20,7 +20,8 @@ from chordnet.cli.words import (
 )
 from chordnet.testbed.context import Testbed
 from chordnet.testbed.errors import TestbedError, command
-from chordnet.testbed.report import look, read_message
+from chordnet.testbed.looking import look
+from chordnet.testbed.report import read_message
 
 TIMEOUT_S = 2.0
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from chordnet.cli.output import plain
+from chordnet.cli.phrases import plain
 from chordnet.cli.ring_canvas import COLUMNS, ROWS, Canvas
 from chordnet.cli.ring_model import Ref, RingModel, RingNode, Tree, point
 

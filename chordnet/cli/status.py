@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from chordnet.cli.output import console, count, plain, print_json, refs
+from chordnet.cli.output import console, print_json, refs
+from chordnet.cli.phrases import count, plain
 from chordnet.cli.session import with_testbed
 from chordnet.cli.words import Command, json_option, network_option, timeout_option
 from chordnet.testbed.context import Testbed
 from chordnet.testbed.errors import command
-from chordnet.testbed.report import Report, look
+from chordnet.testbed.looking import look
+from chordnet.testbed.report import Report
 from chordnet.testbed.verdict import Names
 from chordnet.wire.rpc import FingerEntry, NodeInfo, NodeStatus
 

@@ -198,5 +198,5 @@ async def _judge(
     snapshot = await observer.snapshot(part)
     problems = ring_problems(network, part, snapshot)
     report = Report(network, part, snapshot, tuple(problems))
-    seen = await examine_messages(testbed, observer, report, report.sides[0])
+    seen = await examine_messages(testbed.reactor, observer, report, report.sides[0])
     return Part(tuple(sorted(part)), seen.messages, (*problems, *seen.problems))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from pathlib import Path
 
 import attrs
@@ -128,3 +129,14 @@ class NetworkDescription:
             ),
         )
         return ", ".join(text for possible, text in checks if not possible)
+
+
+def ranges(numbers: Collection[int]) -> str:
+    """Return ``1-8, 11``."""
+    runs: list[list[int]] = []
+    for number in sorted(numbers):
+        if runs and runs[-1][-1] == number - 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 
 import attrs
 
-from chordnet.testbed.context import Testbed
 from chordnet.testbed.histories import (
     CHECKED,
     Findings,
@@ -20,7 +19,7 @@ from chordnet.testbed.histories import (
 )
 from chordnet.testbed.observer import NoAnswer, Observer
 from chordnet.testbed.report import Report, Side
-from chordnet.testbed.waiting import gather, pause
+from chordnet.testbed.waiting import Clock, gather, pause
 from chordnet.wire.rpc import NodeInfo, NodeStatus
 
 SETTLE_S = 0.5
@@ -46,7 +45,7 @@ class Messages:
 
 
 async def examine_messages(
-    testbed: Testbed, observer: Observer, report: Report, side: Side, patience: float = PATIENCE_S
+    clock: Clock, observer: Observer, report: Report, side: Side, patience: float = PATIENCE_S
 ) -> Messages:
     """Check that every node of one ring has every message, and the newest ones in detail.
 
@@ -56,7 +55,7 @@ async def examine_messages(
     told, silent = await _ask(observer, asked, patience)
     found = find(told, report.names)
     if found.suspicious:
-        await pause(testbed.reactor, SETTLE_S)
+        await pause(clock, SETTLE_S)
         told, silent = await _ask(observer, asked, patience)
         found = confirmed(found, find(told, report.names))
     return _said(report, side, found, told, silent)

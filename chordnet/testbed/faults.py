@@ -13,6 +13,7 @@ from typing import Any
 import attrs
 
 from chordnet.testbed.conditions import Condition, Matter
+from chordnet.testbed.description import ranges
 from chordnet.testbed.errors import TestbedError
 from chordnet.testbed.home import NetworkHome, write_atomically
 
@@ -200,17 +201,6 @@ def save_faults(home: NetworkHome, faults: Faults) -> None:
 def forget_faults(home: NetworkHome) -> None:
     """Nothing is broken on purpose any more: the nodes have ended."""
     (home.directory / FILE).unlink(missing_ok=True)
-
-
-def ranges(numbers: Collection[int]) -> str:
-    """Return ``1-8, 11``."""
-    runs: list[list[int]] = []
-    for number in sorted(numbers):
-        if runs and runs[-1][-1] == number - 1:
-            runs[-1].append(number)
-        else:
-            runs.append([number])
-    return ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)
 
 
 def _inverted(table: Mapping[int, Any]) -> dict[Any, list[int]]:

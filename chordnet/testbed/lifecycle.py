@@ -18,11 +18,11 @@ from chordnet.testbed.choice import Choice
 from chordnet.testbed.code import code_digest
 from chordnet.testbed.context import Testbed
 from chordnet.testbed.convergence import wait_converged
-from chordnet.testbed.description import HOST, MAX_NODES, MAX_PORT, NetworkDescription
+from chordnet.testbed.description import HOST, MAX_NODES, MAX_PORT, NetworkDescription, ranges
 from chordnet.testbed.descriptors import provide_descriptors
 from chordnet.testbed.engine import Engine
 from chordnet.testbed.errors import ImpossibleNetwork, TestbedError, UnreadableNetwork
-from chordnet.testbed.faults import forget_faults, ranges
+from chordnet.testbed.faults import forget_faults
 from chordnet.testbed.home import is_utf8
 from chordnet.testbed.lock import locked
 from chordnet.testbed.observer import Client, NoAnswer, Observer, Snapshot

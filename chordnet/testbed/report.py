@@ -7,9 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 import attrs
 
 from chordnet.testbed.conditions import HAS_STOPPED, Condition
-from chordnet.testbed.context import Testbed
-from chordnet.testbed.description import NetworkDescription
-from chordnet.testbed.faults import load_faults, ranges
+from chordnet.testbed.description import NetworkDescription, ranges
+from chordnet.testbed.errors import command
 from chordnet.testbed.observer import NoAnswer, Observer, Snapshot
 from chordnet.testbed.verdict import Names, ring_problems
 from chordnet.testbed.waiting import gather
@@ -58,23 +57,28 @@ class Report:
         return names
 
 
-async def look(testbed: Testbed, observer: Observer, network: NetworkDescription) -> Report:
-    """Ask every node that runs, and judge the ring they make, or each side's of a partition.
+async def survey(
+    observer: Observer,
+    network: NetworkDescription,
+    running: frozenset[int],
+    conditions: Mapping[int, Condition],
+    parts: Sequence[frozenset[int]],
+) -> Report:
+    """Ask nodes, and judge the ring they make, or each side's of a partition.
 
-    :raises NetworkNotRunning: no node runs.
+    :param running: the nodes that run.
+    :param conditions: what is known to be the matter with some of them. One that runs and is frozen
+        or without a network cannot answer, nor be a member.
+    :param parts: the nodes to ask, which ought to be one ring each.
     """
-    running = await testbed.running(network)
-    conditions = await testbed.engine(network.engine).conditions()
-    # Nodes that the engine knows to be frozen or without a network cannot answer, nor be members.
-    unwell = running & conditions.keys()
-    problems = list(_unwell(testbed, network, running, conditions))
-    parts = load_faults(testbed.home).sides_of(running - unwell)
+    problems = list(_unwell(network, running, conditions))
     snapshots = await gather(observer.snapshot(part) for part in parts)
     sides = tuple(Side(part, seen) for part, seen in zip(parts, snapshots, strict=True))
     for side in sides:
         found = ring_problems(network, side.numbers, side.snapshot)
         problems += [f"{side_name(sides, side)}{text}" for text in found]
     parted = sides if len(sides) > 1 else ()
+    unwell = running & conditions.keys()
     return Report(network, running, _together(snapshots), tuple(problems), parted, unwell)
 
 
@@ -92,17 +96,20 @@ def _together(snapshots: Sequence[Snapshot]) -> Snapshot:
 
 
 def _unwell(
-    testbed: Testbed,
     network: NetworkDescription,
     running: frozenset[int],
     conditions: Mapping[int, Condition],
 ) -> Iterator[str]:
     """Say of each node that cannot be in the ring, though it ought to, why that is."""
+
+    def mend(words: str) -> str:
+        return command(words, network.name)
+
     for number in network.numbers:
         if number in running and number in conditions:
-            yield conditions[number].line(number, testbed.command)
+            yield conditions[number].line(number, mend)
         elif number not in running and number not in network.removed:
-            yield conditions.get(number, HAS_STOPPED).line(number, testbed.command)
+            yield conditions.get(number, HAS_STOPPED).line(number, mend)
 
 
 # ---- message logs ------------------------------------------------------------------------------

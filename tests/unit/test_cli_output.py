@@ -15,19 +15,18 @@ from chordnet.cli.doctor import Examination, verdict_lines
 from chordnet.cli.lookup import lookup_text
 from chordnet.cli.messages import receipt_json, receipt_text, unconfirmed_text
 from chordnet.cli.output import (
-    count,
     ordered_json,
     ordered_text,
-    plain,
     record_json,
     rfc3339,
     route_text,
-    seconds,
 )
+from chordnet.cli.phrases import count, plain, seconds
 from chordnet.cli.status import duration, report_json, status_table
 from chordnet.testbed.examination import Messages
+from chordnet.testbed.looking import look
 from chordnet.testbed.observer import Snapshot
-from chordnet.testbed.report import Report, look
+from chordnet.testbed.report import Report
 from chordnet.testbed.verdict import Names
 from chordnet.wire.rpc import (
     LookupResult,

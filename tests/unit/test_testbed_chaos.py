@@ -17,6 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from chordnet.testbed import chaos, docker, netlink
 from chordnet.testbed.chaos import Outcome
+from chordnet.testbed.description import ranges
 from chordnet.testbed.errors import NetworkNotRunning, NodeStopped, TestbedError
 from chordnet.testbed.faults import (
     FILE,
@@ -25,7 +26,6 @@ from chordnet.testbed.faults import (
     WrongFault,
     forget_faults,
     load_faults,
-    ranges,
     save_faults,
 )
 from chordnet.testbed.home import NetworkHome

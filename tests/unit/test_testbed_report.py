@@ -21,7 +21,7 @@ from chordnet.testbed.compose_file import (
 from chordnet.testbed.errors import NetworkNotRunning
 from chordnet.testbed.examination import Messages, examine_messages
 from chordnet.testbed.faults import Faults, save_faults
-from chordnet.testbed.report import look
+from chordnet.testbed.looking import look
 from chordnet.wire.rpc import RouteHop
 from tests.unit.testbed_fakes import World, ideal_status, network, record
 
@@ -43,7 +43,9 @@ class MessageTests(SynchronousTestCase):
         async def check() -> Messages:
             report = await look(self.world.testbed, observer, self.world.described)
             self.assertEqual(report.problems, ())
-            return await examine_messages(self.world.testbed, observer, report, report.sides[0])
+            return await examine_messages(
+                self.world.testbed.reactor, observer, report, report.sides[0]
+            )
 
         done = Deferred.fromCoroutine(check())
         self.world.clock.pump([0.1] * 250)
@@ -145,7 +147,9 @@ class MessageTests(SynchronousTestCase):
             observer = self.world.testbed.observer(self.world.described)
             report = await look(self.world.testbed, observer, self.world.described)
             self.world.nodes.frozen = {3}
-            return await examine_messages(self.world.testbed, observer, report, report.sides[0])
+            return await examine_messages(
+                self.world.testbed.reactor, observer, report, report.sides[0]
+            )
 
         done = Deferred.fromCoroutine(check())
         self.world.clock.advance(9.9)

@@ -16,7 +16,8 @@ from chordnet.testbed.errors import NodeSilent, NodeStopped, NotConverged
 from chordnet.testbed.faults import Faults, save_faults
 from chordnet.testbed.home import NetworkHome
 from chordnet.testbed.lifecycle import Wish, start_network, stop_network
-from chordnet.testbed.report import Report, look
+from chordnet.testbed.looking import look
+from chordnet.testbed.report import Report
 from tests.unit.test_testbed_lifecycle import Case, wish
 from tests.unit.testbed_fakes import network
 
