@@ -118,13 +118,16 @@ def cli() -> None:
     """Run a Chord ring on this machine, send messages through it and look inside."""
 
 
-def run(words: Sequence[str]) -> int:
-    """Run one command and return the exit status; failures become one line on stderr."""
+def run(words: Sequence[str], bench: object = None) -> int:
+    """Run one command and return the exit status; failures become one line on stderr.
+
+    :param bench: where its work is done (:class:`chordnet.cli.session.Bench`); None: here.
+    """
     if not words and COMPLETING not in os.environ:  # a shell asks for completions without words
         print(cli.get_help(cli.make_context("p2pnet", ["x"])), file=sys.stderr)
         return WRONG_WORDS
     try:
-        result = cli.main(list(words), prog_name="p2pnet", standalone_mode=False)
+        result = cli.main(list(words), prog_name="p2pnet", standalone_mode=False, obj=bench)
         sys.stdout.flush()
     except BrokenPipeError:  # whoever read our output has read enough
         _forget_output()

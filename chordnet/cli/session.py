@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import click
 
@@ -46,8 +46,22 @@ def connector(reactor: Any, network: str) -> Connect:
     return connect
 
 
+class Bench(Protocol):
+    """Where a command's work is done. One in the command's context (click's ``obj``) comes before
+    the reactor and the nodes of this machine.
+    """
+
+    def run(self, network: str, work: Work[T]) -> T: ...
+
+
 def with_testbed(network: str, work: Work[T]) -> T:
     """Run ``work(testbed)`` in the reactor and return its result."""
+    bench: Bench | None = click.get_current_context().obj
+    return run_here(network, work) if bench is None else bench.run(network, work)
+
+
+def run_here(network: str, work: Work[T]) -> T:
+    """Run ``work(testbed)`` on this machine."""
     home = network_home(network)
 
     async def run(reactor: Any) -> T:

@@ -19,11 +19,16 @@ from twisted.trial.unittest import SynchronousTestCase
 import chordnet
 from chordnet.cli.app import COMMANDS, cli, run
 from chordnet.testbed.home import NetworkHome
-from tests.unit.testbed_fakes import network
+from tests.unit.testbed_fakes import World, network
 
 
 class CommandCase(SynchronousTestCase):
-    """Runs commands in this process that end before they need the reactor."""
+    """Runs commands in this process that end before they need the reactor.
+
+    With a ``bench`` the others, too.
+    """
+
+    bench: World | None = None
 
     def setUp(self) -> None:
         self.root = Path(self.mktemp())
@@ -39,7 +44,7 @@ class CommandCase(SynchronousTestCase):
     def p2pnet(self, *words: str) -> tuple[int, str, str]:
         out, err = io.StringIO(), io.StringIO()
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            status = run(words)
+            status = run(words, self.bench)
         return status, out.getvalue(), err.getvalue()
 
     def refused(self, *words: str) -> str:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import attrs
 import msgspec
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
+from twisted.python.failure import Failure
 
 from chordnet.core import intervals
 from chordnet.core.errors import ConnectFailed
@@ -128,6 +130,14 @@ class FakeNodes:
     frozen: set[int] = attrs.field(factory=set)
     failed: set[int] = attrs.field(factory=set)
     visitors: dict[str, NodeStatus] = attrs.field(factory=dict)
+    lookups: dict[int, LookupResult] = attrs.field(factory=dict)
+    ordered: dict[int, list[OrderedEntry]] = attrs.field(factory=dict)
+    comes: list[MessageRecord | OrderedEntry] = attrs.field(factory=list)
+    """What those who follow a node are handed before it ends."""
+    receipts: list[dict[str, Any]] = attrs.field(factory=list)
+    """What the next receipts have that is not usual."""
+    words: list[tuple[Any, ...]] = attrs.field(factory=list)
+    """The words of questions that have any."""
     asked: list[int] = attrs.field(factory=list)
     begun: list[int] = attrs.field(factory=list)
     open: int = 0
@@ -198,12 +208,15 @@ class FakeClient:
         return self._answer(dict.fromkeys(self.nodes.statuses))
 
     def get_messages(self, limit: int = 0, since: str = "") -> Deferred[list[MessageRecord]]:
+        self.nodes.words.append(("get_messages", limit, since))
         return self._answer(self.nodes.logs)
 
     def send_message(self, body: str, wait: bool = True) -> Deferred[Receipt]:
-        return self._answer(
-            {n: Receipt("id", body, 5, 5, 4, 2, 0.004, False, []) for n in self.nodes.statuses}
-        )
+        self.nodes.words.append(("send_message", body, wait))
+        usual = Receipt("id", body, 5, 5, 4, 2, 0.004, False, [])
+        unusual = self.nodes.receipts.pop(0) if self.nodes.receipts else {}
+        receipt = msgspec.structs.replace(usual, **unusual)
+        return self._answer(dict.fromkeys(self.nodes.statuses, receipt))
 
     def trace(self, message_id: str) -> Deferred[MessageTrace]:
         found = {
@@ -223,15 +236,20 @@ class FakeClient:
         return self._answer({n: [trail_of(each) for each in log] for n, log in logs.items()})
 
     def lookup(self, key: str, iterative: bool = False) -> Deferred[LookupResult]:
-        raise NotImplementedError
+        self.nodes.words.append(("lookup", key, iterative))
+        return self._answer(self.nodes.lookups)
 
     def get_ordered(self, limit: int = 0, since: str = "") -> Deferred[list[OrderedEntry]]:
-        raise NotImplementedError
+        self.nodes.words.append(("get_ordered", limit, since))
+        return self._answer(self.nodes.ordered)
 
     def follow(
         self, callback: Callable[[Any], object], since: str = "", order: Order = "received"
     ) -> Any:
-        raise NotImplementedError
+        self.nodes.words.append(("follow", since, order))
+        for each in self.nodes.comes:
+            callback(each)
+        return SimpleNamespace(finished=fail(ConnectFailed("it has ended")))
 
     def close(self) -> None:
         self.nodes.open -= 1
@@ -338,10 +356,10 @@ class FakeEngine:
             raise TestbedError(self.clean_fails)
 
     async def tail(self, number: int, lines: int) -> list[str]:
-        return [f"last words of {number}"]
+        return [f"last words of {number}"][:lines]
 
     async def follow(self, number: int, lines: int, write: Callable[[str], None]) -> None:
-        raise NotImplementedError
+        write(f"{lines} lines of {number}\x07")
 
 
 @attrs.define
@@ -381,3 +399,18 @@ class World:
         self.testbed.home.save(self.described)
         self.engine.alive = set(self.described.numbers)
         self.engine.ring()
+
+    def run(self, network: str, work: Callable[[Testbed], Coroutine[Any, Any, Any]]) -> Any:
+        """Do a command's work: this is what :class:`chordnet.cli.session.Bench` asks for."""
+        assert network == self.described.name
+        done = Deferred.fromCoroutine(work(self.testbed))
+        ends: list[Any] = []
+        done.addBoth(ends.append)
+        for _ in range(1000):
+            if ends:
+                break
+            self.clock.advance(0.1)
+        (end,) = ends
+        if isinstance(end, Failure):
+            end.raiseException()
+        return end
