@@ -225,6 +225,12 @@ def _record(effect: fx.Record) -> tuple[str, str]:
     return "record", f"recorded {shown(body)} ({route})"
 
 
+def _gap(effect: fx.Gap) -> tuple[str, str]:
+    lost = sum(each.end - each.first for each in effect.ranges)
+    what = "1 message is" if lost == 1 else f"{lost} messages are"
+    return "gap", f"{what} lost, {label(effect.peer)} says"
+
+
 def _receipt(effect: fx.BroadcastDone) -> tuple[str, str]:
     if effect.id is None:
         return "receipt", f"a broadcast failed: {effect.reason}"
@@ -237,6 +243,6 @@ _TOLD: dict[type, Callable[[Any], tuple[str, str]]] = {
     fx.PeerDied: lambda e: ("death", f"{label(e.peer)} {'has left' if e.left else 'is dead'}"),
     fx.Record: _record,
     fx.BroadcastDone: _receipt,
-    fx.Gap: lambda e: ("gap", f"{len(e.ids)} messages are lost, {label(e.peer)} says"),
+    fx.Gap: _gap,
     fx.LeftRing: lambda _: ("left", "has left the ring"),
 }
