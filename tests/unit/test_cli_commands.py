@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 from twisted.trial.unittest import SynchronousTestCase
 
+from chordnet.cli.app import run
 from chordnet.cli.output import Progress
 from chordnet.testbed.convergence import Progress as RingProgress
 from chordnet.testbed.home import NetworkHome
@@ -261,6 +262,18 @@ class SendTests(WorldCase):
         self.assertIn("Node 4 is stopped", self.failed("send-message", "4", "apple"))
 
 
+class Flushed(io.StringIO):
+    """Notes what had been written whenever it was flushed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.flushed: list[str] = []
+
+    def flush(self) -> None:
+        super().flush()
+        self.flushed.append(self.getvalue())
+
+
 class GetTests(WorldCase):
     def gap(self) -> OrderedEntry:
         described = self.world.described
@@ -316,6 +329,16 @@ class GetTests(WorldCase):
         self.world.nodes.logs[2] = []
         self.assertEqual(self.follow("--since", "a.1.7"), [])
         self.assertEqual(self.world.nodes.words[-1], ("follow", "a.1.7", "received"))
+
+    def test_each_line_that_is_followed_is_written_at_once(self) -> None:
+        for words in ((), ("--json",)):
+            out, self.world.nodes.logs[5] = Flushed(), []
+            self.world.nodes.comes = [
+                record(self.world.described, f"a.1.{n}", 5, 2) for n in (1, 2)
+            ]
+            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(io.StringIO()):
+                run(("get-messages", "5", "--follow", *words), self.world)
+            self.assertEqual([text.count("\n") for text in out.flushed[:2]], [1, 2], words)
 
     def test_what_is_followed_as_json_is_a_document_a_line(self) -> None:
         entry = OrderedEntry(record(self.world.described, "m", 4, 2))
@@ -447,10 +470,14 @@ class DoctorTests(WorldCase):
 
 
 class RingTests(WorldCase):
-    def test_it_is_drawn_around_the_first_node(self) -> None:
-        out = self.printed("ring")
-        self.assertIn("Node 1", out)
-        self.assertNotEqual(out, self.printed("ring", "--node", "3"))
+    def test_the_fingers_drawn_are_those_of_node_1_or_of_the_one_that_was_named(self) -> None:
+        self.assertIn("fingers of Node 1", self.printed("ring"))
+        for number in ("1", "2", "3", "4", "5"):
+            self.assertIn(f"fingers of Node {number}", self.printed("ring", "--node", number))
+
+    def test_without_node_1_it_is_drawn_around_another(self) -> None:
+        self.printed("remove-node", "1")
+        self.assertRegex(self.printed("ring"), "fingers of Node [2-5]")
 
     def test_a_picture_goes_where_it_was_told(self) -> None:
         path = self.root / "ring.svg"

@@ -593,6 +593,13 @@ class BackfillTests(NodeTestCase):
         self.tick(0.0)
         self.assertEqual(sent(self.step(8, Notify()), Bcast), [])
 
+    def test_of_all_that_is_fresh_it_is_given_the_newest_256(self):
+        for sequence in range(1, 301):
+            self.step(5, bcast(5, 20, sequence=sequence))
+        given = sent(self.step(8, Notify()), Bcast)
+        self.assertEqual({to for to, _ in given}, {8})
+        self.assertEqual([m.id.sequence for _, m in given], list(range(45, 301)))
+
     def test_nor_what_it_was_given_as_a_delegate(self):
         """The origin's predecessor dies: the one before it is its last delegate already."""
         node = placed(10, [5, 10, 30, 52])

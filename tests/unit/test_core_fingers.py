@@ -11,7 +11,7 @@ from random import Random
 from twisted.trial.unittest import SynchronousTestCase
 
 from chordnet.core.config import FingerUpkeep
-from chordnet.core.effects import FingersChanged
+from chordnet.core.effects import FingersChanged, Misbehaved
 from chordnet.core.fingers import Fingers
 from chordnet.core.identifiers import between_right
 from chordnet.core.invariants import ideal_successor, ideal_view
@@ -403,5 +403,11 @@ class HintTests(FingerTestCase):
             self.assertLess(len(reached), 64)
         return reached
 
-    def test_a_hint_has_a_life_long_enough_for_a_ring_of_thousands(self):
-        self.assertEqual(HINT_TTL, 64)
+    def test_a_hint_may_visit_64_nodes_and_no_more(self):
+        self.put(10, 5, 12, 30, 45)
+        self.fingers.tell_others(ref(11), alive=True)
+        self.assertEqual({hint.ttl for _, hint in sent(self.ctx, FingerHint)}, {63})
+        node = placed(10, [5, 10, 12, 30, 45])
+        for ttl, refused in ((64, False), (65, True), (-1, True)):
+            effects = step(node, 5, self.hint(20, low=5, high=30, ttl=ttl))
+            self.assertEqual(bool(effects_of(effects, Misbehaved)), refused, ttl)
