@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -64,7 +64,7 @@ class FakeContainer:
     @property
     def inspected(self) -> dict[str, Any]:
         return {
-            "State": {"Status": self.state, "ExitCode": 0} | self.ended,
+            "State": {"Status": self.state, "ExitCode": 0, "Pid": 1000 + self.number} | self.ended,
             "HostConfig": {"Memory": 256 * 1024 * 1024},
             "Config": {"Env": self.environment},
         }
@@ -104,8 +104,17 @@ class FakeContainer:
         assert timeout > 0
         self.calls.append("restart")
 
-    def logs(self, **_options: Any) -> Any:
-        return iter([self.log])
+    def logs(self, *, stream: bool, follow: bool, tail: int) -> Any:
+        assert stream
+        self.calls.append(f"logs follow={follow} tail={tail}")
+        return self._chunks()
+
+    def _chunks(self) -> Iterator[bytes]:
+        """What it wrote, in pieces that care for no line."""
+        try:
+            yield from (self.log[at : at + 5] for at in range(0, len(self.log), 5))
+        finally:
+            self.calls.append("closed")
 
 
 @attrs.define
@@ -237,11 +246,18 @@ class FakePrograms:
         return next((end for word, end in self.ends.items() if word in words), usual)
 
 
+class AtOnce:
+    """A reactor that has no threads to come from."""
+
+    def callFromThread(self, work: Callable[..., Any], *arguments: Any) -> None:
+        work(*arguments)
+
+
 def make_engine(
     home: NetworkHome, fake: FakeDocker, run: FakePrograms | None = None
 ) -> DockerEngine:
     host = DockerHost(None, lambda: fake, at_once)
-    return DockerEngine(None, home, host, run or FakePrograms())
+    return DockerEngine(AtOnce(), home, host, run or FakePrograms())
 
 
 def lab(root: Path) -> NetworkHome:

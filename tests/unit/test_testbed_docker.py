@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from chordnet.testbed.compose_file import BY_HAND, HOME_LABEL
 from chordnet.testbed.conditions import Matter
 from chordnet.testbed.docker_state import Found
 from chordnet.testbed.errors import EngineUnavailable, OtherHome, TestbedError
+from chordnet.testbed.faults import Line
 from tests.unit.docker_fakes import FakeDocker, FakePrograms, lab, make_engine
 from tests.unit.testbed_fakes import network
 
@@ -214,6 +216,93 @@ class ConditionTests(Case):
         self.result(self.engine.connect([2]))
         self.assertEqual(self.docker.connected, [("chordnet-lab/2", "net", ["node-2"])])
         self.assertEqual([c.calls for c in self.docker.there], [[], ["restart"]])
+
+
+class FaultTests(Case):
+    def states(self) -> list[str]:
+        return [container.state for container in self.docker.there]
+
+    def test_only_what_runs_is_paused_and_only_what_is_paused_goes_on(self) -> None:
+        self.docker.add(1, 2, 3)
+        self.docker[3].state = "exited"
+        self.result(self.engine.freeze([1, 3, 4]))
+        self.assertEqual(self.states(), ["paused", "running", "exited"])
+        self.assertEqual(self.result(self.engine.running()), {1, 2})
+        self.result(self.engine.thaw([1, 2, 3]))
+        self.assertEqual(self.states(), ["running", "running", "exited"])
+
+    def test_lines_are_changed_by_one_program_that_may_change_networks_and_nothing_else(
+        self,
+    ) -> None:
+        self.docker.add(1, 2, 3)
+        self.docker[3].state = "exited"
+        slow = Line(delay_ms=80.0, jitter_ms=5.0, loss_percent=1.0)
+        cut = Line(cut=frozenset({1, 3, 4, 9}))
+        self.docker.add(4)
+        self.result(self.engine.shape({1: slow, 2: cut, 3: slow, 4: Line()}))
+        ((*words, last),) = self.programs.ran
+        self.assertEqual(
+            json.loads(last),
+            [
+                {"pid": 1001, "cut": [], "netem": [80.0, 5.0, 1.0]},
+                {"pid": 1002, "cut": ["10.0.0.1", "10.0.0.4"], "netem": None},
+                {"pid": 1004, "cut": [], "netem": None},
+            ],
+        )
+        self.assertEqual(words[:3], ["docker", "run", "--rm"])
+        self.assertEqual(words[words.index("image") + 1 :][:4], ["python3", "-I", "-S", "-c"])
+        for option, value in (("--pid", "host"), ("--network", "none"), ("--cap-drop", "ALL")):
+            self.assertEqual(words[words.index(option) + 1], value)
+        added = {words[at + 1] for at, word in enumerate(words) if word == "--cap-add"}
+        self.assertEqual(added, {"SYS_PTRACE", "SYS_ADMIN", "NET_ADMIN"})
+
+    def test_without_a_line_to_change_nothing_is_run(self) -> None:
+        self.docker.add(1)
+        self.result(self.engine.shape({2: Line()}))
+        self.assertEqual(self.programs.ran, [])
+
+    def test_what_the_machine_cannot_do_is_one_line(self) -> None:
+        self.docker.add(1)
+        self.programs.ends["run"] = Finished(1, "", "no such qdisc" + "!" * 500)
+        text = self.error(self.engine.shape({1: Line(loss_percent=5.0)}))
+        self.assertTrue(text.startswith("Docker cannot do that here: no such qdisc!"), text)
+        self.assertLess(len(text), 300)
+
+
+class LogTests(Case):
+    def test_the_last_lines_of_a_container_are_its_own(self) -> None:
+        self.docker.add(1, 2, log=b"one\ntwo\nthr\xffee\n")
+        self.assertEqual(
+            self.result(self.engine.tail(1, 2)), ["two", "thr\N{REPLACEMENT CHARACTER}ee"]
+        )
+
+    def test_of_a_node_that_never_was_there_are_none(self) -> None:
+        self.assertEqual(self.result(self.engine.tail(1, 2)), [])
+
+    def test_what_a_container_writes_is_handed_over_line_by_line(self) -> None:
+        self.docker.add(1, log=b"the first line\nthe second\nnot yet")
+        written: list[str] = []
+        self.result(self.engine.follow(1, 7, written.append))
+        self.assertEqual(written, ["the first line", "the second"])
+        self.assertEqual(self.docker[1].calls, ["logs follow=True tail=7", "closed"])
+
+
+class StartTests(Case):
+    def test_exactly_the_containers_that_were_asked_for_are_brought_up(self) -> None:
+        self.result(self.engine.start(self.described(), [3, 1]))
+        (words,) = self.programs.ran
+        self.assertEqual(
+            words[words.index("up") :],
+            ["up", "--detach", "--no-build", "--no-deps", "node-1", "node-3"],
+        )
+        self.assertEqual(words[words.index("--project-name") + 1], "chordnet-lab")
+        self.assertEqual(words[words.index("--file") + 1], str(self.home.compose_path))
+
+    def test_containers_that_take_too_long_are_named(self) -> None:
+        self.docker.add(1, 2, 3)
+        self.docker[2].ended = {"ExitCode": 137}
+        self.assertEqual(self.result(self.engine.stop([1, 2])), {2})
+        self.assertEqual([c.state for c in self.docker.there], ["exited", "exited", "running"])
 
 
 class EndTests(Case):
