@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from random import Random
@@ -16,12 +17,18 @@ from typing import Any
 import msgspec
 from twisted.trial.unittest import SynchronousTestCase
 
+from chordnet.core import effects as fx
+from chordnet.core import events as ev
 from chordnet.core import messages as msg
-from chordnet.core.messages import Hop, MessageId, NodeRef, RingLabel
+from chordnet.core.config import ProtocolConfig
+from chordnet.core.messages import Hop, MessageId, NodeRef, RingLabel, Status, contact
 from chordnet.sim import churn, latency
 from chordnet.sim.generate import generate
 from chordnet.sim.liar import KINDS, Liar
+from chordnet.sim.network import Network
 from chordnet.sim.scenario import dumps
+from chordnet.sim.trace import TraceHash
+from chordnet.sim.weather import Rule
 
 GOLDEN = Path(__file__).parent / "golden" / "seeds.json"
 encode = msgspec.msgpack.Encoder().encode
@@ -72,6 +79,146 @@ def changes(words: str) -> Iterable[bytes]:
             yield f"{each.at:.6f} {each.verb} {each.node}".encode()
 
 
+class Chatter:
+    """A core without a protocol: it talks, asks, keeps and answers, all at random."""
+
+    def __init__(self, _config: ProtocolConfig, me: NodeRef, rng: Random) -> None:
+        self.me, self.rng = me, rng
+        self.deadline: float | None = None
+        self.known: list[NodeRef] = []
+        self.sequence = 0
+
+    @property
+    def bound(self) -> float:
+        return math.inf if self.deadline is None else self.deadline
+
+    def status(self) -> Status:
+        return Status.ACTIVE
+
+    def standing(self) -> ev.Standing:
+        return ev.Standing(self.me, int(Status.ACTIVE), None, None)
+
+    def step(self, event: ev.Event, now: float) -> list[fx.Effect]:
+        if isinstance(event, ev.Start):
+            self.known = [*map(contact, event.bootstrap), *event.known]
+            self.deadline = now + self.rng.random()
+        elif isinstance(event, ev.Tick):
+            self.deadline = now + 0.2 + self.rng.random()
+            return self.chat()
+        elif isinstance(event, ev.Received):
+            return self.hear(event.sender, event.message)
+        elif isinstance(event, ev.Publish):
+            return self.publish(event.messages[0][0])
+        elif isinstance(event, ev.FindOwner):
+            return [fx.LookupDone(event.op, self.me, [self.me])]
+        elif isinstance(event, ev.Leave):
+            return [*(fx.Send(ref, msg.Leaving(None, [])) for ref in self.known), fx.LeftRing()]
+        return []
+
+    def chat(self) -> list[fx.Effect]:
+        rng, known = self.rng, self.known
+        real = [ref for ref in known if ref.raw] or [self.me]
+        drawn = rng.choice(real)
+        wanted = [msg.Range(ref.raw, 1, 1, 9) for ref in real]
+        return [
+            *(fx.Send(rng.choice(known), msg.Ping(rng.randrange(99))) for _ in range(2)),
+            fx.Verify(drawn),
+            fx.Judged(drawn, rng.choice(("", "no")), "n1"),
+            fx.PeersKnown(known[-3:]),
+            fx.Misbehaved(drawn, "it does"),
+            *([fx.SendStored(drawn, wanted, rng.choice((None, True, False)))] * rng.randrange(2)),
+        ]
+
+    def hear(self, sender: NodeRef, message: msg.PeerMessage) -> list[fx.Effect]:
+        if sender not in self.known:
+            self.known = [*self.known, sender][-6:]
+        if isinstance(message, msg.Ping):
+            return [fx.Send(sender, msg.Pong(message.rid, 3))]
+        if isinstance(message, msg.Bcast):
+            return [fx.Record(message.id, 0.0, b"x", message.hops)]
+        return []
+
+    def publish(self, op: int) -> list[fx.Effect]:
+        self.sequence += 1
+        key = MessageId(self.me.raw, self.me.incarnation, self.sequence)
+        hops = [Hop(self.me.raw, self.me.name, 0)]
+        said = msg.Bcast(key, 1, 0.0, 60, self.me.raw, 2, hops, [b"x"])
+        return [
+            fx.Record(key, 0.0, b"x", hops),
+            *(fx.Send(ref, said) for ref in self.known),
+            fx.BroadcastDone(op, key, recorded=1),
+        ]
+
+
+def weather(kind: str) -> Iterable[bytes]:
+    """All that happens to eight chatting hosts in twenty seconds of one kind of weather."""
+    names = [f"n{number}" for number in range(1, 9)]
+    network = Network(7, ProtocolConfig(bits=32), latency=latency.uniform(0.001, 0.05))
+    network.cores = dict.fromkeys(names, Chatter)  # type: ignore[arg-type]
+    history = TraceHash(network)
+    for number, name in enumerate(names):
+        network.add(name, [n for n in names[:3] if n != name], incarnation=number % 3 + 1)
+        network.skew(name, 10.0 * number, 1.0 + number / 100)
+    network.at(1.0, lambda: WEATHERS[kind](network))
+    for at, name in ((2.0, "n1"), (2.5, "n5"), (6.0, "n5")):
+        network.at(at, lambda name=name: network.publish(name, "x"))
+    network.at(3.0, lambda: network.lookup("n2", 77, iterative=True))
+    network.at(6.0, network.heal)
+    network.run(20.0)
+    yield history.digest().encode()
+    for host in network.hosts.values():
+        yield encode([host.records, sorted(host.done.items()), host.misbehaved, host.disk.known])
+        yield encode([host.ref, host.up, host.left, host.frozen, sorted(host.links)])
+    yield encode([sorted(network.sent.items()), sorted(network.dials.items()), network.steps])
+    yield encode([sorted(network.edges), [host.ref.name for host in network.live()]])
+
+
+def _set(network: Network, **values: float) -> None:
+    for name, value in values.items():
+        setattr(network.weather, name, value)
+
+
+def _ends(network: Network) -> None:
+    network.kill("n1")
+    network.kill("n2", silent=True)
+    network.leave("n3")
+    network.at(2.0, lambda: network.restart("n1"))
+    network.at(3.0, lambda: network.restart("n2", disk=False))
+    network.at(3.5, lambda: network.restart("n3", incarnation=1))
+    network.at(4.0, lambda: network.restart("n4"))
+
+
+def _pauses(network: Network) -> None:
+    for name in ("n1", "n2"):
+        network.freeze(name)
+    network.at(2.1, lambda: network.thaw("n1"))
+    network.at(4.0, lambda: network.kill("n2"))
+    network.at(4.1, lambda: network.thaw("n2"))
+    network.sever("n3", "n4")
+    network.say("n3", network.hosts["n4"].ref, msg.Notify())
+    network.say("n3", network.hosts["n4"].ref, msg.Notify(), network.hosts["n5"].ref)
+
+
+def _between(**wrong: Any) -> Callable[[Network], None]:
+    rule = Rule(frozenset({"n1", "n2", "n5"}), frozenset({"n3", "n4", "n1"}), **wrong)
+    return lambda network: network.disturb([rule, rule])
+
+
+WEATHERS: dict[str, Callable[[Network], None]] = {
+    "calm": lambda _: None,
+    "lossy": lambda network: _set(network, loss=0.3),
+    "doubling": lambda network: _set(network, duplicate=0.4),
+    "mixed up": lambda network: _set(network, reorder=0.4),
+    "parted": lambda network: network.partition(["n1", "n2"], ["n3", "n4"], ["n5"]),
+    "one way": _between(block=True),
+    "clogged": _between(clog=True),
+    "slow": _between(delay=0.4),
+    "losing": _between(loss=0.4),
+    "ends": _ends,
+    "pauses": _pauses,
+}
+
+
 def digests() -> dict[str, str]:
     sources: dict[str, Callable[[], Iterable[bytes]]] = {"scenarios": scenarios}
     sources |= {f"lies of kind {kind}": (lambda kind=kind: lies(kind)) for kind in KINDS}
@@ -82,6 +229,8 @@ def digests() -> dict[str, str]:
         sources[f"latency {words}"] = lambda words=words: delays(words)
     for words in ("none", "poisson 0.1", "weibull 60 0.6", "weibull 60 3"):
         sources[f"churn {words}"] = lambda words=words: changes(words)
+    for kind in WEATHERS:
+        sources[f"network, {kind}"] = lambda kind=kind: weather(kind)
     return {
         name: hashlib.blake2b(b"\n".join(draw()), digest_size=8).hexdigest()
         for name, draw in sources.items()
