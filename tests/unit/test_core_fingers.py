@@ -15,7 +15,6 @@ from chordnet.core.effects import FingersChanged, Misbehaved
 from chordnet.core.fingers import Fingers
 from chordnet.core.identifiers import between_right
 from chordnet.core.invariants import ideal_successor, ideal_view
-from chordnet.core.limits import HINT_TTL
 from chordnet.core.messages import FingerHint
 from tests.unit.core_support import Parts, effects_of, ids, placed, raw, ref, sent, step, targets
 
