@@ -2,11 +2,12 @@
 
 A sample of mutants (:mod:`benchmarks.mutants`) of ``chordnet/`` is drawn from the seed, by files in
 proportion to their lines. Each is put into a copy of the working tree, and the tests that run the
-function concerned are run there, without ``tests/e2e``, until the first fails. Which test file
-runs which function is found beforehand by one traced run of the suite; ``--map FILE`` keeps that
-for the next time. A mutant that no test notices survives; one that no test could notice is
-equivalent, and ``mutation_equivalents.txt`` says why. Exit status 1 if fewer than ``--target`` of
-the others are killed.
+function concerned are run there, without ``tests/e2e``, until the first fails. Which test runs
+which function is found beforehand by one watched run of the suite (quick with Python 3.12 or
+later); ``--map FILE`` keeps that for the next time. A mutant that no test notices survives; one
+that no test could notice is equivalent, and ``mutation_equivalents.txt`` says why. Tests that go on
+for too long count as a kill only if without the mutant they pass in that time. Exit status 1 if
+fewer than ``--target`` of the others are killed.
 """
 
 from __future__ import annotations
@@ -42,10 +43,14 @@ LEFT_OUT = {
 }
 TEXT_TESTS = {"test_docs.py", "test_architecture.py", "test_packaging.py", "test_ci_scripts.py"}
 """Tests of what the source looks like: they notice a change of anything, right or wrong."""
+FIGURE_TESTS = {"test_limits.py", "test_defaults.py"}
+"""Tests of figures in any module: they are asked about whatever stands outside of functions."""
 LIMIT_FACTOR, LIMIT_S = 6.0, 120.0
 """Tests that take longer than so many times their usual time, and so many seconds, hang."""
-TEST_S = 45
+TEST_S = 60
 """So does one test that takes longer than this."""
+OVERHEAD_S = 0.01
+"""What a test costs besides."""
 PYTEST = ("-x", "-q", "-p", "no:cacheprovider", "--no-header", "--tb=no")
 
 ALARMED = f"""
@@ -58,34 +63,72 @@ sys.exit(pytest.main(sys.argv[1:], plugins=[Alarm()]))
 """
 TRACED = """
 import json, os, sys, threading, time
-root, out, name = sys.argv[1:4]
-seen = {}
-def call(frame, event, arg):
-    seen[frame.f_code] = None
-threading.settrace(call)
-sys.settrace(call)
 import pytest
-began = time.monotonic()
-status = pytest.main(["-q", "-p", "no:cacheprovider", "--no-header", "--tb=line", name])
-sys.settrace(None)
+root, out, name = sys.argv[1:4]
 prefix = os.path.join(root, "chordnet") + os.sep
-ran = sorted({(c.co_filename[len(root) + 1:], c.co_qualname) for c in list(seen)
-              if c.co_filename.startswith(prefix)})
+seen, tests, failed = {}, [], set()
+if hasattr(sys, "monitoring"):
+    watch = sys.monitoring
+    watch.use_tool_id(watch.COVERAGE_ID, "mutation")
+    def start(code, _offset):
+        seen[code] = None
+        return watch.DISABLE  # until the next test
+    watch.register_callback(watch.COVERAGE_ID, watch.events.PY_START, start)
+    def begin():
+        watch.set_events(watch.COVERAGE_ID, watch.events.PY_START)
+        watch.restart_events()
+    def end():
+        watch.set_events(watch.COVERAGE_ID, 0)
+else:
+    def call(frame, event, arg):
+        seen[frame.f_code] = None
+    threading.settrace(call)
+    begin, end = lambda: sys.settrace(call), lambda: sys.settrace(None)
+class Each:
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item):
+        seen.clear()
+        began = time.process_time()
+        begin()
+        try:
+            return (yield)
+        finally:
+            end()
+            took = time.process_time() - began
+            ran = {(c.co_filename[len(root) + 1:], c.co_qualname) for c in list(seen)
+                   if c.co_filename.startswith(prefix)}
+            tests.append((item.nodeid, took, sorted(ran)))
+    def pytest_runtest_logreport(self, report):
+        if report.failed:
+            failed.add(report.nodeid)
+status = pytest.main(["-q", "-p", "no:cacheprovider", "--no-header", "--tb=line", name],
+                     plugins=[Each()])
+files = [getattr(module, "__file__", None) or "" for module in list(sys.modules.values())]
+imported = sorted(path[len(root) + 1:] for path in files if path.startswith(prefix))
 with open(out, "w") as stream:
-    json.dump({"status": int(status), "seconds": time.monotonic() - began, "ran": ran}, stream)
+    kept = [each for each in tests if each[0] not in failed]
+    json.dump({"failed": sorted(failed), "imported": imported, "tests": kept}, stream)
 """
 
 
 @frozen
-class TestFile:
-    """What one file of tests runs."""
+class Test:
+    """What one test runs."""
 
     __test__ = False
 
     name: str
+    """As pytest names it."""
     seconds: float
     ran: frozenset[tuple[str, str]]
     """Functions, by file and qualified name."""
+    imported: frozenset[str] = frozenset()
+    """The files that its own file of tests imports, however indirectly."""
+
+    @property
+    def file(self) -> str:
+        """The file that it is in."""
+        return self.name.partition("::")[0]
 
     @property
     def files(self) -> frozenset[str]:
@@ -110,25 +153,29 @@ def sample(sources: Mapping[str, str], rng: random.Random, size: int) -> list[Mu
     return list(chosen)
 
 
-def concerned(mutant: Mutant, tests: Iterable[TestFile], budget: float) -> list[TestFile]:
+def concerned(mutant: Mutant, tests: Iterable[Test], budget: float) -> list[Test]:
     """Return tests that run the function changed: those named after its module, then quick ones.
 
-    Where none runs it in this process, those that run anything of its file.
+    Where none runs it in this process, those that run anything of its file, then those that import
+    it; outside of functions, also those of figures in any module.
 
     :param budget: their usual time in all, in seconds; the first is taken whatever it costs.
     """
     words = set(Path(mutant.path).stem.split("_"))
 
-    def order(test: TestFile) -> tuple[bool, float]:
-        return not words <= set(Path(test.name).stem.split("_")), test.seconds
+    def order(test: Test) -> tuple[bool, bool, bool, float]:
+        path = Path(test.file)
+        figures = not mutant.function and path.name in FIGURE_TESTS
+        named = words <= set(path.stem.split("_"))
+        return not figures, not named, mutant.path not in test.files, test.seconds
 
     tests = list(tests)
     place = (mutant.path, mutant.function)
     hit = [test for test in tests if place in test.ran]
-    hit = hit or [test for test in tests if mutant.path in test.files]
-    chosen: list[TestFile] = []
+    hit = hit or [test for test in tests if mutant.path in test.imported | test.files]
+    chosen: list[Test] = []
     for test in sorted(hit, key=order):
-        budget -= test.seconds
+        budget -= test.seconds + OVERHEAD_S
         if chosen and budget < 0:
             break
         chosen.append(test)
@@ -178,8 +225,8 @@ def execute(command: Sequence[str], tree: Path, limit: float) -> tuple[int | Non
     return process.returncode, output
 
 
-def trace(tree: Path, name: str) -> TestFile:
-    """Run one file of tests and note what it runs."""
+def trace(tree: Path, name: str) -> list[Test]:
+    """Run one file of tests and note what each of them runs."""
     out = tree / "traced.json"
     out.unlink(missing_ok=True)
     _status, output = execute(
@@ -188,49 +235,63 @@ def trace(tree: Path, name: str) -> TestFile:
     if not out.exists():
         raise SystemExit(f"{name} did not end; its last words:\n{output[-2000:]}")
     found = json.loads(out.read_text())
-    if found["status"]:
-        print(f"  {name} fails without any change and is left out", flush=True)
-        return TestFile(name, 0.0, frozenset())
-    return TestFile(name, found["seconds"], frozenset((p, n) for p, n in found["ran"]))
+    for failed in found["failed"]:
+        print(f"  {failed} fails without any change and is left out", flush=True)
+    return _tests(found["tests"], found["imported"])
 
 
-def all_tests(tree: Path, kept: Path | None) -> list[TestFile]:
-    """Return every file of tests with what it runs; what ``kept`` says is not traced again."""
-    found: dict[str, TestFile] = {}
+def _tests(rows: Iterable[tuple[str, float, list[list[str]]]], imported: list[str]) -> list[Test]:
+    files = frozenset(imported)
+    return [Test(name, took, frozenset((p, n) for p, n in ran), files) for name, took, ran in rows]
+
+
+def all_tests(tree: Path, kept: Path | None) -> list[Test]:
+    """Return every test with what it runs; files of tests that ``kept`` has are not run again."""
+    found: dict[str, list[Test]] = {}
     if kept is not None and kept.exists():
-        for name, seconds, ran in json.loads(kept.read_text()):
-            found[name] = TestFile(name, seconds, frozenset((p, n) for p, n in ran))
+        for name, (imported, rows) in json.loads(kept.read_text()).items():
+            found[name] = _tests(rows, imported)
     names = sorted(
         str(path.relative_to(tree))
         for room in ("unit", "sim", "net")
-        for path in (tree / "tests" / room).glob("test_*.py")
+        for path in (tree / "tests" / room).rglob("test_*.py")
         if path.name not in TEXT_TESTS
     )
     new = [name for name in names if name not in found]
     if new:
-        print(f"tracing {len(new)} files of tests, once", flush=True)
-        found |= {name: trace(tree, name) for name in new}
-    tests = [found[name] for name in names]
-    if kept is not None:
-        kept.write_text(json.dumps([(t.name, t.seconds, sorted(t.ran)) for t in tests]))
-    return tests
+        print(f"watching {len(new)} files of tests, once", flush=True)
+    for name in new:
+        found[name] = trace(tree, name)
+        if kept is not None:
+            kept.write_text(json.dumps({n: _row(tests) for n, tests in found.items()}))
+    return [test for name in names for test in found[name]]
 
 
-def outcome(tree: Path, mutant: Mutant, source: str, tests: Sequence[TestFile]) -> str:
-    """Return what became of a mutant: killed, hangs, survived or untested."""
+def _row(tests: list[Test]) -> tuple[list[str], list[tuple[str, float, list[tuple[str, str]]]]]:
+    imported = sorted(tests[0].imported) if tests else []
+    return imported, [(test.name, test.seconds, sorted(test.ran)) for test in tests]
+
+
+def outcome(tree: Path, mutant: Mutant, source: str, tests: Sequence[Test]) -> tuple[str, str]:
+    """Return what became of a mutant (killed, hangs, unclear, survived or untested), and how."""
     if not tests:
-        return "untested"
+        return "untested", ""
     path = tree / mutant.path
     path.write_text(mutant.applied(source))
     limit = LIMIT_S + LIMIT_FACTOR * sum(test.seconds for test in tests)
     command = [sys.executable, "-c", ALARMED, *PYTEST, *(test.name for test in tests)]
     try:
-        status, _output = execute(command, tree, limit)
+        status, output = execute(command, tree, limit)
     finally:
         path.write_text(source)
     if status is None or status == -signal.SIGALRM:
-        return "hangs"
-    return "killed" if status else "survived"
+        fine, _output = execute(command, tree, limit)
+        return ("hangs", "") if fine == 0 else ("unclear", "they take too long without it, too")
+    if not status:
+        return "survived", ""
+    lines = [line.split(" - ")[0] for line in output.splitlines()]
+    failed = [line.split()[-1] for line in lines if line.startswith(("FAILED ", "ERROR "))]
+    return "killed", failed[0] if failed else f"status {status}"
 
 
 # ---- the command -------------------------------------------------------------------------------
@@ -254,15 +315,15 @@ def measure(options: argparse.Namespace, tree: Path) -> int:
     for index, mutant in enumerate(drawn, 1):
         source = texts[mutant.path]
         key, began = mutant.key(source), time.monotonic()
-        result = (
-            "equivalent" if key in known
+        result, how = (
+            ("equivalent", known[key]) if key in known
             else outcome(tree, mutant, source, concerned(mutant, tests, options.budget))
         )  # fmt: skip
         rooms.setdefault(Path(mutant.path).parts[1], Counter())[result] += 1
         took = time.monotonic() - began
         where = f"{mutant.path}:{mutant.line}"
-        print(f"{index:4} {result:10} {where} ({mutant.kind}, {took:.0f} s)", flush=True)
-        if result in ("survived", "untested"):
+        print(f"{index:4} {result:10} {where} ({mutant.kind}, {took:.0f} s) {how}", flush=True)
+        if result in ("survived", "untested", "unclear"):
             print(f"       {key}", flush=True)
     return report(rooms, options)
 
@@ -293,7 +354,7 @@ def parsed(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--sample", type=int, default=120, help="how many mutants")
     parser.add_argument("--only", nargs="*", default=[], help="files whose path contains this")
     parser.add_argument("--map", type=Path, help="where to keep which test runs what")
-    parser.add_argument("--budget", type=float, default=60.0, help="seconds of tests for a mutant")
+    parser.add_argument("--budget", type=float, default=30.0, help="seconds of tests for a mutant")
     parser.add_argument("--target", type=float, default=0.95)
     return parser.parse_args(arguments)
 

@@ -7,7 +7,7 @@ import random
 from twisted.trial.unittest import SynchronousTestCase
 
 from benchmarks.mutants import Mutant, mutants
-from benchmarks.mutation import TestFile, concerned, equivalents, sample
+from benchmarks.mutation import Test, concerned, equivalents, sample
 
 SOURCE = '''"""A module."""
 from __future__ import annotations
@@ -96,32 +96,43 @@ class SampleTests(SynchronousTestCase):
 
 
 class ConcernedTests(SynchronousTestCase):
-    MUTANT = Mutant("chordnet/core/peers.py", "not", 0, 1, "", 1, "Book.note")
+    PATH = "chordnet/core/peers.py"
+    MUTANT = Mutant(PATH, "not", 0, 1, "", 1, "Book.note")
+    OUTSIDE = Mutant(PATH, "constant", 0, 1, "", 1, "")
 
-    def chosen(self, budget: float, *tests: TestFile) -> list[str]:
-        return [test.name for test in concerned(self.MUTANT, tests, budget)]
+    def chosen(self, budget: float, *tests: Test, mutant: Mutant = MUTANT) -> list[str]:
+        return [test.name.partition("::")[2] for test in concerned(mutant, tests, budget)]
 
-    def file(self, name: str, seconds: float, *functions: str) -> TestFile:
-        ran = frozenset(("chordnet/core/peers.py", each) for each in functions)
-        return TestFile(f"tests/unit/test_{name}.py", seconds, ran)
+    def made(self, name: str, seconds: float, *functions: str, file: str = "any") -> Test:
+        ran = frozenset((self.PATH, each) for each in functions)
+        imported = frozenset({self.PATH})
+        return Test(f"tests/unit/test_{file}.py::{name}", seconds, ran, imported)
 
     def test_those_named_like_it_come_first_then_the_quick(self) -> None:
         found = self.chosen(
-            100.0, self.file("slow", 9.0, "Book.note"), self.file("quick", 1.0, "Book.note"),
-            self.file("core_peers", 20.0, "Book.note"), self.file("other", 1.0, "Book.died"),
+            100.0, self.made("slow", 9.0, "Book.note"), self.made("quick", 1.0, "Book.note"),
+            self.made("named", 20.0, "Book.note", file="core_peers"),
+            self.made("other", 1.0, "Book.died"),
         )  # fmt: skip
-        self.assertEqual(
-            [name[11:-3] for name in found], ["test_core_peers", "test_quick", "test_slow"]
-        )
+        self.assertEqual(found, ["named", "quick", "slow"])
 
     def test_the_budget_ends_the_list_but_for_the_first(self) -> None:
-        tests = [self.file(f"t{n}", 10.0 + n, "Book.note") for n in range(5)]
+        tests = [self.made(f"t{n}", 10.0 + n, "Book.note") for n in range(5)]
         self.assertEqual(len(self.chosen(5.0, *tests)), 1)
         self.assertEqual(len(self.chosen(22.0, *tests)), 2)
 
-    def test_where_none_runs_the_function_those_that_run_its_file(self) -> None:
-        self.assertEqual(len(self.chosen(9.0, self.file("core_peers", 1.0, "Book.died"))), 1)
-        self.assertEqual(self.chosen(9.0, TestFile("tests/unit/test_x.py", 1.0, frozenset())), [])
+    def test_where_none_runs_the_function_those_that_run_its_file_and_then_those_that_import_it(
+        self,
+    ) -> None:
+        found = self.chosen(9.0, self.made("imports", 1.0), self.made("runs", 2.0, "Book.died"))
+        self.assertEqual(found, ["runs", "imports"])
+        self.assertEqual(self.chosen(9.0, Test("tests/unit/test_x.py::x", 1.0, frozenset())), [])
+
+    def test_outside_of_functions_the_tests_of_figures_come_first(self) -> None:
+        figures = self.made("figures", 9.0, file="limits")
+        runs = self.made("runs", 1.0, "Book.note", file="core_peers")
+        self.assertEqual(self.chosen(99.0, runs, figures, mutant=self.OUTSIDE), ["figures", "runs"])
+        self.assertEqual(self.chosen(99.0, runs, figures), ["runs"])
 
 
 class EquivalentTests(SynchronousTestCase):
