@@ -27,10 +27,26 @@ def parse_pss(text: str) -> int:
     Raises:
         ValueError: There is no such line.
     """
+    return _rollup(text, "Pss")
+
+
+def parse_own(text: str) -> int:
+    """Return the memory that holds what a process has made, in bytes, in ``smaps_rollup``.
+
+    That is its anonymous memory, swapped out or not. Who else uses the same pages, which can change
+    at any moment, is no matter.
+
+    Raises:
+        ValueError: One of the lines is missing.
+    """
+    return _rollup(text, "Anonymous") + _rollup(text, "Swap")
+
+
+def _rollup(text: str, name: str) -> int:
     for line in text.splitlines():
-        if line.startswith("Pss:"):
+        if line.startswith(f"{name}:"):
             return int(line.split()[1]) * 1024
-    raise ValueError("no Pss line")
+    raise ValueError(f"no {name} line")
 
 
 def parse_status(text: str) -> tuple[int, int]:
@@ -63,6 +79,15 @@ def pss_bytes(pid: int) -> int:
         BenchmarkError: It has ended.
     """
     return parse_pss(_read(pid, "smaps_rollup"))
+
+
+def own_bytes(pid: int) -> int:
+    """Return a process's anonymous memory, which nothing but what it does itself changes.
+
+    Raises:
+        BenchmarkError: It has ended.
+    """
+    return parse_own(_read(pid, "smaps_rollup"))
 
 
 def resident_bytes(pid: int) -> tuple[int, int]:

@@ -4,9 +4,13 @@
 at 8 MiB, and sends 150 messages a second through whichever are up. Every minute one of the nodes 4
 to 6 is killed and brought back a quarter of a minute later; nodes 1 to 3 live all the time. The
 doctor is asked twice a minute: while the node is away it has to find that and nothing else, and at
-the end of the minute nothing at all. The memory of every node (its proportional set size) is taken
-every five seconds; its slope is fitted to the means of minutes, after the history is full. At the
-end every confirmed message must be recorded by every node.
+the end of the minute nothing at all. The memory of every node is taken every five
+seconds; its slope is fitted to the means of minutes, after the history is full. At the end every
+confirmed message must be recorded by every node.
+
+Memory is the anonymous memory of the process, not its proportional set size: nodes are forked from
+one process, and a page that two of them share counts twice as much for one once the other is
+killed. That would look as if the nodes that live on had grown.
 
 Exit status 1 if the doctor was wrong, a confirmed message is missing, or memory of a node that
 lived all the time surely grows (two standard errors) faster than ``--slope`` kB a minute.
@@ -30,7 +34,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall
 
 from benchmarks.errors import BenchmarkError
-from benchmarks.procfs import pss_bytes
+from benchmarks.procfs import own_bytes
 from benchmarks.storm_senders import connector
 from chordnet.cli import doctor, session
 from chordnet.cli.failures import Interrupted
@@ -316,7 +320,7 @@ class Soak:
             for number in self.network.numbers:
                 path = self.testbed.home.node_directory(number) / "pid"
                 with contextlib.suppress(BenchmarkError, OSError, ValueError, IndexError):
-                    used = pss_bytes(int(path.read_text().split()[0]))
+                    used = own_bytes(int(path.read_text().split()[0]))
                     entry = self.reactor.seconds() - began, float(used)
                     self.samples.setdefault(number, []).append(entry)
             await pause(self.reactor, SAMPLE_S)

@@ -27,6 +27,9 @@ Endpoints = Callable[[Any, str, float], Any]
 class Dial:
     """One attempt; reports exactly one outcome unless cancelled.
 
+    When it is over it lets go of what handles the connection, and Twisted's connector, which is
+    part of a reference cycle, of both: the collector, which runs seldom, has next to nothing to do.
+
     :param greeted: told of the connection and the Welcome; returns the connection's next handler.
     :param failed: told the kind of fault, one line of text and the refusal if there was one.
     """
@@ -46,17 +49,18 @@ class Dial:
         self._greeted = greeted
         self._failed = failed
         self._endpoints = endpoints
-        self._caller = Caller(
+        self._caller: Caller | None = Caller(
             hello, welcomed=self._welcomed, refused=self._refused, failed=self._ended
         )
+        """Does the greeting; None when the attempt is over."""
+        self._factory = _OneConnection(self)
         self._timeout: Any = None
         self._connecting: Any = None
-        self._over = False
 
     @property
     def connected(self) -> bool:
         """Whether the greeting has been sent; the other side may have accepted it already."""
-        return self._caller.connection is not None
+        return self._caller is None or self._caller.connection is not None
 
     def start(self) -> None:
         """Begin; the outcome may be reported before this returns."""
@@ -69,23 +73,26 @@ class Dial:
             self._turn.failed(f"the endpoint for {self._address}")
             self._report(LinkFault.UNREACHABLE, "no endpoint could be made for it")
             return
-        self._connecting = maybeDeferred(endpoint.connect, _OneConnection(self._build))
+        self._connecting = maybeDeferred(endpoint.connect, self._factory)
         self._connecting.addCallbacks(self._connected, self._not_connected)
 
     def cancel(self) -> None:
         """Give up without reporting."""
-        self._over = True
-        self._stop_timeout()
-        if self._caller.connection is not None:
-            self._caller.give_up("cancelled")
+        caller = self._caller
+        self._end()
+        if caller is not None and caller.connection is not None:
+            caller.give_up("cancelled")
         elif self._connecting is not None:
             self._connecting.cancel()
 
-    def _build(self) -> Connection:
+    def build(self) -> Connection | None:
+        """Return the protocol of a connection that was made; None if the attempt is over."""
+        if self._caller is None:
+            return None
         return Connection(self._reactor, self._turn, self._caller, self._limits, self._frame_limit)
 
     def _connected(self, _protocol: Connection) -> None:
-        if not self._over:
+        if self._caller is not None:
             self._timeout = self._reactor.callLater(
                 self._limits.greeting_timeout_s,
                 self._caller.give_up,
@@ -97,8 +104,7 @@ class Dial:
         self._report(fault, failure.getErrorMessage())
 
     def _welcomed(self, connection: Connection, welcome: Welcome) -> Handler:
-        self._over = True
-        self._stop_timeout()
+        self._end()
         return self._greeted(connection, welcome)
 
     def _refused(self, refusal: Refuse) -> None:
@@ -108,13 +114,13 @@ class Dial:
         self._report(LinkFault.UNREACHABLE, reason)
 
     def _report(self, fault: LinkFault, text: str, refusal: Refuse | None = None) -> None:
-        self._stop_timeout()
-        if not self._over:
-            self._over = True
+        if self._caller is not None:
+            self._end()
             with self._turn:
                 self._failed(fault, text, refusal)
 
-    def _stop_timeout(self) -> None:
+    def _end(self) -> None:
+        self._caller = self._factory.dial = None
         if self._timeout is not None and self._timeout.active():
             self._timeout.cancel()
 
@@ -122,8 +128,9 @@ class Dial:
 class _OneConnection(ClientFactory):
     noisy = False
 
-    def __init__(self, build: Callable[[], Connection]) -> None:
-        self._build = build
+    def __init__(self, dial: Dial) -> None:
+        self.dial: Dial | None = dial
+        """None once the attempt is over: nothing is built any more."""
 
-    def buildProtocol(self, _addr: IAddress | None) -> Connection:
-        return self._build()
+    def buildProtocol(self, _addr: IAddress | None) -> Connection | None:
+        return self.dial.build() if self.dial is not None else None

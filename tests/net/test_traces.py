@@ -7,7 +7,14 @@ from twisted.trial.unittest import SynchronousTestCase
 from chordnet.core.effects import Traced, TraceKind
 from chordnet.core.errors import LocalProtocolError
 from chordnet.core.messages import MessageId
-from chordnet.net.traces import MAX_BROADCASTS, MAX_HAPPENINGS, Happening, Traces
+from chordnet.net.traces import (
+    MAX_BROADCASTS,
+    MAX_HAPPENINGS,
+    MAX_NOTED,
+    Happening,
+    Traces,
+)
+from chordnet.sim.heap import held_bytes
 from tests.net.hosts import node_ref
 from tests.net.test_service import ServiceCase
 
@@ -49,6 +56,25 @@ class TracesTests(SynchronousTestCase):
         for _ in range(MAX_HAPPENINGS + 10):
             self.note(50)
         self.assertEqual(len(self.traces.of(first(50))), MAX_HAPPENINGS)
+
+    def test_the_happenings_of_all_broadcasts_together_have_a_limit_and_the_oldest_go(self):
+        troubled = 2 * MAX_NOTED // MAX_HAPPENINGS
+        for n in range(1, troubled + 1):
+            for _ in range(MAX_HAPPENINGS):
+                self.note(n)
+                self.assertLessEqual(len(self.traces), MAX_NOTED)
+        kept = [n for n in range(1, troubled + 1) if self.traces.of(first(n))]
+        self.assertEqual(kept, list(range(troubled // 2 + 1, troubled + 1)))
+        self.assertEqual(len(self.traces), MAX_NOTED)
+
+    def test_all_that_is_remembered_takes_about_a_megabyte(self):
+        for n in range(1, 2 * MAX_BROADCASTS):
+            for _ in range(8):
+                self.traces.note(
+                    Traced(MessageId(bytes([n % 7] * 20), 1, n), 1, TraceKind.DUPLICATE, PEER),
+                    float(n),
+                )
+        self.assertLess(held_bytes(self.traces), 1.1e6)
 
 
 class AskingTests(ServiceCase):

@@ -15,7 +15,7 @@ from benchmarks.errors import BenchmarkError
 from benchmarks.figures import Bound, Figure, Gauge, Target, Verdict
 from benchmarks.messages import delays, latencies, number, payload
 from benchmarks.micro import Ring, broadcasts, log
-from benchmarks.procfs import parse_pss, parse_stat
+from benchmarks.procfs import parse_own, parse_pss, parse_stat
 from benchmarks.report import Report, as_json, cells, command_line, markdown, notes, quantity
 from benchmarks.rivals import nats_confirmed, nats_sockets, redis_sockets
 from benchmarks.rivals.redis import encode
@@ -130,6 +130,12 @@ class ParsingTests(SynchronousTestCase):
         text = "55-7f ---p 0 00:00 0  [rollup]\nRss:  9000 kB\nPss:  21 kB\nPss_Anon: 3 kB\n"
         self.assertEqual(parse_pss(text), 21 * 1024)
         self.assertRaises(ValueError, parse_pss, "Rss: 1 kB\n")
+
+    def test_own_memory_is_anonymous_memory_swapped_out_or_not_whoever_shares_it(self) -> None:
+        alone = "Pss: 40 kB\nPss_Anon: 35 kB\nAnonymous: 35 kB\nSwap: 4 kB\nSwapPss: 4 kB\n"
+        shared = "Pss: 20 kB\nPss_Anon: 17 kB\nAnonymous: 35 kB\nSwap: 4 kB\nSwapPss: 2 kB\n"
+        self.assertEqual({parse_own(alone), parse_own(shared)}, {39 * 1024})
+        self.assertRaises(ValueError, parse_own, "Anonymous: 1 kB\n")
 
     def test_nats_frames_in_any_cut_with_pings_between(self) -> None:
         frame = b"MSG bench 1 100\r\n" + payload(5) + b"\r\n"
