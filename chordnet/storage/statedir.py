@@ -122,7 +122,7 @@ class StateDirectory:
             for p in peers
         ]
         try:
-            self._replace("peers.json", json.dumps(entries, indent=1) + "\n", durable=False)
+            self._replace("peers.json", _lines(entries), durable=False)
         except OSError as error:
             self._warn(f"the known peers could not be written to {self._path}: {error}")
 
@@ -159,6 +159,14 @@ class StateDirectory:
             self._warn(f"{self._path / name} is damaged; kept as {damaged.name}, {consequence}")
         except OSError as error:
             self._warn(f"{self._path / name} cannot be read ({error}), {consequence}")
+
+
+def _lines(entries: Sequence[Any]) -> str:
+    """Return a JSON list, an entry a line.
+
+    Asked to indent, the encoder would leave a reference cycle behind each time.
+    """
+    return "[\n" + ",\n".join(map(json.dumps, entries)) + "\n]\n"
 
 
 def _peer(entry: Any) -> NodeRef:

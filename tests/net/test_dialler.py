@@ -51,7 +51,7 @@ class LeftoversTests(TestCase):
     timeout = 20
 
     def setUp(self):
-        self.turn = Turn(reactor, lambda what: self.fail(what))
+        self.turn = Turn(reactor, self.fail)
         self.watched: list[weakref.ref[Any]] = []
         gc.collect()
         gc.disable()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import random
@@ -181,6 +182,18 @@ class StateDirectoryTests(SynchronousTestCase):
         state.keep_peers(peers)
         state.close()
         self.assertEqual(self.open().known_peers(), peers)
+
+    def test_keeping_peers_leaves_nothing_for_the_collector_of_cycles(self):
+        state = self.open()
+        peers = [NodeRef(bytes([n] * 20), n, f"host:{n}", f"Node {n}") for n in range(1, 9)]
+        state.keep_peers(peers)
+        gc.collect()
+        gc.disable()
+        self.addCleanup(gc.enable)
+        for _ in range(20):
+            state.keep_peers(peers)
+        self.assertLess(gc.collect(), 20)
+        self.assertEqual(state.known_peers(), peers)
 
     def test_damaged_peers_cost_a_warning_and_are_set_aside(self):
         self.open().close()
