@@ -64,11 +64,11 @@ AWAY_S, ASKED_AWAY_S, ASKED_S = 15.0, 12.0, 50.0
 """When in each minute the killed node comes back, and when the doctor is asked."""
 MINUTE_S = 60.0
 SAMPLE_S = 5.0
-FILLING_MIN = 8
+FILLING_MIN = 12
 WARM_UP = 1 / 4
-"""Memory may grow in this part of the time: the history fills for FILLING_MIN minutes (half of the
-time if that is less), and the digests of the newest 16,384 numbers of an origin, at 25 messages a
-second, for eleven."""
+"""Memory may grow in this part of the time, and for FILLING_MIN minutes (half of the time if that
+is less): the history fills for eight, and the digests of the newest 16,384 numbers of an origin, at
+25 messages a second, for eleven."""
 RING_S = 60.0
 PATIENCE_S = 20.0
 

@@ -2,7 +2,7 @@
 
 A healthy broadcast leaves nothing here: its way is its recorded routes. How many troubled
 broadcasts are remembered, what is remembered of each and what of all of them is capped; the oldest
-go first. All of it takes about a MB at most.
+go first. All of it takes half a MB at most.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ import msgspec
 from chordnet.core.effects import Traced, TraceKind
 from chordnet.core.messages import MessageId, NodeRef
 
-MAX_BROADCASTS = 1024
+MAX_BROADCASTS = 512
 MAX_HAPPENINGS = 64
 """Broadcasts remembered, and happenings of each (later ones are not noted)."""
-MAX_NOTED = 4096
+MAX_NOTED = 2048
 """Happenings of all broadcasts together."""
 
 

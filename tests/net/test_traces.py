@@ -67,14 +67,14 @@ class TracesTests(SynchronousTestCase):
         self.assertEqual(kept, list(range(troubled // 2 + 1, troubled + 1)))
         self.assertEqual(len(self.traces), MAX_NOTED)
 
-    def test_all_that_is_remembered_takes_about_a_megabyte(self):
+    def test_all_that_is_remembered_takes_half_a_megabyte(self):
         for n in range(1, 2 * MAX_BROADCASTS):
-            for _ in range(8):
+            for _ in range(4):
                 self.traces.note(
                     Traced(MessageId(bytes([n % 7] * 20), 1, n), 1, TraceKind.DUPLICATE, PEER),
                     float(n),
                 )
-        self.assertLess(held_bytes(self.traces), 1.1e6)
+        self.assertLess(held_bytes(self.traces), 0.5e6)
 
 
 class AskingTests(ServiceCase):
