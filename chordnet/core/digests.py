@@ -29,6 +29,9 @@ MAX_LIVES = 2
 
 OriginKey = tuple[bytes, int]
 _NONE = 0
+_EMPTY = array("q", bytes(8 * CHUNK))
+"""What chunks are copied from. A copy takes the 512 bytes that Python's own allocator gives from a
+pool; one made from bytes would have room for more, and come from a heap that it leaves in holes."""
 
 
 def digest(body: bytes) -> int:
@@ -85,7 +88,7 @@ class Digests:
         if chunks is None:
             chunks = self._chunks[key] = {}
             self._begin_life(key)
-        chunk = chunks[index] = array("q", bytes(8 * CHUNK))
+        chunk = chunks[index] = _EMPTY[:]
         self._count += 1
         self._resized(key, len(chunks) - 1)
         if len(chunks) > ORIGIN_CHUNKS:
