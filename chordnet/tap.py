@@ -34,6 +34,9 @@ from chordnet.storage.sqlite import HISTORY_BYTES, HISTORY_S
 PREFIXES = ("CHORDNODE_", "CHORDNET_")
 """Of environment variables; the first one that is set wins."""
 DEFAULT_PORT = 7001
+MAPPED_BYTES = 256 * 1024
+"""Blocks of memory from this size on go back to the system as soon as they are freed (glibc)."""
+_M_MMAP_THRESHOLD = -3
 _MAX_PEERS = 64
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"", "0", "false", "no", "off"})
@@ -293,9 +296,13 @@ def _settle_memory() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 50, 100)
-    # What importing needed for a moment goes back to the system, where the C library can do so.
     if os.name == "posix":
-        getattr(ctypes.CDLL(None), "malloc_trim", int)(0)
+        library = ctypes.CDLL(None)
+        # glibc raises this bound with the largest block that was ever freed. Blocks that a node
+        # needs for a moment, to give a neighbour back what it missed, then leave holes in the heap.
+        getattr(library, "mallopt", max)(_M_MMAP_THRESHOLD, MAPPED_BYTES)
+        # What importing needed for a moment goes back to the system, where the C library can do so.
+        getattr(library, "malloc_trim", int)(0)
 
 
 def makeService(options: Mapping[str, Any]) -> MultiService:
