@@ -16,8 +16,9 @@ What a peer says here is a claim:
 - CAUGHT and LOST are taken only as answers: from the node that our HAVE went to, for its page, or
   from the one that our WANT went to, for what was wanted; and for a short while. A WANT is served
   once for each HAVE of ours.
-- LOST says that the sender does not keep something. A number is given up only when two nodes have
-  said so (one, where no other is known): a single liar cannot make a node give up what others have.
+- LOST says that the sender does not keep something. A number is given up only when two nodes that
+  this one points at have said so (one, where it points at no other): a single liar cannot make a
+  node give up what others have, and a program that greets under several names is none of them.
 - Of this node's own incarnation nothing is taken but what it has itself published.
 - A comparison that brings nothing is not repeated with the same node for a while, twice as long
   each time up to ``MAX_PAUSE_S``: a ledger that can never agree costs next to nothing.
@@ -394,8 +395,9 @@ class AntiEntropy:
         if not self._ranges_fit(peer, message.ranges):
             return
         given_up = []
+        pointed_at = peer.raw in self._routes.raws
         for each in message.ranges:
-            if self._was_asked(peer, each):
+            if pointed_at and self._was_asked(peer, each):
                 given_up += self._doubt(peer, each)
             else:
                 self._ctx.counters["answers_ignored"] += 1

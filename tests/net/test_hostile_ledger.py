@@ -7,7 +7,7 @@ import stat
 
 from benchmarks.hostile import identity
 from chordnet.core.config import ProtocolConfig
-from chordnet.core.messages import Lost, MessageId, Range
+from chordnet.core.messages import Compare, Given, Lost, MessageId, Range
 from tests.net.hostile import HostileCase
 
 NUMBERS = 512
@@ -34,6 +34,29 @@ class LostTests(HostileCase):
             peer.send(lost(self.next_id(ring[3]), NUMBERS))
         self.network.run(3)
         self.assert_confirmed(ring[3], "after")
+
+
+class SeveralNamesTests(HostileCase):
+    def test_one_peer_with_several_names_makes_no_node_give_up_what_it_was_away_for(self):
+        ring = self.ring()
+        victim, sender = ring[0], ring[3]
+        self.assert_confirmed(sender, "before")
+        for name in ("X0", "X1", "X2"):
+            peer = self.hostile(victim, name)
+            peer.send(Compare(12345))
+            self.network.run(0.1)
+            self.assertTrue(peer.heard["Have"])
+            peer.send(lost(self.next_id(sender), 1 << 40), Given(False))
+        self.network.run(1)
+        self.network.frozen.add(victim.address)
+        self.network.run(10)
+        away = [f"away-{count}" for count in range(5)]
+        for body in away:
+            self.assertEqual(self.broadcast(sender, body).recorded, self.nodes - 1)
+        self.network.run(60)  # the broadcasts are over: what it lacks comes by comparison alone
+        self.network.thaw(victim.address)
+        self.network.run(20)
+        self.assertEqual([body for body in self.bodies(victim) if body in away], away)
 
 
 class FarAheadTests(HostileCase):
