@@ -15,7 +15,7 @@ import attrs
 from twisted.internet.defer import Deferred
 from twisted.internet.defer import TimeoutError as ReactorTimeout
 
-from chordnet.testbed.errors import TestbedError
+from chordnet.testbed.errors import TestbedError, TookTooLong
 from chordnet.testbed.waiting import Reactor, in_thread, pause
 
 END_GRACE_S = 10.0
@@ -35,7 +35,20 @@ class Finished:
     def last_line(self) -> str:
         """Return the last line of its errors (or output) that says something."""
         lines = [line.strip() for line in (self.errors or self.output).splitlines()]
-        return next((line for line in reversed(lines) if line), f"exit status {self.status}")
+        return next((line for line in reversed(lines) if line), ending(self.status))
+
+
+def ending(status: int) -> str:
+    """Return how a program ended, by its exit status.
+
+    A container's status is 128 and the signal's number where a signal has ended it.
+    """
+    number = -status if status < 0 else status - 128
+    try:
+        name = signal.Signals(number).name
+    except ValueError:
+        return f"exit status {status}"
+    return f"ended by {name}" if status < 0 else f"exit status {status} ({name})"
 
 
 async def run_program(
@@ -48,7 +61,8 @@ async def run_program(
     """Run ``words`` to its end; end it when this is cancelled.
 
     :param timeout: seconds after which it is ended.
-    :raises TestbedError: it cannot be run, or it took too long.
+    :raises TookTooLong: it was ended.
+    :raises TestbedError: it cannot be run.
     """
     try:
         program = subprocess.Popen(
@@ -68,7 +82,7 @@ async def run_program(
     except BaseException as reason:
         await _end(reactor, program)
         if isinstance(reason, ReactorTimeout):
-            raise TestbedError(f"{words[0]} took longer than {timeout:.0f} s") from reason
+            raise TookTooLong(f"{words[0]} took longer than {timeout:.0f} s") from reason
         raise
     return Finished(
         program.returncode, output.decode(errors="replace"), errors.decode(errors="replace")

@@ -26,24 +26,41 @@ from chordnet.testbed.description import NetworkDescription
 from chordnet.testbed.docker_host import DockerHost
 from chordnet.testbed.docker_project import DockerProject
 from chordnet.testbed.docker_state import (
+    PROJECT_LABEL,
+    SERVICE_LABEL,
     Container,
     Found,
     address,
     is_alive,
+    networks,
     other_home,
 )
 from chordnet.testbed.engine import Say
-from chordnet.testbed.errors import EngineUnavailable, ImageNotBuilt, OtherHome, TestbedError
+from chordnet.testbed.errors import (
+    EngineUnavailable,
+    ImageNotBuilt,
+    OtherHome,
+    TestbedError,
+    TookTooLong,
+)
 from chordnet.testbed.faults import Line
 from chordnet.testbed.home import NetworkHome, write_atomically
 from chordnet.testbed.logs import last_lines
-from chordnet.testbed.waiting import Reactor, gather
+from chordnet.testbed.waiting import Reactor, gather, pause
 
 BUILD_TIMEOUT_S = 1200.0
 COMPOSE_TIMEOUT_S = 180.0
 SHAPE_TIMEOUT_S = 60.0
+CODE_NOT_RUN = 125
+"""From this exit status on it is not what ran that failed: Docker did, or a signal ended it."""
 CLEANING_LOOKS = 5
 """Looks at what is left when containers are removed; each removes what it finds."""
+ATTEMPTS = 3
+"""At what a busy engine, or a container that is just starting or ending, may prevent."""
+FREEZE_ATTEMPTS = 6
+AGAIN_S = 0.5
+"""Between two attempts; twice as long each time where a container is to be frozen."""
+HANGS = "the engine hangs, or is overloaded"
 FAILURE_LINES = 15
 FAILURE_WIDTH = 240
 
@@ -125,6 +142,7 @@ class DockerEngine:
         await self._compose(
             ["up", "--detach", "--no-build", "--no-deps", *services],
             "the containers cannot be started",
+            attempts=ATTEMPTS,
         )
 
     async def _compose(
@@ -133,10 +151,11 @@ class DockerEngine:
         complaint: str,
         timeout: float = COMPOSE_TIMEOUT_S,
         failure: type[TestbedError] = TestbedError,
+        attempts: int = 1,
     ) -> Finished:
         command = ["docker", "compose", "--ansi", "never", "--progress", "plain"]
         command += ["--project-name", self._project.name, "--file", str(self._home.compose_path)]
-        return await self._run([*command, *words], complaint, timeout, failure)
+        return await self._run([*command, *words], complaint, timeout, failure, attempts)
 
     async def _run(
         self,
@@ -144,11 +163,18 @@ class DockerEngine:
         complaint: str,
         timeout: float = COMPOSE_TIMEOUT_S,
         failure: type[TestbedError] = TestbedError,
+        attempts: int = 1,
     ) -> Finished:
         environment = {k: v for k, v in os.environ.items() if not k.startswith("COMPOSE_")}
-        done = await self._run_program(
-            self._reactor, words, timeout=timeout, environment=environment
-        )
+        try:
+            done = await self._run_program(
+                self._reactor, words, timeout=timeout, environment=environment
+            )
+        except TookTooLong as problem:
+            raise failure(f"{complaint}: {problem}; {HANGS}") from problem
+        if done.status != 0 and attempts > 1:
+            await pause(self._reactor, AGAIN_S)
+            return await self._run(words, complaint, timeout, failure, attempts - 1)
         if done.status != 0:
             # What pip says in a build is on standard output, Compose's own verdict is not.
             lines = [
@@ -186,12 +212,18 @@ class DockerEngine:
 
     async def stop(self, numbers: Collection[int]) -> frozenset[int]:
         """Stop those containers at once: SIGTERM, and SIGKILL to those that take too long."""
-        late = await gather(self._ask(self._project.stop, n) for n in await self._alive(numbers))
+        late = await gather(
+            self._ask(self._project.stop, n, what=f"Node {n} cannot be stopped")
+            for n in await self._alive(numbers)
+        )
         return frozenset(filter(None, late))
 
     async def kill(self, numbers: Collection[int]) -> None:
         """Kill those containers at once."""
-        await gather(self._ask(self._project.kill, n) for n in await self._alive(numbers))
+        await gather(
+            self._ask(self._project.kill, n, what=f"Node {n} cannot be killed")
+            for n in await self._alive(numbers)
+        )
 
     async def clean(self, *, purge: bool) -> None:
         """Remove containers and network; with ``purge`` the volumes that hold the data too.
@@ -202,10 +234,12 @@ class DockerEngine:
         if not purge:
             await self._save_logs(containers)
         # The engine may still be making what a start that was interrupted has asked for.
-        for _ in range(CLEANING_LOOKS):
+        for looks in range(CLEANING_LOOKS):
             listed = await self._ask(self._project.listed, self._project.name)
             if not listed:
                 break
+            if looks:
+                await pause(self._reactor, AGAIN_S)
             await gather(self._ask(self._project.remove_container, c["Id"]) for c in listed)
         await self._ask(self._project.remove_networks)
         if purge:
@@ -216,49 +250,94 @@ class DockerEngine:
 
     async def freeze(self, numbers: Collection[int]) -> None:
         """Pause those containers."""
-        await self._pause(numbers, "running", "pause")
+        await self._pause(numbers, {"running", "restarting"}, "pause", "frozen")
 
     async def thaw(self, numbers: Collection[int]) -> None:
         """Let paused containers go on."""
-        await self._pause(numbers, "paused", "unpause")
+        await self._pause(numbers, {"paused"}, "unpause", "thawed")
 
-    async def _pause(self, numbers: Collection[int], state: str, verb: str) -> None:
-        containers = await self._ask(self._project.containers)
-        chosen = [n for n in numbers if n in containers and containers[n]["State"] == state]
-        api = self._host.client.api
-        await gather(self._ask(getattr(api, verb), containers[n]["Id"]) for n in chosen)
+    async def _pause(
+        self, numbers: Collection[int], states: Collection[str], verb: str, participle: str
+    ) -> None:
+        """Change containers that are in one of ``states``, and see that none is left in them.
+
+        One that refuses may have ended, or be just starting: another look tells.
+        """
+        refused: dict[int, str] = {}
+        for attempt in range(FREEZE_ATTEMPTS):
+            if attempt:
+                await pause(self._reactor, AGAIN_S * 2 ** (attempt - 1))
+            known = await self._ask(self._project.containers)
+            chosen = {
+                n: known[n]["Id"] for n in numbers if n in known and known[n]["State"] in states
+            }
+            answers = await gather(
+                self._ask(
+                    self._project.pause, container, verb, what=f"Node {n} cannot be {participle}"
+                )
+                for n, container in chosen.items()
+            )
+            refused = {n: text for n, text in zip(chosen, answers, strict=True) if text}
+            if not refused:
+                return
+        number, text = min(refused.items())
+        raise TestbedError(
+            f"Node {number} cannot be {participle}: {text[:FAILURE_WIDTH]}"
+            f" ({FREEZE_ATTEMPTS} attempts)"
+        )
 
     async def connect(self, numbers: Collection[int]) -> None:
         """Connect those containers to their network again, and start their nodes anew.
 
         A node tells the others its address once, when it starts, and the new one is another.
         """
-        await gather(self._ask(self._project.connect, n) for n in await self._alive(numbers))
+        await gather(
+            self._ask(self._project.connect, n, what=f"Node {n} cannot be connected")
+            for n in await self._alive(numbers)
+        )
 
     async def shape(self, lines: Mapping[int, Line]) -> None:
         """Have :mod:`chordnet.testbed.netlink` change the containers' networks from outside.
 
         It runs once, in a container that sees the host's processes: the nodes keep having no rights
-        at all, and all lines change at nearly the same moment.
+        at all, and all lines change at nearly the same moment. It is run again where it was killed,
+        or found a container ended that was looked at before: what a first run did is replaced.
         """
+        for attempt in range(ATTEMPTS):
+            if attempt:
+                await pause(self._reactor, AGAIN_S)
+            done = await self._shape(lines)
+            if done.status == 0:
+                return
+            if done.status != netlink.GONE and 0 < done.status < CODE_NOT_RUN:
+                break
+        times = f" ({attempt + 1} attempts)" if attempt else ""
+        raise TestbedError(
+            f"the lines between the nodes' containers cannot be changed: "
+            f"{done.last_line()[:FAILURE_WIDTH]}{times}"
+        )
+
+    async def _shape(self, lines: Mapping[int, Line]) -> Finished:
         containers = await self._ask(self._project.containers)
-        alive = {n: c for n, c in containers.items() if is_alive(c)}
-        pids = await gather(self._ask(self._pid, c["Id"]) for c in alive.values())
+        # Without a network there is no line; such a node gets one when it is connected again.
+        alive = {n: c for n, c in containers.items() if is_alive(c) and networks(c)}
+        pids = await gather(self._ask(self._project.pid, c["Id"]) for c in alive.values())
         wanted = [
-            _wanted(pid, lines[n], alive) for n, pid in zip(alive, pids, strict=True) if n in lines
+            _wanted(n, pid, lines[n], alive)
+            for n, pid in zip(alive, pids, strict=True)
+            if n in lines and pid
         ]
         if not wanted:
-            return
+            return Finished(0, "", "")
         image = next(iter(alive.values()))["ImageID"]
-        done = await self._run_program(
-            self._reactor, [*_SHAPER, image, *_python(wanted)], timeout=SHAPE_TIMEOUT_S
-        )
-        if done.status != 0:
-            raise TestbedError(f"Docker cannot do that here: {done.last_line()[:FAILURE_WIDTH]}")
-
-    def _pid(self, container: str) -> int:
-        pid: int = self._host.client.api.inspect_container(container)["State"]["Pid"]
-        return pid
+        try:
+            return await self._run_program(
+                self._reactor, [*_SHAPER, image, *_python(wanted)], timeout=SHAPE_TIMEOUT_S
+            )
+        except TookTooLong as problem:
+            raise TookTooLong(
+                f"the lines between the nodes' containers cannot be changed: {problem}; {HANGS}"
+            ) from problem
 
     # ---- logs -------------------------------------------------------------------------------
 
@@ -297,7 +376,7 @@ class DockerEngine:
                 self._reactor.callFromThread(write, line)
 
         try:
-            await self._ask(pump)
+            await self._ask(pump, again=False)
         finally:
             stream.close()
 
@@ -308,6 +387,8 @@ _SHAPER = (
     *("--cap-drop", "ALL", "--cap-add", "SYS_PTRACE"),
     *("--cap-add", "SYS_ADMIN", "--cap-add", "NET_ADMIN"),
     *("--security-opt", "apparmor=unconfined", "--read-only", "--no-healthcheck"),
+    # The image has these labels from the network that built it: this is no node of that one.
+    *("--label", f"{PROJECT_LABEL}=", "--label", f"{SERVICE_LABEL}="),
 )
 
 
@@ -316,10 +397,17 @@ def _python(wanted: list[dict[str, Any]]) -> list[str]:
     return ["python3", "-I", "-S", "-c", source, json.dumps(wanted)]
 
 
-def _wanted(pid: int, line: Line, containers: Mapping[int, Container]) -> dict[str, Any]:
+def _wanted(
+    number: int, pid: int, line: Line, containers: Mapping[int, Container]
+) -> dict[str, Any]:
     slow = [line.delay_ms, line.jitter_ms, line.loss_percent]
     cut = (address(containers[n]) for n in sorted(line.cut) if n in containers)
-    return {"pid": pid, "cut": list(filter(None, cut)), "netem": slow if any(slow) else None}
+    return {
+        "node": number,
+        "pid": pid,
+        "cut": list(filter(None, cut)),
+        "netem": slow if any(slow) else None,
+    }
 
 
 def _lines(chunks: Iterator[bytes]) -> Iterator[str]:

@@ -13,18 +13,24 @@ from typing import Any, TypeVar
 
 import docker
 from docker.errors import APIError, DockerException
+from requests.exceptions import ConnectionError as RequestsConnectionError
 from requests.exceptions import RequestException, Timeout
 
 from chordnet.testbed.errors import EngineUnavailable
-from chordnet.testbed.waiting import Reactor, in_thread
+from chordnet.testbed.waiting import Reactor, in_thread, pause
 
 T = TypeVar("T")
 
 ANSWER_TIMEOUT_S = 10
 """How long the engine may take for one answer; a busy one takes a second or two."""
+AGAIN_S = 0.5
+"""Between a request that a busy engine has failed and the same one once more."""
 FORBIDDEN = 403
 NOT_FOUND = 404
 CONFLICT = 409
+SERVER_ERROR = 500
+
+_NOBODY_THERE = FileNotFoundError | ConnectionRefusedError | PermissionError
 
 Ask = Callable[..., Coroutine[Any, Any, Any]]
 
@@ -59,23 +65,54 @@ class DockerHost:
         """The ``docker.DockerClient``; made in a thread, for it asks the engine its version."""
         return self._connect()
 
-    async def ask(self, work: Callable[..., T], *arguments: Any) -> T:
+    async def ask(
+        self, work: Callable[..., T], *arguments: Any, what: str = "", again: bool = True
+    ) -> T:
         """Run ``work``, which uses :attr:`client`, in a thread.
 
+        A busy engine may fail once at what it does the next moment, so ``work`` is run once more
+        after such a failure. What it orders may have been done the first time.
+
+        :param what: the sentence that says what failed, for people.
+        :param again: whether ``work`` may be run twice.
         :raises EngineUnavailable: the engine does not answer, or refuses.
         """
         try:
-            result: T = await self._thread(self._reactor, work, *arguments)
+            try:
+                result: T = await self._thread(self._reactor, work, *arguments)
+            except (DockerException, RequestException) as problem:
+                # An engine that has not said a word yet hangs, or is none.
+                if not (again and "client" in vars(self) and is_passing(problem)):
+                    raise
+                await pause(self._reactor, AGAIN_S)
+                result = await self._thread(self._reactor, work, *arguments)
         except (DockerException, RequestException) as problem:
-            raise EngineUnavailable(why(problem)) from problem
+            text = why(problem)
+            raise EngineUnavailable(f"{what}: {text}" if what else text) from problem
         return result
+
+
+def is_passing(problem: Exception) -> bool:
+    """Return True if the same request may well succeed a moment later."""
+    if isinstance(problem, APIError):
+        code = problem.status_code
+        ending = code == FORBIDDEN and "active endpoints" in explanation(problem)
+        return ending or (code is not None and code >= SERVER_ERROR)
+    causes = _causes(problem)
+    if any(isinstance(cause, _NOBODY_THERE) for cause in causes):
+        return False
+    return any(isinstance(cause, Timeout | RequestsConnectionError) for cause in causes)
+
+
+def explanation(problem: APIError) -> str:
+    """Return in one line what the engine says of a request that it did not fulfil."""
+    return " ".join(str(problem.explanation or problem).split())[:300]
 
 
 def why(problem: Exception) -> str:
     """Say in one line what is the matter with the engine, and what to do about it."""
     if isinstance(problem, APIError):
-        text = " ".join(str(problem.explanation or problem).split())[:300]
-        return f"the Docker engine does not do what it is asked: {text}"
+        return f"the Docker engine does not do what it is asked: {explanation(problem)}"
     at = os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
     if any(isinstance(cause, Timeout | TimeoutError) for cause in _causes(problem)):
         return (
@@ -101,10 +138,15 @@ def _causes(problem: BaseException) -> list[BaseException]:
     return found
 
 
-def tolerated(work: Callable[[], object], *codes: int) -> None:
-    """Run ``work``; what the engine refuses with one of ``codes`` is so already."""
+def tolerated(work: Callable[[], object], *codes: int) -> str:
+    """Run ``work``; what the engine refuses with one of ``codes`` is so already.
+
+    :returns: what it says then; empty if it did what it was asked.
+    """
     try:
         work()
     except APIError as problem:
         if problem.status_code not in codes:
             raise
+        return explanation(problem)
+    return ""

@@ -12,13 +12,21 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from docker.errors import APIError
+from docker.errors import APIError, NotFound
 
 from chordnet.testbed.compose_file import BY_HAND, HOME_LABEL, project_name, service_name
 from chordnet.testbed.conditions import Condition
-from chordnet.testbed.docker_host import CONFLICT, FORBIDDEN, NOT_FOUND, DockerHost, tolerated
+from chordnet.testbed.docker_host import (
+    CONFLICT,
+    FORBIDDEN,
+    NOT_FOUND,
+    SERVER_ERROR,
+    DockerHost,
+    tolerated,
+)
 from chordnet.testbed.docker_state import (
     CODE_KILLED,
+    HASH_LABEL,
     PROJECT_LABEL,
     Container,
     Found,
@@ -63,9 +71,13 @@ class DockerProject:
     # ---- what there is ----------------------------------------------------------------------
 
     def listed(self, project: str) -> list[Container]:
-        """Return every container of a Compose project."""
+        """Return every container that Compose has made for a project.
+
+        An image that Compose has built carries the project's and the service's labels, and so does
+        every container that is made from it by other means. The hash is on Compose's alone.
+        """
         found: list[Container] = self._api.containers(
-            all=True, filters={"label": f"{PROJECT_LABEL}={project}"}
+            all=True, filters={"label": [f"{PROJECT_LABEL}={project}", HASH_LABEL]}
         )
         return found
 
@@ -154,19 +166,36 @@ class DockerProject:
 
     def stop(self, number: int) -> int | None:
         """Have a node leave; return its number if it took too long and was killed."""
-        container = self.container(number)
-        if container.status == "paused":
-            tolerated(container.unpause, CONFLICT)
-        container.stop(timeout=LEAVE_GRACE_S)
-        container.reload()
+        try:
+            container = self.container(number)
+            if container.status == "paused":
+                tolerated(container.unpause, CONFLICT)
+            container.stop(timeout=LEAVE_GRACE_S)
+            container.reload()
+        except (NodeStopped, NotFound):  # it has ended and been removed since it was looked at
+            return None
         return number if container.attrs["State"]["ExitCode"] == CODE_KILLED else None
 
     def kill(self, number: int) -> None:
         """End a container without giving it a chance."""
-        container = self.container(number)
         # It may have ended, or have been removed, since it was looked at.
-        tolerated(container.kill, CONFLICT, NOT_FOUND)
-        tolerated(lambda: container.wait(timeout=LEAVE_GRACE_S), NOT_FOUND)
+        try:
+            container = self.container(number)
+            tolerated(container.kill, CONFLICT)
+            container.wait(timeout=LEAVE_GRACE_S)
+        except (NodeStopped, NotFound):
+            return
+
+    def pause(self, container: str, verb: str) -> str:
+        """Pause a container, or let it go on; return why the engine does not do it now.
+
+        Docker freezes a container's processes one after the other and gives up, with them running
+        again, where one of them does not stop in time: it may be writing to a busy disk.
+
+        :param verb: ``pause`` or ``unpause``.
+        """
+        order = partial(getattr(self._api, verb), container)
+        return tolerated(order, CONFLICT, NOT_FOUND, SERVER_ERROR)
 
     def connect(self, number: int) -> None:
         """Connect a container to the network again and start its node anew."""
@@ -181,6 +210,14 @@ class DockerProject:
                 CONFLICT, FORBIDDEN,
             )  # fmt: skip
         container.restart(timeout=LEAVE_GRACE_S)
+
+    def pid(self, container: str) -> int:
+        """Return the number of a container's first process, 0 if it has ended."""
+        try:
+            pid: int = self._api.inspect_container(container)["State"]["Pid"]
+        except NotFound:
+            return 0
+        return pid
 
     def log_path(self, number: int) -> Path:
         """Return the file in which the log of a container is saved that is gone."""

@@ -19,6 +19,8 @@ Container = Mapping[str, Any]
 ALIVE = frozenset({"running", "paused", "restarting"})
 PROJECT_LABEL = "com.docker.compose.project"
 SERVICE_LABEL = "com.docker.compose.service"
+HASH_LABEL = "com.docker.compose.config-hash"
+"""On containers that Compose has made."""
 CODE_KILLED = 137
 _MIB = 1024 * 1024
 

@@ -78,6 +78,10 @@ class ImageNotBuilt(EngineUnavailable):
     """The docker engine has no image to make containers from; nothing was started or changed."""
 
 
+class TookTooLong(TestbedError):
+    """A program did not end in time, and was ended."""
+
+
 class OtherHome(TestbedError):
     """What is wanted belongs to another home.
 

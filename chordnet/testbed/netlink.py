@@ -28,6 +28,8 @@ from typing import Any
 NOBODY = "02:63:68:6f:72:64"
 """A locally administered hardware address; Docker's own begin with 02:42."""
 DEVICE = "eth0"
+GONE = 75
+"""The exit status that says: a container has ended or was just starting; look at them again."""
 NETEM_PACKETS = 10_000
 """Packets that may wait for their time."""
 
@@ -133,18 +135,25 @@ def bring_about(
     return f"netem cannot be set: {os.strerror(problem)}" if problem else ""
 
 
-def main(wanted: list[dict[str, Any]]) -> str:
-    """Do what is wanted of each node; return the first thing that could not be done."""
+def main(wanted: list[dict[str, Any]]) -> tuple[int, str]:
+    """Do what is wanted of each node.
+
+    :returns: the exit status, and the first thing that could not be done.
+    """
     for node in wanted:
         try:
             enter(node["pid"])
             problem = shape(node["cut"], node["netem"])
         except OSError as error:
-            problem = f"the network of a container cannot be entered: {error.strerror}"
+            why = error.strerror or error
+            status = 1 if error.errno in (errno.EPERM, errno.EACCES) else GONE
+            return status, f"the network of node {node['node']} cannot be entered: {why}"
         if problem:
-            return problem
-    return ""
+            return 1, problem
+    return 0, ""
 
 
 if __name__ == "__main__":
-    sys.exit(main(json.loads(sys.argv[1])) or None)
+    status, text = main(json.loads(sys.argv[1]))
+    sys.stderr.write(f"{text}\n" if text else "")
+    sys.exit(status)

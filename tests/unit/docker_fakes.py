@@ -9,12 +9,13 @@ from typing import Any
 
 import attrs
 from docker.errors import APIError, NotFound
+from twisted.internet.task import Clock
 
 from chordnet.testbed.commands import Finished
 from chordnet.testbed.compose_file import HOME_LABEL
-from chordnet.testbed.docker import DockerEngine
+from chordnet.testbed.docker import DockerEngine, Run
 from chordnet.testbed.docker_host import DockerHost
-from chordnet.testbed.docker_state import PROJECT_LABEL, SERVICE_LABEL
+from chordnet.testbed.docker_state import HASH_LABEL, PROJECT_LABEL, SERVICE_LABEL
 from chordnet.testbed.home import NetworkHome
 
 
@@ -42,11 +43,21 @@ class FakeContainer:
     environment: list[str] = attrs.field(factory=list)
     log: bytes = b""
     dies_before_kill: bool = False
+    by_compose: bool = True
+    """Made by Compose, not from its image by other means."""
+    pid: int | None = None
+    """Of its process, if it is not the usual one."""
+    refuses: list[tuple[str, Exception, str]] = attrs.field(factory=list)
+    """Calls that fail, each once: which, with what, and the container's state after it."""
     calls: list[str] = attrs.field(factory=list)
 
     @property
     def id(self) -> str:
         return f"{self.project}/{self.number}"
+
+    @property
+    def _pid(self) -> int:
+        return 1000 + self.number if self.pid is None else self.pid
 
     @property
     def listed(self) -> dict[str, Any]:
@@ -55,7 +66,9 @@ class FakeContainer:
         return {
             "Id": self.id,
             "State": self.state,
-            "Labels": labels | ({HOME_LABEL: self.home} if self.home else {}),
+            "Labels": labels
+            | ({HOME_LABEL: self.home} if self.home else {})
+            | ({HASH_LABEL: "hash"} if self.by_compose else {}),
             "Ports": [{"PublicPort": self.port}] if self.port and self.state == "running" else [],
             "NetworkSettings": {"Networks": networks},
             "ImageID": "image",
@@ -64,10 +77,18 @@ class FakeContainer:
     @property
     def inspected(self) -> dict[str, Any]:
         return {
-            "State": {"Status": self.state, "ExitCode": 0, "Pid": 1000 + self.number} | self.ended,
+            "State": {"Status": self.state, "ExitCode": 0, "Pid": self._pid} | self.ended,
             "HostConfig": {"Memory": 256 * 1024 * 1024},
             "Config": {"Env": self.environment},
         }
+
+    def called(self, call: str) -> None:
+        for refused in self.refuses:
+            if refused[0] == call:
+                self.refuses.remove(refused)
+                self.state = refused[2]
+                raise refused[1]
+        self.calls.append(call)
 
     # what the ``docker`` package's Container has
 
@@ -83,7 +104,7 @@ class FakeContainer:
         pass
 
     def kill(self) -> None:
-        self.calls.append("kill")
+        self.called("kill")
         if self.dies_before_kill or self.state != "running":
             self.state = "exited"
             raise refusal(409, f"Cannot kill container: {self.id} is not running")
@@ -94,7 +115,7 @@ class FakeContainer:
 
     def stop(self, timeout: int) -> None:
         assert timeout > 0
-        self.calls.append("stop")
+        self.called("stop")
         self.state = "exited"
 
     def unpause(self) -> None:
@@ -102,7 +123,7 @@ class FakeContainer:
 
     def restart(self, timeout: int) -> None:
         assert timeout > 0
-        self.calls.append("restart")
+        self.called("restart")
 
     def logs(self, *, stream: bool, follow: bool, tail: int) -> Any:
         assert stream
@@ -130,11 +151,19 @@ class FakeDocker:
     used_images: set[str] = attrs.field(factory=set)
     connected: list[tuple[str, str, list[str]]] = attrs.field(factory=list)
     down: Exception | None = None
+    failing: list[Exception] = attrs.field(factory=list)
+    """What each next request to the engine fails with."""
+    asked: int = 0
+    leaving: list[Exception] = attrs.field(factory=list)
+    """What the next attempts to remove a network fail with."""
 
     @property
     def api(self) -> FakeDocker:
         if self.down is not None:
             raise self.down
+        self.asked += 1
+        if self.failing:
+            raise self.failing.pop(0)
         return self
 
     def add(self, *numbers: int, project: str = "chordnet-lab", **fields: Any) -> None:
@@ -160,9 +189,17 @@ class FakeDocker:
         fake = self
 
         class Containers:
-            def __call__(self, all: bool, filters: Mapping[str, str]) -> list[dict[str, Any]]:  # noqa: A002
+            def __call__(
+                self,
+                all: bool,  # noqa: A002
+                filters: Mapping[str, list[str]],
+            ) -> list[dict[str, Any]]:
                 assert all
-                return [c.listed for c in fake.there if c.project == fake._project(filters)]
+                wanted = [text.partition("=") for text in filters["label"]]
+                return [
+                    listed for listed in (c.listed for c in fake.there)
+                    if all_have(listed["Labels"], wanted)
+                ]  # fmt: skip
 
             def get(self, identity: str) -> FakeContainer:
                 return fake._by_id(identity)
@@ -179,9 +216,11 @@ class FakeDocker:
         return self._by_id(identity).inspected
 
     def pause(self, identity: str) -> None:
+        self._by_id(identity).called("pause")
         self._by_id(identity).state = "paused"
 
     def unpause(self, identity: str) -> None:
+        self._by_id(identity).called("unpause")
         self._by_id(identity).state = "running"
 
     def logs(self, identity: str, tail: int, since: float | None = None) -> bytes:
@@ -206,6 +245,8 @@ class FakeDocker:
         return [{"Id": i} for i, found in self.networks_there.items() if found == project]
 
     def remove_network(self, identity: str) -> None:
+        if self.leaving:
+            raise self.leaving.pop(0)
         del self.networks_there[identity]
 
     def connect_container_to_network(
@@ -227,6 +268,12 @@ class FakeDocker:
         del self.images_there[identity]
 
 
+def all_have(labels: Mapping[str, str], wanted: Sequence[tuple[str, str, str]]) -> bool:
+    return all(
+        labels.get(name) == value if equals else name in labels for name, equals, value in wanted
+    )
+
+
 async def at_once(_reactor: object, work: Callable[..., Any], *arguments: Any) -> Any:
     """Run ``work`` here instead of in a thread."""
     return work(*arguments)
@@ -237,16 +284,24 @@ class FakePrograms:
     """Runs programs by writing down their words."""
 
     ran: list[list[str]] = attrs.field(factory=list)
-    ends: dict[str, Finished] = attrs.field(factory=dict)
-    """How a program ends that has this among its words."""
+    ends: dict[str, list[Finished | Exception]] = attrs.field(factory=dict)
+    """How a program that has this among its words ends the next times; as usual after that."""
 
     async def __call__(self, _reactor: object, words: Sequence[str], **_options: Any) -> Finished:
         self.ran.append(list(words))
-        usual = Finished(0, TEMPLATE, "")
-        return next((end for word, end in self.ends.items() if word in words), usual)
+        for word, ends in self.ends.items():
+            if word in words and ends:
+                end = ends.pop(0)
+                if isinstance(end, Exception):
+                    raise end
+                return end
+        return Finished(0, TEMPLATE, "")
+
+    def times(self, word: str) -> int:
+        return sum(word in words for words in self.ran)
 
 
-class AtOnce:
+class AtOnce(Clock):
     """A reactor that has no threads to come from."""
 
     def callFromThread(self, work: Callable[..., Any], *arguments: Any) -> None:
@@ -254,10 +309,11 @@ class AtOnce:
 
 
 def make_engine(
-    home: NetworkHome, fake: FakeDocker, run: FakePrograms | None = None
+    home: NetworkHome, fake: FakeDocker, run: Run | None = None, clock: AtOnce | None = None
 ) -> DockerEngine:
-    host = DockerHost(None, lambda: fake, at_once)
-    return DockerEngine(AtOnce(), home, host, run or FakePrograms())
+    clock = clock or AtOnce()
+    host = DockerHost(clock, lambda: fake, at_once)
+    return DockerEngine(clock, home, host, run or FakePrograms())
 
 
 def lab(root: Path) -> NetworkHome:

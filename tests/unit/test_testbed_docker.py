@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Coroutine
+from http.client import RemoteDisconnected
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +15,24 @@ from requests.exceptions import ReadTimeout
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
+from chordnet.testbed import netlink
 from chordnet.testbed.adoption import look_nowhere, take_over
 from chordnet.testbed.commands import Finished
 from chordnet.testbed.compose_file import BY_HAND, HOME_LABEL
 from chordnet.testbed.conditions import Matter
-from chordnet.testbed.docker_state import Found
-from chordnet.testbed.errors import EngineUnavailable, OtherHome, TestbedError
+from chordnet.testbed.docker_host import DockerHost
+from chordnet.testbed.docker_state import PROJECT_LABEL, SERVICE_LABEL, Found
+from chordnet.testbed.errors import EngineUnavailable, OtherHome, TestbedError, TookTooLong
 from chordnet.testbed.faults import Line
-from tests.unit.docker_fakes import FakeDocker, FakePrograms, lab, make_engine
+from tests.unit.docker_fakes import (
+    AtOnce,
+    FakeDocker,
+    FakePrograms,
+    at_once,
+    lab,
+    make_engine,
+    refusal,
+)
 from tests.unit.testbed_fakes import network
 
 OTHER = "/somewhere/else"
@@ -31,15 +43,20 @@ class Case(SynchronousTestCase):
         self.home = lab(Path(self.mktemp()))
         self.docker = FakeDocker()
         self.programs = FakePrograms()
-        self.engine = make_engine(self.home, self.docker, self.programs)
+        self.clock = AtOnce()
+        self.engine = make_engine(self.home, self.docker, self.programs, self.clock)
         self.mine = str(self.home.root.resolve())
         self.said: list[str] = []
 
     def result(self, work: Coroutine[Any, Any, Any]) -> Any:
-        return self.successResultOf(Deferred.fromCoroutine(work))
+        done = Deferred.fromCoroutine(work)
+        self.clock.pump([1.0] * 20)
+        return self.successResultOf(done)
 
     def error(self, work: Coroutine[Any, Any, Any], kind: type[Exception] = TestbedError) -> str:
-        text = str(self.failureResultOf(Deferred.fromCoroutine(work), kind).value)
+        done = Deferred.fromCoroutine(work)
+        self.clock.pump([1.0] * 20)
+        text = str(self.failureResultOf(done, kind).value)
         self.assertNotIn("\n", text)
         return text
 
@@ -244,9 +261,9 @@ class FaultTests(Case):
         self.assertEqual(
             json.loads(last),
             [
-                {"pid": 1001, "cut": [], "netem": [80.0, 5.0, 1.0]},
-                {"pid": 1002, "cut": ["10.0.0.1", "10.0.0.4"], "netem": None},
-                {"pid": 1004, "cut": [], "netem": None},
+                {"node": 1, "pid": 1001, "cut": [], "netem": [80.0, 5.0, 1.0]},
+                {"node": 2, "pid": 1002, "cut": ["10.0.0.1", "10.0.0.4"], "netem": None},
+                {"node": 4, "pid": 1004, "cut": [], "netem": None},
             ],
         )
         self.assertEqual(words[:3], ["docker", "run", "--rm"])
@@ -263,10 +280,11 @@ class FaultTests(Case):
 
     def test_what_the_machine_cannot_do_is_one_line(self) -> None:
         self.docker.add(1)
-        self.programs.ends["run"] = Finished(1, "", "no such qdisc" + "!" * 500)
+        self.programs.ends["run"] = [Finished(1, "", "no such qdisc" + "!" * 500)]
         text = self.error(self.engine.shape({1: Line(loss_percent=5.0)}))
-        self.assertTrue(text.startswith("Docker cannot do that here: no such qdisc!"), text)
-        self.assertLess(len(text), 300)
+        start = "the lines between the nodes' containers cannot be changed: no such qdisc!"
+        self.assertTrue(text.startswith(start), text)
+        self.assertLess(len(text), 340)
 
 
 class LogTests(Case):
@@ -346,7 +364,7 @@ class EndTests(Case):
 class FailureTests(Case):
     def test_a_failed_build_shows_what_pip_said(self) -> None:
         pip = "#9 ERROR: No matching distribution found for msgspec"
-        self.programs.ends["build"] = Finished(17, f"{pip}\n", "failed to solve\n")
+        self.programs.ends["build"] = [Finished(17, f"{pip}\n", "failed to solve\n")]
         done = Deferred.fromCoroutine(self.engine.prepare(self.described(), self.said.append))
         problem = self.failureResultOf(done, TestbedError).value
         self.assertIn("the image cannot be built: failed to solve", str(problem))
@@ -365,3 +383,201 @@ class FailureTests(Case):
         text = self.error(self.engine.running(), EngineUnavailable)
         self.assertIn("has said nothing for 10 s: it hangs, or is overloaded; restart it", text)
         self.assertNotIn("UnixHTTP", text)
+
+
+def killed() -> Finished:
+    """Return how a program ends whose container is removed by force: without a word."""
+    return Finished(137, "", "")
+
+
+LINES = {1: Line(cut=frozenset({2})), 2: Line(cut=frozenset({1}))}
+
+
+class LineTests(Case):
+    def setUp(self) -> None:
+        super().setUp()
+        self.docker.add(1, pid=101)
+        self.docker.add(2, pid=102)
+
+    def wanted(self) -> list[list[tuple[int, int]]]:
+        """Return of each helper that ran: the nodes whose lines it changed, with their pids."""
+        ran = [json.loads(words[-1]) for words in self.programs.ran]
+        return [[(node["node"], node["pid"]) for node in nodes] for nodes in ran]
+
+    def test_the_helper_is_no_node_of_the_network_that_built_its_image(self) -> None:
+        self.result(self.engine.shape(LINES))
+        [words] = self.programs.ran
+        for label in (PROJECT_LABEL, SERVICE_LABEL):
+            self.assertIn(("--label", f"{label}="), list(pairwise(words)))
+        self.assertLess(words.index(f"{SERVICE_LABEL}="), words.index("image"))
+
+    def test_a_helper_that_was_killed_is_run_again(self) -> None:
+        self.programs.ends["run"] = [killed(), killed()]
+        self.result(self.engine.shape(LINES))
+        self.assertEqual(self.wanted(), [[(1, 101), (2, 102)]] * 3)
+
+    def test_a_helper_that_is_killed_each_time_is_said_to_be(self) -> None:
+        self.programs.ends["run"] = [killed() for _ in range(9)]
+        self.assertEqual(
+            self.error(self.engine.shape(LINES)),
+            "the lines between the nodes' containers cannot be changed: "
+            "exit status 137 (SIGKILL) (3 attempts)",
+        )
+
+    def test_containers_are_looked_at_again_where_one_was_just_starting(self) -> None:
+        async def restarted(reactor: object, words: list[str], **options: Any) -> Finished:
+            self.docker[2].pid = 202
+            return await self.programs(reactor, words, **options)
+
+        gone = "the network of node 2 cannot be entered: No such file or directory"
+        self.programs.ends["run"] = [Finished(netlink.GONE, "", gone)]
+        engine = make_engine(self.home, self.docker, restarted, self.clock)
+        self.result(engine.shape(LINES))
+        self.assertEqual(self.wanted(), [[(1, 101), (2, 102)], [(1, 101), (2, 202)]])
+
+    def test_what_the_kernel_lacks_is_not_tried_again(self) -> None:
+        self.programs.ends["run"] = [Finished(1, "", "the kernel under Docker has no netem")]
+        text = self.error(self.engine.shape(LINES))
+        self.assertTrue(text.endswith("cannot be changed: the kernel under Docker has no netem"))
+        self.assertEqual(self.programs.times("run"), 1)
+
+    def test_a_node_that_has_no_network_or_has_ended_has_no_line(self) -> None:
+        self.docker.add(3, connected=False, pid=103)
+        self.docker.add(4, pid=0)
+        self.result(self.engine.shape({n: Line() for n in (1, 2, 3, 4)}))
+        self.assertEqual(self.wanted(), [[(1, 101), (2, 102)]])
+
+    def test_a_helper_that_never_ends_is_named(self) -> None:
+        self.programs.ends["run"] = [TookTooLong("docker took longer than 60 s")]
+        self.assertEqual(
+            self.error(self.engine.shape(LINES)),
+            "the lines between the nodes' containers cannot be changed: docker took longer than "
+            "60 s; the engine hangs, or is overloaded",
+        )
+
+
+class StrangerTests(Case):
+    def test_a_container_made_from_the_image_by_other_means_is_no_node(self) -> None:
+        self.docker.add(1, 2)
+        self.docker.add(1, by_compose=False, connected=False)
+        self.assertEqual(self.result(self.engine.conditions()), {})
+        self.result(self.engine.kill([1, 2]))
+        self.result(self.engine.clean(purge=True))
+        self.assertEqual([(c.by_compose, c.calls) for c in self.docker.there], [(False, [])])
+
+
+class AgainTests(Case):
+    def setUp(self) -> None:
+        super().setUp()
+        self.docker.add(1, 2)
+        self.result(self.engine.running())
+        self.docker.asked = 0
+
+    def test_what_a_busy_engine_fails_at_once_is_asked_again(self) -> None:
+        for problem in (
+            refusal(500, "context deadline exceeded"),
+            refusal(503, "busy"),
+            ReadTimeout("UnixHTTPConnectionPool(...): Read timed out."),
+            RequestsConnectionError(("Connection aborted.", RemoteDisconnected("no response"))),
+        ):
+            self.docker.failing = [problem]
+            self.assertEqual(self.result(self.engine.running()), {1, 2})
+
+    def test_what_it_fails_at_twice_is_said(self) -> None:
+        self.docker.failing = [refusal(500, "no\nspace"), refusal(500, "no space left")]
+        self.assertEqual(
+            self.error(self.engine.running(), EngineUnavailable),
+            "the Docker engine does not do what it is asked: no space left",
+        )
+
+    def test_what_cannot_pass_is_asked_once(self) -> None:
+        down = RequestsConnectionError(FileNotFoundError(2, "No such file or directory"))
+        for problem in (refusal(404, "no such network"), refusal(409, "in use"), down):
+            self.docker.asked, self.docker.failing = 0, [problem]
+            self.error(self.engine.running(), EngineUnavailable)
+            self.assertEqual(self.docker.asked, 1)
+
+    def test_an_engine_that_hangs_from_the_first_word_on_is_asked_once(self) -> None:
+        self.docker.failing = [ReadTimeout("read timed out")]
+        asked: list[None] = []
+
+        def connect() -> Any:
+            asked.append(None)
+            raise ReadTimeout("read timed out")
+
+        host = DockerHost(self.clock, connect, at_once)
+        self.error(host.ask(lambda: host.client), EngineUnavailable)
+        self.assertEqual(len(asked), 1)
+
+    def test_a_node_that_a_busy_engine_does_not_end_at_first_is_ended(self) -> None:
+        for call in ("kill", "stop"):
+            with self.subTest(call):
+                self.docker[1].state = "running"
+                late = refusal(500, "tried to kill container, but did not receive an exit event")
+                self.docker[1].refuses = [(call, late, "running")]
+                self.result(getattr(self.engine, call)([1]))
+                self.assertEqual(self.docker[1].state, "exited")
+
+    def test_a_node_that_it_does_not_end_at_all_is_named(self) -> None:
+        refused = ("kill", refusal(500, "no exit event"), "running")
+        self.docker[2].refuses = [refused, refused]
+        self.assertEqual(
+            self.error(self.engine.kill([1, 2])),
+            "Node 2 cannot be killed: the Docker engine does not do what it is asked: "
+            "no exit event",
+        )
+
+    def test_a_container_that_is_just_starting_is_frozen_when_it_runs(self) -> None:
+        starting = refusal(409, "Container is restarting, wait until the container is running")
+        self.docker[1].state = "restarting"
+        self.docker[1].refuses = [("pause", starting, "running")]
+        self.result(self.engine.freeze([1, 2]))
+        self.assertEqual([c.state for c in self.docker.there], ["paused", "paused"])
+
+    def test_a_container_that_ends_before_it_is_frozen_is_no_fault(self) -> None:
+        self.docker[1].refuses = [("pause", refusal(409, "Container is not running"), "exited")]
+        self.result(self.engine.freeze([1, 2]))
+        self.assertEqual([c.state for c in self.docker.there], ["exited", "paused"])
+
+    def test_a_container_that_is_never_frozen_is_named(self) -> None:
+        refused = ("pause", refusal(409, "Container is\nrestarting"), "restarting")
+        self.docker[2].refuses = [refused] * 9
+        self.assertEqual(
+            self.error(self.engine.freeze([1, 2])),
+            "Node 2 cannot be frozen: Container is restarting (6 attempts)",
+        )
+
+    def test_a_container_that_a_busy_engine_does_not_freeze_at_first_is_frozen(self) -> None:
+        refused = ("pause", refusal(500, "OCI runtime pause failed: unable to freeze"), "running")
+        self.docker[1].refuses = [refused] * 3
+        self.result(self.engine.freeze([1, 2]))
+        self.assertEqual([c.state for c in self.docker.there], ["paused", "paused"])
+        self.assertEqual(self.docker[2].calls, ["pause"])
+
+    def test_a_start_that_fails_twice_is_tried_again(self) -> None:
+        busy = Finished(1, "", "removal of container is in progress")
+        self.programs.ends["up"] = [busy, busy]
+        self.result(self.engine.start(self.described(), [1]))
+        self.assertEqual(self.programs.times("up"), 3)
+
+    def test_a_start_that_fails_each_time_says_what_compose_said_last(self) -> None:
+        no = Finished(1, "", "no")
+        self.programs.ends["up"] = [no, no, Finished(137, "", "")]
+        text = self.error(self.engine.start(self.described(), [1]))
+        self.assertIn("the containers cannot be started: exit status 137 (SIGKILL); --eng", text)
+
+    def test_a_start_that_takes_too_long_is_named_and_not_tried_again(self) -> None:
+        self.programs.ends["up"] = [TookTooLong("docker took longer than 180 s")]
+        text = self.error(self.engine.start(self.described(), [1]))
+        self.assertEqual(
+            text,
+            "the containers cannot be started: docker took longer than 180 s; the engine hangs, "
+            "or is overloaded",
+        )
+        self.assertEqual(self.programs.times("up"), 1)
+
+    def test_a_network_whose_last_container_is_just_leaving_is_removed(self) -> None:
+        self.docker.networks_there = {"net": "chordnet-lab"}
+        self.docker.leaving = [refusal(403, "network net has active endpoints")]
+        self.result(self.engine.clean(purge=False))
+        self.assertEqual(self.docker.networks_there, {})

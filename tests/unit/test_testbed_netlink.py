@@ -6,7 +6,7 @@ import errno
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.testbed.netlink import bring_about, neighbour, netem, qdisc
+from chordnet.testbed.netlink import GONE, bring_about, main, neighbour, netem, qdisc
 
 NEW_NEIGHBOUR, DEL_NEIGHBOUR, NEW_QDISC, DEL_QDISC = 28, 29, 36, 37
 REPLACE = 0x500
@@ -63,3 +63,10 @@ class OrderTests(SynchronousTestCase):
         self.assertEqual(
             self.shape(set(), [], [1, 0, 0]), "netem cannot be set: Operation not permitted"
         )
+
+
+class EndedTests(SynchronousTestCase):
+    def test_a_container_that_has_ended_is_told_apart_from_what_cannot_be_done(self) -> None:
+        status, text = main([{"node": 3, "pid": 1 << 30, "cut": [], "netem": None}])
+        self.assertEqual(status, GONE)
+        self.assertEqual(text, "the network of node 3 cannot be entered: No such file or directory")
