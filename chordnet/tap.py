@@ -13,6 +13,7 @@ import signal
 import sys
 import tomllib
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -214,7 +215,8 @@ class NodeProcess(MultiService):
     """The node as the one thing its process is there for.
 
     When the node cannot start, the process ends with one line and exit status 1. When a
-    client made it leave, or its terminal was closed, the process ends in order.
+    client made it leave, or its terminal was closed, the process ends in order. While it ends,
+    further signals and orders to leave change nothing.
 
     :param reactor: is stopped to end the process.
     :param recorder: what records the node; its file is closed when the node has stopped.
@@ -225,8 +227,9 @@ class NodeProcess(MultiService):
         self._node = node
         self._reactor = reactor
         self._recorder = recorder
+        self._ending = False
         node.setServiceParent(self)
-        node.on_leave_request(reactor.stop)
+        node.on_leave_request(self._end)
 
     def privilegedStartService(self) -> None:
         """Nothing needs privileges; kept apart from :meth:`startService` by twistd."""
@@ -243,15 +246,37 @@ class NodeProcess(MultiService):
         starting = self._node.started().addErrback(problems.append)
         if problems:
             raise CannotStart(problems[0].getErrorMessage())
-        starting.addCallback(lambda _none: problems and self._reactor.stop())
+        starting.addCallback(lambda _none: problems and self._end())
         self._heed_hangup()
+        # Twisted sets its handlers when the reactor begins to run.
+        self._reactor.callWhenRunning(self._heed_one_signal)
 
     def _heed_hangup(self) -> None:
         """Leave the ring in order when the terminal is closed, unless nohup keeps us running."""
         hangup = getattr(signal, "SIGHUP", None)
         if hangup is not None and signal.getsignal(hangup) is signal.SIG_DFL:
             # As for SIGTERM: the process ends by the signal once all is over.
-            signal.signal(hangup, self._reactor.sigTerm)
+            signal.signal(hangup, partial(self._signalled, self._reactor.sigTerm))
+
+    def _heed_one_signal(self) -> None:
+        """Have Twisted's handlers called for the first signal only.
+
+        Each of them stops the reactor, and a reactor that is told so twice logs a traceback.
+        """
+        for number in (signal.SIGINT, signal.SIGTERM):
+            handler = signal.getsignal(number)
+            if handler in (self._reactor.sigInt, self._reactor.sigTerm):
+                signal.signal(number, partial(self._signalled, handler))
+
+    def _signalled(self, handler: Any, number: int, frame: Any) -> None:
+        if not self._ending:
+            self._ending = True
+            handler(number, frame)
+
+    def _end(self) -> None:
+        if not self._ending:
+            self._ending = True
+            self._reactor.stop()
 
     def stopService(self) -> Deferred[Any]:
         """Stop the node; fires when nothing is left."""

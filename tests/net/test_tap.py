@@ -7,10 +7,12 @@ import signal
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ProcessExitedAlready
 from twisted.internet.protocol import ProcessProtocol
 from twisted.internet.task import deferLater
 from twisted.python.usage import Options as TwistedOptions
@@ -200,6 +202,29 @@ class ProcessTests(TestCase):
         while (receipt := await client.send_message("apple")).recorded != 1:
             await deferLater(reactor, 0.05)
         self.assertEqual(receipt.members, 1)
+
+    async def test_signals_while_it_leaves_change_nothing(self):
+        for signals in (("TERM", "TERM"), ("TERM", "INT"), ("TERM", "INT", "HUP")):
+            process = self.start("--port", "0", "--name", "Node 1")
+            await self.active(await self.port_of(process))
+            for each in signals:
+                with suppress(ProcessExitedAlready):
+                    process.transport.signalProcess(each)
+            outcome = await process.ended
+            # Which of those that wait together comes first is the system's choice.
+            self.assertIn(outcome.signal, [signal.Signals[f"SIG{each}"] for each in signals])
+            self.assertIn("Node 1: stopped", process.output)
+            self.assertNotIn("Traceback", process.output)
+
+    async def test_a_signal_after_an_order_to_leave_changes_nothing(self):
+        process = self.start("--port", "0", "--name", "Node 1")
+        client = await self.active(await self.port_of(process))
+        await client.leave()
+        with suppress(ProcessExitedAlready):
+            process.transport.signalProcess("TERM")
+        await process.ended
+        self.assertIn("Node 1: stopped", process.output)
+        self.assertNotIn("Traceback", process.output)
 
     async def test_a_client_can_make_it_leave_and_the_process_ends(self):
         process = self.start("--port", "0")
