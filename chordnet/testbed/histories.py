@@ -83,7 +83,7 @@ class Findings:
     kept: Mapping[Ref, int] = attrs.field(factory=dict)
     """Messages in the log of each node that has dropped some."""
     whole: bool = True
-    """Whether every message was among the newest that were compared."""
+    """Whether every message that a node keeps was among the newest that were compared."""
 
     @property
     def suspicious(self) -> bool:
@@ -115,7 +115,7 @@ def find(told: Mapping[Ref, Told], names: Names) -> Findings:
     }  # fmt: skip
     return Findings(
         messages, len(told), newest=tuple(_newest_wrong(told, names)), kept=capped,
-        whole=all(len(each.trails) >= each.history.kept for each in told.values()) and not capped,
+        whole=all(len(each.trails) >= each.history.kept for each in told.values()),
         **kinds,
     )  # fmt: skip
 
@@ -276,14 +276,11 @@ def headline(found: Findings, asked_all: bool) -> str:
     where = "every node" if asked_all else f"each of the {found.nodes} nodes that could be asked"
     total = _count(found.messages)
     lost = sum(intervals.count(list(each.numbers)) for each in found.lost)
-    excused = bool(found.lacking)
-    if found.whole and not lost and not excused:
-        return f"{total}: each on {where}, once, by a true route"
-    exceptions = " except what the notes say" if lost or excused else ""
-    return (
-        f"{total}: each recorded by {where}{exceptions};"
-        f" the newest {CHECKED:,} of each node once, by a true route"
-    )
+    exceptions = " except what the notes say" if lost or found.lacking else ""
+    if found.whole and not found.kept:
+        return f"{total}: each on {where}{exceptions}, once, by a true route"
+    compared = "those kept" if found.whole else f"the newest {CHECKED:,} of each node"
+    return f"{total}: each recorded by {where}{exceptions}; {compared} once, by a true route"
 
 
 def _lines(wanting: Iterable[Wanting], names: Names, text: str) -> Iterator[str]:

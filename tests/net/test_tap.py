@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
 import subprocess
 import sys
-from contextlib import suppress
 from pathlib import Path
 
 from twisted.internet import reactor
@@ -208,7 +208,7 @@ class ProcessTests(TestCase):
             process = self.start("--port", "0", "--name", "Node 1")
             await self.active(await self.port_of(process))
             for each in signals:
-                with suppress(ProcessExitedAlready):
+                with contextlib.suppress(ProcessExitedAlready):
                     process.transport.signalProcess(each)
             outcome = await process.ended
             # Which of those that wait together comes first is the system's choice.
@@ -220,7 +220,7 @@ class ProcessTests(TestCase):
         process = self.start("--port", "0", "--name", "Node 1")
         client = await self.active(await self.port_of(process))
         await client.leave()
-        with suppress(ProcessExitedAlready):
+        with contextlib.suppress(ProcessExitedAlready):
             process.transport.signalProcess("TERM")
         await process.ended
         self.assertIn("Node 1: stopped", process.output)

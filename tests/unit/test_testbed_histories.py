@@ -159,6 +159,23 @@ class FindingTests(SynchronousTestCase):
         _, _, words = self.judge(n1=told([1, 2], **log), n2=told([1, 2], **log))
         self.assertEqual(words, "1 message: each on every node, once, by a true route")
 
+    def test_no_more_is_said_to_be_compared_than_there_is(self) -> None:
+        log = {"trails": [trail(1, 4), trail(2, 4), trail(3, 4)]}
+        _, _, words = self.judge(
+            n1=told([1, 4], **log), n2=told([1, 3], just_started=True, trails=log["trails"][:2])
+        )
+        self.assertEqual(
+            words,
+            "3 messages: each on every node except what the notes say, once, by a true route",
+        )
+        _, _, words = self.judge(
+            n1=told([1, 9], kept=[6, 9], dropped=5, **log),
+            n2=told([1, 9], kept=[6, 9], dropped=5, **log),
+        )
+        self.assertEqual(
+            words, "8 messages: each recorded by every node; those kept once, by a true route"
+        )
+
     def test_where_not_every_node_could_be_asked_the_headline_says_so(self) -> None:
         found = find({1: told([1, 3]), 2: told([1, 3])}, NAMES)
         self.assertIn(
