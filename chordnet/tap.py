@@ -246,7 +246,7 @@ class NodeProcess(MultiService):
         starting = self._node.started().addErrback(problems.append)
         if problems:
             raise CannotStart(problems[0].getErrorMessage())
-        starting.addCallback(lambda _none: problems and self._end())
+        starting.addCallback(lambda _none: self._end() if problems else None)
         self._heed_hangup()
         # Twisted sets its handlers when the reactor begins to run.
         self._reactor.callWhenRunning(self._heed_one_signal)

@@ -38,7 +38,7 @@ from chordnet.testbed.docker_state import (
     other_home,
     published,
 )
-from chordnet.testbed.errors import NodeStopped, OtherHome, TestbedError
+from chordnet.testbed.errors import CannotWrite, NodeStopped, OtherHome
 from chordnet.testbed.home import NetworkHome
 from chordnet.testbed.logs import rotate
 
@@ -234,7 +234,7 @@ class DockerProject:
             with path.open("ab") as file:
                 file.write(text)
         except OSError as problem:
-            raise TestbedError(f"cannot write {path}: {problem.strerror or problem}") from problem
+            raise CannotWrite(path, problem) from problem
 
     def _log(self, container: str, since: float | None) -> bytes:
         try:

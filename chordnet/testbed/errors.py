@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+from pathlib import Path
+
 from chordnet.core.errors import ChordnetError
 
 
@@ -30,6 +33,22 @@ class NetworkNotRunning(TestbedError):
         start = f"start it with: {command('start-network', network)}"
         where = " here" if elsewhere else ""
         super().__init__(f"network '{network}' is not running{where}; {elsewhere or start}")
+
+
+class CannotWrite(TestbedError):
+    """Something of the home directory cannot be written.
+
+    :param path: what was to be written.
+    :param what: the sentence that says what failed instead.
+    """
+
+    def __init__(self, path: Path, problem: OSError, what: str = "") -> None:
+        full = problem.errno in (errno.ENOSPC, errno.EDQUOT)
+        remedy = "make room there" if full else "let this user write there"
+        super().__init__(
+            f"{what or f'cannot write {path}'}: {problem.strerror or problem}; {remedy}, "
+            "or name another directory for networks with CHORDNET_HOME"
+        )
 
 
 class UnreadableNetwork(TestbedError):

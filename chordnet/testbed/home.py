@@ -22,7 +22,7 @@ from typing import Any
 import attrs
 
 from chordnet.testbed.description import NetworkDescription
-from chordnet.testbed.errors import TestbedError, UnreadableNetwork
+from chordnet.testbed.errors import CannotWrite, TestbedError, UnreadableNetwork
 
 NETWORK_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 """What Docker Compose accepts as the name of a project."""
@@ -131,7 +131,8 @@ class NetworkHome:
         try:
             return self.description_path.replace(self.directory / "network.json.damaged")
         except OSError as problem:
-            raise TestbedError(f"cannot move {self.description_path}: {problem}") from problem
+            what = f"cannot move {self.description_path}"
+            raise CannotWrite(self.description_path, problem, what) from problem
 
     def purge(self) -> None:
         """Remove everything about the network.
@@ -193,4 +194,4 @@ def write_atomically(path: Path, text: str) -> None:
             Path(name).unlink(missing_ok=True)
             raise
     except OSError as problem:
-        raise TestbedError(f"cannot write {path}: {problem.strerror or problem}") from problem
+        raise CannotWrite(path, problem) from problem

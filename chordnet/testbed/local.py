@@ -19,7 +19,7 @@ import msgspec
 from chordnet.testbed.conditions import Condition, Matter
 from chordnet.testbed.description import HOST, NetworkDescription
 from chordnet.testbed.engine import Say
-from chordnet.testbed.errors import TestbedError
+from chordnet.testbed.errors import CannotWrite, TestbedError
 from chordnet.testbed.faults import Line
 from chordnet.testbed.home import NetworkHome, make_directory, remove_tree
 from chordnet.testbed.logs import follow_file, last_lines, open_log, rotate
@@ -62,7 +62,11 @@ class LocalEngine:
         """Start one process a node without waiting for any of them to listen."""
         births = [self._birth(network, number) for number in sorted(numbers)]
         path = self._home.directory / "nursery.log"
-        with open_log(path, anew=True) as log:
+        try:
+            nursery_log = open_log(path, anew=True)
+        except OSError as problem:
+            raise CannotWrite(path, problem) from problem
+        with nursery_log as log:
             self._nursery = subprocess.Popen(
                 NURSERY, stdin=subprocess.PIPE, stdout=log, stderr=log, env=node_environment(),
                 start_new_session=True,
@@ -85,9 +89,8 @@ class LocalEngine:
             with open_log(directory / "log") as log:
                 self._log_start[number] = log.tell()
         except OSError as problem:
-            raise TestbedError(
-                f"Node {number} could not be started: {problem.strerror or problem}"
-            ) from problem
+            what = f"Node {number} could not be started: cannot write {directory}"
+            raise CannotWrite(directory, problem, what) from problem
         words = ["--nodaemon", "--pidfile=", *self._words(network, number)]
         return Birth(str(directory), words)
 

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from chordnet.testbed.errors import TestbedError
+from chordnet.testbed.errors import CannotWrite, TestbedError
 from chordnet.testbed.home import make_directory
 from chordnet.testbed.waiting import Clock, pause
 
@@ -26,7 +26,7 @@ def _try_lock(path: Path) -> int | None:
         make_directory(path.parent)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as problem:
-        raise TestbedError(f"cannot write {path}: {problem.strerror}") from problem
+        raise CannotWrite(path, problem) from problem
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if path.stat().st_ino == os.fstat(descriptor).st_ino:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from pathlib import Path
@@ -12,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from chordnet.core.identifiers import IdentifierSpace
 from chordnet.testbed.description import NetworkDescription
-from chordnet.testbed.errors import TestbedError, UnreadableNetwork
+from chordnet.testbed.errors import CannotWrite, TestbedError, UnreadableNetwork
 from chordnet.testbed.home import NETWORK_NAME, NetworkHome, home_directory, write_atomically
 from chordnet.testbed.lock import locked
 from chordnet.testbed.waiting import pause
@@ -125,7 +126,16 @@ class HomeTests(SynchronousTestCase):
         self.root.parent.mkdir(parents=True, exist_ok=True)
         self.root.write_text("a file where a directory should be")
         error = self.assertRaises(TestbedError, self.home.save, network(5))
-        self.assertIn("cannot write", str(error))
+        self.assertEqual(
+            str(error),
+            f"cannot write {self.home.description_path}: Not a directory; let this user write "
+            "there, or name another directory for networks with CHORDNET_HOME",
+        )
+
+    def test_a_full_disk_wants_room(self) -> None:
+        for number in (errno.ENOSPC, errno.EDQUOT):
+            text = str(CannotWrite(self.root, OSError(number, os.strerror(number))))
+            self.assertIn("; make room there, or name another directory for networks", text)
 
     def test_purging_leaves_nothing_and_spares_the_neighbours(self) -> None:
         other = NetworkHome(self.root, "other")
