@@ -8,14 +8,18 @@ from typing import Any
 
 import attrs
 
-from chordnet.testbed.commands import run_program
+from chordnet.testbed.commands import Finished, Run, run_program
 from chordnet.testbed.compose_file import checkout
 from chordnet.testbed.engine import Engine
 from chordnet.testbed.errors import EngineUnavailable, TestbedError
 from chordnet.testbed.home import NetworkHome
-from chordnet.testbed.waiting import Reactor, gather
+from chordnet.testbed.waiting import Reactor, gather, pause
 
 ANSWER_TIMEOUT_S = 10.0
+AGAIN_S = 0.5
+"""Before Docker is asked once more what it could not answer."""
+_NOT_THERE = ("Cannot connect", "permission denied", "not a docker command", "unknown")
+"""In what Docker says where asking again is of no use."""
 
 Find = Callable[[str], str | None]
 
@@ -32,7 +36,9 @@ Choose = Callable[[Reactor, str], Coroutine[Any, Any, Choice]]
 """Chooses an engine, as :func:`choose_engine` does."""
 
 
-async def docker_versions(reactor: Reactor, find: Find = shutil.which) -> str:
+async def docker_versions(
+    reactor: Reactor, find: Find = shutil.which, run: Run = run_program
+) -> str:
     """Return what answers: ``Docker 28.2 with Compose 2.26``.
 
     :raises EngineUnavailable: there is no engine, it does not answer, or it lacks Compose.
@@ -41,7 +47,7 @@ async def docker_versions(reactor: Reactor, find: Find = shutil.which) -> str:
         raise EngineUnavailable("Docker is not installed")
     try:
         engine, compose = await gather(
-            run_program(reactor, ["docker", *words], timeout=ANSWER_TIMEOUT_S)
+            _asked(reactor, ["docker", *words], run)
             for words in (
                 ["version", "--format", "{{.Server.Version}}"],
                 ["compose", "version", "--short"],
@@ -56,17 +62,28 @@ async def docker_versions(reactor: Reactor, find: Find = shutil.which) -> str:
     return f"Docker {engine.output.strip()} with Compose {compose.output.strip()}"
 
 
-async def choose_engine(reactor: Reactor, wanted: str, find: Find = shutil.which) -> Choice:
+async def _asked(reactor: Reactor, words: list[str], run: Run) -> Finished:
+    done = await run(reactor, words, timeout=ANSWER_TIMEOUT_S)
+    if done.status and not any(text in done.errors for text in _NOT_THERE):
+        await pause(reactor, AGAIN_S)
+        done = await run(reactor, words, timeout=ANSWER_TIMEOUT_S)
+    return done
+
+
+async def choose_engine(
+    reactor: Reactor, wanted: str, find: Find = shutil.which, run: Run = run_program
+) -> Choice:
     """Choose ``docker`` where it can be used, otherwise ``local``.
 
     :param wanted: ``auto``, ``docker`` or ``local``.
     :param find: finds a program on the path.
+    :param run: runs a program.
     :raises EngineUnavailable: ``docker`` is wanted and does not answer.
     """
     if wanted == "local":
         return Choice("local", "as asked")
     try:
-        versions = await docker_versions(reactor, find)
+        versions = await docker_versions(reactor, find, run)
     except EngineUnavailable as problem:
         if wanted == "docker":
             raise EngineUnavailable(f"{problem}; use --engine local") from problem

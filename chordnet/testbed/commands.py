@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any
 
 import attrs
 from twisted.internet.defer import Deferred
@@ -49,6 +50,10 @@ def ending(status: int) -> str:
     except ValueError:
         return f"exit status {status}"
     return f"ended by {name}" if status < 0 else f"exit status {status} ({name})"
+
+
+Run = Callable[..., Coroutine[Any, Any, Finished]]
+"""Runs a program, as :func:`run_program`."""
 
 
 async def run_program(

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from chordnet.testbed import netlink
-from chordnet.testbed.commands import Finished, run_program
+from chordnet.testbed.commands import Finished, Run, run_program
 from chordnet.testbed.compose_file import (
     HOME_LABEL,
     checkout,
@@ -63,8 +63,6 @@ AGAIN_S = 0.5
 HANGS = "the engine hangs, or is overloaded"
 FAILURE_LINES = 15
 FAILURE_WIDTH = 240
-
-Run = Callable[..., Coroutine[Any, Any, Finished]]
 
 
 class DockerEngine:

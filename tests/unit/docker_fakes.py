@@ -11,9 +11,9 @@ import attrs
 from docker.errors import APIError, NotFound
 from twisted.internet.task import Clock
 
-from chordnet.testbed.commands import Finished
+from chordnet.testbed.commands import Finished, Run
 from chordnet.testbed.compose_file import HOME_LABEL
-from chordnet.testbed.docker import DockerEngine, Run
+from chordnet.testbed.docker import DockerEngine
 from chordnet.testbed.docker_host import DockerHost
 from chordnet.testbed.docker_state import HASH_LABEL, PROJECT_LABEL, SERVICE_LABEL
 from chordnet.testbed.home import NetworkHome

@@ -8,11 +8,13 @@ from typing import Any
 
 import attrs
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from chordnet.testbed.changes import add_node, remove_node
 from chordnet.testbed.choice import choose_engine
 from chordnet.testbed.code import code_digest
+from chordnet.testbed.commands import Finished
 from chordnet.testbed.errors import (
     ImpossibleNetwork,
     NetworkNotRunning,
@@ -23,6 +25,7 @@ from chordnet.testbed.errors import (
     TestbedError,
 )
 from chordnet.testbed.lifecycle import Wish, start_network, stop_network
+from tests.unit.docker_fakes import FakePrograms
 from tests.unit.testbed_fakes import World, network
 
 
@@ -444,3 +447,30 @@ class ChoiceTests(Case):
     def test_docker_wanted_and_missing_is_an_error_that_helps(self) -> None:
         failure = self.failureResultOf(self.choose("docker"), TestbedError)
         self.assertEqual(str(failure.value), "Docker is not installed; use --engine local")
+
+    def choose_docker(self, **ends: Any) -> tuple[Deferred[Any], FakePrograms]:
+        """Choose where Docker answers as told, and as usual after that."""
+        programs = FakePrograms(ends=ends)
+        clock = Clock()
+        done = Deferred.fromCoroutine(choose_engine(clock, "docker", lambda name: name, programs))
+        clock.pump([1.0] * 3)
+        return done, programs
+
+    def test_docker_that_cannot_answer_once_is_asked_again(self) -> None:
+        done, programs = self.choose_docker(
+            version=[Finished(1, "", "Error response from daemon: context deadline exceeded")]
+        )
+        self.assertEqual(self.successResultOf(done).kind, "docker")
+        self.assertEqual(programs.times("version"), 3)  # the engine twice, Compose once
+
+    def test_docker_that_cannot_answer_twice_is_an_error_that_says_what_it_said(self) -> None:
+        busy = Finished(1, "", "Error response from daemon: no space left")
+        done, _ = self.choose_docker(**{"{{.Server.Version}}": [busy, busy]})
+        text = str(self.failureResultOf(done, TestbedError).value)
+        self.assertIn("no Docker engine answers (Error response from daemon: no space left)", text)
+
+    def test_docker_that_is_not_there_is_asked_once(self) -> None:
+        down = Finished(1, "", "Cannot connect to the Docker daemon at unix:///var/run/docker.sock")
+        done, programs = self.choose_docker(**{"{{.Server.Version}}": [down]})
+        self.failureResultOf(done, TestbedError)
+        self.assertEqual(programs.times("{{.Server.Version}}"), 1)
