@@ -29,7 +29,7 @@ from twisted.internet.defer import DeferredLock
 from benchmarks.stats import percentile
 from benchmarks.storm_field import EVEN_HOSTILE_S, EVEN_S, NAME, NODES, Field
 from benchmarks.storm_hostile import FORGED, Hostile
-from benchmarks.storm_judge import Entry, Verdict, judge
+from benchmarks.storm_judge import Entry, Verdict, judge, lacking
 from benchmarks.storm_plan import LOCAL, VERBS, Blow, plan
 from benchmarks.storm_senders import LINES, SENDERS, Connect, Senders, connector, running
 from chordnet.cli.failures import Interrupted
@@ -39,6 +39,8 @@ from chordnet.testbed.faults import Faults
 from chordnet.testbed.waiting import gather, pause
 
 TELL_S = 60.0
+LATE_S = 60.0
+"""After which a verdict that is wrong is looked at once more, to tell late from never."""
 RETURN_S = 15.0
 """A node that was away counts as back in its ring so long after it was brought back."""
 
@@ -233,7 +235,7 @@ async def main(reactor: Any, options: argparse.Namespace) -> bool:
             storm = Storm(
                 field, options.seed, seconds, options.rate, connect, hostile=options.hostile
             )
-            return await _weather(storm)
+            return await _weather(storm, options.keep)
         except TestbedError as problem:
             print(f"the storm ended early: {problem}", *problem.details, sep="\n  ")
             return False
@@ -241,7 +243,7 @@ async def main(reactor: Any, options: argparse.Namespace) -> bool:
             await field.end()
 
 
-async def _weather(storm: Storm) -> bool:
+async def _weather(storm: Storm, keep: Path | None) -> bool:
     field, began = storm.field, time.monotonic()
     await field.start()
     print(f"one right ring after {time.monotonic() - began:.1f} s;"
@@ -261,7 +263,24 @@ async def _weather(storm: Storm) -> bool:
         f"mended {time.monotonic() - began:.1f} s after the last answer: one right ring, even logs"
     )
     logs = await field.logs(field.network.numbers)
-    return _report(storm, judge(storm.promised(), storm.judged(logs), field.identifiers))
+    verdict = judge(storm.promised(), storm.judged(logs), field.identifiers)
+    right = _report(storm, verdict)
+    if not right:
+        await _explain(storm, logs)
+        if keep is not None:
+            await field.keep(keep)
+    return right
+
+
+async def _explain(storm: Storm, logs: dict[int, list[Entry]]) -> None:
+    """Say what nodes that lack messages say of them, and whether they come late."""
+    field = storm.field
+    for line in lacking(storm.promised(), logs, await field.histories(logs)):
+        print(line)
+    await pause(field.reactor, LATE_S)
+    later = await field.logs(field.network.numbers)
+    verdict = judge(storm.promised(), storm.judged(later), field.identifiers)
+    print(f"{LATE_S:.0f} s later wrong:", dict(verdict.counts))
 
 
 def _report(storm: Storm, verdict: Verdict) -> bool:
@@ -291,6 +310,7 @@ def options(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--rate", type=float, default=60.0, help="messages a second, in all")
     parser.add_argument("--base-port", type=int, default=9500)
     parser.add_argument("--hostile", action="store_true", help="with a peer that lies")
+    parser.add_argument("--keep", type=Path, help="where the nodes' logs go if all is not well")
     return parser.parse_args(arguments)
 
 

@@ -13,6 +13,7 @@ from chordnet.testbed.convergence import wait_converged
 from chordnet.testbed.description import NetworkDescription
 from chordnet.testbed.home import NetworkHome
 from chordnet.testbed.waiting import pause
+from chordnet.wire.rpc import NodeHistory
 
 NAME = "storm"
 NODES = 16
@@ -24,6 +25,8 @@ EVEN_HOSTILE_S = 30.0
 """The same after lies: forged numbers of a node are on every node but itself."""
 CALM_S = 8.0
 """For how long they have to stay so."""
+LOG_LINES = 100_000
+"""Of a node's log that are kept."""
 PATIENCE_S = 5.0
 """How long one node may take to tell its status."""
 
@@ -119,6 +122,26 @@ class Field:
             finally:
                 await client.close()
         return found
+
+    async def histories(self, numbers: Collection[int]) -> dict[int, NodeHistory]:
+        """Ask these nodes which numbers they know, have given up and keep."""
+        found: dict[int, NodeHistory] = {}
+        connect = session.connector(self.reactor, NAME)
+        for number in numbers:
+            client = connect(self.network.address(number))
+            try:
+                found[number] = await client.history()
+            finally:
+                await client.close()
+        return found
+
+    async def keep(self, directory: Path) -> None:
+        """Write what every node has logged into files."""
+        directory.mkdir(parents=True, exist_ok=True)
+        for number in self.network.numbers:
+            lines = await self.engine.tail(number, LOG_LINES)
+            text = "".join(f"{line}\n" for line in lines)
+            (directory / f"node-{number:02}.log").write_text(text, encoding="utf-8")
 
     async def end(self) -> None:
         """Leave nothing running."""

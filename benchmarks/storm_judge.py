@@ -8,7 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from attrs import field, frozen
 
-from chordnet.wire.rpc import MessageRecord
+from chordnet.core import intervals
+from chordnet.core.intervals import Intervals
+from chordnet.wire.rpc import MessageRecord, NodeHistory
 
 SHOWN = 10
 """Complaints of one kind that are put into words; the rest is counted."""
@@ -104,6 +106,38 @@ def judge(
         counts=dict(counts),
         complaints=tuple(complaints),
     )
+
+
+def lacking(
+    confirmed: Iterable[str],
+    logs: Mapping[int, Sequence[Entry]],
+    histories: Mapping[int, NodeHistory],
+) -> list[str]:
+    """Say which numbers each node lacks, and what it says of them itself."""
+    lines = []
+    for number, log in logs.items():
+        held = {entry.id for entry in log}
+        absent: dict[tuple[str, int], Intervals] = {}
+        for key in confirmed:
+            if key not in held:
+                origin, life, sequence = key.split(".")
+                numbers = absent.setdefault((origin, int(life)), [])
+                intervals.add(numbers, int(sequence), int(sequence) + 1)
+        said = {(each.origin, each.incarnation): each for each in histories[number].origins}
+        for (origin, life), numbers in absent.items():
+            told = said.get((origin, life))
+            known, lost = (told.known, told.lost) if told is not None else ([], [])
+            lines.append(
+                f"Node {number} lacks {intervals.count(numbers)} of {origin[:8]}.{life}:"
+                f" {_runs(numbers)}; it says: known {_runs(known)}, given up {_runs(lost)}"
+            )
+    return lines
+
+
+def _runs(numbers: Sequence[int]) -> str:
+    runs = [f"{first}-{end - 1}" for first, end in intervals.pairs(list(numbers))]
+    more = f" and {len(runs) - SHOWN} more" if len(runs) > SHOWN else ""
+    return ", ".join(runs[:SHOWN]) + more or "none"
 
 
 def _untrue(entry: Entry, here: str, by_node: Mapping[str, Mapping[str, Entry]]) -> str:
