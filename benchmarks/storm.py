@@ -29,7 +29,7 @@ from twisted.internet.defer import DeferredLock
 from benchmarks.stats import percentile
 from benchmarks.storm_field import EVEN_HOSTILE_S, EVEN_S, NAME, NODES, Field
 from benchmarks.storm_hostile import FORGED, Hostile
-from benchmarks.storm_judge import Entry, Verdict, judge, lacking
+from benchmarks.storm_judge import Entry, Verdict, differing, judge, lacking
 from benchmarks.storm_plan import LOCAL, VERBS, Blow, plan
 from benchmarks.storm_senders import LINES, SENDERS, Connect, Senders, connector, running
 from chordnet.cli.failures import Interrupted
@@ -240,7 +240,10 @@ async def main(reactor: Any, options: argparse.Namespace) -> bool:
             print(f"the storm ended early: {problem}", *problem.details, sep="\n  ")
             return False
         finally:
-            await field.end()
+            try:
+                await field.end()
+            except TestbedError as problem:
+                print(f"the nodes could not be ended: {problem}")
 
 
 async def _weather(storm: Storm, keep: Path | None) -> bool:
@@ -276,6 +279,9 @@ async def _explain(storm: Storm, logs: dict[int, list[Entry]]) -> None:
     """Say what nodes that lack messages say of them, and whether they come late."""
     field = storm.field
     for line in lacking(storm.promised(), logs, await field.histories(logs)):
+        print(line)
+    promised, judged = storm.promised(), storm.judged(logs)
+    for line in differing(promised, storm.senders.recorded, judged, field.identifiers):
         print(line)
     await pause(field.reactor, LATE_S)
     later = await field.logs(field.network.numbers)

@@ -134,6 +134,38 @@ def lacking(
     return lines
 
 
+def differing(
+    confirmed: Mapping[str, str],
+    recorded: Mapping[str, int],
+    logs: Mapping[int, Sequence[Entry]],
+    identifiers: Mapping[int, str],
+) -> list[str]:
+    """Say more of bodies and routes that are wrong: what was confirmed, and both routes.
+
+    Args:
+        confirmed: The body of each message, by its id.
+        recorded: How many nodes had recorded each, by its receipt.
+        logs: What each node has recorded.
+        identifiers: The identifier of each node.
+    """
+    by_node = {identifiers[number]: {e.id: e for e in log} for number, log in logs.items()}
+    numbers = {identifier: str(number) for number, identifier in identifiers.items()}
+    lines = []
+
+    def over(entry: Entry) -> str:
+        return "-".join(numbers.get(each, each[:8]) for each in entry.route) + f" {entry.kind}"
+
+    for number, log in logs.items():
+        for entry in log:
+            if entry.body != confirmed[entry.id]:
+                nodes = recorded[entry.id]
+                lines.append(f"Node {number}, {entry.body!r} over {over(entry)}: {nodes} confirmed")
+            elif "another route" in _untrue(entry, identifiers[number], by_node):
+                there = over(by_node[entry.route[-2]][entry.id])
+                lines.append(f"Node {number}, {entry.body!r} over {over(entry)}: there {there}")
+    return lines[: 2 * SHOWN]
+
+
 def _runs(numbers: Sequence[int]) -> str:
     runs = [f"{first}-{end - 1}" for first, end in intervals.pairs(list(numbers))]
     more = f" and {len(runs) - SHOWN} more" if len(runs) > SHOWN else ""

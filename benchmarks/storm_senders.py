@@ -56,6 +56,8 @@ class Senders:
         self.sent = 0
         self.confirmed: dict[str, str] = {}
         self.spans: dict[str, tuple[float, float]] = {}
+        self.recorded: dict[str, int] = {}
+        """How many nodes had recorded each of them, by its receipt."""
         self.partial: set[str] = set()
         self.twice_confirmed = 0
         self.failed: Counter[str] = Counter()
@@ -106,6 +108,7 @@ class Senders:
         self.twice_confirmed += receipt.id in self.confirmed
         self.confirmed[receipt.id] = body
         self.spans[receipt.id] = began, self._reactor.seconds()
+        self.recorded[receipt.id] = receipt.recorded
         if receipt.partial:
             self.partial.add(receipt.id)
 
