@@ -252,21 +252,24 @@ class NetlinkTests(SynchronousTestCase):
         }
         line = Line(cut=frozenset({2, 3, 4}))
         self.assertEqual(
-            docker._wanted(77, line, containers), {"pid": 77, "cut": ["172.18.0.3"], "netem": None}
+            docker._wanted(1, 77, line, containers),
+            {"node": 1, "pid": 77, "cut": ["172.18.0.3"], "netem": None},
         )
-        slow = docker._wanted(77, Line(delay_ms=80, loss_percent=5), containers)
-        self.assertEqual(slow, {"pid": 77, "cut": [], "netem": [80, 0, 5]})
-        self.assertEqual(docker._wanted(77, Line(), containers)["netem"], None)
+        slow = docker._wanted(1, 77, Line(delay_ms=80, loss_percent=5), containers)
+        self.assertEqual(slow, {"node": 1, "pid": 77, "cut": [], "netem": [80, 0, 5]})
+        self.assertEqual(docker._wanted(1, 77, Line(), containers)["netem"], None)
 
     def test_the_script_runs_without_any_package(self) -> None:
         source = docker._python([])[4]
         words = [sys.executable, "-I", "-S", "-c", source]
         done = subprocess.run([*words, "[]"], capture_output=True, text=True, check=False)
         self.assertEqual((done.returncode, done.stderr), (0, ""))
-        wanted = json.dumps([{"pid": 2**22 + 1, "cut": [], "netem": None}])  # above every pid
+        wanted = json.dumps(  # above every pid
+            [{"node": 4, "pid": 2**22 + 1, "cut": [], "netem": None}]
+        )
         done = subprocess.run([*words, wanted], capture_output=True, text=True, check=False)
-        self.assertEqual(done.returncode, 1)
-        self.assertIn("the network of a container cannot be entered: No such", done.stderr)
+        self.assertEqual(done.returncode, netlink.GONE)
+        self.assertIn("the network of node 4 cannot be entered: No such", done.stderr)
         self.assertEqual(done.stderr.count("\n"), 1)
 
     def test_what_an_earlier_run_left(self) -> None:
