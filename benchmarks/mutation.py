@@ -25,13 +25,19 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import NoReturn
 
+import hypothesis
+import pytest
+import twisted.trial.unittest
 from attrs import frozen
 
 from benchmarks.mutants import Mutant, mutants
 
 ROOT = Path(__file__).parents[1]
 EQUIVALENTS = Path(__file__).with_name("mutation_equivalents.txt")
+PRELOADED = (hypothesis, pytest, twisted.trial.unittest)
+"""What most tests import; none of it may import a reactor, which each run of tests has to make."""
 LEFT_OUT = {
     ".git",
     ".venv-make",
@@ -53,18 +59,10 @@ OVERHEAD_S = 0.01
 """What a test costs besides."""
 PYTEST = ("-x", "-q", "-p", "no:cacheprovider", "--no-header", "--tb=no")
 
-ALARMED = f"""
-import signal, sys
-import pytest
-class Alarm:
-    def pytest_runtest_setup(self, item):
-        signal.alarm({TEST_S})
-sys.exit(pytest.main(sys.argv[1:], plugins=[Alarm()]))
-"""
 TRACED = """
 import json, os, sys, threading, time
 import pytest
-root, out, name = sys.argv[1:4]
+root, out, *names = sys.argv[1:]
 prefix = os.path.join(root, "chordnet") + os.sep
 seen, tests, failed = {}, [], set()
 if hasattr(sys, "monitoring"):
@@ -101,13 +99,11 @@ class Each:
     def pytest_runtest_logreport(self, report):
         if report.failed:
             failed.add(report.nodeid)
-status = pytest.main(["-q", "-p", "no:cacheprovider", "--no-header", "--tb=line", name],
-                     plugins=[Each()])
-files = [getattr(module, "__file__", None) or "" for module in list(sys.modules.values())]
-imported = sorted(path[len(root) + 1:] for path in files if path.startswith(prefix))
+options = ["-q", "-p", "no:cacheprovider", "--no-header", "--tb=line"]
+pytest.main([*options, *names], plugins=[Each()])
 with open(out, "w") as stream:
     kept = [each for each in tests if each[0] not in failed]
-    json.dump({"failed": sorted(failed), "imported": imported, "tests": kept}, stream)
+    json.dump({"failed": sorted(failed), "tests": kept}, stream)
 """
 
 
@@ -122,8 +118,6 @@ class Test:
     seconds: float
     ran: frozenset[tuple[str, str]]
     """Functions, by file and qualified name."""
-    imported: frozenset[str] = frozenset()
-    """The files that its own file of tests imports, however indirectly."""
 
     @property
     def file(self) -> str:
@@ -156,23 +150,26 @@ def sample(sources: Mapping[str, str], rng: random.Random, size: int) -> list[Mu
 def concerned(mutant: Mutant, tests: Iterable[Test], budget: float) -> list[Test]:
     """Return tests that run the function changed: those named after its module, then quick ones.
 
-    Where none runs it in this process, those that run anything of its file, then those that import
-    it; outside of functions, also those of figures in any module.
+    Where none runs it in this process, those that run anything of its file or are named after it;
+    outside of functions, also those of figures in any module.
 
     :param budget: their usual time in all, in seconds; the first is taken whatever it costs.
     """
     words = set(Path(mutant.path).stem.split("_"))
 
-    def order(test: Test) -> tuple[bool, bool, bool, float]:
-        path = Path(test.file)
-        figures = not mutant.function and path.name in FIGURE_TESTS
-        named = words <= set(path.stem.split("_"))
-        return not figures, not named, mutant.path not in test.files, test.seconds
+    def figures(test: Test) -> bool:
+        return not mutant.function and Path(test.file).name in FIGURE_TESTS
+
+    def named(test: Test) -> bool:
+        return words <= set(Path(test.file).stem.split("_"))
+
+    def order(test: Test) -> tuple[bool, bool, float]:
+        return not figures(test), not named(test), test.seconds
 
     tests = list(tests)
     place = (mutant.path, mutant.function)
     hit = [test for test in tests if place in test.ran]
-    hit = hit or [test for test in tests if mutant.path in test.imported | test.files]
+    hit = hit or [t for t in tests if mutant.path in t.files or named(t) or figures(t)]
     chosen: list[Test] = []
     for test in sorted(hit, key=order):
         budget -= test.seconds + OVERHEAD_S
@@ -225,51 +222,91 @@ def execute(command: Sequence[str], tree: Path, limit: float) -> tuple[int | Non
     return process.returncode, output
 
 
-def trace(tree: Path, name: str) -> list[Test]:
-    """Run one file of tests and note what each of them runs."""
+class _Alarm:
+    """Ends a test that takes too long."""
+
+    def pytest_runtest_setup(self) -> None:
+        signal.alarm(TEST_S)
+
+
+def run_tests(names: Sequence[str], tree: Path, limit: float) -> tuple[int | None, str]:
+    """Run these tests in a fork of this process until the first fails; as :func:`execute`.
+
+    What tests need besides the program has been imported once, which saves a mutant two seconds.
+    """
+    log = tree / "tests.log"
+    pid = os.fork()
+    if pid == 0:
+        _be_the_tests(names, tree, log)
+    end, status = time.monotonic() + limit, None
+    try:
+        while status is None and time.monotonic() < end:
+            ended, code = os.waitpid(pid, os.WNOHANG)
+            status = os.waitstatus_to_exitcode(code) if ended else None
+            time.sleep(0.02)
+    finally:
+        if status is None:
+            os.killpg(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+    return status, log.read_text(errors="replace")
+
+
+def _be_the_tests(names: Sequence[str], tree: Path, log: Path) -> NoReturn:
+    status = 3
+    try:
+        os.setsid()
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        os.dup2(descriptor, 1)
+        os.dup2(descriptor, 2)
+        os.chdir(tree)
+        os.environ |= environment(tree)
+        sys.dont_write_bytecode = True
+        sys.path.insert(0, str(tree))
+        for name in list(sys.modules):
+            if name.partition(".")[0] in ("benchmarks", "chordnet", "tests"):
+                del sys.modules[name]
+        status = int(pytest.main([*PYTEST, *names], plugins=[_Alarm()]))
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+
+
+def trace(tree: Path, names: Sequence[str]) -> list[Test]:
+    """Run files of tests and note what each test runs."""
     out = tree / "traced.json"
-    out.unlink(missing_ok=True)
     _status, output = execute(
-        [sys.executable, "-c", TRACED, str(tree), str(out), name], tree, 1800.0
+        [sys.executable, "-c", TRACED, str(tree), str(out), *names], tree, 7200.0
     )
     if not out.exists():
-        raise SystemExit(f"{name} did not end; its last words:\n{output[-2000:]}")
+        raise SystemExit(f"the tests did not end; their last words:\n{output[-2000:]}")
     found = json.loads(out.read_text())
     for failed in found["failed"]:
         print(f"  {failed} fails without any change and is left out", flush=True)
-    return _tests(found["tests"], found["imported"])
+    return _tests(found["tests"])
 
 
-def _tests(rows: Iterable[tuple[str, float, list[list[str]]]], imported: list[str]) -> list[Test]:
-    files = frozenset(imported)
-    return [Test(name, took, frozenset((p, n) for p, n in ran), files) for name, took, ran in rows]
+def _tests(rows: Iterable[tuple[str, float, list[list[str]]]]) -> list[Test]:
+    return [Test(name, took, frozenset((p, n) for p, n in ran)) for name, took, ran in rows]
 
 
 def all_tests(tree: Path, kept: Path | None) -> list[Test]:
     """Return every test with what it runs; files of tests that ``kept`` has are not run again."""
-    found: dict[str, list[Test]] = {}
-    if kept is not None and kept.exists():
-        for name, (imported, rows) in json.loads(kept.read_text()).items():
-            found[name] = _tests(rows, imported)
-    names = sorted(
+    known = _tests(json.loads(kept.read_text())) if kept is not None and kept.exists() else []
+    names = {
         str(path.relative_to(tree))
         for room in ("unit", "sim", "net")
         for path in (tree / "tests" / room).rglob("test_*.py")
         if path.name not in TEXT_TESTS
-    )
-    new = [name for name in names if name not in found]
+    }
+    new = sorted(names - {test.file for test in known})
     if new:
         print(f"watching {len(new)} files of tests, once", flush=True)
-    for name in new:
-        found[name] = trace(tree, name)
-        if kept is not None:
-            kept.write_text(json.dumps({n: _row(tests) for n, tests in found.items()}))
-    return [test for name in names for test in found[name]]
-
-
-def _row(tests: list[Test]) -> tuple[list[str], list[tuple[str, float, list[tuple[str, str]]]]]:
-    imported = sorted(tests[0].imported) if tests else []
-    return imported, [(test.name, test.seconds, sorted(test.ran)) for test in tests]
+        known += trace(tree, new)
+    if kept is not None:
+        kept.write_text(json.dumps([(t.name, t.seconds, sorted(t.ran)) for t in known]))
+    return [test for test in known if test.file in names]
 
 
 def outcome(tree: Path, mutant: Mutant, source: str, tests: Sequence[Test]) -> tuple[str, str]:
@@ -279,13 +316,13 @@ def outcome(tree: Path, mutant: Mutant, source: str, tests: Sequence[Test]) -> t
     path = tree / mutant.path
     path.write_text(mutant.applied(source))
     limit = LIMIT_S + LIMIT_FACTOR * sum(test.seconds for test in tests)
-    command = [sys.executable, "-c", ALARMED, *PYTEST, *(test.name for test in tests)]
+    names = [test.name for test in tests]
     try:
-        status, output = execute(command, tree, limit)
+        status, output = run_tests(names, tree, limit)
     finally:
         path.write_text(source)
     if status is None or status == -signal.SIGALRM:
-        fine, _output = execute(command, tree, limit)
+        fine, _output = run_tests(names, tree, limit)
         return ("hangs", "") if fine == 0 else ("unclear", "they take too long without it, too")
     if not status:
         return "survived", ""

@@ -105,8 +105,7 @@ class ConcernedTests(SynchronousTestCase):
 
     def made(self, name: str, seconds: float, *functions: str, file: str = "any") -> Test:
         ran = frozenset((self.PATH, each) for each in functions)
-        imported = frozenset({self.PATH})
-        return Test(f"tests/unit/test_{file}.py::{name}", seconds, ran, imported)
+        return Test(f"tests/unit/test_{file}.py::{name}", seconds, ran)
 
     def test_those_named_like_it_come_first_then_the_quick(self) -> None:
         found = self.chosen(
@@ -121,12 +120,15 @@ class ConcernedTests(SynchronousTestCase):
         self.assertEqual(len(self.chosen(5.0, *tests)), 1)
         self.assertEqual(len(self.chosen(22.0, *tests)), 2)
 
-    def test_where_none_runs_the_function_those_that_run_its_file_and_then_those_that_import_it(
+    def test_where_none_runs_the_function_those_that_run_its_file_or_are_named_after_it(
         self,
     ) -> None:
-        found = self.chosen(9.0, self.made("imports", 1.0), self.made("runs", 2.0, "Book.died"))
-        self.assertEqual(found, ["runs", "imports"])
-        self.assertEqual(self.chosen(9.0, Test("tests/unit/test_x.py::x", 1.0, frozenset())), [])
+        found = self.chosen(
+            9.0, self.made("runs", 1.0, "Book.died"), self.made("named", 2.0, file="core_peers"),
+            self.made("other", 1.0),
+        )  # fmt: skip
+        self.assertEqual(found, ["named", "runs"])
+        self.assertEqual(self.chosen(9.0, self.made("other", 1.0)), [])
 
     def test_outside_of_functions_the_tests_of_figures_come_first(self) -> None:
         figures = self.made("figures", 9.0, file="limits")

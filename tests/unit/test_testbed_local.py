@@ -12,6 +12,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from chordnet.testbed.conditions import Condition
 from chordnet.testbed.home import NetworkHome
 from chordnet.testbed.local import LocalEngine
 from chordnet.testbed.processes import identify
@@ -64,8 +65,20 @@ class LocalEngineTests(SynchronousTestCase):
         self.assertEqual(self.result(self.engine.stop([1, 2]), 15.0), {1})
         self.assertEqual((stubborn.wait(), meek.wait()), (-signal.SIGKILL, -signal.SIGTERM))
 
+    def frozen(self) -> dict[int, Condition]:
+        time.sleep(0.01)  # the signal needs real time
+        found = self.result(self.engine.conditions())
+        assert isinstance(found, dict)
+        return found
+
     def test_a_frozen_node_is_woken_to_be_stopped(self) -> None:
         child = self.child(1, MEEK)
+        self.child(2, MEEK)
+        self.result(self.engine.freeze([1]))
+        (number, condition), *others = self.frozen().items()
+        self.assertEqual((number, condition.text, others), (1, "is frozen (SIGSTOP)", []))
+        self.result(self.engine.thaw([1]))
+        self.assertEqual(self.frozen(), {})
         self.result(self.engine.freeze([1]))
         self.assertEqual(self.result(self.engine.stop([1])), frozenset())
         self.assertEqual(child.wait(), -signal.SIGTERM)
