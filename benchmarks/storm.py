@@ -120,6 +120,7 @@ class Storm:
         nodes = [number for number in blow.nodes if not self._away[number]]
         if not nodes:
             return
+        began = self._reactor.seconds()
         for number in nodes:
             self._away[number] += 1
         if blow.verb in ("blink", "freeze"):
@@ -136,22 +137,23 @@ class Storm:
             await self._in_turn(self._engine.start(self.field.network, nodes))
         for number in nodes:
             self._away[number] -= 1
-        self._absent(nodes, blow)
+        self._absent(nodes, began)
 
     async def _part(self, blow: Blow) -> None:
         everybody = self.field.network.numbers
+        began = self._reactor.seconds()
         parted = Faults().with_partition([blow.nodes], everybody)
         await self._in_turn(self._shape(parted))
         self._count(blow.verb, blow.nodes)
         # A container that was started anew meanwhile has lost its part of the wall.
         await pause(self._reactor, blow.lasts)
         await self._in_turn(self._shape(Faults()))
-        self._absent(everybody, blow)
+        self._absent(everybody, began)
 
-    def _absent(self, nodes: Collection[int], blow: Blow) -> None:
-        end = self._reactor.seconds()
-        began = end - blow.lasts - RETURN_S
-        self._absences += [(number, began, end + RETURN_S) for number in nodes]
+    def _absent(self, nodes: Collection[int], began: float) -> None:
+        # A busy engine takes its time, so a blow may last far longer than it was to.
+        end = self._reactor.seconds() + RETURN_S
+        self._absences += [(number, began, end) for number in nodes]
 
     async def _shape(self, faults: Faults) -> None:
         everybody = self.field.network.numbers

@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from benchmarks.storm import Storm, options
+from benchmarks.storm import RETURN_S, Storm, options
 from benchmarks.storm_judge import SHOWN, Entry, entries, judge
 from benchmarks.storm_plan import LOCAL, MOST_AWAY, VERBS, plan
 from benchmarks.storm_senders import LINES, SENDERS, Senders, running
@@ -262,6 +262,11 @@ class Raging(SynchronousTestCase):
         storm, engine = self.rage("local", slow=5.0)  # the engine itself would complain
         self.assertEqual((engine.down, engine.frozen), (set(), set()))
         self.assertLess(storm.hit.total(), sum(len(blow.nodes) for blow in storm.blows))
+
+    def test_a_node_is_away_from_the_order_until_it_is_back_however_slow_the_engine_is(self):
+        storm, _engine = self.rage("local", slow=40.0)
+        kept = [end - began for _number, began, end in storm._absences]
+        self.assertGreaterEqual(max(kept), 40.0 + RETURN_S)
 
     def test_the_senders_send_until_the_end(self):
         storm, _ = self.rage("local")
