@@ -183,12 +183,13 @@ class Broadcasts:
     def _record(
         self, message_id: MessageId, created: float, bodies: list[bytes], route: list[Hop],
         detours: list[Detour],
-    ) -> tuple[int, int]:  # fmt: skip
+    ) -> tuple[int, int, int]:  # fmt: skip
         """Record what is new.
 
-        :returns: how many were recorded before with other bodies, and how many were given up.
+        :returns: how many were recorded before with other bodies, how many were given up, and how
+            many were recorded before by a route that is not remembered.
         """
-        ctx, ledger, conflict, lost = self._ctx, self.ledger, 0, 0
+        ctx, ledger, conflict, lost, strayed = self._ctx, self.ledger, 0, 0, 0
         for offset, body in enumerate(bodies):
             each = message_id.plus(offset) if offset else message_id
             weight = ledger.add(each, body)
@@ -200,9 +201,11 @@ class Broadcasts:
                 lost += 1
             elif not self._is_same(each, body):
                 conflict += 1
+            elif each not in self.sync.ways:
+                strayed += 1
         if ledger.given_up:
             self.sync.tell_gaps()
-        return conflict, lost
+        return conflict, lost, strayed
 
     def _is_same(self, each: MessageId, body: bytes) -> bool:
         """Return True if ``body`` is known to be what was recorded as ``each``."""
@@ -298,7 +301,7 @@ class Broadcasts:
         usual = not (self.sync.ways or message.detours)
         detours = [] if usual else self.sync.detours(message, here)
         had_all = message.kind == EdgeKind.BACKFILL and self._has_all(message)
-        conflict, lost = self._record(message.id, message.created, bodies, route, detours)
+        conflict, lost, strayed = self._record(message.id, message.created, bodies, route, detours)
         if conflict or lost:
             self._contradict(sender, message, conflict=min(conflict, 1), lost=min(lost, 1))
             return
@@ -309,6 +312,9 @@ class Broadcasts:
             return
         end = self._end(message.limit)
         before, tree = self._ring.predecessor, self._routes.tree
+        if strayed:
+            self._stray(sender, message, others=bool(tree) and tree[0][0] < end)
+            return
         lacks = before is not None and self._may_lack(before, sender, message)
         if not lacks and message.ttl > 0 and (not tree or tree[0][0] >= end):
             self._alone(sender, message, bodies, route, detours, end)
@@ -338,6 +344,16 @@ class Broadcasts:
                 cost_of(bodies, route, detours),
             )
         )  # fmt: skip
+
+    def _stray(self, sender: NodeRef, message: Bcast, *, others: bool) -> None:
+        """Report a late copy of what was recorded by a route that is forgotten.
+
+        Passed on, it would spread the route of the copy, by which nothing came here. Whether the
+        ``others`` in the range have the message is not known; what they lack, anti-entropy brings.
+        """
+        ctx, depth = self._ctx, len(message.hops)
+        ctx.counters["late_copies"] += 1
+        ctx.send(sender, Covered(message.id, message.limit, 1, 0, depth, others, []))
 
     def _contradict(
         self, sender: NodeRef, message: Bcast, *, conflict: int = 0, lost: int = 0

@@ -155,9 +155,10 @@ class ProtocolConfig:
     """A delegate that acknowledged but has not covered its range is probed at this pace."""
     broadcast_deadline_s: float = attrs.field(default=20.0, validator=_positive)
     """A range not covered by then is reported as unreached."""
-    broadcast_memory_s: float = attrs.field(default=10.0, validator=_positive)
+    broadcast_memory_s: float = attrs.field(default=20.0, validator=_positive)
     """How long the tree of a finished broadcast is remembered: to answer its stragglers, and to
-    pass it on to a node that joins just now."""
+    pass it on to a node that joins just now. No shorter than broadcast_deadline_s, until which it
+    may be sent again: a copy that comes later is not passed on, and makes the receipt partial."""
 
     # -- leaving ------------------------------------------------------------------------------
     leave_drain_s: float = attrs.field(default=0.2, validator=_positive)

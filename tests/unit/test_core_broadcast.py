@@ -352,6 +352,35 @@ class DuplicateTests(NodeTestCase):
         self.assertEqual(effects_of(effects, Record), [])
         self.assertEqual(targets(effects, Covered), [5])
 
+    def test_a_copy_that_comes_after_its_memory_is_over_is_not_passed_on_by_its_other_route(self):
+        self.step(5, bcast(5, 50))
+        self.step(20, covered(30))
+        self.step(30, covered(50))
+        self.now = 60.0
+        self.tick(0.0)
+        effects = self.step(60, bcast(60, 50))
+        self.assertEqual(effects_of(effects, Record), [])
+        self.assertEqual(targets(effects, Bcast), [])
+        ((to, report),) = sent(effects, Covered)
+        self.assertEqual((to, report.count, report.messages), (60, 1, 0))
+        self.assertTrue(report.partial, "whether the others in the range have it is not known")
+
+    def test_a_late_copy_for_a_range_without_others_is_covered(self):
+        self.step(5, bcast(5, 20))
+        self.now = 60.0
+        self.tick(0.0)
+        ((_, report),) = sent(self.step(60, bcast(60, 15)), Covered)
+        self.assertEqual((report.count, report.partial), (1, False))
+
+    def test_a_finished_broadcast_is_remembered_until_nobody_sends_it_again(self):
+        self.step(5, bcast(5, 50))
+        self.step(20, covered(30))
+        self.step(30, covered(50))
+        self.now += 19.0
+        self.tick(0.0)
+        ((_, report),) = sent(self.step(5, bcast(5, 50)), Covered)
+        self.assertEqual((report.count, report.partial), (3, False))
+
 
 class CaughtUpTests(NodeTestCase):
     """What anti-entropy handed over, the tree may bring all the same."""

@@ -199,7 +199,7 @@ class HeaderTests(NodeTestCase):
 
     def test_what_waits_is_forgotten_after_a_while(self):
         self.step(5, bcast(5, 50, REASSIGN, header_only=True))
-        self.now += 11.0
+        self.now += 21.0
         self.tick(0.0)
         headless = self.node.broadcasts.headless
         self.assertEqual((len(headless), headless.bytes), (0, 0))
