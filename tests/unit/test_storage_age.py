@@ -34,6 +34,12 @@ class AgeClockTests(Clocks):
             self.passes(61.0)
             self.assertEqual(clock.now(), self.wall)
 
+    def test_a_step_of_ten_minutes_is_followed_and_a_longer_one_is_a_jump(self):
+        for step, followed in ((600.0, True), (600.5, False)):
+            clock, before = self.clock(), self.wall
+            self.wall += step
+            self.assertEqual(clock.now(), self.wall if followed else before)
+
     def test_a_jump_forward_counts_once_it_has_lasted_for_an_hour(self):
         clock, before = self.clock(), self.wall
         self.wall += 40 * DAY
