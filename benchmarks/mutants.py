@@ -1,7 +1,9 @@
 """Small faults to put into a program, to see whether its tests notice: what and where, pure.
 
 A mutant is one change of one place in one file: a comparison moved by one or turned round, ``and``
-for ``or``, plus for minus, a number changed, a condition negated, a statement left out.
+for ``or``, plus for minus, a number changed, a condition negated, a statement left out. What never
+runs is left alone: imports, ``__all__``, assertions, and the defaults of a protocol's functions,
+whose bodies are three dots.
 """
 
 from __future__ import annotations
@@ -98,7 +100,7 @@ class _Finder:
         del self._scope[-2:]
         self._function = outer
         for default in [*node.args.defaults, *node.args.kw_defaults]:
-            if default is not None:
+            if default is not None and not _is_stub(node):
                 self._expression(default)
 
     def _change_statement(self, node: ast.stmt) -> None:
@@ -201,6 +203,13 @@ def _is_no_code(node: ast.stmt) -> bool:
     if isinstance(node, ast.Assign):
         return ast.unparse(node.targets[0]) == "__all__"
     return isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+
+
+def _is_stub(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    """Return True for a function that only says what others are like: nobody calls it."""
+    return all(
+        isinstance(each, ast.Expr) and isinstance(each.value, ast.Constant) for each in node.body
+    )
 
 
 def _is_text_like(node: ast.expr) -> bool:

@@ -96,6 +96,17 @@ class Messages(SynchronousTestCase):
             sorted(self.tap.downs), [(A, B, LinkFault.BROKEN), (B, A, LinkFault.BROKEN)]
         )
 
+    def test_both_notice_the_end_of_a_connection_that_one_alone_has_used(self):
+        network = Network(1, ProtocolConfig(bits=16))
+        tap = Tap(network)
+        for name in (A, B, C):
+            network.make(name, [])
+        network._connect(network.hosts[A], network.hosts[B].ref)
+        network.sever(B, A)
+        network.sever(A, C)
+        network.run(0.1)
+        self.assertEqual(sorted(tap.downs), [(A, B, LinkFault.BROKEN), (B, A, LinkFault.BROKEN)])
+
     def test_one_way_block(self):
         self.network.disturb([Rule(frozenset({A}), frozenset({B}), block=True)])
         self.ping(3, A, B)

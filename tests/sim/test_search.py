@@ -280,14 +280,26 @@ class CommandLine(SynchronousTestCase):
         self.assertIn("states", self.run_search(*words)[2])
         self.assertEqual(self.run_search(*words, "--quiet")[2], "")
 
+    def test_arguments_may_reach_their_limits(self):
+        parsed = search._parser().parse_args
+        for words in (
+            ["--bits", "3"], ["--bits", "256"], ["--nodes", "16"], ["--first", "4"],
+            ["--nodes", "2", "--first", "1"], ["--lives", "1"], ["--lives", "7"],
+            ["--successors", "1"],
+        ):  # fmt: skip
+            search.planned(parsed(words))
+
     def test_bad_arguments(self):
         for words, said in (
             (["--nodes", "17"], "--nodes must be from 2 to 2**bits = 16"),
             (["--first", "5"], "--first must be from 1 to 4"),
             (["--successors", "0"], "--successors must be at least 1"),
             (["--lives", "8"], "--lives must be from 1 to 7"),
-            (["--bits", "-1"], "--bits must be from 3 to 256"),
-            (["--bits", "300"], "bits must be from 3 to 256"),
+            (["--bits", "2"], "--bits must be from 3 to 256"),
+            (["--bits", "257"], "bits must be from 3 to 256"),
+            (["--nodes", "1"], "--nodes must be from 2"),
+            (["--first", "0"], "--first must be from 1 to 4"),
+            (["--lives", "0"], "--lives must be from 1 to 7"),
             (["--without", "seatbelt"], "no safeguard is called 'seatbelt'"),
             (["--faults", "explode"], "no fault is called 'explode'"),
             (["--check", "beauty"], "no property is called 'beauty'"),

@@ -73,6 +73,13 @@ class MutantTests(SynchronousTestCase):
         source = "A = f'{x + 1}'\nB = 'a' + c\nC = Sent | Done | None\n"
         self.assertEqual(changes(source), set())
 
+    def test_the_default_of_a_function_without_a_body_is_left_alone(self) -> None:
+        self.assertEqual(
+            changes("class P(Protocol):\n    def f(self, x: bool = True): ...\n"), set()
+        )
+        source = "def f(x: bool = True):\n    return x\n"
+        self.assertIn(("", "def f(x: bool = False):"), changes(source))
+
     def test_one_place_is_changed_and_nothing_else(self) -> None:
         for each in mutants("a.py", SOURCE):
             changed = each.applied(SOURCE).splitlines()
