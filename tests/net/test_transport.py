@@ -123,6 +123,15 @@ class DiallingTests(TransportCase):
         self.run_for(0.2)
         self.assertEqual(b.got(), [Ping(2)])
 
+    def test_a_stop_lets_go_of_what_waits_for_a_dial(self):
+        a, b = self.host("a", A), self.host("b", B)
+        self.network.unreachable.add(B)
+        a.send(b, Ping(1))
+        (link,) = a.transport._links.values()
+        self.assertGreater(link.queued_bytes, 0)
+        a.stop()
+        self.assertEqual((link.queue, link.queued_bytes), ([], 0))
+
     def test_the_queue_of_a_dial_is_limited(self):
         a, b = self.host("a", A, limits=NetworkLimits(dial_queue_bytes=100)), self.host("b", B)
         for rid in range(100):
