@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import socket
 
-from chordnet.core.identifiers import IdentifierSpace
-from chordnet.core.messages import GetState, NodeRef, Status
-from chordnet.net.greeters import client_hello
+from chordnet.core.base.identifiers import IdentifierSpace
+from chordnet.core.base.messages import GetState, NodeRef, Status
+from chordnet.net.links.greeters import client_hello
 from chordnet.wire.codec import encode_frame, frame_limit, read_reply
 from chordnet.wire.framing import FrameDecoder
 from chordnet.wire.greeting import MAGIC, OLDEST_VERSION, PEER, VERSION, Bye, Hello

@@ -13,8 +13,8 @@ from typing import Any
 import msgspec
 from twisted.internet.protocol import Protocol
 
-from chordnet.core.identifiers import IdentifierSpace
-from chordnet.core.messages import (
+from chordnet.core.base.identifiers import IdentifierSpace
+from chordnet.core.base.messages import (
     Bcast,
     EdgeKind,
     GetState,

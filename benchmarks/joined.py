@@ -18,10 +18,10 @@ from typing import Any
 from twisted.internet.defer import ensureDeferred, gatherResults
 from twisted.internet.task import react
 
-from chordnet.core.effects import BroadcastDone
+from chordnet.core.base.effects import BroadcastDone
 from chordnet.service import ChordService
-from chordnet.sim import latency
-from chordnet.sim.network import Network
+from chordnet.sim.world import latency
+from chordnet.sim.world.network import Network
 
 NODES = 5
 LATENCIES = (latency.DEFAULT, "exponential 0.02")

@@ -24,11 +24,11 @@ from benchmarks.deaf import DeafPeer, DeafSubscriber
 from benchmarks.errors import BenchmarkError
 from benchmarks.overlay.network import NAME, Network
 from benchmarks.procfs import pss_bytes, reset_peak, resident_bytes
-from chordnet.cli.failures import Interrupted
-from chordnet.cli.running import run_in_reactor
+from chordnet.cli.base.failures import Interrupted
+from chordnet.cli.base.running import run_in_reactor
 from chordnet.client import P2PNetClient
-from chordnet.core.errors import ChordnetError
-from chordnet.testbed.waiting import gather, pause
+from chordnet.core.base.errors import ChordnetError
+from chordnet.survey.waiting import gather, pause
 
 MESSAGES = 10_000
 BODY_BYTES = 1000

@@ -29,14 +29,14 @@ from benchmarks.machine import machine
 from benchmarks.messages import payload
 from benchmarks.report import quantity
 from benchmarks.stats import median, percentile
-from chordnet.core.effects import Effect, Record, Send
-from chordnet.core.events import Event, FindOwner, Publish, Received
-from chordnet.core.messages import Bcast, Covered, Find, Found, Hop, MessageId, PeerMessage
+from chordnet.core.base.effects import Effect, Record, Send
+from chordnet.core.base.events import Event, FindOwner, Publish, Received
+from chordnet.core.base.messages import Bcast, Covered, Find, Found, Hop, MessageId, PeerMessage
 from chordnet.core.node import ChordNode
-from chordnet.sim.network import Network
-from chordnet.storage.paging import KeptMessage
-from chordnet.storage.rows import encoded_rows, is_sound
-from chordnet.storage.sqlite import Durability, SqliteLog
+from chordnet.sim.world.network import Network
+from chordnet.storage.base.paging import KeptMessage
+from chordnet.storage.log.rows import encoded_rows, is_sound
+from chordnet.storage.log.sqlite import Durability, SqliteLog
 from chordnet.wire.codec import encode_frame, read_peer
 from chordnet.wire.framing import HEADER_BYTES, FrameDecoder
 

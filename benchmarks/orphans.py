@@ -21,10 +21,10 @@ from twisted.internet.defer import Deferred, DeferredList
 from benchmarks.storm_field import Field
 from benchmarks.storm_judge import Entry, judge
 from benchmarks.storm_senders import LINES, SENDERS, Senders, connector, running
-from chordnet.cli.failures import Interrupted
-from chordnet.cli.running import run_in_reactor
-from chordnet.testbed.errors import TestbedError
-from chordnet.testbed.waiting import pause
+from chordnet.cli.base.failures import Interrupted
+from chordnet.cli.base.running import run_in_reactor
+from chordnet.survey.errors import TestbedError
+from chordnet.survey.waiting import pause
 
 DEATHS = 4
 """Origins that die in one flight."""

@@ -36,18 +36,19 @@ from twisted.internet.task import LoopingCall
 from benchmarks.errors import BenchmarkError
 from benchmarks.procfs import own_bytes
 from benchmarks.storm_senders import connector
-from chordnet.cli import doctor, session
-from chordnet.cli.failures import Interrupted
-from chordnet.cli.running import run_in_reactor
-from chordnet.core import intervals
-from chordnet.core.errors import ChordnetError
-from chordnet.testbed.context import Testbed
-from chordnet.testbed.convergence import wait_converged
-from chordnet.testbed.description import NetworkDescription
-from chordnet.testbed.errors import TestbedError
-from chordnet.testbed.home import NetworkHome
-from chordnet.testbed.local import LocalEngine
-from chordnet.testbed.waiting import Clock, gather, pause
+from chordnet.cli.base import session
+from chordnet.cli.base.failures import Interrupted
+from chordnet.cli.base.running import run_in_reactor
+from chordnet.cli.commands import doctor
+from chordnet.core.base import intervals
+from chordnet.core.base.errors import ChordnetError
+from chordnet.survey.description import NetworkDescription
+from chordnet.survey.errors import TestbedError
+from chordnet.survey.waiting import Clock, gather, pause
+from chordnet.testbed.actions.context import Testbed
+from chordnet.testbed.actions.convergence import wait_converged
+from chordnet.testbed.base.home import NetworkHome
+from chordnet.testbed.engines.local import LocalEngine
 from chordnet.wire.rpc import NodeHistory
 
 NAME = "soak"

@@ -20,13 +20,13 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import react
 
 from benchmarks.stats import percentile
-from chordnet.cli.session import connector
-from chordnet.testbed.context import Testbed
-from chordnet.testbed.convergence import wait_converged
-from chordnet.testbed.description import NetworkDescription
-from chordnet.testbed.errors import TestbedError
-from chordnet.testbed.home import NetworkHome
-from chordnet.testbed.waiting import pause
+from chordnet.cli.base.session import connector
+from chordnet.survey.description import NetworkDescription
+from chordnet.survey.errors import TestbedError
+from chordnet.survey.waiting import pause
+from chordnet.testbed.actions.context import Testbed
+from chordnet.testbed.actions.convergence import wait_converged
+from chordnet.testbed.base.home import NetworkHome
 
 NODES = 16
 MAX_PAUSE_S = 4.0

@@ -32,11 +32,11 @@ from benchmarks.storm_hostile import FORGED, Hostile
 from benchmarks.storm_judge import Entry, Verdict, differing, judge, lacking
 from benchmarks.storm_plan import LOCAL, VERBS, Blow, plan
 from benchmarks.storm_senders import LINES, SENDERS, Connect, Senders, connector, running
-from chordnet.cli.failures import Interrupted
-from chordnet.cli.running import run_in_reactor
-from chordnet.testbed.errors import TestbedError
-from chordnet.testbed.faults import Faults
-from chordnet.testbed.waiting import gather, pause
+from chordnet.cli.base.failures import Interrupted
+from chordnet.cli.base.running import run_in_reactor
+from chordnet.survey.errors import TestbedError
+from chordnet.survey.waiting import gather, pause
+from chordnet.testbed.base.faults import Faults
 
 TELL_S = 60.0
 LATE_S = 60.0

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.storm_judge import Entry, entries
-from chordnet.cli import session
-from chordnet.testbed.context import Testbed
-from chordnet.testbed.convergence import wait_converged
-from chordnet.testbed.description import NetworkDescription
-from chordnet.testbed.home import NetworkHome
-from chordnet.testbed.waiting import pause
+from chordnet.cli.base import session
+from chordnet.survey.description import NetworkDescription
+from chordnet.survey.waiting import pause
+from chordnet.testbed.actions.context import Testbed
+from chordnet.testbed.actions.convergence import wait_converged
+from chordnet.testbed.base.home import NetworkHome
 from chordnet.wire.rpc import NodeHistory
 
 NAME = "storm"

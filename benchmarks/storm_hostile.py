@@ -17,10 +17,10 @@ from twisted.internet.error import ConnectError
 from twisted.internet.protocol import Factory, Protocol
 
 from benchmarks.hostile import HostilePeer, hop, identity
-from chordnet.core import messages as msg
-from chordnet.core.messages import EdgeKind, MessageId, NodeRef, PeerMessage, Status
-from chordnet.net.addresses import parse_address
-from chordnet.testbed.waiting import pause
+from chordnet.core.base import messages as msg
+from chordnet.core.base.messages import EdgeKind, MessageId, NodeRef, PeerMessage, Status
+from chordnet.net.base.addresses import parse_address
+from chordnet.survey.waiting import pause
 
 BURSTS_S = 0.25
 """Pause between two lies, on average; one lie is up to a few dozen frames."""

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from attrs import field, frozen
 
-from chordnet.core import intervals
-from chordnet.core.intervals import Intervals
+from chordnet.core.base import intervals
+from chordnet.core.base.intervals import Intervals
 from chordnet.wire.rpc import MessageRecord, NodeHistory
 
 SHOWN = 10

@@ -10,8 +10,8 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from chordnet.client import P2PNetClient
-from chordnet.core.errors import Busy, ChordnetError
-from chordnet.testbed.waiting import gather, pause
+from chordnet.core.base.errors import Busy, ChordnetError
+from chordnet.survey.waiting import gather, pause
 
 SENDERS = 6
 LINES = 4

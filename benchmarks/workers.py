@@ -18,7 +18,7 @@ from typing import Any
 from attrs import frozen
 
 from benchmarks.errors import BenchmarkError
-from chordnet.sim.workers import worker_context
+from chordnet.sim.world.workers import worker_context
 
 _SPAWN = worker_context()
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from chordnet.client import P2PNetClient, p2pnetClient
-    from chordnet.core.config import ProtocolConfig
-    from chordnet.net.limits import NetworkLimits
+    from chordnet.core.base.config import ProtocolConfig
+    from chordnet.net.base.limits import NetworkLimits
     from chordnet.server import P2PNetServer, p2pnetServer
     from chordnet.service import ChordService
 
@@ -21,10 +21,10 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "ChordService": "chordnet.service",
-    "NetworkLimits": "chordnet.net.limits",
+    "NetworkLimits": "chordnet.net.base.limits",
     "P2PNetClient": "chordnet.client",
     "P2PNetServer": "chordnet.server",
-    "ProtocolConfig": "chordnet.core.config",
+    "ProtocolConfig": "chordnet.core.base.config",
     "p2pnetClient": "chordnet.client",
     "p2pnetServer": "chordnet.server",
 }

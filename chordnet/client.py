@@ -12,8 +12,8 @@ from typing import Any, TypeVar, get_args
 
 from twisted.internet.defer import Deferred
 
-from chordnet.core import errors
-from chordnet.core.errors import (
+from chordnet.core.base import errors
+from chordnet.core.base.errors import (
     Busy,
     ChordnetError,
     ConnectFailed,
@@ -22,16 +22,16 @@ from chordnet.core.errors import (
     RemoteProtocolError,
     TimedOut,
 )
-from chordnet.core.events import LinkFault
-from chordnet.net.addresses import client_endpoint, format_address, parse_address
-from chordnet.net.arguments import CALL, SETTING, refusing
-from chordnet.net.dialler import Dial, Endpoints
-from chordnet.net.following import Following, Listing
-from chordnet.net.greeters import client_hello
-from chordnet.net.limits import NetworkLimits
-from chordnet.net.pages import all_messages, all_trails, whole_history
-from chordnet.net.protocol import Connection
-from chordnet.net.turn import Turn
+from chordnet.core.base.events import LinkFault
+from chordnet.net.base.addresses import client_endpoint, format_address, parse_address
+from chordnet.net.base.arguments import CALL, SETTING, refusing
+from chordnet.net.base.limits import NetworkLimits
+from chordnet.net.base.turn import Turn
+from chordnet.net.links.dialler import Dial, Endpoints
+from chordnet.net.links.greeters import client_hello
+from chordnet.net.links.protocol import Connection
+from chordnet.net.serve.following import Following, Listing
+from chordnet.net.serve.pages import all_messages, all_trails, whole_history
 from chordnet.wire.codec import encode_frame, frame_limit, read_reply
 from chordnet.wire.framing import HEADER_BYTES
 from chordnet.wire.greeting import Bye, Refuse, Welcome

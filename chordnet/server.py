@@ -1,7 +1,8 @@
 """``P2PNetServer``: the node that clients talk to.
 
-Every :class:`chordnet.ChordService` answers clients on its own port (``chordnet/net/clients.py``);
-this is the same service under the name that belongs beside ``P2PNetClient``.
+Every :class:`chordnet.ChordService` answers clients on its own port
+(``chordnet/net/serve/clients.py``); this is the same service under the name that belongs beside
+``P2PNetClient``.
 """
 
 from __future__ import annotations

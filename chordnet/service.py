@@ -3,7 +3,7 @@
 Start: take the state directory, listen, work out the advertised address, join. Stop, in order:
 leave the ring (within a limit of time), stop listening, say goodbye and flush, close, release
 everything. Stopping works at any moment, also before the node has joined. What is held between a
-start and a stop is in :mod:`chordnet.net.lifetime`.
+start and a stop is in :mod:`chordnet.net.runtime.lifetime`.
 
 What is asked is answered by a Deferred; a node that is not running fails it, and says why it could
 not be started. Several services run in one process; nothing is shared between them.
@@ -22,18 +22,13 @@ from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.python.failure import Failure
 
-from chordnet.core.config import ProtocolConfig
-from chordnet.core.effects import Joined, StatusChanged
-from chordnet.core.errors import (
-    ChordnetError,
-    ConfigError,
-    LocalProtocolError,
-    NotInRing,
-)
-from chordnet.core.identifiers import IdentifierSpace
-from chordnet.core.messages import NodeRef, Status
+from chordnet.core.base.config import ProtocolConfig
+from chordnet.core.base.effects import Joined, StatusChanged
+from chordnet.core.base.errors import ChordnetError, ConfigError, LocalProtocolError, NotInRing
+from chordnet.core.base.identifiers import IdentifierSpace
+from chordnet.core.base.messages import NodeRef, Status
 from chordnet.core.node import real_node
-from chordnet.net.addresses import (
+from chordnet.net.base.addresses import (
     advertised_address,
     checked_advertise,
     checked_name,
@@ -41,22 +36,22 @@ from chordnet.net.addresses import (
     format_address,
     parse_address,
 )
-from chordnet.net.arguments import CALL, SETTING, refusing
-from chordnet.net.callbacks import call
-from chordnet.net.deferreds import Waiters, asked, told
-from chordnet.net.delivery import Delivery
-from chordnet.net.dialler import Endpoints
-from chordnet.net.hooks import Hooks, Subscription
-from chordnet.net.interfaces import Core, MessageLog, NodeState
-from chordnet.net.journal import Journal
-from chordnet.net.keeping import Storage
-from chordnet.net.lifetime import Lifetime
-from chordnet.net.limits import NetworkLimits
-from chordnet.net.listening import server_endpoint
-from chordnet.net.node import LocalNode
-from chordnet.net.reading import open_reader, trace_of
-from chordnet.net.settling import Settling
-from chordnet.storage.sqlite import HISTORY_BYTES, HISTORY_S, Durability
+from chordnet.net.base.arguments import CALL, SETTING, refusing
+from chordnet.net.base.callbacks import call
+from chordnet.net.base.deferreds import Waiters, asked, told
+from chordnet.net.base.interfaces import Core, MessageLog, NodeState
+from chordnet.net.base.journal import Journal
+from chordnet.net.base.limits import NetworkLimits
+from chordnet.net.links.dialler import Endpoints
+from chordnet.net.links.listening import server_endpoint
+from chordnet.net.observe.hooks import Hooks, Subscription
+from chordnet.net.runtime.delivery import Delivery
+from chordnet.net.runtime.keeping import Storage
+from chordnet.net.runtime.lifetime import Lifetime
+from chordnet.net.runtime.node import LocalNode
+from chordnet.net.runtime.settling import Settling
+from chordnet.net.serve.reading import open_reader, trace_of
+from chordnet.storage.log.sqlite import HISTORY_BYTES, HISTORY_S, Durability
 from chordnet.wire.rpc import (
     LookupResult,
     MessageRecord,
@@ -374,7 +369,8 @@ class ChordService(MultiService):
         return delivery
 
     def on(self, event_type: type, callback: Callable[[Any], object]) -> Subscription:
-        """Have ``callback`` called with every event of one type from ``chordnet.core.effects``.
+        """Have ``callback`` called with every event of one type from
+        ``chordnet.core.base.effects``.
 
         :param event_type: ``StatusChanged``, ``Joined``, ``RingChanged``, ``FingersChanged``,
             ``PeerDied``, ``PeersKnown``, ``Misbehaved``, ``LeftRing`` or ``Record``; or

@@ -23,14 +23,14 @@ from twisted.python.failure import Failure
 from twisted.python.usage import Options as TwistedOptions
 from twisted.python.usage import UsageError
 
-from chordnet.core.config import ProtocolConfig
-from chordnet.core.errors import ChordnetError, ConfigError
+from chordnet.core.base.config import ProtocolConfig
+from chordnet.core.base.errors import ChordnetError, ConfigError
 from chordnet.core.node import real_node
-from chordnet.net.addresses import checked_name, format_address, parse_address
-from chordnet.net.listening import check_port
-from chordnet.net.recorder import RECORD_BYTES, Recorder
+from chordnet.net.base.addresses import checked_name, format_address, parse_address
+from chordnet.net.links.listening import check_port
+from chordnet.net.runtime.recorder import RECORD_BYTES, Recorder
 from chordnet.service import ChordService
-from chordnet.storage.sqlite import HISTORY_BYTES, HISTORY_S
+from chordnet.storage.log.sqlite import HISTORY_BYTES, HISTORY_S
 
 PREFIXES = ("CHORDNODE_", "CHORDNET_")
 """Of environment variables; the first one that is set wins."""

@@ -23,11 +23,11 @@ from twisted.internet.error import TimeoutError as TimedOut
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
-from chordnet.core.effects import Effect
-from chordnet.core.events import Event, Standing
-from chordnet.core.ledger import OriginKey
-from chordnet.core.messages import LedgerState, NodeRef, PeerMessage, RingLabel, Status
-from chordnet.net.addresses import parse_address
+from chordnet.core.base.effects import Effect
+from chordnet.core.base.events import Event, Standing
+from chordnet.core.base.messages import LedgerState, NodeRef, PeerMessage, RingLabel, Status
+from chordnet.core.log.ledger import OriginKey
+from chordnet.net.base.addresses import parse_address
 from chordnet.service import ChordService
 
 WALL = 1_700_000_000.0
@@ -300,7 +300,7 @@ class FailingServer:
 
 
 class ScriptedCore:
-    """A :class:`chordnet.net.interfaces.Core` that notes events and answers from a script.
+    """A :class:`chordnet.net.base.interfaces.Core` that notes events and answers from a script.
 
     :param script: returns the effects for an event, or raises; by default there are none.
     """
@@ -366,7 +366,7 @@ class ScriptedCore:
 
 
 class RecordingTransport:
-    """A :class:`chordnet.net.interfaces.Transport` that notes what is sent."""
+    """A :class:`chordnet.net.base.interfaces.Transport` that notes what is sent."""
 
     def __init__(self) -> None:
         self.sent: list[tuple[NodeRef, PeerMessage]] = []

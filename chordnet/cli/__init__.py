@@ -12,7 +12,7 @@ def main() -> None:
     # What we start finds its modules where they were installed, not where the user happens to be.
     os.environ["PYTHONSAFEPATH"] = "1"
     try:
-        from chordnet.cli.streams import prepare_streams  # noqa: PLC0415 - a Ctrl-C may come now
+        from chordnet.cli.base.streams import prepare_streams  # noqa: PLC0415 - a Ctrl-C may come now
 
         prepare_streams()
         from chordnet.cli.app import run  # noqa: PLC0415 - the same

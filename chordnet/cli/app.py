@@ -16,7 +16,7 @@ import attrs
 import click
 
 from chordnet import __version__
-from chordnet.cli.failures import FAILED, WRONG_WORDS, complain, status_of, system_problem
+from chordnet.cli.base.failures import FAILED, WRONG_WORDS, complain, status_of, system_problem
 
 
 @attrs.frozen
@@ -25,6 +25,7 @@ class _Entry:
     function: str
     family: str
     help: str
+    folder: str = "commands"
 
 
 _NETWORK, _MESSAGES, _INSIDE, _STORY = "Network", "Messages", "Look inside", "Start here"
@@ -46,8 +47,10 @@ COMMANDS = {
     "trace": _Entry("explain", "trace", _INSIDE, "The way that a message travelled."),
     "lookup": _Entry("lookup", "lookup", _INSIDE, "The owner of a key and the path to it."),
     "logs": _Entry("logs", "logs", _INSIDE, "What a node wrote."),
-    "simulate": _Entry("simulate", "simulate", _SIM, "Many nodes in virtual time, measured."),
-    "replay": _Entry("replay", "replay", _INSIDE, "Live recorded nodes' lives again."),
+    "simulate": _Entry(
+        "simulate", "simulate", _SIM, "Many nodes in virtual time, measured.", "lab"
+    ),
+    "replay": _Entry("replay", "replay", _INSIDE, "Live recorded nodes' lives again.", "lab"),
 }
 
 
@@ -61,7 +64,7 @@ class LazyGroup(click.Group):
         entry = COMMANDS.get(cmd_name)
         if entry is None:
             return None
-        module = importlib.import_module(f"chordnet.cli.{entry.module}")
+        module = importlib.import_module(f"chordnet.cli.{entry.folder}.{entry.module}")
         command: click.Command = getattr(module, entry.function)
         return command
 
@@ -121,7 +124,7 @@ def cli() -> None:
 def run(words: Sequence[str], bench: object = None) -> int:
     """Run one command and return the exit status; failures become one line on stderr.
 
-    :param bench: where its work is done (:class:`chordnet.cli.session.Bench`); None: here.
+    :param bench: where its work is done (:class:`chordnet.cli.base.session.Bench`); None: here.
     """
     if not words and COMPLETING not in os.environ:  # a shell asks for completions without words
         print(cli.get_help(cli.make_context("p2pnet", ["x"])), file=sys.stderr)

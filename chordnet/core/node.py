@@ -15,17 +15,17 @@ from collections.abc import Callable
 from random import Random
 from typing import Any, ClassVar
 
-from chordnet.core import effects as fx
-from chordnet.core import events as ev
-from chordnet.core import membership
-from chordnet.core import messages as msg
-from chordnet.core.checks import Checks, NamingRules
-from chordnet.core.config import ProtocolConfig
-from chordnet.core.identifiers import IdentifierSpace
-from chordnet.core.lookup import Purpose
-from chordnet.core.messages import NodeRef, Status
-from chordnet.core.naming import Names
-from chordnet.core.peers import PEERS_PAUSE_S
+from chordnet.core.base import effects as fx
+from chordnet.core.base import events as ev
+from chordnet.core.base import messages as msg
+from chordnet.core.base.config import ProtocolConfig
+from chordnet.core.base.identifiers import IdentifierSpace
+from chordnet.core.base.messages import NodeRef, Status
+from chordnet.core.base.naming import Names
+from chordnet.core.kernel import membership
+from chordnet.core.kernel.checks import Checks, NamingRules
+from chordnet.core.kernel.peers import PEERS_PAUSE_S
+from chordnet.core.lookup.lookup import Purpose
 from chordnet.core.wiring import Wiring
 
 DRAIN_PAUSE_S = 0.05

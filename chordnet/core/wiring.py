@@ -9,26 +9,26 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from random import Random
 
-from chordnet.core import effects as fx
-from chordnet.core import membership
-from chordnet.core import messages as msg
-from chordnet.core.answering import Answering
-from chordnet.core.audit import Audit
-from chordnet.core.broadcast import Broadcasts
-from chordnet.core.config import ProtocolConfig
-from chordnet.core.context import Context
-from chordnet.core.detector import Detector
-from chordnet.core.events import Standing
-from chordnet.core.fingers import Fingers
-from chordnet.core.identities import Identities
-from chordnet.core.joining import Joining
-from chordnet.core.ledger import OriginKey
-from chordnet.core.lookup import Lookups, Purpose, Result
-from chordnet.core.messages import LedgerState, NodeRef, RingLabel, Status
-from chordnet.core.requests import Requests
-from chordnet.core.routing import Routes
-from chordnet.core.successors import Ring
-from chordnet.core.walk import Walks
+from chordnet.core.base import effects as fx
+from chordnet.core.base import messages as msg
+from chordnet.core.base.config import ProtocolConfig
+from chordnet.core.base.events import Standing
+from chordnet.core.base.messages import LedgerState, NodeRef, RingLabel, Status
+from chordnet.core.broadcast.tree import Broadcasts
+from chordnet.core.join.audit import Audit
+from chordnet.core.join.joining import Joining
+from chordnet.core.kernel import membership
+from chordnet.core.kernel.context import Context
+from chordnet.core.kernel.detector import Detector
+from chordnet.core.kernel.requests import Requests
+from chordnet.core.log.ledger import OriginKey
+from chordnet.core.lookup.answering import Answering
+from chordnet.core.lookup.lookup import Lookups, Purpose, Result
+from chordnet.core.ring.fingers import Fingers
+from chordnet.core.ring.identities import Identities
+from chordnet.core.ring.routing import Routes
+from chordnet.core.ring.successors import Ring
+from chordnet.core.ring.walk import Walks
 
 MAX_RECORDED = 8192
 """Bounds of intervals in one answer about what is recorded."""

@@ -12,17 +12,18 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from chordnet.core.config import ProtocolConfig
-from chordnet.core.errors import ChordnetError
-from chordnet.sim import byzantine_command, campaign_command
-from chordnet.sim.build import right_ring
-from chordnet.sim.generate import generate
-from chordnet.sim.heap import kept, peak_mib
-from chordnet.sim.network import Network
-from chordnet.sim.play import Outcome, play
-from chordnet.sim.scenario import Scenario, dumps, loads, name_of
-from chordnet.sim.shrink import report, shrink
-from chordnet.sim.soak import SeedResult, Tally, soak
+from chordnet.core.base.config import ProtocolConfig
+from chordnet.core.base.errors import ChordnetError
+from chordnet.sim.campaign import byzantine_command
+from chordnet.sim.campaign import command as campaign_command
+from chordnet.sim.scenarios.generate import generate
+from chordnet.sim.scenarios.play import Outcome, play
+from chordnet.sim.scenarios.scenario import Scenario, dumps, loads, name_of
+from chordnet.sim.scenarios.shrink import report, shrink
+from chordnet.sim.scenarios.soak import SeedResult, Tally, soak
+from chordnet.sim.world.build import right_ring
+from chordnet.sim.world.heap import kept, peak_mib
+from chordnet.sim.world.network import Network
 
 TELL_S = 10.0
 """Pause between two lines about a long run's progress."""

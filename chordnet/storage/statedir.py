@@ -17,10 +17,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from chordnet.core.errors import ConfigError
-from chordnet.core.messages import NodeRef
-from chordnet.storage.memory import fresh_incarnation
-from chordnet.storage.private import make_directory, narrow, private
+from chordnet.core.base.errors import ConfigError
+from chordnet.core.base.messages import NodeRef
+from chordnet.storage.base.private import make_directory, narrow, private
+from chordnet.storage.log.memory import fresh_incarnation
 
 _MAX_INCARNATION = 2**63
 _DAY_S = 86_400.0
@@ -29,7 +29,7 @@ _FILES = ("lock", "incarnation*", "peers.json*", "messages.db*")
 
 
 class StateDirectory:
-    """Implements :class:`chordnet.net.interfaces.NodeState` on a directory.
+    """Implements :class:`chordnet.net.base.interfaces.NodeState` on a directory.
 
     :param path: created if it is missing.
     :param warn: told in one line about a damaged file.

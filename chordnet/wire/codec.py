@@ -11,8 +11,8 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from chordnet.core.errors import LocalProtocolError, RemoteProtocolError
-from chordnet.core.messages import PeerMessage
+from chordnet.core.base.errors import LocalProtocolError, RemoteProtocolError
+from chordnet.core.base.messages import PeerMessage
 from chordnet.wire.greeting import Bye, Hello, Refuse, Welcome
 from chordnet.wire.rpc import ClientRequest, ServerReply
 

@@ -7,7 +7,7 @@ who has not introduced itself cannot make this program hold more than that.
 
 from __future__ import annotations
 
-from chordnet.core.errors import RemoteProtocolError
+from chordnet.core.base.errors import RemoteProtocolError
 
 HEADER_BYTES = 4
 

@@ -17,9 +17,9 @@ from __future__ import annotations
 
 import msgspec
 
-from chordnet.core.identifiers import IdentifierSpace
-from chordnet.core.messages import NodeRef, RingLabel
-from chordnet.core.naming import usable_address, usable_name
+from chordnet.core.base.identifiers import IdentifierSpace
+from chordnet.core.base.messages import NodeRef, RingLabel
+from chordnet.core.base.naming import usable_address, usable_name
 
 MAGIC = "chordnet"
 VERSION = 2

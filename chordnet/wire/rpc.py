@@ -11,7 +11,7 @@ from typing import Literal
 
 import msgspec
 
-from chordnet.core.errors import InvalidMessage, LocalProtocolError
+from chordnet.core.base.errors import InvalidMessage, LocalProtocolError
 
 Order = Literal["received", "origin"]
 """In which order messages are delivered: as this node received them, or per origin."""
@@ -347,7 +347,7 @@ class Done(_Rpc, frozen=True, tag=125):
 
 
 class Failure(_Rpc, frozen=True, tag=126):
-    """The request could not be met. ``code`` names an exception of ``core/errors.py``."""
+    """The request could not be met. ``code`` names an exception of ``core/base/errors.py``."""
 
     code: str
     text: str

@@ -16,7 +16,11 @@ ROOT = Path(__file__).parents[2]
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
-from chordnet.core import effects, events, membership  # noqa: E402
+from chordnet.core.base import (
+    effects,
+    events,
+)
+from chordnet.core.kernel import membership  # noqa: E402
 from tests.unit import tidy  # noqa: E402
 
 FOLDER = ROOT / "docs" / "diagrams"
@@ -117,7 +121,7 @@ _STATES: dict[str, Point] = {
 
 
 def membership_edges() -> list[tuple[str, str]]:
-    """Every transition of ``core/membership.py``."""
+    """Every transition of ``core/kernel/membership.py``."""
     return [
         (old.name.lower(), new.name.lower())
         for old, following in membership.TRANSITIONS.items()

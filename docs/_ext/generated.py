@@ -15,10 +15,10 @@ import click
 
 from chordnet import tap
 from chordnet.cli import app
-from chordnet.core import config, messages
-from chordnet.core.config import ProtocolConfig
-from chordnet.core.successors import PATIENCE
-from chordnet.net import limits
+from chordnet.core.base import config, messages
+from chordnet.core.base.config import ProtocolConfig
+from chordnet.core.ring.successors import PATIENCE
+from chordnet.net.base import limits
 
 _ROLE = re.compile(r":[a-z]+:`~?([^`]+)`")
 _OPTION = re.compile(r"(?<![`\w-])--[a-z][a-z-]*")

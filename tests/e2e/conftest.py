@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from chordnet.testbed.ports import free_range
+from chordnet.testbed.base.ports import free_range
 
 SIZE = 16
 COMMAND_LIMIT_S = 240

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from chordnet.core.errors import ChordnetError, RemoteProtocolError
+from chordnet.core.base.errors import ChordnetError, RemoteProtocolError
 from chordnet.wire.codec import encode_frame, frame_limit, read_answer, read_reply
 from chordnet.wire.framing import FrameDecoder
 from chordnet.wire.greeting import CLIENT, GREETING_LIMIT, MAGIC, VERSION, Hello, Welcome

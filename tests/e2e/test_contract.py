@@ -15,8 +15,8 @@ from twisted.internet import reactor
 from twisted.internet.defer import gatherResults
 
 from chordnet.client import P2PNetClient
-from chordnet.core.identifiers import IdentifierSpace
-from chordnet.core.invariants import RingView, problems
+from chordnet.core.base.identifiers import IdentifierSpace
+from chordnet.judge.invariants import RingView, problems
 from tests.e2e.conftest import SIZE, P2PNet
 
 SPACE = IdentifierSpace(160)

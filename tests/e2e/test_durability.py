@@ -19,7 +19,7 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import deferLater
 
 from chordnet.client import P2PNetClient
-from chordnet.core.errors import ChordnetError
+from chordnet.core.base.errors import ChordnetError
 from chordnet.wire.rpc import Receipt
 from tests.e2e.conftest import SIZE, P2PNet
 

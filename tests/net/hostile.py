@@ -15,8 +15,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from benchmarks.hostile import HostilePeer, identity
 from chordnet import ChordService
-from chordnet.core.messages import MessageId, NodeRef
-from chordnet.sim.heap import held_bytes
+from chordnet.core.base.messages import MessageId, NodeRef
+from chordnet.sim.world.heap import held_bytes
 from chordnet.testing import WALL, MemoryNetwork, MemoryTransport
 from chordnet.wire.rpc import Receipt
 

@@ -9,17 +9,17 @@ from typing import Any
 from twisted.internet.task import Clock
 from twisted.logger import Logger, LogPublisher, formatEvent
 
-from chordnet.core.events import Event, LinkFault
-from chordnet.core.identifiers import IdentifierSpace
-from chordnet.core.messages import NodeRef, PeerMessage
-from chordnet.net.dialler import Endpoints
-from chordnet.net.greeters import Door
-from chordnet.net.interfaces import Judge
-from chordnet.net.journal import Journal
-from chordnet.net.limits import NetworkLimits
-from chordnet.net.protocol import Connection
-from chordnet.net.transport import PeerTransport
-from chordnet.net.turn import Turn
+from chordnet.core.base.events import Event, LinkFault
+from chordnet.core.base.identifiers import IdentifierSpace
+from chordnet.core.base.messages import NodeRef, PeerMessage
+from chordnet.net.base.interfaces import Judge
+from chordnet.net.base.journal import Journal
+from chordnet.net.base.limits import NetworkLimits
+from chordnet.net.base.turn import Turn
+from chordnet.net.links.dialler import Endpoints
+from chordnet.net.links.greeters import Door
+from chordnet.net.links.protocol import Connection
+from chordnet.net.links.transport import PeerTransport
 from chordnet.testing import MemoryNetwork
 from chordnet.wire.codec import frame_limit
 from chordnet.wire.greeting import Refuse

@@ -6,13 +6,13 @@ import hashlib
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.core.effects import Record
-from chordnet.core.errors import LocalProtocolError
-from chordnet.core.identifiers import IdentifierSpace
-from chordnet.core.messages import Hop, LedgerState, MessageId
-from chordnet.net.accounts import PAGE_BOUNDS, PAGE_ORIGINS, PAGE_TRAILS, history, trails
-from chordnet.net.views import Views
-from chordnet.storage.memory import MemoryLog
+from chordnet.core.base.effects import Record
+from chordnet.core.base.errors import LocalProtocolError
+from chordnet.core.base.identifiers import IdentifierSpace
+from chordnet.core.base.messages import Hop, LedgerState, MessageId
+from chordnet.net.observe.accounts import PAGE_BOUNDS, PAGE_ORIGINS, PAGE_TRAILS, history, trails
+from chordnet.net.observe.views import Views
+from chordnet.storage.log.memory import MemoryLog
 from chordnet.testing import ScriptedCore
 from chordnet.wire.codec import encode_frame, frame_limit
 from chordnet.wire.rpc import KEPT_BOUNDS, HistoryReply

@@ -7,9 +7,9 @@ import socket
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.core.errors import ConfigError
-from chordnet.net.addresses import advertised_address, checked_advertise, own_address
-from chordnet.net.listening import check_port
+from chordnet.core.base.errors import ConfigError
+from chordnet.net.base.addresses import advertised_address, checked_advertise, own_address
+from chordnet.net.links.listening import check_port
 
 
 class OwnAddressTests(SynchronousTestCase):

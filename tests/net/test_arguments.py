@@ -6,13 +6,19 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from chordnet import ChordService, P2PNetClient
-from chordnet.core.config import ProtocolConfig
-from chordnet.core.effects import LookupDone, RingChanged, Send, StatusChanged
-from chordnet.core.errors import Busy, ConfigError, InvalidMessage, LocalProtocolError, LookupFailed
-from chordnet.core.events import FindOwner
-from chordnet.core.messages import Status
-from chordnet.net.hooks import MAX_WAITING
-from chordnet.net.limits import NetworkLimits
+from chordnet.core.base.config import ProtocolConfig
+from chordnet.core.base.effects import LookupDone, RingChanged, Send, StatusChanged
+from chordnet.core.base.errors import (
+    Busy,
+    ConfigError,
+    InvalidMessage,
+    LocalProtocolError,
+    LookupFailed,
+)
+from chordnet.core.base.events import FindOwner
+from chordnet.core.base.messages import Status
+from chordnet.net.base.limits import NetworkLimits
+from chordnet.net.observe.hooks import MAX_WAITING
 from chordnet.testing import ScriptedCore
 from chordnet.wire.rpc import LookupResult, MessageRecord
 from tests.net.test_service import ServiceCase

@@ -6,11 +6,11 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.core.errors import LocalProtocolError, RemoteProtocolError
-from chordnet.core.messages import FindFailed, Ping
-from chordnet.net.limits import NetworkLimits
-from chordnet.net.protocol import Connection
-from chordnet.net.turn import Turn
+from chordnet.core.base.errors import LocalProtocolError, RemoteProtocolError
+from chordnet.core.base.messages import FindFailed, Ping
+from chordnet.net.base.limits import NetworkLimits
+from chordnet.net.base.turn import Turn
+from chordnet.net.links.protocol import Connection
 from chordnet.wire.codec import encode_frame
 
 

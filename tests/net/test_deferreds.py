@@ -5,8 +5,8 @@ from __future__ import annotations
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.core.errors import Busy, NotInRing
-from chordnet.net.deferreds import Waiters, asked, told
+from chordnet.core.base.errors import Busy, NotInRing
+from chordnet.net.base.deferreds import Waiters, asked, told
 
 
 class AskedTests(SynchronousTestCase):

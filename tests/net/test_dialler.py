@@ -12,11 +12,11 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
-from chordnet.net.dialler import Dial
-from chordnet.net.greeters import client_hello
-from chordnet.net.limits import NetworkLimits
-from chordnet.net.protocol import Connection
-from chordnet.net.turn import Turn
+from chordnet.net.base.limits import NetworkLimits
+from chordnet.net.base.turn import Turn
+from chordnet.net.links.dialler import Dial
+from chordnet.net.links.greeters import client_hello
+from chordnet.net.links.protocol import Connection
 from chordnet.wire.codec import encode_frame
 from chordnet.wire.greeting import VERSION, Refuse, Welcome
 from tests.net.hosts import node_ref

@@ -11,8 +11,8 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.core.messages import Ping
-from chordnet.net.limits import NetworkLimits
+from chordnet.core.base.messages import Ping
+from chordnet.net.base.limits import NetworkLimits
 from chordnet.testing import MemoryNetwork
 from chordnet.wire.codec import encode_frame, read_answer
 from chordnet.wire.framing import FrameDecoder

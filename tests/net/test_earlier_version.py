@@ -5,8 +5,8 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from chordnet.core.messages import EdgeKind
-from chordnet.storage.sqlite import SqliteLog
+from chordnet.core.base.messages import EdgeKind
+from chordnet.storage.log.sqlite import SqliteLog
 from chordnet.storage.statedir import StateDirectory
 from chordnet.testing import WALL
 from tests.net.hostile import HostileCase

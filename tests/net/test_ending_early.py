@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chordnet.core.errors import ConnectFailed
+from chordnet.core.base.errors import ConnectFailed
 from tests.net.test_service import ServiceCase
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.core.effects import BroadcastDone, Record, Send, SendStored
-from chordnet.core.errors import BroadcastFailed, ConnectFailed, LogFailed, NotInRing
-from chordnet.core.messages import Hop, MessageId, Ping, Pong, Status
-from chordnet.net.turn import Turn
-from chordnet.storage.memory import KeptMessage, MemoryLog
+from chordnet.core.base.effects import BroadcastDone, Record, Send, SendStored
+from chordnet.core.base.errors import BroadcastFailed, ConnectFailed, LogFailed, NotInRing
+from chordnet.core.base.messages import Hop, MessageId, Ping, Pong, Status
+from chordnet.net.base.turn import Turn
+from chordnet.storage.log.memory import KeptMessage, MemoryLog
 from chordnet.testing import ScriptedCore
 from chordnet.wire.rpc import MessageRecord
 from tests.net.test_service import ServiceCase, only

@@ -10,7 +10,7 @@ from threading import Thread
 from twisted.trial.unittest import SynchronousTestCase
 
 from chordnet import healthcheck
-from chordnet.core.messages import NodeRef
+from chordnet.core.base.messages import NodeRef
 from chordnet.wire.codec import encode_frame, read_hello, read_request
 from chordnet.wire.framing import FrameDecoder
 from chordnet.wire.greeting import CLIENT, MAGIC, VERSION, Hello, Refuse, Welcome

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from chordnet.client import Following
-from chordnet.core.effects import SendStored
-from chordnet.core.errors import ConnectFailed, LocalProtocolError
-from chordnet.storage.sqlite import SqliteLog
+from chordnet.core.base.effects import SendStored
+from chordnet.core.base.errors import ConnectFailed, LocalProtocolError
+from chordnet.storage.log.sqlite import SqliteLog
 from chordnet.wire.rpc import MessageRecord
 from tests.net.test_service import ServiceCase, only
 

@@ -6,8 +6,8 @@ from twisted.internet.protocol import Factory, Protocol
 
 from benchmarks.hostile import HostilePeer, identity
 from chordnet import P2PNetClient
-from chordnet.core.messages import Find, FingerHint, Leaving, Ping, TryMerge
-from chordnet.net.limits import NetworkLimits
+from chordnet.core.base.messages import Find, FingerHint, Leaving, Ping, TryMerge
+from chordnet.net.base.limits import NetworkLimits
 from chordnet.wire.greeting import CLIENT, MAGIC, OLDEST_VERSION, VERSION, Hello
 from tests.net.hostile import X_ADDRESS, HostileCase
 

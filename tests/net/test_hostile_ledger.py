@@ -6,8 +6,8 @@ import os
 import stat
 
 from benchmarks.hostile import identity
-from chordnet.core.config import ProtocolConfig
-from chordnet.core.messages import Compare, Given, Lost, MessageId, Range
+from chordnet.core.base.config import ProtocolConfig
+from chordnet.core.base.messages import Compare, Given, Lost, MessageId, Range
 from tests.net.hostile import HostileCase
 
 NUMBERS = 512

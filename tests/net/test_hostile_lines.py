@@ -5,9 +5,9 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from benchmarks.hostile import identity
-from chordnet.core.effects import Send
-from chordnet.core.events import Event
-from chordnet.core.messages import Find, FingerHint, Leaving, NodeRef, State, TryMerge
+from chordnet.core.base.effects import Send
+from chordnet.core.base.events import Event
+from chordnet.core.base.messages import Find, FingerHint, Leaving, NodeRef, State, TryMerge
 from chordnet.core.node import ChordNode
 from tests.net.hostile import HostileCase
 

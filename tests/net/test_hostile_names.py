@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chordnet.core.messages import Ping
+from chordnet.core.base.messages import Ping
 from tests.net.hostile import HostileCase
 
 NUMBERS = 512

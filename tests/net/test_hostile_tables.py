@@ -5,15 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from benchmarks.hostile import HostilePeer, hop, identity
-from chordnet.core.events import Event, Received
-from chordnet.core.messages import (
-    Bcast,
-    EdgeKind,
-    Hop,
-    NodeRef,
-)
+from chordnet.core.base.events import Event, Received
+from chordnet.core.base.messages import Bcast, EdgeKind, Hop, NodeRef
+from chordnet.core.kernel.timers import Alarms
 from chordnet.core.node import ChordNode
-from chordnet.core.timers import Alarms
 from tests.net.hostile import MIB, HostileCase
 
 MOST_HELD = 24 * MIB

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from chordnet.core.events import LinkFault
-from chordnet.core.messages import Ping, contact
-from chordnet.net.limits import NetworkLimits
+from chordnet.core.base.events import LinkFault
+from chordnet.core.base.messages import Ping, contact
+from chordnet.net.base.limits import NetworkLimits
 from tests.net.test_transport import A, B, C, TransportCase
 
 D = "10.0.0.4:7001"

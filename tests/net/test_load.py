@@ -6,9 +6,9 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.core.errors import Busy
-from chordnet.net.limits import NetworkLimits
-from chordnet.net.load import Load
+from chordnet.core.base.errors import Busy
+from chordnet.net.base.limits import NetworkLimits
+from chordnet.net.base.load import Load
 from tests.net.test_service import ServiceCase
 
 BODY = 4000

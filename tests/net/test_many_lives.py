@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 
-from chordnet.net.dialler import Dial
+from chordnet.net.links.dialler import Dial
 from tests.net.hostile import HostileCase
 
 

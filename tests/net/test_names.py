@@ -1,7 +1,7 @@
 """Two nodes of one name, with whole services: the first keeps it while it answers."""
 
-from chordnet.core.errors import NotInRing
-from chordnet.core.messages import Status
+from chordnet.core.base.errors import NotInRing
+from chordnet.core.base.messages import Status
 from chordnet.service import ChordService
 from tests.net.test_service import ServiceCase
 

@@ -8,17 +8,17 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.core.effects import Record
-from chordnet.core.errors import LocalProtocolError, NotInRing, RemoteProtocolError, TimedOut
-from chordnet.core.events import Recent
-from chordnet.core.identifiers import IdentifierSpace
-from chordnet.core.messages import EdgeKind, Hop, MessageId, digest_of
-from chordnet.net.keeping import RECENT_MESSAGES, recent_messages
-from chordnet.net.limits import NetworkLimits
-from chordnet.net.reading import Reader, ReceivedReader, open_reader
-from chordnet.net.views import Views
-from chordnet.storage.memory import MemoryLog
-from chordnet.storage.sqlite import SqliteLog
+from chordnet.core.base.effects import Record
+from chordnet.core.base.errors import LocalProtocolError, NotInRing, RemoteProtocolError, TimedOut
+from chordnet.core.base.events import Recent
+from chordnet.core.base.identifiers import IdentifierSpace
+from chordnet.core.base.messages import EdgeKind, Hop, MessageId, digest_of
+from chordnet.net.base.limits import NetworkLimits
+from chordnet.net.observe.views import Views
+from chordnet.net.runtime.keeping import RECENT_MESSAGES, recent_messages
+from chordnet.net.serve.reading import Reader, ReceivedReader, open_reader
+from chordnet.storage.log.memory import MemoryLog
+from chordnet.storage.log.sqlite import SqliteLog
 from chordnet.wire.rpc import MessageRecord, Messages, OrderedEntry
 from tests.net.test_service import ServiceCase
 

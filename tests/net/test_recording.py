@@ -11,9 +11,10 @@ from twisted.internet.task import Clock
 from twisted.logger import Logger, LogPublisher, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.core.config import ProtocolConfig
-from chordnet.core.errors import ConfigError
-from chordnet.core.recording import (
+from chordnet.core.base.config import ProtocolConfig
+from chordnet.core.base.errors import ConfigError
+from chordnet.net.runtime.recorder import Recorder
+from chordnet.record.recording import (
     End,
     Frame,
     Header,
@@ -23,8 +24,7 @@ from chordnet.core.recording import (
     pack,
     read_frames,
 )
-from chordnet.core.replay import CUT_OFF, Replay, merged
-from chordnet.net.recorder import Recorder
+from chordnet.record.replay import CUT_OFF, Replay, merged
 from chordnet.testing import WALL, MemoryNetwork
 
 ADDRESSES = [f"10.0.0.{n}:7001" for n in (1, 2, 3)]

@@ -6,11 +6,11 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.core.effects import PeerDied, Send, StatusChanged
-from chordnet.core.events import LinkDown, LinkFault, Received, Tick
-from chordnet.core.messages import Ping, Pong, Status
-from chordnet.net.runner import Runner
-from chordnet.net.turn import Turn
+from chordnet.core.base.effects import PeerDied, Send, StatusChanged
+from chordnet.core.base.events import LinkDown, LinkFault, Received, Tick
+from chordnet.core.base.messages import Ping, Pong, Status
+from chordnet.net.base.turn import Turn
+from chordnet.net.runtime.runner import Runner
 from chordnet.testing import RecordingTransport, ScriptedCore
 from tests.net.hosts import node_ref, quiet_journal
 

@@ -2,9 +2,9 @@
 
 from twisted.internet.defer import CancelledError
 
-from chordnet.core.effects import StatusChanged
-from chordnet.core.errors import ConfigError, NotInRing, TimedOut
-from chordnet.core.messages import Status
+from chordnet.core.base.effects import StatusChanged
+from chordnet.core.base.errors import ConfigError, NotInRing, TimedOut
+from chordnet.core.base.messages import Status
 from tests.net.test_service import ServiceCase
 
 

@@ -12,9 +12,9 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from chordnet import ChordService, P2PNetClient, P2PNetServer, p2pnetClient, p2pnetServer
-from chordnet.core.config import ProtocolConfig
-from chordnet.core.effects import FingersChanged, PeerDied, RingChanged, Send, StatusChanged
-from chordnet.core.errors import (
+from chordnet.core.base.config import ProtocolConfig
+from chordnet.core.base.effects import FingersChanged, PeerDied, RingChanged, Send, StatusChanged
+from chordnet.core.base.errors import (
     Busy,
     ConfigError,
     ConnectFailed,
@@ -24,11 +24,11 @@ from chordnet.core.errors import (
     Refused,
     TimedOut,
 )
-from chordnet.core.events import Publish
-from chordnet.core.messages import MessageId, Ping, Range, Status, contact
-from chordnet.net.greeters import client_hello
-from chordnet.net.limits import NetworkLimits
-from chordnet.storage.memory import MemoryLog
+from chordnet.core.base.events import Publish
+from chordnet.core.base.messages import MessageId, Ping, Range, Status, contact
+from chordnet.net.base.limits import NetworkLimits
+from chordnet.net.links.greeters import client_hello
+from chordnet.storage.log.memory import MemoryLog
 from chordnet.testing import FailingServer, MemoryNetwork, ScriptedCore
 from chordnet.wire.codec import encode_frame
 from chordnet.wire.rpc import MessageRecord

@@ -14,9 +14,9 @@ from twisted.trial.unittest import SkipTest, TestCase
 
 from benchmarks.joined import RIGHT, connected
 from chordnet import ChordService, P2PNetClient
-from chordnet.core.errors import ConfigError, ConnectFailed, Refused
-from chordnet.core.messages import Ping
-from chordnet.net.limits import NetworkLimits
+from chordnet.core.base.errors import ConfigError, ConnectFailed, Refused
+from chordnet.core.base.messages import Ping
+from chordnet.net.base.limits import NetworkLimits
 from chordnet.wire.codec import encode_frame, read_answer
 from chordnet.wire.framing import FrameDecoder
 from chordnet.wire.greeting import Hello, Refuse

@@ -20,8 +20,8 @@ from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from chordnet import ChordService, P2PNetClient
-from chordnet.core import errors
-from chordnet.core.errors import ChordnetError
+from chordnet.core.base import errors
+from chordnet.core.base.errors import ChordnetError
 from chordnet.tap import Options, listen_description
 
 

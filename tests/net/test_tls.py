@@ -19,10 +19,10 @@ from twisted.internet.task import deferLater
 from twisted.trial.unittest import SkipTest, TestCase
 
 from chordnet import ChordService, P2PNetClient
-from chordnet.core.errors import ConnectFailed
-from chordnet.net.addresses import parse_address
-from chordnet.net.limits import NetworkLimits
-from chordnet.net.protocol import system_socket
+from chordnet.core.base.errors import ConnectFailed
+from chordnet.net.base.addresses import parse_address
+from chordnet.net.base.limits import NetworkLimits
+from chordnet.net.links.protocol import system_socket
 
 NAME = "ring.example"
 

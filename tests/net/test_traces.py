@@ -4,17 +4,11 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.core.effects import Traced, TraceKind
-from chordnet.core.errors import LocalProtocolError
-from chordnet.core.messages import MessageId
-from chordnet.net.traces import (
-    MAX_BROADCASTS,
-    MAX_HAPPENINGS,
-    MAX_NOTED,
-    Happening,
-    Traces,
-)
-from chordnet.sim.heap import held_bytes
+from chordnet.core.base.effects import Traced, TraceKind
+from chordnet.core.base.errors import LocalProtocolError
+from chordnet.core.base.messages import MessageId
+from chordnet.net.observe.traces import MAX_BROADCASTS, MAX_HAPPENINGS, MAX_NOTED, Happening, Traces
+from chordnet.sim.world.heap import held_bytes
 from tests.net.hosts import node_ref
 from tests.net.test_service import ServiceCase
 

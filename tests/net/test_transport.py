@@ -7,12 +7,12 @@ from itertools import pairwise
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.core.effects import Judged
-from chordnet.core.errors import LocalProtocolError
-from chordnet.core.events import Greeted, LinkFault
-from chordnet.core.messages import FindFailed, NodeRef, Ping, Pong, contact
-from chordnet.net.addresses import client_endpoint
-from chordnet.net.limits import NetworkLimits
+from chordnet.core.base.effects import Judged
+from chordnet.core.base.errors import LocalProtocolError
+from chordnet.core.base.events import Greeted, LinkFault
+from chordnet.core.base.messages import FindFailed, NodeRef, Ping, Pong, contact
+from chordnet.net.base.addresses import client_endpoint
+from chordnet.net.base.limits import NetworkLimits
 from chordnet.testing import MemoryNetwork
 from tests.net.hosts import Host, node_ref
 

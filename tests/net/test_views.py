@@ -6,14 +6,14 @@ import hashlib
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.core.effects import BroadcastDone, Record, TraceKind
-from chordnet.core.errors import BroadcastFailed, Busy, LookupFailed
-from chordnet.core.identifiers import IdentifierSpace
-from chordnet.core.messages import Hop, LedgerState, MessageId, NodeRef, RingLabel
-from chordnet.core.ordering import Missing
-from chordnet.net.traces import Happening
-from chordnet.net.views import Views, broadcast_failure, lookup_failure
-from chordnet.storage.paging import KeptMessage
+from chordnet.core.base.effects import BroadcastDone, Record, TraceKind
+from chordnet.core.base.errors import BroadcastFailed, Busy, LookupFailed
+from chordnet.core.base.identifiers import IdentifierSpace
+from chordnet.core.base.messages import Hop, LedgerState, MessageId, NodeRef, RingLabel
+from chordnet.core.log.ordering import Missing
+from chordnet.net.observe.traces import Happening
+from chordnet.net.observe.views import Views, broadcast_failure, lookup_failure
+from chordnet.storage.base.paging import KeptMessage
 from chordnet.wire.rpc import (
     MessageGap,
     MessageRecord,

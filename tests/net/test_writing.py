@@ -14,10 +14,10 @@ from twisted.internet.main import CONNECTION_LOST
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.core.messages import FindFailed
-from chordnet.net.limits import NetworkLimits
-from chordnet.net.protocol import Connection
-from chordnet.net.turn import Turn
+from chordnet.core.base.messages import FindFailed
+from chordnet.net.base.limits import NetworkLimits
+from chordnet.net.base.turn import Turn
+from chordnet.net.links.protocol import Connection
 from chordnet.wire.codec import encode_frame
 from tests.net.test_connection import Notes
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from chordnet.core.config import ProtocolConfig
-from chordnet.sim.build import right_ring
-from chordnet.sim.network import Network
-from chordnet.sim.scenario import Scenario, loads, name_of
+from chordnet.core.base.config import ProtocolConfig
+from chordnet.sim.scenarios.scenario import Scenario, loads, name_of
+from chordnet.sim.world.build import right_ring
+from chordnet.sim.world.network import Network
 
 SCENARIOS = Path(__file__).with_name("scenarios")
 LONG = os.environ.get("CHORDNET_SIM_LONG") == "1"

@@ -8,10 +8,10 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.core.config import ProtocolConfig
-from chordnet.core.effects import LookupDone
-from chordnet.sim.build import right_ring
-from chordnet.sim.network import Network
+from chordnet.core.base.config import ProtocolConfig
+from chordnet.core.base.effects import LookupDone
+from chordnet.sim.world.build import right_ring
+from chordnet.sim.world.network import Network
 from tests.sim.support import names
 
 SKIP = None
@@ -20,8 +20,8 @@ if importlib.util.find_spec("numpy") is None:
 else:
     import numpy as np
 
-    from chordnet.sim import analysis
-    from chordnet.sim.analysis import StaticRing, floor_log2, keys_per_node, random_ring
+    from chordnet.sim.measured import analysis
+    from chordnet.sim.measured.analysis import StaticRing, floor_log2, keys_per_node, random_ring
 
 
 def ids(*values: int) -> Any:

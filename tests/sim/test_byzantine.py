@@ -7,10 +7,10 @@ from random import Random
 import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.core.messages import Bcast, Covered, Hop, MessageId, Ping
-from chordnet.sim.byzantine import Result, Run, play
-from chordnet.sim.byzantine_command import results, row, story
-from chordnet.sim.liar import KINDS, mutated
+from chordnet.core.base.messages import Bcast, Covered, Hop, MessageId, Ping
+from chordnet.sim.campaign.byzantine import Result, Run, play
+from chordnet.sim.campaign.byzantine_command import results, row, story
+from chordnet.sim.campaign.liar import KINDS, mutated
 from tests.sim.test_commands import run
 
 SEEDS = range(1, 4)

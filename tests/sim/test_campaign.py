@@ -12,15 +12,15 @@ from tempfile import TemporaryDirectory
 import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.core import effects as fx
-from chordnet.core import events as ev
-from chordnet.core.errors import ConfigError
-from chordnet.core.messages import Bcast, Bodies, Caught, EdgeKind, Hop, MessageId
-from chordnet.sim import campaign_command
+from chordnet.core.base import effects as fx
+from chordnet.core.base import events as ev
+from chordnet.core.base.errors import ConfigError
+from chordnet.core.base.messages import Bcast, Bodies, Caught, EdgeKind, Hop, MessageId
 from chordnet.sim.__main__ import main
-from chordnet.sim.campaign import Plan, Run
-from chordnet.sim.campaign_evidence import Evidence
-from chordnet.sim.campaign_series import play, results, summed
+from chordnet.sim.campaign import command as campaign_command
+from chordnet.sim.campaign.evidence import Evidence
+from chordnet.sim.campaign.run import Plan, Run
+from chordnet.sim.campaign.series import play, results, summed
 from tests.sim.support import names, ring_of
 
 A, B, C = names(3)

@@ -9,7 +9,7 @@ from contextlib import redirect_stderr, redirect_stdout
 from twisted.trial.unittest import SynchronousTestCase
 
 from chordnet.sim.__main__ import main
-from chordnet.sim.heap import kept, peak_mib
+from chordnet.sim.world.heap import kept, peak_mib
 
 
 def run(*words: str) -> tuple[int, str, str]:

@@ -14,9 +14,9 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 import chordnet
-from chordnet.sim.generate import generate
-from chordnet.sim.play import play
-from chordnet.sim.scenario import dumps, loads
+from chordnet.sim.scenarios.generate import generate
+from chordnet.sim.scenarios.play import play
+from chordnet.sim.scenarios.scenario import dumps, loads
 from tests.sim.support import scenario
 
 SEEDS = ("3", "11", "19")

@@ -17,18 +17,19 @@ from typing import Any
 import msgspec
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.core import effects as fx
-from chordnet.core import events as ev
-from chordnet.core import messages as msg
-from chordnet.core.config import ProtocolConfig
-from chordnet.core.messages import Hop, MessageId, NodeRef, RingLabel, Status, contact
-from chordnet.sim import churn, latency
-from chordnet.sim.generate import generate
-from chordnet.sim.liar import KINDS, Liar
-from chordnet.sim.network import Network
-from chordnet.sim.scenario import dumps
-from chordnet.sim.trace import TraceHash
-from chordnet.sim.weather import Rule
+from chordnet.core.base import effects as fx
+from chordnet.core.base import events as ev
+from chordnet.core.base import messages as msg
+from chordnet.core.base.config import ProtocolConfig
+from chordnet.core.base.messages import Hop, MessageId, NodeRef, RingLabel, Status, contact
+from chordnet.sim.campaign.liar import KINDS, Liar
+from chordnet.sim.measured import churn
+from chordnet.sim.scenarios.generate import generate
+from chordnet.sim.scenarios.scenario import dumps
+from chordnet.sim.world import latency
+from chordnet.sim.world.network import Network
+from chordnet.sim.world.trace import TraceHash
+from chordnet.sim.world.weather import Rule
 
 GOLDEN = Path(__file__).parent / "golden" / "seeds.json"
 encode = msgspec.msgpack.Encoder().encode

@@ -7,15 +7,15 @@ from random import Random
 import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.core.identifiers import IdentifierSpace
-from chordnet.core.invariants import (
+from chordnet.core.base.identifiers import IdentifierSpace
+from chordnet.judge.invariants import (
     RingView,
     ideal_view,
     inductive_problems,
     principals,
     ring_problems,
 )
-from chordnet.sim.checker import RingChecker
+from chordnet.sim.scenarios.checker import RingChecker
 
 SPACE = IdentifierSpace(6)
 MEMBERS = [3, 10, 17, 29, 40, 55]

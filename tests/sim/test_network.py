@@ -6,15 +6,15 @@ from random import Random
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.core import effects as fx
-from chordnet.core import events as ev
-from chordnet.core.config import ProtocolConfig
-from chordnet.core.events import LinkFault
-from chordnet.core.messages import Ping, Status
-from chordnet.sim.build import loopy_ring, right_ring
-from chordnet.sim.network import Network
-from chordnet.sim.schedule import Storm
-from chordnet.sim.weather import Rule
+from chordnet.core.base import effects as fx
+from chordnet.core.base import events as ev
+from chordnet.core.base.config import ProtocolConfig
+from chordnet.core.base.events import LinkFault
+from chordnet.core.base.messages import Ping, Status
+from chordnet.sim.world.build import loopy_ring, right_ring
+from chordnet.sim.world.network import Network
+from chordnet.sim.world.schedule import Storm
+from chordnet.sim.world.weather import Rule
 from tests.sim.support import names, ring_of
 
 A, B, C = names(3)

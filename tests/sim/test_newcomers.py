@@ -6,12 +6,12 @@ from random import Random
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.core import effects as fx
-from chordnet.core.config import ProtocolConfig
-from chordnet.core.messages import Status
-from chordnet.sim.build import right_ring
-from chordnet.sim.latency import Latency, uniform
-from chordnet.sim.network import Network
+from chordnet.core.base import effects as fx
+from chordnet.core.base.config import ProtocolConfig
+from chordnet.core.base.messages import Status
+from chordnet.sim.world.build import right_ring
+from chordnet.sim.world.latency import Latency, uniform
+from chordnet.sim.world.network import Network
 
 LOCAL = ProtocolConfig(), uniform(0.0001, 0.0004), 0.005
 WIDE = ProtocolConfig.wide_area(), uniform(0.02, 0.08), 0.5

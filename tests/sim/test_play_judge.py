@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.core import effects as fx
-from chordnet.sim.play import Play
-from chordnet.sim.scenario import Scenario
+from chordnet.core.base import effects as fx
+from chordnet.sim.scenarios.play import Play
+from chordnet.sim.scenarios.scenario import Scenario
 
 Change = Callable[[Any], Any]
 

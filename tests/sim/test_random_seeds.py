@@ -10,13 +10,13 @@ from pathlib import Path
 import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.core.messages import Status
+from chordnet.core.base.messages import Status
 from chordnet.sim.__main__ import main
-from chordnet.sim.generate import WITHIN_S, generate
-from chordnet.sim.play import Play, play
-from chordnet.sim.scenario import VERBS, Action, Scenario
-from chordnet.sim.shrink import shrink
-from chordnet.sim.soak import Tally, play_seed, soak
+from chordnet.sim.scenarios.generate import WITHIN_S, generate
+from chordnet.sim.scenarios.play import Play, play
+from chordnet.sim.scenarios.scenario import VERBS, Action, Scenario
+from chordnet.sim.scenarios.shrink import shrink
+from chordnet.sim.scenarios.soak import Tally, play_seed, soak
 from tests.sim import support
 
 SEEDS = range(200000, 200030)

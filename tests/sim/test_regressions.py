@@ -9,8 +9,8 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.sim.play import play
-from chordnet.sim.scenario import loads
+from chordnet.sim.scenarios.play import play
+from chordnet.sim.scenarios.scenario import loads
 
 FILES = Path(__file__).with_name("regressions")
 

@@ -11,23 +11,24 @@ import attrs
 import msgspec
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.cli.simulate import run_json, run_lines
-from chordnet.core import effects as fx
-from chordnet.core import events as ev
-from chordnet.core.config import ProtocolConfig
-from chordnet.core.errors import ConfigError
-from chordnet.core.messages import FindNext, Status
-from chordnet.sim import byzantine, byzantine_command, campaign_command
+from chordnet.cli.lab.simulate import run_json, run_lines
+from chordnet.core.base import effects as fx
+from chordnet.core.base import events as ev
+from chordnet.core.base.config import ProtocolConfig
+from chordnet.core.base.errors import ConfigError
+from chordnet.core.base.messages import FindNext, Status
 from chordnet.sim.__main__ import _line, _parser
-from chordnet.sim.campaign import Plan, Result
-from chordnet.sim.campaign_series import summed
-from chordnet.sim.churn import Change, trace
-from chordnet.sim.experiment import Report, Sample, Settings, as_json, figures
-from chordnet.sim.meter import LookupMeter, Measured
-from chordnet.sim.play import Outcome
-from chordnet.sim.scenario import Scenario
-from chordnet.sim.shrink import report as shrunk_report
-from chordnet.sim.soak import SeedResult, Tally
+from chordnet.sim.campaign import byzantine, byzantine_command
+from chordnet.sim.campaign import command as campaign_command
+from chordnet.sim.campaign.run import Plan, Result
+from chordnet.sim.campaign.series import summed
+from chordnet.sim.measured.churn import Change, trace
+from chordnet.sim.measured.experiment import Report, Sample, Settings, as_json, figures
+from chordnet.sim.scenarios.play import Outcome
+from chordnet.sim.scenarios.scenario import Scenario
+from chordnet.sim.scenarios.shrink import report as shrunk_report
+from chordnet.sim.scenarios.soak import SeedResult, Tally
+from chordnet.sim.world.meter import LookupMeter, Measured
 from tests.sim.support import names, ring_of
 
 

@@ -6,11 +6,11 @@ from random import Random
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.core.identifiers import IdentifierSpace
-from chordnet.sim import latency
-from chordnet.sim.actor import Actor
-from chordnet.sim.generate import generate
-from chordnet.sim.scenario import Action, Scenario, ScenarioError, dumps, loads, selection
+from chordnet.core.base.identifiers import IdentifierSpace
+from chordnet.sim.scenarios.actor import Actor
+from chordnet.sim.scenarios.generate import generate
+from chordnet.sim.scenarios.scenario import Action, Scenario, ScenarioError, dumps, loads, selection
+from chordnet.sim.world import latency
 from tests.sim.support import names, ring_of
 
 LEAST = 'name = "x"\nnodes = 4\n'

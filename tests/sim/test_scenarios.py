@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.sim.play import play
-from chordnet.sim.scenario import Scenario
+from chordnet.sim.scenarios.play import play
+from chordnet.sim.scenarios.scenario import Scenario
 from tests.sim import support
 
 LARGE = 1000

@@ -5,16 +5,16 @@ from io import StringIO
 import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.core import events as ev
-from chordnet.core import messages as msg
-from chordnet.core.config import ProtocolConfig, Safeguards
-from chordnet.core.requests import Ask
-from chordnet.sim import search
-from chordnet.sim.search_cell import LIVES, NOBODY, Cell, End, Situation, Stimulus
-from chordnet.sim.search_explore import Fault, Plan, Search
-from chordnet.sim.search_judge import Property
-from chordnet.sim.search_step import Action, Grain
-from chordnet.sim.search_story import told
+from chordnet.core.base import events as ev
+from chordnet.core.base import messages as msg
+from chordnet.core.base.config import ProtocolConfig, Safeguards
+from chordnet.core.kernel.requests import Ask
+from chordnet.sim.search import __main__ as search
+from chordnet.sim.search.cell import LIVES, NOBODY, Cell, End, Situation, Stimulus
+from chordnet.sim.search.explore import Fault, Plan, Search
+from chordnet.sim.search.judge import Property
+from chordnet.sim.search.step import Action, Grain
+from chordnet.sim.search.story import told
 
 JOIN_FAIL = frozenset({Fault.JOIN, Fault.FAIL})
 CONVERGENCE = frozenset({Property.CONVERGENCE})

@@ -25,13 +25,13 @@ from hypothesis.stateful import (
 )
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.core.config import ProtocolConfig
-from chordnet.core.effects import BroadcastDone, LookupDone
-from chordnet.core.events import Begin
-from chordnet.core.invariants import ideal_successor
-from chordnet.core.messages import Status
-from chordnet.sim.network import Network
-from chordnet.sim.watch import Watch
+from chordnet.core.base.config import ProtocolConfig
+from chordnet.core.base.effects import BroadcastDone, LookupDone
+from chordnet.core.base.events import Begin
+from chordnet.core.base.messages import Status
+from chordnet.judge.invariants import ideal_successor
+from chordnet.sim.scenarios.watch import Watch
+from chordnet.sim.world.network import Network
 from tests.sim.support import LONG
 
 SEED = int(os.environ.get("CHORDNET_SEED", "20170304"))

@@ -10,14 +10,14 @@ from collections.abc import Sequence
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.core import effects as fx
-from chordnet.core import events as ev
-from chordnet.core.config import ProtocolConfig
-from chordnet.core.messages import EdgeKind, Hop, MessageId, Status
-from chordnet.core.timers import GRAIN_S
-from chordnet.sim.build import right_ring
-from chordnet.sim.network import Network
-from chordnet.sim.watch import MARGIN_S, MAX_VIOLATIONS, Watch
+from chordnet.core.base import effects as fx
+from chordnet.core.base import events as ev
+from chordnet.core.base.config import ProtocolConfig
+from chordnet.core.base.messages import EdgeKind, Hop, MessageId, Status
+from chordnet.core.kernel.timers import GRAIN_S
+from chordnet.sim.scenarios.watch import MARGIN_S, MAX_VIOLATIONS, Watch
+from chordnet.sim.world.build import right_ring
+from chordnet.sim.world.network import Network
 from tests.sim.support import names
 
 # Nothing moves of itself for the time of a test.

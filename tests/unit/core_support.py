@@ -11,20 +11,20 @@ from collections.abc import Callable, Iterable
 from random import Random
 from typing import Any, TypeVar
 
-from chordnet.core import effects as fx
-from chordnet.core import events as ev
-from chordnet.core import messages as msg
-from chordnet.core.answering import Answering
-from chordnet.core.config import ProtocolConfig
-from chordnet.core.context import Context
-from chordnet.core.detector import Detector
-from chordnet.core.invariants import ideal_view
-from chordnet.core.lookup import Lookups, Result
-from chordnet.core.messages import NodeRef, RingLabel, State, Status
+from chordnet.core.base import effects as fx
+from chordnet.core.base import events as ev
+from chordnet.core.base import messages as msg
+from chordnet.core.base.config import ProtocolConfig
+from chordnet.core.base.messages import NodeRef, RingLabel, State, Status
+from chordnet.core.kernel.context import Context
+from chordnet.core.kernel.detector import Detector
+from chordnet.core.kernel.requests import Requests
+from chordnet.core.lookup.answering import Answering
+from chordnet.core.lookup.lookup import Lookups, Result
 from chordnet.core.node import ChordNode
-from chordnet.core.requests import Requests
-from chordnet.core.routing import Routes
-from chordnet.core.successors import Ring
+from chordnet.core.ring.routing import Routes
+from chordnet.core.ring.successors import Ring
+from chordnet.judge.invariants import ideal_view
 
 T = TypeVar("T")
 BITS = 6

@@ -11,12 +11,12 @@ import attrs
 from docker.errors import APIError, NotFound
 from twisted.internet.task import Clock
 
-from chordnet.testbed.commands import Finished, Run
-from chordnet.testbed.compose_file import HOME_LABEL
-from chordnet.testbed.docker import DockerEngine
-from chordnet.testbed.docker_host import DockerHost
-from chordnet.testbed.docker_state import HASH_LABEL, PROJECT_LABEL, SERVICE_LABEL
-from chordnet.testbed.home import NetworkHome
+from chordnet.testbed.base.commands import Finished, Run
+from chordnet.testbed.base.home import NetworkHome
+from chordnet.testbed.engines.compose_file import HOME_LABEL
+from chordnet.testbed.engines.docker import DockerEngine
+from chordnet.testbed.engines.docker_host import DockerHost
+from chordnet.testbed.engines.docker_state import HASH_LABEL, PROJECT_LABEL, SERVICE_LABEL
 
 
 def refusal(code: int, text: str) -> APIError:

@@ -11,11 +11,11 @@ from twisted.trial.unittest import SynchronousTestCase
 from benchmarks.hostile import HostilePeer, identity
 from benchmarks.storm import options
 from benchmarks.storm_hostile import FAR, Hostile
-from chordnet.core.checks import Checks
-from chordnet.core.config import ProtocolConfig
-from chordnet.core.identifiers import IdentifierSpace
-from chordnet.core.messages import GetState, Have, OriginState, Ping, Pong, State
-from chordnet.core.naming import Names
+from chordnet.core.base.config import ProtocolConfig
+from chordnet.core.base.identifiers import IdentifierSpace
+from chordnet.core.base.messages import GetState, Have, OriginState, Ping, Pong, State
+from chordnet.core.base.naming import Names
+from chordnet.core.kernel.checks import Checks
 from chordnet.wire.codec import encode_frame, read_hello, read_peer
 from chordnet.wire.framing import FrameDecoder
 from chordnet.wire.greeting import Welcome

@@ -11,8 +11,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from benchmarks.deaf import NAME, DeafPeer, DeafSubscriber
 from benchmarks.memory import ROOM_BYTES, Case, table, verdict
 from benchmarks.procfs import parse_status
-from chordnet.core.identifiers import IdentifierSpace
-from chordnet.core.messages import GetState, NodeRef
+from chordnet.core.base.identifiers import IdentifierSpace
+from chordnet.core.base.messages import GetState, NodeRef
 from chordnet.wire.codec import encode_frame, frame_limit, read_hello, read_peer, read_request
 from chordnet.wire.framing import FrameDecoder
 from chordnet.wire.greeting import VERSION, Bye, Welcome, judge

@@ -103,7 +103,7 @@ class SampleTests(SynchronousTestCase):
 
 
 class ConcernedTests(SynchronousTestCase):
-    PATH = "chordnet/core/peers.py"
+    PATH = "chordnet/core/kernel/peers.py"
     MUTANT = Mutant(PATH, "not", 0, 1, "", 1, "Book.note")
     OUTSIDE = Mutant(PATH, "constant", 0, 1, "", 1, "")
 

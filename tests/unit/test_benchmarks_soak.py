@@ -10,7 +10,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from benchmarks.soak_hour import IN_FLIGHT, Look, Pacer, missing, slope
-from chordnet.core.errors import Busy
+from chordnet.core.base.errors import Busy
 from chordnet.wire.rpc import NodeHistory, OriginHistory, Receipt
 
 

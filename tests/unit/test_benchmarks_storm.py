@@ -12,9 +12,9 @@ from benchmarks.storm import RETURN_S, Storm, options
 from benchmarks.storm_judge import SHOWN, Entry, entries, judge
 from benchmarks.storm_plan import LOCAL, MOST_AWAY, VERBS, plan
 from benchmarks.storm_senders import LINES, SENDERS, Senders, running
-from chordnet.core.errors import Busy, ConnectFailed
-from chordnet.testbed.description import NetworkDescription
-from chordnet.testbed.waiting import pause
+from chordnet.core.base.errors import Busy, ConnectFailed
+from chordnet.survey.description import NetworkDescription
+from chordnet.survey.waiting import pause
 from chordnet.wire.rpc import MessageRecord, Receipt, RouteHop
 
 NODES = range(1, 17)

@@ -18,7 +18,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 import chordnet
 from chordnet.cli.app import COMMANDS, cli, run
-from chordnet.testbed.home import NetworkHome
+from chordnet.testbed.base.home import NetworkHome
 from tests.unit.testbed_fakes import World, network
 
 
@@ -96,7 +96,7 @@ class HelpTests(CommandCase):
         program = textwrap.dedent(
             """
             import sys
-            import chordnet.cli.messages, chordnet.cli.lookup, chordnet.cli.members
+            from chordnet.cli.commands import lookup, members, messages
             heavy = {"docker", "requests", "rich"} & set(sys.modules)
             assert not heavy, heavy
             """
@@ -249,9 +249,9 @@ class SignalTests(SynchronousTestCase):
     program = textwrap.dedent(
         """
         import sys
-        from chordnet.cli.failures import status_of
-        from chordnet.cli.running import run_in_reactor
-        from chordnet.testbed.waiting import pause
+        from chordnet.cli.base.failures import status_of
+        from chordnet.cli.base.running import run_in_reactor
+        from chordnet.survey.waiting import pause
 
         async def work(reactor):
             try:
@@ -293,7 +293,7 @@ class SignalTests(SynchronousTestCase):
     def test_cancelling_reaches_the_pause(self) -> None:
         from twisted.internet.task import Clock  # noqa: PLC0415
 
-        from chordnet.testbed.waiting import pause  # noqa: PLC0415
+        from chordnet.survey.waiting import pause  # noqa: PLC0415
 
         clock = Clock()
         waiting: Deferred[None] = pause(clock, 1.0)

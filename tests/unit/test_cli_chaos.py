@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import click
 
-from chordnet.cli.chaos import Order, node_group, outcome_json, outcome_lines, part_text
-from chordnet.testbed.chaos import Outcome, Part
-from chordnet.testbed.errors import NoSuchNode
-from chordnet.testbed.faults import Faults, WrongFault
+from chordnet.cli.commands.chaos import Order, node_group, outcome_json, outcome_lines, part_text
+from chordnet.survey.errors import NoSuchNode
+from chordnet.testbed.actions.chaos import Outcome, Part
+from chordnet.testbed.base.faults import Faults, WrongFault
 from tests.unit.test_cli import CommandCase
 from tests.unit.testbed_fakes import network
 

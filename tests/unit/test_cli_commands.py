@@ -13,9 +13,9 @@ import msgspec
 from twisted.trial.unittest import SynchronousTestCase
 
 from chordnet.cli.app import run
-from chordnet.cli.output import Progress
-from chordnet.testbed.convergence import Progress as RingProgress
-from chordnet.testbed.home import NetworkHome
+from chordnet.cli.base.output import Progress
+from chordnet.testbed.actions.convergence import Progress as RingProgress
+from chordnet.testbed.base.home import NetworkHome
 from chordnet.wire.rpc import LookupResult, MessageGap, OrderedEntry
 from tests.unit.test_cli import CommandCase
 from tests.unit.testbed_fakes import World, ideal_status, info, network, record

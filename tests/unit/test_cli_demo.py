@@ -10,11 +10,11 @@ from rich.console import Console
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.cli.demo import NETWORK, _Story, demo
-from chordnet.testbed.choice import Choice
-from chordnet.testbed.context import Testbed
-from chordnet.testbed.errors import EngineUnavailable, ImageNotBuilt, TestbedError
-from chordnet.testbed.lifecycle import Wish
+from chordnet.cli.commands.demo import NETWORK, _Story, demo
+from chordnet.survey.errors import EngineUnavailable, ImageNotBuilt, TestbedError
+from chordnet.testbed.actions.context import Testbed
+from chordnet.testbed.actions.lifecycle import Wish
+from chordnet.testbed.engines.choice import Choice
 from tests.unit.testbed_fakes import FakeEngine, World, network
 
 

@@ -11,23 +11,17 @@ from rich.console import Console
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.cli.doctor import Examination, verdict_lines
-from chordnet.cli.lookup import lookup_text
-from chordnet.cli.messages import receipt_json, receipt_text, unconfirmed_text
-from chordnet.cli.output import (
-    ordered_json,
-    ordered_text,
-    record_json,
-    rfc3339,
-    route_text,
-)
-from chordnet.cli.phrases import count, plain, seconds
-from chordnet.cli.status import duration, report_json, status_table
-from chordnet.testbed.examination import Messages
-from chordnet.testbed.looking import look
-from chordnet.testbed.observer import Snapshot
-from chordnet.testbed.report import Report
-from chordnet.testbed.verdict import Names
+from chordnet.cli.base.output import ordered_json, ordered_text, record_json, rfc3339, route_text
+from chordnet.cli.commands.doctor import Examination, verdict_lines
+from chordnet.cli.commands.lookup import lookup_text
+from chordnet.cli.commands.messages import receipt_json, receipt_text, unconfirmed_text
+from chordnet.cli.commands.status import duration, report_json, status_table
+from chordnet.draw.phrases import count, plain, seconds
+from chordnet.survey.examination import Messages
+from chordnet.survey.observer import Snapshot
+from chordnet.survey.report import Report
+from chordnet.survey.verdict import Names
+from chordnet.testbed.actions.looking import look
 from chordnet.wire.rpc import (
     LookupResult,
     MessageGap,

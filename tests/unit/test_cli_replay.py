@@ -7,11 +7,11 @@ from pathlib import Path
 
 import msgspec
 
-from chordnet.core.config import ProtocolConfig
-from chordnet.core.effects import Record
-from chordnet.core.events import Publish, Start, Tick
-from chordnet.core.messages import NodeRef
-from chordnet.core.recording import (
+from chordnet.core.base.config import ProtocolConfig
+from chordnet.core.base.effects import Record
+from chordnet.core.base.events import Publish, Start, Tick
+from chordnet.core.base.messages import NodeRef
+from chordnet.record.recording import (
     FORMAT,
     End,
     Header,
@@ -23,7 +23,7 @@ from chordnet.core.recording import (
     read_frames,
     unpack_effects,
 )
-from chordnet.core.replay import SHOWN, apart
+from chordnet.record.replay import SHOWN, apart
 from tests.unit.test_cli import CommandCase
 
 WALL = 1_700_000_000.0

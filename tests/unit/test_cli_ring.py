@@ -13,16 +13,16 @@ import attrs
 from rich.console import Console
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.cli.ring import model_json
-from chordnet.cli.ring_canvas import Canvas
-from chordnet.cli.ring_layout import spread
-from chordnet.cli.ring_model import Ref, RingModel, message_tree, ring_model
-from chordnet.cli.ring_svg import LABEL_GAP, draw_svg
-from chordnet.cli.ring_text import print_ring
-from chordnet.testbed.errors import TestbedError
-from chordnet.testbed.observer import Snapshot
-from chordnet.testbed.report import Report
-from chordnet.testbed.verdict import Names
+from chordnet.cli.commands.ring import model_json
+from chordnet.draw.canvas import Canvas
+from chordnet.draw.layout import spread
+from chordnet.draw.model import Ref, RingModel, message_tree, ring_model
+from chordnet.draw.svg import LABEL_GAP, draw_svg
+from chordnet.draw.text import print_ring
+from chordnet.survey.errors import TestbedError
+from chordnet.survey.observer import Snapshot
+from chordnet.survey.report import Report
+from chordnet.survey.verdict import Names
 from tests.unit.testbed_fakes import ideal_ring, network, record
 
 SVG = "{http://www.w3.org/2000/svg}"

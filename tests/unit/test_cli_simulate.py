@@ -17,15 +17,15 @@ import attrs
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from chordnet.cli.app import run
-from chordnet.core import effects as fx
-from chordnet.core import events as ev
-from chordnet.core.config import ProtocolConfig
-from chordnet.core.errors import ConfigError
-from chordnet.core.messages import FingerHint, GetState
-from chordnet.sim import churn, paper_runs
-from chordnet.sim.experiment import Experiment, Settings
-from chordnet.sim.host import Host
-from chordnet.sim.network import Network
+from chordnet.core.base import effects as fx
+from chordnet.core.base import events as ev
+from chordnet.core.base.config import ProtocolConfig
+from chordnet.core.base.errors import ConfigError
+from chordnet.core.base.messages import FingerHint, GetState
+from chordnet.sim.measured import churn, paper_runs
+from chordnet.sim.measured.experiment import Experiment, Settings
+from chordnet.sim.world.host import Host
+from chordnet.sim.world.network import Network
 
 NEEDS_EXTRA = "needs numpy and matplotlib: pip install 'chordnet[simulate]'"
 RICH = """

@@ -8,12 +8,12 @@ from pathlib import Path
 import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.cli.simulate_paper import announcement, paper_json, paper_lines
-from chordnet.core.config import FingerUpkeep
-from chordnet.sim import paper, paper_runs
-from chordnet.sim.meter import Measured
-from chordnet.sim.published import ESTIMATES, FAILURES, Figure, Row, Table, Verdict
-from chordnet.sim.tally import Look, Tally, error_of, mean_of, percentile_of, spread_of
+from chordnet.cli.lab.paper import announcement, paper_json, paper_lines
+from chordnet.core.base.config import FingerUpkeep
+from chordnet.sim.measured import paper, paper_runs
+from chordnet.sim.measured.published import ESTIMATES, FAILURES, Figure, Row, Table, Verdict
+from chordnet.sim.measured.tally import Look, Tally, error_of, mean_of, percentile_of, spread_of
+from chordnet.sim.world.meter import Measured
 from tests.unit.test_cli_simulate import need_extra
 
 
@@ -239,7 +239,7 @@ class PaperTests(SynchronousTestCase):
 
     def test_plots_of_the_tables(self) -> None:
         need_extra()
-        from chordnet.cli.simulate_plot import plot_paper  # noqa: PLC0415 - may be missing
+        from chordnet.cli.lab.plot import plot_paper  # noqa: PLC0415 - may be missing
 
         row = Row("2^10", (Figure("path", 4.8, 4.84), Figure("deviation", 1.5, None)), {4: 9})
         table = Table("paths", "Paths", "nodes", "few", (row, attrs.evolve(row, label="2")))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.cli.output import moves, print_json, print_json_line
+from chordnet.cli.base.output import moves, print_json, print_json_line
 
 PROGRAM = "from chordnet.cli import main; main()"
 CLOSED = "standard output is closed, so nothing could be shown"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.core.messages import Find, FindFailed, FindKind, FindNext, Found, Next, Status
+from chordnet.core.base.messages import Find, FindFailed, FindKind, FindNext, Found, Next, Status
 from tests.unit.core_support import LABEL, Parts, ids, raw, ref, refs, sent, targets
 
 OWNER, PREDECESSOR = FindKind.OWNER, FindKind.PREDECESSOR

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.core import intervals
-from chordnet.core.antientropy import PAGE_ORIGINS, AntiEntropy
-from chordnet.core.effects import Gap, Misbehaved, Record, SendStored
-from chordnet.core.ledger import Ledger
-from chordnet.core.messages import (
+from chordnet.core.base import intervals
+from chordnet.core.base.effects import Gap, Misbehaved, Record, SendStored
+from chordnet.core.base.messages import (
     Bcast,
     Caught,
     Compare,
@@ -26,7 +24,9 @@ from chordnet.core.messages import (
     OriginState,
     Range,
     Want,
-)  # fmt: skip
+)
+from chordnet.core.log.antientropy import PAGE_ORIGINS, AntiEntropy
+from chordnet.core.log.ledger import Ledger
 from tests.unit.core_support import Parts, effects_of, raw, ref, sent, targets
 
 

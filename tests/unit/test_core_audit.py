@@ -11,10 +11,8 @@ from random import Random
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.core.audit import PLACE, SUCCESSOR, Audit
-from chordnet.core.limits import MERGE_TTL
-from chordnet.core.lookup import Purpose, Result
-from chordnet.core.messages import (
+from chordnet.core.base.limits import MERGE_TTL
+from chordnet.core.base.messages import (
     Find,
     FindKind,
     GetState,
@@ -23,7 +21,9 @@ from chordnet.core.messages import (
     Status,
     TryMerge,
     contact,
-)  # fmt: skip
+)
+from chordnet.core.join.audit import PLACE, SUCCESSOR, Audit
+from chordnet.core.lookup.lookup import Purpose, Result
 from tests.unit.core_support import (
     LABEL,
     Parts,

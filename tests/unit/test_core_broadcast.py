@@ -11,11 +11,10 @@ from random import Random
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.core.effects import BroadcastDone, Misbehaved, Record, Traced, TraceKind
-from chordnet.core.events import LinkDown, LinkFault, Publish, Recent, Start, Tick
-from chordnet.core.limits import MAX_UNREACHED
-from chordnet.core.lookup import Result
-from chordnet.core.messages import (
+from chordnet.core.base.effects import BroadcastDone, Misbehaved, Record, Traced, TraceKind
+from chordnet.core.base.events import LinkDown, LinkFault, Publish, Recent, Start, Tick
+from chordnet.core.base.limits import MAX_UNREACHED
+from chordnet.core.base.messages import (
     Ack,
     Bcast,
     Bodies,
@@ -35,7 +34,8 @@ from chordnet.core.messages import (
     Status,
     digest_of,
     route_bytes,
-)  # fmt: skip
+)
+from chordnet.core.lookup.lookup import Result
 from tests.unit.core_support import (
     LABEL,
     Wire,

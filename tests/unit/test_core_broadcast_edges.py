@@ -6,20 +6,11 @@ successor is 20 and whose fingers are 20, 30 and 50.
 
 from __future__ import annotations
 
-from chordnet.core.config import Safeguards
-from chordnet.core.effects import BroadcastDone, Misbehaved, Record, Traced, TraceKind
-from chordnet.core.events import LinkDown, LinkFault
-from chordnet.core.lookup import Result
-from chordnet.core.messages import (
-    Ack,
-    Bcast,
-    Bodies,
-    Covered,
-    Detour,
-    EdgeKind,
-    Find,
-    Notify,
-)  # fmt: skip
+from chordnet.core.base.config import Safeguards
+from chordnet.core.base.effects import BroadcastDone, Misbehaved, Record, Traced, TraceKind
+from chordnet.core.base.events import LinkDown, LinkFault
+from chordnet.core.base.messages import Ack, Bcast, Bodies, Covered, Detour, EdgeKind, Find, Notify
+from chordnet.core.lookup.lookup import Result
 from tests.unit.core_support import effects_of, ids, placed, raw, ref, sent, step, targets
 from tests.unit.test_core_broadcast import NodeTestCase, bcast, covered, hop, mid
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.core.cast import Branch, Cast, Waiter
-from chordnet.core.casts import Casts
-from chordnet.core.messages import EdgeKind, Hop, MessageId
+from chordnet.core.base.messages import EdgeKind, Hop, MessageId
+from chordnet.core.broadcast.cast import Branch, Cast, Waiter
+from chordnet.core.broadcast.casts import Casts
 from tests.unit.core_support import make_context, raw, ref, refs
 
 

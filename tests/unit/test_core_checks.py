@@ -10,10 +10,14 @@ from typing import Any, get_args
 from msgspec.structs import replace
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.core import effects as fx
-from chordnet.core import events as ev
-from chordnet.core import messages as msg
-from chordnet.core.checks import (
+from chordnet.core.base import effects as fx
+from chordnet.core.base import events as ev
+from chordnet.core.base import messages as msg
+from chordnet.core.base.config import ProtocolConfig
+from chordnet.core.base.identifiers import IdentifierSpace
+from chordnet.core.base.messages import Hop, MessageId, NodeRef, RingLabel, Status
+from chordnet.core.base.naming import Names
+from chordnet.core.kernel.checks import (
     CACHE_BYTES,
     TOO_LONG,
     WRONG_IDENTIFIER,
@@ -21,10 +25,6 @@ from chordnet.core.checks import (
     WRONG_NUMBER,
     Checks,
 )
-from chordnet.core.config import ProtocolConfig
-from chordnet.core.identifiers import IdentifierSpace
-from chordnet.core.messages import Hop, MessageId, NodeRef, RingLabel, Status
-from chordnet.core.naming import Names
 from chordnet.core.node import ChordNode, real_node
 
 SPACE = IdentifierSpace(160)

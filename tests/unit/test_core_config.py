@@ -5,8 +5,8 @@ from __future__ import annotations
 import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.core.config import ProtocolConfig
-from chordnet.core.errors import ConfigError
+from chordnet.core.base.config import ProtocolConfig
+from chordnet.core.base.errors import ConfigError
 
 SWITCHES = ("safeguards", "finger_upkeep")
 FIELDS = [field.name for field in attrs.fields(ProtocolConfig) if field.name not in SWITCHES]

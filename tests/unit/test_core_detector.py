@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.core.detector import MAX_PROBES, Detector
-from chordnet.core.events import LinkFault
-from chordnet.core.messages import NodeRef, Ping, contact
+from chordnet.core.base.events import LinkFault
+from chordnet.core.base.messages import NodeRef, Ping, contact
+from chordnet.core.kernel.detector import MAX_PROBES, Detector
 from tests.unit.core_support import FakeVerdicts, make_context, ref, sent, targets
 
 

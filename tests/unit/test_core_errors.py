@@ -6,7 +6,7 @@ import inspect
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.core import errors
+from chordnet.core.base import errors
 
 ALL = [
     value

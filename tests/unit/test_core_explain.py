@@ -6,11 +6,11 @@ import random
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.core import events as ev
-from chordnet.core import messages as msg
-from chordnet.core.explain import Pointers, PredictedEdge, Prediction, predict
-from chordnet.core.identifiers import IdentifierSpace
-from chordnet.core.messages import EdgeKind
+from chordnet.core.base import events as ev
+from chordnet.core.base import messages as msg
+from chordnet.core.base.identifiers import IdentifierSpace
+from chordnet.core.base.messages import EdgeKind
+from chordnet.judge.explain import Pointers, PredictedEdge, Prediction, predict
 from tests.unit.core_support import BITS, Wire, place
 
 SPACE = IdentifierSpace(BITS)

@@ -10,12 +10,12 @@ from random import Random
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.core.config import FingerUpkeep
-from chordnet.core.effects import FingersChanged, Misbehaved
-from chordnet.core.fingers import Fingers
-from chordnet.core.identifiers import between_right
-from chordnet.core.invariants import ideal_successor, ideal_view
-from chordnet.core.messages import FingerHint
+from chordnet.core.base.config import FingerUpkeep
+from chordnet.core.base.effects import FingersChanged, Misbehaved
+from chordnet.core.base.identifiers import between_right
+from chordnet.core.base.messages import FingerHint
+from chordnet.core.ring.fingers import Fingers
+from chordnet.judge.invariants import ideal_successor, ideal_view
 from tests.unit.core_support import Parts, effects_of, ids, placed, raw, ref, sent, step, targets
 
 

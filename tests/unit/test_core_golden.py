@@ -15,10 +15,10 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.core import effects as fx
-from chordnet.core import messages as msg
-from chordnet.core.events import FindOwner, Leave, Publish
-from chordnet.core.messages import EdgeKind, FindKind, NodeRef, PeerMessage, Status
+from chordnet.core.base import effects as fx
+from chordnet.core.base import messages as msg
+from chordnet.core.base.events import FindOwner, Leave, Publish
+from chordnet.core.base.messages import EdgeKind, FindKind, NodeRef, PeerMessage, Status
 from tests.unit.core_support import Wire, raw
 
 GOLDEN = Path(__file__).parent / "golden"

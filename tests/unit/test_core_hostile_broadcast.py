@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from chordnet.core.cast import Branch
-from chordnet.core.effects import BroadcastDone, Misbehaved, Record, Traced, TraceKind
-from chordnet.core.messages import (
+from chordnet.core.base.effects import BroadcastDone, Misbehaved, Record, Traced, TraceKind
+from chordnet.core.base.messages import (
     Ack,
     Bcast,
     Bodies,
@@ -16,6 +15,7 @@ from chordnet.core.messages import (
     OriginState,
     digest_of,
 )
+from chordnet.core.broadcast.cast import Branch
 from tests.unit.core_support import effects_of, ids, raw, refs, sent, targets
 from tests.unit.test_core_broadcast import NodeTestCase, bcast, covered, hop, mid
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.core.identifiers import IdentifierSpace, between, between_left, between_right
+from chordnet.core.base.identifiers import IdentifierSpace, between, between_left, between_right
 
 SIZE = 64
 points = st.integers(0, SIZE - 1)

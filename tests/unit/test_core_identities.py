@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.core import effects as fx
-from chordnet.core import events as ev
-from chordnet.core.identities import BEHIND, MAX_CONTESTS, MAX_HELD
-from chordnet.core.messages import Leaving, NodeRef, Ping, Pong, RingLabel, Status, contact
+from chordnet.core.base import effects as fx
+from chordnet.core.base import events as ev
+from chordnet.core.base.messages import Leaving, NodeRef, Ping, Pong, RingLabel, Status, contact
+from chordnet.core.ring.identities import BEHIND, MAX_CONTESTS, MAX_HELD
 from tests.unit.core_support import LABEL, placed, ref, sent
 
 ACTIVE = int(Status.ACTIVE)

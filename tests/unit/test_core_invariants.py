@@ -9,14 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.core.identifiers import IdentifierSpace
-from chordnet.core.invariants import (
+from chordnet.core.base.identifiers import IdentifierSpace
+from chordnet.judge.invariants import (
     RingView,
     ideal_successor,
     ideal_view,
     inductive_problems,
     problems,
-)  # fmt: skip
+)
 
 SPACE = IdentifierSpace(6)
 R = 3

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.core.iterative import MAX_CANDIDATES, MAX_STEPS, Walk
-from chordnet.core.limits import MAX_EXCLUDE
+from chordnet.core.base.limits import MAX_EXCLUDE
+from chordnet.core.lookup.iterative import MAX_CANDIDATES, MAX_STEPS, Walk
 from tests.unit.core_support import ids, raw, ref, refs
 
 

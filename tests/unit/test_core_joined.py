@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.core import effects as fx
-from chordnet.core import events as ev
-from chordnet.core import messages as msg
-from chordnet.core.messages import RingLabel, Status
-from chordnet.core.walk import MAX_WALKS
+from chordnet.core.base import effects as fx
+from chordnet.core.base import events as ev
+from chordnet.core.base import messages as msg
+from chordnet.core.base.messages import RingLabel, Status
+from chordnet.core.ring.walk import MAX_WALKS
 from tests.unit.core_support import LABEL, Parts, Wire, ids, placed, ref, refs, state
 
 ACTIVE = Status.ACTIVE

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.core.config import Safeguards
-from chordnet.core.events import LinkDown, LinkFault
-from chordnet.core.joining import Joining
-from chordnet.core.lookup import Purpose, Result
-from chordnet.core.messages import Find, FindKind, GetState, Pong, Status, contact
+from chordnet.core.base.config import Safeguards
+from chordnet.core.base.events import LinkDown, LinkFault
+from chordnet.core.base.messages import Find, FindKind, GetState, Pong, Status, contact
+from chordnet.core.join.joining import Joining
+from chordnet.core.lookup.lookup import Purpose, Result
 from tests.unit.core_support import LABEL, Parts, ids, ref, sent, state, targets
 
 UNJOINED, JOINING, FORMING, ACTIVE = Status.UNJOINED, Status.JOINING, Status.FORMING, Status.ACTIVE

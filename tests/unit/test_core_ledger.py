@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.core import intervals
-from chordnet.core.ledger import MASK, Ledger
-from chordnet.core.messages import LedgerState, MessageId, OriginState, Range
+from chordnet.core.base import intervals
+from chordnet.core.base.messages import LedgerState, MessageId, OriginState, Range
+from chordnet.core.log.ledger import MASK, Ledger
 from tests.unit.core_support import raw
 
 FAR = 1 << 60

@@ -6,21 +6,13 @@ from random import Random
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.core.effects import LookupDone
-from chordnet.core.events import FindOwner
-from chordnet.core.invariants import ideal_successor
-from chordnet.core.iterative import MAX_STEPS
-from chordnet.core.limits import MAX_EXCLUDE
-from chordnet.core.lookup import Purpose
-from chordnet.core.messages import (
-    Find,
-    FindFailed,
-    FindKind,
-    FindNext,
-    Found,
-    Next,
-    Status,
-)  # fmt: skip
+from chordnet.core.base.effects import LookupDone
+from chordnet.core.base.events import FindOwner
+from chordnet.core.base.limits import MAX_EXCLUDE
+from chordnet.core.base.messages import Find, FindFailed, FindKind, FindNext, Found, Next, Status
+from chordnet.core.lookup.iterative import MAX_STEPS
+from chordnet.core.lookup.lookup import Purpose
+from chordnet.judge.invariants import ideal_successor
 from tests.unit.core_support import LABEL, Parts, Wire, due, ids, raw, ref, refs, sent
 
 OWNER, PREDECESSOR = FindKind.OWNER, FindKind.PREDECESSOR

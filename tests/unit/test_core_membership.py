@@ -6,9 +6,9 @@ from itertools import product
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.core.errors import LocalProtocolError
-from chordnet.core.membership import MEMBER, TRANSITIONS, check
-from chordnet.core.messages import Status
+from chordnet.core.base.errors import LocalProtocolError
+from chordnet.core.base.messages import Status
+from chordnet.core.kernel.membership import MEMBER, TRANSITIONS, check
 
 U, J, F, A, L, X, S, P = Status
 

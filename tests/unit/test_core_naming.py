@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.core.errors import ConfigError
-from chordnet.core.identifiers import IdentifierSpace
-from chordnet.core.naming import Names, format_address, parse_address, usable_address, usable_name
+from chordnet.core.base.errors import ConfigError
+from chordnet.core.base.identifiers import IdentifierSpace
+from chordnet.core.base.naming import (
+    Names,
+    format_address,
+    parse_address,
+    usable_address,
+    usable_name,
+)
 
 IMPOSSIBLE_HOSTS = (
     "a..b", ".a", "a" * 64, "a." + "b" * 64 + ".org", "é" * 64, "a\0b", "a\x1bb", "a b", "-@-", "",

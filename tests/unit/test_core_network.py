@@ -7,12 +7,12 @@ from random import Random
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.core.config import ProtocolConfig
-from chordnet.core.effects import BroadcastDone, Record
-from chordnet.core.identifiers import IdentifierSpace
-from chordnet.core.invariants import ideal_successor
-from chordnet.core.messages import EdgeKind
-from chordnet.sim.network import Network
+from chordnet.core.base.config import ProtocolConfig
+from chordnet.core.base.effects import BroadcastDone, Record
+from chordnet.core.base.identifiers import IdentifierSpace
+from chordnet.core.base.messages import EdgeKind
+from chordnet.judge.invariants import ideal_successor
+from chordnet.sim.world.network import Network
 
 NAMES = [f"n{number:02d}" for number in range(16)]
 BOOTSTRAP = NAMES[:2]

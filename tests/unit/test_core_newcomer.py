@@ -1,10 +1,10 @@
-"""A newcomer's first moments (chordnet/core/newcomer.py), at node 10 behind node 5."""
+"""A newcomer's first moments (chordnet/core/broadcast/newcomer.py), at node 10 behind node 5."""
 
 from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.core.messages import Changed, GetState, Notify, Status
+from chordnet.core.base.messages import Changed, GetState, Notify, Status
 from tests.unit.core_support import placed, sent, step, targets
 
 

@@ -8,12 +8,12 @@ from typing import get_args
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.core import effects as fx
-from chordnet.core import events as ev
-from chordnet.core import messages as msg
-from chordnet.core.errors import LocalProtocolError
-from chordnet.core.events import LinkFault
-from chordnet.core.messages import (
+from chordnet.core.base import effects as fx
+from chordnet.core.base import events as ev
+from chordnet.core.base import messages as msg
+from chordnet.core.base.errors import LocalProtocolError
+from chordnet.core.base.events import LinkFault
+from chordnet.core.base.messages import (
     Bcast,
     Find,
     GetState,
@@ -25,9 +25,9 @@ from chordnet.core.messages import (
     State,
     Status,
     contact,
-)  # fmt: skip
+)
+from chordnet.core.kernel.requests import Ask
 from chordnet.core.node import ChordNode
-from chordnet.core.requests import Ask
 from tests.unit.core_support import (
     LABEL,
     config,

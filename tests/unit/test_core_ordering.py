@@ -1,4 +1,4 @@
-"""Per-origin order (chordnet/core/ordering.py): each rule, and what must hold of any history."""
+"""Per-origin order (chordnet/core/log/ordering.py): each rule, and what holds of any history."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.core.messages import MessageId
-from chordnet.core.ordering import Delivered, Missing, OriginOrder, Outcome
+from chordnet.core.base.messages import MessageId
+from chordnet.core.log.ordering import Delivered, Missing, OriginOrder, Outcome
 
 WAIT_S = 2.0
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.core.config import ProtocolConfig
-from chordnet.core.messages import NodeRef, contact
-from chordnet.core.peers import PeerBook
+from chordnet.core.base.config import ProtocolConfig
+from chordnet.core.base.messages import NodeRef, contact
+from chordnet.core.kernel.peers import PeerBook
 from tests.unit.core_support import config, ids, raw, ref
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import msgspec
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.core import effects as fx
-from chordnet.core.config import ProtocolConfig
-from chordnet.core.effects import Effect
-from chordnet.core.events import Event, Start, Tick
-from chordnet.core.messages import Hop, MessageId, NodeRef, Range, RingLabel, Status
-from chordnet.core.recording import (
+from chordnet.core.base import effects as fx
+from chordnet.core.base.config import ProtocolConfig
+from chordnet.core.base.effects import Effect
+from chordnet.core.base.events import Event, Start, Tick
+from chordnet.core.base.messages import Hop, MessageId, NodeRef, Range, RingLabel, Status
+from chordnet.record.recording import (
     FORMAT,
     MAX_WHOLE_BYTES,
     End,
@@ -23,7 +23,7 @@ from chordnet.core.recording import (
     pack_effects,
     read_frames,
 )
-from chordnet.core.replay import CUT_OFF, HEAD, SHOWN, Difference, Moment, Replay, merged, shown
+from chordnet.record.replay import CUT_OFF, HEAD, SHOWN, Difference, Moment, Replay, merged, shown
 
 WALL, CLOCK = 1_700_000_000.0, 100.0
 ME = NodeRef(b"\x07", 1, "10.0.0.1:1", "n7")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.core.messages import FindNext, GetState, Next, Ping, Pong, Status, contact
-from chordnet.core.requests import Ask, Requests
+from chordnet.core.base.messages import FindNext, GetState, Next, Ping, Pong, Status, contact
+from chordnet.core.kernel.requests import Ask, Requests
 from tests.unit.core_support import due, make_context, raw, ref, sent, state
 
 WRONG = [

@@ -6,9 +6,9 @@ from random import Random
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.core.identifiers import between
-from chordnet.core.messages import EdgeKind
-from chordnet.core.routing import Routes
+from chordnet.core.base.identifiers import between
+from chordnet.core.base.messages import EdgeKind
+from chordnet.core.ring.routing import Routes
 from tests.unit.core_support import ids, make_context, raw, ref, refs
 
 

@@ -12,9 +12,9 @@ from random import Random
 import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.core.config import FingerUpkeep, Safeguards
-from chordnet.core.effects import RingChanged
-from chordnet.core.messages import (
+from chordnet.core.base.config import FingerUpkeep, Safeguards
+from chordnet.core.base.effects import RingChanged
+from chordnet.core.base.messages import (
     Changed,
     GetState,
     Leaving,
@@ -24,7 +24,7 @@ from chordnet.core.messages import (
     RingLabel,
     State,
     Status,
-)  # fmt: skip
+)
 from tests.unit.core_support import (
     LABEL,
     Parts,

@@ -6,7 +6,7 @@ from random import Random
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.core.timers import GRAIN_S, SWEEP_AT, Alarms, Expiry, Horizon
+from chordnet.core.kernel.timers import GRAIN_S, SWEEP_AT, Alarms, Expiry, Horizon
 
 
 class AlarmTests(SynchronousTestCase):

@@ -16,7 +16,7 @@ import msgspec
 from twisted.trial.unittest import SynchronousTestCase
 
 import chordnet
-from chordnet.core.config import ProtocolConfig
+from chordnet.core.base.config import ProtocolConfig
 
 GOLDEN = Path(__file__).parent / "golden" / "defaults.txt"
 LEFT_OUT = ("chordnet.cli", "chordnet.sim.__main__")

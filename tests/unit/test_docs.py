@@ -21,37 +21,30 @@ from twisted.trial.unittest import SynchronousTestCase
 
 import chordnet
 from chordnet import tap
-from chordnet.cli import (
-    app,
-    chaos,
-    explain,
-    journey_text,
-    lifecycle,
-    members,
-    messages,
-    output,
-    replay,
-    ring,
-    ring_model,
-    simulate,
-    status,
-)
-from chordnet.core import config, membership, recording
-from chordnet.core.config import ProtocolConfig
-from chordnet.core.explain import Prediction
-from chordnet.core.messages import NodeRef
-from chordnet.core.replay import Difference, Moment, Replay
-from chordnet.net import limits
-from chordnet.sim import experiment
-from chordnet.testbed import journey
-from chordnet.testbed import lifecycle as testbed
-from chordnet.testbed.changes import Removed
-from chordnet.testbed.chaos import Outcome, Part
-from chordnet.testbed.description import NetworkDescription
-from chordnet.testbed.faults import Faults
-from chordnet.testbed.observer import Snapshot
-from chordnet.testbed.report import Report
-from chordnet.testbed.verdict import Names
+from chordnet.cli import app
+from chordnet.cli.base import output
+from chordnet.cli.commands import chaos, explain, lifecycle, members, messages, ring, status
+from chordnet.cli.lab import replay, simulate
+from chordnet.core.base import config
+from chordnet.core.base.config import ProtocolConfig
+from chordnet.core.base.messages import NodeRef
+from chordnet.core.kernel import membership
+from chordnet.draw import journey as journey_text
+from chordnet.draw import model as ring_model
+from chordnet.judge.explain import Prediction
+from chordnet.net.base import limits
+from chordnet.record import recording
+from chordnet.record.replay import Difference, Moment, Replay
+from chordnet.sim.measured import experiment
+from chordnet.survey import journey
+from chordnet.survey.description import NetworkDescription
+from chordnet.survey.observer import Snapshot
+from chordnet.survey.report import Report
+from chordnet.survey.verdict import Names
+from chordnet.testbed.actions import lifecycle as testbed
+from chordnet.testbed.actions.changes import Removed
+from chordnet.testbed.actions.chaos import Outcome, Part
+from chordnet.testbed.base.faults import Faults
 from chordnet.wire.rpc import MessageRecord, NodeInfo, NodeStatus, Receipt, RouteHop
 from tests.unit import tidy
 
@@ -249,7 +242,7 @@ class Commands(SynchronousTestCase):
         }
         others = "".join(
             (ROOT / name).read_text(encoding="utf-8")
-            for name in ("compose/compose.yaml", "chordnet/testbed/home.py", "Makefile")
+            for name in ("compose/compose.yaml", "chordnet/testbed/base/home.py", "Makefile")
         )
         known = options | set(_VARIABLE.findall(others))
         for page, text in pages():

@@ -14,16 +14,16 @@ from pathlib import Path
 from rich.console import Console
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.cli.explain import explained_json
-from chordnet.cli.journey_text import journey_model, trace_json, trace_lines
-from chordnet.cli.ring import model_json
-from chordnet.cli.ring_model import ring_model
-from chordnet.cli.ring_svg import draw_svg
-from chordnet.cli.ring_text import print_ring
-from chordnet.cli.status import report_json, status_table
-from chordnet.testbed.journey import foretell, put_together
-from chordnet.testbed.observer import Snapshot
-from chordnet.testbed.report import Report
+from chordnet.cli.commands.explain import explained_json
+from chordnet.cli.commands.ring import model_json
+from chordnet.cli.commands.status import report_json, status_table
+from chordnet.draw.journey import journey_model, trace_json, trace_lines
+from chordnet.draw.model import ring_model
+from chordnet.draw.svg import draw_svg
+from chordnet.draw.text import print_ring
+from chordnet.survey.journey import foretell, put_together
+from chordnet.survey.observer import Snapshot
+from chordnet.survey.report import Report
 from chordnet.wire.rpc import NodeInfo
 from tests.unit.test_cli_ring import model
 from tests.unit.test_testbed_journey import ID, clean, report, troubled

@@ -15,7 +15,7 @@ import click
 from twisted.trial.unittest import SynchronousTestCase
 
 from chordnet.cli.app import COMMANDS, cli
-from chordnet.core.messages import EdgeKind, FindKind, Status
+from chordnet.core.base.messages import EdgeKind, FindKind, Status
 
 DOCS = Path(__file__).parents[2] / "docs"
 _ROW = re.compile(r"^\| `([a-z_.]+)\.([A-Z_]+)` \| ([\d.,]+) \| (.+) \|$", re.M)

@@ -11,12 +11,12 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.core.effects import Record
-from chordnet.core.errors import ConfigError
-from chordnet.core.messages import Hop, MessageId, NodeRef
-from chordnet.storage.fairness import fair_level
-from chordnet.storage.memory import MemoryLog, MemoryState
-from chordnet.storage.sqlite import SqliteLog
+from chordnet.core.base.effects import Record
+from chordnet.core.base.errors import ConfigError
+from chordnet.core.base.messages import Hop, MessageId, NodeRef
+from chordnet.storage.base.fairness import fair_level
+from chordnet.storage.log.memory import MemoryLog, MemoryState
+from chordnet.storage.log.sqlite import SqliteLog
 from chordnet.storage.statedir import StateDirectory
 
 ORIGIN = bytes(20)

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.core.effects import Record
-from chordnet.core.messages import Hop, MessageId
-from chordnet.storage.age import BELIEVED_S, AgeClock
-from chordnet.storage.sqlite import SqliteLog
+from chordnet.core.base.effects import Record
+from chordnet.core.base.messages import Hop, MessageId
+from chordnet.storage.base.age import BELIEVED_S, AgeClock
+from chordnet.storage.log.sqlite import SqliteLog
 from chordnet.storage.statedir import StateDirectory
 
 DAY = 86_400.0

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import msgspec
 
-from chordnet.core.errors import LogFailed
-from chordnet.storage.ahead import WriteAhead
-from chordnet.storage.sqlite import AHEAD_BYTES, AHEAD_MESSAGES, SqliteLog
+from chordnet.core.base.errors import LogFailed
+from chordnet.storage.log.ahead import WriteAhead
+from chordnet.storage.log.sqlite import AHEAD_BYTES, AHEAD_MESSAGES, SqliteLog
 from tests.unit.test_storage_sqlite import (
     ORIGIN,
     SqliteCase,

@@ -6,9 +6,9 @@ import os
 import random
 import sqlite3
 
-from chordnet.core.errors import LogFailed
-from chordnet.storage.database import MIGRATIONS
-from chordnet.storage.sqlite import SqliteLog
+from chordnet.core.base.errors import LogFailed
+from chordnet.storage.log.database import MIGRATIONS
+from chordnet.storage.log.sqlite import SqliteLog
 from tests.unit.test_storage_sqlite import SqliteCase, message_id, record
 
 

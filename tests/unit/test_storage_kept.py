@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.core import intervals
-from chordnet.core.effects import Record
-from chordnet.core.messages import Hop, MessageId
-from chordnet.storage.kept import KeptNumbers
-from chordnet.storage.memory import MemoryLog
-from chordnet.storage.sqlite import SqliteLog
+from chordnet.core.base import intervals
+from chordnet.core.base.effects import Record
+from chordnet.core.base.messages import Hop, MessageId
+from chordnet.storage.log.kept import KeptNumbers
+from chordnet.storage.log.memory import MemoryLog
+from chordnet.storage.log.sqlite import SqliteLog
 
 ORIGIN = bytes(20)
 

@@ -13,13 +13,13 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.core import intervals
-from chordnet.core.effects import Record
-from chordnet.core.errors import LogFailed
-from chordnet.core.messages import EdgeKind, Hop, LedgerState, MessageId, Range
-from chordnet.storage.database import MIGRATIONS
-from chordnet.storage.paging import KeptMessage
-from chordnet.storage.rows import (
+from chordnet.core.base import intervals
+from chordnet.core.base.effects import Record
+from chordnet.core.base.errors import LogFailed
+from chordnet.core.base.messages import EdgeKind, Hop, LedgerState, MessageId, Range
+from chordnet.storage.base.paging import KeptMessage
+from chordnet.storage.log.database import MIGRATIONS
+from chordnet.storage.log.rows import (
     UPSERT_LEDGER,
     SpoiledRow,
     checksum,
@@ -29,7 +29,7 @@ from chordnet.storage.rows import (
     ledger_row,
     ledger_state,
 )
-from chordnet.storage.sqlite import SqliteLog
+from chordnet.storage.log.sqlite import SqliteLog
 
 ORIGIN, OTHER = bytes(20), bytes([1] * 20)
 ROUTE_BYTES = len(encode([Hop(ORIGIN, "Node 1", 0), Hop(OTHER, "Nœud 2", 2)]))
@@ -263,7 +263,7 @@ class KeepingTests(SqliteCase):
 WRITER = """
 import os, sys, time
 from pathlib import Path
-from chordnet.storage.sqlite import SqliteLog
+from chordnet.storage.log.sqlite import SqliteLog
 from tests.unit.test_storage_sqlite import record
 log = SqliteLog(Path(sys.argv[1]), durability=sys.argv[2])
 sequence = 0

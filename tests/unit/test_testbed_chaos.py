@@ -15,11 +15,13 @@ from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.testbed import chaos, docker, netlink
-from chordnet.testbed.chaos import Outcome
-from chordnet.testbed.description import ranges
-from chordnet.testbed.errors import NetworkNotRunning, NodeStopped, TestbedError
-from chordnet.testbed.faults import (
+from chordnet.survey.description import ranges
+from chordnet.survey.errors import NetworkNotRunning, NodeStopped, TestbedError
+from chordnet.testbed.actions import chaos
+from chordnet.testbed.actions.chaos import Outcome
+from chordnet.testbed.actions.lifecycle import stop_network
+from chordnet.testbed.base import netlink
+from chordnet.testbed.base.faults import (
     FILE,
     Faults,
     Line,
@@ -28,8 +30,8 @@ from chordnet.testbed.faults import (
     load_faults,
     save_faults,
 )
-from chordnet.testbed.home import NetworkHome
-from chordnet.testbed.lifecycle import stop_network
+from chordnet.testbed.base.home import NetworkHome
+from chordnet.testbed.engines import docker
 from tests.unit.testbed_fakes import World, network
 
 FIVE = network(5)

@@ -10,9 +10,9 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.testbed.descriptors import provide_descriptors
-from chordnet.testbed.errors import TestbedError
-from chordnet.testbed.local import NURSERY, node_environment
+from chordnet.survey.errors import TestbedError
+from chordnet.testbed.base.descriptors import provide_descriptors
+from chordnet.testbed.engines.local import NURSERY, node_environment
 
 ROOT = Path(__file__).parents[2]
 TRAP = "open('sprung', 'w').close(); raise SystemExit('a module of the current directory ran')"
@@ -43,7 +43,7 @@ class CurrentDirectoryTests(SynchronousTestCase):
 
     def test_workers_of_a_simulation_run_none(self) -> None:
         program = (
-            "from chordnet.sim.workers import worker_context\n"
+            "from chordnet.sim.world.workers import worker_context\n"
             "if __name__ == '__main__':\n"
             "    with worker_context().Pool(1) as pool: print(pool.apply(abs, (-1,)))\n"
         )

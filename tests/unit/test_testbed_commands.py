@@ -16,8 +16,8 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.testbed.commands import Finished, run_program
-from chordnet.testbed.errors import TestbedError
+from chordnet.survey.errors import TestbedError
+from chordnet.testbed.base.commands import Finished, run_program
 
 FACTS = """
 import json, os, sys

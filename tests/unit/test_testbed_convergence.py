@@ -11,11 +11,11 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.testbed.convergence import Progress, wait_converged
-from chordnet.testbed.errors import NotConverged
-from chordnet.testbed.observer import Observer, Snapshot
-from chordnet.testbed.verdict import Names, ring_problems
-from chordnet.testbed.waiting import first_of, gather, in_thread, pause
+from chordnet.survey.errors import NotConverged
+from chordnet.survey.observer import Observer, Snapshot
+from chordnet.survey.verdict import Names, ring_problems
+from chordnet.survey.waiting import first_of, gather, in_thread, pause
+from chordnet.testbed.actions.convergence import Progress, wait_converged
 from tests.unit.testbed_fakes import FakeNodes, ideal_ring, ideal_status, info, network
 
 ALL = (1, 2, 3, 4, 5)

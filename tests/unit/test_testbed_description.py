@@ -11,12 +11,12 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.core.identifiers import IdentifierSpace
-from chordnet.testbed.description import NetworkDescription
-from chordnet.testbed.errors import CannotWrite, TestbedError, UnreadableNetwork
-from chordnet.testbed.home import NETWORK_NAME, NetworkHome, home_directory, write_atomically
-from chordnet.testbed.lock import locked
-from chordnet.testbed.waiting import pause
+from chordnet.core.base.identifiers import IdentifierSpace
+from chordnet.survey.description import NetworkDescription
+from chordnet.survey.errors import CannotWrite, TestbedError, UnreadableNetwork
+from chordnet.survey.waiting import pause
+from chordnet.testbed.base.home import NETWORK_NAME, NetworkHome, home_directory, write_atomically
+from chordnet.testbed.base.lock import locked
 from tests.unit.testbed_fakes import network
 
 

@@ -15,15 +15,15 @@ from requests.exceptions import ReadTimeout
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.testbed import netlink
-from chordnet.testbed.adoption import look_nowhere, take_over
-from chordnet.testbed.commands import Finished
-from chordnet.testbed.compose_file import BY_HAND, HOME_LABEL
-from chordnet.testbed.conditions import Matter
-from chordnet.testbed.docker_host import DockerHost
-from chordnet.testbed.docker_state import PROJECT_LABEL, SERVICE_LABEL, Found
-from chordnet.testbed.errors import EngineUnavailable, OtherHome, TestbedError, TookTooLong
-from chordnet.testbed.faults import Line
+from chordnet.survey.conditions import Matter
+from chordnet.survey.errors import EngineUnavailable, OtherHome, TestbedError, TookTooLong
+from chordnet.testbed.base import netlink
+from chordnet.testbed.base.commands import Finished
+from chordnet.testbed.base.faults import Line
+from chordnet.testbed.engines.adoption import look_nowhere, take_over
+from chordnet.testbed.engines.compose_file import BY_HAND, HOME_LABEL
+from chordnet.testbed.engines.docker_host import DockerHost
+from chordnet.testbed.engines.docker_state import PROJECT_LABEL, SERVICE_LABEL, Found
 from tests.unit.docker_fakes import (
     AtOnce,
     FakeDocker,

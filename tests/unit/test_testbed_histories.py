@@ -6,7 +6,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.testbed.histories import (
+from chordnet.survey.histories import (
     Findings,
     Told,
     confirmed,
@@ -15,7 +15,7 @@ from chordnet.testbed.histories import (
     note_lines,
     problem_lines,
 )
-from chordnet.testbed.verdict import Names
+from chordnet.survey.verdict import Names
 from chordnet.wire.rpc import KEPT_BOUNDS, MessageTrail, NodeHistory, OriginHistory
 from tests.unit.testbed_fakes import network
 

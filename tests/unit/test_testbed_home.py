@@ -8,11 +8,11 @@ from pathlib import Path
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.core.errors import ConnectFailed
-from chordnet.testbed.errors import NodeStopped, TestbedError, command
-from chordnet.testbed.home import NetworkHome, home_directory, remove_tree
-from chordnet.testbed.lifecycle import Wish, start_network, stop_network
-from chordnet.testbed.messages import follow_messages
+from chordnet.core.base.errors import ConnectFailed
+from chordnet.survey.errors import NodeStopped, TestbedError, command
+from chordnet.testbed.actions.lifecycle import Wish, start_network, stop_network
+from chordnet.testbed.actions.messages import follow_messages
+from chordnet.testbed.base.home import NetworkHome, home_directory, remove_tree
 from tests.unit.testbed_fakes import World, network
 
 ROOT = Path(__file__).parents[2]

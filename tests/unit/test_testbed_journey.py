@@ -11,17 +11,11 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.cli.journey_text import (
-    edges_json,
-    journey_model,
-    trace_json,
-    trace_lines,
-    tree_lines,
-)
-from chordnet.cli.ring_model import ring_model
-from chordnet.cli.ring_svg import draw_svg
-from chordnet.testbed.errors import TestbedError
-from chordnet.testbed.journey import (
+from chordnet.draw.journey import edges_json, journey_model, trace_json, trace_lines, tree_lines
+from chordnet.draw.model import ring_model
+from chordnet.draw.svg import draw_svg
+from chordnet.survey.errors import TestbedError
+from chordnet.survey.journey import (
     Difference,
     Journey,
     Missed,
@@ -30,8 +24,8 @@ from chordnet.testbed.journey import (
     put_together,
     resolve,
 )
-from chordnet.testbed.observer import Observer, Snapshot
-from chordnet.testbed.report import Report
+from chordnet.survey.observer import Observer, Snapshot
+from chordnet.survey.report import Report
 from chordnet.wire.rpc import MessageRecord, MessageTrace, RouteHop, TraceEvent
 from tests.unit.testbed_fakes import FakeNodes, ideal_ring, info, network
 

@@ -11,11 +11,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.testbed.changes import add_node, remove_node
-from chordnet.testbed.choice import choose_engine
-from chordnet.testbed.code import code_digest
-from chordnet.testbed.commands import Finished
-from chordnet.testbed.errors import (
+from chordnet.survey.errors import (
     ImpossibleNetwork,
     NetworkNotRunning,
     NodeSilent,
@@ -24,7 +20,11 @@ from chordnet.testbed.errors import (
     NotConverged,
     TestbedError,
 )
-from chordnet.testbed.lifecycle import Wish, start_network, stop_network
+from chordnet.testbed.actions.changes import add_node, remove_node
+from chordnet.testbed.actions.lifecycle import Wish, start_network, stop_network
+from chordnet.testbed.base.commands import Finished
+from chordnet.testbed.engines.choice import choose_engine
+from chordnet.testbed.engines.code import code_digest
 from tests.unit.docker_fakes import FakePrograms
 from tests.unit.testbed_fakes import World, network
 

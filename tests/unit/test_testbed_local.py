@@ -12,10 +12,10 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.testbed.conditions import Condition
-from chordnet.testbed.home import NetworkHome
-from chordnet.testbed.local import LocalEngine
-from chordnet.testbed.processes import identify
+from chordnet.survey.conditions import Condition
+from chordnet.testbed.base.home import NetworkHome
+from chordnet.testbed.engines.local import LocalEngine
+from chordnet.testbed.engines.processes import identify
 
 STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(1, flush=True)"
 MEEK = "print(1, flush=True)"

@@ -12,12 +12,12 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.testbed.choice import make_engine
-from chordnet.testbed.errors import TestbedError
-from chordnet.testbed.faults import Line
-from chordnet.testbed.home import NetworkHome
-from chordnet.testbed.local import LocalEngine, node_environment
-from chordnet.testbed.processes import identify
+from chordnet.survey.errors import TestbedError
+from chordnet.testbed.base.faults import Line
+from chordnet.testbed.base.home import NetworkHome
+from chordnet.testbed.engines.choice import make_engine
+from chordnet.testbed.engines.local import LocalEngine, node_environment
+from chordnet.testbed.engines.processes import identify
 from tests.unit.testbed_fakes import network
 
 

@@ -6,7 +6,7 @@ import errno
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.testbed.netlink import GONE, bring_about, main, neighbour, netem, qdisc
+from chordnet.testbed.base.netlink import GONE, bring_about, main, neighbour, netem, qdisc
 
 NEW_NEIGHBOUR, DEL_NEIGHBOUR, NEW_QDISC, DEL_QDISC = 28, 29, 36, 37
 REPLACE = 0x500

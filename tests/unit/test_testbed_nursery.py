@@ -12,9 +12,9 @@ from typing import Any
 import msgspec
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.testbed.local import NURSERY, node_environment
-from chordnet.testbed.nursery import Birth
-from chordnet.testbed.processes import ProcessIdentity, is_running
+from chordnet.testbed.engines.local import NURSERY, node_environment
+from chordnet.testbed.engines.nursery import Birth
+from chordnet.testbed.engines.processes import ProcessIdentity, is_running
 
 ROOT = Path(__file__).parents[2]
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")

@@ -13,9 +13,9 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.testbed.logs import follow_file, last_lines, rotate
-from chordnet.testbed.ports import free_range, holder, is_free
-from chordnet.testbed.processes import (
+from chordnet.testbed.base.logs import follow_file, last_lines, rotate
+from chordnet.testbed.base.ports import free_range, holder, is_free
+from chordnet.testbed.engines.processes import (
     ProcessIdentity,
     _from_ps,
     _send_plainly,

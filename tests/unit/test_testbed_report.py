@@ -9,19 +9,19 @@ import msgspec
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.cli.doctor import Examination, examine, verdict_lines
-from chordnet.cli.ring import take_model
-from chordnet.testbed.compose_file import (
+from chordnet.cli.commands.doctor import Examination, examine, verdict_lines
+from chordnet.cli.commands.ring import take_model
+from chordnet.survey.errors import NetworkNotRunning
+from chordnet.survey.examination import Messages, examine_messages
+from chordnet.testbed.actions.looking import look
+from chordnet.testbed.base.faults import Faults, save_faults
+from chordnet.testbed.engines.compose_file import (
     HOME_LABEL,
     STATE_DIRECTORY,
     compose_project,
     project_name,
     service_number,
 )
-from chordnet.testbed.errors import NetworkNotRunning
-from chordnet.testbed.examination import Messages, examine_messages
-from chordnet.testbed.faults import Faults, save_faults
-from chordnet.testbed.looking import look
 from chordnet.wire.rpc import RouteHop
 from tests.unit.testbed_fakes import World, ideal_status, network, record
 

@@ -5,19 +5,19 @@ from __future__ import annotations
 import attrs
 from twisted.internet.defer import Deferred
 
-from chordnet.testbed import chaos
-from chordnet.testbed.changes import add_node
-from chordnet.testbed.chaos import Outcome, act
-from chordnet.testbed.code import code_digest
-from chordnet.testbed.conditions import Condition, Matter
-from chordnet.testbed.context import Testbed
-from chordnet.testbed.docker_state import Found
-from chordnet.testbed.errors import NodeSilent, NodeStopped, NotConverged
-from chordnet.testbed.faults import Faults, save_faults
-from chordnet.testbed.home import NetworkHome
-from chordnet.testbed.lifecycle import Wish, start_network, stop_network
-from chordnet.testbed.looking import look
-from chordnet.testbed.report import Report
+from chordnet.survey.conditions import Condition, Matter
+from chordnet.survey.errors import NodeSilent, NodeStopped, NotConverged
+from chordnet.survey.report import Report
+from chordnet.testbed.actions import chaos
+from chordnet.testbed.actions.changes import add_node
+from chordnet.testbed.actions.chaos import Outcome, act
+from chordnet.testbed.actions.context import Testbed
+from chordnet.testbed.actions.lifecycle import Wish, start_network, stop_network
+from chordnet.testbed.actions.looking import look
+from chordnet.testbed.base.faults import Faults, save_faults
+from chordnet.testbed.base.home import NetworkHome
+from chordnet.testbed.engines.code import code_digest
+from chordnet.testbed.engines.docker_state import Found
 from tests.unit.test_testbed_lifecycle import Case, wish
 from tests.unit.testbed_fakes import network
 

@@ -7,9 +7,9 @@ import random
 import msgspec
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.core import messages as core
-from chordnet.core.config import ProtocolConfig
-from chordnet.core.errors import LocalProtocolError, RemoteProtocolError
+from chordnet.core.base import messages as core
+from chordnet.core.base.config import ProtocolConfig
+from chordnet.core.base.errors import LocalProtocolError, RemoteProtocolError
 from chordnet.wire import codec, greeting, rpc
 from tests.unit.wire_examples import EXAMPLES, NODE, reader_of
 

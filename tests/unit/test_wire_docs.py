@@ -9,8 +9,9 @@ from typing import get_args
 import msgspec
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.core import iterative, limits
-from chordnet.core.messages import Detour, OriginState, PeerMessage, Range
+from chordnet.core.base import limits
+from chordnet.core.base.messages import Detour, OriginState, PeerMessage, Range
+from chordnet.core.lookup import iterative
 from chordnet.wire.codec import frame_limit
 from chordnet.wire.greeting import CODES, GREETING_LIMIT
 from chordnet.wire.rpc import OrderedEntry

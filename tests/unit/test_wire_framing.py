@@ -6,7 +6,7 @@ import random
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.core.errors import RemoteProtocolError
+from chordnet.core.base.errors import RemoteProtocolError
 from chordnet.wire.framing import FrameDecoder
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import msgspec
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.core.errors import InvalidMessage
-from chordnet.core.identifiers import IdentifierSpace
-from chordnet.core.messages import NodeRef
+from chordnet.core.base.errors import InvalidMessage
+from chordnet.core.base.identifiers import IdentifierSpace
+from chordnet.core.base.messages import NodeRef
 from chordnet.wire.greeting import Hello, agreed_version, judge
 from chordnet.wire.rpc import check_phrase
 

@@ -14,15 +14,15 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
-from chordnet.core import intervals
-from chordnet.core.errors import ConnectFailed
-from chordnet.core.invariants import ideal_view
-from chordnet.testbed.conditions import Condition, Matter
-from chordnet.testbed.context import Testbed
-from chordnet.testbed.description import NetworkDescription
-from chordnet.testbed.errors import TestbedError
-from chordnet.testbed.faults import Line
-from chordnet.testbed.home import NetworkHome
+from chordnet.core.base import intervals
+from chordnet.core.base.errors import ConnectFailed
+from chordnet.judge.invariants import ideal_view
+from chordnet.survey.conditions import Condition, Matter
+from chordnet.survey.description import NetworkDescription
+from chordnet.survey.errors import TestbedError
+from chordnet.testbed.actions.context import Testbed
+from chordnet.testbed.base.faults import Line
+from chordnet.testbed.base.home import NetworkHome
 from chordnet.wire.rpc import (
     FingerEntry,
     LookupResult,
@@ -401,7 +401,7 @@ class World:
         self.engine.ring()
 
     def run(self, network: str, work: Callable[[Testbed], Coroutine[Any, Any, Any]]) -> Any:
-        """Do a command's work: this is what :class:`chordnet.cli.session.Bench` asks for."""
+        """Do a command's work: this is what :class:`chordnet.cli.base.session.Bench` asks for."""
         assert network == self.described.name
         done = Deferred.fromCoroutine(work(self.testbed))
         ends: list[Any] = []

@@ -55,11 +55,11 @@ IMPURE_MODULES = frozenset(
 PROGRAMS = frozenset(
     {
         "chordnet.sim.__main__",
-        "chordnet.sim.byzantine_command",
-        "chordnet.sim.campaign_command",
-        "chordnet.sim.campaign_series",
+        "chordnet.sim.campaign.byzantine_command",
+        "chordnet.sim.campaign.command",
+        "chordnet.sim.campaign.series",
         "chordnet.sim.search",
-        "chordnet.sim.workers",
+        "chordnet.sim.world.workers",
     }
 )
 

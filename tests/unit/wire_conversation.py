@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
 
-from chordnet.core.messages import NodeRef, Ping
+from chordnet.core.base.messages import NodeRef, Ping
 from chordnet.testing import MemoryNetwork
 from chordnet.wire.codec import encode_frame
 from chordnet.wire.framing import FrameDecoder

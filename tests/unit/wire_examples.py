@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from chordnet.core import messages as core
+from chordnet.core.base import messages as core
 from chordnet.wire import codec, greeting, rpc
 
 RAW = bytes(range(20))

@@ -1,0 +1,94 @@
+"""Gives a command the testbed of its network, inside the reactor."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol, TypeVar
+
+import click
+
+from chordnet.cli.base.output import Progress
+from chordnet.cli.base.running import run_in_reactor
+from chordnet.cli.base.words import MAX_TIMEOUT_S
+from chordnet.survey.errors import NoSuchNode
+from chordnet.survey.observer import Client, Connect
+from chordnet.testbed.actions.context import Testbed
+from chordnet.testbed.base.home import NetworkHome, home_directory
+from chordnet.testbed.engines.adoption import look_in_docker
+
+T = TypeVar("T")
+
+Work = Callable[[Testbed], Coroutine[Any, Any, T]]
+
+
+def network_home(network: str) -> NetworkHome:
+    """Return where ``network`` is kept."""
+    return NetworkHome(home_directory(os.environ), network)
+
+
+def connector(reactor: Any, network: str) -> Connect:
+    """Return what makes clients of the nodes of ``network``.
+
+    The time limits are the commands' own, so the client's are out of their way.
+    """
+    from chordnet.client import P2PNetClient  # noqa: PLC0415 - not every command talks to a node
+
+    def connect(address: str) -> Client:
+        return P2PNetClient(
+            address,
+            reactor,
+            network=network,
+            timeout_s=MAX_TIMEOUT_S,
+            send_timeout_s=MAX_TIMEOUT_S,
+        )
+
+    return connect
+
+
+class Bench(Protocol):
+    """Where a command's work is done. One in the command's context (click's ``obj``) comes before
+    the reactor and the nodes of this machine.
+    """
+
+    def run(self, network: str, work: Work[T]) -> T: ...
+
+
+def with_testbed(network: str, work: Work[T]) -> T:
+    """Run ``work(testbed)`` in the reactor and return its result."""
+    bench: Bench | None = click.get_current_context().obj
+    return run_here(network, work) if bench is None else bench.run(network, work)
+
+
+def run_here(network: str, work: Work[T]) -> T:
+    """Run ``work(testbed)`` on this machine."""
+    home = network_home(network)
+
+    async def run(reactor: Any) -> T:
+        with Progress() as progress:
+            testbed = Testbed(
+                reactor,
+                home,
+                connector(reactor, network),
+                say=progress.say,
+                watch=progress.watch,
+                look=look_in_docker,
+            )
+            await testbed.take_over()
+            return await work(testbed)
+
+    return run_in_reactor(run)
+
+
+def chosen_node(network: str, node: int | str) -> int:
+    """Return the number that NODE stands for.
+
+    :raises NoSuchNode: it is none of the network's; the text says the range.
+    :raises UsageError: it is no number, and no network says a range.
+    """
+    description = network_home(network).load()
+    if description is not None and (isinstance(node, str) or node not in description.numbers):
+        raise NoSuchNode(f"'{node}'" if isinstance(node, str) else node, description.size)
+    if isinstance(node, str) or node < 1:
+        raise click.UsageError(f"NODE is a number from 1 to the network's size, not '{node}'")
+    return node

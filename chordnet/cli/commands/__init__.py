@@ -1,0 +1,1 @@
+"""The commands about a network, a module a family."""

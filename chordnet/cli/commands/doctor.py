@@ -1,0 +1,149 @@
+"""``p2pnet doctor``: the whole ring checked from outside."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+import attrs
+import click
+
+from chordnet.cli.base.output import print_json
+from chordnet.cli.base.session import with_testbed
+from chordnet.cli.base.words import Command, json_option, network_option, timeout_option
+from chordnet.draw.phrases import count
+from chordnet.survey.examination import Messages, examine_messages
+from chordnet.survey.report import Report, Side, side_name
+from chordnet.survey.waiting import gather, pause
+from chordnet.testbed.actions.context import Testbed
+from chordnet.testbed.actions.looking import look
+from chordnet.testbed.base.faults import load_faults
+
+TIMEOUT_S = 30.0
+PATIENCE_S = 2.0
+LOG_PATIENCE_S = 10.0
+"""How long a node may take to say how it is, and what it has recorded."""
+RETRY_S = 0.2
+
+
+@attrs.frozen
+class Examination:
+    """What the doctor found."""
+
+    report: Report
+    messages: tuple[Messages, ...]
+    """Of the ring, or of each side of a partition."""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """Everything that is wrong, a line each."""
+        return (*self.report.problems, *self._each(lambda seen: seen.problems))
+
+    @property
+    def all_notes(self) -> tuple[str, ...]:
+        """What is worth knowing, a line each."""
+        return (*self._each(lambda seen: seen.notes), *self.notes)
+
+    def _each(self, lines: Callable[[Messages], Iterable[str]]) -> Iterator[str]:
+        sides = self.report.sides
+        for side, seen in zip(sides, self.messages, strict=True):
+            yield from (f"{side_name(sides, side)}{line}" for line in lines(seen))
+
+    @property
+    def members(self) -> int:
+        """Nodes of the ring, of all sides together."""
+        return sum(self.members_of(side) for side in self.report.sides)
+
+    def members_of(self, side: Side) -> int:
+        """Nodes of one ring."""
+        active = sum(self.report.state(n) == "active" for n in side.numbers)
+        return active + len(side.snapshot.visitors)
+
+    @property
+    def recorded(self) -> int:
+        """Different messages that nodes have recorded; of the side that has most."""
+        return max(seen.messages for seen in self.messages)
+
+
+async def examine(testbed: Testbed, *, wait: bool, timeout: float) -> Examination:
+    """Check everything once, or until everything is right.
+
+    :param wait: go on until nothing is wrong or ``timeout`` seconds have passed.
+    """
+    network = testbed.description()
+    deadline = testbed.reactor.seconds() + timeout
+    observer = testbed.observer(network, min(PATIENCE_S, timeout))
+    patience = min(LOG_PATIENCE_S, timeout)
+    try:
+        while True:
+            report = await look(testbed, observer, network)
+            seen = await gather(
+                examine_messages(testbed.reactor, observer, report, side, patience)
+                for side in report.sides
+            )
+            heal = testbed.command("chaos heal")
+            faults = load_faults(testbed.home).with_running(report.running)
+            notes = [f"on purpose, until {heal}: {text}" for text in faults.texts]
+            found = Examination(report, tuple(seen), tuple(notes))
+            if not found.problems or not wait or testbed.reactor.seconds() >= deadline:
+                return found
+            await pause(testbed.reactor, RETRY_S)
+    finally:
+        observer.close()
+
+
+@click.command(
+    cls=Command,
+    epilog="""\b
+Examples:
+  p2pnet doctor
+  p2pnet doctor --wait-converged --timeout 10
+""",
+)
+@click.option("--wait-converged", is_flag=True, help="Wait until everything is right.")
+@timeout_option(TIMEOUT_S)
+@json_option
+@network_option
+def doctor(wait_converged: bool, timeout: float, as_json: bool, network: str) -> int:
+    """Check the whole ring from outside, without believing any node's own verdict.
+
+    One ring, in order; successor lists and every finger right; every message recorded by every
+    node; the newest ones, and what is said of them, compared one by one. Every fault is one line,
+    and the exit status is 1. Under a partition made on purpose each side is a ring of its own.
+    """
+
+    async def work(testbed: Testbed) -> Examination:
+        return await examine(testbed, wait=wait_converged, timeout=timeout)
+
+    found = with_testbed(network, work)
+    if as_json:
+        print_json(
+            {
+                "network": network,
+                "ok": not found.problems,
+                "nodes": found.members,
+                "messages": found.recorded,
+                "asked": sum(seen.asked for seen in found.messages),
+                "sides": [sorted(side.numbers) for side in found.report.parted],
+                "problems": list(found.problems),
+                "notes": list(found.all_notes),
+            }
+        )
+    else:
+        for line in verdict_lines(found):
+            print(line)
+    return 1 if found.problems else 0
+
+
+def verdict_lines(found: Examination) -> list[str]:
+    """Return the doctor's words, a line a fault."""
+    notes = [f"note: {note}" for note in found.all_notes]
+    if found.problems:
+        return [*found.problems, *notes]
+    lines = []
+    sides = found.report.sides
+    for side, seen in zip(sides, found.messages, strict=True):
+        name, members = side_name(sides, side), count(found.members_of(side), "node")
+        lines.append(f"{name}{members}: one ring, in order; every pointer right")
+        lines.append(f"{name}{seen.headline}")
+    return [*lines, *notes]

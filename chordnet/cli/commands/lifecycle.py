@@ -1,0 +1,156 @@
+"""``p2pnet start-network`` and ``p2pnet stop-network``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from chordnet.cli.base.output import print_json
+from chordnet.cli.base.session import with_testbed
+from chordnet.cli.base.words import (
+    Command,
+    WholeNumber,
+    json_option,
+    network_option,
+    timeout_option,
+)
+from chordnet.draw.phrases import count
+from chordnet.survey.description import MAX_NODES, NetworkDescription
+from chordnet.testbed.actions.context import Testbed
+from chordnet.testbed.actions.lifecycle import Started, Stopped, Wish
+from chordnet.testbed.actions.lifecycle import start_network as start
+from chordnet.testbed.actions.lifecycle import stop_network as stop
+
+START_TIMEOUT_S = 90.0
+STOP_TIMEOUT_S = 60.0
+
+
+def started_json(done: Started) -> dict[str, object]:
+    """Return what a start came to as its JSON document."""
+    return {
+        "network": done.network.name,
+        "engine": done.network.engine,
+        "nodes": done.network.size,
+        "base_port": done.network.base_port,
+        "started": list(done.started),
+        "members": done.members,
+        "seconds": round(done.seconds, 3),
+        "record": done.network.record,
+    }
+
+
+def ports_text(network: NetworkDescription) -> str:
+    """Return ``ports 7001 to 7016``."""
+    first, last = network.base_port, network.port(network.size)
+    return f"port {first}" if first == last else f"ports {first} to {last}"
+
+
+@click.command(
+    cls=Command,
+    epilog="""\b
+Examples:
+  p2pnet start-network
+  p2pnet start-network --nodes 5 --engine local --network small --base-port 8001
+  p2pnet start-network --record recordings
+""",
+)
+@click.option(
+    "--nodes",
+    type=WholeNumber(1, MAX_NODES),
+    metavar="N",
+    help="How many nodes.  [default: 16]",
+)
+@click.option(
+    "--engine",
+    type=click.Choice(["auto", "docker", "local"]),
+    default="auto",
+    show_default=True,
+    help="docker: a container a node; local: a twistd process a node; auto: docker where an "
+    "engine with Compose answers, otherwise local.",
+)
+@click.option(
+    "--base-port",
+    type=WholeNumber(1, 65535),
+    metavar="PORT",
+    help="Port of Node 1; the others follow.  [default: 7001]",
+)
+@click.option(
+    "--record",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Every node, later ones too, records its events into this directory, for p2pnet replay; "
+    "local engine only.",
+)
+@timeout_option(START_TIMEOUT_S)
+@json_option
+@network_option
+def start_network(
+    network: str,
+    nodes: int | None,
+    engine: str,
+    base_port: int | None,
+    record: Path | None,
+    timeout: float,
+    as_json: bool,
+) -> None:
+    """Start nodes on 127.0.0.1 and return when they are one correct ring.
+
+    Run again, it starts whatever is not running and changes nothing else.
+    """
+    wish = Wish(nodes=nodes, base_port=base_port, engine=engine, record=record)
+
+    async def work(testbed: Testbed) -> Started:
+        return await start(testbed, wish, timeout)
+
+    done = with_testbed(network, work)
+    if as_json:
+        print_json(started_json(done))
+        return
+    where = f"({done.network.engine} engine, {ports_text(done.network)})"
+    if done.started:
+        some = f"{len(done.started)} started; " if len(done.started) < done.network.size else ""
+        how = f"{some}{count(done.members, 'node')} in one ring after {done.seconds:.1f} s {where}"
+    else:
+        how = f"all {count(done.members, 'node')} were running in one ring already {where}"
+    print(f"network '{network}': {how}")
+    if done.network.record is not None:
+        print(f"recorded in {done.network.record}; later: p2pnet replay {done.network.record}")
+
+
+@click.command(
+    cls=Command,
+    epilog="""\b
+Examples:
+  p2pnet stop-network
+  p2pnet stop-network --purge
+""",
+)
+@click.option("--purge", is_flag=True, help="Remove the nodes' data too.")
+@timeout_option(STOP_TIMEOUT_S)
+@json_option
+@network_option
+def stop_network(network: str, purge: bool, timeout: float, as_json: bool) -> None:
+    """Stop every node in order and leave nothing running.
+
+    The nodes' data stays for the next start, unless --purge removes it.
+    """
+
+    async def work(testbed: Testbed) -> Stopped:
+        return await stop(testbed, purge=purge, timeout=timeout)
+
+    done = with_testbed(network, work)
+    if as_json:
+        print_json(
+            {
+                "network": network,
+                "stopped": list(done.stopped),
+                "killed": list(done.killed),
+                "purged": purge,
+            }
+        )
+        return
+    what = f"{count(len(done.stopped), 'node')} stopped" if done.stopped else "nothing was running"
+    late = f", {len(done.killed)} of them killed for taking too long" if done.killed else ""
+    gone = (", its data removed" if done.existed else ", and it has no data") if purge else ""
+    print(f"network '{network}': {what}{late}{gone}")

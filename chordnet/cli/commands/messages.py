@@ -1,0 +1,228 @@
+"""``p2pnet send-message`` and ``p2pnet get-messages``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import click
+from twisted.internet.defer import Deferred
+
+from chordnet.cli.base.failures import complain
+from chordnet.cli.base.output import (
+    ordered_json,
+    ordered_text,
+    print_json,
+    print_json_line,
+    record_json,
+    refs,
+)
+from chordnet.cli.base.session import chosen_node, with_testbed
+from chordnet.cli.base.words import (
+    Command,
+    MessageType,
+    WholeNumber,
+    json_option,
+    network_option,
+    node_argument,
+    timeout_option,
+)
+from chordnet.draw.phrases import count, plain, seconds
+from chordnet.survey.observer import Client
+from chordnet.survey.verdict import Names
+from chordnet.testbed.actions.context import Testbed
+from chordnet.testbed.actions.messages import follow_messages
+from chordnet.wire.rpc import MessageRecord, Order, OrderedEntry, Receipt
+
+Entry = MessageRecord | OrderedEntry
+
+SEND_TIMEOUT_S = 30.0
+GET_TIMEOUT_S = 30.0
+MAX_LIMIT = 10**9
+
+
+@click.command(
+    cls=Command,
+    epilog="""\b
+Examples:
+  p2pnet send-message 4 apple
+  p2pnet send-message 4 --json apple
+  p2pnet send-message 4 --no-wait apple
+  p2pnet send-message 4 -- --a-phrase-with-dashes-in-front
+""",
+)
+@node_argument()
+@click.argument("message", type=MessageType(), metavar="MESSAGE")
+@click.option(
+    "--no-wait", is_flag=True, help="Return once NODE has recorded it; nobody tells of the rest."
+)
+@timeout_option(SEND_TIMEOUT_S)
+@json_option
+@network_option
+def send_message(
+    node: int | str, message: str, no_wait: bool, timeout: float, as_json: bool, network: str
+) -> int | None:
+    """Broadcast MESSAGE, one phrase without white space, from NODE.
+
+    Returns when every node has confirmed that it recorded the message. The exit status is 1 if
+    some node may lack it.
+    """
+    number = chosen_node(network, node)
+
+    async def work(testbed: Testbed) -> tuple[Receipt, Names]:
+        names = Names(testbed.checked(number))
+        answer = await testbed.ask(
+            number, lambda c: c.send_message(message, wait=not no_wait), timeout
+        )
+        return answer, names
+
+    receipt, names = with_testbed(network, work)
+    if no_wait:
+        if as_json:
+            print_json({"body": message, "origin": number, "confirmed": False})
+        else:
+            print(f"{plain(message)}: taken by Node {number}; no confirmation is waited for")
+        return None
+    if as_json:
+        print_json(receipt_json(receipt, number, names))
+    else:
+        print(receipt_text(receipt))
+    return _unconfirmed(receipt, names)
+
+
+def receipt_json(receipt: Receipt, origin: int, names: Names) -> dict[str, Any]:
+    """Return a receipt as its JSON document."""
+    return {
+        "id": receipt.id,
+        "body": receipt.body,
+        "origin": origin,
+        "recorded": receipt.recorded,
+        "members": receipt.members,
+        "messages": receipt.messages,
+        "depth": receipt.depth,
+        "seconds": round(receipt.seconds, 6),
+        "partial": receipt.partial,
+        "unreached": refs(names, receipt.unreached),
+        "shared": receipt.shared,
+        "conflict": receipt.conflict,
+        "lost": receipt.lost,
+    }
+
+
+def receipt_text(receipt: Receipt) -> str:
+    """Return ``apple: recorded by 16 of 16 nodes in 9 ms (15 messages, depth 4)``."""
+    shared = f" shared by {receipt.shared} phrases" if receipt.shared > 1 else ""
+    return (
+        f"{plain(receipt.body)}: recorded by {receipt.recorded} of "
+        f"{count(receipt.members, 'node')} in {seconds(receipt.seconds)} "
+        f"({count(receipt.messages, 'message')}{shared}, depth {receipt.depth})"
+    )
+
+
+def _unconfirmed(receipt: Receipt, names: Names) -> int | None:
+    if not receipt.partial:
+        return None
+    missed = ", ".join(names.label(node.id, node.name) for node in receipt.unreached) or "some"
+    complain(f"not confirmed by every node: {missed} may lack it; {unconfirmed_text(receipt)}")
+    return 1
+
+
+def unconfirmed_text(receipt: Receipt) -> str:
+    """Return why a receipt is partial, and what becomes of it."""
+    if receipt.conflict:
+        return (
+            f"conflict: {count(receipt.conflict, 'node')} had recorded another message under its"
+            " number already, which somebody sent in this node's name; send it again"
+        )
+    if receipt.lost:
+        return f"{count(receipt.lost, 'node')} had given its number up as lost; send it again"
+    return "those that live get it from their neighbours"
+
+
+@click.command(
+    cls=Command,
+    epilog="""\b
+Examples:
+  p2pnet get-messages 8
+  p2pnet get-messages 8 --limit 5
+  p2pnet get-messages 8 --follow --json
+  p2pnet get-messages 8 --order origin
+""",
+)
+@node_argument()
+@click.option(
+    "--limit", type=WholeNumber(1, MAX_LIMIT), metavar="N",
+    help="The newest N; after --since the next.",
+)  # fmt: skip
+@click.option("--since", default="", metavar="ID", help="Those after the message with this id.")
+@click.option("--follow", is_flag=True, help="Go on with every message that comes, until Ctrl-C.")
+@click.option(
+    "--order",
+    type=click.Choice(["received", "origin"]),
+    default="received",
+    show_default=True,
+    help="As NODE received them, or those of each origin in the order sent, gaps marked.",
+)
+@timeout_option(GET_TIMEOUT_S)
+@json_option
+@network_option
+def get_messages(
+    node: int | str,
+    limit: int | None,
+    since: str,
+    follow: bool,
+    order: Order,
+    timeout: float,
+    as_json: bool,
+    network: str,
+) -> None:
+    """Print the messages that NODE has recorded, in the order received, with their routes.
+
+    With --order origin the messages of one origin come in the order in which it sent them. One that
+    is ahead of a missing one is held back for a few seconds; then the gap is marked, and what still
+    fills it is printed as late.
+    """
+    number = chosen_node(network, node)
+
+    async def work(testbed: Testbed) -> None:
+        names = Names(testbed.checked(number))
+        entries = await testbed.ask(number, _ask(order, limit or 0, since), timeout)
+        if as_json and not follow:
+            print_json([_entry_json(names, entry) for entry in entries])
+            return
+        show = _line_printer(names, as_json)
+        for entry in entries:
+            show(entry)
+        if follow:
+            await follow_messages(testbed, number, _last_id(entries) or since, show, order)
+
+    with_testbed(network, work)
+
+
+def _ask(order: Order, limit: int, since: str) -> Callable[[Client], Deferred[Any]]:
+    if order == "origin":
+        return lambda client: client.get_ordered(limit, since)
+    return lambda client: client.get_messages(limit, since)
+
+
+def _last_id(entries: Sequence[Entry]) -> str:
+    """Return the id of the last message, "" if there is none."""
+    records = (e.record if isinstance(e, OrderedEntry) else e for e in reversed(entries))
+    return next((record.id for record in records if record is not None), "")
+
+
+def _line_printer(names: Names, as_json: bool) -> Callable[[Entry], None]:
+    def as_line(entry: Entry) -> None:
+        ordered = entry if isinstance(entry, OrderedEntry) else OrderedEntry(entry)
+        print(ordered_text(names, ordered), flush=True)
+
+    def as_json_line(entry: Entry) -> None:
+        print_json_line(_entry_json(names, entry))
+
+    return as_json_line if as_json else as_line
+
+
+def _entry_json(names: Names, entry: Entry) -> dict[str, Any]:
+    if isinstance(entry, OrderedEntry):
+        return ordered_json(names, entry)
+    return record_json(names, entry)

@@ -1,0 +1,237 @@
+"""``p2pnet status``: a table of all nodes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from chordnet.cli.base.output import console, print_json, refs
+from chordnet.cli.base.session import with_testbed
+from chordnet.cli.base.words import Command, json_option, network_option, timeout_option
+from chordnet.draw.phrases import count, plain
+from chordnet.survey.errors import command
+from chordnet.survey.report import Report
+from chordnet.survey.verdict import Names
+from chordnet.testbed.actions.context import Testbed
+from chordnet.testbed.actions.looking import look
+from chordnet.wire.rpc import FingerEntry, NodeInfo, NodeStatus
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+TIMEOUT_S = 2.0
+STATE_STYLES = {"active": "green", "stopped": "dim", "unreachable": "bold red"}
+SHORT_ID = 6
+LONG_ID = 16
+SHORT_LIST = 3
+SHORT_FINGERS = 5
+COLUMNS = (
+    ("node", 4), ("address", 7), ("state", 6), ("id", 6), ("pred", 4), ("successors", 0),
+    ("fingers", 0), ("msgs", 4), ("keys", 4), ("uptime", 6),
+)  # fmt: skip
+"""Of the table, each with the width that it never falls below."""
+RIGHT = frozenset({"node", "pred", "msgs", "keys", "uptime"})
+
+
+async def take_report(testbed: Testbed, patience: float) -> Report:
+    """Ask every node once.
+
+    :param patience: seconds that a node may take to answer.
+    """
+    network = testbed.description()
+    observer = testbed.observer(network, patience)
+    try:
+        return await look(testbed, observer, network)
+    finally:
+        observer.close()
+
+
+@click.command(
+    cls=Command,
+    epilog="""\b
+Examples:
+  p2pnet status
+  p2pnet status --json
+""",
+)
+@timeout_option(TIMEOUT_S)
+@json_option
+@network_option
+def status(timeout: float, as_json: bool, network: str) -> None:
+    """Show every node: where it listens, its state, its identifier and its neighbours.
+
+    A node that does not answer within the timeout is shown as unreachable.
+    """
+
+    async def work(testbed: Testbed) -> Report:
+        return await take_report(testbed, timeout)
+
+    report = with_testbed(network, work)
+    if as_json:
+        print_json(report_json(report))
+    else:
+        print_report(report)
+
+
+def distinct_fingers(names: Names, fingers: list[FingerEntry]) -> list[int | str]:
+    """Return the distinct nodes of a finger table, nearest first."""
+    return list(dict.fromkeys(refs(names, (finger.node for finger in fingers))))
+
+
+def report_json(report: Report) -> dict[str, Any]:
+    """Return the whole network's state as its JSON document."""
+    names = report.names
+    visitors = [v for v in report.snapshot.visitors.values() if isinstance(v, NodeStatus)]
+    return {
+        "network": report.network.name,
+        "engine": report.network.engine,
+        "nodes": [_node_json(report, names, number) for number in report.network.numbers],
+        "visitors": [
+            {"name": v.node.name, "address": v.node.address, **_seen_json(names, v)}
+            for v in visitors
+        ],
+        "converged": not report.problems,
+        "problems": list(report.problems),
+    }
+
+
+def _node_json(report: Report, names: Names, number: int) -> dict[str, Any]:
+    network = report.network
+    status = report.snapshot.statuses.get(number)
+    fixed = {
+        "node": number,
+        "name": network.node_name(number),
+        "address": network.address(number),
+        "state": report.state(number),
+        "id": network.space.hex(network.identifier(number)),
+    }
+    empty: dict[str, Any] = {
+        "predecessor": None,
+        "successors": [],
+        "fingers": [],
+        "messages": 0,
+        "keys": 0,
+        "reason": "",
+    }
+    return fixed | (empty if status is None else _seen_json(names, status))
+
+
+def _seen_json(names: Names, status: NodeStatus) -> dict[str, Any]:
+    before = status.predecessor
+    return {
+        "state": status.state,
+        "id": status.node.id,
+        "predecessor": names.ref(before.id, before.name) if before else None,
+        "successors": refs(names, status.successors),
+        "fingers": distinct_fingers(names, status.fingers),
+        "messages": status.messages,
+        "keys": status.keys,
+        "reason": status.reason,
+        "uptime": round(status.uptime, 3),
+    }
+
+
+def print_report(report: Report) -> None:
+    """Print the table and what is wrong with the ring."""
+    out = console()
+    out.print(status_table(report, short=out.width < 140))
+    for status in report.snapshot.statuses.values():
+        if status.reason:
+            out.print(
+                f"{_called(status.node.name)} is {status.state}: {_called(status.reason)}",
+                highlight=False,
+            )
+    active = sum(report.state(n) == "active" for n in report.network.numbers)
+    active += len(report.snapshot.visitors)
+    if report.problems:
+        problems = count(len(report.problems), "problem")
+        see = command("doctor", report.network.name)
+        out.print(f"[bold red]✗[/] {active} nodes active; {problems}; see: {see}")
+    else:
+        out.print(f"[green]✓[/] {count(active, 'node')} in one correct ring")
+
+
+def status_table(report: Report, *, short: bool) -> Table:
+    """Return the table.
+
+    :param short: leave out of addresses, identifiers and lists what 80 columns cannot show.
+    """
+    from rich.table import Table  # noqa: PLC0415 - --json needs no table
+
+    names = report.names
+    title = f"network '{report.network.name}' ({report.network.engine} engine)"
+    gap = 1 if short else 2
+    table = Table(title=title, box=None, title_justify="left", padding=(0, gap, 0, 0))
+    for name, width in COLUMNS:
+        right = name in RIGHT
+        # Where the terminal is narrow the two lists give way and nothing else does.
+        table.add_column(
+            name, justify="right" if right else "left", no_wrap=True, min_width=width or None
+        )
+    for number in report.network.numbers:
+        table.add_row(*_row(report, names, number, short=short))
+    for visitor in report.snapshot.visitors.values():
+        table.add_row(*_visitor_row(names, visitor, short=short))
+    return table
+
+
+def _row(report: Report, names: Names, number: int, *, short: bool) -> list[str]:
+    network = report.network
+    address = f":{network.port(number)}" if short else network.address(number)
+    identifier = network.space.hex(network.identifier(number))
+    start = _start(str(number), address, report.state(number), identifier, short=short)
+    return start + _seen(names, report.snapshot.statuses.get(number), short=short)
+
+
+def _visitor_row(names: Names, visitor: NodeStatus | NodeInfo, *, short: bool) -> list[str]:
+    status = visitor if isinstance(visitor, NodeStatus) else None
+    node = visitor.node if isinstance(visitor, NodeStatus) else visitor
+    state = status.state if status else "unreachable"
+    who = _called(names.ref(node.id, node.name))
+    return [
+        *_start(who, _called(node.address), state, node.id, short=short),
+        *_seen(names, status, short=short),
+    ]
+
+
+def _start(who: str, address: str, state: str, identifier: str, *, short: bool) -> list[str]:
+    style = STATE_STYLES.get(state, "yellow")
+    known = f"[cyan]{identifier[: SHORT_ID if short else LONG_ID]}[/]"
+    return [f"[bold]{who}[/]", address, f"[{style}]{state}[/]", known]
+
+
+def _seen(names: Names, status: NodeStatus | None, *, short: bool) -> list[str]:
+    if status is None:
+        return [""] * 6
+    before = refs(names, [status.predecessor] if status.predecessor else [])
+    return [
+        _listed(before),
+        _listed(refs(names, status.successors), SHORT_LIST if short else None),
+        _listed(distinct_fingers(names, status.fingers), SHORT_FINGERS if short else None),
+        str(status.messages),
+        str(status.keys),
+        duration(status.uptime),
+    ]
+
+
+def _called(node: int | str) -> str:
+    """Return what a node is called, without anything that a terminal or rich would obey."""
+    from rich.markup import escape  # noqa: PLC0415 - --json needs no table
+
+    return escape(plain(str(node)))
+
+
+def _listed(nodes: list[int | str], most: int | None = None) -> str:
+    texts = [_called(node) for node in nodes[:most]]
+    return " ".join(texts) + (" …" if most is not None and len(nodes) > most else "")
+
+
+def duration(seconds: float) -> str:
+    """Return ``42s``, ``3m07s`` or ``2h05m``."""
+    whole = int(seconds)
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m{whole % 60:02}s"
+    return f"{whole // 3600}h{whole % 3600 // 60:02}m"

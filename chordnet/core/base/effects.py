@@ -1,0 +1,211 @@
+"""What a node asks for: the closed union that :meth:`ChordNode.step` returns.
+
+Effects are to be performed in the order given. ``Record`` comes before any message that
+presupposes it, so a runtime that keeps the order never confirms what it has not recorded.
+"""
+
+from __future__ import annotations
+
+import enum
+
+import msgspec
+
+from chordnet.core.base.messages import (
+    Hop,
+    MessageId,
+    NodeRef,
+    PeerMessage,
+    Range,
+    RingLabel,
+    Status,
+)
+
+
+class _Effect(msgspec.Struct, frozen=True, gc=False, tag=True):
+    pass
+
+
+class Send(_Effect, frozen=True):
+    """Send ``message`` to ``to`` (a node, or a contact of which only the address is known)."""
+
+    to: NodeRef
+    message: PeerMessage
+
+
+class Verify(_Effect, frozen=True):
+    """Dial the address of ``node`` and ask who is there. Answered by ``Verified``."""
+
+    node: NodeRef
+
+
+class Judged(_Effect, frozen=True):
+    """Answer to ``Greeted``: ``node`` is welcome if ``reason`` is empty."""
+
+    node: NodeRef
+    reason: str
+    holder: str = ""
+    """The address of the node that has the name."""
+
+
+class Record(_Effect, frozen=True):
+    """Keep a broadcast: the log, the subscribers. Happens once per message and node."""
+
+    id: MessageId
+    created: float
+    body: bytes
+    route: list[Hop]
+    """From the origin to this node, both included; each hop with the edge that led to it."""
+
+
+class SendStored(_Effect, frozen=True):
+    """Send recorded messages, as ``Caught`` each, out of the log to a node that lacks them.
+
+    Those that the log no longer keeps are told of as ``Lost``, as ranges. The runtime may stop at a
+    number of messages or bytes that suits it. Unless ``more`` is None a ``Given`` ends it, with
+    ``more`` true if ``more`` is or if the runtime stopped early.
+    """
+
+    to: NodeRef
+    ranges: list[Range]
+    more: bool | None
+
+
+class Gap(_Effect, frozen=True):
+    """Messages that this node lacks and has given up.
+
+    ``peer``, the last one to say so, does not keep them any more; this node itself if it has no
+    room to remember that it lacks them.
+    """
+
+    peer: NodeRef
+    ranges: list[Range]
+
+
+class LookupDone(_Effect, frozen=True):
+    """Answer to ``FindOwner``. ``owner`` is None when it failed; ``reason`` says why."""
+
+    op: int
+    owner: NodeRef | None
+    path: list[NodeRef]
+    """Nodes that handled it, this one first and the owner last."""
+    reason: str = ""
+
+
+class Walked(_Effect, frozen=True):
+    """Answer to ``Walk``. If ``problem`` is empty, ``members`` are one ring, in order."""
+
+    op: int
+    members: list[NodeRef]
+    """Those that were seen, this node first."""
+    problem: str
+
+
+class BroadcastDone(_Effect, frozen=True):
+    """Answer to ``Publish``: the receipt, or a failure with ``reason`` (then ``id`` is None)."""
+
+    op: int
+    id: MessageId | None
+    recorded: int = 0
+    messages: int = 0
+    depth: int = 0
+    partial: bool = False
+    unreached: list[NodeRef] = []
+    shared: int = 1
+    """How many messages, published at once, shared this tree."""
+    reason: str = ""
+    conflict: int = 0
+    """How many nodes hold another body under the number of this message or of one that shared its
+    tree: a peer has taken the number."""
+    lost: int = 0
+    """How many nodes had given such a number up for good."""
+
+
+class LeftRing(_Effect, frozen=True):
+    """The ring has been told and the drain time is over: the program may close everything."""
+
+
+# ---- notices: for logs, hooks and metrics, never needed for correctness ---------------------
+
+
+class StatusChanged(_Effect, frozen=True):
+    """This node's status changed."""
+
+    old: Status
+    new: Status
+    reason: str = ""
+    """Why, where it needs telling: for a node that is seeking, or superseded."""
+
+
+class Joined(_Effect, frozen=True):
+    """Predecessor and successor have both taken this node in: from now on every receipt of its
+    ring counts it. Told once in a life.
+    """
+
+
+class RingChanged(_Effect, frozen=True):
+    """Predecessor, successor list or label changed."""
+
+    predecessor: NodeRef | None
+    successors: list[NodeRef]
+    label: RingLabel | None
+
+
+class FingersChanged(_Effect, frozen=True):
+    """The finger table changed."""
+
+    fingers: list[NodeRef]
+    """The distinct other nodes of the finger table, nearest first."""
+
+
+class PeerDied(_Effect, frozen=True):
+    """A node that this one had dealings with is dead."""
+
+    peer: NodeRef
+    left: bool = False
+    """It has left in order, and is as good as dead."""
+
+
+class PeersKnown(_Effect, frozen=True):
+    """The cache of known peers changed; worth keeping on disk."""
+
+    peers: list[NodeRef]
+
+
+class TraceKind(enum.IntEnum):
+    """What happened to a broadcast beside its smooth way down the tree."""
+
+    DUPLICATE = 0
+    """``peer`` sent a broadcast that was here already."""
+    RESENT = 1
+    """``peer`` had not answered in time and was sent it once more."""
+    LOST_CHILD = 2
+    """``peer`` died with a range that it had not covered."""
+    REPAIRED = 3
+    """``peer`` was given a range by a repair edge: reassign, extend or backfill."""
+    GAVE_UP = 4
+    """The range given to ``peer`` could not be covered before the deadline."""
+
+
+class Traced(_Effect, frozen=True):
+    """Something out of the ordinary happened to the broadcast whose first message is ``id``."""
+
+    id: MessageId
+    count: int
+    """Messages that travelled with it, itself included."""
+    what: TraceKind
+    peer: NodeRef
+
+
+class Misbehaved(_Effect, frozen=True):
+    """A peer broke a rule; the message was dropped."""
+
+    peer: NodeRef
+    reason: str
+
+
+Effect = (
+    Send | Verify | Judged | Record | SendStored | Gap
+    | LookupDone | Walked | BroadcastDone | LeftRing
+    | StatusChanged | Joined | RingChanged | FingersChanged | PeerDied | PeersKnown | Traced
+    | Misbehaved
+)  # fmt: skip

@@ -1,0 +1,1 @@
+"""The broadcast along spanning trees of fingers, and its repair."""

@@ -1,0 +1,232 @@
+"""One broadcast as one node sees it: what it covers, whom it delegated to, who waits for word.
+
+Ranges are kept as clockwise distances from this node: a node responsible for ``(self, limit)``
+covers the distances ``0 < d < cover``; the whole ring is ``2**bits``.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from chordnet.core.base.messages import Detour, EdgeKind, Hop, MessageId, NodeRef
+
+HOP_BYTES = 512
+"""What a hop of a route is taken to cost: its name is not looked at, for this is worked out for
+every broadcast."""
+
+
+def cost_of(bodies: list[bytes], route: list[Hop], detours: list[Detour]) -> int:
+    """Return about how many bytes a broadcast takes up in memory."""
+    cost = sum(map(len, bodies)) + 64 * len(bodies) + HOP_BYTES * len(route)
+    return cost + HOP_BYTES * sum(len(each.hops) for each in detours) if detours else cost
+
+
+class Branch:
+    """A range that was delegated to a child. Its answer is COVERED with the same limit."""
+
+    __slots__ = (
+        "acked", "bodies_sent", "child", "conflict", "count", "depth", "done", "end", "kind",
+        "limit", "looks", "lost", "messages", "partial", "resent", "start", "unreached",
+    )  # fmt: skip
+
+    def __init__(self, child: NodeRef, limit: bytes, start: int, end: int, kind: EdgeKind) -> None:
+        self.child = child
+        self.limit = limit
+        self.start = start
+        self.end = end
+        self.kind = kind
+        self.resent = 0
+        """How often the message was sent again, for want of an acknowledgement."""
+        self.looks = 0
+        """How often it was found to be late."""
+        self.bodies_sent = 0
+        """How often the child was given the bodies that a header left out."""
+        self.acked = False
+        self.done = False
+        self.count = 0
+        self.messages = 0
+        self.depth = 0
+        self.partial = False
+        self.unreached: list[NodeRef] = []
+        self.conflict = 0
+        self.lost = 0
+
+    def missed(self, node: NodeRef | None) -> None:
+        """Count the range as not covered, because of ``node``."""
+        self.partial = True
+        self.unreached = [node] if node is not None else []
+
+
+class Waiter:
+    """Whoever gave us a range and is owed a COVERED; no ``parent`` means our own program."""
+
+    __slots__ = ("end", "kind", "limit", "parent")
+
+    def __init__(
+        self, parent: NodeRef | None, limit: bytes, end: int, kind: int = EdgeKind.ORIGIN
+    ) -> None:
+        self.parent = parent
+        self.limit = limit
+        self.end = end
+        self.kind = kind
+
+
+class Tally(msgspec.Struct, frozen=True, gc=False):
+    """What became of a range: nodes that recorded the message, messages spent, deepest edge."""
+
+    count: int
+    messages: int
+    depth: int
+    partial: bool
+    unreached: list[NodeRef]
+    conflict: int = 0
+    lost: int = 0
+
+
+class Finished(msgspec.Struct, frozen=True, gc=False):
+    """What is remembered of a broadcast that is covered: little, for there are many."""
+
+    id: MessageId
+    created: float
+    bodies: list[bytes]
+    route: list[Hop]
+    ttl: int
+    cover: int
+    tally: Tally
+    told: bytes
+    """Raw identifier of the parent that counts this node; empty for our own program."""
+    told_end: int
+    told_kind: int
+    detours: list[Detour]
+    cost: int
+    """About how many bytes it takes up."""
+
+
+class Cast:
+    """The state of one broadcast at this node while somebody waits or something is under way.
+
+    A broadcast is one or more messages of one origin that travel together.
+
+    :param message_id: the first message.
+    :param route: this node's recorded route, from the origin to itself.
+    :param ttl: how many more hops it may travel.
+    :param deadline: when what is not covered counts as unreached.
+    :param detours: the messages whose recorded route is another one.
+    """
+
+    __slots__ = (
+        "bodies", "branches", "cost", "cover", "created", "deadline", "detours", "id", "open",
+        "ops", "past", "route", "searching", "told", "told_end", "told_kind", "ttl", "waiters",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        message_id: MessageId,
+        created: float,
+        bodies: list[bytes],
+        route: list[Hop],
+        ttl: int,
+        deadline: float,
+        detours: list[Detour],
+    ) -> None:
+        self.id = message_id
+        self.created = created
+        self.bodies = bodies
+        self.route = route
+        self.ttl = ttl
+        self.deadline = deadline
+        self.detours = detours
+        self.cost = cost_of(bodies, route, detours)
+        """About how many bytes it takes up."""
+        self.cover = 0
+        self.ops: list[int] = []
+        """Our own program's numbers for the messages, if it published them."""
+        self.branches: list[Branch] = []
+        self.open = 0
+        """How many branches are not done."""
+        self.waiters: list[Waiter] = []
+        self.searching: dict[int, int] = {}
+        """Lookups under way for this cast: their tag -> the distance where their range starts."""
+        self.told = b""
+        self.told_end = 0
+        self.told_kind = int(EdgeKind.ORIGIN)
+        """Which parent (raw) counts this node, up to which distance anybody was told, and by which
+        kind of edge that parent had sent.
+        """
+        self.past: Finished | None = None
+        """What was covered before this broadcast was taken up again."""
+
+    @classmethod
+    def resumed(cls, past: Finished, deadline: float) -> Cast:
+        """Take a finished broadcast up again."""
+        cast = cls(past.id, past.created, past.bodies, past.route, past.ttl, deadline, past.detours)
+        cast.cover, cast.past = past.cover, past
+        cast.told, cast.told_end, cast.told_kind = past.told, past.told_end, past.told_kind
+        return cast
+
+    def finish(self) -> Finished:
+        """Return what to remember."""
+        return Finished(
+            self.id, self.created, self.bodies, self.route, self.ttl, self.cover,
+            self.tally(0, self.cover + 1), self.told, self.told_end, self.told_kind, self.detours,
+            self.cost,
+        )  # fmt: skip
+
+    def tally(self, start: int, end: int) -> Tally:
+        """Sum up what was covered from distance ``start`` to ``end``; back-fills lie before 0."""
+        count, messages, depth, partial = 0, 0, len(self.route) - 1, False
+        conflict = lost = 0
+        unreached: list[NodeRef] = []
+        for branch in self.branches:
+            if start <= branch.start < end or (branch.start < 0 and not start):
+                count += branch.count
+                messages += branch.messages
+                depth = max(depth, branch.depth)
+                partial = partial or branch.partial
+                conflict += branch.conflict
+                lost += branch.lost
+                if branch.unreached:
+                    unreached += branch.unreached
+        if self.past is not None and not start:
+            past = self.past.tally
+            count, messages = count + past.count, messages + past.messages
+            depth, partial = max(depth, past.depth), partial or past.partial
+            conflict, lost = conflict + past.conflict, lost + past.lost
+        return Tally(count, messages, depth, partial, unreached, conflict, lost)
+
+    def add(self, branch: Branch) -> None:
+        """Wait for one more branch."""
+        self.branches.append(branch)
+        self.open += 1
+
+    def close(self, branch: Branch) -> None:
+        """Wait for ``branch`` no longer."""
+        if not branch.done:
+            branch.done = True
+            self.open -= 1
+
+    def pending(self, end: int) -> bool:
+        """Tell whether anything below distance ``end`` has not been covered yet."""
+        if not self.open and not self.searching:
+            return False
+        return end >= self.cover or (
+            any(not b.done and b.start < end for b in self.branches)
+            or any(start < end for start in self.searching.values())
+        )
+
+    @property
+    def idle(self) -> bool:
+        """Whether nobody waits and nothing is under way."""
+        return not (self.waiters or self.open or self.searching)
+
+    def branch(self, child: bytes, limit: bytes) -> Branch | None:
+        """Return the branch that a child's answer belongs to, the one still open if there are two:
+        a range may come back to a child that was held for dead.
+        """
+        found = None
+        for branch in self.branches:
+            if branch.limit == limit and branch.child.raw == child:
+                if not branch.done:
+                    return branch
+                found = branch
+        return found

@@ -1,0 +1,235 @@
+"""Repair of a broadcast under way: who takes over what a dead delegate was given.
+
+- A delegate is dead: successor(its id) is looked up; if that node lies in the delegate's range it
+  is given the rest of it (*reassign*), otherwise the range is empty.
+- A range beyond the one already covered: the first node in it is looked up and given it (*extend*).
+- A delegate that lives and still does not take the message after ``MAX_RESENDS`` more attempts (it
+  may crash whenever it reads it) is reported as unreached; what lies beyond it is extended to.
+- A late delegate is probed at each ``covered_check_s``, and sent the message again, after
+  ``PROMPT_LOOKS`` looks less and less often; a range that is not covered by the deadline of the
+  broadcast is reported as unreached.
+- A new predecessor is given fresh messages (*backfill*): a range that lies before this node. As
+  long as its own predecessor does not know it, those that come over any edge, too.
+
+Source: protocol of El-Ansary et al. (IPTPS 2003) for the tree; the repair is chordnet's own.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import attrs
+
+from chordnet.core.base.effects import TraceKind
+from chordnet.core.base.identifiers import between
+from chordnet.core.base.messages import EdgeKind, MessageId, NodeRef
+from chordnet.core.broadcast.cast import Branch, Cast
+from chordnet.core.broadcast.casts import Casts
+from chordnet.core.kernel.context import Context
+from chordnet.core.kernel.detector import Detector
+from chordnet.core.kernel.timers import Expiry
+from chordnet.core.lookup.lookup import Lookups, Purpose, Result
+
+MAX_TRIES = 3
+"""Lookups for one heir before its range counts as unreached."""
+MAX_RESENDS = 8
+"""How often a message is sent again to a live delegate that does not acknowledge it."""
+PROMPT_LOOKS = 8
+"""How many looks in a row ask a delegate that has the range in hand; then each as late again."""
+MAX_BACKFILL = 256
+"""Fresh messages passed back to one new predecessor."""
+
+
+@attrs.frozen
+class _Search:
+    """A lookup for the node to give the range ``[start, end)`` to."""
+
+    message: MessageId
+    purpose: Purpose
+    branch: Branch | None
+    start: int
+    end: int
+    limit: bytes
+    tries: int
+
+
+class Tree(Protocol):
+    """What repair asks of the broadcast machine."""
+
+    def delegate(self, cast: Cast, branch: Branch) -> None: ...
+    def send(self, cast: Cast, branch: Branch, *, header_only: bool) -> None: ...
+    def check(self, cast: Cast) -> None: ...
+    def trace(self, cast: Cast, what: TraceKind, peer: NodeRef) -> None: ...
+
+
+class Repairs:
+    """The repairs of one node's broadcasts."""
+
+    def __init__(
+        self, ctx: Context, casts: Casts, lookups: Lookups, detector: Detector, tree: Tree
+    ) -> None:
+        self._ctx = ctx
+        self._casts = casts
+        self._lookups = lookups
+        self._detector = detector
+        self._tree = tree
+        self._searches: dict[int, _Search] = {}
+        self.late: Expiry[tuple[Cast, Branch]] = Expiry(ctx.config.covered_check_s, still_open)
+
+    # ---- deaths -----------------------------------------------------------------------------
+
+    def died(self, peer: NodeRef) -> None:
+        """``peer`` is dead: others take over what it was given; it waits for nothing."""
+        for cast in self._casts:
+            for branch in list(cast.branches):
+                if not branch.done and branch.child.raw == peer.raw:
+                    self._reassign(cast, branch)
+            cast.waiters = [w for w in cast.waiters if w.parent is None or w.parent.raw != peer.raw]
+            self._tree.check(cast)
+
+    def survived(self, peer: NodeRef) -> None:
+        """``peer`` was suspected and lives: it may have missed what it was sent."""
+        for cast in self._casts:
+            for branch in cast.branches:
+                if not branch.done and not branch.acked and branch.child.raw == peer.raw:
+                    self.resend(cast, branch)
+            self._tree.check(cast)
+
+    def resend(self, cast: Cast, branch: Branch) -> None:
+        """Send a message again that was not acknowledged, or go on without the delegate."""
+        if branch.resent < MAX_RESENDS:
+            branch.resent += 1
+            self._tree.trace(cast, TraceKind.RESENT, branch.child)
+            self._tree.send(cast, branch, header_only=False)
+            return
+        self._tree.trace(cast, TraceKind.GAVE_UP, branch.child)
+        branch.missed(branch.child)
+        cast.close(branch)
+        if branch.start >= 0 and branch.start + 1 < branch.end:
+            self.extend(cast, branch.start + 1, branch.end, branch.limit)
+
+    def _reassign(self, cast: Cast, branch: Branch) -> None:
+        cast.close(branch)
+        self._tree.trace(cast, TraceKind.LOST_CHILD, branch.child)
+        self._search(
+            _Search(cast.id, Purpose.REASSIGN, branch, branch.start, branch.end, branch.limit, 0),
+            cast,
+        )
+
+    def extend(self, cast: Cast, start: int, end: int, limit: bytes) -> None:
+        """Cover the distances from ``start`` to ``end`` as well."""
+        self._search(_Search(cast.id, Purpose.EXTEND, None, start, end, limit, 0), cast)
+
+    # ---- looking for an heir ----------------------------------------------------------------
+
+    def _search(self, search: _Search, cast: Cast) -> None:
+        ctx = self._ctx
+        tag = ctx.rid()
+        cast.searching[tag] = search.start
+        self._searches[tag] = search
+        if search.branch is not None:
+            key = search.branch.child.id
+        else:
+            key = (ctx.my_id + search.start) % ctx.space.size
+        ctx.counters["broadcast_repairs"] += 1
+        self._lookups.start(search.purpose, tag, key)
+
+    def looked_up(self, result: Result) -> None:
+        """A search has ended."""
+        search = self._searches.pop(result.tag, None)
+        cast = self._casts.active(search.message) if search is not None else None
+        if search is None or cast is None:
+            return
+        cast.searching.pop(result.tag, None)
+        heir = result.node
+        if heir is not None and not self._ctx.peers.is_dead(heir, self._ctx.now):
+            self._take_over(cast, search, heir)
+        elif search.tries < MAX_TRIES and self._ctx.now < cast.deadline:
+            self._search(attrs.evolve(search, tries=search.tries + 1), cast)
+        else:
+            self._give_up(cast, search)
+        self._tree.check(cast)
+
+    def _take_over(self, cast: Cast, search: _Search, heir: NodeRef) -> None:
+        ctx = self._ctx
+        if heir.raw == ctx.me.raw:
+            return
+        branch = search.branch
+        if branch is not None and branch.kind == EdgeKind.BACKFILL:
+            if between(branch.child.id, heir.id, ctx.my_id):
+                self.backfill(cast, heir)
+            return
+        distance = ctx.distance(heir)
+        if search.start <= distance < search.end:
+            extends = search.purpose == Purpose.EXTEND
+            kind = EdgeKind.EXTEND if extends else EdgeKind.REASSIGN
+            self._tree.delegate(cast, Branch(heir, search.limit, distance, search.end, kind))
+
+    def _give_up(self, cast: Cast, search: _Search) -> None:
+        lost = Branch(self._ctx.me, b"", search.start, search.end, EdgeKind.EXTEND)
+        lost.missed(search.branch.child if search.branch is not None else None)
+        cast.add(lost)
+        cast.close(lost)
+
+    # ---- lateness ---------------------------------------------------------------------------
+
+    def tick(self) -> None:
+        """Look after delegates that are late: are they alive, do they have the range in hand?"""
+        ctx = self._ctx
+        for cast, branch in self.late.due(ctx.now):
+            if ctx.now >= cast.deadline:
+                self._tree.trace(cast, TraceKind.GAVE_UP, branch.child)
+                branch.missed(branch.child)
+                cast.close(branch)
+                self._tree.check(cast)
+                continue
+            if ctx.peers.is_dead(branch.child, ctx.now):
+                self._reassign(cast, branch)
+                self._tree.check(cast)
+                continue
+            probed = self._detector.suspects(branch.child.raw)
+            self._detector.suspect(branch.child)
+            branch.looks += 1
+            if not branch.done and not branch.acked:
+                # Whether it is dead, which is another case, the probe is about to show.
+                if not probed:
+                    self.resend(cast, branch)
+                    self._tree.check(cast)
+            elif not branch.done and _asks_again(branch.looks):
+                self._tree.send(cast, branch, header_only=True)
+            if not branch.done:
+                self.late.add((cast, branch), ctx.now)
+
+    # ---- back-fill --------------------------------------------------------------------------
+
+    def predecessor_changed(self, new: NodeRef) -> None:
+        """Pass fresh messages back to a node that has just come in before us."""
+        for cast in self._casts.fresh(MAX_BACKFILL):
+            if all(hop.raw != new.raw for hop in cast.route):
+                self.backfill(cast, new)
+            self._tree.check(cast)
+
+    def backfill(self, cast: Cast, node: NodeRef) -> None:
+        """Give ``node``, our predecessor, the range between it and us unless it has it already.
+
+        One backfill may lead to the next, but no further than the tree may go.
+        """
+        if cast.ttl <= 0:
+            return
+        given = cast.branch(node.raw, self._ctx.me.raw)
+        if given is not None and (given.count or not given.done):
+            return
+        self._tree.delegate(cast, Branch(node, self._ctx.me.raw, -1, 0, EdgeKind.BACKFILL))
+
+
+def _asks_again(looks: int) -> bool:
+    """Return True if a delegate is asked again at this look, the ``looks``-th.
+
+    A report that was lost delays the receipt until the next question, so the first come often.
+    """
+    return looks <= PROMPT_LOOKS or looks & (looks - 1) == 0
+
+
+def still_open(entry: tuple[Cast, Branch]) -> bool:
+    """Tell whether a branch's answer is still awaited."""
+    return not entry[1].done

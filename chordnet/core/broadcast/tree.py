@@ -1,0 +1,549 @@
+"""Broadcast along the finger tables' spanning tree, with acknowledgement, receipt and repair.
+
+Base: a node responsible for the range (self, limit) sends to each distinct finger in it, with the
+next finger as that one's limit: N - 1 messages in a depth of about log2 N (El-Ansary, Alima,
+Brand, Haridi, "Efficient broadcast in structured P2P networks", IPTPS 2003). On top of it:
+
+- *COVERED*: a node that has recorded the message and whose every delegate has reported its range
+  covered reports its own, at once if it has nobody to delegate to. The origin thereby knows that
+  everybody has it, and how.
+- *ACK*: sent only when COVERED would be late, so a healthy tree costs N - 1 messages down and
+  N - 1 up.
+- *Repair*: a delegate that stays silent is sent the message again, a few times, and probed. When it
+  is dead, successor(its id) takes its range over (*reassign*), if that lies in the range. When it
+  lives and takes nothing, others are given what lies beyond it, and it is reported as unreached.
+- *Extension*: a node given a range beyond the one it already covers delegates only the rest.
+- *Back-fill*: a node reached through its predecessor's successor pointer that knows a newer
+  predecessor in between passes the message back to it; so does a node that adopts a predecessor
+  while a message is fresh, and one whose predecessor has only just come in, whatever edge reached
+  it, also if the message is its own. Repair edges carry no bodies, but a digest of them; they are
+  asked for if missing.
+- *Conflict*: a node that holds another body under the number of a message than the one that comes
+  keeps the first, passes the second to nobody and reports the conflict: the origin's receipt is
+  partial and says so. Those below it get the message by anti-entropy.
+
+Messages that the program publishes at once travel as one broadcast and share all of this.
+
+A message's route is fixed when it is first accepted: the sender's own stored route and this node.
+Messages that travel together may have come to the sender on different ways (*detours*).
+Each node records a message once (:mod:`chordnet.core.log.ledger`), but passes on what it has
+recorded without knowing it covered: before a crash, or by :mod:`chordnet.core.log.antientropy`.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from chordnet.core.base.effects import BroadcastDone, Misbehaved, Record, Send, Traced, TraceKind
+from chordnet.core.base.events import Publish, Recent
+from chordnet.core.base.identifiers import between
+from chordnet.core.base.limits import MAX_UNREACHED
+from chordnet.core.base.messages import (
+    Ack,
+    Bcast,
+    Bodies,
+    Covered,
+    Detour,
+    EdgeKind,
+    Hop,
+    MessageId,
+    NodeRef,
+    digest_of,
+)
+from chordnet.core.broadcast.cast import Branch, Cast, Finished, Tally, Waiter, cost_of
+from chordnet.core.broadcast.casts import Casts
+from chordnet.core.broadcast.faults import bodies_fault, fault_of
+from chordnet.core.broadcast.headless import Headless
+from chordnet.core.broadcast.newcomer import Newcomer
+from chordnet.core.broadcast.repair import Repairs, still_open
+from chordnet.core.kernel.context import Context
+from chordnet.core.kernel.detector import Detector
+from chordnet.core.kernel.timers import Expiry
+from chordnet.core.log.antientropy import AntiEntropy
+from chordnet.core.log.ledger import Ledger
+from chordnet.core.lookup.lookup import Lookups
+from chordnet.core.ring.routing import Routes
+from chordnet.core.ring.successors import Ring
+
+MAX_BODIES_SENT = 3
+"""How often one delegate is given the bodies that its header left out."""
+REPAIR = frozenset({EdgeKind.REASSIGN, EdgeKind.EXTEND, EdgeKind.BACKFILL})
+
+
+class BroadcastHooks(Protocol):
+    """What broadcast asks of its node."""
+
+    def is_member(self) -> bool: ...
+
+
+class Broadcasts:
+    """All broadcasts that this node takes part in."""
+
+    def __init__(
+        self,
+        ctx: Context,
+        ring: Ring,
+        routes: Routes,
+        lookups: Lookups,
+        detector: Detector,
+        hooks: BroadcastHooks,
+    ) -> None:
+        self._ctx = ctx
+        self._ring = ring
+        self._routes = routes
+        self._hooks = hooks
+        config = ctx.config
+        self.ledger = Ledger(config.max_origins, ctx.peers.has_met)
+        self.sync = AntiEntropy(ctx, self.ledger, routes, hooks.is_member)
+        self._recent: dict[MessageId, bytes] = {}
+        """Digests of what an earlier life recorded shortly before this one began."""
+        self._in_flight = 0
+        self._casts = Casts(ctx)
+        self.newcomer = Newcomer(ctx)
+        self.repairs = Repairs(ctx, self._casts, lookups, detector, self)
+        self.headless = Headless(ctx)
+        self._ack_due: Expiry[tuple[Cast, Waiter]] = Expiry(config.ack_delay_s, _still_waits)
+        self._first_check: Expiry[tuple[Cast, Branch]] = Expiry(config.ack_timeout_s, still_open)
+        queues = (self._ack_due, self._first_check, self.repairs.late, self._casts.memory)
+        self.expiries = (*queues, self.headless.memory, *self.sync.expiries)
+        """Each says when something of ours is due."""
+
+    @property
+    def under_way(self) -> int:
+        """How many broadcasts are not covered yet."""
+        return len(self._casts)
+
+    def remember(self, recent: Recent) -> None:
+        """Take note of what an earlier life of this node recorded lately."""
+        self.sync.remember(recent.id, recent.route)
+        self._recent[recent.id] = recent.digest
+
+    # ---- publishing -------------------------------------------------------------------------
+
+    def publish(self, event: Publish) -> None:
+        """Broadcast messages of this node's own program, those that fit together as one."""
+        config = self._ctx.config
+        batch: list[tuple[int, bytes]] = []
+        size = 0
+        for op, body in event.messages:
+            fault = self._unfit(body)
+            if fault:
+                self._ctx.effects.append(BroadcastDone(op, None, reason=fault))
+                continue
+            if len(batch) >= config.max_batch or size + len(body) > config.max_body_bytes:
+                self._publish(batch, event.wall)
+                batch, size = [], 0
+            batch.append((op, body))
+            self._in_flight += 1
+            size += len(body)
+        if batch:
+            self._publish(batch, event.wall)
+
+    def _unfit(self, body: bytes) -> str:
+        config = self._ctx.config
+        if not self._hooks.is_member():
+            return "not in a ring"
+        if len(body) > config.max_body_bytes:
+            return f"the message is longer than {config.max_body_bytes} bytes"
+        return "busy" if self._in_flight >= config.max_broadcasts else ""
+
+    def _publish(self, batch: list[tuple[int, bytes]], wall: float) -> None:
+        ctx, sync = self._ctx, self.sync
+        known = self.ledger.last(ctx.me.raw, ctx.me.incarnation)
+        if known > sync.published:
+            self._numbers_taken(batch, known)
+            return
+        message_id = MessageId(ctx.me.raw, ctx.me.incarnation, sync.published + 1)
+        sync.published += len(batch)
+        route = [Hop(ctx.me.raw, ctx.me.name, int(EdgeKind.ORIGIN))]
+        bodies = [body for _, body in batch]
+        self._record(message_id, wall, bodies, route, [])
+        cast = self._take_on(message_id, wall, bodies, route, ctx.config.max_hops, [])
+        cast.ops = [op for op, _ in batch]
+        cast.waiters.append(Waiter(None, ctx.me.raw, ctx.space.size))
+        self._fan(cast, ctx.space.size, ctx.me.raw)
+        if self.newcomer.unknown:
+            self._pass_back(cast)
+        self.check(cast)
+
+    def _numbers_taken(self, batch: list[tuple[int, bytes]], known: int) -> None:
+        """The ledger knows numbers of ours that we have not used: it is damaged, or was copied."""
+        self._ctx.counters["own_numbers_taken"] += len(batch)
+        self.sync.published = known
+        self._in_flight -= len(batch)
+        for op, _body in batch:
+            self._ctx.effects.append(BroadcastDone(op, None, reason="number taken"))
+
+    def _pass_back(self, cast: Cast) -> None:
+        before = self._ring.predecessor
+        if before is None or before.raw == self._ctx.me.raw or self._ring.predecessor_is_dead():
+            return
+        self.repairs.backfill(cast, before)
+
+    def _record(
+        self, message_id: MessageId, created: float, bodies: list[bytes], route: list[Hop],
+        detours: list[Detour],
+    ) -> tuple[int, int, int]:  # fmt: skip
+        """Record what is new.
+
+        :returns: how many were recorded before with other bodies, how many were given up, and how
+            many were recorded before by a route that is not remembered.
+        """
+        ctx, ledger, conflict, lost, strayed = self._ctx, self.ledger, 0, 0, 0
+        for offset, body in enumerate(bodies):
+            each = message_id.plus(offset) if offset else message_id
+            weight = ledger.add(each, body)
+            if weight is not None:
+                self.sync.recorded(each, weight)
+                way = _way(detours, offset, route) if detours else route
+                ctx.effects.append(Record(each, created, body, way))
+            elif each not in ledger:
+                lost += 1
+            elif not self._is_same(each, body):
+                conflict += 1
+            elif each not in self.sync.ways:
+                strayed += 1
+        if ledger.given_up:
+            self.sync.tell_gaps()
+        return conflict, lost, strayed
+
+    def _is_same(self, each: MessageId, body: bytes) -> bool:
+        """Return True if ``body`` is known to be what was recorded as ``each``."""
+        if self.ledger.digests.same((each.origin, each.incarnation), each.sequence, body):
+            return True
+        return self._recent.get(each) == digest_of([body])
+
+    def _take_on(
+        self, message_id: MessageId, created: float, bodies: list[bytes], route: list[Hop],
+        ttl: int, detours: list[Detour],
+    ) -> Cast:  # fmt: skip
+        ctx = self._ctx
+        deadline = ctx.now + ctx.config.broadcast_deadline_s
+        cast = Cast(message_id, created, bodies, route, ttl, deadline, detours)
+        self._casts.add(cast)
+        return cast
+
+    # ---- delegating -------------------------------------------------------------------------
+
+    def _fan(self, cast: Cast, end: int, limit: bytes) -> None:
+        """Cover the distances up to ``end`` (``limit`` on the wire), farthest child first."""
+        cast.cover = end
+        if cast.ttl <= 0:
+            return
+        for distance, node, kind in reversed(self._routes.tree):
+            if distance < end:
+                self.delegate(cast, Branch(node, limit, distance, end, kind))
+                end, limit = distance, node.raw
+
+    def delegate(self, cast: Cast, branch: Branch) -> None:
+        """Give a child its range."""
+        cast.add(branch)
+        if branch.kind in REPAIR:
+            self.trace(cast, TraceKind.REPAIRED, branch.child)
+        self.send(cast, branch, header_only=branch.kind in REPAIR)
+        self._first_check.add((cast, branch), self._ctx.now)
+
+    def trace(self, cast: Cast, what: TraceKind, peer: NodeRef) -> None:
+        """Note something out of the ordinary."""
+        self._ctx.effects.append(Traced(cast.id, len(cast.bodies), what, peer))
+
+    def send(self, cast: Cast, branch: Branch, *, header_only: bool) -> None:
+        """Send a child the message (again)."""
+        branch.messages += 1
+        bodies, digest = (None, digest_of(cast.bodies)) if header_only else (cast.bodies, b"")
+        message = Bcast(
+            cast.id, len(cast.bodies), cast.created, cast.ttl - 1, branch.limit,
+            int(branch.kind), cast.route, bodies, cast.detours, digest,
+        )  # fmt: skip
+        self._ctx.effects.append(Send(branch.child, message))
+
+    # ---- receiving --------------------------------------------------------------------------
+
+    def received(self, sender: NodeRef, message: Bcast) -> None:
+        """A range of a broadcast is given to us."""
+        fault = fault_of(message, sender, self._ctx)
+        if not fault and message.id.origin == self._ctx.me.raw and self._is_forged(message):
+            fault = "a broadcast in our name that we have not sent"
+            # An honest node may have passed it on: it need not send it again.
+            self._contradict(sender, message, conflict=1)
+        if fault:
+            self._ctx.effects.append(Misbehaved(sender, fault))
+            return
+        cast = self._casts.get(message.id)
+        if cast is not None:
+            self._again(cast, sender, message)
+        elif self._casts.full:
+            self._ctx.counters["broadcasts_refused"] += 1
+        elif message.bodies is None:
+            self.headless.add(sender, message)
+            self._ctx.send(sender, Ack(message.id, message.limit, True))
+        else:
+            self._first(sender, message, message.bodies)
+
+    def _is_forged(self, message: Bcast) -> bool:
+        """Return True if a broadcast of our own is of our present life, and we have not sent it."""
+        me, given = self._ctx.me, message.id
+        if given.incarnation != me.incarnation:
+            return False
+        return given.sequence + message.count - 1 > self.sync.published
+
+    def _has_all(self, message: Bcast) -> bool:
+        return all(message.id.plus(k) in self.ledger for k in range(message.count))
+
+    def _end(self, limit: bytes) -> int:
+        ctx = self._ctx
+        return (int.from_bytes(limit) - ctx.my_id) % ctx.space.size or ctx.space.size
+
+    def _first(self, sender: NodeRef, message: Bcast, bodies: list[bytes]) -> None:
+        ctx = self._ctx
+        here = Hop(ctx.me.raw, ctx.me.name, message.kind)
+        route = [*message.hops, here]
+        usual = not (self.sync.ways or message.detours)
+        detours = [] if usual else self.sync.detours(message, here)
+        had_all = message.kind == EdgeKind.BACKFILL and self._has_all(message)
+        conflict, lost, strayed = self._record(message.id, message.created, bodies, route, detours)
+        if conflict or lost:
+            self._contradict(sender, message, conflict=min(conflict, 1), lost=min(lost, 1))
+            return
+        if had_all:
+            # Passed back for this node's own sake, which has it; others see to the range.
+            depth = len(message.hops)
+            self._ctx.send(sender, Covered(message.id, message.limit, 1, 0, depth, False, []))
+            return
+        end = self._end(message.limit)
+        before, tree = self._ring.predecessor, self._routes.tree
+        if strayed:
+            self._stray(sender, message, others=bool(tree) and tree[0][0] < end)
+            return
+        lacks = before is not None and self._may_lack(before, sender, message)
+        if not lacks and message.ttl > 0 and (not tree or tree[0][0] >= end):
+            self._alone(sender, message, bodies, route, detours, end)
+            return
+        cast = self._take_on(message.id, message.created, bodies, route, message.ttl, detours)
+        waiter = Waiter(sender, message.limit, end, message.kind)
+        cast.waiters.append(waiter)
+        self._fan(cast, end, message.limit)
+        if before is not None and lacks:
+            self.repairs.backfill(cast, before)
+        if cast.branches:
+            self._ack_due.add((cast, waiter), ctx.now)
+        self.check(cast)
+
+    def _alone(
+        self, sender: NodeRef, message: Bcast, bodies: list[bytes], route: list[Hop],
+        detours: list[Detour], end: int,
+    ) -> None:  # fmt: skip
+        """Report at once: nobody in the range is known, so there is nothing to wait for."""
+        ctx, depth = self._ctx, len(message.hops)
+        report = Covered(message.id, message.limit, 1, 0, depth, False, [])
+        ctx.effects.append(Send(sender, report))
+        self._casts.keep(
+            Finished(
+                message.id, message.created, bodies, route, message.ttl, end,
+                Tally(0, 0, depth, False, []), sender.raw, end, message.kind, detours,
+                cost_of(bodies, route, detours),
+            )
+        )  # fmt: skip
+
+    def _stray(self, sender: NodeRef, message: Bcast, *, others: bool) -> None:
+        """Report a late copy of what was recorded by a route that is forgotten.
+
+        Passed on, it would spread the route of the copy, by which nothing came here. Whether the
+        ``others`` in the range have the message is not known; what they lack, anti-entropy brings.
+        """
+        ctx, depth = self._ctx, len(message.hops)
+        ctx.counters["late_copies"] += 1
+        ctx.send(sender, Covered(message.id, message.limit, 1, 0, depth, others, []))
+
+    def _contradict(
+        self, sender: NodeRef, message: Bcast, *, conflict: int = 0, lost: int = 0
+    ) -> None:
+        """Report that this node has not recorded what ``sender`` sent, and will not."""
+        ctx, depth = self._ctx, len(message.hops)
+        ctx.counters["conflicts" if conflict else "given_up_before"] += 1
+        report = Covered(
+            message.id, message.limit, 0, 0, depth, True, [ctx.me], conflict, lost
+        )  # fmt: skip
+        ctx.send(sender, report)
+
+    def _may_lack(self, before: NodeRef, sender: NodeRef, message: Bcast) -> bool:
+        """Tell whether our predecessor came in so lately that the tree may have passed it by."""
+        if before.raw in (sender.raw, self._ctx.me.raw):
+            return False
+        if message.kind == EdgeKind.SUCCESSOR and between(sender.id, before.id, self._ctx.my_id):
+            passed = True
+        elif message.kind == EdgeKind.BACKFILL or self.newcomer.unknown:
+            passed = all(hop.raw != before.raw for hop in message.hops)
+        else:
+            passed = False
+        return passed and not self._ring.predecessor_is_dead()
+
+    def _again(self, cast: Cast, sender: NodeRef, message: Bcast) -> None:
+        """A message that we have: from another parent, once more, or for a wider range."""
+        if not _carries(message, cast.bodies):
+            self._contradict(sender, message, conflict=1)
+            self._casts.finish(cast)
+            return
+        self.trace(cast, TraceKind.DUPLICATE, sender)
+        end = self._end(message.limit)
+        if not any(
+            w.parent is not None and w.parent.raw == sender.raw and w.limit == message.limit
+            for w in cast.waiters
+        ):
+            cast.waiters.append(Waiter(sender, message.limit, end, message.kind))
+        if end > cast.cover:
+            start, cast.cover = cast.cover, end
+            if message.kind != EdgeKind.BACKFILL:
+                self.repairs.extend(cast, start, end, message.limit)
+        if cast.pending(end):
+            self._ctx.send(sender, Ack(cast.id, message.limit, False))
+        self.check(cast)
+
+    # ---- bodies -----------------------------------------------------------------------------
+
+    def bodies(self, sender: NodeRef, message: Bodies) -> None:
+        """The bodies that we asked for have come."""
+        if not self.headless.awaits(message.id, sender):
+            self._ctx.counters["answers_ignored"] += 1
+            return
+        waiting, digest = self.headless.take(message.id), digest_of(message.bodies)
+        # The route leads over whoever brought the bodies, if that one's header is among them.
+        for parent, header in sorted(waiting, key=lambda entry: entry[0].raw != sender.raw):
+            cast = self._casts.get(message.id)
+            fault = bodies_fault(message.bodies, header.count, self._ctx)
+            if parent.raw == sender.raw and (fault or header.digest != digest):
+                fault = fault or "bodies other than the header promised"
+                self._ctx.effects.append(Misbehaved(sender, fault))
+            elif header.digest != digest:
+                self.headless.add(parent, header)
+            elif cast is not None:
+                self._again(cast, parent, header)
+            else:
+                self._first(parent, header, message.bodies)
+
+    def acknowledged(self, sender: NodeRef, message: Ack) -> None:
+        """A delegate has taken its range on."""
+        cast = self._casts.active(message.id)
+        branch = cast.branch(sender.raw, message.limit) if cast is not None else None
+        if cast is None or branch is None:
+            return
+        branch.acked = True
+        if message.need_bodies and branch.bodies_sent < MAX_BODIES_SENT:
+            branch.bodies_sent += 1
+            self._ctx.send(sender, Bodies(cast.id, cast.bodies))
+
+    # ---- covering ---------------------------------------------------------------------------
+
+    def covered(self, sender: NodeRef, message: Covered) -> None:
+        """A delegate's range is covered."""
+        cast = self._casts.active(message.id)
+        branch = cast.branch(sender.raw, message.limit) if cast is not None else None
+        if cast is None or branch is None or branch.done:
+            return
+        cast.close(branch)
+        branch.count = message.count
+        branch.messages += message.messages
+        branch.depth = message.depth
+        branch.partial = message.partial
+        branch.unreached = message.unreached
+        branch.conflict, branch.lost = message.conflict, message.lost
+        self.check(cast)
+
+    def check(self, cast: Cast) -> None:
+        """Answer every waiter whose range is covered."""
+        waiters = cast.waiters
+        if len(waiters) == 1 and not cast.open and not cast.searching:
+            self._report(cast, waiters.pop())
+        else:
+            for waiter in list(waiters):
+                if not cast.pending(waiter.end):
+                    waiters.remove(waiter)
+                    self._report(cast, waiter)
+        self._casts.finish(cast)
+
+    def _report(self, cast: Cast, waiter: Waiter) -> None:
+        ctx, parent = self._ctx, waiter.parent
+        another = bool(cast.told) and self._told_another(cast, waiter)
+        start, ourselves = (cast.told_end, 0) if another else (0, 1)
+        tally = cast.tally(start, waiter.end)
+        cut_short = cast.ttl <= 0 and bool(self._routes.tree)
+        missed = tally.unreached or tally.conflict or tally.lost
+        partial = bool(tally.partial or missed or cut_short)
+        unreached = tally.unreached[:MAX_UNREACHED]
+        count = tally.count + ourselves
+        if parent is not None:
+            cast.told_end = max(cast.told_end, waiter.end)
+            if not another:
+                cast.told, cast.told_kind = parent.raw, waiter.kind
+            report = Covered(
+                cast.id, waiter.limit, count, tally.messages, tally.depth, partial, unreached,
+                tally.conflict, tally.lost,
+            )  # fmt: skip
+            ctx.effects.append(Send(parent, report))
+        else:
+            tally = Tally(
+                count, tally.messages, tally.depth, partial, unreached, tally.conflict, tally.lost
+            )
+            self._confirm(cast, tally)
+
+    def _confirm(self, cast: Cast, tally: Tally) -> None:
+        """Tell our own program what became of each of its messages."""
+        shared = len(cast.ops)
+        self._in_flight -= shared
+        for offset, op in enumerate(cast.ops):
+            self._ctx.effects.append(
+                BroadcastDone(
+                    op, cast.id.plus(offset), tally.count, tally.messages, tally.depth,
+                    tally.partial, tally.unreached, shared, "", tally.conflict, tally.lost,
+                )
+            )  # fmt: skip
+
+    def _told_another(self, cast: Cast, waiter: Waiter) -> bool:
+        """Tell whether a parent that lives was told already: nothing must be counted twice.
+
+        What comes by reassignment or extension was a dead node's: it told nobody what it was told
+        along the tree. What came by a repair was told to a live node.
+        """
+        parent = waiter.parent
+        if parent is None or cast.told == parent.raw:
+            return False
+        if waiter.kind in {EdgeKind.REASSIGN, EdgeKind.EXTEND} and cast.told_kind not in REPAIR:
+            return False
+        other = self._ctx.peers.get(cast.told)
+        return other is not None and not self._ctx.peers.is_dead(other, self._ctx.now)
+
+    # ---- time -------------------------------------------------------------------------------
+
+    def tick(self) -> None:
+        """Send late acknowledgements, look after silent delegates, forget old trees."""
+        now = self._ctx.now
+        for cast, waiter in self._ack_due.due(now):
+            if waiter.parent is not None:
+                self._ctx.send(waiter.parent, Ack(cast.id, waiter.limit, False))
+        for cast, branch in self._first_check.due(now):
+            if not branch.acked:
+                self.repairs.resend(cast, branch)
+            self.repairs.late.add((cast, branch), now)
+        self.repairs.tick()
+        self.headless.tick()
+        self._casts.forget()
+        self.sync.tick()
+
+
+def _way(detours: list[Detour], offset: int, route: list[Hop]) -> list[Hop]:
+    """Return the route of one message of a broadcast."""
+    for detour in detours:
+        if detour.first <= offset < detour.first + detour.count:
+            return detour.hops
+    return route
+
+
+def _carries(message: Bcast, bodies: list[bytes]) -> bool:
+    """Return True if a broadcast brings, or promises, just these bodies."""
+    if message.bodies is not None:
+        return message.bodies == bodies
+    return message.count == len(bodies) and message.digest == digest_of(bodies)
+
+
+def _still_waits(entry: tuple[Cast, Waiter]) -> bool:
+    return entry[1] in entry[0].waiters

@@ -1,0 +1,1 @@
+"""Coming into a ring, and merging rings that have split."""

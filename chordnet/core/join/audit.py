@@ -1,0 +1,186 @@
+"""Finding and merging split rings: one mechanism for split and loopy rings and partitions.
+
+Every ``audit_s``, and at once (no more often than ``audit_min_s``) when another ring's label is
+seen or a lost peer is heard of again::
+
+    c := a random one of the bootstrap peers, the known peers and the peers thought dead;
+         every other time one that we do not point at
+    s := find_successor(self.id + 1), asked through c
+    if s in (self, successor) and s is alive:
+        old := successor; adopt [s] + s.list; notify s
+        send TRYMERGE{candidate: old} to s
+    if s lies beyond the successor, which that ring passes by:
+        send TRYMERGE{candidate: s} to the node of our own ring before s, found by a lookup
+    on TRYMERGE{candidate}, once the candidate has answered:
+        candidate in (self, successor): adopt it, pass TRYMERGE{old successor} on to it
+        otherwise: pass TRYMERGE{candidate} on to the successor
+
+so that two interleaved rings close like a zip, from wherever a single node of the one knows a
+single node of the other. The smaller label survives.
+
+Sources: strong stabilisation (Liben-Nowell, Balakrishnan, Karger, PODC 2002) and ring unification
+(Shafaat, Ghodsi, Haridi, P2P 2007).
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from chordnet.core.base.identifiers import between
+from chordnet.core.base.limits import MERGE_TTL
+from chordnet.core.base.messages import (
+    FindKind,
+    GetState,
+    NodeRef,
+    RingLabel,
+    State,
+    Status,
+    TryMerge,
+    contact,
+)
+from chordnet.core.kernel.context import Context
+from chordnet.core.kernel.requests import Answer, Ask, Question, Requests
+from chordnet.core.lookup.lookup import Lookups, Purpose, Result
+from chordnet.core.ring.successors import Ring
+
+SUCCESSOR, PLACE = 0, 1
+"""What an audit's lookup is for: our successor there, or a stray node's place here."""
+
+
+class AuditHooks(Protocol):
+    """What the audit asks of its node."""
+
+    def status(self) -> Status: ...
+    def bootstrap(self) -> list[NodeRef]: ...
+    def points_at(self, peer: NodeRef) -> bool: ...
+
+
+class Audit:
+    """The audit of one node."""
+
+    def __init__(
+        self, ctx: Context, ring: Ring, requests: Requests, lookups: Lookups, hooks: AuditHooks
+    ) -> None:
+        self._ctx = ctx
+        self._ring = ring
+        self._requests = requests
+        self._lookups = lookups
+        self._hooks = hooks
+        self._last = float("-inf")
+        self._through: NodeRef | None = None
+        self._stray: NodeRef | None = None
+        requests.handle(Ask.AUDIT, self._answered, self._silent)
+        requests.handle(Ask.MERGE, self._candidate_answered, self._silent)
+
+    def start(self) -> None:
+        """This node has become a member."""
+        self._ctx.alarms.set("audit", self._ctx.jittered(self._ctx.config.audit_s / 4))
+
+    def evidence(self, through: NodeRef) -> None:
+        """There may be another part of the ring, to be asked through this node."""
+        ctx = self._ctx
+        self._through = through
+        ctx.alarms.sooner("audit", max(ctx.now, self._last + ctx.config.audit_min_s))
+
+    def label_seen(self, label: RingLabel, through: NodeRef) -> None:
+        """A node of a ring called ``label`` was met."""
+        mine = self._ring.label
+        if self._hooks.status() != Status.ACTIVE or mine is None or label == mine:
+            return
+        if label < mine:
+            self._ring.set_label(label)
+        self.evidence(through)
+
+    def tick(self) -> None:
+        """The ``audit`` alarm has rung."""
+        ctx = self._ctx
+        self._last = ctx.now
+        ctx.peers.forget(ctx.now)
+        alone = not self._ring.successors
+        pause = ctx.config.join_retry_s * 4 if alone else ctx.config.audit_s
+        ctx.alarms.set("audit", ctx.jittered(pause))
+        through, self._through = self._through, None
+        if through is None:
+            through = self._choose()
+        if through is not None:
+            ctx.counters["audits"] += 1
+            start = (ctx.my_id + 1) % ctx.space.size
+            self._lookups.start(Purpose.AUDIT, SUCCESSOR, start, via=through)
+
+    def _choose(self) -> NodeRef | None:
+        ctx = self._ctx
+        pool = [*self._hooks.bootstrap(), *ctx.peers.known]
+        # Whoever is not in our tables may well be in another ring: every other audit asks those.
+        strangers = [peer for peer in pool if not self._hooks.points_at(peer)]
+        if strangers and ctx.rng.random() < 0.5:
+            pool = strangers
+        chosen = ctx.rng.choice(pool) if pool else None
+        if chosen is not None and ctx.peers.is_dead(chosen, ctx.now):
+            # Whoever listens there now may be a later incarnation of it.
+            return contact(chosen.address)
+        return chosen
+
+    def looked_up(self, result: Result) -> None:
+        """A lookup of ours has ended."""
+        node = result.node
+        if node is None or self._hooks.status() != Status.ACTIVE:
+            return
+        if result.tag == PLACE:
+            self._place_found(node)
+        elif node.raw != self._ctx.me.raw:
+            self._successor_found(node, result.label)
+
+    def _successor_found(self, node: NodeRef, label: RingLabel | None) -> None:
+        """The chosen peer's ring says that ``node`` is our successor."""
+        head = self._ring.head
+        if label is not None:
+            self.label_seen(label, node)
+        if between(self._ctx.my_id, node.id, head.id):
+            self._ask_state(Ask.AUDIT, node, MERGE_TTL)
+        elif node.raw != head.raw:
+            self._stray = node
+            self._lookups.start(Purpose.AUDIT, PLACE, node.id, kind=FindKind.PREDECESSOR)
+
+    def _place_found(self, before: NodeRef) -> None:
+        """The node of our ring is known that the stray one should follow."""
+        stray, self._stray = self._stray, None
+        if stray is None:
+            return
+        if before.raw == self._ctx.me.raw:
+            self.try_merge(TryMerge(stray, MERGE_TTL))
+        else:
+            self._ctx.send(before, TryMerge(stray, MERGE_TTL))
+
+    def _ask_state(self, ask: Ask, node: NodeRef, ttl: int) -> None:
+        status = int(self._hooks.status())
+        self._requests.ask(ask, node, lambda rid: GetState(rid, status), detail=ttl)
+
+    def _answered(self, question: Question, sender: NodeRef, answer: Answer) -> None:
+        if isinstance(answer, State):
+            self._adopt(sender, answer, question.detail)
+
+    def _adopt(self, node: NodeRef, state: State, ttl: int) -> None:
+        old = self._ring.head
+        if not self._ring.consider(node, state):
+            return
+        if state.label is not None:
+            self.label_seen(state.label, node)
+        if old.raw != self._ctx.me.raw and ttl > 0:
+            self._ctx.send(node, TryMerge(old, ttl - 1))
+
+    def try_merge(self, message: TryMerge) -> None:
+        """Somebody offers a successor from the other ring."""
+        ctx, candidate = self._ctx, message.candidate
+        if self._hooks.status() != Status.ACTIVE or candidate.raw == ctx.me.raw:
+            return
+        if between(ctx.my_id, candidate.id, self._ring.head.id):
+            self._ask_state(Ask.MERGE, candidate, message.ttl)
+        elif message.ttl > 0 and self._ring.head.raw not in (candidate.raw, ctx.me.raw):
+            ctx.send(self._ring.head, TryMerge(candidate, message.ttl - 1))
+
+    def _candidate_answered(self, question: Question, sender: NodeRef, answer: Answer) -> None:
+        if isinstance(answer, State):
+            self._adopt(sender, answer, question.detail)
+
+    def _silent(self, question: Question) -> None:
+        pass

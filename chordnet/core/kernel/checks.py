@@ -1,0 +1,355 @@
+"""The gate: is what a peer says possible at all? Every message passes here before any part sees it.
+
+A pointer that cannot be one would be followed, listed and passed on for as long as somebody answers
+at its address; a name ends up in logs and on terminals; a long list is kept and sent on. So of
+every message it is checked that
+
+- identifiers are of this ring;
+- every pointer and every hop has a name that a node may have, and the identifier that belongs to
+  the name, and every pointer an address that can be dialled (:class:`NamingRules`);
+- lists are no longer than what an honest node sends;
+- numbers are in the range that they can have.
+
+Whether a message fits to what was asked, and what only one part knows, that part checks:
+broadcast and anti-entropy their ids and bodies, where not every number has room on the disk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from chordnet.core.base import intervals
+from chordnet.core.base import messages as msg
+from chordnet.core.base.config import ProtocolConfig
+from chordnet.core.base.identifiers import IdentifierSpace
+from chordnet.core.base.limits import (
+    COUNT_LIMIT,
+    DIGEST_LIMIT,
+    HINT_TTL,
+    LABEL_LIMIT,
+    MAX_EXCLUDE,
+    MAX_LISTED,
+    MAX_POINTERS,
+    MAX_RANGES,
+    MAX_REASON,
+    MAX_TTL,
+    MAX_UNREACHED,
+    MERGE_TTL,
+    NODES_LIMIT,
+)
+from chordnet.core.base.messages import (
+    EdgeKind,
+    FindKind,
+    Hop,
+    MessageId,
+    NodeRef,
+    OriginState,
+    Range,
+    Status,
+)
+
+CACHE_BYTES = 1 << 20
+"""Pointers and hops found good are remembered up to about this many bytes."""
+_ENTRY_BYTES = 400
+
+WRONG_IDENTIFIER = "names an impossible identifier"
+WRONG_NODE = "names an impossible node"
+WRONG_NUMBER = "has a number that is out of range"
+TOO_LONG = "has a list or text that is too long"
+
+_LAST_STATUS = max(Status)
+_LAST_FIND = max(FindKind)
+_LAST_EDGE = max(EdgeKind)
+
+
+class NamingRules(Protocol):
+    """What names and addresses may be; :class:`chordnet.core.base.naming.Names` in reality."""
+
+    def identifier(self, name: str) -> bytes | None:
+        """Return the one identifier of a node with this name; None if no node may have it."""
+
+    def reachable(self, address: str) -> bool:
+        """Tell whether a node can be dialled at ``address``."""
+
+
+def is_message_id(message_id: MessageId, space: IdentifierSpace) -> bool:
+    """Tell whether a message may have this id."""
+    return (
+        len(message_id.origin) == space.width
+        and 0 <= message_id.incarnation < COUNT_LIMIT
+        and 0 < message_id.sequence < COUNT_LIMIT
+    )
+
+
+def is_origin_state(state: OriginState, space: IdentifierSpace) -> bool:
+    """Tell whether this may have been recorded of an origin."""
+    return (
+        len(state.origin) == space.width
+        and 0 <= state.incarnation < COUNT_LIMIT
+        and intervals.is_sound(state.known, COUNT_LIMIT)
+    )
+
+
+def is_range(asked: Range, space: IdentifierSpace) -> bool:
+    """Return True if there may be messages with these numbers."""
+    return (
+        len(asked.origin) == space.width
+        and 0 <= asked.incarnation < COUNT_LIMIT
+        and 0 < asked.first < asked.end <= COUNT_LIMIT
+    )
+
+
+class Checks:
+    """The gate of one node.
+
+    :param names: the rules for names and addresses. None accepts all of them: for simulators and
+        tests, whose nodes may have any.
+    """
+
+    def __init__(
+        self, config: ProtocolConfig, space: IdentifierSpace, names: NamingRules | None = None
+    ) -> None:
+        self._space = space
+        self._names = names
+        self._max_route = config.max_route
+        self._max_ttl = max(MAX_TTL, config.max_hops)
+        self._max_pointers = max(MAX_POINTERS, 2 * config.successors)
+        self._good: set[NodeRef | Hop] = set()
+        """Pointers and hops that were found good."""
+        self._room = CACHE_BYTES
+        table: dict[type, Callable[[Any], str]] = {
+            msg.Ping: self._request,
+            msg.Pong: self._answer,
+            msg.GetState: self._answer,
+            msg.State: self._state,
+            msg.Leaving: self._leaving,
+            msg.FingerHint: self._finger_hint,
+            msg.TryMerge: self._try_merge,
+            msg.Find: self._find,
+            msg.Found: self._found,
+            msg.FindFailed: self._find_failed,
+            msg.FindNext: self._find_next,
+            msg.Next: self._next,
+            msg.Bcast: self._bcast,
+            msg.Ack: self._limit,
+            msg.Covered: self._covered,
+            msg.Compare: self._compare,
+            msg.Have: self._have,
+            msg.Want: self._ranges,
+            msg.Lost: self._ranges,
+            msg.Caught: self._caught,
+        }
+        self.of: Callable[[type], Callable[[Any], str] | None] = table.get
+        """Returns the check of a type of message, which returns what is wrong in a few words, or
+        nothing; None for a type without anything to check."""
+
+    @property
+    def remembered(self) -> int:
+        """About how many bytes the pointers and hops found good take."""
+        return CACHE_BYTES - self._room
+
+    def fault(self, message: object) -> str:
+        """Return what is wrong with ``message`` in a few words; empty if nothing is."""
+        check = self.of(type(message))
+        return check(message) if check is not None else ""
+
+    def accepts(self, node: NodeRef) -> bool:
+        """Tell whether ``node`` can be a node of this ring."""
+        return not self._nodes((node,))
+
+    # ---- pointers, hops, numbers ------------------------------------------------------------
+
+    # In the usual case all pointers and hops of a message have been met before, which one call
+    # finds out: this runs for each hop of each broadcast.
+
+    def _nodes(self, nodes: Sequence[NodeRef]) -> str:
+        """Return what is wrong with any of these pointers."""
+        if self._good.issuperset(nodes):
+            return ""
+        names, width, whole = self._names, self._space.width, self._space.whole_bytes
+        for node in nodes:
+            if len(node.raw) != width or not (whole or self._space.valid_raw(node.raw)):
+                return WRONG_IDENTIFIER
+            if not 0 <= node.incarnation < COUNT_LIMIT:
+                return WRONG_NUMBER
+            if names is not None and node not in self._good:
+                if names.identifier(node.name) != node.raw or not names.reachable(node.address):
+                    return WRONG_NODE
+                self._remember(node, len(node.name) + len(node.address))
+        return ""
+
+    def _hops(self, hops: Sequence[Hop]) -> str:
+        """Return what is wrong with a route."""
+        if self._good.issuperset(hops):
+            return "" if len(hops) <= self._max_route else TOO_LONG
+        if len(hops) > self._max_route:
+            return TOO_LONG
+        names, width, whole = self._names, self._space.width, self._space.whole_bytes
+        for hop in hops:
+            if len(hop.raw) != width or not (whole or self._space.valid_raw(hop.raw)):
+                return WRONG_IDENTIFIER
+            if not 0 <= hop.kind <= _LAST_EDGE:
+                return WRONG_NUMBER
+            if names is not None and hop not in self._good:
+                if names.identifier(hop.name) != hop.raw:
+                    return WRONG_NODE
+                self._remember(hop, len(hop.name))
+        return ""
+
+    def _remember(self, good: NodeRef | Hop, letters: int) -> None:
+        """Remember a pointer or hop; what has to be forgotten for it is checked again when met."""
+        cost = 4 * letters + _ENTRY_BYTES
+        if cost > self._room:
+            self._good.clear()
+            self._room = CACHE_BYTES
+        self._room -= cost
+        self._good.add(good)
+
+    def _pointers(self, nodes: Sequence[NodeRef], *others: NodeRef | None) -> str:
+        """Return what is wrong with a list of pointers, or with others that may be missing."""
+        if len(nodes) > self._max_pointers:
+            return TOO_LONG
+        return self._nodes([*nodes, *(node for node in others if node is not None)])
+
+    def _path(self, path: Sequence[NodeRef]) -> str:
+        return TOO_LONG if len(path) > self._max_route else self._nodes(path)
+
+    def _keys(self, *keys: bytes) -> str:
+        return "" if all(map(self._space.valid_raw, keys)) else WRONG_IDENTIFIER
+
+    # ---- messages ---------------------------------------------------------------------------
+
+    def _request(self, message: Any) -> str:
+        return "" if 0 <= message.rid < COUNT_LIMIT else WRONG_NUMBER
+
+    def _answer(self, message: msg.Pong | msg.GetState) -> str:
+        possible = 0 <= message.rid < COUNT_LIMIT and 0 <= message.status <= _LAST_STATUS
+        return "" if possible else WRONG_NUMBER
+
+    def _state(self, message: msg.State) -> str:
+        if not (
+            0 <= message.rid < COUNT_LIMIT
+            and 0 <= message.status <= _LAST_STATUS
+            and 0 <= message.digest < DIGEST_LIMIT
+            and _is_label(message.label)
+        ):
+            return WRONG_NUMBER
+        return self._pointers(message.successors, message.predecessor, message.candidate)
+
+    def _leaving(self, message: msg.Leaving) -> str:
+        return self._pointers(message.successors, message.predecessor)
+
+    def _finger_hint(self, message: msg.FingerHint) -> str:
+        if not 0 <= message.ttl <= HINT_TTL:
+            return WRONG_NUMBER
+        return self._nodes((message.subject,)) or self._keys(message.low, message.high)
+
+    def _try_merge(self, message: msg.TryMerge) -> str:
+        if not 0 <= message.ttl <= MERGE_TTL:
+            return WRONG_NUMBER
+        return self._nodes((message.candidate,))
+
+    def _find(self, message: msg.Find) -> str:
+        if not (
+            0 <= message.lookup < COUNT_LIMIT
+            and 0 <= message.kind <= _LAST_FIND
+            and 0 <= message.ttl <= self._max_ttl
+        ):
+            return WRONG_NUMBER
+        if not self._space.valid_raw(message.key):
+            return WRONG_IDENTIFIER
+        return self._nodes((message.origin,)) or self._path(message.path)
+
+    def _found(self, message: msg.Found) -> str:
+        if not (0 <= message.lookup < COUNT_LIMIT and _is_label(message.label)):
+            return WRONG_NUMBER
+        return self._nodes((message.node,)) or self._path(message.path)
+
+    def _find_failed(self, message: msg.FindFailed) -> str:
+        if not 0 <= message.lookup < COUNT_LIMIT:
+            return WRONG_NUMBER
+        fits = len(message.reason) <= MAX_REASON and message.reason.isprintable()
+        return "" if fits else TOO_LONG
+
+    def _find_next(self, message: msg.FindNext) -> str:
+        if len(message.exclude) > MAX_EXCLUDE:
+            return TOO_LONG
+        if not (0 <= message.rid < COUNT_LIMIT and 0 <= message.kind <= _LAST_FIND):
+            return WRONG_NUMBER
+        return self._keys(message.key, *message.exclude)
+
+    def _next(self, message: msg.Next) -> str:
+        if not (0 <= message.rid < COUNT_LIMIT and _is_label(message.label)):
+            return WRONG_NUMBER
+        return self._pointers(message.nodes)
+
+    def _bcast(self, message: msg.Bcast) -> str:
+        # The usual one: on the way of every broadcast a call costs more than what it does.
+        if (
+            not message.detours
+            and self._good.issuperset(message.hops)
+            and len(message.hops) <= self._max_route
+            and 0 <= message.ttl <= self._max_ttl
+            and 0 <= message.kind <= _LAST_EDGE
+        ):
+            return ""
+        if message.detours:
+            hops = sum(len(detour.hops) for detour in message.detours)
+            if max(hops, len(message.detours)) > self._max_route:
+                return TOO_LONG
+            for detour in message.detours:
+                fault = self._hops(detour.hops)
+                if fault:
+                    return fault
+        if not 0 <= message.ttl <= self._max_ttl or not 0 <= message.kind <= _LAST_EDGE:
+            return WRONG_NUMBER
+        return self._hops(message.hops)
+
+    def _limit(self, message: msg.Ack) -> str:
+        return self._keys(message.limit)
+
+    def _covered(self, message: msg.Covered) -> str:
+        space = self._space
+        if len(message.limit) != space.width or not (
+            space.whole_bytes or space.valid_raw(message.limit)
+        ):
+            return WRONG_IDENTIFIER
+        if not (
+            0 <= message.count < NODES_LIMIT
+            and 0 <= message.messages < NODES_LIMIT
+            and 0 <= message.depth < NODES_LIMIT
+            and 0 <= message.conflict < NODES_LIMIT
+            and 0 <= message.lost < NODES_LIMIT
+        ):
+            return WRONG_NUMBER
+        if not message.unreached:
+            return ""
+        if len(message.unreached) > MAX_UNREACHED:
+            return TOO_LONG
+        return self._nodes(message.unreached)
+
+    def _compare(self, message: msg.Compare) -> str:
+        return "" if 0 <= message.digest < DIGEST_LIMIT else WRONG_NUMBER
+
+    def _have(self, message: msg.Have) -> str:
+        if max(len(message.after), len(message.last)) > 1 or len(message.origins) > MAX_LISTED:
+            return TOO_LONG
+        for origin, incarnation in (*message.after, *message.last):
+            if not self._space.valid_raw(origin):
+                return WRONG_IDENTIFIER
+            if not 0 <= incarnation < COUNT_LIMIT:
+                return WRONG_NUMBER
+        return ""
+
+    def _ranges(self, message: msg.Want | msg.Lost) -> str:
+        if len(message.ranges) > MAX_RANGES:
+            return TOO_LONG
+        return "" if all(is_range(each, self._space) for each in message.ranges) else WRONG_NUMBER
+
+    def _caught(self, message: msg.Caught) -> str:
+        return self._hops(message.hops)
+
+
+def _is_label(label: msg.RingLabel | None) -> bool:
+    return label is None or (0 <= label.epoch < COUNT_LIMIT and 0 <= label.ring_id < LABEL_LIMIT)

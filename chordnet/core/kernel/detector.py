@@ -1,0 +1,111 @@
+"""Is that peer alive? One probe for each peer under suspicion.
+
+- Suspicion starts a probe: a ping now, another every ``probe_interval_s``.
+- Any message of the peer ends the probe: it is alive.
+- Silence for ``probe_timeout_s`` (``broken_timeout_s`` after its connection broke), or nobody
+  listening at its address, is death. A death is reported once, to :meth:`Verdicts.died`.
+- A peer that crashes and comes back has a higher incarnation; the old one is dead at that moment.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import attrs
+
+from chordnet.core.base.events import LinkFault
+from chordnet.core.base.messages import NodeRef, Ping
+from chordnet.core.kernel.context import Context
+
+MAX_PROBES = 1024
+
+
+class Verdicts(Protocol):
+    """Who is told what a probe found."""
+
+    def suspected(self, peer: NodeRef) -> None:
+        """A probe of ``peer`` has begun."""
+
+    def died(self, peer: NodeRef) -> None:
+        """``peer`` is dead; evict it everywhere."""
+
+    def survived(self, peer: NodeRef) -> None:
+        """``peer`` was under suspicion and has been heard of."""
+
+
+@attrs.define
+class _Probe:
+    peer: NodeRef
+    deadline: float
+    next_ping: float
+
+
+class Detector:
+    """All probes under way, by raw identifier."""
+
+    def __init__(self, ctx: Context, verdicts: Verdicts) -> None:
+        self._ctx = ctx
+        self._verdicts = verdicts
+        self.probes: dict[bytes, _Probe] = {}
+        """What is under way; empty most of the time."""
+
+    def suspect(self, peer: NodeRef, *, broken: bool = False) -> None:
+        """Begin to probe ``peer``; ``broken`` says that its connection ended without a word."""
+        ctx = self._ctx
+        if peer.raw == ctx.me.raw or not peer.raw or ctx.peers.is_dead(peer, ctx.now):
+            return
+        patience = ctx.config.broken_timeout_s if broken else ctx.config.probe_timeout_s
+        probe = self.probes.get(peer.raw)
+        if probe is not None:
+            probe.deadline = min(probe.deadline, ctx.now + patience)
+        elif len(self.probes) < MAX_PROBES:
+            ctx.counters["probes"] += 1
+            probe = _Probe(peer, ctx.now + patience, ctx.now + ctx.config.probe_interval_s)
+            self.probes[peer.raw] = probe
+            ctx.send(peer, Ping(ctx.rid()))
+            self._verdicts.suspected(peer)
+        self._arm()
+
+    def suspects(self, raw: bytes) -> bool:
+        """Tell whether a probe of this node is under way."""
+        return raw in self.probes
+
+    def heard(self, peer: NodeRef) -> None:
+        """A message of ``peer`` has arrived."""
+        if self.probes and peer.raw in self.probes:
+            probe = self.probes[peer.raw]
+            if peer.incarnation >= probe.peer.incarnation:
+                del self.probes[peer.raw]
+                self._verdicts.survived(peer)
+
+    def link_down(self, peer: NodeRef, fault: LinkFault) -> None:
+        """There is no connection to ``peer``."""
+        if fault in (LinkFault.REFUSED, LinkFault.REJECTED):
+            self.condemn(peer)
+        elif fault in (LinkFault.BROKEN, LinkFault.UNREACHABLE, LinkFault.CLOSED):
+            self.suspect(peer, broken=True)
+
+    def condemn(self, peer: NodeRef) -> None:
+        """Hold ``peer`` for dead at once."""
+        self.probes.pop(peer.raw, None)
+        ctx = self._ctx
+        if peer.raw and peer.raw != ctx.me.raw and not ctx.peers.is_dead(peer, ctx.now):
+            ctx.peers.died(peer, ctx.now)
+            ctx.counters["deaths"] += 1
+            self._verdicts.died(peer)
+
+    def tick(self) -> None:
+        """The ``probes`` alarm has rung: ping again or give up."""
+        ctx = self._ctx
+        for probe in list(self.probes.values()):
+            if probe.deadline <= ctx.now:
+                self.condemn(probe.peer)
+            elif probe.next_ping <= ctx.now:
+                probe.next_ping = ctx.now + ctx.config.probe_interval_s
+                ctx.send(probe.peer, Ping(ctx.rid()))
+        self._arm()
+
+    def _arm(self) -> None:
+        if self.probes:
+            at = min(min(p.deadline, p.next_ping) for p in self.probes.values())
+            self._ctx.alarms.set("probes", at)

@@ -1,0 +1,57 @@
+"""Where a node is in its life.
+
+::
+
+    unjoined --> joining --> active --> leaving --> left
+      |  ^ ^        |  ^      ^ |
+      |  | +--------+  |      | +----> superseded
+      |  |             |      |
+      |  +-> forming --+------+
+      +----> seeking ---------+
+
+- *unjoined*: in no ring; asks its bootstrap peers; answers pings and "I am unjoined".
+- *seeking*: was given peers and has met no node in this life; goes on asking, creates no ring.
+- *joining*: a peer that is in a ring was found; the place in that ring is being looked up.
+- *forming*: nobody it reaches is in a ring and it is the smallest of them; about to create one.
+- *active*: a member: has a predecessor and a successor (both itself in a ring of one).
+- *leaving*: has told its neighbours, still serves for a short while.
+- *left*: does nothing any more.
+- *superseded*: another node has its name, and keeps it; in no ring for the rest of this life.
+
+A node may leave from every state, and be superseded in each before. Anything that is not in
+:data:`TRANSITIONS` is a defect of ours.
+"""
+
+from __future__ import annotations
+
+from chordnet.core.base.errors import LocalProtocolError
+from chordnet.core.base.messages import Status
+
+_ENDS = (Status.LEAVING, Status.SUPERSEDED)
+
+TRANSITIONS: dict[Status, frozenset[Status]] = {
+    Status.UNJOINED: frozenset(
+        {Status.JOINING, Status.FORMING, Status.SEEKING, Status.ACTIVE, *_ENDS}
+    ),
+    Status.SEEKING: frozenset({Status.UNJOINED, Status.ACTIVE, *_ENDS}),
+    Status.JOINING: frozenset({Status.UNJOINED, Status.ACTIVE, *_ENDS}),
+    Status.FORMING: frozenset({Status.UNJOINED, Status.JOINING, Status.ACTIVE, *_ENDS}),
+    Status.ACTIVE: frozenset({*_ENDS}),
+    Status.LEAVING: frozenset({Status.LEFT}),
+    Status.LEFT: frozenset(),
+    Status.SUPERSEDED: frozenset({Status.LEAVING}),
+}
+
+MEMBER = frozenset({Status.ACTIVE, Status.LEAVING})
+"""The states in which a node has pointers and handles lookups."""
+
+
+def check(old: Status, new: Status) -> None:
+    """Make sure that ``old`` may become ``new``.
+
+    :raises LocalProtocolError: it may not.
+    """
+    if new not in TRANSITIONS[old]:
+        raise LocalProtocolError(
+            f"a node that is {old.name.lower()} cannot become {new.name.lower()}"
+        )

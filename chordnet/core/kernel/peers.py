@@ -1,0 +1,220 @@
+"""Which nodes this one has heard of, and which of them it holds for dead.
+
+- Of every node one life is known, the first that was heard of; which other one takes its place is
+  decided elsewhere (``identities.py``). Word from an older life, or from one given up, is dropped.
+- A dead incarnation is kept out of tables that peers offer until it is heard of alive or its time
+  is up, so that a neighbour's stale list does not bring it back.
+- Whoever else goes on pointing at a dead node may be right: it is asked now and then.
+- Known peers, dead ones included, are where audits look for lost parts of the ring. The table is
+  capped; the one not heard of for longest goes first, of those that have never answered a question
+  of ours before of the others. Worth keeping on disk are only those that have, and those that our
+  pointers lead to: anybody can call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container
+
+from chordnet.core.base.config import ProtocolConfig
+from chordnet.core.base.messages import NodeRef
+
+MAX_SPOKEN = 4096
+PEERS_PAUSE_S = 2.0
+"""The runtime is told of changed known peers at most this often."""
+
+
+class PeerBook:
+    """Known and dead peers by raw identifier."""
+
+    def __init__(self, config: ProtocolConfig, me: NodeRef) -> None:
+        self._config = config
+        self._me = me
+        # Plain dictionaries keep their order too, and take less room and time than ordered ones.
+        self._known: dict[bytes, NodeRef] = {}
+        self._answered: set[bytes] = set()
+        self._dead: dict[bytes, tuple[int, float]] = {}
+        self._asked: dict[bytes, float] = {}
+        self._departed: dict[bytes, int] = {}
+        self._spoken: dict[bytes, int] = {}
+        self._void: dict[bytes, int] = {}
+        """The highest incarnation of a node that was given up for a lower one."""
+        self.changed = False
+        """Whether the known peers changed since the runtime was last told."""
+        self.version = 0
+        """Grows whenever ``is_old`` or ``is_dead`` may have another answer than before, for another
+        reason than that a death's time is up."""
+
+    @property
+    def known(self) -> list[NodeRef]:
+        """Known peers, the one heard of last at the end."""
+        return list(self._known.values())
+
+    def worth_keeping(self, used: Container[bytes]) -> list[NodeRef]:
+        """Return the known peers that have answered a question of ours or that are ``used``, the
+        one heard of last at the end.
+        """
+        answered = self._answered
+        return [ref for raw, ref in self._known.items() if raw in answered or raw in used]
+
+    def answered(self, ref: NodeRef) -> bool:
+        """``ref`` has answered a question of ours; tell whether it is the first time."""
+        if ref.raw in self._answered or ref.raw not in self._known:
+            return False
+        self._answered.add(ref.raw)
+        self.changed = True
+        return True
+
+    def get(self, raw: bytes) -> NodeRef | None:
+        """Return the newest pointer to a node."""
+        return self._known.get(raw)
+
+    def is_old(self, ref: NodeRef) -> bool:
+        """Tell whether a later incarnation of ``ref`` is known."""
+        known = self._known.get(ref.raw)
+        if known is not None and ref.incarnation != known.incarnation:
+            given_up = self._void.get(ref.raw, -1)
+            if ref.incarnation < known.incarnation or ref.incarnation <= given_up:
+                return True
+        return ref.incarnation < self._spoken.get(ref.raw, 0)
+
+    def differs(self, ref: NodeRef) -> bool:
+        """Tell whether another life of ``ref``, or one at another address, is known."""
+        known = self._known.get(ref.raw)
+        return known is not None and (
+            known.incarnation != ref.incarnation or known.address != ref.address
+        )
+
+    def replace(self, ref: NodeRef) -> None:
+        """Know ``ref`` from now on, whatever was known of its other lives."""
+        raw = ref.raw
+        known = self._known.pop(raw, None)
+        if known is not None and known.incarnation > ref.incarnation:
+            self._void[raw] = max(known.incarnation, self._void.get(raw, 0))
+            if len(self._void) > MAX_SPOKEN:
+                del self._void[next(iter(self._void))]
+        self._known[raw] = ref
+        for table in (self._dead, self._departed, self._asked, self._spoken):
+            table.pop(raw, None)
+        self.changed = True
+        self.version += 1
+
+    def is_life_of(self, ref: NodeRef, dead: NodeRef) -> bool:
+        """Tell whether a pointer goes with the node that died: it is that life, or an older one."""
+        if ref.raw != dead.raw or ref.incarnation > dead.incarnation:
+            return False
+        return ref.incarnation == dead.incarnation or ref != self._known.get(ref.raw)
+
+    def note(self, ref: NodeRef) -> NodeRef | None:
+        """Remember ``ref``; return the older incarnation that it supersedes, if there was one."""
+        if ref.raw == self._me.raw or not ref.raw:
+            return None
+        known = self._known.get(ref.raw)
+        if known is None:
+            self._known[ref.raw] = ref
+            self.changed = True
+            self.version += 1
+            if len(self._known) > self._config.max_known_peers:
+                self._forget_one()
+            return None
+        if ref.incarnation > known.incarnation:
+            del self._known[ref.raw]
+            self._known[ref.raw] = ref
+            self.changed = True
+            self.version += 1
+            return known
+        self._known[ref.raw] = self._known.pop(ref.raw)
+        return None
+
+    def _forget_one(self) -> None:
+        *others, _newest = self._known
+        gone = next((raw for raw in others if raw not in self._answered), others[0])
+        del self._known[gone]
+        self._answered.discard(gone)
+
+    def is_routine(self, ref: NodeRef) -> bool:
+        """Tell whether ``ref`` is as known as can be, alive, and nothing about it is to be noted
+        but that it was heard of just now, which this does.
+        """
+        raw = ref.raw
+        if self._spoken.get(raw) != ref.incarnation or raw in self._dead:
+            return False
+        known = self._known.pop(raw, None)
+        if known is None:
+            return False
+        self._known[raw] = known
+        return known.address == ref.address
+
+    def heard(self, ref: NodeRef) -> bool:
+        """A message of ``ref`` has arrived, so it is alive; tell whether it was held for dead."""
+        if self._spoken.get(ref.raw) != ref.incarnation:
+            self._spoken[ref.raw] = ref.incarnation
+            self.version += 1
+            if len(self._spoken) > MAX_SPOKEN:
+                del self._spoken[next(iter(self._spoken))]
+        if self._departed.get(ref.raw) == ref.incarnation:
+            return False
+        self._asked.pop(ref.raw, None)
+        if self._dead.pop(ref.raw, None) is None:
+            return False
+        self.version += 1
+        return True
+
+    def departed(self, ref: NodeRef, now: float) -> None:
+        """``ref`` leaves on purpose: whatever it still says does not bring it back."""
+        self.died(ref, now)
+        self._departed[ref.raw] = ref.incarnation
+        if len(self._departed) > self._config.max_known_peers:
+            del self._departed[next(iter(self._departed))]
+
+    def has_met(self, raw: bytes) -> bool:
+        """Return True if any incarnation of a node has ever sent us a message."""
+        return raw in self._spoken
+
+    def spoken_to(self, ref: NodeRef) -> bool:
+        """Tell whether this incarnation of ``ref`` has ever sent us a message."""
+        return self._spoken.get(ref.raw) == ref.incarnation
+
+    def died(self, ref: NodeRef, now: float) -> None:
+        """Hold this incarnation of ``ref`` for dead."""
+        known = self._known.get(ref.raw)
+        if known is not None and known.incarnation < ref.incarnation:
+            return  # nobody has verified that there ever was such a life
+        if len(self._dead) >= 4 * self._config.max_known_peers:
+            self.forget(now)
+        self._dead.pop(ref.raw, None)
+        self._dead[ref.raw] = (ref.incarnation, now + self._config.dead_memory_s)
+        self.version += 1
+        self._asked[ref.raw] = now
+
+    @property
+    def any_dead(self) -> bool:
+        """Whether any node is, or was until a short while ago, held for dead."""
+        return bool(self._dead)
+
+    def is_dead(self, ref: NodeRef, now: float) -> bool:
+        """Tell whether this incarnation (or a later one) is held for dead."""
+        entry = self._dead.get(ref.raw)
+        return entry is not None and ref.incarnation <= entry[0] and now < entry[1]
+
+    def to_ask(self, ref: NodeRef, now: float) -> bool:
+        """Tell whether it is time to ask a dead node again, and take note of it being asked."""
+        if self._departed.get(ref.raw) == ref.incarnation:
+            return False
+        if now < self._asked.get(ref.raw, now) + self._config.stabilise_idle_s:
+            return False
+        self._asked[ref.raw] = now
+        return True
+
+    def dead_raws(self, now: float, limit: int) -> list[bytes]:
+        """Return up to ``limit`` identifiers of dead nodes, the latest deaths first."""
+        alive_after = [raw for raw, (_, until) in self._dead.items() if now < until]
+        return alive_after[: -limit - 1 : -1]
+
+    def forget(self, now: float) -> None:
+        """Drop deaths whose time is up, so that traffic is routine again."""
+        kept = {raw: entry for raw, entry in self._dead.items() if now < entry[1]}
+        while len(kept) >= 4 * self._config.max_known_peers:
+            del kept[next(iter(kept))]
+        self._dead = kept
+        self.version += 1
+        self._asked = {raw: at for raw, at in self._asked.items() if raw in kept}

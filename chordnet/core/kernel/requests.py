@@ -1,0 +1,136 @@
+"""Questions that await an answer, as data.
+
+A question has a kind; whoever registered for the kind is told of the answer, or that there will be
+none: the time is up, or the asked node died. Each question ends in exactly one of these ways.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+
+import attrs
+
+from chordnet.core.base.messages import Next, NodeRef, PeerMessage, Pong, State
+from chordnet.core.kernel.context import Context
+from chordnet.core.kernel.timers import Expiry
+
+
+class Ask(enum.IntEnum):
+    """What a question is for."""
+
+    STABILISE_SUCCESSOR = 0
+    STABILISE_PREDECESSOR = 1
+    RECTIFY = 2
+    OFFERED_PREDECESSOR = 3
+    JOIN_SCAN = 4
+    JOIN_OFFER = 5
+    AUDIT = 6
+    MERGE = 7
+    FIND_NEXT = 8
+    WALK = 9
+
+
+@attrs.define
+class Question:
+    """One question under way."""
+
+    rid: int
+    ask: Ask
+    target: NodeRef
+    detail: int = 0
+    """A number that the asker wants back (a lookup's, say)."""
+    subject: NodeRef | None = None
+    """A node that the asker wants back."""
+
+
+Answer = Pong | State | Next
+ANSWERS: dict[Ask, type[Answer]] = {
+    Ask.STABILISE_SUCCESSOR: State,
+    Ask.STABILISE_PREDECESSOR: State,
+    Ask.RECTIFY: Pong,
+    Ask.OFFERED_PREDECESSOR: Pong,
+    Ask.JOIN_SCAN: State,
+    Ask.JOIN_OFFER: State,
+    Ask.AUDIT: State,
+    Ask.MERGE: State,
+    Ask.FIND_NEXT: Next,
+    Ask.WALK: State,
+}
+"""What answers a question of each kind; anything else leaves it open, to end as silence."""
+OnAnswer = Callable[[Question, NodeRef, Answer], None]
+OnSilence = Callable[[Question], None]
+
+
+class Requests:
+    """All questions under way, by request number."""
+
+    def __init__(self, ctx: Context) -> None:
+        self._ctx = ctx
+        self._open: dict[int, Question] = {}
+        self._expiry: Expiry[int] = Expiry(ctx.config.request_timeout_s, self._open.__contains__)
+        self.expiries = (self._expiry,)
+        """Each says when something of ours is due."""
+        self._handlers: dict[Ask, tuple[OnAnswer, OnSilence]] = {}
+
+    def handle(self, ask: Ask, on_answer: OnAnswer, on_silence: OnSilence) -> None:
+        """Register who is told of the fate of questions of this kind."""
+        self._handlers[ask] = (on_answer, on_silence)
+
+    def ask(
+        self,
+        ask: Ask,
+        target: NodeRef,
+        make: Callable[[int], PeerMessage],
+        *,
+        detail: int = 0,
+        subject: NodeRef | None = None,
+    ) -> Question:
+        """Send the message that ``make`` builds from the request number."""
+        ctx = self._ctx
+        rid = ctx.rid()
+        question = self._open[rid] = Question(rid, ask, target, detail, subject)
+        self._expiry.add(rid, ctx.now)
+        ctx.send(target, make(rid))
+        return question
+
+    def cancel(self, rid: int) -> None:
+        """Forget a question; its answer will be ignored."""
+        self._open.pop(rid, None)
+
+    def answered(self, sender: NodeRef, message: Answer) -> None:
+        """An answer has arrived; one that nobody awaits is ignored."""
+        question = self._open.get(message.rid)
+        if (
+            question is None
+            or question.target.raw not in (b"", sender.raw)
+            or not isinstance(message, ANSWERS[question.ask])
+        ):
+            return
+        del self._open[message.rid]
+        self._ctx.answered(sender)
+        self._handlers[question.ask][0](question, sender, message)
+
+    def died(self, peer: NodeRef) -> None:
+        """``peer`` (a node, or a contact by its address) will not answer any more."""
+        if peer.raw:
+            lost = [q for q in self._open.values() if q.target.raw == peer.raw]
+        else:
+            lost = [
+                q
+                for q in self._open.values()
+                if not q.target.raw and q.target.address == peer.address
+            ]
+        for question in lost:
+            self._end(question)
+
+    def tick(self) -> None:
+        """End the questions whose time is up."""
+        for rid in self._expiry.due(self._ctx.now):
+            question = self._open.get(rid)
+            if question is not None:
+                self._end(question)
+
+    def _end(self, question: Question) -> None:
+        if self._open.pop(question.rid, None) is not None:
+            self._handlers[question.ask][1](question)

@@ -1,0 +1,1 @@
+"""What has been recorded and what is lacking: the ledger, anti-entropy, per-origin order."""

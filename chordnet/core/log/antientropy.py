@@ -1,0 +1,465 @@
+"""Anti-entropy: whoever lacks a message gets it, however it came to lack it.
+
+Neighbours compare digests of what they know whenever one stabilises with the other, and every
+``sync_s`` a node compares with one random finger. The digests differ::
+
+    A -> B  HAVE: A's ledger, a page of it
+    B -> A  what A lacks (GIVEN ends it), B -> A  WANT: what B lacks
+    A -> B  what B lacks
+
+What is asked, said to be missing and given up are *ranges* of numbers, however wide they are.
+Messages younger than ``grace_s`` stay out of digests and are not given: the tree may still be on
+its way with them, and racing it would only make duplicates.
+
+What a peer says here is a claim:
+
+- CAUGHT and LOST are taken only as answers: from the node that our HAVE went to, for its page, or
+  from the one that our WANT went to, for what was wanted; and for a short while. A WANT is served
+  once for each HAVE of ours.
+- LOST says that the sender does not keep something. A number is given up only when two nodes that
+  this one points at have said so (one, where it points at no other): a single liar cannot make a
+  node give up what others have, and a program that greets under several names is none of them.
+- Of this node's own incarnation nothing is taken but what it has itself published.
+- A comparison that brings nothing is not repeated with the same node for a while, twice as long
+  each time up to ``MAX_PAUSE_S``: a ledger that can never agree costs next to nothing.
+
+One exchange at a time, of a bounded number of messages; ``more`` asks for the next one, if this one
+brought anything. A route that ends in such a hand-over says so (``caught_up``).
+
+Source: anti-entropy after Demers et al., "Epidemic algorithms for replicated database maintenance",
+PODC 1987.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from itertools import groupby
+from math import isfinite
+
+import attrs
+
+from chordnet.core.base import intervals
+from chordnet.core.base.effects import Gap, Misbehaved, Record, SendStored
+from chordnet.core.base.intervals import Intervals
+from chordnet.core.base.limits import MAX_RANGES
+from chordnet.core.base.messages import (
+    Bcast,
+    Caught,
+    Compare,
+    Detour,
+    EdgeKind,
+    Have,
+    Hop,
+    Lost,
+    MessageId,
+    NodeRef,
+    OriginState,
+    Range,
+    Want,
+    route_bytes,
+)
+from chordnet.core.kernel.checks import is_message_id, is_origin_state, is_range
+from chordnet.core.kernel.context import Context
+from chordnet.core.kernel.timers import LEISURE_S, Expiry
+from chordnet.core.log.doubts import Doubts
+from chordnet.core.log.ledger import MASK, Ledger, OriginKey
+from chordnet.core.ring.routing import Routes
+
+PAGE_ORIGINS = 512
+PAGE_BOUNDS = 16_384
+"""Origins, and bounds of their intervals, that one HAVE names."""
+MAX_CAUGHT = 16_384
+MAX_CAUGHT_BYTES = 8 * 1024 * 1024
+"""Routes of messages caught up lately that are remembered, and what they may take up."""
+EXCHANGE_S = 5.0
+"""An exchange that has not ended by then is given up; answers are taken for so long."""
+MIN_PAUSE_S = 1.0
+MAX_PAUSE_S = 8.0
+"""How long a node is not compared with again after a first and after many exchanges that brought
+nothing."""
+MAX_PARTNERS = 256
+"""Nodes of which it is remembered what was asked of them, and what they do not keep."""
+
+
+@attrs.define
+class _Partner:
+    """What was asked of one node lately."""
+
+    until: float = 0.0
+    """Until when answers are taken."""
+    page: tuple[OriginKey | None, OriginKey | None] | None = None
+    """The origins of our HAVE, behind the first key and up to the second."""
+    wanted: list[Range] = attrs.field(factory=list)
+    """The ranges of our WANT."""
+    may_want: bool = False
+    """Whether our HAVE entitles it to a WANT."""
+    not_before: float = 0.0
+    """When it may be compared with again …"""
+    pause: float = 0.0
+    """… and how long that pause was."""
+
+
+class AntiEntropy:
+    """One node's comparisons with others.
+
+    :param ledger: what has been recorded.
+    :param is_member: tells whether this node is active in a ring.
+    """
+
+    def __init__(
+        self, ctx: Context, ledger: Ledger, routes: Routes, is_member: Callable[[], bool]
+    ) -> None:
+        self._ctx = ctx
+        self._ledger = ledger
+        self._routes = routes
+        self._is_member = is_member
+        self._young: dict[MessageId, int] = {}
+        """Messages that were recorded only just now, with their shares of the ledger's digest."""
+        self._young_sum = 0
+        self._ripening: Expiry[MessageId] = Expiry(
+            ctx.config.grace_s, self._young.__contains__, LEISURE_S
+        )
+        self.ways: dict[MessageId, list[Hop]] = {}
+        """The routes of messages that were handed over lately."""
+        self._fading: Expiry[MessageId] = Expiry(
+            ctx.config.broadcast_deadline_s, self.ways.__contains__, LEISURE_S
+        )
+        self._ways_bytes = 0
+        self._busy: bytes | None = None
+        """With whom an exchange of ours is under way …"""
+        self._until = 0.0
+        """… and until when, at most."""
+        self._gained = False
+        """Whether it has brought anything."""
+        self._partners: dict[bytes, _Partner] = {}
+        self._doubts = Doubts()
+        self._cursor: OriginKey | None = None
+        self.published = 0
+        """The last number of our own: nobody else can know of a higher one."""
+        self.expiries = (self._ripening, self._fading)
+        """Each says when something of ours is due."""
+
+    @property
+    def digest(self) -> int:
+        """A digest of everything recorded that is no longer young, 64 bits."""
+        self._ripen()
+        return (self._ledger.digest - self._young_sum) & MASK
+
+    def recorded(self, message_id: MessageId, weight: int) -> None:
+        """A message has just been entered in the ledger, as ``weight`` of its digest."""
+        self._young[message_id] = weight
+        self._young_sum += weight
+        self._ripening.add(message_id, self._ctx.now)
+
+    def spoiled(self, ids: Iterable[MessageId]) -> None:
+        """Messages that were recorded are missing now: the others are asked for them."""
+        for message_id in ids:
+            if self._ledger.forget(message_id):
+                self._ctx.counters["spoiled"] += 1
+                self._young_sum -= self._young.pop(message_id, 0)
+
+    def tick(self) -> None:
+        """Let messages come of age."""
+        self._ripen()
+        for message_id in self._fading.due(self._ctx.now):
+            self._forget_way(message_id)
+
+    def _ripen(self) -> None:
+        # To the moment wherever it matters: two nodes compare the same, however late their timers.
+        for message_id in self._ripening.due(self._ctx.now):
+            self._young_sum -= self._young.pop(message_id)
+
+    def detours(self, message: Bcast, here: Hop) -> list[Detour]:
+        """Return which messages of a broadcast this node has recorded, or records, with another
+        route than that of the broadcast.
+
+        A node has one route for a message, the one recorded, and that is what it must pass on. The
+        tree may bring what was handed over before, some or all of what travels together, and may
+        bring it from a node that got it in two ways itself.
+        """
+        routes: list[list[Hop] | None] = [None] * message.count
+        for detour in message.detours:
+            hops = [*detour.hops, here]
+            routes[detour.first : detour.first + detour.count] = [hops] * detour.count
+        for k in range(message.count):
+            routes[k] = self.ways.get(message.id.plus(k), routes[k])
+        # All routes together have to fit a frame; what does not is passed on with the tree's.
+        found, first, room = list[Detour](), 0, self._ctx.config.max_route - len(message.hops) - 1
+        for route, run in groupby(routes):
+            count = len(list(run))
+            if route is not None and len(route) <= room:
+                found.append(Detour(first, count, route))
+                room -= len(route)
+            first += count
+        return found
+
+    # ---- comparing --------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """This node has become a member."""
+        self._ctx.alarms.sooner("sync", self._ctx.jittered(self._ctx.config.sync_s))
+
+    def place(self) -> None:
+        """This node has been put into a ring that is there already."""
+        ctx = self._ctx
+        ctx.alarms.set("sync", ctx.now + ctx.rng.random() * ctx.config.sync_s)
+
+    def compare_with_some(self) -> None:
+        """The ``sync`` alarm has rung: compare with a random finger or successor."""
+        ctx = self._ctx
+        nodes = self._routes.nodes()
+        if nodes and self._is_member():
+            ctx.send(ctx.rng.choice(nodes), Compare(self.digest))
+        ctx.alarms.set("sync", ctx.jittered(ctx.config.sync_s))
+
+    def compared(self, peer: NodeRef, digest: int) -> None:
+        """``peer``'s digest is known: if it differs from ours, tell it what we have."""
+        now = self._ctx.now
+        busy = self._busy is not None and now < self._until
+        if digest == self.digest or not self._is_member() or busy:
+            return
+        if now >= self._partner(peer).not_before:
+            self._exchange(peer)
+
+    def _partner(self, peer: NodeRef) -> _Partner:
+        partner = self._partners.pop(peer.raw, None) or _Partner()
+        self._partners[peer.raw] = partner
+        if len(self._partners) > MAX_PARTNERS:
+            gone = next(iter(self._partners))
+            del self._partners[gone]
+            self._doubts.forget(gone)
+        return partner
+
+    def _exchange(self, peer: NodeRef) -> None:
+        ctx, ledger = self._ctx, self._ledger
+        self._busy, self._gained = peer.raw, False
+        self._until = ctx.now + EXCHANGE_S
+        ctx.counters["exchanges"] += 1
+        page = ledger.page(self._cursor, PAGE_ORIGINS, PAGE_BOUNDS)
+        states = [OriginState(each.origin, each.incarnation, each.known) for each in page]
+        first, last = self._cursor, (states[-1].origin, states[-1].incarnation) if states else None
+        # A page ends at one limit or the other: whether it is the last one, the ledger alone knows.
+        self._cursor = last if last is not None and ledger.any_after(last) else None
+        partner = self._partner(peer)
+        partner.page, partner.until, partner.may_want = (first, self._cursor), self._until, True
+        partner.pause = min(MAX_PAUSE_S, 2 * partner.pause) or MIN_PAUSE_S
+        partner.not_before = ctx.now + partner.pause
+        ctx.send(peer, Have(_key(first), _key(self._cursor), states))
+
+    def _worth_while(self, partner: _Partner) -> None:
+        """Something came of comparing with this node: it may be done again at once."""
+        self._gained = True
+        partner.pause = partner.not_before = 0.0
+
+    # ---- exchanging -------------------------------------------------------------------------
+
+    def told(self, peer: NodeRef, message: Have) -> None:
+        """``peer`` tells what it has: give it what it lacks, ask for what we lack."""
+        ctx, ledger = self._ctx, self._ledger
+        if not self._is_member() or not self._sound(peer, message.origins):
+            return
+        self._ripen()
+        after, last = _range(message.after), _range(message.last)
+        young = self._young_numbers()
+        give, lost, more = list[Range](), list[Range](), False
+        for key, recorded, given_up in ledger.missing_from(message.origins, after, last):
+            if len(give) >= MAX_RANGES or len(lost) >= MAX_RANGES:
+                more = True
+                break
+            lost += _ranges(key, given_up)
+            give += _ranges(key, intervals.minus(recorded, young.get(key, [])))
+        self._answer(peer, give, lost, more=more or max(len(give), len(lost)) > MAX_RANGES)
+        want = list(self._lacking(message.origins))
+        if want:
+            partner = self._partner(peer)
+            partner.wanted, partner.until = want, ctx.now + EXCHANGE_S
+            ctx.send(peer, Want(want))
+
+    def _answer(
+        self, peer: NodeRef, give: list[Range], lost: list[Range], *, more: bool | None
+    ) -> None:
+        if lost:
+            self._ctx.send(peer, Lost(lost[:MAX_RANGES]))
+        self._ctx.effects.append(SendStored(peer, give[:MAX_RANGES], more))
+
+    def _lacking(self, states: Iterable[OriginState]) -> Iterator[Range]:
+        """Yield up to ``MAX_RANGES`` ranges that others know and this node does not."""
+        me, found = self._ctx.me, 0
+        for lacked in self._ledger.lacking(states):
+            if (lacked.origin, lacked.incarnation) == (me.raw, me.incarnation):
+                if lacked.first > self.published:
+                    continue
+                own_end = min(lacked.end, self.published + 1)
+                yield Range(lacked.origin, lacked.incarnation, lacked.first, own_end)
+            else:
+                yield lacked
+            found += 1
+            if found == MAX_RANGES:
+                return
+
+    def _young_numbers(self) -> dict[OriginKey, Intervals]:
+        """Return the numbers that are not to be given yet, by origin."""
+        young: dict[OriginKey, list[int]] = {}
+        for each in self._young:
+            young.setdefault((each.origin, each.incarnation), []).append(each.sequence)
+        return {key: intervals.of(sorted(numbers)) for key, numbers in young.items()}
+
+    def _sound(self, peer: NodeRef, states: Iterable[OriginState]) -> bool:
+        if all(is_origin_state(state, self._ctx.space) for state in states):
+            return True
+        self._ctx.effects.append(Misbehaved(peer, "a ledger with an impossible origin"))
+        return False
+
+    def wanted(self, peer: NodeRef, message: Want) -> None:
+        """``peer`` asks for messages."""
+        if not self._ranges_fit(peer, message.ranges):
+            return
+        partner = self._partner(peer)
+        if not partner.may_want or self._ctx.now >= partner.until:
+            self._ctx.counters["wants_ignored"] += 1
+            return
+        partner.may_want = False
+        self._ripen()
+        young = self._young_numbers()
+        give, lost = list[Range](), list[Range]()
+        for asked in message.ranges:
+            key = asked.origin, asked.incarnation
+            recorded, given_up = self._ledger.known_of(asked)
+            lost += _ranges(key, given_up)
+            give += _ranges(key, intervals.minus(recorded, young.get(key, [])))
+        if give or lost:
+            self._worth_while(partner)
+            self._answer(peer, give, lost, more=None)
+
+    def _ranges_fit(self, peer: NodeRef, ranges: list[Range]) -> bool:
+        if len(ranges) <= MAX_RANGES and all(is_range(each, self._ctx.space) for each in ranges):
+            return True
+        self._ctx.effects.append(Misbehaved(peer, "names impossible or too many messages"))
+        return False
+
+    def given(self, peer: NodeRef, *, more: bool) -> None:
+        """``peer`` has given all that it is going to give in this exchange."""
+        if peer.raw == self._busy:
+            self._busy = None
+            if more and self._gained:
+                self._exchange(peer)
+
+    # ---- taking answers ---------------------------------------------------------------------
+
+    def _was_asked(self, peer: NodeRef, asked: Range) -> bool:
+        """Return True if ``peer`` owes us an answer about these messages."""
+        ctx, me = self._ctx, self._ctx.me
+        partner = self._partners.get(peer.raw)
+        if partner is None or ctx.now >= partner.until:
+            return False
+        key = asked.origin, asked.incarnation
+        if key == (me.raw, me.incarnation) and asked.end > self.published + 1:
+            return False
+        if partner.page is not None:
+            after, last = partner.page
+            if (after is None or key > after) and (last is None or key <= last):
+                return True
+        return any(
+            key == (each.origin, each.incarnation)
+            and each.first <= asked.first
+            and asked.end <= each.end
+            for each in partner.wanted
+        )
+
+    def caught(self, peer: NodeRef, message: Caught) -> None:
+        """A message that we lacked has come."""
+        ctx, ledger = self._ctx, self._ledger
+        if not self._fits(peer, message):
+            return
+        each = message.id
+        number = Range(each.origin, each.incarnation, each.sequence, each.sequence + 1)
+        if not self._was_asked(peer, number):
+            ctx.counters["answers_ignored"] += 1
+            return
+        if ledger.is_known(each) and not ledger.may_record(each):
+            ctx.counters["caught_up_twice"] += 1
+            return
+        weight = ledger.add(each, message.body)
+        if weight is None:
+            return
+        ctx.counters["caught_up"] += 1
+        self._worth_while(self._partner(peer))
+        self.recorded(each, weight)
+        route = [*message.hops, Hop(ctx.me.raw, ctx.me.name, int(EdgeKind.CAUGHT_UP))]
+        self.remember(each, route)
+        ctx.effects.append(Record(each, message.created, message.body, route))
+        self.tell_gaps()
+
+    def lost(self, peer: NodeRef, message: Lost) -> None:
+        """``peer`` does not keep messages that we lack: give them up once another says so too."""
+        if not self._ranges_fit(peer, message.ranges):
+            return
+        given_up = []
+        pointed_at = peer.raw in self._routes.raws
+        for each in message.ranges:
+            if pointed_at and self._was_asked(peer, each):
+                given_up += self._doubt(peer, each)
+            else:
+                self._ctx.counters["answers_ignored"] += 1
+        if given_up:
+            self._worth_while(self._partner(peer))
+            self._ctx.counters["gaps"] += sum(map(self._ledger.lose, given_up))
+            self._ctx.effects.append(Gap(peer, given_up))
+            self.tell_gaps()
+
+    def _doubt(self, peer: NodeRef, said: Range) -> list[Range]:
+        """Take note that ``peer`` lacks ``said`` as well; return what is to be given up."""
+        key = said.origin, said.incarnation
+        new = list(self._ledger.lacking([OriginState(*key, [said.first, said.end])]))
+        lacked: Intervals = [bound for each in new for bound in (each.first, each.end)]
+        if any(node.raw != peer.raw for node in self._routes.nodes()):
+            lacked = self._doubts.add(peer.raw, key, lacked)
+        return _ranges(key, lacked)
+
+    def tell_gaps(self) -> None:
+        """Tell of the gaps that the ledger has closed for want of room."""
+        if self._ledger.given_up:
+            closed, self._ledger.given_up = self._ledger.given_up, []
+            self._ctx.counters["gaps"] += sum(each.end - each.first for each in closed)
+            self._ctx.effects.append(Gap(self._ctx.me, closed))
+
+    def remember(self, message_id: MessageId, route: list[Hop]) -> None:
+        """Take note of the route of a message that came here on another way than the tree's."""
+        self._forget_way(message_id)
+        self.ways[message_id] = route
+        self._ways_bytes += route_bytes(route)
+        self._fading.add(message_id, self._ctx.now)
+        while len(self.ways) > MAX_CAUGHT or (
+            self._ways_bytes > MAX_CAUGHT_BYTES and len(self.ways) > 1
+        ):
+            self._forget_way(next(iter(self.ways)))
+
+    def _forget_way(self, message_id: MessageId) -> None:
+        route = self.ways.pop(message_id, None)
+        if route is not None:
+            self._ways_bytes -= route_bytes(route)
+
+    def _fits(self, peer: NodeRef, message: Caught) -> bool:
+        config = self._ctx.config
+        if (
+            is_message_id(message.id, self._ctx.space)
+            and isfinite(message.created)
+            and 0 < len(message.hops) < config.max_route
+            and message.hops[-1].raw == peer.raw
+            and len(message.body) <= config.max_body_bytes
+        ):
+            return True
+        self._ctx.effects.append(Misbehaved(peer, "a caught-up message out of bounds"))
+        return False
+
+
+def _key(key: tuple[bytes, int] | None) -> list[tuple[bytes, int]]:
+    return [] if key is None else [key]
+
+
+def _ranges(key: OriginKey, numbers: Intervals) -> list[Range]:
+    return [Range(*key, first, end) for first, end in intervals.pairs(numbers)]
+
+
+def _range(keys: list[tuple[bytes, int]]) -> tuple[bytes, int] | None:
+    return keys[0] if keys else None

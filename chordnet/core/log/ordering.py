@@ -1,0 +1,179 @@
+"""Per-origin order: the messages of one origin in ascending sequence, with the gaps marked.
+
+A node records messages as they come. Of each origin (an identifier and an incarnation) this machine
+gives them back in the order of their sequence numbers. *Next* is the number that is to come next:
+
+- The next number is delivered, and then those held back that follow on it.
+- A greater number is held back until what is missing before it comes. After ``wait_s`` it is held
+  no longer: a gap is reported in the place of the missing numbers, and it is delivered.
+- More than ``max_held`` messages are never held: the one held for longest goes first, as if its
+  time were up.
+- A lower number was reported as missing before. It is delivered at once and labelled *late*.
+- An origin begins at 1. When the beginning of the history is not kept (``whole`` is False), or a
+  part of it was dropped unread (:meth:`OriginOrder.cut`), an origin begins, or goes on, with
+  whatever comes first: nobody waits for what was dropped, it is reported as a gap (*dropped*).
+
+So every message that is pushed is delivered exactly once, those of one origin that are not late in
+ascending order, and every number between two of them that was not delivered is in a gap.
+
+Time is what the caller says, never goes back, and comes with the messages. Therefore the order is
+a function of the history alone: who goes through the same history again gets the same order again,
+and any message in it is a place to go on from.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import OrderedDict
+from typing import Generic, TypeVar
+
+import attrs
+
+from chordnet.core.base.messages import MessageId
+
+T = TypeVar("T")
+OriginKey = tuple[bytes, int]
+
+MAX_ORIGINS = 65_536
+"""Origins whose place is remembered; the one not heard from for longest is forgotten first, and
+goes on as if a part of its history had been dropped."""
+
+
+@attrs.frozen
+class Delivered(Generic[T]):
+    """A message in its place; or, if ``late``, after its number was reported in a gap."""
+
+    item: T
+    late: bool
+
+
+@attrs.frozen
+class Missing:
+    """The numbers ``first`` to ``last`` of an origin did not come in time.
+
+    The message that was held back for them comes next.
+    """
+
+    origin: bytes
+    incarnation: int
+    first: int
+    last: int
+    dropped: bool
+    """Whether they may have been in a part of the history that is not kept."""
+
+
+Outcome = Delivered[T] | Missing
+
+
+class _Origin:
+    __slots__ = ("cut", "next", "waiting")
+
+    def __init__(self, *, cut: bool) -> None:
+        self.next = 1
+        self.waiting: list[int] = []
+        """Numbers held back, a heap."""
+        self.cut = cut
+        """Whether numbers from ``next`` on may have been dropped."""
+
+
+class OriginOrder(Generic[T]):
+    """Puts messages into per-origin order.
+
+    :param wait_s: how long a message is held back at most, in seconds.
+    :param max_held: how many messages are held back at most, of all origins together.
+    :param max_origins: how many origins are remembered.
+    """
+
+    def __init__(self, wait_s: float, max_held: int, max_origins: int = MAX_ORIGINS) -> None:
+        self._wait_s = wait_s
+        self._max_held = max_held
+        self._max_origins = max_origins
+        self._now = float("-inf")
+        self._origins: OrderedDict[OriginKey, _Origin] = OrderedDict()
+        self._held: OrderedDict[tuple[OriginKey, int], tuple[float, T]] = OrderedDict()
+        self.whole = True
+        """Whether the history that is pushed goes back to its beginning."""
+
+    @property
+    def held(self) -> int:
+        """How many messages are held back."""
+        return len(self._held)
+
+    @property
+    def deadline(self) -> float | None:
+        """When :meth:`advance` will release something; None if nothing is held back."""
+        for since, _item in self._held.values():
+            return since + self._wait_s
+        return None
+
+    def push(self, message_id: MessageId, at: float, item: T) -> list[Outcome[T]]:
+        """Take the next message of the history, recorded at ``at``; return what is now delivered.
+
+        :param at: in seconds, on the clock of :meth:`advance`.
+        :param item: what stands for the message.
+        """
+        out = self.advance(at)
+        key, number = (message_id.origin, message_id.incarnation), message_id.sequence
+        origin = self._origin(key)
+        if origin.cut:
+            origin.cut = False
+            if number > origin.next and not origin.waiting:
+                out.append(Missing(*key, origin.next, number - 1, dropped=True))
+                origin.next = number
+        if number < origin.next:
+            out.append(Delivered(item, late=True))
+        elif number == origin.next:
+            out.append(Delivered(item, late=False))
+            origin.next += 1
+            self._release(key, origin, number, out)
+        else:
+            heapq.heappush(origin.waiting, number)
+            self._held[key, number] = self._now, item
+            if len(self._held) > self._max_held:
+                self._release_oldest(out)
+        return out
+
+    def advance(self, now: float) -> list[Outcome[T]]:
+        """Let time pass; return what has been held back for long enough."""
+        self._now = max(self._now, now)
+        out: list[Outcome[T]] = []
+        while (deadline := self.deadline) is not None and deadline <= self._now:
+            self._release_oldest(out)
+        return out
+
+    def cut(self) -> None:
+        """Some of the history will never be pushed, for it has been dropped."""
+        self.whole = False
+        for origin in self._origins.values():
+            origin.cut = True
+
+    def _origin(self, key: OriginKey) -> _Origin:
+        origin = self._origins.get(key)
+        if origin is None:
+            origin = self._origins[key] = _Origin(cut=not self.whole)
+            if len(self._origins) > self._max_origins:
+                self._forget_one(key)
+        else:
+            self._origins.move_to_end(key)
+        return origin
+
+    def _forget_one(self, newest: OriginKey) -> None:
+        self.whole = False
+        for key, origin in self._origins.items():
+            if not origin.waiting and key != newest:
+                del self._origins[key]
+                return
+
+    def _release_oldest(self, out: list[Outcome[T]]) -> None:
+        key, number = next(iter(self._held))
+        self._release(key, self._origins[key], number, out)
+
+    def _release(self, key: OriginKey, origin: _Origin, last: int, out: list[Outcome[T]]) -> None:
+        """Deliver what is held up to the number ``last``, and what follows on without a gap."""
+        waiting = origin.waiting
+        while waiting and (waiting[0] <= last or waiting[0] == origin.next):
+            number = heapq.heappop(waiting)
+            if number > origin.next:
+                out.append(Missing(*key, origin.next, number - 1, dropped=False))
+            out.append(Delivered(self._held.pop((key, number))[1], late=False))
+            origin.next = number + 1

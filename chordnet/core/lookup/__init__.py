@@ -1,0 +1,1 @@
+"""Lookups: asking for the owner of a key, and answering."""

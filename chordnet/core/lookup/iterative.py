@@ -1,0 +1,95 @@
+"""How far an iterative lookup has come: whom it has asked, whom it could ask next.
+
+- What the node asked last has named comes first; what others named before is kept in mind, within
+  a limit.
+- Nobody is asked twice for the same: once as a node on the way, once as the supposed owner.
+- A node found silent is left out from then on, and every node asked is told of it. Whoever named
+  the silent one knows others, and is asked again. It is taken for alive again when its own
+  neighbour vouches for it: the silence may have been one lost message.
+- When nobody is left to ask, it begins again, once more with those that were silent and are not
+  known to be dead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import attrs
+
+from chordnet.core.base.limits import MAX_EXCLUDE
+from chordnet.core.base.messages import NodeRef
+
+MAX_STEPS = 512
+"""Questions that one iterative lookup may ask."""
+MAX_CANDIDATES = 16
+"""Nodes that an iterative lookup keeps in mind."""
+
+Stop = tuple[NodeRef, bool]
+"""A node, and whether it is asked as the supposed owner."""
+
+
+@attrs.define
+class Walk:
+    """The way of one iterative lookup."""
+
+    silent: dict[bytes, None]
+    """Nodes found silent, the latest at the end; at first those known to be dead."""
+    trail: list[Stop] = attrs.field(factory=list)
+    """Nodes that answered so far."""
+    candidates: list[Stop] = attrs.field(factory=list)
+    last: bool = False
+    """Whether the node under question was asked as the supposed owner."""
+    _asked: set[tuple[bytes, bool]] = attrs.field(factory=set)
+    _steps: int = 0
+
+    @property
+    def path(self) -> list[NodeRef]:
+        """The nodes that answered so far."""
+        return [node for node, _ in self.trail]
+
+    @property
+    def exclude(self) -> list[bytes]:
+        """The silent nodes that the next question names."""
+        return list(self.silent)[-MAX_EXCLUDE:]
+
+    def may_go_on(self) -> bool:
+        """Count one more step; tell whether it may be taken."""
+        self._steps += 1
+        return self._steps <= MAX_STEPS
+
+    def best(self) -> Stop | None:
+        """Take out the first candidate that is worth asking."""
+        while self.candidates:
+            node, last = self.candidates.pop(0)
+            if node.raw not in self.silent and (node.raw, last) not in self._asked:
+                self._asked.add((node.raw, last))
+                return node, last
+        return None
+
+    def advised(self, nodes: Iterable[NodeRef], *, last: bool) -> None:
+        """This node itself, the last of the trail, names ``nodes`` (as supposed owners)."""
+        self.candidates[:0] = [(node, last) for node in nodes]
+
+    def offered(self, nodes: Sequence[NodeRef], *, last: bool) -> None:
+        """The node asked, the last of the trail, names ``nodes`` (as supposed owners)."""
+        if self.last and last:
+            # Its own neighbour vouches for it: the silence may have been a lost message.
+            for node in nodes:
+                self.silent.pop(node.raw, None)
+                self._asked.discard((node.raw, True))
+        self.candidates = [*((node, last) for node in nodes), *self.candidates][:MAX_CANDIDATES]
+
+    def ask_again(self) -> None:
+        """Have the last node of the trail asked once more."""
+        node, last = self.trail.pop()
+        self._asked.discard((node.raw, last))
+        self.candidates.insert(0, (node, last))
+
+    def begin_again(self, me: NodeRef, dead: dict[bytes, None]) -> bool:
+        """Begin anew at this node with all but the ``dead``; tell whether that may lead further."""
+        if self.silent.keys() <= dead.keys():
+            return False
+        self.silent = dead
+        self._asked.clear()
+        self.trail = [(me, False)]
+        return True

@@ -1,0 +1,310 @@
+"""Lookups: who is responsible for a key, and by which path was that found.
+
+One lookup is one object, here at the node that asked. It lives through::
+
+    recursive --(no answer for lookup_timeout_s, or a failure)--> iterative --> done | failed
+
+- *Recursive*: the question travels from node to node and the last one answers the asker directly,
+  about (h + 1) * RTT / 2 for h hops. Nothing is kept on the way.
+- *Iterative*: the asker asks each node on the way itself, h * RTT. Slower, but it learns which node
+  is silent, has it probed, and goes round it: the fallback, and good for teaching.
+
+This is the asking side. What a node answers, to others and to itself, is in
+:mod:`chordnet.core.lookup.answering`; how far an iterative lookup has come, and whom it asks next,
+in
+:mod:`chordnet.core.lookup.iterative`. When all nodes from the key on are unreachable, the last live
+node before the key is asked, rather than failing. Every lookup has a deadline, and there is a limit
+to those that are open at once.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Protocol
+
+import attrs
+
+from chordnet.core.base.limits import MAX_EXCLUDE
+from chordnet.core.base.messages import (
+    Find,
+    FindFailed,
+    FindKind,
+    FindNext,
+    Found,
+    Next,
+    NodeRef,
+    RingLabel,
+    Status,
+)
+from chordnet.core.kernel.context import Context
+from chordnet.core.kernel.detector import Detector
+from chordnet.core.kernel.membership import MEMBER
+from chordnet.core.kernel.requests import Answer, Ask, Question, Requests
+from chordnet.core.kernel.timers import Expiry
+from chordnet.core.lookup.answering import ALTERNATIVES, Answering
+from chordnet.core.lookup.iterative import Walk
+from chordnet.core.ring.successors import Ring
+
+
+class Purpose(enum.IntEnum):
+    """On whose behalf a lookup runs: decides which part of the node is told its result."""
+
+    PROGRAM = 0
+    JOIN = 1
+    FINGER = 2
+    AUDIT = 3
+    REASSIGN = 4
+    EXTEND = 5
+    FINGER_CHECK = 6
+
+
+@attrs.define
+class Lookup:
+    """One lookup under way."""
+
+    number: int
+    purpose: Purpose
+    tag: int
+    """The number by which its owner knows it (an operation, a finger slot, …)."""
+    key: int
+    kind: FindKind
+    deadline: float
+    via: NodeRef | None
+    """Begin at this node rather than at this node's own tables."""
+    walk: Walk | None = None
+    """The steps of the iterative lookup; None while it is recursive."""
+
+
+@attrs.frozen
+class Result:
+    """The end of a lookup; ``node`` is None when it failed, and ``reason`` says why."""
+
+    purpose: Purpose
+    tag: int
+    node: NodeRef | None
+    path: list[NodeRef]
+    label: RingLabel | None = None
+    reason: str = ""
+
+
+class LookupHooks(Protocol):
+    """What lookups ask of their node."""
+
+    def status(self) -> Status: ...
+    def looked_up(self, result: Result) -> None: ...
+
+
+class Lookups:
+    """All lookups of this node."""
+
+    def __init__(
+        self,
+        ctx: Context,
+        ring: Ring,
+        answering: Answering,
+        requests: Requests,
+        detector: Detector,
+        hooks: LookupHooks,
+    ) -> None:
+        self._ctx = ctx
+        self._ring = ring
+        self._answering = answering
+        self._requests = requests
+        self._detector = detector
+        self._hooks = hooks
+        self._open: dict[int, Lookup] = {}
+        config = ctx.config
+        self._patience: Expiry[int] = Expiry(config.lookup_timeout_s, self._is_recursive)
+        self._deadlines: Expiry[int] = Expiry(config.lookup_deadline_s, self._open.__contains__)
+        self.expiries = (self._patience, self._deadlines)
+        """Each says when something of ours is due."""
+        requests.handle(Ask.FIND_NEXT, self._step_answered, self._step_silent)
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def _is_recursive(self, number: int) -> bool:
+        lookup = self._open.get(number)
+        return lookup is not None and lookup.walk is None
+
+    # ---- asking -----------------------------------------------------------------------------
+
+    def start(
+        self,
+        purpose: Purpose,
+        tag: int,
+        key: int,
+        *,
+        kind: FindKind = FindKind.OWNER,
+        via: NodeRef | None = None,
+        last: bool = False,
+        ttl: int | None = None,
+        iterative: bool = False,
+    ) -> None:
+        """Begin a lookup; :meth:`LookupHooks.looked_up` is told the result, perhaps at once.
+
+        :param via: begin at this node rather than at this node's own tables.
+        :param last: ``via`` is believed to own the key.
+        :param ttl: hops; ``max_hops`` by default.
+        """
+        ctx = self._ctx
+        if len(self._open) >= ctx.config.max_lookups:
+            self._hooks.looked_up(Result(purpose, tag, None, [], reason="busy"))
+            return
+        ctx.counters["lookups"] += 1
+        # Whoever answers need not be who was asked, so the number is what entitles to it.
+        number = ctx.rng.getrandbits(62)
+        lookup = Lookup(
+            number, purpose, tag, key, kind, ctx.now + ctx.config.lookup_deadline_s, via
+        )
+        self._open[number] = lookup
+        self._deadlines.add(number, ctx.now)
+        if iterative:
+            self._go_iterative(lookup)
+            return
+        self._patience.add(number, ctx.now)
+        ttl = ctx.config.max_hops if ttl is None else ttl
+        question = Find(number, ctx.me, ctx.space.raw(key), int(kind), [], ttl, last)
+        if via is not None:
+            ctx.send(via, question)
+        else:
+            self._answering.route(question, key)
+
+    def tick(self) -> None:
+        """Look after lookups that have waited too long."""
+        now = self._ctx.now
+        for number in self._deadlines.due(now):
+            self._fail(self._open[number], "timed out")
+        for number in self._patience.due(now):
+            self._ctx.counters["lookups_retried"] += 1
+            self._go_iterative(self._open[number])
+
+    def died(self, peer: NodeRef) -> None:
+        """``peer`` is dead: what was asked through it will not be answered."""
+        for lookup in list(self._open.values()):
+            if lookup.via is not None and lookup.via.raw == peer.raw and lookup.walk is None:
+                self._fail(lookup, "the node asked is dead")
+
+    # ---- recursive --------------------------------------------------------------------------
+
+    def found(self, sender: NodeRef, answer: Found) -> None:
+        """The answer to a recursive lookup has arrived."""
+        lookup = self._open.get(answer.lookup)
+        if lookup is not None and answer.node.raw == sender.raw:
+            self._ctx.answered(sender)
+            self._finish(lookup, answer.node, answer.path, answer.label)
+
+    def find_failed(self, answer: FindFailed) -> None:
+        """Some node could not pass our lookup on."""
+        lookup = self._open.get(answer.lookup)
+        if lookup is None or lookup.walk is not None:
+            return
+        if lookup.via is not None or self._hooks.status() not in MEMBER:
+            self._fail(lookup, answer.reason)
+        else:
+            self._go_iterative(lookup)
+
+    # ---- iterative --------------------------------------------------------------------------
+
+    def _go_iterative(self, lookup: Lookup) -> None:
+        ctx = self._ctx
+        walk = lookup.walk = Walk(self._known_dead())
+        if lookup.via is not None:
+            walk.candidates = [(lookup.via, False)]
+        else:
+            walk.trail = [(ctx.me, False)]
+            if not self._advise_self(lookup, walk):
+                return
+        self._step(lookup, walk)
+
+    def _known_dead(self) -> dict[bytes, None]:
+        ctx = self._ctx
+        return dict.fromkeys(reversed(ctx.peers.dead_raws(ctx.now, MAX_EXCLUDE)))
+
+    def _advise_self(self, lookup: Lookup, walk: Walk) -> bool:
+        """Take a step at this node, the last of the trail; tell whether there is another to take.
+
+        Nobody sends a message to himself, and others may well name this node as the owner.
+        """
+        done, nodes, last = self._answering.advise(
+            lookup.key, lookup.kind, walk.silent, last=walk.trail[-1][1]
+        )
+        if done:
+            self._finish(lookup, self._ctx.me, walk.path, self._ring.label)
+        else:
+            walk.advised(nodes, last=last)
+        return not done
+
+    def _step(self, lookup: Lookup, walk: Walk) -> None:
+        me = self._ctx.me
+        while walk.may_go_on():
+            best = walk.best()
+            if best is not None and best[0].raw != me.raw:
+                self._ask_next(lookup, walk, *best)
+                return
+            if best is not None:
+                walk.trail.append(best)
+            elif lookup.via is not None or not walk.begin_again(me, self._known_dead()):
+                break
+            if not self._advise_self(lookup, walk):
+                return
+        self._fail(lookup, "no way to it was found")
+
+    def _ask_next(self, lookup: Lookup, walk: Walk, target: NodeRef, last: bool) -> None:
+        key, kind, exclude = self._ctx.space.raw(lookup.key), int(lookup.kind), walk.exclude
+        self._requests.ask(
+            Ask.FIND_NEXT,
+            target,
+            lambda rid: FindNext(rid, key, kind, exclude, last),
+            detail=lookup.number,
+        )
+        walk.last = last
+
+    def _walking(self, question: Question) -> tuple[Lookup, Walk] | None:
+        """Return the lookup, if it is still open, that asked this question on its way."""
+        lookup = self._open.get(question.detail)
+        if lookup is None or lookup.walk is None:
+            return None
+        return lookup, lookup.walk
+
+    def _step_answered(self, question: Question, sender: NodeRef, answer: Answer) -> None:
+        walking = self._walking(question)
+        if walking is None or not isinstance(answer, Next):
+            return
+        lookup, walk = walking
+        walk.trail.append((sender, walk.last))
+        if answer.done:
+            self._finish(lookup, sender, walk.path, answer.label)
+            return
+        walk.offered(answer.nodes[:ALTERNATIVES], last=answer.last)
+        self._step(lookup, walk)
+
+    def _step_silent(self, question: Question) -> None:
+        self._detector.suspect(question.target)
+        walking = self._walking(question)
+        if walking is None:
+            return
+        lookup, walk = walking
+        walk.silent[question.target.raw] = None
+        # Whoever named the silent node knows others: it is asked again, without that one.
+        if walk.trail and walk.trail[-1][0].raw == self._ctx.me.raw:
+            if not self._advise_self(lookup, walk):
+                return
+        elif walk.trail:
+            walk.ask_again()
+        self._step(lookup, walk)
+
+    # ---- ending -----------------------------------------------------------------------------
+
+    def _finish(
+        self, lookup: Lookup, node: NodeRef, path: list[NodeRef], label: RingLabel | None
+    ) -> None:
+        del self._open[lookup.number]
+        self._ctx.counters["lookup_hops"] += len(path) - 1
+        self._hooks.looked_up(Result(lookup.purpose, lookup.tag, node, path, label))
+
+    def _fail(self, lookup: Lookup, reason: str) -> None:
+        del self._open[lookup.number]
+        self._ctx.counters["lookups_failed"] += 1
+        path = lookup.walk.path if lookup.walk is not None else []
+        self._hooks.looked_up(Result(lookup.purpose, lookup.tag, None, path, None, reason))

@@ -1,0 +1,1 @@
+"""The ring itself: successors, predecessor, fingers, and who has which name."""

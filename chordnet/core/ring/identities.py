@@ -1,0 +1,289 @@
+"""Who has a name: the rule for incarnations and for two nodes of one name.
+
+- The first node of a name keeps it while it answers. A pointer that differs from the known one (in
+  incarnation or address), wherever it is heard of, is only a hint: a *contest*. Its address is
+  dialled, and has to answer as that very node. If the known node has another address, that one is
+  dialled as well: if it answers as itself, a member or about to be one, it keeps the name.
+- So a restart at the same address, with a lower incarnation too if its clock went back, takes over,
+  and a copy elsewhere, or a message that claims a name, does not.
+- A node that is refused for its name dials who has it, or hears of a *twin* of its own in the ring.
+  The twin in the ring whose label was given up leaves as *superseded*; a node that is in no
+  ring gives way to one that is, or that was first.
+- An incarnation further than a day ahead of our wall clock is refused. A node that refuses the
+  first three nodes that it meets for this reason has a clock that is behind, and says so.
+
+The runtime dials: the effect :class:`Verify` is answered by the event :class:`Verified`. Contests
+are limited in number and, for each name, in time.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import attrs
+
+from chordnet.core.base.effects import Judged, Verify
+from chordnet.core.base.events import Standing, Verified
+from chordnet.core.base.messages import ABOUT, NodeRef, PeerMessage, RingLabel, Status, contact
+from chordnet.core.kernel.context import Context
+from chordnet.core.kernel.detector import Detector
+
+DAY_S = 86_400.0
+MAX_CONTESTS = 64
+"""Contests at the same time; further ones are put off."""
+VERIFY_S = 10.0
+"""A contest without an answer for this long is over, and the known node keeps the name."""
+PAUSE_S = 1.0
+"""For this long after a node lost a contest it loses the next one as well."""
+HINT_PAUSE_S = 5.0
+"""For this much longer nothing is done about others that name it."""
+MAX_HELD = 32
+"""Messages of a sender that wait for the end of its contest."""
+BEHIND = 3
+"""So many nodes refused as too far ahead, and none accepted, mean that our clock is behind."""
+_NONE = RingLabel(-1, -1)
+_SHOWN = 80
+"""So much of a name is shown."""
+
+
+class IdentityHooks(Protocol):
+    """What the judge of identities asks of its node."""
+
+    def status(self) -> Status: ...
+    def standing(self) -> Standing: ...
+    def superseded(self, reason: str) -> None: ...
+    def admitted(self, node: NodeRef, held: list[PeerMessage]) -> None:
+        """``node`` has the name from now on; ``held`` are messages of it that have waited."""
+
+    def clock_behind(self, reason: str) -> None: ...
+
+
+@attrs.define
+class _Contest:
+    node: NodeRef
+    known: NodeRef
+    until: float
+    asked: NodeRef
+    waiting: bool
+    """Whether the node itself waits for the judgement; otherwise others have named it."""
+    held: list[PeerMessage] = attrs.field(factory=list)
+
+
+class Identities:
+    """The contests of one node."""
+
+    def __init__(self, ctx: Context, detector: Detector, hooks: IdentityHooks) -> None:
+        self._ctx = ctx
+        self._detector = detector
+        self._hooks = hooks
+        self._contests: dict[bytes, _Contest] = {}
+        self._lost: dict[bytes, tuple[float, NodeRef, str, str]] = {}
+        """Contests lost lately: until when, who, why, and the address of who has the name."""
+        self._ahead: set[bytes] = set()
+        self._accepted = False
+        self._twin_asked = float("-inf")
+
+    # ---- judging -----------------------------------------------------------------------------
+
+    def is_ahead(self, node: NodeRef) -> bool:
+        """Tell whether an incarnation is further ahead than any clock may be."""
+        wall = self._ctx.wall
+        return wall is not None and node.incarnation > (wall + DAY_S) * 1000
+
+    def doubts(self, node: NodeRef) -> bool:
+        """Tell whether ``node`` may not be listened to before it was judged."""
+        known = self._ctx.peers.get(node.raw)
+        differs = known is not None and _differ(known, node)
+        return differs or self.is_ahead(node)
+
+    def doubt(self, node: NodeRef) -> str:
+        """Return in words, for both sides, why :meth:`doubts` is about ``node``."""
+        if not self.is_ahead(node):
+            return f"whether {node.name[:_SHOWN]!r} may have its name is checked"
+        return (
+            f"{node.name[:_SHOWN]!r} was started by a clock that is more than a day ahead of the"
+            f" clock of {self._ctx.me.name[:_SHOWN]!r}"
+        )
+
+    def greeted(self, node: NodeRef, rival: NodeRef | None = None) -> None:
+        """Somebody greets as ``node``, whom :meth:`doubts` is about; a :class:`Judged` answers.
+
+        :param rival: who is connected under that name.
+        """
+        known = self._ctx.peers.get(node.raw) or rival
+        if self.is_ahead(node):
+            self._too_far(node)
+            self._judge(node, self.doubt(node))
+        elif known is None or not _differ(known, node):
+            self._judge(node, "")
+        else:
+            self._contest(node, known, waiting=True)
+
+    def hint(self, node: NodeRef) -> None:
+        """``node`` is named by others, and differs from who is known."""
+        known = self._ctx.peers.get(node.raw)
+        if node.raw == self._ctx.me.raw:
+            self.twin(node.address)
+        elif known is not None and _differ(known, node) and not self.is_ahead(node):
+            lost = self._lost.get(node.raw)
+            again = lost is not None and lost[1] == node and self._ctx.now < lost[0] + HINT_PAUSE_S
+            if node.raw not in self._contests and not again:
+                self._contest(node, known, waiting=False)
+
+    def spoke(self, node: NodeRef, message: PeerMessage) -> None:
+        """A message of a doubted sender waits for the end of the contest, or is dropped."""
+        self.greeted(node)
+        contest = self._contests.get(node.raw)
+        if contest is not None and contest.node == node and len(contest.held) < MAX_HELD:
+            contest.held.append(message)
+        else:
+            self._ctx.counters["messages_ignored"] += 1
+
+    def accepted(self) -> None:
+        """A node was met whose incarnation is none too far ahead."""
+        self._accepted = True
+
+    # ---- contests ----------------------------------------------------------------------------
+
+    def _contest(self, node: NodeRef, known: NodeRef, *, waiting: bool) -> None:
+        ctx = self._ctx
+        open_ = self._contests.get(node.raw)
+        if open_ is not None and ctx.now < open_.until:
+            if open_.node == node:
+                open_.waiting |= waiting
+            elif waiting:
+                self._judge(node, f"another claim to the name {node.name!r} is being checked")
+            return
+        lost = self._lost.get(node.raw)
+        if lost is not None and lost[1] == node and ctx.now < lost[0]:
+            self._judge(node, *lost[2:])
+            return
+        self._contests = {r: c for r, c in self._contests.items() if ctx.now < c.until}
+        if len(self._contests) >= MAX_CONTESTS:
+            if waiting:
+                self._judge(node, "too many names are being checked; try again")
+            return
+        ctx.counters["contests"] += 1
+        self._contests[node.raw] = _Contest(node, known, ctx.now + VERIFY_S, node, waiting)
+        ctx.effects.append(Verify(node))
+
+    def verified(self, event: Verified) -> None:
+        """The answer to a :class:`Verify`; or a dial has found a node that differs from the known
+        one, at the address that it states.
+        """
+        asked, found = event.asked, event.found
+        if asked.is_contact:
+            if found is not None:
+                self._twin_found(found)
+            return
+        contest = self._contests.get(asked.raw)
+        if contest is None or contest.asked != asked:
+            return
+        node, known = contest.node, contest.known
+        if asked == node:
+            if found is None or _differ(found.node, node):
+                self._lose(
+                    contest, f"no node {node.name!r} of this start answers at {node.address}"
+                )
+            elif node.address == known.address:
+                self._win(contest)
+            else:
+                contest.asked = known
+                self._ctx.effects.append(Verify(known))
+        elif found is not None and self._holds(found, known):
+            self._lose(
+                contest,
+                f"the name {node.name!r} belongs to the node at {known.address}, which answers;"
+                f" give the one at {node.address} another name",
+                known.address,
+            )
+        else:
+            self._win(contest)
+
+    @staticmethod
+    def _holds(found: Standing, known: NodeRef) -> bool:
+        """Tell whether what answers at the known node's address keeps the name."""
+        return (
+            found.node.raw == known.raw
+            and found.node.incarnation >= known.incarnation
+            and found.status in ABOUT
+        )
+
+    def replace(self, node: NodeRef) -> None:
+        """``node`` answered as itself when its address, the known node's too, was dialled."""
+        known = self._ctx.peers.get(node.raw)
+        if known is not None and _differ(known, node) and not self.is_ahead(node):
+            contest = self._contests.get(node.raw)
+            held = contest.held if contest is not None and contest.node == node else []
+            self._win(_Contest(node, known, 0.0, node, waiting=True, held=held))
+
+    def _win(self, contest: _Contest) -> None:
+        node = contest.node
+        self._contests.pop(node.raw, None)
+        self._lost.pop(node.raw, None)
+        self._detector.condemn(contest.known)
+        self._ctx.peers.replace(node)
+        if contest.waiting:
+            self._judge(node, "")
+        self._hooks.admitted(node, contest.held)
+
+    def _lose(self, contest: _Contest, reason: str, holder: str = "") -> None:
+        node = contest.node
+        self._contests.pop(node.raw, None)
+        if len(self._lost) >= MAX_CONTESTS:
+            del self._lost[next(iter(self._lost))]
+        self._lost[node.raw] = (self._ctx.now + PAUSE_S, node, reason, holder)
+        if contest.waiting:
+            self._judge(node, reason, holder)
+
+    def _judge(self, node: NodeRef, reason: str, holder: str = "") -> None:
+        self._ctx.effects.append(Judged(node, reason, holder))
+
+    # ---- our own name ------------------------------------------------------------------------
+
+    def twin(self, address: str) -> None:
+        """Another node, at ``address``, may have our name."""
+        ctx = self._ctx
+        if address == ctx.me.address or ctx.now < self._twin_asked + PAUSE_S:
+            return
+        if self._hooks.status() in ABOUT:
+            self._twin_asked = ctx.now
+            ctx.effects.append(Verify(contact(address)))
+
+    def _twin_found(self, twin: Standing) -> None:
+        me, status = self._ctx.me, self._hooks.status()
+        if twin.node.raw != me.raw or twin.node == me or status not in ABOUT:
+            return
+        if twin.status not in ABOUT:
+            return
+        member = twin.label is not None
+        if status != Status.ACTIVE:
+            gives_way = member or twin.node.incarnation < me.incarnation
+        else:
+            mine = self._hooks.standing()
+            gives_way = member and twin.label == mine.label and _rank(mine) > _rank(twin)
+        if gives_way:
+            self._hooks.superseded(
+                f"the name {me.name!r} belongs to the node at {twin.node.address}; give the one at"
+                f" {me.address} another name and start it again"
+            )
+
+    # ---- our own clock -----------------------------------------------------------------------
+
+    def _too_far(self, node: NodeRef) -> None:
+        if not self._accepted and len(self._ahead) < BEHIND:
+            self._ahead.add(node.raw)
+            if len(self._ahead) == BEHIND:
+                self._hooks.clock_behind(
+                    "the clock of this node is behind: the first nodes that it met were started"
+                    " more than a day ahead of it"
+                )
+
+
+def _differ(known: NodeRef, node: NodeRef) -> bool:
+    return known.incarnation != node.incarnation or known.address != node.address
+
+
+def _rank(standing: Standing) -> tuple[RingLabel, int]:
+    """Of two nodes of one name in one ring the one with the smaller rank stays."""
+    return standing.before or _NONE, standing.node.incarnation

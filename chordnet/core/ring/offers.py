@@ -1,0 +1,71 @@
+"""Successor lists that others offer: what of one this node can use.
+
+Usable are the nodes up to the first that is no further round the ring than the one before it, or is
+this node itself; those held for dead, and earlier lives of known nodes, are left out. A list is cut
+to the ``successors`` that a node keeps.
+"""
+
+from __future__ import annotations
+
+from chordnet.core.base.messages import NodeRef, Ping
+from chordnet.core.kernel.context import Context
+
+
+class Offers:
+    """Judges offered lists for one node."""
+
+    def __init__(self, ctx: Context) -> None:
+        self._ctx = ctx
+        self._offered: list[NodeRef] = []
+        """The list offered last, what was usable of it, and the version of the peers by which that
+        was judged."""
+        self._usable: list[NodeRef] = []
+        self._judged_by = -1
+
+    def usable(self, offered: list[NodeRef]) -> list[NodeRef]:
+        """Return what is usable of an offered list: live, in order, no further than round."""
+        peers = self._ctx.peers
+        # At rest the same list is offered time and again.
+        if peers.any_dead or peers.version != self._judged_by or offered != self._offered:
+            self._offered, self._judged_by = offered, peers.version
+            self._usable = self._pick(offered)
+        return self._usable
+
+    def is_another(self, node: NodeRef) -> bool:
+        """Tell whether this is not the life of the node that is known here."""
+        peers, now = self._ctx.peers, self._ctx.now
+        if not peers.differs(node):
+            return peers.is_old(node)
+        known = peers.get(node.raw)
+        elsewhere = known is not None and known.address != node.address
+        # An older life at the same address is no news, unless the known one is dead.
+        if elsewhere or not peers.is_old(node) or peers.is_dead(node, now):
+            self._ctx.hint(node)
+        return True
+
+    def notice_twin(self, node: NodeRef | None) -> None:
+        """Tell of another node that is listed under our name."""
+        if node is not None and node.raw == self._ctx.me.raw and node != self._ctx.me:
+            self._ctx.hint(node)
+
+    def _pick(self, offered: list[NodeRef]) -> list[NodeRef]:
+        ctx, result, last = self._ctx, list[NodeRef](), 0
+        for node in offered:
+            if node.raw == ctx.me.raw:
+                self.notice_twin(node)
+                break
+            if self.is_another(node):
+                continue
+            if ctx.peers.is_dead(node, ctx.now):
+                # Its neighbours hold it for alive: after a partition or a pause they are right.
+                if ctx.peers.to_ask(node, ctx.now):
+                    ctx.send(node, Ping(ctx.rid()))
+                continue
+            distance = ctx.distance(node)
+            if distance <= last:
+                break
+            last = distance
+            result.append(node)
+            if len(result) == ctx.config.successors:
+                break
+        return result

@@ -1,0 +1,1 @@
+"""A ring and a journey, drawn as text and as SVG."""

@@ -1,0 +1,256 @@
+"""What must be true of a whole ring, judged from the outside and from identifiers alone.
+
+Used by tests, the simulator and ``p2pnet doctor``. Nothing here believes a node's own verdict:
+
+- :func:`problems` is what is wrong with a ring that should be at rest: the members' identifiers
+  determine the one right ring, and every pointer is compared with it.
+- :func:`inductive_problems` is what must never be wrong with a ring that started right, in the
+  middle of joins, failures and repairs (Zave, "Reasoning about identifier spaces: How to make
+  Chord correct", IEEE TSE 43(12), 2017, section 5): every member has a live entry in its list, and
+  at least r + 1 members are *principals*, skipped by nobody's list. It follows that there is one
+  ordered ring; that is checked on its own all the same.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+
+import attrs
+
+from chordnet.core.base.identifiers import IdentifierSpace
+
+
+@attrs.frozen
+class RingView:
+    """One member's pointers. Identifiers are numbers."""
+
+    id: int
+    predecessor: int | None
+    successors: Sequence[int]
+    """The successor list, nearest first, without the member itself."""
+    fingers: Mapping[int, int]
+    """Slot index -> node, for every slot whose node is another one."""
+
+
+@attrs.frozen
+class Problem:
+    """One thing that is wrong."""
+
+    kind: str
+    """duplicate, predecessor, successors or finger; of the inductive invariant: order, dead-end,
+    principals, split or loopy."""
+    text: str
+    """One line; identifiers as zero-padded hex."""
+    nodes: tuple[int, ...]
+    """The member concerned, then the nodes named in ``text``."""
+
+
+def ideal_successor(members: Sequence[int], key: int) -> int:
+    """Return successor(key): the first of the sorted ``members`` at or after ``key``."""
+    return members[bisect_left(members, key) % len(members)]
+
+
+def ideal_view(members: Sequence[int], index: int, space: IdentifierSpace, r: int) -> RingView:
+    """Return the only right pointers of ``members[index]`` (sorted identifiers)."""
+    count = len(members)
+    me = members[index]
+    length = min(r, count - 1)
+    fingers = {}
+    for slot in range(space.bits):
+        node = ideal_successor(members, (me + (1 << slot)) % space.size)
+        if node != me:
+            fingers[slot] = node
+    return RingView(
+        id=me,
+        predecessor=members[index - 1],
+        successors=[members[(index + 1 + k) % count] for k in range(length)],
+        fingers=fingers,
+    )
+
+
+def problems(views: Sequence[RingView], space: IdentifierSpace, r: int) -> list[Problem]:
+    """Compare every member's pointers with the one right ring of exactly these members.
+
+    :param views: all members, in any order.
+    :param r: length of the successor list; the effective one is ``min(r, len(views) - 1)``.
+    :returns: every difference; empty when the ring is right.
+    """
+    members = sorted(view.id for view in views)
+    found = [
+        Problem("duplicate", f"two nodes have the identifier {space.hex(a)}", (a,))
+        for a, b in pairwise(members)
+        if a == b
+    ]
+    if found:
+        return found
+    position = {member: index for index, member in enumerate(members)}
+    for view in views:
+        found += _compare(view, ideal_view(members, position[view.id], space, r), space)
+    return found
+
+
+def _compare(view: RingView, ideal: RingView, space: IdentifierSpace) -> list[Problem]:
+    me = space.hex(view.id)
+    found = []
+    if view.predecessor != ideal.predecessor:
+        assert ideal.predecessor is not None
+        found.append(
+            Problem(
+                "predecessor",
+                f"{me}: predecessor is {_hex(space, view.predecessor)}, "
+                f"should be {space.hex(ideal.predecessor)}",
+                _named(view.id, [view.predecessor, ideal.predecessor]),
+            )
+        )
+    if list(view.successors) != list(ideal.successors):
+        found.append(
+            Problem(
+                "successors",
+                f"{me}: successor list is [{', '.join(map(space.hex, view.successors))}], "
+                f"should be [{', '.join(map(space.hex, ideal.successors))}]",
+                _named(view.id, [*view.successors, *ideal.successors]),
+            )
+        )
+    for slot in sorted(view.fingers.keys() | ideal.fingers.keys()):
+        has, wants = view.fingers.get(slot), ideal.fingers.get(slot)
+        if has != wants:
+            found.append(
+                Problem(
+                    "finger",
+                    f"{me}: finger {slot} is {_hex(space, has)}, should be {_hex(space, wants)}",
+                    _named(view.id, [has, wants]),
+                )
+            )
+    return found
+
+
+def _hex(space: IdentifierSpace, node: int | None) -> str:
+    return "none" if node is None else space.hex(node)
+
+
+def _named(me: int, nodes: Sequence[int | None]) -> tuple[int, ...]:
+    return (me, *dict.fromkeys(node for node in nodes if node is not None))
+
+
+# ---- the inductive invariant ----------------------------------------------------------------
+
+
+def inductive_problems(views: Sequence[RingView], space: IdentifierSpace, r: int) -> list[Problem]:
+    """Check Zave's inductive invariant and what follows from it.
+
+    :param views: the live members. Entries of their lists may be dead.
+    :param r: length of the successor list. The invariant is about rings of at least r + 1 members;
+        for smaller ones nothing is said about principals.
+    :returns: every violation; empty when the invariant holds.
+    """
+    members = sorted(view.id for view in views)
+    found = [problem for view in views for problem in list_problems(view, space)]
+    if len(members) > 1:
+        found += dead_ends(views, space)
+    if len(members) > r:
+        count = len(principals(views))
+        if count <= r:
+            text = f"{count} principals among {len(members)} members, should be {r + 1} or more"
+            found.append(Problem("principals", text, ()))
+    heads = {view.id: live_successor(view.successors, members) for view in views}
+    found += ring_problems(heads, space)
+    return found
+
+
+def list_problems(view: RingView, space: IdentifierSpace) -> list[Problem]:
+    """Check that a member's list is ordered, without duplicates, and does not reach round to it."""
+    last = 0
+    for node in view.successors:
+        distance = space.distance(view.id, node)
+        if distance <= last:
+            text = (
+                f"{space.hex(view.id)}: successor list is out of order "
+                f"at {space.hex(node)}: [{', '.join(map(space.hex, view.successors))}]"
+            )
+            return [Problem("order", text, (view.id, node))]
+        last = distance
+    return []
+
+
+def live_successor(successors: Sequence[int], members: Sequence[int]) -> int | None:
+    """Return the first entry that is one of the sorted ``members``; None if all are dead."""
+    for node in successors:
+        index = bisect_left(members, node)
+        if index < len(members) and members[index] == node:
+            return node
+    return None
+
+
+def dead_ends(views: Sequence[RingView], space: IdentifierSpace) -> list[Problem]:
+    """Find members none of whose list entries is live."""
+    members = sorted(view.id for view in views)
+    return [
+        Problem("dead-end", f"{space.hex(v.id)}: no entry of its successor list is live", (v.id,))
+        for v in views
+        if live_successor(v.successors, members) is None
+    ]
+
+
+def skipped(left: int, right: int, members: Sequence[int]) -> list[int]:
+    """Return those of the sorted ``members`` that lie strictly between two adjacent entries."""
+    low, high = bisect_right(members, left), bisect_left(members, right)
+    if left < right:
+        return list(members[low:high])
+    return [*members[low:], *members[:high]]
+
+
+def principals(views: Sequence[RingView]) -> list[int]:
+    """Return the members that no two adjacent entries of any ``[self] + list`` skip."""
+    members = sorted(view.id for view in views)
+    passed_over = {
+        member
+        for view in views
+        for left, right in pairwise([view.id, *view.successors])
+        for member in skipped(left, right, members)
+    }
+    return [member for member in members if member not in passed_over]
+
+
+def ring_problems(heads: Mapping[int, int | None], space: IdentifierSpace) -> list[Problem]:
+    """Check that the live successors form one cycle, and that it goes round once.
+
+    Members outside of the cycle (appendages: they have joined, and nobody points at them yet) are
+    fine as long as they lead into it.
+
+    :param heads: member -> its first live successor. A single member has none.
+    """
+    cycles = _cycles(heads)
+    if not cycles:
+        alone = len(heads) <= 1
+        return [] if alone else [Problem("split", "no member's successors lead back to it", ())]
+    found = []
+    if len(cycles) > 1:
+        firsts = tuple(min(cycle) for cycle in cycles)
+        named = ", ".join(map(space.hex, firsts))
+        text = f"{len(cycles)} rings instead of one, with the members {named}"
+        found.append(Problem("split", text, firsts))
+    for cycle in cycles:
+        after = [*cycle[1:], cycle[0]]
+        way = sum(space.distance(a, b) for a, b in zip(cycle, after, strict=True))
+        if way != space.size and len(cycle) > 1:
+            text = f"the ring of {space.hex(min(cycle))} goes round {way // space.size} times"
+            found.append(Problem("loopy", text, (min(cycle),)))
+    return found
+
+
+def _cycles(heads: Mapping[int, int | None]) -> list[list[int]]:
+    """Return the cycles that following ``heads`` leads into."""
+    colour: dict[int, int] = {}
+    cycles = []
+    for number, start in enumerate(sorted(heads)):
+        path: list[int] = []
+        node: int | None = start
+        while node is not None and node not in colour:
+            colour[node] = number
+            path.append(node)
+            node = heads.get(node)
+        if node is not None and colour[node] == number:
+            cycles.append(path[path.index(node) :])
+    return cycles

@@ -1,0 +1,1 @@
+"""Seams, limits and small tools of the runtime."""

@@ -1,0 +1,232 @@
+"""The seams: what the parts of the runtime ask of each other, as ``typing.Protocol``s."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
+
+from chordnet.core.base.effects import Effect, Record
+from chordnet.core.base.errors import ChordnetError
+from chordnet.core.base.events import Event, LinkFault, Standing
+from chordnet.core.base.intervals import Intervals
+from chordnet.core.base.messages import (
+    Hop,
+    LedgerState,
+    MessageId,
+    NodeRef,
+    PeerMessage,
+    Range,
+    RingLabel,
+    Status,
+)
+from chordnet.core.log.ledger import OriginKey
+from chordnet.wire.rpc import LookupResult, Receipt
+
+
+class Core(Protocol):
+    """The protocol machine as the runtime sees it (``chordnet.core.node.ChordNode``)."""
+
+    me: NodeRef
+
+    @property
+    def deadline(self) -> float | None:
+        """When the next ``Tick`` is due, on the clock that ``now`` is read from."""
+
+    @property
+    def bound(self) -> float:
+        """A time before which no ``Tick`` is due; infinite while nothing waits."""
+
+    def step(self, event: Event, now: float) -> list[Effect]:
+        """Take one event and return what to do, in order."""
+
+    def status(self) -> Status: ...
+    @property
+    def reason(self) -> str:
+        """Why it is in no ring, in words; empty where the status says all."""
+
+    def known(self, raw: bytes) -> NodeRef | None:
+        """Return the node that has this identifier, as far as is known."""
+
+    def doubts(self, node: NodeRef) -> bool:
+        """Tell whether ``node`` has to be judged (``Greeted``) before it is listened to."""
+
+    def doubt(self, node: NodeRef) -> str:
+        """Return why it has to be, in words."""
+
+    def standing(self) -> Standing:
+        """Return what the node says when it is asked who it is."""
+
+    @property
+    def has_joined(self) -> bool:
+        """Whether both neighbours have taken the node in."""
+
+    @property
+    def predecessor(self) -> NodeRef | None: ...
+    @property
+    def successors(self) -> Sequence[NodeRef]: ...
+    @property
+    def label(self) -> RingLabel | None: ...
+    @property
+    def finger_slots(self) -> Sequence[tuple[int, NodeRef]]:
+        """Every slot of the finger table whose node is another one: (index, node)."""
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """Counts of what happened since the start."""
+
+    def recorded(self, after: OriginKey | None, origins: int) -> Sequence[LedgerState]:
+        """Return what is recorded of up to ``origins`` origins behind ``after``, in order."""
+
+
+class Transport(Protocol):
+    """Carries messages to peers. Connects as needed, never raises for a peer's fault.
+
+    Messages to one peer keep their order while one connection lasts; nothing more is promised.
+    A peer that cannot be reached is told of by ``on_down``, once for each failed attempt.
+    """
+
+    def send(self, to: NodeRef, message: PeerMessage) -> None: ...
+
+
+ReceiptDone = Callable[[Receipt | ChordnetError], None]
+LookupDoneWith = Callable[[LookupResult | ChordnetError], None]
+"""Who waits for what was asked of a node: called once, with the result or with what went wrong."""
+
+Received = Callable[[NodeRef, PeerMessage], None]
+
+
+class Down(Protocol):
+    """Who is told that there is no connection with a peer."""
+
+    def __call__(
+        self, peer: NodeRef, fault: LinkFault, text: str = "", holder: str = ""
+    ) -> None: ...
+
+
+class Judge(Protocol):
+    """What is known of names, as the transport sees it."""
+
+    def known(self, raw: bytes) -> NodeRef | None:
+        """Return the node that has this identifier, as far as is known."""
+
+    def doubts(self, node: NodeRef) -> bool:
+        """Tell whether ``node`` has to be judged (``Greeted``) before it is listened to."""
+
+    def doubt(self, node: NodeRef) -> str:
+        """Return why it has to be, in words."""
+
+
+class StoredMessage(Protocol):
+    """A recorded message with the place it has in this node's log."""
+
+    @property
+    def position(self) -> int:
+        """Counts from 0 for the first message ever kept."""
+
+    @property
+    def received_at(self) -> float:
+        """This node's wall clock, seconds since 1970."""
+
+    @property
+    def record(self) -> Record: ...
+
+
+class MessageLog(Protocol):
+    """Where a node keeps its messages, in the order received."""
+
+    @property
+    def failed(self) -> str:
+        """Why nothing more can be kept; empty while all is well."""
+
+    spoiled: set[MessageId]
+    """Messages that turned out to be damaged: whoever has noted that they are missing now clears
+    it. The log drops them with the next commit."""
+
+    @property
+    def first(self) -> int:
+        """Position of the oldest message kept (of the next one, if none is)."""
+
+    @property
+    def last(self) -> int:
+        """Position of the newest message kept (one before ``first``, if none is)."""
+
+    @property
+    def dropped(self) -> int:
+        """How many messages were here and are not any more: positions may have holes."""
+
+    @property
+    def dropped_to(self) -> int:
+        """The highest position whose message was dropped because of a limit; -1 if none was."""
+
+    def append(self, record: Record, received_at: float) -> StoredMessage: ...
+    def skip(self, ranges: Iterable[Range]) -> None:
+        """Give up messages that nobody keeps any more."""
+
+    def commit(self) -> None:
+        """Make what was appended and skipped as durable as this log makes anything.
+
+        :raises LogFailed: it could not be kept; nothing since the last commit counts as recorded.
+        """
+
+    @property
+    def waiting(self) -> int:
+        """How many committed messages a :meth:`checkpoint` would put where they belong."""
+
+    def checkpoint(self) -> None:
+        """Do what commits have left for later. Called when nothing waits for this node.
+
+        :raises LogFailed: it could not be done; what was committed stays so.
+        """
+
+    def ledger(self) -> list[LedgerState]:
+        """Return what an earlier life recorded, kept or not, and what it gave up."""
+
+    def kept(self, key: OriginKey) -> Intervals:
+        """Return the numbers kept of one life of one origin."""
+
+    def __len__(self) -> int: ...
+    def find(self, message_id: MessageId) -> StoredMessage | None:
+        """Return a message if it is kept."""
+
+    def newest(self, limit: int) -> Sequence[StoredMessage]:
+        """Return the last ``limit`` messages, oldest first."""
+
+    def before_newest(self, limit: int) -> int:
+        """Return the position after which the newest ``limit`` messages stand."""
+
+    def missing_beyond(self, position: int) -> int:
+        """Return how many messages after ``position`` were here and are not any more."""
+
+    def after(self, message_id: str, limit: int) -> Sequence[StoredMessage]:
+        """Return up to ``limit`` messages after ``message_id`` ("" for the beginning).
+
+        :raises KeyError: no such message is kept.
+        """
+
+    def position(self, message_id: str) -> int:
+        """Return the position of ``message_id``; "" stands just before the oldest kept.
+
+        :raises KeyError: no such message is kept.
+        """
+
+    def beyond(self, position: int, limit: int) -> Sequence[StoredMessage]:
+        """Return up to ``limit`` messages after ``position``."""
+
+    def close(self) -> None:
+        """Release what it holds."""
+
+
+class NodeState(Protocol):
+    """What outlives a restart: the incarnation and the known peers."""
+
+    def next_incarnation(self) -> int: ...
+    def known_peers(self) -> list[NodeRef]: ...
+    def keep_peers(self, peers: Sequence[NodeRef]) -> None: ...
+    def close(self) -> None:
+        """Release what it holds."""
+
+
+__all__ = [
+    "Core", "Down", "Hop", "LookupDoneWith", "MessageLog", "NodeState", "ReceiptDone", "Received",
+    "StoredMessage", "Transport",
+]  # fmt: skip

@@ -1,0 +1,1 @@
+"""Connections: greeting, dialling, and the links to peers."""

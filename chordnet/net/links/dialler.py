@@ -1,0 +1,136 @@
+"""Dialling: one attempt to reach an address and greet whoever listens there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import maybeDeferred
+from twisted.internet.error import ConnectionRefusedError as Declined
+from twisted.internet.interfaces import IAddress
+from twisted.internet.protocol import ClientFactory
+from twisted.python.failure import Failure
+
+from chordnet.core.base.errors import ConfigError
+from chordnet.core.base.events import LinkFault
+from chordnet.net.base.addresses import client_endpoint
+from chordnet.net.base.limits import NetworkLimits
+from chordnet.net.base.turn import Turn
+from chordnet.net.links.greeters import Caller
+from chordnet.net.links.protocol import Connection, Handler
+from chordnet.wire.greeting import Hello, Refuse, Welcome
+
+Endpoints = Callable[[Any, str, float], Any]
+"""(reactor, address, timeout in seconds) -> IStreamClientEndpoint."""
+
+
+class Dial:
+    """One attempt; reports exactly one outcome unless cancelled.
+
+    When it is over it lets go of what handles the connection, and Twisted's connector, which is
+    part of a reference cycle, of both: the collector, which runs seldom, has next to nothing to do.
+
+    :param greeted: told of the connection and the Welcome; returns the connection's next handler.
+    :param failed: told the kind of fault, one line of text and the refusal if there was one.
+    """
+
+    def __init__(
+        self, reactor: Any, turn: Turn, limits: NetworkLimits, frame_limit: int, *,
+        address: str, hello: Hello,
+        greeted: Callable[[Connection, Welcome], Handler],
+        failed: Callable[[LinkFault, str, Refuse | None], None],
+        endpoints: Endpoints = client_endpoint,
+    ) -> None:  # fmt: skip
+        self._reactor = reactor
+        self._turn = turn
+        self._limits = limits
+        self._frame_limit = frame_limit
+        self._address = address
+        self._greeted = greeted
+        self._failed = failed
+        self._endpoints = endpoints
+        self._caller: Caller | None = Caller(
+            hello, welcomed=self._welcomed, refused=self._refused, failed=self._ended
+        )
+        """Does the greeting; None when the attempt is over."""
+        self._factory = _OneConnection(self)
+        self._timeout: Any = None
+        self._connecting: Any = None
+
+    @property
+    def connected(self) -> bool:
+        """Whether the greeting has been sent; the other side may have accepted it already."""
+        return self._caller is None or self._caller.connection is not None
+
+    def start(self) -> None:
+        """Begin; the outcome may be reported before this returns."""
+        try:
+            endpoint = self._endpoints(self._reactor, self._address, self._limits.connect_timeout_s)
+        except ConfigError as error:
+            self._report(LinkFault.UNREACHABLE, str(error))
+            return
+        except Exception:  # noqa: BLE001 - the embedding program's; logged with its traceback
+            self._turn.failed(f"the endpoint for {self._address}")
+            self._report(LinkFault.UNREACHABLE, "no endpoint could be made for it")
+            return
+        self._connecting = maybeDeferred(endpoint.connect, self._factory)
+        self._connecting.addCallbacks(self._connected, self._not_connected)
+
+    def cancel(self) -> None:
+        """Give up without reporting."""
+        caller = self._caller
+        self._end()
+        if caller is not None and caller.connection is not None:
+            caller.give_up("cancelled")
+        elif self._connecting is not None:
+            self._connecting.cancel()
+
+    def build(self) -> Connection | None:
+        """Return the protocol of a connection that was made; None if the attempt is over."""
+        if self._caller is None:
+            return None
+        return Connection(self._reactor, self._turn, self._caller, self._limits, self._frame_limit)
+
+    def _connected(self, _protocol: Connection) -> None:
+        if self._caller is not None:
+            self._timeout = self._reactor.callLater(
+                self._limits.greeting_timeout_s,
+                self._caller.give_up,
+                "the greeting was not answered",
+            )
+
+    def _not_connected(self, failure: Failure) -> None:
+        fault = LinkFault.REFUSED if failure.check(Declined) else LinkFault.UNREACHABLE
+        self._report(fault, failure.getErrorMessage())
+
+    def _welcomed(self, connection: Connection, welcome: Welcome) -> Handler:
+        self._end()
+        return self._greeted(connection, welcome)
+
+    def _refused(self, refusal: Refuse) -> None:
+        self._report(LinkFault.REJECTED, refusal.text[:300], refusal)
+
+    def _ended(self, reason: str) -> None:
+        self._report(LinkFault.UNREACHABLE, reason)
+
+    def _report(self, fault: LinkFault, text: str, refusal: Refuse | None = None) -> None:
+        if self._caller is not None:
+            self._end()
+            with self._turn:
+                self._failed(fault, text, refusal)
+
+    def _end(self) -> None:
+        self._caller = self._factory.dial = None
+        if self._timeout is not None and self._timeout.active():
+            self._timeout.cancel()
+
+
+class _OneConnection(ClientFactory):
+    noisy = False
+
+    def __init__(self, dial: Dial) -> None:
+        self.dial: Dial | None = dial
+        """None once the attempt is over: nothing is built any more."""
+
+    def buildProtocol(self, _addr: IAddress | None) -> Connection | None:
+        return self.dial.build() if self.dial is not None else None

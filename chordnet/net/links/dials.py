@@ -1,0 +1,122 @@
+"""Which dials are under way, which wait for their turn, and which for a pause to end.
+
+A link has at most one dial. After a failed one it pauses, twice as long each time up to a limit and
+varied a little, so that a network that lost a node does not knock on its door in step. There is
+a limit on dials at the same time; further ones wait in a line.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from chordnet.core.base.events import LinkFault
+from chordnet.net.base.limits import NetworkLimits
+from chordnet.net.base.turn import Turn
+from chordnet.net.links.dialler import Dial
+from chordnet.net.links.links import Link
+from chordnet.net.links.protocol import Connection, Handler
+from chordnet.wire.greeting import Refuse, Welcome
+
+Greeted = Callable[[Link, Connection, Welcome], Handler]
+Failed = Callable[[Link, LinkFault, str, Refuse | None], None]
+
+
+class Dials:
+    """All dials of one node.
+
+    :param make: makes a :class:`Dial` from ``address``, ``greeted`` and ``failed``.
+    :param greeted: told of an answered greeting; returns the connection's next handler.
+    :param failed: told of a failed dial whose link still has no connection.
+    """
+
+    def __init__(
+        self, clock: Any, turn: Turn, limits: NetworkLimits, rng: random.Random,
+        make: Callable[..., Dial], greeted: Greeted, failed: Failed,
+    ) -> None:  # fmt: skip
+        self._clock = clock
+        self._turn = turn
+        self._limits = limits
+        self._rng = rng
+        self._make = make
+        self._greeted = greeted
+        self._failed = failed
+        self._line: deque[Link] = deque()
+        self.under_way = 0
+        self.made = 0
+
+    def want(self, link: Link) -> None:
+        """Dial as soon as that is allowed."""
+        if link.dial is not None or link.pause is not None or link.waiting:
+            return
+        if self.under_way >= self._limits.max_dials:
+            link.waiting = True
+            self._line.append(link)
+            return
+        self.under_way += 1
+        self.made += 1
+        link.dial = self._make(
+            address=link.node.address,
+            greeted=partial(self._was_greeted, link),
+            failed=partial(self._has_failed, link),
+        )
+        link.dial.start()
+
+    def pause(self, link: Link) -> None:
+        """Let no dial begin for a while."""
+        pause = self._limits.redial_min_s * 2 ** min(link.failures, 16)
+        longest = self._limits.redial_told_max_s if link.told else self._limits.redial_max_s
+        pause = min(pause, longest) * self._rng.uniform(0.75, 1.25)
+        link.failures += 1
+        link.pause = self._clock.callLater(pause, self._pause_over, link)
+
+    def calm(self, link: Link) -> None:
+        """The peer was reached: end the pause, and a dial that has not sent its greeting."""
+        link.failures = 0
+        self._end_pause(link)
+        if link.dial is not None and not link.dial.connected:
+            self.cancel(link)
+
+    def cancel(self, link: Link) -> None:
+        """Give up whatever is under way or waits for ``link``."""
+        self._end_pause(link)
+        if link.dial is not None:
+            link.dial.cancel()
+            self._over(link)
+
+    def _was_greeted(self, link: Link, connection: Connection, welcome: Welcome) -> Handler:
+        self._over(link)
+        return self._greeted(link, connection, welcome)
+
+    def _has_failed(self, link: Link, fault: LinkFault, text: str, refusal: Refuse | None) -> None:
+        self._over(link)
+        if link.session is None:
+            self.pause(link)
+            self._failed(link, fault, text, refusal)
+
+    def _over(self, link: Link) -> None:
+        link.dial = None
+        self.under_way -= 1
+        while self._line and self.under_way < self._limits.max_dials:
+            waiting = self._line.popleft()
+            waiting.waiting = False
+            if waiting.queue and waiting.session is None:
+                self.want(waiting)
+
+    def _pause_over(self, link: Link) -> None:
+        link.pause = None
+        if link.queue:
+            with self._turn:
+                self.want(link)
+
+    def _end_pause(self, link: Link) -> None:
+        if link.pause is not None:
+            link.pause.cancel()
+            link.pause = None
+
+    def stop(self) -> None:
+        """Forget who stands in line."""
+        self._line.clear()

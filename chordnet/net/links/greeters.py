@@ -1,0 +1,354 @@
+"""The greeting on a live connection, from both sides.
+
+Peers and clients arrive at the same port and are told apart by their :class:`Hello`. A connection
+that has not greeted holds a few kilobytes at most, for a few seconds at most, and of such there is
+a limited number. When there are as many, a further one takes the place of the oldest that has sent
+nothing for a second; a host that holds more places than another gives way to it sooner. Where there
+is none to give way, the new one is turned away: those that are here have time to greet.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Protocol
+
+from twisted.internet.interfaces import IAddress
+from twisted.internet.protocol import ServerFactory
+
+from chordnet.core.base.errors import RemoteProtocolError
+from chordnet.core.base.events import Standing
+from chordnet.core.base.identifiers import IdentifierSpace
+from chordnet.core.base.messages import NodeRef
+from chordnet.net.base.journal import Journal
+from chordnet.net.base.limits import NetworkLimits
+from chordnet.net.base.turn import Turn
+from chordnet.net.links.protocol import Connection, Handler
+from chordnet.wire.codec import read_answer, read_hello
+from chordnet.wire.greeting import (
+    CLIENT,
+    MAGIC,
+    OLDEST_VERSION,
+    PEER,
+    VERSION,
+    WHO,
+    Hello,
+    Refuse,
+    Welcome,
+    agreed_version,
+    judge,
+)
+
+PATIENCE_S = 1.0
+"""So long a connection may take until its greeting begins, however many others are waiting."""
+
+
+class Peers(Protocol):
+    """Who takes over a connection that a peer has greeted on."""
+
+    def refuse(self, node: NodeRef) -> Refuse | None: ...
+    def attach(self, connection: Connection, node: NodeRef, *, outgoing: bool) -> Handler: ...
+    def doubts(self, node: NodeRef) -> bool:
+        """Tell whether ``node`` has to be judged before it is let in."""
+
+    def judge(self, node: NodeRef, judged: Callable[[Refuse | None], None]) -> None:
+        """Have ``node`` judged, and ``judged`` told why it is refused, if it is."""
+
+
+class Clients(Protocol):
+    """Who takes over a connection that a client has greeted on."""
+
+    def refuse(self) -> Refuse | None: ...
+    def attach(self, connection: Connection) -> Handler: ...
+
+
+class Door(ServerFactory):
+    """Lets connections in: the factory of a node's listening port."""
+
+    noisy = False
+
+    def __init__(
+        self, *, clock: Any, turn: Turn, me: NodeRef, network: str, space: IdentifierSpace,
+        peers: Peers, clients: Clients, journal: Journal, limits: NetworkLimits, frame_limit: int,
+        standing: Callable[[], Standing] | None = None,
+    ) -> None:  # fmt: skip
+        self.me = me
+        self.standing = standing or (lambda: Standing(me, 0, None, None))
+        self.network = network
+        self.space = space
+        self.peers = peers
+        self.clients = clients
+        self.journal = journal
+        self._clock = clock
+        self._turn = turn
+        self._limits = limits
+        self._frame_limit = frame_limit
+        self._waiting: dict[Greeter, None] = {}
+        self._open = True
+
+    @property
+    def waiting(self) -> int:
+        """Connections that have not greeted yet."""
+        return len(self._waiting)
+
+    def buildProtocol(self, addr: IAddress | None) -> Connection | None:
+        if not self._open:
+            return None
+        host = getattr(addr, "host", "")
+        if len(self._waiting) >= self._limits.max_ungreeted:
+            giving_way = self._who_gives_way(host)
+            if giving_way is None:
+                self.journal.counters["turned_away"] += 1
+                return None
+            giving_way.turn_away("too many connections are waiting to greet")
+        greeter = Greeter(self, self._clock, self._limits.greeting_timeout_s, host)
+        self._waiting[greeter] = None
+        connection = Connection(self._clock, self._turn, greeter, self._limits, self._frame_limit)
+        greeter.connection = connection
+        return connection
+
+    def _who_gives_way(self, host: str) -> Greeter | None:
+        """Return which connection gives way to a new one from ``host``; None if none does."""
+        held = Counter(greeter.host for greeter in self._waiting)
+        most, count = max(held.items(), key=lambda each: each[1])
+        if count > held[host] + 1:  # it cannot keep others out by filling all places
+            return next(greeter for greeter in self._waiting if greeter.host == most)
+        latest = self._clock.seconds() - PATIENCE_S
+        return next((g for g in self._waiting if g.since <= latest and g.silent), None)
+
+    def greeted(self, greeter: Greeter) -> None:
+        """Forget a connection that greeted or is gone."""
+        self._waiting.pop(greeter, None)
+
+    def decide(self, hello: Hello) -> Refuse | None:
+        """Return why ``hello`` is refused, None if it is accepted."""
+        refusal = judge(hello, self.me, self.network, self.space)
+        if refusal is not None:
+            return refusal
+        if hello.role == CLIENT:
+            return self.clients.refuse()
+        if hello.role == WHO:
+            return None
+        assert hello.node is not None
+        return self.peers.refuse(hello.node)
+
+    def close(self) -> None:
+        """Let nobody in any more and close what has not greeted."""
+        self._open = False
+        for greeter in list(self._waiting):
+            greeter.connection.abort()
+
+
+class Greeter:
+    """Handles a connection that somebody made to us, until it has greeted.
+
+    :param host: where it comes from.
+    """
+
+    connection: Connection
+
+    def __init__(self, door: Door, clock: Any, timeout_s: float, host: str) -> None:
+        self.host = host
+        self.since = clock.seconds()
+        self._door = door
+        self._judging = False
+        self._over = False
+        self._timeout = clock.callLater(timeout_s, self._silent)
+
+    @property
+    def silent(self) -> bool:
+        """Whether not a byte has come."""
+        return not self.connection.received
+
+    def made(self, connection: Connection) -> None:
+        self.connection = connection
+
+    def frames(self, frames: list[bytes]) -> None:
+        if not frames or self.connection.closing:
+            return
+        if self._judging:
+            self.violated("it speaks before it is welcome")
+            return
+        hello = read_hello(frames[0])
+        refusal = self._door.decide(hello)
+        if refusal is not None:
+            self._refuse(refusal, hello)
+        elif hello.role == WHO:
+            self._tell_who(hello)
+        elif hello.role == PEER and hello.node is not None and self._door.peers.doubts(hello.node):
+            self._judging = True
+            self._door.peers.judge(hello.node, partial(self._judged, hello))
+        else:
+            self._let_in(hello, frames[1:])
+
+    def _judged(self, hello: Hello, refusal: Refuse | None) -> None:
+        self._judging = False
+        if self._over or self.connection.closing:
+            return
+        refusal = refusal or self._door.decide(hello)
+        if refusal is not None:
+            self._refuse(refusal, hello)
+        else:
+            self._let_in(hello, [])
+
+    def _tell_who(self, hello: Hello) -> None:
+        self._finish()
+        door, version = self._door, agreed_version(hello)
+        assert version is not None
+        own = door.standing()
+        self.connection.send(
+            Welcome(
+                version, door.me, door.network, door.space.bits, own.status, own.label, own.before
+            )
+        )
+        self.connection.close()
+
+    def _let_in(self, hello: Hello, more: list[bytes]) -> None:
+        self._finish()
+        handler = self._welcome(hello)
+        if more:
+            handler.frames(more)
+
+    def _welcome(self, hello: Hello) -> Handler:
+        door, connection = self._door, self.connection
+        version = agreed_version(hello)
+        assert version is not None
+        connection.send(Welcome(version, door.me, door.network, door.space.bits))
+        if hello.role == CLIENT:
+            connection.handler = door.clients.attach(connection)
+        else:
+            assert hello.node is not None
+            connection.handler = door.peers.attach(connection, hello.node, outgoing=False)
+        return connection.handler
+
+    def _refuse(self, refusal: Refuse, hello: Hello) -> None:
+        self._finish()
+        if refusal.code != "self":
+            self._door.journal.limited(
+                f"refused_{refusal.code}",
+                "refused a {role} at {address}: {reason}",
+                role=hello.role if hello.role in (PEER, CLIENT) else "stranger",
+                address=self.connection.peer_name, reason=refusal.text,
+            )  # fmt: skip
+        self.connection.send(refusal)
+        self.connection.close()
+
+    def violated(self, reason: str) -> None:
+        self._finish()
+        self._door.journal.limited(
+            "refused_greeting", "refused a stranger at {address}, no chordnet greeting: {reason}",
+            address=self.connection.peer_name, reason=reason,
+        )  # fmt: skip
+        self.connection.send(Refuse("greeting", f"this is a chordnet node: {reason}"))
+        self.connection.close()
+
+    def turn_away(self, reason: str) -> None:
+        """Close a connection that never greeted."""
+        self._finish()
+        self._door.journal.limited(
+            "refused_silent", "closed a connection from {address}: {reason}",
+            address=self.connection.peer_name, reason=reason,
+        )  # fmt: skip
+        self.connection.abort()
+
+    def overloaded(self) -> None:
+        """A greeting's few bytes never come near a limit."""
+
+    def held(self) -> None:
+        """The send buffer's limit is enough."""
+
+    def drained(self) -> None:
+        """Nothing waits for it."""
+
+    def lost(self) -> None:
+        self._finish()
+
+    def _silent(self) -> None:
+        late = "its name could not be checked in time" if self._judging else ""
+        self.turn_away(late or "it did not greet in time")
+
+    def _finish(self) -> None:
+        self._over = True
+        self._door.greeted(self)
+        if self._timeout.active():
+            self._timeout.cancel()
+
+
+class Caller:
+    """Handles a connection that we made, until the greeting is answered.
+
+    :param hello: what to greet with.
+    :param welcomed: told of the connection and the answer; returns who takes over.
+    :param refused: told of the other side's refusal.
+    :param failed: told in one line why there was no answer.
+    """
+
+    def __init__(
+        self, hello: Hello, *, welcomed: Callable[[Connection, Welcome], Handler],
+        refused: Callable[[Refuse], None], failed: Callable[[str], None],
+    ) -> None:  # fmt: skip
+        self._hello = hello
+        self._welcomed = welcomed
+        self._refused = refused
+        self._failed = failed
+        self.connection: Connection | None = None
+        self._answered = False
+
+    def made(self, connection: Connection) -> None:
+        self.connection = connection
+        connection.send(self._hello)
+
+    def frames(self, frames: list[bytes]) -> None:
+        if not frames or self._answered:
+            return
+        assert self.connection is not None
+        answer = read_answer(frames[0])
+        if isinstance(answer, Welcome) and not OLDEST_VERSION <= answer.version <= VERSION:
+            raise RemoteProtocolError(f"protocol version {answer.version} is not spoken here")
+        self._answered = True
+        if isinstance(answer, Refuse):
+            self.connection.close()
+            self._refused(answer)
+            return
+        handler = self.connection.handler = self._welcomed(self.connection, answer)
+        if len(frames) > 1:
+            handler.frames(frames[1:])
+
+    def violated(self, reason: str) -> None:
+        self.give_up(f"no answer of a chordnet node: {reason}")
+
+    def give_up(self, reason: str) -> None:
+        """Cut the connection and report ``reason``, unless the greeting is over."""
+        if not self._answered:
+            self._answered = True
+            if self.connection is not None:
+                self.connection.abort()
+            self._failed(reason)
+
+    def overloaded(self) -> None:
+        """A greeting's few bytes never come near a limit."""
+
+    def held(self) -> None:
+        """The send buffer's limit is enough."""
+
+    def drained(self) -> None:
+        """Nothing waits for it."""
+
+    def lost(self) -> None:
+        self.give_up("the connection ended during the greeting")
+
+
+def who_hello(network: str, bits: int) -> Hello:
+    """Return the greeting of a node that asks who listens."""
+    return Hello(MAGIC, VERSION, network, bits, WHO, None, OLDEST_VERSION)
+
+
+def peer_hello(me: NodeRef, network: str, bits: int) -> Hello:
+    """Return the greeting of a node."""
+    return Hello(MAGIC, VERSION, network, bits, PEER, me, OLDEST_VERSION)
+
+
+def client_hello(network: str) -> Hello:
+    """Return the greeting of a client, which fits any network when ``network`` is empty."""
+    return Hello(MAGIC, VERSION, network, 0, CLIENT, None, OLDEST_VERSION)

@@ -1,0 +1,83 @@
+"""Who waits for the core's judgement of a name, and what the core is asked.
+
+A node that greets as another life of a known one, or at another address, is let in once the core
+has judged that it has the name; meanwhile its greeting waits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from chordnet.core.base.effects import Judged
+from chordnet.core.base.events import Event, Greeted
+from chordnet.core.base.messages import NodeRef
+from chordnet.net.base.interfaces import Judge
+from chordnet.wire.greeting import Refuse
+
+Told = Callable[[Refuse | None], None]
+_REASON = 900
+
+
+class Judging:
+    """The greetings that wait.
+
+    :param names: what is known of names; None lets everybody in.
+    :param post: takes an event for the core.
+    :param wall: returns the wall clock in seconds since 1970.
+    :param rival: returns who else is connected under a node's name.
+    :param most: nodes that may wait.
+    """
+
+    def __init__(
+        self, names: Judge | None, post: Callable[[Event], None], wall: Callable[[], float],
+        rival: Callable[[NodeRef], NodeRef | None], most: int,
+    ) -> None:  # fmt: skip
+        self._names = names
+        self._post = post
+        self._wall = wall
+        self._rival = rival
+        self._most = most
+        self._waiting: dict[NodeRef, list[Told]] = {}
+
+    def is_known(self, node: NodeRef) -> bool:
+        """Tell whether this very node has its name."""
+        return self._names is not None and self._names.known(node.raw) == node
+
+    def doubts(self, node: NodeRef) -> bool:
+        """Tell whether ``node`` has to be judged before it is let in."""
+        if self._names is None:
+            return False
+        contested = self._rival(node) is not None and not self.is_known(node)
+        return contested or self._names.doubts(node)
+
+    def doubt(self, node: NodeRef) -> str:
+        """Return why :meth:`doubts` is about ``node``, in words."""
+        assert self._names is not None
+        return self._names.doubt(node)
+
+    def ask(self, node: NodeRef, *, dialled: bool = False) -> None:
+        """Have the core judge ``node``."""
+        self._post(Greeted(node, self._rival(node), dialled, self._wall()))
+
+    def answered_at(self, node: NodeRef, address: str) -> None:
+        """A dial of ``address`` has found ``node``, which is doubted."""
+        known = self._names.known(node.raw) if self._names is not None else None
+        at_home = known is not None and known.address == node.address == address
+        self.ask(node, dialled=at_home)
+
+    def wait(self, node: NodeRef, told: Told) -> None:
+        """Have ``node`` judged, and ``told`` called with why it is refused, if it is."""
+        if len(self._waiting) >= self._most and node not in self._waiting:
+            told(Refuse("full", "too many names are being checked; try again"))
+            return
+        self._waiting.setdefault(node, []).append(told)
+        self.ask(node)
+
+    def judged(self, effect: Judged) -> None:
+        """Perform what the core has judged of a node."""
+        refusal = None
+        if effect.reason:
+            code = "name" if effect.holder else "incarnation"
+            refusal = Refuse(code, effect.reason[:_REASON], effect.holder)
+        for told in self._waiting.pop(effect.node, ()):
+            told(refusal)

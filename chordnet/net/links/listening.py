@@ -1,0 +1,94 @@
+"""From an address in a configuration to a port that listens, and what can go wrong on the way."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from typing import Any
+
+from twisted.internet.defer import CancelledError
+from twisted.internet.error import CannotListenError
+from twisted.internet.protocol import ServerFactory
+from twisted.python.failure import Failure
+
+from chordnet.core.base.errors import ChordnetError, ConfigError, NotInRing
+from chordnet.net.base.arguments import SETTING
+from chordnet.net.links.greeters import Door
+
+
+class Entrance(ServerFactory):
+    """What the endpoint is given before the node exists; lets nobody in until it does."""
+
+    noisy = False
+    door: Door | None = None
+
+    def buildProtocol(self, addr: Any) -> Any:
+        return self.door.buildProtocol(addr) if self.door is not None else None
+
+
+def server_endpoint(reactor: Any, listen: Any) -> Any:
+    """Return the server endpoint that ``listen`` describes, or is.
+
+    :raises ConfigError: it describes none.
+    """
+    if not isinstance(listen, str):
+        SETTING.methods("listen", listen, ["listen"], '"tcp:7001", or a server endpoint')
+        return listen
+    from twisted.internet.endpoints import serverFromString  # noqa: PLC0415 - loads plugins
+
+    try:
+        return serverFromString(reactor, listen)
+    except (ValueError, TypeError, KeyError) as error:
+        raise ConfigError(
+            f"listen {listen!r} is no server endpoint such as tcp:7001 ({error})"
+        ) from None
+
+
+def check_port(port: int, interface: str | None) -> None:
+    """Make sure that a TCP port can be listened on now, without keeping it.
+
+    :param interface: an address; None, "*" or "auto" for all of IPv4.
+    :raises ConfigError: it cannot; the text says why.
+    """
+    host = "" if interface in (None, "*", "auto") else str(interface).strip("[]")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            # As Twisted does: connections of the past that linger are no obstacle.
+            if os.name == "posix":
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+            probe.listen(1)
+    except OSError as error:
+        problem = start_problem(Failure(CannotListenError(host, port, error)), "")
+        assert problem is not None
+        raise problem from None
+
+
+_HINTS = {
+    errno.EADDRINUSE: "; is another program using it?",
+    errno.EACCES: "; ports below 1024 are for privileged users, choose a higher one",
+    errno.EADDRNOTAVAIL: "; this machine has no such address",
+    errno.EMFILE: "; raise the limit of open files (ulimit -n)",
+}
+"""What to do about a port that cannot be had, by the number of the error."""
+
+
+def start_problem(failure: Failure, listen: str) -> ChordnetError | None:
+    """Return what a user should read; None if the failure is a bug."""
+    if failure.check(ChordnetError):
+        problem = failure.value
+        assert isinstance(problem, ChordnetError)
+        return problem
+    if failure.check(CannotListenError):
+        error: Any = failure.value
+        reason = getattr(error.socketError, "strerror", None) or str(error.socketError)
+        where = f"{error.interface or '*'}:{error.port}"
+        hint = _HINTS.get(getattr(error.socketError, "errno", None) or 0, "")
+        return ConfigError(f"cannot listen on {where}: {reason}{hint}")
+    if failure.check(CancelledError):
+        return NotInRing("the node was stopped")
+    if failure.check(OSError):
+        return ConfigError(f"cannot listen on {listen}: {failure.getErrorMessage()}")
+    return None

@@ -1,0 +1,326 @@
+"""One TCP connection: bytes in, frames out, and who handles them.
+
+A connection starts with the handler that does the greeting (``greeters.py``), which hands it over
+to a peer's or a client's session. Frames sent during a turn leave in one write. When the
+transport's own buffer is full the rest is held here up to a limit, and beyond that the connection
+is given up.
+"""
+
+from __future__ import annotations
+
+import socket
+from typing import Any, Protocol
+
+import msgspec
+from twisted.internet import tcp
+from twisted.internet.interfaces import IPushProducer
+from twisted.internet.protocol import Protocol as TwistedProtocol
+from twisted.internet.protocol import connectionDone
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from chordnet.core.base.errors import LocalProtocolError, RemoteProtocolError
+from chordnet.net.base.limits import NetworkLimits
+from chordnet.net.base.turn import Turn
+from chordnet.wire.codec import encode_frame
+from chordnet.wire.framing import HEADER_BYTES, FrameDecoder
+from chordnet.wire.greeting import GREETING_LIMIT
+
+
+class Handler(Protocol):
+    """Who deals with what happens on a connection; replaced once the greeting is done."""
+
+    def frames(self, frames: list[bytes]) -> None:
+        """Take frames in their order.
+
+        :raises RemoteProtocolError: the other side broke a rule.
+        """
+
+    def violated(self, reason: str) -> None:
+        """The other side broke a rule; the connection is no use any more."""
+
+    def overloaded(self) -> None:
+        """The other side reads too slowly; the connection has been cut."""
+
+    def held(self) -> None:
+        """The other side reads more slowly than is sent; ``drained`` will tell of the end."""
+
+    def drained(self) -> None:
+        """Everything that was sent has been handed to the system."""
+
+    def lost(self) -> None:
+        """The connection is gone, whoever ended it."""
+
+
+class _Ended:
+    """Handles what may still be called on a connection that is gone."""
+
+    def frames(self, frames: list[bytes]) -> None:
+        pass
+
+    def violated(self, reason: str) -> None:
+        pass
+
+    def overloaded(self) -> None:
+        pass
+
+    def held(self) -> None:
+        pass
+
+    def drained(self) -> None:
+        pass
+
+    def lost(self) -> None:
+        pass
+
+
+_ENDED = _Ended()
+
+
+class Connected(Protocol):
+    """A handler that wants to know when the connection is made."""
+
+    def made(self, connection: Connection) -> None: ...
+
+
+_PLAIN = frozenset({tcp.Server, tcp.Client})
+"""Transports without TLS, whose unsent bytes can be seen."""
+
+
+@implementer(IPushProducer)
+class Connection(TwistedProtocol):
+    """Cuts what arrives into frames for ``handler`` and writes frames, one write a turn.
+
+    :param handler: the first handler, which is told of the connection by ``made``.
+    :param frame_limit: the longest frame accepted after the greeting, in bytes.
+    """
+
+    transport: Any
+
+    def __init__(
+        self, clock: Any, turn: Turn, handler: Any, limits: NetworkLimits, frame_limit: int,
+    ) -> None:  # fmt: skip
+        self.handler: Handler = handler
+        self.peer_name = ""
+        self.closing = False
+        self.received = False
+        """Whether a byte has come."""
+        self._clock = clock
+        self._turn = turn
+        self._limits = limits
+        self._longest = frame_limit + HEADER_BYTES
+        self._decoder = FrameDecoder(frame_limit, GREETING_LIMIT)
+        self._out: list[bytes] = []
+        self._queued = 0
+        self._held = bytearray()
+        self._paused = False
+        self._socket: socket.socket | None = None
+        """Where bytes can be written without the transport; None with TLS."""
+        self._made = False
+        self._gone = False
+        self._cut: Any = None
+
+    # -- what Twisted calls ----------------------------------------------------------------------
+
+    def connectionMade(self) -> None:
+        self._made = True
+        self._turn.open.add(self)
+        transport = self.transport
+        self.peer_name = _name(transport)
+        if hasattr(transport, "setTcpNoDelay"):
+            transport.setTcpNoDelay(True)
+            # Only ring neighbours exchange heartbeats; the system finds the other dead ends.
+            transport.setTcpKeepAlive(True)
+        self._socket = transport.getHandle() if type(transport) in _PLAIN else None
+        transport.registerProducer(self, True)
+        with self._turn:
+            self.handler.made(self)  # type: ignore[attr-defined]
+
+    def dataReceived(self, data: bytes) -> None:
+        self.received = True
+        with self._turn:
+            try:
+                self.handler.frames(self._decoder.feed(data))
+                if self._decoder.fault:
+                    self.handler.violated(self._decoder.fault)
+            except RemoteProtocolError as error:
+                self.handler.violated(str(error))
+            except Exception:  # noqa: BLE001 - logged with its traceback
+                self._turn.failed(f"frames from {self.peer_name}")
+                self.abort()
+
+    def connectionLost(self, _reason: Failure = connectionDone) -> None:
+        self._gone = self.closing = True
+        self._out.clear()
+        self._held.clear()
+        if self._cut is not None:
+            self._cut.cancel()
+            self._cut = None
+        with self._turn:
+            self.handler.lost()
+        # Handlers know their connection: let go, so that memory is free without the collector.
+        self.handler = _ENDED
+        self._turn.closed(self)
+
+    def pauseProducing(self) -> None:
+        self._paused = True
+        self.handler.held()
+
+    def resumeProducing(self) -> None:
+        self._paused = False
+        with self._turn:
+            if self._held:
+                data = bytes(self._held)
+                self._held.clear()
+                self.transport.write(data)
+            else:
+                self.handler.drained()
+
+    def stopProducing(self) -> None:
+        self._paused = True
+
+    # -- what handlers call ----------------------------------------------------------------------
+
+    @property
+    def paused(self) -> bool:
+        """Whether the other side reads more slowly than is sent."""
+        return self._paused
+
+    @property
+    def waiting(self) -> int:
+        """How many bytes are queued here, beside what the transport holds."""
+        return self._queued + len(self._held)
+
+    def send(self, message: msgspec.Struct) -> None:
+        """Queue ``message``; it leaves with everything else queued in this turn."""
+        self.send_frame(encode_frame(message))
+
+    def send_frame(self, frame: bytes) -> None:
+        """Queue a frame that is already encoded.
+
+        :raises LocalProtocolError: it is longer than the other side accepts.
+        """
+        if len(frame) > self._longest:
+            raise LocalProtocolError(f"a frame of {len(frame)} bytes cannot be sent")
+        if not self._out:
+            self._turn.mark(self)
+        self._out.append(frame)
+        self._queued += len(frame)
+        if self._queued > self._limits.send_buffer_bytes:
+            self.flush_now()
+
+    def flush(self) -> None:
+        """Hand over what is queued, in one write."""
+        out = self._out
+        if not out or self.closing:
+            return
+        data = out[0] if len(out) == 1 else b"".join(out)
+        out.clear()
+        self._queued = 0
+        if not self._paused:
+            self._write(data)
+            return
+        self._held += data
+        if len(self._held) > self._limits.send_buffer_bytes:
+            self._held.clear()
+            self.abort()
+            self.handler.overloaded()
+
+    def _write(self, data: bytes) -> None:
+        """Give ``data`` to the system at once where it takes it, the rest to the transport.
+
+        The transport's own ``write`` waits for the reactor to report the socket writable: two more
+        system calls and a turn of the reactor for every message.
+        """
+        transport, handle = self.transport, self._socket
+        # Twisted has no public word for what waits in its buffers.
+        if handle is not None and not (transport._tempDataBuffer or transport.dataBuffer):  # noqa: SLF001
+            try:
+                sent = handle.send(data)
+            except OSError:  # it is full, or the transport will meet this again and report it
+                sent = 0
+            if sent == len(data):
+                return
+            data = data[sent:]
+        transport.write(data)
+
+    def flush_now(self) -> None:
+        """Hand over what is queued before the turn ends, once what was recorded is kept."""
+        if not self._out:
+            return
+        if self._turn.commit():
+            self.flush()
+        else:
+            self.abort()
+
+    def pause_reading(self) -> None:
+        """Take no more frames until :meth:`resume_reading`."""
+        self.transport.pauseProducing()
+
+    def resume_reading(self) -> None:
+        """Take frames again."""
+        if not self.closing:
+            self.transport.resumeProducing()
+
+    def close(self) -> None:
+        """Write what is queued and close; cut the connection if that takes too long."""
+        if self.closing or not self._made:
+            return
+        self.flush_now()
+        if self._gone:
+            return
+        self.closing = True
+        self.transport.unregisterProducer()
+        if self._held:
+            self.transport.write(bytes(self._held))
+            self._held.clear()
+        self.cut_after(self._limits.close_timeout_s)
+        self.transport.loseConnection()
+
+    def give_up_after(self, seconds: float) -> None:
+        """Let the system cut the connection when what was sent goes unacknowledged for so long.
+
+        Left to itself it repeats such bytes ever more rarely, minutes apart at last (RFC 6298), and
+        a line that is whole again goes on being of no use. Where there is no such option (RFC 5482)
+        it is left to itself.
+        """
+        option = getattr(socket, "TCP_USER_TIMEOUT", None)
+        handle = system_socket(self.transport)
+        if option is not None and handle is not None:
+            handle.setsockopt(socket.IPPROTO_TCP, option, round(seconds * 1000))
+
+    def cut_after(self, seconds: float) -> None:
+        """Cut the connection unless it is gone by then."""
+        if self._cut is None and not self._gone:
+            self._cut = self._clock.callLater(seconds, self._cut_now)
+
+    def abort(self) -> None:
+        """Cut the connection at once; ``lost`` follows."""
+        if self._made and not self._gone:
+            self.closing = True
+            self.transport.abortConnection()
+
+    def _cut_now(self) -> None:
+        self._cut = None
+        self.abort()
+
+
+def system_socket(transport: Any) -> socket.socket | None:
+    """Return the TCP socket under a transport, TLS or another layer on top of it included.
+
+    None where there is none: a connection in memory, a pipe, a socket of another family.
+    """
+    # A layer's own getHandle would return its own state (of TLS: pyOpenSSL's connection).
+    while not isinstance(transport, tcp.Connection):
+        transport = getattr(transport, "transport", None)
+        if transport is None:
+            return None
+    handle: Any = transport.getHandle()
+    families = (socket.AF_INET, socket.AF_INET6)
+    return handle if isinstance(handle, socket.socket) and handle.family in families else None
+
+
+def _name(transport: Any) -> str:
+    peer = transport.getPeer()
+    host, port = getattr(peer, "host", None), getattr(peer, "port", None)
+    return f"{host}:{port}" if host is not None else str(peer)

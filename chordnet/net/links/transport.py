@@ -1,0 +1,478 @@
+"""Messages to peers over TCP: one connection for each pair of nodes, whoever dialled.
+
+Rules:
+
+- A link belongs to a node's identifier. Who greets as another life of a known node, or at another
+  address, waits until the core has judged it; if it has the name, it takes the link over, and what
+  was connected with the other is cut.
+- A contact is an address whose node is not known. It has a link of its own until somebody at that
+  address has greeted; from then on it is another name of that node's link.
+- When two nodes dial each other at once, both connections come up. Both sides then write to the
+  one that the smaller identifier dialled and say goodbye on the other. What was written before is
+  still read, so nothing is lost. When the older connection has been up for longer than such a
+  coincidence can take, the peer has lost it: the newer one stays.
+- Whoever reads ``on_down`` is told once for each failed dial, and once for a connection's end
+  unless this side ended it.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any
+
+from chordnet.core.base.events import Event, LinkFault
+from chordnet.core.base.messages import (
+    Ack,
+    Caught,
+    Covered,
+    FindFailed,
+    Found,
+    Given,
+    Lost,
+    Next,
+    NodeRef,
+    PeerMessage,
+    Pong,
+    State,
+)
+from chordnet.core.base.naming import usable_address
+from chordnet.net.base.addresses import client_endpoint
+from chordnet.net.base.interfaces import Down, Judge, Received
+from chordnet.net.base.journal import Journal
+from chordnet.net.base.limits import NetworkLimits
+from chordnet.net.base.turn import Turn
+from chordnet.net.links.dialler import Dial, Endpoints
+from chordnet.net.links.dials import Dials
+from chordnet.net.links.greeters import PATIENCE_S, peer_hello, who_hello
+from chordnet.net.links.hearsay import Hearsay
+from chordnet.net.links.judging import Judging, Told
+from chordnet.net.links.links import Link, PeerSession
+from chordnet.net.links.protocol import Connection
+from chordnet.net.links.verifying import Verifier
+from chordnet.wire.codec import encode_frame
+from chordnet.wire.greeting import CODES, Bye, Refuse, Welcome, judge_node
+
+_REFUSED = {"full": LinkFault.UNREACHABLE, "self": LinkFault.SELF}
+"""What a refusal comes to where it is not a rejection."""
+ANSWERS = frozenset({Pong, State, Found, FindFailed, Next, Ack, Covered, Lost, Given, Caught})
+"""What is sent to whoever asks, or works for us: no sign that this node wants something of it."""
+_IDLE_LOOKS = 2
+"""A link is closed when it was found without a message this many times in a row."""
+
+
+class PeerTransport:
+    """Implements :class:`chordnet.net.base.interfaces.Transport` and :class:`greeters.Peers`.
+
+    :param me: this node, as it greets.
+    :param received: told of every message of a peer.
+    :param on_down: told of every failed dial and ended connection; must not call back at once.
+    """
+
+    def __init__(
+        self, reactor: Any, turn: Turn, me: NodeRef, *, network: str, space: Any,
+        received: Received, on_down: Down, journal: Journal, limits: NetworkLimits,
+        frame_limit: int, rng: random.Random, seconds: Callable[[], float],
+        endpoints: Endpoints = client_endpoint, names: Judge | None = None,
+        post: Callable[[Event], None] = lambda _event: None,
+        wall: Callable[[], float] = time.time,
+    ) -> None:  # fmt: skip
+        self._judging = Judging(names, post, wall, self._rival, limits.max_ungreeted)
+        self.judged = self._judging.judged
+        self.received = received
+        self._reactor = reactor
+        self._seconds = seconds
+        self._turn = turn
+        self._me = me
+        self._space = space
+        self._on_down = on_down
+        self._journal = journal
+        self._limits = limits
+        make = partial(Dial, reactor, turn, limits, frame_limit, endpoints=endpoints)
+        dial = partial(make, hello=peer_hello(me, network, space.bits))
+        self._verifier = Verifier(partial(make, hello=who_hello(network, space.bits)), post)
+        self.verify = self._verifier.verify
+        self._dials = Dials(reactor, turn, limits, rng, dial, self._dial_greeted, self._dial_failed)
+        self._hearsay = Hearsay(limits, seconds())
+        self.teller = b""
+        """Which peer's messages are being handled."""
+        self._links: dict[bytes, Link] = {}
+        self._contacts: dict[str, Link] = {}
+        self._aliases: dict[str, bytes] = {}
+        self._sessions: set[PeerSession] = set()
+        self._looks: dict[bytes, int] = {}
+        self._sweep: Any = None
+        self._stopped = ""
+        """Why no peer is let in any more."""
+
+    # -- sending -------------------------------------------------------------------------------
+
+    def send(self, to: NodeRef, message: PeerMessage) -> None:
+        """Send ``message`` to ``to``: at once if connected, else after a dial."""
+        link = self._links.get(to.raw)
+        if link is not None:
+            session = link.session
+            if session is not None and session.node.incarnation == to.incarnation:
+                link.active = True
+                if type(message) not in ANSWERS:
+                    link.wanted = True
+                session.connection.send_frame(encode_frame(message))
+                return
+        self._send_slowly(to, message)
+
+    def _send_slowly(self, to: NodeRef, message: PeerMessage) -> None:
+        if self._stopped:
+            return
+        link = self._link_for(to)
+        if link is not None and type(message) not in ANSWERS:
+            link.wanted = True
+        if link is None:
+            self._journal.counters["messages_dropped"] += 1
+        elif link.session is not None:
+            link.active = True
+            link.session.connection.send(message)
+        elif not link.dialled and not self._may_dial(link):
+            self._forget_untried(link)
+            self._on_down(to, LinkFault.UNREACHABLE)
+        elif self._enqueue(link, encode_frame(message)):
+            self._dials.want(link)
+
+    def trust(self, addresses: Iterable[str]) -> None:
+        """Dial these addresses freely: a person or the disk has named them, no peer."""
+        self._hearsay.met(*addresses)
+
+    def _may_dial(self, link: Link) -> bool:
+        link.told = not self._hearsay.knows(link.node)
+        if self._hearsay.may_dial(link.node, self.teller, self._seconds()):
+            return True
+        self._journal.limited(
+            "dials_refused", "dialled nobody at {address}: peers name too many new addresses",
+            address=link.node.address,
+        )  # fmt: skip
+        return False
+
+    def _forget_untried(self, link: Link) -> None:
+        if link.empty:
+            self._links.pop(link.node.raw, None)
+
+    def _link_for(self, to: NodeRef) -> Link | None:
+        """Return the link that leads to ``to``; None, and the core told, if there is none."""
+        if to.raw == self._me.raw or to.address == self._me.address:
+            self._on_down(to, LinkFault.REJECTED)
+            return None
+        if to.is_contact:
+            return self._contact_link(to)
+        link = self._links.get(to.raw)
+        if link is None:
+            if len(self._links) >= self._limits.max_links and not self._forget_empty():
+                self._on_down(to, LinkFault.UNREACHABLE)
+                return None
+            link = self._links[to.raw] = Link(to)
+        elif to.incarnation != link.node.incarnation:
+            if to.incarnation < link.node.incarnation and not self._judging.is_known(to):
+                self._on_down(to, LinkFault.REJECTED)
+                return None
+            if self.doubts(to):
+                self._judging.ask(to)
+                return None
+            self._supersede(link, to)
+        return link
+
+    # -- names ---------------------------------------------------------------------------------
+
+    def doubts(self, node: NodeRef) -> bool:
+        """Tell whether ``node`` has to be judged before it is let in."""
+        return self._judging.doubts(node)
+
+    def judge(self, node: NodeRef, judged: Told) -> None:
+        """Have ``node`` judged, and ``judged`` told why it is refused, if it is."""
+        self._judging.wait(node, judged)
+
+    def _rival(self, node: NodeRef) -> NodeRef | None:
+        """Return who else is connected under this name."""
+        link = self._links.get(node.raw)
+        session = link.session if link is not None else None
+        return session.node if session is not None and session.node != node else None
+
+    def _contact_link(self, to: NodeRef) -> Link | None:
+        link = self._links.get(self._aliases.get(to.address, b""))
+        if link is not None and link.session is not None:
+            return link
+        link = self._contacts.get(to.address)
+        if link is None:
+            if len(self._contacts) >= self._limits.max_links:
+                self._on_down(to, LinkFault.UNREACHABLE)
+                return None
+            link = self._contacts[to.address] = Link(to)
+        return link
+
+    def _enqueue(self, link: Link, frame: bytes) -> bool:
+        most = self._limits.dial_queue_bytes
+        if link.queued_bytes + len(frame) > (most // 16 if link.told else most):
+            self._journal.counters["messages_dropped"] += 1
+            return False
+        link.queue.append(frame)
+        link.queued_bytes += len(frame)
+        return True
+
+    # -- dialling ------------------------------------------------------------------------------
+
+    def _dial_failed(self, link: Link, fault: LinkFault, text: str, refusal: Refuse | None) -> None:
+        if refusal is not None:
+            fault = _REFUSED.get(refusal.code, fault)
+        self._journal.counters["dials_failed"] += 1
+        self._log_fault(link.node, text, refusal)
+        self._drop_queue(link)
+        holder = refusal.holder if refusal is not None and usable_address(refusal.holder) else ""
+        self._on_down(link.node, fault, text, holder)
+
+    def _log_fault(self, node: NodeRef, text: str, refusal: Refuse | None) -> None:
+        if refusal is None or refusal.code == "self":
+            self._journal.debug(
+                "cannot reach {address}: {reason}", address=node.address, reason=text
+            )
+        else:
+            self._journal.limited(
+                f"rejected_{refusal.code}" if refusal.code in CODES else "rejected",
+                "{address} refused us: {reason}", address=node.address, reason=text,
+            )  # fmt: skip
+
+    def _drop_queue(self, link: Link) -> None:
+        self._journal.counters["messages_dropped"] += len(link.take_queue())
+
+    def _dial_greeted(self, link: Link, connection: Connection, welcome: Welcome) -> PeerSession:
+        node, expected = welcome.node, link.node
+        refusal = self._wrong_answer(expected, node)
+        if refusal is not None:
+            problem = refusal.text
+            if refusal.code != "self":
+                self._journal.limited(
+                    "rejected_identity", "{address} is not who was expected: {reason}",
+                    address=expected.address, reason=problem,
+                )  # fmt: skip
+            if link.session is None:
+                self._drop_queue(link)
+                self._dials.pause(link)
+                fault = _REFUSED.get(refusal.code, LinkFault.REJECTED)
+                self._on_down(expected, fault, problem)
+            connection.send(Bye("protocol", problem[:200]))
+            connection.close()
+            return PeerSession(self, connection, Link(node), node, outgoing=True, since=0.0)
+        session = self.attach(connection, node, outgoing=True)
+        if expected.is_contact:
+            self._join_contact(session.link, expected.address)
+        return session
+
+    def _wrong_answer(self, expected: NodeRef, node: NodeRef) -> Refuse | None:
+        refusal = judge_node(node, self._me, self._space) or self.refuse(node)
+        if refusal is not None:
+            return refusal
+        if not expected.is_contact and expected.raw != node.raw:
+            return Refuse("identity", f"{node.name!r} answers there, not {expected.name!r}")
+        if self.doubts(node):
+            self._judging.answered_at(node, expected.address)
+            if self.doubts(node):
+                return Refuse("full", self._judging.doubt(node))
+        elif not expected.is_contact and node.incarnation < expected.incarnation:
+            return Refuse("incarnation", "an older incarnation of it answers")
+        return None
+
+    # -- connections ---------------------------------------------------------------------------
+
+    def refuse(self, node: NodeRef) -> Refuse | None:
+        """Return why a connection with ``node`` is refused; None if it is welcome."""
+        if self._stopped:
+            return Refuse("full", self._stopped[:500])
+        if len(self._sessions) >= self._limits.max_peers and not self._make_room():
+            return Refuse("full", "this node has as many connections as it accepts")
+        return None
+
+    def _make_room(self) -> bool:
+        """End the oldest connection with a caller of whom this node wants nothing, if there is one.
+
+        Whoever has only called, and was sent nothing but answers, is no neighbour of ours.
+        """
+        latest = self._seconds() - PATIENCE_S
+        callers = [
+            session for session in self._sessions
+            if not session.outgoing and not session.link.wanted and session.since <= latest
+        ]  # fmt: skip
+        if not callers:
+            return False
+        session = min(callers, key=lambda each: each.since)
+        self._sessions.discard(session)
+        if session.link.session is session:
+            session.link.session = None
+        session.say_bye("idle", self._limits.close_timeout_s)
+        return True
+
+    def attach(self, connection: Connection, node: NodeRef, *, outgoing: bool) -> PeerSession:
+        """Take over a connection on which ``node`` and this node have greeted each other."""
+        link = self._links.get(node.raw)
+        if link is None:
+            link = self._links[node.raw] = Link(node)
+        elif node != link.node and not link.node.is_contact:
+            self._supersede(link, node)
+        link.node = node
+        self._hearsay.met(node.address)
+        link.told = False
+        session = PeerSession(
+            self, connection, link, node, outgoing=outgoing, since=self._seconds()
+        )
+        self._sessions.add(session)
+        connection.give_up_after(self._limits.unacknowledged_s)
+        self._schedule_sweep()
+        self._adopt(link, session)
+        self._join_contact(link, node.address)
+        return session
+
+    def _adopt(self, link: Link, session: PeerSession) -> None:
+        old = link.session
+        if old is None or self._preferred(session, old):
+            link.session = session
+            if old is not None:
+                old.say_bye("duplicate", self._limits.close_timeout_s)
+        else:
+            session.say_bye("duplicate", self._limits.close_timeout_s)
+        if old is None:
+            self._journal.debug("connected with {peer}", peer=link.node.name)
+
+    def _preferred(self, new: PeerSession, old: PeerSession) -> bool:
+        if new.outgoing == old.outgoing:
+            return True
+        if not new.outgoing and new.since - old.since > self._limits.duplicate_window_s:
+            return True
+        smaller = self._me.raw < new.node.raw
+        return new.outgoing == smaller
+
+    def _join_contact(self, link: Link, address: str) -> None:
+        """Make the contact with ``address`` another name of the link; send what waited."""
+        contact = self._contacts.pop(address, None)
+        if len(self._aliases) >= self._limits.max_links:
+            self._aliases.clear()
+        self._aliases[address] = link.node.raw
+        if contact is not None:
+            link.queue += contact.take_queue()
+            self._calm(contact)
+        self._calm(link)
+
+    def _calm(self, link: Link) -> None:
+        """The peer was reached: send what waited."""
+        self._dials.calm(link)
+        if link.session is not None:
+            for frame in link.take_queue():
+                link.session.connection.send_frame(frame)
+
+    def _supersede(self, link: Link, node: NodeRef) -> None:
+        """Give the link to a newer incarnation."""
+        old, link.node = link.node, node
+        session, link.session = link.session, None
+        self._drop_queue(link)
+        if session is not None:
+            self._sessions.discard(session)
+            session.connection.abort()
+        self._dials.cancel(link)
+        self._on_down(old, LinkFault.BROKEN)
+
+    # -- what sessions report ------------------------------------------------------------------
+
+    def session_said_bye(self, session: PeerSession, bye: Bye) -> None:
+        """The peer sends nothing more on this connection."""
+        self._detach(session, LinkFault.CLOSED)
+        if bye.code in ("protocol", "slow"):
+            self._journal.limited(
+                "peer_complained", "{peer} closed the connection: {reason}",
+                peer=session.node.name, reason=bye.text[:200],
+            )  # fmt: skip
+        if not session.said_bye:
+            session.said_bye = True
+            session.connection.send(Bye(bye.code[:20]))
+        session.connection.close()
+
+    def session_ended(self, session: PeerSession, problem: str) -> None:
+        """The connection is gone, or the peer broke a rule (``problem`` says which)."""
+        if problem:
+            self._journal.limited(
+                "peer_violations", "closed the connection with {peer}: {reason}",
+                peer=session.node.name, reason=problem,
+            )  # fmt: skip
+        self._sessions.discard(session)
+        self._detach(session, LinkFault.BROKEN)
+
+    def session_overloaded(self, session: PeerSession) -> None:
+        """The peer reads too slowly; its connection was cut."""
+        self._journal.limited(
+            "peers_overloaded", "{peer} reads too slowly; the connection was cut",
+            peer=session.node.name,
+        )  # fmt: skip
+        self._detach(session, LinkFault.OVERLOADED)
+
+    def _detach(self, session: PeerSession, fault: LinkFault) -> None:
+        if session.link.session is session:
+            session.link.session = None
+            if not self._stopped:
+                self._on_down(session.node, fault)
+
+    # -- housekeeping --------------------------------------------------------------------------
+
+    @property
+    def connected(self) -> int:
+        """Connections with peers, those that are being closed included."""
+        return len(self._sessions)
+
+    @property
+    def dials_made(self) -> int:
+        """Dials since the start."""
+        return self._dials.made
+
+    def _schedule_sweep(self) -> None:
+        if self._sweep is None:
+            self._sweep = self._reactor.callLater(
+                self._limits.idle_s / _IDLE_LOOKS, self._look_for_idle
+            )
+
+    def _look_for_idle(self) -> None:
+        self._sweep = None
+        with self._turn:
+            for raw, link in list(self._links.items()):
+                looks = 0 if link.active else self._looks.get(raw, 0) + 1
+                self._looks[raw], link.active = looks, False
+                if looks >= _IDLE_LOOKS and link.session is not None:
+                    session, link.session = link.session, None
+                    session.say_bye("idle", self._limits.close_timeout_s)
+            self._forget_empty()
+        if self._links or self._contacts:
+            self._schedule_sweep()
+
+    def _forget_empty(self) -> bool:
+        """Forget links that lead nowhere; tell whether there were any."""
+        gone = [raw for raw, link in self._links.items() if link.empty]
+        for raw in gone:
+            del self._links[raw]
+            self._looks.pop(raw, None)
+        for address in [a for a, link in self._contacts.items() if link.empty]:
+            del self._contacts[address]
+        for address in [a for a, raw in self._aliases.items() if raw not in self._links]:
+            del self._aliases[address]
+        return bool(gone)
+
+    def stop(self, reason: str = "the node is shutting down") -> None:
+        """Say goodbye on every connection, cancel dials and timers, send nothing more.
+
+        :param reason: what peers that still come are told.
+        """
+        self._stopped = reason
+        self._dials.stop()
+        self._verifier.stop()
+        with self._turn:
+            for session in list(self._sessions):
+                session.say_bye("leaving", self._limits.close_timeout_s)
+        for link in (*self._links.values(), *self._contacts.values()):
+            link.take_queue()
+            link.session = None
+            self._dials.cancel(link)
+        if self._sweep is not None:
+            self._sweep.cancel()
+            self._sweep = None

@@ -1,0 +1,115 @@
+"""Callbacks of the embedding program."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from twisted.python.failure import Failure
+
+from chordnet.core.base.effects import (
+    FingersChanged,
+    Joined,
+    LeftRing,
+    Misbehaved,
+    PeerDied,
+    PeersKnown,
+    Record,
+    RingChanged,
+    StatusChanged,
+    Traced,
+)
+from chordnet.core.base.errors import LocalProtocolError
+from chordnet.net.base.arguments import CALL, shown
+from chordnet.net.base.callbacks import call
+from chordnet.net.base.journal import Journal
+from chordnet.wire.rpc import MessageRecord
+
+EVENTS: tuple[type, ...] = (
+    StatusChanged, Joined, RingChanged, FingersChanged, PeerDied, PeersKnown, Misbehaved, LeftRing,
+    Record, Traced, MessageRecord,
+)  # fmt: skip
+"""What a program can hear of."""
+MAX_WAITING = 256
+"""Events that wait for a coroutine of one subscription to be over; a message has up to 64 KiB."""
+
+
+class Subscription:
+    """One callback; :meth:`stop` ends it."""
+
+    def __init__(
+        self, entries: dict[Subscription, None], callback: Callable[[Any], object], journal: Journal
+    ) -> None:
+        self._entries = entries
+        self._callback = callback
+        self._journal = journal
+        self._waiting: deque[object] = deque()
+        self._busy = False
+        entries[self] = None
+
+    def stop(self) -> None:
+        """Call it no more; stopping twice is fine."""
+        self._entries.pop(self, None)
+        self._waiting.clear()
+
+    def tell(self, event: object) -> None:
+        """Call back with ``event`` when the callback is done with those before."""
+        if not self._busy:
+            self._call(event)
+        elif len(self._waiting) < MAX_WAITING:
+            self._waiting.append(event)
+        else:
+            self._journal.counters["callback_errors"] += 1
+            self._journal.error(
+                "a callback for {name} has fallen {count} events behind and is called no more; "
+                "subscribe with since=..., which reads as fast as the callback goes",
+                name=type(event).__name__, count=MAX_WAITING,
+            )  # fmt: skip
+            self.stop()
+
+    def _call(self, event: object) -> None:
+        def failed(failure: Failure) -> None:
+            name = type(event).__name__
+            self._journal.failure("callback_errors", f"a callback for {name} failed", failure)
+
+        over = call(self._callback, (event,), failed)
+        if over is not None:
+            self._busy = True
+            over.addCallback(self._go_on)
+
+    def _go_on(self, _none: object) -> None:
+        self._busy = False
+        while self._waiting and not self._busy:
+            self._call(self._waiting.popleft())
+
+
+class Hooks:
+    """Callbacks by the type of what happened. One that raises is logged and counted."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._entries: dict[type, dict[Subscription, None]] = {}
+
+    def on(self, event_type: type, callback: Callable[[Any], object]) -> Subscription:
+        """Have ``callback`` called with every event of exactly this type.
+
+        :raises LocalProtocolError: there are no such events, or ``callback`` is no function.
+        """
+        if event_type not in EVENTS:
+            names = ", ".join(kind.__name__ for kind in EVENTS)
+            raise LocalProtocolError(
+                f"{shown(event_type)} is no class of events to hear of; there are {names},"
+                " in chordnet.core.base.effects"
+            )
+        CALL.function("callback", callback)
+        return Subscription(self._entries.setdefault(event_type, {}), callback, self._journal)
+
+    def wanted(self, event_type: type) -> bool:
+        """Tell whether anybody listens for it."""
+        return bool(self._entries.get(event_type))
+
+    def fire(self, event: object) -> None:
+        """Call everybody who listens for ``event``'s type."""
+        for subscription in list(self._entries.get(type(event), ())):
+            subscription.tell(event)

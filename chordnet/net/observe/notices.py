@@ -1,0 +1,99 @@
+"""What the core notices, told to the operator and to the embedding program.
+
+The protocol does not depend on any of it. The operator's log is written at once, the program's
+callbacks are called once the turn's messages have left, so that they delay nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from chordnet.core.base.effects import (
+    Misbehaved,
+    PeerDied,
+    PeersKnown,
+    RingChanged,
+    StatusChanged,
+    Traced,
+)
+from chordnet.core.base.messages import NodeRef
+from chordnet.net.base.journal import Journal
+from chordnet.net.base.turn import Turn
+from chordnet.net.observe.hooks import Hooks
+from chordnet.net.observe.traces import Traces
+
+
+class Notices:
+    """Performs the effects that only tell of something.
+
+    :param me: whose notices they are.
+    :param keep_peers: told of the peers worth keeping on disk.
+    :param traces: remembers what befell broadcasts.
+    :param wall: returns the wall clock in seconds since 1970.
+    """
+
+    def __init__(
+        self, me: NodeRef, *, turn: Turn, journal: Journal, hooks: Hooks, traces: Traces,
+        keep_peers: Callable[[list[NodeRef]], None], wall: Callable[[], float],
+    ) -> None:  # fmt: skip
+        self._me = me
+        self._turn = turn
+        self._journal = journal
+        self._hooks = hooks
+        self._traces = traces
+        self._keep_peers = keep_peers
+        self._wall = wall
+        self._neighbours: tuple[bytes, bytes] = (b"", b"")
+
+    def fire_later(self, effect: object) -> None:
+        """Call back whoever listens for effects of this type, after the turn."""
+        if self._hooks.wanted(type(effect)):
+            self._turn.after(partial(self._hooks.fire, effect))
+
+    def status_changed(self, effect: StatusChanged) -> None:
+        """Log where the node is in its life."""
+        note = self._journal.warn if effect.reason else self._journal.info
+        note(
+            "is {state} (was {before}){reason}", state=effect.new.name.lower(),
+            before=effect.old.name.lower(), reason=f": {effect.reason}" if effect.reason else "",
+        )  # fmt: skip
+        self.fire_later(effect)
+
+    def ring_changed(self, effect: RingChanged) -> None:
+        """Log the neighbours, if it is they that have changed."""
+        before, after = effect.predecessor, effect.successors[0] if effect.successors else None
+        neighbours = (before.raw if before else b"", after.raw if after else b"")
+        if neighbours != self._neighbours:
+            self._neighbours = neighbours
+            self._journal.info(
+                "stands between {before} and {after}",
+                before=before.name if before else "nobody",
+                after=after.name if after else self._me.name,
+            )  # fmt: skip
+        self.fire_later(effect)
+
+    def peer_died(self, effect: PeerDied) -> None:
+        """Log a death, or that somebody has left."""
+        what = "has left" if effect.left else "is dead"
+        self._journal.info("{peer} {what}", peer=effect.peer.name or effect.peer.address, what=what)
+        self.fire_later(effect)
+
+    def peers_known(self, effect: PeersKnown) -> None:
+        """Have the known peers kept for the next start."""
+        self._keep_peers(effect.peers)
+        self.fire_later(effect)
+
+    def traced(self, effect: Traced) -> None:
+        """Count and remember what befell a broadcast."""
+        self._journal.counters[f"broadcast_{effect.what.name.lower()}"] += 1
+        self._traces.note(effect, self._wall())
+        self.fire_later(effect)
+
+    def misbehaved(self, effect: Misbehaved) -> None:
+        """Log, within limits, that a peer broke a rule."""
+        self._journal.limited(
+            "misbehaved", "{peer} broke a rule: {reason}",
+            peer=effect.peer.name or effect.peer.address, reason=effect.reason[:200],
+        )  # fmt: skip
+        self.fire_later(effect)

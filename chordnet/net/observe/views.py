@@ -1,0 +1,140 @@
+"""The core's values as a client sees them: hex identifiers, names, whole sentences."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+
+from chordnet.core.base.effects import BroadcastDone
+from chordnet.core.base.errors import BroadcastFailed, Busy, ChordnetError, LookupFailed
+from chordnet.core.base.identifiers import IdentifierSpace
+from chordnet.core.base.messages import EdgeKind, LedgerState, NodeRef, RingLabel
+from chordnet.core.log.ordering import Missing
+from chordnet.net.base.interfaces import StoredMessage
+from chordnet.net.observe.traces import Happening
+from chordnet.wire.rpc import (
+    MessageGap,
+    MessageRecord,
+    MessageTrace,
+    MessageTrail,
+    NodeInfo,
+    OriginHistory,
+    Receipt,
+    RouteHop,
+    TraceEvent,
+)
+
+_KINDS = {int(kind): kind.name.lower() for kind in EdgeKind}
+_CACHE_LIMIT = 4096
+
+
+class Views:
+    """Turns the core's values into those of ``wire/rpc.py``."""
+
+    def __init__(self, space: IdentifierSpace) -> None:
+        self._space = space
+        self._hops: dict[tuple[bytes, str, int], RouteHop] = {}
+
+    def node(self, ref: NodeRef) -> NodeInfo:
+        """Return ``ref`` with its identifier in hex."""
+        return NodeInfo(self._hex(ref.raw), ref.name, ref.address)
+
+    def nodes(self, refs: Iterable[NodeRef]) -> list[NodeInfo]:
+        """Return each of ``refs`` as :meth:`node` does."""
+        return [self.node(ref) for ref in refs]
+
+    def message(self, stored: StoredMessage) -> MessageRecord:
+        """Return a stored message; a body that is no text is shown with escapes."""
+        record = stored.record
+        return MessageRecord(
+            id=str(record.id),
+            body=record.body.decode("utf-8", "backslashreplace"),
+            created=record.created,
+            received_at=stored.received_at,
+            route=[self._hop(hop.raw, hop.name, hop.kind) for hop in record.route],
+        )
+
+    def history(self, account: LedgerState, kept: list[int]) -> OriginHistory:
+        """Return what is known of one origin, of which the log keeps ``kept``."""
+        return OriginHistory(
+            self._hex(account.origin), account.incarnation, account.known, account.lost, kept
+        )
+
+    def trail(self, stored: StoredMessage) -> MessageTrail:
+        """Return a stored message without its body."""
+        record = stored.record
+        digest = hashlib.blake2b(record.body, digest_size=16).digest()
+        route = [self._hex(hop.raw) for hop in record.route]
+        return MessageTrail(str(record.id), digest, stored.received_at, route)
+
+    def gap(self, missing: Missing, name: str) -> MessageGap:
+        """Return a gap in the messages of the origin called ``name``."""
+        return MessageGap(
+            self._hex(missing.origin), name, missing.incarnation, missing.first, missing.last,
+            missing.dropped,
+        )  # fmt: skip
+
+    def receipt(self, done: BroadcastDone, body: str, seconds: float) -> Receipt:
+        """Return what became of a broadcast that took ``seconds``."""
+        unreached = self.nodes(done.unreached)
+        return Receipt(
+            id=str(done.id) if done.id is not None else "",
+            body=body,
+            recorded=done.recorded,
+            members=done.recorded + len(unreached),
+            messages=done.messages,
+            depth=done.depth,
+            seconds=seconds,
+            partial=done.partial,
+            unreached=unreached,
+            shared=done.shared,
+            conflict=done.conflict,
+            lost=done.lost,
+        )
+
+    def trace(
+        self, message_id: str, stored: StoredMessage | None, events: Iterable[Happening]
+    ) -> MessageTrace:
+        """Return what is known of a message's way."""
+        return MessageTrace(
+            message_id,
+            self.message(stored) if stored is not None else None,
+            [TraceEvent(e.at, e.what.name.lower(), self.node(e.peer)) for e in events],
+        )
+
+    @staticmethod
+    def label(label: RingLabel | None) -> str:
+        """Return a ring's label, ``epoch:ring_id``; empty for none."""
+        return f"{label.epoch}:{label.ring_id}" if label is not None else ""
+
+    def _hop(self, raw: bytes, name: str, kind: int) -> RouteHop:
+        key = (raw, name, kind)
+        hop = self._hops.get(key)
+        if hop is None:
+            if len(self._hops) >= _CACHE_LIMIT:
+                self._hops.clear()
+            hop = RouteHop(self._hex(raw), name, _KINDS.get(kind, f"kind {kind}"))
+            self._hops[key] = hop
+        return hop
+
+    def _hex(self, raw: bytes) -> str:
+        return self._space.hex(int.from_bytes(raw)) if raw else ""
+
+
+def lookup_failure(reason: str) -> ChordnetError:
+    """Return the error for a lookup that the core refused or gave up."""
+    if reason == "busy":
+        return Busy("too many lookups are under way at this node; retry after a moment")
+    return LookupFailed(reason or "no owner was found before the deadline")
+
+
+def broadcast_failure(reason: str) -> ChordnetError:
+    """Return the error for a broadcast that the core refused or gave up."""
+    if reason == "busy":
+        return Busy("too many broadcasts pass through this node; retry after a moment")
+    if reason == "number taken":
+        return BroadcastFailed(
+            "the message log holds messages of this node's present life that it has not sent; it is"
+            " damaged or a copy. Nothing was sent; the next message gets a free number"
+        )
+    return BroadcastFailed(reason or "the broadcast was not confirmed")

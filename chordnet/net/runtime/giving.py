@@ -1,0 +1,66 @@
+"""What a node gives to another that lacks messages: those that it keeps, and which it does not."""
+
+from __future__ import annotations
+
+from chordnet.core.base import intervals
+from chordnet.core.base.messages import Caught, MessageId, Range
+from chordnet.net.base.interfaces import MessageLog
+
+GIVE_BYTES = 512 * 1024
+GIVE_MESSAGES = 512
+"""Bodies, in bytes, and messages handed over in one go to a node that lacks them."""
+LOST_RANGES = 256
+"""Ranges that one LOST names."""
+
+
+class Giving:
+    """One go.
+
+    :param log: where the messages are kept.
+    """
+
+    def __init__(self, log: MessageLog) -> None:
+        self._log = log
+        self._room = GIVE_BYTES
+        self.caught: list[Caught] = []
+        """The messages that are kept."""
+        self.lost: list[Range] = []
+        """The ranges that are not."""
+
+    def give(self, ranges: list[Range]) -> bool:
+        """Collect what is to be said of ``ranges``; return whether it was all of them.
+
+        :raises LogFailed: the log cannot be read.
+        """
+        return all(map(self._give, ranges))
+
+    def _give(self, asked: Range) -> bool:
+        kept = self._log.kept((asked.origin, asked.incarnation))
+        start = asked.first
+        for first, end in intervals.pairs(intervals.both([asked.first, asked.end], kept)):
+            self._miss(asked, start, first)
+            for number in range(first, end):
+                if len(self.caught) >= GIVE_MESSAGES or not self._catch(asked, number):
+                    return False
+            start = end
+        self._miss(asked, start, asked.end)
+        return len(self.lost) < LOST_RANGES
+
+    def _catch(self, asked: Range, number: int) -> bool:
+        kept = self._log.find(MessageId(asked.origin, asked.incarnation, number))
+        if kept is not None:  # otherwise it has just been found damaged: others may give it back
+            record = kept.record
+            self._room -= len(record.body)
+            if self._room < 0:
+                return False
+            self.caught.append(Caught(record.id, record.created, record.route, record.body))
+        return True
+
+    def _miss(self, asked: Range, first: int, end: int) -> None:
+        missing = [first, end] if first < end else []
+        for each in self._log.spoiled:
+            if (each.origin, each.incarnation) == (asked.origin, asked.incarnation):
+                intervals.remove(missing, each.sequence, each.sequence + 1)
+        for start, stop in intervals.pairs(missing):
+            if len(self.lost) < LOST_RANGES:
+                self.lost.append(Range(asked.origin, asked.incarnation, start, stop))

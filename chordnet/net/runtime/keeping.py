@@ -1,0 +1,96 @@
+"""What a node keeps over a restart, opened together: its state and its message log."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import attrs
+
+from chordnet.core.base.events import Recent
+from chordnet.core.base.messages import digest_of
+from chordnet.net.base.interfaces import MessageLog, NodeState
+from chordnet.storage.log.memory import MemoryLog, MemoryState
+from chordnet.storage.log.sqlite import HISTORY_BYTES, HISTORY_S, Durability, SqliteLog
+from chordnet.storage.statedir import StateDirectory
+
+RECENT_MESSAGES = 4096
+"""Messages that a node that starts again looks up at most."""
+_PAGE = 256
+
+
+def recent_messages(log: MessageLog, since: float) -> list[Recent]:
+    """Return the messages recorded since a moment of the wall clock.
+
+    :raises LogFailed: the log cannot be read.
+    """
+    found: list[Recent] = []
+    end = log.last
+    while end >= log.first and len(found) < RECENT_MESSAGES:
+        page = [kept for kept in log.beyond(end - _PAGE, _PAGE) if kept.position <= end]
+        recent = [kept for kept in page if kept.received_at >= since]
+        for kept in recent:
+            record = kept.record
+            found.append(Recent(record.id, record.route, digest_of([record.body])))
+        end -= _PAGE
+        if len(recent) < len(page):
+            break
+    return found
+
+
+@attrs.define
+class Storage:
+    """Where one node keeps things: in a directory, or in memory without one.
+
+    :param directory: of this node alone; None for memory.
+    :param given_log: a message log to use instead of our own; it is not closed here.
+    :param durability: what a recorded message survives.
+    :param history_bytes: bodies and routes kept, in bytes.
+    :param history_s: how long a message is kept on disk, in seconds.
+    :param warn: told in one line about damaged files.
+    :param wall: returns the wall clock in seconds since 1970.
+    """
+
+    directory: str | os.PathLike[str] | None
+    warn: Callable[[str], None]
+    wall: Callable[[], float]
+    given_log: MessageLog | None = None
+    durability: Durability = "process"
+    history_bytes: int = HISTORY_BYTES
+    history_s: float = HISTORY_S
+    _memory: tuple[MemoryState, MemoryLog] | None = None
+    _state: NodeState | None = None
+    _log: MessageLog | None = None
+
+    def open(self) -> tuple[NodeState, MessageLog]:
+        """Return the state and the log. In memory they are the same ones every time.
+
+        :raises ConfigError: the directory cannot be used.
+        :raises LogFailed: the log cannot be opened.
+        """
+        if self.directory is None:
+            if self._memory is None:
+                self._memory = MemoryState(self.wall), MemoryLog(max_bytes=self.history_bytes)
+            state, memory = self._memory
+            self._state = state
+            return state, self.given_log if self.given_log is not None else memory
+        self._state = StateDirectory(self.directory, self.warn, self.wall)
+        if self.given_log is not None:
+            return self._state, self.given_log
+        self._log = SqliteLog(
+            Path(self.directory) / "messages.db",
+            durability=self.durability,
+            max_bytes=self.history_bytes,
+            max_age=self.history_s,
+            warn=self.warn,
+            wall=self.wall,
+        )
+        return self._state, self._log
+
+    def close(self) -> None:
+        """Release what is open."""
+        for opened in (self._log, self._state):
+            if opened is not None:
+                opened.close()
+        self._log = self._state = None

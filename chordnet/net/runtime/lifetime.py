@@ -1,0 +1,158 @@
+"""One life of a node: from opening its files to releasing them, with all it holds meanwhile.
+
+Begun in this order: files opened, listening, address known, node made, clients let in, joining.
+Whatever goes wrong on the way releases what is held already, and is one problem that a user can
+read. Ended in this order: the ring left (within a limit of time), nobody let in any more, the port,
+what reads the log, the node and its clients with a goodbye, and when the connections have ended, or
+after a while, all the rest. It ends once, however often that is asked for meanwhile.
+
+A service that is started again begins another life.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from twisted.internet.defer import Deferred, fail, maybeDeferred
+from twisted.internet.defer import TimeoutError as LateError
+from twisted.python.failure import Failure
+
+from chordnet.core.base.errors import ChordnetError
+from chordnet.net.base.deferreds import Waiters, asked
+from chordnet.net.base.interfaces import MessageLog, NodeState
+from chordnet.net.base.journal import Journal
+from chordnet.net.links.listening import Entrance, start_problem
+from chordnet.net.runtime.delivery import Delivery
+from chordnet.net.runtime.keeping import Storage
+from chordnet.net.runtime.node import LocalNode
+from chordnet.net.serve.desk import ClientDesk
+
+NodeMaker = Callable[[Any, NodeState, MessageLog], LocalNode]
+"""Makes the node, given the address listened on (an ``IAddress``) and what it keeps."""
+
+
+class Lifetime:
+    """What a node holds while it lives.
+
+    :param endpoint: what it listens on, an ``IStreamServerEndpoint``.
+    :param listen: the same for people to read.
+    :param storage: opened when life begins, closed when it is over.
+    """
+
+    def __init__(self, endpoint: Any, listen: str, storage: Storage, journal: Journal) -> None:
+        self._endpoint = endpoint
+        self._listen = listen
+        self._storage = storage
+        self._journal = journal
+        self._entrance = Entrance()
+        self._listening: Deferred[Any] | None = None
+        self._port: Any = None
+        self.node: LocalNode | None = None
+        """The running node; None before it listens and after it has been closed."""
+        self.state: NodeState | None = None
+        self.desk: ClientDesk | None = None
+        self.deliveries: set[Delivery] = set()
+        """Subscribers that read the message log; they end with the node."""
+        self.problem: ChordnetError | None = None
+        """Why it could not begin."""
+        self.ending = False
+        """Whether it is being ended at this moment."""
+        self._end_waiters = Waiters()
+
+    def begin(
+        self, make: NodeMaker, bootstrap: Sequence[str],
+        leave: Callable[[Callable[[], None]], None], *, alone: bool = False,
+    ) -> Deferred[None]:  # fmt: skip
+        """Listen, and begin to join a ring through the addresses ``bootstrap``.
+
+        :param leave: makes the node leave for a client, as for :class:`ClientDesk`.
+        :param alone: create a ring if nobody answers.
+        :return: fires when the node listens, or fails with a :class:`ChordnetError`.
+        """
+        try:
+            state, log = self._storage.open()
+        except ChordnetError as error:
+            return fail(error).addErrback(self._failed)
+        self.state = state
+
+        def listens(port: Any) -> None:
+            self._port = port
+            self._listening = None
+            self.node = node = make(port.getHost(), state, log)
+            self.desk = ClientDesk(node, leave)
+            self._entrance.door = node.door(self.desk)
+            self._journal.info(
+                "listening as {address} in network {network}, identifier {id}",
+                address=node.me.address, network=node.network, id=node.space.hex(node.me.id),
+            )  # fmt: skip
+            node.start(bootstrap, state.known_peers(), alone=alone)
+
+        listening = self._listening = maybeDeferred(self._endpoint.listen, self._entrance)
+        return listening.addCallback(listens).addErrback(self._failed)
+
+    def _failed(self, failure: Failure) -> Failure:
+        self._listening = None
+        problem = start_problem(failure, self._listen)
+        if problem is None:
+            self._journal.failure("start_errors", "the node could not be started", failure)
+            problem = ChordnetError("the node could not be started; see the log")
+        self.problem = problem
+        if self._port is not None:
+            self._port.stopListening()
+            self._port = None
+        self._release()
+        return Failure(problem)
+
+    def end(self, leave_timeout_s: float) -> Deferred[None]:
+        """Leave the ring and close everything, at any moment; fires when nothing is left."""
+        ended = self._end_waiters.wait()
+        if not self.ending:
+            self.ending = True
+            Deferred.fromCoroutine(self._end(leave_timeout_s)).addBoth(self._ended)
+        return ended
+
+    def _ended(self, outcome: Failure | None) -> None:
+        self.ending = False
+        """Whether it is being ended at this moment."""
+        self._end_waiters.tell(outcome)
+
+    async def _end(self, leave_timeout_s: float) -> None:
+        if self._listening is not None:
+            self._listening.cancel()
+        if self.node is not None:
+            await self._leave_in_time(self.node, leave_timeout_s)
+            await self._close(self.node)
+        self._release()
+
+    async def _leave_in_time(self, node: LocalNode, limit_s: float) -> None:
+        left = asked(lambda done: node.leave(partial(done, None)))
+        try:
+            await left.addTimeout(limit_s, node.clock)
+        except LateError:
+            self._journal.warn("did not leave the ring in time; closing all the same")
+
+    async def _close(self, node: LocalNode) -> None:
+        self.node = None
+        assert self.desk is not None
+        assert self._entrance.door is not None
+        self._entrance.door.close()
+        port, self._port = self._port, None
+        await maybeDeferred(port.stopListening)
+        for delivery in list(self.deliveries):
+            delivery.stop()
+        node.stop()
+        self.desk.stop()
+        node.turn.stop()
+        emptied: Deferred[None] = Deferred()
+        cut = node.clock.callLater(node.limits.close_timeout_s + 0.5, node.turn.cut)
+        node.turn.when_empty(lambda: emptied.callback(None))
+        await emptied
+        if cut.active():
+            cut.cancel()
+        self._journal.info("stopped")
+
+    def _release(self) -> None:
+        self.state = None
+        self._storage.close()

@@ -1,0 +1,381 @@
+"""A running node without its lifecycle: core, connections, log, and what can be asked of it.
+
+- What is asked is answered through a callback, once, with either the result or a
+  :class:`ChordnetError`. The service turns that into Deferreds, the server into replies. Whoever
+  still waits when the node ends is told so.
+- What one turn publishes is one event for the core, so that it may share one tree.
+- A node that can record nothing leaves its ring at once; it still answers what it knows.
+
+Here the core's effects that answer somebody are performed. Those that concern the message log are
+in :mod:`chordnet.net.runtime.history`, those that only tell of something in
+:mod:`chordnet.net.observe.notices`.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from chordnet import __version__
+from chordnet.core.base.config import ProtocolConfig
+from chordnet.core.base.effects import (
+    BroadcastDone,
+    FingersChanged,
+    Gap,
+    Joined,
+    Judged,
+    LeftRing,
+    LookupDone,
+    Misbehaved,
+    PeerDied,
+    PeersKnown,
+    Record,
+    RingChanged,
+    SendStored,
+    StatusChanged,
+    Traced,
+    Verify,
+    Walked,
+)
+from chordnet.core.base.errors import BroadcastFailed, Busy, ChordnetError, NotInRing
+from chordnet.core.base.events import Begin, FindOwner, Leave, Publish, Start, Walk
+from chordnet.core.base.identifiers import IdentifierSpace
+from chordnet.core.base.messages import NodeRef, Status
+from chordnet.net.base.addresses import client_endpoint
+from chordnet.net.base.interfaces import Core, LookupDoneWith, MessageLog, ReceiptDone
+from chordnet.net.base.journal import Journal
+from chordnet.net.base.limits import NetworkLimits
+from chordnet.net.base.load import Load
+from chordnet.net.base.turn import Turn
+from chordnet.net.links.dialler import Endpoints
+from chordnet.net.links.greeters import Clients, Door
+from chordnet.net.links.transport import PeerTransport
+from chordnet.net.observe.hooks import Hooks
+from chordnet.net.observe.notices import Notices
+from chordnet.net.observe.traces import Traces
+from chordnet.net.observe.views import Views, broadcast_failure, lookup_failure
+from chordnet.net.runtime.history import History
+from chordnet.net.runtime.keeping import recent_messages
+from chordnet.net.runtime.runner import Runner
+from chordnet.wire.codec import frame_limit
+from chordnet.wire.rpc import (
+    FingerEntry,
+    LookupResult,
+    MessageRecord,
+    NodeStatus,
+    check_key,
+    check_phrase,
+)
+
+
+class LocalNode:
+    """Ties one core to its connections, its log and its subscribers.
+
+    :param reactor: ``IReactorTCP`` and ``IReactorTime``.
+    :param keep_peers: told of the peers worth keeping on disk.
+    :param seconds: a clock that never goes back; the reactor's own follows the wall clock.
+    :param wall: returns the wall clock in seconds since 1970.
+    """
+
+    def __init__(
+        self, reactor: Any, *, me: NodeRef, core: Core, network: str, config: ProtocolConfig,
+        log: MessageLog, journal: Journal, limits: NetworkLimits, rng: random.Random,
+        hooks: Hooks | None = None,
+        keep_peers: Callable[[list[NodeRef]], None] = lambda _peers: None,
+        endpoints: Endpoints = client_endpoint, seconds: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:  # fmt: skip
+        self.me = me
+        self.core = core
+        self.network = network
+        self.config = config
+        self.log = log
+        self.journal = journal
+        self.limits = limits
+        self.space = IdentifierSpace(config.bits)
+        self.views = Views(self.space)
+        self.traces = Traces(config.max_batch)
+        self.clock = reactor
+        self.wall = wall
+        self._seconds = seconds
+        self._started_at = seconds()
+        self._op = 0
+        self.load = Load(limits.in_flight_bytes)
+        self._broadcasts: dict[int, tuple[str, int, float, ReceiptDone]] = {}
+        self._lookups: dict[int, tuple[str, int, LookupDoneWith]] = {}
+        self._walks: dict[int, Callable[[Walked | ChordnetError], None]] = {}
+        self._leavers: list[Callable[[], None]] = []
+        self.failure = ""
+        """Why this node has had to leave its ring for good; empty while all is well."""
+        self._outbox: list[tuple[int, bytes]] = []
+        self.frame_limit = frame_limit(config.max_body_bytes)
+        self.turn = turn = Turn(reactor, partial(journal.failure, "turn_errors"))
+        performers: dict[type, Callable[[Any], None]] = {}
+        self.runner = runner = Runner(reactor, turn, core, journal, performers, seconds)
+        self.transport = runner.transport = PeerTransport(
+            reactor, turn, me, network=network, space=self.space,
+            received=runner.received, on_down=runner.down, journal=journal,
+            limits=limits, frame_limit=self.frame_limit, rng=rng, seconds=seconds,
+            endpoints=endpoints, names=core, post=runner.post, wall=wall,
+        )  # fmt: skip
+        hooks = hooks or Hooks(journal)
+        self._notices = Notices(
+            me, turn=turn, journal=journal, hooks=hooks, traces=self.traces,
+            keep_peers=keep_peers, wall=wall,
+        )  # fmt: skip
+        self.history = History(
+            log, turn=turn, journal=journal, hooks=hooks, views=self.views, notices=self._notices,
+            transport=self.transport, post=runner.post, failed=self._fail, wall=wall,
+        )  # fmt: skip
+        turn.keep = self.history.keep
+        runner.rest = self.history.rest
+        performers.update(self._performers())
+
+    def door(self, clients: Clients) -> Door:
+        """Return the factory for this node's listening port."""
+        return Door(
+            clock=self.clock, turn=self.turn, me=self.me, network=self.network, space=self.space,
+            peers=self.transport, clients=clients, journal=self.journal, limits=self.limits,
+            frame_limit=self.frame_limit, standing=self.core.standing,
+        )  # fmt: skip
+
+    def start(
+        self, bootstrap: Sequence[str], known: Sequence[NodeRef], *, alone: bool = False
+    ) -> None:
+        """Begin to join a ring through ``bootstrap`` addresses or peers ``known`` from before.
+
+        :param alone: create a ring if none of them answers.
+        """
+        self.transport.trust([*bootstrap, *(peer.address for peer in known)])
+        with self.turn:
+            recent = recent_messages(self.log, self.wall() - self.config.broadcast_deadline_s)
+            ledger, wall = self.log.ledger(), self.wall()
+            self.runner.post(Start(list(bootstrap), list(known), ledger, recent, alone, wall))
+
+    def begin(self) -> None:
+        """Create a ring now, unless the node is in one or about to be."""
+        with self.turn:
+            self.runner.post(Begin())
+
+    # -- what can be asked -----------------------------------------------------------------------
+
+    @property
+    def active(self) -> bool:
+        """Whether the node is a member of a ring."""
+        return self.core.status() is Status.ACTIVE and not self.failure
+
+    @property
+    def joined(self) -> bool:
+        """Whether the node is a member that both its neighbours have taken in."""
+        return self.active and self.core.has_joined
+
+    @property
+    def state(self) -> str:
+        """Where the node is in its life, in a word."""
+        return "failed" if self.failure else self.core.status().name.lower()
+
+    @property
+    def reason(self) -> str:
+        """Why it is in no ring, in words; empty where the state says all."""
+        return self.failure or self.core.reason
+
+    def publish(self, body: str, done: ReceiptDone) -> None:
+        """Broadcast ``body``; ``done`` gets the receipt.
+
+        :raises InvalidMessage: ``body`` is no phrase.
+        :raises NotInRing: the node is not a member of a ring.
+        :raises Busy: too many broadcasts, or too many bytes of them, are in flight.
+        """
+        encoded = check_phrase(body, self.config.max_body_bytes)
+        self._check_member()
+        if len(self._broadcasts) >= self.config.max_broadcasts:
+            raise Busy(f"{len(self._broadcasts)} broadcasts are in flight; retry after a moment")
+        self.load.take(len(encoded))
+        self._op += 1
+        self._broadcasts[self._op] = (body, len(encoded), self._seconds(), done)
+        if not self._outbox:
+            self.turn.before(self._publish_outbox)
+        self._outbox.append((self._op, encoded))
+
+    def _publish_outbox(self) -> None:
+        """Publish what one turn brought as one event, so that it may share one tree."""
+        outbox, self._outbox = self._outbox, []
+        self.runner.post(Publish(outbox, self.wall()))
+
+    def find(self, key: str, done: LookupDoneWith, *, iterative: bool = False) -> None:
+        """Look up the owner of ``key``; ``done`` gets it and the path.
+
+        :raises NotInRing: the node is not a member of a ring.
+        :raises Busy: too many lookups are in flight.
+        :raises LocalProtocolError: ``key`` is no text.
+        """
+        encoded = check_key(key)
+        self._check_member()
+        if len(self._lookups) >= self.config.max_lookups:
+            raise Busy(f"{len(self._lookups)} lookups are in flight; retry after a moment")
+        self._op += 1
+        identifier = self.space.hash(encoded)
+        self._lookups[self._op] = (key, identifier, done)
+        self.runner.post(FindOwner(self._op, self.space.raw(identifier), iterative))
+
+    def walk(self, limit: int, done: Callable[[Walked | ChordnetError], None]) -> None:
+        """Walk once round the ring, over ``limit`` members at most; ``done`` gets what was seen."""
+        self._op += 1
+        self._walks[self._op] = done
+        with self.turn:
+            self.runner.post(Walk(self._op, limit))
+
+    def _walked(self, effect: Walked) -> None:
+        done = self._walks.pop(effect.op, None)
+        if done is not None:
+            done(effect)
+
+    def messages(self, limit: int = 0, since: str = "") -> list[MessageRecord]:
+        """Return kept messages in the order received: those after ``since``, at most ``limit``.
+
+        Without ``since`` the newest ``limit``; 0 means all of them.
+
+        :raises KeyError: ``since`` is not kept here.
+        """
+        count = min(limit or len(self.log), len(self.log))
+        kept = self.log.after(since, count) if since or not limit else self.log.newest(count)
+        return [self.views.message(stored) for stored in kept]
+
+    def status(self) -> NodeStatus:
+        """Return this node's view of itself and its neighbours."""
+        core, views = self.core, self.views
+        predecessor = core.predecessor
+        return NodeStatus(
+            node=views.node(self.me), network=self.network, version=__version__,
+            bits=self.space.bits, incarnation=self.me.incarnation,
+            state=self.state,
+            predecessor=views.node(predecessor) if predecessor is not None else None,
+            successors=views.nodes(core.successors),
+            fingers=[FingerEntry(index, views.node(ref)) for index, ref in core.finger_slots],
+            ring=views.label(core.label), messages=len(self.log), keys=0,
+            uptime=self._seconds() - self._started_at,
+            counters=self.counters(), reason=self.reason,
+            joined=self.active and self.core.has_joined,
+        )  # fmt: skip
+
+    def counters(self) -> dict[str, int]:
+        """Return counts of what happened since the start, and of what is held now."""
+        return {
+            **self.core.counters, **self.journal.counters,
+            "dials": self.transport.dials_made, "connections": len(self.turn.open),
+        }  # fmt: skip
+
+    def leave(self, done: Callable[[], None]) -> None:
+        """Leave the ring in order; ``done`` is called when that is over."""
+        if self.core.status() is Status.LEFT or self.failure:
+            done()
+            return
+        self._leavers.append(done)
+        if self.core.status() is not Status.LEAVING:
+            self.runner.post(Leave())
+
+    def follow(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Have ``callback`` called after turns that recorded messages; returns what ends it."""
+        return self.history.follow(callback)
+
+    def stop(self) -> None:
+        """Stop protocol and timers and say goodbye on all connections with peers."""
+        self._end("the node is shutting down")
+
+    def _end(self, reason: str) -> None:
+        self.runner.stop()
+        self.transport.stop(reason)
+        for _key, _identifier, found in self._take(self._lookups):
+            found(NotInRing(reason))
+        for walked in self._take(self._walks):
+            walked(NotInRing(reason))
+        unkept, self.history.unkept = self.history.unkept, []
+        waiting = [done for *_, done in self._take(self._broadcasts)]
+        for done in waiting + [done for done, _receipt in unkept]:
+            done(BroadcastFailed(f"{reason}; what became of the message is not known"))
+
+    def _fail(self, why: str) -> None:
+        self.failure = f"{self.me.name} has left its ring: {why}"
+        self.journal.counters["log_failures"] += 1
+        self.journal.error("leaves the ring, for it can record nothing: {why}", why=why)
+        self.turn.before(partial(self._end, self.failure))
+
+    def _check_member(self) -> None:
+        if self.failure:
+            raise NotInRing(self.failure)
+        if not self.active:
+            reason = self.core.reason
+            raise NotInRing(
+                f"{self.me.name} is {self.state}, not in a ring"
+                + (f": {reason}" if reason else "; wait and ask again")
+            )
+
+    @staticmethod
+    def _take(table: dict[int, Any]) -> list[Any]:
+        entries = list(table.values())
+        table.clear()
+        return entries
+
+    # -- what the core asks for ------------------------------------------------------------------
+
+    def _performers(self) -> dict[type, Callable[[Any], None]]:
+        history, notices = self.history, self._notices
+        return {
+            Record: history.record,
+            SendStored: history.send_stored,
+            Gap: history.gap,
+            LookupDone: self._lookup_done,
+            Walked: self._walked,
+            Verify: lambda effect: self.transport.verify(effect.node),
+            Judged: self.transport.judged,
+            Joined: notices.fire_later,
+            BroadcastDone: self._broadcast_done,
+            LeftRing: self._left_ring,
+            StatusChanged: notices.status_changed,
+            RingChanged: notices.ring_changed,
+            FingersChanged: notices.fire_later,
+            PeerDied: notices.peer_died,
+            PeersKnown: notices.peers_known,
+            Traced: notices.traced,
+            Misbehaved: notices.misbehaved,
+        }
+
+    def _lookup_done(self, effect: LookupDone) -> None:
+        entry = self._lookups.pop(effect.op, None)
+        if entry is None:
+            return
+        key, identifier, done = entry
+        if effect.owner is None:
+            done(lookup_failure(effect.reason))
+            return
+        views = self.views
+        done(
+            LookupResult(
+                key, self.space.hex(identifier), views.node(effect.owner), views.nodes(effect.path)
+            )
+        )
+
+    def _broadcast_done(self, effect: BroadcastDone) -> None:
+        entry = self._broadcasts.pop(effect.op, None)
+        if entry is None:
+            return
+        body, size, began, done = entry
+        self.load.give(size)
+        if effect.id is None:
+            done(broadcast_failure(effect.reason))
+            return
+        receipt = self.views.receipt(effect, body, self._seconds() - began)
+        history = self.history
+        if history.fresh:  # alone in its ring: the message itself may not be committed yet
+            history.unkept.append((done, receipt))
+        else:
+            done(receipt)
+
+    def _left_ring(self, effect: LeftRing) -> None:
+        leavers, self._leavers = self._leavers, []
+        for done in leavers:
+            done()
+        self._notices.fire_later(effect)

@@ -1,0 +1,128 @@
+"""Feeds the protocol core and does what it asks: the loop between the wire and the rules.
+
+One event is handled at a time, and its effects are performed in the order given before the next
+event is taken: whatever an effect causes at once (a failed dial, a callback that publishes) waits
+in line. The reactor's timer is moved only when the core's deadline has come nearer; a timer that
+fires early costs less than moving it with every message.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from chordnet.core.base.effects import Send
+from chordnet.core.base.events import Event, LinkDown, LinkFault, Received, Tick
+from chordnet.core.base.messages import NodeRef, PeerMessage
+from chordnet.net.base.interfaces import Core, Transport
+from chordnet.net.base.journal import Journal
+from chordnet.net.base.turn import Turn
+
+_NEVER = float("inf")
+
+
+class Runner:
+    """Runs one core.
+
+    :param clock: an ``IReactorTime``.
+    :param seconds: the core's clock, which never goes back.
+    :param performers: what to do for each type of effect but ``Send``.
+    """
+
+    transport: Transport
+
+    def __init__(
+        self, clock: Any, turn: Turn, core: Core, journal: Journal,
+        performers: dict[type, Callable[[Any], None]], seconds: Callable[[], float],
+    ) -> None:  # fmt: skip
+        self.core = core
+        self._seconds = seconds
+        self._clock = clock
+        self._turn = turn
+        self._journal = journal
+        self._performers = performers
+        self._waiting: deque[Event] = deque()
+        self._stepping = False
+        self._timer: Any = None
+        self._armed = _NEVER
+        self._stopped = False
+        self.rest: Callable[[], None] = _nothing
+        """Called after every timer: what is better done while no message waits for it."""
+        turn.settle = self._arm
+
+    def received(self, sender: NodeRef, message: PeerMessage) -> None:
+        """Take a peer's message."""
+        self.post(Received(sender, message))
+
+    def down(self, peer: NodeRef, fault: LinkFault, text: str = "", holder: str = "") -> None:
+        """Take the news that there is no connection with ``peer``."""
+        self.post(LinkDown(peer, fault, text, holder))
+
+    def post(self, event: Event) -> None:
+        """Handle ``event`` now, or after the one that is being handled."""
+        if self._stepping:
+            self._waiting.append(event)
+            return
+        if self._stopped:
+            return
+        self._stepping = True
+        try:
+            self._handle(event)
+            while self._waiting:
+                self._handle(self._waiting.popleft())
+        finally:
+            self._stepping = False
+        if not self._turn.depth:
+            self._turn.touch()
+
+    def _handle(self, event: Event) -> None:
+        try:
+            effects = self.core.step(event, self._seconds())
+        except Exception:  # noqa: BLE001 - logged with its traceback
+            self._journal.failure("core_errors", f"the protocol failed on {type(event).__name__}")
+            return
+        performers = self._performers
+        for effect in effects:
+            try:
+                if type(effect) is Send:
+                    self.transport.send(effect.to, effect.message)
+                else:
+                    performers[type(effect)](effect)
+            except Exception:  # noqa: BLE001 - logged with its traceback
+                name = type(effect).__name__
+                self._journal.failure("effect_errors", f"the effect {name} could not be performed")
+
+    def _arm(self) -> None:
+        if self.core.bound >= self._armed or self._stopped:
+            return
+        deadline = self.core.deadline
+        if deadline is None or deadline >= self._armed:
+            return
+        self._armed = deadline
+        delay = max(0.0, deadline - self._seconds())
+        if self._timer is not None:
+            self._timer.reset(delay)
+        else:
+            self._timer = self._clock.callLater(delay, self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        self._armed = _NEVER
+        deadline = self.core.deadline
+        with self._turn:
+            if deadline is not None and deadline <= self._seconds():
+                self.post(Tick())
+            self._turn.after(self.rest)
+
+    def stop(self) -> None:
+        """Take no more events and cancel the timer."""
+        self._stopped = True
+        self._waiting.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+def _nothing() -> None:
+    pass

@@ -1,0 +1,1 @@
+"""Clients of a node: their requests, pages and subscriptions."""

@@ -1,0 +1,80 @@
+"""Lets clients in, up to a limit, and keeps their sessions.
+
+When there are as many as the limit allows, one that does nothing gives way to one that comes: those
+that have asked nothing yet first, then the one that has asked nothing for longest. One that waits
+for an answer or follows keeps its place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from chordnet.net.links.protocol import Connection
+from chordnet.net.serve.clients import ClientSession, Node
+from chordnet.wire.greeting import Refuse
+
+SILENT_S = 1.0
+"""So long a client may take for its first request before it gives way to another one."""
+QUIET_S = 5.0
+"""So long a client keeps its place after a request while others want it."""
+
+
+class ClientDesk:
+    """Lets clients in and keeps their sessions.
+
+    :param node: answers them.
+    :param leave: makes the whole node leave in order and stop; calls back when it has left.
+    """
+
+    def __init__(self, node: Node, leave: Callable[[Callable[[], None]], None]) -> None:
+        self.node = node
+        self.leave = leave
+        self._sessions: dict[ClientSession, None] = {}
+        """In the order in which they came."""
+        self._stopped = False
+
+    @property
+    def clients(self) -> int:
+        """Connections with clients."""
+        return len(self._sessions)
+
+    def refuse(self) -> Refuse | None:
+        """Return why a further client is refused, None if it is welcome."""
+        if self._stopped:
+            return Refuse("full", "this node is shutting down")
+        if len(self._sessions) >= self.node.limits.max_clients and not self._make_room():
+            return Refuse("full", "this node has as many clients as it accepts; try another node")
+        return None
+
+    def _make_room(self) -> bool:
+        """Send away a client that does nothing; tell whether there was one.
+
+        Those that have asked nothing yet go first, then the one that has asked nothing for longest.
+        """
+        now = self.node.clock.seconds()
+        idle = [s for s in self._sessions if not s.busy]
+        silent = [s for s in idle if not s.asked and now - s.since >= SILENT_S]
+        quiet = [s for s in idle if s.asked and now - s.asked_at >= QUIET_S]
+        if not (silent or quiet):
+            return False
+        session = silent[0] if silent else min(quiet, key=lambda each: each.asked_at)
+        self.gone(session)
+        session.close("idle", "nothing was asked for a while, and others want to ask")
+        return True
+
+    def attach(self, connection: Connection) -> ClientSession:
+        """Take over a connection on which a client has greeted."""
+        session = ClientSession(self, connection)
+        self._sessions[session] = None
+        return session
+
+    def gone(self, session: ClientSession) -> None:
+        """Forget a session."""
+        self._sessions.pop(session, None)
+
+    def stop(self) -> None:
+        """Say goodbye to every client."""
+        self._stopped = True
+        with self.node.turn:
+            for session in list(self._sessions):
+                session.close("leaving", "the node is shutting down")

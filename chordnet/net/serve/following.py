@@ -1,0 +1,156 @@
+"""A client's side of following: what a node sends on its own is handed to a callback."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Protocol
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from chordnet.core.base.errors import (
+    ChordnetError,
+    LocalProtocolError,
+    RemoteProtocolError,
+    TimedOut,
+)
+from chordnet.wire.rpc import MessageRecord, Messages, Order, Ordered, OrderedEntry
+
+
+class Client(Protocol):
+    """What is used of :class:`chordnet.client.P2PNetClient`."""
+
+    address: str
+
+    def follow(
+        self, callback: Callable[[Any], object], since: str = "", order: Order = "received",
+        caught_up: Callable[[], object] = ...,
+    ) -> Following: ...  # fmt: skip
+    def unfollow(self, rid: int) -> None: ...
+
+
+class Following:
+    """A running :meth:`P2PNetClient.follow`.
+
+    ``finished`` fires with None after :meth:`stop` or the client's ``close``, and fails when the
+    connection is lost, when the callback raises or when the node dropped messages before they
+    could be sent.
+    """
+
+    def __init__(
+        self, client: Client, rid: int, callback: Callable[[Any], object],
+        caught_up: Callable[[], object], order: Order,
+    ) -> None:  # fmt: skip
+        self._client = client
+        self._rid = rid
+        self._callback = callback
+        self._caught_up = caught_up
+        self._order = order
+        self._ended = False
+        self.finished: Deferred[None] = Deferred(lambda _finished: self.stop())
+
+    def stop(self) -> None:
+        """Call the callback no more; stopping twice is fine."""
+        self._client.unfollow(self._rid)
+        self._finish(None)
+
+    def received(self, reply: Messages | Ordered) -> None:
+        """Hand messages on, one by one."""
+        if isinstance(reply, Ordered):
+            self._hand_on(reply.entries, reply.more)
+        elif self._order == "received":
+            self._hand_on(reply.messages, reply.more)
+        else:
+            self._client.unfollow(self._rid)
+            self._finish(RemoteProtocolError("the node's program is too old for per-origin order"))
+
+    def _hand_on(self, entries: Sequence[MessageRecord | OrderedEntry], more: bool) -> None:
+        try:
+            for entry in entries:
+                if self._ended:
+                    return
+                _plain(self._callback(entry))
+            if not (more or self._ended):
+                _plain(self._caught_up())
+        except Exception as error:  # noqa: BLE001 - the caller's own, handed to it
+            self._client.unfollow(self._rid)
+            self._finish(error)
+
+    def ended(self, error: ChordnetError) -> None:
+        """Nothing more will come."""
+        self._finish(error)
+
+    def _finish(self, error: Exception | None) -> None:
+        if self._ended:
+            return
+        self._ended = True
+        if self.finished.called:
+            return
+        if error is None:
+            self.finished.callback(None)
+        else:
+            self.finished.errback(error)
+
+
+def _plain(result: object) -> None:
+    """Refuse what is awaited by nobody: replies come on, whatever a coroutine waits for."""
+    if isinstance(result, Coroutine):
+        result.close()
+        raise LocalProtocolError("a follower's callback must be a plain function, not async def")
+
+
+class Listing:
+    """A running :meth:`P2PNetClient.get_ordered`: a following that ends when it has caught up.
+
+    :param limit: the newest so many messages, with ``since`` the first; 0 for all.
+    :param timeout_s: how long the node may send nothing.
+    """
+
+    def __init__(
+        self, client: Client, limit: int, since: str, reactor: Any, timeout_s: float
+    ) -> None:
+        self._limit = limit
+        self._first = bool(since)
+        self._entries: list[OrderedEntry] = []
+        self._messages = 0
+        self._timeout_s = timeout_s
+        self._following = client.follow(self._take, since, "origin", self._end)
+        self._timer = reactor.callLater(timeout_s, self._late, client.address)
+        self._cancelled = False
+        self.finished: Deferred[list[OrderedEntry]] = Deferred(lambda _finished: self._cancel())
+        self._following.finished.addBoth(self._done)
+
+    def _take(self, entry: OrderedEntry) -> None:
+        self._timer.reset(self._timeout_s)
+        self._entries.append(entry)
+        self._messages += entry.record is not None
+        if self._limit and self._first and self._messages == self._limit:
+            self._end()
+
+    def _end(self) -> None:
+        self._following.stop()
+
+    def _cancel(self) -> None:
+        self._cancelled = True
+        self._end()
+
+    def _late(self, address: str) -> None:
+        self._following.ended(TimedOut(f"{address} did not answer within {self._timeout_s:g} s"))
+        self._following.stop()
+
+    def _done(self, result: Any) -> None:
+        if self._timer.active():
+            self._timer.cancel()
+        if isinstance(result, Failure):
+            self.finished.errback(result)
+        elif not self._cancelled:
+            self.finished.callback(self._newest())
+
+    def _newest(self) -> list[OrderedEntry]:
+        """Return what the limit leaves: its messages and the gaps between them."""
+        surplus = self._messages - self._limit if self._limit else 0
+        for index, entry in enumerate(self._entries):
+            if surplus <= 0:
+                return self._entries[index:]
+            surplus -= entry.record is not None
+        return []

@@ -1,0 +1,259 @@
+"""Reading a node's message log a piece at a time, as fast as somebody takes the pieces.
+
+A reader remembers its place in the log, nothing else waits for it; what it has not read yet is read
+when it asks. Two orders: as received (:class:`ReceivedReader`), and per origin
+(:class:`OriginReader`, the rules in :mod:`chordnet.core.log.ordering`).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from chordnet.core.base.effects import Record
+from chordnet.core.base.errors import LocalProtocolError
+from chordnet.core.base.messages import MessageId
+from chordnet.core.log.ordering import Missing, OriginOrder, Outcome
+from chordnet.net.base.interfaces import MessageLog, StoredMessage
+from chordnet.net.base.limits import NetworkLimits
+from chordnet.net.observe.traces import Traces
+from chordnet.net.observe.views import Views
+from chordnet.wire.rpc import MessageRecord, Messages, MessageTrace, Ordered, OrderedEntry
+
+BATCH = 256
+"""Messages looked at in one go."""
+
+_Place = tuple[int, MessageId]
+
+
+class Reader(Protocol):
+    """A place in a log."""
+
+    @property
+    def deadline(self) -> float | None:
+        """When, on the wall clock, there is more to read even if nothing is recorded."""
+
+    @property
+    def reply(self) -> Callable[[int, Any, bool], Messages | Ordered]:
+        """What a client is sent: made from its ``rid`` and what :meth:`read` returned."""
+
+    def read(self) -> tuple[Sequence[MessageRecord | OrderedEntry], bool]:
+        """Return what comes next and whether there is more to read at once.
+
+        :raises LocalProtocolError: what came next has been dropped from the log.
+        :raises LogFailed: the log cannot be read.
+        """
+
+
+class Source(Protocol):
+    """What a reader needs of a node (:class:`chordnet.net.runtime.node.LocalNode`)."""
+
+    log: MessageLog
+    views: Views
+    traces: Traces
+    limits: NetworkLimits
+    wall: Callable[[], float]
+
+
+def open_reader(source: Source, order: str, since: str | None) -> Reader:
+    """Return a reader of what comes after the message ``since`` in ``order``.
+
+    :param order: ``received`` or ``origin``.
+    :param since: a message id; "" for the oldest kept message, None for what is recorded from
+        now on.
+    :raises LocalProtocolError: no such order; no such message is kept.
+    """
+    log = source.log
+    place = log.last if since is None else position_of(log, since)
+    if order == "received":
+        return ReceivedReader(source, place)
+    if order == "origin":
+        if since is None:
+            return OriginReader(source, None, silent_to=place)
+        return OriginReader(source, place if since else None)
+    raise LocalProtocolError(f"order {order[:20]!r} is not known; use received or origin")
+
+
+def position_of(log: MessageLog, message_id: str) -> int:
+    """Return where a message stands; "" stands before the oldest.
+
+    :raises LocalProtocolError: no such message is kept.
+    """
+    try:
+        return log.position(message_id)
+    except KeyError:
+        raise LocalProtocolError(f"no message {message_id[:120]!r} is kept here") from None
+
+
+def trace_of(source: Source, message_id: str) -> MessageTrace:
+    """Return what a node knows of the way of a message.
+
+    :raises LocalProtocolError: ``message_id`` is no message's id.
+    """
+    try:
+        parsed = MessageId.parse(message_id)
+    except ValueError:
+        raise LocalProtocolError(f"{message_id[:120]!r} is no message's id") from None
+    found = source.log.find(parsed)
+    return source.views.trace(str(parsed), found, source.traces.of(parsed))
+
+
+class ReceivedReader:
+    """Reads messages in the order received.
+
+    :param position: where the message before the first one stands.
+    """
+
+    deadline = None
+    reply = Messages
+
+    def __init__(self, source: Source, position: int) -> None:
+        self._log = source.log
+        self._views = source.views
+        self._limit = source.limits.reply_bytes
+        self._position = position
+        self._known_holes = source.log.dropped_to
+
+    def read(self, limit: int = BATCH) -> tuple[list[MessageRecord], bool]:
+        """Return up to ``limit`` messages, and whether more are kept."""
+        log = self._log
+        if log.dropped_to > max(self._position, self._known_holes):
+            raise _dropped(log, self._position)
+        records: list[MessageRecord] = []
+        size = 0
+        for stored in log.beyond(self._position, min(limit, BATCH)):
+            size += _size(stored.record)
+            if records and size > self._limit:
+                break
+            records.append(self._views.message(stored))
+            self._position = stored.position
+        return records, bool(records) and len(records) < limit and self._position < log.last
+
+
+class OriginReader:
+    """Reads messages in per-origin order.
+
+    That order follows from the whole history, so it is gone through from its beginning, in pieces;
+    what comes before the place to begin at is not returned.
+
+    :param after: position of the message to begin after; None to begin with the first.
+    :param silent_to: nothing is returned before the log has been read up to this position.
+    """
+
+    reply = Ordered
+
+    def __init__(self, source: Source, after: int | None, silent_to: int = -1) -> None:
+        limits = source.limits
+        self._log = source.log
+        self._views = source.views
+        self._limit = limits.reply_bytes
+        self._wall = source.wall
+        self._order: OriginOrder[_Place] = OriginOrder(limits.order_wait_s, limits.order_held)
+        self._after = after
+        self._silent_to = silent_to
+        self._position = self._log.first - 1
+        self._known_holes = self._log.dropped_to
+        self._ready: deque[Outcome[_Place]] = deque()
+        self._batch: dict[int, StoredMessage] = {}
+
+    @property
+    def deadline(self) -> float | None:
+        """When, on the wall clock, something is held back no longer."""
+        return self._order.deadline
+
+    def read(self) -> tuple[list[OrderedEntry], bool]:
+        """Return messages and gaps, and whether there is more to read at once."""
+        caught_up = False
+        if not self._ready:
+            caught_up = self._take()
+        entries: list[OrderedEntry] = []
+        size = 0
+        while self._ready and size <= self._limit:
+            entry = self._entry(self._ready.popleft())
+            entries.append(entry)
+            if entry.record is not None:
+                size += _size(entry.record)
+        self._batch.clear()
+        return entries, bool(self._ready) or not caught_up
+
+    def _take(self) -> bool:
+        """Put the next messages of the log in order; return whether they were the last ones."""
+        log, order = self._log, self._order
+        self._see_to_what_was_dropped()
+        batch = log.beyond(self._position, BATCH)
+        if self._after is not None:
+            self._look_for(self._after, batch)
+        for stored in batch:
+            place = stored.position, stored.record.id
+            self._pass_on(order.push(stored.record.id, stored.received_at, place))
+            self._position = stored.position
+        self._batch = {stored.position: stored for stored in batch}
+        caught_up = not batch or self._position >= log.last
+        if caught_up:
+            self._pass_on(order.advance(self._wall()))
+        return caught_up
+
+    def _look_for(self, after: int, batch: Sequence[StoredMessage]) -> None:
+        """Make sure that the message to begin after is still there when its place comes.
+
+        :raises LocalProtocolError: it has been dropped.
+        """
+        last = batch[-1].position if batch else self._log.last
+        if self._position < after <= last and all(kept.position != after for kept in batch):
+            raise _dropped(self._log, self._position)
+
+    def _see_to_what_was_dropped(self) -> None:
+        log = self._log
+        if log.dropped:
+            self._order.whole = False
+        if log.dropped_to > max(self._position, self._known_holes):
+            self._known_holes = log.dropped_to
+            self._order.cut()
+
+    def _pass_on(self, outcomes: list[Outcome[_Place]]) -> None:
+        """Keep what lies behind the place to begin at."""
+        for outcome in outcomes:
+            if self._after is not None:
+                if not isinstance(outcome, Missing) and outcome.item[0] == self._after:
+                    self._after = None
+            elif self._position >= self._silent_to:
+                self._ready.append(outcome)
+
+    def _entry(self, outcome: Outcome[_Place]) -> OrderedEntry:
+        if isinstance(outcome, Missing):
+            return OrderedEntry(None, gap=self._views.gap(outcome, self._origin_name()))
+        position, message_id = outcome.item
+        stored = self._stored(position)
+        if stored is None:  # held back for so long that it has been dropped
+            number = message_id.sequence
+            gone = Missing(message_id.origin, message_id.incarnation, number, number, dropped=True)
+            return OrderedEntry(None, gap=self._views.gap(gone, ""))
+        return OrderedEntry(self._views.message(stored), outcome.late)
+
+    def _stored(self, position: int) -> StoredMessage | None:
+        stored = self._batch.get(position)
+        if stored is None:
+            found = self._log.beyond(position - 1, 1)
+            stored = found[0] if found and found[0].position == position else None
+        return stored
+
+    def _origin_name(self) -> str:
+        """Return the name of the origin of the message that comes next."""
+        following = self._ready[0]
+        assert not isinstance(following, Missing)
+        stored = self._stored(following.item[0])
+        return stored.record.route[0].name if stored is not None else ""
+
+
+def _dropped(log: MessageLog, position: int) -> LocalProtocolError:
+    missing = log.missing_beyond(position)
+    return LocalProtocolError(
+        f"{missing} messages were dropped from the log before they could be sent;"
+        " read faster, and follow again from what is kept"
+    )
+
+
+def _size(record: Record | MessageRecord) -> int:
+    """Return about how many bytes a record takes in a reply."""
+    return len(record.body) + 160 * len(record.route) + 128

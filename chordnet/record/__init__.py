@@ -1,0 +1,1 @@
+"""A node's life on record, and lived again."""

@@ -1,0 +1,196 @@
+"""A node's life on record: every event, when it came, and what the node asked for in return.
+
+A recording is a row of frames, each a length of four bytes and a MessagePack array:
+
+- one :class:`Header`: who the node is, its settings, the seed of its randomness;
+- a :class:`Step` for every call of :meth:`ChordNode.step`, in order;
+- an :class:`End`, which says why there is no more. A node that was killed leaves none.
+
+Since the protocol is a pure machine, these are all that it takes to live the life again
+(``replay.py``). Whole effects are kept as long as they are short, else their digest. Nothing here
+opens a file: frames go to a callable and come from one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from random import Random
+from typing import Any
+
+import attrs
+import msgspec
+
+from chordnet.core.base.config import FingerUpkeep, ProtocolConfig, Safeguards
+from chordnet.core.base.effects import Effect
+from chordnet.core.base.errors import ChordnetError, ConfigError
+from chordnet.core.base.events import Event
+from chordnet.core.base.identifiers import IdentifierSpace
+from chordnet.core.base.messages import NodeRef
+from chordnet.core.base.naming import Names
+from chordnet.core.node import ChordNode
+
+FORMAT = 2
+MAX_WHOLE_BYTES = 2048
+"""Effects of one step that are longer than this are recorded by their digest."""
+DIGEST_BYTES = 16
+LENGTH_BYTES = 4
+MAX_FRAME_BYTES = 64 * 1024 * 1024
+"""No frame is longer; what claims to be is no recording."""
+
+Sink = Callable[[bytes], object]
+"""Takes one frame."""
+Read = Callable[[int], bytes]
+"""Returns at most so many bytes, fewer only at the end: a binary file's ``read``."""
+
+
+class RecordingError(ChordnetError):
+    """What was read is no recording that this version can replay; the text says why."""
+
+
+class Header(msgspec.Struct, frozen=True, array_like=True, tag=1):
+    """What a node was when its recording began."""
+
+    format: int
+    version: str
+    """Of chordnet."""
+    python: str
+    me: NodeRef
+    seed: int
+    config: dict[str, Any]
+    wall: float
+    """The wall clock at the beginning, seconds since 1970."""
+    clock: float
+    """The core's clock at that moment, so that several nodes' times can be compared."""
+    names: bool = False
+    """Whether peers are held to the rules for names and addresses; they were not at first."""
+
+
+class Step(msgspec.Struct, frozen=True, array_like=True, tag=2, gc=False):
+    """One event and what came of it."""
+
+    now: float
+    """On the core's clock."""
+    event: msgspec.Raw
+    effects: msgspec.Raw
+    """The list of effects; their digest, if they were long; nil, if the step failed."""
+    error: str = ""
+    """The exception that ended the step."""
+
+
+class End(msgspec.Struct, frozen=True, array_like=True, tag=3):
+    """Why a recording ends."""
+
+    steps: int
+    reason: str
+
+
+Frame = Header | Step | End
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode_frame = msgspec.msgpack.Decoder(Frame).decode
+_decode_event = msgspec.msgpack.Decoder(Event).decode
+_decode_effects = msgspec.msgpack.Decoder(list[Effect]).decode
+_NIL = msgspec.Raw(_encode(None))
+
+
+def pack(frame: Frame) -> bytes:
+    """Return a frame as bytes."""
+    payload = _encode(frame)
+    return len(payload).to_bytes(LENGTH_BYTES) + payload
+
+
+def pack_effects(effects: list[Effect]) -> msgspec.Raw:
+    """Return effects as they are recorded: whole, or their digest if they are long."""
+    packed = _encode(effects)
+    if len(packed) > MAX_WHOLE_BYTES:
+        packed = _encode(hashlib.blake2b(packed, digest_size=DIGEST_BYTES).digest())
+    return msgspec.Raw(packed)
+
+
+def unpack_event(step: Step) -> Event:
+    """Return the event of a step.
+
+    :raises RecordingError: it is none that this version knows.
+    """
+    try:
+        event: Event = _decode_event(step.event)
+    except msgspec.MsgspecError as error:
+        raise RecordingError(f"an event cannot be read: {error}") from None
+    return event
+
+
+def unpack_effects(step: Step) -> list[Effect] | None:
+    """Return the effects of a step; None if only their digest is known or the step failed."""
+    try:
+        effects: list[Effect] = _decode_effects(step.effects)
+    except msgspec.MsgspecError:
+        return None
+    return effects
+
+
+def read_frames(read: Read) -> Iterator[Frame]:
+    """Return the frames of a recording, up to its end or to where it was cut off.
+
+    :raises RecordingError: it is none, or it is damaged in the middle.
+    """
+    while True:
+        prefix = read(LENGTH_BYTES)
+        size = int.from_bytes(prefix)
+        if len(prefix) == LENGTH_BYTES and not 0 < size <= MAX_FRAME_BYTES:
+            raise RecordingError("it is damaged, or no recording at all")
+        payload = read(size) if len(prefix) == LENGTH_BYTES else b""
+        if len(prefix) < LENGTH_BYTES or len(payload) < size:
+            return
+        try:
+            frame: Frame = _decode_frame(payload)
+        except (msgspec.MsgspecError, ValueError) as error:
+            raise RecordingError(f"it is damaged, or no recording at all ({error})") from None
+        yield frame
+
+
+def config_fields(config: ProtocolConfig) -> dict[str, Any]:
+    """Return settings as plain data."""
+    return attrs.asdict(config)
+
+
+def config_from(fields: dict[str, Any]) -> ProtocolConfig:
+    """Return settings from :func:`config_fields`' data.
+
+    :raises RecordingError: this version has other settings.
+    """
+    try:
+        guards = Safeguards(**fields["safeguards"])
+        upkeep = FingerUpkeep(**fields.get("finger_upkeep", {}))
+        return ProtocolConfig(**fields | {"safeguards": guards, "finger_upkeep": upkeep})
+    except (TypeError, KeyError, ConfigError) as error:
+        raise RecordingError(f"its settings are not this version's ({error})") from None
+
+
+class RecordedNode(ChordNode):
+    """A node that hands every step to a sink.
+
+    :param seed: what its randomness starts from; :class:`Header` has to tell it.
+    :param sink: takes the frame of each step. It must not raise.
+    """
+
+    def __init__(self, config: ProtocolConfig, me: NodeRef, seed: int, sink: Sink) -> None:
+        super().__init__(config, me, Random(seed), Names(IdentifierSpace(config.bits)))
+        self._sink = sink
+
+    def step(self, event: Event, now: float) -> list[Effect]:
+        """Take one event, as every node does, and record it."""
+        # Before the step: what the event holds may become part of the node's own tables.
+        taken = msgspec.Raw(_encode(event))
+        try:
+            effects = super().step(event, now)
+        except Exception as error:
+            self._sink(pack(Step(now, taken, _NIL, describe(error))))
+            raise
+        self._sink(pack(Step(now, taken, pack_effects(effects))))
+        return effects
+
+
+def describe(error: Exception) -> str:
+    """Return an exception's type and text, as far as they are the same in every process."""
+    return f"{type(error).__name__}: {error}"

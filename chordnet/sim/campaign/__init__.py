@@ -1,0 +1,1 @@
+"""Thousands of broadcasts among kills, joins, loss and liars, judged."""

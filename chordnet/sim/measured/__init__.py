@@ -1,0 +1,1 @@
+"""Experiments that are measured: churn, and the published figures."""

@@ -1,0 +1,1 @@
+"""Many nodes in virtual time: the network, its weather, its clock."""

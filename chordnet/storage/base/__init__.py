@@ -1,0 +1,1 @@
+"""What the message log and the state directory have in common."""

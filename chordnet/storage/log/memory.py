@@ -1,0 +1,185 @@
+"""The message log and a node's state kept in memory, for a node that needs no disk."""
+
+from __future__ import annotations
+
+import time
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+
+from chordnet.core.base.effects import Record
+from chordnet.core.base.intervals import Intervals
+from chordnet.core.base.messages import LedgerState, MessageId, NodeRef, Range
+from chordnet.core.log.ledger import Ledger, OriginKey
+from chordnet.storage.base.fairness import fair_level
+from chordnet.storage.base.paging import KeptMessage, PagedLog
+from chordnet.storage.log.kept import KeptNumbers
+
+
+class MemoryLog(PagedLog):
+    """Implements :class:`chordnet.net.base.interfaces.MessageLog`.
+
+    :param max_messages: how many messages are kept.
+    :param max_bytes: how many bytes of bodies and routes (estimated) are kept. The oldest messages
+        of those origins go first that take the most (:mod:`chordnet.storage.base.fairness`).
+    """
+
+    def __init__(self, max_messages: int = 100_000, max_bytes: int = 64 * 1024 * 1024) -> None:
+        self._max_messages = max_messages
+        self._max_bytes = max_bytes
+        self._kept: list[KeptMessage] = []
+        self._next = 0
+        self._by_id: dict[MessageId, KeptMessage] = {}
+        self._numbers = KeptNumbers()
+        self._dropped_to = -1
+        self.bytes = 0
+        self.failed = ""
+        """Why nothing more can be kept: memory never says."""
+        self.spoiled: set[MessageId] = set()
+        """Messages found damaged: never any."""
+        self.waiting = 0
+        """How many messages wait for a checkpoint: never any."""
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    @property
+    def first(self) -> int:
+        return self._kept[0].position if self._kept else self._next
+
+    @property
+    def last(self) -> int:
+        return self._next - 1
+
+    @property
+    def dropped_to(self) -> int:
+        return self._dropped_to
+
+    def append(self, record: Record, received_at: float) -> KeptMessage:
+        """Keep ``record`` as the newest, unless it is kept already."""
+        earlier = self.find(record.id)
+        if earlier is not None:
+            return earlier
+        kept = KeptMessage(self._next, received_at, record)
+        self._next += 1
+        self._kept.append(kept)
+        self._by_id[record.id] = kept
+        self._numbers.add(record.id)
+        self.bytes += _cost(record)
+        if self.bytes > self._max_bytes:
+            self._make_room(_cost, self._max_bytes - self._max_bytes // _SPARE)
+        if len(self._kept) > self._max_messages:
+            self._make_room(_one, self._max_messages - self._max_messages // _SPARE)
+        return kept
+
+    def skip(self, ranges: Iterable[Range]) -> None:
+        """Nothing outlives this log, so nothing has to be remembered."""
+
+    def commit(self) -> None:
+        """Memory is all that was promised."""
+
+    def checkpoint(self) -> None:
+        """Nothing was left for later."""
+
+    def ledger(self) -> list[LedgerState]:
+        """Return what is recorded: a node that starts again in this process goes on from here."""
+        ledger = Ledger(len(self._by_id) + 1)
+        for message_id in self._by_id:
+            ledger.add(message_id)
+        return ledger.states()
+
+    def kept(self, key: OriginKey) -> Intervals:
+        return self._numbers.of(key)
+
+    def find(self, message_id: MessageId) -> KeptMessage | None:
+        return self._by_id.get(message_id)
+
+    def beyond(self, position: int, limit: int) -> Sequence[KeptMessage]:
+        start = bisect_right(self._kept, position, key=_position)
+        return self._kept[start : start + limit]
+
+    def missing_beyond(self, position: int) -> int:
+        kept = len(self._kept) - bisect_right(self._kept, position, key=_position)
+        return max(0, self.last - position - kept)
+
+    def _before_newest(self, limit: int) -> int:
+        return self._kept[-limit].position - 1 if limit > 0 else self.last
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+    def _make_room(self, cost: Callable[[Record], int], room: int) -> None:
+        """Drop the oldest messages of the origins that take the most; never the very newest one.
+
+        All kept messages are gone through, so more room is made at once than has to be.
+        """
+        shares: Counter[bytes] = Counter()
+        for each in self._kept:
+            shares[each.record.id.origin] += cost(each.record)
+        level, total = fair_level(shares.values(), room), shares.total()
+        newest = self._kept.pop()
+        kept: list[KeptMessage] = []
+        for each in self._kept:
+            record = each.record
+            if total > room and shares[record.id.origin] > level:
+                shares[record.id.origin] -= cost(record)
+                total -= cost(record)
+                self.bytes -= _cost(record)
+                self._by_id.pop(record.id, None)
+                self._numbers.drop(record.id)
+                self._dropped_to = max(self._dropped_to, each.position)
+            else:
+                kept.append(each)
+        self._kept = [*kept, newest]
+
+
+_SPARE = 64
+"""One part in so many is freed beyond what has to be."""
+
+
+def _position(kept: KeptMessage) -> int:
+    return kept.position
+
+
+def _one(_record: Record) -> int:
+    return 1
+
+
+def _cost(record: Record) -> int:
+    return len(record.body) + 64 * len(record.route) + 256
+
+
+def fresh_incarnation(wall: float) -> int:
+    """Return an incarnation for a start at ``wall`` seconds since 1970.
+
+    Milliseconds, so that a node without a state directory may be restarted at once.
+    """
+    return int(wall * 1000)
+
+
+class MemoryState:
+    """Implements :class:`chordnet.net.base.interfaces.NodeState` for a node without a directory.
+
+    :param wall: returns the wall clock in seconds since 1970.
+    """
+
+    def __init__(self, wall: Callable[[], float] = time.time) -> None:
+        self._wall = wall
+        self._last = 0
+        self._peers: list[NodeRef] = []
+
+    def next_incarnation(self) -> int:
+        """Return a number higher than any before in this object."""
+        self._last = max(self._last + 1, fresh_incarnation(self._wall()))
+        return self._last
+
+    def known_peers(self) -> list[NodeRef]:
+        """Return what :meth:`keep_peers` was given last."""
+        return list(self._peers)
+
+    def keep_peers(self, peers: Sequence[NodeRef]) -> None:
+        """Remember ``peers`` until the object goes."""
+        self._peers = list(peers)
+
+    def close(self) -> None:
+        """Nothing to release."""

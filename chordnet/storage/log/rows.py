@@ -1,0 +1,146 @@
+"""What stands in the rows of the message log on disk, and a checksum that shows when it changed.
+
+Every row ends with the CRC-32 of its values. It costs a microsecond and finds what a disk, a cable
+or a hand has changed; against somebody who means to deceive it is no protection.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from chordnet.core.base import intervals
+from chordnet.core.base.effects import Record
+from chordnet.core.base.messages import Hop, LedgerState, MessageId
+from chordnet.storage.base.paging import KeptMessage
+
+SELECT_MESSAGES = "SELECT position, id, created, received_at, route, body, checksum FROM messages"
+SELECT_LEDGER = "SELECT origin, incarnation, known, lost, checksum FROM ledger"
+INSERT_MESSAGE = (
+    "INSERT INTO messages (position, id, created, received_at, route, body, checksum)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?)"
+)
+UPSERT_LEDGER = (
+    "INSERT INTO ledger (origin, incarnation, known, lost, checksum) VALUES (?, ?, ?, ?, ?)"
+    " ON CONFLICT DO UPDATE SET"
+    " known = excluded.known, lost = excluded.lost, checksum = excluded.checksum"
+)
+
+Row = tuple[Any, ...]
+
+encode = msgspec.msgpack.Encoder().encode
+decode_id = msgspec.msgpack.Decoder(MessageId).decode
+_decode_route = msgspec.msgpack.Decoder(list[Hop]).decode
+_decode_numbers = msgspec.msgpack.Decoder(list[int]).decode
+
+
+class SpoiledRow(ValueError):
+    """A row is not what was written."""
+
+
+def checksum(*values: object) -> int:
+    """Return the checksum of a row's other values; any that SQLite can hold."""
+    return zlib.crc32(encode(values))
+
+
+def encoded_rows(messages: Iterable[KeptMessage]) -> tuple[list[Row], list[bytes]]:
+    """Return the rows of messages, and of each its values as its checksum is taken over them."""
+    rows, encoded = list[Row](), list[bytes]()
+    last, route = None, b""
+    for kept in messages:
+        record = kept.record
+        # Messages that travelled together share one route.
+        if record.route is not last:
+            last, route = record.route, encode(record.route)
+        row = (
+            kept.position, encode(record.id), float(record.created), float(kept.received_at),
+            route, record.body,
+        )  # fmt: skip
+        values = encode(row)
+        rows.append((*row, zlib.crc32(values)))
+        encoded.append(values)
+    return rows, encoded
+
+
+def body_bytes(rows: Iterable[Row]) -> int:
+    """Return what the bodies and routes of rows take up, in bytes."""
+    return sum(len(row[4]) + len(row[5]) for row in rows)
+
+
+def row_bytes(row: Row) -> int:
+    """Return what the body and route of a row take up, damaged or not, in bytes."""
+    return sum(len(value) for value in row[4:6] if isinstance(value, bytes | str))
+
+
+def id_prefix(raw_id: bytes) -> bytes:
+    """Return how the encoded ids of all messages of the same origin begin, and no others.
+
+    Behind it come the incarnation and the sequence number, and encoded ids sort as they do.
+    """
+    # An array of three (one byte), a binary of up to 255 bytes (its type and length: two bytes).
+    return raw_id[: 3 + raw_id[2]] if len(raw_id) > 3 else raw_id
+
+
+def is_sound(row: Row) -> bool:
+    """Tell whether a row is what was written."""
+    try:
+        return bool(zlib.crc32(encode(row[:-1])) == row[-1])
+    except (TypeError, ValueError):  # damage can turn a value into one of any type
+        return False
+
+
+def kept_message(row: Row) -> KeptMessage:
+    """Return the message of a sound row.
+
+    :raises SpoiledRow: it was written by something that is not this program.
+    """
+    try:
+        position, raw_id, created, received_at, route, body, _checksum = row
+        record = Record(decode_id(raw_id), created, body, _decode_route(route))
+    except (msgspec.DecodeError, TypeError, ValueError) as error:
+        raise SpoiledRow(f"the message at position {row[0]} is damaged ({error})") from None
+    return KeptMessage(position, received_at, record)
+
+
+def ledger_row(state: LedgerState) -> Row:
+    """Return the row of one origin."""
+    row = (state.origin, state.incarnation, encode(state.known), encode(state.lost))
+    return (*row, checksum(*row))
+
+
+def ledger_state(row: Row) -> LedgerState:
+    """Return what is known of one origin.
+
+    :raises SpoiledRow: the row is damaged.
+    """
+    if not is_sound(row):
+        raise SpoiledRow("a row of the ledger is damaged")
+    origin, incarnation, known, lost, _checksum = row
+    state = LedgerState(origin, incarnation, _decode_numbers(known), _decode_numbers(lost))
+    limit = 1 << 62
+    if (
+        type(origin) is not bytes
+        or type(incarnation) is not int
+        or not intervals.is_sound(state.known, limit)
+        or not intervals.is_sound(state.lost, limit)
+        or intervals.minus(state.lost, state.known)
+    ):
+        raise SpoiledRow("a row of the ledger is damaged")
+    return state
+
+
+def known_from(watermark: int, above: bytes) -> bytes:
+    """Return the intervals of an older ledger's row: a watermark and numbers above it.
+
+    :raises ValueError: the row is damaged.
+    """
+    numbers = sorted(_decode_numbers(above))
+    known = [1, watermark + 1] if watermark > 0 else []
+    for first, end in intervals.pairs(intervals.of(dict.fromkeys(numbers))):
+        intervals.add(known, first, end)
+    if watermark < 0 or not intervals.is_sound(known, 1 << 62):
+        raise ValueError("a row of the ledger is damaged")
+    return encode(known)

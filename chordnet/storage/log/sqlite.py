@@ -1,0 +1,311 @@
+"""The message log on disk: a database (SQLite), and what was recorded last ahead of it.
+
+Messages are committed once a turn of the reactor, before anything that presupposes them is sent: a
+burst costs few commits, and a node never confirms what it has not recorded, nor records a message
+twice (what it has recorded, kept or not, is in :mod:`chordnet.storage.log.recorded`).
+
+A commit is one write to the file of :mod:`chordnet.storage.log.ahead`. A checkpoint, when nothing
+is in a hurry, moves what stands there into the database in one transaction. A commit that says more
+than which messages came (others are gone, damaged or lost to everybody), or that comes when as much
+as is allowed waits already, is a checkpoint itself.
+
+Two degrees of durability:
+
+- ``process``: a commit is in the operating system's hands. It survives the death of every process
+  (``kill -9``), not the loss of power.
+- ``power``: a commit is on the disk before the node goes on.
+
+The kept history is capped; a damaged row counts as a missing message, which neighbours give back
+(:mod:`chordnet.storage.log.table`). Once anything else has failed (a full disk, a broken page)
+every further commit raises :class:`LogFailed`; what can be read is still read, and what was
+committed comes back when the log is opened again, whether a checkpoint took it over or not. How the
+database is opened, and what becomes of a damaged one, is in :mod:`chordnet.storage.log.database`.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import ClassVar
+
+import msgspec
+
+from chordnet.core.base.effects import Record
+from chordnet.core.base.errors import LogFailed
+from chordnet.core.base.intervals import Intervals
+from chordnet.core.base.messages import LedgerState, MessageId, Range
+from chordnet.core.log.ledger import OriginKey
+from chordnet.storage.base.paging import KeptMessage, PagedLog
+from chordnet.storage.log.ahead import WriteAhead
+from chordnet.storage.log.database import MIGRATIONS, UNREADABLE, Durability, failure
+from chordnet.storage.log.rows import (
+    Row,
+    SpoiledRow,
+    body_bytes,
+    encode,
+    encoded_rows,
+    kept_message,
+)
+from chordnet.storage.log.table import MessageTable
+
+HISTORY_BYTES = 64 * 1024 * 1024
+HISTORY_S = 24 * 3600.0
+"""How much of the history is kept by default, in bytes and in seconds."""
+
+AHEAD_MESSAGES = 256
+AHEAD_BYTES = 2 * 1024 * 1024
+"""So much is written ahead at most: the commit that would go beyond is a checkpoint."""
+
+
+_SYNC: Callable[[int], None] = getattr(os, "fdatasync", os.fsync)  # macOS has only the latter
+
+
+class SqliteLog(PagedLog):
+    """Implements :class:`chordnet.net.base.interfaces.MessageLog` on a file.
+
+    :param path: the database; made if it is missing. Files beside it have its name and an ending.
+    :param durability: what a commit survives.
+    :param max_bytes: bodies and routes kept, in bytes; the oldest messages of those origins that
+        take the most go first.
+    :param max_age: how long a message is kept, in seconds.
+    :param warn: told in one line about a damaged file.
+    :param wall: returns the wall clock in seconds since 1970.
+    :param seconds: a clock that never jumps.
+    :raises LogFailed: the file cannot be opened or made, or a newer program has written it.
+    """
+
+    migrations: ClassVar[Sequence[str]] = MIGRATIONS
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        durability: Durability = "process",
+        max_bytes: int = HISTORY_BYTES,
+        max_age: float = HISTORY_S,
+        warn: Callable[[str], object] = lambda _text: None,
+        wall: Callable[[], float] = time.time,
+        seconds: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._path = path
+        self._warn = warn
+        self._pending: list[KeptMessage] = []
+        self._index: dict[MessageId, KeptMessage] = {}
+        """Those pending by their id, as far as somebody has looked for one."""
+        self._rows: list[Row] = []
+        """Rows of those pending that are committed: they are written ahead."""
+        self._room = 0
+        """Bytes that may yet be written ahead."""
+        self._refused = False
+        self.failed = ""
+        """Why nothing more can be kept; empty while all is well."""
+        self.waiting = 0
+        """How many messages are written ahead, and wait for a checkpoint."""
+        self._table = MessageTable(
+            path, durability, max_bytes, max_age, warn, wall, self.migrations, seconds
+        )
+        ahead = path.with_name(f"{path.name}-ahead")
+        with ExitStack() as opened:
+            opened.callback(self._table.close)
+            try:
+                self._ahead = WriteAhead(ahead, _SYNC if durability == "power" else None)
+                opened.callback(self._ahead.close)
+                self._take_back()
+            except (OSError, msgspec.DecodeError, SpoiledRow) as error:
+                raise failure(ahead, "opened", error) from None
+            opened.pop_all()
+
+    def _take_back(self) -> None:
+        """Read what was written ahead and no checkpoint has taken over.
+
+        :raises OSError: it cannot be read.
+        :raises msgspec.DecodeError: another program has written it.
+        :raises SpoiledRow: the same.
+        """
+        for row in self._ahead.read():
+            kept = kept_message(row)
+            if kept.record.id not in self._table.recorded.ledger:
+                self._table.recorded.note(kept.record.id)
+                # The place of a message is another one if the database had to be set aside.
+                place = self._table.next + len(self._pending)
+                self._pending.append(KeptMessage(place, kept.received_at, kept.record))
+        self._rows = encoded_rows(self._pending)[0]
+        self.waiting = len(self._rows)
+        self._room = self._table.room(AHEAD_BYTES) - self._ahead.size
+        if self._ahead.damaged:
+            self._warn(
+                f"{self._ahead.damaged} damaged bytes of what was written ahead of {self._path};"
+                " the messages in them count as missing, and neighbours give back what they keep"
+            )
+
+    def _failure(self, what: str, error: Exception) -> LogFailed:
+        problem = failure(self._path, what, error)
+        self.failed = str(problem)
+        return problem
+
+    # ---- writing ----------------------------------------------------------------------------
+
+    @property
+    def first(self) -> int:
+        return self._table.first
+
+    @property
+    def last(self) -> int:
+        return self._table.next + len(self._pending) - 1
+
+    @property
+    def dropped_to(self) -> int:
+        return self._table.dropped_to
+
+    def __len__(self) -> int:
+        return self._table.count + len(self._pending)
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of the bodies and routes that are committed."""
+        return self._table.bytes + body_bytes(self._rows)
+
+    @property
+    def spoiled(self) -> set[MessageId]:
+        """Messages found damaged after the file was opened, until somebody takes note of them."""
+        return self._table.spoiled
+
+    @spoiled.setter
+    def spoiled(self, ids: set[MessageId]) -> None:
+        self._table.spoiled = ids
+
+    def append(self, record: Record, received_at: float) -> KeptMessage:
+        """Take ``record`` as the newest; :meth:`commit` keeps it."""
+        kept = KeptMessage(self._table.next + len(self._pending), received_at, record)
+        if self.failed:
+            self._refused = True
+        else:
+            self._pending.append(kept)
+            self._table.recorded.note(record.id)
+        return kept
+
+    def skip(self, ranges: Iterable[Range]) -> None:
+        """Give up messages that nobody keeps any more."""
+        self._table.recorded.skip(ranges)
+
+    def commit(self) -> None:
+        """Make everything so far as durable as was asked for.
+
+        :raises LogFailed: it could not be written; nothing of it counts as recorded.
+        """
+        # On the way of every message, where a function called costs more than what it does.
+        table = self._table
+        fresh = self._pending[len(self._rows) :]
+        touched = table.unsound or table.recorded.touched
+        if not (fresh or touched or self._refused):
+            return
+        if self.failed:
+            raise LogFailed(self.failed)
+        rows, encoded = encoded_rows(fresh)
+        room = self._room
+        for values in encoded:
+            room -= len(values)
+        try:
+            if (
+                touched
+                or room < 0
+                or self.waiting >= AHEAD_MESSAGES
+                or fresh[-1].received_at > table.prune_at
+            ):
+                self._store(self._rows + rows)
+            else:
+                self._ahead.append(encoded)
+                self._rows += rows
+                self._room = room
+                self.waiting = len(self._rows)
+        except (sqlite3.Error, OSError) as error:
+            del self._pending[len(self._rows) :]
+            self._index.clear()
+            raise self._failure("written", error) from None
+
+    def checkpoint(self) -> None:
+        """Move what was written ahead into the database; it is as durable before as after.
+
+        :raises LogFailed: it could not be done.
+        """
+        if self._rows and not self.failed:
+            try:
+                self._store(self._rows)
+            except (sqlite3.Error, OSError) as error:
+                raise self._failure("written", error) from None
+
+    def _store(self, rows: list[Row]) -> None:
+        """Put the first messages pending into the database, and drop the oldest over the caps.
+
+        :raises sqlite3.Error: what was committed is in the database or still ahead of it.
+        :raises OSError: it is in both.
+        """
+        self._table.store(rows)
+        del self._pending[: len(rows)]
+        self._index.clear()
+        self._rows, self.waiting = [], 0
+        self._ahead.clear()
+        self._table.prune()
+        self._room = self._table.room(AHEAD_BYTES)
+
+    # ---- reading ----------------------------------------------------------------------------
+
+    def ledger(self) -> list[LedgerState]:
+        """Return what has been recorded, kept or not, and what was given up."""
+        return self._table.recorded.ledger.states()
+
+    def kept(self, key: OriginKey) -> Intervals:
+        recorded = self._table.recorded
+        _ = recorded.ledger
+        return recorded.kept.of(key)
+
+    def find(self, message_id: MessageId) -> KeptMessage | None:
+        index = self._index
+        for kept in self._pending[len(index) :]:  # those that came since the last look
+            index[kept.record.id] = kept
+        if message_id in index:
+            return index[message_id]
+        try:
+            row = self._table.find(encode(message_id))
+            return None if row is None else kept_message(row)
+        except UNREADABLE as error:
+            raise self._failure("read", error) from None
+
+    def beyond(self, position: int, limit: int) -> Sequence[KeptMessage]:
+        try:
+            found = [kept_message(row) for row in self._table.beyond(position, limit)]
+        except UNREADABLE as error:
+            raise self._failure("read", error) from None
+        pending = self._pending[max(0, position + 1 - self._table.next) :]
+        return (found + pending)[:limit]
+
+    def missing_beyond(self, position: int) -> int:
+        try:
+            kept = self._table.count_beyond(position)
+        except sqlite3.Error as error:
+            raise self._failure("read", error) from None
+        return max(0, self._table.next - 1 - position - kept)
+
+    def _before_newest(self, limit: int) -> int:
+        if limit <= len(self._pending):
+            return self.last - limit
+        try:
+            return self._table.before_newest(limit - len(self._pending))
+        except sqlite3.Error as error:
+            raise self._failure("read", error) from None
+
+    def close(self) -> None:
+        """Release the files."""
+        try:
+            self.checkpoint()
+        except LogFailed as error:  # the next start reads what is written ahead
+            self._warn(str(error))
+        self._ahead.close()
+        self._table.close()
+
+
+__all__ = ["HISTORY_BYTES", "HISTORY_S", "Durability", "SqliteLog"]

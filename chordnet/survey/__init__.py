@@ -1,0 +1,1 @@
+"""A network as seen from outside: asked, compared, judged."""

@@ -1,0 +1,205 @@
+"""Asks many nodes at once what they see, over connections that are kept open.
+
+A node that does not answer costs its own time limit and nobody else's. Members of the ring that
+are no nodes of the network (a node started by hand may join it) are found through the others'
+tables and asked as well, as far as they can be reached from here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Any, Protocol, TypeVar
+
+import attrs
+from twisted.internet.defer import Deferred
+from twisted.internet.defer import TimeoutError as ReactorTimeout
+
+from chordnet.core.base.errors import ChordnetError
+from chordnet.survey.description import NetworkDescription
+from chordnet.survey.waiting import Clock, gather
+from chordnet.wire.rpc import (
+    LookupResult,
+    MessageRecord,
+    MessageTrace,
+    MessageTrail,
+    NodeHistory,
+    NodeInfo,
+    NodeStatus,
+    Order,
+    OrderedEntry,
+    Receipt,
+)
+
+T = TypeVar("T")
+
+MAX_VISITORS = 64
+"""Members that are no nodes of the network and are asked all the same."""
+
+
+class Client(Protocol):
+    """What is used of :class:`chordnet.client.P2PNetClient`."""
+
+    def send_message(self, body: str, wait: bool = True) -> Deferred[Receipt]: ...
+    def get_messages(self, limit: int = 0, since: str = "") -> Deferred[list[MessageRecord]]: ...
+    def get_ordered(self, limit: int = 0, since: str = "") -> Deferred[list[OrderedEntry]]: ...
+    def follow(
+        self, callback: Callable[[Any], object], since: str = "", order: Order = "received"
+    ) -> Any: ...
+    def status(self) -> Deferred[NodeStatus]: ...
+    def begin(self) -> Deferred[None]: ...
+    def lookup(self, key: str, iterative: bool = False) -> Deferred[LookupResult]: ...
+    def trace(self, message_id: str) -> Deferred[MessageTrace]: ...
+    def history(self) -> Deferred[NodeHistory]: ...
+    def trails(self, limit: int = 0, since: str = "") -> Deferred[list[MessageTrail]]: ...
+    def close(self) -> Any: ...
+
+
+Connect = Callable[[str], Client]
+"""Makes a client for ``host:port``."""
+
+
+@attrs.frozen
+class NoAnswer:
+    """A node did not answer."""
+
+    why: str
+
+
+@attrs.frozen
+class Snapshot:
+    """What the members of a ring said at one moment."""
+
+    statuses: Mapping[int, NodeStatus]
+    """The answers of the network's nodes, by number."""
+    silent: Mapping[int, str]
+    """Nodes that did not answer, and why."""
+    visitors: Mapping[str, NodeStatus | NodeInfo] = attrs.field(factory=dict)
+    """Members that are no nodes of the network, by identifier; a NodeInfo did not answer."""
+
+    @property
+    def failed(self) -> frozenset[int]:
+        """Nodes that have left their ring for good: they answer, but do not come back."""
+        return frozenset(n for n, status in self.statuses.items() if status.state == "failed")
+
+
+def mentioned(status: NodeStatus) -> Iterator[NodeInfo]:
+    """Return every node that a node points at."""
+    if status.predecessor is not None:
+        yield status.predecessor
+    yield from status.successors
+    yield from (finger.node for finger in status.fingers)
+
+
+def _status(client: Client) -> Deferred[NodeStatus]:
+    return client.status()
+
+
+class Observer:
+    """Asks the nodes of one network.
+
+    :param connect: makes a client for an address.
+    :param patience: seconds that one answer may take.
+    """
+
+    def __init__(
+        self, reactor: Clock, network: NetworkDescription, connect: Connect, patience: float = 2.0
+    ) -> None:
+        self._reactor = reactor
+        self._network = network
+        self._connect = connect
+        self._patience = patience
+        self._clients: dict[str, Client] = {}
+        self._own = {network.space.hex(network.identifier(n)) for n in network.numbers}
+
+    def client(self, address: str) -> Client:
+        """Return the one client for ``address``."""
+        if address not in self._clients:
+            self._clients[address] = self._connect(address)
+        return self._clients[address]
+
+    async def ask(
+        self,
+        address: str,
+        question: Callable[[Client], Deferred[T]],
+        patience: float | None = None,
+    ) -> T | NoAnswer:
+        """Return the answer, or why there is none.
+
+        :param patience: seconds that it may take; None for the observer's own.
+
+        A client that failed is dropped: the next question makes a new connection.
+        """
+        seconds = self._patience if patience is None else patience
+        try:
+            return await question(self.client(address)).addTimeout(seconds, self._reactor)
+        except ReactorTimeout:
+            self._drop(address)
+            return NoAnswer(f"nothing heard for {seconds:g} s")
+        except ChordnetError as problem:
+            self._drop(address)
+            return NoAnswer(str(problem))
+
+    async def _status(self, address: str) -> NodeStatus | NoAnswer:
+        return await self.ask(address, _status)
+
+    def _drop(self, address: str) -> None:
+        client = self._clients.pop(address, None)
+        if client is not None:
+            client.close()
+
+    async def statuses(self, numbers: Collection[int]) -> Snapshot:
+        """Ask those nodes, side by side, and nobody else."""
+        ordered = sorted(numbers)
+        answers = await gather(self._status(self._network.address(n)) for n in ordered)
+        found = list(zip(ordered, answers, strict=True))
+        return Snapshot(
+            statuses={n: answer for n, answer in found if isinstance(answer, NodeStatus)},
+            silent={n: answer.why for n, answer in found if isinstance(answer, NoAnswer)},
+        )
+
+    async def snapshot(self, numbers: Collection[int]) -> Snapshot:
+        """Ask those nodes and the visitors among the members."""
+        own = await self.statuses(numbers)
+        return attrs.evolve(own, visitors=await self._visitors(own))
+
+    async def _visitors(self, own: Snapshot) -> dict[str, NodeStatus | NodeInfo]:
+        found: dict[str, NodeStatus | NodeInfo] = {}
+        asked = list(own.statuses.values())
+        while asked:
+            new = {
+                node.id: node
+                for status in asked
+                for node in mentioned(status)
+                if node.id not in self._own and node.id not in found
+            }
+            infos = list(new.values())[: MAX_VISITORS - len(found)]
+            answers = await gather(self._visit(info) for info in infos)
+            found |= {info.id: answer for info, answer in zip(infos, answers, strict=True)}
+            asked = [answer for answer in answers if isinstance(answer, NodeStatus)]
+        return found
+
+    async def _visit(self, info: NodeInfo) -> NodeStatus | NodeInfo:
+        answer = await self._status(info.address)
+        right = isinstance(answer, NodeStatus) and answer.node.id == info.id
+        return answer if isinstance(answer, NodeStatus) and right else info
+
+    async def messages(self, number: int, limit: int = 0) -> list[MessageRecord] | NoAnswer:
+        """Return what a node has recorded, oldest first: the newest ``limit``, or everything."""
+        return await self.messages_at(self._network.address(number), limit)
+
+    async def messages_at(self, address: str, limit: int = 0) -> list[MessageRecord] | NoAnswer:
+        """Return what the node at ``address``, a visitor say, has recorded."""
+        return await self.ask(address, lambda c: c.get_messages(limit))
+
+    async def history(self, address: str, patience: float) -> NodeHistory | NoAnswer:
+        """Return which messages a node has recorded and keeps."""
+        return await self.ask(address, lambda c: c.history(), patience)
+
+    async def trace(self, address: str, message_id: str) -> MessageTrace | NoAnswer:
+        """Return what a node knows of a message's way."""
+        return await self.ask(address, lambda c: c.trace(message_id))
+
+    def close(self) -> None:
+        """Close every connection."""
+        for address in list(self._clients):
+            self._drop(address)

@@ -1,0 +1,179 @@
+"""One network as the commands see it: its description, its engine, its nodes' clients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.internet.defer import TimeoutError as ReactorTimeout
+
+from chordnet.core.base.errors import ConnectFailed, Refused, TimedOut
+from chordnet.survey.conditions import Condition, Matter
+from chordnet.survey.description import NetworkDescription
+from chordnet.survey.errors import (
+    NetworkNotRunning,
+    NodeSilent,
+    NodeStopped,
+    NoSuchNode,
+    TestbedError,
+    command,
+)
+from chordnet.survey.observer import Client, Connect, Observer
+from chordnet.survey.waiting import Clock
+from chordnet.testbed.actions.convergence import Watch
+from chordnet.testbed.base.descriptors import provide_descriptors
+from chordnet.testbed.base.engine import Engine, Say
+from chordnet.testbed.base.home import NetworkHome
+from chordnet.testbed.base.ports import taken_by
+from chordnet.testbed.engines.adoption import Look, look_nowhere, take_over
+from chordnet.testbed.engines.choice import Choose, choose_engine, make_engine
+
+T = TypeVar("T")
+
+MakeEngine = Callable[[str, Clock, NetworkHome], Engine]
+
+
+def _ignore(_: object) -> None:
+    pass
+
+
+class Testbed:
+    """What every command needs of one network.
+
+    :param connect: makes a client for ``host:port`` in this network.
+    :param say: takes a line about progress.
+    :param watch: takes how far a ring has got.
+    :param make_engine: makes an engine of a kind.
+    :param choose: chooses the engine of a new network.
+    :param look: finds what Docker has of a network that is described nowhere.
+    :param taken_by: says who listens on a port of this machine; None: it is free.
+    """
+
+    __test__ = False  # no test case, whatever pytest thinks of its name
+
+    def __init__(
+        self,
+        reactor: Clock,
+        home: NetworkHome,
+        connect: Connect,
+        *,
+        say: Say = _ignore,
+        watch: Watch = _ignore,
+        make_engine: Callable[..., Engine] = make_engine,
+        look: Look = look_nowhere,
+        choose: Choose = choose_engine,
+        taken_by: Callable[[int], str | None] = taken_by,
+    ) -> None:
+        self.reactor = reactor
+        self.home = home
+        self.connect = connect
+        self.say = say
+        self.watch = watch
+        self.look = look
+        self.choose = choose
+        self.elsewhere = ""
+        """What is to be said where the network does not run here."""
+        self.taken_by = taken_by
+        self._make_engine = make_engine
+        self._engines: dict[str, Engine] = {}
+
+    def engine(self, kind: str) -> Engine:
+        """Return the one engine of that kind for this network."""
+        if kind not in self._engines:
+            self._engines[kind] = self._make_engine(kind, self.reactor, self.home)
+        return self._engines[kind]
+
+    async def take_over(self) -> None:
+        """Take over what Docker has of this network, where it is described otherwise or not."""
+        self.elsewhere = await take_over(self.reactor, self.home, self.say, self.look)
+
+    def description(self) -> NetworkDescription:
+        """Return the network's description.
+
+        :raises NetworkNotRunning: there is none.
+        """
+        network = self.home.load()
+        if network is None:
+            raise NetworkNotRunning(self.home.name, self.elsewhere)
+        return network
+
+    def checked(self, number: int) -> NetworkDescription:
+        """Return the description of a network that has a node ``number``.
+
+        :raises NoSuchNode: it has none; the text says the range.
+        """
+        network = self.description()
+        if number not in network.numbers:
+            raise NoSuchNode(number, network.size)
+        return network
+
+    async def running(self, network: NetworkDescription) -> frozenset[int]:
+        """Return the nodes that run.
+
+        :raises NetworkNotRunning: none does.
+        """
+        running = await self.engine(network.engine).running()
+        if not running:
+            raise NetworkNotRunning(network.name, self.elsewhere)
+        return running
+
+    def observer(self, network: NetworkDescription, patience: float = 2.0) -> Observer:
+        """Return a new observer of the network; close it.
+
+        :raises TestbedError: the system allows too few open files to ask every node.
+        """
+        provide_descriptors(network.size)
+        return Observer(self.reactor, network, self.connect, patience)
+
+    async def ask(
+        self, number: int, question: Callable[[Client], Deferred[T]], timeout: float
+    ) -> T:
+        """Ask one node one question.
+
+        :param timeout: seconds.
+        :raises TestbedError: the network or the node does not run, or the node does not answer.
+        :raises ChordnetError: the node's own refusal.
+        """
+        network = self.checked(number)
+        if network.engine == "local":  # a look at its pid file costs nothing, so it comes first
+            await self._check_running(network, number)
+        client = self.connect(network.address(number))
+        try:
+            return await question(client).addTimeout(timeout, self.reactor)
+        except (ReactorTimeout, TimedOut) as problem:
+            await self._check_well(network, number)
+            raise NodeSilent(
+                f"Node {number} did not answer within {timeout:g} s; "
+                f"see: {self.command(f'logs {number}')}"
+            ) from problem
+        except (ConnectFailed, Refused) as problem:
+            await self._check_running(network, number)
+            await self._check_well(network, number)
+            raise NodeSilent(
+                f"Node {number} runs and cannot be talked to: {problem}; "
+                f"see: {self.command(f'logs {number}')}"
+            ) from problem
+        finally:
+            client.close()
+
+    async def _check_running(self, network: NetworkDescription, number: int) -> None:
+        if number not in await self.running(network):
+            raise await self.stopped(network, number)
+
+    async def _check_well(self, network: NetworkDescription, number: int) -> None:
+        condition = (await self.engine(network.engine).conditions()).get(number)
+        if condition is not None:
+            raise NodeSilent(condition.line(number, self.command))
+
+    async def stopped(self, network: NetworkDescription, number: int) -> TestbedError:
+        """Return the error for a node that does not run, with the cause if there is one."""
+        condition = Condition(Matter.ENDED, "is stopped")
+        if number not in network.removed:
+            conditions = await self.engine(network.engine).conditions()
+            condition = conditions.get(number, condition)
+        return NodeStopped(condition.line(number, self.command))
+
+    def command(self, words: str) -> str:
+        """Return a command about this network for people to type."""
+        return command(words, self.home.name)

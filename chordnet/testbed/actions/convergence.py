@@ -1,0 +1,90 @@
+"""Waits until the nodes are one correct ring.
+
+Asking costs the nodes time that they need for getting there, so only those are asked that were
+not seen right yet: first until each is in a ring, then those that the last look at the whole ring
+found fault with. A look at the whole ring, taken afresh, has the last word. The pause between two
+questions grows with what the last one cost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+
+import attrs
+
+from chordnet.survey.description import NetworkDescription
+from chordnet.survey.errors import NotConverged, command
+from chordnet.survey.observer import Observer, Snapshot
+from chordnet.survey.verdict import ring_problems
+from chordnet.survey.waiting import Clock, pause
+
+PAUSE_S = 0.04
+PAUSE_FACTOR = 3.0
+"""The pause is this many times what the last question took: a quarter of the time is asking."""
+MAX_PAUSE_S = 0.5
+SHOWN = 5
+"""Problems listed when the time is up."""
+
+
+@attrs.frozen
+class Progress:
+    """How far the nodes are."""
+
+    active: int
+    """Nodes seen in a ring."""
+    expected: int
+    problems: int
+    """What the last look at the whole ring found; 0 before there was one."""
+
+
+Watch = Callable[[Progress], None]
+
+
+async def wait_converged(
+    reactor: Clock,
+    network: NetworkDescription,
+    observer: Observer,
+    numbers: Collection[int],
+    *,
+    timeout: float,
+    watch: Watch = lambda _: None,
+) -> Snapshot:
+    """Return the first look at the whole ring that finds nothing wrong.
+
+    :param numbers: the nodes that are to be the ring.
+    :param timeout: seconds.
+    :raises NotConverged: the time is up; the text says what is still wrong.
+    """
+    deadline = reactor.seconds() + timeout
+    pending = set(numbers)
+    wrong: list[str] = []
+    while True:
+        began = reactor.seconds()
+        pending -= _in_ring(await observer.statuses(pending)) if pending else set()
+        if not pending:
+            snapshot = await observer.snapshot(numbers)
+            wrong = ring_problems(network, numbers, snapshot)
+            if not wrong:
+                return snapshot
+            pending = set(numbers) - _in_ring(snapshot)
+        watch(Progress(len(numbers) - len(pending), len(numbers), len(wrong)))
+        now = reactor.seconds()
+        if now >= deadline:
+            raise _not_converged(network.name, timeout, wrong, pending)
+        cost = now - began
+        await pause(reactor, min(max(PAUSE_S, PAUSE_FACTOR * cost), MAX_PAUSE_S))
+
+
+def _in_ring(snapshot: Snapshot) -> set[int]:
+    return {n for n, status in snapshot.statuses.items() if status.state == "active"}
+
+
+def _not_converged(
+    name: str, timeout: float, wrong: list[str], pending: Collection[int]
+) -> NotConverged:
+    details = wrong or [f"Node {n} is not in the ring" for n in sorted(pending)]
+    more = [f"and {len(details) - SHOWN} more"] if len(details) > SHOWN else []
+    return NotConverged(
+        f"the nodes were not one correct ring after {timeout:g} s; see: {command('doctor', name)}",
+        tuple(details[:SHOWN] + more),
+    )

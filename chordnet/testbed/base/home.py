@@ -1,0 +1,197 @@
+"""Where networks are kept: ``$CHORDNET_HOME``, else the platform's user state directory.
+
+::
+
+    HOME/networks/NAME/network.json      the description
+                      /compose.json      what its containers are, if it has had any
+                      /lock              held by the command that changes the network
+                      /nodes/03/         one node: its process, its log, its state
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from chordnet.survey.description import NetworkDescription
+from chordnet.survey.errors import CannotWrite, TestbedError, UnreadableNetwork
+
+NETWORK_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
+"""What Docker Compose accepts as the name of a project."""
+
+
+def home_directory(environment: Mapping[str, str]) -> Path:
+    """Return the directory under which every network is kept."""
+    home = _chosen_home(environment.get("CHORDNET_HOME"))
+    if not is_utf8(home):
+        raise TestbedError(f"{str(home)!r} is not UTF-8; name another directory with CHORDNET_HOME")
+    return home
+
+
+def is_utf8(path: Path) -> bool:
+    """Return whether a path can be written into a description, an order or a log."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _chosen_home(chosen: str | None) -> Path:
+    if chosen:
+        try:
+            return Path(chosen).expanduser().absolute()
+        except RuntimeError:
+            user = chosen.partition("/")[0]
+            raise TestbedError(
+                f"CHORDNET_HOME is '{chosen}', and '{user}' has no home directory here; "
+                "name a directory in full"
+            ) from None
+    import platformdirs  # noqa: PLC0415 - most commands of a script set CHORDNET_HOME
+
+    nowhere = "this user has no home directory; name a directory for networks with CHORDNET_HOME"
+    try:
+        home = Path(platformdirs.user_state_dir("chordnet", appauthor=False))
+    except RuntimeError:  # what newer versions of platformdirs say to it
+        raise TestbedError(nowhere) from None
+    if not home.is_absolute():  # older ones leave "~" as it is
+        raise TestbedError(nowhere)
+    return home
+
+
+@attrs.frozen
+class NetworkHome:
+    """The directory of one network.
+
+    :raises TestbedError: a file in it cannot be read or written; the text names it.
+    """
+
+    root: Path
+    name: str
+
+    @property
+    def directory(self) -> Path:
+        """Everything about this network."""
+        return self.root / "networks" / self.name
+
+    @property
+    def lock_path(self) -> Path:
+        """The file whose lock is held while the network is changed."""
+        return self.directory / "lock"
+
+    @property
+    def description_path(self) -> Path:
+        """The description as JSON."""
+        return self.directory / "network.json"
+
+    @property
+    def compose_path(self) -> Path:
+        """What Docker Compose brings up; it is not there before the first container."""
+        return self.directory / "compose.json"
+
+    def node_directory(self, number: int) -> Path:
+        """Everything about one node."""
+        return self.directory / "nodes" / f"{number:02}"
+
+    def load(self) -> NetworkDescription | None:
+        """Return the description, ``None`` if there is no such network.
+
+        :raises UnreadableNetwork: there is something else.
+        """
+        try:
+            network = NetworkDescription.from_json(self.description_path.read_bytes())
+            if network.name != self.name:
+                raise TestbedError(f"it describes the network '{network.name[:40]}'")
+            return network
+        except FileNotFoundError:
+            return None
+        except (OSError, TestbedError) as problem:
+            why = problem.strerror if isinstance(problem, OSError) else problem
+            raise UnreadableNetwork(
+                self.name, f"cannot read {self.description_path}: {why}"
+            ) from problem
+
+    def save(self, description: NetworkDescription) -> None:
+        """Replace the description; a reader sees the old one or the new one, never half of it."""
+        write_atomically(self.description_path, description.to_json())
+
+    def set_aside(self) -> Path:
+        """Put a description that cannot be read out of the way, and return where it is then.
+
+        :raises TestbedError: that cannot be done.
+        """
+        try:
+            return self.description_path.replace(self.directory / "network.json.damaged")
+        except OSError as problem:
+            what = f"cannot move {self.description_path}"
+            raise CannotWrite(self.description_path, problem, what) from problem
+
+    def purge(self) -> None:
+        """Remove everything about the network.
+
+        :raises TestbedError: something could not be removed; the text names it.
+        """
+        remove_tree(self.directory)
+        for parent in (self.directory.parent, self.root):
+            with contextlib.suppress(OSError):  # other networks live there
+                parent.rmdir()
+
+
+def make_directory(path: Path) -> None:
+    """Make a directory, and those above it that are missing, for nobody else to look into: what is
+    kept here holds every message. One that an earlier version made for all to read is narrowed.
+
+    :raises OSError: it cannot be made.
+    """
+    missing = [each for each in (path, *path.parents) if not each.exists()]
+    for each in reversed(missing):
+        each.mkdir(mode=0o700, exist_ok=True)
+    path.mkdir(exist_ok=True)  # says so where it is no directory
+    if path.stat().st_mode & 0o077:
+        path.chmod(0o700)
+
+
+def remove_tree(directory: Path) -> None:
+    """Remove a directory and all that is in it; one that is not there is fine.
+
+    :raises TestbedError: something could not be removed, all else is; the text names the first.
+    """
+    problems: list[tuple[str, BaseException]] = []
+
+    def failed(_function: object, path: str, info: Any) -> None:
+        if not isinstance(info[1], FileNotFoundError):
+            problems.append((path, info[1]))
+
+    shutil.rmtree(directory, onerror=failed)
+    if problems:
+        path, problem = problems[0]
+        why = getattr(problem, "strerror", None) or problem
+        more = f", nor {len(problems) - 1} more" if len(problems) > 1 else ""
+        raise TestbedError(f"{path} could not be removed{more}: {why}; the nodes are stopped")
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Put ``text`` into ``path`` in one step.
+
+    :raises TestbedError: the file cannot be written.
+    """
+    try:
+        make_directory(path.parent)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".new")
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(text)
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+    except OSError as problem:
+        raise CannotWrite(path, problem) from problem

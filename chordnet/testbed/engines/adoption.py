@@ -1,0 +1,102 @@
+"""Finds a network in the Docker engine that is described nowhere here.
+
+Its home may have been removed, an older version may have left it, or Compose alone may have
+started it. What belongs to this home, or to none, is taken over: described as what it is, after
+which every command works on it. What belongs to another home is left alone and said.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Coroutine, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from chordnet.survey.description import NetworkDescription
+from chordnet.survey.errors import EngineUnavailable, OtherHome, UnreadableNetwork
+from chordnet.testbed.base.engine import Say
+from chordnet.testbed.base.home import NetworkHome
+from chordnet.testbed.engines.compose_file import BY_HAND, project_name
+
+if TYPE_CHECKING:
+    from chordnet.testbed.engines.docker_state import Found
+
+LOOK_TIMEOUT_S = 3
+SOCKET = Path("/var/run/docker.sock")
+
+Look = Callable[[Any, NetworkHome], Coroutine[Any, Any, "Found | None"]]
+"""Returns what the Docker engine has of a network, None if there is no engine to ask."""
+
+
+async def look_nowhere(reactor: object, home: NetworkHome) -> Found | None:
+    """Find nothing."""
+    del reactor, home
+    return None
+
+
+async def look_in_docker(
+    reactor: Any, home: NetworkHome, environment: Mapping[str, str] = os.environ
+) -> Found | None:
+    """Ask the Docker engine, if this machine has one that answers soon."""
+    if not (environment.get("DOCKER_HOST") or SOCKET.exists()):
+        return None
+    from chordnet.testbed.engines.docker import DockerEngine  # noqa: PLC0415 - slow to import
+    from chordnet.testbed.engines.docker_host import DockerHost, connect  # noqa: PLC0415
+
+    host = DockerHost(reactor, lambda: connect(LOOK_TIMEOUT_S))
+    try:
+        return await DockerEngine(reactor, home, host).found()
+    except EngineUnavailable:  # whoever needs the engine will be told
+        return None
+
+
+async def take_over(reactor: Any, home: NetworkHome, say: Say, look: Look) -> str:
+    """Describe what runs of this network in Docker, if it is described otherwise or not at all.
+
+    :returns: what else is to be said where the network turns out not to be running.
+    """
+    try:
+        network = home.load()
+    except UnreadableNetwork:  # whoever reads it next says so
+        return ""
+    if network is not None and not network.stopped and network.engine != "docker":
+        return ""
+    found = await look(reactor, home)
+    if found is None:
+        return ""
+    if found.home and found.home != str(home.root.resolve()):
+        return str(OtherHome(home.name, found.home, "containers" if found.containers else "data"))
+    described = describe(home.name, found)
+    if described is not None and _differs(network, described):
+        home.save(described)
+        say(f"found {words(home.name, found)}; it is this home's network from now on")
+    return ""
+
+
+def _differs(network: NetworkDescription | None, found: NetworkDescription) -> bool:
+    return (
+        network is None
+        or network.stopped
+        or network.base_port != found.base_port
+        or network.size < found.size
+    )
+
+
+def describe(name: str, found: Found) -> NetworkDescription | None:
+    """Return the description of a network whose containers run, None if they make none."""
+    bases = {port - number + 1 for number, port in found.ports.items()}
+    if len(bases) != 1 or (base := bases.pop()) < 1:
+        return None
+    size = max(found.ports)
+    removed = frozenset(range(1, size + 1)) - set(found.ports)
+    return NetworkDescription(
+        name=name, engine="docker", size=size, base_port=base, removed=removed
+    )
+
+
+def words(name: str, found: Found) -> str:
+    """Say what was found and where it may have come from."""
+    count = f"{len(found.ports)} containers of network '{name}' in Docker"
+    if found.project == BY_HAND != project_name(name):
+        return f"{count}, which Compose alone has started (project {found.project})"
+    return f"{count}, {'left by this home' if found.home else 'which belong to no home'}"

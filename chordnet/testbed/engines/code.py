@@ -1,0 +1,25 @@
+"""What stands for the code that nodes are started with."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from chordnet.testbed.engines.compose_file import checkout
+
+_BESIDE = ("pyproject.toml", "requirements/runtime.txt", "compose/Dockerfile")
+"""What else of a checkout makes a node what it is."""
+
+
+def code_digest() -> str:
+    """Return a text that is another one once the code, or what it is run with, has changed."""
+    package = Path(__file__).parents[2]
+    files = sorted(package.rglob("*.py"))
+    root = checkout()
+    if root is not None:
+        files += [root / name for name in _BESIDE if (root / name).is_file()]
+    digest = hashlib.sha256()
+    for path in files:
+        digest.update(f"{path.name}\0".encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,85 @@
+"""The compose file of a network, made from the shape of the checkout's ``compose/compose.yaml``.
+
+``docker compose config`` hands that file over as data, with its variables filled in. Its first
+service says how the image is built and its second how a node runs; a network of any size and any
+ports is those two multiplied.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from chordnet.survey.description import HOST, NetworkDescription
+
+_SERVICE = re.compile(r"node-([0-9]{1,6})")
+STATE_DIRECTORY = "/var/lib/chordnet"
+BY_HAND = "chordnet"
+"""The project of ``compose/compose.yaml`` where Compose alone starts it."""
+HOME_LABEL = "chordnet.home"
+"""Whose a container or a volume is: the directory of ``CHORDNET_HOME``. Those that an older version
+made, or Compose alone, lack it: they are nobody's, and whoever finds them may use them."""
+
+
+def checkout() -> Path | None:
+    """Return the checkout that this code runs from, ``None`` if it was installed without one."""
+    root = Path(__file__).parents[3]
+    needed = ("pyproject.toml", "compose/compose.yaml", "compose/Dockerfile")
+    return root if all((root / name).is_file() for name in needed) else None
+
+
+def project_name(network: str) -> str:
+    """Return the Compose project of a network."""
+    return f"chordnet-{network}"
+
+
+def service_name(number: int) -> str:
+    """Return the Compose service of a node, which is its host name among the containers too."""
+    return f"node-{number}"
+
+
+def service_number(service: str) -> int | None:
+    """Return the node of a Compose service."""
+    match = _SERVICE.fullmatch(service)
+    return int(match[1]) if match else None
+
+
+def compose_project(
+    template: dict[str, Any], network: NetworkDescription, home: str, project: str
+) -> dict[str, Any]:
+    """Return the compose file of ``network`` as data.
+
+    :param template: what ``docker compose config --format json`` says of the checkout's file.
+    :param home: the directory that the network belongs to.
+    :param project: the Compose project that its containers are, or are to be, in.
+    """
+    labels = {HOME_LABEL: home}
+    services = template["services"]
+    shape = {k: v for k, v in services[service_name(2)].items() if k not in ("build", "networks")}
+    shape |= {"labels": shape.get("labels", {}) | labels}
+    nodes = {service_name(n): _service(shape, network, n) for n in network.numbers}
+    nodes[service_name(1)]["build"] = services[service_name(1)]["build"]
+    return {
+        "name": project,
+        "services": nodes,
+        "volumes": {service_name(n): {"labels": labels} for n in network.numbers},
+    }
+
+
+def _service(shape: dict[str, Any], network: NetworkDescription, number: int) -> dict[str, Any]:
+    port = network.port(number)
+    peers = [f"{service_name(peer)}:{network.port(peer)}" for peer in network.peers(number)]
+    return shape | {
+        "environment": shape["environment"]
+        | {
+            "CHORDNET_NETWORK": network.name,
+            "CHORDNET_NAME": network.node_name(number),
+            "CHORDNET_PORT": str(port),
+            "CHORDNET_PEERS": ",".join(peers),
+        },
+        "ports": [f"{HOST}:{port}:{port}"],
+        "volumes": [f"{service_name(number)}:{STATE_DIRECTORY}"],
+        # The image is made by a build of its own before anything starts.
+        "pull_policy": "never",
+    }
