@@ -16,10 +16,7 @@ ROOT = Path(__file__).parents[2]
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
-from chordnet.core.base import (
-    effects,
-    events,
-)
+from chordnet.core.base import effects, events  # noqa: E402
 from chordnet.core.kernel import membership  # noqa: E402
 from tests.unit import tidy  # noqa: E402
 
@@ -151,17 +148,21 @@ def membership_svg() -> str:
 
 _ROOMS: dict[str, Point] = {
     "core": (330, 50),
-    "sim": (760, 50),
+    "judge": (560, 50),
+    "record": (120, 140),
     "wire": (330, 140),
-    "healthcheck": (580, 140),
+    "sim": (760, 140),
     "storage": (120, 230),
     "net": (330, 230),
+    "survey": (560, 230),
     "service": (330, 320),
-    "client": (580, 320),
+    "client": (480, 320),
+    "draw": (640, 320),
+    "testbed": (640, 410),
+    "testing": (330, 410),
     "server": (120, 410),
     "tap": (120, 500),
-    "testing": (330, 410),
-    "testbed": (580, 410),
+    "healthcheck": (330, 500),
     "cli": (760, 500),
 }
 
@@ -170,7 +171,7 @@ def room_edges() -> list[tuple[str, str]]:
     """The arrows of ``tests/unit/tidy.py``, from each room to those that may import it, without
     the arrows that others imply.
     """
-    direct = tidy.ARROWS
+    direct = tidy.room_arrows()
 
     def implied(room: str, target: str) -> bool:
         waiting, seen = [other for other in direct[room] if other != target], set[str]()
@@ -191,7 +192,7 @@ def room_edges() -> list[tuple[str, str]]:
 def rooms_svg() -> str:
     """Draw the rooms of the package; an arrow leads to who imports."""
     drawing = Drawing(900, 550, "The rooms of the package")
-    fills = {"core": "#fde68a", "wire": "#fde68a", "sim": "#fde68a"}
+    fills = dict.fromkeys(tidy.PURE, "#fde68a")
     graph(drawing, _ROOMS, room_edges(), (124, 40), {}, fills)
     drawing.text((24, 32), "yellow: pure", anchor="start", size=12, fill="#475569")
     return drawing.svg()

@@ -19,7 +19,12 @@ import chordnet
 from chordnet.core.base.config import ProtocolConfig
 
 GOLDEN = Path(__file__).parent / "golden" / "defaults.txt"
-LEFT_OUT = ("chordnet.cli", "chordnet.sim.__main__")
+LEFT_OUT = (
+    "chordnet.cli",
+    "chordnet.draw",
+    "chordnet.sim.__main__",
+    "chordnet.sim.search.__main__",
+)
 """Nothing of these is kept, sent or set by anybody."""
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -16,27 +17,64 @@ from typing import NamedTuple
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "chordnet"
 
-# Which rooms a room may import.  A room is a folder or a module directly under chordnet/.
-ARROWS: dict[str, frozenset[str]] = {
-    "core": frozenset(),
-    "wire": frozenset({"core"}),
-    "sim": frozenset({"core"}),
-    "storage": frozenset({"core"}),
-    "net": frozenset({"core", "wire", "storage"}),
-    "service": frozenset({"core", "wire", "storage", "net"}),
-    "client": frozenset({"core", "wire", "net"}),
-    "server": frozenset({"service"}),
-    "healthcheck": frozenset(),
-    "tap": frozenset({"core", "net", "storage", "service"}),
-    "testing": frozenset({"core", "net", "service"}),
-    "testbed": frozenset({"core", "wire"}),
-    "cli": frozenset({"core", "wire", "client", "testbed", "sim"}),
+# Which folders a folder may import, in an order in which each names only earlier ones. A module
+# directly under chordnet/ counts as a folder, and so do the modules directly in a room.
+# fmt: off
+_ARROWS = {
+    "net": "",
+    "testbed": "",
+    "core.base": "",
+    "core.kernel": "core.base",
+    "core.ring": "core.base core.kernel",
+    "core.lookup": "core.base core.kernel core.ring",
+    "core.join": "core.base core.kernel core.lookup core.ring",
+    "core.log": "core.base core.kernel core.ring",
+    "core.broadcast": "core.base core.kernel core.log core.lookup core.ring",
+    "core": "core.base core.broadcast core.join core.kernel core.log core.lookup core.ring",
+    "judge": "core.base",
+    "record": "core core.base",
+    "wire": "core.base",
+    "storage.base": "core.base",
+    "storage.log": "core.base core.log storage.base",
+    "storage": "core.base storage.base storage.log",
+    "net.base": "core.base core.log wire",
+    "net.links": "core.base net.base wire",
+    "net.observe": "core.base core.log net.base wire",
+    "net.serve": "core.base core.log net.base net.links net.observe wire",
+    "net.runtime": "core.base net.base net.links net.observe net.serve record storage storage.base "
+    "storage.log wire",
+    "service": "core core.base net.base net.links net.observe net.runtime net.serve storage.log "
+    "wire",
+    "client": "core.base net.base net.links net.serve wire",
+    "server": "service",
+    "healthcheck": "",
+    "tap": "core core.base net.base net.links net.runtime service storage.log",
+    "testing": "core.base core.log net.base service",
+    "sim.world": "core core.base judge",
+    "sim.scenarios": "core.base core.kernel judge sim.world",
+    "sim.search": "core core.base core.kernel core.lookup",
+    "sim.campaign": "core core.base sim.world",
+    "sim.measured": "core.base sim.scenarios sim.world",
+    "sim": "core.base sim.campaign sim.scenarios sim.world",
+    "survey": "core.base judge wire",
+    "draw": "core.base survey wire",
+    "testbed.base": "survey",
+    "testbed.engines": "survey testbed.base",
+    "testbed.actions": "core.base survey testbed.base testbed.engines wire",
+    "cli.base": "client core.base draw survey testbed.actions testbed.base testbed.engines wire",
+    "cli.commands": "cli.base draw judge survey testbed.actions testbed.base wire",
+    "cli.lab": "cli.base core.base draw record sim.measured sim.world",
+    "cli": "cli.base",
 }
+# fmt: on
+ARROWS = {folder: frozenset(targets.split()) for folder, targets in _ARROWS.items()}
 
 # What the pure rooms may use of the world outside the package, besides the standard library.
 PURE = {
     "core": frozenset({"attrs", "msgspec"}),
     "wire": frozenset({"msgspec"}),
+    "judge": frozenset({"attrs"}),
+    "record": frozenset({"attrs", "msgspec"}),
     "sim": frozenset({"attrs", "msgspec", "numpy"}),
 }
 
@@ -58,7 +96,7 @@ PROGRAMS = frozenset(
         "chordnet.sim.campaign.byzantine_command",
         "chordnet.sim.campaign.command",
         "chordnet.sim.campaign.series",
-        "chordnet.sim.search",
+        "chordnet.sim.search.__main__",
         "chordnet.sim.world.workers",
     }
 )
@@ -67,7 +105,48 @@ PROGRAMS = frozenset(
 # whose short form P2PNetClient("host:port") is for scripts that have none at hand.
 REACTOR_ROOMS = frozenset({"tap", "cli", "client"})
 
+MOST_FILES = 12
+"""In one folder."""
 MOST_LINES = 600
+"""Of one file."""
+MOST_METHODS = 25
+"""Of one class."""
+MOST_BODY = 50
+"""Lines of one function."""
+MOST_PARAMETERS = 8
+"""Of one constructor, without ``self``."""
+
+# What is larger, and by how much: a class that grows or shrinks says so here.
+# fmt: off
+METHODS = {
+    "chordnet.client.P2PNetClient": 28,
+    "chordnet.core.broadcast.tree.Broadcasts": 33,
+    "chordnet.core.kernel.checks.Checks": 28,
+    "chordnet.core.log.antientropy.AntiEntropy": 30,
+    "chordnet.core.log.ledger.Ledger": 27,
+    "chordnet.core.node.ChordNode": 35,
+    "chordnet.core.ring.successors.Ring": 42,
+    "chordnet.core.wiring.Wiring": 37,
+    "chordnet.net.links.transport.PeerTransport": 35,
+    "chordnet.net.runtime.node.LocalNode": 27,
+    "chordnet.net.serve.clients.ClientSession": 42,
+    "chordnet.service.ChordService": 30,
+    "chordnet.sim.world.network.Network": 40,
+}
+BODIES = {
+    "chordnet.net.runtime.node.__init__": 53,
+    "chordnet.service.__init__": 58,
+}
+PARAMETERS = {
+    "chordnet.net.links.dialler.Dial": 9,
+    "chordnet.net.links.greeters.Door": 11,
+    "chordnet.net.links.transport.PeerTransport": 16,
+    "chordnet.net.runtime.history.History": 10,
+    "chordnet.net.runtime.node.LocalNode": 14,
+    "chordnet.service.ChordService": 21,
+    "chordnet.testbed.actions.context.Testbed": 9,
+}
+# fmt: on
 
 
 class Import(NamedTuple):
@@ -80,6 +159,24 @@ class Import(NamedTuple):
 def room_of(module: str) -> str:
     """The room of a dotted module name: ``core`` for ``chordnet.core.node``, "" for the package."""
     return [*module.split("."), ""][1]
+
+
+def folder_of(name: str) -> str:
+    """The key of ``ARROWS`` that a module, or what is imported from one, belongs to.
+
+    ``core.ring`` for ``chordnet.core.ring.fingers.Fingers``; the room where it has no such folder.
+    """
+    room, inner, *_ = [*name.split(".")[1:], "", ""]
+    return f"{room}.{inner}" if f"{room}.{inner}" in ARROWS else room
+
+
+def room_arrows() -> dict[str, frozenset[str]]:
+    """Which rooms a room may import: the arrows between folders, seen from further away."""
+    rooms: dict[str, set[str]] = {}
+    for folder, targets in ARROWS.items():
+        room = folder.partition(".")[0]
+        rooms.setdefault(room, set()).update(t.partition(".")[0] for t in targets)
+    return {room: frozenset(targets - {room}) for room, targets in rooms.items()}
 
 
 def imports(module: str, tree: ast.AST, *, is_package: bool = False) -> Iterator[Import]:
@@ -98,20 +195,22 @@ def imports(module: str, tree: ast.AST, *, is_package: bool = False) -> Iterator
 
 
 def wrong_arrows(module: str, source: str, *, is_package: bool = False) -> list[str]:
-    """Complaints about imports between rooms; the package's own ``__init__`` may import any."""
-    room = room_of(module)
+    """Complaints about imports between folders; the package's own ``__init__`` may import any."""
+    room, folder = room_of(module), folder_of(module)
     if not room:
         return []
-    if room not in ARROWS:
-        return [f"{module}: the room '{room}' has no entry in ARROWS"]
+    if folder not in ARROWS:
+        return [f"{module}: the folder '{folder}' has no entry in ARROWS"]
+    if module.count(".") > 2 and "." not in folder:
+        return [f"{module}: its folder has no entry in ARROWS"]
     complaints = []
     for name, line in imports(module, ast.parse(source), is_package=is_package):
         if name.split(".")[0] != "chordnet" or name == "chordnet.__version__":
             continue
-        target = room_of(name)
-        if target != room and target not in ARROWS[room]:
+        target = folder_of(name)
+        if target != folder and target not in ARROWS[folder]:
             shown = target or "the whole package"
-            complaints.append(f"{module}:{line}: {room} must not import {shown} ({name})")
+            complaints.append(f"{module}:{line}: {folder} must not import {shown} ({name})")
     return complaints
 
 
@@ -131,7 +230,7 @@ def impure_imports(module: str, source: str) -> list[str]:
 
 def unused_allowances(modules: list[Module]) -> list[str]:
     """Complaints about what a table above allows and no module needs."""
-    rooms: dict[str, set[str]] = {room: set() for room in ARROWS}
+    folders: dict[str, set[str]] = {folder: set() for folder in ARROWS}
     foreign: dict[str, set[str]] = {room: set() for room in PURE}
     impure, with_reactor = set(), set()
     for module in modules:
@@ -139,15 +238,15 @@ def unused_allowances(modules: list[Module]) -> list[str]:
         found = imports(module.name, ast.parse(module.source), is_package=module.is_package)
         names = [name for name, _ in found]
         tops = {name.split(".")[0] for name in names}
-        rooms.setdefault(room, set()).update(
-            room_of(name) for name in names if name.startswith("chordnet.")
+        folders.setdefault(folder_of(module.name), set()).update(
+            folder_of(name) for name in names if name.startswith("chordnet.")
         )
         foreign.setdefault(room, set()).update(tops)
         if tops & IMPURE_MODULES:
             impure.add(module.name)
         if any(name.startswith("twisted.internet.reactor") for name in names):
             with_reactor.add(room)
-    unused = [("an arrow", room, name) for room in ARROWS for name in ARROWS[room] - rooms[room]]
+    unused = [("an arrow", each, name) for each in ARROWS for name in ARROWS[each] - folders[each]]
     unused += [("PURE", room, name) for room in PURE for name in PURE[room] - foreign[room]]
     unused += [("PROGRAMS", name, "the world") for name in PROGRAMS - impure]
     unused += [("REACTOR_ROOMS", room, "a reactor") for room in REACTOR_ROOMS - with_reactor]
@@ -230,6 +329,52 @@ def too_long(module: str, source: str) -> list[str]:
     return (
         [f"{module}: {lines} lines, split it (at most {MOST_LINES})"] if lines > MOST_LINES else []
     )
+
+
+def crowded(modules: list[Module]) -> list[str]:
+    """Complaints about folders that hold too many files."""
+    files = Counter(
+        module.name if module.is_package else module.name.rpartition(".")[0] for module in modules
+    )
+    return [
+        f"{folder}: {count} files, make folders of them (at most {MOST_FILES})"
+        for folder, count in files.items()
+        if count > MOST_FILES
+    ]
+
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def oversized(modules: list[Module]) -> list[str]:
+    """Complaints about classes, functions and constructors whose size the tables do not name."""
+    methods, bodies, parameters = dict[str, int](), dict[str, int](), dict[str, int]()
+    for module in modules:
+        for node in ast.walk(ast.parse(module.source)):
+            name = f"{module.name}.{getattr(node, 'name', '')}"
+            if isinstance(node, ast.ClassDef):
+                own = [each for each in node.body if isinstance(each, Function)]
+                methods[name] = len(own)
+                parameters[name] = max(
+                    (_parameters(each) for each in own if each.name == "__init__"), default=0
+                )
+            elif isinstance(node, Function):
+                lines = (node.end_lineno or node.lineno) - node.lineno + 1
+                bodies[name] = max(lines, bodies.get(name, 0))
+    return [
+        f"{name}: {found.get(name, 0)} {what}; it may have {named.get(name, limit)}"
+        for found, named, limit, what in (
+            (methods, METHODS, MOST_METHODS, "methods"),
+            (bodies, BODIES, MOST_BODY, "lines"),
+            (parameters, PARAMETERS, MOST_PARAMETERS, "parameters"),
+        )
+        for name in found.keys() | named.keys()
+        if (found.get(name, 0) != named[name] if name in named else found[name] > limit)
+    ]
+
+
+def _parameters(function: Function) -> int:
+    return len(function.args.args) + len(function.args.kwonlyargs) - 1
 
 
 # Put together from pieces, so that this file passes its own checks.
