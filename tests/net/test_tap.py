@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from twisted.internet import reactor
@@ -294,9 +295,24 @@ class StartFailureTests(SynchronousTestCase):
             capture_output=True, env=environ, cwd=self.directory,
         )  # fmt: skip
         self.assertEqual(done.returncode, 1, done)
+        self.wait_for_the_end()
         self.assertEqual([path.name for path in self.directory.glob("*.pid")], [])
         log = self.directory / "twistd.log"
         return done.stderr, done.stdout + (log.read_text() if log.exists() else "")
+
+    def wait_for_the_end(self) -> None:
+        """Wait until the process in the background, if there is one, has ended.
+
+        It tells the one that the user started that it has failed, and only then cleans up.
+        """
+        for path in self.directory.glob("*.pid"):
+            try:
+                pid = int(path.read_text())
+                for _ in range(600):
+                    os.kill(pid, 0)
+                    time.sleep(0.05)
+            except (FileNotFoundError, ProcessLookupError):
+                pass
 
     def taken_port(self) -> int:
         listener = socket.socket()
