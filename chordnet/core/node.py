@@ -25,7 +25,9 @@ from chordnet.core.base.naming import Names
 from chordnet.core.kernel import membership
 from chordnet.core.kernel.checks import Checks, NamingRules
 from chordnet.core.kernel.peers import PEERS_PAUSE_S
+from chordnet.core.kernel.timers import Alarm
 from chordnet.core.lookup.lookup import Purpose
+from chordnet.core.parts import PARTS, OnAlarm, OnMessage, alarms, messages
 from chordnet.core.wiring import Wiring
 
 DRAIN_PAUSE_S = 0.05
@@ -47,7 +49,7 @@ class ChordNode(Wiring):
         super().__init__(config, me, rng)
         self.checks = Checks(config, self.ctx.space, names)
         self._check_of = self.checks.of
-        for part in (self.requests, self.lookups, self.broadcasts):
+        for part in (self.requests, self.lookups, self.broadcasts, self.sync):
             for expiry in part.expiries:
                 expiry.horizon = self.ctx.horizon
         self._leave_limit = 0.0
@@ -92,6 +94,7 @@ class ChordNode(Wiring):
             self.requests.tick()
             self.lookups.tick()
             self.broadcasts.tick()
+            self.sync.tick()
 
     # ---- events -----------------------------------------------------------------------------
 
@@ -100,7 +103,7 @@ class ChordNode(Wiring):
         for peer in event.known:
             if self.checks.accepts(peer) and not self.identities.is_ahead(peer):
                 self.ctx.peers.note(peer)
-        self.broadcasts.ledger.restore(event.ledger)
+        self.ledger.restore(event.ledger)
         for recent in event.recent:
             self.broadcasts.remember(recent)
         self.joining.start(event.bootstrap, alone=event.alone)
@@ -153,7 +156,7 @@ class ChordNode(Wiring):
         self.detector.heard(sender)
         self.ring.heard(sender)
         if peers.changed:
-            ctx.alarms.sooner("peers", ctx.now + PEERS_PAUSE_S)
+            ctx.alarms.sooner(Alarm.PEERS, ctx.now + PEERS_PAUSE_S)
         if lost and self.is_member():
             self.audit.evidence(sender)
         return True
@@ -193,7 +196,7 @@ class ChordNode(Wiring):
             self.lookups.start(Purpose.PROGRAM, event.op, key, iterative=event.iterative)
 
     def _spoiled(self, event: ev.Spoiled) -> None:
-        self.broadcasts.sync.spoiled(event.ids)
+        self.sync.spoiled(event.ids)
 
     def _leave(self, event: ev.Leave) -> None:
         ctx = self.ctx
@@ -202,18 +205,18 @@ class ChordNode(Wiring):
         was_member = self.is_member()
         self.become(Status.LEAVING)
         told = was_member and self.say_goodbye()
-        ctx.alarms.cancel("join")
-        ctx.alarms.cancel("stabilise")
+        ctx.alarms.cancel(Alarm.JOIN)
+        ctx.alarms.cancel(Alarm.STABILISE)
         self._leave_limit = ctx.now + ctx.config.leave_limit_s
         if told:
-            ctx.alarms.set("leave", ctx.now + ctx.config.leave_drain_s)
+            ctx.alarms.set(Alarm.LEAVE, ctx.now + ctx.config.leave_drain_s)
         else:
             self._drained()
 
     def _drained(self) -> None:
         ctx = self.ctx
         if self.broadcasts.under_way and ctx.now < self._leave_limit:
-            ctx.alarms.set("leave", ctx.now + DRAIN_PAUSE_S)
+            ctx.alarms.set(Alarm.LEAVE, ctx.now + DRAIN_PAUSE_S)
             return
         self.become(Status.LEFT)
         ctx.effects.append(fx.LeftRing())
@@ -226,17 +229,20 @@ class ChordNode(Wiring):
             self._told_peers = told
             self.ctx.effects.append(fx.PeersKnown(peers))
 
-    # ---- messages ---------------------------------------------------------------------------
+    # ---- messages that concern several parts ------------------------------------------------
 
-    def _ping(self, sender: NodeRef, message: msg.Ping) -> None:
+    def on_ping(self, sender: NodeRef, message: msg.Ping) -> None:
+        """Somebody wants to know whether this node lives."""
         self.ctx.send(sender, msg.Pong(message.rid, int(self._status)))
 
-    def _pong(self, sender: NodeRef, message: msg.Pong) -> None:
+    def on_pong(self, sender: NodeRef, message: msg.Pong) -> None:
+        """``sender`` lives, and may be about to leave."""
         if message.status in (Status.LEAVING, Status.LEFT, Status.SUPERSEDED):
             self._depart(sender)
         self.requests.answered(sender, message)
 
-    def _get_state(self, sender: NodeRef, message: msg.GetState) -> None:
+    def on_get_state(self, sender: NodeRef, message: msg.GetState) -> None:
+        """Somebody asks for our pointers, or whether we have any."""
         if self._status in membership.MEMBER:
             self.broadcasts.newcomer.told(sender)
             self.ring.asked(sender, message)
@@ -244,26 +250,14 @@ class ChordNode(Wiring):
         self.joining.asked(sender, message.status)
         self.ctx.send(sender, self.state_answer(message.rid))
 
-    def _state(self, sender: NodeRef, message: msg.State) -> None:
+    def on_state(self, sender: NodeRef, message: msg.State) -> None:
+        """``sender`` tells its pointers, and the digest of what it has recorded."""
         self.requests.answered(sender, message)
         if message.status == Status.ACTIVE:
-            self.broadcasts.sync.compared(sender, message.digest)
+            self.sync.compared(sender, message.digest)
 
-    def _compare(self, sender: NodeRef, message: msg.Compare) -> None:
-        self.broadcasts.sync.compared(sender, message.digest)
-
-    def _given(self, sender: NodeRef, message: msg.Given) -> None:
-        self.broadcasts.sync.given(sender, more=message.more)
-
-    def _notify(self, sender: NodeRef, message: msg.Notify) -> None:
-        if self.is_member():
-            self.ring.notified(sender)
-
-    def _changed(self, sender: NodeRef, message: msg.Changed) -> None:
-        if self.is_member() and self.ring.head.raw == sender.raw:
-            self.ring.soon()
-
-    def _departing(self, sender: NodeRef, message: msg.Leaving) -> None:
+    def on_leaving(self, sender: NodeRef, message: msg.Leaving) -> None:
+        """``sender`` leaves the ring."""
         self._depart(sender)
         if self.is_member():
             self.ring.departing(sender, message)
@@ -274,27 +268,6 @@ class ChordNode(Wiring):
         self.detector.condemn(peer)
         self.departing = None
         self.ctx.peers.departed(peer, self.ctx.now)
-
-    def _finger_hint(self, sender: NodeRef, message: msg.FingerHint) -> None:
-        if self.is_member():
-            self.fingers.hinted(message)
-
-    def _try_merge(self, sender: NodeRef, message: msg.TryMerge) -> None:
-        self.audit.try_merge(message)
-
-    def _find(self, sender: NodeRef, message: msg.Find) -> None:
-        self.answering.find(message)
-
-    def _find_failed(self, sender: NodeRef, message: msg.FindFailed) -> None:
-        self.lookups.find_failed(message)
-
-    def _find_next(self, sender: NodeRef, message: msg.FindNext) -> None:
-        self.answering.find_next(sender, message)
-
-    def _bcast(self, sender: NodeRef, message: msg.Bcast) -> None:
-        # Outside of a ring this node could only claim to cover what it cannot reach.
-        if self._status in membership.MEMBER:
-            self.broadcasts.received(sender, message)
 
     # ---- what is handled where (one table for all nodes) ------------------------------------
 
@@ -312,44 +285,17 @@ class ChordNode(Wiring):
         ev.Spoiled: _spoiled,
         ev.Leave: _leave,
     }
-    _on_message: ClassVar[dict[type, Callable[[ChordNode, NodeRef, Any], None]]] = {
-        msg.Bcast: _bcast,
-        msg.Covered: lambda node, sender, word: node.broadcasts.covered(sender, word),
-        msg.Ack: lambda node, sender, word: node.broadcasts.acknowledged(sender, word),
-        msg.Bodies: lambda node, sender, word: node.broadcasts.bodies(sender, word),
-        msg.Find: _find,
-        msg.Found: lambda node, sender, word: node.lookups.found(sender, word),
-        msg.FindFailed: _find_failed,
-        msg.FindNext: _find_next,
-        msg.Next: lambda node, sender, word: node.requests.answered(sender, word),
-        msg.Ping: _ping,
-        msg.Pong: _pong,
-        msg.GetState: _get_state,
-        msg.State: _state,
-        msg.Notify: _notify,
-        msg.Changed: _changed,
-        msg.Leaving: _departing,
-        msg.FingerHint: _finger_hint,
-        msg.TryMerge: _try_merge,
-        msg.Compare: _compare,
-        msg.Have: lambda node, sender, word: node.broadcasts.sync.told(sender, word),
-        msg.Want: lambda node, sender, word: node.broadcasts.sync.wanted(sender, word),
-        msg.Caught: lambda node, sender, word: node.broadcasts.sync.caught(sender, word),
-        msg.Lost: lambda node, sender, word: node.broadcasts.sync.lost(sender, word),
-        msg.Given: _given,
-    }
-    _on_alarm: ClassVar[dict[str, Callable[[ChordNode], None]]] = {
-        "join": lambda node: node.joining.tick(),
-        "stabilise": lambda node: node.ring.stabilise(),
-        "defer": lambda node: node.ring.defer_over(),
-        "predecessor": lambda node: node.ring.check_predecessor(),
-        "fingers": lambda node: node.fingers.refresh(),
-        "audit": lambda node: node.audit.tick(),
-        "probes": lambda node: node.detector.tick(),
-        "peers": _tell_peers,
-        "leave": _drained,
-        "sync": lambda node: node.broadcasts.sync.compare_with_some(),
-    }
+    _on_message: ClassVar[OnMessage] = messages(
+        PARTS,
+        {
+            msg.Ping: on_ping,
+            msg.Pong: on_pong,
+            msg.GetState: on_get_state,
+            msg.State: on_state,
+            msg.Leaving: on_leaving,
+        },
+    )
+    _on_alarm: ClassVar[OnAlarm] = alarms(PARTS, {Alarm.PEERS: _tell_peers, Alarm.LEAVE: _drained})
 
 
 def real_node(config: ProtocolConfig, me: NodeRef, rng: Random) -> ChordNode:

@@ -21,9 +21,12 @@ from chordnet.core.kernel import membership
 from chordnet.core.kernel.context import Context
 from chordnet.core.kernel.detector import Detector
 from chordnet.core.kernel.requests import Requests
-from chordnet.core.log.ledger import OriginKey
+from chordnet.core.kernel.timers import Alarm
+from chordnet.core.log.antientropy import AntiEntropy
+from chordnet.core.log.ledger import Ledger, OriginKey
 from chordnet.core.lookup.answering import Answering
 from chordnet.core.lookup.lookup import Lookups, Purpose, Result
+from chordnet.core.parts import PARTS
 from chordnet.core.ring.fingers import Fingers
 from chordnet.core.ring.identities import Identities
 from chordnet.core.ring.routing import Routes
@@ -32,6 +35,8 @@ from chordnet.core.ring.walk import Walks
 
 MAX_RECORDED = 8192
 """Bounds of intervals in one answer about what is recorded."""
+_OF_MEMBERS = tuple(a for a in Alarm if a not in (Alarm.PROBES, Alarm.PEERS, Alarm.LEAVE))
+"""Alarms that mean nothing to a node in no ring for good."""
 CHECK_TTL = 8
 """Hops of the check of a finger: from it back along predecessors to the slot's owner."""
 
@@ -44,25 +49,30 @@ class Wiring:
     :param rng: the only source of randomness.
     """
 
+    routes: Routes
+    requests: Requests
+    detector: Detector
+    ring: Ring
+    answering: Answering
+    lookups: Lookups
+    fingers: Fingers
+    joining: Joining
+    audit: Audit
+    ledger: Ledger
+    sync: AntiEntropy
+    broadcasts: Broadcasts
+    identities: Identities
+    walks: Walks
+
     def __init__(self, config: ProtocolConfig, me: NodeRef, rng: Random) -> None:
         self.config = config
         self.me = me
         self._status = Status.UNJOINED
         self._superseded = ""
         self.ctx = ctx = Context(config, me, rng)
-        self.routes = Routes(ctx)
-        self.requests = Requests(ctx)
-        self.detector = Detector(ctx, self)
-        self.ring = Ring(ctx, self.requests, self.detector, self)
-        self.answering = Answering(ctx, self.ring, self.routes, self.detector, self)
-        self.lookups = Lookups(ctx, self.ring, self.answering, self.requests, self.detector, self)
-        self.fingers = Fingers(ctx, self.ring, self.routes, self.detector, self)
-        self.joining = Joining(ctx, self.ring, self.requests, self.lookups, self)
-        self.audit = Audit(ctx, self.ring, self.requests, self.lookups, self)
-        self.broadcasts = Broadcasts(ctx, self.ring, self.routes, self.lookups, self.detector, self)
-        self.identities = Identities(ctx, self.detector, self)
+        for part in PARTS:
+            setattr(self, part.name, part.make(self))
         ctx.on_hint = self.identities.hint
-        self.walks = Walks(ctx, self.ring, self.requests, self)
         self._hinted: NodeRef | None = None
         self.departing: NodeRef | None = None
         """Who is being held for dead because it leaves."""
@@ -94,7 +104,7 @@ class Wiring:
         self.fingers.place(fingers)
         self.tables_changed()
         self.audit.start()
-        self.broadcasts.sync.place()
+        self.sync.place()
         ctx.effects.append(fx.StatusChanged(Status.UNJOINED, Status.ACTIVE))
         return ctx.effects
 
@@ -132,7 +142,7 @@ class Wiring:
 
     def recorded(self, after: OriginKey | None, origins: int) -> Sequence[LedgerState]:
         """Return what is recorded of up to ``origins`` origins behind ``after``, in order."""
-        return self.broadcasts.ledger.page(after, origins, MAX_RECORDED)
+        return self.ledger.page(after, origins, MAX_RECORDED)
 
     def status(self) -> Status:
         """Return where this node is in its life."""
@@ -173,7 +183,7 @@ class Wiring:
         self.become(Status.SUPERSEDED, reason)
         if was_member:
             self.say_goodbye()
-        for alarm in ("join", "stabilise", "defer", "predecessor", "fingers", "audit", "sync"):
+        for alarm in _OF_MEMBERS:
             self.ctx.alarms.cancel(alarm)
 
     def admitted(self, node: NodeRef, held: list[msg.PeerMessage]) -> None:
@@ -205,11 +215,11 @@ class Wiring:
         ctx = self.ctx
         ctx.effects.append(fx.StatusChanged(old, status, reason))
         if status == Status.ACTIVE:
-            ctx.alarms.cancel("join")
-            ctx.alarms.sooner("stabilise", ctx.now)
+            ctx.alarms.cancel(Alarm.JOIN)
+            ctx.alarms.sooner(Alarm.STABILISE, ctx.now)
             self.fingers.refresh()
             self.audit.start()
-            self.broadcasts.sync.start()
+            self.sync.start()
             self.ring.check_joined()
 
     def state_answer(self, rid: int) -> msg.State:
@@ -218,7 +228,7 @@ class Wiring:
         if self._status in membership.MEMBER:
             return msg.State(
                 rid, status, ring.label, ring.predecessor, list(ring.successors), None,
-                self.broadcasts.sync.digest,
+                self.sync.digest,
             )  # fmt: skip
         return msg.State(rid, status, None, None, [], self.joining.candidate())
 
@@ -290,9 +300,9 @@ class Wiring:
     def own_answer(self, answer: msg.Found | msg.FindFailed) -> None:
         """Answering: a question of our own has ended at this node itself."""
         if isinstance(answer, msg.Found):
-            self.lookups.found(self.me, answer)
+            self.lookups.on_found(self.me, answer)
         else:
-            self.lookups.find_failed(answer)
+            self.lookups.on_find_failed(self.me, answer)
 
     def looked_up(self, result: Result) -> None:
         """Lookups: one has ended."""

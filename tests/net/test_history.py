@@ -104,7 +104,7 @@ class HistoryTests(ServiceCase):
         self.restart()
         log = self.services[2].node.log
         expected = {kept.record.id: kept.record.route for kept in log.newest(2)}
-        self.assertEqual(self.services[2].node.core.broadcasts.sync.ways, expected)
+        self.assertEqual(self.services[2].node.core.sync.ways, expected)
 
     def spoil(self, log: SqliteLog, body: str) -> None:
         log.checkpoint()

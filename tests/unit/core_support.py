@@ -163,9 +163,9 @@ class FakeNode:
     def own_answer(self, answer: msg.Found | msg.FindFailed) -> None:
         assert self.lookups is not None
         if isinstance(answer, msg.Found):
-            self.lookups.found(answer.node, answer)
+            self.lookups.on_found(answer.node, answer)
         else:
-            self.lookups.find_failed(answer)
+            self.lookups.on_find_failed(ref(40), answer)
 
     def looked_up(self, result: Result) -> None:
         self.results.append(result)

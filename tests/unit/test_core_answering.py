@@ -26,8 +26,9 @@ class FindTests(AnsweringTestCase):
         """Another node's lookup arrives."""
         given = {"path": refs(60, 5), "ttl": 60, "last": False, **details}
         self.parts.fresh()
-        self.answering.find(
-            Find(3, ref(60), raw(key), int(kind), given["path"], given["ttl"], given["last"])
+        self.answering.on_find(
+            ref(5),
+            Find(3, ref(60), raw(key), int(kind), given["path"], given["ttl"], given["last"]),
         )
 
     def passed_on(self) -> tuple[int, Find]:
@@ -105,7 +106,7 @@ class AdviceTests(AnsweringTestCase):
     ) -> tuple[bool, list[int], bool]:
         self.parts.fresh()
         question = FindNext(1, raw(key), int(kind), [raw(x) for x in exclude], last)
-        self.answering.find_next(ref(60), question)
+        self.answering.on_find_next(ref(60), question)
         ((target, answer),) = sent(self.ctx, Next)
         self.assertEqual(target, 60)
         return answer.done, ids(answer.nodes), answer.last

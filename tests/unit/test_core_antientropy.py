@@ -16,6 +16,7 @@ from chordnet.core.base.messages import (
     Compare,
     Detour,
     EdgeKind,
+    Given,
     Have,
     Hop,
     Lost,
@@ -101,7 +102,7 @@ def converse(one: Side, other: Side) -> int:
             if isinstance(effect, SendStored):
                 found_all = perform(giver, taker, effect)
                 if effect.more is not None:
-                    taker.sync.given(peer, more=effect.more or not found_all)
+                    taker.sync.on_given(peer, Given(effect.more or not found_all))
             elif isinstance(effect, Record | Gap):
                 continue
             else:
@@ -117,22 +118,22 @@ def perform(giver: Side, taker: Side, effect: SendStored) -> bool:
     peer, wanted = giver.ctx.me, within(effect)
     kept = [number for number in wanted if number not in giver.dropped]
     for number in kept[:GO]:
-        taker.sync.caught(peer, caught(number, peer.id))
+        taker.sync.on_caught(peer, caught(number, peer.id))
     lost = intervals.of(number for number in wanted if number in giver.dropped)
     if lost:
-        taker.sync.lost(peer, Lost([numbers(*each) for each in intervals.pairs(lost)]))
+        taker.sync.on_lost(peer, Lost([numbers(*each) for each in intervals.pairs(lost)]))
     return len(kept) <= GO
 
 
 def handle(sync: AntiEntropy, peer, message) -> None:
     if isinstance(message, Have):
-        sync.told(peer, message)
+        sync.on_have(peer, message)
     elif isinstance(message, Want):
-        sync.wanted(peer, message)
+        sync.on_want(peer, message)
     elif isinstance(message, Compare):
         sync.compared(peer, message.digest)
     elif isinstance(message, Lost):
-        sync.lost(peer, message)
+        sync.on_lost(peer, message)
     else:
         raise AssertionError(f"unexpected {message}")
 
@@ -188,7 +189,7 @@ class ExchangeTests(SynchronousTestCase):
         side = Side(10, 1)
         side.record(2)
         side.ask(ref(20))
-        side.sync.wanted(ref(20), Want([numbers(1, 1 << 40)]))
+        side.sync.on_want(ref(20), Want([numbers(1, 1 << 40)]))
         self.assertEqual(side.ctx.effects, [SendStored(ref(20), [numbers(1)], None)])
 
     def test_what_has_just_come_of_age_is_given_whatever_the_timers(self):
@@ -199,9 +200,9 @@ class ExchangeTests(SynchronousTestCase):
             side.record(3)
             side.ask(ref(20))
             if isinstance(ask, Have):
-                side.sync.told(ref(20), ask)
+                side.sync.on_have(ref(20), ask)
             else:
-                side.sync.wanted(ref(20), ask)
+                side.sync.on_want(ref(20), ask)
             (given,) = effects_of(side.ctx.effects, SendStored)
             self.assertEqual(within(given), [1, 2])
 
@@ -209,14 +210,14 @@ class ExchangeTests(SynchronousTestCase):
         for count, more in ((256, False), (257, True)):
             side = Side(10, *range(2, 2 * count + 1, 2))
             side.ctx.effects = []
-            side.sync.told(ref(20), Have([], [], []))
+            side.sync.on_have(ref(20), Have([], [], []))
             (given,) = side.ctx.effects
             self.assertEqual((len(given.ranges), given.more), (256, more))
 
     def test_an_exchange_that_has_ended_makes_room_for_the_next(self):
         side = Side(10, 1)
         side.sync.compared(ref(20), 1)
-        side.sync.given(ref(20), more=False)
+        side.sync.on_given(ref(20), Given(False))
         side.sync.compared(ref(30), 1)
         self.assertEqual(targets(side.ctx, Have), [20, 30])
         self.assertEqual(side.ctx.counters["exchanges"], 2)
@@ -234,7 +235,7 @@ class ExchangeTests(SynchronousTestCase):
         side = Side(10, 1)
         side.member = False
         side.sync.compared(ref(20), 1)
-        side.sync.told(ref(20), Have([], [], []))
+        side.sync.on_have(ref(20), Have([], [], []))
         side.sync.compare_with_some()
         self.assertEqual(side.ctx.effects, [])
 
@@ -270,7 +271,7 @@ class CaughtTests(SynchronousTestCase):
 
     def test_it_is_recorded_once(self):
         for _ in range(2):
-            self.side.sync.caught(ref(20), caught(2, 20))
+            self.side.sync.on_caught(ref(20), caught(2, 20))
         (record,) = effects_of(self.side.ctx.effects, Record)
         self.assertEqual(record.route[-1], Hop(raw(10), "n10", int(EdgeKind.CAUGHT_UP)))
         counters = self.side.ctx.counters
@@ -278,7 +279,7 @@ class CaughtTests(SynchronousTestCase):
 
     def test_it_is_young_and_its_way_is_remembered_for_as_long_as_its_tree_may_come(self):
         side, digest = self.side, self.side.sync.digest
-        side.sync.caught(ref(20), caught(2, 20))
+        side.sync.on_caught(ref(20), caught(2, 20))
         self.assertEqual(side.sync.digest, digest)
         side.ripen()
         self.assertEqual(side.sync.digest, Side(20, 1, 2).sync.digest)
@@ -292,7 +293,7 @@ class CaughtTests(SynchronousTestCase):
         body = b"x" * self.side.ctx.config.max_body_bytes
         self.side.parts.advance(5.1)
         self.side.ask(ref(50))
-        self.side.sync.caught(ref(50), caught(2, 50, hops=hops, body=body))
+        self.side.sync.on_caught(ref(50), caught(2, 50, hops=hops, body=body))
         self.assertEqual(len(effects_of(self.side.ctx.effects, Record)), 1)
 
     def test_what_is_out_of_bounds_is_refused(self):
@@ -306,7 +307,7 @@ class CaughtTests(SynchronousTestCase):
             caught(2, 20, body=b"x" * 70_000),
         ):
             self.side.ctx.effects = []
-            self.side.sync.caught(ref(20), wrong)
+            self.side.sync.on_caught(ref(20), wrong)
             self.assertEqual(len(effects_of(self.side.ctx.effects, Misbehaved)), 1)
             self.assertEqual(effects_of(self.side.ctx.effects, Record), [])
 
@@ -318,16 +319,16 @@ class CaughtTests(SynchronousTestCase):
             OriginState(raw(50), 1, [0, 2]),
         ):  # fmt: skip
             self.side.ctx.effects = []
-            self.side.sync.told(ref(20), Have([], [], [state]))
+            self.side.sync.on_have(ref(20), Have([], [], [state]))
             (fault,) = self.side.ctx.effects
             self.assertIsInstance(fault, Misbehaved)
 
     def test_more_than_may_be_asked_for_at_once_is_not_given(self):
-        self.side.sync.wanted(ref(20), Want([numbers(1)] * 257))
+        self.side.sync.on_want(ref(20), Want([numbers(1)] * 257))
         (fault,) = self.side.ctx.effects
         self.assertIsInstance(fault, Misbehaved)
         self.side.ctx.effects = []
-        self.side.sync.wanted(ref(20), Want([numbers(1)] * 256))
+        self.side.sync.on_want(ref(20), Want([numbers(1)] * 256))
         (given,) = self.side.ctx.effects
         self.assertEqual(len(given.ranges), 256)
 
@@ -337,26 +338,26 @@ class CaughtTests(SynchronousTestCase):
             numbers(1, (1 << 62) + 1),
         ):  # fmt: skip
             self.side.ctx.effects = []
-            self.side.sync.lost(ref(20), Lost([numbers(7), wrong]))
-            self.side.sync.wanted(ref(20), Want([numbers(7), wrong]))
+            self.side.sync.on_lost(ref(20), Lost([numbers(7), wrong]))
+            self.side.sync.on_want(ref(20), Want([numbers(7), wrong]))
             self.assertEqual(len(effects_of(self.side.ctx.effects, Misbehaved)), 2)
             self.assertEqual(len(self.side.ctx.effects), 2)
 
     def test_a_boundless_claim_makes_a_question_of_one_range(self):
-        self.side.sync.told(ref(20), Have([], [], [OriginState(raw(50), 1, [1, 1 << 61])]))
+        self.side.sync.on_have(ref(20), Have([], [], [OriginState(raw(50), 1, [1, 1 << 61])]))
         self.assertEqual(sent(self.side.ctx, Want), [(20, Want([numbers(2, 1 << 61)]))])
 
     def test_a_question_names_a_bounded_number_of_ranges(self):
         known = list(range(2, 2 + 4 * 600, 2))
-        self.side.sync.told(ref(20), Have([], [], [OriginState(raw(50), 1, known)]))
+        self.side.sync.on_have(ref(20), Have([], [], [OriginState(raw(50), 1, known)]))
         ((_, question),) = sent(self.side.ctx, Want)
         self.assertEqual(len(question.ranges), 256)
 
     def test_the_word_of_one_that_is_no_partner_ends_no_exchange(self):
-        self.side.sync.given(ref(30), more=True)
+        self.side.sync.on_given(ref(30), Given(True))
         self.assertEqual(targets(self.side.ctx, Have), [])
-        self.side.sync.caught(ref(20), caught(2, 20))
-        self.side.sync.given(ref(20), more=True)
+        self.side.sync.on_caught(ref(20), caught(2, 20))
+        self.side.sync.on_given(ref(20), Given(True))
         self.assertEqual(targets(self.side.ctx, Have), [20])
 
 
@@ -370,9 +371,9 @@ class UnaskedTests(SynchronousTestCase):
     def refused(self, peer: int, *messages: Caught | Lost) -> None:
         for message in messages:
             if isinstance(message, Caught):
-                self.side.sync.caught(ref(peer), message)
+                self.side.sync.on_caught(ref(peer), message)
             else:
-                self.side.sync.lost(ref(peer), message)
+                self.side.sync.on_lost(ref(peer), message)
         self.assertEqual(self.side.ctx.effects, [])
         self.assertEqual(self.side.ledger.states()[0].known, [1, 2])
         self.assertEqual(self.side.ctx.counters["answers_ignored"], len(messages))
@@ -390,10 +391,10 @@ class UnaskedTests(SynchronousTestCase):
         self.refused(20, caught(2, 20), Lost([numbers(2, 514)]))
 
     def test_of_what_was_wanted_only_that_is_taken(self):
-        self.side.sync.told(ref(20), Have([], [], [OriginState(raw(50), 1, [5, 9])]))
+        self.side.sync.on_have(ref(20), Have([], [], [OriginState(raw(50), 1, [5, 9])]))
         self.side.ctx.effects = []
         self.refused(20, caught(4, 20), caught(9, 20), Lost([numbers(4, 6)]))
-        self.side.sync.caught(ref(20), caught(5, 20))
+        self.side.sync.on_caught(ref(20), caught(5, 20))
         self.assertTrue(self.side.has(5))
 
     def test_of_a_page_only_its_origins_are_taken(self):
@@ -403,35 +404,35 @@ class UnaskedTests(SynchronousTestCase):
         side = Side(10, ledger=ledger)
         side.ask(ref(20))
         beyond = MessageId(raw(50), PAGE_ORIGINS + 5, 2)
-        side.sync.caught(ref(20), Caught(beyond, 0.0, caught(1, 20).hops, b""))
+        side.sync.on_caught(ref(20), Caught(beyond, 0.0, caught(1, 20).hops, b""))
         self.assertNotIn(beyond, ledger)
-        side.sync.caught(ref(20), Caught(beyond, 0.0, caught(1, 20).hops, b""))
+        side.sync.on_caught(ref(20), Caught(beyond, 0.0, caught(1, 20).hops, b""))
         within = MessageId(raw(50), PAGE_ORIGINS, 2)
-        side.sync.caught(ref(20), Caught(within, 0.0, caught(1, 20).hops, b""))
+        side.sync.on_caught(ref(20), Caught(within, 0.0, caught(1, 20).hops, b""))
         self.assertIn(within, ledger)
 
     def test_of_this_nodes_own_life_only_what_it_has_published_is_taken_or_asked_for(self):
         side = self.side
         side.sync.published = 3
         own = [Hop(raw(10), "n10", int(EdgeKind.ORIGIN)), Hop(raw(20), "", int(EdgeKind.FINGER))]
-        side.sync.told(ref(20), Have([], [], [OriginState(raw(10), 1, [1, 900])]))
+        side.sync.on_have(ref(20), Have([], [], [OriginState(raw(10), 1, [1, 900])]))
         self.assertEqual(sent(side.ctx, Want), [(20, Want([numbers(1, 4, origin=10)]))])
-        side.sync.told(ref(20), Have([], [], [OriginState(raw(10), 1, [5, 900])]))
+        side.sync.on_have(ref(20), Have([], [], [OriginState(raw(10), 1, [5, 900])]))
         self.assertEqual(len(sent(side.ctx, Want)), 1)
         side.ask(ref(20))
-        side.sync.caught(ref(20), Caught(mid(4, 10), 0.0, own, b""))
-        side.sync.lost(ref(20), Lost([numbers(3, 5, origin=10)]))
+        side.sync.on_caught(ref(20), Caught(mid(4, 10), 0.0, own, b""))
+        side.sync.on_lost(ref(20), Lost([numbers(3, 5, origin=10)]))
         self.assertEqual(side.ledger.last(raw(10), 1), 0)
-        side.sync.caught(ref(20), Caught(mid(3, 10), 0.0, own, b""))
+        side.sync.on_caught(ref(20), Caught(mid(3, 10), 0.0, own, b""))
         self.assertEqual(side.ledger.last(raw(10), 1), 3)
 
     def test_a_question_is_served_once_for_each_page_of_ours_and_not_without(self):
         want = Want([numbers(1)])
-        self.side.sync.wanted(ref(20), want)
+        self.side.sync.on_want(ref(20), want)
         self.assertEqual(self.side.ctx.effects, [])
         self.side.ask(ref(20))
-        self.side.sync.wanted(ref(20), want)
-        self.side.sync.wanted(ref(20), want)
+        self.side.sync.on_want(ref(20), want)
+        self.side.sync.on_want(ref(20), want)
         self.assertEqual(len(self.side.ctx.effects), 1)
         self.assertEqual(self.side.ctx.counters["wants_ignored"], 2)
 
@@ -443,41 +444,41 @@ class GivingUpTests(SynchronousTestCase):
         self.side = Side(10, 1)
         for peer in (20, 30):
             self.side.ask(ref(peer))
-            self.side.sync.given(ref(peer), more=False)
+            self.side.sync.on_given(ref(peer), Given(False))
 
     def test_one_nodes_word_is_not_enough(self):
         for _ in range(3):
-            self.side.sync.lost(ref(20), Lost([numbers(2, 514)]))
+            self.side.sync.on_lost(ref(20), Lost([numbers(2, 514)]))
         self.assertEqual(self.side.ctx.effects, [])
         self.assertFalse(self.side.ledger.is_known(mid(2)))
 
     def test_what_two_do_not_keep_is_a_gap_and_asked_for_no_more(self):
-        self.side.sync.lost(ref(20), Lost([numbers(2, 9)]))
-        self.side.sync.lost(ref(30), Lost([numbers(4, 7), numbers(8, 20)]))
+        self.side.sync.on_lost(ref(20), Lost([numbers(2, 9)]))
+        self.side.sync.on_lost(ref(30), Lost([numbers(4, 7), numbers(8, 20)]))
         self.assertEqual(self.side.ctx.effects, [Gap(ref(30), [numbers(4, 7), numbers(8, 9)])])
         self.assertEqual(self.side.ledger.states()[0].lost, [4, 7, 8, 9])
         self.assertEqual(self.side.ctx.counters["gaps"], 4)
         self.assertFalse(self.side.has(4))
-        self.side.sync.lost(ref(20), Lost([numbers(4, 7)]))
-        self.side.sync.lost(ref(20), Lost([numbers(9, 12)]))
+        self.side.sync.on_lost(ref(20), Lost([numbers(4, 7)]))
+        self.side.sync.on_lost(ref(20), Lost([numbers(9, 12)]))
         self.assertEqual(self.side.ledger.states()[0].lost, [4, 7, 8, 12])
 
     def test_where_no_other_node_is_known_one_is_enough(self):
         self.side.parts.routes.rebuild([ref(20)], [])
-        self.side.sync.lost(ref(20), Lost([numbers(2, 9)]))
+        self.side.sync.on_lost(ref(20), Lost([numbers(2, 9)]))
         self.assertEqual(self.side.ledger.states()[0].lost, [2, 9])
 
     def test_one_that_comes_after_all_is_recorded(self):
         for peer in (20, 30):
-            self.side.sync.lost(ref(peer), Lost([numbers(2, 9)]))
+            self.side.sync.on_lost(ref(peer), Lost([numbers(2, 9)]))
         self.side.ask(ref(20))
-        self.side.sync.caught(ref(20), caught(4, 20))
+        self.side.sync.on_caught(ref(20), caught(4, 20))
         self.assertEqual(len(effects_of(self.side.ctx.effects, Record)), 1)
         self.assertEqual(self.side.ledger.states()[0].lost, [2, 4, 5, 9])
 
     def test_the_doubts_that_one_node_casts_are_bounded(self):
         for n in range(2, 20_000, 512):
-            self.side.sync.lost(ref(20), Lost([numbers(m) for m in range(n, n + 512, 2)]))
+            self.side.sync.on_lost(ref(20), Lost([numbers(m) for m in range(n, n + 512, 2)]))
         self.assertLessEqual(len(self.side.sync._doubts), 1024)
 
     def test_a_newcomer_gives_up_what_no_neighbour_keeps_and_has_the_rest(self):
@@ -504,7 +505,7 @@ class PaceTests(SynchronousTestCase):
             side.parts.advance(0.1)
             for peer in peers:
                 side.sync.compared(ref(peer), 1)
-                side.sync.given(ref(peer), more=True)
+                side.sync.on_given(ref(peer), Given(True))
         return targets(side.ctx, Have)
 
     def test_an_exchange_that_brings_nothing_is_repeated_less_and_less_often(self):
@@ -522,8 +523,8 @@ class PaceTests(SynchronousTestCase):
         for sequence in range(2, 30):
             side.ctx.effects = []
             side.sync.compared(ref(20), 1)
-            side.sync.caught(ref(20), caught(sequence, 20))
-            side.sync.given(ref(20), more=False)
+            side.sync.on_caught(ref(20), caught(sequence, 20))
+            side.sync.on_given(ref(20), Given(False))
             self.assertEqual(targets(side.ctx, Have), [20])
 
     def test_what_is_remembered_of_partners_is_bounded(self):
@@ -531,7 +532,7 @@ class PaceTests(SynchronousTestCase):
         for n in range(1, 2000):
             peer = NodeRef(n.to_bytes(20), 1, "h:1", "")
             side.sync.compared(peer, 1)
-            side.sync.given(peer, more=False)
+            side.sync.on_given(peer, Given(False))
         self.assertLessEqual(len(side.sync._partners), 256)
 
 
@@ -583,13 +584,13 @@ class PagingTests(SynchronousTestCase):
             ((_, page),) = sent(one.ctx, Have)
             one.ctx.effects = []
             pages.append(page)
-            other.sync.told(ref(10), page)
+            other.sync.on_have(ref(10), page)
             (given,) = other.ctx.effects
             self.assertEqual((given.ranges, given.more), ([], False))
             other.ctx.effects = []
             if not page.last:
                 return pages
-            one.sync.given(ref(20), more=False)
+            one.sync.on_given(ref(20), Given(False))
             one.parts.advance(8.1)
             one.sync.compared(ref(20), other.sync.digest + 1)
 
@@ -605,7 +606,7 @@ class PagingTests(SynchronousTestCase):
         side = Side(10, ledger=ledgers[0])
         side.sync.compared(ref(20), 1)
         for _ in range(2):
-            side.sync.given(ref(20), more=False)
+            side.sync.on_given(ref(20), Given(False))
             side.parts.advance(8.1)
             side.sync.compared(ref(20), 1)
         pages = [page.after for _, page in sent(side.ctx, Have)]

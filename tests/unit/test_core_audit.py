@@ -194,7 +194,7 @@ class MergeTests(AuditTestCase):
 class TryMergeTests(AuditTestCase):
     def offer(self, candidate: int, ttl: int = 9) -> None:
         self.parts.fresh()
-        self.audit.try_merge(TryMerge(ref(candidate), ttl))
+        self.audit.on_try_merge(ref(5), TryMerge(ref(candidate), ttl))
 
     def test_a_candidate_before_the_successor_is_asked_and_then_adopted(self):
         self.offer(20)

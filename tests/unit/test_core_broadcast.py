@@ -213,7 +213,7 @@ class BatchTests(NodeTestCase):
         self.assertEqual(len(effects_of(effects, Record)), 2)
 
     def test_a_part_that_was_recorded_already_is_not_recorded_again(self):
-        self.node.broadcasts.ledger.add(mid(2), b"b")
+        self.node.ledger.add(mid(2), b"b")
         effects = self.step(5, bcast(5, 50, bodies=[b"a", b"b", b"c"]))
         self.assertEqual([r.id.sequence for r in effects_of(effects, Record)], [1, 3])
 
@@ -455,11 +455,11 @@ class CaughtUpTests(NodeTestCase):
 
     def test_the_memory_of_it_is_bounded(self):
         self.tick(60.0)
-        self.assertEqual(self.node.broadcasts.sync.ways, {})
+        self.assertEqual(self.node.sync.ways, {})
         hops = [hop(50, EdgeKind.ORIGIN), *[hop(60)] * 150, hop(5)]
         for sequence in range(2, 400):
             (record,) = effects_of(self.caught(sequence, hops=hops), Record)
-        ways, size = self.node.broadcasts.sync.ways, route_bytes(record.route)
+        ways, size = self.node.sync.ways, route_bytes(record.route)
         self.assertEqual(len(ways), 8 * 1024 * 1024 // size)
 
 
@@ -598,7 +598,7 @@ class BackfillTests(NodeTestCase):
 
     def test_a_node_that_has_it_and_forgot_its_tree_passes_nothing_on(self):
         # It would pass it on with a route that is not the one it recorded.
-        self.node.broadcasts.ledger.add(mid(), b"hello")
+        self.node.ledger.add(mid(), b"hello")
         self.step(20, bcast(20, 20, BACKFILL, header_only=True))
         effects = self.step(20, Bodies(mid(), [b"hello"]))
         self.assertEqual(sent(effects, Bcast), [])

@@ -348,13 +348,13 @@ class PassedBackTests(EdgeCase):
         self.assertEqual(targets(effects, Bcast), [8])
 
     def test_whoever_has_a_part_of_what_travels_together_asks_for_it(self):
-        self.node.broadcasts.ledger.add(mid(1))
+        self.node.ledger.add(mid(1))
         bodies = [b"a", b"b"]
         effects = self.step(20, bcast(20, 20, BACKFILL, header_only=True, bodies=bodies))
         self.assertEqual(sent(effects), [(20, Ack(mid(), raw(20), True))])
 
     def test_whoever_has_all_of_it_says_how_deep_it_lies(self):
-        self.node.broadcasts.ledger.add(mid(1), b"hello")
+        self.node.ledger.add(mid(1), b"hello")
         self.step(20, bcast(20, 20, BACKFILL, header_only=True))
         effects = self.step(20, Bodies(mid(1), [b"hello"]))
         self.assertEqual(self.report(effects, 20), covered(20, 1, messages=0, depth=2))

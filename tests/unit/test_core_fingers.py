@@ -289,68 +289,68 @@ class HintTests(FingerTestCase):
 
     def test_within_the_range_the_concerned_slot_is_looked_up(self):
         self.put(10, 5, 12, 30, 45, successors=1)
-        self.fingers.hinted(self.hint(20, low=5, high=10))
+        self.fingers.on_finger_hint(ref(5), self.hint(20, low=5, high=10))
         self.assertEqual(self.lookups(), [(2, 14)])
 
     def test_it_is_only_a_hint(self):
         self.put(10, 5, 12, 30, 45, successors=1)
-        self.fingers.hinted(self.hint(20, low=5, high=10))
+        self.fingers.on_finger_hint(ref(5), self.hint(20, low=5, high=10))
         self.assert_slots(12, 12, 30, 30, 30, 45)
 
     def test_a_subject_that_belongs_into_no_slot_is_not_looked_up(self):
         self.put(10, 5, 12, 30, 45, successors=1)
-        self.fingers.hinted(self.hint(31, low=5, high=10))
-        self.fingers.hinted(self.hint(10, low=5, high=10))
+        self.fingers.on_finger_hint(ref(5), self.hint(31, low=5, high=10))
+        self.fingers.on_finger_hint(ref(5), self.hint(10, low=5, high=10))
         self.assertEqual(self.lookups(), [])
 
     def test_word_of_a_suspected_finger_starts_a_probe(self):
         self.put(10, 5, 12, 30, 45, successors=1)
-        self.fingers.hinted(self.hint(30, low=5, high=10, alive=False))
+        self.fingers.on_finger_hint(ref(5), self.hint(30, low=5, high=10, alive=False))
         self.assertEqual(self.parts.verdicts.heard, [("suspected", 30)])
-        self.fingers.hinted(self.hint(50, low=5, high=10, alive=False))
+        self.fingers.on_finger_hint(ref(5), self.hint(50, low=5, high=10, alive=False))
         self.assertEqual(self.parts.verdicts.heard, [("suspected", 30)], "not of others'")
 
     def test_a_hint_is_handed_from_successor_to_successor_within_the_range(self):
         self.put(10, 5, 12, 30, 45)
-        self.fingers.hinted(self.hint(20, low=5, high=30))
+        self.fingers.on_finger_hint(ref(5), self.hint(20, low=5, high=30))
         ((target, onward),) = sent(self.ctx, FingerHint)
         self.assertEqual((target, onward.ttl), (12, 63))
 
     def test_it_stops_when_the_range_ends_here_or_before_the_successor(self):
         for high in (10, 11):
             self.put(10, 5, 12, 30, 45)
-            self.fingers.hinted(self.hint(20, low=5, high=high))
+            self.fingers.on_finger_hint(ref(5), self.hint(20, low=5, high=high))
             self.assertEqual(sent(self.ctx, FingerHint), [], high)
 
     def test_outside_of_the_range_it_is_routed_to_its_first_node(self):
         self.put(10, 5, 12, 30, 45)
-        self.fingers.hinted(self.hint(3, low=35, high=50))
+        self.fingers.on_finger_hint(ref(5), self.hint(3, low=35, high=50))
         self.assertEqual(targets(self.ctx, FingerHint), [30], "closest before 36")
         self.assertEqual(self.lookups(), [])
 
     def test_a_range_with_nobody_in_it_ends_at_the_node_after_it(self):
         self.put(12, 5, 10, 30, 45)
-        self.fingers.hinted(self.hint(3, low=10, high=11))
+        self.fingers.on_finger_hint(ref(5), self.hint(3, low=10, high=11))
         self.assertEqual(sent(self.ctx, FingerHint), [])
 
     def test_a_range_across_zero_is_followed_across_zero(self):
         self.put(60, 2, 12, 30, 45)
-        self.fingers.hinted(self.hint(20, low=55, high=5))
+        self.fingers.on_finger_hint(ref(5), self.hint(20, low=55, high=5))
         self.assertEqual(targets(self.ctx, FingerHint), [2])
         self.put(2, 12, 30, 45, 60)
-        self.fingers.hinted(self.hint(20, low=55, high=5))
+        self.fingers.on_finger_hint(ref(5), self.hint(20, low=55, high=5))
         self.assertEqual(targets(self.ctx, FingerHint), [], "12 lies beyond 5")
 
     def test_a_hint_whose_time_to_live_is_used_up_is_dropped(self):
         self.put(10, 5, 12, 30, 45)
-        self.fingers.hinted(self.hint(20, low=5, high=30, ttl=0))
+        self.fingers.on_finger_hint(ref(5), self.hint(20, low=5, high=30, ttl=0))
         self.assertEqual(sent(self.ctx, FingerHint), [])
         self.assertEqual(self.lookups(), [])
 
     def test_a_ring_of_one_has_nobody_to_pass_it_on_to(self):
         self.parts.ring.create(None)
         self.parts.fresh()
-        self.fingers.hinted(self.hint(20, low=30, high=40))
+        self.fingers.on_finger_hint(ref(5), self.hint(20, low=30, high=40))
         self.assertEqual(sent(self.ctx, FingerHint), [])
 
     def test_nobody_is_told_when_the_lists_reach_everybody(self):

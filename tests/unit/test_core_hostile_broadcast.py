@@ -91,7 +91,7 @@ class ReceiptTests(NodeTestCase):
         self.assertEqual((done.conflict, done.lost, ids(done.unreached)), (3, 1, [30]))
 
     def test_a_given_up_number_that_cannot_be_told_apart_is_reported_as_lost(self):
-        ledger = self.node.broadcasts.ledger
+        ledger = self.node.ledger
         for sequence in range(1, 6000, 2):
             ledger.add(mid(sequence), b"hello")
         effects = self.step(5, bcast(5, 50, sequence=2))
@@ -102,7 +102,7 @@ class ReceiptTests(NodeTestCase):
 
     def test_a_number_given_up_is_recorded_when_its_message_comes(self):
         from_50 = OriginState(raw(50), 1, [1, 514])
-        self.node.broadcasts.ledger.lose(next(iter(self.node.broadcasts.ledger.lacking([from_50]))))
+        self.node.ledger.lose(next(iter(self.node.ledger.lacking([from_50]))))
         effects = self.step(5, bcast(5, 12, sequence=7))
         self.assertEqual(len(effects_of(effects, Record)), 1)
         ((_, report),) = sent(effects, Covered)
@@ -151,7 +151,7 @@ class OwnNameTests(NodeTestCase):
         self.assertEqual(len(effects_of(effects, Record)), 1)
 
     def test_a_number_of_its_own_that_the_ledger_knows_already_is_an_error_and_not_used(self):
-        self.node.broadcasts.ledger.add(MessageId(raw(10), 1, 4))
+        self.node.ledger.add(MessageId(raw(10), 1, 4))
         (done,) = effects_of(self.publish(b"mine"), BroadcastDone)
         self.assertEqual((done.id, done.reason), (None, "number taken"))
         effects = self.publish(b"mine")
@@ -258,7 +258,7 @@ class RoomTests(NodeTestCase):
         under_way = self.node.broadcasts.under_way
         self.assertLess(under_way, 6)
         self.assertEqual(self.node.counters["broadcasts_refused"], 29 - under_way)
-        self.assertNotIn(mid(29), self.node.broadcasts.ledger, "whoever sent it sends it again")
+        self.assertNotIn(mid(29), self.node.ledger, "whoever sent it sends it again")
 
     def test_a_digest_tells_bodies_apart_that_run_together(self):
         self.assertNotEqual(digest_of([b"ab", b"c"]), digest_of([b"a", b"bc"]))

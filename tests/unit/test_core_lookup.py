@@ -92,8 +92,8 @@ class RecursiveTests(LookupTestCase):
         self.start(35)
         _, question = self.passed_on()
         answer = Found(question.lookup, ref(40), refs(10, 30, 40), LABEL)
-        self.lookups.found(ref(40), answer)
-        self.lookups.found(ref(40), answer)
+        self.lookups.on_found(ref(40), answer)
+        self.lookups.on_found(ref(40), answer)
         self.assertEqual(self.result().node, ref(40))
         self.assertEqual(self.result().tag, 7)
         self.assertEqual(len(self.lookups), 0)
@@ -102,7 +102,7 @@ class RecursiveTests(LookupTestCase):
     def test_nobody_may_answer_for_another(self):
         self.start(35)
         _, question = self.passed_on()
-        self.lookups.found(ref(50), Found(question.lookup, ref(40), refs(10, 40), LABEL))
+        self.lookups.on_found(ref(50), Found(question.lookup, ref(40), refs(10, 40), LABEL))
         self.assertEqual(self.parts.node.results, [])
 
     def test_lookups_are_capped(self):
@@ -116,7 +116,7 @@ class RecursiveTests(LookupTestCase):
     def test_failures_and_hops_are_counted(self):
         self.start(35)
         _, question = self.passed_on()
-        self.lookups.found(ref(40), Found(question.lookup, ref(40), refs(10, 30, 40), LABEL))
+        self.lookups.on_found(ref(40), Found(question.lookup, ref(40), refs(10, 30, 40), LABEL))
         self.assertEqual(self.ctx.counters["lookup_hops"], 2)
         self.assertEqual(self.ctx.counters["lookups_failed"], 0)
         self.start(36)
@@ -146,13 +146,13 @@ class FallbackTests(LookupTestCase):
         self.start(35)
         _, question = self.passed_on()
         self.parts.fresh()
-        self.lookups.find_failed(FindFailed(question.lookup, "n30 is in no ring"))
+        self.lookups.on_find_failed(ref(40), FindFailed(question.lookup, "n30 is in no ring"))
         self.assertEqual(self.asked_next()[0], 30)
 
     def test_a_refusal_by_the_node_it_began_at_ends_it(self):
         self.start(35, via=ref(33))
         _, question = self.passed_on()
-        self.lookups.find_failed(FindFailed(question.lookup, "n33 is in no ring"))
+        self.lookups.on_find_failed(ref(40), FindFailed(question.lookup, "n33 is in no ring"))
         self.assertEqual(self.result().node, None)
         self.assertEqual(self.result().reason, "n33 is in no ring")
 
@@ -161,7 +161,7 @@ class FallbackTests(LookupTestCase):
         _, question = self.passed_on()
         self.ctx.now = due(self.lookups)
         self.lookups.tick()
-        self.lookups.found(ref(40), Found(question.lookup, ref(40), refs(10, 30, 40), LABEL))
+        self.lookups.on_found(ref(40), Found(question.lookup, ref(40), refs(10, 30, 40), LABEL))
         self.assertEqual(self.result().node, ref(40))
 
     def test_the_deadline_ends_it(self):

@@ -32,7 +32,7 @@ recorded without knowing it covered: before a crash, or by :mod:`chordnet.core.l
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from chordnet.core.base.effects import BroadcastDone, Misbehaved, Record, Send, Traced, TraceKind
 from chordnet.core.base.events import Publish, Recent
@@ -58,6 +58,7 @@ from chordnet.core.broadcast.newcomer import Newcomer
 from chordnet.core.broadcast.repair import Repairs, still_open
 from chordnet.core.kernel.context import Context
 from chordnet.core.kernel.detector import Detector
+from chordnet.core.kernel.handlers import Handlers
 from chordnet.core.kernel.timers import Expiry
 from chordnet.core.log.antientropy import AntiEntropy
 from chordnet.core.log.ledger import Ledger
@@ -86,6 +87,8 @@ class Broadcasts:
         routes: Routes,
         lookups: Lookups,
         detector: Detector,
+        ledger: Ledger,
+        sync: AntiEntropy,
         hooks: BroadcastHooks,
     ) -> None:
         self._ctx = ctx
@@ -93,8 +96,8 @@ class Broadcasts:
         self._routes = routes
         self._hooks = hooks
         config = ctx.config
-        self.ledger = Ledger(config.max_origins, ctx.peers.has_met)
-        self.sync = AntiEntropy(ctx, self.ledger, routes, hooks.is_member)
+        self._ledger = ledger
+        self._sync = sync
         self._recent: dict[MessageId, bytes] = {}
         """Digests of what an earlier life recorded shortly before this one began."""
         self._in_flight = 0
@@ -105,7 +108,7 @@ class Broadcasts:
         self._ack_due: Expiry[tuple[Cast, Waiter]] = Expiry(config.ack_delay_s, _still_waits)
         self._first_check: Expiry[tuple[Cast, Branch]] = Expiry(config.ack_timeout_s, still_open)
         queues = (self._ack_due, self._first_check, self.repairs.late, self._casts.memory)
-        self.expiries = (*queues, self.headless.memory, *self.sync.expiries)
+        self.expiries = (*queues, self.headless.memory)
         """Each says when something of ours is due."""
 
     @property
@@ -115,7 +118,7 @@ class Broadcasts:
 
     def remember(self, recent: Recent) -> None:
         """Take note of what an earlier life of this node recorded lately."""
-        self.sync.remember(recent.id, recent.route)
+        self._sync.remember(recent.id, recent.route)
         self._recent[recent.id] = recent.digest
 
     # ---- publishing -------------------------------------------------------------------------
@@ -148,8 +151,8 @@ class Broadcasts:
         return "busy" if self._in_flight >= config.max_broadcasts else ""
 
     def _publish(self, batch: list[tuple[int, bytes]], wall: float) -> None:
-        ctx, sync = self._ctx, self.sync
-        known = self.ledger.last(ctx.me.raw, ctx.me.incarnation)
+        ctx, sync = self._ctx, self._sync
+        known = self._ledger.last(ctx.me.raw, ctx.me.incarnation)
         if known > sync.published:
             self._numbers_taken(batch, known)
             return
@@ -169,7 +172,7 @@ class Broadcasts:
     def _numbers_taken(self, batch: list[tuple[int, bytes]], known: int) -> None:
         """The ledger knows numbers of ours that we have not used: it is damaged, or was copied."""
         self._ctx.counters["own_numbers_taken"] += len(batch)
-        self.sync.published = known
+        self._sync.published = known
         self._in_flight -= len(batch)
         for op, _body in batch:
             self._ctx.effects.append(BroadcastDone(op, None, reason="number taken"))
@@ -189,27 +192,27 @@ class Broadcasts:
         :returns: how many were recorded before with other bodies, how many were given up, and how
             many were recorded before by a route that is not remembered.
         """
-        ctx, ledger, conflict, lost, strayed = self._ctx, self.ledger, 0, 0, 0
+        ctx, ledger, conflict, lost, strayed = self._ctx, self._ledger, 0, 0, 0
         for offset, body in enumerate(bodies):
             each = message_id.plus(offset) if offset else message_id
             weight = ledger.add(each, body)
             if weight is not None:
-                self.sync.recorded(each, weight)
+                self._sync.recorded(each, weight)
                 way = _way(detours, offset, route) if detours else route
                 ctx.effects.append(Record(each, created, body, way))
             elif each not in ledger:
                 lost += 1
             elif not self._is_same(each, body):
                 conflict += 1
-            elif each not in self.sync.ways:
+            elif each not in self._sync.ways:
                 strayed += 1
         if ledger.given_up:
-            self.sync.tell_gaps()
+            self._sync.tell_gaps()
         return conflict, lost, strayed
 
     def _is_same(self, each: MessageId, body: bytes) -> bool:
         """Return True if ``body`` is known to be what was recorded as ``each``."""
-        if self.ledger.digests.same((each.origin, each.incarnation), each.sequence, body):
+        if self._ledger.digests.same((each.origin, each.incarnation), each.sequence, body):
             return True
         return self._recent.get(each) == digest_of([body])
 
@@ -259,7 +262,7 @@ class Broadcasts:
 
     # ---- receiving --------------------------------------------------------------------------
 
-    def received(self, sender: NodeRef, message: Bcast) -> None:
+    def on_bcast(self, sender: NodeRef, message: Bcast) -> None:
         """A range of a broadcast is given to us."""
         fault = fault_of(message, sender, self._ctx)
         if not fault and message.id.origin == self._ctx.me.raw and self._is_forged(message):
@@ -285,10 +288,10 @@ class Broadcasts:
         me, given = self._ctx.me, message.id
         if given.incarnation != me.incarnation:
             return False
-        return given.sequence + message.count - 1 > self.sync.published
+        return given.sequence + message.count - 1 > self._sync.published
 
     def _has_all(self, message: Bcast) -> bool:
-        return all(message.id.plus(k) in self.ledger for k in range(message.count))
+        return all(message.id.plus(k) in self._ledger for k in range(message.count))
 
     def _end(self, limit: bytes) -> int:
         ctx = self._ctx
@@ -298,8 +301,8 @@ class Broadcasts:
         ctx = self._ctx
         here = Hop(ctx.me.raw, ctx.me.name, message.kind)
         route = [*message.hops, here]
-        usual = not (self.sync.ways or message.detours)
-        detours = [] if usual else self.sync.detours(message, here)
+        usual = not (self._sync.ways or message.detours)
+        detours = [] if usual else self._sync.detours(message, here)
         had_all = message.kind == EdgeKind.BACKFILL and self._has_all(message)
         conflict, lost, strayed = self._record(message.id, message.created, bodies, route, detours)
         if conflict or lost:
@@ -401,7 +404,7 @@ class Broadcasts:
 
     # ---- bodies -----------------------------------------------------------------------------
 
-    def bodies(self, sender: NodeRef, message: Bodies) -> None:
+    def on_bodies(self, sender: NodeRef, message: Bodies) -> None:
         """The bodies that we asked for have come."""
         if not self.headless.awaits(message.id, sender):
             self._ctx.counters["answers_ignored"] += 1
@@ -421,7 +424,7 @@ class Broadcasts:
             else:
                 self._first(parent, header, message.bodies)
 
-    def acknowledged(self, sender: NodeRef, message: Ack) -> None:
+    def on_ack(self, sender: NodeRef, message: Ack) -> None:
         """A delegate has taken its range on."""
         cast = self._casts.active(message.id)
         branch = cast.branch(sender.raw, message.limit) if cast is not None else None
@@ -434,7 +437,7 @@ class Broadcasts:
 
     # ---- covering ---------------------------------------------------------------------------
 
-    def covered(self, sender: NodeRef, message: Covered) -> None:
+    def on_covered(self, sender: NodeRef, message: Covered) -> None:
         """A delegate's range is covered."""
         cast = self._casts.active(message.id)
         branch = cast.branch(sender.raw, message.limit) if cast is not None else None
@@ -527,7 +530,13 @@ class Broadcasts:
         self.repairs.tick()
         self.headless.tick()
         self._casts.forget()
-        self.sync.tick()
+
+    MESSAGES: ClassVar[Handlers] = {
+        Bcast: on_bcast,
+        Covered: on_covered,
+        Ack: on_ack,
+        Bodies: on_bodies,
+    }
 
 
 def _way(detours: list[Detour], offset: int, route: list[Hop]) -> list[Hop]:

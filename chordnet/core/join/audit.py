@@ -24,7 +24,7 @@ Sources: strong stabilisation (Liben-Nowell, Balakrishnan, Karger, PODC 2002) an
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from chordnet.core.base.identifiers import between
 from chordnet.core.base.limits import MERGE_TTL
@@ -39,7 +39,9 @@ from chordnet.core.base.messages import (
     contact,
 )
 from chordnet.core.kernel.context import Context
+from chordnet.core.kernel.handlers import Handlers, Ringers
 from chordnet.core.kernel.requests import Answer, Ask, Question, Requests
+from chordnet.core.kernel.timers import Alarm
 from chordnet.core.lookup.lookup import Lookups, Purpose, Result
 from chordnet.core.ring.successors import Ring
 
@@ -74,13 +76,13 @@ class Audit:
 
     def start(self) -> None:
         """This node has become a member."""
-        self._ctx.alarms.set("audit", self._ctx.jittered(self._ctx.config.audit_s / 4))
+        self._ctx.alarms.set(Alarm.AUDIT, self._ctx.jittered(self._ctx.config.audit_s / 4))
 
     def evidence(self, through: NodeRef) -> None:
         """There may be another part of the ring, to be asked through this node."""
         ctx = self._ctx
         self._through = through
-        ctx.alarms.sooner("audit", max(ctx.now, self._last + ctx.config.audit_min_s))
+        ctx.alarms.sooner(Alarm.AUDIT, max(ctx.now, self._last + ctx.config.audit_min_s))
 
     def label_seen(self, label: RingLabel, through: NodeRef) -> None:
         """A node of a ring called ``label`` was met."""
@@ -98,7 +100,7 @@ class Audit:
         ctx.peers.forget(ctx.now)
         alone = not self._ring.successors
         pause = ctx.config.join_retry_s * 4 if alone else ctx.config.audit_s
-        ctx.alarms.set("audit", ctx.jittered(pause))
+        ctx.alarms.set(Alarm.AUDIT, ctx.jittered(pause))
         through, self._through = self._through, None
         if through is None:
             through = self._choose()
@@ -147,7 +149,7 @@ class Audit:
         if stray is None:
             return
         if before.raw == self._ctx.me.raw:
-            self.try_merge(TryMerge(stray, MERGE_TTL))
+            self.on_try_merge(self._ctx.me, TryMerge(stray, MERGE_TTL))
         else:
             self._ctx.send(before, TryMerge(stray, MERGE_TTL))
 
@@ -168,7 +170,7 @@ class Audit:
         if old.raw != self._ctx.me.raw and ttl > 0:
             self._ctx.send(node, TryMerge(old, ttl - 1))
 
-    def try_merge(self, message: TryMerge) -> None:
+    def on_try_merge(self, _sender: NodeRef, message: TryMerge) -> None:
         """Somebody offers a successor from the other ring."""
         ctx, candidate = self._ctx, message.candidate
         if self._hooks.status() != Status.ACTIVE or candidate.raw == ctx.me.raw:
@@ -184,3 +186,11 @@ class Audit:
 
     def _silent(self, question: Question) -> None:
         pass
+
+    MESSAGES: ClassVar[Handlers] = {
+        TryMerge: on_try_merge,
+    }
+
+    ALARMS: ClassVar[Ringers] = {
+        Alarm.AUDIT: tick,
+    }

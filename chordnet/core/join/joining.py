@@ -22,7 +22,7 @@ Rings that are created side by side all the same are merged by the audit.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from chordnet.core.base.events import LinkDown, LinkFault
 from chordnet.core.base.identifiers import between
@@ -37,7 +37,9 @@ from chordnet.core.base.messages import (
     contact,
 )
 from chordnet.core.kernel.context import Context
+from chordnet.core.kernel.handlers import Ringers
 from chordnet.core.kernel.requests import Answer, Ask, Question, Requests
+from chordnet.core.kernel.timers import Alarm
 from chordnet.core.lookup.lookup import Lookups, Purpose, Result
 from chordnet.core.ring.successors import Ring
 
@@ -163,7 +165,7 @@ class Joining:
         if self._hooks.status() in ASKING:
             self._scan()
         elif self._hooks.status() == Status.JOINING:
-            ctx.alarms.set("join", ctx.jittered(ctx.config.join_retry_s))
+            ctx.alarms.set(Alarm.JOIN, ctx.jittered(ctx.config.join_retry_s))
 
     def _scan(self) -> None:
         ctx = self._ctx
@@ -177,7 +179,7 @@ class Joining:
         status = int(self._hooks.status())
         for peer in asked:
             self._requests.ask(Ask.JOIN_SCAN, peer, lambda rid: GetState(rid, status))
-        ctx.alarms.set("join", ctx.jittered(ctx.config.join_retry_s))
+        ctx.alarms.set(Alarm.JOIN, ctx.jittered(ctx.config.join_retry_s))
 
     def candidate(self) -> NodeRef:
         """Return the unjoined node with the smallest identifier heard of, this one included."""
@@ -298,3 +300,7 @@ class Joining:
     def _offer_silent(self, question: Question) -> None:
         if self._hooks.status() == Status.JOINING:
             self._hooks.become(Status.UNJOINED)
+
+    ALARMS: ClassVar[Ringers] = {
+        Alarm.JOIN: tick,
+    }

@@ -11,7 +11,7 @@ from chordnet.core.base.effects import Effect, Send
 from chordnet.core.base.identifiers import IdentifierSpace
 from chordnet.core.base.messages import NodeRef, PeerMessage
 from chordnet.core.kernel.peers import PEERS_PAUSE_S, PeerBook
-from chordnet.core.kernel.timers import Alarms, Horizon
+from chordnet.core.kernel.timers import Alarm, Alarms, Horizon
 
 
 class Context:
@@ -31,7 +31,7 @@ class Context:
         """The wall clock when it was told of last; None if it is not known."""
         self.effects: list[Effect] = []
         self.horizon = Horizon()
-        self.alarms: Alarms[str] = Alarms(self.horizon)
+        self.alarms: Alarms[Alarm] = Alarms(self.horizon)
         self.peers = PeerBook(config, me)
         self.counters: Counter[str] = Counter()
         self.on_hint: Callable[[NodeRef], None] = _ignore
@@ -53,7 +53,7 @@ class Context:
     def answered(self, peer: NodeRef) -> None:
         """``peer`` has answered a question of ours: it is worth keeping on disk."""
         if self.peers.answered(peer):
-            self.alarms.sooner("peers", self.now + PEERS_PAUSE_S)
+            self.alarms.sooner(Alarm.PEERS, self.now + PEERS_PAUSE_S)
 
     def jittered(self, pause: float) -> float:
         """Return ``now`` plus ``pause``, varied so that nodes do not march in step."""

@@ -9,13 +9,15 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import attrs
 
 from chordnet.core.base.events import LinkFault
 from chordnet.core.base.messages import NodeRef, Ping
 from chordnet.core.kernel.context import Context
+from chordnet.core.kernel.handlers import Ringers
+from chordnet.core.kernel.timers import Alarm
 
 MAX_PROBES = 1024
 
@@ -108,4 +110,8 @@ class Detector:
     def _arm(self) -> None:
         if self.probes:
             at = min(min(p.deadline, p.next_ping) for p in self.probes.values())
-            self._ctx.alarms.set("probes", at)
+            self._ctx.alarms.set(Alarm.PROBES, at)
+
+    ALARMS: ClassVar[Ringers] = {
+        Alarm.PROBES: tick,
+    }

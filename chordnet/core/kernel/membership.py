@@ -19,11 +19,12 @@
 - *superseded*: another node has its name, and keeps it; in no ring for the rest of this life.
 
 A node may leave from every state, and be superseded in each before. Anything that is not in
-:data:`TRANSITIONS` is a defect of ours.
+:data:`TRANSITIONS` is a defect of ours. Which message is taken in which state says :data:`HEEDED`.
 """
 
 from __future__ import annotations
 
+from chordnet.core.base import messages as msg
 from chordnet.core.base.errors import LocalProtocolError
 from chordnet.core.base.messages import Status
 
@@ -44,6 +45,41 @@ TRANSITIONS: dict[Status, frozenset[Status]] = {
 
 MEMBER = frozenset({Status.ACTIVE, Status.LEAVING})
 """The states in which a node has pointers and handles lookups."""
+
+_ALWAYS = frozenset(Status)
+_ACTIVE = frozenset({Status.ACTIVE})
+
+HEEDED: dict[type, frozenset[Status]] = {
+    # Outside of a ring a node could only claim to cover what it cannot reach.
+    msg.Bcast: MEMBER,
+    msg.Covered: _ALWAYS,
+    msg.Ack: _ALWAYS,
+    msg.Bodies: _ALWAYS,
+    # Who is in no ring says so.
+    msg.Find: _ALWAYS,
+    msg.Found: _ALWAYS,
+    msg.FindFailed: _ALWAYS,
+    msg.FindNext: _ALWAYS,
+    msg.Next: _ALWAYS,
+    msg.Ping: _ALWAYS,
+    msg.Pong: _ALWAYS,
+    msg.GetState: _ALWAYS,
+    msg.State: _ALWAYS,
+    # Its own pointers are not looked after any more by a node that leaves.
+    msg.Notify: _ACTIVE,
+    msg.Changed: _ACTIVE,
+    msg.FingerHint: _ACTIVE,
+    # Whoever leaves is as good as dead, for a node that is about to join, too.
+    msg.Leaving: _ALWAYS,
+    msg.TryMerge: _ALWAYS,
+    msg.Compare: _ALWAYS,
+    msg.Have: _ALWAYS,
+    msg.Want: _ALWAYS,
+    msg.Caught: _ALWAYS,
+    msg.Lost: _ALWAYS,
+    msg.Given: _ALWAYS,
+}
+"""In which states a message is taken at all; in the others it is dropped without a word."""
 
 
 def check(old: Status, new: Status) -> None:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable
+from typing import ClassVar
 
 import attrs
 
 from chordnet.core.base.messages import Next, NodeRef, PeerMessage, Pong, State
 from chordnet.core.kernel.context import Context
+from chordnet.core.kernel.handlers import Handlers
 from chordnet.core.kernel.timers import Expiry
 
 
@@ -134,3 +136,7 @@ class Requests:
     def _end(self, question: Question) -> None:
         if self._open.pop(question.rid, None) is not None:
             self._handlers[question.ask][1](question)
+
+    MESSAGES: ClassVar[Handlers] = {
+        Next: answered,
+    }

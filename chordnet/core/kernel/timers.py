@@ -9,6 +9,7 @@ append.
 
 from __future__ import annotations
 
+import enum
 import heapq
 from collections import deque
 from collections.abc import Callable, Hashable
@@ -22,6 +23,21 @@ SWEEP_AT = 256
 """Keys that wait no longer are let go of once so many are in a queue, or when the first expires."""
 LEISURE_S = 0.25
 """The same for what nobody waits for: a steady stream of messages costs four wake-ups a second."""
+
+
+class Alarm(enum.StrEnum):
+    """What a node sets alarms for; the part that declares one in its ``ALARMS`` handles it."""
+
+    JOIN = "join"
+    STABILISE = "stabilise"
+    DEFER = "defer"
+    PREDECESSOR = "predecessor"
+    FINGERS = "fingers"
+    AUDIT = "audit"
+    PROBES = "probes"
+    PEERS = "peers"
+    SYNC = "sync"
+    LEAVE = "leave"
 
 
 class Horizon:

@@ -35,6 +35,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
 from math import isfinite
+from typing import ClassVar
 
 import attrs
 
@@ -48,6 +49,7 @@ from chordnet.core.base.messages import (
     Compare,
     Detour,
     EdgeKind,
+    Given,
     Have,
     Hop,
     Lost,
@@ -60,7 +62,8 @@ from chordnet.core.base.messages import (
 )
 from chordnet.core.kernel.checks import is_message_id, is_origin_state, is_range
 from chordnet.core.kernel.context import Context
-from chordnet.core.kernel.timers import LEISURE_S, Expiry
+from chordnet.core.kernel.handlers import Handlers, Ringers
+from chordnet.core.kernel.timers import LEISURE_S, Alarm, Expiry
 from chordnet.core.log.doubts import Doubts
 from chordnet.core.log.ledger import MASK, Ledger, OriginKey
 from chordnet.core.ring.routing import Routes
@@ -197,12 +200,12 @@ class AntiEntropy:
 
     def start(self) -> None:
         """This node has become a member."""
-        self._ctx.alarms.sooner("sync", self._ctx.jittered(self._ctx.config.sync_s))
+        self._ctx.alarms.sooner(Alarm.SYNC, self._ctx.jittered(self._ctx.config.sync_s))
 
     def place(self) -> None:
         """This node has been put into a ring that is there already."""
         ctx = self._ctx
-        ctx.alarms.set("sync", ctx.now + ctx.rng.random() * ctx.config.sync_s)
+        ctx.alarms.set(Alarm.SYNC, ctx.now + ctx.rng.random() * ctx.config.sync_s)
 
     def compare_with_some(self) -> None:
         """The ``sync`` alarm has rung: compare with a random finger or successor."""
@@ -210,7 +213,7 @@ class AntiEntropy:
         nodes = self._routes.nodes()
         if nodes and self._is_member():
             ctx.send(ctx.rng.choice(nodes), Compare(self.digest))
-        ctx.alarms.set("sync", ctx.jittered(ctx.config.sync_s))
+        ctx.alarms.set(Alarm.SYNC, ctx.jittered(ctx.config.sync_s))
 
     def compared(self, peer: NodeRef, digest: int) -> None:
         """``peer``'s digest is known: if it differs from ours, tell it what we have."""
@@ -253,7 +256,7 @@ class AntiEntropy:
 
     # ---- exchanging -------------------------------------------------------------------------
 
-    def told(self, peer: NodeRef, message: Have) -> None:
+    def on_have(self, peer: NodeRef, message: Have) -> None:
         """``peer`` tells what it has: give it what it lacks, ask for what we lack."""
         ctx, ledger = self._ctx, self._ledger
         if not self._is_member() or not self._sound(peer, message.origins):
@@ -310,7 +313,7 @@ class AntiEntropy:
         self._ctx.effects.append(Misbehaved(peer, "a ledger with an impossible origin"))
         return False
 
-    def wanted(self, peer: NodeRef, message: Want) -> None:
+    def on_want(self, peer: NodeRef, message: Want) -> None:
         """``peer`` asks for messages."""
         if not self._ranges_fit(peer, message.ranges):
             return
@@ -337,8 +340,13 @@ class AntiEntropy:
         self._ctx.effects.append(Misbehaved(peer, "names impossible or too many messages"))
         return False
 
-    def given(self, peer: NodeRef, *, more: bool) -> None:
+    def on_compare(self, sender: NodeRef, message: Compare) -> None:
+        """``sender`` says what its digest is."""
+        self.compared(sender, message.digest)
+
+    def on_given(self, peer: NodeRef, message: Given) -> None:
         """``peer`` has given all that it is going to give in this exchange."""
+        more = message.more
         if peer.raw == self._busy:
             self._busy = None
             if more and self._gained:
@@ -366,7 +374,7 @@ class AntiEntropy:
             for each in partner.wanted
         )
 
-    def caught(self, peer: NodeRef, message: Caught) -> None:
+    def on_caught(self, peer: NodeRef, message: Caught) -> None:
         """A message that we lacked has come."""
         ctx, ledger = self._ctx, self._ledger
         if not self._fits(peer, message):
@@ -390,7 +398,7 @@ class AntiEntropy:
         ctx.effects.append(Record(each, message.created, message.body, route))
         self.tell_gaps()
 
-    def lost(self, peer: NodeRef, message: Lost) -> None:
+    def on_lost(self, peer: NodeRef, message: Lost) -> None:
         """``peer`` does not keep messages that we lack: give them up once another says so too."""
         if not self._ranges_fit(peer, message.ranges):
             return
@@ -451,6 +459,19 @@ class AntiEntropy:
             return True
         self._ctx.effects.append(Misbehaved(peer, "a caught-up message out of bounds"))
         return False
+
+    MESSAGES: ClassVar[Handlers] = {
+        Compare: on_compare,
+        Have: on_have,
+        Want: on_want,
+        Caught: on_caught,
+        Lost: on_lost,
+        Given: on_given,
+    }
+
+    ALARMS: ClassVar[Ringers] = {
+        Alarm.SYNC: compare_with_some,
+    }
 
 
 def _key(key: tuple[bytes, int] | None) -> list[tuple[bytes, int]]:

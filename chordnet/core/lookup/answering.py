@@ -20,7 +20,7 @@ Source of the routing rule: Stoica et al., ToN 2003, figure 3 (closest preceding
 from __future__ import annotations
 
 from collections.abc import Container
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from chordnet.core.base.identifiers import between_right
 from chordnet.core.base.messages import (
@@ -35,6 +35,7 @@ from chordnet.core.base.messages import (
 )
 from chordnet.core.kernel.context import Context
 from chordnet.core.kernel.detector import Detector
+from chordnet.core.kernel.handlers import Handlers
 from chordnet.core.kernel.membership import MEMBER
 from chordnet.core.ring.routing import Routes
 from chordnet.core.ring.successors import Ring
@@ -64,7 +65,7 @@ class Answering:
 
     # ---- recursive: answering or passing on -------------------------------------------------
 
-    def find(self, question: Find) -> None:
+    def on_find(self, _sender: NodeRef, question: Find) -> None:
         """A recursive lookup (of another node's, or our own come back) has arrived."""
         if question.ttl <= 0:
             self._refuse(question, "it was passed on too many times")
@@ -124,7 +125,7 @@ class Answering:
 
     # ---- iterative: advice for one step -----------------------------------------------------
 
-    def find_next(self, sender: NodeRef, message: FindNext) -> None:
+    def on_find_next(self, sender: NodeRef, message: FindNext) -> None:
         """Another node's iterative lookup asks for its next step."""
         ctx = self._ctx
         if self._hooks.status() not in MEMBER:
@@ -164,3 +165,8 @@ class Answering:
         distance = (key - ctx.my_id) % ctx.space.size or ctx.space.size
         nodes = self._routes.closest(distance, exclude, ALTERNATIVES)
         return False, nodes or live[:1], False
+
+    MESSAGES: ClassVar[Handlers] = {
+        Find: on_find,
+        FindNext: on_find_next,
+    }

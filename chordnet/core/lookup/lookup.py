@@ -20,7 +20,7 @@ to those that are open at once.
 from __future__ import annotations
 
 import enum
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import attrs
 
@@ -38,6 +38,7 @@ from chordnet.core.base.messages import (
 )
 from chordnet.core.kernel.context import Context
 from chordnet.core.kernel.detector import Detector
+from chordnet.core.kernel.handlers import Handlers
 from chordnet.core.kernel.membership import MEMBER
 from chordnet.core.kernel.requests import Answer, Ask, Question, Requests
 from chordnet.core.kernel.timers import Expiry
@@ -187,14 +188,14 @@ class Lookups:
 
     # ---- recursive --------------------------------------------------------------------------
 
-    def found(self, sender: NodeRef, answer: Found) -> None:
+    def on_found(self, sender: NodeRef, answer: Found) -> None:
         """The answer to a recursive lookup has arrived."""
         lookup = self._open.get(answer.lookup)
         if lookup is not None and answer.node.raw == sender.raw:
             self._ctx.answered(sender)
             self._finish(lookup, answer.node, answer.path, answer.label)
 
-    def find_failed(self, answer: FindFailed) -> None:
+    def on_find_failed(self, _sender: NodeRef, answer: FindFailed) -> None:
         """Some node could not pass our lookup on."""
         lookup = self._open.get(answer.lookup)
         if lookup is None or lookup.walk is not None:
@@ -308,3 +309,8 @@ class Lookups:
         self._ctx.counters["lookups_failed"] += 1
         path = lookup.walk.path if lookup.walk is not None else []
         self._hooks.looked_up(Result(lookup.purpose, lookup.tag, None, path, None, reason))
+
+    MESSAGES: ClassVar[Handlers] = {
+        Found: on_found,
+        FindFailed: on_find_failed,
+    }

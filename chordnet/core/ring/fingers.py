@@ -24,7 +24,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Mapping
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from chordnet.core.base.effects import FingersChanged
 from chordnet.core.base.identifiers import between_left, between_right
@@ -32,6 +32,8 @@ from chordnet.core.base.limits import HINT_TTL
 from chordnet.core.base.messages import FingerHint, NodeRef
 from chordnet.core.kernel.context import Context
 from chordnet.core.kernel.detector import Detector
+from chordnet.core.kernel.handlers import Handlers, Ringers
+from chordnet.core.kernel.timers import Alarm
 from chordnet.core.ring.routing import Routes
 from chordnet.core.ring.successors import Ring
 
@@ -94,7 +96,7 @@ class Fingers:
         for slot, node in slots.items():
             self.slots[slot] = node
         self._pace, self._changed = idle, False
-        ctx.alarms.set("fingers", ctx.now + ctx.rng.random() * idle)
+        ctx.alarms.set(Alarm.FINGERS, ctx.now + ctx.rng.random() * idle)
 
     # ---- what makes a slot wanted -----------------------------------------------------------
 
@@ -104,7 +106,7 @@ class Fingers:
         slower = min(2 * self._pace, config.fingers_idle_s)
         self._pace = config.fingers_fast_s if self._changed else slower
         self._changed = False
-        ctx.alarms.set("fingers", ctx.jittered(self._pace))
+        ctx.alarms.set(Alarm.FINGERS, ctx.jittered(self._pace))
         self._want((1 << config.bits) - 1)
 
     def neighbours_changed(self) -> None:
@@ -190,7 +192,7 @@ class Fingers:
         ctx = self._ctx
         self._looking = None
         if node is None or ctx.peers.is_dead(node, ctx.now):
-            ctx.alarms.sooner("fingers", ctx.jittered(RETRY_S))
+            ctx.alarms.sooner(Alarm.FINGERS, ctx.jittered(RETRY_S))
             self._wanted = 0
             return
         filler = None if node.raw == ctx.me.raw else node
@@ -213,7 +215,7 @@ class Fingers:
             self._untold, self._changed = False, True
             if self._upkeep.prompt:
                 pause = self._ctx.jittered(self._ctx.config.fingers_fast_s)
-                self._ctx.alarms.sooner("fingers", pause)
+                self._ctx.alarms.sooner(Alarm.FINGERS, pause)
             self._hooks.tables_changed()
             self._ctx.effects.append(FingersChanged(self.distinct()))
 
@@ -236,11 +238,11 @@ class Fingers:
             hint = FingerHint(subject, alive, space.raw(low), space.raw(high), HINT_TTL)
             # We may lie in the range ourselves, yet not be the first there.
             if self._ring.owns((low + 1) % space.size):
-                self.hinted(hint)
+                self.on_finger_hint(self._ctx.me, hint)
             else:
                 self._pass_on(hint)
 
-    def hinted(self, hint: FingerHint) -> None:
+    def on_finger_hint(self, _sender: NodeRef, hint: FingerHint) -> None:
         """Act on a hint, pass it on, or drop it when there is nobody left to tell."""
         ctx, ring = self._ctx, self._ring
         low, high = int.from_bytes(hint.low), int.from_bytes(hint.high)
@@ -287,6 +289,14 @@ class Fingers:
         """Tell whether ``subject`` would belong into the slot rather than ``node``."""
         end = self._ctx.my_id if node is None else node.id
         return between_left(self.start(slot), subject.id, end)
+
+    MESSAGES: ClassVar[Handlers] = {
+        FingerHint: on_finger_hint,
+    }
+
+    ALARMS: ClassVar[Ringers] = {
+        Alarm.FINGERS: refresh,
+    }
 
 
 def _lowest(slots: int) -> int:

@@ -24,7 +24,7 @@ A ring of one has an empty list and itself as predecessor.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from chordnet.core.base.effects import RingChanged
 from chordnet.core.base.identifiers import between, between_right
@@ -41,7 +41,9 @@ from chordnet.core.base.messages import (
 )
 from chordnet.core.kernel.context import Context
 from chordnet.core.kernel.detector import Detector
+from chordnet.core.kernel.handlers import Handlers, Ringers
 from chordnet.core.kernel.requests import Answer, Ask, Question, Requests
+from chordnet.core.kernel.timers import Alarm
 from chordnet.core.ring.adoption import Adoption
 from chordnet.core.ring.offers import Offers
 
@@ -155,15 +157,15 @@ class Ring:
         self.label, self.predecessor, self.successors = label, predecessor, list(successors)
         self.adoption.joined = True
         self._pace = config.stabilise_idle_s
-        ctx.alarms.set("stabilise", ctx.now + ctx.rng.random() * config.stabilise_idle_s)
-        ctx.alarms.set("predecessor", ctx.jittered(1.5 * config.stabilise_idle_s))
+        ctx.alarms.set(Alarm.STABILISE, ctx.now + ctx.rng.random() * config.stabilise_idle_s)
+        ctx.alarms.set(Alarm.PREDECESSOR, ctx.jittered(1.5 * config.stabilise_idle_s))
         self._tell()
 
     def _started(self) -> None:
         ctx = self._ctx
         self.soon()
         self._predecessor_heard = ctx.now
-        ctx.alarms.set("predecessor", ctx.now + PATIENCE * ctx.config.stabilise_idle_s)
+        ctx.alarms.set(Alarm.PREDECESSOR, ctx.now + PATIENCE * ctx.config.stabilise_idle_s)
         self._tell()
 
     # ---- stabilise --------------------------------------------------------------------------
@@ -176,7 +178,7 @@ class Ring:
         # storm of changes still cannot make a node do nothing but stabilise.
         fast = self._ctx.config.stabilise_fast_s
         self._pace = fast
-        self._ctx.alarms.sooner("stabilise", max(self._ctx.now, self._last_start + fast / 20))
+        self._ctx.alarms.sooner(Alarm.STABILISE, max(self._ctx.now, self._last_start + fast / 20))
 
     def stabilise(self) -> None:
         """The ``stabilise`` alarm has rung."""
@@ -208,7 +210,7 @@ class Ring:
             self.soon()
         else:
             self._pace = min(self._pace * config.stabilise_backoff, config.stabilise_idle_s)
-            ctx.alarms.sooner("stabilise", ctx.jittered(self._pace))
+            ctx.alarms.sooner(Alarm.STABILISE, ctx.jittered(self._pace))
 
     def _successor_answered(self, question: Question, sender: NodeRef, answer: Answer) -> None:
         if not self._is_current(question) or not isinstance(answer, State):
@@ -288,7 +290,7 @@ class Ring:
             self._ctx.send(sender, self._hooks.state_answer(message.rid))
         elif len(self._deferred) < self._ctx.config.max_deferred:
             if not self._deferred:
-                self._ctx.alarms.set("defer", self._ctx.jittered(self._ctx.config.defer_s))
+                self._ctx.alarms.set(Alarm.DEFER, self._ctx.jittered(self._ctx.config.defer_s))
             self._deferred.append((sender, message))
 
     def defer_over(self) -> None:
@@ -303,12 +305,21 @@ class Ring:
         self._finish()
 
     def _answer_deferred(self) -> None:
-        self._ctx.alarms.cancel("defer")
+        self._ctx.alarms.cancel(Alarm.DEFER)
         waiting, self._deferred = self._deferred, []
         for sender, message in waiting:
             self._ctx.send(sender, self._hooks.state_answer(message.rid))
 
     # ---- rectify ----------------------------------------------------------------------------
+
+    def on_notify(self, sender: NodeRef, _message: Notify) -> None:
+        """``sender`` takes us for its successor."""
+        self.notified(sender)
+
+    def on_changed(self, sender: NodeRef, _message: Changed) -> None:
+        """``sender`` has another predecessor."""
+        if self.head.raw == sender.raw:
+            self.soon()
 
     def notified(self, new: NodeRef) -> None:
         """``new`` believes that it is our predecessor."""
@@ -358,7 +369,7 @@ class Ring:
             if predecessor is not None:
                 self._detector.suspect(predecessor)
             self._predecessor_heard = ctx.now
-        ctx.alarms.set("predecessor", self._predecessor_heard + patience)
+        ctx.alarms.set(Alarm.PREDECESSOR, self._predecessor_heard + patience)
 
     # ---- deaths and departures --------------------------------------------------------------
 
@@ -447,3 +458,14 @@ class Ring:
 
     def _tell(self) -> None:
         self._ctx.effects.append(RingChanged(self.predecessor, list(self.successors), self.label))
+
+    MESSAGES: ClassVar[Handlers] = {
+        Notify: on_notify,
+        Changed: on_changed,
+    }
+
+    ALARMS: ClassVar[Ringers] = {
+        Alarm.STABILISE: stabilise,
+        Alarm.DEFER: defer_over,
+        Alarm.PREDECESSOR: check_predecessor,
+    }

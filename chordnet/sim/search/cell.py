@@ -28,6 +28,7 @@ from chordnet.core.base.config import ProtocolConfig
 from chordnet.core.base.identifiers import IdentifierSpace
 from chordnet.core.base.messages import NodeRef, Status
 from chordnet.core.kernel.requests import Ask, Question
+from chordnet.core.kernel.timers import Alarm
 from chordnet.core.lookup.lookup import Purpose, Result
 from chordnet.core.node import ChordNode
 
@@ -190,7 +191,7 @@ class Cell:
     def _events(self, node: ChordNode, stimulus: Stimulus, end: End) -> list[ev.Event]:
         kind = stimulus.kind
         if isinstance(kind, str):
-            node.ctx.alarms.set(kind, 0.0)
+            node.ctx.alarms.set(Alarm(kind), 0.0)
             return [ev.Tick()]
         if kind is ev.Leave:
             return [ev.Leave()]
