@@ -73,6 +73,9 @@ class Wiring:
         for part in PARTS:
             setattr(self, part.name, part.make(self))
         ctx.on_hint = self.identities.hint
+        self.lookups.handle(Purpose.FINGER, self._finger_found)
+        self.lookups.handle(Purpose.FINGER_CHECK, self._finger_checked)
+        self.lookups.handle(Purpose.PROGRAM, self._program_answered)
         self._hinted: NodeRef | None = None
         self.departing: NodeRef | None = None
         """Who is being held for dead because it leaves."""
@@ -304,25 +307,22 @@ class Wiring:
         else:
             self.lookups.on_find_failed(self.me, answer)
 
-    def looked_up(self, result: Result) -> None:
-        """Lookups: one has ended."""
-        purpose = result.purpose
-        if purpose == Purpose.FINGER_CHECK and (
-            result.node is None or result.label != self.ring.label
-        ):
+    def _finger_found(self, result: Result) -> None:
+        """Lookups: one for the owner of a finger's slot has ended."""
+        self.fingers.looked_up(result.tag, result.node)
+
+    def _finger_checked(self, result: Result) -> None:
+        """Lookups: the node in a slot has said whether it still owns it."""
+        if result.node is None or result.label != self.ring.label:
             # Too far off, gone, or of another ring: our own ring knows.
             self.lookups.start(Purpose.FINGER, result.tag, self.fingers.start(result.tag))
-        elif purpose in (Purpose.FINGER, Purpose.FINGER_CHECK):
-            self.fingers.looked_up(result.tag, result.node)
-        elif purpose == Purpose.JOIN:
-            self.joining.looked_up(result)
-        elif purpose == Purpose.AUDIT:
-            self.audit.looked_up(result)
-        elif purpose == Purpose.PROGRAM:
-            done = fx.LookupDone(result.tag, result.node, result.path, result.reason)
-            self.ctx.effects.append(done)
         else:
-            self.broadcasts.repairs.looked_up(result)
+            self._finger_found(result)
+
+    def _program_answered(self, result: Result) -> None:
+        """Lookups: one that the program asked for has ended."""
+        done = fx.LookupDone(result.tag, result.node, result.path, result.reason)
+        self.ctx.effects.append(done)
 
     def suspected(self, peer: NodeRef) -> None:
         """Detector: a probe of ``peer`` has begun."""

@@ -20,7 +20,7 @@ from chordnet.core.kernel.context import Context
 from chordnet.core.kernel.detector import Detector
 from chordnet.core.kernel.requests import Requests
 from chordnet.core.lookup.answering import Answering
-from chordnet.core.lookup.lookup import Lookups, Result
+from chordnet.core.lookup.lookup import Lookups, Purpose, Result
 from chordnet.core.node import ChordNode
 from chordnet.core.ring.routing import Routes
 from chordnet.core.ring.successors import Ring
@@ -199,6 +199,8 @@ class Parts:
         self.lookups = Lookups(
             self.ctx, self.ring, self.answering, self.requests, self.detector, self.node
         )
+        for purpose in Purpose:
+            self.lookups.handle(purpose, self.node.looked_up)
         self.node.lookups = self.lookups
 
     def place(self, predecessor: int, *successors: int, fingers: Iterable[int] = ()) -> None:

@@ -696,7 +696,9 @@ class ReassignTests(NodeTestCase):
             self.assertEqual(effects_of(effects, BroadcastDone), [])
             ((tag, search),) = self.node.broadcasts.repairs._searches.items()
             self.node.ctx.effects = effects = []
-            self.node.looked_up(Result(search.purpose, tag, None, [], None, "timed out"))
+            self.node.broadcasts.repairs.looked_up(
+                Result(search.purpose, tag, None, [], None, "timed out")
+            )
         (done,) = effects_of(effects, BroadcastDone)
         self.assertEqual((done.recorded, done.partial, ids(done.unreached)), (4, True, [50]))
 

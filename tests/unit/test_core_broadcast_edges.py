@@ -252,7 +252,7 @@ class HeirTests(EdgeCase):
         self.die(50)
         ((tag, search),) = self.node.broadcasts.repairs._searches.items()
         self.node.ctx.effects = effects = []
-        self.node.looked_up(Result(search.purpose, tag, ref(60), [], None, ""))
+        self.node.broadcasts.repairs.looked_up(Result(search.purpose, tag, ref(60), [], None, ""))
         self.assertEqual(sent(effects, Bcast), [])
         self.assertEqual(len(self.node.broadcasts.repairs._searches), 1)
 
@@ -261,7 +261,9 @@ class HeirTests(EdgeCase):
         self.die(50)
         ((tag, search),) = self.node.broadcasts.repairs._searches.items()
         self.node.ctx.effects = effects = []
-        self.node.looked_up(Result(search.purpose, tag + 1, ref(60), [], None, ""))
+        self.node.broadcasts.repairs.looked_up(
+            Result(search.purpose, tag + 1, ref(60), [], None, "")
+        )
         self.assertEqual(effects, [])
 
     def test_a_rest_without_an_heir_is_partial_after_as_many_lookups(self):
@@ -271,7 +273,9 @@ class HeirTests(EdgeCase):
             self.assertEqual(sent(effects, Covered), [])
             ((tag, search),) = self.node.broadcasts.repairs._searches.items()
             self.node.ctx.effects = effects = []
-            self.node.looked_up(Result(search.purpose, tag, None, [], None, "timed out"))
+            self.node.broadcasts.repairs.looked_up(
+                Result(search.purpose, tag, None, [], None, "timed out")
+            )
         report = self.report(effects, 60)
         self.assertEqual((report.count, report.partial, report.unreached), (0, True, []))
 
@@ -281,7 +285,9 @@ class HeirTests(EdgeCase):
         ((tag, search),) = self.node.broadcasts.repairs._searches.items()
         self.node.ctx.now += self.node.config.broadcast_deadline_s
         self.node.ctx.effects = effects = []
-        self.node.looked_up(Result(search.purpose, tag, None, [], None, "timed out"))
+        self.node.broadcasts.repairs.looked_up(
+            Result(search.purpose, tag, None, [], None, "timed out")
+        )
         self.assertTrue(self.report(effects, 60).partial)
 
     def test_one_that_lives_after_all_is_sent_what_it_may_have_missed_and_nothing_else(self):

@@ -125,7 +125,7 @@ METHODS = {
     "chordnet.core.log.antientropy.AntiEntropy": 31,
     "chordnet.core.log.ledger.Ledger": 27,
     "chordnet.core.ring.successors.Ring": 44,
-    "chordnet.core.wiring.Wiring": 37,
+    "chordnet.core.wiring.Wiring": 39,
     "chordnet.net.links.transport.PeerTransport": 35,
     "chordnet.net.runtime.node.LocalNode": 27,
     "chordnet.net.serve.clients.ClientSession": 42,

@@ -74,6 +74,8 @@ class Repairs:
         self._detector = detector
         self._tree = tree
         self._searches: dict[int, _Search] = {}
+        for purpose in (Purpose.REASSIGN, Purpose.EXTEND):
+            lookups.handle(purpose, self.looked_up)
         self.late: Expiry[tuple[Cast, Branch]] = Expiry(ctx.config.covered_check_s, still_open)
 
     # ---- deaths -----------------------------------------------------------------------------

@@ -71,6 +71,7 @@ class Audit:
         self._last = float("-inf")
         self._through: NodeRef | None = None
         self._stray: NodeRef | None = None
+        lookups.handle(Purpose.AUDIT, self.looked_up)
         requests.handle(Ask.AUDIT, self._answered, self._silent)
         requests.handle(Ask.MERGE, self._candidate_answered, self._silent)
 

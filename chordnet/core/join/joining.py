@@ -93,6 +93,7 @@ class Joining:
         self._met = False
         """Whether a node that is about has been met in this life."""
         self._joining_since = 0.0
+        lookups.handle(Purpose.JOIN, self.looked_up)
         requests.handle(Ask.JOIN_SCAN, self._scanned, self._scan_silent)
         requests.handle(Ask.JOIN_OFFER, self._offered, self._offer_silent)
 

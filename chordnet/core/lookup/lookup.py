@@ -20,6 +20,7 @@ to those that are open at once.
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable
 from typing import ClassVar, Protocol
 
 import attrs
@@ -88,11 +89,13 @@ class Result:
     reason: str = ""
 
 
+OnResult = Callable[[Result], None]
+
+
 class LookupHooks(Protocol):
     """What lookups ask of their node."""
 
     def status(self) -> Status: ...
-    def looked_up(self, result: Result) -> None: ...
 
 
 class Lookups:
@@ -107,6 +110,7 @@ class Lookups:
         detector: Detector,
         hooks: LookupHooks,
     ) -> None:
+        self._handlers: dict[Purpose, OnResult] = {}
         self._ctx = ctx
         self._ring = ring
         self._answering = answering
@@ -130,6 +134,10 @@ class Lookups:
 
     # ---- asking -----------------------------------------------------------------------------
 
+    def handle(self, purpose: Purpose, on_result: OnResult) -> None:
+        """Register who is told the results of lookups for this purpose."""
+        self._handlers[purpose] = on_result
+
     def start(
         self,
         purpose: Purpose,
@@ -142,7 +150,7 @@ class Lookups:
         ttl: int | None = None,
         iterative: bool = False,
     ) -> None:
-        """Begin a lookup; :meth:`LookupHooks.looked_up` is told the result, perhaps at once.
+        """Begin a lookup; whoever handles the purpose is told the result, perhaps at once.
 
         :param via: begin at this node rather than at this node's own tables.
         :param last: ``via`` is believed to own the key.
@@ -150,7 +158,7 @@ class Lookups:
         """
         ctx = self._ctx
         if len(self._open) >= ctx.config.max_lookups:
-            self._hooks.looked_up(Result(purpose, tag, None, [], reason="busy"))
+            self._tell(Result(purpose, tag, None, [], reason="busy"))
             return
         ctx.counters["lookups"] += 1
         # Whoever answers need not be who was asked, so the number is what entitles to it.
@@ -302,13 +310,16 @@ class Lookups:
     ) -> None:
         del self._open[lookup.number]
         self._ctx.counters["lookup_hops"] += len(path) - 1
-        self._hooks.looked_up(Result(lookup.purpose, lookup.tag, node, path, label))
+        self._tell(Result(lookup.purpose, lookup.tag, node, path, label))
+
+    def _tell(self, result: Result) -> None:
+        self._handlers[result.purpose](result)
 
     def _fail(self, lookup: Lookup, reason: str) -> None:
         del self._open[lookup.number]
         self._ctx.counters["lookups_failed"] += 1
         path = lookup.walk.path if lookup.walk is not None else []
-        self._hooks.looked_up(Result(lookup.purpose, lookup.tag, None, path, None, reason))
+        self._tell(Result(lookup.purpose, lookup.tag, None, path, None, reason))
 
     MESSAGES: ClassVar[Handlers] = {
         Found: on_found,
