@@ -15,23 +15,26 @@ if TYPE_CHECKING:
     from chordnet.core.base.config import ProtocolConfig
     from chordnet.net.base.limits import NetworkLimits
     from chordnet.server import P2PNetServer, p2pnetServer
-    from chordnet.service import ChordService
+    from chordnet.service import ChordService, Seams
+    from chordnet.settings import NodeSettings
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "ChordService": "chordnet.service",
     "NetworkLimits": "chordnet.net.base.limits",
+    "NodeSettings": "chordnet.settings",
     "P2PNetClient": "chordnet.client",
     "P2PNetServer": "chordnet.server",
     "ProtocolConfig": "chordnet.core.base.config",
+    "Seams": "chordnet.service",
     "p2pnetClient": "chordnet.client",
     "p2pnetServer": "chordnet.server",
 }
 
 __all__ = [
-    "ChordService", "NetworkLimits", "P2PNetClient", "P2PNetServer", "ProtocolConfig",
-    "p2pnetClient", "p2pnetServer",
+    "ChordService", "NetworkLimits", "NodeSettings", "P2PNetClient", "P2PNetServer",
+    "ProtocolConfig", "Seams", "p2pnetClient", "p2pnetServer",
 ]  # fmt: skip
 
 

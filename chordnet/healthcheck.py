@@ -59,7 +59,9 @@ def main(environ: Mapping[str, str], words: Sequence[str] = ()) -> int:
     :param words: ``HOST:PORT`` of the node, or nothing for the one on this machine whose port the
         environment names.
     """
-    port = environ.get("CHORDNODE_PORT") or environ.get("CHORDNET_PORT") or str(DEFAULT_PORT)
+    ports = (environ.get("CHORDNODE_PORT"), environ.get("CHORDNET_PORT"), str(DEFAULT_PORT))
+    # For a service named chordnode Kubernetes sets CHORDNODE_PORT to tcp://..., as for any other.
+    port = next(each for each in ports if each and "://" not in each)
     setting = words[0] if words else f"{HOST}:{port}"
     host, _colon, port = setting.rpartition(":")
     try:

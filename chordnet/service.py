@@ -16,8 +16,9 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, get_args
+from typing import Any, TypedDict, Unpack, get_args
 
+import attrs
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.python.failure import Failure
@@ -31,10 +32,7 @@ from chordnet.core.node import real_node
 from chordnet.net.base.addresses import (
     advertised_address,
     checked_advertise,
-    checked_name,
     client_endpoint,
-    format_address,
-    parse_address,
 )
 from chordnet.net.base.arguments import CALL, SETTING, refusing
 from chordnet.net.base.callbacks import call
@@ -49,9 +47,11 @@ from chordnet.net.runtime.delivery import Delivery
 from chordnet.net.runtime.keeping import Storage
 from chordnet.net.runtime.lifetime import Lifetime
 from chordnet.net.runtime.node import LocalNode
+from chordnet.net.runtime.recorder import Recorder
 from chordnet.net.runtime.settling import Settling
 from chordnet.net.serve.reading import open_reader, trace_of
-from chordnet.storage.log.sqlite import HISTORY_BYTES, HISTORY_S, Durability
+from chordnet.settings import NodeSettings
+from chordnet.storage.log.sqlite import Durability
 from chordnet.wire.rpc import (
     LookupResult,
     MessageRecord,
@@ -66,96 +66,153 @@ _EXAMPLE = 'ChordService(reactor, "tcp:7001")'
 CoreFactory = Callable[[ProtocolConfig, NodeRef, random.Random], Core]
 
 
+@attrs.frozen(kw_only=True)
+class Seams:
+    """What a test or an embedding program puts in the place of the real thing.
+
+    :param rng: source of randomness for the protocol, not for secrets; None for a new one.
+    :param log: where messages are kept; None for a file in ``state_dir``, without one in memory.
+    :param core: makes the protocol core.
+    :param endpoints: makes the client endpoints that peers are dialled with.
+    :param seconds: a clock that never goes back.
+    :param wall: returns the wall clock in seconds since 1970.
+    """
+
+    rng: random.Random | None = None
+    log: MessageLog | None = None
+    core: CoreFactory = real_node
+    endpoints: Endpoints = client_endpoint
+    seconds: Callable[[], float] = time.monotonic
+    wall: Callable[[], float] = time.time
+
+
+class Keywords(TypedDict, total=False):
+    """Settings and seams that :class:`ChordService` takes one by one.
+
+    Each is a field of ``NodeSettings`` or :class:`Seams`. What has no keyword here is given as
+    ``settings=NodeSettings(...)``.
+    """
+
+    alone: bool
+    name: str | None
+    network: str
+    advertise: str | None
+    state_dir: str | os.PathLike[str] | None
+    config: ProtocolConfig | None
+    rng: random.Random | None
+    log: MessageLog | None
+    durability: Durability
+    history_bytes: int
+    history_s: float
+    limits: NetworkLimits | None
+    leave_timeout_s: float
+    debug: bool
+    core: CoreFactory
+    endpoints: Endpoints
+    seconds: Callable[[], float]
+    wall: Callable[[], float]
+
+
+def _with_keywords(
+    settings: NodeSettings | None, seams: Seams | None, keywords: dict[str, Any]
+) -> tuple[NodeSettings, Seams]:
+    """Return settings and seams in which the keywords have taken their places."""
+    SETTING.instance("settings", settings, NodeSettings, optional=True)
+    SETTING.instance("seams", seams, Seams, optional=True)
+    for each in keywords:
+        if each not in Keywords.__annotations__:
+            raise TypeError(f"ChordService() got an unexpected keyword argument {each!r}")
+    for each in ("config", "limits"):  # None says nothing of them
+        if keywords.get(each, ...) is None:
+            del keywords[each]
+    passed = {each: keywords.pop(each) for each in _SEAMS & keywords.keys()}
+    return (
+        attrs.evolve(settings or NodeSettings(), **keywords),
+        attrs.evolve(seams or Seams(), **passed),
+    )
+
+
+_SEAMS = {field.name for field in attrs.fields(Seams)}
+
+
+def _recorder(settings: NodeSettings, seams: Seams) -> Recorder | None:
+    if settings.record is None:
+        return None
+    if seams.core is not real_node:
+        raise ConfigError("record is for chordnet's own core, and another core is given")
+    return Recorder(settings.record, settings.record_bytes, seconds=seams.seconds, wall=seams.wall)
+
+
 class ChordService(MultiService):
     """One node, an ``IService``.
 
     :param reactor: ``IReactorTCP`` and ``IReactorTime``.
     :param listen: where peers and clients connect: a server endpoint's description
-        (``"tcp:7001"``, ``"tcp:0:interface=127.0.0.1"``) or an ``IStreamServerEndpoint``.
+        (``"tcp:7001"``, ``"tcp:0:interface=127.0.0.1"``) or an ``IStreamServerEndpoint``; by
+        default the port of the settings, 7001.
     :param peers: addresses of nodes to join through, ``"host:port"`` or ``"tcp:host:port"``.
-    :param alone: create a ring if none of the peers answers; otherwise the node goes on asking,
-        *seeking*. A node without peers creates a ring at once.
-    :param name: the node's name, from which its identifier is hashed; by default the address
-        that it advertises. Every node of a network needs its own.
-    :param network: nodes of one network alone talk to each other.
-    :param advertise: how others reach this node: ``"host:port"`` or ``"host"``; by default the
-        interface listened on, or on all interfaces this machine's own address.
-    :param state_dir: a directory of this node alone, so that a restart continues its identity;
-        without it nothing is kept on disk.
-    :param config: the protocol's settings, the same ``bits`` in the whole network.
-    :param rng: source of randomness for the protocol, not for secrets.
-    :param log: where messages are kept; by default a file in ``state_dir``, without one in memory.
-    :param durability: what a recorded message survives: the death of every process
-        (``"process"``) or the loss of power too (``"power"``).
-    :param history_bytes: bodies and routes kept, in bytes; the oldest messages go first.
-    :param history_s: how long a message is kept on disk, in seconds.
-    :param limits: what connections may cost.
-    :param leave_timeout_s: how long a stop waits for the ordered leave.
-    :param debug: log single messages too.
-    :param core: makes the protocol core.
-    :param endpoints: makes the client endpoints that peers are dialled with.
-    :param seconds: a clock that never goes back.
-    :param wall: returns the wall clock in seconds since 1970.
+    :param settings: what can be set of a node; ``listen`` and ``peers`` given here win over it.
+    :param seams: what a test or an embedding program puts in the place of the real thing.
+    :param keywords: the same one by one, for ``NodeSettings`` and :class:`Seams` by hand:
+
+        - alone: create a ring if none of the peers answers; otherwise the node goes on asking,
+          *seeking*. A node without peers creates a ring at once.
+        - name: the node's name, from which its identifier is hashed; by default the address
+          that it advertises. Every node of a network needs its own.
+        - network: nodes of one network alone talk to each other.
+        - advertise: how others reach this node: ``"host:port"`` or ``"host"``; by default the
+          interface listened on, or on all interfaces this machine's own address.
+        - state_dir: a directory of this node alone, so that a restart continues its identity;
+          without it nothing is kept on disk.
+        - config: the protocol's settings, the same ``bits`` in the whole network.
+        - durability: what a recorded message survives: the death of every process
+          (``"process"``) or the loss of power too (``"power"``).
+        - history_bytes: bodies and routes kept, in bytes; the oldest messages go first.
+        - history_s: how long a message is kept on disk, in seconds.
+        - limits: what connections may cost.
+        - leave_timeout_s: how long a stop waits for the ordered leave.
+        - debug: log single messages too.
+        - rng, log, core, endpoints, seconds, wall: see :class:`Seams`.
+
     :raises ConfigError: a setting is unusable; the text says which and what is accepted.
     """
 
     def __init__(
-        self, reactor: Any, listen: Any = "tcp:7001", peers: Sequence[str] = (), *,
-        alone: bool = False, name: str | None = None, network: str = "default",
-        advertise: str | None = None,
-        state_dir: str | os.PathLike[str] | None = None, config: ProtocolConfig | None = None,
-        rng: random.Random | None = None, log: MessageLog | None = None,
-        durability: Durability = "process", history_bytes: int = HISTORY_BYTES,
-        history_s: float = HISTORY_S,
-        limits: NetworkLimits | None = None, leave_timeout_s: float = 5.0, debug: bool = False,
-        core: CoreFactory = real_node, endpoints: Endpoints = client_endpoint,
-        seconds: Callable[[], float] = time.monotonic,
-        wall: Callable[[], float] = time.time,
+        self, reactor: Any, listen: Any = None, peers: Sequence[str] = (), *,
+        settings: NodeSettings | None = None, seams: Seams | None = None,
+        **keywords: Unpack[Keywords],
     ) -> None:  # fmt: skip
         super().__init__()
         SETTING.methods("reactor", reactor, ("seconds", "callLater"), _EXAMPLE)
-        SETTING.texts("peers", peers)
-        SETTING.text("network", network)
-        SETTING.instance("name", name, str, optional=True)
-        SETTING.instance("advertise", advertise, str, optional=True)
-        SETTING.instance("state_dir", state_dir, str, os.PathLike, optional=True)
-        SETTING.instance("config", config, ProtocolConfig, optional=True)
-        SETTING.instance("limits", limits, NetworkLimits, optional=True)
-        SETTING.one_of("durability", durability, get_args(Durability))
-        if durability == "power" and state_dir is None and log is None:
+        settings, seams = _with_keywords(settings, seams, dict(keywords))
+        if peers != ():
+            settings = attrs.evolve(settings, peers=peers)
+        if settings.durability == "power" and settings.state_dir is None and seams.log is None:
             raise ConfigError(
                 "durability 'power' needs a state directory: without one nothing is kept on disk"
             )
-        SETTING.count("history_bytes", history_bytes)
-        SETTING.seconds("history_s", history_s)
-        SETTING.seconds("leave_timeout_s", leave_timeout_s)
-        for what, flag in (("debug", debug), ("alone", alone)):
-            SETTING.flag(what, flag)
         self._reactor = reactor
-        self._config = config or ProtocolConfig()
-        self._limits = limits or NetworkLimits()
-        self._network = checked_name("network", network)
-        self._given_name = checked_name("name", name) if name is not None else None
-        self._bootstrap = [format_address(*parse_address(peer)) for peer in peers]
-        self._alone = alone
+        self.settings = settings
+        """What is set, the keywords included."""
+        self.seams = seams
+        self._rng = seams.rng or random.Random()
+        self._recorder = _recorder(settings, seams)
+        listen = settings.listen if listen is None else listen
         self._endpoint = server_endpoint(reactor, listen)
         self._listen_text = str(listen)
-        self._advertise = checked_advertise(advertise)
-        self._rng = rng or random.Random()
-        self._leave_timeout_s = leave_timeout_s
-        self._core_factory = core
-        self._endpoints = endpoints
-        self._seconds, self._wall = seconds, wall
-        self.journal = Journal(reactor.seconds, name or self._listen_text, debug=debug)
+        self.journal = Journal(
+            reactor.seconds, settings.name or self._listen_text, debug=settings.debug
+        )
         self._hooks = Hooks(self.journal)
         self._hooks.on(Joined, self._has_joined)
         self._hooks.on(StatusChanged, self._status_changed)
         self._leave_requested: Callable[[], object] = _nothing
         self._storage = Storage(
-            state_dir, self._warn_of, wall, log, durability, history_bytes, history_s
-        )
+            settings.state_dir, self._warn_of, seams.wall, seams.log,
+            settings.durability, settings.history_bytes, settings.history_s,
+        )  # fmt: skip
         self._begun, self._active = Waiters(), Waiters()
-        self._settling = Settling(reactor, seconds, self._running)
+        self._settling = Settling(reactor, seams.seconds, self._running)
         self._life = self._new_life()
 
     def _new_life(self) -> Lifetime:
@@ -181,8 +238,9 @@ class ChordService(MultiService):
         super().startService()
         life = self._life = self._new_life()
         beginning = life.begin(
-            self._make_node, self._bootstrap, self._leave_for_client, alone=self._alone
-        )
+            self._make_node, self.settings.peers, self._leave_for_client,
+            alone=self.settings.alone,
+        )  # fmt: skip
         beginning.addCallbacks(self._begun.tell, self._not_begun)
 
     def _not_begun(self, failure: Failure) -> None:
@@ -200,17 +258,19 @@ class ChordService(MultiService):
         self.journal.warn("{what}", what=text)
 
     def _make_node(self, host: Any, state: NodeState, log: MessageLog) -> LocalNode:
-        address = advertised_address(host, self._advertise)
-        name = self._given_name or address
+        settings, seams = self.settings, self.seams
+        address = advertised_address(host, checked_advertise(settings.advertise))
+        name = settings.name or address
         self.journal.source = name
-        space = IdentifierSpace(self._config.bits)
+        space = IdentifierSpace(settings.config.bits)
         raw = space.raw(space.hash(name.encode()))
         me = NodeRef(raw, state.next_incarnation(), address, name)
+        make_core = self._recorder or seams.core
         return LocalNode(
-            self._reactor, me=me, core=self._core_factory(self._config, me, self._rng),
-            network=self._network, config=self._config, log=log, journal=self.journal,
-            limits=self._limits, rng=self._rng, keep_peers=state.keep_peers, hooks=self._hooks,
-            endpoints=self._endpoints, seconds=self._seconds, wall=self._wall,
+            self._reactor, me=me, core=make_core(settings.config, me, self._rng),
+            network=settings.network, config=settings.config, log=log, journal=self.journal,
+            limits=settings.limits, rng=self._rng, keep_peers=state.keep_peers, hooks=self._hooks,
+            endpoints=seams.endpoints, seconds=seams.seconds, wall=seams.wall,
         )  # fmt: skip
 
     def _status_changed(self, change: StatusChanged) -> None:
@@ -223,7 +283,8 @@ class ChordService(MultiService):
     def check_storage(self) -> None:
         """Make sure that what the node keeps can be opened, and close it again.
 
-        :raises ConfigError: the state directory cannot be used, or another node uses it.
+        :raises ConfigError: the state directory cannot be used, or another node uses it, or the
+            file to record in cannot be written.
         :raises LogFailed: the message log cannot be opened.
         """
         if not self.running:
@@ -231,6 +292,8 @@ class ChordService(MultiService):
                 self._storage.open()
             finally:
                 self._storage.close()
+            if self._recorder is not None:
+                self._recorder.check()
 
     # -- what an embedding program asks ----------------------------------------------------------
 
@@ -418,12 +481,14 @@ class ChordService(MultiService):
     def stopService(self) -> Deferred[None]:
         """Leave the ring, close everything in order; fires when nothing is left."""
         super().stopService()
-        return self._life.end(self._leave_timeout_s).addCallback(self._ended)
+        return self._life.end(self.settings.leave_timeout_s).addCallback(self._ended)
 
     def _ended(self, _none: None) -> None:
         for waiters in (self._begun, self._active):
             waiters.tell(NotInRing("the node was stopped"))
         self._settling.stop()
+        if self._recorder is not None:
+            self._recorder.close()
 
 
 def _nothing() -> None:

@@ -26,6 +26,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     """Register the directives."""
     app.add_directive("p2pnet-commands", directive(generated.commands))
     app.add_directive("twistd-options", directive(generated.twistd_options))
+    app.add_directive("node-settings", directive(generated.node_settings))
     app.add_directive("protocol-settings", directive(generated.protocol_settings))
     app.add_directive("network-limits", directive(generated.network_limits))
     app.add_directive("protocol-messages", directive(generated.protocol_messages))

@@ -13,12 +13,12 @@ from typing import Any
 import attrs
 import click
 
-from chordnet import tap
 from chordnet.cli import app
 from chordnet.core.base import config, messages
 from chordnet.core.base.config import ProtocolConfig
 from chordnet.core.ring.successors import PATIENCE
 from chordnet.net.base import limits
+from chordnet.settings import CONFIG, OPTIONS, PREFIXES, NodeSettings
 
 _ROLE = re.compile(r":[a-z]+:`~?([^`]+)`")
 _OPTION = re.compile(r"(?<![`\w-])--[a-z][a-z-]*")
@@ -173,27 +173,27 @@ def _examples(epilog: str) -> Iterator[str]:
 def twistd_options() -> str:
     """Every option of ``twistd chordnode``, with its variable and its key in the file."""
     rows = []
-    for long, short, default, meaning in _parameters():
-        if long == "peer":
-            key, example = "peers", "CHORDNODE_PEERS"
-        else:
-            key, example = long, "CHORDNODE_" + long.replace("-", "_").upper()
-        words = f"`--{long}`" + (f", `-{short}`" if short else "")
-        in_file = "" if long == "config" else f"`{key}`"
-        rows.append(f"| {words} | `{example}` | {in_file} | {default} | {_cell(meaning)} |")
+    for each in (CONFIG, *OPTIONS.values()):
+        words = f"`--{each.name}`" + (f", `-{each.short}`" if each.short else "")
+        in_file = "" if each is CONFIG else f"`{each.key}`"
+        rows.append(
+            f"| {words} | `{PREFIXES[0]}{each.variable}` | {in_file} | {each.default_text} | "
+            f"{_cell(each.help)} |"
+        )
     heads = ["| option | variable | key in the file | default | meaning |", "|---|---|---|---|---|"]
     return "\n".join([*heads, *rows])
 
 
-def _parameters() -> Iterator[tuple[str, str, str, str]]:
-    """Every option: long name, short name, default, meaning."""
-    for long, short, _default, text in tap.Options.optParameters:
-        meaning, _, default = text.partition(" [")
-        yield long, short or "", default.rstrip("]"), meaning
-        if long == "advertise":
-            yield "peer", "", "none", inspect.getdoc(tap.Options.opt_peer) or ""
-    for long, short, text in tap.Options.optFlags:
-        yield long, short or "", "no", text
+def node_settings() -> str:
+    """Every field of ``NodeSettings``, with the option that sets it."""
+    rows = []
+    for field in attrs.fields(NodeSettings):
+        option = OPTIONS.get(field.name)
+        words = f"`--{option.name}`" if option else ""
+        kind = type(field.default)
+        default = f"{kind.__name__}()" if attrs.has(kind) else repr(field.default)
+        rows.append(f"| `{field.name}` | `{default}` | {words} | {_cell(field.metadata['help'])} |")
+    return "\n".join(["| setting | default | option | meaning |", "|---|---|---|---|", *rows])
 
 
 # ---- messages -------------------------------------------------------------------------------

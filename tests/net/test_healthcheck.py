@@ -119,6 +119,14 @@ class Main(SynchronousTestCase):
         self.addCleanup(listener.close)
         return listener, str(listener.getsockname()[1])
 
+    def test_a_port_that_kubernetes_set_for_a_service_is_passed_over(self):
+        listener, port = self.listen()
+        listener.close()
+        injected = {"CHORDNODE_PORT": "tcp://10.0.0.1:7001", "CHORDNET_PORT": port}
+        with contextlib.redirect_stdout(io.StringIO()) as printed:
+            self.assertEqual(healthcheck.main(injected), 1)
+        self.assertIn(f"the node on 127.0.0.1:{port} does not answer", printed.getvalue())
+
     def test_the_address_may_be_given(self):
         listener, port = self.listen()
         listener.close()

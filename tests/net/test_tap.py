@@ -23,7 +23,8 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from chordnet import ChordService, P2PNetClient
 from chordnet.core.base import errors
 from chordnet.core.base.errors import ChordnetError
-from chordnet.tap import Options, listen_description
+from chordnet.settings import listen_description
+from chordnet.tap import Options
 
 
 class OptionsTests(SynchronousTestCase):

@@ -20,7 +20,7 @@ from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 
 import chordnet
-from chordnet import tap
+from chordnet import service, settings, tap
 from chordnet.cli import app
 from chordnet.cli.base import output
 from chordnet.cli.commands import chaos, explain, lifecycle, members, messages, ring, status
@@ -230,16 +230,20 @@ class Commands(SynchronousTestCase):
 
     def test_node_options(self):
         text = generated.twistd_options()
-        for long in [*tap._KEYS, "peer"]:
-            if long != "peers":
-                self.assertIn(f"`--{long}`", text)
-            self.assertIn("CHORDNODE_" + long.removesuffix("s").replace("-", "_").upper(), text)
+        for each in (settings.CONFIG, *settings.OPTIONS.values()):
+            self.assertIn(f"| `--{each.name}`", text)
+            self.assertIn(f"| `CHORDNODE_{each.variable}` |", text)
+            self.assertIn(each.help.split(" (")[0], text)
+        for each in settings.OPTIONS.values():
+            self.assertIn(f"| `{each.key}` | {each.default_text} |", text)
 
     def test_variables(self):
         """Every variable named is read somewhere."""
         options = {
-            prefix + key.replace("-", "_").upper() for prefix in tap.PREFIXES for key in tap._KEYS
-        }
+            prefix + each.variable
+            for prefix in settings.PREFIXES
+            for each in (settings.CONFIG, *settings.OPTIONS.values())
+        } | {"CHORDNODE_SERVICE_HOST"}  # an example of what Kubernetes sets
         others = "".join(
             (ROOT / name).read_text(encoding="utf-8")
             for name in ("compose/compose.yaml", "chordnet/testbed/base/home.py", "Makefile")
@@ -416,6 +420,17 @@ class Settings(SynchronousTestCase):
     def test_limits(self):
         self.assertDocumented(limits, limits.NetworkLimits)
 
+    def test_node(self):
+        text = generated.node_settings()
+        for field in attrs.fields(chordnet.NodeSettings):
+            self.assertGreater(len(field.metadata["help"]), 10, field.name)
+            self.assertIn(f"\n| `{field.name}` | ", text)
+
+    def test_every_keyword_of_the_service_is_described_where_it_is_made(self):
+        said = inspect.getdoc(chordnet.ChordService) + inspect.getdoc(chordnet.Seams)
+        for keyword in service.Keywords.__annotations__:
+            self.assertRegex(said, rf"(- |:param |, ){keyword}[:,]")
+
     def test_reference_has_them_all(self):
         text = generated.protocol_settings() + generated.network_limits()
         for kind in (
@@ -427,7 +442,9 @@ class Settings(SynchronousTestCase):
     def test_settings_named_in_the_pages_exist(self):
         """Words such as ``probe_timeout_s`` in code are settings, or the service's arguments."""
         known = set(inspect.signature(chordnet.ChordService).parameters)
-        for kind in (config.ProtocolConfig, limits.NetworkLimits):
+        for kind in (
+            config.ProtocolConfig, limits.NetworkLimits, chordnet.NodeSettings, chordnet.Seams,
+        ):  # fmt: skip
             known |= {field.name for field in attrs.fields(kind)}
         for page, text in pages():
             named = set(re.findall(r"`([a-z_]+_s)`", text)) | set(re.findall(r"`(max_\w+)`", text))

@@ -43,12 +43,13 @@ _ARROWS = {
     "net.serve": "core.base core.log net.base net.links net.observe wire",
     "net.runtime": "core.base net.base net.links net.observe net.serve record storage storage.base "
     "storage.log wire",
-    "service": "core core.base net.base net.links net.observe net.runtime net.serve storage.log "
-    "wire",
+    "settings": "core.base net.base net.runtime storage.log",
+    "service": "core core.base net.base net.links net.observe net.runtime net.serve settings "
+    "storage.log wire",
     "client": "core.base net.base net.links net.serve wire",
     "server": "service",
     "healthcheck": "",
-    "tap": "core core.base net.base net.links net.runtime service storage.log",
+    "tap": "core.base net.links service settings",
     "testing": "core.base core.log net.base service",
     "sim.world": "core core.base judge",
     "sim.scenarios": "core.base core.kernel judge sim.world",
@@ -134,7 +135,6 @@ METHODS = {
 }
 BODIES = {
     "chordnet.net.runtime.node.__init__": 53,
-    "chordnet.service.__init__": 58,
 }
 PARAMETERS = {
     "chordnet.net.links.dialler.Dial": 9,
@@ -142,7 +142,6 @@ PARAMETERS = {
     "chordnet.net.links.transport.PeerTransport": 16,
     "chordnet.net.runtime.history.History": 10,
     "chordnet.net.runtime.node.LocalNode": 14,
-    "chordnet.service.ChordService": 21,
     "chordnet.testbed.actions.context.Testbed": 9,
 }
 # fmt: on

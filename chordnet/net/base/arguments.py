@@ -115,7 +115,10 @@ class Checks:
 
 def shown(value: object) -> str:
     """Return a value for people to read, however long it is."""
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes out no number of more than 4,300 digits
+        text = "a number of very many digits"
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 

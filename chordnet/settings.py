@@ -1,0 +1,535 @@
+"""The settings of a node, each declared once, and how they are read.
+
+:class:`NodeSettings` has one field for each. A field made by :func:`option` is also an option of
+``twistd chordnode``, a key of its TOML file and a variable of the environment; the command's help,
+the checks and the reference pages are made from the same declaration. The command line wins over
+the environment, the environment over the file.
+
+A value is checked twice, because two kinds of people write it. What a user wrote, a text or a value
+of TOML, goes through :meth:`Kind.read`, whose errors use the words of the command line. What a
+program hands to :class:`NodeSettings` goes through the field's validator, whose errors use the
+words of Python. The first ends in the second, so no rule has to be stated for both.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol, get_args
+
+import attrs
+
+from chordnet.core.base.config import ProtocolConfig
+from chordnet.core.base.errors import ConfigError
+from chordnet.net.base.addresses import (
+    checked_advertise,
+    checked_name,
+    format_address,
+    parse_address,
+)
+from chordnet.net.base.arguments import SETTING, shown
+from chordnet.net.base.limits import NetworkLimits
+from chordnet.net.runtime.recorder import RECORD_BYTES
+from chordnet.storage.log.sqlite import HISTORY_BYTES, HISTORY_S, Durability
+
+PREFIXES = ("CHORDNODE_", "CHORDNET_")
+"""Of environment variables; the first one that is set wins.
+
+The first is the node's alone, so a name with it that is no option is a mistake. The second is also
+that of variables which other programs of chordnet read.
+"""
+DEFAULT_PORT = 7001
+MAX_PEERS = 64
+_TRUE = frozenset({"1", "true", "yes", "on"})
+_FALSE = frozenset({"", "0", "false", "no", "off"})
+
+Check = Callable[[str, Any], object]
+"""Takes a setting's name and value; raises :class:`ConfigError` if the value is wrong."""
+
+
+# ---- kinds of values ------------------------------------------------------------------------
+
+
+class Kind(Protocol):
+    """What values an option takes."""
+
+    def read(self, what: str, value: Any) -> Any:
+        """Return the value that a user wrote: a text, or what a TOML file has.
+
+        :param what: the option's name, for the error.
+        :raises ConfigError: it is wrong; one line says what is accepted.
+        """
+
+    def check(self, what: str, value: Any) -> None:
+        """Check a value that a program gave; a :data:`Check`."""
+
+
+@attrs.frozen
+class Whole:
+    """A whole number within limits, both included."""
+
+    low: int
+    high: int
+
+    def read(self, what: str, value: Any) -> int:
+        """Return the number."""
+        try:
+            number = int(value) if not isinstance(value, bool | float) else None
+        except (TypeError, ValueError):
+            number = None
+        if number is None or not self.low <= number <= self.high:
+            raise self._wrong(what, value)
+        return number
+
+    def check(self, what: str, value: Any) -> None:
+        """Require an ``int``: a text with a number is for users."""
+        if isinstance(value, str):
+            raise self._wrong(what, value)
+        self.read(what, value)
+
+    def _wrong(self, what: str, value: Any) -> ConfigError:
+        limits = f"from {self.low} to {self.high}"
+        return ConfigError(f"{what} must be a whole number {limits}, not {shown(value)}")
+
+
+@attrs.frozen
+class Seconds:
+    """A number of seconds within limits, both included."""
+
+    low: float
+    high: float
+
+    def read(self, what: str, value: Any) -> float:
+        """Return the number."""
+        try:
+            number = float(value) if not isinstance(value, bool) else None
+        except (TypeError, ValueError, OverflowError):
+            number = None
+        if number is None or not self.low <= number <= self.high:  # NaN is not, either
+            limits = f"from {self.low:g} to {self.high:g}"
+            raise ConfigError(f"{what} must be a number of seconds {limits}, not {shown(value)}")
+        return number
+
+    def check(self, what: str, value: Any) -> None:
+        """Require a number from 0 on: a program may wait for longer than a user would."""
+        SETTING.seconds(what, value)
+
+
+@attrs.frozen
+class Flag:
+    """Yes or no; on the command line the option's name alone is a yes."""
+
+    def read(self, what: str, value: Any) -> bool:
+        """Return True for a yes."""
+        text = str(value).lower()
+        if text not in _TRUE | _FALSE:
+            raise ConfigError(f"{what} must be yes or no, not {shown(value)}")
+        return text in _TRUE
+
+    def check(self, what: str, value: Any) -> None:
+        """Require a ``bool``."""
+        SETTING.flag(what, value)
+
+
+@attrs.frozen
+class Text:
+    """A text. What else it has to be, a name say, is checked by :class:`NodeSettings`."""
+
+    def read(self, what: str, value: Any) -> str:
+        """Return the text."""
+        if not isinstance(value, str):
+            raise ConfigError(f"{what} must be a text, not {shown(value)}")
+        return value
+
+    def check(self, what: str, value: Any) -> None:
+        """Require a ``str``, or None for the default."""
+        SETTING.instance(what, value, str, optional=True)
+
+
+@attrs.frozen
+class OneOf:
+    """One of a few words."""
+
+    choices: tuple[str, ...]
+
+    def read(self, what: str, value: Any) -> str:
+        """Return the word."""
+        if value not in self.choices:
+            raise ConfigError(f"{what} must be {' or '.join(self.choices)}, not {shown(value)}")
+        return str(value)
+
+    def check(self, what: str, value: Any) -> None:
+        """Require one of the words."""
+        SETTING.one_of(what, value, self.choices)
+
+
+@attrs.frozen
+class Addresses:
+    """Several HOST:PORT: an option that is repeated, a list, or one text with commas or spaces."""
+
+    most: int
+
+    def read(self, what: str, value: Any) -> list[str]:
+        """Return the addresses."""
+        if isinstance(value, str):
+            value = value.replace(",", " ").split()
+        if not isinstance(value, list | tuple) or not all(isinstance(each, str) for each in value):
+            raise ConfigError(f"{what} must be a list of HOST:PORT, not {shown(value)}")
+        if len(value) > self.most:
+            raise ConfigError(f"at most {self.most} {what} can be given")
+        return list(_addresses(value))
+
+    def check(self, what: str, value: Any) -> None:
+        """Require nothing more: the field's converter has read the addresses."""
+
+
+def _addresses(value: Any) -> tuple[str, ...]:
+    SETTING.texts("peers", value)
+    return tuple(format_address(*parse_address(each)) for each in value)
+
+
+# ---- declarations ---------------------------------------------------------------------------
+
+
+@attrs.frozen
+class Option:
+    """How users write a setting."""
+
+    name: str
+    """On the command line, behind the two dashes."""
+    key: str
+    """In the file; the variables' names are made from it, too."""
+    short: str
+    """One letter, "" for none."""
+    help: str
+    default: Any
+    """As a user would write it."""
+    default_text: str
+    """The default as people read it."""
+    kind: Kind
+    into: Callable[[Any], Any]
+    """Turns what was read into the field's value."""
+
+    @property
+    def variable(self) -> str:
+        """The name of the variable, without a prefix."""
+        return self.key.replace("-", "_").upper()
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+def option(
+    name: str,
+    *,
+    kind: Kind,
+    help: str,  # noqa: A002 - what it is
+    default: Any = None,
+    default_text: str = "",
+    short: str = "",
+    key: str = "",
+    into: Callable[[Any], Any] = _same,
+    check: Check | None = None,
+    converter: Callable[[Any], Any] | None = None,
+) -> Any:
+    """Declare a field of :class:`NodeSettings` that is an option as well.
+
+    :param name: on the command line.
+    :param kind: what a user may write.
+    :param default: as a user would write it.
+    :param default_text: the default in words, where its value does not say it.
+    :param short: one letter for the command line.
+    :param key: in the file and the environment, if it is not ``name``.
+    :param into: turns what a user writes into the field's value, where the two differ.
+    :param check: for what a program gives, if it is not the check of ``kind``.
+    :param converter: as for ``attrs.field``.
+    """
+    said = Option(name, key or name, short, help, default, default_text or str(default), kind, into)
+    return _field(help, into(default), check or kind.check, converter, option=said)
+
+
+def _field(
+    text: str,
+    default: Any,
+    check: Check,
+    converter: Callable[[Any], Any] | None = None,
+    **metadata: Any,
+) -> Any:
+    """Declare a field that only programs set, or one with more about it in ``metadata``."""
+    return attrs.field(
+        default=default,
+        converter=converter,
+        validator=lambda _settings, field, value: check(field.name, value),
+        metadata={"help": text, **metadata},
+    )
+
+
+def _check_name(what: str, value: Any) -> None:
+    SETTING.instance(what, value, str, optional=True)
+    if value is not None:
+        checked_name(what, value)
+
+
+def _check_network(what: str, value: Any) -> None:
+    SETTING.text(what, value)
+    checked_name(what, value)
+
+
+def _check_advertise(what: str, value: Any) -> None:
+    SETTING.instance(what, value, str, optional=True)
+    checked_advertise(value)
+
+
+def _check_path(what: str, value: Any) -> None:
+    SETTING.instance(what, value, str, os.PathLike, optional=True)
+
+
+def _check_is(kind: type) -> Check:
+    return lambda what, value: SETTING.instance(what, value, kind)
+
+
+@attrs.frozen(kw_only=True)
+class NodeSettings:
+    """What can be set of a node. Frozen; ``attrs.evolve`` makes one that differs.
+
+    :raises ConfigError: a setting is unusable; the text says which and what is accepted.
+    """
+
+    port: int = option(
+        "port",
+        short="p",
+        kind=Whole(0, 65535),
+        default=DEFAULT_PORT,
+        help="Port for peers and clients, 0 for any free one",
+    )
+    interface: str | None = option(
+        "interface",
+        short="i",
+        kind=Text(),
+        default_text="all interfaces",
+        help="Address to listen on",
+    )
+    advertise: str | None = option(
+        "advertise",
+        short="a",
+        kind=Text(),
+        default_text="worked out",
+        check=_check_advertise,
+        help="HOST:PORT at which others reach this node",
+    )
+    peers: Sequence[str] = option(
+        "peer",
+        key="peers",
+        kind=Addresses(MAX_PEERS),
+        default=(),
+        default_text="none",
+        converter=_addresses,
+        help="HOST:PORT of a node to join through; may be given several times.",
+    )
+    name: str | None = option(
+        "name",
+        short="n",
+        kind=Text(),
+        default_text="its address",
+        check=_check_name,
+        help="The node's name, its own in the whole network",
+    )
+    network: str = option(
+        "network", kind=Text(), default="default", check=_check_network, help="Name of the network"
+    )
+    config: ProtocolConfig = option(
+        "bits",
+        kind=Whole(3, 256),
+        default=ProtocolConfig().bits,
+        into=lambda bits: ProtocolConfig(bits=bits),
+        check=_check_is(ProtocolConfig),
+        help="Width of identifiers, the same in the whole network",
+    )
+    state_dir: str | os.PathLike[str] | None = option(
+        "state-dir",
+        short="s",
+        kind=Text(),
+        default_text="none",
+        check=_check_path,
+        help="Directory that keeps identity and messages over restarts",
+    )
+    durability: Durability = option(
+        "durability",
+        kind=OneOf(get_args(Durability)),
+        default="process",
+        help="What a recorded message survives: process (kill -9) or power",
+    )
+    history_bytes: int = option(
+        "history-bytes",
+        kind=Whole(1, 1 << 40),
+        default=HISTORY_BYTES,
+        check=SETTING.count,
+        help="Messages kept, in bytes",
+    )
+    history_s: float = option(
+        "history-hours",
+        kind=Whole(1, 1 << 20),
+        default=int(HISTORY_S / 3600),
+        into=lambda hours: hours * 3600.0,
+        check=SETTING.seconds,
+        help="How long messages are kept",
+    )
+    alone: bool = option(
+        "alone",
+        kind=Flag(),
+        default=False,
+        default_text="no",
+        help="Create a ring if none of the peers answers",
+    )
+    debug: bool = option(
+        "debug", kind=Flag(), default=False, default_text="no", help="Log single messages too"
+    )
+    record: str | os.PathLike[str] | None = option(
+        "record",
+        kind=Text(),
+        default_text="none",
+        check=_check_path,
+        help="File to record every event in, for p2pnet replay",
+    )
+    record_bytes: int = option(
+        "record-bytes",
+        kind=Whole(4096, 1 << 40),
+        default=RECORD_BYTES,
+        help="How long that file may get",
+    )
+    leave_timeout_s: float = _field(
+        "How long a stop waits for the ordered leave, in seconds", 5.0, SETTING.seconds
+    )
+    limits: NetworkLimits = _field(
+        "What connections may cost", NetworkLimits(), _check_is(NetworkLimits)
+    )
+
+    @property
+    def listen(self) -> str:
+        """The server endpoint's description."""
+        return listen_description(self.port, self.interface)
+
+
+def listen_description(port: int, interface: str | None) -> str:
+    """Return the endpoint description for a port on an interface, all of them if it is None."""
+    if not interface or interface in ("*", "auto"):
+        return f"tcp:{port}"
+    host = interface.strip("[]")
+    kind = "tcp6" if ":" in host else "tcp"
+    escaped = host.replace(":", r"\:")
+    return f"{kind}:{port}:interface={escaped}"
+
+
+OPTIONS: Mapping[str, Option] = {
+    field.name: field.metadata["option"]
+    for field in attrs.fields(NodeSettings)
+    if "option" in field.metadata
+}
+"""The options by the name of their field."""
+CONFIG = Option("config", "config", "c", "TOML file with these options", None, "none", Text(), Path)
+"""The option that names the file; no setting of the node."""
+
+
+# ---- sources --------------------------------------------------------------------------------
+
+_INJECTED = re.compile(
+    r"_SERVICE_HOST$|_SERVICE_PORT(_\w+)?$|_PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?$"
+)
+_INJECTED_VALUE = re.compile(r"(tcp|udp|sctp)://")
+
+
+@attrs.frozen
+class Environment:
+    """What the environment says."""
+
+    found: dict[str, str]
+    """By key."""
+    ignored: list[str]
+    """Variables that Kubernetes sets in every container for a service, whatever its name."""
+
+
+def from_environment(environ: Mapping[str, str]) -> Environment:
+    """Return what the environment says. An empty variable is one that is not set.
+
+    :raises ConfigError: a variable with the node's own prefix is no option.
+    """
+    keys = {each.variable: each.key for each in (CONFIG, *OPTIONS.values())}
+    found: dict[str, dict[str, str]] = {prefix: {} for prefix in PREFIXES}
+    ignored = []
+    for name, value in sorted(environ.items()):
+        prefix = next((each for each in PREFIXES if name.startswith(each)), "")
+        key = keys.get(name.removeprefix(prefix))
+        own = prefix == PREFIXES[0]
+        if not prefix or not value or not (key or own):
+            continue
+        if _is_injected(name, value, known=key is not None):
+            ignored.append(name)
+        elif key is None:
+            known = ", ".join(prefix + each for each in keys)
+            raise ConfigError(f"the environment: {name!r} is no option; there are {known}")
+        else:
+            found[prefix][key] = value
+    own_words, others = (found[prefix] for prefix in PREFIXES)
+    return Environment({**others, **own_words}, ignored)
+
+
+def _is_injected(name: str, value: str, *, known: bool) -> bool:
+    """Return whether Kubernetes set a variable, for a service named chordnode for example.
+
+    Of the names that are options it sets NAME_PORT alone; a URL as another option's value is the
+    user's mistake.
+    """
+    if _INJECTED.search(name):
+        return True
+    return bool(_INJECTED_VALUE.match(value)) and (name.endswith("_PORT") or not known)
+
+
+def from_file(path: str) -> dict[str, Any]:
+    """Return what a TOML file says, by key.
+
+    :raises ConfigError: it cannot be read, is no TOML, or has a key that is no option.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            table = tomllib.load(file)
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror or error}") from None
+    except (ValueError, RecursionError) as error:  # also a number of too many digits
+        raise ConfigError(f"{path} is not valid TOML: {error}") from None
+    names = {name: each.key for each in OPTIONS.values() for name in (each.name, each.key)}
+    found = {}
+    for key, value in table.items():
+        name = str(key).replace("_", "-")
+        if name not in names:
+            known = ", ".join(each.key for each in OPTIONS.values())
+            raise ConfigError(f"{path}: {name!r} is no option; there are {known}")
+        found[names[name]] = value
+    return found
+
+
+def read_values(written: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return every option's value by key: the default, or what was written last.
+
+    :param written: by key, the source that wins last.
+    :raises ConfigError: a value is wrong.
+    """
+    merged: dict[str, Any] = {}
+    for each in written:
+        merged |= each
+    values = {each.key: merged.get(each.key, each.default) for each in OPTIONS.values()}
+    return {
+        each.key: None if values[each.key] is None else each.kind.read(each.key, values[each.key])
+        for each in OPTIONS.values()
+    }
+
+
+def settings_of(values: Mapping[str, Any]) -> NodeSettings:
+    """Return the settings for the values of all options.
+
+    :raises ConfigError: a value is wrong.
+    """
+    return NodeSettings(**{field: each.into(values[each.key]) for field, each in OPTIONS.items()})
