@@ -401,8 +401,11 @@ class NodeSettings:
         default=RECORD_BYTES,
         help="How long that file may get",
     )
-    leave_timeout_s: float = _field(
-        "How long a stop waits for the ordered leave, in seconds", 5.0, SETTING.seconds
+    leave_timeout_s: float = option(
+        "leave-timeout",
+        kind=Seconds(0, 3600),
+        default=5.0,
+        help="Seconds that a stop waits for the ordered leave",
     )
     limits: NetworkLimits = _field(
         "What connections may cost", NetworkLimits(), _check_is(NetworkLimits)
