@@ -41,6 +41,8 @@ from chordnet.testbed.base.faults import Faults
 TELL_S = 60.0
 LATE_S = 60.0
 """After which a verdict that is wrong is looked at once more, to tell late from never."""
+MOST_UNDONE = 0.1
+"""The share of the blows that the engine may fail to strike."""
 RETURN_S = 15.0
 """A node that was away counts as back in its ring so long after it was brought back."""
 
@@ -84,6 +86,8 @@ class Storm:
         self.hostile = Hostile(self._reactor, liar, addresses, NAME) if hostile else None
         self.done: Counter[str] = Counter()
         self.hit: Counter[str] = Counter()
+        self.undone = 0
+        """Blows that the engine could not strike."""
 
     def _someone(self) -> str:
         network = self.field.network
@@ -124,13 +128,14 @@ class Storm:
         for number in nodes:
             self._away[number] += 1
         if blow.verb in ("blink", "freeze"):
-            await self._in_turn(self._engine.freeze(nodes))
-        elif blow.verb == "kill":
-            await self._in_turn(self._engine.kill(nodes))
+            done = await self._freeze(nodes)
         else:
-            await self._in_turn(self._engine.stop(nodes))
-        self._count(blow.verb, nodes)
-        await pause(self._reactor, blow.lasts)
+            strike = self._engine.kill if blow.verb == "kill" else self._engine.stop
+            await self._in_turn(strike(nodes))
+            done = True
+        if done:
+            self._count(blow.verb, nodes)
+            await pause(self._reactor, blow.lasts)
         if blow.verb in ("blink", "freeze"):
             await self._in_turn(self._engine.thaw(nodes))
         else:
@@ -138,6 +143,22 @@ class Storm:
         for number in nodes:
             self._away[number] -= 1
         self._absent(nodes, began)
+
+    async def _freeze(self, nodes: Collection[int]) -> bool:
+        """Freeze nodes; return whether all of them are.
+
+        The kernel of a busy machine may be unable to freeze a container. The storm goes on without
+        such a blow, unless there are many.
+        """
+        try:
+            await self._in_turn(self._engine.freeze(nodes))
+        except TestbedError as problem:
+            self.undone += 1
+            if self.undone > MOST_UNDONE * len(self.blows):
+                raise
+            print(f"  a blow could not be struck: {problem}", flush=True)
+            return False
+        return True
 
     async def _part(self, blow: Blow) -> None:
         everybody = self.field.network.numbers
@@ -256,7 +277,8 @@ async def _weather(storm: Storm, keep: Path | None) -> bool:
     await storm.rage()
     print(storm.summary())
     blows = ", ".join(f"{storm.done[v]} x {v} ({storm.hit[v]} nodes)" for v in sorted(storm.done))
-    print(f"{sum(storm.done.values())} blows: {blows}")
+    undone = f"; {storm.undone} could not be struck" if storm.undone else ""
+    print(f"{sum(storm.done.values())} blows: {blows}{undone}")
     if seconds := storm.senders.seconds:
         p50, p99 = percentile(seconds, 50) * 1e3, percentile(seconds, 99) * 1e3
         print(f"receipts: p50 {p50:.0f} ms, p99 {p99:.0f} ms, longest {max(seconds):.1f} s")

@@ -14,6 +14,7 @@ from benchmarks.storm_plan import LOCAL, MOST_AWAY, VERBS, plan
 from benchmarks.storm_senders import LINES, SENDERS, Senders, running
 from chordnet.core.base.errors import Busy, ConnectFailed
 from chordnet.survey.description import NetworkDescription
+from chordnet.survey.errors import TestbedError
 from chordnet.survey.waiting import pause
 from chordnet.wire.rpc import MessageRecord, Receipt, RouteHop
 
@@ -204,6 +205,7 @@ class FakeEngine:
     def __init__(self, kind, clock, slow=0.0):
         self.kind, self.clock, self.slow = kind, clock, slow
         self.down, self.frozen, self.parted, self.most = set(), set(), False, 0
+        self.refusals = 0
 
     async def kill(self, numbers):
         assert not self.down & set(numbers)
@@ -220,6 +222,9 @@ class FakeEngine:
     async def freeze(self, numbers):
         assert not (self.down | self.frozen) & set(numbers)
         self.frozen |= set(numbers)
+        if self.refusals:
+            self.refusals -= 1
+            raise TestbedError("Node 9 cannot be frozen: unable to freeze")
 
     async def thaw(self, numbers):
         assert self.frozen >= set(numbers)
@@ -240,8 +245,9 @@ class Raging(SynchronousTestCase):
     def setUp(self):
         self.clients, self.bodies, self.answers = [], [], {}
 
-    def rage(self, kind, slow=0.0):
+    def rage(self, kind, slow=0.0, refusals=0):
         field = FakeField(kind, slow)
+        field.engine.refusals = refusals
         storm = Storm(field, 5, 60.0, 20.0, lambda address: FakeClient(self, address))
         raging = running(storm.rage())
         while field.reactor.seconds() < 100.0 + 20 * slow:
@@ -267,6 +273,20 @@ class Raging(SynchronousTestCase):
         storm, _engine = self.rage("local", slow=40.0)
         kept = [end - began for _number, began, end in storm._absences]
         self.assertGreaterEqual(max(kept), 40.0 + RETURN_S)
+
+    def test_a_blow_that_the_engine_cannot_strike_is_counted_and_undone(self):
+        storm, engine = self.rage("docker", refusals=1)
+        self.assertEqual((storm.undone, storm.done.total()), (1, len(storm.blows) - 1))
+        self.assertEqual((engine.down, engine.frozen), (set(), set()))
+
+    def test_the_storm_ends_when_the_engine_can_strike_few_blows(self):
+        field = FakeField("docker")
+        field.engine.refusals = 1000
+        storm = Storm(field, 5, 60.0, 20.0, lambda address: FakeClient(self, address))
+        raging = running(storm.rage())
+        while field.reactor.seconds() < 100.0:
+            field.reactor.advance(0.25)
+        self.failureResultOf(raging, TestbedError)
 
     def test_the_senders_send_until_the_end(self):
         storm, _ = self.rage("local")
