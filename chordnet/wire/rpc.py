@@ -11,7 +11,7 @@ from typing import Literal
 
 import msgspec
 
-from chordnet.core.base.errors import InvalidMessage, LocalProtocolError
+from chordnet.core.base.errors import ChordnetError, InvalidMessage, LocalProtocolError
 
 Order = Literal["received", "origin"]
 """In which order messages are delivered: as this node received them, or per origin."""
@@ -351,6 +351,11 @@ class Failure(_Rpc, frozen=True, tag=126):
 
     code: str
     text: str
+
+
+def failure(rid: int, error: ChordnetError) -> Failure:
+    """Return what a client is sent of ``error``."""
+    return Failure(rid, type(error).__name__, str(error))
 
 
 class TraceReply(_Rpc, frozen=True, tag=128):

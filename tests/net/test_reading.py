@@ -468,7 +468,7 @@ class ClientOrderTests(RingCase):
         self.assertEqual(self.ordered(limit=1), ["gap a3-3 Node a", "a4"])
         self.assertEqual(self.ordered(limit=2, since="a1"), ["a2", "b1"])
         self.assertEqual(self.ordered(since="a4"), [])
-        self.assertFalse(any(session._follows for session in self.node._life.desk._sessions))
+        self.assertFalse(any(session.followings for session in self.node._life.desk._sessions))
 
     def test_a_long_history(self):
         self.record(*(f"a{n}" for n in range(2000, 0, -1)))
@@ -504,7 +504,7 @@ class ClientOrderTests(RingCase):
         following = client.follow(self.take, order="origin")
         asked = client.get_ordered()
         for rid in (1, 2):
-            client.replied(Messages(rid, [], False))
+            client._channel.replied(Messages(rid, [], False))
         for waiting in (following.finished, asked):
             self.assertIn("too old", self.failure(waiting, RemoteProtocolError))
 

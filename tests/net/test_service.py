@@ -520,7 +520,7 @@ class ClientTests(ServiceCase):
         waiting = client.status()
         waiting.addErrback(lambda _failure: None)
         waiting.cancel()
-        self.assertEqual(client._calls, {})
+        self.assertEqual(client._channel._waiting, {})
         self.network.run(0.1)
 
     def test_requests_in_flight_are_limited(self):

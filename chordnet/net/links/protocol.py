@@ -191,6 +191,11 @@ class Connection(TwistedProtocol):
         """How many bytes are queued here, beside what the transport holds."""
         return self._queued + len(self._held)
 
+    @property
+    def queued(self) -> int:
+        """How many bytes wait for the end of the turn: nothing of them has left."""
+        return self._queued
+
     def send(self, message: msgspec.Struct) -> None:
         """Queue ``message``; it leaves with everything else queued in this turn."""
         self.send_frame(encode_frame(message))

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from chordnet.net.links.protocol import Connection
-from chordnet.net.serve.clients import ClientSession, Node
+from chordnet.net.serve.clients import ClientSession
+from chordnet.net.serve.seams import Node
 from chordnet.wire.greeting import Refuse
 
 SILENT_S = 1.0

@@ -17,31 +17,37 @@ from chordnet.core.base.errors import (
 from chordnet.wire.rpc import MessageRecord, Messages, Order, Ordered, OrderedEntry
 
 
-class Client(Protocol):
-    """What is used of :class:`chordnet.client.P2PNetClient`."""
+class Unfollows(Protocol):
+    """What a following uses of :class:`chordnet.client.channel.Channel`."""
 
-    address: str
+    def unfollow(self, rid: int) -> None:
+        """Forget a following, and tell the node that it has ended."""
 
+
+class Follows(Protocol):
+    """What a listing uses of :class:`chordnet.client.P2PNetClient`."""
+
+    @property
+    def address(self) -> str: ...
     def follow(
         self, callback: Callable[[Any], object], since: str = "", order: Order = "received",
         caught_up: Callable[[], object] = ...,
     ) -> Following: ...  # fmt: skip
-    def unfollow(self, rid: int) -> None: ...
 
 
 class Following:
     """A running :meth:`P2PNetClient.follow`.
 
-    ``finished`` fires with None after :meth:`stop` or the client's ``close``, and fails when the
-    connection is lost, when the callback raises or when the node dropped messages before they
-    could be sent.
+    ``finished`` fires with None after :meth:`stop` or the client's ``close``. It fails with
+    :class:`ConnectFailed` when the connection is lost, with :class:`LocalProtocolError` when the
+    node dropped messages before they could be sent, and with what the callback raises.
     """
 
     def __init__(
-        self, client: Client, rid: int, callback: Callable[[Any], object],
+        self, channel: Unfollows, rid: int, callback: Callable[[Any], object],
         caught_up: Callable[[], object], order: Order,
     ) -> None:  # fmt: skip
-        self._client = client
+        self._channel = channel
         self._rid = rid
         self._callback = callback
         self._caught_up = caught_up
@@ -51,7 +57,7 @@ class Following:
 
     def stop(self) -> None:
         """Call the callback no more; stopping twice is fine."""
-        self._client.unfollow(self._rid)
+        self._channel.unfollow(self._rid)
         self._finish(None)
 
     def received(self, reply: Messages | Ordered) -> None:
@@ -61,7 +67,7 @@ class Following:
         elif self._order == "received":
             self._hand_on(reply.messages, reply.more)
         else:
-            self._client.unfollow(self._rid)
+            self._channel.unfollow(self._rid)
             self._finish(RemoteProtocolError("the node's program is too old for per-origin order"))
 
     def _hand_on(self, entries: Sequence[MessageRecord | OrderedEntry], more: bool) -> None:
@@ -73,7 +79,7 @@ class Following:
             if not (more or self._ended):
                 _plain(self._caught_up())
         except Exception as error:  # noqa: BLE001 - the caller's own, handed to it
-            self._client.unfollow(self._rid)
+            self._channel.unfollow(self._rid)
             self._finish(error)
 
     def ended(self, error: ChordnetError) -> None:
@@ -107,7 +113,7 @@ class Listing:
     """
 
     def __init__(
-        self, client: Client, limit: int, since: str, reactor: Any, timeout_s: float
+        self, client: Follows, limit: int, since: str, reactor: Any, timeout_s: float
     ) -> None:
         self._limit = limit
         self._first = bool(since)

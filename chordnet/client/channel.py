@@ -1,0 +1,413 @@
+"""The connection of a client: made when it is needed, with the first of its addresses that answers.
+
+Requests wait while a connection is made. When an address cannot be reached or refuses, the next one
+is tried, once each; when none can be used, everything that waits fails, and is told what was wrong
+at each.
+
+A request that has been handed to the system is never sent again, for nobody knows what became of
+it: it fails when the connection is lost, and so does a following. One that still waited then goes
+to the next address.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Sequence
+from typing import Any, TypeVar
+
+import msgspec
+from twisted.internet.defer import Deferred
+
+from chordnet.client.calls import Call, error_of
+from chordnet.client.following import Following
+from chordnet.core.base.errors import (
+    Busy,
+    ChordnetError,
+    ConnectFailed,
+    LocalProtocolError,
+    Refused,
+    RemoteProtocolError,
+    TimedOut,
+)
+from chordnet.core.base.events import LinkFault
+from chordnet.net.base.limits import NetworkLimits
+from chordnet.net.base.turn import Turn
+from chordnet.net.links.dialler import Dial, Endpoints
+from chordnet.net.links.greeters import client_hello
+from chordnet.net.links.protocol import Connection
+from chordnet.wire.codec import encode_frame, frame_limit, read_reply
+from chordnet.wire.framing import HEADER_BYTES
+from chordnet.wire.greeting import Bye, Refuse, Welcome
+from chordnet.wire.rpc import (
+    PHRASE_BYTES,
+    ClientRequest,
+    Failure,
+    Messages,
+    Ordered,
+    ServerReply,
+    Unfollow,
+)
+
+T = TypeVar("T")
+
+_LONGEST = frame_limit(PHRASE_BYTES)
+
+
+class Channel:
+    """Sends requests over one connection at a time, and matches the replies with them.
+
+    :param addresses: ``host:port`` each; tried in this order, beginning where it was left.
+    :param network: the network's name; empty for any.
+    """
+
+    def __init__(
+        self, reactor: Any, addresses: Sequence[str], network: str, limits: NetworkLimits,
+        endpoints: Endpoints,
+    ) -> None:  # fmt: skip
+        self._reactor = reactor
+        self._addresses = tuple(addresses)
+        self._at = 0
+        self._network = network
+        self._limits = limits
+        self._endpoints = endpoints
+        self._turn = Turn(reactor, _failed_inside)
+        self._rid = 0
+        self._waiting: dict[int, _Waiting] = {}
+        self._follows: dict[int, Following] = {}
+        self._unsent: dict[int, bytes] = {}
+        """Frames that wait for a connection, by their requests."""
+        self._unsent_bytes = 0
+        self._failures: list[_Attempt] = []
+        """What was wrong at the addresses that have been tried since one was of use."""
+        self._dial: Dial | None = None
+        self._session: _Session | None = None
+
+    @property
+    def address(self) -> str:
+        """The address of the node that is talked to, or that is dialled next."""
+        return self._addresses[self._at]
+
+    # -- what is asked ---------------------------------------------------------------------------
+
+    def ask(self, call: Call[T], arguments: Sequence[Any], timeout_s: float) -> Deferred[T]:
+        """Send a request, and return what its reply comes to.
+
+        :raises Busy: so much waits for the node already that the request would be too much.
+        :raises LocalProtocolError: the request cannot be expressed, or is too long.
+        """
+        rid = self.number()
+        frame = _frame(call.request(rid, *arguments))
+        self._require_room(frame)
+        answer: Deferred[Any] = Deferred(lambda _answer: self._cancelled(rid))
+        timer = self._reactor.callLater(timeout_s, self._timed_out, rid, timeout_s)
+        self._waiting[rid] = _Waiting(call, answer, timer)
+        self._send(rid, frame)
+        return answer
+
+    def number(self) -> int:
+        """Return a number for a request."""
+        self._rid += 1
+        return self._rid
+
+    def follow(self, following: Following, request: ClientRequest) -> None:
+        """Hand what comes to ``following``.
+
+        :raises Busy: so much waits for the node already that the request would be too much.
+        :raises LocalProtocolError: the request cannot be expressed, or is too long.
+        """
+        frame = _frame(request)
+        self._require_room(frame)
+        self._follows[request.rid] = following
+        self._send(request.rid, frame)
+
+    def unfollow(self, rid: int) -> None:
+        """Forget a following, and tell the node that it has ended."""
+        if self._follows.pop(rid, None) is None:
+            return
+        if not self._withdraw(rid) and self._session is not None:
+            self._session.send(self.number(), encode_frame(Unfollow(rid)))
+
+    def close(self) -> Deferred[None]:
+        """End the connection, every following and every call in flight; fires when it is closed."""
+        for following in list(self._follows.values()):
+            following.stop()
+        dial, self._dial = self._dial, None
+        if dial is not None:
+            dial.cancel()
+        session, self._session = self._session, None
+        if session is not None:
+            with self._turn:
+                session.connection.send(Bye("leaving"))
+            session.connection.close()
+        self._abandon(ConnectFailed(f"the client for {self.address} was closed"))
+        closed: Deferred[None] = Deferred()
+        self._turn.when_empty(lambda: closed.callback(None))
+        return closed
+
+    def _require_room(self, frame: bytes) -> None:
+        """Let one call fail rather than the connection with all of them."""
+        session = self._session
+        waiting = self._unsent_bytes if session is None else session.connection.waiting
+        if waiting and waiting + len(frame) > self._limits.send_buffer_bytes:
+            raise Busy(
+                f"{waiting} bytes of requests wait for {self.address} to take them;"
+                " retry after a moment"
+            )
+
+    def _send(self, rid: int, frame: bytes) -> None:
+        if self._session is not None:
+            self._session.send(rid, frame)
+            return
+        self._hold(rid, frame)
+        if self._dial is None:
+            self._failures.clear()
+            self._connect()
+
+    def _hold(self, rid: int, frame: bytes) -> None:
+        self._unsent[rid] = frame
+        self._unsent_bytes += len(frame)
+
+    def _withdraw(self, rid: int) -> bool:
+        """Do not send a request; return whether it still waited for a connection."""
+        frame = self._unsent.pop(rid, b"")
+        self._unsent_bytes -= len(frame)
+        return bool(frame)
+
+    # -- the connection --------------------------------------------------------------------------
+
+    def _connect(self) -> None:
+        self._dial = Dial(
+            self._reactor, self._turn, self._limits, _LONGEST,
+            address=self.address, hello=client_hello(self._network),
+            greeted=self._greeted, failed=self._not_connected, endpoints=self._endpoints,
+        )  # fmt: skip
+        self._dial.start()
+
+    def _greeted(self, connection: Connection, _welcome: Welcome) -> _Session:
+        self._dial = None
+        self._session = session = _Session(self, self._turn, connection)
+        unsent, self._unsent, self._unsent_bytes = self._unsent, {}, 0
+        for rid, frame in unsent.items():
+            session.send(rid, frame)
+        return session
+
+    def _not_connected(self, _fault: LinkFault, text: str, refusal: Refuse | None) -> None:
+        self._dial = None
+        self._failures.append(_Attempt(self.address, text, refused=refusal is not None))
+        self._next()
+        self._go_on()
+
+    def lost(self, session: _Session, reason: str, *, well: bool = False) -> None:
+        """The connection is gone or is being closed by the node.
+
+        :param well: the node is there and well: later requests go to it again.
+        """
+        if self._session is not session:
+            return
+        self._session = None
+        error = ConnectFailed(f"the connection with {self.address} ended: {reason}")
+        for rid, frame in session.unsent().items():
+            if rid in self._waiting or rid in self._follows:
+                self._hold(rid, frame)
+        if self._unsent:
+            self._failures.append(_Attempt(self.address, f"the connection ended: {reason}"))
+        if self._unsent or not well:
+            self._next()
+        self._abandon(error, but=set(self._unsent))
+        self._go_on(error if len(self._addresses) == 1 else None)
+
+    def _next(self) -> None:
+        self._at = (self._at + 1) % len(self._addresses)
+
+    def _go_on(self, error: ChordnetError | None = None) -> None:
+        """Try the next address for what waits; or let it fail if every one has been tried.
+
+        :param error: what it fails with; None for what was wrong at each address.
+        """
+        # A caller who was told that its call has failed may have asked, and so connected, again.
+        if not self._unsent or self._dial is not None or self._session is not None:
+            return
+        if len(self._failures) < len(self._addresses):
+            self._connect()
+        else:
+            self._abandon(error or _unreachable(self._failures))
+
+    # -- replies ---------------------------------------------------------------------------------
+
+    def replied(self, reply: ServerReply) -> None:
+        """Hand a reply to its caller."""
+        if self._failures:
+            self._failures.clear()
+        following = self._follows.get(reply.rid)
+        if following is not None:
+            self._followed(following, reply)
+            return
+        waiting = self._forget(reply.rid)
+        if waiting is None:
+            return
+        if isinstance(reply, Failure):
+            waiting.answer.errback(error_of(reply))
+        elif isinstance(reply, waiting.call.replies):
+            waiting.answer.callback(waiting.call.value(reply))
+        else:
+            waiting.answer.errback(
+                RemoteProtocolError(f"an unexpected {type(reply).__name__} came")
+            )
+
+    def _followed(self, following: Following, reply: ServerReply) -> None:
+        if isinstance(reply, Messages | Ordered):
+            following.received(reply)
+        elif isinstance(reply, Failure):
+            del self._follows[reply.rid]
+            following.ended(error_of(reply))
+
+    def _abandon(self, error: ChordnetError, but: Container[int] = ()) -> None:
+        """Let all calls and followings fail, except those in ``but``."""
+        follows = [rid for rid in self._follows if rid not in but]
+        for rid in [rid for rid in self._waiting if rid not in but]:
+            waiting = self._forget(rid)
+            if waiting is not None:  # None: a caller that was told has cancelled it
+                waiting.answer.errback(error)
+        for rid in follows:
+            following = self._follows.pop(rid, None)
+            if following is not None:
+                self._withdraw(rid)
+                following.ended(error)
+
+    def _timed_out(self, rid: int, timeout_s: float) -> None:
+        waiting = self._forget(rid)
+        if waiting is None:
+            return
+        if self._session is None and len(self._addresses) > 1:
+            who = f"none of {', '.join(self._addresses)} answered"
+        else:
+            who = f"{self.address} did not answer"
+        waiting.answer.errback(TimedOut(f"{who} within {timeout_s:g} s"))
+
+    def _cancelled(self, rid: int) -> None:
+        """The caller has given up."""
+        self._forget(rid)
+
+    def _forget(self, rid: int) -> _Waiting | None:
+        """Let go of a call that is answered or given up; if it still waits, it is not sent."""
+        self._withdraw(rid)
+        waiting = self._waiting.pop(rid, None)
+        if waiting is not None and waiting.timer.active():
+            waiting.timer.cancel()
+        return waiting
+
+
+class _Waiting:
+    """A call that is not answered yet."""
+
+    __slots__ = ("answer", "call", "timer")
+
+    def __init__(self, call: Call[Any], answer: Deferred[Any], timer: Any) -> None:
+        self.call = call
+        self.answer = answer
+        self.timer = timer
+
+
+class _Attempt(msgspec.Struct, frozen=True):
+    """What was wrong at one address."""
+
+    address: str
+    text: str
+    refused: bool = False
+
+
+def _unreachable(attempts: Sequence[_Attempt]) -> ChordnetError:
+    """Return what calls fail with when no address can be used."""
+    kind = Refused if all(attempt.refused for attempt in attempts) else ConnectFailed
+    if len(attempts) == 1:
+        (one,) = attempts
+        if one.refused:
+            return Refused(f"{one.address} refused this client: {one.text}")
+        return ConnectFailed(
+            f"cannot connect to {one.address}: {one.text}; does a node listen there?"
+        )
+    each = "; ".join(
+        f"{attempt.address}{' refused this client' if attempt.refused else ''}:"
+        f" {' '.join(attempt.text.split()).rstrip('.')}"
+        for attempt in attempts
+    )
+    return kind(f"none of {len(attempts)} addresses can be used: {each}")
+
+
+class _Session:
+    """Handles the connection once the node has welcomed this client."""
+
+    def __init__(self, channel: Channel, turn: Turn, connection: Connection) -> None:
+        self._channel = channel
+        self._turn = turn
+        self.connection = connection
+        self._queued: dict[int, bytes] = {}
+        """What was sent last, by its requests: it may still be queued."""
+
+    def send(self, rid: int, frame: bytes) -> None:
+        """Send the request ``rid``."""
+        if not self.connection.queued:
+            self._queued.clear()
+        if not self._queued:
+            self._turn.after(self._let_go)
+        self._queued[rid] = frame
+        self.connection.send_frame(frame)
+
+    def unsent(self) -> dict[int, bytes]:
+        """Return the requests of which the system has been given nothing."""
+        return dict(self._queued) if self.connection.queued else {}
+
+    def _let_go(self) -> None:
+        if not self.connection.queued:
+            self._queued.clear()
+
+    def frames(self, frames: list[bytes]) -> None:
+        for frame in frames:
+            reply = read_reply(frame)
+            if isinstance(reply, Bye):
+                self._ended(reply)
+                return
+            self._channel.replied(reply)
+
+    def _ended(self, bye: Bye) -> None:
+        reason = bye.text or f"the node said goodbye ({bye.code})"
+        queued = self.connection.queued
+        self._channel.lost(self, reason, well=bye.code == "idle")
+        if queued:  # it goes to another node now, and must not reach this one, too
+            self.connection.abort()
+        else:
+            self.connection.close()
+
+    def violated(self, reason: str) -> None:
+        self.connection.abort()
+        self._channel.lost(self, reason)
+
+    def overloaded(self) -> None:
+        self._channel.lost(self, "the node reads too slowly")
+
+    def held(self) -> None:
+        """Every call has a time limit."""
+
+    def drained(self) -> None:
+        """Nothing waits for it."""
+
+    def lost(self) -> None:
+        self._channel.lost(self, "it broke")
+
+
+def _frame(request: ClientRequest) -> bytes:
+    """Encode a request before anything is done for it: what cannot be sent fails its call alone.
+
+    :raises LocalProtocolError: it cannot be expressed, or is longer than the node accepts.
+    """
+    frame = encode_frame(request)
+    if len(frame) - HEADER_BYTES > _LONGEST:
+        raise LocalProtocolError(
+            f"{type(request).__name__} has {len(frame)} bytes, at most {_LONGEST} can be sent"
+        )
+    return frame
+
+
+def _failed_inside(what: str) -> None:
+    from twisted.logger import Logger  # noqa: PLC0415 - only ever needed after a bug
+
+    Logger(namespace="chordnet.client").failure("the client failed on {what}", what=what)

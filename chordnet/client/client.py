@@ -1,0 +1,252 @@
+"""``P2PNetClient``: asks nodes, and hears from them, without being one.
+
+The connection is made when it is first needed, carries any number of calls at once, and is made
+again by the next call after it was lost. Every call has a time limit, and what waits for the node
+to take it has a limit in bytes (``send_buffer_bytes``): beyond it a call fails at once as ``Busy``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, get_args
+
+from twisted.internet.defer import Deferred
+
+from chordnet.client.calls import BEGIN, LEAVE, LOOKUP, SEND, STATUS, TRACE
+from chordnet.client.channel import Channel
+from chordnet.client.following import Following, Listing
+from chordnet.client.pages import Pages
+from chordnet.core.base.errors import Busy, ConfigError, LocalProtocolError
+from chordnet.net.base.addresses import client_endpoint, format_address, parse_address
+from chordnet.net.base.arguments import CALL, SETTING, refusing
+from chordnet.net.base.limits import NetworkLimits
+from chordnet.net.links.dialler import Endpoints
+from chordnet.wire.rpc import (
+    Follow,
+    LookupResult,
+    MessageRecord,
+    MessageTrace,
+    MessageTrail,
+    NodeHistory,
+    NodeStatus,
+    Order,
+    OrderedEntry,
+    Receipt,
+    check_key,
+    check_phrase,
+)
+
+MAX_ADDRESSES = 32
+"""Addresses of one client."""
+_EXAMPLE = 'P2PNetClient("127.0.0.1:7001", reactor), or leave it out'
+
+
+class P2PNetClient:
+    """A client of a network: it talks to one of its nodes at a time.
+
+    It connects to the first address that answers. When one cannot be reached, refuses this client,
+    or its connection is lost, the next one is tried; when each has been tried once, the calls that
+    wait fail, and the text says what was wrong with each address. A call that was sent and not
+    answered fails when the connection is lost, for the node may have done what it was asked: it is
+    never sent twice. A following ends then, too.
+
+    Every call returns a Deferred, and may fail with :class:`ConnectFailed`, :class:`Refused`,
+    :class:`TimedOut`, :class:`Busy`, or :class:`LocalProtocolError` if an argument is wrong, beside
+    what its own description names.
+
+    :param address: ``host:port``.
+    :param more: further addresses. The reactor may be the last of these, without its name.
+    :param reactor: ``IReactorTCP`` and ``IReactorTime``; the process's reactor when left out.
+    :param network: refuse to talk to a node of another network; empty for any.
+    :param timeout_s: how long a call may wait for its answer, in seconds.
+    :param send_timeout_s: the same for :meth:`send_message`, which waits for all nodes.
+    :param limits: what the connection may cost.
+    :param endpoints: makes the client endpoints that nodes are dialled with.
+    :raises ConfigError: an address is none, or another setting is unusable; the text says which.
+    """
+
+    def __init__(
+        self, address: str = "127.0.0.1:7001", *more: Any, reactor: Any = None, network: str = "",
+        timeout_s: float = 15.0, send_timeout_s: float = 30.0,
+        limits: NetworkLimits | None = None, endpoints: Endpoints = client_endpoint,
+    ) -> None:  # fmt: skip
+        addresses, reactor = _split((address, *more), reactor)
+        SETTING.text("network", network)
+        for timeout in (timeout_s, send_timeout_s):
+            SETTING.seconds("a time limit", timeout)
+        self._reactor: Any = reactor if reactor is not None else _process_reactor()
+        SETTING.methods("reactor", self._reactor, ("seconds", "callLater"), _EXAMPLE)
+        SETTING.instance("limits", limits, NetworkLimits, optional=True)
+        self._timeout_s = timeout_s
+        self._send_timeout_s = send_timeout_s
+        self.addresses = tuple(addresses)
+        """The addresses, ``host:port`` each, in the order in which they are tried."""
+        self._channel = Channel(
+            self._reactor, addresses, network, limits or NetworkLimits(), endpoints
+        )
+
+    @property
+    def address(self) -> str:
+        """The address of the node that is talked to, or that is dialled next."""
+        return self._channel.address
+
+    # -- calls -----------------------------------------------------------------------------------
+
+    @refusing
+    def send_message(self, body: str, wait: bool = True) -> Deferred[Receipt]:
+        """Broadcast ``body``, one phrase without white space, through the node.
+
+        :param wait: wait until every node has recorded it. Otherwise the Deferred fires as soon as
+            the node has taken it, with an empty receipt.
+
+        Fails with :class:`InvalidMessage`, :class:`NotInRing` or :class:`BroadcastFailed`. When the
+        connection is lost before the receipt has come (:class:`ConnectFailed`), or time is up
+        (:class:`TimedOut`), the message may have been sent all the same.
+        """
+        check_phrase(body)
+        CALL.flag("wait", wait)
+        timeout_s = self._send_timeout_s if wait else self._timeout_s
+        answer = self._channel.ask(SEND, (body, wait), timeout_s)
+        return answer.addCallback(lambda receipt: receipt or _taken(body))
+
+    @refusing
+    def get_messages(self, limit: int = 0, since: str = "") -> Deferred[list[MessageRecord]]:
+        """Return recorded messages in the order received, however many replies that takes.
+
+        Each node has received them in an order of its own: what comes after a message at one node
+        is not what comes after it at another.
+
+        :param limit: at most so many: the newest, or with ``since`` the first after it; 0 for all.
+        :param since: only those after this message id.
+
+        Fails with :class:`LocalProtocolError` if the node does not keep the message ``since``.
+        """
+        CALL.span(limit, since)
+        return Deferred.fromCoroutine(self._pages().messages(limit, since))
+
+    @refusing
+    def get_ordered(self, limit: int = 0, since: str = "") -> Deferred[list[OrderedEntry]]:
+        """Return messages and gaps in per-origin order, as ``follow(…, order="origin")`` would.
+
+        What is held back for a missing message at this moment is not among them.
+
+        :param limit: at most so many messages: the newest, or with ``since`` the first after it; 0
+            for all.
+        :param since: only what comes after this message id.
+
+        Fails with :class:`LocalProtocolError` if the node does not keep the message ``since``.
+        """
+        CALL.span(limit, since)
+        return Listing(self, limit, since, self._reactor, self._timeout_s).finished
+
+    def follow(
+        self, callback: Callable[[Any], object], since: str = "", order: Order = "received",
+        caught_up: Callable[[], object] = lambda: None,
+    ) -> Following:  # fmt: skip
+        """Have ``callback`` called with every message after ``since`` and all that come.
+
+        Returns a handle; its ``finished`` Deferred tells of the end.
+
+        :param since: a message id; "" for the oldest message that the node keeps.
+        :param order: ``"received"``: called with a :class:`MessageRecord` each. ``"origin"``: the
+            messages of one origin in ascending sequence, called with an :class:`OrderedEntry` each,
+            a message or a gap.
+        :param caught_up: called whenever the node has nothing more at the moment.
+
+        Both must be plain functions: whatever they wait for, messages come on.
+        """
+        rid = self._channel.number()
+        following = Following(self._channel, rid, callback, caught_up, order)
+        try:
+            for function in (callback, caught_up):
+                CALL.plain_function("a follower's callback", function)
+            CALL.text("since", since)
+            CALL.one_of("order", order, get_args(Order))
+            self._channel.follow(following, Follow(rid, since, order))
+        except (Busy, LocalProtocolError) as error:
+            following.ended(error)
+        return following
+
+    @refusing
+    def status(self) -> Deferred[NodeStatus]:
+        """Return the node's view of itself and its neighbours."""
+        return self._channel.ask(STATUS, (), self._timeout_s)
+
+    @refusing
+    def lookup(self, key: str, iterative: bool = False) -> Deferred[LookupResult]:
+        """Find the owner of ``key`` and the path to it.
+
+        :param iterative: the node asks one node after the other; otherwise each passes it on.
+
+        Fails with :class:`NotInRing` or :class:`LookupFailed`.
+        """
+        check_key(key)
+        CALL.flag("iterative", iterative)
+        return self._channel.ask(LOOKUP, (key, iterative), self._timeout_s)
+
+    @refusing
+    def trace(self, message_id: str) -> Deferred[MessageTrace]:
+        """Return what the node knows of a message's way: its record, and what went wrong there.
+
+        Fails with :class:`LocalProtocolError` if ``message_id`` is no message's id.
+        """
+        CALL.text("message_id", message_id)
+        return self._channel.ask(TRACE, (message_id,), self._timeout_s)
+
+    def history(self) -> Deferred[NodeHistory]:
+        """Return which messages the node has recorded and keeps, as numbers of each origin."""
+        return Deferred.fromCoroutine(self._pages().history())
+
+    @refusing
+    def trails(self, limit: int = 0, since: str = "") -> Deferred[list[MessageTrail]]:
+        """Return recorded messages as :meth:`get_messages` does, without their bodies."""
+        CALL.span(limit, since)
+        return Deferred.fromCoroutine(self._pages().trails(limit, since))
+
+    @refusing
+    def begin(self) -> Deferred[None]:
+        """Make a node that finds none of its peers create a ring, alone at first."""
+        return self._channel.ask(BEGIN, (), self._timeout_s)
+
+    @refusing
+    def leave(self) -> Deferred[None]:
+        """Make the node leave the ring in order and stop; fires when it has left."""
+        return self._channel.ask(LEAVE, (), self._timeout_s)
+
+    def close(self) -> Deferred[None]:
+        """End the connection, every following and every call in flight; fires when it is closed.
+
+        A later call connects again.
+        """
+        return self._channel.close()
+
+    def _pages(self) -> Pages:
+        return Pages(self._channel, self._timeout_s)
+
+
+def _taken(body: str) -> Receipt:
+    """Return the receipt of a message of which nothing is known but that the node has taken it."""
+    return Receipt("", body, 0, 0, 0, 0, 0.0, False, [])
+
+
+def _process_reactor() -> Any:  # for a script, which has none to pass on
+    from twisted.internet import reactor  # noqa: PLC0415
+
+    return reactor
+
+
+def _split(words: Sequence[Any], reactor: Any) -> tuple[list[str], Any]:
+    """Return the addresses and the reactor: that may come last, without its name."""
+    *addresses, last = words
+    if addresses and reactor is None and not isinstance(last, str):
+        reactor = last
+    else:
+        addresses = [*addresses, last]
+    for address in addresses:
+        SETTING.text("an address", address)
+    if len(addresses) > MAX_ADDRESSES:
+        raise ConfigError(f"{len(addresses)} addresses, a client takes at most {MAX_ADDRESSES}")
+    return [format_address(*parse_address(address)) for address in addresses], reactor
+
+
+p2pnetClient = P2PNetClient  # noqa: N816 - the name in older programs

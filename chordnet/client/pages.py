@@ -1,0 +1,76 @@
+"""Long answers, put together from as many replies as a node gives them in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+from chordnet.client.calls import HISTORY, MESSAGES, TRAILS, Call
+from chordnet.client.channel import Channel
+from chordnet.core.base.errors import ConnectFailed
+from chordnet.wire.rpc import MessageRecord, MessageTrail, NodeHistory, OriginHistory
+
+T = TypeVar("T")
+
+
+class Pages:
+    """Asks for one page after the other, all of the same node.
+
+    Where a page ends says nothing to another node: each has received the messages in an order of
+    its own.
+    """
+
+    def __init__(self, channel: Channel, timeout_s: float) -> None:
+        self._channel = channel
+        self._timeout_s = timeout_s
+        self._node = ""
+
+    async def messages(self, limit: int, since: str) -> list[MessageRecord]:
+        """Return the messages after ``since``, ``limit`` at most, or without it the newest
+        ``limit``.
+
+        :param limit: 0 for all.
+        """
+        found: list[MessageRecord] = []
+        more = True
+        while more and (not limit or len(found) < limit):
+            page = await self._ask(MESSAGES, _rest(limit, found), found[-1].id if found else since)
+            found += page.messages
+            more = page.more and bool(page.messages)
+        return found
+
+    async def trails(self, limit: int, since: str) -> list[MessageTrail]:
+        """Return the same messages as :meth:`messages`, without their bodies."""
+        found: list[MessageTrail] = []
+        more = True
+        while more and (not limit or len(found) < limit):
+            page = await self._ask(TRAILS, _rest(limit, found), found[-1].id if found else since)
+            found += page.trails
+            more = page.more and bool(page.trails)
+        return found
+
+    async def history(self) -> NodeHistory:
+        """Return what is recorded of every origin."""
+        origins: list[OriginHistory] = []
+        after = ""
+        while True:
+            reply = await self._ask(HISTORY, after)
+            page = reply.history
+            origins += page.origins
+            if not reply.more or not page.origins:
+                return NodeHistory(origins, page.kept, page.dropped)
+            after = f"{origins[-1].origin}.{origins[-1].incarnation}"
+
+    async def _ask(self, call: Call[T], *arguments: Any) -> T:
+        page = await self._channel.ask(call, arguments, self._timeout_s)
+        node = self._channel.address
+        if self._node not in ("", node):
+            raise ConnectFailed(
+                f"the connection with {self._node} ended in the middle of its answer; ask again"
+            )
+        self._node = node
+        return page
+
+
+def _rest(limit: int, found: Sequence[object]) -> int:
+    return limit - len(found) if limit else 0

@@ -1,0 +1,177 @@
+"""The table of what a client can ask: request, reply, handler, role.
+
+A new call is a request and a reply in ``wire/rpc.py``, and here a handler and its row in ``CALLS``.
+A handler returns the reply; or :class:`Later`, if it takes time; or None, if something else sends
+what is asked for (a following). It refuses by raising a :class:`ChordnetError`, which the client is
+sent as a :class:`Failure`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Literal, NamedTuple
+
+from chordnet.core.base.errors import ChordnetError
+from chordnet.net.observe.accounts import history, trails
+from chordnet.net.serve.reading import ReceivedReader, position_of, trace_of
+from chordnet.net.serve.seams import Asker, Node
+from chordnet.wire.rpc import (
+    BeginRing,
+    Done,
+    Follow,
+    GetHistory,
+    GetMessages,
+    GetStatus,
+    GetTrace,
+    GetTrails,
+    HistoryReply,
+    LeaveRing,
+    Lookup,
+    LookupReply,
+    LookupResult,
+    Messages,
+    Ordered,
+    Receipt,
+    SendMessage,
+    Sent,
+    ServerReply,
+    StatusReply,
+    TraceReply,
+    Trails,
+    Unfollow,
+)
+
+Role = Literal["read", "send", "operate"]
+"""What a client must be allowed to do: see what the node sees; broadcast; change the node itself.
+
+Nothing is asked of a client for it so far."""
+
+
+class Later(NamedTuple):
+    """A reply that comes when what was begun is over."""
+
+    begin: Callable[[Callable[[Any], None]], None]
+    """Begins, and calls back once: with the result, or with the ChordnetError that prevented it."""
+    reply: Callable[[int, Any], ServerReply]
+    """Makes the reply from the request's number and the result."""
+    held: int = 0
+    """Bytes of the reply that the node answers for until the client has read it."""
+
+
+Answer = ServerReply | Later | None
+Handler = Callable[[Asker, Any], Answer]
+
+
+class Call(NamedTuple):
+    """One row of the table."""
+
+    request: type
+    replies: tuple[type, ...]
+    """What may come back, beside a :class:`Failure`."""
+    handler: Handler
+    role: Role
+    long: bool = False
+    """The reply may be long: it is written at once, so that a client that does not read is noticed
+    before the next one."""
+
+
+# ---- handlers -------------------------------------------------------------------------------
+
+
+def send_message(asker: Asker, request: SendMessage) -> Answer:
+    """Broadcast a message; with ``wait`` the receipt is the reply."""
+    publish = partial(asker.node.publish, request.body)
+    if request.wait:
+        return Later(publish, Sent, len(request.body))
+    publish(_nobody_waits)
+    return Done(request.rid)
+
+
+def get_messages(asker: Asker, request: GetMessages) -> Answer:
+    """Return recorded messages, as many as fit into one reply."""
+    start, limit = _place(asker.node, request)
+    return Messages(request.rid, *ReceivedReader(asker.node, start).read(limit))
+
+
+def get_trails(asker: Asker, request: GetTrails) -> Answer:
+    """Return recorded messages without their bodies."""
+    return Trails(request.rid, *trails(asker.node, *_place(asker.node, request)))
+
+
+def get_history(asker: Asker, request: GetHistory) -> Answer:
+    """Return which messages are recorded and kept, as numbers."""
+    return HistoryReply(request.rid, *history(asker.node, request.after))
+
+
+def get_trace(asker: Asker, request: GetTrace) -> Answer:
+    """Return what is known of a message's way."""
+    return TraceReply(request.rid, trace_of(asker.node, request.id))
+
+
+def get_status(asker: Asker, request: GetStatus) -> Answer:
+    """Return the node's view of itself."""
+    return StatusReply(request.rid, asker.node.status())
+
+
+def lookup(asker: Asker, request: Lookup) -> Answer:
+    """Find the owner of a key."""
+    find = partial(asker.node.find, request.key, iterative=request.iterative)
+    return Later(find, LookupReply)
+
+
+def follow(asker: Asker, request: Follow) -> Answer:
+    """Send messages as they come; the following sends them itself."""
+    asker.followings.begin(request)
+    return None
+
+
+def unfollow(asker: Asker, request: Unfollow) -> Answer:
+    """End a following."""
+    asker.followings.end(request.rid)
+    return Done(request.rid)
+
+
+def begin_ring(asker: Asker, request: BeginRing) -> Answer:
+    """Create a ring, unless the node is in one or about to be."""
+    asker.node.begin()
+    return Done(request.rid)
+
+
+def leave_ring(asker: Asker, _request: LeaveRing) -> Answer:
+    """Leave the ring and stop; the reply comes when the ring is left."""
+    return Later(lambda done: asker.leave(partial(done, None)), _done)
+
+
+def _nobody_waits(_receipt: Receipt | LookupResult | ChordnetError) -> None:
+    pass
+
+
+def _done(rid: int, _result: None) -> Done:
+    return Done(rid)
+
+
+def _place(node: Node, request: GetMessages | GetTrails) -> tuple[int, int]:
+    """Return the position that the messages asked for come after, and how many they are."""
+    log = node.log
+    limit = request.limit if request.limit > 0 else len(log)
+    start = position_of(log, request.since) if request.since else log.before_newest(limit)
+    return start, limit
+
+
+# ---- the table ------------------------------------------------------------------------------
+
+CALLS = (
+    Call(SendMessage, (Sent, Done), send_message, "send"),
+    Call(GetMessages, (Messages,), get_messages, "read", long=True),
+    Call(Follow, (Messages, Ordered), follow, "read"),
+    Call(Unfollow, (Done,), unfollow, "read"),
+    Call(GetStatus, (StatusReply,), get_status, "read"),
+    Call(Lookup, (LookupReply,), lookup, "read"),
+    Call(LeaveRing, (Done,), leave_ring, "operate"),
+    Call(GetTrace, (TraceReply,), get_trace, "read"),
+    Call(GetHistory, (HistoryReply,), get_history, "read", long=True),
+    Call(GetTrails, (Trails,), get_trails, "read", long=True),
+    Call(BeginRing, (Done,), begin_ring, "operate"),
+)
+BY_REQUEST: dict[type, Call] = {call.request: call for call in CALLS}

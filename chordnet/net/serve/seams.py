@@ -1,0 +1,63 @@
+"""What answering clients needs of a node, and what a handler sees of the client who asks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from chordnet.net.base.interfaces import Core, LookupDoneWith, MessageLog, ReceiptDone
+from chordnet.net.base.journal import Journal
+from chordnet.net.base.limits import NetworkLimits
+from chordnet.net.base.load import Load
+from chordnet.net.base.turn import Turn
+from chordnet.net.observe.traces import Traces
+from chordnet.net.observe.views import Views
+from chordnet.wire.rpc import Follow, NodeStatus
+
+
+class Node(Protocol):
+    """What clients need of a node (:class:`chordnet.net.runtime.node.LocalNode`)."""
+
+    core: Core
+    log: MessageLog
+    journal: Journal
+    limits: NetworkLimits
+    load: Load
+    views: Views
+    traces: Traces
+    turn: Turn
+    clock: Any
+    wall: Callable[[], float]
+
+    def publish(self, body: str, done: ReceiptDone) -> None: ...
+    def find(self, key: str, done: LookupDoneWith, *, iterative: bool = False) -> None: ...
+    def status(self) -> NodeStatus: ...
+    def begin(self) -> None:
+        """Create a ring now, unless the node is in one or about to be."""
+
+    def follow(self, callback: Callable[[], None]) -> Callable[[], None]: ...
+
+
+class Follows(Protocol):
+    """What one client follows (:class:`chordnet.net.serve.followings.Followings`)."""
+
+    def begin(self, request: Follow) -> None:
+        """Send the client what it asks for, from the next turn on.
+
+        :raises ChordnetError: it follows too often already, or begins where nothing is kept.
+        """
+
+    def end(self, rid: int) -> None:
+        """End the following ``rid``, if there is such a one."""
+
+
+class Asker(Protocol):
+    """What a handler sees of the client who asks (:class:`.clients.ClientSession`)."""
+
+    @property
+    def node(self) -> Node: ...
+    @property
+    def followings(self) -> Follows: ...
+    @property
+    def leave(self) -> Callable[[Callable[[], None]], None]:
+        """Make the whole node leave in order and stop; calls back when it has left."""

@@ -1,0 +1,123 @@
+"""Watches over a client: one that does not read, and one that asks nothing, are sent away."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from chordnet.net.links.protocol import Connection
+from chordnet.net.serve.seams import Node
+
+
+class ReadingWatch:
+    """Cuts off a client that reads nothing while replies wait, and counts what it has not read.
+
+    :param close: closes the connection: a code and a text for the client.
+    """
+
+    def __init__(
+        self, node: Node, connection: Connection, close: Callable[[str, str], None]
+    ) -> None:
+        self._node = node
+        self._connection = connection
+        self._close = close
+        self._stall: Any = None
+        self._unread = 0
+        """Bytes of receipts that may not have been handed to the system yet."""
+
+    def keep(self, size: int) -> None:
+        """Count the bytes of a receipt among what the node holds until the system has taken them.
+
+        A client that reads no receipts would otherwise have the node hold ever more of them.
+        """
+        if self._connection.closing:
+            return
+        if not self._unread:
+            self._node.turn.after(self._let_go_of_read)
+        self._unread += size
+        self._node.load.keep(size)
+
+    def held(self) -> None:
+        """The client reads more slowly than is sent."""
+        if self._stall is None and not self._connection.closing:
+            self._stall = self._node.clock.callLater(
+                self._node.limits.client_stall_s, self._stalled
+            )
+
+    def drained(self) -> None:
+        """The client has read everything."""
+        if self._stall is not None:
+            self._stall.cancel()
+            self._stall = None
+        self._let_go()
+
+    def stop(self) -> None:
+        """Watch no more, and let go of the session, whose memory is free then."""
+        self.drained()
+        self._close = _let_be
+
+    def complain(self) -> None:
+        """Say in the log that the client is cut off."""
+        self._node.journal.limited(
+            "clients_overloaded", "cut off a client at {address}: it reads too slowly",
+            address=self._connection.peer_name,
+        )  # fmt: skip
+
+    def _stalled(self) -> None:
+        self._stall = None
+        self.complain()
+        self._close("slow", "nothing was read for too long while replies waited")
+
+    def _let_go_of_read(self) -> None:
+        if not self._connection.paused:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        self._node.load.give(self._unread)
+        self._unread = 0
+
+
+class IdleWatch:
+    """Sends a client away that has asked nothing for a long time and waits for nothing.
+
+    :param used: returns how many requests have come, and whether an answer is under way.
+    :param close: closes the connection: a code and a text for the client.
+    """
+
+    def __init__(
+        self, node: Node, used: Callable[[], tuple[int, bool]], close: Callable[[str, str], None]
+    ) -> None:
+        self._node = node
+        self._used = used
+        self._close = close
+        self._seen = -1
+        self._timer: Any = None
+        self._wait()
+
+    def stop(self) -> None:
+        """Watch no more, and let go of the session, whose memory is free then."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._used, self._close = _unused, _let_be
+
+    def _wait(self) -> None:
+        self._timer = self._node.clock.callLater(self._node.limits.idle_s, self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        requests, busy = self._used()
+        if busy or requests != self._seen:
+            self._seen = requests
+            self._wait()
+            return
+        with self._node.turn:
+            self._close("idle", "nothing was asked for a long time")
+
+
+def _let_be(_code: str, _text: str) -> None:
+    pass
+
+
+def _unused() -> tuple[int, bool]:
+    return 0, False
