@@ -1,8 +1,10 @@
 """chordnet: a peer-to-peer network with no centre.
 
-What a program needs is importable from here and loaded on first use::
+What a program needs is importable from here, and loaded when it is first used::
 
-    from chordnet import ChordService, P2PNetClient
+    from chordnet import ChordService, P2PNetClient, TimedOut
+
+``import chordnet`` itself loads nothing of it, and nothing of Twisted.
 """
 
 from __future__ import annotations
@@ -11,30 +13,98 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from chordnet.client import P2PNetClient, p2pnetClient
-    from chordnet.core.base.config import ProtocolConfig
+    from chordnet.client import Following, P2PNetClient, p2pnetClient
+    from chordnet.core.base.config import FingerUpkeep, ProtocolConfig, Safeguards
+    from chordnet.core.base.effects import (
+        FingersChanged,
+        Joined,
+        LeftRing,
+        Misbehaved,
+        PeerDied,
+        PeersKnown,
+        Record,
+        RingChanged,
+        StatusChanged,
+        Traced,
+        TraceKind,
+    )
+    from chordnet.core.base.errors import (
+        BroadcastFailed,
+        Busy,
+        ChordnetError,
+        ConfigError,
+        ConnectFailed,
+        InvalidMessage,
+        LocalProtocolError,
+        LogFailed,
+        LookupFailed,
+        NotInRing,
+        Refused,
+        RemoteProtocolError,
+        TimedOut,
+    )
+    from chordnet.core.base.messages import EdgeKind, Hop, MessageId, NodeRef, RingLabel, Status
     from chordnet.net.base.limits import NetworkLimits
+    from chordnet.net.observe.hooks import Subscription
+    from chordnet.net.runtime.delivery import Delivery
     from chordnet.server import P2PNetServer, p2pnetServer
     from chordnet.service import ChordService, Seams
     from chordnet.settings import NodeSettings
+    from chordnet.storage.log.sqlite import Durability
+    from chordnet.wire.rpc import (
+        FingerEntry,
+        LookupResult,
+        MessageGap,
+        MessageRecord,
+        MessageTrace,
+        MessageTrail,
+        NodeHistory,
+        NodeInfo,
+        NodeStatus,
+        Order,
+        OrderedEntry,
+        OriginHistory,
+        Receipt,
+        RouteHop,
+        TraceEvent,
+    )
 
 __version__ = "0.1.0"
 
-_HOMES = {
-    "ChordService": "chordnet.service",
-    "NetworkLimits": "chordnet.net.base.limits",
-    "NodeSettings": "chordnet.settings",
-    "P2PNetClient": "chordnet.client",
-    "P2PNetServer": "chordnet.server",
-    "ProtocolConfig": "chordnet.core.base.config",
-    "Seams": "chordnet.service",
-    "p2pnetClient": "chordnet.client",
-    "p2pnetServer": "chordnet.server",
+# Where each name is at home. A test compares this, the imports above and ``__all__``.
+_NAMES = {
+    "chordnet.client": "Following P2PNetClient p2pnetClient",
+    "chordnet.core.base.config": "FingerUpkeep ProtocolConfig Safeguards",
+    "chordnet.core.base.effects": "FingersChanged Joined LeftRing Misbehaved PeerDied PeersKnown"
+    " Record RingChanged StatusChanged TraceKind Traced",
+    "chordnet.core.base.errors": "BroadcastFailed Busy ChordnetError ConfigError ConnectFailed"
+    " InvalidMessage LocalProtocolError LogFailed LookupFailed NotInRing Refused"
+    " RemoteProtocolError TimedOut",
+    "chordnet.core.base.messages": "EdgeKind Hop MessageId NodeRef RingLabel Status",
+    "chordnet.net.base.limits": "NetworkLimits",
+    "chordnet.net.observe.hooks": "Subscription",
+    "chordnet.net.runtime.delivery": "Delivery",
+    "chordnet.server": "P2PNetServer p2pnetServer",
+    "chordnet.service": "ChordService Seams",
+    "chordnet.settings": "NodeSettings",
+    "chordnet.storage.log.sqlite": "Durability",
+    "chordnet.wire.rpc": "FingerEntry LookupResult MessageGap MessageRecord MessageTrace"
+    " MessageTrail NodeHistory NodeInfo NodeStatus Order OrderedEntry OriginHistory Receipt"
+    " RouteHop TraceEvent",
 }
+_HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}
 
 __all__ = [
-    "ChordService", "NetworkLimits", "NodeSettings", "P2PNetClient", "P2PNetServer",
-    "ProtocolConfig", "Seams", "p2pnetClient", "p2pnetServer",
+    "BroadcastFailed", "Busy", "ChordService", "ChordnetError", "ConfigError", "ConnectFailed",
+    "Delivery", "Durability", "EdgeKind", "FingerEntry", "FingerUpkeep", "FingersChanged",
+    "Following", "Hop", "InvalidMessage", "Joined", "LeftRing", "LocalProtocolError", "LogFailed",
+    "LookupFailed", "LookupResult", "MessageGap", "MessageId", "MessageRecord", "MessageTrace",
+    "MessageTrail", "Misbehaved", "NetworkLimits", "NodeHistory", "NodeInfo", "NodeRef",
+    "NodeSettings", "NodeStatus", "NotInRing", "Order", "OrderedEntry", "OriginHistory",
+    "P2PNetClient", "P2PNetServer", "PeerDied", "PeersKnown", "ProtocolConfig", "Receipt", "Record", "Refused",
+    "RemoteProtocolError", "RingChanged", "RingLabel", "RouteHop", "Safeguards", "Seams", "Status",
+    "StatusChanged", "Subscription", "TimedOut", "TraceEvent", "TraceKind", "Traced",
+    "p2pnetClient", "p2pnetServer",
 ]  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""A client of a network: what a program asks of nodes without being one."""
+"""A client of a network: what a program that is no node asks of nodes."""
 
 from chordnet.client.client import P2PNetClient, p2pnetClient
 from chordnet.client.following import Following

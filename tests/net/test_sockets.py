@@ -153,6 +153,37 @@ class ClientTests(SocketCase):
             with self.assertRaises(ConnectFailed):
                 await client.status()
 
+    async def test_several_addresses(self):
+        silent = reactor.listenTCP(0, Factory.forProtocol(Stranger), interface="127.0.0.1")
+        self.addCleanup(silent.stopListening)
+        first = await self.service("Node 1")
+        second = await self.service("Node 2", first)
+        await gatherResults([first.joined(), second.joined()])
+        with socket.socket() as unused:
+            unused.bind(("127.0.0.1", 0))
+            addresses = [
+                f"127.0.0.1:{unused.getsockname()[1]}", f"127.0.0.1:{silent.getHost().port}",
+                first.address, second.address,
+            ]  # fmt: skip
+            client = P2PNetClient(*addresses, reactor, limits=NetworkLimits(greeting_timeout_s=0.1))
+            self.clients.append(client)
+            self.assertEqual((await client.send_message("apple")).recorded, 2)
+            self.assertEqual(client.address, first.address)
+            following = client.follow(lambda _message: None)
+            await client.status()
+            await first.stopService()
+            with self.assertRaises(ConnectFailed):
+                await following.finished
+            messages = await client.get_messages()
+            self.assertEqual([message.body for message in messages], ["apple"])
+            self.assertEqual(client.address, second.address)
+            await second.stopService()
+            with self.assertRaises(ConnectFailed) as raised:
+                await client.status()
+        for address in addresses:
+            self.assertIn(address, str(raised.exception))
+        self.assertIn("the greeting was not answered", str(raised.exception))
+
     async def test_another_network(self):
         node = await self.service("Node 1")
         with self.assertRaises(Refused):

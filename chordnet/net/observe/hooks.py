@@ -100,7 +100,7 @@ class Hooks:
             names = ", ".join(kind.__name__ for kind in EVENTS)
             raise LocalProtocolError(
                 f"{shown(event_type)} is no class of events to hear of; there are {names},"
-                " in chordnet.core.base.effects"
+                " to be imported from chordnet"
             )
         CALL.function("callback", callback)
         return Subscription(self._entries.setdefault(event_type, {}), callback, self._journal)
