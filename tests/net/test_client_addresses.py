@@ -19,6 +19,7 @@ class Hasty(Protocol):
     """A node that is shutting down: it welcomes a client and takes its leave in one breath."""
 
     def dataReceived(self, _hello: bytes) -> None:
+        self.factory.told += 1
         welcome = Welcome(2, node_ref("hasty", "10.0.0.1:7001"))
         bye = Bye("leaving", "the node is shutting down")
         self.transport.write(encode_frame(welcome) + encode_frame(bye))
@@ -166,6 +167,17 @@ class LosingTests(AddressesCase):
         messages = self.result(client.get_messages())
         self.assertEqual([message.body for message in messages], ["apple"])
 
+    def test_a_request_that_may_have_left_before_the_end_of_its_turn_is_not_sent_again(
+        self,
+    ) -> None:
+        _first, second = self.ring(2)
+        client = self.client_of(1, 2, limits=NetworkLimits(send_buffer_bytes=100))
+        self.result(client.status())
+        self.cut(client)
+        sent = client.send_message("a" * 200)  # too long to wait: it is handed over at once
+        self.assertIn(self.address(1), self.failure(sent, ConnectFailed))
+        self.assertEqual(self.requests(second), 0)
+
     def test_with_one_address_such_a_request_fails(self) -> None:
         self.ring(1)
         client = self.client_of(1)
@@ -175,13 +187,16 @@ class LosingTests(AddressesCase):
         self.assertEqual(len(self.dialled), 1)
 
     def test_nodes_that_welcome_and_go_at_once_are_tried_once_each(self) -> None:
+        hasty = Factory.forProtocol(Hasty)
+        hasty.told = 0
         for number in (1, 2):
-            self.network.bind(self.address(number), Factory.forProtocol(Hasty))
+            self.network.bind(self.address(number), hasty)
         client = self.client_of(1, 2)
         text = self.failure(client.status(), ConnectFailed)
         self.assertIn("none of 2 addresses can be used", text)
         self.assertEqual(text.count("the connection ended: the node is shutting down"), 2)
         self.assertEqual(len(self.dialled), 2)
+        self.assertEqual(hasty.told, 2)  # the greeting each, and no request after the goodbye
 
     def test_a_node_that_sends_an_idle_client_away_is_come_back_to(self) -> None:
         self.ring(2, limits=NetworkLimits(idle_s=10))

@@ -1,7 +1,7 @@
 """The table of what a client can ask: request, reply, handler, role.
 
 A new call is a request and a reply in ``wire/rpc.py``, and here a handler and its row in ``CALLS``.
-A handler returns the reply; or :class:`Later`, if it takes time; or None, if something else sends
+A handler returns the reply; or None, if that comes later (``asker.later``) or something else sends
 what is asked for (a following). It refuses by raising a :class:`ChordnetError`, which the client is
 sent as a :class:`Failure`.
 """
@@ -10,7 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
+
+import attrs
 
 from chordnet.core.base.errors import ChordnetError
 from chordnet.net.observe.accounts import history, trails
@@ -48,22 +50,11 @@ Role = Literal["read", "send", "operate"]
 Nothing is asked of a client for it so far."""
 
 
-class Later(NamedTuple):
-    """A reply that comes when what was begun is over."""
-
-    begin: Callable[[Callable[[Any], None]], None]
-    """Begins, and calls back once: with the result, or with the ChordnetError that prevented it."""
-    reply: Callable[[int, Any], ServerReply]
-    """Makes the reply from the request's number and the result."""
-    held: int = 0
-    """Bytes of the reply that the node answers for until the client has read it."""
+Handler = Callable[[Asker, Any], ServerReply | None]
 
 
-Answer = ServerReply | Later | None
-Handler = Callable[[Asker, Any], Answer]
-
-
-class Call(NamedTuple):
+@attrs.frozen
+class Call:
     """One row of the table."""
 
     request: type
@@ -79,68 +70,68 @@ class Call(NamedTuple):
 # ---- handlers -------------------------------------------------------------------------------
 
 
-def send_message(asker: Asker, request: SendMessage) -> Answer:
+def send_message(asker: Asker, request: SendMessage) -> ServerReply | None:
     """Broadcast a message; with ``wait`` the receipt is the reply."""
-    publish = partial(asker.node.publish, request.body)
+    publish, body = asker.node.publish, request.body
     if request.wait:
-        return Later(publish, Sent, len(request.body))
-    publish(_nobody_waits)
+        asker.later(request.rid, Sent, publish, body, held=len(body))
+        return None
+    publish(body, _nobody_waits)
     return Done(request.rid)
 
 
-def get_messages(asker: Asker, request: GetMessages) -> Answer:
+def get_messages(asker: Asker, request: GetMessages) -> ServerReply:
     """Return recorded messages, as many as fit into one reply."""
     start, limit = _place(asker.node, request)
     return Messages(request.rid, *ReceivedReader(asker.node, start).read(limit))
 
 
-def get_trails(asker: Asker, request: GetTrails) -> Answer:
+def get_trails(asker: Asker, request: GetTrails) -> ServerReply:
     """Return recorded messages without their bodies."""
     return Trails(request.rid, *trails(asker.node, *_place(asker.node, request)))
 
 
-def get_history(asker: Asker, request: GetHistory) -> Answer:
+def get_history(asker: Asker, request: GetHistory) -> ServerReply:
     """Return which messages are recorded and kept, as numbers."""
     return HistoryReply(request.rid, *history(asker.node, request.after))
 
 
-def get_trace(asker: Asker, request: GetTrace) -> Answer:
+def get_trace(asker: Asker, request: GetTrace) -> ServerReply:
     """Return what is known of a message's way."""
     return TraceReply(request.rid, trace_of(asker.node, request.id))
 
 
-def get_status(asker: Asker, request: GetStatus) -> Answer:
+def get_status(asker: Asker, request: GetStatus) -> ServerReply:
     """Return the node's view of itself."""
     return StatusReply(request.rid, asker.node.status())
 
 
-def lookup(asker: Asker, request: Lookup) -> Answer:
+def lookup(asker: Asker, request: Lookup) -> None:
     """Find the owner of a key."""
-    find = partial(asker.node.find, request.key, iterative=request.iterative)
-    return Later(find, LookupReply)
+    find = partial(asker.node.find, iterative=request.iterative)
+    asker.later(request.rid, LookupReply, find, request.key)
 
 
-def follow(asker: Asker, request: Follow) -> Answer:
+def follow(asker: Asker, request: Follow) -> None:
     """Send messages as they come; the following sends them itself."""
     asker.followings.begin(request)
-    return None
 
 
-def unfollow(asker: Asker, request: Unfollow) -> Answer:
+def unfollow(asker: Asker, request: Unfollow) -> ServerReply:
     """End a following."""
     asker.followings.end(request.rid)
     return Done(request.rid)
 
 
-def begin_ring(asker: Asker, request: BeginRing) -> Answer:
+def begin_ring(asker: Asker, request: BeginRing) -> ServerReply:
     """Create a ring, unless the node is in one or about to be."""
     asker.node.begin()
     return Done(request.rid)
 
 
-def leave_ring(asker: Asker, _request: LeaveRing) -> Answer:
+def leave_ring(asker: Asker, request: LeaveRing) -> None:
     """Leave the ring and stop; the reply comes when the ring is left."""
-    return Later(lambda done: asker.leave(partial(done, None)), _done)
+    asker.later(request.rid, _done, lambda done: asker.leave(partial(done, None)))
 
 
 def _nobody_waits(_receipt: Receipt | LookupResult | ChordnetError) -> None:

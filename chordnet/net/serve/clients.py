@@ -15,13 +15,13 @@ from typing import Any, Protocol
 
 from chordnet.core.base.errors import Busy, ChordnetError, RemoteProtocolError
 from chordnet.net.links.protocol import Connection
-from chordnet.net.serve.calls import BY_REQUEST, Later
+from chordnet.net.serve.calls import BY_REQUEST
 from chordnet.net.serve.followings import Followings
 from chordnet.net.serve.seams import Node
 from chordnet.net.serve.watches import IdleWatch, ReadingWatch
 from chordnet.wire.codec import read_request
 from chordnet.wire.greeting import Bye
-from chordnet.wire.rpc import ClientRequest, Failure, failure
+from chordnet.wire.rpc import ClientRequest, Failure, ServerReply, failure
 
 
 class Desk(Protocol):
@@ -134,9 +134,7 @@ class ClientSession:
         try:
             call = BY_REQUEST[type(request)]
             answer = call.handler(self, request)
-            if isinstance(answer, Later):
-                self._begin(request.rid, answer)
-            elif answer is not None:
+            if answer is not None:
                 self._connection.send(answer)
                 if call.long:
                     self._connection.flush_now()
@@ -148,19 +146,25 @@ class ClientSession:
                 Failure(request.rid, "ChordnetError", "an error inside the node; see its log")
             )
 
-    def _begin(self, rid: int, later: Later) -> None:
+    def later(
+        self, rid: int, reply: Callable[[int, Any], ServerReply], begin: Callable[..., None],
+        *arguments: Any, held: int = 0,
+    ) -> None:  # fmt: skip
+        """Begin what takes time, and reply when it is over; see :class:`.seams.Asker`."""
         self._in_flight += 1
         try:
-            later.begin(partial(self._over, rid, later))
+            begin(*arguments, partial(self._over, rid, reply, held))
         except Exception:
             self._in_flight -= 1
             raise
 
-    def _over(self, rid: int, later: Later, result: Any) -> None:
+    def _over(
+        self, rid: int, reply: Callable[[int, Any], ServerReply], held: int, result: Any
+    ) -> None:
         self._in_flight -= 1
         if isinstance(result, ChordnetError):
             self._connection.send(failure(rid, result))
             return
-        if later.held:
-            self._slowness.keep(later.held)
-        self._connection.send(later.reply(rid, result))
+        if held:
+            self._slowness.keep(held)
+        self._connection.send(reply(rid, result))

@@ -12,7 +12,7 @@ from chordnet.net.base.load import Load
 from chordnet.net.base.turn import Turn
 from chordnet.net.observe.traces import Traces
 from chordnet.net.observe.views import Views
-from chordnet.wire.rpc import Follow, NodeStatus
+from chordnet.wire.rpc import Follow, NodeStatus, ServerReply
 
 
 class Node(Protocol):
@@ -58,6 +58,18 @@ class Asker(Protocol):
     def node(self) -> Node: ...
     @property
     def followings(self) -> Follows: ...
+    def later(
+        self, rid: int, reply: Callable[[int, Any], ServerReply], begin: Callable[..., None],
+        *arguments: Any, held: int = 0,
+    ) -> None:  # fmt: skip
+        """Begin what takes time, and reply when it is over.
+
+        :param reply: makes the reply from the request's number and the result.
+        :param begin: called with ``arguments`` and a callback, which is to be called once: with the
+            result, or with the :class:`ChordnetError` that prevented it.
+        :param held: bytes of the reply that the node answers for until the client has read it.
+        """
+
     @property
     def leave(self) -> Callable[[Callable[[], None]], None]:
         """Make the whole node leave in order and stop; calls back when it has left."""
