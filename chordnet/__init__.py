@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from chordnet.server import P2PNetServer, p2pnetServer
     from chordnet.service import ChordService, Seams
     from chordnet.settings import NodeSettings
-    from chordnet.storage.log.sqlite import Durability
+    from chordnet.storage.log.database import Durability
     from chordnet.wire.rpc import (
         FingerEntry,
         LookupResult,
@@ -87,7 +87,7 @@ _NAMES = {
     "chordnet.server": "P2PNetServer p2pnetServer",
     "chordnet.service": "ChordService Seams",
     "chordnet.settings": "NodeSettings",
-    "chordnet.storage.log.sqlite": "Durability",
+    "chordnet.storage.log.database": "Durability",
     "chordnet.wire.rpc": "FingerEntry LookupResult MessageGap MessageRecord MessageTrace"
     " MessageTrail NodeHistory NodeInfo NodeStatus Order OrderedEntry OriginHistory Receipt"
     " RouteHop TraceEvent",
@@ -101,9 +101,9 @@ __all__ = [
     "LookupFailed", "LookupResult", "MessageGap", "MessageId", "MessageRecord", "MessageTrace",
     "MessageTrail", "Misbehaved", "NetworkLimits", "NodeHistory", "NodeInfo", "NodeRef",
     "NodeSettings", "NodeStatus", "NotInRing", "Order", "OrderedEntry", "OriginHistory",
-    "P2PNetClient", "P2PNetServer", "PeerDied", "PeersKnown", "ProtocolConfig", "Receipt", "Record", "Refused",
-    "RemoteProtocolError", "RingChanged", "RingLabel", "RouteHop", "Safeguards", "Seams", "Status",
-    "StatusChanged", "Subscription", "TimedOut", "TraceEvent", "TraceKind", "Traced",
+    "P2PNetClient", "P2PNetServer", "PeerDied", "PeersKnown", "ProtocolConfig", "Receipt", "Record",
+    "Refused", "RemoteProtocolError", "RingChanged", "RingLabel", "RouteHop", "Safeguards", "Seams",
+    "Status", "StatusChanged", "Subscription", "TimedOut", "TraceEvent", "TraceKind", "Traced",
     "p2pnetClient", "p2pnetServer",
 ]  # fmt: skip
 
