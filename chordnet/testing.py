@@ -334,7 +334,7 @@ class ScriptedCore:
         return None
 
     def doubts(self, node: NodeRef) -> bool:
-        """Tell whether ``node`` is in ``doubted``."""
+        """Return True if ``node`` is in ``doubted``."""
         return node in self.doubted
 
     def doubt(self, node: NodeRef) -> str:

@@ -142,7 +142,7 @@ class ChordNode(Wiring):
         self._on_message[kind](self, sender, message)
 
     def _meet(self, sender: NodeRef, message: msg.PeerMessage) -> bool:
-        """Take note of who is speaking; tell whether to listen."""
+        """Take note of who is speaking; return True if it is to be heeded."""
         ctx, peers = self.ctx, self.ctx.peers
         if sender.raw == ctx.me.raw or not ctx.space.valid_raw(sender.raw):
             ctx.counters["messages_ignored"] += 1

@@ -152,7 +152,7 @@ class Wiring:
         return self._status
 
     def is_member(self) -> bool:
-        """Tell whether this node is active in a ring."""
+        """Return True if this node is active in a ring."""
         return self._status == Status.ACTIVE
 
     @property
@@ -167,7 +167,7 @@ class Wiring:
         return self.ctx.peers.get(raw)
 
     def doubts(self, node: NodeRef) -> bool:
-        """Tell whether ``node`` has to be judged (``Greeted``) before it is listened to."""
+        """Return True if ``node`` has to be judged (``Greeted``) before it is listened to."""
         return self.identities.doubts(node)
 
     def doubt(self, node: NodeRef) -> str:
@@ -236,7 +236,7 @@ class Wiring:
         return msg.State(rid, status, None, None, [], self.joining.candidate())
 
     def matters(self, peer: NodeRef) -> bool:
-        """Tell whether this node has any use for knowing that ``peer`` lives."""
+        """Return True if this node has any use for knowing that ``peer`` lives."""
         before = self.ring.predecessor
         return (
             peer.raw in self.routes.raws
@@ -285,7 +285,7 @@ class Wiring:
         return next(live, None)
 
     def look_up_finger(self, slot: int, key: int) -> None:
-        """Fingers: find the owner of this slot's start; at rest, ask whoever is in the slot."""
+        """Fingers: find the owner of this slot's start; at rest, ask the node in the slot."""
         node = self.fingers.slots[slot]
         if node is None or not self.fingers.may_check:
             self.lookups.start(Purpose.FINGER, slot, key)

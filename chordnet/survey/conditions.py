@@ -1,4 +1,4 @@
-"""What an engine knows to be the matter with a node, whoever did it."""
+"""What an engine knows to be the matter with a node, whatever caused it."""
 
 from __future__ import annotations
 

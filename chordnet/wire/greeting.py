@@ -44,7 +44,7 @@ class _Greeting(msgspec.Struct, frozen=True, array_like=True, tag=True, gc=False
 
 
 class Hello(_Greeting, frozen=True, tag=60):
-    """The first frame from whoever dials."""
+    """The first frame from the side that dials."""
 
     magic: str
     """Always ``chordnet``."""

@@ -18,21 +18,21 @@ import attrs
 
 
 def between(a: int, x: int, b: int) -> bool:
-    """Tell whether ``x`` lies strictly inside the clockwise interval ``(a, b)``."""
+    """Return True if ``x`` lies strictly inside the clockwise interval ``(a, b)``."""
     if a < b:
         return a < x < b
     return a < x or x < b if a != b else x != a
 
 
 def between_right(a: int, x: int, b: int) -> bool:
-    """Tell whether ``x`` lies in ``(a, b]``; ``(a, a]`` is the whole ring."""
+    """Return True if ``x`` lies in ``(a, b]``; ``(a, a]`` is the whole ring."""
     if a < b:
         return a < x <= b
     return a == b or a < x or x <= b
 
 
 def between_left(a: int, x: int, b: int) -> bool:
-    """Tell whether ``x`` lies in ``[a, b)``; ``[a, a)`` is the whole ring."""
+    """Return True if ``x`` lies in ``[a, b)``; ``[a, a)`` is the whole ring."""
     if a < b:
         return a <= x < b
     return a == b or a <= x or x < b
@@ -80,5 +80,5 @@ class IdentifierSpace:
         return f"{identifier:0{(self.bits + 3) // 4}x}"
 
     def valid_raw(self, raw: bytes) -> bool:
-        """Tell whether ``raw`` is the wire form of an identifier of this space."""
+        """Return True if ``raw`` is the wire form of an identifier of this space."""
         return len(raw) == self.width and (self.whole_bytes or int.from_bytes(raw) < self.size)

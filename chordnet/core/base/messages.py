@@ -40,7 +40,7 @@ class NodeRef(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 def contact(address: str) -> NodeRef:
-    """Return a pointer to whoever listens at ``address`` (``host:port``)."""
+    """Return a pointer to the node that listens at ``address`` (``host:port``)."""
     return NodeRef(b"", 0, address, "")
 
 

@@ -17,7 +17,7 @@ Host = tuple[str, int]
 
 
 def usable_name(name: str) -> bool:
-    """Tell whether ``name`` can name a node, a network or an address: it is short and printable."""
+    """Return True if ``name`` is short and printable: fit for a node, a network or an address."""
     return 0 < len(name) <= NAME_LIMIT and name.isprintable()
 
 
@@ -53,7 +53,7 @@ def format_address(host: str, port: int) -> str:
 
 
 def usable_address(text: str) -> bool:
-    """Tell whether ``text`` is an address that a node can be dialled at."""
+    """Return True if ``text`` is an address that a node can be dialled at."""
     try:
         parse_address(text)
     except ConfigError:
@@ -70,7 +70,7 @@ def _is_ipv6(host: str) -> bool:
 
 
 def _is_host(host: str) -> bool:
-    """Tell whether a resolver can be asked for ``host``: IDNA (RFC 3490) has a form of it."""
+    """Return True if a resolver can be asked for ``host``: IDNA (RFC 3490) has a form of it."""
     try:
         host.encode("idna")
     except UnicodeError:
@@ -91,5 +91,5 @@ class Names:
         return self._space.raw(self._space.hash(name.encode()))
 
     def reachable(self, address: str) -> bool:
-        """Tell whether a node can be dialled at ``address``."""
+        """Return True if a node can be dialled at ``address``."""
         return usable_address(address)

@@ -58,7 +58,7 @@ class Branch:
 
 
 class Waiter:
-    """Whoever gave us a range and is owed a COVERED; no ``parent`` means our own program."""
+    """The node that gave us a range and is owed a COVERED; without ``parent``, our own program."""
 
     __slots__ = ("end", "kind", "limit", "parent")
 
@@ -206,7 +206,7 @@ class Cast:
             self.open -= 1
 
     def pending(self, end: int) -> bool:
-        """Tell whether anything below distance ``end`` has not been covered yet."""
+        """Return True if anything below distance ``end`` has not been covered yet."""
         if not self.open and not self.searching:
             return False
         return end >= self.cover or (

@@ -1,7 +1,7 @@
 """The broadcasts that one node knows of: those under way, and a bounded memory of finished ones.
 
 A finished broadcast is kept as a small record for ``broadcast_memory_s``, for stragglers that
-bring it again and for a predecessor that comes in just now; whoever asks for it gets it back as a
+bring it again and for a predecessor that comes in just now; asking for it gives it back as a
 :class:`Cast` under way.
 """
 

@@ -1,8 +1,8 @@
 """Broadcasts that came as a header alone, and wait for their bodies.
 
-Whoever sent a header is asked for the bodies, and only from one that was asked are they taken. What
-waits is bounded in number and in bytes, for headers carry routes; it is forgotten after a while,
-and when its sender dies.
+The sender of a header is asked for the bodies, and they are taken only from a node that was asked.
+What waits is bounded in number and in bytes, because headers carry routes; it is forgotten after a
+while, and when its sender dies.
 """
 
 from __future__ import annotations

@@ -233,5 +233,5 @@ def _asks_again(looks: int) -> bool:
 
 
 def still_open(entry: tuple[Cast, Branch]) -> bool:
-    """Tell whether a branch's answer is still awaited."""
+    """Return True if a branch's answer is still awaited."""
     return not entry[1].done

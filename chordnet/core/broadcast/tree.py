@@ -370,7 +370,7 @@ class Broadcasts:
         ctx.send(sender, report)
 
     def _may_lack(self, before: NodeRef, sender: NodeRef, message: Bcast) -> bool:
-        """Tell whether our predecessor came in so lately that the tree may have passed it by."""
+        """Return True if our predecessor came in so lately that the tree may have passed it by."""
         if before.raw in (sender.raw, self._ctx.me.raw):
             return False
         if message.kind == EdgeKind.SUCCESSOR and between(sender.id, before.id, self._ctx.my_id):
@@ -410,7 +410,7 @@ class Broadcasts:
             self._ctx.counters["answers_ignored"] += 1
             return
         waiting, digest = self.headless.take(message.id), digest_of(message.bodies)
-        # The route leads over whoever brought the bodies, if that one's header is among them.
+        # The route leads over the node that brought the bodies, if its header is among them.
         for parent, header in sorted(waiting, key=lambda entry: entry[0].raw != sender.raw):
             cast = self._casts.get(message.id)
             fault = bodies_fault(message.bodies, header.count, self._ctx)
@@ -502,7 +502,7 @@ class Broadcasts:
             )  # fmt: skip
 
     def _told_another(self, cast: Cast, waiter: Waiter) -> bool:
-        """Tell whether a parent that lives was told already: nothing must be counted twice.
+        """Return True if a parent that lives was told already: nothing must be counted twice.
 
         What comes by reassignment or extension was a dead node's: it told nobody what it was told
         along the tree. What came by a repair was told to a live node.

@@ -113,13 +113,13 @@ class Audit:
     def _choose(self) -> NodeRef | None:
         ctx = self._ctx
         pool = [*self._hooks.bootstrap(), *ctx.peers.known]
-        # Whoever is not in our tables may well be in another ring: every other audit asks those.
+        # A node that is not in our tables may be in another ring: every other audit asks those.
         strangers = [peer for peer in pool if not self._hooks.points_at(peer)]
         if strangers and ctx.rng.random() < 0.5:
             pool = strangers
         chosen = ctx.rng.choice(pool) if pool else None
         if chosen is not None and ctx.peers.is_dead(chosen, ctx.now):
-            # Whoever listens there now may be a later incarnation of it.
+            # What listens there now may be a later incarnation of it.
             return contact(chosen.address)
         return chosen
 

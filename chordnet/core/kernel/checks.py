@@ -70,11 +70,11 @@ class NamingRules(Protocol):
         """Return the one identifier of a node with this name; None if no node may have it."""
 
     def reachable(self, address: str) -> bool:
-        """Tell whether a node can be dialled at ``address``."""
+        """Return True if a node can be dialled at ``address``."""
 
 
 def is_message_id(message_id: MessageId, space: IdentifierSpace) -> bool:
-    """Tell whether a message may have this id."""
+    """Return True if a message may have this id."""
     return (
         len(message_id.origin) == space.width
         and 0 <= message_id.incarnation < COUNT_LIMIT
@@ -83,7 +83,7 @@ def is_message_id(message_id: MessageId, space: IdentifierSpace) -> bool:
 
 
 def is_origin_state(state: OriginState, space: IdentifierSpace) -> bool:
-    """Tell whether this may have been recorded of an origin."""
+    """Return True if this may have been recorded of an origin."""
     return (
         len(state.origin) == space.width
         and 0 <= state.incarnation < COUNT_LIMIT
@@ -155,7 +155,7 @@ class Checks:
         return check(message) if check is not None else ""
 
     def accepts(self, node: NodeRef) -> bool:
-        """Tell whether ``node`` can be a node of this ring."""
+        """Return True if ``node`` can be a node of this ring."""
         return not self._nodes((node,))
 
     # ---- pointers, hops, numbers ------------------------------------------------------------

@@ -69,7 +69,7 @@ class Detector:
         self._arm()
 
     def suspects(self, raw: bytes) -> bool:
-        """Tell whether a probe of this node is under way."""
+        """Return True if a probe of this node is under way."""
         return raw in self.probes
 
     def heard(self, peer: NodeRef) -> None:

@@ -69,7 +69,7 @@ HEEDED: dict[type, frozenset[Status]] = {
     msg.Notify: _ACTIVE,
     msg.Changed: _ACTIVE,
     msg.FingerHint: _ACTIVE,
-    # Whoever leaves is as good as dead, for a node that is about to join, too.
+    # A node that leaves is as good as dead, for one that is about to join, too.
     msg.Leaving: _ALWAYS,
     msg.TryMerge: _ALWAYS,
     msg.Compare: _ALWAYS,

@@ -4,7 +4,7 @@
   decided elsewhere (``identities.py``). Word from an older life, or from one given up, is dropped.
 - A dead incarnation is kept out of tables that peers offer until it is heard of alive or its time
   is up, so that a neighbour's stale list does not bring it back.
-- Whoever else goes on pointing at a dead node may be right: it is asked now and then.
+- Other nodes that go on pointing at a dead node may be right: it is asked now and then.
 - Known peers, dead ones included, are where audits look for lost parts of the ring. The table is
   capped; the one not heard of for longest goes first, of those that have never answered a question
   of ours before of the others. Worth keeping on disk are only those that have, and those that our
@@ -57,7 +57,7 @@ class PeerBook:
         return [ref for raw, ref in self._known.items() if raw in answered or raw in used]
 
     def answered(self, ref: NodeRef) -> bool:
-        """``ref`` has answered a question of ours; tell whether it is the first time."""
+        """``ref`` has answered a question of ours; return True if it is the first time."""
         if ref.raw in self._answered or ref.raw not in self._known:
             return False
         self._answered.add(ref.raw)
@@ -69,7 +69,7 @@ class PeerBook:
         return self._known.get(raw)
 
     def is_old(self, ref: NodeRef) -> bool:
-        """Tell whether a later incarnation of ``ref`` is known."""
+        """Return True if a later incarnation of ``ref`` is known."""
         known = self._known.get(ref.raw)
         if known is not None and ref.incarnation != known.incarnation:
             given_up = self._void.get(ref.raw, -1)
@@ -78,7 +78,7 @@ class PeerBook:
         return ref.incarnation < self._spoken.get(ref.raw, 0)
 
     def differs(self, ref: NodeRef) -> bool:
-        """Tell whether another life of ``ref``, or one at another address, is known."""
+        """Return True if another life of ``ref``, or one at another address, is known."""
         known = self._known.get(ref.raw)
         return known is not None and (
             known.incarnation != ref.incarnation or known.address != ref.address
@@ -99,7 +99,7 @@ class PeerBook:
         self.version += 1
 
     def is_life_of(self, ref: NodeRef, dead: NodeRef) -> bool:
-        """Tell whether a pointer goes with the node that died: it is that life, or an older one."""
+        """Return True if a pointer goes with the node that died: to that or an older life."""
         if ref.raw != dead.raw or ref.incarnation > dead.incarnation:
             return False
         return ref.incarnation == dead.incarnation or ref != self._known.get(ref.raw)
@@ -132,7 +132,7 @@ class PeerBook:
         self._answered.discard(gone)
 
     def is_routine(self, ref: NodeRef) -> bool:
-        """Tell whether ``ref`` is as known as can be, alive, and nothing about it is to be noted
+        """Return True if ``ref`` is as known as can be, alive, and nothing about it is to be noted
         but that it was heard of just now, which this does.
         """
         raw = ref.raw
@@ -145,7 +145,7 @@ class PeerBook:
         return known.address == ref.address
 
     def heard(self, ref: NodeRef) -> bool:
-        """A message of ``ref`` has arrived, so it is alive; tell whether it was held for dead."""
+        """A message of ``ref`` has arrived, so it is alive; return True if it was held for dead."""
         if self._spoken.get(ref.raw) != ref.incarnation:
             self._spoken[ref.raw] = ref.incarnation
             self.version += 1
@@ -171,7 +171,7 @@ class PeerBook:
         return raw in self._spoken
 
     def spoken_to(self, ref: NodeRef) -> bool:
-        """Tell whether this incarnation of ``ref`` has ever sent us a message."""
+        """Return True if this incarnation of ``ref`` has ever sent us a message."""
         return self._spoken.get(ref.raw) == ref.incarnation
 
     def died(self, ref: NodeRef, now: float) -> None:
@@ -192,12 +192,12 @@ class PeerBook:
         return bool(self._dead)
 
     def is_dead(self, ref: NodeRef, now: float) -> bool:
-        """Tell whether this incarnation (or a later one) is held for dead."""
+        """Return True if this incarnation (or a later one) is held for dead."""
         entry = self._dead.get(ref.raw)
         return entry is not None and ref.incarnation <= entry[0] and now < entry[1]
 
     def to_ask(self, ref: NodeRef, now: float) -> bool:
-        """Tell whether it is time to ask a dead node again, and take note of it being asked."""
+        """Return True if it is time to ask a dead node again, and take note of it being asked."""
         if self._departed.get(ref.raw) == ref.incarnation:
             return False
         if now < self._asked.get(ref.raw, now) + self._config.stabilise_idle_s:

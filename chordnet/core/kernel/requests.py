@@ -1,6 +1,6 @@
 """Questions that await an answer, as data.
 
-A question has a kind; whoever registered for the kind is told of the answer, or that there will be
+A question has a kind; the part registered for the kind is told of the answer, or that there will be
 none: the time is up, or the asked node died. Each question ends in exactly one of these ways.
 """
 

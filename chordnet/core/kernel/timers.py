@@ -91,7 +91,7 @@ class Alarms(Generic[K]):
         self._known = False
 
     def is_set(self, name: K) -> bool:
-        """Tell whether ``name`` is going to ring."""
+        """Return True if ``name`` is going to ring."""
         return name in self._at
 
     def next(self) -> float | None:
@@ -128,7 +128,7 @@ class Alarms(Generic[K]):
 class Expiry(Generic[K]):
     """Keys that all expire ``after`` seconds from when they were added.
 
-    :param alive: tells whether a key still waits; others are passed over.
+    :param alive: returns True if a key still waits; others are passed over.
     :param grain: seconds by which it may be late.
     """
 

@@ -1,4 +1,4 @@
-"""Anti-entropy: whoever lacks a message gets it, however it came to lack it.
+"""Anti-entropy: a node that lacks a message gets it, however it came to lack it.
 
 Neighbours compare digests of what they know whenever one stabilises with the other, and every
 ``sync_s`` a node compares with one random finger. The digests differ::
@@ -106,7 +106,7 @@ class AntiEntropy:
     """One node's comparisons with others.
 
     :param ledger: what has been recorded.
-    :param is_member: tells whether this node is active in a ring.
+    :param is_member: returns True if this node is active in a ring.
     """
 
     def __init__(

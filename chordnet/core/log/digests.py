@@ -1,7 +1,7 @@
 """Which body was recorded under which number: a digest for the newest numbers of every origin.
 
 Until messages carry a seal, a peer can take the next number of another node with a body of its own.
-Whoever has recorded that one and then gets the origin's own frame must be able to tell.
+A node that has recorded that one and then gets the origin's own frame must notice.
 
 Digests are kept in chunks of ``CHUNK`` numbers, eight bytes a number. An origin has room for the
 newest 16,384 numbers, all origins together for 16 times as many; beyond that the origin with the

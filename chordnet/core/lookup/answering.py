@@ -75,7 +75,7 @@ class Answering:
             self.route(question, int.from_bytes(question.key))
 
     def route(self, question: Find, key: int) -> None:
-        """Answer a question about ``key`` to whoever asked it first, or pass it on."""
+        """Answer a question about ``key`` to the node that asked it first, or pass it on."""
         ctx = self._ctx
         path = [*question.path, ctx.me]
         if self._answers(key, question.kind, last=question.last):
@@ -94,7 +94,7 @@ class Answering:
         )  # fmt: skip
 
     def _answers(self, key: int, kind: int, *, last: bool) -> bool:
-        """Tell whether this node is what is looked for."""
+        """Return True if this node is what is looked for."""
         ring = self._ring
         if kind == FindKind.PREDECESSOR:
             return between_right(self._ctx.my_id, key, ring.head.id)

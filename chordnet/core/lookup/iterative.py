@@ -3,8 +3,8 @@
 - What the node asked last has named comes first; what others named before is kept in mind, within
   a limit.
 - Nobody is asked twice for the same: once as a node on the way, once as the supposed owner.
-- A node found silent is left out from then on, and every node asked is told of it. Whoever named
-  the silent one knows others, and is asked again. It is taken for alive again when its own
+- A node found silent is left out from then on, and every node asked is told of it. The node that
+  named the silent one knows others, and is asked again. It is taken for alive again when its own
   neighbour vouches for it: the silence may have been one lost message.
 - When nobody is left to ask, it begins again, once more with those that were silent and are not
   known to be dead.
@@ -53,7 +53,7 @@ class Walk:
         return list(self.silent)[-MAX_EXCLUDE:]
 
     def may_go_on(self) -> bool:
-        """Count one more step; tell whether it may be taken."""
+        """Count one more step; return True if it may be taken."""
         self._steps += 1
         return self._steps <= MAX_STEPS
 
@@ -86,7 +86,7 @@ class Walk:
         self.candidates.insert(0, (node, last))
 
     def begin_again(self, me: NodeRef, dead: dict[bytes, None]) -> bool:
-        """Begin anew at this node with all but the ``dead``; tell whether that may lead further."""
+        """Begin anew here with all but the ``dead``; return True if that may lead further."""
         if self.silent.keys() <= dead.keys():
             return False
         self.silent = dead

@@ -150,7 +150,7 @@ class Lookups:
         ttl: int | None = None,
         iterative: bool = False,
     ) -> None:
-        """Begin a lookup; whoever handles the purpose is told the result, perhaps at once.
+        """Begin a lookup; the handler of the purpose is told the result, maybe before this returns.
 
         :param via: begin at this node rather than at this node's own tables.
         :param last: ``via`` is believed to own the key.
@@ -161,7 +161,7 @@ class Lookups:
             self._tell(Result(purpose, tag, None, [], reason="busy"))
             return
         ctx.counters["lookups"] += 1
-        # Whoever answers need not be who was asked, so the number is what entitles to it.
+        # The node that answers need not be the one asked, so the number is what entitles to it.
         number = ctx.rng.getrandbits(62)
         lookup = Lookup(
             number, purpose, tag, key, kind, ctx.now + ctx.config.lookup_deadline_s, via
@@ -231,7 +231,7 @@ class Lookups:
         return dict.fromkeys(reversed(ctx.peers.dead_raws(ctx.now, MAX_EXCLUDE)))
 
     def _advise_self(self, lookup: Lookup, walk: Walk) -> bool:
-        """Take a step at this node, the last of the trail; tell whether there is another to take.
+        """Take a step at this node, the last of the trail; return True if there is another to take.
 
         Nobody sends a message to himself, and others may well name this node as the owner.
         """
@@ -295,7 +295,7 @@ class Lookups:
             return
         lookup, walk = walking
         walk.silent[question.target.raw] = None
-        # Whoever named the silent node knows others: it is asked again, without that one.
+        # The node that named the silent one knows others: it is asked again, without that one.
         if walk.trail and walk.trail[-1][0].raw == self._ctx.me.raw:
             if not self._advise_self(lookup, walk):
                 return

@@ -160,7 +160,7 @@ class Fingers:
         return reach
 
     def _fill(self, slot: int, reach: int) -> bool:
-        """Fill the slot if the neighbours determine what belongs there; tell whether they do.
+        """Fill the slot if the neighbours determine what belongs there; return True if they do.
 
         :param reach: how many slots lie within the successor list's reach.
         """
@@ -286,7 +286,7 @@ class Fingers:
         )
 
     def _better(self, subject: NodeRef, slot: int, node: NodeRef | None) -> bool:
-        """Tell whether ``subject`` would belong into the slot rather than ``node``."""
+        """Return True if ``subject`` would belong into the slot rather than ``node``."""
         end = self._ctx.my_id if node is None else node.id
         return between_left(self.start(slot), subject.id, end)
 

@@ -86,12 +86,12 @@ class Identities:
     # ---- judging -----------------------------------------------------------------------------
 
     def is_ahead(self, node: NodeRef) -> bool:
-        """Tell whether an incarnation is further ahead than any clock may be."""
+        """Return True if an incarnation is further ahead than any clock may be."""
         wall = self._ctx.wall
         return wall is not None and node.incarnation > (wall + DAY_S) * 1000
 
     def doubts(self, node: NodeRef) -> bool:
-        """Tell whether ``node`` may not be listened to before it was judged."""
+        """Return True if ``node`` may not be listened to before it was judged."""
         known = self._ctx.peers.get(node.raw)
         differs = known is not None and _differ(known, node)
         return differs or self.is_ahead(node)
@@ -202,7 +202,7 @@ class Identities:
 
     @staticmethod
     def _holds(found: Standing, known: NodeRef) -> bool:
-        """Tell whether what answers at the known node's address keeps the name."""
+        """Return True if what answers at the known node's address keeps the name."""
         return (
             found.node.raw == known.raw
             and found.node.incarnation >= known.incarnation

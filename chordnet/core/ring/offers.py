@@ -32,7 +32,7 @@ class Offers:
         return self._usable
 
     def is_another(self, node: NodeRef) -> bool:
-        """Tell whether this is not the life of the node that is known here."""
+        """Return True if this is not the life of the node that is known here."""
         peers, now = self._ctx.peers, self._ctx.now
         if not peers.differs(node):
             return peers.is_old(node)

@@ -106,14 +106,14 @@ class Ring:
         return self.successors[0] if self.successors else self._ctx.me
 
     def owns(self, key: int) -> bool:
-        """Tell whether key lies in (predecessor, self]."""
+        """Return True if key lies in (predecessor, self]."""
         predecessor = self.predecessor
         if predecessor is None:
             return False
         return between_right(predecessor.id, key, self._ctx.my_id)
 
     def predecessor_is_dead(self) -> bool:
-        """Tell whether the predecessor died and nobody has taken its place yet."""
+        """Return True if the predecessor died and nobody has taken its place yet."""
         predecessor = self.predecessor
         return predecessor is not None and self._ctx.peers.is_dead(predecessor, self._ctx.now)
 

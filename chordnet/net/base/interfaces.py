@@ -48,7 +48,7 @@ class Core(Protocol):
         """Return the node that has this identifier, as far as is known."""
 
     def doubts(self, node: NodeRef) -> bool:
-        """Tell whether ``node`` has to be judged (``Greeted``) before it is listened to."""
+        """Return True if ``node`` has to be judged (``Greeted``) before it is listened to."""
 
     def doubt(self, node: NodeRef) -> str:
         """Return why it has to be, in words."""
@@ -110,7 +110,7 @@ class Judge(Protocol):
         """Return the node that has this identifier, as far as is known."""
 
     def doubts(self, node: NodeRef) -> bool:
-        """Tell whether ``node`` has to be judged (``Greeted``) before it is listened to."""
+        """Return True if ``node`` has to be judged (``Greeted``) before it is listened to."""
 
     def doubt(self, node: NodeRef) -> str:
         """Return why it has to be, in words."""

@@ -87,7 +87,7 @@ class Turn:
             self._call = self._clock.callLater(0, self._late)
 
     def commit(self) -> bool:
-        """Keep what the turn recorded so far; tell whether that can be built on.
+        """Keep what the turn recorded so far; return True if that can be built on.
 
         Once it has failed, nothing that this turn still brings may leave either.
         """

@@ -1,4 +1,4 @@
-"""Dialling: one attempt to reach an address and greet whoever listens there."""
+"""Dialling: one attempt to reach an address and greet what listens there."""
 
 from __future__ import annotations
 

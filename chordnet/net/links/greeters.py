@@ -50,7 +50,7 @@ class Peers(Protocol):
     def refuse(self, node: NodeRef) -> Refuse | None: ...
     def attach(self, connection: Connection, node: NodeRef, *, outgoing: bool) -> Handler: ...
     def doubts(self, node: NodeRef) -> bool:
-        """Tell whether ``node`` has to be judged before it is let in."""
+        """Return True if ``node`` has to be judged before it is let in."""
 
     def judge(self, node: NodeRef, judged: Callable[[Refuse | None], None]) -> None:
         """Have ``node`` judged, and ``judged`` told why it is refused, if it is."""

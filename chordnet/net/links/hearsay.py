@@ -38,11 +38,11 @@ class Hearsay:
             self._met.popitem(last=False)
 
     def knows(self, node: NodeRef) -> bool:
-        """Tell whether the address of ``node`` is known from elsewhere."""
+        """Return True if the address of ``node`` is known from elsewhere."""
         return node.is_contact or node.address in self._met
 
     def may_dial(self, node: NodeRef, teller: bytes, now: float) -> bool:
-        """Tell whether ``node`` may be dialled now, and count it.
+        """Return True if ``node`` may be dialled now, and count it.
 
         :param teller: the peer that caused it; empty if none did.
         """

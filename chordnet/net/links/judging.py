@@ -40,11 +40,11 @@ class Judging:
         self._waiting: dict[NodeRef, list[Told]] = {}
 
     def is_known(self, node: NodeRef) -> bool:
-        """Tell whether this very node has its name."""
+        """Return True if this very node has its name."""
         return self._names is not None and self._names.known(node.raw) == node
 
     def doubts(self, node: NodeRef) -> bool:
-        """Tell whether ``node`` has to be judged before it is let in."""
+        """Return True if ``node`` has to be judged before it is let in."""
         if self._names is None:
             return False
         contested = self._rival(node) is not None and not self.is_known(node)

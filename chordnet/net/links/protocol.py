@@ -49,7 +49,7 @@ class Handler(Protocol):
         """Everything that was sent has been handed to the system."""
 
     def lost(self) -> None:
-        """The connection is gone, whoever ended it."""
+        """The connection is gone, whichever side ended it."""
 
 
 class _Ended:

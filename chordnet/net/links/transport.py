@@ -1,4 +1,4 @@
-"""Messages to peers over TCP: one connection for each pair of nodes, whoever dialled.
+"""Messages to peers over TCP: one connection for each pair of nodes, whichever dialled.
 
 Rules:
 
@@ -58,7 +58,7 @@ from chordnet.wire.greeting import CODES, Bye, Refuse, Welcome, judge_node
 _REFUSED = {"full": LinkFault.UNREACHABLE, "self": LinkFault.SELF}
 """What a refusal comes to where it is not a rejection."""
 ANSWERS = frozenset({Pong, State, Found, FindFailed, Next, Ack, Covered, Lost, Given, Caught})
-"""What is sent to whoever asks, or works for us: no sign that this node wants something of it."""
+"""Answers, and what works for us: no sign that this node wants something of the peer."""
 _IDLE_LOOKS = 2
 """A link is closed when it was found without a message this many times in a row."""
 
@@ -183,7 +183,7 @@ class PeerTransport:
     # -- names ---------------------------------------------------------------------------------
 
     def doubts(self, node: NodeRef) -> bool:
-        """Tell whether ``node`` has to be judged before it is let in."""
+        """Return True if ``node`` has to be judged before it is let in."""
         return self._judging.doubts(node)
 
     def judge(self, node: NodeRef, judged: Told) -> None:
@@ -292,7 +292,7 @@ class PeerTransport:
     def _make_room(self) -> bool:
         """End the oldest connection with a caller of whom this node wants nothing, if there is one.
 
-        Whoever has only called, and was sent nothing but answers, is no neighbour of ours.
+        A peer that has only called, and was sent nothing but answers, is no neighbour of ours.
         """
         latest = self._seconds() - PATIENCE_S
         callers = [
@@ -447,7 +447,7 @@ class PeerTransport:
             self._schedule_sweep()
 
     def _forget_empty(self) -> bool:
-        """Forget links that lead nowhere; tell whether there were any."""
+        """Forget links that lead nowhere; return True if there were any."""
         gone = [raw for raw, link in self._links.items() if link.empty]
         for raw in gone:
             del self._links[raw]

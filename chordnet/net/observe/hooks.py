@@ -106,7 +106,7 @@ class Hooks:
         return Subscription(self._entries.setdefault(event_type, {}), callback, self._journal)
 
     def wanted(self, event_type: type) -> bool:
-        """Tell whether anybody listens for it."""
+        """Return True if anybody listens for it."""
         return bool(self._entries.get(event_type))
 
     def fire(self, event: object) -> None:

@@ -47,7 +47,7 @@ class Notices:
         self._neighbours: tuple[bytes, bytes] = (b"", b"")
 
     def fire_later(self, effect: object) -> None:
-        """Call back whoever listens for effects of this type, after the turn."""
+        """Call the listeners for effects of this type, after the turn."""
         if self._hooks.wanted(type(effect)):
             self._turn.after(partial(self._hooks.fire, effect))
 

@@ -77,7 +77,7 @@ class History:
     # -- once a turn -----------------------------------------------------------------------------
 
     def keep(self) -> bool:
-        """Keep what this turn recorded; tell whether it may be built on."""
+        """Keep what this turn recorded; return True if it may be built on."""
         if self._given_up:
             return True
         try:

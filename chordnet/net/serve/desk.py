@@ -48,7 +48,7 @@ class ClientDesk:
         return None
 
     def _make_room(self) -> bool:
-        """Send away a client that does nothing; tell whether there was one.
+        """Send away a client that does nothing; return True if there was one.
 
         Those that have asked nothing yet go first, then the one that has asked nothing for longest.
         """

@@ -182,6 +182,6 @@ class RingChecker:
         return found
 
     def is_member(self, node: int) -> bool:
-        """Tell whether ``node`` is a live member."""
+        """Return True if ``node`` is a live member."""
         index = bisect_left(self._members, node)
         return index < len(self._members) and self._members[index] == node

@@ -132,7 +132,7 @@ class Play:
         return [*self._count(), *self._check_lookups(), *self._check_broadcast()]
 
     def _settle(self, last: float) -> bool:
-        """Wait for one right ring that stays right for a while; tell whether it came in time."""
+        """Wait for one right ring that stays right for a while; return True if it came in time."""
         network, end = self.network, last + self.scenario.within_s
         while network.now <= end:
             if not network.run(end - network.now, self._converged, self._poll):

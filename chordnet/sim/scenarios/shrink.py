@@ -25,7 +25,7 @@ ENDS_FREEZE = ("thaw", "kill", "vanish", "restart", "restart_empty", "leave")
 def shrink(scenario: Scenario, fails: Callable[[Scenario], bool] | None = None) -> Scenario:
     """Return the shortest failing variant of ``scenario`` that was found.
 
-    :param fails: tells whether a candidate still shows the fault; by default, whether its play
+    :param fails: returns True if a candidate still shows the fault; by default, whether its play
         fails.
     """
     attempt = _Attempts(fails or (lambda candidate: not play(candidate).ok))
@@ -65,7 +65,7 @@ def _fewer_actions(scenario: Scenario, attempt: _Attempts) -> Scenario:
 
 
 def _is_fair(actions: tuple[Action, ...]) -> bool:
-    """Tell whether what was broken is mended: without that no ring could become right."""
+    """Return True if what was broken is mended: without that no ring could become right."""
     broken = False
     frozen: set[str] = set()
     for action in actions:

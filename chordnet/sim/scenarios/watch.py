@@ -107,14 +107,14 @@ class Watch:
             checker.failed(host.ref.id)
 
     def _is_over(self, ref: NodeRef) -> bool:
-        """Tell whether the life that ``ref`` points at is over, also if no other one has begun."""
+        """Return True if the life that ``ref`` points at is over, even if no other has begun."""
         host = self._network.hosts[ref.address]
         status = host.node.status()
         gone = not host.up or status in (Status.LEAVING, Status.LEFT)
         return gone or host.ref.incarnation != ref.incarnation
 
     def _died_meanwhile(self, successors: list[int]) -> bool:
-        """Tell whether a whole list died while the answer that it was taken from was under way."""
+        """Return True if a whole list died while the answer it was taken from was under way."""
         since = self._network.now - self._patience
         died = self._died
         return bool(successors) and all(died.get(s, float("-inf")) >= since for s in successors)

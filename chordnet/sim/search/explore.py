@@ -197,7 +197,7 @@ class Search:
     # ---- leaving a ring alone ---------------------------------------------------------------
 
     def settles(self, state: State) -> bool:
-        """Tell whether maintenance alone makes the ring right again."""
+        """Return True if maintenance alone makes the ring right again."""
         settled = self._settled
         passed: list[State] = []
         now = state

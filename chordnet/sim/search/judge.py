@@ -1,4 +1,4 @@
-"""What must be true of every state of a small ring, whoever is doing what just now.
+"""What must be true of every state of a small ring, whatever is under way.
 
 Source: P. Zave, "Reasoning about identifier spaces: How to make Chord correct", IEEE TSE 43(12),
 2017. Her inductive invariant is *live entry* and *principals*; it implies the others, which are
@@ -127,7 +127,7 @@ class Judge:
         ]
 
     def may_die(self, state: State, place: int, *, keep_base: bool) -> bool:
-        """Tell whether Zave's assumptions let the member at ``place`` die.
+        """Return True if Zave's assumptions let the member at ``place`` die.
 
         Nobody is left without a live entry. With ``keep_base``, a principal may not die while there
         are no more of them than the base has.
@@ -189,7 +189,7 @@ class Judge:
         return 0 in steps or any(a >= b for a, b in pairwise(steps))
 
     def is_right(self, state: State) -> bool:
-        """Tell whether every pointer is the only right one and nothing is in flight."""
+        """Return True if every pointer is the only right one and nothing is in flight."""
         world, members = self._world, self.members(state)
         length = min(self._length, len(members) - 1)
         if len(state) > world.places:

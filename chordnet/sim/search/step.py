@@ -50,7 +50,7 @@ class Step:
         return (*self._nodes, *self._flight)
 
     def perform(self, action: Action) -> bool:
-        """Do it; tell whether it was possible."""
+        """Do it; return True if it was possible."""
         place, nodes = action.place, self._nodes
         if action.verb == "join":
             return self._join(place, action.other)

@@ -110,13 +110,13 @@ class Table:
         return (place + delta) % self.places, incarnation
 
     def runs(self, nodes: list[int] | State, place: int, ref: Ref) -> bool:
-        """Tell whether the very process runs that the node at ``place`` points to by ``ref``."""
+        """Return True if the very process runs that the node at ``place`` points to by ``ref``."""
         at, incarnation = self.target(place, ref)
         situation = self.situations[nodes[at]]
         return situation is not None and situation.incarnation == incarnation
 
     def is_member(self, nodes: list[int] | State, place: int, ref: Ref) -> bool:
-        """Tell whether ``ref`` of the node at ``place`` is a live member that does not leave."""
+        """Return True if ``ref`` of the node at ``place`` is a live member that does not leave."""
         at, incarnation = self.target(place, ref)
         situation = self.situations[nodes[at]]
         return (

@@ -67,7 +67,7 @@ class World(Table):
                 yield Action("deliver", place, to)
 
     def _would_wait(self, state: State, place: int, situation: Situation) -> bool:
-        """Tell whether a question could not be answered at once, and the grain spares us that."""
+        """Return True if a question could not be answered at once, and the grain spares us that."""
         if self.grain == Grain.MESSAGE:
             return False
         asked = (*situation.successors, situation.predecessor)[0]

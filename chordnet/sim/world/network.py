@@ -154,7 +154,7 @@ class Network(Schedule):
         return host
 
     def kill(self, name: str, *, silent: bool = False) -> None:
-        """End a process without a word; whoever is connected with it finds the connection broken.
+        """End a process without a word; its peers find their connections broken.
 
         ``silent``: the machine is gone as well, so nobody finds anything out but by asking.
         """

@@ -32,7 +32,7 @@ class Rule:
     loss: float = 0.0
 
     def applies(self, source: str, target: str) -> bool:
-        """Tell whether the rule is about this way."""
+        """Return True if the rule is about this way."""
         return source in self.sources and target in self.targets
 
 
@@ -56,7 +56,7 @@ class Weather:
         return not (self.loss or self.duplicate or self.reorder or self.rules)
 
     def parts(self, source: str, target: str) -> bool:
-        """Tell whether a rule blocks the way between two addresses, in one direction at least."""
+        """Return True if a rule blocks the way between two addresses, in one direction at least."""
         return any(
             rule.block and (rule.applies(source, target) or rule.applies(target, source))
             for rule in self.rules

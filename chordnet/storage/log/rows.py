@@ -85,7 +85,7 @@ def id_prefix(raw_id: bytes) -> bytes:
 
 
 def is_sound(row: Row) -> bool:
-    """Tell whether a row is what was written."""
+    """Return True if a row is what was written."""
     try:
         return bool(zlib.crc32(encode(row[:-1])) == row[-1])
     except (TypeError, ValueError):  # damage can turn a value into one of any type

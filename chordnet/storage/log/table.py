@@ -1,7 +1,7 @@
 """The messages in the database of a log: stored many at once, capped, read a page at a time.
 
 - The kept history is capped by bytes and by age; the ledger remembers what was dropped. Bytes are
-  shared among the origins: whoever takes more than a fair share makes room
+  shared among the origins: an origin with more than a fair share makes room
   (:mod:`chordnet.storage.base.fairness`), so positions may have holes.
 - A row that is not what was written, which its checksum shows when the file is opened and whenever
   it is read, is never given to anybody. The next :meth:`MessageTable.store` drops it, and its

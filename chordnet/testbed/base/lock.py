@@ -41,7 +41,7 @@ def _try_lock(path: Path) -> int | None:
 async def locked(reactor: Clock, path: Path, timeout: float) -> AsyncIterator[None]:
     """Hold the lock of ``path``.
 
-    :param timeout: seconds to wait for whoever holds it.
+    :param timeout: seconds to wait for its holder.
     :raises TestbedError: it was held longer than that.
     """
     deadline = reactor.seconds() + timeout

@@ -90,7 +90,7 @@ def identify(pid: int) -> ProcessIdentity | None:
 
 
 def is_running(process: ProcessIdentity) -> bool:
-    """Tell whether that very process still runs."""
+    """Return True if that very process still runs."""
     return start_moment(process.pid) == process.started
 
 
@@ -112,7 +112,7 @@ def is_stopped(process: ProcessIdentity) -> bool:
 
 
 def send_signal(process: ProcessIdentity, number: signal.Signals) -> bool:
-    """Signal that very process; tell whether it was there.
+    """Signal that very process; return True if it was there.
 
     Where the system has them, a process descriptor closes the gap between the check and the
     signal: it keeps meaning the process that was checked.
