@@ -1,8 +1,8 @@
 """Who has to make room when a history is full: those who take the most, down to a common level.
 
 An origin that sends little keeps all of it, however much another sends (max-min fairness; Bertsekas
-and Gallager, "Data Networks", 2nd ed., section 6.5.2). Of one origin the oldest messages go first, so
-what is kept of it has no gap in it.
+and Gallager, "Data Networks", 2nd ed., section 6.5.2). Of one origin the oldest messages go first,
+so what is kept of it has no gap in it.
 """
 
 from __future__ import annotations
