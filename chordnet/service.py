@@ -434,9 +434,9 @@ class ChordService(MultiService):
     def on(self, event_type: type, callback: Callable[[Any], object]) -> Subscription:
         """Have ``callback`` called with every event of one type.
 
-        :param event_type: a class from ``chordnet``: ``StatusChanged``, ``Joined``, ``RingChanged``,
-            ``FingersChanged``, ``PeerDied``, ``PeersKnown``, ``Misbehaved``, ``LeftRing`` or
-            ``Record``; or ``MessageRecord``.
+        :param event_type: a class from ``chordnet``: ``StatusChanged``, ``Joined``,
+            ``RingChanged``, ``FingersChanged``, ``PeerDied``, ``PeersKnown``, ``Misbehaved``,
+            ``LeftRing`` or ``Record``; or ``MessageRecord``.
         :raises LocalProtocolError: there are no events of that type.
         """
         return self._hooks.on(event_type, callback)
