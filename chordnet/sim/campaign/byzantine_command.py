@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import multiprocessing
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -12,6 +11,7 @@ from typing import Any
 
 from chordnet.sim.campaign.byzantine import Result, play
 from chordnet.sim.campaign.liar import KINDS
+from chordnet.sim.world.workers import worker_context
 
 ALL = "all"
 SHOWN = 3
@@ -66,7 +66,7 @@ def results(kind: str, seeds: Sequence[int], jobs: int) -> Iterator[Result]:
     if jobs == 1:
         yield from (play(kind, seed) for seed in seeds)
         return
-    with multiprocessing.Pool(jobs) as pool:
+    with worker_context().Pool(jobs) as pool:
         yield from pool.imap_unordered(partial(play, kind), seeds, 4)
 
 

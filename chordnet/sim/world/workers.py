@@ -12,6 +12,9 @@ def worker_context() -> SpawnContext:
 
     They look for no module in the current directory, where a ``random.py`` may lie; what this
     process can import, they can.
+
+    A forked one would inherit the signal handlers of a reactor, and not heed the SIGTERM with which
+    a pool ends it.
     """
     os.environ["PYTHONSAFEPATH"] = "1"
     return multiprocessing.get_context("spawn")
