@@ -11,6 +11,7 @@ import attrs
 from chordnet.core.base import errors
 from chordnet.core.base.errors import ChordnetError
 from chordnet.wire.rpc import (
+    REPLIES,
     BeginRing,
     Done,
     Failure,
@@ -22,7 +23,6 @@ from chordnet.wire.rpc import (
     HistoryReply,
     LeaveRing,
     Lookup,
-    LookupReply,
     LookupResult,
     Messages,
     MessageTrace,
@@ -30,8 +30,6 @@ from chordnet.wire.rpc import (
     Receipt,
     SendMessage,
     Sent,
-    StatusReply,
-    TraceReply,
     Trails,
 )
 
@@ -44,10 +42,14 @@ class Call(Generic[T]):
 
     request: type
     """Made from the request's number and the call's arguments."""
-    replies: tuple[type, ...]
-    """What answers it, beside a ``Failure``."""
     value: Callable[[Any], T]
     """Returns what the caller gets of the reply."""
+    replies: tuple[type, ...] = attrs.field(init=False)
+    """What answers it, beside a ``Failure``."""
+
+    @replies.default
+    def _replies_of(self) -> tuple[type, ...]:
+        return REPLIES[self.request]
 
 
 def _same(reply: Any) -> Any:
@@ -61,16 +63,16 @@ def _receipt(reply: Sent | Done) -> Receipt | None:
     return reply.receipt if isinstance(reply, Sent) else None
 
 
-SEND: Call[Receipt | None] = Call(SendMessage, (Sent, Done), _receipt)
+SEND: Call[Receipt | None] = Call(SendMessage, _receipt)
 """Without ``wait`` there is no receipt."""
-MESSAGES: Call[Messages] = Call(GetMessages, (Messages,), _same)
-TRAILS: Call[Trails] = Call(GetTrails, (Trails,), _same)
-HISTORY: Call[HistoryReply] = Call(GetHistory, (HistoryReply,), _same)
-STATUS: Call[NodeStatus] = Call(GetStatus, (StatusReply,), attrgetter("status"))
-LOOKUP: Call[LookupResult] = Call(Lookup, (LookupReply,), attrgetter("result"))
-TRACE: Call[MessageTrace] = Call(GetTrace, (TraceReply,), attrgetter("trace"))
-BEGIN: Call[None] = Call(BeginRing, (Done,), _nothing)
-LEAVE: Call[None] = Call(LeaveRing, (Done,), _nothing)
+MESSAGES: Call[Messages] = Call(GetMessages, _same)
+TRAILS: Call[Trails] = Call(GetTrails, _same)
+HISTORY: Call[HistoryReply] = Call(GetHistory, _same)
+STATUS: Call[NodeStatus] = Call(GetStatus, attrgetter("status"))
+LOOKUP: Call[LookupResult] = Call(Lookup, attrgetter("result"))
+TRACE: Call[MessageTrace] = Call(GetTrace, attrgetter("trace"))
+BEGIN: Call[None] = Call(BeginRing, _nothing)
+LEAVE: Call[None] = Call(LeaveRing, _nothing)
 
 CALLS: tuple[Call[Any], ...] = (
     SEND, MESSAGES, TRAILS, HISTORY, STATUS, LOOKUP, TRACE, BEGIN, LEAVE,

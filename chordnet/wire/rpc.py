@@ -380,3 +380,17 @@ ServerReply = (
     Sent | Messages | Ordered | StatusReply | LookupReply | Done | Failure | TraceReply
     | HistoryReply | Trails
 )  # fmt: skip
+REPLIES: dict[type, tuple[type, ...]] = {
+    SendMessage: (Sent, Done),
+    GetMessages: (Messages,),
+    Follow: (Messages, Ordered),
+    Unfollow: (Done,),
+    GetStatus: (StatusReply,),
+    Lookup: (LookupReply,),
+    LeaveRing: (Done,),
+    GetTrace: (TraceReply,),
+    GetHistory: (HistoryReply,),
+    GetTrails: (Trails,),
+    BeginRing: (Done,),
+}
+"""What may answer each request, beside a :class:`Failure`."""

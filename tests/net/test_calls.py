@@ -14,7 +14,15 @@ from chordnet.client import calls as asked
 from chordnet.net.serve.calls import BY_REQUEST, CALLS, Role
 from chordnet.net.serve.desk import ClientDesk
 from chordnet.wire.codec import encode_frame
-from chordnet.wire.rpc import ClientRequest, Failure, Follow, LeaveRing, ServerReply, Unfollow
+from chordnet.wire.rpc import (
+    REPLIES,
+    ClientRequest,
+    Failure,
+    Follow,
+    LeaveRing,
+    ServerReply,
+    Unfollow,
+)
 from tests.net.test_service import ServiceCase
 
 PAGE = (Path(__file__).parents[2] / "docs" / "wire-format.md").read_text("utf-8")
@@ -27,22 +35,23 @@ class TableTests(SynchronousTestCase):
         self.assertEqual(len(BY_REQUEST), len(CALLS))
 
     def test_every_reply_answers_something(self) -> None:
-        replies = {reply for call in CALLS for reply in call.replies}
+        self.assertEqual(list(REPLIES), list(get_args(ClientRequest)))
+        replies = {reply for each in REPLIES.values() for reply in each}
         self.assertEqual(replies | {Failure}, set(get_args(ServerReply)))
 
-    def test_the_client_expects_what_the_node_replies(self) -> None:
+    def test_the_client_asks_everything_that_a_node_answers(self) -> None:
         expected = {call.request: call.replies for call in asked.CALLS}
-        table = {call.request: call.replies for call in CALLS}
-        following = {request: table.pop(request) for request in (Follow, Unfollow)}
-        self.assertEqual(len(following), 2)  # a client's Channel deals with these two
-        self.assertEqual(expected, table)
+        following = {request: REPLIES[request] for request in (Follow, Unfollow)}
+        # A client's Channel deals with these two.
+        self.assertEqual(expected | following, REPLIES)
+        self.assertEqual(len(expected), len(REPLIES) - 2)
 
     def test_the_page_names_the_role_and_the_replies_of_every_request(self) -> None:
         self.assertEqual([name for name, *_ in ROWS], [c.request.__name__ for c in CALLS])
         for call, (_name, role, meaning) in zip(CALLS, ROWS, strict=True):
             self.assertEqual(role, call.role)
             self.assertIn(role, get_args(Role))
-            for reply in call.replies:
+            for reply in REPLIES[call.request]:
                 self.assertIn(f"`{reply.__name__}`", meaning)
 
 

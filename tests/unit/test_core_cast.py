@@ -158,8 +158,17 @@ COST = make_cast().cost
 
 class MemoryTests(SynchronousTestCase):
     def setUp(self):
-        self.ctx = make_context(max_casts=3, broadcast_memory_s=10.0)
+        self.ctx = make_context(max_casts=3, broadcast_memory_s=10.0, broadcast_deadline_s=8.0)
         self.casts = Casts(self.ctx)
+
+    def test_it_is_remembered_for_as_long_as_it_may_be_sent_again_whatever_is_set(self):
+        casts = Casts(make_context(broadcast_memory_s=1.0, broadcast_deadline_s=8.0))
+        casts.add(make_cast())
+        casts.finish(casts.active(make_cast().id))
+        for now, remembered in ((7.0, True), (9.0, False)):
+            casts._ctx.now = now
+            casts.forget()
+            self.assertEqual(make_cast().id in casts._finished, remembered)
 
     def finish(self, *sequences: int) -> None:
         for sequence in sequences:

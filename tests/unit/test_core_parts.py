@@ -18,7 +18,8 @@ from chordnet.core.kernel.membership import HEEDED
 from chordnet.core.kernel.timers import Alarm
 from chordnet.core.node import ChordNode
 from chordnet.core.parts import PARTS, Part
-from tests.unit.core_support import ref
+from tests.unit.core_support import place, ref
+from tests.unit.test_core_broadcast import bcast
 
 
 class Probe:
@@ -84,5 +85,8 @@ class PartTests(SynchronousTestCase):
 
     def test_a_node_in_no_ring_covers_nothing(self) -> None:
         node = ChordNode(ProtocolConfig(bits=6), ref(10), Random(1))
-        effects = node.step(ev.Received(ref(5), msg.Notify()), 1.0)
-        self.assertEqual([e for e in effects if isinstance(e, fx.RingChanged)], [])
+        effects = node.step(ev.Received(ref(5), bcast(5, 50)), 1.0)
+        self.assertEqual([e for e in effects if isinstance(e, fx.Send | fx.Record)], [])
+        place(node, 5, [20, 30], None)
+        effects = node.step(ev.Received(ref(5), bcast(5, 50)), 1.0)
+        self.assertEqual(len([e for e in effects if isinstance(e, fx.Record)]), 1)

@@ -157,8 +157,9 @@ class ProtocolConfig:
     """A range not covered by then is reported as unreached."""
     broadcast_memory_s: float = attrs.field(default=20.0, validator=_positive)
     """How long the tree of a finished broadcast is remembered: to answer its stragglers, and to
-    pass it on to a node that joins just now. No shorter than broadcast_deadline_s, until which it
-    may be sent again: a copy that comes later is not passed on, and makes the receipt partial."""
+    pass it on to a node that joins just now. It lasts for broadcast_deadline_s at least, until
+    which it may be sent again: a copy that comes later is not passed on, and makes the receipt
+    partial."""
 
     # -- leaving ------------------------------------------------------------------------------
     leave_drain_s: float = attrs.field(default=0.2, validator=_positive)

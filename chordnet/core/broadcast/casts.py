@@ -1,8 +1,8 @@
 """The broadcasts that one node knows of: those under way, and a bounded memory of finished ones.
 
-A finished broadcast is kept as a small record for ``broadcast_memory_s``, for stragglers that
-bring it again and for a predecessor that comes in just now; asking for it gives it back as a
-:class:`Cast` under way.
+A finished broadcast is kept as a small record for ``broadcast_memory_s``, or until nobody sends it
+again if that is later: for stragglers that bring it again, and for a predecessor that comes in just
+now. Asking for it gives it back as a :class:`Cast` under way.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ class Casts:
         self._finished_bytes = 0
         self.active_bytes = 0
         """About how many bytes those under way take up."""
-        self.memory: Expiry[MessageId] = Expiry(
-            ctx.config.broadcast_memory_s, self._finished.__contains__, LEISURE_S
-        )
+        # Until then it may be sent again, and would be taken for another broadcast.
+        memory_s = max(ctx.config.broadcast_memory_s, ctx.config.broadcast_deadline_s)
+        self.memory: Expiry[MessageId] = Expiry(memory_s, self._finished.__contains__, LEISURE_S)
 
     def __len__(self) -> int:
         return len(self._active)

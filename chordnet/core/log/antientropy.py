@@ -346,10 +346,9 @@ class AntiEntropy:
 
     def on_given(self, peer: NodeRef, message: Given) -> None:
         """``peer`` has given all that it is going to give in this exchange."""
-        more = message.more
         if peer.raw == self._busy:
             self._busy = None
-            if more and self._gained:
+            if message.more and self._gained:
                 self._exchange(peer)
 
     # ---- taking answers ---------------------------------------------------------------------

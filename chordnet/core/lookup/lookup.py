@@ -9,12 +9,10 @@ One lookup is one object, here at the node that asked. It lives through::
 - *Iterative*: the asker asks each node on the way itself, h * RTT. Slower, but it learns which node
   is silent, has it probed, and goes round it: the fallback, and good for teaching.
 
-This is the asking side. What a node answers, to others and to itself, is in
-:mod:`chordnet.core.lookup.answering`; how far an iterative lookup has come, and whom it asks next,
-in
-:mod:`chordnet.core.lookup.iterative`. When all nodes from the key on are unreachable, the last live
-node before the key is asked, rather than failing. Every lookup has a deadline, and there is a limit
-to those that are open at once.
+This is the asking side. What a node answers, to others and to itself, is in ``answering.py``; how
+far an iterative lookup has come, and whom it asks next, in ``iterative.py``. When all nodes from
+the key on are unreachable, the last live node before the key is asked, rather than failing. Every
+lookup has a deadline, and there is a limit to those that are open at once.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""The table of what a client can ask: request, reply, handler, role.
+"""The table of what a client can ask: request, handler, role.
 
-A new call is a request and a reply in ``wire/rpc.py``, and here a handler and its row in ``CALLS``.
+A new call is a request, with its reply, in ``wire/rpc.py``, and here a handler and its row in
+``CALLS``.
 A handler returns the reply; or None, if that comes later (``asker.later``) or something else sends
 what is asked for (a following). It refuses by raising a :class:`ChordnetError`, which the client is
 sent as a :class:`Failure`.
@@ -33,7 +34,6 @@ from chordnet.wire.rpc import (
     LookupReply,
     LookupResult,
     Messages,
-    Ordered,
     Receipt,
     SendMessage,
     Sent,
@@ -58,8 +58,6 @@ class Call:
     """One row of the table."""
 
     request: type
-    replies: tuple[type, ...]
-    """What may come back, beside a :class:`Failure`."""
     handler: Handler
     role: Role
     long: bool = False
@@ -153,16 +151,16 @@ def _place(node: Node, request: GetMessages | GetTrails) -> tuple[int, int]:
 # ---- the table ------------------------------------------------------------------------------
 
 CALLS = (
-    Call(SendMessage, (Sent, Done), send_message, "send"),
-    Call(GetMessages, (Messages,), get_messages, "read", long=True),
-    Call(Follow, (Messages, Ordered), follow, "read"),
-    Call(Unfollow, (Done,), unfollow, "read"),
-    Call(GetStatus, (StatusReply,), get_status, "read"),
-    Call(Lookup, (LookupReply,), lookup, "read"),
-    Call(LeaveRing, (Done,), leave_ring, "operate"),
-    Call(GetTrace, (TraceReply,), get_trace, "read"),
-    Call(GetHistory, (HistoryReply,), get_history, "read", long=True),
-    Call(GetTrails, (Trails,), get_trails, "read", long=True),
-    Call(BeginRing, (Done,), begin_ring, "operate"),
+    Call(SendMessage, send_message, "send"),
+    Call(GetMessages, get_messages, "read", long=True),
+    Call(Follow, follow, "read"),
+    Call(Unfollow, unfollow, "read"),
+    Call(GetStatus, get_status, "read"),
+    Call(Lookup, lookup, "read"),
+    Call(LeaveRing, leave_ring, "operate"),
+    Call(GetTrace, get_trace, "read"),
+    Call(GetHistory, get_history, "read", long=True),
+    Call(GetTrails, get_trails, "read", long=True),
+    Call(BeginRing, begin_ring, "operate"),
 )
 BY_REQUEST: dict[type, Call] = {call.request: call for call in CALLS}
