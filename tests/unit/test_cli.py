@@ -19,7 +19,7 @@ from twisted.trial.unittest import SynchronousTestCase
 import chordnet
 from chordnet.cli.app import COMMANDS, cli, run
 from chordnet.testbed.base.home import NetworkHome
-from tests.unit.testbed_fakes import World, network
+from tests.unit.testbed_fakes import NO_ENGINE, World, network
 
 
 class CommandCase(SynchronousTestCase):
@@ -182,7 +182,7 @@ class FailureTests(CommandCase):
             capture_output=True,
             text=True,
             check=False,
-            env=os.environ | options,
+            env=os.environ | NO_ENGINE | options,
         )
 
     def test_the_demonstration_leaves_a_network_that_exists_alone(self) -> None:

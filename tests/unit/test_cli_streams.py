@@ -13,6 +13,7 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from chordnet.cli.base.output import moves, print_json, print_json_line
+from tests.unit.testbed_fakes import NO_ENGINE
 
 PROGRAM = "from chordnet.cli import main; main()"
 CLOSED = "standard output is closed, so nothing could be shown"
@@ -26,7 +27,7 @@ class ClosedStreamTests(SynchronousTestCase):
                 sys.executable, "-c", PROGRAM, *words,
             ],
             capture_output=True, text=True, check=False, timeout=60,
-            env=os.environ | {"CHORDNET_HOME": str(Path(self.mktemp()).absolute())},
+            env=os.environ | NO_ENGINE | {"CHORDNET_HOME": str(Path(self.mktemp()).absolute())},
         )  # fmt: skip
         return done.returncode, done.stdout, done.stderr
 

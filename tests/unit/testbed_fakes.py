@@ -40,6 +40,9 @@ from chordnet.wire.rpc import (
     TraceEvent,
 )
 
+NO_ENGINE = {"DOCKER_HOST": "unix:///nowhere/docker.sock"}
+"""For commands that run apart: whatever an engine here keeps of a network, they do not see it."""
+
 
 def network(size: int = 5, **settings: Any) -> NetworkDescription:
     return NetworkDescription(
