@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
+from operator import attrgetter
 from typing import Any, TypeVar
 
 from chordnet.client.calls import HISTORY, MESSAGES, TRAILS, Call
@@ -31,22 +32,26 @@ class Pages:
 
         :param limit: 0 for all.
         """
-        found: list[MessageRecord] = []
-        more = True
-        while more and (not limit or len(found) < limit):
-            page = await self._ask(MESSAGES, _rest(limit, found), found[-1].id if found else since)
-            found += page.messages
-            more = page.more and bool(page.messages)
-        return found
+        return await self._all(MESSAGES, attrgetter("messages"), limit, since)
 
     async def trails(self, limit: int, since: str) -> list[MessageTrail]:
         """Return the same messages as :meth:`messages`, without their bodies."""
-        found: list[MessageTrail] = []
+        return await self._all(TRAILS, attrgetter("trails"), limit, since)
+
+    async def _all(
+        self, call: Call[Any], listed: Callable[[Any], list[Any]], limit: int, since: str
+    ) -> list[Any]:
+        """Put the lists of all pages together.
+
+        :param listed: returns the list of one page; its entries have ids.
+        """
+        found: list[Any] = []
         more = True
         while more and (not limit or len(found) < limit):
-            page = await self._ask(TRAILS, _rest(limit, found), found[-1].id if found else since)
-            found += page.trails
-            more = page.more and bool(page.trails)
+            rest = limit - len(found) if limit else 0
+            page = await self._ask(call, rest, found[-1].id if found else since)
+            found += listed(page)
+            more = page.more and bool(listed(page))
         return found
 
     async def history(self) -> NodeHistory:
@@ -70,7 +75,3 @@ class Pages:
             )
         self._node = node
         return page
-
-
-def _rest(limit: int, found: Sequence[object]) -> int:
-    return limit - len(found) if limit else 0
