@@ -34,6 +34,16 @@ for _kind in KINDS:
     setattr(KindTests, f"test_receipts_are_true_beside_a_node_of_kind_{_kind}", _kept(_kind))
 
 
+class FoundTests(SynchronousTestCase):
+    """Runs that once failed: a list that passes nodes by, by a node that dies after it."""
+
+    def test_a_receipt_is_true_though_a_successor_list_left_seven_nodes_out(self):
+        self.assertEqual(play("state", 275).failures, ())
+
+    def test_a_receipt_is_true_though_pointers_left_nodes_out(self):
+        self.assertEqual(play("pointers", 317).failures, ())
+
+
 class JudgeTests(SynchronousTestCase):
     """Each kind of wrong is made by hand after a run without any."""
 

@@ -31,6 +31,7 @@ from chordnet.core.base.messages import (
     MessageId,
     Notify,
     OriginState,
+    State,
     Status,
     digest_of,
     route_bytes,
@@ -492,6 +493,97 @@ class ExtendTests(NodeTestCase):
         effects = self.step(60, bcast(60, 20, REASSIGN))
         self.assertEqual(sent(effects, Find), [])
         self.assertEqual(targets(effects, Covered), [60])
+
+
+class DoubtTests(NodeTestCase):
+    """A successor that has moved up in a list of another node's may not be the next node."""
+
+    def setUp(self):
+        super().setUp()
+        self.die(20)
+        self.assertEqual(self.node.ring.head, ref(30))
+
+    def confirm(self) -> None:
+        """Let the successor name this node as its predecessor."""
+        effects = self.tick(0.1)
+        ((_, question),) = [(to, m) for to, m in sent(effects, GetState) if to == 30]
+        answer = State(question.rid, Status.ACTIVE, LABEL, ref(10), refs(50, 60), None)
+        self.step(30, answer)
+
+    def test_the_first_node_of_the_range_is_looked_up_before_a_report(self):
+        effects = self.step(5, bcast(5, 30))
+        ((_, question),) = sent(effects, Find)
+        self.assertEqual(question.key, raw(11))
+        self.assertEqual(sent(effects, Covered), [])
+        ((to, message),) = sent(self.found(effects, 15), Bcast)
+        self.assertEqual((to, message.limit, message.kind), (15, raw(30), EXTEND))
+        ((to, report),) = sent(self.step(15, covered(30, 2)), Covered)
+        self.assertEqual((to, report.count, report.partial), (5, 3, False))
+
+    def test_a_range_in_which_nobody_is_found_is_covered(self):
+        effects = self.step(5, bcast(5, 30))
+        ((to, report),) = sent(self.found(effects, 30), Covered)
+        self.assertEqual((to, report.count, report.partial), (5, 1, False))
+
+    def test_a_lookup_that_ends_beyond_the_successor_proves_nothing(self):
+        self.assertEqual(sent(self.found(self.step(5, bcast(5, 30)), 60), Covered), [])
+
+    def answered(self, effects: list, node: int) -> list:
+        """Let ``node`` answer the lookup of the first node, the only one among ``effects``."""
+        ((_, question),) = [(to, q) for to, q in sent(effects, Find) if q.key == raw(11)]
+        return self.step(node, Found(question.lookup, ref(node), refs(10, node), LABEL))
+
+    def test_a_failed_lookup_is_repeated_until_somebody_is_found(self):
+        self.answered(self.step(5, bcast(5, 30)), 60)
+        self.assertEqual(targets(self.answered(self.tick(1.1), 15), Bcast), [15])
+
+    def test_it_is_not_repeated_when_the_successor_has_confirmed_its_place(self):
+        self.found(self.step(5, bcast(5, 30)), 60)
+        self.confirm()
+        effects = self.tick(1.1)
+        self.assertEqual(sent(effects, Find), [])
+        ((to, report),) = sent(effects, Covered)
+        self.assertEqual((to, report.count, report.partial), (5, 1, False))
+
+    def test_a_new_successor_in_the_range_is_given_it_when_it_has_confirmed_its_place(self):
+        self.found(self.step(5, bcast(5, 30)), 60)
+        ((_, question),) = [(to, m) for to, m in sent(self.tick(0.1), GetState) if to == 30]
+        effects = self.step(
+            30, State(question.rid, Status.ACTIVE, LABEL, ref(15), refs(50, 60), None)
+        )
+        ((to, question),) = sent(effects, GetState)
+        self.assertEqual(to, 15)
+        self.step(15, State(question.rid, Status.ACTIVE, LABEL, ref(5), refs(30, 50), None))
+        ((_, question),) = [(to, m) for to, m in sent(self.tick(0.1), GetState) if to == 15]
+        self.step(15, State(question.rid, Status.ACTIVE, LABEL, ref(10), refs(30, 50), None))
+        ((to, message),) = sent(self.tick(1.1), Bcast)
+        self.assertEqual((to, message.limit, message.kind), (15, raw(30), EXTEND))
+
+    def test_at_the_deadline_the_successor_counts_as_unreached(self):
+        self.make(broadcast_deadline_s=2.0)
+        self.die(20)
+        effects = self.step(5, bcast(5, 30))
+        for _ in range(2):
+            self.answered(effects, 60)
+            effects = self.tick(1.1)
+        ((to, report),) = sent(effects, Covered)
+        self.assertEqual((to, report.count, report.partial), (5, 1, True))
+        self.assertEqual(report.unreached, [self.node.ring.head])
+
+    def test_the_sender_is_told_that_the_range_is_in_hand(self):
+        self.step(5, bcast(5, 30))
+        self.assertEqual(targets(self.tick(1.0), Ack), [5])
+
+    def test_a_successor_in_the_range_passes_the_message_back_itself(self):
+        effects = self.step(5, bcast(5, 50))
+        self.assertEqual(targets(effects, Bcast), [30])
+        self.assertEqual(sent(effects, Find), [])
+
+    def test_a_successor_that_names_this_node_ends_the_doubt(self):
+        self.confirm()
+        effects = self.step(5, bcast(5, 30))
+        self.assertEqual(sent(effects, Find), [])
+        self.assertEqual(targets(effects, Covered), [5])
 
 
 class CountingTests(NodeTestCase):

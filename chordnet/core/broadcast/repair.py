@@ -3,6 +3,9 @@
 - A delegate is dead: successor(its id) is looked up; if that node lies in the delegate's range it
   is given the rest of it (*reassign*), otherwise the range is empty.
 - A range beyond the one already covered: the first node in it is looked up and given it (*extend*).
+- The successor is in doubt: the first node of our range is looked up and given it (*extend*). If
+  the lookup fails, or ends beyond the successor, it is repeated at each ``covered_check_s`` until
+  the successor has confirmed its place; if it never does, it is reported as unreached.
 - A delegate that lives and still does not take the message after ``MAX_RESENDS`` more attempts (it
   may crash whenever it reads it) is reported as unreached; what lies beyond it is extended to.
 - A late delegate is probed at each ``covered_check_s``, and sent the message again, after
@@ -29,6 +32,7 @@ from chordnet.core.kernel.context import Context
 from chordnet.core.kernel.detector import Detector
 from chordnet.core.kernel.timers import Expiry
 from chordnet.core.lookup.lookup import Lookups, Purpose, Result
+from chordnet.core.ring.successors import Ring
 
 MAX_TRIES = 3
 """Lookups for one heir before its range counts as unreached."""
@@ -51,6 +55,8 @@ class _Search:
     end: int
     limit: bytes
     tries: int
+    doubt: bool = False
+    """It is sought because the successor is in doubt."""
 
 
 class Tree(Protocol):
@@ -66,9 +72,16 @@ class Repairs:
     """The repairs of one node's broadcasts."""
 
     def __init__(
-        self, ctx: Context, casts: Casts, lookups: Lookups, detector: Detector, tree: Tree
+        self,
+        ctx: Context,
+        casts: Casts,
+        ring: Ring,
+        lookups: Lookups,
+        detector: Detector,
+        tree: Tree,
     ) -> None:
         self._ctx = ctx
+        self._ring = ring
         self._casts = casts
         self._lookups = lookups
         self._detector = detector
@@ -77,6 +90,9 @@ class Repairs:
         for purpose in (Purpose.REASSIGN, Purpose.EXTEND):
             lookups.handle(purpose, self.looked_up)
         self.late: Expiry[tuple[Cast, Branch]] = Expiry(ctx.config.covered_check_s, still_open)
+        self.doubts: Expiry[tuple[Cast, int, _Search]] = Expiry(
+            ctx.config.covered_check_s, _still_in_doubt
+        )
 
     # ---- deaths -----------------------------------------------------------------------------
 
@@ -122,6 +138,10 @@ class Repairs:
         """Cover the distances from ``start`` to ``end`` as well."""
         self._search(_Search(cast.id, Purpose.EXTEND, None, start, end, limit, 0), cast)
 
+    def doubt(self, cast: Cast, end: int, limit: bytes) -> None:
+        """Cover the distances up to ``end``, in which no node is known, but may well be."""
+        self._search(_Search(cast.id, Purpose.EXTEND, None, 1, end, limit, 0, doubt=True), cast)
+
     # ---- looking for an heir ----------------------------------------------------------------
 
     def _search(self, search: _Search, cast: Cast) -> None:
@@ -144,10 +164,30 @@ class Repairs:
             return
         cast.searching.pop(result.tag, None)
         heir = result.node
-        if heir is not None and not self._ctx.peers.is_dead(heir, self._ctx.now):
+        if heir is not None and self._is_credible(search, heir):
             self._take_over(cast, search, heir)
+        elif search.doubt:
+            cast.searching[result.tag] = search.start
+            self.doubts.add((cast, result.tag, search), self._ctx.now)
         elif search.tries < MAX_TRIES and self._ctx.now < cast.deadline:
             self._search(attrs.evolve(search, tries=search.tries + 1), cast)
+        else:
+            self._give_up(cast, search)
+        self._tree.check(cast)
+
+    def _is_credible(self, search: _Search, heir: NodeRef) -> bool:
+        ctx = self._ctx
+        if ctx.peers.is_dead(heir, ctx.now):
+            return False
+        return not search.doubt or ctx.distance(heir) <= ctx.distance(self._ring.head)
+
+    def _doubt_again(self, cast: Cast, tag: int, search: _Search) -> None:
+        """See whether the successor has confirmed its place; if not, look again."""
+        del cast.searching[tag]
+        if self._ring.adoption.behind:
+            self._take_over(cast, search, self._ring.head)
+        elif self._ctx.now < cast.deadline:
+            self._search(search, cast)
         else:
             self._give_up(cast, search)
         self._tree.check(cast)
@@ -169,7 +209,8 @@ class Repairs:
 
     def _give_up(self, cast: Cast, search: _Search) -> None:
         lost = Branch(self._ctx.me, b"", search.start, search.end, EdgeKind.EXTEND)
-        lost.missed(search.branch.child if search.branch is not None else None)
+        missed = search.branch.child if search.branch is not None else None
+        lost.missed(self._ring.head if search.doubt else missed)
         cast.add(lost)
         cast.close(lost)
 
@@ -178,6 +219,8 @@ class Repairs:
     def tick(self) -> None:
         """Look after delegates that are late: are they alive, do they have the range in hand?"""
         ctx = self._ctx
+        for cast, tag, search in self.doubts.due(ctx.now):
+            self._doubt_again(cast, tag, search)
         for cast, branch in self.late.due(ctx.now):
             if ctx.now >= cast.deadline:
                 self._tree.trace(cast, TraceKind.GAVE_UP, branch.child)
@@ -230,6 +273,11 @@ def _asks_again(looks: int) -> bool:
     A report that was lost delays the receipt until the next question, so the first come often.
     """
     return looks <= PROMPT_LOOKS or looks & (looks - 1) == 0
+
+
+def _still_in_doubt(entry: tuple[Cast, int, _Search]) -> bool:
+    cast, tag, _search = entry
+    return tag in cast.searching
 
 
 def still_open(entry: tuple[Cast, Branch]) -> bool:

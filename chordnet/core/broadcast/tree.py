@@ -13,6 +13,9 @@ Brand, Haridi, "Efficient broadcast in structured P2P networks", IPTPS 2003). On
   is dead, successor(its id) takes its range over (*reassign*), if that lies in the range. When it
   lives and takes nothing, others are given what lies beyond it, and it is reported as unreached.
 - *Extension*: a node given a range beyond the one it already covers delegates only the rest.
+- *Doubt*: the list that a successor comes from is another node's word, which may leave out any
+  number of nodes. Until the successor has said that this node is its predecessor, this node looks
+  up the first node of its range before it reports that there is none.
 - *Back-fill*: a node reached through its predecessor's successor pointer that knows a newer
   predecessor in between passes the message back to it; so does a node that adopts a predecessor
   while a message is fresh, and one whose predecessor has only just come in, whatever edge reached
@@ -103,12 +106,12 @@ class Broadcasts:
         self._in_flight = 0
         self._casts = Casts(ctx)
         self.newcomer = Newcomer(ctx)
-        self.repairs = Repairs(ctx, self._casts, lookups, detector, self)
+        self.repairs = Repairs(ctx, self._casts, ring, lookups, detector, self)
         self.headless = Headless(ctx)
         self._ack_due: Expiry[tuple[Cast, Waiter]] = Expiry(config.ack_delay_s, _still_waits)
         self._first_check: Expiry[tuple[Cast, Branch]] = Expiry(config.ack_timeout_s, still_open)
-        queues = (self._ack_due, self._first_check, self.repairs.late, self._casts.memory)
-        self.expiries = (*queues, self.headless.memory)
+        queues = (self._ack_due, self._first_check, self.repairs.late, self.repairs.doubts)
+        self.expiries = (*queues, self._casts.memory, self.headless.memory)
         """Each says when something of ours is due."""
 
     @property
@@ -230,13 +233,15 @@ class Broadcasts:
 
     def _fan(self, cast: Cast, end: int, limit: bytes) -> None:
         """Cover the distances up to ``end`` (``limit`` on the wire), farthest child first."""
-        cast.cover = end
+        cast.cover, whole = end, end
         if cast.ttl <= 0:
             return
         for distance, node, kind in reversed(self._routes.tree):
             if distance < end:
                 self.delegate(cast, Branch(node, limit, distance, end, kind))
                 end, limit = distance, node.raw
+        if end == whole and self._routes.tree and not self._ring.adoption.behind:
+            self.repairs.doubt(cast, end, limit)
 
     def delegate(self, cast: Cast, branch: Branch) -> None:
         """Give a child its range."""
@@ -319,7 +324,8 @@ class Broadcasts:
             self._stray(sender, message, others=bool(tree) and tree[0][0] < end)
             return
         lacks = before is not None and self._may_lack(before, sender, message)
-        if not lacks and message.ttl > 0 and (not tree or tree[0][0] >= end):
+        alone = not tree or (tree[0][0] >= end and self._ring.adoption.behind)
+        if alone and not lacks and message.ttl > 0:
             self._alone(sender, message, bodies, route, detours, end)
             return
         cast = self._take_on(message.id, message.created, bodies, route, message.ttl, detours)
@@ -328,7 +334,7 @@ class Broadcasts:
         self._fan(cast, end, message.limit)
         if before is not None and lacks:
             self.repairs.backfill(cast, before)
-        if cast.branches:
+        if cast.branches or cast.searching:
             self._ack_due.add((cast, waiter), ctx.now)
         self.check(cast)
 

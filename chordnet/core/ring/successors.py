@@ -155,7 +155,7 @@ class Ring:
         """Have these pointers from now on, as if the ring had been at rest for long."""
         ctx, config = self._ctx, self._ctx.config
         self.label, self.predecessor, self.successors = label, predecessor, list(successors)
-        self.adoption.joined = True
+        self.adoption.joined = self.adoption.behind = True
         self._pace = config.stabilise_idle_s
         ctx.alarms.set(Alarm.STABILISE, ctx.now + ctx.rng.random() * config.stabilise_idle_s)
         ctx.alarms.set(Alarm.PREDECESSOR, ctx.jittered(1.5 * config.stabilise_idle_s))
