@@ -208,7 +208,7 @@ class Parts:
         self.ring.label = LABEL
         self.ring.predecessor = ref(predecessor)
         self.ring.successors = refs(*successors)
-        self.ring.adoption.behind = True
+        self.ring.adoption.behind = self.ring.adoption.answered = True
         self.routes.rebuild(self.ring.successors, refs(*fingers))
         for identifier in {predecessor, *successors, *fingers} - {self.ctx.my_id}:
             self.ctx.peers.note(ref(identifier))
@@ -234,7 +234,7 @@ def place(
     """Make ``node`` a member with these pointers, as if it had long been one."""
     node._status = Status.ACTIVE
     node.ring.label = LABEL
-    node.ring.adoption.joined = node.ring.adoption.behind = True
+    node.ring.adoption.joined = node.ring.adoption.behind = node.ring.adoption.answered = True
     node.ring.predecessor = ref(predecessor)
     node.ring.successors = refs(*successors)
     for slot, identifier in (fingers or {}).items():

@@ -5,7 +5,8 @@
 - A range beyond the one already covered: the first node in it is looked up and given it (*extend*).
 - The successor is in doubt: the first node of our range is looked up and given it (*extend*). If
   the lookup fails, or ends beyond the successor, it is repeated at each ``covered_check_s`` until
-  the successor has confirmed its place; if it never does, it is reported as unreached.
+  the successor has answered and names no live node between us; if it never does, it is reported
+  as unreached.
 - A delegate that lives and still does not take the message after ``MAX_RESENDS`` more attempts (it
   may crash whenever it reads it) is reported as unreached; what lies beyond it is extended to.
 - A late delegate is probed at each ``covered_check_s``, and sent the message again, after
@@ -184,7 +185,7 @@ class Repairs:
     def _doubt_again(self, cast: Cast, tag: int, search: _Search) -> None:
         """See whether the successor has confirmed its place; if not, look again."""
         del cast.searching[tag]
-        if self._ring.adoption.behind:
+        if self._ring.adoption.answered:
             self._take_over(cast, search, self._ring.head)
         elif self._ctx.now < cast.deadline:
             self._search(search, cast)

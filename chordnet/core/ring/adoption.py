@@ -19,6 +19,8 @@ class Adoption:
         """Whether the predecessor has said that this node is its successor."""
         self.behind = False
         """Whether the successor has said that this node is its predecessor."""
+        self.answered = False
+        """Whether the successor has said so, or named a node that this one holds for dead."""
 
     def complete(self, *, alone: bool) -> bool:
         """Return True once: at the moment at which both have."""

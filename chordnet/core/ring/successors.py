@@ -155,7 +155,7 @@ class Ring:
         """Have these pointers from now on, as if the ring had been at rest for long."""
         ctx, config = self._ctx, self._ctx.config
         self.label, self.predecessor, self.successors = label, predecessor, list(successors)
-        self.adoption.joined = self.adoption.behind = True
+        self.adoption.joined = self.adoption.behind = self.adoption.answered = True
         self._pace = config.stabilise_idle_s
         ctx.alarms.set(Alarm.STABILISE, ctx.now + ctx.rng.random() * config.stabilise_idle_s)
         ctx.alarms.set(Alarm.PREDECESSOR, ctx.jittered(1.5 * config.stabilise_idle_s))
@@ -233,6 +233,8 @@ class Ring:
                     return
                 self._adopt(self._list_from(between_us, [sender, *answer.successors]))
                 sender = between_us
+            else:
+                self.adoption.answered = True
             if between_us is None or between_us != self._ctx.me:
                 self._ctx.send(sender, Notify())
         self._finish()
@@ -441,7 +443,7 @@ class Ring:
         self.successors = new
         self._changed = True
         if not new or old_head != new[0]:
-            self.adoption.behind = False
+            self.adoption.behind = self.adoption.answered = False
         self._open_links([node for node in new if node not in old])
         if self.predecessor is not None and self.predecessor.raw != self._ctx.me.raw:
             self._ctx.send(self.predecessor, Changed())
