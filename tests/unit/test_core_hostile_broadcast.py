@@ -206,8 +206,8 @@ class HeaderTests(NodeTestCase):
 
     def test_a_child_that_asks_again_and_again_is_given_the_bodies_a_few_times(self):
         self.step(5, bcast(5, 50))
-        given = [sent(self.step(20, Ack(mid(), raw(30), True)), Bodies) for _ in range(9)]
-        self.assertEqual(sum(map(len, given)), 3)
+        given = [sent(self.step(20, Ack(mid(), raw(30), True)), Bodies) for _ in range(12)]
+        self.assertEqual(sum(map(len, given)), 8)
 
 
 class ResendTests(NodeTestCase):

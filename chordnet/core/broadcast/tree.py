@@ -69,7 +69,7 @@ from chordnet.core.lookup.lookup import Lookups
 from chordnet.core.ring.routing import Routes
 from chordnet.core.ring.successors import Ring
 
-MAX_BODIES_SENT = 3
+MAX_BODIES_SENT = 8
 """How often one delegate is given the bodies that its header left out."""
 REPAIR = frozenset({EdgeKind.REASSIGN, EdgeKind.EXTEND, EdgeKind.BACKFILL})
 
