@@ -48,6 +48,10 @@ class Regressions(SynchronousTestCase):
         """Nor one that was taken over when that node was gone already."""
         self.check("back-after-its-pointer-was-passed-on")
 
+    def test_back_before_the_joiner_knew(self):
+        """A joiner leaves no node out whose earlier life it remembers."""
+        self.check("back-before-the-joiner-knew")
+
     def test_no_file_is_left_out(self):
         tested = {name.removeprefix("test_").replace("_", "-") for name in dir(self)}
         self.assertEqual({path.stem for path in FILES.glob("*.toml")} - tested, set())

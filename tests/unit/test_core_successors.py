@@ -18,6 +18,7 @@ from chordnet.core.base.messages import (
     Changed,
     GetState,
     Leaving,
+    NodeRef,
     Notify,
     Ping,
     Pong,
@@ -77,6 +78,12 @@ class RingTestCase(SynchronousTestCase):
         self.assertEqual(self.ring.predecessor, ref(identifier))
 
 
+def with_other(answer: State, index: int, node: NodeRef) -> State:
+    """Return the answer with another node at one place of its list."""
+    answer.successors[index] = node
+    return answer
+
+
 class CreateTests(SynchronousTestCase):
     def test_a_ring_of_one_points_at_itself(self):
         parts = Parts(10)
@@ -123,6 +130,28 @@ class JoinTests(SynchronousTestCase):
     def test_an_earlier_life_in_the_list_is_passed_over(self):
         parts = self.join(5, 10, 20, 30)
         self.assertEqual(ids(parts.ring.successors), [20, 30])
+
+    def test_a_later_life_of_a_node_that_was_never_met_is_taken(self):
+        parts = Parts(10)
+        parts.ctx.peers.note(ref(30))
+        later = ref(30, 2)
+        parts.ring.join(ref(5), with_other(state(1, (20, 30, 40)), 1, later))
+        self.assertEqual(parts.ring.successors, [ref(20), later, ref(40)])
+
+    def test_a_later_life_of_a_node_that_was_met_is_checked_first(self):
+        parts = Parts(10)
+        parts.ctx.peers.note(ref(30))
+        parts.ctx.peers.heard(ref(30))
+        later = ref(30, 2)
+        parts.ring.join(ref(5), with_other(state(1, (20, 30, 40)), 1, later))
+        self.assertEqual(parts.ring.successors, refs(20, 40))
+
+    def test_so_is_one_at_another_address_though_the_node_was_never_met(self):
+        parts = Parts(10)
+        parts.ctx.peers.note(ref(30))
+        later = NodeRef(ref(30).raw, 2, "elsewhere", "n30")
+        parts.ring.join(ref(5), with_other(state(1, (20, 30, 40)), 1, later))
+        self.assertEqual(parts.ring.successors, refs(20, 40))
 
     def test_the_list_is_cut_to_r(self):
         parts = self.join(5, 20, 30, 40, 50, successors=3)

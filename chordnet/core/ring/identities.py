@@ -4,6 +4,8 @@
   incarnation or address), wherever it is heard of, is only a hint: a *contest*. Its address is
   dialled, and has to answer as that very node. If the known node has another address, that one is
   dialled as well: if it answers as itself, a member or about to be one, it keeps the name.
+- Of a node that has never spoken to us the latest pointer that leads to the same address is taken,
+  without a contest (``offers.py``): what we know of it is a pointer, too.
 - So a restart at the same address, with a lower incarnation too if its clock went back, takes over,
   and a copy elsewhere, or a message that claims a name, does not.
 - A node that is refused for its name dials who has it, or hears of a *twin* of its own in the ring.

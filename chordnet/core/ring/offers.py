@@ -38,6 +38,11 @@ class Offers:
             return peers.is_old(node)
         known = peers.get(node.raw)
         elsewhere = known is not None and known.address != node.address
+        if not (elsewhere or peers.is_old(node) or peers.has_met(node.raw)):
+            # What is known of it is a pointer, too: left over from our earlier life, or hearsay.
+            # A list without the node that has come back since would pass it by.
+            peers.note(node)
+            return False
         # An older life at the same address is no news, unless the known one is dead.
         if elsewhere or not peers.is_old(node) or peers.is_dead(node, now):
             self._ctx.hint(node)
