@@ -55,6 +55,15 @@ class WrongCallTests(ServiceCase):
         self.failure(following.finished, LocalProtocolError, 0)
         self.assertEqual(self.result(status).state, "active")
 
+    def test_a_time_limit_is_a_finite_number_of_seconds(self):
+        for timeout in (float("inf"), float("nan"), -1, True, "3"):
+            error = self.assertRaises(ConfigError, P2PNetClient, "127.0.0.1:9", timeout_s=timeout)
+            self.assertIn("a number of seconds from 0 on", str(error))
+
+    def test_a_node_says_that_it_keeps_no_keys(self):
+        self.ring(1)
+        self.assertEqual(self.result(self.client(1).status()).keys, 0)
+
     def test_a_wrongly_typed_follower_is_refused(self):
         client = self.client(9)
 

@@ -13,6 +13,7 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
+import click
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -284,6 +285,10 @@ class SignalTests(SynchronousTestCase):
             self.assertEqual(out, "cleaned up\n")
             self.assertEqual(err, "p2pnet: interrupted\n")
             self.assertEqual(child.returncode, 128 + number)
+
+    def test_the_shell_completes_the_programs_own_options(self) -> None:
+        names = [item.value for item in cli.shell_complete(click.Context(cli), "--v")]
+        self.assertEqual(names, ["--version"])
 
     def test_the_shell_completes_options_of_a_command_too(self) -> None:
         command = cli.get_command(None, "status")  # type: ignore[arg-type]

@@ -78,6 +78,11 @@ class OutputTests(CommandCase):
         self.assertEqual(lines[1], "after 1.3 s: no node can be asked")
         self.assertEqual(part_text(Part((1,), 1, ("x",))), "node 1: 1 problem: x")
 
+    def test_json_gives_times_to_the_millisecond(self) -> None:
+        outcome = Outcome(before=(), after=(), seconds=1.23456, faults=Faults())
+        document = outcome_json("default", order("heal"), outcome)
+        self.assertEqual(document["seconds"], 1.235)
+
     def test_what_is_in_force_and_its_end(self) -> None:
         frozen = self.outcome(self.fine, faults=Faults(frozen=frozenset({4, 5})))
         lines = outcome_lines(frozen, "default")

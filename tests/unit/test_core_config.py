@@ -55,6 +55,8 @@ class ConfigTests(SynchronousTestCase):
         for bits in (2, 257):
             error = self.assertRaises(ConfigError, ProtocolConfig, bits=bits)
             self.assertIn("3 to 256", str(error))
+        for bits in (3, 256):
+            self.assertEqual(ProtocolConfig(bits=bits).bits, bits)
 
     def test_a_route_may_be_longer_than_a_tree_is_deep(self):
         error = self.assertRaises(ConfigError, ProtocolConfig, max_hops=64, max_route=64)
