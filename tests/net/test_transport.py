@@ -114,6 +114,29 @@ class DiallingTests(TransportCase):
         self.assertTrue(all(0.7 < pause < 1.4 for pause in pauses[6:]), pauses)
         self.assertGreater(len(at), 60)
 
+    def test_pauses_are_short_again_when_the_peer_was_reached(self):
+        a = self.host("a", A)
+        a.transport.trust([B])
+
+        def refusals() -> int:
+            before = len(a.downs)
+            for _ in range(50):
+                a.send(node_ref("b", B), Ping(1))
+                self.clock.advance(0.01)
+            return len(a.downs) - before
+
+        soon = refusals()
+        for _ in range(20):
+            refusals()
+        self.assertLessEqual(refusals(), 1)
+        b = self.host("b", B)
+        b.send(a, Ping(2))
+        self.run_for(0.1)
+        self.assertIn(Ping(2), a.got())
+        b.stop()
+        self.run_for(0.1)
+        self.assertGreaterEqual(refusals(), soon)
+
     def test_what_waits_during_a_pause_is_sent_after_it(self):
         a = self.host("a", A)
         a.send(node_ref("b", B), Ping(1))
