@@ -7,11 +7,15 @@ presupposes it, so a runtime that keeps the order never confirms what it has not
 from __future__ import annotations
 
 import enum
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
 from chordnet.core.base.messages import (
+    Caught,
+    Given,
     Hop,
+    Lost,
     MessageId,
     NodeRef,
     PeerMessage,
@@ -68,6 +72,21 @@ class SendStored(_Effect, frozen=True):
     to: NodeRef
     ranges: list[Range]
     more: bool | None
+
+    def answers(
+        self, caught: Iterable[Caught], lost: list[Range], *, complete: bool
+    ) -> Iterator[PeerMessage]:
+        """Return what to send, in order.
+
+        :param caught: what the log keeps of the ranges.
+        :param lost: what it keeps no longer.
+        :param complete: the runtime did not stop early.
+        """
+        yield from caught
+        if lost:
+            yield Lost(lost)
+        if self.more is not None:
+            yield Given(self.more or not complete)
 
 
 class Gap(_Effect, frozen=True):

@@ -18,7 +18,6 @@ from collections.abc import Callable
 from chordnet.core.base.effects import Gap, Record, SendStored
 from chordnet.core.base.errors import LogFailed
 from chordnet.core.base.events import Event, Spoiled
-from chordnet.core.base.messages import Given, Lost
 from chordnet.net.base.interfaces import MessageLog, ReceiptDone, StoredMessage, Transport
 from chordnet.net.base.journal import Journal
 from chordnet.net.base.turn import Turn
@@ -148,12 +147,8 @@ class History:
             complete = giving.give(effect.ranges)
         except LogFailed:  # the end of the turn sees to it
             return
-        for caught in giving.caught:
-            self._transport.send(effect.to, caught)
-        if giving.lost:
-            self._transport.send(effect.to, Lost(giving.lost))
-        if effect.more is not None:
-            self._transport.send(effect.to, Given(effect.more or not complete))
+        for message in effect.answers(giving.caught, giving.lost, complete=complete):
+            self._transport.send(effect.to, message)
 
     def gap(self, effect: Gap) -> None:
         """Give up messages that nobody keeps any more."""

@@ -23,7 +23,7 @@ from chordnet.core.base import events as ev
 from chordnet.core.base.config import ProtocolConfig
 from chordnet.core.base.events import LinkFault
 from chordnet.core.base.identifiers import IdentifierSpace
-from chordnet.core.base.messages import Bcast, Caught, Given, Lost, NodeRef, PeerMessage, Status
+from chordnet.core.base.messages import Bcast, Caught, NodeRef, PeerMessage, Status
 from chordnet.core.node import ChordNode
 from chordnet.judge.invariants import Problem, problems
 from chordnet.sim.world.asking import REFUSAL_S, UNREACHABLE_S, Asking
@@ -376,13 +376,9 @@ class Network(Schedule):
 
     def _send_stored(self, host: Host, effect: fx.SendStored) -> None:
         found, lost, complete = host.kept(effect.ranges)
-        for record in found:
-            caught = Caught(record.id, record.created, record.route, record.body)
-            self._send(host, effect.to, caught)
-        if lost:
-            self._send(host, effect.to, Lost(lost))
-        if effect.more is not None:
-            self._send(host, effect.to, Given(effect.more or not complete))
+        caught = (Caught(r.id, r.created, r.route, r.body) for r in found)
+        for message in effect.answers(caught, lost, complete=complete):
+            self._send(host, effect.to, message)
 
     def _tell(self, host: Host, what: str) -> None:
         for watcher in self.watchers:
