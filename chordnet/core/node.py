@@ -4,37 +4,66 @@
 socket and draws randomness only from the source it was given, so the same events at the same times
 give the same effects, in a container, in a test, in a simulation and in a replay.
 
-The parts, each a file of its own: membership and joining, the ring (successors, predecessor),
-fingers, lookups, the audit, broadcasts, the failure detector, connected in ``wiring.py``. This file
-takes what comes from outside.
+A node is its parts (:mod:`chordnet.core.parts`), each a file of its own: this file makes them,
+hands them what comes from outside, and shows what a runtime may look at.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 from random import Random
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from chordnet.core.base import effects as fx
 from chordnet.core.base import events as ev
 from chordnet.core.base import messages as msg
 from chordnet.core.base.config import ProtocolConfig
 from chordnet.core.base.identifiers import IdentifierSpace
-from chordnet.core.base.messages import NodeRef, Status
+from chordnet.core.base.messages import LedgerState, NodeRef, RingLabel, Status
 from chordnet.core.base.naming import Names
-from chordnet.core.kernel import membership
+from chordnet.core.broadcast.newcomer import Newcomer
+from chordnet.core.broadcast.tree import Broadcasts
+from chordnet.core.fingers.hints import Hints
+from chordnet.core.fingers.table import Fingers
+from chordnet.core.gate import Gate
+from chordnet.core.join.audit import Audit
+from chordnet.core.join.joining import Joining
+from chordnet.core.kernel import membership, signals
 from chordnet.core.kernel.checks import Checks, NamingRules
-from chordnet.core.kernel.peers import PEERS_PAUSE_S
+from chordnet.core.kernel.context import Context, Table
+from chordnet.core.kernel.detector import Detector
+from chordnet.core.kernel.requests import Requests
 from chordnet.core.kernel.timers import Alarm
-from chordnet.core.lookup.lookup import Purpose
-from chordnet.core.parts import PARTS, OnAlarm, OnMessage, alarms, messages
-from chordnet.core.wiring import Wiring
+from chordnet.core.log.antientropy import AntiEntropy
+from chordnet.core.log.ledger import Ledger, OriginKey
+from chordnet.core.lookup.answering import Answering
+from chordnet.core.lookup.lookup import Lookups
+from chordnet.core.parts import (
+    PARTS,
+    OnAlarm,
+    OnEvent,
+    OnMessage,
+    alarms,
+    events,
+    hearers,
+    messages,
+)
+from chordnet.core.presence import Presence
+from chordnet.core.reach import Reach
+from chordnet.core.ring.identities import Identities
+from chordnet.core.ring.leave import Departure
+from chordnet.core.ring.pointers import Pointers
+from chordnet.core.ring.rectify import Rectify
+from chordnet.core.ring.routing import Routes
+from chordnet.core.ring.stabilise import Stabilise
+from chordnet.core.ring.walk import Walks
 
-DRAIN_PAUSE_S = 0.05
+MAX_RECORDED = 8192
+"""Bounds of intervals in one answer about what is recorded."""
 _NEVER = float("inf")
 
 
-class ChordNode(Wiring):
+class ChordNode:
     """One node.
 
     :param config: its settings; all nodes of a network must agree on ``bits``.
@@ -43,17 +72,77 @@ class ChordNode(Wiring):
     :param names: the rules for the names and addresses that peers tell of; None accepts all.
     """
 
+    routes: Routes
+    requests: Requests
+    detector: Detector
+    ring: Pointers
+    stabilise: Stabilise
+    rectify: Rectify
+    answering: Answering
+    lookups: Lookups
+    fingers: Fingers
+    hints: Hints
+    joining: Joining
+    audit: Audit
+    ledger: Ledger
+    sync: AntiEntropy
+    newcomer: Newcomer
+    broadcasts: Broadcasts
+    identities: Identities
+    walks: Walks
+    departure: Departure
+    presence: Presence
+    reach: Reach
+    gate: Gate
+
     def __init__(
         self, config: ProtocolConfig, me: NodeRef, rng: Random, names: NamingRules | None = None
     ) -> None:
-        super().__init__(config, me, rng)
-        self.checks = Checks(config, self.ctx.space, names)
+        self.config = config
+        self.me = me
+        self.ctx = ctx = Context(config, me, rng, self, self._hearers)
+        for part in PARTS:
+            setattr(self, part.name, part.make(self))
+        self.checks = Checks(config, ctx.space, names)
         self._check_of = self.checks.of
-        for part in (self.requests, self.lookups, self.broadcasts, self.sync):
-            for expiry in part.expiries:
-                expiry.horizon = self.ctx.horizon
-        self._leave_limit = 0.0
+        self._heeds = self.gate.heeds
+        for waiting in (self.requests, self.lookups, self.broadcasts, self.sync):
+            for expiry in waiting.expiries:
+                expiry.horizon = ctx.horizon
         self._told_peers: set[tuple[bytes, int]] = set()
+
+    def place(
+        self,
+        label: RingLabel,
+        predecessor: NodeRef,
+        successors: Sequence[NodeRef],
+        fingers: Mapping[int, NodeRef],
+        bootstrap: Sequence[str],
+        now: float,
+    ) -> list[fx.Effect]:
+        """Be a member of a ring from now on, with these pointers, instead of joining one.
+
+        For simulators and tests that need a large or a wrong ring at once. Upkeep goes on at its
+        idle pace from a random phase.
+
+        :param fingers: slot -> node, for every slot whose node is another one.
+        """
+        ctx = self.ctx
+        ctx.now, ctx.effects = now, []
+        membership.check(ctx.status, Status.ACTIVE)
+        ctx.status = Status.ACTIVE
+        self.joining.know(bootstrap)
+        for node in (predecessor, *successors, *fingers.values()):
+            ctx.peers.note(node)
+        self.stabilise.place()
+        self.rectify.place()
+        self.ring.place(label, predecessor, successors)
+        self.fingers.place(fingers)
+        self.fingers.reroute()
+        self.audit.start()
+        self.sync.place()
+        ctx.effects.append(fx.StatusChanged(Status.UNJOINED, Status.ACTIVE))
+        return ctx.effects
 
     # ---- the machine ------------------------------------------------------------------------
 
@@ -84,7 +173,7 @@ class ChordNode(Wiring):
 
     @property
     def bound(self) -> float:
-        """A time before which no ``Tick`` is due: ``deadline`` is no sooner, and dearer to know."""
+        """Lower bound on :attr:`deadline`; O(1) to read."""
         return self.ctx.horizon.bound
 
     def _tick(self, event: ev.Tick) -> None:
@@ -96,7 +185,7 @@ class ChordNode(Wiring):
             self.broadcasts.tick()
             self.sync.tick()
 
-    # ---- events -----------------------------------------------------------------------------
+    # ---- what comes from outside, and concerns several parts --------------------------------
 
     def _start(self, event: ev.Start) -> None:
         self.ctx.wall = event.wall
@@ -108,30 +197,10 @@ class ChordNode(Wiring):
             self.broadcasts.remember(recent)
         self.joining.start(event.bootstrap, alone=event.alone)
 
-    def _greeted(self, event: ev.Greeted) -> None:
-        self.ctx.wall = event.wall
-        if event.dialled:
-            self.identities.replace(event.node)
-        else:
-            self.identities.greeted(event.node, event.rival)
-
-    def admitted(self, node: NodeRef, held: list[msg.PeerMessage]) -> None:
-        """Identities: ``node`` has its name from now on."""
-        if self.is_member():
-            self.ring.soon()
-        for message in held:
-            self._received(ev.Received(node, message))
-
-    def _begin(self, event: ev.Begin) -> None:
-        self.joining.begin()
-
     def _received(self, event: ev.Received) -> None:
-        sender = event.sender
-        if self.ctx.peers.is_routine(sender) and not self.detector.probes:
-            self.ring.heard(sender)
-        elif not self._meet(sender, event.message):
+        sender, message = event.sender, event.message
+        if not self._heeds(sender, message):
             return
-        message = event.message
         kind = type(message)
         check = self._check_of(kind)
         if check is not None:
@@ -141,87 +210,15 @@ class ChordNode(Wiring):
                 return
         self._on_message[kind](self, sender, message)
 
-    def _meet(self, sender: NodeRef, message: msg.PeerMessage) -> bool:
-        """Take note of who is speaking; return True if it is to be heeded."""
-        ctx, peers = self.ctx, self.ctx.peers
-        if sender.raw == ctx.me.raw or not ctx.space.valid_raw(sender.raw):
-            ctx.counters["messages_ignored"] += 1
-            return False
-        if self.identities.doubts(sender):
-            self.identities.spoke(sender, message)
-            return False
-        self.identities.accepted()
-        peers.note(sender)
-        lost = peers.heard(sender)
-        self.detector.heard(sender)
-        self.ring.heard(sender)
-        if peers.changed:
-            ctx.alarms.sooner(Alarm.PEERS, ctx.now + PEERS_PAUSE_S)
-        if lost and self.is_member():
-            self.audit.evidence(sender)
-        return True
-
-    def _link_down(self, event: ev.LinkDown) -> None:
-        peer, fault = event.peer, event.fault
-        if event.holder:
-            self.identities.twin(event.holder)
-        if fault == ev.LinkFault.OVERLOADED:
-            self.ctx.counters["overloaded"] += 1
-        elif peer.is_contact:
-            self.joining.fault(event)
-            self.requests.died(peer)
-        elif self._is_misnamed(peer):
-            self.requests.died(peer)
-        elif self.matters(peer):
-            self.detector.link_down(peer, fault)
-        elif fault != ev.LinkFault.CLOSED:
-            self.requests.died(peer)
-
-    def _is_misnamed(self, peer: NodeRef) -> bool:
-        """Return True if a pointer at another address than the node's own led nowhere.
-
-        A peer has named it so. The node itself may be alive where it has spoken from.
-        """
-        known = self.ctx.peers.get(peer.raw)
-        return known is not None and known.address != peer.address
-
-    def _publish(self, event: ev.Publish) -> None:
-        self.broadcasts.publish(event)
-
-    def _find_owner(self, event: ev.FindOwner) -> None:
-        if not self.is_member():
-            self.ctx.effects.append(fx.LookupDone(event.op, None, [], "not in a ring"))
-        else:
-            key = int.from_bytes(event.key)
-            self.lookups.start(Purpose.PROGRAM, event.op, key, iterative=event.iterative)
-
-    def _spoiled(self, event: ev.Spoiled) -> None:
-        self.sync.spoiled(event.ids)
-
-    def _leave(self, event: ev.Leave) -> None:
-        ctx = self.ctx
-        if self._status in (Status.LEAVING, Status.LEFT):
-            return
-        was_member = self.is_member()
-        self.become(Status.LEAVING)
-        told = was_member and self.say_goodbye()
-        ctx.alarms.cancel(Alarm.JOIN)
-        ctx.alarms.cancel(Alarm.STABILISE)
-        self._leave_limit = ctx.now + ctx.config.leave_limit_s
-        if told:
-            ctx.alarms.set(Alarm.LEAVE, ctx.now + ctx.config.leave_drain_s)
-        else:
-            self._drained()
-
-    def _drained(self) -> None:
-        ctx = self.ctx
-        if self.broadcasts.under_way and ctx.now < self._leave_limit:
-            ctx.alarms.set(Alarm.LEAVE, ctx.now + DRAIN_PAUSE_S)
-            return
-        self.become(Status.LEFT)
-        ctx.effects.append(fx.LeftRing())
+    def _admitted(self, node: NodeRef, held: list[msg.PeerMessage]) -> None:
+        """``node`` has its name from now on: heed what it has said meanwhile."""
+        if self.ctx.is_member:
+            self.stabilise.soon()
+        for message in held:
+            self._received(ev.Received(node, message))
 
     def _tell_peers(self) -> None:
+        """The ``peers`` alarm has rung: tell which peers are worth keeping, if that has changed."""
         self.ctx.peers.changed = False
         peers = self.ctx.peers.worth_keeping(self.routes.raws)
         told = {(peer.raw, peer.incarnation) for peer in peers}
@@ -229,73 +226,81 @@ class ChordNode(Wiring):
             self._told_peers = told
             self.ctx.effects.append(fx.PeersKnown(peers))
 
-    # ---- messages that concern several parts ------------------------------------------------
+    # ---- what a runtime or a test may look at -----------------------------------------------
 
-    def on_ping(self, sender: NodeRef, message: msg.Ping) -> None:
-        """Somebody wants to know whether this node lives."""
-        self.ctx.send(sender, msg.Pong(message.rid, int(self._status)))
+    @property
+    def predecessor(self) -> NodeRef | None:
+        """The predecessor; itself in a ring of one, None outside of any ring."""
+        return self.ring.predecessor
 
-    def on_pong(self, sender: NodeRef, message: msg.Pong) -> None:
-        """``sender`` lives, and may be about to leave."""
-        if message.status in (Status.LEAVING, Status.LEFT, Status.SUPERSEDED):
-            self._depart(sender)
-        self.requests.answered(sender, message)
+    @property
+    def successors(self) -> Sequence[NodeRef]:
+        """The successor list, nearest first, without this node."""
+        return self.ring.successors
 
-    def on_get_state(self, sender: NodeRef, message: msg.GetState) -> None:
-        """Somebody asks for our pointers, or whether we have any."""
-        if self._status in membership.MEMBER:
-            self.broadcasts.newcomer.told(sender)
-            self.ring.asked(sender, message)
-            return
-        self.joining.asked(sender, message.status)
-        self.ctx.send(sender, self.state_answer(message.rid))
+    @property
+    def has_joined(self) -> bool:
+        """Whether both neighbours have taken this node in, at some time in this life."""
+        return self.ring.adoption.joined
 
-    def on_state(self, sender: NodeRef, message: msg.State) -> None:
-        """``sender`` tells its pointers, and the digest of what it has recorded."""
-        self.requests.answered(sender, message)
-        if message.status == Status.ACTIVE:
-            self.sync.compared(sender, message.digest)
+    @property
+    def label(self) -> RingLabel | None:
+        """The label of the ring that this node is in."""
+        return self.ring.label
 
-    def on_leaving(self, sender: NodeRef, message: msg.Leaving) -> None:
-        """``sender`` leaves the ring."""
-        self._depart(sender)
-        if self.is_member():
-            self.ring.departing(sender, message)
+    @property
+    def finger_slots(self) -> Sequence[tuple[int, NodeRef]]:
+        """Every slot of the finger table whose node is another one: (index, node)."""
+        return [(i, node) for i, node in enumerate(self.fingers.slots) if node is not None]
 
-    def _depart(self, peer: NodeRef) -> None:
-        """``peer`` leaves on purpose: as good as dead, whatever it still says."""
-        self.departing = peer
-        self.detector.condemn(peer)
-        self.departing = None
-        self.ctx.peers.departed(peer, self.ctx.now)
+    @property
+    def counters(self) -> dict[str, int]:
+        """Counts of what happened since the start."""
+        return dict(self.ctx.counters)
+
+    def recorded(self, after: OriginKey | None, origins: int) -> Sequence[LedgerState]:
+        """Return what is recorded of up to ``origins`` origins behind ``after``, in order."""
+        return self.ledger.page(after, origins, MAX_RECORDED)
+
+    def status(self) -> Status:
+        """Return where this node is in its life."""
+        return self.ctx.status
+
+    def is_member(self) -> bool:
+        """Return True if this node is active in a ring."""
+        return self.ctx.is_member
+
+    @property
+    def reason(self) -> str:
+        """Why this node is in no ring, in words; empty where the status says all."""
+        if self.ctx.status == Status.SUPERSEDED:
+            return self.departure.reason
+        return self.joining.reason if self.ctx.status == Status.SEEKING else ""
+
+    def known(self, raw: bytes) -> NodeRef | None:
+        """Return the node that has this identifier, as far as is known here."""
+        return self.ctx.peers.get(raw)
+
+    def doubts(self, node: NodeRef) -> bool:
+        """Return True if ``node`` has to be judged (``Greeted``) before it is listened to."""
+        return self.identities.doubts(node)
+
+    def doubt(self, node: NodeRef) -> str:
+        """Return why it has to be, in words."""
+        return self.identities.doubt(node)
+
+    def standing(self) -> ev.Standing:
+        """Return what this node says when it is asked who it is."""
+        return self.ring.standing()
 
     # ---- what is handled where (one table for all nodes) ------------------------------------
 
-    _on_event: ClassVar[dict[type, Callable[[ChordNode, Any], None]]] = {
-        ev.Start: _start,
-        ev.Begin: _begin,
-        ev.Greeted: _greeted,
-        ev.Verified: lambda node, event: node.identities.verified(event),
-        ev.Received: _received,
-        ev.LinkDown: _link_down,
-        ev.Tick: _tick,
-        ev.FindOwner: _find_owner,
-        ev.Walk: lambda node, event: node.walks.start(event),
-        ev.Publish: _publish,
-        ev.Spoiled: _spoiled,
-        ev.Leave: _leave,
-    }
-    _on_message: ClassVar[OnMessage] = messages(
-        PARTS,
-        {
-            msg.Ping: on_ping,
-            msg.Pong: on_pong,
-            msg.GetState: on_get_state,
-            msg.State: on_state,
-            msg.Leaving: on_leaving,
-        },
+    _on_event: ClassVar[OnEvent] = events(
+        PARTS, {ev.Start: _start, ev.Received: _received, ev.Tick: _tick}
     )
-    _on_alarm: ClassVar[OnAlarm] = alarms(PARTS, {Alarm.PEERS: _tell_peers, Alarm.LEAVE: _drained})
+    _on_message: ClassVar[OnMessage] = messages(PARTS)
+    _on_alarm: ClassVar[OnAlarm] = alarms(PARTS, {Alarm.PEERS: _tell_peers})
+    _hearers: ClassVar[Table] = hearers(PARTS, {signals.ADMITTED: _admitted})
 
 
 def real_node(config: ProtocolConfig, me: NodeRef, rng: Random) -> ChordNode:

@@ -1,35 +1,46 @@
-"""The parts of a node, in the order in which they are made.
+"""The parts of a node, in the order in which they are made; who hears what, in which order.
 
-A part is a class with its rules at the head of its file. It knows the others only through what it
-is given here and through the hooks that its own file states. It declares in ``MESSAGES`` which
-messages it takes and in ``ALARMS`` which alarms it sets; the tables that a node looks into are put
-together from all of them. A new part is its own file and one line here.
+A part is a class with its rules at the head of its file. It knows only what it is given here. It
+declares which events and messages it takes (``EVENTS``, ``MESSAGES``), which alarms it sets
+(``ALARMS``) and which signals it hears (``HEARS``); the tables that a node looks into are put
+together from all of them. A new part is its own file and one line in :data:`PARTS`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from operator import attrgetter
 from typing import Any
 
 import attrs
 
 from chordnet.core.base.messages import Status
+from chordnet.core.broadcast.newcomer import Newcomer
 from chordnet.core.broadcast.tree import Broadcasts
+from chordnet.core.fingers.hints import Hints
+from chordnet.core.fingers.table import Fingers
+from chordnet.core.gate import Gate
 from chordnet.core.join.audit import Audit
 from chordnet.core.join.joining import Joining
+from chordnet.core.kernel import signals
+from chordnet.core.kernel.context import Table
 from chordnet.core.kernel.detector import Detector
 from chordnet.core.kernel.membership import HEEDED
 from chordnet.core.kernel.requests import Requests
+from chordnet.core.kernel.signals import Signal
 from chordnet.core.kernel.timers import Alarm
 from chordnet.core.log.antientropy import AntiEntropy
 from chordnet.core.log.ledger import Ledger
 from chordnet.core.lookup.answering import Answering
 from chordnet.core.lookup.lookup import Lookups
-from chordnet.core.ring.fingers import Fingers
+from chordnet.core.presence import Presence
+from chordnet.core.reach import Reach
 from chordnet.core.ring.identities import Identities
+from chordnet.core.ring.leave import Departure
+from chordnet.core.ring.pointers import Pointers
+from chordnet.core.ring.rectify import Rectify
 from chordnet.core.ring.routing import Routes
-from chordnet.core.ring.successors import Ring
+from chordnet.core.ring.stabilise import Stabilise
 from chordnet.core.ring.walk import Walks
 
 
@@ -42,38 +53,85 @@ class Part:
     make: Callable[[Any], Any]
 
 
+# fmt: off
 PARTS = (
     Part("routes", Routes, lambda n: Routes(n.ctx)),
     Part("requests", Requests, lambda n: Requests(n.ctx)),
-    Part("detector", Detector, lambda n: Detector(n.ctx, n)),
-    Part("ring", Ring, lambda n: Ring(n.ctx, n.requests, n.detector, n)),
-    Part("answering", Answering, lambda n: Answering(n.ctx, n.ring, n.routes, n.detector, n)),
+    Part("detector", Detector, lambda n: Detector(n.ctx)),
+    Part("ring", Pointers, lambda n: Pointers(n.ctx)),
+    Part("stabilise", Stabilise, lambda n: Stabilise(
+        n.ctx, n.ring, n.routes, n.requests, n.detector,
+        lambda rid: n.presence.state(rid))),  # noqa: PLW0108 - it is made later
+    Part("rectify", Rectify, lambda n: Rectify(n.ctx, n.ring, n.requests, n.detector)),
+    Part("answering", Answering, lambda n: Answering(n.ctx, n.ring, n.routes, n.detector)),
     Part("lookups", Lookups, lambda n: Lookups(
-        n.ctx, n.ring, n.answering, n.requests, n.detector, n)),
-    Part("fingers", Fingers, lambda n: Fingers(n.ctx, n.ring, n.routes, n.detector, n)),
-    Part("joining", Joining, lambda n: Joining(n.ctx, n.ring, n.requests, n.lookups, n)),
-    Part("audit", Audit, lambda n: Audit(n.ctx, n.ring, n.requests, n.lookups, n)),
+        n.ctx, n.ring, n.answering, n.requests, n.detector)),
+    Part("fingers", Fingers, lambda n: Fingers(n.ctx, n.ring, n.routes, n.lookups)),
+    Part("hints", Hints, lambda n: Hints(n.ctx, n.ring, n.routes, n.detector, n.fingers)),
+    Part("joining", Joining, lambda n: Joining(n.ctx, n.ring, n.requests, n.lookups)),
+    Part("audit", Audit, lambda n: Audit(
+        n.ctx, n.ring, n.stabilise, n.routes, n.requests, n.lookups, n.joining)),
     Part("ledger", Ledger, lambda n: Ledger(n.config.max_origins, n.ctx.peers.has_met)),
-    Part("sync", AntiEntropy, lambda n: AntiEntropy(n.ctx, n.ledger, n.routes, n.is_member)),
+    Part("sync", AntiEntropy, lambda n: AntiEntropy(n.ctx, n.ledger, n.routes)),
+    Part("newcomer", Newcomer, lambda n: Newcomer(n.ctx, n.ring)),
     Part("broadcasts", Broadcasts, lambda n: Broadcasts(
-        n.ctx, n.ring, n.routes, n.lookups, n.detector, n.ledger, n.sync, n)),
-    Part("identities", Identities, lambda n: Identities(n.ctx, n.detector, n)),
-    Part("walks", Walks, lambda n: Walks(n.ctx, n.ring, n.requests, n)),
-)  # fmt: skip
+        n.ctx, n.ring, n.routes, n.lookups, n.detector, n.ledger, n.sync, n.newcomer)),
+    Part("identities", Identities, lambda n: Identities(n.ctx, n.ring, n.detector)),
+    Part("walks", Walks, lambda n: Walks(n.ctx, n.ring, n.requests)),
+    Part("departure", Departure, lambda n: Departure(
+        n.ctx, n.ring, n.requests, n.detector, lambda: n.broadcasts.under_way)),
+    Part("presence", Presence, lambda n: Presence(
+        n.ctx, n.ring, n.stabilise, n.requests, n.detector, n.joining, n.sync, n.newcomer)),
+    Part("reach", Reach, lambda n: Reach(
+        n.ctx, n.ring, n.routes, n.requests, n.detector, n.identities, n.joining,
+        lambda: n.broadcasts.under_way)),
+    Part("gate", Gate, lambda n: Gate(n.ctx, n.rectify, n.detector, n.identities, n.audit)),
+)
+# fmt: on
 
-Handler = Callable[[Any, Any, Any], None]
-OnMessage = dict[type, Handler]
+ORDER: dict[Signal[...], tuple[str, ...]] = {
+    # A ring of one says that it has joined after all else that entering brings with it.
+    signals.ENTERED: ("joining", "fingers", "audit", "sync", "stabilise"),
+    signals.PLACED: ("stabilise", "rectify"),
+    # Hints travel by the new routes.
+    signals.SUCCESSORS_CHANGED: ("stabilise", "fingers", "hints"),
+    signals.PREDECESSOR_CHANGED: ("rectify", "stabilise", "fingers", "newcomer", "broadcasts"),
+    # Others are told by the old routes, while the dead node still is the successor; a broadcast
+    # is given to who comes next once the pointers are right again.
+    signals.DIED: (
+        "reach", "hints", "stabilise", "rectify", "fingers", "joining", "requests", "lookups",
+        "broadcasts",
+    ),
+    signals.SURVIVED: ("hints", "broadcasts"),
+}  # fmt: skip
+"""Of each signal the parts, by name, that hear it first, in this order; others come after them."""
+
+EventHandler = Callable[[Any, Any], None]
+OnEvent = dict[type, EventHandler]
+"""Type of event -> (node, event)."""
+MessageHandler = Callable[[Any, Any, Any], None]
+OnMessage = dict[type, MessageHandler]
 """Type of message -> (node, sender, message)."""
 OnAlarm = dict[Alarm, Callable[[Any], None]]
 """Alarm -> (node)."""
 
 
-def messages(parts: Iterable[Part], own: OnMessage) -> OnMessage:
-    """Return what takes each message.
+def events(parts: Iterable[Part], own: OnEvent) -> OnEvent:
+    """Return what takes each event.
 
-    :param own: those that the node itself takes, because they concern several parts.
+    :param own: those that the node itself takes.
     """
     table = dict(own)
+    for part in parts:
+        for kind, handler in getattr(part.kind, "EVENTS", {}).items():
+            assert kind not in table, f"{kind.__name__} is taken twice"
+            table[kind] = _of_part(part.name, handler)
+    return table
+
+
+def messages(parts: Iterable[Part]) -> OnMessage:
+    """Return what takes each message."""
+    table: OnMessage = {}
     for part in parts:
         for kind, handler in getattr(part.kind, "MESSAGES", {}).items():
             assert kind not in table, f"{kind.__name__} is taken twice"
@@ -82,7 +140,10 @@ def messages(parts: Iterable[Part], own: OnMessage) -> OnMessage:
 
 
 def alarms(parts: Iterable[Part], own: OnAlarm) -> OnAlarm:
-    """Return what each alarm calls."""
+    """Return what each alarm calls.
+
+    :param own: those that the node itself sets.
+    """
     table = dict(own)
     for part in parts:
         for alarm, handler in getattr(part.kind, "ALARMS", {}).items():
@@ -91,25 +152,41 @@ def alarms(parts: Iterable[Part], own: OnAlarm) -> OnAlarm:
     return table
 
 
-def _to_part(
-    name: str, handler: Callable[[Any, Any, Any], None]
-) -> Callable[[Any, Any, Any], None]:
+def hearers(parts: Iterable[Part], own: Mapping[Signal[...], Callable[..., None]]) -> Table:
+    """Return who hears each signal, in order.
+
+    :param own: those that the node itself hears, before any part.
+    """
+    heard: dict[Signal[...], dict[str, Callable[..., None]]] = {}
+    for part in parts:
+        for signal, handler in getattr(part.kind, "HEARS", {}).items():
+            heard.setdefault(signal, {})[part.name] = _of_part(part.name, handler)
+    table: dict[Signal[...], tuple[Callable[..., None], ...]] = {}
+    for signal in signals.SIGNALS:
+        by_name = heard.get(signal, {})
+        first = [by_name.pop(name) for name in ORDER.get(signal, ()) if name in by_name]
+        mine = [own[signal]] if signal in own else []
+        table[signal] = (*mine, *first, *by_name.values())
+    return table
+
+
+def _to_part(name: str, handler: MessageHandler) -> MessageHandler:
     part_of = attrgetter(name)
     return lambda node, sender, message: handler(part_of(node), sender, message)
 
 
-def _of_part(name: str, handler: Callable[[Any], None]) -> Callable[[Any], None]:
+def _of_part(name: str, handler: Callable[..., None]) -> Callable[..., None]:
     part_of = attrgetter(name)
-    return lambda node: handler(part_of(node))
+    return lambda node, *what: handler(part_of(node), *what)
 
 
-def _when(states: frozenset[Status], handler: Handler) -> Handler:
+def _when(states: frozenset[Status], handler: MessageHandler) -> MessageHandler:
     """Return a handler that does nothing in other states."""
     if len(states) == len(Status):
         return handler
 
     def heed(node: Any, sender: Any, message: Any) -> None:
-        if node.status() in states:
+        if node.ctx.status in states:
             handler(node, sender, message)
 
     return heed

@@ -16,7 +16,9 @@ import click
 from chordnet.cli import app
 from chordnet.core.base import config, messages
 from chordnet.core.base.config import ProtocolConfig
-from chordnet.core.ring.successors import PATIENCE
+from chordnet.core.kernel.signals import SIGNALS
+from chordnet.core.parts import ORDER, PARTS
+from chordnet.core.ring.rectify import PATIENCE
 from chordnet.net.base import limits
 from chordnet.settings import CONFIG, OPTIONS, PREFIXES, NodeSettings
 
@@ -211,6 +213,39 @@ def protocol_messages() -> str:
 
 def _union(union: Any) -> list[Any]:
     return list(union.__args__)
+
+
+# ---- the parts of the core ------------------------------------------------------------------
+
+
+def core_parts() -> str:
+    """The parts of a node in the order in which they are made, and what each declares."""
+    rows = ["| part | file | takes and sets | hears | what it is |", "|---|---|---|---|---|"]
+    for part in PARTS:
+        kind = part.kind
+        file = str(kind.__module__).removeprefix("chordnet.core.").replace(".", "/")
+        taken = [
+            *(each.__name__ for each in getattr(kind, "EVENTS", {})),
+            *(each.__name__ for each in getattr(kind, "MESSAGES", {})),
+            *(f"{each.value} (alarm)" for each in getattr(kind, "ALARMS", {})),
+        ]
+        heard = [signal.name for signal in getattr(kind, "HEARS", {})]
+        words = _cell((kind.__doc__ or "").split("\n\n")[0])
+        rows.append(
+            f"| `{part.name}` | `{file}.py` | {', '.join(taken)} | {', '.join(heard)} | {words} |"
+        )
+    return "\n".join(rows)
+
+
+def core_signals() -> str:
+    """Each signal, what it says, and the parts that hear it, in order."""
+    rows = ["| signal | heard by, in this order |", "|---|---|"]
+    for signal in SIGNALS:
+        hearing = [p.name for p in PARTS if signal in getattr(p.kind, "HEARS", {})]
+        first = [name for name in ORDER.get(signal, ()) if name in hearing]
+        names = first + [name for name in hearing if name not in first]
+        rows.append(f"| {signal.name} | {', '.join(names) or 'the node itself'} |")
+    return "\n".join(rows)
 
 
 # ---- how long a death stays unknown ---------------------------------------------------------

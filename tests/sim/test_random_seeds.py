@@ -75,7 +75,7 @@ class Judged(SynchronousTestCase):
             far = max(run.network.live(), key=lambda h: run.network.space.distance(
                 ring._ctx.my_id, h.ref.id))  # fmt: skip
             ring.successors = [far.ref]
-            ring._tell()
+            ring._report()
 
         run.network.at(2.0, lambda: None)
         run._begin()
@@ -95,7 +95,7 @@ class Judged(SynchronousTestCase):
 
     def test_exception_in_the_core(self):
         run = Play(Scenario(name="x", nodes=4, start="rings", rings=(4,)))
-        run.network.at(0.5, lambda: run.network.hosts["Node 2"].node.become(Status.JOINING))
+        run.network.at(0.5, lambda: run.network.hosts["Node 2"].node.ctx.become(Status.JOINING))
         self.assertIn("LocalProtocolError", run.run().failures[0])
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Iterable
 from random import Random
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from chordnet.core.base import effects as fx
 from chordnet.core.base import events as ev
@@ -19,11 +19,16 @@ from chordnet.core.base.messages import NodeRef, RingLabel, State, Status
 from chordnet.core.kernel.context import Context
 from chordnet.core.kernel.detector import Detector
 from chordnet.core.kernel.requests import Requests
+from chordnet.core.kernel.signals import DIED, SIGNALS, Signal
 from chordnet.core.lookup.answering import Answering
 from chordnet.core.lookup.lookup import Lookups, Purpose, Result
 from chordnet.core.node import ChordNode
+from chordnet.core.parts import PARTS, hearers
+from chordnet.core.ring.leave import Departure
+from chordnet.core.ring.pointers import Pointers
+from chordnet.core.ring.rectify import Rectify
 from chordnet.core.ring.routing import Routes
-from chordnet.core.ring.successors import Ring
+from chordnet.core.ring.stabilise import Stabilise
 from chordnet.judge.invariants import ideal_view
 
 T = TypeVar("T")
@@ -104,111 +109,70 @@ def state(
     )
 
 
-class FakeVerdicts:
-    """Hears what the failure detector finds."""
-
-    def __init__(self) -> None:
-        self.heard: list[tuple[str, int]] = []
-
-    def suspected(self, peer: NodeRef) -> None:
-        self.heard.append(("suspected", peer.id))
-
-    def died(self, peer: NodeRef) -> None:
-        self.heard.append(("died", peer.id))
-
-    def survived(self, peer: NodeRef) -> None:
-        self.heard.append(("survived", peer.id))
+def _plain(value: Any) -> Any:
+    """A node as its identifier, anything else as it is."""
+    return value.id if isinstance(value, NodeRef) else value
 
 
-class FakeNode:
-    """Stands where the node stands for its parts, and writes down what they tell it."""
+def _note(signal: Signal[...]) -> Callable[..., None]:
+    def note(parts: Parts, *what: Any) -> None:
+        parts.told.append((signal.name, *map(_plain, what)))
 
-    def __init__(self) -> None:
-        self.at = Status.ACTIVE
-        self.told: list[tuple[Any, ...]] = []
-        self.results: list[Result] = []
-        self.resort: NodeRef | None = None
-        self.pointed_at: list[NodeRef] = []
-        self.contacts: list[NodeRef] = []
-        self.ring: Ring | None = None
-        self.lookups: Lookups | None = None
+    return note
 
-    def status(self) -> Status:
-        return self.at
 
-    def become(self, status: Status, reason: str = "") -> None:
-        self.told.append(("become", status, reason) if reason else ("become", status))
-        self.at = status
-
-    def joined(self) -> None:
-        self.told.append(("joined",))
-
-    def state_answer(self, rid: int) -> State:
-        assert self.ring is not None
-        ring = self.ring
-        return State(rid, int(self.at), ring.label, ring.predecessor, list(ring.successors), None)
-
-    def successors_changed(self, old_head: NodeRef | None) -> None:
-        self.told.append(("successors", old_head.id if old_head else None))
-
-    def predecessor_changed(self, old: NodeRef | None) -> None:
-        self.told.append(("predecessor", old.id if old else None))
-
-    def label_seen(self, label: RingLabel, through: NodeRef) -> None:
-        self.told.append(("label", label, through.id))
-
-    def last_resort(self) -> NodeRef | None:
-        return self.resort
-
-    def own_answer(self, answer: msg.Found | msg.FindFailed) -> None:
-        assert self.lookups is not None
-        if isinstance(answer, msg.Found):
-            self.lookups.on_found(answer.node, answer)
-        else:
-            self.lookups.on_find_failed(ref(40), answer)
-
-    def looked_up(self, result: Result) -> None:
-        self.results.append(result)
-
-    def look_up_finger(self, slot: int, key: int) -> None:
-        self.told.append(("look up", slot, key))
-
-    def tables_changed(self) -> None:
-        self.told.append(("tables",))
-
-    def bootstrap(self) -> list[NodeRef]:
-        return self.contacts
-
-    def points_at(self, peer: NodeRef) -> bool:
-        return peer in self.pointed_at
+HEARING = [part for part in PARTS if part.name in ("stabilise", "rectify", "lookups")]
 
 
 class Parts:
-    """The parts below a node, wired as a node wires them, with a fake one on top."""
+    """The parts below a node, wired as a node wires them; deaths are noted and change nothing."""
+
+    HEARERS: ClassVar = {
+        **hearers(HEARING, {signal: _note(signal) for signal in SIGNALS}),
+        DIED: [_note(DIED)],
+    }
 
     def __init__(self, me: int = 10, **changes: Any) -> None:
-        self.ctx = make_context(me, **changes)
-        self.node = FakeNode()
-        self.verdicts = FakeVerdicts()
-        self.requests = Requests(self.ctx)
-        self.detector = Detector(self.ctx, self.verdicts)
-        self.ring = Ring(self.ctx, self.requests, self.detector, self.node)
-        self.node.ring = self.ring
+        self.ctx = Context(config(**changes), ref(me), Random(0), self, self.HEARERS)
+        self.ctx.status = Status.ACTIVE
+        self.told: list[tuple[Any, ...]] = []
+        """The signals, by name, and what came with them."""
+        self.results: list[Result] = []
         self.routes = Routes(self.ctx)
-        self.answering = Answering(self.ctx, self.ring, self.routes, self.detector, self.node)
-        self.lookups = Lookups(
-            self.ctx, self.ring, self.answering, self.requests, self.detector, self.node
+        self.requests = Requests(self.ctx)
+        self.detector = Detector(self.ctx)
+        self.ring = Pointers(self.ctx)
+        self.stabilise = Stabilise(
+            self.ctx, self.ring, self.routes, self.requests, self.detector, self.state
         )
+        self.rectify = Rectify(self.ctx, self.ring, self.requests, self.detector)
+        self.departure = Departure(self.ctx, self.ring, self.requests, self.detector, lambda: 0)
+        self.answering = Answering(self.ctx, self.ring, self.routes, self.detector)
+        self.lookups = Lookups(self.ctx, self.ring, self.answering, self.requests, self.detector)
         for purpose in Purpose:
-            self.lookups.handle(purpose, self.node.looked_up)
-        self.node.lookups = self.lookups
+            self.lookups.handle(purpose, self.results.append)
+
+    def state(self, rid: int) -> State:
+        ring, status = self.ring, int(self.ctx.status)
+        return State(rid, status, ring.label, ring.predecessor, list(ring.successors), None)
+
+    @property
+    def verdicts(self) -> list[tuple[str, int]]:
+        """What the failure detector has found."""
+        return [word for word in self.told if word[0] in ("suspected", "died", "survived")]
+
+    def evict(self, peer: NodeRef) -> None:
+        """What the ring does when ``peer`` is dead."""
+        self.stabilise.died(peer)
+        self.rectify.died(peer)
 
     def place(self, predecessor: int, *successors: int, fingers: Iterable[int] = ()) -> None:
         """Put the node into a ring."""
         self.ring.label = LABEL
         self.ring.predecessor = ref(predecessor)
         self.ring.successors = refs(*successors)
-        self.ring.adoption.behind = self.ring.adoption.answered = True
+        adoption = self.ring.adoption
+        adoption.joined = adoption.behind = adoption.answered = True
         self.routes.rebuild(self.ring.successors, refs(*fingers))
         for identifier in {predecessor, *successors, *fingers} - {self.ctx.my_id}:
             self.ctx.peers.note(ref(identifier))
@@ -217,7 +181,7 @@ class Parts:
     def fresh(self) -> None:
         """Forget the effects and the words so far."""
         self.ctx.effects = []
-        self.node.told.clear()
+        self.told = [word for word in self.told if word in self.verdicts]
 
     def asked(self, kind: type[Any] = msg.GetState) -> tuple[int, int]:
         """Target and request number of the only question of this kind that was sent."""
@@ -232,14 +196,14 @@ def place(
     node: ChordNode, predecessor: int, successors: Iterable[int], fingers: dict[int, int] | None
 ) -> None:
     """Make ``node`` a member with these pointers, as if it had long been one."""
-    node._status = Status.ACTIVE
+    node.ctx.status = Status.ACTIVE
     node.ring.label = LABEL
     node.ring.adoption.joined = node.ring.adoption.behind = node.ring.adoption.answered = True
     node.ring.predecessor = ref(predecessor)
     node.ring.successors = refs(*successors)
     for slot, identifier in (fingers or {}).items():
         node.fingers.slots[slot] = ref(identifier)
-    node.tables_changed()
+    node.fingers.reroute()
     # In a certain order: what an audit chooses by chance must not depend on the hashing of bytes.
     for known in dict.fromkeys([*node.routes.nodes(), ref(predecessor)]):
         node.ctx.peers.note(known)

@@ -108,13 +108,13 @@ class Arrows(SynchronousTestCase):
         link = "chordnet.net.links.links"
         self.assertEqual(tidy.wrong_arrows(link, allowed + "import attrs"), [])
         self.assertEqual(tidy.wrong_arrows(link, "from .dialler import Dial"), [])
-        self.assertEqual(tidy.wrong_arrows(CORE, "from .wiring import Wiring"), [])
+        self.assertEqual(tidy.wrong_arrows(CORE, "from .presence import Presence"), [])
         self.assertEqual(
             tidy.wrong_arrows("chordnet.core", "from .node import ChordNode", is_package=True), []
         )
 
     def test_a_folder_may_not_import_the_one_above_or_beside_it_unasked(self):
-        ring = "chordnet.core.ring.fingers"
+        ring = "chordnet.core.ring.walk"
         self.assertEqual(len(tidy.wrong_arrows(ring, "import chordnet.core.node")), 1)
         self.assertEqual(len(tidy.wrong_arrows(ring, "from chordnet.core.lookup import lookup")), 1)
         self.assertEqual(tidy.wrong_arrows(ring, "from chordnet.core.kernel import context"), [])

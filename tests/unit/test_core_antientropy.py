@@ -24,6 +24,7 @@ from chordnet.core.base.messages import (
     NodeRef,
     OriginState,
     Range,
+    Status,
     Want,
 )
 from chordnet.core.log.antientropy import PAGE_ORIGINS, AntiEntropy
@@ -51,9 +52,8 @@ class Side:
         self.parts.place(5, 20, 30)
         self.ctx = self.parts.ctx
         self.ledger = ledger or Ledger(8)
-        self.member = True
         self.dropped: set[int] = set()
-        self.sync = AntiEntropy(self.ctx, self.ledger, self.parts.routes, lambda: self.member)
+        self.sync = AntiEntropy(self.ctx, self.ledger, self.parts.routes)
         for sequence in sequences:
             self.record(sequence)
         self.ripen()
@@ -233,7 +233,7 @@ class ExchangeTests(SynchronousTestCase):
 
     def test_outside_of_a_ring_nothing_is_exchanged(self):
         side = Side(10, 1)
-        side.member = False
+        side.ctx.status = Status.LEAVING
         side.sync.compared(ref(20), 1)
         side.sync.on_have(ref(20), Have([], [], []))
         side.sync.compare_with_some()

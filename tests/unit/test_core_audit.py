@@ -23,6 +23,8 @@ from chordnet.core.base.messages import (
     contact,
 )
 from chordnet.core.join.audit import PLACE, SUCCESSOR, Audit
+from chordnet.core.join.joining import Joining
+from chordnet.core.kernel.signals import PLACED
 from chordnet.core.lookup.lookup import Purpose, Result
 from tests.unit.core_support import (
     LABEL,
@@ -48,8 +50,15 @@ class AuditTestCase(SynchronousTestCase):
         self.parts = Parts(10, audit_s=10.0, audit_min_s=0.25, join_retry_s=0.15)
         self.ctx, self.ring = self.parts.ctx, self.parts.ring
         self.parts.place(5, 30, 40, 50)
+        self.joining = Joining(self.ctx, self.ring, self.parts.requests, self.parts.lookups)
         self.audit = Audit(
-            self.ctx, self.ring, self.parts.requests, self.parts.lookups, self.parts.node
+            self.ctx,
+            self.ring,
+            self.parts.stabilise,
+            self.parts.routes,
+            self.parts.requests,
+            self.parts.lookups,
+            self.joining,
         )
         self.parts.fresh()
 
@@ -67,7 +76,7 @@ class AuditTestCase(SynchronousTestCase):
 
 class AskingTests(AuditTestCase):
     def test_it_asks_a_random_known_peer_for_the_successor_of_the_next_identifier(self):
-        self.parts.node.contacts = [contact("boot:1")]
+        self.joining.bootstrap = [contact("boot:1")]
         asked = set()
         for _ in range(40):
             self.parts.fresh()
@@ -78,7 +87,8 @@ class AskingTests(AuditTestCase):
         self.assertEqual(asked, {-1, 5, 30, 40, 50}, "bootstrap peers and known ones alike")
 
     def test_every_other_time_it_asks_one_that_is_in_no_table(self):
-        self.parts.node.pointed_at = refs(5, 30, 50)
+        self.ring.successors = refs(30, 50)
+        self.parts.routes.rebuild(self.ring.successors, refs(5))
         asked = []
         for _ in range(100):
             self.parts.fresh()
@@ -132,7 +142,7 @@ class LabelTests(AuditTestCase):
         self.assertFalse(self.ctx.alarms.is_set("audit"))
 
     def test_nor_is_any_while_not_active(self):
-        self.parts.node.at = Status.LEAVING
+        self.parts.ctx.status = Status.LEAVING
         self.audit.label_seen(SMALLER, ref(60))
         self.assertEqual(self.ring.label, LABEL)
 
@@ -217,7 +227,7 @@ class TryMergeTests(AuditTestCase):
             self.assertEqual(sent(self.ctx), [])
 
     def test_a_node_that_is_no_member_ignores_it(self):
-        self.parts.node.at = Status.LEAVING
+        self.parts.ctx.status = Status.LEAVING
         self.offer(20)
         self.assertEqual(sent(self.ctx), [])
 
@@ -236,7 +246,7 @@ class ZipTests(SynchronousTestCase):
             )
             wire.nodes[member].ring.label = SMALLER
         for node in wire.nodes.values():
-            node.ring._started()
+            node.ctx.tell(PLACED)
             node.audit.start()
             node.fingers.refresh()
         wire.nodes[one[0]].ctx.peers.note(ref(two[0]))

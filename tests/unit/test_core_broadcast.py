@@ -171,7 +171,7 @@ class FanTests(NodeTestCase):
         self.assertEqual((done.op, done.recorded, done.messages, done.depth), (4, 1, 0, 0))
 
     def test_outside_of_a_ring_nothing_is_sent_nor_covered(self):
-        self.node._status = Status.JOINING
+        self.node.ctx.status = Status.JOINING
         (done,) = effects_of(self.publish(), BroadcastDone)
         self.assertEqual((done.id, done.reason), (None, "not in a ring"))
         self.assertEqual(self.step(5, bcast(5, 50)), [])
@@ -665,7 +665,8 @@ class BackfillTests(NodeTestCase):
 
     def test_but_only_once_if_it_is_a_finger_of_the_origin(self):
         node = placed(10, [10, 30, 52])
-        node.broadcasts.newcomer.adopted(ref(40), ref(52))
+        node.ring.predecessor = ref(52)
+        node.newcomer.predecessor_changed(ref(40))
         effects = node.step(Publish([(1, b"hello")], 0.0), 0.0)
         self.assertEqual(sorted(targets(effects, Bcast)), [30, 52])
 
@@ -675,7 +676,7 @@ class BackfillTests(NodeTestCase):
         for gone in (30, 40):
             node.step(LinkDown(ref(gone), LinkFault.REFUSED), 0.01)
         self.assertEqual(ids([node.predecessor]), [10])
-        self.assertTrue(node.broadcasts.newcomer.unknown)
+        self.assertTrue(node.newcomer.unknown)
         (done,) = effects_of(node.step(Publish([(1, b"hello")], 0.0), 0.02), BroadcastDone)
         self.assertEqual((done.recorded, done.partial), (1, False))
 

@@ -6,15 +6,14 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from chordnet.core.base.events import LinkFault
 from chordnet.core.base.messages import NodeRef, Ping, contact
-from chordnet.core.kernel.detector import MAX_PROBES, Detector
-from tests.unit.core_support import FakeVerdicts, make_context, ref, sent, targets
+from chordnet.core.kernel.detector import MAX_PROBES
+from tests.unit.core_support import Parts, ref, sent, targets
 
 
 class DetectorTests(SynchronousTestCase):
     def setUp(self):
-        self.ctx = make_context(10, probe_interval_s=0.4, probe_timeout_s=1.5, broken_timeout_s=0.7)
-        self.verdicts = FakeVerdicts()
-        self.detector = Detector(self.ctx, self.verdicts)
+        self.parts = Parts(10, probe_interval_s=0.4, probe_timeout_s=1.5, broken_timeout_s=0.7)
+        self.ctx, self.detector = self.parts.ctx, self.parts.detector
 
     def pass_time(self, until: float) -> None:
         while (at := self.ctx.alarms.next()) is not None and at <= until:
@@ -26,7 +25,7 @@ class DetectorTests(SynchronousTestCase):
     def test_suspicion_pings_at_once_and_is_told(self):
         self.detector.suspect(ref(20))
         self.assertEqual(targets(self.ctx, Ping), [20])
-        self.assertEqual(self.verdicts.heard, [("suspected", 20)])
+        self.assertEqual(self.parts.verdicts, [("suspected", 20)])
         self.assertTrue(self.detector.probes)
         self.assertTrue(self.detector.suspects(ref(20).raw))
 
@@ -34,9 +33,9 @@ class DetectorTests(SynchronousTestCase):
         self.detector.suspect(ref(20))
         self.pass_time(1.49)
         self.assertEqual(targets(self.ctx, Ping), [20] * 4, "at 0, 0.4, 0.8 and 1.2 s")
-        self.assertEqual(self.verdicts.heard, [("suspected", 20)])
+        self.assertEqual(self.parts.verdicts, [("suspected", 20)])
         self.pass_time(5.0)
-        self.assertEqual(self.verdicts.heard, [("suspected", 20), ("died", 20)])
+        self.assertEqual(self.parts.verdicts, [("suspected", 20), ("died", 20)])
         self.assertTrue(self.ctx.peers.is_dead(ref(20), self.ctx.now))
         self.assertFalse(self.detector.probes)
         self.assertIsNone(self.ctx.alarms.next())
@@ -45,7 +44,7 @@ class DetectorTests(SynchronousTestCase):
         self.detector.suspect(ref(20))
         self.detector.heard(ref(20))
         self.pass_time(5.0)
-        self.assertEqual(self.verdicts.heard, [("suspected", 20), ("survived", 20)])
+        self.assertEqual(self.parts.verdicts, [("suspected", 20), ("survived", 20)])
 
     def test_the_word_of_an_older_incarnation_proves_nothing(self):
         self.detector.suspect(ref(20, 2))
@@ -56,14 +55,14 @@ class DetectorTests(SynchronousTestCase):
         self.detector.heard(ref(20))
         self.detector.suspect(ref(30))
         self.detector.heard(ref(20))
-        self.assertEqual(self.verdicts.heard, [("suspected", 30)])
+        self.assertEqual(self.parts.verdicts, [("suspected", 30)])
 
     def test_a_broken_connection_shortens_the_wait(self):
         self.detector.link_down(ref(20), LinkFault.BROKEN)
         self.pass_time(0.69)
-        self.assertEqual(self.verdicts.heard, [("suspected", 20)])
+        self.assertEqual(self.parts.verdicts, [("suspected", 20)])
         self.pass_time(0.71)
-        self.assertEqual(self.verdicts.heard[-1], ("died", 20))
+        self.assertEqual(self.parts.verdicts[-1], ("died", 20))
 
     def test_a_break_during_a_probe_shortens_and_never_prolongs_it(self):
         self.detector.suspect(ref(20))
@@ -72,7 +71,7 @@ class DetectorTests(SynchronousTestCase):
         self.pass_time(0.7)
         self.detector.suspect(ref(20))
         self.pass_time(0.81)
-        self.assertEqual(self.verdicts.heard, [("suspected", 20), ("died", 20)])
+        self.assertEqual(self.parts.verdicts, [("suspected", 20), ("died", 20)])
 
     def test_what_each_fault_means(self):
         expected = {
@@ -83,33 +82,33 @@ class DetectorTests(SynchronousTestCase):
             LinkFault.REJECTED: "died",
         }
         for number, (fault, word) in enumerate(expected.items()):
-            self.verdicts.heard.clear()
+            self.parts.told.clear()
             self.detector.link_down(ref(20 + number), fault)
-            self.assertEqual(self.verdicts.heard, [(word, 20 + number)], fault.name)
+            self.assertEqual(self.parts.verdicts, [(word, 20 + number)], fault.name)
 
     def test_a_slow_reader_is_neither(self):
         self.detector.link_down(ref(20), LinkFault.OVERLOADED)
-        self.assertEqual(self.verdicts.heard, [])
+        self.assertEqual(self.parts.verdicts, [])
 
     def test_death_is_told_once(self):
         self.detector.condemn(ref(20))
         self.detector.condemn(ref(20))
         self.detector.link_down(ref(20), LinkFault.REFUSED)
         self.detector.suspect(ref(20))
-        self.assertEqual(self.verdicts.heard, [("died", 20)])
+        self.assertEqual(self.parts.verdicts, [("died", 20)])
         self.assertEqual(sent(self.ctx), [])
         self.assertEqual(self.ctx.counters["deaths"], 1)
 
     def test_a_later_incarnation_can_die_again(self):
         self.detector.condemn(ref(20, 1))
         self.detector.condemn(ref(20, 2))
-        self.assertEqual(self.verdicts.heard, [("died", 20), ("died", 20)])
+        self.assertEqual(self.parts.verdicts, [("died", 20), ("died", 20)])
 
     def test_nobody_suspects_himself_or_a_contact(self):
         for peer in (ref(10), contact("n20:1")):
             self.detector.suspect(peer)
             self.detector.condemn(peer)
-        self.assertEqual(self.verdicts.heard, [])
+        self.assertEqual(self.parts.verdicts, [])
         self.assertEqual(sent(self.ctx), [])
 
     def test_one_peer_is_probed_once_at_a_time(self):
@@ -123,9 +122,9 @@ class DetectorTests(SynchronousTestCase):
         self.pass_time(0.5)
         self.detector.suspect(ref(30))
         self.pass_time(1.6)
-        self.assertEqual(self.verdicts.heard[-1], ("died", 20))
+        self.assertEqual(self.parts.verdicts[-1], ("died", 20))
         self.pass_time(2.1)
-        self.assertEqual(self.verdicts.heard[-1], ("died", 30))
+        self.assertEqual(self.parts.verdicts[-1], ("died", 30))
 
     def test_probes_are_capped(self):
         for n in range(MAX_PROBES + 5):

@@ -14,9 +14,23 @@ from chordnet.core.base.config import FingerUpkeep
 from chordnet.core.base.effects import FingersChanged, Misbehaved
 from chordnet.core.base.identifiers import between_right
 from chordnet.core.base.messages import FingerHint
-from chordnet.core.ring.fingers import Fingers
+from chordnet.core.fingers.hints import Hints
+from chordnet.core.fingers.table import Fingers
 from chordnet.judge.invariants import ideal_successor, ideal_view
 from tests.unit.core_support import Parts, effects_of, ids, placed, raw, ref, sent, step, targets
+
+
+class FakeLookups:
+    """Writes down the lookups that are begun, as (slot, key)."""
+
+    def __init__(self) -> None:
+        self.begun: list[tuple[int, int]] = []
+
+    def handle(self, purpose, on_result) -> None:
+        pass
+
+    def start(self, purpose, tag, key, **_how) -> None:
+        self.begun.append((tag, key))
 
 
 class FingerTestCase(SynchronousTestCase):
@@ -26,14 +40,14 @@ class FingerTestCase(SynchronousTestCase):
     def make(self, me: int, **changes) -> None:
         self.parts = Parts(me, **changes)
         self.ctx = self.parts.ctx
-        self.fingers = Fingers(
-            self.ctx, self.parts.ring, self.parts.routes, self.parts.detector, self.parts.node
-        )
+        self.asked = FakeLookups()
+        ring, routes = self.parts.ring, self.parts.routes
+        self.fingers = Fingers(self.ctx, ring, routes, self.asked)
+        self.hints = Hints(self.ctx, ring, routes, self.parts.detector, self.fingers)
 
     def lookups(self) -> list[tuple[int, int]]:
         """The lookups asked for since last time: (slot, key)."""
-        found = [tuple(word[1:]) for word in self.parts.node.told if word[0] == "look up"]
-        self.parts.node.told.clear()
+        found, self.asked.begun = self.asked.begun, []
         return found
 
     def assert_slots(self, *identifiers: int | None) -> None:
@@ -175,7 +189,7 @@ class EvictionTests(FingerTestCase):
         self.lookups()
 
     def test_the_dead_nodes_slots_are_emptied_and_looked_up_at_once(self):
-        self.fingers.evict(ref(30))
+        self.fingers.died(ref(30))
         self.assert_slots(12, 12, None, None, None, 45)
         self.assertEqual(self.lookups(), [(2, 14)])
         self.fingers.looked_up(2, ref(33))
@@ -183,18 +197,18 @@ class EvictionTests(FingerTestCase):
 
     def test_a_node_that_is_no_finger_changes_nothing(self):
         self.parts.fresh()
-        self.fingers.evict(ref(50))
+        self.fingers.died(ref(50))
         self.assertEqual(self.ctx.effects, [])
         self.assertEqual(self.lookups(), [])
 
     def test_a_later_life_is_not_evicted_with_the_earlier(self):
         self.fingers.slots[5] = ref(45, 2)
-        self.fingers.evict(ref(45, 1))
+        self.fingers.died(ref(45, 1))
         self.assertEqual(self.fingers.slots[5], ref(45, 2))
 
     def test_a_death_while_a_lookup_is_out_is_worked_off_after_it(self):
-        self.fingers.evict(ref(30))
-        self.fingers.evict(ref(45))
+        self.fingers.died(ref(30))
+        self.fingers.died(ref(45))
         self.assertEqual(self.lookups(), [(2, 14)])
         self.fingers.looked_up(2, ref(33))
         self.assertEqual(self.lookups(), [(5, 42)])
@@ -217,7 +231,7 @@ class PublishedUpkeepTests(FingerTestCase):
         self.lookups()
 
     def test_a_dead_fingers_slots_stay_empty_until_the_next_pass(self):
-        self.fingers.evict(ref(30))
+        self.fingers.died(ref(30))
         self.fingers.neighbours_changed()
         self.assert_slots(12, 12, None, None, None, 45)
         self.assertEqual(self.lookups(), [])
@@ -228,13 +242,13 @@ class PublishedUpkeepTests(FingerTestCase):
         self.make(10, successors=3)
         self.parts.place(5, 12, 13, 14)
         self.parts.fresh()
-        self.fingers.tell_others(ref(12), alive=True)
+        self.hints.tell_others(ref(12), alive=True)
         self.assertEqual(sent(self.ctx.effects, FingerHint), [])
         self.off = ()
         self.make(10, successors=3)
         self.parts.place(5, 12, 13, 14)
         self.parts.fresh()
-        self.fingers.tell_others(ref(12), alive=True)
+        self.hints.tell_others(ref(12), alive=True)
         self.assertNotEqual(sent(self.ctx.effects, FingerHint), [])
 
     def test_a_change_brings_no_pass_forward(self):
@@ -244,7 +258,7 @@ class PublishedUpkeepTests(FingerTestCase):
             self.parts.place(5, 12)
             self.fingers.slots[2] = ref(30)
             self.ctx.alarms.set("fingers", self.ctx.now + 1000.0)
-            self.fingers.evict(ref(30))
+            self.fingers.died(ref(30))
             self.assertIsNone(self.fingers.slots[2])
             self.assertLessEqual(self.ctx.alarms.next() - self.ctx.now, next_pass, off)
             self.assertGreater(self.ctx.alarms.next() - self.ctx.now, next_pass / 3, off)
@@ -289,73 +303,73 @@ class HintTests(FingerTestCase):
 
     def test_within_the_range_the_concerned_slot_is_looked_up(self):
         self.put(10, 5, 12, 30, 45, successors=1)
-        self.fingers.on_finger_hint(ref(5), self.hint(20, low=5, high=10))
+        self.hints.on_finger_hint(ref(5), self.hint(20, low=5, high=10))
         self.assertEqual(self.lookups(), [(2, 14)])
 
     def test_it_is_only_a_hint(self):
         self.put(10, 5, 12, 30, 45, successors=1)
-        self.fingers.on_finger_hint(ref(5), self.hint(20, low=5, high=10))
+        self.hints.on_finger_hint(ref(5), self.hint(20, low=5, high=10))
         self.assert_slots(12, 12, 30, 30, 30, 45)
 
     def test_a_subject_that_belongs_into_no_slot_is_not_looked_up(self):
         self.put(10, 5, 12, 30, 45, successors=1)
-        self.fingers.on_finger_hint(ref(5), self.hint(31, low=5, high=10))
-        self.fingers.on_finger_hint(ref(5), self.hint(10, low=5, high=10))
+        self.hints.on_finger_hint(ref(5), self.hint(31, low=5, high=10))
+        self.hints.on_finger_hint(ref(5), self.hint(10, low=5, high=10))
         self.assertEqual(self.lookups(), [])
 
     def test_word_of_a_suspected_finger_starts_a_probe(self):
         self.put(10, 5, 12, 30, 45, successors=1)
-        self.fingers.on_finger_hint(ref(5), self.hint(30, low=5, high=10, alive=False))
-        self.assertEqual(self.parts.verdicts.heard, [("suspected", 30)])
-        self.fingers.on_finger_hint(ref(5), self.hint(50, low=5, high=10, alive=False))
-        self.assertEqual(self.parts.verdicts.heard, [("suspected", 30)], "not of others'")
+        self.hints.on_finger_hint(ref(5), self.hint(30, low=5, high=10, alive=False))
+        self.assertEqual(self.parts.verdicts, [("suspected", 30)])
+        self.hints.on_finger_hint(ref(5), self.hint(50, low=5, high=10, alive=False))
+        self.assertEqual(self.parts.verdicts, [("suspected", 30)], "not of others'")
 
     def test_a_hint_is_handed_from_successor_to_successor_within_the_range(self):
         self.put(10, 5, 12, 30, 45)
-        self.fingers.on_finger_hint(ref(5), self.hint(20, low=5, high=30))
+        self.hints.on_finger_hint(ref(5), self.hint(20, low=5, high=30))
         ((target, onward),) = sent(self.ctx, FingerHint)
         self.assertEqual((target, onward.ttl), (12, 63))
 
     def test_it_stops_when_the_range_ends_here_or_before_the_successor(self):
         for high in (10, 11):
             self.put(10, 5, 12, 30, 45)
-            self.fingers.on_finger_hint(ref(5), self.hint(20, low=5, high=high))
+            self.hints.on_finger_hint(ref(5), self.hint(20, low=5, high=high))
             self.assertEqual(sent(self.ctx, FingerHint), [], high)
 
     def test_outside_of_the_range_it_is_routed_to_its_first_node(self):
         self.put(10, 5, 12, 30, 45)
-        self.fingers.on_finger_hint(ref(5), self.hint(3, low=35, high=50))
+        self.hints.on_finger_hint(ref(5), self.hint(3, low=35, high=50))
         self.assertEqual(targets(self.ctx, FingerHint), [30], "closest before 36")
         self.assertEqual(self.lookups(), [])
 
     def test_a_range_with_nobody_in_it_ends_at_the_node_after_it(self):
         self.put(12, 5, 10, 30, 45)
-        self.fingers.on_finger_hint(ref(5), self.hint(3, low=10, high=11))
+        self.hints.on_finger_hint(ref(5), self.hint(3, low=10, high=11))
         self.assertEqual(sent(self.ctx, FingerHint), [])
 
     def test_a_range_across_zero_is_followed_across_zero(self):
         self.put(60, 2, 12, 30, 45)
-        self.fingers.on_finger_hint(ref(5), self.hint(20, low=55, high=5))
+        self.hints.on_finger_hint(ref(5), self.hint(20, low=55, high=5))
         self.assertEqual(targets(self.ctx, FingerHint), [2])
         self.put(2, 12, 30, 45, 60)
-        self.fingers.on_finger_hint(ref(5), self.hint(20, low=55, high=5))
+        self.hints.on_finger_hint(ref(5), self.hint(20, low=55, high=5))
         self.assertEqual(targets(self.ctx, FingerHint), [], "12 lies beyond 5")
 
     def test_a_hint_whose_time_to_live_is_used_up_is_dropped(self):
         self.put(10, 5, 12, 30, 45)
-        self.fingers.on_finger_hint(ref(5), self.hint(20, low=5, high=30, ttl=0))
+        self.hints.on_finger_hint(ref(5), self.hint(20, low=5, high=30, ttl=0))
         self.assertEqual(sent(self.ctx, FingerHint), [])
         self.assertEqual(self.lookups(), [])
 
     def test_a_ring_of_one_has_nobody_to_pass_it_on_to(self):
         self.parts.ring.create(None)
         self.parts.fresh()
-        self.fingers.on_finger_hint(ref(5), self.hint(20, low=30, high=40))
+        self.hints.on_finger_hint(ref(5), self.hint(20, low=30, high=40))
         self.assertEqual(sent(self.ctx, FingerHint), [])
 
     def test_nobody_is_told_when_the_lists_reach_everybody(self):
         self.put(10, 5, 12)
-        self.fingers.tell_others(ref(12), alive=True)
+        self.hints.tell_others(ref(12), alive=True)
         self.assertEqual(sent(self.ctx, FingerHint), [])
 
     def test_the_hints_of_a_change_reach_all_whose_fingers_it_concerns(self):
@@ -389,7 +403,7 @@ class HintTests(FingerTestCase):
         nodes = {member: placed(member, members) for member in members}
         teller = nodes[before]
         teller.ctx.effects = []
-        teller.fingers.tell_others(ref(newcomer), alive=True)
+        teller.hints.tell_others(ref(newcomer), alive=True)
         reached: set[int] = set()
         queue = [(before, *pair) for pair in sent(teller.ctx, FingerHint)]
         while queue:
@@ -404,7 +418,7 @@ class HintTests(FingerTestCase):
 
     def test_a_hint_may_visit_64_nodes_and_no_more(self):
         self.put(10, 5, 12, 30, 45)
-        self.fingers.tell_others(ref(11), alive=True)
+        self.hints.tell_others(ref(11), alive=True)
         self.assertEqual({hint.ttl for _, hint in sent(self.ctx, FingerHint)}, {63})
         node = placed(10, [5, 10, 12, 30, 45])
         for ttl, refused in ((64, False), (65, True), (-1, True)):

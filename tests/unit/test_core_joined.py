@@ -17,17 +17,17 @@ ACTIVE = Status.ACTIVE
 class JoinedTests(SynchronousTestCase):
     def setUp(self):
         self.parts = Parts(10)
-        self.ring, self.node = self.parts.ring, self.parts.node
+        self.ring = self.parts.ring
         self.ring.join(ref(5), state(1, [20, 30]))
         self.parts.fresh()
 
     @property
     def told(self) -> int:
-        return self.node.told.count(("joined",))
+        return self.parts.ctx.effects.count(fx.Joined())
 
     def behind(self, predecessor: int = 10) -> None:
         """The successor answers our question."""
-        self.ring.stabilise()
+        self.parts.stabilise.stabilise()
         _, rid = self.parts.asked()
         self.parts.requests.answered(ref(20), state(rid, [30], predecessor=predecessor))
         self.parts.fresh()
@@ -36,7 +36,7 @@ class JoinedTests(SynchronousTestCase):
         self.assertFalse(self.ring.adoption.joined)
 
     def test_both_neighbours_have_to_say_so(self):
-        self.ring.notified(ref(5))
+        self.parts.rectify.notified(ref(5))
         self.assertFalse(self.ring.adoption.joined)
         self.behind()
         self.assertTrue(self.ring.adoption.joined)
@@ -44,51 +44,51 @@ class JoinedTests(SynchronousTestCase):
     def test_in_whatever_order(self):
         self.behind()
         self.assertFalse(self.ring.adoption.joined)
-        self.ring.notified(ref(5))
+        self.parts.rectify.notified(ref(5))
         self.assertTrue(self.ring.adoption.joined)
 
     def test_a_successor_with_another_predecessor_has_not_taken_it_in(self):
-        self.ring.notified(ref(5))
+        self.parts.rectify.notified(ref(5))
         self.behind(predecessor=5)
         self.assertFalse(self.ring.adoption.joined)
 
     def test_a_question_to_its_successor_says_the_same_as_a_notification(self):
         self.behind()
-        self.ring.asked(ref(5), msg.GetState(1, ACTIVE))
+        self.parts.stabilise.asked(ref(5), msg.GetState(1, ACTIVE))
         self.assertFalse(self.ring.adoption.joined)
-        self.ring.asked(ref(5), msg.GetState(2, ACTIVE, successor=True))
+        self.parts.stabilise.asked(ref(5), msg.GetState(2, ACTIVE, successor=True))
         self.assertTrue(self.ring.adoption.joined)
 
     def test_another_node_or_another_life_cannot_say_so(self):
         self.behind()
-        self.ring.asked(ref(3), msg.GetState(2, ACTIVE, successor=True))
-        self.ring.asked(ref(5, incarnation=2), msg.GetState(2, ACTIVE, successor=True))
+        self.parts.stabilise.asked(ref(3), msg.GetState(2, ACTIVE, successor=True))
+        self.parts.stabilise.asked(ref(5, incarnation=2), msg.GetState(2, ACTIVE, successor=True))
         self.assertFalse(self.ring.adoption.joined)
 
     def test_what_an_earlier_predecessor_said_is_forgotten(self):
-        self.ring.notified(ref(5))
-        self.ring._set_predecessor(ref(7))
+        self.parts.rectify.notified(ref(5))
+        self.ring.set_predecessor(ref(7))
         self.behind()
         self.assertFalse(self.ring.adoption.joined)
-        self.ring.notified(ref(7))
+        self.parts.rectify.notified(ref(7))
         self.assertTrue(self.ring.adoption.joined)
 
     def test_what_an_earlier_successor_said_is_forgotten(self):
         self.behind()
-        self.ring._set_successors(refs(15, 20))
-        self.ring.notified(ref(5))
+        self.ring.set_successors(refs(15, 20))
+        self.parts.rectify.notified(ref(5))
         self.assertFalse(self.ring.adoption.joined)
 
     def test_it_is_told_once(self):
         told = 0
         for _ in range(3):
             self.behind()
-            self.ring.notified(ref(5))
+            self.parts.rectify.notified(ref(5))
             told += self.told
         self.assertEqual(told, 1)
 
     def test_the_head_is_told_that_it_is_the_successor_and_nobody_else(self):
-        self.ring.stabilise()
+        self.parts.stabilise.stabilise()
         question = self.parts.ctx.effects[-1].message
         self.assertEqual((type(question), question.successor), (msg.GetState, True))
         self.parts.fresh()
@@ -98,11 +98,11 @@ class JoinedTests(SynchronousTestCase):
 
     def test_a_ring_of_one_has_joined_when_it_is_a_member(self):
         parts = Parts(10)
-        parts.node.at = Status.UNJOINED
+        parts.ctx.status = Status.UNJOINED
         parts.ring.create(LABEL)
         parts.ring.check_joined()
         self.assertFalse(parts.ring.adoption.joined)
-        parts.node.at = ACTIVE
+        parts.ctx.status = ACTIVE
         parts.ring.check_joined()
         self.assertTrue(parts.ring.adoption.joined)
 
@@ -161,7 +161,7 @@ class WalkTests(SynchronousTestCase):
 
     def test_a_node_outside_of_a_ring(self):
         node = placed(10, [5, 10, 20])
-        node._status = Status.SEEKING
+        node.ctx.status = Status.SEEKING
         (walked,) = node.step(ev.Walk(4, 9), 0.0)
         self.assertEqual(walked, fx.Walked(4, [ref(10)], "n10 is in no ring"))
 

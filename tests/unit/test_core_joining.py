@@ -8,11 +8,12 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from chordnet.core.base.config import Safeguards
-from chordnet.core.base.events import LinkDown, LinkFault
+from chordnet.core.base.effects import StatusChanged
+from chordnet.core.base.events import Begin, LinkDown, LinkFault
 from chordnet.core.base.messages import Find, FindKind, GetState, Pong, Status, contact
 from chordnet.core.join.joining import Joining
 from chordnet.core.lookup.lookup import Purpose, Result
-from tests.unit.core_support import LABEL, Parts, ids, ref, sent, state, targets
+from tests.unit.core_support import LABEL, Parts, effects_of, ids, ref, sent, state, targets
 
 UNJOINED, JOINING, FORMING, ACTIVE = Status.UNJOINED, Status.JOINING, Status.FORMING, Status.ACTIVE
 SEEKING = Status.SEEKING
@@ -26,11 +27,9 @@ class JoiningTestCase(SynchronousTestCase):
         self.parts = Parts(
             me, join_retry_s=0.15, form_rounds=3, seed_s=2.0, request_timeout_s=0.5, **changes
         )
-        self.parts.node.at = UNJOINED
+        self.parts.ctx.status = UNJOINED
         self.ctx = self.parts.ctx
-        self.joining = Joining(
-            self.ctx, self.parts.ring, self.parts.requests, self.parts.lookups, self.parts.node
-        )
+        self.joining = Joining(self.ctx, self.parts.ring, self.parts.requests, self.parts.lookups)
 
     def start(self, *addresses: str) -> None:
         self.joining.start(list(addresses or ("n20", "n40")))
@@ -62,7 +61,7 @@ class JoiningTestCase(SynchronousTestCase):
 
     @property
     def status(self) -> Status:
-        return self.parts.node.at
+        return self.parts.ctx.status
 
 
 class ScanTests(JoiningTestCase):
@@ -213,12 +212,13 @@ class FormingTests(JoiningTestCase):
 
     def test_why_it_is_seeking_is_told_once_with_what_went_wrong_at_each_peer(self):
         self.start()
+        told: list[StatusChanged] = []
         for _ in range(40):
             self.joining.fault(LinkDown(contact("n20"), LinkFault.REFUSED, "no\nroom"))
             self.round()
-        told = [each for each in self.parts.node.told if each[0] == "become"]
+            told += effects_of(self.ctx.effects, StatusChanged)
         reason = "no peer has let this node in yet (n20: no?room; n40: it does not answer)"
-        self.assertEqual(told, [("become", SEEKING, reason)])
+        self.assertEqual(told, [StatusChanged(UNJOINED, SEEKING, reason)])
         self.assertEqual(self.joining.reason, reason)
 
     def test_only_what_went_wrong_with_its_own_peers_is_remembered(self):
@@ -239,8 +239,8 @@ class FormingTests(JoiningTestCase):
         self.seek()
         self.answer(20, ACTIVE, successors=[40, 50], predecessor=10)
         self.assertEqual(self.status, JOINING)
-        changes = [each[1] for each in self.parts.node.told if each[0] == "become"]
-        self.assertEqual(changes, [SEEKING, UNJOINED, JOINING])
+        changes = [each.new for each in effects_of(self.ctx.effects, StatusChanged)]
+        self.assertEqual(changes[-2:], [UNJOINED, JOINING])
 
     def test_a_seeking_node_that_meets_an_unjoined_one_agrees_with_it_on_a_ring(self):
         self.seek()
@@ -296,16 +296,16 @@ class FormingTests(JoiningTestCase):
 
     def test_told_to_begin_it_creates_a_ring_now_and_only_once(self):
         self.start()
-        self.joining.begin()
+        self.joining.begin(Begin())
         self.assertEqual(self.status, ACTIVE)
         label = self.parts.ring.label
         self.assertEqual(label.epoch, 1)
-        self.joining.begin()
+        self.joining.begin(Begin())
         self.assertEqual(self.parts.ring.label, label)
 
     def test_told_to_begin_a_seeking_node_creates_a_ring(self):
         self.seek()
-        self.joining.begin()
+        self.joining.begin(Begin())
         self.assertEqual(self.status, ACTIVE)
 
     def test_known_peers_of_a_node_without_bootstrap_peers_may_be_gone(self):

@@ -49,7 +49,7 @@ class LookupTestCase(SynchronousTestCase):
         self.parts.requests.tick()
 
     def result(self):
-        (result,) = self.parts.node.results
+        (result,) = self.parts.results
         return result
 
 
@@ -77,16 +77,16 @@ class RecursiveTests(LookupTestCase):
     def test_the_last_member_to_leave_still_answers(self):
         parts = Parts(10)
         parts.ring.create(LABEL)
-        parts.node.at = Status.LEAVING
+        parts.ctx.status = Status.LEAVING
         parts.lookups.start(Purpose.PROGRAM, 1, 33)
-        self.assertEqual(parts.node.results[0].node, ref(10))
+        self.assertEqual(parts.results[0].node, ref(10))
 
     def test_a_ring_of_one_owns_every_key(self):
         parts = Parts(10)
         parts.ring.create(LABEL)
         for key in (0, 9, 10, 11, 63):
             parts.lookups.start(Purpose.PROGRAM, key, key)
-        self.assertEqual([r.node for r in parts.node.results], [ref(10)] * 5)
+        self.assertEqual([r.node for r in parts.results], [ref(10)] * 5)
 
     def test_the_answer_ends_the_lookup_once(self):
         self.start(35)
@@ -103,14 +103,14 @@ class RecursiveTests(LookupTestCase):
         self.start(35)
         _, question = self.passed_on()
         self.lookups.on_found(ref(50), Found(question.lookup, ref(40), refs(10, 40), LABEL))
-        self.assertEqual(self.parts.node.results, [])
+        self.assertEqual(self.parts.results, [])
 
     def test_lookups_are_capped(self):
         self.parts = Parts(10, max_lookups=2)
         self.parts.place(5, 20, 30)
         for tag in range(3):
             self.parts.lookups.start(Purpose.PROGRAM, tag, 25)
-        (result,) = self.parts.node.results
+        (result,) = self.parts.results
         self.assertEqual((result.tag, result.node, result.reason), (2, None, "busy"))
 
     def test_failures_and_hops_are_counted(self):
@@ -166,7 +166,7 @@ class FallbackTests(LookupTestCase):
 
     def test_the_deadline_ends_it(self):
         self.start(35)
-        while not self.parts.node.results:
+        while not self.parts.results:
             at = [t for t in map(due, (self.lookups, self.parts.requests)) if t is not None]
             self.ctx.now = min(at)
             self.parts.requests.tick()
@@ -200,7 +200,7 @@ class IterativeTests(LookupTestCase):
     def test_a_silent_node_is_suspected_and_gone_round(self):
         self.go(3)
         self.silence()
-        self.assertEqual(self.parts.verdicts.heard, [("suspected", 50)])
+        self.assertEqual(self.parts.verdicts, [("suspected", 50)])
         target, question = self.asked_next()
         self.assertEqual(target, 40)
         self.assertEqual(question.exclude, [raw(50)])
@@ -225,10 +225,10 @@ class IterativeTests(LookupTestCase):
 
     def test_when_all_from_the_key_on_are_dead_the_last_live_node_before_it_answers(self):
         """Routing to the last live node before the key, rather than failing."""
-        self.parts.place(60, 20)
+        self.parts.place(20, 20)
         self.go(15)
         self.ctx.peers.died(ref(20), self.ctx.now)
-        self.parts.ring.evict(ref(20))
+        self.parts.evict(ref(20))
         self.silence()
         self.assertEqual(self.result().node, ref(10), "this one, nobody else being left")
 

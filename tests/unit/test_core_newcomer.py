@@ -11,7 +11,7 @@ from tests.unit.core_support import placed, sent, step, targets
 class NewcomerTests(SynchronousTestCase):
     def setUp(self):
         self.node = placed(10, (5, 10, 20, 30, 40, 50, 60))
-        self.newcomer = self.node.broadcasts.newcomer
+        self.newcomer = self.node.newcomer
         self.effects = step(self.node, 8, Notify(), 1.0)
 
     def ask(self, asker: int, now: float = 1.01) -> None:
@@ -57,7 +57,7 @@ class NewcomerTests(SynchronousTestCase):
 
     def test_at_rest_and_after_a_death_there_is_none(self):
         node = placed(10, (5, 10, 20))
-        self.assertFalse(node.broadcasts.newcomer.unknown)
+        self.assertFalse(node.newcomer.unknown)
         effects = step(node, 5, Notify(), 1.0)
         self.assertEqual(sent(effects, Changed), [])
-        self.assertFalse(node.broadcasts.newcomer.unknown)
+        self.assertFalse(node.newcomer.unknown)

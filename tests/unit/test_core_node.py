@@ -27,6 +27,7 @@ from chordnet.core.base.messages import (
     contact,
 )
 from chordnet.core.kernel.requests import Ask
+from chordnet.core.kernel.signals import PLACED
 from chordnet.core.node import ChordNode
 from tests.unit.core_support import (
     LABEL,
@@ -96,7 +97,7 @@ class DispatchTests(SynchronousTestCase):
     def test_pings_are_answered_at_once_in_every_state(self):
         for status in Status:
             node = newborn()
-            node._status = status
+            node.ctx.status = status
             self.assertEqual(sent(step(node, 20, Ping(7)), Pong), [(20, Pong(7, int(status)))])
 
     def test_the_same_events_at_the_same_times_give_the_same_effects(self):
@@ -115,7 +116,7 @@ class DispatchTests(SynchronousTestCase):
         for make in (newborn, lambda: placed(10, RING), lambda: placed(10, [10])):
             node = make()
             if node.is_member():
-                node.ring._started()
+                node.ctx.tell(PLACED)
                 node.audit.start()
                 node.fingers.refresh()
             else:
@@ -149,12 +150,12 @@ class IncarnationTests(SynchronousTestCase):
 
     def test_the_higher_one_comes_in_anew(self):
         step(self.node, ref(20, 2), Ping(1))
-        self.node.ring.consider(ref(20, 2), state(0, [30, 40]))
+        self.node.stabilise.consider(ref(20, 2), state(0, [30, 40]))
         self.assertEqual(self.node.successors[0], ref(20, 2))
 
     def test_the_old_one_is_not_taken_back_from_stale_lists(self):
         step(self.node, ref(20, 2), Ping(1))
-        self.node.ring.consider(ref(15), state(0, [20, 30]))
+        self.node.stabilise.consider(ref(15), state(0, [20, 30]))
         self.assertNotIn(ref(20, 1), self.node.successors)
 
     def test_nobody_speaks_in_our_name(self):
@@ -207,12 +208,12 @@ class StatusTests(SynchronousTestCase):
 
     def test_an_impossible_change_is_a_defect_and_says_so(self):
         node = placed(10, RING)
-        self.assertRaises(LocalProtocolError, node.become, Status.UNJOINED)
+        self.assertRaises(LocalProtocolError, node.ctx.become, Status.UNJOINED)
 
     def test_becoming_what_it_is_is_nothing(self):
         node = placed(10, RING)
         node.ctx.effects = []
-        node.become(Status.ACTIVE)
+        node.ctx.become(Status.ACTIVE)
         self.assertEqual(node.ctx.effects, [])
 
 
@@ -314,13 +315,13 @@ class LeavingTests(SynchronousTestCase):
         step(self.node, 20, Leaving(ref(10), refs(30, 40, 50)))
         step(self.node, 20, Notify())
         step(self.node, 20, Ping(3))
-        self.node.ring.consider(ref(15), state(0, [20, 30]))
+        self.node.stabilise.consider(ref(15), state(0, [20, 30]))
         self.assertEqual(ids(self.node.successors), [15, 30])
 
     def test_its_next_life_comes_back(self):
         step(self.node, 20, Leaving(ref(10), refs(30, 40, 50)))
         step(self.node, ref(20, 2), Ping(1), 1.0)
-        self.node.ring.consider(ref(20, 2), state(0, [30, 40]))
+        self.node.stabilise.consider(ref(20, 2), state(0, [30, 40]))
         self.assertEqual(self.node.successors[0], ref(20, 2))
 
     def test_a_pong_that_says_leaving_is_leave_taking_too(self):
@@ -415,7 +416,7 @@ class HostileTests(SynchronousTestCase):
         yield placed(10, RING)
         busy = placed(10, RING)
         start(busy, "n20")
-        busy.ring.stabilise()
+        busy.stabilise.stabilise()
         busy.step(ev.FindOwner(1, raw(33), True), 0.0)
         busy.step(ev.Publish([(1, b"x")], 0.0), 0.0)
         yield busy

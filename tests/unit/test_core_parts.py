@@ -13,8 +13,10 @@ from chordnet.core.base import events as ev
 from chordnet.core.base import messages as msg
 from chordnet.core.base.config import ProtocolConfig
 from chordnet.core.base.messages import Status
-from chordnet.core.kernel.handlers import Handlers, Ringers
+from chordnet.core.kernel.context import Context
+from chordnet.core.kernel.handlers import EventHandlers, Handlers, Hearers, Ringers
 from chordnet.core.kernel.membership import HEEDED
+from chordnet.core.kernel.signals import DIED, ENTERED, SIGNALS
 from chordnet.core.kernel.timers import Alarm
 from chordnet.core.node import ChordNode
 from chordnet.core.parts import PARTS, Part
@@ -28,46 +30,103 @@ class Probe:
     def __init__(self) -> None:
         self.seen: list[object] = []
 
+    def begin(self, event: ev.Begin) -> None:
+        self.seen.append(event)
+
     def on_notify(self, sender: msg.NodeRef, message: msg.Notify) -> None:
         self.seen.append((sender.name, type(message)))
 
     def ring(self) -> None:
         self.seen.append("rang")
 
+    def died(self, peer: msg.NodeRef) -> None:
+        self.seen.append(("died", peer.name))
+
+    EVENTS: ClassVar[EventHandlers] = {ev.Begin: begin}
     MESSAGES: ClassVar[Handlers] = {msg.Notify: on_notify}
     ALARMS: ClassVar[Ringers] = {Alarm.JOIN: ring}
+    HEARS: ClassVar[Hearers] = {DIED: died}
 
 
 class Node:
     """What the tables ask of a node."""
 
     def __init__(self, status: Status) -> None:
-        self.now_status = status
+        self.ctx = Context(ProtocolConfig(bits=6), ref(10), Random(0))
+        self.ctx.status = status
         self.probe = Probe()
-
-    def status(self) -> Status:
-        return self.now_status
 
 
 LINE = Part("probe", Probe, lambda _node: Probe())
 
 
 class PartTests(SynchronousTestCase):
-    def test_one_line_brings_a_new_parts_messages_and_alarms_to_it(self) -> None:
+    def test_one_line_brings_all_that_a_new_part_declares_to_it(self) -> None:
         node = Node(Status.ACTIVE)
-        parts.messages([LINE], {})[msg.Notify](node, ref(5), msg.Notify())
+        parts.events([LINE], {})[ev.Begin](node, ev.Begin())
+        parts.messages([LINE])[msg.Notify](node, ref(5), msg.Notify())
         parts.alarms([LINE], {})[Alarm.JOIN](node)
-        self.assertEqual(node.probe.seen, [("n5", msg.Notify), "rang"])
+        for hear in parts.hearers([LINE], {})[DIED]:
+            hear(node, ref(7))
+        found = [ev.Begin(), ("n5", msg.Notify), "rang", ("died", "n7")]
+        self.assertEqual(node.probe.seen, found)
+
+    def test_a_new_part_hears_a_signal_after_those_whose_order_is_laid_down(self) -> None:
+        before = len(parts.hearers(PARTS, {})[DIED])
+        heard = parts.hearers([LINE, *PARTS], {})[DIED]
+        self.assertEqual(len(heard), before + 1)
+        node = Node(Status.ACTIVE)
+        heard[-1](node, ref(7))
+        self.assertEqual(node.probe.seen, [("died", "n7")])
+
+    def test_those_who_hear_a_signal_are_told_in_the_order_laid_down(self) -> None:
+        called: list[str] = []
+
+        def named(name: str) -> Part:
+            def hear(_part: object) -> None:
+                called.append(name)
+
+            return Part(name, type(name, (), {"HEARS": {ENTERED: hear}}), lambda _node: None)
+
+        names = parts.ORDER[ENTERED]
+        several = [named(name) for name in ("late", *sorted(names, reverse=True))]
+
+        def own(_node: object) -> None:
+            called.append("the node")
+
+        node = type("Many", (), {part.name: None for part in several})()
+        for hear in parts.hearers(several, {ENTERED: own})[ENTERED]:
+            hear(node)
+        self.assertEqual(called, ["the node", *names, "late"])
+
+    def test_every_signal_is_heard_and_no_order_names_a_part_that_does_not_hear_it(self) -> None:
+        kinds = {part.name: part.kind for part in PARTS}
+        for signal in SIGNALS:
+            self.assertTrue(ChordNode._hearers[signal], signal)
+            for name in parts.ORDER.get(signal, ()):
+                self.assertIn(signal, kinds[name].HEARS, f"{name}, {signal}")
+        for part in PARTS:
+            self.assertLessEqual(set(getattr(part.kind, "HEARS", {})), set(SIGNALS), part.name)
+
+    def test_of_the_parts_that_hear_one_signal_the_order_is_laid_down(self) -> None:
+        for signal in SIGNALS:
+            hearing = [p.name for p in PARTS if signal in getattr(p.kind, "HEARS", {})]
+            if len(hearing) > 1:
+                self.assertEqual(set(parts.ORDER.get(signal, ())), set(hearing), signal)
+
+    def test_every_event_is_taken(self) -> None:
+        self.assertEqual(set(ChordNode._on_event), set(get_args(ev.Event)))
 
     def test_a_message_is_dropped_in_the_states_in_which_it_is_not_heeded(self) -> None:
-        take = parts.messages([LINE], {})[msg.Notify]
+        take = parts.messages([LINE])[msg.Notify]
         for status in Status:
             node = Node(status)
             take(node, ref(5), msg.Notify())
             self.assertEqual(bool(node.probe.seen), status in HEEDED[msg.Notify], status)
 
-    def test_two_parts_may_not_take_the_same_message_or_alarm(self) -> None:
-        self.assertRaises(AssertionError, parts.messages, [*PARTS, LINE], {})
+    def test_two_parts_may_not_take_the_same_event_message_or_alarm(self) -> None:
+        self.assertRaises(AssertionError, parts.events, [*PARTS, LINE], {})
+        self.assertRaises(AssertionError, parts.messages, [*PARTS, LINE])
         self.assertRaises(AssertionError, parts.alarms, [*PARTS, LINE], {})
 
     def test_every_message_between_nodes_is_taken_and_has_its_states(self) -> None:

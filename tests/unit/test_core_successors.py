@@ -26,6 +26,7 @@ from chordnet.core.base.messages import (
     State,
     Status,
 )
+from chordnet.core.kernel.signals import PLACED
 from tests.unit.core_support import (
     LABEL,
     Parts,
@@ -53,7 +54,7 @@ class RingTestCase(SynchronousTestCase):
     def stabilise(self) -> tuple[int, int]:
         """Begin to stabilise; return whom it asked and the question's number."""
         self.parts.fresh()
-        self.ring.stabilise()
+        self.parts.stabilise.stabilise()
         return self.parts.asked()
 
     def answer(self, sender: int, answer: State | Pong) -> None:
@@ -68,7 +69,7 @@ class RingTestCase(SynchronousTestCase):
     def kill(self, identifier: int) -> None:
         """What the node does when its detector finds a death."""
         self.ctx.peers.died(ref(identifier), self.ctx.now)
-        self.ring.evict(ref(identifier))
+        self.parts.evict(ref(identifier))
         self.parts.requests.died(ref(identifier))
 
     def assert_list(self, *identifiers: int) -> None:
@@ -101,7 +102,7 @@ class CreateTests(SynchronousTestCase):
         parts = Parts(10)
         parts.ring.create(LABEL)
         parts.fresh()
-        parts.ring.stabilise()
+        parts.stabilise.stabilise()
         self.assertEqual(sent(parts.ctx), [])
         self.assertTrue(parts.ctx.alarms.is_set("stabilise"))
 
@@ -120,7 +121,7 @@ class JoinTests(SynchronousTestCase):
         self.assertEqual(ids(parts.ring.successors), [20, 30, 40])
         self.assertEqual(parts.ring.predecessor, ref(5))
         self.assertEqual(parts.ring.label, LABEL)
-        self.assertIn(("successors", None), parts.node.told)
+        self.assertIn(("successors_changed", None), parts.told)
 
     def test_joining_a_ring_of_one_makes_a_ring_of_two(self):
         parts = self.join(5)
@@ -162,7 +163,7 @@ class JoinTests(SynchronousTestCase):
         self.assertEqual(parts.ctx.alarms.next(), parts.ctx.now)
         self.assertEqual(parts.ctx.alarms.due(parts.ctx.now), ["stabilise"])
         parts.fresh()
-        parts.ring.stabilise()
+        parts.stabilise.stabilise()
         target, rid = parts.asked()
         self.assertEqual(target, 20)
         parts.requests.answered(ref(20), state(rid, [30], predecessor=5))
@@ -225,7 +226,7 @@ class StabiliseFromSuccessorTests(RingTestCase):
         _, rid = self.stabilise()
         self.answer(20, state(rid, [25, 35], predecessor=10))
         self.assert_list(20, 25, 35)
-        for change in (lambda: None, self.ring.soon, lambda: self.kill(20)):
+        for change in (lambda: None, self.parts.stabilise.soon, lambda: self.kill(20)):
             change()
             self.ctx.alarms.cancel("peers")
             self.assertGreaterEqual(self.ctx.alarms.next() - self.ctx.now, 15.0)
@@ -236,7 +237,7 @@ class StabiliseFromSuccessorTests(RingTestCase):
         self.stabilise()
         self.let_silence_pass()
         self.assert_list(20, 30, 40)
-        self.assertEqual(self.parts.verdicts.heard, [("suspected", 20)])
+        self.assertEqual(self.parts.verdicts, [("suspected", 20)])
         self.assertTrue(self.ctx.alarms.is_set("stabilise"), "and the next round is planned")
 
     def test_a_successor_that_left_its_ring_is_as_good_as_dead(self):
@@ -244,12 +245,12 @@ class StabiliseFromSuccessorTests(RingTestCase):
             self.setUp()
             _, rid = self.stabilise()
             self.answer(20, state(rid, [], status=status))
-            self.assertIn(("died", 20), self.parts.verdicts.heard, status.name)
+            self.assertIn(("died", 20), self.parts.verdicts, status.name)
             self.assertTrue(self.ctx.alarms.is_set("stabilise"))
 
     def test_an_answer_from_one_that_is_not_the_head_any_more_is_dropped(self):
         _, rid = self.stabilise()
-        self.ring.consider(ref(15), state(0, [20, 30]))
+        self.parts.stabilise.consider(ref(15), state(0, [20, 30]))
         self.answer(20, state(rid, [30, 40, 50], predecessor=10))
         self.assert_list(15, 20, 30)
 
@@ -283,13 +284,13 @@ class StabiliseFromSuccessorTests(RingTestCase):
         _, rid = self.stabilise()
         other = RingLabel(0, 3)
         self.answer(20, state(rid, [30, 40], predecessor=10, label=other))
-        self.assertIn(("label", other, 20), self.parts.node.told)
+        self.assertIn(("label_seen", other, 20), self.parts.told)
 
     def test_the_rings_own_label_and_none_are_no_news(self):
         for label in (self.ring.label, None):
             _, rid = self.stabilise()
             self.answer(20, state(rid, [30, 40], predecessor=10, label=label))
-        told = [word for word in self.parts.node.told if word[0] == "label"]
+        told = [word for word in self.parts.told if word[0] == "label_seen"]
         self.assertEqual(told, [])
 
 
@@ -350,7 +351,7 @@ class StabiliseFromPredecessorTests(RingTestCase):
         self.let_silence_pass()
         self.assert_list(20, 30, 40)
         self.assertEqual(targets(self.ctx, Notify), [20])
-        self.assertIn(("suspected", 15), self.parts.verdicts.heard)
+        self.assertIn(("suspected", 15), self.parts.verdicts)
 
     def test_dead_it_is_not_adopted_and_the_successor_is_notified(self):
         self.reach()
@@ -374,17 +375,17 @@ class StabiliseFromPredecessorTests(RingTestCase):
 
     def test_the_head_must_not_change_between_the_two_steps(self):
         rid = self.reach(between_us=18)
-        self.ring.consider(ref(12), state(0, [18, 20]))
+        self.parts.stabilise.consider(ref(12), state(0, [18, 20]))
         self.answer(18, state(rid, [20, 30], predecessor=5))
         self.assert_list(12, 18, 20)
 
     def test_a_ring_of_one_takes_its_first_successor_from_its_predecessor(self):
         parts = Parts(10)
         parts.ring.create(LABEL)
-        parts.ring.notified(ref(30))
+        parts.rectify.notified(ref(30))
         self.assertEqual(parts.ring.predecessor, ref(30))
         parts.fresh()
-        parts.ring.stabilise()
+        parts.stabilise.stabilise()
         target, rid = parts.asked()
         self.assertEqual(target, 30)
         parts.requests.answered(ref(30), state(rid, [10], predecessor=10))
@@ -396,39 +397,39 @@ class RectifyTests(RingTestCase):
 
     def test_a_notifier_closer_than_the_predecessor_is_adopted_without_a_question(self):
         self.parts.fresh()
-        self.ring.notified(ref(8))
+        self.parts.rectify.notified(ref(8))
         self.assert_predecessor(8)
         self.assertEqual(sent(self.ctx, Ping), [])
-        self.assertIn(("predecessor", 5), self.parts.node.told)
+        self.assertIn(("predecessor_changed", 5), self.parts.told)
 
     def test_for_any_other_notifier_the_predecessor_is_asked_whether_it_lives(self):
         self.parts.fresh()
-        self.ring.notified(ref(3))
+        self.parts.rectify.notified(ref(3))
         self.assertEqual(targets(self.ctx, Ping), [5])
         self.assert_predecessor(5)
 
     def test_a_live_predecessor_stays(self):
         self.parts.fresh()
-        self.ring.notified(ref(3))
+        self.parts.rectify.notified(ref(3))
         _, rid = self.parts.asked(Ping)
         self.answer(5, Pong(rid, ACTIVE))
         self.assert_predecessor(5)
 
     def test_a_dead_predecessor_is_replaced_by_the_notifier(self):
-        self.ring.notified(ref(3))
+        self.parts.rectify.notified(ref(3))
         self.kill(5)
         self.assert_predecessor(3)
 
     def test_a_silent_predecessor_is_suspected_and_not_replaced_yet(self):
-        self.ring.notified(ref(3))
+        self.parts.rectify.notified(ref(3))
         self.let_silence_pass()
         self.assert_predecessor(5)
-        self.assertIn(("suspected", 5), self.parts.verdicts.heard)
+        self.assertIn(("suspected", 5), self.parts.verdicts)
 
     def test_one_already_held_for_dead_is_replaced_at_once(self):
         self.kill(5)
         self.assert_predecessor(5)
-        self.ring.notified(ref(3))
+        self.parts.rectify.notified(ref(3))
         self.assert_predecessor(3)
 
     def test_the_predecessor_is_never_set_to_nothing(self):
@@ -439,21 +440,21 @@ class RectifyTests(RingTestCase):
 
     def test_the_predecessor_itself_is_no_news(self):
         self.parts.fresh()
-        self.ring.notified(ref(5))
+        self.parts.rectify.notified(ref(5))
         self.assertEqual(self.ctx.effects, [])
 
     def test_a_later_life_of_the_predecessor_replaces_it(self):
-        self.ring.notified(ref(5, 2))
+        self.parts.rectify.notified(ref(5, 2))
         self.assertEqual(self.ring.predecessor, ref(5, 2))
 
     def test_nobody_is_his_own_notifier(self):
-        self.ring.notified(ref(10))
+        self.parts.rectify.notified(ref(10))
         self.assert_predecessor(5)
 
     def test_the_first_notifier_of_a_ring_of_one_is_adopted(self):
         parts = Parts(10)
         parts.ring.create(LABEL)
-        parts.ring.notified(ref(40))
+        parts.rectify.notified(ref(40))
         self.assertEqual(parts.ring.predecessor, ref(40))
         self.assertEqual(parts.ctx.alarms.next(), parts.ctx.now, "and stabilises at once")
 
@@ -462,7 +463,7 @@ class DeferralTests(RingTestCase):
     """Zave: an operation is atomic at the moment of the answer, so nobody answers in between."""
 
     def ask(self, sender: int, rid: int = 99, status: Status = Status.ACTIVE) -> None:
-        self.ring.asked(ref(sender), GetState(rid, int(status)))
+        self.parts.stabilise.asked(ref(sender), GetState(rid, int(status)))
 
     def test_a_node_at_rest_answers_at_once(self):
         self.parts.fresh()
@@ -506,14 +507,14 @@ class DeferralTests(RingTestCase):
         self.ask(5)
         due = self.ctx.alarms.due(self.ctx.now + 0.05)
         self.assertIn("defer", due)
-        self.ring.defer_over()
+        self.parts.stabilise.defer_over()
         self.assertEqual(targets(self.ctx, State), [5])
         self.assertEqual(self.ctx.counters["stabilise_given_up"], 1)
 
     def test_the_answer_to_a_question_given_up_changes_nothing(self):
         _, rid = self.stabilise()
         self.ask(5)
-        self.ring.defer_over()
+        self.parts.stabilise.defer_over()
         self.answer(20, state(rid, [50, 60], predecessor=10))
         self.assert_list(20, 30, 40)
         self.assertEqual(self.ctx.effects, [])
@@ -521,14 +522,14 @@ class DeferralTests(RingTestCase):
     def test_silence_after_giving_up_is_noticed_all_the_same(self):
         self.stabilise()
         self.ask(5)
-        self.ring.defer_over()
+        self.parts.stabilise.defer_over()
         self.let_silence_pass()
-        self.assertEqual(self.parts.verdicts.heard, [("suspected", 20)])
+        self.assertEqual(self.parts.verdicts, [("suspected", 20)])
 
     def test_giving_up_is_followed_by_another_try(self):
         self.stabilise()
         self.ask(5)
-        self.ring.defer_over()
+        self.parts.stabilise.defer_over()
         self.assertEqual(self.stabilise()[0], 20)
 
     def test_of_two_that_ask_each_other_the_smaller_gives_way_at_once(self):
@@ -541,7 +542,7 @@ class DeferralTests(RingTestCase):
         self.parts = Parts(50)
         self.ring, self.ctx = self.parts.ring, self.parts.ctx
         self.parts.place(40, 5, 20, 30)
-        self.ring.stabilise()
+        self.parts.stabilise.stabilise()
         self.parts.fresh()
         self.ask(5)
         self.assertEqual(sent(self.ctx), [])
@@ -559,7 +560,7 @@ class DeferralTests(RingTestCase):
     def test_a_second_stabilisation_does_not_begin_during_the_first(self):
         self.stabilise()
         self.parts.fresh()
-        self.ring.stabilise()
+        self.parts.stabilise.stabilise()
         self.assertEqual(sent(self.ctx), [])
 
 
@@ -570,7 +571,7 @@ class LeavingTests(RingTestCase):
         self.kill(leaver)
         self.parts.fresh()
         offered = None if predecessor is None else ref(predecessor)
-        self.ring.departing(ref(leaver), Leaving(offered, refs(*successors)))
+        self.parts.departure.on_leaving(ref(leaver), Leaving(offered, refs(*successors)))
 
     def test_the_offered_predecessor_is_asked_and_then_adopted(self):
         self.depart(5, 3, 10, 20)
@@ -588,7 +589,7 @@ class LeavingTests(RingTestCase):
     def test_somebody_who_notified_meanwhile_stays(self):
         self.depart(5, 3, 10, 20)
         _, rid = self.parts.asked(Ping)
-        self.ring.notified(ref(4))
+        self.parts.rectify.notified(ref(4))
         self.answer(3, Pong(rid, ACTIVE))
         self.assert_predecessor(4)
 
@@ -604,7 +605,7 @@ class LeavingTests(RingTestCase):
         self.assert_predecessor(10)
 
     def test_an_only_successor_leaves_its_own_list_behind(self):
-        self.parts.place(5, 20)
+        self.parts.place(20, 20)
         self.depart(20, 10, 30, 40)
         self.assert_list(30, 40)
 
@@ -621,11 +622,11 @@ class EvictionTests(RingTestCase):
 
     def test_a_later_life_is_not_evicted_with_the_earlier(self):
         self.ring.successors = [ref(20, 2), ref(30)]
-        self.ring.evict(ref(20, 1))
+        self.parts.evict(ref(20, 1))
         self.assertEqual(self.ring.successors, [ref(20, 2), ref(30)])
 
     def test_when_all_are_dead_some_other_live_node_is_taken(self):
-        self.parts.node.resort = ref(5)
+        self.parts.routes.rebuild(self.ring.successors, refs(5))
         for dead in (20, 30, 40):
             self.kill(dead)
         self.assert_list(5)
@@ -653,47 +654,47 @@ class HeartbeatTests(RingTestCase):
 
     def watch(self, until: float, speakers: dict[float, int] | None = None) -> None:
         """Let the ``predecessor`` alarm ring; ``speakers`` are heard at their times."""
-        self.ring._started()
+        self.ctx.tell(PLACED)
         events = sorted((speakers or {}).items())
         while (at := self.ctx.alarms.next()) is not None and at <= until:
             while events and events[0][0] <= at:
                 self.ctx.now, speaker = events.pop(0)
-                self.ring.heard(ref(speaker))
+                self.parts.rectify.heard(ref(speaker))
             self.ctx.now = at
             if "predecessor" in self.ctx.alarms.due(at):
-                self.ring.check_predecessor()
+                self.parts.rectify.check()
                 self.assertGreater(self.ctx.alarms.next(), at, "or time would stand still")
 
     def test_a_predecessor_that_says_nothing_is_suspected_once_a_period(self):
         self.watch(1.5)
-        self.assertEqual(self.parts.verdicts.heard, [])
+        self.assertEqual(self.parts.verdicts, [])
         self.watch(2.0)
-        self.assertEqual(self.parts.verdicts.heard, [("suspected", 5)])
+        self.assertEqual(self.parts.verdicts, [("suspected", 5)])
 
     def test_one_that_speaks_is_not(self):
         self.watch(10.0, {n * 1.25: 5 for n in range(9)})
-        self.assertEqual(self.parts.verdicts.heard, [])
+        self.assertEqual(self.parts.verdicts, [])
 
     def test_the_word_of_another_does_not_count_for_it(self):
         self.watch(2.0, {n * 0.5: 20 for n in range(4)})
-        self.assertEqual(self.parts.verdicts.heard, [("suspected", 5)])
+        self.assertEqual(self.parts.verdicts, [("suspected", 5)])
 
     def test_a_new_predecessor_has_a_whole_period(self):
-        self.ring._started()
+        self.ctx.tell(PLACED)
         self.ctx.now = 1.5
-        self.ring.notified(ref(8))
+        self.parts.rectify.notified(ref(8))
         self.ctx.now = 1.6
-        self.ring.check_predecessor()
-        self.assertEqual(self.parts.verdicts.heard, [])
+        self.parts.rectify.check()
+        self.assertEqual(self.parts.verdicts, [])
         self.ctx.now = 3.2
-        self.ring.check_predecessor()
-        self.assertEqual(self.parts.verdicts.heard, [("suspected", 8)])
+        self.parts.rectify.check()
+        self.assertEqual(self.parts.verdicts, [("suspected", 8)])
 
     def test_without_a_predecessor_the_watch_goes_on(self):
         """As it may be when the safeguard that keeps a dead one is off."""
         self.ring.predecessor = None
         self.watch(10.0)
-        self.assertEqual(self.parts.verdicts.heard, [])
+        self.assertEqual(self.parts.verdicts, [])
 
 
 class PaceTests(RingTestCase):
@@ -725,23 +726,25 @@ class PaceTests(RingTestCase):
         self.stabilise()
         self.ctx.alarms.cancel("stabilise")
         for _ in range(5):
-            self.ring.soon()
+            self.parts.stabilise.soon()
         self.assertEqual(self.ctx.alarms.next(), 1.0 + self.ctx.config.stabilise_fast_s / 20)
 
 
 class MergeTests(RingTestCase):
     def test_a_member_before_the_successor_is_adopted_with_its_list(self):
         self.parts.fresh()
-        self.assertTrue(self.ring.consider(ref(15), state(0, [18, 25])))
+        self.assertTrue(self.parts.stabilise.consider(ref(15), state(0, [18, 25])))
         self.assert_list(15, 18, 25)
         self.assertEqual(targets(self.ctx, Notify), [15])
 
     def test_nobody_else_is(self):
-        self.assertFalse(self.ring.consider(ref(25), state(0, [30])))
-        self.assertFalse(self.ring.consider(ref(20), state(0, [30])))
-        self.assertFalse(self.ring.consider(ref(15), state(0, [18], status=Status.LEAVING)))
+        self.assertFalse(self.parts.stabilise.consider(ref(25), state(0, [30])))
+        self.assertFalse(self.parts.stabilise.consider(ref(20), state(0, [30])))
+        self.assertFalse(
+            self.parts.stabilise.consider(ref(15), state(0, [18], status=Status.LEAVING))
+        )
         self.ctx.peers.died(ref(16), self.ctx.now)
-        self.assertFalse(self.ring.consider(ref(16), state(0, [20])))
+        self.assertFalse(self.parts.stabilise.consider(ref(16), state(0, [20])))
         self.assert_list(20, 30, 40)
 
 
@@ -754,7 +757,7 @@ class SafeguardTests(SynchronousTestCase):
         return parts
 
     def ask(self, parts: Parts) -> int:
-        parts.ring.stabilise()
+        parts.stabilise.stabilise()
         rid = parts.asked()[1]
         parts.fresh()
         return rid
@@ -785,9 +788,9 @@ class SafeguardTests(SynchronousTestCase):
     def test_without_keeping_the_predecessor_a_dead_one_becomes_nothing(self):
         parts = self.parts_without("keep_predecessor")
         parts.ctx.peers.died(ref(5), 0.0)
-        parts.ring.evict(ref(5))
+        parts.evict(ref(5))
         self.assertIsNone(parts.ring.predecessor)
-        parts.ring.notified(ref(3))
+        parts.rectify.notified(ref(3))
         self.assertEqual(parts.ring.predecessor, ref(3))
 
     def test_without_the_same_head_a_late_answer_is_taken(self):
@@ -795,21 +798,21 @@ class SafeguardTests(SynchronousTestCase):
         rid = self.ask(parts)
         parts.requests.answered(ref(20), state(rid, [30, 40], predecessor=15))
         rid = parts.asked()[1]
-        parts.ring.evict(ref(20))
+        parts.evict(ref(20))
         parts.requests.answered(ref(15), state(rid, [20, 30, 40]))
         self.assertEqual(ids(parts.ring.successors), [15, 20, 30])
 
     def test_without_answering_later_a_state_between_two_steps_is_shown(self):
         parts = self.parts_without("answer_later")
         self.ask(parts)
-        parts.ring.asked(ref(5), GetState(9, ACTIVE))
+        parts.stabilise.asked(ref(5), GetState(9, ACTIVE))
         self.assertEqual(targets(parts.ctx, State), [5])
 
 
 class NoticeTests(RingTestCase):
     def test_every_change_is_told_with_the_pointers_as_they_are(self):
         self.parts.fresh()
-        self.ring.notified(ref(8))
+        self.parts.rectify.notified(ref(8))
         self.kill(20)
         self.ring.set_label(RingLabel(0, 1))
         notices = effects_of(self.ctx.effects, RingChanged)

@@ -29,6 +29,8 @@ from chordnet.core.base import config
 from chordnet.core.base.config import ProtocolConfig
 from chordnet.core.base.messages import NodeRef
 from chordnet.core.kernel import membership
+from chordnet.core.kernel.signals import SIGNALS
+from chordnet.core.parts import PARTS
 from chordnet.draw import journey as journey_text
 from chordnet.draw import model as ring_model
 from chordnet.judge.explain import Prediction
@@ -382,6 +384,25 @@ class Links(SynchronousTestCase):
         text = (DOCS / "architecture.md").read_text(encoding="utf-8")
         for module in (ROOT / "chordnet" / "core").rglob("[a-z]*.py"):
             self.assertIn(f"`{module.name}`", text)
+
+    def test_the_table_of_parts_names_each_part_and_what_it_declares(self):
+        text = generated.core_parts()
+        for part in PARTS:
+            (row,) = [line for line in text.splitlines() if line.startswith(f"| `{part.name}` |")]
+            for declared in (
+                *getattr(part.kind, "MESSAGES", {}),
+                *getattr(part.kind, "EVENTS", {}),
+            ):
+                self.assertIn(declared.__name__, row)
+
+    def test_the_table_of_signals_names_who_hears_each_in_order(self):
+        rows = dict(re.findall(r"^\| (\w+) \| (.+) \|$", generated.core_signals(), re.M))
+        for signal in SIGNALS:
+            hearing = [part.name for part in PARTS if signal in getattr(part.kind, "HEARS", {})]
+            self.assertEqual(
+                set(rows[signal.name].split(", ")), set(hearing or ["the node itself"])
+            )
+        self.assertEqual(rows["died"].split(", ")[:2], ["reach", "hints"])
 
     def test_every_page_is_reachable(self):
         """Sphinx complains of a page in no table of contents; so does this, sooner."""

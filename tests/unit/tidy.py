@@ -27,10 +27,12 @@ _ARROWS = {
     "core.kernel": "core.base",
     "core.ring": "core.base core.kernel",
     "core.lookup": "core.base core.kernel core.ring",
+    "core.fingers": "core.base core.kernel core.lookup core.ring",
     "core.join": "core.base core.kernel core.lookup core.ring",
     "core.log": "core.base core.kernel core.ring",
     "core.broadcast": "core.base core.kernel core.log core.lookup core.ring",
-    "core": "core.base core.broadcast core.join core.kernel core.log core.lookup core.ring",
+    "core": "core.base core.broadcast core.fingers core.join core.kernel core.log core.lookup "
+    "core.ring",
     "judge": "core.base",
     "record": "core core.base",
     "wire": "core.base",
@@ -124,8 +126,6 @@ METHODS = {
     "chordnet.core.kernel.checks.Checks": 28,
     "chordnet.core.log.antientropy.AntiEntropy": 31,
     "chordnet.core.log.ledger.Ledger": 27,
-    "chordnet.core.ring.successors.Ring": 44,
-    "chordnet.core.wiring.Wiring": 39,
     "chordnet.net.links.transport.PeerTransport": 35,
     "chordnet.net.runtime.node.LocalNode": 27,
     "chordnet.service.ChordService": 30,
@@ -160,7 +160,7 @@ def room_of(module: str) -> str:
 def folder_of(name: str) -> str:
     """The key of ``ARROWS`` that a module, or what is imported from one, belongs to.
 
-    ``core.ring`` for ``chordnet.core.ring.fingers.Fingers``; the room where it has no such folder.
+    ``core.ring`` for ``chordnet.core.ring.walk.Walks``; the room where it has no such folder.
     """
     room, inner, *_ = [*name.split(".")[1:], "", ""]
     return f"{room}.{inner}" if f"{room}.{inner}" in ARROWS else room

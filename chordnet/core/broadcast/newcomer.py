@@ -9,16 +9,22 @@ us, or begins here, is passed back to it.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from chordnet.core.base.identifiers import between, between_left
 from chordnet.core.base.messages import Changed, NodeRef
 from chordnet.core.kernel.context import Context
+from chordnet.core.kernel.handlers import Hearers
+from chordnet.core.kernel.signals import PREDECESSOR_CHANGED
+from chordnet.core.ring.pointers import Pointers
 
 
 class Newcomer:
     """What one node knows of its predecessor's first moments."""
 
-    def __init__(self, ctx: Context) -> None:
+    def __init__(self, ctx: Context, ring: Pointers) -> None:
         self._ctx = ctx
+        self._ring = ring
         self._range: tuple[int, int] | None = None
         """From the node that the newcomer came in behind up to the newcomer; None once that one has
         asked."""
@@ -29,9 +35,12 @@ class Newcomer:
         """Whether a tree may have passed our predecessor by, for want of being known."""
         return self._until is not None and self._ctx.now <= self._until
 
-    def adopted(self, old: NodeRef | None, new: NodeRef) -> None:
+    def predecessor_changed(self, old: NodeRef | None) -> None:
         """Our predecessor is another one now."""
-        ctx, self._range, self._until = self._ctx, None, None
+        ctx, new = self._ctx, self._ring.predecessor
+        if new is None or new.raw == ctx.me.raw:
+            return
+        self._range = self._until = None
         if old is not None and between(old.id, new.id, ctx.my_id):
             ctx.send(old, Changed())
             self._range = old.id, new.id
@@ -43,3 +52,7 @@ class Newcomer:
         if self._range is not None and between_left(self._range[0], node.id, self._range[1]):
             self._range = None
             self._until = self._ctx.now + self._ctx.config.stabilise_fast_s
+
+    HEARS: ClassVar[Hearers] = {
+        PREDECESSOR_CHANGED: predecessor_changed,
+    }

@@ -33,7 +33,7 @@ from chordnet.core.kernel.context import Context
 from chordnet.core.kernel.detector import Detector
 from chordnet.core.kernel.timers import Expiry
 from chordnet.core.lookup.lookup import Lookups, Purpose, Result
-from chordnet.core.ring.successors import Ring
+from chordnet.core.ring.pointers import Pointers
 
 MAX_TRIES = 3
 """Lookups for one heir before its range counts as unreached."""
@@ -76,7 +76,7 @@ class Repairs:
         self,
         ctx: Context,
         casts: Casts,
-        ring: Ring,
+        ring: Pointers,
         lookups: Lookups,
         detector: Detector,
         tree: Tree,
@@ -248,8 +248,11 @@ class Repairs:
 
     # ---- back-fill --------------------------------------------------------------------------
 
-    def predecessor_changed(self, new: NodeRef) -> None:
+    def predecessor_changed(self) -> None:
         """Pass fresh messages back to a node that has just come in before us."""
+        new = self._ring.predecessor
+        if new is None or new.raw == self._ctx.me.raw:
+            return
         for cast in self._casts.fresh(MAX_BACKFILL):
             if all(hop.raw != new.raw for hop in cast.route):
                 self.backfill(cast, new)

@@ -35,7 +35,7 @@ recorded without knowing it covered: before a crash, or by :mod:`chordnet.core.l
 
 from __future__ import annotations
 
-from typing import ClassVar, Protocol
+from typing import ClassVar
 
 from chordnet.core.base.effects import BroadcastDone, Misbehaved, Record, Send, Traced, TraceKind
 from chordnet.core.base.events import Publish, Recent
@@ -61,23 +61,18 @@ from chordnet.core.broadcast.newcomer import Newcomer
 from chordnet.core.broadcast.repair import Repairs, still_open
 from chordnet.core.kernel.context import Context
 from chordnet.core.kernel.detector import Detector
-from chordnet.core.kernel.handlers import Handlers
+from chordnet.core.kernel.handlers import EventHandlers, Handlers, Hearers
+from chordnet.core.kernel.signals import DIED, PREDECESSOR_CHANGED, SURVIVED
 from chordnet.core.kernel.timers import Expiry
 from chordnet.core.log.antientropy import AntiEntropy
 from chordnet.core.log.ledger import Ledger
 from chordnet.core.lookup.lookup import Lookups
+from chordnet.core.ring.pointers import Pointers
 from chordnet.core.ring.routing import Routes
-from chordnet.core.ring.successors import Ring
 
 MAX_BODIES_SENT = 8
 """How often one delegate is given the bodies that its header left out."""
 REPAIR = frozenset({EdgeKind.REASSIGN, EdgeKind.EXTEND, EdgeKind.BACKFILL})
-
-
-class BroadcastHooks(Protocol):
-    """What broadcast asks of its node."""
-
-    def is_member(self) -> bool: ...
 
 
 class Broadcasts:
@@ -86,18 +81,17 @@ class Broadcasts:
     def __init__(
         self,
         ctx: Context,
-        ring: Ring,
+        ring: Pointers,
         routes: Routes,
         lookups: Lookups,
         detector: Detector,
         ledger: Ledger,
         sync: AntiEntropy,
-        hooks: BroadcastHooks,
+        newcomer: Newcomer,
     ) -> None:
         self._ctx = ctx
         self._ring = ring
         self._routes = routes
-        self._hooks = hooks
         config = ctx.config
         self._ledger = ledger
         self._sync = sync
@@ -105,7 +99,7 @@ class Broadcasts:
         """Digests of what an earlier life recorded shortly before this one began."""
         self._in_flight = 0
         self._casts = Casts(ctx)
-        self.newcomer = Newcomer(ctx)
+        self._newcomer = newcomer
         self.repairs = Repairs(ctx, self._casts, ring, lookups, detector, self)
         self.headless = Headless(ctx)
         self._ack_due: Expiry[tuple[Cast, Waiter]] = Expiry(config.ack_delay_s, _still_waits)
@@ -147,7 +141,7 @@ class Broadcasts:
 
     def _unfit(self, body: bytes) -> str:
         config = self._ctx.config
-        if not self._hooks.is_member():
+        if not self._ctx.is_member:
             return "not in a ring"
         if len(body) > config.max_body_bytes:
             return f"the message is longer than {config.max_body_bytes} bytes"
@@ -168,7 +162,7 @@ class Broadcasts:
         cast.ops = [op for op, _ in batch]
         cast.waiters.append(Waiter(None, ctx.me.raw, ctx.space.size))
         self._fan(cast, ctx.space.size, ctx.me.raw)
-        if self.newcomer.unknown:
+        if self._newcomer.unknown:
             self._pass_back(cast)
         self.check(cast)
 
@@ -295,9 +289,6 @@ class Broadcasts:
             return False
         return given.sequence + message.count - 1 > self._sync.published
 
-    def _has_all(self, message: Bcast) -> bool:
-        return all(message.id.plus(k) in self._ledger for k in range(message.count))
-
     def _end(self, limit: bytes) -> int:
         ctx = self._ctx
         return (int.from_bytes(limit) - ctx.my_id) % ctx.space.size or ctx.space.size
@@ -308,7 +299,9 @@ class Broadcasts:
         route = [*message.hops, here]
         usual = not (self._sync.ways or message.detours)
         detours = [] if usual else self._sync.detours(message, here)
-        had_all = message.kind == EdgeKind.BACKFILL and self._has_all(message)
+        had_all = message.kind == EdgeKind.BACKFILL and all(
+            message.id.plus(k) in self._ledger for k in range(message.count)
+        )
         conflict, lost, strayed = self._record(message.id, message.created, bodies, route, detours)
         if conflict or lost:
             self._contradict(sender, message, conflict=min(conflict, 1), lost=min(lost, 1))
@@ -381,7 +374,7 @@ class Broadcasts:
             return False
         if message.kind == EdgeKind.SUCCESSOR and between(sender.id, before.id, self._ctx.my_id):
             passed = True
-        elif message.kind == EdgeKind.BACKFILL or self.newcomer.unknown:
+        elif message.kind == EdgeKind.BACKFILL or self._newcomer.unknown:
             passed = all(hop.raw != before.raw for hop in message.hops)
         else:
             passed = False
@@ -537,11 +530,27 @@ class Broadcasts:
         self.headless.tick()
         self._casts.forget()
 
+    # ---- news -------------------------------------------------------------------------------
+
+    def _died(self, peer: NodeRef) -> None:
+        self.repairs.died(peer)
+        self.headless.died(peer)
+
+    EVENTS: ClassVar[EventHandlers] = {
+        Publish: publish,
+    }
+
     MESSAGES: ClassVar[Handlers] = {
         Bcast: on_bcast,
         Covered: on_covered,
         Ack: on_ack,
         Bodies: on_bodies,
+    }
+
+    HEARS: ClassVar[Hearers] = {
+        PREDECESSOR_CHANGED: lambda self, _old: self.repairs.predecessor_changed(),
+        DIED: _died,
+        SURVIVED: lambda self, peer: self.repairs.survived(peer),
     }
 
 

@@ -24,7 +24,7 @@ Sources: strong stabilisation (Liben-Nowell, Balakrishnan, Karger, PODC 2002) an
 
 from __future__ import annotations
 
-from typing import ClassVar, Protocol
+from typing import ClassVar
 
 from chordnet.core.base.identifiers import between
 from chordnet.core.base.limits import MERGE_TTL
@@ -38,36 +38,41 @@ from chordnet.core.base.messages import (
     TryMerge,
     contact,
 )
+from chordnet.core.join.joining import Joining
 from chordnet.core.kernel.context import Context
-from chordnet.core.kernel.handlers import Handlers, Ringers
+from chordnet.core.kernel.handlers import Handlers, Hearers, Ringers
 from chordnet.core.kernel.requests import Answer, Ask, Question, Requests
+from chordnet.core.kernel.signals import ENTERED, LABEL_SEEN
 from chordnet.core.kernel.timers import Alarm
 from chordnet.core.lookup.lookup import Lookups, Purpose, Result
-from chordnet.core.ring.successors import Ring
+from chordnet.core.ring.pointers import Pointers
+from chordnet.core.ring.routing import Routes
+from chordnet.core.ring.stabilise import Stabilise
 
 SUCCESSOR, PLACE = 0, 1
 """What an audit's lookup is for: our successor there, or a stray node's place here."""
-
-
-class AuditHooks(Protocol):
-    """What the audit asks of its node."""
-
-    def status(self) -> Status: ...
-    def bootstrap(self) -> list[NodeRef]: ...
-    def points_at(self, peer: NodeRef) -> bool: ...
 
 
 class Audit:
     """The audit of one node."""
 
     def __init__(
-        self, ctx: Context, ring: Ring, requests: Requests, lookups: Lookups, hooks: AuditHooks
+        self,
+        ctx: Context,
+        ring: Pointers,
+        stabilise: Stabilise,
+        routes: Routes,
+        requests: Requests,
+        lookups: Lookups,
+        joining: Joining,
     ) -> None:
         self._ctx = ctx
         self._ring = ring
+        self._stabilise = stabilise
+        self._routes = routes
         self._requests = requests
         self._lookups = lookups
-        self._hooks = hooks
+        self._joining = joining
         self._last = float("-inf")
         self._through: NodeRef | None = None
         self._stray: NodeRef | None = None
@@ -88,7 +93,7 @@ class Audit:
     def label_seen(self, label: RingLabel, through: NodeRef) -> None:
         """A node of a ring called ``label`` was met."""
         mine = self._ring.label
-        if self._hooks.status() != Status.ACTIVE or mine is None or label == mine:
+        if self._ctx.status != Status.ACTIVE or mine is None or label == mine:
             return
         if label < mine:
             self._ring.set_label(label)
@@ -112,9 +117,9 @@ class Audit:
 
     def _choose(self) -> NodeRef | None:
         ctx = self._ctx
-        pool = [*self._hooks.bootstrap(), *ctx.peers.known]
+        pool = [*self._joining.bootstrap, *ctx.peers.known]
         # A node that is not in our tables may be in another ring: every other audit asks those.
-        strangers = [peer for peer in pool if not self._hooks.points_at(peer)]
+        strangers = [peer for peer in pool if peer.raw not in self._routes.raws]
         if strangers and ctx.rng.random() < 0.5:
             pool = strangers
         chosen = ctx.rng.choice(pool) if pool else None
@@ -126,7 +131,7 @@ class Audit:
     def looked_up(self, result: Result) -> None:
         """A lookup of ours has ended."""
         node = result.node
-        if node is None or self._hooks.status() != Status.ACTIVE:
+        if node is None or self._ctx.status != Status.ACTIVE:
             return
         if result.tag == PLACE:
             self._place_found(node)
@@ -155,7 +160,7 @@ class Audit:
             self._ctx.send(before, TryMerge(stray, MERGE_TTL))
 
     def _ask_state(self, ask: Ask, node: NodeRef, ttl: int) -> None:
-        status = int(self._hooks.status())
+        status = int(self._ctx.status)
         self._requests.ask(ask, node, lambda rid: GetState(rid, status), detail=ttl)
 
     def _answered(self, question: Question, sender: NodeRef, answer: Answer) -> None:
@@ -164,7 +169,7 @@ class Audit:
 
     def _adopt(self, node: NodeRef, state: State, ttl: int) -> None:
         old = self._ring.head
-        if not self._ring.consider(node, state):
+        if not self._stabilise.consider(node, state):
             return
         if state.label is not None:
             self.label_seen(state.label, node)
@@ -174,7 +179,7 @@ class Audit:
     def on_try_merge(self, _sender: NodeRef, message: TryMerge) -> None:
         """Somebody offers a successor from the other ring."""
         ctx, candidate = self._ctx, message.candidate
-        if self._hooks.status() != Status.ACTIVE or candidate.raw == ctx.me.raw:
+        if self._ctx.status != Status.ACTIVE or candidate.raw == ctx.me.raw:
             return
         if between(ctx.my_id, candidate.id, self._ring.head.id):
             self._ask_state(Ask.MERGE, candidate, message.ttl)
@@ -194,4 +199,9 @@ class Audit:
 
     ALARMS: ClassVar[Ringers] = {
         Alarm.AUDIT: tick,
+    }
+
+    HEARS: ClassVar[Hearers] = {
+        ENTERED: start,
+        LABEL_SEEN: label_seen,
     }

@@ -22,9 +22,9 @@ Rings that are created side by side all the same are merged by the audit.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import ClassVar, Protocol
+from typing import ClassVar
 
-from chordnet.core.base.events import LinkDown, LinkFault
+from chordnet.core.base.events import Begin, LinkDown, LinkFault
 from chordnet.core.base.identifiers import between
 from chordnet.core.base.messages import (
     ABOUT,
@@ -37,11 +37,12 @@ from chordnet.core.base.messages import (
     contact,
 )
 from chordnet.core.kernel.context import Context
-from chordnet.core.kernel.handlers import Ringers
+from chordnet.core.kernel.handlers import EventHandlers, Hearers, Ringers
 from chordnet.core.kernel.requests import Answer, Ask, Question, Requests
+from chordnet.core.kernel.signals import CLOCK_BEHIND, DIED, ENTERED
 from chordnet.core.kernel.timers import Alarm
 from chordnet.core.lookup.lookup import Lookups, Purpose, Result
-from chordnet.core.ring.successors import Ring
+from chordnet.core.ring.pointers import Pointers
 
 KNOWN_ASKED = 4
 """Known peers asked in one round when the bootstrap peers stay silent."""
@@ -62,24 +63,14 @@ _FAULTS = {
 }
 
 
-class JoinHooks(Protocol):
-    """What joining asks of its node."""
-
-    def status(self) -> Status: ...
-    def become(self, status: Status, reason: str = "") -> None: ...
-
-
 class Joining:
     """The way of one node into a ring."""
 
-    def __init__(
-        self, ctx: Context, ring: Ring, requests: Requests, lookups: Lookups, hooks: JoinHooks
-    ) -> None:
+    def __init__(self, ctx: Context, ring: Pointers, requests: Requests, lookups: Lookups) -> None:
         self._ctx = ctx
         self._ring = ring
         self._requests = requests
         self._lookups = lookups
-        self._hooks = hooks
         self.bootstrap: list[NodeRef] = []
         self._alone = False
         self._clock = ""
@@ -118,10 +109,13 @@ class Joining:
         own = self._ctx.me.address
         self.bootstrap = [contact(a) for a in dict.fromkeys(bootstrap) if a != own]
 
-    def begin(self) -> None:
+    def begin(self, _event: Begin) -> None:
         """Create a ring now, unless there is one for this node already."""
-        if self._hooks.status() in ASKING:
+        if self._ctx.status in ASKING:
             self._create(ALONE)
+
+    def _entered(self) -> None:
+        self._ctx.alarms.cancel(Alarm.JOIN)
 
     @property
     def reason(self) -> str:
@@ -140,15 +134,15 @@ class Joining:
     def clock_behind(self, reason: str) -> None:
         """This node's clock is behind: it can let nobody in."""
         self._clock = reason
-        if self._hooks.status() in ASKING and not self._met:
-            self._hooks.become(Status.SEEKING, reason)
+        if self._ctx.status in ASKING and not self._met:
+            self._ctx.become(Status.SEEKING, reason)
 
     def fault(self, down: LinkDown) -> None:
         """There is no way to a contact."""
         address = down.peer.address
         if down.fault == LinkFault.SELF:
             self.bootstrap = [peer for peer in self.bootstrap if peer.address != address]
-            unmet = not self._met and self._hooks.status() in ASKING
+            unmet = not self._met and self._ctx.status in ASKING
             if unmet and not self.bootstrap and not self._ctx.peers.known:
                 self._create(ALONE)
         elif any(peer.address == address for peer in self.bootstrap):
@@ -157,15 +151,15 @@ class Joining:
 
     def tick(self) -> None:
         """The ``join`` alarm has rung."""
-        ctx, status = self._ctx, self._hooks.status()
+        ctx, status = self._ctx, self._ctx.status
         if status == Status.JOINING and ctx.now - self._joining_since > ctx.config.seed_s:
-            self._hooks.become(Status.UNJOINED)
+            self._ctx.become(Status.UNJOINED)
             status = Status.UNJOINED
         if status in ASKING:
             self._judge()
-        if self._hooks.status() in ASKING:
+        if self._ctx.status in ASKING:
             self._scan()
-        elif self._hooks.status() == Status.JOINING:
+        elif self._ctx.status == Status.JOINING:
             ctx.alarms.set(Alarm.JOIN, ctx.jittered(ctx.config.join_retry_s))
 
     def _scan(self) -> None:
@@ -177,7 +171,7 @@ class Joining:
         known = ctx.peers.known
         if not self._met and known:
             asked += ctx.rng.sample(known, min(KNOWN_ASKED, len(known)))
-        status = int(self._hooks.status())
+        status = int(self._ctx.status)
         for peer in asked:
             self._requests.ask(Ask.JOIN_SCAN, peer, lambda rid: GetState(rid, status))
         ctx.alarms.set(Alarm.JOIN, ctx.jittered(ctx.config.join_retry_s))
@@ -188,12 +182,12 @@ class Joining:
 
     def asked(self, sender: NodeRef, status: int) -> None:
         """A node in this state has asked for ours."""
-        if status not in ABOUT or self._hooks.status() not in (*ASKING, Status.JOINING):
+        if status not in ABOUT or self._ctx.status not in (*ASKING, Status.JOINING):
             return
         self._meet()
         if status != Status.ACTIVE:
             self.heard_of(sender)
-        elif self._hooks.status() != Status.JOINING:
+        elif self._ctx.status != Status.JOINING:
             self._look_through(sender)
 
     def _meet(self) -> None:
@@ -201,8 +195,8 @@ class Joining:
         if not self._met:
             self._met = True
             self._began = self._ctx.now
-        if self._hooks.status() == Status.SEEKING:
-            self._hooks.become(Status.UNJOINED)
+        if self._ctx.status == Status.SEEKING:
+            self._ctx.become(Status.UNJOINED)
 
     def heard_of(self, node: NodeRef) -> None:
         """An unjoined node is known to be about."""
@@ -224,7 +218,7 @@ class Joining:
     def _scanned(self, question: Question, sender: NodeRef, answer: Answer) -> None:
         if not isinstance(answer, State) or answer.status not in ABOUT:
             return
-        if self._hooks.status() not in ASKING:
+        if self._ctx.status not in ASKING:
             return
         self._meet()
         if answer.status == Status.ACTIVE:
@@ -245,8 +239,8 @@ class Joining:
         waited = ctx.now - self._began
         if self._candidate is None and self._met:
             self._rounds += 1
-            if self._hooks.status() == Status.UNJOINED:
-                self._hooks.become(Status.FORMING)
+            if self._ctx.status == Status.UNJOINED:
+                self._ctx.become(Status.FORMING)
             if self._rounds >= config.form_rounds:
                 self._create(AGREED)
         elif self._met and waited >= ALONE_FACTOR * config.seed_s:
@@ -255,33 +249,33 @@ class Joining:
             if self._alone or not self.bootstrap:
                 self._create(ALONE)
             else:
-                self._hooks.become(Status.SEEKING, self.reason)
-        elif self._candidate is not None and self._hooks.status() == Status.FORMING:
-            self._hooks.become(Status.UNJOINED)
+                self._ctx.become(Status.SEEKING, self.reason)
+        elif self._candidate is not None and self._ctx.status == Status.FORMING:
+            self._ctx.become(Status.UNJOINED)
 
     def _create(self, epoch: int) -> None:
         self._ring.create(RingLabel(epoch, self._ctx.rng.getrandbits(63)))
-        self._hooks.become(Status.ACTIVE)
+        self._ctx.become(Status.ACTIVE)
 
     # ---- entering a ring that was found -----------------------------------------------------
 
     def _look_through(self, member: NodeRef) -> None:
-        self._hooks.become(Status.JOINING)
+        self._ctx.become(Status.JOINING)
         self._joining_since = self._ctx.now
         self._lookups.start(Purpose.JOIN, 0, self._ctx.my_id, kind=FindKind.PREDECESSOR, via=member)
 
     def looked_up(self, result: Result) -> None:
         """The lookup of our place has ended."""
-        if self._hooks.status() != Status.JOINING:
+        if self._ctx.status != Status.JOINING:
             return
         if result.node is None or result.node.raw == self._ctx.me.raw:
-            self._hooks.become(Status.UNJOINED)
+            self._ctx.become(Status.UNJOINED)
             return
         status = int(Status.JOINING)
         self._requests.ask(Ask.JOIN_OFFER, result.node, lambda rid: GetState(rid, status))
 
     def _offered(self, question: Question, sender: NodeRef, answer: Answer) -> None:
-        if self._hooks.status() != Status.JOINING or not isinstance(answer, State):
+        if self._ctx.status != Status.JOINING or not isinstance(answer, State):
             return
         ctx = self._ctx
         others = [node for node in answer.successors if node.raw != ctx.me.raw]
@@ -289,19 +283,29 @@ class Joining:
         placed = between(sender.id, ctx.my_id, head.id) or not ctx.config.safeguards.recheck_place
         if answer.status == Status.ACTIVE and placed:
             self._ring.join(sender, answer)
-            self._hooks.become(Status.ACTIVE)
+            self._ctx.become(Status.ACTIVE)
         elif answer.status == Status.ACTIVE:
             self._look_through_again(head)
         else:
-            self._hooks.become(Status.UNJOINED)
+            self._ctx.become(Status.UNJOINED)
 
     def _look_through_again(self, member: NodeRef) -> None:
         self._lookups.start(Purpose.JOIN, 0, self._ctx.my_id, kind=FindKind.PREDECESSOR, via=member)
 
     def _offer_silent(self, question: Question) -> None:
-        if self._hooks.status() == Status.JOINING:
-            self._hooks.become(Status.UNJOINED)
+        if self._ctx.status == Status.JOINING:
+            self._ctx.become(Status.UNJOINED)
 
     ALARMS: ClassVar[Ringers] = {
         Alarm.JOIN: tick,
+    }
+
+    EVENTS: ClassVar[EventHandlers] = {
+        Begin: begin,
+    }
+
+    HEARS: ClassVar[Hearers] = {
+        CLOCK_BEHIND: clock_behind,
+        ENTERED: _entered,
+        DIED: forget,
     }

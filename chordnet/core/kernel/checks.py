@@ -1,4 +1,4 @@
-"""The gate: is what a peer says possible at all? Every message passes here before any part sees it.
+"""Is what a peer says possible at all? Every message is checked here before any part sees it.
 
 A pointer that cannot be one would be followed, listed and passed on for as long as somebody answers
 at its address; a name ends up in logs and on terminals; a long list is kept and sent on. So of
@@ -101,7 +101,7 @@ def is_range(asked: Range, space: IdentifierSpace) -> bool:
 
 
 class Checks:
-    """The gate of one node.
+    """The checks of one node.
 
     :param names: the rules for names and addresses. None accepts all of them: for simulators and
         tests, whose nodes may have any.

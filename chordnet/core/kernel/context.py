@@ -3,24 +3,45 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from random import Random
+from types import MappingProxyType
+from typing import Any
 
 from chordnet.core.base.config import ProtocolConfig
-from chordnet.core.base.effects import Effect, Send
+from chordnet.core.base.effects import Effect, Send, StatusChanged
 from chordnet.core.base.identifiers import IdentifierSpace
-from chordnet.core.base.messages import NodeRef, PeerMessage
+from chordnet.core.base.messages import NodeRef, PeerMessage, Status
+from chordnet.core.kernel import membership
 from chordnet.core.kernel.peers import PEERS_PAUSE_S, PeerBook
+from chordnet.core.kernel.signals import ENTERED, HINTED, P, Signal
 from chordnet.core.kernel.timers import Alarm, Alarms, Horizon
+
+Table = Mapping[Signal[...], Sequence[Callable[..., None]]]
+"""Signal -> who hears it, in order: (owner, what comes with the signal)."""
+NOT_HEARD: Table = MappingProxyType({})
 
 
 class Context:
     """One node's surroundings, handed to each of its parts.
 
     ``now`` and ``effects`` are set by :meth:`ChordNode.step` for the step under way.
+
+    :param config: the node's settings.
+    :param me: its own pointer.
+    :param rng: its only source of randomness.
+    :param owner: what holds the parts; handed to those who hear a signal.
+    :param hearers: who hears which signal.
     """
 
-    def __init__(self, config: ProtocolConfig, me: NodeRef, rng: Random) -> None:
+    def __init__(
+        self,
+        config: ProtocolConfig,
+        me: NodeRef,
+        rng: Random,
+        owner: Any = None,
+        hearers: Table = NOT_HEARD,
+    ) -> None:
         self.config = config
         self.space = IdentifierSpace(config.bits)
         self.me = me
@@ -34,12 +55,40 @@ class Context:
         self.alarms: Alarms[Alarm] = Alarms(self.horizon)
         self.peers = PeerBook(config, me)
         self.counters: Counter[str] = Counter()
-        self.on_hint: Callable[[NodeRef], None] = _ignore
+        self.status = Status.UNJOINED
+        """Where the node is in its life; :meth:`become` changes it."""
+        self._owner = owner
+        self._hearers = hearers
         self._rid = 0
+
+    @property
+    def is_member(self) -> bool:
+        """Whether the node is active in a ring."""
+        return self.status == Status.ACTIVE
+
+    def become(self, status: Status, reason: str = "") -> None:
+        """Change the status; tell :data:`ENTERED` if the node is a member now.
+
+        :param reason: why, where it needs telling.
+        :raises LocalProtocolError: the present status does not allow it.
+        """
+        old = self.status
+        if old == status:
+            return
+        membership.check(old, status)
+        self.status = status
+        self.effects.append(StatusChanged(old, status, reason))
+        if status == Status.ACTIVE:
+            self.tell(ENTERED)
+
+    def tell(self, signal: Signal[P], *args: P.args, **kwargs: P.kwargs) -> None:
+        """Tell every part that hears this signal."""
+        for hear in self._hearers.get(signal, ()):
+            hear(self._owner, *args, **kwargs)
 
     def hint(self, node: NodeRef) -> None:
         """``node`` is named by others, and differs from who is known under that name."""
-        self.on_hint(node)
+        self.tell(HINTED, node)
 
     def send(self, to: NodeRef, message: PeerMessage) -> None:
         """Ask for ``message`` to be sent."""
@@ -63,7 +112,3 @@ class Context:
     def distance(self, ref: NodeRef) -> int:
         """Return how far ``ref`` lies clockwise of this node."""
         return (ref.id - self.my_id) % self.space.size
-
-
-def _ignore(_node: NodeRef) -> None:
-    pass

@@ -3,13 +3,13 @@
 - Suspicion starts a probe: a ping now, another every ``probe_interval_s``.
 - Any message of the peer ends the probe: it is alive.
 - Silence for ``probe_timeout_s`` (``broken_timeout_s`` after its connection broke), or nobody
-  listening at its address, is death. A death is reported once, to :meth:`Verdicts.died`.
+  listening at its address, is death. A death is reported once (:data:`DIED`).
 - A peer that crashes and comes back has a higher incarnation; the old one is dead at that moment.
 """
 
 from __future__ import annotations
 
-from typing import ClassVar, Protocol
+from typing import ClassVar
 
 import attrs
 
@@ -17,22 +17,10 @@ from chordnet.core.base.events import LinkFault
 from chordnet.core.base.messages import NodeRef, Ping
 from chordnet.core.kernel.context import Context
 from chordnet.core.kernel.handlers import Ringers
+from chordnet.core.kernel.signals import DIED, SURVIVED, SUSPECTED
 from chordnet.core.kernel.timers import Alarm
 
 MAX_PROBES = 1024
-
-
-class Verdicts(Protocol):
-    """Who is told what a probe found."""
-
-    def suspected(self, peer: NodeRef) -> None:
-        """A probe of ``peer`` has begun."""
-
-    def died(self, peer: NodeRef) -> None:
-        """``peer`` is dead; evict it everywhere."""
-
-    def survived(self, peer: NodeRef) -> None:
-        """``peer`` was under suspicion and has been heard of."""
 
 
 @attrs.define
@@ -45,11 +33,12 @@ class _Probe:
 class Detector:
     """All probes under way, by raw identifier."""
 
-    def __init__(self, ctx: Context, verdicts: Verdicts) -> None:
+    def __init__(self, ctx: Context) -> None:
         self._ctx = ctx
-        self._verdicts = verdicts
         self.probes: dict[bytes, _Probe] = {}
         """What is under way; empty most of the time."""
+        self.leaving: NodeRef | None = None
+        """Who is being held for dead because it leaves."""
 
     def suspect(self, peer: NodeRef, *, broken: bool = False) -> None:
         """Begin to probe ``peer``; ``broken`` says that its connection ended without a word."""
@@ -65,7 +54,7 @@ class Detector:
             probe = _Probe(peer, ctx.now + patience, ctx.now + ctx.config.probe_interval_s)
             self.probes[peer.raw] = probe
             ctx.send(peer, Ping(ctx.rid()))
-            self._verdicts.suspected(peer)
+            ctx.tell(SUSPECTED, peer)
         self._arm()
 
     def suspects(self, raw: bytes) -> bool:
@@ -78,7 +67,7 @@ class Detector:
             probe = self.probes[peer.raw]
             if peer.incarnation >= probe.peer.incarnation:
                 del self.probes[peer.raw]
-                self._verdicts.survived(peer)
+                self._ctx.tell(SURVIVED, peer)
 
     def link_down(self, peer: NodeRef, fault: LinkFault) -> None:
         """There is no connection to ``peer``."""
@@ -94,7 +83,14 @@ class Detector:
         if peer.raw and peer.raw != ctx.me.raw and not ctx.peers.is_dead(peer, ctx.now):
             ctx.peers.died(peer, ctx.now)
             ctx.counters["deaths"] += 1
-            self._verdicts.died(peer)
+            ctx.tell(DIED, peer)
+
+    def departs(self, peer: NodeRef) -> None:
+        """``peer`` leaves on purpose: as good as dead, whatever it still says."""
+        self.leaving = peer
+        self.condemn(peer)
+        self.leaving = None
+        self._ctx.peers.departed(peer, self._ctx.now)
 
     def tick(self) -> None:
         """The ``probes`` alarm has rung: ping again or give up."""

@@ -14,7 +14,8 @@ import attrs
 
 from chordnet.core.base.messages import Next, NodeRef, PeerMessage, Pong, State
 from chordnet.core.kernel.context import Context
-from chordnet.core.kernel.handlers import Handlers
+from chordnet.core.kernel.handlers import Handlers, Hearers
+from chordnet.core.kernel.signals import DIED
 from chordnet.core.kernel.timers import Expiry
 
 
@@ -139,4 +140,8 @@ class Requests:
 
     MESSAGES: ClassVar[Handlers] = {
         Next: answered,
+    }
+
+    HEARS: ClassVar[Hearers] = {
+        DIED: died,
     }

@@ -32,7 +32,7 @@ PODC 1987.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from itertools import groupby
 from math import isfinite
 from typing import ClassVar
@@ -41,6 +41,7 @@ import attrs
 
 from chordnet.core.base import intervals
 from chordnet.core.base.effects import Gap, Misbehaved, Record, SendStored
+from chordnet.core.base.events import Spoiled
 from chordnet.core.base.intervals import Intervals
 from chordnet.core.base.limits import MAX_RANGES
 from chordnet.core.base.messages import (
@@ -62,7 +63,8 @@ from chordnet.core.base.messages import (
 )
 from chordnet.core.kernel.checks import is_message_id, is_origin_state, is_range
 from chordnet.core.kernel.context import Context
-from chordnet.core.kernel.handlers import Handlers, Ringers
+from chordnet.core.kernel.handlers import EventHandlers, Handlers, Hearers, Ringers
+from chordnet.core.kernel.signals import ENTERED
 from chordnet.core.kernel.timers import LEISURE_S, Alarm, Expiry
 from chordnet.core.log.doubts import Doubts
 from chordnet.core.log.ledger import MASK, Ledger, OriginKey
@@ -106,16 +108,12 @@ class AntiEntropy:
     """One node's comparisons with others.
 
     :param ledger: what has been recorded.
-    :param is_member: returns True if this node is active in a ring.
     """
 
-    def __init__(
-        self, ctx: Context, ledger: Ledger, routes: Routes, is_member: Callable[[], bool]
-    ) -> None:
+    def __init__(self, ctx: Context, ledger: Ledger, routes: Routes) -> None:
         self._ctx = ctx
         self._ledger = ledger
         self._routes = routes
-        self._is_member = is_member
         self._young: dict[MessageId, int] = {}
         """Messages that were recorded only just now, with their shares of the ledger's digest."""
         self._young_sum = 0
@@ -211,7 +209,7 @@ class AntiEntropy:
         """The ``sync`` alarm has rung: compare with a random finger or successor."""
         ctx = self._ctx
         nodes = self._routes.nodes()
-        if nodes and self._is_member():
+        if nodes and self._ctx.is_member:
             ctx.send(ctx.rng.choice(nodes), Compare(self.digest))
         ctx.alarms.set(Alarm.SYNC, ctx.jittered(ctx.config.sync_s))
 
@@ -219,7 +217,7 @@ class AntiEntropy:
         """``peer``'s digest is known: if it differs from ours, tell it what we have."""
         now = self._ctx.now
         busy = self._busy is not None and now < self._until
-        if digest == self.digest or not self._is_member() or busy:
+        if digest == self.digest or not self._ctx.is_member or busy:
             return
         if now >= self._partner(peer).not_before:
             self._exchange(peer)
@@ -259,7 +257,7 @@ class AntiEntropy:
     def on_have(self, peer: NodeRef, message: Have) -> None:
         """``peer`` tells what it has: give it what it lacks, ask for what we lack."""
         ctx, ledger = self._ctx, self._ledger
-        if not self._is_member() or not self._sound(peer, message.origins):
+        if not self._ctx.is_member or not self._sound(peer, message.origins):
             return
         self._ripen()
         after, last = _range(message.after), _range(message.last)
@@ -470,6 +468,14 @@ class AntiEntropy:
 
     ALARMS: ClassVar[Ringers] = {
         Alarm.SYNC: compare_with_some,
+    }
+
+    EVENTS: ClassVar[EventHandlers] = {
+        Spoiled: lambda self, event: self.spoiled(event.ids),
+    }
+
+    HEARS: ClassVar[Hearers] = {
+        ENTERED: start,
     }
 
 

@@ -20,7 +20,7 @@ Source of the routing rule: Stoica et al., ToN 2003, figure 3 (closest preceding
 from __future__ import annotations
 
 from collections.abc import Container
-from typing import ClassVar, Protocol
+from typing import ClassVar
 
 from chordnet.core.base.identifiers import between_right
 from chordnet.core.base.messages import (
@@ -37,31 +37,22 @@ from chordnet.core.kernel.context import Context
 from chordnet.core.kernel.detector import Detector
 from chordnet.core.kernel.handlers import Handlers
 from chordnet.core.kernel.membership import MEMBER
+from chordnet.core.kernel.signals import ANSWERED_HERE
+from chordnet.core.ring.pointers import Pointers
 from chordnet.core.ring.routing import Routes
-from chordnet.core.ring.successors import Ring
 
 ALTERNATIVES = 3
 """Nodes that one step of an iterative lookup offers."""
 
 
-class AnsweringHooks(Protocol):
-    """What the answering side asks of its node."""
-
-    def status(self) -> Status: ...
-    def own_answer(self, answer: Found | FindFailed) -> None: ...
-
-
 class Answering:
     """This node's part in everybody's lookups, its own included."""
 
-    def __init__(
-        self, ctx: Context, ring: Ring, routes: Routes, detector: Detector, hooks: AnsweringHooks
-    ) -> None:
+    def __init__(self, ctx: Context, ring: Pointers, routes: Routes, detector: Detector) -> None:
         self._ctx = ctx
         self._ring = ring
         self._routes = routes
         self._detector = detector
-        self._hooks = hooks
 
     # ---- recursive: answering or passing on -------------------------------------------------
 
@@ -69,7 +60,7 @@ class Answering:
         """A recursive lookup (of another node's, or our own come back) has arrived."""
         if question.ttl <= 0:
             self._refuse(question, "it was passed on too many times")
-        elif self._hooks.status() not in MEMBER:
+        elif self._ctx.status not in MEMBER:
             self._refuse(question, f"{self._ctx.me.name or self._ctx.me.address} is in no ring")
         else:
             self.route(question, int.from_bytes(question.key))
@@ -98,14 +89,14 @@ class Answering:
         ring = self._ring
         if kind == FindKind.PREDECESSOR:
             return between_right(self._ctx.my_id, key, ring.head.id)
-        if self._hooks.status() == Status.LEAVING and ring.successors:
+        if self._ctx.status == Status.LEAVING and ring.successors:
             return False
         return ring.owns(key) or not ring.successors or (last and ring.predecessor_is_dead())
 
     def _next_hop(self, key: int, kind: int, *, last: bool) -> tuple[NodeRef | None, bool]:
         """Return the node to pass a question on to, and whether it should be the last."""
         ctx, ring = self._ctx, self._ring
-        leaving = self._hooks.status() == Status.LEAVING
+        leaving = self._ctx.status == Status.LEAVING
         if kind == FindKind.OWNER and (
             (leaving and ring.owns(key)) or between_right(ctx.my_id, key, ring.head.id)
         ):
@@ -119,7 +110,7 @@ class Answering:
 
     def _answer(self, question: Find, answer: Found | FindFailed) -> None:
         if question.origin.raw == self._ctx.me.raw:
-            self._hooks.own_answer(answer)
+            self._ctx.tell(ANSWERED_HERE, answer)
         else:
             self._ctx.send(question.origin, answer)
 
@@ -128,7 +119,7 @@ class Answering:
     def on_find_next(self, sender: NodeRef, message: FindNext) -> None:
         """Another node's iterative lookup asks for its next step."""
         ctx = self._ctx
-        if self._hooks.status() not in MEMBER:
+        if self._ctx.status not in MEMBER:
             ctx.send(sender, Next(message.rid, False, [], False, None))
             return
         exclude = set(message.exclude)
@@ -152,7 +143,7 @@ class Answering:
         head = live[0] if live else ctx.me
         before = ring.predecessor
         orphan = before is None or ring.predecessor_is_dead()
-        leaving = self._hooks.status() == Status.LEAVING and bool(live)
+        leaving = self._ctx.status == Status.LEAVING and bool(live)
         if kind == FindKind.PREDECESSOR:
             if between_right(ctx.my_id, key, head.id):
                 return True, [], False

@@ -19,10 +19,12 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable
-from typing import ClassVar, Protocol
+from typing import ClassVar
 
 import attrs
 
+from chordnet.core.base.effects import LookupDone
+from chordnet.core.base.events import FindOwner
 from chordnet.core.base.limits import MAX_EXCLUDE
 from chordnet.core.base.messages import (
     Find,
@@ -33,17 +35,17 @@ from chordnet.core.base.messages import (
     Next,
     NodeRef,
     RingLabel,
-    Status,
 )
 from chordnet.core.kernel.context import Context
 from chordnet.core.kernel.detector import Detector
-from chordnet.core.kernel.handlers import Handlers
+from chordnet.core.kernel.handlers import EventHandlers, Handlers, Hearers
 from chordnet.core.kernel.membership import MEMBER
 from chordnet.core.kernel.requests import Answer, Ask, Question, Requests
+from chordnet.core.kernel.signals import ANSWERED_HERE, DIED
 from chordnet.core.kernel.timers import Expiry
 from chordnet.core.lookup.answering import ALTERNATIVES, Answering
 from chordnet.core.lookup.iterative import Walk
-from chordnet.core.ring.successors import Ring
+from chordnet.core.ring.pointers import Pointers
 
 
 class Purpose(enum.IntEnum):
@@ -90,23 +92,16 @@ class Result:
 OnResult = Callable[[Result], None]
 
 
-class LookupHooks(Protocol):
-    """What lookups ask of their node."""
-
-    def status(self) -> Status: ...
-
-
 class Lookups:
     """All lookups of this node."""
 
     def __init__(
         self,
         ctx: Context,
-        ring: Ring,
+        ring: Pointers,
         answering: Answering,
         requests: Requests,
         detector: Detector,
-        hooks: LookupHooks,
     ) -> None:
         self._handlers: dict[Purpose, OnResult] = {}
         self._ctx = ctx
@@ -114,7 +109,6 @@ class Lookups:
         self._answering = answering
         self._requests = requests
         self._detector = detector
-        self._hooks = hooks
         self._open: dict[int, Lookup] = {}
         config = ctx.config
         self._patience: Expiry[int] = Expiry(config.lookup_timeout_s, self._is_recursive)
@@ -122,6 +116,7 @@ class Lookups:
         self.expiries = (self._patience, self._deadlines)
         """Each says when something of ours is due."""
         requests.handle(Ask.FIND_NEXT, self._step_answered, self._step_silent)
+        self.handle(Purpose.PROGRAM, self._program_answered)
 
     def __len__(self) -> int:
         return len(self._open)
@@ -177,6 +172,18 @@ class Lookups:
         else:
             self._answering.route(question, key)
 
+    def find_owner(self, event: FindOwner) -> None:
+        """The program wants to know who owns a key."""
+        if self._ctx.is_member:
+            key = int.from_bytes(event.key)
+            self.start(Purpose.PROGRAM, event.op, key, iterative=event.iterative)
+        else:
+            self._ctx.effects.append(LookupDone(event.op, None, [], "not in a ring"))
+
+    def _program_answered(self, result: Result) -> None:
+        done = LookupDone(result.tag, result.node, result.path, result.reason)
+        self._ctx.effects.append(done)
+
     def tick(self) -> None:
         """Look after lookups that have waited too long."""
         now = self._ctx.now
@@ -206,10 +213,17 @@ class Lookups:
         lookup = self._open.get(answer.lookup)
         if lookup is None or lookup.walk is not None:
             return
-        if lookup.via is not None or self._hooks.status() not in MEMBER:
+        if lookup.via is not None or self._ctx.status not in MEMBER:
             self._fail(lookup, answer.reason)
         else:
             self._go_iterative(lookup)
+
+    def _answered_here(self, answer: Found | FindFailed) -> None:
+        """A question of our own has ended at this node itself."""
+        if isinstance(answer, Found):
+            self.on_found(self._ctx.me, answer)
+        else:
+            self.on_find_failed(self._ctx.me, answer)
 
     # ---- iterative --------------------------------------------------------------------------
 
@@ -322,4 +336,13 @@ class Lookups:
     MESSAGES: ClassVar[Handlers] = {
         Found: on_found,
         FindFailed: on_find_failed,
+    }
+
+    EVENTS: ClassVar[EventHandlers] = {
+        FindOwner: find_owner,
+    }
+
+    HEARS: ClassVar[Hearers] = {
+        ANSWERED_HERE: _answered_here,
+        DIED: died,
     }

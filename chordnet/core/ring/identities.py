@@ -20,7 +20,7 @@ are limited in number and, for each name, in time.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import ClassVar
 
 import attrs
 
@@ -29,6 +29,9 @@ from chordnet.core.base.events import Standing, Verified
 from chordnet.core.base.messages import ABOUT, NodeRef, PeerMessage, RingLabel, Status, contact
 from chordnet.core.kernel.context import Context
 from chordnet.core.kernel.detector import Detector
+from chordnet.core.kernel.handlers import EventHandlers, Hearers
+from chordnet.core.kernel.signals import ADMITTED, CLOCK_BEHIND, HINTED, SUPERSEDED
+from chordnet.core.ring.pointers import Pointers
 
 DAY_S = 86_400.0
 MAX_CONTESTS = 64
@@ -48,18 +51,6 @@ _SHOWN = 80
 """So much of a name is shown."""
 
 
-class IdentityHooks(Protocol):
-    """What the judge of identities asks of its node."""
-
-    def status(self) -> Status: ...
-    def standing(self) -> Standing: ...
-    def superseded(self, reason: str) -> None: ...
-    def admitted(self, node: NodeRef, held: list[PeerMessage]) -> None:
-        """``node`` has the name from now on; ``held`` are messages of it that have waited."""
-
-    def clock_behind(self, reason: str) -> None: ...
-
-
 @attrs.define
 class _Contest:
     node: NodeRef
@@ -74,10 +65,10 @@ class _Contest:
 class Identities:
     """The contests of one node."""
 
-    def __init__(self, ctx: Context, detector: Detector, hooks: IdentityHooks) -> None:
+    def __init__(self, ctx: Context, ring: Pointers, detector: Detector) -> None:
         self._ctx = ctx
         self._detector = detector
-        self._hooks = hooks
+        self._ring = ring
         self._contests: dict[bytes, _Contest] = {}
         self._lost: dict[bytes, tuple[float, NodeRef, str, str]] = {}
         """Contests lost lately: until when, who, why, and the address of who has the name."""
@@ -227,7 +218,7 @@ class Identities:
         self._ctx.peers.replace(node)
         if contest.waiting:
             self._judge(node, "")
-        self._hooks.admitted(node, contest.held)
+        self._ctx.tell(ADMITTED, node, contest.held)
 
     def _lose(self, contest: _Contest, reason: str, holder: str = "") -> None:
         node = contest.node
@@ -248,12 +239,12 @@ class Identities:
         ctx = self._ctx
         if address == ctx.me.address or ctx.now < self._twin_asked + PAUSE_S:
             return
-        if self._hooks.status() in ABOUT:
+        if self._ctx.status in ABOUT:
             self._twin_asked = ctx.now
             ctx.effects.append(Verify(contact(address)))
 
     def _twin_found(self, twin: Standing) -> None:
-        me, status = self._ctx.me, self._hooks.status()
+        me, status = self._ctx.me, self._ctx.status
         if twin.node.raw != me.raw or twin.node == me or status not in ABOUT:
             return
         if twin.status not in ABOUT:
@@ -262,12 +253,13 @@ class Identities:
         if status != Status.ACTIVE:
             gives_way = member or twin.node.incarnation < me.incarnation
         else:
-            mine = self._hooks.standing()
+            mine = self._ring.standing()
             gives_way = member and twin.label == mine.label and _rank(mine) > _rank(twin)
         if gives_way:
-            self._hooks.superseded(
+            self._ctx.tell(
+                SUPERSEDED,
                 f"the name {me.name!r} belongs to the node at {twin.node.address}; give the one at"
-                f" {me.address} another name and start it again"
+                f" {me.address} another name and start it again",
             )
 
     # ---- our own clock -----------------------------------------------------------------------
@@ -276,10 +268,19 @@ class Identities:
         if not self._accepted and len(self._ahead) < BEHIND:
             self._ahead.add(node.raw)
             if len(self._ahead) == BEHIND:
-                self._hooks.clock_behind(
+                self._ctx.tell(
+                    CLOCK_BEHIND,
                     "the clock of this node is behind: the first nodes that it met were started"
-                    " more than a day ahead of it"
+                    " more than a day ahead of it",
                 )
+
+    EVENTS: ClassVar[EventHandlers] = {
+        Verified: verified,
+    }
+
+    HEARS: ClassVar[Hearers] = {
+        HINTED: hint,
+    }
 
 
 def _differ(known: NodeRef, node: NodeRef) -> bool:

@@ -9,7 +9,7 @@ The walk believes what nodes say of themselves; it is as long as the caller allo
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import ClassVar
 
 import attrs
 
@@ -17,17 +17,12 @@ from chordnet.core.base.effects import Walked
 from chordnet.core.base.events import Walk
 from chordnet.core.base.messages import GetState, NodeRef, State, Status
 from chordnet.core.kernel.context import Context
+from chordnet.core.kernel.handlers import EventHandlers
 from chordnet.core.kernel.requests import Answer, Ask, Question, Requests
-from chordnet.core.ring.successors import Ring
+from chordnet.core.ring.pointers import Pointers
 
 MAX_WALKS = 16
 """Walks at the same time; a further one ends at once."""
-
-
-class WalkHooks(Protocol):
-    """What walks ask of their node."""
-
-    def status(self) -> Status: ...
 
 
 @attrs.define
@@ -39,11 +34,10 @@ class _Way:
 class Walks:
     """The walks of one node."""
 
-    def __init__(self, ctx: Context, ring: Ring, requests: Requests, hooks: WalkHooks) -> None:
+    def __init__(self, ctx: Context, ring: Pointers, requests: Requests) -> None:
         self._ctx = ctx
         self._ring = ring
         self._requests = requests
-        self._hooks = hooks
         self._ways: dict[int, _Way] = {}
         requests.handle(Ask.WALK, self._answered, self._silent)
 
@@ -51,7 +45,7 @@ class Walks:
         """Walk once round; a :class:`Walked` of the same number tells of the end."""
         me = self._ctx.me
         way = _Way([me], event.limit)
-        if self._hooks.status() != Status.ACTIVE:
+        if self._ctx.status != Status.ACTIVE:
             self._end(event.op, way, f"{me.name} is in no ring")
         elif not self._ring.adoption.joined:
             self._end(event.op, way, f"the neighbours of {me.name} have not both taken it in")
@@ -73,7 +67,7 @@ class Walks:
             self._end(op, way, f"there are more than {way.limit} members")
         else:
             way.members.append(node)
-            status = int(self._hooks.status())
+            status = int(self._ctx.status)
             self._requests.ask(Ask.WALK, node, lambda rid: GetState(rid, status), detail=op)
 
     def _answered(self, question: Question, sender: NodeRef, answer: Answer) -> None:
@@ -99,6 +93,10 @@ class Walks:
     def _end(self, op: int, way: _Way, problem: str) -> None:
         self._ways.pop(op, None)
         self._ctx.effects.append(Walked(op, way.members, problem))
+
+    EVENTS: ClassVar[EventHandlers] = {
+        Walk: start,
+    }
 
 
 def _differ(node: NodeRef, before: NodeRef | None, expected: NodeRef) -> str:

@@ -166,7 +166,7 @@ class Cell:
         self.runs += 1
         refs = self._refs[end]
         node = ChordNode(self.config, refs[incarnation], Random(0))
-        node._status = Status.JOINING
+        node.ctx.status = Status.JOINING
         node.joining.looked_up(Result(Purpose.JOIN, 0, refs[member], []))
         rid = next(iter(node.requests._open))
         effects = self._step(node, ev.Received(refs[member], self._state(answer, rid, end)))
@@ -201,7 +201,7 @@ class Cell:
         return [ev.Received(peer, message) for message in self._received(node, stimulus, end)]
 
     def _received(self, node: ChordNode, stimulus: Stimulus, end: End) -> list[msg.PeerMessage]:
-        refs, kind, asking = self._refs[end], stimulus.kind, node.ring._asking
+        refs, kind, asking = self._refs[end], stimulus.kind, node.stabilise.asking
         if kind is msg.Pong:
             peer = refs[stimulus.peer]
             waiting = [
@@ -233,7 +233,7 @@ class Cell:
     def _put(self, situation: Situation, end: End) -> ChordNode:
         refs = self._refs[end]
         node = ChordNode(self.config, refs[situation.incarnation], Random(0))
-        node._status = Status.LEAVING if situation.leaving else Status.ACTIVE
+        node.ctx.status = Status.LEAVING if situation.leaving else Status.ACTIVE
         ring, peers = node.ring, node.ctx.peers
         ring.label = LABEL
         ring.predecessor = refs.get(situation.predecessor)
@@ -249,15 +249,15 @@ class Cell:
             peers.departed(refs[code], 0.0)
         if situation.asking is not None:
             ask, target, subject = situation.asking
-            ring._asking = self._ask(node, ask, target, subject, end)
-        ring._deferred = [
+            node.stabilise.asking = self._ask(node, ask, target, subject, end)
+        node.stabilise.deferred = [
             (refs[who], msg.GetState(rid, status)) for who, status, rid in situation.deferred
         ]
         for ask, target, subject in situation.pings:
             self._ask(node, ask, target, subject, end)
         for code in situation.suspects:
             node.detector.suspect(refs[code])
-        node.tables_changed()
+        node.fingers.reroute()
         return node
 
     def _ask(self, node: ChordNode, ask: int, target: Ref, subject: Ref, end: End) -> Question:
@@ -274,7 +274,7 @@ class Cell:
             places = self._places[end]
             return tuple(sorted(places[raw] * LIVES + life for raw, life in table.items()))
 
-        asking = ring._asking
+        asking = node.stabilise.asking
         return Situation(
             node.me.incarnation,
             node.status() != Status.ACTIVE,
@@ -283,7 +283,10 @@ class Cell:
             None
             if asking is None
             else (int(asking.ask), code(asking.target), code(asking.subject)),
-            tuple((code(who), question.status, question.rid) for who, question in ring._deferred),
+            tuple(
+                (code(who), question.status, question.rid)
+                for who, question in node.stabilise.deferred
+            ),
             tuple(
                 sorted(
                     {

@@ -11,11 +11,7 @@ Passes come fast while they still find something to change, then ever more slowl
 wait for them:
 
 - A failed node's slots are wanted at once.
-- A node whose successor changes tells those whose fingers are concerned: for each i, the nodes in
-  (self - 2**i, successor - 2**i] (after ``update_others`` and ``fix_fingers`` of Stoica et al.,
-  SIGCOMM 2001, figures 6 and 7, with the pointed-to range known exactly to the predecessor). A hint
-  is routed to the first of them and handed from successor to successor. It is only a hint: the
-  receiver looks up, or probes, itself.
+- A node whose successor changes tells those whose fingers are concerned (``hints.py``).
 
 :class:`~chordnet.core.base.config.FingerUpkeep` turns what is not published Chord off.
 """
@@ -24,41 +20,32 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Mapping
-from typing import ClassVar, Protocol
+from typing import ClassVar
 
 from chordnet.core.base.effects import FingersChanged
-from chordnet.core.base.identifiers import between_left, between_right
-from chordnet.core.base.limits import HINT_TTL
-from chordnet.core.base.messages import FingerHint, NodeRef
+from chordnet.core.base.messages import NodeRef
 from chordnet.core.kernel.context import Context
-from chordnet.core.kernel.detector import Detector
-from chordnet.core.kernel.handlers import Handlers, Ringers
+from chordnet.core.kernel.handlers import Hearers, Ringers
+from chordnet.core.kernel.signals import DIED, ENTERED, PREDECESSOR_CHANGED, SUCCESSORS_CHANGED
 from chordnet.core.kernel.timers import Alarm
+from chordnet.core.lookup.lookup import Lookups, Purpose, Result
+from chordnet.core.ring.pointers import Pointers
 from chordnet.core.ring.routing import Routes
-from chordnet.core.ring.successors import Ring
 
 RETRY_S = 0.5
 """Pause after a finger's lookup failed."""
-
-
-class FingerHooks(Protocol):
-    """What the table asks of its node."""
-
-    def look_up_finger(self, slot: int, key: int) -> None: ...
-    def tables_changed(self) -> None: ...
+CHECK_TTL = 8
+"""Hops of the check of a finger: from it back along predecessors to the slot's owner."""
 
 
 class Fingers:
     """The finger table of one node."""
 
-    def __init__(
-        self, ctx: Context, ring: Ring, routes: Routes, detector: Detector, hooks: FingerHooks
-    ) -> None:
+    def __init__(self, ctx: Context, ring: Pointers, routes: Routes, lookups: Lookups) -> None:
         self._ctx = ctx
         self._ring = ring
         self._routes = routes
-        self._detector = detector
-        self._hooks = hooks
+        self._lookups = lookups
         self.slots: list[NodeRef | None] = [None] * ctx.config.bits
         self._wanted = 0
         """Wanted slots, as the bits of a number."""
@@ -72,6 +59,8 @@ class Fingers:
         self._upkeep = ctx.config.finger_upkeep
         self._pace = ctx.config.fingers_fast_s
         self._changed = True
+        lookups.handle(Purpose.FINGER, self._found)
+        lookups.handle(Purpose.FINGER_CHECK, self._checked)
 
     def distinct(self) -> list[NodeRef]:
         """Return the distinct nodes of the table, nearest first."""
@@ -98,6 +87,10 @@ class Fingers:
         self._pace, self._changed = idle, False
         ctx.alarms.set(Alarm.FINGERS, ctx.now + ctx.rng.random() * idle)
 
+    def reroute(self) -> None:
+        """Make the routes anew, from the successor list and the table as they are now."""
+        self._routes.rebuild(self._ring.successors, self.distinct())
+
     # ---- what makes a slot wanted -----------------------------------------------------------
 
     def refresh(self) -> None:
@@ -107,7 +100,14 @@ class Fingers:
         self._pace = config.fingers_fast_s if self._changed else slower
         self._changed = False
         ctx.alarms.set(Alarm.FINGERS, ctx.jittered(self._pace))
-        self._want((1 << config.bits) - 1)
+        self.want((1 << config.bits) - 1)
+
+    def _successors_changed(self, _old_head: NodeRef | None) -> None:
+        self.reroute()
+        self.neighbours_changed()
+
+    def _predecessor_changed(self, _old: NodeRef | None) -> None:
+        self.neighbours_changed()
 
     def neighbours_changed(self) -> None:
         """Successor list or predecessor changed: refill the slots that they determine."""
@@ -119,8 +119,10 @@ class Fingers:
         self._tell()
         self._work()
 
-    def evict(self, peer: NodeRef) -> None:
+    def died(self, peer: NodeRef) -> None:
         """``peer`` is dead: empty its slots and have them looked up."""
+        if not self._ctx.is_member:
+            return
         lost = [
             slot
             for slot, node in enumerate(self.slots)
@@ -132,9 +134,10 @@ class Fingers:
             self._untold = True
             self._tell()
             if self._upkeep.repair_on_use:
-                self._want(sum(1 << slot for slot in lost))
+                self.want(sum(1 << slot for slot in lost))
 
-    def _want(self, slots: int) -> None:
+    def want(self, slots: int) -> None:
+        """Have slots looked up, given as the bits of a number."""
         self._wanted |= slots
         self._work()
 
@@ -185,7 +188,26 @@ class Fingers:
                 break
         self._tell()
         if self._looking is not None:
-            self._hooks.look_up_finger(self._looking, self.start(self._looking))
+            self._look_up(self._looking)
+
+    def _look_up(self, slot: int) -> None:
+        """Find the owner of this slot's start; at rest, ask the node in the slot."""
+        node, key = self.slots[slot], self.start(slot)
+        if node is None or not self.may_check:
+            self._lookups.start(Purpose.FINGER, slot, key)
+        else:
+            self._lookups.start(Purpose.FINGER_CHECK, slot, key, via=node, last=True, ttl=CHECK_TTL)
+
+    def _checked(self, result: Result) -> None:
+        """The node in a slot has said whether it still owns it."""
+        if result.node is None or result.label != self._ring.label:
+            # Too far off, gone, or of another ring: our own ring knows.
+            self._lookups.start(Purpose.FINGER, result.tag, self.start(result.tag))
+        else:
+            self._found(result)
+
+    def _found(self, result: Result) -> None:
+        self.looked_up(result.tag, result.node)
 
     def looked_up(self, slot: int, node: NodeRef | None) -> None:
         """A finger's lookup has ended; ``node`` is None when it failed."""
@@ -216,93 +238,21 @@ class Fingers:
             if self._upkeep.prompt:
                 pause = self._ctx.jittered(self._ctx.config.fingers_fast_s)
                 self._ctx.alarms.sooner(Alarm.FINGERS, pause)
-            self._hooks.tables_changed()
+            self.reroute()
             self._ctx.effects.append(FingersChanged(self.distinct()))
-
-    # ---- hints ------------------------------------------------------------------------------
-
-    def tell_others(self, subject: NodeRef, *, alive: bool) -> None:
-        """Hint at ``subject``, our new or suspected successor, to whom it may concern.
-
-        Nodes within our predecessors' successor lists learn of it by stabilising; the estimate of
-        how far those reach is our own list's, halved to be on the safe side.
-        """
-        ctx, space = self._ctx, self._ctx.space
-        listed = self._ring.successors
-        if not self._upkeep.hints or len(listed) < ctx.config.successors:
-            return
-        near = ctx.distance(listed[-1]) // 2
-        for slot in range(max(near.bit_length() - 1, 0), ctx.config.bits):
-            low = (ctx.my_id - (1 << slot)) % space.size
-            high = (subject.id - (1 << slot)) % space.size
-            hint = FingerHint(subject, alive, space.raw(low), space.raw(high), HINT_TTL)
-            # We may lie in the range ourselves, yet not be the first there.
-            if self._ring.owns((low + 1) % space.size):
-                self.on_finger_hint(self._ctx.me, hint)
-            else:
-                self._pass_on(hint)
-
-    def on_finger_hint(self, _sender: NodeRef, hint: FingerHint) -> None:
-        """Act on a hint, pass it on, or drop it when there is nobody left to tell."""
-        ctx, ring = self._ctx, self._ring
-        low, high = int.from_bytes(hint.low), int.from_bytes(hint.high)
-        if hint.ttl <= 0:
-            return
-        if not between_right(low, ctx.my_id, high):
-            self._pass_on(hint)
-            return
-        self._take(hint)
-        if not ring.successors or between_left(ctx.my_id, high, ring.head.id):
-            return
-        if between_right(low, ring.head.id, high):
-            ctx.send(ring.head, _older(hint))
-
-    def _pass_on(self, hint: FingerHint) -> None:
-        """Send a hint towards the first node of its range; drop it when that range is empty."""
-        ctx, ring = self._ctx, self._ring
-        target = (int.from_bytes(hint.low) + 1) % ctx.space.size
-        if ring.owns(target) or not ring.successors:
-            return
-        if between_right(ctx.my_id, target, ring.head.id):
-            next_hop: NodeRef | None = ring.head
-        else:
-            next_hop = self._routes.preceding((target - ctx.my_id) % ctx.space.size)
-        if next_hop is not None:
-            ctx.send(next_hop, _older(hint))
-
-    def _take(self, hint: FingerHint) -> None:
-        ctx, subject = self._ctx, hint.subject
-        if subject.raw == ctx.me.raw:
-            return
-        if not hint.alive:
-            # Its predecessor watches it anyway, and would answer each hint with new ones.
-            if self._ring.head.raw != subject.raw and any(
-                node is not None and node.raw == subject.raw for node in self.slots
-            ):
-                self._detector.suspect(subject)
-            return
-        self._want(
-            sum(1 << s for s, node in enumerate(self.slots) if self._better(subject, s, node))
-        )
-
-    def _better(self, subject: NodeRef, slot: int, node: NodeRef | None) -> bool:
-        """Return True if ``subject`` would belong into the slot rather than ``node``."""
-        end = self._ctx.my_id if node is None else node.id
-        return between_left(self.start(slot), subject.id, end)
-
-    MESSAGES: ClassVar[Handlers] = {
-        FingerHint: on_finger_hint,
-    }
 
     ALARMS: ClassVar[Ringers] = {
         Alarm.FINGERS: refresh,
+    }
+
+    HEARS: ClassVar[Hearers] = {
+        ENTERED: refresh,
+        SUCCESSORS_CHANGED: _successors_changed,
+        PREDECESSOR_CHANGED: _predecessor_changed,
+        DIED: died,
     }
 
 
 def _lowest(slots: int) -> int:
     """Return the number of the lowest bit that is set."""
     return (slots & -slots).bit_length() - 1
-
-
-def _older(hint: FingerHint) -> FingerHint:
-    return FingerHint(hint.subject, hint.alive, hint.low, hint.high, hint.ttl - 1)

@@ -1,0 +1,74 @@
+"""The gate: whose messages are heeded. It comes before :mod:`chordnet.core.kernel.checks`.
+
+A message is heeded if its sender may have the name that it speaks under
+(:mod:`chordnet.core.ring.identities`). If that is in doubt, the message waits until it is known, or
+is dropped. Then what the message says has to be possible, and to be taken in this node's state
+(:data:`chordnet.core.kernel.membership.HEEDED`); only then does a part see it.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from chordnet.core.base.events import Greeted
+from chordnet.core.base.messages import NodeRef, PeerMessage
+from chordnet.core.join.audit import Audit
+from chordnet.core.kernel.context import Context
+from chordnet.core.kernel.detector import Detector
+from chordnet.core.kernel.handlers import EventHandlers
+from chordnet.core.kernel.peers import PEERS_PAUSE_S
+from chordnet.core.kernel.timers import Alarm
+from chordnet.core.ring.identities import Identities
+from chordnet.core.ring.rectify import Rectify
+
+
+class Gate:
+    """Decides for one node whom it listens to."""
+
+    def __init__(
+        self,
+        ctx: Context,
+        rectify: Rectify,
+        detector: Detector,
+        identities: Identities,
+        audit: Audit,
+    ) -> None:
+        self._ctx = ctx
+        self._rectify = rectify
+        self._detector = detector
+        self._identities = identities
+        self._audit = audit
+
+    def heeds(self, sender: NodeRef, message: PeerMessage) -> bool:
+        """Return True if the message is to be looked at; take note of who speaks."""
+        ctx, peers = self._ctx, self._ctx.peers
+        if peers.is_routine(sender) and not self._detector.probes:
+            self._rectify.heard(sender)
+            return True
+        if sender.raw == ctx.me.raw or not ctx.space.valid_raw(sender.raw):
+            ctx.counters["messages_ignored"] += 1
+            return False
+        if self._identities.doubts(sender):
+            self._identities.spoke(sender, message)
+            return False
+        self._identities.accepted()
+        peers.note(sender)
+        lost = peers.heard(sender)
+        self._detector.heard(sender)
+        self._rectify.heard(sender)
+        if peers.changed:
+            ctx.alarms.sooner(Alarm.PEERS, ctx.now + PEERS_PAUSE_S)
+        if lost and ctx.is_member:
+            self._audit.evidence(sender)
+        return True
+
+    def _greeted(self, event: Greeted) -> None:
+        self._ctx.wall = event.wall
+        if event.dialled:
+            self._identities.replace(event.node)
+        else:
+            self._identities.greeted(event.node, event.rival)
+
+    EVENTS: ClassVar[EventHandlers] = {
+        Greeted: _greeted,
+    }

@@ -1,0 +1,97 @@
+"""Nodes that cannot be reached: what a broken connection means, and whose death is worth telling.
+
+A connection that breaks is evidence against the node at its other end, for the failure detector to
+weigh, if this node has any use for knowing (:meth:`Reach.matters`). Otherwise only the questions
+that it was asked end. An address at which another node than the named one answers says nothing
+about the named one: it may be alive where it has spoken from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ClassVar
+
+from chordnet.core.base.effects import PeerDied
+from chordnet.core.base.events import LinkDown, LinkFault
+from chordnet.core.base.messages import NodeRef
+from chordnet.core.join.joining import Joining
+from chordnet.core.kernel.context import Context
+from chordnet.core.kernel.detector import Detector
+from chordnet.core.kernel.handlers import EventHandlers, Hearers
+from chordnet.core.kernel.requests import Requests
+from chordnet.core.kernel.signals import DIED
+from chordnet.core.ring.identities import Identities
+from chordnet.core.ring.pointers import Pointers
+from chordnet.core.ring.routing import Routes
+
+
+class Reach:
+    """Judges the broken connections of one node.
+
+    :param under_way: returns how many broadcasts are not covered yet.
+    """
+
+    def __init__(
+        self,
+        ctx: Context,
+        ring: Pointers,
+        routes: Routes,
+        requests: Requests,
+        detector: Detector,
+        identities: Identities,
+        joining: Joining,
+        under_way: Callable[[], int],
+    ) -> None:
+        self._ctx = ctx
+        self._ring = ring
+        self._routes = routes
+        self._requests = requests
+        self._detector = detector
+        self._identities = identities
+        self._joining = joining
+        self._under_way = under_way
+
+    def matters(self, peer: NodeRef) -> bool:
+        """Return True if this node has any use for knowing that ``peer`` lives."""
+        before = self._ring.predecessor
+        return (
+            peer.raw in self._routes.raws
+            or (before is not None and before.raw == peer.raw)
+            or self._under_way() > 0
+            or self._detector.suspects(peer.raw)
+            or not self._ctx.is_member
+        )
+
+    def _link_down(self, event: LinkDown) -> None:
+        peer, fault = event.peer, event.fault
+        if event.holder:
+            self._identities.twin(event.holder)
+        if fault == LinkFault.OVERLOADED:
+            self._ctx.counters["overloaded"] += 1
+        elif peer.is_contact:
+            self._joining.fault(event)
+            self._requests.died(peer)
+        elif self._is_misnamed(peer):
+            self._requests.died(peer)
+        elif self.matters(peer):
+            self._detector.link_down(peer, fault)
+        elif fault != LinkFault.CLOSED:
+            self._requests.died(peer)
+
+    def _is_misnamed(self, peer: NodeRef) -> bool:
+        """Return True if another address than the node's own led nowhere."""
+        known = self._ctx.peers.get(peer.raw)
+        return known is not None and known.address != peer.address
+
+    def _died(self, peer: NodeRef) -> None:
+        if self.matters(peer):
+            left = self._detector.leaving == peer
+            self._ctx.effects.append(PeerDied(peer, left=left))
+
+    EVENTS: ClassVar[EventHandlers] = {
+        LinkDown: _link_down,
+    }
+
+    HEARS: ClassVar[Hearers] = {
+        DIED: _died,
+    }

@@ -1,0 +1,185 @@
+"""This node's place in the ring: predecessor, successor list, label. The state, and who changes it.
+
+Source: P. Zave, "Reasoning about identifier spaces: How to make Chord correct", IEEE TSE 43(12),
+2017 (arXiv:1610.01140). The operations on the state are files of their own:
+
+- *join* is here: in one step at member m's answer, where self in (m, m.successor): take m's whole
+  list, and m as predecessor;
+- *stabilise* keeps the successor list right (``stabilise.py``);
+- *rectify* keeps the predecessor right (``rectify.py``);
+- a neighbour that leaves offers who takes its place (``leave.py``).
+
+The predecessor is never set to nothing. A ring of one has an empty list and itself as predecessor.
+Which nodes of an offered list are taken is judged in ``offers.py``; whether both neighbours know of
+this node, in ``adoption.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from chordnet.core.base.effects import Joined, RingChanged
+from chordnet.core.base.events import Standing
+from chordnet.core.base.identifiers import between, between_right
+from chordnet.core.base.messages import Changed, NodeRef, Ping, RingLabel, State
+from chordnet.core.kernel.context import Context
+from chordnet.core.kernel.membership import MEMBER
+from chordnet.core.kernel.signals import (
+    LABEL_SEEN,
+    PLACED,
+    PREDECESSOR_CHANGED,
+    SUCCESSORS_CHANGED,
+)
+from chordnet.core.ring.adoption import Adoption
+from chordnet.core.ring.offers import Offers
+
+
+class Pointers:
+    """Predecessor and successor list of one node."""
+
+    def __init__(self, ctx: Context) -> None:
+        self._ctx = ctx
+        self._safe = ctx.config.safeguards
+        self.predecessor: NodeRef | None = None
+        self.successors: list[NodeRef] = []
+        self.label: RingLabel | None = None
+        self.before: RingLabel | None = None
+        """The label that was given up for this one."""
+        self.adoption = Adoption()
+        self.offers = Offers(ctx)
+
+    # ---- reading ----------------------------------------------------------------------------
+
+    @property
+    def head(self) -> NodeRef:
+        """The successor; this node itself in a ring of one."""
+        return self.successors[0] if self.successors else self._ctx.me
+
+    def owns(self, key: int) -> bool:
+        """Return True if key lies in (predecessor, self]."""
+        predecessor = self.predecessor
+        if predecessor is None:
+            return False
+        return between_right(predecessor.id, key, self._ctx.my_id)
+
+    def predecessor_is_dead(self) -> bool:
+        """Return True if the predecessor died and no node has taken its place yet."""
+        predecessor = self.predecessor
+        return predecessor is not None and self._ctx.peers.is_dead(predecessor, self._ctx.now)
+
+    def is_between(self, node: NodeRef, head: NodeRef) -> bool:
+        """Return True if ``node`` lies between this node and ``head``, and may be alive."""
+        ctx = self._ctx
+        return (
+            between(ctx.my_id, node.id, head.id)
+            and not ctx.peers.is_dead(node, ctx.now)
+            and not self.offers.is_another(node)
+        )
+
+    def standing(self) -> Standing:
+        """Return what this node says when it is asked who it is."""
+        label = self.label if self._ctx.status in MEMBER else None
+        return Standing(self._ctx.me, int(self._ctx.status), label, self.before)
+
+    # ---- entering ---------------------------------------------------------------------------
+
+    def create(self, label: RingLabel) -> None:
+        """Become a ring of one."""
+        self.label = label
+        self.predecessor = self._ctx.me
+        self.successors = []
+        self._ctx.tell(PLACED)
+        self._report()
+
+    def join(self, member: NodeRef, state: State) -> None:
+        """Take the place after ``member``, whose answer ``state`` is."""
+        self.label = state.label
+        self.predecessor = member
+        # The member may still name an earlier life of ours.
+        offered = [node for node in state.successors if node.raw != self._ctx.me.raw]
+        if not self._safe.whole_list:
+            offered = offered[:1]
+        self.successors = self.offers.usable(offered) or [member]
+        self._open_links(self.successors)
+        self._ctx.tell(PLACED)
+        self._report()
+        self._ctx.tell(SUCCESSORS_CHANGED, None)
+        self._ctx.tell(PREDECESSOR_CHANGED, None)
+
+    def place(self, label: RingLabel, predecessor: NodeRef, successors: Iterable[NodeRef]) -> None:
+        """Have these pointers from now on, as if the ring had been at rest for long."""
+        self.label, self.predecessor, self.successors = label, predecessor, list(successors)
+        self.adoption.joined = self.adoption.behind = self.adoption.answered = True
+        self._report()
+
+    # ---- being taken in ---------------------------------------------------------------------
+
+    def taken_in_by(self, node: NodeRef) -> None:
+        """``node`` takes this node for its successor."""
+        if node == self.predecessor:
+            self.adoption.before = True
+            self.check_joined()
+
+    def named_by_successor(self) -> None:
+        """The successor takes this node for its predecessor."""
+        self.adoption.behind = True
+        self.check_joined()
+
+    def check_joined(self) -> None:
+        """Take note if both neighbours have taken this node in."""
+        alone = not self.successors and self.predecessor == self._ctx.me
+        if self._ctx.is_member and self.adoption.complete(alone=alone):
+            self._ctx.effects.append(Joined())
+
+    # ---- changing ---------------------------------------------------------------------------
+
+    def list_from(self, head: NodeRef, its_list: list[NodeRef]) -> list[NodeRef]:
+        """Return the list to take over with a new head."""
+        return [head, *(its_list if self._safe.whole_list else self.successors[1:])]
+
+    def adopt(self, offered: list[NodeRef]) -> None:
+        """Have what is usable of an offered list, unless that is nothing."""
+        new = self.offers.usable(offered)
+        if new and new != self.successors:
+            self.set_successors(new)
+
+    def set_successors(self, new: list[NodeRef]) -> None:
+        """Have this successor list from now on."""
+        old = self.successors
+        old_head = old[0] if old else None
+        self.successors = new
+        if not new or old_head != new[0]:
+            self.adoption.behind = self.adoption.answered = False
+        self._open_links([node for node in new if node not in old])
+        if self.predecessor is not None and self.predecessor.raw != self._ctx.me.raw:
+            self._ctx.send(self.predecessor, Changed())
+        self._report()
+        self._ctx.tell(SUCCESSORS_CHANGED, old_head)
+
+    def set_predecessor(self, new: NodeRef) -> None:
+        """Have this predecessor from now on."""
+        old, self.predecessor = self.predecessor, new
+        self.adoption.before = False
+        self._report()
+        self._ctx.tell(PREDECESSOR_CHANGED, old)
+
+    def take_label(self, state: State, sender: NodeRef) -> None:
+        """Tell of the label of a neighbour's ring if it is not ours."""
+        if state.label is not None and state.label != self.label:
+            self._ctx.tell(LABEL_SEEN, state.label, sender)
+
+    def set_label(self, label: RingLabel) -> None:
+        """Belong to the ring called ``label`` from now on."""
+        self.before, self.label = self.label, label
+        self._report()
+
+    def _open_links(self, nodes: list[NodeRef]) -> None:
+        """Ping nodes just taken over on another's word: a dead one shows at once, and the open
+        connection makes its later death known at once.
+        """
+        for node in nodes:
+            if not self._ctx.peers.spoken_to(node):
+                self._ctx.send(node, Ping(self._ctx.rid()))
+
+    def _report(self) -> None:
+        self._ctx.effects.append(RingChanged(self.predecessor, list(self.successors), self.label))

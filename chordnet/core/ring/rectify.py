@@ -1,0 +1,124 @@
+"""Rectify: keep the predecessor right, by what other nodes say and by watching for its silence.
+
+*rectify(new)*, on notify: adopt ``new`` if it lies in (predecessor, self), or if the predecessor is
+dead, which is asked first (Zave's corrected Chord, see ``pointers.py``).
+
+A predecessor is heard of whenever it stabilises; one that is silent for longer is probed.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from chordnet.core.base.identifiers import between
+from chordnet.core.base.messages import NodeRef, Notify, Ping
+from chordnet.core.kernel.context import Context
+from chordnet.core.kernel.detector import Detector
+from chordnet.core.kernel.handlers import Handlers, Hearers, Ringers
+from chordnet.core.kernel.requests import Answer, Ask, Question, Requests
+from chordnet.core.kernel.signals import DIED, PLACED, PREDECESSOR_CHANGED
+from chordnet.core.kernel.timers import Alarm
+from chordnet.core.ring.pointers import Pointers
+
+PATIENCE = 1.6
+"""A predecessor stabilises every idle pause, jitter included; silence for this many is suspect."""
+
+
+class Rectify:
+    """Keeps the predecessor of one node."""
+
+    def __init__(
+        self, ctx: Context, ring: Pointers, requests: Requests, detector: Detector
+    ) -> None:
+        self._ctx = ctx
+        self._ring = ring
+        self._requests = requests
+        self._detector = detector
+        self._safe = ctx.config.safeguards
+        self._heard = 0.0
+        requests.handle(Ask.RECTIFY, self._alive, self._silent)
+
+    def on_notify(self, sender: NodeRef, _message: Notify) -> None:
+        """``sender`` takes us for its successor."""
+        self.notified(sender)
+
+    def notified(self, new: NodeRef) -> None:
+        """``new`` believes that it is our predecessor."""
+        ctx, ring, old = self._ctx, self._ring, self._ring.predecessor
+        if new.raw == ctx.me.raw:
+            return
+        if (
+            old is None
+            or between(old.id, new.id, ctx.my_id)
+            or ring.predecessor_is_dead()
+            or (old.raw == new.raw and new.incarnation > old.incarnation)
+        ):
+            ring.set_predecessor(new)
+        elif old.raw != new.raw:
+            self._requests.ask(Ask.RECTIFY, old, Ping, subject=new)
+        ring.taken_in_by(new)
+
+    def _alive(self, question: Question, sender: NodeRef, answer: Answer) -> None:
+        pass
+
+    def _silent(self, question: Question) -> None:
+        if self._ring.predecessor_is_dead():
+            if question.subject is not None:
+                self.notified(question.subject)
+        else:
+            self._detector.suspect(question.target)
+
+    def died(self, _peer: NodeRef) -> None:
+        """A node is dead; a dead predecessor stays that until another node notifies us."""
+        ring = self._ring
+        if self._ctx.is_member and ring.predecessor_is_dead():
+            if not ring.successors:
+                ring.set_predecessor(self._ctx.me)
+                ring.check_joined()
+            elif not self._safe.keep_predecessor:
+                ring.predecessor = None
+
+    # ---- silence ----------------------------------------------------------------------------
+
+    def heard(self, peer: NodeRef) -> None:
+        """A message of ``peer`` has arrived."""
+        predecessor = self._ring.predecessor
+        if predecessor is not None and peer.raw == predecessor.raw:
+            self._heard = self._ctx.now
+
+    def check(self) -> None:
+        """The ``predecessor`` alarm has rung: a silent predecessor is probed."""
+        ctx, predecessor = self._ctx, self._ring.predecessor
+        patience = PATIENCE * ctx.config.stabilise_idle_s
+        if self._heard + patience <= ctx.now:
+            if predecessor is not None:
+                self._detector.suspect(predecessor)
+            self._heard = ctx.now
+        ctx.alarms.set(Alarm.PREDECESSOR, self._heard + patience)
+
+    def place(self) -> None:
+        """Watch the predecessor, as if it had been heard of for long."""
+        ctx = self._ctx
+        ctx.alarms.set(Alarm.PREDECESSOR, ctx.jittered(1.5 * ctx.config.stabilise_idle_s))
+
+    def _placed(self) -> None:
+        ctx = self._ctx
+        self._heard = ctx.now
+        ctx.alarms.set(Alarm.PREDECESSOR, ctx.now + PATIENCE * ctx.config.stabilise_idle_s)
+
+    def _changed(self, _old: NodeRef | None) -> None:
+        self._heard = self._ctx.now
+
+    MESSAGES: ClassVar[Handlers] = {
+        Notify: on_notify,
+    }
+
+    ALARMS: ClassVar[Ringers] = {
+        Alarm.PREDECESSOR: check,
+    }
+
+    HEARS: ClassVar[Hearers] = {
+        PLACED: _placed,
+        PREDECESSOR_CHANGED: _changed,
+        DIED: died,
+    }
