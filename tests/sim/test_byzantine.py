@@ -8,6 +8,7 @@ import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
 from chordnet.core.base.messages import Bcast, Covered, Hop, MessageId, Ping
+from chordnet.core.base.outcomes import Failed
 from chordnet.sim.campaign.byzantine import Result, Run, play
 from chordnet.sim.campaign.byzantine_command import results, row, story
 from chordnet.sim.campaign.liar import KINDS, mutated
@@ -96,7 +97,7 @@ class JudgeTests(SynchronousTestCase):
     def test_no_receipt_and_a_message_that_was_not_sent_are_found(self):
         done, self.told.done = self.told.done, None
         self.assertIn("no receipt", self.found())
-        self.told.done = replaced(done, id=None, reason="not in a ring")
+        self.told.done = replaced(done, id=None, reason=Failed.NOT_IN_RING)
         self.assertIn("not sent: not in a ring", self.found())
 
     def test_what_has_no_bound_is_found(self):

@@ -9,6 +9,7 @@ import msgspec
 from twisted.trial.unittest import SynchronousTestCase
 
 from chordnet.core.base import effects as fx
+from chordnet.core.base.outcomes import Failed
 from chordnet.sim.scenarios.play import Play
 from chordnet.sim.scenarios.scenario import Scenario
 
@@ -81,14 +82,14 @@ class LookupTests(PlayCase):
             left[0] -= 1
             if left[0] < 0:
                 return done
-            return msgspec.structs.replace(done, owner=None, reason="nobody knows")
+            return msgspec.structs.replace(done, owner=None, reason=Failed.NO_WAY)
 
         self.tell(fx.LookupDone, fails)
 
     def test_a_failed_one_is_one(self) -> None:
         self.fail_some(1)
         (line,) = self.play._check_lookups()
-        self.assertRegex(line, r"^a lookup by Node \d failed: nobody knows$")
+        self.assertRegex(line, r"^a lookup by Node \d failed: no way to it was found$")
 
     def test_no_answer_is_one_after_25_seconds(self) -> None:
         self.tell(fx.LookupDone, lambda _: None)
@@ -105,7 +106,7 @@ class LookupTests(PlayCase):
             self.fail_some(count)
             self.network.weather.loss = 0.25
             asked = self.play._check_lookups()
-            real = sum("nobody knows" in line for line in asked)
+            real = sum("no way to it" in line for line in asked)
             self.assertEqual(real, failures, asked)
 
 

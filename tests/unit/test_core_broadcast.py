@@ -36,6 +36,7 @@ from chordnet.core.base.messages import (
     digest_of,
     route_bytes,
 )
+from chordnet.core.base.outcomes import Failed
 from chordnet.core.lookup.lookup import Result
 from tests.unit.core_support import (
     LABEL,
@@ -210,7 +211,7 @@ class BatchTests(NodeTestCase):
         effects = self.publish(b"a", b"x" * 11, b"b")
         (done,) = effects_of(effects, BroadcastDone)
         self.assertEqual(done.op, 1)
-        self.assertIn("longer than 10 bytes", done.reason)
+        self.assertEqual(done.reason, Failed.TOO_LONG)
         self.assertEqual(len(effects_of(effects, Record)), 2)
 
     def test_a_part_that_was_recorded_already_is_not_recorded_again(self):

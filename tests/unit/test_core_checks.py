@@ -17,14 +17,8 @@ from chordnet.core.base.config import ProtocolConfig
 from chordnet.core.base.identifiers import IdentifierSpace
 from chordnet.core.base.messages import Hop, MessageId, NodeRef, RingLabel, Status
 from chordnet.core.base.naming import Names
-from chordnet.core.kernel.checks import (
-    CACHE_BYTES,
-    TOO_LONG,
-    WRONG_IDENTIFIER,
-    WRONG_NODE,
-    WRONG_NUMBER,
-    Checks,
-)
+from chordnet.core.base.outcomes import Fault
+from chordnet.core.kernel.checks import CACHE_BYTES, Checks
 from chordnet.core.node import ChordNode, real_node
 
 SPACE = IdentifierSpace(160)
@@ -85,43 +79,43 @@ GOOD: dict[type, Any] = {
 WRONG_NUMBERS = (-1, 1 << 63, (1 << 64) - 1)
 HUGE = 1 << 62
 WRONG_NODES = [
-    (named(""), WRONG_NODE),
-    (named("x" * 256), WRONG_NODE),
-    (named("Node\n1"), WRONG_NODE),
-    (named("Node\x1b[2J"), WRONG_NODE),
-    (named("Node\x85"), WRONG_NODE),
-    (named("\u202e1 edoN"), WRONG_NODE),
-    (named("Node\u20661"), WRONG_NODE),
-    (node(1, raw=raw("Node 2")), WRONG_NODE),
-    (node(1, raw=b""), WRONG_IDENTIFIER),
-    (node(1, raw=SHORT), WRONG_IDENTIFIER),
-    (node(1, raw=LONG), WRONG_IDENTIFIER),
-    (node(1, incarnation=-1), WRONG_NUMBER),
-    (node(1, incarnation=HUGE), WRONG_NUMBER),
-    (node(1, address=""), WRONG_NODE),
-    (node(1, address="nowhere"), WRONG_NODE),
-    (node(1, address="host:0"), WRONG_NODE),
-    (node(1, address="host:65536"), WRONG_NODE),
-    (node(1, address="host:" + "1" * 5000), WRONG_NODE),
-    (node(1, address="tcp:host:1"), WRONG_NODE),
-    (node(1, address="a..b:1"), WRONG_NODE),
-    (node(1, address="x" * 64 + ".org:1"), WRONG_NODE),
-    (node(1, address="x." * 200 + "org:1"), WRONG_NODE),
-    (node(1, address="ho\x07st:1"), WRONG_NODE),
-    (node(1, address="ho\0st:1"), WRONG_NODE),
-    (node(1, address="\u202ehost:1"), WRONG_NODE),
+    (named(""), Fault.WRONG_NODE),
+    (named("x" * 256), Fault.WRONG_NODE),
+    (named("Node\n1"), Fault.WRONG_NODE),
+    (named("Node\x1b[2J"), Fault.WRONG_NODE),
+    (named("Node\x85"), Fault.WRONG_NODE),
+    (named("\u202e1 edoN"), Fault.WRONG_NODE),
+    (named("Node\u20661"), Fault.WRONG_NODE),
+    (node(1, raw=raw("Node 2")), Fault.WRONG_NODE),
+    (node(1, raw=b""), Fault.WRONG_IDENTIFIER),
+    (node(1, raw=SHORT), Fault.WRONG_IDENTIFIER),
+    (node(1, raw=LONG), Fault.WRONG_IDENTIFIER),
+    (node(1, incarnation=-1), Fault.WRONG_NUMBER),
+    (node(1, incarnation=HUGE), Fault.WRONG_NUMBER),
+    (node(1, address=""), Fault.WRONG_NODE),
+    (node(1, address="nowhere"), Fault.WRONG_NODE),
+    (node(1, address="host:0"), Fault.WRONG_NODE),
+    (node(1, address="host:65536"), Fault.WRONG_NODE),
+    (node(1, address="host:" + "1" * 5000), Fault.WRONG_NODE),
+    (node(1, address="tcp:host:1"), Fault.WRONG_NODE),
+    (node(1, address="a..b:1"), Fault.WRONG_NODE),
+    (node(1, address="x" * 64 + ".org:1"), Fault.WRONG_NODE),
+    (node(1, address="x." * 200 + "org:1"), Fault.WRONG_NODE),
+    (node(1, address="ho\x07st:1"), Fault.WRONG_NODE),
+    (node(1, address="ho\0st:1"), Fault.WRONG_NODE),
+    (node(1, address="\u202ehost:1"), Fault.WRONG_NODE),
 ]
 WRONG_HOPS = [
-    (hop_named(""), WRONG_NODE),
-    (hop_named("x" * 255_000), WRONG_NODE),
-    (hop_named("Node\n1"), WRONG_NODE),
-    (hop_named("Node\x9b2J"), WRONG_NODE),
-    (hop_named("\u202e1 edoN"), WRONG_NODE),
-    (hop(1, raw=raw("Node 2")), WRONG_NODE),
-    (hop(1, raw=SHORT), WRONG_IDENTIFIER),
-    (hop(1, raw=LONG), WRONG_IDENTIFIER),
-    (hop(1, kind=-1), WRONG_NUMBER),
-    (hop(1, kind=7), WRONG_NUMBER),
+    (hop_named(""), Fault.WRONG_NODE),
+    (hop_named("x" * 255_000), Fault.WRONG_NODE),
+    (hop_named("Node\n1"), Fault.WRONG_NODE),
+    (hop_named("Node\x9b2J"), Fault.WRONG_NODE),
+    (hop_named("\u202e1 edoN"), Fault.WRONG_NODE),
+    (hop(1, raw=raw("Node 2")), Fault.WRONG_NODE),
+    (hop(1, raw=SHORT), Fault.WRONG_IDENTIFIER),
+    (hop(1, raw=LONG), Fault.WRONG_IDENTIFIER),
+    (hop(1, kind=-1), Fault.WRONG_NUMBER),
+    (hop(1, kind=7), Fault.WRONG_NUMBER),
 ]
 
 NUMBERS = {
@@ -176,16 +170,16 @@ Case = tuple[type, str, Any, str]
 def wrong_scalars() -> Iterator[Case]:
     for kind, fields in NUMBERS.items():
         for field, values in fields.items():
-            yield from ((kind, field, value, WRONG_NUMBER) for value in values)
+            yield from ((kind, field, value, Fault.WRONG_NUMBER) for value in values)
     for kind, names in IDENTIFIERS.items():
         for field, value in product(names, (b"", SHORT, LONG)):
-            yield kind, field, value, WRONG_IDENTIFIER
+            yield kind, field, value, Fault.WRONG_IDENTIFIER
     for kind, label in product(LABELS, WRONG_LABELS):
-        yield kind, "label", label, WRONG_NUMBER
-    yield msg.FindNext, "exclude", [KEY, SHORT], WRONG_IDENTIFIER
-    yield msg.FindNext, "exclude", [KEY] * 65, TOO_LONG
-    yield msg.FindFailed, "reason", "x" * 501, TOO_LONG
-    yield msg.FindFailed, "reason", "no\nring", TOO_LONG
+        yield kind, "label", label, Fault.WRONG_NUMBER
+    yield msg.FindNext, "exclude", [KEY, SHORT], Fault.WRONG_IDENTIFIER
+    yield msg.FindNext, "exclude", [KEY] * 65, Fault.TOO_LONG
+    yield msg.FindFailed, "reason", "x" * 501, Fault.TOO_LONG
+    yield msg.FindFailed, "reason", "no\nring", Fault.TOO_LONG
 
 
 def wrong_pointers() -> Iterator[Case]:
@@ -196,7 +190,7 @@ def wrong_pointers() -> Iterator[Case]:
         for (field, most), (value, fault) in product(lists.items(), WRONG_NODES):
             yield kind, field, [node(5), value], fault
             yield kind, field, [value, node(5)], fault
-            yield kind, field, [node(5)] * (most + 1), TOO_LONG
+            yield kind, field, [node(5)] * (most + 1), Fault.TOO_LONG
 
 
 def wrong_routes() -> Iterator[Case]:
@@ -204,11 +198,11 @@ def wrong_routes() -> Iterator[Case]:
         for value, fault in WRONG_HOPS:
             yield kind, "hops", [hop(5), value], fault
             yield kind, "hops", [value, hop(5)], fault
-        yield kind, "hops", [hop(5)] * 161, TOO_LONG
+        yield kind, "hops", [hop(5)] * 161, Fault.TOO_LONG
     for value, fault in WRONG_HOPS:
         yield msg.Bcast, "detours", [DETOUR, msg.Detour(0, 1, [value, hop(1)])], fault
-    yield msg.Bcast, "detours", [msg.Detour(0, 1, [hop(1)] * 100)] * 2, TOO_LONG
-    yield msg.Bcast, "detours", [msg.Detour(0, 1, [])] * 161, TOO_LONG
+    yield msg.Bcast, "detours", [msg.Detour(0, 1, [hop(1)] * 100)] * 2, Fault.TOO_LONG
+    yield msg.Bcast, "detours", [msg.Detour(0, 1, [])] * 161, Fault.TOO_LONG
 
 
 def wrong() -> Iterator[tuple[str, Any, str]]:
@@ -260,7 +254,7 @@ class TableTests(SynchronousTestCase):
         config = ProtocolConfig(successors=100)
         message = replace(GOOD[msg.State], successors=[node(5)] * 200)
         self.assertEqual(Checks(config, SPACE, Names(SPACE)).fault(message), "")
-        self.assertEqual(self.checks.fault(message), TOO_LONG)
+        self.assertEqual(self.checks.fault(message), Fault.TOO_LONG)
 
 
 class UncheckedNameTests(SynchronousTestCase):
@@ -269,7 +263,7 @@ class UncheckedNameTests(SynchronousTestCase):
     def test_any_name_and_address_is_accepted(self):
         gate = Checks(CONFIG, SPACE)
         for what, message, fault in wrong():
-            expected = "" if fault == WRONG_NODE else fault
+            expected = "" if fault == Fault.WRONG_NODE else fault
             self.assertEqual(gate.fault(message), expected, what)
 
     def test_identifiers_of_a_width_that_is_no_whole_byte_are_checked(self):
@@ -279,7 +273,7 @@ class UncheckedNameTests(SynchronousTestCase):
         self.assertTrue(gate.accepts(ref))
         self.assertFalse(gate.accepts(replace(ref, raw=b"\x40")))
         bad = replace(GOOD[msg.Caught], hops=[Hop(b"\x40", "a", 1)])
-        self.assertEqual(gate.fault(bad), WRONG_IDENTIFIER)
+        self.assertEqual(gate.fault(bad), Fault.WRONG_IDENTIFIER)
 
 
 class CacheTests(SynchronousTestCase):

@@ -10,6 +10,7 @@ from chordnet.core.base.config import ProtocolConfig
 from chordnet.core.base.effects import Effect
 from chordnet.core.base.events import Event, Start, Tick
 from chordnet.core.base.messages import Hop, MessageId, NodeRef, Range, RingLabel, Status
+from chordnet.core.base.outcomes import Failed
 from chordnet.record.recording import (
     FORMAT,
     MAX_WHOLE_BYTES,
@@ -107,7 +108,7 @@ class MomentTests(SynchronousTestCase):
             told(
                 fx.BroadcastDone(1, ID, recorded=5),
                 fx.BroadcastDone(1, ID, recorded=4, partial=True),
-                fx.BroadcastDone(1, None, reason="not in a ring"),
+                fx.BroadcastDone(1, None, reason=Failed.NOT_IN_RING),
             ),
             [
                 ("receipt", "confirmed: recorded by 5"),

@@ -23,6 +23,7 @@ from chordnet.core.base.messages import (
     RingLabel,
     Status,
 )
+from chordnet.core.base.outcomes import Failed, Fault
 
 
 class _Effect(msgspec.Struct, frozen=True, gc=False, tag=True):
@@ -107,7 +108,7 @@ class LookupDone(_Effect, frozen=True):
     owner: NodeRef | None
     path: list[NodeRef]
     """Nodes that handled it, this one first and the owner last."""
-    reason: str = ""
+    reason: Failed = Failed.NO
 
 
 class Walked(_Effect, frozen=True):
@@ -131,7 +132,7 @@ class BroadcastDone(_Effect, frozen=True):
     unreached: list[NodeRef] = []
     shared: int = 1
     """How many messages, published at once, shared this tree."""
-    reason: str = ""
+    reason: Failed = Failed.NO
     conflict: int = 0
     """How many nodes hold another body under the number of this message or of one that shared its
     tree: a peer has taken the number."""
@@ -219,7 +220,7 @@ class Misbehaved(_Effect, frozen=True):
     """A peer broke a rule; the message was dropped."""
 
     peer: NodeRef
-    reason: str
+    reason: Fault
 
 
 Effect = (

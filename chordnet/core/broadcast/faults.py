@@ -1,4 +1,4 @@
-"""What can be wrong with a broadcast that a peer sends, in a few words; empty if nothing is.
+"""What can be wrong with a broadcast that a peer sends.
 
 Checked before anything of it is believed: what is recorded is written to disk and passed on.
 """
@@ -9,39 +9,40 @@ from math import isfinite
 
 from chordnet.core.base.limits import COUNT_LIMIT
 from chordnet.core.base.messages import Bcast, NodeRef
+from chordnet.core.base.outcomes import Fault
 from chordnet.core.kernel.context import Context
 
 
-def fault_of(message: Bcast, sender: NodeRef, ctx: Context) -> str:
+def fault_of(message: Bcast, sender: NodeRef, ctx: Context) -> Fault:
     """Return what is wrong with ``message``, which ``sender`` has sent."""
     config, bodies = ctx.config, message.bodies
     if not 0 < message.count <= config.max_batch:
-        return "broadcast of no or too many messages"
+        return Fault.COUNT
     first, space = message.id, ctx.space
     if not (
         len(message.limit) == space.width == len(first.origin)
         and 0 <= first.incarnation < COUNT_LIMIT
         and 0 < first.sequence <= COUNT_LIMIT - message.count
     ):
-        return "broadcast with an impossible identifier"
+        return Fault.IDENTIFIER
     if not isfinite(message.created):
-        return "broadcast of no time"
+        return Fault.TIME
     if not 0 < len(message.hops) < config.max_route:
-        return "broadcast with a route of no or too many hops"
+        return Fault.ROUTE
     if message.hops[-1].raw != sender.raw:
-        return "broadcast whose route does not end at its sender"
+        return Fault.ROUTE_END
     if message.detours and not _detours_fit(message, sender, ctx):
-        return "broadcast with impossible detours"
-    return "" if bodies is None else bodies_fault(bodies, message.count, ctx)
+        return Fault.DETOURS
+    return Fault.NONE if bodies is None else bodies_fault(bodies, message.count, ctx)
 
 
-def bodies_fault(bodies: list[bytes], count: int, ctx: Context) -> str:
+def bodies_fault(bodies: list[bytes], count: int, ctx: Context) -> Fault:
     """Return what is wrong with the bodies of ``count`` messages."""
     if len(bodies) != count:
-        return "broadcast with more or fewer bodies than it says"
+        return Fault.BODY_COUNT
     if sum(map(len, bodies)) > ctx.config.max_body_bytes:
-        return "broadcast with bodies that are too long"
-    return ""
+        return Fault.BODY_SIZE
+    return Fault.NONE
 
 
 def _detours_fit(message: Bcast, sender: NodeRef, ctx: Context) -> bool:

@@ -53,6 +53,7 @@ from chordnet.core.base.messages import (
     NodeRef,
     digest_of,
 )
+from chordnet.core.base.outcomes import Failed, Fault
 from chordnet.core.broadcast.cast import Branch, Cast, Finished, Tally, Waiter, cost_of
 from chordnet.core.broadcast.casts import Casts
 from chordnet.core.broadcast.faults import bodies_fault, fault_of
@@ -139,13 +140,13 @@ class Broadcasts:
         if batch:
             self._publish(batch, event.wall)
 
-    def _unfit(self, body: bytes) -> str:
+    def _unfit(self, body: bytes) -> Failed:
         config = self._ctx.config
         if not self._ctx.is_member:
-            return "not in a ring"
+            return Failed.NOT_IN_RING
         if len(body) > config.max_body_bytes:
-            return f"the message is longer than {config.max_body_bytes} bytes"
-        return "busy" if self._in_flight >= config.max_broadcasts else ""
+            return Failed.TOO_LONG
+        return Failed.BUSY if self._in_flight >= config.max_broadcasts else Failed.NO
 
     def _publish(self, batch: list[tuple[int, bytes]], wall: float) -> None:
         ctx, sync = self._ctx, self._sync
@@ -172,7 +173,7 @@ class Broadcasts:
         self._sync.published = known
         self._in_flight -= len(batch)
         for op, _body in batch:
-            self._ctx.effects.append(BroadcastDone(op, None, reason="number taken"))
+            self._ctx.effects.append(BroadcastDone(op, None, reason=Failed.NUMBER_TAKEN))
 
     def _pass_back(self, cast: Cast) -> None:
         before = self._ring.predecessor
@@ -265,7 +266,7 @@ class Broadcasts:
         """A range of a broadcast is given to us."""
         fault = fault_of(message, sender, self._ctx)
         if not fault and message.id.origin == self._ctx.me.raw and self._is_forged(message):
-            fault = "a broadcast in our name that we have not sent"
+            fault = Fault.FORGED
             # An honest node may have passed it on: it need not send it again.
             self._contradict(sender, message, conflict=1)
         if fault:
@@ -414,7 +415,7 @@ class Broadcasts:
             cast = self._casts.get(message.id)
             fault = bodies_fault(message.bodies, header.count, self._ctx)
             if parent.raw == sender.raw and (fault or header.digest != digest):
-                fault = fault or "bodies other than the header promised"
+                fault = fault or Fault.OTHER_BODIES
                 self._ctx.effects.append(Misbehaved(sender, fault))
             elif header.digest != digest:
                 self.headless.add(parent, header)
@@ -496,7 +497,7 @@ class Broadcasts:
             self._ctx.effects.append(
                 BroadcastDone(
                     op, cast.id.plus(offset), tally.count, tally.messages, tally.depth,
-                    tally.partial, tally.unreached, shared, "", tally.conflict, tally.lost,
+                    tally.partial, tally.unreached, shared, Failed.NO, tally.conflict, tally.lost,
                 )
             )  # fmt: skip
 

@@ -48,15 +48,12 @@ from chordnet.core.base.messages import (
     Range,
     Status,
 )
+from chordnet.core.base.outcomes import Fault
 
+FINE = Fault.NONE
 CACHE_BYTES = 1 << 20
 """Pointers and hops found good are remembered up to about this many bytes."""
 _ENTRY_BYTES = 400
-
-WRONG_IDENTIFIER = "names an impossible identifier"
-WRONG_NODE = "names an impossible node"
-WRONG_NUMBER = "has a number that is out of range"
-TOO_LONG = "has a list or text that is too long"
 
 _LAST_STATUS = max(Status)
 _LAST_FIND = max(FindKind)
@@ -118,7 +115,7 @@ class Checks:
         self._good: set[NodeRef | Hop] = set()
         """Pointers and hops that were found good."""
         self._room = CACHE_BYTES
-        table: dict[type, Callable[[Any], str]] = {
+        table: dict[type, Callable[[Any], Fault]] = {
             msg.Ping: self._request,
             msg.Pong: self._answer,
             msg.GetState: self._answer,
@@ -140,7 +137,7 @@ class Checks:
             msg.Lost: self._ranges,
             msg.Caught: self._caught,
         }
-        self.of: Callable[[type], Callable[[Any], str] | None] = table.get
+        self.of: Callable[[type], Callable[[Any], Fault] | None] = table.get
         """Returns the check of a type of message, which returns what is wrong in a few words, or
         nothing; None for a type without anything to check."""
 
@@ -149,10 +146,10 @@ class Checks:
         """About how many bytes the pointers and hops found good take."""
         return CACHE_BYTES - self._room
 
-    def fault(self, message: object) -> str:
+    def fault(self, message: object) -> Fault:
         """Return what is wrong with ``message`` in a few words; empty if nothing is."""
         check = self.of(type(message))
-        return check(message) if check is not None else ""
+        return check(message) if check is not None else FINE
 
     def accepts(self, node: NodeRef) -> bool:
         """Return True if ``node`` can be a node of this ring."""
@@ -163,39 +160,39 @@ class Checks:
     # In the usual case all pointers and hops of a message have been met before, which one call
     # finds out: this runs for each hop of each broadcast.
 
-    def _nodes(self, nodes: Sequence[NodeRef]) -> str:
+    def _nodes(self, nodes: Sequence[NodeRef]) -> Fault:
         """Return what is wrong with any of these pointers."""
         if self._good.issuperset(nodes):
-            return ""
+            return FINE
         names, width, whole = self._names, self._space.width, self._space.whole_bytes
         for node in nodes:
             if len(node.raw) != width or not (whole or self._space.valid_raw(node.raw)):
-                return WRONG_IDENTIFIER
+                return Fault.WRONG_IDENTIFIER
             if not 0 <= node.incarnation < COUNT_LIMIT:
-                return WRONG_NUMBER
+                return Fault.WRONG_NUMBER
             if names is not None and node not in self._good:
                 if names.identifier(node.name) != node.raw or not names.reachable(node.address):
-                    return WRONG_NODE
+                    return Fault.WRONG_NODE
                 self._remember(node, len(node.name) + len(node.address))
-        return ""
+        return FINE
 
-    def _hops(self, hops: Sequence[Hop]) -> str:
+    def _hops(self, hops: Sequence[Hop]) -> Fault:
         """Return what is wrong with a route."""
         if self._good.issuperset(hops):
-            return "" if len(hops) <= self._max_route else TOO_LONG
+            return FINE if len(hops) <= self._max_route else Fault.TOO_LONG
         if len(hops) > self._max_route:
-            return TOO_LONG
+            return Fault.TOO_LONG
         names, width, whole = self._names, self._space.width, self._space.whole_bytes
         for hop in hops:
             if len(hop.raw) != width or not (whole or self._space.valid_raw(hop.raw)):
-                return WRONG_IDENTIFIER
+                return Fault.WRONG_IDENTIFIER
             if not 0 <= hop.kind <= _LAST_EDGE:
-                return WRONG_NUMBER
+                return Fault.WRONG_NUMBER
             if names is not None and hop not in self._good:
                 if names.identifier(hop.name) != hop.raw:
-                    return WRONG_NODE
+                    return Fault.WRONG_NODE
                 self._remember(hop, len(hop.name))
-        return ""
+        return FINE
 
     def _remember(self, good: NodeRef | Hop, letters: int) -> None:
         """Remember a pointer or hop; what has to be forgotten for it is checked again when met."""
@@ -206,85 +203,85 @@ class Checks:
         self._room -= cost
         self._good.add(good)
 
-    def _pointers(self, nodes: Sequence[NodeRef], *others: NodeRef | None) -> str:
+    def _pointers(self, nodes: Sequence[NodeRef], *others: NodeRef | None) -> Fault:
         """Return what is wrong with a list of pointers, or with others that may be missing."""
         if len(nodes) > self._max_pointers:
-            return TOO_LONG
+            return Fault.TOO_LONG
         return self._nodes([*nodes, *(node for node in others if node is not None)])
 
-    def _path(self, path: Sequence[NodeRef]) -> str:
-        return TOO_LONG if len(path) > self._max_route else self._nodes(path)
+    def _path(self, path: Sequence[NodeRef]) -> Fault:
+        return Fault.TOO_LONG if len(path) > self._max_route else self._nodes(path)
 
-    def _keys(self, *keys: bytes) -> str:
-        return "" if all(map(self._space.valid_raw, keys)) else WRONG_IDENTIFIER
+    def _keys(self, *keys: bytes) -> Fault:
+        return FINE if all(map(self._space.valid_raw, keys)) else Fault.WRONG_IDENTIFIER
 
     # ---- messages ---------------------------------------------------------------------------
 
-    def _request(self, message: Any) -> str:
-        return "" if 0 <= message.rid < COUNT_LIMIT else WRONG_NUMBER
+    def _request(self, message: Any) -> Fault:
+        return FINE if 0 <= message.rid < COUNT_LIMIT else Fault.WRONG_NUMBER
 
-    def _answer(self, message: msg.Pong | msg.GetState) -> str:
+    def _answer(self, message: msg.Pong | msg.GetState) -> Fault:
         possible = 0 <= message.rid < COUNT_LIMIT and 0 <= message.status <= _LAST_STATUS
-        return "" if possible else WRONG_NUMBER
+        return FINE if possible else Fault.WRONG_NUMBER
 
-    def _state(self, message: msg.State) -> str:
+    def _state(self, message: msg.State) -> Fault:
         if not (
             0 <= message.rid < COUNT_LIMIT
             and 0 <= message.status <= _LAST_STATUS
             and 0 <= message.digest < DIGEST_LIMIT
             and _is_label(message.label)
         ):
-            return WRONG_NUMBER
+            return Fault.WRONG_NUMBER
         return self._pointers(message.successors, message.predecessor, message.candidate)
 
-    def _leaving(self, message: msg.Leaving) -> str:
+    def _leaving(self, message: msg.Leaving) -> Fault:
         return self._pointers(message.successors, message.predecessor)
 
-    def _finger_hint(self, message: msg.FingerHint) -> str:
+    def _finger_hint(self, message: msg.FingerHint) -> Fault:
         if not 0 <= message.ttl <= HINT_TTL:
-            return WRONG_NUMBER
+            return Fault.WRONG_NUMBER
         return self._nodes((message.subject,)) or self._keys(message.low, message.high)
 
-    def _try_merge(self, message: msg.TryMerge) -> str:
+    def _try_merge(self, message: msg.TryMerge) -> Fault:
         if not 0 <= message.ttl <= MERGE_TTL:
-            return WRONG_NUMBER
+            return Fault.WRONG_NUMBER
         return self._nodes((message.candidate,))
 
-    def _find(self, message: msg.Find) -> str:
+    def _find(self, message: msg.Find) -> Fault:
         if not (
             0 <= message.lookup < COUNT_LIMIT
             and 0 <= message.kind <= _LAST_FIND
             and 0 <= message.ttl <= self._max_ttl
         ):
-            return WRONG_NUMBER
+            return Fault.WRONG_NUMBER
         if not self._space.valid_raw(message.key):
-            return WRONG_IDENTIFIER
+            return Fault.WRONG_IDENTIFIER
         return self._nodes((message.origin,)) or self._path(message.path)
 
-    def _found(self, message: msg.Found) -> str:
+    def _found(self, message: msg.Found) -> Fault:
         if not (0 <= message.lookup < COUNT_LIMIT and _is_label(message.label)):
-            return WRONG_NUMBER
+            return Fault.WRONG_NUMBER
         return self._nodes((message.node,)) or self._path(message.path)
 
-    def _find_failed(self, message: msg.FindFailed) -> str:
+    def _find_failed(self, message: msg.FindFailed) -> Fault:
         if not 0 <= message.lookup < COUNT_LIMIT:
-            return WRONG_NUMBER
+            return Fault.WRONG_NUMBER
         fits = len(message.reason) <= MAX_REASON and message.reason.isprintable()
-        return "" if fits else TOO_LONG
+        return FINE if fits else Fault.TOO_LONG
 
-    def _find_next(self, message: msg.FindNext) -> str:
+    def _find_next(self, message: msg.FindNext) -> Fault:
         if len(message.exclude) > MAX_EXCLUDE:
-            return TOO_LONG
+            return Fault.TOO_LONG
         if not (0 <= message.rid < COUNT_LIMIT and 0 <= message.kind <= _LAST_FIND):
-            return WRONG_NUMBER
+            return Fault.WRONG_NUMBER
         return self._keys(message.key, *message.exclude)
 
-    def _next(self, message: msg.Next) -> str:
+    def _next(self, message: msg.Next) -> Fault:
         if not (0 <= message.rid < COUNT_LIMIT and _is_label(message.label)):
-            return WRONG_NUMBER
+            return Fault.WRONG_NUMBER
         return self._pointers(message.nodes)
 
-    def _bcast(self, message: msg.Bcast) -> str:
+    def _bcast(self, message: msg.Bcast) -> Fault:
         # The usual one: on the way of every broadcast a call costs more than what it does.
         if (
             not message.detours
@@ -293,28 +290,28 @@ class Checks:
             and 0 <= message.ttl <= self._max_ttl
             and 0 <= message.kind <= _LAST_EDGE
         ):
-            return ""
+            return FINE
         if message.detours:
             hops = sum(len(detour.hops) for detour in message.detours)
             if max(hops, len(message.detours)) > self._max_route:
-                return TOO_LONG
+                return Fault.TOO_LONG
             for detour in message.detours:
                 fault = self._hops(detour.hops)
                 if fault:
                     return fault
         if not 0 <= message.ttl <= self._max_ttl or not 0 <= message.kind <= _LAST_EDGE:
-            return WRONG_NUMBER
+            return Fault.WRONG_NUMBER
         return self._hops(message.hops)
 
-    def _limit(self, message: msg.Ack) -> str:
+    def _limit(self, message: msg.Ack) -> Fault:
         return self._keys(message.limit)
 
-    def _covered(self, message: msg.Covered) -> str:
+    def _covered(self, message: msg.Covered) -> Fault:
         space = self._space
         if len(message.limit) != space.width or not (
             space.whole_bytes or space.valid_raw(message.limit)
         ):
-            return WRONG_IDENTIFIER
+            return Fault.WRONG_IDENTIFIER
         if not (
             0 <= message.count < NODES_LIMIT
             and 0 <= message.messages < NODES_LIMIT
@@ -322,32 +319,36 @@ class Checks:
             and 0 <= message.conflict < NODES_LIMIT
             and 0 <= message.lost < NODES_LIMIT
         ):
-            return WRONG_NUMBER
+            return Fault.WRONG_NUMBER
         if not message.unreached:
-            return ""
+            return FINE
         if len(message.unreached) > MAX_UNREACHED:
-            return TOO_LONG
+            return Fault.TOO_LONG
         return self._nodes(message.unreached)
 
-    def _compare(self, message: msg.Compare) -> str:
-        return "" if 0 <= message.digest < DIGEST_LIMIT else WRONG_NUMBER
+    def _compare(self, message: msg.Compare) -> Fault:
+        return FINE if 0 <= message.digest < DIGEST_LIMIT else Fault.WRONG_NUMBER
 
-    def _have(self, message: msg.Have) -> str:
+    def _have(self, message: msg.Have) -> Fault:
         if max(len(message.after), len(message.last)) > 1 or len(message.origins) > MAX_LISTED:
-            return TOO_LONG
+            return Fault.TOO_LONG
         for origin, incarnation in (*message.after, *message.last):
             if not self._space.valid_raw(origin):
-                return WRONG_IDENTIFIER
+                return Fault.WRONG_IDENTIFIER
             if not 0 <= incarnation < COUNT_LIMIT:
-                return WRONG_NUMBER
-        return ""
+                return Fault.WRONG_NUMBER
+        return FINE
 
-    def _ranges(self, message: msg.Want | msg.Lost) -> str:
+    def _ranges(self, message: msg.Want | msg.Lost) -> Fault:
         if len(message.ranges) > MAX_RANGES:
-            return TOO_LONG
-        return "" if all(is_range(each, self._space) for each in message.ranges) else WRONG_NUMBER
+            return Fault.TOO_LONG
+        return (
+            FINE
+            if all(is_range(each, self._space) for each in message.ranges)
+            else Fault.WRONG_NUMBER
+        )
 
-    def _caught(self, message: msg.Caught) -> str:
+    def _caught(self, message: msg.Caught) -> Fault:
         return self._hops(message.hops)
 
 

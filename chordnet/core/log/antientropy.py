@@ -61,6 +61,7 @@ from chordnet.core.base.messages import (
     Want,
     route_bytes,
 )
+from chordnet.core.base.outcomes import Fault
 from chordnet.core.kernel.checks import is_message_id, is_origin_state, is_range
 from chordnet.core.kernel.context import Context
 from chordnet.core.kernel.handlers import EventHandlers, Handlers, Hearers, Ringers
@@ -308,7 +309,7 @@ class AntiEntropy:
     def _sound(self, peer: NodeRef, states: Iterable[OriginState]) -> bool:
         if all(is_origin_state(state, self._ctx.space) for state in states):
             return True
-        self._ctx.effects.append(Misbehaved(peer, "a ledger with an impossible origin"))
+        self._ctx.effects.append(Misbehaved(peer, Fault.LEDGER))
         return False
 
     def on_want(self, peer: NodeRef, message: Want) -> None:
@@ -335,7 +336,7 @@ class AntiEntropy:
     def _ranges_fit(self, peer: NodeRef, ranges: list[Range]) -> bool:
         if len(ranges) <= MAX_RANGES and all(is_range(each, self._ctx.space) for each in ranges):
             return True
-        self._ctx.effects.append(Misbehaved(peer, "names impossible or too many messages"))
+        self._ctx.effects.append(Misbehaved(peer, Fault.RANGES))
         return False
 
     def on_compare(self, sender: NodeRef, message: Compare) -> None:
@@ -454,7 +455,7 @@ class AntiEntropy:
             and len(message.body) <= config.max_body_bytes
         ):
             return True
-        self._ctx.effects.append(Misbehaved(peer, "a caught-up message out of bounds"))
+        self._ctx.effects.append(Misbehaved(peer, Fault.CAUGHT))
         return False
 
     MESSAGES: ClassVar[Handlers] = {

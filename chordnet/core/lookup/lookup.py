@@ -36,6 +36,7 @@ from chordnet.core.base.messages import (
     NodeRef,
     RingLabel,
 )
+from chordnet.core.base.outcomes import Failed
 from chordnet.core.kernel.context import Context
 from chordnet.core.kernel.detector import Detector
 from chordnet.core.kernel.handlers import EventHandlers, Handlers, Hearers
@@ -86,7 +87,7 @@ class Result:
     node: NodeRef | None
     path: list[NodeRef]
     label: RingLabel | None = None
-    reason: str = ""
+    reason: Failed = Failed.NO
 
 
 OnResult = Callable[[Result], None]
@@ -151,7 +152,7 @@ class Lookups:
         """
         ctx = self._ctx
         if len(self._open) >= ctx.config.max_lookups:
-            self._tell(Result(purpose, tag, None, [], reason="busy"))
+            self._tell(Result(purpose, tag, None, [], reason=Failed.BUSY))
             return
         ctx.counters["lookups"] += 1
         # The node that answers need not be the one asked, so the number is what entitles to it.
@@ -178,7 +179,7 @@ class Lookups:
             key = int.from_bytes(event.key)
             self.start(Purpose.PROGRAM, event.op, key, iterative=event.iterative)
         else:
-            self._ctx.effects.append(LookupDone(event.op, None, [], "not in a ring"))
+            self._ctx.effects.append(LookupDone(event.op, None, [], Failed.NOT_IN_RING))
 
     def _program_answered(self, result: Result) -> None:
         done = LookupDone(result.tag, result.node, result.path, result.reason)
@@ -188,7 +189,7 @@ class Lookups:
         """Look after lookups that have waited too long."""
         now = self._ctx.now
         for number in self._deadlines.due(now):
-            self._fail(self._open[number], "timed out")
+            self._fail(self._open[number], Failed.TIMED_OUT)
         for number in self._patience.due(now):
             self._ctx.counters["lookups_retried"] += 1
             self._go_iterative(self._open[number])
@@ -197,7 +198,7 @@ class Lookups:
         """``peer`` is dead: what was asked through it will not be answered."""
         for lookup in list(self._open.values()):
             if lookup.via is not None and lookup.via.raw == peer.raw and lookup.walk is None:
-                self._fail(lookup, "the node asked is dead")
+                self._fail(lookup, Failed.NODE_DIED)
 
     # ---- recursive --------------------------------------------------------------------------
 
@@ -213,8 +214,10 @@ class Lookups:
         lookup = self._open.get(answer.lookup)
         if lookup is None or lookup.walk is not None:
             return
-        if lookup.via is not None or self._ctx.status not in MEMBER:
-            self._fail(lookup, answer.reason)
+        if self._ctx.status not in MEMBER:
+            self._fail(lookup, Failed.NOT_IN_RING)
+        elif lookup.via is not None:
+            self._fail(lookup, Failed.REFUSED)
         else:
             self._go_iterative(lookup)
 
@@ -269,7 +272,7 @@ class Lookups:
                 break
             if not self._advise_self(lookup, walk):
                 return
-        self._fail(lookup, "no way to it was found")
+        self._fail(lookup, Failed.NO_WAY)
 
     def _ask_next(self, lookup: Lookup, walk: Walk, target: NodeRef, last: bool) -> None:
         key, kind, exclude = self._ctx.space.raw(lookup.key), int(lookup.kind), walk.exclude
@@ -327,7 +330,7 @@ class Lookups:
     def _tell(self, result: Result) -> None:
         self._handlers[result.purpose](result)
 
-    def _fail(self, lookup: Lookup, reason: str) -> None:
+    def _fail(self, lookup: Lookup, reason: Failed) -> None:
         del self._open[lookup.number]
         self._ctx.counters["lookups_failed"] += 1
         path = lookup.walk.path if lookup.walk is not None else []

@@ -9,6 +9,7 @@ from chordnet.core.base.effects import BroadcastDone
 from chordnet.core.base.errors import BroadcastFailed, Busy, ChordnetError, LookupFailed
 from chordnet.core.base.identifiers import IdentifierSpace
 from chordnet.core.base.messages import EdgeKind, LedgerState, NodeRef, RingLabel
+from chordnet.core.base.outcomes import Failed
 from chordnet.core.log.ordering import Missing
 from chordnet.net.base.interfaces import StoredMessage
 from chordnet.net.observe.traces import Happening
@@ -121,20 +122,28 @@ class Views:
         return self._space.hex(int.from_bytes(raw)) if raw else ""
 
 
-def lookup_failure(reason: str) -> ChordnetError:
+def lookup_failure(reason: Failed) -> ChordnetError:
     """Return the error for a lookup that the core refused or gave up."""
-    if reason == "busy":
+    if reason == Failed.BUSY:
         return Busy("too many lookups are under way at this node; retry after a moment")
-    return LookupFailed(reason or "no owner was found before the deadline")
+    return LookupFailed(_IN_WORDS.get(reason, "no owner was found before the deadline"))
 
 
-def broadcast_failure(reason: str) -> ChordnetError:
+def broadcast_failure(reason: Failed) -> ChordnetError:
     """Return the error for a broadcast that the core refused or gave up."""
-    if reason == "busy":
+    if reason == Failed.BUSY:
         return Busy("too many broadcasts pass through this node; retry after a moment")
-    if reason == "number taken":
-        return BroadcastFailed(
-            "the message log holds messages of this node's present life that it has not sent; it is"
-            " damaged or a copy. Nothing was sent; the next message gets a free number"
-        )
-    return BroadcastFailed(reason or "the broadcast was not confirmed")
+    return BroadcastFailed(_IN_WORDS.get(reason, "the broadcast was not confirmed"))
+
+
+_IN_WORDS = {
+    Failed.NOT_IN_RING: "this node is not in a ring",
+    Failed.NO_WAY: "all nodes on the way to the owner were silent; ask again",
+    Failed.NODE_DIED: "the node that was asked is dead",
+    Failed.REFUSED: "the node that was asked knows no way to the owner",
+    Failed.TOO_LONG: "the message is longer than a node may send",
+    Failed.NUMBER_TAKEN: (
+        "the message log holds messages of this node's present life that it has not sent; it is"
+        " damaged or a copy. Nothing was sent; the next message gets a free number"
+    ),
+}

@@ -1,0 +1,59 @@
+"""How things can fail, as closed lists: what the program asked for, and what a peer has said.
+
+The values are the words that recordings hold. What people read is made from them at the edge
+(:mod:`chordnet.net.observe.views`).
+"""
+
+from __future__ import annotations
+
+import enum
+
+
+class Failed(enum.StrEnum):
+    """Why a lookup or a broadcast of the program's came to nothing; empty if it did not."""
+
+    NO = ""
+    NOT_IN_RING = "not in a ring"
+    BUSY = "busy"
+    """So many are under way that this one was not begun."""
+    TIMED_OUT = "timed out"
+    """No answer came before the deadline."""
+    NODE_DIED = "the node asked is dead"
+    NO_WAY = "no way to it was found"
+    """All nodes on the way were silent, or named only those."""
+    REFUSED = "refused"
+    """The node that was asked could not answer or pass the question on."""
+    TOO_LONG = "too long"
+    """The message is longer than ``max_body_bytes``."""
+    NUMBER_TAKEN = "number taken"
+    """The ledger knows numbers of this node that it has not used: it is damaged, or a copy."""
+
+    @classmethod
+    def _missing_(cls, value: object) -> Failed | None:
+        """Read the words of a peer, as earlier versions recorded them."""
+        return cls.REFUSED if isinstance(value, str) else None
+
+
+class Fault(enum.StrEnum):
+    """What is wrong with a message that a peer has sent; empty if nothing is."""
+
+    NONE = ""
+    WRONG_IDENTIFIER = "names an impossible identifier"
+    WRONG_NODE = "names an impossible node"
+    WRONG_NUMBER = "has a number that is out of range"
+    TOO_LONG = "has a list or text that is too long"
+    # A broadcast.
+    COUNT = "broadcast of no or too many messages"
+    IDENTIFIER = "broadcast with an impossible identifier"
+    TIME = "broadcast of no time"
+    ROUTE = "broadcast with a route of no or too many hops"
+    ROUTE_END = "broadcast whose route does not end at its sender"
+    DETOURS = "broadcast with impossible detours"
+    BODY_COUNT = "broadcast with more or fewer bodies than it says"
+    BODY_SIZE = "broadcast with bodies that are too long"
+    OTHER_BODIES = "bodies other than the header promised"
+    FORGED = "a broadcast in our name that we have not sent"
+    # Anti-entropy.
+    LEDGER = "a ledger with an impossible origin"
+    RANGES = "names impossible or too many messages"
+    CAUGHT = "a caught-up message out of bounds"
