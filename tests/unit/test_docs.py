@@ -23,7 +23,7 @@ import chordnet
 from chordnet import service, settings, tap
 from chordnet.cli import app
 from chordnet.cli.base import output
-from chordnet.cli.commands import chaos, explain, lifecycle, members, messages, ring, status
+from chordnet.cli.commands import chaos, doctor, explain, lifecycle, members, messages, ring, status
 from chordnet.cli.lab import replay, simulate
 from chordnet.core.base import config
 from chordnet.core.base.config import ProtocolConfig
@@ -32,12 +32,16 @@ from chordnet.core.kernel import membership
 from chordnet.draw import journey as journey_text
 from chordnet.draw import model as ring_model
 from chordnet.judge.explain import Prediction
+from chordnet.judge.problems import WrongFinger
 from chordnet.net.base import limits
 from chordnet.record import recording
 from chordnet.record.replay import Difference, Moment, Replay
 from chordnet.sim.measured import experiment
 from chordnet.survey import journey
 from chordnet.survey.description import NetworkDescription
+from chordnet.survey.examination import Messages
+from chordnet.survey.findings import Finding, WrongRing
+from chordnet.survey.histories import Comparison
 from chordnet.survey.observer import Snapshot
 from chordnet.survey.report import Report
 from chordnet.survey.verdict import Names
@@ -596,6 +600,15 @@ class Json(SynchronousTestCase):
         outcome = Outcome(before=(part,), after=(part,), seconds=1.0, faults=Faults())
         order = chaos.Order("heal", (), 0.0, 0.0, 0.0)
         self.assertShape("chaos", chaos.outcome_json("default", order, outcome))
+
+    def test_doctor(self):
+        wrong = WrongFinger(1, (152, 153, 154), 2, 3)
+        finding = Finding(WrongRing(wrong, {1: 5, 2: 7, 3: 2}))
+        report = attrs.evolve(self.report(), problems=(finding,))
+        found = doctor.Examination(report, (Messages((), (), Comparison(3, 15), True),))
+        document = doctor.examined_json("default", found)
+        self.assertShape("doctor", document)
+        self.assertEqual(self.documents["doctor"]["findings"], document["findings"])
 
     def test_replay(self):
         me = NodeRef(b"1", 1, "127.0.0.1:7001", "one")
