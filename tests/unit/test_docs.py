@@ -627,7 +627,7 @@ class Json(SynchronousTestCase):
         travelled = journey.Journey(
             "id", "apple", 1, {1: way.steps[1], 2: attrs.evolve(step, ms=1.0)},
             [journey.Incident(1, "resent", 2, 1.0)],
-            [journey.Missed(2, (1, 2), "the predicted edge")],
+            [journey.Missed(2, 1, journey.Cause.PREDICTED)],
             [journey.Difference(2, 1, None)],
         )  # fmt: skip
         self.assertShape("trace", journey_text.trace_json(travelled))
