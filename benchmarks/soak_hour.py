@@ -44,6 +44,7 @@ from chordnet.core.base import intervals
 from chordnet.core.base.errors import ChordnetError
 from chordnet.survey.description import NetworkDescription
 from chordnet.survey.errors import TestbedError
+from chordnet.survey.findings import Finding
 from chordnet.survey.waiting import Clock, gather, pause
 from chordnet.testbed.actions.context import Testbed
 from chordnet.testbed.actions.convergence import wait_converged
@@ -218,7 +219,7 @@ class Look:
 
     minute: int
     away: int | None
-    problems: Sequence[str]
+    problems: Sequence[Finding]
     messages: int
     seconds: float
 
@@ -227,9 +228,8 @@ class Look:
         """Whether that is what was true."""
         if self.away is None:
             return not self.problems
-        return len(self.problems) == 1 and self.problems[0].startswith(
-            f"Node {self.away} has stopped by itself"
-        )
+        found = [(each.fact.kind, each.fact.nodes) for each in self.problems]
+        return found == [("ended", (self.away,))]
 
 
 @frozen

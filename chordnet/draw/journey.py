@@ -142,7 +142,12 @@ def trace_json(journey: Journey) -> dict[str, Any]:
             for i in journey.incidents
         ],
         "missed": [
-            {"node": m.node, "edge": list(m.edge) if m.edge else None, "why": m.why}
+            {
+                "node": m.node,
+                "edge": list(m.edge) if m.edge else None,
+                "cause": m.cause.value,
+                "why": m.why,
+            }
             for m in journey.missed
         ],
         "differences": [

@@ -20,6 +20,18 @@ from itertools import pairwise
 import attrs
 
 from chordnet.core.base.identifiers import IdentifierSpace
+from chordnet.judge.problems import (
+    DeadEnd,
+    Duplicate,
+    FewPrincipals,
+    Loopy,
+    OutOfOrder,
+    Problem,
+    Split,
+    WrongFinger,
+    WrongPredecessor,
+    WrongSuccessors,
+)
 
 
 @attrs.frozen
@@ -32,19 +44,6 @@ class RingView:
     """The successor list, nearest first, without the member itself."""
     fingers: Mapping[int, int]
     """Slot index -> node, for every slot whose node is another one."""
-
-
-@attrs.frozen
-class Problem:
-    """One thing that is wrong."""
-
-    kind: str
-    """duplicate, predecessor, successors or finger; of the inductive invariant: order, dead-end,
-    principals, split or loopy."""
-    text: str
-    """One line; identifiers as zero-padded hex."""
-    nodes: tuple[int, ...]
-    """The member concerned, then the nodes named in ``text``."""
 
 
 def ideal_successor(members: Sequence[int], key: int) -> int:
@@ -78,60 +77,27 @@ def problems(views: Sequence[RingView], space: IdentifierSpace, r: int) -> list[
     :returns: every difference; empty when the ring is right.
     """
     members = sorted(view.id for view in views)
-    found = [
-        Problem("duplicate", f"two nodes have the identifier {space.hex(a)}", (a,))
-        for a, b in pairwise(members)
-        if a == b
-    ]
+    found: list[Problem] = [Duplicate(a) for a, b in pairwise(members) if a == b]
     if found:
         return found
     position = {member: index for index, member in enumerate(members)}
     for view in views:
-        found += _compare(view, ideal_view(members, position[view.id], space, r), space)
+        found += _compare(view, ideal_view(members, position[view.id], space, r))
     return found
 
 
-def _compare(view: RingView, ideal: RingView, space: IdentifierSpace) -> list[Problem]:
-    me = space.hex(view.id)
-    found = []
+def _compare(view: RingView, ideal: RingView) -> list[Problem]:
+    found: list[Problem] = []
     if view.predecessor != ideal.predecessor:
-        assert ideal.predecessor is not None
-        found.append(
-            Problem(
-                "predecessor",
-                f"{me}: predecessor is {_hex(space, view.predecessor)}, "
-                f"should be {space.hex(ideal.predecessor)}",
-                _named(view.id, [view.predecessor, ideal.predecessor]),
-            )
-        )
-    if list(view.successors) != list(ideal.successors):
-        found.append(
-            Problem(
-                "successors",
-                f"{me}: successor list is [{', '.join(map(space.hex, view.successors))}], "
-                f"should be [{', '.join(map(space.hex, ideal.successors))}]",
-                _named(view.id, [*view.successors, *ideal.successors]),
-            )
-        )
+        found.append(WrongPredecessor(view.id, view.predecessor, ideal.predecessor))
+    has, wants = tuple(view.successors), tuple(ideal.successors)
+    if has != wants:
+        found.append(WrongSuccessors(view.id, has, wants))
     for slot in sorted(view.fingers.keys() | ideal.fingers.keys()):
-        has, wants = view.fingers.get(slot), ideal.fingers.get(slot)
-        if has != wants:
-            found.append(
-                Problem(
-                    "finger",
-                    f"{me}: finger {slot} is {_hex(space, has)}, should be {_hex(space, wants)}",
-                    _named(view.id, [has, wants]),
-                )
-            )
+        node, right = view.fingers.get(slot), ideal.fingers.get(slot)
+        if node != right:
+            found.append(WrongFinger(view.id, (slot,), node, right))
     return found
-
-
-def _hex(space: IdentifierSpace, node: int | None) -> str:
-    return "none" if node is None else space.hex(node)
-
-
-def _named(me: int, nodes: Sequence[int | None]) -> tuple[int, ...]:
-    return (me, *dict.fromkeys(node for node in nodes if node is not None))
 
 
 # ---- the inductive invariant ----------------------------------------------------------------
@@ -148,12 +114,11 @@ def inductive_problems(views: Sequence[RingView], space: IdentifierSpace, r: int
     members = sorted(view.id for view in views)
     found = [problem for view in views for problem in list_problems(view, space)]
     if len(members) > 1:
-        found += dead_ends(views, space)
+        found += dead_ends(views)
     if len(members) > r:
         count = len(principals(views))
         if count <= r:
-            text = f"{count} principals among {len(members)} members, should be {r + 1} or more"
-            found.append(Problem("principals", text, ()))
+            found.append(FewPrincipals(count, len(members), r + 1))
     heads = {view.id: live_successor(view.successors, members) for view in views}
     found += ring_problems(heads, space)
     return found
@@ -165,11 +130,7 @@ def list_problems(view: RingView, space: IdentifierSpace) -> list[Problem]:
     for node in view.successors:
         distance = space.distance(view.id, node)
         if distance <= last:
-            text = (
-                f"{space.hex(view.id)}: successor list is out of order "
-                f"at {space.hex(node)}: [{', '.join(map(space.hex, view.successors))}]"
-            )
-            return [Problem("order", text, (view.id, node))]
+            return [OutOfOrder(view.id, node, tuple(view.successors))]
         last = distance
     return []
 
@@ -183,14 +144,10 @@ def live_successor(successors: Sequence[int], members: Sequence[int]) -> int | N
     return None
 
 
-def dead_ends(views: Sequence[RingView], space: IdentifierSpace) -> list[Problem]:
+def dead_ends(views: Sequence[RingView]) -> list[Problem]:
     """Find members none of whose list entries is live."""
     members = sorted(view.id for view in views)
-    return [
-        Problem("dead-end", f"{space.hex(v.id)}: no entry of its successor list is live", (v.id,))
-        for v in views
-        if live_successor(v.successors, members) is None
-    ]
+    return [DeadEnd(v.id) for v in views if live_successor(v.successors, members) is None]
 
 
 def skipped(left: int, right: int, members: Sequence[int]) -> list[int]:
@@ -222,21 +179,14 @@ def ring_problems(heads: Mapping[int, int | None], space: IdentifierSpace) -> li
     :param heads: member -> its first live successor. A single member has none.
     """
     cycles = _cycles(heads)
-    if not cycles:
-        alone = len(heads) <= 1
-        return [] if alone else [Problem("split", "no member's successors lead back to it", ())]
-    found = []
-    if len(cycles) > 1:
-        firsts = tuple(min(cycle) for cycle in cycles)
-        named = ", ".join(map(space.hex, firsts))
-        text = f"{len(cycles)} rings instead of one, with the members {named}"
-        found.append(Problem("split", text, firsts))
+    found: list[Problem] = []
+    if len(cycles) > 1 or (not cycles and len(heads) > 1):
+        found.append(Split(tuple(min(cycle) for cycle in cycles)))
     for cycle in cycles:
         after = [*cycle[1:], cycle[0]]
         way = sum(space.distance(a, b) for a, b in zip(cycle, after, strict=True))
         if way != space.size and len(cycle) > 1:
-            text = f"the ring of {space.hex(min(cycle))} goes round {way // space.size} times"
-            found.append(Problem("loopy", text, (min(cycle),)))
+            found.append(Loopy(min(cycle), way // space.size))
     return found
 
 

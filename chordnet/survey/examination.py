@@ -6,16 +6,16 @@ from collections.abc import Mapping
 
 import attrs
 
+from chordnet.survey.findings import Fact, NotAsked, Ref
 from chordnet.survey.histories import (
     CHECKED,
-    Findings,
-    Ref,
+    Comparison,
     Told,
     confirmed,
+    faults,
     find,
     headline,
-    note_lines,
-    problem_lines,
+    notes,
 )
 from chordnet.survey.observer import NoAnswer, Observer
 from chordnet.survey.report import Report, Side
@@ -32,16 +32,29 @@ PATIENCE_S = 10.0
 
 @attrs.frozen
 class Messages:
-    """What is to be said of the messages of one ring."""
+    """What was found of the messages of one ring."""
 
-    problems: tuple[str, ...]
-    notes: tuple[str, ...]
-    headline: str
-    """What was found right, if there are no problems."""
-    messages: int
-    """Different messages that nodes have recorded."""
-    asked: int
-    """Nodes whose messages were compared."""
+    problems: tuple[Fact, ...]
+    notes: tuple[Fact, ...]
+    """What is worth knowing and no fault."""
+    compared: Comparison
+    asked_all: bool
+    """Whether every member could be asked what it has recorded."""
+
+    @property
+    def headline(self) -> str:
+        """What was found right, if there are no problems."""
+        return headline(self.compared, self.asked_all)
+
+    @property
+    def messages(self) -> int:
+        """Different messages that nodes have recorded."""
+        return self.compared.messages
+
+    @property
+    def asked(self) -> int:
+        """Nodes whose messages were compared."""
+        return self.compared.nodes
 
 
 async def examine_messages(
@@ -98,22 +111,21 @@ async def _ask(
 
 
 def _said(
-    report: Report, side: Side, found: Findings, told: Mapping[Ref, Told], silent: Mapping[Ref, str]
+    report: Report,
+    side: Side,
+    found: Comparison,
+    told: Mapping[Ref, Told],
+    silent: Mapping[Ref, str],
 ) -> Messages:
-    names = report.names
-    problems = [
-        f"{names.called(ref)} cannot be asked what it has recorded: {why}"
-        for ref, why in silent.items()
-    ]
-    guests = [v for v in side.snapshot.visitors.values() if isinstance(v, NodeInfo)]
-    notes = [
-        f"{names.label(guest.id, guest.name)} cannot be asked from here what it has recorded"
-        for guest in guests
+    unasked = [NotAsked(ref, why) for ref, why in silent.items()]
+    guests = [
+        NotAsked(report.names.ref(guest.id, guest.name), "")
+        for guest in side.snapshot.visitors.values()
+        if isinstance(guest, NodeInfo)
     ]
     return Messages(
-        (*problems, *problem_lines(found, told, names)),
-        (*notes, *note_lines(found, told, names)),
-        headline(found, asked_all=not silent and not guests),
-        found.messages,
-        found.nodes,
+        (*unasked, *faults(found, told)),
+        (*guests, *notes(found, told)),
+        found,
+        asked_all=not silent and not guests,
     )

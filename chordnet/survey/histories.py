@@ -28,20 +28,30 @@ import attrs
 
 from chordnet.core.base import intervals
 from chordnet.core.base.intervals import Intervals
+from chordnet.survey.findings import (
+    Capped,
+    DifferentBodies,
+    Fact,
+    JustStarted,
+    MoreLikeTheLast,
+    RecordedTwice,
+    Ref,
+    Want,
+    Wanting,
+    WantingMore,
+    WrongRoute,
+    messages,
+)
 from chordnet.survey.verdict import Names
 from chordnet.wire.rpc import KEPT_BOUNDS, MessageTrail, NodeHistory, OriginHistory
 
-Ref = int | str
-"""A node's number, or the name of a node that is none of the network's."""
 Key = tuple[str, int]
 """An origin's identifier and incarnation."""
 
 CHECKED = 1000
 """The newest messages of each node, of which bodies and routes are compared."""
 SHOWN = 8
-"""Lines about one node, or of one kind; the rest is counted."""
-SHOWN_RANGES = 4
-"""Ranges in one line; the rest is counted."""
+"""Findings about one node, or of one kind; the rest is counted."""
 
 
 @attrs.frozen
@@ -55,17 +65,7 @@ class Told:
 
 
 @attrs.frozen
-class Wanting:
-    """Numbers of one origin that one node ought to have."""
-
-    node: Ref
-    key: Key
-    numbers: Sequence[int]
-    """Intervals."""
-
-
-@attrs.frozen
-class Findings:
+class Comparison:
     """What is wrong with the messages at one moment."""
 
     messages: int
@@ -77,9 +77,9 @@ class Findings:
     """Given up by one node and kept by another."""
     unkept: Sequence[Wanting] = ()
     lost: Sequence[Wanting] = ()
-    """Given up, and kept by nobody."""
-    newest: Sequence[str] = ()
-    """What is wrong with the newest messages, in words."""
+    """Given up, and kept by no node."""
+    newest: Sequence[Fact] = ()
+    """What is wrong with the newest messages."""
     kept: Mapping[Ref, int] = attrs.field(factory=dict)
     """Messages in the log of each node that has dropped some."""
     whole: bool = True
@@ -94,29 +94,31 @@ class Findings:
 # ---- judging --------------------------------------------------------------------------------
 
 
-def find(told: Mapping[Ref, Told], names: Names) -> Findings:
+def find(told: Mapping[Ref, Told], names: Names) -> Comparison:
     """Compare what the nodes said."""
     tables = {ref: _table(each.history) for ref, each in told.items()}
     keys = sorted({key for table in tables.values() for key in table})
-    messages = 0
-    kinds: dict[str, list[Wanting]] = {"lacking": [], "hidden": [], "unkept": [], "lost": []}
+    count = 0
+    wanting: dict[Want, list[Wanting]] = {want: [] for want in Want}
     for key in keys:
         entries = {ref: table.get(key, _nothing(key)) for ref, table in tables.items()}
         recorded = _union(_recorded(each) for each in entries.values())
         kept = _union(each.kept for each in entries.values())
-        messages += intervals.count(recorded)
+        count += intervals.count(recorded)
         for ref, entry in entries.items():
             found = _wanting(entry, recorded, kept, whole=not told[ref].history.dropped)
-            for kind, numbers in found.items():
+            for want, numbers in found.items():
                 if numbers:
-                    kinds[kind].append(Wanting(ref, key, tuple(numbers)))
+                    origin = names.ref(key[0])
+                    wanting[want].append(Wanting(ref, want, origin, key, tuple(numbers)))
     capped = {
         ref: each.history.kept for ref, each in told.items() if each.history.dropped
     }  # fmt: skip
-    return Findings(
-        messages, len(told), newest=tuple(_newest_wrong(told, names)), kept=capped,
+    return Comparison(
+        count, len(told), newest=tuple(_newest_wrong(told, names)), kept=capped,
         whole=all(len(each.trails) >= each.history.kept for each in told.values()),
-        **kinds,
+        lacking=wanting[Want.LACKING], hidden=wanting[Want.GIVEN_UP],
+        unkept=wanting[Want.NOT_KEPT], lost=wanting[Want.LOST],
     )  # fmt: skip
 
 
@@ -143,7 +145,7 @@ def _union(sets: Iterable[Intervals]) -> Intervals:
 
 def _wanting(
     entry: OriginHistory, recorded: Intervals, kept: Intervals, *, whole: bool
-) -> dict[str, Intervals]:
+) -> dict[Want, Intervals]:
     """Return what a node wants of one origin, by kind.
 
     :param recorded: what any node has recorded.
@@ -155,20 +157,22 @@ def _wanting(
     if unkept and len(entry.kept) >= KEPT_BOUNDS:  # there may be older ones, which were left out
         intervals.remove(unkept, 1, entry.kept[0])
     return {
-        "lacking": missing,
-        "hidden": intervals.both(entry.lost, kept),
-        "unkept": intervals.both(unkept, kept),
-        "lost": intervals.minus(entry.lost, kept),
+        Want.LACKING: missing,
+        Want.GIVEN_UP: intervals.both(entry.lost, kept),
+        Want.NOT_KEPT: intervals.both(unkept, kept),
+        Want.LOST: intervals.minus(entry.lost, kept),
     }
 
 
-def confirmed(first: Findings, second: Findings) -> Findings:
+def confirmed(first: Comparison, second: Comparison) -> Comparison:
     """Return the second findings without what was not wrong at the first look already."""
 
     def both(before: Sequence[Wanting], after: Sequence[Wanting]) -> list[Wanting]:
         old = {(w.node, w.key): list(w.numbers) for w in before}
         common = [
-            attrs.evolve(w, numbers=intervals.both(list(w.numbers), old.get((w.node, w.key), [])))
+            attrs.evolve(
+                w, numbers=tuple(intervals.both(list(w.numbers), old.get((w.node, w.key), [])))
+            )
             for w in after
         ]
         return [w for w in common if w.numbers]
@@ -178,37 +182,38 @@ def confirmed(first: Findings, second: Findings) -> Findings:
         lacking=both(first.lacking, second.lacking),
         hidden=both(first.hidden, second.hidden),
         unkept=both(first.unkept, second.unkept),
-        newest=[text for text in second.newest if text in first.newest],
+        newest=[fact for fact in second.newest if fact in first.newest],
     )
 
 
 # ---- the newest messages --------------------------------------------------------------------
 
 
-def _newest_wrong(told: Mapping[Ref, Told], names: Names) -> Iterator[str]:
+def _newest_wrong(told: Mapping[Ref, Told], names: Names) -> Iterator[Fact]:
     trails = {ref: {trail.id: trail for trail in each.trails} for ref, each in told.items()}
     for ref, each in told.items():
         counts = Counter(trail.id for trail in each.trails)
         twice = [message for message, times in counts.items() if times > 1]
-        yield from _shortened(
-            f"{Names.called(ref)} recorded the message {each} twice" for each in twice
-        )
+        yield from _shortened(RecordedTwice(ref, message) for message in twice)
     yield from _shortened(_different_bodies(trails))
-    yield from _shortened(_false_routes(trails, names))
+    yield from _shortened(_wrong_routes(trails, names))
 
 
-def _different_bodies(trails: Mapping[Ref, Mapping[str, MessageTrail]]) -> Iterator[str]:
+def _different_bodies(
+    trails: Mapping[Ref, Mapping[str, MessageTrail]],
+) -> Iterator[DifferentBodies]:
     bodies: dict[str, dict[bytes, list[Ref]]] = {}
     for ref, log in trails.items():
         for trail in log.values():
             bodies.setdefault(trail.id, {}).setdefault(trail.digest, []).append(ref)
     for message, groups in bodies.items():
         if len(groups) > 1:
-            parts = " and ".join(", ".join(map(Names.called, refs)) for refs in groups.values())
-            yield f"the message {message} is not the same everywhere: it differs between {parts}"
+            yield DifferentBodies(message, tuple(map(tuple, groups.values())))
 
 
-def _false_routes(trails: Mapping[Ref, Mapping[str, MessageTrail]], names: Names) -> Iterator[str]:
+def _wrong_routes(
+    trails: Mapping[Ref, Mapping[str, MessageTrail]], names: Names
+) -> Iterator[WrongRoute]:
     """A route must be the route of the node before, as that node recorded it, and one step more."""
     for ref, log in trails.items():
         for trail in log.values():
@@ -220,96 +225,63 @@ def _false_routes(trails: Mapping[Ref, Mapping[str, MessageTrail]], names: Names
             if known is None or known.received_at > trail.received_at:
                 continue
             if known.route != trail.route[:-1]:
-                yield (
-                    f"{Names.called(ref)} recorded another route of the message {trail.id} "
-                    f"than {Names.called(sender)}, which sent it"
-                )
+                yield WrongRoute(ref, trail.id, sender)
 
 
-def _shortened(texts: Iterable[str]) -> Iterator[str]:
-    found = list(texts)
+def _shortened(facts: Iterable[Fact]) -> Iterator[Fact]:
+    found = list(facts)
     yield from found[:SHOWN]
     if len(found) > SHOWN:
-        yield f"and {len(found) - SHOWN} more like the last"
+        yield MoreLikeTheLast(found[-1].kind, len(found) - SHOWN)
 
 
-# ---- in words -------------------------------------------------------------------------------
+# ---- what is said of it ---------------------------------------------------------------------
 
 
-def problem_lines(found: Findings, told: Mapping[Ref, Told], names: Names) -> list[str]:
-    """Say what is wrong, a line for each node and origin."""
+def faults(found: Comparison, told: Mapping[Ref, Told]) -> list[Fact]:
+    """Return what is wrong, a finding for each node and origin."""
     blamed = [each for each in found.lacking if not told[each.node].just_started]
-    return [
-        *_lines(blamed, names, "{node} lacks {what}"),
-        *_lines(found.hidden, names, "{node} has given up {what}, which other nodes keep"),
-        *_lines(found.unkept, names, "{node} counts as recorded and does not keep {what}"),
-        *found.newest,
-    ]
+    wanting = (*_counted(blamed), *_counted(found.hidden), *_counted(found.unkept))
+    return [*wanting, *found.newest]
 
 
-def note_lines(found: Findings, told: Mapping[Ref, Told], names: Names) -> list[str]:
-    """Say what is worth knowing and no fault."""
+def notes(found: Comparison, told: Mapping[Ref, Told]) -> list[Fact]:
+    """Return what is worth knowing and no fault."""
     excused: Counter[Ref] = Counter()
     for each in found.lacking:
         if told[each.node].just_started:
-            excused[each.node] += intervals.count(list(each.numbers))
-    notes = [
-        f"{Names.called(ref)} started just now and still lacks {_count(messages)}"
-        for ref, messages in excused.items()
-    ]
-    notes += _lines(found.lost, names, "{node} will never have {what}: no node keeps them any more")
+            excused[each.node] += each.count
+    facts: list[Fact] = [JustStarted(ref, count) for ref, count in excused.items()]
+    facts += _counted(found.lost)
     if found.kept:
-        fewest = min(found.kept, key=lambda ref: found.kept[ref])
-        most = max(found.kept, key=lambda ref: found.kept[ref])
-        less = f"{Names.called(fewest)} keeps the newest {found.kept[fewest]:,}"
-        more = f", {Names.called(most)} the newest {found.kept[most]:,}" if most != fewest else ""
-        notes.append(f"histories are capped: of {_count(found.messages)} {less}{more}")
-    return notes
+        fewest = min(found.kept.items(), key=lambda item: item[1])
+        most = max(found.kept.items(), key=lambda item: item[1])
+        facts.append(Capped(found.messages, fewest, most))
+    return facts
 
 
-def headline(found: Findings, asked_all: bool) -> str:
+def headline(found: Comparison, asked_all: bool) -> str:
     """Say what was found right, and how much of it was looked at."""
     if not found.nodes:
         return "no node could be asked what it has recorded"
     if not found.messages:
         return "no messages yet"
     where = "every node" if asked_all else f"each of the {found.nodes} nodes that could be asked"
-    total = _count(found.messages)
-    lost = sum(intervals.count(list(each.numbers)) for each in found.lost)
-    exceptions = " except what the notes say" if lost or found.lacking else ""
+    total = messages(found.messages)
+    exceptions = " except what the notes say" if found.lost or found.lacking else ""
     if found.whole and not found.kept:
         return f"{total}: each on {where}{exceptions}, once, by a true route"
     compared = "those kept" if found.whole else f"the newest {CHECKED:,} of each node"
     return f"{total}: each recorded by {where}{exceptions}; {compared} once, by a true route"
 
 
-def _lines(wanting: Iterable[Wanting], names: Names, text: str) -> Iterator[str]:
+def _counted(wanting: Iterable[Wanting]) -> Iterator[Wanting | WantingMore]:
+    """Yield the first few of each node, and how many more there are."""
     by_node: dict[Ref, list[Wanting]] = {}
     for each in wanting:
         by_node.setdefault(each.node, []).append(each)
     for ref, found in by_node.items():
-        for each in found[:SHOWN]:
-            yield text.format(node=Names.called(ref), what=_what(each, names))
+        yield from found[:SHOWN]
         if rest := found[SHOWN:]:
-            count = sum(intervals.count(list(each.numbers)) for each in rest)
-            what = f"{_count(count)} of {len(rest)} other origins"
-            yield text.format(node=Names.called(ref), what=what)
-
-
-def _what(wanting: Wanting, names: Names) -> str:
-    numbers = list(wanting.numbers)
-    origin, incarnation = wanting.key
-    runs = [
-        f"{first}" if end == first + 1 else f"{first}-{end - 1}"
-        for first, end in intervals.pairs(numbers)
-    ]
-    more = f" and {len(runs) - SHOWN_RANGES} ranges more" if len(runs) > SHOWN_RANGES else ""
-    word = "number" if intervals.count(numbers) == 1 else "numbers"
-    return (
-        f"{_count(intervals.count(numbers))} of {names.label(origin)}, {word} "
-        f"{', '.join(runs[:SHOWN_RANGES])}{more} (from {origin}.{incarnation}.{numbers[0]})"
-    )
-
-
-def _count(messages: int) -> str:
-    return f"{messages:,} message{'' if messages == 1 else 's'}"
+            count = sum(each.count for each in rest)
+            yield WantingMore(ref, rest[0].want, count, len(rest))

@@ -8,6 +8,7 @@ agree. Beside it stands the tree that the fingers predict as they are now.
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 
@@ -28,7 +29,6 @@ Ref = int | str
 
 HISTORY_PATIENCE_S = 10.0
 """How long one node may take to say which messages it keeps."""
-_LOST = frozenset({"lost_child", "gave_up"})
 
 
 @attrs.frozen
@@ -56,14 +56,47 @@ class Incident:
     ms: float
 
 
+class Cause(enum.Enum):
+    """How it is known on which edge a message got lost."""
+
+    LOST_CHILD = "lost_child"
+    """The sender saw the node die."""
+    GAVE_UP = "gave_up"
+    """The sender gave up on the node."""
+    PREDICTED = "predicted"
+    """No sender reports it; the fingers predict the edge."""
+    NO_FINGER = "no_finger"
+    """No finger leads to the node as the fingers are now."""
+
+
+_REPORTED = frozenset({Cause.LOST_CHILD.value, Cause.GAVE_UP.value})
+
+
 @attrs.frozen
 class Missed:
     """A member that has not recorded the message."""
 
     node: Ref
-    edge: tuple[Ref, Ref] | None
-    """On which it got lost: reported by its sender, or the predicted one; None if there is none."""
-    why: str
+    sender: Ref | None
+    """From which it should have come; None if no finger leads to the node."""
+    cause: Cause
+
+    @property
+    def edge(self) -> tuple[Ref, Ref] | None:
+        """The edge on which it got lost."""
+        return None if self.sender is None else (self.sender, self.node)
+
+    @property
+    def why(self) -> str:
+        """The cause in words."""
+        match self.cause:
+            case Cause.PREDICTED:
+                return "the predicted edge"
+            case Cause.NO_FINGER:
+                return "no finger leads to it"
+        assert self.sender is not None
+        did = "saw the death of" if self.cause is Cause.LOST_CHILD else "gave up on"
+        return f"{label(self.sender)} {did} it"
 
 
 @attrs.frozen
@@ -281,23 +314,18 @@ def _missed(
     for ref in traces:
         if ref in records:
             continue
-        blamed = next((i for i in incidents if i.peer == ref and i.what in _LOST), None)
+        blamed = next((i for i in incidents if i.peer == ref and i.what in _REPORTED), None)
         if blamed is not None:
-            yield Missed(ref, (blamed.node, ref), f"{label(blamed.node)} {said(blamed.what)} it")
+            yield Missed(ref, blamed.node, Cause(blamed.what))
         elif ref in before:
-            yield Missed(ref, (before[ref], ref), "the predicted edge")
+            yield Missed(ref, before[ref], Cause.PREDICTED)
         else:
-            yield Missed(ref, None, "no finger leads to it")
+            yield Missed(ref, None, Cause.NO_FINGER)
 
 
 def label(ref: Ref) -> str:
     """Return ``Node 4``, or the name of a node that is none of the network's."""
     return f"Node {ref}" if isinstance(ref, int) else ref
-
-
-def said(what: str) -> str:
-    """Return what a node did that met with an incident."""
-    return {"lost_child": "saw the death of", "gave_up": "gave up on"}.get(what, what)
 
 
 def _differences(
@@ -330,6 +358,6 @@ def foretell(report: Report, number: int) -> tuple[Journey, Prediction]:
     for edge in told.edges:
         child = ref(edge.receiver)
         steps[child] = Step(child, ref(edge.sender), edge.kind.name.lower(), edge.depth)
-    missed = [Missed(ref(node), None, "no finger leads to it") for node in sorted(told.unreached)]
+    missed = [Missed(ref(node), None, Cause.NO_FINGER) for node in sorted(told.unreached)]
     gone = frozenset(ref(node) for node in told.unknown)
     return Journey("", "", number, steps, missed=missed, gone=gone), told

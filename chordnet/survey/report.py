@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 import attrs
 
 from chordnet.survey.conditions import HAS_STOPPED, Condition
-from chordnet.survey.description import NetworkDescription, ranges
-from chordnet.survey.errors import command
+from chordnet.survey.description import NetworkDescription
+from chordnet.survey.findings import Finding, Unwell
 from chordnet.survey.observer import NoAnswer, Observer, Snapshot
 from chordnet.survey.verdict import Names, ring_problems
 from chordnet.survey.waiting import gather
@@ -30,7 +30,7 @@ class Report:
     network: NetworkDescription
     running: frozenset[int]
     snapshot: Snapshot
-    problems: tuple[str, ...]
+    problems: tuple[Finding, ...]
     parted: tuple[Side, ...] = ()
     """The sides of a partition; empty if there is none."""
     unwell: frozenset[int] = frozenset()
@@ -71,20 +71,20 @@ async def survey(
         or without a network cannot answer, nor be a member.
     :param parts: the nodes to ask, which ought to be one ring each.
     """
-    problems = list(_unwell(network, running, conditions))
+    problems = [Finding(each) for each in _unwell(network, running, conditions)]
     snapshots = await gather(observer.snapshot(part) for part in parts)
     sides = tuple(Side(part, seen) for part, seen in zip(parts, snapshots, strict=True))
     for side in sides:
         found = ring_problems(network, side.numbers, side.snapshot)
-        problems += [f"{side_name(sides, side)}{text}" for text in found]
+        problems += [Finding(each, side_of(sides, side)) for each in found]
     parted = sides if len(sides) > 1 else ()
     unwell = running & conditions.keys()
     return Report(network, running, _together(snapshots), tuple(problems), parted, unwell)
 
 
-def side_name(sides: Sequence[Side], side: Side) -> str:
-    """Return what a line about one side of a partition begins with; nothing if there is one."""
-    return f"side {ranges(side.numbers)}: " if len(sides) > 1 else ""
+def side_of(sides: Sequence[Side], side: Side) -> frozenset[int] | None:
+    """Return the nodes of one side of a partition; None if there is only one."""
+    return side.numbers if len(sides) > 1 else None
 
 
 def _together(snapshots: Sequence[Snapshot]) -> Snapshot:
@@ -99,17 +99,13 @@ def _unwell(
     network: NetworkDescription,
     running: frozenset[int],
     conditions: Mapping[int, Condition],
-) -> Iterator[str]:
-    """Say of each node that cannot be in the ring, though it ought to, why that is."""
-
-    def mend(words: str) -> str:
-        return command(words, network.name)
-
+) -> Iterator[Unwell]:
+    """Yield what is the matter with each node that ought to be in the ring and cannot be."""
     for number in network.numbers:
         if number in running and number in conditions:
-            yield conditions[number].line(number, mend)
+            yield Unwell(number, conditions[number], network.name)
         elif number not in running and number not in network.removed:
-            yield conditions.get(number, HAS_STOPPED).line(number, mend)
+            yield Unwell(number, conditions.get(number, HAS_STOPPED), network.name)
 
 
 # ---- message logs ------------------------------------------------------------------------------

@@ -145,7 +145,7 @@ def test_a_node_with_a_full_disk_says_so_and_nothing_is_lost_elsewhere(
     assert network.json("send-message", "2", "after")["recorded"] == 4
     verdict = network.run("doctor")
     assert verdict.returncode == 1
-    expected = "Node 3 has left the ring, for it can record nothing; see: p2pnet logs 3"
+    expected = "Node 3 left the ring: its message log cannot be used; see: p2pnet logs 3"
     assert verdict.stdout.splitlines()[0] == f"{expected} --network {network.name}"
     # With room again it comes back and is given what it missed.
     network.ok("remove-node", "3")

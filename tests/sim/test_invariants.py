@@ -15,6 +15,7 @@ from chordnet.judge.invariants import (
     principals,
     ring_problems,
 )
+from chordnet.judge.problems import DeadEnd
 from chordnet.sim.scenarios.checker import RingChecker
 
 SPACE = IdentifierSpace(6)
@@ -105,8 +106,7 @@ class Incremental(SynchronousTestCase):
     def test_only_those_without_a_live_entry_are_named(self):
         checker = self.checker()
         found = checker.changed(3, [5], trusted=True)
-        self.assertEqual([p.text for p in found if p.kind == "dead-end"],
-                         ["03: no list entry is live"])  # fmt: skip
+        self.assertEqual([p for p in found if p.kind == "dead-end"], [DeadEnd(3)])
 
     def test_one_ring_is_looked_for_with_every_change_or_every_so_many(self):
         """A cycle that goes round twice, which no node can see."""

@@ -10,6 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from chordnet.core.base import effects as fx
 from chordnet.core.base.outcomes import Failed
+from chordnet.judge.problems import WrongHead
 from chordnet.sim.scenarios.play import Play
 from chordnet.sim.scenarios.scenario import Scenario
 
@@ -220,9 +221,9 @@ class RingTests(PlayCase):
         self.play._begin()
         self.assertEqual(self.play.problems(), [])
         host = self.play.network.hosts["Node 3"]
+        after = host.node.ring.successors[0]
         for wrong in ([], host.node.ring.successors[1:]):
             host.node.ring.successors = wrong
             (problem,) = self.play.problems()
-            self.assertEqual(
-                (problem.text, problem.nodes), ("some successor is wrong", (host.ref.id,))
-            )
+            head = wrong[0].id if wrong else None
+            self.assertEqual(problem, WrongHead(host.ref.id, head, after.id))

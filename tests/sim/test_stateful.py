@@ -175,7 +175,7 @@ class Histories(RuleBasedStateMachine):
             # It waits for its peers; whoever wants a network of one node says so.
             network._step(network.hosts[BOOTSTRAP[0]], Begin())
         right = network.run(self.settled_s, until=lambda: not network.problems())
-        assert right, [problem.text for problem in network.problems()]
+        assert right, network.problems()
         assert not self.watch.violations, "\n".join(self.watch.violations)
         self._lookups_are_right()
 

@@ -64,7 +64,7 @@ class RingTests(WatchCase):
 
     def test_so_is_one_that_leaves_a_member_without_a_successor(self):
         self.change(0)
-        self.assertIn("no list entry is live", "\n".join(self.watch.violations))
+        self.assertIn("no entry of its successor list is live", "\n".join(self.watch.violations))
 
     def test_and_one_by_which_a_node_comes_in_at_the_wrong_place(self):
         stranger = self.network.make("stranger", [])
@@ -118,7 +118,7 @@ class RingTests(WatchCase):
         self.watch.violations.clear()
         self.network.now = 200.0
         self.change(0, 1)
-        self.assertIn("no list entry is live", "\n".join(self.watch.violations))
+        self.assertIn("no entry of its successor list is live", "\n".join(self.watch.violations))
 
     def test_and_does_not_name_the_next_life(self):
         """A list that is taken over after the death, and the node comes back."""
@@ -225,7 +225,7 @@ class TrustTests(WatchCase):
     def test_a_list_that_was_dead_before_it_was_asked_for_is_not(self):
         self.make(9)
         self.lose(3, 6, wait=10.0)
-        self.assertIn("no list entry is live", "\n".join(self.watch.violations))
+        self.assertIn("no entry of its successor list is live", "\n".join(self.watch.violations))
 
 
 class RecordTests(WatchCase):

@@ -11,6 +11,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from benchmarks.soak_hour import IN_FLIGHT, Look, Pacer, missing, slope
 from chordnet.core.base.errors import Busy
+from chordnet.survey.conditions import HAS_STOPPED
+from chordnet.survey.findings import Finding, RecordedTwice, Unwell
 from chordnet.wire.rpc import NodeHistory, OriginHistory, Receipt
 
 
@@ -36,10 +38,11 @@ class SlopeTests(SynchronousTestCase):
 
 class LookTests(SynchronousTestCase):
     def test_the_doctor_is_right_if_it_says_what_is_true_and_nothing_else(self) -> None:
-        gone = "Node 4 has stopped by itself; bring it back with: p2pnet add-node 4"
+        gone = Finding(Unwell(4, HAS_STOPPED, "soak"))
+        twice = Finding(RecordedTwice(2, "aa.1.1"))
         for away, problems, right in (
             (None, [], True), (None, [gone], False), (4, [gone], True), (4, [], False),
-            (5, [gone], False), (4, [gone, "Node 2 lacks a message"], False),
+            (5, [gone], False), (4, [gone, twice], False),
         ):  # fmt: skip
             self.assertEqual(Look(0, away, problems, 0, 0.1).right, right, (away, problems))
 

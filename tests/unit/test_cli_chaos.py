@@ -6,6 +6,7 @@ import click
 
 from chordnet.cli.commands.chaos import Order, node_group, outcome_json, outcome_lines, part_text
 from chordnet.survey.errors import NoSuchNode
+from chordnet.survey.findings import RecordedTwice, Silent, in_words
 from chordnet.testbed.actions.chaos import Outcome, Part
 from chordnet.testbed.base.faults import Faults, WrongFault
 from tests.unit.test_cli import CommandCase
@@ -62,21 +63,23 @@ class WordTests(CommandCase):
 
 class OutputTests(CommandCase):
     fine = Part((1, 2, 3), 4, ())
-    bad = Part((5,), 0, ("a", "b", "c", "d"))
+    bad = Part((5,), 0, tuple(RecordedTwice(5, message) for message in "abcd"))
 
     def outcome(self, *after: Part, faults: Faults | None = None) -> Outcome:
         return Outcome(before=(self.fine,), after=after, seconds=1.26, faults=faults or Faults())
 
     def test_a_line_before_and_a_line_after(self) -> None:
         fine = "nodes 1-3: one right ring, 4 messages on every node"
-        bad = "node 5: 4 problems: a; b; and 2 more"
+        twice = "Node 5 recorded the message {} twice".format
+        bad = f"node 5: 4 problems: {twice('a')}; {twice('b')}; and 2 more"
         self.assertEqual(
             outcome_lines(self.outcome(self.fine, self.bad), "default"),
             [f"before: {fine}", f"after 1.3 s: {fine} | {bad}"],
         )
         lines = outcome_lines(self.outcome(), "default")
         self.assertEqual(lines[1], "after 1.3 s: no node can be asked")
-        self.assertEqual(part_text(Part((1,), 1, ("x",))), "node 1: 1 problem: x")
+        silent = Part((1,), 1, (Silent(1, "no word"),))
+        self.assertEqual(part_text(silent), "node 1: 1 problem: Node 1 does not answer: no word")
 
     def test_json_gives_times_to_the_millisecond(self) -> None:
         outcome = Outcome(before=(), after=(), seconds=1.23456, faults=Faults())
@@ -99,5 +102,5 @@ class OutputTests(CommandCase):
     def test_json(self) -> None:
         document = outcome_json("default", order("freeze", "5"), self.outcome(self.fine, self.bad))
         self.assertEqual((document["ok"], document["seconds"]), (False, 1.26))
-        self.assertEqual(document["after"][1]["problems"], ["a", "b", "c", "d"])
+        self.assertEqual(document["after"][1]["problems"], in_words(self.bad.problems))
         self.assertEqual(document["in_force"]["frozen"], [])

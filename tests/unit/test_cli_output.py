@@ -18,6 +18,8 @@ from chordnet.cli.commands.messages import receipt_json, receipt_text, unconfirm
 from chordnet.cli.commands.status import duration, report_json, status_table
 from chordnet.draw.phrases import count, plain, seconds
 from chordnet.survey.examination import Messages
+from chordnet.survey.findings import Finding, JustStarted, OnPurpose, RecordedTwice
+from chordnet.survey.histories import Comparison
 from chordnet.survey.observer import Snapshot
 from chordnet.survey.report import Report
 from chordnet.survey.verdict import Names
@@ -225,20 +227,27 @@ class ReportTests(SynchronousTestCase):
             self.assertEqual(set(node), full)
 
     def test_the_doctors_words(self) -> None:
-        fine = Messages((), ("a message is old",), "no messages yet", 0, 4)
-        right = Examination(self.report(), (fine,), ("something to know",))
+        fine = Messages((), (JustStarted(2, 7),), Comparison(0, 4), asked_all=True)
+        fault = Finding(OnPurpose("frozen 3", "p2pnet chaos heal"))
+        right = Examination(self.report(), (fine,), (fault,))
         self.assertEqual(
             verdict_lines(right),
             [
                 "4 nodes: one ring, in order; every pointer right",
                 "no messages yet",
-                "note: a message is old",
-                "note: something to know",
+                "note: Node 2 started just now and still lacks 7 messages",
+                "note: on purpose, until p2pnet chaos heal: frozen 3",
             ],
         )
-        bad = attrs.evolve(fine, problems=("this is wrong",))
-        wrong = Examination(self.report(), (bad,), ())
-        self.assertEqual(verdict_lines(wrong), ["this is wrong", "note: a message is old"])
+        bad = attrs.evolve(fine, problems=(RecordedTwice(3, "aa.1.1"),), notes=())
+        wrong = Examination(self.report(), (bad,), (fault,))
+        self.assertEqual(
+            verdict_lines(wrong),
+            [
+                "Node 3 recorded the message aa.1.1 twice",
+                "note: on purpose, until p2pnet chaos heal: frozen 3",
+            ],
+        )
 
 
 class TableTests(SynchronousTestCase):

@@ -50,7 +50,7 @@ class NetworkTestCase(SynchronousTestCase):
             seconds, lambda: len(network.live()) == size and not network.problems(), poll=0.05
         )
         if not right:
-            wrong = "; ".join(problem.text for problem in network.problems()[:3])
+            wrong = "; ".join(map(str, network.problems()[:3]))
             self.fail(f"seed {self.seed}: no right ring of {size} {when}: {wrong}")
 
     def where(self, what: str) -> str:

@@ -23,7 +23,7 @@ import chordnet
 from chordnet import service, settings, tap
 from chordnet.cli import app
 from chordnet.cli.base import output
-from chordnet.cli.commands import chaos, explain, lifecycle, members, messages, ring, status
+from chordnet.cli.commands import chaos, doctor, explain, lifecycle, members, messages, ring, status
 from chordnet.cli.lab import replay, simulate
 from chordnet.core.base import config
 from chordnet.core.base.config import ProtocolConfig
@@ -34,12 +34,16 @@ from chordnet.core.parts import PARTS
 from chordnet.draw import journey as journey_text
 from chordnet.draw import model as ring_model
 from chordnet.judge.explain import Prediction
+from chordnet.judge.problems import WrongFinger
 from chordnet.net.base import limits
 from chordnet.record import recording
 from chordnet.record.replay import Difference, Moment, Replay
 from chordnet.sim.measured import experiment
 from chordnet.survey import journey
 from chordnet.survey.description import NetworkDescription
+from chordnet.survey.examination import Messages
+from chordnet.survey.findings import Finding, WrongRing
+from chordnet.survey.histories import Comparison
 from chordnet.survey.observer import Snapshot
 from chordnet.survey.report import Report
 from chordnet.survey.verdict import Names
@@ -618,6 +622,15 @@ class Json(SynchronousTestCase):
         order = chaos.Order("heal", (), 0.0, 0.0, 0.0)
         self.assertShape("chaos", chaos.outcome_json("default", order, outcome))
 
+    def test_doctor(self):
+        wrong = WrongFinger(1, (152, 153, 154), 2, 3)
+        finding = Finding(WrongRing(wrong, {1: 5, 2: 7, 3: 2}))
+        report = attrs.evolve(self.report(), problems=(finding,))
+        found = doctor.Examination(report, (Messages((), (), Comparison(3, 15), True),))
+        document = doctor.examined_json("default", found)
+        self.assertShape("doctor", document)
+        self.assertEqual(self.documents["doctor"]["findings"], document["findings"])
+
     def test_replay(self):
         me = NodeRef(b"1", 1, "127.0.0.1:7001", "one")
         settings = recording.config_fields(ProtocolConfig(bits=8))
@@ -635,7 +648,7 @@ class Json(SynchronousTestCase):
         travelled = journey.Journey(
             "id", "apple", 1, {1: way.steps[1], 2: attrs.evolve(step, ms=1.0)},
             [journey.Incident(1, "resent", 2, 1.0)],
-            [journey.Missed(2, (1, 2), "the predicted edge")],
+            [journey.Missed(2, 1, journey.Cause.PREDICTED)],
             [journey.Difference(2, 1, None)],
         )  # fmt: skip
         self.assertShape("trace", journey_text.trace_json(travelled))

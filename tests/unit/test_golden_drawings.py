@@ -21,6 +21,7 @@ from chordnet.draw.journey import journey_model, trace_json, trace_lines
 from chordnet.draw.model import ring_model
 from chordnet.draw.svg import draw_svg
 from chordnet.draw.text import print_ring
+from chordnet.survey.findings import Finding, Silent
 from chordnet.survey.journey import foretell, put_together
 from chordnet.survey.observer import Snapshot
 from chordnet.survey.report import Report
@@ -71,7 +72,9 @@ def table(width: int) -> str:
 def status_document() -> str:
     described = network(4, base_port=7001)
     statuses = ideal_ring(described, (1, 2, 3))
-    seen = Report(described, frozenset({1, 2, 3, 4}), Snapshot(statuses, {4: "silent"}, {}), ("x",))
+    silent = Finding(Silent(4, "silent"))
+    snapshot = Snapshot(statuses, {4: "silent"}, {})
+    seen = Report(described, frozenset({1, 2, 3, 4}), snapshot, (silent,))
     return json.dumps(report_json(seen), indent=1) + "\n"
 
 

@@ -212,7 +212,7 @@ class ActTests(SynchronousTestCase):
         outcome = self.act(chaos.kill({3}))
         self.assertFalse(outcome.right)
         self.assertGreaterEqual(outcome.seconds, 10)
-        self.assertTrue(any("Node 3" in problem for problem in outcome.after[0].problems))
+        self.assertTrue(any(3 in problem.nodes for problem in outcome.after[0].problems))
 
     def test_stopping_the_network_forgets_everything(self) -> None:
         self.act(chaos.freeze({5}))

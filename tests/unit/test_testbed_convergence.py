@@ -12,6 +12,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from chordnet.survey.errors import NotConverged
+from chordnet.survey.findings import in_words
 from chordnet.survey.observer import Observer, Snapshot
 from chordnet.survey.verdict import Names, ring_problems
 from chordnet.survey.waiting import first_of, gather, in_thread, pause
@@ -58,7 +59,7 @@ class VerdictTests(SynchronousTestCase):
         self.statuses = ideal_ring(self.network, ALL)
 
     def problems(self, expected: Collection[int] = ALL, **rest: Any) -> list[str]:
-        return ring_problems(self.network, expected, Snapshot(self.statuses, {}, **rest))
+        return in_words(ring_problems(self.network, expected, Snapshot(self.statuses, {}, **rest)))
 
     def test_a_right_ring_has_no_problem(self) -> None:
         self.assertEqual(self.problems(), [])
@@ -93,7 +94,7 @@ class VerdictTests(SynchronousTestCase):
             state="joining",
         )
         statuses = self.statuses | {4: joining}
-        found = ring_problems(self.network, ALL, Snapshot(statuses, {5: "no word"}))
+        found = in_words(ring_problems(self.network, ALL, Snapshot(statuses, {5: "no word"})))
         self.assertEqual(
             found, ["Node 5 does not answer: no word", "Node 4 is joining, not in the ring"]
         )

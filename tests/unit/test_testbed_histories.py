@@ -6,14 +6,15 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from chordnet.survey.findings import in_words
 from chordnet.survey.histories import (
-    Findings,
+    Comparison,
     Told,
     confirmed,
+    faults,
     find,
     headline,
-    note_lines,
-    problem_lines,
+    notes,
 )
 from chordnet.survey.verdict import Names
 from chordnet.wire.rpc import KEPT_BOUNDS, MessageTrail, NodeHistory, OriginHistory
@@ -50,20 +51,20 @@ class FindingTests(SynchronousTestCase):
         said = {int(name[1:]): each for name, each in nodes.items()}
         found = find(said, NAMES)
         return (
-            problem_lines(found, said, NAMES),
-            note_lines(found, said, NAMES),
+            in_words(faults(found, said)),
+            in_words(notes(found, said)),
             headline(found, asked_all=True),
         )
 
     def test_capped_histories_that_keep_different_numbers_are_right(self) -> None:
-        problems, notes, words = self.judge(
+        problems, remarks, words = self.judge(
             n1=told([1, 83_457], kept=[50_000, 83_457], dropped=49_999),
             n2=told([1, 83_457], kept=[52_000, 83_457], dropped=51_999),
             n3=told([1, 83_457], kept=[49_000, 83_457], dropped=48_999),
         )
         self.assertEqual(problems, [])
         self.assertEqual(
-            notes,
+            remarks,
             [
                 (
                     "histories are capped: of 83,456 messages Node 2 keeps the newest 31,457,"
@@ -89,7 +90,7 @@ class FindingTests(SynchronousTestCase):
         (problem,), _, _ = self.judge(n1=told([1, 20]), n2=told(every_other))
         self.assertEqual(
             problem,
-            "Node 2 lacks 9 messages of Node 4, numbers 2, 4, 6, 8 and 5 ranges more"
+            "Node 2 lacks 9 messages of Node 4, numbers 2, 4, 6, 8 and 5 more ranges"
             f" (from {origin(4)}.7.2)",
         )
 
@@ -101,15 +102,15 @@ class FindingTests(SynchronousTestCase):
         self.assertEqual(problems[-1], "Node 2 lacks 6 messages of 3 other origins")
 
     def test_a_node_that_just_started_is_excused(self) -> None:
-        problems, notes, words = self.judge(
+        problems, remarks, words = self.judge(
             n1=told([1, 11]), n2=told([1, 5], just_started=True), n3=told([1, 11])
         )
         self.assertEqual(problems, [])
-        self.assertEqual(notes, ["Node 2 started just now and still lacks 6 messages"])
+        self.assertEqual(remarks, ["Node 2 started just now and still lacks 6 messages"])
         self.assertIn("recorded by every node except what the notes say", words)
 
     def test_lost_numbers_that_another_node_keeps_are_a_problem(self) -> None:
-        problems, notes, _ = self.judge(
+        problems, remarks, _ = self.judge(
             n1=told([1, 11]), n2=told([1, 11], lost=[3, 5], kept=[1, 3, 5, 11])
         )
         self.assertEqual(
@@ -121,16 +122,16 @@ class FindingTests(SynchronousTestCase):
                 )
             ],
         )
-        self.assertEqual(notes, [])
+        self.assertEqual(remarks, [])
 
     def test_lost_numbers_that_nobody_keeps_are_told_and_not_called_everywhere(self) -> None:
-        problems, notes, words = self.judge(
+        problems, remarks, words = self.judge(
             n1=told([1, 101], kept=[51, 101], dropped=50),
             n2=told([1, 101], lost=[1, 51], kept=[51, 101]),
         )
         self.assertEqual(problems, [])
         self.assertEqual(
-            notes[0],
+            remarks[0],
             "Node 2 will never have 50 messages of Node 4, numbers 1-50"
             f" (from {origin(4)}.7.1): no node keeps them any more",
         )
@@ -183,7 +184,8 @@ class FindingTests(SynchronousTestCase):
             headline(found, asked_all=False),
         )
         self.assertEqual(
-            headline(Findings(0, 0), asked_all=False), "no node could be asked what it has recorded"
+            headline(Comparison(0, 0), asked_all=False),
+            "no node could be asked what it has recorded",
         )
 
     def test_what_was_lacking_at_one_look_only_does_not_count(self) -> None:
@@ -191,7 +193,7 @@ class FindingTests(SynchronousTestCase):
         second = find({1: told([1, 13]), 2: told([1, 10, 11, 12])}, NAMES)
         said = {1: told([]), 2: told([])}
         self.assertEqual(
-            problem_lines(confirmed(first, second), said, NAMES),
+            in_words(faults(confirmed(first, second), said)),
             [f"Node 2 lacks 1 message of Node 4, number 10 (from {origin(4)}.7.10)"],
         )
 
@@ -201,7 +203,7 @@ class NewestTests(SynchronousTestCase):
         said = {
             int(name[1:]): told([1, 2], trails=trails) for name, trails in nodes.items()
         }  # fmt: skip
-        return list(find(said, NAMES).newest)
+        return in_words(find(said, NAMES).newest)
 
     def test_two_bodies_under_one_number(self) -> None:
         (problem,) = self.wrong(

@@ -16,6 +16,7 @@ from chordnet.draw.model import ring_model
 from chordnet.draw.svg import draw_svg
 from chordnet.survey.errors import TestbedError
 from chordnet.survey.journey import (
+    Cause,
     Difference,
     Journey,
     Missed,
@@ -98,11 +99,18 @@ class PuttingTogetherTests(SynchronousTestCase):
         journey = put_together(report(), ID, traces)
         parent = told.steps[leaf].parent
         assert parent is not None
-        self.assertEqual(journey.missed, (Missed(leaf, (parent, leaf), "the predicted edge"),))
+        self.assertEqual(journey.missed, (Missed(leaf, parent, Cause.PREDICTED),))
         self.assertEqual(journey.recorded, SIZE - 1)
         traces[1] = MessageTrace(ID, traces[1].record, [event(5, "gave_up", leaf)])
         (missed,) = put_together(report(), ID, traces).missed
         self.assertEqual((missed.edge, missed.why), ((1, leaf), "Node 1 gave up on it"))
+        self.assertEqual(
+            [
+                Missed(6, node, cause).why
+                for node, cause in ((8, Cause.LOST_CHILD), (None, Cause.NO_FINGER))
+            ],
+            ["Node 8 saw the death of it", "no finger leads to it"],
+        )
 
     def test_a_node_that_died_since_stands_in_the_ways_through_it(self) -> None:
         told, _ = foretell(report(), 4)

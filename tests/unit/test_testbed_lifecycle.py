@@ -378,7 +378,8 @@ class AddTests(Case):
         _, done = self.result(add_node(self.testbed, 3, 60))
         self.assertEqual((done.started, done.members), ((3,), 4))
         self.assertEqual(
-            world.said, ["Node 5 has left the ring, for it can record nothing; see: p2pnet logs 5"]
+            world.said,
+            ["Node 5 left the ring: its message log cannot be used; see: p2pnet logs 5"],
         )
         gone = self.result(remove_node(self.testbed, 1, kill=True, timeout=60))
         self.assertEqual(gone.members, 3)

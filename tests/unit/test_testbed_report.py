@@ -13,6 +13,7 @@ from chordnet.cli.commands.doctor import Examination, examine, verdict_lines
 from chordnet.cli.commands.ring import take_model
 from chordnet.survey.errors import NetworkNotRunning
 from chordnet.survey.examination import Messages, examine_messages
+from chordnet.survey.findings import in_words
 from chordnet.testbed.actions.looking import look
 from chordnet.testbed.base.faults import Faults, save_faults
 from chordnet.testbed.engines.compose_file import (
@@ -53,7 +54,7 @@ class MessageTests(SynchronousTestCase):
 
     def problems(self) -> tuple[list[str], list[str]]:
         found = self.examined()
-        return list(found.problems), list(found.notes)
+        return in_words(found.problems), in_words(found.notes)
 
     def test_a_message_is_drawn_as_far_as_the_visitors(self) -> None:
         described = self.world.described
@@ -135,7 +136,7 @@ class MessageTests(SynchronousTestCase):
         self.log("a", (1,), (1, 2), (1, 2, 3))
         self.world.nodes.mute = {2}
         found = self.examined()
-        (problem,) = found.problems
+        (problem,) = in_words(found.problems)
         self.assertIn("Node 2 cannot be asked what it has recorded: nobody listens", problem)
         self.assertEqual(found.asked, 2)
         self.assertIn("on each of the 2 nodes that could be asked", found.headline)
@@ -155,7 +156,7 @@ class MessageTests(SynchronousTestCase):
         self.world.clock.advance(9.9)
         self.assertNoResult(done)
         self.world.clock.advance(0.2)
-        (problem,) = self.successResultOf(done).problems
+        (problem,) = in_words(self.successResultOf(done).problems)
         self.assertEqual(
             problem, "Node 3 cannot be asked what it has recorded: nothing heard for 10 s"
         )
@@ -171,7 +172,7 @@ class MessageTests(SynchronousTestCase):
         self.world.nodes.visitors[guest.node.address] = guest
         self.log("a", (1,), (1, 2), (1, 2, 3))
         self.world.nodes.logs[self.world.nodes.number(guest.node.address)] = []
-        self.assertEqual(self.examined().problems, (self.lacks("visitor", "a"),))
+        self.assertEqual(in_words(self.examined().problems), [self.lacks("visitor", "a")])
 
     def test_an_empty_network_has_no_messages_yet(self) -> None:
         self.assertEqual(self.examined().headline, "no messages yet")
@@ -206,7 +207,7 @@ class LookTests(SynchronousTestCase):
         self.world.engine.alive = {1}
         self.world.engine.ring()
         report = self.successResultOf(self.look())
-        (problem,) = report.problems
+        (problem,) = in_words(report.problems)
         self.assertIn("Node 2 has stopped by itself", problem)
         self.assertEqual([report.state(n) for n in (1, 2, 3)], ["active", "stopped", "stopped"])
 
@@ -258,7 +259,7 @@ class ExamineTests(SynchronousTestCase):
     def test_what_is_wrong_on_one_side_names_the_side(self) -> None:
         self.part()
         self.world.nodes.logs[3].append(record(self.world.described, "a", 3))
-        (problem,) = self.examine().problems
+        (problem,) = in_words(self.examine().problems)
         self.assertIn("side 3-4: Node 4 lacks 1 message of Node 3, number 1", problem)
 
     def test_it_waits_until_everything_is_right(self) -> None:

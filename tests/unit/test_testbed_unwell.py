@@ -7,6 +7,7 @@ from twisted.internet.defer import Deferred
 
 from chordnet.survey.conditions import Condition, Matter
 from chordnet.survey.errors import NodeSilent, NodeStopped, NotConverged
+from chordnet.survey.findings import in_words
 from chordnet.survey.report import Report
 from chordnet.testbed.actions import chaos
 from chordnet.testbed.actions.changes import add_node
@@ -41,7 +42,7 @@ class UnwellCase(Case):
         looking = self.run_to_end(look(self.testbed, observer, self.world.described))
         observer.close()
         report: Report = self.successResultOf(looking)
-        return report.problems
+        return tuple(in_words(report.problems))
 
 
 class LookTests(UnwellCase):

@@ -15,6 +15,7 @@ from chordnet.cli.base.words import Command, json_option, network_option, timeou
 from chordnet.draw.phrases import count
 from chordnet.survey.description import MAX_NODES, NetworkDescription, ranges
 from chordnet.survey.errors import NoSuchNode, command
+from chordnet.survey.findings import in_words
 from chordnet.testbed.actions import chaos as verbs
 from chordnet.testbed.actions.chaos import Change, Outcome, Part
 from chordnet.testbed.actions.context import Testbed
@@ -161,7 +162,7 @@ def part_text(part: Part) -> str:
     who = f"{'nodes' if len(part.nodes) > 1 else 'node'} {ranges(part.nodes)}"
     if not part.problems:
         return f"{who}: one right ring, {count(part.messages, 'message')} on every node"
-    first = "; ".join(part.problems[:SHOWN])
+    first = "; ".join(in_words(part.problems[:SHOWN]))
     more = f"; and {len(part.problems) - SHOWN} more" if len(part.problems) > SHOWN else ""
     return f"{who}: {count(len(part.problems), 'problem')}: {first}{more}"
 
@@ -200,5 +201,5 @@ def _part_json(part: Part) -> dict[str, Any]:
         "nodes": list(part.nodes),
         "ok": not part.problems,
         "messages": part.messages,
-        "problems": list(part.problems),
+        "problems": in_words(part.problems),
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import attrs
 import click
@@ -12,7 +13,8 @@ from chordnet.cli.base.session import with_testbed
 from chordnet.cli.base.words import Command, json_option, network_option, timeout_option
 from chordnet.draw.phrases import count
 from chordnet.survey.examination import Messages, examine_messages
-from chordnet.survey.report import Report, Side, side_name
+from chordnet.survey.findings import Fact, Finding, OnPurpose, in_words, side_name
+from chordnet.survey.report import Report, Side, side_of
 from chordnet.survey.waiting import gather, pause
 from chordnet.testbed.actions.context import Testbed
 from chordnet.testbed.actions.looking import look
@@ -32,22 +34,22 @@ class Examination:
     report: Report
     messages: tuple[Messages, ...]
     """Of the ring, or of each side of a partition."""
-    notes: tuple[str, ...] = ()
+    notes: tuple[Finding, ...] = ()
 
     @property
-    def problems(self) -> tuple[str, ...]:
-        """Everything that is wrong, a line each."""
+    def problems(self) -> tuple[Finding, ...]:
+        """Everything that is wrong."""
         return (*self.report.problems, *self._each(lambda seen: seen.problems))
 
     @property
-    def all_notes(self) -> tuple[str, ...]:
-        """What is worth knowing, a line each."""
+    def all_notes(self) -> tuple[Finding, ...]:
+        """What is worth knowing and no fault."""
         return (*self._each(lambda seen: seen.notes), *self.notes)
 
-    def _each(self, lines: Callable[[Messages], Iterable[str]]) -> Iterator[str]:
+    def _each(self, facts: Callable[[Messages], Iterable[Fact]]) -> Iterator[Finding]:
         sides = self.report.sides
         for side, seen in zip(sides, self.messages, strict=True):
-            yield from (f"{side_name(sides, side)}{line}" for line in lines(seen))
+            yield from (Finding(fact, side_of(sides, side)) for fact in facts(seen))
 
     @property
     def members(self) -> int:
@@ -83,7 +85,7 @@ async def examine(testbed: Testbed, *, wait: bool, timeout: float) -> Examinatio
             )
             heal = testbed.command("chaos heal")
             faults = load_faults(testbed.home).with_running(report.running)
-            notes = [f"on purpose, until {heal}: {text}" for text in faults.texts]
+            notes = [Finding(OnPurpose(text, heal)) for text in faults.texts]
             found = Examination(report, tuple(seen), tuple(notes))
             if not found.problems or not wait or testbed.reactor.seconds() >= deadline:
                 return found
@@ -117,33 +119,44 @@ def doctor(wait_converged: bool, timeout: float, as_json: bool, network: str) ->
 
     found = with_testbed(network, work)
     if as_json:
-        print_json(
-            {
-                "network": network,
-                "ok": not found.problems,
-                "nodes": found.members,
-                "messages": found.recorded,
-                "asked": sum(seen.asked for seen in found.messages),
-                "sides": [sorted(side.numbers) for side in found.report.parted],
-                "problems": list(found.problems),
-                "notes": list(found.all_notes),
-            }
-        )
+        print_json(examined_json(network, found))
     else:
         for line in verdict_lines(found):
             print(line)
     return 1 if found.problems else 0
 
 
+def examined_json(network: str, found: Examination) -> dict[str, Any]:
+    """Return what the doctor found as its JSON document."""
+    return {
+        "network": network,
+        "ok": not found.problems,
+        "nodes": found.members,
+        "messages": found.recorded,
+        "asked": sum(seen.asked for seen in found.messages),
+        "sides": [sorted(side.numbers) for side in found.report.parted],
+        "problems": in_words(found.problems),
+        "notes": in_words(found.all_notes),
+        "findings": [
+            {"severity": severity, **finding.document()}
+            for severity, findings in (
+                ("problem", found.problems),
+                ("note", found.all_notes),
+            )
+            for finding in findings
+        ],
+    }
+
+
 def verdict_lines(found: Examination) -> list[str]:
     """Return the doctor's words, a line a fault."""
-    notes = [f"note: {note}" for note in found.all_notes]
+    notes = [f"note: {note}" for note in in_words(found.all_notes)]
     if found.problems:
-        return [*found.problems, *notes]
+        return [*in_words(found.problems), *notes]
     lines = []
     sides = found.report.sides
     for side, seen in zip(sides, found.messages, strict=True):
-        name, members = side_name(sides, side), count(found.members_of(side), "node")
+        name, members = side_name(side_of(sides, side)), count(found.members_of(side), "node")
         lines.append(f"{name}{members}: one ring, in order; every pointer right")
         lines.append(f"{name}{seen.headline}")
     return [*lines, *notes]

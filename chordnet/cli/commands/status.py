@@ -11,6 +11,7 @@ from chordnet.cli.base.session import with_testbed
 from chordnet.cli.base.words import Command, json_option, network_option, timeout_option
 from chordnet.draw.phrases import count, plain
 from chordnet.survey.errors import command
+from chordnet.survey.findings import in_words
 from chordnet.survey.report import Report
 from chordnet.survey.verdict import Names
 from chordnet.testbed.actions.context import Testbed
@@ -92,7 +93,7 @@ def report_json(report: Report) -> dict[str, Any]:
             for v in visitors
         ],
         "converged": not report.problems,
-        "problems": list(report.problems),
+        "problems": in_words(report.problems),
     }
 
 

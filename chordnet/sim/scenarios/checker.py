@@ -23,13 +23,13 @@ from itertools import pairwise
 
 from chordnet.core.base.identifiers import IdentifierSpace
 from chordnet.judge.invariants import (
-    Problem,
     RingView,
     list_problems,
     live_successor,
     ring_problems,
     skipped,
 )
+from chordnet.judge.problems import DeadEnd, FewMembers, FewPrincipals, Problem
 
 SMALL = 64
 """Members up to which one ring is checked with every change."""
@@ -165,16 +165,11 @@ class RingChecker:
         count, r = len(self._members), self._r
         found = list(self._disorder.values())
         if count <= r:
-            return [*found, Problem("principals", f"{count} members are too few", ())]
+            return [*found, FewMembers(count, r + 1)]
         if self._ends:
-            found += [
-                Problem("dead-end", f"{self._space.hex(m)}: no list entry is live", (m,))
-                for m, head in self._heads.items()
-                if head is None
-            ]
+            found += [DeadEnd(member) for member, head in self._heads.items() if head is None]
         if self._principals <= r:
-            text = f"{self._principals} principals among {count} members, should be {r + 1} or more"
-            found.append(Problem("principals", text, ()))
+            found.append(FewPrincipals(self._principals, count, r + 1))
         self._unchecked += 1
         if count <= SMALL or self._unchecked * SMALL >= count:
             self._unchecked = 0

@@ -15,7 +15,8 @@ import attrs
 
 from chordnet.core.base import effects as fx
 from chordnet.core.base.messages import MessageId, Status
-from chordnet.judge.invariants import Problem, RingView, ideal_successor, problems
+from chordnet.judge.invariants import RingView, ideal_successor, problems
+from chordnet.judge.problems import NotActive, Problem, WrongHead
 from chordnet.sim.scenarios.actor import Actor
 from chordnet.sim.scenarios.scenario import FAULTLESS, Scenario, name_of
 from chordnet.sim.scenarios.watch import Watch
@@ -156,7 +157,7 @@ class Play:
         hosts = [h for h in network.live() if h.ref.address not in self._outsiders]
         for host in hosts:
             if host.node.status() != Status.ACTIVE:
-                return [Problem("state", f"{host.ref.name} is {host.node.status().name}", ())]
+                return [NotActive(host.ref.id, host.ref.name, host.node.status().name)]
         views = [host.view() for host in hosts]
         if len(views) > LARGE and (found := _wrong_head(views)):
             return found
@@ -165,7 +166,7 @@ class Play:
     def _unsettled(self) -> list[str]:
         found = self.problems()
         more = f" (and {len(found) - SHOWN} more)" if len(found) > SHOWN else ""
-        texts = "; ".join(problem.text for problem in found[:SHOWN])
+        texts = "; ".join(problem.words(self.network.space.hex) for problem in found[:SHOWN])
         return [f"no right ring {self.scenario.within_s} s after the last fault: {texts}{more}"]
 
     # ---- the beginning ----------------------------------------------------------------------
@@ -247,8 +248,9 @@ def _wrong_head(views: Sequence[RingView]) -> list[Problem]:
     members = sorted(v.id for v in views)
     after = dict(zip(members, [*members[1:], members[0]], strict=True))
     for v in views:
-        if not v.successors or v.successors[0] != after[v.id]:
-            return [Problem("successors", "some successor is wrong", (v.id,))]
+        head = next(iter(v.successors), None)
+        if head != after[v.id]:
+            return [WrongHead(v.id, head, after[v.id])]
     return []
 
 

@@ -100,7 +100,8 @@ class Watch:
             stale = frozenset(ref.id for ref in node.successors if self._is_over(ref))
             found = checker.changed(host.ref.id, successors, trusted=trusted, stale=stale)
             for problem in [] if self._died_meanwhile(successors) else found:
-                self.report(f"{host.ref.name} broke the invariant: {problem.text}")
+                text = problem.words(self._network.space.hex)
+                self.report(f"{host.ref.name} broke the invariant: {text}")
             if checker.in_force and not before:
                 self._regained = self._network.now
         elif status in (Status.LEAVING, Status.LEFT):

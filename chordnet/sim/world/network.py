@@ -25,7 +25,8 @@ from chordnet.core.base.events import LinkFault
 from chordnet.core.base.identifiers import IdentifierSpace
 from chordnet.core.base.messages import Bcast, Caught, NodeRef, PeerMessage, Status
 from chordnet.core.node import ChordNode
-from chordnet.judge.invariants import Problem, problems
+from chordnet.judge.invariants import problems
+from chordnet.judge.problems import NotActive, Problem
 from chordnet.sim.world.asking import REFUSAL_S, UNREACHABLE_S, Asking
 from chordnet.sim.world.host import Disk, Host, Link
 from chordnet.sim.world.latency import Latency, uniform
@@ -281,7 +282,7 @@ class Network(Schedule):
         views = []
         for host in self.live():
             if host.node.status() != Status.ACTIVE:
-                return [Problem("state", f"{host.ref.name} is {host.node.status().name}", ())]
+                return [NotActive(host.ref.id, host.ref.name, host.node.status().name)]
             views.append(host.view())
         return problems(views, self.space, self.config.successors)
 

@@ -16,6 +16,7 @@ import attrs
 from chordnet.survey.description import NetworkDescription
 from chordnet.survey.errors import NotConverged, TestbedError
 from chordnet.survey.examination import examine_messages
+from chordnet.survey.findings import Fact, Finding
 from chordnet.survey.observer import Observer
 from chordnet.survey.report import Report
 from chordnet.survey.verdict import ring_problems
@@ -39,7 +40,7 @@ class Part:
     nodes: tuple[int, ...]
     messages: int
     """Different messages that they have recorded."""
-    problems: tuple[str, ...]
+    problems: tuple[Fact, ...]
 
 
 @attrs.frozen(kw_only=True)
@@ -197,6 +198,6 @@ async def _judge(
 ) -> Part:
     snapshot = await observer.snapshot(part)
     problems = ring_problems(network, part, snapshot)
-    report = Report(network, part, snapshot, tuple(problems))
+    report = Report(network, part, snapshot, tuple(map(Finding, problems)))
     seen = await examine_messages(testbed.reactor, observer, report, report.sides[0])
     return Part(tuple(sorted(part)), seen.messages, (*problems, *seen.problems))

@@ -14,6 +14,7 @@ import attrs
 
 from chordnet.survey.description import NetworkDescription
 from chordnet.survey.errors import NotConverged, command
+from chordnet.survey.findings import Fact, in_words
 from chordnet.survey.observer import Observer, Snapshot
 from chordnet.survey.verdict import ring_problems
 from chordnet.survey.waiting import Clock, pause
@@ -57,7 +58,7 @@ async def wait_converged(
     """
     deadline = reactor.seconds() + timeout
     pending = set(numbers)
-    wrong: list[str] = []
+    wrong: list[Fact] = []
     while True:
         began = reactor.seconds()
         pending -= _in_ring(await observer.statuses(pending)) if pending else set()
@@ -80,9 +81,9 @@ def _in_ring(snapshot: Snapshot) -> set[int]:
 
 
 def _not_converged(
-    name: str, timeout: float, wrong: list[str], pending: Collection[int]
+    name: str, timeout: float, wrong: list[Fact], pending: Collection[int]
 ) -> NotConverged:
-    details = wrong or [f"Node {n} is not in the ring" for n in sorted(pending)]
+    details = in_words(wrong) or [f"Node {n} is not in the ring" for n in sorted(pending)]
     more = [f"and {len(details) - SHOWN} more"] if len(details) > SHOWN else []
     return NotConverged(
         f"the nodes were not one correct ring after {timeout:g} s; see: {command('doctor', name)}",

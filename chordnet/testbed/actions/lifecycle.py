@@ -16,8 +16,8 @@ from twisted.internet.defer import Deferred
 
 from chordnet.survey.description import HOST, MAX_NODES, MAX_PORT, NetworkDescription, ranges
 from chordnet.survey.errors import ImpossibleNetwork, TestbedError, UnreadableNetwork
+from chordnet.survey.findings import LeftForGood
 from chordnet.survey.observer import Client, NoAnswer, Observer, Snapshot
-from chordnet.survey.verdict import left_for_good
 from chordnet.survey.waiting import first_of, pause
 from chordnet.testbed.actions.context import Testbed
 from chordnet.testbed.actions.convergence import wait_converged
@@ -294,12 +294,13 @@ async def _failed(
         return frozenset()
     observer = testbed.observer(network)
     try:
-        failed = (await observer.statuses(numbers)).failed
+        snapshot = await observer.statuses(numbers)
     finally:
         observer.close()
-    for number in sorted(failed):
-        testbed.say(left_for_good(network.name, number))
-    return failed
+    for number in sorted(snapshot.failed):
+        reason = snapshot.statuses[number].reason
+        testbed.say(LeftForGood(number, reason, network.name).words())
+    return snapshot.failed
 
 
 async def _ring(
