@@ -15,6 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from chordnet.cli.app import run
 from chordnet.cli.base.output import Progress
 from chordnet.testbed.actions.convergence import Progress as RingProgress
+from chordnet.testbed.base.faults import Line
 from chordnet.testbed.base.home import NetworkHome
 from chordnet.wire.rpc import LookupResult, MessageGap, OrderedEntry
 from tests.unit.test_cli import CommandCase
@@ -196,6 +197,17 @@ class ChaosTests(WorldCase):
         self.world.engine.settles = False
         self.world.nodes.statuses.pop(2)
         self.assertFalse(self.document("chaos", "heal", "--timeout", "2", status=1)["ok"])
+
+    def test_delay_and_loss_are_what_was_typed_and_0_ends_them(self) -> None:
+        self.printed("chaos", "delay", "2", "--ms", "80", "--jitter", "20")
+        self.assertEqual(self.world.engine.lines[2], Line(delay_ms=80.0, jitter_ms=20.0))
+        self.printed("chaos", "loss", "2", "--percent", "5")
+        self.assertEqual(self.world.engine.lines[2].loss_percent, 5.0)
+        self.assertIn(
+            "in force: loss of 5 % at 2", self.printed("chaos", "delay", "2", "--ms", "0")
+        )
+        self.assertNotIn("in force", self.printed("chaos", "loss", "2", "--percent", "0"))
+        self.assertTrue(self.world.engine.lines[2].sound)
 
     def test_its_document_names_verb_and_nodes(self) -> None:
         document = self.document("chaos", "kill", "2", "4")

@@ -146,7 +146,19 @@ class PortTests(SynchronousTestCase):
     def test_a_range_avoids_what_is_taken(self) -> None:
         found = free_range(self.port, 1)
         self.assertNotEqual(found, self.port)
-        self.assertIsNone(free_range(65530, 10))
+
+    def test_a_range_ends_at_the_last_port_and_begins_a_multiple_of_100_higher(self) -> None:
+        free = {7001, 7002, 7101, 7102, 7103, 65535}.__contains__
+        self.assertEqual(free_range(7001, 2, free), 7001)
+        self.assertEqual(free_range(7001, 3, free), 7101)
+        self.assertEqual(free_range(65435, 1, free), 65535)
+        self.assertIsNone(free_range(65435, 2, lambda port: port > 65500))
+        self.assertEqual(free_range(65526, 10, lambda _port: True), 65526)
+        self.assertIsNone(free_range(65527, 10, lambda _port: True))
+
+    def test_of_the_200_ranges_after_the_first_one_no_more_is_tried(self) -> None:
+        self.assertEqual(free_range(7001, 1, lambda port: port >= 26901), 26901)
+        self.assertIsNone(free_range(7001, 1, lambda port: port >= 26902))
 
 
 class LogTests(SynchronousTestCase):
