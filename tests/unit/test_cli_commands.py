@@ -410,6 +410,17 @@ class StatusTests(WorldCase):
         out = self.printed("status")
         self.assertRegex(out, r"✗ 4 nodes active; \d+ problems?; see: p2pnet doctor\n$")
 
+    def test_a_terminal_of_140_columns_is_shown_whole_addresses(self) -> None:
+        before = os.environ.get("COLUMNS")
+        self.addCleanup(os.environ.__setitem__, "COLUMNS", before or "80")
+        for columns, whole in ((139, False), (140, True)):
+            os.environ["COLUMNS"] = str(columns)
+            terminal = Terminal()
+            with contextlib.redirect_stdout(terminal):
+                run(("status",), self.world)
+            self.assertEqual("127.0.0.1:9001" in terminal.getvalue(), whole)
+            self.assertIn(":9001", terminal.getvalue())
+
     def test_why_a_node_is_in_no_ring_is_a_line(self) -> None:
         status = self.world.nodes.statuses[3]
         self.world.nodes.statuses[3] = msgspec.structs.replace(
@@ -489,7 +500,21 @@ class RingTests(WorldCase):
 
     def test_without_node_1_it_is_drawn_around_another(self) -> None:
         self.printed("remove-node", "1")
-        self.assertRegex(self.printed("ring"), "fingers of Node [2-5]")
+        first = min((2, 3, 4, 5), key=self.world.described.identifier)
+        self.assertIn(f"fingers of Node {first}", self.printed("ring"))
+
+    def test_characters_beyond_ascii_are_drawn_where_the_output_takes_them(self) -> None:
+        for encoding, words, beyond in (
+            ("utf-8", (), True),
+            ("utf-8", ("--ascii",), False),
+            ("latin-1", (), False),
+        ):
+            raw = io.BytesIO()
+            out = io.TextIOWrapper(raw, encoding=encoding)
+            with contextlib.redirect_stdout(out):
+                self.assertEqual(run(("ring", *words), self.world), 0)
+                out.flush()
+            self.assertEqual(raw.getvalue().isascii(), not beyond, (encoding, words))
 
     def test_a_picture_goes_where_it_was_told(self) -> None:
         path = self.root / "ring.svg"

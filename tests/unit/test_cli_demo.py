@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from rich.console import Console
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
+from chordnet.cli.app import run
 from chordnet.cli.commands.demo import NETWORK, _Story, demo
 from chordnet.survey.errors import EngineUnavailable, ImageNotBuilt, TestbedError
 from chordnet.testbed.actions.context import Testbed
@@ -86,6 +88,17 @@ class StoryCase(WorldCase):
         return self.printed(
             "demo", "--nodes", str(self.SIZE), "--engine", "local", *words, status=status
         )
+
+
+class DrawnTests(StoryCase):
+    def test_the_ring_is_drawn_as_finely_as_the_output_can_show(self) -> None:
+        raw = io.BytesIO()
+        out = io.TextIOWrapper(raw, encoding="utf-8")
+        words = ("demo", "--nodes", "5", "--engine", "local", "--base-port", "9001")
+        with contextlib.redirect_stdout(out):
+            self.assertEqual(run(words, self.world), 0)
+            out.flush()
+        self.assertFalse(raw.getvalue().isascii())
 
 
 class PortTests(StoryCase):

@@ -272,6 +272,8 @@ class FakeEngine:
     converges: bool = True
     settles: bool = True
     cannot_shape: str = ""
+    shaped: list[dict[int, Line]] = attrs.field(factory=list)
+    """The lines of each order, whether or not it was done."""
     lines: dict[int, Line] = attrs.field(factory=dict)
     ailments: dict[int, Condition] = attrs.field(factory=dict)
     """What the engine knows to be the matter with nodes, beside those frozen by this engine."""
@@ -348,7 +350,9 @@ class FakeEngine:
 
     async def shape(self, lines: Mapping[int, Line]) -> None:
         self.calls.append(f"shape {sorted(lines)}")
-        if self.cannot_shape and not all(line.sound for line in lines.values()):
+        self.shaped.append(dict(lines))
+        new = (line for n, line in lines.items() if line != self.lines.get(n))
+        if self.cannot_shape and not all(line.sound for line in new):
             raise TestbedError(self.cannot_shape)
         self.lines |= lines
         self.ring()

@@ -47,8 +47,7 @@ class _Run:
         self.outcome = outcome
         self._reactor.stop()
 
-    def interrupt(self, number: int, frame: FrameType | None) -> None:
-        del frame
+    def interrupt(self, number: int, _frame: FrameType | None) -> None:
         if self.signal is not None:
             return
         self.signal = number

@@ -67,7 +67,7 @@ class Stopped:
     stopped: tuple[int, ...]
     killed: tuple[int, ...]
     """Those among them that took too long to leave in order."""
-    existed: bool = True
+    existed: bool
     """Whether there was anything of such a network here, running or not."""
 
 

@@ -28,9 +28,8 @@ Look = Callable[[Any, NetworkHome], Coroutine[Any, Any, "Found | None"]]
 """Returns what the Docker engine has of a network, None if there is no engine to ask."""
 
 
-async def look_nowhere(reactor: object, home: NetworkHome) -> Found | None:
+async def look_nowhere(_reactor: object, _home: NetworkHome) -> Found | None:
     """Find nothing."""
-    del reactor, home
     return None
 
 
