@@ -150,6 +150,7 @@ class ActTests(SynchronousTestCase):
         self.assertEqual([part.nodes for part in outcome.before], [(1, 2, 3, 4, 5)])
         self.assertEqual([part.nodes for part in outcome.after], [(1, 3, 5)])
         self.assertTrue(outcome.right)
+        self.assertLess(outcome.seconds, 1.0)
         self.assertEqual(self.in_force, Faults(frozen=frozenset({2, 4})))
         outcome = self.act(chaos.thaw({2}))
         self.assertEqual([part.nodes for part in outcome.after], [(1, 2, 3, 5)])
