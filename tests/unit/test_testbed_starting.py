@@ -109,6 +109,12 @@ class AnewTests(Case):
             text.endswith("stop that, or stop the network and start it on other ports"), text
         )
 
+    def test_a_network_that_runs_is_described_as_running(self) -> None:
+        self.world.up()
+        self.testbed.home.save(network(5, stopped=True))
+        self.result(start_network(self.testbed, wish(), 60))
+        self.assertFalse(self.testbed.description().stopped)
+
     def test_a_running_network_takes_no_other_engine(self) -> None:
         self.world.up()
         other = Wish(nodes=5, base_port=9001, engine="docker")
