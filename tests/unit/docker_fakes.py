@@ -157,6 +157,13 @@ class FakeDocker:
     down: Exception | None = None
     failing: list[Exception] = attrs.field(factory=list)
     """What each next request to the engine fails with."""
+    refuses_to_connect: list[Exception] = attrs.field(factory=list)
+    tails: list[int] = attrs.field(factory=list)
+    """How many lines were asked for of each log."""
+    unreadable: Exception | None = None
+    """What keeps a log from being read."""
+    without_configuration: set[str] = attrs.field(factory=set)
+    """Images of which the engine tells nothing."""
     asked: int = 0
     leaving: list[Exception] = attrs.field(factory=list)
     """What the next attempts to remove a network fail with."""
@@ -229,6 +236,9 @@ class FakeDocker:
 
     def logs(self, identity: str, tail: int, since: float | None = None) -> bytes:
         log = self._by_id(identity).log
+        self.tails.append(tail)
+        if self.unreadable is not None:
+            raise self.unreadable
         return b"" if since else b"\n".join(log.split(b"\n")[-tail - 1 :])
 
     def remove_container(self, identity: str, v: bool, force: bool) -> None:
@@ -258,6 +268,8 @@ class FakeDocker:
     def connect_container_to_network(
         self, container: str, network: str, aliases: list[str]
     ) -> None:
+        if self.refuses_to_connect:
+            raise self.refuses_to_connect.pop(0)
         self.connected.append((container, network, aliases))
         self._by_id(container).connected = True
 
@@ -266,6 +278,8 @@ class FakeDocker:
         return [{"Id": identity} for identity in self.images_there]
 
     def inspect_image(self, identity: str) -> dict[str, Any]:
+        if identity in self.without_configuration:
+            return {}
         return {"Config": {"Env": self.images_there[identity]}}
 
     def remove_image(self, identity: str) -> None:

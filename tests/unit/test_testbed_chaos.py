@@ -67,6 +67,41 @@ class FaultTests(SynchronousTestCase):
         ended = faults.with_delay({1, 2}, 0, 0).with_loss({1, 2}, 0)
         self.assertEqual(ended, Faults())
 
+    def test_the_most_that_makes_sense_is_taken(self) -> None:
+        faults = Faults().with_delay({1}, 10_000, 10_000).with_loss({1}, 100).with_loss({2}, 0.1)
+        self.assertEqual((faults.delays, faults.losses), ({1: (10_000, 10_000)}, {1: 100, 2: 0.1}))
+
+    def test_what_is_in_force_is_said_in_words(self) -> None:
+        faults = (
+            Faults(killed=frozenset({1, 2}), frozen=frozenset({3}), off=frozenset({4}))
+            .with_partition([{1}], range(1, 4))
+            .with_delay({1, 2}, 80, 20)
+            .with_delay({3}, 80, 0)
+            .with_loss({2}, 0.5)
+        )
+        self.assertEqual(
+            faults.texts,
+            [
+                "killed 1-2", "frozen 3", "disconnected 4", "delay of 80 ms +- 20 ms at 1-2",
+                "delay of 80 ms at 3", "loss of 0.5 % at 2", "partition 1 | 2-3",
+            ],
+        )  # fmt: skip
+        self.assertEqual(Faults().texts, [])
+
+    def test_everything_is_a_document_and_comes_back_from_it(self) -> None:
+        faults = (
+            Faults(killed=frozenset({2, 1}), frozen=frozenset({3}))
+            .with_partition([{1}], range(1, 4))
+            .with_delay({2}, 80, 20)
+            .with_loss({2}, 0.5)
+        )
+        document = {
+            "killed": [1, 2], "frozen": [3], "sides": [[1], [2, 3]],
+            "delays": {"2": [80, 20]}, "losses": {"2": 0.5},
+        }  # fmt: skip
+        self.assertEqual(faults.document(), document)
+        self.assertEqual(Faults.from_document(json.loads(json.dumps(document))), faults)
+
     def test_delays_and_losses_that_make_no_sense(self) -> None:
         for delay in ((-1, 0), (10_001, 0), (5, 6), (5, -1), (float("nan"), 0)):
             self.assertIn("a delay is from 0", self.wrong(Faults().with_delay, {1}, *delay))

@@ -249,7 +249,7 @@ class LockTests(Case):
             done = Deferred.fromCoroutine(work)
             self.world.clock.pump([0.25] * 11)
             self.assertNoResult(done)
-            self.world.clock.pump([0.25] * 2)
+            self.world.clock.advance(0.25)
             text = str(self.failureResultOf(done, TestbedError).value)
             self.assertIn("another p2pnet command is changing this network", text)
         self.assertEqual(self.world.engine.calls, [])
