@@ -71,11 +71,14 @@ def run_in_reactor(work: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
 
     :raises Interrupted: a signal asked it to end and it did.
     """
-    from twisted.internet import reactor as installed  # noqa: PLC0415 - importing it installs it
-
-    reactor: Any = installed
+    from twisted.internet import reactor  # noqa: PLC0415 - importing it installs it
 
     _show_errors()
+    return run_in(reactor, work)
+
+
+def run_in(reactor: Any, work: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
+    """Do as :func:`run_in_reactor` in this reactor, which does not run yet."""
     run = _Run(reactor, work)
     reactor.callWhenRunning(run.begin)
     before = {number: signal.signal(number, run.interrupt) for number in _heeded()}
