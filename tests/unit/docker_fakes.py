@@ -50,6 +50,8 @@ class FakeContainer:
     refuses: list[tuple[str, Exception, str]] = attrs.field(factory=list)
     """Calls that fail, each once: which, with what, and the container's state after it."""
     calls: list[str] = attrs.field(factory=list)
+    graces: list[float] = attrs.field(factory=list)
+    """Seconds that it was given to end."""
 
     @property
     def id(self) -> str:
@@ -111,10 +113,10 @@ class FakeContainer:
         self.state = "exited"
 
     def wait(self, timeout: float) -> None:
-        assert timeout > 0
+        self.graces.append(timeout)
 
     def stop(self, timeout: int) -> None:
-        assert timeout > 0
+        self.graces.append(timeout)
         self.called("stop")
         self.state = "exited"
 
@@ -122,7 +124,7 @@ class FakeContainer:
         self.state = "running"
 
     def restart(self, timeout: int) -> None:
-        assert timeout > 0
+        self.graces.append(timeout)
         self.called("restart")
 
     def logs(self, *, stream: bool, follow: bool, tail: int) -> Any:
@@ -146,6 +148,8 @@ class FakeDocker:
     volumes_there: dict[str, dict[str, str]] = attrs.field(factory=dict)
     networks_there: dict[str, str] = attrs.field(factory=dict)
     """Projects by the network's id."""
+    comes_late: list[FakeContainer] = attrs.field(factory=list)
+    """One more of these is there after each removal of a container."""
     images_there: dict[str, list[str]] = attrs.field(factory=dict)
     """The environment of each untagged image."""
     used_images: set[str] = attrs.field(factory=set)
@@ -153,6 +157,13 @@ class FakeDocker:
     down: Exception | None = None
     failing: list[Exception] = attrs.field(factory=list)
     """What each next request to the engine fails with."""
+    refuses_to_connect: list[Exception] = attrs.field(factory=list)
+    tails: list[int] = attrs.field(factory=list)
+    """How many lines were asked for of each log."""
+    unreadable: Exception | None = None
+    """What keeps a log from being read."""
+    without_configuration: set[str] = attrs.field(factory=set)
+    """Images of which the engine tells nothing."""
     asked: int = 0
     leaving: list[Exception] = attrs.field(factory=list)
     """What the next attempts to remove a network fail with."""
@@ -225,11 +236,16 @@ class FakeDocker:
 
     def logs(self, identity: str, tail: int, since: float | None = None) -> bytes:
         log = self._by_id(identity).log
+        self.tails.append(tail)
+        if self.unreadable is not None:
+            raise self.unreadable
         return b"" if since else b"\n".join(log.split(b"\n")[-tail - 1 :])
 
     def remove_container(self, identity: str, v: bool, force: bool) -> None:
         assert (v, force) == (True, True)
         self.there.remove(self._by_id(identity))
+        self.there += self.comes_late[:1]
+        del self.comes_late[:1]
 
     def volumes(self, filters: Mapping[str, str]) -> dict[str, Any]:
         project = self._project(filters)
@@ -252,6 +268,8 @@ class FakeDocker:
     def connect_container_to_network(
         self, container: str, network: str, aliases: list[str]
     ) -> None:
+        if self.refuses_to_connect:
+            raise self.refuses_to_connect.pop(0)
         self.connected.append((container, network, aliases))
         self._by_id(container).connected = True
 
@@ -260,6 +278,8 @@ class FakeDocker:
         return [{"Id": identity} for identity in self.images_there]
 
     def inspect_image(self, identity: str) -> dict[str, Any]:
+        if identity in self.without_configuration:
+            return {}
         return {"Config": {"Env": self.images_there[identity]}}
 
     def remove_image(self, identity: str) -> None:
@@ -284,11 +304,23 @@ class FakePrograms:
     """Runs programs by writing down their words."""
 
     ran: list[list[str]] = attrs.field(factory=list)
+    limits: list[float] = attrs.field(factory=list)
+    """Seconds that each may take."""
+    environments: list[Mapping[str, str] | None] = attrs.field(factory=list)
     ends: dict[str, list[Finished | Exception]] = attrs.field(factory=dict)
     """How a program that has this among its words ends the next times; as usual after that."""
 
-    async def __call__(self, _reactor: object, words: Sequence[str], **_options: Any) -> Finished:
+    async def __call__(
+        self,
+        _reactor: object,
+        words: Sequence[str],
+        *,
+        timeout: float,
+        environment: Mapping[str, str] | None = None,
+    ) -> Finished:
         self.ran.append(list(words))
+        self.limits.append(timeout)
+        self.environments.append(environment)
         for word, ends in self.ends.items():
             if word in words and ends:
                 end = ends.pop(0)

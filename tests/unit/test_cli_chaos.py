@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from chordnet.cli.commands.chaos import Order, node_group, outcome_json, outcome_lines, part_text
+from chordnet.survey.description import MAX_NODES
 from chordnet.survey.errors import NoSuchNode
 from chordnet.survey.findings import RecordedTwice, Silent, in_words
 from chordnet.testbed.actions.chaos import Outcome, Part
@@ -23,7 +24,20 @@ class WordTests(CommandCase):
     def test_nodes(self) -> None:
         self.assertEqual(node_group("3"), {3})
         self.assertEqual(node_group("1-3,7,9-10"), {1, 2, 3, 7, 9, 10})
-        for word in ("0", "x", "", "3-1", "1-", "-3", "1,,2", "1-999", "1-8 9", "²"):
+        self.assertEqual(node_group(f"1-{MAX_NODES}"), set(range(1, MAX_NODES + 1)))
+        for word in (
+            f"{MAX_NODES + 1}",
+            "0",
+            "x",
+            "",
+            "3-1",
+            "1-",
+            "-3",
+            "1,,2",
+            "1-999",
+            "1-8 9",
+            "²",
+        ):
             self.assertRaises(click.UsageError, node_group, word)
 
     def test_verbs(self) -> None:
@@ -78,8 +92,12 @@ class OutputTests(CommandCase):
         )
         lines = outcome_lines(self.outcome(), "default")
         self.assertEqual(lines[1], "after 1.3 s: no node can be asked")
-        silent = Part((1,), 1, (Silent(1, "no word"),))
-        self.assertEqual(part_text(silent), "node 1: 1 problem: Node 1 does not answer: no word")
+        one = "Node 1 does not answer: no word"
+        self.assertEqual(
+            part_text(Part((1,), 1, (Silent(1, "no word"),))), f"node 1: 1 problem: {one}"
+        )
+        both = Part((1,), 1, (Silent(1, "no word"), Silent(1, "x")))
+        self.assertEqual(part_text(both), f"node 1: 2 problems: {one}; Node 1 does not answer: x")
 
     def test_json_gives_times_to_the_millisecond(self) -> None:
         outcome = Outcome(before=(), after=(), seconds=1.23456, faults=Faults())
@@ -94,6 +112,13 @@ class OutputTests(CommandCase):
         lines = outcome_lines(killed, "default")
         self.assertEqual(lines[2], "in force: killed 1-3 (undo it: p2pnet start-network)")
 
+    def test_what_a_start_would_not_undo_is_healed(self) -> None:
+        heal = "(undo it: p2pnet chaos heal)"
+        nobody_can_be_asked = self.outcome(faults=Faults(frozen=frozenset({1, 2})))
+        slow = self.outcome(self.fine, faults=Faults(delays={1: (80.0, 0.0)}))
+        for outcome in (nobody_can_be_asked, slow):
+            self.assertIn(heal, outcome_lines(outcome, "default")[2])
+
     def test_the_command_that_undoes_it_names_the_network(self) -> None:
         frozen = self.outcome(self.fine, faults=Faults(frozen=frozenset({4, 5})))
         undo = "(undo it: p2pnet chaos heal --network two)"
@@ -102,5 +127,11 @@ class OutputTests(CommandCase):
     def test_json(self) -> None:
         document = outcome_json("default", order("freeze", "5"), self.outcome(self.fine, self.bad))
         self.assertEqual((document["ok"], document["seconds"]), (False, 1.26))
-        self.assertEqual(document["after"][1]["problems"], in_words(self.bad.problems))
+        self.assertEqual(
+            document["after"],
+            [
+                {"nodes": [1, 2, 3], "ok": True, "messages": 4, "problems": []},
+                {"nodes": [5], "ok": False, "messages": 0, "problems": in_words(self.bad.problems)},
+            ],
+        )
         self.assertEqual(document["in_force"]["frozen"], [])

@@ -15,6 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from chordnet.cli.app import run
 from chordnet.cli.base.output import Progress
 from chordnet.testbed.actions.convergence import Progress as RingProgress
+from chordnet.testbed.base.faults import Line
 from chordnet.testbed.base.home import NetworkHome
 from chordnet.wire.rpc import LookupResult, MessageGap, OrderedEntry
 from tests.unit.test_cli import CommandCase
@@ -196,6 +197,17 @@ class ChaosTests(WorldCase):
         self.world.engine.settles = False
         self.world.nodes.statuses.pop(2)
         self.assertFalse(self.document("chaos", "heal", "--timeout", "2", status=1)["ok"])
+
+    def test_delay_and_loss_are_what_was_typed_and_0_ends_them(self) -> None:
+        self.printed("chaos", "delay", "2", "--ms", "80", "--jitter", "20")
+        self.assertEqual(self.world.engine.lines[2], Line(delay_ms=80.0, jitter_ms=20.0))
+        self.printed("chaos", "loss", "2", "--percent", "5")
+        self.assertEqual(self.world.engine.lines[2].loss_percent, 5.0)
+        self.assertIn(
+            "in force: loss of 5 % at 2", self.printed("chaos", "delay", "2", "--ms", "0")
+        )
+        self.assertNotIn("in force", self.printed("chaos", "loss", "2", "--percent", "0"))
+        self.assertTrue(self.world.engine.lines[2].sound)
 
     def test_its_document_names_verb_and_nodes(self) -> None:
         document = self.document("chaos", "kill", "2", "4")
@@ -398,6 +410,17 @@ class StatusTests(WorldCase):
         out = self.printed("status")
         self.assertRegex(out, r"✗ 4 nodes active; \d+ problems?; see: p2pnet doctor\n$")
 
+    def test_a_terminal_of_140_columns_is_shown_whole_addresses(self) -> None:
+        before = os.environ.get("COLUMNS")
+        self.addCleanup(os.environ.__setitem__, "COLUMNS", before or "80")
+        for columns, whole in ((139, False), (140, True)):
+            os.environ["COLUMNS"] = str(columns)
+            terminal = Terminal()
+            with contextlib.redirect_stdout(terminal):
+                run(("status",), self.world)
+            self.assertEqual("127.0.0.1:9001" in terminal.getvalue(), whole)
+            self.assertIn(":9001", terminal.getvalue())
+
     def test_why_a_node_is_in_no_ring_is_a_line(self) -> None:
         status = self.world.nodes.statuses[3]
         self.world.nodes.statuses[3] = msgspec.structs.replace(
@@ -477,7 +500,21 @@ class RingTests(WorldCase):
 
     def test_without_node_1_it_is_drawn_around_another(self) -> None:
         self.printed("remove-node", "1")
-        self.assertRegex(self.printed("ring"), "fingers of Node [2-5]")
+        first = min((2, 3, 4, 5), key=self.world.described.identifier)
+        self.assertIn(f"fingers of Node {first}", self.printed("ring"))
+
+    def test_characters_beyond_ascii_are_drawn_where_the_output_takes_them(self) -> None:
+        for encoding, words, beyond in (
+            ("utf-8", (), True),
+            ("utf-8", ("--ascii",), False),
+            ("latin-1", (), False),
+        ):
+            raw = io.BytesIO()
+            out = io.TextIOWrapper(raw, encoding=encoding)
+            with contextlib.redirect_stdout(out):
+                self.assertEqual(run(("ring", *words), self.world), 0)
+                out.flush()
+            self.assertEqual(raw.getvalue().isascii(), not beyond, (encoding, words))
 
     def test_a_picture_goes_where_it_was_told(self) -> None:
         path = self.root / "ring.svg"

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 import attrs
+import msgspec
 from rich.console import Console
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
@@ -15,7 +16,7 @@ from chordnet.cli.base.output import ordered_json, ordered_text, record_json, rf
 from chordnet.cli.commands.doctor import Examination, verdict_lines
 from chordnet.cli.commands.lookup import lookup_text
 from chordnet.cli.commands.messages import receipt_json, receipt_text, unconfirmed_text
-from chordnet.cli.commands.status import duration, report_json, status_table
+from chordnet.cli.commands.status import COLUMNS, duration, report_json, status_table
 from chordnet.draw.phrases import count, plain, seconds
 from chordnet.survey.examination import Messages
 from chordnet.survey.findings import Finding, JustStarted, OnPurpose, RecordedTwice
@@ -226,6 +227,11 @@ class ReportTests(SynchronousTestCase):
         for node in nodes[1:3]:
             self.assertEqual(set(node), full)
 
+    def test_how_long_a_node_has_run_is_said_to_the_millisecond(self) -> None:
+        statuses = self.world.nodes.statuses
+        statuses[1] = msgspec.structs.replace(statuses[1], uptime=1.23456)
+        self.assertEqual(report_json(self.report())["nodes"][0]["uptime"], 1.235)
+
     def test_the_doctors_words(self) -> None:
         fine = Messages((), (JustStarted(2, 7),), Comparison(0, 4), asked_all=True)
         fault = Finding(OnPurpose("frozen 3", "p2pnet chaos heal"))
@@ -253,15 +259,17 @@ class ReportTests(SynchronousTestCase):
 class TableTests(SynchronousTestCase):
     visitors: tuple[NodeInfo, ...] = ()
 
-    def lines(self, width: int) -> list[str]:
+    def report(self) -> Report:
         described = network(16, base_port=7001)
         statuses = ideal_ring(described, described.numbers)
         running = frozenset(statuses)
         del statuses[16]  # unreachable, the longest word for a state
         visitors = {node.id: node for node in self.visitors}
-        report = Report(described, running, Snapshot(statuses, {}, visitors), ())
+        return Report(described, running, Snapshot(statuses, {}, visitors), ())
+
+    def lines(self, width: int) -> list[str]:
         out = Console(file=io.StringIO(), width=width, highlight=False, _environ={})
-        out.print(status_table(report, short=width < 140))
+        out.print(status_table(self.report(), short=width < 140))
         text: str = out.file.getvalue()  # type: ignore[attr-defined]
         return text.splitlines()
 
@@ -286,6 +294,10 @@ class TableTests(SynchronousTestCase):
         words = lines[2].split()
         self.assertEqual(words[:6], ["1", ":7001", "active", "e53ce0", "12", "8"])
         self.assertEqual(words[-3:], ["0", "0", "1m00s"])
+
+    def test_every_column_has_a_head(self) -> None:
+        table = status_table(self.report(), short=True)
+        self.assertEqual([column.header for column in table.columns], [*COLUMNS])
 
     def test_a_visitor_has_a_row_whatever_it_is_called(self) -> None:
         self.visitors = (NodeInfo("ff" * 20, "a[/b]", "10.0.0.9:7101"),)

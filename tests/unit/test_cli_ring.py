@@ -10,13 +10,14 @@ from itertools import pairwise
 from xml.etree import ElementTree
 
 import attrs
+import msgspec
 from rich.console import Console
 from twisted.trial.unittest import SynchronousTestCase
 
 from chordnet.cli.commands.ring import model_json
 from chordnet.draw.canvas import Canvas
 from chordnet.draw.layout import spread
-from chordnet.draw.model import Ref, RingModel, message_tree, ring_model
+from chordnet.draw.model import Arrival, Ref, RingModel, message_tree, point, ring_model
 from chordnet.draw.svg import LABEL_GAP, draw_svg
 from chordnet.draw.text import print_ring
 from chordnet.survey.errors import TestbedError
@@ -197,6 +198,42 @@ class TextTests(SynchronousTestCase):
         self.assertIn("4 → 9 → 5 → 2", text)
         self.assertIn("sent it", text)
 
+    def test_a_dot_is_a_bit_of_its_character(self) -> None:
+        for x, y, letter in (
+            (0, 0, "⠁"), (0, 1, "⠂"), (0, 2, "⠄"), (0, 3, "⡀"),
+            (1, 0, "⠈"), (1, 1, "⠐"), (1, 2, "⠠"), (1, 3, "⢀"), (0.4, 3.4, "⡀"),
+        ):  # fmt: skip
+            canvas = Canvas(1, 1)
+            canvas.dot(x, y, "red")
+            (line,) = canvas.lines()
+            self.assertEqual(line.plain, letter)
+        canvas.dot(0, 0, "red")
+        self.assertEqual(canvas.lines()[0].plain, "⡁")
+        ascii_canvas = Canvas(2, 1, ascii_only=True)
+        ascii_canvas.dot(3, 0, "red")
+        self.assertEqual(ascii_canvas.lines()[0].plain, " .")
+
+    def test_a_line_has_a_dot_at_every_step_from_end_to_end(self) -> None:
+        canvas = Canvas(4, 1)
+        canvas.line((0, 0), (7, 0), "red")
+        self.assertEqual(canvas.lines()[0].plain, "⠉⠉⠉⠉")
+        canvas = Canvas(1, 2)
+        canvas.line((0, 7), (0, 0), "red")
+        self.assertEqual([line.plain for line in canvas.lines()], ["⡇", "⡇"])
+        canvas = Canvas(1, 1)
+        canvas.line((1, 1), (1, 1), "red")
+        self.assertEqual(canvas.lines()[0].plain, "⠐")
+
+    def test_a_text_is_free_where_it_fits_with_a_cell_to_spare_beside_others(self) -> None:
+        canvas = Canvas(9, 2)
+        canvas.text(4, 0, "x", "red")
+        for column, row, length, free in (
+            (0, 0, 3, True), (0, 0, 4, False), (1, 0, 3, False), (6, 0, 3, True),
+            (5, 0, 2, False), (6, 0, 4, False), (4, 1, 5, True), (-1, 1, 2, False),
+            (0, 2, 1, False), (0, -1, 1, False), (0, 1, 9, True),
+        ):  # fmt: skip
+            self.assertEqual(canvas.free(column, row, length), free, (column, row, length))
+
     def test_nothing_is_drawn_outside_the_canvas(self) -> None:
         canvas = Canvas(2, 2)
         canvas.line((-5, -5), (50, 50), "")
@@ -214,6 +251,48 @@ class ModelTests(SynchronousTestCase):
     def test_the_farthest_finger_reaches_half_the_ring(self) -> None:
         for node in model(16).nodes:
             self.assertEqual(min(finger.reach for finger in node.fingers), 0)
+
+    def test_the_last_message_is_the_one_that_was_sent_last(self) -> None:
+        described = network(4)
+        sent = [
+            msgspec.structs.replace(record(described, name, 4), created=created)
+            for name, created in (("a", 1.0), ("b", 9.0), ("c", 5.0))
+        ]
+        for logs in ({4: sent}, {4: sent[:2], 3: sent[2:]}, {3: sent[1:], 4: sent[:1]}):
+            tree = message_tree(Names(described), logs, "last")
+            self.assertEqual((tree.message, tree.body), ("b", "body-of-b"))
+
+    def test_an_arrival_is_a_route_and_says_if_it_was_a_repair(self) -> None:
+        arrival = Arrival((4, 12, "guest"), "reassign")
+        self.assertEqual((arrival.depth, arrival.is_repair), (2, True))
+        self.assertEqual((arrival.text(), arrival.text("->")),
+                         ("4 → 12 → guest", "4 -> 12 -> guest"))  # fmt: skip
+        self.assertFalse(Arrival((4,), "origin").is_repair)
+
+    def test_a_node_that_is_not_on_the_ring_is_not_found(self) -> None:
+        drawn = model(4)
+        self.assertIsNone(drawn.node(5))
+        found = drawn.node(3)
+        assert found is not None
+        self.assertEqual((found.ref, found.label, found.gone), (3, "Node 3", False))
+
+    def test_a_node_stands_where_its_identifier_is_clockwise_from_the_top(self) -> None:
+        for turn, x, y in ((0.0, 10, 5), (0.25, 15, 10), (0.5, 10, 15), (0.75, 5, 10)):
+            found = point(turn, 5.0, (10.0, 10.0))
+            self.assertEqual((round(found[0], 9), round(found[1], 9)), (x, y))
+        for node in model(16).nodes:
+            self.assertEqual(node.turn, node.id / 2**160)
+
+    def test_the_document_is_exact_to_a_millionth_of_the_ring(self) -> None:
+        document = model_json(model(3))
+        for found, node in zip(document["nodes"], model(3).nodes, strict=True):
+            self.assertEqual(found["turn"], round(node.turn, 6))
+            self.assertEqual((found["id"], found["node"]), (f"{node.id:040x}", node.ref))
+        small = model_json(attrs.evolve(model(3), bits=10, nodes=model(3).nodes[:0]))
+        self.assertEqual((small["bits"], small["nodes"]), (10, []))
+        few = attrs.evolve(model(3).nodes[0], id=5)
+        (found,) = model_json(attrs.evolve(model(3), bits=10, nodes=(few,)))["nodes"]
+        self.assertEqual(found["id"], "005")
 
     def test_an_unknown_message_says_where_ids_are_found(self) -> None:
         described = network(4)

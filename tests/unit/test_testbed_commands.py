@@ -17,7 +17,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from chordnet.survey.errors import TestbedError
-from chordnet.testbed.base.commands import Finished, run_program
+from chordnet.testbed.base.commands import Finished, ending, run_program
 
 FACTS = """
 import json, os, sys
@@ -128,6 +128,16 @@ class ProgramTests(SynchronousTestCase):
         self.assertEqual(status, -signal.SIGKILL)
         self.assertLess(abs(took - 10.0), 0.2)
         self.assertIsInstance(self.failures[0].value, CancelledError)
+
+
+class EndingTests(SynchronousTestCase):
+    def test_a_signal_is_named_where_one_has_ended_it(self) -> None:
+        for status, text in (
+            (-9, "ended by SIGKILL"), (-15, "ended by SIGTERM"), (137, "exit status 137 (SIGKILL)"),
+            (129, "exit status 129 (SIGHUP)"), (128, "exit status 128"), (1, "exit status 1"),
+            (0, "exit status 0"), (255, "exit status 255"), (-200, "exit status -200"),
+        ):  # fmt: skip
+            self.assertEqual(ending(status), text)
 
 
 class LastLineTests(SynchronousTestCase):

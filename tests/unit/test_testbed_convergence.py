@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -120,6 +121,7 @@ class VerdictTests(SynchronousTestCase):
 class WaitTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
+        self.clock.advance(1000.0)  # as on a machine that did not start just now
         self.network = network(5)
         self.nodes = FakeNodes(self.network)
         self.observer = Observer(self.clock, self.network, self.nodes.connect, patience=1.0)
@@ -164,6 +166,63 @@ class WaitTests(SynchronousTestCase):
         error = self.failureResultOf(waiting, NotConverged)
         self.assertIn("after 5 s", str(error.value))
         self.assertTrue(error.value.details)
+
+    def test_it_ends_when_the_time_is_up_and_not_a_question_later(self) -> None:
+        waiting = self.wait(timeout=2.0)
+        self.clock.pump([0.5] * 3)
+        self.assertNoResult(waiting)
+        self.clock.advance(0.5)
+        self.failureResultOf(waiting, NotConverged)
+
+    def test_the_time_may_be_counted_from_an_earlier_moment(self) -> None:
+        waiting = Deferred.fromCoroutine(
+            wait_converged(
+                self.clock,
+                self.network,
+                self.observer,
+                ALL,
+                timeout=2.0,
+                since=self.clock.seconds() - 1.5,
+            )
+        )
+        self.clock.advance(0.5)
+        problem = self.failureResultOf(waiting, NotConverged).value
+        self.assertIn("after 2 s", str(problem))
+
+    def test_five_of_what_is_wrong_are_listed_and_the_others_counted(self) -> None:
+        for size, listed in ((5, []), (7, ["and 2 more"])):
+            described = network(size)
+            waiting = Deferred.fromCoroutine(
+                wait_converged(self.clock, described, self.observer, described.numbers, timeout=1.0)
+            )
+            self.clock.pump([0.5] * 4)
+            problem = self.failureResultOf(waiting, NotConverged).value
+            named = [f"Node {n} is not in the ring" for n in range(1, 6)]
+            self.assertEqual(list(problem.details), [*named, *listed])
+
+    def between_questions(self, patience: float) -> list[float]:
+        """Return the pauses between the questions to a node that takes so long to say nothing."""
+        self.observer = Observer(self.clock, self.network, self.nodes.connect, patience)
+        self.nodes.statuses = ideal_ring(self.network, ALL)
+        self.nodes.frozen = {5} if patience < 1000 else set()
+        if not self.nodes.frozen:
+            del self.nodes.statuses[5]
+        waiting = self.wait(timeout=10.0)
+        moments: list[float] = []
+        for _ in range(300):
+            before = self.nodes.asked.count(5)
+            self.clock.advance(1 / 64)
+            moments += [self.clock.seconds()] * (self.nodes.asked.count(5) - before)
+        waiting.cancel()
+        self.failureResultOf(waiting, CancelledError)
+        return [round(b - a, 2) for a, b in pairwise(moments)]
+
+    def test_the_pause_between_two_questions_grows_with_what_the_last_one_cost(self) -> None:
+        for patience, cost, wait in ((10_000.0, 0.0, 0.04), (0.125, 0.125, 0.375), (0.5, 0.5, 0.5)):
+            pauses = self.between_questions(patience)
+            self.assertGreater(len(pauses), 1)
+            for found in pauses:
+                self.assertLess(abs(found - cost - wait), 0.02, (patience, pauses))
 
     def test_a_frozen_node_costs_its_own_limit_and_is_named_at_the_end(self) -> None:
         self.nodes.statuses = ideal_ring(self.network, ALL)

@@ -12,7 +12,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from chordnet.core.base.identifiers import IdentifierSpace
-from chordnet.survey.description import NetworkDescription
+from chordnet.survey.description import MAX_BITS, MIN_BITS, NetworkDescription
 from chordnet.survey.errors import CannotWrite, TestbedError, UnreadableNetwork
 from chordnet.survey.waiting import pause
 from chordnet.testbed.base.home import NETWORK_NAME, NetworkHome, home_directory, write_atomically
@@ -67,18 +67,46 @@ class DescriptionTests(SynchronousTestCase):
             ({"engine": "podman"}, "engine 'podman'"),
             ({"size": 10**12}, "1000000000000 nodes"),
             ({"size": 0}, "0 nodes"),
+            ({"size": 257}, "257 nodes"),
             ({"base_port": -5}, "ports -5 to -3"),
+            ({"base_port": 0}, "ports 0 to 2"),
             ({"base_port": 65534}, "ports 65534 to 65536"),
             ({"bits": 10**6}, "identifiers of 1000000 bits"),
             ({"bits": 2}, "identifiers of 2 bits"),
+            ({"bits": MIN_BITS - 1}, f"identifiers of {MIN_BITS - 1} bits"),
+            ({"bits": MAX_BITS + 1}, f"identifiers of {MAX_BITS + 1} bits"),
             ({"successors": 0}, "0 successors"),
+            ({"successors": 257}, "257 successors"),
             ({"removed": [1, -3]}, "removed nodes [-3, 1]"),
+            ({"removed": [0]}, "removed nodes [0]"),
+            ({"removed": [*range(1, 8), 257]}, "removed nodes [1, 2, 3, 4, 5]"),
         ):
             with self.subTest(said):
                 text = json.dumps(described | wrong)
                 error = self.assertRaises(TestbedError, NetworkDescription.from_json, text)
                 self.assertIn(f"it describes no network that can be ({said}", str(error))
                 self.assertNotIn("\n", str(error))
+
+    def test_all_that_is_wrong_is_said_in_one_line_and_no_long_name_in_full(self) -> None:
+        described = json.loads(network(3).to_json()) | {"engine": "x" * 99, "size": 0}
+        error = self.assertRaises(TestbedError, NetworkDescription.from_json, json.dumps(described))
+        self.assertIn(f"(engine '{'x' * 40}', 0 nodes, ports 9001 to 9000)", str(error))
+
+    def test_the_least_and_the_most_that_can_be_is_read(self) -> None:
+        least = network(1, base_port=1, bits=MIN_BITS, successors=1, removed=frozenset({1}))
+        most = network(
+            256, base_port=65535 - 255, bits=MAX_BITS, successors=256,
+            removed=frozenset({1, 256}), engine="docker",
+        )  # fmt: skip
+        for described in (least, most):
+            self.assertEqual(NetworkDescription.from_json(described.to_json()), described)
+
+    def test_another_versions_description_is_said_to_be_that(self) -> None:
+        described = json.loads(network(3).to_json())
+        for other in (0, 2, None):
+            text = json.dumps(described | {"format": other})
+            error = self.assertRaises(TestbedError, NetworkDescription.from_json, text)
+            self.assertEqual(str(error), "another version has written it")
 
 
 class HomeTests(SynchronousTestCase):

@@ -173,8 +173,14 @@ class AdoptionTests(Case):
 
     def test_another_homes_network_is_left_alone_and_said(self) -> None:
         self.docker.add(1, 2, home=OTHER)
-        self.assertIn(f"belong to another home, {OTHER}", self.take_over())
+        said = self.take_over()
+        self.assertIn(
+            f"the containers of network 'lab' in Docker belong to another home, {OTHER}", said
+        )
         self.assertIsNone(self.home.load())
+        self.docker.there = []
+        self.docker.volumes_there = {"chordnet-lab_node-1": {HOME_LABEL: OTHER}}
+        self.assertIn("the data of network 'lab' in Docker belong", self.take_over())
 
     def test_what_is_described_stays_described(self) -> None:
         self.docker.add(1, 2)

@@ -6,10 +6,11 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.survey.findings import in_words
+from chordnet.survey.findings import RecordedTwice, Want, in_words
 from chordnet.survey.histories import (
     Comparison,
     Told,
+    Wanting,
     confirmed,
     faults,
     find,
@@ -149,6 +150,13 @@ class FindingTests(SynchronousTestCase):
             ],
         )
 
+    def test_what_is_not_kept_is_a_problem_wherever_it_lies(self) -> None:
+        for kept, words in (([], "10 messages of Node 4, numbers 1-10"),
+                            ([4, 11], "3 messages of Node 4, numbers 1-3")):  # fmt: skip
+            problems, _, _ = self.judge(n1=told([1, 11]), n2=told([1, 11], kept=kept))
+            (problem,) = problems
+            self.assertIn(f"Node 2 counts as recorded and does not keep {words}", problem)
+
     def test_of_a_log_told_in_part_only_the_part_told_is_judged(self) -> None:
         kept = [n for k in range(10_001, 10_001 + KEPT_BOUNDS, 2) for n in (k, k + 1)]
         problems, _, _ = self.judge(n1=told([1, 20_000]), n2=told([1, 20_000], kept=kept))
@@ -197,6 +205,54 @@ class FindingTests(SynchronousTestCase):
             [f"Node 2 lacks 1 message of Node 4, number 10 (from {origin(4)}.7.10)"],
         )
 
+    def test_whatever_may_be_wrong_is_looked_at_once_more_and_nothing_else(self) -> None:
+        one = [self.lacking(1, 1, 2)]
+        for kind in ("lacking", "hidden", "unkept"):
+            self.assertTrue(Comparison(1, 1, **{kind: one}).suspicious, kind)
+        self.assertTrue(Comparison(1, 1, newest=[RecordedTwice(1, "m")]).suspicious)
+        self.assertFalse(Comparison(1, 1, lost=one).suspicious)
+
+    def test_what_was_wrong_in_another_way_at_the_first_look_does_not_count(self) -> None:
+        one, other = [self.lacking(1, 1, 4)], [self.lacking(1, 3, 6)]
+        a, b, c = (RecordedTwice(1, message) for message in "abc")
+        both = confirmed(
+            Comparison(9, 2, lacking=one, hidden=one, unkept=one, newest=[a, b]),
+            Comparison(9, 2, lacking=other, hidden=other, unkept=[], newest=[b, c]),
+        )
+        common = [self.lacking(1, 3, 4)]
+        self.assertEqual((both.lacking, both.hidden, both.unkept), (common, common, []))
+        self.assertEqual(both.newest, [b])
+        elsewhere = confirmed(
+            Comparison(9, 2, lacking=[self.lacking(2, 1, 4)]), Comparison(9, 2, lacking=one)
+        )
+        self.assertEqual(elsewhere.lacking, [])
+
+    @staticmethod
+    def lacking(node: int, *numbers: int) -> Wanting:
+        return Wanting(node, Want.LACKING, 4, (origin(4), LIFE), numbers)
+
+    def test_eight_origins_are_lines_and_four_ranges_are_named(self) -> None:
+        entries = [OriginHistory(origin(4), life, [1, 2], [], [1, 2]) for life in range(1, 9)]
+        problems, _, _ = self.judge(n1=Told(NodeHistory(entries, 8, 0)), n2=told([]))
+        self.assertEqual(len(problems), 8)
+        (problem,), _, _ = self.judge(
+            n1=told([1, 9]), n2=told([n for k in range(1, 9, 2) for n in (k, k + 1)])
+        )
+        self.assertIn("numbers 2, 4, 6, 8 (from", problem)
+
+    def test_where_one_node_alone_is_capped_it_alone_is_named(self) -> None:
+        _, notes, _ = self.judge(n1=told([1, 11], kept=[6, 11], dropped=5), n2=told([1, 11]))
+        self.assertEqual(notes, ["histories are capped: of 10 messages Node 1 keeps the newest 5"])
+
+    def test_messages_of_each_life_of_each_origin_are_counted(self) -> None:
+        entries = [
+            OriginHistory(origin(4), 1, [1, 3], [], [1, 3]),
+            OriginHistory(origin(4), 2, [1, 4], [2, 3], [1, 2, 3, 4]),
+            OriginHistory(origin(5), 1, [1, 2], [], [1, 2]),
+        ]
+        found = find({1: Told(NodeHistory(entries, 5, 0))}, NAMES)
+        self.assertEqual((found.messages, found.nodes), (5, 1))
+
 
 class NewestTests(SynchronousTestCase):
     def wrong(self, **nodes: list[MessageTrail]) -> list[str]:
@@ -222,6 +278,26 @@ class NewestTests(SynchronousTestCase):
         )
         self.assertEqual(len(problems), 9)
         self.assertEqual(problems[-1], "and 32 more like the last")
+
+    def test_eight_false_routes_are_named_each(self) -> None:
+        problems = self.wrong(
+            n2=[trail(n, 4, 3, 2) for n in range(1, 5)], n3=[trail(n, 4, 2, 3) for n in range(1, 5)]
+        )
+        self.assertEqual(len(problems), 8)
+        self.assertNotIn("more like", problems[-1])
+
+    def test_a_sender_that_has_it_by_another_route_from_the_same_moment_is_believed(self) -> None:
+        sent = trail(1, 4, 5, 3, at=2.0)
+        for at, wrong in ((2.0, True), (1.0, False)):
+            problems = self.wrong(n3=[sent], n2=[trail(1, 4, 3, 2, at=at)])
+            self.assertEqual(bool(problems), wrong)
+
+    def test_a_route_of_one_step_is_judged_by_the_senders_too(self) -> None:
+        (problem,) = self.wrong(n4=[trail(1, 5, 4)], n2=[trail(1, 4, 2)])
+        self.assertTrue(problem.startswith("Node 2 recorded another route of the message"), problem)
+
+    def test_the_origins_own_route_is_nobodys_to_judge(self) -> None:
+        self.assertEqual(self.wrong(n4=[trail(1, 4)], n2=[trail(1, 4, 2)]), [])
 
     def test_a_route_whose_sender_is_not_known_proves_nothing(self) -> None:
         self.assertEqual(self.wrong(n2=[trail(1, 4, 3, 2)]), [])

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from chordnet.core.base.errors import ConnectFailed
-from chordnet.survey.errors import NodeStopped, TestbedError, command
+from chordnet.survey.errors import CannotWrite, NodeStopped, TestbedError, command
 from chordnet.testbed.actions.lifecycle import Wish, start_network, stop_network
 from chordnet.testbed.actions.messages import follow_messages
-from chordnet.testbed.base.home import NetworkHome, home_directory, remove_tree
+from chordnet.testbed.base.home import (
+    NetworkHome,
+    home_directory,
+    make_directory,
+    remove_tree,
+    write_atomically,
+)
 from tests.unit.testbed_fakes import World, network
 
 ROOT = Path(__file__).parents[2]
@@ -49,6 +56,25 @@ class PurgeTests(SynchronousTestCase):
         remove_tree(directory)
         self.assertFalse(directory.exists())
         remove_tree(directory)
+
+    def test_how_much_could_not_be_removed_is_counted(self) -> None:
+        directory = Path(self.mktemp()).absolute()
+        directory.mkdir()
+        for name in ("one", "two", "three"):
+            (directory / name).mkdir()
+
+        def refuse(tree: Path, onerror: Any) -> None:
+            for name in sorted(each.name for each in tree.iterdir()):
+                info = (PermissionError, PermissionError(13, "Permission denied"), None)
+                onerror(None, str(tree / name), info)
+            onerror(None, "gone", (FileNotFoundError, FileNotFoundError(2, "gone"), None))
+
+        problem = self.assertRaises(TestbedError, remove_tree, directory, refuse)
+        self.assertEqual(
+            str(problem),
+            f"{directory / 'one'} could not be removed, nor 2 more: Permission denied; "
+            "the nodes are stopped",
+        )
 
     def test_a_purge_that_leaves_something_fails(self) -> None:
         world = World(Path(self.mktemp()))
@@ -142,6 +168,45 @@ class FollowTests(SynchronousTestCase):
 
 
 class NetworkHomeTests(SynchronousTestCase):
+    def test_directories_that_are_missing_are_made_for_nobody_else_to_look_into(self) -> None:
+        root = Path(self.mktemp())
+        root.mkdir(mode=0o755)
+        make_directory(root / "a" / "b")
+        make_directory(root / "a" / "b")
+        for path, mode in ((root, 0o755), (root / "a", 0o700), (root / "a" / "b", 0o700)):
+            self.assertEqual(path.stat().st_mode & 0o777, mode, path)
+
+    def test_any_right_of_others_is_taken_away(self) -> None:
+        for mode in (0o701, 0o710, 0o770):
+            path = Path(self.mktemp())
+            path.mkdir()
+            path.chmod(mode)
+            make_directory(path)
+            self.assertEqual(path.stat().st_mode & 0o777, 0o700)
+
+    def test_a_file_in_the_way_is_no_directory(self) -> None:
+        path = Path(self.mktemp())
+        path.write_text("in the way")
+        self.assertRaises(FileExistsError, make_directory, path)
+
+    def test_what_could_not_be_written_leaves_nothing_half_written(self) -> None:
+        directory = Path(self.mktemp())
+        (directory / "taken").mkdir(parents=True)
+        problem = self.assertRaises(CannotWrite, write_atomically, directory / "taken", "text")
+        self.assertIn("cannot write", str(problem))
+        self.assertRaises(UnicodeEncodeError, write_atomically, directory / "odd", "\udcff")
+        self.assertEqual([each.name for each in directory.iterdir()], ["taken"])
+
+    def test_a_description_that_cannot_be_put_aside_is_named(self) -> None:
+        home = NetworkHome(Path(self.mktemp()), "lab")
+        problem = self.assertRaises(CannotWrite, home.set_aside)
+        self.assertIn(f"cannot move {home.description_path}: No such file", str(problem))
+
+    def test_nodes_have_directories_of_two_digits_or_more(self) -> None:
+        home = NetworkHome(Path("/x"), "lab")
+        names = [home.node_directory(n).name for n in (3, 16, 256)]
+        self.assertEqual(names, ["03", "16", "256"])
+
     def test_a_purge_removes_the_parents_that_are_empty(self) -> None:
         root = Path(self.mktemp())
         home = NetworkHome(root, "lab")

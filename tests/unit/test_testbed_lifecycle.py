@@ -32,6 +32,7 @@ from tests.unit.testbed_fakes import World, network
 class Case(SynchronousTestCase):
     def setUp(self) -> None:
         self.world = World(Path(self.mktemp()))
+        self.world.clock.advance(1000.0)  # as on a machine that did not start just now
         self.testbed = self.world.testbed
 
     def run_to_end(self, work: Coroutine[Any, Any, Any], seconds: float = 120.0) -> Deferred[Any]:
@@ -312,6 +313,7 @@ class RemoveTests(Case):
         self.world.up()
         done = self.result(remove_node(self.testbed, 3, kill=False, timeout=60))
         self.assertEqual((done.node, done.members), (3, 4))
+        self.assertLess(abs(done.seconds), 60.0)
         self.assertEqual(self.world.engine.calls, ["stop [3]"])
         self.assertEqual(self.testbed.description().removed, frozenset({3}))
 
@@ -324,7 +326,7 @@ class RemoveTests(Case):
         self.world.up()
         self.world.engine.alive = {3}
         done = self.result(remove_node(self.testbed, 3, kill=False, timeout=60))
-        self.assertEqual(done.members, 0)
+        self.assertEqual((done.members, done.seconds), (0, 0.0))
 
     def test_a_node_that_starts_while_no_other_runs_is_told_to_create_a_ring(self) -> None:
         self.world.up()
@@ -368,6 +370,36 @@ class AddTests(Case):
         self.world.up()
         number, done = self.result(add_node(self.testbed, None, 60))
         self.assertEqual((number, done.members, self.testbed.description().size), (6, 6, 6))
+        self.assertEqual(self.world.engine.calls, ["prepare", "start [6]"])
+        self.assertLess(abs(done.seconds), 60.0)
+
+    def test_to_a_network_of_which_nothing_runs_no_next_node_is_added(self) -> None:
+        self.world.up()
+        self.world.engine.alive = set()
+        self.error(add_node(self.testbed, None, 60), NetworkNotRunning)
+        self.result(stop_network(self.testbed, purge=False, timeout=60))
+        self.error(add_node(self.testbed, 3, 60), NetworkNotRunning)
+        self.assertEqual(self.world.engine.calls, ["stop []", "clean purge=False"])
+
+    def test_where_there_is_no_network_nothing_is_left_behind(self) -> None:
+        for work in (
+            add_node(self.testbed, None, 60), add_node(self.testbed, 3, 60),
+            remove_node(self.testbed, 3, kill=False, timeout=60),
+        ):  # fmt: skip
+            self.error(work, NetworkNotRunning)
+            self.assertFalse(self.testbed.home.directory.exists())
+
+    def test_what_is_too_large_is_not_begun(self) -> None:
+        self.world.up()
+        self.testbed.home.save(network(256, base_port=65535 - 255))
+        text = self.error(add_node(self.testbed, None, 60), ImpossibleNetwork)
+        self.assertEqual(text, "a network here has at most 256 nodes")
+        self.testbed.home.save(network(5, base_port=65535 - 4))
+        text = self.error(add_node(self.testbed, None, 60), ImpossibleNetwork)
+        self.assertEqual(
+            text, "6 nodes from port 65531 would need port 65536, and 65535 is the last"
+        )
+        self.assertEqual(self.world.engine.calls, [])
 
     def test_nobody_waits_for_a_node_that_has_failed(self) -> None:
         world = self.world

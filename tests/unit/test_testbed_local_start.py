@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 import stat
 import time
 from pathlib import Path
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -119,6 +120,24 @@ class StartTests(LocalCase):
             self.clock.advance(0.02)
         problem = self.failureResultOf(done, TestbedError).value
         self.assertIn("the nodes could not be started: IsADirectoryError", str(problem))
+
+    def test_a_start_that_was_interrupted_starts_no_node_once_its_nodes_are_ended(self) -> None:
+        self.home.directory.mkdir(parents=True)
+        for end in (self.engine.stop, self.engine.kill):
+            starting = Deferred.fromCoroutine(self.engine.start(self.described, [1]))
+            starting.cancel()
+            self.failureResultOf(starting, CancelledError)
+            self.result(end([1]))
+            nursery = self.engine._nursery
+            assert nursery is not None
+            self.assertEqual(nursery.returncode, -signal.SIGTERM)
+
+    def test_a_place_where_the_nursery_cannot_write_is_named(self) -> None:
+        path = self.home.directory / "nursery.log"
+        path.mkdir(parents=True)
+        done = Deferred.fromCoroutine(self.engine.start(self.described, [1]))
+        problem = self.failureResultOf(done, TestbedError).value
+        self.assertIn(f"cannot write {path}: Is a directory", str(problem))
 
 
 class KnownTests(LocalCase):

@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 import errno
+import sys
+from unittest import SkipTest
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.testbed.base.netlink import GONE, bring_about, main, neighbour, netem, qdisc
+from chordnet.testbed.base.netlink import (
+    GONE,
+    NOBODY,
+    bring_about,
+    main,
+    neighbour,
+    netem,
+    qdisc,
+    silenced,
+)
 
 NEW_NEIGHBOUR, DEL_NEIGHBOUR, NEW_QDISC, DEL_QDISC = 28, 29, 36, 37
 REPLACE = 0x500
@@ -63,6 +74,37 @@ class OrderTests(SynchronousTestCase):
         self.assertEqual(
             self.shape(set(), [], [1, 0, 0]), "netem cannot be set: Operation not permitted"
         )
+
+
+class BytesTests(SynchronousTestCase):
+    """What the kernel is sent, byte by byte, on a machine whose least byte comes first."""
+
+    def setUp(self) -> None:
+        if sys.byteorder != "little":
+            raise SkipTest("these bytes are a little-endian machine's")
+
+    def test_a_neighbour(self) -> None:
+        self.assertEqual(
+            neighbour(7, "10.0.0.4").hex(" ", 4),
+            "02000000 07000000 80000000 08000100 0a000004 0a000200 0263686f 72640000",
+        )
+
+    def test_a_queue(self) -> None:
+        self.assertEqual(qdisc(7).hex(" ", 4), "00000000 07000000 00006863 ffffffff 00000000")
+
+    def test_delay_jitter_and_loss(self) -> None:
+        self.assertEqual(
+            netem(7, 80, 20, 100)[20:].hex(" ", 4),
+            "0a000100 6e657465 6d000000 34000200"  # TCA_KIND "netem", TCA_OPTIONS of 52 bytes
+            " 00000000 10270000 ffffffff 00000000 00000000 00000000"  # 10,000 packets, all lost
+            " 0c000a00 00b4c404 00000000 0c000b00 002d3101 00000000",  # 80 and 20 million ns
+        )
+
+
+class SilencedTests(SynchronousTestCase):
+    def test_lines_of_another_form_are_left_out(self) -> None:
+        table = f"head\n10.0.0.1 0x1 0x2\n10.0.0.2 0x1 0x2 {NOBODY}\n\n"
+        self.assertEqual(silenced(table), ["10.0.0.2"])
 
 
 class EndedTests(SynchronousTestCase):

@@ -272,12 +272,19 @@ class FakeEngine:
     converges: bool = True
     settles: bool = True
     cannot_shape: str = ""
+    shaped: list[dict[int, Line]] = attrs.field(factory=list)
+    """The lines of each order, whether or not it was done."""
     lines: dict[int, Line] = attrs.field(factory=dict)
     ailments: dict[int, Condition] = attrs.field(factory=dict)
     """What the engine knows to be the matter with nodes, beside those frozen by this engine."""
     knows: bool = True
     kill_fails: str = ""
     clean_fails: str = ""
+    tail_fails: str = ""
+    words: list[str] | None = None
+    """What each node has written, if it is not the usual."""
+    late: set[int] = attrs.field(factory=set)
+    """Nodes that have to be killed when they are told to leave."""
 
     def ring(self) -> None:
         """Let those that reach each other, frozen and failed ones aside, be one right ring."""
@@ -319,7 +326,7 @@ class FakeEngine:
         self.calls.append(f"stop {sorted(numbers)}")
         self.alive -= set(numbers)
         self.ring()
-        return frozenset()
+        return frozenset(self.late & set(numbers))
 
     async def kill(self, numbers: Collection[int]) -> None:
         self.calls.append(f"kill {sorted(numbers)}")
@@ -348,7 +355,9 @@ class FakeEngine:
 
     async def shape(self, lines: Mapping[int, Line]) -> None:
         self.calls.append(f"shape {sorted(lines)}")
-        if self.cannot_shape and not all(line.sound for line in lines.values()):
+        self.shaped.append(dict(lines))
+        new = (line for n, line in lines.items() if line != self.lines.get(n))
+        if self.cannot_shape and not all(line.sound for line in new):
             raise TestbedError(self.cannot_shape)
         self.lines |= lines
         self.ring()
@@ -359,7 +368,10 @@ class FakeEngine:
             raise TestbedError(self.clean_fails)
 
     async def tail(self, number: int, lines: int) -> list[str]:
-        return [f"last words of {number}"][:lines]
+        if self.tail_fails:
+            raise TestbedError(self.tail_fails)
+        words = [f"last words of {number}"] if self.words is None else self.words
+        return words[-lines:] if lines else []
 
     async def follow(self, number: int, lines: int, write: Callable[[str], None]) -> None:
         write(f"{lines} lines of {number}\x07")

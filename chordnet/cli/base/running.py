@@ -47,8 +47,7 @@ class _Run:
         self.outcome = outcome
         self._reactor.stop()
 
-    def interrupt(self, number: int, frame: FrameType | None) -> None:
-        del frame
+    def interrupt(self, number: int, _frame: FrameType | None) -> None:
         if self.signal is not None:
             return
         self.signal = number
@@ -72,11 +71,14 @@ def run_in_reactor(work: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
 
     :raises Interrupted: a signal asked it to end and it did.
     """
-    from twisted.internet import reactor as installed  # noqa: PLC0415 - importing it installs it
-
-    reactor: Any = installed
+    from twisted.internet import reactor  # noqa: PLC0415 - importing it installs it
 
     _show_errors()
+    return run_in(reactor, work)
+
+
+def run_in(reactor: Any, work: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
+    """Do as :func:`run_in_reactor` in this reactor, which does not run yet."""
     run = _Run(reactor, work)
     reactor.callWhenRunning(run.begin)
     before = {number: signal.signal(number, run.interrupt) for number in _heeded()}

@@ -15,7 +15,7 @@ from chordnet.survey.errors import NoSuchNode
 from chordnet.survey.observer import Client, Connect
 from chordnet.testbed.actions.context import Testbed
 from chordnet.testbed.base.home import NetworkHome, home_directory
-from chordnet.testbed.engines.adoption import look_in_docker
+from chordnet.testbed.engines.adoption import Look, look_in_docker
 
 T = TypeVar("T")
 
@@ -63,21 +63,27 @@ def with_testbed(network: str, work: Work[T]) -> T:
 def run_here(network: str, work: Work[T]) -> T:
     """Run ``work(testbed)`` on this machine."""
     home = network_home(network)
+    return run_in_reactor(lambda reactor: work_with(reactor, home, work))
 
-    async def run(reactor: Any) -> T:
-        with Progress() as progress:
-            testbed = Testbed(
-                reactor,
-                home,
-                connector(reactor, network),
-                say=progress.say,
-                watch=progress.watch,
-                look=look_in_docker,
-            )
-            await testbed.take_over()
-            return await work(testbed)
 
-    return run_in_reactor(run)
+async def work_with(
+    reactor: Any, home: NetworkHome, work: Work[T], look: Look = look_in_docker
+) -> T:
+    """Run ``work(testbed)`` with what there is of this network here, and show its progress.
+
+    :param look: finds what Docker has of it.
+    """
+    with Progress() as progress:
+        testbed = Testbed(
+            reactor,
+            home,
+            connector(reactor, home.name),
+            say=progress.say,
+            watch=progress.watch,
+            look=look,
+        )
+        await testbed.take_over()
+        return await work(testbed)
 
 
 def chosen_node(network: str, node: int | str) -> int:

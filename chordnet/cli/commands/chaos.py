@@ -76,12 +76,15 @@ def node_group(word: str) -> frozenset[int]:
 
     :raises UsageError: it is something else.
     """
+    wrong = click.UsageError(f"nodes are named like 3, 1-8 or 3,5,9-11, not '{word}'")
     numbers: set[int] = set()
     for text in word.split(","):
         match = _RANGE.fullmatch(text)
-        first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
+        if match is None:
+            raise wrong
+        first, last = int(match[1]), int(match[2] or match[1])
         if not 1 <= first <= last <= MAX_NODES:
-            raise click.UsageError(f"nodes are named like 3, 1-8 or 3,5,9-11, not '{word}'")
+            raise wrong
         numbers.update(range(first, last + 1))
     return frozenset(numbers)
 

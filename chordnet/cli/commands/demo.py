@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -98,17 +97,14 @@ class _Story:
         """Return the node that most routes of the last message lead through, and who is behind."""
         model = await take_model(self.testbed, "last", self.timeout)
         assert model.tree is not None
-        passed: Counter[int] = Counter()
         behind: dict[int, list[int]] = {}
         for ref, arrival in model.tree.arrivals.items():
             for middle in arrival.route[:-1]:
                 if isinstance(middle, int) and isinstance(ref, int) and middle != origin:
-                    passed[middle] += 1
                     behind.setdefault(middle, []).append(ref)
-        if not passed:
+        if not behind:
             return next(n for n in self.testbed.description().numbers if n != origin), []
-        node = passed.most_common(1)[0][0]
-        return node, behind[node]
+        return max(behind.items(), key=lambda item: len(item[1]))
 
     async def kill(self, number: int, behind: list[int]) -> None:
         self.chapter(
@@ -203,7 +199,7 @@ async def _refuse_existing(testbed: Testbed) -> None:
 def _port(story: _Story, wanted: int | None, nodes: int) -> int:
     if wanted is not None:
         return wanted
-    found = free_range(DEFAULT_BASE_PORT, nodes)
+    found = free_range(DEFAULT_BASE_PORT, nodes, lambda port: story.testbed.taken_by(port) is None)
     if found is None:
         raise TestbedError(f"there are no {nodes} free ports in a row; name some: --base-port")
     if found != DEFAULT_BASE_PORT:
@@ -216,17 +212,16 @@ async def _tell(story: _Story, wish: Wish) -> None:
     # Spread over the ring: a quarter, two thirds and all of the way through the numbers.
     senders = [max(1, members // 4), max(2, 2 * members // 3), members]
     story.chapter("Three of them send a message to everybody.")
-    for number, body in zip(senders, FRUITS, strict=True):
-        await story.send(number, body)
+    for index, body in enumerate(FRUITS):
+        await story.send(senders[index], body)
     story.chapter("Every node has recorded the way by which a message came.")
     await story.show_routes(_others(members, senders)[:SHOWN_ROUTES])
     await story.draw()
     victim, behind = await story.busiest(senders[-1])
     await story.kill(victim, behind)
     story.chapter("A message still reaches everybody; those behind it are served another way.")
-    sender = senders[-1] if victim != senders[-1] else senders[0]
-    await story.send(sender, LAST_FRUIT)
-    await story.show_routes([n for n in behind if n != victim][:SHOWN_ROUTES])
+    await story.send(senders[-1], LAST_FRUIT)
+    await story.show_routes(behind[:SHOWN_ROUTES])
     await story.diagnose()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -28,10 +28,12 @@ LONG_ID = 16
 SHORT_LIST = 3
 SHORT_FINGERS = 5
 COLUMNS = (
-    ("node", 4), ("address", 7), ("state", 6), ("id", 6), ("pred", 4), ("successors", 0),
-    ("fingers", 0), ("msgs", 4), ("keys", 4), ("uptime", 6),
+    "node", "address", "state", "id", "pred", "successors", "fingers", "msgs", "keys", "uptime",
 )  # fmt: skip
-"""Of the table, each with the width that it never falls below."""
+MIN_WIDTHS = {
+    "node": 4, "address": 7, "state": 6, "id": 6, "pred": 4, "msgs": 4, "keys": 4, "uptime": 6,
+}  # fmt: skip
+"""Where the terminal is narrow the two lists give way and nothing else does."""
 RIGHT = frozenset({"node", "pred", "msgs", "keys", "uptime"})
 
 
@@ -164,12 +166,9 @@ def status_table(report: Report, *, short: bool) -> Table:
     title = f"network '{report.network.name}' ({report.network.engine} engine)"
     gap = 1 if short else 2
     table = Table(title=title, box=None, title_justify="left", padding=(0, gap, 0, 0))
-    for name, width in COLUMNS:
-        right = name in RIGHT
-        # Where the terminal is narrow the two lists give way and nothing else does.
-        table.add_column(
-            name, justify="right" if right else "left", no_wrap=True, min_width=width or None
-        )
+    for name in COLUMNS:
+        side: Literal["left", "right"] = "right" if name in RIGHT else "left"
+        table.add_column(name, justify=side, no_wrap=True, min_width=MIN_WIDTHS.get(name))
     for number in report.network.numbers:
         table.add_row(*_row(report, names, number, short=short))
     for visitor in report.snapshot.visitors.values():

@@ -24,11 +24,23 @@ DPI = 120
 
 def plot_run(report: Report, directory: Path) -> list[Path]:
     """Draw a run's path lengths and its course; return the files written."""
+    return [
+        _save(paths_of_run(report), directory / "paths.png"),
+        _save(course_of_run(report), directory / "course.png"),
+    ]
+
+
+def paths_of_run(report: Report) -> Figure:
+    """Draw how many lookups passed so many nodes."""
     figure, axes = _sheet(1)
     lengths = report.lookups.paths
     axes[0].bar(list(lengths), list(lengths.values()))
     _label(axes[0], "Path length of lookups", "nodes passed", "lookups")
-    paths = _save(figure, directory / "paths.png")
+    return figure
+
+
+def course_of_run(report: Report) -> Figure:
+    """Draw the members, and what went wrong, in the course of time."""
     figure, axes = _sheet(2)
     times = [sample.until_s for sample in report.course]
     axes[0].plot(times, [sample.members for sample in report.course])
@@ -39,34 +51,40 @@ def plot_run(report: Report, directory: Path) -> list[Path]:
     axes[1].plot(times, failed, label="failed lookups")
     axes[1].legend()
     _label(axes[1], "Trouble", "virtual seconds", "")
-    return [paths, _save(figure, directory / "course.png")]
+    return figure
 
 
 def plot_paper(tables: list[Table], directory: Path) -> list[Path]:
     """Draw each table, ours beside the published figures; return the files written."""
     written = []
     for table in tables:
-        names = [figure.name for figure in table.rows[0].figures]
-        figure, axes = _sheet(len(names))
-        labels = [row.label for row in table.rows]
-        for place, name in enumerate(names):
-            ax = axes[place]
-            figures = [row.figures[place] for row in table.rows]
-            published = [each.published for each in figures if each.published is not None]
-            if len(published) == len(labels):
-                ax.plot(labels, published, "o--", label="published")
-            ours, errors = [each.ours for each in figures], [each.error or 0.0 for each in figures]
-            ax.errorbar(labels, ours, yerr=errors, fmt="x-", label="ours")
-            ax.set_ylim(bottom=0)
-            ax.legend()
-            _label(ax, table.title, table.label, name)
-        written.append(_save(figure, directory / f"{table.key}.png"))
+        written.append(_save(figures_of(table), directory / f"{table.key}.png"))
         if table.key == "paths":
-            written.append(_distributions(table, directory / "path-distribution.png"))
+            written.append(_save(distributions(table), directory / "path-distribution.png"))
     return written
 
 
-def _distributions(table: Table, path: Path) -> Path:
+def figures_of(table: Table) -> Figure:
+    """Draw each figure of a table over its rows, with its error, beside what was published."""
+    names = [figure.name for figure in table.rows[0].figures]
+    figure, axes = _sheet(len(names))
+    labels = [row.label for row in table.rows]
+    for place, name in enumerate(names):
+        ax = axes[place]
+        figures = [row.figures[place] for row in table.rows]
+        published = [each.published for each in figures if each.published is not None]
+        if len(published) == len(labels):
+            ax.plot(labels, published, "o--", label="published")
+        ours, errors = [each.ours for each in figures], [each.error or 0.0 for each in figures]
+        ax.errorbar(labels, ours, yerr=errors, fmt="x-", label="ours")
+        ax.set_ylim(bottom=0)
+        ax.legend()
+        _label(ax, table.title, table.label, name)
+    return figure
+
+
+def distributions(table: Table) -> Figure:
+    """Draw which part of the lookups had which length, a line a row."""
     figure, axes = _sheet(1)
     for row in table.rows:
         total = sum(row.distribution.values())
@@ -74,7 +92,7 @@ def _distributions(table: Table, path: Path) -> Path:
         axes[0].plot(list(row.distribution), parts, ".-", label=f"{row.label} nodes")
     axes[0].legend()
     _label(axes[0], "Distribution of path lengths", "nodes passed", "fraction of lookups")
-    return _save(figure, path)
+    return figure
 
 
 def _sheet(count: int) -> tuple[Figure, list[Axes]]:

@@ -65,20 +65,18 @@ async def _remove(
     began = testbed.reactor.seconds()
     engine = testbed.engine(network.engine)
 
-    async def repaired() -> tuple[int, float]:
-        if not others:
-            return 0, 0.0
-        snapshot = await wait_converged(
-            testbed.reactor, network, observer, others, timeout=timeout, watch=testbed.watch
-        )
-        members = len(snapshot.statuses) + len(snapshot.visitors)
-        return members, testbed.reactor.seconds() - began
+    members, seconds = 0, 0.0
 
-    async def ended() -> tuple[int, float]:
-        await _end(testbed, engine, number, kill)
-        return 0, 0.0
+    async def repaired() -> None:
+        nonlocal members, seconds
+        if others:
+            snapshot = await wait_converged(
+                testbed.reactor, network, observer, others, timeout=timeout, watch=testbed.watch
+            )
+            members = len(snapshot.statuses) + len(snapshot.visitors)
+            seconds = testbed.reactor.seconds() - began
 
-    (members, seconds), _ = await gather([repaired(), ended()])
+    await gather([repaired(), _end(testbed, engine, number, kill)])
     return Removed(node=number, killed=kill, members=members, seconds=seconds)
 
 

@@ -48,15 +48,17 @@ async def wait_converged(
     numbers: Collection[int],
     *,
     timeout: float,
+    since: float | None = None,
     watch: Watch = lambda _: None,
 ) -> Snapshot:
     """Return the first look at the whole ring that finds nothing wrong.
 
     :param numbers: the nodes that are to be the ring.
     :param timeout: seconds.
+    :param since: the moment from which they are counted; by default now.
     :raises NotConverged: the time is up; the text says what is still wrong.
     """
-    deadline = reactor.seconds() + timeout
+    deadline = (reactor.seconds() if since is None else since) + timeout
     pending = set(numbers)
     wrong: list[Fact] = []
     while True:

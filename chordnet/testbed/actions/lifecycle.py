@@ -67,7 +67,7 @@ class Stopped:
     stopped: tuple[int, ...]
     killed: tuple[int, ...]
     """Those among them that took too long to leave in order."""
-    existed: bool = True
+    existed: bool
     """Whether there was anything of such a network here, running or not."""
 
 
@@ -308,12 +308,14 @@ async def _ring(
     *, alone: bool,
 ) -> Snapshot:  # fmt: skip
     observer = testbed.observer(network)
+    began = testbed.reactor.seconds()
     try:
         if alone:
             await _begin(testbed, observer, network.address(min(expected)), timeout)
         return await wait_converged(
-            testbed.reactor, network, observer, expected, timeout=timeout, watch=testbed.watch
-        )
+            testbed.reactor, network, observer, expected,
+            timeout=timeout, since=began, watch=testbed.watch,
+        )  # fmt: skip
     finally:
         observer.close()
 

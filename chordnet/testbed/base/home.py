@@ -15,7 +15,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -159,9 +159,10 @@ def make_directory(path: Path) -> None:
         path.chmod(0o700)
 
 
-def remove_tree(directory: Path) -> None:
+def remove_tree(directory: Path, remove: Callable[..., object] = shutil.rmtree) -> None:
     """Remove a directory and all that is in it; one that is not there is fine.
 
+    :param remove: removes what it can and tells what it cannot, as :func:`shutil.rmtree`.
     :raises TestbedError: something could not be removed, all else is; the text names the first.
     """
     problems: list[tuple[str, BaseException]] = []
@@ -170,7 +171,7 @@ def remove_tree(directory: Path) -> None:
         if not isinstance(info[1], FileNotFoundError):
             problems.append((path, info[1]))
 
-    shutil.rmtree(directory, onerror=failed)
+    remove(directory, onerror=failed)
     if problems:
         path, problem = problems[0]
         why = getattr(problem, "strerror", None) or problem

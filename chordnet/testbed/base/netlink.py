@@ -56,7 +56,7 @@ def neighbour(device: int, address: str) -> bytes:
 
 def netem(device: int, delay_ms: float, jitter_ms: float, loss_percent: float) -> bytes:
     """Return the body that puts a netem queue at a device's root."""
-    loss = round(min(max(loss_percent / 100, 0.0), 1.0) * 0xFFFFFFFF)
+    loss = round(loss_percent / 100 * 0xFFFFFFFF)
     options = struct.pack("=IIIIII", 0, NETEM_PACKETS, loss, 0, 0, 0)
     options += attribute(10, struct.pack("=q", round(delay_ms * 1e6)))  # nanoseconds
     options += attribute(11, struct.pack("=q", round(jitter_ms * 1e6)))

@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from chordnet.survey.description import HOST
+from chordnet.survey.description import HOST, MAX_PORT
 
 _LISTENING = "0A"
 _TRIES = 200
@@ -39,10 +39,14 @@ def taken_by(port: int) -> str | None:
     return None if is_free(port) else holder(port)
 
 
-def free_range(first: int, count: int) -> int | None:
-    """Return the lowest base port from ``first`` with ``count`` free ports, in steps of 100."""
-    for base in range(first, min(first + _TRIES * 100, 65536 - count), 100):
-        if all(is_free(port) for port in range(base, base + count)):
+def free_range(first: int, count: int, free: Callable[[int], bool] = is_free) -> int | None:
+    """Return the lowest base port from ``first`` with ``count`` free ports, in steps of 100.
+
+    :param free: returns True if a server could listen on a port.
+    """
+    beyond = MAX_PORT - count + 2
+    for base in range(first, min(first + _TRIES * 100, beyond), 100):
+        if all(free(port) for port in range(base, base + count)):
             return base
     return None
 

@@ -7,6 +7,7 @@ which every command works on it. What belongs to another home is left alone and 
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
@@ -28,9 +29,8 @@ Look = Callable[[Any, NetworkHome], Coroutine[Any, Any, "Found | None"]]
 """Returns what the Docker engine has of a network, None if there is no engine to ask."""
 
 
-async def look_nowhere(reactor: object, home: NetworkHome) -> Found | None:
+async def look_nowhere(_reactor: object, _home: NetworkHome) -> Found | None:
     """Find nothing."""
-    del reactor, home
     return None
 
 
@@ -44,10 +44,10 @@ async def look_in_docker(
     from chordnet.testbed.engines.docker_host import DockerHost, connect  # noqa: PLC0415
 
     host = DockerHost(reactor, lambda: connect(LOOK_TIMEOUT_S))
-    try:
-        return await DockerEngine(reactor, home, host).found()
-    except EngineUnavailable:  # whoever needs the engine will be told
-        return None
+    found: Found | None = None
+    with contextlib.suppress(EngineUnavailable):  # whoever needs the engine will be told
+        found = await DockerEngine(reactor, home, host).found()
+    return found
 
 
 async def take_over(reactor: Any, home: NetworkHome, say: Say, look: Look) -> str:

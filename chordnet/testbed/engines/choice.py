@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -71,13 +72,18 @@ async def _asked(reactor: Reactor, words: list[str], run: Run) -> Finished:
 
 
 async def choose_engine(
-    reactor: Reactor, wanted: str, find: Find = shutil.which, run: Run = run_program
+    reactor: Reactor,
+    wanted: str,
+    find: Find = shutil.which,
+    run: Run = run_program,
+    find_checkout: Callable[[], Path | None] = checkout,
 ) -> Choice:
     """Choose ``docker`` where it can be used, otherwise ``local``.
 
     :param wanted: ``auto``, ``docker`` or ``local``.
     :param find: finds a program on the path.
     :param run: runs a program.
+    :param find_checkout: returns the checkout that an image is built from.
     :raises EngineUnavailable: ``docker`` is wanted and does not answer.
     """
     if wanted == "local":
@@ -88,7 +94,7 @@ async def choose_engine(
         if wanted == "docker":
             raise EngineUnavailable(f"{problem}; use --engine local") from problem
         return Choice("local", str(problem))
-    if wanted == "auto" and checkout() is None:
+    if wanted == "auto" and find_checkout() is None:
         return Choice("local", f"{versions} answers, but there is no checkout to build from")
     return Choice("docker", f"{versions} answers")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 
 from chordnet.testbed.engines.compose_file import checkout
@@ -18,6 +19,11 @@ def code_digest() -> str:
     root = checkout()
     if root is not None:
         files += [root / name for name in _BESIDE if (root / name).is_file()]
+    return digest_of(files)
+
+
+def digest_of(files: Iterable[Path]) -> str:
+    """Return a text that stands for the names of these files and what they hold."""
     digest = hashlib.sha256()
     for path in files:
         digest.update(f"{path.name}\0".encode())

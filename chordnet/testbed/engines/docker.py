@@ -70,6 +70,7 @@ class DockerEngine:
 
     :param host: the engine.
     :param run: runs a program, as :func:`chordnet.testbed.base.commands.run_program`.
+    :param find_checkout: returns the checkout that the image is built from.
     """
 
     kind = "docker"
@@ -80,19 +81,21 @@ class DockerEngine:
         home: NetworkHome,
         host: DockerHost | None = None,
         run: Run = run_program,
+        find_checkout: Callable[[], Path | None] = checkout,
     ) -> None:
         self._reactor = reactor
         self._home = home
         self._host = host or DockerHost(reactor)
         self._ask = self._host.ask
         self._run_program = run
+        self._find_checkout = find_checkout
         self._project = DockerProject(home, self._host)
 
     # ---- by Compose -------------------------------------------------------------------------
 
     async def prepare(self, network: NetworkDescription, say: Say) -> None:
         """Write the network's compose file and build the image from the present code."""
-        root = checkout()
+        root = self._find_checkout()
         if root is None:
             raise EngineUnavailable(
                 "the docker engine builds its image from a checkout of chordnet, and this is an "

@@ -7,6 +7,7 @@ engine, and a network of one is no business of the other.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -179,12 +180,10 @@ class DockerProject:
     def kill(self, number: int) -> None:
         """End a container without giving it a chance."""
         # It may have ended, or have been removed, since it was looked at.
-        try:
+        with contextlib.suppress(NodeStopped, NotFound):
             container = self.container(number)
             tolerated(container.kill, CONFLICT)
             container.wait(timeout=LEAVE_GRACE_S)
-        except (NodeStopped, NotFound):
-            return
 
     def pause(self, container: str, verb: str) -> str:
         """Pause a container, or let it go on; return why the engine does not do it now.
