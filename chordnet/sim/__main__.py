@@ -9,7 +9,7 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from chordnet.core.base.config import ProtocolConfig
@@ -175,19 +175,22 @@ def _at_rest(options: argparse.Namespace) -> int:
     return 1 if wrong else 0
 
 
-def _soak(options: argparse.Namespace) -> int:
-    began = told = time.perf_counter()
+def _soak(
+    options: argparse.Namespace, clock: Callable[[], float] = time.perf_counter,
+    played: Callable[..., Tally] = soak,
+) -> int:  # fmt: skip
+    began = told = clock()
 
     def tell(tally: Tally, result: SeedResult) -> None:
         nonlocal told
         if result.failures:
             say(f"seed {result.seed} FAILED: {result.failures[0]}")
-        if time.perf_counter() - told >= TELL_S:
-            told = time.perf_counter()
+        if clock() - told >= TELL_S:
+            told = clock()
             say(f"{tally.seeds} seeds, {tally.steps} steps, {len(tally.failed)} failed")
 
-    tally = soak(options.first, options.steps, options.jobs, tell, options.failures)
-    took = time.perf_counter() - began
+    tally = played(options.first, options.steps, options.jobs, tell, options.failures)
+    took = clock() - began
     last = options.first + tally.seeds - 1
     say(
         f"seeds {options.first} to {last}: {tally.steps} steps in {tally.virtual_s:.0f} virtual s,"

@@ -22,11 +22,15 @@ from chordnet.core.base import events as ev
 from chordnet.core.base import messages as msg
 from chordnet.core.base.config import ProtocolConfig
 from chordnet.core.base.messages import Hop, MessageId, NodeRef, RingLabel, Status, contact
+from chordnet.sim.campaign import byzantine
+from chordnet.sim.campaign import run as campaign
 from chordnet.sim.campaign.liar import KINDS, Liar
+from chordnet.sim.campaign.run import Plan
 from chordnet.sim.measured import churn
 from chordnet.sim.scenarios.generate import generate
 from chordnet.sim.scenarios.scenario import dumps
 from chordnet.sim.world import latency
+from chordnet.sim.world.host import Host
 from chordnet.sim.world.network import Network
 from chordnet.sim.world.trace import TraceHash
 from chordnet.sim.world.weather import Rule
@@ -220,6 +224,62 @@ WEATHERS: dict[str, Callable[[Network], None]] = {
 }
 
 
+class Fates:
+    """Keeps what befalls the hosts of a network, and when."""
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+        self.lines: list[str] = []
+        network.watchers.append(self)
+
+    def add(self, *words: object) -> None:
+        self.lines.append(f"{self._network.now:.6f} {words}")
+
+    def stepped(self, host: Host, event: ev.Event, effects: list[fx.Effect]) -> None:
+        if isinstance(event, ev.Start):
+            self.add("joins", host.ref.name, list(event.bootstrap))
+
+    def faulted(self, host: Host, what: str) -> None:
+        self.add(what, host.ref.name)
+
+
+PLANS = {
+    "kills and joins": Plan(nodes=12, kills=0.25, joins=3),
+    "freezes": Plan(nodes=12, joins=2, freezes=0.25, loss=0.0),
+    "a partition": Plan(nodes=12, joins=2, parted_s=1.5),
+    "a dying origin": Plan(nodes=12, joins=1, broadcasts=2, origin_dies=True),
+}
+
+
+def befalls(plan: Plan) -> Iterable[bytes]:
+    """What befalls the ring of a campaign, whatever its nodes do."""
+    for seed in range(3):
+        run = campaign.Run(plan, seed)
+        fates = Fates(run.network)
+        run.network.at(plan.parted_s + 1.0, lambda fates=fates, run=run: fates.add(_parts(run)))
+        run.play()
+        fates.add(*sorted(name for name, _key in run._ops.values()))
+        yield "\n".join(fates.lines).encode()
+
+
+def _parts(run: campaign.Run) -> list[list[str]]:
+    return [sorted(rule.sources) for rule in run.network.weather.rules]
+
+
+def attacks(kind: str) -> Iterable[bytes]:
+    """When a ring with a lying node broadcasts, and when the node lies, whatever it says."""
+    for seed in range(5):
+        run = byzantine.Run(kind, seed)
+        fates = Fates(run.network)
+        run._act = lambda liar, fates=fates: fates.add("lies") or []
+        run._attack()
+        for told in run.told.values():
+            fates.add(told.sender, told.body, f"{told.at:.6f}")
+        fates.add(sorted(run.network.hosts), run._x, run._y, run._z)
+        fates.add(run.liar.rng.random(), run.liar.victim, run.liar.published)
+        yield "\n".join(fates.lines).encode()
+
+
 def digests() -> dict[str, str]:
     sources: dict[str, Callable[[], Iterable[bytes]]] = {"scenarios": scenarios}
     sources |= {f"lies of kind {kind}": (lambda kind=kind: lies(kind)) for kind in KINDS}
@@ -232,6 +292,19 @@ def digests() -> dict[str, str]:
         sources[f"churn {words}"] = lambda words=words: changes(words)
     for kind in WEATHERS:
         sources[f"network, {kind}"] = lambda kind=kind: weather(kind)
+    return digested(sources)
+
+
+def fates() -> dict[str, str]:
+    sources: dict[str, Callable[[], Iterable[bytes]]] = {}
+    for name, plan in PLANS.items():
+        sources[f"campaign with {name}"] = lambda plan=plan: befalls(plan)
+    for kind in ("mutate", "replay"):
+        sources[f"attacks of kind {kind}"] = lambda kind=kind: attacks(kind)
+    return digested(sources)
+
+
+def digested(sources: dict[str, Callable[[], Iterable[bytes]]]) -> dict[str, str]:
     return {
         name: hashlib.blake2b(b"\n".join(draw()), digest_size=8).hexdigest()
         for name, draw in sources.items()
@@ -239,14 +312,21 @@ def digests() -> dict[str, str]:
 
 
 def text() -> str:
-    return json.dumps(digests(), indent=1) + "\n"
+    return json.dumps(digests() | fates(), indent=1) + "\n"
 
 
 class SeedTests(SynchronousTestCase):
     maxDiff = None
 
     def test_every_source_of_chance_draws_what_it_drew(self) -> None:
-        self.assertEqual(digests(), json.loads(GOLDEN.read_text("utf-8")))
+        self.assert_golden(digests())
+
+    def test_what_befalls_a_ring_is_what_befell_it(self) -> None:
+        self.assert_golden(fates())
+
+    def assert_golden(self, found: dict[str, str]) -> None:
+        golden = json.loads(GOLDEN.read_text("utf-8"))
+        self.assertEqual(found, {name: golden.get(name) for name in found})
 
 
 if __name__ == "__main__":

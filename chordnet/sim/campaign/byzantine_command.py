@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
@@ -18,7 +17,6 @@ SHOWN = 3
 """Failures of one run that are printed."""
 MOST_SHOWN = 10
 """Failed runs of a kind that are printed."""
-TELL_S = 30.0
 
 Say = Callable[..., None]
 
@@ -42,14 +40,25 @@ def _count(text: str) -> int:
     return number
 
 
-def run(options: argparse.Namespace, say: Say, clock: Callable[[], float] = time.monotonic) -> int:
+def results(kind: str, seeds: Sequence[int], jobs: int) -> Iterator[Result]:
+    """Yield the results of these seeds as they come."""
+    if jobs == 1:
+        yield from (play(kind, seed) for seed in seeds)
+        return
+    with worker_context().Pool(jobs) as pool:
+        yield from pool.imap_unordered(partial(play, kind), seeds, 4)
+
+
+def run(
+    options: argparse.Namespace, say: Say, played: Callable[..., Iterable[Result]] = results
+) -> int:
     """Play and print what the words ask for; return 1 if anything went wrong."""
     kinds = list(KINDS) if options.kind == ALL else [options.kind]
     seeds = range(options.first, options.first + options.seeds)
     say(_line(*HEAD))
     failed = 0
     for kind in kinds:
-        found = list(results(kind, seeds, options.jobs))
+        found = list(played(kind, seeds, options.jobs))
         say(row(kind, found))
         wrong = sorted((each for each in found if not each.ok), key=lambda each: each.seed)
         failed += len(wrong)
@@ -59,15 +68,6 @@ def run(options: argparse.Namespace, say: Say, clock: Callable[[], float] = time
             say(f"  and {len(wrong) - MOST_SHOWN} more failed seeds of {kind}")
     say(f"{len(kinds) * len(seeds)} runs, {failed} failed")
     return 1 if failed else 0
-
-
-def results(kind: str, seeds: Sequence[int], jobs: int) -> Iterator[Result]:
-    """Yield the results of these seeds as they come."""
-    if jobs == 1:
-        yield from (play(kind, seed) for seed in seeds)
-        return
-    with worker_context().Pool(jobs) as pool:
-        yield from pool.imap_unordered(partial(play, kind), seeds, 4)
 
 
 HEAD = (

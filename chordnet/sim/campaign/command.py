@@ -11,7 +11,8 @@ import json
 import os
 import platform
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -77,14 +78,18 @@ def plans(options: argparse.Namespace) -> list[Plan]:
     ]  # fmt: skip
 
 
-def run(options: argparse.Namespace, say: Say, clock: Callable[[], float] = time.monotonic) -> int:
+def run(
+    options: argparse.Namespace, say: Say, clock: Callable[[], float] = time.monotonic,
+    played: Callable[..., Iterable[Result]] = results,
+) -> int:  # fmt: skip
     """Play, print and keep what the words ask for; return 1 if anything went wrong."""
     file = File(options.json)
     rows = []
     until = clock() + 60 * options.minutes
     seeds = range(options.first, options.first + options.seeds)
     for plan in plans(options):
-        found = _series(plan, seeds, options.jobs, file, until, say, clock)
+        play = partial(played, plan, jobs=options.jobs)
+        found = _series(plan, seeds, play, file, until, say, clock)
         if found:
             rows.append(summed(plan, found))
         for each in sorted(found, key=lambda result: result.seed):
@@ -95,14 +100,14 @@ def run(options: argparse.Namespace, say: Say, clock: Callable[[], float] = time
 
 
 def _series(
-    plan: Plan, seeds: Sequence[int], jobs: int, file: File, until: float, say: Say,
-    clock: Callable[[], float],
+    plan: Plan, seeds: Sequence[int], play: Callable[[list[int]], Iterable[Result]], file: File,
+    until: float, say: Say, clock: Callable[[], float],
 ) -> list[Result]:  # fmt: skip
     found = file.known(plan, seeds)
     todo = [seed for seed in seeds if seed not in {result.seed for result in found}]
     told = clock()
     if todo and told < until:
-        for result in results(plan, todo, jobs):
+        for result in play(todo):
             found.append(result)
             if not result.ok:
                 say(f"seed {result.seed} FAILED: {result.failures[0]}")

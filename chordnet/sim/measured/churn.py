@@ -73,11 +73,12 @@ def poisson(rate: float) -> Model:
     return draw
 
 
-def weibull(mean_s: float, shape: float) -> Model:
+def weibull(mean_s: float, shape: float, most: int = MOST_CHANGES) -> Model:
     """Stays of ``mean_s`` seconds on average, of Weibull's distribution; numbers stay the same.
 
     The nodes that are there at first are met somewhere in their stay, longer stays more often.
 
+    :param most: changes that a run may have.
     :raises ConfigError: ``shape`` is out of range.
     """
     if not SHAPES[0] <= shape <= SHAPES[1]:
@@ -85,7 +86,7 @@ def weibull(mean_s: float, shape: float) -> Model:
     scale = mean_s / math.gamma(1 + 1 / shape)
 
     def draw(rng: Random, nodes: int, duration_s: float) -> list[Change]:
-        _refuse_more_than_possible(2 * nodes * duration_s / mean_s)
+        _refuse_more_than_possible(2 * nodes * duration_s / mean_s, most)
         ends = []
         for node in range(1, nodes + 1):
             stay = scale * rng.gammavariate(1 + 1 / shape, 1.0) ** (1 / shape)
@@ -96,7 +97,7 @@ def weibull(mean_s: float, shape: float) -> Model:
         while ends and ends[0][0] < duration_s:
             now, node = heapq.heappop(ends)
             newest += 1
-            _refuse_more_than_possible(len(changes))
+            _refuse_more_than_possible(len(changes), most)
             changes += [Change(now, "join", newest), Change(now, "depart", node)]
             heapq.heappush(ends, (now + rng.weibullvariate(scale, shape), newest))
         return changes
@@ -104,9 +105,10 @@ def weibull(mean_s: float, shape: float) -> Model:
     return draw
 
 
-def trace(text: str) -> Model:
+def trace(text: str, most: int = MOST_CHANGES) -> Model:
     """Changes as recorded.
 
+    :param most: how many there may be.
     :raises ConfigError: a line is none; the text names it.
     """
     changes = [
@@ -114,7 +116,7 @@ def trace(text: str) -> Model:
         for number, line in enumerate(text.splitlines(), start=1)
         if (change := _change(number, line)) is not None
     ]
-    _refuse_more_than_possible(len(changes))
+    _refuse_more_than_possible(len(changes), most)
     changes.sort(key=lambda change: change.at)
     return lambda rng, nodes, duration_s: [each for each in changes if each.at < duration_s]
 
@@ -136,11 +138,9 @@ def _change(number: int, line: str) -> Change | None:
     return change
 
 
-def _refuse_more_than_possible(changes: float) -> None:
-    if changes > MOST_CHANGES:
-        raise ConfigError(
-            f"{changes:.0f} changes are more than the {MOST_CHANGES} that a run may have"
-        )
+def _refuse_more_than_possible(changes: float, most: int = MOST_CHANGES) -> None:
+    if changes > most:
+        raise ConfigError(f"{changes:.0f} changes are more than the {most} that a run may have")
 
 
 _KINDS: dict[str, tuple[Callable[..., Model], int]] = {

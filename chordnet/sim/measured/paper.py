@@ -56,6 +56,7 @@ from chordnet.sim.measured.tally import (
     percentile_of,
     spread_of,
 )
+from chordnet.sim.world.meter import Measured
 
 JUDGED_S = 1800.0
 """Virtual seconds of a full run under churn that are judged, at one lookup a second: 36,000 lookups
@@ -109,19 +110,21 @@ def ideal_paths(task: Task) -> Tally:
     return Tally.of(Look(path) for path in (hops - 1).clip(0).tolist())
 
 
-def with_dead(task: Task) -> Tally:
+def with_dead(task: Task, run: Callable[..., list[Measured]] = failures) -> Tally:
     """Let each node vanish with a probability and look keys up, with no repair."""
     lookups = QUICK_LOOKUPS if task.quick else LOOKUPS
-    return Tally.measured(failures(task.value, task.seed, lookups))
+    return Tally.measured(run(task.value, task.seed, lookups))
 
 
-def under_churn(upkeep: FingerUpkeep, full_s: float) -> Callable[[Task], Tally]:
+def under_churn(
+    upkeep: FingerUpkeep, full_s: float, run: Callable[..., list[Measured]] = churned
+) -> Callable[[Task], Tally]:
     """Return what lets nodes come and go while keys are looked up, with such an upkeep."""
 
     def work(task: Task) -> Tally:
         measured_s, warm_up_s = (QUICK_S, QUICK_WARM_UP_S) if task.quick else (full_s, WARM_UP_S)
         return Tally.measured(
-            churned(task.value, task.seed, measured_s, upkeep=upkeep, warm_up_s=warm_up_s)
+            run(task.value, task.seed, measured_s, upkeep=upkeep, warm_up_s=warm_up_s)
         )
 
     return work
@@ -306,7 +309,8 @@ def keys_row(virtual: int, shares: Sequence[Shares], *, quick: bool) -> Row:
     """Judge how evenly keys lie."""
     names = ("1st percentile", "99th percentile")
     figures = []
-    for name, ours, published in zip(names, zip(*shares, strict=True), KEYS[virtual], strict=True):
+    for number, name in enumerate(names):
+        ours, published = [each[number] for each in shares], KEYS[virtual][number]
         error = stdev(ours) / len(ours) ** 0.5
         figures.append(
             Figure(

@@ -109,18 +109,8 @@ def main(argv: Sequence[str], out: TextIO, err: TextIO, clock: Callable[[], floa
     try:
         options = _parser().parse_args(argv)
         plan = planned(options)
-        began = last = clock()
-
-        def progress(found: int, looked_at: int, depth: int) -> None:
-            nonlocal last
-            if not options.quiet and clock() - last >= PAUSE_S:
-                last = clock()
-                err.write(
-                    f"{last - began:6.0f} s  {found} states, {found - looked_at} to look at, "
-                    f"{depth} steps deep\n"
-                )
-
-        search = Search(plan, progress)
+        began = clock()
+        search = Search(plan) if options.quiet else Search(plan, progress(began, err, clock))
         verdict = search.run()
     except ConfigError as error:
         err.write(f"{error}\n")
@@ -129,6 +119,25 @@ def main(argv: Sequence[str], out: TextIO, err: TextIO, clock: Callable[[], floa
     if verdict.broken is not None:
         return BROKEN
     return FINE if verdict.complete else UNFINISHED
+
+
+def progress(
+    began: float, err: TextIO, clock: Callable[[], float]
+) -> Callable[[int, int, int], None]:
+    """Return what tells of a search every now and then."""
+    last = began
+
+    def tell(found: int, looked_at: int, depth: int) -> None:
+        nonlocal last
+        now = clock()
+        if now - last >= PAUSE_S:
+            last = now
+            err.write(
+                f"{now - began:6.0f} s  {found} states, {found - looked_at} to look at, "
+                f"{depth} steps deep\n"
+            )
+
+    return tell
 
 
 def _report(search: Search, verdict: Verdict, seconds: float, out: TextIO) -> None:

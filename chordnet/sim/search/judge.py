@@ -152,12 +152,11 @@ class Judge:
             if live or alone:
                 best[place] = live[0] if live else place
         found = []
-        if len(best) < len(members):
-            # A member whose list is empty is the whole of its ring, as the first one is.
-            lonely = [p for p in members if p not in best]
-            if any(self._has_list(state, place) for place in lonely) or len(lonely) > 1:
-                found.append(Property.LIVE_ENTRY)
-            best |= {place: place for place in lonely}
+        # A member whose list is empty is the whole of its ring, as the first one is.
+        lonely = [place for place in members if place not in best]
+        if len(lonely) > 1 or any(self._has_list(state, place) for place in lonely):
+            found.append(Property.LIVE_ENTRY)
+        best |= {place: place for place in lonely}
         if self._founded and self.principals(state).bit_count() < self.base:
             found.append(Property.PRINCIPALS)
         found += self._ring_faults(members, best)
