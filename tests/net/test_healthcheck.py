@@ -7,6 +7,7 @@ import subprocess
 import sys
 from threading import Thread
 
+import msgspec
 from twisted.trial.unittest import SynchronousTestCase
 
 from chordnet import healthcheck
@@ -88,6 +89,22 @@ class Ask(SynchronousTestCase):
         found = healthcheck.ask(self.ours)
         seen = (found.name, found.state, found.reason, found.joined)
         self.assertEqual(seen, (node.name, "joining", "no peer answers", False))
+
+    def test_values_of_every_width_are_read_to_their_end(self):
+        texts = ["", "a", "b" * 31, "c" * 32, "d" * 255, "e" * 256, "f" * 70_000]
+        lists = [[1] * size for size in (0, 15, 16, 70_000)]
+        maps = [{f"k{n}": n & 1 for n in range(size)} for size in (0, 15, 16, 70_000)]
+        data = [text.encode() for text in texts]
+        numbers = [0, 127, -1, -32, 128, 256, 2**16, 2**32, -33, -129, -(2**15) - 1, -(2**40), 0.5]
+        for value in [*texts, *lists, *maps, *data, *numbers, None, False, True]:
+            found, at = healthcheck._read(b"\xc0" + msgspec.msgpack.encode(value) + b"rest", 1)
+            self.assertEqual(at, 1 + len(msgspec.msgpack.encode(value)))
+            if isinstance(value, str | bytes):
+                self.assertEqual(found, value if isinstance(value, str) else value.decode())
+            elif isinstance(value, list) or value is None or value in (False, True):
+                self.assertEqual(found, value)
+            elif isinstance(value, dict):
+                self.assertEqual(found, [part for item in value.items() for part in item])
 
     def test_an_answer_that_is_none(self):
         for frame in (b"\x93\x3d\x01", b"\x91" * 5000, b"\xc1", b"\x92\x3d\xc0", b"\x90", b"\x01"):

@@ -484,6 +484,15 @@ class EndTests(TransportCase):
         self.assertEqual(len(self.network.connections), 1)
         self.assertEqual(b.downs, [])
 
+    def test_a_connection_on_which_only_this_node_speaks_is_in_use_on_both_sides(self):
+        limits = NetworkLimits(idle_s=10)
+        a, b = self.host("a", A, limits=limits), self.host("b", B, limits=limits)
+        for rid in range(40):
+            a.send(b, Ping(rid))
+            self.run_for(1)
+        self.assertEqual((a.downs, b.downs, a.transport.dials_made), ([], [], 1))
+        self.assertEqual(len(b.received), 40)
+
     def test_a_peer_that_reads_too_slowly_is_cut_off(self):
         a, b = self.connected(limits=NetworkLimits(send_buffer_bytes=100_000))
         self.network.frozen.add(B)
