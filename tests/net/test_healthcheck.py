@@ -37,6 +37,18 @@ def status(state: str, reason: str = "", *, joined: bool = True) -> StatusReply:
     )
 
 
+class Pieces:
+    """A connection from which data comes in pieces of one size."""
+
+    def __init__(self, data: bytes, size: int) -> None:
+        self.data = data
+        self.size = size
+
+    def recv(self, most: int) -> bytes:
+        piece, self.data = self.data[: min(most, self.size)], self.data[min(most, self.size) :]
+        return piece
+
+
 class Ask(SynchronousTestCase):
     """One connection, its node's side written before the question is read."""
 
@@ -105,6 +117,26 @@ class Ask(SynchronousTestCase):
                 self.assertEqual(found, value)
             elif isinstance(value, dict):
                 self.assertEqual(found, [part for item in value.items() for part in item])
+
+    def test_a_message_is_put_together_of_whatever_pieces_come(self):
+        value = "x" * 300
+        content = msgspec.msgpack.encode(value)
+        data = len(content).to_bytes(4) + content + b"rest"
+        for size in (1, 3, 4, 5, len(data) - 4, len(data)):
+            with self.subTest(size):
+                pieces = Pieces(data, size)
+                found, behind = healthcheck._next(pieces, b"")
+                self.assertEqual((found, behind + pieces.data), (value, b"rest"))
+
+    def test_a_message_of_the_longest_length_is_read_and_one_that_is_longer_is_not(self):
+        longest = 262_144
+        content = msgspec.msgpack.encode(b"x" * (longest - 5))
+        self.assertEqual(len(content), longest)
+        pieces = Pieces(len(content).to_bytes(4) + content, 65536)
+        self.assertEqual(len(healthcheck._next(pieces, b"")[0]), longest - 5)
+        pieces = Pieces((longest + 1).to_bytes(4) + content + b"x", 65536)
+        error = self.assertRaises(ValueError, healthcheck._next, pieces, b"")
+        self.assertEqual(str(error), "a frame that is too long")
 
     def test_an_answer_that_is_none(self):
         for frame in (b"\x93\x3d\x01", b"\x91" * 5000, b"\xc1", b"\x92\x3d\xc0", b"\x90", b"\x01"):

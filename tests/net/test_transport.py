@@ -155,6 +155,12 @@ class DiallingTests(TransportCase):
         a.stop()
         self.assertEqual((link.queue, link.queued_bytes), ([], 0))
 
+    def test_what_leads_nowhere_is_counted_as_a_message_dropped(self):
+        a = self.host("a", A)
+        a.send(a, Ping(1), Ping(2))
+        self.assertEqual(a.journal.counters["messages_dropped"], 2)
+        self.assertEqual(a.downs, [("a", LinkFault.REJECTED)] * 2)
+
     def test_the_queue_of_a_dial_is_limited(self):
         a, b = self.host("a", A, limits=NetworkLimits(dial_queue_bytes=100)), self.host("b", B)
         for rid in range(100):
@@ -186,6 +192,11 @@ class DiallingTests(TransportCase):
         self.run_for(0.1)
         self.assertEqual(a.transport.dials_made, 32)
         self.assertEqual(len(a.downs), 500)
+        self.assertEqual(a.journal.counters["dials_refused"], 468)
+        told = [line for line in a.lines if "dialled nobody at " in line]
+        self.assertEqual(len(told), 5)
+        address = "10.1.0.32:1: peers name too many new addresses"
+        self.assertTrue(told[0].endswith(f"dialled nobody at {address}"), told[0])
         self.run_for(60)
         before = a.transport.dials_made
         self.named(a, "x", 500, 500)

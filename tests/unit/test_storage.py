@@ -68,6 +68,23 @@ class MemoryLogTests(SynchronousTestCase):
         self.assertLess(len(log._kept), 30)
         self.assertEqual(len(log._by_id), 10)
 
+    def test_as_many_bytes_as_may_be_kept_are_and_with_one_more_the_oldest_goes(self):
+        each = 1000 + 64 + 256  # a body, a hop, the rest
+        for most, kept in ((3 * each, 3), (3 * each - 1, 2)):
+            log = MemoryLog(max_bytes=most)
+            for number in range(3):
+                log.append(record(number, bytes(1000)), 1.0)
+            self.assertEqual((len(log), log.bytes), (kept, kept * each))
+            self.assertEqual((log.dropped_to, log.first), (2 - kept, 3 - kept))
+
+    def test_what_comes_again_is_kept_once_and_what_was_dropped_is_counted_beyond_a_place(self):
+        log = self.filled(5, max_messages=3)
+        self.assertEqual(log.append(record(4), 9.0).received_at, 4.0)
+        self.assertEqual((len(log), log.last, log.dropped_to), (3, 4, 1))
+        self.assertEqual([log.missing_beyond(place) for place in (-1, 0, 1, 4)], [2, 1, 0, 0])
+        self.assertEqual([log.before_newest(limit) for limit in (0, 1, 2, 3, 9)], [4, 3, 2, 1, 1])
+        self.assertEqual([each.known for each in log.ledger()], [[2, 5]])
+
     def test_the_oldest_go_beyond_the_bytes_kept(self):
         log = MemoryLog(max_bytes=10_000)
         for number in range(100):
