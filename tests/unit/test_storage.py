@@ -7,6 +7,7 @@ import json
 import os
 import random
 import sqlite3
+import stat
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -191,6 +192,23 @@ class StateDirectoryTests(SynchronousTestCase):
         state = self.open()
         first = state.next_incarnation()
         self.assertEqual((self.path / "incarnation").read_text(), f"{first}\n")
+
+    def test_a_number_is_on_the_disk_before_its_name_is_and_both_before_it_is_given_out(self):
+        synced: list[tuple[str, str]] = []
+
+        def sync(descriptor: int) -> None:
+            kind = "directory" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file"
+            found = {each.name: each.read_text() for each in self.path.iterdir()}
+            written = found.get("incarnation.new", "") + found.get("incarnation", "")
+            synced.append((kind, written))
+
+        state = StateDirectory(self.path, self.warnings.append, lambda: self.wall, sync)
+        self.addCleanup(state.close)
+        self.assertEqual(state.next_incarnation(), 1_000_000)
+        self.assertEqual(synced, [("file", "1000000\n"), ("directory", "1000000\n")])
+        self.assertFalse((self.path / "incarnation.new").exists())
+        state.keep_peers([])
+        self.assertEqual(len(synced), 2, "peers may be lost")
 
     def test_peers_come_back(self):
         peers = [NodeRef(b"\x01" * 20, 7, "10.0.0.1:7001", "Nœud 1")]
