@@ -257,7 +257,6 @@ class MemoryTransport:
             self._closed = True
             if self._call is not None:
                 self._call.cancel()
-                self._call = None
             self._network.clock.callLater(0, self.protocol.connectionLost, Failure(reason))
 
     def pauseProducing(self) -> None:  # noqa: N802 - Twisted's name

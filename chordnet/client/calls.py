@@ -44,11 +44,10 @@ class Call(Generic[T]):
     """Made from the request's number and the call's arguments."""
     value: Callable[[Any], T]
     """Returns what the caller gets of the reply."""
-    replies: tuple[type, ...] = attrs.field(init=False)
-    """What answers it, beside a ``Failure``."""
 
-    @replies.default
-    def _replies_of(self) -> tuple[type, ...]:
+    @property
+    def replies(self) -> tuple[type, ...]:
+        """What answers it, beside a ``Failure``."""
         return REPLIES[self.request]
 
 

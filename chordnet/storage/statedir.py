@@ -34,16 +34,18 @@ class StateDirectory:
     :param path: created if it is missing.
     :param warn: told in one line about a damaged file.
     :param wall: returns the wall clock in seconds since 1970.
+    :param sync: has the disk hold what a file descriptor stands for.
     :raises ConfigError: the directory cannot be used, or another node uses it.
     """
 
     def __init__(
         self, path: str | os.PathLike[str], warn: Callable[[str], None],
-        wall: Callable[[], float] = time.time,
+        wall: Callable[[], float] = time.time, sync: Callable[[int], None] = os.fsync,
     ) -> None:  # fmt: skip
         self._path = Path(path)
         self._warn = warn
         self._wall = wall
+        self._sync = sync
         try:
             make_directory(self._path)
             for pattern in _FILES:
@@ -138,7 +140,7 @@ class StateDirectory:
             file.write(text)
             if durable:
                 file.flush()
-                os.fsync(file.fileno())
+                self._sync(file.fileno())
         beside.replace(self._path / name)
         if durable:
             self._sync_directory()
@@ -148,7 +150,7 @@ class StateDirectory:
             return
         directory = os.open(self._path, os.O_RDONLY)
         try:
-            os.fsync(directory)
+            self._sync(directory)
         finally:
             os.close(directory)
 

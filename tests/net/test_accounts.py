@@ -63,6 +63,24 @@ class PagesTests(SynchronousTestCase):
         frame = encode_frame(HistoryReply(1, page, more))
         self.assertLess(len(frame), frame_limit(65536))
 
+    def test_the_origin_that_fills_a_page_is_the_last_of_it(self) -> None:
+        almost = list(range(1, PAGE_BOUNDS))
+        self.lives(4, almost)
+        page, more = history(self.node, "")
+        self.assertEqual(([each.incarnation for each in page.origins], more), ([1, 2], True))
+        self.lives(4, [*almost, PAGE_BOUNDS + 1])
+        page, _more = history(self.node, "")
+        self.assertEqual([each.incarnation for each in page.origins], [1])
+
+    def test_what_is_lost_and_what_is_kept_fill_a_page_as_what_is_known_does(self) -> None:
+        self.lives(4, list(range(1, PAGE_BOUNDS - 3)))
+        self.node.core.accounts[0].lost.extend([10_000, 10_001])
+        page, _more = history(self.node, "")
+        self.assertEqual(len(page.origins), 2)
+        self.node.record(7)
+        page, _more = history(self.node, "")
+        self.assertEqual((len(page.origins), page.origins[0].kept), (1, [7, 8]))
+
     def test_messages_without_bodies_come_in_pages(self) -> None:
         for number in range(1, PAGE_TRAILS + 11):
             self.node.record(number, b"%d" % number)

@@ -87,6 +87,7 @@ class FailingLogTests(ServiceCase):
             if n != 3:
                 self.assertNotIn("Node 3", seen)
         self.assertEqual(self.services[2].node.failure, f"Node 3 has left its ring: {FULL}")
+        self.assertEqual(self.services[2].node.counters()["log_failures"], 1)
 
     def test_its_peers_are_told_why(self):
         log = self.failing_ring(4, 3)

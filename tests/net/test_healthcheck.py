@@ -7,6 +7,7 @@ import subprocess
 import sys
 from threading import Thread
 
+import msgspec
 from twisted.trial.unittest import SynchronousTestCase
 
 from chordnet import healthcheck
@@ -34,6 +35,18 @@ def status(state: str, reason: str = "", *, joined: bool = True) -> StatusReply:
             node, "default", "0.1.0", 160, 1, state, None, [], [], "", 0, 0, 1.0, {}, reason, joined
         ),
     )
+
+
+class Pieces:
+    """A connection from which data comes in pieces of one size."""
+
+    def __init__(self, data: bytes, size: int) -> None:
+        self.data = data
+        self.size = size
+
+    def recv(self, most: int) -> bytes:
+        piece, self.data = self.data[: min(most, self.size)], self.data[min(most, self.size) :]
+        return piece
 
 
 class Ask(SynchronousTestCase):
@@ -88,6 +101,42 @@ class Ask(SynchronousTestCase):
         found = healthcheck.ask(self.ours)
         seen = (found.name, found.state, found.reason, found.joined)
         self.assertEqual(seen, (node.name, "joining", "no peer answers", False))
+
+    def test_values_of_every_width_are_read_to_their_end(self):
+        texts = ["", "a", "b" * 31, "c" * 32, "d" * 255, "e" * 256, "f" * 70_000]
+        lists = [[1] * size for size in (0, 15, 16, 70_000)]
+        maps = [{f"k{n}": n & 1 for n in range(size)} for size in (0, 15, 16, 70_000)]
+        data = [text.encode() for text in texts]
+        numbers = [0, 127, -1, -32, 128, 256, 2**16, 2**32, -33, -129, -(2**15) - 1, -(2**40), 0.5]
+        for value in [*texts, *lists, *maps, *data, *numbers, None, False, True]:
+            found, at = healthcheck._read(b"\xc0" + msgspec.msgpack.encode(value) + b"rest", 1)
+            self.assertEqual(at, 1 + len(msgspec.msgpack.encode(value)))
+            if isinstance(value, str | bytes):
+                self.assertEqual(found, value if isinstance(value, str) else value.decode())
+            elif isinstance(value, list) or value is None or value in (False, True):
+                self.assertEqual(found, value)
+            elif isinstance(value, dict):
+                self.assertEqual(found, [part for item in value.items() for part in item])
+
+    def test_a_message_is_put_together_of_whatever_pieces_come(self):
+        value = "x" * 300
+        content = msgspec.msgpack.encode(value)
+        data = len(content).to_bytes(4) + content + b"rest"
+        for size in (1, 3, 4, 5, len(data) - 4, len(data)):
+            with self.subTest(size):
+                pieces = Pieces(data, size)
+                found, behind = healthcheck._next(pieces, b"")
+                self.assertEqual((found, behind + pieces.data), (value, b"rest"))
+
+    def test_a_message_of_the_longest_length_is_read_and_one_that_is_longer_is_not(self):
+        longest = 262_144
+        content = msgspec.msgpack.encode(b"x" * (longest - 5))
+        self.assertEqual(len(content), longest)
+        pieces = Pieces(len(content).to_bytes(4) + content, 65536)
+        self.assertEqual(len(healthcheck._next(pieces, b"")[0]), longest - 5)
+        pieces = Pieces((longest + 1).to_bytes(4) + content + b"x", 65536)
+        error = self.assertRaises(ValueError, healthcheck._next, pieces, b"")
+        self.assertEqual(str(error), "a frame that is too long")
 
     def test_an_answer_that_is_none(self):
         for frame in (b"\x93\x3d\x01", b"\x91" * 5000, b"\xc1", b"\x92\x3d\xc0", b"\x90", b"\x01"):

@@ -155,6 +155,40 @@ class ReaderTests(SynchronousTestCase):
         self.assertEqual((len(entries), more), (2, True))
         self.assertEqual(read(reader), [f"a{n}" for n in range(3, 11)])
 
+    def test_a_reply_in_the_order_received_is_as_long_as_it_may_be_and_no_longer(self):
+        size = len("a1") + 300 + 160 + 128
+        for most, expected in ((3 * size, 3), (3 * size - 1, 2), (1, 1)):
+            source = self.source = Source(reply_bytes=most)
+            source.record("a1", "a2", "a3", "a4", size=300)
+            records, more = ReceivedReader(source, -1).read()
+            self.assertEqual((len(records), more), (expected, True))
+
+    def test_a_reply_in_the_order_of_origins_goes_beyond_its_size_by_one_message_at_most(self):
+        size = len("a1") + 300 + 160 + 128
+        for most, expected in ((2 * size, 3), (2 * size - 1, 2), (1, 1)):
+            source = self.source = Source(reply_bytes=most)
+            source.record("a1", "a2", "a3", "a4", size=300)
+            entries, more = open_reader(source, "origin", "").read()
+            self.assertEqual((len(entries), more), (expected, True))
+
+    def test_every_hop_of_a_route_counts_as_160_bytes_of_a_reply(self):
+        size = len("a1") + 5 * 160 + 128
+        for most, expected in ((2 * size, 2), (2 * size - 1, 1)):
+            source = self.source = Source(reply_bytes=most)
+            for name in ("a1", "a2"):
+                single = message(name)
+                record = Record(single.id, single.created, single.body, single.route * 5)
+                source.log.append(record, source.now)
+            self.assertEqual(len(ReceivedReader(source, -1).read()[0]), expected)
+
+    def test_a_reply_with_as_many_messages_as_were_asked_for_is_the_last(self):
+        source = self.source
+        source.record("a1", "a2", "a3")
+        answers = [ReceivedReader(source, -1).read(limit) for limit in (2, 3, 4)]
+        self.assertEqual(
+            [(len(found), more) for found, more in answers], [(2, False), (3, False), (3, False)]
+        )
+
     def test_what_is_held_back_is_limited(self):
         source = self.source = Source(order_held=2)
         reader = open_reader(source, "origin", "")

@@ -155,6 +155,12 @@ class DiallingTests(TransportCase):
         a.stop()
         self.assertEqual((link.queue, link.queued_bytes), ([], 0))
 
+    def test_what_leads_nowhere_is_counted_as_a_message_dropped(self):
+        a = self.host("a", A)
+        a.send(a, Ping(1), Ping(2))
+        self.assertEqual(a.journal.counters["messages_dropped"], 2)
+        self.assertEqual(a.downs, [("a", LinkFault.REJECTED)] * 2)
+
     def test_the_queue_of_a_dial_is_limited(self):
         a, b = self.host("a", A, limits=NetworkLimits(dial_queue_bytes=100)), self.host("b", B)
         for rid in range(100):
@@ -186,6 +192,11 @@ class DiallingTests(TransportCase):
         self.run_for(0.1)
         self.assertEqual(a.transport.dials_made, 32)
         self.assertEqual(len(a.downs), 500)
+        self.assertEqual(a.journal.counters["dials_refused"], 468)
+        told = [line for line in a.lines if "dialled nobody at " in line]
+        self.assertEqual(len(told), 5)
+        address = "10.1.0.32:1: peers name too many new addresses"
+        self.assertTrue(told[0].endswith(f"dialled nobody at {address}"), told[0])
         self.run_for(60)
         before = a.transport.dials_made
         self.named(a, "x", 500, 500)
@@ -483,6 +494,15 @@ class EndTests(TransportCase):
             self.run_for(1)
         self.assertEqual(len(self.network.connections), 1)
         self.assertEqual(b.downs, [])
+
+    def test_a_connection_on_which_only_this_node_speaks_is_in_use_on_both_sides(self):
+        limits = NetworkLimits(idle_s=10)
+        a, b = self.host("a", A, limits=limits), self.host("b", B, limits=limits)
+        for rid in range(40):
+            a.send(b, Ping(rid))
+            self.run_for(1)
+        self.assertEqual((a.downs, b.downs, a.transport.dials_made), ([], [], 1))
+        self.assertEqual(len(b.received), 40)
 
     def test_a_peer_that_reads_too_slowly_is_cut_off(self):
         a, b = self.connected(limits=NetworkLimits(send_buffer_bytes=100_000))

@@ -85,6 +85,7 @@ class AskingTests(AuditTestCase):
             self.assertEqual(question.key, bytes([11]))
             asked.add(target)
         self.assertEqual(asked, {-1, 5, 30, 40, 50}, "bootstrap peers and known ones alike")
+        self.assertEqual(self.ctx.counters["audits"], 40)
 
     def test_every_other_time_it_asks_one_that_is_in_no_table(self):
         self.ring.successors = refs(30, 50)

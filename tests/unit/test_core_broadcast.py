@@ -366,6 +366,7 @@ class DuplicateTests(NodeTestCase):
         ((to, report),) = sent(effects, Covered)
         self.assertEqual((to, report.count, report.messages), (60, 1, 0))
         self.assertTrue(report.partial, "whether the others in the range have it is not known")
+        self.assertEqual(self.node.counters["late_copies"], 1)
 
     def test_a_late_copy_for_a_range_without_others_is_covered(self):
         self.step(5, bcast(5, 20))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.core.base.messages import EdgeKind, Hop, MessageId
-from chordnet.core.broadcast.cast import Branch, Cast, Waiter
+from chordnet.core.base.messages import Detour, EdgeKind, Hop, MessageId
+from chordnet.core.broadcast.cast import Branch, Cast, Waiter, cost_of
 from chordnet.core.broadcast.casts import Casts
 from tests.unit.core_support import make_context, raw, ref, refs
 
@@ -21,6 +21,15 @@ def make_cast(sequence: int = 1, hops: int = 1) -> Cast:
 
 def branch(start: int, end: int, child: int = 20) -> Branch:
     return Branch(ref(child), raw(end), start, end, EdgeKind.FINGER)
+
+
+class CostTests(SynchronousTestCase):
+    def test_bodies_weigh_their_bytes_and_every_hop_of_a_route_or_a_detour_weighs_512(self):
+        hop = Hop(raw(1), "n1", int(EdgeKind.FINGER))
+        bodies = [b"ab", b"c"]
+        self.assertEqual(cost_of(bodies, [hop] * 2, []), 3 + 2 * 64 + 2 * 512)
+        detours = [Detour(0, 1, [hop] * 3), Detour(1, 1, [hop])]
+        self.assertEqual(cost_of(bodies, [hop] * 2, detours), 3 + 2 * 64 + 6 * 512)
 
 
 class CastTests(SynchronousTestCase):

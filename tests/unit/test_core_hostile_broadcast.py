@@ -154,6 +154,7 @@ class OwnNameTests(NodeTestCase):
         self.node.ledger.add(MessageId(raw(10), 1, 4))
         (done,) = effects_of(self.publish(b"mine"), BroadcastDone)
         self.assertEqual((done.id, done.reason), (None, "number taken"))
+        self.assertEqual(self.node.counters["own_numbers_taken"], 1)
         effects = self.publish(b"mine")
         self.assertEqual([r.id.sequence for r in effects_of(effects, Record)], [5])
 

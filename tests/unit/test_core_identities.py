@@ -106,6 +106,7 @@ class IdentityTests(SynchronousTestCase):
     def test_messages_that_wait_are_limited(self):
         for rid in range(MAX_HELD + 20):
             self.node.step(ev.Received(life(2), Ping(rid)), 0.0)
+        self.assertEqual(self.node.counters["messages_ignored"], 20)
         self.assertEqual(len(sent(self.answer(life(2), life(2)), Pong)), MAX_HELD)
 
     def test_a_refused_claim_that_spoke_changes_nothing(self):
@@ -123,6 +124,7 @@ class IdentityTests(SynchronousTestCase):
                 dialled += len([e for e in effects if isinstance(e, fx.Verify)])
         self.assertLessEqual(dialled, MAX_CONTESTS)
         self.assertEqual(dialled, 53, "one for each name")
+        self.assertEqual(self.node.counters["contests"], 53)
 
     def test_a_contest_that_nobody_answers_is_over_after_a_while(self):
         self.greet(life(2))

@@ -235,6 +235,10 @@ class FormingTests(JoiningTestCase):
         self.assertNotIn("n4", self.joining.reason)
         self.assertIn("and 2 more", self.joining.reason)
 
+    def test_a_reason_that_names_all_peers_counts_no_others(self):
+        self.start("n1", "n2", "n3")
+        self.assertTrue(self.joining.reason.endswith("n3: it does not answer)"))
+
     def test_a_seeking_node_joins_as_soon_as_a_member_answers(self):
         self.seek()
         self.answer(20, ACTIVE, successors=[40, 50], predecessor=10)

@@ -24,6 +24,17 @@ def numbers(first: int, end: int, origin: int = 1) -> Range:
     return Range(raw(origin), 1, first, end)
 
 
+class OrderOfOriginsTests(SynchronousTestCase):
+    def test_what_stands_behind_an_origin(self) -> None:
+        ledger = Ledger(8)
+        self.assertFalse(ledger.any_after((b"", 0)))
+        ledger.add(mid(1, origin=5))
+        last = raw(5), 1
+        self.assertEqual([ledger.any_after(key) for key in ((raw(4), 9), last)], [True, False])
+        ledger.add(mid(1, origin=5, incarnation=2))
+        self.assertTrue(ledger.any_after(last))
+
+
 class LedgerTests(SynchronousTestCase):
     def setUp(self):
         self.ledger = Ledger(max_origins=3)

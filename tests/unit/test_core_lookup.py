@@ -61,6 +61,11 @@ class RecursiveTests(LookupTestCase):
         self.assertEqual(ids(self.result().path), [10])
         self.assertEqual(sent(self.ctx), [])
 
+    def test_every_lookup_that_is_begun_is_counted(self):
+        self.start(8)
+        self.start(15)
+        self.assertEqual(self.ctx.counters["lookups"], 2)
+
     def test_a_key_before_the_successor_goes_to_it_as_the_last_hop(self):
         self.start(15)
         target, question = self.passed_on()

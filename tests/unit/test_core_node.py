@@ -164,6 +164,7 @@ class IncarnationTests(SynchronousTestCase):
     def test_a_sender_of_the_wrong_width_is_ignored(self):
         for width in (b"", b"\0\0"):
             self.assertEqual(step(self.node, NodeRef(width, 1, "x"), Ping(1)), [])
+        self.assertEqual(self.node.counters["messages_ignored"], 2)
 
 
 class StatusTests(SynchronousTestCase):

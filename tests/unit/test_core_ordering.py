@@ -122,6 +122,20 @@ class DroppedHistoryTests(OrderCase):
         self.push("a1", "b1", "c1")
         self.assertEqual(self.push("a2"), ["dropped a1-1", "a2"])
 
+    def test_as_many_origins_as_may_be_are_all_remembered(self):
+        self.order = OriginOrder(WAIT_S, max_held=4, max_origins=2)
+        self.push("a1", "b1")
+        self.assertEqual(self.push("a3", "b2"), ["b2"])
+        self.assertTrue(self.order.whole)
+        self.assertEqual(self.push("a2"), ["a2", "a3"])
+
+    def test_the_origin_heard_of_least_lately_is_forgotten_but_none_of_which_something_waits(self):
+        self.order = OriginOrder(WAIT_S, max_held=4, max_origins=2)
+        self.push("a1", "b1", "a2", "c1")
+        self.assertEqual(self.push("a3"), ["a3"])
+        self.push("a5", "d1", "e1")
+        self.assertEqual(self.push("a4"), ["a4", "a5"])
+
 
 Step = tuple[int, int, float]
 """Which origin, how far ahead of the others its number may be taken, seconds before it."""

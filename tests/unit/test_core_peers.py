@@ -98,6 +98,28 @@ class KnownTests(SynchronousTestCase):
         self.assertTrue(peers.spoken_to(spoke[1]))
         self.assertTrue(peers.spoken_to(spoke[-1]))
 
+    def test_a_life_that_was_given_up_for_an_earlier_one_stays_old(self):
+        peers = book()
+        peers.note(ref(20, 5))
+        peers.replace(ref(20, 3))
+        self.assertEqual(peers.get(raw(20)), ref(20, 3))
+        old = [life for life in range(1, 8) if peers.is_old(ref(20, life))]
+        self.assertEqual(old, [1, 2, 4, 5])
+        peers.replace(ref(20, 2))
+        self.assertTrue(peers.is_old(ref(20, 5)))
+
+    def test_the_lives_given_up_of_4096_peers_are_remembered(self):
+        def life(number: int, incarnation: int) -> NodeRef:
+            return NodeRef(number.to_bytes(2), incarnation, f"n{number}", f"n{number}")
+
+        peers = book(max_known_peers=8)
+        for number in range(4097):
+            peers.note(life(number, 5))
+            peers.replace(life(number, 3))
+        for number, expected in ((1, True), (0, False)):
+            peers.note(life(number, 3))
+            self.assertEqual(peers.is_old(life(number, 4)), expected)
+
     def test_the_table_is_capped(self):
         peers = book(max_known_peers=3)
         for n in range(20, 30):

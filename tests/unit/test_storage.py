@@ -7,6 +7,7 @@ import json
 import os
 import random
 import sqlite3
+import stat
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -67,6 +68,23 @@ class MemoryLogTests(SynchronousTestCase):
         self.assertRaises(KeyError, log.position, str(record(5).id))
         self.assertLess(len(log._kept), 30)
         self.assertEqual(len(log._by_id), 10)
+
+    def test_as_many_bytes_as_may_be_kept_are_and_with_one_more_the_oldest_goes(self):
+        each = 1000 + 64 + 256  # a body, a hop, the rest
+        for most, kept in ((3 * each, 3), (3 * each - 1, 2)):
+            log = MemoryLog(max_bytes=most)
+            for number in range(3):
+                log.append(record(number, bytes(1000)), 1.0)
+            self.assertEqual((len(log), log.bytes), (kept, kept * each))
+            self.assertEqual((log.dropped_to, log.first), (2 - kept, 3 - kept))
+
+    def test_what_comes_again_is_kept_once_and_what_was_dropped_is_counted_beyond_a_place(self):
+        log = self.filled(5, max_messages=3)
+        self.assertEqual(log.append(record(4), 9.0).received_at, 4.0)
+        self.assertEqual((len(log), log.last, log.dropped_to), (3, 4, 1))
+        self.assertEqual([log.missing_beyond(place) for place in (-1, 0, 1, 4)], [2, 1, 0, 0])
+        self.assertEqual([log.before_newest(limit) for limit in (0, 1, 2, 3, 9)], [4, 3, 2, 1, 1])
+        self.assertEqual([each.known for each in log.ledger()], [[2, 5]])
 
     def test_the_oldest_go_beyond_the_bytes_kept(self):
         log = MemoryLog(max_bytes=10_000)
@@ -174,6 +192,23 @@ class StateDirectoryTests(SynchronousTestCase):
         state = self.open()
         first = state.next_incarnation()
         self.assertEqual((self.path / "incarnation").read_text(), f"{first}\n")
+
+    def test_a_number_is_on_the_disk_before_its_name_is_and_both_before_it_is_given_out(self):
+        synced: list[tuple[str, str]] = []
+
+        def sync(descriptor: int) -> None:
+            kind = "directory" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file"
+            found = {each.name: each.read_text() for each in self.path.iterdir()}
+            written = found.get("incarnation.new", "") + found.get("incarnation", "")
+            synced.append((kind, written))
+
+        state = StateDirectory(self.path, self.warnings.append, lambda: self.wall, sync)
+        self.addCleanup(state.close)
+        self.assertEqual(state.next_incarnation(), 1_000_000)
+        self.assertEqual(synced, [("file", "1000000\n"), ("directory", "1000000\n")])
+        self.assertFalse((self.path / "incarnation.new").exists())
+        state.keep_peers([])
+        self.assertEqual(len(synced), 2, "peers may be lost")
 
     def test_peers_come_back(self):
         peers = [NodeRef(b"\x01" * 20, 7, "10.0.0.1:7001", "Nœud 1")]

@@ -363,6 +363,15 @@ class DamageTests(AheadCase):
             for path in self.path.iterdir():
                 path.unlink()
 
+    def test_a_log_that_is_refused_leaves_no_file_open(self):
+        self.written(1).close()
+        ahead = WriteAhead(self.ahead, None)
+        ahead.append([b"\x07"])
+        ahead.close()
+        before = len(list(Path("/dev/fd").iterdir()))
+        error = self.assertRaises(LogFailed, self.open)  # whose traceback holds the log
+        self.assertEqual(len(list(Path("/dev/fd").iterdir())), before, error)
+
     def test_a_file_that_cannot_be_opened(self):
         self.ahead.mkdir()
         error = self.assertRaises(LogFailed, self.open)

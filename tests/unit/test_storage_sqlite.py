@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import sqlite3
@@ -394,6 +395,16 @@ class RetentionTests(SqliteCase):
             self.assertEqual(log.dropped_to, 1019 - len(kept))
             self.assertEqual([k.record.id.sequence for k in log.newest(2)], [999, 1000])
 
+    def test_the_newest_so_many_are_found_whatever_holes_there_are(self):
+        log = self.flood()
+        for again in (False, True):
+            if again:
+                log = self.reopened(log, max_bytes=100_000)
+            places = [kept.position for kept in log.beyond(-1, 9999)]
+            for limit in range(1, len(places) + 1):
+                self.assertEqual([k.position for k in log.newest(limit)], places[-limit:])
+            self.assertEqual([k.position for k in log.newest(len(places) + 1)], places)
+
     def test_two_that_flood_share_what_the_others_leave(self):
         log = self.open(max_bytes=100_000)
         log.append(record(1), self.wall)
@@ -417,6 +428,24 @@ class RetentionTests(SqliteCase):
         self.assertLessEqual(max(counts), 512)
         self.assertGreater(counts.count(0), 40)
 
+    def test_a_log_whose_limit_is_lower_now_drops_512_rows_at_a_time_whosever_they_are(self):
+        log = self.open()
+        for number in range(1, 801):
+            for origin in (OTHER, bytes([2] * 20)):
+                log.append(record(number, bytes(100), origin), self.wall)
+        log.commit()
+        log = self.reopened(log, max_bytes=20_000)
+        counts = [len(log)]
+        for number in range(1, 5):
+            log.append(record(number), self.wall)
+            log.skip([numbers(1000 + number)])
+            log.commit()
+            counts.append(len(log))
+        dropped = [before + 1 - after for before, after in itertools.pairwise(counts)]
+        self.assertEqual(dropped[:2], [512, 512])
+        self.assertLess(dropped[2], 512)
+        self.assertLessEqual(log.bytes, 20_000)
+
     def test_the_oldest_go_by_age(self):
         log = self.open(max_age=3600.0)
         for sequence in range(1, 11):
@@ -435,6 +464,16 @@ class RetentionTests(SqliteCase):
         log.commit()
         self.assertEqual((len(log), log.first), (1, 2))
         self.assertEqual(self.reopened(log).append(record(4), self.wall).position, 3)
+
+    def test_what_is_recorded_in_the_very_moment_of_the_next_look_at_ages_waits_for_a_checkpoint(
+        self,
+    ):
+        log = self.filled(1)
+        at = log._table.prune_at
+        for late, waiting in ((0.0, 1), (0.001, 0)):
+            log.append(record(2 + (late > 0)), at + late)
+            log.commit()
+            self.assertEqual(log.waiting, waiting)
 
     def test_many_old_messages_go_step_by_step(self):
         log = self.filled(1500, max_age=60.0)

@@ -138,7 +138,7 @@ PARAMETERS = {
     "chordnet.net.links.dialler.Dial": 9,
     "chordnet.net.links.greeters.Door": 11,
     "chordnet.net.links.transport.PeerTransport": 16,
-    "chordnet.net.runtime.history.History": 10,
+    "chordnet.net.runtime.history.History": 9,
     "chordnet.net.runtime.node.LocalNode": 14,
     "chordnet.testbed.actions.context.Testbed": 9,
 }

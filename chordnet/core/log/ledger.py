@@ -261,9 +261,9 @@ class Ledger:
             page.append(LedgerState(*key, list(origin.known), list(origin.lost)))
         return page
 
-    def any_after(self, key: OriginKey | None) -> bool:
+    def any_after(self, key: OriginKey) -> bool:
         """Return True if any origin stands behind ``key``."""
-        return bool(self._keys) and (key is None or self._keys[-1] > key)
+        return bool(self._keys) and self._keys[-1] > key
 
     def missing_from(
         self, states: Iterable[OriginState], after: OriginKey | None, last: OriginKey | None

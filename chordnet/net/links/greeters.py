@@ -183,7 +183,6 @@ class Greeter:
             self._let_in(hello, frames[1:])
 
     def _judged(self, hello: Hello, refusal: Refuse | None) -> None:
-        self._judging = False
         if self._over or self.connection.closing:
             return
         refusal = refusal or self._door.decide(hello)

@@ -313,9 +313,8 @@ class PeerTransport:
         link = self._links.get(node.raw)
         if link is None:
             link = self._links[node.raw] = Link(node)
-        elif node != link.node and not link.node.is_contact:
+        elif node != link.node:
             self._supersede(link, node)
-        link.node = node
         self._hearsay.met(node.address)
         link.told = False
         session = PeerSession(

@@ -22,7 +22,6 @@ from chordnet.net.base.interfaces import MessageLog, ReceiptDone, StoredMessage,
 from chordnet.net.base.journal import Journal
 from chordnet.net.base.turn import Turn
 from chordnet.net.observe.hooks import Hooks
-from chordnet.net.observe.notices import Notices
 from chordnet.net.observe.views import Views
 from chordnet.net.runtime.giving import Giving
 from chordnet.wire.rpc import MessageRecord, Receipt
@@ -44,7 +43,7 @@ class History:
 
     def __init__(
         self, log: MessageLog, *, turn: Turn, journal: Journal, hooks: Hooks, views: Views,
-        notices: Notices, transport: Transport, post: Callable[[Event], None],
+        transport: Transport, post: Callable[[Event], None],
         failed: Callable[[str], None], wall: Callable[[], float],
     ) -> None:  # fmt: skip
         self._log = log
@@ -52,7 +51,6 @@ class History:
         self._journal = journal
         self._hooks = hooks
         self._views = views
-        self._notices = notices
         self._transport = transport
         self._post = post
         self._failed = failed
@@ -159,4 +157,3 @@ class History:
             count=sum(each.end - each.first for each in effect.ranges),
             peer=effect.peer.name or effect.peer.address,
         )  # fmt: skip
-        self._notices.fire_later(effect)

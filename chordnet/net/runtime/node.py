@@ -127,7 +127,7 @@ class LocalNode:
             keep_peers=keep_peers, wall=wall,
         )  # fmt: skip
         self.history = History(
-            log, turn=turn, journal=journal, hooks=hooks, views=self.views, notices=self._notices,
+            log, turn=turn, journal=journal, hooks=hooks, views=self.views,
             transport=self.transport, post=runner.post, failed=self._fail, wall=wall,
         )  # fmt: skip
         turn.keep = self.history.keep
