@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import random
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.task import Clock
@@ -38,6 +39,38 @@ def quiet_journal(clock: Clock, source: str = "test") -> tuple[Journal, list[str
     publisher = LogPublisher(lambda event: lines.append(formatEvent(event)))
     logger = Logger(namespace="chordnet.node", observer=publisher)
     return Journal(clock.seconds, source, logger=logger), lines
+
+
+class Keeper:
+    """A participant in turns that notes what it is called for.
+
+    :param order: notes go there, each with ``name`` before it.
+    :param doing: what else is done when a method, by its name, is called.
+    """
+
+    def __init__(
+        self, order: list[str], name: str = "", *, keeps: bool = True,
+        doing: dict[str, Callable[[], object]] | None = None,
+    ) -> None:  # fmt: skip
+        self.order = order
+        self.name = name
+        self.keeps = keeps
+        self.doing = doing or {}
+
+    def commit(self) -> bool:
+        self._called("commit")
+        return self.keeps
+
+    def abandon(self) -> None:
+        self._called("abandon")
+
+    def committed(self) -> None:
+        self._called("committed")
+
+    def _called(self, method: str) -> None:
+        self.order.append(f"{self.name} {method}".strip())
+        if method in self.doing:
+            self.doing[method]()
 
 
 class NoClients:

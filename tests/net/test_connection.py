@@ -12,6 +12,7 @@ from chordnet.net.base.limits import NetworkLimits
 from chordnet.net.base.turn import Turn
 from chordnet.net.links.protocol import Connection
 from chordnet.wire.codec import encode_frame
+from tests.net.hosts import Keeper
 
 
 class Notes:
@@ -140,15 +141,16 @@ class ConnectionCase(SynchronousTestCase):
         self.assertLess(len(self.transport.value()), 20_000)
 
     def test_nothing_is_written_before_what_was_recorded_is_kept(self):
-        order: list[object] = []
-        self.turn.keep = lambda: order.append(self.transport.writes) or True
+        writes: list[int] = []
+        counting = {"commit": lambda: writes.append(self.transport.writes)}
+        self.turn.join(Keeper([], doing=counting))
         self.send(1)
         self.connection.send(Ping(2))
         self.connection.close()
-        self.assertEqual(order, [0, 1])
+        self.assertEqual(writes, [0, 1])
 
     def test_what_cannot_be_kept_is_not_confirmed(self):
-        self.turn.keep = lambda: False
+        self.turn.join(Keeper([], keeps=False))
         self.send(1)
         self.assertEqual(self.transport.writes, 0)
         self.assertTrue(self.transport.disconnected)
@@ -235,7 +237,7 @@ class ConnectionCase(SynchronousTestCase):
         self.assertEqual(self.transport.writes, 2)
 
     def test_close_keeps_what_was_recorded_before_it_writes_or_cuts_the_connection(self):
-        self.turn.keep = lambda: False
+        self.turn.join(Keeper([], keeps=False))
         with self.turn:
             self.connection.send(Ping(1))
             self.connection.close()
@@ -243,7 +245,7 @@ class ConnectionCase(SynchronousTestCase):
         self.assertEqual(self.transport.value(), b"")
 
     def test_close_with_nothing_to_write_presupposes_nothing(self):
-        self.turn.keep = lambda: False
+        self.turn.join(Keeper([], keeps=False))
         self.connection.close()
         self.assertTrue(self.transport.disconnecting)
         self.assertFalse(self.transport.disconnected)
@@ -286,7 +288,7 @@ class ConnectionCase(SynchronousTestCase):
         transport = AbruptTransport()
         transport.protocol = connection
         connection.makeConnection(transport)
-        self.turn.keep = lambda: False
+        self.turn.join(Keeper([], keeps=False))
         with self.turn:
             connection.send(Ping(1))
             connection.close()

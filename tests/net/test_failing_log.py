@@ -15,6 +15,7 @@ from chordnet.net.base.turn import Turn
 from chordnet.storage.log.memory import KeptMessage, MemoryLog
 from chordnet.testing import ScriptedCore
 from chordnet.wire.rpc import MessageRecord
+from tests.net.hosts import Keeper
 from tests.net.test_service import ServiceCase, only
 
 FULL = "the message log cannot be written: database or disk is full"
@@ -289,7 +290,7 @@ class OneTurnTests(ServiceCase):
         self.network.run(1)
         log.full = True
         received = []
-        other.runner.received = lambda _sender, message: received.append(message)
+        other.transport.received = lambda _sender, message: received.append(message)
         core.script = lambda _event: [
             Send(other.me, Ping(2)), self.record(node), Send(other.me, Ping(3)),
         ]  # fmt: skip
@@ -327,6 +328,61 @@ class OneTurnTests(ServiceCase):
         self.assertEqual(self.result(self.client(1).status()).state, "failed")
 
 
+class OtherParticipantTests(ServiceCase):
+    """Something else than the log that a node has to keep, and cannot."""
+
+    def start_ring(self) -> Keeper:
+        """Return the second participant of the node 3, which keeps everything as yet."""
+        for n in (1, 2, 3):
+            self.service(n, (3 - n if n < 3 else 1,))
+        self.network.run(4)
+        keeper = Keeper([])
+        keeper.doing["abandon"] = lambda: setattr(keeper, "keeps", True)
+        self.services[2].node.turn.join(keeper)
+        return keeper
+
+    def assert_left(self) -> None:
+        node = self.services[2].node
+        why = "what belongs to the same turn as a message could not be kept"
+        self.assertEqual(node.failure, f"Node 3 has left its ring: {why}")
+        self.assertEqual(node.journal.counters["log_failures"], 1)
+        receipt = self.result(self.services[0].broadcast("after"), 4)
+        self.assertEqual((receipt.recorded, receipt.partial), (2, False))
+
+    def test_while_it_is_kept_the_node_confirms(self):
+        keeper = self.start_ring()
+        self.assertEqual(self.result(self.services[0].broadcast("apple")).recorded, 3)
+        self.assertIn("committed", keeper.order)
+
+    def test_a_node_that_cannot_keep_it_leaves_its_ring_and_shows_its_subscribers_nothing(self):
+        keeper = self.start_ring()
+        told: list[str] = []
+        self.services[2].subscribe(lambda message: told.append(message.body))
+        keeper.keeps = False
+        receipt = self.result(self.services[0].broadcast("apple"), 4)
+        self.assertEqual((receipt.recorded, receipt.partial), (2, False))
+        self.assertEqual(told, [])
+        self.assert_left()
+
+    def test_one_that_raises_is_logged_and_the_node_leaves_its_ring(self):
+        keeper = self.start_ring()
+        keeper.doing["commit"] = lambda: keeper.keeps or 1 / 0
+        keeper.doing["abandon"] = keeper.doing.clear
+        keeper.keeps = False
+        self.assertEqual(self.result(self.services[0].broadcast("apple"), 4).recorded, 2)
+        keeper.keeps = True
+        self.assertEqual(self.services[2].node.journal.counters["turn_errors"], 1)
+        self.assert_left()
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    def test_the_first_reason_for_leaving_is_the_one_that_is_told(self):
+        keeper, node = self.start_ring(), self.services[2].node
+        keeper.doing["commit"] = lambda: node.history._failed("the store is full")
+        keeper.keeps = False
+        self.assertEqual(self.result(self.services[0].broadcast("apple"), 4).recorded, 2)
+        self.assertEqual(node.failure, "Node 3 has left its ring: the store is full")
+
+
 class Line:
     """Something with unsent bytes."""
 
@@ -346,11 +402,17 @@ class TurnTests(SynchronousTestCase):
         self.turn = Turn(self.clock, self.fail)
         self.answers: list[bool] = []
         self.asked = 0
-        self.turn.keep = self.keep
+        self.turn.join(self)
 
-    def keep(self) -> bool:
+    def commit(self) -> bool:
         self.asked += 1
         return self.answers.pop(0) if self.answers else True
+
+    def abandon(self) -> None:
+        pass
+
+    def committed(self) -> None:
+        pass
 
     def test_what_is_kept_is_flushed(self):
         line = Line()
@@ -387,12 +449,12 @@ class TurnTests(SynchronousTestCase):
     def test_what_a_failure_itself_has_to_say_leaves(self):
         line = Line()
 
-        def keep() -> bool:
+        def abandon() -> None:
             self.turn.before(lambda: self.turn.mark(line))
-            self.turn.keep = lambda: True
-            return False
+            keeper.keeps = True
 
-        self.turn.keep = keep
+        keeper = Keeper([], keeps=False, doing={"abandon": abandon})
+        self.turn.join(keeper)
         with self.turn:
             self.turn.mark(Line())
         self.assertEqual(line.done, ["flush"])

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from twisted.internet.task import Clock
+from twisted.logger import LogEvent, Logger, LogPublisher, formatEvent
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from chordnet.core.base.effects import PeerDied, Send, StatusChanged
 from chordnet.core.base.events import LinkDown, LinkFault, Received, Tick
 from chordnet.core.base.messages import Ping, Pong, Status
+from chordnet.net.base.journal import Journal
 from chordnet.net.base.turn import Turn
-from chordnet.net.runtime.runner import Runner
+from chordnet.net.runtime.runner import Runner, Surroundings
 from chordnet.testing import RecordingTransport, ScriptedCore
-from tests.net.hosts import node_ref, quiet_journal
+from tests.net.hosts import Keeper, node_ref, quiet_journal
 
 ME, YOU = node_ref("me", "10.0.0.1:7001"), node_ref("you", "10.0.0.2:7001")
 
@@ -35,10 +39,16 @@ class RunnerCase(SynchronousTestCase):
         self.core = LooseCore(ME)
         self.performed = []
         self.runner = Runner(
-            self.clock, self.turn, self.core, self.journal,
-            {StatusChanged: self.performed.append, PeerDied: self.died}, self.clock.seconds,
-        )  # fmt: skip
-        self.transport = self.runner.transport = RecordingTransport()
+            self.clock, self.turn, self.core, self.journal, self.clock.seconds, self.surround
+        )
+
+    def surround(self, _runner):
+        self.transport = RecordingTransport()
+        performers = {StatusChanged: self.performed.append, PeerDied: self.died}
+        return Surroundings(self.transport, performers, self.rest)
+
+    def rest(self):
+        self.performed.append("rest")
 
     def died(self, effect):
         raise ZeroDivisionError("a performer with a bug")
@@ -134,6 +144,22 @@ class TimerTests(RunnerCase):
         self.assertEqual(self.ticks(), [])
         self.clock.advance(0.1)
         self.assertEqual(self.ticks(), [2.0])
+
+    def test_what_no_message_waits_for_is_done_after_a_timer_and_after_its_messages_have_left(self):
+        self.core.script = lambda event: self.turn.mark(Spy(self.performed, "flush")) or []
+        self.at(2.0)
+        self.assertEqual(self.performed, ["flush"])
+        self.core.deadline = None
+        self.clock.advance(2.0)
+        self.assertEqual(self.performed, ["flush", "rest"])
+        self.at(4.0)
+        self.core.script = lambda event: (
+            setattr(self.core, "deadline", None)
+            or self.turn.mark(Spy(self.performed, "tick"))
+            or []
+        )
+        self.clock.advance(2.0)
+        self.assertEqual(self.performed, ["flush", "rest", "flush", "tick", "rest"])
 
     def test_a_nearer_deadline_moves_the_timer(self):
         self.at(5.0)
@@ -250,16 +276,27 @@ class TurnTests(SynchronousTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_what_could_not_be_kept_cuts_this_turns_connections_and_no_later_ones(self):
-        self.turn.keep = lambda: False
+        keeper = Keeper([], keeps=False)
+        self.turn.join(keeper)
         with self.turn:
             self.assertFalse(self.turn.commit())
-            self.turn.keep = lambda: True
+            keeper.keeps = True
             self.assertFalse(self.turn.commit(), "nothing of this turn can be built on")
             self.turn.mark(Spy(self.order, "first"))
         with self.turn:
             self.assertTrue(self.turn.commit())
             self.turn.mark(Spy(self.order, "second"))
         self.assertEqual(self.order, ["cut first", "second"])
+
+    def test_a_commit_that_fails_within_a_turn_with_nothing_to_send_does_not_cut_a_later_one(self):
+        keeper = Keeper([], keeps=False)
+        self.turn.join(keeper)
+        with self.turn:
+            self.assertFalse(self.turn.commit())
+        keeper.keeps = True
+        with self.turn:
+            self.turn.mark(Spy(self.order, "later"))
+        self.assertEqual(self.order, ["later"])
 
     def test_a_callback_that_raises_is_told_of_and_the_others_are_called(self):
         with self.turn:
@@ -280,6 +317,98 @@ class TurnTests(SynchronousTestCase):
         self.assertEqual(self.order, ["cut it", "empty"], "told once")
         self.turn.when_empty(lambda: self.order.append("again"))
         self.assertEqual(self.order[-1], "again")
+
+
+class ParticipantTests(SynchronousTestCase):
+    """Two participants in one turn, and a connection that has something to send."""
+
+    def setUp(self):
+        self.clock = Clock()
+        self.events: list[LogEvent] = []
+        logger = Logger(namespace="chordnet.node", observer=LogPublisher(self.events.append))
+        self.journal = Journal(self.clock.seconds, "test", logger=logger)
+        self.turn = Turn(self.clock, partial(self.journal.failure, "turn_errors"))
+        self.order: list[str] = []
+        self.log, self.store = Keeper(self.order, "log"), Keeper(self.order, "store")
+        self.turn.join(self.log)
+        self.turn.join(self.store)
+
+    def end(self) -> list[str]:
+        """Have a turn with something to send, and return what happened when it ended."""
+        self.order.clear()
+        with self.turn:
+            self.turn.after(lambda: self.order.append("after"))
+            self.turn.before(lambda: self.order.append("before"))
+            self.turn.mark(Spy(self.order, "sent"))
+        return self.order
+
+    def fail_unexpectedly(self) -> None:
+        raise ZeroDivisionError("a participant with a bug")
+
+    def assert_logged(self, *texts: str) -> None:
+        self.assertEqual(
+            [formatEvent(event) for event in self.events], [f"test: {t}" for t in texts]
+        )
+        self.assertEqual(self.journal.counters["turn_errors"], len(texts))
+
+    def test_all_commit_in_the_order_of_joining_and_are_told_so_before_anything_is_sent(self):
+        self.assertEqual(
+            self.end(),
+            ["before", "log commit", "store commit", "log committed", "store committed", "sent",
+             "after"],
+        )  # fmt: skip
+
+    def test_the_failure_of_the_second_abandons_the_first_too_and_nothing_is_sent(self):
+        self.store.keeps = False
+        self.assertEqual(
+            self.end(),
+            ["before", "log commit", "store commit", "store abandon", "log abandon", "cut sent",
+             "after"],
+        )  # fmt: skip
+        self.assert_logged()
+
+    def test_after_the_failure_of_the_first_the_second_is_not_asked_and_abandons_as_well(self):
+        self.log.keeps = False
+        self.assertEqual(
+            self.end(),
+            ["before", "log commit", "store abandon", "log abandon", "cut sent", "after"],
+        )
+
+    def test_one_that_raises_fails_and_is_logged_with_its_traceback_and_counted(self):
+        self.log.doing["commit"] = self.fail_unexpectedly
+        self.assertEqual(
+            self.end(),
+            ["before", "log commit", "store abandon", "log abandon", "cut sent", "after"],
+        )
+        self.assert_logged("keeping what a turn changed")
+        self.assertIn("in commit", self.events[0]["log_failure"].getTraceback())
+
+    def test_one_that_raises_when_it_is_to_abandon_does_not_keep_the_others_from_it(self):
+        self.store.keeps = False
+        self.store.doing["abandon"] = self.fail_unexpectedly
+        self.assertEqual(self.end()[-4:], ["store abandon", "log abandon", "cut sent", "after"])
+        self.assert_logged("abandoning what a turn changed")
+
+    def test_one_that_raises_once_all_is_kept_changes_nothing_for_the_others(self):
+        self.log.doing["committed"] = self.fail_unexpectedly
+        self.assertEqual(self.end()[-4:], ["log committed", "store committed", "sent", "after"])
+        self.assert_logged("what follows when a turn is kept")
+
+    def test_the_turn_after_a_failure_is_a_fresh_one(self):
+        self.store.keeps = False
+        self.end()
+        self.store.keeps = True
+        self.assertIn("sent", self.end())
+
+    def test_what_a_turn_brings_after_its_writes_is_committed_before_it_is_sent(self):
+        self.turn.after(lambda: self.turn.mark(Spy(self.order, "late")))
+        self.clock.advance(0)
+        kept = ["log commit", "store commit", "log committed", "store committed"]
+        self.assertEqual(self.order, [*kept, "late"])
+
+    def test_a_turn_without_participants_sends(self):
+        self.turn = Turn(self.clock, self.fail)
+        self.assertEqual(self.end(), ["before", "sent", "after"])
 
 
 class JournalTests(SynchronousTestCase):

@@ -12,7 +12,8 @@ from pathlib import Path
 import msgspec
 
 from chordnet.core.base.errors import LogFailed
-from chordnet.storage.log.ahead import WriteAhead
+from chordnet.storage.base.ahead import Entry, UnknownKind, WriteAhead
+from chordnet.storage.log.rows import Recorded, decoded_row, kept_message
 from chordnet.storage.log.sqlite import AHEAD_BYTES, AHEAD_MESSAGES, SqliteLog
 from tests.unit.test_storage_sqlite import (
     ORIGIN,
@@ -24,11 +25,31 @@ from tests.unit.test_storage_sqlite import (
     state,
 )
 
+LEFT = Path(__file__).with_name("ahead-untyped") / "messages.db-ahead"
+"""Written before entries had kinds: a commit of two messages, then one of one message."""
+
+
+class Stored(Entry, frozen=True, tag="stored"):
+    """What another part than the log writes ahead."""
+
+    key: str
+    value: bytes
+
+
+def write(ahead: WriteAhead, *entries: Entry) -> None:
+    """Commit entries as one frame."""
+    for entry in entries:
+        ahead.put(entry)
+    ahead.commit()
+
 
 class AheadCase(SqliteCase):
     def setUp(self):
         super().setUp()
         self.ahead = self.file.with_name("messages.db-ahead")
+
+    def opened(self, sync=None, kinds=(Recorded,)) -> WriteAhead:
+        return WriteAhead(self.ahead, kinds, sync)
 
     def written(self, count: int, turns: int = 1, **options) -> SqliteLog:
         """Return a log that has committed messages ahead of its database, so many a turn."""
@@ -106,13 +127,13 @@ class CommitTests(AheadCase):
         def sync(descriptor: int) -> None:
             synced.append(str(Path(f"/proc/self/fd/{descriptor}").readlink()))
 
-        ahead = WriteAhead(self.ahead, sync)
+        ahead = self.opened(sync)
         self.assertEqual(synced, [str(self.path)])
-        ahead.append([b"\x90"])
-        ahead.append([b"\x90"])
+        write(ahead, Recorded([b"\x90"]))
+        write(ahead, Recorded([b"\x90"]))
         self.assertEqual(synced[1:], [str(self.ahead)] * 2)
         ahead.close()
-        WriteAhead(self.ahead, sync).close()
+        self.opened(sync).close()
         self.assertEqual(len(synced), 3)
         self.ahead.unlink()
         for durability, expected in (("power", os.fdatasync), ("process", None)):
@@ -188,6 +209,111 @@ class CommitTests(AheadCase):
         self.assertEqual(self.sequences(self.again(log)), [1, 3, 4, 2])
 
 
+class EntryTests(AheadCase):
+    """What the entries of a frame are, and who can read them."""
+
+    def both(self) -> WriteAhead:
+        ahead = self.opened(kinds=(Recorded, Stored))
+        self.addCleanup(ahead.close)
+        return ahead
+
+    def test_entries_of_several_kinds_are_one_frame_that_is_whole_or_not_there(self):
+        ahead, entries = self.both(), [Recorded([b"one", b"two"]), Stored("pear", b"ripe")]
+        write(ahead, *entries)
+        length = ahead.size
+        self.assertEqual(int.from_bytes(self.ahead.read_bytes()[:4], "big"), length - 12)
+        self.assertEqual(ahead.read(), entries)
+        write(ahead, Stored("plum", b"green"), Recorded([b"three"]))
+        self.assertEqual(len(ahead.read()), 4)
+        for cut in range(length, ahead.size):
+            copy = self.path / "cut"
+            copy.write_bytes(self.ahead.read_bytes()[:cut])
+            torn = WriteAhead(copy, (Recorded, Stored), None)
+            self.assertEqual((torn.read(), torn.damaged), (entries, 0))
+            torn.close()
+
+    def test_a_commit_of_nothing_writes_nothing(self):
+        ahead = self.both()
+        ahead.commit()
+        self.assertEqual((ahead.size, self.ahead.stat().st_size), (0, 0))
+
+    def test_what_was_put_and_dropped_is_not_in_the_next_frame(self):
+        ahead = self.both()
+        ahead.put(Stored("pear", b"ripe"))
+        ahead.drop()
+        write(ahead, Recorded([b"one"]))
+        self.assertEqual(ahead.read(), [Recorded([b"one"])])
+
+    def test_what_could_not_be_written_is_not_in_the_next_frame_either(self):
+        problems = [OSError(5, "Input/output error")]
+
+        def sync(_descriptor: int) -> None:
+            if problems:
+                raise problems.pop()
+
+        self.ahead.touch()
+        ahead = self.opened(sync, (Recorded, Stored))
+        self.addCleanup(ahead.close)
+        self.assertRaises(OSError, write, ahead, Stored("pear", b"ripe"))
+        write(ahead, Recorded([b"one"]))
+        self.assertEqual(ahead.read(), [Recorded([b"one"])])
+
+    def test_the_bytes_of_a_frame_are_those_of_the_description(self):
+        ahead = self.both()
+        write(ahead, Recorded([b"one"]), Stored("pear", b"ripe"))
+        content = self.ahead.read_bytes()[12:]
+        self.assertEqual(
+            msgspec.msgpack.decode(content), [["recorded", [b"one"]], ["stored", "pear", b"ripe"]]
+        )
+
+    def test_a_kind_that_is_not_known_is_refused_by_one_line_and_nothing_is_changed(self):
+        """Whatever stands before it and after it, and though its last frame is not whole."""
+        log = self.written(2)
+        self.killed(log)
+        ahead = self.both()
+        write(ahead, Recorded([b"one"]), Stored("pear", b"ripe"))
+        ahead._file.write(b"torn")
+        before = self.ahead.read_bytes()
+        self.assertRaises(UnknownKind, self.opened().read)
+        error = str(self.assertRaises(LogFailed, self.open))
+        self.assertEqual(
+            error,
+            f"the message log {self.ahead} cannot be opened: it was written by a newer version of"
+            " this program (what it calls 'stored' is not known here); use that one, or choose"
+            " another state directory",
+        )
+        self.assertEqual(self.ahead.read_bytes(), before)
+
+    def test_a_known_kind_with_other_fields_is_no_newer_version(self):
+        ahead = self.opened()
+        self.addCleanup(ahead.close)
+        for content in ([["recorded"]], [["recorded", [b"one"], 2]], [["recorded", 7]], [7], [[]]):
+            ahead.clear()
+            ahead._frame = content
+            ahead.commit()
+            self.assertRaises(msgspec.ValidationError, ahead.read)
+
+    def test_frames_from_before_there_were_kinds_are_read(self):
+        shutil.copy(LEFT, self.ahead)
+        ahead = self.both()
+        found = [kept_message(decoded_row(values)).record for values in ahead.read()]
+        self.assertEqual([each.body.decode() for each in found], ["two-1", "two-2 \u00e9", "two-3"])
+        self.assertEqual([each.id.sequence for each in found], [1, 2, 3])
+        self.assertEqual([hop.name for hop in found[0].route], ["Node 2", "Node 1"])
+        self.assertEqual(self.ahead.read_bytes(), LEFT.read_bytes())
+
+    def test_a_log_goes_on_behind_frames_from_before_there_were_kinds(self):
+        shutil.copy(LEFT, self.ahead)
+        log = self.open()
+        log._table.prune_at = 1e12  # else the first commit would be a checkpoint
+        log.append(record(9), self.wall)
+        log.commit()
+        self.assertEqual(log.waiting, 4)
+        self.assertTrue(self.ahead.read_bytes().startswith(LEFT.read_bytes()))
+        self.assertEqual(self.sequences(self.again(log)), [1, 2, 3, 9])
+        self.assertEqual(self.warnings, [])
+
+
 class Counted:
     """A record that counts how often somebody asks for its id."""
 
@@ -251,7 +377,7 @@ class DamageTests(AheadCase):
 
     def test_after_a_cut_the_file_is_as_long_as_it_says(self):
         self.ahead.write_bytes(b"torn")
-        ahead = WriteAhead(self.ahead, None)
+        ahead = self.opened()
         self.addCleanup(ahead.close)
         self.assertEqual((ahead.size, ahead.read()), (4, []))
         self.assertEqual((ahead.size, self.ahead.stat().st_size), (0, 0))
@@ -345,16 +471,16 @@ class DamageTests(AheadCase):
             raise OSError(5, "Input/output error")
 
         self.ahead.touch()
-        ahead = WriteAhead(self.ahead, sync)
-        self.assertRaises(OSError, ahead.append, [b"\x90"])
+        ahead = self.opened(sync)
+        self.assertRaises(OSError, write, ahead, Recorded([b"\x90"]))
         self.assertEqual((ahead.size, ahead.read()), (0, []))
         ahead.close()
 
     def test_what_another_program_wrote_is_refused_and_left_alone(self):
         for values in (7, [1], [1, 2, 3, 4, 5, 6], [*range(7)]):
             self.written(1).close()
-            ahead = WriteAhead(self.ahead, None)
-            ahead.append([msgspec.msgpack.encode(values)])
+            ahead = self.opened()
+            write(ahead, Recorded([msgspec.msgpack.encode(values)]))
             ahead.close()
             before = self.ahead.read_bytes()
             error = self.assertRaises(LogFailed, self.open)
@@ -410,7 +536,7 @@ class FullDiskTests(AheadCase):
         self.assertEqual(self.warnings, [])
 
     def test_a_write_that_is_done_in_parts_is_one_commit(self):
-        ahead = WriteAhead(self.ahead, None)
+        ahead = self.opened()
         self.addCleanup(ahead.close)
 
         class Slow:
@@ -421,9 +547,9 @@ class FullDiskTests(AheadCase):
                 return self.file.write(data[:5])
 
         ahead._file, whole = Slow(ahead._file), ahead._file
-        ahead.append([msgspec.msgpack.encode([1, "two"])])
+        write(ahead, Recorded([b"one", b"two"]))
         ahead._file = whole
-        self.assertEqual([row[:2] for row in ahead.read()], [(1, "two")])
+        self.assertEqual(ahead.read(), [Recorded([b"one", b"two"])])
 
     def test_a_checkpoint_that_fails_takes_nothing_away(self):
         log = self.written(3)

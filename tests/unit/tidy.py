@@ -131,9 +131,7 @@ METHODS = {
     "chordnet.service.ChordService": 30,
     "chordnet.sim.world.network.Network": 40,
 }
-BODIES = {
-    "chordnet.net.runtime.node.__init__": 53,
-}
+BODIES: dict[str, int] = {}
 PARAMETERS = {
     "chordnet.net.links.dialler.Dial": 9,
     "chordnet.net.links.greeters.Door": 11,

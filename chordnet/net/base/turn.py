@@ -2,9 +2,21 @@
 
 Messages that arise during a turn are queued on their connections, and every connection
 concerned is flushed once when the turn ends, so several messages to one peer leave in one write.
-Before it, what the turn recorded is committed; if that fails, nothing of the turn leaves.
 What is better done for all of a turn at once (publishing) runs before that flush, what need not
 delay it (subscribers' callbacks) runs after it.
+
+Nothing leaves before what it presupposes is kept. So what has to be kept (the message log) joins
+the turn as a :class:`Participant`, and before connections are flushed all participants commit:
+
+1. ``commit`` of each, in the order in which they joined, until one fails;
+2. if all have committed, ``committed`` of each, in the same order, and then the flush;
+3. if one has failed, ``abandon`` of each, in the reverse order, whether its own ``commit`` was
+   called or not; the connections that would have been flushed are cut instead.
+
+A turn may commit more than once: early, for a connection that is closed within it
+(:meth:`Turn.commit`), and again for what its callbacks bring. A commit covers what came since the
+last one. Once one has failed, no participant is asked again until the connections concerned are
+cut; the turn after that is a fresh one.
 
 The turn also knows which connections are open, so that a stop can wait for their end.
 """
@@ -22,24 +34,52 @@ class Flushable(Protocol):
     def abort(self) -> None: ...
 
 
+class Participant(Protocol):
+    """Something that has to be kept before what a turn sends may leave.
+
+    Exceptions are logged with their traceback and counted; one from ``commit`` is a failure like
+    any other, one from the other methods changes nothing for the other participants.
+    """
+
+    def commit(self) -> bool:
+        """Keep what has changed since the last commit; return True if that can be built on.
+
+        Called often when nothing has changed. What one participant has kept when a later one fails
+        stays kept, as if the program had died at that moment: nobody has been told of it. After a
+        failure from which there is no way back, it has nothing more to keep and returns True, so
+        that what the node has to say at its end leaves.
+        """
+
+    def abandon(self) -> None:
+        """Give up what is not committed: this or another participant has failed.
+
+        Nothing that presupposes it has been sent, and nothing will be.
+        """
+
+    def committed(self) -> None:
+        """Take note that all participants have committed; nothing has been sent yet."""
+
+
 class Turn:
-    """Collects who has to be flushed.
+    """Collects what has to be flushed, and what has to be kept before that.
 
     Used as a context manager around a read or a timer. Whatever is queued outside of one is
     flushed by a call scheduled for the same reactor turn.
     """
 
     __slots__ = (
+        "_abandons",
         "_after",
         "_before",
         "_call",
         "_clock",
+        "_commits",
+        "_committed",
         "_dirty",
         "_emptied",
         "_spoiled",
         "depth",
         "failed",
-        "keep",
         "open",
         "settle",
     )
@@ -52,17 +92,23 @@ class Turn:
         self.depth = 0
         """How many turns are nested in each other at this moment; 0 outside of any."""
         self._call: Any = None
+        self._commits: tuple[Callable[[], bool], ...] = ()
+        self._committed: tuple[Callable[[], None], ...] = ()
+        self._abandons: tuple[Callable[[], None], ...] = ()
         self._spoiled = False
         self._emptied: list[Callable[[], None]] = []
         self.open: set[Flushable] = set()
         """Connections that are made and not lost."""
-        self.keep: Callable[[], bool] = _kept
-        """Keeps what was recorded; called before the writes. If it says False, the connections are
-        cut instead."""
         self.settle: Callable[[], None] = _nothing
         """Called when a turn has ended, with its writes and callbacks."""
         self.failed = failed
         """Told what was being done when an unexpected exception came up (inside ``except``)."""
+
+    def join(self, participant: Participant) -> None:
+        """Have ``participant`` commit before anything is sent, after those that joined earlier."""
+        self._commits = (*self._commits, participant.commit)
+        self._committed = (*self._committed, participant.committed)
+        self._abandons = (participant.abandon, *self._abandons)
 
     def before(self, callback: Callable[[], None]) -> None:
         """Have ``callback`` called when everything that makes up this turn has happened."""
@@ -87,12 +133,30 @@ class Turn:
             self._call = self._clock.callLater(0, self._late)
 
     def commit(self) -> bool:
-        """Keep what the turn recorded so far; return True if that can be built on.
+        """Have all participants keep what came so far; return True if that can be built on.
 
         Once it has failed, nothing that this turn still brings may leave either.
         """
-        self._spoiled = self._spoiled or not self.keep()
-        return not self._spoiled
+        if self._spoiled:
+            return False
+        try:
+            for commit in self._commits:
+                if not commit():
+                    return self._abandon()
+        except Exception:  # noqa: BLE001 - logged with its traceback
+            self.failed("keeping what a turn changed")
+            return self._abandon()
+        for committed in self._committed:
+            try:
+                committed()
+            except Exception:  # noqa: BLE001 - logged with its traceback
+                self.failed("what follows when a turn is kept")
+        return True
+
+    def _abandon(self) -> bool:
+        self._spoiled = True
+        self._call_all(self._abandons, "abandoning what a turn changed")
+        return False
 
     def __enter__(self) -> None:
         self.depth += 1
@@ -141,14 +205,15 @@ class Turn:
                     before, self._before = self._before, []
                     self._call_all(before, "what ends a turn")
                 dirty, self._dirty = self._dirty, []
-                kept = not self._spoiled and self.keep()
-                for connection in dirty:
-                    if kept:
+                if self.commit():
+                    for connection in dirty:
                         connection.flush()
-                    else:
+                else:
+                    for connection in dirty:
                         connection.abort()
-                self._spoiled = False
+                    self._spoiled = False
             if not self._after:
+                self._spoiled = False
                 self.settle()
                 return
             after, self._after = self._after, []
@@ -164,7 +229,3 @@ class Turn:
 
 def _nothing() -> None:
     pass
-
-
-def _kept() -> bool:
-    return True

@@ -4,9 +4,9 @@
   presuppose it, followers and subscribers are told after that, in this order.
 - What a commit leaves for later (a checkpoint of the log) is done when a timer fires, for then no
   message waits to be passed on; where there are too many of them, after the writes of a turn.
-- A node that cannot keep it gives up at once, as if it had died: nothing of the turn is sent, so
-  nothing is confirmed that is not recorded, and the others repair the ring around it. What it kept
-  before can still be asked for.
+- A node that cannot keep it, or something else that the turn changed, gives up at once, as if it
+  had died: nothing of the turn is sent, so nothing is confirmed that is not recorded, and the
+  others repair the ring around it. What it kept before can still be asked for.
 - A message that turns out to be damaged is given to nobody. It counts as missing, and the others
   are asked to give it back.
 """
@@ -34,7 +34,7 @@ would keep each other's processors busy with it; at the first their timers tell 
 
 
 class History:
-    """One node's message log, and who waits for what is recorded in it.
+    """One node's message log, and who waits for what is recorded in it; participates in turns.
 
     :param post: hands the core an event.
     :param failed: told why nothing more can be recorded, once.
@@ -73,23 +73,31 @@ class History:
 
     # -- once a turn -----------------------------------------------------------------------------
 
-    def keep(self) -> bool:
+    def commit(self) -> bool:
         """Keep what this turn recorded; return True if it may be built on."""
+        if not self._given_up:
+            try:
+                self._log.commit()
+            except LogFailed as error:
+                self._give_up(str(error))
+                return False
+        return True
+
+    def abandon(self) -> None:
+        """Tell nobody of what this turn recorded, and record nothing more."""
+        self.fresh.clear()
+        self._give_up("what belongs to the same turn as a message could not be kept")
+
+    def committed(self) -> None:
+        """See to what the log has left, or found, until now."""
         if self._given_up:
-            return True
-        try:
-            self._log.commit()
-        except LogFailed as error:
-            self.fresh.clear()
-            self._give_up(str(error))
-            return False
+            return
         if self._log.spoiled:
             self._turn.after(self._miss_spoiled)
         if self._log.waiting >= _CHECKPOINT_SOON:
             self._turn.after(self._checkpoint)
         if self._log.failed:  # it could not be read, and there was nothing to write
             self._give_up(self._log.failed)
-        return True
 
     def rest(self) -> None:
         """Have the log do what commits have left for later, if that is worth while."""
@@ -104,8 +112,9 @@ class History:
                 self._give_up(str(error))
 
     def _give_up(self, why: str) -> None:
-        self._given_up = True
-        self._failed(why)
+        if not self._given_up:
+            self._given_up = True
+            self._failed(why)
 
     def _miss_spoiled(self) -> None:
         """Have the others give back what is damaged here."""

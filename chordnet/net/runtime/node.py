@@ -59,7 +59,7 @@ from chordnet.net.observe.traces import Traces
 from chordnet.net.observe.views import Views, broadcast_failure, lookup_failure
 from chordnet.net.runtime.history import History
 from chordnet.net.runtime.keeping import recent_messages
-from chordnet.net.runtime.runner import Runner
+from chordnet.net.runtime.runner import Runner, Surroundings
 from chordnet.wire.codec import frame_limit
 from chordnet.wire.rpc import (
     FingerEntry,
@@ -112,27 +112,34 @@ class LocalNode:
         """Why this node has had to leave its ring for good; empty while all is well."""
         self._outbox: list[tuple[int, bytes]] = []
         self.frame_limit = frame_limit(config.max_body_bytes)
-        self.turn = turn = Turn(reactor, partial(journal.failure, "turn_errors"))
-        performers: dict[type, Callable[[Any], None]] = {}
-        self.runner = runner = Runner(reactor, turn, core, journal, performers, seconds)
-        self.transport = runner.transport = PeerTransport(
-            reactor, turn, me, network=network, space=self.space,
-            received=runner.received, on_down=runner.down, journal=journal,
-            limits=limits, frame_limit=self.frame_limit, rng=rng, seconds=seconds,
-            endpoints=endpoints, names=core, post=runner.post, wall=wall,
-        )  # fmt: skip
+        self.turn = Turn(reactor, partial(journal.failure, "turn_errors"))
         hooks = hooks or Hooks(journal)
         self._notices = Notices(
-            me, turn=turn, journal=journal, hooks=hooks, traces=self.traces,
+            me, turn=self.turn, journal=journal, hooks=hooks, traces=self.traces,
             keep_peers=keep_peers, wall=wall,
         )  # fmt: skip
-        self.history = History(
-            log, turn=turn, journal=journal, hooks=hooks, views=self.views,
-            transport=self.transport, post=runner.post, failed=self._fail, wall=wall,
+        self.runner = Runner(
+            reactor, self.turn, core, journal, seconds,
+            partial(self._surround, hooks=hooks, rng=rng, endpoints=endpoints),
         )  # fmt: skip
-        turn.keep = self.history.keep
-        runner.rest = self.history.rest
-        performers.update(self._performers())
+
+    def _surround(
+        self, runner: Runner, *, hooks: Hooks, rng: random.Random, endpoints: Endpoints
+    ) -> Surroundings:
+        """Build what performs the core's effects, and tells ``runner`` what comes of them."""
+        self.transport = PeerTransport(
+            self.clock, self.turn, self.me, network=self.network, space=self.space,
+            received=runner.received, on_down=runner.down, journal=self.journal,
+            limits=self.limits, frame_limit=self.frame_limit, rng=rng, seconds=self._seconds,
+            endpoints=endpoints, names=self.core, post=runner.post, wall=self.wall,
+        )  # fmt: skip
+        self.history = History(
+            self.log, turn=self.turn, journal=self.journal, hooks=hooks, views=self.views,
+            transport=self.transport, post=runner.post, failed=self._fail,
+            wall=self.wall,
+        )  # fmt: skip
+        self.turn.join(self.history)
+        return Surroundings(self.transport, self._performers(), self.history.rest)
 
     def door(self, clients: Clients) -> Door:
         """Return the factory for this node's listening port."""
@@ -288,16 +295,18 @@ class LocalNode:
     def _end(self, reason: str) -> None:
         self.runner.stop()
         self.transport.stop(reason)
-        for _key, _identifier, found in self._take(self._lookups):
+        for _key, _identifier, found in _take(self._lookups):
             found(NotInRing(reason))
-        for walked in self._take(self._walks):
+        for walked in _take(self._walks):
             walked(NotInRing(reason))
         unkept, self.history.unkept = self.history.unkept, []
-        waiting = [done for *_, done in self._take(self._broadcasts)]
+        waiting = [done for *_, done in _take(self._broadcasts)]
         for done in waiting + [done for done, _receipt in unkept]:
             done(BroadcastFailed(f"{reason}; what became of the message is not known"))
 
     def _fail(self, why: str) -> None:
+        if self.failure:  # the first reason is the one that explains the others
+            return
         self.failure = f"{self.me.name} has left its ring: {why}"
         self.journal.counters["log_failures"] += 1
         self.journal.error("leaves the ring, for it can record nothing: {why}", why=why)
@@ -312,12 +321,6 @@ class LocalNode:
                 f"{self.me.name} is {self.state}, not in a ring"
                 + (f": {reason}" if reason else "; wait and ask again")
             )
-
-    @staticmethod
-    def _take(table: dict[int, Any]) -> list[Any]:
-        entries = list(table.values())
-        table.clear()
-        return entries
 
     # -- what the core asks for ------------------------------------------------------------------
 
@@ -379,3 +382,9 @@ class LocalNode:
         for done in leavers:
             done()
         self._notices.fire_later(effect)
+
+
+def _take(table: dict[int, Any]) -> list[Any]:
+    entries = list(table.values())
+    table.clear()
+    return entries

@@ -12,6 +12,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+import attrs
+
 from chordnet.core.base.effects import Send
 from chordnet.core.base.events import Event, LinkDown, LinkFault, Received, Tick
 from chordnet.core.base.messages import NodeRef, PeerMessage
@@ -22,33 +24,47 @@ from chordnet.net.base.turn import Turn
 _NEVER = float("inf")
 
 
+@attrs.frozen
+class Surroundings:
+    """What a core's effects act upon."""
+
+    transport: Transport
+    """Performs ``Send``, the commonest effect."""
+    performers: dict[type, Callable[[Any], None]]
+    """What to do for each type of effect but ``Send``."""
+    rest: Callable[[], None]
+    """Called after every timer: what is better done while no message waits for it."""
+
+
 class Runner:
     """Runs one core.
 
+    What performs effects also causes events (a connection both sends and receives), so each needs
+    the other. The runner is made first and has its surroundings built before it is used.
+
     :param clock: an ``IReactorTime``.
     :param seconds: the core's clock, which never goes back.
-    :param performers: what to do for each type of effect but ``Send``.
+    :param surround: builds the surroundings. It is given this runner, to be told of events, but may
+        not tell it of any yet.
     """
-
-    transport: Transport
 
     def __init__(
         self, clock: Any, turn: Turn, core: Core, journal: Journal,
-        performers: dict[type, Callable[[Any], None]], seconds: Callable[[], float],
+        seconds: Callable[[], float], surround: Callable[[Runner], Surroundings],
     ) -> None:  # fmt: skip
         self.core = core
         self._seconds = seconds
         self._clock = clock
         self._turn = turn
         self._journal = journal
-        self._performers = performers
         self._waiting: deque[Event] = deque()
         self._stepping = False
         self._timer: Any = None
         self._armed = _NEVER
         self._stopped = False
-        self.rest: Callable[[], None] = _nothing
-        """Called after every timer: what is better done while no message waits for it."""
+        around = surround(self)
+        self._transport, self._performers = around.transport, around.performers
+        self._rest = around.rest
         turn.settle = self._arm
 
     def received(self, sender: NodeRef, message: PeerMessage) -> None:
@@ -82,11 +98,11 @@ class Runner:
         except Exception:  # noqa: BLE001 - logged with its traceback
             self._journal.failure("core_errors", f"the protocol failed on {type(event).__name__}")
             return
-        performers = self._performers
+        transport, performers = self._transport, self._performers
         for effect in effects:
             try:
                 if type(effect) is Send:
-                    self.transport.send(effect.to, effect.message)
+                    transport.send(effect.to, effect.message)
                 else:
                     performers[type(effect)](effect)
             except Exception:  # noqa: BLE001 - logged with its traceback
@@ -113,7 +129,7 @@ class Runner:
         with self._turn:
             if deadline is not None and deadline <= self._seconds():
                 self.post(Tick())
-            self._turn.after(self.rest)
+            self._turn.after(self._rest)
 
     def stop(self) -> None:
         """Take no more events and cancel the timer."""
@@ -122,7 +138,3 @@ class Runner:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-
-
-def _nothing() -> None:
-    pass

@@ -4,8 +4,8 @@
   own. One that a newer program has written is refused and left alone.
 - A file that is found damaged (broken pages, another format, missing tables, values that nobody
   wrote) is set aside with one warning, with SQLite's journals of it, for a person to look at. An
-  empty one takes its place; what was written ahead (:mod:`chordnet.storage.log.ahead`) is read into
-  it.
+  empty one takes its place; what was written ahead (:mod:`chordnet.storage.base.ahead`) is read
+  into it.
 - What another time or place may mend (a full disk, a lock, no permission) is no damage: it is
   reported, and the file stays where it is.
 """

@@ -15,6 +15,7 @@ import msgspec
 from chordnet.core.base import intervals
 from chordnet.core.base.effects import Record
 from chordnet.core.base.messages import Hop, LedgerState, MessageId
+from chordnet.storage.base.ahead import Entry
 from chordnet.storage.base.paging import KeptMessage
 
 SELECT_MESSAGES = "SELECT position, id, created, received_at, route, body, checksum FROM messages"
@@ -31,9 +32,18 @@ UPSERT_LEDGER = (
 
 Row = tuple[Any, ...]
 
+
+class Recorded(Entry, frozen=True, tag="recorded"):
+    """Messages of one commit that are written ahead of the database."""
+
+    rows: list[bytes]
+    """Of each message the values before its row's checksum, in MessagePack."""
+
+
 encode = msgspec.msgpack.Encoder().encode
 decode_id = msgspec.msgpack.Decoder(MessageId).decode
 _decode_route = msgspec.msgpack.Decoder(list[Hop]).decode
+_decode_row = msgspec.msgpack.Decoder(list[object]).decode
 _decode_numbers = msgspec.msgpack.Decoder(list[int]).decode
 
 
@@ -63,6 +73,14 @@ def encoded_rows(messages: Iterable[KeptMessage]) -> tuple[list[Row], list[bytes
         rows.append((*row, zlib.crc32(values)))
         encoded.append(values)
     return rows, encoded
+
+
+def decoded_row(values: bytes) -> Row:
+    """Return the row whose values were encoded like this.
+
+    :raises msgspec.DecodeError: it is no row.
+    """
+    return (*_decode_row(values), zlib.crc32(values))
 
 
 def body_bytes(rows: Iterable[Row]) -> int:

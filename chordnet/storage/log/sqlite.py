@@ -4,7 +4,7 @@ Messages are committed once a turn of the reactor, before anything that presuppo
 burst costs few commits, and a node never confirms what it has not recorded, nor records a message
 twice (what it has recorded, kept or not, is in :mod:`chordnet.storage.log.recorded`).
 
-A commit is one write to the file of :mod:`chordnet.storage.log.ahead`. A checkpoint, when nothing
+A commit is one write to the file of :mod:`chordnet.storage.base.ahead`. A checkpoint, when nothing
 is in a hurry, moves what stands there into the database in one transaction. A commit that says more
 than which messages came (others are gone, damaged or lost to everybody), or that comes when as much
 as is allowed waits already, is a checkpoint itself.
@@ -29,6 +29,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
+from itertools import chain
 from pathlib import Path
 from typing import ClassVar
 
@@ -39,13 +40,15 @@ from chordnet.core.base.errors import LogFailed
 from chordnet.core.base.intervals import Intervals
 from chordnet.core.base.messages import LedgerState, MessageId, Range
 from chordnet.core.log.ledger import OriginKey
+from chordnet.storage.base.ahead import UnknownKind, WriteAhead
 from chordnet.storage.base.paging import KeptMessage, PagedLog
-from chordnet.storage.log.ahead import WriteAhead
 from chordnet.storage.log.database import MIGRATIONS, UNREADABLE, Durability, failure
 from chordnet.storage.log.rows import (
+    Recorded,
     Row,
     SpoiledRow,
     body_bytes,
+    decoded_row,
     encode,
     encoded_rows,
     kept_message,
@@ -112,10 +115,11 @@ class SqliteLog(PagedLog):
         with ExitStack() as opened:
             opened.callback(self._table.close)
             try:
-                self._ahead = WriteAhead(ahead, _SYNC if durability == "power" else None)
+                sync = _SYNC if durability == "power" else None
+                self._ahead = WriteAhead(ahead, (Recorded,), sync)
                 opened.callback(self._ahead.close)
                 self._take_back()
-            except (OSError, msgspec.DecodeError, SpoiledRow) as error:
+            except (OSError, msgspec.DecodeError, SpoiledRow, UnknownKind) as error:
                 raise failure(ahead, "opened", error) from None
             opened.pop_all()
 
@@ -123,11 +127,15 @@ class SqliteLog(PagedLog):
         """Read what was written ahead and no checkpoint has taken over.
 
         :raises OSError: it cannot be read.
+        :raises UnknownKind: a newer version of this program has written it.
         :raises msgspec.DecodeError: another program has written it.
         :raises SpoiledRow: the same.
         """
-        for row in self._ahead.read():
-            kept = kept_message(row)
+        entries = self._ahead.read()
+        for values in chain.from_iterable(
+            (entry,) if isinstance(entry, bytes) else entry.rows for entry in entries
+        ):
+            kept = kept_message(decoded_row(values))
             if kept.record.id not in self._table.recorded.ledger:
                 self._table.recorded.note(kept.record.id)
                 # The place of a message is another one if the database had to be set aside.
@@ -218,7 +226,8 @@ class SqliteLog(PagedLog):
             ):
                 self._store(self._rows + rows)
             else:
-                self._ahead.append(encoded)
+                self._ahead.put(Recorded(encoded))
+                self._ahead.commit()
                 self._rows += rows
                 self._room = room
                 self.waiting = len(self._rows)

@@ -1,0 +1,182 @@
+"""Changes written ahead of a database: recorded by one write, put into its tables later.
+
+A commit to a database touches far more than the bytes to be kept. So what a turn records is
+appended to a file beside it, and that is the commit; a checkpoint then moves many changes at once
+into the database and empties the file (the write-ahead logging of Mohan et al., "ARIES", ACM TODS
+17(1), 1992). When the database is opened again, what stands here and not there is part of it.
+
+A commit is one frame, whole or not there: the length and the CRC-32 of what follows, the CRC-32 of
+these eight bytes (four bytes each, big-endian), then the content. The last frame is cut off if it
+is not whole, for its commit never ended. A frame that is not what was written is passed over; what
+was in it counts as missing.
+
+The content is a list in MessagePack, of entries. An entry is a list itself: the name of its kind,
+then its fields. Several parts of a node that commit together put entries of their kinds into one
+frame, so that all of them are kept or none.
+
+The rule of versions: a kind never changes. What is to be written differently gets a kind of its own
+with another name, and the older one can still be read. A reader skips nothing: a kind that it does
+not know was written by a newer version, and the file is refused and left alone. Version 0.1.0 wrote
+messages only, as plain byte strings without a kind; such an entry can stand before others in one
+file, and is returned as it is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import struct
+import zlib
+from collections.abc import Callable
+from functools import reduce
+from operator import or_
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from chordnet.storage.base.private import narrow, private
+
+_FIRST = struct.Struct(">II")
+_HEAD = struct.Struct(">III")
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class Entry(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
+    """Something that is written ahead; the base of all kinds. Each has its name as ``tag``."""
+
+
+class UnknownKind(ValueError):
+    """An entry is of a kind that is not known here."""
+
+
+class WriteAhead:
+    """The file of frames. Whoever has the database locked has this, too.
+
+    :param path: the file; made if it is missing.
+    :param kinds: every kind of entry that may stand in it.
+    :param sync: has the disk hold what a file descriptor stands for, before an :meth:`append`
+        returns; None leaves that to the system.
+    :raises OSError: the file cannot be used.
+    """
+
+    def __init__(
+        self, path: Path, kinds: tuple[type[Entry], ...], sync: Callable[[int], None] | None
+    ) -> None:
+        self._path = path
+        self._kinds = {kind.__struct_config__.tag for kind in kinds}
+        union: Any = reduce(or_, kinds, bytes)
+        self._decode = msgspec.msgpack.Decoder(list[union]).decode
+        self._frame: list[Entry] = []
+        self._sync = sync
+        new = not path.exists()
+        self._file = io.FileIO(path, "ab", opener=private)
+        narrow([path])
+        if new and sync is not None:
+            directory = os.open(path.parent, os.O_RDONLY)
+            try:
+                sync(directory)
+            finally:
+                os.close(directory)
+        self.size = path.stat().st_size
+        """Bytes in the file."""
+        self.damaged = 0
+        """Bytes that :meth:`read` has found damaged."""
+
+    def read(self) -> list[Any]:
+        """Return the entries that are here, and cut off what is no whole frame at the end.
+
+        Those without a kind are bytes.
+
+        :raises OSError: it cannot be read or cut.
+        :raises UnknownKind: a newer version of this program has written it.
+        :raises msgspec.DecodeError: another program has written it.
+        """
+        entries: list[Any] = []
+        data, start = self._path.read_bytes(), 0
+        while start + _HEAD.size <= len(data):
+            length, checksum, check = _HEAD.unpack_from(data, start)
+            if zlib.crc32(data[start : start + _FIRST.size]) != check:
+                # Nobody knows where the next one begins: what looks like one may be in a body.
+                self.damaged += len(data) - start
+                break
+            begin, end = start + _HEAD.size, start + _HEAD.size + length
+            if end > len(data):
+                break
+            if zlib.crc32(data[begin:end]) == checksum:
+                entries += self._entries(data[begin:end])
+            else:
+                self.damaged += end - start
+            start = end
+        if start < len(data):
+            self._file.truncate(start)
+            self.size = start
+        return entries
+
+    def _entries(self, content: bytes) -> list[Any]:
+        """Return the entries of a frame.
+
+        :raises UnknownKind: a newer version of this program has written it.
+        :raises msgspec.DecodeError: another program has written it.
+        """
+        try:
+            return self._decode(content)
+        except msgspec.ValidationError:
+            for entry in msgspec.msgpack.decode(content, type=list[Any]):
+                if isinstance(entry, list) and entry and isinstance(entry[0], str):
+                    self._check_kind(entry[0])
+            raise
+
+    def _check_kind(self, name: str) -> None:
+        if name not in self._kinds:
+            raise UnknownKind(
+                f"it was written by a newer version of this program (what it calls {name[:50]!r} is"
+                " not known here); use that one, or choose another state directory"
+            )
+
+    def put(self, entry: Entry) -> None:
+        """Have the next :meth:`commit` write ``entry``."""
+        self._frame.append(entry)
+
+    def drop(self) -> None:
+        """Forget what was put since the last commit."""
+        self._frame.clear()
+
+    def commit(self) -> None:
+        """Write all that was put since the last commit, as one frame.
+
+        :raises OSError: it could not be written; nothing of it stays, here or in the file.
+        """
+        if not self._frame:
+            return
+        content = _encode(self._frame)
+        self._frame.clear()
+        first = _FIRST.pack(len(content), zlib.crc32(content))
+        frame = b"%b%b%b" % (first, zlib.crc32(first).to_bytes(4, "big"), content)
+        try:
+            written = self._file.write(frame)
+            while written < len(frame):
+                written += self._file.write(frame[written:])
+            if self._sync is not None:
+                self._sync(self._file.fileno())
+        except OSError:
+            with contextlib.suppress(OSError):  # else the next start cuts it off
+                self._file.truncate(self.size)
+            raise
+        self.size += len(frame)
+
+    def clear(self) -> None:
+        """Drop every frame: the database has what is in them.
+
+        :raises OSError: it could not be done; what stands there stands there still.
+        """
+        self._file.truncate(0)
+        self.size = 0
+
+    def close(self) -> None:
+        """Release the file; an empty one goes."""
+        if not self._file.closed:
+            self._file.close()
+            if not self.size:
+                self._path.unlink(missing_ok=True)
