@@ -70,7 +70,7 @@ class HistoryCase(SynchronousTestCase):
             views=Views(IdentifierSpace(160)), transport=self.transport, post=self.posted.append,
             failed=self.failures.append, wall=lambda: 1000.5,
         )  # fmt: skip
-        self.turn.keep = self.history.keep
+        self.turn.join(self.history)
 
     def record(self, *numbers: int) -> None:
         for number in numbers:
@@ -107,7 +107,7 @@ class CheckpointTests(HistoryCase):
         self.history.rest()
         self.history.rest()
         self.assertEqual((self.failures, self.log.calls), (["the disk is full"], ["checkpoint"]))
-        self.assertTrue(self.history.keep())
+        self.assertTrue(self.history.commit())
         self.assertEqual(self.log.calls, ["checkpoint"])
 
 
@@ -122,8 +122,8 @@ class KeepTests(HistoryCase):
 
     def test_a_log_that_could_not_be_read_is_the_end_too(self) -> None:
         self.log.failed = "an input/output error"
-        self.assertTrue(self.history.keep())
-        self.assertTrue(self.history.keep())
+        self.assertTrue(self.turn.commit())
+        self.assertTrue(self.turn.commit())
         self.assertEqual(self.failures, ["an input/output error"])
 
     def test_damaged_messages_are_asked_of_the_others_once_and_in_order(self) -> None:

@@ -491,8 +491,9 @@ class DamageTests(AheadCase):
 
     def test_a_log_that_is_refused_leaves_no_file_open(self):
         self.written(1).close()
-        ahead = WriteAhead(self.ahead, None)
-        ahead.append([b"\x07"])
+        ahead = self.opened(kinds=(Stored,))
+        ahead.put(Stored("pear", b"ripe"))
+        ahead.commit()
         ahead.close()
         before = len(list(Path("/dev/fd").iterdir()))
         error = self.assertRaises(LogFailed, self.open)  # whose traceback holds the log
