@@ -189,6 +189,41 @@ class TextTests(SynchronousTestCase):
         self.assertIn("a-very-long~", self.draw(attrs.evolve(plain, nodes=nodes), ascii_only=True))
         self.assertNotRegex(text, r"\blap\b")
 
+    def test_more_than_24_nodes_have_their_table_below(self) -> None:
+        for size, below in ((24, False), (25, True)):
+            rows = [line for line in self.draw(model(size), 200).splitlines()
+                    if re.search(r"\d+  [0-9a-f]{8}  ", line)]  # fmt: skip
+            self.assertEqual(len(rows), size)
+            self.assertEqual(all(len(row) - len(row.lstrip()) < 4 for row in rows), below, size)
+
+    def test_of_a_long_body_the_beginning_is_shown_in_40_columns(self) -> None:
+        described = network(16)
+        for length, terminal, picture in (
+            (40, "a" * 40, "a" * 40), (41, "a" * 37 + "...", "a" * 39 + "…"),
+        ):  # fmt: skip
+            entry = msgspec.structs.replace(record(described, "m", 4), body="a" * length)
+            tree = message_tree(Names(described), {4: [entry]}, "m")
+            drawn = attrs.evolve(model(16), tree=tree)
+            self.assertIn(f"{terminal} from Node 4: 0 messages, depth 0", self.draw(drawn))
+            self.assertIn(f"“{picture}” from Node 4: 0 messages to 0 other", draw_svg(drawn))
+
+    def test_colours_go_round_where_a_tree_is_deeper_than_there_are_any(self) -> None:
+        route = (4, 9, 5, 2, 14, 1, 3, 6)
+        described = network(16)
+        logs = {route[depth]: [record(described, "m", *route[: depth + 1])] for depth in range(8)}
+        drawn = attrs.evolve(model(16), tree=message_tree(Names(described), logs, "m"))
+        out = Console(
+            file=io.StringIO(), width=120, highlight=False, color_system="standard",
+            force_terminal=True, legacy_windows=False, _environ={},
+        )  # fmt: skip
+        print_ring(out, drawn, None, ascii_only=False)
+        text: str = out.file.getvalue()  # type: ignore[attr-defined]
+        colours = [re.search(rf"\x1b\[1;(\d+)m +{ref}  4 ", text) for ref in route[1:]]
+        found = [match[1] for match in colours if match]
+        self.assertEqual(len(found), 7)
+        self.assertEqual(len(set(found)), 6)
+        self.assertEqual(found[0], found[6])
+
     def test_ascii_is_ascii(self) -> None:
         self.assertTrue(self.draw(model(16), ascii_only=True).isascii())
         self.assertTrue(self.draw(model(16, message=True), ascii_only=True).isascii())

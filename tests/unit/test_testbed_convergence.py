@@ -18,6 +18,7 @@ from chordnet.survey.observer import Observer, Snapshot
 from chordnet.survey.verdict import Names, ring_problems
 from chordnet.survey.waiting import first_of, gather, in_thread, pause
 from chordnet.testbed.actions.convergence import Progress, wait_converged
+from chordnet.wire.rpc import NodeInfo, NodeStatus
 from tests.unit.testbed_fakes import FakeNodes, ideal_ring, ideal_status, info, network
 
 ALL = (1, 2, 3, 4, 5)
@@ -52,6 +53,47 @@ class AskingTests(SynchronousTestCase):
         self.assertNoResult(asking)
         self.clock.advance(0.2)
         self.assertEqual(self.successResultOf(asking).silent, {3: "nothing heard for 2 s"})
+
+    def test_a_question_may_have_a_patience_of_its_own(self) -> None:
+        self.nodes.frozen = {3}
+        asking = Deferred.fromCoroutine(self.observer.history(network(3).address(3), 5.0))
+        self.clock.advance(4.9)
+        self.assertNoResult(asking)
+        self.clock.advance(0.2)
+        self.assertEqual(self.successResultOf(asking).why, "nothing heard for 5 s")
+
+    def test_64_visitors_are_asked_and_no_more(self) -> None:
+        strangers = [NodeInfo(f"{n:040x}", "", f"10.0.0.9:{n}") for n in range(1, 101)]
+        self.nodes.statuses[1] = msgspec.structs.replace(
+            self.nodes.statuses[1], successors=strangers
+        )
+        for stranger in strangers[:40]:
+            self.nodes.visitors[stranger.address] = msgspec.structs.replace(
+                self.nodes.statuses[2], node=stranger
+            )
+        more = [NodeInfo(f"{n:040x}", "", f"10.0.0.9:{n}") for n in range(201, 301)]
+        self.nodes.visitors[strangers[0].address] = msgspec.structs.replace(
+            self.nodes.statuses[2], node=strangers[0], successors=more
+        )
+        for found, first in ((strangers, 64), (strangers[:10], 10)):
+            self.nodes.statuses[1] = msgspec.structs.replace(
+                self.nodes.statuses[1], successors=found
+            )
+            asking = Deferred.fromCoroutine(self.observer.snapshot([1, 2, 3]))
+            visitors = self.successResultOf(asking).visitors
+            self.assertEqual(len(visitors), 64)
+            self.assertEqual([*visitors][:first], [each.id for each in found[:first]])
+            answered = [v for v in visitors.values() if isinstance(v, NodeStatus)]
+            self.assertEqual(len(answered), min(first, 40))
+
+    def test_a_visitor_that_another_node_answers_for_has_not_answered(self) -> None:
+        stranger = NodeInfo("0f" * 20, "guest", "10.0.0.9:1")
+        self.nodes.statuses[1] = msgspec.structs.replace(
+            self.nodes.statuses[1], successors=[stranger]
+        )
+        self.nodes.visitors[stranger.address] = self.nodes.statuses[2]
+        asking = Deferred.fromCoroutine(self.observer.snapshot([1, 2, 3]))
+        self.assertEqual(self.successResultOf(asking).visitors, {stranger.id: stranger})
 
 
 class VerdictTests(SynchronousTestCase):

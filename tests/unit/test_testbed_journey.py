@@ -11,15 +11,24 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.draw.journey import edges_json, journey_model, trace_json, trace_lines, tree_lines
-from chordnet.draw.model import ring_model
+from chordnet.draw.journey import (
+    edges_json,
+    incident_lines,
+    journey_model,
+    trace_json,
+    trace_lines,
+    tree_lines,
+)
+from chordnet.draw.model import Overlay, ring_model
 from chordnet.draw.svg import draw_svg
 from chordnet.survey.errors import TestbedError
 from chordnet.survey.journey import (
     Cause,
     Difference,
+    Incident,
     Journey,
     Missed,
+    Step,
     follow_back,
     foretell,
     put_together,
@@ -190,6 +199,14 @@ class AskingTests(SynchronousTestCase):
             problem = self.failureResultOf(self.resolve(text), TestbedError)
             self.assertIn(said, problem.getErrorMessage())
 
+    def test_an_id_in_full_is_taken_without_asking_anybody(self) -> None:
+        for text in (f"{'ef' * 20}.1.2", f"{'0' * 40}.123.456"):
+            self.nodes.asked.clear()
+            self.assertEqual(self.successResultOf(self.resolve(text)), text)
+            self.assertEqual(self.nodes.asked, [])
+        for text in (f"{'ef' * 20}.1", f"{'ef' * 20}.1.x", f"{'ef' * 19}.1.2", "ef.1.2.3"):
+            self.failureResultOf(self.resolve(text), TestbedError)
+
     def test_last_of_nothing(self) -> None:
         self.nodes.logs = {n: [] for n in NETWORK.numbers}
         problem = self.failureResultOf(self.resolve("last"), TestbedError)
@@ -269,6 +286,92 @@ class ShowingTests(SynchronousTestCase):
         self.assertEqual([i["what"] for i in document["incidents"]], ["duplicate", "lost_child"])
         self.assertEqual(len(document["edges"]), len(journey.steps) - 1)
         self.assertTrue(all("ms" not in e for e in edges_json(foretell(report(), 4)[0])))
+
+    def test_times_are_told_to_a_thousandth_of_a_millisecond(self) -> None:
+        journey = attrs.evolve(
+            put_together(report(), ID, clean(4)),
+            incidents=(Incident(4, "resent", 7, 1.23456),),
+            steps={4: Step(4, None, "origin", 0, 0.0), 7: Step(7, 4, "finger", 1, 9.87654)},
+        )
+        document = trace_json(journey)
+        self.assertEqual([e["ms"] for e in document["edges"]], [9.877])
+        self.assertEqual(document["incidents"][0]["ms"], 1.235)
+
+    def test_what_is_known_of_a_way_counts_those_that_are_still_there(self) -> None:
+        journey = attrs.evolve(
+            put_together(report(), ID, clean(4)),
+            steps={4: Step(4, None, "origin", 0, 0.0), 7: Step(7, 4, "finger", 1),
+                   2: Step(2, 7, "finger", 2, 3.0)},
+            gone=frozenset({7}),
+        )  # fmt: skip
+        self.assertEqual((journey.recorded, journey.depth, journey.route(2)), (2, 2, [4, 7, 2]))
+        self.assertEqual(journey.route(9), [9])
+        self.assertIn("the last after 3.0 ms", next(iter(trace_lines(journey))))
+
+    def test_what_happened_beside_the_tree_is_a_line_each(self) -> None:
+        happened = [
+            Incident(4, what, "guest", 1234.56)
+            for what in ("duplicate", "resent", "lost_child", "repaired", "gave_up", "odd")
+        ]
+        self.assertEqual(
+            list(incident_lines(happened)),
+            [
+                "    1234.6 ms  Node 4 got it again from guest",
+                "    1234.6 ms  Node 4 sent it to guest once more, which had not answered",
+                "    1234.6 ms  Node 4 saw guest die, which was to pass it on",
+                "    1234.6 ms  Node 4 gave guest a range to cover (repair)",
+                "    1234.6 ms  Node 4 gave up on the range of guest",
+                "    1234.6 ms  Node 4: odd guest",
+            ],
+        )
+
+    def test_what_is_otherwise_than_predicted_is_a_line_each(self) -> None:
+        journey = attrs.evolve(
+            put_together(report(), ID, clean(4)),
+            differences=(Difference(1, 2, 3), Difference(1, None, 3), Difference(1, 2, None)),
+            missed=(Missed(5, None, "no finger leads to it"),),
+        )
+        *_, missed, _head, both, came, would = trace_lines(journey)
+        self.assertEqual(missed, "missed: Node 5 (no finger leads to it)")
+        self.assertEqual(both, "  to Node 1 it came from Node 2, and would come from Node 3")
+        self.assertEqual(came, "  to Node 1 it came, and would come from Node 3")
+        self.assertEqual(would, "  to Node 1 it came from Node 2, and would not come by the tree")
+
+    def test_over_the_tree_lie_duplicates_losses_and_what_is_predicted_each_once(self) -> None:
+        seen = report()
+        journey = attrs.evolve(
+            put_together(seen, ID, clean(4)),
+            incidents=(
+                Incident(4, "duplicate", 7, 1.0), Incident(4, "duplicate", 7, 2.0),
+                Incident(4, "gave_up", 6, 3.0), Incident(4, "lost_child", 6, 4.0),
+                Incident(4, "resent", 5, 5.0),
+            ),
+            missed=(Missed(3, (4, 3), "the predicted edge"), Missed(2, None, "none")),
+            differences=(Difference(1, 2, 8), Difference(5, 2, None)),
+        )  # fmt: skip
+        tree = journey_model(ring_model(seen), seen, journey, "heading").tree
+        assert tree is not None
+        self.assertEqual(
+            tree.overlays,
+            (
+                Overlay(7, 4, "duplicate"), Overlay(4, 6, "lost"), Overlay(4, 3, "lost"),
+                Overlay(8, 1, "predicted"),
+            ),
+        )  # fmt: skip
+        self.assertEqual((tree.absent, tree.start), ("did not record it", "sent it"))
+
+    def test_who_is_gone_stands_where_it_was(self) -> None:
+        journey = troubled()
+        (gone,) = journey.gone
+        assert isinstance(gone, int)
+        seen = report(gone)
+        drawn = journey_model(ring_model(seen), seen, journey, "heading")
+        ghost = drawn.node(gone)
+        assert ghost is not None
+        self.assertTrue(ghost.gone)
+        self.assertEqual(ghost.turn, NETWORK.identifier(gone) / NETWORK.space.size)
+        self.assertEqual([n.id for n in drawn.nodes], sorted(n.id for n in drawn.nodes))
+        self.assertEqual(len(drawn.nodes), SIZE)
 
     def test_the_picture_shows_who_is_gone_what_got_lost_and_the_times(self) -> None:
         journey = troubled()
