@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from twisted.internet.defer import Deferred
+from twisted.internet.protocol import Factory, Protocol
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from chordnet.core.base.errors import Busy
 from chordnet.net.base.limits import NetworkLimits
 from chordnet.net.base.load import Load
+from chordnet.net.links.greeters import client_hello
+from chordnet.wire.codec import encode_frame, read_reply
+from chordnet.wire.framing import FrameDecoder
+from chordnet.wire.rpc import GetMessages
+from tests.net.hosts import FRAME_LIMIT
 from tests.net.test_service import ServiceCase
 
 BODY = 4000
@@ -31,6 +37,42 @@ class LoadTests(SynchronousTestCase):
         load = Load(100)
         load.take(1000)
         self.assertRaises(Busy, load.take, 1)
+
+
+class Reader(Protocol):
+    """A client that reads when it likes, and keeps the numbers of the requests answered."""
+
+    def __init__(self) -> None:
+        self.decoder = FrameDecoder(FRAME_LIMIT, FRAME_LIMIT)
+        self.welcome = b""
+        self.answered: list[int] = []
+
+    def dataReceived(self, data: bytes) -> None:
+        for frame in self.decoder.feed(data):
+            if self.welcome:
+                self.answered.append(read_reply(frame).rid)
+            self.welcome = frame
+
+
+class SlowReaderTests(ServiceCase):
+    def test_requests_of_a_client_that_does_not_read_wait_and_are_all_answered_once_it_does(self):
+        (service,) = self.ring(1)
+        for number in range(40):
+            self.result(service.broadcast(f"{number:04}" + "x" * BODY), 0.002)
+        reader = self.network.connect("10.9.9.9:1", self.address(1), Factory.forProtocol(Reader))
+        requests = [GetMessages(rid, 10, "") for rid in range(1, 31)]
+        reader.transport.pauseProducing()
+        reader.transport.write(b"".join(map(encode_frame, [client_hello(""), *requests])))
+        self.network.run(0.1)
+        counters = service.node.journal.counters
+        self.assertLess(counters["requests"], 30)
+        self.assertFalse(reader.transport.other.reading)
+        reader.transport.resumeProducing()
+        self.network.run(1)
+        self.assertEqual(counters["requests"], 30)
+        self.assertEqual(reader.answered, list(range(1, 31)))
+        self.assertTrue(reader.transport.other.reading)
+        reader.transport.abortConnection()
 
 
 class NodeTests(ServiceCase):

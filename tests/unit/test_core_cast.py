@@ -63,6 +63,23 @@ class CastTests(SynchronousTestCase):
         self.assertFalse(self.cast.pending(64))
         self.assertEqual(self.cast.open, 0)
 
+    def test_what_was_covered_before_it_was_put_away_counts_when_it_is_under_way_again(self):
+        first = branch(10, 30)
+        first.count, first.messages, first.depth, first.conflict, first.lost = 3, 4, 5, 1, 2
+        self.add(first)
+        self.cast.close(first)
+        again = Cast.resumed(self.cast.finish(), 30.0)
+        second = branch(30, 64)
+        second.count, second.messages, second.depth = 10, 20, 2
+        second.conflict, second.lost, second.partial = 100, 200, True
+        again.add(second)
+        again.close(second)
+        found = again.tally(0, 65)
+        self.assertEqual((found.count, found.messages, found.depth), (13, 24, 5))
+        self.assertEqual((found.conflict, found.lost, found.partial), (101, 202, True))
+        later = again.tally(30, 65)
+        self.assertEqual((later.count, later.conflict, later.lost), (10, 100, 200))
+
     def test_a_search_is_pending_too(self):
         self.cast.searching[7] = 30
         self.assertTrue(self.cast.pending(31))

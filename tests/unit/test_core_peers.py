@@ -98,6 +98,12 @@ class KnownTests(SynchronousTestCase):
         self.assertTrue(peers.spoken_to(spoke[1]))
         self.assertTrue(peers.spoken_to(spoke[-1]))
 
+    def test_who_has_spoken_was_met_in_whatever_life_and_who_was_named_was_not(self):
+        peers = book()
+        peers.note(ref(20))
+        peers.heard(ref(30, 2))
+        self.assertEqual([peers.has_met(raw(n)) for n in (20, 30)], [False, True])
+
     def test_a_life_that_was_given_up_for_an_earlier_one_stays_old(self):
         peers = book()
         peers.note(ref(20, 5))
