@@ -132,7 +132,7 @@ def run(words: Sequence[str], bench: object = None) -> int:
     try:
         result = cli.main(list(words), prog_name="p2pnet", standalone_mode=False, obj=bench)
         sys.stdout.flush()
-    except BrokenPipeError:  # whoever read our output has read enough
+    except BrokenPipeError:  # the reader of our output has read enough
         _forget_output()
         return FAILED
     except OSError as problem:

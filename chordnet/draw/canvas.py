@@ -44,7 +44,7 @@ class Canvas:
             self.dot(x1 + (x2 - x1) * part, y1 + (y2 - y1) * part, style)
 
     def free(self, column: int, row: int, length: int) -> bool:
-        """Return True if no text stands in those cells, nor beside them, and they exist."""
+        """Return True if those cells exist and no text is in or beside them."""
         inside = 0 <= row < self.height and column >= 0 and column + length <= self.width
         return inside and not any(
             (place, row) in self._letters for place in range(column - 1, column + length + 1)

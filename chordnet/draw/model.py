@@ -15,7 +15,7 @@ from chordnet.survey.verdict import Names
 from chordnet.wire.rpc import MessageRecord, NodeStatus
 
 Ref = int | str
-"""A node's number, or the name of a node that is none of the network's."""
+"""A node's number, or the name of any other node."""
 
 REPAIRS = frozenset({"reassign", "extend", "backfill", "caught_up"})
 
@@ -85,7 +85,7 @@ class Arrival:
 
 @attrs.frozen
 class Overlay:
-    """An arrow over the tree that is none of its edges."""
+    """An arrow over the tree that is not one of its edges."""
 
     start: Ref
     end: Ref

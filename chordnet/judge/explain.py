@@ -1,4 +1,4 @@
-"""The tree that a broadcast would travel, told from the nodes' pointers alone.
+"""The tree that a broadcast would travel, predicted from the nodes' pointers alone.
 
 The rule is that of :class:`chordnet.core.broadcast.tree.Broadcasts`: a node responsible for the
 range (self, limit) sends to its successor and to each distinct finger in it, with the next one as
@@ -44,7 +44,7 @@ class PredictedEdge:
     depth: int
     """Edges from the origin to the receiver."""
     limit: int
-    """The receiver is to see to everybody between itself and this identifier."""
+    """The receiver is responsible for all nodes between itself and this identifier."""
 
 
 @attrs.frozen
@@ -92,7 +92,7 @@ def predict(
 ) -> Prediction:
     """Return the tree of a broadcast that ``origin`` would start now.
 
-    :param members: everybody in the ring, by identifier.
+    :param members: all nodes of the ring, by identifier.
     :param max_hops: how far a broadcast may travel.
     :raises KeyError: ``origin`` is no member.
     """

@@ -7,7 +7,7 @@ Used by tests, the simulator and ``p2pnet doctor``. Nothing here believes a node
 - :func:`inductive_problems` is what must never be wrong with a ring that started right, in the
   middle of joins, failures and repairs (Zave, "Reasoning about identifier spaces: How to make
   Chord correct", IEEE TSE 43(12), 2017, section 5): every member has a live entry in its list, and
-  at least r + 1 members are *principals*, skipped by nobody's list. It follows that there is one
+  at least r + 1 members are *principals*, skipped by no list. It follows that there is one
   ordered ring; that is checked on its own all the same.
 """
 
@@ -173,7 +173,7 @@ def principals(views: Sequence[RingView]) -> list[int]:
 def ring_problems(heads: Mapping[int, int | None], space: IdentifierSpace) -> list[Problem]:
     """Check that the live successors form one cycle, and that it goes round once.
 
-    Members outside of the cycle (appendages: they have joined, and nobody points at them yet) are
+    Members outside of the cycle (appendages: they have joined, and no node points at them yet) are
     fine as long as they lead into it.
 
     :param heads: member -> its first live successor. A single member has none.

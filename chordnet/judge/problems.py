@@ -204,7 +204,7 @@ class Loopy:
 
 @attrs.frozen
 class NotActive:
-    """A host that should be a member is none."""
+    """A host that should be a member is not active."""
 
     kind: ClassVar[str] = "state"
     node: int

@@ -115,7 +115,7 @@ class NetworkDescription:
         return network
 
     def absurdity(self) -> str:
-        """Say what no network can be like, whoever wrote it down; empty if all is possible."""
+        """Return what is impossible about this network in words; empty if nothing is."""
         last = self.base_port + self.size - 1
         checks = (
             (self.engine in ENGINES, f"engine '{self.engine[:40]}'"),

@@ -52,7 +52,7 @@ class CannotWrite(TestbedError):
 
 
 class UnreadableNetwork(TestbedError):
-    """The description of the network cannot be read, or is none.
+    """The description of the network cannot be read, or describes no network.
 
     :param why: says so, and names the file.
     """

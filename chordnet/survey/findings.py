@@ -19,7 +19,7 @@ from chordnet.survey.description import ranges
 from chordnet.survey.errors import command
 
 Ref: TypeAlias = int | str
-"""A node's number, or the name of a node that is none of the network's."""
+"""A node's number, or the name of any other node."""
 
 SHOWN_RANGES = 4
 """Ranges in one line; the rest is counted."""

@@ -6,7 +6,7 @@ without their bodies; both are bounded, in size and in time. A node that cannot 
 and nothing is said of it.
 
 - A number that one node has recorded and another one neither recorded nor gave up is *lacking*.
-- A number given up is *lost* to the node. While another node keeps it that is a fault; once nobody
+- A number given up is *lost* to the node. While another node keeps it that is a fault; once no node
   does, it cannot be mended, and is a note.
 - A number recorded that is not in the log though the log never dropped anything, and that another
   node keeps, is *not kept*.
@@ -15,8 +15,8 @@ and nothing is said of it.
 - Of the newest messages each must be there once, with one body everywhere, by a route that its
   sender recorded as well.
 
-What is on its way must not be called lacking: whatever is wrong is looked at once more, and counts
-if it was wrong both times.
+A message that is on its way must not be called lacking: everything that is wrong is checked again,
+and counts if it was wrong both times.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class Comparison:
 
     @property
     def suspicious(self) -> bool:
-        """Whether anything has to be looked at once more."""
+        """Whether anything has to be checked again."""
         return bool(self.lacking or self.hidden or self.unkept or self.newest)
 
 

@@ -25,7 +25,7 @@ from chordnet.survey.waiting import gather
 from chordnet.wire.rpc import MessageRecord, MessageTrace, NodeStatus
 
 Ref = int | str
-"""A node's number, or the name of a node that is none of the network's."""
+"""A node's number, or the name of any other node."""
 
 HISTORY_PATIENCE_S = 10.0
 """How long one node may take to say which messages it keeps."""
@@ -37,7 +37,7 @@ class Step:
 
     node: Ref
     parent: Ref | None
-    """Nobody for the origin."""
+    """None for the origin."""
     kind: str
     depth: int
     """Edges from the origin."""
@@ -165,8 +165,8 @@ def pointers(report: Report) -> dict[int, Pointers]:
 
 def _members(report: Report) -> list[NodeStatus]:
     visitors = report.snapshot.visitors.values()
-    everybody = [*report.snapshot.statuses.values(), *visitors]
-    return [s for s in everybody if isinstance(s, NodeStatus) and s.state == "active"]
+    answers = [*report.snapshot.statuses.values(), *visitors]
+    return [s for s in answers if isinstance(s, NodeStatus) and s.state == "active"]
 
 
 async def resolve(observer: Observer, report: Report, text: str) -> str:
@@ -324,7 +324,7 @@ def _missed(
 
 
 def label(ref: Ref) -> str:
-    """Return ``Node 4``, or the name of a node that is none of the network's."""
+    """Return ``Node 4``, or the name of any other node."""
     return f"Node {ref}" if isinstance(ref, int) else ref
 
 

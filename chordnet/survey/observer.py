@@ -1,6 +1,6 @@
-"""Asks many nodes at once what they see, over connections that are kept open.
+"""Asks many nodes in parallel what they see, over connections that are kept open.
 
-A node that does not answer costs its own time limit and nobody else's. Members of the ring that
+A node that does not answer delays only its own answer. Members of the ring that
 are no nodes of the network (a node started by hand may join it) are found through the others'
 tables and asked as well, as far as they can be reached from here.
 """
@@ -148,7 +148,7 @@ class Observer:
             client.close()
 
     async def statuses(self, numbers: Collection[int]) -> Snapshot:
-        """Ask those nodes, side by side, and nobody else."""
+        """Ask only those nodes, in parallel."""
         ordered = sorted(numbers)
         answers = await gather(self._status(self._network.address(n)) for n in ordered)
         found = list(zip(ordered, answers, strict=True))

@@ -68,7 +68,7 @@ async def survey(
 
     :param running: the nodes that run.
     :param conditions: what is known to be the matter with some of them. One that runs and is frozen
-        or without a network cannot answer, nor be a member.
+        or without a network can neither answer nor be a member.
     :param parts: the nodes to ask, which ought to be one ring each.
     """
     problems = [Finding(each) for each in _unwell(network, running, conditions)]

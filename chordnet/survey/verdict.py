@@ -37,7 +37,7 @@ class Names:
         self.network = network.name
 
     def meet(self, info: NodeInfo) -> None:
-        """Remember the name of a node that is none of the network's."""
+        """Remember the name of any other node."""
         if info.id not in self._numbers:
             self._visitors[info.id] = info.name or info.address
 
@@ -56,7 +56,7 @@ class Names:
         return WrongRing(problem, {node: self.ref(self._hex(node)) for node in problem.nodes})
 
     def label(self, identifier: str, name: str = "") -> str:
-        """Return ``Node 4``, or the name of a node that is none of the network's."""
+        """Return ``Node 4``, or the name of any other node."""
         return self.called(self.ref(identifier, name))
 
 

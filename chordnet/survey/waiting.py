@@ -1,4 +1,4 @@
-"""Small helpers around Deferreds: pauses, several coroutines at once, work in a thread."""
+"""Small helpers around Deferreds: pauses, concurrent coroutines, work in a thread."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def pause(reactor: Clock, seconds: float) -> Deferred[None]:
 
 
 async def gather(coroutines: Iterable[Coroutine[Deferred[Any], Any, T]]) -> list[T]:
-    """Run coroutines side by side and return their results in order.
+    """Run coroutines concurrently and return their results in order.
 
     The first failure is raised; the others are cancelled.
     """

@@ -180,7 +180,7 @@ class TestMessages:
 
     def test_nobody_needs_to_wait(self, sixteen: P2PNet) -> None:
         body = next(BODIES)
-        line = f"{body}: taken by Node 2; no confirmation is waited for\n"
+        line = f"{body}: accepted by Node 2; not waiting for confirmation\n"
         assert sixteen.ok("send-message", "2", "--no-wait", body) == line
         sixteen.ok("doctor", "--wait-converged")
         assert body in [m["body"] for m in sixteen.json("get-messages", "13", "--limit", "3")]

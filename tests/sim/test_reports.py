@@ -318,7 +318,7 @@ class ExperimentTests(SynchronousTestCase):
         )
         for changes, last in (
             ({"judged": False}, "the ring was not judged: too large"),
-            ({"members": 0}, "nobody is left"),
+            ({"members": 0}, "no node is left"),
             ({"settled_s": None}, "no one right ring within a minute of the end"),
         ):
             self.assertEqual(run_lines(self.report(**changes), settings)[-1], last)

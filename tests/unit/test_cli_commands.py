@@ -233,7 +233,7 @@ class SendTests(WorldCase):
     def test_without_waiting_nothing_is_said_of_the_others(self) -> None:
         self.assertEqual(
             self.printed("send-message", "4", "apple", "--no-wait"),
-            "apple: taken by Node 4; no confirmation is waited for\n",
+            "apple: accepted by Node 4; not waiting for confirmation\n",
         )
         self.assertEqual(self.world.nodes.words, [("send_message", "apple", False)])
         self.assertEqual(
@@ -251,9 +251,9 @@ class SendTests(WorldCase):
             {"partial": True, "recorded": 4, "lost": 2},
         ]
         for expected in (
-            "Node 2, visitor may lack it; those that live get it from their neighbours\n",
-            "some may lack it; those that live",
-            "conflict: 1 node had recorded another message under its number already",
+            "Node 2, visitor may lack it; nodes that are alive get it from their neighbours\n",
+            "some may lack it; nodes that are alive",
+            "conflict: 1 node had already recorded another message with the same number",
             "2 nodes had given its number up as lost; send it again\n",
         ):
             status, out, err = self.p2pnet("send-message", "4", "apple")
@@ -606,10 +606,10 @@ class DemoTests(WorldCase):
             chapters,
             [
                 "1. 5 nodes start in the same second; none is in a ring yet.",
-                "2. Three of them send a message to everybody.",
+                "2. Three of them send a message to every node.",
                 "3. Every node has recorded the way by which a message came.",
                 "4. Node 2 handed the last message on to 2 others. It is killed.",
-                "5. A message still reaches everybody; those behind it are served another way.",
+                "5. A message still reaches every node; those behind it get it by another route.",
                 "6. The doctor checks the whole ring from outside.",
                 "7. Everything stops, and nothing is left behind.",
             ],

@@ -123,7 +123,9 @@ class UnconfirmedTests(SynchronousTestCase):
     def test_it_says_why_not_all_have_it(self) -> None:
         self.assertIn("get it from their neighbours", unconfirmed_text(receipt(partial=True)))
         taken = unconfirmed_text(receipt(partial=True, conflict=2))
-        self.assertIn("conflict: 2 nodes had recorded another message under its number", taken)
+        self.assertIn(
+            "conflict: 2 nodes had already recorded another message with the same number", taken
+        )
         lost = unconfirmed_text(receipt(partial=True, lost=1))
         self.assertIn("1 node had given its number up as lost", lost)
 

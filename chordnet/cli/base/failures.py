@@ -44,7 +44,7 @@ def system_problem(problem: OSError) -> str:
 
 
 def status_of(problem: BaseException) -> int | None:
-    """Say what went wrong and return the exit status; ``None`` for what nobody foresaw."""
+    """Say what went wrong and return the exit status; ``None`` if it was unexpected."""
     if isinstance(problem, click.exceptions.Exit):
         return int(problem.exit_code)
     if isinstance(problem, click.Abort):

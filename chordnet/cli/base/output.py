@@ -29,7 +29,7 @@ def print_json(document: Any) -> None:
 
 
 def print_json_line(document: Any) -> None:
-    """Print one JSON document on a line of its own, at once."""
+    """Print one JSON document on a line of its own, and flush it."""
     print(json.dumps(document), flush=True)
 
 
@@ -39,7 +39,7 @@ def rfc3339(moment: float) -> str:
 
 
 def refs(names: Names, nodes: Iterable[NodeInfo]) -> list[int | str]:
-    """Return node numbers, names for nodes that are none of the network's."""
+    """Return node numbers, and the names of other nodes."""
     return [names.ref(node.id, node.name) for node in nodes]
 
 

@@ -99,7 +99,7 @@ def _heeded() -> list[signal.Signals]:
 
 
 def _show_errors() -> None:
-    """Let what nobody foresaw be seen on stderr, and nothing else that is logged."""
+    """Show unexpected errors on stderr, and nothing else that is logged."""
     errors = FilteringLogObserver(
         textFileLogObserver(sys.stderr), [LogLevelFilterPredicate(LogLevel.error)]
     )

@@ -89,7 +89,7 @@ async def work_with(
 def chosen_node(network: str, node: int | str) -> int:
     """Return the number that NODE stands for.
 
-    :raises NoSuchNode: it is none of the network's; the text says the range.
+    :raises NoSuchNode: the network has no such node; the text says the range.
     :raises UsageError: it is no number, and no network says a range.
     """
     description = network_home(network).load()

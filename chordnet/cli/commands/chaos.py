@@ -95,7 +95,7 @@ def node_group(word: str) -> frozenset[int]:
 Verbs:
   kill NODES                end nodes without a word (heal brings them back)
   freeze NODES, thaw NODES  stop nodes in the middle of what they do, and let them go on
-  partition NODES...        part the network; whom no word names is one side more
+  partition NODES...        split the network; nodes that are not named form another side
   delay NODES --ms N        slow down what nodes send (--ms 0 ends it)
   loss NODES --percent N    lose some of what nodes send (--percent 0 ends it)
   heal                      undo everything

@@ -147,7 +147,7 @@ Examples:
     default="auto",
     show_default=True,
     help="auto: docker where an engine with Compose answers and its image can be built, otherwise "
-    "local, which needs no Docker and starts at once.",
+    "local, which needs no Docker and starts immediately.",
 )
 @click.option(
     "--base-port",
@@ -181,7 +181,7 @@ def demo(
 
 
 async def _refuse_existing(testbed: Testbed) -> None:
-    """Leave alone what is somebody's network: the demonstration ends and purges its own.
+    """Refuse to use an existing network, since the demonstration purges its network at the end.
 
     :raises TestbedError: there is one of this name.
     """
@@ -211,7 +211,7 @@ async def _tell(story: _Story, wish: Wish) -> None:
     members = await story.start(wish)
     # Spread over the ring: a quarter, two thirds and all of the way through the numbers.
     senders = [max(1, members // 4), max(2, 2 * members // 3), members]
-    story.chapter("Three of them send a message to everybody.")
+    story.chapter("Three of them send a message to every node.")
     for index, body in enumerate(FRUITS):
         await story.send(senders[index], body)
     story.chapter("Every node has recorded the way by which a message came.")
@@ -219,7 +219,7 @@ async def _tell(story: _Story, wish: Wish) -> None:
     await story.draw()
     victim, behind = await story.busiest(senders[-1])
     await story.kill(victim, behind)
-    story.chapter("A message still reaches everybody; those behind it are served another way.")
+    story.chapter("A message still reaches every node; those behind it get it by another route.")
     await story.send(senders[-1], LAST_FRUIT)
     await story.show_routes(behind[:SHOWN_ROUTES])
     await story.diagnose()

@@ -50,8 +50,8 @@ Examples:
 @json_option
 @network_option
 def explain(node: int | str, svg: Path | None, timeout: float, as_json: bool, network: str) -> None:
-    """Predict the tree by which a message from NODE would reach everybody, from the fingers as they
-    are now. Nothing is sent.
+    """Predict the tree by which a message from NODE would reach every node, from the fingers as
+    they are now. Nothing is sent.
     """
     number = chosen_node(network, node)
 

@@ -54,7 +54,7 @@ Examples:
 @node_argument()
 @click.argument("message", type=MessageType(), metavar="MESSAGE")
 @click.option(
-    "--no-wait", is_flag=True, help="Return once NODE has recorded it; nobody tells of the rest."
+    "--no-wait", is_flag=True, help="Return when NODE has recorded it; do not wait for the others."
 )
 @timeout_option(SEND_TIMEOUT_S)
 @json_option
@@ -81,7 +81,7 @@ def send_message(
         if as_json:
             print_json({"body": message, "origin": number, "confirmed": False})
         else:
-            print(f"{plain(message)}: taken by Node {number}; no confirmation is waited for")
+            print(f"{plain(message)}: accepted by Node {number}; not waiting for confirmation")
         return None
     if as_json:
         print_json(receipt_json(receipt, number, names))
@@ -131,12 +131,12 @@ def unconfirmed_text(receipt: Receipt) -> str:
     """Return why a receipt is partial, and what becomes of it."""
     if receipt.conflict:
         return (
-            f"conflict: {count(receipt.conflict, 'node')} had recorded another message under its"
-            " number already, which somebody sent in this node's name; send it again"
+            f"conflict: {count(receipt.conflict, 'node')} had already recorded another message with"
+            " the same number, sent by another node in this node's name; send it again"
         )
     if receipt.lost:
         return f"{count(receipt.lost, 'node')} had given its number up as lost; send it again"
-    return "those that live get it from their neighbours"
+    return "nodes that are alive get it from their neighbours"
 
 
 @click.command(

@@ -34,7 +34,7 @@ COLLECT_AFTER = 100_000
 
 def reproduce(jobs: int | None, plot: Path | None, *, quick: bool, as_json: bool) -> int:
     """Work the published figures out, show them, and return the command's exit status."""
-    import chordnet.sim.measured.analysis  # noqa: F401, PLC0415 - says at once if numpy is missing
+    import chordnet.sim.measured.analysis  # noqa: F401, PLC0415 - fails early if numpy is missing
 
     tasks, jobs = papers.tasks(quick=quick), jobs or os.cpu_count() or 1
     click.echo(announcement(tasks, jobs), err=True)

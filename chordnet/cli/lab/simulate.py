@@ -65,7 +65,7 @@ Examples:
     help="Departures that tell the ring; the others crash.  [default: 0]",
 )
 @click.option(
-    "--failures", default=0.0, metavar="FRACTION", help="Nodes that vanish at once.  [default: 0]"
+    "--failures", default=0.0, metavar="FRACTION", help="Nodes that crash together.  [default: 0]"
 )
 @click.option(
     "--failures-at", type=float, metavar="SECONDS", help="When they do.  [default: half-way]"
@@ -207,7 +207,7 @@ def run_lines(report: Report, settings: Settings) -> list[str]:
     if not report.judged:
         lines.append("the ring was not judged: too large")
     elif not report.members:
-        lines.append("nobody is left")
+        lines.append("no node is left")
     elif report.settled_s is None:
         lines.append("no one right ring within a minute of the end")
     else:

@@ -309,7 +309,7 @@ class LocalNode:
             return
         self.failure = f"{self.me.name} has left its ring: {why}"
         self.journal.counters["log_failures"] += 1
-        self.journal.error("leaves the ring, for it can record nothing: {why}", why=why)
+        self.journal.error("left the ring: {why}", why=why)
         self.turn.before(partial(self._end, self.failure))
 
     def _check_member(self) -> None:
