@@ -40,6 +40,7 @@ from chordnet.net.base.deferreds import Waiters, asked, told
 from chordnet.net.base.interfaces import Core, MessageLog, NodeState
 from chordnet.net.base.journal import Journal
 from chordnet.net.base.limits import NetworkLimits
+from chordnet.net.base.metrics import NetMetric
 from chordnet.net.links.dialler import Endpoints
 from chordnet.net.links.listening import server_endpoint
 from chordnet.net.observe.hooks import Hooks, Subscription
@@ -466,7 +467,9 @@ class ChordService(MultiService):
         node.leave(left)
 
     def _leave_callback_failed(self, failure: Failure) -> None:
-        self.journal.failure("callback_errors", "the callback for a leave request failed", failure)
+        self.journal.failure(
+            NetMetric.CALLBACK_ERRORS, "the callback for a leave request failed", failure
+        )
 
     def _running(self) -> LocalNode:
         node = self._life.node

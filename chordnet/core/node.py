@@ -21,6 +21,7 @@ from chordnet.core.base import messages as msg
 from chordnet.core.base.config import ProtocolConfig
 from chordnet.core.base.identifiers import IdentifierSpace
 from chordnet.core.base.messages import NodeRef, Status
+from chordnet.core.base.metrics import CoreMetric
 from chordnet.core.base.naming import Names
 from chordnet.core.kernel import membership
 from chordnet.core.kernel.checks import Checks, NamingRules
@@ -145,7 +146,7 @@ class ChordNode(Wiring):
         """Take note of who is speaking; return True if it is to be heeded."""
         ctx, peers = self.ctx, self.ctx.peers
         if sender.raw == ctx.me.raw or not ctx.space.valid_raw(sender.raw):
-            ctx.counters["messages_ignored"] += 1
+            ctx.counters.add(CoreMetric.MESSAGES_IGNORED)
             return False
         if self.identities.doubts(sender):
             self.identities.spoke(sender, message)
@@ -166,7 +167,7 @@ class ChordNode(Wiring):
         if event.holder:
             self.identities.twin(event.holder)
         if fault == ev.LinkFault.OVERLOADED:
-            self.ctx.counters["overloaded"] += 1
+            self.ctx.counters.add(CoreMetric.OVERLOADED)
         elif peer.is_contact:
             self.joining.fault(event)
             self.requests.died(peer)

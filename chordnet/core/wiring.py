@@ -140,8 +140,8 @@ class Wiring:
 
     @property
     def counters(self) -> dict[str, int]:
-        """Counts of what happened since the start."""
-        return dict(self.ctx.counters)
+        """Counts of what happened since the start, by the names of :class:`CoreMetric`."""
+        return self.ctx.counters.named()
 
     def recorded(self, after: OriginKey | None, origins: int) -> Sequence[LedgerState]:
         """Return what is recorded of up to ``origins`` origins behind ``after``, in order."""

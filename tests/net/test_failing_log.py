@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from chordnet.core.base.effects import BroadcastDone, Record, Send, SendStored
 from chordnet.core.base.errors import BroadcastFailed, ConnectFailed, LogFailed, NotInRing
 from chordnet.core.base.messages import Hop, MessageId, Ping, Pong, Status
+from chordnet.net.base.metrics import NetMetric
 from chordnet.net.base.turn import Turn
 from chordnet.storage.log.memory import KeptMessage, MemoryLog
 from chordnet.testing import ScriptedCore
@@ -162,7 +163,7 @@ class FailingLogTests(ServiceCase):
             node.history.send_stored(SendStored(other.me, [only(kept.record.id)], False))
         self.network.run(2)
         self.assertEqual(node.state, "failed")
-        self.assertEqual(node.journal.counters["effect_errors"], 0)
+        self.assertEqual(node.journal.counters.number(NetMetric.EFFECT_ERRORS), 0)
 
     def test_a_failed_node_stops_at_once(self):
         log = self.failing_ring(3, 3)

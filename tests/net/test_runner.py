@@ -9,6 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from chordnet.core.base.effects import PeerDied, Send, StatusChanged
 from chordnet.core.base.events import LinkDown, LinkFault, Received, Tick
 from chordnet.core.base.messages import Ping, Pong, Status
+from chordnet.net.base.metrics import NetMetric
 from chordnet.net.base.turn import Turn
 from chordnet.net.runtime.runner import Runner
 from chordnet.testing import RecordingTransport, ScriptedCore
@@ -31,7 +32,7 @@ class RunnerCase(SynchronousTestCase):
     def setUp(self):
         self.clock = Clock()
         self.journal, self.lines = quiet_journal(self.clock)
-        self.turn = Turn(self.clock, lambda what: self.journal.failure("errors", what))
+        self.turn = Turn(self.clock, lambda what: self.journal.failure(NetMetric.TURN_ERRORS, what))
         self.core = LooseCore(ME)
         self.performed = []
         self.runner = Runner(
@@ -84,14 +85,14 @@ class LoopTests(RunnerCase):
         self.runner.received(YOU, Ping(1))
         self.runner.received(YOU, Ping(2))
         self.assertEqual(len(self.core.events), 2)
-        self.assertEqual(self.journal.counters["core_errors"], 1)
+        self.assertEqual(self.journal.counters.number(NetMetric.CORE_ERRORS), 1)
         self.assertIn("the protocol failed on Received", self.lines[0])
 
     def test_an_effect_that_fails_does_not_keep_the_others_from_being_performed(self):
         self.core.script = lambda event: [PeerDied(YOU), Send(YOU, Ping(1))]
         self.runner.received(YOU, Ping(0))
         self.assertEqual(self.transport.sent, [(YOU, Ping(1))])
-        self.assertEqual(self.journal.counters["effect_errors"], 1)
+        self.assertEqual(self.journal.counters.number(NetMetric.EFFECT_ERRORS), 1)
 
     def test_what_waits_when_an_effect_stops_it_does_not_reach_the_core(self):
         def send(to, message):
@@ -155,7 +156,7 @@ class TimerTests(RunnerCase):
         for deadline in (2.0, 1.0, None):
             self.at(deadline)
             self.assertEqual(self.timers(), [1.0])
-        self.assertEqual(self.journal.counters, {})
+        self.assertEqual(self.journal.counters.named(), {})
 
     def test_what_is_due_already_is_not_kept_waiting(self):
         self.clock.advance(5.0)
@@ -287,14 +288,14 @@ class JournalTests(SynchronousTestCase):
         clock = Clock()
         journal, lines = quiet_journal(clock)
         for number in range(50):
-            journal.limited("junk", "junk number {number}", number=number)
+            journal.limited(NetMetric.MISBEHAVED, "junk number {number}", number=number)
         self.assertEqual(len(lines), 5)
-        journal.limited("other", "something else")
+        journal.limited(NetMetric.PEER_VIOLATIONS, "something else")
         self.assertEqual(len(lines), 6)
         clock.advance(10)
-        journal.limited("junk", "junk again")
+        journal.limited(NetMetric.MISBEHAVED, "junk again")
         self.assertEqual(lines[-1], "test: junk again (45 more of these were not logged)")
-        self.assertEqual(journal.counters["junk"], 51)
+        self.assertEqual(journal.counters.number(NetMetric.MISBEHAVED), 51)
 
     def test_details_are_logged_only_when_asked_for(self):
         journal, lines = quiet_journal(Clock())
@@ -310,7 +311,7 @@ class JournalTests(SynchronousTestCase):
         bad = "two\nlines \x1b[2J \x9b \u202e"
         for log in (journal.debug, journal.info, journal.warn, journal.error):
             log("they said {said} and {other}", said=bad, other=ValueError(bad))
-        journal.failure("errors", f"frames from {bad}", Failure(ValueError("x")))
+        journal.failure(NetMetric.TURN_ERRORS, f"frames from {bad}", Failure(ValueError("x")))
         self.flushLoggedErrors()
         said = "two?lines ?[2J ? ?"
         self.assertEqual(lines[:4], [f"Node?1: they said {said} and {said}"] * 4)
@@ -318,8 +319,10 @@ class JournalTests(SynchronousTestCase):
 
     def test_what_strangers_send_cannot_break_a_line(self):
         journal, lines = quiet_journal(Clock())
-        journal.limited("junk", "they said {said}", said="{no.such.field} %s")
-        journal.limited("junk", "they said {said}", said="two\nlines \x1b[31m" + "x" * 1000)
+        journal.limited(NetMetric.MISBEHAVED, "they said {said}", said="{no.such.field} %s")
+        journal.limited(
+            NetMetric.MISBEHAVED, "they said {said}", said="two\nlines \x1b[31m" + "x" * 1000
+        )
         self.assertEqual(lines[0], "test: they said {no.such.field} %s")
         self.assertTrue(lines[1].startswith("test: they said two?lines ?[31mxxx"))
         self.assertLess(len(lines[1]), 350)

@@ -13,6 +13,7 @@ from chordnet.core.base.events import Greeted, LinkFault
 from chordnet.core.base.messages import FindFailed, NodeRef, Ping, Pong, contact
 from chordnet.net.base.addresses import client_endpoint
 from chordnet.net.base.limits import NetworkLimits
+from chordnet.net.base.metrics import NetMetric
 from chordnet.testing import MemoryNetwork
 from tests.net.hosts import Host, node_ref
 
@@ -162,7 +163,9 @@ class DiallingTests(TransportCase):
         self.run_for(0.1)
         self.assertEqual(b.got(), [Ping(rid) for rid in range(len(b.received))])
         self.assertLess(len(b.received), 20)
-        self.assertEqual(a.journal.counters["messages_dropped"], 100 - len(b.received))
+        self.assertEqual(
+            a.journal.counters.number(NetMetric.MESSAGES_DROPPED), 100 - len(b.received)
+        )
 
     def test_dials_at_the_same_time_are_limited_and_the_others_follow(self):
         a = self.host("a", A, limits=NetworkLimits(max_dials=2))
@@ -267,7 +270,7 @@ class DiallingTests(TransportCase):
         self.run_for(0.1)
         self.assertEqual(b.got(), [Ping(1)])
         self.assertEqual([fault for _, fault in a.downs], [LinkFault.UNREACHABLE] * 10)
-        self.assertEqual(a.journal.counters["errors"], 5)
+        self.assertEqual(a.journal.counters.number(NetMetric.TURN_ERRORS), 5)
 
     def test_a_greeting_that_is_not_answered(self):
         a, b = self.host("a", A), self.host("b", B)

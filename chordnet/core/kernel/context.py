@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from random import Random
 
@@ -10,6 +9,7 @@ from chordnet.core.base.config import ProtocolConfig
 from chordnet.core.base.effects import Effect, Send
 from chordnet.core.base.identifiers import IdentifierSpace
 from chordnet.core.base.messages import NodeRef, PeerMessage
+from chordnet.core.base.metrics import CoreMetric, Counters
 from chordnet.core.kernel.peers import PEERS_PAUSE_S, PeerBook
 from chordnet.core.kernel.timers import Alarm, Alarms, Horizon
 
@@ -33,7 +33,7 @@ class Context:
         self.horizon = Horizon()
         self.alarms: Alarms[Alarm] = Alarms(self.horizon)
         self.peers = PeerBook(config, me)
-        self.counters: Counter[str] = Counter()
+        self.counters: Counters[CoreMetric] = Counters()
         self.on_hint: Callable[[NodeRef], None] = _ignore
         self._rid = 0
 

@@ -39,6 +39,7 @@ from chordnet.core.base.messages import (
     State,
     Status,
 )
+from chordnet.core.base.metrics import CoreMetric
 from chordnet.core.kernel.context import Context
 from chordnet.core.kernel.detector import Detector
 from chordnet.core.kernel.handlers import Handlers, Ringers
@@ -302,7 +303,7 @@ class Ring:
 
     def _give_up(self) -> None:
         # The question itself stays open: silence must not go unnoticed because we were asked.
-        self._ctx.counters["stabilise_given_up"] += 1
+        self._ctx.counters.add(CoreMetric.STABILISE_GIVEN_UP)
         self._changed = True
         self._finish()
 

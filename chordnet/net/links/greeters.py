@@ -23,6 +23,7 @@ from chordnet.core.base.identifiers import IdentifierSpace
 from chordnet.core.base.messages import NodeRef
 from chordnet.net.base.journal import Journal
 from chordnet.net.base.limits import NetworkLimits
+from chordnet.net.base.metrics import NetMetric
 from chordnet.net.base.turn import Turn
 from chordnet.net.links.protocol import Connection, Handler
 from chordnet.wire.codec import read_answer, read_hello
@@ -99,7 +100,7 @@ class Door(ServerFactory):
         if len(self._waiting) >= self._limits.max_ungreeted:
             giving_way = self._who_gives_way(host)
             if giving_way is None:
-                self.journal.counters["turned_away"] += 1
+                self.journal.counters.add(NetMetric.TURNED_AWAY)
                 return None
             giving_way.turn_away("too many connections are waiting to greet")
         greeter = Greeter(self, self._clock, self._limits.greeting_timeout_s, host)
@@ -226,8 +227,8 @@ class Greeter:
         self._finish()
         if refusal.code != "self":
             self._door.journal.limited(
-                f"refused_{refusal.code}",
-                "refused a {role} at {address}: {reason}",
+                NetMetric.REFUSED, "refused a {role} at {address}: {reason}",
+                labels=(refusal.code,),
                 role=hello.role if hello.role in (PEER, CLIENT) else "stranger",
                 address=self.connection.peer_name, reason=refusal.text,
             )  # fmt: skip
@@ -237,8 +238,8 @@ class Greeter:
     def violated(self, reason: str) -> None:
         self._finish()
         self._door.journal.limited(
-            "refused_greeting", "refused a stranger at {address}, no chordnet greeting: {reason}",
-            address=self.connection.peer_name, reason=reason,
+            NetMetric.REFUSED, "refused a stranger at {address}, no chordnet greeting: {reason}",
+            labels=("greeting",), address=self.connection.peer_name, reason=reason,
         )  # fmt: skip
         self.connection.send(Refuse("greeting", f"this is a chordnet node: {reason}"))
         self.connection.close()
@@ -247,8 +248,8 @@ class Greeter:
         """Close a connection that never greeted."""
         self._finish()
         self._door.journal.limited(
-            "refused_silent", "closed a connection from {address}: {reason}",
-            address=self.connection.peer_name, reason=reason,
+            NetMetric.REFUSED, "closed a connection from {address}: {reason}",
+            labels=("silent",), address=self.connection.peer_name, reason=reason,
         )  # fmt: skip
         self.connection.abort()
 

@@ -43,6 +43,7 @@ from chordnet.net.base.addresses import client_endpoint
 from chordnet.net.base.interfaces import Down, Judge, Received
 from chordnet.net.base.journal import Journal
 from chordnet.net.base.limits import NetworkLimits
+from chordnet.net.base.metrics import NetMetric
 from chordnet.net.base.turn import Turn
 from chordnet.net.links.dialler import Dial, Endpoints
 from chordnet.net.links.dials import Dials
@@ -129,7 +130,7 @@ class PeerTransport:
         if link is not None and type(message) not in ANSWERS:
             link.wanted = True
         if link is None:
-            self._journal.counters["messages_dropped"] += 1
+            self._journal.counters.add(NetMetric.MESSAGES_DROPPED)
         elif link.session is not None:
             link.active = True
             link.session.connection.send(message)
@@ -148,7 +149,8 @@ class PeerTransport:
         if self._hearsay.may_dial(link.node, self.teller, self._seconds()):
             return True
         self._journal.limited(
-            "dials_refused", "dialled nobody at {address}: peers name too many new addresses",
+            NetMetric.DIALS_REFUSED,
+            "dialled nobody at {address}: peers name too many new addresses",
             address=link.node.address,
         )  # fmt: skip
         return False
@@ -211,7 +213,7 @@ class PeerTransport:
     def _enqueue(self, link: Link, frame: bytes) -> bool:
         most = self._limits.dial_queue_bytes
         if link.queued_bytes + len(frame) > (most // 16 if link.told else most):
-            self._journal.counters["messages_dropped"] += 1
+            self._journal.counters.add(NetMetric.MESSAGES_DROPPED)
             return False
         link.queue.append(frame)
         link.queued_bytes += len(frame)
@@ -222,7 +224,7 @@ class PeerTransport:
     def _dial_failed(self, link: Link, fault: LinkFault, text: str, refusal: Refuse | None) -> None:
         if refusal is not None:
             fault = _REFUSED.get(refusal.code, fault)
-        self._journal.counters["dials_failed"] += 1
+        self._journal.counters.add(NetMetric.DIALS_FAILED)
         self._log_fault(link.node, text, refusal)
         self._drop_queue(link)
         holder = refusal.holder if refusal is not None and usable_address(refusal.holder) else ""
@@ -235,12 +237,13 @@ class PeerTransport:
             )
         else:
             self._journal.limited(
-                f"rejected_{refusal.code}" if refusal.code in CODES else "rejected",
-                "{address} refused us: {reason}", address=node.address, reason=text,
+                NetMetric.REJECTED, "{address} refused us: {reason}",
+                labels=(refusal.code if refusal.code in CODES else "",),
+                address=node.address, reason=text,
             )  # fmt: skip
 
     def _drop_queue(self, link: Link) -> None:
-        self._journal.counters["messages_dropped"] += len(link.take_queue())
+        self._journal.counters.add(NetMetric.MESSAGES_DROPPED, by=len(link.take_queue()))
 
     def _dial_greeted(self, link: Link, connection: Connection, welcome: Welcome) -> PeerSession:
         node, expected = welcome.node, link.node
@@ -249,8 +252,8 @@ class PeerTransport:
             problem = refusal.text
             if refusal.code != "self":
                 self._journal.limited(
-                    "rejected_identity", "{address} is not who was expected: {reason}",
-                    address=expected.address, reason=problem,
+                    NetMetric.REJECTED, "{address} is not who was expected: {reason}",
+                    address=expected.address, reason=problem, labels=("identity",),
                 )  # fmt: skip
             if link.session is None:
                 self._drop_queue(link)
@@ -383,7 +386,7 @@ class PeerTransport:
         self._detach(session, LinkFault.CLOSED)
         if bye.code in ("protocol", "slow"):
             self._journal.limited(
-                "peer_complained", "{peer} closed the connection: {reason}",
+                NetMetric.PEER_COMPLAINED, "{peer} closed the connection: {reason}",
                 peer=session.node.name, reason=bye.text[:200],
             )  # fmt: skip
         if not session.said_bye:
@@ -395,7 +398,7 @@ class PeerTransport:
         """The connection is gone, or the peer broke a rule (``problem`` says which)."""
         if problem:
             self._journal.limited(
-                "peer_violations", "closed the connection with {peer}: {reason}",
+                NetMetric.PEER_VIOLATIONS, "closed the connection with {peer}: {reason}",
                 peer=session.node.name, reason=problem,
             )  # fmt: skip
         self._sessions.discard(session)
@@ -404,7 +407,7 @@ class PeerTransport:
     def session_overloaded(self, session: PeerSession) -> None:
         """The peer reads too slowly; its connection was cut."""
         self._journal.limited(
-            "peers_overloaded", "{peer} reads too slowly; the connection was cut",
+            NetMetric.PEERS_OVERLOADED, "{peer} reads too slowly; the connection was cut",
             peer=session.node.name,
         )  # fmt: skip
         self._detach(session, LinkFault.OVERLOADED)

@@ -14,6 +14,7 @@ from twisted.python.failure import Failure
 
 from chordnet.core.base.errors import ChordnetError
 from chordnet.net.base.callbacks import call
+from chordnet.net.base.metrics import NetMetric
 from chordnet.net.runtime.node import LocalNode
 from chordnet.net.serve.reading import Reader
 
@@ -80,7 +81,9 @@ class Delivery:
             self._wake_at(0.0)
 
     def _failed(self, failure: Failure) -> None:
-        self._node.journal.failure("callback_errors", "a subscriber's callback failed", failure)
+        self._node.journal.failure(
+            NetMetric.CALLBACK_ERRORS, "a subscriber's callback failed", failure
+        )
 
     def _wake_at(self, moment: float | None) -> None:
         """Read again at a moment of the wall clock."""

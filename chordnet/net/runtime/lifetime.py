@@ -23,6 +23,7 @@ from chordnet.core.base.errors import ChordnetError
 from chordnet.net.base.deferreds import Waiters, asked
 from chordnet.net.base.interfaces import MessageLog, NodeState
 from chordnet.net.base.journal import Journal
+from chordnet.net.base.metrics import NetMetric
 from chordnet.net.links.listening import Entrance, start_problem
 from chordnet.net.runtime.delivery import Delivery
 from chordnet.net.runtime.keeping import Storage
@@ -96,7 +97,7 @@ class Lifetime:
         self._listening = None
         problem = start_problem(failure, self._listen)
         if problem is None:
-            self._journal.failure("start_errors", "the node could not be started", failure)
+            self._journal.failure(NetMetric.START_ERRORS, "the node could not be started", failure)
             problem = ChordnetError("the node could not be started; see the log")
         self.problem = problem
         if self._port is not None:

@@ -49,6 +49,7 @@ from chordnet.net.base.interfaces import Core, LookupDoneWith, MessageLog, Recei
 from chordnet.net.base.journal import Journal
 from chordnet.net.base.limits import NetworkLimits
 from chordnet.net.base.load import Load
+from chordnet.net.base.metrics import NetMetric
 from chordnet.net.base.turn import Turn
 from chordnet.net.links.dialler import Endpoints
 from chordnet.net.links.greeters import Clients, Door
@@ -112,7 +113,7 @@ class LocalNode:
         """Why this node has had to leave its ring for good; empty while all is well."""
         self._outbox: list[tuple[int, bytes]] = []
         self.frame_limit = frame_limit(config.max_body_bytes)
-        self.turn = turn = Turn(reactor, partial(journal.failure, "turn_errors"))
+        self.turn = turn = Turn(reactor, partial(journal.failure, NetMetric.TURN_ERRORS))
         performers: dict[type, Callable[[Any], None]] = {}
         self.runner = runner = Runner(reactor, turn, core, journal, performers, seconds)
         self.transport = runner.transport = PeerTransport(
@@ -262,10 +263,14 @@ class LocalNode:
         )  # fmt: skip
 
     def counters(self) -> dict[str, int]:
-        """Return counts of what happened since the start, and of what is held now."""
+        """Return counts of what happened since the start, and of what is held now.
+
+        The names are those of :data:`chordnet.net.base.metrics.METRICS`.
+        """
         return {
-            **self.core.counters, **self.journal.counters,
-            "dials": self.transport.dials_made, "connections": len(self.turn.open),
+            **self.core.counters, **self.journal.counters.named(),
+            NetMetric.DIALS.row.name: self.transport.dials_made,
+            NetMetric.CONNECTIONS.row.name: len(self.turn.open),
         }  # fmt: skip
 
     def leave(self, done: Callable[[], None]) -> None:
@@ -299,7 +304,7 @@ class LocalNode:
 
     def _fail(self, why: str) -> None:
         self.failure = f"{self.me.name} has left its ring: {why}"
-        self.journal.counters["log_failures"] += 1
+        self.journal.counters.add(NetMetric.LOG_FAILURES)
         self.journal.error("leaves the ring, for it can record nothing: {why}", why=why)
         self.turn.before(partial(self._end, self.failure))
 

@@ -17,6 +17,7 @@ from chordnet.core.base.events import Event, LinkDown, LinkFault, Received, Tick
 from chordnet.core.base.messages import NodeRef, PeerMessage
 from chordnet.net.base.interfaces import Core, Transport
 from chordnet.net.base.journal import Journal
+from chordnet.net.base.metrics import NetMetric
 from chordnet.net.base.turn import Turn
 
 _NEVER = float("inf")
@@ -80,7 +81,9 @@ class Runner:
         try:
             effects = self.core.step(event, self._seconds())
         except Exception:  # noqa: BLE001 - logged with its traceback
-            self._journal.failure("core_errors", f"the protocol failed on {type(event).__name__}")
+            self._journal.failure(
+                NetMetric.CORE_ERRORS, f"the protocol failed on {type(event).__name__}"
+            )
             return
         performers = self._performers
         for effect in effects:
@@ -91,7 +94,9 @@ class Runner:
                     performers[type(effect)](effect)
             except Exception:  # noqa: BLE001 - logged with its traceback
                 name = type(effect).__name__
-                self._journal.failure("effect_errors", f"the effect {name} could not be performed")
+                self._journal.failure(
+                    NetMetric.EFFECT_ERRORS, f"the effect {name} could not be performed"
+                )
 
     def _arm(self) -> None:
         if self.core.bound >= self._armed or self._stopped:

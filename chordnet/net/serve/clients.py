@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from chordnet.core.base.errors import Busy, ChordnetError, RemoteProtocolError
+from chordnet.net.base.metrics import NetMetric
 from chordnet.net.links.protocol import Connection
 from chordnet.net.serve.calls import BY_REQUEST
 from chordnet.net.serve.followings import Followings
@@ -91,7 +92,8 @@ class ClientSession:
 
     def violated(self, reason: str) -> None:
         self.node.journal.limited(
-            "client_violations", "closed the connection with a client at {address}: {reason}",
+            NetMetric.CLIENT_VIOLATIONS,
+            "closed the connection with a client at {address}: {reason}",
             address=self._connection.peer_name, reason=reason,
         )  # fmt: skip
         self.close("protocol", reason)
@@ -125,7 +127,7 @@ class ClientSession:
     # -- requests ------------------------------------------------------------------------------
 
     def _handle(self, request: ClientRequest) -> None:
-        self.node.journal.counters["requests"] += 1
+        self.node.journal.counters.add(NetMetric.REQUESTS)
         self._requests += 1
         if self._in_flight >= self.node.limits.client_in_flight:
             full = Busy(f"{self._in_flight} requests are in flight already")
@@ -141,7 +143,9 @@ class ClientSession:
         except ChordnetError as error:
             self._connection.send(failure(request.rid, error))
         except Exception:  # noqa: BLE001 - logged with its traceback
-            self.node.journal.failure("request_errors", "a client's request failed unexpectedly")
+            self.node.journal.failure(
+                NetMetric.REQUEST_ERRORS, "a client's request failed unexpectedly"
+            )
             self._connection.send(
                 Failure(request.rid, "ChordnetError", "an error inside the node; see its log")
             )

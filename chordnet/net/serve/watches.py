@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from chordnet.net.base.metrics import NetMetric
 from chordnet.net.links.protocol import Connection
 from chordnet.net.serve.seams import Node
 
@@ -59,7 +60,7 @@ class ReadingWatch:
     def complain(self) -> None:
         """Say in the log that the client is cut off."""
         self._node.journal.limited(
-            "clients_overloaded", "cut off a client at {address}: it reads too slowly",
+            NetMetric.CLIENTS_OVERLOADED, "cut off a client at {address}: it reads too slowly",
             address=self._connection.peer_name,
         )  # fmt: skip
 
