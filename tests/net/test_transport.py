@@ -420,7 +420,7 @@ class SharingTests(TransportCase):
         # b's end vanishes without a sound; only b knows.
         ((_near, far),) = self.network.connections
         far.write = lambda data: None
-        b.transport._links[a.me.raw].session = None
+        b.transport._links[a.me.raw].detach()
         b.send(a, Ping(2))
         self.run_for(0.1)
         a.send(b, Ping(3))

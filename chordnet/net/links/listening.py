@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
-import socket
 from typing import Any
 
 from twisted.internet.defer import CancelledError
@@ -15,6 +13,7 @@ from twisted.python.failure import Failure
 from chordnet.core.base.errors import ChordnetError, ConfigError, NotInRing
 from chordnet.net.base.arguments import SETTING
 from chordnet.net.links.greeters import Door
+from chordnet.net.links.sockets import try_to_listen
 
 
 class Entrance(ServerFactory):
@@ -52,14 +51,8 @@ def check_port(port: int, interface: str | None) -> None:
     :raises ConfigError: it cannot; the text says why.
     """
     host = "" if interface in (None, "*", "auto") else str(interface).strip("[]")
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        with socket.socket(family, socket.SOCK_STREAM) as probe:
-            # As Twisted does: connections of the past that linger are no obstacle.
-            if os.name == "posix":
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((host, port))
-            probe.listen(1)
+        try_to_listen(host, port)
     except OSError as error:
         problem = start_problem(Failure(CannotListenError(host, port, error)), "")
         assert problem is not None

@@ -21,9 +21,11 @@ import random
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from chordnet.core.base.events import Event, LinkFault
+from chordnet.core.base.identifiers import IdentifierSpace
 from chordnet.core.base.messages import (
     Ack,
     Caught,
@@ -73,9 +75,9 @@ class PeerTransport:
     """
 
     def __init__(
-        self, reactor: Any, turn: Turn, me: NodeRef, *, network: str, space: Any,
-        received: Received, on_down: Down, journal: Journal, limits: NetworkLimits,
-        frame_limit: int, rng: random.Random, seconds: Callable[[], float],
+        self, reactor: IReactorTime, turn: Turn, me: NodeRef, *, network: str,
+        space: IdentifierSpace, received: Received, on_down: Down, journal: Journal,
+        limits: NetworkLimits, frame_limit: int, rng: random.Random, seconds: Callable[[], float],
         endpoints: Endpoints = client_endpoint, names: Judge | None = None,
         post: Callable[[Event], None] = lambda _event: None,
         wall: Callable[[], float] = time.time,
@@ -104,7 +106,9 @@ class PeerTransport:
         self._aliases: dict[str, bytes] = {}
         self._sessions: set[PeerSession] = set()
         self._looks: dict[bytes, int] = {}
-        self._sweep: Any = None
+        self._sweep: IDelayedCall | None = None
+        self._told_why = False
+        """Whether it was said that the system does not give up broken lines."""
         self._stopped = ""
         """Why no peer is let in any more."""
 
@@ -307,7 +311,7 @@ class PeerTransport:
         session = min(callers, key=lambda each: each.since)
         self._sessions.discard(session)
         if session.link.session is session:
-            session.link.session = None
+            session.link.detach()
         session.say_bye("idle", self._limits.close_timeout_s)
         return True
 
@@ -325,7 +329,12 @@ class PeerTransport:
             self, connection, link, node, outgoing=outgoing, since=self._seconds()
         )
         self._sessions.add(session)
-        connection.give_up_after(self._limits.unacknowledged_s)
+        why = connection.give_up_after(self._limits.unacknowledged_s)
+        if why and not self._told_why:
+            self._told_why = True
+            self._journal.info(
+                "broken lines with peers are noticed later than usual: {why}", why=why
+            )
         self._schedule_sweep()
         self._adopt(link, session)
         self._join_contact(link, node.address)
@@ -334,7 +343,8 @@ class PeerTransport:
     def _adopt(self, link: Link, session: PeerSession) -> None:
         old = link.session
         if old is None or self._preferred(session, old):
-            link.session = session
+            self._dials.end_pause(link)
+            link.attach(session)
             if old is not None:
                 old.say_bye("duplicate", self._limits.close_timeout_s)
         else:
@@ -371,9 +381,10 @@ class PeerTransport:
     def _supersede(self, link: Link, node: NodeRef) -> None:
         """Give the link to a newer incarnation."""
         old, link.node = link.node, node
-        session, link.session = link.session, None
+        session = link.session
         self._drop_queue(link)
         if session is not None:
+            link.detach()
             self._sessions.discard(session)
             session.connection.abort()
         self._dials.cancel(link)
@@ -414,7 +425,7 @@ class PeerTransport:
 
     def _detach(self, session: PeerSession, fault: LinkFault) -> None:
         if session.link.session is session:
-            session.link.session = None
+            session.link.detach()
             if not self._stopped:
                 self._on_down(session.node, fault)
 
@@ -443,7 +454,8 @@ class PeerTransport:
                 looks = 0 if link.active else self._looks.get(raw, 0) + 1
                 self._looks[raw], link.active = looks, False
                 if looks >= _IDLE_LOOKS and link.session is not None:
-                    session, link.session = link.session, None
+                    session = link.session
+                    link.detach()
                     session.say_bye("idle", self._limits.close_timeout_s)
             self._forget_empty()
         if self._links or self._contacts:
@@ -474,7 +486,8 @@ class PeerTransport:
                 session.say_bye("leaving", self._limits.close_timeout_s)
         for link in (*self._links.values(), *self._contacts.values()):
             link.take_queue()
-            link.session = None
+            if link.session is not None:
+                link.detach()
             self._dials.cancel(link)
         if self._sweep is not None:
             self._sweep.cancel()
