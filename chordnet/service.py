@@ -21,6 +21,7 @@ from typing import Any, TypedDict, Unpack, get_args
 import attrs
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.interfaces import IAddress, IStreamServerEndpoint
 from twisted.python.failure import Failure
 
 from chordnet.core.base.config import ProtocolConfig
@@ -37,7 +38,7 @@ from chordnet.net.base.addresses import (
 from chordnet.net.base.arguments import CALL, SETTING, refusing
 from chordnet.net.base.callbacks import call
 from chordnet.net.base.deferreds import Waiters, asked, told
-from chordnet.net.base.interfaces import Core, MessageLog, NodeState
+from chordnet.net.base.interfaces import Core, IReactor, MessageLog, NodeState
 from chordnet.net.base.journal import Journal
 from chordnet.net.base.limits import NetworkLimits
 from chordnet.net.base.metrics import NetMetric
@@ -179,7 +180,8 @@ class ChordService(MultiService):
     """
 
     def __init__(
-        self, reactor: Any, listen: Any = None, peers: Sequence[str] = (), *,
+        self, reactor: Any, listen: str | IStreamServerEndpoint | None = None,
+        peers: Sequence[str] = (), *,
         settings: NodeSettings | None = None, seams: Seams | None = None,
         **keywords: Unpack[Keywords],
     ) -> None:  # fmt: skip
@@ -192,7 +194,7 @@ class ChordService(MultiService):
             raise ConfigError(
                 "durability 'power' needs a state directory: without one nothing is kept on disk"
             )
-        self._reactor = reactor
+        self._reactor: IReactor = reactor
         self.settings = settings
         """What is set, the keywords included."""
         self.seams = seams
@@ -258,7 +260,7 @@ class ChordService(MultiService):
     def _warn_of(self, text: str) -> None:
         self.journal.warn("{what}", what=text)
 
-    def _make_node(self, host: Any, state: NodeState, log: MessageLog) -> LocalNode:
+    def _make_node(self, host: IAddress, state: NodeState, log: MessageLog) -> LocalNode:
         settings, seams = self.settings, self.seams
         address = advertised_address(host, checked_advertise(settings.advertise))
         name = settings.name or address

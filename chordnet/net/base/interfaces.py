@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
-from twisted.internet.interfaces import IConsumer, IPushProducer, ITransport
+from twisted.internet.interfaces import (
+    IConsumer,
+    IPushProducer,
+    IReactorTCP,
+    IReactorTime,
+    ITransport,
+)
 
 from chordnet.core.base.effects import Effect, Record
 from chordnet.core.base.errors import ChordnetError
@@ -23,6 +29,10 @@ from chordnet.core.base.messages import (
 )
 from chordnet.core.log.ledger import OriginKey
 from chordnet.wire.rpc import LookupResult, Receipt
+
+
+class IReactor(IReactorTCP, IReactorTime):
+    """What a node needs of a reactor; Twisted has no interface for all that one can do."""
 
 
 class IStream(ITransport, IConsumer, IPushProducer):

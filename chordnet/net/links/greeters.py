@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Protocol
+from typing import Protocol
 
-from twisted.internet.interfaces import IAddress
+from twisted.internet.interfaces import IAddress, IReactorTime
 from twisted.internet.protocol import ServerFactory
 
 from chordnet.core.base.errors import RemoteProtocolError
@@ -70,7 +70,7 @@ class Door(ServerFactory):
     noisy = False
 
     def __init__(
-        self, *, clock: Any, turn: Turn, me: NodeRef, network: str, space: IdentifierSpace,
+        self, *, clock: IReactorTime, turn: Turn, me: NodeRef, network: str, space: IdentifierSpace,
         peers: Peers, clients: Clients, journal: Journal, limits: NetworkLimits, frame_limit: int,
         standing: Callable[[], Standing] | None = None,
     ) -> None:  # fmt: skip
@@ -149,7 +149,7 @@ class Greeter:
 
     connection: Connection
 
-    def __init__(self, door: Door, clock: Any, timeout_s: float, host: str) -> None:
+    def __init__(self, door: Door, clock: IReactorTime, timeout_s: float, host: str) -> None:
         self.host = host
         self.since = clock.seconds()
         self._door = door

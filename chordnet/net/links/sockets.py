@@ -31,13 +31,18 @@ _TCP_USER_TIMEOUT: int | None = getattr(socket, "TCP_USER_TIMEOUT", None)
 class SystemSocket:
     """The socket of one connection, as far as it has one."""
 
-    __slots__ = ("_direct", "_socket", "_transport")
+    __slots__ = ("_direct", "_handle", "_socket", "_transport")
+
+    _handle: socket.socket
+    """Where bytes are written past the transport; there with ``_direct`` alone."""
 
     def __init__(self, transport: IStream) -> None:
         self._transport = transport
         self._socket = tcp_socket(transport)
-        self._direct = _plain(transport)
+        self._direct: tcp.Connection | None = None
         """The transport, if bytes may be written past it."""
+        if self._socket is not None:
+            self._direct, self._handle = _plain(transport), self._socket
 
     def tune(self) -> None:
         """Send small frames without delay, and notice in the end that an idle peer is gone."""
@@ -73,13 +78,11 @@ class SystemSocket:
         The transport's own ``write`` waits for the reactor to report the socket writable: two more
         system calls and a turn of the reactor for every message.
         """
-        direct, handle = self._direct, self._socket
+        direct = self._direct
         # Twisted has no public word for what waits in its buffers.
-        if direct is not None and handle is not None and not (
-            direct._tempDataBuffer or direct.dataBuffer  # noqa: SLF001
-        ):  # fmt: skip
+        if direct is not None and not (direct._tempDataBuffer or direct.dataBuffer):  # noqa: SLF001
             try:
-                sent = handle.send(data)
+                sent = self._handle.send(data)
             except OSError:  # it is full, or the transport will meet this again and report it
                 sent = 0
             if sent == len(data):

@@ -22,7 +22,7 @@ import time
 from collections.abc import Callable, Iterable
 from functools import partial
 
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IDelayedCall
 
 from chordnet.core.base.events import Event, LinkFault
 from chordnet.core.base.identifiers import IdentifierSpace
@@ -42,7 +42,7 @@ from chordnet.core.base.messages import (
 )
 from chordnet.core.base.naming import usable_address
 from chordnet.net.base.addresses import client_endpoint
-from chordnet.net.base.interfaces import Down, Judge, Received
+from chordnet.net.base.interfaces import Down, IReactor, Judge, Received
 from chordnet.net.base.journal import Journal
 from chordnet.net.base.limits import NetworkLimits
 from chordnet.net.base.metrics import NetMetric
@@ -75,7 +75,7 @@ class PeerTransport:
     """
 
     def __init__(
-        self, reactor: IReactorTime, turn: Turn, me: NodeRef, *, network: str,
+        self, reactor: IReactor, turn: Turn, me: NodeRef, *, network: str,
         space: IdentifierSpace, received: Received, on_down: Down, journal: Journal,
         limits: NetworkLimits, frame_limit: int, rng: random.Random, seconds: Callable[[], float],
         endpoints: Endpoints = client_endpoint, names: Judge | None = None,

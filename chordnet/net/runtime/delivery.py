@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
 from chordnet.core.base.errors import ChordnetError
@@ -43,7 +44,7 @@ class Delivery:
         self._entries: deque[object] = deque()
         """Read and not handed over yet, at most what is read in one go."""
         self._more = False
-        self._call: Any = None
+        self._call: IDelayedCall | None = None
         self._unfollow = node.follow(self._pump)
         self._wake_at(0.0)
 

@@ -17,7 +17,7 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from chordnet import __version__
 from chordnet.core.base.config import ProtocolConfig
@@ -45,7 +45,7 @@ from chordnet.core.base.events import Begin, FindOwner, Leave, Publish, Start, W
 from chordnet.core.base.identifiers import IdentifierSpace
 from chordnet.core.base.messages import NodeRef, Status
 from chordnet.net.base.addresses import client_endpoint
-from chordnet.net.base.interfaces import Core, LookupDoneWith, MessageLog, ReceiptDone
+from chordnet.net.base.interfaces import Core, IReactor, LookupDoneWith, MessageLog, ReceiptDone
 from chordnet.net.base.journal import Journal
 from chordnet.net.base.limits import NetworkLimits
 from chordnet.net.base.load import Load
@@ -71,18 +71,19 @@ from chordnet.wire.rpc import (
     check_phrase,
 )
 
+T = TypeVar("T")
+
 
 class LocalNode:
     """Ties one core to its connections, its log and its subscribers.
 
-    :param reactor: ``IReactorTCP`` and ``IReactorTime``.
     :param keep_peers: told of the peers worth keeping on disk.
     :param seconds: a clock that never goes back; the reactor's own follows the wall clock.
     :param wall: returns the wall clock in seconds since 1970.
     """
 
     def __init__(
-        self, reactor: Any, *, me: NodeRef, core: Core, network: str, config: ProtocolConfig,
+        self, reactor: IReactor, *, me: NodeRef, core: Core, network: str, config: ProtocolConfig,
         log: MessageLog, journal: Journal, limits: NetworkLimits, rng: random.Random,
         hooks: Hooks | None = None,
         keep_peers: Callable[[list[NodeRef]], None] = lambda _peers: None,
@@ -319,7 +320,7 @@ class LocalNode:
             )
 
     @staticmethod
-    def _take(table: dict[int, Any]) -> list[Any]:
+    def _take(table: dict[int, T]) -> list[T]:
         entries = list(table.values())
         table.clear()
         return entries

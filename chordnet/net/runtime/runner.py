@@ -12,6 +12,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
 from chordnet.core.base.effects import Send
 from chordnet.core.base.events import Event, LinkDown, LinkFault, Received, Tick
 from chordnet.core.base.messages import NodeRef, PeerMessage
@@ -26,7 +28,6 @@ _NEVER = float("inf")
 class Runner:
     """Runs one core.
 
-    :param clock: an ``IReactorTime``.
     :param seconds: the core's clock, which never goes back.
     :param performers: what to do for each type of effect but ``Send``.
     """
@@ -34,7 +35,7 @@ class Runner:
     transport: Transport
 
     def __init__(
-        self, clock: Any, turn: Turn, core: Core, journal: Journal,
+        self, clock: IReactorTime, turn: Turn, core: Core, journal: Journal,
         performers: dict[type, Callable[[Any], None]], seconds: Callable[[], float],
     ) -> None:  # fmt: skip
         self.core = core
@@ -45,7 +46,7 @@ class Runner:
         self._performers = performers
         self._waiting: deque[Event] = deque()
         self._stepping = False
-        self._timer: Any = None
+        self._timer: IDelayedCall | None = None
         self._armed = _NEVER
         self._stopped = False
         self.rest: Callable[[], None] = _nothing

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Protocol
+from typing import Protocol, TypeVar
 
 from chordnet.core.base.errors import Busy, ChordnetError, RemoteProtocolError
 from chordnet.net.base.metrics import NetMetric
@@ -23,6 +23,8 @@ from chordnet.net.serve.watches import IdleWatch, ReadingWatch
 from chordnet.wire.codec import read_request
 from chordnet.wire.greeting import Bye
 from chordnet.wire.rpc import ClientRequest, Failure, ServerReply, failure
+
+T = TypeVar("T")
 
 
 class Desk(Protocol):
@@ -151,8 +153,8 @@ class ClientSession:
             )
 
     def later(
-        self, rid: int, reply: Callable[[int, Any], ServerReply], begin: Callable[..., None],
-        *arguments: Any, held: int = 0,
+        self, rid: int, reply: Callable[[int, T], ServerReply], begin: Callable[..., None],
+        *arguments: object, held: int = 0,
     ) -> None:  # fmt: skip
         """Begin what takes time, and reply when it is over; see :class:`.seams.Asker`."""
         self._in_flight += 1
@@ -163,7 +165,11 @@ class ClientSession:
             raise
 
     def _over(
-        self, rid: int, reply: Callable[[int, Any], ServerReply], held: int, result: Any
+        self,
+        rid: int,
+        reply: Callable[[int, T], ServerReply],
+        held: int,
+        result: T | ChordnetError,
     ) -> None:
         self._in_flight -= 1
         if isinstance(result, ChordnetError):
