@@ -21,6 +21,7 @@ from typing import Any, TypedDict, Unpack, get_args
 import attrs
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.interfaces import IAddress, IStreamServerEndpoint
 from twisted.python.failure import Failure
 
 from chordnet.core.base.config import ProtocolConfig
@@ -37,9 +38,10 @@ from chordnet.net.base.addresses import (
 from chordnet.net.base.arguments import CALL, SETTING, refusing
 from chordnet.net.base.callbacks import call
 from chordnet.net.base.deferreds import Waiters, asked, told
-from chordnet.net.base.interfaces import Core, MessageLog, NodeState
+from chordnet.net.base.interfaces import Core, IReactor, MessageLog, NodeState
 from chordnet.net.base.journal import Journal
 from chordnet.net.base.limits import NetworkLimits
+from chordnet.net.base.metrics import NetMetric
 from chordnet.net.links.dialler import Endpoints
 from chordnet.net.links.listening import server_endpoint
 from chordnet.net.observe.hooks import Hooks, Subscription
@@ -178,7 +180,8 @@ class ChordService(MultiService):
     """
 
     def __init__(
-        self, reactor: Any, listen: Any = None, peers: Sequence[str] = (), *,
+        self, reactor: Any, listen: str | IStreamServerEndpoint | None = None,
+        peers: Sequence[str] = (), *,
         settings: NodeSettings | None = None, seams: Seams | None = None,
         **keywords: Unpack[Keywords],
     ) -> None:  # fmt: skip
@@ -191,7 +194,7 @@ class ChordService(MultiService):
             raise ConfigError(
                 "durability 'power' needs a state directory: without one nothing is kept on disk"
             )
-        self._reactor = reactor
+        self._reactor: IReactor = reactor
         self.settings = settings
         """What is set, the keywords included."""
         self.seams = seams
@@ -257,7 +260,7 @@ class ChordService(MultiService):
     def _warn_of(self, text: str) -> None:
         self.journal.warn("{what}", what=text)
 
-    def _make_node(self, host: Any, state: NodeState, log: MessageLog) -> LocalNode:
+    def _make_node(self, host: IAddress, state: NodeState, log: MessageLog) -> LocalNode:
         settings, seams = self.settings, self.seams
         address = advertised_address(host, checked_advertise(settings.advertise))
         name = settings.name or address
@@ -466,7 +469,9 @@ class ChordService(MultiService):
         node.leave(left)
 
     def _leave_callback_failed(self, failure: Failure) -> None:
-        self.journal.failure("callback_errors", "the callback for a leave request failed", failure)
+        self.journal.failure(
+            NetMetric.CALLBACK_ERRORS, "the callback for a leave request failed", failure
+        )
 
     def _running(self) -> LocalNode:
         node = self._life.node

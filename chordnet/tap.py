@@ -11,8 +11,9 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from types import FrameType, TracebackType
 from typing import Any, NoReturn
 
 from twisted.application.service import MultiService
@@ -93,7 +94,7 @@ class Options(TwistedOptions):
         for each in _REPEATED:
             self.setdefault(each.key, [])
 
-    def parseOptions(self, options: Any = None) -> None:
+    def parseOptions(self, options: Sequence[str] | None = None) -> None:
         """Read the command line, as twistd asks for it.
 
         :raises SystemExit: something is not usable; one line says what. Status 1, which not every
@@ -197,10 +198,16 @@ class NodeProcess(MultiService):
         """
         for number in (signal.SIGINT, signal.SIGTERM):
             handler = signal.getsignal(number)
-            if handler in (self._reactor.sigInt, self._reactor.sigTerm):
+            twisted = handler in (self._reactor.sigInt, self._reactor.sigTerm)
+            if twisted and callable(handler):
                 signal.signal(number, partial(self._signalled, handler))
 
-    def _signalled(self, handler: Any, number: int, frame: Any) -> None:
+    def _signalled(
+        self,
+        handler: Callable[[int, FrameType | None], object],
+        number: int,
+        frame: FrameType | None,
+    ) -> None:
         if not self._ending:
             self._ending = True
             handler(number, frame)
@@ -215,7 +222,7 @@ class CannotStart(Exception):
     """The node cannot start. twistd lets it through; :func:`_report` shows it as one line."""
 
 
-def _report(kind: type[BaseException], problem: BaseException, trace: Any) -> None:
+def _report(kind: type[BaseException], problem: BaseException, trace: TracebackType | None) -> None:
     """Show what ends the process, as ``sys.excepthook``."""
     if issubclass(kind, CannotStart):
         _say(str(problem))
@@ -259,7 +266,7 @@ def makeService(options: Options) -> MultiService:
     return NodeProcess(node, reactor)
 
 
-def _starts_in_the_background(twistd: Mapping[str, Any] | None) -> bool:
+def _starts_in_the_background(twistd: Mapping[str, object] | None) -> bool:
     """Return whether the terminal will be gone when the node starts.
 
     What twistd shows of a failure then is cut off after 100 letters, so what can be found out

@@ -12,22 +12,35 @@ whole rings of :class:`chordnet.ChordService` run in virtual time without a sock
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred, fail, succeed
-from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.error import ConnectionDone, ConnectionLost, NoProtocol
 from twisted.internet.error import ConnectionRefusedError as Declined
 from twisted.internet.error import TimeoutError as TimedOut
+from twisted.internet.interfaces import (
+    IAddress,
+    IDelayedCall,
+    IListeningPort,
+    IProducer,
+    IProtocol,
+    IProtocolFactory,
+    IReactorTime,
+    IStreamClientEndpoint,
+    IStreamServerEndpoint,
+)
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from chordnet.core.base.effects import Effect
 from chordnet.core.base.events import Event, Standing
 from chordnet.core.base.messages import LedgerState, NodeRef, PeerMessage, RingLabel, Status
 from chordnet.core.log.ledger import OriginKey
 from chordnet.net.base.addresses import parse_address
+from chordnet.net.base.interfaces import IStream
 from chordnet.service import ChordService
 
 WALL = 1_700_000_000.0
@@ -50,7 +63,7 @@ class MemoryNetwork:
         self.frozen: set[str] = set()
         self.unreachable: set[str] = set()
         self.connections: list[tuple[MemoryTransport, MemoryTransport]] = []
-        self._factories: dict[str, Any] = {}
+        self._factories: dict[str, IProtocolFactory] = {}
         self._killed: set[str] = set()
 
     def service(self, address: str, peers: Sequence[str] = (), **options: Any) -> ChordService:
@@ -65,7 +78,7 @@ class MemoryNetwork:
         """Return the server endpoint at ``address``."""
         return MemoryServer(self, address)
 
-    def dialling_from(self, source: str) -> Callable[[Any, str, float], MemoryDialler]:
+    def dialling_from(self, source: str) -> Callable[[IReactorTime, str, float], MemoryDialler]:
         """Return what makes client endpoints for the program at ``source``."""
         return lambda _reactor, address, timeout_s: MemoryDialler(self, source, address, timeout_s)
 
@@ -91,7 +104,7 @@ class MemoryNetwork:
             if any(transport.host == address for transport in pair):
                 pair[0].abortConnection()
 
-    def bind(self, address: str, factory: Any) -> None:
+    def bind(self, address: str, factory: IProtocolFactory) -> None:
         """Let ``factory`` have what is dialled at ``address``."""
         self._killed.discard(address)
         self._factories[address] = factory
@@ -100,15 +113,17 @@ class MemoryNetwork:
         """Refuse what is dialled at ``address``."""
         self._factories.pop(address, None)
 
-    def connect(self, source: str, address: str, factory: Any) -> Any:
+    def connect(self, source: str, address: str, factory: IProtocolFactory) -> IProtocol | Failure:
         """Return the protocol of a new connection, or a Failure."""
         server_factory = self._factories.get(address)
         if server_factory is None or source in self._killed:
             return Failure(Declined())
-        theirs = server_factory.buildProtocol(None)
+        theirs = server_factory.buildProtocol(_UNSAID)
         if theirs is None:
             return Failure(Declined())
-        ours = factory.buildProtocol(None)
+        ours = factory.buildProtocol(_UNSAID)
+        if ours is None:
+            return Failure(NoProtocol())
         near, far = MemoryTransport(self, source, ours), MemoryTransport(self, address, theirs)
         near.other, far.other = far, near
         self.connections.append((near, far))
@@ -117,6 +132,15 @@ class MemoryNetwork:
         return ours
 
 
+@implementer(IAddress)
+class _Unsaid:
+    """The address of a caller who is not told apart from others."""
+
+
+_UNSAID = _Unsaid()
+
+
+@implementer(IStreamServerEndpoint)
 class MemoryServer:
     """An ``IStreamServerEndpoint`` of a :class:`MemoryNetwork`."""
 
@@ -124,12 +148,13 @@ class MemoryServer:
         self._network = network
         self._address = address
 
-    def listen(self, factory: Any) -> Deferred[MemoryPort]:
+    def listen(self, factory: IProtocolFactory) -> Deferred[IListeningPort]:
         """Start to listen."""
         self._network.bind(self._address, factory)
         return succeed(MemoryPort(self._network, self._address))
 
 
+@implementer(IListeningPort)
 class MemoryPort:
     """An ``IListeningPort`` of a :class:`MemoryNetwork`."""
 
@@ -141,11 +166,15 @@ class MemoryPort:
         """Return the address."""
         return IPv4Address("TCP", *parse_address(self._address))
 
+    def startListening(self) -> None:  # noqa: N802 - Twisted's name
+        """Do nothing: it listens from the start."""
+
     def stopListening(self) -> None:  # noqa: N802 - Twisted's name
         """Stop to listen."""
         self._network.unbind(self._address)
 
 
+@implementer(IStreamClientEndpoint)
 class MemoryDialler:
     """An ``IStreamClientEndpoint`` of a :class:`MemoryNetwork`."""
 
@@ -155,13 +184,12 @@ class MemoryDialler:
         self._address = address
         self._timeout_s = timeout_s
 
-    def connect(self, factory: Any) -> Deferred[Any]:
+    def connect(self, factory: IProtocolFactory) -> Deferred[IProtocol]:
         """Connect, which takes the network's delay."""
         network = self._network
         unreachable = self._address in network.unreachable
         delay = self._timeout_s if unreachable else network.delay_s
-        call: Any = None
-        connected: Deferred[Any] = Deferred(lambda _connected: call.cancel())
+        connected: Deferred[IProtocol] = Deferred(lambda _connected: call.cancel())
 
         def arrive() -> None:
             if unreachable:
@@ -177,24 +205,25 @@ class MemoryDialler:
         return connected
 
 
+@implementer(IStream)
 class MemoryTransport:
     """One end of a connection of a :class:`MemoryNetwork`; counts ``writes``."""
 
     other: MemoryTransport
     buffer_limit = 65536
 
-    def __init__(self, network: MemoryNetwork, host: str, protocol: Any) -> None:
+    def __init__(self, network: MemoryNetwork, host: str, protocol: IProtocol) -> None:
         self.host = host
         self.protocol = protocol
         self.writes = 0
         self.reading = True
         self._network = network
         self._buffer = bytearray()
-        self._producer: Any = None
+        self._producer: Any = None  # of a kind that can be paused; Twisted's type is of every kind
         self._paused = False
         self.closing = False
         self._closed = False
-        self._call: Any = None
+        self._call: IDelayedCall | None = None
 
     @property
     def buffered(self) -> int:
@@ -211,6 +240,10 @@ class MemoryTransport:
             self._paused = True
             self._producer.pauseProducing()
         self.schedule()
+
+    def writeSequence(self, data: Iterable[bytes]) -> None:  # noqa: N802 - Twisted's name
+        """Take bytes in pieces."""
+        self.write(b"".join(data))
 
     def schedule(self) -> None:
         """Deliver after the network's delay."""
@@ -268,7 +301,11 @@ class MemoryTransport:
         self.reading = True
         self.other.schedule()
 
-    def registerProducer(self, producer: Any, _streaming: bool) -> None:  # noqa: N802
+    def stopProducing(self) -> None:  # noqa: N802 - Twisted's name
+        """Close."""
+        self.loseConnection()
+
+    def registerProducer(self, producer: IProducer, streaming: bool) -> None:  # noqa: N802
         """Remember whom to pause."""
         self._producer = producer
 
@@ -276,11 +313,16 @@ class MemoryTransport:
         """Pause nobody any more."""
         self._producer = None
 
+    def getHost(self) -> IPv4Address:  # noqa: N802 - Twisted's name
+        """Return this side's address."""
+        return IPv4Address("TCP", *parse_address(self.host))
+
     def getPeer(self) -> IPv4Address:  # noqa: N802 - Twisted's name
         """Return the other side's address."""
         return IPv4Address("TCP", *parse_address(self.other.host))
 
 
+@implementer(IStreamServerEndpoint)
 class FailingServer:
     """An ``IStreamServerEndpoint`` that cannot listen.
 
@@ -292,7 +334,7 @@ class FailingServer:
         self.tries = 0
         """How often it was asked."""
 
-    def listen(self, _factory: Any) -> Deferred[Any]:
+    def listen(self, _factory: IProtocolFactory) -> Deferred[IListeningPort]:
         """Fail."""
         self.tries += 1
         return Deferred() if self._error is None else fail(self._error)

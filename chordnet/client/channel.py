@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 import msgspec
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall
 
 from chordnet.client.calls import Call, error_of
 from chordnet.client.following import Following
@@ -29,6 +30,7 @@ from chordnet.core.base.errors import (
     TimedOut,
 )
 from chordnet.core.base.events import LinkFault
+from chordnet.net.base.interfaces import IReactor
 from chordnet.net.base.limits import NetworkLimits
 from chordnet.net.base.turn import Turn
 from chordnet.net.links.dialler import Dial, Endpoints
@@ -60,7 +62,7 @@ class Channel:
     """
 
     def __init__(
-        self, reactor: Any, addresses: Sequence[str], network: str, limits: NetworkLimits,
+        self, reactor: IReactor, addresses: Sequence[str], network: str, limits: NetworkLimits,
         endpoints: Endpoints,
     ) -> None:  # fmt: skip
         self._reactor = reactor
@@ -88,7 +90,7 @@ class Channel:
 
     # -- what is asked ---------------------------------------------------------------------------
 
-    def ask(self, call: Call[T], arguments: Sequence[Any], timeout_s: float) -> Deferred[T]:
+    def ask(self, call: Call[T], arguments: Sequence[object], timeout_s: float) -> Deferred[T]:
         """Send a request, and return what its reply comes to.
 
         :raises Busy: so much waits for the node already that the request would be too much.
@@ -301,7 +303,7 @@ class _Waiting:
 
     __slots__ = ("answer", "call", "timer")
 
-    def __init__(self, call: Call[Any], answer: Deferred[Any], timer: Any) -> None:
+    def __init__(self, call: Call[Any], answer: Deferred[Any], timer: IDelayedCall) -> None:
         self.call = call
         self.answer = answer
         self.timer = timer

@@ -19,6 +19,7 @@ from chordnet.client.pages import Pages
 from chordnet.core.base.errors import Busy, ConfigError, LocalProtocolError
 from chordnet.net.base.addresses import client_endpoint, format_address, parse_address
 from chordnet.net.base.arguments import CALL, SETTING, refusing
+from chordnet.net.base.interfaces import IReactor
 from chordnet.net.base.limits import NetworkLimits
 from chordnet.net.links.dialler import Endpoints
 from chordnet.wire.rpc import (
@@ -74,7 +75,7 @@ class P2PNetClient:
         SETTING.text("network", network)
         for timeout in (timeout_s, send_timeout_s):
             SETTING.seconds("a time limit", timeout)
-        self._reactor: Any = reactor if reactor is not None else _process_reactor()
+        self._reactor: IReactor = reactor if reactor is not None else _process_reactor()
         SETTING.methods("reactor", self._reactor, ("seconds", "callLater"), _EXAMPLE)
         SETTING.instance("limits", limits, NetworkLimits, optional=True)
         self._timeout_s = timeout_s

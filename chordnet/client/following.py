@@ -6,6 +6,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
 from chordnet.core.base.errors import (
@@ -113,7 +114,7 @@ class Listing:
     """
 
     def __init__(
-        self, client: Follows, limit: int, since: str, reactor: Any, timeout_s: float
+        self, client: Follows, limit: int, since: str, reactor: IReactorTime, timeout_s: float
     ) -> None:
         self._limit = limit
         self._first = bool(since)
@@ -144,7 +145,7 @@ class Listing:
         self._following.ended(TimedOut(f"{address} did not answer within {self._timeout_s:g} s"))
         self._following.stop()
 
-    def _done(self, result: Any) -> None:
+    def _done(self, result: Failure | None) -> None:
         if self._timer.active():
             self._timer.cancel()
         if isinstance(result, Failure):

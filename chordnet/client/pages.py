@@ -66,7 +66,7 @@ class Pages:
                 return NodeHistory(origins, page.kept, page.dropped)
             after = f"{origins[-1].origin}.{origins[-1].incarnation}"
 
-    async def _ask(self, call: Call[T], *arguments: Any) -> T:
+    async def _ask(self, call: Call[T], *arguments: object) -> T:
         page = await self._channel.ask(call, arguments, self._timeout_s)
         node = self._channel.address
         if self._node not in ("", node):

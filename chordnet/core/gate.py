@@ -12,6 +12,7 @@ from typing import ClassVar
 
 from chordnet.core.base.events import Greeted
 from chordnet.core.base.messages import NodeRef, PeerMessage
+from chordnet.core.base.metrics import CoreMetric
 from chordnet.core.join.audit import Audit
 from chordnet.core.kernel.context import Context
 from chordnet.core.kernel.detector import Detector
@@ -46,7 +47,7 @@ class Gate:
             self._rectify.heard(sender)
             return True
         if sender.raw == ctx.me.raw or not ctx.space.valid_raw(sender.raw):
-            ctx.counters["messages_ignored"] += 1
+            ctx.counters.add(CoreMetric.MESSAGES_IGNORED)
             return False
         if self._identities.doubts(sender):
             self._identities.spoke(sender, message)

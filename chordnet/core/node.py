@@ -256,7 +256,7 @@ class ChordNode:
     @property
     def counters(self) -> dict[str, int]:
         """Counts of what happened since the start."""
-        return dict(self.ctx.counters)
+        return self.ctx.counters.named()
 
     def recorded(self, after: OriginKey | None, origins: int) -> Sequence[LedgerState]:
         """Return what is recorded of up to ``origins`` origins behind ``after``, in order."""

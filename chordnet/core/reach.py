@@ -14,6 +14,7 @@ from typing import ClassVar
 from chordnet.core.base.effects import PeerDied
 from chordnet.core.base.events import LinkDown, LinkFault
 from chordnet.core.base.messages import NodeRef
+from chordnet.core.base.metrics import CoreMetric
 from chordnet.core.join.joining import Joining
 from chordnet.core.kernel.context import Context
 from chordnet.core.kernel.detector import Detector
@@ -67,7 +68,7 @@ class Reach:
         if event.holder:
             self._identities.twin(event.holder)
         if fault == LinkFault.OVERLOADED:
-            self._ctx.counters["overloaded"] += 1
+            self._ctx.counters.add(CoreMetric.OVERLOADED)
         elif peer.is_contact:
             self._joining.fault(event)
             self._requests.died(peer)

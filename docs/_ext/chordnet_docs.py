@@ -29,6 +29,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("node-settings", directive(generated.node_settings))
     app.add_directive("protocol-settings", directive(generated.protocol_settings))
     app.add_directive("network-limits", directive(generated.network_limits))
+    app.add_directive("node-metrics", directive(generated.node_metrics))
     app.add_directive("protocol-messages", directive(generated.protocol_messages))
     app.add_directive("core-parts", directive(generated.core_parts))
     app.add_directive("core-signals", directive(generated.core_signals))

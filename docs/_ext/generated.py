@@ -20,6 +20,7 @@ from chordnet.core.kernel.signals import SIGNALS
 from chordnet.core.parts import ORDER, PARTS
 from chordnet.core.ring.rectify import PATIENCE
 from chordnet.net.base import limits
+from chordnet.net.base.metrics import METRICS
 from chordnet.settings import CONFIG, OPTIONS, PREFIXES, NodeSettings
 
 _ROLE = re.compile(r":[a-z]+:`~?([^`]+)`")
@@ -115,6 +116,19 @@ def network_limits() -> str:
         for s in settings(limits, "NetworkLimits")
     ]
     return "\n".join(["| limit | default | meaning |", "|---|---|---|", *rows])
+
+
+def node_metrics() -> str:
+    """Every metric of a node: its name in a status, kind, unit, labels, meaning."""
+    rows = []
+    for each in METRICS:
+        row = each.row
+        names = ", ".join(f"`{name}`" for name in each.series.values())
+        labels = ", ".join(f"`{label.name}`" for label in row.labels)
+        rows.append(f"| {names} | {row.kind.value} | {row.unit} | {labels} | {_cell(row.help)} |")
+    return "\n".join(
+        ["| name in a status | kind | unit | label | meaning |", "|---|---|---|---|---|", *rows]
+    )
 
 
 # ---- commands -------------------------------------------------------------------------------

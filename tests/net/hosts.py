@@ -16,6 +16,7 @@ from chordnet.core.base.messages import NodeRef, PeerMessage
 from chordnet.net.base.interfaces import Judge
 from chordnet.net.base.journal import Journal
 from chordnet.net.base.limits import NetworkLimits
+from chordnet.net.base.metrics import NetMetric
 from chordnet.net.base.turn import Turn
 from chordnet.net.links.dialler import Endpoints
 from chordnet.net.links.greeters import Door
@@ -99,7 +100,7 @@ class Host:
         self.posted: list[Event] = []
         self.downs: list[tuple[str, LinkFault]] = []
         limits = limits or NetworkLimits()
-        self.turn = Turn(clock, lambda what: self.journal.failure("errors", what))
+        self.turn = Turn(clock, lambda what: self.journal.failure(NetMetric.TURN_ERRORS, what))
         self.transport = PeerTransport(
             clock, self.turn, self.me, network=network_name, space=SPACE,
             received=lambda sender, message: self.received.append((sender.name, message)),

@@ -8,6 +8,7 @@ from chordnet import ChordService, P2PNetClient
 from chordnet.client.client import MAX_ADDRESSES
 from chordnet.core.base.errors import ConfigError, ConnectFailed, Refused, TimedOut
 from chordnet.net.base.limits import NetworkLimits
+from chordnet.net.base.metrics import NetMetric
 from chordnet.wire.codec import encode_frame
 from chordnet.wire.greeting import Bye, Welcome
 from chordnet.wire.rpc import Messages
@@ -45,7 +46,7 @@ class AddressesCase(ServiceCase):
         return client
 
     def requests(self, service: ChordService) -> int:
-        return service.node.journal.counters["requests"]
+        return service.node.journal.counters.number(NetMetric.REQUESTS)
 
     def cut(self, client: P2PNetClient) -> None:
         """Break the connection of a client."""

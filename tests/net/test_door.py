@@ -13,6 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from chordnet.core.base.messages import Ping
 from chordnet.net.base.limits import NetworkLimits
+from chordnet.net.base.metrics import NetMetric
 from chordnet.testing import MemoryNetwork
 from chordnet.wire.codec import encode_frame, read_answer
 from chordnet.wire.framing import FrameDecoder
@@ -127,7 +128,7 @@ class JunkTests(DoorCase):
             self.assertTrue(transport.disconnecting, f"seed {seed}")
             protocol.connectionLost()
         self.transports.clear()
-        self.assertEqual(self.host.journal.counters["errors"], 0)
+        self.assertEqual(self.host.journal.counters.number(NetMetric.TURN_ERRORS), 0)
         self.assert_serving()
 
     def test_a_flood_of_junk_does_not_flood_the_log(self):
@@ -137,7 +138,7 @@ class JunkTests(DoorCase):
             protocol.connectionLost()
         self.transports.clear()
         self.assertLess(len(self.host.lines), 10)
-        self.assertEqual(self.host.journal.counters["refused_greeting"], 1000)
+        self.assertEqual(self.host.journal.counters.number(NetMetric.REFUSED, "greeting"), 1000)
         self.clock.advance(60)
         self.answers(b"\xff" * 10)
         self.assertTrue(self.host.logged("995 more of these were not logged"), self.host.lines)

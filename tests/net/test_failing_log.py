@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from chordnet.core.base.effects import BroadcastDone, Record, Send, SendStored
 from chordnet.core.base.errors import BroadcastFailed, ConnectFailed, LogFailed, NotInRing
 from chordnet.core.base.messages import Hop, MessageId, Ping, Pong, Status
+from chordnet.net.base.metrics import NetMetric
 from chordnet.net.base.turn import Turn
 from chordnet.storage.log.memory import KeptMessage, MemoryLog
 from chordnet.testing import ScriptedCore
@@ -164,7 +165,7 @@ class FailingLogTests(ServiceCase):
             node.history.send_stored(SendStored(other.me, [only(kept.record.id)], False))
         self.network.run(2)
         self.assertEqual(node.state, "failed")
-        self.assertEqual(node.journal.counters["effect_errors"], 0)
+        self.assertEqual(node.journal.counters.number(NetMetric.EFFECT_ERRORS), 0)
 
     def test_a_failed_node_stops_at_once(self):
         log = self.failing_ring(3, 3)
@@ -345,7 +346,7 @@ class OtherParticipantTests(ServiceCase):
         node = self.services[2].node
         why = "what belongs to the same turn as a message could not be kept"
         self.assertEqual(node.failure, f"Node 3 has left its ring: {why}")
-        self.assertEqual(node.journal.counters["log_failures"], 1)
+        self.assertEqual(node.journal.counters.number(NetMetric.LOG_FAILURES), 1)
         receipt = self.result(self.services[0].broadcast("after"), 4)
         self.assertEqual((receipt.recorded, receipt.partial), (2, False))
 
@@ -371,7 +372,7 @@ class OtherParticipantTests(ServiceCase):
         keeper.keeps = False
         self.assertEqual(self.result(self.services[0].broadcast("apple"), 4).recorded, 2)
         keeper.keeps = True
-        self.assertEqual(self.services[2].node.journal.counters["turn_errors"], 1)
+        self.assertEqual(self.services[2].node.journal.counters.number(NetMetric.TURN_ERRORS), 1)
         self.assert_left()
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 

@@ -12,6 +12,7 @@ from chordnet.core.base.errors import LogFailed
 from chordnet.core.base.events import Event, Spoiled
 from chordnet.core.base.identifiers import IdentifierSpace
 from chordnet.core.base.messages import Hop, MessageId, NodeRef, Range, contact
+from chordnet.net.base.metrics import NetMetric
 from chordnet.net.base.turn import Turn
 from chordnet.net.observe.hooks import Hooks
 from chordnet.net.observe.views import Views
@@ -160,7 +161,7 @@ class KeepTests(HistoryCase):
 
     def test_what_is_recorded_is_counted_and_has_the_time_of_the_wall_clock(self) -> None:
         self.turn_of(1, 2)
-        self.assertEqual(self.journal.counters["recorded"], 2)
+        self.assertEqual(self.journal.counters.number(NetMetric.RECORDED), 2)
         self.assertEqual([kept.received_at for kept in self.log.newest(9)], [1000.5] * 2)
         self.assertEqual(self.lines, [])
         self.journal.debug_enabled = True
@@ -176,7 +177,7 @@ class GivingTests(HistoryCase):
         self.assertEqual(self.log.skipped, [*ranges, ranges[1]])
         text = "me: {} messages are lost to this node: {} does not keep them any more"
         self.assertEqual(self.lines, [text.format(4, "n2"), text.format(1, "10.0.0.9:1")])
-        self.assertEqual(self.journal.counters["gaps_told"], 2)
+        self.assertEqual(self.journal.counters.number(NetMetric.GAPS_TOLD), 2)
 
     def asked(self, to: NodeRef, first: int, end: int) -> SendStored:
         return SendStored(to, [Range(PEER.raw, 1, first, end)], None)

@@ -10,6 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from chordnet.core.base.errors import Busy
 from chordnet.net.base.limits import NetworkLimits
 from chordnet.net.base.load import Load
+from chordnet.net.base.metrics import NetMetric
 from chordnet.net.links.greeters import client_hello
 from chordnet.wire.codec import encode_frame, read_reply
 from chordnet.wire.framing import FrameDecoder
@@ -65,11 +66,11 @@ class SlowReaderTests(ServiceCase):
         reader.transport.write(b"".join(map(encode_frame, [client_hello(""), *requests])))
         self.network.run(0.1)
         counters = service.node.journal.counters
-        self.assertLess(counters["requests"], 30)
+        self.assertLess(counters.number(NetMetric.REQUESTS), 30)
         self.assertFalse(reader.transport.other.reading)
         reader.transport.resumeProducing()
         self.network.run(1)
-        self.assertEqual(counters["requests"], 30)
+        self.assertEqual(counters.number(NetMetric.REQUESTS), 30)
         self.assertEqual(reader.answered, list(range(1, 31)))
         self.assertTrue(reader.transport.other.reading)
         reader.transport.abortConnection()

@@ -20,6 +20,7 @@ from chordnet.core.base.effects import (
 )
 from chordnet.core.base.messages import MessageId, NodeRef, Status, contact
 from chordnet.net.base.journal import Journal
+from chordnet.net.base.metrics import NetMetric
 from chordnet.net.base.turn import Turn
 from chordnet.net.observe.hooks import EVENTS, Hooks
 from chordnet.net.observe.notices import Notices
@@ -106,12 +107,12 @@ class LogTests(NoticesCase):
                 ("warn", "me: 10.0.0.9:7001 broke a rule: it lies"),
             ],
         )
-        self.assertEqual(self.journal.counters["misbehaved"], 2)
+        self.assertEqual(self.journal.counters.number(NetMetric.MISBEHAVED), 2)
 
     def test_what_befell_a_broadcast_is_counted_by_kind_and_kept_with_its_time(self):
         self.notices.traced(Traced(ID, 1, TraceKind.LOST_CHILD, TWO))
         self.notices.traced(Traced(ID, 1, TraceKind.LOST_CHILD, THREE))
-        self.assertEqual(self.journal.counters, {"broadcast_lost_child": 2})
+        self.assertEqual(self.journal.counters.named(), {"broadcast_lost_child": 2})
         found = [(each.at, each.what, each.peer) for each in self.traces.of(ID)]
         self.assertEqual(
             found,
@@ -177,7 +178,7 @@ class SlowCallbackTests(NoticesCase):
         self.assertEqual(self.heard, [1])
         self.finish_all()
         self.assertEqual(self.heard, list(range(1, 258)))
-        self.assertEqual((self.lines, self.journal.counters), ([], {}))
+        self.assertEqual((self.lines, self.journal.counters.named()), ([], {}))
 
     def test_one_more_ends_the_subscription_with_an_error_in_the_log(self):
         self.fire(1, 258)
@@ -188,7 +189,7 @@ class SlowCallbackTests(NoticesCase):
             "subscribe with since=..., which reads as fast as the callback goes"
         )
         self.assertEqual(self.lines, [("error", text)])
-        self.assertEqual(self.journal.counters, {"callback_errors": 1})
+        self.assertEqual(self.journal.counters.named(), {"callback_errors": 1})
         self.finish_all()
         self.assertEqual(self.heard, [1])
 

@@ -14,6 +14,7 @@ from chordnet.core.base.events import Recent
 from chordnet.core.base.identifiers import IdentifierSpace
 from chordnet.core.base.messages import EdgeKind, Hop, MessageId, digest_of
 from chordnet.net.base.limits import NetworkLimits
+from chordnet.net.base.metrics import NetMetric
 from chordnet.net.observe.views import Views
 from chordnet.net.runtime.keeping import RECENT_MESSAGES, recent_messages
 from chordnet.net.serve.reading import Reader, ReceivedReader, open_reader
@@ -432,7 +433,7 @@ class SubscribeTests(RingCase):
         self.record("a1", "a2")
         self.assertEqual(self.lines, ["a1"])
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 2)
-        self.assertEqual(self.node.journal.counters["callback_errors"], 2)
+        self.assertEqual(self.node.journal.counters.number(NetMetric.CALLBACK_ERRORS), 2)
 
     def test_before_the_start_and_after_an_unknown_message(self):
         with self.assertRaises(LocalProtocolError):

@@ -13,6 +13,7 @@ from chordnet.core.base.effects import PeerDied, Send, StatusChanged
 from chordnet.core.base.events import LinkDown, LinkFault, Received, Tick
 from chordnet.core.base.messages import Ping, Pong, Status
 from chordnet.net.base.journal import Journal
+from chordnet.net.base.metrics import NetMetric
 from chordnet.net.base.turn import Turn
 from chordnet.net.runtime.runner import Runner, Surroundings
 from chordnet.testing import RecordingTransport, ScriptedCore
@@ -35,7 +36,7 @@ class RunnerCase(SynchronousTestCase):
     def setUp(self):
         self.clock = Clock()
         self.journal, self.lines = quiet_journal(self.clock)
-        self.turn = Turn(self.clock, lambda what: self.journal.failure("errors", what))
+        self.turn = Turn(self.clock, lambda what: self.journal.failure(NetMetric.TURN_ERRORS, what))
         self.core = LooseCore(ME)
         self.performed = []
         self.runner = Runner(
@@ -94,14 +95,14 @@ class LoopTests(RunnerCase):
         self.runner.received(YOU, Ping(1))
         self.runner.received(YOU, Ping(2))
         self.assertEqual(len(self.core.events), 2)
-        self.assertEqual(self.journal.counters["core_errors"], 1)
+        self.assertEqual(self.journal.counters.number(NetMetric.CORE_ERRORS), 1)
         self.assertIn("the protocol failed on Received", self.lines[0])
 
     def test_an_effect_that_fails_does_not_keep_the_others_from_being_performed(self):
         self.core.script = lambda event: [PeerDied(YOU), Send(YOU, Ping(1))]
         self.runner.received(YOU, Ping(0))
         self.assertEqual(self.transport.sent, [(YOU, Ping(1))])
-        self.assertEqual(self.journal.counters["effect_errors"], 1)
+        self.assertEqual(self.journal.counters.number(NetMetric.EFFECT_ERRORS), 1)
 
     def test_what_waits_when_an_effect_stops_it_does_not_reach_the_core(self):
         def send(to, message):
@@ -181,7 +182,7 @@ class TimerTests(RunnerCase):
         for deadline in (2.0, 1.0, None):
             self.at(deadline)
             self.assertEqual(self.timers(), [1.0])
-        self.assertEqual(self.journal.counters, {})
+        self.assertEqual(self.journal.counters.named(), {})
 
     def test_what_is_due_already_is_not_kept_waiting(self):
         self.clock.advance(5.0)
@@ -327,7 +328,7 @@ class ParticipantTests(SynchronousTestCase):
         self.events: list[LogEvent] = []
         logger = Logger(namespace="chordnet.node", observer=LogPublisher(self.events.append))
         self.journal = Journal(self.clock.seconds, "test", logger=logger)
-        self.turn = Turn(self.clock, partial(self.journal.failure, "turn_errors"))
+        self.turn = Turn(self.clock, partial(self.journal.failure, NetMetric.TURN_ERRORS))
         self.order: list[str] = []
         self.log, self.store = Keeper(self.order, "log"), Keeper(self.order, "store")
         self.turn.join(self.log)
@@ -349,7 +350,7 @@ class ParticipantTests(SynchronousTestCase):
         self.assertEqual(
             [formatEvent(event) for event in self.events], [f"test: {t}" for t in texts]
         )
-        self.assertEqual(self.journal.counters["turn_errors"], len(texts))
+        self.assertEqual(self.journal.counters.number(NetMetric.TURN_ERRORS), len(texts))
 
     def test_all_commit_in_the_order_of_joining_and_are_told_so_before_anything_is_sent(self):
         self.assertEqual(
@@ -416,14 +417,14 @@ class JournalTests(SynchronousTestCase):
         clock = Clock()
         journal, lines = quiet_journal(clock)
         for number in range(50):
-            journal.limited("junk", "junk number {number}", number=number)
+            journal.limited(NetMetric.MISBEHAVED, "junk number {number}", number=number)
         self.assertEqual(len(lines), 5)
-        journal.limited("other", "something else")
+        journal.limited(NetMetric.PEER_VIOLATIONS, "something else")
         self.assertEqual(len(lines), 6)
         clock.advance(10)
-        journal.limited("junk", "junk again")
+        journal.limited(NetMetric.MISBEHAVED, "junk again")
         self.assertEqual(lines[-1], "test: junk again (45 more of these were not logged)")
-        self.assertEqual(journal.counters["junk"], 51)
+        self.assertEqual(journal.counters.number(NetMetric.MISBEHAVED), 51)
 
     def test_details_are_logged_only_when_asked_for(self):
         journal, lines = quiet_journal(Clock())
@@ -439,7 +440,7 @@ class JournalTests(SynchronousTestCase):
         bad = "two\nlines \x1b[2J \x9b \u202e"
         for log in (journal.debug, journal.info, journal.warn, journal.error):
             log("they said {said} and {other}", said=bad, other=ValueError(bad))
-        journal.failure("errors", f"frames from {bad}", Failure(ValueError("x")))
+        journal.failure(NetMetric.TURN_ERRORS, f"frames from {bad}", Failure(ValueError("x")))
         self.flushLoggedErrors()
         said = "two?lines ?[2J ? ?"
         self.assertEqual(lines[:4], [f"Node?1: they said {said} and {said}"] * 4)
@@ -447,8 +448,10 @@ class JournalTests(SynchronousTestCase):
 
     def test_what_strangers_send_cannot_break_a_line(self):
         journal, lines = quiet_journal(Clock())
-        journal.limited("junk", "they said {said}", said="{no.such.field} %s")
-        journal.limited("junk", "they said {said}", said="two\nlines \x1b[31m" + "x" * 1000)
+        journal.limited(NetMetric.MISBEHAVED, "they said {said}", said="{no.such.field} %s")
+        journal.limited(
+            NetMetric.MISBEHAVED, "they said {said}", said="two\nlines \x1b[31m" + "x" * 1000
+        )
         self.assertEqual(lines[0], "test: they said {no.such.field} %s")
         self.assertTrue(lines[1].startswith("test: they said two?lines ?[31mxxx"))
         self.assertLess(len(lines[1]), 350)

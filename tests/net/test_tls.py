@@ -22,7 +22,7 @@ from chordnet import ChordService, P2PNetClient
 from chordnet.core.base.errors import ConnectFailed
 from chordnet.net.base.addresses import parse_address
 from chordnet.net.base.limits import NetworkLimits
-from chordnet.net.links.protocol import system_socket
+from chordnet.net.links.sockets import tcp_socket
 
 NAME = "ring.example"
 
@@ -119,7 +119,7 @@ class TlsTests(TestCase):
         first, second, _third = await self.ring()
         for service in (first, second):
             seen = [
-                system_socket(connection.transport).getsockopt(socket.IPPROTO_TCP, option)
+                tcp_socket(connection.transport).getsockopt(socket.IPPROTO_TCP, option)
                 for connection in service.node.turn.open
             ]
             self.assertEqual(set(seen), {7000})

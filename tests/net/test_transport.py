@@ -13,6 +13,7 @@ from chordnet.core.base.events import Greeted, LinkFault
 from chordnet.core.base.messages import FindFailed, NodeRef, Ping, Pong, contact
 from chordnet.net.base.addresses import client_endpoint
 from chordnet.net.base.limits import NetworkLimits
+from chordnet.net.base.metrics import NetMetric
 from chordnet.testing import MemoryNetwork
 from tests.net.hosts import Host, node_ref
 
@@ -158,7 +159,7 @@ class DiallingTests(TransportCase):
     def test_what_leads_nowhere_is_counted_as_a_message_dropped(self):
         a = self.host("a", A)
         a.send(a, Ping(1), Ping(2))
-        self.assertEqual(a.journal.counters["messages_dropped"], 2)
+        self.assertEqual(a.journal.counters.number(NetMetric.MESSAGES_DROPPED), 2)
         self.assertEqual(a.downs, [("a", LinkFault.REJECTED)] * 2)
 
     def test_the_queue_of_a_dial_is_limited(self):
@@ -168,7 +169,9 @@ class DiallingTests(TransportCase):
         self.run_for(0.1)
         self.assertEqual(b.got(), [Ping(rid) for rid in range(len(b.received))])
         self.assertLess(len(b.received), 20)
-        self.assertEqual(a.journal.counters["messages_dropped"], 100 - len(b.received))
+        self.assertEqual(
+            a.journal.counters.number(NetMetric.MESSAGES_DROPPED), 100 - len(b.received)
+        )
 
     def test_dials_at_the_same_time_are_limited_and_the_others_follow(self):
         a = self.host("a", A, limits=NetworkLimits(max_dials=2))
@@ -192,7 +195,7 @@ class DiallingTests(TransportCase):
         self.run_for(0.1)
         self.assertEqual(a.transport.dials_made, 32)
         self.assertEqual(len(a.downs), 500)
-        self.assertEqual(a.journal.counters["dials_refused"], 468)
+        self.assertEqual(a.journal.counters.number(NetMetric.DIALS_REFUSED), 468)
         told = [line for line in a.lines if "dialled nobody at " in line]
         self.assertEqual(len(told), 5)
         address = "10.1.0.32:1: peers name too many new addresses"
@@ -278,7 +281,7 @@ class DiallingTests(TransportCase):
         self.run_for(0.1)
         self.assertEqual(b.got(), [Ping(1)])
         self.assertEqual([fault for _, fault in a.downs], [LinkFault.UNREACHABLE] * 10)
-        self.assertEqual(a.journal.counters["errors"], 5)
+        self.assertEqual(a.journal.counters.number(NetMetric.TURN_ERRORS), 5)
 
     def test_a_greeting_that_is_not_answered(self):
         a, b = self.host("a", A), self.host("b", B)
@@ -428,7 +431,7 @@ class SharingTests(TransportCase):
         # b's end vanishes without a sound; only b knows.
         ((_near, far),) = self.network.connections
         far.write = lambda data: None
-        b.transport._links[a.me.raw].session = None
+        b.transport._links[a.me.raw].detach()
         b.send(a, Ping(2))
         self.run_for(0.1)
         a.send(b, Ping(3))

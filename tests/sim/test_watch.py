@@ -14,6 +14,7 @@ from chordnet.core.base import effects as fx
 from chordnet.core.base import events as ev
 from chordnet.core.base.config import ProtocolConfig
 from chordnet.core.base.messages import EdgeKind, Hop, MessageId, Status
+from chordnet.core.base.metrics import CoreMetric
 from chordnet.core.kernel.timers import GRAIN_S
 from chordnet.sim.scenarios.watch import MARGIN_S, MAX_VIOLATIONS, Watch
 from chordnet.sim.world.build import right_ring
@@ -153,7 +154,7 @@ class TrustTests(WatchCase):
         """Let a node take a live one for dead."""
         host, other = self.hosts[0], self.hosts[3]
         host.node.ctx.peers.died(other.ref, host.clock(self.network.now))
-        host.node.ctx.counters["deaths"] += 1
+        host.node.ctx.counters.add(CoreMetric.DEATHS)
         self.watch.stepped(host, ev.Tick(), [])
 
     def test_a_live_node_taken_for_dead_is_a_mistake_until_it_must_be_forgotten(self):

@@ -27,6 +27,7 @@ from chordnet.core.base.messages import (
     Status,
     Want,
 )
+from chordnet.core.base.metrics import CoreMetric
 from chordnet.core.log.antientropy import PAGE_ORIGINS, AntiEntropy
 from chordnet.core.log.ledger import Ledger
 from tests.unit.core_support import Parts, effects_of, raw, ref, sent, targets
@@ -150,7 +151,7 @@ class DigestTests(SynchronousTestCase):
                 side.sync.recorded(mid(2), side.ledger.weight(mid(2)))
             side.sync.spoiled([mid(2), mid(9)])
             self.assertEqual(side.sync.digest, Side(20, 1).sync.digest)
-            self.assertEqual(side.ctx.counters["spoiled"], 1)
+            self.assertEqual(side.ctx.counters.number(CoreMetric.SPOILED), 1)
             side.ripen()
             self.assertEqual(side.sync.digest, Side(20, 1).sync.digest)
 
@@ -183,7 +184,7 @@ class ExchangeTests(SynchronousTestCase):
         a.sync.compared(ref(20), b.sync.digest)
         converse(a, b)
         self.assertTrue(a.has(*range(1, GO + 200)))
-        self.assertEqual(a.ctx.counters["exchanges"], 2)
+        self.assertEqual(a.ctx.counters.number(CoreMetric.EXCHANGES), 2)
 
     def test_a_young_message_is_not_given_when_asked_for(self):
         side = Side(10, 1)
@@ -220,7 +221,7 @@ class ExchangeTests(SynchronousTestCase):
         side.sync.on_given(ref(20), Given(False))
         side.sync.compared(ref(30), 1)
         self.assertEqual(targets(side.ctx, Have), [20, 30])
-        self.assertEqual(side.ctx.counters["exchanges"], 2)
+        self.assertEqual(side.ctx.counters.number(CoreMetric.EXCHANGES), 2)
 
     def test_one_exchange_at_a_time_and_a_partner_that_goes_silent_is_not_waited_for(self):
         side = Side(10, 1)
@@ -274,7 +275,7 @@ class CaughtTests(SynchronousTestCase):
             self.side.sync.on_caught(ref(20), caught(2, 20))
         (record,) = effects_of(self.side.ctx.effects, Record)
         self.assertEqual(record.route[-1], Hop(raw(10), "n10", int(EdgeKind.CAUGHT_UP)))
-        counters = self.side.ctx.counters
+        counters = self.side.ctx.counters.named()
         self.assertEqual((counters["caught_up"], counters["caught_up_twice"]), (1, 1))
 
     def test_it_is_young_and_its_way_is_remembered_for_as_long_as_its_tree_may_come(self):
@@ -376,7 +377,7 @@ class UnaskedTests(SynchronousTestCase):
                 self.side.sync.on_lost(ref(peer), message)
         self.assertEqual(self.side.ctx.effects, [])
         self.assertEqual(self.side.ledger.states()[0].known, [1, 2])
-        self.assertEqual(self.side.ctx.counters["answers_ignored"], len(messages))
+        self.assertEqual(self.side.ctx.counters.number(CoreMetric.ANSWERS_IGNORED), len(messages))
 
     def test_nothing_is_taken_that_was_not_asked_for(self):
         self.refused(20, caught(2, 20), Lost([numbers(2, 514)]))
@@ -434,7 +435,7 @@ class UnaskedTests(SynchronousTestCase):
         self.side.sync.on_want(ref(20), want)
         self.side.sync.on_want(ref(20), want)
         self.assertEqual(len(self.side.ctx.effects), 1)
-        self.assertEqual(self.side.ctx.counters["wants_ignored"], 2)
+        self.assertEqual(self.side.ctx.counters.number(CoreMetric.WANTS_IGNORED), 2)
 
 
 class GivingUpTests(SynchronousTestCase):
@@ -457,7 +458,7 @@ class GivingUpTests(SynchronousTestCase):
         self.side.sync.on_lost(ref(30), Lost([numbers(4, 7), numbers(8, 20)]))
         self.assertEqual(self.side.ctx.effects, [Gap(ref(30), [numbers(4, 7), numbers(8, 9)])])
         self.assertEqual(self.side.ledger.states()[0].lost, [4, 7, 8, 9])
-        self.assertEqual(self.side.ctx.counters["gaps"], 4)
+        self.assertEqual(self.side.ctx.counters.number(CoreMetric.GAPS), 4)
         self.assertFalse(self.side.has(4))
         self.side.sync.on_lost(ref(20), Lost([numbers(4, 7)]))
         self.side.sync.on_lost(ref(20), Lost([numbers(9, 12)]))

@@ -22,6 +22,7 @@ from chordnet.core.base.messages import (
     TryMerge,
     contact,
 )
+from chordnet.core.base.metrics import CoreMetric
 from chordnet.core.join.audit import PLACE, SUCCESSOR, Audit
 from chordnet.core.join.joining import Joining
 from chordnet.core.kernel.signals import PLACED
@@ -85,7 +86,7 @@ class AskingTests(AuditTestCase):
             self.assertEqual(question.key, bytes([11]))
             asked.add(target)
         self.assertEqual(asked, {-1, 5, 30, 40, 50}, "bootstrap peers and known ones alike")
-        self.assertEqual(self.ctx.counters["audits"], 40)
+        self.assertEqual(self.ctx.counters.number(CoreMetric.AUDITS), 40)
 
     def test_every_other_time_it_asks_one_that_is_in_no_table(self):
         self.ring.successors = refs(30, 50)

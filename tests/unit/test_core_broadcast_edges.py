@@ -10,6 +10,7 @@ from chordnet.core.base.config import Safeguards
 from chordnet.core.base.effects import BroadcastDone, Misbehaved, Record, Traced, TraceKind
 from chordnet.core.base.events import LinkDown, LinkFault
 from chordnet.core.base.messages import Ack, Bcast, Bodies, Covered, Detour, EdgeKind, Find, Notify
+from chordnet.core.base.metrics import CoreMetric
 from chordnet.core.lookup.lookup import Result
 from tests.unit.core_support import effects_of, ids, placed, raw, ref, sent, step, targets
 from tests.unit.test_core_broadcast import NodeTestCase, bcast, covered, hop, mid
@@ -233,7 +234,7 @@ class TraceTests(EdgeCase):
         self.publish()
         effects = self.die(50)
         self.assertEqual(self.traced(effects), [(TraceKind.LOST_CHILD, 50)])
-        self.assertEqual(self.node.ctx.counters["broadcast_repairs"], 1)
+        self.assertEqual(self.node.ctx.counters.number(CoreMetric.BROADCAST_REPAIRS), 1)
         self.assertEqual(self.traced(self.found(effects, 60)), [(TraceKind.REPAIRED, 60)])
 
 

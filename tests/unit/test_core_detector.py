@@ -6,6 +6,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from chordnet.core.base.events import LinkFault
 from chordnet.core.base.messages import NodeRef, Ping, contact
+from chordnet.core.base.metrics import CoreMetric
 from chordnet.core.kernel.detector import MAX_PROBES
 from tests.unit.core_support import Parts, ref, sent, targets
 
@@ -97,7 +98,7 @@ class DetectorTests(SynchronousTestCase):
         self.detector.suspect(ref(20))
         self.assertEqual(self.parts.verdicts, [("died", 20)])
         self.assertEqual(sent(self.ctx), [])
-        self.assertEqual(self.ctx.counters["deaths"], 1)
+        self.assertEqual(self.ctx.counters.number(CoreMetric.DEATHS), 1)
 
     def test_a_later_incarnation_can_die_again(self):
         self.detector.condemn(ref(20, 1))
@@ -115,7 +116,7 @@ class DetectorTests(SynchronousTestCase):
         for _ in range(5):
             self.detector.suspect(ref(20))
         self.assertEqual(targets(self.ctx, Ping), [20])
-        self.assertEqual(self.ctx.counters["probes"], 1)
+        self.assertEqual(self.ctx.counters.number(CoreMetric.PROBES), 1)
 
     def test_probes_of_several_peers_keep_their_own_time(self):
         self.detector.suspect(ref(20))

@@ -10,6 +10,7 @@ from chordnet.core.base.effects import LookupDone
 from chordnet.core.base.events import FindOwner
 from chordnet.core.base.limits import MAX_EXCLUDE
 from chordnet.core.base.messages import Find, FindFailed, FindKind, FindNext, Found, Next, Status
+from chordnet.core.base.metrics import CoreMetric
 from chordnet.core.base.outcomes import Failed
 from chordnet.core.lookup.iterative import MAX_STEPS
 from chordnet.core.lookup.lookup import Purpose
@@ -64,7 +65,7 @@ class RecursiveTests(LookupTestCase):
     def test_every_lookup_that_is_begun_is_counted(self):
         self.start(8)
         self.start(15)
-        self.assertEqual(self.ctx.counters["lookups"], 2)
+        self.assertEqual(self.ctx.counters.number(CoreMetric.LOOKUPS), 2)
 
     def test_a_key_before_the_successor_goes_to_it_as_the_last_hop(self):
         self.start(15)
@@ -123,13 +124,13 @@ class RecursiveTests(LookupTestCase):
         self.start(35)
         _, question = self.passed_on()
         self.lookups.on_found(ref(40), Found(question.lookup, ref(40), refs(10, 30, 40), LABEL))
-        self.assertEqual(self.ctx.counters["lookup_hops"], 2)
-        self.assertEqual(self.ctx.counters["lookups_failed"], 0)
+        self.assertEqual(self.ctx.counters.number(CoreMetric.LOOKUP_HOPS), 2)
+        self.assertEqual(self.ctx.counters.number(CoreMetric.LOOKUPS_FAILED), 0)
         self.start(36)
         self.ctx.now += 11.0
         self.lookups.tick()
         self.lookups.tick()
-        self.assertEqual(self.ctx.counters["lookups_failed"], 1)
+        self.assertEqual(self.ctx.counters.number(CoreMetric.LOOKUPS_FAILED), 1)
 
     def test_a_lookup_through_another_node_begins_there(self):
         self.start(8, via=ref(33))
@@ -146,7 +147,7 @@ class FallbackTests(LookupTestCase):
         target, question = self.asked_next()
         self.assertEqual(target, 30)
         self.assertEqual(question.key, raw(35))
-        self.assertEqual(self.ctx.counters["lookups_retried"], 1)
+        self.assertEqual(self.ctx.counters.number(CoreMetric.LOOKUPS_RETRIED), 1)
 
     def test_a_refusal_on_the_way_makes_it_iterative_at_once(self):
         self.start(35)

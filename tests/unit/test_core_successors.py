@@ -26,6 +26,7 @@ from chordnet.core.base.messages import (
     State,
     Status,
 )
+from chordnet.core.base.metrics import CoreMetric
 from chordnet.core.kernel.signals import PLACED
 from tests.unit.core_support import (
     LABEL,
@@ -509,7 +510,7 @@ class DeferralTests(RingTestCase):
         self.assertIn("defer", due)
         self.parts.stabilise.defer_over()
         self.assertEqual(targets(self.ctx, State), [5])
-        self.assertEqual(self.ctx.counters["stabilise_given_up"], 1)
+        self.assertEqual(self.ctx.counters.number(CoreMetric.STABILISE_GIVEN_UP), 1)
 
     def test_the_answer_to_a_question_given_up_changes_nothing(self):
         _, rid = self.stabilise()

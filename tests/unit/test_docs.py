@@ -36,6 +36,7 @@ from chordnet.draw import model as ring_model
 from chordnet.judge.explain import Prediction
 from chordnet.judge.problems import WrongFinger
 from chordnet.net.base import limits
+from chordnet.net.base.metrics import METRICS
 from chordnet.record import recording
 from chordnet.record.replay import Difference, Moment, Replay
 from chordnet.sim.measured import experiment
@@ -463,6 +464,14 @@ class Settings(SynchronousTestCase):
         ):  # fmt: skip
             for field in attrs.fields(kind):
                 self.assertIn(f"\n| `{field.name}` | ", text)
+
+    def test_the_reference_has_every_metric(self):
+        text = generated.node_metrics()
+        for metric in METRICS:
+            names = ", ".join(f"`{name}`" for name in metric.series.values())
+            row = metric.row
+            self.assertIn(f"\n| {names} | {row.kind.value} | {row.unit} | ", text)
+            self.assertIn(f" | {row.help.replace('*', '')} |", text)
 
     def test_settings_named_in_the_pages_exist(self):
         """Words such as ``probe_timeout_s`` in code are settings, or the service's arguments."""

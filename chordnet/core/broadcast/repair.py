@@ -27,6 +27,7 @@ import attrs
 from chordnet.core.base.effects import TraceKind
 from chordnet.core.base.identifiers import between
 from chordnet.core.base.messages import EdgeKind, MessageId, NodeRef
+from chordnet.core.base.metrics import CoreMetric
 from chordnet.core.broadcast.cast import Branch, Cast
 from chordnet.core.broadcast.casts import Casts
 from chordnet.core.kernel.context import Context
@@ -154,7 +155,7 @@ class Repairs:
             key = search.branch.child.id
         else:
             key = (ctx.my_id + search.start) % ctx.space.size
-        ctx.counters["broadcast_repairs"] += 1
+        ctx.counters.add(CoreMetric.BROADCAST_REPAIRS)
         self._lookups.start(search.purpose, tag, key)
 
     def looked_up(self, result: Result) -> None:

@@ -53,6 +53,7 @@ from chordnet.core.base.messages import (
     NodeRef,
     digest_of,
 )
+from chordnet.core.base.metrics import CoreMetric
 from chordnet.core.base.outcomes import Failed, Fault
 from chordnet.core.broadcast.cast import Branch, Cast, Finished, Tally, Waiter, cost_of
 from chordnet.core.broadcast.casts import Casts
@@ -169,7 +170,7 @@ class Broadcasts:
 
     def _numbers_taken(self, batch: list[tuple[int, bytes]], known: int) -> None:
         """The ledger knows numbers of ours that we have not used: it is damaged, or was copied."""
-        self._ctx.counters["own_numbers_taken"] += len(batch)
+        self._ctx.counters.add(CoreMetric.OWN_NUMBERS_TAKEN, by=len(batch))
         self._sync.published = known
         self._in_flight -= len(batch)
         for op, _body in batch:
@@ -276,7 +277,7 @@ class Broadcasts:
         if cast is not None:
             self._again(cast, sender, message)
         elif self._casts.full:
-            self._ctx.counters["broadcasts_refused"] += 1
+            self._ctx.counters.add(CoreMetric.BROADCASTS_REFUSED)
         elif message.bodies is None:
             self.headless.add(sender, message)
             self._ctx.send(sender, Ack(message.id, message.limit, True))
@@ -355,7 +356,7 @@ class Broadcasts:
         ``others`` in the range have the message is not known; what they lack, anti-entropy brings.
         """
         ctx, depth = self._ctx, len(message.hops)
-        ctx.counters["late_copies"] += 1
+        ctx.counters.add(CoreMetric.LATE_COPIES)
         ctx.send(sender, Covered(message.id, message.limit, 1, 0, depth, others, []))
 
     def _contradict(
@@ -363,7 +364,7 @@ class Broadcasts:
     ) -> None:
         """Report that this node has not recorded what ``sender`` sent, and will not."""
         ctx, depth = self._ctx, len(message.hops)
-        ctx.counters["conflicts" if conflict else "given_up_before"] += 1
+        ctx.counters.add(CoreMetric.CONFLICTS if conflict else CoreMetric.GIVEN_UP_BEFORE)
         report = Covered(
             message.id, message.limit, 0, 0, depth, True, [ctx.me], conflict, lost
         )  # fmt: skip
@@ -407,7 +408,7 @@ class Broadcasts:
     def on_bodies(self, sender: NodeRef, message: Bodies) -> None:
         """The bodies that we asked for have come."""
         if not self.headless.awaits(message.id, sender):
-            self._ctx.counters["answers_ignored"] += 1
+            self._ctx.counters.add(CoreMetric.ANSWERS_IGNORED)
             return
         waiting, digest = self.headless.take(message.id), digest_of(message.bodies)
         # The route leads over the node that brought the bodies, if its header is among them.

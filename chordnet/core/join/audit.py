@@ -38,6 +38,7 @@ from chordnet.core.base.messages import (
     TryMerge,
     contact,
 )
+from chordnet.core.base.metrics import CoreMetric
 from chordnet.core.join.joining import Joining
 from chordnet.core.kernel.context import Context
 from chordnet.core.kernel.handlers import Handlers, Hearers, Ringers
@@ -111,7 +112,7 @@ class Audit:
         if through is None:
             through = self._choose()
         if through is not None:
-            ctx.counters["audits"] += 1
+            ctx.counters.add(CoreMetric.AUDITS)
             start = (ctx.my_id + 1) % ctx.space.size
             self._lookups.start(Purpose.AUDIT, SUCCESSOR, start, via=through)
 

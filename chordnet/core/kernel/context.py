@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from random import Random
 from types import MappingProxyType
@@ -12,6 +11,7 @@ from chordnet.core.base.config import ProtocolConfig
 from chordnet.core.base.effects import Effect, Send, StatusChanged
 from chordnet.core.base.identifiers import IdentifierSpace
 from chordnet.core.base.messages import NodeRef, PeerMessage, Status
+from chordnet.core.base.metrics import CoreMetric, Counters
 from chordnet.core.kernel import membership
 from chordnet.core.kernel.peers import PEERS_PAUSE_S, PeerBook
 from chordnet.core.kernel.signals import ENTERED, HINTED, P, Signal
@@ -54,7 +54,7 @@ class Context:
         self.horizon = Horizon()
         self.alarms: Alarms[Alarm] = Alarms(self.horizon)
         self.peers = PeerBook(config, me)
-        self.counters: Counter[str] = Counter()
+        self.counters: Counters[CoreMetric] = Counters()
         self.status = Status.UNJOINED
         """Where the node is in its life; :meth:`become` changes it."""
         self._owner = owner

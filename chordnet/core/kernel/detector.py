@@ -15,6 +15,7 @@ import attrs
 
 from chordnet.core.base.events import LinkFault
 from chordnet.core.base.messages import NodeRef, Ping
+from chordnet.core.base.metrics import CoreMetric
 from chordnet.core.kernel.context import Context
 from chordnet.core.kernel.handlers import Ringers
 from chordnet.core.kernel.signals import DIED, SURVIVED, SUSPECTED
@@ -50,7 +51,7 @@ class Detector:
         if probe is not None:
             probe.deadline = min(probe.deadline, ctx.now + patience)
         elif len(self.probes) < MAX_PROBES:
-            ctx.counters["probes"] += 1
+            ctx.counters.add(CoreMetric.PROBES)
             probe = _Probe(peer, ctx.now + patience, ctx.now + ctx.config.probe_interval_s)
             self.probes[peer.raw] = probe
             ctx.send(peer, Ping(ctx.rid()))
@@ -82,7 +83,7 @@ class Detector:
         ctx = self._ctx
         if peer.raw and peer.raw != ctx.me.raw and not ctx.peers.is_dead(peer, ctx.now):
             ctx.peers.died(peer, ctx.now)
-            ctx.counters["deaths"] += 1
+            ctx.counters.add(CoreMetric.DEATHS)
             ctx.tell(DIED, peer)
 
     def departs(self, peer: NodeRef) -> None:

@@ -61,6 +61,7 @@ from chordnet.core.base.messages import (
     Want,
     route_bytes,
 )
+from chordnet.core.base.metrics import CoreMetric
 from chordnet.core.base.outcomes import Fault
 from chordnet.core.kernel.checks import is_message_id, is_origin_state, is_range
 from chordnet.core.kernel.context import Context
@@ -157,7 +158,7 @@ class AntiEntropy:
         """Messages that were recorded are missing now: the others are asked for them."""
         for message_id in ids:
             if self._ledger.forget(message_id):
-                self._ctx.counters["spoiled"] += 1
+                self._ctx.counters.add(CoreMetric.SPOILED)
                 self._young_sum -= self._young.pop(message_id, 0)
 
     def tick(self) -> None:
@@ -236,7 +237,7 @@ class AntiEntropy:
         ctx, ledger = self._ctx, self._ledger
         self._busy, self._gained = peer.raw, False
         self._until = ctx.now + EXCHANGE_S
-        ctx.counters["exchanges"] += 1
+        ctx.counters.add(CoreMetric.EXCHANGES)
         page = ledger.page(self._cursor, PAGE_ORIGINS, PAGE_BOUNDS)
         states = [OriginState(each.origin, each.incarnation, each.known) for each in page]
         first, last = self._cursor, (states[-1].origin, states[-1].incarnation) if states else None
@@ -318,7 +319,7 @@ class AntiEntropy:
             return
         partner = self._partner(peer)
         if not partner.may_want or self._ctx.now >= partner.until:
-            self._ctx.counters["wants_ignored"] += 1
+            self._ctx.counters.add(CoreMetric.WANTS_IGNORED)
             return
         partner.may_want = False
         self._ripen()
@@ -380,15 +381,15 @@ class AntiEntropy:
         each = message.id
         number = Range(each.origin, each.incarnation, each.sequence, each.sequence + 1)
         if not self._was_asked(peer, number):
-            ctx.counters["answers_ignored"] += 1
+            ctx.counters.add(CoreMetric.ANSWERS_IGNORED)
             return
         if ledger.is_known(each) and not ledger.may_record(each):
-            ctx.counters["caught_up_twice"] += 1
+            ctx.counters.add(CoreMetric.CAUGHT_UP_TWICE)
             return
         weight = ledger.add(each, message.body)
         if weight is None:
             return
-        ctx.counters["caught_up"] += 1
+        ctx.counters.add(CoreMetric.CAUGHT_UP)
         self._worth_while(self._partner(peer))
         self.recorded(each, weight)
         route = [*message.hops, Hop(ctx.me.raw, ctx.me.name, int(EdgeKind.CAUGHT_UP))]
@@ -406,10 +407,10 @@ class AntiEntropy:
             if pointed_at and self._was_asked(peer, each):
                 given_up += self._doubt(peer, each)
             else:
-                self._ctx.counters["answers_ignored"] += 1
+                self._ctx.counters.add(CoreMetric.ANSWERS_IGNORED)
         if given_up:
             self._worth_while(self._partner(peer))
-            self._ctx.counters["gaps"] += sum(map(self._ledger.lose, given_up))
+            self._ctx.counters.add(CoreMetric.GAPS, by=sum(map(self._ledger.lose, given_up)))
             self._ctx.effects.append(Gap(peer, given_up))
             self.tell_gaps()
 
@@ -426,7 +427,9 @@ class AntiEntropy:
         """Tell of the gaps that the ledger has closed for want of room."""
         if self._ledger.given_up:
             closed, self._ledger.given_up = self._ledger.given_up, []
-            self._ctx.counters["gaps"] += sum(each.end - each.first for each in closed)
+            self._ctx.counters.add(
+                CoreMetric.GAPS, by=sum(each.end - each.first for each in closed)
+            )
             self._ctx.effects.append(Gap(self._ctx.me, closed))
 
     def remember(self, message_id: MessageId, route: list[Hop]) -> None:

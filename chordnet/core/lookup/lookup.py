@@ -36,6 +36,7 @@ from chordnet.core.base.messages import (
     NodeRef,
     RingLabel,
 )
+from chordnet.core.base.metrics import CoreMetric
 from chordnet.core.base.outcomes import Failed
 from chordnet.core.kernel.context import Context
 from chordnet.core.kernel.detector import Detector
@@ -154,7 +155,7 @@ class Lookups:
         if len(self._open) >= ctx.config.max_lookups:
             self._tell(Result(purpose, tag, None, [], reason=Failed.BUSY))
             return
-        ctx.counters["lookups"] += 1
+        ctx.counters.add(CoreMetric.LOOKUPS)
         # The node that answers need not be the one asked, so the number is what entitles to it.
         number = ctx.rng.getrandbits(62)
         lookup = Lookup(
@@ -191,7 +192,7 @@ class Lookups:
         for number in self._deadlines.due(now):
             self._fail(self._open[number], Failed.TIMED_OUT)
         for number in self._patience.due(now):
-            self._ctx.counters["lookups_retried"] += 1
+            self._ctx.counters.add(CoreMetric.LOOKUPS_RETRIED)
             self._go_iterative(self._open[number])
 
     def died(self, peer: NodeRef) -> None:
@@ -324,7 +325,7 @@ class Lookups:
         self, lookup: Lookup, node: NodeRef, path: list[NodeRef], label: RingLabel | None
     ) -> None:
         del self._open[lookup.number]
-        self._ctx.counters["lookup_hops"] += len(path) - 1
+        self._ctx.counters.add(CoreMetric.LOOKUP_HOPS, by=len(path) - 1)
         self._tell(Result(lookup.purpose, lookup.tag, node, path, label))
 
     def _tell(self, result: Result) -> None:
@@ -332,7 +333,7 @@ class Lookups:
 
     def _fail(self, lookup: Lookup, reason: Failed) -> None:
         del self._open[lookup.number]
-        self._ctx.counters["lookups_failed"] += 1
+        self._ctx.counters.add(CoreMetric.LOOKUPS_FAILED)
         path = lookup.walk.path if lookup.walk is not None else []
         self._tell(Result(lookup.purpose, lookup.tag, None, path, None, reason))
 

@@ -27,6 +27,7 @@ import attrs
 from chordnet.core.base.effects import Judged, Verify
 from chordnet.core.base.events import Standing, Verified
 from chordnet.core.base.messages import ABOUT, NodeRef, PeerMessage, RingLabel, Status, contact
+from chordnet.core.base.metrics import CoreMetric
 from chordnet.core.kernel.context import Context
 from chordnet.core.kernel.detector import Detector
 from chordnet.core.kernel.handlers import EventHandlers, Hearers
@@ -130,7 +131,7 @@ class Identities:
         if contest is not None and contest.node == node and len(contest.held) < MAX_HELD:
             contest.held.append(message)
         else:
-            self._ctx.counters["messages_ignored"] += 1
+            self._ctx.counters.add(CoreMetric.MESSAGES_IGNORED)
 
     def accepted(self) -> None:
         """A node was met whose incarnation is none too far ahead."""
@@ -156,7 +157,7 @@ class Identities:
             if waiting:
                 self._judge(node, "too many names are being checked; try again")
             return
-        ctx.counters["contests"] += 1
+        ctx.counters.add(CoreMetric.CONTESTS)
         self._contests[node.raw] = _Contest(node, known, ctx.now + VERIFY_S, node, waiting)
         ctx.effects.append(Verify(node))
 

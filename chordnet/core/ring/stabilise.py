@@ -20,6 +20,7 @@ from collections.abc import Callable
 from typing import ClassVar
 
 from chordnet.core.base.messages import Changed, GetState, NodeRef, Notify, State, Status
+from chordnet.core.base.metrics import CoreMetric
 from chordnet.core.kernel.context import Context
 from chordnet.core.kernel.detector import Detector
 from chordnet.core.kernel.handlers import Handlers, Hearers, Ringers
@@ -225,7 +226,7 @@ class Stabilise:
 
     def _give_up(self) -> None:
         # The question itself stays open: silence must not go unnoticed because we were asked.
-        self._ctx.counters["stabilise_given_up"] += 1
+        self._ctx.counters.add(CoreMetric.STABILISE_GIVEN_UP)
         self._changed = True
         self._finish()
 

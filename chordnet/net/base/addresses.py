@@ -12,9 +12,11 @@ from twisted.internet.endpoints import (
     TCP4ClientEndpoint,
     TCP6ClientEndpoint,
 )
+from twisted.internet.interfaces import IAddress, IStreamClientEndpoint
 
 from chordnet.core.base.errors import ConfigError
 from chordnet.core.base.naming import NAME_LIMIT, format_address, parse_address, usable_name
+from chordnet.net.base.interfaces import IReactor
 
 _ANYWHERE = ("0.0.0.0", "::", "")  # noqa: S104 - compared with, never bound to
 # Documentation addresses (RFC 5737, RFC 3849): connecting a datagram socket to one sends nothing.
@@ -31,14 +33,14 @@ def checked_name(what: str, name: str) -> str:
     return name
 
 
-def client_endpoint(reactor: Any, address: str, timeout_s: float) -> Any:
+def client_endpoint(reactor: IReactor, address: str, timeout_s: float) -> IStreamClientEndpoint:
     """Return the endpoint that dials ``address``.
 
     A literal address is dialled directly: a name's endpoint waits between the addresses it
     resolves to, and resolves in a thread.
     """
     host, port = parse_address(address)
-    timeout: Any = timeout_s
+    timeout: Any = timeout_s  # Twisted says int, and waits for a float as well
     if isIPAddress(host):
         return TCP4ClientEndpoint(reactor, host, port, timeout)
     if isIPv6Address(host):
@@ -58,7 +60,7 @@ def source_address(family: socket.AddressFamily) -> str | None:
     return None if host in _ANYWHERE or host.startswith("fe80:") else host
 
 
-def advertised_address(listening: Any, advertise: str | None) -> str:
+def advertised_address(listening: IAddress, advertise: str | None) -> str:
     """Return the address at which other nodes reach a listening port.
 
     :param listening: the port's own address (``IListeningPort.getHost()``).

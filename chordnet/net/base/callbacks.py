@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
@@ -16,7 +15,9 @@ from twisted.python.failure import Failure
 Failed = Callable[[Failure], None]
 
 
-def call(function: Callable[..., object], arguments: tuple[Any, ...], failed: Failed) -> Any:
+def call(
+    function: Callable[..., object], arguments: tuple[object, ...], failed: Failed
+) -> Deferred[None] | None:
     """Call ``function``.
 
     :param failed: told of what it raised.
@@ -29,5 +30,5 @@ def call(function: Callable[..., object], arguments: tuple[Any, ...], failed: Fa
         return None
     if not inspect.iscoroutine(result):
         return None
-    over: Deferred[Any] = Deferred.fromCoroutine(result).addErrback(failed)
+    over: Deferred[None] = Deferred.fromCoroutine(result).addErrback(failed)
     return None if over.called else over

@@ -6,7 +6,7 @@ Each fires once. Whoever has cancelled one, or has let it time out, is told noth
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.python.failure import Failure
@@ -16,11 +16,11 @@ from chordnet.core.base.errors import ChordnetError
 T = TypeVar("T")
 
 
-def asked(ask: Callable[[Callable[[Any], None]], None]) -> Deferred[Any]:
+def asked(ask: Callable[[Callable[[T | ChordnetError], None]], None]) -> Deferred[T]:
     """Return a Deferred for what ``ask`` will hand to its callback; it may refuse by raising."""
-    answer: Deferred[Any] = Deferred()
+    answer: Deferred[T] = Deferred()
 
-    def done(result: Any) -> None:
+    def done(result: T | ChordnetError) -> None:
         if answer.called:
             return
         if isinstance(result, ChordnetError):

@@ -5,6 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
+from twisted.internet.interfaces import (
+    IConsumer,
+    IPushProducer,
+    IReactorTCP,
+    IReactorTime,
+    ITransport,
+)
+
 from chordnet.core.base.effects import Effect, Record
 from chordnet.core.base.errors import ChordnetError
 from chordnet.core.base.events import Event, LinkFault, Standing
@@ -21,6 +29,14 @@ from chordnet.core.base.messages import (
 )
 from chordnet.core.log.ledger import OriginKey
 from chordnet.wire.rpc import LookupResult, Receipt
+
+
+class IReactor(IReactorTCP, IReactorTime):
+    """What a node needs of a reactor; Twisted has no interface for all that one can do."""
+
+
+class IStream(ITransport, IConsumer, IPushProducer):
+    """What carries a connection: Twisted's transports of TCP, TLS and UNIX sockets."""
 
 
 class Core(Protocol):

@@ -8,11 +8,13 @@ characters that do not print become question marks.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+
+from chordnet.core.base.metrics import Counters
+from chordnet.net.base.metrics import NetMetric
 
 BURST = 5
 """Lines of one kind that may be written at once."""
@@ -38,10 +40,10 @@ class Journal:
     ) -> None:  # fmt: skip
         self._clock = clock
         self._log = logger or Logger(namespace="chordnet.node")
-        self._allowance: dict[str, _Allowance] = {}
+        self._allowance: dict[tuple[NetMetric, tuple[str, ...]], _Allowance] = {}
         self.source = source
         self.debug_enabled = debug
-        self.counters: Counter[str] = Counter()
+        self.counters: Counters[NetMetric] = Counters()
 
     def info(self, text: str, **fields: object) -> None:
         """Log what an operator wants to know; ``text`` names ``fields`` in braces."""
@@ -60,18 +62,24 @@ class Journal:
         if self.debug_enabled:
             self._log.debug("{node}: " + text, **self._tamed(fields))
 
-    def failure(self, counter: str, text: str, failure: Failure | None = None) -> None:
+    def failure(self, metric: NetMetric, text: str, failure: Failure | None = None) -> None:
         """Log an unexpected exception with its traceback and count it."""
-        self.counters[counter] += 1
+        self.counters.add(metric)
         node, what = _tame(self.source), _tame(text)
         self._log.failure("{node}: {what}", failure, node=node, what=what)
 
-    def limited(self, counter: str, text: str, **fields: object) -> None:
-        """Count an occurrence of what a stranger can cause; log it unless too many were logged."""
-        self.counters[counter] += 1
-        allowance = self._allowance.get(counter)
+    def limited(
+        self, metric: NetMetric, text: str, *, labels: tuple[str, ...] = (), **fields: object
+    ) -> None:
+        """Count an occurrence of what a stranger can cause; log it unless too many were logged.
+
+        :param labels: the values of the metric's labels, each of which has a limit of its own.
+        """
+        self.counters.add(metric, *labels)
+        kind = (metric, labels)
+        allowance = self._allowance.get(kind)
         if allowance is None:
-            allowance = self._allowance[counter] = _Allowance(self._clock())
+            allowance = self._allowance[kind] = _Allowance(self._clock())
         if not allowance.take(self._clock()):
             return
         if allowance.left_out:

@@ -24,7 +24,9 @@ The turn also knows which connections are open, so that a stop can wait for thei
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Protocol
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 
 class Flushable(Protocol):
@@ -84,14 +86,14 @@ class Turn:
         "settle",
     )
 
-    def __init__(self, clock: Any, failed: Callable[[str], None]) -> None:
+    def __init__(self, clock: IReactorTime, failed: Callable[[str], None]) -> None:
         self._clock = clock
         self._dirty: list[Flushable] = []
         self._before: list[Callable[[], None]] = []
         self._after: list[Callable[[], object]] = []
         self.depth = 0
         """How many turns are nested in each other at this moment; 0 outside of any."""
-        self._call: Any = None
+        self._call: IDelayedCall | None = None
         self._commits: tuple[Callable[[], bool], ...] = ()
         self._committed: tuple[Callable[[], None], ...] = ()
         self._abandons: tuple[Callable[[], None], ...] = ()

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
-from twisted.internet.defer import maybeDeferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.error import ConnectionRefusedError as Declined
-from twisted.internet.interfaces import IAddress
+from twisted.internet.interfaces import IAddress, IDelayedCall, IProtocol, IStreamClientEndpoint
 from twisted.internet.protocol import ClientFactory
 from twisted.python.failure import Failure
 
 from chordnet.core.base.errors import ConfigError
 from chordnet.core.base.events import LinkFault
 from chordnet.net.base.addresses import client_endpoint
+from chordnet.net.base.interfaces import IReactor
 from chordnet.net.base.limits import NetworkLimits
 from chordnet.net.base.turn import Turn
 from chordnet.net.links.greeters import Caller
 from chordnet.net.links.protocol import Connection, Handler
 from chordnet.wire.greeting import Hello, Refuse, Welcome
 
-Endpoints = Callable[[Any, str, float], Any]
-"""(reactor, address, timeout in seconds) -> IStreamClientEndpoint."""
+Endpoints = Callable[[IReactor, str, float], IStreamClientEndpoint]
+"""What makes an endpoint from the reactor, an address, and a timeout in seconds."""
 
 
 class Dial:
@@ -35,7 +35,7 @@ class Dial:
     """
 
     def __init__(
-        self, reactor: Any, turn: Turn, limits: NetworkLimits, frame_limit: int, *,
+        self, reactor: IReactor, turn: Turn, limits: NetworkLimits, frame_limit: int, *,
         address: str, hello: Hello,
         greeted: Callable[[Connection, Welcome], Handler],
         failed: Callable[[LinkFault, str, Refuse | None], None],
@@ -54,8 +54,8 @@ class Dial:
         )
         """Does the greeting; None when the attempt is over."""
         self._factory = _OneConnection(self)
-        self._timeout: Any = None
-        self._connecting: Any = None
+        self._timeout: IDelayedCall | None = None
+        self._connecting: Deferred[IProtocol] | None = None
 
     @property
     def connected(self) -> bool:
@@ -73,7 +73,7 @@ class Dial:
             self._turn.failed(f"the endpoint for {self._address}")
             self._report(LinkFault.UNREACHABLE, "no endpoint could be made for it")
             return
-        self._connecting = maybeDeferred(endpoint.connect, self._factory)
+        self._connecting = maybeDeferred(lambda: endpoint.connect(self._factory))
         self._connecting.addCallbacks(self._connected, self._not_connected)
 
     def cancel(self) -> None:
@@ -91,7 +91,7 @@ class Dial:
             return None
         return Connection(self._reactor, self._turn, self._caller, self._limits, self._frame_limit)
 
-    def _connected(self, _protocol: Connection) -> None:
+    def _connected(self, _protocol: IProtocol) -> None:
         if self._caller is not None:
             self._timeout = self._reactor.callLater(
                 self._limits.greeting_timeout_s,

@@ -11,7 +11,8 @@ import random
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+
+from twisted.internet.interfaces import IReactorTime
 
 from chordnet.core.base.events import LinkFault
 from chordnet.net.base.limits import NetworkLimits
@@ -34,7 +35,7 @@ class Dials:
     """
 
     def __init__(
-        self, clock: Any, turn: Turn, limits: NetworkLimits, rng: random.Random,
+        self, clock: IReactorTime, turn: Turn, limits: NetworkLimits, rng: random.Random,
         make: Callable[..., Dial], greeted: Greeted, failed: Failed,
     ) -> None:  # fmt: skip
         self._clock = clock
@@ -50,72 +51,84 @@ class Dials:
 
     def want(self, link: Link) -> None:
         """Dial as soon as that is allowed."""
-        if link.dial is not None or link.pause is not None or link.waiting:
+        if link.dialled:
             return
         if self.under_way >= self._limits.max_dials:
-            link.waiting = True
+            link.line_up()
             self._line.append(link)
             return
         self.under_way += 1
         self.made += 1
-        link.dial = self._make(
+        dial = self._make(
             address=link.node.address,
             greeted=partial(self._was_greeted, link),
             failed=partial(self._has_failed, link),
         )
-        link.dial.start()
+        link.begin_dial(dial)
+        dial.start()
 
     def pause(self, link: Link) -> None:
-        """Let no dial begin for a while."""
+        """Let no dial begin for a while, unless another one is on its way already."""
+        if link.dialled:
+            return
         pause = self._limits.redial_min_s * 2 ** min(link.failures, 16)
         longest = self._limits.redial_told_max_s if link.told else self._limits.redial_max_s
         pause = min(pause, longest) * self._rng.uniform(0.75, 1.25)
         link.failures += 1
-        link.pause = self._clock.callLater(pause, self._pause_over, link)
+        link.begin_pause(self._clock.callLater(pause, self._pause_over, link))
+
+    def end_pause(self, link: Link) -> None:
+        """Let a dial begin at once again, if ``link`` is paused."""
+        if link.pause is not None:
+            link.pause.cancel()
+            link.end_pause()
 
     def calm(self, link: Link) -> None:
         """The peer was reached: end the pause, and a dial that has not sent its greeting."""
         link.failures = 0
-        self._end_pause(link)
+        self.end_pause(link)
         if link.dial is not None and not link.dial.connected:
             self.cancel(link)
 
     def cancel(self, link: Link) -> None:
         """Give up whatever is under way or waits for ``link``."""
-        self._end_pause(link)
+        self.end_pause(link)
         if link.dial is not None:
             link.dial.cancel()
-            self._over(link)
+            link.end_dial()
+            self._free()
 
     def _was_greeted(self, link: Link, connection: Connection, welcome: Welcome) -> Handler:
-        self._over(link)
-        return self._greeted(link, connection, welcome)
+        link.end_dial()
+        try:
+            return self._greeted(link, connection, welcome)
+        finally:
+            self._free()
 
     def _has_failed(self, link: Link, fault: LinkFault, text: str, refusal: Refuse | None) -> None:
-        self._over(link)
-        if link.session is None:
+        link.end_dial()
+        alone = link.session is None
+        # Before others take its place: what they cause may want this link dialled again.
+        if alone:
             self.pause(link)
+        self._free()
+        if alone:
             self._failed(link, fault, text, refusal)
 
-    def _over(self, link: Link) -> None:
-        link.dial = None
+    def _free(self) -> None:
+        """A dial has ended: begin those that stand in line."""
         self.under_way -= 1
         while self._line and self.under_way < self._limits.max_dials:
             waiting = self._line.popleft()
-            waiting.waiting = False
+            waiting.called()
             if waiting.queue and waiting.session is None:
                 self.want(waiting)
 
     def _pause_over(self, link: Link) -> None:
-        link.pause = None
+        link.end_pause()
         if link.queue:
             with self._turn:
                 self.want(link)
-
-    def _end_pause(self, link: Link) -> None:
-        if link.pause is not None:
-            link.pause.cancel()
-            link.pause = None
 
     def stop(self) -> None:
         """Forget who stands in line."""

@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Protocol
+from typing import Protocol
 
-from twisted.internet.interfaces import IAddress
+from twisted.internet.interfaces import IAddress, IReactorTime
 from twisted.internet.protocol import ServerFactory
 
 from chordnet.core.base.errors import RemoteProtocolError
@@ -23,6 +23,7 @@ from chordnet.core.base.identifiers import IdentifierSpace
 from chordnet.core.base.messages import NodeRef
 from chordnet.net.base.journal import Journal
 from chordnet.net.base.limits import NetworkLimits
+from chordnet.net.base.metrics import NetMetric
 from chordnet.net.base.turn import Turn
 from chordnet.net.links.protocol import Connection, Handler
 from chordnet.wire.codec import read_answer, read_hello
@@ -69,7 +70,7 @@ class Door(ServerFactory):
     noisy = False
 
     def __init__(
-        self, *, clock: Any, turn: Turn, me: NodeRef, network: str, space: IdentifierSpace,
+        self, *, clock: IReactorTime, turn: Turn, me: NodeRef, network: str, space: IdentifierSpace,
         peers: Peers, clients: Clients, journal: Journal, limits: NetworkLimits, frame_limit: int,
         standing: Callable[[], Standing] | None = None,
     ) -> None:  # fmt: skip
@@ -99,7 +100,7 @@ class Door(ServerFactory):
         if len(self._waiting) >= self._limits.max_ungreeted:
             giving_way = self._who_gives_way(host)
             if giving_way is None:
-                self.journal.counters["turned_away"] += 1
+                self.journal.counters.add(NetMetric.TURNED_AWAY)
                 return None
             giving_way.turn_away("too many connections are waiting to greet")
         greeter = Greeter(self, self._clock, self._limits.greeting_timeout_s, host)
@@ -148,7 +149,7 @@ class Greeter:
 
     connection: Connection
 
-    def __init__(self, door: Door, clock: Any, timeout_s: float, host: str) -> None:
+    def __init__(self, door: Door, clock: IReactorTime, timeout_s: float, host: str) -> None:
         self.host = host
         self.since = clock.seconds()
         self._door = door
@@ -225,8 +226,8 @@ class Greeter:
         self._finish()
         if refusal.code != "self":
             self._door.journal.limited(
-                f"refused_{refusal.code}",
-                "refused a {role} at {address}: {reason}",
+                NetMetric.REFUSED, "refused a {role} at {address}: {reason}",
+                labels=(refusal.code,),
                 role=hello.role if hello.role in (PEER, CLIENT) else "stranger",
                 address=self.connection.peer_name, reason=refusal.text,
             )  # fmt: skip
@@ -236,8 +237,8 @@ class Greeter:
     def violated(self, reason: str) -> None:
         self._finish()
         self._door.journal.limited(
-            "refused_greeting", "refused a stranger at {address}, no chordnet greeting: {reason}",
-            address=self.connection.peer_name, reason=reason,
+            NetMetric.REFUSED, "refused a stranger at {address}, no chordnet greeting: {reason}",
+            labels=("greeting",), address=self.connection.peer_name, reason=reason,
         )  # fmt: skip
         self.connection.send(Refuse("greeting", f"this is a chordnet node: {reason}"))
         self.connection.close()
@@ -246,8 +247,8 @@ class Greeter:
         """Close a connection that never greeted."""
         self._finish()
         self._door.journal.limited(
-            "refused_silent", "closed a connection from {address}: {reason}",
-            address=self.connection.peer_name, reason=reason,
+            NetMetric.REFUSED, "closed a connection from {address}: {reason}",
+            labels=("silent",), address=self.connection.peer_name, reason=reason,
         )  # fmt: skip
         self.connection.abort()
 

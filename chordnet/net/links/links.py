@@ -1,11 +1,17 @@
 """The way to one peer, and the session on a connection with it.
 
-A link is in one of these conditions, decided by what it has:
+Two things make up where a link is: whether there is a session, and what this node does about
+dialling. Both go on independently, for a peer may call while its own address is being dialled::
 
-    session    messages are written to its connection at once
-    dial       an attempt is under way; messages wait in the queue
-    pause      the last attempt failed; messages wait for the next one
-    nothing    the link may be forgotten
+    no session    IDLE    IN_LINE    DIALLING       PAUSED
+    a session     UP      UP_IN_LINE UP_DIALLING    -
+
+- *in line*: as many dials as may be are under way; this one comes when another has ended.
+- *dialling*: an attempt is under way, to the end of its greeting.
+- *paused*: the last attempt failed; the next may begin when the pause is over. Nothing pauses while
+  there is a session, since the peer was reached.
+
+:attr:`Link.TRANSITIONS` has every step; any other is a defect of ours, and raises.
 
 ``queue`` is only ever filled without a session. When the attempt fails the queue is dropped: the
 protocol repairs what got lost.
@@ -13,9 +19,13 @@ protocol repairs what got lost.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Protocol
+import enum
+from collections.abc import Callable, Mapping
+from typing import ClassVar, Protocol
 
+from twisted.internet.interfaces import IDelayedCall
+
+from chordnet.core.base.errors import LocalProtocolError
 from chordnet.core.base.messages import NodeRef, PeerMessage
 from chordnet.net.links.dialler import Dial
 from chordnet.net.links.protocol import Connection
@@ -23,23 +33,68 @@ from chordnet.wire.codec import UNREADABLE, malformed, read_peer
 from chordnet.wire.greeting import Bye
 
 
+class LinkState(enum.Enum):
+    """Where a link is."""
+
+    IDLE = "idle"
+    IN_LINE = "in line"
+    DIALLING = "dialling"
+    PAUSED = "paused"
+    UP = "up"
+    UP_IN_LINE = "up and in line"
+    UP_DIALLING = "up and dialling"
+
+
+class LinkStep(enum.Enum):
+    """What happens to a link."""
+
+    LINED_UP = "stand in line"
+    CALLED = "leave the line"
+    DIALLED = "begin a dial"
+    DIAL_ENDED = "end a dial"
+    PAUSED = "pause"
+    PAUSE_ENDED = "end a pause"
+    ATTACHED = "get a session"
+    DETACHED = "lose its session"
+
+
 class Link:
     """What is known of the way to one peer."""
 
     __slots__ = (
         "active", "dial", "failures", "node", "pause", "queue", "queued_bytes", "session",
-        "told", "waiting", "wanted",
+        "state", "told", "wanted",
     )  # fmt: skip
+
+    TRANSITIONS: ClassVar[Mapping[tuple[LinkState, LinkStep], LinkState]] = {
+        (LinkState.IDLE, LinkStep.LINED_UP): LinkState.IN_LINE,
+        (LinkState.IDLE, LinkStep.DIALLED): LinkState.DIALLING,
+        (LinkState.IDLE, LinkStep.PAUSED): LinkState.PAUSED,
+        (LinkState.IDLE, LinkStep.ATTACHED): LinkState.UP,
+        (LinkState.IN_LINE, LinkStep.CALLED): LinkState.IDLE,
+        (LinkState.IN_LINE, LinkStep.ATTACHED): LinkState.UP_IN_LINE,
+        (LinkState.DIALLING, LinkStep.DIAL_ENDED): LinkState.IDLE,
+        (LinkState.DIALLING, LinkStep.ATTACHED): LinkState.UP_DIALLING,
+        (LinkState.PAUSED, LinkStep.PAUSE_ENDED): LinkState.IDLE,
+        # The peer took the place of a session that it no longer knows of, or of a second one.
+        (LinkState.UP, LinkStep.ATTACHED): LinkState.UP,
+        (LinkState.UP, LinkStep.DETACHED): LinkState.IDLE,
+        (LinkState.UP_IN_LINE, LinkStep.CALLED): LinkState.UP,
+        (LinkState.UP_IN_LINE, LinkStep.ATTACHED): LinkState.UP_IN_LINE,
+        (LinkState.UP_IN_LINE, LinkStep.DETACHED): LinkState.IN_LINE,
+        (LinkState.UP_DIALLING, LinkStep.DIAL_ENDED): LinkState.UP,
+        (LinkState.UP_DIALLING, LinkStep.ATTACHED): LinkState.UP_DIALLING,
+        (LinkState.UP_DIALLING, LinkStep.DETACHED): LinkState.DIALLING,
+    }
 
     def __init__(self, node: NodeRef) -> None:
         self.node = node
         """The newest incarnation known here, or a contact."""
+        self.state = LinkState.IDLE
         self.session: PeerSession | None = None
         self.dial: Dial | None = None
-        self.pause: Any = None
+        self.pause: IDelayedCall | None = None
         """The delayed call that ends the pause after a failed dial."""
-        self.waiting = False
-        """Whether it stands in the line of dials to come."""
         self.queue: list[bytes] = []
         self.queued_bytes = 0
         self.failures = 0
@@ -54,17 +109,63 @@ class Link:
     @property
     def dialled(self) -> bool:
         """Whether a dial is under way or will be, sooner or later."""
-        return self.dial is not None or self.pause is not None or self.waiting
+        return self.state not in (LinkState.IDLE, LinkState.UP)
 
     @property
     def empty(self) -> bool:
         """Whether nothing would be lost by forgetting it."""
-        return self.session is None and self.dial is None and self.pause is None and not self.queue
+        return self.state in (LinkState.IDLE, LinkState.IN_LINE) and not self.queue
 
     def take_queue(self) -> list[bytes]:
         """Return the waiting frames and forget them."""
         queue, self.queue, self.queued_bytes = self.queue, [], 0
         return queue
+
+    # -- the steps of the table ------------------------------------------------------------------
+
+    def line_up(self) -> None:
+        """Stand in the line of dials to come."""
+        self._step(LinkStep.LINED_UP)
+
+    def called(self) -> None:
+        """Leave that line."""
+        self._step(LinkStep.CALLED)
+
+    def begin_dial(self, dial: Dial) -> None:
+        """Let ``dial`` be the attempt that is under way."""
+        self._step(LinkStep.DIALLED)
+        self.dial = dial
+
+    def end_dial(self) -> None:
+        """The attempt is over, however it went."""
+        self._step(LinkStep.DIAL_ENDED)
+        self.dial = None
+
+    def begin_pause(self, pause: IDelayedCall) -> None:
+        """Let no dial begin until ``pause`` has been called."""
+        self._step(LinkStep.PAUSED)
+        self.pause = pause
+
+    def end_pause(self) -> None:
+        """The pause is over, by the clock or because the peer was reached."""
+        self._step(LinkStep.PAUSE_ENDED)
+        self.pause = None
+
+    def attach(self, session: PeerSession) -> None:
+        """Write to ``session`` from now on."""
+        self._step(LinkStep.ATTACHED)
+        self.session = session
+
+    def detach(self) -> None:
+        """Write to no session any more."""
+        self._step(LinkStep.DETACHED)
+        self.session = None
+
+    def _step(self, step: LinkStep) -> None:
+        after = self.TRANSITIONS.get((self.state, step))
+        if after is None:
+            raise LocalProtocolError(f"a link that is {self.state.value} cannot {step.value}")
+        self.state = after
 
 
 class Owner(Protocol):

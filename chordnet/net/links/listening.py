@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import errno
-import os
-import socket
-from typing import Any
 
 from twisted.internet.defer import CancelledError
 from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IAddress, IStreamServerEndpoint
 from twisted.internet.protocol import ServerFactory
 from twisted.python.failure import Failure
 
 from chordnet.core.base.errors import ChordnetError, ConfigError, NotInRing
 from chordnet.net.base.arguments import SETTING
+from chordnet.net.base.interfaces import IReactor
 from chordnet.net.links.greeters import Door
+from chordnet.net.links.protocol import Connection
+from chordnet.net.links.sockets import try_to_listen
 
 
 class Entrance(ServerFactory):
@@ -23,11 +24,13 @@ class Entrance(ServerFactory):
     noisy = False
     door: Door | None = None
 
-    def buildProtocol(self, addr: Any) -> Any:
+    def buildProtocol(self, addr: IAddress | None) -> Connection | None:
         return self.door.buildProtocol(addr) if self.door is not None else None
 
 
-def server_endpoint(reactor: Any, listen: Any) -> Any:
+def server_endpoint(
+    reactor: IReactor, listen: str | IStreamServerEndpoint
+) -> IStreamServerEndpoint:
     """Return the server endpoint that ``listen`` describes, or is.
 
     :raises ConfigError: it describes none.
@@ -38,11 +41,12 @@ def server_endpoint(reactor: Any, listen: Any) -> Any:
     from twisted.internet.endpoints import serverFromString  # noqa: PLC0415 - loads plugins
 
     try:
-        return serverFromString(reactor, listen)
+        endpoint: IStreamServerEndpoint = serverFromString(reactor, listen)
     except (ValueError, TypeError, KeyError) as error:
         raise ConfigError(
             f"listen {listen!r} is no server endpoint such as tcp:7001 ({error})"
         ) from None
+    return endpoint
 
 
 def check_port(port: int, interface: str | None) -> None:
@@ -52,14 +56,8 @@ def check_port(port: int, interface: str | None) -> None:
     :raises ConfigError: it cannot; the text says why.
     """
     host = "" if interface in (None, "*", "auto") else str(interface).strip("[]")
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        with socket.socket(family, socket.SOCK_STREAM) as probe:
-            # As Twisted does: connections of the past that linger are no obstacle.
-            if os.name == "posix":
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((host, port))
-            probe.listen(1)
+        try_to_listen(host, port)
     except OSError as error:
         problem = start_problem(Failure(CannotListenError(host, port, error)), "")
         assert problem is not None
@@ -82,7 +80,8 @@ def start_problem(failure: Failure, listen: str) -> ChordnetError | None:
         assert isinstance(problem, ChordnetError)
         return problem
     if failure.check(CannotListenError):
-        error: Any = failure.value
+        error = failure.value
+        assert isinstance(error, CannotListenError)
         reason = getattr(error.socketError, "strerror", None) or str(error.socketError)
         where = f"{error.interface or '*'}:{error.port}"
         hint = _HINTS.get(getattr(error.socketError, "errno", None) or 0, "")

@@ -8,20 +8,20 @@ is given up.
 
 from __future__ import annotations
 
-import socket
-from typing import Any, Protocol
+from typing import Protocol
 
 import msgspec
-from twisted.internet import tcp
-from twisted.internet.interfaces import IPushProducer
+from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime, ITransport
 from twisted.internet.protocol import Protocol as TwistedProtocol
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from chordnet.core.base.errors import LocalProtocolError, RemoteProtocolError
+from chordnet.net.base.interfaces import IStream
 from chordnet.net.base.limits import NetworkLimits
 from chordnet.net.base.turn import Turn
+from chordnet.net.links.sockets import SystemSocket
 from chordnet.wire.codec import encode_frame
 from chordnet.wire.framing import HEADER_BYTES, FrameDecoder
 from chordnet.wire.greeting import GREETING_LIMIT
@@ -77,14 +77,10 @@ class _Ended:
 _ENDED = _Ended()
 
 
-class Connected(Protocol):
-    """A handler that wants to know when the connection is made."""
+class FirstHandler(Handler, Protocol):
+    """The handler of a connection that has not greeted."""
 
     def made(self, connection: Connection) -> None: ...
-
-
-_PLAIN = frozenset({tcp.Server, tcp.Client})
-"""Transports without TLS, whose unsent bytes can be seen."""
 
 
 @implementer(IPushProducer)
@@ -95,12 +91,16 @@ class Connection(TwistedProtocol):
     :param frame_limit: the longest frame accepted after the greeting, in bytes.
     """
 
-    transport: Any
+    transport: IStream
+    _system: SystemSocket
 
     def __init__(
-        self, clock: Any, turn: Turn, handler: Any, limits: NetworkLimits, frame_limit: int,
+        self, clock: IReactorTime, turn: Turn, handler: FirstHandler, limits: NetworkLimits,
+        frame_limit: int,
     ) -> None:  # fmt: skip
         self.handler: Handler = handler
+        self._first: FirstHandler | None = handler
+        """Who is told that the connection is made; None once it is."""
         self.peer_name = ""
         self.closing = False
         self.received = False
@@ -114,11 +114,9 @@ class Connection(TwistedProtocol):
         self._queued = 0
         self._held = bytearray()
         self._paused = False
-        self._socket: socket.socket | None = None
-        """Where bytes can be written without the transport; None with TLS."""
         self._made = False
         self._gone = False
-        self._cut: Any = None
+        self._cut: IDelayedCall | None = None
 
     # -- what Twisted calls ----------------------------------------------------------------------
 
@@ -127,14 +125,13 @@ class Connection(TwistedProtocol):
         self._turn.open.add(self)
         transport = self.transport
         self.peer_name = _name(transport)
-        if hasattr(transport, "setTcpNoDelay"):
-            transport.setTcpNoDelay(True)
-            # Only ring neighbours exchange heartbeats; the system finds the other dead ends.
-            transport.setTcpKeepAlive(True)
-        self._socket = transport.getHandle() if type(transport) in _PLAIN else None
+        self._system = SystemSocket(transport)
+        self._system.tune()
         transport.registerProducer(self, True)
-        with self._turn:
-            self.handler.made(self)  # type: ignore[attr-defined]
+        first, self._first = self._first, None
+        if first is not None:
+            with self._turn:
+                first.made(self)
 
     def dataReceived(self, data: bytes) -> None:
         self.received = True
@@ -223,31 +220,13 @@ class Connection(TwistedProtocol):
         out.clear()
         self._queued = 0
         if not self._paused:
-            self._write(data)
+            self._system.write(data)
             return
         self._held += data
         if len(self._held) > self._limits.send_buffer_bytes:
             self._held.clear()
             self.abort()
             self.handler.overloaded()
-
-    def _write(self, data: bytes) -> None:
-        """Give ``data`` to the system at once where it takes it, the rest to the transport.
-
-        The transport's own ``write`` waits for the reactor to report the socket writable: two more
-        system calls and a turn of the reactor for every message.
-        """
-        transport, handle = self.transport, self._socket
-        # Twisted has no public word for what waits in its buffers.
-        if handle is not None and not (transport._tempDataBuffer or transport.dataBuffer):  # noqa: SLF001
-            try:
-                sent = handle.send(data)
-            except OSError:  # it is full, or the transport will meet this again and report it
-                sent = 0
-            if sent == len(data):
-                return
-            data = data[sent:]
-        transport.write(data)
 
     def flush_now(self) -> None:
         """Hand over what is queued before the turn ends, once what was recorded is kept."""
@@ -282,17 +261,12 @@ class Connection(TwistedProtocol):
         self.cut_after(self._limits.close_timeout_s)
         self.transport.loseConnection()
 
-    def give_up_after(self, seconds: float) -> None:
+    def give_up_after(self, seconds: float) -> str:
         """Let the system cut the connection when what was sent goes unacknowledged for so long.
 
-        Left to itself it repeats such bytes ever more rarely, minutes apart at last (RFC 6298), and
-        a line that is whole again goes on being of no use. Where there is no such option (RFC 5482)
-        it is left to itself.
+        :return: why that cannot be had here, in words; empty if it can.
         """
-        option = getattr(socket, "TCP_USER_TIMEOUT", None)
-        handle = system_socket(self.transport)
-        if option is not None and handle is not None:
-            handle.setsockopt(socket.IPPROTO_TCP, option, round(seconds * 1000))
+        return "" if self.closing else self._system.give_up_after(seconds)
 
     def cut_after(self, seconds: float) -> None:
         """Cut the connection unless it is gone by then."""
@@ -303,29 +277,14 @@ class Connection(TwistedProtocol):
         """Cut the connection at once; ``lost`` follows."""
         if self._made and not self._gone:
             self.closing = True
-            self.transport.abortConnection()
+            self._system.abort()
 
     def _cut_now(self) -> None:
         self._cut = None
         self.abort()
 
 
-def system_socket(transport: Any) -> socket.socket | None:
-    """Return the TCP socket under a transport, TLS or another layer on top of it included.
-
-    None where there is none: a connection in memory, a pipe, a socket of another family.
-    """
-    # A layer's own getHandle would return its own state (of TLS: pyOpenSSL's connection).
-    while not isinstance(transport, tcp.Connection):
-        transport = getattr(transport, "transport", None)
-        if transport is None:
-            return None
-    handle: Any = transport.getHandle()
-    families = (socket.AF_INET, socket.AF_INET6)
-    return handle if isinstance(handle, socket.socket) and handle.family in families else None
-
-
-def _name(transport: Any) -> str:
+def _name(transport: ITransport) -> str:
     peer = transport.getPeer()
     host, port = getattr(peer, "host", None), getattr(peer, "port", None)
     return f"{host}:{port}" if host is not None else str(peer)

@@ -21,9 +21,11 @@ import random
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any
+
+from twisted.internet.interfaces import IDelayedCall
 
 from chordnet.core.base.events import Event, LinkFault
+from chordnet.core.base.identifiers import IdentifierSpace
 from chordnet.core.base.messages import (
     Ack,
     Caught,
@@ -40,9 +42,10 @@ from chordnet.core.base.messages import (
 )
 from chordnet.core.base.naming import usable_address
 from chordnet.net.base.addresses import client_endpoint
-from chordnet.net.base.interfaces import Down, Judge, Received
+from chordnet.net.base.interfaces import Down, IReactor, Judge, Received
 from chordnet.net.base.journal import Journal
 from chordnet.net.base.limits import NetworkLimits
+from chordnet.net.base.metrics import NetMetric
 from chordnet.net.base.turn import Turn
 from chordnet.net.links.dialler import Dial, Endpoints
 from chordnet.net.links.dials import Dials
@@ -72,9 +75,9 @@ class PeerTransport:
     """
 
     def __init__(
-        self, reactor: Any, turn: Turn, me: NodeRef, *, network: str, space: Any,
-        received: Received, on_down: Down, journal: Journal, limits: NetworkLimits,
-        frame_limit: int, rng: random.Random, seconds: Callable[[], float],
+        self, reactor: IReactor, turn: Turn, me: NodeRef, *, network: str,
+        space: IdentifierSpace, received: Received, on_down: Down, journal: Journal,
+        limits: NetworkLimits, frame_limit: int, rng: random.Random, seconds: Callable[[], float],
         endpoints: Endpoints = client_endpoint, names: Judge | None = None,
         post: Callable[[Event], None] = lambda _event: None,
         wall: Callable[[], float] = time.time,
@@ -103,7 +106,9 @@ class PeerTransport:
         self._aliases: dict[str, bytes] = {}
         self._sessions: set[PeerSession] = set()
         self._looks: dict[bytes, int] = {}
-        self._sweep: Any = None
+        self._sweep: IDelayedCall | None = None
+        self._told_why = False
+        """Whether it was said that the system does not give up broken lines."""
         self._stopped = ""
         """Why no peer is let in any more."""
 
@@ -129,7 +134,7 @@ class PeerTransport:
         if link is not None and type(message) not in ANSWERS:
             link.wanted = True
         if link is None:
-            self._journal.counters["messages_dropped"] += 1
+            self._journal.counters.add(NetMetric.MESSAGES_DROPPED)
         elif link.session is not None:
             link.active = True
             link.session.connection.send(message)
@@ -148,7 +153,8 @@ class PeerTransport:
         if self._hearsay.may_dial(link.node, self.teller, self._seconds()):
             return True
         self._journal.limited(
-            "dials_refused", "dialled nobody at {address}: peers name too many new addresses",
+            NetMetric.DIALS_REFUSED,
+            "dialled nobody at {address}: peers name too many new addresses",
             address=link.node.address,
         )  # fmt: skip
         return False
@@ -211,7 +217,7 @@ class PeerTransport:
     def _enqueue(self, link: Link, frame: bytes) -> bool:
         most = self._limits.dial_queue_bytes
         if link.queued_bytes + len(frame) > (most // 16 if link.told else most):
-            self._journal.counters["messages_dropped"] += 1
+            self._journal.counters.add(NetMetric.MESSAGES_DROPPED)
             return False
         link.queue.append(frame)
         link.queued_bytes += len(frame)
@@ -222,7 +228,7 @@ class PeerTransport:
     def _dial_failed(self, link: Link, fault: LinkFault, text: str, refusal: Refuse | None) -> None:
         if refusal is not None:
             fault = _REFUSED.get(refusal.code, fault)
-        self._journal.counters["dials_failed"] += 1
+        self._journal.counters.add(NetMetric.DIALS_FAILED)
         self._log_fault(link.node, text, refusal)
         self._drop_queue(link)
         holder = refusal.holder if refusal is not None and usable_address(refusal.holder) else ""
@@ -235,12 +241,13 @@ class PeerTransport:
             )
         else:
             self._journal.limited(
-                f"rejected_{refusal.code}" if refusal.code in CODES else "rejected",
-                "{address} refused us: {reason}", address=node.address, reason=text,
+                NetMetric.REJECTED, "{address} refused us: {reason}",
+                labels=(refusal.code if refusal.code in CODES else "",),
+                address=node.address, reason=text,
             )  # fmt: skip
 
     def _drop_queue(self, link: Link) -> None:
-        self._journal.counters["messages_dropped"] += len(link.take_queue())
+        self._journal.counters.add(NetMetric.MESSAGES_DROPPED, by=len(link.take_queue()))
 
     def _dial_greeted(self, link: Link, connection: Connection, welcome: Welcome) -> PeerSession:
         node, expected = welcome.node, link.node
@@ -249,8 +256,8 @@ class PeerTransport:
             problem = refusal.text
             if refusal.code != "self":
                 self._journal.limited(
-                    "rejected_identity", "{address} is not who was expected: {reason}",
-                    address=expected.address, reason=problem,
+                    NetMetric.REJECTED, "{address} is not who was expected: {reason}",
+                    address=expected.address, reason=problem, labels=("identity",),
                 )  # fmt: skip
             if link.session is None:
                 self._drop_queue(link)
@@ -304,7 +311,7 @@ class PeerTransport:
         session = min(callers, key=lambda each: each.since)
         self._sessions.discard(session)
         if session.link.session is session:
-            session.link.session = None
+            session.link.detach()
         session.say_bye("idle", self._limits.close_timeout_s)
         return True
 
@@ -321,7 +328,12 @@ class PeerTransport:
             self, connection, link, node, outgoing=outgoing, since=self._seconds()
         )
         self._sessions.add(session)
-        connection.give_up_after(self._limits.unacknowledged_s)
+        why = connection.give_up_after(self._limits.unacknowledged_s)
+        if why and not self._told_why:
+            self._told_why = True
+            self._journal.info(
+                "broken lines with peers are noticed later than usual: {why}", why=why
+            )
         self._schedule_sweep()
         self._adopt(link, session)
         self._join_contact(link, node.address)
@@ -330,7 +342,8 @@ class PeerTransport:
     def _adopt(self, link: Link, session: PeerSession) -> None:
         old = link.session
         if old is None or self._preferred(session, old):
-            link.session = session
+            self._dials.end_pause(link)
+            link.attach(session)
             if old is not None:
                 old.say_bye("duplicate", self._limits.close_timeout_s)
         else:
@@ -367,9 +380,10 @@ class PeerTransport:
     def _supersede(self, link: Link, node: NodeRef) -> None:
         """Give the link to a newer incarnation."""
         old, link.node = link.node, node
-        session, link.session = link.session, None
+        session = link.session
         self._drop_queue(link)
         if session is not None:
+            link.detach()
             self._sessions.discard(session)
             session.connection.abort()
         self._dials.cancel(link)
@@ -382,7 +396,7 @@ class PeerTransport:
         self._detach(session, LinkFault.CLOSED)
         if bye.code in ("protocol", "slow"):
             self._journal.limited(
-                "peer_complained", "{peer} closed the connection: {reason}",
+                NetMetric.PEER_COMPLAINED, "{peer} closed the connection: {reason}",
                 peer=session.node.name, reason=bye.text[:200],
             )  # fmt: skip
         if not session.said_bye:
@@ -394,7 +408,7 @@ class PeerTransport:
         """The connection is gone, or the peer broke a rule (``problem`` says which)."""
         if problem:
             self._journal.limited(
-                "peer_violations", "closed the connection with {peer}: {reason}",
+                NetMetric.PEER_VIOLATIONS, "closed the connection with {peer}: {reason}",
                 peer=session.node.name, reason=problem,
             )  # fmt: skip
         self._sessions.discard(session)
@@ -403,14 +417,14 @@ class PeerTransport:
     def session_overloaded(self, session: PeerSession) -> None:
         """The peer reads too slowly; its connection was cut."""
         self._journal.limited(
-            "peers_overloaded", "{peer} reads too slowly; the connection was cut",
+            NetMetric.PEERS_OVERLOADED, "{peer} reads too slowly; the connection was cut",
             peer=session.node.name,
         )  # fmt: skip
         self._detach(session, LinkFault.OVERLOADED)
 
     def _detach(self, session: PeerSession, fault: LinkFault) -> None:
         if session.link.session is session:
-            session.link.session = None
+            session.link.detach()
             if not self._stopped:
                 self._on_down(session.node, fault)
 
@@ -439,7 +453,8 @@ class PeerTransport:
                 looks = 0 if link.active else self._looks.get(raw, 0) + 1
                 self._looks[raw], link.active = looks, False
                 if looks >= _IDLE_LOOKS and link.session is not None:
-                    session, link.session = link.session, None
+                    session = link.session
+                    link.detach()
                     session.say_bye("idle", self._limits.close_timeout_s)
             self._forget_empty()
         if self._links or self._contacts:
@@ -470,7 +485,8 @@ class PeerTransport:
                 session.say_bye("leaving", self._limits.close_timeout_s)
         for link in (*self._links.values(), *self._contacts.values()):
             link.take_queue()
-            link.session = None
+            if link.session is not None:
+                link.detach()
             self._dials.cancel(link)
         if self._sweep is not None:
             self._sweep.cancel()

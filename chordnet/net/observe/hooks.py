@@ -24,6 +24,7 @@ from chordnet.core.base.errors import LocalProtocolError
 from chordnet.net.base.arguments import CALL, shown
 from chordnet.net.base.callbacks import call
 from chordnet.net.base.journal import Journal
+from chordnet.net.base.metrics import NetMetric
 from chordnet.wire.rpc import MessageRecord
 
 EVENTS: tuple[type, ...] = (
@@ -60,7 +61,7 @@ class Subscription:
         elif len(self._waiting) < MAX_WAITING:
             self._waiting.append(event)
         else:
-            self._journal.counters["callback_errors"] += 1
+            self._journal.counters.add(NetMetric.CALLBACK_ERRORS)
             self._journal.error(
                 "a callback for {name} has fallen {count} events behind and is called no more; "
                 "subscribe with since=..., which reads as fast as the callback goes",
@@ -71,7 +72,9 @@ class Subscription:
     def _call(self, event: object) -> None:
         def failed(failure: Failure) -> None:
             name = type(event).__name__
-            self._journal.failure("callback_errors", f"a callback for {name} failed", failure)
+            self._journal.failure(
+                NetMetric.CALLBACK_ERRORS, f"a callback for {name} failed", failure
+            )
 
         over = call(self._callback, (event,), failed)
         if over is not None:

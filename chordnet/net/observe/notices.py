@@ -19,6 +19,7 @@ from chordnet.core.base.effects import (
 )
 from chordnet.core.base.messages import NodeRef
 from chordnet.net.base.journal import Journal
+from chordnet.net.base.metrics import NetMetric
 from chordnet.net.base.turn import Turn
 from chordnet.net.observe.hooks import Hooks
 from chordnet.net.observe.traces import Traces
@@ -86,14 +87,14 @@ class Notices:
 
     def traced(self, effect: Traced) -> None:
         """Count and remember what befell a broadcast."""
-        self._journal.counters[f"broadcast_{effect.what.name.lower()}"] += 1
+        self._journal.counters.add(NetMetric.BROADCAST, effect.what.name.lower())
         self._traces.note(effect, self._wall())
         self.fire_later(effect)
 
     def misbehaved(self, effect: Misbehaved) -> None:
         """Log, within limits, that a peer broke a rule."""
         self._journal.limited(
-            "misbehaved", "{peer} broke a rule: {reason}",
+            NetMetric.MISBEHAVED, "{peer} broke a rule: {reason}",
             peer=effect.peer.name or effect.peer.address, reason=effect.reason[:200],
         )  # fmt: skip
         self.fire_later(effect)

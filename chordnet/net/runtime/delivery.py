@@ -10,10 +10,12 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
 from chordnet.core.base.errors import ChordnetError
 from chordnet.net.base.callbacks import call
+from chordnet.net.base.metrics import NetMetric
 from chordnet.net.runtime.node import LocalNode
 from chordnet.net.serve.reading import Reader
 
@@ -42,7 +44,7 @@ class Delivery:
         self._entries: deque[object] = deque()
         """Read and not handed over yet, at most what is read in one go."""
         self._more = False
-        self._call: Any = None
+        self._call: IDelayedCall | None = None
         self._unfollow = node.follow(self._pump)
         self._wake_at(0.0)
 
@@ -80,7 +82,9 @@ class Delivery:
             self._wake_at(0.0)
 
     def _failed(self, failure: Failure) -> None:
-        self._node.journal.failure("callback_errors", "a subscriber's callback failed", failure)
+        self._node.journal.failure(
+            NetMetric.CALLBACK_ERRORS, "a subscriber's callback failed", failure
+        )
 
     def _wake_at(self, moment: float | None) -> None:
         """Read again at a moment of the wall clock."""

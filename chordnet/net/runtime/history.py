@@ -20,6 +20,7 @@ from chordnet.core.base.errors import LogFailed
 from chordnet.core.base.events import Event, Spoiled
 from chordnet.net.base.interfaces import MessageLog, ReceiptDone, StoredMessage, Transport
 from chordnet.net.base.journal import Journal
+from chordnet.net.base.metrics import NetMetric
 from chordnet.net.base.turn import Turn
 from chordnet.net.observe.hooks import Hooks
 from chordnet.net.observe.views import Views
@@ -140,7 +141,7 @@ class History:
     def record(self, record: Record) -> None:
         """Take a message into the log; the end of the turn commits it."""
         stored = self._log.append(record, self._wall())
-        self._journal.counters["recorded"] += 1
+        self._journal.counters.add(NetMetric.RECORDED)
         if self._journal.debug_enabled:
             self._journal.debug("recorded {id}", id=str(record.id))
         if not self.fresh:
@@ -161,7 +162,7 @@ class History:
         """Give up messages that nobody keeps any more."""
         self._log.skip(effect.ranges)
         self._journal.limited(
-            "gaps_told",
+            NetMetric.GAPS_TOLD,
             "{count} messages are lost to this node: {peer} does not keep them any more",
             count=sum(each.end - each.first for each in effect.ranges),
             peer=effect.peer.name or effect.peer.address,

@@ -13,23 +13,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
 
 from twisted.internet.defer import Deferred, fail, maybeDeferred
 from twisted.internet.defer import TimeoutError as LateError
+from twisted.internet.interfaces import IAddress, IListeningPort, IStreamServerEndpoint
 from twisted.python.failure import Failure
 
 from chordnet.core.base.errors import ChordnetError
 from chordnet.net.base.deferreds import Waiters, asked
 from chordnet.net.base.interfaces import MessageLog, NodeState
 from chordnet.net.base.journal import Journal
+from chordnet.net.base.metrics import NetMetric
 from chordnet.net.links.listening import Entrance, start_problem
 from chordnet.net.runtime.delivery import Delivery
 from chordnet.net.runtime.keeping import Storage
 from chordnet.net.runtime.node import LocalNode
 from chordnet.net.serve.desk import ClientDesk
 
-NodeMaker = Callable[[Any, NodeState, MessageLog], LocalNode]
+NodeMaker = Callable[[IAddress, NodeState, MessageLog], LocalNode]
 """Makes the node, given the address listened on (an ``IAddress``) and what it keeps."""
 
 
@@ -41,14 +42,16 @@ class Lifetime:
     :param storage: opened when life begins, closed when it is over.
     """
 
-    def __init__(self, endpoint: Any, listen: str, storage: Storage, journal: Journal) -> None:
+    def __init__(
+        self, endpoint: IStreamServerEndpoint, listen: str, storage: Storage, journal: Journal
+    ) -> None:
         self._endpoint = endpoint
         self._listen = listen
         self._storage = storage
         self._journal = journal
         self._entrance = Entrance()
-        self._listening: Deferred[Any] | None = None
-        self._port: Any = None
+        self._listening: Deferred[IListeningPort] | None = None
+        self._port: IListeningPort | None = None
         self.node: LocalNode | None = None
         """The running node; None before it listens and after it has been closed."""
         self.state: NodeState | None = None
@@ -77,7 +80,7 @@ class Lifetime:
             return fail(error).addErrback(self._failed)
         self.state = state
 
-        def listens(port: Any) -> None:
+        def listens(port: IListeningPort) -> None:
             self._port = port
             self._listening = None
             self.node = node = make(port.getHost(), state, log)
@@ -89,14 +92,15 @@ class Lifetime:
             )  # fmt: skip
             node.start(bootstrap, state.known_peers(), alone=alone)
 
-        listening = self._listening = maybeDeferred(self._endpoint.listen, self._entrance)
+        listening = maybeDeferred(lambda: self._endpoint.listen(self._entrance))
+        self._listening = listening
         return listening.addCallback(listens).addErrback(self._failed)
 
     def _failed(self, failure: Failure) -> Failure:
         self._listening = None
         problem = start_problem(failure, self._listen)
         if problem is None:
-            self._journal.failure("start_errors", "the node could not be started", failure)
+            self._journal.failure(NetMetric.START_ERRORS, "the node could not be started", failure)
             problem = ChordnetError("the node could not be started; see the log")
         self.problem = problem
         if self._port is not None:
@@ -127,7 +131,7 @@ class Lifetime:
         self._release()
 
     async def _leave_in_time(self, node: LocalNode, limit_s: float) -> None:
-        left = asked(lambda done: node.leave(partial(done, None)))
+        left: Deferred[None] = asked(lambda done: node.leave(partial(done, None)))
         try:
             await left.addTimeout(limit_s, node.clock)
         except LateError:
@@ -139,6 +143,7 @@ class Lifetime:
         assert self._entrance.door is not None
         self._entrance.door.close()
         port, self._port = self._port, None
+        assert port is not None
         await maybeDeferred(port.stopListening)
         for delivery in list(self.deliveries):
             delivery.stop()

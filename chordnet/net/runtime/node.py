@@ -17,7 +17,7 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from chordnet import __version__
 from chordnet.core.base.config import ProtocolConfig
@@ -45,10 +45,11 @@ from chordnet.core.base.events import Begin, FindOwner, Leave, Publish, Start, W
 from chordnet.core.base.identifiers import IdentifierSpace
 from chordnet.core.base.messages import NodeRef, Status
 from chordnet.net.base.addresses import client_endpoint
-from chordnet.net.base.interfaces import Core, LookupDoneWith, MessageLog, ReceiptDone
+from chordnet.net.base.interfaces import Core, IReactor, LookupDoneWith, MessageLog, ReceiptDone
 from chordnet.net.base.journal import Journal
 from chordnet.net.base.limits import NetworkLimits
 from chordnet.net.base.load import Load
+from chordnet.net.base.metrics import NetMetric
 from chordnet.net.base.turn import Turn
 from chordnet.net.links.dialler import Endpoints
 from chordnet.net.links.greeters import Clients, Door
@@ -70,18 +71,19 @@ from chordnet.wire.rpc import (
     check_phrase,
 )
 
+T = TypeVar("T")
+
 
 class LocalNode:
     """Ties one core to its connections, its log and its subscribers.
 
-    :param reactor: ``IReactorTCP`` and ``IReactorTime``.
     :param keep_peers: told of the peers worth keeping on disk.
     :param seconds: a clock that never goes back; the reactor's own follows the wall clock.
     :param wall: returns the wall clock in seconds since 1970.
     """
 
     def __init__(
-        self, reactor: Any, *, me: NodeRef, core: Core, network: str, config: ProtocolConfig,
+        self, reactor: IReactor, *, me: NodeRef, core: Core, network: str, config: ProtocolConfig,
         log: MessageLog, journal: Journal, limits: NetworkLimits, rng: random.Random,
         hooks: Hooks | None = None,
         keep_peers: Callable[[list[NodeRef]], None] = lambda _peers: None,
@@ -112,7 +114,7 @@ class LocalNode:
         """Why this node has had to leave its ring for good; empty while all is well."""
         self._outbox: list[tuple[int, bytes]] = []
         self.frame_limit = frame_limit(config.max_body_bytes)
-        self.turn = Turn(reactor, partial(journal.failure, "turn_errors"))
+        self.turn = Turn(reactor, partial(journal.failure, NetMetric.TURN_ERRORS))
         hooks = hooks or Hooks(journal)
         self._notices = Notices(
             me, turn=self.turn, journal=journal, hooks=hooks, traces=self.traces,
@@ -269,10 +271,14 @@ class LocalNode:
         )  # fmt: skip
 
     def counters(self) -> dict[str, int]:
-        """Return counts of what happened since the start, and of what is held now."""
+        """Return counts of what happened since the start, and of what is held now.
+
+        The names are those of :data:`chordnet.net.base.metrics.METRICS`.
+        """
         return {
-            **self.core.counters, **self.journal.counters,
-            "dials": self.transport.dials_made, "connections": len(self.turn.open),
+            **self.core.counters, **self.journal.counters.named(),
+            NetMetric.DIALS.row.name: self.transport.dials_made,
+            NetMetric.CONNECTIONS.row.name: len(self.turn.open),
         }  # fmt: skip
 
     def leave(self, done: Callable[[], None]) -> None:
@@ -308,7 +314,7 @@ class LocalNode:
         if self.failure:  # the first reason is the one that explains the others
             return
         self.failure = f"{self.me.name} has left its ring: {why}"
-        self.journal.counters["log_failures"] += 1
+        self.journal.counters.add(NetMetric.LOG_FAILURES)
         self.journal.error("left the ring: {why}", why=why)
         self.turn.before(partial(self._end, self.failure))
 

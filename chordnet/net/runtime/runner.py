@@ -13,12 +13,14 @@ from collections.abc import Callable
 from typing import Any
 
 import attrs
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from chordnet.core.base.effects import Send
 from chordnet.core.base.events import Event, LinkDown, LinkFault, Received, Tick
 from chordnet.core.base.messages import NodeRef, PeerMessage
 from chordnet.net.base.interfaces import Core, Transport
 from chordnet.net.base.journal import Journal
+from chordnet.net.base.metrics import NetMetric
 from chordnet.net.base.turn import Turn
 
 _NEVER = float("inf")
@@ -42,14 +44,13 @@ class Runner:
     What performs effects also causes events (a connection both sends and receives), so each needs
     the other. The runner is made first and has its surroundings built before it is used.
 
-    :param clock: an ``IReactorTime``.
     :param seconds: the core's clock, which never goes back.
     :param surround: builds the surroundings. It is given this runner, to be told of events, but may
         not tell it of any yet.
     """
 
     def __init__(
-        self, clock: Any, turn: Turn, core: Core, journal: Journal,
+        self, clock: IReactorTime, turn: Turn, core: Core, journal: Journal,
         seconds: Callable[[], float], surround: Callable[[Runner], Surroundings],
     ) -> None:  # fmt: skip
         self.core = core
@@ -59,7 +60,7 @@ class Runner:
         self._journal = journal
         self._waiting: deque[Event] = deque()
         self._stepping = False
-        self._timer: Any = None
+        self._timer: IDelayedCall | None = None
         self._armed = _NEVER
         self._stopped = False
         around = surround(self)
@@ -96,7 +97,9 @@ class Runner:
         try:
             effects = self.core.step(event, self._seconds())
         except Exception:  # noqa: BLE001 - logged with its traceback
-            self._journal.failure("core_errors", f"the protocol failed on {type(event).__name__}")
+            self._journal.failure(
+                NetMetric.CORE_ERRORS, f"the protocol failed on {type(event).__name__}"
+            )
             return
         transport, performers = self._transport, self._performers
         for effect in effects:
@@ -107,7 +110,9 @@ class Runner:
                     performers[type(effect)](effect)
             except Exception:  # noqa: BLE001 - logged with its traceback
                 name = type(effect).__name__
-                self._journal.failure("effect_errors", f"the effect {name} could not be performed")
+                self._journal.failure(
+                    NetMetric.EFFECT_ERRORS, f"the effect {name} could not be performed"
+                )
 
     def _arm(self) -> None:
         if self.core.bound >= self._armed or self._stopped:

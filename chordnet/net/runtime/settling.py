@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
 
 from chordnet.core.base.effects import Walked
 from chordnet.core.base.errors import TimedOut
@@ -21,13 +21,12 @@ PAUSE_S = 0.1
 class Settling:
     """Those who wait.
 
-    :param clock: an ``IReactorTime``.
     :param seconds: a clock that never goes back.
     :param running: returns the node, or raises why there is none.
     """
 
     def __init__(
-        self, clock: Any, seconds: Callable[[], float], running: Callable[[], LocalNode]
+        self, clock: IReactorTime, seconds: Callable[[], float], running: Callable[[], LocalNode]
     ) -> None:
         self._clock = clock
         self._seconds = seconds

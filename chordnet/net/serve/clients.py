@@ -11,9 +11,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Protocol
+from typing import Protocol, TypeVar
 
 from chordnet.core.base.errors import Busy, ChordnetError, RemoteProtocolError
+from chordnet.net.base.metrics import NetMetric
 from chordnet.net.links.protocol import Connection
 from chordnet.net.serve.calls import BY_REQUEST
 from chordnet.net.serve.followings import Followings
@@ -22,6 +23,8 @@ from chordnet.net.serve.watches import IdleWatch, ReadingWatch
 from chordnet.wire.codec import read_request
 from chordnet.wire.greeting import Bye
 from chordnet.wire.rpc import ClientRequest, Failure, ServerReply, failure
+
+T = TypeVar("T")
 
 
 class Desk(Protocol):
@@ -91,7 +94,8 @@ class ClientSession:
 
     def violated(self, reason: str) -> None:
         self.node.journal.limited(
-            "client_violations", "closed the connection with a client at {address}: {reason}",
+            NetMetric.CLIENT_VIOLATIONS,
+            "closed the connection with a client at {address}: {reason}",
             address=self._connection.peer_name, reason=reason,
         )  # fmt: skip
         self.close("protocol", reason)
@@ -125,7 +129,7 @@ class ClientSession:
     # -- requests ------------------------------------------------------------------------------
 
     def _handle(self, request: ClientRequest) -> None:
-        self.node.journal.counters["requests"] += 1
+        self.node.journal.counters.add(NetMetric.REQUESTS)
         self._requests += 1
         if self._in_flight >= self.node.limits.client_in_flight:
             full = Busy(f"{self._in_flight} requests are in flight already")
@@ -141,14 +145,16 @@ class ClientSession:
         except ChordnetError as error:
             self._connection.send(failure(request.rid, error))
         except Exception:  # noqa: BLE001 - logged with its traceback
-            self.node.journal.failure("request_errors", "a client's request failed unexpectedly")
+            self.node.journal.failure(
+                NetMetric.REQUEST_ERRORS, "a client's request failed unexpectedly"
+            )
             self._connection.send(
                 Failure(request.rid, "ChordnetError", "an error inside the node; see its log")
             )
 
     def later(
-        self, rid: int, reply: Callable[[int, Any], ServerReply], begin: Callable[..., None],
-        *arguments: Any, held: int = 0,
+        self, rid: int, reply: Callable[[int, T], ServerReply], begin: Callable[..., None],
+        *arguments: object, held: int = 0,
     ) -> None:  # fmt: skip
         """Begin what takes time, and reply when it is over; see :class:`.seams.Asker`."""
         self._in_flight += 1
@@ -159,7 +165,11 @@ class ClientSession:
             raise
 
     def _over(
-        self, rid: int, reply: Callable[[int, Any], ServerReply], held: int, result: Any
+        self,
+        rid: int,
+        reply: Callable[[int, T], ServerReply],
+        held: int,
+        result: T | ChordnetError,
     ) -> None:
         self._in_flight -= 1
         if isinstance(result, ChordnetError):

@@ -7,7 +7,8 @@ follower costs nothing.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+
+from twisted.internet.interfaces import IDelayedCall
 
 from chordnet.core.base.errors import Busy, ChordnetError
 from chordnet.net.links.protocol import Connection
@@ -31,7 +32,7 @@ class Followings:
         self._readers: dict[int, Reader] = {}
         self._unaware: set[int] = set()
         """Followers who are to be told when they have been sent all that there is."""
-        self._wake: Any = None
+        self._wake: IDelayedCall | None = None
         self._unfollow: Callable[[], None] | None = None
 
     def __len__(self) -> int:

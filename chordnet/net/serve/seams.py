@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Protocol, TypeVar
+
+from twisted.internet.interfaces import IReactorTime
 
 from chordnet.net.base.interfaces import Core, LookupDoneWith, MessageLog, ReceiptDone
 from chordnet.net.base.journal import Journal
@@ -13,6 +15,8 @@ from chordnet.net.base.turn import Turn
 from chordnet.net.observe.traces import Traces
 from chordnet.net.observe.views import Views
 from chordnet.wire.rpc import Follow, NodeStatus, ServerReply
+
+T = TypeVar("T")
 
 
 class Node(Protocol):
@@ -26,9 +30,10 @@ class Node(Protocol):
     views: Views
     traces: Traces
     turn: Turn
-    clock: Any
     wall: Callable[[], float]
 
+    @property
+    def clock(self) -> IReactorTime: ...
     def publish(self, body: str, done: ReceiptDone) -> None: ...
     def find(self, key: str, done: LookupDoneWith, *, iterative: bool = False) -> None: ...
     def status(self) -> NodeStatus: ...
@@ -59,8 +64,8 @@ class Asker(Protocol):
     @property
     def followings(self) -> Follows: ...
     def later(
-        self, rid: int, reply: Callable[[int, Any], ServerReply], begin: Callable[..., None],
-        *arguments: Any, held: int = 0,
+        self, rid: int, reply: Callable[[int, T], ServerReply], begin: Callable[..., None],
+        *arguments: object, held: int = 0,
     ) -> None:  # fmt: skip
         """Begin what takes time, and reply when it is over.
 

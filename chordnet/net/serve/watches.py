@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
+from twisted.internet.interfaces import IDelayedCall
+
+from chordnet.net.base.metrics import NetMetric
 from chordnet.net.links.protocol import Connection
 from chordnet.net.serve.seams import Node
 
@@ -21,7 +23,7 @@ class ReadingWatch:
         self._node = node
         self._connection = connection
         self._close = close
-        self._stall: Any = None
+        self._stall: IDelayedCall | None = None
         self._unread = 0
         """Bytes of receipts that may not have been handed to the system yet."""
 
@@ -59,7 +61,7 @@ class ReadingWatch:
     def complain(self) -> None:
         """Say in the log that the client is cut off."""
         self._node.journal.limited(
-            "clients_overloaded", "cut off a client at {address}: it reads too slowly",
+            NetMetric.CLIENTS_OVERLOADED, "cut off a client at {address}: it reads too slowly",
             address=self._connection.peer_name,
         )  # fmt: skip
 
@@ -91,7 +93,7 @@ class IdleWatch:
         self._used = used
         self._close = close
         self._seen = -1
-        self._timer: Any = None
+        self._timer: IDelayedCall | None = None
         self._wait()
 
     def stop(self) -> None:

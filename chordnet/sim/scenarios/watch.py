@@ -20,6 +20,7 @@ from itertools import pairwise
 from chordnet.core.base import effects as fx
 from chordnet.core.base import events as ev
 from chordnet.core.base.messages import EdgeKind, MessageId, NodeRef, Status
+from chordnet.core.base.metrics import CoreMetric
 from chordnet.core.kernel.timers import GRAIN_S
 from chordnet.sim.scenarios.checker import RingChecker
 from chordnet.sim.world.host import Host
@@ -67,7 +68,7 @@ class Watch:
                 changed = True
             elif isinstance(effect, fx.Record):
                 self._record(host, effect)
-        deaths = host.node.ctx.counters["deaths"]
+        deaths = host.node.ctx.counters.number(CoreMetric.DEATHS)
         if deaths != host.deaths:
             host.deaths = deaths
             self._look_for_mistakes(host)

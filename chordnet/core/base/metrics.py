@@ -1,0 +1,164 @@
+"""What is counted: a declaration of each metric, and the numbers themselves.
+
+A metric is declared once, as a member of an enum, and is counted by naming that member, so a
+misspelt or undeclared one is an error of types. The values of its labels are declared as well: how
+many numbers a node keeps does not depend on what its peers send. An exporter is a loop over the
+members; for each of them, ``series`` has the names under which a status shows the numbers.
+
+Here are the metrics of the protocol. Those of the connections and of the log are in
+:mod:`chordnet.net.base.metrics`.
+"""
+
+from __future__ import annotations
+
+import enum
+from itertools import product
+from typing import Generic, TypeVar
+
+import attrs
+
+
+class Kind(enum.Enum):
+    """How a number moves."""
+
+    COUNTER = "counter"
+    """It only grows, from 0 at the node's start."""
+    GAUGE = "gauge"
+    """It is what there is now."""
+
+
+@attrs.frozen
+class Label:
+    """What tells the numbers of one metric apart, and every value that it has."""
+
+    name: str
+    values: tuple[str, ...]
+    """An empty one stands for the metric's bare name."""
+
+
+@attrs.frozen
+class Metric:
+    """One row of the table of metrics.
+
+    :param unit: what is counted, in the plural.
+    """
+
+    name: str
+    unit: str
+    help: str
+    kind: Kind = Kind.COUNTER
+    labels: tuple[Label, ...] = ()
+
+    def series(self) -> dict[tuple[str, ...], str]:
+        """Return the name of each number in a status, by the values of the labels."""
+        values = product(*(label.values for label in self.labels))
+        return {each: "_".join((self.name, *filter(None, each))) for each in values}
+
+
+class Declared(enum.Enum):
+    """Base of the tables: each member is one metric."""
+
+    def __init__(self, row: Metric) -> None:
+        self.row = row
+        self.series = row.series()
+
+
+T = TypeVar("T", bound=Declared)
+
+
+class Counters(Generic[T]):
+    """The numbers of the metrics of one table."""
+
+    __slots__ = ("_numbers",)
+
+    def __init__(self) -> None:
+        self._numbers: dict[str, int] = {}
+
+    def add(self, metric: T, *labels: str, by: int = 1) -> None:
+        """Count.
+
+        :raises KeyError: the metric declares no such values of its labels.
+        """
+        name, numbers = metric.series[labels], self._numbers
+        numbers[name] = numbers.get(name, 0) + by
+
+    def number(self, metric: T, *labels: str) -> int:
+        """Return what was counted so far.
+
+        :raises KeyError: the metric declares no such values of its labels.
+        """
+        return self._numbers.get(metric.series[labels], 0)
+
+    def named(self) -> dict[str, int]:
+        """Return every number that was counted, by its name in a status."""
+        return dict(self._numbers)
+
+
+@enum.unique
+class CoreMetric(Declared):
+    """The metrics of the protocol."""
+
+    # -- lookups -----------------------------------------------------------------------------
+    LOOKUPS = Metric("lookups", "lookups", "lookups begun here, for fingers and repairs too")
+    LOOKUPS_RETRIED = Metric(
+        "lookups_retried", "lookups",
+        "lookups that went on step by step because the ring had not answered in time",
+    )  # fmt: skip
+    LOOKUPS_FAILED = Metric("lookups_failed", "lookups", "lookups that found no owner")
+    LOOKUP_HOPS = Metric("lookup_hops", "hops", "hops of the lookups that found an owner, together")
+
+    # -- the ring ----------------------------------------------------------------------------
+    STABILISE_GIVEN_UP = Metric(
+        "stabilise_given_up", "rounds",
+        "rounds of stabilisation that ended before the successor answered, for others waited",
+    )  # fmt: skip
+    PROBES = Metric("probes", "peers", "peers that were suspected of being dead, and asked")
+    DEATHS = Metric("deaths", "peers", "peers that were held for dead")
+    AUDITS = Metric("audits", "lookups", "lookups for this node's own place, by way of another")
+    CONTESTS = Metric(
+        "contests", "names", "names that two nodes claimed, so that the known address was dialled"
+    )
+    MESSAGES_IGNORED = Metric(
+        "messages_ignored", "messages", "messages of senders whose identity is not believed"
+    )
+    OVERLOADED = Metric(
+        "overloaded", "connections", "connections that were cut because the peer reads too slowly"
+    )
+
+    # -- broadcasts --------------------------------------------------------------------------
+    BROADCAST_REPAIRS = Metric(
+        "broadcast_repairs", "searches", "searches for a node to take over a range of a broadcast"
+    )
+    BROADCASTS_REFUSED = Metric(
+        "broadcasts_refused",
+        "copies",
+        "copies of broadcasts refused because too many are under way",
+    )
+    LATE_COPIES = Metric(
+        "late_copies", "copies", "copies of broadcasts recorded so long ago that only this is known"
+    )
+    CONFLICTS = Metric(
+        "conflicts", "copies", "copies of broadcasts with another body than was recorded here"
+    )
+    GIVEN_UP_BEFORE = Metric(
+        "given_up_before", "copies", "copies of broadcasts that this node had given up as lost"
+    )
+    OWN_NUMBERS_TAKEN = Metric(
+        "own_numbers_taken", "messages",
+        "messages of this node that failed because their numbers had been used before",
+    )  # fmt: skip
+
+    # -- the log -----------------------------------------------------------------------------
+    EXCHANGES = Metric("exchanges", "exchanges", "comparisons of logs that this node began")
+    CAUGHT_UP = Metric("caught_up", "messages", "messages recorded because another node gave them")
+    CAUGHT_UP_TWICE = Metric(
+        "caught_up_twice", "messages", "messages given by another node that were here already"
+    )
+    WANTS_IGNORED = Metric(
+        "wants_ignored", "requests", "requests for messages that came outside an exchange"
+    )
+    ANSWERS_IGNORED = Metric(
+        "answers_ignored", "answers", "messages, bodies and reports of loss that nobody asked for"
+    )
+    GAPS = Metric("gaps", "messages", "messages given up because nobody keeps them any more")
+    SPOILED = Metric("spoiled", "messages", "messages in this node's log found to be damaged")

@@ -1,0 +1,98 @@
+"""The metrics of connections, clients and callbacks, and the table of all that a node counts.
+
+See :mod:`chordnet.core.base.metrics` for how they are declared and counted.
+"""
+
+from __future__ import annotations
+
+import enum
+
+from chordnet.core.base.effects import TraceKind
+from chordnet.core.base.metrics import CoreMetric, Declared, Kind, Label, Metric
+from chordnet.wire.greeting import CODES
+
+_REASONS = tuple(sorted(CODES - {"self"}))
+
+
+@enum.unique
+class NetMetric(Declared):
+    """The metrics of a node beside the protocol's."""
+
+    # -- connections -------------------------------------------------------------------------
+    CONNECTIONS = Metric(
+        "connections", "connections", "connections with peers, clients and strangers", Kind.GAUGE
+    )
+    DIALS = Metric("dials", "dials", "dials of peers that were begun")
+    DIALS_FAILED = Metric("dials_failed", "dials", "dials of peers that came to nothing")
+    DIALS_REFUSED = Metric(
+        "dials_refused", "dials",
+        "dials that were not begun because a peer names too many new addresses",
+    )  # fmt: skip
+    REFUSED = Metric(
+        "refused", "greetings", "greetings refused here, by the reason",
+        labels=(Label("reason", (*_REASONS, "silent")),),
+    )  # fmt: skip
+    REJECTED = Metric(
+        "rejected", "greetings", "greetings of this node that a peer refused, by the reason",
+        labels=(Label("reason", (*_REASONS, "")),),
+    )  # fmt: skip
+    TURNED_AWAY = Metric(
+        "turned_away", "connections",
+        "connections closed at once because too many others had not greeted yet",
+    )  # fmt: skip
+
+    # -- peers -------------------------------------------------------------------------------
+    MESSAGES_DROPPED = Metric(
+        "messages_dropped", "messages", "messages to peers dropped because no connection came about"
+    )
+    MISBEHAVED = Metric("misbehaved", "messages", "messages dropped because they broke a rule")
+    PEER_VIOLATIONS = Metric(
+        "peer_violations", "connections", "connections closed because the peer broke the format"
+    )
+    PEER_COMPLAINED = Metric(
+        "peer_complained", "connections", "connections that a peer closed with a complaint"
+    )
+    PEERS_OVERLOADED = Metric(
+        "peers_overloaded", "connections", "connections cut because the peer reads too slowly"
+    )
+
+    # -- clients -----------------------------------------------------------------------------
+    REQUESTS = Metric("requests", "requests", "requests of clients")
+    CLIENT_VIOLATIONS = Metric(
+        "client_violations", "connections", "connections closed because a client broke the format"
+    )
+    CLIENTS_OVERLOADED = Metric(
+        "clients_overloaded", "connections", "connections cut because a client reads too slowly"
+    )
+
+    # -- broadcasts and the log --------------------------------------------------------------
+    BROADCAST = Metric(
+        "broadcast", "events", "what befell broadcasts on their way, by what it was",
+        labels=(Label("what", tuple(kind.name.lower() for kind in TraceKind)),),
+    )  # fmt: skip
+    RECORDED = Metric("recorded", "messages", "messages recorded since the start")
+    GAPS_TOLD = Metric(
+        "gaps_told", "events", "times that messages were given up because nobody keeps them"
+    )
+    LOG_FAILURES = Metric(
+        "log_failures", "failures", "failures of the message log, which end the node's membership"
+    )
+
+    # -- defects, each logged with its traceback ---------------------------------------------
+    CORE_ERRORS = Metric("core_errors", "failures", "failures of the protocol on an event")
+    EFFECT_ERRORS = Metric(
+        "effect_errors", "failures", "failures to perform what the protocol asked for"
+    )
+    TURN_ERRORS = Metric(
+        "turn_errors", "failures", "failures on what came in, or at the end of a turn"
+    )
+    REQUEST_ERRORS = Metric("request_errors", "failures", "failures on a client's request")
+    START_ERRORS = Metric("start_errors", "failures", "failures to start the node")
+    CALLBACK_ERRORS = Metric(
+        "callback_errors", "failures",
+        "failures of the embedding program's callbacks, and callbacks that fell too far behind",
+    )  # fmt: skip
+
+
+METRICS: tuple[Declared, ...] = (*CoreMetric, *NetMetric)
+"""All that a node counts."""
