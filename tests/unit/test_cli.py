@@ -67,6 +67,22 @@ class HelpTests(CommandCase):
             self.assertIn(f"p2pnet {name}", out.partition("Example")[2], name)
         self.assertIn("p2pnet start-network", self.p2pnet("--help")[1].partition("Example")[2])
 
+    def test_the_usage_says_which_words_may_be_left_out(self) -> None:
+        words = {
+            "remove-node": " NODE", "add-node": " [NODE]", "chaos": " VERB [NODES]...",
+            "send-message": " NODE MESSAGE", "get-messages": " NODE", "explain": " NODE",
+            "trace": " ID", "lookup": " NODE KEY", "logs": " NODE", "replay": " FILE...",
+        }  # fmt: skip
+        for name in COMMANDS:
+            first = self.p2pnet(name, "--help")[1].splitlines()[0]
+            self.assertEqual(first, f"Usage: p2pnet {name} [OPTIONS]{words.get(name, '')}")
+
+    def test_what_may_not_be_left_out_is_named_where_it_is(self) -> None:
+        for name in ("remove-node", "send-message", "get-messages", "explain", "lookup", "logs"):
+            self.assertIn("Missing argument 'NODE'", self.refused(name))
+        self.assertIn("Missing argument 'ID'", self.refused("trace"))
+        self.assertIn("Missing argument 'FILE...'", self.refused("replay"))
+
     def test_every_result_has_json(self) -> None:
         for name in COMMANDS:
             if name != "demo":

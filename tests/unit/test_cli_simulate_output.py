@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
+import io
+import json
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
 import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.cli.lab.paper import announcement, paper_json, paper_lines
+from chordnet.cli.lab.paper import _prepare_worker, announcement, paper_json, paper_lines, show
+from chordnet.cli.lab.progress import progress
 from chordnet.cli.lab.simulate import run_lines, simulate
 from chordnet.core.base.errors import ChordnetError
 from chordnet.sim.measured import paper
@@ -82,6 +89,37 @@ class WordsTests(SynchronousTestCase):
             self.assertEqual((status, err), (2, f"p2pnet: simulate: {said}\n"))
 
 
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+class ProgressTests(SynchronousTestCase):
+    def shown(self, stream: io.StringIO, term: str = "xterm") -> str:
+        before = {name: os.environ.get(name) for name in ("TERM", "COLUMNS")}
+        self.addCleanup(self.restore, before)
+        os.environ |= {"TERM": term, "COLUMNS": "80"}
+        with contextlib.redirect_stderr(stream), progress("simulating") as (bar, task):
+            bar.update(task, completed=50.0)
+            bar.refresh()
+        return stream.getvalue()
+
+    def restore(self, before: dict[str, str | None]) -> None:
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
+
+    def test_on_a_terminal_it_is_shown_how_far_it_is(self) -> None:
+        text = self.shown(Terminal())
+        self.assertIn("simulating", text)
+        self.assertIn("50%", text)
+
+    def test_elsewhere_not_a_letter_is_written(self) -> None:
+        self.assertEqual(self.shown(io.StringIO()), "")
+        self.assertEqual(self.shown(Terminal(), "dumb"), "")
+
+
 class AnnouncementTests(SynchronousTestCase):
     def announced(self, cpu_s: float, jobs: int = 1, *, quick: bool = False) -> str:
         class Task:
@@ -132,6 +170,40 @@ class DocumentTests(SynchronousTestCase):
         lines = paper_lines([TABLE], quick=False)
         self.assertEqual(lines[-1], "0 figures agree, 0 disagree")
         self.assertNotIn("quick", lines[0])
+
+    def shown(self, table: Table, plot: Path | None = None, **how: bool) -> tuple[int, str]:
+        with contextlib.redirect_stdout(io.StringIO()) as out:
+            status = show([table], plot, **({"quick": False, "as_json": False} | how))
+        return status, out.getvalue()
+
+    def test_it_fails_if_a_figure_disagrees_and_only_then(self) -> None:
+        self.assertEqual(self.shown(TABLE)[0], 0)
+        wrong = Row("2^5", (Figure("path", 9.0, 4.0, 0.03), Figure("other", 1.0, 1.0, 0.03)))
+        status, out = self.shown(attrs.evolve(TABLE, rows=(wrong,)))
+        self.assertEqual(status, 1)
+        self.assertIn("1 figures agree, 1 disagree, marked !", out)
+
+    def test_it_is_words_or_one_document(self) -> None:
+        self.assertEqual(self.shown(TABLE)[1], "\n".join(paper_lines([TABLE], quick=False)) + "\n")
+        document = json.loads(self.shown(TABLE, as_json=True, quick=True)[1])
+        self.assertEqual((document["quick"], document["plots"]), (True, []))
+
+    def test_what_was_plotted_is_said(self) -> None:
+        need_extra()
+        directory = Path(self.mktemp())
+        directory.mkdir()
+        plots = [str(directory / name) for name in ("paths.png", "path-distribution.png")]
+        out = self.shown(TABLE, directory)[1]
+        self.assertTrue(out.endswith("".join(f"plotted: {path}\n" for path in plots)), out)
+        self.assertEqual(json.loads(self.shown(TABLE, directory, as_json=True)[1])["plots"], plots)
+        self.assertNotIn("plotted", self.shown(TABLE)[1])
+
+    def test_a_ctrl_c_is_the_commands_alone_and_not_its_workers(self) -> None:
+        self.addCleanup(signal.signal, signal.SIGINT, signal.getsignal(signal.SIGINT))
+        self.addCleanup(gc.set_threshold, *gc.get_threshold())
+        _prepare_worker()
+        self.assertIs(signal.getsignal(signal.SIGINT), signal.SIG_IGN)
+        self.assertGreaterEqual(gc.get_threshold()[0], 100_000)
 
 
 class PlotTests(SynchronousTestCase):

@@ -38,7 +38,11 @@ def reproduce(jobs: int | None, plot: Path | None, *, quick: bool, as_json: bool
 
     tasks, jobs = papers.tasks(quick=quick), jobs or os.cpu_count() or 1
     click.echo(announcement(tasks, jobs), err=True)
-    tables = papers.tables(_found(tasks, jobs))
+    return show(papers.tables(_found(tasks, jobs)), plot, quick=quick, as_json=as_json)
+
+
+def show(tables: list[Table], plot: Path | None, *, quick: bool, as_json: bool) -> int:
+    """Show the tables, and plot them where that is wanted; return the command's exit status."""
     plots = []
     if plot is not None:
         from chordnet.cli.lab.plot import plot_paper  # noqa: PLC0415 - imports matplotlib
