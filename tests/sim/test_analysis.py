@@ -127,8 +127,21 @@ class Parts(SynchronousTestCase):
 
     def test_rings_that_are_none(self) -> None:
         for wrong in ((), (5, 5), (7, 3)):
-            self.assertRaises(ValueError, StaticRing, ids(*wrong))
-        self.assertRaises(ValueError, StaticRing, ids(1), 0)
+            self.assertRaises(ValueError, StaticRing, ids(*wrong), 1)
+        error = self.assertRaises(ValueError, StaticRing, ids(1), 0)
+        self.assertEqual(str(error), "a successor list has 1 entry or more, not 0")
+
+    def test_a_random_ring_has_fingers_alone_or_lists_as_long_as_said(self) -> None:
+        hops = {}
+        for successors in (1, 2, 16):
+            ring = random_ring(400, 3, successors)
+            same = StaticRing(ring.ids, successors).random_lookups(2000, 5).hops.tolist()
+            self.assertEqual(ring.random_lookups(2000, 5).hops.tolist(), same)
+            hops[successors] = sum(same)
+        self.assertGreater(hops[1], hops[2])
+        self.assertGreater(hops[2], hops[16])
+        alone = random_ring(400, 3).random_lookups(2000, 5).hops.tolist()
+        self.assertEqual(sum(alone), hops[1])
 
     def test_random_identifiers_are_all_different(self) -> None:
         class Unlucky:

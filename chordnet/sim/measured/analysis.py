@@ -76,14 +76,14 @@ class StaticRing:
         positive.
     """
 
-    def __init__(self, ids: Ids, successors: int = 1) -> None:
+    def __init__(self, ids: Ids, successors: int) -> None:
         if ids.size == 0 or not bool(np.all(ids[:-1] < ids[1:])):
             raise ValueError("a ring takes one identifier or more, ascending and all different")
         if successors < 1:
             raise ValueError(f"a successor list has 1 entry or more, not {successors}")
         self.ids = ids
         self.count = int(ids.size)
-        self._reach = min(successors, self.count - 1)
+        self._reach = successors
 
     # ---- pointers ---------------------------------------------------------------------------
 
