@@ -26,11 +26,11 @@ import attrs
 
 from chordnet.core.base.effects import Judged, Verify
 from chordnet.core.base.events import Standing, Verified
+from chordnet.core.base.limits import CLOCK_AHEAD_S
 from chordnet.core.base.messages import ABOUT, NodeRef, PeerMessage, RingLabel, Status, contact
 from chordnet.core.kernel.context import Context
 from chordnet.core.kernel.detector import Detector
 
-DAY_S = 86_400.0
 MAX_CONTESTS = 64
 """Contests at the same time; further ones are put off."""
 VERIFY_S = 10.0
@@ -90,7 +90,7 @@ class Identities:
     def is_ahead(self, node: NodeRef) -> bool:
         """Return True if an incarnation is further ahead than any clock may be."""
         wall = self._ctx.wall
-        return wall is not None and node.incarnation > (wall + DAY_S) * 1000
+        return wall is not None and node.incarnation > (wall + CLOCK_AHEAD_S) * 1000
 
     def doubts(self, node: NodeRef) -> bool:
         """Return True if ``node`` may not be listened to before it was judged."""
