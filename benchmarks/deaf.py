@@ -5,12 +5,13 @@ from __future__ import annotations
 import socket
 
 from chordnet.core.base.identifiers import IdentifierSpace
+from chordnet.core.base.limits import PHRASE_BYTES
 from chordnet.core.base.messages import GetState, NodeRef, Status
 from chordnet.net.links.greeters import client_hello
 from chordnet.wire.codec import encode_frame, frame_limit, read_reply
 from chordnet.wire.framing import FrameDecoder
 from chordnet.wire.greeting import MAGIC, OLDEST_VERSION, PEER, VERSION, Bye, Hello
-from chordnet.wire.rpc import PHRASE_BYTES, Follow, MessageRecord, Messages
+from chordnet.wire.rpc import Follow, MessageRecord, Messages
 
 READ_S = 2.0
 """A silence that long ends the reading."""

@@ -33,7 +33,8 @@ from chordnet.net.base.addresses import (
 from chordnet.net.base.arguments import SETTING, shown
 from chordnet.net.base.limits import NetworkLimits
 from chordnet.net.runtime.recorder import RECORD_BYTES
-from chordnet.storage.log.sqlite import HISTORY_BYTES, HISTORY_S, Durability
+from chordnet.storage.base.limits import HISTORY_BYTES, HISTORY_S
+from chordnet.storage.log.sqlite import Durability
 
 PREFIXES = ("CHORDNODE_", "CHORDNET_")
 """Of environment variables; the first one that is set wins.

@@ -30,6 +30,7 @@ from chordnet.core.base.errors import (
     TimedOut,
 )
 from chordnet.core.base.events import LinkFault
+from chordnet.core.base.limits import PHRASE_BYTES
 from chordnet.net.base.interfaces import IReactor
 from chordnet.net.base.limits import NetworkLimits
 from chordnet.net.base.turn import Turn
@@ -40,7 +41,6 @@ from chordnet.wire.codec import encode_frame, frame_limit, read_reply
 from chordnet.wire.framing import HEADER_BYTES
 from chordnet.wire.greeting import Bye, Refuse, Welcome
 from chordnet.wire.rpc import (
-    PHRASE_BYTES,
     ClientRequest,
     Failure,
     Messages,

@@ -18,12 +18,11 @@ from pathlib import Path
 from typing import IO, Any
 
 from chordnet.core.base.errors import ConfigError
+from chordnet.core.base.limits import CLOCK_AHEAD_S, COUNT_LIMIT
 from chordnet.core.base.messages import NodeRef
 from chordnet.storage.base.private import make_directory, narrow, private
 from chordnet.storage.log.memory import fresh_incarnation
 
-_MAX_INCARNATION = 2**63
-_DAY_S = 86_400.0
 _FILES = ("lock", "incarnation*", "peers.json*", "messages.db*")
 """What a node keeps in its directory; nobody else may read it."""
 
@@ -95,10 +94,10 @@ class StateDirectory:
             return 0
         except (OSError, ValueError):
             last = -1
-        if not 0 <= last < _MAX_INCARNATION:
+        if not 0 <= last < COUNT_LIMIT:
             self._set_aside("incarnation", "going on with the clock's")
             return 0
-        if last > fresh_incarnation(self._wall() + _DAY_S):
+        if last > fresh_incarnation(self._wall() + CLOCK_AHEAD_S):
             self._warn(
                 f"{self._path / 'incarnation'} is from more than a day ahead of this clock;"
                 " going on with the clock's"

@@ -12,11 +12,10 @@ from typing import Literal
 import msgspec
 
 from chordnet.core.base.errors import ChordnetError, InvalidMessage, LocalProtocolError
+from chordnet.core.base.limits import PHRASE_BYTES
 
 Order = Literal["received", "origin"]
 """In which order messages are delivered: as this node received them, or per origin."""
-PHRASE_BYTES = 65536
-"""The longest message, in bytes of UTF-8."""
 
 
 def check_phrase(body: str, limit: int = PHRASE_BYTES) -> bytes:

@@ -12,11 +12,12 @@ from benchmarks.deaf import NAME, DeafPeer, DeafSubscriber
 from benchmarks.memory import ROOM_BYTES, Case, table, verdict
 from benchmarks.procfs import parse_status
 from chordnet.core.base.identifiers import IdentifierSpace
+from chordnet.core.base.limits import PHRASE_BYTES
 from chordnet.core.base.messages import GetState, NodeRef
 from chordnet.wire.codec import encode_frame, frame_limit, read_hello, read_peer, read_request
 from chordnet.wire.framing import FrameDecoder
 from chordnet.wire.greeting import VERSION, Bye, Welcome, judge
-from chordnet.wire.rpc import PHRASE_BYTES, Follow, MessageRecord, Messages, RouteHop
+from chordnet.wire.rpc import Follow, MessageRecord, Messages, RouteHop
 
 STATUS = "Name:\ttwistd\nVmPeak:\t  90 kB\nVmHWM:\t   60 kB\nVmRSS:\t   50 kB\nThreads:\t1\n"
 SPACE = IdentifierSpace(160)

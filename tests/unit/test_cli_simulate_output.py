@@ -55,7 +55,7 @@ class WordsTests(SynchronousTestCase):
     def test_how_it_ended_is_told_whatever_it_was(self) -> None:
         for changes, last in (
             ({"judged": False, "settled_s": None}, "the ring was not judged: too large"),
-            ({"members": 0}, "nobody is left"),
+            ({"members": 0}, "no node is left"),
             ({"settled_s": None}, "no one right ring within a minute of the end"),
             ({"settled_s": 0.0}, "one right ring 0 s after the end"),
         ):

@@ -36,13 +36,6 @@ class Stored(Entry, frozen=True, tag="stored"):
     value: bytes
 
 
-def write(ahead: WriteAhead, *entries: Entry) -> None:
-    """Commit entries as one frame."""
-    for entry in entries:
-        ahead.put(entry)
-    ahead.commit()
-
-
 class AheadCase(SqliteCase):
     def setUp(self):
         super().setUp()
@@ -129,8 +122,8 @@ class CommitTests(AheadCase):
 
         ahead = self.opened(sync)
         self.assertEqual(synced, [str(self.path)])
-        write(ahead, Recorded([b"\x90"]))
-        write(ahead, Recorded([b"\x90"]))
+        ahead.commit(Recorded([b"\x90"]))
+        ahead.commit(Recorded([b"\x90"]))
         self.assertEqual(synced[1:], [str(self.ahead)] * 2)
         ahead.close()
         self.opened(sync).close()
@@ -219,11 +212,13 @@ class EntryTests(AheadCase):
 
     def test_entries_of_several_kinds_are_one_frame_that_is_whole_or_not_there(self):
         ahead, entries = self.both(), [Recorded([b"one", b"two"]), Stored("pear", b"ripe")]
-        write(ahead, *entries)
+        ahead.put(entries[0])
+        self.assertEqual(ahead.size, 0)
+        ahead.commit(entries[1])
         length = ahead.size
         self.assertEqual(int.from_bytes(self.ahead.read_bytes()[:4], "big"), length - 12)
         self.assertEqual(ahead.read(), entries)
-        write(ahead, Stored("plum", b"green"), Recorded([b"three"]))
+        ahead.commit(Stored("plum", b"green"), Recorded([b"three"]))
         self.assertEqual(len(ahead.read()), 4)
         for cut in range(length, ahead.size):
             copy = self.path / "cut"
@@ -241,7 +236,7 @@ class EntryTests(AheadCase):
         ahead = self.both()
         ahead.put(Stored("pear", b"ripe"))
         ahead.drop()
-        write(ahead, Recorded([b"one"]))
+        ahead.commit(Recorded([b"one"]))
         self.assertEqual(ahead.read(), [Recorded([b"one"])])
 
     def test_what_could_not_be_written_is_not_in_the_next_frame_either(self):
@@ -254,13 +249,13 @@ class EntryTests(AheadCase):
         self.ahead.touch()
         ahead = self.opened(sync, (Recorded, Stored))
         self.addCleanup(ahead.close)
-        self.assertRaises(OSError, write, ahead, Stored("pear", b"ripe"))
-        write(ahead, Recorded([b"one"]))
+        self.assertRaises(OSError, ahead.commit, Stored("pear", b"ripe"))
+        ahead.commit(Recorded([b"one"]))
         self.assertEqual(ahead.read(), [Recorded([b"one"])])
 
     def test_the_bytes_of_a_frame_are_those_of_the_description(self):
         ahead = self.both()
-        write(ahead, Recorded([b"one"]), Stored("pear", b"ripe"))
+        ahead.commit(Recorded([b"one"]), Stored("pear", b"ripe"))
         content = self.ahead.read_bytes()[12:]
         self.assertEqual(
             msgspec.msgpack.decode(content), [["recorded", [b"one"]], ["stored", "pear", b"ripe"]]
@@ -271,7 +266,7 @@ class EntryTests(AheadCase):
         log = self.written(2)
         self.killed(log)
         ahead = self.both()
-        write(ahead, Recorded([b"one"]), Stored("pear", b"ripe"))
+        ahead.commit(Recorded([b"one"]), Stored("pear", b"ripe"))
         ahead._file.write(b"torn")
         before = self.ahead.read_bytes()
         self.assertRaises(UnknownKind, self.opened().read)
@@ -289,8 +284,7 @@ class EntryTests(AheadCase):
         self.addCleanup(ahead.close)
         for content in ([["recorded"]], [["recorded", [b"one"], 2]], [["recorded", 7]], [7], [[]]):
             ahead.clear()
-            ahead._frame = content
-            ahead.commit()
+            ahead.commit(*content)
             self.assertRaises(msgspec.ValidationError, ahead.read)
 
     def test_frames_from_before_there_were_kinds_are_read(self):
@@ -472,7 +466,7 @@ class DamageTests(AheadCase):
 
         self.ahead.touch()
         ahead = self.opened(sync)
-        self.assertRaises(OSError, write, ahead, Recorded([b"\x90"]))
+        self.assertRaises(OSError, ahead.commit, Recorded([b"\x90"]))
         self.assertEqual((ahead.size, ahead.read()), (0, []))
         ahead.close()
 
@@ -480,7 +474,7 @@ class DamageTests(AheadCase):
         for values in (7, [1], [1, 2, 3, 4, 5, 6], [*range(7)]):
             self.written(1).close()
             ahead = self.opened()
-            write(ahead, Recorded([msgspec.msgpack.encode(values)]))
+            ahead.commit(Recorded([msgspec.msgpack.encode(values)]))
             ahead.close()
             before = self.ahead.read_bytes()
             error = self.assertRaises(LogFailed, self.open)
@@ -548,7 +542,7 @@ class FullDiskTests(AheadCase):
                 return self.file.write(data[:5])
 
         ahead._file, whole = Slow(ahead._file), ahead._file
-        write(ahead, Recorded([b"one", b"two"]))
+        ahead.commit(Recorded([b"one", b"two"]))
         ahead._file = whole
         self.assertEqual(ahead.read(), [Recorded([b"one", b"two"])])
 

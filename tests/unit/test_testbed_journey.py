@@ -329,7 +329,7 @@ class ShowingTests(SynchronousTestCase):
         journey = attrs.evolve(
             put_together(report(), ID, clean(4)),
             differences=(Difference(1, 2, 3), Difference(1, None, 3), Difference(1, 2, None)),
-            missed=(Missed(5, None, "no finger leads to it"),),
+            missed=(Missed(5, None, Cause.NO_FINGER),),
         )
         *_, missed, _head, both, came, would = trace_lines(journey)
         self.assertEqual(missed, "missed: Node 5 (no finger leads to it)")
@@ -346,7 +346,7 @@ class ShowingTests(SynchronousTestCase):
                 Incident(4, "gave_up", 6, 3.0), Incident(4, "lost_child", 6, 4.0),
                 Incident(4, "resent", 5, 5.0),
             ),
-            missed=(Missed(3, (4, 3), "the predicted edge"), Missed(2, None, "none")),
+            missed=(Missed(3, 4, Cause.PREDICTED), Missed(2, None, Cause.NO_FINGER)),
             differences=(Difference(1, 2, 8), Difference(5, 2, None)),
         )  # fmt: skip
         tree = journey_model(ring_model(seen), seen, journey, "heading").tree

@@ -45,7 +45,7 @@ _ARROWS = {
     "net.serve": "core.base core.log net.base net.links net.observe wire",
     "net.runtime": "core.base net.base net.links net.observe net.serve record storage storage.base "
     "storage.log wire",
-    "settings": "core.base net.base net.runtime storage.log",
+    "settings": "core.base net.base net.runtime storage.base storage.log",
     "service": "core core.base net.base net.links net.observe net.runtime net.serve settings "
     "storage.log wire",
     "client": "core.base net.base net.links wire",

@@ -8,9 +8,10 @@ from typing import Any, TypeVar
 
 import click
 
+from chordnet.core.base.limits import PHRASE_BYTES
+
 F = TypeVar("F", bound=Callable[..., Any])
 
-MAX_MESSAGE_BYTES = 64 * 1024
 MAX_TIMEOUT_S = 86400.0
 _NEGATIVE = re.compile(r"-[0-9]")
 _MARK = "\0"
@@ -74,9 +75,9 @@ class MessageType(click.ParamType):  # type: ignore[type-arg]
                 None,
                 ctx,
             )
-        if size > MAX_MESSAGE_BYTES:
+        if size > PHRASE_BYTES:
             self.fail(
-                f"MESSAGE has {size} bytes, and {MAX_MESSAGE_BYTES} (64 KiB) are allowed", None, ctx
+                f"MESSAGE has {size} bytes, and {PHRASE_BYTES} (64 KiB) are allowed", None, ctx
             )
         return text
 

@@ -11,6 +11,7 @@ from typing import Any
 import attrs
 
 from chordnet.core.base.errors import ConfigError
+from chordnet.core.base.limits import PHRASE_BYTES
 
 
 def _positive(instance: object, attribute: Any, value: Any) -> None:
@@ -180,7 +181,7 @@ class ProtocolConfig:
     max_route: int = attrs.field(default=160, validator=_positive)
     """Nodes of a recorded route, at least ``max_hops`` + 1. Each hand-over to a node that lacked a
     message makes it longer; one that is longer still is refused, for it must fit a frame."""
-    max_body_bytes: int = attrs.field(default=65536, validator=_positive)
+    max_body_bytes: int = attrs.field(default=PHRASE_BYTES, validator=_positive)
     """The longest message of the program. It sets the limit of a frame, so nodes must agree."""
     max_batch: int = attrs.field(default=256, validator=_positive)
     """Messages published at once that share one tree; together no longer than max_body_bytes."""

@@ -1,8 +1,13 @@
-"""What one message between nodes may say at most.
+"""What a message may say at most, and other limits that several parts of the program keep.
 
 The part that sends a message keeps to these, and the gate (:mod:`chordnet.core.kernel.checks`)
 holds every peer to them.
 """
+
+PHRASE_BYTES = 65_536
+"""Bytes of the UTF-8 of a message that is broadcast, unless a network is configured otherwise."""
+CLOCK_AHEAD_S = 86_400.0
+"""An incarnation further ahead of the clock than this was made by a clock that is wrong."""
 
 COUNT_LIMIT = 1 << 62
 """Incarnations, sequence numbers and request numbers are smaller."""

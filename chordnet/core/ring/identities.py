@@ -26,6 +26,7 @@ import attrs
 
 from chordnet.core.base.effects import Judged, Verify
 from chordnet.core.base.events import Standing, Verified
+from chordnet.core.base.limits import CLOCK_AHEAD_S
 from chordnet.core.base.messages import ABOUT, NodeRef, PeerMessage, RingLabel, Status, contact
 from chordnet.core.base.metrics import CoreMetric
 from chordnet.core.kernel.context import Context
@@ -34,7 +35,6 @@ from chordnet.core.kernel.handlers import EventHandlers, Hearers
 from chordnet.core.kernel.signals import ADMITTED, CLOCK_BEHIND, HINTED, SUPERSEDED
 from chordnet.core.ring.pointers import Pointers
 
-DAY_S = 86_400.0
 MAX_CONTESTS = 64
 """Contests at the same time; further ones are put off."""
 VERIFY_S = 10.0
@@ -82,7 +82,7 @@ class Identities:
     def is_ahead(self, node: NodeRef) -> bool:
         """Return True if an incarnation is further ahead than any clock may be."""
         wall = self._ctx.wall
-        return wall is not None and node.incarnation > (wall + DAY_S) * 1000
+        return wall is not None and node.incarnation > (wall + CLOCK_AHEAD_S) * 1000
 
     def doubts(self, node: NodeRef) -> bool:
         """Return True if ``node`` may not be listened to before it was judged."""

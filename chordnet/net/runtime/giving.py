@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from chordnet.core.base import intervals
+from chordnet.core.base.limits import MAX_RANGES
 from chordnet.core.base.messages import Caught, MessageId, Range
 from chordnet.net.base.interfaces import MessageLog
 
 GIVE_BYTES = 512 * 1024
 GIVE_MESSAGES = 512
 """Bodies, in bytes, and messages handed over in one go to a node that lacks them."""
-LOST_RANGES = 256
-"""Ranges that one LOST names."""
 
 
 class Giving:
@@ -44,7 +43,7 @@ class Giving:
                     return False
             start = end
         self._miss(asked, start, asked.end)
-        return len(self.lost) < LOST_RANGES
+        return len(self.lost) < MAX_RANGES
 
     def _catch(self, asked: Range, number: int) -> bool:
         kept = self._log.find(MessageId(asked.origin, asked.incarnation, number))
@@ -62,5 +61,5 @@ class Giving:
             if (each.origin, each.incarnation) == (asked.origin, asked.incarnation):
                 intervals.remove(missing, each.sequence, each.sequence + 1)
         for start, stop in intervals.pairs(missing):
-            if len(self.lost) < LOST_RANGES:
+            if len(self.lost) < MAX_RANGES:
                 self.lost.append(Range(asked.origin, asked.incarnation, start, stop))

@@ -11,8 +11,9 @@ import attrs
 from chordnet.core.base.events import Recent
 from chordnet.core.base.messages import digest_of
 from chordnet.net.base.interfaces import MessageLog, NodeState
+from chordnet.storage.base.limits import HISTORY_BYTES, HISTORY_S
 from chordnet.storage.log.memory import MemoryLog, MemoryState
-from chordnet.storage.log.sqlite import HISTORY_BYTES, HISTORY_S, Durability, SqliteLog
+from chordnet.storage.log.sqlite import Durability, SqliteLog
 from chordnet.storage.statedir import StateDirectory
 
 RECENT_MESSAGES = 4096

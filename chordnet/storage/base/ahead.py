@@ -43,7 +43,7 @@ _HEAD = struct.Struct(">III")
 _encode = msgspec.msgpack.Encoder().encode
 
 
-class Entry(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
+class Entry(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True, gc=False):
     """Something that is written ahead; the base of all kinds. Each has its name as ``tag``."""
 
 
@@ -143,17 +143,19 @@ class WriteAhead:
         """Forget what was put since the last commit."""
         self._frame.clear()
 
-    def commit(self) -> None:
-        """Write all that was put since the last commit, as one frame.
+    def commit(self, *entries: Entry) -> None:
+        """Write all that was put since the last commit, and ``entries``, as one frame.
 
         :raises OSError: it could not be written; nothing of it stays, here or in the file.
         """
-        if not self._frame:
+        if self._frame:
+            entries = (*self._frame, *entries)
+            self._frame.clear()
+        if not entries:
             return
-        content = _encode(self._frame)
-        self._frame.clear()
+        content = _encode(entries)
         first = _FIRST.pack(len(content), zlib.crc32(content))
-        frame = b"%b%b%b" % (first, zlib.crc32(first).to_bytes(4, "big"), content)
+        frame = b"".join((first, zlib.crc32(first).to_bytes(4, "big"), content))
         try:
             written = self._file.write(frame)
             while written < len(frame):

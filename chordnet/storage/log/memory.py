@@ -12,6 +12,7 @@ from chordnet.core.base.intervals import Intervals
 from chordnet.core.base.messages import LedgerState, MessageId, NodeRef, Range
 from chordnet.core.log.ledger import Ledger, OriginKey
 from chordnet.storage.base.fairness import fair_level
+from chordnet.storage.base.limits import HISTORY_BYTES, SPARE
 from chordnet.storage.base.paging import KeptMessage, PagedLog
 from chordnet.storage.log.kept import KeptNumbers
 
@@ -24,7 +25,7 @@ class MemoryLog(PagedLog):
         of those origins go first that take the most (:mod:`chordnet.storage.base.fairness`).
     """
 
-    def __init__(self, max_messages: int = 100_000, max_bytes: int = 64 * 1024 * 1024) -> None:
+    def __init__(self, max_messages: int = 100_000, max_bytes: int = HISTORY_BYTES) -> None:
         self._max_messages = max_messages
         self._max_bytes = max_bytes
         self._kept: list[KeptMessage] = []
@@ -67,9 +68,9 @@ class MemoryLog(PagedLog):
         self._numbers.add(record.id)
         self.bytes += _cost(record)
         if self.bytes > self._max_bytes:
-            self._make_room(_cost, self._max_bytes - self._max_bytes // _SPARE)
+            self._make_room(_cost, self._max_bytes - self._max_bytes // SPARE)
         if len(self._kept) > self._max_messages:
-            self._make_room(_one, self._max_messages - self._max_messages // _SPARE)
+            self._make_room(_one, self._max_messages - self._max_messages // SPARE)
         return kept
 
     def skip(self, ranges: Iterable[Range]) -> None:
@@ -131,10 +132,6 @@ class MemoryLog(PagedLog):
             else:
                 kept.append(each)
         self._kept = [*kept, newest]
-
-
-_SPARE = 64
-"""One part in so many is freed beyond what has to be."""
 
 
 def _position(kept: KeptMessage) -> int:

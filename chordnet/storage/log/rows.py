@@ -14,6 +14,7 @@ import msgspec
 
 from chordnet.core.base import intervals
 from chordnet.core.base.effects import Record
+from chordnet.core.base.limits import COUNT_LIMIT
 from chordnet.core.base.messages import Hop, LedgerState, MessageId
 from chordnet.storage.base.ahead import Entry
 from chordnet.storage.base.paging import KeptMessage
@@ -33,7 +34,7 @@ UPSERT_LEDGER = (
 Row = tuple[Any, ...]
 
 
-class Recorded(Entry, frozen=True, tag="recorded"):
+class Recorded(Entry, frozen=True, gc=False, tag="recorded"):
     """Messages of one commit that are written ahead of the database."""
 
     rows: list[bytes]
@@ -58,7 +59,8 @@ def checksum(*values: object) -> int:
 
 def encoded_rows(messages: Iterable[KeptMessage]) -> tuple[list[Row], list[bytes]]:
     """Return the rows of messages, and of each its values as its checksum is taken over them."""
-    rows, encoded = list[Row](), list[bytes]()
+    rows: list[Row] = []
+    encoded: list[bytes] = []
     last, route = None, b""
     for kept in messages:
         record = kept.record
@@ -138,12 +140,11 @@ def ledger_state(row: Row) -> LedgerState:
         raise SpoiledRow("a row of the ledger is damaged")
     origin, incarnation, known, lost, _checksum = row
     state = LedgerState(origin, incarnation, _decode_numbers(known), _decode_numbers(lost))
-    limit = 1 << 62
     if (
         type(origin) is not bytes
         or type(incarnation) is not int
-        or not intervals.is_sound(state.known, limit)
-        or not intervals.is_sound(state.lost, limit)
+        or not intervals.is_sound(state.known, COUNT_LIMIT)
+        or not intervals.is_sound(state.lost, COUNT_LIMIT)
         or intervals.minus(state.lost, state.known)
     ):
         raise SpoiledRow("a row of the ledger is damaged")
@@ -159,6 +160,6 @@ def known_from(watermark: int, above: bytes) -> bytes:
     known = [1, watermark + 1] if watermark > 0 else []
     for first, end in intervals.pairs(intervals.of(dict.fromkeys(numbers))):
         intervals.add(known, first, end)
-    if watermark < 0 or not intervals.is_sound(known, 1 << 62):
+    if watermark < 0 or not intervals.is_sound(known, COUNT_LIMIT):
         raise ValueError("a row of the ledger is damaged")
     return encode(known)

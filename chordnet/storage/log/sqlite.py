@@ -41,6 +41,7 @@ from chordnet.core.base.intervals import Intervals
 from chordnet.core.base.messages import LedgerState, MessageId, Range
 from chordnet.core.log.ledger import OriginKey
 from chordnet.storage.base.ahead import UnknownKind, WriteAhead
+from chordnet.storage.base.limits import HISTORY_BYTES, HISTORY_S
 from chordnet.storage.base.paging import KeptMessage, PagedLog
 from chordnet.storage.log.database import MIGRATIONS, UNREADABLE, Durability, failure
 from chordnet.storage.log.rows import (
@@ -54,10 +55,6 @@ from chordnet.storage.log.rows import (
     kept_message,
 )
 from chordnet.storage.log.table import MessageTable
-
-HISTORY_BYTES = 64 * 1024 * 1024
-HISTORY_S = 24 * 3600.0
-"""How much of the history is kept by default, in bytes and in seconds."""
 
 AHEAD_MESSAGES = 256
 AHEAD_BYTES = 2 * 1024 * 1024
@@ -226,8 +223,7 @@ class SqliteLog(PagedLog):
             ):
                 self._store(self._rows + rows)
             else:
-                self._ahead.put(Recorded(encoded))
-                self._ahead.commit()
+                self._ahead.commit(Recorded(encoded))
                 self._rows += rows
                 self._room = room
                 self.waiting = len(self._rows)
@@ -317,4 +313,4 @@ class SqliteLog(PagedLog):
         self._table.close()
 
 
-__all__ = ["HISTORY_BYTES", "HISTORY_S", "Durability", "SqliteLog"]
+__all__ = ["Durability", "SqliteLog"]

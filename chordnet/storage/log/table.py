@@ -23,6 +23,7 @@ import msgspec
 from chordnet.core.base.messages import MessageId
 from chordnet.storage.base.age import AgeClock
 from chordnet.storage.base.fairness import fair_level
+from chordnet.storage.base.limits import SPARE
 from chordnet.storage.log.database import Durability, LogFile
 from chordnet.storage.log.recorded import Recorded
 from chordnet.storage.log.rows import (
@@ -38,9 +39,6 @@ from chordnet.storage.log.rows import (
 _SELECT_SIZES = "SELECT position, id, received_at, length(body) + length(route) FROM messages"
 _PRUNE_ROWS = 512
 _PRUNE_S = 60.0
-_SPARE = 64
-"""When the bytes kept are too many, one part in so many goes beyond what has to: a full log need
-not drop something for every message."""
 
 
 class MessageTable:
@@ -229,7 +227,7 @@ class MessageTable:
         self.prune_at = self._wall() + _PRUNE_S
         self._drop(self._too_old(self._age.now() - self._max_age))
         if self.bytes > self._max_bytes:
-            self._drop(self._too_much(self._max_bytes - self._max_bytes // _SPARE))
+            self._drop(self._too_much(self._max_bytes - self._max_bytes // SPARE))
 
     def _too_old(self, since: float) -> list[Row]:
         """Return the first messages that were received before ``since``."""
