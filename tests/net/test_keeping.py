@@ -121,6 +121,10 @@ class KeepTests(HistoryCase):
         self.assertEqual((self.failures, self.log.calls), (["the disk is full"], ["commit"]))
         self.assertEqual(self.told, [str(MessageId(PEER.raw, 1, 2))])
 
+    def test_nothing_may_be_built_on_a_commit_that_failed(self) -> None:
+        self.log.broken = "the disk is full"
+        self.assertFalse(self.history.keep())
+
     def test_a_log_that_could_not_be_read_is_the_end_too(self) -> None:
         self.log.failed = "an input/output error"
         self.assertTrue(self.turn.commit())

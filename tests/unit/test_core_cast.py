@@ -202,6 +202,22 @@ class MemoryTests(SynchronousTestCase):
             self.casts.add(cast)
             self.casts.finish(cast)
 
+    def test_it_is_full_with_twice_as_many_under_way_as_are_remembered(self):
+        for sequence in range(1, 7):
+            self.assertFalse(self.casts.full)
+            self.casts.add(make_cast(sequence))
+        self.assertTrue(self.casts.full)
+
+    def test_it_is_full_with_as_many_bytes_under_way_as_may_be(self):
+        for most, full in ((2 * COST, True), (2 * COST + 1, False)):
+            casts = Casts(make_context(max_casts=3, max_active_bytes=most))
+            casts.add(make_cast(1))
+            self.assertFalse(casts.full)
+            casts.add(make_cast(2))
+            self.assertEqual(casts.full, full)
+            casts.finish(casts.active(mid(1)))
+            self.assertEqual((casts.full, casts.active_bytes), (False, COST))
+
     def test_one_under_way_is_found_and_counted(self):
         cast = make_cast()
         self.casts.add(cast)

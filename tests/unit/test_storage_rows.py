@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zlib
+
 import msgspec
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -47,6 +49,9 @@ class MessageRowTests(SynchronousTestCase):
             self.assertFalse(is_sound((*row[:-1], row[-1] ^ 1)))
             self.assertFalse(is_sound((row[0], row[1], 1.25, *row[3:])))
 
+    def test_each_comes_with_the_bytes_that_its_checksum_is_taken_over(self) -> None:
+        self.assertEqual([zlib.crc32(each) for each in self.encoded], [r[-1] for r in self.rows])
+
     def test_messages_that_travelled_together_share_the_bytes_of_one_route(self) -> None:
         self.assertIs(self.rows[0][4], self.rows[1][4])
         other = [Hop(bytes(20), "two", 0)]
@@ -60,7 +65,7 @@ class MessageRowTests(SynchronousTestCase):
         self.assertEqual([row_bytes(row) for row in self.rows], [route + 4, route + 6])
         self.assertEqual(body_bytes([]), 0)
         position, raw_id, created, received, _route, _body, _sum = self.rows[0]
-        damaged = (position, raw_id, created, received, 17, "text", None)
+        damaged = (position, raw_id, created, received, 17, "text", b"sum")
         self.assertEqual(row_bytes(damaged), 4)
 
     def test_one_that_nobody_wrote_is_named_by_its_place(self) -> None:
