@@ -179,6 +179,7 @@ class ChordService(MultiService):
     :raises ConfigError: a setting is unusable; the text says which and what is accepted.
     """
 
+    # The reactor that a program imports from Twisted has the type of a module.
     def __init__(
         self, reactor: Any, listen: str | IStreamServerEndpoint | None = None,
         peers: Sequence[str] = (), *,

@@ -153,7 +153,7 @@ class NodeProcess(MultiService):
     client made it leave, or its terminal was closed, the process ends in order. While it ends,
     further signals and orders to leave change nothing.
 
-    :param reactor: is stopped to end the process.
+    :param reactor: is stopped to end the process; no interface has its signal handlers.
     """
 
     def __init__(self, node: ChordService, reactor: Any) -> None:

@@ -66,6 +66,7 @@ class P2PNetClient:
     :raises ConfigError: an address is none, or another setting is unusable; the text says which.
     """
 
+    # The reactor that a program imports from Twisted has the type of a module.
     def __init__(
         self, address: str = "127.0.0.1:7001", *more: Any, reactor: Any = None, network: str = "",
         timeout_s: float = 15.0, send_timeout_s: float = 30.0,
