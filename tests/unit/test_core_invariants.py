@@ -17,8 +17,15 @@ from chordnet.judge.invariants import (
     inductive_problems,
     problems,
 )
+from chordnet.judge.problems import Problem
 
 SPACE = IdentifierSpace(6)
+
+
+def words(problem: Problem) -> str:
+    return problem.words(SPACE.hex)
+
+
 R = 3
 
 
@@ -79,14 +86,12 @@ class ProblemTests(SynchronousTestCase):
         self.change(20, predecessor=5)
         problem = self.the_problem()
         self.assertEqual(problem.kind, "predecessor")
-        self.assertEqual(problem.words(SPACE.hex), "14: predecessor is 05, should be 0a")
+        self.assertEqual(words(problem), "14: predecessor is 05, should be 0a")
         self.assertEqual(problem.nodes, (20, 5, 10))
 
     def test_no_predecessor(self):
         self.change(20, predecessor=None)
-        self.assertEqual(
-            self.the_problem().words(SPACE.hex), "14: predecessor is none, should be 0a"
-        )
+        self.assertEqual(words(self.the_problem()), "14: predecessor is none, should be 0a")
 
     def test_a_wrong_missing_or_superfluous_successor(self):
         for successors in ([10, 40, 60], [40, 60], [40, 60, 5, 10], [], [60, 40, 5]):
@@ -94,17 +99,17 @@ class ProblemTests(SynchronousTestCase):
             self.change(20, successors=successors)
             problem = self.the_problem()
             self.assertEqual(problem.kind, "successors")
-            self.assertIn("should be [28, 3c, 05]", problem.words(SPACE.hex))
+            self.assertIn("should be [28, 3c, 05]", words(problem))
 
     def test_a_wrong_missing_or_superfluous_finger(self):
         right = dict(self.views[20].fingers)
         self.change(20, fingers={**right, 4: 60})
-        self.assertEqual(self.the_problem().words(SPACE.hex), "14: finger 4 is 3c, should be 28")
+        self.assertEqual(words(self.the_problem()), "14: finger 4 is 3c, should be 28")
         self.change(20, fingers={k: v for k, v in right.items() if k != 4})
-        self.assertEqual(self.the_problem().words(SPACE.hex), "14: finger 4 is none, should be 28")
+        self.assertEqual(words(self.the_problem()), "14: finger 4 is none, should be 28")
         self.views = right_ring(5, 10)
         self.change(5, fingers={**self.views[5].fingers, 5: 10})
-        self.assertEqual(self.the_problem().words(SPACE.hex), "05: finger 5 is 0a, should be none")
+        self.assertEqual(words(self.the_problem()), "05: finger 5 is 0a, should be none")
 
     def test_an_identifier_used_twice(self):
         views = [*self.views.values(), self.views[20]]
