@@ -123,7 +123,7 @@ class KeepTests(HistoryCase):
 
     def test_nothing_may_be_built_on_a_commit_that_failed(self) -> None:
         self.log.broken = "the disk is full"
-        self.assertFalse(self.history.keep())
+        self.assertFalse(self.turn.commit())
 
     def test_a_log_that_could_not_be_read_is_the_end_too(self) -> None:
         self.log.failed = "an input/output error"
