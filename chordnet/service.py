@@ -181,11 +181,15 @@ class ChordService(MultiService):
 
     # The reactor that a program imports from Twisted has the type of a module.
     def __init__(
-        self, reactor: Any, listen: str | IStreamServerEndpoint | None = None,
-        peers: Sequence[str] = (), *,
-        settings: NodeSettings | None = None, seams: Seams | None = None,
+        self,
+        reactor: Any,
+        listen: str | IStreamServerEndpoint | None = None,
+        peers: Sequence[str] = (),
+        *,
+        settings: NodeSettings | None = None,
+        seams: Seams | None = None,
         **keywords: Unpack[Keywords],
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__()
         SETTING.methods("reactor", reactor, ("seconds", "callLater"), _EXAMPLE)
         settings, seams = _with_keywords(settings, seams, dict(keywords))
@@ -212,9 +216,14 @@ class ChordService(MultiService):
         self._hooks.on(StatusChanged, self._status_changed)
         self._leave_requested: Callable[[], object] = _nothing
         self._storage = Storage(
-            settings.state_dir, self._warn_of, seams.wall, seams.log,
-            settings.durability, settings.history_bytes, settings.history_s,
-        )  # fmt: skip
+            settings.state_dir,
+            self._warn_of,
+            seams.wall,
+            seams.log,
+            settings.durability,
+            settings.history_bytes,
+            settings.history_s,
+        )
         self._begun, self._active = Waiters(), Waiters()
         self._settling = Settling(reactor, seams.seconds, self._running)
         self._life = self._new_life()
@@ -242,9 +251,11 @@ class ChordService(MultiService):
         super().startService()
         life = self._life = self._new_life()
         beginning = life.begin(
-            self._make_node, self.settings.peers, self._leave_for_client,
+            self._make_node,
+            self.settings.peers,
+            self._leave_for_client,
             alone=self.settings.alone,
-        )  # fmt: skip
+        )
         beginning.addCallbacks(self._begun.tell, self._not_begun)
 
     def _not_begun(self, failure: Failure) -> None:
@@ -271,11 +282,21 @@ class ChordService(MultiService):
         me = NodeRef(raw, state.next_incarnation(), address, name)
         make_core = self._recorder or seams.core
         return LocalNode(
-            self._reactor, me=me, core=make_core(settings.config, me, self._rng),
-            network=settings.network, config=settings.config, log=log, journal=self.journal,
-            limits=settings.limits, rng=self._rng, keep_peers=state.keep_peers, hooks=self._hooks,
-            endpoints=seams.endpoints, seconds=seams.seconds, wall=seams.wall,
-        )  # fmt: skip
+            self._reactor,
+            me=me,
+            core=make_core(settings.config, me, self._rng),
+            network=settings.network,
+            config=settings.config,
+            log=log,
+            journal=self.journal,
+            limits=settings.limits,
+            rng=self._rng,
+            keep_peers=state.keep_peers,
+            hooks=self._hooks,
+            endpoints=seams.endpoints,
+            seconds=seams.seconds,
+            wall=seams.wall,
+        )
 
     def _status_changed(self, change: StatusChanged) -> None:
         if change.new is Status.SUPERSEDED:
@@ -401,9 +422,12 @@ class ChordService(MultiService):
         return told(lambda: trace_of(self._running(), message_id))
 
     def subscribe(
-        self, callback: Callable[[Any], object], *, since: str | None = None,
+        self,
+        callback: Callable[[Any], object],
+        *,
+        since: str | None = None,
         order: Order = "received",
-    ) -> Subscription | Delivery:  # fmt: skip
+    ) -> Subscription | Delivery:
         """Have ``callback`` called with every message; ``stop()`` of what is returned ends it.
 
         A callback that raises is logged and counted; the node goes on. A coroutine

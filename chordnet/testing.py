@@ -70,9 +70,14 @@ class MemoryNetwork:
         """Return a service that listens at ``address`` in this network."""
         options.setdefault("rng", random.Random(address))
         return ChordService(
-            self.clock, self.server(address), peers, endpoints=self.dialling_from(address),
-            seconds=self.clock.seconds, wall=lambda: self.wall + self.clock.seconds(), **options,
-        )  # fmt: skip
+            self.clock,
+            self.server(address),
+            peers,
+            endpoints=self.dialling_from(address),
+            seconds=self.clock.seconds,
+            wall=lambda: self.wall + self.clock.seconds(),
+            **options,
+        )
 
     def server(self, address: str) -> MemoryServer:
         """Return the server endpoint at ``address``."""

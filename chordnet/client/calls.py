@@ -74,8 +74,16 @@ BEGIN: Call[None] = Call(BeginRing, _nothing)
 LEAVE: Call[None] = Call(LeaveRing, _nothing)
 
 CALLS: tuple[Call[Any], ...] = (
-    SEND, MESSAGES, TRAILS, HISTORY, STATUS, LOOKUP, TRACE, BEGIN, LEAVE,
-)  # fmt: skip
+    SEND,
+    MESSAGES,
+    TRAILS,
+    HISTORY,
+    STATUS,
+    LOOKUP,
+    TRACE,
+    BEGIN,
+    LEAVE,
+)
 
 
 def error_of(failure: Failure) -> ChordnetError:

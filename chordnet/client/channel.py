@@ -62,9 +62,13 @@ class Channel:
     """
 
     def __init__(
-        self, reactor: IReactor, addresses: Sequence[str], network: str, limits: NetworkLimits,
+        self,
+        reactor: IReactor,
+        addresses: Sequence[str],
+        network: str,
+        limits: NetworkLimits,
         endpoints: Endpoints,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._reactor = reactor
         self._addresses = tuple(addresses)
         self._at = 0
@@ -178,10 +182,16 @@ class Channel:
 
     def _connect(self) -> None:
         self._dial = Dial(
-            self._reactor, self._turn, self._limits, _LONGEST,
-            address=self.address, hello=client_hello(self._network),
-            greeted=self._greeted, failed=self._not_connected, endpoints=self._endpoints,
-        )  # fmt: skip
+            self._reactor,
+            self._turn,
+            self._limits,
+            _LONGEST,
+            address=self.address,
+            hello=client_hello(self._network),
+            greeted=self._greeted,
+            failed=self._not_connected,
+            endpoints=self._endpoints,
+        )
         self._dial.start()
 
     def _greeted(self, connection: Connection, _welcome: Welcome) -> _Session:

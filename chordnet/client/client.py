@@ -68,10 +68,16 @@ class P2PNetClient:
 
     # The reactor that a program imports from Twisted has the type of a module.
     def __init__(
-        self, address: str = "127.0.0.1:7001", *more: Any, reactor: Any = None, network: str = "",
-        timeout_s: float = 15.0, send_timeout_s: float = 30.0,
-        limits: NetworkLimits | None = None, endpoints: Endpoints = client_endpoint,
-    ) -> None:  # fmt: skip
+        self,
+        address: str = "127.0.0.1:7001",
+        *more: Any,
+        reactor: Any = None,
+        network: str = "",
+        timeout_s: float = 15.0,
+        send_timeout_s: float = 30.0,
+        limits: NetworkLimits | None = None,
+        endpoints: Endpoints = client_endpoint,
+    ) -> None:
         addresses, reactor = _split((address, *more), reactor)
         SETTING.text("network", network)
         for timeout in (timeout_s, send_timeout_s):
@@ -142,9 +148,12 @@ class P2PNetClient:
         return Listing(self, limit, since, self._reactor, self._timeout_s).finished
 
     def follow(
-        self, callback: Callable[[Any], object], since: str = "", order: Order = "received",
+        self,
+        callback: Callable[[Any], object],
+        since: str = "",
+        order: Order = "received",
         caught_up: Callable[[], object] = lambda: None,
-    ) -> Following:  # fmt: skip
+    ) -> Following:
         """Have ``callback`` called with every message after ``since`` and all that come.
 
         Returns a handle; its ``finished`` Deferred tells of the end.

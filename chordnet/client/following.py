@@ -31,9 +31,12 @@ class Follows(Protocol):
     @property
     def address(self) -> str: ...
     def follow(
-        self, callback: Callable[[Any], object], since: str = "", order: Order = "received",
+        self,
+        callback: Callable[[Any], object],
+        since: str = "",
+        order: Order = "received",
         caught_up: Callable[[], object] = ...,
-    ) -> Following: ...  # fmt: skip
+    ) -> Following: ...
 
 
 class Following:
@@ -45,9 +48,13 @@ class Following:
     """
 
     def __init__(
-        self, channel: Unfollows, rid: int, callback: Callable[[Any], object],
-        caught_up: Callable[[], object], order: Order,
-    ) -> None:  # fmt: skip
+        self,
+        channel: Unfollows,
+        rid: int,
+        callback: Callable[[Any], object],
+        caught_up: Callable[[], object],
+        order: Order,
+    ) -> None:
         self._channel = channel
         self._rid = rid
         self._callback = callback

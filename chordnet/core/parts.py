@@ -99,11 +99,18 @@ ORDER: dict[Signal[...], tuple[str, ...]] = {
     # Others are told by the old routes, while the dead node still is the successor; a broadcast
     # is given to who comes next once the pointers are right again.
     signals.DIED: (
-        "reach", "hints", "stabilise", "rectify", "fingers", "joining", "requests", "lookups",
+        "reach",
+        "hints",
+        "stabilise",
+        "rectify",
+        "fingers",
+        "joining",
+        "requests",
+        "lookups",
         "broadcasts",
     ),
     signals.SURVIVED: ("hints", "broadcasts"),
-}  # fmt: skip
+}
 """Of each signal the parts, by name, that hear it first, in this order; others come after them."""
 
 EventHandler = Callable[[Any, Any], None]

@@ -170,10 +170,14 @@ def journey_model(model: RingModel, report: Report, journey: Journey, heading: s
     overlays = tuple(dict.fromkeys(_overlays(journey)))
     future = not journey.message
     tree = Tree(
-        journey.message, journey.body, arrivals, heading, overlays,
+        journey.message,
+        journey.body,
+        arrivals,
+        heading,
+        overlays,
         absent="would not get it" if future else "did not record it",
         start="sends it" if future else "sent it",
-    )  # fmt: skip
+    )
     here = {node.ref for node in model.nodes}
     concerned = {*journey.steps, *(o.start for o in overlays), *(o.end for o in overlays)}
     ghosts = [_ghost(report, ref) for ref in concerned - here if isinstance(ref, int)]

@@ -157,9 +157,14 @@ def _style(model: RingModel, focus: Ref | None, node: RingNode) -> str:
 
 
 def _place_label(
-    canvas: Canvas, node: RingNode, style: str, radius: float, centre: tuple[float, float], *,
+    canvas: Canvas,
+    node: RingNode,
+    style: str,
+    radius: float,
+    centre: tuple[float, float],
+    *,
     ascii_only: bool,
-) -> None:  # fmt: skip
+) -> None:
     """Write the label outside the circle, beside its mark or as near to it as there is room."""
     name = _called(node.ref)
     for most in (LONGEST_LABEL, 8, LABEL_CELLS):

@@ -220,9 +220,19 @@ class NotActive:
 
 
 Problem: TypeAlias = (
-    Duplicate | WrongPredecessor | WrongSuccessors | WrongHead | WrongFinger | OutOfOrder | DeadEnd
-    | FewPrincipals | FewMembers | Split | Loopy | NotActive
-)  # fmt: skip
+    Duplicate
+    | WrongPredecessor
+    | WrongSuccessors
+    | WrongHead
+    | WrongFinger
+    | OutOfOrder
+    | DeadEnd
+    | FewPrincipals
+    | FewMembers
+    | Split
+    | Loopy
+    | NotActive
+)
 """One thing that is wrong."""
 
 

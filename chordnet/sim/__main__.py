@@ -74,18 +74,26 @@ def _parser() -> argparse.ArgumentParser:
     file.add_argument("files", nargs="+", type=Path, metavar="FILE")
     file.set_defaults(run=_files)
     for command in (one, file):
-        command.add_argument("--history", type=int, default=0, metavar="N",
-                             help="print the last N lines of what happened")  # fmt: skip
-        command.add_argument("--write", type=Path, metavar="FILE",
-                             help="write the scenario (shrunk, if it fails)")  # fmt: skip
-        command.add_argument("--no-shrink", action="store_true",
-                             help="do not look for a shorter failing history")  # fmt: skip
+        command.add_argument(
+            "--history",
+            type=int,
+            default=0,
+            metavar="N",
+            help="print the last N lines of what happened",
+        )
+        command.add_argument(
+            "--write", type=Path, metavar="FILE", help="write the scenario (shrunk, if it fails)"
+        )
+        command.add_argument(
+            "--no-shrink", action="store_true", help="do not look for a shorter failing history"
+        )
     many = commands.add_parser("soak", help="play random seeds for long, on all cores")
     many.add_argument("--steps", type=_count, default=10_000_000, help="stop after so many steps")
     many.add_argument("--first", type=int, default=0, metavar="SEED", help="begin at this seed")
     many.add_argument("--jobs", type=_count, default=os.cpu_count() or 1, help="processes")
-    many.add_argument("--failures", type=_count, default=20, metavar="N",
-                      help="stop after N failed seeds")  # fmt: skip
+    many.add_argument(
+        "--failures", type=_count, default=20, metavar="N", help="stop after N failed seeds"
+    )
     many.set_defaults(run=_soak)
     ring = commands.add_parser("ring", help="watch one large ring at rest, for speed and traffic")
     ring.add_argument("--nodes", type=_count, default=10_000)
@@ -176,9 +184,10 @@ def _at_rest(options: argparse.Namespace) -> int:
 
 
 def _soak(
-    options: argparse.Namespace, clock: Callable[[], float] = time.perf_counter,
+    options: argparse.Namespace,
+    clock: Callable[[], float] = time.perf_counter,
     played: Callable[..., Tally] = soak,
-) -> int:  # fmt: skip
+) -> int:
     began = told = clock()
 
     def tell(tally: Tally, result: SeedResult) -> None:

@@ -38,9 +38,12 @@ class StateDirectory:
     """
 
     def __init__(
-        self, path: str | os.PathLike[str], warn: Callable[[str], None],
-        wall: Callable[[], float] = time.time, sync: Callable[[int], None] = os.fsync,
-    ) -> None:  # fmt: skip
+        self,
+        path: str | os.PathLike[str],
+        warn: Callable[[str], None],
+        wall: Callable[[], float] = time.time,
+        sync: Callable[[int], None] = os.fsync,
+    ) -> None:
         self._path = Path(path)
         self._warn = warn
         self._wall = wall

@@ -398,10 +398,24 @@ class OnPurpose:
 # ---- all of them ----------------------------------------------------------------------------
 
 Fact: TypeAlias = (
-    Unwell | Silent | WrongIdentifier | OtherNetwork | NotInRing | LeftForGood | WrongRing
-    | NotAsked | Wanting | WantingMore | RecordedTwice | DifferentBodies | WrongRoute
-    | MoreLikeTheLast | JustStarted | Capped | OnPurpose
-)  # fmt: skip
+    Unwell
+    | Silent
+    | WrongIdentifier
+    | OtherNetwork
+    | NotInRing
+    | LeftForGood
+    | WrongRing
+    | NotAsked
+    | Wanting
+    | WantingMore
+    | RecordedTwice
+    | DifferentBodies
+    | WrongRoute
+    | MoreLikeTheLast
+    | JustStarted
+    | Capped
+    | OnPurpose
+)
 """What was found. Each has a ``kind`` (a word that stays the same) and ``nodes`` (the one with the
 fault comes first), ``details()`` for programs and ``words()`` for people."""
 

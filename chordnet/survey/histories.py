@@ -111,15 +111,18 @@ def find(told: Mapping[Ref, Told], names: Names) -> Comparison:
                 if numbers:
                     origin = names.ref(key[0])
                     wanting[want].append(Wanting(ref, want, origin, key, tuple(numbers)))
-    capped = {
-        ref: each.history.kept for ref, each in told.items() if each.history.dropped
-    }  # fmt: skip
+    capped = {ref: each.history.kept for ref, each in told.items() if each.history.dropped}
     return Comparison(
-        count, len(told), newest=tuple(_newest_wrong(told, names)), kept=capped,
+        count,
+        len(told),
+        newest=tuple(_newest_wrong(told, names)),
+        kept=capped,
         whole=all(len(each.trails) >= each.history.kept for each in told.values()),
-        lacking=wanting[Want.LACKING], hidden=wanting[Want.GIVEN_UP],
-        unkept=wanting[Want.NOT_KEPT], lost=wanting[Want.LOST],
-    )  # fmt: skip
+        lacking=wanting[Want.LACKING],
+        hidden=wanting[Want.GIVEN_UP],
+        unkept=wanting[Want.NOT_KEPT],
+        lost=wanting[Want.LOST],
+    )
 
 
 def _table(history: NodeHistory) -> dict[Key, OriginHistory]:

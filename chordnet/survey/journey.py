@@ -264,11 +264,15 @@ def put_together(report: Report, message: str, traces: Mapping[Ref, MessageTrace
     told = _prediction(report, int(some.route[0].id, 16))
     before = _predicted_parents(names, report, told)
     return Journey(
-        message, some.body, origin, steps, incidents,
+        message,
+        some.body,
+        origin,
+        steps,
+        incidents,
         missed=tuple(_missed(traces, records, incidents, before)),
         differences=tuple(_differences(steps, records, before, origin)) if told else (),
         gone=frozenset(steps.keys() - traces.keys()),
-    )  # fmt: skip
+    )
 
 
 def _steps(names: Names, records: Mapping[Ref, MessageRecord], start: float) -> dict[Ref, Step]:

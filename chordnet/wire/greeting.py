@@ -139,7 +139,8 @@ def judge_node(node: NodeRef | None, me: NodeRef, space: IdentifierSpace) -> Ref
         if node.incarnation == me.incarnation:
             return Refuse("self", f"{me.name!r} was dialled by itself")
         return Refuse(
-            "name", f"this node at {me.address} is called {me.name!r} too; give every node its own"
-            " name", me.address,
-        )  # fmt: skip
+            "name",
+            f"this node at {me.address} is called {me.name!r} too; give every node its own name",
+            me.address,
+        )
     return None

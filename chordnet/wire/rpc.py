@@ -372,13 +372,30 @@ class Trails(_Rpc, frozen=True, tag=131):
 
 
 ClientRequest = (
-    SendMessage | GetMessages | Follow | Unfollow | GetStatus | Lookup | LeaveRing | GetTrace
-    | GetHistory | GetTrails | BeginRing
-)  # fmt: skip
+    SendMessage
+    | GetMessages
+    | Follow
+    | Unfollow
+    | GetStatus
+    | Lookup
+    | LeaveRing
+    | GetTrace
+    | GetHistory
+    | GetTrails
+    | BeginRing
+)
 ServerReply = (
-    Sent | Messages | Ordered | StatusReply | LookupReply | Done | Failure | TraceReply
-    | HistoryReply | Trails
-)  # fmt: skip
+    Sent
+    | Messages
+    | Ordered
+    | StatusReply
+    | LookupReply
+    | Done
+    | Failure
+    | TraceReply
+    | HistoryReply
+    | Trails
+)
 REPLIES: dict[type, tuple[type, ...]] = {
     SendMessage: (Sent, Done),
     GetMessages: (Messages,),

@@ -142,7 +142,7 @@ class CountTests(RunCase):
     def test_a_receipt_that_comes_at_once_is_one(self) -> None:
         host = self.run_._honest()[0]
         before = len(self.run_.told)
-        host.node.become(Status.LEAVING)
+        host.node.ctx.become(Status.LEAVING)
         self.run_._publish(host.ref.address, "too late")
         self.assertEqual(len(self.run_.told), before + 1)
         last = list(self.run_.told.values())[-1]

@@ -376,8 +376,8 @@ class BeginningTests(SynchronousTestCase):
     def test_a_node_that_is_no_member_is_what_is_wrong(self) -> None:
         play = self.begin(nodes=3)
         (problem,) = play.problems()
-        self.assertEqual((problem.kind, problem.nodes), ("state", ()))
-        self.assertRegex(problem.text, r"^Node \d is [A-Z]+$")
+        self.assertEqual((problem.kind, len(problem.nodes)), ("state", 1))
+        self.assertRegex(problem.words(hex), r"^Node \d is [A-Z]+$|^0x[0-9a-f]+.* is \w+")
         outside = self.begin(nodes=3, outsiders=(1, 2, 3))
         self.assertEqual(outside.problems(), [])
 
@@ -399,14 +399,19 @@ class CheckerTests(SynchronousTestCase):
         self.assertTrue(self.checker(3).in_force)
         small = self.checker(2)
         self.assertFalse(small.in_force)
-        self.assertEqual([p.text for p in small._problems()], ["2 members are too few"])
+        self.assertEqual(
+            [p.words(self.SPACE.hex) for p in small._problems()],
+            ["2 members are too few, should be 3 or more"],
+        )
 
     def test_as_many_principals_as_the_base_has_are_enough(self) -> None:
         checker = self.checker(4)
         self.assertEqual(checker.changed(0, [10, 15], trusted=True), [])
         self.assertEqual((checker.principals, checker.in_force), (3, True))
         (problem,) = checker.changed(0, [15], trusted=True)
-        self.assertEqual(problem.text, "2 principals among 4 members, should be 3 or more")
+        self.assertEqual(
+            problem.words(self.SPACE.hex), "2 principals among 4 members, should be 3 or more"
+        )
 
     def test_changes_are_counted_while_the_invariant_is_in_force(self) -> None:
         checker = self.checker(4)
@@ -442,7 +447,10 @@ class CheckerTests(SynchronousTestCase):
             for each in checker.changed(0, [5, 10], trusted=True, stale=frozenset({5, 10}))
             if each.kind == "dead-end"
         ]
-        self.assertEqual((problem.text, problem.nodes), ("00: no list entry is live", (0,)))
+        self.assertEqual(problem.nodes, (0,))
+        self.assertEqual(
+            problem.words(self.SPACE.hex), "00: no entry of its successor list is live"
+        )
 
 
 class DoneTests(SynchronousTestCase):

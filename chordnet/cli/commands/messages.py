@@ -151,9 +151,11 @@ Examples:
 )
 @node_argument()
 @click.option(
-    "--limit", type=WholeNumber(1, MAX_LIMIT), metavar="N",
+    "--limit",
+    type=WholeNumber(1, MAX_LIMIT),
+    metavar="N",
     help="The newest N; after --since the next.",
-)  # fmt: skip
+)
 @click.option("--since", default="", metavar="ID", help="Those after the message with this id.")
 @click.option("--follow", is_flag=True, help="Go on with every message that comes, until Ctrl-C.")
 @click.option(

@@ -28,11 +28,27 @@ LONG_ID = 16
 SHORT_LIST = 3
 SHORT_FINGERS = 5
 COLUMNS = (
-    "node", "address", "state", "id", "pred", "successors", "fingers", "msgs", "keys", "uptime",
-)  # fmt: skip
+    "node",
+    "address",
+    "state",
+    "id",
+    "pred",
+    "successors",
+    "fingers",
+    "msgs",
+    "keys",
+    "uptime",
+)
 MIN_WIDTHS = {
-    "node": 4, "address": 7, "state": 6, "id": 6, "pred": 4, "msgs": 4, "keys": 4, "uptime": 6,
-}  # fmt: skip
+    "node": 4,
+    "address": 7,
+    "state": 6,
+    "id": 6,
+    "pred": 4,
+    "msgs": 4,
+    "keys": 4,
+    "uptime": 6,
+}
 """Where the terminal is narrow the two lists give way and nothing else does."""
 RIGHT = frozenset({"node", "pred", "msgs", "keys", "uptime"})
 

@@ -82,9 +82,7 @@ def _found(tasks: list[papers.Task], jobs: int) -> dict[papers.Task, papers.Foun
     return {task: found for task, found in done.items() if found is not None}
 
 
-def _worked(
-    tasks: list[papers.Task], jobs: int
-) -> Iterator[tuple[papers.Task, papers.Found]]:  # fmt: skip
+def _worked(tasks: list[papers.Task], jobs: int) -> Iterator[tuple[papers.Task, papers.Found]]:
     with worker_context().Pool(jobs, _prepare_worker) as pool:
         yield from zip(tasks, pool.imap(papers.Task.work, tasks), strict=True)
 

@@ -150,11 +150,18 @@ def _settings(words: dict[str, Any]) -> Settings:
         except (OSError, UnicodeDecodeError) as problem:
             raise SimulationFailed(f"cannot read {words['trace']}: {problem}") from None
     return Settings(
-        nodes=words["nodes"], duration_s=words["duration"], seed=words["seed"], churn=model,
-        orderly=words["orderly"], failures=words["failures"], failures_at_s=words["failures_at"],
-        lookups_per_s=words["lookups"], latency=words["latency"], loss=words["loss"],
+        nodes=words["nodes"],
+        duration_s=words["duration"],
+        seed=words["seed"],
+        churn=model,
+        orderly=words["orderly"],
+        failures=words["failures"],
+        failures_at_s=words["failures_at"],
+        lookups_per_s=words["lookups"],
+        latency=words["latency"],
+        loss=words["loss"],
         config=attrs.evolve(ProtocolConfig.wide_area(), successors=words["successors"]),
-    )  # fmt: skip
+    )
 
 
 def _prepare(directory: Path) -> None:

@@ -214,9 +214,20 @@ class ProtocolConfig:
     def wide_area(cls) -> ProtocolConfig:
         """Return defaults for nodes across networks: slower pace, longer patience."""
         return cls(
-            stabilise_fast_s=0.5, stabilise_idle_s=2.0, request_timeout_s=1.5,
-            probe_interval_s=1.0, probe_timeout_s=4.0, broken_timeout_s=2.0,
-            defer_s=0.3, join_retry_s=0.5, seed_s=5.0, audit_s=45.0, audit_min_s=1.0,
-            lookup_timeout_s=3.0, lookup_deadline_s=20.0,
-            ack_timeout_s=1.5, ack_delay_s=0.1, successors=16,
-        )  # fmt: skip
+            stabilise_fast_s=0.5,
+            stabilise_idle_s=2.0,
+            request_timeout_s=1.5,
+            probe_interval_s=1.0,
+            probe_timeout_s=4.0,
+            broken_timeout_s=2.0,
+            defer_s=0.3,
+            join_retry_s=0.5,
+            seed_s=5.0,
+            audit_s=45.0,
+            audit_min_s=1.0,
+            lookup_timeout_s=3.0,
+            lookup_deadline_s=20.0,
+            ack_timeout_s=1.5,
+            ack_delay_s=0.1,
+            successors=16,
+        )

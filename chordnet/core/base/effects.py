@@ -224,8 +224,22 @@ class Misbehaved(_Effect, frozen=True):
 
 
 Effect = (
-    Send | Verify | Judged | Record | SendStored | Gap
-    | LookupDone | Walked | BroadcastDone | LeftRing
-    | StatusChanged | Joined | RingChanged | FingersChanged | PeerDied | PeersKnown | Traced
+    Send
+    | Verify
+    | Judged
+    | Record
+    | SendStored
+    | Gap
+    | LookupDone
+    | Walked
+    | BroadcastDone
+    | LeftRing
+    | StatusChanged
+    | Joined
+    | RingChanged
+    | FingersChanged
+    | PeerDied
+    | PeersKnown
+    | Traced
     | Misbehaved
-)  # fmt: skip
+)

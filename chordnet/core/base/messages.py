@@ -423,8 +423,28 @@ class Given(_Message, frozen=True, tag=35):
 
 
 PeerMessage = (
-    Ping | Pong | GetState | State | Notify | Changed | Leaving | FingerHint | TryMerge
-    | Find | Found | FindFailed | FindNext | Next
-    | Bcast | Ack | Bodies | Covered
-    | Compare | Have | Want | Caught | Lost | Given
-)  # fmt: skip
+    Ping
+    | Pong
+    | GetState
+    | State
+    | Notify
+    | Changed
+    | Leaving
+    | FingerHint
+    | TryMerge
+    | Find
+    | Found
+    | FindFailed
+    | FindNext
+    | Next
+    | Bcast
+    | Ack
+    | Bodies
+    | Covered
+    | Compare
+    | Have
+    | Want
+    | Caught
+    | Lost
+    | Given
+)

@@ -101,17 +101,19 @@ class CoreMetric(Declared):
     # -- lookups -----------------------------------------------------------------------------
     LOOKUPS = Metric("lookups", "lookups", "lookups begun here, for fingers and repairs too")
     LOOKUPS_RETRIED = Metric(
-        "lookups_retried", "lookups",
+        "lookups_retried",
+        "lookups",
         "lookups that went on step by step because the ring had not answered in time",
-    )  # fmt: skip
+    )
     LOOKUPS_FAILED = Metric("lookups_failed", "lookups", "lookups that found no owner")
     LOOKUP_HOPS = Metric("lookup_hops", "hops", "hops of the lookups that found an owner, together")
 
     # -- the ring ----------------------------------------------------------------------------
     STABILISE_GIVEN_UP = Metric(
-        "stabilise_given_up", "rounds",
+        "stabilise_given_up",
+        "rounds",
         "rounds of stabilisation that ended before the successor answered, for others waited",
-    )  # fmt: skip
+    )
     PROBES = Metric("probes", "peers", "peers that were suspected of being dead, and asked")
     DEATHS = Metric("deaths", "peers", "peers that were held for dead")
     AUDITS = Metric("audits", "lookups", "lookups for this node's own place, by way of another")
@@ -144,9 +146,10 @@ class CoreMetric(Declared):
         "given_up_before", "copies", "copies of broadcasts that this node had given up as lost"
     )
     OWN_NUMBERS_TAKEN = Metric(
-        "own_numbers_taken", "messages",
+        "own_numbers_taken",
+        "messages",
         "messages of this node that failed because their numbers had been used before",
-    )  # fmt: skip
+    )
 
     # -- the log -----------------------------------------------------------------------------
     EXCHANGES = Metric("exchanges", "exchanges", "comparisons of logs that this node began")

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import msgspec
 
-from chordnet.core.base.messages import Detour, EdgeKind, Hop, MessageId, NodeRef
+from chordnet.core.base.effects import BroadcastDone
+from chordnet.core.base.messages import Covered, Detour, EdgeKind, Hop, MessageId, NodeRef
+from chordnet.core.base.outcomes import Failed
 
 HOP_BYTES = 512
 """What a hop of a route is taken to cost: its name is not looked at, for this is worked out for
@@ -25,9 +27,24 @@ class Branch:
     """A range that was delegated to a child. Its answer is COVERED with the same limit."""
 
     __slots__ = (
-        "acked", "bodies_sent", "child", "conflict", "count", "depth", "done", "end", "kind",
-        "limit", "looks", "lost", "messages", "partial", "resent", "start", "unreached",
-    )  # fmt: skip
+        "acked",
+        "bodies_sent",
+        "child",
+        "conflict",
+        "count",
+        "depth",
+        "done",
+        "end",
+        "kind",
+        "limit",
+        "looks",
+        "lost",
+        "messages",
+        "partial",
+        "resent",
+        "start",
+        "unreached",
+    )
 
     def __init__(self, child: NodeRef, limit: bytes, start: int, end: int, kind: EdgeKind) -> None:
         self.child = child
@@ -82,6 +99,40 @@ class Tally(msgspec.Struct, frozen=True, gc=False):
     conflict: int = 0
     lost: int = 0
 
+    def covered(self, first: MessageId, limit: bytes) -> Covered:
+        """Return the report to the node that gave the range up to ``limit``."""
+        return Covered(
+            first,
+            limit,
+            self.count,
+            self.messages,
+            self.depth,
+            self.partial,
+            self.unreached,
+            self.conflict,
+            self.lost,
+        )
+
+    def receipt(self, op: int, message: MessageId, shared: int) -> BroadcastDone:
+        """Return the receipt of one message for our own program.
+
+        :param op: the program's number for it.
+        :param shared: how many messages shared the tree.
+        """
+        return BroadcastDone(
+            op,
+            message,
+            self.count,
+            self.messages,
+            self.depth,
+            self.partial,
+            self.unreached,
+            shared,
+            Failed.NO,
+            self.conflict,
+            self.lost,
+        )
+
 
 class Finished(msgspec.Struct, frozen=True, gc=False):
     """What is remembered of a broadcast that is covered: little, for there are many."""
@@ -115,9 +166,25 @@ class Cast:
     """
 
     __slots__ = (
-        "bodies", "branches", "cost", "cover", "created", "deadline", "detours", "id", "open",
-        "ops", "past", "route", "searching", "told", "told_end", "told_kind", "ttl", "waiters",
-    )  # fmt: skip
+        "bodies",
+        "branches",
+        "cost",
+        "cover",
+        "created",
+        "deadline",
+        "detours",
+        "id",
+        "open",
+        "ops",
+        "past",
+        "route",
+        "searching",
+        "told",
+        "told_end",
+        "told_kind",
+        "ttl",
+        "waiters",
+    )
 
     def __init__(
         self,
@@ -167,10 +234,19 @@ class Cast:
     def finish(self) -> Finished:
         """Return what to remember."""
         return Finished(
-            self.id, self.created, self.bodies, self.route, self.ttl, self.cover,
-            self.tally(0, self.cover + 1), self.told, self.told_end, self.told_kind, self.detours,
+            self.id,
+            self.created,
+            self.bodies,
+            self.route,
+            self.ttl,
+            self.cover,
+            self.tally(0, self.cover + 1),
+            self.told,
+            self.told_end,
+            self.told_kind,
+            self.detours,
             self.cost,
-        )  # fmt: skip
+        )
 
     def tally(self, start: int, end: int) -> Tally:
         """Sum up what was covered from distance ``start`` to ``end``; back-fills lie before 0."""

@@ -183,9 +183,13 @@ class Broadcasts:
         self.repairs.backfill(cast, before)
 
     def _record(
-        self, message_id: MessageId, created: float, bodies: list[bytes], route: list[Hop],
+        self,
+        message_id: MessageId,
+        created: float,
+        bodies: list[bytes],
+        route: list[Hop],
         detours: list[Detour],
-    ) -> tuple[int, int, int]:  # fmt: skip
+    ) -> tuple[int, int, int]:
         """Record what is new.
 
         :returns: how many were recorded before with other bodies, how many were given up, and how
@@ -216,9 +220,14 @@ class Broadcasts:
         return self._recent.get(each) == digest_of([body])
 
     def _take_on(
-        self, message_id: MessageId, created: float, bodies: list[bytes], route: list[Hop],
-        ttl: int, detours: list[Detour],
-    ) -> Cast:  # fmt: skip
+        self,
+        message_id: MessageId,
+        created: float,
+        bodies: list[bytes],
+        route: list[Hop],
+        ttl: int,
+        detours: list[Detour],
+    ) -> Cast:
         ctx = self._ctx
         deadline = ctx.now + ctx.config.broadcast_deadline_s
         cast = Cast(message_id, created, bodies, route, ttl, deadline, detours)
@@ -256,9 +265,17 @@ class Broadcasts:
         branch.messages += 1
         bodies, digest = (None, digest_of(cast.bodies)) if header_only else (cast.bodies, b"")
         message = Bcast(
-            cast.id, len(cast.bodies), cast.created, cast.ttl - 1, branch.limit,
-            int(branch.kind), cast.route, bodies, cast.detours, digest,
-        )  # fmt: skip
+            cast.id,
+            len(cast.bodies),
+            cast.created,
+            cast.ttl - 1,
+            branch.limit,
+            int(branch.kind),
+            cast.route,
+            bodies,
+            cast.detours,
+            digest,
+        )
         self._ctx.effects.append(Send(branch.child, message))
 
     # ---- receiving --------------------------------------------------------------------------
@@ -334,20 +351,34 @@ class Broadcasts:
         self.check(cast)
 
     def _alone(
-        self, sender: NodeRef, message: Bcast, bodies: list[bytes], route: list[Hop],
-        detours: list[Detour], end: int,
-    ) -> None:  # fmt: skip
+        self,
+        sender: NodeRef,
+        message: Bcast,
+        bodies: list[bytes],
+        route: list[Hop],
+        detours: list[Detour],
+        end: int,
+    ) -> None:
         """Report at once: nobody in the range is known, so there is nothing to wait for."""
         ctx, depth = self._ctx, len(message.hops)
         report = Covered(message.id, message.limit, 1, 0, depth, False, [])
         ctx.effects.append(Send(sender, report))
         self._casts.keep(
             Finished(
-                message.id, message.created, bodies, route, message.ttl, end,
-                Tally(0, 0, depth, False, []), sender.raw, end, message.kind, detours,
+                message.id,
+                message.created,
+                bodies,
+                route,
+                message.ttl,
+                end,
+                Tally(0, 0, depth, False, []),
+                sender.raw,
+                end,
+                message.kind,
+                detours,
                 cost_of(bodies, route, detours),
             )
-        )  # fmt: skip
+        )
 
     def _stray(self, sender: NodeRef, message: Bcast, *, others: bool) -> None:
         """Report a late copy of what was recorded by a route that is forgotten.
@@ -365,9 +396,7 @@ class Broadcasts:
         """Report that this node has not recorded what ``sender`` sent, and will not."""
         ctx, depth = self._ctx, len(message.hops)
         ctx.counters.add(CoreMetric.CONFLICTS if conflict else CoreMetric.GIVEN_UP_BEFORE)
-        report = Covered(
-            message.id, message.limit, 0, 0, depth, True, [ctx.me], conflict, lost
-        )  # fmt: skip
+        report = Covered(message.id, message.limit, 0, 0, depth, True, [ctx.me], conflict, lost)
         ctx.send(sender, report)
 
     def _may_lack(self, before: NodeRef, sender: NodeRef, message: Bcast) -> bool:
@@ -469,25 +498,25 @@ class Broadcasts:
         ctx, parent = self._ctx, waiter.parent
         another = bool(cast.told) and self._told_another(cast, waiter)
         start, ourselves = (cast.told_end, 0) if another else (0, 1)
-        tally = cast.tally(start, waiter.end)
+        found = cast.tally(start, waiter.end)
         cut_short = cast.ttl <= 0 and bool(self._routes.tree)
-        missed = tally.unreached or tally.conflict or tally.lost
-        partial = bool(tally.partial or missed or cut_short)
-        unreached = tally.unreached[:MAX_UNREACHED]
-        count = tally.count + ourselves
+        missed = found.unreached or found.conflict or found.lost
+        tally = Tally(
+            found.count + ourselves,
+            found.messages,
+            found.depth,
+            bool(found.partial or missed or cut_short),
+            found.unreached[:MAX_UNREACHED],
+            found.conflict,
+            found.lost,
+        )
         if parent is not None:
             cast.told_end = max(cast.told_end, waiter.end)
             if not another:
                 cast.told, cast.told_kind = parent.raw, waiter.kind
-            report = Covered(
-                cast.id, waiter.limit, count, tally.messages, tally.depth, partial, unreached,
-                tally.conflict, tally.lost,
-            )  # fmt: skip
+            report = tally.covered(cast.id, waiter.limit)
             ctx.effects.append(Send(parent, report))
         else:
-            tally = Tally(
-                count, tally.messages, tally.depth, partial, unreached, tally.conflict, tally.lost
-            )
             self._confirm(cast, tally)
 
     def _confirm(self, cast: Cast, tally: Tally) -> None:
@@ -495,12 +524,8 @@ class Broadcasts:
         shared = len(cast.ops)
         self._in_flight -= shared
         for offset, op in enumerate(cast.ops):
-            self._ctx.effects.append(
-                BroadcastDone(
-                    op, cast.id.plus(offset), tally.count, tally.messages, tally.depth,
-                    tally.partial, tally.unreached, shared, Failed.NO, tally.conflict, tally.lost,
-                )
-            )  # fmt: skip
+            done = tally.receipt(op, cast.id.plus(offset), shared)
+            self._ctx.effects.append(done)
 
     def _told_another(self, cast: Cast, waiter: Waiter) -> bool:
         """Return True if a parent that lives was told already: nothing must be counted twice.

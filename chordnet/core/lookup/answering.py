@@ -79,10 +79,15 @@ class Answering:
         ctx.send(
             target,
             Find(
-                question.lookup, question.origin, question.key, question.kind, path,
-                question.ttl - 1, last,
+                question.lookup,
+                question.origin,
+                question.key,
+                question.kind,
+                path,
+                question.ttl - 1,
+                last,
             ),
-        )  # fmt: skip
+        )
 
     def _answers(self, key: int, kind: int, *, last: bool) -> bool:
         """Return True if this node is what is looked for."""

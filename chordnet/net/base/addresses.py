@@ -111,6 +111,11 @@ def own_address(
 
 
 __all__ = [
-    "advertised_address", "checked_advertise", "checked_name", "client_endpoint", "format_address",
-    "own_address", "parse_address",
-]  # fmt: skip
+    "advertised_address",
+    "checked_advertise",
+    "checked_name",
+    "client_endpoint",
+    "format_address",
+    "own_address",
+    "parse_address",
+]

@@ -243,6 +243,14 @@ class NodeState(Protocol):
 
 
 __all__ = [
-    "Core", "Down", "Hop", "LookupDoneWith", "MessageLog", "NodeState", "ReceiptDone", "Received",
-    "StoredMessage", "Transport",
-]  # fmt: skip
+    "Core",
+    "Down",
+    "Hop",
+    "LookupDoneWith",
+    "MessageLog",
+    "NodeState",
+    "ReceiptDone",
+    "Received",
+    "StoredMessage",
+    "Transport",
+]

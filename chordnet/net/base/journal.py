@@ -35,9 +35,13 @@ class Journal:
     """
 
     def __init__(
-        self, clock: Callable[[], float], source: str = "", *, debug: bool = False,
+        self,
+        clock: Callable[[], float],
+        source: str = "",
+        *,
+        debug: bool = False,
         logger: Logger | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._clock = clock
         self._log = logger or Logger(namespace="chordnet.node")
         self._allowance: dict[tuple[NetMetric, tuple[str, ...]], _Allowance] = {}

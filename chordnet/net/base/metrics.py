@@ -25,21 +25,27 @@ class NetMetric(Declared):
     DIALS = Metric("dials", "dials", "dials of peers that were begun")
     DIALS_FAILED = Metric("dials_failed", "dials", "dials of peers that came to nothing")
     DIALS_REFUSED = Metric(
-        "dials_refused", "dials",
+        "dials_refused",
+        "dials",
         "dials that were not begun because a peer names too many new addresses",
-    )  # fmt: skip
+    )
     REFUSED = Metric(
-        "refused", "greetings", "greetings refused here, by the reason",
+        "refused",
+        "greetings",
+        "greetings refused here, by the reason",
         labels=(Label("reason", (*_REASONS, "silent")),),
-    )  # fmt: skip
+    )
     REJECTED = Metric(
-        "rejected", "greetings", "greetings of this node that a peer refused, by the reason",
+        "rejected",
+        "greetings",
+        "greetings of this node that a peer refused, by the reason",
         labels=(Label("reason", (*_REASONS, "")),),
-    )  # fmt: skip
+    )
     TURNED_AWAY = Metric(
-        "turned_away", "connections",
+        "turned_away",
+        "connections",
         "connections closed at once because too many others had not greeted yet",
-    )  # fmt: skip
+    )
 
     # -- peers -------------------------------------------------------------------------------
     MESSAGES_DROPPED = Metric(
@@ -67,9 +73,11 @@ class NetMetric(Declared):
 
     # -- broadcasts and the log --------------------------------------------------------------
     BROADCAST = Metric(
-        "broadcast", "events", "what befell broadcasts on their way, by what it was",
+        "broadcast",
+        "events",
+        "what befell broadcasts on their way, by what it was",
         labels=(Label("what", tuple(kind.name.lower() for kind in TraceKind)),),
-    )  # fmt: skip
+    )
     RECORDED = Metric("recorded", "messages", "messages recorded since the start")
     GAPS_TOLD = Metric(
         "gaps_told", "events", "times that messages were given up because nobody keeps them"
@@ -89,9 +97,10 @@ class NetMetric(Declared):
     REQUEST_ERRORS = Metric("request_errors", "failures", "failures on a client's request")
     START_ERRORS = Metric("start_errors", "failures", "failures to start the node")
     CALLBACK_ERRORS = Metric(
-        "callback_errors", "failures",
+        "callback_errors",
+        "failures",
         "failures of the embedding program's callbacks, and callbacks that fell too far behind",
-    )  # fmt: skip
+    )
 
 
 METRICS: tuple[Declared, ...] = (*CoreMetric, *NetMetric)

@@ -35,12 +35,18 @@ class Dial:
     """
 
     def __init__(
-        self, reactor: IReactor, turn: Turn, limits: NetworkLimits, frame_limit: int, *,
-        address: str, hello: Hello,
+        self,
+        reactor: IReactor,
+        turn: Turn,
+        limits: NetworkLimits,
+        frame_limit: int,
+        *,
+        address: str,
+        hello: Hello,
         greeted: Callable[[Connection, Welcome], Handler],
         failed: Callable[[LinkFault, str, Refuse | None], None],
         endpoints: Endpoints = client_endpoint,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._reactor = reactor
         self._turn = turn
         self._limits = limits

@@ -35,9 +35,15 @@ class Dials:
     """
 
     def __init__(
-        self, clock: IReactorTime, turn: Turn, limits: NetworkLimits, rng: random.Random,
-        make: Callable[..., Dial], greeted: Greeted, failed: Failed,
-    ) -> None:  # fmt: skip
+        self,
+        clock: IReactorTime,
+        turn: Turn,
+        limits: NetworkLimits,
+        rng: random.Random,
+        make: Callable[..., Dial],
+        greeted: Greeted,
+        failed: Failed,
+    ) -> None:
         self._clock = clock
         self._turn = turn
         self._limits = limits

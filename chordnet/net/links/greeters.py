@@ -70,10 +70,20 @@ class Door(ServerFactory):
     noisy = False
 
     def __init__(
-        self, *, clock: IReactorTime, turn: Turn, me: NodeRef, network: str, space: IdentifierSpace,
-        peers: Peers, clients: Clients, journal: Journal, limits: NetworkLimits, frame_limit: int,
+        self,
+        *,
+        clock: IReactorTime,
+        turn: Turn,
+        me: NodeRef,
+        network: str,
+        space: IdentifierSpace,
+        peers: Peers,
+        clients: Clients,
+        journal: Journal,
+        limits: NetworkLimits,
+        frame_limit: int,
         standing: Callable[[], Standing] | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.me = me
         self.standing = standing or (lambda: Standing(me, 0, None, None))
         self.network = network
@@ -226,20 +236,25 @@ class Greeter:
         self._finish()
         if refusal.code != "self":
             self._door.journal.limited(
-                NetMetric.REFUSED, "refused a {role} at {address}: {reason}",
+                NetMetric.REFUSED,
+                "refused a {role} at {address}: {reason}",
                 labels=(refusal.code,),
                 role=hello.role if hello.role in (PEER, CLIENT) else "stranger",
-                address=self.connection.peer_name, reason=refusal.text,
-            )  # fmt: skip
+                address=self.connection.peer_name,
+                reason=refusal.text,
+            )
         self.connection.send(refusal)
         self.connection.close()
 
     def violated(self, reason: str) -> None:
         self._finish()
         self._door.journal.limited(
-            NetMetric.REFUSED, "refused a stranger at {address}, no chordnet greeting: {reason}",
-            labels=("greeting",), address=self.connection.peer_name, reason=reason,
-        )  # fmt: skip
+            NetMetric.REFUSED,
+            "refused a stranger at {address}, no chordnet greeting: {reason}",
+            labels=("greeting",),
+            address=self.connection.peer_name,
+            reason=reason,
+        )
         self.connection.send(Refuse("greeting", f"this is a chordnet node: {reason}"))
         self.connection.close()
 
@@ -247,9 +262,12 @@ class Greeter:
         """Close a connection that never greeted."""
         self._finish()
         self._door.journal.limited(
-            NetMetric.REFUSED, "closed a connection from {address}: {reason}",
-            labels=("silent",), address=self.connection.peer_name, reason=reason,
-        )  # fmt: skip
+            NetMetric.REFUSED,
+            "closed a connection from {address}: {reason}",
+            labels=("silent",),
+            address=self.connection.peer_name,
+            reason=reason,
+        )
         self.connection.abort()
 
     def overloaded(self) -> None:
@@ -285,9 +303,13 @@ class Caller:
     """
 
     def __init__(
-        self, hello: Hello, *, welcomed: Callable[[Connection, Welcome], Handler],
-        refused: Callable[[Refuse], None], failed: Callable[[str], None],
-    ) -> None:  # fmt: skip
+        self,
+        hello: Hello,
+        *,
+        welcomed: Callable[[Connection, Welcome], Handler],
+        refused: Callable[[Refuse], None],
+        failed: Callable[[str], None],
+    ) -> None:
         self._hello = hello
         self._welcomed = welcomed
         self._refused = refused

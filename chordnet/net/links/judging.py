@@ -29,9 +29,13 @@ class Judging:
     """
 
     def __init__(
-        self, names: Judge | None, post: Callable[[Event], None], wall: Callable[[], float],
-        rival: Callable[[NodeRef], NodeRef | None], most: int,
-    ) -> None:  # fmt: skip
+        self,
+        names: Judge | None,
+        post: Callable[[Event], None],
+        wall: Callable[[], float],
+        rival: Callable[[NodeRef], NodeRef | None],
+        most: int,
+    ) -> None:
         self._names = names
         self._post = post
         self._wall = wall

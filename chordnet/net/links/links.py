@@ -62,9 +62,18 @@ class Link:
     """What is known of the way to one peer."""
 
     __slots__ = (
-        "active", "dial", "failures", "node", "pause", "queue", "queued_bytes", "session",
-        "state", "told", "wanted",
-    )  # fmt: skip
+        "active",
+        "dial",
+        "failures",
+        "node",
+        "pause",
+        "queue",
+        "queued_bytes",
+        "session",
+        "state",
+        "told",
+        "wanted",
+    )
 
     TRANSITIONS: ClassVar[Mapping[tuple[LinkState, LinkStep], LinkState]] = {
         (LinkState.IDLE, LinkStep.LINED_UP): LinkState.IN_LINE,
@@ -189,9 +198,15 @@ class PeerSession:
     __slots__ = ("_owner", "connection", "link", "node", "outgoing", "said_bye", "since")
 
     def __init__(
-        self, owner: Owner, connection: Connection, link: Link, node: NodeRef, *,
-        outgoing: bool, since: float,
-    ) -> None:  # fmt: skip
+        self,
+        owner: Owner,
+        connection: Connection,
+        link: Link,
+        node: NodeRef,
+        *,
+        outgoing: bool,
+        since: float,
+    ) -> None:
         self._owner = owner
         self.connection = connection
         self.link = link

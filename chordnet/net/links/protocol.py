@@ -95,9 +95,13 @@ class Connection(TwistedProtocol):
     _system: SystemSocket
 
     def __init__(
-        self, clock: IReactorTime, turn: Turn, handler: FirstHandler, limits: NetworkLimits,
+        self,
+        clock: IReactorTime,
+        turn: Turn,
+        handler: FirstHandler,
+        limits: NetworkLimits,
         frame_limit: int,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.handler: Handler = handler
         self._first: FirstHandler | None = handler
         """Who is told that the connection is made; None once it is."""

@@ -75,13 +75,25 @@ class PeerTransport:
     """
 
     def __init__(
-        self, reactor: IReactor, turn: Turn, me: NodeRef, *, network: str,
-        space: IdentifierSpace, received: Received, on_down: Down, journal: Journal,
-        limits: NetworkLimits, frame_limit: int, rng: random.Random, seconds: Callable[[], float],
-        endpoints: Endpoints = client_endpoint, names: Judge | None = None,
+        self,
+        reactor: IReactor,
+        turn: Turn,
+        me: NodeRef,
+        *,
+        network: str,
+        space: IdentifierSpace,
+        received: Received,
+        on_down: Down,
+        journal: Journal,
+        limits: NetworkLimits,
+        frame_limit: int,
+        rng: random.Random,
+        seconds: Callable[[], float],
+        endpoints: Endpoints = client_endpoint,
+        names: Judge | None = None,
         post: Callable[[Event], None] = lambda _event: None,
         wall: Callable[[], float] = time.time,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._judging = Judging(names, post, wall, self._rival, limits.max_ungreeted)
         self.judged = self._judging.judged
         self.received = received
@@ -156,7 +168,7 @@ class PeerTransport:
             NetMetric.DIALS_REFUSED,
             "dialled nobody at {address}: peers name too many new addresses",
             address=link.node.address,
-        )  # fmt: skip
+        )
         return False
 
     def _forget_untried(self, link: Link) -> None:
@@ -241,10 +253,12 @@ class PeerTransport:
             )
         else:
             self._journal.limited(
-                NetMetric.REJECTED, "{address} refused us: {reason}",
+                NetMetric.REJECTED,
+                "{address} refused us: {reason}",
                 labels=(refusal.code if refusal.code in CODES else "",),
-                address=node.address, reason=text,
-            )  # fmt: skip
+                address=node.address,
+                reason=text,
+            )
 
     def _drop_queue(self, link: Link) -> None:
         self._journal.counters.add(NetMetric.MESSAGES_DROPPED, by=len(link.take_queue()))
@@ -256,9 +270,12 @@ class PeerTransport:
             problem = refusal.text
             if refusal.code != "self":
                 self._journal.limited(
-                    NetMetric.REJECTED, "{address} is not who was expected: {reason}",
-                    address=expected.address, reason=problem, labels=("identity",),
-                )  # fmt: skip
+                    NetMetric.REJECTED,
+                    "{address} is not who was expected: {reason}",
+                    address=expected.address,
+                    reason=problem,
+                    labels=("identity",),
+                )
             if link.session is None:
                 self._drop_queue(link)
                 self._dials.pause(link)
@@ -303,9 +320,10 @@ class PeerTransport:
         """
         latest = self._seconds() - PATIENCE_S
         callers = [
-            session for session in self._sessions
+            session
+            for session in self._sessions
             if not session.outgoing and not session.link.wanted and session.since <= latest
-        ]  # fmt: skip
+        ]
         if not callers:
             return False
         session = min(callers, key=lambda each: each.since)
@@ -396,9 +414,11 @@ class PeerTransport:
         self._detach(session, LinkFault.CLOSED)
         if bye.code in ("protocol", "slow"):
             self._journal.limited(
-                NetMetric.PEER_COMPLAINED, "{peer} closed the connection: {reason}",
-                peer=session.node.name, reason=bye.text[:200],
-            )  # fmt: skip
+                NetMetric.PEER_COMPLAINED,
+                "{peer} closed the connection: {reason}",
+                peer=session.node.name,
+                reason=bye.text[:200],
+            )
         if not session.said_bye:
             session.said_bye = True
             session.connection.send(Bye(bye.code[:20]))
@@ -408,18 +428,21 @@ class PeerTransport:
         """The connection is gone, or the peer broke a rule (``problem`` says which)."""
         if problem:
             self._journal.limited(
-                NetMetric.PEER_VIOLATIONS, "closed the connection with {peer}: {reason}",
-                peer=session.node.name, reason=problem,
-            )  # fmt: skip
+                NetMetric.PEER_VIOLATIONS,
+                "closed the connection with {peer}: {reason}",
+                peer=session.node.name,
+                reason=problem,
+            )
         self._sessions.discard(session)
         self._detach(session, LinkFault.BROKEN)
 
     def session_overloaded(self, session: PeerSession) -> None:
         """The peer reads too slowly; its connection was cut."""
         self._journal.limited(
-            NetMetric.PEERS_OVERLOADED, "{peer} reads too slowly; the connection was cut",
+            NetMetric.PEERS_OVERLOADED,
+            "{peer} reads too slowly; the connection was cut",
             peer=session.node.name,
-        )  # fmt: skip
+        )
         self._detach(session, LinkFault.OVERLOADED)
 
     def _detach(self, session: PeerSession, fault: LinkFault) -> None:

@@ -28,9 +28,18 @@ from chordnet.net.base.metrics import NetMetric
 from chordnet.wire.rpc import MessageRecord
 
 EVENTS: tuple[type, ...] = (
-    StatusChanged, Joined, RingChanged, FingersChanged, PeerDied, PeersKnown, Misbehaved, LeftRing,
-    Record, Traced, MessageRecord,
-)  # fmt: skip
+    StatusChanged,
+    Joined,
+    RingChanged,
+    FingersChanged,
+    PeerDied,
+    PeersKnown,
+    Misbehaved,
+    LeftRing,
+    Record,
+    Traced,
+    MessageRecord,
+)
 """What a program can hear of."""
 MAX_WAITING = 256
 """Events that wait for a coroutine of one subscription to be over; a message has up to 64 KiB."""
@@ -65,8 +74,9 @@ class Subscription:
             self._journal.error(
                 "a callback for {name} has fallen {count} events behind and is called no more; "
                 "subscribe with since=..., which reads as fast as the callback goes",
-                name=type(event).__name__, count=MAX_WAITING,
-            )  # fmt: skip
+                name=type(event).__name__,
+                count=MAX_WAITING,
+            )
             self.stop()
 
     def _call(self, event: object) -> None:

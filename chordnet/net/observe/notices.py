@@ -35,9 +35,16 @@ class Notices:
     """
 
     def __init__(
-        self, me: NodeRef, *, turn: Turn, journal: Journal, hooks: Hooks, traces: Traces,
-        keep_peers: Callable[[list[NodeRef]], None], wall: Callable[[], float],
-    ) -> None:  # fmt: skip
+        self,
+        me: NodeRef,
+        *,
+        turn: Turn,
+        journal: Journal,
+        hooks: Hooks,
+        traces: Traces,
+        keep_peers: Callable[[list[NodeRef]], None],
+        wall: Callable[[], float],
+    ) -> None:
         self._me = me
         self._turn = turn
         self._journal = journal
@@ -56,9 +63,11 @@ class Notices:
         """Log where the node is in its life."""
         note = self._journal.warn if effect.reason else self._journal.info
         note(
-            "is {state} (was {before}){reason}", state=effect.new.name.lower(),
-            before=effect.old.name.lower(), reason=f": {effect.reason}" if effect.reason else "",
-        )  # fmt: skip
+            "is {state} (was {before}){reason}",
+            state=effect.new.name.lower(),
+            before=effect.old.name.lower(),
+            reason=f": {effect.reason}" if effect.reason else "",
+        )
         self.fire_later(effect)
 
     def ring_changed(self, effect: RingChanged) -> None:
@@ -71,7 +80,7 @@ class Notices:
                 "stands between {before} and {after}",
                 before=before.name if before else "nobody",
                 after=after.name if after else self._me.name,
-            )  # fmt: skip
+            )
         self.fire_later(effect)
 
     def peer_died(self, effect: PeerDied) -> None:
@@ -94,7 +103,9 @@ class Notices:
     def misbehaved(self, effect: Misbehaved) -> None:
         """Log, within limits, that a peer broke a rule."""
         self._journal.limited(
-            NetMetric.MISBEHAVED, "{peer} broke a rule: {reason}",
-            peer=effect.peer.name or effect.peer.address, reason=effect.reason[:200],
-        )  # fmt: skip
+            NetMetric.MISBEHAVED,
+            "{peer} broke a rule: {reason}",
+            peer=effect.peer.name or effect.peer.address,
+            reason=effect.reason[:200],
+        )
         self.fire_later(effect)

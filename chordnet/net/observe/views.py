@@ -71,9 +71,13 @@ class Views:
     def gap(self, missing: Missing, name: str) -> MessageGap:
         """Return a gap in the messages of the origin called ``name``."""
         return MessageGap(
-            self._hex(missing.origin), name, missing.incarnation, missing.first, missing.last,
+            self._hex(missing.origin),
+            name,
+            missing.incarnation,
+            missing.first,
+            missing.last,
             missing.dropped,
-        )  # fmt: skip
+        )
 
     def receipt(self, done: BroadcastDone, body: str, seconds: float) -> Receipt:
         """Return what became of a broadcast that took ``seconds``."""

@@ -43,10 +43,18 @@ class History:
     """
 
     def __init__(
-        self, log: MessageLog, *, turn: Turn, journal: Journal, hooks: Hooks, views: Views,
-        transport: Transport, post: Callable[[Event], None],
-        failed: Callable[[str], None], wall: Callable[[], float],
-    ) -> None:  # fmt: skip
+        self,
+        log: MessageLog,
+        *,
+        turn: Turn,
+        journal: Journal,
+        hooks: Hooks,
+        views: Views,
+        transport: Transport,
+        post: Callable[[Event], None],
+        failed: Callable[[str], None],
+        wall: Callable[[], float],
+    ) -> None:
         self._log = log
         self._turn = turn
         self._journal = journal
@@ -166,4 +174,4 @@ class History:
             "{count} messages are lost to this node: {peer} does not keep them any more",
             count=sum(each.end - each.first for each in effect.ranges),
             peer=effect.peer.name or effect.peer.address,
-        )  # fmt: skip
+        )

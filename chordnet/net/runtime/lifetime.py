@@ -65,9 +65,13 @@ class Lifetime:
         self._end_waiters = Waiters()
 
     def begin(
-        self, make: NodeMaker, bootstrap: Sequence[str],
-        leave: Callable[[Callable[[], None]], None], *, alone: bool = False,
-    ) -> Deferred[None]:  # fmt: skip
+        self,
+        make: NodeMaker,
+        bootstrap: Sequence[str],
+        leave: Callable[[Callable[[], None]], None],
+        *,
+        alone: bool = False,
+    ) -> Deferred[None]:
         """Listen, and begin to join a ring through the addresses ``bootstrap``.
 
         :param leave: makes the node leave for a client, as for :class:`ClientDesk`.
@@ -88,8 +92,10 @@ class Lifetime:
             self._entrance.door = node.door(self.desk)
             self._journal.info(
                 "listening as {address} in network {network}, identifier {id}",
-                address=node.me.address, network=node.network, id=node.space.hex(node.me.id),
-            )  # fmt: skip
+                address=node.me.address,
+                network=node.network,
+                id=node.space.hex(node.me.id),
+            )
             node.start(bootstrap, state.known_peers(), alone=alone)
 
         listening = maybeDeferred(lambda: self._endpoint.listen(self._entrance))

@@ -83,13 +83,23 @@ class LocalNode:
     """
 
     def __init__(
-        self, reactor: IReactor, *, me: NodeRef, core: Core, network: str, config: ProtocolConfig,
-        log: MessageLog, journal: Journal, limits: NetworkLimits, rng: random.Random,
+        self,
+        reactor: IReactor,
+        *,
+        me: NodeRef,
+        core: Core,
+        network: str,
+        config: ProtocolConfig,
+        log: MessageLog,
+        journal: Journal,
+        limits: NetworkLimits,
+        rng: random.Random,
         hooks: Hooks | None = None,
         keep_peers: Callable[[list[NodeRef]], None] = lambda _peers: None,
-        endpoints: Endpoints = client_endpoint, seconds: Callable[[], float] = time.monotonic,
+        endpoints: Endpoints = client_endpoint,
+        seconds: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.me = me
         self.core = core
         self.network = network
@@ -116,40 +126,74 @@ class LocalNode:
         self.frame_limit = frame_limit(config.max_body_bytes)
         self.turn = Turn(reactor, partial(journal.failure, NetMetric.TURN_ERRORS))
         hooks = hooks or Hooks(journal)
-        self._notices = Notices(
-            me, turn=self.turn, journal=journal, hooks=hooks, traces=self.traces,
-            keep_peers=keep_peers, wall=wall,
-        )  # fmt: skip
-        self.runner = Runner(
-            reactor, self.turn, core, journal, seconds,
-            partial(self._surround, hooks=hooks, rng=rng, endpoints=endpoints),
-        )  # fmt: skip
+        surround = partial(self._surround, hooks, rng, endpoints, keep_peers)
+        self.runner = Runner(reactor, self.turn, core, journal, seconds, surround)
 
     def _surround(
-        self, runner: Runner, *, hooks: Hooks, rng: random.Random, endpoints: Endpoints
+        self,
+        hooks: Hooks,
+        rng: random.Random,
+        endpoints: Endpoints,
+        keep_peers: Callable[[list[NodeRef]], None],
+        runner: Runner,
     ) -> Surroundings:
         """Build what performs the core's effects, and tells ``runner`` what comes of them."""
-        self.transport = PeerTransport(
-            self.clock, self.turn, self.me, network=self.network, space=self.space,
-            received=runner.received, on_down=runner.down, journal=self.journal,
-            limits=self.limits, frame_limit=self.frame_limit, rng=rng, seconds=self._seconds,
-            endpoints=endpoints, names=self.core, post=runner.post, wall=self.wall,
-        )  # fmt: skip
-        self.history = History(
-            self.log, turn=self.turn, journal=self.journal, hooks=hooks, views=self.views,
-            transport=self.transport, post=runner.post, failed=self._fail,
+        self._notices = Notices(
+            self.me,
+            turn=self.turn,
+            journal=self.journal,
+            hooks=hooks,
+            traces=self.traces,
+            keep_peers=keep_peers,
             wall=self.wall,
-        )  # fmt: skip
+        )
+        self.transport = PeerTransport(
+            self.clock,
+            self.turn,
+            self.me,
+            network=self.network,
+            space=self.space,
+            received=runner.received,
+            on_down=runner.down,
+            journal=self.journal,
+            limits=self.limits,
+            frame_limit=self.frame_limit,
+            rng=rng,
+            seconds=self._seconds,
+            endpoints=endpoints,
+            names=self.core,
+            post=runner.post,
+            wall=self.wall,
+        )
+        self.history = History(
+            self.log,
+            turn=self.turn,
+            journal=self.journal,
+            hooks=hooks,
+            views=self.views,
+            transport=self.transport,
+            post=runner.post,
+            failed=self._fail,
+            wall=self.wall,
+        )
         self.turn.join(self.history)
         return Surroundings(self.transport, self._performers(), self.history.rest)
 
     def door(self, clients: Clients) -> Door:
         """Return the factory for this node's listening port."""
         return Door(
-            clock=self.clock, turn=self.turn, me=self.me, network=self.network, space=self.space,
-            peers=self.transport, clients=clients, journal=self.journal, limits=self.limits,
-            frame_limit=self.frame_limit, standing=self.core.standing,
-        )  # fmt: skip
+            clock=self.clock,
+            turn=self.turn,
+            me=self.me,
+            network=self.network,
+            space=self.space,
+            peers=self.transport,
+            clients=clients,
+            journal=self.journal,
+            limits=self.limits,
+            frame_limit=self.frame_limit,
+            standing=self.core.standing,
+        )
 
     def start(
         self, bootstrap: Sequence[str], known: Sequence[NodeRef], *, alone: bool = False
@@ -258,17 +302,23 @@ class LocalNode:
         core, views = self.core, self.views
         predecessor = core.predecessor
         return NodeStatus(
-            node=views.node(self.me), network=self.network, version=__version__,
-            bits=self.space.bits, incarnation=self.me.incarnation,
+            node=views.node(self.me),
+            network=self.network,
+            version=__version__,
+            bits=self.space.bits,
+            incarnation=self.me.incarnation,
             state=self.state,
             predecessor=views.node(predecessor) if predecessor is not None else None,
             successors=views.nodes(core.successors),
             fingers=[FingerEntry(index, views.node(ref)) for index, ref in core.finger_slots],
-            ring=views.label(core.label), messages=len(self.log), keys=0,
+            ring=views.label(core.label),
+            messages=len(self.log),
+            keys=0,
             uptime=self._seconds() - self._started_at,
-            counters=self.counters(), reason=self.reason,
+            counters=self.counters(),
+            reason=self.reason,
             joined=self.active and self.core.has_joined,
-        )  # fmt: skip
+        )
 
     def counters(self) -> dict[str, int]:
         """Return counts of what happened since the start, and of what is held now.
@@ -276,10 +326,11 @@ class LocalNode:
         The names are those of :data:`chordnet.net.base.metrics.METRICS`.
         """
         return {
-            **self.core.counters, **self.journal.counters.named(),
+            **self.core.counters,
+            **self.journal.counters.named(),
             NetMetric.DIALS.row.name: self.transport.dials_made,
             NetMetric.CONNECTIONS.row.name: len(self.turn.open),
-        }  # fmt: skip
+        }
 
     def leave(self, done: Callable[[], None]) -> None:
         """Leave the ring in order; ``done`` is called when that is over."""

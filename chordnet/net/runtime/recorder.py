@@ -42,10 +42,14 @@ class Recorder:
     """
 
     def __init__(
-        self, path: str | os.PathLike[str], max_bytes: int = RECORD_BYTES, *,
-        seconds: Callable[[], float] = time.monotonic, wall: Callable[[], float] = time.time,
+        self,
+        path: str | os.PathLike[str],
+        max_bytes: int = RECORD_BYTES,
+        *,
+        seconds: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
         logger: Logger | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.path = Path(path)
         self.steps = 0
         """Events recorded in this life."""
@@ -67,10 +71,17 @@ class Recorder:
         self._name = me.name
         self._begin(
             Header(
-                FORMAT, __version__, platform.python_version(), me, seed, config_fields(config),
-                self._wall(), self._seconds(), names=True,
+                FORMAT,
+                __version__,
+                platform.python_version(),
+                me,
+                seed,
+                config_fields(config),
+                self._wall(),
+                self._seconds(),
+                names=True,
             )
-        )  # fmt: skip
+        )
         return RecordedNode(config, me, seed, self._write_step)
 
     def check(self) -> None:
@@ -107,8 +118,10 @@ class Recorder:
             self._finish(f"the limit of {self._max_bytes} bytes was reached")
             self._log.warn(
                 "{node}: records no more: {path} has reached its limit of {limit} bytes",
-                node=self._name, path=str(self.path), limit=self._max_bytes,
-            )  # fmt: skip
+                node=self._name,
+                path=str(self.path),
+                limit=self._max_bytes,
+            )
             return
         self._left -= len(frame)
         self.steps += 1
@@ -127,8 +140,10 @@ class Recorder:
         self._drop()
         self._log.warn(
             "{node}: records no more: {path} cannot be written: {reason}",
-            node=self._name, path=str(self.path), reason=reason,
-        )  # fmt: skip
+            node=self._name,
+            path=str(self.path),
+            reason=reason,
+        )
 
     def close(self) -> None:
         """End the recording. Without this it ends as that of a node that was killed."""

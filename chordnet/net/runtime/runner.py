@@ -50,9 +50,14 @@ class Runner:
     """
 
     def __init__(
-        self, clock: IReactorTime, turn: Turn, core: Core, journal: Journal,
-        seconds: Callable[[], float], surround: Callable[[Runner], Surroundings],
-    ) -> None:  # fmt: skip
+        self,
+        clock: IReactorTime,
+        turn: Turn,
+        core: Core,
+        journal: Journal,
+        seconds: Callable[[], float],
+        surround: Callable[[Runner], Surroundings],
+    ) -> None:
         self.core = core
         self._seconds = seconds
         self._clock = clock

@@ -96,8 +96,9 @@ class ClientSession:
         self.node.journal.limited(
             NetMetric.CLIENT_VIOLATIONS,
             "closed the connection with a client at {address}: {reason}",
-            address=self._connection.peer_name, reason=reason,
-        )  # fmt: skip
+            address=self._connection.peer_name,
+            reason=reason,
+        )
         self.close("protocol", reason)
 
     def overloaded(self) -> None:
@@ -153,9 +154,13 @@ class ClientSession:
             )
 
     def later(
-        self, rid: int, reply: Callable[[int, T], ServerReply], begin: Callable[..., None],
-        *arguments: object, held: int = 0,
-    ) -> None:  # fmt: skip
+        self,
+        rid: int,
+        reply: Callable[[int, T], ServerReply],
+        begin: Callable[..., None],
+        *arguments: object,
+        held: int = 0,
+    ) -> None:
         """Begin what takes time, and reply when it is over; see :class:`.seams.Asker`."""
         self._in_flight += 1
         try:

@@ -64,9 +64,13 @@ class Asker(Protocol):
     @property
     def followings(self) -> Follows: ...
     def later(
-        self, rid: int, reply: Callable[[int, T], ServerReply], begin: Callable[..., None],
-        *arguments: object, held: int = 0,
-    ) -> None:  # fmt: skip
+        self,
+        rid: int,
+        reply: Callable[[int, T], ServerReply],
+        begin: Callable[..., None],
+        *arguments: object,
+        held: int = 0,
+    ) -> None:
         """Begin what takes time, and reply when it is over.
 
         :param reply: makes the reply from the request's number and the result.

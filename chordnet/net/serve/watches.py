@@ -61,9 +61,10 @@ class ReadingWatch:
     def complain(self) -> None:
         """Say in the log that the client is cut off."""
         self._node.journal.limited(
-            NetMetric.CLIENTS_OVERLOADED, "cut off a client at {address}: it reads too slowly",
+            NetMetric.CLIENTS_OVERLOADED,
+            "cut off a client at {address}: it reads too slowly",
             address=self._connection.peer_name,
-        )  # fmt: skip
+        )
 
     def _stalled(self) -> None:
         self._stall = None

@@ -140,9 +140,11 @@ class Run:
         hosts = right_ring(network, names, names[:2])
         refs = {host.ref.address: host.ref for host in hosts}
         self.liar = Liar(
-            refs[self._x], Random(rng.getrandbits(64)),
-            [ref for name, ref in refs.items() if name != self._x], refs[self._y],
-        )  # fmt: skip
+            refs[self._x],
+            Random(rng.getrandbits(64)),
+            [ref for name, ref in refs.items() if name != self._x],
+            refs[self._y],
+        )
         self._tell_all(self.liar)
         self.told: dict[int, Told] = {}
         self._records: dict[str, Counter[MessageId]] = {}
@@ -304,25 +306,35 @@ class Run:
         forged = sum(isinstance(lie, msg.Bcast) for lie in self.liar.lies)
         most_resent = MOST_RESENT + RESENT_EACH * forged
         for what, found, most in (
-            ("holds {} bytes", held, MOST_BYTES), ("dialled {} times", dials, MOST_DIALS),
-            ("sent {} times again", resent, most_resent), ("logged {} lines", lines, MOST_LINES),
+            ("holds {} bytes", held, MOST_BYTES),
+            ("dialled {} times", dials, MOST_DIALS),
+            ("sent {} times again", resent, most_resent),
+            ("logged {} lines", lines, MOST_LINES),
             ("compares {} times a second at rest", comparisons, MOST_COMPARISONS),
-        ):  # fmt: skip
+        ):
             if found > most:
                 failures.append(f"a node {what.format(found)}, more than {most}")
         given = [told for told in self.told.values() if told.done is not None]
         complete = [told for told in given if told.done is not None and not told.done.partial]
         return Result(
-            kind=self.kind, seed=self.seed, failures=tuple(failures), complete=len(complete),
+            kind=self.kind,
+            seed=self.seed,
+            failures=tuple(failures),
+            complete=len(complete),
             late=sum(told.took_s > 2.0 for told in complete),
             without_x=sum(self._names_x_alone(told) for told in given),
             partial=len(given) - len(complete),
             conflict=sum(_conflict(told) > 0 for told in given),
             vouched=sum(len(told.lacking & told.vouched) for told in complete),
-            frames=len(self.liar.lies), blamed=sum(len(host.misbehaved) for host in hosts),
-            bytes=held, dials=dials, resent=resent, lines=lines, comparisons=comparisons,
+            frames=len(self.liar.lies),
+            blamed=sum(len(host.misbehaved) for host in hosts),
+            bytes=held,
+            dials=dials,
+            resent=resent,
+            lines=lines,
+            comparisons=comparisons,
             steps=self.network.steps,
-        )  # fmt: skip
+        )
 
     def _what_x_did(self, told: Told, key: MessageId) -> None:
         for first, count, bodies in self._taken:
@@ -340,9 +352,8 @@ class Run:
                 if limit is not None and first == key:
                     end = int.from_bytes(limit)
                     told.vouched |= {
-                        ref.raw for ref in self.liar.others
-                        if between(self.liar.me.id, ref.id, end)
-                    }  # fmt: skip
+                        ref.raw for ref in self.liar.others if between(self.liar.me.id, ref.id, end)
+                    }
 
     def _untrue(self, told: Told) -> list[str]:
         """Return what is wrong with one message and its receipt."""
@@ -357,9 +368,10 @@ class Run:
             names = ", ".join(host.ref.name for host in missing)
             found.append(f"{what}: not on {names}")
         wrong = [
-            host.ref.name for host in self._honest()
+            host.ref.name
+            for host in self._honest()
             if self._bodies.get((host.ref.address, told.id), told.body) != told.body
-        ]  # fmt: skip
+        ]
         if wrong and not told.taken:
             found.append(f"{what}: another body on {', '.join(wrong)}")
         if not done.partial:
@@ -383,10 +395,12 @@ class Run:
     def _names_x_alone(self, told: Told) -> bool:
         done = told.done
         return (
-            done is not None and done.partial and bool(done.unreached)
+            done is not None
+            and done.partial
+            and bool(done.unreached)
             and all(ref.raw == self.liar.me.raw for ref in done.unreached)
             and not _conflict(told)
-        )  # fmt: skip
+        )
 
     def _twice(self) -> list[str]:
         return [

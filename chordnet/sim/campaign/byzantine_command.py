@@ -71,9 +71,23 @@ def run(
 
 
 HEAD = (
-    "kind", "seeds", "failed", "lies", "blamed", "complete", "late", "partial", "of X", "conflict",
-    "vouched", "kB", "dials", "resent", "lines", "compared/s",
-)  # fmt: skip
+    "kind",
+    "seeds",
+    "failed",
+    "lies",
+    "blamed",
+    "complete",
+    "late",
+    "partial",
+    "of X",
+    "conflict",
+    "vouched",
+    "kB",
+    "dials",
+    "resent",
+    "lines",
+    "compared/s",
+)
 
 
 def row(kind: str, found: Sequence[Result]) -> str:
@@ -83,15 +97,23 @@ def row(kind: str, found: Sequence[Result]) -> str:
         return f"{sum(numbers)}"
 
     return _line(
-        kind, f"{len(found)}", total(not each.ok for each in found),
-        total(each.frames for each in found), total(each.blamed for each in found),
-        total(each.complete for each in found), total(each.late for each in found),
-        total(each.partial for each in found), total(each.without_x for each in found),
-        total(each.conflict for each in found), total(each.vouched for each in found),
-        f"{max(each.bytes for each in found) // 1000}", f"{max(each.dials for each in found)}",
-        f"{max(each.resent for each in found)}", f"{max(each.lines for each in found)}",
+        kind,
+        f"{len(found)}",
+        total(not each.ok for each in found),
+        total(each.frames for each in found),
+        total(each.blamed for each in found),
+        total(each.complete for each in found),
+        total(each.late for each in found),
+        total(each.partial for each in found),
+        total(each.without_x for each in found),
+        total(each.conflict for each in found),
+        total(each.vouched for each in found),
+        f"{max(each.bytes for each in found) // 1000}",
+        f"{max(each.dials for each in found)}",
+        f"{max(each.resent for each in found)}",
+        f"{max(each.lines for each in found)}",
         f"{max(each.comparisons for each in found):.2f}",
-    )  # fmt: skip
+    )
 
 
 def _line(kind: str, *cells: str) -> str:

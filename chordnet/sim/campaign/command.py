@@ -42,18 +42,35 @@ def add_words(commands: Any) -> argparse.ArgumentParser:
         "campaign", help="broadcasts under kills, joins and loss, judged by the transport's log"
     )
     words.add_argument("--nodes", type=int, default=1000)
-    words.add_argument("--kills", type=float, nargs="+", default=[0.0, 1.0, 5.0, 20.0],
-                       metavar="PERCENT", help="of the nodes; one row each")  # fmt: skip
+    words.add_argument(
+        "--kills",
+        type=float,
+        nargs="+",
+        default=[0.0, 1.0, 5.0, 20.0],
+        metavar="PERCENT",
+        help="of the nodes; one row each",
+    )
     words.add_argument("--joins", type=int, default=20, help="newcomers meanwhile")
     words.add_argument("--loss", type=float, default=5.0, metavar="PERCENT", help="of messages")
-    words.add_argument("--freezes", type=float, default=0.0, metavar="PERCENT",
-                       help="of the nodes, for up to 6 s each")  # fmt: skip
-    words.add_argument("--parted", type=float, default=0.0, metavar="SECONDS",
-                       help="cut the network into halves for so long")  # fmt: skip
+    words.add_argument(
+        "--freezes",
+        type=float,
+        default=0.0,
+        metavar="PERCENT",
+        help="of the nodes, for up to 6 s each",
+    )
+    words.add_argument(
+        "--parted",
+        type=float,
+        default=0.0,
+        metavar="SECONDS",
+        help="cut the network into halves for so long",
+    )
     words.add_argument("--broadcasts", type=int, default=1, help="at once, by as many origins")
     words.add_argument("--origin-dies", action="store_true", help="while its broadcast is young")
-    words.add_argument("--crippled", action="store_true",
-                       help="without what repairs a broadcast, to see it fail")  # fmt: skip
+    words.add_argument(
+        "--crippled", action="store_true", help="without what repairs a broadcast, to see it fail"
+    )
     words.add_argument("--first", type=int, default=1, metavar="SEED", help="begin at this seed")
     words.add_argument("--seeds", type=int, default=200, help="how many, for each row")
     words.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
@@ -69,19 +86,26 @@ def plans(options: argparse.Namespace) -> list[Plan]:
     """
     return [
         Plan(
-            nodes=options.nodes, kills=percent / 100, joins=options.joins, loss=options.loss / 100,
-            freezes=options.freezes / 100, parted_s=options.parted,
-            broadcasts=options.broadcasts, origin_dies=options.origin_dies,
+            nodes=options.nodes,
+            kills=percent / 100,
+            joins=options.joins,
+            loss=options.loss / 100,
+            freezes=options.freezes / 100,
+            parted_s=options.parted,
+            broadcasts=options.broadcasts,
+            origin_dies=options.origin_dies,
             crippled=options.crippled,
         )
         for percent in options.kills
-    ]  # fmt: skip
+    ]
 
 
 def run(
-    options: argparse.Namespace, say: Say, clock: Callable[[], float] = time.monotonic,
+    options: argparse.Namespace,
+    say: Say,
+    clock: Callable[[], float] = time.monotonic,
     played: Callable[..., Iterable[Result]] = results,
-) -> int:  # fmt: skip
+) -> int:
     """Play, print and keep what the words ask for; return 1 if anything went wrong."""
     file = File(options.json)
     rows = []
@@ -100,9 +124,14 @@ def run(
 
 
 def _series(
-    plan: Plan, seeds: Sequence[int], play: Callable[[list[int]], Iterable[Result]], file: File,
-    until: float, say: Say, clock: Callable[[], float],
-) -> list[Result]:  # fmt: skip
+    plan: Plan,
+    seeds: Sequence[int],
+    play: Callable[[list[int]], Iterable[Result]],
+    file: File,
+    until: float,
+    say: Say,
+    clock: Callable[[], float],
+) -> list[Result]:
     found = file.known(plan, seeds)
     todo = [seed for seed in seeds if seed not in {result.seed for result in found}]
     told = clock()
@@ -182,10 +211,26 @@ def _result(fields: dict[str, Any]) -> Result:
 def table(rows: Sequence[Row]) -> list[str]:
     """Return the rows as a table, under its head."""
     head = (
-        "nodes", "killed", "seeds", "failed", "survivors", "missed", "twice", "untrue", "routes",
-        "repaired", "caught up", "receipts", "partial", "unreached", "early", "lacked",
-        "receipt s", "all s", "cpu s",
-    )  # fmt: skip
+        "nodes",
+        "killed",
+        "seeds",
+        "failed",
+        "survivors",
+        "missed",
+        "twice",
+        "untrue",
+        "routes",
+        "repaired",
+        "caught up",
+        "receipts",
+        "partial",
+        "unreached",
+        "early",
+        "lacked",
+        "receipt s",
+        "all s",
+        "cpu s",
+    )
     cells = [head, *(_cells(row) for row in rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = ["  ".join(c.rjust(w) for c, w in zip(row, widths, strict=True)) for row in cells]
@@ -194,13 +239,26 @@ def table(rows: Sequence[Row]) -> list[str]:
 
 def _cells(row: Row) -> tuple[str, ...]:
     return (
-        f"{row.plan.nodes}", f"{row.plan.kills:.3g}", f"{row.seeds}", f"{len(row.failed)}",
-        f"{row.survivors}", f"{row.missed}", f"{row.twice}", f"{row.untrue}", f"{row.records}",
-        f"{row.repaired}", f"{row.caught_up}", f"{row.receipts}", f"{row.partial}",
-        f"{row.unreached}", f"{row.early}", f"{row.lacked}",
+        f"{row.plan.nodes}",
+        f"{row.plan.kills:.3g}",
+        f"{row.seeds}",
+        f"{len(row.failed)}",
+        f"{row.survivors}",
+        f"{row.missed}",
+        f"{row.twice}",
+        f"{row.untrue}",
+        f"{row.records}",
+        f"{row.repaired}",
+        f"{row.caught_up}",
+        f"{row.receipts}",
+        f"{row.partial}",
+        f"{row.unreached}",
+        f"{row.early}",
+        f"{row.lacked}",
         f"{row.confirmed_s[0]:.2f}-{row.confirmed_s[1]:.2f}",
-        f"{row.settled_s[0]:.2f}-{row.settled_s[1]:.2f}", f"{row.cpu_s:.1f}",
-    )  # fmt: skip
+        f"{row.settled_s[0]:.2f}-{row.settled_s[1]:.2f}",
+        f"{row.cpu_s:.1f}",
+    )
 
 
 def _notes(rows: Sequence[Row]) -> list[str]:
@@ -236,12 +294,16 @@ def _story(plan: Plan, result: Result) -> list[str]:
 def replay(plan: Plan, seed: int) -> str:
     """Return the command that plays one run again."""
     words = [
-        "python -m chordnet.sim campaign", f"--nodes {plan.nodes}", f"--kills {plan.kills * 100:g}",
-        f"--joins {plan.joins}", f"--loss {plan.loss * 100:g}",
-        f"--freezes {plan.freezes * 100:g}", f"--parted {plan.parted_s:g}",
+        "python -m chordnet.sim campaign",
+        f"--nodes {plan.nodes}",
+        f"--kills {plan.kills * 100:g}",
+        f"--joins {plan.joins}",
+        f"--loss {plan.loss * 100:g}",
+        f"--freezes {plan.freezes * 100:g}",
+        f"--parted {plan.parted_s:g}",
         f"--broadcasts {plan.broadcasts}",
         *(["--origin-dies"] if plan.origin_dies else []),
         *(["--crippled"] if plan.crippled else []),
         f"--first {seed} --seeds 1 --jobs 1",
-    ]  # fmt: skip
+    ]
     return " ".join(words)

@@ -168,9 +168,15 @@ class Liar:
         return [self.pointer() for _ in range(self.rng.randrange(9))]
 
     def bcast(
-        self, first: MessageId, bodies: list[bytes] | None, *, kind: int = EdgeKind.FINGER,
-        count: int | None = None, name: str = "", hops: int = 0,
-    ) -> msg.Bcast:  # fmt: skip
+        self,
+        first: MessageId,
+        bodies: list[bytes] | None,
+        *,
+        kind: int = EdgeKind.FINGER,
+        count: int | None = None,
+        name: str = "",
+        hops: int = 0,
+    ) -> msg.Bcast:
         """Return a broadcast of anybody's, on a route of our invention."""
         rng = self.rng
         route = [Hop(first.origin, name, int(EdgeKind.ORIGIN))]
@@ -450,11 +456,15 @@ def pointers(liar: Liar) -> Frames:
                 msg.Notify(),
                 msg.Changed(),
                 msg.State(
-                    rng.randrange(200), int(Status.ACTIVE), msg.RingLabel(0, 1), liar.pointer(),
-                    liar.pointers(), None,
+                    rng.randrange(200),
+                    int(Status.ACTIVE),
+                    msg.RingLabel(0, 1),
+                    liar.pointer(),
+                    liar.pointers(),
+                    None,
                 ),
             )
-        )  # fmt: skip
+        )
         frames.append((to, frame))
     return frames
 
@@ -506,8 +516,23 @@ def mixed(liar: Liar) -> Frames:
 KINDS: dict[str, Callable[[Liar], Frames]] = {
     each.__name__: each
     for each in (
-        mutate, lost, have, digest, number, ahead, origins, headers, vouch, covered, answers,
-        pointers, state, leaving, twin, replay, mixed,
+        mutate,
+        lost,
+        have,
+        digest,
+        number,
+        ahead,
+        origins,
+        headers,
+        vouch,
+        covered,
+        answers,
+        pointers,
+        state,
+        leaving,
+        twin,
+        replay,
+        mixed,
     )
-}  # fmt: skip
+}
 """What it does, by name; each is called again and again while the attack lasts."""

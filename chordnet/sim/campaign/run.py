@@ -50,9 +50,12 @@ def crippled() -> ProtocolConfig:
     """Return settings without what repairs a broadcast: nothing is sent again, nobody compares."""
     never = 1e6
     return attrs.evolve(
-        large_ring(), ack_timeout_s=never, covered_check_s=never, broadcast_deadline_s=2 * never,
+        large_ring(),
+        ack_timeout_s=never,
+        covered_check_s=never,
+        broadcast_deadline_s=2 * never,
         grace_s=never,
-    )  # fmt: skip
+    )
 
 
 @attrs.frozen(kw_only=True)
@@ -311,17 +314,25 @@ class Run:
         edges.pop("origin", None)
         sent = network.sent
         return Result(
-            seed=self.seed, live=len(network.live()), missed=len(evidence.missing(self._lost())),
-            twice=len(evidence.twice), untrue=len(evidence.untrue), receipts=len(given),
+            seed=self.seed,
+            live=len(network.live()),
+            missed=len(evidence.missing(self._lost())),
+            twice=len(evidence.twice),
+            untrue=len(evidence.untrue),
+            receipts=len(given),
             partial=sum(each.done.partial for each in given),
             unreached=sum(len(each.done.unreached) for each in given),
             lacked=sum(len(each.lacking) for each in firm),
             early=sum(bool(each.lacking) for each in firm),
             confirmed_s=None if confirmed is None else confirmed - self._began,
-            settled_s=settled, bcasts=sent["Bcast"], answers=sent["Ack"] + sent["Covered"],
-            edges=edges, lost=len(self._lost()), failures=tuple(failures),
+            settled_s=settled,
+            bcasts=sent["Bcast"],
+            answers=sent["Ack"] + sent["Covered"],
+            edges=edges,
+            lost=len(self._lost()),
+            failures=tuple(failures),
             steps=network.steps,
-        )  # fmt: skip
+        )
 
 
 def _split(names: list[str], count: int) -> tuple[list[str], list[str]]:

@@ -164,9 +164,11 @@ class Experiment:
         self._settings = settings
         self._told = told
         self.network = Network(
-            settings.seed, settings.config, latency=latency.parse(settings.latency),
+            settings.seed,
+            settings.config,
+            latency=latency.parse(settings.latency),
             loss=settings.loss,
-        )  # fmt: skip
+        )
         self._rng = Random(f"experiment {settings.seed}")
         self.meter = LookupMeter(self.network, Random(f"lookups {settings.seed}"))
         """What was measured of each lookup."""
@@ -201,10 +203,17 @@ class Experiment:
                 reason = each.failure.partition(":")[0]
                 reasons[reason] = reasons.get(reason, 0) + 1
         return Report(
-            self._joined, self._departed, members, figures(self.meter.lookups), reasons,
-            sent / settings.duration_s / max(members, 1), network.steps, settled, judged,
+            self._joined,
+            self._departed,
+            members,
+            figures(self.meter.lookups),
+            reasons,
+            sent / settings.duration_s / max(members, 1),
+            network.steps,
+            settled,
+            judged,
             tuple(self._course),
-        )  # fmt: skip
+        )
 
     def _settle(self) -> float | None:
         network, end = self.network, self._settings.duration_s
@@ -260,10 +269,13 @@ class Experiment:
         recent = self.meter.lookups[before:]
         self._course.append(
             Sample(
-                self.network.now, len(self.meter.members), len(recent),
-                sum(1 for each in recent if each.failure), sum(each.timeouts for each in recent),
+                self.network.now,
+                len(self.meter.members),
+                len(recent),
+                sum(1 for each in recent if each.failure),
+                sum(each.timeouts for each in recent),
             )
-        )  # fmt: skip
+        )
 
 
 def as_json(report: Report) -> dict[str, Any]:

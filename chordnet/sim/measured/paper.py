@@ -213,14 +213,25 @@ def failed_of(look: Look) -> float:
 
 
 def mean(
-    tallies: Tallies, name: str, of: Of, published: float | None, tolerance: float | None = None,
-    *, estimate: float | None = None, quick: bool = False,
-) -> Figure:  # fmt: skip
+    tallies: Tallies,
+    name: str,
+    of: Of,
+    published: float | None,
+    tolerance: float | None = None,
+    *,
+    estimate: float | None = None,
+    quick: bool = False,
+) -> Figure:
     """Return the mean of something about lookups beside the published one."""
     return Figure(
-        name, mean_of(tallies, of), published, tolerance, estimate=estimate,
-        error=error_of(tallies, of), quick=quick,
-    )  # fmt: skip
+        name,
+        mean_of(tallies, of),
+        published,
+        tolerance,
+        estimate=estimate,
+        error=error_of(tallies, of),
+        quick=quick,
+    )
 
 
 def percentiles(
@@ -242,12 +253,16 @@ def path_row(bits: int, tallies: Tallies, *, quick: bool) -> Row:
         (
             mean(tallies, "path", path_of, published, IDEAL_TOLERANCE, quick=quick),
             Figure(
-                "deviation", fmean(deviations), deviation, 2 * IDEAL_TOLERANCE,
-                error=stdev(deviations) / len(deviations) ** 0.5, quick=quick,
+                "deviation",
+                fmean(deviations),
+                deviation,
+                2 * IDEAL_TOLERANCE,
+                error=stdev(deviations) / len(deviations) ** 0.5,
+                quick=quick,
             ),
         ),
         distribution(tallies),
-    )  # fmt: skip
+    )
 
 
 def failure_row(dead: float, tallies: Tallies, *, quick: bool) -> Row:
@@ -262,8 +277,13 @@ def failure_row(dead: float, tallies: Tallies, *, quick: bool) -> Row:
             mean(tallies, "path", path_of, path.mean, PATH_TOLERANCE, quick=quick),
             *percentiles(tallies, "path", path_of, path, apart),
             mean(
-                tallies, "timeouts", timeouts_of, timeouts.mean, TIMEOUT_TOLERANCE,
-                estimate=ESTIMATES.get(dead), quick=quick,
+                tallies,
+                "timeouts",
+                timeouts_of,
+                timeouts.mean,
+                TIMEOUT_TOLERANCE,
+                estimate=ESTIMATES.get(dead),
+                quick=quick,
             ),
             *percentiles(tallies, "timeouts", timeouts_of, timeouts, apart),
             Figure("one ring to the next", spread_of(tallies, timeouts_of), None),
@@ -271,12 +291,10 @@ def failure_row(dead: float, tallies: Tallies, *, quick: bool) -> Row:
             Figure(f"failed of {count}", failed, 0, 0.0, grain=1),
         ),
         distribution(tallies),
-    )  # fmt: skip
+    )
 
 
-def churn_row(
-    rate: float, tallies: Tallies, beside: dict[str, Tallies], *, quick: bool
-) -> Row:  # fmt: skip
+def churn_row(rate: float, tallies: Tallies, beside: dict[str, Tallies], *, quick: bool) -> Row:
     """Judge the lookups whose dead fingers are replaced; show those with empty slots and ours."""
     path, timeouts, failed = CHURN[rate]
     each = [10_000 * tally.mean(failed_of) for tally in tallies]
@@ -288,8 +306,11 @@ def churn_row(
             mean(tallies, "timeouts", timeouts_of, timeouts.mean),
             *percentiles(tallies, "timeouts", timeouts_of, timeouts, None),
             Figure(
-                "failed of 10,000", 10_000 * mean_of(tallies, failed_of), failed,
-                span=None if quick else (min(each), max(each)), grain=1,
+                "failed of 10,000",
+                10_000 * mean_of(tallies, failed_of),
+                failed,
+                span=None if quick else (min(each), max(each)),
+                grain=1,
             ),
             *(
                 figure
@@ -302,7 +323,7 @@ def churn_row(
             ),
         ),
         distribution(tallies),
-    )  # fmt: skip
+    )
 
 
 def keys_row(virtual: int, shares: Sequence[Shares], *, quick: bool) -> Row:
@@ -314,22 +335,32 @@ def keys_row(virtual: int, shares: Sequence[Shares], *, quick: bool) -> Row:
         error = stdev(ours) / len(ours) ** 0.5
         figures.append(
             Figure(
-                name, fmean(ours), published, KEYS_TOLERANCE,
-                grain=0.02, error=error, quick=quick,  # one key is 0.01
+                name,
+                fmean(ours),
+                published,
+                KEYS_TOLERANCE,
+                grain=0.02,
+                error=error,
+                quick=quick,  # one key is 0.01
             )
-        )  # fmt: skip
+        )
     return Row(str(virtual), tuple(figures))
 
 
 _WORDS = {
-    "paths": ("Path length against the number of nodes", "nodes",
-              "ideal finger tables, 64-bit identifiers"),
-    "failures": ("Simultaneous failures", "dead",
-                 "1000 nodes, successor lists of 20, no repair"),
-    "churn": ("Lookups under churn", "joins/s",
-              "1000 nodes, stabilising every 30 s, dead fingers replaced at once"),
+    "paths": (
+        "Path length against the number of nodes",
+        "nodes",
+        "ideal finger tables, 64-bit identifiers",
+    ),
+    "failures": ("Simultaneous failures", "dead", "1000 nodes, successor lists of 20, no repair"),
+    "churn": (
+        "Lookups under churn",
+        "joins/s",
+        "1000 nodes, stabilising every 30 s, dead fingers replaced at once",
+    ),
     "keys": ("Keys per node", "virtual nodes", "100 keys a node; as multiples of the mean"),
-}  # fmt: skip
+}
 
 
 def tables(done: dict[Task, Found]) -> list[Table]:
@@ -348,11 +379,13 @@ def tables(done: dict[Task, Found]) -> list[Table]:
         "paths": lambda v: path_row(int(v), tallies("paths", v), quick=quick),
         "failures": lambda v: failure_row(v, tallies("failures", v), quick=quick),
         "churn": lambda v: churn_row(
-            v, tallies("churn", v),
-            {name: tallies(name, v) for name in ("left empty", "upkeep on")}, quick=quick,
+            v,
+            tallies("churn", v),
+            {name: tallies(name, v) for name in ("left empty", "upkeep on")},
+            quick=quick,
         ),
         "keys": lambda v: keys_row(int(v), shares(v), quick=quick),
-    }  # fmt: skip
+    }
     values = {key: dict.fromkeys(t.value for t in done if t.part == key) for key in makers}
     return [
         Table(key, *_WORDS[key], tuple(make(value) for value in values[key]))

@@ -66,12 +66,21 @@ def failures(dead: float, seed: int, lookups: int) -> list[Measured]:
     is evicted: the lookups start at once, and each timeout is short.
     """
     config = ProtocolConfig(
-        successors=SUCCESSORS, stabilise_fast_s=NEVER_S, stabilise_idle_s=NEVER_S,
-        fingers_fast_s=NEVER_S, fingers_idle_s=NEVER_S, probe_timeout_s=NEVER_S,
-        probe_interval_s=NEVER_S, broken_timeout_s=0.01, audit_s=NEVER_S, audit_min_s=NEVER_S,
-        sync_s=NEVER_S, request_timeout_s=0.05, lookup_deadline_s=60.0,
+        successors=SUCCESSORS,
+        stabilise_fast_s=NEVER_S,
+        stabilise_idle_s=NEVER_S,
+        fingers_fast_s=NEVER_S,
+        fingers_idle_s=NEVER_S,
+        probe_timeout_s=NEVER_S,
+        probe_interval_s=NEVER_S,
+        broken_timeout_s=0.01,
+        audit_s=NEVER_S,
+        audit_min_s=NEVER_S,
+        sync_s=NEVER_S,
+        request_timeout_s=0.05,
+        lookup_deadline_s=60.0,
         finger_upkeep=LEFT_EMPTY,
-    )  # fmt: skip
+    )
     network, rng = Network(seed, config, latency=uniform(0.0001, 0.0002)), Random(f"dead {seed}")
     meter = LookupMeter(network, rng)
     names = [name_of(number) for number in range(1, NODES + 1)]
@@ -91,17 +100,28 @@ def failures(dead: float, seed: int, lookups: int) -> list[Measured]:
 
 
 def churned(
-    rate: float, seed: int, measured_s: float, *, upkeep: FingerUpkeep = REPLACED,
-    nodes: int = NODES, warm_up_s: float = WARM_UP_S,
-) -> list[Measured]:  # fmt: skip
+    rate: float,
+    seed: int,
+    measured_s: float,
+    *,
+    upkeep: FingerUpkeep = REPLACED,
+    nodes: int = NODES,
+    warm_up_s: float = WARM_UP_S,
+) -> list[Measured]:
     """Return the lookups of a run after its beginning."""
     experiment = Experiment(
         Settings(
-            nodes=nodes, duration_s=warm_up_s + measured_s, seed=seed, config=churn_config(upkeep),
-            churn=churn.poisson(rate), orderly=1.0, quiet=True, lookups_per_s=1.0,
+            nodes=nodes,
+            duration_s=warm_up_s + measured_s,
+            seed=seed,
+            config=churn_config(upkeep),
+            churn=churn.poisson(rate),
+            orderly=1.0,
+            quiet=True,
+            lookups_per_s=1.0,
             settle=False,
         )
-    )  # fmt: skip
+    )
     experiment.run()
     return [each for each in experiment.meter.lookups if each.began_s >= warm_up_s]
 
@@ -110,12 +130,20 @@ def churn_config(upkeep: FingerUpkeep) -> ProtocolConfig:
     """Return the published pace with this upkeep; with that of chordnet there are its audits."""
     default, audits = ProtocolConfig.wide_area(), upkeep == OURS
     return attrs.evolve(
-        default, successors=SUCCESSORS, jitter=0.5, sync_s=NEVER_S,
-        stabilise_fast_s=STABILISE_S, stabilise_idle_s=STABILISE_S,
-        fingers_fast_s=PASS_S, fingers_idle_s=PASS_S,
-        request_timeout_s=TIMEOUT_S, probe_timeout_s=TIMEOUT_S, probe_interval_s=TIMEOUT_S / 2,
-        broken_timeout_s=TIMEOUT_S, leave_drain_s=TIMEOUT_S,
+        default,
+        successors=SUCCESSORS,
+        jitter=0.5,
+        sync_s=NEVER_S,
+        stabilise_fast_s=STABILISE_S,
+        stabilise_idle_s=STABILISE_S,
+        fingers_fast_s=PASS_S,
+        fingers_idle_s=PASS_S,
+        request_timeout_s=TIMEOUT_S,
+        probe_timeout_s=TIMEOUT_S,
+        probe_interval_s=TIMEOUT_S / 2,
+        broken_timeout_s=TIMEOUT_S,
+        leave_drain_s=TIMEOUT_S,
         finger_upkeep=upkeep,
         audit_s=default.audit_s if audits else NEVER_S,
         audit_min_s=default.audit_min_s if audits else NEVER_S,
-    )  # fmt: skip
+    )

@@ -29,9 +29,13 @@ SEEDS = range(1, 21)
 QUICK_SEEDS = range(1, 5)
 
 PATHS = {
-    10: (4.84, 1.50), 12: (5.86, 1.68), 14: (6.86, 1.81),
-    16: (7.86, 1.93), 18: (8.87, 2.07), 20: (9.83, 2.18),
-}  # fmt: skip
+    10: (4.84, 1.50),
+    12: (5.86, 1.68),
+    14: (6.86, 1.81),
+    16: (7.86, 1.93),
+    18: (8.87, 2.07),
+    20: (9.83, 2.18),
+}
 """log2 N: mean and standard deviation of the path length on ideal tables, r = 1, by an independent
 simulation; the published rule is half of log2 N (Stoica et al., ToN 11(1), 2003, section VI-C)."""
 

@@ -106,8 +106,13 @@ class Actor:
             self._network.sever(ends[0], ends[1])
 
     def _one_way(
-        self, value: list[Any], *, block: bool = False, clog: bool = False, delay: float = 0.0,
+        self,
+        value: list[Any],
+        *,
+        block: bool = False,
+        clog: bool = False,
+        delay: float = 0.0,
         loss: float = 0.0,
-    ) -> None:  # fmt: skip
+    ) -> None:
         sources, targets = (frozenset(self.nodes(end)) for end in value[:2])
         self._network.disturb([Rule(sources, targets, block, clog, delay, loss)])

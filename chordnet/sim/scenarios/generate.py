@@ -20,9 +20,13 @@ from chordnet.sim.scenarios.scenario import Action, Scenario, name_of
 WITHIN_S = 45.0
 """Virtual seconds from the last fault to one right ring, whatever happened before."""
 LATENCIES = (
-    "constant 0.001", "uniform 0.0005 0.0015", "uniform 0.0001 0.02", "exponential 0.005",
-    "lognormal 0.01 0.5", "pareto 0.001 1.5",
-)  # fmt: skip
+    "constant 0.001",
+    "uniform 0.0005 0.0015",
+    "uniform 0.0001 0.02",
+    "exponential 0.005",
+    "lognormal 0.01 0.5",
+    "pareto 0.001 1.5",
+)
 LOSSES = (0.0, 0.0, 0.0, 0.001, 0.01, 0.05)
 
 
@@ -38,11 +42,30 @@ class _Schedule:
         self.most = most
         self.cut = False
         self.verbs = (
-            self.kill, self.kill, self.kill_neighbours, self.vanish, self.restart, self.restart,
-            self.restart_running, self.freeze, self.freeze, self.thaw, self.thaw, self.leave,
-            self.add, self.add, self.partition, self.one_way, self.heal, self.heal, self.sever,
-            self.sever, self.publish, self.publish, self.lookup,
-        )  # fmt: skip
+            self.kill,
+            self.kill,
+            self.kill_neighbours,
+            self.vanish,
+            self.restart,
+            self.restart,
+            self.restart_running,
+            self.freeze,
+            self.freeze,
+            self.thaw,
+            self.thaw,
+            self.leave,
+            self.add,
+            self.add,
+            self.partition,
+            self.one_way,
+            self.heal,
+            self.heal,
+            self.sever,
+            self.sever,
+            self.publish,
+            self.publish,
+            self.lookup,
+        )
 
     def draw(self) -> tuple[str, Any] | None:
         """Return what to do next; None when that is nothing just now."""
@@ -166,15 +189,20 @@ def generate(seed: int) -> Scenario:
     back = [n for n in schedule.down if n <= 2 or rng.random() < 0.7]
     actions += [Action(end, "restart", str(node)) for node in back]
     return Scenario(
-        name=f"seed-{seed}", seed=seed, nodes=nodes,
+        name=f"seed-{seed}",
+        seed=seed,
+        nodes=nodes,
         start=(start := rng.choice(("together", "rings", "rings"))),
         rings=(nodes,) if start == "rings" else (),
         within_s=WITHIN_S,
         config={"bits": bits, "successors": rng.choice((2, 3, 4, 8))},
-        latency=rng.choice(LATENCIES), loss=lossy,
-        duplicate=rng.choice((0.0, 0.0, 0.01, 0.05)), reorder=rng.choice((0.0, 0.0, 0.01, 0.05)),
-        skew=rng.choice((0.0, 0.0, 0.01)), actions=tuple(actions),
-    )  # fmt: skip
+        latency=rng.choice(LATENCIES),
+        loss=lossy,
+        duplicate=rng.choice((0.0, 0.0, 0.01, 0.05)),
+        reorder=rng.choice((0.0, 0.0, 0.01, 0.05)),
+        skew=rng.choice((0.0, 0.0, 0.01)),
+        actions=tuple(actions),
+    )
 
 
 def _distinct(space: IdentifierSpace, count: int) -> int:

@@ -109,11 +109,17 @@ class Play:
             failures = [f"{self.network.now:.6f} s: {type(error).__name__} at {at}: {error}"]
         network, checker = self.network, self.watch.checker
         return Outcome(
-            self.scenario, [*self.watch.violations, *failures], self._settled, network.now,
-            network.steps, checker.checks, self.watch.mistakes,
+            self.scenario,
+            [*self.watch.violations, *failures],
+            self._settled,
+            network.now,
+            network.steps,
+            checker.checks,
+            self.watch.mistakes,
             self._hash.digest() if self._hash else "",
-            self._history.lines() if self._history else [], dict(network.sent),
-        )  # fmt: skip
+            self._history.lines() if self._history else [],
+            dict(network.sent),
+        )
 
     def _acts(self) -> list[str]:
         network, scenario = self.network, self.scenario

@@ -165,8 +165,18 @@ def selection(text: int | str) -> list[tuple[int, int, int]]:
 
 # ---- as TOML --------------------------------------------------------------------------------
 
-_PLAIN = ("name", "about", "seed", "nodes", "start", "within_s", "members", "lookups", "most_steps",
-          "publish")  # fmt: skip
+_PLAIN = (
+    "name",
+    "about",
+    "seed",
+    "nodes",
+    "start",
+    "within_s",
+    "members",
+    "lookups",
+    "most_steps",
+    "publish",
+)
 _TUPLES = ("rings", "bootstrap", "outsiders")
 _NETWORK = ("latency", "loss", "duplicate", "reorder", "skew")
 

@@ -59,9 +59,14 @@ def play_seed(seed: int) -> SeedResult:
     """Play the random scenario of ``seed``."""
     outcome = play(generate(seed))
     return SeedResult(
-        seed, outcome.steps, outcome.checks, outcome.mistakes, outcome.now, outcome.settled_s,
+        seed,
+        outcome.steps,
+        outcome.checks,
+        outcome.mistakes,
+        outcome.now,
+        outcome.settled_s,
         tuple(outcome.failures),
-    )  # fmt: skip
+    )
 
 
 def results(first: int, jobs: int) -> Iterator[SeedResult]:

@@ -42,22 +42,55 @@ def _parser() -> argparse.ArgumentParser:
     add("--bits", type=int, default=4, metavar="M", help="bits of an identifier (4)")
     add("--successors", type=int, default=2, metavar="R", help="length of successor lists (2)")
     add("--first", type=int, metavar="N", help="members at the beginning (r + 1)")
-    add("--grain", choices=[g.name.lower() for g in Grain], default="notification",
-        help="how much happens in one step (notification)")  # fmt: skip
-    add("--faults", default="join,fail,leave", metavar="LIST",
-        help="what befalls the ring, of join, fail, leave (all)")  # fmt: skip
-    add("--lives", type=int, default=2, metavar="N",
-        help="incarnations of one identifier named at the same time (2)")  # fmt: skip
-    add("--lose-base", action="store_true",
-        help="assume only that nobody is left without a live successor")  # fmt: skip
-    add("--without", default="", metavar="LIST",
-        help="safeguards to turn off, of " + ", ".join(SAFEGUARDS))  # fmt: skip
-    add("--check", default="", metavar="LIST",
-        help="properties to check (all), of " + ", ".join(PROPERTIES))  # fmt: skip
-    add("--max-states", type=int, default=10_000_000, metavar="N",
-        help="give up beyond so many states (10000000)")  # fmt: skip
+    add(
+        "--grain",
+        choices=[g.name.lower() for g in Grain],
+        default="notification",
+        help="how much happens in one step (notification)",
+    )
+    add(
+        "--faults",
+        default="join,fail,leave",
+        metavar="LIST",
+        help="what befalls the ring, of join, fail, leave (all)",
+    )
+    add(
+        "--lives",
+        type=int,
+        default=2,
+        metavar="N",
+        help="incarnations of one identifier named at the same time (2)",
+    )
+    add(
+        "--lose-base",
+        action="store_true",
+        help="assume only that nobody is left without a live successor",
+    )
+    _add_judgement(add)
     add("--quiet", action="store_true", help="no progress")
     return parser
+
+
+def _add_judgement(add: Callable[..., object]) -> None:
+    add(
+        "--without",
+        default="",
+        metavar="LIST",
+        help="safeguards to turn off, of " + ", ".join(SAFEGUARDS),
+    )
+    add(
+        "--check",
+        default="",
+        metavar="LIST",
+        help="properties to check (all), of " + ", ".join(PROPERTIES),
+    )
+    add(
+        "--max-states",
+        type=int,
+        default=10_000_000,
+        metavar="N",
+        help="give up beyond so many states (10000000)",
+    )
 
 
 def _one_of(kind: str, words: Sequence[str], known: Sequence[str]) -> list[str]:

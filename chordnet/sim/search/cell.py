@@ -317,19 +317,25 @@ class Cell:
             elif isinstance(message, msg.State):
                 sent.append(
                     Message(
-                        msg.State, to, message.rid, message.status,
+                        msg.State,
+                        to,
+                        message.rid,
+                        message.status,
                         NOBODY if message.predecessor is None else codes[message.predecessor],
                         tuple(codes[s] for s in message.successors),
                     )
-                )  # fmt: skip
+                )
             elif isinstance(message, msg.Leaving):
                 sent.append(
                     Message(
-                        msg.Leaving, to, 0, 0,
+                        msg.Leaving,
+                        to,
+                        0,
+                        0,
                         NOBODY if message.predecessor is None else codes[message.predecessor],
                         tuple(codes[s] for s in message.successors),
                     )
-                )  # fmt: skip
+                )
             elif isinstance(message, msg.Ping) and (
                 message.rid in rids or node.detector.suspects(effect.to.raw)
             ):

@@ -28,8 +28,16 @@ class Link:
     """One direction of the connection between two processes, as the sender sees it."""
 
     __slots__ = (
-        "arrival", "blocked", "clogged", "delay", "epoch", "loss", "noticing", "source", "target",
-    )  # fmt: skip
+        "arrival",
+        "blocked",
+        "clogged",
+        "delay",
+        "epoch",
+        "loss",
+        "noticing",
+        "source",
+        "target",
+    )
 
     def __init__(self, source: Host, target: Host) -> None:
         self.source = source

@@ -119,8 +119,10 @@ class LogFile:
         try:
             self._open(restore)
         except _Damaged as damage:
-            self.warn(f"{self.path} is damaged ({damage}); it is kept as {self._set_aside().name},"
-                      " and the log starts empty: neighbours give back what they keep")  # fmt: skip
+            self.warn(
+                f"{self.path} is damaged ({damage}); it is kept as {self._set_aside().name},"
+                " and the log starts empty: neighbours give back what they keep"
+            )
             self._open(restore)
 
     def _open(self, restore: Callable[[sqlite3.Connection], None]) -> None:

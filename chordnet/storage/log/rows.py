@@ -68,9 +68,13 @@ def encoded_rows(messages: Iterable[KeptMessage]) -> tuple[list[Row], list[bytes
         if record.route is not last:
             last, route = record.route, encode(record.route)
         row = (
-            kept.position, encode(record.id), float(record.created), float(kept.received_at),
-            route, record.body,
-        )  # fmt: skip
+            kept.position,
+            encode(record.id),
+            float(record.created),
+            float(kept.received_at),
+            route,
+            record.body,
+        )
         values = encode(row)
         rows.append((*row, zlib.crc32(values)))
         encoded.append(values)

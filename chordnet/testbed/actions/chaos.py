@@ -114,9 +114,13 @@ def heal(_old: Faults, _network: NetworkDescription) -> Faults:
 
 
 async def _apply(
-    testbed: Testbed, network: NetworkDescription, running: frozenset[int],
-    old: Faults, new: Faults, timeout: float,
-) -> None:  # fmt: skip
+    testbed: Testbed,
+    network: NetworkDescription,
+    running: frozenset[int],
+    old: Faults,
+    new: Faults,
+    timeout: float,
+) -> None:
     for number in sorted((new.killed - old.killed) | (new.frozen - old.frozen)):
         if number not in running:
             raise await testbed.stopped(network, number)
@@ -142,9 +146,12 @@ async def _apply(
 
 
 async def _shape(
-    testbed: Testbed, network: NetworkDescription, running: frozenset[int],
-    old: Faults, new: Faults,
-) -> None:  # fmt: skip
+    testbed: Testbed,
+    network: NetworkDescription,
+    running: frozenset[int],
+    old: Faults,
+    new: Faults,
+) -> None:
     everybody = network.numbers
     before = {n: old.line(n, everybody) for n in running}
     lines = {n: new.line(n, everybody) for n in running}
@@ -168,9 +175,12 @@ async def _bring_back(testbed: Testbed, numbers: Collection[int], timeout: float
 
 
 async def _settle(
-    testbed: Testbed, observer: Observer, network: NetworkDescription,
-    parts: list[frozenset[int]], timeout: float,
-) -> tuple[Part, ...]:  # fmt: skip
+    testbed: Testbed,
+    observer: Observer,
+    network: NetworkDescription,
+    parts: list[frozenset[int]],
+    timeout: float,
+) -> tuple[Part, ...]:
     deadline = testbed.reactor.seconds() + timeout
 
     async def become_right(part: frozenset[int]) -> None:

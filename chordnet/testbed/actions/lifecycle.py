@@ -304,18 +304,27 @@ async def _failed(
 
 
 async def _ring(
-    testbed: Testbed, network: NetworkDescription, expected: Collection[int], timeout: float,
-    *, alone: bool,
-) -> Snapshot:  # fmt: skip
+    testbed: Testbed,
+    network: NetworkDescription,
+    expected: Collection[int],
+    timeout: float,
+    *,
+    alone: bool,
+) -> Snapshot:
     observer = testbed.observer(network)
     began = testbed.reactor.seconds()
     try:
         if alone:
             await _begin(testbed, observer, network.address(min(expected)), timeout)
         return await wait_converged(
-            testbed.reactor, network, observer, expected,
-            timeout=timeout, since=began, watch=testbed.watch,
-        )  # fmt: skip
+            testbed.reactor,
+            network,
+            observer,
+            expected,
+            timeout=timeout,
+            since=began,
+            watch=testbed.watch,
+        )
     finally:
         observer.close()
 

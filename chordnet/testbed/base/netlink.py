@@ -109,9 +109,12 @@ def shape(cut: list[str], slow: list[float] | None) -> str:
 
 
 def bring_about(
-    device: int, before: set[str], cut: list[str], slow: list[float] | None,
+    device: int,
+    before: set[str],
+    cut: list[str],
+    slow: list[float] | None,
     ask: Callable[[int, int, bytes], int],
-) -> str:  # fmt: skip
+) -> str:
     """Do what :func:`shape` promises.
 
     :param before: addresses that are silenced now.

@@ -204,10 +204,13 @@ class DockerProject:
             tolerated(
                 partial(
                     api.connect_container_to_network,
-                    container.id, network, aliases=[service_name(number)],
+                    container.id,
+                    network,
+                    aliases=[service_name(number)],
                 ),
-                CONFLICT, FORBIDDEN,
-            )  # fmt: skip
+                CONFLICT,
+                FORBIDDEN,
+            )
         container.restart(timeout=LEAVE_GRACE_S)
 
     def pid(self, container: str) -> int:

@@ -63,9 +63,13 @@ class LocalEngine:
             raise CannotWrite(path, problem) from problem
         with nursery_log as log:
             self._nursery = subprocess.Popen(
-                NURSERY, stdin=subprocess.PIPE, stdout=log, stderr=log, env=node_environment(),
+                NURSERY,
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                env=node_environment(),
                 start_new_session=True,
-            )  # fmt: skip
+            )
         assert self._nursery.stdin is not None
         with contextlib.suppress(BrokenPipeError), self._nursery.stdin as births_in:
             births_in.write(msgspec.json.encode(births))
