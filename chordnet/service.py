@@ -31,6 +31,7 @@ from chordnet.core.base.identifiers import IdentifierSpace
 from chordnet.core.base.messages import NodeRef, Status
 from chordnet.core.node import real_node
 from chordnet.net.base.addresses import (
+    Endpoints,
     advertised_address,
     checked_advertise,
     client_endpoint,
@@ -42,7 +43,8 @@ from chordnet.net.base.interfaces import Core, IReactor, MessageLog, NodeState
 from chordnet.net.base.journal import Journal
 from chordnet.net.base.limits import NetworkLimits
 from chordnet.net.base.metrics import NetMetric
-from chordnet.net.links.dialler import Endpoints
+from chordnet.net.base.shared import Shared
+from chordnet.net.base.turn import Turn
 from chordnet.net.links.listening import server_endpoint
 from chordnet.net.observe.hooks import Hooks, Subscription
 from chordnet.net.runtime.delivery import Delivery
@@ -54,6 +56,7 @@ from chordnet.net.runtime.settling import Settling
 from chordnet.net.serve.reading import open_reader, trace_of
 from chordnet.settings import NodeSettings
 from chordnet.storage.log.sqlite import Durability
+from chordnet.wire.codec import frame_limit
 from chordnet.wire.rpc import (
     LookupResult,
     MessageRecord,
@@ -281,21 +284,27 @@ class ChordService(MultiService):
         raw = space.raw(space.hash(name.encode()))
         me = NodeRef(raw, state.next_incarnation(), address, name)
         make_core = self._recorder or seams.core
-        return LocalNode(
-            self._reactor,
+        shared = Shared(
+            reactor=self._reactor,
+            turn=Turn(self._reactor, partial(self.journal.failure, NetMetric.TURN_ERRORS)),
             me=me,
-            core=make_core(settings.config, me, self._rng),
             network=settings.network,
-            config=settings.config,
-            log=log,
+            space=space,
             journal=self.journal,
             limits=settings.limits,
+            frame_limit=frame_limit(settings.config.max_body_bytes),
             rng=self._rng,
-            keep_peers=state.keep_peers,
-            hooks=self._hooks,
-            endpoints=seams.endpoints,
             seconds=seams.seconds,
             wall=seams.wall,
+            endpoints=seams.endpoints,
+        )
+        return LocalNode(
+            shared,
+            core=make_core(settings.config, me, self._rng),
+            config=settings.config,
+            log=log,
+            keep_peers=state.keep_peers,
+            hooks=self._hooks,
         )
 
     def _status_changed(self, change: StatusChanged) -> None:

@@ -31,10 +31,11 @@ from chordnet.core.base.errors import (
 )
 from chordnet.core.base.events import LinkFault
 from chordnet.core.base.limits import PHRASE_BYTES
+from chordnet.net.base.addresses import Endpoints
 from chordnet.net.base.interfaces import IReactor
 from chordnet.net.base.limits import NetworkLimits
 from chordnet.net.base.turn import Turn
-from chordnet.net.links.dialler import Dial, Endpoints
+from chordnet.net.links.dialler import Dial, DialSettings
 from chordnet.net.links.greeters import client_hello
 from chordnet.net.links.protocol import Connection
 from chordnet.wire.codec import encode_frame, frame_limit, read_reply
@@ -182,15 +183,11 @@ class Channel:
 
     def _connect(self) -> None:
         self._dial = Dial(
-            self._reactor,
-            self._turn,
-            self._limits,
-            _LONGEST,
+            DialSettings(self._reactor, self._turn, self._limits, _LONGEST, self._endpoints),
             address=self.address,
             hello=client_hello(self._network),
             greeted=self._greeted,
             failed=self._not_connected,
-            endpoints=self._endpoints,
         )
         self._dial.start()
 

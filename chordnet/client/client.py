@@ -17,11 +17,10 @@ from chordnet.client.channel import Channel
 from chordnet.client.following import Following, Listing
 from chordnet.client.pages import Pages
 from chordnet.core.base.errors import Busy, ConfigError, LocalProtocolError
-from chordnet.net.base.addresses import client_endpoint, format_address, parse_address
+from chordnet.net.base.addresses import Endpoints, client_endpoint, format_address, parse_address
 from chordnet.net.base.arguments import CALL, SETTING, refusing
 from chordnet.net.base.interfaces import IReactor
 from chordnet.net.base.limits import NetworkLimits
-from chordnet.net.links.dialler import Endpoints
 from chordnet.wire.rpc import (
     Follow,
     LookupResult,

@@ -13,12 +13,13 @@ from twisted.logger import Logger, LogPublisher, formatEvent
 from chordnet.core.base.events import Event, LinkFault
 from chordnet.core.base.identifiers import IdentifierSpace
 from chordnet.core.base.messages import NodeRef, PeerMessage
+from chordnet.net.base.addresses import Endpoints
 from chordnet.net.base.interfaces import Judge
 from chordnet.net.base.journal import Journal
 from chordnet.net.base.limits import NetworkLimits
 from chordnet.net.base.metrics import NetMetric
+from chordnet.net.base.shared import Shared
 from chordnet.net.base.turn import Turn
-from chordnet.net.links.dialler import Endpoints
 from chordnet.net.links.greeters import Door
 from chordnet.net.links.protocol import Connection
 from chordnet.net.links.transport import PeerTransport
@@ -84,6 +85,16 @@ class NoClients:
         raise AssertionError("not reached")
 
 
+def shared_by(turn: Turn, journal: Journal, clock: Clock, **changes: Any) -> Shared:
+    """What a node's parts share, where a test cares for no more than this."""
+    return Shared(**{
+        "reactor": clock, "turn": turn, "me": node_ref("me", "10.0.0.1:7001"), "space": SPACE,
+        "network": "default", "journal": journal, "limits": NetworkLimits(),
+        "frame_limit": FRAME_LIMIT, "rng": random.Random(1), "seconds": clock.seconds,
+        "wall": clock.seconds, **changes,
+    })  # fmt: skip
+
+
 class Host:
     """One node's connections."""
 
@@ -101,22 +112,21 @@ class Host:
         self.downs: list[tuple[str, LinkFault]] = []
         limits = limits or NetworkLimits()
         self.turn = Turn(clock, lambda what: self.journal.failure(NetMetric.TURN_ERRORS, what))
+        shared = Shared(
+            reactor=clock, turn=self.turn, me=self.me, network=network_name, space=SPACE,
+            journal=self.journal, limits=limits, frame_limit=FRAME_LIMIT,
+            rng=random.Random(name), seconds=clock.seconds, wall=clock.seconds,
+            endpoints=endpoints or network.dialling_from(address),
+        )  # fmt: skip
         self.transport = PeerTransport(
-            clock, self.turn, self.me, network=network_name, space=SPACE,
+            shared,
             received=lambda sender, message: self.received.append((sender.name, message)),
             on_down=lambda peer, fault, _text="", _holder="": self.downs.append(
                 (peer.name or peer.address, fault)
             ),
-            journal=self.journal, limits=limits, frame_limit=FRAME_LIMIT,
-            rng=random.Random(name), seconds=clock.seconds,
-            endpoints=endpoints or network.dialling_from(address), names=names,
-            post=self.posted.append, wall=clock.seconds,
+            names=names, post=self.posted.append,
         )  # fmt: skip
-        self.door = Door(
-            clock=clock, turn=self.turn, me=self.me, network=network_name, space=SPACE,
-            peers=self.transport, clients=NoClients(), journal=self.journal, limits=limits,
-            frame_limit=FRAME_LIMIT,
-        )  # fmt: skip
+        self.door = Door(shared, self.transport, NoClients())
         if listen:
             network.bind(address, self.door)
 

@@ -14,7 +14,7 @@ from twisted.trial.unittest import TestCase
 
 from chordnet.net.base.limits import NetworkLimits
 from chordnet.net.base.turn import Turn
-from chordnet.net.links.dialler import Dial
+from chordnet.net.links.dialler import Dial, DialSettings
 from chordnet.net.links.greeters import client_hello
 from chordnet.net.links.protocol import Connection
 from chordnet.wire.codec import encode_frame
@@ -71,7 +71,7 @@ class LeftoversTests(TestCase):
             return Handling(ended)
 
         dial = Dial(
-            reactor, self.turn, NetworkLimits(), 1000, address=f"127.0.0.1:{port}",
+            DialSettings(reactor, self.turn, NetworkLimits(), 1000), address=f"127.0.0.1:{port}",
             hello=client_hello(""), greeted=greeted,
             failed=lambda _fault, _text, _refusal: over.callback(None),
         )  # fmt: skip

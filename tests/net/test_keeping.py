@@ -20,7 +20,7 @@ from chordnet.net.runtime.history import History
 from chordnet.storage.log.memory import MemoryLog
 from chordnet.testing import RecordingTransport
 from chordnet.wire.rpc import MessageRecord
-from tests.net.hosts import node_ref, quiet_journal
+from tests.net.hosts import node_ref, quiet_journal, shared_by
 
 PEER = node_ref("n2", "10.0.0.2:7001")
 
@@ -67,9 +67,9 @@ class HistoryCase(SynchronousTestCase):
         self.failures: list[str] = []
         self.told: list[str] = []
         self.history = History(
-            self.log, turn=self.turn, journal=self.journal, hooks=self.hooks,
-            views=Views(IdentifierSpace(160)), transport=self.transport, post=self.posted.append,
-            failed=self.failures.append, wall=lambda: 1000.5,
+            shared_by(self.turn, self.journal, clock, wall=lambda: 1000.5), self.log,
+            hooks=self.hooks, views=Views(IdentifierSpace(160)), transport=self.transport,
+            post=self.posted.append, failed=self.failures.append,
         )  # fmt: skip
         self.turn.join(self.history)
 

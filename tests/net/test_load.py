@@ -8,8 +8,8 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from chordnet.core.base.errors import Busy
+from chordnet.net.base.allowance import Load
 from chordnet.net.base.limits import NetworkLimits
-from chordnet.net.base.load import Load
 from chordnet.net.base.metrics import NetMetric
 from chordnet.net.links.greeters import client_hello
 from chordnet.wire.codec import encode_frame, read_reply

@@ -133,11 +133,6 @@ METHODS = {
 }
 BODIES: dict[str, int] = {}
 PARAMETERS = {
-    "chordnet.net.links.dialler.Dial": 9,
-    "chordnet.net.links.greeters.Door": 11,
-    "chordnet.net.links.transport.PeerTransport": 16,
-    "chordnet.net.runtime.history.History": 9,
-    "chordnet.net.runtime.node.LocalNode": 14,
     "chordnet.testbed.actions.context.Testbed": 9,
 }
 # fmt: on

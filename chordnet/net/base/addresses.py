@@ -18,6 +18,9 @@ from chordnet.core.base.errors import ConfigError
 from chordnet.core.base.naming import NAME_LIMIT, format_address, parse_address, usable_name
 from chordnet.net.base.interfaces import IReactor
 
+Endpoints = Callable[[IReactor, str, float], IStreamClientEndpoint]
+"""What makes an endpoint from the reactor, an address, and a timeout in seconds."""
+
 _ANYWHERE = ("0.0.0.0", "::", "")  # noqa: S104 - compared with, never bound to
 # Documentation addresses (RFC 5737, RFC 3849): connecting a datagram socket to one sends nothing.
 _ELSEWHERE = {socket.AF_INET: ("192.0.2.1", 9), socket.AF_INET6: ("2001:db8::1", 9)}

@@ -1,10 +1,19 @@
-"""A token bucket: so many at once, and so many a second in the long run."""
+"""What a node grants to those who make it work: so much at a time, and so much a second.
+
+:class:`Allowance` is a token bucket. :class:`Load` counts the bytes that are held for those who ask
+the node to broadcast. Limits of single connections do not bound a node: many clients, each within
+its own limit, could together make it hold more than its machine or container has. So there is one
+total, over all clients and the node's own program: the bodies of broadcasts that are not confirmed
+yet, and the receipts that a client has not read. Beyond it a broadcast is refused as busy.
+"""
 
 from __future__ import annotations
 
+from chordnet.core.base.errors import Busy
+
 
 class Allowance:
-    """What may be spent.
+    """A token bucket: so many together, and so many a second in the long run.
 
     :param burst: the most that may be saved up.
     :param per_s: what is added every second.
@@ -26,3 +35,37 @@ class Allowance:
             return False
         self._left -= 1
         return True
+
+
+class Load:
+    """Counts the bytes that are held.
+
+    :param limit: the most bytes; a single broadcast is let in even if it is longer.
+    """
+
+    __slots__ = ("_limit", "held")
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self.held = 0
+        """Bytes held now."""
+
+    def take(self, size: int) -> None:
+        """Hold ``size`` bytes of a new broadcast.
+
+        :raises Busy: too much is held already; nothing was added.
+        """
+        if self.held and self.held + size > self._limit:
+            raise Busy(
+                f"{self.held} bytes of messages are in flight through this node; "
+                "retry after a moment"
+            )
+        self.held += size
+
+    def keep(self, size: int) -> None:
+        """Hold ``size`` bytes of an answer, which cannot be refused any more."""
+        self.held += size
+
+    def give(self, size: int) -> None:
+        """Let go of ``size`` bytes."""
+        self.held -= size

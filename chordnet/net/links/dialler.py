@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import attrs
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.error import ConnectionRefusedError as Declined
-from twisted.internet.interfaces import IAddress, IDelayedCall, IProtocol, IStreamClientEndpoint
+from twisted.internet.interfaces import IAddress, IDelayedCall, IProtocol
 from twisted.internet.protocol import ClientFactory
 from twisted.python.failure import Failure
 
 from chordnet.core.base.errors import ConfigError
 from chordnet.core.base.events import LinkFault
-from chordnet.net.base.addresses import client_endpoint
+from chordnet.net.base.addresses import Endpoints, client_endpoint
 from chordnet.net.base.interfaces import IReactor
 from chordnet.net.base.limits import NetworkLimits
 from chordnet.net.base.turn import Turn
@@ -20,8 +21,17 @@ from chordnet.net.links.greeters import Caller
 from chordnet.net.links.protocol import Connection, Handler
 from chordnet.wire.greeting import Hello, Refuse, Welcome
 
-Endpoints = Callable[[IReactor, str, float], IStreamClientEndpoint]
-"""What makes an endpoint from the reactor, an address, and a timeout in seconds."""
+
+@attrs.frozen
+class DialSettings:
+    """What every dial of one node or client needs."""
+
+    reactor: IReactor
+    turn: Turn
+    limits: NetworkLimits
+    frame_limit: int
+    """Bytes of the longest frame that is taken."""
+    endpoints: Endpoints = client_endpoint
 
 
 class Dial:
@@ -36,25 +46,17 @@ class Dial:
 
     def __init__(
         self,
-        reactor: IReactor,
-        turn: Turn,
-        limits: NetworkLimits,
-        frame_limit: int,
+        settings: DialSettings,
         *,
         address: str,
         hello: Hello,
         greeted: Callable[[Connection, Welcome], Handler],
         failed: Callable[[LinkFault, str, Refuse | None], None],
-        endpoints: Endpoints = client_endpoint,
     ) -> None:
-        self._reactor = reactor
-        self._turn = turn
-        self._limits = limits
-        self._frame_limit = frame_limit
+        self._settings = settings
         self._address = address
         self._greeted = greeted
         self._failed = failed
-        self._endpoints = endpoints
         self._caller: Caller | None = Caller(
             hello, welcomed=self._welcomed, refused=self._refused, failed=self._ended
         )
@@ -70,13 +72,15 @@ class Dial:
 
     def start(self) -> None:
         """Begin; the outcome may be reported before this returns."""
+        settings = self._settings
         try:
-            endpoint = self._endpoints(self._reactor, self._address, self._limits.connect_timeout_s)
+            timeout_s = settings.limits.connect_timeout_s
+            endpoint = settings.endpoints(settings.reactor, self._address, timeout_s)
         except ConfigError as error:
             self._report(LinkFault.UNREACHABLE, str(error))
             return
         except Exception:  # noqa: BLE001 - the embedding program's; logged with its traceback
-            self._turn.failed(f"the endpoint for {self._address}")
+            settings.turn.failed(f"the endpoint for {self._address}")
             self._report(LinkFault.UNREACHABLE, "no endpoint could be made for it")
             return
         self._connecting = maybeDeferred(lambda: endpoint.connect(self._factory))
@@ -95,12 +99,13 @@ class Dial:
         """Return the protocol of a connection that was made; None if the attempt is over."""
         if self._caller is None:
             return None
-        return Connection(self._reactor, self._turn, self._caller, self._limits, self._frame_limit)
+        given = self._settings
+        return Connection(given.reactor, given.turn, self._caller, given.limits, given.frame_limit)
 
     def _connected(self, _protocol: IProtocol) -> None:
         if self._caller is not None:
-            self._timeout = self._reactor.callLater(
-                self._limits.greeting_timeout_s,
+            self._timeout = self._settings.reactor.callLater(
+                self._settings.limits.greeting_timeout_s,
                 self._caller.give_up,
                 "the greeting was not answered",
             )
@@ -122,7 +127,7 @@ class Dial:
     def _report(self, fault: LinkFault, text: str, refusal: Refuse | None = None) -> None:
         if self._caller is not None:
             self._end()
-            with self._turn:
+            with self._settings.turn:
                 self._failed(fault, text, refusal)
 
     def _end(self) -> None:

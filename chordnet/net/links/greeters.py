@@ -19,12 +19,9 @@ from twisted.internet.protocol import ServerFactory
 
 from chordnet.core.base.errors import RemoteProtocolError
 from chordnet.core.base.events import Standing
-from chordnet.core.base.identifiers import IdentifierSpace
 from chordnet.core.base.messages import NodeRef
-from chordnet.net.base.journal import Journal
-from chordnet.net.base.limits import NetworkLimits
 from chordnet.net.base.metrics import NetMetric
-from chordnet.net.base.turn import Turn
+from chordnet.net.base.shared import Shared
 from chordnet.net.links.protocol import Connection, Handler
 from chordnet.wire.codec import read_answer, read_hello
 from chordnet.wire.greeting import (
@@ -71,30 +68,22 @@ class Door(ServerFactory):
 
     def __init__(
         self,
-        *,
-        clock: IReactorTime,
-        turn: Turn,
-        me: NodeRef,
-        network: str,
-        space: IdentifierSpace,
+        shared: Shared,
         peers: Peers,
         clients: Clients,
-        journal: Journal,
-        limits: NetworkLimits,
-        frame_limit: int,
         standing: Callable[[], Standing] | None = None,
     ) -> None:
-        self.me = me
+        self.me = me = shared.me
         self.standing = standing or (lambda: Standing(me, 0, None, None))
-        self.network = network
-        self.space = space
+        self.network = shared.network
+        self.space = shared.space
         self.peers = peers
         self.clients = clients
-        self.journal = journal
-        self._clock = clock
-        self._turn = turn
-        self._limits = limits
-        self._frame_limit = frame_limit
+        self.journal = shared.journal
+        self._clock = shared.reactor
+        self._turn = shared.turn
+        self._limits = shared.limits
+        self._frame_limit = shared.frame_limit
         self._waiting: dict[Greeter, None] = {}
         self._open = True
 

@@ -17,15 +17,12 @@ Rules:
 
 from __future__ import annotations
 
-import random
-import time
 from collections.abc import Callable, Iterable
 from functools import partial
 
 from twisted.internet.interfaces import IDelayedCall
 
 from chordnet.core.base.events import Event, LinkFault
-from chordnet.core.base.identifiers import IdentifierSpace
 from chordnet.core.base.messages import (
     Ack,
     Caught,
@@ -41,13 +38,10 @@ from chordnet.core.base.messages import (
     State,
 )
 from chordnet.core.base.naming import usable_address
-from chordnet.net.base.addresses import client_endpoint
-from chordnet.net.base.interfaces import Down, IReactor, Judge, Received
-from chordnet.net.base.journal import Journal
-from chordnet.net.base.limits import NetworkLimits
+from chordnet.net.base.interfaces import Down, Judge, Received
 from chordnet.net.base.metrics import NetMetric
-from chordnet.net.base.turn import Turn
-from chordnet.net.links.dialler import Dial, Endpoints
+from chordnet.net.base.shared import Shared
+from chordnet.net.links.dialler import Dial, DialSettings
 from chordnet.net.links.dials import Dials
 from chordnet.net.links.greeters import PATIENCE_S, peer_hello, who_hello
 from chordnet.net.links.hearsay import Hearsay
@@ -69,48 +63,41 @@ _IDLE_LOOKS = 2
 class PeerTransport:
     """Implements :class:`chordnet.net.base.interfaces.Transport` and :class:`greeters.Peers`.
 
-    :param me: this node, as it greets.
     :param received: told of every message of a peer.
     :param on_down: told of every failed dial and ended connection; must not call back at once.
     """
 
     def __init__(
         self,
-        reactor: IReactor,
-        turn: Turn,
-        me: NodeRef,
+        shared: Shared,
         *,
-        network: str,
-        space: IdentifierSpace,
         received: Received,
         on_down: Down,
-        journal: Journal,
-        limits: NetworkLimits,
-        frame_limit: int,
-        rng: random.Random,
-        seconds: Callable[[], float],
-        endpoints: Endpoints = client_endpoint,
         names: Judge | None = None,
         post: Callable[[Event], None] = lambda _event: None,
-        wall: Callable[[], float] = time.time,
     ) -> None:
-        self._judging = Judging(names, post, wall, self._rival, limits.max_ungreeted)
+        reactor, turn, me, limits = shared.reactor, shared.turn, shared.me, shared.limits
+        network, space = shared.network, shared.space
+        self._judging = Judging(names, post, shared.wall, self._rival, limits.max_ungreeted)
         self.judged = self._judging.judged
         self.received = received
         self._reactor = reactor
-        self._seconds = seconds
+        self._seconds = shared.seconds
         self._turn = turn
         self._me = me
         self._space = space
         self._on_down = on_down
-        self._journal = journal
+        self._journal = shared.journal
         self._limits = limits
-        make = partial(Dial, reactor, turn, limits, frame_limit, endpoints=endpoints)
+        settings = DialSettings(reactor, turn, limits, shared.frame_limit, shared.endpoints)
+        make = partial(Dial, settings)
         dial = partial(make, hello=peer_hello(me, network, space.bits))
         self._verifier = Verifier(partial(make, hello=who_hello(network, space.bits)), post)
         self.verify = self._verifier.verify
-        self._dials = Dials(reactor, turn, limits, rng, dial, self._dial_greeted, self._dial_failed)
-        self._hearsay = Hearsay(limits, seconds())
+        self._dials = Dials(
+            reactor, turn, limits, shared.rng, dial, self._dial_greeted, self._dial_failed
+        )
+        self._hearsay = Hearsay(limits, shared.seconds())
         self.teller = b""
         """Which peer's messages are being handled."""
         self._links: dict[bytes, Link] = {}

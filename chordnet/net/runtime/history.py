@@ -19,9 +19,8 @@ from chordnet.core.base.effects import Gap, Record, SendStored
 from chordnet.core.base.errors import LogFailed
 from chordnet.core.base.events import Event, Spoiled
 from chordnet.net.base.interfaces import MessageLog, ReceiptDone, StoredMessage, Transport
-from chordnet.net.base.journal import Journal
 from chordnet.net.base.metrics import NetMetric
-from chordnet.net.base.turn import Turn
+from chordnet.net.base.shared import Shared
 from chordnet.net.observe.hooks import Hooks
 from chordnet.net.observe.views import Views
 from chordnet.net.runtime.giving import Giving
@@ -39,31 +38,28 @@ class History:
 
     :param post: hands the core an event.
     :param failed: told why nothing more can be recorded, once.
-    :param wall: returns the wall clock in seconds since 1970.
     """
 
     def __init__(
         self,
+        shared: Shared,
         log: MessageLog,
         *,
-        turn: Turn,
-        journal: Journal,
         hooks: Hooks,
         views: Views,
         transport: Transport,
         post: Callable[[Event], None],
         failed: Callable[[str], None],
-        wall: Callable[[], float],
     ) -> None:
         self._log = log
-        self._turn = turn
-        self._journal = journal
+        self._turn = shared.turn
+        self._journal = shared.journal
         self._hooks = hooks
         self._views = views
         self._transport = transport
         self._post = post
         self._failed = failed
-        self._wall = wall
+        self._wall = shared.wall
         self._given_up = False
         self._followers: dict[Callable[[], None], None] = {}
         self.fresh: list[StoredMessage] = []

@@ -13,8 +13,6 @@ in :mod:`chordnet.net.runtime.history`, those that only tell of something in
 
 from __future__ import annotations
 
-import random
-import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, TypeVar
@@ -42,16 +40,11 @@ from chordnet.core.base.effects import (
 )
 from chordnet.core.base.errors import BroadcastFailed, Busy, ChordnetError, NotInRing
 from chordnet.core.base.events import Begin, FindOwner, Leave, Publish, Start, Walk
-from chordnet.core.base.identifiers import IdentifierSpace
 from chordnet.core.base.messages import NodeRef, Status
-from chordnet.net.base.addresses import client_endpoint
-from chordnet.net.base.interfaces import Core, IReactor, LookupDoneWith, MessageLog, ReceiptDone
-from chordnet.net.base.journal import Journal
-from chordnet.net.base.limits import NetworkLimits
-from chordnet.net.base.load import Load
+from chordnet.net.base.allowance import Load
+from chordnet.net.base.interfaces import Core, LookupDoneWith, MessageLog, ReceiptDone
 from chordnet.net.base.metrics import NetMetric
-from chordnet.net.base.turn import Turn
-from chordnet.net.links.dialler import Endpoints
+from chordnet.net.base.shared import Shared
 from chordnet.net.links.greeters import Clients, Door
 from chordnet.net.links.transport import PeerTransport
 from chordnet.net.observe.hooks import Hooks
@@ -61,7 +54,6 @@ from chordnet.net.observe.views import Views, broadcast_failure, lookup_failure
 from chordnet.net.runtime.history import History
 from chordnet.net.runtime.keeping import recent_messages
 from chordnet.net.runtime.runner import Runner, Surroundings
-from chordnet.wire.codec import frame_limit
 from chordnet.wire.rpc import (
     FingerEntry,
     LookupResult,
@@ -78,44 +70,35 @@ class LocalNode:
     """Ties one core to its connections, its log and its subscribers.
 
     :param keep_peers: told of the peers worth keeping on disk.
-    :param seconds: a clock that never goes back; the reactor's own follows the wall clock.
-    :param wall: returns the wall clock in seconds since 1970.
     """
 
     def __init__(
         self,
-        reactor: IReactor,
+        shared: Shared,
         *,
-        me: NodeRef,
         core: Core,
-        network: str,
         config: ProtocolConfig,
         log: MessageLog,
-        journal: Journal,
-        limits: NetworkLimits,
-        rng: random.Random,
         hooks: Hooks | None = None,
         keep_peers: Callable[[list[NodeRef]], None] = lambda _peers: None,
-        endpoints: Endpoints = client_endpoint,
-        seconds: Callable[[], float] = time.monotonic,
-        wall: Callable[[], float] = time.time,
     ) -> None:
-        self.me = me
+        self._shared = shared
+        self.me = shared.me
         self.core = core
-        self.network = network
+        self.network = shared.network
         self.config = config
         self.log = log
-        self.journal = journal
-        self.limits = limits
-        self.space = IdentifierSpace(config.bits)
+        self.journal = shared.journal
+        self.limits = shared.limits
+        self.space = shared.space
         self.views = Views(self.space)
         self.traces = Traces(config.max_batch)
-        self.clock = reactor
-        self.wall = wall
-        self._seconds = seconds
-        self._started_at = seconds()
+        self.clock = shared.reactor
+        self.wall = shared.wall
+        self._seconds = shared.seconds
+        self._started_at = shared.seconds()
         self._op = 0
-        self.load = Load(limits.in_flight_bytes)
+        self.load = Load(shared.limits.in_flight_bytes)
         self._broadcasts: dict[int, tuple[str, int, float, ReceiptDone]] = {}
         self._lookups: dict[int, tuple[str, int, LookupDoneWith]] = {}
         self._walks: dict[int, Callable[[Walked | ChordnetError], None]] = {}
@@ -123,17 +106,14 @@ class LocalNode:
         self.failure = ""
         """Why this node has had to leave its ring for good; empty while all is well."""
         self._outbox: list[tuple[int, bytes]] = []
-        self.frame_limit = frame_limit(config.max_body_bytes)
-        self.turn = Turn(reactor, partial(journal.failure, NetMetric.TURN_ERRORS))
-        hooks = hooks or Hooks(journal)
-        surround = partial(self._surround, hooks, rng, endpoints, keep_peers)
-        self.runner = Runner(reactor, self.turn, core, journal, seconds, surround)
+        self.frame_limit = shared.frame_limit
+        self.turn = shared.turn
+        surround = partial(self._surround, hooks or Hooks(self.journal), keep_peers)
+        self.runner = Runner(self.clock, self.turn, core, self.journal, shared.seconds, surround)
 
     def _surround(
         self,
         hooks: Hooks,
-        rng: random.Random,
-        endpoints: Endpoints,
         keep_peers: Callable[[list[NodeRef]], None],
         runner: Runner,
     ) -> Surroundings:
@@ -148,52 +128,27 @@ class LocalNode:
             wall=self.wall,
         )
         self.transport = PeerTransport(
-            self.clock,
-            self.turn,
-            self.me,
-            network=self.network,
-            space=self.space,
+            self._shared,
             received=runner.received,
             on_down=runner.down,
-            journal=self.journal,
-            limits=self.limits,
-            frame_limit=self.frame_limit,
-            rng=rng,
-            seconds=self._seconds,
-            endpoints=endpoints,
             names=self.core,
             post=runner.post,
-            wall=self.wall,
         )
         self.history = History(
+            self._shared,
             self.log,
-            turn=self.turn,
-            journal=self.journal,
             hooks=hooks,
             views=self.views,
             transport=self.transport,
             post=runner.post,
             failed=self._fail,
-            wall=self.wall,
         )
         self.turn.join(self.history)
         return Surroundings(self.transport, self._performers(), self.history.rest)
 
     def door(self, clients: Clients) -> Door:
         """Return the factory for this node's listening port."""
-        return Door(
-            clock=self.clock,
-            turn=self.turn,
-            me=self.me,
-            network=self.network,
-            space=self.space,
-            peers=self.transport,
-            clients=clients,
-            journal=self.journal,
-            limits=self.limits,
-            frame_limit=self.frame_limit,
-            standing=self.core.standing,
-        )
+        return Door(self._shared, self.transport, clients, self.core.standing)
 
     def start(
         self, bootstrap: Sequence[str], known: Sequence[NodeRef], *, alone: bool = False

@@ -7,10 +7,10 @@ from typing import Protocol, TypeVar
 
 from twisted.internet.interfaces import IReactorTime
 
+from chordnet.net.base.allowance import Load
 from chordnet.net.base.interfaces import Core, LookupDoneWith, MessageLog, ReceiptDone
 from chordnet.net.base.journal import Journal
 from chordnet.net.base.limits import NetworkLimits
-from chordnet.net.base.load import Load
 from chordnet.net.base.turn import Turn
 from chordnet.net.observe.traces import Traces
 from chordnet.net.observe.views import Views
