@@ -46,7 +46,7 @@ from chordnet.survey.description import NetworkDescription
 from chordnet.survey.errors import TestbedError
 from chordnet.survey.findings import Finding
 from chordnet.survey.waiting import Clock, gather, pause
-from chordnet.testbed.actions.context import Testbed
+from chordnet.testbed.actions.context import Engines, Testbed
 from chordnet.testbed.actions.convergence import wait_converged
 from chordnet.testbed.base.home import NetworkHome
 from chordnet.testbed.engines.local import LocalEngine
@@ -369,7 +369,7 @@ async def main(reactor: Clock, options: argparse.Namespace) -> bool:
         home.directory.mkdir(parents=True)
         testbed = Testbed(
             reactor, home, session.connector(reactor, NAME),
-            make_engine=lambda _kind, clock, where: CappedEngine(clock, where),
+            engines=Engines(lambda _kind, clock, where: CappedEngine(clock, where)),
         )  # fmt: skip
         connect = connector(reactor, NAME)
         clients = {number: connect(network.address(number)) for number in network.numbers}

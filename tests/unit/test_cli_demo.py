@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from chordnet.cli.app import run
 from chordnet.cli.commands.demo import NETWORK, _Story, demo
 from chordnet.survey.errors import EngineUnavailable, ImageNotBuilt, TestbedError
-from chordnet.testbed.actions.context import Testbed
+from chordnet.testbed.actions.context import Engines, Testbed
 from chordnet.testbed.actions.lifecycle import DEFAULT_BASE_PORT, Wish
 from chordnet.testbed.base.home import NetworkHome
 from chordnet.testbed.engines.choice import Choice
@@ -29,8 +29,10 @@ class EngineTests(SynchronousTestCase):
         self.printed = io.StringIO()
         self.testbed = Testbed(
             self.world.clock, self.world.testbed.home, self.world.nodes.connect,
-            say=self.world.said.append, choose=self.choose, taken_by=lambda _port: None,
-            make_engine=lambda kind, *_: self.docker if kind == "docker" else self.world.engine,
+            say=self.world.said.append, taken_by=lambda _port: None,
+            engines=Engines(
+                lambda kind, *_: self.docker if kind == "docker" else self.world.engine, self.choose
+            ),
         )  # fmt: skip
         self.story = _Story(self.testbed, Console(file=self.printed, width=200), 60.0)
 

@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred
 from chordnet.survey.conditions import Condition, Matter
 from chordnet.survey.errors import NotConverged, TestbedError
 from chordnet.testbed.actions.changes import add_node, remove_node
+from chordnet.testbed.actions.context import Engines
 from chordnet.testbed.actions.lifecycle import Wish, start_network, stop_network
 from chordnet.testbed.base.faults import Faults, load_faults, save_faults
 from chordnet.testbed.base.lock import locked
@@ -26,7 +27,7 @@ class SayingTests(Case):
 
     def setUp(self) -> None:
         super().setUp()
-        self.testbed.choose = self.choose
+        self.testbed.engines = Engines(self.testbed.engines.make, self.choose)
 
     def test_the_engine_that_was_chosen_is_said_with_the_reason(self) -> None:
         self.result(start_network(self.testbed, Wish(nodes=5, base_port=9001), 60))

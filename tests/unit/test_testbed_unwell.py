@@ -12,7 +12,7 @@ from chordnet.survey.report import Report
 from chordnet.testbed.actions import chaos
 from chordnet.testbed.actions.changes import add_node
 from chordnet.testbed.actions.chaos import Outcome, act
-from chordnet.testbed.actions.context import Testbed
+from chordnet.testbed.actions.context import Engines, Testbed
 from chordnet.testbed.actions.lifecycle import Wish, start_network, stop_network
 from chordnet.testbed.actions.looking import look
 from chordnet.testbed.base.faults import Faults, save_faults
@@ -185,7 +185,7 @@ class LeftTests(UnwellCase):
             self.testbed.home,
             self.world.nodes.connect,
             say=self.world.said.append,
-            make_engine=self.world._make_engine,
+            engines=Engines(self.world._make_engine),
             look=find,
         )
         done = Deferred.fromCoroutine(stop_network(self.testbed, purge=purge, timeout=5))

@@ -20,7 +20,7 @@ from chordnet.judge.invariants import ideal_view
 from chordnet.survey.conditions import Condition, Matter
 from chordnet.survey.description import NetworkDescription
 from chordnet.survey.errors import TestbedError
-from chordnet.testbed.actions.context import Testbed
+from chordnet.testbed.actions.context import Engines, Testbed
 from chordnet.testbed.base.faults import Line
 from chordnet.testbed.base.home import NetworkHome
 from chordnet.wire.rpc import (
@@ -401,7 +401,7 @@ class World:
             NetworkHome(self.root, self.described.name),
             self.nodes.connect,
             say=self.said.append,
-            make_engine=self._make_engine,
+            engines=Engines(self._make_engine),
             taken_by=self.taken.get,
         )
 

@@ -132,9 +132,7 @@ METHODS = {
     "chordnet.sim.world.network.Network": 40,
 }
 BODIES: dict[str, int] = {}
-PARAMETERS = {
-    "chordnet.testbed.actions.context.Testbed": 9,
-}
+PARAMETERS: dict[str, int] = {}
 # fmt: on
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
+import attrs
 from twisted.internet.defer import Deferred
 from twisted.internet.defer import TimeoutError as ReactorTimeout
 
@@ -34,6 +35,16 @@ T = TypeVar("T")
 MakeEngine = Callable[[str, Clock, NetworkHome], Engine]
 
 
+@attrs.frozen
+class Engines:
+    """Which engines there are."""
+
+    make: MakeEngine = make_engine
+    """Makes an engine of a kind."""
+    choose: Choose = choose_engine
+    """Chooses the engine of a new network."""
+
+
 def _ignore(_: object) -> None:
     pass
 
@@ -44,8 +55,7 @@ class Testbed:
     :param connect: makes a client for ``host:port`` in this network.
     :param say: takes a line about progress.
     :param watch: takes how far a ring has got.
-    :param make_engine: makes an engine of a kind.
-    :param choose: chooses the engine of a new network.
+    :param engines: which engines there are, and which one a new network gets.
     :param look: finds what Docker has of a network that is described nowhere.
     :param taken_by: says who listens on a port of this machine; None: it is free.
     """
@@ -60,9 +70,8 @@ class Testbed:
         *,
         say: Say = _ignore,
         watch: Watch = _ignore,
-        make_engine: Callable[..., Engine] = make_engine,
         look: Look = look_nowhere,
-        choose: Choose = choose_engine,
+        engines: Engines = Engines(),
         taken_by: Callable[[int], str | None] = taken_by,
     ) -> None:
         self.reactor = reactor
@@ -71,18 +80,17 @@ class Testbed:
         self.say = say
         self.watch = watch
         self.look = look
-        self.choose = choose
+        self.engines = engines
         self.elsewhere = ""
         """What is to be said where the network does not run here."""
         self.taken_by = taken_by
-        self._make_engine = make_engine
-        self._engines: dict[str, Engine] = {}
+        self._made: dict[str, Engine] = {}
 
     def engine(self, kind: str) -> Engine:
         """Return the one engine of that kind for this network."""
-        if kind not in self._engines:
-            self._engines[kind] = self._make_engine(kind, self.reactor, self.home)
-        return self._engines[kind]
+        if kind not in self._made:
+            self._made[kind] = self.engines.make(kind, self.reactor, self.home)
+        return self._made[kind]
 
     async def take_over(self) -> None:
         """Take over what Docker has of this network, where it is described otherwise or not."""

@@ -126,7 +126,7 @@ async def _new_network(
 async def _choose_engine(testbed: Testbed, network: NetworkDescription) -> Choice:
     if network.engine == "auto" and network.record is not None:
         return Choice("local", "which can record")
-    return await testbed.choose(testbed.reactor, network.engine)
+    return await testbed.engines.choose(testbed.reactor, network.engine)
 
 
 def _record(wish: Wish) -> str | None:
