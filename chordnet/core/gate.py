@@ -40,12 +40,12 @@ class Gate:
         self._identities = identities
         self._audit = audit
 
-    def heeds(self, sender: NodeRef, message: PeerMessage) -> bool:
-        """Return True if the message is to be looked at; take note of who speaks."""
+    def admits(self, sender: NodeRef, message: PeerMessage) -> bool:
+        """Return True if the message is to be looked at; take note of who speaks.
+
+        The node asks only if something may be new about the sender.
+        """
         ctx, peers = self._ctx, self._ctx.peers
-        if peers.is_routine(sender) and not self._detector.probes:
-            self._rectify.heard(sender)
-            return True
         if sender.raw == ctx.me.raw or not ctx.space.valid_raw(sender.raw):
             ctx.counters.add(CoreMetric.MESSAGES_IGNORED)
             return False

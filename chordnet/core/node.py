@@ -105,7 +105,6 @@ class ChordNode:
             setattr(self, part.name, part.make(self))
         self.checks = Checks(config, ctx.space, names)
         self._check_of = self.checks.of
-        self._heeds = self.gate.heeds
         for waiting in (self.requests, self.lookups, self.broadcasts, self.sync):
             for expiry in waiting.expiries:
                 expiry.horizon = ctx.horizon
@@ -130,7 +129,7 @@ class ChordNode:
         ctx = self.ctx
         ctx.now, ctx.effects = now, []
         membership.check(ctx.status, Status.ACTIVE)
-        ctx.status = Status.ACTIVE
+        ctx.set_status(Status.ACTIVE)
         self.joining.know(bootstrap)
         for node in (predecessor, *successors, *fingers.values()):
             ctx.peers.note(node)
@@ -156,7 +155,8 @@ class ChordNode:
         ctx.now = now
         effects: list[fx.Effect] = []
         ctx.effects = effects
-        self._on_event[type(event)](self, event)
+        name, handler = self._on_event[type(event)]
+        handler(self if name is None else getattr(self, name), event)
         return effects
 
     @property
@@ -177,8 +177,9 @@ class ChordNode:
         return self.ctx.horizon.bound
 
     def _tick(self, event: ev.Tick) -> None:
-        for name in self.ctx.alarms.due(self.ctx.now):
-            self._on_alarm[name](self)
+        for alarm in self.ctx.alarms.due(self.ctx.now):
+            name, handler = self._on_alarm[alarm]
+            handler(self if name is None else getattr(self, name))
         if self.ctx.horizon.waiting:
             self.requests.tick()
             self.lookups.tick()
@@ -199,7 +200,9 @@ class ChordNode:
 
     def _received(self, event: ev.Received) -> None:
         sender, message = event.sender, event.message
-        if not self._heeds(sender, message):
+        if self.ctx.peers.is_routine(sender) and not self.detector.probes:
+            self.rectify.heard(sender)
+        elif not self.gate.admits(sender, message):
             return
         kind = type(message)
         check = self._check_of(kind)
@@ -208,7 +211,9 @@ class ChordNode:
             if fault:
                 self.ctx.effects.append(fx.Misbehaved(sender, fault))
                 return
-        self._on_message[kind](self, sender, message)
+        name, handler, states = self._on_message[kind]
+        if states is None or self.ctx.status in states:
+            handler(getattr(self, name), sender, message)
 
     def _admitted(self, node: NodeRef, held: list[msg.PeerMessage]) -> None:
         """``node`` has its name from now on: heed what it has said meanwhile."""

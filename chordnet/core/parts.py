@@ -9,7 +9,6 @@ together from all of them. A new part is its own file and one line in :data:`PAR
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from operator import attrgetter
 from typing import Any
 
 import attrs
@@ -113,87 +112,68 @@ ORDER: dict[Signal[...], tuple[str, ...]] = {
 }
 """Of each signal the parts, by name, that hear it first, in this order; others come after them."""
 
-EventHandler = Callable[[Any, Any], None]
-OnEvent = dict[type, EventHandler]
-"""Type of event -> (node, event)."""
-MessageHandler = Callable[[Any, Any, Any], None]
-OnMessage = dict[type, MessageHandler]
-"""Type of message -> (node, sender, message)."""
-OnAlarm = dict[Alarm, Callable[[Any], None]]
-"""Alarm -> (node)."""
+Handler = Callable[..., None]
+Place = tuple[str | None, Handler]
+"""Who takes it: the node's attribute that holds the part (None: the node itself), and its method.
+
+A node calls the method itself, so that a message goes from the node to the part and nowhere else.
+"""
+OnEvent = dict[type, Place]
+OnAlarm = dict[Alarm, Place]
+OnMessage = dict[type, tuple[str, Handler, frozenset[Status] | None]]
+"""As :data:`Place`, and the states in which the message is taken; None: in each."""
 
 
-def events(parts: Iterable[Part], own: OnEvent) -> OnEvent:
-    """Return what takes each event.
+def events(parts: Iterable[Part], own: Mapping[type, Handler]) -> OnEvent:
+    """Return who takes each event.
 
     :param own: those that the node itself takes.
     """
-    table = dict(own)
+    table: OnEvent = {kind: (None, handler) for kind, handler in own.items()}
     for part in parts:
         for kind, handler in getattr(part.kind, "EVENTS", {}).items():
             assert kind not in table, f"{kind.__name__} is taken twice"
-            table[kind] = _of_part(part.name, handler)
+            table[kind] = (part.name, handler)
     return table
 
 
 def messages(parts: Iterable[Part]) -> OnMessage:
-    """Return what takes each message."""
+    """Return who takes each message, and in which states."""
     table: OnMessage = {}
     for part in parts:
         for kind, handler in getattr(part.kind, "MESSAGES", {}).items():
             assert kind not in table, f"{kind.__name__} is taken twice"
-            table[kind] = _to_part(part.name, handler)
-    return {kind: _when(HEEDED[kind], handler) for kind, handler in table.items()}
-
-
-def alarms(parts: Iterable[Part], own: OnAlarm) -> OnAlarm:
-    """Return what each alarm calls.
-
-    :param own: those that the node itself sets.
-    """
-    table = dict(own)
-    for part in parts:
-        for alarm, handler in getattr(part.kind, "ALARMS", {}).items():
-            assert alarm not in table, f"{alarm} is declared twice"
-            table[alarm] = _of_part(part.name, handler)
+            states = HEEDED[kind]
+            table[kind] = (part.name, handler, None if len(states) == len(Status) else states)
     return table
 
 
-def hearers(parts: Iterable[Part], own: Mapping[Signal[...], Callable[..., None]]) -> Table:
+def alarms(parts: Iterable[Part], own: Mapping[Alarm, Handler]) -> OnAlarm:
+    """Return whom each alarm calls.
+
+    :param own: those that the node itself sets.
+    """
+    table: OnAlarm = {alarm: (None, handler) for alarm, handler in own.items()}
+    for part in parts:
+        for alarm, handler in getattr(part.kind, "ALARMS", {}).items():
+            assert alarm not in table, f"{alarm} is declared twice"
+            table[alarm] = (part.name, handler)
+    return table
+
+
+def hearers(parts: Iterable[Part], own: Mapping[Signal[...], Handler]) -> Table:
     """Return who hears each signal, in order.
 
     :param own: those that the node itself hears, before any part.
     """
-    heard: dict[Signal[...], dict[str, Callable[..., None]]] = {}
+    heard: dict[Signal[...], dict[str, Place]] = {}
     for part in parts:
         for signal, handler in getattr(part.kind, "HEARS", {}).items():
-            heard.setdefault(signal, {})[part.name] = _of_part(part.name, handler)
-    table: dict[Signal[...], tuple[Callable[..., None], ...]] = {}
+            heard.setdefault(signal, {})[part.name] = (part.name, handler)
+    table: dict[Signal[...], tuple[Place, ...]] = {}
     for signal in signals.SIGNALS:
         by_name = heard.get(signal, {})
         first = [by_name.pop(name) for name in ORDER.get(signal, ()) if name in by_name]
-        mine = [own[signal]] if signal in own else []
+        mine: list[Place] = [(None, own[signal])] if signal in own else []
         table[signal] = (*mine, *first, *by_name.values())
     return table
-
-
-def _to_part(name: str, handler: MessageHandler) -> MessageHandler:
-    part_of = attrgetter(name)
-    return lambda node, sender, message: handler(part_of(node), sender, message)
-
-
-def _of_part(name: str, handler: Callable[..., None]) -> Callable[..., None]:
-    part_of = attrgetter(name)
-    return lambda node, *what: handler(part_of(node), *what)
-
-
-def _when(states: frozenset[Status], handler: MessageHandler) -> MessageHandler:
-    """Return a handler that does nothing in other states."""
-    if len(states) == len(Status):
-        return handler
-
-    def heed(node: Any, sender: Any, message: Any) -> None:
-        if node.ctx.status in states:
-            handler(node, sender, message)
-
-    return heed

@@ -129,12 +129,12 @@ class Parts:
 
     HEARERS: ClassVar = {
         **hearers(HEARING, {signal: _note(signal) for signal in SIGNALS}),
-        DIED: [_note(DIED)],
+        DIED: [(None, _note(DIED))],
     }
 
     def __init__(self, me: int = 10, **changes: Any) -> None:
         self.ctx = Context(config(**changes), ref(me), Random(0), self, self.HEARERS)
-        self.ctx.status = Status.ACTIVE
+        self.ctx.set_status(Status.ACTIVE)
         self.told: list[tuple[Any, ...]] = []
         """The signals, by name, and what came with them."""
         self.results: list[Result] = []
@@ -196,7 +196,7 @@ def place(
     node: ChordNode, predecessor: int, successors: Iterable[int], fingers: dict[int, int] | None
 ) -> None:
     """Make ``node`` a member with these pointers, as if it had long been one."""
-    node.ctx.status = Status.ACTIVE
+    node.ctx.set_status(Status.ACTIVE)
     node.ring.label = LABEL
     node.ring.adoption.joined = node.ring.adoption.behind = node.ring.adoption.answered = True
     node.ring.predecessor = ref(predecessor)

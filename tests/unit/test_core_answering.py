@@ -67,7 +67,7 @@ class FindTests(AnsweringTestCase):
         self.assertEqual(sent(self.ctx, Found), [])
 
     def test_a_leaving_owner_hands_its_keys_to_its_successor(self):
-        self.parts.ctx.status = Status.LEAVING
+        self.parts.ctx.set_status(Status.LEAVING)
         self.find(8, last=True)
         target, question = self.passed_on()
         self.assertEqual((target, question.last), (20, True))
@@ -91,7 +91,7 @@ class FindTests(AnsweringTestCase):
         self.assertIn("too many times", answer.reason)
 
     def test_outside_of_a_ring_a_lookup_is_refused(self):
-        self.parts.ctx.status = Status.JOINING
+        self.parts.ctx.set_status(Status.JOINING)
         self.find(35)
         ((target, answer),) = sent(self.ctx, FindFailed)
         self.assertEqual(target, 60)
@@ -140,7 +140,7 @@ class AdviceTests(AnsweringTestCase):
         self.assertEqual(self.next(4, 5, last=True), (True, [], False))
 
     def test_a_leaving_owner_points_at_its_successors(self):
-        self.parts.ctx.status = Status.LEAVING
+        self.parts.ctx.set_status(Status.LEAVING)
         self.assertEqual(self.next(8), (False, [20, 30, 40], True))
 
     def test_for_a_place_the_member_before_it_says_so(self):
@@ -148,5 +148,5 @@ class AdviceTests(AnsweringTestCase):
         self.assertEqual(self.next(25, kind=PREDECESSOR), (False, [20], False))
 
     def test_outside_of_a_ring_there_is_no_advice(self):
-        self.parts.ctx.status = Status.UNJOINED
+        self.parts.ctx.set_status(Status.UNJOINED)
         self.assertEqual(self.next(8), (False, [], False))

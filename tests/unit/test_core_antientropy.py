@@ -234,7 +234,7 @@ class ExchangeTests(SynchronousTestCase):
 
     def test_outside_of_a_ring_nothing_is_exchanged(self):
         side = Side(10, 1)
-        side.ctx.status = Status.LEAVING
+        side.ctx.set_status(Status.LEAVING)
         side.sync.compared(ref(20), 1)
         side.sync.on_have(ref(20), Have([], [], []))
         side.sync.compare_with_some()

@@ -144,7 +144,7 @@ class LabelTests(AuditTestCase):
         self.assertFalse(self.ctx.alarms.is_set("audit"))
 
     def test_nor_is_any_while_not_active(self):
-        self.parts.ctx.status = Status.LEAVING
+        self.parts.ctx.set_status(Status.LEAVING)
         self.audit.label_seen(SMALLER, ref(60))
         self.assertEqual(self.ring.label, LABEL)
 
@@ -229,7 +229,7 @@ class TryMergeTests(AuditTestCase):
             self.assertEqual(sent(self.ctx), [])
 
     def test_a_node_that_is_no_member_ignores_it(self):
-        self.parts.ctx.status = Status.LEAVING
+        self.parts.ctx.set_status(Status.LEAVING)
         self.offer(20)
         self.assertEqual(sent(self.ctx), [])
 

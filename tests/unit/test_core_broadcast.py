@@ -172,7 +172,7 @@ class FanTests(NodeTestCase):
         self.assertEqual((done.op, done.recorded, done.messages, done.depth), (4, 1, 0, 0))
 
     def test_outside_of_a_ring_nothing_is_sent_nor_covered(self):
-        self.node.ctx.status = Status.JOINING
+        self.node.ctx.set_status(Status.JOINING)
         (done,) = effects_of(self.publish(), BroadcastDone)
         self.assertEqual((done.id, done.reason), (None, "not in a ring"))
         self.assertEqual(self.step(5, bcast(5, 50)), [])

@@ -161,7 +161,7 @@ class TwinTests(SynchronousTestCase):
         self.assertIn(fx.Verify(contact("m1")), self.node.step(down, 0.0))
 
     def test_a_node_in_no_ring_gives_way_to_one_that_is_in_a_ring(self):
-        self.node.ctx.status = Status.UNJOINED
+        self.node.ctx.set_status(Status.UNJOINED)
         (changed,) = [e for e in self.met(LABEL) if isinstance(e, fx.StatusChanged)]
         self.assertEqual(changed.new, Status.SUPERSEDED)
         for address in ("m1", "n10"):
@@ -169,7 +169,7 @@ class TwinTests(SynchronousTestCase):
         self.assertEqual(self.node.reason, changed.reason)
 
     def test_of_two_in_no_ring_the_first_stays(self):
-        self.node.ctx.status = Status.UNJOINED
+        self.node.ctx.set_status(Status.UNJOINED)
         self.met(None, status=int(Status.UNJOINED))
         self.assertEqual(self.node.status(), Status.UNJOINED)
         self.twin = NodeRef(self.me.raw, 0, "m1", "n10")
@@ -192,7 +192,7 @@ class TwinTests(SynchronousTestCase):
         self.assertEqual(self.node.status(), Status.ACTIVE)
 
     def test_a_superseded_node_can_only_leave(self):
-        self.node.ctx.status = Status.UNJOINED
+        self.node.ctx.set_status(Status.UNJOINED)
         self.met(LABEL)
         self.node.step(ev.Begin(), 1.0)
         self.node.step(ev.Tick(), 2.0)
@@ -230,7 +230,7 @@ class ClockTests(SynchronousTestCase):
 
     def test_also_among_the_peers_known_from_before(self):
         node = placed(10, [10, 20])
-        node.ctx.status = Status.UNJOINED
+        node.ctx.set_status(Status.UNJOINED)
         node.step(ev.Start(["n20"], [self.ahead(), ref(30)], wall=WALL), 0.0)
         self.assertIsNone(node.known(b"\x32"))
         self.assertEqual(node.known(b"\x1e"), ref(30))
@@ -243,7 +243,7 @@ class ClockTests(SynchronousTestCase):
     def test_a_node_that_refuses_the_first_three_says_that_its_own_clock_is_behind(self):
         node = placed(10, [10, 20])
         node.ctx.peers._known.clear()
-        node.ctx.status = Status.UNJOINED
+        node.ctx.set_status(Status.UNJOINED)
         node.step(ev.Start(["n50", "n51"], [], wall=WALL), 0.0)
         for n in range(50, 50 + BEHIND):
             self.assertEqual(node.status(), Status.UNJOINED)

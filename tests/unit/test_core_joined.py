@@ -98,11 +98,11 @@ class JoinedTests(SynchronousTestCase):
 
     def test_a_ring_of_one_has_joined_when_it_is_a_member(self):
         parts = Parts(10)
-        parts.ctx.status = Status.UNJOINED
+        parts.ctx.set_status(Status.UNJOINED)
         parts.ring.create(LABEL)
         parts.ring.check_joined()
         self.assertFalse(parts.ring.adoption.joined)
-        parts.ctx.status = ACTIVE
+        parts.ctx.set_status(ACTIVE)
         parts.ring.check_joined()
         self.assertTrue(parts.ring.adoption.joined)
 
@@ -161,7 +161,7 @@ class WalkTests(SynchronousTestCase):
 
     def test_a_node_outside_of_a_ring(self):
         node = placed(10, [5, 10, 20])
-        node.ctx.status = Status.SEEKING
+        node.ctx.set_status(Status.SEEKING)
         (walked,) = node.step(ev.Walk(4, 9), 0.0)
         self.assertEqual(walked, fx.Walked(4, [ref(10)], "n10 is in no ring"))
 

@@ -27,7 +27,7 @@ class JoiningTestCase(SynchronousTestCase):
         self.parts = Parts(
             me, join_retry_s=0.15, form_rounds=3, seed_s=2.0, request_timeout_s=0.5, **changes
         )
-        self.parts.ctx.status = UNJOINED
+        self.parts.ctx.set_status(UNJOINED)
         self.ctx = self.parts.ctx
         self.joining = Joining(self.ctx, self.parts.ring, self.parts.requests, self.parts.lookups)
 

@@ -84,7 +84,7 @@ class RecursiveTests(LookupTestCase):
     def test_the_last_member_to_leave_still_answers(self):
         parts = Parts(10)
         parts.ring.create(LABEL)
-        parts.ctx.status = Status.LEAVING
+        parts.ctx.set_status(Status.LEAVING)
         parts.lookups.start(Purpose.PROGRAM, 1, 33)
         self.assertEqual(parts.results[0].node, ref(10))
 

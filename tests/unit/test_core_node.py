@@ -97,7 +97,7 @@ class DispatchTests(SynchronousTestCase):
     def test_pings_are_answered_at_once_in_every_state(self):
         for status in Status:
             node = newborn()
-            node.ctx.status = status
+            node.ctx.set_status(status)
             self.assertEqual(sent(step(node, 20, Ping(7)), Pong), [(20, Pong(7, int(status)))])
 
     def test_the_same_events_at_the_same_times_give_the_same_effects(self):

@@ -53,7 +53,7 @@ class Node:
 
     def __init__(self, status: Status) -> None:
         self.ctx = Context(ProtocolConfig(bits=6), ref(10), Random(0))
-        self.ctx.status = status
+        self.ctx.set_status(status)
         self.probe = Probe()
 
 
@@ -63,11 +63,14 @@ LINE = Part("probe", Probe, lambda _node: Probe())
 class PartTests(SynchronousTestCase):
     def test_one_line_brings_all_that_a_new_part_declares_to_it(self) -> None:
         node = Node(Status.ACTIVE)
-        parts.events([LINE], {})[ev.Begin](node, ev.Begin())
-        parts.messages([LINE])[msg.Notify](node, ref(5), msg.Notify())
-        parts.alarms([LINE], {})[Alarm.JOIN](node)
-        for hear in parts.hearers([LINE], {})[DIED]:
-            hear(node, ref(7))
+        name, begin = parts.events([LINE], {})[ev.Begin]
+        begin(getattr(node, name), ev.Begin())
+        name, notify, _states = parts.messages([LINE])[msg.Notify]
+        notify(getattr(node, name), ref(5), msg.Notify())
+        name, ring = parts.alarms([LINE], {})[Alarm.JOIN]
+        ring(getattr(node, name))
+        for name, hear in parts.hearers([LINE], {})[DIED]:
+            hear(getattr(node, name), ref(7))
         found = [ev.Begin(), ("n5", msg.Notify), "rang", ("died", "n7")]
         self.assertEqual(node.probe.seen, found)
 
@@ -75,9 +78,7 @@ class PartTests(SynchronousTestCase):
         before = len(parts.hearers(PARTS, {})[DIED])
         heard = parts.hearers([LINE, *PARTS], {})[DIED]
         self.assertEqual(len(heard), before + 1)
-        node = Node(Status.ACTIVE)
-        heard[-1](node, ref(7))
-        self.assertEqual(node.probe.seen, [("died", "n7")])
+        self.assertEqual(heard[-1], ("probe", Probe.died))
 
     def test_those_who_hear_a_signal_are_told_in_the_order_laid_down(self) -> None:
         called: list[str] = []
@@ -94,9 +95,8 @@ class PartTests(SynchronousTestCase):
         def own(_node: object) -> None:
             called.append("the node")
 
-        node = type("Many", (), {part.name: None for part in several})()
-        for hear in parts.hearers(several, {ENTERED: own})[ENTERED]:
-            hear(node)
+        for _name, hear in parts.hearers(several, {ENTERED: own})[ENTERED]:
+            hear(None)
         self.assertEqual(called, ["the node", *names, "late"])
 
     def test_every_signal_is_heard_and_no_order_names_a_part_that_does_not_hear_it(self) -> None:
@@ -118,11 +118,13 @@ class PartTests(SynchronousTestCase):
         self.assertEqual(set(ChordNode._on_event), set(get_args(ev.Event)))
 
     def test_a_message_is_dropped_in_the_states_in_which_it_is_not_heeded(self) -> None:
-        take = parts.messages([LINE])[msg.Notify]
         for status in Status:
-            node = Node(status)
-            take(node, ref(5), msg.Notify())
-            self.assertEqual(bool(node.probe.seen), status in HEEDED[msg.Notify], status)
+            node = ChordNode(ProtocolConfig(bits=6), ref(10), Random(0))
+            place(node, 5, [20, 30], None)
+            node.ctx.set_status(status)
+            node.step(ev.Received(ref(8), msg.Notify()), 1.0)
+            taken = node.predecessor == ref(8)
+            self.assertEqual(taken, status in HEEDED[msg.Notify], status)
 
     def test_two_parts_may_not_take_the_same_event_message_or_alarm(self) -> None:
         self.assertRaises(AssertionError, parts.events, [*PARTS, LINE], {})

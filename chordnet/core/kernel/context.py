@@ -17,8 +17,8 @@ from chordnet.core.kernel.peers import PEERS_PAUSE_S, PeerBook
 from chordnet.core.kernel.signals import ENTERED, HINTED, P, Signal
 from chordnet.core.kernel.timers import Alarm, Alarms, Horizon
 
-Table = Mapping[Signal[...], Sequence[Callable[..., None]]]
-"""Signal -> who hears it, in order: (owner, what comes with the signal)."""
+Table = Mapping[Signal[...], Sequence[tuple[str | None, Callable[..., None]]]]
+"""Signal -> who hears it, in order: the owner's attribute (None: the owner itself), its method."""
 NOT_HEARD: Table = MappingProxyType({})
 
 
@@ -57,14 +57,11 @@ class Context:
         self.counters: Counters[CoreMetric] = Counters()
         self.status = Status.UNJOINED
         """Where the node is in its life; :meth:`become` changes it."""
+        self.is_member = False
+        """Whether the node is active in a ring."""
         self._owner = owner
         self._hearers = hearers
         self._rid = 0
-
-    @property
-    def is_member(self) -> bool:
-        """Whether the node is active in a ring."""
-        return self.status == Status.ACTIVE
 
     def become(self, status: Status, reason: str = "") -> None:
         """Change the status; tell :data:`ENTERED` if the node is a member now.
@@ -76,15 +73,21 @@ class Context:
         if old == status:
             return
         membership.check(old, status)
-        self.status = status
+        self.set_status(status)
         self.effects.append(StatusChanged(old, status, reason))
         if status == Status.ACTIVE:
             self.tell(ENTERED)
 
+    def set_status(self, status: Status) -> None:
+        """Have this status from now on, whatever it was, and tell nobody."""
+        self.status = status
+        self.is_member = status == Status.ACTIVE
+
     def tell(self, signal: Signal[P], *args: P.args, **kwargs: P.kwargs) -> None:
         """Tell every part that hears this signal."""
-        for hear in self._hearers.get(signal, ()):
-            hear(self._owner, *args, **kwargs)
+        owner = self._owner
+        for name, hear in self._hearers.get(signal, ()):
+            hear(owner if name is None else getattr(owner, name), *args, **kwargs)
 
     def hint(self, node: NodeRef) -> None:
         """``node`` is named by others, and differs from who is known under that name."""

@@ -166,7 +166,7 @@ class Cell:
         self.runs += 1
         refs = self._refs[end]
         node = ChordNode(self.config, refs[incarnation], Random(0))
-        node.ctx.status = Status.JOINING
+        node.ctx.set_status(Status.JOINING)
         node.joining.looked_up(Result(Purpose.JOIN, 0, refs[member], []))
         rid = next(iter(node.requests._open))
         effects = self._step(node, ev.Received(refs[member], self._state(answer, rid, end)))
@@ -233,7 +233,7 @@ class Cell:
     def _put(self, situation: Situation, end: End) -> ChordNode:
         refs = self._refs[end]
         node = ChordNode(self.config, refs[situation.incarnation], Random(0))
-        node.ctx.status = Status.LEAVING if situation.leaving else Status.ACTIVE
+        node.ctx.set_status(Status.LEAVING if situation.leaving else Status.ACTIVE)
         ring, peers = node.ring, node.ctx.peers
         ring.label = LABEL
         ring.predecessor = refs.get(situation.predecessor)
