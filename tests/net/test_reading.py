@@ -314,6 +314,16 @@ class RecentRoutesTests(SynchronousTestCase):
         self.assertEqual(recent_messages(source.log, source.now + 1), [])
         self.assertEqual(recent_messages(MemoryLog(), 0.0), [])
 
+    def test_they_end_at_the_page_that_holds_an_older_one_even_if_the_clock_was_set_back(self):
+        source = Source()
+        source.now += 10
+        source.record(*(f"a{n}" for n in range(1, 257)))
+        source.now -= 10
+        source.record("b1")
+        source.now += 10
+        source.record(*(f"c{n}" for n in range(1, 256)))
+        self.assertEqual(len(recent_messages(source.log, source.now - 5)), 255)
+
     def test_they_are_bounded(self):
         source = Source()
         source.record(*(f"a{n}" for n in range(1, RECENT_MESSAGES + 600)))

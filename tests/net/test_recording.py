@@ -173,6 +173,8 @@ class FormatTests(Case):
         self.refuse(b"once upon a time there was a node", "no recording")
         self.refuse(pack(End(0, "at once")), "does not begin like a recording")
         self.refuse((3).to_bytes(4) + b"\xc1\xc1\xc1", "no recording")
+        for size, why in ((0, "no recording at all"), (1, "no recording at all (")):
+            self.refuse(size.to_bytes(4) + b"\xc1" * size, why)
 
     def test_another_format_and_other_settings(self) -> None:
         header = frames_of(self.live()[0])[0]

@@ -68,6 +68,14 @@ class WritingCase(SynchronousTestCase):
                 return
             self.got += data
 
+    def assert_handed_over(self, size: int, early: bool) -> None:
+        """See whether frames of ``size`` bytes together leave before their turn has ended."""
+        with self.turn:
+            for part in (size // 3, size // 3, size - 2 * (size // 3)):
+                self.connection.send_frame(b"x" * part)
+            self.read()
+            self.assertEqual(bool(self.got), early)
+
     @property
     def waits(self) -> bool:
         """Whether the transport wants to know when the socket is writable."""
@@ -93,6 +101,12 @@ class WritingCase(SynchronousTestCase):
         self.send(100)
         self.assertFalse(self.waits)
         self.finish()
+
+    def test_what_is_queued_waits_for_the_turns_end_up_to_the_buffers_size(self):
+        self.assert_handed_over(4 * BIG, early=False)
+
+    def test_a_byte_more_is_handed_over_before_the_turn_ends(self):
+        self.assert_handed_over(4 * BIG + 1, early=True)
 
     def test_the_rest_goes_to_the_transport(self):
         self.send(BIG)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import multiprocessing
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -301,6 +302,14 @@ class Running(SynchronousTestCase):
             for jobs in (1, 2)
         ]
         self.assertEqual(found[0], found[1])
+
+    def test_one_job_needs_no_other_process(self):
+        for jobs, most in ((1, 0), (2, 2)):
+            playing = results(Plan(nodes=20, joins=2), [1, 2, 3], jobs)
+            next(playing)
+            self.assertEqual(len(multiprocessing.active_children()), most, jobs)
+            for _result in playing:
+                pass
 
     def test_impossible_plans_are_refused(self):
         for words, text in (

@@ -96,6 +96,12 @@ class CreateTests(SynchronousTestCase):
         self.assertEqual(parts.ring.label, RingLabel(1, 5))
         self.assertTrue(all(parts.ring.owns(key) for key in range(64)))
 
+    def test_the_pointers_of_a_ring_of_one_are_told(self):
+        parts = Parts(10)
+        parts.ring.create(RingLabel(1, 5))
+        told = RingChanged(parts.ctx.me, [], RingLabel(1, 5))
+        self.assertEqual(effects_of(parts.ctx.effects, RingChanged), [told])
+
     def test_outside_of_a_ring_a_node_owns_nothing(self):
         self.assertFalse(any(Parts(10).ring.owns(key) for key in range(64)))
 

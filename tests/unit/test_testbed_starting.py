@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from chordnet.survey.errors import NotConverged, TestbedError
 from chordnet.testbed.actions.changes import add_node, remove_node
 from chordnet.testbed.actions.context import Engines
 from chordnet.testbed.actions.lifecycle import Wish, start_network, stop_network
+from chordnet.testbed.base.descriptors import OWN
 from chordnet.testbed.base.faults import Faults, load_faults, save_faults
 from chordnet.testbed.base.lock import locked
 from chordnet.testbed.engines.choice import Choice
@@ -291,6 +293,15 @@ class StoppedTests(Case):
 
 
 class PatienceTests(Case):
+    def test_who_asks_every_node_may_open_a_file_for_each(self) -> None:
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        self.world.up()
+        described = self.testbed.description()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (OWN, hard))
+        self.testbed.observer(described).close()
+        self.assertEqual(resource.getrlimit(resource.RLIMIT_NOFILE)[0], OWN + described.size)
+
     def test_a_node_that_says_nothing_is_waited_for_for_two_seconds(self) -> None:
         world: World = self.world
         world.up()
