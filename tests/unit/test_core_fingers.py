@@ -6,6 +6,7 @@ This node is 10 in a ring of 64; finger i is successor(10 + 2**i): the starts ar
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from random import Random
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -13,24 +14,39 @@ from twisted.trial.unittest import SynchronousTestCase
 from chordnet.core.base.config import FingerUpkeep
 from chordnet.core.base.effects import FingersChanged, Misbehaved
 from chordnet.core.base.identifiers import between_right
-from chordnet.core.base.messages import FingerHint
+from chordnet.core.base.messages import FingerHint, RingLabel
 from chordnet.core.fingers.hints import Hints
 from chordnet.core.fingers.table import Fingers
+from chordnet.core.lookup.lookup import Purpose, Result
 from chordnet.judge.invariants import ideal_successor, ideal_view
-from tests.unit.core_support import Parts, effects_of, ids, placed, raw, ref, sent, step, targets
+from tests.unit.core_support import (
+    LABEL,
+    Parts,
+    effects_of,
+    ids,
+    placed,
+    raw,
+    ref,
+    sent,
+    step,
+    targets,
+)
 
 
 class FakeLookups:
-    """Writes down the lookups that are begun, as (slot, key)."""
+    """Writes down the lookups that are begun, as (slot, key), and for which purpose."""
 
     def __init__(self) -> None:
         self.begun: list[tuple[int, int]] = []
+        self.purposes: list[Purpose] = []
+        self.told: dict[Purpose, Callable[[Result], None]] = {}
 
     def handle(self, purpose, on_result) -> None:
-        pass
+        self.told[purpose] = on_result
 
     def start(self, purpose, tag, key, **_how) -> None:
         self.begun.append((tag, key))
+        self.purposes.append(purpose)
 
 
 class FingerTestCase(SynchronousTestCase):
@@ -270,6 +286,20 @@ class PublishedUpkeepTests(FingerTestCase):
             self.parts.place(5, 12)
             self.fingers.place({2: ref(30)})
             self.assertEqual(self.fingers.may_check, checks)
+
+    def test_a_finger_that_is_silent_or_of_another_ring_is_looked_up_after_all(self):
+        other = RingLabel(1, 99)
+        for node, label, again in (
+            (ref(30), LABEL, False), (None, None, True), (None, LABEL, True), (ref(30), other, True)
+        ):  # fmt: skip
+            self.off = ()
+            self.make(10)
+            self.parts.place(5, 12)
+            self.fingers.place({slot: ref(30) for slot in (2, 3, 4)} | {5: ref(50)})
+            self.fingers.want(1 << 2)
+            self.assertEqual(self.asked.purposes, [Purpose.FINGER_CHECK])
+            self.asked.told[Purpose.FINGER_CHECK](Result(Purpose.FINGER_CHECK, 2, node, [], label))
+            self.assertEqual(self.asked.purposes[1:], [Purpose.FINGER] * again, (node, label))
 
     def test_a_finger_is_asked_only_when_the_table_has_been_at_rest_for_long(self):
         self.off = ()

@@ -117,6 +117,12 @@ class PartTests(SynchronousTestCase):
     def test_every_event_is_taken(self) -> None:
         self.assertEqual(set(ChordNode._on_event), set(get_args(ev.Event)))
 
+    def test_the_states_of_a_message_are_looked_at_unless_it_is_taken_in_each(self) -> None:
+        table = parts.messages(PARTS)
+        for kind, states in HEEDED.items():
+            always = states == frozenset(Status)
+            self.assertEqual(table[kind][2], None if always else states, kind.__name__)
+
     def test_a_message_is_dropped_in_the_states_in_which_it_is_not_heeded(self) -> None:
         for status in Status:
             node = ChordNode(ProtocolConfig(bits=6), ref(10), Random(0))
