@@ -112,6 +112,18 @@ class Shrinking(SynchronousTestCase):
         self.assertEqual([action.verb for action in shorter.actions], ["kill"])
         self.assertEqual((shorter.loss, shorter.duplicate, shorter.skew), (0.0, 0.0, 0.0))
 
+    def test_weather_identifiers_and_questions_that_do_not_matter_become_the_simplest(self):
+        kill = Action(1.0, "kill", "1")
+        drawn = Scenario(
+            name="x", nodes=5, actions=(kill, Action(2.0, "lookup", "2")), loss=0.1, reorder=0.1,
+            latency="uniform 0.001 0.1", config={"bits": 32}, lookups=7, publish=True,
+        )  # fmt: skip
+        shorter = shrink(drawn, lambda candidate: kill in candidate.actions)
+        self.assertEqual(shorter.actions, (kill,))
+        self.assertEqual((shorter.loss, shorter.reorder), (0.0, 0.0))
+        self.assertEqual((shorter.latency, shorter.config), ("constant 0.001", {"bits": 16}))
+        self.assertEqual((shorter.lookups, shorter.publish), (0, False))
+
     def test_what_was_broken_stays_mended(self):
         """A shrunk history does not fail for want of its last line."""
         cut = (
