@@ -1,4 +1,4 @@
-"""What is measured beside whom, and what chordnet should reach."""
+"""What is measured beside which rival, and what chordnet should reach."""
 
 from __future__ import annotations
 

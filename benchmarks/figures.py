@@ -28,7 +28,7 @@ class Bound(enum.Enum):
     AT_LEAST = "at least"
 
     def holds(self, value: float, bound: float) -> bool:
-        """Tell whether `value` is on the right side of `bound`."""
+        """Return True if `value` is on the right side of `bound`."""
         if self is Bound.BELOW:
             return value < bound
         return value <= bound if self is Bound.AT_MOST else value >= bound

@@ -1,7 +1,7 @@
 """A program that speaks the wire format to a node and says whatever it is told to.
 
-It is no node: it greets as a peer, answers pings so that nobody takes it for dead, and sends frames
-that were never anybody's to send. The tests of attacks and the storm's hostile peer are made of it.
+It is no node: it greets as a peer, answers pings so that no node takes it for dead, and sends
+frames that no honest node would send. The tests of attacks and the storm's hostile peer use it.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ FRAME_LIMIT = frame_limit(65536)
 
 
 def identity(name: str, address: str, incarnation: int) -> NodeRef:
-    """Return the pointer of a node called ``name``, which anybody can work out."""
+    """Return the pointer of a node called ``name``, which any program can work out."""
     return NodeRef(SPACE.raw(SPACE.hash(name.encode())), incarnation, address, name)
 
 
@@ -127,7 +127,7 @@ class HostilePeer(Protocol):
         count: int | None = None, kind: EdgeKind = EdgeKind.FINGER, created: float = 1.7e9,
         over: Sequence[Hop] = (), ttl: int = 60,
     ) -> Bcast:  # fmt: skip
-        """Return a broadcast of anybody's origin; its route ends at the sender.
+        """Return a broadcast of any origin; its route ends at the sender.
 
         :param over: hops between the two.
         """

@@ -1,4 +1,4 @@
-"""Does the first receipt after ``joined()`` count everybody? In simulation and with real sockets.
+"""Does the first receipt after ``joined()`` count every node? In simulation and with real sockets.
 
 Five nodes start, all but the first with the first one as their only peer. As soon as
 ``joined()`` has fired on all of them, one of them broadcasts: the receipt has to say 5 of 5::

@@ -122,7 +122,7 @@ class Measurement:
     # ---- cases ------------------------------------------------------------------------------
 
     async def nobody(self) -> None:
-        """Nobody reads: what the messages themselves cost."""
+        """No client reads: what the messages themselves cost."""
         for name in ("first messages, no reader", "no reader"):
             case = await self._begin(name)
             took = await self._load()

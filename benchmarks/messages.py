@@ -1,4 +1,4 @@
-"""The messages that are sent, numbered, and the time until everybody has one, pure."""
+"""The messages that are sent, numbered, and the time until every receiver has one, pure."""
 
 from __future__ import annotations
 

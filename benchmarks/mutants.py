@@ -206,7 +206,7 @@ def _is_no_code(node: ast.stmt) -> bool:
 
 
 def _is_stub(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
-    """Return True for a function that only says what others are like: nobody calls it."""
+    """Return True for a function that only says what others are like and is never called."""
     return all(
         isinstance(each, ast.Expr) and isinstance(each.value, ast.Constant) for each in node.body
     )

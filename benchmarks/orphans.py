@@ -4,7 +4,7 @@
 senders elsewhere, four nodes after the other are given a burst of messages and killed in the middle
 of it. They stay dead until the survivors' logs are even and judged: each message of a dead origin
 is on every survivor or on none, and what was confirmed is on every one. Then they are started
-again, which brings back what nobody but they had recorded, and all logs are judged once more.
+again, which brings back what only they had recorded, and all logs are judged once more.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ def _bodies(logs: dict[int, list[Entry]]) -> set[str]:
 
 
 async def main(reactor: Any, options: argparse.Namespace) -> bool:
-    """Run all flights; return whether all was well."""
+    """Run all flights; return True if all was well."""
     print(f"seed {options.seed}, {options.flights} flights of {DEATHS} deaths", flush=True)
     with tempfile.TemporaryDirectory(prefix="chordnet-orphans-") as directory:
         field = Field(reactor, Path(directory), "local", options.base_port)

@@ -13,7 +13,7 @@ class Side(Protocol):
     name: str
     """What a reader sees."""
     promise: str
-    """What holds of a message once it counts: for whom, on how many disks, written how."""
+    """What holds of a message once it counts: for which nodes, on how many disks, written how."""
 
     def missing(self) -> str | None:
         """Return how to install what is not there, in one line, or None."""

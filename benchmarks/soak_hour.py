@@ -361,7 +361,7 @@ class Soak:
 
 
 async def main(reactor: Clock, options: argparse.Namespace) -> bool:
-    """Run one soak; return whether all was well."""
+    """Run one soak; return True if all was well."""
     print(f"seed {options.seed}, {options.minutes} minutes", flush=True)
     network = NetworkDescription(name=NAME, engine="local", size=NODES, base_port=options.base_port)
     with tempfile.TemporaryDirectory(prefix="chordnet-soak-") as directory:

@@ -53,7 +53,7 @@ def measure_start(network: Network, effort: Effort) -> Numbers:
 
 
 def measure_idle(network: Network, effort: Effort) -> Numbers:
-    """Watch what the nodes use while nobody asks them for anything."""
+    """Watch what the nodes use while no client asks them for anything."""
     time.sleep(effort.settle_seconds)
     pids = _all_pids(network).values()
     used, begin = cpu_seconds(pids), time.perf_counter()

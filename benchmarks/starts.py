@@ -1,6 +1,6 @@
 """Start a network of sixteen over and over, in different orders, and judge every ring from outside.
 
-``python -m benchmarks.starts --times 50`` starts all nodes at once; ``--order hubs-last`` starts
+``python -m benchmarks.starts --times 50`` starts all nodes together; ``--order hubs-last`` starts
 both bootstrap peers after all others, ``--order shuffled`` the nodes in random groups. Pauses and
 groups come from the seed that is printed first. Exit status 1 if any start did not end in one
 correct ring.

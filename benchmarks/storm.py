@@ -145,7 +145,7 @@ class Storm:
         self._absent(nodes, began)
 
     async def _freeze(self, nodes: Collection[int]) -> bool:
-        """Freeze nodes; return whether all of them are.
+        """Freeze nodes; return True if all of them are frozen.
 
         The kernel of a busy machine may be unable to freeze a container. The storm goes on without
         such a blow, unless there are many.
@@ -248,7 +248,7 @@ class Storm:
 
 
 async def main(reactor: Any, options: argparse.Namespace) -> bool:
-    """Run one storm and report; return whether all was well."""
+    """Run one storm and report; return True if all was well."""
     print(f"seed {options.seed}, {options.minutes:g} minutes, {options.engine}", flush=True)
     with tempfile.TemporaryDirectory(prefix="chordnet-storm-") as directory:
         field = Field(reactor, Path(directory), options.engine, options.base_port)

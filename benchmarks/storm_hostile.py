@@ -1,8 +1,8 @@
 """A hostile peer beside a storm: it greets whichever nodes are up, and lies at a steady rate.
 
-It is no member, though it says to its neighbours that it is one. What numbers the nodes have used
-it learns by comparing ledgers with them, as anybody can. Its frames are those of the attacks that
-``tests/net`` makes one by one, drawn at random.
+It is no member, though it says to its neighbours that it is one. It learns which numbers the nodes
+have used by comparing ledgers with them, as any program can. Its frames are those of the attacks
+that ``tests/net`` makes one by one, drawn at random.
 """
 
 from __future__ import annotations

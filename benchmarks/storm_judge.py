@@ -38,7 +38,7 @@ class Verdict:
     """Records whose last edge is one of a repair."""
     caught_up: int
     unconfirmed: int
-    """Messages that every node has and that nobody was told of."""
+    """Messages that every node has and of which no sender was told."""
     counts: Mapping[str, int] = field(factory=dict)
     """How many complaints of each kind; empty when all is well."""
     complaints: tuple[str, ...] = ()

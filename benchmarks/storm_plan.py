@@ -1,4 +1,4 @@
-"""What befalls a network in a storm and when, drawn from a seed beforehand, pure."""
+"""What happens to a network in a storm and when, drawn from a seed beforehand, pure."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Verb:
 
     Attributes:
         weight: How often it comes, beside the others.
-        nodes: Fewest and most nodes that it hits at once.
+        nodes: Fewest and most nodes that it hits together.
         lasts: Shortest and longest time until it is undone, in seconds.
     """
 
@@ -62,7 +62,7 @@ class Blow:
 def plan(rng: Random, seconds: float, nodes: Sequence[int], verbs: Sequence[str]) -> list[Blow]:
     """Return the blows of a storm of that length, in order.
 
-    No node is hit while it is away, no more than `MOST_AWAY` are away at once, and a partition
+    No node is hit while it is away, no more than `MOST_AWAY` are away at a time, and a partition
     ends before the next one begins.
     """
     blows: list[Blow] = []

@@ -6,8 +6,8 @@ with JetStream the server keeps the messages in a file, and a subscriber, a dura
 acknowledges each. The sender counts sixteen answers to each message before it calls it confirmed.
 
 Both have it as cheap as that promise allows: one write to a file without fsync, answers and
-acknowledgements that nobody waits for, publishing without waiting for JetStream's own confirmation,
-which sixteen answers imply.
+acknowledgements that are not waited for, publishing without waiting for JetStream's own
+confirmation, which sixteen answers imply.
 """
 
 from __future__ import annotations

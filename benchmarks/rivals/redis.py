@@ -1,6 +1,6 @@
 """Redis pub/sub: a server of C between subscribers on redis-py, its Python client.
 
-Redis only delivers: nobody confirms a message, and PUBLISH is answered once it
+Redis only delivers: no subscriber confirms a message, and PUBLISH is answered once it
 has been queued for every subscriber. That answer is what bounds the messages
 in flight, which favours Redis. The publisher speaks over a bare socket, so that
 it is never the one that is waited for.

@@ -13,7 +13,7 @@ from chordnet.core.base import limits
 from chordnet.core.base.messages import Detour, OriginState, PeerMessage, Range
 from chordnet.core.lookup import iterative
 from chordnet.wire.codec import frame_limit
-from chordnet.wire.greeting import CODES, GREETING_LIMIT
+from chordnet.wire.greeting import CODES, GREETING_LIMIT, OLDEST_VERSION, VERSION
 from chordnet.wire.rpc import OrderedEntry
 from tests.unit import wire_examples
 from tests.unit.wire_conversation import client_talk, peer_talk, refused_talk
@@ -22,6 +22,8 @@ from tests.unit.wire_examples import EXAMPLES, reader_of
 PAGE = (Path(__file__).parents[2] / "docs" / "wire-format.md").read_text("utf-8")
 
 CLAIMS = (Path(__file__).parents[2] / "docs" / "reference" / "peer-claims.md").read_text("utf-8")
+
+GUIDE = (Path(__file__).parents[2] / "docs" / "how-to" / "other-language.md").read_text("utf-8")
 
 BLOCKS = [bytes.fromhex(block) for block in re.findall(r"```text\n(.*?)```", PAGE, re.S)]
 
@@ -125,6 +127,10 @@ class TableTests(SynchronousTestCase):
     def test_the_limits(self):
         self.assertIn(f"at most {GREETING_LIMIT:,} bytes", PAGE)
         self.assertIn(f"{frame_limit(65536):,}", PAGE)
+
+    def test_the_shortest_way_to_a_client_greets_with_the_version_that_is_spoken(self):
+        (hello,) = re.findall(r"`\[60, (.*?)\]`", GUIDE)
+        self.assertEqual(hello, f'"chordnet", {VERSION}, "", 0, "client", nil, {OLDEST_VERSION}')
 
     def test_every_code_of_a_refusal_is_explained(self):
         for code in CODES:
