@@ -124,7 +124,7 @@ MOST_PARAMETERS = 8
 METHODS = {
     "chordnet.core.broadcast.tree.Broadcasts": 30,
     "chordnet.core.kernel.checks.Checks": 28,
-    "chordnet.core.log.antientropy.AntiEntropy": 31,
+    "chordnet.core.log.antientropy.AntiEntropy": 30,
     "chordnet.core.log.ledger.Ledger": 27,
     "chordnet.net.links.transport.PeerTransport": 35,
     "chordnet.net.runtime.node.LocalNode": 27,
