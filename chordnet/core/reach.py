@@ -1,9 +1,9 @@
-"""Nodes that cannot be reached: what a broken connection means, and whose death is worth telling.
+"""Nodes that cannot be reached: what a broken connection means, and which deaths are reported.
 
-A connection that breaks is evidence against the node at its other end, for the failure detector to
-weigh, if this node has any use for knowing (:meth:`Reach.matters`). Otherwise only the questions
-that it was asked end. An address at which another node than the named one answers says nothing
-about the named one: it may be alive where it has spoken from.
+A broken connection is evidence against the node at its other end. The failure detector weighs it if
+that node matters to this one (:meth:`Reach.matters`); otherwise only the questions to it end. If
+another node answers at an address, this says nothing about the node that was named with it: that
+one may be alive at the address from which it sent us messages.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Reach:
         self._under_way = under_way
 
     def matters(self, peer: NodeRef) -> bool:
-        """Return True if this node has any use for knowing that ``peer`` lives."""
+        """Return True if it matters to this node whether ``peer`` is alive."""
         before = self._ring.predecessor
         return (
             peer.raw in self._routes.raws
@@ -80,7 +80,7 @@ class Reach:
             self._requests.died(peer)
 
     def _is_misnamed(self, peer: NodeRef) -> bool:
-        """Return True if another address than the node's own led nowhere."""
+        """Return True if the address that could not be reached is not the node's own."""
         known = self._ctx.peers.get(peer.raw)
         return known is not None and known.address != peer.address
 
