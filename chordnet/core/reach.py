@@ -65,6 +65,7 @@ class Reach:
 
     def _link_down(self, event: LinkDown) -> None:
         peer, fault = event.peer, event.fault
+        known = self._ctx.peers.get(peer.raw)
         if event.holder:
             self._identities.twin(event.holder)
         if fault == LinkFault.OVERLOADED:
@@ -72,17 +73,13 @@ class Reach:
         elif peer.is_contact:
             self._joining.fault(event)
             self._requests.died(peer)
-        elif self._is_misnamed(peer):
+        elif known is not None and known.address != peer.address:
+            # Not the node's own address, so this says nothing about the node.
             self._requests.died(peer)
         elif self.matters(peer):
             self._detector.link_down(peer, fault)
         elif fault != LinkFault.CLOSED:
             self._requests.died(peer)
-
-    def _is_misnamed(self, peer: NodeRef) -> bool:
-        """Return True if the address that could not be reached is not the node's own."""
-        known = self._ctx.peers.get(peer.raw)
-        return known is not None and known.address != peer.address
 
     def _died(self, peer: NodeRef) -> None:
         if self.matters(peer):

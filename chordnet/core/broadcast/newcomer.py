@@ -49,6 +49,7 @@ class Newcomer:
 
     def told(self, node: NodeRef) -> None:
         """Note that ``node`` is sent our state, which names the newcomer."""
+        # Any node from there up to the newcomer may be the one before it by now.
         if self._range is not None and between_left(self._range[0], node.id, self._range[1]):
             self._range = None
             self._until = self._ctx.now + self._ctx.config.stabilise_fast_s

@@ -127,6 +127,7 @@ class Repairs:
         self._tree.trace(cast, TraceKind.GAVE_UP, branch.child)
         branch.missed(branch.child)
         cast.close(branch)
+        # A back-fill starts below 0, and there is nothing beyond its delegate to cover.
         if branch.start >= 0 and branch.start + 1 < branch.end:
             self.extend(cast, branch.start + 1, branch.end, branch.limit)
 
@@ -215,6 +216,7 @@ class Repairs:
             self._tree.delegate(cast, Branch(heir, search.limit, distance, search.end, kind))
 
     def _give_up(self, cast: Cast, search: _Search) -> None:
+        # A branch that is closed without an answer makes the report partial.
         lost = Branch(self._ctx.me, b"", search.start, search.end, EdgeKind.EXTEND)
         missed = search.branch.child if search.branch is not None else None
         lost.missed(self._ring.head if search.doubt else missed)
@@ -272,6 +274,7 @@ class Repairs:
         if cast.ttl <= 0:
             return
         given = cast.branch(node.raw, self._ctx.me.raw)
+        # It is asked again only if it was given up before: then nothing was counted for it.
         if given is not None and (given.count or not given.done):
             return
         self._tree.delegate(cast, Branch(node, self._ctx.me.raw, -1, 0, EdgeKind.BACKFILL))

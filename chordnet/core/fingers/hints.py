@@ -120,14 +120,12 @@ class Hints:
             ):
                 self._detector.suspect(subject)
             return
-        self._fingers.want(
-            sum(1 << s for s, node in enumerate(slots) if self._better(subject, s, node))
-        )
-
-    def _better(self, subject: NodeRef, slot: int, node: NodeRef | None) -> bool:
-        """Return True if ``subject`` belongs in the slot rather than ``node``."""
-        end = self._ctx.my_id if node is None else node.id
-        return between_left(self._fingers.start(slot), subject.id, end)
+        better = 0
+        for slot, node in enumerate(slots):
+            end = ctx.my_id if node is None else node.id
+            if between_left(self._fingers.start(slot), subject.id, end):
+                better |= 1 << slot
+        self._fingers.want(better)
 
     MESSAGES: ClassVar[Handlers] = {
         FingerHint: on_finger_hint,

@@ -107,6 +107,7 @@ class Audit:
         ctx = self._ctx
         self._last = ctx.now
         ctx.peers.forget(ctx.now)
+        # No message of another ring reaches a ring of one by chance, so it looks more often.
         alone = not self._ring.successors
         pause = ctx.config.join_retry_s * 4 if alone else ctx.config.audit_s
         ctx.alarms.set(Alarm.AUDIT, ctx.jittered(pause))
@@ -115,6 +116,7 @@ class Audit:
             through = self._choose()
         if through is not None:
             ctx.counters.add(CoreMetric.AUDITS)
+            # From the next identifier on: a ring that knows this node must not answer with it.
             start = (ctx.my_id + 1) % ctx.space.size
             self._lookups.start(Purpose.AUDIT, SUCCESSOR, start, via=through)
 

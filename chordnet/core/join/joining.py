@@ -141,6 +141,7 @@ class Joining:
         """Note why a contact cannot be reached; drop an address that is our own."""
         address = down.peer.address
         if down.fault == LinkFault.SELF:
+            # One of our own addresses: if there is no other peer, there is no reason to wait.
             self.bootstrap = [peer for peer in self.bootstrap if peer.address != address]
             unmet = not self._met and self._ctx.status in ASKING
             if unmet and not self.bootstrap and not self._ctx.peers.known:
@@ -201,7 +202,7 @@ class Joining:
             self._ctx.become(Status.UNJOINED)
 
     def heard_of(self, node: NodeRef) -> None:
-        """Take an unjoined node for the smallest one if it is."""
+        """Remember an unjoined node if no smaller identifier is known."""
         ctx = self._ctx
         if (
             node.raw < self.candidate().raw

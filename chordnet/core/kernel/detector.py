@@ -22,6 +22,7 @@ from chordnet.core.kernel.signals import DIED, SURVIVED, SUSPECTED
 from chordnet.core.kernel.timers import Alarm
 
 MAX_PROBES = 1024
+"""Probes at the same time; further suspects are not probed."""
 
 
 @attrs.define

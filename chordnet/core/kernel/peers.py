@@ -19,6 +19,7 @@ from chordnet.core.base.config import ProtocolConfig
 from chordnet.core.base.messages import NodeRef
 
 MAX_SPOKEN = 4096
+"""Nodes for which it is remembered that they have sent us a message."""
 PEERS_PAUSE_S = 2.0
 """Shortest pause between two reports of changed known peers to the runtime."""
 
@@ -146,7 +147,7 @@ class PeerBook:
         return known.address == ref.address
 
     def heard(self, ref: NodeRef) -> bool:
-        """Note that ``ref``, which has sent a message, is alive; return True if that is news."""
+        """Note that ``ref`` has sent a message; return True if it was believed dead."""
         if self._spoken.get(ref.raw) != ref.incarnation:
             self._spoken[ref.raw] = ref.incarnation
             self.version += 1

@@ -159,6 +159,7 @@ class AntiEntropy:
         for message_id in ids:
             if self._ledger.forget(message_id):
                 self._ctx.counters.add(CoreMetric.SPOILED)
+                # The ledger's digest no longer has its share, so ours must not subtract it again.
                 self._young_sum -= self._young.pop(message_id, 0)
 
     def tick(self) -> None:
@@ -226,6 +227,7 @@ class AntiEntropy:
             self._exchange(peer)
 
     def _partner(self, peer: NodeRef) -> _Partner:
+        # Removed and added again: the first in order is the one not used for longest.
         partner = self._partners.pop(peer.raw, None) or _Partner()
         self._partners[peer.raw] = partner
         if len(self._partners) > MAX_PARTNERS:
@@ -348,6 +350,7 @@ class AntiEntropy:
         """End the exchange with ``peer``; begin the next one if there is more to come."""
         if peer.raw == self._busy:
             self._busy = None
+            # ``more`` is a claim: if nothing came, it could keep us busy without end.
             if message.more and self._gained:
                 self._exchange(peer)
 
@@ -383,6 +386,7 @@ class AntiEntropy:
         if not self._was_asked(peer, number):
             ctx.counters.add(CoreMetric.ANSWERS_IGNORED)
             return
+        # A number that was given up is recorded after all if its message comes.
         if ledger.is_known(each) and not ledger.may_record(each):
             ctx.counters.add(CoreMetric.CAUGHT_UP_TWICE)
             return

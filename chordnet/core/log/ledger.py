@@ -351,6 +351,7 @@ class Ledger:
         intervals.add(known, first, end)
         most = 2 * MAX_INTERVALS
         if self._bounds + len(known) - before > MAX_BOUNDS:
+            # All origins together have no more room: this one is reduced to one interval.
             most = 2
         while len(known) > most:
             gap = intervals.narrowest_gap(known)

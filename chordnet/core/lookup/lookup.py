@@ -219,6 +219,7 @@ class Lookups:
         if self._ctx.status not in MEMBER:
             self._fail(lookup, Failed.NOT_IN_RING)
         elif lookup.via is not None:
+            # The question was for that node's ring: our own tables would answer another one.
             self._fail(lookup, Failed.REFUSED)
         else:
             self._go_iterative(lookup)

@@ -215,6 +215,7 @@ class Identities:
         node = contest.node
         self._contests.pop(node.raw, None)
         self._lost.pop(node.raw, None)
+        # All parts drop their pointers to the earlier life before the new one is known.
         self._detector.condemn(contest.known)
         self._ctx.peers.replace(node)
         if contest.waiting:

@@ -73,7 +73,7 @@ class Departure:
             self.drained()
 
     def drained(self) -> None:
-        """End the departure when the ``leave`` alarm rings: the neighbours have closed the ring."""
+        """End the departure: the neighbours have had time to close the ring (``leave`` alarm)."""
         ctx = self._ctx
         if self._under_way() and ctx.now < self._limit:
             ctx.alarms.set(Alarm.LEAVE, ctx.now + DRAIN_PAUSE_S)
@@ -106,7 +106,7 @@ class Departure:
     # ---- a neighbour's ----------------------------------------------------------------------
 
     def on_leaving(self, sender: NodeRef, message: Leaving) -> None:
-        """Take leave of ``sender``; the pointers that it offers are hints, checked before use."""
+        """Drop ``sender``, which leaves; the pointers that it offers are checked before use."""
         self._detector.departs(sender)
         if not self._ctx.is_member:
             return

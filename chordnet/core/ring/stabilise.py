@@ -113,12 +113,13 @@ class Stabilise:
         """Begin an operation when the ``stabilise`` alarm rings."""
         ctx, ring = self._ctx, self._ring
         if self.asking is not None:
-            return
+            return  # the operation under way plans the next one
         self._last_start = ctx.now
         self._changed = False
         if ring.successors:
             self._ask(Ask.STABILISE_SUCCESSOR, ring.successors[0])
         elif ring.predecessor is not None and ring.predecessor.raw != ctx.me.raw:
+            # A ring of one that was notified: its predecessor is its successor, too.
             self._ask(Ask.STABILISE_PREDECESSOR, ring.predecessor)
         else:
             self._finish()
@@ -172,6 +173,7 @@ class Stabilise:
             else:
                 ring.adoption.answered = True
             if between_us is None or between_us != self._ctx.me:
+                # At rest the successor names us, and needs no notification.
                 self._ctx.send(sender, Notify())
         self._finish()
 
