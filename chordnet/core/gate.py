@@ -1,9 +1,9 @@
 """The gate: whose messages are heeded. It comes before :mod:`chordnet.core.kernel.checks`.
 
-A message is heeded if its sender may have the name that it speaks under
-(:mod:`chordnet.core.ring.identities`). If that is in doubt, the message waits until it is known, or
-is dropped. Then what the message says has to be possible, and to be taken in this node's state
-(:data:`chordnet.core.kernel.membership.HEEDED`); only then does a part see it.
+A message is heeded if its sender has a right to its name (:mod:`chordnet.core.ring.identities`). If
+that is in doubt, the message waits until it is settled, or is dropped. Then the message has to pass
+the checks, and to be one that is taken in this node's state
+(:data:`chordnet.core.kernel.membership.HEEDED`). Only then does a part see it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from chordnet.core.ring.rectify import Rectify
 
 
 class Gate:
-    """Decides for one node whom it listens to."""
+    """Decides for one node which senders it heeds."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class Gate:
         self._audit = audit
 
     def admits(self, sender: NodeRef, message: PeerMessage) -> bool:
-        """Return True if the message is to be looked at; take note of who speaks.
+        """Return True if the message is to be heeded; note that its sender is alive.
 
         The node asks only if something may be new about the sender.
         """

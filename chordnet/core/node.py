@@ -4,8 +4,8 @@
 socket and draws randomness only from the source it was given, so the same events at the same times
 give the same effects, in a container, in a test, in a simulation and in a replay.
 
-A node is its parts (:mod:`chordnet.core.parts`), each a file of its own: this file makes them,
-hands them what comes from outside, and shows what a runtime may look at.
+A node consists of parts (:mod:`chordnet.core.parts`), each in a file of its own. This file makes
+them, hands them events, and shows what a runtime may look at.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ from chordnet.core.ring.stabilise import Stabilise
 from chordnet.core.ring.walk import Walks
 
 MAX_RECORDED = 8192
-"""Bounds of intervals in one answer about what is recorded."""
+"""Bounds of intervals in one page of what is recorded."""
 _NEVER = float("inf")
 
 
@@ -68,8 +68,8 @@ class ChordNode:
 
     :param config: its settings; all nodes of a network must agree on ``bits``.
     :param me: its own pointer; the incarnation must be higher than that of every earlier life.
-    :param rng: the only source of randomness, for jitter, labels and the choice of audit peers.
-    :param names: the rules for the names and addresses that peers tell of; None accepts all.
+    :param rng: the only source of randomness: jitter, labels, lookup numbers, choices of peers.
+    :param names: the rules for the names and addresses that peers send; None accepts all.
     """
 
     routes: Routes
@@ -119,10 +119,10 @@ class ChordNode:
         bootstrap: Sequence[str],
         now: float,
     ) -> list[fx.Effect]:
-        """Be a member of a ring from now on, with these pointers, instead of joining one.
+        """Become a member of a ring with these pointers, instead of joining one.
 
-        For simulators and tests that need a large or a wrong ring at once. Upkeep goes on at its
-        idle pace from a random phase.
+        For simulators and tests that need a large or a wrong ring from the start. Upkeep goes on at
+        its idle pace, from a random phase.
 
         :param fingers: slot -> node, for every slot whose node is another one.
         """
@@ -149,7 +149,7 @@ class ChordNode:
         """Take one event.
 
         :param now: seconds on a clock that never goes back; any origin, the same for all events.
-        :returns: what to do, in this order.
+        :returns: what to do, to be performed in this order.
         """
         ctx = self.ctx
         ctx.now = now
@@ -161,9 +161,9 @@ class ChordNode:
 
     @property
     def deadline(self) -> float | None:
-        """When a ``Tick`` is due next, on the clock of ``now``; None while nothing waits."""
+        """When the next ``Tick`` is due, on the clock of ``now``; None if nothing waits."""
         horizon, soonest = self.ctx.horizon, self.ctx.alarms.next()
-        # A copy: what has nothing to wait for any more drops out of the list.
+        # A copy: an expiry that turns out to be empty removes itself from the list.
         for expiry in horizon.waiting.copy():
             at = expiry.next()
             if at is not None and (soonest is None or at < soonest):
@@ -216,14 +216,14 @@ class ChordNode:
             handler(getattr(self, name), sender, message)
 
     def _admitted(self, node: NodeRef, held: list[msg.PeerMessage]) -> None:
-        """``node`` has its name from now on: heed what it has said meanwhile."""
+        """Heed the messages that ``node`` sent before it was admitted."""
         if self.ctx.is_member:
             self.stabilise.soon()
         for message in held:
             self._received(ev.Received(node, message))
 
     def _tell_peers(self) -> None:
-        """The ``peers`` alarm has rung: tell which peers are worth keeping, if that has changed."""
+        """Report the peers worth keeping, if they have changed, when the ``peers`` alarm rings."""
         self.ctx.peers.changed = False
         peers = self.ctx.peers.worth_keeping(self.routes.raws)
         told = {(peer.raw, peer.incarnation) for peer in peers}
@@ -245,7 +245,7 @@ class ChordNode:
 
     @property
     def has_joined(self) -> bool:
-        """Whether both neighbours have taken this node in, at some time in this life."""
+        """Whether both neighbours have taken this node in at some time in this life."""
         return self.ring.adoption.joined
 
     @property
@@ -264,11 +264,11 @@ class ChordNode:
         return self.ctx.counters.named()
 
     def recorded(self, after: OriginKey | None, origins: int) -> Sequence[LedgerState]:
-        """Return what is recorded of up to ``origins`` origins behind ``after``, in order."""
+        """Return what is recorded of up to ``origins`` origins after ``after``, in order."""
         return self.ledger.page(after, origins, MAX_RECORDED)
 
     def status(self) -> Status:
-        """Return where this node is in its life."""
+        """Return the state of this node's life."""
         return self.ctx.status
 
     def is_member(self) -> bool:
@@ -277,28 +277,28 @@ class ChordNode:
 
     @property
     def reason(self) -> str:
-        """Why this node is in no ring, in words; empty where the status says all."""
+        """Why this node is in no ring, in words; empty if the status says all."""
         if self.ctx.status == Status.SUPERSEDED:
             return self.departure.reason
         return self.joining.reason if self.ctx.status == Status.SEEKING else ""
 
     def known(self, raw: bytes) -> NodeRef | None:
-        """Return the node that has this identifier, as far as is known here."""
+        """Return the node with this identifier, as far as it is known here."""
         return self.ctx.peers.get(raw)
 
     def doubts(self, node: NodeRef) -> bool:
-        """Return True if ``node`` has to be judged (``Greeted``) before it is listened to."""
+        """Return True if ``node`` has to be judged (``Greeted``) before it is heeded."""
         return self.identities.doubts(node)
 
     def doubt(self, node: NodeRef) -> str:
-        """Return why it has to be, in words."""
+        """Return why ``node`` has to be judged, in words."""
         return self.identities.doubt(node)
 
     def standing(self) -> ev.Standing:
-        """Return what this node says when it is asked who it is."""
+        """Return what this node says about itself when it is dialled."""
         return self.ring.standing()
 
-    # ---- what is handled where (one table for all nodes) ------------------------------------
+    # ---- the tables of handlers, one for all nodes ------------------------------------------
 
     _on_event: ClassVar[OnEvent] = events(
         PARTS, {ev.Start: _start, ev.Received: _received, ev.Tick: _tick}

@@ -1,9 +1,9 @@
-"""The parts of a node, in the order in which they are made; who hears what, in which order.
+"""The parts of a node, in the order in which they are made, and in which they hear signals.
 
-A part is a class with its rules at the head of its file. It knows only what it is given here. It
+A part is a class whose rules stand at the head of its file. It knows only what it is given here. It
 declares which events and messages it takes (``EVENTS``, ``MESSAGES``), which alarms it sets
-(``ALARMS``) and which signals it hears (``HEARS``); the tables that a node looks into are put
-together from all of them. A new part is its own file and one line in :data:`PARTS`.
+(``ALARMS``) and which signals it hears (``HEARS``); a node's tables are built from these. A new
+part is its own file and one line in :data:`PARTS`.
 """
 
 from __future__ import annotations
@@ -89,14 +89,14 @@ PARTS = (
 # fmt: on
 
 ORDER: dict[Signal[...], tuple[str, ...]] = {
-    # A ring of one says that it has joined after all else that entering brings with it.
+    # Stabilise comes last: a ring of one reports there that it has joined.
     signals.ENTERED: ("joining", "fingers", "audit", "sync", "stabilise"),
     signals.PLACED: ("stabilise", "rectify"),
     # Hints travel by the new routes.
     signals.SUCCESSORS_CHANGED: ("stabilise", "fingers", "hints"),
     signals.PREDECESSOR_CHANGED: ("rectify", "stabilise", "fingers", "newcomer", "broadcasts"),
-    # Others are told by the old routes, while the dead node still is the successor; a broadcast
-    # is given to who comes next once the pointers are right again.
+    # Hints travel by the old routes, while the dead node is still the successor. Broadcasts are
+    # repaired last, when the pointers are right again.
     signals.DIED: (
         "reach",
         "hints",
@@ -110,11 +110,11 @@ ORDER: dict[Signal[...], tuple[str, ...]] = {
     ),
     signals.SURVIVED: ("hints", "broadcasts"),
 }
-"""Of each signal the parts, by name, that hear it first, in this order; others come after them."""
+"""Signal -> names of the parts that hear it first, in this order; other parts come after them."""
 
 Handler = Callable[..., None]
 Place = tuple[str | None, Handler]
-"""Who takes it: the node's attribute that holds the part (None: the node itself), and its method.
+"""The node's attribute that holds the part (None: the node itself), and the handler, its method.
 
 A node calls the method itself, so that a message goes from the node to the part and nowhere else.
 """
@@ -125,9 +125,9 @@ OnMessage = dict[type, tuple[str, Handler, frozenset[Status] | None]]
 
 
 def events(parts: Iterable[Part], own: Mapping[type, Handler]) -> OnEvent:
-    """Return who takes each event.
+    """Return the handler of each event.
 
-    :param own: those that the node itself takes.
+    :param own: the handlers of the node itself.
     """
     table: OnEvent = {kind: (None, handler) for kind, handler in own.items()}
     for part in parts:
@@ -138,7 +138,7 @@ def events(parts: Iterable[Part], own: Mapping[type, Handler]) -> OnEvent:
 
 
 def messages(parts: Iterable[Part]) -> OnMessage:
-    """Return who takes each message, and in which states."""
+    """Return the handler of each message, and in which states it is called."""
     table: OnMessage = {}
     for part in parts:
         for kind, handler in getattr(part.kind, "MESSAGES", {}).items():
@@ -149,9 +149,9 @@ def messages(parts: Iterable[Part]) -> OnMessage:
 
 
 def alarms(parts: Iterable[Part], own: Mapping[Alarm, Handler]) -> OnAlarm:
-    """Return whom each alarm calls.
+    """Return the handler of each alarm.
 
-    :param own: those that the node itself sets.
+    :param own: the handlers of the node itself.
     """
     table: OnAlarm = {alarm: (None, handler) for alarm, handler in own.items()}
     for part in parts:
@@ -162,9 +162,9 @@ def alarms(parts: Iterable[Part], own: Mapping[Alarm, Handler]) -> OnAlarm:
 
 
 def hearers(parts: Iterable[Part], own: Mapping[Signal[...], Handler]) -> Table:
-    """Return who hears each signal, in order.
+    """Return the hearers of each signal, in order.
 
-    :param own: those that the node itself hears, before any part.
+    :param own: the hearers of the node itself, which come before any part.
     """
     heard: dict[Signal[...], dict[str, Place]] = {}
     for part in parts:

@@ -1,8 +1,8 @@
-"""What a node says of itself: that it lives, in which state it is, and who its neighbours are.
+"""What a node says about itself: that it is alive, its state, and its neighbours.
 
 Every question is answered in every state. A member answers with its pointers and the digest of what
-it has recorded; a node in no ring, with the smallest identifier of such nodes that it has heard of
-(:mod:`chordnet.core.join.joining`). An answer may concern several parts, and each is told.
+it has recorded. A node in no ring answers with the unjoined node of the smallest identifier that it
+has heard of (:mod:`chordnet.core.join.joining`). Each part that an answer concerns is told.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _GONE = (Status.LEAVING, Status.LEFT, Status.SUPERSEDED)
 
 
 class Presence:
-    """Answers for the state of one node, and takes such answers of others."""
+    """Answers questions about one node's state, and takes such answers from others."""
 
     def __init__(
         self,
@@ -56,17 +56,17 @@ class Presence:
         return State(rid, int(status), ring.label, ring.predecessor, successors, None, digest)
 
     def on_ping(self, sender: NodeRef, message: Ping) -> None:
-        """``sender`` wants to know if this node lives."""
+        """Answer that this node is alive."""
         self._ctx.send(sender, Pong(message.rid, int(self._ctx.status)))
 
     def on_pong(self, sender: NodeRef, message: Pong) -> None:
-        """``sender`` lives, and may be about to leave."""
+        """Note that ``sender`` is alive, or about to leave."""
         if message.status in _GONE:
             self._detector.departs(sender)
         self._requests.answered(sender, message)
 
     def on_get_state(self, sender: NodeRef, message: GetState) -> None:
-        """``sender`` asks for our pointers, or if we have any."""
+        """Answer ``sender`` with our state."""
         if self._ctx.status in MEMBER:
             self._newcomer.told(sender)
             self._stabilise.asked(sender, message)
@@ -75,7 +75,7 @@ class Presence:
         self._ctx.send(sender, self.state(message.rid))
 
     def on_state(self, sender: NodeRef, message: State) -> None:
-        """``sender`` tells its pointers, and the digest of what it has recorded."""
+        """Take the state of ``sender``: its pointers, and the digest of what it has recorded."""
         self._requests.answered(sender, message)
         if message.status == Status.ACTIVE:
             self._sync.compared(sender, message.digest)

@@ -1,9 +1,9 @@
-"""Nodes that cannot be reached: what a broken connection means, and whose death is worth telling.
+"""Nodes that cannot be reached: what a broken connection means, and which deaths are reported.
 
-A connection that breaks is evidence against the node at its other end, for the failure detector to
-weigh, if this node has any use for knowing (:meth:`Reach.matters`). Otherwise only the questions
-that it was asked end. An address at which another node than the named one answers says nothing
-about the named one: it may be alive where it has spoken from.
+A broken connection is evidence against the node at its other end. The failure detector weighs it if
+that node matters to this one (:meth:`Reach.matters`); otherwise only the questions to it end. If
+another node answers at an address, this says nothing about the node that was named with it: that
+one may be alive at the address from which it sent us messages.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Reach:
         self._under_way = under_way
 
     def matters(self, peer: NodeRef) -> bool:
-        """Return True if this node has any use for knowing that ``peer`` lives."""
+        """Return True if it matters to this node whether ``peer`` is alive."""
         before = self._ring.predecessor
         return (
             peer.raw in self._routes.raws
@@ -65,6 +65,7 @@ class Reach:
 
     def _link_down(self, event: LinkDown) -> None:
         peer, fault = event.peer, event.fault
+        known = self._ctx.peers.get(peer.raw)
         if event.holder:
             self._identities.twin(event.holder)
         if fault == LinkFault.OVERLOADED:
@@ -72,17 +73,13 @@ class Reach:
         elif peer.is_contact:
             self._joining.fault(event)
             self._requests.died(peer)
-        elif self._is_misnamed(peer):
+        elif known is not None and known.address != peer.address:
+            # Not the node's own address, so this says nothing about the node.
             self._requests.died(peer)
         elif self.matters(peer):
             self._detector.link_down(peer, fault)
         elif fault != LinkFault.CLOSED:
             self._requests.died(peer)
-
-    def _is_misnamed(self, peer: NodeRef) -> bool:
-        """Return True if another address than the node's own led nowhere."""
-        known = self._ctx.peers.get(peer.raw)
-        return known is not None and known.address != peer.address
 
     def _died(self, peer: NodeRef) -> None:
         if self.matters(peer):

@@ -439,7 +439,7 @@ class UnaskedTests(SynchronousTestCase):
 
 
 class GivingUpTests(SynchronousTestCase):
-    """What nobody keeps is given up, on the word of two."""
+    """What no node keeps is given up, on the word of two."""
 
     def setUp(self):
         self.side = Side(10, 1)

@@ -766,7 +766,7 @@ class ReassignTests(NodeTestCase):
         self.assertEqual((done.recorded, done.partial), (6, False))
 
     def test_a_range_that_comes_back_to_its_child_is_covered_by_it(self):
-        """A false suspicion: the heir of the one held for dead is that one itself."""
+        """A false suspicion: the heir of a node that is believed dead is that node itself."""
         self.publish()
         self.step(30, covered(50, 2, origin=10))
         self.step(20, covered(30, 1, origin=10))

@@ -105,7 +105,7 @@ class CastTests(SynchronousTestCase):
         self.assertIsNone(self.cast.branch(raw(20), raw(40)))
 
     def test_of_two_that_fit_it_is_the_open_one(self):
-        """The child was held for dead, its range looked up again, and it was the heir itself."""
+        """The child was believed dead, its range looked up again, and it was the heir itself."""
         first, second = branch(10, 30, 20), branch(10, 30, 20)
         self.add(first, second)
         self.assertIs(self.cast.branch(raw(20), raw(30)), first)

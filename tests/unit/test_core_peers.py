@@ -168,7 +168,7 @@ class DeathTests(SynchronousTestCase):
     def test_its_own_word_ends_death(self):
         peers = book()
         peers.died(ref(20), 0.0)
-        self.assertTrue(peers.heard(ref(20)), "it was held for dead")
+        self.assertTrue(peers.heard(ref(20)), "it was believed dead")
         self.assertFalse(peers.is_dead(ref(20), 1.0))
         self.assertFalse(peers.heard(ref(20)))
 

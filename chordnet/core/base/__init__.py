@@ -1,1 +1,1 @@
-"""What every part of the core is made of: identifiers, messages, events, effects, settings."""
+"""What all parts of the core share: identifiers, messages, events, effects, settings."""

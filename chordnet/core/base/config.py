@@ -46,12 +46,12 @@ class Safeguards:
     """With a new successor take over its whole list; otherwise the tail stays the old one (when
     joining: empty), and is brought up to date by the next round."""
     same_head: bool = True
-    """Drop the answer of the successor's predecessor if the successor changed meanwhile."""
+    """Drop the answer of the successor's predecessor if the successor has changed since."""
     keep_predecessor: bool = True
     """Keep a dead predecessor until there is a live one; otherwise set it to nothing."""
     recheck_place: bool = True
-    """Join after a member only if its answer still says that this node lies between that member
-    and its successor; otherwise trust the lookup."""
+    """Join after a member only if this node still lies between it and its successor when it
+    answers; otherwise trust the lookup."""
     answer_later: bool = True
     """Answer questions about our pointers only after a question of our own that may change them."""
 
@@ -66,11 +66,12 @@ class FingerUpkeep:
     """
 
     hints: bool = True
-    """Tell those whose fingers are concerned when a successor has come or is suspected."""
+    """Tell the nodes whose fingers are concerned that a successor has come or is suspected."""
     repair_on_use: bool = True
-    """Look the slots of a dead finger up at once; otherwise they are empty until the next pass."""
+    """Look the slots of a dead finger up immediately; otherwise they stay empty until the next
+    pass."""
     checks: bool = True
-    """At rest ask the finger itself whether it still owns its slot; otherwise look the slot up."""
+    """At rest, ask the finger itself if it still owns its slot; otherwise look the slot up."""
     prompt: bool = True
     """A change brings the next pass over the fingers forward, and the next stabilisation;
     otherwise both keep their pace whatever happens."""
@@ -78,13 +79,14 @@ class FingerUpkeep:
 
 @attrs.frozen(kw_only=True)
 class ProtocolConfig:
-    """What a node's protocol core may be told.
+    """Settings of a node's protocol core.
 
     :raises ConfigError: a value is out of range; the text names it.
     """
 
     bits: int = attrs.field(default=160, validator=_width)
-    """m. A small m (6) shows a whole ring on one line; nodes of one network must agree."""
+    """m, the width of identifiers. With a small m (6), a whole ring can be shown on one line. All
+    nodes of a network must agree."""
 
     successors: int = attrs.field(default=8, validator=_positive)
     """r. The ring survives fewer than r adjacent deaths between two repairs. Keep N * p**r below
@@ -101,16 +103,16 @@ class ProtocolConfig:
     """Pause between stabilisations while the neighbourhood changes."""
     stabilise_idle_s: float = attrs.field(default=1.0, validator=_positive)
     """Pause once nothing has changed for a while; also the heartbeat of the successor. A frozen
-    neighbour is known after 1.25 times this + request_timeout_s + probe_timeout_s at most."""
+    neighbour is noticed after 1.25 times this + request_timeout_s + probe_timeout_s at most."""
     stabilise_backoff: float = attrs.field(default=1.5, validator=_positive)
-    """Factor from the fast pause towards the idle one, a quiet round each."""
+    """Factor by which every quiet round lengthens the pause, from the fast one to the idle one."""
     fingers_fast_s: float = attrs.field(default=0.3, validator=_positive)
     """Pause before the next pass over the finger table after one that changed something."""
     fingers_idle_s: float = attrs.field(default=10.0, validator=_positive)
-    """Pause between two passes over the finger table; repairs on use and hints come at once.
+    """Pause between two passes over the finger table; repairs on use and hints do not wait for it.
     Traffic of a node is about 3 / stabilise_idle_s + log2(N) / fingers_idle_s messages/s."""
     jitter: float = attrs.field(default=0.25, validator=_fraction)
-    """Every pause varies by up to this fraction either way: nodes do not march in step."""
+    """Every pause varies by up to this fraction either way, so that nodes do not march in step."""
 
     # -- failure detection --------------------------------------------------------------------
     request_timeout_s: float = attrs.field(default=0.4, validator=_positive)
@@ -118,22 +120,23 @@ class ProtocolConfig:
     probe_interval_s: float = attrs.field(default=0.4, validator=_positive)
     """Pause between the pings of a probe."""
     probe_timeout_s: float = attrs.field(default=1.2, validator=_positive)
-    """A probed peer that has stayed silent this long is dead. Shorter finds frozen nodes sooner,
-    and takes a slow machine's pauses for deaths sooner."""
+    """A probed peer that has been silent for this long is dead. A shorter time finds frozen nodes
+    sooner, but also takes the pauses of a slow machine for deaths."""
     broken_timeout_s: float = attrs.field(default=0.7, validator=_positive)
     """The same after the connection broke, which is strong evidence already."""
     dead_memory_s: float = attrs.field(default=30.0, validator=_positive)
-    """How long a dead incarnation is kept out of tables that peers offer; its own word ends it."""
+    """How long a dead incarnation is kept out of tables that peers offer; a message of its own ends
+    that."""
     defer_s: float = attrs.field(default=0.05, validator=_positive)
-    """Longest wait of a question about state while a state-changing one of our own is out."""
+    """Longest wait of a question about our state while a question of our own may change it."""
 
     # -- starting and merging -----------------------------------------------------------------
     join_retry_s: float = attrs.field(default=0.15, validator=_positive)
     """Pause between two attempts to join."""
     form_rounds: int = attrs.field(default=3, validator=_positive)
-    """Rounds without a smaller identifier heard of before an unjoined node creates a ring."""
+    """Rounds without news of a smaller identifier before an unjoined node creates a ring."""
     seed_s: float = attrs.field(default=2.0, validator=_positive)
-    """A node that has met nobody for this long is seeking; with --alone it creates a ring."""
+    """A node that has met no other for this long is seeking; with --alone it creates a ring."""
     audit_s: float = attrs.field(default=10.0, validator=_positive)
     """Pause between two audits for split or loopy rings; 45 across networks."""
     audit_min_s: float = attrs.field(default=0.25, validator=_positive)
@@ -147,26 +150,26 @@ class ProtocolConfig:
 
     # -- broadcast ----------------------------------------------------------------------------
     ack_timeout_s: float = attrs.field(default=0.4, validator=_positive)
-    """A delegate that has answered nothing for this long is sent the message once more, then
+    """A delegate that has not answered for this long is sent the message once more, then
     suspected."""
     ack_delay_s: float = attrs.field(default=0.05, validator=_positive)
-    """An acknowledgement waits this long for the COVERED that would make it superfluous. Must stay
+    """An acknowledgement waits this long for the COVERED that would make it superfluous. Must be
     well below ack_timeout_s."""
     covered_check_s: float = attrs.field(default=1.0, validator=_positive)
-    """A delegate that acknowledged but has not covered its range is probed at this pace."""
+    """Pause between probes of a delegate that has acknowledged but not covered its range."""
     broadcast_deadline_s: float = attrs.field(default=20.0, validator=_positive)
     """A range not covered by then is reported as unreached."""
     broadcast_memory_s: float = attrs.field(default=20.0, validator=_positive)
-    """How long the tree of a finished broadcast is remembered: to answer its stragglers, and to
-    pass it on to a node that joins just now. It lasts for broadcast_deadline_s at least, until
-    which it may be sent again: a copy that comes later is not passed on, and makes the receipt
-    partial."""
+    """How long the tree of a finished broadcast is remembered: to answer late copies, and to pass
+    the broadcast on to a node that has just joined. It is kept for at least broadcast_deadline_s,
+    because until then it may be sent again. A copy that comes after that is not passed on, and
+    makes the receipt partial."""
 
     # -- leaving ------------------------------------------------------------------------------
     leave_drain_s: float = attrs.field(default=0.2, validator=_positive)
     """A leaving node goes on serving this long after it has told its neighbours."""
     leave_limit_s: float = attrs.field(default=2.0, validator=_positive)
-    """Longest it waits beyond that for broadcasts that it has not covered yet."""
+    """Longest time that it waits for broadcasts that it has not covered yet."""
 
     # -- anti-entropy -------------------------------------------------------------------------
     grace_s: float = attrs.field(default=1.0, validator=_positive)
@@ -180,29 +183,29 @@ class ProtocolConfig:
     """Time to live of a lookup or a broadcast, in hops."""
     max_route: int = attrs.field(default=160, validator=_positive)
     """Nodes of a recorded route, at least ``max_hops`` + 1. Each hand-over to a node that lacked a
-    message makes it longer; one that is longer still is refused, for it must fit a frame."""
+    message makes a route longer. One that is too long to fit a frame is refused."""
     max_body_bytes: int = attrs.field(default=PHRASE_BYTES, validator=_positive)
     """The longest message of the program. It sets the limit of a frame, so nodes must agree."""
     max_batch: int = attrs.field(default=256, validator=_positive)
-    """Messages published at once that share one tree; together no longer than max_body_bytes."""
+    """Messages published together that share one tree; in total no longer than max_body_bytes."""
     max_broadcasts: int = attrs.field(default=4096, validator=_positive)
     """Broadcasts of our own in flight; one more is answered "busy"."""
     max_casts: int = attrs.field(default=4096, validator=_positive)
-    """Finished broadcast trees remembered, the oldest first to go; twice as many may be under way,
-    and what comes beyond that is not taken: who sent it sends it again."""
+    """Finished broadcast trees remembered; the oldest are forgotten first. Twice as many may be
+    under way; further ones are refused, and their senders send them again."""
     max_cast_bytes: int = attrs.field(default=16 * 1024 * 1024, validator=_positive)
-    """What they take up, bodies and routes; beyond that the oldest trees are forgotten early."""
+    """Bytes of their bodies and routes; beyond that the oldest trees are forgotten early."""
     max_active_bytes: int = attrs.field(default=64 * 1024 * 1024, validator=_positive)
-    """The same of those under way; what comes beyond that is not taken."""
+    """The same for broadcasts under way; further ones are refused."""
     max_lookups: int = attrs.field(default=4096, validator=_positive)
     """Lookups of our own under way; one more fails as "busy"."""
     max_deferred: int = attrs.field(default=64, validator=_positive)
     """Questions about our pointers that wait for one of our own; further ones go unanswered."""
     max_known_peers: int = attrs.field(default=64, validator=_positive)
-    """Peers remembered for audits and on disk, least recently heard of first to go."""
+    """Peers remembered for audits and on disk; the least recently heard of are forgotten first."""
     max_origins: int = attrs.field(default=65536, validator=_positive)
-    """Origins remembered, one for each start of a node; those with few messages go first, and of
-    them the least recently recorded."""
+    """Origins remembered, one for each start of a node. Those with few messages are forgotten
+    first, and of these the least recently recorded."""
 
     def __attrs_post_init__(self) -> None:
         if self.max_route <= self.max_hops:

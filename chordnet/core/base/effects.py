@@ -1,7 +1,7 @@
 """What a node asks for: the closed union that :meth:`ChordNode.step` returns.
 
-Effects are to be performed in the order given. ``Record`` comes before any message that
-presupposes it, so a runtime that keeps the order never confirms what it has not recorded.
+Effects must be performed in the order given. ``Record`` comes before any message that presupposes
+it, so a runtime that keeps the order never confirms what it has not recorded.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ class _Effect(msgspec.Struct, frozen=True, gc=False, tag=True):
 
 
 class Send(_Effect, frozen=True):
-    """Send ``message`` to ``to`` (a node, or a contact of which only the address is known)."""
+    """Send ``message`` to ``to`` (a node, or a contact with only an address)."""
 
     to: NodeRef
     message: PeerMessage
 
 
 class Verify(_Effect, frozen=True):
-    """Dial the address of ``node`` and ask who is there. Answered by ``Verified``."""
+    """Dial the address of ``node`` and ask which node is there. Answered by ``Verified``."""
 
     node: NodeRef
 
@@ -53,7 +53,7 @@ class Judged(_Effect, frozen=True):
 
 
 class Record(_Effect, frozen=True):
-    """Keep a broadcast: the log, the subscribers. Happens once per message and node."""
+    """Add a message to the log, and tell subscribers. Happens once per message and node."""
 
     id: MessageId
     created: float
@@ -63,11 +63,11 @@ class Record(_Effect, frozen=True):
 
 
 class SendStored(_Effect, frozen=True):
-    """Send recorded messages, as ``Caught`` each, out of the log to a node that lacks them.
+    """Send recorded messages from the log, each as ``Caught``, to a node that lacks them.
 
-    Those that the log no longer keeps are told of as ``Lost``, as ranges. The runtime may stop at a
-    number of messages or bytes that suits it. Unless ``more`` is None a ``Given`` ends it, with
-    ``more`` true if ``more`` is or if the runtime stopped early.
+    Those that the log no longer keeps are reported as ``Lost``, as ranges. The runtime may stop
+    after any number of messages or bytes. Unless ``more`` is None, a ``Given`` comes last; its
+    ``more`` is true if this one is, or if the runtime stopped early.
     """
 
     to: NodeRef
@@ -80,7 +80,7 @@ class SendStored(_Effect, frozen=True):
         """Return what to send, in order.
 
         :param caught: what the log keeps of the ranges.
-        :param lost: what it keeps no longer.
+        :param lost: what it no longer keeps.
         :param complete: the runtime did not stop early.
         """
         yield from caught
@@ -93,7 +93,7 @@ class SendStored(_Effect, frozen=True):
 class Gap(_Effect, frozen=True):
     """Messages that this node lacks and has given up.
 
-    ``peer``, the last one to say so, does not keep them any more; this node itself if it has no
+    ``peer`` is the node that was the last to report them lost; or this node itself, if it has no
     room to remember that it lacks them.
     """
 
@@ -102,7 +102,7 @@ class Gap(_Effect, frozen=True):
 
 
 class LookupDone(_Effect, frozen=True):
-    """Answer to ``FindOwner``. ``owner`` is None when it failed; ``reason`` says why."""
+    """Answer to ``FindOwner``. ``owner`` is None if it failed; ``reason`` says why."""
 
     op: int
     owner: NodeRef | None
@@ -112,11 +112,11 @@ class LookupDone(_Effect, frozen=True):
 
 
 class Walked(_Effect, frozen=True):
-    """Answer to ``Walk``. If ``problem`` is empty, ``members`` are one ring, in order."""
+    """Answer to ``Walk``. If ``problem`` is empty, ``members`` form one ring, in order."""
 
     op: int
     members: list[NodeRef]
-    """Those that were seen, this node first."""
+    """The nodes that were visited, this node first."""
     problem: str
 
 
@@ -131,17 +131,17 @@ class BroadcastDone(_Effect, frozen=True):
     partial: bool = False
     unreached: list[NodeRef] = []
     shared: int = 1
-    """How many messages, published at once, shared this tree."""
+    """How many messages, published together, shared this tree."""
     reason: Failed = Failed.NO
     conflict: int = 0
-    """How many nodes hold another body under the number of this message or of one that shared its
+    """How many nodes hold another body under the number of this message, or of one that shared its
     tree: a peer has taken the number."""
     lost: int = 0
-    """How many nodes had given such a number up for good."""
+    """How many nodes had given up one of these numbers as lost."""
 
 
 class LeftRing(_Effect, frozen=True):
-    """The ring has been told and the drain time is over: the program may close everything."""
+    """The neighbours were told and the drain time is over: the program may close everything."""
 
 
 # ---- notices: for logs, hooks and metrics, never needed for correctness ---------------------
@@ -153,12 +153,13 @@ class StatusChanged(_Effect, frozen=True):
     old: Status
     new: Status
     reason: str = ""
-    """Why, where it needs telling: for a node that is seeking, or superseded."""
+    """Why, if the status does not say it: for a node that is seeking, or superseded."""
 
 
 class Joined(_Effect, frozen=True):
-    """Predecessor and successor have both taken this node in: from now on every receipt of its
-    ring counts it. Told once in a life.
+    """Both neighbours have taken this node in: from now on every receipt of its ring counts it.
+
+    Comes once in a node's life.
     """
 
 
@@ -178,28 +179,28 @@ class FingersChanged(_Effect, frozen=True):
 
 
 class PeerDied(_Effect, frozen=True):
-    """A node that this one had dealings with is dead."""
+    """A node that mattered to this one is dead."""
 
     peer: NodeRef
     left: bool = False
-    """It has left in order, and is as good as dead."""
+    """It is not dead, but has left in order."""
 
 
 class PeersKnown(_Effect, frozen=True):
-    """The cache of known peers changed; worth keeping on disk."""
+    """The known peers that are worth keeping on disk have changed."""
 
     peers: list[NodeRef]
 
 
 class TraceKind(enum.IntEnum):
-    """What happened to a broadcast beside its smooth way down the tree."""
+    """What happened to a broadcast apart from its regular way down the tree."""
 
     DUPLICATE = 0
     """``peer`` sent a broadcast that was here already."""
     RESENT = 1
-    """``peer`` had not answered in time and was sent it once more."""
+    """``peer`` had not answered in time and was sent the broadcast again."""
     LOST_CHILD = 2
-    """``peer`` died with a range that it had not covered."""
+    """``peer`` died before it had covered its range."""
     REPAIRED = 3
     """``peer`` was given a range by a repair edge: reassign, extend or backfill."""
     GAVE_UP = 4

@@ -1,14 +1,14 @@
 """chordnet's own exceptions; each says what went wrong and what to do about it.
 
-Faults are told apart by whose they are: :class:`LocalProtocolError` is a misuse of this
-program's own API, :class:`RemoteProtocolError` is a peer's misbehaviour.
+:class:`LocalProtocolError` is a misuse of this program's own API, :class:`RemoteProtocolError` the
+misbehaviour of a peer.
 """
 
 from __future__ import annotations
 
 
 class ChordnetError(Exception):
-    """The root of every exception that chordnet raises on purpose."""
+    """Base of every exception that chordnet raises on purpose."""
 
 
 class LocalProtocolError(ChordnetError):

@@ -23,8 +23,10 @@ class Recent(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Start(_Event, frozen=True):
-    """Begin to join. Bootstrap addresses (``host:port``) come from the configuration, ``known``
-    peers from the state directory.
+    """Begin to join.
+
+    Bootstrap addresses (``host:port``) come from the configuration, ``known`` peers from the state
+    directory.
     """
 
     bootstrap: list[str]
@@ -32,15 +34,16 @@ class Start(_Event, frozen=True):
     ledger: list[LedgerState] = []
     """What an earlier life of this node recorded, and what it gave up."""
     recent: list[Recent] = []
-    """What it recorded lately: the tree may bring those messages again."""
+    """What it recorded shortly before its end: the tree may bring those messages again."""
     alone: bool = False
     """Create a ring if none of the peers answers."""
     wall: float | None = None
-    """The program's wall clock, seconds since 1970; None: incarnations are not held against it."""
+    """The program's wall clock, seconds since 1970; None if incarnations are not compared with it.
+    """
 
 
 class Received(_Event, frozen=True):
-    """A peer's message arrived; ``sender`` is who its connection's greeting said it is."""
+    """A peer's message has arrived; ``sender`` is the node named in its connection's greeting."""
 
     sender: NodeRef
     message: PeerMessage
@@ -52,7 +55,7 @@ class LinkFault(enum.IntEnum):
     BROKEN = 0
     """An established connection ended without a word."""
     REFUSED = 1
-    """Nobody listens at the address."""
+    """Nothing listens at the address."""
     UNREACHABLE = 2
     """The attempt timed out or the host cannot be reached."""
     REJECTED = 3
@@ -66,7 +69,7 @@ class LinkFault(enum.IntEnum):
 
 
 class LinkDown(_Event, frozen=True):
-    """There is no connection to ``peer`` (a contact, if its node was never known)."""
+    """There is no connection to ``peer`` (a contact, if its node is not known)."""
 
     peer: NodeRef
     fault: LinkFault
@@ -77,19 +80,19 @@ class LinkDown(_Event, frozen=True):
 
 
 class Greeted(_Event, frozen=True):
-    """Somebody greets as a node that has to be judged first. Answered by ``Judged``."""
+    """A node that has to be judged first has greeted us. Answered by ``Judged``."""
 
     node: NodeRef
     rival: NodeRef | None
-    """Who is connected under that name."""
+    """The node that is connected under that name."""
     dialled: bool
-    """It answered when we dialled the address that it states."""
+    """The node answered when we dialled the address that it states."""
     wall: float
     """The program's wall clock, seconds since 1970."""
 
 
 class Standing(msgspec.Struct, frozen=True, array_like=True):
-    """Where a node stands, as it says itself when it is asked who it is."""
+    """What a node says about itself when it is dialled."""
 
     node: NodeRef
     status: int
@@ -99,7 +102,7 @@ class Standing(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Verified(_Event, frozen=True):
-    """Who answers at the address of ``asked``, which was to be verified."""
+    """The node ``found`` answers at the address of ``asked``; None if no node does."""
 
     asked: NodeRef
     found: Standing | None
@@ -114,7 +117,7 @@ class Tick(_Event, frozen=True):
 
 
 class FindOwner(_Event, frozen=True):
-    """The program asks who owns ``key`` (raw identifier). Answered by ``LookupDone``."""
+    """Find the owner of ``key`` (raw identifier). Answered by ``LookupDone``."""
 
     op: int
     key: bytes
@@ -122,15 +125,15 @@ class FindOwner(_Event, frozen=True):
 
 
 class Walk(_Event, frozen=True):
-    """The program asks who is in the ring. Answered by ``Walked``."""
+    """Visit all members of the ring. Answered by ``Walked``."""
 
     op: int
     limit: int
-    """Members to visit at most, this node included."""
+    """How many members to visit at most, this node included."""
 
 
 class Publish(_Event, frozen=True):
-    """The program broadcasts messages; each is answered by a ``BroadcastDone`` of its ``op``."""
+    """Broadcast messages of the program; a ``BroadcastDone`` with its ``op`` answers each."""
 
     messages: list[tuple[int, bytes]]
     """Each with the program's own number (``op``) for it."""
@@ -139,7 +142,7 @@ class Publish(_Event, frozen=True):
 
 
 class Spoiled(_Event, frozen=True):
-    """What this node kept of these messages is damaged: they count as missing from now on."""
+    """These messages are damaged in this node's log: they count as missing from now on."""
 
     ids: list[MessageId]
 

@@ -51,7 +51,7 @@ class IdentifierSpace:
     width: int = attrs.field(init=False)
     """Bytes of a raw identifier."""
     whole_bytes: bool = attrs.field(init=False)
-    """Whether every value of that many bytes is an identifier."""
+    """Whether every value of ``width`` bytes is an identifier."""
 
     @bits.validator
     def _check_bits(self, _attribute: object, value: int) -> None:

@@ -1,8 +1,9 @@
 """Sets of whole numbers as sorted intervals, in flat lists.
 
 ``[a, b, c, d]`` stands for the numbers ``a <= n < b`` and ``c <= n < d``. The bounds ascend
-strictly, so intervals that touch are one. An operation costs time in the number of intervals, never
-in the size of the numbers: a range that a peer names is never walked through.
+strictly, so intervals that touch are one. The time of an operation depends on the number of
+intervals, never on the size of the numbers: however wide a range a peer names, it is not walked
+through.
 """
 
 from __future__ import annotations
@@ -96,7 +97,7 @@ def both(these: Intervals, those: Intervals) -> Intervals:
 
 
 def narrowest_gap(bounds: Intervals) -> tuple[int, int]:
-    """Return the narrowest gap between two intervals, of several the lowest.
+    """Return the narrowest gap between two intervals, the lowest if there are several.
 
     :returns: its first number and the number after its last.
     """

@@ -1,25 +1,25 @@
-"""What a message may say at most, and other limits that several parts of the program keep.
+"""Limits of what a message may contain, and others that several parts of the program share.
 
-The part that sends a message keeps to these, and the gate (:mod:`chordnet.core.kernel.checks`)
-holds every peer to them.
+The part that sends a message keeps to these, and the checks (:mod:`chordnet.core.kernel.checks`)
+hold every peer to them.
 """
 
 PHRASE_BYTES = 65_536
-"""Bytes of the UTF-8 of a message that is broadcast, unless a network is configured otherwise."""
+"""UTF-8 bytes of a message that is broadcast, unless a network is configured otherwise."""
 CLOCK_AHEAD_S = 86_400.0
-"""An incarnation further ahead of the clock than this was made by a clock that is wrong."""
+"""If an incarnation is further ahead of our clock than this, one of the two clocks is wrong."""
 
 COUNT_LIMIT = 1 << 62
 """Incarnations, sequence numbers and request numbers are smaller."""
 LABEL_LIMIT = 1 << 63
 DIGEST_LIMIT = 1 << 64
 NODES_LIMIT = 1 << 31
-"""No ring has so many nodes, and no broadcast takes so many messages."""
+"""The number of nodes of a ring, or of messages of a broadcast, is smaller."""
 
 MAX_POINTERS = 64
-"""Pointers in one list; twice our own successor list, if that is more."""
+"""Pointers in one list, or twice our own ``successors`` if that is more."""
 MAX_TTL = 255
-"""Times to live of lookups and broadcasts are no longer, unless our own are."""
+"""Time to live of a lookup or broadcast, or our own ``max_hops`` if that is more."""
 HINT_TTL = 64
 """Nodes that one hint about a finger may visit."""
 MERGE_TTL = 4096

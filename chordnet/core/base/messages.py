@@ -2,7 +2,7 @@
 
 Every message is one member of the closed union :data:`PeerMessage`. Identifiers are raw
 (:meth:`IdentifierSpace.raw`). ``rid`` pairs a reply with its request; it is the asker's own
-counter. Who sent a message is known from the connection's greeting and is not repeated in it.
+counter. The sender is known from the connection's greeting and is not repeated in a message.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class NodeRef(msgspec.Struct, frozen=True, array_like=True, gc=False):
     raw: bytes
     """The node's identifier, fixed width; empty for a contact."""
     incarnation: int
-    """Grows at every start of the node; a higher one supersedes a lower one."""
+    """Increases with every start of the node; a higher one supersedes a lower one."""
     address: str
     """``host:port`` at which other nodes reach it."""
     name: str = ""
@@ -45,7 +45,7 @@ def contact(address: str) -> NodeRef:
 
 
 class Status(enum.IntEnum):
-    """Where a node is in its life (``membership.py``)."""
+    """The state of a node's life (``membership.py``)."""
 
     UNJOINED = 0
     JOINING = 1
@@ -58,7 +58,7 @@ class Status(enum.IntEnum):
 
 
 ABOUT = frozenset({Status.UNJOINED, Status.JOINING, Status.FORMING, Status.ACTIVE, Status.SEEKING})
-"""The states of a node that is, or is about to be, a member: to have met one is to have company."""
+"""The states of a node that is, or may become, a member; a node that has met one is not alone."""
 
 
 class EdgeKind(enum.IntEnum):
@@ -74,7 +74,7 @@ class EdgeKind(enum.IntEnum):
 
 
 class RingLabel(msgspec.Struct, frozen=True, array_like=True, order=True, gc=False):
-    """Names a ring; of two labels that meet the smaller survives."""
+    """Names a ring; when two rings meet, the smaller label survives."""
 
     epoch: int
     ring_id: int
@@ -88,7 +88,7 @@ class _Message(msgspec.Struct, frozen=True, array_like=True, tag=True, gc=False)
 
 
 class Ping(_Message, frozen=True, tag=1):
-    """Are you alive? Answered at once in every state."""
+    """Are you alive? Answered immediately in every state."""
 
     rid: int
 
@@ -101,7 +101,7 @@ class Pong(_Message, frozen=True, tag=2):
 
 
 class GetState(_Message, frozen=True, tag=3):
-    """Ask for pointers. An unjoined asker is thereby known to the asked one as a candidate."""
+    """Ask for pointers. An unjoined asker becomes known to the receiver as a candidate."""
 
     rid: int
     status: int
@@ -121,7 +121,7 @@ class State(_Message, frozen=True, tag=4):
     candidate: NodeRef | None
     """While unjoined: the unjoined node with the smallest identifier that this one has heard of."""
     digest: int = 0
-    """Of the messages that the sender has recorded, if it is a member."""
+    """Digest of the messages that the sender has recorded, if it is a member."""
 
 
 class Notify(_Message, frozen=True, tag=5):
@@ -129,7 +129,7 @@ class Notify(_Message, frozen=True, tag=5):
 
 
 class Changed(_Message, frozen=True, tag=6):
-    """My successor list changed; you, my predecessor, may want to stabilise at once."""
+    """My pointers have changed; you, my predecessor, may want to stabilise now."""
 
 
 class Leaving(_Message, frozen=True, tag=7):
@@ -147,7 +147,7 @@ class FingerHint(_Message, frozen=True, tag=8):
 
     subject: NodeRef
     alive: bool
-    """Whether ``subject`` came (look again) or is suspected (probe it)."""
+    """Whether ``subject`` has come (look it up) or is suspected (probe it)."""
     low: bytes
     high: bytes
     ttl: int
@@ -187,7 +187,7 @@ class Find(_Message, frozen=True, tag=10):
 
 
 class Found(_Message, frozen=True, tag=11):
-    """Answer to :class:`Find`, by the node that was looked for (``node``) itself."""
+    """Answer to :class:`Find`, from the node that was looked for (``node``) itself."""
 
     lookup: int
     node: NodeRef
@@ -196,7 +196,7 @@ class Found(_Message, frozen=True, tag=11):
 
 
 class FindFailed(_Message, frozen=True, tag=12):
-    """A node could not pass a lookup on (not in a ring, time to live used up)."""
+    """A node could not pass a lookup on (it is in no ring, or the time to live is used up)."""
 
     lookup: int
     reason: str
@@ -219,9 +219,9 @@ class Next(_Message, frozen=True, tag=14):
 
     rid: int
     done: bool
-    """The sender of this is what was looked for."""
+    """The sender is the node that was looked for."""
     nodes: list[NodeRef]
-    """Otherwise: whom to ask next, best first."""
+    """Otherwise: the nodes to ask next, best first."""
     last: bool
     """They should own the key."""
     label: RingLabel | None
@@ -270,7 +270,7 @@ def route_bytes(route: Iterable[Hop]) -> int:
 
 
 class Detour(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """Messages of a broadcast that came to the sender on another way than the rest."""
+    """Messages of a broadcast that came to the sender by another route than the rest."""
 
     first: int
     """The first of them, counted from 0."""
@@ -280,7 +280,7 @@ class Detour(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 def digest_of(bodies: Iterable[bytes]) -> bytes:
-    """Return 16 bytes that tell these bodies, in this order, from all others."""
+    """Return a digest, 16 bytes, of these bodies in this order."""
     digest = hashlib.blake2b(digest_size=16)
     for body in bodies:
         digest.update(len(body).to_bytes(4))
@@ -289,10 +289,11 @@ def digest_of(bodies: Iterable[bytes]) -> bytes:
 
 
 class Bcast(_Message, frozen=True, tag=20):
-    """Broadcasts and the range ``(receiver, limit)`` that the receiver is to see to.
+    """A broadcast, and the range ``(receiver, limit)`` that the receiver is to cover.
 
-    What one origin publishes at once travels as one: ``count`` messages with consecutive sequence
-    numbers, the first of which is ``id``, share the tree, its acknowledgements and its receipt.
+    Messages that one origin publishes together travel together: ``count`` messages with consecutive
+    sequence numbers, the first of which is ``id``, share the tree, its acknowledgements and its
+    receipt.
     """
 
     id: MessageId
@@ -313,7 +314,7 @@ class Bcast(_Message, frozen=True, tag=20):
 
 
 class Ack(_Message, frozen=True, tag=21):
-    """The range is taken on; sent only when the :class:`Covered` would be late."""
+    """The sender has taken the range on; sent only if its :class:`Covered` would be late."""
 
     id: MessageId
     limit: bytes
@@ -328,31 +329,31 @@ class Bodies(_Message, frozen=True, tag=22):
 
 
 class Covered(_Message, frozen=True, tag=23):
-    """The range that :class:`Bcast` gave is done with: how many recorded it, and who did not."""
+    """The result for the range that :class:`Bcast` gave: how many nodes recorded the messages."""
 
     id: MessageId
     limit: bytes
     count: int
-    """Nodes that recorded it, the sender of this included."""
+    """Nodes that recorded the messages, the sender included."""
     messages: int
-    """Bcast messages spent below the sender of this."""
+    """Bcast messages spent below the sender."""
     depth: int
     """Edges from the origin to the deepest of them."""
     partial: bool
-    """Whether not all of the range has recorded the messages."""
+    """Whether some nodes of the range have not recorded the messages."""
     unreached: list[NodeRef]
-    """Nodes that did not, as far as they are known."""
+    """These nodes, as far as they are known."""
     conflict: int = 0
     """How many of them hold another body under the number of a message."""
     lost: int = 0
-    """How many of them had given a number up for good."""
+    """How many of them had given up a number as lost."""
 
 
 # ---- anti-entropy ---------------------------------------------------------------------------
 
 
 class OriginState(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """Which numbers of one incarnation of one origin are known: recorded, or given up."""
+    """The numbers of one incarnation of one origin that are known: recorded, or given up."""
 
     origin: bytes
     incarnation: int
@@ -361,7 +362,7 @@ class OriginState(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class LedgerState(OriginState, frozen=True):
-    """All that a node knows of one incarnation of one origin, as it is kept on disk."""
+    """What a node knows of one incarnation of one origin, as it is kept on disk."""
 
     lost: list[int] = []
     """Those of the known numbers that were given up, as intervals."""
@@ -383,10 +384,9 @@ class Compare(_Message, frozen=True, tag=30):
 
 
 class Have(_Message, frozen=True, tag=31):
-    """A page of the sender's ledger.
+    """A page of the sender's ledger: its origins in ``(after, last]``, in order.
 
-    Its origins, each ``(identifier, incarnation)``, in order, those in ``(after, last]``; an empty
-    list stands for no bound.
+    An origin is ``(identifier, incarnation)``; an empty list stands for no bound.
     """
 
     after: list[tuple[bytes, int]]
@@ -395,7 +395,7 @@ class Have(_Message, frozen=True, tag=31):
 
 
 class Want(_Message, frozen=True, tag=32):
-    """Messages that the sender lacks and the receiver has; only after a :class:`Have` of its."""
+    """Ask for messages that the sender lacks; only after a :class:`Have` of the receiver."""
 
     ranges: list[Range]
 
@@ -411,13 +411,13 @@ class Caught(_Message, frozen=True, tag=33):
 
 
 class Lost(_Message, frozen=True, tag=34):
-    """Messages that the sender does not keep any more; only as an answer, for what was asked."""
+    """Messages that were asked for and that the sender no longer keeps; only as an answer."""
 
     ranges: list[Range]
 
 
 class Given(_Message, frozen=True, tag=35):
-    """The answer to a :class:`Have` is complete; ``more`` says that it could not give all."""
+    """The answer to a :class:`Have` is complete; ``more`` if there was more to give."""
 
     more: bool
 

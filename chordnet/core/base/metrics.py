@@ -1,11 +1,11 @@
 """What is counted: a declaration of each metric, and the numbers themselves.
 
 A metric is declared once, as a member of an enum, and is counted by naming that member, so a
-misspelt or undeclared one is an error of types. The values of its labels are declared as well: how
-many numbers a node keeps does not depend on what its peers send. An exporter is a loop over the
-members; for each of them, ``series`` has the names under which a status shows the numbers.
+misspelt or undeclared one is a type error. The values of its labels are declared as well, so the
+number of series does not depend on what peers send. An exporter is a loop over the members; for
+each of them, ``series`` has the names under which a status shows the numbers.
 
-Here are the metrics of the protocol. Those of the connections and of the log are in
+This module has the metrics of the protocol. Those of the connections and of the log are in
 :mod:`chordnet.net.base.metrics`.
 """
 
@@ -19,21 +19,21 @@ import attrs
 
 
 class Kind(enum.Enum):
-    """How a number moves."""
+    """How a number changes."""
 
     COUNTER = "counter"
-    """It only grows, from 0 at the node's start."""
+    """It only increases, from 0 at the node's start."""
     GAUGE = "gauge"
-    """It is what there is now."""
+    """It is the present amount."""
 
 
 @attrs.frozen
 class Label:
-    """What tells the numbers of one metric apart, and every value that it has."""
+    """What distinguishes the numbers of one metric, and all its values."""
 
     name: str
     values: tuple[str, ...]
-    """An empty one stands for the metric's bare name."""
+    """An empty value stands for the name of the metric alone."""
 
 
 @attrs.frozen
@@ -75,7 +75,7 @@ class Counters(Generic[T]):
         self._numbers: dict[str, int] = {}
 
     def add(self, metric: T, *labels: str, by: int = 1) -> None:
-        """Count.
+        """Add to a number.
 
         :raises KeyError: the metric declares no such values of its labels.
         """
@@ -83,7 +83,7 @@ class Counters(Generic[T]):
         numbers[name] = numbers.get(name, 0) + by
 
     def number(self, metric: T, *labels: str) -> int:
-        """Return what was counted so far.
+        """Return a number.
 
         :raises KeyError: the metric declares no such values of its labels.
         """
@@ -103,7 +103,7 @@ class CoreMetric(Declared):
     LOOKUPS_RETRIED = Metric(
         "lookups_retried",
         "lookups",
-        "lookups that went on step by step because the ring had not answered in time",
+        "lookups that were continued step by step because no answer had come in time",
     )
     LOOKUPS_FAILED = Metric("lookups_failed", "lookups", "lookups that found no owner")
     LOOKUP_HOPS = Metric("lookup_hops", "hops", "hops of the lookups that found an owner, together")
@@ -112,16 +112,16 @@ class CoreMetric(Declared):
     STABILISE_GIVEN_UP = Metric(
         "stabilise_given_up",
         "rounds",
-        "rounds of stabilisation that ended before the successor answered, for others waited",
+        "rounds of stabilisation given up before the answer, because other nodes waited",
     )
     PROBES = Metric("probes", "peers", "peers that were suspected of being dead, and asked")
-    DEATHS = Metric("deaths", "peers", "peers that were held for dead")
-    AUDITS = Metric("audits", "lookups", "lookups for this node's own place, by way of another")
+    DEATHS = Metric("deaths", "peers", "peers that were declared dead")
+    AUDITS = Metric("audits", "lookups", "lookups of this node's own place, through another node")
     CONTESTS = Metric(
-        "contests", "names", "names that two nodes claimed, so that the known address was dialled"
+        "contests", "names", "names that two nodes claimed, so that their addresses were dialled"
     )
     MESSAGES_IGNORED = Metric(
-        "messages_ignored", "messages", "messages of senders whose identity is not believed"
+        "messages_ignored", "messages", "messages of senders whose identity was in doubt"
     )
     OVERLOADED = Metric(
         "overloaded", "connections", "connections that were cut because the peer reads too slowly"
@@ -137,10 +137,10 @@ class CoreMetric(Declared):
         "copies of broadcasts refused because too many are under way",
     )
     LATE_COPIES = Metric(
-        "late_copies", "copies", "copies of broadcasts recorded so long ago that only this is known"
+        "late_copies", "copies", "copies of broadcasts whose recorded route has been forgotten"
     )
     CONFLICTS = Metric(
-        "conflicts", "copies", "copies of broadcasts with another body than was recorded here"
+        "conflicts", "copies", "copies of broadcasts with another body than the recorded one"
     )
     GIVEN_UP_BEFORE = Metric(
         "given_up_before", "copies", "copies of broadcasts that this node had given up as lost"
@@ -153,7 +153,7 @@ class CoreMetric(Declared):
 
     # -- the log -----------------------------------------------------------------------------
     EXCHANGES = Metric("exchanges", "exchanges", "comparisons of logs that this node began")
-    CAUGHT_UP = Metric("caught_up", "messages", "messages recorded because another node gave them")
+    CAUGHT_UP = Metric("caught_up", "messages", "messages received by anti-entropy")
     CAUGHT_UP_TWICE = Metric(
         "caught_up_twice", "messages", "messages given by another node that were here already"
     )
@@ -161,7 +161,7 @@ class CoreMetric(Declared):
         "wants_ignored", "requests", "requests for messages that came outside an exchange"
     )
     ANSWERS_IGNORED = Metric(
-        "answers_ignored", "answers", "messages, bodies and reports of loss that nobody asked for"
+        "answers_ignored", "answers", "messages, bodies and reports of loss that were not asked for"
     )
-    GAPS = Metric("gaps", "messages", "messages given up because nobody keeps them any more")
+    GAPS = Metric("gaps", "messages", "messages given up because no node keeps them any more")
     SPOILED = Metric("spoiled", "messages", "messages in this node's log found to be damaged")

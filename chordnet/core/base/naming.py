@@ -24,8 +24,8 @@ def usable_name(name: str) -> bool:
 def parse_address(text: str, *, any_port: bool = False) -> Host:
     """Split ``host:port``, ``[v6]:port`` or ``tcp:host:port`` into host and port.
 
-    :param any_port: accept port 0.
-    :raises ConfigError: ``text`` is none of these, or its host cannot be a host's name.
+    :param any_port: also accept port 0.
+    :raises ConfigError: ``text`` is none of these, or its host cannot be a host name.
     """
     host, colon, port = text.removeprefix("tcp:").rpartition(":")
     host = host[1:-1] if host.startswith("[") and host.endswith("]") else host
@@ -70,7 +70,7 @@ def _is_ipv6(host: str) -> bool:
 
 
 def _is_host(host: str) -> bool:
-    """Return True if a resolver can be asked for ``host``: IDNA (RFC 3490) has a form of it."""
+    """Return True if a resolver can look ``host`` up: it can be encoded as IDNA (RFC 3490)."""
     try:
         host.encode("idna")
     except UnicodeError:

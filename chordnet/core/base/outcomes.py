@@ -1,6 +1,6 @@
-"""How things can fail, as closed lists: what the program asked for, and what a peer has said.
+"""How requests of the program can fail, and how messages of a peer can be wrong: closed lists.
 
-The values are the words that recordings hold. What people read is made from them at the edge
+Recordings contain the values. The text for people is made from them at the edge
 (:mod:`chordnet.net.observe.views`).
 """
 
@@ -10,17 +10,17 @@ import enum
 
 
 class Failed(enum.StrEnum):
-    """Why a lookup or a broadcast of the program's came to nothing; empty if it did not."""
+    """Why a lookup or a broadcast of the program failed; empty if it did not."""
 
     NO = ""
     NOT_IN_RING = "not in a ring"
     BUSY = "busy"
-    """So many are under way that this one was not begun."""
+    """Too many are under way, so this one was not begun."""
     TIMED_OUT = "timed out"
     """No answer came before the deadline."""
     NODE_DIED = "the node asked is dead"
     NO_WAY = "no way to it was found"
-    """All nodes on the way were silent, or named only those."""
+    """All nodes on the way were silent, or named only silent ones."""
     REFUSED = "refused"
     """The node that was asked could not answer or pass the question on."""
     TOO_LONG = "too long"
@@ -30,7 +30,7 @@ class Failed(enum.StrEnum):
 
     @classmethod
     def _missing_(cls, value: object) -> Failed | None:
-        """Read the words of a peer, as earlier versions recorded them."""
+        """Read the reason that a peer gave, which earlier versions recorded."""
         return cls.REFUSED if isinstance(value, str) else None
 
 

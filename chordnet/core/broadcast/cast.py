@@ -1,4 +1,4 @@
-"""One broadcast as one node sees it: what it covers, whom it delegated to, who waits for word.
+"""One broadcast as one node sees it: its range, its delegates, and the nodes it must report to.
 
 Ranges are kept as clockwise distances from this node: a node responsible for ``(self, limit)``
 covers the distances ``0 < d < cover``; the whole ring is ``2**bits``.
@@ -13,8 +13,8 @@ from chordnet.core.base.messages import Covered, Detour, EdgeKind, Hop, MessageI
 from chordnet.core.base.outcomes import Failed
 
 HOP_BYTES = 512
-"""What a hop of a route is taken to cost: its name is not looked at, for this is worked out for
-every broadcast."""
+"""Assumed cost of a hop, with room for the longest name: names are not measured, because this is
+computed for every broadcast."""
 
 
 def cost_of(bodies: list[bytes], route: list[Hop], detours: list[Detour]) -> int:
@@ -53,11 +53,11 @@ class Branch:
         self.end = end
         self.kind = kind
         self.resent = 0
-        """How often the message was sent again, for want of an acknowledgement."""
+        """How often the message was sent again because no acknowledgement came."""
         self.looks = 0
         """How often it was found to be late."""
         self.bodies_sent = 0
-        """How often the child was given the bodies that a header left out."""
+        """How often the child was sent the bodies that a header left out."""
         self.acked = False
         self.done = False
         self.count = 0
@@ -89,7 +89,7 @@ class Waiter:
 
 
 class Tally(msgspec.Struct, frozen=True, gc=False):
-    """What became of a range: nodes that recorded the message, messages spent, deepest edge."""
+    """The result for a range: nodes that recorded the message, messages spent, deepest edge."""
 
     count: int
     messages: int
@@ -135,7 +135,7 @@ class Tally(msgspec.Struct, frozen=True, gc=False):
 
 
 class Finished(msgspec.Struct, frozen=True, gc=False):
-    """What is remembered of a broadcast that is covered: little, for there are many."""
+    """What is remembered of a covered broadcast: little, because there are many."""
 
     id: MessageId
     created: float
@@ -154,15 +154,15 @@ class Finished(msgspec.Struct, frozen=True, gc=False):
 
 
 class Cast:
-    """The state of one broadcast at this node while somebody waits or something is under way.
+    """The state of one broadcast at this node until every report is sent and no search is open.
 
     A broadcast is one or more messages of one origin that travel together.
 
     :param message_id: the first message.
     :param route: this node's recorded route, from the origin to itself.
     :param ttl: how many more hops it may travel.
-    :param deadline: when what is not covered counts as unreached.
-    :param detours: the messages whose recorded route is another one.
+    :param deadline: when ranges that are not covered are given up as unreached.
+    :param detours: the messages that were recorded with another route.
     """
 
     __slots__ = (
@@ -217,15 +217,15 @@ class Cast:
         self.told = b""
         self.told_end = 0
         self.told_kind = int(EdgeKind.ORIGIN)
-        """Which parent (raw) counts this node, up to which distance anybody was told, and by which
-        kind of edge that parent had sent.
+        """The parent (raw) that counts this node, the distance up to which a report was sent, and
+        the kind of the edge from that parent.
         """
         self.past: Finished | None = None
-        """What was covered before this broadcast was taken up again."""
+        """What was covered before this broadcast was resumed."""
 
     @classmethod
     def resumed(cls, past: Finished, deadline: float) -> Cast:
-        """Take a finished broadcast up again."""
+        """Resume a finished broadcast."""
         cast = cls(past.id, past.created, past.bodies, past.route, past.ttl, deadline, past.detours)
         cast.cover, cast.past = past.cover, past
         cast.told, cast.told_end, cast.told_kind = past.told, past.told_end, past.told_kind
@@ -249,7 +249,10 @@ class Cast:
         )
 
     def tally(self, start: int, end: int) -> Tally:
-        """Sum up what was covered from distance ``start`` to ``end``; back-fills lie before 0."""
+        """Sum up what was covered from distance ``start`` to ``end``.
+
+        Back-fills lie before distance 0, and are counted with what begins there.
+        """
         count, messages, depth, partial = 0, 0, len(self.route) - 1, False
         conflict = lost = 0
         unreached: list[NodeRef] = []
@@ -285,6 +288,7 @@ class Cast:
         """Return True if anything below distance ``end`` has not been covered yet."""
         if not self.open and not self.searching:
             return False
+        # Whatever is open lies below ``cover``, so a wide range needs no look at the branches.
         return end >= self.cover or (
             any(not b.done and b.start < end for b in self.branches)
             or any(start < end for start in self.searching.values())
@@ -292,12 +296,14 @@ class Cast:
 
     @property
     def idle(self) -> bool:
-        """Whether nobody waits and nothing is under way."""
+        """Whether no report is owed and nothing is under way."""
         return not (self.waiters or self.open or self.searching)
 
     def branch(self, child: bytes, limit: bytes) -> Branch | None:
-        """Return the branch that a child's answer belongs to, the one still open if there are two:
-        a range may come back to a child that was held for dead.
+        """Return the branch that a child's answer belongs to.
+
+        There may be two, because a range may come back to a child that was believed dead. The open
+        one is meant.
         """
         found = None
         for branch in self.branches:

@@ -1,8 +1,8 @@
 """The broadcasts that one node knows of: those under way, and a bounded memory of finished ones.
 
-A finished broadcast is kept as a small record for ``broadcast_memory_s``, or until nobody sends it
-again if that is later: for stragglers that bring it again, and for a predecessor that comes in just
-now. Asking for it gives it back as a :class:`Cast` under way.
+A finished broadcast is kept as a small record for ``broadcast_memory_s``, or as long as it may be
+sent again if that is longer: to answer late copies, and to pass it on to a predecessor that has
+just come in. Asking for it turns it into a :class:`Cast` under way again.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Casts:
         self._finished_bytes = 0
         self.active_bytes = 0
         """About how many bytes those under way take up."""
-        # Until then it may be sent again, and would be taken for another broadcast.
+        # Until its deadline it may be sent again, and would be taken for a new broadcast.
         memory_s = max(ctx.config.broadcast_memory_s, ctx.config.broadcast_deadline_s)
         self.memory: Expiry[MessageId] = Expiry(memory_s, self._finished.__contains__, LEISURE_S)
 
@@ -36,7 +36,7 @@ class Casts:
         return iter(list(self._active.values()))
 
     def add(self, cast: Cast) -> None:
-        """Take a new broadcast on."""
+        """Add a broadcast that is under way."""
         self._active[cast.id] = cast
         self.active_bytes += cast.cost
 
@@ -45,7 +45,7 @@ class Casts:
         return self._active.get(message_id)
 
     def get(self, message_id: MessageId) -> Cast | None:
-        """Return a broadcast; a finished one is under way again."""
+        """Return a broadcast; resume it if it is finished."""
         cast = self._active.get(message_id)
         if cast is None and message_id in self._finished:
             past = self._take(message_id)
@@ -54,21 +54,21 @@ class Casts:
         return cast
 
     def fresh(self, limit: int) -> list[Cast]:
-        """Return the newest broadcasts, finished ones first; all are under way again."""
+        """Return the newest broadcasts, finished ones first, and resume those."""
         active = list(self._active.values())
         recent = list(self._finished)[max(0, len(self._finished) + len(active) - limit) :]
         taken = [past for key in recent if (past := self._take(key)) is not None]
         return [*map(self._resume, taken), *active][-limit:]
 
     def finish(self, cast: Cast) -> None:
-        """Put a broadcast away if it is idle."""
+        """Move a broadcast to the finished ones if it is idle."""
         if cast.idle and self._active.pop(cast.id, None) is not None:
             self.active_bytes -= cast.cost
             self.keep(cast.finish())
 
     @property
     def full(self) -> bool:
-        """Whether as many are under way as there is room for."""
+        """Whether there is no room for another one under way."""
         config = self._ctx.config
         return (
             len(self._active) >= 2 * config.max_casts
@@ -76,7 +76,7 @@ class Casts:
         )
 
     def keep(self, finished: Finished) -> None:
-        """Remember a broadcast that is covered."""
+        """Remember a covered broadcast, and forget the oldest ones if there is no room."""
         config = self._ctx.config
         self._finished[finished.id] = finished
         self._finished_bytes += finished.cost
@@ -87,7 +87,7 @@ class Casts:
             self._take(next(iter(self._finished)))
 
     def forget(self) -> None:
-        """Forget the finished broadcasts whose time is up."""
+        """Forget finished broadcasts that have expired."""
         for message_id in self.memory.due(self._ctx.now):
             self._take(message_id)
 

@@ -1,6 +1,6 @@
 """What can be wrong with a broadcast that a peer sends.
 
-Checked before anything of it is believed: what is recorded is written to disk and passed on.
+This is checked before anything in it is used: a recorded message is written to disk and passed on.
 """
 
 from __future__ import annotations

@@ -1,13 +1,11 @@
 """Broadcasts that came as a header alone, and wait for their bodies.
 
-The sender of a header is asked for the bodies, and they are taken only from a node that was asked.
-What waits is bounded in number and in bytes, because headers carry routes; it is forgotten after a
-while, and when its sender dies.
+The sender of a header is asked for the bodies, and only nodes that were asked may send them. The
+number of waiting headers and their bytes are limited, because headers carry routes. A header is
+forgotten after a while, and when its sender dies.
 """
 
 from __future__ import annotations
-
-from collections.abc import Iterator
 
 from chordnet.core.base.messages import Bcast, MessageId, NodeRef, route_bytes
 from chordnet.core.kernel.context import Context
@@ -16,10 +14,10 @@ from chordnet.core.kernel.timers import LEISURE_S, Expiry
 MAX_HEADLESS = 1024
 """Messages whose bodies have been asked for."""
 MAX_HEADLESS_BYTES = 4 * 1024 * 1024
-"""What their headers may take up."""
+"""Memory that their headers may take up."""
 
 Header = tuple[NodeRef, Bcast]
-"""Who sent it, and what."""
+"""The sender, and the header."""
 
 
 class Headless:
@@ -38,7 +36,7 @@ class Headless:
         return len(self._waiting)
 
     def add(self, sender: NodeRef, message: Bcast) -> None:
-        """Let a header wait; a second one of the same sender for the same range replaces it."""
+        """Add a header, replacing one of the same sender for the same range."""
         waiting = self._waiting.get(message.id)
         if waiting is None:
             waiting = self._waiting[message.id] = []
@@ -49,6 +47,7 @@ class Headless:
                 waiting[at] = sender, message
                 break
         else:
+            # A range comes from few nodes: the delegating one and those that repair after it.
             if len(waiting) < self._ctx.config.successors:
                 waiting.append((sender, message))
                 self.bytes += _cost(message)
@@ -68,7 +67,13 @@ class Headless:
 
     def died(self, peer: NodeRef) -> None:
         """Forget what ``peer`` sent."""
-        for message_id, header in list(self._of(peer)):
+        sent = [
+            (message_id, header)
+            for message_id, waiting in self._waiting.items()
+            for header in waiting
+            if header[0].raw == peer.raw
+        ]
+        for message_id, header in sent:
             self._waiting[message_id].remove(header)
             self.bytes -= _cost(header[1])
             if not self._waiting[message_id]:
@@ -78,12 +83,6 @@ class Headless:
         """Forget what has waited for too long."""
         for message_id in self.memory.due(self._ctx.now):
             self.take(message_id)
-
-    def _of(self, peer: NodeRef) -> Iterator[tuple[MessageId, Header]]:
-        for message_id, waiting in self._waiting.items():
-            for header in waiting:
-                if header[0].raw == peer.raw:
-                    yield message_id, header
 
 
 def _cost(header: Bcast) -> int:

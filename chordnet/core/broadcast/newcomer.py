@@ -1,10 +1,10 @@
-"""A predecessor that has just come in between: who else knows of it yet?
+"""A predecessor that has just come in between, and may not be known to the node before it.
 
-A newcomer is known to its successor first, by NOTIFY. The node before it would learn of it at its
-next round only; it is told to look (CHANGED), and knows as soon as the answer to its question about
-our state has reached it. What it has passed on before that may pass the newcomer by, and may reach
-us later on some other way: so the newcomer counts as unknown for a while longer, and what reaches
-us, or begins here, is passed back to it.
+A newcomer's successor is the first to know it, by NOTIFY. The node before it would learn of it only
+at its next round. So we send that node CHANGED: it asks for our state, and knows the newcomer when
+our answer arrives. Broadcasts that it passed on earlier may pass the newcomer by, and may reach us
+later by another route. Therefore the newcomer counts as unknown for a while longer; broadcasts that
+reach us, or begin here, are passed back to it.
 """
 
 from __future__ import annotations
@@ -20,23 +20,22 @@ from chordnet.core.ring.pointers import Pointers
 
 
 class Newcomer:
-    """What one node knows of its predecessor's first moments."""
+    """Tracks for one node whether its predecessor is known to the node before that."""
 
     def __init__(self, ctx: Context, ring: Pointers) -> None:
         self._ctx = ctx
         self._ring = ring
         self._range: tuple[int, int] | None = None
-        """From the node that the newcomer came in behind up to the newcomer; None once that one has
-        asked."""
+        """From the node before the newcomer to the newcomer; None after that node has asked."""
         self._until: float | None = None
 
     @property
     def unknown(self) -> bool:
-        """Whether a tree may have passed our predecessor by, for want of being known."""
+        """Whether a tree may have passed our predecessor by because it was not known."""
         return self._until is not None and self._ctx.now <= self._until
 
     def predecessor_changed(self, old: NodeRef | None) -> None:
-        """Our predecessor is another one now."""
+        """Watch a predecessor that came in between; tell the node before it."""
         ctx, new = self._ctx, self._ring.predecessor
         if new is None or new.raw == ctx.me.raw:
             return
@@ -44,11 +43,13 @@ class Newcomer:
         if old is not None and between(old.id, new.id, ctx.my_id):
             ctx.send(old, Changed())
             self._range = old.id, new.id
-            # By then it has asked, or knows from elsewhere, or is dead or not the one before it.
+            # A round at the fast pace: by then that node has asked, knows from elsewhere, is dead,
+            # or is not the one before the newcomer.
             self._until = ctx.now + ctx.config.stabilise_fast_s
 
     def told(self, node: NodeRef) -> None:
-        """``node`` is answered a question about our state."""
+        """Note that ``node`` is sent our state, which names the newcomer."""
+        # Any node from there up to the newcomer may be the one before it by now.
         if self._range is not None and between_left(self._range[0], node.id, self._range[1]):
             self._range = None
             self._until = self._ctx.now + self._ctx.config.stabilise_fast_s

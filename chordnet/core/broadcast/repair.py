@@ -1,19 +1,20 @@
-"""Repair of a broadcast under way: who takes over what a dead delegate was given.
+"""Repair of a broadcast under way: which node takes over the range of a dead delegate.
 
-- A delegate is dead: successor(its id) is looked up; if that node lies in the delegate's range it
-  is given the rest of it (*reassign*), otherwise the range is empty.
-- A range beyond the one already covered: the first node in it is looked up and given it (*extend*).
-- The successor is in doubt: the first node of our range is looked up and given it (*extend*). If
-  the lookup fails, or ends beyond the successor, it is repeated at each ``covered_check_s`` until
-  the successor has answered and names no live node between us; if it never does, it is reported
-  as unreached.
-- A delegate that lives and still does not take the message after ``MAX_RESENDS`` more attempts (it
-  may crash whenever it reads it) is reported as unreached; what lies beyond it is extended to.
-- A late delegate is probed at each ``covered_check_s``, and sent the message again, after
-  ``PROMPT_LOOKS`` looks less and less often; a range that is not covered by the deadline of the
-  broadcast is reported as unreached.
-- A new predecessor is given fresh messages (*backfill*): a range that lies before this node. As
-  long as its own predecessor does not know it, those that come over any edge, too.
+- A delegate is dead: look up successor(its id). If that node lies in the delegate's range, give it
+  the rest of the range (*reassign*); otherwise the range is empty.
+- A range extends beyond the one already covered: look up its first node and give it the range
+  (*extend*).
+- The successor is in doubt: look up the first node of our range and give it the range (*extend*).
+  If the lookup fails, or ends beyond the successor, repeat it at each ``covered_check_s`` until the
+  successor has answered and names no live node between us. If it never does, report it as
+  unreached.
+- A live delegate does not accept the message after ``MAX_RESENDS`` more attempts (it may crash
+  whenever it reads it): report it as unreached, and extend to what lies beyond it.
+- A delegate is late: probe it at each ``covered_check_s`` and send it the message again, less and
+  less often after ``PROMPT_LOOKS`` looks. Report a range that is not covered by the deadline of the
+  broadcast as unreached.
+- The predecessor is new: give it fresh messages (*backfill*), whose range lies before this node. As
+  long as its own predecessor does not know it, do so for messages that come over any edge.
 
 Source: protocol of El-Ansary et al. (IPTPS 2003) for the tree; the repair is chordnet's own.
 """
@@ -41,14 +42,14 @@ MAX_TRIES = 3
 MAX_RESENDS = 8
 """How often a message is sent again to a live delegate that does not acknowledge it."""
 PROMPT_LOOKS = 8
-"""How many looks in a row ask a delegate that has the range in hand; then each as late again."""
+"""Looks in a row at which a delegate that works on its range is asked; then the pause doubles."""
 MAX_BACKFILL = 256
 """Fresh messages passed back to one new predecessor."""
 
 
 @attrs.frozen
 class _Search:
-    """A lookup for the node to give the range ``[start, end)`` to."""
+    """A lookup of the node that is to be given the range ``[start, end)``."""
 
     message: MessageId
     purpose: Purpose
@@ -58,7 +59,7 @@ class _Search:
     limit: bytes
     tries: int
     doubt: bool = False
-    """It is sought because the successor is in doubt."""
+    """The reason is that the successor is in doubt."""
 
 
 class Tree(Protocol):
@@ -93,14 +94,15 @@ class Repairs:
             lookups.handle(purpose, self.looked_up)
         self.late: Expiry[tuple[Cast, Branch]] = Expiry(ctx.config.covered_check_s, still_open)
         self.doubts: Expiry[tuple[Cast, int, _Search]] = Expiry(
-            ctx.config.covered_check_s, _still_in_doubt
+            ctx.config.covered_check_s, lambda entry: entry[1] in entry[0].searching
         )
 
     # ---- deaths -----------------------------------------------------------------------------
 
     def died(self, peer: NodeRef) -> None:
-        """``peer`` is dead: others take over what it was given; it waits for nothing."""
+        """Give the ranges of ``peer``, which is dead, to others; owe it no reports."""
         for cast in self._casts:
+            # A copy: a lookup may fail before it returns, which adds a branch.
             for branch in list(cast.branches):
                 if not branch.done and branch.child.raw == peer.raw:
                     self._reassign(cast, branch)
@@ -108,7 +110,7 @@ class Repairs:
             self._tree.check(cast)
 
     def survived(self, peer: NodeRef) -> None:
-        """``peer`` was suspected and lives: it may have missed what it was sent."""
+        """Send ``peer``, which was suspected and lives, what it may have missed."""
         for cast in self._casts:
             for branch in cast.branches:
                 if not branch.done and not branch.acked and branch.child.raw == peer.raw:
@@ -116,7 +118,7 @@ class Repairs:
             self._tree.check(cast)
 
     def resend(self, cast: Cast, branch: Branch) -> None:
-        """Send a message again that was not acknowledged, or go on without the delegate."""
+        """Send a message that was not acknowledged again, or go on without the delegate."""
         if branch.resent < MAX_RESENDS:
             branch.resent += 1
             self._tree.trace(cast, TraceKind.RESENT, branch.child)
@@ -125,6 +127,7 @@ class Repairs:
         self._tree.trace(cast, TraceKind.GAVE_UP, branch.child)
         branch.missed(branch.child)
         cast.close(branch)
+        # A back-fill starts below 0, and there is nothing beyond its delegate to cover.
         if branch.start >= 0 and branch.start + 1 < branch.end:
             self.extend(cast, branch.start + 1, branch.end, branch.limit)
 
@@ -141,7 +144,7 @@ class Repairs:
         self._search(_Search(cast.id, Purpose.EXTEND, None, start, end, limit, 0), cast)
 
     def doubt(self, cast: Cast, end: int, limit: bytes) -> None:
-        """Cover the distances up to ``end``, in which no node is known, but may well be."""
+        """Cover the distances up to ``end``: no node is known there, but there may be one."""
         self._search(_Search(cast.id, Purpose.EXTEND, None, 1, end, limit, 0, doubt=True), cast)
 
     # ---- looking for an heir ----------------------------------------------------------------
@@ -159,7 +162,7 @@ class Repairs:
         self._lookups.start(search.purpose, tag, key)
 
     def looked_up(self, result: Result) -> None:
-        """A search has ended."""
+        """Give the range of a search that has ended to the node found, or search again."""
         search = self._searches.pop(result.tag, None)
         cast = self._casts.active(search.message) if search is not None else None
         if search is None or cast is None:
@@ -169,6 +172,7 @@ class Repairs:
         if heir is not None and self._is_credible(search, heir):
             self._take_over(cast, search, heir)
         elif search.doubt:
+            # The entry stays in ``searching`` during the pause, so that the cast is not covered.
             cast.searching[result.tag] = search.start
             self.doubts.add((cast, result.tag, search), self._ctx.now)
         elif search.tries < MAX_TRIES and self._ctx.now < cast.deadline:
@@ -181,10 +185,11 @@ class Repairs:
         ctx = self._ctx
         if ctx.peers.is_dead(heir, ctx.now):
             return False
+        # A node beyond the successor only shows that the lookup passed the successor by.
         return not search.doubt or ctx.distance(heir) <= ctx.distance(self._ring.head)
 
     def _doubt_again(self, cast: Cast, tag: int, search: _Search) -> None:
-        """See whether the successor has confirmed its place; if not, look again."""
+        """Go on if the successor has confirmed its place; otherwise look again."""
         del cast.searching[tag]
         if self._ring.adoption.answered:
             self._take_over(cast, search, self._ring.head)
@@ -200,6 +205,7 @@ class Repairs:
             return
         branch = search.branch
         if branch is not None and branch.kind == EdgeKind.BACKFILL:
+            # Its range ends at us: only a node between the dead one and us can take it over.
             if between(branch.child.id, heir.id, ctx.my_id):
                 self.backfill(cast, heir)
             return
@@ -210,6 +216,7 @@ class Repairs:
             self._tree.delegate(cast, Branch(heir, search.limit, distance, search.end, kind))
 
     def _give_up(self, cast: Cast, search: _Search) -> None:
+        # A branch that is closed without an answer makes the report partial.
         lost = Branch(self._ctx.me, b"", search.start, search.end, EdgeKind.EXTEND)
         missed = search.branch.child if search.branch is not None else None
         lost.missed(self._ring.head if search.doubt else missed)
@@ -219,7 +226,7 @@ class Repairs:
     # ---- lateness ---------------------------------------------------------------------------
 
     def tick(self) -> None:
-        """Look after delegates that are late: are they alive, do they have the range in hand?"""
+        """Check on late delegates: are they alive, and do they work on their ranges?"""
         ctx = self._ctx
         for cast, tag, search in self.doubts.due(ctx.now):
             self._doubt_again(cast, tag, search)
@@ -238,7 +245,7 @@ class Repairs:
             self._detector.suspect(branch.child)
             branch.looks += 1
             if not branch.done and not branch.acked:
-                # Whether it is dead, which is another case, the probe is about to show.
+                # A probe under way is about to show if it is dead, which is another case.
                 if not probed:
                     self.resend(cast, branch)
                     self._tree.check(cast)
@@ -250,7 +257,7 @@ class Repairs:
     # ---- back-fill --------------------------------------------------------------------------
 
     def predecessor_changed(self) -> None:
-        """Pass fresh messages back to a node that has just come in before us."""
+        """Pass fresh messages back to a predecessor that has just come in."""
         new = self._ring.predecessor
         if new is None or new.raw == self._ctx.me.raw:
             return
@@ -262,29 +269,26 @@ class Repairs:
     def backfill(self, cast: Cast, node: NodeRef) -> None:
         """Give ``node``, our predecessor, the range between it and us unless it has it already.
 
-        One backfill may lead to the next, but no further than the tree may go.
+        One back-fill may lead to the next, up to the time to live of the broadcast.
         """
         if cast.ttl <= 0:
             return
         given = cast.branch(node.raw, self._ctx.me.raw)
+        # It is asked again only if it was given up before: then nothing was counted for it.
         if given is not None and (given.count or not given.done):
             return
         self._tree.delegate(cast, Branch(node, self._ctx.me.raw, -1, 0, EdgeKind.BACKFILL))
 
 
 def _asks_again(looks: int) -> bool:
-    """Return True if a delegate is asked again at this look, the ``looks``-th.
+    """Return True if a delegate is asked again at its ``looks``-th look.
 
-    A report that was lost delays the receipt until the next question, so the first come often.
+    A lost report delays the receipt until the next question, so the first questions come often.
+    Later ones come at powers of two, because a message that is repeated is work for both nodes.
     """
     return looks <= PROMPT_LOOKS or looks & (looks - 1) == 0
 
 
-def _still_in_doubt(entry: tuple[Cast, int, _Search]) -> bool:
-    cast, tag, _search = entry
-    return tag in cast.searching
-
-
 def still_open(entry: tuple[Cast, Branch]) -> bool:
-    """Return True if a branch's answer is still awaited."""
+    """Return True if the answer of a branch is still to come."""
     return not entry[1].done

@@ -4,14 +4,14 @@ Base: a node responsible for the range (self, limit) sends to each distinct fing
 next finger as that one's limit: N - 1 messages in a depth of about log2 N (El-Ansary, Alima,
 Brand, Haridi, "Efficient broadcast in structured P2P networks", IPTPS 2003). On top of it:
 
-- *COVERED*: a node that has recorded the message and whose every delegate has reported its range
-  covered reports its own, at once if it has nobody to delegate to. The origin thereby knows that
-  everybody has it, and how.
+- *COVERED*: a node that has recorded the message reports its range covered when every delegate has
+  reported; without delegates, immediately. The origin thereby knows that every node has it, and
+  how.
 - *ACK*: sent only when COVERED would be late, so a healthy tree costs N - 1 messages down and
   N - 1 up.
-- *Repair*: a delegate that stays silent is sent the message again, a few times, and probed. When it
-  is dead, successor(its id) takes its range over (*reassign*), if that lies in the range. When it
-  lives and takes nothing, others are given what lies beyond it, and it is reported as unreached.
+- *Repair*: a silent delegate is sent the message again, a few times, and probed. If it is dead,
+  successor(its id) takes its range over (*reassign*), provided that it lies in the range. If it
+  lives and accepts nothing, others are given what lies beyond it, and it is reported as unreached.
 - *Extension*: a node given a range beyond the one it already covers delegates only the rest.
 - *Doubt*: the list that a successor comes from is another node's word, which may leave out any
   number of nodes. Until the successor has said that this node is its predecessor, this node looks
@@ -22,15 +22,16 @@ Brand, Haridi, "Efficient broadcast in structured P2P networks", IPTPS 2003). On
   it, also if the message is its own. Repair edges carry no bodies, but a digest of them; they are
   asked for if missing.
 - *Conflict*: a node that holds another body under the number of a message than the one that comes
-  keeps the first, passes the second to nobody and reports the conflict: the origin's receipt is
-  partial and says so. Those below it get the message by anti-entropy.
+  keeps the first, does not pass the second on and reports the conflict: the origin's receipt is
+  partial and says so. Nodes below it get the message by anti-entropy.
 
-Messages that the program publishes at once travel as one broadcast and share all of this.
+Messages that the program publishes together travel as one broadcast and share all of this.
 
 A message's route is fixed when it is first accepted: the sender's own stored route and this node.
-Messages that travel together may have come to the sender on different ways (*detours*).
-Each node records a message once (:mod:`chordnet.core.log.ledger`), but passes on what it has
-recorded without knowing it covered: before a crash, or by :mod:`chordnet.core.log.antientropy`.
+Messages that travel together may have reached the sender by different routes (*detours*).
+Each node records a message once (:mod:`chordnet.core.log.ledger`), but also passes on a message
+that it recorded earlier (before a crash, or by :mod:`chordnet.core.log.antientropy`): it does not
+know whether the range was covered then.
 """
 
 from __future__ import annotations
@@ -73,7 +74,8 @@ from chordnet.core.ring.pointers import Pointers
 from chordnet.core.ring.routing import Routes
 
 MAX_BODIES_SENT = 8
-"""How often one delegate is given the bodies that its header left out."""
+"""How often one delegate is sent the bodies that a header left out. Without a limit, a peer could
+have 64 kB sent for every acknowledgement of a few bytes."""
 REPAIR = frozenset({EdgeKind.REASSIGN, EdgeKind.EXTEND, EdgeKind.BACKFILL})
 
 
@@ -104,11 +106,13 @@ class Broadcasts:
         self._newcomer = newcomer
         self.repairs = Repairs(ctx, self._casts, ring, lookups, detector, self)
         self.headless = Headless(ctx)
-        self._ack_due: Expiry[tuple[Cast, Waiter]] = Expiry(config.ack_delay_s, _still_waits)
+        self._ack_due: Expiry[tuple[Cast, Waiter]] = Expiry(
+            config.ack_delay_s, lambda entry: entry[1] in entry[0].waiters
+        )
         self._first_check: Expiry[tuple[Cast, Branch]] = Expiry(config.ack_timeout_s, still_open)
         queues = (self._ack_due, self._first_check, self.repairs.late, self.repairs.doubts)
         self.expiries = (*queues, self._casts.memory, self.headless.memory)
-        """Each says when something of ours is due."""
+        """The queues whose earliest entry limits the node's deadline."""
 
     @property
     def under_way(self) -> int:
@@ -116,14 +120,14 @@ class Broadcasts:
         return len(self._casts)
 
     def remember(self, recent: Recent) -> None:
-        """Take note of what an earlier life of this node recorded lately."""
+        """Note a message that an earlier life of this node recorded shortly before its end."""
         self._sync.remember(recent.id, recent.route)
         self._recent[recent.id] = recent.digest
 
     # ---- publishing -------------------------------------------------------------------------
 
     def publish(self, event: Publish) -> None:
-        """Broadcast messages of this node's own program, those that fit together as one."""
+        """Broadcast messages of this node's own program, as many as fit in one tree."""
         config = self._ctx.config
         batch: list[tuple[int, bytes]] = []
         size = 0
@@ -150,10 +154,15 @@ class Broadcasts:
         return Failed.BUSY if self._in_flight >= config.max_broadcasts else Failed.NO
 
     def _publish(self, batch: list[tuple[int, bytes]], wall: float) -> None:
-        ctx, sync = self._ctx, self._sync
+        ctx, sync, before = self._ctx, self._sync, self._ring.predecessor
         known = self._ledger.last(ctx.me.raw, ctx.me.incarnation)
         if known > sync.published:
-            self._numbers_taken(batch, known)
+            # The ledger knows numbers of ours that we have not used: it is damaged, or a copy.
+            ctx.counters.add(CoreMetric.OWN_NUMBERS_TAKEN, by=len(batch))
+            sync.published = known
+            self._in_flight -= len(batch)
+            for op, _body in batch:
+                ctx.effects.append(BroadcastDone(op, None, reason=Failed.NUMBER_TAKEN))
             return
         message_id = MessageId(ctx.me.raw, ctx.me.incarnation, sync.published + 1)
         sync.published += len(batch)
@@ -164,23 +173,15 @@ class Broadcasts:
         cast.ops = [op for op, _ in batch]
         cast.waiters.append(Waiter(None, ctx.me.raw, ctx.space.size))
         self._fan(cast, ctx.space.size, ctx.me.raw)
-        if self._newcomer.unknown:
-            self._pass_back(cast)
+        if (
+            self._newcomer.unknown
+            and before is not None
+            and before.raw != ctx.me.raw
+            and not self._ring.predecessor_is_dead()
+        ):
+            # The tree may pass by a predecessor that the node before it does not know yet.
+            self.repairs.backfill(cast, before)
         self.check(cast)
-
-    def _numbers_taken(self, batch: list[tuple[int, bytes]], known: int) -> None:
-        """The ledger knows numbers of ours that we have not used: it is damaged, or was copied."""
-        self._ctx.counters.add(CoreMetric.OWN_NUMBERS_TAKEN, by=len(batch))
-        self._sync.published = known
-        self._in_flight -= len(batch)
-        for op, _body in batch:
-            self._ctx.effects.append(BroadcastDone(op, None, reason=Failed.NUMBER_TAKEN))
-
-    def _pass_back(self, cast: Cast) -> None:
-        before = self._ring.predecessor
-        if before is None or before.raw == self._ctx.me.raw or self._ring.predecessor_is_dead():
-            return
-        self.repairs.backfill(cast, before)
 
     def _record(
         self,
@@ -192,8 +193,8 @@ class Broadcasts:
     ) -> tuple[int, int, int]:
         """Record what is new.
 
-        :returns: how many were recorded before with other bodies, how many were given up, and how
-            many were recorded before by a route that is not remembered.
+        :returns: how many had been recorded with other bodies, how many had been given up, and how
+            many had been recorded by a route that is not remembered.
         """
         ctx, ledger, conflict, lost, strayed = self._ctx, self._ledger, 0, 0, 0
         for offset, body in enumerate(bodies):
@@ -241,11 +242,14 @@ class Broadcasts:
         cast.cover, whole = end, end
         if cast.ttl <= 0:
             return
+        # The farthest child has the widest range, so it starts first; each child's distance is the
+        # limit of the next one.
         for distance, node, kind in reversed(self._routes.tree):
             if distance < end:
                 self.delegate(cast, Branch(node, limit, distance, end, kind))
                 end, limit = distance, node.raw
         if end == whole and self._routes.tree and not self._ring.adoption.behind:
+            # No child lies in the range, but an unconfirmed list may leave nodes out.
             self.repairs.doubt(cast, end, limit)
 
     def delegate(self, cast: Cast, branch: Branch) -> None:
@@ -257,7 +261,7 @@ class Broadcasts:
         self._first_check.add((cast, branch), self._ctx.now)
 
     def trace(self, cast: Cast, what: TraceKind, peer: NodeRef) -> None:
-        """Note something out of the ordinary."""
+        """Report something out of the ordinary."""
         self._ctx.effects.append(Traced(cast.id, len(cast.bodies), what, peer))
 
     def send(self, cast: Cast, branch: Branch, *, header_only: bool) -> None:
@@ -281,11 +285,11 @@ class Broadcasts:
     # ---- receiving --------------------------------------------------------------------------
 
     def on_bcast(self, sender: NodeRef, message: Bcast) -> None:
-        """A range of a broadcast is given to us."""
+        """Take on a range of a broadcast."""
         fault = fault_of(message, sender, self._ctx)
         if not fault and message.id.origin == self._ctx.me.raw and self._is_forged(message):
             fault = Fault.FORGED
-            # An honest node may have passed it on: it need not send it again.
+            # An honest node may have passed it on: answer, so that it does not send it again.
             self._contradict(sender, message, conflict=1)
         if fault:
             self._ctx.effects.append(Misbehaved(sender, fault))
@@ -302,7 +306,7 @@ class Broadcasts:
             self._first(sender, message, message.bodies)
 
     def _is_forged(self, message: Bcast) -> bool:
-        """Return True if a broadcast of our own is of our present life, and we have not sent it."""
+        """Return True if a broadcast claims numbers of our present life that we have not used."""
         me, given = self._ctx.me, message.id
         if given.incarnation != me.incarnation:
             return False
@@ -326,7 +330,7 @@ class Broadcasts:
             self._contradict(sender, message, conflict=min(conflict, 1), lost=min(lost, 1))
             return
         if had_all:
-            # Passed back for this node's own sake, which has it; others see to the range.
+            # It was passed back because we might lack it. We do not; others cover the range.
             depth = len(message.hops)
             self._ctx.send(sender, Covered(message.id, message.limit, 1, 0, depth, False, []))
             return
@@ -359,7 +363,7 @@ class Broadcasts:
         detours: list[Detour],
         end: int,
     ) -> None:
-        """Report at once: nobody in the range is known, so there is nothing to wait for."""
+        """Report immediately: no node in the range is known, so there is nothing to wait for."""
         ctx, depth = self._ctx, len(message.hops)
         report = Covered(message.id, message.limit, 1, 0, depth, False, [])
         ctx.effects.append(Send(sender, report))
@@ -381,10 +385,12 @@ class Broadcasts:
         )
 
     def _stray(self, sender: NodeRef, message: Bcast, *, others: bool) -> None:
-        """Report a late copy of what was recorded by a route that is forgotten.
+        """Report a late copy of a message whose recorded route has been forgotten.
 
-        Passed on, it would spread the route of the copy, by which nothing came here. Whether the
-        ``others`` in the range have the message is not known; what they lack, anti-entropy brings.
+        Passing it on would spread the copy's route, which is not how the message came here.
+
+        :param others: there are other nodes in the range. They may lack the message, so the report
+            is partial; anti-entropy brings it to them.
         """
         ctx, depth = self._ctx, len(message.hops)
         ctx.counters.add(CoreMetric.LATE_COPIES)
@@ -393,14 +399,14 @@ class Broadcasts:
     def _contradict(
         self, sender: NodeRef, message: Bcast, *, conflict: int = 0, lost: int = 0
     ) -> None:
-        """Report that this node has not recorded what ``sender`` sent, and will not."""
+        """Report that this node has not recorded what ``sender`` sent, and never will."""
         ctx, depth = self._ctx, len(message.hops)
         ctx.counters.add(CoreMetric.CONFLICTS if conflict else CoreMetric.GIVEN_UP_BEFORE)
         report = Covered(message.id, message.limit, 0, 0, depth, True, [ctx.me], conflict, lost)
         ctx.send(sender, report)
 
     def _may_lack(self, before: NodeRef, sender: NodeRef, message: Bcast) -> bool:
-        """Return True if our predecessor came in so lately that the tree may have passed it by."""
+        """Return True if our predecessor is so new that the tree may have passed it by."""
         if before.raw in (sender.raw, self._ctx.me.raw):
             return False
         if message.kind == EdgeKind.SUCCESSOR and between(sender.id, before.id, self._ctx.my_id):
@@ -412,7 +418,7 @@ class Broadcasts:
         return passed and not self._ring.predecessor_is_dead()
 
     def _again(self, cast: Cast, sender: NodeRef, message: Bcast) -> None:
-        """A message that we have: from another parent, once more, or for a wider range."""
+        """Take a message that we have: from another parent, again, or for a wider range."""
         if not _carries(message, cast.bodies):
             self._contradict(sender, message, conflict=1)
             self._casts.finish(cast)
@@ -435,12 +441,12 @@ class Broadcasts:
     # ---- bodies -----------------------------------------------------------------------------
 
     def on_bodies(self, sender: NodeRef, message: Bodies) -> None:
-        """The bodies that we asked for have come."""
+        """Take the bodies that we asked for."""
         if not self.headless.awaits(message.id, sender):
             self._ctx.counters.add(CoreMetric.ANSWERS_IGNORED)
             return
         waiting, digest = self.headless.take(message.id), digest_of(message.bodies)
-        # The route leads over the node that brought the bodies, if its header is among them.
+        # The node that brought the bodies comes first, so that the recorded route leads over it.
         for parent, header in sorted(waiting, key=lambda entry: entry[0].raw != sender.raw):
             cast = self._casts.get(message.id)
             fault = bodies_fault(message.bodies, header.count, self._ctx)
@@ -455,7 +461,7 @@ class Broadcasts:
                 self._first(parent, header, message.bodies)
 
     def on_ack(self, sender: NodeRef, message: Ack) -> None:
-        """A delegate has taken its range on."""
+        """Note that a delegate has taken its range on; send it the bodies if it lacks them."""
         cast = self._casts.active(message.id)
         branch = cast.branch(sender.raw, message.limit) if cast is not None else None
         if cast is None or branch is None:
@@ -468,7 +474,7 @@ class Broadcasts:
     # ---- covering ---------------------------------------------------------------------------
 
     def on_covered(self, sender: NodeRef, message: Covered) -> None:
-        """A delegate's range is covered."""
+        """Note that a delegate's range is covered."""
         cast = self._casts.active(message.id)
         branch = cast.branch(sender.raw, message.limit) if cast is not None else None
         if cast is None or branch is None or branch.done:
@@ -486,6 +492,7 @@ class Broadcasts:
         """Answer every waiter whose range is covered."""
         waiters = cast.waiters
         if len(waiters) == 1 and not cast.open and not cast.searching:
+            # The usual case: no need to look at any branch.
             self._report(cast, waiters.pop())
         else:
             for waiter in list(waiters):
@@ -497,6 +504,7 @@ class Broadcasts:
     def _report(self, cast: Cast, waiter: Waiter) -> None:
         ctx, parent = self._ctx, waiter.parent
         another = bool(cast.told) and self._told_another(cast, waiter)
+        # The other parent counts us and everything up to told_end; this one gets the rest.
         start, ourselves = (cast.told_end, 0) if another else (0, 1)
         found = cast.tally(start, waiter.end)
         cut_short = cast.ttl <= 0 and bool(self._routes.tree)
@@ -516,22 +524,17 @@ class Broadcasts:
                 cast.told, cast.told_kind = parent.raw, waiter.kind
             report = tally.covered(cast.id, waiter.limit)
             ctx.effects.append(Send(parent, report))
-        else:
-            self._confirm(cast, tally)
-
-    def _confirm(self, cast: Cast, tally: Tally) -> None:
-        """Tell our own program what became of each of its messages."""
+            return
         shared = len(cast.ops)
         self._in_flight -= shared
         for offset, op in enumerate(cast.ops):
-            done = tally.receipt(op, cast.id.plus(offset), shared)
-            self._ctx.effects.append(done)
+            ctx.effects.append(tally.receipt(op, cast.id.plus(offset), shared))
 
     def _told_another(self, cast: Cast, waiter: Waiter) -> bool:
-        """Return True if a parent that lives was told already: nothing must be counted twice.
+        """Return True if another live parent was told already, so that no node is counted twice.
 
-        What comes by reassignment or extension was a dead node's: it told nobody what it was told
-        along the tree. What came by a repair was told to a live node.
+        A range that comes by reassignment or extension belonged to a dead node. What we reported to
+        that one, along the tree, is lost; what we reported over a repair edge reached a live node.
         """
         parent = waiter.parent
         if parent is None or cast.told == parent.raw:
@@ -544,7 +547,7 @@ class Broadcasts:
     # ---- time -------------------------------------------------------------------------------
 
     def tick(self) -> None:
-        """Send late acknowledgements, look after silent delegates, forget old trees."""
+        """Send acknowledgements that are due, chase silent delegates, forget old trees."""
         now = self._ctx.now
         for cast, waiter in self._ack_due.due(now):
             if waiter.parent is not None:
@@ -590,11 +593,7 @@ def _way(detours: list[Detour], offset: int, route: list[Hop]) -> list[Hop]:
 
 
 def _carries(message: Bcast, bodies: list[bytes]) -> bool:
-    """Return True if a broadcast brings, or promises, just these bodies."""
+    """Return True if a broadcast brings, or promises, exactly these bodies."""
     if message.bodies is not None:
         return message.bodies == bodies
     return message.count == len(bodies) and message.digest == digest_of(bodies)
-
-
-def _still_waits(entry: tuple[Cast, Waiter]) -> bool:
-    return entry[1] in entry[0].waiters

@@ -1,10 +1,10 @@
-"""Hints: who is told that this node's successor is new, or may be dead.
+"""Hints: telling other nodes that this node's successor is new, or may be dead.
 
-A node whose successor changes tells those whose fingers are concerned: for each i, the nodes in
+A node whose successor changes tells the nodes whose fingers are concerned: for each i, those in
 (self - 2**i, successor - 2**i] (after ``update_others`` and ``fix_fingers`` of Stoica et al.,
-SIGCOMM 2001, figures 6 and 7, with the pointed-to range known exactly to the predecessor). A hint
+SIGCOMM 2001, figures 6 and 7; the predecessor knows exactly which range points to a node). A hint
 is routed to the first of them and handed from successor to successor. It is only a hint: the
-receiver looks up, or probes, itself.
+receiver itself looks up, or probes.
 """
 
 from __future__ import annotations
@@ -59,10 +59,10 @@ class Hints:
             self.tell_others(peer, alive=False)
 
     def tell_others(self, subject: NodeRef, *, alive: bool) -> None:
-        """Hint at ``subject``, our new or suspected successor, to whom it may concern.
+        """Send hints about ``subject``, our new or suspected successor.
 
-        Nodes within our predecessors' successor lists learn of it by stabilising; the estimate of
-        how far those reach is our own list's, halved to be on the safe side.
+        Predecessors that have us in their successor lists learn of it by stabilising. How far their
+        lists reach is estimated from our own list's reach, halved to be on the safe side.
         """
         ctx, space = self._ctx, self._ctx.space
         listed = self._ring.successors
@@ -73,7 +73,7 @@ class Hints:
             low = (ctx.my_id - (1 << slot)) % space.size
             high = (subject.id - (1 << slot)) % space.size
             hint = FingerHint(subject, alive, space.raw(low), space.raw(high), HINT_TTL)
-            # We may lie in the range ourselves, yet not be the first there.
+            # We may lie in the range, but not be the first node there.
             if self._ring.owns((low + 1) % space.size):
                 self.on_finger_hint(self._ctx.me, hint)
             else:
@@ -82,7 +82,7 @@ class Hints:
     # ---- taking and passing on --------------------------------------------------------------
 
     def on_finger_hint(self, _sender: NodeRef, hint: FingerHint) -> None:
-        """Act on a hint, pass it on, or drop it when there is nobody left to tell."""
+        """Act on a hint, pass it on, or drop it if no node is left to tell."""
         ctx, ring = self._ctx, self._ring
         low, high = int.from_bytes(hint.low), int.from_bytes(hint.high)
         if hint.ttl <= 0:
@@ -97,7 +97,7 @@ class Hints:
             ctx.send(ring.head, _older(hint))
 
     def _pass_on(self, hint: FingerHint) -> None:
-        """Send a hint towards the first node of its range; drop it when that range is empty."""
+        """Send a hint towards the first node of its range; drop it if that range is empty."""
         ctx, ring = self._ctx, self._ring
         target = (int.from_bytes(hint.low) + 1) % ctx.space.size
         if ring.owns(target) or not ring.successors:
@@ -114,20 +114,18 @@ class Hints:
         if subject.raw == ctx.me.raw:
             return
         if not hint.alive:
-            # Its predecessor watches it anyway, and would answer each hint with new ones.
+            # Its predecessor watches it anyway, and its suspicion would only cause more hints.
             if self._ring.head.raw != subject.raw and any(
                 node is not None and node.raw == subject.raw for node in slots
             ):
                 self._detector.suspect(subject)
             return
-        self._fingers.want(
-            sum(1 << s for s, node in enumerate(slots) if self._better(subject, s, node))
-        )
-
-    def _better(self, subject: NodeRef, slot: int, node: NodeRef | None) -> bool:
-        """Return True if ``subject`` would belong into the slot rather than ``node``."""
-        end = self._ctx.my_id if node is None else node.id
-        return between_left(self._fingers.start(slot), subject.id, end)
+        better = 0
+        for slot, node in enumerate(slots):
+            end = ctx.my_id if node is None else node.id
+            if between_left(self._fingers.start(slot), subject.id, end):
+                better |= 1 << slot
+        self._fingers.want(better)
 
     MESSAGES: ClassVar[Handlers] = {
         FingerHint: on_finger_hint,

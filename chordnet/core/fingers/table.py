@@ -1,19 +1,19 @@
 """The finger table: finger[i] = successor(self + 2**i), and its upkeep.
 
-A slot is *wanted* when it has to be looked up: after the node in it died, after a neighbour's
-change was hinted at, and once for all slots in every pass. Wanted slots are worked off in order,
-one lookup at a time, and each result fills all following slots whose start it covers, so a pass
-costs one lookup for each distinct finger beyond the successor list: slots within the list's reach
-are filled from it, and slots whose start lies in (predecessor, self] stay empty. At rest the node
-in a slot is asked whether it still owns the slot's start: two messages rather than a whole path.
+A slot is *wanted* when it has to be looked up: after the node in it died, after a hint about it,
+and once in every pass over the table. Wanted slots are looked up in order, one at a time, and each
+result fills all following slots whose start it covers. So a pass costs one lookup for each distinct
+finger beyond the successor list: slots within the list's reach are filled from it, and slots whose
+start lies in (predecessor, self] stay empty. At rest, the node in a slot is asked if it still owns
+the slot's start, which costs two messages rather than a whole path.
 
-Passes come fast while they still find something to change, then ever more slowly. Repair does not
+Passes come fast while they find something to change, then more and more slowly. Repair does not
 wait for them:
 
-- A failed node's slots are wanted at once.
-- A node whose successor changes tells those whose fingers are concerned (``hints.py``).
+- The slots of a failed node are wanted immediately.
+- A node whose successor changes tells the nodes whose fingers are concerned (``hints.py``).
 
-:class:`~chordnet.core.base.config.FingerUpkeep` turns what is not published Chord off.
+:class:`~chordnet.core.base.config.FingerUpkeep` turns off what is not in the published Chord.
 """
 
 from __future__ import annotations
@@ -50,11 +50,11 @@ class Fingers:
         self._wanted = 0
         """Wanted slots, as the bits of a number."""
         self._measured: list[NodeRef] = []
-        """The successor list that ``_near`` is about."""
+        """The successor list that ``_near`` was computed from."""
         self._near: list[int] = []
-        """How far those are."""
+        """The distances of its nodes."""
         self._untold = False
-        """Whether a slot has changed and the rest of the node was not told."""
+        """Whether a slot has changed that the rest of the node was not told of."""
         self._looking: int | None = None
         self._upkeep = ctx.config.finger_upkeep
         self._pace = ctx.config.fingers_fast_s
@@ -69,18 +69,19 @@ class Fingers:
 
     @property
     def may_check(self) -> bool:
-        """Whether the node in a slot may be asked instead of looking the slot up: at rest, when
-        the last passes found nothing to change.
+        """Whether the node in a slot may be asked instead of looking the slot up.
+
+        This is so at rest: when the last passes found nothing to change.
         """
         at_rest = self._pace >= self._ctx.config.fingers_idle_s and not self._changed
         return at_rest and self._upkeep.checks
 
     def start(self, slot: int) -> int:
-        """Return the identifier whose successor belongs into ``slot``."""
+        """Return the identifier whose successor belongs in ``slot``."""
         return (self._ctx.my_id + (1 << slot)) % self._ctx.space.size
 
     def place(self, slots: Mapping[int, NodeRef]) -> None:
-        """Have these fingers from now on, as if the ring had been at rest for long."""
+        """Set these fingers, as if the ring had been at rest for a long time."""
         ctx, idle = self._ctx, self._ctx.config.fingers_idle_s
         for slot, node in slots.items():
             self.slots[slot] = node
@@ -88,13 +89,13 @@ class Fingers:
         ctx.alarms.set(Alarm.FINGERS, ctx.now + ctx.rng.random() * idle)
 
     def reroute(self) -> None:
-        """Make the routes anew, from the successor list and the table as they are now."""
+        """Rebuild the routes from the successor list and the table."""
         self._routes.rebuild(self._ring.successors, self.distinct())
 
     # ---- what makes a slot wanted -----------------------------------------------------------
 
     def refresh(self) -> None:
-        """The ``fingers`` alarm has rung: look at every slot again."""
+        """Begin a pass over every slot when the ``fingers`` alarm rings."""
         ctx, config = self._ctx, self._ctx.config
         slower = min(2 * self._pace, config.fingers_idle_s)
         self._pace = config.fingers_fast_s if self._changed else slower
@@ -110,7 +111,7 @@ class Fingers:
         self.neighbours_changed()
 
     def neighbours_changed(self) -> None:
-        """Successor list or predecessor changed: refill the slots that they determine."""
+        """Refill the slots that the successor list or the predecessor determines."""
         for slot in range(self._fill_near(), self._ctx.config.bits):
             if self._ring.owns(self.start(slot)):
                 self._put(slot, slot + 1, None)
@@ -120,7 +121,7 @@ class Fingers:
         self._work()
 
     def died(self, peer: NodeRef) -> None:
-        """``peer`` is dead: empty its slots and have them looked up."""
+        """Empty the slots of ``peer``, which is dead, and have them looked up."""
         if not self._ctx.is_member:
             return
         lost = [
@@ -137,16 +138,14 @@ class Fingers:
                 self.want(sum(1 << slot for slot in lost))
 
     def want(self, slots: int) -> None:
-        """Have slots looked up, given as the bits of a number."""
+        """Have the slots looked up that are set as bits of ``slots``."""
         self._wanted |= slots
         self._work()
 
     # ---- working the wanted slots off -------------------------------------------------------
 
     def _reach(self) -> int:
-        """Return how many slots lie within the successor list's reach: their starts are no
-        further than its last node.
-        """
+        """Return how many slots start no further than the last node of the successor list."""
         successors = self._ring.successors
         if successors is not self._measured:
             self._measured = successors
@@ -154,7 +153,7 @@ class Fingers:
         return self._near[-1].bit_length() if self._near else 0
 
     def _fill_near(self) -> int:
-        """Fill all slots within the list's reach; return how many they are."""
+        """Fill all slots within the successor list's reach; return their number."""
         reach, end = self._reach(), 0
         for distance, node in zip(self._near, self._measured, strict=True):
             begin, end = end, distance.bit_length()
@@ -163,7 +162,7 @@ class Fingers:
         return reach
 
     def _fill(self, slot: int, reach: int) -> bool:
-        """Fill the slot if the neighbours determine what belongs there; return True if they do.
+        """Fill the slot if the neighbours determine what belongs in it; return True if so.
 
         :param reach: how many slots lie within the successor list's reach.
         """
@@ -182,16 +181,14 @@ class Fingers:
         if ~self._wanted & ((1 << reach) - 1) == 0:
             self._fill_near()
         while self._wanted:
-            slot = _lowest(self._wanted)
+            slot = (self._wanted & -self._wanted).bit_length() - 1  # the lowest bit
             if not self._fill(slot, reach):
                 self._looking = slot
                 break
         self._tell()
-        if self._looking is not None:
-            self._look_up(self._looking)
-
-    def _look_up(self, slot: int) -> None:
-        """Find the owner of this slot's start; at rest, ask the node in the slot."""
+        if self._looking is None:
+            return
+        slot = self._looking
         node, key = self.slots[slot], self.start(slot)
         if node is None or not self.may_check:
             self._lookups.start(Purpose.FINGER, slot, key)
@@ -199,9 +196,9 @@ class Fingers:
             self._lookups.start(Purpose.FINGER_CHECK, slot, key, via=node, last=True, ttl=CHECK_TTL)
 
     def _checked(self, result: Result) -> None:
-        """The node in a slot has said whether it still owns it."""
+        """Take the word of the node in a slot if it is of our ring; otherwise look the slot up."""
         if result.node is None or result.label != self._ring.label:
-            # Too far off, gone, or of another ring: our own ring knows.
+            # Its owner is too far away, it is gone, or it is in another ring: our own ring knows.
             self._lookups.start(Purpose.FINGER, result.tag, self.start(result.tag))
         else:
             self._found(result)
@@ -210,7 +207,7 @@ class Fingers:
         self.looked_up(result.tag, result.node)
 
     def looked_up(self, slot: int, node: NodeRef | None) -> None:
-        """A finger's lookup has ended; ``node`` is None when it failed."""
+        """Fill the slots that ``node`` covers from ``slot`` on; it is None if the lookup failed."""
         ctx = self._ctx
         self._looking = None
         if node is None or ctx.peers.is_dead(node, ctx.now):
@@ -225,7 +222,7 @@ class Fingers:
         self._work()
 
     def _put(self, begin: int, end: int, node: NodeRef | None) -> None:
-        """Let ``node`` be in the slots from ``begin`` up to ``end``, wanted no longer."""
+        """Put ``node`` in the slots from ``begin`` up to ``end``, which are no longer wanted."""
         slots = [node] * (end - begin)
         if self.slots[begin:end] != slots:
             self.slots[begin:end] = slots
@@ -251,8 +248,3 @@ class Fingers:
         PREDECESSOR_CHANGED: _predecessor_changed,
         DIED: died,
     }
-
-
-def _lowest(slots: int) -> int:
-    """Return the number of the lowest bit that is set."""
-    return (slots & -slots).bit_length() - 1

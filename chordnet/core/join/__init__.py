@@ -1,1 +1,1 @@
-"""Coming into a ring, and merging rings that have split."""
+"""Joining a ring, and merging rings that have split."""

@@ -1,9 +1,9 @@
 """Finding and merging split rings: one mechanism for split and loopy rings and partitions.
 
-Every ``audit_s``, and at once (no more often than ``audit_min_s``) when another ring's label is
-seen or a lost peer is heard of again::
+Every ``audit_s``, and without delay when another ring's label is seen or a lost peer is heard from
+again (but not more often than every ``audit_min_s``)::
 
-    c := a random one of the bootstrap peers, the known peers and the peers thought dead;
+    c := a random one of the bootstrap peers, the known peers and the peers believed dead;
          every other time one that we do not point at
     s := find_successor(self.id + 1), asked through c
     if s in (self, successor) and s is alive:
@@ -15,8 +15,8 @@ seen or a lost peer is heard of again::
         candidate in (self, successor): adopt it, pass TRYMERGE{old successor} on to it
         otherwise: pass TRYMERGE{candidate} on to the successor
 
-so that two interleaved rings close like a zip, from wherever a single node of the one knows a
-single node of the other. The smaller label survives.
+Two interleaved rings thereby close like a zip, from wherever a node of the one knows a node of the
+other. The smaller label survives.
 
 Sources: strong stabilisation (Liben-Nowell, Balakrishnan, Karger, PODC 2002) and ring unification
 (Shafaat, Ghodsi, Haridi, P2P 2007).
@@ -42,7 +42,7 @@ from chordnet.core.base.metrics import CoreMetric
 from chordnet.core.join.joining import Joining
 from chordnet.core.kernel.context import Context
 from chordnet.core.kernel.handlers import Handlers, Hearers, Ringers
-from chordnet.core.kernel.requests import Answer, Ask, Question, Requests
+from chordnet.core.kernel.requests import Answer, Ask, Question, Requests, ignore
 from chordnet.core.kernel.signals import ENTERED, LABEL_SEEN
 from chordnet.core.kernel.timers import Alarm
 from chordnet.core.lookup.lookup import Lookups, Purpose, Result
@@ -51,7 +51,7 @@ from chordnet.core.ring.routing import Routes
 from chordnet.core.ring.stabilise import Stabilise
 
 SUCCESSOR, PLACE = 0, 1
-"""What an audit's lookup is for: our successor there, or a stray node's place here."""
+"""What an audit looks up: our successor in that ring, or a stray node's place in ours."""
 
 
 class Audit:
@@ -78,33 +78,36 @@ class Audit:
         self._through: NodeRef | None = None
         self._stray: NodeRef | None = None
         lookups.handle(Purpose.AUDIT, self.looked_up)
-        requests.handle(Ask.AUDIT, self._answered, self._silent)
-        requests.handle(Ask.MERGE, self._candidate_answered, self._silent)
+        requests.handle(Ask.AUDIT, self._answered, ignore)
+        requests.handle(Ask.MERGE, self._answered, ignore)
 
     def start(self) -> None:
-        """This node has become a member."""
+        """Plan the first audit of a new member."""
+        # It comes early: rings are created side by side when many nodes start together.
         self._ctx.alarms.set(Alarm.AUDIT, self._ctx.jittered(self._ctx.config.audit_s / 4))
 
     def evidence(self, through: NodeRef) -> None:
-        """There may be another part of the ring, to be asked through this node."""
+        """Audit soon, through this node: it may be in another part of the ring."""
         ctx = self._ctx
         self._through = through
         ctx.alarms.sooner(Alarm.AUDIT, max(ctx.now, self._last + ctx.config.audit_min_s))
 
     def label_seen(self, label: RingLabel, through: NodeRef) -> None:
-        """A node of a ring called ``label`` was met."""
+        """Merge with the ring called ``label``, which ``through`` is in, if it is another one."""
         mine = self._ring.label
         if self._ctx.status != Status.ACTIVE or mine is None or label == mine:
             return
         if label < mine:
+            # The smaller label spreads from neighbour to neighbour as they stabilise.
             self._ring.set_label(label)
         self.evidence(through)
 
     def tick(self) -> None:
-        """The ``audit`` alarm has rung."""
+        """Ask another ring for our successor there when the ``audit`` alarm rings."""
         ctx = self._ctx
         self._last = ctx.now
         ctx.peers.forget(ctx.now)
+        # No message of another ring reaches a ring of one by chance, so it looks more often.
         alone = not self._ring.successors
         pause = ctx.config.join_retry_s * 4 if alone else ctx.config.audit_s
         ctx.alarms.set(Alarm.AUDIT, ctx.jittered(pause))
@@ -113,6 +116,7 @@ class Audit:
             through = self._choose()
         if through is not None:
             ctx.counters.add(CoreMetric.AUDITS)
+            # From the next identifier on: a ring that knows this node must not answer with it.
             start = (ctx.my_id + 1) % ctx.space.size
             self._lookups.start(Purpose.AUDIT, SUCCESSOR, start, via=through)
 
@@ -125,12 +129,12 @@ class Audit:
             pool = strangers
         chosen = ctx.rng.choice(pool) if pool else None
         if chosen is not None and ctx.peers.is_dead(chosen, ctx.now):
-            # What listens there now may be a later incarnation of it.
+            # A later incarnation may listen at its address now.
             return contact(chosen.address)
         return chosen
 
     def looked_up(self, result: Result) -> None:
-        """A lookup of ours has ended."""
+        """Compare the owner that a lookup found with our own pointers."""
         node = result.node
         if node is None or self._ctx.status != Status.ACTIVE:
             return
@@ -140,7 +144,7 @@ class Audit:
             self._successor_found(node, result.label)
 
     def _successor_found(self, node: NodeRef, label: RingLabel | None) -> None:
-        """The chosen peer's ring says that ``node`` is our successor."""
+        """Ask ``node``, our successor by the word of the chosen peer's ring, or place it."""
         head = self._ring.head
         if label is not None:
             self.label_seen(label, node)
@@ -151,7 +155,7 @@ class Audit:
             self._lookups.start(Purpose.AUDIT, PLACE, node.id, kind=FindKind.PREDECESSOR)
 
     def _place_found(self, before: NodeRef) -> None:
-        """The node of our ring is known that the stray one should follow."""
+        """Offer the stray node to ``before``, the node of our ring that it should follow."""
         stray, self._stray = self._stray, None
         if stray is None:
             return
@@ -178,7 +182,7 @@ class Audit:
             self._ctx.send(node, TryMerge(old, ttl - 1))
 
     def on_try_merge(self, _sender: NodeRef, message: TryMerge) -> None:
-        """Somebody offers a successor from the other ring."""
+        """Ask an offered successor, or pass the offer on to ours."""
         ctx, candidate = self._ctx, message.candidate
         if self._ctx.status != Status.ACTIVE or candidate.raw == ctx.me.raw:
             return
@@ -186,13 +190,6 @@ class Audit:
             self._ask_state(Ask.MERGE, candidate, message.ttl)
         elif message.ttl > 0 and self._ring.head.raw not in (candidate.raw, ctx.me.raw):
             ctx.send(self._ring.head, TryMerge(candidate, message.ttl - 1))
-
-    def _candidate_answered(self, question: Question, sender: NodeRef, answer: Answer) -> None:
-        if isinstance(answer, State):
-            self._adopt(sender, answer, question.detail)
-
-    def _silent(self, question: Question) -> None:
-        pass
 
     MESSAGES: ClassVar[Handlers] = {
         TryMerge: on_try_merge,

@@ -1,22 +1,21 @@
-"""From nothing into a ring.
+"""Joining a ring, or creating one.
 
 All nodes of a network may start in the same second, in any order, none of them in a ring:
 
 - Every ``join_retry_s`` an unjoined node asks its bootstrap peers (and, if those stay silent, known
   peers from an earlier life) for their state.
-- One of them is in a ring: look up the place there through it, *joining*. The member m with
-  self in (m, m.successor) is asked for its list; if the condition no longer holds, look again.
+- One of them is in a ring: the node looks up its place there through it (*joining*). The member m
+  with self in (m, m.successor) is asked for its list; if that no longer holds, look again.
 - All that answer are unjoined: each answer names the smallest identifier that its sender has heard
-  of, and the asked node remembers the asker, so that the smallest of all becomes known to all in
-  a few rounds. The named one is asked directly too, so a dead one is not waited for. Whoever is
-  itself the smallest for ``form_rounds`` rounds creates a ring (*forming*); the others ask again.
-- Nobody answers for ``seed_s``: the node is *seeking* and goes on asking. A node that was given
-  peers and confirms messages alone misleads its users. Only one without peers, or one that was
-  told to (``alone`` of :class:`Start`, :class:`Begin`), creates a ring alone.
-- Once a node has met another one in this life it is seeking no more: if all others go, it creates
-  a ring.
+  of, and the node that is asked remembers the asker, so that all nodes know the smallest one after
+  a few rounds. It is also asked directly, so that they do not wait for a dead node. A node that
+  finds itself the smallest for ``form_rounds`` rounds creates a ring (*forming*).
+- No peer answers for ``seed_s``: the node is *seeking* and goes on asking. A node that was given
+  peers, but confirms messages in a ring of its own, misleads its users. So a node creates a ring
+  alone only if it has no peers, or is told to (``alone`` of :class:`Start`, :class:`Begin`).
+- A node that has met another one in this life stops seeking: if all others go, it creates a ring.
 
-Rings that are created side by side all the same are merged by the audit.
+If rings are created side by side all the same, the audit merges them.
 """
 
 from __future__ import annotations
@@ -45,17 +44,18 @@ from chordnet.core.lookup.lookup import Lookups, Purpose, Result
 from chordnet.core.ring.pointers import Pointers
 
 KNOWN_ASKED = 4
-"""Known peers asked in one round when the bootstrap peers stay silent."""
+"""Known peers asked in one round while the bootstrap peers stay silent."""
 ALONE_FACTOR = 4
-"""After this many seed times without a ring, create one whatever others say."""
+"""After this many times ``seed_s`` without a ring, create one whatever others say."""
 AGREED, ALONE = 0, 1
-"""Epochs of new labels: a ring created by agreement outlives one created alone."""
+"""Epochs of new labels. The smaller label survives a merge, so a ring created by agreement outlives
+one created alone."""
 ASKING = frozenset({Status.UNJOINED, Status.FORMING, Status.SEEKING})
 """The states in which a node asks around."""
 MAX_TOLD = 3
-"""Peers that a reason names."""
+"""Peers that a reason names at most."""
 MAX_FAULT = 200
-"""Letters of what went wrong with one of them."""
+"""Characters that a reason quotes for each of them."""
 _FAULTS = {
     LinkFault.REFUSED: "nothing listens there",
     LinkFault.UNREACHABLE: "it cannot be reached",
@@ -64,7 +64,7 @@ _FAULTS = {
 
 
 class Joining:
-    """The way of one node into a ring."""
+    """Brings one node into a ring."""
 
     def __init__(self, ctx: Context, ring: Pointers, requests: Requests, lookups: Lookups) -> None:
         self._ctx = ctx
@@ -74,26 +74,26 @@ class Joining:
         self.bootstrap: list[NodeRef] = []
         self._alone = False
         self._clock = ""
-        """What is wrong with our own clock."""
+        """What is wrong with our own clock; empty if nothing is."""
         self._faults: dict[str, str] = {}
-        """What went wrong last with each bootstrap address."""
+        """Bootstrap address -> what went wrong there last."""
         self._candidate: NodeRef | None = None
         self._rounds = 0
         self._round = 0
         self._began = 0.0
         self._met = False
-        """Whether a node that is about has been met in this life."""
+        """Whether another node has been met in this life."""
         self._joining_since = 0.0
         lookups.handle(Purpose.JOIN, self.looked_up)
-        requests.handle(Ask.JOIN_SCAN, self._scanned, self._scan_silent)
+        requests.handle(Ask.JOIN_SCAN, self._scanned, lambda asked: self.forget(asked.target))
         requests.handle(Ask.JOIN_OFFER, self._offered, self._offer_silent)
 
     # ---- asking around ----------------------------------------------------------------------
 
     def start(self, bootstrap: list[str], *, alone: bool = False) -> None:
-        """Begin to ask around; with nobody to ask, create a ring at once.
+        """Begin to ask around; create a ring immediately if there is no peer to ask.
 
-        :param alone: create a ring, too, if nobody answers.
+        :param alone: also create a ring if no peer answers.
         """
         ctx = self._ctx
         self.know(bootstrap)
@@ -110,7 +110,7 @@ class Joining:
         self.bootstrap = [contact(a) for a in dict.fromkeys(bootstrap) if a != own]
 
     def begin(self, _event: Begin) -> None:
-        """Create a ring now, unless there is one for this node already."""
+        """Create a ring now, unless this node is in one or about to enter one."""
         if self._ctx.status in ASKING:
             self._create(ALONE)
 
@@ -119,7 +119,7 @@ class Joining:
 
     @property
     def reason(self) -> str:
-        """Why no peer was met, in words."""
+        """Why this node is in no ring yet, in words."""
         if self._clock:
             return self._clock
         told = [
@@ -132,15 +132,16 @@ class Joining:
         return f"no peer has let this node in yet ({'; '.join(told)})"
 
     def clock_behind(self, reason: str) -> None:
-        """This node's clock is behind: it can let nobody in."""
+        """Note that this node's clock is behind: it would refuse every node that it meets."""
         self._clock = reason
         if self._ctx.status in ASKING and not self._met:
             self._ctx.become(Status.SEEKING, reason)
 
     def fault(self, down: LinkDown) -> None:
-        """There is no way to a contact."""
+        """Note why a contact cannot be reached; drop an address that is our own."""
         address = down.peer.address
         if down.fault == LinkFault.SELF:
+            # One of our own addresses: if there is no other peer, there is no reason to wait.
             self.bootstrap = [peer for peer in self.bootstrap if peer.address != address]
             unmet = not self._met and self._ctx.status in ASKING
             if unmet and not self.bootstrap and not self._ctx.peers.known:
@@ -150,9 +151,10 @@ class Joining:
             self._faults[address] = text or _FAULTS.get(down.fault, "the connection broke")
 
     def tick(self) -> None:
-        """The ``join`` alarm has rung."""
+        """Ask around again when the ``join`` alarm rings."""
         ctx, status = self._ctx, self._ctx.status
         if status == Status.JOINING and ctx.now - self._joining_since > ctx.config.seed_s:
+            # The ring that was found does not let us in, and may be gone: begin again.
             self._ctx.become(Status.UNJOINED)
             status = Status.UNJOINED
         if status in ASKING:
@@ -181,7 +183,7 @@ class Joining:
         return self._candidate or self._ctx.me
 
     def asked(self, sender: NodeRef, status: int) -> None:
-        """A node in this state has asked for ours."""
+        """Note that ``sender``, which is in the state ``status``, has asked for our state."""
         if status not in ABOUT or self._ctx.status not in (*ASKING, Status.JOINING):
             return
         self._meet()
@@ -191,15 +193,16 @@ class Joining:
             self._look_through(sender)
 
     def _meet(self) -> None:
-        """This node is not the only one."""
+        """Note that there is another node."""
         if not self._met:
             self._met = True
+            # How long this node waits for an agreement counts from the first meeting.
             self._began = self._ctx.now
         if self._ctx.status == Status.SEEKING:
             self._ctx.become(Status.UNJOINED)
 
     def heard_of(self, node: NodeRef) -> None:
-        """An unjoined node is known to be about."""
+        """Remember an unjoined node if no smaller identifier is known."""
         ctx = self._ctx
         if (
             node.raw < self.candidate().raw
@@ -210,7 +213,7 @@ class Joining:
             self._rounds = 0
 
     def forget(self, peer: NodeRef) -> None:
-        """``peer`` is dead or in a ring: it creates none."""
+        """Stop waiting for ``peer`` to create a ring: it is dead, or in a ring already."""
         if self._candidate is not None and self._candidate.raw == peer.raw:
             self._candidate = None
             self._rounds = 0
@@ -230,20 +233,19 @@ class Joining:
             if answer.candidate is not None:
                 self.heard_of(answer.candidate)
 
-    def _scan_silent(self, question: Question) -> None:
-        self.forget(question.target)
-
     def _judge(self) -> None:
-        """Decide after a round whether it is this node that creates the ring."""
+        """Create a ring after a round if it is up to this node."""
         ctx, config = self._ctx, self._ctx.config
         waited = ctx.now - self._began
         if self._candidate is None and self._met:
+            # Several rounds, because a smaller identifier may still be on its way to us.
             self._rounds += 1
             if self._ctx.status == Status.UNJOINED:
                 self._ctx.become(Status.FORMING)
             if self._rounds >= config.form_rounds:
                 self._create(AGREED)
         elif self._met and waited >= ALONE_FACTOR * config.seed_s:
+            # The smallest node answers and creates no ring: it may not know of us, or be broken.
             self._create(ALONE)
         elif not self._met and waited >= config.seed_s:
             if self._alone or not self.bootstrap:
@@ -262,10 +264,13 @@ class Joining:
     def _look_through(self, member: NodeRef) -> None:
         self._ctx.become(Status.JOINING)
         self._joining_since = self._ctx.now
+        self._look_up_place(member)
+
+    def _look_up_place(self, member: NodeRef) -> None:
         self._lookups.start(Purpose.JOIN, 0, self._ctx.my_id, kind=FindKind.PREDECESSOR, via=member)
 
     def looked_up(self, result: Result) -> None:
-        """The lookup of our place has ended."""
+        """Ask the member before our place for its pointers."""
         if self._ctx.status != Status.JOINING:
             return
         if result.node is None or result.node.raw == self._ctx.me.raw:
@@ -280,17 +285,15 @@ class Joining:
         ctx = self._ctx
         others = [node for node in answer.successors if node.raw != ctx.me.raw]
         head = others[0] if others else sender
+        # Another node may have come in between since the lookup was answered.
         placed = between(sender.id, ctx.my_id, head.id) or not ctx.config.safeguards.recheck_place
         if answer.status == Status.ACTIVE and placed:
             self._ring.join(sender, answer)
             self._ctx.become(Status.ACTIVE)
         elif answer.status == Status.ACTIVE:
-            self._look_through_again(head)
+            self._look_up_place(head)
         else:
             self._ctx.become(Status.UNJOINED)
-
-    def _look_through_again(self, member: NodeRef) -> None:
-        self._lookups.start(Purpose.JOIN, 0, self._ctx.my_id, kind=FindKind.PREDECESSOR, via=member)
 
     def _offer_silent(self, question: Question) -> None:
         if self._ctx.status == Status.JOINING:

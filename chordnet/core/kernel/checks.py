@@ -1,17 +1,17 @@
-"""Is what a peer says possible at all? Every message is checked here before any part sees it.
+"""The checks that every message of a peer must pass before any part sees it.
 
-A pointer that cannot be one would be followed, listed and passed on for as long as somebody answers
-at its address; a name ends up in logs and on terminals; a long list is kept and sent on. So of
-every message it is checked that
+An impossible pointer would be followed, listed and passed on as long as any node answers at its
+address; a name ends up in logs and on terminals; a long list is kept and sent on. So it is checked
+that
 
 - identifiers are of this ring;
 - every pointer and every hop has a name that a node may have, and the identifier that belongs to
   the name, and every pointer an address that can be dialled (:class:`NamingRules`);
-- lists are no longer than what an honest node sends;
-- numbers are in the range that they can have.
+- lists are no longer than an honest node's;
+- numbers are in their range.
 
-Whether a message fits to what was asked, and what only one part knows, that part checks:
-broadcast and anti-entropy their ids and bodies, where not every number has room on the disk.
+A part itself checks if a message fits what was asked, and what only that part knows: broadcast and
+anti-entropy check ids and bodies, because not every number can be stored.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ from chordnet.core.base.outcomes import Fault
 
 FINE = Fault.NONE
 CACHE_BYTES = 1 << 20
-"""Pointers and hops found good are remembered up to about this many bytes."""
+"""Memory, about, for pointers and hops that were found good."""
 _ENTRY_BYTES = 400
 
 _LAST_STATUS = max(Status)
@@ -138,8 +138,7 @@ class Checks:
             msg.Caught: self._caught,
         }
         self.of: Callable[[type], Callable[[Any], Fault] | None] = table.get
-        """Returns the check of a type of message, which returns what is wrong in a few words, or
-        nothing; None for a type without anything to check."""
+        """Returns the check of a type of message; None for a type without anything to check."""
 
     @property
     def remembered(self) -> int:
@@ -147,7 +146,7 @@ class Checks:
         return CACHE_BYTES - self._room
 
     def fault(self, message: object) -> Fault:
-        """Return what is wrong with ``message`` in a few words; empty if nothing is."""
+        """Return what is wrong with ``message``; ``Fault.NONE`` if nothing is."""
         check = self.of(type(message))
         return check(message) if check is not None else FINE
 
@@ -157,8 +156,8 @@ class Checks:
 
     # ---- pointers, hops, numbers ------------------------------------------------------------
 
-    # In the usual case all pointers and hops of a message have been met before, which one call
-    # finds out: this runs for each hop of each broadcast.
+    # Usually all pointers and hops of a message have been met before, and one call finds that out:
+    # this runs for every hop of every broadcast.
 
     def _nodes(self, nodes: Sequence[NodeRef]) -> Fault:
         """Return what is wrong with any of these pointers."""
@@ -195,7 +194,7 @@ class Checks:
         return FINE
 
     def _remember(self, good: NodeRef | Hop, letters: int) -> None:
-        """Remember a pointer or hop; what has to be forgotten for it is checked again when met."""
+        """Remember a pointer or hop; if there is no room, forget all, to be checked again."""
         cost = 4 * letters + _ENTRY_BYTES
         if cost > self._room:
             self._good.clear()
@@ -282,7 +281,7 @@ class Checks:
         return self._pointers(message.nodes)
 
     def _bcast(self, message: msg.Bcast) -> Fault:
-        # The usual one: on the way of every broadcast a call costs more than what it does.
+        # The usual case, without another call: every broadcast at every node comes through here.
         if (
             not message.detours
             and self._good.issuperset(message.hops)

@@ -1,4 +1,4 @@
-"""What the parts of a node share: who it is, what time it is, and where effects go."""
+"""What the parts of a node share: its own pointer, the time, and the list of effects."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from chordnet.core.kernel.signals import ENTERED, HINTED, P, Signal
 from chordnet.core.kernel.timers import Alarm, Alarms, Horizon
 
 Table = Mapping[Signal[...], Sequence[tuple[str | None, Callable[..., None]]]]
-"""Signal -> who hears it, in order: the owner's attribute (None: the owner itself), its method."""
+"""Signal -> its hearers, in order: the owner's attribute (None: the owner itself), its method."""
 NOT_HEARD: Table = MappingProxyType({})
 
 
@@ -30,8 +30,8 @@ class Context:
     :param config: the node's settings.
     :param me: its own pointer.
     :param rng: its only source of randomness.
-    :param owner: what holds the parts; handed to those who hear a signal.
-    :param hearers: who hears which signal.
+    :param owner: the object that holds the parts; passed to the hearers of a signal.
+    :param hearers: the hearers of each signal.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class Context:
         self.rng = rng
         self.now = 0.0
         self.wall: float | None = None
-        """The wall clock when it was told of last; None if it is not known."""
+        """The wall clock as last told by an event; None if it is not known."""
         self.effects: list[Effect] = []
         self.horizon = Horizon()
         self.alarms: Alarms[Alarm] = Alarms(self.horizon)
@@ -64,9 +64,9 @@ class Context:
         self._rid = 0
 
     def become(self, status: Status, reason: str = "") -> None:
-        """Change the status; tell :data:`ENTERED` if the node is a member now.
+        """Change the status; tell :data:`ENTERED` if the node is now a member.
 
-        :param reason: why, where it needs telling.
+        :param reason: why, if the status does not say it.
         :raises LocalProtocolError: the present status does not allow it.
         """
         old = self.status
@@ -79,7 +79,7 @@ class Context:
             self.tell(ENTERED)
 
     def set_status(self, status: Status) -> None:
-        """Have this status from now on, whatever it was, and tell nobody."""
+        """Set the status without a check and without a signal."""
         self.status = status
         self.is_member = status == Status.ACTIVE
 
@@ -90,7 +90,7 @@ class Context:
             hear(owner if name is None else getattr(owner, name), *args, **kwargs)
 
     def hint(self, node: NodeRef) -> None:
-        """``node`` is named by others, and differs from who is known under that name."""
+        """Tell :data:`HINTED`: others name ``node``, which differs from the known one."""
         self.tell(HINTED, node)
 
     def send(self, to: NodeRef, message: PeerMessage) -> None:
@@ -103,7 +103,7 @@ class Context:
         return self._rid
 
     def answered(self, peer: NodeRef) -> None:
-        """``peer`` has answered a question of ours: it is worth keeping on disk."""
+        """Note that ``peer`` has answered a question of ours, so it is worth keeping on disk."""
         if self.peers.answered(peer):
             self.alarms.sooner(Alarm.PEERS, self.now + PEERS_PAUSE_S)
 

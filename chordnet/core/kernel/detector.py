@@ -1,9 +1,9 @@
-"""Is that peer alive? One probe for each peer under suspicion.
+"""The failure detector: one probe for each peer that is suspected of being dead.
 
 - Suspicion starts a probe: a ping now, another every ``probe_interval_s``.
 - Any message of the peer ends the probe: it is alive.
-- Silence for ``probe_timeout_s`` (``broken_timeout_s`` after its connection broke), or nobody
-  listening at its address, is death. A death is reported once (:data:`DIED`).
+- The peer is dead after a silence of ``probe_timeout_s`` (``broken_timeout_s`` if its connection
+  broke), or if nothing listens at its address. A death is reported once (:data:`DIED`).
 - A peer that crashes and comes back has a higher incarnation; the old one is dead at that moment.
 """
 
@@ -22,6 +22,7 @@ from chordnet.core.kernel.signals import DIED, SURVIVED, SUSPECTED
 from chordnet.core.kernel.timers import Alarm
 
 MAX_PROBES = 1024
+"""Probes at the same time; further suspects are not probed."""
 
 
 @attrs.define
@@ -37,12 +38,15 @@ class Detector:
     def __init__(self, ctx: Context) -> None:
         self._ctx = ctx
         self.probes: dict[bytes, _Probe] = {}
-        """What is under way; empty most of the time."""
+        """The probes under way; empty most of the time."""
         self.leaving: NodeRef | None = None
-        """Who is being held for dead because it leaves."""
+        """The node that is just being declared dead because it leaves."""
 
     def suspect(self, peer: NodeRef, *, broken: bool = False) -> None:
-        """Begin to probe ``peer``; ``broken`` says that its connection ended without a word."""
+        """Begin to probe ``peer``.
+
+        :param broken: its connection broke, which is evidence already: be less patient.
+        """
         ctx = self._ctx
         if peer.raw == ctx.me.raw or not peer.raw or ctx.peers.is_dead(peer, ctx.now):
             return
@@ -63,7 +67,7 @@ class Detector:
         return raw in self.probes
 
     def heard(self, peer: NodeRef) -> None:
-        """A message of ``peer`` has arrived."""
+        """End the probe of ``peer``, from which a message has arrived."""
         if self.probes and peer.raw in self.probes:
             probe = self.probes[peer.raw]
             if peer.incarnation >= probe.peer.incarnation:
@@ -71,14 +75,14 @@ class Detector:
                 self._ctx.tell(SURVIVED, peer)
 
     def link_down(self, peer: NodeRef, fault: LinkFault) -> None:
-        """There is no connection to ``peer``."""
+        """Weigh the fault of the connection to ``peer``: suspect it, or declare it dead."""
         if fault in (LinkFault.REFUSED, LinkFault.REJECTED):
             self.condemn(peer)
         elif fault in (LinkFault.BROKEN, LinkFault.UNREACHABLE, LinkFault.CLOSED):
             self.suspect(peer, broken=True)
 
     def condemn(self, peer: NodeRef) -> None:
-        """Hold ``peer`` for dead at once."""
+        """Declare ``peer`` dead, without a probe."""
         self.probes.pop(peer.raw, None)
         ctx = self._ctx
         if peer.raw and peer.raw != ctx.me.raw and not ctx.peers.is_dead(peer, ctx.now):
@@ -87,14 +91,14 @@ class Detector:
             ctx.tell(DIED, peer)
 
     def departs(self, peer: NodeRef) -> None:
-        """``peer`` leaves on purpose: as good as dead, whatever it still says."""
+        """Declare ``peer`` dead because it leaves on purpose, whatever it still says."""
         self.leaving = peer
         self.condemn(peer)
         self.leaving = None
         self._ctx.peers.departed(peer, self._ctx.now)
 
     def tick(self) -> None:
-        """The ``probes`` alarm has rung: ping again or give up."""
+        """Ping again, or give up, when the ``probes`` alarm rings."""
         ctx = self._ctx
         for probe in list(self.probes.values()):
             if probe.deadline <= ctx.now:

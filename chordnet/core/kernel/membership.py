@@ -1,4 +1,4 @@
-"""Where a node is in its life.
+"""The states of a node's life, and which messages it takes in each.
 
 ::
 
@@ -10,16 +10,18 @@
       +----> seeking ---------+
 
 - *unjoined*: in no ring; asks its bootstrap peers; answers pings and "I am unjoined".
-- *seeking*: was given peers and has met no node in this life; goes on asking, creates no ring.
+- *seeking*: has peers, but has met no node in this life; goes on asking, creates no ring.
 - *joining*: a peer that is in a ring was found; the place in that ring is being looked up.
-- *forming*: nobody it reaches is in a ring and it is the smallest of them; about to create one.
+- *forming*: no node that it reaches is in a ring, and it has the smallest identifier; about to
+  create a ring.
 - *active*: a member: has a predecessor and a successor (both itself in a ring of one).
 - *leaving*: has told its neighbours, still serves for a short while.
 - *left*: does nothing any more.
 - *superseded*: another node has its name, and keeps it; in no ring for the rest of this life.
 
-A node may leave from every state, and be superseded in each before. Anything that is not in
-:data:`TRANSITIONS` is a defect of ours. Which message is taken in which state says :data:`HEEDED`.
+A node may leave in every state, and be superseded in every state before that. A transition that is
+not in :data:`TRANSITIONS` is a defect of ours. :data:`HEEDED` says which message is taken in which
+state.
 """
 
 from __future__ import annotations
@@ -50,12 +52,12 @@ _ALWAYS = frozenset(Status)
 _ACTIVE = frozenset({Status.ACTIVE})
 
 HEEDED: dict[type, frozenset[Status]] = {
-    # Outside of a ring a node could only claim to cover what it cannot reach.
+    # Outside a ring, a node would claim to cover what it cannot reach.
     msg.Bcast: MEMBER,
     msg.Covered: _ALWAYS,
     msg.Ack: _ALWAYS,
     msg.Bodies: _ALWAYS,
-    # Who is in no ring says so.
+    # A node in no ring answers that it is in none.
     msg.Find: _ALWAYS,
     msg.Found: _ALWAYS,
     msg.FindFailed: _ALWAYS,
@@ -65,11 +67,11 @@ HEEDED: dict[type, frozenset[Status]] = {
     msg.Pong: _ALWAYS,
     msg.GetState: _ALWAYS,
     msg.State: _ALWAYS,
-    # Its own pointers are not looked after any more by a node that leaves.
+    # A node that leaves no longer maintains its own pointers.
     msg.Notify: _ACTIVE,
     msg.Changed: _ACTIVE,
     msg.FingerHint: _ACTIVE,
-    # A node that leaves is as good as dead, for one that is about to join, too.
+    # A node that leaves is as good as dead, also for a node that is about to join.
     msg.Leaving: _ALWAYS,
     msg.TryMerge: _ALWAYS,
     msg.Compare: _ALWAYS,
@@ -79,7 +81,7 @@ HEEDED: dict[type, frozenset[Status]] = {
     msg.Lost: _ALWAYS,
     msg.Given: _ALWAYS,
 }
-"""In which states a message is taken at all; in the others it is dropped without a word."""
+"""The states in which a message is taken; in the others it is dropped."""
 
 
 def check(old: Status, new: Status) -> None:

@@ -1,14 +1,14 @@
-"""Which nodes this one has heard of, and which of them it holds for dead.
+"""The nodes that this one has heard of, and which of them it believes dead.
 
-- Of every node one life is known, the first that was heard of; which other one takes its place is
-  decided elsewhere (``identities.py``). Word from an older life, or from one given up, is dropped.
-- A dead incarnation is kept out of tables that peers offer until it is heard of alive or its time
-  is up, so that a neighbour's stale list does not bring it back.
-- Other nodes that go on pointing at a dead node may be right: it is asked now and then.
-- Known peers, dead ones included, are where audits look for lost parts of the ring. The table is
-  capped; the one not heard of for longest goes first, of those that have never answered a question
-  of ours before of the others. Worth keeping on disk are only those that have, and those that our
-  pointers lead to: anybody can call.
+- One life of every node is known, the first that was heard of; ``identities.py`` decides if another
+  one replaces it. Pointers to an older life, or to one that was given up, are dropped.
+- A dead incarnation is kept out of tables that peers offer until it is heard from or its time is
+  up, so that a neighbour's stale list does not bring it back.
+- Other nodes that go on pointing at a dead node may be right, so it is asked now and then.
+- Audits look for lost parts of the ring among the known peers, dead ones included. The table is
+  limited: first to go are peers that have never answered a question of ours, and of these the one
+  not heard of for longest. Only peers that have answered, and those that our pointers lead to, are
+  worth keeping on disk, because any program can call us.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from chordnet.core.base.config import ProtocolConfig
 from chordnet.core.base.messages import NodeRef
 
 MAX_SPOKEN = 4096
+"""Nodes for which it is remembered that they have sent us a message."""
 PEERS_PAUSE_S = 2.0
-"""The runtime is told of changed known peers at most this often."""
+"""Shortest pause between two reports of changed known peers to the runtime."""
 
 
 class PeerBook:
@@ -29,7 +30,7 @@ class PeerBook:
     def __init__(self, config: ProtocolConfig, me: NodeRef) -> None:
         self._config = config
         self._me = me
-        # Plain dictionaries keep their order too, and take less room and time than ordered ones.
+        # Plain dictionaries keep their order, too, and take less memory and time than OrderedDict.
         self._known: dict[bytes, NodeRef] = {}
         self._answered: set[bytes] = set()
         self._dead: dict[bytes, tuple[int, float]] = {}
@@ -41,23 +42,23 @@ class PeerBook:
         self.changed = False
         """Whether the known peers changed since the runtime was last told."""
         self.version = 0
-        """Grows whenever ``is_old`` or ``is_dead`` may have another answer than before, for another
-        reason than that a death's time is up."""
+        """Grows whenever the answers of ``is_old`` or ``is_dead`` may change, except by time."""
 
     @property
     def known(self) -> list[NodeRef]:
-        """Known peers, the one heard of last at the end."""
+        """Known peers, in the order in which they were last heard of."""
         return list(self._known.values())
 
     def worth_keeping(self, used: Container[bytes]) -> list[NodeRef]:
-        """Return the known peers that have answered a question of ours or that are ``used``, the
-        one heard of last at the end.
+        """Return the known peers that have answered a question of ours or that are ``used``.
+
+        They are in the order in which they were last heard of.
         """
         answered = self._answered
         return [ref for raw, ref in self._known.items() if raw in answered or raw in used]
 
     def answered(self, ref: NodeRef) -> bool:
-        """``ref`` has answered a question of ours; return True if it is the first time."""
+        """Note that ``ref`` has answered a question of ours; return True the first time."""
         if ref.raw in self._answered or ref.raw not in self._known:
             return False
         self._answered.add(ref.raw)
@@ -85,7 +86,7 @@ class PeerBook:
         )
 
     def replace(self, ref: NodeRef) -> None:
-        """Know ``ref`` from now on, whatever was known of its other lives."""
+        """Make ``ref`` the known life of its node, whatever was known before."""
         raw = ref.raw
         known = self._known.pop(raw, None)
         if known is not None and known.incarnation > ref.incarnation:
@@ -99,7 +100,7 @@ class PeerBook:
         self.version += 1
 
     def is_life_of(self, ref: NodeRef, dead: NodeRef) -> bool:
-        """Return True if a pointer goes with the node that died: to that or an older life."""
+        """Return True if ``ref`` points to the life that died, or to an older one."""
         if ref.raw != dead.raw or ref.incarnation > dead.incarnation:
             return False
         return ref.incarnation == dead.incarnation or ref != self._known.get(ref.raw)
@@ -132,8 +133,9 @@ class PeerBook:
         self._answered.discard(gone)
 
     def is_routine(self, ref: NodeRef) -> bool:
-        """Return True if ``ref`` is as known as can be, alive, and nothing about it is to be noted
-        but that it was heard of just now, which this does.
+        """Return True if ``ref`` is known and alive, and its message changes nothing.
+
+        Note that it was heard from just now. This is the short way for nearly every message.
         """
         raw = ref.raw
         if self._spoken.get(raw) != ref.incarnation or raw in self._dead:
@@ -145,7 +147,7 @@ class PeerBook:
         return known.address == ref.address
 
     def heard(self, ref: NodeRef) -> bool:
-        """A message of ``ref`` has arrived, so it is alive; return True if it was held for dead."""
+        """Note that ``ref`` has sent a message; return True if it was believed dead."""
         if self._spoken.get(ref.raw) != ref.incarnation:
             self._spoken[ref.raw] = ref.incarnation
             self.version += 1
@@ -160,7 +162,7 @@ class PeerBook:
         return True
 
     def departed(self, ref: NodeRef, now: float) -> None:
-        """``ref`` leaves on purpose: whatever it still says does not bring it back."""
+        """Note that ``ref`` leaves on purpose: what it still says does not bring it back."""
         self.died(ref, now)
         self._departed[ref.raw] = ref.incarnation
         if len(self._departed) > self._config.max_known_peers:
@@ -175,10 +177,10 @@ class PeerBook:
         return self._spoken.get(ref.raw) == ref.incarnation
 
     def died(self, ref: NodeRef, now: float) -> None:
-        """Hold this incarnation of ``ref`` for dead."""
+        """Note that this incarnation of ``ref`` is dead."""
         known = self._known.get(ref.raw)
         if known is not None and known.incarnation < ref.incarnation:
-            return  # nobody has verified that there ever was such a life
+            return  # it was never verified that such a life existed
         if len(self._dead) >= 4 * self._config.max_known_peers:
             self.forget(now)
         self._dead.pop(ref.raw, None)
@@ -188,16 +190,16 @@ class PeerBook:
 
     @property
     def any_dead(self) -> bool:
-        """Whether any node is, or was until a short while ago, held for dead."""
+        """Whether any node is believed dead, or was until a short while ago."""
         return bool(self._dead)
 
     def is_dead(self, ref: NodeRef, now: float) -> bool:
-        """Return True if this incarnation (or a later one) is held for dead."""
+        """Return True if this incarnation (or a later one) is believed dead."""
         entry = self._dead.get(ref.raw)
         return entry is not None and ref.incarnation <= entry[0] and now < entry[1]
 
     def to_ask(self, ref: NodeRef, now: float) -> bool:
-        """Return True if it is time to ask a dead node again, and take note of it being asked."""
+        """Return True if it is time to ask a dead node again, and note that it is asked."""
         if self._departed.get(ref.raw) == ref.incarnation:
             return False
         if now < self._asked.get(ref.raw, now) + self._config.stabilise_idle_s:
@@ -211,7 +213,7 @@ class PeerBook:
         return alive_after[: -limit - 1 : -1]
 
     def forget(self, now: float) -> None:
-        """Drop deaths whose time is up, so that traffic is routine again."""
+        """Forget deaths whose time is up, so that those nodes can be routine again."""
         kept = {raw: entry for raw, entry in self._dead.items() if now < entry[1]}
         while len(kept) >= 4 * self._config.max_known_peers:
             del kept[next(iter(kept))]

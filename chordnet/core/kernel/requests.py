@@ -1,7 +1,7 @@
-"""Questions that await an answer, as data.
+"""Questions that wait for an answer, as data.
 
-A question has a kind; the part registered for the kind is told of the answer, or that there will be
-none: the time is up, or the asked node died. Each question ends in exactly one of these ways.
+A question has a kind. The part registered for the kind is told the answer, or that there will be
+none because the time is up or the asked node died. Each question ends in exactly one of these ways.
 """
 
 from __future__ import annotations
@@ -60,9 +60,13 @@ ANSWERS: dict[Ask, type[Answer]] = {
     Ask.FIND_NEXT: Next,
     Ask.WALK: State,
 }
-"""What answers a question of each kind; anything else leaves it open, to end as silence."""
+"""The type that answers a question of each kind; any other is ignored, so silence may follow."""
 OnAnswer = Callable[[Question, NodeRef, Answer], None]
 OnSilence = Callable[[Question], None]
+
+
+def ignore(*_ending: object) -> None:
+    """Do nothing: for questions of which only one of the two endings matters."""
 
 
 class Requests:
@@ -73,11 +77,11 @@ class Requests:
         self._open: dict[int, Question] = {}
         self._expiry: Expiry[int] = Expiry(ctx.config.request_timeout_s, self._open.__contains__)
         self.expiries = (self._expiry,)
-        """Each says when something of ours is due."""
+        """The queues whose earliest entry limits the node's deadline."""
         self._handlers: dict[Ask, tuple[OnAnswer, OnSilence]] = {}
 
     def handle(self, ask: Ask, on_answer: OnAnswer, on_silence: OnSilence) -> None:
-        """Register who is told of the fate of questions of this kind."""
+        """Register what is called when a question of this kind ends."""
         self._handlers[ask] = (on_answer, on_silence)
 
     def ask(
@@ -102,7 +106,7 @@ class Requests:
         self._open.pop(rid, None)
 
     def answered(self, sender: NodeRef, message: Answer) -> None:
-        """An answer has arrived; one that nobody awaits is ignored."""
+        """End the question that ``message`` answers; ignore an answer to no open question."""
         question = self._open.get(message.rid)
         if (
             question is None
@@ -115,7 +119,7 @@ class Requests:
         self._handlers[question.ask][0](question, sender, message)
 
     def died(self, peer: NodeRef) -> None:
-        """``peer`` (a node, or a contact by its address) will not answer any more."""
+        """End the questions to ``peer`` (a node, or a contact by its address), which is dead."""
         if peer.raw:
             lost = [q for q in self._open.values() if q.target.raw == peer.raw]
         else:

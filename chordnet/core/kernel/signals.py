@@ -1,10 +1,10 @@
-"""What the parts of a node tell each other.
+"""The signals by which the parts of a node tell each other news.
 
 A part tells a signal through :meth:`~chordnet.core.kernel.context.Context.tell` and does not know
-who hears it; a part that hears one names its method in ``HEARS``, class-level like ``MESSAGES``. In
-which order the hearers of a signal are called is in :mod:`chordnet.core.parts`. They are called
-before ``tell`` returns. A signal brings news, never a question: a part that needs an answer is
-given, when it is made, whom to ask.
+its hearers. A part that hears one names its method in ``HEARS``, class-level like ``MESSAGES``. The
+hearers are called before ``tell`` returns, in the order given in :mod:`chordnet.core.parts`. A
+signal brings news, never a question: a part that needs an answer is given, when it is made, the
+part to ask.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ SUPERSEDED: Signal[[str]] = Signal("superseded")
 PLACED: Signal[[]] = Signal("placed")
 """This node has a predecessor and successors, after it had none."""
 SUCCESSORS_CHANGED: Signal[[NodeRef | None]] = Signal("successors_changed")
-"""The successor list is another one; with the head of the old one."""
+"""The successor list has changed; with the head of the old one."""
 PREDECESSOR_CHANGED: Signal[[NodeRef | None]] = Signal("predecessor_changed")
-"""The predecessor is another one; with the old one."""
+"""The predecessor has changed; with the old one."""
 LABEL_SEEN: Signal[[RingLabel, NodeRef]] = Signal("label_seen")
 """A node's ring has this label; with the node."""
 ANSWERED_HERE: Signal[[Found | FindFailed]] = Signal("answered_here")
@@ -61,7 +61,7 @@ SURVIVED: Signal[[NodeRef]] = Signal("survived")
 HINTED: Signal[[NodeRef]] = Signal("hinted")
 """Others name the node, and it differs from the one known under that name."""
 ADMITTED: Signal[[NodeRef, list[PeerMessage]]] = Signal("admitted")
-"""The node has its name from now on; with its messages that have waited for that."""
+"""The node has its name from now on; with its messages that waited for that."""
 
 SIGNALS: tuple[Signal[...], ...] = (
     ENTERED,
@@ -78,4 +78,4 @@ SIGNALS: tuple[Signal[...], ...] = (
     HINTED,
     ADMITTED,
 )
-"""All of them."""
+"""All signals."""

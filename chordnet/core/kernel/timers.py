@@ -1,9 +1,9 @@
 """Time as data: named alarms and first-in-first-out expiries. No clock runs in here.
 
 The core is told ``now`` with every event and says when it next wants to be told
-(:attr:`ChordNode.deadline`); a bound of that is at hand after every event (:class:`Horizon`).
+(:attr:`ChordNode.deadline`); a lower bound of that is known after every event (:class:`Horizon`).
 Alarms are few and named; setting one again replaces it. Things that come by the thousand and all
-wait equally long (acknowledgements, lookups) go through :class:`Expiry`, where adding costs one
+wait equally long (acknowledgements, lookups) go through :class:`Expiry`, where adding one costs one
 append.
 """
 
@@ -20,9 +20,10 @@ K = TypeVar("K", bound=Hashable)
 GRAIN_S = 0.01
 """Expiries are served at most this late, so that a burst of them costs one wake-up."""
 SWEEP_AT = 256
-"""Keys that wait no longer are let go of once so many are in a queue, or when the first expires."""
+"""Keys that no longer wait are dropped when this many are queued, or when the first expires."""
 LEISURE_S = 0.25
-"""The same for what nobody waits for: a steady stream of messages costs four wake-ups a second."""
+"""Like ``GRAIN_S``, for expiries that no node waits for: a steady stream of messages then costs
+four wake-ups a second."""
 
 
 class Alarm(enum.StrEnum):
@@ -41,10 +42,10 @@ class Alarm(enum.StrEnum):
 
 
 class Horizon:
-    """A time before which nothing of a node is due.
+    """Lower bound on the time when something of a node is due.
 
-    Whatever sets an alarm or begins to wait lowers it, so it costs nothing to know. It is exact
-    only when it has just been worked out (:attr:`ChordNode.deadline`): what was due may be settled.
+    Setting an alarm, or adding an expiry, lowers it, so it costs nothing to read. It is exact only
+    just after :attr:`ChordNode.deadline` was computed: what was due may be settled since.
     """
 
     __slots__ = ("bound", "waiting")
@@ -52,7 +53,7 @@ class Horizon:
     def __init__(self) -> None:
         self.bound = float("inf")
         self.waiting: list[Expiry[Any]] = []
-        """Those in which any key is."""
+        """The expiries that hold any key."""
 
 
 class Alarms(Generic[K]):
@@ -65,7 +66,7 @@ class Alarms(Generic[K]):
         self._count = 0
         self._soonest: float | None = None
         self._known = True
-        """Whether ``_soonest`` is the time of the earliest: it is asked for after every step."""
+        """Whether ``_soonest`` is up to date: it is asked for after every step."""
 
     def set(self, name: K, at: float) -> None:
         """Schedule alarm ``name``, replacing any earlier one."""
@@ -80,18 +81,18 @@ class Alarms(Generic[K]):
             self._compact()
 
     def sooner(self, name: K, at: float) -> None:
-        """Let ``name`` ring at ``at`` unless it rings earlier anyway."""
+        """Schedule alarm ``name`` at ``at`` unless it is due earlier anyway."""
         current = self._at.get(name)
         if current is None or at < current:
             self.set(name, at)
 
     def cancel(self, name: K) -> None:
-        """Forget ``name``; fine if it is not set."""
+        """Cancel alarm ``name`` if it is set."""
         self._at.pop(name, None)
         self._known = False
 
     def is_set(self, name: K) -> bool:
-        """Return True if ``name`` is going to ring."""
+        """Return True if alarm ``name`` is scheduled."""
         return name in self._at
 
     def next(self) -> float | None:
@@ -105,7 +106,7 @@ class Alarms(Generic[K]):
         return self._soonest
 
     def due(self, now: float) -> list[K]:
-        """Take out and return the alarms whose time has come, in order."""
+        """Remove and return the alarms whose time has come, in order."""
         ready = []
         while (at := self.next()) is not None and at <= now:
             name = heapq.heappop(self._heap)[2]
@@ -115,7 +116,7 @@ class Alarms(Generic[K]):
         return ready
 
     def _compact(self) -> None:
-        # An alarm that was set to and fro has several entries: one of them is enough.
+        # An alarm that was moved back and forth has several entries: keep one of them.
         kept: dict[K, tuple[float, int, K]] = {}
         for entry in self._heap:
             at, count, name = entry
@@ -128,8 +129,8 @@ class Alarms(Generic[K]):
 class Expiry(Generic[K]):
     """Keys that all expire ``after`` seconds from when they were added.
 
-    :param alive: returns True if a key still waits; others are passed over.
-    :param grain: seconds by which it may be late.
+    :param alive: returns True if a key still waits; others are skipped.
+    :param grain: seconds by which an expiry may be served late.
     """
 
     __slots__ = ("_after", "_alive", "_grain", "_queue", "horizon")
@@ -138,10 +139,10 @@ class Expiry(Generic[K]):
         self._after = after
         self._alive = alive
         self._grain = grain
-        # A node has many of these and most of them are empty: those cost neither room nor time.
+        # A node has many of these and most are empty: without a queue they cost almost nothing.
         self._queue: deque[tuple[float, K]] | None = None
         self.horizon = Horizon()
-        """Several may share one."""
+        """All expiries of a node share its horizon."""
 
     def __len__(self) -> int:
         return len(self._queue) if self._queue is not None else 0
@@ -149,7 +150,7 @@ class Expiry(Generic[K]):
     def add(self, key: K, now: float) -> None:
         """Let ``key`` expire ``after`` seconds from ``now``."""
         if self._queue is not None and len(self._queue) >= SWEEP_AT:
-            self.next()  # lets go of what waits no longer
+            self.next()  # drops what no longer waits
         queue, at = self._queue, now + self._after
         if not queue:
             horizon = self.horizon
@@ -173,7 +174,7 @@ class Expiry(Generic[K]):
         return None
 
     def due(self, now: float) -> list[K]:
-        """Take out and return the keys that have expired and still wait."""
+        """Remove and return the keys that have expired and still wait."""
         queue = self._queue
         ready: list[K] = []
         while queue and queue[0][0] <= now:

@@ -1,30 +1,30 @@
-"""Anti-entropy: a node that lacks a message gets it, however it came to lack it.
+"""Anti-entropy: a node that lacks a message gets it, for whatever reason it lacks it.
 
 Neighbours compare digests of what they know whenever one stabilises with the other, and every
-``sync_s`` a node compares with one random finger. The digests differ::
+``sync_s`` a node compares with one random finger. If the digests differ::
 
     A -> B  HAVE: A's ledger, a page of it
     B -> A  what A lacks (GIVEN ends it), B -> A  WANT: what B lacks
     A -> B  what B lacks
 
-What is asked, said to be missing and given up are *ranges* of numbers, however wide they are.
-Messages younger than ``grace_s`` stay out of digests and are not given: the tree may still be on
-its way with them, and racing it would only make duplicates.
+Messages are asked for, reported lost and given up as *ranges* of numbers, however wide these are.
+Messages younger than ``grace_s`` are left out of digests and are not given: the tree may still be
+about to bring them, and racing it would only make duplicates.
 
 What a peer says here is a claim:
 
 - CAUGHT and LOST are taken only as answers: from the node that our HAVE went to, for its page, or
-  from the one that our WANT went to, for what was wanted; and for a short while. A WANT is served
-  once for each HAVE of ours.
+  from the one that our WANT went to, for what was wanted; and only for a short while. A WANT is
+  served once for each HAVE of ours.
 - LOST says that the sender does not keep something. A number is given up only when two nodes that
-  this one points at have said so (one, where it points at no other): a single liar cannot make a
-  node give up what others have, and a program that greets under several names is none of them.
-- Of this node's own incarnation nothing is taken but what it has itself published.
+  this one points at have said so (one, if it points at no other). So a single liar cannot make a
+  node give up what others have, and greeting under several names does not help it.
+- For this node's own incarnation, only numbers that it has published are taken.
 - A comparison that brings nothing is not repeated with the same node for a while, twice as long
-  each time up to ``MAX_PAUSE_S``: a ledger that can never agree costs next to nothing.
+  each time up to ``MAX_PAUSE_S``. So ledgers that can never agree cost almost nothing.
 
-One exchange at a time, of a bounded number of messages; ``more`` asks for the next one, if this one
-brought anything. A route that ends in such a hand-over says so (``caught_up``).
+There is one exchange at a time, of a limited number of messages; ``more`` asks for the next one, if
+this one brought anything. A route that ends in such a hand-over says so (``caught_up``).
 
 Source: anti-entropy after Demers et al., "Epidemic algorithms for replicated database maintenance",
 PODC 1987.
@@ -74,36 +74,36 @@ from chordnet.core.ring.routing import Routes
 
 PAGE_ORIGINS = 512
 PAGE_BOUNDS = 16_384
-"""Origins, and bounds of their intervals, that one HAVE names."""
+"""Origins, and bounds of their intervals, that one HAVE names at most."""
 MAX_CAUGHT = 16_384
 MAX_CAUGHT_BYTES = 8 * 1024 * 1024
-"""Routes of messages caught up lately that are remembered, and what they may take up."""
+"""Routes of recently caught-up messages that are remembered, and the memory they may take up."""
 EXCHANGE_S = 5.0
-"""An exchange that has not ended by then is given up; answers are taken for so long."""
+"""An exchange is given up, and answers are refused, after this time."""
 MIN_PAUSE_S = 1.0
 MAX_PAUSE_S = 8.0
-"""How long a node is not compared with again after a first and after many exchanges that brought
-nothing."""
+"""Pause before a node is compared with again: after one exchange that brought nothing, and after
+many."""
 MAX_PARTNERS = 256
-"""Nodes of which it is remembered what was asked of them, and what they do not keep."""
+"""Nodes for which it is remembered what they were asked, and what they do not keep."""
 
 
 @attrs.define
 class _Partner:
-    """What was asked of one node lately."""
+    """What one node was asked recently."""
 
     until: float = 0.0
-    """Until when answers are taken."""
+    """When answers are no longer taken."""
     page: tuple[OriginKey | None, OriginKey | None] | None = None
-    """The origins of our HAVE, behind the first key and up to the second."""
+    """The origins of our HAVE: after the first key, up to the second."""
     wanted: list[Range] = attrs.field(factory=list)
     """The ranges of our WANT."""
     may_want: bool = False
     """Whether our HAVE entitles it to a WANT."""
     not_before: float = 0.0
-    """When it may be compared with again …"""
+    """When it may be compared with again."""
     pause: float = 0.0
-    """… and how long that pause was."""
+    """How long the present pause is, to be doubled."""
 
 
 class AntiEntropy:
@@ -117,68 +117,69 @@ class AntiEntropy:
         self._ledger = ledger
         self._routes = routes
         self._young: dict[MessageId, int] = {}
-        """Messages that were recorded only just now, with their shares of the ledger's digest."""
+        """Messages younger than ``grace_s``, with their shares of the ledger's digest."""
         self._young_sum = 0
         self._ripening: Expiry[MessageId] = Expiry(
             ctx.config.grace_s, self._young.__contains__, LEISURE_S
         )
         self.ways: dict[MessageId, list[Hop]] = {}
-        """The routes of messages that were handed over lately."""
+        """The routes of messages that were handed over recently."""
         self._fading: Expiry[MessageId] = Expiry(
             ctx.config.broadcast_deadline_s, self.ways.__contains__, LEISURE_S
         )
         self._ways_bytes = 0
         self._busy: bytes | None = None
-        """With whom an exchange of ours is under way …"""
+        """The node that an exchange of ours is under way with."""
         self._until = 0.0
-        """… and until when, at most."""
+        """When that exchange is given up."""
         self._gained = False
         """Whether it has brought anything."""
         self._partners: dict[bytes, _Partner] = {}
         self._doubts = Doubts()
         self._cursor: OriginKey | None = None
         self.published = 0
-        """The last number of our own: nobody else can know of a higher one."""
+        """Our own last number: no node can know a higher one."""
         self.expiries = (self._ripening, self._fading)
-        """Each says when something of ours is due."""
+        """The queues whose earliest entry limits the node's deadline."""
 
     @property
     def digest(self) -> int:
-        """A digest of everything recorded that is no longer young, 64 bits."""
+        """A digest, 64 bits, of everything recorded at least ``grace_s`` ago."""
         self._ripen()
         return (self._ledger.digest - self._young_sum) & MASK
 
     def recorded(self, message_id: MessageId, weight: int) -> None:
-        """A message has just been entered in the ledger, as ``weight`` of its digest."""
+        """Note a message that was just added to the ledger, as ``weight`` of its digest."""
         self._young[message_id] = weight
         self._young_sum += weight
         self._ripening.add(message_id, self._ctx.now)
 
     def spoiled(self, ids: Iterable[MessageId]) -> None:
-        """Messages that were recorded are missing now: the others are asked for them."""
+        """Count recorded messages as missing, so that other nodes are asked for them."""
         for message_id in ids:
             if self._ledger.forget(message_id):
                 self._ctx.counters.add(CoreMetric.SPOILED)
+                # The ledger's digest no longer has its share, so ours must not subtract it again.
                 self._young_sum -= self._young.pop(message_id, 0)
 
     def tick(self) -> None:
-        """Let messages come of age."""
+        """Admit messages older than ``grace_s`` to the digest; forget old routes."""
         self._ripen()
         for message_id in self._fading.due(self._ctx.now):
             self._forget_way(message_id)
 
     def _ripen(self) -> None:
-        # To the moment wherever it matters: two nodes compare the same, however late their timers.
+        # Called wherever the digest is used: two nodes must compare the same messages, however late
+        # their timers are.
         for message_id in self._ripening.due(self._ctx.now):
             self._young_sum -= self._young.pop(message_id)
 
     def detours(self, message: Bcast, here: Hop) -> list[Detour]:
-        """Return which messages of a broadcast this node has recorded, or records, with another
-        route than that of the broadcast.
+        """Return the messages of a broadcast whose recorded route is not that of the broadcast.
 
-        A node has one route for a message, the one recorded, and that is what it must pass on. The
-        tree may bring what was handed over before, some or all of what travels together, and may
-        bring it from a node that got it in two ways itself.
+        A node records one route for a message, and must pass on that one. The tree may bring
+        messages that were handed over before, and the sender may have got them by several routes
+        itself.
         """
         routes: list[list[Hop] | None] = [None] * message.count
         for detour in message.detours:
@@ -186,7 +187,8 @@ class AntiEntropy:
             routes[detour.first : detour.first + detour.count] = [hops] * detour.count
         for k in range(message.count):
             routes[k] = self.ways.get(message.id.plus(k), routes[k])
-        # All routes together have to fit a frame; what does not is passed on with the tree's.
+        # All routes together have to fit into a frame; what does not fit is passed on with the
+        # route of the tree.
         found, first, room = list[Detour](), 0, self._ctx.config.max_route - len(message.hops) - 1
         for route, run in groupby(routes):
             count = len(list(run))
@@ -199,16 +201,16 @@ class AntiEntropy:
     # ---- comparing --------------------------------------------------------------------------
 
     def start(self) -> None:
-        """This node has become a member."""
+        """Plan the first comparison of a new member."""
         self._ctx.alarms.sooner(Alarm.SYNC, self._ctx.jittered(self._ctx.config.sync_s))
 
     def place(self) -> None:
-        """This node has been put into a ring that is there already."""
+        """Plan the next comparison, from a random phase."""
         ctx = self._ctx
         ctx.alarms.set(Alarm.SYNC, ctx.now + ctx.rng.random() * ctx.config.sync_s)
 
     def compare_with_some(self) -> None:
-        """The ``sync`` alarm has rung: compare with a random finger or successor."""
+        """Compare with a random finger or successor when the ``sync`` alarm rings."""
         ctx = self._ctx
         nodes = self._routes.nodes()
         if nodes and self._ctx.is_member:
@@ -216,7 +218,7 @@ class AntiEntropy:
         ctx.alarms.set(Alarm.SYNC, ctx.jittered(ctx.config.sync_s))
 
     def compared(self, peer: NodeRef, digest: int) -> None:
-        """``peer``'s digest is known: if it differs from ours, tell it what we have."""
+        """Begin an exchange with ``peer`` if its digest differs from ours."""
         now = self._ctx.now
         busy = self._busy is not None and now < self._until
         if digest == self.digest or not self._ctx.is_member or busy:
@@ -225,6 +227,7 @@ class AntiEntropy:
             self._exchange(peer)
 
     def _partner(self, peer: NodeRef) -> _Partner:
+        # Removed and added again: the first in order is the one not used for longest.
         partner = self._partners.pop(peer.raw, None) or _Partner()
         self._partners[peer.raw] = partner
         if len(self._partners) > MAX_PARTNERS:
@@ -241,25 +244,30 @@ class AntiEntropy:
         page = ledger.page(self._cursor, PAGE_ORIGINS, PAGE_BOUNDS)
         states = [OriginState(each.origin, each.incarnation, each.known) for each in page]
         first, last = self._cursor, (states[-1].origin, states[-1].incarnation) if states else None
-        # A page ends at one limit or the other: whether it is the last one, the ledger alone knows.
+        # The next exchange goes on after this page, with whichever node it is: a ledger is only
+        # compared page by page, and only the ledger knows if this page was the last.
         self._cursor = last if last is not None and ledger.any_after(last) else None
         partner = self._partner(peer)
         partner.page, partner.until, partner.may_want = (first, self._cursor), self._until, True
+        # Doubled in advance: ``_worth_while`` ends the pause if the exchange brings anything.
         partner.pause = min(MAX_PAUSE_S, 2 * partner.pause) or MIN_PAUSE_S
         partner.not_before = ctx.now + partner.pause
         ctx.send(peer, Have(_key(first), _key(self._cursor), states))
 
     def _worth_while(self, partner: _Partner) -> None:
-        """Something came of comparing with this node: it may be done again at once."""
+        """End the pause of a node that has given us something: comparing with it is worthwhile."""
         self._gained = True
         partner.pause = partner.not_before = 0.0
 
     # ---- exchanging -------------------------------------------------------------------------
 
     def on_have(self, peer: NodeRef, message: Have) -> None:
-        """``peer`` tells what it has: give it what it lacks, ask for what we lack."""
+        """Give ``peer``, which says what it has, what it lacks; ask for what we lack."""
         ctx, ledger = self._ctx, self._ledger
-        if not self._ctx.is_member or not self._sound(peer, message.origins):
+        if not ctx.is_member:
+            return
+        if not all(is_origin_state(state, ctx.space) for state in message.origins):
+            ctx.effects.append(Misbehaved(peer, Fault.LEDGER))
             return
         self._ripen()
         after, last = _range(message.after), _range(message.last)
@@ -286,7 +294,7 @@ class AntiEntropy:
         self._ctx.effects.append(SendStored(peer, give[:MAX_RANGES], more))
 
     def _lacking(self, states: Iterable[OriginState]) -> Iterator[Range]:
-        """Yield up to ``MAX_RANGES`` ranges that others know and this node does not."""
+        """Yield up to ``MAX_RANGES`` ranges that other nodes know and this one does not."""
         me, found = self._ctx.me, 0
         for lacked in self._ledger.lacking(states):
             if (lacked.origin, lacked.incarnation) == (me.raw, me.incarnation):
@@ -301,20 +309,14 @@ class AntiEntropy:
                 return
 
     def _young_numbers(self) -> dict[OriginKey, Intervals]:
-        """Return the numbers that are not to be given yet, by origin."""
+        """Return the numbers that may not be given yet, by origin."""
         young: dict[OriginKey, list[int]] = {}
         for each in self._young:
             young.setdefault((each.origin, each.incarnation), []).append(each.sequence)
         return {key: intervals.of(sorted(numbers)) for key, numbers in young.items()}
 
-    def _sound(self, peer: NodeRef, states: Iterable[OriginState]) -> bool:
-        if all(is_origin_state(state, self._ctx.space) for state in states):
-            return True
-        self._ctx.effects.append(Misbehaved(peer, Fault.LEDGER))
-        return False
-
     def on_want(self, peer: NodeRef, message: Want) -> None:
-        """``peer`` asks for messages."""
+        """Give ``peer`` messages that it asks for, if a HAVE of ours entitles it to that."""
         if not self._ranges_fit(peer, message.ranges):
             return
         partner = self._partner(peer)
@@ -341,13 +343,14 @@ class AntiEntropy:
         return False
 
     def on_compare(self, sender: NodeRef, message: Compare) -> None:
-        """``sender`` says what its digest is."""
+        """Compare the digest of ``sender`` with ours."""
         self.compared(sender, message.digest)
 
     def on_given(self, peer: NodeRef, message: Given) -> None:
-        """``peer`` has given all that it is going to give in this exchange."""
+        """End the exchange with ``peer``; begin the next one if there is more to come."""
         if peer.raw == self._busy:
             self._busy = None
+            # ``more`` is a claim: if nothing came, it could keep us busy without end.
             if message.more and self._gained:
                 self._exchange(peer)
 
@@ -374,7 +377,7 @@ class AntiEntropy:
         )
 
     def on_caught(self, peer: NodeRef, message: Caught) -> None:
-        """A message that we lacked has come."""
+        """Record a message that we asked for."""
         ctx, ledger = self._ctx, self._ledger
         if not self._fits(peer, message):
             return
@@ -383,6 +386,7 @@ class AntiEntropy:
         if not self._was_asked(peer, number):
             ctx.counters.add(CoreMetric.ANSWERS_IGNORED)
             return
+        # A number that was given up is recorded after all if its message comes.
         if ledger.is_known(each) and not ledger.may_record(each):
             ctx.counters.add(CoreMetric.CAUGHT_UP_TWICE)
             return
@@ -398,10 +402,11 @@ class AntiEntropy:
         self.tell_gaps()
 
     def on_lost(self, peer: NodeRef, message: Lost) -> None:
-        """``peer`` does not keep messages that we lack: give them up once another says so too."""
+        """Give messages up that ``peer`` does not keep, once a second node has said the same."""
         if not self._ranges_fit(peer, message.ranges):
             return
         given_up = []
+        # One program can greet under many names, but cannot choose the nodes that we point at.
         pointed_at = peer.raw in self._routes.raws
         for each in message.ranges:
             if pointed_at and self._was_asked(peer, each):
@@ -415,7 +420,7 @@ class AntiEntropy:
             self.tell_gaps()
 
     def _doubt(self, peer: NodeRef, said: Range) -> list[Range]:
-        """Take note that ``peer`` lacks ``said`` as well; return what is to be given up."""
+        """Note that ``peer`` lacks ``said`` as well; return what is to be given up."""
         key = said.origin, said.incarnation
         new = list(self._ledger.lacking([OriginState(*key, [said.first, said.end])]))
         lacked: Intervals = [bound for each in new for bound in (each.first, each.end)]
@@ -424,7 +429,7 @@ class AntiEntropy:
         return _ranges(key, lacked)
 
     def tell_gaps(self) -> None:
-        """Tell of the gaps that the ledger has closed for want of room."""
+        """Report the gaps that the ledger has closed because it had no room for them."""
         if self._ledger.given_up:
             closed, self._ledger.given_up = self._ledger.given_up, []
             self._ctx.counters.add(
@@ -433,7 +438,7 @@ class AntiEntropy:
             self._ctx.effects.append(Gap(self._ctx.me, closed))
 
     def remember(self, message_id: MessageId, route: list[Hop]) -> None:
-        """Take note of the route of a message that came here on another way than the tree's."""
+        """Remember the route of a message that did not come by the tree."""
         self._forget_way(message_id)
         self.ways[message_id] = route
         self._ways_bytes += route_bytes(route)

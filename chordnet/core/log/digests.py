@@ -1,16 +1,17 @@
 """Which body was recorded under which number: a digest for the newest numbers of every origin.
 
-Until messages carry a seal, a peer can take the next number of another node with a body of its own.
-A node that has recorded that one and then gets the origin's own frame must notice.
+As long as messages carry no seal, a peer can take the next number of another node for a body of its
+own. A node that has recorded it, and then gets the origin's own message, must notice.
 
 Digests are kept in chunks of ``CHUNK`` numbers, eight bytes a number. An origin has room for the
 newest 16,384 numbers, all origins together for 16 times as many; beyond that the origin with the
-most chunks loses its oldest one. Of each node the two lives that were heard of last are kept: an
-earlier one sends nothing any more. Without a digest a body counts as unknown, not as the same.
+most chunks loses its oldest one. Only the two most recent lives of a node have digests: an earlier
+one no longer sends anything. A body without a digest counts as unknown, not as the same.
 
-A digest is Python's own hash of a body, SipHash with a key that the process draws at its start: it
-costs a fraction of a cryptographic one, and nobody outside can aim for a collision. It never leaves
-the process, and what a node does depends on it only if two bodies collide (2**-64).
+A digest is Python's own hash of a body, SipHash with a key that the process draws at its start. It
+costs a fraction of a cryptographic hash, and a peer cannot aim for a collision because it does not
+know the key. It never leaves the process, and affects what a node does only if two bodies collide
+(2**-64).
 """
 
 from __future__ import annotations
@@ -30,12 +31,12 @@ MAX_LIVES = 2
 OriginKey = tuple[bytes, int]
 _NONE = 0
 _EMPTY = array("q", bytes(8 * CHUNK))
-"""What chunks are copied from. A copy takes the 512 bytes that Python's own allocator gives from a
-pool; one made from bytes would have room for more, and come from a heap that it leaves in holes."""
+"""What chunks are copied from. A copy takes 512 bytes, which Python's allocator serves from a pool;
+an array made from bytes would have room to spare, and would fragment the heap."""
 
 
 def digest(body: bytes) -> int:
-    """Return what tells ``body`` from others; never 0."""
+    """Return the digest of ``body``; never 0."""
     return hash(body) or 1
 
 
@@ -46,9 +47,9 @@ class Digests:
         self._chunks: dict[OriginKey, dict[int, array[int]]] = {}
         self._count = 0
         self._lives: dict[bytes, list[int]] = {}
-        """The incarnations of each node that have digests, the one heard of first before others."""
+        """The incarnations of each node that have digests, in the order they were first seen."""
         self._sizes: list[dict[OriginKey, None]] = [{} for _ in range(ORIGIN_CHUNKS + 2)]
-        """The origins that have so many chunks."""
+        """Number of chunks -> the origins that have that many."""
 
     def __len__(self) -> int:
         """Return how many chunks are kept."""
@@ -72,7 +73,7 @@ class Digests:
         return self._get(key, number) not in (_NONE, digest(body))
 
     def forget(self, key: OriginKey) -> None:
-        """Drop all of an origin."""
+        """Drop all digests of an origin."""
         chunks = self._chunks.pop(key, {})
         self._count -= len(chunks)
         self._sizes[len(chunks)].pop(key, None)

@@ -1,9 +1,9 @@
-"""What others say they do not keep, until two of them have said so.
+"""What other nodes say they do not keep, until two of them have said so.
 
-A number that nobody keeps any more must be given up, or it would be asked for without end. One
-node's word is not enough: a liar could make others give up what is still to come. So a node's word
-is a *doubt*, and a number is given up when a second node says the same. A number that only one node
-ever knew, and dropped, stays in doubt.
+A number that no node keeps any more must be given up, or it would be asked for forever. One node's
+word is not enough: a liar could make others give up what is still to come. So one node's word is a
+*doubt*, and a number is given up when a second node says the same. A number that only one node ever
+knew, and dropped, stays in doubt.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from chordnet.core.base.intervals import Intervals
 from chordnet.core.log.ledger import OriginKey
 
 MAX_DOUBTED = 1024
-"""Bounds of doubted ranges that are remembered of one node; beyond it, it begins anew."""
+"""Bounds of doubted ranges that one node may have; beyond that, its earlier ones are dropped."""
 
 
 class Doubts:
-    """The doubted numbers, by who does not keep them."""
+    """The doubted numbers, by the node that does not keep them."""
 
     def __init__(self) -> None:
         self._said: dict[bytes, dict[OriginKey, Intervals]] = {}
@@ -27,7 +27,7 @@ class Doubts:
         return sum(len(each) for said in self._said.values() for each in said.values())
 
     def add(self, teller: bytes, key: OriginKey, lacked: Intervals) -> Intervals:
-        """Take note that ``teller`` does not keep ``lacked``; return what is sure by now."""
+        """Note that ``teller`` does not keep ``lacked``; return what two nodes do not keep."""
         sure: Intervals = []
         for raw, said in self._said.items():
             if raw != teller and key in said:

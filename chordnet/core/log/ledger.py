@@ -3,19 +3,19 @@
 Every incarnation of an origin numbers its broadcasts 1, 2, 3, … For each the ledger keeps two sets:
 
 - *known*: the numbers recorded, and those given up.
-- *lost*, part of it: those given up, because nobody keeps them any more. A lost number is not asked
-  for again and never counts as recorded; if its message comes after all it is recorded, and the
-  number is lost no longer.
+- *lost*, a part of these: the numbers given up, because no node keeps them any more. A lost number
+  is not asked for again and never counts as recorded. If its message comes after all, it is
+  recorded, and the number is no longer lost.
 
-A number far ahead of the others opens an interval of its own and moves nothing. There is room for
-``MAX_INTERVALS`` intervals of each kind: beyond it the narrowest gap between two known intervals is
-closed as lost, and when the lost ones are too many, what was recorded between the two nearest is
-forgotten with them. From then on the lost numbers of that origin are *blurred*: one that comes may
-have been recorded before, so none is recorded any more.
+A number far ahead of the others opens an interval of its own and changes nothing else. There is
+room for ``MAX_INTERVALS`` intervals of each kind. Beyond that, the narrowest gap between two known
+intervals is closed as lost; if there are too many lost intervals, the two nearest are joined and
+what was recorded between them counts as lost, too. From then on the lost numbers of that origin are
+*blurred*: a message may have been recorded before, so no lost number is recorded any more.
 
-The number of origins is capped, too. Those from which little was recorded go first, the one not
-recorded from for longest before the others, and those that this node has met last of all: nobody
-can flush an origin out by inventing others.
+The number of origins is limited, too. Origins with few messages are forgotten first, the least
+recently recorded of them before the others; origins that this node has met are forgotten last. So
+a peer cannot flush an origin out by inventing others.
 
 Two ledgers are compared by a digest of 64 bits, the sum of a polynomial of the sequence number for
 every number known. Its coefficients are drawn from the origin, and sums of powers have closed
@@ -53,7 +53,7 @@ class _Origin:
         self.lost: Intervals = []
         self.blurred = False
         self.count = 0
-        """Numbers added one by one; not exact, for its only use is to tell few from many."""
+        """Numbers added one by one; not exact, because it only has to tell few from many."""
         seed = hashlib.blake2b(key[0] + b"%d" % key[1], digest_size=24).digest()
         self.coefficients = tuple(int.from_bytes(seed[i : i + 8]) for i in (0, 8, 16))
 
@@ -85,7 +85,7 @@ class Ledger:
     """Tells new messages from recorded ones in bounded space.
 
     :param max_origins: how many origins are remembered.
-    :param is_met: tells of an origin's identifier whether this node has met it; such go last.
+    :param is_met: returns True if this node has met the node with an identifier; such go last.
     """
 
     def __init__(
@@ -96,13 +96,13 @@ class Ledger:
         self._few: OrderedDict[OriginKey, _Origin] = OrderedDict()
         self._many: OrderedDict[OriginKey, _Origin] = OrderedDict()
         self._keys: list[OriginKey] = []
-        """All origins in order: comparing must not sort them every time."""
+        """All origins in order, so that comparing does not have to sort them."""
         self._bounds = 0
         self._sum = 0
         self.digests = Digests()
         """Which bodies were recorded."""
         self.given_up: list[Range] = []
-        """Gaps that were closed for want of room, until somebody takes note of them."""
+        """Gaps that were closed because there was no room, until they are reported."""
 
     def __contains__(self, message_id: MessageId) -> bool:
         """Return True if the message was recorded."""
@@ -215,7 +215,7 @@ class Ledger:
             key = state.origin, state.incarnation
             origin = self._get(key) or self._seldom(key)
             recorded = intervals.minus(state.known, state.lost)
-            # What is recorded here is recorded, whatever else is said of it.
+            # What is recorded here stays recorded, whatever the states say.
             gone = intervals.minus(state.lost, origin.recorded)
             for first, end in intervals.pairs(gone):
                 intervals.add(origin.lost, first, end)
@@ -247,9 +247,9 @@ class Ledger:
         return [state for key in self._keys if (state := self.state(key)) is not None]
 
     def page(self, after: OriginKey | None, origins: int, bounds: int) -> list[LedgerState]:
-        """Return what is known of up to ``origins`` origins behind ``after``, in order.
+        """Return what is known of up to ``origins`` origins after ``after``, in order.
 
-        Stops early once they hold so many ``bounds`` of known intervals.
+        Stop early once they hold ``bounds`` bounds of known intervals.
         """
         start = 0 if after is None else bisect_right(self._keys, after)
         page: list[LedgerState] = []
@@ -262,7 +262,7 @@ class Ledger:
         return page
 
     def any_after(self, key: OriginKey) -> bool:
-        """Return True if any origin stands behind ``key``."""
+        """Return True if there is an origin after ``key``."""
         return bool(self._keys) and self._keys[-1] > key
 
     def missing_from(
@@ -270,8 +270,8 @@ class Ledger:
     ) -> Iterator[tuple[OriginKey, Intervals, Intervals]]:
         """Yield what is known here and not in another ledger's ``states``.
 
-        :param after: the states are of origins behind this key …
-        :param last: … up to this one; None for all of them.
+        :param after: the states are of origins after this key; None for all of them.
+        :param last: they are of origins up to this key; None for all of them.
         :returns: origin by origin: what was recorded, and what was given up.
         """
         theirs = {(s.origin, s.incarnation): s.known for s in states}
@@ -330,6 +330,7 @@ class Ledger:
         return origin
 
     def _forget_one(self, newest: OriginKey) -> None:
+        # An origin that was met moves to those with many numbers when its turn comes.
         while (key := next(iter(self._few))) != newest:
             if not self._is_met(key[0]):
                 self._forget(key)
@@ -350,6 +351,7 @@ class Ledger:
         intervals.add(known, first, end)
         most = 2 * MAX_INTERVALS
         if self._bounds + len(known) - before > MAX_BOUNDS:
+            # All origins together have no more room: this one is reduced to one interval.
             most = 2
         while len(known) > most:
             gap = intervals.narrowest_gap(known)

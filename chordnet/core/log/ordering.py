@@ -1,24 +1,24 @@
 """Per-origin order: the messages of one origin in ascending sequence, with the gaps marked.
 
-A node records messages as they come. Of each origin (an identifier and an incarnation) this machine
-gives them back in the order of their sequence numbers. *Next* is the number that is to come next:
+A node records messages as they come. For each origin (an identifier and an incarnation) this
+machine returns them in the order of their sequence numbers. *Next* is the number expected next:
 
-- The next number is delivered, and then those held back that follow on it.
-- A greater number is held back until what is missing before it comes. After ``wait_s`` it is held
-  no longer: a gap is reported in the place of the missing numbers, and it is delivered.
-- More than ``max_held`` messages are never held: the one held for longest goes first, as if its
-  time were up.
-- A lower number was reported as missing before. It is delivered at once and labelled *late*.
-- An origin begins at 1. When the beginning of the history is not kept (``whole`` is False), or a
-  part of it was dropped unread (:meth:`OriginOrder.cut`), an origin begins, or goes on, with
-  whatever comes first: nobody waits for what was dropped, it is reported as a gap (*dropped*).
+- The next number is delivered, and then the numbers held back that follow it.
+- A greater number is held back until what is missing before it comes. After ``wait_s`` a gap is
+  reported in place of the missing numbers, and the number is delivered.
+- At most ``max_held`` messages are held back: beyond that, the one held longest is delivered as if
+  its time were up.
+- A lower number was reported as missing before. It is delivered immediately, marked as *late*.
+- An origin begins at 1. If the beginning of the history is not kept (``whole`` is False), or a part
+  of it was dropped unread (:meth:`OriginOrder.cut`), an origin begins, or goes on, with the first
+  message that comes: what was dropped is not waited for, but reported as a gap (*dropped*).
 
-So every message that is pushed is delivered exactly once, those of one origin that are not late in
-ascending order, and every number between two of them that was not delivered is in a gap.
+So every message that is pushed is delivered exactly once. Messages of one origin that are not late
+come in ascending order, and every number between them that was not delivered is in a gap.
 
-Time is what the caller says, never goes back, and comes with the messages. Therefore the order is
-a function of the history alone: who goes through the same history again gets the same order again,
-and any message in it is a place to go on from.
+The caller tells the time, which never goes back and comes with the messages. So the order depends
+on the history alone: reading the same history again gives the same order again, and reading can be
+resumed from any message in it.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ T = TypeVar("T")
 OriginKey = tuple[bytes, int]
 
 MAX_ORIGINS = 65_536
-"""Origins whose place is remembered; the one not heard from for longest is forgotten first, and
-goes on as if a part of its history had been dropped."""
+"""Origins whose next number is remembered; the one not heard from for longest is forgotten first,
+and goes on as if a part of its history had been dropped."""
 
 
 @attrs.frozen
 class Delivered(Generic[T]):
-    """A message in its place; or, if ``late``, after its number was reported in a gap."""
+    """A message in order; or, if ``late``, after its number was reported in a gap."""
 
     item: T
     late: bool
@@ -92,7 +92,7 @@ class OriginOrder(Generic[T]):
         self._origins: OrderedDict[OriginKey, _Origin] = OrderedDict()
         self._held: OrderedDict[tuple[OriginKey, int], tuple[float, T]] = OrderedDict()
         self.whole = True
-        """Whether the history that is pushed goes back to its beginning."""
+        """Whether the history that is pushed starts at its beginning."""
 
     @property
     def held(self) -> int:
@@ -134,7 +134,7 @@ class OriginOrder(Generic[T]):
         return out
 
     def advance(self, now: float) -> list[Outcome[T]]:
-        """Let time pass; return what has been held back for long enough."""
+        """Advance the time; return what has been held back for long enough."""
         self._now = max(self._now, now)
         out: list[Outcome[T]] = []
         while (deadline := self.deadline) is not None and deadline <= self._now:
@@ -142,7 +142,7 @@ class OriginOrder(Generic[T]):
         return out
 
     def cut(self) -> None:
-        """Some of the history will never be pushed, for it has been dropped."""
+        """Note that a part of the history was dropped, and will never be pushed."""
         self.whole = False
         for origin in self._origins.values():
             origin.cut = True

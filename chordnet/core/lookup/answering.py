@@ -1,18 +1,18 @@
-"""What a node answers when a lookup asks it about a key: that it is the one, or who is closer.
+"""What a node answers when a lookup asks it about a key: that it is the owner, or who is closer.
 
-Whoever asked, and whether the question was passed on from node to node (``Find``) or is one step of
-an iterative lookup (``FindNext``), a node judges by its own tables alone and keeps nothing of it:
+The question was passed on from node to node (``Find``), or is one step of an iterative lookup
+(``FindNext``). In both cases a node judges by its own tables alone, and keeps no state:
 
-- Only the owner itself answers for a key, when the key lies in (predecessor, self].
-- A key in (self, successor] goes to the successor, as to the supposed owner.
-- A node that was believed to be the owner and is not points back at its predecessor; if that one is
-  dead, it is the owner. A node that the asker alone finds silent stays the owner: its successor
-  answers in its place only once it holds it for dead itself, and until then sends the asker back.
+- Only the owner itself answers for a key, which lies in (predecessor, self].
+- A key in (self, successor] goes to the successor, as the supposed owner.
+- A supposed owner that is not the owner points back at its predecessor; if that is dead, it is the
+  owner. A node that only the asker finds silent remains the owner: its successor answers in its
+  place only when it believes it dead itself, and until then sends the asker back.
 - A node that leaves hands its keys to its successor.
 - Any other key goes to the closest node before it.
 
-For the place of a joining node (``FindKind.PREDECESSOR``) the member before it answers, with the
-key in (self, successor].
+If the lookup is for the place of a joining node (``FindKind.PREDECESSOR``), the member before it
+answers, for which the key lies in (self, successor].
 
 Source of the routing rule: Stoica et al., ToN 2003, figure 3 (closest preceding node).
 """
@@ -46,7 +46,7 @@ ALTERNATIVES = 3
 
 
 class Answering:
-    """This node's part in everybody's lookups, its own included."""
+    """This node's part in all lookups, its own included."""
 
     def __init__(self, ctx: Context, ring: Pointers, routes: Routes, detector: Detector) -> None:
         self._ctx = ctx
@@ -57,7 +57,7 @@ class Answering:
     # ---- recursive: answering or passing on -------------------------------------------------
 
     def on_find(self, _sender: NodeRef, question: Find) -> None:
-        """A recursive lookup (of another node's, or our own come back) has arrived."""
+        """Answer or pass on a recursive lookup, of another node or our own that has come back."""
         if question.ttl <= 0:
             self._refuse(question, "it was passed on too many times")
         elif self._ctx.status not in MEMBER:
@@ -90,7 +90,7 @@ class Answering:
         )
 
     def _answers(self, key: int, kind: int, *, last: bool) -> bool:
-        """Return True if this node is what is looked for."""
+        """Return True if this node is the one looked for."""
         ring = self._ring
         if kind == FindKind.PREDECESSOR:
             return between_right(self._ctx.my_id, key, ring.head.id)
@@ -99,7 +99,7 @@ class Answering:
         return ring.owns(key) or not ring.successors or (last and ring.predecessor_is_dead())
 
     def _next_hop(self, key: int, kind: int, *, last: bool) -> tuple[NodeRef | None, bool]:
-        """Return the node to pass a question on to, and whether it should be the last."""
+        """Return the node to pass a question on to, and whether it is the supposed owner."""
         ctx, ring = self._ctx, self._ring
         leaving = self._ctx.status == Status.LEAVING
         if kind == FindKind.OWNER and (
@@ -122,7 +122,7 @@ class Answering:
     # ---- iterative: advice for one step -----------------------------------------------------
 
     def on_find_next(self, sender: NodeRef, message: FindNext) -> None:
-        """Another node's iterative lookup asks for its next step."""
+        """Advise another node's iterative lookup on its next step."""
         ctx = self._ctx
         if self._ctx.status not in MEMBER:
             ctx.send(sender, Next(message.rid, False, [], False, None))
@@ -138,10 +138,12 @@ class Answering:
     def advise(
         self, key: int, kind: int, exclude: Container[bytes], *, last: bool
     ) -> tuple[bool, list[NodeRef], bool]:
-        """Say whether this node is the answer; if not, whom to ask, and whether those should be.
+        """Return what this node advises: that it is the answer, or which nodes to ask next.
 
         :param exclude: nodes that the asker has found silent.
         :param last: the asker believes that this node is the answer.
+        :returns: whether this node is the answer, the nodes to ask, and whether these are supposed
+            to be the answer.
         """
         ctx, ring = self._ctx, self._ring
         live = [node for node in ring.successors if node.raw not in exclude] or ring.successors

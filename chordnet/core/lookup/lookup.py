@@ -1,18 +1,18 @@
-"""Lookups: who is responsible for a key, and by which path was that found.
+"""Lookups: which node is responsible for a key, and by which path it was found.
 
-One lookup is one object, here at the node that asked. It lives through::
+A lookup is one object, at the node that asked. Its states are::
 
     recursive --(no answer for lookup_timeout_s, or a failure)--> iterative --> done | failed
 
 - *Recursive*: the question travels from node to node and the last one answers the asker directly,
-  about (h + 1) * RTT / 2 for h hops. Nothing is kept on the way.
-- *Iterative*: the asker asks each node on the way itself, h * RTT. Slower, but it learns which node
-  is silent, has it probed, and goes round it: the fallback, and good for teaching.
+  about (h + 1) * RTT / 2 for h hops. Nodes on the way keep no state.
+- *Iterative*: the asker asks each node on the way itself, h * RTT. This is slower, but the asker
+  learns which node is silent, has it probed, and avoids it: the fallback, and good for teaching.
 
-This is the asking side. What a node answers, to others and to itself, is in ``answering.py``; how
-far an iterative lookup has come, and whom it asks next, in ``iterative.py``. When all nodes from
-the key on are unreachable, the last live node before the key is asked, rather than failing. Every
-lookup has a deadline, and there is a limit to those that are open at once.
+This is the asking side. What a node answers, to others and to itself, is in ``answering.py``; the
+progress of an iterative lookup is in ``iterative.py``. If all nodes from the key on are
+unreachable, the last live node before the key is asked, rather than failing. Every lookup has a
+deadline, and the number of open lookups is limited.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ from chordnet.core.ring.pointers import Pointers
 
 
 class Purpose(enum.IntEnum):
-    """On whose behalf a lookup runs: decides which part of the node is told its result."""
+    """What a lookup is for: decides which part of the node is told its result."""
 
     PROGRAM = 0
     JOIN = 1
@@ -81,7 +81,7 @@ class Lookup:
 
 @attrs.frozen
 class Result:
-    """The end of a lookup; ``node`` is None when it failed, and ``reason`` says why."""
+    """The result of a lookup; ``node`` is None if it failed, and ``reason`` says why."""
 
     purpose: Purpose
     tag: int
@@ -116,7 +116,7 @@ class Lookups:
         self._patience: Expiry[int] = Expiry(config.lookup_timeout_s, self._is_recursive)
         self._deadlines: Expiry[int] = Expiry(config.lookup_deadline_s, self._open.__contains__)
         self.expiries = (self._patience, self._deadlines)
-        """Each says when something of ours is due."""
+        """The queues whose earliest entry limits the node's deadline."""
         requests.handle(Ask.FIND_NEXT, self._step_answered, self._step_silent)
         self.handle(Purpose.PROGRAM, self._program_answered)
 
@@ -130,7 +130,7 @@ class Lookups:
     # ---- asking -----------------------------------------------------------------------------
 
     def handle(self, purpose: Purpose, on_result: OnResult) -> None:
-        """Register who is told the results of lookups for this purpose."""
+        """Register what is called with the results of lookups for this purpose."""
         self._handlers[purpose] = on_result
 
     def start(
@@ -145,7 +145,7 @@ class Lookups:
         ttl: int | None = None,
         iterative: bool = False,
     ) -> None:
-        """Begin a lookup; the handler of the purpose is told the result, maybe before this returns.
+        """Begin a lookup. The handler of the purpose may be called before this returns.
 
         :param via: begin at this node rather than at this node's own tables.
         :param last: ``via`` is believed to own the key.
@@ -156,7 +156,8 @@ class Lookups:
             self._tell(Result(purpose, tag, None, [], reason=Failed.BUSY))
             return
         ctx.counters.add(CoreMetric.LOOKUPS)
-        # The node that answers need not be the one asked, so the number is what entitles to it.
+        # Any node may turn out to be the owner, so only the number shows that it was asked: it must
+        # be hard to guess.
         number = ctx.rng.getrandbits(62)
         lookup = Lookup(
             number, purpose, tag, key, kind, ctx.now + ctx.config.lookup_deadline_s, via
@@ -175,7 +176,7 @@ class Lookups:
             self._answering.route(question, key)
 
     def find_owner(self, event: FindOwner) -> None:
-        """The program wants to know who owns a key."""
+        """Look up the owner of a key for the program."""
         if self._ctx.is_member:
             key = int.from_bytes(event.key)
             self.start(Purpose.PROGRAM, event.op, key, iterative=event.iterative)
@@ -187,7 +188,7 @@ class Lookups:
         self._ctx.effects.append(done)
 
     def tick(self) -> None:
-        """Look after lookups that have waited too long."""
+        """Fail lookups that are out of time; go on iteratively with those that wait too long."""
         now = self._ctx.now
         for number in self._deadlines.due(now):
             self._fail(self._open[number], Failed.TIMED_OUT)
@@ -196,7 +197,7 @@ class Lookups:
             self._go_iterative(self._open[number])
 
     def died(self, peer: NodeRef) -> None:
-        """``peer`` is dead: what was asked through it will not be answered."""
+        """Fail the lookups that began at ``peer``, which is dead."""
         for lookup in list(self._open.values()):
             if lookup.via is not None and lookup.via.raw == peer.raw and lookup.walk is None:
                 self._fail(lookup, Failed.NODE_DIED)
@@ -204,26 +205,27 @@ class Lookups:
     # ---- recursive --------------------------------------------------------------------------
 
     def on_found(self, sender: NodeRef, answer: Found) -> None:
-        """The answer to a recursive lookup has arrived."""
+        """End the lookup that the node looked for has answered."""
         lookup = self._open.get(answer.lookup)
         if lookup is not None and answer.node.raw == sender.raw:
             self._ctx.answered(sender)
             self._finish(lookup, answer.node, answer.path, answer.label)
 
     def on_find_failed(self, _sender: NodeRef, answer: FindFailed) -> None:
-        """Some node could not pass our lookup on."""
+        """Go on iteratively with a lookup that a node could not pass on, or fail it."""
         lookup = self._open.get(answer.lookup)
         if lookup is None or lookup.walk is not None:
             return
         if self._ctx.status not in MEMBER:
             self._fail(lookup, Failed.NOT_IN_RING)
         elif lookup.via is not None:
+            # The question was for that node's ring: our own tables would answer another one.
             self._fail(lookup, Failed.REFUSED)
         else:
             self._go_iterative(lookup)
 
     def _answered_here(self, answer: Found | FindFailed) -> None:
-        """A question of our own has ended at this node itself."""
+        """Take the answer of this node itself to a lookup of its own."""
         if isinstance(answer, Found):
             self.on_found(self._ctx.me, answer)
         else:
@@ -247,9 +249,9 @@ class Lookups:
         return dict.fromkeys(reversed(ctx.peers.dead_raws(ctx.now, MAX_EXCLUDE)))
 
     def _advise_self(self, lookup: Lookup, walk: Walk) -> bool:
-        """Take a step at this node, the last of the trail; return True if there is another to take.
+        """Take a step at this node, the last of the trail; return False if it ends the lookup.
 
-        Nobody sends a message to himself, and others may well name this node as the owner.
+        A node sends no messages to itself, but others may name it as the owner.
         """
         done, nodes, last = self._answering.advise(
             lookup.key, lookup.kind, walk.silent, last=walk.trail[-1][1]
@@ -286,7 +288,7 @@ class Lookups:
         walk.last = last
 
     def _walking(self, question: Question) -> tuple[Lookup, Walk] | None:
-        """Return the lookup, if it is still open, that asked this question on its way."""
+        """Return the lookup that asked this question, if it is still open."""
         lookup = self._open.get(question.detail)
         if lookup is None or lookup.walk is None:
             return None
@@ -311,7 +313,7 @@ class Lookups:
             return
         lookup, walk = walking
         walk.silent[question.target.raw] = None
-        # The node that named the silent one knows others: it is asked again, without that one.
+        # The node that named the silent one knows others: ask it again, without that one.
         if walk.trail and walk.trail[-1][0].raw == self._ctx.me.raw:
             if not self._advise_self(lookup, walk):
                 return

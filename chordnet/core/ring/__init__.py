@@ -1,1 +1,1 @@
-"""The ring itself: successors, predecessor, fingers, and who has which name."""
+"""The ring itself: successors, predecessor, routes, and which node has which name."""

@@ -1,18 +1,18 @@
-"""Who has a name: the rule for incarnations and for two nodes of one name.
+"""Which node has a name: the rules for incarnations and for two nodes of one name.
 
 - The first node of a name keeps it while it answers. A pointer that differs from the known one (in
-  incarnation or address), wherever it is heard of, is only a hint: a *contest*. Its address is
-  dialled, and has to answer as that very node. If the known node has another address, that one is
-  dialled as well: if it answers as itself, a member or about to be one, it keeps the name.
-- Of a node that has never spoken to us the latest pointer that leads to the same address is taken,
-  without a contest (``offers.py``): what we know of it is a pointer, too.
-- So a restart at the same address, with a lower incarnation too if its clock went back, takes over,
-  and a copy elsewhere, or a message that claims a name, does not.
-- A node that is refused for its name dials who has it, or hears of a *twin* of its own in the ring.
-  The twin in the ring whose label was given up leaves as *superseded*; a node that is in no
-  ring gives way to one that is, or that was first.
-- An incarnation further than a day ahead of our wall clock is refused. A node that refuses the
-  first three nodes that it meets for this reason has a clock that is behind, and says so.
+  incarnation or address) is only a hint, and begins a *contest*. Its address is dialled, and has to
+  answer as exactly that node. If the known node has another address, that one is dialled as well:
+  if it answers as itself, a member or about to be one, it keeps the name.
+- For a node that has never sent us a message, the latest pointer to the same address is taken
+  without a contest (``offers.py``): what we know of it is only a pointer, too.
+- So a restart at the same address takes over, even with a lower incarnation if its clock went back.
+  A copy elsewhere, or a message that claims a name, does not.
+- A node that is refused for its name dials the node that has it, or hears of a *twin* in the ring.
+  The twin in the ring whose label was given up leaves as *superseded*; a node that is in no ring
+  gives way to one that is, or that was first.
+- An incarnation more than a day ahead of our wall clock is refused. If a node refuses the first
+  three nodes that it meets for this reason, its own clock is behind, and it says so.
 
 The runtime dials: the effect :class:`Verify` is answered by the event :class:`Verified`. Contests
 are limited in number and, for each name, in time.
@@ -40,16 +40,16 @@ MAX_CONTESTS = 64
 VERIFY_S = 10.0
 """A contest without an answer for this long is over, and the known node keeps the name."""
 PAUSE_S = 1.0
-"""For this long after a node lost a contest it loses the next one as well."""
+"""For this long after a node lost a contest it loses the next one as well, without a dial."""
 HINT_PAUSE_S = 5.0
-"""For this much longer nothing is done about others that name it."""
+"""For this much longer, pointers to it from others do not begin a contest."""
 MAX_HELD = 32
 """Messages of a sender that wait for the end of its contest."""
 BEHIND = 3
-"""So many nodes refused as too far ahead, and none accepted, mean that our clock is behind."""
+"""If this many nodes are refused as too far ahead and none is accepted, our clock is behind."""
 _NONE = RingLabel(-1, -1)
 _SHOWN = 80
-"""So much of a name is shown."""
+"""Characters of a name that a reason quotes."""
 
 
 @attrs.define
@@ -59,7 +59,7 @@ class _Contest:
     until: float
     asked: NodeRef
     waiting: bool
-    """Whether the node itself waits for the judgement; otherwise others have named it."""
+    """Whether the node itself waits for the outcome; otherwise others have named it."""
     held: list[PeerMessage] = attrs.field(factory=list)
 
 
@@ -72,7 +72,8 @@ class Identities:
         self._ring = ring
         self._contests: dict[bytes, _Contest] = {}
         self._lost: dict[bytes, tuple[float, NodeRef, str, str]] = {}
-        """Contests lost lately: until when, who, why, and the address of who has the name."""
+        """Contests lost lately: (end of the pause, loser, reason, address of the node that has the
+        name)."""
         self._ahead: set[bytes] = set()
         self._accepted = False
         self._twin_asked = float("-inf")
@@ -80,18 +81,18 @@ class Identities:
     # ---- judging -----------------------------------------------------------------------------
 
     def is_ahead(self, node: NodeRef) -> bool:
-        """Return True if an incarnation is further ahead than any clock may be."""
+        """Return True if the incarnation of ``node`` is further ahead than a clock may be."""
         wall = self._ctx.wall
         return wall is not None and node.incarnation > (wall + CLOCK_AHEAD_S) * 1000
 
     def doubts(self, node: NodeRef) -> bool:
-        """Return True if ``node`` may not be listened to before it was judged."""
+        """Return True if ``node`` has to be judged before its messages are heeded."""
         known = self._ctx.peers.get(node.raw)
         differs = known is not None and _differ(known, node)
         return differs or self.is_ahead(node)
 
     def doubt(self, node: NodeRef) -> str:
-        """Return in words, for both sides, why :meth:`doubts` is about ``node``."""
+        """Return why ``node`` has to be judged, in words for both sides."""
         if not self.is_ahead(node):
             return f"whether {node.name[:_SHOWN]!r} may have its name is checked"
         return (
@@ -100,9 +101,9 @@ class Identities:
         )
 
     def greeted(self, node: NodeRef, rival: NodeRef | None = None) -> None:
-        """Somebody greets as ``node``, whom :meth:`doubts` is about; a :class:`Judged` answers.
+        """Judge ``node``, which greets us and is in doubt; a :class:`Judged` answers.
 
-        :param rival: who is connected under that name.
+        :param rival: the node that is connected under that name.
         """
         known = self._ctx.peers.get(node.raw) or rival
         if self.is_ahead(node):
@@ -114,7 +115,7 @@ class Identities:
             self._contest(node, known, waiting=True)
 
     def hint(self, node: NodeRef) -> None:
-        """``node`` is named by others, and differs from who is known."""
+        """Begin a contest about ``node``, which others name, if it is not the known one."""
         known = self._ctx.peers.get(node.raw)
         if node.raw == self._ctx.me.raw:
             self.twin(node.address)
@@ -125,7 +126,7 @@ class Identities:
                 self._contest(node, known, waiting=False)
 
     def spoke(self, node: NodeRef, message: PeerMessage) -> None:
-        """A message of a doubted sender waits for the end of the contest, or is dropped."""
+        """Hold the message of a sender in doubt until the end of its contest, or drop it."""
         self.greeted(node)
         contest = self._contests.get(node.raw)
         if contest is not None and contest.node == node and len(contest.held) < MAX_HELD:
@@ -134,7 +135,7 @@ class Identities:
             self._ctx.counters.add(CoreMetric.MESSAGES_IGNORED)
 
     def accepted(self) -> None:
-        """A node was met whose incarnation is none too far ahead."""
+        """Note that a node was met whose incarnation is not too far ahead."""
         self._accepted = True
 
     # ---- contests ----------------------------------------------------------------------------
@@ -162,9 +163,7 @@ class Identities:
         ctx.effects.append(Verify(node))
 
     def verified(self, event: Verified) -> None:
-        """The answer to a :class:`Verify`; or a dial has found a node that differs from the known
-        one, at the address that it states.
-        """
+        """Take the answer to a :class:`Verify`, and decide the contest or dial the known node."""
         asked, found = event.asked, event.found
         if asked.is_contact:
             if found is not None:
@@ -182,6 +181,7 @@ class Identities:
             elif node.address == known.address:
                 self._win(contest)
             else:
+                # Two addresses: the first node keeps the name if it still answers at its own.
                 contest.asked = known
                 self._ctx.effects.append(Verify(known))
         elif found is not None and self._holds(found, known):
@@ -196,7 +196,7 @@ class Identities:
 
     @staticmethod
     def _holds(found: Standing, known: NodeRef) -> bool:
-        """Return True if what answers at the known node's address keeps the name."""
+        """Return True if the node found at the known node's address keeps the name."""
         return (
             found.node.raw == known.raw
             and found.node.incarnation >= known.incarnation
@@ -204,7 +204,7 @@ class Identities:
         )
 
     def replace(self, node: NodeRef) -> None:
-        """``node`` answered as itself when its address, the known node's too, was dialled."""
+        """Let ``node`` have its name: it answered when we dialled the known node's address."""
         known = self._ctx.peers.get(node.raw)
         if known is not None and _differ(known, node) and not self.is_ahead(node):
             contest = self._contests.get(node.raw)
@@ -215,6 +215,7 @@ class Identities:
         node = contest.node
         self._contests.pop(node.raw, None)
         self._lost.pop(node.raw, None)
+        # All parts drop their pointers to the earlier life before the new one is known.
         self._detector.condemn(contest.known)
         self._ctx.peers.replace(node)
         if contest.waiting:
@@ -236,7 +237,7 @@ class Identities:
     # ---- our own name ------------------------------------------------------------------------
 
     def twin(self, address: str) -> None:
-        """Another node, at ``address``, may have our name."""
+        """Dial ``address``, where another node may have our name."""
         ctx = self._ctx
         if address == ctx.me.address or ctx.now < self._twin_asked + PAUSE_S:
             return
@@ -289,5 +290,5 @@ def _differ(known: NodeRef, node: NodeRef) -> bool:
 
 
 def _rank(standing: Standing) -> tuple[RingLabel, int]:
-    """Of two nodes of one name in one ring the one with the smaller rank stays."""
+    """Return the rank of a node; of two nodes of one name in one ring, the smaller one stays."""
     return standing.before or _NONE, standing.node.incarnation

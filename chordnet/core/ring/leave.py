@@ -1,10 +1,11 @@
-"""Leaving: how this node goes, and what it does when others go.
+"""Leaving: how this node leaves, and what it does when a neighbour leaves.
 
-A node that leaves tells both neighbours who takes its place, goes on serving for a short while, and
-longer while a broadcast is under way, but no longer than ``leave_limit_s``. What a leaving
-neighbour offers is a claim: the new predecessor is asked before it is taken.
+A node that leaves tells both neighbours which nodes take its place. It goes on serving for a short
+while, longer if a broadcast is under way, but no longer than ``leave_limit_s``. What a leaving
+neighbour offers is a claim: the new predecessor is asked before it is adopted.
 
-A node whose name belongs to another one (*superseded*) says goodbye likewise and stays in no ring.
+A node whose name belongs to another one (*superseded*) also tells its neighbours, and enters no
+ring again.
 """
 
 from __future__ import annotations
@@ -18,15 +19,15 @@ from chordnet.core.base.messages import Leaving, NodeRef, Ping, Status
 from chordnet.core.kernel.context import Context
 from chordnet.core.kernel.detector import Detector
 from chordnet.core.kernel.handlers import EventHandlers, Handlers, Hearers, Ringers
-from chordnet.core.kernel.requests import Answer, Ask, Question, Requests
+from chordnet.core.kernel.requests import Answer, Ask, Question, Requests, ignore
 from chordnet.core.kernel.signals import SUPERSEDED
 from chordnet.core.kernel.timers import Alarm
 from chordnet.core.ring.pointers import Pointers
 
 DRAIN_PAUSE_S = 0.05
-"""Between two looks at whether broadcasts are still under way."""
+"""Pause between two looks at the broadcasts that are still under way."""
 _OF_MEMBERS = tuple(a for a in Alarm if a not in (Alarm.PROBES, Alarm.PEERS, Alarm.LEAVE))
-"""Alarms that mean nothing to a node in no ring for good."""
+"""Alarms that a node no longer needs once it is out of the ring for good."""
 
 
 class Departure:
@@ -51,7 +52,7 @@ class Departure:
         self._limit = 0.0
         self.reason = ""
         """Why this node was superseded."""
-        requests.handle(Ask.OFFERED_PREDECESSOR, self._offered_alive, self._offered_silent)
+        requests.handle(Ask.OFFERED_PREDECESSOR, self._offered_alive, ignore)
 
     # ---- our own ----------------------------------------------------------------------------
 
@@ -72,7 +73,7 @@ class Departure:
             self.drained()
 
     def drained(self) -> None:
-        """The ``leave`` alarm has rung: the neighbours have had time to close the ring."""
+        """End the departure: the neighbours have had time to close the ring (``leave`` alarm)."""
         ctx = self._ctx
         if self._under_way() and ctx.now < self._limit:
             ctx.alarms.set(Alarm.LEAVE, ctx.now + DRAIN_PAUSE_S)
@@ -81,7 +82,7 @@ class Departure:
         ctx.effects.append(LeftRing())
 
     def superseded(self, reason: str) -> None:
-        """Another node has our name, and keeps it."""
+        """Leave for good: another node has our name, and keeps it."""
         ctx = self._ctx
         self.reason = reason
         was_member = ctx.is_member
@@ -105,7 +106,7 @@ class Departure:
     # ---- a neighbour's ----------------------------------------------------------------------
 
     def on_leaving(self, sender: NodeRef, message: Leaving) -> None:
-        """``sender`` leaves the ring; what it offers are hints, checked before use."""
+        """Drop ``sender``, which leaves; the pointers that it offers are checked before use."""
         self._detector.departs(sender)
         if not self._ctx.is_member:
             return
@@ -119,9 +120,6 @@ class Departure:
     def _offered_alive(self, question: Question, sender: NodeRef, answer: Answer) -> None:
         if self._ring.predecessor_is_dead():
             self._ring.set_predecessor(sender)
-
-    def _offered_silent(self, question: Question) -> None:
-        pass
 
     EVENTS: ClassVar[EventHandlers] = {
         Leave: leave,

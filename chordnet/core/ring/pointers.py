@@ -1,17 +1,17 @@
-"""This node's place in the ring: predecessor, successor list, label. The state, and who changes it.
+"""This node's place in the ring: predecessor, successor list, label; and what changes them.
 
 Source: P. Zave, "Reasoning about identifier spaces: How to make Chord correct", IEEE TSE 43(12),
 2017 (arXiv:1610.01140). The operations on the state are files of their own:
 
-- *join* is here: in one step at member m's answer, where self in (m, m.successor): take m's whole
-  list, and m as predecessor;
+- *join* is here: when member m answers, with self in (m, m.successor), take m's whole list, and m
+  as predecessor, in one step;
 - *stabilise* keeps the successor list right (``stabilise.py``);
 - *rectify* keeps the predecessor right (``rectify.py``);
-- a neighbour that leaves offers who takes its place (``leave.py``).
+- a neighbour that leaves offers the nodes that take its place (``leave.py``).
 
 The predecessor is never set to nothing. A ring of one has an empty list and itself as predecessor.
-Which nodes of an offered list are taken is judged in ``offers.py``; whether both neighbours know of
-this node, in ``adoption.py``.
+``offers.py`` judges which nodes of an offered list are taken, and ``adoption.py`` whether both
+neighbours know this node.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class Pointers:
         )
 
     def standing(self) -> Standing:
-        """Return what this node says when it is asked who it is."""
+        """Return what this node says about itself when it is dialled."""
         label = self.label if self._ctx.status in MEMBER else None
         return Standing(self._ctx.me, int(self._ctx.status), label, self.before)
 
@@ -92,7 +92,7 @@ class Pointers:
         self._report()
 
     def join(self, member: NodeRef, state: State) -> None:
-        """Take the place after ``member``, whose answer ``state`` is."""
+        """Take the place after ``member``, which has answered ``state``."""
         self.label = state.label
         self.predecessor = member
         # The member may still name an earlier life of ours.
@@ -107,7 +107,7 @@ class Pointers:
         self._ctx.tell(PREDECESSOR_CHANGED, None)
 
     def place(self, label: RingLabel, predecessor: NodeRef, successors: Iterable[NodeRef]) -> None:
-        """Have these pointers from now on, as if the ring had been at rest for long."""
+        """Set these pointers, as if the ring had been at rest for a long time."""
         self.label, self.predecessor, self.successors = label, predecessor, list(successors)
         self.adoption.joined = self.adoption.behind = self.adoption.answered = True
         self._report()
@@ -115,18 +115,18 @@ class Pointers:
     # ---- being taken in ---------------------------------------------------------------------
 
     def taken_in_by(self, node: NodeRef) -> None:
-        """``node`` takes this node for its successor."""
+        """Note that ``node`` has this node as its successor."""
         if node == self.predecessor:
             self.adoption.before = True
             self.check_joined()
 
     def named_by_successor(self) -> None:
-        """The successor takes this node for its predecessor."""
+        """Note that the successor has this node as its predecessor."""
         self.adoption.behind = True
         self.check_joined()
 
     def check_joined(self) -> None:
-        """Take note if both neighbours have taken this node in."""
+        """Report once that both neighbours have taken this node in."""
         alone = not self.successors and self.predecessor == self._ctx.me
         if self._ctx.is_member and self.adoption.complete(alone=alone):
             self._ctx.effects.append(Joined())
@@ -138,13 +138,13 @@ class Pointers:
         return [head, *(its_list if self._safe.whole_list else self.successors[1:])]
 
     def adopt(self, offered: list[NodeRef]) -> None:
-        """Have what is usable of an offered list, unless that is nothing."""
+        """Take over the usable part of an offered list, unless it is empty."""
         new = self.offers.usable(offered)
         if new and new != self.successors:
             self.set_successors(new)
 
     def set_successors(self, new: list[NodeRef]) -> None:
-        """Have this successor list from now on."""
+        """Set the successor list; tell the predecessor and the parts concerned."""
         old = self.successors
         old_head = old[0] if old else None
         self.successors = new
@@ -157,25 +157,26 @@ class Pointers:
         self._ctx.tell(SUCCESSORS_CHANGED, old_head)
 
     def set_predecessor(self, new: NodeRef) -> None:
-        """Have this predecessor from now on."""
+        """Set the predecessor; tell the parts concerned."""
         old, self.predecessor = self.predecessor, new
         self.adoption.before = False
         self._report()
         self._ctx.tell(PREDECESSOR_CHANGED, old)
 
     def take_label(self, state: State, sender: NodeRef) -> None:
-        """Tell of the label of a neighbour's ring if it is not ours."""
+        """Report the label of a neighbour's ring if it is not ours."""
         if state.label is not None and state.label != self.label:
             self._ctx.tell(LABEL_SEEN, state.label, sender)
 
     def set_label(self, label: RingLabel) -> None:
-        """Belong to the ring called ``label`` from now on."""
+        """Set the label of the ring that this node belongs to."""
         self.before, self.label = self.label, label
         self._report()
 
     def _open_links(self, nodes: list[NodeRef]) -> None:
-        """Ping nodes just taken over on another's word: a dead one shows at once, and the open
-        connection makes its later death known at once.
+        """Ping nodes that were just taken over on another node's word.
+
+        This shows which of them are dead, and the open connection shows when one dies later.
         """
         for node in nodes:
             if not self._ctx.peers.spoken_to(node):

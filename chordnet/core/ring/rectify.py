@@ -1,9 +1,9 @@
-"""Rectify: keep the predecessor right, by what other nodes say and by watching for its silence.
+"""Rectify: keep the predecessor right, by notifications and by noticing its silence.
 
-*rectify(new)*, on notify: adopt ``new`` if it lies in (predecessor, self), or if the predecessor is
-dead, which is asked first (Zave's corrected Chord, see ``pointers.py``).
+*rectify(new)*, on notify: adopt ``new`` if it lies in (predecessor, self). Otherwise ask the
+predecessor, and adopt ``new`` if that is dead (Zave's corrected Chord, see ``pointers.py``).
 
-A predecessor is heard of whenever it stabilises; one that is silent for longer is probed.
+A predecessor is heard from whenever it stabilises; one that is silent for longer is probed.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ from chordnet.core.base.messages import NodeRef, Notify, Ping
 from chordnet.core.kernel.context import Context
 from chordnet.core.kernel.detector import Detector
 from chordnet.core.kernel.handlers import Handlers, Hearers, Ringers
-from chordnet.core.kernel.requests import Answer, Ask, Question, Requests
+from chordnet.core.kernel.requests import Ask, Question, Requests, ignore
 from chordnet.core.kernel.signals import DIED, PLACED, PREDECESSOR_CHANGED
 from chordnet.core.kernel.timers import Alarm
 from chordnet.core.ring.pointers import Pointers
 
 PATIENCE = 1.6
-"""A predecessor stabilises every idle pause, jitter included; silence for this many is suspect."""
+"""Silence for this many idle pauses is suspect. A live predecessor stabilises at least every 1.25
+of them, with the default jitter; the rest is for its question to travel."""
 
 
 class Rectify:
@@ -36,14 +37,14 @@ class Rectify:
         self._detector = detector
         self._safe = ctx.config.safeguards
         self._heard = 0.0
-        requests.handle(Ask.RECTIFY, self._alive, self._silent)
+        requests.handle(Ask.RECTIFY, ignore, self._silent)
 
     def on_notify(self, sender: NodeRef, _message: Notify) -> None:
-        """``sender`` takes us for its successor."""
+        """Take note that ``sender`` has us as its successor."""
         self.notified(sender)
 
     def notified(self, new: NodeRef) -> None:
-        """``new`` believes that it is our predecessor."""
+        """Adopt ``new``, which believes that it is our predecessor, if it is right."""
         ctx, ring, old = self._ctx, self._ring, self._ring.predecessor
         if new.raw == ctx.me.raw:
             return
@@ -55,21 +56,20 @@ class Rectify:
         ):
             ring.set_predecessor(new)
         elif old.raw != new.raw:
+            # ``new`` may know that the predecessor is dead before we do.
             self._requests.ask(Ask.RECTIFY, old, Ping, subject=new)
         ring.taken_in_by(new)
-
-    def _alive(self, question: Question, sender: NodeRef, answer: Answer) -> None:
-        pass
 
     def _silent(self, question: Question) -> None:
         if self._ring.predecessor_is_dead():
             if question.subject is not None:
                 self.notified(question.subject)
         else:
+            # One silence may be a lost message. If the probe finds it dead, ``new`` notifies again.
             self._detector.suspect(question.target)
 
     def died(self, _peer: NodeRef) -> None:
-        """A node is dead; a dead predecessor stays that until another node notifies us."""
+        """Keep a dead predecessor until another node notifies us; be alone if there is none."""
         ring = self._ring
         if self._ctx.is_member and ring.predecessor_is_dead():
             if not ring.successors:
@@ -81,13 +81,13 @@ class Rectify:
     # ---- silence ----------------------------------------------------------------------------
 
     def heard(self, peer: NodeRef) -> None:
-        """A message of ``peer`` has arrived."""
+        """Note that a message of ``peer`` has arrived."""
         predecessor = self._ring.predecessor
         if predecessor is not None and peer.raw == predecessor.raw:
             self._heard = self._ctx.now
 
     def check(self) -> None:
-        """The ``predecessor`` alarm has rung: a silent predecessor is probed."""
+        """Probe a silent predecessor when the ``predecessor`` alarm rings."""
         ctx, predecessor = self._ctx, self._ring.predecessor
         patience = PATIENCE * ctx.config.stabilise_idle_s
         if self._heard + patience <= ctx.now:
@@ -97,7 +97,7 @@ class Rectify:
         ctx.alarms.set(Alarm.PREDECESSOR, self._heard + patience)
 
     def place(self) -> None:
-        """Watch the predecessor, as if it had been heard of for long."""
+        """Watch the predecessor, as if the ring had been at rest for a long time."""
         ctx = self._ctx
         ctx.alarms.set(Alarm.PREDECESSOR, ctx.jittered(1.5 * ctx.config.stabilise_idle_s))
 

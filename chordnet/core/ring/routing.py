@@ -1,6 +1,7 @@
 """The routes of a node, sorted by distance: which node to pass a key or a broadcast on to.
 
-Rebuilt from successor list and finger table whenever one of them changes; looked up by bisection.
+They are rebuilt from the successor list and the finger table whenever one of them changes, and
+searched by bisection.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ class Routes:
         """Successor and distinct fingers, nearest first: the edges of broadcast trees."""
 
     def rebuild(self, successors: Sequence[NodeRef], fingers: Iterable[NodeRef]) -> None:
-        """Take over the tables as they are now."""
+        """Rebuild the routes from the tables as they are now."""
         distance = self._ctx.distance
         by_distance = {distance(node): node for node in fingers}
         tree = {d: (d, node, EdgeKind.FINGER) for d, node in by_distance.items()}

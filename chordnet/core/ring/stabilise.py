@@ -1,17 +1,17 @@
-"""Stabilise: keep the successor list right, by asking the successor and whoever lies before it.
+"""Stabilise: keep the successor list right, by asking the successor and the node before it.
 
 With ``list`` this node's successor list (Zave's corrected Chord, see ``pointers.py``):
 
-- *from the successor*: ask s = list[0] for its list and predecessor. s is dead: drop it, go on at
-  once with the next. s is alive: list := [s] + s.list, cut to r. If s.predecessor lies in
+- *from the successor*: ask s = list[0] for its list and predecessor. If s is dead, drop it and go
+  on with the next one. If s is alive, list := [s] + s.list, cut to r; if s.predecessor lies in
   (self, s), stabilise from that predecessor next, otherwise notify s.
-- *from the predecessor*: ask p = s.predecessor. Alive, and s still the head: list := [p] + p.list,
-  notify p. Otherwise: unchanged, notify s.
+- *from the predecessor*: ask p = s.predecessor. If p is alive and s is still the head,
+  list := [p] + p.list, and notify p. Otherwise leave the list unchanged and notify s.
 
 A question about our state that arrives while such a question of our own is out is answered after
-it, so that every operation is atomic at the moment of the asked node's answer. All nodes doing
-this at once would wait for each other in a circle: after ``defer_s``, or at once when two nodes
-ask one another and this one has the smaller identifier, the own question is given up.
+it. This makes every operation atomic at the moment of the asked node's answer. If all nodes do this
+at the same time, they wait for each other in a circle. So we give our own question up after
+``defer_s``; or immediately, if two nodes ask each other and this one has the smaller identifier.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Stabilise:
         self.asking: Question | None = None
         """The question of ours that is out."""
         self.deferred: list[tuple[NodeRef, GetState]] = []
-        """Who waits until it is answered."""
+        """Questions of others that wait until it is answered."""
         self._changed = False
         """Whether the list has changed since the operation under way, or the last one, began."""
         self._pace = ctx.config.stabilise_fast_s
@@ -79,7 +79,7 @@ class Stabilise:
         """Stabilise as soon as is reasonable, and keep the fast pace for a while."""
         if not self._prompt:
             return
-        # Twenty runs to the fast pause: quick enough to settle a ring in milliseconds, and a
+        # At most twenty rounds in a fast pause: enough to settle a ring in milliseconds, and a
         # storm of changes still cannot make a node do nothing but stabilise.
         fast = self._ctx.config.stabilise_fast_s
         self._pace = fast
@@ -103,22 +103,23 @@ class Stabilise:
             self.soon()
 
     def on_changed(self, sender: NodeRef, _message: Changed) -> None:
-        """``sender`` has another predecessor."""
+        """Stabilise soon if ``sender``, whose pointers have changed, is our successor."""
         if self._ring.head.raw == sender.raw:
             self.soon()
 
     # ---- asking -----------------------------------------------------------------------------
 
     def stabilise(self) -> None:
-        """The ``stabilise`` alarm has rung."""
+        """Begin an operation when the ``stabilise`` alarm rings."""
         ctx, ring = self._ctx, self._ring
         if self.asking is not None:
-            return
+            return  # the operation under way plans the next one
         self._last_start = ctx.now
         self._changed = False
         if ring.successors:
             self._ask(Ask.STABILISE_SUCCESSOR, ring.successors[0])
         elif ring.predecessor is not None and ring.predecessor.raw != ctx.me.raw:
+            # A ring of one that was notified: its predecessor is its successor, too.
             self._ask(Ask.STABILISE_PREDECESSOR, ring.predecessor)
         else:
             self._finish()
@@ -130,7 +131,7 @@ class Stabilise:
         )
 
     def _finish(self) -> None:
-        """The operation is over: answer who had to wait, and plan the next one."""
+        """End the operation: answer the questions that had to wait, and plan the next one."""
         ctx, config = self._ctx, self._ctx.config
         self.asking = None
         ctx.alarms.cancel(Alarm.DEFER)
@@ -151,8 +152,10 @@ class Stabilise:
             return
         ring = self._ring
         if ring.head.raw != sender.raw:
+            # The head changed while the question was out: the answer is of no use, ask again soon.
             self._changed = True
         elif answer.status != Status.ACTIVE:
+            # It is alive, but no member: to this ring it is as good as dead.
             self._detector.condemn(sender)
         else:
             ring.take_label(answer, sender)
@@ -170,6 +173,7 @@ class Stabilise:
             else:
                 ring.adoption.answered = True
             if between_us is None or between_us != self._ctx.me:
+                # At rest the successor names us, and needs no notification.
                 self._ctx.send(sender, Notify())
         self._finish()
 
@@ -182,6 +186,7 @@ class Stabilise:
         head, ring = question.subject, self._ring
         if head is None or not self._is_current(question):
             return
+        # If the head is another one by now, this answer is about a gap that no longer exists.
         if isinstance(answer, State) and (head.raw == ring.head.raw or not self._safe.same_head):
             if answer.status == Status.ACTIVE and ring.is_between(sender, head):
                 ring.take_label(answer, sender)
@@ -203,7 +208,7 @@ class Stabilise:
     # ---- answering --------------------------------------------------------------------------
 
     def asked(self, sender: NodeRef, message: GetState) -> None:
-        """Answer at once, or after our own question."""
+        """Answer a question about our state, now or after our own question."""
         ctx = self._ctx
         if message.successor:
             self._ring.taken_in_by(sender)
@@ -212,6 +217,7 @@ class Stabilise:
             ctx.send(sender, self._state(message.rid))
             return
         if asking.target.raw == sender.raw and ctx.me.raw < sender.raw:
+            # Each waits for the other; exactly one of them has the smaller identifier.
             self._give_up()
             ctx.send(sender, self._state(message.rid))
         elif len(self.deferred) < ctx.config.max_deferred:
@@ -220,12 +226,12 @@ class Stabilise:
             self.deferred.append((sender, message))
 
     def defer_over(self) -> None:
-        """The ``defer`` alarm has rung: others have waited long enough."""
+        """Give our own question up when the ``defer`` alarm rings: others have waited enough."""
         if self.deferred:
             self._give_up()
 
     def _give_up(self) -> None:
-        # The question itself stays open: silence must not go unnoticed because we were asked.
+        # The question itself stays open: the asked node's silence must still be noticed.
         self._ctx.counters.add(CoreMetric.STABILISE_GIVEN_UP)
         self._changed = True
         self._finish()
@@ -233,7 +239,7 @@ class Stabilise:
     # ---- deaths, and nodes that another ring names ------------------------------------------
 
     def died(self, peer: NodeRef) -> None:
-        """``peer`` is dead (or leaves): drop it from the list."""
+        """Drop ``peer``, which is dead or leaves, from the list."""
         ctx, ring = self._ctx, self._ring
         if not ctx.is_member:
             return
@@ -241,7 +247,7 @@ class Stabilise:
         if len(kept) == len(ring.successors):
             return
         if not kept:
-            # The whole list is dead: some live node to go on with, the nearest that is known.
+            # The whole list is dead: go on with the nearest live node that is known.
             before = [ring.predecessor] if ring.predecessor is not None else []
             nodes = [*self._routes.nodes(), *before]
             live = (n for n in nodes if n.raw != ctx.me.raw and not ctx.peers.is_dead(n, ctx.now))
@@ -250,7 +256,10 @@ class Stabilise:
         self.soon()
 
     def consider(self, node: NodeRef, state: State) -> bool:
-        """Adopt ``node``, which just answered ``state``, if it lies before the successor."""
+        """Adopt ``node``, which has just answered ``state``, if it lies before the successor.
+
+        :returns: True if it was adopted.
+        """
         ring = self._ring
         if state.status != Status.ACTIVE or not ring.is_between(node, ring.head):
             return False

@@ -1,10 +1,10 @@
-"""A walk round the ring: who is in it, as this node and its ring see it.
+"""A walk round the ring: its members, as this node and its ring see them.
 
-From successor to successor, each node is asked for its pointers. The walk ends well when it comes
-back to this node and every two neighbours on the way name each other: then there is one ring, in
-order, and these are its members. Anything else ends it with one line that says what was seen.
+Each node is asked for its pointers, from successor to successor. The walk succeeds if it comes back
+to this node and all neighbours on the way name each other: then there is one ring, in order, and
+these are its members. Otherwise it ends with one line that says what was seen.
 
-The walk believes what nodes say of themselves; it is as long as the caller allows at most.
+The walk believes what nodes say about themselves. The caller limits its length.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from chordnet.core.kernel.requests import Answer, Ask, Question, Requests
 from chordnet.core.ring.pointers import Pointers
 
 MAX_WALKS = 16
-"""Walks at the same time; a further one ends at once."""
+"""Walks at the same time; a further one fails."""
 
 
 @attrs.define
@@ -42,7 +42,7 @@ class Walks:
         requests.handle(Ask.WALK, self._answered, self._silent)
 
     def start(self, event: Walk) -> None:
-        """Walk once round; a :class:`Walked` of the same number tells of the end."""
+        """Walk round the ring once; a :class:`Walked` of the same number reports the result."""
         me = self._ctx.me
         way = _Way([me], event.limit)
         if self._ctx.status != Status.ACTIVE:
@@ -100,5 +100,5 @@ class Walks:
 
 
 def _differ(node: NodeRef, before: NodeRef | None, expected: NodeRef) -> str:
-    name = before.name if before is not None else "nobody"
+    name = before.name if before is not None else "no node"
     return f"{node.name} has {name} before it, not {expected.name}"
