@@ -1,6 +1,6 @@
-"""``python -m chordnet.sim``: play scenarios, random seeds, and many of them.
+"""``python -m chordnet.sim``: play scenarios, one random seed, or many of them.
 
-Exit status: 0 all went well, 1 something failed, 2 the words are wrong.
+Exit status: 0 all went well, 1 something failed, 2 the arguments are wrong.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from chordnet.sim.world.heap import kept, peak_mib
 from chordnet.sim.world.network import Network
 
 TELL_S = 10.0
-"""Pause between two lines about a long run's progress."""
+"""Seconds between two lines about a long run's progress."""
 
 
 def say(*lines: str) -> None:
-    """Print lines at once, also into a pipe."""
+    """Print lines and flush them, also into a pipe."""
     sys.stdout.writelines(f"{line}\n" for line in lines)
     sys.stdout.flush()
 
@@ -152,13 +152,14 @@ def _line(outcome: Outcome, took: float) -> str:
 
 
 def _ring(options: argparse.Namespace) -> int:
-    # A simulation leaves no garbage in cycles, only millions of objects to look through for it.
+    # A simulation leaves no garbage in cycles: the collector would search millions of objects in
+    # vain.
     with kept():
         return _at_rest(options)
 
 
 def _at_rest(options: argparse.Namespace) -> int:
-    """Build a right ring with the settings for a wide area, let it be, and say what that took."""
+    """Build a right ring with wide-area settings, leave it alone, and print the cost."""
     network = Network(options.seed, ProtocolConfig.wide_area())
     names = [name_of(number) for number in range(1, options.nodes + 1)]
     began = time.perf_counter()

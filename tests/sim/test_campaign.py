@@ -161,7 +161,7 @@ class Judging(SynchronousTestCase):
         self.id = MessageId(self.id.origin, 1, 2)
         self.bcast(A, B)
         self.record(A, B)
-        self.assert_untrue("nobody has published it")
+        self.assert_untrue("no node has published it")
 
     def test_a_hand_over_needs_the_caught_of_that_neighbour(self):
         self.bcast(A, B)

@@ -44,7 +44,7 @@ def result(seed: int, **changes: Any) -> Result:
 
 
 EARLY = "early: receipts, not partial, that came before a live member had it; lacked: such members"
-ORPHANS = "without a receipt, everybody has it: 0, nobody: 1"
+ORPHANS = "without a receipt, on every node: 0, on none: 1"
 
 
 class CampaignTests(SynchronousTestCase):

@@ -52,7 +52,7 @@ def results(kind: str, seeds: Sequence[int], jobs: int) -> Iterator[Result]:
 def run(
     options: argparse.Namespace, say: Say, played: Callable[..., Iterable[Result]] = results
 ) -> int:
-    """Play and print what the words ask for; return 1 if anything went wrong."""
+    """Play and print what the options ask for; return 1 if anything went wrong."""
     kinds = list(KINDS) if options.kind == ALL else [options.kind]
     seeds = range(options.first, options.first + options.seeds)
     say(_line(*HEAD))
@@ -91,7 +91,7 @@ HEAD = (
 
 
 def row(kind: str, found: Sequence[Result]) -> str:
-    """Return what the runs of one kind came to; of what a node holds and does, the most."""
+    """Return the table row for one kind; what a node holds and does is the largest of all runs."""
 
     def total(numbers: Iterable[int]) -> str:
         return f"{sum(numbers)}"

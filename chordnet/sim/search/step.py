@@ -1,4 +1,4 @@
-"""One action performed on one state of a small ring, and all that follows from it at once."""
+"""One action performed on one state of a small ring, and its immediate consequences."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Grain(enum.IntEnum):
 
 
 class Action(NamedTuple):
-    """Something that may happen next. ``place`` is the node's, ``other`` a second node's."""
+    """Something that may happen next to the node at ``place``; ``other`` is another's place."""
 
     verb: str
     """join, leave, left, fail, detect, stabilise, defer or deliver."""
@@ -43,14 +43,14 @@ class Step:
         self._nodes = list(state[: world.places])
         self._flight = list(state[world.places :])
         self.forked = False
-        """Whether it mattered which of two nodes has the smaller identifier."""
+        """Whether it made a difference which of two nodes has the smaller identifier."""
 
     def state(self) -> State:
         """Return the state reached."""
         return (*self._nodes, *self._flight)
 
     def perform(self, action: Action) -> bool:
-        """Do it; return True if it was possible."""
+        """Perform ``action``; return True if it was possible."""
         place, nodes = action.place, self._nodes
         if action.verb == "join":
             return self._join(place, action.other)
@@ -107,7 +107,7 @@ class Step:
         return True
 
     def _last_life(self, place: int) -> int:
-        """Return the highest incarnation of ``place`` that anybody has heard of."""
+        """Return the highest incarnation of ``place`` that any node has heard of."""
         world, last = self._world, 0
         bits = [(world.mentioned[number], at) for at, number in enumerate(self._nodes)]
         bits += [
@@ -141,7 +141,7 @@ class Step:
             self._post(place, before.incarnation, message)
 
     def _give_up(self, place: int, incarnation: int) -> None:
-        """The question of the node at ``place`` is over: nothing still answers it."""
+        """End the question of the node at ``place``: nothing in flight answers it any more."""
         world, flight = self._world, []
         for entry in self._flight:
             sender, envelope = world.in_flight(entry)
@@ -199,8 +199,8 @@ class Step:
 
     def _send(self, place: int, incarnation: int, message: Message) -> None:
         entry = self._world.entry(place, incarnation, message)
-        # The same message twice (another notification, another question soon given up) says no
-        # more than once.
+        # The same message twice (another notification, another question soon given up) has no more
+        # effect than once.
         if entry not in self._flight:
             self._flight.append(entry)
 
@@ -224,7 +224,7 @@ class Step:
                 return
 
     def _arrive(self, place: int, incarnation: int, message: Message) -> None:
-        """Hand a message to its receiver; the asker of a dead node finds that out."""
+        """Hand a message to its receiver; if that is dead, the asker finds that out."""
         world, nodes = self._world, self._nodes
         if not world.runs(nodes, place, message.to):
             situation = world.situations[nodes[place]]
