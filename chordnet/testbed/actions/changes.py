@@ -1,4 +1,4 @@
-"""Taking one node away from a running network and bringing one back."""
+"""Take one node away from a running network, or bring one back."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from chordnet.testbed.base.lock import locked
 
 @attrs.frozen(kw_only=True)
 class Removed:
-    """What the removal of a node came to."""
+    """The outcome of removing a node."""
 
     node: int
     killed: bool
     members: int
     """Nodes in the ring that is left."""
     seconds: float
-    """From the order to go until the ring and every finger of the others were right."""
+    """From the order to leave until the ring and every finger of the others were right."""
 
 
 async def remove_node(testbed: Testbed, number: int, *, kill: bool, timeout: float) -> Removed:
     """Stop one node and wait until the others have repaired ring and fingers.
 
-    :param kill: give it no chance to leave in order.
+    :param kill: end the node without letting it leave in order.
     :raises TestbedError: the node does not run, or the others did not repair the ring in time.
     """
     network = testbed.checked(number)
@@ -43,8 +43,8 @@ async def remove_node(testbed: Testbed, number: int, *, kill: bool, timeout: flo
             raise await testbed.stopped(network, number)
         observer = testbed.observer(network)
         try:
-            # Asked beforehand, so that the connections stand when the time is measured. A node
-            # that is silent or has failed already is no part of what has to be right afterwards.
+            # Ask beforehand, so that connections exist when the time is measured. A node that is
+            # silent or has failed already does not have to be right afterwards.
             seen = await observer.statuses(running - {number})
             others = set(seen.statuses) - seen.failed
             testbed.home.save(network.with_removed(number))
@@ -90,14 +90,14 @@ async def _end(testbed: Testbed, engine: Engine, number: int, kill: bool) -> Non
 async def add_node(testbed: Testbed, number: int | None, timeout: float) -> tuple[int, Started]:
     """Bring a stopped node back, or add the next number, and wait for one correct ring.
 
-    :returns: the node's number and what its start came to.
+    :returns: the node's number and the outcome of its start.
     :raises TestbedError: the node runs already, or could not become part of the ring.
     """
     network = testbed.description() if number is None else testbed.checked(number)
     async with locked(testbed.reactor, testbed.home.lock_path, timeout):
         network = testbed.description()
         running = await testbed.engine(network.engine).running()
-        # The last node of a network may come back; a network that was stopped is started.
+        # The last node of a network may come back; a network that was stopped has to be started.
         if not running and (number is None or network.stopped):
             raise NetworkNotRunning(network.name)
         wanted = network.size + 1 if number is None else number
