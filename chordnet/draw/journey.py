@@ -31,7 +31,7 @@ def tree_lines(journey: Journey) -> Iterator[str]:
     for step in journey.steps.values():
         children.setdefault(step.parent, []).append(step)
     drawn: set[Ref] = set()
-    # A part whose beginning is lost stands by itself.
+    # A part whose beginning is lost is shown by itself.
     for root in [journey.steps.get(journey.origin), *journey.steps.values()]:
         if root is not None and root.node not in drawn:
             yield from _branch(journey, root, children, "", "", drawn)
@@ -64,7 +64,7 @@ def _branch(
 
 
 def incident_lines(incidents: Sequence[Incident]) -> Iterator[str]:
-    """Yield what happened beside the tree, in order."""
+    """Yield the incidents beside the tree, in order."""
     for incident in incidents:
         text = WORDS.get(incident.what, "{node}: " + incident.what + " {peer}")
         words = text.format(node=label(incident.node), peer=label(incident.peer))
@@ -162,7 +162,7 @@ def trace_json(journey: Journey) -> dict[str, Any]:
 
 
 def journey_model(model: RingModel, report: Report, journey: Journey, heading: str) -> RingModel:
-    """Return the ring's drawing with the way in it, and nodes that it passed and are gone."""
+    """Return the ring's drawing with the way in it, and with nodes on it that are gone."""
     arrivals = {}
     for ref, step in journey.steps.items():
         note = f"{step.ms:.1f} ms" if step.ms is not None else ""

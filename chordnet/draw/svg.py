@@ -26,7 +26,7 @@ LABEL_OFFSET = 56
 MIN_RADIUS = 250
 MARGIN = 28
 MIN_BOW = 62
-"""How far inside an edge between two dots that touch is pulled, so that it can be seen."""
+"""How far an edge between two touching dots is pulled inwards, so that it can be seen."""
 TITLE_HEIGHT = 96
 LEGEND_HEIGHT = 62
 SHORT_ID = 10
@@ -330,7 +330,7 @@ def _caption(model: RingModel, label: _Label) -> Iterator[str]:
 
 
 def _note(model: RingModel, node: RingNode) -> str:
-    """Return what stands below the node's name."""
+    """Return the text below a node's name."""
     if model.tree is None:
         return f"{node.id:0{model.bits // 4}x}"[:SHORT_ID] + "…"
     arrival = model.tree.arrivals.get(node.ref)

@@ -1,9 +1,9 @@
 """The way that a message took, put together from what every node knows of it.
 
 A node's recorded route says by which edge the message came to it first; its trace says what else
-happened there: duplicates, repeated sendings, dead delegates, repairs. Times are the nodes' own
-wall clocks, told in milliseconds since the origin recorded the message, and as good as those clocks
-agree. Beside it stands the tree that the fingers predict as they are now.
+happened there: duplicates, repeated sendings, dead delegates, repairs. Times are from the nodes'
+own wall clocks, in milliseconds since the origin recorded the message, and as accurate as those
+clocks agree. The result is compared with the tree that the present fingers predict.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ class Missed:
 
 @attrs.frozen
 class Difference:
-    """A node whose way is another one than the present fingers predict."""
+    """A node that the message reached by another way than the present fingers predict."""
 
     node: Ref
     travelled: Ref | None
@@ -148,7 +148,7 @@ class Journey:
 
 
 def pointers(report: Report) -> dict[int, Pointers]:
-    """Return where every member points, as it says itself."""
+    """Return every member's pointers, as it reports them."""
     found = {}
     for status in _members(report):
         before = status.predecessor

@@ -1,7 +1,7 @@
-"""Runs a command's coroutine in the reactor, and ends it cleanly when a signal says so.
+"""Run a command's coroutine in the reactor, and end it cleanly on a signal.
 
-The first SIGINT, SIGTERM or SIGHUP cancels the coroutine, which then stops whatever it started;
-that takes a bounded time, and further signals do not cut it short.
+The first SIGINT, SIGTERM or SIGHUP cancels the coroutine, which then stops everything that it
+started; that takes a bounded time, and further signals do not cut it short.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def run_in_reactor(work: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
 
 
 def run_in(reactor: Any, work: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
-    """Do as :func:`run_in_reactor` in this reactor, which does not run yet."""
+    """Do the same as :func:`run_in_reactor` in this reactor, which does not run yet."""
     run = _Run(reactor, work)
     reactor.callWhenRunning(run.begin)
     before = {number: signal.signal(number, run.interrupt) for number in _heeded()}
@@ -86,7 +86,7 @@ def run_in(reactor: Any, work: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
         reactor.run(installSignalHandlers=False)
     finally:
         for number, handler in before.items():
-            # A second Ctrl-C shall not spoil the exit status of the first.
+            # A second Ctrl-C must not change the exit status of the first.
             signal.signal(number, handler if run.signal is None else signal.SIG_IGN)
     result: T = run.result()
     return result

@@ -25,7 +25,7 @@ TIMEOUT_S = 30.0
 VERBS = ("kill", "freeze", "thaw", "partition", "heal", "delay", "loss")
 NEED_NODES = frozenset({"kill", "freeze", "partition", "delay", "loss"})
 SHOWN = 2
-"""Problems of one ring that stand in the line about it."""
+"""Problems of one ring that are shown in its line."""
 _RANGE = re.compile(r"([0-9]{1,6})(?:-([0-9]{1,6}))?")
 
 
@@ -46,10 +46,10 @@ class Order:
         return frozenset[int]().union(*self.groups)
 
     def change(self, old: Faults, network: NetworkDescription) -> Faults:
-        """Return the faults as this order wants them.
+        """Return the faults that this order asks for.
 
         :raises NoSuchNode: the network has no such node.
-        :raises WrongFault: that makes no sense.
+        :raises WrongFault: the order makes no sense.
         """
         for number in sorted(self.nodes):
             if number not in network.numbers:
@@ -161,7 +161,7 @@ def _order(
 
 
 def part_text(part: Part) -> str:
-    """Say in a few words how a ring is."""
+    """Return the state of a ring in a few words."""
     who = f"{'nodes' if len(part.nodes) > 1 else 'node'} {ranges(part.nodes)}"
     if not part.problems:
         return f"{who}: one right ring, {count(part.messages, 'message')} on every node"
@@ -178,7 +178,7 @@ def outcome_lines(outcome: Outcome, network: str) -> list[str]:
     )
     lines = [f"before: {before}", f"after {outcome.seconds:.1f} s: {after}"]
     if outcome.faults.texts:
-        # Where no node runs there is nothing to heal: the network starts again as what it was.
+        # If no node runs there is nothing to heal: the network starts again as it was.
         nothing_runs = not outcome.after and not outcome.faults.frozen
         undo = command("start-network" if nothing_runs else "chaos heal", network)
         lines.append(f"in force: {'; '.join(outcome.faults.texts)} (undo it: {undo})")
@@ -186,7 +186,7 @@ def outcome_lines(outcome: Outcome, network: str) -> list[str]:
 
 
 def outcome_json(network: str, order: Order, outcome: Outcome) -> dict[str, Any]:
-    """Return what a verb came to as its JSON document."""
+    """Return the outcome of a verb as its JSON document."""
     return {
         "network": network,
         "verb": order.verb,

@@ -49,7 +49,7 @@ MIN_WIDTHS = {
     "keys": 4,
     "uptime": 6,
 }
-"""Where the terminal is narrow the two lists give way and nothing else does."""
+"""Columns: on a narrow terminal the two lists shrink and nothing else does."""
 RIGHT = frozenset({"node", "pred", "msgs", "keys", "uptime"})
 
 
@@ -174,7 +174,7 @@ def print_report(report: Report) -> None:
 def status_table(report: Report, *, short: bool) -> Table:
     """Return the table.
 
-    :param short: leave out of addresses, identifiers and lists what 80 columns cannot show.
+    :param short: shorten addresses, identifiers and lists to fit 80 columns.
     """
     from rich.table import Table  # noqa: PLC0415 - --json needs no table
 
@@ -232,7 +232,7 @@ def _seen(names: Names, status: NodeStatus | None, *, short: bool) -> list[str]:
 
 
 def _called(node: int | str) -> str:
-    """Return what a node is called, without anything that a terminal or rich would obey."""
+    """Return what a node is called, without control characters or rich's markup."""
     from rich.markup import escape  # noqa: PLC0415 - --json needs no table
 
     return escape(plain(str(node)))

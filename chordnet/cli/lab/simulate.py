@@ -1,4 +1,4 @@
-"""``p2pnet simulate``: any number of nodes in virtual time, and the published figures again."""
+"""``p2pnet simulate``: any number of nodes in virtual time, or the published figures reproduced."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from chordnet.sim.measured.experiment import Experiment, Report, Settings, as_js
 
 
 class SimulationFailed(ChordnetError):
-    """A simulation's input cannot be read or its result not be written; the text says why."""
+    """A simulation's input cannot be read, or its result cannot be written; the text says why."""
 
 
 @click.command(
@@ -130,7 +130,7 @@ def simulate(
 
 
 def _check_heeded(ctx: click.Context, *, paper: bool) -> None:
-    """Refuse an option that the run asked for would not heed."""
+    """Refuse an option that the run would ignore."""
     heeded = {"paper", "plot", "as_json"}
     for name in ctx.params:
         given = ctx.get_parameter_source(name) == click.core.ParameterSource.COMMANDLINE
@@ -165,7 +165,7 @@ def _settings(words: dict[str, Any]) -> Settings:
 
 
 def _prepare(directory: Path) -> None:
-    """Find out before a long run whether its plots can be drawn and written."""
+    """Check before a long run that its plots can be drawn and written."""
     import chordnet.cli.lab.plot  # noqa: F401, PLC0415 - says what is missing
 
     try:
