@@ -17,7 +17,7 @@ from chordnet.core.base.errors import ChordnetError
 from chordnet.sim.campaign import byzantine_command
 from chordnet.sim.campaign import command as campaign_command
 from chordnet.sim.scenarios.generate import generate
-from chordnet.sim.scenarios.play import Outcome, play
+from chordnet.sim.scenarios.play import PlayResult, play
 from chordnet.sim.scenarios.scenario import Scenario, dumps, loads, name_of
 from chordnet.sim.scenarios.shrink import report, shrink
 from chordnet.sim.scenarios.soak import SeedResult, Tally, soak
@@ -140,7 +140,7 @@ def _show(scenario: Scenario, options: argparse.Namespace, command: str) -> int:
     return 1
 
 
-def _line(outcome: Outcome, took: float) -> str:
+def _line(outcome: PlayResult, took: float) -> str:
     scenario = outcome.scenario
     settled = "never" if outcome.settled_s is None else f"after {outcome.settled_s:.2f} s"
     return (

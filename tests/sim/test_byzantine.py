@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from chordnet.core.base.messages import Bcast, Covered, Hop, MessageId, Ping
 from chordnet.core.base.outcomes import Failed
-from chordnet.sim.campaign.byzantine import Result, Run, play
+from chordnet.sim.campaign.byzantine import ByzantineResult, Run, play
 from chordnet.sim.campaign.byzantine_command import results, row, story
 from chordnet.sim.campaign.liar import KINDS, mutated
 from tests.sim.test_commands import run
@@ -140,7 +140,7 @@ class CommandTests(SynchronousTestCase):
         self.assertEqual(last, "2 runs, 0 failed")
 
     def test_a_failed_seed_is_told_with_what_plays_it_again(self):
-        wrong = Result(kind="lost", seed=7, failures=("a", "b", "c", "d"))
+        wrong = ByzantineResult(kind="lost", seed=7, failures=("a", "b", "c", "d"))
         lines = story(wrong)
         self.assertEqual(lines[0].strip(), "seed 7:")
         self.assertIn("and 1 more", lines[-2])

@@ -15,7 +15,7 @@ from chordnet.core.base import messages as msg
 from chordnet.core.base.effects import TraceKind
 from chordnet.core.base.messages import Hop, MessageId, Status
 from chordnet.sim.campaign import byzantine_command
-from chordnet.sim.campaign.byzantine import Result, Run, Told
+from chordnet.sim.campaign.byzantine import ByzantineResult, Run, Told
 from chordnet.sim.world.host import Host
 from tests.sim.test_commands import run
 
@@ -30,7 +30,7 @@ class RunCase(SynchronousTestCase):
         self.id = self.told.id
         self.me = self.run_.liar.me
 
-    def again(self) -> Result:
+    def again(self) -> ByzantineResult:
         return self.run_._result([])
 
     def lie(self, *lies: Any) -> None:
@@ -342,7 +342,7 @@ class CommandTests(SynchronousTestCase):
 
         def play(count: int) -> Any:
             return lambda kind, seeds, jobs: [
-                Result(kind=kind, seed=seed, failures=("a",) * (seed < 3 + count))
+                ByzantineResult(kind=kind, seed=seed, failures=("a",) * (seed < 3 + count))
                 for seed in reversed(seeds)
             ]
 
@@ -359,9 +359,9 @@ class CommandTests(SynchronousTestCase):
     def test_every_kind_has_a_row(self) -> None:
         asked: list[tuple[str, list[int], int]] = []
 
-        def play(kind: str, seeds: Any, jobs: int) -> list[Result]:
+        def play(kind: str, seeds: Any, jobs: int) -> list[ByzantineResult]:
             asked.append((kind, list(seeds), jobs))
-            return [Result(kind=kind, seed=1, failures=())]
+            return [ByzantineResult(kind=kind, seed=1, failures=())]
 
         said: list[str] = []
         options = Namespace(kind="all", first=5, seeds=2, jobs=7)

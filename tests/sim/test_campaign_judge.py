@@ -14,7 +14,7 @@ from chordnet.core.base.config import ProtocolConfig
 from chordnet.core.base.errors import ConfigError
 from chordnet.core.base.messages import Ack, Covered, Have
 from chordnet.sim.campaign.evidence import MAX_FAULTS, Given
-from chordnet.sim.campaign.run import Plan, Result, Run, crippled, large_ring
+from chordnet.sim.campaign.run import CampaignResult, Plan, Run, crippled, large_ring
 from chordnet.sim.world.host import Host
 
 
@@ -56,7 +56,7 @@ class JudgeCase(SynchronousTestCase):
         ((self.op, (self.origin, self.key)), *_) = self.run_._ops.items()
         self.other = next(h for h in self.network.live() if h.ref.name != self.origin)
 
-    def again(self) -> Result:
+    def again(self) -> CampaignResult:
         return self.run_._result(self.run_._failures(), 1.0)
 
     def give(self, **values: Any) -> None:

@@ -17,7 +17,7 @@ from chordnet.survey.description import MAX_NODES, NetworkDescription, ranges
 from chordnet.survey.errors import NoSuchNode, command
 from chordnet.survey.findings import in_words
 from chordnet.testbed.actions import chaos as verbs
-from chordnet.testbed.actions.chaos import Change, Outcome, Part
+from chordnet.testbed.actions.chaos import Acted, Change, Part
 from chordnet.testbed.actions.context import Testbed
 from chordnet.testbed.base.faults import Faults
 
@@ -134,7 +134,7 @@ def chaos(
     """
     order = _order(verb, nodes, ms, jitter, percent)
 
-    async def work(testbed: Testbed) -> Outcome:
+    async def work(testbed: Testbed) -> Acted:
         return await verbs.act(testbed, order.change, timeout)
 
     outcome = with_testbed(network, work)
@@ -170,7 +170,7 @@ def part_text(part: Part) -> str:
     return f"{who}: {count(len(part.problems), 'problem')}: {first}{more}"
 
 
-def outcome_lines(outcome: Outcome, network: str) -> list[str]:
+def outcome_lines(outcome: Acted, network: str) -> list[str]:
     """Return one line about the ring before, one about it after, and one about what is in force."""
     before, after = (
         " | ".join(map(part_text, parts)) or "no node can be asked"
@@ -185,7 +185,7 @@ def outcome_lines(outcome: Outcome, network: str) -> list[str]:
     return lines
 
 
-def outcome_json(network: str, order: Order, outcome: Outcome) -> dict[str, Any]:
+def outcome_json(network: str, order: Order, outcome: Acted) -> dict[str, Any]:
     """Return the outcome of a verb as its JSON document."""
     return {
         "network": network,

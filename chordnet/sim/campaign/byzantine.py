@@ -92,7 +92,7 @@ class Told:
 
 
 @attrs.frozen(kw_only=True)
-class Result:
+class ByzantineResult:
     """What came of one seed's run."""
 
     kind: str
@@ -163,7 +163,7 @@ class Run:
 
     # ---- what happens -----------------------------------------------------------------------
 
-    def play(self) -> Result:
+    def play(self) -> ByzantineResult:
         """Run it to its end and judge it."""
         failures: list[str] = []
         try:
@@ -290,7 +290,7 @@ class Run:
             for told in self.told.values()
         )
 
-    def _result(self, failures: list[str]) -> Result:
+    def _result(self, failures: list[str]) -> ByzantineResult:
         for lie in self.liar.lies:
             self._note(lie)
         for told in self.told.values():
@@ -316,7 +316,7 @@ class Run:
                 failures.append(f"a node {what.format(found)}, more than {most}")
         given = [told for told in self.told.values() if told.done is not None]
         complete = [told for told in given if told.done is not None and not told.done.partial]
-        return Result(
+        return ByzantineResult(
             kind=self.kind,
             seed=self.seed,
             failures=tuple(failures),
@@ -419,6 +419,6 @@ def _conflict(told: Told) -> int:
     return told.done.conflict + told.done.lost if told.done is not None else 0
 
 
-def play(kind: str, seed: int) -> Result:
+def play(kind: str, seed: int) -> ByzantineResult:
     """Run one kind of lies with one seed."""
     return Run(kind, seed).play()

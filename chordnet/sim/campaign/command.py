@@ -20,7 +20,7 @@ import attrs
 
 from chordnet import __version__
 from chordnet.core.base.errors import ChordnetError
-from chordnet.sim.campaign.run import Plan, Result
+from chordnet.sim.campaign.run import CampaignResult, Plan
 from chordnet.sim.campaign.series import Row, results, summed
 
 FORMAT = 1
@@ -104,7 +104,7 @@ def run(
     options: argparse.Namespace,
     say: Say,
     clock: Callable[[], float] = time.monotonic,
-    played: Callable[..., Iterable[Result]] = results,
+    played: Callable[..., Iterable[CampaignResult]] = results,
 ) -> int:
     """Play, print and keep what the options ask for; return 1 if anything went wrong."""
     file = File(options.json)
@@ -126,12 +126,12 @@ def run(
 def _series(
     plan: Plan,
     seeds: Sequence[int],
-    play: Callable[[list[int]], Iterable[Result]],
+    play: Callable[[list[int]], Iterable[CampaignResult]],
     file: File,
     until: float,
     say: Say,
     clock: Callable[[], float],
-) -> list[Result]:
+) -> list[CampaignResult]:
     found = file.known(plan, seeds)
     todo = [seed for seed in seeds if seed not in {result.seed for result in found}]
     told = clock()
@@ -170,7 +170,7 @@ class File:
             raise UnusableFile(f"{path} is of another version of chordnet; name another file")
         return kept
 
-    def known(self, plan: Plan, seeds: Sequence[int]) -> list[Result]:
+    def known(self, plan: Plan, seeds: Sequence[int]) -> list[CampaignResult]:
         """Return the results that the file has of these seeds."""
         entry = self._entry(plan)
         try:
@@ -179,7 +179,7 @@ class File:
             raise UnusableFile(f"cannot read {self._path}: {problem}; name another file") from None
         return [result for result in found if result.seed in seeds]
 
-    def keep(self, plan: Plan, found: Sequence[Result]) -> None:
+    def keep(self, plan: Plan, found: Sequence[CampaignResult]) -> None:
         """Add results to the file."""
         if self._path is None:
             return
@@ -201,8 +201,8 @@ class File:
         return self._plans[-1]
 
 
-def _result(fields: dict[str, Any]) -> Result:
-    return Result(**fields | {"failures": tuple(fields["failures"])})
+def _result(fields: dict[str, Any]) -> CampaignResult:
+    return CampaignResult(**fields | {"failures": tuple(fields["failures"])})
 
 
 # ---- words ----------------------------------------------------------------------------------
@@ -281,7 +281,7 @@ def _notes(rows: Sequence[Row]) -> list[str]:
     return lines
 
 
-def _story(plan: Plan, result: Result) -> list[str]:
+def _story(plan: Plan, result: CampaignResult) -> list[str]:
     more = len(result.failures) - SHOWN
     return [
         f"seed {result.seed}, {plan.kills:.3g} killed:",

@@ -110,7 +110,7 @@ class Plan:
 
 
 @attrs.frozen(kw_only=True)
-class Result:
+class CampaignResult:
     """What came of one seed's run."""
 
     seed: int
@@ -167,7 +167,7 @@ class Run:
         self._ops: dict[int, tuple[str, MessageId]] = {}
         self._busy_until = 0.0
 
-    def play(self) -> Result:
+    def play(self) -> CampaignResult:
         """Run it to its end and judge it."""
         failures = []
         try:
@@ -305,7 +305,7 @@ class Run:
             return []
         return [f"{sent['Bcast']} broadcasts and {answers} answers for {edges} edges"]
 
-    def _result(self, failures: list[str], settled: float | None) -> Result:
+    def _result(self, failures: list[str], settled: float | None) -> CampaignResult:
         network, evidence = self.network, self.evidence
         given = evidence.receipts.values()
         firm = [each for each in given if not each.done.partial and each.done.id is not None]
@@ -313,7 +313,7 @@ class Run:
         edges = dict(evidence.counts)
         edges.pop("origin", None)
         sent = network.sent
-        return Result(
+        return CampaignResult(
             seed=self.seed,
             live=len(network.live()),
             missed=len(evidence.missing(self._lost())),

@@ -13,11 +13,11 @@ from statistics import median
 
 import attrs
 
-from chordnet.sim.campaign.run import Plan, Result, Run
+from chordnet.sim.campaign.run import CampaignResult, Plan, Run
 from chordnet.sim.world.workers import worker_context
 
 
-def play(plan: Plan, seed: int) -> Result:
+def play(plan: Plan, seed: int) -> CampaignResult:
     """Run ``plan`` with ``seed``, and measure the processor time."""
     began = time.process_time()
     result = Run(plan, seed).play()
@@ -27,7 +27,7 @@ def play(plan: Plan, seed: int) -> Result:
     return result
 
 
-def results(plan: Plan, seeds: Sequence[int], jobs: int) -> Iterator[Result]:
+def results(plan: Plan, seeds: Sequence[int], jobs: int) -> Iterator[CampaignResult]:
     """Play ``seeds`` in ``jobs`` processes; the results come as they are ready, in any order."""
     if jobs == 1:
         for seed in seeds:
@@ -84,7 +84,7 @@ class Row:
     """On average."""
 
 
-def summed(plan: Plan, runs: Iterable[Result]) -> Row:
+def summed(plan: Plan, runs: Iterable[CampaignResult]) -> Row:
     """Sum up runs of ``plan``, one at least."""
     each = list(runs)
     edges: Counter[str] = Counter()

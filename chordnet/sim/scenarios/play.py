@@ -42,7 +42,7 @@ CATCH_UP_S = 60.0
 
 
 @attrs.frozen
-class Outcome:
+class PlayResult:
     """How a play went."""
 
     scenario: Scenario
@@ -98,7 +98,7 @@ class Play:
 
     # ---- the play ---------------------------------------------------------------------------
 
-    def run(self) -> Outcome:
+    def run(self) -> PlayResult:
         """Play the scenario to its end."""
         try:
             failures = self._acts()
@@ -108,7 +108,7 @@ class Play:
             at = f"{where.filename.rpartition('/')[2]}:{where.lineno}"
             failures = [f"{self.network.now:.6f} s: {type(error).__name__} at {at}: {error}"]
         network, checker = self.network, self.watch.checker
-        return Outcome(
+        return PlayResult(
             self.scenario,
             [*self.watch.violations, *failures],
             self._settled,
@@ -260,6 +260,6 @@ def _wrong_head(views: Sequence[RingView]) -> list[Problem]:
     return []
 
 
-def play(scenario: Scenario, *, hashed: bool = False, history: int = 0) -> Outcome:
+def play(scenario: Scenario, *, hashed: bool = False, history: int = 0) -> PlayResult:
     """Play ``scenario``; see :class:`Play`."""
     return Play(scenario, hashed=hashed, history=history).run()

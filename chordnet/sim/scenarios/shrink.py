@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 
 import attrs
 
-from chordnet.sim.scenarios.play import Outcome, play
+from chordnet.sim.scenarios.play import PlayResult, play
 from chordnet.sim.scenarios.scenario import FAULTLESS, Action, Scenario
 
 MAX_PLAYS = 400
@@ -92,7 +92,7 @@ def _calmer(scenario: Scenario) -> Iterator[Callable[[Scenario], Scenario]]:
         yield lambda s: attrs.evolve(s, lookups=0, publish=False)
 
 
-def report(outcome: Outcome, original: Scenario) -> list[str]:
+def report(outcome: PlayResult, original: Scenario) -> list[str]:
     """Describe a failure: what went wrong, by which history, and how to see it again."""
     scenario = outcome.scenario
     failure = outcome.failures[0] if outcome.failures else "no longer"

@@ -103,7 +103,7 @@ class Stimulus(NamedTuple):
     successors: tuple[Ref, ...] = ()
 
 
-class Outcome(NamedTuple):
+class Reaction(NamedTuple):
     """The result of an event."""
 
     situation: Situation
@@ -145,7 +145,7 @@ class Cell:
 
     # ---- running ----------------------------------------------------------------------------
 
-    def run(self, situation: Situation, stimulus: Stimulus, end: End) -> Outcome:
+    def run(self, situation: Situation, stimulus: Stimulus, end: End) -> Reaction:
         """Let a node in this situation take this event."""
         self.runs += 1
         node = self._put(situation, end)
@@ -154,7 +154,7 @@ class Cell:
         for event in self._events(node, stimulus, end):
             effects += self._step(node, event)
         rids |= {q.rid for q in node.requests._open.values() if q.ask in PROBING}
-        return Outcome(self._read(node, end), tuple(self._sent(node, effects, rids, end)))
+        return Reaction(self._read(node, end), tuple(self._sent(node, effects, rids, end)))
 
     def join(
         self, incarnation: int, member: Ref, answer: Message, end: End

@@ -10,7 +10,7 @@ from chordnet.core.base import messages as msg
 from chordnet.core.base.messages import Status
 from chordnet.core.kernel.requests import Ask
 from chordnet.sim.search.cell import FRESH, LIVES, End, Message, Ref, Stimulus
-from chordnet.sim.search.table import Result, State, Table
+from chordnet.sim.search.table import State, Table, Transition
 
 STALE = 0
 
@@ -32,7 +32,7 @@ class Action(NamedTuple):
     other: int = -1
 
 
-class Step:
+class Execution:
     """One action being performed on one state."""
 
     def __init__(self, world: Table, state: State, end: End, *, grain: Grain, lives: int) -> None:
@@ -118,7 +118,7 @@ class Step:
             last = max(last, lives.bit_length() - 1)
         return last
 
-    def _choose(self, results: tuple[Result, Result]) -> Result:
+    def _choose(self, results: tuple[Transition, Transition]) -> Transition:
         if results[0] != results[1]:
             self.forked = True
         return results[self._end]

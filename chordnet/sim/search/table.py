@@ -21,7 +21,7 @@ class Envelope(NamedTuple):
     message: Message
 
 
-class Result(NamedTuple):
+class Transition(NamedTuple):
     """The result of an event: the number of the next situation, and what was sent."""
 
     number: int
@@ -49,7 +49,7 @@ class Table:
         """For each message in flight the bits of all pointers."""
         self._situation_number: dict[Situation, int] = {}
         self._envelope_number: dict[Envelope, int] = {}
-        self._ran: dict[tuple[int, Stimulus], tuple[Result, Result]] = {}
+        self._ran: dict[tuple[int, Stimulus], tuple[Transition, Transition]] = {}
         self._full = (1 << (self.places * LIVES)) - 1
 
     def number(self, situation: Situation) -> int:
@@ -123,7 +123,7 @@ class Table:
             situation is not None and situation.incarnation == incarnation and not situation.leaving
         )
 
-    def ran(self, number: int, stimulus: Stimulus) -> tuple[Result, Result]:
+    def ran(self, number: int, stimulus: Stimulus) -> tuple[Transition, Transition]:
         """Return the results of an event at both ends of the identifier space."""
         key = (number, stimulus)
         results = self._ran.get(key)
@@ -131,8 +131,8 @@ class Table:
             situation = self.situations[number]
             assert situation is not None
             low, high = (
-                Result(self.number(outcome.situation), outcome.sent)
-                for outcome in (self.cell.run(situation, stimulus, end) for end in End)
+                Transition(self.number(reaction.situation), reaction.sent)
+                for reaction in (self.cell.run(situation, stimulus, end) for end in End)
             )
             results = self._ran[key] = (low, high)
         return results

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from chordnet.sim.search.cell import NOBODY, Cell, End, Situation
-from chordnet.sim.search.step import Action, Grain, Step
+from chordnet.sim.search.step import Action, Execution, Grain
 from chordnet.sim.search.table import State, Table
 
 
@@ -117,5 +117,5 @@ class World(Table):
             states.append(second.state())
         return states
 
-    def _step(self, state: State, end: End) -> Step:
-        return Step(self, state, end, grain=self.grain, lives=self.lives)
+    def _step(self, state: State, end: End) -> Execution:
+        return Execution(self, state, end, grain=self.grain, lives=self.lives)

@@ -44,7 +44,7 @@ class Part:
 
 
 @attrs.frozen(kw_only=True)
-class Outcome:
+class Acted:
     """The outcome of a verb."""
 
     before: tuple[Part, ...]
@@ -60,7 +60,7 @@ class Outcome:
         return not any(part.problems for part in self.after)
 
 
-async def act(testbed: Testbed, change: Change, timeout: float) -> Outcome:
+async def act(testbed: Testbed, change: Change, timeout: float) -> Acted:
     """Change the faults in force.
 
     :param timeout: seconds for the nodes to become right rings, and to wait for another command.
@@ -83,7 +83,7 @@ async def act(testbed: Testbed, change: Change, timeout: float) -> Outcome:
             after = await _settle(testbed, observer, network, parts, timeout)
         finally:
             observer.close()
-        return Outcome(
+        return Acted(
             before=before, after=after, seconds=testbed.reactor.seconds() - began, faults=new
         )
 
