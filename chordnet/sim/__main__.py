@@ -152,36 +152,32 @@ def _line(outcome: PlayResult, took: float) -> str:
 
 
 def _ring(options: argparse.Namespace) -> int:
+    """Build a right ring with wide-area settings, leave it alone, and print the cost."""
     # A simulation leaves no garbage in cycles: the collector would search millions of objects in
     # vain.
     with kept():
-        return _at_rest(options)
-
-
-def _at_rest(options: argparse.Namespace) -> int:
-    """Build a right ring with wide-area settings, leave it alone, and print the cost."""
-    network = Network(options.seed, ProtocolConfig.wide_area())
-    names = [name_of(number) for number in range(1, options.nodes + 1)]
-    began = time.perf_counter()
-    right_ring(network, names, names[:2])
-    say(f"{options.nodes} nodes in one ring, built in {time.perf_counter() - began:.1f} s")
-    began, cpu = time.perf_counter(), time.process_time()
-    pause = min(10.0, options.seconds / 5)
-    while network.now < options.seconds:
-        network.run(min(pause, options.seconds - network.now))
-        took = time.perf_counter() - began
-        say(f"{network.now:.1f} virtual s, {network.steps} steps, {network.steps / took:.0f}/s")
-    cpu, peak = time.process_time() - cpu, peak_mib()
-    wrong = len(network.problems())
-    say(
-        f"{network.steps} steps in {took:.0f} s, {cpu:.0f} s of CPU"
-        f" ({network.steps / cpu:.0f} steps a CPU second,"
-        f" {network.steps / options.nodes / options.seconds:.2f} a node and virtual second)",
-        *([] if peak is None else [f"at most {peak:.0f} MiB resident"]),
-        f"messages: {dict(network.sent.most_common())}",
-        f"{wrong} pointers are wrong",
-    )
-    return 1 if wrong else 0
+        network = Network(options.seed, ProtocolConfig.wide_area())
+        names = [name_of(number) for number in range(1, options.nodes + 1)]
+        began = time.perf_counter()
+        right_ring(network, names, names[:2])
+        say(f"{options.nodes} nodes in one ring, built in {time.perf_counter() - began:.1f} s")
+        began, cpu = time.perf_counter(), time.process_time()
+        pause = min(10.0, options.seconds / 5)
+        while network.now < options.seconds:
+            network.run(min(pause, options.seconds - network.now))
+            took = time.perf_counter() - began
+            say(f"{network.now:.1f} virtual s, {network.steps} steps, {network.steps / took:.0f}/s")
+        cpu, peak = time.process_time() - cpu, peak_mib()
+        wrong = len(network.problems())
+        say(
+            f"{network.steps} steps in {took:.0f} s, {cpu:.0f} s of CPU"
+            f" ({network.steps / cpu:.0f} steps a CPU second,"
+            f" {network.steps / options.nodes / options.seconds:.2f} a node and virtual second)",
+            *([] if peak is None else [f"at most {peak:.0f} MiB resident"]),
+            f"messages: {dict(network.sent.most_common())}",
+            f"{wrong} pointers are wrong",
+        )
+        return 1 if wrong else 0
 
 
 def _soak(

@@ -238,7 +238,7 @@ def _shortened(facts: Iterable[Fact]) -> Iterator[Fact]:
         yield MoreLikeTheLast(found[-1].kind, len(found) - SHOWN)
 
 
-# ---- what is said of it ---------------------------------------------------------------------
+# ---- findings and notes ---------------------------------------------------------------------
 
 
 def faults(found: Comparison, told: Mapping[Ref, Told]) -> list[Fact]:

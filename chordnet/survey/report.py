@@ -79,20 +79,17 @@ async def survey(
         problems += [Finding(each, side_of(sides, side)) for each in found]
     parted = sides if len(sides) > 1 else ()
     unwell = running & conditions.keys()
-    return Report(network, running, _together(snapshots), tuple(problems), parted, unwell)
+    together = Snapshot(
+        statuses={n: status for seen in snapshots for n, status in sorted(seen.statuses.items())},
+        silent={n: why for seen in snapshots for n, why in seen.silent.items()},
+        visitors={i: visitor for seen in snapshots for i, visitor in seen.visitors.items()},
+    )
+    return Report(network, running, together, tuple(problems), parted, unwell)
 
 
 def side_of(sides: Sequence[Side], side: Side) -> frozenset[int] | None:
     """Return the nodes of one side of a partition; None if there is only one."""
     return side.numbers if len(sides) > 1 else None
-
-
-def _together(snapshots: Sequence[Snapshot]) -> Snapshot:
-    return Snapshot(
-        statuses={n: status for seen in snapshots for n, status in sorted(seen.statuses.items())},
-        silent={n: why for seen in snapshots for n, why in seen.silent.items()},
-        visitors={i: visitor for seen in snapshots for i, visitor in seen.visitors.items()},
-    )
 
 
 def _unwell(

@@ -75,8 +75,8 @@ def ring_problems(
 ) -> list[Fact]:
     """Return everything that keeps ``expected`` from being one correct ring.
 
-    Visitors belong to the ring. One that cannot be asked counts as a member all the same: what the
-    others say of it is judged.
+    Visitors belong to the ring. One that cannot be asked still counts as a member: what the others
+    say of it is judged.
     """
     names = Names(network)
     for visitor in snapshot.visitors.values():

@@ -52,7 +52,9 @@ def status_of(problem: BaseException) -> int | None:
     if isinstance(problem, Interrupted):
         return 128 + problem.number
     if isinstance(problem, click.UsageError):
-        complain(f"{_where(problem)}{_one_line(problem.format_message())}")
+        command = problem.ctx.info_name if problem.ctx and problem.ctx.parent else None
+        where = f"{command}: " if command else ""
+        complain(f"{where}{_one_line(problem.format_message())}")
         return WRONG_WORDS
     if isinstance(problem, click.ClickException):
         complain(problem.format_message())
@@ -61,11 +63,6 @@ def status_of(problem: BaseException) -> int | None:
         complain(_one_line(str(problem)), getattr(problem, "details", ()))
         return WRONG_WORDS if getattr(problem, "wrong_words", False) else FAILED
     return None
-
-
-def _where(problem: click.UsageError) -> str:
-    command = problem.ctx.info_name if problem.ctx and problem.ctx.parent else None
-    return f"{command}: " if command else ""
 
 
 def _one_line(text: str) -> str:

@@ -73,7 +73,11 @@ def run_in_reactor(work: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
     """
     from twisted.internet import reactor  # noqa: PLC0415 - importing it installs it
 
-    _show_errors()
+    # Unexpected errors go to stderr, and nothing else that is logged.
+    errors = FilteringLogObserver(
+        textFileLogObserver(sys.stderr), [LogLevelFilterPredicate(LogLevel.error)]
+    )
+    globalLogBeginner.beginLoggingTo([errors], discardBuffer=True, redirectStandardIO=False)
     return run_in(reactor, work)
 
 
@@ -81,7 +85,10 @@ def run_in(reactor: Any, work: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
     """Do the same as :func:`run_in_reactor` in this reactor, which does not run yet."""
     run = _Run(reactor, work)
     reactor.callWhenRunning(run.begin)
-    before = {number: signal.signal(number, run.interrupt) for number in _heeded()}
+    # Under nohup a command outlives its terminal.
+    nohup = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    heeded = [number for number in SIGNALS if not (nohup and number is signal.SIGHUP)]
+    before = {number: signal.signal(number, run.interrupt) for number in heeded}
     try:
         reactor.run(installSignalHandlers=False)
     finally:
@@ -90,17 +97,3 @@ def run_in(reactor: Any, work: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
             signal.signal(number, handler if run.signal is None else signal.SIG_IGN)
     result: T = run.result()
     return result
-
-
-def _heeded() -> list[signal.Signals]:
-    """Return the signals that end a command; nohup's wish to outlive its terminal is kept."""
-    nohup = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
-    return [number for number in SIGNALS if not (nohup and number is signal.SIGHUP)]
-
-
-def _show_errors() -> None:
-    """Show unexpected errors on stderr, and nothing else that is logged."""
-    errors = FilteringLogObserver(
-        textFileLogObserver(sys.stderr), [LogLevelFilterPredicate(LogLevel.error)]
-    )
-    globalLogBeginner.beginLoggingTo([errors], discardBuffer=True, redirectStandardIO=False)

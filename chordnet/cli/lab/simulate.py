@@ -125,7 +125,16 @@ def simulate(
         raise click.UsageError(str(problem), ctx) from None
     with progress("simulating") as (bar, task):
         report = Experiment(settings, lambda part: bar.update(task, completed=100 * part)).run()
-    _show_run(report, settings, words, plot, json=as_json)
+    plots = []
+    if plot is not None:
+        from chordnet.cli.lab.plot import plot_run  # noqa: PLC0415 - imports matplotlib
+
+        plots = plot_run(report, plot)
+    if as_json:
+        print_json(run_json(report, words, plots))
+        return 0
+    for line in [*run_lines(report, settings), *(f"plotted: {path}" for path in plots)]:
+        print(line)
     return 0
 
 
@@ -166,27 +175,12 @@ def _settings(words: dict[str, Any]) -> Settings:
 
 def _prepare(directory: Path) -> None:
     """Check before a long run that its plots can be drawn and written."""
-    import chordnet.cli.lab.plot  # noqa: F401, PLC0415 - says what is missing
+    import chordnet.cli.lab.plot  # noqa: F401, PLC0415 - fails early if matplotlib is missing
 
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as problem:
         raise SimulationFailed(f"cannot make {directory}: {problem.strerror}") from None
-
-
-def _show_run(
-    report: Report, settings: Settings, words: dict[str, Any], plot: Path | None, *, json: bool
-) -> None:
-    plots = []
-    if plot is not None:
-        from chordnet.cli.lab.plot import plot_run  # noqa: PLC0415 - imports matplotlib
-
-        plots = plot_run(report, plot)
-    if json:
-        print_json(run_json(report, words, plots))
-        return
-    for line in [*run_lines(report, settings), *(f"plotted: {path}" for path in plots)]:
-        print(line)
 
 
 def run_json(report: Report, words: dict[str, Any], plots: list[Path]) -> dict[str, Any]:

@@ -48,7 +48,7 @@ MESSAGES = 3
 """Messages of Y during an attack."""
 WITHIN_S = 35.0
 """From the end of the attack until every honest node has every message, and every receipt is there:
-a broadcast has 20 s, and a look-up for an heir that began before their end another 10."""
+a broadcast has 20 s, and a lookup of an heir that began before their end another 10."""
 QUIET_S = 4.0
 """How long the ring is watched after that."""
 POLL_S = 0.1
@@ -59,7 +59,7 @@ MOST_BYTES = 8 << 20
 MOST_DIALS = 400
 MOST_RESENT = 50
 RESENT_EACH = 10
-"""The same for every broadcast that X made up: eight for a delegate, and a few for its heirs."""
+"""So many more for every broadcast that X made up: eight for a delegate, a few for its heirs."""
 MOST_LINES = 400
 """Log lines of one honest node in a whole run."""
 MOST_COMPARISONS = 3.0
@@ -73,7 +73,7 @@ def small_ring() -> ProtocolConfig:
 
 @attrs.define
 class Told:
-    """One message, and what its sender was told of it."""
+    """One message, and the receipt that its sender got."""
 
     sender: str
     body: bytes
@@ -93,7 +93,7 @@ class Told:
 
 @attrs.frozen(kw_only=True)
 class ByzantineResult:
-    """What came of one seed's run."""
+    """The outcome of one seed's run."""
 
     kind: str
     seed: int
@@ -164,7 +164,7 @@ class Run:
     # ---- what happens -----------------------------------------------------------------------
 
     def play(self) -> ByzantineResult:
-        """Run it to its end and judge it."""
+        """Play the run to its end and judge it."""
         failures: list[str] = []
         try:
             self._attack()
@@ -185,7 +185,13 @@ class Run:
         self._publish(self._y, "before")
         network.run(BEFORE_S)
         if self.kind == "replay" or rng.random() < 0.15:
-            self._restart()
+            # Restart Y; X remembers its life before.
+            liar.earlier = list(liar.seen)
+            network.restart(self._y)
+            network.run(4.0)
+            liar.victim = network.hosts[self._y].ref
+            liar.published = 0
+            liar.others = [network.hosts[ref.address].ref for ref in liar.others]
         began = network.now
         for _ in range(rng.randint(1, ACTS)):
             network.at(began + ATTACK_S * rng.random(), self._lie)
@@ -199,15 +205,6 @@ class Run:
             network.kill(self._x)
         network.run(1.0)
         self._publish(self._y, "after")
-
-    def _restart(self) -> None:
-        """Restart Y; X remembers its life before."""
-        self.liar.earlier = list(self.liar.seen)
-        self.network.restart(self._y)
-        self.network.run(4.0)
-        self.liar.victim = self.network.hosts[self._y].ref
-        self.liar.published = 0
-        self.liar.others = [self.network.hosts[ref.address].ref for ref in self.liar.others]
 
     def _lie(self) -> None:
         liar = self.liar

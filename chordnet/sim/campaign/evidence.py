@@ -116,7 +116,9 @@ class Evidence:
             if type(effect) is fx.Record:
                 self._recorded(host, effect)
             elif type(effect) is fx.BroadcastDone:
-                self._confirmed(effect)
+                lacking = self._lacking.get(effect.id, {}) if effect.id is not None else {}
+                names = tuple(name for raw, name in lacking.items() if raw in self.members)
+                self.receipts[effect.op] = Given(effect, self._network.now, names)
 
     def faulted(self, host: Host, what: str) -> None:
         """Expect nothing of a process that has ended."""
@@ -129,11 +131,6 @@ class Evidence:
         for offset in range(count):
             key = (first.plus(offset) if offset else first, sender, host.ref.raw)
             self._log.setdefault(key, set()).add(kind)
-
-    def _confirmed(self, done: fx.BroadcastDone) -> None:
-        lacking = self._lacking.get(done.id, {}) if done.id is not None else {}
-        names = tuple(name for raw, name in lacking.items() if raw in self.members)
-        self.receipts[done.op] = Given(done, self._network.now, names)
 
     # ---- records ----------------------------------------------------------------------------
 

@@ -111,7 +111,7 @@ class Plan:
 
 @attrs.frozen(kw_only=True)
 class CampaignResult:
-    """What came of one seed's run."""
+    """The outcome of one seed's run."""
 
     seed: int
     live: int
@@ -168,7 +168,7 @@ class Run:
         self._busy_until = 0.0
 
     def play(self) -> CampaignResult:
-        """Run it to its end and judge it."""
+        """Play the run to its end and judge it."""
         failures = []
         try:
             self._begin()
@@ -207,7 +207,10 @@ class Run:
         for number, name in enumerate(origins):
             self._publish(name, f"message-{number}")
         if plan.origin_dies:
-            self._doom(origins[0])
+            # In half of the runs everything that the origin has on its way is lost as well.
+            span = rng.choice((INSTANT_S, TREE_S, REPAIR_S))
+            at = span * rng.random()
+            self._at(at, partial(self._die, origins[0], lose=rng.random() < 0.5))
 
     def _soon(self, action: Callable[[], None]) -> None:
         span = TREE_S if self._rng.random() < 0.5 else REPAIR_S
@@ -243,12 +246,6 @@ class Run:
         message_id = MessageId(ref.raw, ref.incarnation, 1)
         self.evidence.published(message_id, body.encode())
         self._ops[self.network.publish(name, body)] = name, message_id
-
-    def _doom(self, name: str) -> None:
-        """Kill an origin; in half of the runs everything that it has on its way is lost as well."""
-        rng = self._rng
-        span = rng.choice((INSTANT_S, TREE_S, REPAIR_S))
-        self._at(span * rng.random(), partial(self._die, name, lose=rng.random() < 0.5))
 
     def _die(self, name: str, *, lose: bool) -> None:
         if lose:
@@ -294,16 +291,11 @@ class Run:
             ids = [record.id for record in host.records]
             if len(ids) != len(set(ids)) or set(ids) != keys:
                 found.append(f"{host.ref.name} holds {len(ids)} records of {len(keys)} messages")
-        if self.plan.undisturbed:
-            found += self._expensive()
-        return found
-
-    def _expensive(self) -> list[str]:
         sent, edges = self.network.sent, self.plan.nodes - 1
         answers = sent["Ack"] + sent["Covered"]
-        if sent["Bcast"] == edges and answers <= 2 * edges:
-            return []
-        return [f"{sent['Bcast']} broadcasts and {answers} answers for {edges} edges"]
+        if self.plan.undisturbed and (sent["Bcast"] != edges or answers > 2 * edges):
+            found.append(f"{sent['Bcast']} broadcasts and {answers} answers for {edges} edges")
+        return found
 
     def _result(self, failures: list[str], settled: float | None) -> CampaignResult:
         network, evidence = self.network, self.evidence

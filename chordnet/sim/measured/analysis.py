@@ -91,12 +91,10 @@ class StaticRing:
         """Return the index of the owner of each key: the first node at the key or after it."""
         return np.searchsorted(self.ids, keys) % self.count
 
-    def _distance(self, start: Indices, end: Indices) -> Ids:
-        return self.ids[end] - self.ids[start]  # wraps modulo 2**64, as the ring does
-
     def _finger(self, nodes: Indices, last: Indices) -> Indices:
         """Return, for each node, its farthest finger that does not lie beyond ``last``."""
-        slots = floor_log2(self._distance(nodes, last))
+        distances = self.ids[last] - self.ids[nodes]  # wraps modulo 2**64, as the ring does
+        slots = floor_log2(distances)
         return self.owners(self.ids[nodes] + (np.uint64(1) << slots))
 
     # ---- lookups ----------------------------------------------------------------------------

@@ -52,7 +52,7 @@ class Settings:
     orderly: float = 0.0
     """The fraction of departures that tell the ring; the others crash."""
     quiet: bool = False
-    """An orderly departure is told to the two neighbours alone, as without connections."""
+    """Tell only the two neighbours of an orderly departure, as in a network without connections."""
     failures: float = 0.0
     """The fraction of nodes that vanish in the same moment."""
     failures_at_s: float | None = None
@@ -175,7 +175,7 @@ class Experiment:
         self._course: list[Sample] = []
 
     def run(self) -> Report:
-        """Run it all."""
+        """Run the experiment and return its report."""
         settings, network = self._settings, self.network
         names = [name_of(number) for number in range(1, settings.nodes + 1)]
         right_ring(network, names, names[:CONTACTS])
@@ -245,18 +245,15 @@ class Experiment:
         elif runs:
             self._departed += 1
             orderly = change.verb == "depart" and self._rng.random() < self._settings.orderly
-            if change.verb == "leave" or orderly:
-                self._leave(name)
-            else:
+            if change.verb != "leave" and not orderly:
                 network.kill(name, silent=True)
-
-    def _leave(self, name: str) -> None:
-        network = self.network
-        network.leave(name)
-        if self._settings.quiet:
-            # End it just before it would close its connections in order, which others would notice.
-            until = network.now + QUIET_PART * self._settings.config.leave_drain_s
-            network.at(until, lambda: network.kill(name, silent=True))
+                return
+            network.leave(name)
+            if self._settings.quiet:
+                # End it just before it would close its connections in order, which others would
+                # notice.
+                until = network.now + QUIET_PART * self._settings.config.leave_drain_s
+                network.at(until, lambda: network.kill(name, silent=True))
 
     def _fail(self) -> None:
         names = [host.ref.name for host in self.network.live()]

@@ -128,13 +128,11 @@ class Watch:
         for other in network.live():
             if other.node.status() in (Status.LEAVING, Status.LEFT):
                 continue
-            if self._is_dead_to(host, other.ref) and not peers.is_old(other.ref):
+            dead = peers.is_dead(other.ref, host.clock(network.now))
+            if dead and not peers.is_old(other.ref):
                 self.mistakes += 1
                 memory = network.config.dead_memory_s / min(host.rate, 1.0)
                 self._distrust_until = network.now + memory + MARGIN_S
-
-    def _is_dead_to(self, host: Host, ref: NodeRef) -> bool:
-        return host.node.ctx.peers.is_dead(ref, host.clock(self._network.now))
 
     # ---- records ----------------------------------------------------------------------------
 

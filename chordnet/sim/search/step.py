@@ -64,19 +64,15 @@ class Execution:
             self._feed(place, Stimulus(ev.Leave))
         else:
             nodes[place] = 0
-            self._flight = [
-                entry
-                for entry in self._flight
-                if self._kind(entry) is msg.GetState or self._arrives(entry)
-            ]
+            # To nodes that are gone only questions stay in flight: their askers find that out.
+            flight = []
+            for entry in self._flight:
+                sender, envelope = self._world.in_flight(entry)
+                message = envelope.message
+                if message.kind is msg.GetState or self._world.runs(nodes, sender, message.to):
+                    flight.append(entry)
+            self._flight = flight
         return True
-
-    def _kind(self, entry: int) -> type[msg.PeerMessage]:
-        return self._world.in_flight(entry)[1].message.kind
-
-    def _arrives(self, entry: int) -> bool:
-        place, envelope = self._world.in_flight(entry)
-        return self._world.runs(self._nodes, place, envelope.message.to)
 
     def _join(self, place: int, member: int) -> bool:
         world, nodes = self._world, self._nodes
@@ -233,8 +229,11 @@ class Execution:
             return
         to = world.target(place, message.to)[0]
         sender = (place - to) % world.places * LIVES + incarnation
-        if message.kind is msg.State and not self._awaits(to, sender):
-            return
+        if message.kind is msg.State:
+            asker = world.situations[nodes[to]]
+            assert asker is not None
+            if asker.asking is None or asker.asking[1] != sender:
+                return
         self._feed(
             to,
             Stimulus(
@@ -246,8 +245,3 @@ class Execution:
                 tuple(world.seen_from(place, s, to) for s in message.successors),
             ),
         )
-
-    def _awaits(self, place: int, sender: Ref) -> bool:
-        situation = self._world.situations[self._nodes[place]]
-        assert situation is not None
-        return situation.asking is not None and situation.asking[1] == sender

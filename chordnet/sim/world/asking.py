@@ -16,7 +16,7 @@ from chordnet.sim.world.host import Host
 REFUSAL_S = 0.0005
 """How soon a sender learns that no node listens at an address."""
 UNREACHABLE_S = 3.0
-"""How soon it learns that there is no way to an address: a dial's patience."""
+"""How soon a sender learns that an address cannot be reached: the time limit of a dial."""
 
 
 @attrs.frozen

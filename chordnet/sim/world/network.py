@@ -200,7 +200,7 @@ class Network(Schedule):
         """Return the hosts whose process runs and has not left."""
         return [host for host in self.hosts.values() if host.up and not host.left]
 
-    # ---- what is wrong between them ---------------------------------------------------------
+    # ---- faults between them ----------------------------------------------------------------
 
     def disturb(self, rules: Iterable[Rule]) -> None:
         """Add ``rules`` to those in force."""
@@ -352,7 +352,10 @@ class Network(Schedule):
         if isinstance(effect, fx.Record):
             host.records.append(effect)
         elif isinstance(effect, fx.SendStored):
-            self._send_stored(host, effect)
+            found, lost, complete = host.kept(effect.ranges)
+            caught = (Caught(r.id, r.created, r.route, r.body) for r in found)
+            for message in effect.answers(caught, lost, complete=complete):
+                self._send(host, effect.to, message)
         elif isinstance(effect, fx.LookupDone | fx.BroadcastDone):
             host.done[effect.op] = effect
         elif isinstance(effect, fx.Verify):
@@ -374,12 +377,6 @@ class Network(Schedule):
 
     def _is_dark(self, source: str, target: str) -> bool:
         return target in self._dark or self.weather.parts(source, target)
-
-    def _send_stored(self, host: Host, effect: fx.SendStored) -> None:
-        found, lost, complete = host.kept(effect.ranges)
-        caught = (Caught(r.id, r.created, r.route, r.body) for r in found)
-        for message in effect.answers(caught, lost, complete=complete):
-            self._send(host, effect.to, message)
 
     def _tell(self, host: Host, what: str) -> None:
         for watcher in self.watchers:
@@ -436,7 +433,10 @@ class Network(Schedule):
         """Return how much later the faults let a message arrive; None if not in order."""
         weather, rng = self.weather, self.rng
         if link.blocked:
-            self._notice(link)
+            # The sender finds that out after a while, once.
+            if not link.noticing:
+                link.noticing = True
+                self._schedule(self.now + UNREACHABLE_S, self._noticed, link)
             return None
         if link.clogged is not None:
             if len(link.clogged) < MAX_CLOGGED:
@@ -454,12 +454,6 @@ class Network(Schedule):
                 if not again:
                     return None
         return link.delay
-
-    def _notice(self, link: Link) -> None:
-        """Let the sender on a blocked link find that out after a while, once."""
-        if not link.noticing:
-            link.noticing = True
-            self._schedule(self.now + UNREACHABLE_S, self._noticed, link)
 
     def _noticed(self, link: Link, _: None, __: None) -> None:
         link.noticing = False

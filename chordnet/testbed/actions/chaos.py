@@ -52,7 +52,7 @@ class Acted:
     seconds: float
     """Time until every part was right, or was given up."""
     faults: Faults
-    """What is in force now."""
+    """The faults in force now."""
 
     @property
     def right(self) -> bool:

@@ -12,12 +12,11 @@ from collections.abc import Collection
 from pathlib import Path
 
 import attrs
-from twisted.internet.defer import Deferred
 
 from chordnet.survey.description import HOST, MAX_NODES, MAX_PORT, NetworkDescription, ranges
 from chordnet.survey.errors import ImpossibleNetwork, TestbedError, UnreadableNetwork
 from chordnet.survey.findings import LeftForGood
-from chordnet.survey.observer import Client, NoAnswer, Observer, Snapshot
+from chordnet.survey.observer import NoAnswer, Observer, Snapshot
 from chordnet.survey.waiting import first_of, pause
 from chordnet.testbed.actions.context import Testbed
 from chordnet.testbed.actions.convergence import wait_converged
@@ -110,8 +109,14 @@ async def _new_network(
         record=_record(wish) or (lost.record if lost is not None else None),
     )
     check_size(network)
-    _check_record(network)
-    choice = await _choose_engine(testbed, network)
+    if network.record is not None and network.engine == "docker":
+        raise ImpossibleNetwork(
+            "nodes in containers cannot record to a directory here; use --engine local"
+        )
+    if network.engine == "auto" and network.record is not None:
+        choice = Choice("local", "which can record")
+    else:
+        choice = await testbed.choose(testbed.reactor, network.engine)
     if wish.engine == "auto":
         testbed.say(f"engine: {choice.kind} ({choice.why})")
     network = attrs.evolve(network, engine=choice.kind, code=code_digest())
@@ -123,22 +128,9 @@ async def _new_network(
     return network
 
 
-async def _choose_engine(testbed: Testbed, network: NetworkDescription) -> Choice:
-    if network.engine == "auto" and network.record is not None:
-        return Choice("local", "which can record")
-    return await testbed.choose(testbed.reactor, network.engine)
-
-
 def _record(wish: Wish) -> str | None:
     """Return the directory for recordings in full: nodes have another current directory."""
     return None if wish.record is None else str(wish.record.absolute())
-
-
-def _check_record(network: NetworkDescription) -> None:
-    if network.record is not None and network.engine == "docker":
-        raise ImpossibleNetwork(
-            "nodes in containers cannot record to a directory here; use --engine local"
-        )
 
 
 def _make_record_directory(network: NetworkDescription) -> None:
@@ -329,15 +321,13 @@ async def _ring(
         observer.close()
 
 
-def _told_to_begin(client: Client) -> Deferred[bool]:
-    return client.begin().addCallback(lambda _: True)
-
-
 async def _begin(testbed: Testbed, observer: Observer, address: str, timeout: float) -> None:
     """Tell a node to create a ring: it has bootstrap peers, and none of them runs."""
     deadline = testbed.reactor.seconds() + timeout
     while testbed.reactor.seconds() < deadline:
-        answer = await observer.ask(address, _told_to_begin)
+        answer = await observer.ask(
+            address, lambda client: client.begin().addCallback(lambda _: True)
+        )
         if not isinstance(answer, NoAnswer):
             return
         await pause(testbed.reactor, BEGIN_PAUSE_S)

@@ -103,13 +103,11 @@ class DockerProject:
         if self.name == BY_HAND:  # seen running before, and ended by this command
             return listed
         running = [container for container in listed if is_alive(container)]
-        wanted = f"CHORDNET_NETWORK={self._home.name}"
-        return listed if running and wanted in self._environment(running[0]) else []
-
-    def _environment(self, container: Container) -> list[str]:
-        inspected = self._api.inspect_container(container["Id"])
-        found: list[str] = inspected["Config"].get("Env") or []
-        return found
+        if not running:
+            return []
+        inspected = self._api.inspect_container(running[0]["Id"])
+        environment: list[str] = inspected["Config"].get("Env") or []
+        return listed if f"CHORDNET_NETWORK={self._home.name}" in environment else []
 
     def volumes(self) -> dict[str, Mapping[str, str]]:
         """Return the labels of each volume of this network's nodes, by the volume's name."""

@@ -107,7 +107,8 @@ def condition_ended(inspected: Mapping[str, Any]) -> Condition:
         size = f" ({limit // _MIB} MiB)" if limit else ""
         return Condition(Matter.ENDED, f"was killed: out of memory{size}")
     if state.get("Error"):
-        return Condition(Matter.ENDED, f"could not be started: {_short(state['Error'])}")
+        error = " ".join(state["Error"].split())[:200]
+        return Condition(Matter.ENDED, f"could not be started: {error}")
     if state.get("Status") == "created":
         return Condition(Matter.ENDED, "was never started")
     if code == CODE_KILLED:
@@ -117,7 +118,3 @@ def condition_ended(inspected: Mapping[str, Any]) -> Condition:
     if code:
         return Condition(Matter.ENDED, f"ended by itself with status {code}")
     return Condition(Matter.ENDED, "was stopped, by docker stop or by a client")
-
-
-def _short(text: str) -> str:
-    return " ".join(text.split())[:200]
