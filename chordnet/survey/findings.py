@@ -1,4 +1,4 @@
-"""What an examination of a network finds: one small record per kind, each with the words for it.
+"""What an examination of a network finds: one small class per kind, each with the words for it.
 
 Nothing reads a sentence to learn what it means: for programs there are ``kind``, ``nodes`` and
 ``details``, and ``words`` are made where people are shown them.

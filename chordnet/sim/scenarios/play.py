@@ -141,8 +141,12 @@ class Play:
     def _settle(self, last: float) -> bool:
         """Wait for one right ring that stays right for a while; return True if it came in time."""
         network, end = self.network, last + self.scenario.within_s
+
+        def over() -> bool:
+            return bool(self.watch.violations) or not self.problems()
+
         while network.now <= end:
-            if not network.run(end - network.now, self._converged, self._poll):
+            if not network.run(end - network.now, over, self._poll):
                 return False
             if self.watch.violations:
                 return False
@@ -153,9 +157,6 @@ class Play:
                 self._settled = settled
                 return True
         return False
-
-    def _converged(self) -> bool:
-        return bool(self.watch.violations) or not self.problems()
 
     def problems(self) -> list[Problem]:
         """Judge the ring of all hosts that are expected in it."""

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-
 import attrs
 
-from chordnet.survey.description import NetworkDescription
 from chordnet.survey.errors import NetworkNotRunning, NodeStopped
-from chordnet.survey.observer import Observer
 from chordnet.survey.waiting import gather
 from chordnet.testbed.actions.context import Testbed
 from chordnet.testbed.actions.convergence import wait_converged
@@ -48,36 +44,28 @@ async def remove_node(testbed: Testbed, number: int, *, kill: bool, timeout: flo
             seen = await observer.statuses(running - {number})
             others = set(seen.statuses) - seen.failed
             testbed.home.save(network.with_removed(number))
-            return await _remove(testbed, network, observer, number, others, kill, timeout)
+            began = testbed.reactor.seconds()
+            members, seconds = 0, 0.0
+
+            async def repaired() -> None:
+                nonlocal members, seconds
+                if others:
+                    snapshot = await wait_converged(
+                        testbed.reactor,
+                        network,
+                        observer,
+                        others,
+                        timeout=timeout,
+                        watch=testbed.watch,
+                    )
+                    members = len(snapshot.statuses) + len(snapshot.visitors)
+                    seconds = testbed.reactor.seconds() - began
+
+            engine = testbed.engine(network.engine)
+            await gather([repaired(), _end(testbed, engine, number, kill)])
+            return Removed(node=number, killed=kill, members=members, seconds=seconds)
         finally:
             observer.close()
-
-
-async def _remove(
-    testbed: Testbed,
-    network: NetworkDescription,
-    observer: Observer,
-    number: int,
-    others: Collection[int],
-    kill: bool,
-    timeout: float,
-) -> Removed:
-    began = testbed.reactor.seconds()
-    engine = testbed.engine(network.engine)
-
-    members, seconds = 0, 0.0
-
-    async def repaired() -> None:
-        nonlocal members, seconds
-        if others:
-            snapshot = await wait_converged(
-                testbed.reactor, network, observer, others, timeout=timeout, watch=testbed.watch
-            )
-            members = len(snapshot.statuses) + len(snapshot.visitors)
-            seconds = testbed.reactor.seconds() - began
-
-    await gather([repaired(), _end(testbed, engine, number, kill)])
-    return Removed(node=number, killed=kill, members=members, seconds=seconds)
 
 
 async def _end(testbed: Testbed, engine: Engine, number: int, kill: bool) -> None:

@@ -81,7 +81,10 @@ async def start_network(testbed: Testbed, wish: Wish, timeout: float) -> Started
         running = await testbed.engine(old.engine).running() if old else frozenset()
         if old is not None and running:
             _refuse_other(old, wish)
-            await _refuse_unwell(testbed, old, running)
+            # A ring with a frozen node cannot form, so do not wait for one.
+            conditions = await testbed.engine(old.engine).conditions()
+            for number in sorted(running & conditions.keys()):
+                raise TestbedError(conditions[number].line(number, testbed.command))
             network = attrs.evolve(old, removed=frozenset(), stopped=False)
         else:
             network = await _new_network(testbed, wish, old)
@@ -264,18 +267,6 @@ async def _unwell(testbed: Testbed, engine: Engine, numbers: Collection[int]) ->
     for number in sorted(unwell):
         testbed.say(conditions[number].line(number, testbed.command))
     return unwell
-
-
-async def _refuse_unwell(
-    testbed: Testbed, network: NetworkDescription, running: Collection[int]
-) -> None:
-    """Refuse to wait for a ring that cannot form, such as one with a frozen node.
-
-    :raises TestbedError: a node that runs cannot be part of a ring.
-    """
-    conditions = await testbed.engine(network.engine).conditions()
-    for number in sorted(set(running) & conditions.keys()):
-        raise TestbedError(conditions[number].line(number, testbed.command))
 
 
 async def _failed(

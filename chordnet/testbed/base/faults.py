@@ -128,12 +128,6 @@ class Faults:
     @property
     def texts(self) -> list[str]:
         """The faults in force, a text each."""
-        found = [f"{word} {ranges(ns)}" for word, ns in self._by_word() if ns]
-        if self.sides:
-            found.append(f"partition {' | '.join(ranges(side) for side in self.sides)}")
-        return found
-
-    def _by_word(self) -> list[tuple[str, Collection[int]]]:
         words: list[tuple[str, Collection[int]]] = [
             ("killed", self.killed),
             ("frozen", self.frozen),
@@ -143,7 +137,10 @@ class Faults:
             words.append((f"delay of {delay:g} ms{f' +- {jitter:g} ms' if jitter else ''} at", ns))
         for percent, ns in _inverted(self.losses).items():
             words.append((f"loss of {percent:g} % at", ns))
-        return words
+        found = [f"{word} {ranges(ns)}" for word, ns in words if ns]
+        if self.sides:
+            found.append(f"partition {' | '.join(ranges(side) for side in self.sides)}")
+        return found
 
     def document(self) -> dict[str, Any]:
         """Return this as plain data for JSON."""
