@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from chordnet.core.base.messages import Bcast, Covered, Hop, MessageId, Ping
 from chordnet.core.base.outcomes import Failed
-from chordnet.sim.campaign.byzantine import ByzantineResult, Run, play
+from chordnet.sim.campaign.byzantine import ByzantineResult, ByzantineRun, play
 from chordnet.sim.campaign.byzantine_command import results, row, story
 from chordnet.sim.campaign.liar import KINDS, mutated
 from tests.sim.test_commands import run
@@ -49,7 +49,7 @@ class JudgeTests(SynchronousTestCase):
     """Each kind of wrong is made by hand after a run without any."""
 
     def setUp(self):
-        self.run_ = Run("digest", 1)
+        self.run_ = ByzantineRun("digest", 1)
         self.assertEqual(self.run_.play().failures, ())
         self.told = next(told for told in self.run_.told.values() if told.sender == self.run_._y)
 

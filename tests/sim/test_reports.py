@@ -166,7 +166,7 @@ class ByzantineTests(SynchronousTestCase):
             self.assertEqual(any(f"and {more} more" in line for line in lines), more > 0)
 
     def test_each_bound_may_be_reached_and_not_passed(self) -> None:
-        run = byzantine.Run("digest", 1)
+        run = byzantine.ByzantineRun("digest", 1)
         self.assertEqual(run.play().failures, ())
         name = run._honest()[0].ref.address
         forged = sum(type(lie).__name__ == "Bcast" for lie in run.liar.lies)
@@ -186,7 +186,7 @@ class ByzantineTests(SynchronousTestCase):
             table.update(before)
 
     def test_receipts_that_take_more_than_two_seconds_are_late(self) -> None:
-        run = byzantine.Run("digest", 1)
+        run = byzantine.ByzantineRun("digest", 1)
         found = run.play()
         self.assertEqual((found.late, found.partial, found.without_x, found.conflict), (0, 0, 0, 0))
         self.assertEqual(found.complete, len(run.told))

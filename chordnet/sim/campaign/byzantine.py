@@ -126,7 +126,7 @@ class ByzantineResult:
         return not self.failures
 
 
-class Run:
+class ByzantineRun:
     """The run of one kind of lies with one seed."""
 
     def __init__(self, kind: str, seed: int) -> None:
@@ -418,4 +418,4 @@ def _conflict(told: Told) -> int:
 
 def play(kind: str, seed: int) -> ByzantineResult:
     """Run one kind of lies with one seed."""
-    return Run(kind, seed).play()
+    return ByzantineRun(kind, seed).play()

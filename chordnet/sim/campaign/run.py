@@ -155,7 +155,7 @@ class CampaignResult:
         return sum(self.edges.get(kind.name.lower(), 0) for kind in REPAIRS)
 
 
-class Run:
+class CampaignRun:
     """The run of ``plan`` with one seed."""
 
     def __init__(self, plan: Plan, seed: int) -> None:

@@ -13,14 +13,14 @@ from statistics import median
 
 import attrs
 
-from chordnet.sim.campaign.run import CampaignResult, Plan, Run
+from chordnet.sim.campaign.run import CampaignResult, CampaignRun, Plan
 from chordnet.sim.world.workers import worker_context
 
 
 def play(plan: Plan, seed: int) -> CampaignResult:
     """Run ``plan`` with ``seed``, and measure the processor time."""
     began = time.process_time()
-    result = Run(plan, seed).play()
+    result = CampaignRun(plan, seed).play()
     result = attrs.evolve(result, cpu_s=round(time.process_time() - began, 3))
     # A network is one large cycle of references, and the collector is off in workers: free it here.
     gc.collect()
