@@ -8,8 +8,8 @@ import sys
 
 
 def main() -> None:
-    """Run ``p2pnet`` with the words it was called with, and exit with its status."""
-    # What we start finds its modules where they were installed, not where the user happens to be.
+    """Run ``p2pnet`` with the arguments of this process, and exit with its status."""
+    # Processes started from here must find their modules as installed, not in the user's directory.
     os.environ["PYTHONSAFEPATH"] = "1"
     try:
         from chordnet.cli.base.streams import prepare_streams  # noqa: PLC0415 - a Ctrl-C may come now
@@ -18,7 +18,7 @@ def main() -> None:
         from chordnet.cli.app import run  # noqa: PLC0415 - the same
 
         status = run(sys.argv[1:])
-        # All is said and done: a Ctrl-C while Python ends shall not make it look like a failure.
+        # The work is done: a Ctrl-C while Python exits must not look like a failure.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
     except KeyboardInterrupt:
         status = 130

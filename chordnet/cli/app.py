@@ -1,4 +1,4 @@
-"""The group of commands, what their help looks like, and what becomes of their failures.
+"""The group of commands, the layout of its help, and the handling of failures.
 
 A command's module is imported when the command runs: ``p2pnet --help``, ``--version`` and shell
 completion import none of them.
@@ -96,7 +96,7 @@ class LazyGroup(click.Group):
 
 
 COMPLETING = "_P2PNET_COMPLETE"
-"""What click has a shell set to ask for completions."""
+"""The variable that click has a shell set to ask for completions."""
 
 EPILOG = """\b
 Examples:
@@ -124,7 +124,8 @@ def cli() -> None:
 def run(words: Sequence[str], bench: object = None) -> int:
     """Run one command and return the exit status; failures become one line on stderr.
 
-    :param bench: where its work is done (:class:`chordnet.cli.base.session.Bench`); None: here.
+    :param bench: where its work is done (:class:`chordnet.cli.base.session.Bench`); by default
+        here.
     """
     if not words and COMPLETING not in os.environ:  # a shell asks for completions without words
         print(cli.get_help(cli.make_context("p2pnet", ["x"])), file=sys.stderr)
@@ -132,7 +133,7 @@ def run(words: Sequence[str], bench: object = None) -> int:
     try:
         result = cli.main(list(words), prog_name="p2pnet", standalone_mode=False, obj=bench)
         sys.stdout.flush()
-    except BrokenPipeError:  # the reader of our output has read enough
+    except BrokenPipeError:  # the reader of the output has closed the pipe
         _forget_output()
         return FAILED
     except OSError as problem:
@@ -148,5 +149,5 @@ def run(words: Sequence[str], bench: object = None) -> int:
 
 
 def _forget_output() -> None:
-    """Leave nothing to flush at exit: it would fail again."""
+    """Drop unwritten output: flushing it at exit would fail again."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -28,7 +28,7 @@ class Canvas:
         self._letters: dict[tuple[int, int], str] = {}
 
     def dot(self, x: float, y: float, style: str) -> None:
-        """Set the dot at ``x``, ``y`` (in dots); outside the canvas nothing happens."""
+        """Set the dot at ``x``, ``y`` (in dots); do nothing outside the canvas."""
         column, row = round(x), round(y)
         cell = (column // COLUMNS, row // ROWS)
         if 0 <= cell[0] < self.width and 0 <= cell[1] < self.height:
@@ -51,7 +51,7 @@ class Canvas:
         )
 
     def text(self, column: int, row: int, text: str, style: str) -> None:
-        """Write over whatever is drawn there."""
+        """Write text, over anything that is drawn there."""
         for place, letter in enumerate(text, column):
             self._letters[place, row] = letter
             self._styles[place, row] = style

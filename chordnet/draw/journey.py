@@ -9,7 +9,7 @@ import attrs
 
 from chordnet.draw.model import Arrival, Overlay, RingModel, RingNode, Tree
 from chordnet.draw.phrases import count, plain
-from chordnet.survey.journey import Incident, Journey, Ref, Step, label
+from chordnet.survey.journey import Incident, Journey, Leg, Ref, label
 from chordnet.survey.report import Report
 
 NAME_CELLS = 34
@@ -27,30 +27,30 @@ WORDS = {
 
 def tree_lines(journey: Journey) -> Iterator[str]:
     """Yield the tree, a line a node, with the kind of its edge and its time."""
-    children: dict[Ref | None, list[Step]] = {}
-    for step in journey.steps.values():
-        children.setdefault(step.parent, []).append(step)
+    children: dict[Ref | None, list[Leg]] = {}
+    for leg in journey.legs.values():
+        children.setdefault(leg.parent, []).append(leg)
     drawn: set[Ref] = set()
-    # A part whose beginning is lost stands by itself.
-    for root in [journey.steps.get(journey.origin), *journey.steps.values()]:
+    # A part whose beginning is lost is shown by itself.
+    for root in [journey.legs.get(journey.origin), *journey.legs.values()]:
         if root is not None and root.node not in drawn:
             yield from _branch(journey, root, children, "", "", drawn)
 
 
 def _branch(
     journey: Journey,
-    step: Step,
-    children: dict[Ref | None, list[Step]],
+    leg: Leg,
+    children: dict[Ref | None, list[Leg]],
     before: str,
     below: str,
     drawn: set[Ref],
 ) -> Iterator[str]:
-    drawn.add(step.node)
-    name = f"{before}{plain(label(step.node))}"
-    time = f"{step.ms:8.1f} ms" if step.ms is not None else ""
-    gone = "  not in the ring any more" if step.node in journey.gone else ""
-    yield f"{name:<{NAME_CELLS}} {step.kind:<10}{time}{gone}".rstrip()
-    rest = [child for child in children.get(step.node, []) if child.node not in drawn]
+    drawn.add(leg.node)
+    name = f"{before}{plain(label(leg.node))}"
+    time = f"{leg.ms:8.1f} ms" if leg.ms is not None else ""
+    gone = "  not in the ring any more" if leg.node in journey.gone else ""
+    yield f"{name:<{NAME_CELLS}} {leg.kind:<10}{time}{gone}".rstrip()
+    rest = [child for child in children.get(leg.node, []) if child.node not in drawn]
     for index, child in enumerate(rest):
         last = index == len(rest) - 1
         yield from _branch(
@@ -64,7 +64,7 @@ def _branch(
 
 
 def incident_lines(incidents: Sequence[Incident]) -> Iterator[str]:
-    """Yield what happened beside the tree, in order."""
+    """Yield the incidents beside the tree, in order."""
     for incident in incidents:
         text = WORDS.get(incident.what, "{node}: " + incident.what + " {peer}")
         words = text.format(node=label(incident.node), peer=label(incident.peer))
@@ -73,7 +73,7 @@ def incident_lines(incidents: Sequence[Incident]) -> Iterator[str]:
 
 def trace_lines(journey: Journey) -> Iterator[str]:
     """Yield everything about a travelled way."""
-    times = [step.ms for step in journey.steps.values() if step.ms is not None]
+    times = [leg.ms for leg in journey.legs.values() if leg.ms is not None]
     members = journey.recorded + len(journey.missed)
     yield (
         f"{plain(journey.body)} from {plain(label(journey.origin))}: recorded by "
@@ -116,14 +116,14 @@ def edges_json(journey: Journey) -> list[dict[str, Any]]:
     """Return the edges of the tree; ``ms`` where it was travelled."""
     return [
         {
-            "from": step.parent,
-            "to": step.node,
-            "kind": step.kind,
-            "depth": step.depth,
-            **({} if step.ms is None else {"ms": round(step.ms, 3)}),
+            "from": leg.parent,
+            "to": leg.node,
+            "kind": leg.kind,
+            "depth": leg.depth,
+            **({} if leg.ms is None else {"ms": round(leg.ms, 3)}),
         }
-        for step in journey.steps.values()
-        if step.parent is not None
+        for leg in journey.legs.values()
+        if leg.parent is not None
     ]
 
 
@@ -162,11 +162,11 @@ def trace_json(journey: Journey) -> dict[str, Any]:
 
 
 def journey_model(model: RingModel, report: Report, journey: Journey, heading: str) -> RingModel:
-    """Return the ring's drawing with the way in it, and nodes that it passed and are gone."""
+    """Return the ring's drawing with the way in it, and with nodes on it that are gone."""
     arrivals = {}
-    for ref, step in journey.steps.items():
-        note = f"{step.ms:.1f} ms" if step.ms is not None else ""
-        arrivals[ref] = Arrival(tuple(journey.route(ref)), step.kind, note)
+    for ref, leg in journey.legs.items():
+        note = f"{leg.ms:.1f} ms" if leg.ms is not None else ""
+        arrivals[ref] = Arrival(tuple(journey.route(ref)), leg.kind, note)
     overlays = tuple(dict.fromkeys(_overlays(journey)))
     future = not journey.message
     tree = Tree(
@@ -179,7 +179,7 @@ def journey_model(model: RingModel, report: Report, journey: Journey, heading: s
         start="sends it" if future else "sent it",
     )
     here = {node.ref for node in model.nodes}
-    concerned = {*journey.steps, *(o.start for o in overlays), *(o.end for o in overlays)}
+    concerned = {*journey.legs, *(o.start for o in overlays), *(o.end for o in overlays)}
     ghosts = [_ghost(report, ref) for ref in concerned - here if isinstance(ref, int)]
     nodes = sorted([*model.nodes, *ghosts], key=lambda node: node.id)
     return attrs.evolve(model, nodes=tuple(nodes), tree=tree)

@@ -1,4 +1,4 @@
-"""Labels pushed apart: as near as can be to where they belong, none on top of another."""
+"""Labels pushed apart: as near as possible to where they belong, without overlap."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""Words that every text of the command line is made of."""
+"""Parts of which the texts of the command line are made."""
 
 from __future__ import annotations
 
 
 def plain(text: str) -> str:
-    """Return ``text`` without anything that a terminal would obey."""
+    """Return ``text`` without characters that control a terminal."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 

@@ -26,7 +26,7 @@ LABEL_OFFSET = 56
 MIN_RADIUS = 250
 MARGIN = 28
 MIN_BOW = 62
-"""How far inside an edge between two dots that touch is pulled, so that it can be seen."""
+"""How far an edge between two touching dots is pulled inwards, so that it can be seen."""
 TITLE_HEIGHT = 96
 LEGEND_HEIGHT = 62
 SHORT_ID = 10
@@ -107,10 +107,11 @@ def draw_svg(model: RingModel) -> str:
 
 
 def _opening(model: RingModel, sheet: _Sheet) -> str:
+    label = escape(_title(model), {'"': "&quot;"})
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {sheet.width:.0f} '
         f'{sheet.height:.0f}" width="{sheet.width:.0f}" height="{sheet.height:.0f}" role="img" '
-        f'aria-label="{_attribute(_title(model))}">'
+        f'aria-label="{label}">'
     )
 
 
@@ -119,23 +120,15 @@ def _card(sheet: _Sheet) -> str:
     return f'<rect class="card" x=".5" y=".5" width="{width:.0f}" height="{height:.0f}" rx="14"/>'
 
 
-def _attribute(text: str) -> str:
-    return escape(text, {'"': "&quot;"})
-
-
 def _sheet(model: RingModel) -> _Sheet:
     sides = [sum(node.turn < 0.5 for node in model.nodes)]
     rows = max(sides[0], len(model.nodes) - sides[0])
     radius = max(MIN_RADIUS, rows * LABEL_GAP / 2 - LABEL_OFFSET)
     reach = radius + LABEL_OFFSET
-    width = 2 * (reach + _label_width(model) + MARGIN)
+    longest = max((len(_note(model, node)) for node in model.nodes), default=0)
+    width = 2 * (reach + max(LABEL_WIDTH, 6.6 * longest) + MARGIN)
     height = TITLE_HEIGHT + 2 * reach + LEGEND_HEIGHT + MARGIN
     return _Sheet(radius, width, height, (width / 2, TITLE_HEIGHT + reach))
-
-
-def _label_width(model: RingModel) -> float:
-    longest = max((len(_note(model, node)) for node in model.nodes), default=0)
-    return max(LABEL_WIDTH, 6.6 * longest)
 
 
 def _title(model: RingModel) -> str:
@@ -330,7 +323,7 @@ def _caption(model: RingModel, label: _Label) -> Iterator[str]:
 
 
 def _note(model: RingModel, node: RingNode) -> str:
-    """Return what stands below the node's name."""
+    """Return the text below a node's name."""
     if model.tree is None:
         return f"{node.id:0{model.bits // 4}x}"[:SHORT_ID] + "…"
     arrival = model.tree.arrivals.get(node.ref)

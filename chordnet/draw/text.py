@@ -1,8 +1,8 @@
 """The ring in a terminal: a circle with its nodes, chords across it, and a table beside it.
 
-Without a message the chords are the fingers of one node; with one they are the message's tree.
-Where the output takes no braille characters the same is drawn in ASCII; colours are rich's, which
-keeps to NO_COLOR.
+Without a message the chords are the fingers of one node; with one they are the message's tree. If
+the output cannot show braille characters, the drawing is in ASCII; rich makes the colours and heeds
+NO_COLOR.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ LEAST_ROWS = 5
 LABEL_CELLS = 4
 """Room around the circle for the labels, at least."""
 LONGEST_LABEL = 12
-"""Letters of a name that are shown beside the circle; one that is longer ends in a mark."""
+"""Letters of a name that are shown beside the circle; a longer name ends in a mark."""
 BIG = 24
 """Rings of more nodes have their table below."""
 BESIDE = 28
-"""A table beside the circle has so much room, or all that it needs."""
+"""Columns of a table beside the circle; fewer if it needs fewer."""
 DEPTH_STYLES = ("blue", "green", "yellow", "red", "magenta", "cyan")
 TURN_STEP = 1 / 240
 MAX_STEPS = 60
@@ -187,7 +187,7 @@ def _called(ref: Ref) -> str:
 
 
 def _shortened(text: str, most: int, ascii_only: bool) -> str:
-    """Return ``text`` with at most so many letters; one that is cut off says so."""
+    """Return ``text`` with at most ``most`` letters; a shortened one ends in a mark."""
     mark = "~" if ascii_only else "…"
     return text if len(text) <= most else text[: most - 1] + mark
 
@@ -196,7 +196,7 @@ def _shortened(text: str, most: int, ascii_only: bool) -> str:
 
 
 def _table(model: RingModel, focus: Ref | None, *, ascii_only: bool) -> Iterator[tuple[Text, Text]]:
-    """Give each line in two parts, of which the second may be wrapped."""
+    """Yield each line in two parts, of which the second may be wrapped."""
     from rich.text import Text  # noqa: PLC0415 - slow to import
 
     arrow = "->" if ascii_only else "→"

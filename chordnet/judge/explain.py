@@ -3,9 +3,9 @@
 The rule is that of :class:`chordnet.core.broadcast.tree.Broadcasts`: a node responsible for the
 range (self, limit) sends to its successor and to each distinct finger in it, with the next one as
 that one's limit; a node that was reached through its predecessor's successor pointer, past a newer
-predecessor, passes the message back to that one. In a ring at rest nothing else happens, and the
-prediction is what is travelled. Pointers that are wrong show as nodes that are reached twice or not
-at all; what repair would do about them is not predicted.
+predecessor, passes the message back to that one. In a ring at rest nothing else happens, and
+messages travel as predicted. Wrong pointers show as nodes that are reached twice or not at all;
+repairs are not predicted.
 
 Source: El-Ansary, Alima, Brand, Haridi, "Efficient broadcast in structured P2P networks", IPTPS
 2003, algorithm 1.

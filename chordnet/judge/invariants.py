@@ -1,14 +1,14 @@
 """What must be true of a whole ring, judged from the outside and from identifiers alone.
 
-Used by tests, the simulator and ``p2pnet doctor``. Nothing here believes a node's own verdict:
+Used by tests, the simulator and ``p2pnet doctor``. No node's own verdict counts here:
 
 - :func:`problems` is what is wrong with a ring that should be at rest: the members' identifiers
   determine the one right ring, and every pointer is compared with it.
 - :func:`inductive_problems` is what must never be wrong with a ring that started right, in the
-  middle of joins, failures and repairs (Zave, "Reasoning about identifier spaces: How to make
-  Chord correct", IEEE TSE 43(12), 2017, section 5): every member has a live entry in its list, and
-  at least r + 1 members are *principals*, skipped by no list. It follows that there is one
-  ordered ring; that is checked on its own all the same.
+  middle of joins, failures and repairs (Zave, "Reasoning about identifier spaces: How to make Chord
+  correct", IEEE TSE 43(12), 2017, section 5): every member has a live entry in its list, and at
+  least r + 1 members are *principals*, skipped by no list. It follows that there is one ordered
+  ring; that is checked on its own as well.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""What can be wrong with a ring: one small record per kind, each with the words for it.
+"""What can be wrong with a ring: one small class per kind, each with the words for it.
 
-A record names nodes by their identifiers and carries no text. Words are made where it is shown,
-with whatever the nodes are called there: the simulator prints identifiers in hexadecimal,
-``p2pnet doctor`` the names of nodes.
+A problem names nodes by their identifiers and carries no text. Words are made where it is shown,
+with the names that nodes have there: the simulator prints identifiers in hexadecimal, ``p2pnet
+doctor`` the names of nodes.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Duplicate:
 
     @property
     def nodes(self) -> tuple[int, ...]:
-        """The identifiers in this record, each once; the member concerned comes first."""
+        """The identifiers in this problem, each once; the member concerned comes first."""
         return (self.node,)
 
     def words(self, name: Naming) -> str:
@@ -237,7 +237,7 @@ Problem: TypeAlias = (
 
 
 def together(found: Iterable[Problem]) -> list[Problem]:
-    """Return ``found`` with the slots of one finger table that share a mistake in one record."""
+    """Return ``found`` with the slots of a finger table that share a mistake as one problem."""
     slots: dict[Problem, tuple[int, ...]] = {}
     for problem in found:
         if isinstance(problem, WrongFinger):

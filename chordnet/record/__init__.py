@@ -1,1 +1,1 @@
-"""A node's life on record, and lived again."""
+"""A node's life recorded, and replayed."""

@@ -1,4 +1,4 @@
-"""A node's life on record: every event, when it came, and what the node asked for in return.
+"""Record a node's life: every event, its time, and the effects that the node asked for.
 
 A recording is a row of frames, each a length of four bytes and a MessagePack array:
 
@@ -6,9 +6,9 @@ A recording is a row of frames, each a length of four bytes and a MessagePack ar
 - a :class:`Step` for every call of :meth:`ChordNode.step`, in order;
 - an :class:`End`, which says why there is no more. A node that was killed leaves none.
 
-Since the protocol is a pure machine, these are all that it takes to live the life again
-(``replay.py``). Whole effects are kept as long as they are short, else their digest. Nothing here
-opens a file: frames go to a callable and come from one.
+Since the protocol is a pure machine, this is all that is needed to replay the life (``replay.py``).
+Effects are kept whole if they are short, otherwise as a digest. Nothing here opens a file: frames
+go to a callable and come from one.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ MAX_WHOLE_BYTES = 2048
 DIGEST_BYTES = 16
 LENGTH_BYTES = 4
 MAX_FRAME_BYTES = 64 * 1024 * 1024
-"""No frame is longer; what claims to be is no recording."""
+"""The longest frame; a file that claims a longer one is no recording."""
 
 Sink = Callable[[bytes], object]
 """Takes one frame."""
@@ -45,11 +45,11 @@ Read = Callable[[int], bytes]
 
 
 class RecordingError(ChordnetError):
-    """What was read is no recording that this version can replay; the text says why."""
+    """A file is no recording that this version can replay; the text says why."""
 
 
 class Header(msgspec.Struct, frozen=True, array_like=True, tag=1):
-    """What a node was when its recording began."""
+    """A node's identity and settings when its recording began."""
 
     format: int
     version: str
@@ -63,11 +63,12 @@ class Header(msgspec.Struct, frozen=True, array_like=True, tag=1):
     clock: float
     """The core's clock at that moment, so that several nodes' times can be compared."""
     names: bool = False
-    """Whether peers are held to the rules for names and addresses; they were not at first."""
+    """Whether peers must follow the rules for names and addresses; at first they did not have to.
+    """
 
 
 class Step(msgspec.Struct, frozen=True, array_like=True, tag=2, gc=False):
-    """One event and what came of it."""
+    """One event and its effects."""
 
     now: float
     """On the core's clock."""
@@ -111,7 +112,7 @@ def pack_effects(effects: list[Effect]) -> msgspec.Raw:
 def unpack_event(step: Step) -> Event:
     """Return the event of a step.
 
-    :raises RecordingError: it is none that this version knows.
+    :raises RecordingError: this version does not know it.
     """
     try:
         event: Event = _decode_event(step.event)
@@ -132,7 +133,7 @@ def unpack_effects(step: Step) -> list[Effect] | None:
 def read_frames(read: Read) -> Iterator[Frame]:
     """Return the frames of a recording, up to its end or to where it was cut off.
 
-    :raises RecordingError: it is none, or it is damaged in the middle.
+    :raises RecordingError: it is no recording, or it is damaged in the middle.
     """
     while True:
         prefix = read(LENGTH_BYTES)
@@ -170,7 +171,7 @@ def config_from(fields: dict[str, Any]) -> ProtocolConfig:
 class RecordedNode(ChordNode):
     """A node that hands every step to a sink.
 
-    :param seed: what its randomness starts from; :class:`Header` has to tell it.
+    :param seed: the seed of its randomness, which the :class:`Header` has to contain.
     :param sink: takes the frame of each step. It must not raise.
     """
 
@@ -180,7 +181,7 @@ class RecordedNode(ChordNode):
 
     def step(self, event: Event, now: float) -> list[Effect]:
         """Take one event, as every node does, and record it."""
-        # Before the step: what the event holds may become part of the node's own tables.
+        # Encode before the step: the event's objects may become part of the node's own tables.
         taken = msgspec.Raw(_encode(event))
         try:
             effects = super().step(event, now)

@@ -1,10 +1,10 @@
-"""Lives a recorded life again and checks that it is the same.
+"""Replay a recorded life and check that it is the same.
 
 The same core is made from the header's settings and seed and driven through the recorded events at
-their recorded times; at each of them it has to ask for what it asked for then. The first difference
+their recorded times; for each of them it has to ask for the recorded effects. The first difference
 ends the replay: from there on it would be another node's life.
 
-On the way the replay tells what an observer of the ring wants to know: changes of state and of
+On the way the replay reports what an observer of the ring wants to know: changes of state and of
 neighbours, deaths, broadcasts. The histories of several nodes can be merged by ``Moment.wall``.
 """
 
@@ -41,14 +41,14 @@ from chordnet.record.recording import (
 SHOWN = 400
 """Letters of an event or an effect in a difference."""
 HEAD = 80
-"""Letters of the beginning of a difference, and of what leads up to it, where it comes late."""
+"""Letters of the beginning of two texts, and of those before a difference that comes late."""
 CUT_OFF = "cut off"
-"""How a recording ends that has no :class:`End`: its node was killed."""
+"""The end of a recording without an :class:`End`: its node was killed."""
 
 
 @attrs.frozen
 class Moment:
-    """Something worth telling of a node's life."""
+    """Something worth reporting in a node's life."""
 
     wall: float
     """Seconds since 1970, by the node's own wall clock at its start."""
@@ -62,7 +62,7 @@ class Moment:
 
 @attrs.frozen
 class Difference:
-    """Where a replay and its recording part."""
+    """The point where a replay and its recording differ."""
 
     event: int
     """From 1."""
@@ -108,7 +108,7 @@ class Replay:
         return label(self.header.me)
 
     def __iter__(self) -> Iterator[Moment]:
-        """Replay, and tell of each moment.
+        """Replay, and yield each moment.
 
         :raises RecordingError: the recording is damaged.
         """
@@ -136,7 +136,7 @@ class Replay:
         effects: list[Effect] = []
         try:
             effects = self.core.step(event, step.now)
-        except Exception as problem:  # noqa: BLE001 - it has to be the one that was recorded
+        except Exception as problem:  # noqa: BLE001 - must be the recorded one
             error = describe(problem)
         same = bytes(pack_effects(effects)) == bytes(step.effects)
         if error != step.error or not (error or same):
@@ -167,7 +167,7 @@ class Replay:
 
 
 def merged(replays: Iterable[Replay]) -> Iterator[Moment]:
-    """Replay several recordings side by side and return their moments in the order of time.
+    """Replay several recordings side by side and yield their moments in the order of time.
 
     Within one node the order is that of its events, also where its clock stood still.
     """
@@ -180,19 +180,20 @@ def label(ref: NodeRef) -> str:
 
 
 def shown(value: object) -> str:
-    """Return an event or effect as text of a bearable length."""
+    """Return an event or effect as text of limited length."""
     return _cut(repr(value), SHOWN)
 
 
 def apart(expected: str, got: str) -> tuple[str, str]:
-    """Return both texts, of a bearable length, cut so that where they part can be seen."""
+    """Return both texts at limited length, cut so that the first difference can be seen."""
     if max(len(expected), len(got)) <= SHOWN:
         return expected, got
     pairs = enumerate(zip(expected, got, strict=False))
     parted = next((index for index, (a, b) in pairs if a != b), min(len(expected), len(got)))
     if parted < SHOWN // 2:
         return _cut(expected, SHOWN), _cut(got, SHOWN)
-    # The beginning says what it is; then comes what leads up to the difference, and the difference.
+    # The beginning says what it is; then come the letters before the difference, and the
+    # difference.
     head, middle = expected[:HEAD] + "…", slice(max(parted - HEAD, HEAD), None)
     room = SHOWN - len(head)
     return head + _cut(expected[middle], room), head + _cut(got[middle], room)

@@ -1,6 +1,6 @@
-"""``python -m chordnet.sim``: play scenarios, random seeds, and many of them.
+"""``python -m chordnet.sim``: play scenarios, one random seed, or many of them.
 
-Exit status: 0 all went well, 1 something failed, 2 the words are wrong.
+Exit status: 0 all went well, 1 something failed, 2 the arguments are wrong.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from chordnet.core.base.errors import ChordnetError
 from chordnet.sim.campaign import byzantine_command
 from chordnet.sim.campaign import command as campaign_command
 from chordnet.sim.scenarios.generate import generate
-from chordnet.sim.scenarios.play import Outcome, play
+from chordnet.sim.scenarios.play import PlayResult, play
 from chordnet.sim.scenarios.scenario import Scenario, dumps, loads, name_of
 from chordnet.sim.scenarios.shrink import report, shrink
 from chordnet.sim.scenarios.soak import SeedResult, Tally, soak
@@ -26,11 +26,11 @@ from chordnet.sim.world.heap import kept, peak_mib
 from chordnet.sim.world.network import Network
 
 TELL_S = 10.0
-"""Pause between two lines about a long run's progress."""
+"""Seconds between two lines about a long run's progress."""
 
 
 def say(*lines: str) -> None:
-    """Print lines at once, also into a pipe."""
+    """Print lines and flush them, also into a pipe."""
     sys.stdout.writelines(f"{line}\n" for line in lines)
     sys.stdout.flush()
 
@@ -140,7 +140,7 @@ def _show(scenario: Scenario, options: argparse.Namespace, command: str) -> int:
     return 1
 
 
-def _line(outcome: Outcome, took: float) -> str:
+def _line(outcome: PlayResult, took: float) -> str:
     scenario = outcome.scenario
     settled = "never" if outcome.settled_s is None else f"after {outcome.settled_s:.2f} s"
     return (
@@ -152,35 +152,32 @@ def _line(outcome: Outcome, took: float) -> str:
 
 
 def _ring(options: argparse.Namespace) -> int:
-    # A simulation leaves no garbage in cycles, only millions of objects to look through for it.
+    """Build a right ring with wide-area settings, leave it alone, and print the cost."""
+    # A simulation leaves no garbage in cycles: the collector would search millions of objects in
+    # vain.
     with kept():
-        return _at_rest(options)
-
-
-def _at_rest(options: argparse.Namespace) -> int:
-    """Build a right ring with the settings for a wide area, let it be, and say what that took."""
-    network = Network(options.seed, ProtocolConfig.wide_area())
-    names = [name_of(number) for number in range(1, options.nodes + 1)]
-    began = time.perf_counter()
-    right_ring(network, names, names[:2])
-    say(f"{options.nodes} nodes in one ring, built in {time.perf_counter() - began:.1f} s")
-    began, cpu = time.perf_counter(), time.process_time()
-    pause = min(10.0, options.seconds / 5)
-    while network.now < options.seconds:
-        network.run(min(pause, options.seconds - network.now))
-        took = time.perf_counter() - began
-        say(f"{network.now:.1f} virtual s, {network.steps} steps, {network.steps / took:.0f}/s")
-    cpu, peak = time.process_time() - cpu, peak_mib()
-    wrong = len(network.problems())
-    say(
-        f"{network.steps} steps in {took:.0f} s, {cpu:.0f} s of CPU"
-        f" ({network.steps / cpu:.0f} steps a CPU second,"
-        f" {network.steps / options.nodes / options.seconds:.2f} a node and virtual second)",
-        *([] if peak is None else [f"at most {peak:.0f} MiB resident"]),
-        f"messages: {dict(network.sent.most_common())}",
-        f"{wrong} pointers are wrong",
-    )
-    return 1 if wrong else 0
+        network = Network(options.seed, ProtocolConfig.wide_area())
+        names = [name_of(number) for number in range(1, options.nodes + 1)]
+        began = time.perf_counter()
+        right_ring(network, names, names[:2])
+        say(f"{options.nodes} nodes in one ring, built in {time.perf_counter() - began:.1f} s")
+        began, cpu = time.perf_counter(), time.process_time()
+        pause = min(10.0, options.seconds / 5)
+        while network.now < options.seconds:
+            network.run(min(pause, options.seconds - network.now))
+            took = time.perf_counter() - began
+            say(f"{network.now:.1f} virtual s, {network.steps} steps, {network.steps / took:.0f}/s")
+        cpu, peak = time.process_time() - cpu, peak_mib()
+        wrong = len(network.problems())
+        say(
+            f"{network.steps} steps in {took:.0f} s, {cpu:.0f} s of CPU"
+            f" ({network.steps / cpu:.0f} steps a CPU second,"
+            f" {network.steps / options.nodes / options.seconds:.2f} a node and virtual second)",
+            *([] if peak is None else [f"at most {peak:.0f} MiB resident"]),
+            f"messages: {dict(network.sent.most_common())}",
+            f"{wrong} pointers are wrong",
+        )
+        return 1 if wrong else 0
 
 
 def _soak(

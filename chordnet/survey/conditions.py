@@ -1,4 +1,4 @@
-"""What an engine knows to be the matter with a node, whatever caused it."""
+"""What an engine knows to be wrong with a node, whatever the cause."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ import attrs
 
 
 class Matter(enum.Enum):
-    """What kind of thing it is, which says what undoes it."""
+    """The kind of trouble, which decides what undoes it."""
 
     ENDED = "ended"
-    """It does not run, and the engine can say more than that."""
+    """It does not run, and the engine knows more than that."""
     FROZEN = "frozen"
-    """It was stopped in the middle of whatever it does."""
+    """It was stopped in the middle of its work."""
     CUT_OFF = "cut off"
     """It runs without a network."""
 
 
 @attrs.frozen
 class Condition:
-    """What is the matter with one node."""
+    """What is wrong with one node."""
 
     matter: Matter
     text: str
@@ -30,7 +30,7 @@ class Condition:
     def line(self, number: int, command: Callable[[str], str]) -> str:
         """Return the whole line about Node ``number``, with the command that mends it.
 
-        :param command: makes a command about the node's network of its words.
+        :param command: makes a command about the node's network from its words.
         """
         mend = {
             Matter.ENDED: ("bring it back with", f"add-node {number}"),
@@ -42,4 +42,4 @@ class Condition:
 
 
 HAS_STOPPED = Condition(Matter.ENDED, "has stopped by itself")
-"""Of a node that ought to run, where nothing more is known."""
+"""For a node that ought to run, if nothing more is known."""

@@ -1,4 +1,4 @@
-"""Which nodes a network has: the typed description that is kept between two commands."""
+"""Which nodes a network has: the typed description that is kept between commands."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from chordnet.survey.errors import TestbedError
 
 HOST = "127.0.0.1"
 MAX_NODES = 256
-"""More processes than one machine should be asked for."""
+"""The most processes that one machine should be asked for."""
 MAX_PORT = 65535
 MIN_BITS, MAX_BITS = 3, 256
 """What :class:`chordnet.core.base.identifiers.IdentifierSpace` takes."""
@@ -38,12 +38,12 @@ class NetworkDescription:
     removed: frozenset[int] = frozenset()
     """Nodes that were removed on purpose; the others are meant to run."""
     stopped: bool = False
-    """Whether it was stopped in order, rather than lost its nodes."""
+    """Whether it was stopped in order, rather than losing its nodes."""
     bits: int = 160
     successors: int = 8
     """r, the length of a successor list."""
     code: str = ""
-    """What stands for the code that its nodes were started with; empty if that is not known."""
+    """The digest of the code that its nodes were started with; empty if it is not known."""
     record: str | None = None
     """The directory in which its nodes record their events; None: they do not."""
 
@@ -74,7 +74,7 @@ class NetworkDescription:
         return self.space.hash(self.node_name(number).encode())
 
     def peers(self, number: int) -> tuple[int, ...]:
-        """Return the (at most two) bootstrap peers that a node is told."""
+        """Return the bootstrap peers of a node, at most two."""
         first_three = [n for n in (1, 2, 3) if n <= self.size and n != number]
         return tuple(first_three[:2])
 

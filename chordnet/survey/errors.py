@@ -14,9 +14,9 @@ class TestbedError(ChordnetError):
     :param details: further lines to show below the text, such as a node's last log lines.
     """
 
-    __test__ = False  # no test case, whatever pytest thinks of its name
+    __test__ = False  # no test case, despite its name
     wrong_words = False
-    """Whether it is the command's words that are wrong."""
+    """Whether the command's arguments are wrong."""
 
     def __init__(self, text: str, details: tuple[str, ...] = ()) -> None:
         super().__init__(text)
@@ -26,7 +26,7 @@ class TestbedError(ChordnetError):
 class NetworkNotRunning(TestbedError):
     """No node of the network runs.
 
-    :param elsewhere: what is to be said instead of how to start it.
+    :param elsewhere: what to say instead of how to start it.
     """
 
     def __init__(self, network: str, elsewhere: str = "") -> None:
@@ -36,7 +36,7 @@ class NetworkNotRunning(TestbedError):
 
 
 class CannotWrite(TestbedError):
-    """Something of the home directory cannot be written.
+    """Something in the home directory cannot be written.
 
     :param path: what was to be written.
     :param what: the sentence that says what failed instead.
@@ -80,7 +80,7 @@ class NoSuchNode(TestbedError):
 
 
 class ImpossibleNetwork(TestbedError):
-    """The network that is wanted cannot be."""
+    """A network with these settings is impossible."""
 
     wrong_words = True
 
@@ -98,11 +98,11 @@ class ImageNotBuilt(EngineUnavailable):
 
 
 class TookTooLong(TestbedError):
-    """A program did not end in time, and was ended."""
+    """A program did not end in time, and was killed."""
 
 
 class OtherHome(TestbedError):
-    """What is wanted belongs to another home.
+    """The containers or data belong to another home.
 
     :param home: that home's directory.
     :param what: ``containers`` or ``data``.
@@ -118,5 +118,5 @@ class OtherHome(TestbedError):
 
 
 def command(words: str, network: str) -> str:
-    """Return a ``p2pnet`` command for people to type, which names the network if it has to."""
+    """Return a ``p2pnet`` command for people to type; it names the network if necessary."""
     return f"p2pnet {words}" if network == "default" else f"p2pnet {words} --network {network}"

@@ -1,4 +1,4 @@
-"""Asks the nodes of a ring what they have recorded, and judges it (:mod:`.histories`)."""
+"""Ask the nodes of a ring what they have recorded, and judge it (:mod:`.histories`)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from chordnet.survey.waiting import Clock, gather, pause
 from chordnet.wire.rpc import NodeInfo, NodeStatus
 
 SETTLE_S = 0.5
-"""A message found missing may be on its way: it is looked for again after this."""
+"""Pause before a missing message is looked for again: it may be on its way."""
 CATCH_UP_S = 10.0
 """A node that started less than this ago may still lack messages from before its start."""
 PATIENCE_S = 10.0
@@ -36,7 +36,7 @@ class Messages:
 
     problems: tuple[Fact, ...]
     notes: tuple[Fact, ...]
-    """What is worth knowing and no fault."""
+    """Everything that is worth knowing and no fault."""
     compared: Comparison
     asked_all: bool
     """Whether every member could be asked what it has recorded."""

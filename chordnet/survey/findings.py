@@ -1,4 +1,4 @@
-"""What an examination of a network finds: one small record per kind, each with the words for it.
+"""What an examination of a network finds: one small class per kind, each with the words for it.
 
 Nothing reads a sentence to learn what it means: for programs there are ``kind``, ``nodes`` and
 ``details``, and ``words`` are made where people are shown them.
@@ -121,7 +121,7 @@ class NotInRing(_OfOne):
     reason: str
 
     def words(self) -> str:
-        # What a node says of itself is shown without anything that a terminal would obey.
+        # What a node says of itself is shown without characters that control a terminal.
         shown = "".join(c if c.isprintable() else "?" for c in self.reason)
         because = f": {shown}" if shown else ""
         return f"{called(self.node)} is {self.state}, not in the ring{because}"
@@ -344,7 +344,7 @@ class MoreLikeTheLast:
 
 @attrs.frozen
 class JustStarted(_OfOne):
-    """A node that has not had the time to catch up."""
+    """A node that has not had time to catch up."""
 
     kind: ClassVar[str] = "just-started"
     messages: int
@@ -444,7 +444,7 @@ class Finding:
 
 
 def side_name(side: frozenset[int] | None) -> str:
-    """Return what a line about one side of a partition begins with; nothing without one."""
+    """Return the beginning of a line about one side of a partition; an empty text without one."""
     return "" if side is None else f"side {ranges(side)}: "
 
 

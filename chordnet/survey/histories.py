@@ -1,6 +1,6 @@
-"""Whether every node has every message, judged from what the nodes say in short.
+"""Judge if every node has every message, from short reports of the nodes.
 
-A full history is far too much to be read from every node. So each is asked for the numbers that it
+A full history is far too much to read from every node. So each is asked for the numbers that it
 has recorded, given up and still keeps, as intervals of each origin, and for the newest messages
 without their bodies; both are bounded, in size and in time. A node that cannot be asked is named,
 and nothing is said of it.
@@ -157,7 +157,7 @@ def _wanting(
     """
     missing = intervals.minus(recorded, entry.known) if entry.known != recorded else []
     unkept = intervals.minus(_recorded(entry), entry.kept) if whole else []
-    if unkept and len(entry.kept) >= KEPT_BOUNDS:  # there may be older ones, which were left out
+    if unkept and len(entry.kept) >= KEPT_BOUNDS:  # older ones may exist, and were left out
         intervals.remove(unkept, 1, entry.kept[0])
     return {
         Want.LACKING: missing,
@@ -168,7 +168,7 @@ def _wanting(
 
 
 def confirmed(first: Comparison, second: Comparison) -> Comparison:
-    """Return the second findings without what was not wrong at the first look already."""
+    """Return the second findings, without those that were not there at the first look."""
 
     def both(before: Sequence[Wanting], after: Sequence[Wanting]) -> list[Wanting]:
         old = {(w.node, w.key): list(w.numbers) for w in before}
@@ -224,7 +224,7 @@ def _wrong_routes(
                 continue
             sender = names.ref(trail.route[-2])
             known = trails.get(sender, {}).get(trail.id)
-            # A sender that was restarted since may have got the message back by another way.
+            # A sender that was restarted may have got the message back by another way.
             if known is None or known.received_at > trail.received_at:
                 continue
             if known.route != trail.route[:-1]:
@@ -238,7 +238,7 @@ def _shortened(facts: Iterable[Fact]) -> Iterator[Fact]:
         yield MoreLikeTheLast(found[-1].kind, len(found) - SHOWN)
 
 
-# ---- what is said of it ---------------------------------------------------------------------
+# ---- findings and notes ---------------------------------------------------------------------
 
 
 def faults(found: Comparison, told: Mapping[Ref, Told]) -> list[Fact]:
@@ -264,7 +264,7 @@ def notes(found: Comparison, told: Mapping[Ref, Told]) -> list[Fact]:
 
 
 def headline(found: Comparison, asked_all: bool) -> str:
-    """Say what was found right, and how much of it was looked at."""
+    """Return what was found right, and how much was looked at, as one line."""
     if not found.nodes:
         return "no node could be asked what it has recorded"
     if not found.messages:

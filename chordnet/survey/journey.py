@@ -1,9 +1,9 @@
 """The way that a message took, put together from what every node knows of it.
 
 A node's recorded route says by which edge the message came to it first; its trace says what else
-happened there: duplicates, repeated sendings, dead delegates, repairs. Times are the nodes' own
-wall clocks, told in milliseconds since the origin recorded the message, and as good as those clocks
-agree. Beside it stands the tree that the fingers predict as they are now.
+happened there: duplicates, repeated sendings, dead delegates, repairs. Times are from the nodes'
+own wall clocks, in milliseconds since the origin recorded the message, and as accurate as those
+clocks agree. The result is compared with the tree that the present fingers predict.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ HISTORY_PATIENCE_S = 10.0
 
 
 @attrs.frozen
-class Step:
+class Leg:
     """How a message came to a node first."""
 
     node: Ref
@@ -101,7 +101,7 @@ class Missed:
 
 @attrs.frozen
 class Difference:
-    """A node whose way is another one than the present fingers predict."""
+    """A node that the message reached by another way than the present fingers predict."""
 
     node: Ref
     travelled: Ref | None
@@ -116,7 +116,7 @@ class Journey:
     message: str
     body: str
     origin: Ref
-    steps: Mapping[Ref, Step]
+    legs: Mapping[Ref, Leg]
     """By node, in the order of depth and time."""
     incidents: Sequence[Incident] = ()
     missed: Sequence[Missed] = ()
@@ -127,12 +127,12 @@ class Journey:
     @property
     def recorded(self) -> int:
         """Members that have it."""
-        return len(self.steps.keys() - self.gone)
+        return len(self.legs.keys() - self.gone)
 
     @property
     def depth(self) -> int:
         """Edges from the origin to the deepest node."""
-        return max(step.depth for step in self.steps.values())
+        return max(leg.depth for leg in self.legs.values())
 
     def route(self, node: Ref) -> list[Ref]:
         """Return the way to ``node``; it begins elsewhere than at the origin if a part is lost."""
@@ -140,7 +140,7 @@ class Journey:
         here: Ref | None = node
         while here is not None and here not in way:
             way.append(here)
-            here = self.steps[here].parent if here in self.steps else None
+            here = self.legs[here].parent if here in self.legs else None
         return way[::-1]
 
 
@@ -148,7 +148,7 @@ class Journey:
 
 
 def pointers(report: Report) -> dict[int, Pointers]:
-    """Return where every member points, as it says itself."""
+    """Return every member's pointers, as it reports them."""
     found = {}
     for status in _members(report):
         before = status.predecessor
@@ -252,7 +252,7 @@ def put_together(report: Report, message: str, traces: Mapping[Ref, MessageTrace
     some = next(iter(records.values()))
     origin = names.ref(some.route[0].id, some.route[0].name)
     start = records[origin].received_at if origin in records else some.created
-    steps = _steps(names, records, start)
+    legs = _legs(names, records, start)
     incidents = sorted(
         (
             Incident(ref, e.what, names.ref(e.peer.id, e.peer.name), 1000 * (e.at - start))
@@ -267,28 +267,28 @@ def put_together(report: Report, message: str, traces: Mapping[Ref, MessageTrace
         message,
         some.body,
         origin,
-        steps,
+        legs,
         incidents,
         missed=tuple(_missed(traces, records, incidents, before)),
-        differences=tuple(_differences(steps, records, before, origin)) if told else (),
-        gone=frozenset(steps.keys() - traces.keys()),
+        differences=tuple(_differences(legs, records, before, origin)) if told else (),
+        gone=frozenset(legs.keys() - traces.keys()),
     )
 
 
-def _steps(names: Names, records: Mapping[Ref, MessageRecord], start: float) -> dict[Ref, Step]:
-    steps: dict[Ref, Step] = {}
+def _legs(names: Names, records: Mapping[Ref, MessageRecord], start: float) -> dict[Ref, Leg]:
+    legs: dict[Ref, Leg] = {}
     for ref, record in records.items():
         route = [names.ref(hop.id, hop.name) for hop in record.route]
         parent = route[-2] if len(route) > 1 else None
         ms = 1000 * (record.received_at - start)
-        steps[ref] = Step(ref, parent, record.route[-1].kind, len(route) - 1, ms)
+        legs[ref] = Leg(ref, parent, record.route[-1].kind, len(route) - 1, ms)
     for record in records.values():  # nodes on the way that cannot be asked any more
         route = [names.ref(hop.id, hop.name) for hop in record.route]
         for depth, (ref, hop) in enumerate(zip(route, record.route, strict=True)):
             parent = route[depth - 1] if depth else None
-            steps.setdefault(ref, Step(ref, parent, hop.kind, depth))
-    ordered = sorted(steps.values(), key=lambda step: (step.depth, step.ms or 0.0))
-    return {step.node: step for step in ordered}
+            legs.setdefault(ref, Leg(ref, parent, hop.kind, depth))
+    ordered = sorted(legs.values(), key=lambda leg: (leg.depth, leg.ms or 0.0))
+    return {leg.node: leg for leg in ordered}
 
 
 # ---- beside what is predicted -----------------------------------------------------------------
@@ -333,15 +333,15 @@ def label(ref: Ref) -> str:
 
 
 def _differences(
-    steps: Mapping[Ref, Step],
+    legs: Mapping[Ref, Leg],
     records: Mapping[Ref, MessageRecord],
     before: Mapping[Ref, Ref],
     origin: Ref,
 ) -> Iterator[Difference]:
-    for ref, step in steps.items():
+    for ref, leg in legs.items():
         predicted = before.get(ref)
-        if ref in records and ref != origin and step.parent != predicted:
-            yield Difference(ref, step.parent, predicted)
+        if ref in records and ref != origin and leg.parent != predicted:
+            yield Difference(ref, leg.parent, predicted)
 
 
 def foretell(report: Report, number: int) -> tuple[Journey, Prediction]:
@@ -358,10 +358,10 @@ def foretell(report: Report, number: int) -> tuple[Journey, Prediction]:
     def ref(identifier: int) -> Ref:
         return names.ref(space.hex(identifier))
 
-    steps: dict[Ref, Step] = {number: Step(number, None, "origin", 0)}
+    legs: dict[Ref, Leg] = {number: Leg(number, None, "origin", 0)}
     for edge in told.edges:
         child = ref(edge.receiver)
-        steps[child] = Step(child, ref(edge.sender), edge.kind.name.lower(), edge.depth)
+        legs[child] = Leg(child, ref(edge.sender), edge.kind.name.lower(), edge.depth)
     missed = [Missed(ref(node), None, Cause.NO_FINGER) for node in sorted(told.unreached)]
     gone = frozenset(ref(node) for node in told.unknown)
-    return Journey("", "", number, steps, missed=missed, gone=gone), told
+    return Journey("", "", number, legs, missed=missed, gone=gone), told

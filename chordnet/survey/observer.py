@@ -1,8 +1,8 @@
-"""Asks many nodes in parallel what they see, over connections that are kept open.
+"""Ask many nodes in parallel what they see, over connections that are kept open.
 
-A node that does not answer delays only its own answer. Members of the ring that
-are no nodes of the network (a node started by hand may join it) are found through the others'
-tables and asked as well, as far as they can be reached from here.
+A node that does not answer delays only its own answer. Members of the ring that are not nodes of
+the network (a node started by hand may join it) are found through the others' tables and asked as
+well, if they can be reached from here.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ from chordnet.wire.rpc import (
 T = TypeVar("T")
 
 MAX_VISITORS = 64
-"""Members that are no nodes of the network and are asked all the same."""
+"""The most members from outside the network that are asked as well."""
 
 
 class Client(Protocol):
-    """What is used of :class:`chordnet.client.P2PNetClient`."""
+    """The part of :class:`chordnet.client.P2PNetClient` that is used here."""
 
     def send_message(self, body: str, wait: bool = True) -> Deferred[Receipt]: ...
     def get_messages(self, limit: int = 0, since: str = "") -> Deferred[list[MessageRecord]]: ...

@@ -42,7 +42,7 @@ class Report:
         return self.parted or (Side(self.running - self.unwell, self.snapshot),)
 
     def state(self, number: int) -> str:
-        """Return a node's own word for its state, or ``stopped`` or ``unreachable``."""
+        """Return the state that a node reports, or ``stopped`` or ``unreachable``."""
         if number not in self.running:
             return "stopped"
         status = self.snapshot.statuses.get(number)
@@ -64,10 +64,10 @@ async def survey(
     conditions: Mapping[int, Condition],
     parts: Sequence[frozenset[int]],
 ) -> Report:
-    """Ask nodes, and judge the ring they make, or each side's of a partition.
+    """Ask nodes, and judge the ring that they form, or that of each side of a partition.
 
     :param running: the nodes that run.
-    :param conditions: what is known to be the matter with some of them. One that runs and is frozen
+    :param conditions: what is known to be wrong with some of them. One that runs and is frozen
         or without a network can neither answer nor be a member.
     :param parts: the nodes to ask, which ought to be one ring each.
     """
@@ -79,7 +79,12 @@ async def survey(
         problems += [Finding(each, side_of(sides, side)) for each in found]
     parted = sides if len(sides) > 1 else ()
     unwell = running & conditions.keys()
-    return Report(network, running, _together(snapshots), tuple(problems), parted, unwell)
+    together = Snapshot(
+        statuses={n: status for seen in snapshots for n, status in sorted(seen.statuses.items())},
+        silent={n: why for seen in snapshots for n, why in seen.silent.items()},
+        visitors={i: visitor for seen in snapshots for i, visitor in seen.visitors.items()},
+    )
+    return Report(network, running, together, tuple(problems), parted, unwell)
 
 
 def side_of(sides: Sequence[Side], side: Side) -> frozenset[int] | None:
@@ -87,20 +92,12 @@ def side_of(sides: Sequence[Side], side: Side) -> frozenset[int] | None:
     return side.numbers if len(sides) > 1 else None
 
 
-def _together(snapshots: Sequence[Snapshot]) -> Snapshot:
-    return Snapshot(
-        statuses={n: status for seen in snapshots for n, status in sorted(seen.statuses.items())},
-        silent={n: why for seen in snapshots for n, why in seen.silent.items()},
-        visitors={i: visitor for seen in snapshots for i, visitor in seen.visitors.items()},
-    )
-
-
 def _unwell(
     network: NetworkDescription,
     running: frozenset[int],
     conditions: Mapping[int, Condition],
 ) -> Iterator[Unwell]:
-    """Yield what is the matter with each node that ought to be in the ring and cannot be."""
+    """Yield what is wrong with each node that ought to be in the ring and cannot be."""
     for number in network.numbers:
         if number in running and number in conditions:
             yield Unwell(number, conditions[number], network.name)

@@ -1,4 +1,4 @@
-"""Judges a ring from what its members said, by their identifiers alone.
+"""Judge a ring from what its members said, by their identifiers alone.
 
 The rules are :func:`chordnet.judge.invariants.problems`; here the nodes get their names, and the
 slots of a finger table that share a mistake become one finding.
@@ -75,8 +75,8 @@ def ring_problems(
 ) -> list[Fact]:
     """Return everything that keeps ``expected`` from being one correct ring.
 
-    Visitors belong to the ring. One that cannot be asked is believed: what the others say of it
-    is judged all the same.
+    Visitors belong to the ring. One that cannot be asked still counts as a member: what the others
+    say of it is judged.
     """
     names = Names(network)
     for visitor in snapshot.visitors.values():

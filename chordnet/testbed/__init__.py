@@ -1,7 +1,7 @@
-"""A network of many nodes on this machine: its description, its engines, its judges.
+"""A network of many nodes on this machine: its home, its engines, what is done to it.
 
-``description.py`` says which nodes a network has and ``home.py`` where that is kept. An engine
-(``engine.py`` is the seam; ``local.py`` and ``docker.py`` fill it) makes nodes run and stop.
-``observer.py`` asks the nodes, ``verdict.py`` judges their answers, and ``network.py`` puts the
-parts together into what a command does. The reactor is an argument everywhere.
+``base`` holds the home of a network, the faults made on purpose and the interface of an engine.
+``engines`` makes nodes run and stop, as processes or as containers. ``actions`` is what a command
+does to a network; it asks and judges the nodes through :mod:`chordnet.survey`. The reactor is an
+argument everywhere.
 """

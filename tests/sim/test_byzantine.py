@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from chordnet.core.base.messages import Bcast, Covered, Hop, MessageId, Ping
 from chordnet.core.base.outcomes import Failed
-from chordnet.sim.campaign.byzantine import Result, Run, play
+from chordnet.sim.campaign.byzantine import ByzantineResult, ByzantineRun, play
 from chordnet.sim.campaign.byzantine_command import results, row, story
 from chordnet.sim.campaign.liar import KINDS, mutated
 from tests.sim.test_commands import run
@@ -49,7 +49,7 @@ class JudgeTests(SynchronousTestCase):
     """Each kind of wrong is made by hand after a run without any."""
 
     def setUp(self):
-        self.run_ = Run("digest", 1)
+        self.run_ = ByzantineRun("digest", 1)
         self.assertEqual(self.run_.play().failures, ())
         self.told = next(told for told in self.run_.told.values() if told.sender == self.run_._y)
 
@@ -140,7 +140,7 @@ class CommandTests(SynchronousTestCase):
         self.assertEqual(last, "2 runs, 0 failed")
 
     def test_a_failed_seed_is_told_with_what_plays_it_again(self):
-        wrong = Result(kind="lost", seed=7, failures=("a", "b", "c", "d"))
+        wrong = ByzantineResult(kind="lost", seed=7, failures=("a", "b", "c", "d"))
         lines = story(wrong)
         self.assertEqual(lines[0].strip(), "seed 7:")
         self.assertIn("and 1 more", lines[-2])

@@ -15,14 +15,14 @@ from chordnet.core.base import messages as msg
 from chordnet.core.base.effects import TraceKind
 from chordnet.core.base.messages import Hop, MessageId, Status
 from chordnet.sim.campaign import byzantine_command
-from chordnet.sim.campaign.byzantine import Result, Run, Told
+from chordnet.sim.campaign.byzantine import ByzantineResult, ByzantineRun, Told
 from chordnet.sim.world.host import Host
 from tests.sim.test_commands import run
 
 
 class RunCase(SynchronousTestCase):
     def setUp(self) -> None:
-        self.run_ = Run("digest", 1)
+        self.run_ = ByzantineRun("digest", 1)
         self.result = self.run_.play()
         self.assertEqual(self.result.failures, ())
         self.told = next(t for t in self.run_.told.values() if t.sender == self.run_._y)
@@ -30,7 +30,7 @@ class RunCase(SynchronousTestCase):
         self.id = self.told.id
         self.me = self.run_.liar.me
 
-    def again(self) -> Result:
+    def again(self) -> ByzantineResult:
         return self.run_._result([])
 
     def lie(self, *lies: Any) -> None:
@@ -130,7 +130,7 @@ class CountTests(RunCase):
         quiet = []
         for seed in range(1, 9):
             seen: list[tuple[str, float]] = []
-            run_ = Run("number", seed)
+            run_ = ByzantineRun("number", seed)
             run_.network.watchers.append(Watch())
             result = run_.play()
             last = run_.network.now - 4.0
@@ -306,13 +306,13 @@ class WrongTests(RunCase):
         self.assertEqual(self.run_._named(b"\x01\x02"), "0102")
 
     def test_a_run_whose_core_raises_has_failed(self) -> None:
-        run_ = Run("digest", 1)
+        run_ = ByzantineRun("digest", 1)
         run_.network.at(2.0, lambda: 1 / 0)
         found = run_.play().failures
         self.assertEqual(found[0], "2.000000 s: ZeroDivisionError: division by zero")
 
     def test_a_run_of_too_many_steps_has_failed(self) -> None:
-        run_ = Run("digest", 1)
+        run_ = ByzantineRun("digest", 1)
         self.assertEqual(run_.network.most_steps, 400_000)
         run_.network.most_steps = 100
         self.assertIn("more than 100 steps", run_.play().failures[0])
@@ -342,7 +342,7 @@ class CommandTests(SynchronousTestCase):
 
         def play(count: int) -> Any:
             return lambda kind, seeds, jobs: [
-                Result(kind=kind, seed=seed, failures=("a",) * (seed < 3 + count))
+                ByzantineResult(kind=kind, seed=seed, failures=("a",) * (seed < 3 + count))
                 for seed in reversed(seeds)
             ]
 
@@ -359,9 +359,9 @@ class CommandTests(SynchronousTestCase):
     def test_every_kind_has_a_row(self) -> None:
         asked: list[tuple[str, list[int], int]] = []
 
-        def play(kind: str, seeds: Any, jobs: int) -> list[Result]:
+        def play(kind: str, seeds: Any, jobs: int) -> list[ByzantineResult]:
             asked.append((kind, list(seeds), jobs))
-            return [Result(kind=kind, seed=1, failures=())]
+            return [ByzantineResult(kind=kind, seed=1, failures=())]
 
         said: list[str] = []
         options = Namespace(kind="all", first=5, seeds=2, jobs=7)

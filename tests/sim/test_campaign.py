@@ -20,7 +20,7 @@ from chordnet.core.base.messages import Bcast, Bodies, Caught, EdgeKind, Hop, Me
 from chordnet.sim.__main__ import main
 from chordnet.sim.campaign import command as campaign_command
 from chordnet.sim.campaign.evidence import Evidence
-from chordnet.sim.campaign.run import Plan, Run
+from chordnet.sim.campaign.run import CampaignRun, Plan
 from chordnet.sim.campaign.series import play, results, summed
 from tests.sim.support import names, ring_of
 
@@ -162,7 +162,7 @@ class Judging(SynchronousTestCase):
         self.id = MessageId(self.id.origin, 1, 2)
         self.bcast(A, B)
         self.record(A, B)
-        self.assert_untrue("nobody has published it")
+        self.assert_untrue("no node has published it")
 
     def test_a_hand_over_needs_the_caught_of_that_neighbour(self):
         self.bcast(A, B)
@@ -228,7 +228,7 @@ class Running(SynchronousTestCase):
         self.assertLessEqual(result.answers, 2 * 59)
 
     def test_a_cost_above_that_is_a_failure(self):
-        run = Run(Plan(nodes=10, joins=0, loss=0.0), 1)
+        run = CampaignRun(Plan(nodes=10, joins=0, loss=0.0), 1)
         run.network.at(0.05, lambda: run.network.publish("n3", "one more"))
         result = run.play()
         self.assertIn("18 broadcasts and", " ".join(result.failures))
@@ -259,7 +259,7 @@ class Running(SynchronousTestCase):
         self.assertIsNone(run.settled_s)
 
     def test_what_the_core_raises_is_a_failure(self):
-        run = Run(Plan(nodes=10, joins=0), 1)
+        run = CampaignRun(Plan(nodes=10, joins=0), 1)
         run.network.at(0.11, lambda: 1 / 0)
         self.assertIn("ZeroDivisionError", " ".join(run.play().failures))
 

@@ -14,14 +14,14 @@ from chordnet.core.base.config import ProtocolConfig
 from chordnet.core.base.errors import ConfigError
 from chordnet.core.base.messages import Ack, Covered, Have
 from chordnet.sim.campaign.evidence import MAX_FAULTS, Given
-from chordnet.sim.campaign.run import Plan, Result, Run, crippled, large_ring
+from chordnet.sim.campaign.run import CampaignResult, CampaignRun, Plan, crippled, large_ring
 from chordnet.sim.world.host import Host
 
 
 class Fates:
     """Keeps what befalls the hosts of a run, in seconds since its broadcast."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: CampaignRun) -> None:
         self.run = run
         self.found: list[tuple[str, str, float]] = []
         run.network.watchers.append(self)
@@ -49,14 +49,14 @@ class JudgeCase(SynchronousTestCase):
         self.make()
 
     def make(self, **changes: Any) -> None:
-        self.run_ = Run(attrs.evolve(self.PLAN, **changes), 1)
+        self.run_ = CampaignRun(attrs.evolve(self.PLAN, **changes), 1)
         self.result = self.run_.play()
         self.assertEqual(self.result.failures, ())
         self.network, self.evidence = self.run_.network, self.run_.evidence
         ((self.op, (self.origin, self.key)), *_) = self.run_._ops.items()
         self.other = next(h for h in self.network.live() if h.ref.name != self.origin)
 
-    def again(self) -> Result:
+    def again(self) -> CampaignResult:
         return self.run_._result(self.run_._failures(), 1.0)
 
     def give(self, **values: Any) -> None:
@@ -95,7 +95,7 @@ class FigureTests(JudgeCase):
         self.assertAlmostEqual(self.network.now, 0.1 + settled + 1.5)
 
     def test_a_run_ends_in_time_when_all_is_never_well(self) -> None:
-        run = Run(attrs.evolve(self.PLAN, within_s=0.75, loss=0.9, crippled=True), 2)
+        run = CampaignRun(attrs.evolve(self.PLAN, within_s=0.75, loss=0.9, crippled=True), 2)
         result = run.play()
         self.assertFalse(result.ok)
         self.assertIsNone(result.settled_s)
@@ -233,7 +233,7 @@ class FateTests(SynchronousTestCase):
     def play(self, seeds: range = range(4), **words: Any) -> list[Fates]:
         found = []
         for seed in seeds:
-            run = Run(Plan(**{"nodes": 20, "joins": 0, "loss": 0.0} | words), seed)
+            run = CampaignRun(Plan(**{"nodes": 20, "joins": 0, "loss": 0.0} | words), seed)
             found.append(Fates(run))
             run.play()
         return found
@@ -288,7 +288,7 @@ class FateTests(SynchronousTestCase):
 
         times: list[float] = []
         sides: list[set[str]] = []
-        run = Run(Plan(nodes=21, joins=0, loss=0.0, parted_s=3.0), 1)
+        run = CampaignRun(Plan(nodes=21, joins=0, loss=0.0, parted_s=3.0), 1)
         run.network.watchers.append(Cut())
         self.assertTrue(run.play().ok)
         one, other = sides
@@ -307,7 +307,7 @@ class FateTests(SynchronousTestCase):
         self.assertGreater(sum(at > 0.025 for at in times), 1)
 
     def test_messages_are_lost_as_often_as_said(self) -> None:
-        run = Run(Plan(nodes=10, joins=0, loss=0.125), 1)
+        run = CampaignRun(Plan(nodes=10, joins=0, loss=0.125), 1)
         run.play()
         self.assertEqual(run.network.loss, 0.125)
 

@@ -15,7 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from chordnet import __version__
 from chordnet.sim.__main__ import _parser, _soak
 from chordnet.sim.campaign import command
-from chordnet.sim.campaign.run import Plan, Result
+from chordnet.sim.campaign.run import CampaignResult, Plan
 from chordnet.sim.scenarios.scenario import loads
 from chordnet.sim.scenarios.soak import SeedResult, Tally
 from tests.sim.test_commands import run
@@ -31,7 +31,7 @@ class CampaignTests(SynchronousTestCase):
         self.asked: list[tuple[Plan, list[int], int]] = []
         self.file = Path(self.mktemp())
 
-    def played(self, plan: Plan, seeds: list[int], jobs: int) -> Iterator[Result]:
+    def played(self, plan: Plan, seeds: list[int], jobs: int) -> Iterator[CampaignResult]:
         self.asked.append((plan, seeds, jobs))
         for seed in reversed(seeds):
             self.now += self.step
@@ -59,7 +59,7 @@ class CampaignTests(SynchronousTestCase):
     def test_meanwhile_what_is_there_is_kept(self) -> None:
         kept = []
 
-        def played(plan: Plan, seeds: list[int], jobs: int) -> Iterator[Result]:
+        def played(plan: Plan, seeds: list[int], jobs: int) -> Iterator[CampaignResult]:
             for each in self.played(plan, seeds, jobs):
                 kept.append(self.file.exists())
                 yield each

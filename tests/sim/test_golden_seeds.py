@@ -254,7 +254,7 @@ PLANS = {
 def befalls(plan: Plan) -> Iterable[bytes]:
     """What befalls the ring of a campaign, whatever its nodes do."""
     for seed in range(3):
-        run = campaign.Run(plan, seed)
+        run = campaign.CampaignRun(plan, seed)
         fates = Fates(run.network)
         run.network.at(plan.parted_s + 1.0, lambda fates=fates, run=run: fates.add(_parts(run)))
         run.play()
@@ -262,14 +262,14 @@ def befalls(plan: Plan) -> Iterable[bytes]:
         yield "\n".join(fates.lines).encode()
 
 
-def _parts(run: campaign.Run) -> list[list[str]]:
+def _parts(run: campaign.CampaignRun) -> list[list[str]]:
     return [sorted(rule.sources) for rule in run.network.weather.rules]
 
 
 def attacks(kind: str) -> Iterable[bytes]:
     """When a ring with a lying node broadcasts, and when the node lies, whatever it says."""
     for seed in range(5):
-        run = byzantine.Run(kind, seed)
+        run = byzantine.ByzantineRun(kind, seed)
         fates = Fates(run.network)
         run._act = lambda liar, fates=fates: fates.add("lies") or []
         run._attack()

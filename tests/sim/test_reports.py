@@ -20,11 +20,11 @@ from chordnet.core.base.messages import FindNext, Status
 from chordnet.sim.__main__ import _line, _parser
 from chordnet.sim.campaign import byzantine, byzantine_command
 from chordnet.sim.campaign import command as campaign_command
-from chordnet.sim.campaign.run import Plan, Result
+from chordnet.sim.campaign.run import CampaignResult, Plan
 from chordnet.sim.campaign.series import summed
 from chordnet.sim.measured.churn import Change, trace
 from chordnet.sim.measured.experiment import Report, Sample, Settings, as_json, figures
-from chordnet.sim.scenarios.play import Outcome
+from chordnet.sim.scenarios.play import PlayResult
 from chordnet.sim.scenarios.scenario import Scenario
 from chordnet.sim.scenarios.shrink import report as shrunk_report
 from chordnet.sim.scenarios.soak import SeedResult, Tally
@@ -32,7 +32,7 @@ from chordnet.sim.world.meter import LookupMeter, Measured
 from tests.sim.support import names, ring_of
 
 
-def result(seed: int, **changes: Any) -> Result:
+def result(seed: int, **changes: Any) -> CampaignResult:
     usual: dict[str, Any] = {
         "live": 18, "missed": 1, "twice": 2, "untrue": 3, "receipts": 1, "partial": 1,
         "unreached": 4, "lacked": 5, "early": 1, "confirmed_s": 0.25, "settled_s": 0.5,
@@ -40,11 +40,11 @@ def result(seed: int, **changes: Any) -> Result:
         "edges": {"finger": 10, "successor": 5, "reassign": 2, "extend": 1, "caught_up": 3,
                   "borrowed": 7},
     }  # fmt: skip
-    return Result(seed=seed, **usual | changes)
+    return CampaignResult(seed=seed, **usual | changes)
 
 
 EARLY = "early: receipts, not partial, that came before a live member had it; lacked: such members"
-ORPHANS = "without a receipt, everybody has it: 0, nobody: 1"
+ORPHANS = "without a receipt, on every node: 0, on none: 1"
 
 
 class CampaignTests(SynchronousTestCase):
@@ -141,11 +141,11 @@ class ByzantineTests(SynchronousTestCase):
     def test_the_sums_and_the_most_of_each_kind(self) -> None:
         fields = ("frames", "blamed", "complete", "late", "partial", "without_x", "conflict",
                   "vouched", "bytes", "dials", "resent", "lines")  # fmt: skip
-        one = byzantine.Result(
+        one = byzantine.ByzantineResult(
             kind="lost", seed=1, failures=(), comparisons=0.25,
             **{name: 1000 + n for n, name in enumerate(fields)},
         )  # fmt: skip
-        two = byzantine.Result(
+        two = byzantine.ByzantineResult(
             kind="lost", seed=2, failures=("a",), comparisons=1.5,
             **{name: 10 * n for n, name in enumerate(fields)},
         )  # fmt: skip
@@ -160,13 +160,13 @@ class ByzantineTests(SynchronousTestCase):
 
     def test_failures_are_told_up_to_three_of_a_run(self) -> None:
         for count, more in ((3, 0), (4, 1), (9, 6)):
-            wrong = byzantine.Result(kind="lost", seed=7, failures=("a",) * count)
+            wrong = byzantine.ByzantineResult(kind="lost", seed=7, failures=("a",) * count)
             lines = byzantine_command.story(wrong)
             self.assertEqual(len(lines), 2 + 3 + (more > 0))
             self.assertEqual(any(f"and {more} more" in line for line in lines), more > 0)
 
     def test_each_bound_may_be_reached_and_not_passed(self) -> None:
-        run = byzantine.Run("digest", 1)
+        run = byzantine.ByzantineRun("digest", 1)
         self.assertEqual(run.play().failures, ())
         name = run._honest()[0].ref.address
         forged = sum(type(lie).__name__ == "Bcast" for lie in run.liar.lies)
@@ -186,7 +186,7 @@ class ByzantineTests(SynchronousTestCase):
             table.update(before)
 
     def test_receipts_that_take_more_than_two_seconds_are_late(self) -> None:
-        run = byzantine.Run("digest", 1)
+        run = byzantine.ByzantineRun("digest", 1)
         found = run.play()
         self.assertEqual((found.late, found.partial, found.without_x, found.conflict), (0, 0, 0, 0))
         self.assertEqual(found.complete, len(run.told))
@@ -259,7 +259,7 @@ class SoakTests(SynchronousTestCase):
 
     def test_a_play_is_one_line(self) -> None:
         scenario = Scenario(name="x", nodes=3)
-        fine = Outcome(scenario, [], 1.234, 60.0, 500, 7, 2, "ab", [])
+        fine = PlayResult(scenario, [], 1.234, 60.0, 500, 7, 2, "ab", [])
         self.assertEqual(
             _line(fine, 0.5),
             "ok     x: 500 steps in 60.0 virtual s (1000/s), one right ring after 1.23 s,"

@@ -16,7 +16,7 @@ from chordnet.judge.invariants import ideal_view
 from chordnet.sim.scenarios.actor import Actor
 from chordnet.sim.scenarios.checker import RingChecker
 from chordnet.sim.scenarios.generate import generate
-from chordnet.sim.scenarios.play import Outcome, Play, play
+from chordnet.sim.scenarios.play import Play, PlayResult, play
 from chordnet.sim.scenarios.scenario import (
     Action,
     Scenario,
@@ -253,7 +253,7 @@ class ShrinkTests(SynchronousTestCase):
         shorter = attrs.evolve(original, actions=(Action(1.0, "kill", "1"),), loss=0.25)
         network = "  3 nodes start 'together', m = 160 bits, r = 8 successors,"
         network += " latency uniform 0.0005 0.0015, loss 0.25"
-        outcome = Outcome(shorter, ["first", "second"], None, 1.0, 1, 1, 1, "", [])
+        outcome = PlayResult(shorter, ["first", "second"], None, 1.0, 1, 1, 1, "", [])
         self.assertEqual(
             report(outcome, original),
             [

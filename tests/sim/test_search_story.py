@@ -49,7 +49,7 @@ class HistoryTests(SynchronousTestCase):
                 "5. the question of 8 reaches 12",
                 "      8: successors [12, 4], predecessor 4",
                 "      on the way: the notification of 8 to 12",
-                "Now: fewer members than the base has are skipped by nobody.",
+                "Now: fewer members than the base has are skipped by no list.",
             ],
         )
 
@@ -129,7 +129,7 @@ class SentenceTests(SynchronousTestCase):
             (Action("stabilise", 0), "0 stabilises: asks its successor 8"),
             (Action("stabilise", 3), "24/2 stabilises: asks its successor 0"),
             (Action("stabilise", 1), "8 stabilises: asks its successor 0/2 (dead)"),
-            (Action("defer", 0), "0 gives up its question and answers those who wait"),
+            (Action("defer", 0), "0 gives up its question and answers those that wait"),
             (Action("detect", 0, at(2)), "0 finds 16 (dead) dead"),
             (Action("detect", 0, at(3)), "0 finds 24 (dead) dead"),
         ):
@@ -197,9 +197,9 @@ class CommandTests(SynchronousTestCase):
         self.assertEqual(
             out[:3],
             ["2 states, 4 steps, 1 deep, 22 runs of a node, 6.0 s",
-             "Broken: fewer members than the base has are skipped by nobody.", ""],
+             "Broken: fewer members than the base has are skipped by no list.", ""],
         )  # fmt: skip
-        self.assertEqual(out[-1], "Now: fewer members than the base has are skipped by nobody.")
+        self.assertEqual(out[-1], "Now: fewer members than the base has are skipped by no list.")
 
     def test_a_search_ends_with_the_first_state_beyond_the_limit(self) -> None:
         for limit, states in (("10", 11), ("12", 13)):

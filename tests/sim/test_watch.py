@@ -280,7 +280,7 @@ class RecordTests(WatchCase):
     def test_an_edge_that_nobody_travelled_is_not_fine(self):
         self.network.edges.discard((str(self.id), self.origin.ref.raw, self.middle.ref.raw))
         self.record(self.end, self.origin, self.middle, self.end)
-        self.assertIn("an edge that nobody travelled", self.report())
+        self.assertIn("an edge that was never travelled", self.report())
 
     def test_what_was_asked_for_has_travelled_no_tree(self):
         self.network.edges.clear()

@@ -8,7 +8,7 @@ from chordnet.cli.commands.chaos import Order, node_group, outcome_json, outcome
 from chordnet.survey.description import MAX_NODES
 from chordnet.survey.errors import NoSuchNode
 from chordnet.survey.findings import RecordedTwice, Silent, in_words
-from chordnet.testbed.actions.chaos import Outcome, Part
+from chordnet.testbed.actions.chaos import Acted, Part
 from chordnet.testbed.base.faults import Faults, WrongFault
 from tests.unit.test_cli import CommandCase
 from tests.unit.testbed_fakes import network
@@ -79,8 +79,8 @@ class OutputTests(CommandCase):
     fine = Part((1, 2, 3), 4, ())
     bad = Part((5,), 0, tuple(RecordedTwice(5, message) for message in "abcd"))
 
-    def outcome(self, *after: Part, faults: Faults | None = None) -> Outcome:
-        return Outcome(before=(self.fine,), after=after, seconds=1.26, faults=faults or Faults())
+    def outcome(self, *after: Part, faults: Faults | None = None) -> Acted:
+        return Acted(before=(self.fine,), after=after, seconds=1.26, faults=faults or Faults())
 
     def test_a_line_before_and_a_line_after(self) -> None:
         fine = "nodes 1-3: one right ring, 4 messages on every node"
@@ -100,7 +100,7 @@ class OutputTests(CommandCase):
         self.assertEqual(part_text(both), f"node 1: 2 problems: {one}; Node 1 does not answer: x")
 
     def test_json_gives_times_to_the_millisecond(self) -> None:
-        outcome = Outcome(before=(), after=(), seconds=1.23456, faults=Faults())
+        outcome = Acted(before=(), after=(), seconds=1.23456, faults=Faults())
         document = outcome_json("default", order("heal"), outcome)
         self.assertEqual(document["seconds"], 1.235)
 

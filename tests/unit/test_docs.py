@@ -50,7 +50,7 @@ from chordnet.survey.report import Report
 from chordnet.survey.verdict import Names
 from chordnet.testbed.actions import lifecycle as testbed
 from chordnet.testbed.actions.changes import Removed
-from chordnet.testbed.actions.chaos import Outcome, Part
+from chordnet.testbed.actions.chaos import Acted, Part
 from chordnet.testbed.base.faults import Faults
 from chordnet.wire.rpc import MessageRecord, NodeInfo, NodeStatus, Receipt, RouteHop
 from tests.unit import tidy
@@ -627,7 +627,7 @@ class Json(SynchronousTestCase):
 
     def test_chaos(self):
         part = Part((1, 2), 2, ())
-        outcome = Outcome(before=(part,), after=(part,), seconds=1.0, faults=Faults())
+        outcome = Acted(before=(part,), after=(part,), seconds=1.0, faults=Faults())
         order = chaos.Order("heal", (), 0.0, 0.0, 0.0)
         self.assertShape("chaos", chaos.outcome_json("default", order, outcome))
 
@@ -650,12 +650,12 @@ class Json(SynchronousTestCase):
         self.assertShape("replay", replay.replay_json([played], steps))
 
     def test_explain_and_trace(self):
-        step = journey.Step(2, 1, "finger", 1)
+        leg = journey.Leg(2, 1, "finger", 1)
         told = Prediction(1, (), (), frozenset(), frozenset())
-        way = journey.Journey("", "", 1, {1: journey.Step(1, None, "origin", 0), 2: step})
+        way = journey.Journey("", "", 1, {1: journey.Leg(1, None, "origin", 0), 2: leg})
         self.assertShape("explain", explain.explained_json(1, way, told))
         travelled = journey.Journey(
-            "id", "apple", 1, {1: way.steps[1], 2: attrs.evolve(step, ms=1.0)},
+            "id", "apple", 1, {1: way.legs[1], 2: attrs.evolve(leg, ms=1.0)},
             [journey.Incident(1, "resent", 2, 1.0)],
             [journey.Missed(2, 1, journey.Cause.PREDICTED)],
             [journey.Difference(2, 1, None)],

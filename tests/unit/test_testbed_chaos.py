@@ -18,7 +18,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from chordnet.survey.description import ranges
 from chordnet.survey.errors import NetworkNotRunning, NodeStopped, TestbedError
 from chordnet.testbed.actions import chaos
-from chordnet.testbed.actions.chaos import Outcome
+from chordnet.testbed.actions.chaos import Acted
 from chordnet.testbed.actions.context import Testbed
 from chordnet.testbed.actions.lifecycle import stop_network
 from chordnet.testbed.base import netlink
@@ -160,14 +160,14 @@ class ActTests(SynchronousTestCase):
         self.world.clock.advance(1000.0)  # as on a machine that did not start just now
         self.world.up()
 
-    def deferred(self, change: chaos.Change, timeout: float = 10) -> Deferred[Outcome]:
+    def deferred(self, change: chaos.Change, timeout: float = 10) -> Deferred[Acted]:
         done = Deferred.fromCoroutine(chaos.act(self.world.testbed, change, timeout))
         self.world.clock.pump([0.1] * 400)
         self.assertEqual(self.world.clock.getDelayedCalls(), [])
         self.assertEqual(self.world.nodes.open, 0)
         return done
 
-    def act(self, change: chaos.Change) -> Outcome:
+    def act(self, change: chaos.Change) -> Acted:
         return self.successResultOf(self.deferred(change))
 
     def error(self, change: chaos.Change, kind: type[Exception] = TestbedError) -> str:

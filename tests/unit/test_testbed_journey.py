@@ -27,8 +27,8 @@ from chordnet.survey.journey import (
     Difference,
     Incident,
     Journey,
+    Leg,
     Missed,
-    Step,
     follow_back,
     foretell,
     put_together,
@@ -69,8 +69,8 @@ def clean(origin: int) -> dict[Any, MessageTrace]:
     """What the nodes know of a message that took the predicted way."""
     told, _prediction = foretell(report(), origin)
     return {
-        ref: MessageTrace(ID, route_record(*told.route(ref), kind=step.kind, ms=step.depth), [])
-        for ref, step in told.steps.items()
+        ref: MessageTrace(ID, route_record(*told.route(ref), kind=leg.kind, ms=leg.depth), [])
+        for ref, leg in told.legs.items()
     }  # type: ignore[arg-type]
 
 
@@ -82,11 +82,11 @@ class PuttingTogetherTests(SynchronousTestCase):
             self.assertEqual((journey.origin, journey.body), (origin, "apple"))
             self.assertEqual((journey.recorded, journey.depth), (SIZE, prediction.depth))
             self.assertEqual(
-                {s.node: (s.parent, s.kind) for s in journey.steps.values()},
-                {s.node: (s.parent, s.kind) for s in told.steps.values()},
+                {s.node: (s.parent, s.kind) for s in journey.legs.values()},
+                {s.node: (s.parent, s.kind) for s in told.legs.values()},
             )
-            self.assertEqual([round(s.ms or 0, 6) for s in journey.steps.values()],
-                             [float(s.depth) for s in journey.steps.values()])  # fmt: skip
+            self.assertEqual([round(s.ms or 0, 6) for s in journey.legs.values()],
+                             [float(s.depth) for s in journey.legs.values()])  # fmt: skip
             self.assertEqual((journey.missed, journey.differences, journey.gone), ((), (), set()))
 
     def test_what_happened_beside_it_is_told_in_order_of_time(self) -> None:
@@ -103,10 +103,10 @@ class PuttingTogetherTests(SynchronousTestCase):
 
     def test_who_missed_it_and_on_which_edge(self) -> None:
         told, _ = foretell(report(), 4)
-        leaf = next(n for n in told.steps if all(s.parent != n for s in told.steps.values()))
+        leaf = next(n for n in told.legs if all(s.parent != n for s in told.legs.values()))
         traces = clean(4) | {leaf: MessageTrace(ID, None, [])}
         journey = put_together(report(), ID, traces)
-        parent = told.steps[leaf].parent
+        parent = told.legs[leaf].parent
         assert parent is not None
         self.assertEqual(journey.missed, (Missed(leaf, parent, Cause.PREDICTED),))
         self.assertEqual(journey.recorded, SIZE - 1)
@@ -123,22 +123,22 @@ class PuttingTogetherTests(SynchronousTestCase):
 
     def test_a_node_that_died_since_stands_in_the_ways_through_it(self) -> None:
         told, _ = foretell(report(), 4)
-        inner = next(s.parent for s in told.steps.values() if s.parent not in (4, None))
+        inner = next(s.parent for s in told.legs.values() if s.parent not in (4, None))
         traces = {ref: trace for ref, trace in clean(4).items() if ref != inner}
         journey = put_together(report(inner), ID, traces)
         self.assertEqual(journey.gone, {inner})
-        self.assertEqual((journey.steps[inner].parent, journey.steps[inner].ms), (4, None))
+        self.assertEqual((journey.legs[inner].parent, journey.legs[inner].ms), (4, None))
         self.assertEqual(journey.recorded, SIZE - 1)
         children = [d.node for d in journey.differences]
-        self.assertIn(next(s.node for s in told.steps.values() if s.parent == inner), children)
+        self.assertIn(next(s.node for s in told.legs.values() if s.parent == inner), children)
 
     def test_another_way_than_predicted(self) -> None:
         told, _ = foretell(report(), 4)
-        leaf = next(n for n, s in told.steps.items() if s.parent not in (4, None))
-        other = next(n for n in told.steps if n not in (4, leaf, told.steps[leaf].parent))
+        leaf = next(n for n, s in told.legs.items() if s.parent not in (4, None))
+        other = next(n for n in told.legs if n not in (4, leaf, told.legs[leaf].parent))
         record = route_record(4, other, leaf, kind="reassign", ms=50)
         journey = put_together(report(), ID, clean(4) | {leaf: MessageTrace(ID, record, [])})
-        self.assertEqual(journey.differences, (Difference(leaf, other, told.steps[leaf].parent),))
+        self.assertEqual(journey.differences, (Difference(leaf, other, told.legs[leaf].parent),))
 
     def test_without_the_origin_times_count_from_when_it_was_sent_and_nothing_is_predicted(
         self,
@@ -146,7 +146,7 @@ class PuttingTogetherTests(SynchronousTestCase):
         traces = {ref: trace for ref, trace in clean(4).items() if ref != 4}
         journey = put_together(report(4), ID, traces)
         self.assertEqual((journey.origin, journey.gone, journey.differences), (4, {4}, ()))
-        first = min(s.ms for s in journey.steps.values() if s.ms is not None)
+        first = min(s.ms for s in journey.legs.values() if s.ms is not None)
         self.assertEqual(round(first, 6), 1.0)
 
     def test_a_circle_in_what_is_told_ends(self) -> None:
@@ -225,7 +225,7 @@ class AskingTests(SynchronousTestCase):
         journey = self.ask(follow_back(self.observer, report(), ID))
         self.assertEqual((journey.recorded, journey.message), (SIZE, ID))
         told, _ = foretell(report(), 4)
-        leaf = next(n for n in told.steps if all(s.parent != n for s in told.steps.values()))
+        leaf = next(n for n in told.legs if all(s.parent != n for s in told.legs.values()))
         del self.nodes.logs[leaf]
         journey = self.ask(follow_back(self.observer, report(), ID))
         self.assertEqual((journey.recorded, journey.missed), (SIZE - 1, ()))
@@ -234,8 +234,8 @@ class AskingTests(SynchronousTestCase):
 def troubled() -> Journey:
     """A way with all that can go wrong on it."""
     told, _ = foretell(report(), 4)
-    inner = next(s.parent for s in told.steps.values() if s.parent not in (4, None))
-    leaf = [n for n in told.steps if all(s.parent != n for s in told.steps.values())][-1]
+    inner = next(s.parent for s in told.legs.values() if s.parent not in (4, None))
+    leaf = [n for n in told.legs if all(s.parent != n for s in told.legs.values())][-1]
     traces = {r: t for r, t in clean(4).items() if r not in (inner, leaf)}
     traces[leaf] = MessageTrace(ID, None, [])
     traces[4] = MessageTrace(
@@ -255,7 +255,7 @@ class ShowingTests(SynchronousTestCase):
             self.assertRegex(line, r"^[│ ]*[├└]─ Node \d+ +(finger|successor) +\d\.0 ms$")
         depths = [(len(line) - len(line.lstrip("│├└─ "))) // 3 for line in lines]
         named = [int(line.lstrip("│├└─ ").split()[1]) for line in lines]
-        self.assertEqual(depths, [journey.steps[n].depth for n in named])
+        self.assertEqual(depths, [journey.legs[n].depth for n in named])
 
     def test_a_clean_way_says_that_it_is_as_predicted(self) -> None:
         lines = list(trace_lines(put_together(report(), ID, clean(4))))
@@ -284,14 +284,14 @@ class ShowingTests(SynchronousTestCase):
         self.assertEqual(document["members"], SIZE - 1)
         self.assertEqual(document["gone"], sorted(journey.gone))
         self.assertEqual([i["what"] for i in document["incidents"]], ["duplicate", "lost_child"])
-        self.assertEqual(len(document["edges"]), len(journey.steps) - 1)
+        self.assertEqual(len(document["edges"]), len(journey.legs) - 1)
         self.assertTrue(all("ms" not in e for e in edges_json(foretell(report(), 4)[0])))
 
     def test_times_are_told_to_a_thousandth_of_a_millisecond(self) -> None:
         journey = attrs.evolve(
             put_together(report(), ID, clean(4)),
             incidents=(Incident(4, "resent", 7, 1.23456),),
-            steps={4: Step(4, None, "origin", 0, 0.0), 7: Step(7, 4, "finger", 1, 9.87654)},
+            legs={4: Leg(4, None, "origin", 0, 0.0), 7: Leg(7, 4, "finger", 1, 9.87654)},
         )
         document = trace_json(journey)
         self.assertEqual([e["ms"] for e in document["edges"]], [9.877])
@@ -300,8 +300,8 @@ class ShowingTests(SynchronousTestCase):
     def test_what_is_known_of_a_way_counts_those_that_are_still_there(self) -> None:
         journey = attrs.evolve(
             put_together(report(), ID, clean(4)),
-            steps={4: Step(4, None, "origin", 0, 0.0), 7: Step(7, 4, "finger", 1),
-                   2: Step(2, 7, "finger", 2, 3.0)},
+            legs={4: Leg(4, None, "origin", 0, 0.0), 7: Leg(7, 4, "finger", 1),
+                   2: Leg(2, 7, "finger", 2, 3.0)},
             gone=frozenset({7}),
         )  # fmt: skip
         self.assertEqual((journey.recorded, journey.depth, journey.route(2)), (2, 2, [4, 7, 2]))

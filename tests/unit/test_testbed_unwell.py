@@ -11,7 +11,7 @@ from chordnet.survey.findings import in_words
 from chordnet.survey.report import Report
 from chordnet.testbed.actions import chaos
 from chordnet.testbed.actions.changes import add_node
-from chordnet.testbed.actions.chaos import Outcome, act
+from chordnet.testbed.actions.chaos import Acted, act
 from chordnet.testbed.actions.context import Engines, Testbed
 from chordnet.testbed.actions.lifecycle import Wish, start_network, stop_network
 from chordnet.testbed.actions.looking import look
@@ -93,8 +93,8 @@ class ChangeTests(UnwellCase):
 
 
 class HealTests(UnwellCase):
-    def act(self, change: chaos.Change) -> Outcome:
-        outcome: Outcome = self.result(act(self.testbed, change, 30))
+    def act(self, change: chaos.Change) -> Acted:
+        outcome: Acted = self.result(act(self.testbed, change, 30))
         return outcome
 
     def test_what_somebody_else_has_frozen_is_thawed_by_name_and_without(self) -> None:

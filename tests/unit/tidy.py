@@ -129,7 +129,7 @@ METHODS = {
     "chordnet.net.links.transport.PeerTransport": 35,
     "chordnet.net.runtime.node.LocalNode": 27,
     "chordnet.service.ChordService": 30,
-    "chordnet.sim.world.network.Network": 40,
+    "chordnet.sim.world.network.Network": 38,
 }
 BODIES: dict[str, int] = {}
 PARAMETERS: dict[str, int] = {}

@@ -1,6 +1,6 @@
-"""What becomes of a failure: one line on stderr that says what to do, and an exit status.
+"""Turn a failure into one line on stderr that says what to do, and an exit status.
 
-0 done, 1 it could not be done, 2 the command's words are wrong, 128 + n ended by signal n.
+0 done, 1 it could not be done, 2 wrong usage, 128 + n ended by signal n.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ class Interrupted(Exception):
 
 
 def complain(text: str, details: tuple[str, ...] = ()) -> None:
-    """Say what went wrong on stderr: one line, and details below it."""
+    """Print what went wrong on stderr: one line, and details below it."""
     lines = [f"p2pnet: {text}", *(f"  {line}" for line in details)]
     print("\n".join(lines), file=sys.stderr, flush=True)
 
 
 def system_problem(problem: OSError) -> str:
-    """Return what the system refused, as one line."""
+    """Return one line about what the system refused."""
     if problem.errno in (errno.EMFILE, errno.ENFILE):
         return "too many files are open; raise the limit first, for example with: ulimit -n 4096"
     if problem.filename is None and problem.errno == errno.EBADF:
@@ -44,7 +44,7 @@ def system_problem(problem: OSError) -> str:
 
 
 def status_of(problem: BaseException) -> int | None:
-    """Say what went wrong and return the exit status; ``None`` if it was unexpected."""
+    """Print what went wrong and return the exit status; None if it was unexpected."""
     if isinstance(problem, click.exceptions.Exit):
         return int(problem.exit_code)
     if isinstance(problem, click.Abort):
@@ -52,7 +52,9 @@ def status_of(problem: BaseException) -> int | None:
     if isinstance(problem, Interrupted):
         return 128 + problem.number
     if isinstance(problem, click.UsageError):
-        complain(f"{_where(problem)}{_one_line(problem.format_message())}")
+        command = problem.ctx.info_name if problem.ctx and problem.ctx.parent else None
+        where = f"{command}: " if command else ""
+        complain(f"{where}{_one_line(problem.format_message())}")
         return WRONG_WORDS
     if isinstance(problem, click.ClickException):
         complain(problem.format_message())
@@ -61,11 +63,6 @@ def status_of(problem: BaseException) -> int | None:
         complain(_one_line(str(problem)), getattr(problem, "details", ()))
         return WRONG_WORDS if getattr(problem, "wrong_words", False) else FAILED
     return None
-
-
-def _where(problem: click.UsageError) -> str:
-    command = problem.ctx.info_name if problem.ctx and problem.ctx.parent else None
-    return f"{command}: " if command else ""
 
 
 def _one_line(text: str) -> str:

@@ -24,7 +24,7 @@ PIPE_WIDTH = 160
 
 
 def print_json(document: Any) -> None:
-    """Print one JSON document: pure ASCII, whatever the locale, so nothing a terminal obeys."""
+    """Print one JSON document in ASCII, so that it works in any locale and controls no terminal."""
     print(json.dumps(document, indent=2))
 
 
@@ -97,7 +97,7 @@ def route_text(names: Names, record: MessageRecord) -> str:
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Return a rich console; what goes into a pipe is not squeezed into 80 columns."""
+    """Return a rich console; output into a pipe is not limited to 80 columns."""
     from rich.console import Console  # noqa: PLC0415 - slow to import, and few commands draw
 
     stream = sys.stderr if stderr else sys.stdout
@@ -106,12 +106,12 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def moves(stream: TextIO, environ: Mapping[str, str] = os.environ) -> bool:
-    """Return whether a line on ``stream`` can be written over: a terminal, and no dumb one."""
+    """Return True if a line on ``stream`` can be overwritten: it is a terminal, no dumb one."""
     return stream.isatty() and environ.get("TERM", "").lower() not in ("dumb", "unknown")
 
 
 class Progress:
-    """Lines about progress on stderr, and on a terminal one line that changes."""
+    """Lines about progress on stderr; on a terminal also one line that changes."""
 
     def __init__(self) -> None:
         self._live = moves(sys.stderr)

@@ -1,7 +1,7 @@
-"""Runs a command's coroutine in the reactor, and ends it cleanly when a signal says so.
+"""Run a command's coroutine in the reactor, and end it cleanly on a signal.
 
-The first SIGINT, SIGTERM or SIGHUP cancels the coroutine, which then stops whatever it started;
-that takes a bounded time, and further signals do not cut it short.
+The first SIGINT, SIGTERM or SIGHUP cancels the coroutine, which then stops everything that it
+started; that takes a bounded time, and further signals do not cut it short.
 """
 
 from __future__ import annotations
@@ -73,34 +73,27 @@ def run_in_reactor(work: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
     """
     from twisted.internet import reactor  # noqa: PLC0415 - importing it installs it
 
-    _show_errors()
-    return run_in(reactor, work)
-
-
-def run_in(reactor: Any, work: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
-    """Do as :func:`run_in_reactor` in this reactor, which does not run yet."""
-    run = _Run(reactor, work)
-    reactor.callWhenRunning(run.begin)
-    before = {number: signal.signal(number, run.interrupt) for number in _heeded()}
-    try:
-        reactor.run(installSignalHandlers=False)
-    finally:
-        for number, handler in before.items():
-            # A second Ctrl-C shall not spoil the exit status of the first.
-            signal.signal(number, handler if run.signal is None else signal.SIG_IGN)
-    result: T = run.result()
-    return result
-
-
-def _heeded() -> list[signal.Signals]:
-    """Return the signals that end a command; nohup's wish to outlive its terminal is kept."""
-    nohup = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
-    return [number for number in SIGNALS if not (nohup and number is signal.SIGHUP)]
-
-
-def _show_errors() -> None:
-    """Show unexpected errors on stderr, and nothing else that is logged."""
+    # Unexpected errors go to stderr, and nothing else that is logged.
     errors = FilteringLogObserver(
         textFileLogObserver(sys.stderr), [LogLevelFilterPredicate(LogLevel.error)]
     )
     globalLogBeginner.beginLoggingTo([errors], discardBuffer=True, redirectStandardIO=False)
+    return run_in(reactor, work)
+
+
+def run_in(reactor: Any, work: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
+    """Do the same as :func:`run_in_reactor` in this reactor, which does not run yet."""
+    run = _Run(reactor, work)
+    reactor.callWhenRunning(run.begin)
+    # Under nohup a command outlives its terminal.
+    nohup = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    heeded = [number for number in SIGNALS if not (nohup and number is signal.SIGHUP)]
+    before = {number: signal.signal(number, run.interrupt) for number in heeded}
+    try:
+        reactor.run(installSignalHandlers=False)
+    finally:
+        for number, handler in before.items():
+            # A second Ctrl-C must not change the exit status of the first.
+            signal.signal(number, handler if run.signal is None else signal.SIG_IGN)
+    result: T = run.result()
+    return result

@@ -1,4 +1,4 @@
-"""Gives a command the testbed of its network, inside the reactor."""
+"""Give a command the testbed of its network, inside the reactor."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def network_home(network: str) -> NetworkHome:
 
 
 def connector(reactor: Any, network: str) -> Connect:
-    """Return what makes clients of the nodes of ``network``.
+    """Return a function that makes clients of the nodes of ``network``.
 
-    The time limits are the commands' own, so the client's are out of their way.
+    The commands have time limits of their own, so the client's are made longer.
     """
     from chordnet.client import P2PNetClient  # noqa: PLC0415 - not every command talks to a node
 
@@ -69,7 +69,7 @@ def run_here(network: str, work: Work[T]) -> T:
 async def work_with(
     reactor: Any, home: NetworkHome, work: Work[T], look: Look = look_in_docker
 ) -> T:
-    """Run ``work(testbed)`` with what there is of this network here, and show its progress.
+    """Run ``work(testbed)`` with this machine's part of the network, and show its progress.
 
     :param look: finds what Docker has of it.
     """
@@ -90,7 +90,7 @@ def chosen_node(network: str, node: int | str) -> int:
     """Return the number that NODE stands for.
 
     :raises NoSuchNode: the network has no such node; the text says the range.
-    :raises UsageError: it is no number, and no network says a range.
+    :raises UsageError: it is no number, and no network gives a range.
     """
     description = network_home(network).load()
     if description is not None and (isinstance(node, str) or node not in description.numbers):

@@ -1,4 +1,4 @@
-"""The words that commands share: NODE, MESSAGE, --network, --timeout and --json."""
+"""The arguments that commands share: NODE, MESSAGE, --network, --timeout and --json."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ F = TypeVar("F", bound=Callable[..., Any])
 MAX_TIMEOUT_S = 86400.0
 _NEGATIVE = re.compile(r"-[0-9]")
 _MARK = "\0"
-"""Hides a minus sign from the parser; no word that a system hands over holds this character."""
+"""Hides a minus sign from the parser; no argument from the system contains this character."""
 _NETWORK_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 
 
 class Command(click.Command):
-    """A command to which ``-1`` is a word, such as a wrong NODE, and not an unknown option."""
+    """A command for which ``-1`` is an argument, such as a wrong NODE, not an unknown option."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         given = list(args)
@@ -38,7 +38,7 @@ def _unmarked(value: object) -> str:
 
 
 class NodeType(click.ParamType):  # type: ignore[type-arg]
-    """The number of a node. Whether the network has it is found out when the network is known."""
+    """The number of a node. If the network has such a node is checked later."""
 
     name = "node"
 
@@ -46,7 +46,7 @@ class NodeType(click.ParamType):  # type: ignore[type-arg]
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> int | str:
         text = _unmarked(value)
-        # A number of more digits than any network has nodes is as wrong as a word.
+        # A number with too many digits for any network is as wrong as a word.
         return int(text) if text.isascii() and text.isdigit() and len(text) <= 9 else text
 
 
@@ -126,7 +126,7 @@ class SecondsType(click.ParamType):  # type: ignore[type-arg]
             seconds = float(value)
         except ValueError:
             seconds = 0.0
-        if not 0 < seconds <= MAX_TIMEOUT_S:  # what is no number fails this as well
+        if not 0 < seconds <= MAX_TIMEOUT_S:  # NaN fails this as well
             raise click.UsageError(
                 f"--timeout takes seconds, more than 0 and at most {MAX_TIMEOUT_S:.0f}, "
                 f"not '{value}'",

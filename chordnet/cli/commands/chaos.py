@@ -17,7 +17,7 @@ from chordnet.survey.description import MAX_NODES, NetworkDescription, ranges
 from chordnet.survey.errors import NoSuchNode, command
 from chordnet.survey.findings import in_words
 from chordnet.testbed.actions import chaos as verbs
-from chordnet.testbed.actions.chaos import Change, Outcome, Part
+from chordnet.testbed.actions.chaos import Acted, Change, Part
 from chordnet.testbed.actions.context import Testbed
 from chordnet.testbed.base.faults import Faults
 
@@ -25,7 +25,7 @@ TIMEOUT_S = 30.0
 VERBS = ("kill", "freeze", "thaw", "partition", "heal", "delay", "loss")
 NEED_NODES = frozenset({"kill", "freeze", "partition", "delay", "loss"})
 SHOWN = 2
-"""Problems of one ring that stand in the line about it."""
+"""Problems of one ring that are shown in its line."""
 _RANGE = re.compile(r"([0-9]{1,6})(?:-([0-9]{1,6}))?")
 
 
@@ -46,10 +46,10 @@ class Order:
         return frozenset[int]().union(*self.groups)
 
     def change(self, old: Faults, network: NetworkDescription) -> Faults:
-        """Return the faults as this order wants them.
+        """Return the faults that this order asks for.
 
         :raises NoSuchNode: the network has no such node.
-        :raises WrongFault: that makes no sense.
+        :raises WrongFault: the order makes no sense.
         """
         for number in sorted(self.nodes):
             if number not in network.numbers:
@@ -134,7 +134,7 @@ def chaos(
     """
     order = _order(verb, nodes, ms, jitter, percent)
 
-    async def work(testbed: Testbed) -> Outcome:
+    async def work(testbed: Testbed) -> Acted:
         return await verbs.act(testbed, order.change, timeout)
 
     outcome = with_testbed(network, work)
@@ -161,7 +161,7 @@ def _order(
 
 
 def part_text(part: Part) -> str:
-    """Say in a few words how a ring is."""
+    """Return the state of a ring in a few words."""
     who = f"{'nodes' if len(part.nodes) > 1 else 'node'} {ranges(part.nodes)}"
     if not part.problems:
         return f"{who}: one right ring, {count(part.messages, 'message')} on every node"
@@ -170,7 +170,7 @@ def part_text(part: Part) -> str:
     return f"{who}: {count(len(part.problems), 'problem')}: {first}{more}"
 
 
-def outcome_lines(outcome: Outcome, network: str) -> list[str]:
+def outcome_lines(outcome: Acted, network: str) -> list[str]:
     """Return one line about the ring before, one about it after, and one about what is in force."""
     before, after = (
         " | ".join(map(part_text, parts)) or "no node can be asked"
@@ -178,15 +178,15 @@ def outcome_lines(outcome: Outcome, network: str) -> list[str]:
     )
     lines = [f"before: {before}", f"after {outcome.seconds:.1f} s: {after}"]
     if outcome.faults.texts:
-        # Where no node runs there is nothing to heal: the network starts again as what it was.
+        # If no node runs there is nothing to heal: the network starts again as it was.
         nothing_runs = not outcome.after and not outcome.faults.frozen
         undo = command("start-network" if nothing_runs else "chaos heal", network)
         lines.append(f"in force: {'; '.join(outcome.faults.texts)} (undo it: {undo})")
     return lines
 
 
-def outcome_json(network: str, order: Order, outcome: Outcome) -> dict[str, Any]:
-    """Return what a verb came to as its JSON document."""
+def outcome_json(network: str, order: Order, outcome: Acted) -> dict[str, Any]:
+    """Return the outcome of a verb as its JSON document."""
     return {
         "network": network,
         "verb": order.verb,

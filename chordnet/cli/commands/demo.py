@@ -41,7 +41,7 @@ SHOWN_ROUTES = 4
 
 @attrs.define
 class _Story:
-    """The demonstration and what it has come to know."""
+    """The demonstration and what it has found out."""
 
     testbed: Testbed
     out: Console
@@ -66,7 +66,7 @@ class _Story:
         except EngineUnavailable as problem:
             if wish.engine != "auto":
                 raise
-            # A story is to be told on any machine; what was asked for by name is another matter.
+            # The demonstration should run on any machine, unless an engine was asked for by name.
             self.tell(f"{problem}; going on with processes instead")
             wish = attrs.evolve(wish, engine="local")
             done = await start_network(self.testbed, wish, self.timeout)
@@ -94,7 +94,7 @@ class _Story:
         show(model, None)
 
     async def busiest(self, origin: int) -> tuple[int, list[int]]:
-        """Return the node that most routes of the last message lead through, and who is behind."""
+        """Return the node on most routes of the last message, and the nodes behind it."""
         model = await take_model(self.testbed, "last", self.timeout)
         assert model.tree is not None
         behind: dict[int, list[int]] = {}
@@ -189,7 +189,7 @@ async def _refuse_existing(testbed: Testbed) -> None:
     if old is None:
         return
     if old.name == NETWORK and not await testbed.engine(old.engine).running():
-        return  # what an earlier demonstration had no time to remove
+        return  # left by an earlier demonstration that was killed
     raise TestbedError(
         f"there is a network '{old.name}' already; choose another name with --network, "
         f"or end it and remove its data: {testbed.command('stop-network --purge')}"
@@ -209,7 +209,7 @@ def _port(story: _Story, wanted: int | None, nodes: int) -> int:
 
 async def _tell(story: _Story, wish: Wish) -> None:
     members = await story.start(wish)
-    # Spread over the ring: a quarter, two thirds and all of the way through the numbers.
+    # Three origins spread over the numbers: a quarter of the way, two thirds, and the last.
     senders = [max(1, members // 4), max(2, 2 * members // 3), members]
     story.chapter("Three of them send a message to every node.")
     for index, body in enumerate(FRUITS):

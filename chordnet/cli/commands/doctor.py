@@ -23,7 +23,7 @@ from chordnet.testbed.base.faults import load_faults
 TIMEOUT_S = 30.0
 PATIENCE_S = 2.0
 LOG_PATIENCE_S = 10.0
-"""How long a node may take to say how it is, and what it has recorded."""
+"""How long a node may take to report its state and its messages."""
 RETRY_S = 0.2
 
 
@@ -43,7 +43,7 @@ class Examination:
 
     @property
     def all_notes(self) -> tuple[Finding, ...]:
-        """What is worth knowing and no fault."""
+        """Everything that is worth knowing and no fault."""
         return (*self._each(lambda seen: seen.notes), *self.notes)
 
     def _each(self, facts: Callable[[Messages], Iterable[Fact]]) -> Iterator[Finding]:
@@ -63,7 +63,7 @@ class Examination:
 
     @property
     def recorded(self) -> int:
-        """Different messages that nodes have recorded; of the side that has most."""
+        """Different messages that nodes have recorded; in a partition on the side with most."""
         return max(seen.messages for seen in self.messages)
 
 

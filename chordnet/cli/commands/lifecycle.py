@@ -27,7 +27,7 @@ STOP_TIMEOUT_S = 60.0
 
 
 def started_json(done: Started) -> dict[str, object]:
-    """Return what a start came to as its JSON document."""
+    """Return the outcome of a start as its JSON document."""
     return {
         "network": done.network.name,
         "engine": done.network.engine,

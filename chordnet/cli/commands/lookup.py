@@ -1,4 +1,4 @@
-"""``p2pnet lookup``: who owns a key, and how a node finds that out."""
+"""``p2pnet lookup``: the owner of a key, and how a node finds it."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ def add_node(node: int | str | None, timeout: float, as_json: bool, network: str
 
 
 def removed_json(done: Removed) -> dict[str, object]:
-    """Return what a removal came to as its JSON document."""
+    """Return the outcome of a removal as its JSON document."""
     return {
         "node": done.node,
         "killed": done.killed,
@@ -88,7 +88,7 @@ def removed_json(done: Removed) -> dict[str, object]:
 
 
 def added_json(added: int, done: Started) -> dict[str, object]:
-    """Return what an addition came to as its JSON document."""
+    """Return the outcome of an addition as its JSON document."""
     return {
         "node": added,
         "address": done.network.address(added),

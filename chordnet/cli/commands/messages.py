@@ -128,7 +128,7 @@ def _unconfirmed(receipt: Receipt, names: Names) -> int | None:
 
 
 def unconfirmed_text(receipt: Receipt) -> str:
-    """Return why a receipt is partial, and what becomes of it."""
+    """Return why a receipt is partial, and what happens next."""
     if receipt.conflict:
         return (
             f"conflict: {count(receipt.conflict, 'node')} had already recorded another message with"
@@ -208,7 +208,7 @@ def _ask(order: Order, limit: int, since: str) -> Callable[[Client], Deferred[An
 
 
 def _last_id(entries: Sequence[Entry]) -> str:
-    """Return the id of the last message, "" if there is none."""
+    """Return the id of the last message; an empty text if there is none."""
     records = (e.record if isinstance(e, OrderedEntry) else e for e in reversed(entries))
     return next((record.id for record in records if record is not None), "")
 

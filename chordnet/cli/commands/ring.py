@@ -112,7 +112,7 @@ def write_svg(model: RingModel, path: Path) -> None:
     from chordnet.draw.svg import draw_svg  # noqa: PLC0415 - the terminal does without
 
     if str(path) == "-":
-        # What the output's encoding may lack is written as XML's own escape.
+        # A character that the output's encoding lacks is written as an XML escape.
         print(draw_svg(model).encode("ascii", "xmlcharrefreplace").decode(), end="")
         return
     try:

@@ -16,7 +16,7 @@ from chordnet.survey.report import Report
 from chordnet.survey.verdict import Names
 from chordnet.testbed.actions.context import Testbed
 from chordnet.testbed.actions.looking import look
-from chordnet.wire.rpc import FingerEntry, NodeInfo, NodeStatus
+from chordnet.wire.rpc import FingerEntry, NodeStatus
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -49,7 +49,7 @@ MIN_WIDTHS = {
     "keys": 4,
     "uptime": 6,
 }
-"""Where the terminal is narrow the two lists give way and nothing else does."""
+"""Columns: on a narrow terminal the two lists shrink and nothing else does."""
 RIGHT = frozenset({"node", "pred", "msgs", "keys", "uptime"})
 
 
@@ -174,7 +174,7 @@ def print_report(report: Report) -> None:
 def status_table(report: Report, *, short: bool) -> Table:
     """Return the table.
 
-    :param short: leave out of addresses, identifiers and lists what 80 columns cannot show.
+    :param short: shorten addresses, identifiers and lists to fit 80 columns.
     """
     from rich.table import Table  # noqa: PLC0415 - --json needs no table
 
@@ -188,7 +188,14 @@ def status_table(report: Report, *, short: bool) -> Table:
     for number in report.network.numbers:
         table.add_row(*_row(report, names, number, short=short))
     for visitor in report.snapshot.visitors.values():
-        table.add_row(*_visitor_row(names, visitor, short=short))
+        status = visitor if isinstance(visitor, NodeStatus) else None
+        node = visitor.node if isinstance(visitor, NodeStatus) else visitor
+        state = status.state if status else "unreachable"
+        who = _called(names.ref(node.id, node.name))
+        table.add_row(
+            *_start(who, _called(node.address), state, node.id, short=short),
+            *_seen(names, status, short=short),
+        )
     return table
 
 
@@ -198,17 +205,6 @@ def _row(report: Report, names: Names, number: int, *, short: bool) -> list[str]
     identifier = network.space.hex(network.identifier(number))
     start = _start(str(number), address, report.state(number), identifier, short=short)
     return start + _seen(names, report.snapshot.statuses.get(number), short=short)
-
-
-def _visitor_row(names: Names, visitor: NodeStatus | NodeInfo, *, short: bool) -> list[str]:
-    status = visitor if isinstance(visitor, NodeStatus) else None
-    node = visitor.node if isinstance(visitor, NodeStatus) else visitor
-    state = status.state if status else "unreachable"
-    who = _called(names.ref(node.id, node.name))
-    return [
-        *_start(who, _called(node.address), state, node.id, short=short),
-        *_seen(names, status, short=short),
-    ]
 
 
 def _start(who: str, address: str, state: str, identifier: str, *, short: bool) -> list[str]:
@@ -232,7 +228,7 @@ def _seen(names: Names, status: NodeStatus | None, *, short: bool) -> list[str]:
 
 
 def _called(node: int | str) -> str:
-    """Return what a node is called, without anything that a terminal or rich would obey."""
+    """Return what a node is called, without control characters or rich's markup."""
     from rich.markup import escape  # noqa: PLC0415 - --json needs no table
 
     return escape(plain(str(node)))

@@ -1,4 +1,4 @@
-"""``p2pnet simulate --paper``: the published figures, ours beside them."""
+"""``p2pnet simulate --paper``: the published figures with ours beside them."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ and what so few samples cannot decide is marked ?. Leave --quick out for all of 
 _HEAD = f"{'':<23}{'ours':>8}{'+-':>7}{'publ.':>8}{'deviation':>11}"
 _MARKS = {Verdict.DISAGREES: " !", Verdict.UNDECIDED: " ?"}
 COLLECT_AFTER = 100_000
-"""Allocations between a worker's collections of garbage: it makes little and has much to search."""
+"""A worker's threshold for garbage collection: it makes little garbage and has many objects."""
 
 
 def reproduce(jobs: int | None, plot: Path | None, *, quick: bool, as_json: bool) -> int:
-    """Work the published figures out, show them, and return the command's exit status."""
+    """Reproduce the published figures, show them, and return the command's exit status."""
     import chordnet.sim.measured.analysis  # noqa: F401, PLC0415 - fails early if numpy is missing
 
     tasks, jobs = papers.tasks(quick=quick), jobs or os.cpu_count() or 1
@@ -42,7 +42,7 @@ def reproduce(jobs: int | None, plot: Path | None, *, quick: bool, as_json: bool
 
 
 def show(tables: list[Table], plot: Path | None, *, quick: bool, as_json: bool) -> int:
-    """Show the tables, and plot them where that is wanted; return the command's exit status."""
+    """Show the tables, and plot them if wanted; return the command's exit status."""
     plots = []
     if plot is not None:
         from chordnet.cli.lab.plot import plot_paper  # noqa: PLC0415 - imports matplotlib
@@ -59,7 +59,7 @@ def show(tables: list[Table], plot: Path | None, *, quick: bool, as_json: bool) 
 
 
 def announcement(tasks: list[papers.Task], jobs: int) -> str:
-    """Return what is going to be run and how long that takes."""
+    """Return a line about what will run and how long it takes."""
     seeds = f"seeds {SEEDS[0]} to {SEEDS[-1]}" if not tasks[0].quick else "a few seeds"
     cpu_s = sum(task.cpu_s for task in tasks)
     return f"{seeds}: about {_duration(cpu_s / jobs)} with {jobs} at a time, on idle cores"
@@ -72,7 +72,7 @@ def _duration(seconds: float) -> str:
 
 
 def _found(tasks: list[papers.Task], jobs: int) -> dict[papers.Task, papers.Found]:
-    """Work all tasks out, the longest first."""
+    """Run all tasks, the longest first."""
     done = dict.fromkeys(tasks)
     by_length = sorted(tasks, key=lambda task: -task.cpu_s)
     with progress("reproducing", len(tasks)) as (bar, shown):
@@ -88,7 +88,7 @@ def _worked(tasks: list[papers.Task], jobs: int) -> Iterator[tuple[papers.Task, 
 
 
 def _prepare_worker() -> None:
-    # Ctrl-C reaches the workers as well; leaving the pool ends them without a word.
+    # Ctrl-C reaches the workers as well; leaving the pool ends them silently.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     gc.set_threshold(COLLECT_AFTER, 50, 100)
 
@@ -137,7 +137,7 @@ def _figure(figure: Figure) -> Iterator[str]:
 
 
 def _apart(figure: Figure) -> str:
-    """Return how far a figure is from the published one, in the unit that it is judged by."""
+    """Return how far a figure is from the published one, in the unit in which it is judged."""
     if figure.apart is not None and figure.published is not None:
         return f"{figure.ours - figure.published:+.2f}  "
     return "" if figure.span is not None else _percent(figure.deviation)

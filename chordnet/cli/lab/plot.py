@@ -13,7 +13,7 @@ try:
     from matplotlib.figure import Figure
 except ImportError as problem:
     raise ChordnetError("--plot needs matplotlib: pip install 'chordnet[simulate]'") from problem
-except ValueError as problem:  # what a variable such as MPLBACKEND asks of it
+except ValueError as problem:  # such as an unknown backend in MPLBACKEND
     raise ChordnetError(f"--plot cannot use matplotlib: {problem}") from problem
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def paths_of_run(report: Report) -> Figure:
 
 
 def course_of_run(report: Report) -> Figure:
-    """Draw the members, and what went wrong, in the course of time."""
+    """Draw the number of members, and failures, over time."""
     figure, axes = _sheet(2)
     times = [sample.until_s for sample in report.course]
     axes[0].plot(times, [sample.members for sample in report.course])
@@ -65,7 +65,7 @@ def plot_paper(tables: list[Table], directory: Path) -> list[Path]:
 
 
 def figures_of(table: Table) -> Figure:
-    """Draw each figure of a table over its rows, with its error, beside what was published."""
+    """Draw each figure of a table over its rows, with its error, beside the published one."""
     names = [figure.name for figure in table.rows[0].figures]
     figure, axes = _sheet(len(names))
     labels = [row.label for row in table.rows]
@@ -84,7 +84,7 @@ def figures_of(table: Table) -> Figure:
 
 
 def distributions(table: Table) -> Figure:
-    """Draw which part of the lookups had which length, a line a row."""
+    """Draw the distribution of path lengths, one line for each row."""
     figure, axes = _sheet(1)
     for row in table.rows:
         total = sum(row.distribution.values())

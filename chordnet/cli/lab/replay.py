@@ -1,4 +1,4 @@
-"""``p2pnet replay``: recorded nodes live their lives again, and have to live them the same way."""
+"""``p2pnet replay``: run recorded nodes again, and check that they do the same."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from chordnet.record.replay import Moment, Replay
 
 @attrs.define
 class Played:
-    """One file and its replay. Iterating over it replays it; damage ends it and is noted."""
+    """One file and its replay. Iterate over it to replay it; damage ends it and is noted."""
 
     name: str
     replay: Replay
@@ -34,7 +34,7 @@ class Played:
 
     @property
     def same(self) -> bool:
-        """Whether everything that is recorded was there and came out again."""
+        """Whether the recording was whole and its replay had the same effects."""
         return self.replay.difference is None and not self.damage
 
 
@@ -78,7 +78,7 @@ def replay(files: Sequence[Path], steps: bool, as_json: bool) -> int:
 
 
 def _recordings(path: Path) -> list[Path]:
-    """Return the recordings in a directory, of the nodes' lives before as well; or the file."""
+    """Return the recordings in a directory, including those of earlier lives; or the file."""
     if not path.is_dir():
         return [path]
     found = sorted([*path.glob("*.rec"), *path.glob("*.rec.1")])
@@ -106,7 +106,7 @@ def step_text(moment: Moment) -> str:
 
 
 def outcome_lines(played: Played) -> list[str]:
-    """Say whether a life was the same; the first difference on lines of its own."""
+    """Return lines that say if a replay was the same; the first difference on lines of its own."""
     replay, difference = played.replay, played.replay.difference
     who = plain(f"{played.name}: {replay.node}")
     if difference is not None:

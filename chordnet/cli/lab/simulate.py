@@ -1,4 +1,4 @@
-"""``p2pnet simulate``: any number of nodes in virtual time, and the published figures again."""
+"""``p2pnet simulate``: any number of nodes in virtual time, or the published figures reproduced."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from chordnet.sim.measured.experiment import Experiment, Report, Settings, as_js
 
 
 class SimulationFailed(ChordnetError):
-    """A simulation's input cannot be read or its result not be written; the text says why."""
+    """A simulation's input cannot be read, or its result cannot be written; the text says why."""
 
 
 @click.command(
@@ -125,12 +125,21 @@ def simulate(
         raise click.UsageError(str(problem), ctx) from None
     with progress("simulating") as (bar, task):
         report = Experiment(settings, lambda part: bar.update(task, completed=100 * part)).run()
-    _show_run(report, settings, words, plot, json=as_json)
+    plots = []
+    if plot is not None:
+        from chordnet.cli.lab.plot import plot_run  # noqa: PLC0415 - imports matplotlib
+
+        plots = plot_run(report, plot)
+    if as_json:
+        print_json(run_json(report, words, plots))
+        return 0
+    for line in [*run_lines(report, settings), *(f"plotted: {path}" for path in plots)]:
+        print(line)
     return 0
 
 
 def _check_heeded(ctx: click.Context, *, paper: bool) -> None:
-    """Refuse an option that the run asked for would not heed."""
+    """Refuse an option that the run would ignore."""
     heeded = {"paper", "plot", "as_json"}
     for name in ctx.params:
         given = ctx.get_parameter_source(name) == click.core.ParameterSource.COMMANDLINE
@@ -165,28 +174,13 @@ def _settings(words: dict[str, Any]) -> Settings:
 
 
 def _prepare(directory: Path) -> None:
-    """Find out before a long run whether its plots can be drawn and written."""
-    import chordnet.cli.lab.plot  # noqa: F401, PLC0415 - says what is missing
+    """Check before a long run that its plots can be drawn and written."""
+    import chordnet.cli.lab.plot  # noqa: F401, PLC0415 - fails early if matplotlib is missing
 
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as problem:
         raise SimulationFailed(f"cannot make {directory}: {problem.strerror}") from None
-
-
-def _show_run(
-    report: Report, settings: Settings, words: dict[str, Any], plot: Path | None, *, json: bool
-) -> None:
-    plots = []
-    if plot is not None:
-        from chordnet.cli.lab.plot import plot_run  # noqa: PLC0415 - imports matplotlib
-
-        plots = plot_run(report, plot)
-    if json:
-        print_json(run_json(report, words, plots))
-        return
-    for line in [*run_lines(report, settings), *(f"plotted: {path}" for path in plots)]:
-        print(line)
 
 
 def run_json(report: Report, words: dict[str, Any], plots: list[Path]) -> dict[str, Any]:

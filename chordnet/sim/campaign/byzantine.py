@@ -1,19 +1,19 @@
-"""One run of a ring with a lying member in it: what its lies may change, and what they may not.
+"""One run of a ring with a lying member: what its lies may change, and what they may not.
 
 X lies (:mod:`chordnet.sim.campaign.liar`) while Y, and another honest node, broadcast. Of every
 message:
 
-- Unless X has put another body under its number, or spoken for a range of it, the receipt is
-  complete and true, however late; or it is partial for X alone, which it names.
-- Where X took the number, a receipt that is not complete says *conflict*, or how many have given
-  the number up. A receipt that is not partial is true all the same.
-- A receipt that is not partial is true, at the moment when it is given, of every node that X did
-  not vouch for (X can claim a range that it did not serve).
+- Unless X has published another body under its number, or reported a range of it as covered, the
+  receipt is complete and true, however late; or it is partial because of X alone, which it names.
+- If X took the number, a receipt that is not complete says *conflict*, or how many nodes have given
+  the number up. A receipt that is not partial is true even then.
+- When it is given, a receipt that is not partial is true of every node that X did not vouch for (X
+  can claim a range that it did not serve).
 - Every honest node records it once, with the body that was published, within :data:`WITHIN_S` of
-  the end of the attack; where X took the number, with one body or the other.
+  the end of the attack; if X took the number, with one body or the other.
 
-And what a node holds, dials, sends again and logs stays within limits, during the attack and after
-it: an idle ring does not go on comparing what it cannot settle.
+What a node holds, dials, sends again and logs stays within limits, during the attack and after it:
+an idle ring does not go on comparing what it cannot settle.
 """
 
 from __future__ import annotations
@@ -48,22 +48,22 @@ MESSAGES = 3
 """Messages of Y during an attack."""
 WITHIN_S = 35.0
 """From the end of the attack until every honest node has every message, and every receipt is there:
-a broadcast has 20 s, and a look-up for an heir that began before their end another 10."""
+a broadcast has 20 s, and a lookup of an heir that began before their end another 10."""
 QUIET_S = 4.0
-"""Then the ring is watched for so long."""
+"""How long the ring is watched after that."""
 POLL_S = 0.1
 MOST_STEPS = 400_000
 
 MOST_BYTES = 8 << 20
-"""That an honest node may hold; with these settings it holds about 30 kB at rest."""
+"""The most that an honest node may hold; with these settings it holds about 30 kB at rest."""
 MOST_DIALS = 400
 MOST_RESENT = 50
 RESENT_EACH = 10
-"""And so many for every broadcast that X made up: eight for a delegate, and a few for its heirs."""
+"""So many more for every broadcast that X made up: eight for a delegate, a few for its heirs."""
 MOST_LINES = 400
-"""Of one honest node, in a whole run."""
+"""Log lines of one honest node in a whole run."""
 MOST_COMPARISONS = 3.0
-"""Of one honest node in a second, once all is quiet."""
+"""Comparisons of one honest node in a second, once all is quiet."""
 
 
 def small_ring() -> ProtocolConfig:
@@ -73,7 +73,7 @@ def small_ring() -> ProtocolConfig:
 
 @attrs.define
 class Told:
-    """One message, and what its sender was told of it."""
+    """One message, and the receipt that its sender got."""
 
     sender: str
     body: bytes
@@ -82,9 +82,9 @@ class Told:
     at: float = 0.0
     took_s: float = 0.0
     lacking: frozenset[bytes] = frozenset()
-    """Honest nodes that had not recorded it when the receipt came."""
+    """The honest nodes that had not recorded it when the receipt came."""
     taken: bool = False
-    """X has put another body under its number."""
+    """X has published another body under its number."""
     vouched: set[bytes] = attrs.field(factory=set)
     """Nodes in ranges that X reported as covered."""
     spoken: bool = False
@@ -92,8 +92,8 @@ class Told:
 
 
 @attrs.frozen(kw_only=True)
-class Result:
-    """What one seed's run came to."""
+class ByzantineResult:
+    """The outcome of one seed's run."""
 
     kind: str
     seed: int
@@ -110,14 +110,14 @@ class Result:
     frames: int = 0
     """Lies told."""
     blamed: int = 0
-    """Frames that honest nodes found fault with."""
+    """Frames that honest nodes blamed on their senders."""
     bytes: int = 0
     dials: int = 0
     resent: int = 0
     lines: int = 0
-    """The most of one honest node."""
+    """The most log lines of one honest node."""
     comparisons: float = 0.0
-    """The most of one honest node in a second at the end."""
+    """The most comparisons of one honest node in a second, at the end."""
     steps: int = 0
 
     @property
@@ -126,7 +126,7 @@ class Result:
         return not self.failures
 
 
-class Run:
+class ByzantineRun:
     """The run of one kind of lies with one seed."""
 
     def __init__(self, kind: str, seed: int) -> None:
@@ -163,8 +163,8 @@ class Run:
 
     # ---- what happens -----------------------------------------------------------------------
 
-    def play(self) -> Result:
-        """Run it to its end and judge it."""
+    def play(self) -> ByzantineResult:
+        """Play the run to its end and judge it."""
         failures: list[str] = []
         try:
             self._attack()
@@ -174,7 +174,7 @@ class Run:
             self._quiet = {n: self._compared[n] - before.get(n, 0) for n in self._compared}
         except Storm as storm:
             failures.append(str(storm))
-        # Whatever the core raises is what we are looking for: it is reported with its seed.
+        # Any exception of the core is a finding: report it with its seed.
         except Exception as error:  # noqa: BLE001
             failures.append(f"{self.network.now:.6f} s: {type(error).__name__}: {error}")
         return self._result(failures)
@@ -185,7 +185,13 @@ class Run:
         self._publish(self._y, "before")
         network.run(BEFORE_S)
         if self.kind == "replay" or rng.random() < 0.15:
-            self._restart()
+            # Restart Y; X remembers its life before.
+            liar.earlier = list(liar.seen)
+            network.restart(self._y)
+            network.run(4.0)
+            liar.victim = network.hosts[self._y].ref
+            liar.published = 0
+            liar.others = [network.hosts[ref.address].ref for ref in liar.others]
         began = network.now
         for _ in range(rng.randint(1, ACTS)):
             network.at(began + ATTACK_S * rng.random(), self._lie)
@@ -199,15 +205,6 @@ class Run:
             network.kill(self._x)
         network.run(1.0)
         self._publish(self._y, "after")
-
-    def _restart(self) -> None:
-        """Let Y begin another life; X remembers the one before."""
-        self.liar.earlier = list(self.liar.seen)
-        self.network.restart(self._y)
-        self.network.run(4.0)
-        self.liar.victim = self.network.hosts[self._y].ref
-        self.liar.published = 0
-        self.liar.others = [self.network.hosts[ref.address].ref for ref in self.liar.others]
 
     def _lie(self) -> None:
         liar = self.liar
@@ -223,7 +220,7 @@ class Run:
         op = self.network.publish(name, body)
         self.told[op] = told
         told.id = next((record.id for record in host.records[known:]), None)
-        if op in host.done:  # it is alone, or cannot send
+        if op in host.done:  # the node is alone, or cannot send
             self._receipt(host.done[op])
         if host.ref == self.liar.victim and told.id is not None:
             self.liar.published = told.id.sequence
@@ -231,7 +228,7 @@ class Run:
     # ---- watching ---------------------------------------------------------------------------
 
     def stepped(self, host: Host, event: ev.Event, effects: list[fx.Effect]) -> None:
-        """Take note of what honest nodes record, send and are told."""
+        """Note what honest nodes record and send, and the answers they get."""
         name = host.ref.address
         if name == self._x:
             return
@@ -250,7 +247,7 @@ class Run:
                 self._lines[name] += 1
 
     def faulted(self, host: Host, what: str) -> None:
-        """Nothing is done to hosts that is not known here."""
+        """Do nothing: the run itself causes all that happens to hosts."""
 
     def _recorded(self, host: Host, record: fx.Record) -> None:
         name = host.ref.address
@@ -266,7 +263,7 @@ class Run:
             told.lacking = frozenset(host.ref.raw for host in self._lacking(done.id))
 
     def _note(self, message: PeerMessage) -> None:
-        """Take account of what X has said of messages."""
+        """Note what X has said about messages."""
         if isinstance(message, msg.Bcast | msg.Bodies) and message.bodies is not None:
             self._taken.append((message.id, len(message.bodies), message.bodies))
         elif isinstance(message, msg.Caught):
@@ -290,7 +287,7 @@ class Run:
             for told in self.told.values()
         )
 
-    def _result(self, failures: list[str]) -> Result:
+    def _result(self, failures: list[str]) -> ByzantineResult:
         for lie in self.liar.lies:
             self._note(lie)
         for told in self.told.values():
@@ -316,7 +313,7 @@ class Run:
                 failures.append(f"a node {what.format(found)}, more than {most}")
         given = [told for told in self.told.values() if told.done is not None]
         complete = [told for told in given if told.done is not None and not told.done.partial]
-        return Result(
+        return ByzantineResult(
             kind=self.kind,
             seed=self.seed,
             failures=tuple(failures),
@@ -419,6 +416,6 @@ def _conflict(told: Told) -> int:
     return told.done.conflict + told.done.lost if told.done is not None else 0
 
 
-def play(kind: str, seed: int) -> Result:
+def play(kind: str, seed: int) -> ByzantineResult:
     """Run one kind of lies with one seed."""
-    return Run(kind, seed).play()
+    return ByzantineRun(kind, seed).play()

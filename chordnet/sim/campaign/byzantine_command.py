@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
-from chordnet.sim.campaign.byzantine import Result, play
+from chordnet.sim.campaign.byzantine import ByzantineResult, play
 from chordnet.sim.campaign.liar import KINDS
 from chordnet.sim.world.workers import worker_context
 
@@ -40,7 +40,7 @@ def _count(text: str) -> int:
     return number
 
 
-def results(kind: str, seeds: Sequence[int], jobs: int) -> Iterator[Result]:
+def results(kind: str, seeds: Sequence[int], jobs: int) -> Iterator[ByzantineResult]:
     """Yield the results of these seeds as they come."""
     if jobs == 1:
         yield from (play(kind, seed) for seed in seeds)
@@ -50,9 +50,11 @@ def results(kind: str, seeds: Sequence[int], jobs: int) -> Iterator[Result]:
 
 
 def run(
-    options: argparse.Namespace, say: Say, played: Callable[..., Iterable[Result]] = results
+    options: argparse.Namespace,
+    say: Say,
+    played: Callable[..., Iterable[ByzantineResult]] = results,
 ) -> int:
-    """Play and print what the words ask for; return 1 if anything went wrong."""
+    """Play and print what the options ask for; return 1 if anything went wrong."""
     kinds = list(KINDS) if options.kind == ALL else [options.kind]
     seeds = range(options.first, options.first + options.seeds)
     say(_line(*HEAD))
@@ -90,8 +92,8 @@ HEAD = (
 )
 
 
-def row(kind: str, found: Sequence[Result]) -> str:
-    """Return what the runs of one kind came to; of what a node holds and does, the most."""
+def row(kind: str, found: Sequence[ByzantineResult]) -> str:
+    """Return the table row for one kind; what a node holds and does is the largest of all runs."""
 
     def total(numbers: Iterable[int]) -> str:
         return f"{sum(numbers)}"
@@ -120,7 +122,7 @@ def _line(kind: str, *cells: str) -> str:
     return kind.ljust(9) + "".join(cell.rjust(11) for cell in cells)
 
 
-def story(result: Result) -> list[str]:
+def story(result: ByzantineResult) -> list[str]:
     """Return what went wrong with one seed, and how to see it again."""
     more = len(result.failures) - SHOWN
     again = f"--kind {result.kind} --first {result.seed} --seeds 1 --jobs 1"

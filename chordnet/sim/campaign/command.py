@@ -1,7 +1,7 @@
-"""``python -m chordnet.sim campaign``: its words, its table, its file.
+"""``python -m chordnet.sim campaign``: its options, its table, its file.
 
-With ``--json FILE`` every run is kept in the file, and a run that the file has is not played again:
-a long campaign can be done in slices.
+With ``--json FILE`` every run is kept in the file, and a run that is in the file already is not
+played again: a long campaign can be done in slices.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ import attrs
 
 from chordnet import __version__
 from chordnet.core.base.errors import ChordnetError
-from chordnet.sim.campaign.run import Plan, Result
+from chordnet.sim.campaign.run import CampaignResult, Plan
 from chordnet.sim.campaign.series import Row, results, summed
 
 FORMAT = 1
 TELL_S = 30.0
-"""Pause between two lines about a long campaign's progress."""
+"""Seconds between two lines about a long campaign's progress."""
 SHOWN = 5
 """Failures of one run that are printed."""
 
@@ -33,7 +33,7 @@ Say = Callable[..., None]
 
 
 class UnusableFile(ChordnetError):
-    """A file of results cannot be added to; the text says why."""
+    """Results cannot be added to a file; the text says why."""
 
 
 def add_words(commands: Any) -> argparse.ArgumentParser:
@@ -80,7 +80,7 @@ def add_words(commands: Any) -> argparse.ArgumentParser:
 
 
 def plans(options: argparse.Namespace) -> list[Plan]:
-    """Return what the words ask for, a plan for each row.
+    """Return what the options ask for, a plan for each row.
 
     :raises ConfigError: a value is out of range; the text names it.
     """
@@ -104,9 +104,9 @@ def run(
     options: argparse.Namespace,
     say: Say,
     clock: Callable[[], float] = time.monotonic,
-    played: Callable[..., Iterable[Result]] = results,
+    played: Callable[..., Iterable[CampaignResult]] = results,
 ) -> int:
-    """Play, print and keep what the words ask for; return 1 if anything went wrong."""
+    """Play, print and keep what the options ask for; return 1 if anything went wrong."""
     file = File(options.json)
     rows = []
     until = clock() + 60 * options.minutes
@@ -126,12 +126,12 @@ def run(
 def _series(
     plan: Plan,
     seeds: Sequence[int],
-    play: Callable[[list[int]], Iterable[Result]],
+    play: Callable[[list[int]], Iterable[CampaignResult]],
     file: File,
     until: float,
     say: Say,
     clock: Callable[[], float],
-) -> list[Result]:
+) -> list[CampaignResult]:
     found = file.known(plan, seeds)
     todo = [seed for seed in seeds if seed not in {result.seed for result in found}]
     told = clock()
@@ -170,8 +170,8 @@ class File:
             raise UnusableFile(f"{path} is of another version of chordnet; name another file")
         return kept
 
-    def known(self, plan: Plan, seeds: Sequence[int]) -> list[Result]:
-        """Return what is known of these seeds."""
+    def known(self, plan: Plan, seeds: Sequence[int]) -> list[CampaignResult]:
+        """Return the results that the file has of these seeds."""
         entry = self._entry(plan)
         try:
             found = [_result(fields) for fields in entry["runs"]]
@@ -179,8 +179,8 @@ class File:
             raise UnusableFile(f"cannot read {self._path}: {problem}; name another file") from None
         return [result for result in found if result.seed in seeds]
 
-    def keep(self, plan: Plan, found: Sequence[Result]) -> None:
-        """Write results down, with what the file has."""
+    def keep(self, plan: Plan, found: Sequence[CampaignResult]) -> None:
+        """Add results to the file."""
         if self._path is None:
             return
         runs = {run["seed"]: run for run in self._entry(plan)["runs"]}
@@ -201,8 +201,8 @@ class File:
         return self._plans[-1]
 
 
-def _result(fields: dict[str, Any]) -> Result:
-    return Result(**fields | {"failures": tuple(fields["failures"])})
+def _result(fields: dict[str, Any]) -> CampaignResult:
+    return CampaignResult(**fields | {"failures": tuple(fields["failures"])})
 
 
 # ---- words ----------------------------------------------------------------------------------
@@ -275,13 +275,13 @@ def _notes(rows: Sequence[Row]) -> list[str]:
         if row.plan.origin_dies:
             lines.append(
                 f"{row.plan.kills:.0%} killed and the origin: {row.receipts} receipts given;"
-                f" without a receipt, everybody has it: {row.orphans_held}, nobody:"
+                f" without a receipt, on every node: {row.orphans_held}, on none:"
                 f" {row.orphans_lost}"
             )
     return lines
 
 
-def _story(plan: Plan, result: Result) -> list[str]:
+def _story(plan: Plan, result: CampaignResult) -> list[str]:
     more = len(result.failures) - SHOWN
     return [
         f"seed {result.seed}, {plan.kills:.3g} killed:",

@@ -1,7 +1,7 @@
 """What a simulated network delivered and what its nodes recorded, judged from outside the nodes.
 
-The log is the transport's: it holds what the simulated network handed to a process, from whom to
-whom. A message that was sent and lost is not in it. Rules for a record with the route r:
+The log is the transport's: it holds what the simulated network handed to a process, with sender and
+receiver. A message that was sent and lost is not in it. Rules for a record with the route r:
 
 - it is the process's only one of this message, with the body that was published;
 - r begins at the message's origin and ends at the process;
@@ -26,7 +26,7 @@ from chordnet.sim.world.host import Host
 from chordnet.sim.world.network import Network
 
 MAX_FAULTS = 20
-"""Faults of one kind that are put into words; the rest is counted."""
+"""Faults of one kind that are described; the rest is counted."""
 REPAIRS = frozenset({EdgeKind.REASSIGN, EdgeKind.EXTEND, EdgeKind.BACKFILL})
 
 _BODIES = -1
@@ -37,7 +37,7 @@ Edge = tuple[MessageId, bytes, bytes]
 
 @attrs.frozen
 class Given:
-    """A receipt, and what was so at the moment when it was given."""
+    """A receipt, and the state of the ring at the moment when it was given."""
 
     done: fx.BroadcastDone
     at: float
@@ -46,7 +46,7 @@ class Given:
 
 
 class Evidence:
-    """A watcher of ``network`` that keeps the log and judges every record by it."""
+    """A watcher of ``network`` that keeps the log and checks every record against it."""
 
     def __init__(self, network: Network) -> None:
         self._network = network
@@ -56,7 +56,7 @@ class Evidence:
         self._lacking: dict[MessageId, dict[bytes, str]] = {}
         self._expected: dict[bytes, str] = {}
         self.members: set[bytes] = set()
-        """Who was in the ring before anything happened."""
+        """The members of the ring before anything happened."""
         self.receipts: dict[int, Given] = {}
         self.twice: list[str] = []
         self.untrue: list[str] = []
@@ -68,13 +68,13 @@ class Evidence:
     # ---- what is expected -------------------------------------------------------------------
 
     def published(self, message_id: MessageId, body: bytes) -> None:
-        """From now on everybody ought to record this message. Call it before the message exists."""
+        """Expect every node to record this message. Call it before the message exists."""
         self._bodies[message_id] = body
         self._records[message_id] = {}
         self._lacking[message_id] = dict(self._expected)
 
     def joined(self, host: Host) -> None:
-        """One more process ought to record everything."""
+        """Expect one more process to record everything."""
         self._expected[host.ref.raw] = host.ref.name
         for lacking in self._lacking.values():
             lacking[host.ref.raw] = host.ref.name
@@ -85,7 +85,7 @@ class Evidence:
         return not any(self._lacking.values())
 
     def missing(self, but: Collection[MessageId] = ()) -> list[str]:
-        """Say which live process lacks which message, except for some messages."""
+        """Return a line for each message that a live process lacks, except those in ``but``."""
         return [
             f"{name} lacks {message_id}"
             for message_id, lacking in self._lacking.items()
@@ -100,7 +100,7 @@ class Evidence:
     # ---- what happens -----------------------------------------------------------------------
 
     def stepped(self, host: Host, event: ev.Event, effects: list[fx.Effect]) -> None:
-        """Take down what was delivered, and judge what it led to."""
+        """Log what was delivered, and judge what it led to."""
         if type(event) is ev.Received:
             message = event.message
             if type(message) is Bcast:
@@ -116,7 +116,9 @@ class Evidence:
             if type(effect) is fx.Record:
                 self._recorded(host, effect)
             elif type(effect) is fx.BroadcastDone:
-                self._confirmed(effect)
+                lacking = self._lacking.get(effect.id, {}) if effect.id is not None else {}
+                names = tuple(name for raw, name in lacking.items() if raw in self.members)
+                self.receipts[effect.op] = Given(effect, self._network.now, names)
 
     def faulted(self, host: Host, what: str) -> None:
         """Expect nothing of a process that has ended."""
@@ -129,11 +131,6 @@ class Evidence:
         for offset in range(count):
             key = (first.plus(offset) if offset else first, sender, host.ref.raw)
             self._log.setdefault(key, set()).add(kind)
-
-    def _confirmed(self, done: fx.BroadcastDone) -> None:
-        lacking = self._lacking.get(done.id, {}) if done.id is not None else {}
-        names = tuple(name for raw, name in lacking.items() if raw in self.members)
-        self.receipts[done.op] = Given(done, self._network.now, names)
 
     # ---- records ----------------------------------------------------------------------------
 
@@ -150,10 +147,10 @@ class Evidence:
         self._lacking.get(record.id, {}).pop(host.ref.raw, None)
 
     def _fault(self, host: Host, record: fx.Record) -> str:
-        """Return what is wrong with a record; empty if nothing."""
+        """Return what is wrong with a record; an empty text if nothing is."""
         route = record.route
         if record.id not in self._bodies:
-            return "nobody has published it"
+            return "no node has published it"
         if record.body != self._bodies[record.id]:
             return "its body is another one than was published"
         if not route or route[0].raw != record.id.origin or route[-1].raw != host.ref.raw:

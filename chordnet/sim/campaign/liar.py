@@ -1,8 +1,8 @@
 """A node that says anything: any frame, any field, at any time.
 
-It is a member of the ring, and what it says besides is drawn from its own source. Two things make
-its frames: :data:`KINDS`, each a way to deceive, and :func:`mutated`, which takes a frame that it
-has seen and changes single values in it. Every frame is one that the wire could carry.
+It is a member of the ring, and its lies are drawn from a random source of its own. Its frames are
+made by :data:`KINDS`, each a way to deceive, and by :func:`mutated`, which takes a frame that it
+has seen and changes single values in it. Every frame is valid on the wire.
 
 What a kind may *withhold* is its own part in a tree: a delegate can claim a range that it did not
 serve. The judge (:mod:`chordnet.sim.campaign.byzantine`) is told which frames were sent.
@@ -38,11 +38,11 @@ _read = msgspec.msgpack.Decoder(PeerMessage).decode
 _values = msgspec.msgpack.Decoder().decode
 
 Frames = list[tuple[NodeRef, PeerMessage]]
-"""To whom, and what."""
+"""Receivers and messages."""
 
 
 def mutated(message: PeerMessage, rng: Random, raws: list[bytes]) -> PeerMessage | None:
-    """Return ``message`` with one to three of its values changed; None if that is no message.
+    """Return ``message`` with one to three of its values changed; None if the result is no message.
 
     :param raws: identifiers to put in the place of others.
     """
@@ -95,8 +95,8 @@ def _changed(value: Any, rng: Random, raws: list[bytes]) -> Any:
 class Liar:
     """What the lying node knows, and how it makes frames.
 
-    :param rng: its own source.
-    :param others: everybody else.
+    :param rng: its own random source.
+    :param others: all other nodes.
     :param victim: Y, whose messages are judged.
     """
 
@@ -105,17 +105,17 @@ class Liar:
     others: list[NodeRef]
     victim: NodeRef
     speaker: NodeRef | None = None
-    """As whom it speaks, if not as itself."""
+    """The node whose name it uses, if not its own."""
     published: int = 0
     """How many messages the victim has published."""
     serves: bool = True
-    """Whether it does its own part, besides lying."""
+    """Whether it does its part as a node, besides lying."""
     twist: Callable[[NodeRef, PeerMessage], list[PeerMessage]] | None = None
-    """Makes something else of what it would send as an honest node."""
+    """Replaces what it would send as an honest node."""
     reply: Callable[[NodeRef, PeerMessage], Frames] | None = None
-    """What it says to a message, before anything else."""
+    """Returns its answer to a message, before anything else."""
     lies: list[PeerMessage] = attrs.field(factory=list)
-    """What it has said that its node had not."""
+    """Everything that it has sent and an honest node would not have."""
     earlier: list[PeerMessage] = attrs.field(factory=list)
     """What it saw and sent before the victim's present life."""
     seen: deque[PeerMessage] = attrs.field(factory=lambda: deque(maxlen=SEEN))
@@ -124,7 +124,7 @@ class Liar:
 
     @property
     def raws(self) -> list[bytes]:
-        """Identifiers of this ring, and one that is nobody's."""
+        """Return identifiers of this ring, and one that no node has."""
         return [
             *(ref.raw for ref in self.others),
             self.me.raw,
@@ -136,17 +136,17 @@ class Liar:
         return self.rng.choice(self.others)
 
     def everyone(self) -> list[NodeRef]:
-        """Return all or some others."""
+        """Return all other nodes, or some of them."""
         if self.rng.random() < 0.5:
             return self.others
         return self.rng.sample(self.others, self.rng.randint(1, len(self.others)))
 
     def id(self, ahead: int) -> MessageId:
-        """Return the victim's number, so many ahead of what it has published."""
+        """Return the victim's message number that is ``ahead`` of what it has published."""
         return MessageId(self.victim.raw, self.victim.incarnation, max(1, self.published + ahead))
 
     def nobody(self) -> NodeRef:
-        """Return a node that there is not, at an address where nobody or another one listens."""
+        """Return a node that does not exist, at an address where no node or another one listens."""
         raw, name = self.rng.randbytes(len(self.me.raw)), f"nobody-{self.rng.randrange(1000)}"
         address = self.rng.choice((name, self.someone().address, self.me.address))
         return NodeRef(raw, self.rng.choice((1, 2, (1 << 62) - 1)), address, name)
@@ -164,7 +164,7 @@ class Liar:
         return ref
 
     def pointers(self) -> list[NodeRef]:
-        """Return some of them."""
+        """Return some pointers that may be false."""
         return [self.pointer() for _ in range(self.rng.randrange(9))]
 
     def bcast(
@@ -177,7 +177,7 @@ class Liar:
         name: str = "",
         hops: int = 0,
     ) -> msg.Bcast:
-        """Return a broadcast of anybody's, on a route of our invention."""
+        """Return a broadcast of any node, on an invented route."""
         rng = self.rng
         route = [Hop(first.origin, name, int(EdgeKind.ORIGIN))]
         route += [Hop(rng.randbytes(20), f"{n}{name}"[:255], 2) for n in range(hops)]
@@ -190,7 +190,7 @@ class Liar:
     # ---- being a node -----------------------------------------------------------------------
 
     def heard(self, event: ev.Event) -> Frames:
-        """Take note of what comes in, and say what it provokes."""
+        """Note what comes in, and return the lies that it provokes."""
         if not isinstance(event, ev.Received):
             return []
         self.seen.append(event.message)
@@ -201,7 +201,7 @@ class Liar:
         return frames
 
     def twisted(self, effects: list[fx.Effect]) -> list[fx.Effect]:
-        """Return what it asks for in place of what an honest node would."""
+        """Return the effects that it asks for in place of an honest node's."""
         if self.twist is None:
             return effects
         found: list[fx.Effect] = []
@@ -224,7 +224,7 @@ class LyingNode(ChordNode):
         super().__init__(config, me, rng)
 
     def step(self, event: ev.Event, now: float) -> list[fx.Effect]:
-        """Take one event; what comes of it is the liar's."""
+        """Take one event, and return the effects that the liar makes of it."""
         liar = self.liar
         if liar is None:
             return super().step(event, now)
@@ -244,13 +244,13 @@ def _known(liar: Liar, intervals: list[int]) -> msg.OriginState:
 
 
 def _keep_still(_to: NodeRef, message: PeerMessage) -> list[PeerMessage]:
-    """Do nothing for a tree."""
+    """Send nothing that a broadcast's tree needs."""
     tree = isinstance(message, msg.Bcast | msg.Covered | msg.Ack | msg.Bodies)
     return [] if tree else [message]
 
 
 def mutate(liar: Liar) -> Frames:
-    """Frames that it has seen, with values changed."""
+    """Send frames that it has seen, with values changed."""
     found: Frames = []
     for _ in range(liar.rng.randint(1, 8)):
         if liar.seen:
@@ -261,7 +261,7 @@ def mutate(liar: Liar) -> Frames:
 
 
 def lost(liar: Liar) -> Frames:
-    """Unasked: the victim's next messages are lost, given, or handed over."""
+    """Say unasked that the victim's next messages are lost, give them, or hand them over."""
     rng = liar.rng
     first = liar.id(rng.choice((1, 1, 1, 2, rng.choice(FAR))))
     word = rng.choice(("lost", "lost", "given", "want"))
@@ -276,7 +276,7 @@ def lost(liar: Liar) -> Frames:
 
 
 def have(liar: Liar) -> Frames:
-    """A ledger that is not so; whoever asks for what it lacks is told that it is lost."""
+    """Send a false ledger; answer any request for what it lacks with the word that it is lost."""
 
     def reply(sender: NodeRef, message: PeerMessage) -> Frames:
         if isinstance(message, msg.Want):
@@ -306,7 +306,7 @@ def have(liar: Liar) -> Frames:
 
 
 def digest(liar: Liar) -> Frames:
-    """Digests that match nobody's, all the time."""
+    """Send digests that match no other node's, all the time."""
     rng, frames = liar.rng, Frames()
     state = [m for m in liar.seen if isinstance(m, msg.State)]
     for to in liar.everyone():
@@ -319,7 +319,7 @@ def digest(liar: Liar) -> Frames:
 
 
 def number(liar: Liar) -> Frames:
-    """The victim's next numbers, taken with other bodies."""
+    """Take the victim's next numbers, with other bodies."""
     rng = liar.rng
     first = liar.id(rng.choice((1, 1, 1, 2, 3)))
     count = rng.choice((1, 1, 4))
@@ -338,7 +338,7 @@ def number(liar: Liar) -> Frames:
 
 
 def ahead(liar: Liar) -> Frames:
-    """Numbers of the victim far ahead of those that it has used, together or scattered."""
+    """Use numbers of the victim far ahead of those that it has used, together or scattered."""
     rng = liar.rng
     if rng.random() < 0.15:
         to, base, step = liar.someone(), rng.choice(FAR) // 2, rng.choice((2, 1000))
@@ -349,7 +349,7 @@ def ahead(liar: Liar) -> Frames:
 
 
 def origins(liar: Liar) -> Frames:
-    """Messages of origins that there are not, by the hundred."""
+    """Send messages of origins that do not exist, by the hundred."""
     rng, frames = liar.rng, Frames()
     for _ in range(rng.randint(1, 60)):
         first = MessageId(rng.randbytes(20), rng.choice((1, *FAR)), rng.choice((1, 2, *FAR)))
@@ -359,7 +359,7 @@ def origins(liar: Liar) -> Frames:
 
 
 def headers(liar: Liar) -> Frames:
-    """Headers of messages whose bodies never come, with names and routes as long as may be."""
+    """Send headers of messages whose bodies never come, with the longest names and routes."""
     rng, to = liar.rng, liar.someone()
     frames: Frames = []
     for _ in range(rng.randint(1, 20)):
@@ -377,7 +377,7 @@ def headers(liar: Liar) -> Frames:
 
 
 def vouch(liar: Liar) -> Frames:
-    """Every range that it is given is covered at once, it says, and nobody in it hears anything."""
+    """Report every range that it is given as covered immediately, and send nothing to its nodes."""
     rng = liar.rng
 
     def reply(sender: NodeRef, message: PeerMessage) -> Frames:
@@ -392,7 +392,7 @@ def vouch(liar: Liar) -> Frames:
 
 
 def covered(liar: Liar) -> Frames:
-    """Reports and acknowledgements of ranges that are false in every field, or none at all."""
+    """Send reports and acknowledgements of ranges that are false in every field, or none at all."""
     rng = liar.rng
     mode = rng.choice(("silent", "ack", "false", "false"))
 
@@ -413,7 +413,7 @@ def covered(liar: Liar) -> Frames:
 
 
 def answers(liar: Liar) -> Frames:
-    """Answers to look-ups, its own and those that nobody asked it, that are not so."""
+    """Send false answers to lookups, to those it was asked and to those it was not."""
     rng = liar.rng
     label = msg.RingLabel(0, rng.getrandbits(62))
 
@@ -444,7 +444,7 @@ def answers(liar: Liar) -> Frames:
 
 
 def pointers(liar: Liar) -> Frames:
-    """Neighbours that are none, mergers with rings that are none, and hints about anybody."""
+    """Name false neighbours, rings to merge with that do not exist, and hints about any node."""
     rng = liar.rng
     frames: Frames = []
     for to in liar.everyone():
@@ -470,7 +470,7 @@ def pointers(liar: Liar) -> Frames:
 
 
 def state(liar: Liar) -> Frames:
-    """Whoever asks about its neighbours is told of nodes that there are not."""
+    """Answer questions about its neighbours with nodes that do not exist."""
 
     def twist(to: NodeRef, message: PeerMessage) -> list[PeerMessage]:
         if not isinstance(message, msg.State) or liar.rng.random() < 0.3:
@@ -484,13 +484,13 @@ def state(liar: Liar) -> Frames:
 
 
 def leaving(liar: Liar) -> Frames:
-    """It leaves, and does not, again and again; or names others as its heirs."""
+    """Say that it leaves and stay, again and again; or name others as its heirs."""
     frame = msg.Leaving(liar.pointer(), liar.pointers())
     return [(to, frame) for to in liar.everyone()]
 
 
 def twin(liar: Liar) -> Frames:
-    """It greets under other nodes' names, with starts later than theirs."""
+    """Greet under other nodes' names, with later starts than theirs."""
     rng, ref = liar.rng, liar.rng.choice((liar.victim, liar.someone()))
     later = rng.choice((ref.incarnation + 1, ref.incarnation + 1000, (1 << 62) - 1))
     address = rng.choice((liar.me.address, ref.address))
@@ -500,7 +500,7 @@ def twin(liar: Liar) -> Frames:
 
 
 def replay(liar: Liar) -> Frames:
-    """What was said before the victim's present life began, once more."""
+    """Repeat what was said before the victim's present life began."""
     rng = liar.rng
     if not liar.earlier:
         return []
@@ -508,7 +508,7 @@ def replay(liar: Liar) -> Frames:
 
 
 def mixed(liar: Liar) -> Frames:
-    """Another kind every time."""
+    """Lie in another way every time."""
     name = liar.rng.choice([name for name in KINDS if name != "mixed"])
     return KINDS[name](liar)
 
@@ -535,4 +535,4 @@ KINDS: dict[str, Callable[[Liar], Frames]] = {
         mixed,
     )
 }
-"""What it does, by name; each is called again and again while the attack lasts."""
+"""The ways to lie, by name; each is called again and again while the attack lasts."""

@@ -1,12 +1,12 @@
-"""One run of the broadcast campaign: a ring, a broadcast, and what befalls the ring meanwhile.
+"""One run of the broadcast campaign: a ring, a broadcast, and faults meanwhile.
 
-A broadcast takes some 20 ms here when all is well and, where messages are lost, until the lost ones
-were sent again: about 2.5 s. Kills and joins fall into both: each with a probability of one half
-into the first :data:`TREE_S`, otherwise anywhere in the first :data:`REPAIR_S`. Messages are lost
-from the first step to the last.
+A broadcast takes some 20 ms here when all is well; if messages are lost, about 2.5 s, until they
+are sent again. Kills and joins fall into both: each with a probability of one half into the first
+:data:`TREE_S`, otherwise anywhere in the first :data:`REPAIR_S`. Messages are lost from the first
+step to the last.
 
-A newcomer is told two members that stay. (One whose every bootstrap peer is dead forms a ring of
-its own, by design, and can be found by nobody.)
+A newcomer's bootstrap peers are two members that stay. (A node whose bootstrap peers are all dead
+forms a ring of its own, by design, and no other node can find it.)
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ MOST_NODES = 100_000
 TREE_S = 0.025
 REPAIR_S = 2.5
 BEFORE_S = 0.1
-"""The ring runs for so long before the broadcast."""
+"""How long the ring runs before the broadcast."""
 POLL_S = 0.02
 INSTANT_S = 0.003
 """An origin that dies does so within this time, :data:`TREE_S` or :data:`REPAIR_S`."""
 FREEZE_S = 6.0
-"""A freeze lasts up to so long, a silent node is held for dead after two or three seconds."""
+"""The longest freeze; a silent node is taken for dead after two or three seconds."""
 MOST_PARTED_S = 20.0
 """A broadcast's deadline: a longer partition would not change what its receipt says."""
 CONTACTS = 2
 _SALT = 0x9E3779B97F4A7C15
-"""What happens is drawn from another source than what the nodes do."""
+"""Keeps the random source of the faults apart from that of the nodes."""
 
 
 def large_ring() -> ProtocolConfig:
@@ -47,7 +47,7 @@ def large_ring() -> ProtocolConfig:
 
 
 def crippled() -> ProtocolConfig:
-    """Return settings without what repairs a broadcast: nothing is sent again, nobody compares."""
+    """Return settings that repair no broadcast: nothing is sent again, no digests are compared."""
     never = 1e6
     return attrs.evolve(
         large_ring(),
@@ -71,11 +71,11 @@ class Plan:
     joins: int = 20
     loss: float = 0.05
     freezes: float = 0.0
-    """The fraction of the nodes that stop for a while and go on: others hold them for dead."""
+    """The fraction of the nodes that stop for a while and go on: others take them for dead."""
     parted_s: float = 0.0
-    """For how long the network is cut into two halves meanwhile; 0 for not at all."""
+    """How long the network is cut into two halves meanwhile; 0 for not at all."""
     broadcasts: int = 1
-    """By as many origins, which stay alive unless ``origin_dies``."""
+    """How many, each by another origin; the origins stay alive unless ``origin_dies``."""
     origin_dies: bool = False
     within_s: float = 60.0
     """Virtual time from the broadcast to all conditions; the run ends as soon as they hold."""
@@ -110,8 +110,8 @@ class Plan:
 
 
 @attrs.frozen(kw_only=True)
-class Result:
-    """What one seed's run came to."""
+class CampaignResult:
+    """The outcome of one seed's run."""
 
     seed: int
     live: int
@@ -125,7 +125,7 @@ class Result:
     unreached: int
     """Nodes that receipts name as unreached."""
     lacked: int
-    """Live members that had not recorded a message when its receipt came that was not partial."""
+    """Live members that had not recorded a message when its receipt, not partial, came."""
     early: int
     """Receipts that were not partial and came before a live member had recorded the message."""
     confirmed_s: float | None
@@ -142,7 +142,7 @@ class Result:
     failures: tuple[str, ...]
     steps: int
     cpu_s: float = 0.0
-    """What it cost, by whoever took the time."""
+    """Processor time of the run, if it was measured."""
 
     @property
     def ok(self) -> bool:
@@ -155,7 +155,7 @@ class Result:
         return sum(self.edges.get(kind.name.lower(), 0) for kind in REPAIRS)
 
 
-class Run:
+class CampaignRun:
     """The run of ``plan`` with one seed."""
 
     def __init__(self, plan: Plan, seed: int) -> None:
@@ -167,15 +167,15 @@ class Run:
         self._ops: dict[int, tuple[str, MessageId]] = {}
         self._busy_until = 0.0
 
-    def play(self) -> Result:
-        """Run it to its end and judge it."""
+    def play(self) -> CampaignResult:
+        """Play the run to its end and judge it."""
         failures = []
         try:
             self._begin()
             settled = self.network.run(self.plan.within_s, self._settled, POLL_S)
             at = self.network.now - self._began if settled else None
             self.network.run(self.plan.linger_s)
-        # Whatever the core raises is what we are looking for: it is reported with its seed.
+        # Any exception of the core is a finding: report it with its seed.
         except Exception as error:  # noqa: BLE001
             failures.append(f"{self.network.now:.6f} s: {type(error).__name__}: {error}")
             at = None
@@ -207,7 +207,10 @@ class Run:
         for number, name in enumerate(origins):
             self._publish(name, f"message-{number}")
         if plan.origin_dies:
-            self._doom(origins[0])
+            # In half of the runs everything that the origin has on its way is lost as well.
+            span = rng.choice((INSTANT_S, TREE_S, REPAIR_S))
+            at = span * rng.random()
+            self._at(at, partial(self._die, origins[0], lose=rng.random() < 0.5))
 
     def _soon(self, action: Callable[[], None]) -> None:
         span = TREE_S if self._rng.random() < 0.5 else REPAIR_S
@@ -231,7 +234,7 @@ class Run:
     def _part(self, names: list[str]) -> None:
         network = self.network
         half = set(self._rng.sample(names, len(names) // 2))
-        # A newcomer that comes later is on neither side.
+        # A node that joins later is on neither side.
         network.partition(half, set(network.hosts) - half)
         self._later(self.plan.parted_s, network.heal)
 
@@ -243,12 +246,6 @@ class Run:
         message_id = MessageId(ref.raw, ref.incarnation, 1)
         self.evidence.published(message_id, body.encode())
         self._ops[self.network.publish(name, body)] = name, message_id
-
-    def _doom(self, name: str) -> None:
-        """Let an origin die, in half of the runs with all that it has on its way."""
-        rng = self._rng
-        span = rng.choice((INSTANT_S, TREE_S, REPAIR_S))
-        self._at(span * rng.random(), partial(self._die, name, lose=rng.random() < 0.5))
 
     def _die(self, name: str, *, lose: bool) -> None:
         if lose:
@@ -269,7 +266,7 @@ class Run:
 
     def _lost(self) -> set[MessageId]:
         """Return the messages that died with their origins: no receipt was given, and they are
-        neither with a node nor on their way. Nothing is on its way for longer than a moment here.
+        neither with a node nor on their way. Here no message travels for longer than a moment.
         """
         if self.network.now < self._busy_until + REPAIR_S:
             return set()
@@ -281,7 +278,7 @@ class Run:
         }
 
     def _failures(self) -> list[str]:
-        """Judge by what the processes hold, and by the evidence."""
+        """Return everything that went wrong, from what the processes hold and from the evidence."""
         evidence = self.evidence
         lost = self._lost()
         found = evidence.missing(lost)
@@ -294,18 +291,13 @@ class Run:
             ids = [record.id for record in host.records]
             if len(ids) != len(set(ids)) or set(ids) != keys:
                 found.append(f"{host.ref.name} holds {len(ids)} records of {len(keys)} messages")
-        if self.plan.undisturbed:
-            found += self._expensive()
-        return found
-
-    def _expensive(self) -> list[str]:
         sent, edges = self.network.sent, self.plan.nodes - 1
         answers = sent["Ack"] + sent["Covered"]
-        if sent["Bcast"] == edges and answers <= 2 * edges:
-            return []
-        return [f"{sent['Bcast']} broadcasts and {answers} answers for {edges} edges"]
+        if self.plan.undisturbed and (sent["Bcast"] != edges or answers > 2 * edges):
+            found.append(f"{sent['Bcast']} broadcasts and {answers} answers for {edges} edges")
+        return found
 
-    def _result(self, failures: list[str], settled: float | None) -> Result:
+    def _result(self, failures: list[str], settled: float | None) -> CampaignResult:
         network, evidence = self.network, self.evidence
         given = evidence.receipts.values()
         firm = [each for each in given if not each.done.partial and each.done.id is not None]
@@ -313,7 +305,7 @@ class Run:
         edges = dict(evidence.counts)
         edges.pop("origin", None)
         sent = network.sent
-        return Result(
+        return CampaignResult(
             seed=self.seed,
             live=len(network.live()),
             missed=len(evidence.missing(self._lost())),

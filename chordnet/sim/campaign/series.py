@@ -1,4 +1,4 @@
-"""Many runs of the broadcast campaign on all cores, and what they come to together."""
+"""Many runs of the broadcast campaign on all cores, and their sum."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from statistics import median
 
 import attrs
 
-from chordnet.sim.campaign.run import Plan, Result, Run
+from chordnet.sim.campaign.run import CampaignResult, CampaignRun, Plan
 from chordnet.sim.world.workers import worker_context
 
 
-def play(plan: Plan, seed: int) -> Result:
-    """Run ``plan`` with ``seed``, and take the processor's time."""
+def play(plan: Plan, seed: int) -> CampaignResult:
+    """Run ``plan`` with ``seed``, and measure the processor time."""
     began = time.process_time()
-    result = Run(plan, seed).play()
+    result = CampaignRun(plan, seed).play()
     result = attrs.evolve(result, cpu_s=round(time.process_time() - began, 3))
-    # A network is one large cycle. The collector, which is off in workers, takes it away here.
+    # A network is one large cycle of references, and the collector is off in workers: free it here.
     gc.collect()
     return result
 
 
-def results(plan: Plan, seeds: Sequence[int], jobs: int) -> Iterator[Result]:
+def results(plan: Plan, seeds: Sequence[int], jobs: int) -> Iterator[CampaignResult]:
     """Play ``seeds`` in ``jobs`` processes; the results come as they are ready, in any order."""
     if jobs == 1:
         for seed in seeds:
@@ -39,8 +39,8 @@ def results(plan: Plan, seeds: Sequence[int], jobs: int) -> Iterator[Result]:
 
 
 def _worker() -> None:
-    # Whoever started this decides when it ends. And walking through a whole network again and
-    # again in search of garbage costs a fifth of the time and finds little.
+    # Ctrl-C is for the parent process, which ends the workers. And searching a whole network for
+    # garbage again and again costs a fifth of the time and finds little.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     gc.disable()
 
@@ -70,9 +70,9 @@ class Row:
     early: int
     """Receipts of that kind."""
     orphans_held: int
-    """Origins that died without a receipt, and whose message everybody alive has."""
+    """Origins that died without a receipt, and whose message every live node has."""
     orphans_lost: int
-    """The same, and nobody has it."""
+    """Origins that died without a receipt, and whose message no node has."""
     bcasts: tuple[int, int]
     """Fewest and most in a run."""
     answers: tuple[int, int]
@@ -84,7 +84,7 @@ class Row:
     """On average."""
 
 
-def summed(plan: Plan, runs: Iterable[Result]) -> Row:
+def summed(plan: Plan, runs: Iterable[CampaignResult]) -> Row:
     """Sum up runs of ``plan``, one at least."""
     each = list(runs)
     edges: Counter[str] = Counter()

@@ -13,7 +13,7 @@ key, and nothing proves it for the next slot. So one hop is one binary search, a
 a broadcast.
 
 Identifiers have 64 bits here rather than 160: paths depend on the order of nodes and their
-distances, of which more bits say nothing more (two of 2**20 random identifiers are alike with a
+distances, and more bits change neither (two of 2**20 random identifiers are equal with a
 probability of 2**-25, and are drawn again).
 
 Needs numpy: ``pip install 'chordnet[simulate]'``.
@@ -48,7 +48,7 @@ Indices: TypeAlias = NDArray[np.int64]
 
 @attrs.frozen(eq=False)
 class Lookups:
-    """What became of many lookups, one entry each."""
+    """The outcomes of many lookups, one entry each."""
 
     start: Indices
     """Index of the node that asked."""
@@ -64,13 +64,13 @@ class Tree:
     depth: Indices
     """Edges from the origin."""
     children: Indices
-    """To how many nodes it passes the message on."""
+    """How many nodes it passes the message on to."""
 
 
 class StaticRing:
     """A ring at rest.
 
-    :param ids: the identifiers of the nodes, each below 2**64, in ascending order, no two alike.
+    :param ids: the identifiers of the nodes, each below 2**64, in ascending order, all different.
     :param successors: r, how long successor lists are; fingers alone with 1.
     :raises ValueError: there are no identifiers, they are out of order, or ``successors`` is not
         positive.
@@ -91,18 +91,16 @@ class StaticRing:
         """Return the index of the owner of each key: the first node at the key or after it."""
         return np.searchsorted(self.ids, keys) % self.count
 
-    def _distance(self, start: Indices, end: Indices) -> Ids:
-        return self.ids[end] - self.ids[start]  # wraps modulo 2**64, as the ring does
-
     def _finger(self, nodes: Indices, last: Indices) -> Indices:
         """Return, for each node, its farthest finger that does not lie beyond ``last``."""
-        slots = floor_log2(self._distance(nodes, last))
+        distances = self.ids[last] - self.ids[nodes]  # wraps modulo 2**64, as the ring does
+        slots = floor_log2(distances)
         return self.owners(self.ids[nodes] + (np.uint64(1) << slots))
 
     # ---- lookups ----------------------------------------------------------------------------
 
     def look_up(self, starts: Indices, keys: Ids) -> Lookups:
-        """Let the nodes of index ``starts`` look the ``keys`` up, each its own."""
+        """Look up each of ``keys`` from the node of the same place in ``starts``."""
         owners = self.owners(keys)
         # Strictly before the key: the owner of a key that is its own identifier does not count.
         before = (np.searchsorted(self.ids, keys) - 1) % self.count
@@ -127,7 +125,7 @@ class StaticRing:
         return (nodes + step) % self.count
 
     def random_lookups(self, count: int, seed: int) -> Lookups:
-        """Look ``count`` random keys up, each from a random node."""
+        """Look up ``count`` random keys, each from a random node."""
         rng = np.random.default_rng(seed)
         starts = rng.integers(0, self.count, count)
         return self.look_up(starts, random_keys(rng, count))
@@ -137,8 +135,8 @@ class StaticRing:
     def broadcast(self, origin: int) -> Tree:
         """Return the tree of a broadcast from the node of index ``origin``.
 
-        All nodes that have a range left to give away do so at once, the widest range first, as one
-        array. (El-Ansary, Alima, Brand, Haridi, IPTPS 2003.)
+        Each step handles, as one array, every node that has a range left to give away, the widest
+        range first. (El-Ansary, Alima, Brand, Haridi, IPTPS 2003.)
         """
         depth = np.zeros(self.count, dtype=np.int64)
         children = np.zeros(self.count, dtype=np.int64)

@@ -1,4 +1,4 @@
-"""Who comes and who goes, and when: models of churn, and recorded traces.
+"""When nodes join and depart: models of churn, and recorded traces.
 
 As text (on the command line) a model is its name and its parameters::
 
@@ -44,16 +44,16 @@ class Change:
 
 
 Model = Callable[[Random, int, float], list[Change]]
-"""From a random source, the number of nodes at first and a duration to changes in order."""
+"""Takes a random source, the number of nodes at first and a duration; returns changes in order."""
 
 
 def none(rng: Random, nodes: int, duration_s: float) -> list[Change]:
-    """Nobody comes or goes."""
+    """Return no changes at all."""
     return []
 
 
 def poisson(rate: float) -> Model:
-    """``rate`` joins and as many departures a second, two Poisson processes."""
+    """Return a model of ``rate`` joins and as many departures a second, two Poisson processes."""
 
     def draw(rng: Random, nodes: int, duration_s: float) -> list[Change]:
         _refuse_more_than_possible(2 * rate * duration_s)
@@ -74,9 +74,9 @@ def poisson(rate: float) -> Model:
 
 
 def weibull(mean_s: float, shape: float, most: int = MOST_CHANGES) -> Model:
-    """Stays of ``mean_s`` seconds on average, of Weibull's distribution; numbers stay the same.
+    """Return a model of Weibull-distributed stays; every departing node is replaced.
 
-    The nodes that are there at first are met somewhere in their stay, longer stays more often.
+    The run begins in the middle of the first nodes' stays, so longer stays are met more often.
 
     :param most: changes that a run may have.
     :raises ConfigError: ``shape`` is out of range.
@@ -106,10 +106,10 @@ def weibull(mean_s: float, shape: float, most: int = MOST_CHANGES) -> Model:
 
 
 def trace(text: str, most: int = MOST_CHANGES) -> Model:
-    """Changes as recorded.
+    """Return a model that replays recorded changes.
 
     :param most: how many there may be.
-    :raises ConfigError: a line is none; the text names it.
+    :raises ConfigError: a line cannot be read; the text names it.
     """
     changes = [
         change

@@ -1,7 +1,7 @@
-"""One measured run: a right ring, churn and failures, lookups all the while, and the ring after.
+"""One measured run: a right ring, churn and failures, constant lookups, and the ring afterwards.
 
 Everything follows from the seed. Each lookup is made by a random member for a random key, and each
-newcomer is told four random members.
+newcomer gets four random members as bootstrap peers.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ MOST_JUDGED = 20_000
 MOST_LOOKUPS = 10_000_000
 """Lookups of one run."""
 CONTACTS = 4
-"""Members that a newcomer is told."""
+"""Bootstrap peers of a newcomer."""
 SAMPLES = 60
 """Points of a run's course."""
 QUIET_PART = 0.9
-"""How much of its drain time a quiet departure stays."""
+"""The part of its drain time for which a node that departs quietly stays."""
 AFTERMATH_S = 60.0
-"""How long lookups under way may take, and the ring to become right."""
+"""How long pending lookups may take, and the ring to become right."""
 
 
 @attrs.frozen(kw_only=True)
@@ -52,10 +52,9 @@ class Settings:
     orderly: float = 0.0
     """The fraction of departures that tell the ring; the others crash."""
     quiet: bool = False
-    """An orderly departure tells the two neighbours and nobody else: no connection ends with it,
-    as in a network without connections."""
+    """Tell only the two neighbours of an orderly departure, as in a network without connections."""
     failures: float = 0.0
-    """The fraction of nodes that vanish at once."""
+    """The fraction of nodes that vanish in the same moment."""
     failures_at_s: float | None = None
     """When; by default half-way."""
     lookups_per_s: float = 1.0
@@ -90,7 +89,7 @@ class Settings:
 
 @attrs.frozen
 class Sample:
-    """A piece of the run's course."""
+    """The figures of one interval of the run."""
 
     until_s: float
     members: int
@@ -101,7 +100,7 @@ class Sample:
 
 @attrs.frozen
 class Figures:
-    """What a set of lookups came to."""
+    """Figures about a set of lookups."""
 
     count: int
     failed: int
@@ -117,7 +116,7 @@ class Figures:
 
 @attrs.frozen
 class Report:
-    """What a run came to."""
+    """The outcome of a run."""
 
     joined: int
     departed: int
@@ -130,7 +129,7 @@ class Report:
     settled_s: float | None
     """How long after the run's end there was one right ring; None: not in time."""
     judged: bool
-    """Whether the ring was judged: small enough, and to be."""
+    """Whether the ring was judged: that was asked for, and the ring was small enough."""
     course: tuple[Sample, ...]
 
 
@@ -155,7 +154,7 @@ def figures(lookups: Iterable[Measured]) -> Figures:
 class Experiment:
     """A run of ``settings``.
 
-    :param told: is shown the fraction of the run that is over, now and then.
+    :param told: called now and then with the fraction of the run that is over.
     """
 
     def __init__(
@@ -171,12 +170,12 @@ class Experiment:
         )
         self._rng = Random(f"experiment {settings.seed}")
         self.meter = LookupMeter(self.network, Random(f"lookups {settings.seed}"))
-        """What was measured of each lookup."""
+        """Measures each lookup."""
         self._joined = self._departed = 0
         self._course: list[Sample] = []
 
     def run(self) -> Report:
-        """Run it all."""
+        """Run the experiment and return its report."""
         settings, network = self._settings, self.network
         names = [name_of(number) for number in range(1, settings.nodes + 1)]
         right_ring(network, names, names[:CONTACTS])
@@ -246,18 +245,15 @@ class Experiment:
         elif runs:
             self._departed += 1
             orderly = change.verb == "depart" and self._rng.random() < self._settings.orderly
-            if change.verb == "leave" or orderly:
-                self._leave(name)
-            else:
+            if change.verb != "leave" and not orderly:
                 network.kill(name, silent=True)
-
-    def _leave(self, name: str) -> None:
-        network = self.network
-        network.leave(name)
-        if self._settings.quiet:
-            # Gone without a word just before its connections would be closed in order.
-            until = network.now + QUIET_PART * self._settings.config.leave_drain_s
-            network.at(until, lambda: network.kill(name, silent=True))
+                return
+            network.leave(name)
+            if self._settings.quiet:
+                # End it just before it would close its connections in order, which others would
+                # notice.
+                until = network.now + QUIET_PART * self._settings.config.leave_drain_s
+                network.at(until, lambda: network.kill(name, silent=True))
 
     def _fail(self) -> None:
         names = [host.ref.name for host in self.network.live()]

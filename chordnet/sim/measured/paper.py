@@ -1,15 +1,15 @@
-"""The published figures of Chord, worked out again and judged
-(:mod:`chordnet.sim.measured.published`).
+"""The published figures of Chord, reproduced and judged (:mod:`chordnet.sim.measured.published`).
 
 - *Path lengths* on ideal finger tables, with numpy (:mod:`chordnet.sim.measured.analysis`).
 - *Simultaneous failures* (ToN 2003, section VI-D, table II) and *churn* (section VI-E, table III):
   lookups of the protocol core itself (:mod:`chordnet.sim.measured.paper_runs`), with finger upkeep
-  as near to the published as it goes; under churn beside it a stricter one and chordnet's own.
+  as near to the published as possible; for churn also with a stricter upkeep and with chordnet's
+  own.
 - *Keys per node* (section VI-B): 10,000 nodes and a million keys.
 
 Every seed is a :class:`Task` of its own, so that workers share them. ``quick`` takes fewer seeds
 and lookups, shorter runs and smaller rings. Its runs under churn end long before the perfect tables
-of their beginning are forgotten, and are only shown.
+of the start have faded, so they are shown without a verdict.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ JUDGED_S = 1800.0
 """Virtual seconds of a full run under churn that are judged, at one lookup a second: 36,000 lookups
 a row over all seeds."""
 SHOWN_S = 1200.0
-"""The same of the runs that are only shown."""
+"""The same for the runs that are shown without a verdict."""
 QUICK_S, QUICK_WARM_UP_S = 120.0, 60.0
 """Both under churn, quickly."""
 LOOKUPS = 10_000
@@ -73,12 +73,12 @@ Tallies = Sequence[Tally]
 Shares = tuple[float, float]
 """1st and 99th percentile of keys per node."""
 Found = Tally | Shares
-"""What a task comes to."""
+"""The result of a task."""
 
 
 @attrs.frozen
 class Task:
-    """A part of a row to work out: one seed of it; workers may do so in any order."""
+    """The work for one seed of a row; workers may do tasks in any order."""
 
     part: str
     """A key of :data:`PARTS`."""
@@ -89,7 +89,7 @@ class Task:
 
     @property
     def cpu_s(self) -> float:
-        """Seconds of processor time that it takes, about, on the machine of the documentation."""
+        """Estimated seconds of processor time, on the machine of the documentation."""
         return PARTS[self.part].quick_s if self.quick else PARTS[self.part].full_s
 
     def work(self) -> Found:
@@ -111,7 +111,7 @@ def ideal_paths(task: Task) -> Tally:
 
 
 def with_dead(task: Task, run: Callable[..., list[Measured]] = failures) -> Tally:
-    """Let each node vanish with a probability and look keys up, with no repair."""
+    """Let each node vanish with a probability and look up keys, with no repair."""
     lookups = QUICK_LOOKUPS if task.quick else LOOKUPS
     return Tally.measured(run(task.value, task.seed, lookups))
 
@@ -119,7 +119,7 @@ def with_dead(task: Task, run: Callable[..., list[Measured]] = failures) -> Tall
 def under_churn(
     upkeep: FingerUpkeep, full_s: float, run: Callable[..., list[Measured]] = churned
 ) -> Callable[[Task], Tally]:
-    """Return what lets nodes come and go while keys are looked up, with such an upkeep."""
+    """Return a function that looks up keys under churn, with this finger upkeep."""
 
     def work(task: Task) -> Tally:
         measured_s, warm_up_s = (QUICK_S, QUICK_WARM_UP_S) if task.quick else (full_s, WARM_UP_S)
@@ -180,7 +180,7 @@ the rows of the table of churn."""
 
 
 def tasks(*, quick: bool) -> list[Task]:
-    """Return all that is to be worked out."""
+    """Return every task of the run."""
     return [
         Task(name, value, seed, quick)
         for name, part in PARTS.items()
@@ -222,7 +222,7 @@ def mean(
     estimate: float | None = None,
     quick: bool = False,
 ) -> Figure:
-    """Return the mean of something about lookups beside the published one."""
+    """Return the mean of a property of lookups beside the published one."""
     return Figure(
         name,
         mean_of(tallies, of),
@@ -237,7 +237,7 @@ def mean(
 def percentiles(
     tallies: Tallies, name: str, of: Of, published: Spread, apart: float | None
 ) -> tuple[Figure, ...]:
-    """Return the 1st and the 99th percentile of something beside the published ones."""
+    """Return the 1st and the 99th percentile of a property beside the published ones."""
     return tuple(
         Figure(f"{name}, {text}", percentile_of(tallies, part, of), beside, apart=apart)
         for text, part, beside in (("1st", 0.01, published.first), ("99th", 0.99, published.last))
@@ -327,7 +327,7 @@ def churn_row(rate: float, tallies: Tallies, beside: dict[str, Tallies], *, quic
 
 
 def keys_row(virtual: int, shares: Sequence[Shares], *, quick: bool) -> Row:
-    """Judge how evenly keys lie."""
+    """Judge how evenly keys are spread."""
     names = ("1st percentile", "99th percentile")
     figures = []
     for number, name in enumerate(names):
@@ -364,7 +364,7 @@ _WORDS = {
 
 
 def tables(done: dict[Task, Found]) -> list[Table]:
-    """Put what was worked out into tables."""
+    """Put the results into tables."""
     quick = any(task.quick for task in done)
 
     def tallies(part: str, value: float) -> list[Tally]:

@@ -1,27 +1,27 @@
 """The published experiments with the protocol core, as far as possible with the paper's algorithm.
 
-*Simultaneous failures* (Stoica et al., ToN 11(1), 2003, section VI-D). Of 1000 nodes with successor
-lists of 20 each vanishes with a probability, all at once. Nothing is repaired or remembered while
-lookups run, so each of them meets the undamaged tables; a node that a lookup finds dead it meets no
-second time. Each live node has found out that its predecessor is dead, since chordnet's owner
+*Simultaneous failures* (Stoica et al., ToN 11(1), 2003, section VI-D). Each of 1000 nodes with
+successor lists of 20 vanishes with a given probability, all in the same moment. Nothing is repaired
+or remembered while lookups run, so each of them meets the same tables; a lookup asks no dead node
+twice. Each live node already knows that its predecessor is dead, since in chordnet a key's owner
 answers only then.
 
-*Churn* (section VI-E). Joins are a Poisson process and so are departures, which tell their two
-neighbours and nobody else; lookups, one a second. Each node stabilises every 15 to 45 s, and looks
-each finger up as often as in the paper's simulator, whatever changes meanwhile; who does not answer
-within 500 ms is gone. Chordnet's own finger upkeep and audits are off, but for one part: a dead
-finger is replaced at once, by a lookup. The paper's simulator looks nothing up then
+*Churn* (section VI-E). Joins and departures are Poisson processes; a departing node tells its two
+neighbours only. There is one lookup a second. Each node stabilises every 15 to 45 s, and looks up
+each finger as often as in the paper's simulator, regardless of any changes; a node that does not
+answer within 500 ms is taken for gone. Chordnet's own finger upkeep and audits are off, except that
+a dead finger is replaced immediately, by a lookup. The paper's simulator looks nothing up then
 (``removeFinger`` in ``finger.c``), but it need not: its one list for routing also holds some 17
 nodes met in requests, its own and those of others (``processRequest`` in ``request.c`` inserts the
 initiator and the sender of each), and ``getNeighbors`` takes the closest of all, so that another
-node near by mostly stands in for a dead finger at once. Chordnet keeps no such nodes, and a lookup
-is the nearest that it has. To compare there are runs whose dead fingers leave their slots empty
-until the next pass, and runs with the whole upkeep of chordnet.
+node near by usually replaces a dead finger without delay. Chordnet keeps no such nodes, and a
+lookup comes nearest to it. For comparison there are runs whose dead fingers leave their slots empty
+until the next pass, and runs with chordnet's whole upkeep.
 
-What stays is that stabilisation takes over the successor's whole list, so that its entries are
-fresher than those of the paper's simulator, which looks them up one by one; that a lookup asks no
-dead node twice; and that a replacement is the right finger, not merely a node near by. Measured
-from when the perfect tables of the beginning have been forgotten.
+These differences remain: stabilisation takes over the successor's whole list, so that its entries
+are fresher than those of the paper's simulator, which looks them up one by one; a lookup asks no
+dead node twice; and a replacement is the right finger, not merely a node near by. Measuring starts
+when the perfect tables of the start have faded.
 """
 
 from __future__ import annotations
@@ -48,13 +48,13 @@ PASS_S = 2 * 23 * STABILISE_S
 """How often a finger is looked up: every other stabilisation does the next of 23 (``chooseX`` in
 ``stabilize.c`` of the paper's simulator; it has identifiers of 24 bits)."""
 TIMEOUT_S = 0.5
-"""After this a published node takes another for gone."""
+"""After this a node of the paper takes another for gone."""
 WARM_UP_S = 2 * PASS_S
-"""Until here churn goes on unmeasured."""
+"""Churn before this moment is not measured."""
 LEFT_EMPTY = FingerUpkeep(hints=False, repair_on_use=False, checks=False, prompt=False)
 """A dead finger's slot stays empty until the next pass."""
 REPLACED = attrs.evolve(LEFT_EMPTY, repair_on_use=True)
-"""It is looked up at once."""
+"""A dead finger's slot is looked up immediately."""
 OURS = FingerUpkeep()
 """Everything that chordnet does for its fingers."""
 
@@ -62,8 +62,8 @@ OURS = FingerUpkeep()
 def failures(dead: float, seed: int, lookups: int) -> list[Measured]:
     """Return the lookups of one ring.
 
-    Everything happens within the time for which a silent connection is waited for, so that nothing
-    is evicted: the lookups start at once, and each timeout is short.
+    Everything happens before a silent connection is given up, so that nothing is evicted: the
+    lookups start immediately, and each timeout is short.
     """
     config = ProtocolConfig(
         successors=SUCCESSORS,
@@ -127,7 +127,7 @@ def churned(
 
 
 def churn_config(upkeep: FingerUpkeep) -> ProtocolConfig:
-    """Return the published pace with this upkeep; with that of chordnet there are its audits."""
+    """Return settings of the published pace with this upkeep; only chordnet's own has audits."""
     default, audits = ProtocolConfig.wide_area(), upkeep == OURS
     return attrs.evolve(
         default,

@@ -1,18 +1,19 @@
-"""What was published about Chord, and how ours is held against it.
+"""What was published about Chord, and how our figures are compared with it.
 
-Lookups are iterative. The *path* are the live nodes that the initiator asks, itself left out, up to
-the one that has the key between itself and its successor. So counts the paper's own simulator (Ion
-Stoica's, in MIT's repository ``dht``, folder ``simulator``: ``request.c`` and ``README``).
+Lookups are iterative. The *path* is the live nodes that the initiator asks, itself left out, up to
+the one that has the key between itself and its successor. The paper's own simulator counts like
+this (Ion Stoica's, in MIT's repository ``dht``, folder ``simulator``: ``request.c`` and
+``README``).
 
 *Timeouts* are the failed nodes that a lookup tries to contact, the paper's definition (ToN 2003,
 section VI-D): all of them, in every row, those on the last edge too, from the node that knows the
 owner to the owner, since chordnet asks it. The paper's simulator looks there without asking, and
-counts the dead nodes on the way only; so counted they are shown beside, and not judged.
+counts only the dead nodes on the way; that count is shown beside ours, and not judged.
 
-How each figure is judged was settled before it was measured, and so were the seeds:
+The seeds, and the rules by which each figure is judged, were settled before anything was measured:
 
 - a mean of all seeds agrees with the published one within the tolerance of its kind; timeouts among
-  simultaneous failures also if they are that close to the authors' own estimate of them;
+  simultaneous failures also if they are as close to the authors' own estimate;
 - percentiles there (of each seed, the mean of all) are at most one hop, or one timeout, apart;
 - of failed lookups under churn, the published number lies within the range that the seeds span;
 - all else under churn but the path is shown and not judged: the paper leaves the counting open.
@@ -25,7 +26,7 @@ from enum import Enum
 import attrs
 
 SEEDS = range(1, 21)
-"""All are run, and their mean is judged."""
+"""All of them are run, and their mean is judged."""
 QUICK_SEEDS = range(1, 5)
 
 PATHS = {
@@ -81,7 +82,7 @@ figures 8 and 9)."""
 NODES = 1000
 """Of the second and third table."""
 SUCCESSORS = 20
-"""r in these."""
+"""r in those tables."""
 
 IDEAL_TOLERANCE = 0.03
 """Of path lengths on ideal tables; twice that for their deviation."""
@@ -104,7 +105,7 @@ def expected_timeouts(path: float, dead: float) -> float:
 
 
 class Verdict(Enum):
-    """What a figure of ours comes to beside the published one."""
+    """How a figure of ours compares with the published one."""
 
     AGREES = "agrees"
     DISAGREES = "disagrees"
@@ -130,15 +131,15 @@ class Figure:
     apart: float | None = None
     """How far they may be apart, in the figure's own unit."""
     span: tuple[float, float] | None = None
-    """The least and the most of all seeds; the published one has to lie between."""
+    """The lowest and the highest of all seeds; the published one has to lie between."""
     estimate: float | None = None
     """The authors' own estimate of the published one: to agree with either is enough."""
     grain: float = 0.01
-    """In what steps it was published: half of one may be lost in rounding."""
+    """The step in which it was published: half of one may be lost in rounding."""
     error: float | None = None
-    """The standard error of ours; None: not known, or of no use."""
+    """The standard error of ours; None if it is not known, or of no use."""
     quick: bool = False
-    """From so few samples that what lies in the error is left undecided."""
+    """There are so few samples that a difference within the error is left undecided."""
 
     @property
     def deviation(self) -> float | None:
@@ -158,7 +159,7 @@ class Figure:
 
     @property
     def verdict(self) -> Verdict:
-        """Whether ours is as close as it has to be, but for what rounding may hide."""
+        """Whether ours is close enough, allowing for rounding."""
         if not self.judged:
             return Verdict.SHOWN
         if self._too_far() <= 0:
@@ -168,7 +169,7 @@ class Figure:
         return Verdict.DISAGREES
 
     def _too_far(self) -> float:
-        """Return by how much ours is out of bounds; 0 or less: it is not."""
+        """Return by how much ours is out of bounds; 0 or less if it is not."""
         assert self.published is not None
         if self.span is not None:
             low, high = self.span
@@ -199,7 +200,7 @@ class Table:
     key: str
     title: str
     label: str
-    """What the rows differ by."""
+    """What the rows vary."""
     note: str
     rows: tuple[Row, ...]
 

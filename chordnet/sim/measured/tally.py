@@ -1,8 +1,8 @@
-"""What lookups came to, counted: as many as one likes in little space, and their means and errors.
+"""Counts of lookups, any number of them in little space, with their means and errors.
 
-Lookups on one ring hang together, so a :class:`Tally` is of one ring, and the error of a mean comes
-from how far the rings' means lie apart. Few rings may lie close together by chance: the error is
-never taken to be less than what the lookups themselves, were they independent, would give it.
+Lookups on one ring are not independent, so a :class:`Tally` is of one ring, and the error of a mean
+comes from how far the rings' means lie apart. Few rings may lie close together by chance, so the
+error is never taken to be less than if the lookups were independent.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from chordnet.sim.world.meter import Measured
 
 
 class Look(NamedTuple):
-    """What counts of one lookup."""
+    """What is counted of one lookup."""
 
     path: int
     timeouts: int = 0
@@ -30,7 +30,7 @@ class Look(NamedTuple):
 
 
 Of = Callable[[Look], float]
-"""Something about a lookup."""
+"""Returns one property of a lookup."""
 
 
 @attrs.frozen
@@ -58,18 +58,18 @@ class Tally:
         return sum(self.looks.values())
 
     def mean(self, of: Of) -> float:
-        """Return the mean of something."""
+        """Return the mean of a property."""
         return sum(of(look) * times for look, times in self.looks.items()) / self.count
 
     def variance(self, of: Of) -> float:
-        """Return how far single lookups lie from the mean, squared."""
+        """Return the variance of single lookups."""
         mean = self.mean(of)
         return (
             sum(times * (of(each) - mean) ** 2 for each, times in self.looks.items()) / self.count
         )
 
     def percentile(self, part: float, of: Of) -> float:
-        """Return the least value that at least this part of the lookups does not exceed."""
+        """Return the lowest value that at least this part of the lookups does not exceed."""
         wanted, seen = ceil(part * self.count), 0
         for value, times in sorted((of(look), times) for look, times in self.looks.items()):
             seen += times
@@ -85,7 +85,7 @@ def mean_of(tallies: Sequence[Tally], of: Of) -> float:
 
 
 def error_of(tallies: Sequence[Tally], of: Of) -> float | None:
-    """Return the standard error of that mean; None for one tally: how rings differ is not known."""
+    """Return the standard error of that mean; None for one tally, which says nothing of others."""
     if len(tallies) < 2:
         return None
     between = spread_of(tallies, of) / sqrt(len(tallies))

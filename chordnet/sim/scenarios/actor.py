@@ -11,7 +11,7 @@ from chordnet.sim.world.weather import Rule
 
 
 class Actor:
-    """Does to ``network`` what ``scenario`` says."""
+    """Performs the actions of ``scenario`` on ``network``."""
 
     def __init__(self, scenario: Scenario, network: Network) -> None:
         self._scenario = scenario
@@ -42,7 +42,7 @@ class Actor:
         }
 
     def act(self, action: Action) -> None:
-        """Do ``action`` now. Nodes that do not exist are passed over."""
+        """Perform ``action`` now. Nodes that do not exist are skipped."""
         verb = self._verbs.get(action.verb)
         if verb is None:
             self._others[action.verb](action.value)
@@ -68,7 +68,7 @@ class Actor:
         return names
 
     def peers(self, number: int) -> list[str]:
-        """Return the bootstrap addresses of a node; of anybody for 0."""
+        """Return the bootstrap addresses of a node; those that any node may ask for 0."""
         return [name_of(peer) for peer in self._scenario.bootstrap if peer != number]
 
     def skew(self, name: str) -> None:

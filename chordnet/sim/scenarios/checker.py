@@ -1,17 +1,17 @@
 """Judges every change of a ring; knows :mod:`chordnet.judge.invariants` and nothing else.
 
-The checker is told of every change of a member's list and of every member that fails, and says
-whether a step of the protocol broke the inductive invariant (:func:`inductive_problems`):
+The checker hears of every change of a member's list and of every member that fails, and reports if
+a step of the protocol broke the inductive invariant (:func:`inductive_problems`):
 
 - The invariant is *in force* from the moment it holds in a ring of at least r + 1 members.
-- A failure may end that: more neighbours died at once than the lists are long, or one of the last
+- A failure may end that: more neighbours died together than the lists are long, or one of the last
   r + 1 principals did. These are the assumptions of the proof; no protocol can keep them. From then
   on the invariant is not in force until it holds again.
 - Any other step must keep it: if it held before and does not after, that is a violation.
 
 Lists, live entries and principals are kept up to date with each change, at a cost of O(r log N);
-after a change of the membership they are counted anew. Whether there is one ordered ring follows
-from them; it is checked on its own with every change of up to 64 members, and of N members with
+after a change of the membership they are counted anew. That there is one ordered ring follows from
+them; it is checked on its own as well, with every change of up to 64 members, and of N members with
 every N/64th change.
 """
 
@@ -65,17 +65,17 @@ class RingChecker:
 
     @property
     def principals(self) -> int:
-        """How many members nobody's list skips."""
+        """How many members are skipped by no list."""
         return self._principals
 
     # ---- being told -------------------------------------------------------------------------
 
     def failed(self, member: int) -> None:
-        """``member`` died or began to leave: the fault is not the protocol's."""
+        """Note that ``member`` died or began to leave: the fault is not the protocol's."""
         if member in self._lists:
             del self._lists[member]
             del self._stale[member]
-            # Who points at it now points at a life that is over, also once the next one has begun.
+            # Pointers to it are to a life that is over, even once its next one has begun.
             for other, successors in self._lists.items():
                 if member in successors:
                     self._stale[other] |= {member}
@@ -92,11 +92,11 @@ class RingChecker:
         trusted: bool,
         stale: frozenset[int] = frozenset(),
     ) -> list[Problem]:
-        """``member`` has this list now, by a step of the protocol.
+        """Note the list that ``member`` has now, by a step of the protocol.
 
-        :param stale: entries that point at a life that is over; they are as good as dead, also
-            when the node has come back.
-        :param trusted: whether the assumptions hold that the checker cannot see for itself (nobody
+        :param stale: entries that point at a life that is over; they count as dead even if the node
+            has come back.
+        :param trusted: whether the assumptions hold that the checker cannot see for itself (no node
             takes a live member for dead).
         :returns: what the step broke; empty when all is well or nothing can be expected.
         """
@@ -146,7 +146,7 @@ class RingChecker:
                 self._principals += (after == 0) - (before == 0)
 
     def _count(self) -> None:
-        """Count everything anew: the membership has changed."""
+        """Count everything again: the membership has changed."""
         members = self._members
         self._heads = {member: self._head(member) for member in self._lists}
         self._ends = sum(head is None for head in self._heads.values())

@@ -1,10 +1,10 @@
 """Random scenarios: a seed makes a network, its weather and a schedule of faults.
 
-Everything is drawn from the seed's own source, so a seed always means the same scenario (of one
-version of this program; a scenario worth keeping is kept as a file).
+Everything is drawn from the seed, so a seed always means the same scenario (in one version of this
+program; a scenario worth keeping is kept as a file).
 
-What is drawn leaves the network a chance, and no more than that: Nodes 1 and 2 are everybody's
-bootstrap peers and run at the end; so do all others that crashed or were frozen and not replaced.
+A scenario leaves the network a chance, and no more than that: Nodes 1 and 2 are the bootstrap peers
+of all nodes and run at the end; so do all others that crashed or were frozen and not replaced.
 After the last fault every rule is lifted, losses end, and there has to be one right ring within
 :data:`WITHIN_S`.
 """
@@ -31,7 +31,7 @@ LOSSES = (0.0, 0.0, 0.0, 0.001, 0.01, 0.05)
 
 
 class _Schedule:
-    """Draws actions, and keeps in mind who runs."""
+    """Draws actions, and remembers which nodes run."""
 
     def __init__(self, rng: Random, nodes: int, most: int) -> None:
         self.rng = rng
@@ -68,11 +68,11 @@ class _Schedule:
         )
 
     def draw(self) -> tuple[str, Any] | None:
-        """Return what to do next; None when that is nothing just now."""
+        """Return what to do next; None for nothing."""
         return self.rng.choice(self.verbs)()
 
     def _spare(self, least: int = 3) -> int | None:
-        """Return a running node that may go; the bootstrap peers seldom do."""
+        """Return a running node that may go; seldom one of the bootstrap peers."""
         able = [n for n in self.running if n > 2 or self.rng.random() < 0.2]
         return self.rng.choice(able) if able and len(self.running) > least else None
 

@@ -1,4 +1,4 @@
-"""Plays a scenario and judges it.
+"""Play a scenario and judge it.
 
 A play has failed when a step broke an invariant or raised an exception, when there is not one
 right ring within ``within_s`` after the last fault, or when lookups or the broadcast that follow go
@@ -28,9 +28,9 @@ from chordnet.sim.world.trace import History, TraceHash
 LARGE = 64
 """Members beyond which successors are compared before everything else, for speed."""
 STORM = 50_000
-"""Steps for each node that end a play: they keep each other busy for nothing."""
+"""Steps for each node after which a play ends: the nodes keep each other busy for nothing."""
 HOLD_S = 3.0
-"""A right ring counts once it has stayed right for so long (where no messages are lost)."""
+"""How long a ring has to stay right before it counts (if no messages are lost)."""
 SHOWN = 5
 """Problems of a ring that are named."""
 ASK_S = 25.0
@@ -42,7 +42,7 @@ CATCH_UP_S = 60.0
 
 
 @attrs.frozen
-class Outcome:
+class PlayResult:
     """How a play went."""
 
     scenario: Scenario
@@ -73,7 +73,7 @@ class Play:
     """One run of ``scenario``.
 
     :param hashed: hash the whole history.
-    :param history: keep so many of the last steps to read.
+    :param history: how many of the last steps to keep as text.
     """
 
     def __init__(self, scenario: Scenario, *, hashed: bool = False, history: int = 0) -> None:
@@ -98,17 +98,17 @@ class Play:
 
     # ---- the play ---------------------------------------------------------------------------
 
-    def run(self) -> Outcome:
+    def run(self) -> PlayResult:
         """Play the scenario to its end."""
         try:
             failures = self._acts()
-        # Whatever the core raises is what we are looking for: it is reported with its seed.
+        # Any exception of the core is a finding: report it with its seed.
         except Exception as error:  # noqa: BLE001
             where = traceback.extract_tb(error.__traceback__)[-1]
             at = f"{where.filename.rpartition('/')[2]}:{where.lineno}"
             failures = [f"{self.network.now:.6f} s: {type(error).__name__} at {at}: {error}"]
         network, checker = self.network, self.watch.checker
-        return Outcome(
+        return PlayResult(
             self.scenario,
             [*self.watch.violations, *failures],
             self._settled,
@@ -141,21 +141,22 @@ class Play:
     def _settle(self, last: float) -> bool:
         """Wait for one right ring that stays right for a while; return True if it came in time."""
         network, end = self.network, last + self.scenario.within_s
+
+        def over() -> bool:
+            return bool(self.watch.violations) or not self.problems()
+
         while network.now <= end:
-            if not network.run(end - network.now, self._converged, self._poll):
+            if not network.run(end - network.now, over, self._poll):
                 return False
             if self.watch.violations:
                 return False
             settled = network.now - last
-            # Where messages are lost a live node may be taken for dead at any time.
+            # If messages are lost, a live node may be taken for dead at any time.
             network.run(0.0 if network.loss else HOLD_S)
             if network.loss or not self.problems():
                 self._settled = settled
                 return True
         return False
-
-    def _converged(self) -> bool:
-        return bool(self.watch.violations) or not self.problems()
 
     def problems(self) -> list[Problem]:
         """Judge the ring of all hosts that are expected in it."""
@@ -221,7 +222,7 @@ class Play:
                 failed.append(f"a lookup by {host.ref.name} failed: {reason}")
             elif done.owner.id != owner:
                 wrong.append(f"a lookup by {host.ref.name} found {done.owner.name}, not the owner")
-        # Where messages are lost as many lookups may run out of time, but none may be wrong.
+        # If messages are lost, as many lookups may run out of time, but none may be wrong.
         tolerated = network.weather.loss * len(asked)
         return [*wrong, *(failed if len(failed) > tolerated else [])][:SHOWN]
 
@@ -235,7 +236,7 @@ class Play:
         done = origin.done.get(op)
         if not isinstance(done, fx.BroadcastDone) or done.id is None:
             return [f"the broadcast of {origin.ref.name} was not confirmed"]
-        # A node taken for dead is passed over, but catches up with what it missed all the same.
+        # A node taken for dead is skipped, but still catches up with what it missed.
         exact = self.watch.trusted and not done.partial and not self._outsiders
         if exact and done.recorded != len(names):
             return [f"the receipt says {done.recorded} nodes, there are {len(names)}"]
@@ -260,6 +261,6 @@ def _wrong_head(views: Sequence[RingView]) -> list[Problem]:
     return []
 
 
-def play(scenario: Scenario, *, hashed: bool = False, history: int = 0) -> Outcome:
+def play(scenario: Scenario, *, hashed: bool = False, history: int = 0) -> PlayResult:
     """Play ``scenario``; see :class:`Play`."""
     return Play(scenario, hashed=hashed, history=history).run()

@@ -3,12 +3,12 @@
 ::
 
     name = "two-adjacent-deaths"
-    about = "Two neighbours die at once; the ring closes over them."
+    about = "Two neighbours die together; the ring closes over them."
     seed = 7
     nodes = 16                       # "Node 1" to "Node 16"
     start = "together"               # how they begin, see START
     rings = [8, 8]                   # for start = "rings": how many nodes in each
-    bootstrap = [1, 2]               # whom every node may ask; its own number is left out
+    bootstrap = [1, 2]               # nodes that every node may ask; its own number is left out
     within_s = 10.0                  # one right ring this soon after the last fault (virtual time)
     members = 14                     # of so many nodes; left out: of all that still run
     lookups = 32                     # then so many lookups, all of which find the right owner
@@ -28,7 +28,7 @@
 
     [[do]]                           # in the order of their times
     at = 5.0
-    kill = "9+1..2"                  # one verb and whom it is about, see VERBS
+    kill = "9+1..2"                  # one verb and the nodes concerned, see VERBS
 
 Nodes are named by numbers: ``3``, ``"3 7"``, ``"9..12"``, ``"all"``, and ``"9+1..2"`` for the
 members one and two places after Node 9 on the ring of those that run at that moment.
@@ -48,13 +48,14 @@ from chordnet.core.base.errors import ConfigError
 from chordnet.sim.world import latency
 
 START = ("together", "one by one", "rings", "loopy")
-"""``together``: all in the same second, from nothing. ``one by one``: from nothing, each once the
-last has joined, at most two seconds apart. ``rings``: side by side, each right. ``loopy``: in one
-cycle that goes round twice."""
+"""``together``: all in the same second, from nothing. ``one by one``: from nothing, each after the
+one before has joined, at most two seconds apart. ``rings``: side by side, each right. ``loopy``: in
+one cycle that goes round twice.
+"""
 
 VERBS: dict[str, str] = {
     "kill": "the processes end; their connections break",
-    "vanish": "the machines are gone; nobody is told",
+    "vanish": "the machines are gone, and no other node is told",
     "restart": "the processes start again (killed first if they run), with their disks",
     "restart_empty": "the same without their disks",
     "restart_old": "the same with an incarnation below the last one's and no disk",
@@ -63,7 +64,7 @@ VERBS: dict[str, str] = {
     "leave": "the nodes leave in order",
     "add": "new nodes start, with the scenario's bootstrap peers",
     "partition": 'groups are cut off from one another: ["1..8", "9..16"]',
-    "block": 'one way, messages are lost without a word: ["1", "2"], from and to',
+    "block": 'one way, messages are lost silently: ["1", "2"], from and to',
     "clog": 'one way, messages are held back: ["1", "2"]',
     "slow": 'one way, messages take longer by so many seconds: ["1", "2", 0.2]',
     "lossy": 'one way, this fraction of the messages is lost: ["1", "2", 0.5]',
@@ -151,7 +152,7 @@ def selection(text: int | str) -> list[tuple[int, int, int]]:
 
     :returns: (number, first, last): with ``first`` 0 the numbers from ``number`` to ``last``,
         otherwise the members ``first`` to ``last`` places after Node ``number`` on the ring.
-    :raises ScenarioError: ``text`` is no such text.
+    :raises ScenarioError: ``text`` cannot be read.
     """
     parts = []
     for word in str(text).split():
@@ -184,7 +185,7 @@ _NETWORK = ("latency", "loss", "duplicate", "reorder", "skew")
 def loads(text: str) -> Scenario:
     """Read a scenario file.
 
-    :raises ScenarioError: it is not TOML, or says something that is not understood.
+    :raises ScenarioError: it is not TOML, or has unknown or wrong entries.
     """
     try:
         table = tomllib.loads(text)
@@ -212,7 +213,7 @@ def _action(entry: dict[str, Any]) -> Action:
 
 
 def dumps(scenario: Scenario) -> str:
-    """Write a scenario as :func:`loads` reads it; what has its default is left out."""
+    """Return a scenario as :func:`loads` reads it; defaults are left out."""
     defaults = {field.name: field.default for field in attrs.fields(Scenario)}
     shown = {
         key: getattr(scenario, key)

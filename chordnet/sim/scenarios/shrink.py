@@ -1,10 +1,9 @@
-"""Makes a failing scenario as short as it can while it still fails.
+"""Make a failing scenario as short as possible while it still fails.
 
 First groups of actions are left out, half of them at a time, then quarters, down to single ones
 (Zeller, Hildebrandt, "Simplifying and isolating failure-inducing input", IEEE TSE 28(2), 2002);
-then what is wrong with the network is taken away piece by piece, and nodes that nothing happens to.
-Each candidate is played; the result fails as the original did, though not always with the same
-words.
+then the network's faults are taken away one by one, and nodes that no action names. Each candidate
+is played; the result fails as the original did, though its failures may read differently.
 """
 
 from __future__ import annotations
@@ -13,11 +12,11 @@ from collections.abc import Callable, Iterator
 
 import attrs
 
-from chordnet.sim.scenarios.play import Outcome, play
+from chordnet.sim.scenarios.play import PlayResult, play
 from chordnet.sim.scenarios.scenario import FAULTLESS, Action, Scenario
 
 MAX_PLAYS = 400
-"""Candidates that are played before the shortest found so far has to do."""
+"""The most candidates that are played; then the shortest found so far is returned."""
 
 ENDS_FREEZE = ("thaw", "kill", "vanish", "restart", "restart_empty", "leave")
 
@@ -25,8 +24,7 @@ ENDS_FREEZE = ("thaw", "kill", "vanish", "restart", "restart_empty", "leave")
 def shrink(scenario: Scenario, fails: Callable[[Scenario], bool] | None = None) -> Scenario:
     """Return the shortest failing variant of ``scenario`` that was found.
 
-    :param fails: returns True if a candidate still shows the fault; by default, whether its play
-        fails.
+    :param fails: returns True if a candidate still shows the fault; by default, if its play fails.
     """
     attempt = _Attempts(fails or (lambda candidate: not play(candidate).ok))
     shorter = _fewer_actions(scenario, attempt)
@@ -65,7 +63,7 @@ def _fewer_actions(scenario: Scenario, attempt: _Attempts) -> Scenario:
 
 
 def _is_fair(actions: tuple[Action, ...]) -> bool:
-    """Return True if what was broken is mended: without that no ring could become right."""
+    """Return True if every fault is undone in the end: otherwise no ring could become right."""
     broken = False
     frozen: set[str] = set()
     for action in actions:
@@ -94,7 +92,7 @@ def _calmer(scenario: Scenario) -> Iterator[Callable[[Scenario], Scenario]]:
         yield lambda s: attrs.evolve(s, lookups=0, publish=False)
 
 
-def report(outcome: Outcome, original: Scenario) -> list[str]:
+def report(outcome: PlayResult, original: Scenario) -> list[str]:
     """Describe a failure: what went wrong, by which history, and how to see it again."""
     scenario = outcome.scenario
     failure = outcome.failures[0] if outcome.failures else "no longer"

@@ -1,7 +1,7 @@
-"""Many random scenarios on all cores, until so many steps have been taken.
+"""Many random scenarios on all cores, until a number of steps has been taken.
 
-The seeds are played in blocks by worker processes; what is found does not depend on how many of
-them there are, only how soon.
+The seeds are played in blocks by worker processes; how many of them there are changes how soon a
+failure is found, not which.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from chordnet.sim.world.workers import worker_context
 
 @attrs.frozen
 class SeedResult:
-    """What one seed's play came to."""
+    """The outcome of one seed's play."""
 
     seed: int
     steps: int
@@ -38,7 +38,7 @@ class Tally:
     mistakes: int = 0
     virtual_s: float = 0.0
     slowest_s: float = 0.0
-    """The longest that a ring took to be right again after the last fault."""
+    """The longest time that a ring took to be right again after the last fault."""
     slowest_seed: int = 0
     failed: list[SeedResult] = attrs.field(factory=list)
 
@@ -89,7 +89,7 @@ def soak(
 ) -> Tally:
     """Play seeds until ``steps`` steps were taken or ``most_failed`` seeds have failed.
 
-    :param told: is shown every result.
+    :param told: called with every result.
     """
     tally = Tally()
     for result in results(first, jobs):

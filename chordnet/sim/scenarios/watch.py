@@ -1,16 +1,16 @@
-"""Shows a simulated network to the checkers, and collects what they find.
+"""Show a simulated network to the checkers, and collect what they find.
 
-What the checkers need and a ring's pointers do not tell is worked out here:
+This module finds out what the checkers need and a ring's pointers do not show:
 
 - A process that is killed, leaves or begins to leave is a failed member.
-- *Trust*: the invariant assumes that nobody takes a live member for dead. Frozen processes,
+- *Trust*: the invariant assumes that no node takes a live member for dead. Frozen processes,
   partitions and lost messages can bring that about; from then on, and until the mistake must be
-  forgotten (``dead_memory_s``), a broken invariant is not held against the protocol. Nor is it for
+  forgotten (``dead_memory_s``), a broken invariant is no fault of the protocol. Nor is it for
   ``request_timeout_s`` after the invariant has come back into force: answers that were given before
-  may still be under way. As many deaths as a list is long while an answer is under way are as good
-  as so many at once.
+  may still be under way. If as many nodes as a list is long die while an answer is under way, that
+  counts as if they had died together.
 - *Once*: a process records a message once, with a route that begins at the message's origin, ends
-  at itself, and visits nobody twice.
+  at itself, and visits no node twice.
 """
 
 from __future__ import annotations
@@ -48,15 +48,15 @@ class Watch:
         self._patience = 1.1 * network.config.request_timeout_s + GRAIN_S
         """How old an answer may be that is still taken."""
         self._died: dict[int, float] = {}
-        """When each member failed last."""
+        """When each member last failed."""
         self._regained = float("-inf")
-        """When the invariant came into force last."""
+        """When the invariant last came into force."""
         self._recorded: dict[int, set[MessageId]] = {}
         network.watchers.append(self)
 
     @property
     def trusted(self) -> bool:
-        """Whether the assumptions of the invariant hold that pointers do not show."""
+        """Whether those assumptions of the invariant hold that pointers do not show."""
         return self._network.now >= max(self._distrust_until, self._regained + self._patience)
 
     def stepped(self, host: Host, event: ev.Event, effects: list[fx.Effect]) -> None:
@@ -76,7 +76,7 @@ class Watch:
             self._ring_changed(host)
 
     def faulted(self, host: Host, what: str) -> None:
-        """Take note of what was done to ``host``."""
+        """Note what was done to ``host``."""
         if what in ("killed", "left"):
             self._died[host.ref.id] = self._network.now
             self.checker.failed(host.ref.id)
@@ -94,7 +94,8 @@ class Watch:
             return
         if status == Status.ACTIVE:
             successors = [ref.id for ref in node.successors]
-            # A node that reaches nobody and creates a ring of its own is no operation of the proof.
+            # That a node which reaches no other creates a ring of its own is no operation of the
+            # proof.
             created = not successors and not checker.is_member(host.ref.id)
             trusted = self.trusted and not created
             before = checker.in_force
@@ -127,13 +128,11 @@ class Watch:
         for other in network.live():
             if other.node.status() in (Status.LEAVING, Status.LEFT):
                 continue
-            if self._is_dead_to(host, other.ref) and not peers.is_old(other.ref):
+            dead = peers.is_dead(other.ref, host.clock(network.now))
+            if dead and not peers.is_old(other.ref):
                 self.mistakes += 1
                 memory = network.config.dead_memory_s / min(host.rate, 1.0)
                 self._distrust_until = network.now + memory + MARGIN_S
-
-    def _is_dead_to(self, host: Host, ref: NodeRef) -> bool:
-        return host.node.ctx.peers.is_dead(ref, host.clock(self._network.now))
 
     # ---- records ----------------------------------------------------------------------------
 
@@ -143,18 +142,18 @@ class Watch:
             self.report(f"{host.ref.name} recorded {record.id} twice")
         seen.add(record.id)
         raws = [hop.raw for hop in record.route]
-        # Only a repair passes by a node again: one that was restarted, or had forgotten the tree.
+        # Only a repair visits a node again: one that was restarted, or had forgotten the tree.
         repaired = any(hop.kind >= EdgeKind.REASSIGN for hop in record.route)
         twice = len(set(raws)) != len(raws) and not repaired
         if raws[0] != record.id.origin or raws[-1] != host.ref.raw or twice:
             names = " -> ".join(hop.name for hop in record.route)
             self.report(f"{host.ref.name} recorded {record.id} with the route {names}")
         for a, hop in pairwise(record.route):
-            # What a node lacked it asked for: that edge has no Bcast of its own.
+            # A node asks for what it lacks: that edge has no Bcast of its own.
             caught_up = hop.kind == EdgeKind.CAUGHT_UP
             if not caught_up and (str(record.id), a.raw, hop.raw) not in self._network.edges:
                 names = " -> ".join(hop.name for hop in record.route)
-                self.report(f"{host.ref.name} recorded an edge that nobody travelled: {names}")
+                self.report(f"{host.ref.name} recorded an edge that was never travelled: {names}")
 
     def report(self, text: str) -> None:
         """Add a violation."""

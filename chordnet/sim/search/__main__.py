@@ -35,7 +35,7 @@ def _words(text: str) -> list[str]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m chordnet.sim.search",
-        description="Try every interleaving of what may happen to a tiny Chord ring.",
+        description="Try every interleaving of events in a tiny Chord ring.",
     )
     add = parser.add_argument
     add("--nodes", type=int, default=4, metavar="N", help="identifiers on the ring (4)")
@@ -52,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
         "--faults",
         default="join,fail,leave",
         metavar="LIST",
-        help="what befalls the ring, of join, fail, leave (all)",
+        help="faults that may happen, of join, fail, leave (all)",
     )
     add(
         "--lives",
@@ -64,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--lose-base",
         action="store_true",
-        help="assume only that nobody is left without a live successor",
+        help="assume only that no node is left without a live successor",
     )
     _add_judgement(add)
     add("--quiet", action="store_true", help="no progress")
@@ -103,7 +103,7 @@ def _one_of(kind: str, words: Sequence[str], known: Sequence[str]) -> list[str]:
 def planned(options: argparse.Namespace) -> Plan:
     """Return the plan that the command line asks for.
 
-    :raises ConfigError: it makes no sense; the text says why.
+    :raises ConfigError: it is not a possible plan; the text says why.
     """
     first = options.successors + 1 if options.first is None else options.first
     if not 3 <= options.bits <= 256:
@@ -137,7 +137,7 @@ def planned(options: argparse.Namespace) -> Plan:
 def main(argv: Sequence[str], out: TextIO, err: TextIO, clock: Callable[[], float]) -> int:
     """Run the command; return its exit status.
 
-    :param clock: seconds, for the progress and the report.
+    :param clock: returns seconds, for the progress and the report.
     """
     try:
         options = _parser().parse_args(argv)
@@ -157,7 +157,7 @@ def main(argv: Sequence[str], out: TextIO, err: TextIO, clock: Callable[[], floa
 def progress(
     began: float, err: TextIO, clock: Callable[[], float]
 ) -> Callable[[int, int, int], None]:
-    """Return what tells of a search every now and then."""
+    """Return a function that reports the progress of a search every now and then."""
     last = began
 
     def tell(found: int, looked_at: int, depth: int) -> None:

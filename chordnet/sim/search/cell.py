@@ -1,15 +1,15 @@
-"""One node as a function: its situation and an event give its next situation and what it sends.
+"""One node as a function: from its situation and an event to its next situation and its messages.
 
 The function is the real :class:`ChordNode`: a fresh one is put into the situation, takes the event
 through :meth:`ChordNode.step`, and its situation is read back. Nothing of the protocol is modelled
 here. As the node is a pure machine, each pair of situation and event is run once and remembered,
 which is what makes millions of ring states affordable.
 
-A situation names other nodes by how many places clockwise of this one they stand, so that a ring
-turned by some places is the same ring. The protocol looks at the order of identifiers round the
-ring only, with one exception: of two nodes that ask each other at once, the one with the smaller
-identifier gives up. So every event is run twice, at the low and at the high end of the identifier
-space (:class:`End`); where that makes a difference the search follows both.
+A situation names another node by the number of places that it is clockwise of this one, so that a
+ring turned by some places is the same ring. The protocol looks at the order of identifiers round
+the ring only, with one exception: of two nodes that ask each other simultaneously, the one with the
+smaller identifier gives up. So every event is run twice, at the low and at the high end of the
+identifier space (:class:`End`); if that makes a difference, the search follows both.
 
 What is left out: time (any alarm may ring at any moment), fingers, lookups, the audit and
 broadcasts, which the ring does not depend on.
@@ -35,16 +35,16 @@ from chordnet.core.node import ChordNode
 Ref = int
 """A pointer: places clockwise of the node that holds it, times :data:`LIVES`, plus incarnation."""
 LIVES = 8
-"""Incarnations of one identifier that may be told apart at once, from 1."""
+"""Incarnations of one identifier that can be distinguished at the same time, from 1."""
 NOBODY: Ref = -1
 LABEL = msg.RingLabel(0, 1)
 FRESH = 1
-"""The request number of a node's question under way; any other is a question given up."""
+"""The request number of a node's pending question; any other is a question given up."""
 PROBING = frozenset({Ask.RECTIFY, Ask.OFFERED_PREDECESSOR})
 
 
 class End(enum.IntEnum):
-    """Where in the identifier space the node stands whose event is run."""
+    """The end of the identifier space at which a node runs its event."""
 
     LOW = 0
     HIGH = 1
@@ -58,11 +58,11 @@ class Situation(NamedTuple):
     predecessor: Ref
     successors: tuple[Ref, ...]
     asking: tuple[int, Ref, Ref] | None
-    """The question of its own under way: an :class:`Ask`, whom, and what it is about."""
+    """The node's own pending question: an :class:`Ask`, the node asked, and what it is about."""
     deferred: tuple[tuple[Ref, int, int], ...]
-    """Questions of others waiting for that: who, its status, its request number."""
+    """Others' questions that wait for it: the asker, its status, its request number."""
     pings: tuple[tuple[int, Ref, Ref], ...]
-    """Unanswered pings that decide something: an :class:`Ask`, whom, and what it is about."""
+    """Unanswered pings that decide something: an :class:`Ask`, the node asked, what it is about."""
     suspects: tuple[Ref, ...]
     dead: tuple[Ref, ...]
     departed: tuple[Ref, ...]
@@ -70,7 +70,7 @@ class Situation(NamedTuple):
     """Newest incarnations heard of, besides those that the pointers name."""
 
     def pointers(self) -> list[Ref]:
-        """Return every node that the situation names, what is known of the dead left out."""
+        """Return every node that the situation names, except those known to be dead."""
         named = [self.predecessor, *self.successors]
         if self.asking is not None:
             named += self.asking[1:]
@@ -81,7 +81,7 @@ class Situation(NamedTuple):
 
 
 class Message(NamedTuple):
-    """Something sent. Pointers are as the sender sees them."""
+    """A message sent. Pointers are as the sender sees them."""
 
     kind: type[msg.PeerMessage]
     to: Ref
@@ -103,8 +103,8 @@ class Stimulus(NamedTuple):
     successors: tuple[Ref, ...] = ()
 
 
-class Outcome(NamedTuple):
-    """What an event brought about."""
+class Reaction(NamedTuple):
+    """The result of an event."""
 
     situation: Situation
     sent: tuple[Message, ...]
@@ -145,7 +145,7 @@ class Cell:
 
     # ---- running ----------------------------------------------------------------------------
 
-    def run(self, situation: Situation, stimulus: Stimulus, end: End) -> Outcome:
+    def run(self, situation: Situation, stimulus: Stimulus, end: End) -> Reaction:
         """Let a node in this situation take this event."""
         self.runs += 1
         node = self._put(situation, end)
@@ -154,7 +154,7 @@ class Cell:
         for event in self._events(node, stimulus, end):
             effects += self._step(node, event)
         rids |= {q.rid for q in node.requests._open.values() if q.ask in PROBING}
-        return Outcome(self._read(node, end), tuple(self._sent(node, effects, rids, end)))
+        return Reaction(self._read(node, end), tuple(self._sent(node, effects, rids, end)))
 
     def join(
         self, incarnation: int, member: Ref, answer: Message, end: End
@@ -176,8 +176,8 @@ class Cell:
 
     @staticmethod
     def _step(node: ChordNode, event: ev.Event) -> list[fx.Effect]:
-        """Let the node take an event. Whom it dials to verify its name answers at once: the latest
-        life of a node is the one that runs, and all of its lives have one address.
+        """Let the node take an event. A node that it dials to verify a name answers immediately:
+        the latest life of a node is the one that runs, and all of its lives have one address.
         """
         effects = node.step(event, 0.0)
         for effect in effects:

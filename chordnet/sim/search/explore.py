@@ -1,11 +1,11 @@
 """Breadth-first search through all states of a small ring.
 
-From the right ring of the first members every :class:`Action` is tried in every state until no new
-state turns up. Each new state is judged (:class:`Judge`), and left alone: the nodes stabilise in
-turn, with no further fault, until the ring is right (*convergence*). A state from which the ring
-has become right once is remembered, so that this costs a round or two for each.
+Starting from the right ring of the first members, every :class:`Action` is tried in every state
+until no new state turns up. Each new state is judged (:class:`Judge`), and then left alone: the
+nodes stabilise in turn, with no further fault, until the ring is right (*convergence*). States from
+which the ring became right are remembered, so that this costs a round or two for each new one.
 
-Breadth-first means that a history that is found is one of the shortest.
+Since the search is breadth-first, any history that it finds is one of the shortest.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ DEATHS = frozenset({"fail", "leave"})
 
 
 class Fault(enum.Enum):
-    """What may befall the ring from outside."""
+    """What may happen to the ring from outside."""
 
     JOIN = "join"
     FAIL = "fail"
@@ -51,12 +51,14 @@ class Plan:
     """Members at the beginning, spread evenly; with fewer than r + 1 there is no base yet."""
     grain: Grain = Grain.NOTIFICATION
     lives: int = 2
-    """Incarnations of one identifier that may be named at the same time; 1: nobody comes back
-    before it is forgotten."""
+    """Incarnations of one identifier that may be named at the same time; 1: no node comes back
+    before it is forgotten.
+    """
     faults: frozenset[Fault] = frozenset(Fault)
     keep_base: bool = True
     """Assume with Zave that no principal dies while only r + 1 are left; the Chord papers assume
-    only that nobody is left without a live successor."""
+    only that no node is left without a live successor.
+    """
     safeguards: Safeguards = attrs.field(factory=Safeguards)
     wanted: frozenset[Property] = frozenset(Property)
     """Properties to check."""
@@ -76,7 +78,7 @@ class Verdict:
     depth: int
     """Actions from the beginning to the farthest state."""
     broken: Property | None
-    """What the last state of :attr:`history` lacks; None if nothing is ever lacking."""
+    """The property that the last state of :attr:`history` lacks; None if no state lacks any."""
     history: list[tuple[Action | None, State]]
     """From the beginning to the broken state: what happened, and the state after it."""
     complete: bool
@@ -86,7 +88,7 @@ class Verdict:
 class Search:
     """One search.
 
-    :param progress: told the numbers of states found, of those looked at and the depth, often.
+    :param progress: called often, with the numbers of states found and looked at, and the depth.
     """
 
     def __init__(
@@ -148,7 +150,7 @@ class Search:
         return self._verdict(depth, complete=True)
 
     def _look_at(self, number: int) -> Iterator[tuple[State, Property | None]]:
-        """Try every action in a state; yield the states that it leads to, with what they lack."""
+        """Try every action in a state; yield the resulting states with the properties they lack."""
         state, principals = self._order[number], self._principals[number]
         guarded = Property.LOST_PRINCIPAL in self.plan.wanted
         for action in self.actions(state):
@@ -248,7 +250,7 @@ class Search:
         return way[::-1]
 
     def replayed(self, way: Iterable[State]) -> list[tuple[Action | None, State]]:
-        """Return the history of a way through canonical states, with no place ever renamed."""
+        """Return the history of a path through canonical states, with no place ever renamed."""
         world = self.world
         state = self.first_state()
         history: list[tuple[Action | None, State]] = [(None, state)]

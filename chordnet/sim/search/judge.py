@@ -1,19 +1,19 @@
-"""What must be true of every state of a small ring, whatever is under way.
+"""What must be true of every state of a small ring, with any messages under way.
 
 Source: P. Zave, "Reasoning about identifier spaces: How to make Chord correct", IEEE TSE 43(12),
 2017. Her inductive invariant is *live entry* and *principals*; it implies the others, which are
-judged on their own all the same.
+still judged on their own.
 
 Members are the nodes that are active and do not leave. A member's *extended list* is itself and its
 successor list. A *principal* is a member that no two adjacent entries of any other member's
 extended list skip. The *best successor* is the first live entry.
 
 Zave's nodes are identifiers. Ours have incarnations, and a pointer to an earlier life of a node
-that came back is dropped when it is found dead, which skips the node as it is now. So it counts as
-skipped from the moment it is back until such pointers are gone.
+that came back is dropped when that life is found dead, which skips the node's present life. So the
+node counts as skipped from the moment it is back until such pointers are gone.
 
-Her operations are atomic. Ours are at the moment of the asked node's answer: until it arrives
-nobody is told the asker's old list, so an answer on its way counts as a list that the asker has.
+Her operations are atomic. Ours take effect when the asked node answers: until the answer arrives
+the asker tells no node its old list, so an answer on its way counts as the asker's list.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from chordnet.sim.search.world import World
 
 
 class Property(enum.Enum):
-    """What a state may lack; the value says what is wrong then."""
+    """A property of a state; the value says what is wrong without it."""
 
     LIVE_ENTRY = "a member has no live entry in its successor list"
-    PRINCIPALS = "fewer members than the base has are skipped by nobody"
-    LOST_PRINCIPAL = "a step other than a death made a member skipped by somebody"
+    PRINCIPALS = "fewer members than the base has are skipped by no list"
+    LOST_PRINCIPAL = "a step other than a death made a list skip a member"
     ONE_RING = "the best successors form no ring, or more than one"
     ORDERED_RING = "the ring is not in the order of identifiers"
     ORDERED_LIST = "a successor list is out of order, or names a node twice or its own holder"
@@ -43,7 +43,7 @@ class Judge:
     """Judges states.
 
     :param length: r, the length of successor lists; the base has r + 1 members.
-    :param founded: whether there is a base from the start, so that there must always be one.
+    :param founded: True if there is a base from the start, so that there must always be one.
     """
 
     def __init__(self, world: World, length: int, *, founded: bool) -> None:
@@ -105,7 +105,7 @@ class Judge:
         return bits & ~(1 << holder)
 
     def _skips(self, number: int) -> int:
-        """Return what the extended list of this situation skips: bit d for d places on."""
+        """Return what the extended list of this situation skips: bit d for the place d ahead."""
         bits = self._skipped.get(number)
         if bits is None:
             situation = self._world.situations[number]
@@ -129,8 +129,8 @@ class Judge:
     def may_die(self, state: State, place: int, *, keep_base: bool) -> bool:
         """Return True if Zave's assumptions let the member at ``place`` die.
 
-        Nobody is left without a live entry. With ``keep_base``, a principal may not die while there
-        are no more of them than the base has.
+        No node is left without a live entry. With ``keep_base``, a principal may not die while
+        there are no more of them than the base has.
         """
         for other in self.members(state):
             if other != place and not set(self.live_entries(state, other)) - {place}:

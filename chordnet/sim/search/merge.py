@@ -1,7 +1,7 @@
-"""Which states of a small ring cannot be told apart, and which one stands for them all.
+"""Which states of a small ring are equivalent, and which one represents them.
 
-States are the same when they differ only by a turn of the ring, by how often somebody came back, or
-by memories that can never matter again: that a node is dead which nobody points to any more.
+States are equivalent when they differ only by a turn of the ring, by how often a node came back, or
+by memories that can never matter again: that a node is dead to which no pointer is left.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from chordnet.sim.search.table import State, Table
 
 
 class Merger:
-    """Finds the state that stands for others."""
+    """Finds the state that represents its equivalents."""
 
     def __init__(self, table: Table) -> None:
         self._table = table
@@ -21,7 +21,7 @@ class Merger:
         self._first_lives = sum(1 << (place * LIVES + 1) for place in range(table.places))
 
     def canonical(self, state: State) -> State:
-        """Return the one state that stands for all that cannot be told apart from ``state``."""
+        """Return the one state that represents all those equivalent to ``state``."""
         return self._turned(self.tidied(state))
 
     def forgotten(self, state: State) -> State:
@@ -48,7 +48,7 @@ class Merger:
         return self._renumber(nodes, state[places:], pointed)
 
     def _keep(self, number: int, pointed: int) -> int:
-        """Forget of the dead and the heard of what no pointer anywhere can bring up again."""
+        """Forget dead nodes and newer lives that no pointer anywhere can bring up again."""
         key = (number, pointed)
         kept = self._kept.get(key)
         if kept is None:

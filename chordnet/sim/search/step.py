@@ -1,4 +1,4 @@
-"""One action performed on one state of a small ring, and all that follows from it at once."""
+"""One action performed on one state of a small ring, and its immediate consequences."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from chordnet.core.base import messages as msg
 from chordnet.core.base.messages import Status
 from chordnet.core.kernel.requests import Ask
 from chordnet.sim.search.cell import FRESH, LIVES, End, Message, Ref, Stimulus
-from chordnet.sim.search.table import Result, State, Table
+from chordnet.sim.search.table import State, Table, Transition
 
 STALE = 0
 
@@ -24,7 +24,7 @@ class Grain(enum.IntEnum):
 
 
 class Action(NamedTuple):
-    """Something that may happen next. ``place`` is the node's, ``other`` a second node's."""
+    """Something that may happen next to the node at ``place``; ``other`` is another's place."""
 
     verb: str
     """join, leave, left, fail, detect, stabilise, defer or deliver."""
@@ -32,7 +32,7 @@ class Action(NamedTuple):
     other: int = -1
 
 
-class Step:
+class Execution:
     """One action being performed on one state."""
 
     def __init__(self, world: Table, state: State, end: End, *, grain: Grain, lives: int) -> None:
@@ -43,14 +43,14 @@ class Step:
         self._nodes = list(state[: world.places])
         self._flight = list(state[world.places :])
         self.forked = False
-        """Whether it mattered which of two nodes has the smaller identifier."""
+        """Whether it made a difference which of two nodes has the smaller identifier."""
 
     def state(self) -> State:
         """Return the state reached."""
         return (*self._nodes, *self._flight)
 
     def perform(self, action: Action) -> bool:
-        """Do it; return True if it was possible."""
+        """Perform ``action``; return True if it was possible."""
         place, nodes = action.place, self._nodes
         if action.verb == "join":
             return self._join(place, action.other)
@@ -64,19 +64,15 @@ class Step:
             self._feed(place, Stimulus(ev.Leave))
         else:
             nodes[place] = 0
-            self._flight = [
-                entry
-                for entry in self._flight
-                if self._kind(entry) is msg.GetState or self._arrives(entry)
-            ]
+            # To nodes that are gone only questions stay in flight: their askers find that out.
+            flight = []
+            for entry in self._flight:
+                sender, envelope = self._world.in_flight(entry)
+                message = envelope.message
+                if message.kind is msg.GetState or self._world.runs(nodes, sender, message.to):
+                    flight.append(entry)
+            self._flight = flight
         return True
-
-    def _kind(self, entry: int) -> type[msg.PeerMessage]:
-        return self._world.in_flight(entry)[1].message.kind
-
-    def _arrives(self, entry: int) -> bool:
-        place, envelope = self._world.in_flight(entry)
-        return self._world.runs(self._nodes, place, envelope.message.to)
 
     def _join(self, place: int, member: int) -> bool:
         world, nodes = self._world, self._nodes
@@ -107,7 +103,7 @@ class Step:
         return True
 
     def _last_life(self, place: int) -> int:
-        """Return the highest incarnation of ``place`` that anybody has heard of."""
+        """Return the highest incarnation of ``place`` that any node has heard of."""
         world, last = self._world, 0
         bits = [(world.mentioned[number], at) for at, number in enumerate(self._nodes)]
         bits += [
@@ -118,7 +114,7 @@ class Step:
             last = max(last, lives.bit_length() - 1)
         return last
 
-    def _choose(self, results: tuple[Result, Result]) -> Result:
+    def _choose(self, results: tuple[Transition, Transition]) -> Transition:
         if results[0] != results[1]:
             self.forked = True
         return results[self._end]
@@ -141,7 +137,7 @@ class Step:
             self._post(place, before.incarnation, message)
 
     def _give_up(self, place: int, incarnation: int) -> None:
-        """The question of the node at ``place`` is over: nothing still answers it."""
+        """End the question of the node at ``place``: nothing in flight answers it any more."""
         world, flight = self._world, []
         for entry in self._flight:
             sender, envelope = world.in_flight(entry)
@@ -199,8 +195,8 @@ class Step:
 
     def _send(self, place: int, incarnation: int, message: Message) -> None:
         entry = self._world.entry(place, incarnation, message)
-        # The same message twice (another notification, another question soon given up) says no
-        # more than once.
+        # The same message twice (another notification, another question soon given up) has no more
+        # effect than once.
         if entry not in self._flight:
             self._flight.append(entry)
 
@@ -224,7 +220,7 @@ class Step:
                 return
 
     def _arrive(self, place: int, incarnation: int, message: Message) -> None:
-        """Hand a message to its receiver; the asker of a dead node finds that out."""
+        """Hand a message to its receiver; if that is dead, the asker finds that out."""
         world, nodes = self._world, self._nodes
         if not world.runs(nodes, place, message.to):
             situation = world.situations[nodes[place]]
@@ -233,8 +229,11 @@ class Step:
             return
         to = world.target(place, message.to)[0]
         sender = (place - to) % world.places * LIVES + incarnation
-        if message.kind is msg.State and not self._awaits(to, sender):
-            return
+        if message.kind is msg.State:
+            asker = world.situations[nodes[to]]
+            assert asker is not None
+            if asker.asking is None or asker.asking[1] != sender:
+                return
         self._feed(
             to,
             Stimulus(
@@ -246,8 +245,3 @@ class Step:
                 tuple(world.seen_from(place, s, to) for s in message.successors),
             ),
         )
-
-    def _awaits(self, place: int, sender: Ref) -> bool:
-        situation = self._world.situations[self._nodes[place]]
-        assert situation is not None
-        return situation.asking is not None and situation.asking[1] == sender

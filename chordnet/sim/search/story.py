@@ -1,4 +1,4 @@
-"""A history found by the search, told so that a person can follow it."""
+"""A history found by the search, written for people to follow."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ VERBS = {
     "left": "{node} has left",
     "fail": "{node} dies",
     "stabilise": "{node} stabilises: asks its successor {head}",
-    "defer": "{node} gives up its question and answers those who wait",
+    "defer": "{node} gives up its question and answers those that wait",
 }
 NAMES = {
     msg.GetState: "the question of {node}",
@@ -61,7 +61,7 @@ class _Story:
         self._step = self._space.size // plan.nodes
 
     def name(self, place: int, incarnation: int = 1) -> str:
-        """Return the identifier, and after a slash which life it is, if not the first."""
+        """Return the identifier, with a slash and the number of the life unless it is the first."""
         text = str(place * self._step)
         return text if incarnation == 1 else f"{text}/{incarnation}"
 
@@ -72,7 +72,7 @@ class _Story:
         return self.name(*self._world.target(place, ref)) + mark
 
     def sentence(self, action: Action, before: State) -> str:
-        """Say what happened."""
+        """Return what happened, in words."""
         world, place = self._world, action.place
         situation = world.at(before, place)
         node = self.name(place, situation.incarnation if situation is not None else 1)

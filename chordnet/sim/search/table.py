@@ -1,8 +1,8 @@
-"""Small numbers for situations and messages, and what the pointers in them mean.
+"""Small numbers for situations and messages, and the meaning of the pointers in them.
 
-A state is a tuple of such numbers: for each place on the ring that of its node's situation (0:
-nobody is there), then the messages in flight, each times the number of places plus the sender's
-place.
+A state is a tuple of such numbers: for each place on the ring the number of its node's situation
+(0: no node is there), then for each message in flight its number, times the number of places, plus
+the sender's place.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ class Envelope(NamedTuple):
     message: Message
 
 
-class Result(NamedTuple):
-    """What an event brought about: the number of the next situation, and what was sent."""
+class Transition(NamedTuple):
+    """The result of an event: the number of the next situation, and what was sent."""
 
     number: int
     sent: tuple[Message, ...]
@@ -44,12 +44,12 @@ class Table:
         self.mentioned: list[int] = [0]
         """The same, with what is known of the dead and of newer incarnations."""
         self.remembers = [False]
-        """For each situation whether anything is known of those."""
+        """For each situation whether anything is known of the dead and of newer incarnations."""
         self.enclosed: list[int] = []
         """For each message in flight the bits of all pointers."""
         self._situation_number: dict[Situation, int] = {}
         self._envelope_number: dict[Envelope, int] = {}
-        self._ran: dict[tuple[int, Stimulus], tuple[Result, Result]] = {}
+        self._ran: dict[tuple[int, Stimulus], tuple[Transition, Transition]] = {}
         self._full = (1 << (self.places * LIVES)) - 1
 
     def number(self, situation: Situation) -> int:
@@ -70,7 +70,7 @@ class Table:
         return number
 
     def entry(self, place: int, incarnation: int, message: Message) -> int:
-        """Return what stands in a state for a message in flight from ``place``."""
+        """Return the entry of a state for a message in flight from ``place``."""
         envelope = Envelope(incarnation, message)
         number = self._envelope_number.get(envelope)
         if number is None:
@@ -88,7 +88,7 @@ class Table:
         return place, self.envelopes[number]
 
     def turn(self, bits: int, places: int) -> int:
-        """Return the bits of pointers as seen from so many places before."""
+        """Return the bits of pointers as seen from ``places`` places before."""
         shift = places % self.places * LIVES
         return (bits << shift | bits >> (self.places * LIVES - shift)) & self._full
 
@@ -110,7 +110,7 @@ class Table:
         return (place + delta) % self.places, incarnation
 
     def runs(self, nodes: list[int] | State, place: int, ref: Ref) -> bool:
-        """Return True if the very process runs that the node at ``place`` points to by ``ref``."""
+        """Return True if the process that the node at ``place`` points to by ``ref`` still runs."""
         at, incarnation = self.target(place, ref)
         situation = self.situations[nodes[at]]
         return situation is not None and situation.incarnation == incarnation
@@ -123,16 +123,16 @@ class Table:
             situation is not None and situation.incarnation == incarnation and not situation.leaving
         )
 
-    def ran(self, number: int, stimulus: Stimulus) -> tuple[Result, Result]:
-        """Return what the event brings about at either end of the identifier space."""
+    def ran(self, number: int, stimulus: Stimulus) -> tuple[Transition, Transition]:
+        """Return the results of an event at both ends of the identifier space."""
         key = (number, stimulus)
         results = self._ran.get(key)
         if results is None:
             situation = self.situations[number]
             assert situation is not None
             low, high = (
-                Result(self.number(outcome.situation), outcome.sent)
-                for outcome in (self.cell.run(situation, stimulus, end) for end in End)
+                Transition(self.number(reaction.situation), reaction.sent)
+                for reaction in (self.cell.run(situation, stimulus, end) for end in End)
             )
             results = self._ran[key] = (low, high)
         return results

@@ -1,14 +1,14 @@
-"""A tiny ring as one value: every node's situation and what is in flight, and what may happen next.
+"""A tiny ring as one value: every node's situation, the messages in flight, what may happen next.
 
-What is done in one step is a matter of :class:`Grain`:
+How much is done in one step is set by :class:`Grain`:
 
 - *operation*: a question and its answer, the notification and the check that it causes. A node
-  whose own question is out is asked only after it: that others wait for it is left to *message*;
+  whose own question is pending is asked only after it: waiting is left to *message*;
 - *notification*: notifications travel, so that everything may happen before one is delivered; the
   grain of Zave's model;
 - *message*: questions and answers travel too, and wait. Messages between two nodes stay in order.
 
-The asking of a successor's predecessor is a step of its own in each of them.
+In each of them, asking a successor's predecessor is a step of its own.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from chordnet.sim.search.cell import NOBODY, Cell, End, Situation
-from chordnet.sim.search.step import Action, Grain, Step
+from chordnet.sim.search.step import Action, Execution, Grain
 from chordnet.sim.search.table import State, Table
 
 
@@ -36,7 +36,7 @@ class World(Table):
     # ---- what may happen next ---------------------------------------------------------------
 
     def maintenance(self, state: State) -> Iterator[Action]:
-        """Yield what the nodes may do next by themselves."""
+        """Yield the actions that the nodes may take next by themselves."""
         for place in range(self.places):
             situation = self.situations[state[place]]
             if situation is None:
@@ -67,7 +67,7 @@ class World(Table):
                 yield Action("deliver", place, to)
 
     def _would_wait(self, state: State, place: int, situation: Situation) -> bool:
-        """Return True if a question could not be answered at once, and the grain spares us that."""
+        """Return True if a question would have to wait and the grain leaves waiting out."""
         if self.grain == Grain.MESSAGE:
             return False
         asked = (*situation.successors, situation.predecessor)[0]
@@ -94,7 +94,7 @@ class World(Table):
         return waited_for
 
     def joins(self, state: State) -> Iterator[Action]:
-        """Yield every attempt to join: who, and through which member."""
+        """Yield every attempt to join: the new node, and the member that it asks."""
         for place in range(self.places):
             if state[place]:
                 continue
@@ -117,5 +117,5 @@ class World(Table):
             states.append(second.state())
         return states
 
-    def _step(self, state: State, end: End) -> Step:
-        return Step(self, state, end, grain=self.grain, lives=self.lives)
+    def _step(self, state: State, end: End) -> Execution:
+        return Execution(self, state, end, grain=self.grain, lives=self.lives)

@@ -1,4 +1,4 @@
-"""Dials that only ask who is there, and what a node hears that is refused for its name."""
+"""Dials that only ask who is there, and the answer to a node that is refused for its name."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from chordnet.core.base.messages import NodeRef
 from chordnet.sim.world.host import Host
 
 REFUSAL_S = 0.0005
-"""How soon a sender learns that nobody listens at an address."""
+"""How soon a sender learns that no node listens at an address."""
 UNREACHABLE_S = 3.0
-"""How soon it learns that there is no way to an address: a dial's patience."""
+"""How soon a sender learns that an address cannot be reached: the time limit of a dial."""
 
 
 @attrs.frozen
 class Asking:
     """The way of such questions through a simulated network.
 
-    :param later: lets something happen to a host after so many seconds.
+    :param later: schedules something for a host, by seconds from now.
     :param ask: calls a function with two arguments after the time of a question and its answer.
     """
 

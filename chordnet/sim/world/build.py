@@ -1,7 +1,7 @@
-"""Rings that are there at once: right ones of any size, several side by side, and loopy ones.
+"""Rings built without joining: right ones of any size, several side by side, and loopy ones.
 
 Ten thousand nodes would take long to join one by one. Here every node is given the pointers that it
-would have after a long rest; what follows is the protocol's own work.
+would have after a long rest; from then on the protocol runs.
 """
 
 from __future__ import annotations

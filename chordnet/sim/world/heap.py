@@ -16,10 +16,10 @@ MIB = 1 << 20
 
 @contextmanager
 def kept() -> Iterator[None]:
-    """Keep the cycle collector away from what is made here, now and after it.
+    """Keep the cycle collector away from objects made in this context, for good.
 
-    Otherwise it walks through millions of objects, again and again, to find that all are in use.
-    For what stays until the process ends: what becomes garbage in cycles here is never freed.
+    Otherwise it searches millions of objects again and again, only to find that all are in use. Use
+    it for what lives until the process ends: cyclic garbage made here is never freed.
     """
     gc.collect()
     gc.disable()
@@ -31,7 +31,7 @@ def kept() -> Iterator[None]:
 
 
 def peak_mib() -> float | None:
-    """Return how much memory this process has had resident at most, in MiB; None on Windows."""
+    """Return the most memory that this process has had resident, in MiB; None on Windows."""
     try:
         import resource  # noqa: PLC0415  not there on every system
     except ImportError:
@@ -44,7 +44,7 @@ _LEAVES = (type, ModuleType, FunctionType, BuiltinFunctionType, MethodType)
 
 
 def held_bytes(root: Any, leaves: tuple[type, ...] = ()) -> int:
-    """Return the bytes of everything that can be reached from ``root``, each object once.
+    """Return the bytes of all objects that can be reached from ``root``, each counted once.
 
     :param leaves: types of objects that are not entered.
     """
@@ -56,7 +56,7 @@ def held_bytes(root: Any, leaves: tuple[type, ...] = ()) -> int:
             continue
         seen.add(id(each))
         total += each.__sizeof__()
-        if isinstance(each, msgspec.Struct):  # the collector does not know them
+        if isinstance(each, msgspec.Struct):  # the collector does not track them
             todo += [getattr(each, name) for name in each.__struct_fields__]
         else:
             todo += gc.get_referents(each)

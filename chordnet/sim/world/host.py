@@ -21,7 +21,7 @@ MAX_BACKLOG = 65536
 """Events that wait for a frozen process, as its sockets' buffers would hold; more are lost."""
 
 MAX_GIVEN = 512
-"""Messages, and ranges of lost ones, that a process gives to another in one go."""
+"""Messages, and ranges of lost ones, that a process gives to another in one piece."""
 
 
 class Link:
@@ -43,13 +43,13 @@ class Link:
         self.source = source
         self.target = target
         self.arrival = 0.0
-        """When the message sent last arrives: the next one arrives no earlier."""
+        """When the last message sent arrives: the next one arrives no earlier."""
         self.epoch = 0
         """Grows when the connection breaks: what was in flight before is lost."""
         self.blocked = False
-        """Everything is lost without a word (a partition)."""
+        """Everything is lost silently (a partition)."""
         self.clogged: deque[PeerMessage] | None = None
-        """Not None: everything waits here."""
+        """If not None, everything waits here."""
         self.delay = 0.0
         """Added to every message's travel time, seconds."""
         self.loss = 0.0
@@ -79,7 +79,7 @@ class Host:
     offset: float = 0.0
     rate: float = 1.0
     number: int = 0
-    """Processes are numbered in the order in which they were made."""
+    """Processes are numbered in the order of their creation."""
     up: bool = True
     frozen: bool = False
     left: bool = False
@@ -93,7 +93,7 @@ class Host:
     ticking: float | None = None
     """When a tick is due."""
     latest: float = float("-inf")
-    """What the clock read at the last step: it never goes back."""
+    """The clock's reading at the last step: it never goes back."""
     records: list[fx.Record] = attrs.field(factory=list)
     done: dict[int, fx.LookupDone | fx.BroadcastDone] = attrs.field(factory=dict)
     misbehaved: list[fx.Misbehaved] = attrs.field(factory=list)
@@ -122,9 +122,7 @@ class Host:
             self.backlog.append(event)
 
     def kept(self, ranges: list[Range]) -> tuple[list[fx.Record], list[Range], bool]:
-        """Return what this process keeps of ``ranges``, what it does not, and whether that is all
-        that there is to say.
-        """
+        """Return what this process keeps of ``ranges``, what it lacks, and whether that is all."""
         numbers: dict[tuple[bytes, int], dict[int, fx.Record]] = {}
         for record in self.records:
             key = record.id.origin, record.id.incarnation

@@ -21,23 +21,23 @@ DEFAULT = "uniform 0.0005 0.0015"
 
 
 def constant(seconds: float) -> Latency:
-    """Every message takes ``seconds``."""
+    """Return a latency of ``seconds`` for every message."""
     return lambda rng: seconds
 
 
 def uniform(low: float, high: float) -> Latency:
-    """Anything between ``low`` and ``high`` seconds."""
+    """Return a latency anywhere between ``low`` and ``high`` seconds."""
     spread = high - low
     return lambda rng: low + spread * rng.random()
 
 
 def exponential(mean: float) -> Latency:
-    """Memoryless, ``mean`` seconds on average."""
+    """Return a memoryless latency, ``mean`` seconds on average."""
     return lambda rng: -mean * math.log(1.0 - rng.random())
 
 
 def lognormal(median: float, sigma: float) -> Latency:
-    """The usual shape of delays across the Internet: half above ``median`` seconds."""
+    """Return the usual shape of delays across the Internet: half above ``median`` seconds."""
     tau = 2 * math.pi
 
     def draw(rng: Random) -> float:
@@ -49,7 +49,7 @@ def lognormal(median: float, sigma: float) -> Latency:
 
 
 def pareto(scale: float, shape: float) -> Latency:
-    """A heavy tail: a few messages take very long, at most 1000 times ``scale`` seconds."""
+    """Return a heavy tail: a few messages take very long, at most 1000 times ``scale`` seconds."""
     most, power = 1000 * scale, -1.0 / shape
     return lambda rng: min(most, scale * (1.0 - rng.random()) ** power)
 

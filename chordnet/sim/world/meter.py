@@ -1,12 +1,11 @@
-"""Measures lookups on a simulated network: who answered, over how many nodes, after how many
-timeouts; and whether that was right.
+"""Measure lookups on a simulated network: the path, the timeouts, and if the answer was right.
 
 Path lengths are counted as they are published: nodes passed until one knows the owner. The last
-edge, from that node to the owner itself, which chordnet travels as well, is not counted.
+edge, from that node to the owner itself, is not counted, though chordnet travels it as well.
 
-A *timeout* is a question of a lookup to a node that does not run any more; how many of these were
-on the last edge, where the paper's simulator asks nobody (:mod:`chordnet.sim.measured.published`),
-is known, too. A lookup has *failed* when it ends without an answer, or names a node that was the
+A *timeout* is a question of a lookup to a node that does not run any more. Those on the last edge,
+where the paper's simulator asks no node (:mod:`chordnet.sim.measured.published`), are also counted
+by themselves. A lookup has *failed* when it ends without an answer, or names a node that was the
 key's owner neither when it began nor when it ended.
 """
 
@@ -31,26 +30,26 @@ class Measured:
 
     began_s: float
     owner: int
-    """Whose the key was when it began."""
+    """The key's owner when the lookup began."""
     took_s: float = 0.0
     path: int = 0
     timeouts: int = 0
     last_timeouts: int = 0
-    """How many of these were on the last edge, from who knew the owner."""
+    """How many of these were on the last edge, from the node that knew the owner."""
     done: bool = False
     failure: str = ""
     """Why it failed; empty when it did not."""
 
     @property
     def way_timeouts(self) -> int:
-        """Timeouts on the way to who knew the owner: without those on the last edge."""
+        """Timeouts on the way to the node that knew the owner: without those on the last edge."""
         return self.timeouts - self.last_timeouts
 
 
 class LookupMeter:
     """A watcher of ``network`` that asks for lookups and judges their answers.
 
-    :param rng: draws who asks, and for what.
+    :param rng: draws the askers and the keys.
     """
 
     def __init__(self, network: Network, rng: Random) -> None:
@@ -75,7 +74,7 @@ class LookupMeter:
         return self._names[self._rng.choice(self.members)]
 
     def ask(self) -> None:
-        """Let a random member look a random key up, iteratively as in the published runs."""
+        """Let a random member look up a random key, iteratively as in the published runs."""
         network = self._network
         if not self.members:
             return
@@ -91,7 +90,7 @@ class LookupMeter:
             self._end(host, op)
 
     def asker_gone(self) -> None:
-        """Forget the lookups whose asker does not run any more: nobody waits for their answer."""
+        """Forget the lookups of askers that do not run any more."""
         runs = {host.number for host in self._network.live()}
         for number, op in [each for each in self._open if each[0] not in runs]:
             key, measured = self._open.pop((number, op))
@@ -101,7 +100,7 @@ class LookupMeter:
     # ---- watching ---------------------------------------------------------------------------
 
     def stepped(self, host: Host, event: ev.Event, effects: list[fx.Effect]) -> None:
-        """Look for questions of lookups, and for their ends."""
+        """Count the questions of lookups, and note their ends."""
         for effect in effects:
             if isinstance(effect, fx.Send):
                 self._sent(effect)
@@ -111,7 +110,7 @@ class LookupMeter:
                 self._member(host, active=effect.new == Status.ACTIVE)
 
     def faulted(self, host: Host, what: str) -> None:
-        """Take note of who comes and goes."""
+        """Note which members come and go."""
         if what in ("killed", "left", "placed"):
             self._member(host, active=what == "placed")
 

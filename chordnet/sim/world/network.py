@@ -1,11 +1,11 @@
-"""A network of :class:`ChordNode` in virtual time, all of it from one seed.
+"""A network of :class:`ChordNode` in virtual time, determined by one seed.
 
 Nothing waits for a real clock (:mod:`chordnet.sim.world.schedule`). Messages take a random time and
 keep their order on each connection. A killed process's peers find their connections broken and then
 refused; a frozen one is silent and finds its messages when it is thawed. What else can go wrong on
 the way is :class:`~chordnet.sim.world.weather.Weather`.
 
-Two networks that are made from the same seed and treated alike go through the same steps, on every
+Two networks made from the same seed and driven alike go through the same steps, on every
 supported Python. (The distributions that need logarithms rely on the platform's ``libm``.)
 """
 
@@ -34,17 +34,17 @@ from chordnet.sim.world.schedule import Entry, Schedule
 from chordnet.sim.world.weather import MAX_CLOGGED, Rule, Weather
 
 ROUNDING_S = 1e-9
-"""What a clock's arithmetic may be off by."""
+"""The largest error of a clock's arithmetic."""
 
 
 class Watcher(Protocol):
-    """Who is shown every step, as :mod:`chordnet.sim.world.trace` is."""
+    """Is shown every step, as :mod:`chordnet.sim.world.trace` is."""
 
     def stepped(self, host: Host, event: ev.Event, effects: list[fx.Effect]) -> None:
-        """``host`` has taken ``event`` and asked for ``effects``."""
+        """Note that ``host`` has taken ``event`` and asked for ``effects``."""
 
     def faulted(self, host: Host, what: str) -> None:
-        """Something was done to ``host`` from outside: killed, frozen, thawed, placed, left."""
+        """Note what was done to ``host`` from outside: killed, frozen, thawed, placed, left."""
 
 
 class Network(Schedule):
@@ -77,11 +77,11 @@ class Network(Schedule):
         self.hosts: dict[str, Host] = {}
         """The latest process at each address."""
         self.cores: dict[str, type[ChordNode]] = {}
-        """What runs at an address, where it is not an honest node."""
+        """The class that runs at an address, if it is not an honest node."""
         self.dials: Counter[str] = Counter()
         """How often each address has tried to connect with another."""
         self.edges: set[tuple[str, bytes, bytes]] = set()
-        """Every (broadcast, sender, receiver) for which a Bcast was put on its way."""
+        """Every (broadcast, sender, receiver) for which a Bcast was sent."""
         self._sent: defaultdict[type, int] = defaultdict(int)
         self._made = 0
         self._op = 0
@@ -124,8 +124,8 @@ class Network(Schedule):
         return host
 
     def placed(self, host: Host) -> None:
-        """Let the node of ``host``, made a member by other means, live on from here, connected with
-        all that it points to.
+        """Start the node of ``host``, made a member by other means, with links to all that it
+        points to.
         """
         node = host.node
         for ref in (*node.routes.nodes(), *([node.predecessor] if node.predecessor else [])):
@@ -155,9 +155,9 @@ class Network(Schedule):
         return host
 
     def kill(self, name: str, *, silent: bool = False) -> None:
-        """End a process without a word; its peers find their connections broken.
+        """End a process without warning; its peers find their connections broken.
 
-        ``silent``: the machine is gone as well, so nobody finds anything out but by asking.
+        ``silent``: the machine is gone as well, so a peer finds that out only by asking.
         """
         victim = self.hosts[name]
         if not victim.runs:
@@ -200,7 +200,7 @@ class Network(Schedule):
         """Return the hosts whose process runs and has not left."""
         return [host for host in self.hosts.values() if host.up and not host.left]
 
-    # ---- what is wrong between them ---------------------------------------------------------
+    # ---- faults between them ----------------------------------------------------------------
 
     def disturb(self, rules: Iterable[Rule]) -> None:
         """Add ``rules`` to those in force."""
@@ -266,7 +266,7 @@ class Network(Schedule):
     ) -> None:
         """Let a host send a message that its node has not asked for.
 
-        :param speaker: whom the connection's greeting names; by default the host's node.
+        :param speaker: the node that the connection's greeting names; by default the host's own.
         """
         host = self.hosts[name]
         if not host.runs:
@@ -352,7 +352,10 @@ class Network(Schedule):
         if isinstance(effect, fx.Record):
             host.records.append(effect)
         elif isinstance(effect, fx.SendStored):
-            self._send_stored(host, effect)
+            found, lost, complete = host.kept(effect.ranges)
+            caught = (Caught(r.id, r.created, r.route, r.body) for r in found)
+            for message in effect.answers(caught, lost, complete=complete):
+                self._send(host, effect.to, message)
         elif isinstance(effect, fx.LookupDone | fx.BroadcastDone):
             host.done[effect.op] = effect
         elif isinstance(effect, fx.Verify):
@@ -374,12 +377,6 @@ class Network(Schedule):
 
     def _is_dark(self, source: str, target: str) -> bool:
         return target in self._dark or self.weather.parts(source, target)
-
-    def _send_stored(self, host: Host, effect: fx.SendStored) -> None:
-        found, lost, complete = host.kept(effect.ranges)
-        caught = (Caught(r.id, r.created, r.route, r.body) for r in found)
-        for message in effect.answers(caught, lost, complete=complete):
-            self._send(host, effect.to, message)
 
     def _tell(self, host: Host, what: str) -> None:
         for watcher in self.watchers:
@@ -433,10 +430,13 @@ class Network(Schedule):
         return link
 
     def _befall(self, link: Link, arrival: float, message: PeerMessage) -> float | None:
-        """Return how much later a message arrives for all that is wrong; None: not in order."""
+        """Return how much later the faults let a message arrive; None if not in order."""
         weather, rng = self.weather, self.rng
         if link.blocked:
-            self._notice(link)
+            # The sender finds that out after a while, once.
+            if not link.noticing:
+                link.noticing = True
+                self._schedule(self.now + UNREACHABLE_S, self._noticed, link)
             return None
         if link.clogged is not None:
             if len(link.clogged) < MAX_CLOGGED:
@@ -454,12 +454,6 @@ class Network(Schedule):
                 if not again:
                     return None
         return link.delay
-
-    def _notice(self, link: Link) -> None:
-        """Let the sender on a blocked link learn of it after a while, once."""
-        if not link.noticing:
-            link.noticing = True
-            self._schedule(self.now + UNREACHABLE_S, self._noticed, link)
 
     def _noticed(self, link: Link, _: None, __: None) -> None:
         link.noticing = False

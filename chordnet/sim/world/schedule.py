@@ -9,11 +9,11 @@ from typing import Any
 from chordnet.core.base.errors import ChordnetError
 
 Entry = tuple[float, int, Callable[[Any, Any, Any], None], Any, Any, Any]
-"""When, in which order among equals, what to call, and with what."""
+"""When, in which order among equals, what to call, and its arguments."""
 
 
 class Storm(ChordnetError):
-    """The nodes took more steps than the run may have."""
+    """The nodes took more steps than the run allows."""
 
 
 class Schedule:
@@ -43,7 +43,8 @@ class Schedule:
     def run(
         self, seconds: float, until: Callable[[], bool] | None = None, poll: float = 0.01
     ) -> bool:
-        """Let time pass, at most ``seconds``; stop as soon as ``until`` holds and say whether.
+        """Let time pass, at most ``seconds``; stop as soon as ``until`` holds; return True if it
+        did.
 
         ``until`` is asked every ``poll`` seconds of virtual time.
         """

@@ -1,4 +1,4 @@
-"""What happened, as a hash of every byte of it and as lines to read.
+"""A run's history, as a hash of every byte of it and as lines to read.
 
 The hash covers every step: its time, the host, the event and all effects. Two runs with the same
 hash went through the same history.

@@ -1,9 +1,9 @@
-"""What is wrong with the network between hosts: rules, and the links that they apply to.
+"""Faults of the network between hosts: rules, and the links that they apply to.
 
-A rule says from whom to whom it applies and what it does there. Rules add up; ``heal`` removes them
-all. A *block* loses every message without a word, as a partition does. A *clog* holds messages back
-until it ends, as a connection does whose other side's path is stuck. Both work in one direction;
-both directions take two rules.
+A rule names the senders and receivers that it applies to, and what it does there. Rules add up;
+``heal`` removes them all. A *block* loses every message silently, as a partition does. A *clog*
+holds messages back until it ends, as a stuck connection does. Both work in one direction; both
+directions take two rules.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MAX_CLOGGED = 65536
 
 @attrs.frozen
 class Rule:
-    """One thing that is wrong on the way from any of ``sources`` to any of ``targets``."""
+    """One fault on the way from any of ``sources`` to any of ``targets``."""
 
     sources: frozenset[str]
     targets: frozenset[str]
@@ -37,7 +37,7 @@ class Rule:
 
 
 class Weather:
-    """All rules in force, and the faults that befall any message.
+    """All rules in force, and the faults that any message may meet.
 
     ``loss``, ``duplicate`` and ``reorder`` are probabilities; a duplicate or reordered message
     travels outside the order of its connection and arrives up to ``spread`` seconds later.

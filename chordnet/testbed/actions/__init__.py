@@ -1,1 +1,1 @@
-"""What is done to a whole network."""
+"""What commands do to a whole network."""

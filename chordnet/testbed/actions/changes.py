@@ -1,14 +1,10 @@
-"""Taking one node away from a running network and bringing one back."""
+"""Take one node away from a running network, or bring one back."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
-
 import attrs
 
-from chordnet.survey.description import NetworkDescription
 from chordnet.survey.errors import NetworkNotRunning, NodeStopped
-from chordnet.survey.observer import Observer
 from chordnet.survey.waiting import gather
 from chordnet.testbed.actions.context import Testbed
 from chordnet.testbed.actions.convergence import wait_converged
@@ -19,20 +15,20 @@ from chordnet.testbed.base.lock import locked
 
 @attrs.frozen(kw_only=True)
 class Removed:
-    """What the removal of a node came to."""
+    """The outcome of removing a node."""
 
     node: int
     killed: bool
     members: int
     """Nodes in the ring that is left."""
     seconds: float
-    """From the order to go until the ring and every finger of the others were right."""
+    """From the order to leave until the ring and every finger of the others were right."""
 
 
 async def remove_node(testbed: Testbed, number: int, *, kill: bool, timeout: float) -> Removed:
     """Stop one node and wait until the others have repaired ring and fingers.
 
-    :param kill: give it no chance to leave in order.
+    :param kill: end the node without letting it leave in order.
     :raises TestbedError: the node does not run, or the others did not repair the ring in time.
     """
     network = testbed.checked(number)
@@ -43,41 +39,33 @@ async def remove_node(testbed: Testbed, number: int, *, kill: bool, timeout: flo
             raise await testbed.stopped(network, number)
         observer = testbed.observer(network)
         try:
-            # Asked beforehand, so that the connections stand when the time is measured. A node
-            # that is silent or has failed already is no part of what has to be right afterwards.
+            # Ask beforehand, so that connections exist when the time is measured. A node that is
+            # silent or has failed already does not have to be right afterwards.
             seen = await observer.statuses(running - {number})
             others = set(seen.statuses) - seen.failed
             testbed.home.save(network.with_removed(number))
-            return await _remove(testbed, network, observer, number, others, kill, timeout)
+            began = testbed.reactor.seconds()
+            members, seconds = 0, 0.0
+
+            async def repaired() -> None:
+                nonlocal members, seconds
+                if others:
+                    snapshot = await wait_converged(
+                        testbed.reactor,
+                        network,
+                        observer,
+                        others,
+                        timeout=timeout,
+                        watch=testbed.watch,
+                    )
+                    members = len(snapshot.statuses) + len(snapshot.visitors)
+                    seconds = testbed.reactor.seconds() - began
+
+            engine = testbed.engine(network.engine)
+            await gather([repaired(), _end(testbed, engine, number, kill)])
+            return Removed(node=number, killed=kill, members=members, seconds=seconds)
         finally:
             observer.close()
-
-
-async def _remove(
-    testbed: Testbed,
-    network: NetworkDescription,
-    observer: Observer,
-    number: int,
-    others: Collection[int],
-    kill: bool,
-    timeout: float,
-) -> Removed:
-    began = testbed.reactor.seconds()
-    engine = testbed.engine(network.engine)
-
-    members, seconds = 0, 0.0
-
-    async def repaired() -> None:
-        nonlocal members, seconds
-        if others:
-            snapshot = await wait_converged(
-                testbed.reactor, network, observer, others, timeout=timeout, watch=testbed.watch
-            )
-            members = len(snapshot.statuses) + len(snapshot.visitors)
-            seconds = testbed.reactor.seconds() - began
-
-    await gather([repaired(), _end(testbed, engine, number, kill)])
-    return Removed(node=number, killed=kill, members=members, seconds=seconds)
 
 
 async def _end(testbed: Testbed, engine: Engine, number: int, kill: bool) -> None:
@@ -90,14 +78,14 @@ async def _end(testbed: Testbed, engine: Engine, number: int, kill: bool) -> Non
 async def add_node(testbed: Testbed, number: int | None, timeout: float) -> tuple[int, Started]:
     """Bring a stopped node back, or add the next number, and wait for one correct ring.
 
-    :returns: the node's number and what its start came to.
+    :returns: the node's number and the outcome of its start.
     :raises TestbedError: the node runs already, or could not become part of the ring.
     """
     network = testbed.description() if number is None else testbed.checked(number)
     async with locked(testbed.reactor, testbed.home.lock_path, timeout):
         network = testbed.description()
         running = await testbed.engine(network.engine).running()
-        # The last node of a network may come back; a network that was stopped is started.
+        # The last node of a network may come back; a network that was stopped has to be started.
         if not running and (number is None or network.stopped):
             raise NetworkNotRunning(network.name)
         wanted = network.size + 1 if number is None else number

@@ -1,9 +1,9 @@
-"""Breaks a running network on purpose, and mends it, with a look at the ring before and after.
+"""Break a running network on purpose, and mend it, with a look at the ring before and after.
 
-The nodes that can still reach each other ought to become a ring of their own: all of them, without
-those that are killed or frozen, or each side of a partition. So that is what is waited for and
-judged, by the doctor's checks. What is in force is written down before it is done: whatever
-interrupts this, healing finds it.
+The nodes that can still reach each other ought to become a ring of their own: all of them except
+those that are killed or frozen, or each side of a partition. A command waits for that, and judges
+it by the doctor's checks. Faults are written down before they are made, so that healing finds them
+even if the command is interrupted.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from chordnet.testbed.base.lock import locked
 RETRY_S = 0.2
 
 Change = Callable[[Faults, NetworkDescription], Faults]
-"""What a verb makes of the faults in force."""
+"""Returns the faults as they are to be, from those in force."""
 
 
 @attrs.frozen
 class Part:
-    """Nodes that ought to be one ring, and what the doctor says of them."""
+    """Nodes that ought to be one ring, and the doctor's findings about them."""
 
     nodes: tuple[int, ...]
     messages: int
@@ -44,15 +44,15 @@ class Part:
 
 
 @attrs.frozen(kw_only=True)
-class Outcome:
-    """What a verb came to."""
+class Acted:
+    """The outcome of a verb."""
 
     before: tuple[Part, ...]
     after: tuple[Part, ...]
     seconds: float
-    """From the order until every part was right, or was given up."""
+    """Time until every part was right, or was given up."""
     faults: Faults
-    """What is in force now."""
+    """The faults in force now."""
 
     @property
     def right(self) -> bool:
@@ -60,11 +60,11 @@ class Outcome:
         return not any(part.problems for part in self.after)
 
 
-async def act(testbed: Testbed, change: Change, timeout: float) -> Outcome:
+async def act(testbed: Testbed, change: Change, timeout: float) -> Acted:
     """Change the faults in force.
 
     :param timeout: seconds for the nodes to become right rings, and to wait for another command.
-    :raises TestbedError: it cannot be done; what was in force before is in force again.
+    :raises TestbedError: it cannot be done; the faults are as they were before.
     """
     testbed.description()
     async with locked(testbed.reactor, testbed.home.lock_path, timeout):
@@ -83,13 +83,13 @@ async def act(testbed: Testbed, change: Change, timeout: float) -> Outcome:
             after = await _settle(testbed, observer, network, parts, timeout)
         finally:
             observer.close()
-        return Outcome(
+        return Acted(
             before=before, after=after, seconds=testbed.reactor.seconds() - began, faults=new
         )
 
 
 def kill(numbers: Collection[int]) -> Change:
-    """Return the change that ends nodes without a word."""
+    """Return the change that ends nodes without warning."""
     return lambda old, _: attrs.evolve(
         old, killed=old.killed | set(numbers), frozen=old.frozen - set(numbers)
     )
@@ -101,12 +101,12 @@ def freeze(numbers: Collection[int]) -> Change:
 
 
 def thaw(numbers: Collection[int]) -> Change:
-    """Return the change that lets frozen nodes go on; all of them if none is named."""
+    """Return the change that lets frozen nodes go on; all of them if no node is named."""
     return lambda old, _: attrs.evolve(old, frozen=old.frozen - set(numbers or old.frozen))
 
 
 def heal(_old: Faults, _network: NetworkDescription) -> Faults:
-    """The change that undoes everything."""
+    """Return no faults at all: the change that undoes everything."""
     return Faults()
 
 
@@ -155,7 +155,7 @@ async def _shape(
     everybody = network.numbers
     before = {n: old.line(n, everybody) for n in running}
     lines = {n: new.line(n, everybody) for n in running}
-    # A node that was started anew has lost what was wrong with its line.
+    # A node that was restarted has lost the faults of its line.
     changed = {n: line for n, line in lines.items() if line != before[n] or not line.sound}
     if changed:
         await testbed.engine(network.engine).shape(changed)
@@ -184,7 +184,7 @@ async def _settle(
     deadline = testbed.reactor.seconds() + timeout
 
     async def become_right(part: frozenset[int]) -> None:
-        with contextlib.suppress(NotConverged):  # the look below says what is wrong
+        with contextlib.suppress(NotConverged):  # the look below finds what is wrong
             await wait_converged(testbed.reactor, network, observer, part, timeout=timeout)
 
     await gather(become_right(part) for part in parts)

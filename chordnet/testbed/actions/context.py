@@ -53,14 +53,14 @@ class Testbed:
     """What every command needs of one network.
 
     :param connect: makes a client for ``host:port`` in this network.
-    :param say: takes a line about progress.
-    :param watch: takes how far a ring has got.
-    :param engines: which engines there are, and which one a new network gets.
-    :param look: finds what Docker has of a network that is described nowhere.
-    :param taken_by: says who listens on a port of this machine; None: it is free.
+    :param say: shows a line about progress.
+    :param watch: shows how far a ring has got.
+    :param engines: the engines there are, and the choice for a new network.
+    :param look: finds what Docker has of a network without a description.
+    :param taken_by: returns what listens on a port of this machine; None if it is free.
     """
 
-    __test__ = False  # no test case, whatever pytest thinks of its name
+    __test__ = False  # no test case, despite its name
 
     def __init__(
         self,
@@ -82,7 +82,7 @@ class Testbed:
         self.look = look
         self.engines = engines
         self.elsewhere = ""
-        """What is to be said where the network does not run here."""
+        """What to tell the user if the network does not run here."""
         self.taken_by = taken_by
         self._made: dict[str, Engine] = {}
 
@@ -93,7 +93,7 @@ class Testbed:
         return self._made[kind]
 
     async def take_over(self) -> None:
-        """Take over what Docker has of this network, where it is described otherwise or not."""
+        """Take over what Docker has of this network, if its description differs or is missing."""
         self.elsewhere = await take_over(self.reactor, self.home, self.say, self.look)
 
     def description(self) -> NetworkDescription:
@@ -109,7 +109,7 @@ class Testbed:
     def checked(self, number: int) -> NetworkDescription:
         """Return the description of a network that has a node ``number``.
 
-        :raises NoSuchNode: it has none; the text says the range.
+        :raises NoSuchNode: it has no such node; the text says the range.
         """
         network = self.description()
         if number not in network.numbers:
@@ -119,7 +119,7 @@ class Testbed:
     async def running(self, network: NetworkDescription) -> frozenset[int]:
         """Return the nodes that run.
 
-        :raises NetworkNotRunning: none does.
+        :raises NetworkNotRunning: no node does.
         """
         running = await self.engine(network.engine).running()
         if not running:

@@ -1,9 +1,9 @@
-"""Waits until the nodes are one correct ring.
+"""Wait until the nodes are one correct ring.
 
-Asking costs the nodes time that they need for getting there, so only those are asked that were
-not seen right yet: first until each is in a ring, then those that the last look at the whole ring
-found fault with. A look at the whole ring, taken afresh, has the last word. The pause between two
-questions grows with what the last one cost.
+Asking costs the nodes time that they need to converge, so only those are asked that were not seen
+right yet: first until each is in a ring, then those with a fault at the last look at the whole
+ring. A fresh look at the whole ring decides. The pause between two questions grows with the time
+that the last one took.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from chordnet.survey.waiting import Clock, pause
 
 PAUSE_S = 0.04
 PAUSE_FACTOR = 3.0
-"""The pause is this many times what the last question took: a quarter of the time is asking."""
+"""Pause, as a multiple of the time of the last question: a quarter of the time goes to asking."""
 MAX_PAUSE_S = 0.5
 SHOWN = 5
 """Problems listed when the time is up."""
@@ -55,7 +55,7 @@ async def wait_converged(
 
     :param numbers: the nodes that are to be the ring.
     :param timeout: seconds.
-    :param since: the moment from which they are counted; by default now.
+    :param since: the moment from which the seconds count; by default now.
     :raises NotConverged: the time is up; the text says what is still wrong.
     """
     deadline = (reactor.seconds() if since is None else since) + timeout

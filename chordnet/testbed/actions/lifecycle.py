@@ -1,8 +1,8 @@
-"""Starting and stopping a whole network.
+"""Start and stop a whole network.
 
-A start either ends with every node in one correct ring or leaves nothing behind: whatever goes
-wrong in between, the nodes that this start started are stopped again, and so they are when it is
-interrupted. A network of which nodes run already is added to and otherwise left as it is.
+A start either ends with every node in one correct ring or leaves nothing behind: if anything goes
+wrong, or the start is interrupted, the nodes that it started are stopped again. If some nodes of
+the network run already, the missing ones are added and nothing else changes.
 """
 
 from __future__ import annotations
@@ -12,12 +12,11 @@ from collections.abc import Collection
 from pathlib import Path
 
 import attrs
-from twisted.internet.defer import Deferred
 
 from chordnet.survey.description import HOST, MAX_NODES, MAX_PORT, NetworkDescription, ranges
 from chordnet.survey.errors import ImpossibleNetwork, TestbedError, UnreadableNetwork
 from chordnet.survey.findings import LeftForGood
-from chordnet.survey.observer import Client, NoAnswer, Observer, Snapshot
+from chordnet.survey.observer import NoAnswer, Observer, Snapshot
 from chordnet.survey.waiting import first_of, pause
 from chordnet.testbed.actions.context import Testbed
 from chordnet.testbed.actions.convergence import wait_converged
@@ -38,7 +37,7 @@ TAIL_LINES = 10
 
 @attrs.frozen(kw_only=True)
 class Wish:
-    """What is wanted of a network; ``None`` where nothing was said."""
+    """What the user wants of a network; ``None`` for what was not given."""
 
     nodes: int | None = None
     base_port: int | None = None
@@ -49,7 +48,7 @@ class Wish:
 
 @attrs.frozen(kw_only=True)
 class Started:
-    """What a start came to."""
+    """The outcome of a start."""
 
     network: NetworkDescription
     started: tuple[int, ...]
@@ -62,17 +61,17 @@ class Started:
 
 @attrs.frozen(kw_only=True)
 class Stopped:
-    """What a stop came to."""
+    """The outcome of a stop."""
 
     stopped: tuple[int, ...]
     killed: tuple[int, ...]
     """Those among them that took too long to leave in order."""
     existed: bool
-    """Whether there was anything of such a network here, running or not."""
+    """Whether anything of the network existed here, running or not."""
 
 
 async def start_network(testbed: Testbed, wish: Wish, timeout: float) -> Started:
-    """Start whatever is not running and wait for one correct ring.
+    """Start all nodes that are not running, and wait for one correct ring.
 
     :param timeout: seconds for the nodes to become a ring, and to wait for another command.
     :raises TestbedError: it could not be done; what was started is stopped again.
@@ -82,7 +81,10 @@ async def start_network(testbed: Testbed, wish: Wish, timeout: float) -> Started
         running = await testbed.engine(old.engine).running() if old else frozenset()
         if old is not None and running:
             _refuse_other(old, wish)
-            await _refuse_unwell(testbed, old, running)
+            # A ring with a frozen node cannot form, so do not wait for one.
+            conditions = await testbed.engine(old.engine).conditions()
+            for number in sorted(running & conditions.keys()):
+                raise TestbedError(conditions[number].line(number, testbed.command))
             network = attrs.evolve(old, removed=frozenset(), stopped=False)
         else:
             network = await _new_network(testbed, wish, old)
@@ -98,7 +100,7 @@ async def start_network(testbed: Testbed, wish: Wish, timeout: float) -> Started
 async def _new_network(
     testbed: Testbed, wish: Wish, old: NetworkDescription | None
 ) -> NetworkDescription:
-    # A network that nobody stopped has lost its nodes to a crash: it goes on as what it was.
+    # A network that was not stopped has lost its nodes to a crash: it goes on as it was.
     lost = old if old is not None and not old.stopped else None
     if lost is not None and wish.engine == "auto":
         wish = attrs.evolve(wish, engine=lost.engine)
@@ -110,8 +112,14 @@ async def _new_network(
         record=_record(wish) or (lost.record if lost is not None else None),
     )
     check_size(network)
-    _check_record(network)
-    choice = await _choose_engine(testbed, network)
+    if network.record is not None and network.engine == "docker":
+        raise ImpossibleNetwork(
+            "nodes in containers cannot record to a directory here; use --engine local"
+        )
+    if network.engine == "auto" and network.record is not None:
+        choice = Choice("local", "which can record")
+    else:
+        choice = await testbed.engines.choose(testbed.reactor, network.engine)
     if wish.engine == "auto":
         testbed.say(f"engine: {choice.kind} ({choice.why})")
     network = attrs.evolve(network, engine=choice.kind, code=code_digest())
@@ -123,26 +131,13 @@ async def _new_network(
     return network
 
 
-async def _choose_engine(testbed: Testbed, network: NetworkDescription) -> Choice:
-    if network.engine == "auto" and network.record is not None:
-        return Choice("local", "which can record")
-    return await testbed.engines.choose(testbed.reactor, network.engine)
-
-
 def _record(wish: Wish) -> str | None:
-    """Return the directory for recordings as it is told to processes that run elsewhere."""
+    """Return the directory for recordings in full: nodes have another current directory."""
     return None if wish.record is None else str(wish.record.absolute())
 
 
-def _check_record(network: NetworkDescription) -> None:
-    if network.record is not None and network.engine == "docker":
-        raise ImpossibleNetwork(
-            "nodes in containers cannot record to a directory here; use --engine local"
-        )
-
-
 def _make_record_directory(network: NetworkDescription) -> None:
-    """Make sure that there is one, for nobody else to read: it will hold every message."""
+    """Make the directory, readable by this user alone: it will hold every message."""
     if network.record is None:
         return
     if not is_utf8(Path(network.record)):
@@ -177,8 +172,8 @@ def check_ports(
 ) -> None:
     """Make sure that those nodes can listen.
 
-    :param fixed: the network runs, so that its ports cannot be chosen now.
-    :raises TestbedError: a port is taken; the text says which, for which node, and by whom.
+    :param fixed: True if the network runs, so that its ports cannot be chosen any more.
+    :raises TestbedError: a port is taken; the text names the port, its node and the program.
     """
     for number in sorted(numbers):
         port = network.port(number)
@@ -199,7 +194,7 @@ _OTHER_PORTS = {
 async def bring_up(
     testbed: Testbed, network: NetworkDescription, missing: Collection[int], timeout: float
 ) -> Started:
-    """Start the ``missing`` nodes and wait until all that run are one correct ring.
+    """Start the ``missing`` nodes and wait until all running nodes are one correct ring.
 
     The caller holds the network's lock.
 
@@ -225,7 +220,7 @@ async def bring_up(
     except BaseException:
         testbed.say("stopping what was started")
         await _undo(testbed, engine, missing, others)
-        # A network that is new stays described, so that its logs can be read and its data purged.
+        # Keep a new network's description, so that its logs can be read and its data purged.
         testbed.home.save(before or attrs.evolve(network, stopped=True))
         raise
     return Started(
@@ -239,7 +234,7 @@ async def bring_up(
 async def _undo(
     testbed: Testbed, engine: Engine, missing: Collection[int], others: Collection[int]
 ) -> None:
-    """Stop again what a start has started; what hinders that must not hide why it failed."""
+    """Stop what a failed start has started; trouble with that must not hide why it failed."""
     try:
         await engine.kill(missing)
     except TestbedError as problem:
@@ -264,7 +259,7 @@ def _tell_of_new_code(
 
 
 async def _unwell(testbed: Testbed, engine: Engine, numbers: Collection[int]) -> frozenset[int]:
-    """Return which of the running nodes cannot be part of a ring now, and say why."""
+    """Return the running nodes that cannot be part of a ring now, and say why."""
     if not numbers:
         return frozenset()
     conditions = await engine.conditions()
@@ -274,22 +269,10 @@ async def _unwell(testbed: Testbed, engine: Engine, numbers: Collection[int]) ->
     return unwell
 
 
-async def _refuse_unwell(
-    testbed: Testbed, network: NetworkDescription, running: Collection[int]
-) -> None:
-    """Refuse at once what could only fail after a long wait: one ring of nodes, one of them frozen.
-
-    :raises TestbedError: a node that runs cannot be part of a ring.
-    """
-    conditions = await testbed.engine(network.engine).conditions()
-    for number in sorted(set(running) & conditions.keys()):
-        raise TestbedError(conditions[number].line(number, testbed.command))
-
-
 async def _failed(
     testbed: Testbed, network: NetworkDescription, numbers: Collection[int]
 ) -> frozenset[int]:
-    """Return which of the running nodes have left their ring for good, and say so."""
+    """Return the running nodes that have left their ring for good, and say so."""
     if not numbers:
         return frozenset()
     observer = testbed.observer(network)
@@ -329,22 +312,20 @@ async def _ring(
         observer.close()
 
 
-def _told_to_begin(client: Client) -> Deferred[bool]:
-    return client.begin().addCallback(lambda _: True)
-
-
 async def _begin(testbed: Testbed, observer: Observer, address: str, timeout: float) -> None:
-    """Have a node create a ring: it was given peers, and none of them runs."""
+    """Tell a node to create a ring: it has bootstrap peers, and none of them runs."""
     deadline = testbed.reactor.seconds() + timeout
     while testbed.reactor.seconds() < deadline:
-        answer = await observer.ask(address, _told_to_begin)
+        answer = await observer.ask(
+            address, lambda client: client.begin().addCallback(lambda _: True)
+        )
         if not isinstance(answer, NoAnswer):
             return
         await pause(testbed.reactor, BEGIN_PAUSE_S)
 
 
 async def _deaths(testbed: Testbed, engine: Engine, expected: Collection[int]) -> Snapshot:
-    """Wait for a node to end and raise that."""
+    """Wait until a node ends; raise an error about it."""
     while True:
         for number in sorted(set(expected) - await engine.running()):
             raise await _last_words(engine, number)
@@ -366,16 +347,16 @@ async def _last_words(engine: Engine, number: int) -> TestbedError:
 
 
 class Left(enum.Enum):
-    """Whose it is that Docker has of a network."""
+    """Whose containers and volumes Docker has of a network."""
 
     NOTHING = "nothing"
-    """It has nothing, or what it has is another home's."""
+    """None, or another home's."""
     OURS = "ours"
     NOBODYS = "nobody's"
 
 
 async def stop_network(testbed: Testbed, *, purge: bool, timeout: float) -> Stopped:
-    """Stop every node and leave nothing running; with ``purge`` nothing at all.
+    """Stop every node and leave nothing running; with ``purge`` remove all data too.
 
     :param timeout: seconds to wait for another command that is changing the network.
     :raises TestbedError: something could not be stopped or removed; the text says what.
@@ -393,7 +374,7 @@ async def stop_network(testbed: Testbed, *, purge: bool, timeout: float) -> Stop
         except UnreadableNetwork as problem:
             unreadable = problem.why
         kinds = _engines(testbed) if network is None else [network.engine]
-        # What is nobody's is not touched while this home has a network of the name elsewhere.
+        # What belongs to no home is left alone while this home has a network of the name elsewhere.
         if in_docker is Left.OURS or (in_docker is Left.NOBODYS and network is None):
             kinds = sorted({*kinds, "docker"}, reverse=True)
         for kind in kinds:
@@ -407,7 +388,7 @@ async def stop_network(testbed: Testbed, *, purge: bool, timeout: float) -> Stop
         elif unreadable and not purge:
             testbed.say(f"{unreadable}; it is now {testbed.home.set_aside().name}")
         forget_faults(testbed.home)
-        # A start that was refused leaves its lock, and that is no data.
+        # A start that was refused leaves its lock file, which does not count as data.
         home = testbed.home
         existed = any(path != home.lock_path for path in home.directory.iterdir())
         existed |= bool(stopped) or in_docker is not Left.NOTHING
@@ -429,12 +410,12 @@ async def _left_in_docker(testbed: Testbed) -> Left:
 
 
 def _engines(testbed: Testbed) -> list[str]:
-    """Return the engines that may run nodes of a network that is described nowhere."""
+    """Return the engines that may run nodes of a network without a description."""
     return ["local", "docker"] if testbed.home.compose_path.exists() else ["local"]
 
 
 def check_size(network: NetworkDescription) -> None:
-    """Make sure that a network of this size and with these ports can be.
+    """Make sure that a network of this size and with these ports is possible.
 
     :raises ImpossibleNetwork: it is too large.
     """

@@ -1,4 +1,4 @@
-"""Looks at a whole network: asks the engine what runs, and every node what it sees."""
+"""Look at a whole network: ask the engine what runs, and every node what it sees."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from chordnet.testbed.base.faults import load_faults
 
 
 async def look(testbed: Testbed, observer: Observer, network: NetworkDescription) -> Report:
-    """Ask every node that runs, and judge the ring they make, or each side's of a partition.
+    """Ask every running node, and judge the ring, or that of each side of a partition.
 
     :raises NetworkNotRunning: no node runs.
     """

@@ -1,4 +1,4 @@
-"""Following the messages of one node as they come."""
+"""Follow the messages of one node as they come."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ async def follow_messages(
     show: Callable[[MessageRecord | OrderedEntry], None],
     order: Order = "received",
 ) -> None:
-    """Hand over every message after ``since`` and all that come, until cancelled.
+    """Hand over every message after ``since``, and each new one, until cancelled.
 
-    :param order: in per-origin order entries are handed over, messages or gaps.
+    :param order: in per-origin order the entries are messages or gaps.
     :raises NodeStopped: the node ended meanwhile.
     """
     network = testbed.checked(number)
     client = testbed.connect(network.address(number))
     try:
         await client.follow(show, since, order).finished
-        raise CancelledError  # for nothing else ends it without a failure
+        raise CancelledError  # nothing else ends it without a failure
     except ChordnetError as problem:
         raise NodeStopped(f"Node {number} cannot be followed any longer: {problem}") from problem
     finally:

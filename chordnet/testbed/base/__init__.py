@@ -1,1 +1,1 @@
-"""What engines and actions need: the home, the seam of an engine, faults, ports."""
+"""What engines and actions share: the home, an engine's interface, faults, ports."""

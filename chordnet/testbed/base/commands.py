@@ -1,7 +1,8 @@
-"""Runs another program and waits for it without holding up the reactor.
+"""Run another program and wait for it without blocking the reactor.
 
-The program gets a session of its own, so that a Ctrl-C at the terminal reaches us alone and we
-decide how it ends. Its current directory is the root: what lies in the user's is not for it.
+The program gets a session of its own, so that a Ctrl-C at the terminal reaches this process alone,
+which decides how the program ends. Its current directory is the root: files in the user's must not
+affect it.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ class Finished:
     """What it wrote on standard error."""
 
     def last_line(self) -> str:
-        """Return the last line of its errors (or output) that says something."""
+        """Return the last line of its errors (or output) that is not blank."""
         lines = [line.strip() for line in (self.errors or self.output).splitlines()]
         return next((line for line in reversed(lines) if line), ending(self.status))
 
@@ -42,7 +43,7 @@ class Finished:
 def ending(status: int) -> str:
     """Return how a program ended, by its exit status.
 
-    A container's status is 128 and the signal's number where a signal has ended it.
+    A container's status is 128 plus the signal's number if a signal has ended it.
     """
     number = -status if status < 0 else status - 128
     try:

@@ -1,7 +1,8 @@
-"""The system's limit on open files, which a network of many nodes can meet.
+"""The system's limit on open files, which a network of many nodes can reach.
 
-A node has a connection with most of the others and this process with every node. The limit that a
-process may raise by itself is raised as far as the network needs; what is started inherits it.
+A node has a connection with most of the others, and this process with every node. The soft limit,
+which a process may raise by itself, is raised as far as the network needs; child processes inherit
+it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ OWN = 64
 
 
 class Limits(Protocol):
-    """What is used of the module ``resource``."""
+    """The part of the module ``resource`` that is used here."""
 
     RLIMIT_NOFILE: int
     RLIM_INFINITY: int
@@ -27,7 +28,7 @@ class Limits(Protocol):
 def provide_descriptors(nodes: int, limits: Limits | None = None) -> None:
     """Make sure that a network of ``nodes`` can have its files and connections.
 
-    :param limits: the system's; by default those of this process.
+    :param limits: the module ``resource``, or a stand-in for it.
     :raises TestbedError: the system allows too few; the text says how many are needed.
     """
     if limits is None:

@@ -1,4 +1,4 @@
-"""The seam between a network and what makes its nodes run."""
+"""The interface between a network and what makes its nodes run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Say = Callable[[str], None]
 
 
 class Engine(Protocol):
-    """Makes nodes run and stop. Nothing here waits for a ring: that is judged from outside.
+    """Makes nodes run and stop. No method waits for a ring: that is judged from outside.
 
     Every method may raise :class:`chordnet.survey.errors.TestbedError`.
     """
@@ -22,16 +22,16 @@ class Engine(Protocol):
     kind: str
 
     async def prepare(self, network: NetworkDescription, say: Say) -> None:
-        """Make ready whatever starting needs (build the image), or say why it cannot be."""
+        """Prepare everything that starting needs, such as the image, or say why that fails."""
 
     async def start(self, network: NetworkDescription, numbers: Collection[int]) -> None:
-        """Start those nodes, all at once. Their ports were found free."""
+        """Start those nodes, all together. Their ports were found free."""
 
     async def running(self) -> frozenset[int]:
         """Return the nodes that run at this moment, frozen ones included."""
 
     async def conditions(self) -> Mapping[int, Condition]:
-        """Return what is known to be the matter with nodes, those that do not run included."""
+        """Return what is known to be wrong with nodes, including those that do not run."""
 
     async def stop(self, numbers: Collection[int]) -> frozenset[int]:
         """Tell those nodes to leave the ring in order, and return when they have ended.
@@ -43,18 +43,18 @@ class Engine(Protocol):
         """End those nodes without giving them a chance to leave."""
 
     async def freeze(self, numbers: Collection[int]) -> None:
-        """Stop those nodes in the middle of whatever they do; their connections stand."""
+        """Stop those nodes in the middle of their work; their connections stay open."""
 
     async def thaw(self, numbers: Collection[int]) -> None:
         """Let frozen nodes go on as if nothing had happened."""
 
     async def connect(self, numbers: Collection[int]) -> None:
-        """Give nodes that run without a network theirs back."""
+        """Connect nodes that run without a network to it again."""
 
     async def shape(self, lines: Mapping[int, Line]) -> None:
-        """Make those nodes' lines to the others what is wanted, sound ones too.
+        """Give those nodes' lines to the others the wanted faults, or none.
 
-        :raises TestbedError: this engine cannot; nothing was changed, or not everything.
+        :raises TestbedError: this engine cannot do that; some lines may have been changed.
         """
 
     async def clean(self, *, purge: bool) -> None:
@@ -64,4 +64,4 @@ class Engine(Protocol):
         """Return a node's last log lines, oldest first."""
 
     async def follow(self, number: int, lines: int, write: Callable[[str], None]) -> None:
-        """Hand over the last log lines and every new one until cancelled or the node has ended."""
+        """Write the last log lines and every new one, until cancelled or the node has ended."""

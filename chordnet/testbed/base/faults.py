@@ -1,7 +1,7 @@
-"""What is broken on purpose in a running network: kept beside its description, undone by healing.
+"""Faults made on purpose in a running network: kept beside its description, undone by healing.
 
-Every fault is a wish about the state of a node or of its line, so it can be applied again without
-harm, and what is in force can be told and undone by any later command.
+Every fault is a wanted state of a node or of its line, so applying it again does no harm, and any
+later command can show and undo what is in force.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ FILE = "faults.json"
 
 
 class WrongFault(TestbedError):
-    """What is wanted of a fault makes no sense."""
+    """A fault that is wanted makes no sense."""
 
     wrong_words = True
 
 
 @attrs.frozen
 class Line:
-    """What is wrong with one node's line to the others."""
+    """The faults of one node's line to the others."""
 
     cut: frozenset[int] = frozenset()
-    """Nodes that its packets do not reach."""
+    """The nodes that its packets do not reach."""
     delay_ms: float = 0.0
     jitter_ms: float = 0.0
     """The delay varies by up to this much either way."""
@@ -51,22 +51,22 @@ class Faults:
     killed: frozenset[int] = frozenset()
     frozen: frozenset[int] = frozenset()
     off: frozenset[int] = frozenset()
-    """Nodes without a network, which somebody else has done: the engine knows, it is not kept."""
+    """Nodes that something else took off the network: the engine knows them, they are not kept."""
     sides: tuple[frozenset[int], ...] = ()
-    """The sides of a partition; a node on none of them counts to the last."""
+    """The sides of a partition; a node that is on none of them belongs to the last."""
     delays: Mapping[int, tuple[float, float]] = attrs.field(factory=dict)
     """Delay and jitter of what a node sends, in milliseconds."""
     losses: Mapping[int, float] = attrs.field(factory=dict)
     """Loss of what a node sends, in percent."""
 
     def with_running(self, running: Collection[int]) -> Faults:
-        """Return what of this can still be so while exactly these nodes run."""
+        """Return the part of this that is possible if exactly these nodes run."""
         return attrs.evolve(
             self, killed=self.killed - set(running), frozen=self.frozen & set(running)
         )
 
     def as_seen(self, conditions: Mapping[int, Condition]) -> Faults:
-        """Return this as the engine says it is, whoever did or undid it meanwhile."""
+        """Return this as the engine reports it, whatever has changed it meanwhile."""
         by_matter = {
             matter: frozenset(n for n, c in conditions.items() if c.matter is matter)
             for matter in Matter
@@ -74,7 +74,7 @@ class Faults:
         return attrs.evolve(self, frozen=by_matter[Matter.FROZEN], off=by_matter[Matter.CUT_OFF])
 
     def with_delay(self, numbers: Collection[int], delay_ms: float, jitter_ms: float) -> Faults:
-        """Return this with another delay at those nodes; 0 ends it."""
+        """Return this with a new delay at those nodes; 0 ends it."""
         if not 0 <= delay_ms <= MAX_DELAY_MS or not 0 <= jitter_ms <= max(delay_ms, 0.0):
             raise WrongFault(
                 f"a delay is from 0 to {MAX_DELAY_MS:g} ms and its jitter no longer than itself"
@@ -84,7 +84,7 @@ class Faults:
         return attrs.evolve(self, delays=kept | new)
 
     def with_loss(self, numbers: Collection[int], percent: float) -> Faults:
-        """Return this with another loss at those nodes; 0 ends it."""
+        """Return this with a new loss at those nodes; 0 ends it."""
         if not 0 <= percent <= 100:
             raise WrongFault("a loss is from 0 to 100 percent")
         kept = {n: loss for n, loss in self.losses.items() if n not in numbers}
@@ -93,7 +93,7 @@ class Faults:
         )
 
     def with_partition(self, groups: Sequence[Collection[int]], everybody: range) -> Faults:
-        """Return this with the network parted into ``groups``; whom they leave out is one more."""
+        """Return this with the network parted into ``groups``; the other nodes form one more."""
         sides = [frozenset(group) for group in groups]
         named = [number for side in sides for number in side]
         if len(named) != len(set(named)):
@@ -115,7 +115,7 @@ class Faults:
         return Line(frozenset(cut), delay_ms, jitter_ms, self.losses.get(number, 0.0))
 
     def parts(self, running: Collection[int]) -> list[frozenset[int]]:
-        """Return the groups of running nodes that ought to be a ring each."""
+        """Return the groups of running nodes each of which ought to be a ring."""
         groups: dict[int, set[int]] = {}
         for number in sorted(set(running) - self.frozen - self.off):
             groups.setdefault(self.side(number), set()).add(number)
@@ -127,13 +127,7 @@ class Faults:
 
     @property
     def texts(self) -> list[str]:
-        """What is in force, a text each."""
-        found = [f"{word} {ranges(ns)}" for word, ns in self._by_word() if ns]
-        if self.sides:
-            found.append(f"partition {' | '.join(ranges(side) for side in self.sides)}")
-        return found
-
-    def _by_word(self) -> list[tuple[str, Collection[int]]]:
+        """The faults in force, a text each."""
         words: list[tuple[str, Collection[int]]] = [
             ("killed", self.killed),
             ("frozen", self.frozen),
@@ -143,7 +137,10 @@ class Faults:
             words.append((f"delay of {delay:g} ms{f' +- {jitter:g} ms' if jitter else ''} at", ns))
         for percent, ns in _inverted(self.losses).items():
             words.append((f"loss of {percent:g} % at", ns))
-        return words
+        found = [f"{word} {ranges(ns)}" for word, ns in words if ns]
+        if self.sides:
+            found.append(f"partition {' | '.join(ranges(side) for side in self.sides)}")
+        return found
 
     def document(self) -> dict[str, Any]:
         """Return this as plain data for JSON."""
@@ -171,9 +168,9 @@ class Faults:
 
 
 def load_faults(home: NetworkHome) -> Faults:
-    """Return what is in force in a network.
+    """Return the faults in force in a network.
 
-    :raises TestbedError: the file that says so is unusable.
+    :raises TestbedError: the file of faults is unusable.
     """
     path = home.directory / FILE
     try:
@@ -187,7 +184,7 @@ def load_faults(home: NetworkHome) -> Faults:
 
 
 def save_faults(home: NetworkHome, faults: Faults) -> None:
-    """Write down what is in force.
+    """Save the faults in force.
 
     :raises TestbedError: the file cannot be written.
     """
@@ -199,7 +196,7 @@ def save_faults(home: NetworkHome, faults: Faults) -> None:
 
 
 def forget_faults(home: NetworkHome) -> None:
-    """Nothing is broken on purpose any more: the nodes have ended."""
+    """Remove the file of faults: the nodes have ended."""
     (home.directory / FILE).unlink(missing_ok=True)
 
 

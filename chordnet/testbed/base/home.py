@@ -60,7 +60,7 @@ def _chosen_home(chosen: str | None) -> Path:
     nowhere = "this user has no home directory; name a directory for networks with CHORDNET_HOME"
     try:
         home = Path(platformdirs.user_state_dir("chordnet", appauthor=False))
-    except RuntimeError:  # what newer versions of platformdirs say to it
+    except RuntimeError:  # newer versions of platformdirs raise this
         raise TestbedError(nowhere) from None
     if not home.is_absolute():  # older ones leave "~" as it is
         raise TestbedError(nowhere)
@@ -104,7 +104,7 @@ class NetworkHome:
     def load(self) -> NetworkDescription | None:
         """Return the description, ``None`` if there is no such network.
 
-        :raises UnreadableNetwork: there is something else.
+        :raises UnreadableNetwork: there is a file, and it is no description.
         """
         try:
             network = NetworkDescription.from_json(self.description_path.read_bytes())
@@ -124,9 +124,9 @@ class NetworkHome:
         write_atomically(self.description_path, description.to_json())
 
     def set_aside(self) -> Path:
-        """Put a description that cannot be read out of the way, and return where it is then.
+        """Move a description that cannot be read out of the way, and return its new path.
 
-        :raises TestbedError: that cannot be done.
+        :raises TestbedError: it cannot be moved.
         """
         try:
             return self.description_path.replace(self.directory / "network.json.damaged")
@@ -146,24 +146,25 @@ class NetworkHome:
 
 
 def make_directory(path: Path) -> None:
-    """Make a directory, and those above it that are missing, for nobody else to look into: what is
-    kept here holds every message. One that an earlier version made for all to read is narrowed.
+    """Make a directory and its missing parents, open to this user alone: they hold every message.
+    A directory that an earlier version made readable by all is narrowed.
 
     :raises OSError: it cannot be made.
     """
     missing = [each for each in (path, *path.parents) if not each.exists()]
     for each in reversed(missing):
         each.mkdir(mode=0o700, exist_ok=True)
-    path.mkdir(exist_ok=True)  # says so where it is no directory
+    path.mkdir(exist_ok=True)  # fails if it is no directory
     if path.stat().st_mode & 0o077:
         path.chmod(0o700)
 
 
 def remove_tree(directory: Path, remove: Callable[..., object] = shutil.rmtree) -> None:
-    """Remove a directory and all that is in it; one that is not there is fine.
+    """Remove a directory and everything in it, if it exists.
 
-    :param remove: removes what it can and tells what it cannot, as :func:`shutil.rmtree`.
-    :raises TestbedError: something could not be removed, all else is; the text names the first.
+    :param remove: removes what it can and reports what it cannot, as :func:`shutil.rmtree`.
+    :raises TestbedError: something could not be removed; the rest is gone; the text names the
+        first.
     """
     problems: list[tuple[str, BaseException]] = []
 
@@ -180,7 +181,7 @@ def remove_tree(directory: Path, remove: Callable[..., object] = shutil.rmtree) 
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Put ``text`` into ``path`` in one step.
+    """Replace the contents of ``path`` by ``text`` in one step.
 
     :raises TestbedError: the file cannot be written.
     """

@@ -1,8 +1,8 @@
-"""One command at a time changes a network.
+"""A lock, so that one command at a time changes a network.
 
-The lock is the operating system's (``flock``): it ends with the process that holds it, however
-that ends. The file may be removed by its holder (``stop-network --purge``), so whoever gets the
-lock checks that it is still the file that the path names.
+The lock is the operating system's (``flock``), so it ends with the process that holds it, even if
+that is killed. Its holder may remove the file (``stop-network --purge``), so a process that gets
+the lock checks that the path still names the same file.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ RETRY_S = 0.05
 
 
 def _try_lock(path: Path) -> int | None:
-    """Return a descriptor that holds the lock of ``path``, ``None`` if another process does."""
+    """Return a descriptor that holds the lock of ``path``; None if another process holds it."""
     try:
         make_directory(path.parent)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -41,8 +41,8 @@ def _try_lock(path: Path) -> int | None:
 async def locked(reactor: Clock, path: Path, timeout: float) -> AsyncIterator[None]:
     """Hold the lock of ``path``.
 
-    :param timeout: seconds to wait for its holder.
-    :raises TestbedError: it was held longer than that.
+    :param timeout: seconds to wait for another holder.
+    :raises TestbedError: the lock was held longer than that.
     """
     deadline = reactor.seconds() + timeout
     while (descriptor := _try_lock(path)) is None:

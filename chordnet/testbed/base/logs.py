@@ -1,4 +1,4 @@
-"""A node's log file: its last lines, and the lines that come."""
+"""A node's log file: its last lines, and new ones as they come."""
 
 from __future__ import annotations
 
@@ -10,32 +10,32 @@ from typing import IO
 from chordnet.survey.waiting import Clock, pause
 
 TAIL_BYTES = 256 * 1024
-"""No more than this is read to find the last lines."""
+"""The most bytes that are read to find the last lines."""
 POLL_S = 0.1
 CHUNK_BYTES = 64 * 1024
 
 
 def open_log(path: Path, *, anew: bool = False) -> IO[bytes]:
-    """Open a log file to write to; it is for nobody else to read.
+    """Open a log file for writing, readable by this user alone.
 
-    :param anew: drop what it holds.
+    :param anew: drop its present contents.
     """
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | (os.O_TRUNC if anew else 0)
     file = os.fdopen(os.open(path, flags, 0o600), "ab")
-    path.chmod(0o600)  # an earlier version let all read it
+    path.chmod(0o600)  # an earlier version let all users read it
     return file
 
 
 def rotate(path: Path, limit: int) -> None:
-    """Put ``path`` aside as ``path.1`` if it is longer than ``limit`` bytes."""
+    """Rename ``path`` to ``path.1`` if it is longer than ``limit`` bytes."""
     if path.exists() and path.stat().st_size > limit:
         path.replace(path.with_name(path.name + ".1"))
 
 
 def last_lines(path: Path, count: int, start: int = 0) -> list[str]:
-    """Return the last ``count`` lines of ``path``; none if there is no such file.
+    """Return the last ``count`` lines of ``path``; an empty list if there is no such file.
 
-    :param start: bytes at the beginning that are left out.
+    :param start: how many bytes at the beginning to skip.
     """
     try:
         with path.open("rb") as file:
@@ -54,14 +54,14 @@ async def follow_file(
     write: Callable[[str], None],
     alive: Callable[[], bool],
 ) -> None:
-    """Write the last ``lines`` lines and then each new one, until ``alive`` says no."""
+    """Write the last ``lines`` lines and then each new one, until ``alive`` returns False."""
     for text in last_lines(path, lines):
         write(text)
     with path.open("rb") as file:
         file.seek(0, os.SEEK_END)
         rest = b""
         while True:
-            ended = not alive()  # asked first: what it wrote before it ended is read below
+            ended = not alive()  # ask first: what the node wrote before it ended is read below
             while chunk := file.read(CHUNK_BYTES):
                 *complete, rest = (rest + chunk).split(b"\n")
                 for line in complete:

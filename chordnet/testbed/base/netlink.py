@@ -1,14 +1,14 @@
-"""Cuts and slows down the lines of containers. Linux, standard library alone.
+"""Cut and slow down the lines of containers. Linux, with the standard library alone.
 
 The docker engine hands this file's text to ``python3 -c`` in a container of its own that sees the
-host's processes and may change their networks, so no node and no host needs a tool for
-it. For each node, named by a process of its container, it is told what is wanted; whatever an
-earlier run left is replaced:
+host's processes and may change their networks, so no node and no host needs a tool for it. For each
+node, given as a process of its container, it applies the wanted faults and replaces those of
+earlier runs:
 
-- ``cut``: addresses that nothing shall reach. Each is given a neighbour's hardware address that
-  nobody has (arp(7), rtnetlink(7)), so packets to it vanish in silence, as on a broken
-  line: no error for connections that stand, no answer for new ones. The way to the host
-  stays, and with it the published port.
+- ``cut``: addresses that no packet may reach. Each gets a neighbour's hardware address that no
+  device has (arp(7), rtnetlink(7)), so packets to it vanish silently, as on a broken line: existing
+  connections get no error, new ones no answer. The way to the host stays, and with it the published
+  port.
 - ``netem``: delay and loss of everything that leaves the container (tc-netem(8)).
 """
 
@@ -29,9 +29,9 @@ NOBODY = "02:63:68:6f:72:64"
 """A locally administered hardware address; Docker's own begin with 02:42."""
 DEVICE = "eth0"
 GONE = 75
-"""The exit status that says: a container has ended or was just starting; look at them again."""
+"""The exit status if a container has ended or was just starting: look at them again."""
 NETEM_PACKETS = 10_000
-"""Packets that may wait for their time."""
+"""Packets that a netem queue holds."""
 
 _REQUEST_ACK = 0x1 | 0x4
 _CREATE_REPLACE = 0x400 | 0x100
@@ -48,7 +48,7 @@ def attribute(kind: int, value: bytes) -> bytes:
 
 
 def neighbour(device: int, address: str) -> bytes:
-    """Return the body that says: ``address`` has the hardware address that nobody has."""
+    """Return the body that gives ``address`` the hardware address that no device has."""
     head = struct.pack("=BBHiHBB", socket.AF_INET, 0, 0, device, _PERMANENT, 0, 0)
     hardware = bytes.fromhex(NOBODY.replace(":", ""))
     return head + attribute(1, socket.inet_aton(address)) + attribute(2, hardware)
@@ -69,13 +69,13 @@ def qdisc(device: int) -> bytes:
 
 
 def silenced(arp: str) -> list[str]:
-    """Return the addresses that were cut off before, from the text of ``/proc/net/arp``."""
+    """Return the addresses that are cut off now, from the text of ``/proc/net/arp``."""
     lines = (line.split() for line in arp.splitlines()[1:])
     return [words[0] for words in lines if len(words) > 3 and words[3] == NOBODY]
 
 
 def ask(kind: int, flags: int, body: bytes) -> int:
-    """Send one request to the kernel and return its error number, 0 if it was done."""
+    """Send one request to the kernel and return its error number, 0 for success."""
     length = 16 + len(body)
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as kernel:
         kernel.send(struct.pack("=IHHII", length, kind, _REQUEST_ACK | flags, 1, 0) + body)
@@ -85,9 +85,9 @@ def ask(kind: int, flags: int, body: bytes) -> int:
 
 
 def enter(pid: int) -> None:
-    """Be in the network of a process from now on (setns(2)).
+    """Move into the network of a process (setns(2)).
 
-    :raises OSError: it has ended, or this may not be done.
+    :raises OSError: it has ended, or this is not permitted.
     """
     namespace = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY)
     try:
@@ -100,7 +100,7 @@ def enter(pid: int) -> None:
 
 
 def shape(cut: list[str], slow: list[float] | None) -> str:
-    """Make the line what is wanted; return what could not be done, empty if all was.
+    """Apply the wanted faults to the line; return what failed, an empty text if nothing did.
 
     :param slow: delay and jitter in milliseconds, loss in percent.
     """
@@ -115,10 +115,10 @@ def bring_about(
     slow: list[float] | None,
     ask: Callable[[int, int, bytes], int],
 ) -> str:
-    """Do what :func:`shape` promises.
+    """Do the work of :func:`shape`.
 
     :param before: addresses that are silenced now.
-    :param ask: gives the kernel an order; returns the number of the error, 0 for none.
+    :param ask: sends a request to the kernel; returns the error number, 0 for success.
     """
     for address in sorted(before - set(cut)):
         ask(_DEL_NEIGHBOUR, 0, neighbour(device, address))
@@ -139,9 +139,9 @@ def bring_about(
 
 
 def main(wanted: list[dict[str, Any]]) -> tuple[int, str]:
-    """Do what is wanted of each node.
+    """Apply the wanted faults to each node.
 
-    :returns: the exit status, and the first thing that could not be done.
+    :returns: the exit status, and the first thing that failed.
     """
     for node in wanted:
         try:

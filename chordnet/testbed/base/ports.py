@@ -1,4 +1,4 @@
-"""Which ports are free on 127.0.0.1, and who holds one that is not."""
+"""Which ports are free on 127.0.0.1, and which program holds one that is not."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from chordnet.survey.description import HOST, MAX_PORT
 _LISTENING = "0A"
 _TRIES = 200
 _DOCKER_PROXY = "docker-proxy"
-"""What listens on the ports that containers publish, whichever container it is."""
+"""The program that listens on the ports that containers publish."""
 _CONTAINER = '{{.Names}} {{.Label "com.docker.compose.project"}}'
 _DOCKER_TIMEOUT_S = 3.0
 
@@ -22,7 +22,7 @@ _DOCKER_TIMEOUT_S = 3.0
 def is_free(port: int) -> bool:
     """Return True if a server could listen on ``port`` now."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        # As Twisted does: connections of the past that linger are no obstacle.
+        # As Twisted does: old connections in TIME_WAIT are no obstacle.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, port))
@@ -35,7 +35,7 @@ def is_free(port: int) -> bool:
 
 
 def taken_by(port: int) -> str | None:
-    """Say who listens on ``port``, as :func:`holder` does; None if it is free."""
+    """Return what listens on ``port``, as :func:`holder` does; None if it is free."""
     return None if is_free(port) else holder(port)
 
 
@@ -52,7 +52,7 @@ def free_range(first: int, count: int, free: Callable[[int], bool] = is_free) ->
 
 
 def docker_publisher(port: int) -> str:
-    """Say which container publishes ``port``; empty if Docker does not say."""
+    """Return which container publishes ``port``; an empty text if Docker does not say."""
     words = ["docker", "ps", "--filter", f"publish={port}", "--format", _CONTAINER]
     try:
         done = subprocess.run(
@@ -66,9 +66,9 @@ def docker_publisher(port: int) -> str:
 
 
 def holder(port: int, publisher: Callable[[int], str] = docker_publisher) -> str:
-    """Say who listens on ``port`` as far as this user may know: ``python3 (pid 4242)``.
+    """Return what listens on ``port``, as far as this user may know: ``python3 (pid 4242)``.
 
-    :param publisher: says which container publishes a port, if one does.
+    :param publisher: returns which container publishes a port, if any.
     """
     inodes = _listening_inodes(port)
     for pid in _processes():
@@ -98,7 +98,7 @@ def _processes() -> Iterable[Path]:
 
 def _socket_inodes(process: Path) -> set[str]:
     found = set()
-    with contextlib.suppress(OSError):  # another user's, or gone meanwhile
+    with contextlib.suppress(OSError):  # another user's process, or it has ended
         for descriptor in (process / "fd").iterdir():
             with contextlib.suppress(OSError):
                 target = str(descriptor.readlink())
@@ -110,7 +110,7 @@ def _socket_inodes(process: Path) -> set[str]:
 def _command(process: Path) -> str:
     with contextlib.suppress(OSError):
         line = (process / "cmdline").read_bytes().decode(errors="replace").rstrip("\0")
-        words = line.split("\0" if "\0" in line else None)  # a process that names itself: one text
+        words = line.split("\0" if "\0" in line else None)  # a process with its own title: one text
         names = [Path(word).name for word in words[:2] if word and not word.startswith("-")]
         if names:
             return " ".join(names)

@@ -1,8 +1,9 @@
-"""Finds a network in the Docker engine that is described nowhere here.
+"""Find a network in the Docker engine that has no description here.
 
-Its home may have been removed, an older version may have left it, or Compose alone may have
-started it. What belongs to this home, or to none, is taken over: described as what it is, after
-which every command works on it. What belongs to another home is left alone and said.
+Its home may have been removed, an older version may have left it, or Compose alone may have started
+it. A network that belongs to this home, or to none, is taken over: it gets a description of its
+present state, and every command works on it. One that belongs to another home is reported and left
+alone.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ LOOK_TIMEOUT_S = 3
 SOCKET = Path("/var/run/docker.sock")
 
 Look = Callable[[Any, NetworkHome], Coroutine[Any, Any, "Found | None"]]
-"""Returns what the Docker engine has of a network, None if there is no engine to ask."""
+"""Returns what the Docker engine has of a network; None if there is no engine to ask."""
 
 
 async def look_nowhere(_reactor: object, _home: NetworkHome) -> Found | None:
@@ -45,19 +46,19 @@ async def look_in_docker(
 
     host = DockerHost(reactor, lambda: connect(LOOK_TIMEOUT_S))
     found: Found | None = None
-    with contextlib.suppress(EngineUnavailable):  # whoever needs the engine will be told
+    with contextlib.suppress(EngineUnavailable):  # commands that need the engine will report that
         found = await DockerEngine(reactor, home, host).found()
     return found
 
 
 async def take_over(reactor: Any, home: NetworkHome, say: Say, look: Look) -> str:
-    """Describe what runs of this network in Docker, if it is described otherwise or not at all.
+    """Describe the nodes of this network that run in Docker, if no description matches them.
 
-    :returns: what else is to be said where the network turns out not to be running.
+    :returns: what to tell the user if the network turns out not to be running.
     """
     try:
         network = home.load()
-    except UnreadableNetwork:  # whoever reads it next says so
+    except UnreadableNetwork:  # the next command that reads it says so
         return ""
     if network is not None and not network.stopped and network.engine != "docker":
         return ""
@@ -83,7 +84,7 @@ def _differs(network: NetworkDescription | None, found: NetworkDescription) -> b
 
 
 def describe(name: str, found: Found) -> NetworkDescription | None:
-    """Return the description of a network whose containers run, None if they make none."""
+    """Return the description of a network whose containers run; None if it is not possible."""
     bases = {port - number + 1 for number, port in found.ports.items()}
     if len(bases) != 1 or (base := bases.pop()) < 1:
         return None
@@ -95,7 +96,7 @@ def describe(name: str, found: Found) -> NetworkDescription | None:
 
 
 def words(name: str, found: Found) -> str:
-    """Say what was found and where it may have come from."""
+    """Return what was found and where it may have come from, in words."""
     count = f"{len(found.ports)} containers of network '{name}' in Docker"
     if found.project == BY_HAND != project_name(name):
         return f"{count}, which Compose alone has started (project {found.project})"

@@ -18,16 +18,16 @@ from chordnet.testbed.engines.compose_file import checkout
 
 ANSWER_TIMEOUT_S = 10.0
 AGAIN_S = 0.5
-"""Before Docker is asked once more what it could not answer."""
+"""Pause before Docker is asked again after it failed to answer."""
 _NOT_THERE = ("Cannot connect", "permission denied", "not a docker command", "unknown")
-"""In what Docker says where asking again is of no use."""
+"""Parts of Docker's errors after which asking again is useless."""
 
 Find = Callable[[str], str | None]
 
 
 @attrs.frozen
 class Choice:
-    """An engine and the reason it was chosen for."""
+    """An engine and the reason for choosing it."""
 
     kind: str
     why: str
@@ -40,7 +40,7 @@ Choose = Callable[[Reactor, str], Coroutine[Any, Any, Choice]]
 async def docker_versions(
     reactor: Reactor, find: Find = shutil.which, run: Run = run_program
 ) -> str:
-    """Return what answers: ``Docker 28.2 with Compose 2.26``.
+    """Return the versions that answer: ``Docker 28.2 with Compose 2.26``.
 
     :raises EngineUnavailable: there is no engine, it does not answer, or it lacks Compose.
     """
@@ -78,7 +78,7 @@ async def choose_engine(
     run: Run = run_program,
     find_checkout: Callable[[], Path | None] = checkout,
 ) -> Choice:
-    """Choose ``docker`` where it can be used, otherwise ``local``.
+    """Choose ``docker`` if it can be used, otherwise ``local``.
 
     :param wanted: ``auto``, ``docker`` or ``local``.
     :param find: finds a program on the path.
@@ -100,7 +100,7 @@ async def choose_engine(
 
 
 def make_engine(kind: str, reactor: Reactor, home: NetworkHome) -> Engine:
-    """Return the engine called ``kind``; its module is imported only now."""
+    """Return the engine called ``kind``, importing its module."""
     if kind == "docker":
         from chordnet.testbed.engines.docker import DockerEngine  # noqa: PLC0415 - slow to import
 

@@ -1,4 +1,4 @@
-"""What stands for the code that nodes are started with."""
+"""A digest of the code that nodes are started with."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pathlib import Path
 from chordnet.testbed.engines.compose_file import checkout
 
 _BESIDE = ("pyproject.toml", "requirements/runtime.txt", "compose/Dockerfile")
-"""What else of a checkout makes a node what it is."""
+"""Other files of a checkout that change how a node runs."""
 
 
 def code_digest() -> str:
-    """Return a text that is another one once the code, or what it is run with, has changed."""
+    """Return a text that changes when the code does, or what it is run with."""
     package = Path(__file__).parents[2]
     files = sorted(package.rglob("*.py"))
     root = checkout()
@@ -23,7 +23,7 @@ def code_digest() -> str:
 
 
 def digest_of(files: Iterable[Path]) -> str:
-    """Return a text that stands for the names of these files and what they hold."""
+    """Return a digest of the names and contents of these files."""
     digest = hashlib.sha256()
     for path in files:
         digest.update(f"{path.name}\0".encode())

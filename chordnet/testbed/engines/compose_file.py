@@ -1,6 +1,6 @@
-"""The compose file of a network, made from the shape of the checkout's ``compose/compose.yaml``.
+"""The compose file of a network, modelled on the checkout's ``compose/compose.yaml``.
 
-``docker compose config`` hands that file over as data, with its variables filled in. Its first
+``docker compose config`` returns that file as data, with its variables filled in. Its first
 service says how the image is built and its second how a node runs; a network of any size and any
 ports is those two multiplied.
 """
@@ -16,14 +16,15 @@ from chordnet.survey.description import HOST, NetworkDescription
 _SERVICE = re.compile(r"node-([0-9]{1,6})")
 STATE_DIRECTORY = "/var/lib/chordnet"
 BY_HAND = "chordnet"
-"""The project of ``compose/compose.yaml`` where Compose alone starts it."""
+"""The project of ``compose/compose.yaml`` if Compose alone starts it."""
 HOME_LABEL = "chordnet.home"
-"""Whose a container or a volume is: the directory of ``CHORDNET_HOME``. Those that an older version
-made, or Compose alone, lack it: they are nobody's, and whoever finds them may use them."""
+"""The label that says which ``CHORDNET_HOME`` a container or a volume belongs to. Those that an
+older version made, or Compose alone, lack it: they belong to no home, and any home may take them.
+"""
 
 
 def checkout() -> Path | None:
-    """Return the checkout that this code runs from, ``None`` if it was installed without one."""
+    """Return the checkout that this code runs from; None if it was installed without one."""
     root = Path(__file__).parents[3]
     needed = ("pyproject.toml", "compose/compose.yaml", "compose/Dockerfile")
     return root if all((root / name).is_file() for name in needed) else None
@@ -35,7 +36,7 @@ def project_name(network: str) -> str:
 
 
 def service_name(number: int) -> str:
-    """Return the Compose service of a node, which is its host name among the containers too."""
+    """Return the Compose service of a node, which is also its host name among the containers."""
     return f"node-{number}"
 
 
@@ -50,9 +51,9 @@ def compose_project(
 ) -> dict[str, Any]:
     """Return the compose file of ``network`` as data.
 
-    :param template: what ``docker compose config --format json`` says of the checkout's file.
+    :param template: what ``docker compose config --format json`` makes of the checkout's file.
     :param home: the directory that the network belongs to.
-    :param project: the Compose project that its containers are, or are to be, in.
+    :param project: the Compose project of its containers.
     """
     labels = {HOME_LABEL: home}
     services = template["services"]
@@ -80,6 +81,6 @@ def _service(shape: dict[str, Any], network: NetworkDescription, number: int) ->
         },
         "ports": [f"{HOST}:{port}:{port}"],
         "volumes": [f"{service_name(number)}:{STATE_DIRECTORY}"],
-        # The image is made by a build of its own before anything starts.
+        # A separate build makes the image before anything starts.
         "pull_policy": "never",
     }

@@ -1,7 +1,7 @@
 """The docker engine: one container a node.
 
-Docker Compose builds the image and brings nodes up; what runs, its state and its logs come from
-the engine itself, through the ``docker`` package, and so does the end of a network, which needs no
+Docker Compose builds the image and starts nodes. All else goes to the engine itself, through the
+``docker`` package: which nodes run, their state and logs, and stopping a network, which needs no
 compose file.
 """
 
@@ -52,14 +52,14 @@ BUILD_TIMEOUT_S = 1200.0
 COMPOSE_TIMEOUT_S = 180.0
 SHAPE_TIMEOUT_S = 60.0
 CODE_NOT_RUN = 125
-"""From this exit status on it is not what ran that failed: Docker did, or a signal ended it."""
+"""Exit statuses from here on come from Docker or a signal, not from the program that ran."""
 CLEANING_LOOKS = 5
-"""Looks at what is left when containers are removed; each removes what it finds."""
+"""How often to look for containers to remove; each look removes what it finds."""
 ATTEMPTS = 3
-"""At what a busy engine, or a container that is just starting or ending, may prevent."""
+"""Attempts at what a busy engine, or a container just starting or ending, may prevent."""
 FREEZE_ATTEMPTS = 6
 AGAIN_S = 0.5
-"""Between two attempts; twice as long each time where a container is to be frozen."""
+"""Pause between two attempts; when freezing a container, doubled each time."""
 HANGS = "the engine hangs, or is overloaded"
 FAILURE_LINES = 15
 FAILURE_WIDTH = 240
@@ -70,7 +70,7 @@ class DockerEngine:
 
     :param host: the engine.
     :param run: runs a program, as :func:`chordnet.testbed.base.commands.run_program`.
-    :param find_checkout: returns the checkout that the image is built from.
+    :param find_checkout: returns the checkout to build the image from.
     """
 
     kind = "docker"
@@ -134,10 +134,10 @@ class DockerEngine:
             )
 
     async def start(self, network: NetworkDescription, numbers: Collection[int]) -> None:
-        """Bring those containers up; :meth:`prepare` has written what they are."""
+        """Start those containers from the compose file that :meth:`prepare` has written."""
         assert max(numbers) <= network.size
         known = await self._ask(self._project.containers)
-        # A container that is no longer what it should be is made anew, and its log goes with it.
+        # Compose recreates a container whose definition has changed, and its log is lost.
         await self._save_logs({n: c for n, c in known.items() if n in numbers})
         services = [service_name(number) for number in sorted(numbers)]
         await self._compose(
@@ -177,7 +177,7 @@ class DockerEngine:
             await pause(self._reactor, AGAIN_S)
             return await self._run(words, complaint, timeout, failure, attempts - 1)
         if done.status != 0:
-            # What pip says in a build is on standard output, Compose's own verdict is not.
+            # The output of pip in a build is on standard output, Compose's own errors are not.
             lines = [
                 line[:FAILURE_WIDTH]
                 for text in (done.output, done.errors)
@@ -193,7 +193,7 @@ class DockerEngine:
     # ---- what there is ----------------------------------------------------------------------
 
     async def found(self) -> Found:
-        """Return everything that the engine has of this network, whosever it is."""
+        """Return everything that the engine has of this network, of any home."""
         return await self._ask(self._project.found)
 
     async def running(self) -> frozenset[int]:
@@ -202,7 +202,7 @@ class DockerEngine:
         return frozenset(n for n, container in containers.items() if is_alive(container))
 
     async def conditions(self) -> dict[int, Condition]:
-        """Return what the engine knows to be the matter with nodes."""
+        """Return what the engine knows to be wrong with nodes."""
         return await self._ask(self._project.conditions)
 
     async def _alive(self, numbers: Collection[int]) -> list[int]:
@@ -212,7 +212,7 @@ class DockerEngine:
     # ---- ending -----------------------------------------------------------------------------
 
     async def stop(self, numbers: Collection[int]) -> frozenset[int]:
-        """Stop those containers at once: SIGTERM, and SIGKILL to those that take too long."""
+        """Stop those containers together: SIGTERM, and SIGKILL to those that take too long."""
         late = await gather(
             self._ask(self._project.stop, n, what=f"Node {n} cannot be stopped")
             for n in await self._alive(numbers)
@@ -220,7 +220,7 @@ class DockerEngine:
         return frozenset(filter(None, late))
 
     async def kill(self, numbers: Collection[int]) -> None:
-        """Kill those containers at once."""
+        """Kill those containers."""
         await gather(
             self._ask(self._project.kill, n, what=f"Node {n} cannot be killed")
             for n in await self._alive(numbers)
@@ -234,7 +234,7 @@ class DockerEngine:
         containers = await self._ask(self._project.containers)
         if not purge:
             await self._save_logs(containers)
-        # The engine may still be making what a start that was interrupted has asked for.
+        # The engine may still be making containers for a start that was interrupted.
         for looks in range(CLEANING_LOOKS):
             listed = await self._ask(self._project.listed, self._project.name)
             if not listed:
@@ -260,9 +260,9 @@ class DockerEngine:
     async def _pause(
         self, numbers: Collection[int], states: Collection[str], verb: str, participle: str
     ) -> None:
-        """Change containers that are in one of ``states``, and see that none is left in them.
+        """Change all containers that are in one of ``states``, until none is left in them.
 
-        One that refuses may have ended, or be just starting: another look tells.
+        One that refuses may have ended, or may just be starting: another look shows which.
         """
         refused: dict[int, str] = {}
         for attempt in range(FREEZE_ATTEMPTS):
@@ -288,9 +288,9 @@ class DockerEngine:
         )
 
     async def connect(self, numbers: Collection[int]) -> None:
-        """Connect those containers to their network again, and start their nodes anew.
+        """Connect those containers to their network again, and restart their nodes.
 
-        A node tells the others its address once, when it starts, and the new one is another.
+        A node announces its address only when it starts, and its new address differs.
         """
         await gather(
             self._ask(self._project.connect, n, what=f"Node {n} cannot be connected")
@@ -300,9 +300,9 @@ class DockerEngine:
     async def shape(self, lines: Mapping[int, Line]) -> None:
         """Have :mod:`chordnet.testbed.base.netlink` change the containers' networks from outside.
 
-        It runs once, in a container that sees the host's processes: the nodes keep having no rights
-        at all, and all lines change at nearly the same moment. It is run again where it was killed,
-        or found a container ended that was looked at before: what a first run did is replaced.
+        It runs once, in a container that sees the host's processes: the nodes need no rights at
+        all, and all lines change at nearly the same moment. It is run again if it was killed, or if
+        a container had ended since it was looked at; a second run replaces the work of the first.
         """
         for attempt in range(ATTEMPTS):
             if attempt:
@@ -320,7 +320,8 @@ class DockerEngine:
 
     async def _shape(self, lines: Mapping[int, Line]) -> Finished:
         containers = await self._ask(self._project.containers)
-        # Without a network there is no line; such a node gets one when it is connected again.
+        # Without a network there is no line to shape; that is done once the node is connected
+        # again.
         alive = {n: c for n, c in containers.items() if is_alive(c) and networks(c)}
         pids = await gather(self._ask(self._project.pid, c["Id"]) for c in alive.values())
         wanted = [
@@ -343,11 +344,11 @@ class DockerEngine:
     # ---- logs -------------------------------------------------------------------------------
 
     async def _save_logs(self, containers: Mapping[int, Container]) -> None:
-        """Add what containers have written since the last time to files, which outlive them."""
+        """Append the containers' new log lines to files, which outlive them."""
         await gather(self._ask(self._project.save_log, n, c["Id"]) for n, c in containers.items())
 
     async def tail(self, number: int, lines: int) -> list[str]:
-        """Return the last lines that the container wrote; those saved of one that is gone."""
+        """Return the last lines of the container's log, or of its saved log if it is gone."""
 
         def read() -> list[str]:
             known = self._project.containers().get(number)
@@ -384,11 +385,11 @@ class DockerEngine:
 
 _SHAPER = (
     *("docker", "run", "--rm", "--pid", "host", "--network", "none", "--user", "0:0"),
-    # To look into another container's process, to enter its network, and to change that.
+    # To look into another container's process, to enter its network, and to change the network.
     *("--cap-drop", "ALL", "--cap-add", "SYS_PTRACE"),
     *("--cap-add", "SYS_ADMIN", "--cap-add", "NET_ADMIN"),
     *("--security-opt", "apparmor=unconfined", "--read-only", "--no-healthcheck"),
-    # The image has these labels from the network that built it: this is no node of that one.
+    # The image has these labels from the network that built it, but this is no node of it.
     *("--label", f"{PROJECT_LABEL}=", "--label", f"{SERVICE_LABEL}="),
 )
 

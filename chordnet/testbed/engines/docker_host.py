@@ -1,7 +1,7 @@
-"""The Docker engine as something that is asked, and what it means when it does not answer.
+"""Requests to the Docker engine, and the meaning of its failures.
 
-The ``docker`` package blocks, so its calls are made in the reactor's threads. An engine that is
-down, or that accepts a connection and then says nothing, is said to be that in one line.
+The ``docker`` package blocks, so its calls are made in the reactor's threads. If the engine is
+down, or accepts a connection and then says nothing, the error says so in one line.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ T = TypeVar("T")
 ANSWER_TIMEOUT_S = 10
 """How long the engine may take for one answer; a busy one takes a second or two."""
 AGAIN_S = 0.5
-"""Between a request that a busy engine has failed and the same one once more."""
+"""Pause before a request that a busy engine has failed is sent again."""
 FORBIDDEN = 403
 NOT_FOUND = 404
 CONFLICT = 409
@@ -36,7 +36,7 @@ Ask = Callable[..., Coroutine[Any, Any, Any]]
 
 
 def connect(timeout: int = ANSWER_TIMEOUT_S) -> Any:
-    """Return a ``docker.DockerClient`` of the engine that the environment names.
+    """Return a ``docker.DockerClient`` for the engine that the environment names.
 
     :param timeout: seconds that each answer may take.
     """
@@ -62,7 +62,7 @@ class DockerHost:
 
     @cached_property
     def client(self) -> Any:
-        """The ``docker.DockerClient``; made in a thread, for it asks the engine its version."""
+        """The ``docker.DockerClient``; made in a thread, since it asks the engine its version."""
         return self._connect()
 
     async def ask(
@@ -70,18 +70,18 @@ class DockerHost:
     ) -> T:
         """Run ``work``, which uses :attr:`client`, in a thread.
 
-        A busy engine may fail once at what it does the next moment, so ``work`` is run once more
-        after such a failure. What it orders may have been done the first time.
+        A busy engine may fail a request that succeeds a moment later, so ``work`` is run again
+        after such a failure. Its effect may have happened the first time already.
 
-        :param what: the sentence that says what failed, for people.
-        :param again: whether ``work`` may be run twice.
+        :param what: what failed, as a sentence for people.
+        :param again: True if ``work`` may be run twice.
         :raises EngineUnavailable: the engine does not answer, or refuses.
         """
         try:
             try:
                 result: T = await self._thread(self._reactor, work, *arguments)
             except (DockerException, RequestException) as problem:
-                # An engine that has not said a word yet hangs, or is none.
+                # An engine that has never answered hangs, or is none.
                 if not (again and "client" in vars(self) and is_passing(problem)):
                     raise
                 await pause(self._reactor, AGAIN_S)
@@ -93,7 +93,7 @@ class DockerHost:
 
 
 def is_passing(problem: Exception) -> bool:
-    """Return True if the same request may well succeed a moment later."""
+    """Return True if the same request may succeed a moment later."""
     if isinstance(problem, APIError):
         code = problem.status_code
         ending = code == FORBIDDEN and "active endpoints" in explanation(problem)
@@ -105,12 +105,12 @@ def is_passing(problem: Exception) -> bool:
 
 
 def explanation(problem: APIError) -> str:
-    """Return in one line what the engine says of a request that it did not fulfil."""
+    """Return the engine's explanation of a refused request, as one line."""
     return " ".join(str(problem.explanation or problem).split())[:300]
 
 
 def why(problem: Exception) -> str:
-    """Say in one line what is the matter with the engine, and what to do about it."""
+    """Return one line that says what is wrong with the engine, and what to do about it."""
     if isinstance(problem, APIError):
         return f"the Docker engine does not do what it is asked: {explanation(problem)}"
     at = os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
@@ -125,7 +125,7 @@ def why(problem: Exception) -> str:
 
 
 def _causes(problem: BaseException) -> list[BaseException]:
-    """Return an exception and those that it was raised for, however they were wrapped."""
+    """Return an exception and its causes, including those passed as arguments."""
     found: list[BaseException] = []
     waiting: list[BaseException | None] = [problem]
     while waiting:
@@ -139,9 +139,9 @@ def _causes(problem: BaseException) -> list[BaseException]:
 
 
 def tolerated(work: Callable[[], object], *codes: int) -> str:
-    """Run ``work``; what the engine refuses with one of ``codes`` is so already.
+    """Run ``work``; a refusal with one of ``codes`` means that nothing had to be done.
 
-    :returns: what it says then; empty if it did what it was asked.
+    :returns: the engine's words if it refused; otherwise an empty text.
     """
     try:
         work()

@@ -1,8 +1,8 @@
 """What the Docker engine has of one network: containers, volumes, the network between them.
 
 Everything here blocks and runs in a thread (:mod:`chordnet.testbed.engines.docker_host`).
-Containers and volumes carry the home that they belong to: two homes on one machine share the
-engine, and a network of one is no business of the other.
+Containers and volumes are labelled with the home that they belong to: two homes on one machine
+share the engine, and neither may touch the other's networks.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ from chordnet.testbed.engines.docker_state import (
 
 LEAVE_GRACE_S = 15
 SAVED_LINES = 20_000
-"""Of a container's log, kept when the container is removed."""
+"""Lines of a container's log that are kept when the container is removed."""
 LOG_LIMIT_BYTES = 4 * 1024 * 1024
-"""A saved log longer than this is put aside (one of them) before more is added."""
+"""A saved log longer than this is renamed (one old file is kept) before more is added."""
 OUR_MARK = "CHORDNET_STATE_DIR="
 """In the environment of every image that the project's Dockerfile has made."""
 
@@ -63,7 +63,7 @@ class DockerProject:
         self._host = host
         self.owner = str(home.root.resolve())
         self.name = project_name(home.name)
-        """The project in which the containers were found last, or are to be."""
+        """The project in which the containers were last found, or will be."""
 
     @property
     def _api(self) -> Any:
@@ -74,8 +74,8 @@ class DockerProject:
     def listed(self, project: str) -> list[Container]:
         """Return every container that Compose has made for a project.
 
-        An image that Compose has built carries the project's and the service's labels, and so does
-        every container that is made from it by other means. The hash is on Compose's alone.
+        An image that Compose has built has the labels of project and service, and so has any other
+        container made from it. Only Compose's own containers have the hash.
         """
         found: list[Container] = self._api.containers(
             all=True, filters={"label": [f"{PROJECT_LABEL}={project}", HASH_LABEL]}
@@ -85,7 +85,7 @@ class DockerProject:
     def containers(self) -> dict[int, Container]:
         """Return the containers of this network's nodes.
 
-        Where there are none, the network may have been started by Compose alone.
+        If there are none, Compose alone may have started the network.
 
         :raises OtherHome: they belong to another home.
         """
@@ -100,16 +100,14 @@ class DockerProject:
 
     def _by_hand(self) -> list[Container]:
         listed = self.listed(BY_HAND)
-        if self.name == BY_HAND:  # seen running before, and ended by this very command
+        if self.name == BY_HAND:  # seen running before, and ended by this command
             return listed
         running = [container for container in listed if is_alive(container)]
-        wanted = f"CHORDNET_NETWORK={self._home.name}"
-        return listed if running and wanted in self._environment(running[0]) else []
-
-    def _environment(self, container: Container) -> list[str]:
-        inspected = self._api.inspect_container(container["Id"])
-        found: list[str] = inspected["Config"].get("Env") or []
-        return found
+        if not running:
+            return []
+        inspected = self._api.inspect_container(running[0]["Id"])
+        environment: list[str] = inspected["Config"].get("Env") or []
+        return listed if f"CHORDNET_NETWORK={self._home.name}" in environment else []
 
     def volumes(self) -> dict[str, Mapping[str, str]]:
         """Return the labels of each volume of this network's nodes, by the volume's name."""
@@ -122,7 +120,7 @@ class DockerProject:
         return [network["Id"] for network in found]
 
     def found(self) -> Found:
-        """Return everything that there is of this network, whosever it is."""
+        """Return everything that exists of this network, of any home."""
         home = ""
         try:
             containers = self.containers()
@@ -142,7 +140,7 @@ class DockerProject:
         )
 
     def conditions(self) -> dict[int, Condition]:
-        """Return what is the matter with nodes, those that have ended included."""
+        """Return what is wrong with nodes, including those that have ended."""
         found = {}
         for number, container in self.containers().items():
             if is_alive(container):
@@ -156,7 +154,7 @@ class DockerProject:
     def container(self, number: int) -> Any:
         """Return a node's container as the ``docker`` package has it.
 
-        :raises NodeStopped: it has none.
+        :raises NodeStopped: it has no container.
         """
         known = self.containers().get(number)
         if known is None:
@@ -166,30 +164,30 @@ class DockerProject:
     # ---- one container ----------------------------------------------------------------------
 
     def stop(self, number: int) -> int | None:
-        """Have a node leave; return its number if it took too long and was killed."""
+        """Let a node leave; return its number if it took too long and was killed."""
         try:
             container = self.container(number)
             if container.status == "paused":
                 tolerated(container.unpause, CONFLICT)
             container.stop(timeout=LEAVE_GRACE_S)
             container.reload()
-        except (NodeStopped, NotFound):  # it has ended and been removed since it was looked at
+        except (NodeStopped, NotFound):  # it has ended and been removed in the meantime
             return None
         return number if container.attrs["State"]["ExitCode"] == CODE_KILLED else None
 
     def kill(self, number: int) -> None:
-        """End a container without giving it a chance."""
-        # It may have ended, or have been removed, since it was looked at.
+        """Kill a container."""
+        # It may have ended or been removed in the meantime.
         with contextlib.suppress(NodeStopped, NotFound):
             container = self.container(number)
             tolerated(container.kill, CONFLICT)
             container.wait(timeout=LEAVE_GRACE_S)
 
     def pause(self, container: str, verb: str) -> str:
-        """Pause a container, or let it go on; return why the engine does not do it now.
+        """Pause a container, or let it go on; return the engine's reason if it refuses.
 
-        Docker freezes a container's processes one after the other and gives up, with them running
-        again, where one of them does not stop in time: it may be writing to a busy disk.
+        Docker freezes a container's processes one after the other. It gives up, and lets them run
+        again, if one of them does not stop in time; that one may be writing to a busy disk.
 
         :param verb: ``pause`` or ``unpause``.
         """
@@ -197,7 +195,7 @@ class DockerProject:
         return tolerated(order, CONFLICT, NOT_FOUND, SERVER_ERROR)
 
     def connect(self, number: int) -> None:
-        """Connect a container to the network again and start its node anew."""
+        """Connect a container to the network again and restart its node."""
         api = self._api
         container = self.container(number)
         for network in self.networks():
@@ -214,7 +212,7 @@ class DockerProject:
         container.restart(timeout=LEAVE_GRACE_S)
 
     def pid(self, container: str) -> int:
-        """Return the number of a container's first process, 0 if it has ended."""
+        """Return the pid of a container's first process, 0 if it has ended."""
         try:
             pid: int = self._api.inspect_container(container)["State"]["Pid"]
         except NotFound:
@@ -222,11 +220,11 @@ class DockerProject:
         return pid
 
     def log_path(self, number: int) -> Path:
-        """Return the file in which the log of a container is saved that is gone."""
+        """Return the file in which a removed container's log is saved."""
         return self._home.node_directory(number) / "log"
 
     def save_log(self, number: int, container: str) -> None:
-        """Add what a container has written since the last time to the file that outlives it."""
+        """Append a container's new log lines to the file that outlives it."""
         path = self.log_path(number)
         try:
             since = path.stat().st_mtime if path.exists() else None
@@ -241,14 +239,14 @@ class DockerProject:
     def _log(self, container: str, since: float | None) -> bytes:
         try:
             text: bytes = self._api.logs(container, tail=SAVED_LINES, since=since)
-        except APIError as problem:  # not every logging driver lets a log be read
+        except APIError as problem:  # some logging drivers cannot be read
             return f"this log could not be saved: {problem.explanation}\n".encode()
         return text
 
     # ---- removing ---------------------------------------------------------------------------
 
     def remove_container(self, container: str) -> None:
-        """Remove a container, with what it has of its own."""
+        """Remove a container and its anonymous volumes."""
         api = self._api
         tolerated(lambda: api.remove_container(container, v=True, force=True), NOT_FOUND, CONFLICT)
 
@@ -258,7 +256,7 @@ class DockerProject:
             tolerated(partial(self._api.remove_network, network), NOT_FOUND)
 
     def remove_volumes(self) -> None:
-        """Remove the volumes of nodes, too, that the compose file has no longer.
+        """Remove the volumes of all nodes, also of those no longer in the compose file.
 
         :raises OtherHome: they belong to another home; none was removed.
         """
@@ -269,7 +267,7 @@ class DockerProject:
             self._api.remove_volume(name, force=True)
 
     def remove_untagged(self) -> None:
-        """Remove our images that later ones have replaced and that no container is made from."""
+        """Remove the project's untagged images: replaced by later ones and used by no container."""
         api = self._api
         for image in api.images(filters={"dangling": True}):
             environment = (api.inspect_image(image["Id"]).get("Config") or {}).get("Env") or []

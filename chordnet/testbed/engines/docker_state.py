@@ -1,6 +1,6 @@
-"""Reads what the Docker engine says of containers: whose they are, what is the matter with them.
+"""Interpret the Docker engine's data about containers: whose they are, what is wrong with them.
 
-Everything here is about the plain data of the engine's answers and asks nothing.
+Everything here works on the plain data of the engine's answers, without any request.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ ALIVE = frozenset({"running", "paused", "restarting"})
 PROJECT_LABEL = "com.docker.compose.project"
 SERVICE_LABEL = "com.docker.compose.service"
 HASH_LABEL = "com.docker.compose.config-hash"
-"""On containers that Compose has made."""
+"""Only containers that Compose has made have it."""
 CODE_KILLED = 137
 _MIB = 1024 * 1024
 
 
 @attrs.frozen(kw_only=True)
 class Found:
-    """What the engine has of a network, whether or not it is described anywhere."""
+    """What the engine has of a network, with or without a description."""
 
     project: str
     """The Compose project."""
     ports: Mapping[int, int] = attrs.field(factory=dict)
     """The containers that run: the port on this machine of each node."""
     containers: int = 0
-    """All of them, ended ones included."""
+    """All containers, including those that have ended."""
     volumes: int = 0
     networks: int = 0
     home: str = ""
-    """The home that they are labelled with; empty if they belong to none."""
+    """The home on their label; empty if they belong to none."""
 
 
 def labels(thing: Container) -> Mapping[str, str]:
@@ -57,7 +57,7 @@ def by_number(containers: Iterable[Container]) -> dict[int, Container]:
 
 
 def other_home(labelled: Iterable[Mapping[str, str]], home: str) -> str:
-    """Return the home that one of these belongs to, if it is not ``home``; else an empty text."""
+    """Return the first home other than ``home`` that one belongs to; an empty text if none."""
     homes = {found[HOME_LABEL] for found in labelled if found.get(HOME_LABEL)}
     return next(iter(sorted(homes - {home})), "")
 
@@ -80,12 +80,12 @@ def networks(container: Container) -> Mapping[str, Any]:
 
 
 def address(container: Container) -> str:
-    """Return a container's address among the others; empty while it has none."""
+    """Return a container's address among the others; an empty text while it has none."""
     return next((str(network["IPAddress"]) for network in networks(container).values()), "")
 
 
 def condition_alive(container: Container) -> Condition | None:
-    """Return what is the matter with a container that runs, None if nothing is."""
+    """Return what is wrong with a container that runs; None if nothing is."""
     if container["State"] == "paused":
         return Condition(Matter.FROZEN, "is frozen (docker pause)")
     if not networks(container):
@@ -107,7 +107,8 @@ def condition_ended(inspected: Mapping[str, Any]) -> Condition:
         size = f" ({limit // _MIB} MiB)" if limit else ""
         return Condition(Matter.ENDED, f"was killed: out of memory{size}")
     if state.get("Error"):
-        return Condition(Matter.ENDED, f"could not be started: {_short(state['Error'])}")
+        error = " ".join(state["Error"].split())[:200]
+        return Condition(Matter.ENDED, f"could not be started: {error}")
     if state.get("Status") == "created":
         return Condition(Matter.ENDED, "was never started")
     if code == CODE_KILLED:
@@ -117,7 +118,3 @@ def condition_ended(inspected: Mapping[str, Any]) -> Condition:
     if code:
         return Condition(Matter.ENDED, f"ended by itself with status {code}")
     return Condition(Matter.ENDED, "was stopped, by docker stop or by a client")
-
-
-def _short(text: str) -> str:
-    return " ".join(text.split())[:200]

@@ -1,8 +1,8 @@
-"""The local engine: one ``twistd chordnode`` process a node, with the Python that runs this.
+"""The local engine: one ``twistd chordnode`` process for each node, under this same Python.
 
 A node has a directory of its own with ``pid`` (its process while it runs), ``log`` and ``state``.
-Nodes are started by the nursery (:mod:`chordnet.testbed.engines.nursery`) in sessions of their own:
-what is typed at the terminal of the command that started them is not for them, and they outlive it.
+Nodes are started by the nursery (:mod:`chordnet.testbed.engines.nursery`) in sessions of their own,
+so that they get no Ctrl-C from the terminal of the command that started them, and outlive it.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from chordnet.testbed.engines.nursery import Birth
 from chordnet.testbed.engines.processes import ProcessIdentity, is_running, is_stopped, send_signal
 
 NURSERY = (sys.executable, "-P", "-m", "chordnet.testbed.engines.nursery")
-"""What starts the nodes; -P: a random.py in the current directory is not Python's own."""
+"""Starts the nodes; with -P a random.py in the current directory does not hide Python's own."""
 LEAVE_GRACE_S = 15.0
-"""How long a node that was told to leave may take before it is ended."""
+"""Time for a node to leave in order before it is killed."""
 KILL_GRACE_S = 5.0
 POLL_S = 0.02
 RECORD_BYTES = 64 * 1024 * 1024
-"""How long a node's recording may get; with that of its life before, a node has two at most."""
+"""The longest recording of a node; it keeps at most two, of this life and the one before."""
 LOG_LIMIT_BYTES = 4 * 1024 * 1024
-"""A log longer than this is put aside (one of them) when its node starts."""
+"""A log longer than this is renamed (one old file is kept) when its node starts."""
 
 
 class LocalEngine:
@@ -51,10 +51,10 @@ class LocalEngine:
         self._log_start: dict[int, int] = {}
 
     async def prepare(self, network: NetworkDescription, say: Say) -> None:
-        """Nothing is needed: what runs this runs the nodes."""
+        """Do nothing: the nodes run under this same Python."""
 
     async def start(self, network: NetworkDescription, numbers: Collection[int]) -> None:
-        """Start one process a node without waiting for any of them to listen."""
+        """Start one process for each node, without waiting for any of them to listen."""
         births = [self._birth(network, number) for number in sorted(numbers)]
         path = self._home.directory / "nursery.log"
         try:
@@ -94,7 +94,7 @@ class LocalEngine:
         return Birth(str(directory), words)
 
     def _end_nursery(self) -> None:
-        """Let it start no more nodes; those that it has started have their pid files."""
+        """End the nursery; the nodes that it has started have their pid files."""
         if self._nursery is not None and self._nursery.poll() is None:
             self._nursery.terminate()
             self._nursery.wait()
@@ -110,11 +110,11 @@ class LocalEngine:
         return words
 
     async def running(self) -> frozenset[int]:
-        """Return the nodes whose process runs; nothing is started or asked for that."""
+        """Return the nodes whose process runs, without starting or asking anything."""
         return frozenset(n for n in self._known() if self._process(n) is not None)
 
     async def conditions(self) -> dict[int, Condition]:
-        """Return which nodes' processes stand still; why one has ended, nobody knows."""
+        """Return which nodes' processes are stopped; why one has ended is not known."""
         processes = {number: self._process(number) for number in self._known()}
         return {
             number: Condition(Matter.FROZEN, "is frozen (SIGSTOP)")
@@ -129,7 +129,7 @@ class LocalEngine:
         return sorted(int(entry.name) for entry in nodes.iterdir() if entry.name.isdigit())
 
     def _process(self, number: int) -> ProcessIdentity | None:
-        # A stale file stays where it is: only who holds the network's lock may remove it.
+        # A stale file stays where it is: only the holder of the network's lock may remove it.
         try:
             text = (self._home.node_directory(number) / "pid").read_text(encoding="ascii")
         except (OSError, UnicodeDecodeError):
@@ -138,9 +138,9 @@ class LocalEngine:
         return process if process is not None and is_running(process) else None
 
     async def stop(self, numbers: Collection[int]) -> frozenset[int]:
-        """Send SIGTERM to all of them at once; those that take too long are killed."""
+        """Send SIGTERM to all of them; kill those that take too long."""
         self._end_nursery()
-        # A frozen process gets its SIGTERM when it is woken.
+        # A frozen process gets its SIGTERM when it runs again.
         await self._end(numbers, (signal.SIGTERM, signal.SIGCONT), LEAVE_GRACE_S)
         late = frozenset(n for n in numbers if self._process(n) is not None)
         await self.kill(late)
@@ -167,13 +167,13 @@ class LocalEngine:
             send_signal(process, signal_number)
 
     async def connect(self, numbers: Collection[int]) -> None:
-        """Nothing can take the loopback interface away from a process."""
+        """Do nothing: no process can lose the loopback interface."""
 
     async def shape(self, lines: Mapping[int, Line]) -> None:
-        """Refuse whatever is not sound: local nodes share one loopback interface."""
+        """Refuse any fault: local nodes share one loopback interface."""
         if not all(line.sound for line in lines.values()):
             raise TestbedError(
-                "the local engine cannot part, delay or lose what its nodes send, for they share "
+                "the local engine cannot part, delay or lose what its nodes send, since they share "
                 "one loopback interface; the docker engine can: start-network --engine docker"
             )
 
@@ -194,18 +194,18 @@ class LocalEngine:
                 (self._home.node_directory(number) / "pid").unlink(missing_ok=True)
 
     async def clean(self, *, purge: bool) -> None:
-        """Remove stale pid files; with ``purge`` the nodes' state and logs too."""
+        """Remove stale pid files; with ``purge`` also the nodes' state and logs."""
         self._forget_ended(self._known())
         if purge:
             remove_tree(self._home.directory / "nodes")
 
     async def tail(self, number: int, lines: int) -> list[str]:
-        """Return the last lines of the node's log file; of a node started here, since then."""
+        """Return the last lines of the node's log; if this object started it, only since then."""
         path = self._home.node_directory(number) / "log"
         return last_lines(path, lines, self._log_start.get(number, 0))
 
     async def follow(self, number: int, lines: int, write: Callable[[str], None]) -> None:
-        """Read on in the node's log file until the node has ended."""
+        """Follow the node's log file until the node has ended."""
         await follow_file(
             self._reactor,
             self._home.node_directory(number) / "log",
@@ -216,9 +216,9 @@ class LocalEngine:
 
 
 def node_environment() -> dict[str, str]:
-    """Return this process's environment without what would change a node's settings.
+    """Return this process's environment without variables that would change a node's settings.
 
-    No module is looked for in the current directory, in whatever else is started either.
+    In it no Python looks for modules in the current directory.
     """
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("CHORDNODE_", "CHORDNET_"))}
     return kept | {"PYTHONSAFEPATH": "1"}

@@ -1,13 +1,13 @@
-"""Starts the nodes of the local engine: one process that imports ``twistd`` once and forks them.
+"""Start the nodes of the local engine: one process imports ``twistd`` once and forks them all.
 
 Every node is a process of its own that runs ``twistd --nodaemon chordnode …``, as if it had been
 started by hand. Forking them from a process that has done the imports saves each of them
 a third of a second and shares the memory of what was imported.
 
 Run as ``python -m chordnet.testbed.engines.nursery`` with a JSON list of :class:`Birth` on standard
-input. The pid file of a node is written before the next one is started, so that whatever interrupts
-this, every node that runs can be found and ended. No reactor may be imported here: it has to be
-made in the child.
+input. The pid file of a node is written before the next one is started, so that even after an
+interruption every node that runs can be found and ended. No reactor may be imported here: each
+child has to make its own.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Birth(msgspec.Struct, frozen=True):
     """A node to be started."""
 
     directory: str
-    """Where it runs; holds its ``log``, to which it writes, and its ``pid``."""
+    """Its current directory, which holds its ``log`` and its ``pid``."""
     words: list[str]
     """The arguments of ``twistd``."""
 
@@ -41,7 +41,7 @@ def main() -> None:
     os.umask(0o077)  # logs and recordings hold every message
     births = msgspec.json.decode(sys.stdin.buffer.read(), type=list[Birth])
     _import_what_nodes_need()
-    # Objects that are never looked at by the collector stay on pages that stay shared.
+    # Objects that the collector never visits stay on pages that the children share.
     gc.collect()
     gc.freeze()
     for birth in births:
@@ -55,11 +55,11 @@ def _import_what_nodes_need() -> None:
     from twisted.application.service import IServiceMaker  # noqa: PLC0415
     from twisted.plugin import getPlugins  # noqa: PLC0415
 
-    # A maker loads the module behind its command when it is asked for the options.
+    # A service maker loads its command's module when it is asked for the options.
     for maker in getPlugins(IServiceMaker):
         if maker.tapname == "chordnode":
             maker.options  # noqa: B018
-    with contextlib.suppress(ImportError):  # where there is no epoll, the reactor is another one
+    with contextlib.suppress(ImportError):  # without epoll Twisted takes another reactor
         importlib.import_module("twisted.internet.epollreactor")
 
 
@@ -69,9 +69,9 @@ def _start(birth: Birth) -> None:
     pid = os.fork()
     if pid == 0:
         os.close(go)
-        allowed = os.read(begin, 1)  # comes when the pid file is there
+        allowed = os.read(begin, 1)  # arrives once the pid file exists
         os.close(begin)
-        if not allowed:  # the nursery was ended first, and nobody would find this node
+        if not allowed:  # the nursery has ended, and no command would find this node
             os._exit(1)
         _live(directory, birth.words)
     os.close(begin)
@@ -83,7 +83,7 @@ def _start(birth: Birth) -> None:
 
 
 def _live(directory: Path, words: Sequence[str]) -> NoReturn:
-    """Be the node, in a session of its own, and never return."""
+    """Run the node in a session of its own, and never return."""
     status = 1
     try:
         os.setsid()
@@ -115,10 +115,10 @@ def _twistd(words: Sequence[str]) -> int:
         run()
     except SystemExit as end:
         if isinstance(end.code, str):
-            print(end.code, file=sys.stderr)  # noqa: T201 - what Python itself would do
+            print(end.code, file=sys.stderr)  # noqa: T201 - as Python itself does
             return 1
         return end.code or 0
-    except Exception:  # noqa: BLE001 - shown as Python itself would
+    except Exception:  # noqa: BLE001 - shown as Python itself does
         sys.excepthook(*sys.exc_info())
         return 1
     return 0

@@ -1,9 +1,9 @@
-"""Processes named so that a recycled number is never taken for the one that was started.
+"""Identify processes so that a reused pid is never taken for the process that was started.
 
-A process number is reused by the system. Together with the moment its process started it is
-not: that pair is what is kept in a pid file and checked before every signal. Linux tells the moment
-in ``/proc/PID/stat`` (field 22, clock ticks since boot; proc(5)), and a pid file from before the
-last boot is recognised by the boot's identifier. Elsewhere ``ps`` tells it to the second.
+The system reuses pids, but not together with the moment at which the process started. A pid file
+keeps that pair, and it is checked before every signal. On Linux the moment is in ``/proc/PID/stat``
+(field 22, clock ticks since boot; proc(5)), and a pid file from before the last boot is recognised
+by the boot's identifier. Elsewhere ``ps`` tells it to the second.
 
 A process that has ended and was not yet collected by its parent (state Z) counts as ended.
 """
@@ -27,7 +27,7 @@ _STARTED = 19
 
 @attrs.frozen
 class ProcessIdentity:
-    """One process for all time."""
+    """One process, by pid and start."""
 
     pid: int
     started: str
@@ -37,7 +37,7 @@ class ProcessIdentity:
 
     @classmethod
     def parse(cls, text: str) -> ProcessIdentity | None:
-        """Read what ``str()`` wrote; ``None`` if it is something else."""
+        """Parse the result of ``str()``; return None if the text is something else."""
         number, _, started = text.strip().partition(" ")
         if not number.isascii() or not number.isdigit() or int(number) < 2 or not started:
             return None
@@ -49,7 +49,7 @@ def _from_proc(pid: int) -> str | None:
         stat = (PROC / str(pid) / "stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return None
-    # The command's name stands in parentheses and may hold anything, parentheses too.
+    # The command's name is in parentheses and may contain anything, even parentheses.
     fields = stat.rpartition(")")[2].split()
     if fields[0] in ("Z", "X"):
         return None
@@ -79,23 +79,23 @@ def _from_ps(pid: int) -> str | None:
 
 
 def start_moment(pid: int) -> str | None:
-    """Return a text that names the moment the process started, ``None`` if it has ended."""
+    """Return a text for the moment at which the process started; None if it has ended."""
     return _from_proc(pid) if (PROC / "self/stat").exists() else _from_ps(pid)
 
 
 def identify(pid: int) -> ProcessIdentity | None:
-    """Return the identity of a process that runs now, ``None`` if it has ended."""
+    """Return the identity of a process that runs now; None if it has ended."""
     started = start_moment(pid)
     return None if started is None else ProcessIdentity(pid, started)
 
 
 def is_running(process: ProcessIdentity) -> bool:
-    """Return True if that very process still runs."""
+    """Return True if this same process still runs."""
     return start_moment(process.pid) == process.started
 
 
 def is_stopped(process: ProcessIdentity) -> bool:
-    """Return True if that very process stands still, as after SIGSTOP."""
+    """Return True if this same process is stopped, as after SIGSTOP."""
     if not is_running(process):
         return False
     if (PROC / "self/stat").exists():
@@ -112,10 +112,10 @@ def is_stopped(process: ProcessIdentity) -> bool:
 
 
 def send_signal(process: ProcessIdentity, number: signal.Signals) -> bool:
-    """Signal that very process; return True if it was there.
+    """Send a signal to this same process; return True if it was still there.
 
-    Where the system has them, a process descriptor closes the gap between the check and the
-    signal: it keeps meaning the process that was checked.
+    If the system has process descriptors, one closes the gap between the check and the signal: it
+    always refers to the process that was checked.
     """
     if not hasattr(os, "pidfd_open"):
         return _send_plainly(process, number)
