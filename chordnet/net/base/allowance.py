@@ -1,4 +1,4 @@
-"""A token bucket: so many at once, and so many a second in the long run."""
+"""A token bucket: it allows a burst, and a fixed rate in the long run."""
 
 from __future__ import annotations
 

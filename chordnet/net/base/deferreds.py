@@ -1,6 +1,6 @@
-"""Deferreds at the edge of the API, made of the callbacks that the node itself works with.
+"""Deferreds at the edge of the API, made from the callbacks that the node uses internally.
 
-Each fires once. Whoever has cancelled one, or has let it time out, is told nothing more.
+Each fires once. One that was cancelled, or has timed out, gets nothing more.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 def asked(ask: Callable[[Callable[[T | ChordnetError], None]], None]) -> Deferred[T]:
-    """Return a Deferred for what ``ask`` will hand to its callback; it may refuse by raising."""
+    """Return a Deferred for what ``ask`` passes to its callback; ``ask`` may refuse by raising."""
     answer: Deferred[T] = Deferred()
 
     def done(result: T | ChordnetError) -> None:
@@ -36,7 +36,7 @@ def asked(ask: Callable[[Callable[[T | ChordnetError], None]], None]) -> Deferre
 
 
 def told(tell: Callable[[], T]) -> Deferred[T]:
-    """Return a Deferred of what ``tell`` returns, or of the :class:`ChordnetError` it raises."""
+    """Return a fired Deferred: what ``tell`` returned, or the :class:`ChordnetError` it raised."""
     try:
         return succeed(tell())
     except ChordnetError as error:
@@ -44,13 +44,13 @@ def told(tell: Callable[[], T]) -> Deferred[T]:
 
 
 class Waiters:
-    """Those who wait for one thing to happen."""
+    """Deferreds that wait for one thing to happen."""
 
     def __init__(self) -> None:
         self._waiting: dict[Deferred[None], None] = {}
 
     def wait(self) -> Deferred[None]:
-        """Return a Deferred of what :meth:`tell` is called with next."""
+        """Return a Deferred that the next :meth:`tell` fires."""
         waiter: Deferred[None] = Deferred(self._cancelled)
         self._waiting[waiter] = None
         return waiter
@@ -59,7 +59,10 @@ class Waiters:
         self._waiting.pop(waiter, None)
 
     def tell(self, problem: ChordnetError | Failure | None) -> None:
-        """Tell all who wait that it has happened, or why it will not."""
+        """Fire all waiting Deferreds.
+
+        :param problem: why it will not happen; None if it has.
+        """
         told, self._waiting = self._waiting, {}
         for waiter in told:
             if waiter.called:  # another one's callback has cancelled it

@@ -1,8 +1,8 @@
-"""How many bytes a node holds for those who ask it to broadcast.
+"""How many bytes a node holds for the clients and programs that ask it to broadcast.
 
-Limits of single connections do not bound a node: many clients, each within its own limit, could
+Limits on single connections do not bound a node: many clients, each within its own limit, could
 together make it hold more than its machine or container has. So there is one total, over all
-clients and the node's own program: the bodies of broadcasts that are not confirmed yet, and the
+clients and the embedding program: the bodies of broadcasts that are not confirmed yet, and the
 receipts that a client has not read. Beyond it a broadcast is refused as busy.
 """
 
@@ -41,5 +41,5 @@ class Load:
         self.held += size
 
     def give(self, size: int) -> None:
-        """Let go of ``size`` bytes."""
+        """Release ``size`` bytes."""
         self.held -= size
