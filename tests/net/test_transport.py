@@ -196,10 +196,10 @@ class DiallingTests(TransportCase):
         self.assertEqual(a.transport.dials_made, 32)
         self.assertEqual(len(a.downs), 500)
         self.assertEqual(a.journal.counters.number(NetMetric.DIALS_REFUSED), 468)
-        told = [line for line in a.lines if "dialled nobody at " in line]
+        told = [line for line in a.lines if "did not dial " in line]
         self.assertEqual(len(told), 5)
         address = "10.1.0.32:1: peers name too many new addresses"
-        self.assertTrue(told[0].endswith(f"dialled nobody at {address}"), told[0])
+        self.assertTrue(told[0].endswith(f"did not dial {address}"), told[0])
         self.run_for(60)
         before = a.transport.dials_made
         self.named(a, "x", 500, 500)

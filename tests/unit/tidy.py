@@ -126,7 +126,7 @@ METHODS = {
     "chordnet.core.kernel.checks.Checks": 28,
     "chordnet.core.log.antientropy.AntiEntropy": 31,
     "chordnet.core.log.ledger.Ledger": 27,
-    "chordnet.net.links.transport.PeerTransport": 35,
+    "chordnet.net.links.transport.PeerTransport": 33,
     "chordnet.net.runtime.node.LocalNode": 27,
     "chordnet.service.ChordService": 30,
     "chordnet.sim.world.network.Network": 40,

@@ -1,7 +1,7 @@
-"""Who waits for the core's judgement of a name, and what the core is asked.
+"""Greetings that wait for the core's judgement of a name.
 
-A node that greets as another life of a known one, or at another address, is let in once the core
-has judged that it has the name; meanwhile its greeting waits.
+A node that greets as another life of a known one, or at another address, may be an impostor. It is
+let in once the core has judged that it has the name; meanwhile its greeting waits.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ _REASON = 900
 class Judging:
     """The greetings that wait.
 
-    :param names: what is known of names; None lets everybody in.
+    :param names: what is known of names; None lets every node in.
     :param post: takes an event for the core.
     :param wall: returns the wall clock in seconds since 1970.
     :param rival: returns who else is connected under a node's name.
-    :param most: nodes that may wait.
+    :param most: how many nodes may wait.
     """
 
     def __init__(
@@ -64,13 +64,14 @@ class Judging:
         self._post(Greeted(node, self._rival(node), dialled, self._wall()))
 
     def answered_at(self, node: NodeRef, address: str) -> None:
-        """A dial of ``address`` has found ``node``, which is doubted."""
+        """Have the core judge ``node``, which is doubted and has answered a dial of ``address``."""
         known = self._names.known(node.raw) if self._names is not None else None
+        # Any node can call under a name; to answer at the address known for it takes more.
         at_home = known is not None and known.address == node.address == address
         self.ask(node, dialled=at_home)
 
     def wait(self, node: NodeRef, told: Told) -> None:
-        """Have ``node`` judged, and ``told`` called with why it is refused, if it is."""
+        """Have ``node`` judged; call ``told`` with why it is refused, or None."""
         if len(self._waiting) >= self._most and node not in self._waiting:
             told(Refuse("full", "too many names are being checked; try again"))
             return
@@ -78,7 +79,7 @@ class Judging:
         self.ask(node)
 
     def judged(self, effect: Judged) -> None:
-        """Perform what the core has judged of a node."""
+        """Answer the greetings that wait for this judgement."""
         refusal = None
         if effect.reason:
             code = "name" if effect.holder else "incarnation"

@@ -19,7 +19,7 @@ from chordnet.net.links.sockets import try_to_listen
 
 
 class Entrance(ServerFactory):
-    """What the endpoint is given before the node exists; lets nobody in until it does."""
+    """The factory that the endpoint gets before the node exists; refuses connections until then."""
 
     noisy = False
     door: Door | None = None
@@ -70,7 +70,7 @@ _HINTS = {
     errno.EADDRNOTAVAIL: "; this machine has no such address",
     errno.EMFILE: "; raise the limit of open files (ulimit -n)",
 }
-"""What to do about a port that cannot be had, by the number of the error."""
+"""What to do about a port that cannot be used, by the number of the error."""
 
 
 def start_problem(failure: Failure, listen: str) -> ChordnetError | None:
