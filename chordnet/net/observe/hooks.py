@@ -40,9 +40,9 @@ EVENTS: tuple[type, ...] = (
     Traced,
     MessageRecord,
 )
-"""What a program can hear of."""
+"""The events that a program can subscribe to."""
 MAX_WAITING = 256
-"""Events that wait for a coroutine of one subscription to be over; a message has up to 64 KiB."""
+"""Events that wait for one subscription's coroutine; a message has up to 64 KiB."""
 
 
 class Subscription:
@@ -119,10 +119,10 @@ class Hooks:
         return Subscription(self._entries.setdefault(event_type, {}), callback, self._journal)
 
     def wanted(self, event_type: type) -> bool:
-        """Return True if anybody listens for it."""
+        """Return True if there is a callback for events of this type."""
         return bool(self._entries.get(event_type))
 
     def fire(self, event: object) -> None:
-        """Call everybody who listens for ``event``'s type."""
+        """Call every callback for the type of ``event``."""
         for subscription in list(self._entries.get(type(event), ())):
             subscription.tell(event)

@@ -1,4 +1,4 @@
-"""Waiting for a ring of a known size: walks round the ring until one comes back right."""
+"""Waiting for a ring of a known size: repeated walks round the ring until one finds it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PAUSE_S = 0.1
 
 
 class Settling:
-    """Those who wait.
+    """The calls that wait for their ring.
 
     :param seconds: a clock that never goes back.
     :param running: returns the node, or raises why there is none.
@@ -63,6 +63,6 @@ class Settling:
                 call.cancel()
 
     def stop(self) -> None:
-        """Let all who wait find that the node has stopped."""
+        """Wake all waiting calls; they find that the node has stopped."""
         for pause in list(self._pauses):
             pause.callback(None)
