@@ -67,13 +67,13 @@ def main(environ: Mapping[str, str], words: Sequence[str] = ()) -> int:
     try:
         answer = ask(connect(host.strip("[]"), int(port)))
     except (ValueError, OverflowError):
-        print(f"{setting!r} is no address; write HOST:PORT, or a port in CHORDNET_PORT")
+        print(f"{setting!r} is not an address; write HOST:PORT, or a port in CHORDNET_PORT")
         return 1
     except (OSError, NoNode) as error:
         print(f"the node on {setting} does not answer: {error}")
         return 1
     if answer.state == "active" and not answer.joined:
-        print(f"{answer.name} is active, and its neighbours have not both taken it in yet")
+        print(f"{answer.name} is active, and its neighbours have not both accepted it yet")
         return 1
     reason = "".join(c if c.isprintable() else "?" for c in answer.reason)
     print(f"{answer.name} is {answer.state}{f': {reason}' if reason else ''}")
@@ -114,7 +114,7 @@ def ask(connection: Any) -> Answer:
             raise NoNode(f"it answered {answer}")
         return Answer(answer[2])
     except (LookupError, TypeError, ValueError, RecursionError):
-        raise NoNode("what it says is no answer of a chordnet node") from None
+        raise NoNode("its answer is not that of a chordnet node") from None
 
 
 def _next(connection: Any, data: bytes) -> tuple[Any, bytes]:

@@ -474,7 +474,7 @@ def from_environment(environ: Mapping[str, str]) -> Environment:
             ignored.append(name)
         elif key is None:
             known = ", ".join(prefix + each for each in keys)
-            raise ConfigError(f"the environment: {name!r} is no option; there are {known}")
+            raise ConfigError(f"the environment: {name!r} is not an option; there are {known}")
         else:
             found[prefix][key] = value
     own_words, others = (found[prefix] for prefix in PREFIXES)
@@ -510,7 +510,7 @@ def from_file(path: str) -> dict[str, Any]:
         name = str(key).replace("_", "-")
         if name not in names:
             known = ", ".join(each.key for each in OPTIONS.values())
-            raise ConfigError(f"{path}: {name!r} is no option; there are {known}")
+            raise ConfigError(f"{path}: {name!r} is not an option; there are {known}")
         found[names[name]] = value
     return found
 

@@ -248,7 +248,7 @@ class Channel:
 
     # -- replies ---------------------------------------------------------------------------------
 
-    def replied(self, reply: ServerReply) -> None:
+    def on_reply(self, reply: ServerReply) -> None:
         """Pass a reply to its caller or following."""
         if self._failures:
             self._failures.clear()
@@ -376,11 +376,11 @@ class _Session:
         for frame in frames:
             reply = read_reply(frame)
             if isinstance(reply, Bye):
-                self._ended(reply)
+                self._on_bye(reply)
                 return
-            self._channel.replied(reply)
+            self._channel.on_reply(reply)
 
-    def _ended(self, bye: Bye) -> None:
+    def _on_bye(self, bye: Bye) -> None:
         reason = bye.text or f"the node said goodbye ({bye.code})"
         queued = self.connection.queued
         self._channel.lost(self, reason, well=bye.code == "idle")

@@ -200,7 +200,7 @@ class P2PNetClient:
     def trace(self, message_id: str) -> Deferred[MessageTrace]:
         """Return what the node knows of the way of a message: its record, and what went wrong.
 
-        Fails with :class:`LocalProtocolError` if ``message_id`` is no message's id.
+        Fails with :class:`LocalProtocolError` if ``message_id`` is not a message id.
         """
         CALL.text("message_id", message_id)
         return self._channel.ask(TRACE, (message_id,), self._timeout_s)

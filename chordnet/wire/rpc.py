@@ -160,7 +160,7 @@ class NodeStatus(_Value, frozen=True):
     reason: str = ""
     """Why it is seeking, superseded or failed, in words."""
     joined: bool = False
-    """Whether both its neighbours have taken it in: every receipt of its ring counts it."""
+    """Whether both its neighbours have accepted it: every receipt of its ring counts it."""
 
 
 class TraceEvent(_Value, frozen=True):

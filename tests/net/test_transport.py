@@ -676,4 +676,4 @@ class IncarnationTests(TransportCase):
         self.assertEqual(a.got(), [])
         self.assertEqual(b.downs, [("a", LinkFault.REJECTED)])
         self.assertTrue(a.logged("this is network 'one', not 'two'"), a.lines)
-        self.assertTrue(b.logged("refused us: this is network 'one', not 'two'"), b.lines)
+        self.assertTrue(b.logged("refused this node: this is network 'one', not 'two'"), b.lines)

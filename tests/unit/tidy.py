@@ -128,7 +128,7 @@ METHODS = {
     "chordnet.core.log.ledger.Ledger": 27,
     "chordnet.net.links.transport.PeerTransport": 33,
     "chordnet.net.runtime.node.LocalNode": 27,
-    "chordnet.service.ChordService": 30,
+    "chordnet.service.ChordService": 27,
     "chordnet.sim.world.network.Network": 40,
 }
 BODIES: dict[str, int] = {}

@@ -25,7 +25,7 @@ def call(
     """
     try:
         result = function(*arguments)
-    except Exception:  # noqa: BLE001 - handed on with its traceback
+    except Exception:  # noqa: BLE001 - passed on with its traceback
         failed(Failure())
         return None
     if not inspect.iscoroutine(result):

@@ -16,7 +16,7 @@ from chordnet.core.base.errors import ChordnetError
 T = TypeVar("T")
 
 
-def asked(ask: Callable[[Callable[[T | ChordnetError], None]], None]) -> Deferred[T]:
+def from_callback(ask: Callable[[Callable[[T | ChordnetError], None]], None]) -> Deferred[T]:
     """Return a Deferred for what ``ask`` passes to its callback; ``ask`` may refuse by raising."""
     answer: Deferred[T] = Deferred()
 
@@ -35,7 +35,7 @@ def asked(ask: Callable[[Callable[[T | ChordnetError], None]], None]) -> Deferre
     return answer
 
 
-def told(tell: Callable[[], T]) -> Deferred[T]:
+def from_call(tell: Callable[[], T]) -> Deferred[T]:
     """Return a fired Deferred: what ``tell`` returned, or the :class:`ChordnetError` it raised."""
     try:
         return succeed(tell())
@@ -63,8 +63,8 @@ class Waiters:
 
         :param problem: why it will not happen; None if it has.
         """
-        told, self._waiting = self._waiting, {}
-        for waiter in told:
+        waiting, self._waiting = self._waiting, {}
+        for waiter in waiting:
             if waiter.called:  # another one's callback has cancelled it
                 continue
             if problem is None:

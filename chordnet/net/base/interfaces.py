@@ -74,7 +74,7 @@ class Core(Protocol):
 
     @property
     def has_joined(self) -> bool:
-        """Whether both neighbours have taken the node in."""
+        """Whether both neighbours have accepted the node."""
 
     @property
     def predecessor(self) -> NodeRef | None: ...
@@ -84,7 +84,7 @@ class Core(Protocol):
     def label(self) -> RingLabel | None: ...
     @property
     def finger_slots(self) -> Sequence[tuple[int, NodeRef]]:
-        """Every slot of the finger table whose node is another one: (index, node)."""
+        """Every slot of the finger table whose node is not this one: (index, node)."""
 
     @property
     def counters(self) -> dict[str, int]:
@@ -208,7 +208,7 @@ class MessageLog(Protocol):
         """Return the last ``limit`` messages, oldest first."""
 
     def before_newest(self, limit: int) -> int:
-        """Return the position after which the newest ``limit`` messages stand."""
+        """Return the position after which the newest ``limit`` messages begin."""
 
     def missing_beyond(self, position: int) -> int:
         """Return how many messages after ``position`` were here and are not any more."""
@@ -220,7 +220,7 @@ class MessageLog(Protocol):
         """
 
     def position(self, message_id: str) -> int:
-        """Return the position of ``message_id``; "" stands just before the oldest kept.
+        """Return the position of ``message_id``, or for "" the one before the oldest kept.
 
         :raises KeyError: no such message is kept.
         """

@@ -99,6 +99,7 @@ class Dial:
         return Connection(self._reactor, self._turn, self._caller, self._limits, self._frame_limit)
 
     def _connected(self, _protocol: IProtocol) -> None:
+        # The endpoint's own timeout covers the connection alone.
         if self._caller is not None:
             self._timeout = self._reactor.callLater(
                 self._limits.greeting_timeout_s,

@@ -90,7 +90,7 @@ class Dials:
             link.pause.cancel()
             link.end_pause()
 
-    def calm(self, link: Link) -> None:
+    def reached(self, link: Link) -> None:
         """End the pause, and a dial that has not sent its greeting: the peer was reached.
 
         A dial that has sent it may have been accepted; the transport decides which of the two
@@ -131,7 +131,7 @@ class Dials:
         self.under_way -= 1
         while self._line and self.under_way < self._limits.max_dials:
             waiting = self._line.popleft()
-            waiting.called()
+            waiting.leave_line()
             # While it waited, the peer may have called, or its messages may have been dropped.
             if waiting.queue and waiting.session is None:
                 self.want(waiting)

@@ -116,7 +116,7 @@ class Door(ServerFactory):
         greeter = Greeter(self, self._clock, self._limits.greeting_timeout_s, host)
         self._waiting[greeter] = None
         connection = Connection(self._clock, self._turn, greeter, self._limits, self._frame_limit)
-        greeter.connection = connection
+        greeter.connection = connection  # it may be turned away before ``made`` is called
         return connection
 
     def _who_gives_way(self, host: str) -> Greeter | None:
@@ -130,7 +130,7 @@ class Door(ServerFactory):
         latest = self._clock.seconds() - PATIENCE_S
         return next((g for g in self._waiting if g.since <= latest and g.silent), None)
 
-    def greeted(self, greeter: Greeter) -> None:
+    def forget(self, greeter: Greeter) -> None:
         """Forget a connection that has greeted or is gone."""
         self._waiting.pop(greeter, None)
 
@@ -181,7 +181,7 @@ class Greeter:
         if not frames or self.connection.closing:
             return
         if self._judging:
-            self.violated("it speaks before it is welcome")
+            self.violated("it sent something before it was welcomed")
             return
         hello = read_hello(frames[0])
         refusal = self._door.decide(hello)
@@ -287,7 +287,7 @@ class Greeter:
 
     def _finish(self) -> None:
         self._over = True
-        self._door.greeted(self)
+        self._door.forget(self)
         if self._timeout.active():
             self._timeout.cancel()
 

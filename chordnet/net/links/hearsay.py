@@ -29,7 +29,7 @@ class Hearsay:
         self._all = Allowance(limits.told_dials, limits.told_dials_per_s, now)
 
     def met(self, *addresses: str) -> None:
-        """Note that these addresses are known from elsewhere than a peer's word."""
+        """Note that these addresses are known from another source than a peer."""
         for address in addresses:
             self._met[address] = None
             self._met.move_to_end(address)
@@ -37,7 +37,7 @@ class Hearsay:
             self._met.popitem(last=False)
 
     def knows(self, node: NodeRef) -> bool:
-        """Return True if the address of ``node`` is known from elsewhere than a peer's word."""
+        """Return True if the address of ``node`` is known from another source than a peer."""
         return node.is_contact or node.address in self._met
 
     def may_dial(self, node: NodeRef, teller: bytes, now: float) -> bool:

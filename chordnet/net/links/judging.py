@@ -14,7 +14,7 @@ from chordnet.core.base.messages import NodeRef
 from chordnet.net.base.interfaces import Judge
 from chordnet.wire.greeting import Refuse
 
-Told = Callable[[Refuse | None], None]
+WhenJudged = Callable[[Refuse | None], None]
 _REASON = 900
 
 
@@ -41,7 +41,7 @@ class Judging:
         self._wall = wall
         self._rival = rival
         self._most = most
-        self._waiting: dict[NodeRef, list[Told]] = {}
+        self._waiting: dict[NodeRef, list[WhenJudged]] = {}
 
     def is_known(self, node: NodeRef) -> bool:
         """Return True if this very node has its name."""
@@ -51,6 +51,7 @@ class Judging:
         """Return True if ``node`` has to be judged before it is let in."""
         if self._names is None:
             return False
+        # Two nodes with one name: one is an impostor, or what is left of an earlier life.
         contested = self._rival(node) is not None and not self.is_known(node)
         return contested or self._names.doubts(node)
 
@@ -63,19 +64,19 @@ class Judging:
         """Have the core judge ``node``."""
         self._post(Greeted(node, self._rival(node), dialled, self._wall()))
 
-    def answered_at(self, node: NodeRef, address: str) -> None:
+    def judge_answer(self, node: NodeRef, address: str) -> None:
         """Have the core judge ``node``, which is doubted and has answered a dial of ``address``."""
         known = self._names.known(node.raw) if self._names is not None else None
         # Any node can call under a name; to answer at the address known for it takes more.
         at_home = known is not None and known.address == node.address == address
         self.ask(node, dialled=at_home)
 
-    def wait(self, node: NodeRef, told: Told) -> None:
-        """Have ``node`` judged; call ``told`` with why it is refused, or None."""
+    def wait(self, node: NodeRef, judged: WhenJudged) -> None:
+        """Have ``node`` judged; call ``judged`` with why it is refused, or None."""
         if len(self._waiting) >= self._most and node not in self._waiting:
-            told(Refuse("full", "too many names are being checked; try again"))
+            judged(Refuse("full", "too many names are being checked; try again"))
             return
-        self._waiting.setdefault(node, []).append(told)
+        self._waiting.setdefault(node, []).append(judged)
         self.ask(node)
 
     def judged(self, effect: Judged) -> None:
@@ -84,5 +85,5 @@ class Judging:
         if effect.reason:
             code = "name" if effect.holder else "incarnation"
             refusal = Refuse(code, effect.reason[:_REASON], effect.holder)
-        for told in self._waiting.pop(effect.node, ()):
-            told(refusal)
+        for judged in self._waiting.pop(effect.node, ()):
+            judged(refusal)

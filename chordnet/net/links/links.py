@@ -49,7 +49,7 @@ class LinkStep(enum.Enum):
     """What happens to a link."""
 
     LINED_UP = "stand in line"
-    CALLED = "leave the line"
+    LEFT_LINE = "leave the line"
     DIALLED = "begin a dial"
     DIAL_ENDED = "end a dial"
     PAUSED = "pause"
@@ -80,7 +80,7 @@ class Link:
         (LinkState.IDLE, LinkStep.DIALLED): LinkState.DIALLING,
         (LinkState.IDLE, LinkStep.PAUSED): LinkState.PAUSED,
         (LinkState.IDLE, LinkStep.ATTACHED): LinkState.UP,
-        (LinkState.IN_LINE, LinkStep.CALLED): LinkState.IDLE,
+        (LinkState.IN_LINE, LinkStep.LEFT_LINE): LinkState.IDLE,
         (LinkState.IN_LINE, LinkStep.ATTACHED): LinkState.UP_IN_LINE,
         (LinkState.DIALLING, LinkStep.DIAL_ENDED): LinkState.IDLE,
         (LinkState.DIALLING, LinkStep.ATTACHED): LinkState.UP_DIALLING,
@@ -88,7 +88,7 @@ class Link:
         # The peer took the place of a session that it no longer knows of, or of a second one.
         (LinkState.UP, LinkStep.ATTACHED): LinkState.UP,
         (LinkState.UP, LinkStep.DETACHED): LinkState.IDLE,
-        (LinkState.UP_IN_LINE, LinkStep.CALLED): LinkState.UP,
+        (LinkState.UP_IN_LINE, LinkStep.LEFT_LINE): LinkState.UP,
         (LinkState.UP_IN_LINE, LinkStep.ATTACHED): LinkState.UP_IN_LINE,
         (LinkState.UP_IN_LINE, LinkStep.DETACHED): LinkState.IN_LINE,
         (LinkState.UP_DIALLING, LinkStep.DIAL_ENDED): LinkState.UP,
@@ -136,9 +136,9 @@ class Link:
         """Stand in the line of dials to come."""
         self._step(LinkStep.LINED_UP)
 
-    def called(self) -> None:
+    def leave_line(self) -> None:
         """Leave the line."""
-        self._step(LinkStep.CALLED)
+        self._step(LinkStep.LEFT_LINE)
 
     def begin_dial(self, dial: Dial) -> None:
         """Note that ``dial`` is under way."""
@@ -183,7 +183,7 @@ class Owner(Protocol):
     received: Callable[[NodeRef, PeerMessage], None]
     teller: bytes
 
-    def session_said_bye(self, session: PeerSession, bye: Bye) -> None: ...
+    def on_bye(self, session: PeerSession, bye: Bye) -> None: ...
     def session_ended(self, session: PeerSession, problem: str) -> None: ...
     def session_overloaded(self, session: PeerSession) -> None: ...
 
@@ -228,7 +228,7 @@ class PeerSession:
                 raise malformed(error) from None
             if type(message) is Bye:
                 self._owner.teller = b""
-                self._owner.session_said_bye(self, message)
+                self._owner.on_bye(self, message)
                 return
             received(node, message)  # type: ignore[arg-type]
         self._owner.teller = b""

@@ -44,7 +44,7 @@ def server_endpoint(
         endpoint: IStreamServerEndpoint = serverFromString(reactor, listen)
     except (ValueError, TypeError, KeyError) as error:
         raise ConfigError(
-            f"listen {listen!r} is no server endpoint such as tcp:7001 ({error})"
+            f"listen {listen!r} is not a server endpoint such as tcp:7001 ({error})"
         ) from None
     return endpoint
 

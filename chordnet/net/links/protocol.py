@@ -141,6 +141,7 @@ class Connection(TwistedProtocol):
         self.received = True
         with self._turn:
             try:
+                # Whole frames count, even if what follows them breaks a rule.
                 self.handler.frames(self._decoder.feed(data))
                 if self._decoder.fault:
                     self.handler.violated(self._decoder.fault)

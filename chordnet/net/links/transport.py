@@ -51,7 +51,7 @@ from chordnet.net.links.dialler import Dial, Endpoints
 from chordnet.net.links.dials import Dials
 from chordnet.net.links.greeters import PATIENCE_S, peer_hello, who_hello
 from chordnet.net.links.hearsay import Hearsay
-from chordnet.net.links.judging import Judging, Told
+from chordnet.net.links.judging import Judging, WhenJudged
 from chordnet.net.links.links import Link, PeerSession
 from chordnet.net.links.protocol import Connection
 from chordnet.net.links.verifying import Verifier
@@ -120,7 +120,7 @@ class PeerTransport:
         self._looks: dict[bytes, int] = {}
         self._sweep: IDelayedCall | None = None
         self._told_why = False
-        """Whether the log says already that the system does not give up broken lines."""
+        """Whether the log says already that the system does not give up broken connections."""
         self._stopped = ""
         """Why peers are refused; empty while they are not."""
 
@@ -128,6 +128,7 @@ class PeerTransport:
 
     def send(self, to: NodeRef, message: PeerMessage) -> None:
         """Send ``message`` to ``to``: directly if connected, else after a dial."""
+        # The usual case, on the way of every message, without a call of another method.
         link = self._links.get(to.raw)
         if link is not None:
             session = link.session
@@ -201,7 +202,7 @@ class PeerTransport:
         """Return True if ``node`` has to be judged before it is let in."""
         return self._judging.doubts(node)
 
-    def judge(self, node: NodeRef, judged: Told) -> None:
+    def judge(self, node: NodeRef, judged: WhenJudged) -> None:
         """Have ``node`` judged; call ``judged`` with why it is refused, or None."""
         self._judging.wait(node, judged)
 
@@ -245,7 +246,7 @@ class PeerTransport:
         else:
             self._journal.limited(
                 NetMetric.REJECTED,
-                "{address} refused us: {reason}",
+                "{address} refused this node: {reason}",
                 labels=(refusal.code if refusal.code in CODES else "",),
                 address=address,
                 reason=text,
@@ -266,7 +267,7 @@ class PeerTransport:
             if refusal.code != "self":
                 self._journal.limited(
                     NetMetric.REJECTED,
-                    "{address} is not who was expected: {reason}",
+                    "{address} is not the expected node: {reason}",
                     address=expected.address,
                     reason=problem,
                     labels=("identity",),
@@ -278,6 +279,7 @@ class PeerTransport:
                 self._on_down(expected, fault, problem)
             connection.send(Bye("protocol", problem[:200]))
             connection.close()
+            # A session without a part in any link: it only reads on to the end of the connection.
             return PeerSession(self, connection, Link(node), node, outgoing=True, since=0.0)
         session = self.attach(connection, node, outgoing=True)
         if expected.is_contact:
@@ -291,7 +293,7 @@ class PeerTransport:
         if not expected.is_contact and expected.raw != node.raw:
             return Refuse("identity", f"{node.name!r} answers there, not {expected.name!r}")
         if self.doubts(node):
-            self._judging.answered_at(node, expected.address)
+            self._judging.judge_answer(node, expected.address)
             if self.doubts(node):
                 return Refuse("full", self._judging.doubt(node))
         elif not expected.is_contact and node.incarnation < expected.incarnation:
@@ -313,6 +315,7 @@ class PeerTransport:
 
         A peer that has only called, and was sent nothing but answers, is no neighbour of this node.
         """
+        # A new caller first gets the time that this node needs to find out that it wants something.
         latest = self._seconds() - PATIENCE_S
         callers = [
             session
@@ -345,7 +348,7 @@ class PeerTransport:
         if why and not self._told_why:
             self._told_why = True
             self._journal.info(
-                "broken lines with peers are noticed later than usual: {why}", why=why
+                "broken connections with peers are noticed later than usual: {why}", why=why
             )
         self._schedule_sweep()
         self._adopt(link, session)
@@ -377,17 +380,18 @@ class PeerTransport:
     def _join_contact(self, link: Link, address: str) -> None:
         """Make ``address`` an alias of the link; send what waited for either."""
         contact = self._contacts.pop(address, None)
+        # Without its alias a contact is only dialled once more, and then has it again.
         if len(self._aliases) >= self._limits.max_links:
             self._aliases.clear()
         self._aliases[address] = link.node.raw
         if contact is not None:
             link.queue += contact.take_queue()
-            self._calm(contact)
-        self._calm(link)
+            self._reached(contact)
+        self._reached(link)
 
-    def _calm(self, link: Link) -> None:
+    def _reached(self, link: Link) -> None:
         """Stop dialling and send what waited: the peer was reached."""
-        self._dials.calm(link)
+        self._dials.reached(link)
         if link.session is not None:
             for frame in link.take_queue():
                 link.session.connection.send_frame(frame)
@@ -396,7 +400,7 @@ class PeerTransport:
         """Give the link to a newer incarnation."""
         old, link.node = link.node, node
         session = link.session
-        self._drop_queue(link)
+        self._drop_queue(link)  # what was meant for one life means nothing to the next
         if session is not None:
             link.detach()
             self._sessions.discard(session)
@@ -406,7 +410,7 @@ class PeerTransport:
 
     # -- what sessions report ------------------------------------------------------------------
 
-    def session_said_bye(self, session: PeerSession, bye: Bye) -> None:
+    def on_bye(self, session: PeerSession, bye: Bye) -> None:
         """React to the peer's goodbye: it sends nothing more on this connection."""
         self._detach(session, LinkFault.CLOSED)
         if bye.code in ("protocol", "slow"):
@@ -470,6 +474,7 @@ class PeerTransport:
         self._sweep = None
         with self._turn:
             for raw, link in list(self._links.items()):
+                # Messages only set a flag, which is cheaper than to note the time of each.
                 looks = 0 if link.active else self._looks.get(raw, 0) + 1
                 self._looks[raw], link.active = looks, False
                 if looks >= _IDLE_LOOKS and link.session is not None:

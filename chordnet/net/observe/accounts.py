@@ -55,7 +55,7 @@ def _parsed(after: str) -> OriginKey | None:
         origin, incarnation = after.split(".")
         return bytes.fromhex(origin), int(incarnation)
     except ValueError:
-        raise LocalProtocolError(f"{after[:120]!r} is no origin and incarnation") from None
+        raise LocalProtocolError(f"{after[:120]!r} is not ORIGIN.INCARNATION") from None
 
 
 def trails(source: Source, position: int, limit: int) -> tuple[list[MessageTrail], bool]:

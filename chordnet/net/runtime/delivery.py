@@ -87,7 +87,7 @@ class Delivery:
         )
 
     def _wake_at(self, moment: float | None) -> None:
-        """Read again at a moment of the wall clock."""
+        """Read again at ``moment`` of the wall clock: 0 for as soon as possible, None for never."""
         if self._call is not None:
             self._call.cancel()
             self._call = None

@@ -24,6 +24,8 @@ _PAGE = 256
 def recent_messages(log: MessageLog, since: float) -> list[Recent]:
     """Return the messages recorded since a moment of the wall clock.
 
+    Their broadcasts may still be under way, so a restarted node has to recognise them.
+
     :raises LogFailed: the log cannot be read.
     """
     found: list[Recent] = []

@@ -22,7 +22,7 @@ from twisted.internet.interfaces import IAddress, IListeningPort, IStreamServerE
 from twisted.python.failure import Failure
 
 from chordnet.core.base.errors import ChordnetError
-from chordnet.net.base.deferreds import Waiters, asked
+from chordnet.net.base.deferreds import Waiters, from_callback
 from chordnet.net.base.interfaces import MessageLog, NodeState
 from chordnet.net.base.journal import Journal
 from chordnet.net.base.metrics import NetMetric
@@ -87,6 +87,7 @@ class Lifetime:
         self.state = state
 
         def listens(port: IListeningPort) -> None:
+            # Kept first, so that _failed closes the port if the node cannot be made.
             self._port = port
             self._listening = None
             self.node = node = make(port.getHost(), state, log)
@@ -135,11 +136,11 @@ class Lifetime:
             self._listening.cancel()  # fails the Deferred of begin, which releases all
         node = self.node
         if node is not None:
-            left: Deferred[None] = asked(lambda done: node.leave(partial(done, None)))
+            left: Deferred[None] = from_callback(lambda done: node.leave(partial(done, None)))
             try:
                 await left.addTimeout(leave_timeout_s, node.clock)
             except LateError:
-                self._journal.warn("did not leave the ring in time; closing all the same")
+                self._journal.warn("did not leave the ring in time; closing anyway")
             await self._close(node)
         self._release()
 

@@ -222,7 +222,7 @@ class LocalNode:
 
     @property
     def joined(self) -> bool:
-        """Whether the node is a member that both its neighbours have taken in."""
+        """Whether the node is a member that both its neighbours have accepted."""
         return self.active and self.core.has_joined
 
     @property
@@ -249,6 +249,7 @@ class LocalNode:
         self.load.take(len(encoded))
         self._op += 1
         self._broadcasts[self._op] = (body, len(encoded), self._seconds(), done)
+        # Clients that publish in the same turn share one tree, and so its messages and its commit.
         if not self._outbox:
             self.turn.before(self._publish_outbox)
         self._outbox.append((self._op, encoded))
@@ -263,7 +264,7 @@ class LocalNode:
 
         :raises NotInRing: the node is not a member of a ring.
         :raises Busy: too many lookups are in flight.
-        :raises LocalProtocolError: ``key`` is no text.
+        :raises LocalProtocolError: ``key`` is not a text.
         """
         encoded = check_key(key)
         self._check_member()

@@ -117,7 +117,7 @@ class Recorder:
         if len(frame) > self._left:
             self._finish(f"the limit of {self._max_bytes} bytes was reached")
             self._log.warn(
-                "{node}: records no more: {path} has reached its limit of {limit} bytes",
+                "{node}: stopped recording: {path} has reached its limit of {limit} bytes",
                 node=self._name,
                 path=str(self.path),
                 limit=self._max_bytes,
@@ -139,7 +139,7 @@ class Recorder:
             reason = "there is no room left"
         self._drop()
         self._log.warn(
-            "{node}: records no more: {path} cannot be written: {reason}",
+            "{node}: stopped recording: {path} cannot be written: {reason}",
             node=self._name,
             path=str(self.path),
             reason=reason,

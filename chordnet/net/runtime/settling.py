@@ -10,7 +10,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from chordnet.core.base.effects import Walked
 from chordnet.core.base.errors import TimedOut
-from chordnet.net.base.deferreds import asked
+from chordnet.net.base.deferreds import from_callback
 from chordnet.net.runtime.node import LocalNode
 from chordnet.wire.rpc import NodeInfo
 
@@ -41,7 +41,7 @@ class Settling:
         """
         deadline = self._seconds() + timeout_s
         while True:
-            walked: Walked = await asked(partial(self._running().walk, members))
+            walked: Walked = await from_callback(partial(self._running().walk, members))
             seen = len(walked.members)
             if seen == members and not walked.problem:
                 return self._running().views.nodes(walked.members)

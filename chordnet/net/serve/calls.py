@@ -75,13 +75,13 @@ def send_message(asker: Asker, request: SendMessage) -> ServerReply | None:
 
 def get_messages(asker: Asker, request: GetMessages) -> ServerReply:
     """Return recorded messages, as many as fit into one reply."""
-    start, limit = _place(asker.node, request)
+    start, limit = _span(asker.node, request)
     return Messages(request.rid, *ReceivedReader(asker.node, start).read(limit))
 
 
 def get_trails(asker: Asker, request: GetTrails) -> ServerReply:
     """Return recorded messages without their bodies."""
-    return Trails(request.rid, *trails(asker.node, *_place(asker.node, request)))
+    return Trails(request.rid, *trails(asker.node, *_span(asker.node, request)))
 
 
 def get_history(asker: Asker, request: GetHistory) -> ServerReply:
@@ -131,7 +131,7 @@ def _done(rid: int, _result: None) -> Done:
     return Done(rid)
 
 
-def _place(node: Node, request: GetMessages | GetTrails) -> tuple[int, int]:
+def _span(node: Node, request: GetMessages | GetTrails) -> tuple[int, int]:
     """Return the position after which the requested messages begin, and how many they are."""
     log = node.log
     limit = request.limit if request.limit > 0 else len(log)

@@ -33,7 +33,7 @@ class Desk(Protocol):
     node: Node
     leave: Callable[[Callable[[], None]], None]
 
-    def gone(self, session: ClientSession) -> None:
+    def forget(self, session: ClientSession) -> None:
         """Forget a session."""
 
 
@@ -56,7 +56,7 @@ class ClientSession:
         self._idleness = IdleWatch(self.node, self._used, self.close)
 
     @property
-    def asked(self) -> bool:
+    def has_asked(self) -> bool:
         """Whether the client has sent a request yet."""
         return self._requests > 0
 
@@ -116,7 +116,7 @@ class ClientSession:
         self.followings.pump()
 
     def lost(self) -> None:
-        self._desk.gone(self)
+        self._desk.forget(self)
         self._slowness.stop()
         self._idleness.stop()
         self.followings.stop()
@@ -181,6 +181,7 @@ class ClientSession:
         if isinstance(result, ChordnetError):
             self._connection.send(failure(rid, result))
             return
+        # The node has let go of the broadcast, but its receipt holds the body as well.
         if held:
             self._slowness.keep(held)
         self._connection.send(reply(rid, result))

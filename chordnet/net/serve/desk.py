@@ -54,13 +54,13 @@ class ClientDesk:
         """
         now = self.node.clock.seconds()
         idle = [s for s in self._sessions if not s.busy]
-        silent = [s for s in idle if not s.asked and now - s.since >= SILENT_S]
-        quiet = [s for s in idle if s.asked and now - s.asked_at >= QUIET_S]
+        silent = [s for s in idle if not s.has_asked and now - s.since >= SILENT_S]
+        quiet = [s for s in idle if s.has_asked and now - s.asked_at >= QUIET_S]
         if not (silent or quiet):
             return False
         session = silent[0] if silent else min(quiet, key=lambda each: each.asked_at)
-        self.gone(session)
-        session.close("idle", "nothing was asked for a while, and others want to ask")
+        self.forget(session)
+        session.close("idle", "no request came for a while, and other clients are waiting")
         return True
 
     def attach(self, connection: Connection) -> ClientSession:
@@ -69,7 +69,7 @@ class ClientDesk:
         self._sessions[session] = None
         return session
 
-    def gone(self, session: ClientSession) -> None:
+    def forget(self, session: ClientSession) -> None:
         """Forget a session."""
         self._sessions.pop(session, None)
 

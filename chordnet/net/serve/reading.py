@@ -89,12 +89,12 @@ def position_of(log: MessageLog, message_id: str) -> int:
 def trace_of(source: Source, message_id: str) -> MessageTrace:
     """Return what a node knows of the way of a message.
 
-    :raises LocalProtocolError: ``message_id`` is no message's id.
+    :raises LocalProtocolError: ``message_id`` is not a message id.
     """
     try:
         parsed = MessageId.parse(message_id)
     except ValueError:
-        raise LocalProtocolError(f"{message_id[:120]!r} is no message's id") from None
+        raise LocalProtocolError(f"{message_id[:120]!r} is not a message id") from None
     found = source.log.find(parsed)
     return source.views.trace(str(parsed), found, source.traces.of(parsed))
 

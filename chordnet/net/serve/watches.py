@@ -40,14 +40,14 @@ class ReadingWatch:
         self._node.load.keep(size)
 
     def held(self) -> None:
-        """The client reads more slowly than is sent."""
+        """Begin to count the time that the client has to read what waits for it."""
         if self._stall is None and not self._connection.closing:
             self._stall = self._node.clock.callLater(
                 self._node.limits.client_stall_s, self._stalled
             )
 
     def drained(self) -> None:
-        """The client has read everything."""
+        """Note that the client has read everything."""
         if self._stall is not None:
             self._stall.cancel()
             self._stall = None
@@ -115,7 +115,7 @@ class IdleWatch:
             self._wait()
             return
         with self._node.turn:
-            self._close("idle", "nothing was asked for a long time")
+            self._close("idle", "no request came for a long time")
 
 
 def _let_be(_code: str, _text: str) -> None:

@@ -1,7 +1,7 @@
 """The rows of the message log on disk, with a checksum that shows when they were changed.
 
 Every row ends with the CRC-32 of its values. It costs a microsecond and finds accidental changes by
-a disk, a cable or a person; it is no protection against an attacker.
+a disk, a cable or a person; it does not protect against an attacker.
 """
 
 from __future__ import annotations
