@@ -1,10 +1,10 @@
-"""chordnet: a peer-to-peer network with no centre.
+"""chordnet: a peer-to-peer network without a centre.
 
-What a program needs is importable from here, and loaded when it is first used::
+The public names can be imported from here, and are loaded when they are first used::
 
     from chordnet import ChordService, P2PNetClient, TimedOut
 
-``import chordnet`` itself loads nothing of it, and nothing of Twisted.
+``import chordnet`` itself loads none of them, and nothing of Twisted.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-# Where each name is at home. A test compares this, the imports above and ``__all__``.
+# The module of each name. A test compares this, the imports above and ``__all__``.
 _NAMES = {
     "chordnet.client": "Following P2PNetClient p2pnetClient",
     "chordnet.core.base.config": "FingerUpkeep ProtocolConfig Safeguards",

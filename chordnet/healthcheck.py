@@ -1,14 +1,14 @@
-"""Whether the node of this machine is a member of a ring: exit status 0 if so, 1 if not.
+"""Check that the node of this machine is a member of a ring: exit status 0 if so, 1 if not.
 
-A container runs this for as long as it lives, and an idle node does little else, so it loads
-nothing: no Twisted, no MessagePack, not even ``socket`` with what that imports. Run as a file by
-``python -I -S``, as the image does, it takes little longer than Python itself takes to start. What
-it needs of the wire format is written out here, and a test holds it against the real one.
+A container runs this again and again, and an idle node does little else. So it imports as little as
+possible: no Twisted, no MessagePack, not even ``socket`` with its imports. Run as a file by
+``python -I -S``, as the image does, it takes little longer than Python itself takes to start.
+It has its own copy of what it needs of the wire format; a test compares that with the real one.
 ``python -m chordnet.healthcheck`` does the same.
 
 It makes one blocking connection to ``127.0.0.1:$CHORDNET_PORT`` (or the ``HOST:PORT`` given) and
-asks one question. An open port is not enough; only a node in state ``active`` that both its
-neighbours have taken in is healthy: every receipt counts it.
+asks for its status. An open port is not enough: a node is healthy if it is ``active`` and both its
+neighbours have accepted it, so that every receipt counts it.
 """
 
 from __future__ import annotations
@@ -26,25 +26,25 @@ DEFAULT_PORT = 7001
 TIMEOUT_S = 3.0
 """How long each step may take; the container engine limits the whole."""
 MAX_FRAME = 262_144
-"""Bytes of the longest answer that a node in its default configuration gives."""
+"""Bytes of the longest frame that a node sends in its default configuration."""
 VERSION = 2
 """Of the wire protocol."""
 _CHUNK = 65536
 _HELLO, _WELCOME, _REFUSE, _GET_STATUS, _STATUS = 60, 61, 62, 105, 123
 """Tags of the messages (docs/wire-format.md)."""
 _WIDTHS = {0xC4: 1, 0xC5: 2, 0xC6: 4, 0xD9: 1, 0xDA: 2, 0xDB: 4, 0xDC: 2, 0xDD: 4, 0xDE: 2, 0xDF: 4}
-"""MessagePack: bytes of the length of binary, text, arrays and maps that tell it apart."""
+"""MessagePack: bytes of the length of binary, text, arrays and maps, by their first byte."""
 _SIZES = {0xCA: 4, 0xCB: 8, 0xCC: 1, 0xCD: 2, 0xCE: 4, 0xCF: 8, 0xD0: 1, 0xD1: 2, 0xD2: 4, 0xD3: 8}
-"""MessagePack: bytes of numbers."""
+"""MessagePack: bytes of numbers, by their first byte."""
 _CONSTANTS = {0xC0: None, 0xC2: False, 0xC3: True}
 
 
 class NoNode(Exception):
-    """What answers is no chordnet node, or refuses."""
+    """The other side is not a chordnet node, or refuses."""
 
 
 class Answer:
-    """What is used of a node's status."""
+    """The parts of a node's status that are used here."""
 
     def __init__(self, status: Any) -> None:
         self.name: str = status[0][1]
@@ -54,10 +54,10 @@ class Answer:
 
 
 def main(environ: Mapping[str, str], words: Sequence[str] = ()) -> int:
-    """Ask the node, say in one line how it is, and return the exit status.
+    """Ask the node, print its state in one line, and return the exit status.
 
-    :param words: ``HOST:PORT`` of the node, or nothing for the one on this machine whose port the
-        environment names.
+    :param words: ``HOST:PORT`` of the node; empty for the one on this machine whose port is in the
+        environment.
     """
     ports = (environ.get("CHORDNODE_PORT"), environ.get("CHORDNET_PORT"), str(DEFAULT_PORT))
     # For a service named chordnode Kubernetes sets CHORDNODE_PORT to tcp://..., as for any other.
@@ -67,13 +67,13 @@ def main(environ: Mapping[str, str], words: Sequence[str] = ()) -> int:
     try:
         answer = ask(connect(host.strip("[]"), int(port)))
     except (ValueError, OverflowError):
-        print(f"{setting!r} is no address; write HOST:PORT, or a port in CHORDNET_PORT")
+        print(f"{setting!r} is not an address; write HOST:PORT, or a port in CHORDNET_PORT")
         return 1
     except (OSError, NoNode) as error:
         print(f"the node on {setting} does not answer: {error}")
         return 1
     if answer.state == "active" and not answer.joined:
-        print(f"{answer.name} is active, and its neighbours have not both taken it in yet")
+        print(f"{answer.name} is active, and its neighbours have not both accepted it yet")
         return 1
     reason = "".join(c if c.isprintable() else "?" for c in answer.reason)
     print(f"{answer.name} is {answer.state}{f': {reason}' if reason else ''}")
@@ -83,7 +83,7 @@ def main(environ: Mapping[str, str], words: Sequence[str] = ()) -> int:
 def connect(host: str, port: int) -> socket:
     """Return a connection to a node.
 
-    :raises OSError: nobody answers there.
+    :raises OSError: no connection can be made.
     """
     if not 0 < port < 65536:
         raise ValueError(port)
@@ -97,7 +97,7 @@ def connect(host: str, port: int) -> socket:
 def ask(connection: Any) -> Answer:
     """Return the status of the node at the other end of a fresh connection.
 
-    :raises NoNode: it refused the greeting, or is no chordnet node.
+    :raises NoNode: it refused the greeting, or is not a chordnet node.
     :raises OSError: the connection broke, or a step took longer than the socket's timeout.
     """
     try:
@@ -114,11 +114,11 @@ def ask(connection: Any) -> Answer:
             raise NoNode(f"it answered {answer}")
         return Answer(answer[2])
     except (LookupError, TypeError, ValueError, RecursionError):
-        raise NoNode("what it says is no answer of a chordnet node") from None
+        raise NoNode("its answer is not that of a chordnet node") from None
 
 
 def _next(connection: Any, data: bytes) -> tuple[Any, bytes]:
-    """Return the next message, and what came behind it."""
+    """Return the next message, and the bytes that came after it."""
     while len(data) < 4 or len(data) < 4 + int.from_bytes(data[:4], "big"):
         if len(data) >= 4 and int.from_bytes(data[:4], "big") > MAX_FRAME:
             raise ValueError("a frame that is too long")
@@ -132,8 +132,9 @@ def _next(connection: Any, data: bytes) -> tuple[Any, bytes]:
 
 
 def _read(data: bytes, at: int) -> tuple[Any, int]:
-    """Return the MessagePack value at ``at`` and where the next one begins; numbers alone are 0 or
-    small: no other is needed here.
+    """Return the MessagePack value at ``at``, and where the next one begins.
+
+    Large numbers are returned as 0, since none is needed here.
     """
     first = data[at]
     at += 1

@@ -1,7 +1,7 @@
 """``P2PNetServer``: the node that clients talk to.
 
 Every :class:`chordnet.ChordService` answers clients on its own port
-(``chordnet/net/serve/clients.py``); this is the same service under the name that belongs beside
+(``chordnet/net/serve/clients.py``). This is the same service, under the name that goes with
 ``P2PNetClient``.
 """
 

@@ -1,12 +1,12 @@
 """``ChordService``: one node of a chordnet ring as a Twisted service.
 
-Start: take the state directory, listen, work out the advertised address, join. Stop, in order:
-leave the ring (within a limit of time), stop listening, say goodbye and flush, close, release
-everything. Stopping works at any moment, also before the node has joined. What is held between a
-start and a stop is in :mod:`chordnet.net.runtime.lifetime`.
+A start takes the state directory, listens, works out the advertised address and joins. A stop
+leaves the ring (within a time limit), stops listening, says goodbye, closes the connections and
+releases everything. A service can be stopped at any moment, even before the node has joined. What
+is held between a start and a stop is in :mod:`chordnet.net.runtime.lifetime`.
 
-What is asked is answered by a Deferred; a node that is not running fails it, and says why it could
-not be started. Several services run in one process; nothing is shared between them.
+Requests return Deferreds. If the node is not running they fail, and say why it could not be started
+if that is the reason. Several services can run in one process; nothing is shared between them.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from chordnet.net.base.addresses import (
 )
 from chordnet.net.base.arguments import CALL, SETTING, refusing
 from chordnet.net.base.callbacks import call
-from chordnet.net.base.deferreds import Waiters, asked, told
+from chordnet.net.base.deferreds import Waiters, from_call, from_callback
 from chordnet.net.base.interfaces import Core, IReactor, MessageLog, NodeState
 from chordnet.net.base.journal import Journal
 from chordnet.net.base.limits import NetworkLimits
@@ -73,10 +73,11 @@ CoreFactory = Callable[[ProtocolConfig, NodeRef, random.Random], Core]
 
 @attrs.frozen(kw_only=True)
 class Seams:
-    """What a test or an embedding program puts in the place of the real thing.
+    """Parts that a test or an embedding program may replace.
 
     :param rng: source of randomness for the protocol, not for secrets; None for a new one.
-    :param log: where messages are kept; None for a file in ``state_dir``, without one in memory.
+    :param log: where messages are kept; None for a file in ``state_dir``, or for memory without
+        one.
     :param core: makes the protocol core.
     :param endpoints: makes the client endpoints that peers are dialled with.
     :param seconds: a clock that never goes back.
@@ -92,9 +93,9 @@ class Seams:
 
 
 class Keywords(TypedDict, total=False):
-    """Settings and seams that :class:`ChordService` takes one by one.
+    """Settings and seams that :class:`ChordService` accepts as keywords.
 
-    Each is a field of ``NodeSettings`` or :class:`Seams`. What has no keyword here is given as
+    Each is a field of ``NodeSettings`` or :class:`Seams`. Settings without a keyword are given in
     ``settings=NodeSettings(...)``.
     """
 
@@ -121,13 +122,13 @@ class Keywords(TypedDict, total=False):
 def _with_keywords(
     settings: NodeSettings | None, seams: Seams | None, keywords: dict[str, Any]
 ) -> tuple[NodeSettings, Seams]:
-    """Return settings and seams in which the keywords have taken their places."""
+    """Return the settings and seams with the keywords put in."""
     SETTING.instance("settings", settings, NodeSettings, optional=True)
     SETTING.instance("seams", seams, Seams, optional=True)
     for each in keywords:
         if each not in Keywords.__annotations__:
             raise TypeError(f"ChordService() got an unexpected keyword argument {each!r}")
-    for each in ("config", "limits"):  # None says nothing of them
+    for each in ("config", "limits"):  # None means the default; the fields refuse it
         if keywords.get(each, ...) is None:
             del keywords[each]
     passed = {each: keywords.pop(each) for each in _SEAMS & keywords.keys()}
@@ -149,30 +150,30 @@ def _recorder(settings: NodeSettings, seams: Seams) -> Recorder | None:
 
 
 class ChordService(MultiService):
-    """One node, an ``IService``.
+    """One node, as an ``IService``.
 
     :param reactor: ``IReactorTCP`` and ``IReactorTime``.
     :param listen: where peers and clients connect: a server endpoint's description
         (``"tcp:7001"``, ``"tcp:0:interface=127.0.0.1"``) or an ``IStreamServerEndpoint``; by
         default the port of the settings, 7001.
     :param peers: addresses of nodes to join through, ``"host:port"`` or ``"tcp:host:port"``.
-    :param settings: what can be set of a node; ``listen`` and ``peers`` given here win over it.
-    :param seams: what a test or an embedding program puts in the place of the real thing.
-    :param keywords: the same one by one, for ``NodeSettings`` and :class:`Seams` by hand:
+    :param settings: the settings of the node; ``listen`` and ``peers`` given here override them.
+    :param seams: parts that a test or an embedding program replaces.
+    :param keywords: single fields of ``NodeSettings`` and :class:`Seams`:
 
-        - alone: create a ring if none of the peers answers; otherwise the node goes on asking,
-          *seeking*. A node without peers creates a ring at once.
-        - name: the node's name, from which its identifier is hashed; by default the address
-          that it advertises. Every node of a network needs its own.
-        - network: nodes of one network alone talk to each other.
-        - advertise: how others reach this node: ``"host:port"`` or ``"host"``; by default the
-          interface listened on, or on all interfaces this machine's own address.
-        - state_dir: a directory of this node alone, so that a restart continues its identity;
-          without it nothing is kept on disk.
+        - alone: create a ring if none of the peers answers; otherwise the node keeps asking
+          (*seeking*). A node without peers creates a ring immediately.
+        - name: the node's name, whose hash is its identifier; by default the address that it
+          advertises. Every node of a network needs its own.
+        - network: the name of the network; nodes of different networks do not talk to each other.
+        - advertise: how others reach this node, ``"host:port"`` or ``"host"``; by default the
+          interface that it listens on, or this machine's own address if it listens on all.
+        - state_dir: a directory for this node alone, so that it keeps its identity after a
+          restart; without one nothing is kept on disk.
         - config: the protocol's settings, the same ``bits`` in the whole network.
         - durability: what a recorded message survives: the death of every process
           (``"process"``) or the loss of power too (``"power"``).
-        - history_bytes: bodies and routes kept, in bytes; the oldest messages go first.
+        - history_bytes: bodies and routes kept, in bytes; the oldest messages are dropped first.
         - history_s: how long a message is kept on disk, in seconds.
         - limits: what connections may cost.
         - leave_timeout_s: how long a stop waits for the ordered leave.
@@ -204,7 +205,7 @@ class ChordService(MultiService):
             )
         self._reactor: IReactor = reactor
         self.settings = settings
-        """What is set, the keywords included."""
+        """The settings, with the keywords."""
         self.seams = seams
         self._rng = seams.rng or random.Random()
         self._recorder = _recorder(settings, seams)
@@ -215,12 +216,12 @@ class ChordService(MultiService):
             reactor.seconds, settings.name or self._listen_text, debug=settings.debug
         )
         self._hooks = Hooks(self.journal)
-        self._hooks.on(Joined, self._has_joined)
+        self._hooks.on(Joined, lambda _effect: self._active.tell(None))
         self._hooks.on(StatusChanged, self._status_changed)
         self._leave_requested: Callable[[], object] = _nothing
         self._storage = Storage(
             settings.state_dir,
-            self._warn_of,
+            lambda text: self.journal.warn("{what}", what=text),
             seams.wall,
             seams.log,
             settings.durability,
@@ -229,6 +230,7 @@ class ChordService(MultiService):
         )
         self._begun, self._active = Waiters(), Waiters()
         self._settling = Settling(reactor, seams.seconds, self._running)
+        # A life that has not begun: it has no node, and and startService replaces it.
         self._life = self._new_life()
 
     def _new_life(self) -> Lifetime:
@@ -237,15 +239,16 @@ class ChordService(MultiService):
     # -- start -----------------------------------------------------------------------------------
 
     def startService(self) -> None:
-        """Begin to listen and to join; :meth:`started` and :meth:`joined` tell of the outcome.
+        """Begin to listen and to join; :meth:`started` and :meth:`joined` wait for the outcome.
 
-        A node that runs already goes on as it is. One that cannot start says why in the log and is
-        not ``running`` afterwards, so that it can be started again.
+        If the service is running already, nothing happens. If the node cannot start, the reason is
+        logged and the service is not ``running`` afterwards, so that it can be started again.
 
         :raises LocalProtocolError: it is still being stopped.
         """
         if self.running:
             return
+        # Two lives would use the same port and the same state directory.
         if self._life.ending:
             raise LocalProtocolError(
                 "the node is still being stopped; start it when the Deferred of stopService has"
@@ -264,7 +267,7 @@ class ChordService(MultiService):
     def _not_begun(self, failure: Failure) -> None:
         problem = failure.value
         assert isinstance(problem, ChordnetError)
-        if self._life.ending:  # stopped while it was starting, which is no fault
+        if self._life.ending:  # it was stopped while it was starting, which is not an error
             self.journal.info("could not start: {why}", why=str(problem))
         else:
             self.running = 0
@@ -272,14 +275,11 @@ class ChordService(MultiService):
         for waiters in (self._begun, self._active):
             waiters.tell(problem)
 
-    def _warn_of(self, text: str) -> None:
-        self.journal.warn("{what}", what=text)
-
     def _make_node(self, host: IAddress, state: NodeState, log: MessageLog) -> LocalNode:
         settings, seams = self.settings, self.seams
         address = advertised_address(host, checked_advertise(settings.advertise))
         name = settings.name or address
-        self.journal.source = name
+        self.journal.source = name  # until now lines name what the node listens on
         space = IdentifierSpace(settings.config.bits)
         raw = space.raw(space.hash(name.encode()))
         me = NodeRef(raw, state.next_incarnation(), address, name)
@@ -311,11 +311,8 @@ class ChordService(MultiService):
         if change.new is Status.SUPERSEDED:
             self._active.tell(NotInRing(change.reason))
 
-    def _has_joined(self, _effect: Joined) -> None:
-        self._active.tell(None)
-
     def check_storage(self) -> None:
-        """Make sure that what the node keeps can be opened, and close it again.
+        """Check that the node's files can be opened, and close them again.
 
         :raises ConfigError: the state directory cannot be used, or another node uses it, or the
             file to record in cannot be written.
@@ -329,7 +326,7 @@ class ChordService(MultiService):
             if self._recorder is not None:
                 self._recorder.check()
 
-    # -- what an embedding program asks ----------------------------------------------------------
+    # -- requests --------------------------------------------------------------------------------
 
     @property
     def node(self) -> LocalNode | None:
@@ -352,13 +349,13 @@ class ChordService(MultiService):
         return self._wait(self._begun, self.node is not None)
 
     def joined(self) -> Deferred[None]:
-        """Wait until the node is a member that both its neighbours have taken in.
+        """Wait until the node is a member of a ring, and both its neighbours have accepted it.
 
-        From then on every receipt of its ring counts it, while it stays up and no partition parts
-        it. Nodes that each began a ring of their own are one ring later: see :meth:`settled`.
+        From then on every receipt in its ring counts it, while it runs and no partition separates
+        it. Nodes that each began a ring of their own become one ring later: see :meth:`settled`.
 
-        Fails with :class:`ConfigError` when it could not be started and with :class:`NotInRing`
-        when it is stopped before.
+        Fails with :class:`ConfigError` if the node could not be started, and with
+        :class:`NotInRing` if it is stopped before.
         """
         node = self.node
         if node is not None and node.core.status() is Status.SUPERSEDED:
@@ -367,15 +364,17 @@ class ChordService(MultiService):
 
     @refusing
     def settled(self, members: int, timeout_s: float = 30.0) -> Deferred[list[NodeInfo]]:
-        """Wait until this node sees one ring of so many members: a walk from successor to
-        successor comes back to it, and every two neighbours on the way name each other.
+        """Wait until this node sees one ring with this number of members.
+
+        That is so when a walk from successor to successor comes back to this node, and every two
+        neighbours on the way name each other.
 
         :param members: how many nodes the ring is to have, this one included.
         :param timeout_s: seconds.
         :return: fires with the members in the order of the ring, this node first.
 
         Fails with :class:`TimedOut`, which says what was seen, with :class:`ConfigError` if
-        ``members`` is no number from 1 on, and with :class:`NotInRing` when the node is not
+        ``members`` is not a number from 1 on, and with :class:`NotInRing` if the node is not
         running, or is stopped before.
         """
         if type(members) is not int or members < 1:
@@ -395,40 +394,40 @@ class ChordService(MultiService):
         Fails with :class:`NotInRing`, :class:`LookupFailed` or :class:`Busy`.
         """
         CALL.flag("iterative", iterative)
-        return asked(lambda done: self._running().find(key, done, iterative=iterative))
+        return from_callback(lambda done: self._running().find(key, done, iterative=iterative))
 
     def broadcast(self, body: str) -> Deferred[Receipt]:
         """Send ``body``, one phrase without white space, to every node of the ring.
 
-        The receipt comes when all have recorded it. Fails with :class:`InvalidMessage`,
-        :class:`NotInRing`, :class:`BroadcastFailed` or :class:`Busy`.
+        The Deferred fires with the receipt when all of them have recorded it. Fails with
+        :class:`InvalidMessage`, :class:`NotInRing`, :class:`BroadcastFailed` or :class:`Busy`.
         """
-        return asked(lambda done: self._running().publish(body, done))
+        return from_callback(lambda done: self._running().publish(body, done))
 
     @refusing
     def messages(self, limit: int = 0, since: str = "") -> Deferred[list[MessageRecord]]:
-        """Return kept messages in the order received, as ``P2PNetClient.get_messages``.
+        """Return kept messages in the order received, as ``P2PNetClient.get_messages`` does.
 
         Fails with :class:`LocalProtocolError` if ``since`` is not kept.
         """
         CALL.span(limit, since)
         try:
-            return told(lambda: self._running().messages(limit, since))
+            return from_call(lambda: self._running().messages(limit, since))
         except KeyError:
             return fail(LocalProtocolError(f"no message {since!r} is kept here"))
 
     def status(self) -> Deferred[NodeStatus]:
         """Return the node's view of itself and its neighbours."""
-        return told(lambda: self._running().status())
+        return from_call(lambda: self._running().status())
 
     @refusing
     def trace(self, message_id: str) -> Deferred[MessageTrace]:
-        """Return what this node knows of a message's way: its record, and what went wrong here.
+        """Return what this node knows of the way of a message: its record, and what went wrong.
 
-        Fails with :class:`LocalProtocolError` if ``message_id`` is no message's id.
+        Fails with :class:`LocalProtocolError` if ``message_id`` is not a message id.
         """
         CALL.text("message_id", message_id)
-        return told(lambda: trace_of(self._running(), message_id))
+        return from_call(lambda: trace_of(self._running(), message_id))
 
     def subscribe(
         self,
@@ -437,15 +436,15 @@ class ChordService(MultiService):
         since: str | None = None,
         order: Order = "received",
     ) -> Subscription | Delivery:
-        """Have ``callback`` called with every message; ``stop()`` of what is returned ends it.
+        """Have ``callback`` called with every message, until ``stop()`` of the returned object.
 
-        A callback that raises is logged and counted; the node goes on. A coroutine
-        (``async def``) is waited for before it is called again. One that falls 256 messages behind
-        is called no more; with ``since`` or ``order="origin"`` messages are read only as fast as it
-        goes.
+        An exception from the callback is logged and counted, and the node goes on. A coroutine
+        (``async def``) is waited for before the callback is called again. If it falls 256 messages
+        behind it is not called any more; with ``since`` or ``order="origin"`` that cannot happen,
+        since messages are read only as fast as the callback handles them.
 
-        :param since: begin after the message with this id, "" with the oldest that is kept; None
-            with what is recorded from now on.
+        :param since: begin after the message with this id; "" begins with the oldest message kept,
+            None with the next one recorded.
         :param order: ``"received"``: called with a :class:`MessageRecord` each. ``"origin"``: the
             messages of one origin in ascending sequence, called with an :class:`OrderedEntry` each,
             a message or a gap.
@@ -474,38 +473,38 @@ class ChordService(MultiService):
         :param event_type: a class from ``chordnet``: ``StatusChanged``, ``Joined``,
             ``RingChanged``, ``FingersChanged``, ``PeerDied``, ``PeersKnown``, ``Misbehaved``,
             ``LeftRing`` or ``Record``; or ``MessageRecord``.
-        :raises LocalProtocolError: there are no events of that type.
+        :raises LocalProtocolError: there are no events of this type.
         """
         return self._hooks.on(event_type, callback)
 
     def begin(self) -> Deferred[None]:
         """Create a ring, alone at first, if the node is still looking for one."""
-        return told(lambda: self._running().begin())
+        return from_call(lambda: self._running().begin())
 
     def leave(self) -> Deferred[None]:
-        """Leave the ring in order; the service goes on running, outside of any ring."""
-        return asked(lambda done: self._running().leave(partial(done, None)))
+        """Leave the ring in order; the service keeps running, outside of any ring."""
+        return from_callback(lambda done: self._running().leave(partial(done, None)))
 
     def on_leave_request(self, callback: Callable[[], object]) -> None:
-        """Have ``callback`` called once a client made the node leave; it may stop the service."""
+        """Have ``callback`` called when a client made the node leave; it may stop the service."""
         CALL.function("callback", callback)
         self._leave_requested = callback
 
     def _leave_for_client(self, answer: Callable[[], None]) -> None:
         node = self._running()
+        failed = partial(
+            self.journal.failure,
+            NetMetric.CALLBACK_ERRORS,
+            "the callback for a leave request failed",
+        )
 
         def left() -> None:
             answer()
-            # After the answer has been written, not before.
-            node.turn.after(partial(call, self._leave_requested, (), self._leave_callback_failed))
+            # After the answer has been flushed: the callback may stop the service.
+            node.turn.after(partial(call, self._leave_requested, (), failed))
 
         self.journal.info("a client asks this node to leave")
         node.leave(left)
-
-    def _leave_callback_failed(self, failure: Failure) -> None:
-        self.journal.failure(
-            NetMetric.CALLBACK_ERRORS, "the callback for a leave request failed", failure
-        )
 
     def _running(self) -> LocalNode:
         node = self._life.node
@@ -517,7 +516,7 @@ class ChordService(MultiService):
     # -- stop ------------------------------------------------------------------------------------
 
     def stopService(self) -> Deferred[None]:
-        """Leave the ring, close everything in order; fires when nothing is left."""
+        """Leave the ring and close everything in order; fires when nothing is left."""
         super().stopService()
         return self._life.end(self.settings.leave_timeout_s).addCallback(self._ended)
 

@@ -5,10 +5,10 @@
 the checks and the reference pages are made from the same declaration. The command line wins over
 the environment, the environment over the file.
 
-A value is checked twice, because two kinds of people write it. What a user wrote, a text or a value
-of TOML, goes through :meth:`Kind.read`, whose errors use the words of the command line. What a
-program hands to :class:`NodeSettings` goes through the field's validator, whose errors use the
-words of Python. The first ends in the second, so no rule has to be stated for both.
+There are two checks, since both users and programs set values. What a user writes, a text or a TOML
+value, goes through :meth:`Kind.read`, whose errors use the words of the command line. What a
+program passes to :class:`NodeSettings` goes through the field's validator, whose errors use the
+words of Python. The result of the first goes through the second, so no rule is stated twice.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ from chordnet.storage.log.sqlite import Durability
 PREFIXES = ("CHORDNODE_", "CHORDNET_")
 """Of environment variables; the first one that is set wins.
 
-The first is the node's alone, so a name with it that is no option is a mistake. The second is also
-that of variables which other programs of chordnet read.
+The first prefix belongs to the node alone, so a name with it that is not an option is a mistake.
+The second is shared with other programs of chordnet.
 """
 DEFAULT_PORT = 7001
 MAX_PEERS = 64
@@ -58,14 +58,14 @@ class Kind(Protocol):
     """What values an option takes."""
 
     def read(self, what: str, value: Any) -> Any:
-        """Return the value that a user wrote: a text, or what a TOML file has.
+        """Return the value for what a user wrote: a text, or a TOML value.
 
         :param what: the option's name, for the error.
         :raises ConfigError: it is wrong; one line says what is accepted.
         """
 
     def check(self, what: str, value: Any) -> None:
-        """Check a value that a program gave; a :data:`Check`."""
+        """Check a value that a program passed; a :data:`Check`."""
 
 
 @attrs.frozen
@@ -86,7 +86,7 @@ class Whole:
         return number
 
     def check(self, what: str, value: Any) -> None:
-        """Require an ``int``: a text with a number is for users."""
+        """Require an ``int``; a text with a number is accepted from users only."""
         if isinstance(value, str):
             raise self._wrong(what, value)
         self.read(what, value)
@@ -115,13 +115,13 @@ class Seconds:
         return number
 
     def check(self, what: str, value: Any) -> None:
-        """Require a number from 0 on: a program may wait for longer than a user would."""
+        """Require a number from 0 on; programs may wait longer than users."""
         SETTING.seconds(what, value)
 
 
 @attrs.frozen
 class Flag:
-    """Yes or no; on the command line the option's name alone is a yes."""
+    """Yes or no; on the command line the option's name alone means yes."""
 
     def read(self, what: str, value: Any) -> bool:
         """Return True for a yes."""
@@ -137,7 +137,7 @@ class Flag:
 
 @attrs.frozen
 class Text:
-    """A text. What else it has to be, a name say, is checked by :class:`NodeSettings`."""
+    """A text. Further rules, for a name say, are checked by :class:`NodeSettings`."""
 
     def read(self, what: str, value: Any) -> str:
         """Return the text."""
@@ -169,7 +169,7 @@ class OneOf:
 
 @attrs.frozen
 class Addresses:
-    """Several HOST:PORT: an option that is repeated, a list, or one text with commas or spaces."""
+    """Several HOST:PORT: a repeated option, a list, or one text with commas or spaces."""
 
     most: int
 
@@ -184,7 +184,7 @@ class Addresses:
         return list(_addresses(value))
 
     def check(self, what: str, value: Any) -> None:
-        """Require nothing more: the field's converter has read the addresses."""
+        """Do nothing: the field's converter has checked the addresses."""
 
 
 def _addresses(value: Any) -> tuple[str, ...]:
@@ -202,17 +202,17 @@ class Option:
     name: str
     """On the command line, behind the two dashes."""
     key: str
-    """In the file; the variables' names are made from it, too."""
+    """In the file; the names of variables are made from it, too."""
     short: str
     """One letter, "" for none."""
     help: str
     default: Any
     """As a user would write it."""
     default_text: str
-    """The default as people read it."""
+    """The default, for people to read."""
     kind: Kind
     into: Callable[[Any], Any]
-    """Turns what was read into the field's value."""
+    """Converts what was read into the field's value."""
 
     @property
     def variable(self) -> str:
@@ -242,11 +242,11 @@ def option(
     :param name: on the command line.
     :param kind: what a user may write.
     :param default: as a user would write it.
-    :param default_text: the default in words, where its value does not say it.
+    :param default_text: the default in words, if the value does not explain itself.
     :param short: one letter for the command line.
-    :param key: in the file and the environment, if it is not ``name``.
-    :param into: turns what a user writes into the field's value, where the two differ.
-    :param check: for what a program gives, if it is not the check of ``kind``.
+    :param key: in the file and the environment, if it differs from ``name``.
+    :param into: converts what a user writes into the field's value, if the two differ.
+    :param check: for what a program passes, if it differs from the check of ``kind``.
     :param converter: as for ``attrs.field``.
     """
     said = Option(name, key or name, short, help, default, default_text or str(default), kind, into)
@@ -260,7 +260,7 @@ def _field(
     converter: Callable[[Any], Any] | None = None,
     **metadata: Any,
 ) -> Any:
-    """Declare a field that only programs set, or one with more about it in ``metadata``."""
+    """Declare a field that only programs set, or any field with further ``metadata``."""
     return attrs.field(
         default=default,
         converter=converter,
@@ -295,7 +295,7 @@ def _check_is(kind: type) -> Check:
 
 @attrs.frozen(kw_only=True)
 class NodeSettings:
-    """What can be set of a node. Frozen; ``attrs.evolve`` makes one that differs.
+    """The settings of a node. Frozen; ``attrs.evolve`` makes a changed copy.
 
     :raises ConfigError: a setting is unusable; the text says which and what is accepted.
     """
@@ -419,7 +419,7 @@ class NodeSettings:
 
 
 def listen_description(port: int, interface: str | None) -> str:
-    """Return the endpoint description for a port on an interface, all of them if it is None."""
+    """Return the endpoint description for a port on an interface; None for all interfaces."""
     if not interface or interface in ("*", "auto"):
         return f"tcp:{port}"
     host = interface.strip("[]")
@@ -433,9 +433,9 @@ OPTIONS: Mapping[str, Option] = {
     for field in attrs.fields(NodeSettings)
     if "option" in field.metadata
 }
-"""The options by the name of their field."""
+"""The options, by the names of their fields."""
 CONFIG = Option("config", "config", "c", "TOML file with these options", None, "none", Text(), Path)
-"""The option that names the file; no setting of the node."""
+"""The option that names the file; it is not a setting of the node."""
 
 
 # ---- sources --------------------------------------------------------------------------------
@@ -448,18 +448,18 @@ _INJECTED_VALUE = re.compile(r"(tcp|udp|sctp)://")
 
 @attrs.frozen
 class Environment:
-    """What the environment says."""
+    """What the environment sets."""
 
     found: dict[str, str]
     """By key."""
     ignored: list[str]
-    """Variables that Kubernetes sets in every container for a service, whatever its name."""
+    """Variables that Kubernetes sets for a service, whose name may begin like a prefix."""
 
 
 def from_environment(environ: Mapping[str, str]) -> Environment:
-    """Return what the environment says. An empty variable is one that is not set.
+    """Return what the environment sets. An empty variable counts as not set.
 
-    :raises ConfigError: a variable with the node's own prefix is no option.
+    :raises ConfigError: a variable with the node's own prefix is not an option.
     """
     keys = {each.variable: each.key for each in (CONFIG, *OPTIONS.values())}
     found: dict[str, dict[str, str]] = {prefix: {} for prefix in PREFIXES}
@@ -474,7 +474,7 @@ def from_environment(environ: Mapping[str, str]) -> Environment:
             ignored.append(name)
         elif key is None:
             known = ", ".join(prefix + each for each in keys)
-            raise ConfigError(f"the environment: {name!r} is no option; there are {known}")
+            raise ConfigError(f"the environment: {name!r} is not an option; there are {known}")
         else:
             found[prefix][key] = value
     own_words, others = (found[prefix] for prefix in PREFIXES)
@@ -482,10 +482,10 @@ def from_environment(environ: Mapping[str, str]) -> Environment:
 
 
 def _is_injected(name: str, value: str, *, known: bool) -> bool:
-    """Return whether Kubernetes set a variable, for a service named chordnode for example.
+    """Return True if Kubernetes set this variable, for a service named chordnode for example.
 
-    Of the names that are options it sets NAME_PORT alone; a URL as another option's value is the
-    user's mistake.
+    Of the names that are options it sets only NAME_PORT; a URL as the value of another option is
+    the user's mistake.
     """
     if _INJECTED.search(name):
         return True
@@ -493,9 +493,9 @@ def _is_injected(name: str, value: str, *, known: bool) -> bool:
 
 
 def from_file(path: str) -> dict[str, Any]:
-    """Return what a TOML file says, by key.
+    """Return what a TOML file sets, by key.
 
-    :raises ConfigError: it cannot be read, is no TOML, or has a key that is no option.
+    :raises ConfigError: it cannot be read, is not TOML, or has a key that is not an option.
     """
     try:
         with Path(path).open("rb") as file:
@@ -510,15 +510,15 @@ def from_file(path: str) -> dict[str, Any]:
         name = str(key).replace("_", "-")
         if name not in names:
             known = ", ".join(each.key for each in OPTIONS.values())
-            raise ConfigError(f"{path}: {name!r} is no option; there are {known}")
+            raise ConfigError(f"{path}: {name!r} is not an option; there are {known}")
         found[names[name]] = value
     return found
 
 
 def read_values(written: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return every option's value by key: the default, or what was written last.
+    """Return every option's value by key: the default, or what was written.
 
-    :param written: by key, the source that wins last.
+    :param written: what each source says, by key; later sources override earlier ones.
     :raises ConfigError: a value is wrong.
     """
     merged: dict[str, Any] = {}

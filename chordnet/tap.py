@@ -1,7 +1,7 @@
 """The ``chordnode`` command of ``twistd``: options, and the service made from them.
 
-What options there are, and how they are read from the command line, a TOML file (``--config``) and
-the environment, is said in :mod:`chordnet.settings`.
+:mod:`chordnet.settings` declares the options, and reads them from the command line, a TOML file
+(``--config``) and the environment.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ from chordnet.settings import (
 )
 
 MAPPED_BYTES = 256 * 1024
-"""Blocks of memory from this size on go back to the system as soon as they are freed (glibc)."""
+"""Memory blocks from this size on are returned to the system when they are freed (glibc)."""
 _M_MMAP_THRESHOLD = -3
 _NAMED = 3
-"""Variables of others that are named one by one."""
+"""Ignored variables that are named one by one."""
 
 
 def _say(text: str) -> None:
-    # Not sys.stderr, which twistd has turned into a part of its log by the time a node starts.
+    # Not sys.stderr, which twistd has redirected to its log by the time a node starts.
     if sys.__stderr__ is not None:
         print(f"chordnode: {text}", file=sys.__stderr__, flush=True)
 
@@ -58,7 +58,7 @@ def _refuse(text: str) -> NoReturn:
 class Options(TwistedOptions):
     """Options of ``twistd chordnode``, made from :data:`chordnet.settings.OPTIONS`.
 
-    Once parsed they hold every option's value by its key, and :attr:`settings`.
+    After parsing they hold every option's value by its key, and :attr:`settings`.
 
     :param say: shows a line to the user.
     """
@@ -95,10 +95,10 @@ class Options(TwistedOptions):
             self.setdefault(each.key, [])
 
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
-        """Read the command line, as twistd asks for it.
+        """Read the command line; twistd calls this.
 
-        :raises SystemExit: something is not usable; one line says what. Status 1, which not every
-            version of twistd gives to a UsageError.
+        :raises SystemExit: something is not usable; one line says what. The status is 1, which not
+            every version of twistd exits with for a UsageError.
         """
         try:
             super().parseOptions(options)
@@ -106,7 +106,7 @@ class Options(TwistedOptions):
             _refuse(str(error))
 
     def postOptions(self) -> None:
-        """Fill in what the command line left open, and check everything.
+        """Add the values of the other sources, and check everything.
 
         :raises UsageError: something is not usable; one line says what.
         """
@@ -121,17 +121,13 @@ class Options(TwistedOptions):
             raise UsageError(str(error)) from None
         self.update(values)
         if environment.ignored:
-            self._tell(_of_others(environment.ignored))
-
-
-def _of_others(names: list[str]) -> str:
-    """Return a line about variables that are there for other reasons."""
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return f"ignored {', '.join(names[:_NAMED])}{more}: set by Kubernetes for a service"
+            names, more = ", ".join(environment.ignored[:_NAMED]), len(environment.ignored) - _NAMED
+            also = f" and {more} more" if more > 0 else ""
+            self._tell(f"ignored {names}{also}: set by Kubernetes for a service")
 
 
 _REPEATED = [each for each in OPTIONS.values() if isinstance(each.kind, Addresses)]
-"""Options that may be given several times. Twisted has them as methods."""
+"""Options that may be given several times; Twisted wants methods for them."""
 
 
 def _repeatable(option: Option) -> Callable[[Options, str], None]:
@@ -147,13 +143,13 @@ for _option in _REPEATED:
 
 
 class NodeProcess(MultiService):
-    """The node as the one thing its process is there for.
+    """The node as the sole purpose of its process.
 
-    When the node cannot start, the process ends with one line and exit status 1. When a
-    client made it leave, or its terminal was closed, the process ends in order. While it ends,
-    further signals and orders to leave change nothing.
+    If the node cannot start, the process ends with one line and exit status 1. If a client makes it
+    leave, or its terminal is closed, the process ends in order. While it ends, further signals and
+    requests to leave have no effect.
 
-    :param reactor: is stopped to end the process; no interface has its signal handlers.
+    :param reactor: is stopped to end the process; its signal handlers are in no interface.
     """
 
     def __init__(self, node: ChordService, reactor: Any) -> None:
@@ -165,13 +161,13 @@ class NodeProcess(MultiService):
         node.on_leave_request(self._end)
 
     def privilegedStartService(self) -> None:
-        """Nothing needs privileges; kept apart from :meth:`startService` by twistd."""
+        """Do nothing: a node needs no privileges. twistd calls this before :meth:`startService`."""
 
     def startService(self) -> None:
         """Start the node.
 
-        :raises CannotStart: it cannot start. twistd reports that from a process in the background,
-            too, and removes its pid file, which it does for no ``SystemExit``.
+        :raises CannotStart: it cannot start. Unlike for a ``SystemExit``, twistd reports this from
+            a background process as well, and removes its pid file.
         """
         super().startService()
         _settle_memory()
@@ -180,21 +176,21 @@ class NodeProcess(MultiService):
         if problems:
             raise CannotStart(problems[0].getErrorMessage())
         starting.addCallback(lambda _none: self._end() if problems else None)
-        self._heed_hangup()
+        self._handle_hangup()
         # Twisted sets its handlers when the reactor begins to run.
-        self._reactor.callWhenRunning(self._heed_one_signal)
+        self._reactor.callWhenRunning(self._handle_first_signal)
 
-    def _heed_hangup(self) -> None:
+    def _handle_hangup(self) -> None:
         """Leave the ring in order when the terminal is closed, unless nohup keeps us running."""
         hangup = getattr(signal, "SIGHUP", None)
         if hangup is not None and signal.getsignal(hangup) is signal.SIG_DFL:
-            # As for SIGTERM: the process ends by the signal once all is over.
+            # As for SIGTERM: twistd ends the process by the signal when everything has stopped.
             signal.signal(hangup, partial(self._signalled, self._reactor.sigTerm))
 
-    def _heed_one_signal(self) -> None:
+    def _handle_first_signal(self) -> None:
         """Have Twisted's handlers called for the first signal only.
 
-        Each of them stops the reactor, and a reactor that is told so twice logs a traceback.
+        Each of them stops the reactor, and a reactor that is stopped twice logs a traceback.
         """
         for number in (signal.SIGINT, signal.SIGTERM):
             handler = signal.getsignal(number)
@@ -219,11 +215,11 @@ class NodeProcess(MultiService):
 
 
 class CannotStart(Exception):
-    """The node cannot start. twistd lets it through; :func:`_report` shows it as one line."""
+    """The node cannot start. It passes through twistd, and :func:`_report` shows it as one line."""
 
 
 def _report(kind: type[BaseException], problem: BaseException, trace: TracebackType | None) -> None:
-    """Show what ends the process, as ``sys.excepthook``."""
+    """Show the exception that ends the process; a ``sys.excepthook``."""
     if issubclass(kind, CannotStart):
         _say(str(problem))
     else:
@@ -231,27 +227,27 @@ def _report(kind: type[BaseException], problem: BaseException, trace: TracebackT
 
 
 def _settle_memory() -> None:
-    """Give back what the start needed, and look for reference cycles less often.
+    """Return the memory that the start needed, and look for reference cycles less often.
 
-    A node makes next to no cycles but those of Twisted's connections; at its default pace the
-    collector takes half of a busy node's time. At this one it looks through young objects, a few
-    at a time, often enough that what connections leave behind comes to less than a megabyte. An
-    embedding program decides this for itself, so it is done here and not in the service.
+    A node makes hardly any cycles except those of Twisted's connections, and with the default
+    thresholds the collector takes half of a busy node's time. With these it looks through young
+    objects often enough that what connections leave behind stays below a megabyte. An embedding
+    program decides this for itself, so it is done here and not in the service.
     """
     gc.collect()
     gc.freeze()
     gc.set_threshold(2_000, 50, 100)
     if os.name == "posix":
         library = ctypes.CDLL(None)
-        # glibc raises this bound with the largest block that was ever freed. Blocks that a node
-        # needs for a moment, to give a neighbour back what it missed, then leave holes in the heap.
+        # glibc raises this threshold to the largest block ever freed. Blocks that a node needs only
+        # for a moment, to give a neighbour what it missed, would then leave holes in the heap.
         getattr(library, "mallopt", max)(_M_MMAP_THRESHOLD, MAPPED_BYTES)
-        # What importing needed for a moment goes back to the system, where the C library can do so.
+        # What only importing needed goes back to the system, if the C library can do that.
         getattr(library, "malloc_trim", int)(0)
 
 
 def makeService(options: Options) -> MultiService:
-    """Make the service from checked options, as twistd asks for it."""
+    """Make the service from checked options; twistd calls this."""
     from twisted.internet import reactor  # noqa: PLC0415 - twistd has installed it by now
 
     settings = options.settings
@@ -267,10 +263,10 @@ def makeService(options: Options) -> MultiService:
 
 
 def _starts_in_the_background(twistd: Mapping[str, object] | None) -> bool:
-    """Return whether the terminal will be gone when the node starts.
+    """Return True if the terminal will be gone when the node starts.
 
-    What twistd shows of a failure then is cut off after 100 letters, so what can be found out
-    beforehand is. With another directory, root or user it would be asked of the wrong one.
+    twistd then cuts a failure's text off after 100 letters, so what can be checked beforehand is.
+    With another directory, root or user such a check would be made for the wrong one.
 
     :param twistd: the options of twistd itself.
     """

@@ -1,4 +1,4 @@
-"""Fakes to test programs with: a network in memory, a core that follows a script.
+"""Fakes for tests of programs: a network in memory, a core that follows a script.
 
 They are written against the same seams as the real parts. With a ``twisted.internet.task.Clock``,
 whole rings of :class:`chordnet.ChordService` run in virtual time without a socket::
@@ -51,15 +51,15 @@ STEP_S = 0.001
 class MemoryNetwork:
     """Hosts, listening ports and connections in memory, on one virtual clock.
 
-    Bytes take ``delay_s``. A host in ``frozen`` neither reads nor writes, as a stopped process; one
-    in ``unreachable`` cannot be dialled.
+    Bytes take ``delay_s``. A host in ``frozen`` neither reads nor writes, like a stopped process;
+    one in ``unreachable`` cannot be dialled.
     """
 
     def __init__(self, clock: Clock, delay_s: float = STEP_S) -> None:
         self.clock = clock
         self.delay_s = delay_s
         self.wall = WALL
-        """What every wall clock shows when the clock shows 0."""
+        """The time on every wall clock when the clock shows 0."""
         self.frozen: set[str] = set()
         self.unreachable: set[str] = set()
         self.connections: list[tuple[MemoryTransport, MemoryTransport]] = []
@@ -84,7 +84,7 @@ class MemoryNetwork:
         return MemoryServer(self, address)
 
     def dialling_from(self, source: str) -> Callable[[IReactorTime, str, float], MemoryDialler]:
-        """Return what makes client endpoints for the program at ``source``."""
+        """Return a function that makes client endpoints for the program at ``source``."""
         return lambda _reactor, address, timeout_s: MemoryDialler(self, source, address, timeout_s)
 
     def run(self, seconds: float) -> None:
@@ -100,8 +100,10 @@ class MemoryNetwork:
                 transport.deliver()
 
     def kill(self, address: str) -> None:
-        """Take a host down as a crash does: its port closes, its connections break, and what still
-        runs there reaches nobody; until something listens at the address again.
+        """Take a host down as a crash does: its port closes and its connections break.
+
+        What still runs there can connect to no other host, until something listens at the address
+        again.
         """
         self._factories.pop(address, None)
         self._killed.add(address)
@@ -110,12 +112,12 @@ class MemoryNetwork:
                 pair[0].abortConnection()
 
     def bind(self, address: str, factory: IProtocolFactory) -> None:
-        """Let ``factory`` have what is dialled at ``address``."""
+        """Accept connections to ``address`` with ``factory``."""
         self._killed.discard(address)
         self._factories[address] = factory
 
     def unbind(self, address: str) -> None:
-        """Refuse what is dialled at ``address``."""
+        """Refuse connections to ``address``."""
         self._factories.pop(address, None)
 
     def connect(self, source: str, address: str, factory: IProtocolFactory) -> IProtocol | Failure:
@@ -139,7 +141,7 @@ class MemoryNetwork:
 
 @implementer(IAddress)
 class _Unsaid:
-    """The address of a caller who is not told apart from others."""
+    """The address of every caller: they are not distinguished."""
 
 
 _UNSAID = _Unsaid()
@@ -175,7 +177,7 @@ class MemoryPort:
         """Do nothing: it listens from the start."""
 
     def stopListening(self) -> None:  # noqa: N802 - Twisted's name
-        """Stop to listen."""
+        """Stop listening."""
         self._network.unbind(self._address)
 
 
@@ -190,7 +192,7 @@ class MemoryDialler:
         self._timeout_s = timeout_s
 
     def connect(self, factory: IProtocolFactory) -> Deferred[IProtocol]:
-        """Connect, which takes the network's delay."""
+        """Connect after the network's delay."""
         network = self._network
         unreachable = self._address in network.unreachable
         delay = self._timeout_s if unreachable else network.delay_s
@@ -236,7 +238,7 @@ class MemoryTransport:
         return len(self._buffer)
 
     def write(self, data: bytes) -> None:
-        """Take bytes; they arrive after the network's delay."""
+        """Write bytes; they arrive after the network's delay."""
         if self._closed:
             return
         self.writes += 1
@@ -247,7 +249,7 @@ class MemoryTransport:
         self.schedule()
 
     def writeSequence(self, data: Iterable[bytes]) -> None:  # noqa: N802 - Twisted's name
-        """Take bytes in pieces."""
+        """Write bytes that come in pieces."""
         self.write(b"".join(data))
 
     def schedule(self) -> None:
@@ -260,7 +262,7 @@ class MemoryTransport:
         self.deliver()
 
     def deliver(self) -> None:
-        """Hand over what was written, unless one side is frozen."""
+        """Deliver what was written, unless one side is frozen."""
         if self._closed or not self._network.frozen.isdisjoint((self.host, self.other.host)):
             return
         if not self.other.reading:
@@ -276,12 +278,12 @@ class MemoryTransport:
             self._end(ConnectionDone())
 
     def loseConnection(self) -> None:  # noqa: N802 - Twisted's name
-        """Close once everything has been delivered; read no more."""
+        """Close once everything has been delivered, and stop reading."""
         self.closing = True
         self.schedule()
 
     def abortConnection(self) -> None:  # noqa: N802 - Twisted's name
-        """Close at once."""
+        """Close immediately."""
         self._end(ConnectionLost())
 
     def _end(self, reason: Exception) -> None:
@@ -290,7 +292,7 @@ class MemoryTransport:
             transport.ended(reason)
 
     def ended(self, reason: Exception) -> None:
-        """The connection is gone; tell the protocol."""
+        """End the connection, and call the protocol's ``connectionLost``."""
         if not self._closed:
             self._closed = True
             if self._call is not None:
@@ -298,7 +300,7 @@ class MemoryTransport:
             self._network.clock.callLater(0, self.protocol.connectionLost, Failure(reason))
 
     def pauseProducing(self) -> None:  # noqa: N802 - Twisted's name
-        """Read no more."""
+        """Stop reading."""
         self.reading = False
 
     def resumeProducing(self) -> None:  # noqa: N802 - Twisted's name
@@ -311,11 +313,11 @@ class MemoryTransport:
         self.loseConnection()
 
     def registerProducer(self, producer: IProducer, streaming: bool) -> None:  # noqa: N802
-        """Remember whom to pause."""
+        """Remember the producer to pause."""
         self._producer = producer
 
     def unregisterProducer(self) -> None:  # noqa: N802 - Twisted's name
-        """Pause nobody any more."""
+        """Forget the producer."""
         self._producer = None
 
     def getHost(self) -> IPv4Address:  # noqa: N802 - Twisted's name
@@ -331,13 +333,13 @@ class MemoryTransport:
 class FailingServer:
     """An ``IStreamServerEndpoint`` that cannot listen.
 
-    :param error: how it fails; None to wait until it is cancelled.
+    :param error: the error it fails with; None to wait until it is cancelled.
     """
 
     def __init__(self, error: Exception | None) -> None:
         self._error = error
         self.tries = 0
-        """How often it was asked."""
+        """How often :meth:`listen` was called."""
 
     def listen(self, _factory: IProtocolFactory) -> Deferred[IListeningPort]:
         """Fail."""
@@ -376,7 +378,7 @@ class ScriptedCore:
         return float("inf") if self.deadline is None else self.deadline
 
     def known(self, _raw: bytes) -> NodeRef | None:
-        """Know nobody."""
+        """Return None: no other node is known."""
         return None
 
     def doubts(self, node: NodeRef) -> bool:
@@ -388,7 +390,7 @@ class ScriptedCore:
         return f"{node.name!r} is doubted"
 
     def standing(self) -> Standing:
-        """Return a standing with what was set as ``now_status``."""
+        """Return a standing with the status set as ``now_status``."""
         return Standing(self.me, int(self.now_status), self.label, None)
 
     def status(self) -> Status:
@@ -396,7 +398,7 @@ class ScriptedCore:
         return self.now_status
 
     def recorded(self, after: OriginKey | None, origins: int) -> Sequence[LedgerState]:
-        """Return what was set as ``accounts``, a page of it."""
+        """Return a page of what was set as ``accounts``."""
         behind = [a for a in self.accounts if after is None or (a.origin, a.incarnation) > after]
         return behind[:origins]
 

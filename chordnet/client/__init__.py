@@ -1,4 +1,4 @@
-"""A client of a network: what a program that is no node asks of nodes."""
+"""A client of a network, for programs that are not nodes themselves."""
 
 from chordnet.client.client import P2PNetClient, p2pnetClient
 from chordnet.client.following import Following

@@ -1,4 +1,4 @@
-"""What a client asks: the request, what answers it, and what the caller gets of the reply."""
+"""The calls of a client: the request, its replies, and the value that the caller gets."""
 
 from __future__ import annotations
 
@@ -38,16 +38,16 @@ T = TypeVar("T")
 
 @attrs.frozen
 class Call(Generic[T]):
-    """One thing that can be asked."""
+    """One call."""
 
     request: type
     """Made from the request's number and the call's arguments."""
     value: Callable[[Any], T]
-    """Returns what the caller gets of the reply."""
+    """Returns the caller's value from the reply."""
 
     @property
     def replies(self) -> tuple[type, ...]:
-        """What answers it, beside a ``Failure``."""
+        """The types of its replies, other than ``Failure``."""
         return REPLIES[self.request]
 
 

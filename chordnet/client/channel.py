@@ -1,12 +1,12 @@
-"""The connection of a client: made when it is needed, with the first of its addresses that answers.
+"""The connection of a client, made when it is needed to the first address that answers.
 
 Requests wait while a connection is made. When an address cannot be reached or refuses, the next one
-is tried, once each; when none can be used, everything that waits fails, and is told what was wrong
-at each.
+is tried, each once. When none can be used, every request that waits fails with an error that says
+what was wrong with each address.
 
-A request that has been handed to the system is never sent again, for nobody knows what became of
-it: it fails when the connection is lost, and so does a following. One that still waited then goes
-to the next address.
+A request that has been handed to the system is never sent again, since the node may have received
+it. When the connection is lost such a request fails, and so does a following. A request that has
+not been handed over yet goes to the next address.
 """
 
 from __future__ import annotations
@@ -56,9 +56,9 @@ _LONGEST = frame_limit(PHRASE_BYTES)
 
 
 class Channel:
-    """Sends requests over one connection at a time, and matches the replies with them.
+    """Sends requests over one connection at a time, and matches replies to them.
 
-    :param addresses: ``host:port`` each; tried in this order, beginning where it was left.
+    :param addresses: ``host:port`` each; tried in this order, beginning with the last one used.
     :param network: the network's name; empty for any.
     """
 
@@ -84,21 +84,21 @@ class Channel:
         """Frames that wait for a connection, by their requests."""
         self._unsent_bytes = 0
         self._failures: list[_Attempt] = []
-        """What was wrong at the addresses that have been tried since one was of use."""
+        """What was wrong with the addresses tried since a node last replied."""
         self._dial: Dial | None = None
         self._session: _Session | None = None
 
     @property
     def address(self) -> str:
-        """The address of the node that is talked to, or that is dialled next."""
+        """The address that is connected, or that is dialled next."""
         return self._addresses[self._at]
 
-    # -- what is asked ---------------------------------------------------------------------------
+    # -- requests --------------------------------------------------------------------------------
 
     def ask(self, call: Call[T], arguments: Sequence[object], timeout_s: float) -> Deferred[T]:
-        """Send a request, and return what its reply comes to.
+        """Send a request; the Deferred fires with the value of its reply.
 
-        :raises Busy: so much waits for the node already that the request would be too much.
+        :raises Busy: too many bytes wait for the node already.
         :raises LocalProtocolError: the request cannot be expressed, or is too long.
         """
         rid = self.number()
@@ -116,9 +116,9 @@ class Channel:
         return self._rid
 
     def follow(self, following: Following, request: ClientRequest) -> None:
-        """Hand what comes to ``following``.
+        """Send a request, and pass what comes for it to ``following``.
 
-        :raises Busy: so much waits for the node already that the request would be too much.
+        :raises Busy: too many bytes wait for the node already.
         :raises LocalProtocolError: the request cannot be expressed, or is too long.
         """
         frame = _frame(request)
@@ -127,7 +127,7 @@ class Channel:
         self._send(request.rid, frame)
 
     def unfollow(self, rid: int) -> None:
-        """Forget a following, and tell the node that it has ended."""
+        """Forget a following, and have the node end it."""
         if self._follows.pop(rid, None) is None:
             return
         if not self._withdraw(rid) and self._session is not None:
@@ -151,7 +151,10 @@ class Channel:
         return closed
 
     def _require_room(self, frame: bytes) -> None:
-        """Let one call fail rather than the connection with all of them."""
+        """Require room for a frame: it is better that one call fails than the connection.
+
+        :raises Busy: too many bytes wait for the node already.
+        """
         session = self._session
         waiting = self._unsent_bytes if session is None else session.connection.waiting
         if waiting and waiting + len(frame) > self._limits.send_buffer_bytes:
@@ -174,7 +177,7 @@ class Channel:
         self._unsent_bytes += len(frame)
 
     def _withdraw(self, rid: int) -> bool:
-        """Do not send a request; return whether it still waited for a connection."""
+        """Drop an unsent request; return True if it still waited for a connection."""
         frame = self._unsent.pop(rid, b"")
         self._unsent_bytes -= len(frame)
         return bool(frame)
@@ -206,9 +209,9 @@ class Channel:
         self._go_on()
 
     def lost(self, session: _Session, reason: str, *, well: bool = False) -> None:
-        """The connection is gone or is being closed by the node.
+        """Deal with a connection that is gone or is being closed by the node.
 
-        :param well: the node is there and well: later requests go to it again.
+        :param well: the node is in order, and later requests go to it again.
         """
         if self._session is not session:
             return
@@ -228,11 +231,11 @@ class Channel:
         self._at = (self._at + 1) % len(self._addresses)
 
     def _go_on(self, error: ChordnetError | None = None) -> None:
-        """Try the next address for what waits; or let it fail if every one has been tried.
+        """Try the next address for the requests that wait, or let them fail if all have been tried.
 
-        :param error: what it fails with; None for what was wrong at each address.
+        :param error: what they fail with; None for an error about each address.
         """
-        # A caller who was told that its call has failed may have asked, and so connected, again.
+        # A callback that was given a failure may have made a new call, which connects again.
         if not self._unsent or self._dial is not None or self._session is not None:
             return
         if len(self._failures) < len(self._addresses):
@@ -242,13 +245,17 @@ class Channel:
 
     # -- replies ---------------------------------------------------------------------------------
 
-    def replied(self, reply: ServerReply) -> None:
-        """Hand a reply to its caller."""
+    def on_reply(self, reply: ServerReply) -> None:
+        """Pass a reply to its caller or following."""
         if self._failures:
             self._failures.clear()
         following = self._follows.get(reply.rid)
         if following is not None:
-            self._followed(following, reply)
+            if isinstance(reply, Messages | Ordered):
+                following.received(reply)
+            elif isinstance(reply, Failure):
+                del self._follows[reply.rid]
+                following.ended(error_of(reply))
             return
         waiting = self._forget(reply.rid)
         if waiting is None:
@@ -262,19 +269,12 @@ class Channel:
                 RemoteProtocolError(f"an unexpected {type(reply).__name__} came")
             )
 
-    def _followed(self, following: Following, reply: ServerReply) -> None:
-        if isinstance(reply, Messages | Ordered):
-            following.received(reply)
-        elif isinstance(reply, Failure):
-            del self._follows[reply.rid]
-            following.ended(error_of(reply))
-
     def _abandon(self, error: ChordnetError, but: Container[int] = ()) -> None:
         """Let all calls and followings fail, except those in ``but``."""
         follows = [rid for rid in self._follows if rid not in but]
         for rid in [rid for rid in self._waiting if rid not in but]:
             waiting = self._forget(rid)
-            if waiting is not None:  # None: a caller that was told has cancelled it
+            if waiting is not None:  # None: the callback of another call has cancelled it
                 waiting.answer.errback(error)
         for rid in follows:
             following = self._follows.pop(rid, None)
@@ -293,11 +293,11 @@ class Channel:
         waiting.answer.errback(TimedOut(f"{who} within {timeout_s:g} s"))
 
     def _cancelled(self, rid: int) -> None:
-        """The caller has given up."""
+        """Forget a call that its caller has cancelled."""
         self._forget(rid)
 
     def _forget(self, rid: int) -> _Waiting | None:
-        """Let go of a call that is answered or given up; if it still waits, it is not sent."""
+        """Forget a call that is answered or given up; if it still waits, it is not sent."""
         self._withdraw(rid)
         waiting = self._waiting.pop(rid, None)
         if waiting is not None and waiting.timer.active():
@@ -317,7 +317,7 @@ class _Waiting:
 
 
 class _Attempt(msgspec.Struct, frozen=True):
-    """What was wrong at one address."""
+    """What was wrong with one address."""
 
     address: str
     text: str
@@ -325,7 +325,7 @@ class _Attempt(msgspec.Struct, frozen=True):
 
 
 def _unreachable(attempts: Sequence[_Attempt]) -> ChordnetError:
-    """Return what calls fail with when no address can be used."""
+    """Return the error of calls when no address can be used."""
     kind = Refused if all(attempt.refused for attempt in attempts) else ConnectFailed
     if len(attempts) == 1:
         (one,) = attempts
@@ -350,7 +350,7 @@ class _Session:
         self._turn = turn
         self.connection = connection
         self._queued: dict[int, bytes] = {}
-        """What was sent last, by its requests: it may still be queued."""
+        """Frames sent last, by their requests: they may still be queued."""
 
     def send(self, rid: int, frame: bytes) -> None:
         """Send the request ``rid``."""
@@ -362,7 +362,7 @@ class _Session:
         self.connection.send_frame(frame)
 
     def unsent(self) -> dict[int, bytes]:
-        """Return the requests of which the system has been given nothing."""
+        """Return the requests that were not handed to the system, not even in part."""
         return dict(self._queued) if self.connection.queued else {}
 
     def _let_go(self) -> None:
@@ -373,15 +373,15 @@ class _Session:
         for frame in frames:
             reply = read_reply(frame)
             if isinstance(reply, Bye):
-                self._ended(reply)
+                self._on_bye(reply)
                 return
-            self._channel.replied(reply)
+            self._channel.on_reply(reply)
 
-    def _ended(self, bye: Bye) -> None:
+    def _on_bye(self, bye: Bye) -> None:
         reason = bye.text or f"the node said goodbye ({bye.code})"
         queued = self.connection.queued
         self._channel.lost(self, reason, well=bye.code == "idle")
-        if queued:  # it goes to another node now, and must not reach this one, too
+        if queued:  # the requests go to another node now, and must not reach this one as well
             self.connection.abort()
         else:
             self.connection.close()
@@ -394,17 +394,17 @@ class _Session:
         self._channel.lost(self, "the node reads too slowly")
 
     def held(self) -> None:
-        """Every call has a time limit."""
+        """Do nothing: every call has a time limit."""
 
     def drained(self) -> None:
-        """Nothing waits for it."""
+        """Do nothing: nothing waits for it."""
 
     def lost(self) -> None:
         self._channel.lost(self, "it broke")
 
 
 def _frame(request: ClientRequest) -> bytes:
-    """Encode a request before anything is done for it: what cannot be sent fails its call alone.
+    """Encode a request before anything else is done, so that a bad one fails only its own call.
 
     :raises LocalProtocolError: it cannot be expressed, or is longer than the node accepts.
     """

@@ -1,8 +1,8 @@
-"""``P2PNetClient``: asks nodes, and hears from them, without being one.
+"""``P2PNetClient``: calls nodes, and follows their messages, without being one.
 
-The connection is made when it is first needed, carries any number of calls at once, and is made
-again by the next call after it was lost. Every call has a time limit, and what waits for the node
-to take it has a limit in bytes (``send_buffer_bytes``): beyond it a call fails at once as ``Busy``.
+The connection is made when it is first needed, carries any number of concurrent calls, and is made
+again by the next call after it was lost. Every call has a time limit. The bytes that wait to be
+sent have a limit, too (``send_buffer_bytes``): beyond it a call fails immediately with ``Busy``.
 """
 
 from __future__ import annotations
@@ -44,25 +44,25 @@ _EXAMPLE = 'P2PNetClient("127.0.0.1:7001", reactor), or leave it out'
 class P2PNetClient:
     """A client of a network: it talks to one of its nodes at a time.
 
-    It connects to the first address that answers. When one cannot be reached, refuses this client,
-    or its connection is lost, the next one is tried; when each has been tried once, the calls that
-    wait fail, and the text says what was wrong with each address. A call that was sent and not
-    answered fails when the connection is lost, for the node may have done what it was asked: it is
-    never sent twice. A following ends then, too.
+    It connects to the first address that answers. When an address cannot be reached or refuses
+    this client, or the connection is lost, the next one is tried. When each has been tried once,
+    the calls that wait fail, and the text says what was wrong with each address. A call that was
+    sent and not answered fails when the connection is lost. It is never sent twice, since the node
+    may have done what it was asked. A following ends then, too.
 
     Every call returns a Deferred, and may fail with :class:`ConnectFailed`, :class:`Refused`,
-    :class:`TimedOut`, :class:`Busy`, or :class:`LocalProtocolError` if an argument is wrong, beside
-    what its own description names.
+    :class:`TimedOut`, :class:`Busy`, or :class:`LocalProtocolError` if an argument is wrong, in
+    addition to what its own description names.
 
     :param address: ``host:port``.
-    :param more: further addresses. The reactor may be the last of these, without its name.
-    :param reactor: ``IReactorTCP`` and ``IReactorTime``; the process's reactor when left out.
+    :param more: further addresses. The reactor may be given as the last of them, by position.
+    :param reactor: ``IReactorTCP`` and ``IReactorTime``; by default the process's reactor.
     :param network: refuse to talk to a node of another network; empty for any.
     :param timeout_s: how long a call may wait for its answer, in seconds.
     :param send_timeout_s: the same for :meth:`send_message`, which waits for all nodes.
     :param limits: what the connection may cost.
     :param endpoints: makes the client endpoints that nodes are dialled with.
-    :raises ConfigError: an address is none, or another setting is unusable; the text says which.
+    :raises ConfigError: an address or another setting is unusable; the text says which.
     """
 
     # The reactor that a program imports from Twisted has the type of a module.
@@ -94,7 +94,7 @@ class P2PNetClient:
 
     @property
     def address(self) -> str:
-        """The address of the node that is talked to, or that is dialled next."""
+        """The address that is connected, or that is dialled next."""
         return self._channel.address
 
     # -- calls -----------------------------------------------------------------------------------
@@ -106,9 +106,9 @@ class P2PNetClient:
         :param wait: wait until every node has recorded it. Otherwise the Deferred fires as soon as
             the node has taken it, with an empty receipt.
 
-        Fails with :class:`InvalidMessage`, :class:`NotInRing` or :class:`BroadcastFailed`. When the
-        connection is lost before the receipt has come (:class:`ConnectFailed`), or time is up
-        (:class:`TimedOut`), the message may have been sent all the same.
+        Fails with :class:`InvalidMessage`, :class:`NotInRing` or :class:`BroadcastFailed`. If the
+        connection is lost before the receipt comes (:class:`ConnectFailed`), or the time limit
+        passes (:class:`TimedOut`), the message may have been sent nevertheless.
         """
         check_phrase(body)
         CALL.flag("wait", wait)
@@ -120,10 +120,11 @@ class P2PNetClient:
     def get_messages(self, limit: int = 0, since: str = "") -> Deferred[list[MessageRecord]]:
         """Return recorded messages in the order received, however many replies that takes.
 
-        Each node has received them in an order of its own: what comes after a message at one node
-        is not what comes after it at another.
+        The order differs from node to node: what comes after a message at one node is not what
+        comes after it at another.
 
-        :param limit: at most so many: the newest, or with ``since`` the first after it; 0 for all.
+        :param limit: the most messages: the newest, or with ``since`` the first after it; 0 for
+            all.
         :param since: only those after this message id.
 
         Fails with :class:`LocalProtocolError` if the node does not keep the message ``since``.
@@ -135,10 +136,10 @@ class P2PNetClient:
     def get_ordered(self, limit: int = 0, since: str = "") -> Deferred[list[OrderedEntry]]:
         """Return messages and gaps in per-origin order, as ``follow(…, order="origin")`` would.
 
-        What is held back for a missing message at this moment is not among them.
+        Messages that are held back for a missing one at this moment are not among them.
 
-        :param limit: at most so many messages: the newest, or with ``since`` the first after it; 0
-            for all.
+        :param limit: the most messages: the newest, or with ``since`` the first after it; 0 for
+            all.
         :param since: only what comes after this message id.
 
         Fails with :class:`LocalProtocolError` if the node does not keep the message ``since``.
@@ -155,7 +156,7 @@ class P2PNetClient:
     ) -> Following:
         """Have ``callback`` called with every message after ``since`` and all that come.
 
-        Returns a handle; its ``finished`` Deferred tells of the end.
+        Returns a handle, whose ``finished`` Deferred fires at the end.
 
         :param since: a message id; "" for the oldest message that the node keeps.
         :param order: ``"received"``: called with a :class:`MessageRecord` each. ``"origin"``: the
@@ -163,7 +164,7 @@ class P2PNetClient:
             a message or a gap.
         :param caught_up: called whenever the node has nothing more at the moment.
 
-        Both must be plain functions: whatever they wait for, messages come on.
+        Both must be plain functions: messages would keep coming while a coroutine waits.
         """
         rid = self._channel.number()
         following = Following(self._channel, rid, callback, caught_up, order)
@@ -196,9 +197,9 @@ class P2PNetClient:
 
     @refusing
     def trace(self, message_id: str) -> Deferred[MessageTrace]:
-        """Return what the node knows of a message's way: its record, and what went wrong there.
+        """Return what the node knows of the way of a message: its record, and what went wrong.
 
-        Fails with :class:`LocalProtocolError` if ``message_id`` is no message's id.
+        Fails with :class:`LocalProtocolError` if ``message_id`` is not a message id.
         """
         CALL.text("message_id", message_id)
         return self._channel.ask(TRACE, (message_id,), self._timeout_s)
@@ -215,7 +216,7 @@ class P2PNetClient:
 
     @refusing
     def begin(self) -> Deferred[None]:
-        """Make a node that finds none of its peers create a ring, alone at first."""
+        """Make a node that cannot find its peers create a ring, alone at first."""
         return self._channel.ask(BEGIN, (), self._timeout_s)
 
     @refusing
@@ -235,7 +236,7 @@ class P2PNetClient:
 
 
 def _taken(body: str) -> Receipt:
-    """Return the receipt of a message of which nothing is known but that the node has taken it."""
+    """Return an empty receipt, for a message that the node has accepted."""
     return Receipt("", body, 0, 0, 0, 0, 0.0, False, [])
 
 
@@ -246,7 +247,7 @@ def _process_reactor() -> Any:  # for a script, which has none to pass on
 
 
 def _split(words: Sequence[Any], reactor: Any) -> tuple[list[str], Any]:
-    """Return the addresses and the reactor: that may come last, without its name."""
+    """Return the addresses and the reactor, which may come last among them."""
     *addresses, last = words
     if addresses and reactor is None and not isinstance(last, str):
         reactor = last

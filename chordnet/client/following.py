@@ -1,4 +1,4 @@
-"""A client's side of following: what a node sends on its own is handed to a callback."""
+"""A client's side of following: messages that a node sends are passed to a callback."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Unfollows(Protocol):
     """What a following uses of :class:`chordnet.client.channel.Channel`."""
 
     def unfollow(self, rid: int) -> None:
-        """Forget a following, and tell the node that it has ended."""
+        """Forget a following, and have the node end it."""
 
 
 class Follows(Protocol):
@@ -64,12 +64,12 @@ class Following:
         self.finished: Deferred[None] = Deferred(lambda _finished: self.stop())
 
     def stop(self) -> None:
-        """Call the callback no more; stopping twice is fine."""
+        """Stop calling the callback; stopping twice is fine."""
         self._channel.unfollow(self._rid)
         self._finish(None)
 
     def received(self, reply: Messages | Ordered) -> None:
-        """Hand messages on, one by one."""
+        """Pass messages to the callback, one by one."""
         if isinstance(reply, Ordered):
             self._hand_on(reply.entries, reply.more)
         elif self._order == "received":
@@ -91,7 +91,7 @@ class Following:
             self._finish(error)
 
     def ended(self, error: ChordnetError) -> None:
-        """Nothing more will come."""
+        """Finish with an error: nothing more will come."""
         self._finish(error)
 
     def _finish(self, error: Exception | None) -> None:
@@ -107,7 +107,10 @@ class Following:
 
 
 def _plain(result: object) -> None:
-    """Refuse what is awaited by nobody: replies come on, whatever a coroutine waits for."""
+    """Refuse a coroutine: messages would keep coming while it waits.
+
+    :raises LocalProtocolError: it is one.
+    """
     if isinstance(result, Coroutine):
         result.close()
         raise LocalProtocolError("a follower's callback must be a plain function, not async def")
@@ -116,7 +119,7 @@ def _plain(result: object) -> None:
 class Listing:
     """A running :meth:`P2PNetClient.get_ordered`: a following that ends when it has caught up.
 
-    :param limit: the newest so many messages, with ``since`` the first; 0 for all.
+    :param limit: the most messages: the newest, or with ``since`` the first; 0 for all.
     :param timeout_s: how long the node may send nothing.
     """
 
@@ -161,7 +164,7 @@ class Listing:
             self.finished.callback(self._newest())
 
     def _newest(self) -> list[OrderedEntry]:
-        """Return what the limit leaves: its messages and the gaps between them."""
+        """Return the newest messages within the limit, and the gaps between them."""
         surplus = self._messages - self._limit if self._limit else 0
         for index, entry in enumerate(self._entries):
             if surplus <= 0:

@@ -1,4 +1,4 @@
-"""Long answers, put together from as many replies as a node gives them in."""
+"""Long answers, put together from several replies."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ T = TypeVar("T")
 
 
 class Pages:
-    """Asks for one page after the other, all of the same node.
+    """Asks one node for one page after the other.
 
-    Where a page ends says nothing to another node: each has received the messages in an order of
-    its own.
+    The end of a page means nothing to another node, since each has received the messages in its own
+    order.
     """
 
     def __init__(self, channel: Channel, timeout_s: float) -> None:

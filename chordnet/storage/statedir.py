@@ -4,8 +4,8 @@
 ``peers.json``   the peers known last, so that a node whose bootstrap peers are gone comes back
 ``lock``         held while a node uses the directory; the system releases it when the process ends
 
-Files are replaced as a whole: written beside, flushed to the disk, renamed. A damaged file costs
-one warning; what can be saved of it is set aside.
+A file is replaced as a whole: a new one is written beside it, flushed to the disk and renamed. A
+damaged file is set aside with one warning.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from chordnet.storage.base.private import make_directory, narrow, private
 from chordnet.storage.log.memory import fresh_incarnation
 
 _FILES = ("lock", "incarnation*", "peers.json*", "messages.db*")
-"""What a node keeps in its directory; nobody else may read it."""
+"""What a node keeps in its directory; no other user may read it."""
 
 
 class StateDirectory:
     """Implements :class:`chordnet.net.base.interfaces.NodeState` on a directory.
 
     :param path: created if it is missing.
-    :param warn: told in one line about a damaged file.
+    :param warn: called with one line about a damaged file.
     :param wall: returns the wall clock in seconds since 1970.
-    :param sync: has the disk hold what a file descriptor stands for.
+    :param sync: flushes a file descriptor to the disk.
     :raises ConfigError: the directory cannot be used, or another node uses it.
     """
 
@@ -77,10 +77,12 @@ class StateDirectory:
         self._lock.flush()
 
     def next_incarnation(self) -> int:
-        """Return this start's incarnation, which is on the disk when this returns.
+        """Return this start's incarnation, having written it to the disk.
 
         :raises ConfigError: it cannot be written.
         """
+        # The clock makes it higher than in a lost directory, the file higher than with a clock that
+        # was set back.
         incarnation = max(self._last_incarnation() + 1, fresh_incarnation(self._wall()))
         try:
             self._replace("incarnation", f"{incarnation}\n")
@@ -109,7 +111,7 @@ class StateDirectory:
         return last
 
     def known_peers(self) -> list[NodeRef]:
-        """Return the peers kept last; none if there are none or the file is damaged."""
+        """Return the peers kept last; an empty list if there are none or the file is damaged."""
         try:
             entries = json.loads((self._path / "peers.json").read_text("utf-8"))
             return [_peer(entry) for entry in entries]
@@ -120,7 +122,7 @@ class StateDirectory:
             return []
 
     def keep_peers(self, peers: Sequence[NodeRef]) -> None:
-        """Write ``peers`` to the disk; a failure to do so costs a warning."""
+        """Write ``peers`` to the disk; a failure is a warning."""
         entries = [
             {"id": p.raw.hex(), "incarnation": p.incarnation, "address": p.address, "name": p.name}
             for p in peers
@@ -166,9 +168,9 @@ class StateDirectory:
 
 
 def _lines(entries: Sequence[Any]) -> str:
-    """Return a JSON list, an entry a line.
+    """Return a JSON list with one entry a line.
 
-    Asked to indent, the encoder would leave a reference cycle behind each time.
+    The encoder's own indentation leaves a reference cycle behind each time.
     """
     return "[\n" + ",\n".join(map(json.dumps, entries)) + "\n]\n"
 
@@ -190,7 +192,7 @@ def _open(path: Path, mode: str) -> IO[str]:
 def _lock_file(file: IO[str]) -> None:
     """Lock ``file`` for as long as it is open.
 
-    :raises OSError: somebody else holds it.
+    :raises OSError: another process holds it.
     """
     if os.name == "posix":
         import fcntl  # noqa: PLC0415 - exists on POSIX alone

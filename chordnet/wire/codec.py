@@ -1,7 +1,6 @@
-"""Messages to bytes and back: one MessagePack document a frame, decoded into its type at once.
+"""Messages to bytes and back: each frame is one MessagePack document, decoded into its type.
 
-Whatever is wrong with the bytes, the reader raises :class:`RemoteProtocolError` with a short
-reason and nothing else.
+Readers raise :class:`RemoteProtocolError`, with a short reason, for any bytes that are wrong.
 """
 
 from __future__ import annotations
@@ -17,12 +16,12 @@ from chordnet.wire.greeting import Bye, Hello, Refuse, Welcome
 from chordnet.wire.rpc import ClientRequest, ServerReply
 
 FRAME_SLACK = 196608
-"""Bytes that a frame may hold beside the longest body: the longest route, lists of nodes."""
+"""Bytes of a frame in addition to the longest body: the longest route, lists of nodes."""
 
 _REASON_LIMIT = 160
 
 UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError)
-"""What decoding can raise, whatever the bytes are."""
+"""Everything that decoding can raise."""
 
 T = TypeVar("T")
 
@@ -37,7 +36,7 @@ def frame_limit(max_body_bytes: int) -> int:
 def encode_frame(message: msgspec.Struct) -> bytes:
     """Return ``message`` as a frame, its header included.
 
-    :raises LocalProtocolError: a value in it cannot be expressed (an integer beyond 64 bits).
+    :raises LocalProtocolError: a value cannot be encoded (an integer of more than 64 bits).
     """
     try:
         payload = _encode(message)
@@ -54,12 +53,12 @@ class Reader(Generic[T]):
 
     def __init__(self, union: Any) -> None:
         self.decode: Callable[[bytes], T] = msgspec.msgpack.Decoder(union).decode
-        """Does the same as a call, but raises one of ``UNREADABLE``: for loops over many frames."""
+        """Like a call of the reader, but raises any of ``UNREADABLE``: for loops over frames."""
 
     def __call__(self, frame: bytes) -> T:
         """Return the message in ``frame`` (without its header).
 
-        :raises RemoteProtocolError: it is no MessagePack, or no message of the union.
+        :raises RemoteProtocolError: it is not MessagePack, or not a message of the union.
         """
         try:
             return self.decode(frame)
@@ -68,15 +67,15 @@ class Reader(Generic[T]):
 
 
 def malformed(error: Exception) -> RemoteProtocolError:
-    """Return what to say of a frame that could not be decoded."""
+    """Return the error for a frame that could not be decoded."""
     reason = "nested too deep" if isinstance(error, RecursionError) else str(error)[:_REASON_LIMIT]
     return RemoteProtocolError(f"malformed frame: {reason}")
 
 
 read_hello: Reader[Hello] = Reader(Hello)
-"""What a dialled program accepts first."""
+"""What a program that was dialled accepts first."""
 read_answer: Reader[Welcome | Refuse] = Reader(Welcome | Refuse)
-"""What a dialler accepts first."""
+"""What a program that has dialled accepts first."""
 read_peer: Reader[PeerMessage | Bye] = Reader(PeerMessage | Bye)
 read_request: Reader[ClientRequest | Bye] = Reader(ClientRequest | Bye)
 read_reply: Reader[ServerReply | Bye] = Reader(ServerReply | Bye)

@@ -1,8 +1,8 @@
 """Frames: four bytes of big-endian length, then that many bytes.
 
 The limit is checked as soon as a length is known, so a frame that is too long is never
-collected. The first frame of a connection is its greeting and has a far smaller limit: a stranger
-who has not introduced itself cannot make this program hold more than that.
+collected. The first frame of a connection is its greeting and has a much smaller limit, which
+bounds what a stranger can make this program hold.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ HEADER_BYTES = 4
 class FrameDecoder:
     """Cuts a stream of bytes into frames.
 
-    Every byte is copied at most twice, however the stream is chopped up.
+    Every byte is copied at most twice, however small the pieces are in which the stream arrives.
 
     :param limit: the longest frame accepted, in bytes, its header not counted.
-    :param first_limit: the same for the first frame; ``limit`` when left out.
+    :param first_limit: the same for the first frame; by default ``limit``.
     """
 
     __slots__ = ("_buffer", "_limit", "_need", "_next_limit", "fault")
@@ -29,7 +29,7 @@ class FrameDecoder:
         self._buffer = bytearray()
         self._need = HEADER_BYTES
         self.fault = ""
-        """Why the stream cannot be read any further; empty while it can."""
+        """Why the stream cannot be read further; empty while it can."""
 
     @property
     def pending(self) -> int:
@@ -37,9 +37,9 @@ class FrameDecoder:
         return len(self._buffer)
 
     def feed(self, data: bytes) -> list[bytes]:
-        """Take the next bytes of the stream and return the frames that they complete.
+        """Take the next bytes of the stream; return the frames that they complete.
 
-        :raises RemoteProtocolError: a frame is announced that is longer than the limit. Frames that
+        :raises RemoteProtocolError: a frame longer than the limit is announced. Frames that
             were complete before it are returned first, and ``fault`` is set.
         """
         if self.fault:

@@ -1,7 +1,7 @@
 """The greeting that opens a connection and the farewell that ends it.
 
-Who dials sends :class:`Hello`; who is dialled answers :class:`Welcome`, or :class:`Refuse` and
-closes. Nothing else may be the first frame in either direction.
+The side that dials sends :class:`Hello`. The other side answers with :class:`Welcome`, or with
+:class:`Refuse` and closes. Nothing else may be the first frame in either direction.
 
 Versions: one whole number names the protocol. A reader ignores elements at the end of an array
 that it does not know, so a field may be added to the end of any message (with a default) without
@@ -9,7 +9,7 @@ a new number; anything else (a new message, a changed meaning) takes the next nu
 states the newest and the oldest version that it speaks, and the two sides speak the newest one
 that both know.
 
-A connection is ended in order by :class:`Bye`: who sends it sends nothing more on this connection,
+A connection is ended in order by :class:`Bye`: its sender sends nothing more on this connection,
 the other side answers with its own and closes. A connection that ends without it is broken.
 """
 
@@ -28,7 +28,7 @@ OLDEST_VERSION = 2
 PEER = "peer"
 CLIENT = "client"
 WHO = "who"
-"""Asks who listens, and is gone."""
+"""Asks which node listens, and disconnects."""
 
 GREETING_LIMIT = 2048
 """Bytes of the longest greeting frame."""
@@ -57,7 +57,7 @@ class Hello(_Greeting, frozen=True, tag=60):
     role: str
     """``peer``, ``client`` or ``who``."""
     node: NodeRef | None = None
-    """Who dials, for a peer."""
+    """The node that dials, if it is a peer."""
     oldest: int = 0
     """The oldest protocol version that the dialler speaks; 0 means ``version`` alone."""
 
@@ -68,11 +68,11 @@ class Welcome(_Greeting, frozen=True, tag=61):
     version: int
     """The protocol version that both sides speak from here on."""
     node: NodeRef
-    """Who was dialled."""
+    """The node that was dialled."""
     network: str = ""
     bits: int = 0
     status: int = 0
-    """In answer to ``who``: where that node is in its life (:class:`Status`)."""
+    """In answer to ``who``: that node's :class:`Status`."""
     label: RingLabel | None = None
     """In answer to ``who``: the ring's label."""
     before: RingLabel | None = None
@@ -85,7 +85,7 @@ class Refuse(_Greeting, frozen=True, tag=62):
     code: str
     """One of :data:`CODES`."""
     text: str
-    """The reason for a person to read."""
+    """The reason, for people to read."""
     holder: str = ""
     """With code ``name``: the address of the node that has the name."""
 
@@ -99,16 +99,16 @@ class Bye(_Greeting, frozen=True, tag=63):
 
 
 def agreed_version(hello: Hello) -> int | None:
-    """Return the newest version that both sides speak, None if there is none."""
+    """Return the newest version that both sides speak; None if there is none."""
     version = min(hello.version, VERSION)
     oldest = max(hello.oldest or hello.version, OLDEST_VERSION)
     return version if version >= oldest else None
 
 
 def judge(hello: Hello, me: NodeRef, network: str, space: IdentifierSpace) -> Refuse | None:
-    """Return why ``hello`` is to be refused by ``me``, None if it is acceptable by itself.
+    """Return why ``me`` refuses ``hello``; None if it is acceptable by itself.
 
-    What else is connected is not looked at here.
+    Other connections are not taken into account here.
     """
     if hello.magic != MAGIC:
         return Refuse("greeting", "this is a chordnet node; the greeting is not chordnet's")
@@ -126,7 +126,7 @@ def judge(hello: Hello, me: NodeRef, network: str, space: IdentifierSpace) -> Re
 
 
 def judge_node(node: NodeRef | None, me: NodeRef, space: IdentifierSpace) -> Refuse | None:
-    """Return what is wrong with the identity that a peer states, None if nothing is."""
+    """Return what is wrong with the identity that a peer states; None if it is acceptable."""
     if node is None or not space.valid_raw(node.raw):
         return Refuse("identity", f"a peer must state an identifier of {space.bits} bits")
     if not usable_name(node.name):

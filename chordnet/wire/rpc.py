@@ -1,8 +1,8 @@
-"""What a client and a node say to each other, and the results that a client's methods return.
+"""The requests and replies of clients, and the results that a client's methods return.
 
 The same Structs are the wire form and the result values of :class:`chordnet.P2PNetClient`.
 A request carries ``rid``, the client's own counter; the reply (or :class:`Failure`) repeats it.
-Identifiers are hex of the whole width here: this is the edge.
+Identifiers are hexadecimal here, in their full width.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from chordnet.core.base.errors import ChordnetError, InvalidMessage, LocalProtoc
 from chordnet.core.base.limits import PHRASE_BYTES
 
 Order = Literal["received", "origin"]
-"""In which order messages are delivered: as this node received them, or per origin."""
+"""The order in which messages are delivered: as this node received them, or per origin."""
 
 
 def check_phrase(body: str, limit: int = PHRASE_BYTES) -> bytes:
     """Return ``body`` as it is broadcast.
 
-    :raises InvalidMessage: it is no text, is empty, has white space in it, is longer than ``limit``
-        bytes of UTF-8 or is not expressible in UTF-8.
+    :raises InvalidMessage: it is not a ``str``, is empty, contains white space, is longer than
+        ``limit`` bytes of UTF-8 or cannot be encoded in UTF-8.
     """
     if not isinstance(body, str):
         raise InvalidMessage(f"the message must be a text (str), not {type(body).__name__}")
@@ -40,9 +40,9 @@ def check_phrase(body: str, limit: int = PHRASE_BYTES) -> bytes:
 
 
 def check_key(key: str) -> bytes:
-    """Return ``key`` as it is hashed: bytes that were no UTF-8 are themselves again.
+    """Return ``key`` as it is hashed; escaped bytes that are not UTF-8 are restored.
 
-    :raises LocalProtocolError: it is no text, or has characters that no text has.
+    :raises LocalProtocolError: it is not a ``str``, or cannot be encoded.
     """
     if not isinstance(key, str):
         raise LocalProtocolError(f"the key must be a text (str), not {type(key).__name__}")
@@ -86,7 +86,7 @@ class MessageRecord(_Value, frozen=True):
 
 
 class MessageGap(_Value, frozen=True):
-    """Numbers of one origin that did not come in time, or are not kept any more."""
+    """Messages of one origin, by number, that did not come in time or are not kept any more."""
 
     origin: str
     name: str
@@ -99,10 +99,10 @@ class MessageGap(_Value, frozen=True):
 
 
 class OrderedEntry(_Value, frozen=True):
-    """What comes next in per-origin order: a message or a gap."""
+    """One entry in per-origin order: a message or a gap."""
 
     record: MessageRecord | None
-    """Nothing for a gap."""
+    """None for a gap."""
     late: bool = False
     """The message came after its number had been reported in a gap."""
     gap: MessageGap | None = None
@@ -121,9 +121,9 @@ class Receipt(_Value, frozen=True):
     partial: bool
     unreached: list[NodeInfo]
     shared: int = 1
-    """How many messages, published at once, shared the tree: all share in ``messages``."""
+    """How many messages, published together, shared one tree and so the count ``messages``."""
     conflict: int = 0
-    """How many nodes hold another body under the message's number, for a peer has taken it."""
+    """How many nodes hold another body under the message's number, which a peer has taken."""
     lost: int = 0
     """How many nodes had given the number up for good."""
 
@@ -149,9 +149,9 @@ class NodeStatus(_Value, frozen=True):
     predecessor: NodeInfo | None
     successors: list[NodeInfo]
     fingers: list[FingerEntry]
-    """Every slot whose node is another one, by index."""
+    """Every slot whose node is not this one, by index."""
     ring: str
-    """The ring's label, ``epoch:ring_id``; empty while in none."""
+    """The ring's label, ``epoch:ring_id``; empty outside of a ring."""
     messages: int
     keys: int
     uptime: float
@@ -160,11 +160,11 @@ class NodeStatus(_Value, frozen=True):
     reason: str = ""
     """Why it is seeking, superseded or failed, in words."""
     joined: bool = False
-    """Whether both its neighbours have taken it in: every receipt of its ring counts it."""
+    """Whether both its neighbours have accepted it: every receipt of its ring counts it."""
 
 
 class TraceEvent(_Value, frozen=True):
-    """Something that happened to a broadcast at one node beside its smooth way down the tree."""
+    """Something unusual that happened to a broadcast at one node."""
 
     at: float
     """That node's wall clock, seconds since 1970."""
@@ -178,7 +178,7 @@ class MessageTrace(_Value, frozen=True):
 
     id: str
     record: MessageRecord | None
-    """Nothing if the node has not recorded it or does not keep it any more."""
+    """None if the node has not recorded it or does not keep it any more."""
     events: list[TraceEvent]
     """In the order in which they happened; those of the last few thousand troubled messages."""
 
@@ -198,7 +198,7 @@ class OriginHistory(_Value, frozen=True):
     known: list[int]
     """Recorded, kept or not, and given up."""
     lost: list[int]
-    """Given up, because nobody kept them any more; part of those known."""
+    """Given up, because no node kept them any more; a part of ``known``."""
     kept: list[int]
     """Still in the log: at most the newest 1,024 intervals."""
 
@@ -211,7 +211,7 @@ class NodeHistory(_Value, frozen=True):
     kept: int
     """Messages in the log."""
     dropped: int
-    """Messages that were in the log before and had to go because of its limits."""
+    """Messages that were dropped from the log because of its limits."""
 
 
 class MessageTrail(_Value, frozen=True):
@@ -227,7 +227,7 @@ class MessageTrail(_Value, frozen=True):
 
 
 class LookupResult(_Value, frozen=True):
-    """The owner of a key and the nodes asked on the way, the asked one first, the owner last."""
+    """The owner of a key and the path to it, from the node that was asked to the owner."""
 
     key: str
     id: str
@@ -243,7 +243,7 @@ class _Rpc(msgspec.Struct, frozen=True, array_like=True, tag=True, gc=False):
 
 
 class SendMessage(_Rpc, frozen=True, tag=101):
-    """Broadcast ``body``. With ``wait`` the reply comes with the receipt, otherwise at once."""
+    """Broadcast ``body``. With ``wait`` the reply comes with the receipt, otherwise immediately."""
 
     body: str
     wait: bool = True
@@ -255,7 +255,7 @@ class GetMessages(_Rpc, frozen=True, tag=102):
     """
 
     limit: int = 0
-    """0 means as many as fit into one frame; ``more`` in the reply tells of others."""
+    """0 means as many as fit into one frame; ``more`` in the reply says if there are others."""
     since: str = ""
 
 
@@ -301,14 +301,14 @@ class GetHistory(_Rpc, frozen=True, tag=109):
 
 
 class GetTrails(_Rpc, frozen=True, tag=110):
-    """Ask for recorded messages as :class:`GetMessages` does, and get them without their bodies."""
+    """Ask for recorded messages as :class:`GetMessages` does, but without their bodies."""
 
     limit: int = 0
     since: str = ""
 
 
 class BeginRing(_Rpc, frozen=True, tag=111):
-    """Create a ring, unless the node is in one or about to be. Answered by ``Done`` at once."""
+    """Create a ring, unless the node is in one or about to be. ``Done`` is the immediate reply."""
 
 
 # ---- replies --------------------------------------------------------------------------------
@@ -326,7 +326,7 @@ class Messages(_Rpc, frozen=True, tag=122):
 class Ordered(_Rpc, frozen=True, tag=129):
     """Messages and gaps in per-origin order.
 
-    The first reply without ``more`` is the end of what was there when it was asked for.
+    The first reply without ``more`` ends what there was at the time of the request.
     """
 
     entries: list[OrderedEntry]
@@ -346,14 +346,14 @@ class Done(_Rpc, frozen=True, tag=125):
 
 
 class Failure(_Rpc, frozen=True, tag=126):
-    """The request could not be met. ``code`` names an exception of ``core/base/errors.py``."""
+    """The request failed. ``code`` names an exception of ``core/base/errors.py``."""
 
     code: str
     text: str
 
 
 def failure(rid: int, error: ChordnetError) -> Failure:
-    """Return what a client is sent of ``error``."""
+    """Return ``error`` as a client is sent it."""
     return Failure(rid, type(error).__name__, str(error))
 
 
@@ -409,4 +409,4 @@ REPLIES: dict[type, tuple[type, ...]] = {
     GetTrails: (Trails,),
     BeginRing: (Done,),
 }
-"""What may answer each request, beside a :class:`Failure`."""
+"""The types of replies to each request, other than :class:`Failure`."""

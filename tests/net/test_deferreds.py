@@ -6,13 +6,13 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from chordnet.core.base.errors import Busy, NotInRing
-from chordnet.net.base.deferreds import Waiters, asked, told
+from chordnet.net.base.deferreds import Waiters, from_call, from_callback
 
 
 class AskedTests(SynchronousTestCase):
     def ask(self) -> Deferred:
         self.callbacks = []
-        return asked(self.callbacks.append)
+        return from_callback(self.callbacks.append)
 
     def test_the_result_is_handed_over(self):
         answer = self.ask()
@@ -29,7 +29,7 @@ class AskedTests(SynchronousTestCase):
         def refuse(_done):
             raise Busy("later")
 
-        self.failureResultOf(asked(refuse), Busy)
+        self.failureResultOf(from_callback(refuse), Busy)
 
     def test_whoever_has_cancelled_hears_nothing_more(self):
         for late in ("a result", NotInRing("gone")):
@@ -41,16 +41,16 @@ class AskedTests(SynchronousTestCase):
 
 class ToldTests(SynchronousTestCase):
     def test_what_is_known_at_once(self):
-        self.assertEqual(self.successResultOf(told(lambda: 5)), 5)
+        self.assertEqual(self.successResultOf(from_call(lambda: 5)), 5)
 
     def test_what_went_wrong_is_a_failure(self):
         def tell():
             raise NotInRing("gone")
 
-        self.failureResultOf(told(tell), NotInRing)
+        self.failureResultOf(from_call(tell), NotInRing)
 
     def test_a_bug_is_no_answer(self):
-        self.assertRaises(ZeroDivisionError, told, lambda: 1 // 0)
+        self.assertRaises(ZeroDivisionError, from_call, lambda: 1 // 0)
 
 
 class WaitersTests(SynchronousTestCase):

@@ -216,7 +216,7 @@ class Main(SynchronousTestCase):
         code, text = self.answered_by("active", joined=False)
         self.assertEqual(code, 1)
         self.assertEqual(
-            text, "Node 1 is active, and its neighbours have not both taken it in yet\n"
+            text, "Node 1 is active, and its neighbours have not both accepted it yet\n"
         )
 
     def answered_by(self, state: str, reason: str = "", *, joined: bool = True) -> tuple[int, str]:

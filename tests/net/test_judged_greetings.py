@@ -40,7 +40,7 @@ class JudgedGreetingTests(TransportCase):
         self.assertEqual([type(event) for event in self.a.posted], [Greeted])
         end.transport.write(encode_frame(Ping(1)))
         self.run_for(0.1)
-        self.assertTrue(self.a.logged("it speaks before it is welcome"), self.a.lines)
+        self.assertTrue(self.a.logged("it sent something before it was welcomed"), self.a.lines)
         self.assertEqual((self.a.got(), self.network.connections), ([], []))
         self.assertEqual((len(self.a.posted), self.a.door.waiting), (1, 0))
         self.a.transport.judged(Judged(node_ref("b", B), ""))

@@ -21,7 +21,7 @@ SOME: Any = object()
 
 STEPS = {
     LinkStep.LINED_UP: lambda link: link.line_up(),
-    LinkStep.CALLED: lambda link: link.called(),
+    LinkStep.LEFT_LINE: lambda link: link.leave_line(),
     LinkStep.DIALLED: lambda link: link.begin_dial(SOME),
     LinkStep.DIAL_ENDED: lambda link: link.end_dial(),
     LinkStep.PAUSED: lambda link: link.begin_pause(Clock().callLater(1, int)),

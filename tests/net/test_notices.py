@@ -185,7 +185,7 @@ class SlowCallbackTests(NoticesCase):
         self.assertFalse(self.hooks.wanted(PeerDied))
         self.fire(259, 300)
         text = (
-            "me: a callback for PeerDied has fallen 256 events behind and is called no more; "
+            "me: a callback for PeerDied has fallen 256 events behind and is no longer called; "
             "subscribe with since=..., which reads as fast as the callback goes"
         )
         self.assertEqual(self.lines, [("error", text)])

@@ -77,7 +77,7 @@ class LifeTests(LogCase):
         service = self.service(1, core=make, leave_timeout_s=2.0)
         self.result(service.stopService(), 2.5)
         self.assertEqual(
-            self.lines(level="warn"), ["did not leave the ring in time; closing all the same"]
+            self.lines(level="warn"), ["did not leave the ring in time; closing anyway"]
         )
 
     def test_one_that_is_stopped_while_it_starts_says_why_it_did_not(self) -> None:

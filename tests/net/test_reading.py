@@ -549,7 +549,7 @@ class ClientOrderTests(RingCase):
         following = client.follow(self.take, order="origin")
         asked = client.get_ordered()
         for rid in (1, 2):
-            client._channel.replied(Messages(rid, [], False))
+            client._channel.on_reply(Messages(rid, [], False))
         for waiting in (following.finished, asked):
             self.assertIn("too old", self.failure(waiting, RemoteProtocolError))
 

@@ -217,7 +217,7 @@ class RecorderTests(Case):
         self.assertEqual(end.reason, "the limit of 8192 bytes was reached")
         self.assertEqual(end.steps, len(frames_of(path)) - 2)
         self.assertIsNone(Replay(frames_of(path)).run().difference)
-        said = [line for line in self.lines if "records no more" in line]
+        said = [line for line in self.lines if "stopped recording" in line]
         self.assertEqual(len([line for line in said if line.startswith("Node 1")]), 1)
 
     def test_the_life_before_is_kept(self) -> None:

@@ -295,7 +295,7 @@ class AskingTests(ServiceCase):
         unknown = receipt.id[:-1] + "9"
         self.assertEqual(self.result(ring[1].trace(unknown)).record, None)
         text = self.failure(ring[1].trace("nonsense"), LocalProtocolError)
-        self.assertIn("'nonsense' is no message's id", text)
+        self.assertIn("'nonsense' is not a message id", text)
 
     def test_messages_that_are_no_phrase(self):
         (service,) = self.ring(1)

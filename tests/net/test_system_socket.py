@@ -238,6 +238,8 @@ class SaidOnceTests(TransportCase):
         a.send(b, Ping(1))
         a.send(c, Ping(1))
         self.run_for(0.1)
-        said = [line for line in a.lines if "broken lines" in line]
+        said = [line for line in a.lines if "broken connections" in line]
         why = "there is no TCP socket under the connection"
-        self.assertEqual(said, [f"a: broken lines with peers are noticed later than usual: {why}"])
+        self.assertEqual(
+            said, [f"a: broken connections with peers are noticed later than usual: {why}"]
+        )

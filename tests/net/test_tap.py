@@ -121,8 +121,8 @@ class OptionsTests(SynchronousTestCase):
     def test_bad_files(self):
         self.refuse("cannot read /does/not/exist: No such file", "--config", "/does/not/exist")
         self.refuse("is not valid TOML", file="port = ")
-        self.refuse("'colour' is no option; there are port, ", file="colour = 1")
-        self.refuse("'config' is no option", file='config = "x"')
+        self.refuse("'colour' is not an option; there are port, ", file="colour = 1")
+        self.refuse("'config' is not an option", file='config = "x"')
 
     def test_recording(self):
         self.assertIsNone(self.parse()["record"])

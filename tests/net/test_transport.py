@@ -196,10 +196,10 @@ class DiallingTests(TransportCase):
         self.assertEqual(a.transport.dials_made, 32)
         self.assertEqual(len(a.downs), 500)
         self.assertEqual(a.journal.counters.number(NetMetric.DIALS_REFUSED), 468)
-        told = [line for line in a.lines if "dialled nobody at " in line]
+        told = [line for line in a.lines if "did not dial " in line]
         self.assertEqual(len(told), 5)
         address = "10.1.0.32:1: peers name too many new addresses"
-        self.assertTrue(told[0].endswith(f"dialled nobody at {address}"), told[0])
+        self.assertTrue(told[0].endswith(f"did not dial {address}"), told[0])
         self.run_for(60)
         before = a.transport.dials_made
         self.named(a, "x", 500, 500)
@@ -676,4 +676,4 @@ class IncarnationTests(TransportCase):
         self.assertEqual(a.got(), [])
         self.assertEqual(b.downs, [("a", LinkFault.REJECTED)])
         self.assertTrue(a.logged("this is network 'one', not 'two'"), a.lines)
-        self.assertTrue(b.logged("refused us: this is network 'one', not 'two'"), b.lines)
+        self.assertTrue(b.logged("refused this node: this is network 'one', not 'two'"), b.lines)

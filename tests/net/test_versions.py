@@ -32,7 +32,7 @@ class VersionTests(HostileCase):
         self.service(1, peers=(2,))
         self.network.run(3)
         self.assertGreater(first.greeted, 0)
-        said = [line for line in self.lines if "10.0.0.2:7001 refused us" in line]
+        said = [line for line in self.lines if "10.0.0.2:7001 refused this node" in line]
         self.assertTrue(said, self.lines)
         self.assertIn(f"protocol version 1 is spoken here, not {VERSION}", said[0])
 

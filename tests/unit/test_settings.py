@@ -218,7 +218,7 @@ class RefusedTests(OptionsCase):
     def test_a_variable_that_is_no_option_is_refused(self):
         for name in ("CHORDNODE_COLOUR", "CHORDNODE_PEER", "CHORDNODE_PORTS", "CHORDNODE_"):
             line = self.refused(**{name: "1"})
-            expected = f"the environment: {name!r} is no option; there are CHORDNODE_CONFIG, "
+            expected = f"the environment: {name!r} is not an option; there are CHORDNODE_CONFIG, "
             self.assertTrue(line.startswith(expected), line)
             for option in OPTIONS.values():
                 self.assertIn(f"CHORDNODE_{option.variable}", line)
@@ -274,7 +274,7 @@ class KubernetesTests(OptionsCase):
 
     def test_a_wrong_port_is_refused_and_a_name_that_only_looks_like_one(self):
         self.assertIn("port must be", self.refused(CHORDNODE_PORT="x"))
-        self.assertIn("no option", self.refused(CHORDNODE_LISTEN_PORT="7001"))
+        self.assertIn("is not an option", self.refused(CHORDNODE_LISTEN_PORT="7001"))
 
 
 class ProgramTests(SynchronousTestCase):

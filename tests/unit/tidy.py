@@ -126,9 +126,9 @@ METHODS = {
     "chordnet.core.kernel.checks.Checks": 28,
     "chordnet.core.log.antientropy.AntiEntropy": 30,
     "chordnet.core.log.ledger.Ledger": 27,
-    "chordnet.net.links.transport.PeerTransport": 35,
+    "chordnet.net.links.transport.PeerTransport": 33,
     "chordnet.net.runtime.node.LocalNode": 27,
-    "chordnet.service.ChordService": 30,
+    "chordnet.service.ChordService": 27,
     "chordnet.sim.world.network.Network": 38,
 }
 BODIES: dict[str, int] = {}

@@ -39,8 +39,8 @@ def checked_name(what: str, name: str) -> str:
 def client_endpoint(reactor: IReactor, address: str, timeout_s: float) -> IStreamClientEndpoint:
     """Return the endpoint that dials ``address``.
 
-    A literal address is dialled directly: a name's endpoint waits between the addresses it
-    resolves to, and resolves in a thread.
+    A literal address is dialled directly. The endpoint for a name resolves it in a thread, and
+    waits between the addresses it resolves to.
     """
     host, port = parse_address(address)
     timeout: Any = timeout_s  # Twisted says int, and waits for a float as well
@@ -52,7 +52,7 @@ def client_endpoint(reactor: IReactor, address: str, timeout_s: float) -> IStrea
 
 
 def source_address(family: socket.AddressFamily) -> str | None:
-    """Return the address that this machine uses towards others, None if none leads there."""
+    """Return the address that this machine uses towards others; None if it has no route."""
     try:
         with socket.socket(family, socket.SOCK_DGRAM) as probe:
             probe.connect(_ELSEWHERE[family])
@@ -82,7 +82,7 @@ def advertised_address(listening: IAddress, advertise: str | None) -> str:
 def checked_advertise(advertise: str | None) -> str | None:
     """Return what is to be advertised, None for what is listened on.
 
-    :raises ConfigError: it can be nobody's address.
+    :raises ConfigError: no node can have this address.
     """
     if advertise in (None, "", "auto"):
         return None
@@ -95,7 +95,7 @@ def _stated_address(advertise: str, bound_port: int) -> str:
     text = format_address(advertise, 0) if plain_host else advertise
     host, port = parse_address(text, any_port=True)
     if host in _ANYWHERE:
-        raise ConfigError(f"{advertise!r} cannot be advertised: nobody can connect to {host}")
+        raise ConfigError(f"{advertise!r} cannot be advertised: no node can connect to {host}")
     return format_address(host, port or bound_port)
 
 
@@ -104,8 +104,8 @@ def own_address(
 ) -> str:
     """Return the address this machine uses towards other machines; 127.0.0.1 when it has none.
 
-    :param ipv6: the port is listened on with IPv6 as well: where there is no IPv4, that will do.
-    :param source: returns the address used with one family, None if it leads nowhere.
+    :param ipv6: the port also listens on IPv6, so an IPv6 address will do if there is no IPv4.
+    :param source: returns the address used with one family; None if it has no route.
     """
     found = source(socket.AF_INET)
     if found is None and ipv6:

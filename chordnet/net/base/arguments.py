@@ -1,7 +1,7 @@
-"""Arguments of the embedding program, checked before anything is done with them.
+"""Checks of the embedding program's arguments, made before anything is done with them.
 
-A wrong one is told where it was given, in words: sent as it is, it would be refused by the node at
-the other end, which ends the connection that all other calls share.
+A wrong argument is reported where it was given. If it were sent, the node at the other end would
+refuse it and end the connection, which all other calls share.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Checks:
         self._require(isinstance(value, str), what, "a text (str)", value)
 
     def texts(self, what: str, value: object) -> None:
-        """Require several ``str``, and not one of them by itself."""
+        """Require a sequence of ``str``; a single ``str`` is refused."""
         right = (
             isinstance(value, Sequence)
             and not isinstance(value, str | bytes)
@@ -89,7 +89,7 @@ class Checks:
     def instance(self, what: str, value: object, *kinds: type, optional: bool = False) -> None:
         """Require an instance of one of some classes.
 
-        :param optional: None is right, too.
+        :param optional: None is accepted, too.
         """
         names = " or ".join(kind.__name__ for kind in kinds)
         right = isinstance(value, kinds) or (optional and value is None)
@@ -100,7 +100,7 @@ class Checks:
         self._require(callable(value), what, "a function", value)
 
     def plain_function(self, what: str, value: object) -> None:
-        """Require something that can be called and is no coroutine's function."""
+        """Require something that can be called and is not a coroutine function."""
         right = callable(value) and not inspect.iscoroutinefunction(value)
         self._require(right, what, "a plain function (def, not async def)", value)
 
@@ -114,7 +114,7 @@ class Checks:
 
 
 def shown(value: object) -> str:
-    """Return a value for people to read, however long it is."""
+    """Return the ``repr`` of a value, shortened for people to read."""
     try:
         text = repr(value)
     except ValueError:  # Python writes out no number of more than 4,300 digits

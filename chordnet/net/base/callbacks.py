@@ -1,7 +1,7 @@
 """Calls of the embedding program's own functions, plain ones and coroutines (``async def``).
 
-What such a function raises is told to us and goes no further. A coroutine is waited for, so that a
-subscriber deals with one thing at a time, in order.
+What such a function raises is reported to the caller of :func:`call` and goes no further. A
+coroutine is waited for, so that a subscriber handles one event at a time, in order.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ def call(
 ) -> Deferred[None] | None:
     """Call ``function``.
 
-    :param failed: told of what it raised.
-    :return: a Deferred that fires when its coroutine is over; None if all is over already.
+    :param failed: called with what it raised.
+    :return: a Deferred that fires when its coroutine has ended; None if there is none to wait for.
     """
     try:
         result = function(*arguments)
-    except Exception:  # noqa: BLE001 - handed on with its traceback
+    except Exception:  # noqa: BLE001 - passed on with its traceback
         failed(Failure())
         return None
     if not inspect.iscoroutine(result):

@@ -1,6 +1,6 @@
-"""Deferreds at the edge of the API, made of the callbacks that the node itself works with.
+"""Deferreds at the edge of the API, made from the callbacks that the node uses internally.
 
-Each fires once. Whoever has cancelled one, or has let it time out, is told nothing more.
+Each fires once. One that was cancelled, or has timed out, gets nothing more.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from chordnet.core.base.errors import ChordnetError
 T = TypeVar("T")
 
 
-def asked(ask: Callable[[Callable[[T | ChordnetError], None]], None]) -> Deferred[T]:
-    """Return a Deferred for what ``ask`` will hand to its callback; it may refuse by raising."""
+def from_callback(ask: Callable[[Callable[[T | ChordnetError], None]], None]) -> Deferred[T]:
+    """Return a Deferred for what ``ask`` passes to its callback; ``ask`` may refuse by raising."""
     answer: Deferred[T] = Deferred()
 
     def done(result: T | ChordnetError) -> None:
@@ -35,8 +35,8 @@ def asked(ask: Callable[[Callable[[T | ChordnetError], None]], None]) -> Deferre
     return answer
 
 
-def told(tell: Callable[[], T]) -> Deferred[T]:
-    """Return a Deferred of what ``tell`` returns, or of the :class:`ChordnetError` it raises."""
+def from_call(tell: Callable[[], T]) -> Deferred[T]:
+    """Return a fired Deferred: what ``tell`` returned, or the :class:`ChordnetError` it raised."""
     try:
         return succeed(tell())
     except ChordnetError as error:
@@ -44,13 +44,13 @@ def told(tell: Callable[[], T]) -> Deferred[T]:
 
 
 class Waiters:
-    """Those who wait for one thing to happen."""
+    """Deferreds that wait for one thing to happen."""
 
     def __init__(self) -> None:
         self._waiting: dict[Deferred[None], None] = {}
 
     def wait(self) -> Deferred[None]:
-        """Return a Deferred of what :meth:`tell` is called with next."""
+        """Return a Deferred that the next :meth:`tell` fires."""
         waiter: Deferred[None] = Deferred(self._cancelled)
         self._waiting[waiter] = None
         return waiter
@@ -59,9 +59,12 @@ class Waiters:
         self._waiting.pop(waiter, None)
 
     def tell(self, problem: ChordnetError | Failure | None) -> None:
-        """Tell all who wait that it has happened, or why it will not."""
-        told, self._waiting = self._waiting, {}
-        for waiter in told:
+        """Fire all waiting Deferreds.
+
+        :param problem: why it will not happen; None if it has.
+        """
+        waiting, self._waiting = self._waiting, {}
+        for waiter in waiting:
             if waiter.called:  # another one's callback has cancelled it
                 continue
             if problem is None:

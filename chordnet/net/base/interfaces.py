@@ -32,7 +32,7 @@ from chordnet.wire.rpc import LookupResult, Receipt
 
 
 class IReactor(IReactorTCP, IReactorTime):
-    """What a node needs of a reactor; Twisted has no interface for all that one can do."""
+    """What a node needs of a reactor; Twisted has no single interface for it."""
 
 
 class IStream(ITransport, IConsumer, IPushProducer):
@@ -50,7 +50,7 @@ class Core(Protocol):
 
     @property
     def bound(self) -> float:
-        """A time before which no ``Tick`` is due; infinite while nothing waits."""
+        """Lower bound on :attr:`deadline`, cheaper to read; infinite while nothing waits."""
 
     def step(self, event: Event, now: float) -> list[Effect]:
         """Take one event and return what to do, in order."""
@@ -58,7 +58,7 @@ class Core(Protocol):
     def status(self) -> Status: ...
     @property
     def reason(self) -> str:
-        """Why it is in no ring, in words; empty where the status says all."""
+        """Why it is in no ring, in words; empty if the status says enough."""
 
     def known(self, raw: bytes) -> NodeRef | None:
         """Return the node that has this identifier, as far as is known."""
@@ -74,7 +74,7 @@ class Core(Protocol):
 
     @property
     def has_joined(self) -> bool:
-        """Whether both neighbours have taken the node in."""
+        """Whether both neighbours have accepted the node."""
 
     @property
     def predecessor(self) -> NodeRef | None: ...
@@ -84,7 +84,7 @@ class Core(Protocol):
     def label(self) -> RingLabel | None: ...
     @property
     def finger_slots(self) -> Sequence[tuple[int, NodeRef]]:
-        """Every slot of the finger table whose node is another one: (index, node)."""
+        """Every slot of the finger table whose node is not this one: (index, node)."""
 
     @property
     def counters(self) -> dict[str, int]:
@@ -98,7 +98,7 @@ class Transport(Protocol):
     """Carries messages to peers. Connects as needed, never raises for a peer's fault.
 
     Messages to one peer keep their order while one connection lasts; nothing more is promised.
-    A peer that cannot be reached is told of by ``on_down``, once for each failed attempt.
+    ``on_down`` is called once for each failed attempt to reach a peer.
     """
 
     def send(self, to: NodeRef, message: PeerMessage) -> None: ...
@@ -106,13 +106,13 @@ class Transport(Protocol):
 
 ReceiptDone = Callable[[Receipt | ChordnetError], None]
 LookupDoneWith = Callable[[LookupResult | ChordnetError], None]
-"""Who waits for what was asked of a node: called once, with the result or with what went wrong."""
+"""Callbacks of requests to a node: called once, with the result or with what went wrong."""
 
 Received = Callable[[NodeRef, PeerMessage], None]
 
 
 class Down(Protocol):
-    """Who is told that there is no connection with a peer."""
+    """Called when there is no connection with a peer."""
 
     def __call__(
         self, peer: NodeRef, fault: LinkFault, text: str = "", holder: str = ""
@@ -155,8 +155,8 @@ class MessageLog(Protocol):
         """Why nothing more can be kept; empty while all is well."""
 
     spoiled: set[MessageId]
-    """Messages that turned out to be damaged: whoever has noted that they are missing now clears
-    it. The log drops them with the next commit."""
+    """Messages that turned out to be damaged. The log drops them with the next commit; the reader
+    of this set clears it, having noted that they are missing."""
 
     @property
     def first(self) -> int:
@@ -176,7 +176,7 @@ class MessageLog(Protocol):
 
     def append(self, record: Record, received_at: float) -> StoredMessage: ...
     def skip(self, ranges: Iterable[Range]) -> None:
-        """Give up messages that nobody keeps any more."""
+        """Give up messages that no node keeps any more."""
 
     def commit(self) -> None:
         """Make what was appended and skipped as durable as this log makes anything.
@@ -186,10 +186,10 @@ class MessageLog(Protocol):
 
     @property
     def waiting(self) -> int:
-        """How many committed messages a :meth:`checkpoint` would put where they belong."""
+        """How many committed messages a :meth:`checkpoint` would move to their final place."""
 
     def checkpoint(self) -> None:
-        """Do what commits have left for later. Called when nothing waits for this node.
+        """Do what commits have left for later. Called when no message waits to be passed on.
 
         :raises LogFailed: it could not be done; what was committed stays so.
         """
@@ -208,7 +208,7 @@ class MessageLog(Protocol):
         """Return the last ``limit`` messages, oldest first."""
 
     def before_newest(self, limit: int) -> int:
-        """Return the position after which the newest ``limit`` messages stand."""
+        """Return the position after which the newest ``limit`` messages begin."""
 
     def missing_beyond(self, position: int) -> int:
         """Return how many messages after ``position`` were here and are not any more."""
@@ -220,7 +220,7 @@ class MessageLog(Protocol):
         """
 
     def position(self, message_id: str) -> int:
-        """Return the position of ``message_id``; "" stands just before the oldest kept.
+        """Return the position of ``message_id``, or for "" the one before the oldest kept.
 
         :raises KeyError: no such message is kept.
         """

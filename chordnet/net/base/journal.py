@@ -1,8 +1,8 @@
 """What a node writes to its log, and what it counts.
 
 State changes, ring changes, deaths and refusals are logged by default, single messages only with
-``debug``. Whatever a stranger can cause is limited: of one kind a few lines at once, then
-one every few seconds that says how many were left out. An event is one line, whatever it names:
+``debug``. Lines that a stranger can cause are limited: a short burst of each kind, then one
+every few seconds that says how many were left out. An event is one line, whatever it names:
 characters that do not print become question marks.
 """
 
@@ -17,7 +17,7 @@ from chordnet.core.base.metrics import Counters
 from chordnet.net.base.metrics import NetMetric
 
 BURST = 5
-"""Lines of one kind that may be written at once."""
+"""Lines of one kind that may be written in a burst."""
 LONGEST_FIELD = 300
 """Letters of a value that a stranger has caused."""
 LONGEST_LINE = 4000
@@ -58,7 +58,7 @@ class Journal:
         self._log.warn("{node}: " + text, **self._tamed(fields))
 
     def error(self, text: str, **fields: object) -> None:
-        """Log what an operator has to see to."""
+        """Log what an operator has to act on."""
         self._log.error("{node}: " + text, **self._tamed(fields))
 
     def debug(self, text: str, **fields: object) -> None:

@@ -37,18 +37,18 @@ class NetworkLimits:
     """Connections that have not greeted yet; one more takes the place of one that has been
     silent for a second, or is turned away."""
     max_peers: int = _limit(1024)
-    """Connections with peers; a further one takes the place of a caller of whom this node wants
-    nothing, or is refused as "full"."""
+    """Connections with peers; a further one takes the place of a caller to which this node
+    has sent only answers, or is refused as "full"."""
     max_clients: int = _limit(256)
     """Connections with clients; a further one takes the place of one that asks nothing, or is
     refused as "full"."""
     max_links: int = _limit(4096)
-    """Peers of which something is remembered (a connection, a pause before the next dial)."""
+    """Peers that the node keeps something about (a connection, a pause before the next dial)."""
     max_dials: int = _limit(64)
     """Dials at the same time; further ones wait for their turn."""
     told_dials: int = _limit(128)
-    """Dials at once to addresses that are known only because peers named them, a quarter of them on
-    the word of one peer; what is to be sent to a further one is dropped."""
+    """Dials that a burst may make to addresses known only because peers named them, a quarter of
+    them on the word of one peer; messages to a further address are dropped."""
     told_dials_per_s: float = _limit(16.0)
     """Such dials a second in the long run, a quarter of them on the word of one peer."""
 
@@ -88,9 +88,9 @@ class NetworkLimits:
     client_stall_s: float = _limit(20.0)
     """A client that has read nothing for this long while replies wait is cut off."""
     duplicate_window_s: float = _limit(3.0)
-    """Two connections with one peer made within this time were dialled by both at once, and the
-    one dialled by the smaller identifier stays. Later the newer one stays: whoever dials again
-    has lost the older."""
+    """Two connections with one peer made within this time were dialled by both simultaneously, and
+    the one dialled by the smaller identifier stays. Later the newer one stays: a peer that dials
+    again has lost the older."""
     redial_min_s: float = _limit(0.05)
     """Pause after the first failed dial; doubled by each further failure, varied by a quarter."""
     redial_max_s: float = _limit(1.0)

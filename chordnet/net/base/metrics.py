@@ -23,7 +23,7 @@ class NetMetric(Declared):
         "connections", "connections", "connections with peers, clients and strangers", Kind.GAUGE
     )
     DIALS = Metric("dials", "dials", "dials of peers that were begun")
-    DIALS_FAILED = Metric("dials_failed", "dials", "dials of peers that came to nothing")
+    DIALS_FAILED = Metric("dials_failed", "dials", "dials of peers that failed")
     DIALS_REFUSED = Metric(
         "dials_refused",
         "dials",
@@ -44,12 +44,14 @@ class NetMetric(Declared):
     TURNED_AWAY = Metric(
         "turned_away",
         "connections",
-        "connections closed at once because too many others had not greeted yet",
+        "connections turned away because too many others had not greeted yet",
     )
 
     # -- peers -------------------------------------------------------------------------------
     MESSAGES_DROPPED = Metric(
-        "messages_dropped", "messages", "messages to peers dropped because no connection came about"
+        "messages_dropped",
+        "messages",
+        "messages to peers dropped because no connection was made",
     )
     MISBEHAVED = Metric("misbehaved", "messages", "messages dropped because they broke a rule")
     PEER_VIOLATIONS = Metric(
@@ -75,12 +77,12 @@ class NetMetric(Declared):
     BROADCAST = Metric(
         "broadcast",
         "events",
-        "what befell broadcasts on their way, by what it was",
+        "what happened to broadcasts on their way, by kind",
         labels=(Label("what", tuple(kind.name.lower() for kind in TraceKind)),),
     )
     RECORDED = Metric("recorded", "messages", "messages recorded since the start")
     GAPS_TOLD = Metric(
-        "gaps_told", "events", "times that messages were given up because nobody keeps them"
+        "gaps_told", "events", "times that messages were given up because no node keeps them"
     )
     LOG_FAILURES = Metric(
         "log_failures", "failures", "failures of the message log, which end the node's membership"

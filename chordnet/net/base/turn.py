@@ -2,11 +2,12 @@
 
 Messages that arise during a turn are queued on their connections, and every connection
 concerned is flushed once when the turn ends, so several messages to one peer leave in one write.
-What is better done for all of a turn at once (publishing) runs before that flush, what need not
-delay it (subscribers' callbacks) runs after it.
+Work that is better done once for a whole turn (publishing) runs before that flush; work that need
+not delay it (subscribers' callbacks) runs after it.
 
-Nothing leaves before what it presupposes is kept. So what has to be kept (the message log) joins
-the turn as a :class:`Participant`, and before connections are flushed all participants commit:
+No message leaves before the records it depends on are kept. So whatever keeps records (the message
+log) joins the turn as a :class:`Participant`, and all participants commit before connections are
+flushed:
 
 1. ``commit`` of each, in the order in which they joined, until one fails;
 2. if all have committed, ``committed`` of each, in the same order, and then the flush;
@@ -37,29 +38,29 @@ class Flushable(Protocol):
 
 
 class Participant(Protocol):
-    """Something that has to be kept before what a turn sends may leave.
+    """Something that keeps records which must be safe before a turn's messages leave.
 
-    Exceptions are logged with their traceback and counted; one from ``commit`` is a failure like
-    any other, one from the other methods changes nothing for the other participants.
+    Exceptions are logged with their traceback and counted. One from ``commit`` is a failure like
+    any other; one from another method has no effect on the other participants.
     """
 
     def commit(self) -> bool:
-        """Keep what has changed since the last commit; return True if that can be built on.
+        """Keep what has changed since the last commit; return True if others may depend on it.
 
         Called often when nothing has changed. What one participant has kept when a later one fails
-        stays kept, as if the program had died at that moment: nobody has been told of it. After a
-        failure from which there is no way back, it has nothing more to keep and returns True, so
-        that what the node has to say at its end leaves.
+        stays kept, as if the program had died at that moment: no peer or client was told of it.
+        A participant that has failed for good keeps nothing more and returns True, so that the
+        node's goodbyes can leave.
         """
 
     def abandon(self) -> None:
         """Give up what is not committed: this or another participant has failed.
 
-        Nothing that presupposes it has been sent, and nothing will be.
+        Nothing that depends on it has been sent, and nothing will be.
         """
 
     def committed(self) -> None:
-        """Take note that all participants have committed; nothing has been sent yet."""
+        """React to the commit of all participants; nothing has been sent yet."""
 
 
 class Turn:
@@ -98,22 +99,24 @@ class Turn:
         self._committed: tuple[Callable[[], None], ...] = ()
         self._abandons: tuple[Callable[[], None], ...] = ()
         self._spoiled = False
+        """Whether a commit has failed and the connections concerned are not cut yet."""
         self._emptied: list[Callable[[], None]] = []
         self.open: set[Flushable] = set()
         """Connections that are made and not lost."""
         self.settle: Callable[[], None] = _nothing
         """Called when a turn has ended, with its writes and callbacks."""
         self.failed = failed
-        """Told what was being done when an unexpected exception came up (inside ``except``)."""
+        """Called inside ``except`` with what was being done when an unexpected exception came."""
 
     def join(self, participant: Participant) -> None:
         """Have ``participant`` commit before anything is sent, after those that joined earlier."""
+        # Bound methods in tuples: a turn ends for every read, and looks nothing up then.
         self._commits = (*self._commits, participant.commit)
         self._committed = (*self._committed, participant.committed)
         self._abandons = (participant.abandon, *self._abandons)
 
     def before(self, callback: Callable[[], None]) -> None:
-        """Have ``callback`` called when everything that makes up this turn has happened."""
+        """Have ``callback`` called at the end of this turn, before its messages are flushed."""
         self._before.append(callback)
         self.touch()
 
@@ -124,20 +127,20 @@ class Turn:
             self.touch()
 
     def after(self, callback: Callable[[], object]) -> None:
-        """Have ``callback`` called once what this turn sends has been handed over."""
+        """Have ``callback`` called after this turn's messages have been flushed."""
         self._after.append(callback)
         if not self.depth:
             self.touch()
 
     def touch(self) -> None:
-        """Make sure that a turn will end: outside of one, schedule one."""
+        """Make sure that a turn will end; outside of a turn, schedule one."""
         if not self.depth and self._call is None:
             self._call = self._clock.callLater(0, self._late)
 
     def commit(self) -> bool:
-        """Have all participants keep what came so far; return True if that can be built on.
+        """Have all participants keep what came so far; return True if all of them did.
 
-        Once it has failed, nothing that this turn still brings may leave either.
+        Once a commit has failed, nothing of this turn may leave, whatever it still brings.
         """
         if self._spoiled:
             return False
@@ -164,6 +167,8 @@ class Turn:
         self.depth += 1
 
     def __exit__(self, *_exception: object) -> None:
+        # The depth stays 1 while the turn finishes: what its callbacks queue belongs to this turn,
+        # and the loop in _finish takes it; no call of the reactor has to be scheduled for it.
         if self.depth == 1:
             self._finish()
         self.depth -= 1
@@ -177,7 +182,7 @@ class Turn:
                 callback()
 
     def when_empty(self, callback: Callable[[], None]) -> None:
-        """Call back once no connection is open; at once if none is."""
+        """Call back once no connection is open; immediately if none is."""
         if self.open:
             self._emptied.append(callback)
         else:
@@ -207,14 +212,17 @@ class Turn:
                     before, self._before = self._before, []
                     self._call_all(before, "what ends a turn")
                 dirty, self._dirty = self._dirty, []
+                # One commit for all connections: a receipt in any of them may depend on any record.
                 if self.commit():
                     for connection in dirty:
                         connection.flush()
                 else:
                     for connection in dirty:
                         connection.abort()
+                    # What depended on the failed commit is gone with the connections.
                     self._spoiled = False
             if not self._after:
+                # A commit within the turn may have failed without a connection left to cut.
                 self._spoiled = False
                 self.settle()
                 return

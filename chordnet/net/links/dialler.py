@@ -37,11 +37,12 @@ class DialSettings:
 class Dial:
     """One attempt; reports exactly one outcome unless cancelled.
 
-    When it is over it lets go of what handles the connection, and Twisted's connector, which is
-    part of a reference cycle, of both: the collector, which runs seldom, has next to nothing to do.
+    When it is over it drops its references to the connection's handler. Twisted's connector, which
+    is part of a reference cycle, then holds on to neither, and the garbage collector, which a node
+    runs rarely, has little left to find.
 
-    :param greeted: told of the connection and the Welcome; returns the connection's next handler.
-    :param failed: told the kind of fault, one line of text and the refusal if there was one.
+    :param greeted: called with the connection and the Welcome; returns the next handler.
+    :param failed: called with the kind of fault, one line of text and the refusal if there was one.
     """
 
     def __init__(
@@ -87,7 +88,7 @@ class Dial:
         self._connecting.addCallbacks(self._connected, self._not_connected)
 
     def cancel(self) -> None:
-        """Give up without reporting."""
+        """Give up without reporting an outcome."""
         caller = self._caller
         self._end()
         if caller is not None and caller.connection is not None:
@@ -103,6 +104,7 @@ class Dial:
         return Connection(given.reactor, given.turn, self._caller, given.limits, given.frame_limit)
 
     def _connected(self, _protocol: IProtocol) -> None:
+        # The endpoint's own timeout covers the connection alone.
         if self._caller is not None:
             self._timeout = self._settings.reactor.callLater(
                 self._settings.limits.greeting_timeout_s,

@@ -1,8 +1,8 @@
 """Which dials are under way, which wait for their turn, and which for a pause to end.
 
-A link has at most one dial. After a failed one it pauses, twice as long each time up to a limit and
-varied a little, so that a network that lost a node does not knock on its door in step. There is
-a limit on dials at the same time; further ones wait in a line.
+A link has at most one dial. After a failed dial it pauses, twice as long each time up to a limit.
+The pause varies at random, so that the nodes of a network that lost one of them do not dial it in
+step. The number of simultaneous dials is limited; further ones wait in a queue.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ class Dials:
     """All dials of one node.
 
     :param make: makes a :class:`Dial` from ``address``, ``greeted`` and ``failed``.
-    :param greeted: told of an answered greeting; returns the connection's next handler.
-    :param failed: told of a failed dial whose link still has no connection.
+    :param greeted: called when a greeting was answered; returns the connection's next handler.
+    :param failed: called for a failed dial whose link still has no connection.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class Dials:
         self.made = 0
 
     def want(self, link: Link) -> None:
-        """Dial as soon as that is allowed."""
+        """Dial as soon as the limit on dials allows it."""
         if link.dialled:
             return
         if self.under_way >= self._limits.max_dials:
@@ -74,9 +74,10 @@ class Dials:
         dial.start()
 
     def pause(self, link: Link) -> None:
-        """Let no dial begin for a while, unless another one is on its way already."""
+        """Delay the next dial of ``link``, unless one is under way already."""
         if link.dialled:
             return
+        # Without the cap on the exponent the power would at last be too large for a float.
         pause = self._limits.redial_min_s * 2 ** min(link.failures, 16)
         longest = self._limits.redial_told_max_s if link.told else self._limits.redial_max_s
         pause = min(pause, longest) * self._rng.uniform(0.75, 1.25)
@@ -84,20 +85,24 @@ class Dials:
         link.begin_pause(self._clock.callLater(pause, self._pause_over, link))
 
     def end_pause(self, link: Link) -> None:
-        """Let a dial begin at once again, if ``link`` is paused."""
+        """Allow a dial again immediately, if ``link`` is paused."""
         if link.pause is not None:
             link.pause.cancel()
             link.end_pause()
 
-    def calm(self, link: Link) -> None:
-        """The peer was reached: end the pause, and a dial that has not sent its greeting."""
+    def reached(self, link: Link) -> None:
+        """End the pause, and a dial that has not sent its greeting: the peer was reached.
+
+        A dial that has sent it may have been accepted; the transport decides which of the two
+        connections stays.
+        """
         link.failures = 0
         self.end_pause(link)
         if link.dial is not None and not link.dial.connected:
             self.cancel(link)
 
     def cancel(self, link: Link) -> None:
-        """Give up whatever is under way or waits for ``link``."""
+        """Give up the dial of ``link`` and end its pause."""
         self.end_pause(link)
         if link.dial is not None:
             link.dial.cancel()
@@ -122,11 +127,12 @@ class Dials:
             self._failed(link, fault, text, refusal)
 
     def _free(self) -> None:
-        """A dial has ended: begin those that stand in line."""
+        """Begin dials that wait in the queue, now that one has ended."""
         self.under_way -= 1
         while self._line and self.under_way < self._limits.max_dials:
             waiting = self._line.popleft()
-            waiting.called()
+            waiting.leave_line()
+            # While it waited, the peer may have called, or its messages may have been dropped.
             if waiting.queue and waiting.session is None:
                 self.want(waiting)
 
@@ -137,5 +143,5 @@ class Dials:
                 self.want(link)
 
     def stop(self) -> None:
-        """Forget who stands in line."""
+        """Forget the links that wait in the queue."""
         self._line.clear()

@@ -1,10 +1,10 @@
 """The greeting on a live connection, from both sides.
 
-Peers and clients arrive at the same port and are told apart by their :class:`Hello`. A connection
-that has not greeted holds a few kilobytes at most, for a few seconds at most, and of such there is
-a limited number. When there are as many, a further one takes the place of the oldest that has sent
-nothing for a second; a host that holds more places than another gives way to it sooner. Where there
-is none to give way, the new one is turned away: those that are here have time to greet.
+Peers and clients arrive at the same port; their :class:`Hello` says which they are. A connection
+that has not greeted holds a few kilobytes at most, for a few seconds at most, and the number of
+such connections is limited. At the limit, a new connection takes the place of the oldest one that
+has sent nothing for a second, or earlier of one from a host that holds more places than the new
+one's. If there is none of either, the new one is turned away: the others have time to greet.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ from chordnet.wire.greeting import (
 )
 
 PATIENCE_S = 1.0
-"""So long a connection may take until its greeting begins, however many others are waiting."""
+"""How long a connection may take to begin its greeting, however many others are waiting."""
 
 
 class Peers(Protocol):
-    """Who takes over a connection that a peer has greeted on."""
+    """Takes over connections on which a peer has greeted."""
 
     def refuse(self, node: NodeRef) -> Refuse | None: ...
     def attach(self, connection: Connection, node: NodeRef, *, outgoing: bool) -> Handler: ...
@@ -51,11 +51,11 @@ class Peers(Protocol):
         """Return True if ``node`` has to be judged before it is let in."""
 
     def judge(self, node: NodeRef, judged: Callable[[Refuse | None], None]) -> None:
-        """Have ``node`` judged, and ``judged`` told why it is refused, if it is."""
+        """Have ``node`` judged; call ``judged`` with why it is refused, or None."""
 
 
 class Clients(Protocol):
-    """Who takes over a connection that a client has greeted on."""
+    """Takes over connections on which a client has greeted."""
 
     def refuse(self) -> Refuse | None: ...
     def attach(self, connection: Connection) -> Handler: ...
@@ -105,20 +105,22 @@ class Door(ServerFactory):
         greeter = Greeter(self, self._clock, self._limits.greeting_timeout_s, host)
         self._waiting[greeter] = None
         connection = Connection(self._clock, self._turn, greeter, self._limits, self._frame_limit)
-        greeter.connection = connection
+        greeter.connection = connection  # it may be turned away before ``made`` is called
         return connection
 
     def _who_gives_way(self, host: str) -> Greeter | None:
-        """Return which connection gives way to a new one from ``host``; None if none does."""
+        """Return the connection that gives way to a new one from ``host``; None if none does."""
         held = Counter(greeter.host for greeter in self._waiting)
         most, count = max(held.items(), key=lambda each: each[1])
-        if count > held[host] + 1:  # it cannot keep others out by filling all places
+        # One host cannot keep others out by filling all places. The new one's host has to be behind
+        # by two: with a difference of one the place would go back and forth between the two.
+        if count > held[host] + 1:
             return next(greeter for greeter in self._waiting if greeter.host == most)
         latest = self._clock.seconds() - PATIENCE_S
         return next((g for g in self._waiting if g.since <= latest and g.silent), None)
 
-    def greeted(self, greeter: Greeter) -> None:
-        """Forget a connection that greeted or is gone."""
+    def forget(self, greeter: Greeter) -> None:
+        """Forget a connection that has greeted or is gone."""
         self._waiting.pop(greeter, None)
 
     def decide(self, hello: Hello) -> Refuse | None:
@@ -134,14 +136,14 @@ class Door(ServerFactory):
         return self.peers.refuse(hello.node)
 
     def close(self) -> None:
-        """Let nobody in any more and close what has not greeted."""
+        """Accept no more connections and close those that have not greeted."""
         self._open = False
         for greeter in list(self._waiting):
             greeter.connection.abort()
 
 
 class Greeter:
-    """Handles a connection that somebody made to us, until it has greeted.
+    """Handles an incoming connection until it has greeted.
 
     :param host: where it comes from.
     """
@@ -158,7 +160,7 @@ class Greeter:
 
     @property
     def silent(self) -> bool:
-        """Whether not a byte has come."""
+        """Whether no byte has come yet."""
         return not self.connection.received
 
     def made(self, connection: Connection) -> None:
@@ -168,14 +170,14 @@ class Greeter:
         if not frames or self.connection.closing:
             return
         if self._judging:
-            self.violated("it speaks before it is welcome")
+            self.violated("it sent something before it was welcomed")
             return
         hello = read_hello(frames[0])
         refusal = self._door.decide(hello)
         if refusal is not None:
             self._refuse(refusal, hello)
         elif hello.role == WHO:
-            self._tell_who(hello)
+            self._answer_who(hello)
         elif hello.role == PEER and hello.node is not None and self._door.peers.doubts(hello.node):
             self._judging = True
             self._door.peers.judge(hello.node, partial(self._judged, hello))
@@ -185,13 +187,14 @@ class Greeter:
     def _judged(self, hello: Hello, refusal: Refuse | None) -> None:
         if self._over or self.connection.closing:
             return
+        # The limits are checked again: others may have been let in while this one waited.
         refusal = refusal or self._door.decide(hello)
         if refusal is not None:
             self._refuse(refusal, hello)
         else:
             self._let_in(hello, [])
 
-    def _tell_who(self, hello: Hello) -> None:
+    def _answer_who(self, hello: Hello) -> None:
         self._finish()
         door, version = self._door, agreed_version(hello)
         assert version is not None
@@ -205,11 +208,6 @@ class Greeter:
 
     def _let_in(self, hello: Hello, more: list[bytes]) -> None:
         self._finish()
-        handler = self._welcome(hello)
-        if more:
-            handler.frames(more)
-
-    def _welcome(self, hello: Hello) -> Handler:
         door, connection = self._door, self.connection
         version = agreed_version(hello)
         assert version is not None
@@ -219,7 +217,8 @@ class Greeter:
         else:
             assert hello.node is not None
             connection.handler = door.peers.attach(connection, hello.node, outgoing=False)
-        return connection.handler
+        if more:  # sent with the greeting, before the answer to it
+            connection.handler.frames(more)
 
     def _refuse(self, refusal: Refuse, hello: Hello) -> None:
         self._finish()
@@ -260,13 +259,13 @@ class Greeter:
         self.connection.abort()
 
     def overloaded(self) -> None:
-        """A greeting's few bytes never come near a limit."""
+        """Do nothing: a greeting's few bytes never come near a limit."""
 
     def held(self) -> None:
-        """The send buffer's limit is enough."""
+        """Do nothing: the send buffer's limit is enough."""
 
     def drained(self) -> None:
-        """Nothing waits for it."""
+        """Do nothing: nothing waits for it."""
 
     def lost(self) -> None:
         self._finish()
@@ -277,18 +276,18 @@ class Greeter:
 
     def _finish(self) -> None:
         self._over = True
-        self._door.greeted(self)
+        self._door.forget(self)
         if self._timeout.active():
             self._timeout.cancel()
 
 
 class Caller:
-    """Handles a connection that we made, until the greeting is answered.
+    """Handles an outgoing connection until the greeting is answered.
 
     :param hello: what to greet with.
-    :param welcomed: told of the connection and the answer; returns who takes over.
-    :param refused: told of the other side's refusal.
-    :param failed: told in one line why there was no answer.
+    :param welcomed: called with the connection and the answer; returns the next handler.
+    :param refused: called with the other side's refusal.
+    :param failed: called with one line that says why there was no answer.
     """
 
     def __init__(
@@ -338,13 +337,13 @@ class Caller:
             self._failed(reason)
 
     def overloaded(self) -> None:
-        """A greeting's few bytes never come near a limit."""
+        """Do nothing: a greeting's few bytes never come near a limit."""
 
     def held(self) -> None:
-        """The send buffer's limit is enough."""
+        """Do nothing: the send buffer's limit is enough."""
 
     def drained(self) -> None:
-        """Nothing waits for it."""
+        """Do nothing: nothing waits for it."""
 
     def lost(self) -> None:
         self.give_up("the connection ended during the greeting")

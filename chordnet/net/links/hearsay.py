@@ -1,9 +1,8 @@
-"""Addresses that a node knows only because a peer named them: how many of them it may dial.
+"""How many of the addresses that it knows only from its peers a node may dial.
 
-Anybody can name any address, so a node could be made to knock on the doors of others. Addresses
-from the configuration and from the disk, and those of nodes that have greeted, are not counted. Of
-the others a node dials so many at once and so many a second on one peer's word, and so many
-altogether.
+A peer can name any address, and could use a node to attack other hosts. Addresses from the
+configuration and from the disk, and those of nodes that have greeted, are not limited. For the
+others there is an :class:`Allowance` on one peer's word, and one for all peers together.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ _MOST_TELLERS = 1024
 
 
 class Hearsay:
-    """What one node may dial on the word of others.
+    """What one node may dial on the word of its peers.
 
     :param now: seconds on a clock that never goes back.
     """
@@ -30,7 +29,7 @@ class Hearsay:
         self._all = Allowance(limits.told_dials, limits.told_dials_per_s, now)
 
     def met(self, *addresses: str) -> None:
-        """These addresses are known from elsewhere."""
+        """Note that these addresses are known from another source than a peer."""
         for address in addresses:
             self._met[address] = None
             self._met.move_to_end(address)
@@ -38,7 +37,7 @@ class Hearsay:
             self._met.popitem(last=False)
 
     def knows(self, node: NodeRef) -> bool:
-        """Return True if the address of ``node`` is known from elsewhere."""
+        """Return True if the address of ``node`` is known from another source than a peer."""
         return node.is_contact or node.address in self._met
 
     def may_dial(self, node: NodeRef, teller: bytes, now: float) -> bool:

@@ -1,7 +1,7 @@
-"""Who waits for the core's judgement of a name, and what the core is asked.
+"""Greetings that wait for the core's judgement of a name.
 
-A node that greets as another life of a known one, or at another address, is let in once the core
-has judged that it has the name; meanwhile its greeting waits.
+A node that greets as another life of a known one, or at another address, may be an impostor. It is
+let in once the core has judged that it has the name; meanwhile its greeting waits.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from chordnet.core.base.messages import NodeRef
 from chordnet.net.base.interfaces import Judge
 from chordnet.wire.greeting import Refuse
 
-Told = Callable[[Refuse | None], None]
+WhenJudged = Callable[[Refuse | None], None]
 _REASON = 900
 
 
 class Judging:
     """The greetings that wait.
 
-    :param names: what is known of names; None lets everybody in.
+    :param names: what is known of names; None lets every node in.
     :param post: takes an event for the core.
     :param wall: returns the wall clock in seconds since 1970.
     :param rival: returns who else is connected under a node's name.
-    :param most: nodes that may wait.
+    :param most: how many nodes may wait.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class Judging:
         self._wall = wall
         self._rival = rival
         self._most = most
-        self._waiting: dict[NodeRef, list[Told]] = {}
+        self._waiting: dict[NodeRef, list[WhenJudged]] = {}
 
     def is_known(self, node: NodeRef) -> bool:
         """Return True if this very node has its name."""
@@ -51,6 +51,7 @@ class Judging:
         """Return True if ``node`` has to be judged before it is let in."""
         if self._names is None:
             return False
+        # Two nodes with one name: one is an impostor, or what is left of an earlier life.
         contested = self._rival(node) is not None and not self.is_known(node)
         return contested or self._names.doubts(node)
 
@@ -63,25 +64,26 @@ class Judging:
         """Have the core judge ``node``."""
         self._post(Greeted(node, self._rival(node), dialled, self._wall()))
 
-    def answered_at(self, node: NodeRef, address: str) -> None:
-        """A dial of ``address`` has found ``node``, which is doubted."""
+    def judge_answer(self, node: NodeRef, address: str) -> None:
+        """Have the core judge ``node``, which is doubted and has answered a dial of ``address``."""
         known = self._names.known(node.raw) if self._names is not None else None
+        # Any node can call under a name; to answer at the address known for it takes more.
         at_home = known is not None and known.address == node.address == address
         self.ask(node, dialled=at_home)
 
-    def wait(self, node: NodeRef, told: Told) -> None:
-        """Have ``node`` judged, and ``told`` called with why it is refused, if it is."""
+    def wait(self, node: NodeRef, judged: WhenJudged) -> None:
+        """Have ``node`` judged; call ``judged`` with why it is refused, or None."""
         if len(self._waiting) >= self._most and node not in self._waiting:
-            told(Refuse("full", "too many names are being checked; try again"))
+            judged(Refuse("full", "too many names are being checked; try again"))
             return
-        self._waiting.setdefault(node, []).append(told)
+        self._waiting.setdefault(node, []).append(judged)
         self.ask(node)
 
     def judged(self, effect: Judged) -> None:
-        """Perform what the core has judged of a node."""
+        """Answer the greetings that wait for this judgement."""
         refusal = None
         if effect.reason:
             code = "name" if effect.holder else "incarnation"
             refusal = Refuse(code, effect.reason[:_REASON], effect.holder)
-        for told in self._waiting.pop(effect.node, ()):
-            told(refusal)
+        for judged in self._waiting.pop(effect.node, ()):
+            judged(refusal)

@@ -1,20 +1,20 @@
 """The way to one peer, and the session on a connection with it.
 
 Two things make up where a link is: whether there is a session, and what this node does about
-dialling. Both go on independently, for a peer may call while its own address is being dialled::
+dialling. The two are independent, since a peer may call while its own address is being dialled::
 
     no session    IDLE    IN_LINE    DIALLING       PAUSED
     a session     UP      UP_IN_LINE UP_DIALLING    -
 
-- *in line*: as many dials as may be are under way; this one comes when another has ended.
-- *dialling*: an attempt is under way, to the end of its greeting.
+- *in line*: as many dials are under way as the limit allows; this one begins when another ends.
+- *dialling*: an attempt is under way, until its greeting is answered or fails.
 - *paused*: the last attempt failed; the next may begin when the pause is over. Nothing pauses while
   there is a session, since the peer was reached.
 
-:attr:`Link.TRANSITIONS` has every step; any other is a defect of ours, and raises.
+:attr:`Link.TRANSITIONS` has every step; any other is a bug, and raises.
 
-``queue`` is only ever filled without a session. When the attempt fails the queue is dropped: the
-protocol repairs what got lost.
+``queue`` is filled only while there is no session. When the attempt fails the queue is dropped; the
+protocol recovers from the loss.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class LinkStep(enum.Enum):
     """What happens to a link."""
 
     LINED_UP = "stand in line"
-    CALLED = "leave the line"
+    LEFT_LINE = "leave the line"
     DIALLED = "begin a dial"
     DIAL_ENDED = "end a dial"
     PAUSED = "pause"
@@ -80,7 +80,7 @@ class Link:
         (LinkState.IDLE, LinkStep.DIALLED): LinkState.DIALLING,
         (LinkState.IDLE, LinkStep.PAUSED): LinkState.PAUSED,
         (LinkState.IDLE, LinkStep.ATTACHED): LinkState.UP,
-        (LinkState.IN_LINE, LinkStep.CALLED): LinkState.IDLE,
+        (LinkState.IN_LINE, LinkStep.LEFT_LINE): LinkState.IDLE,
         (LinkState.IN_LINE, LinkStep.ATTACHED): LinkState.UP_IN_LINE,
         (LinkState.DIALLING, LinkStep.DIAL_ENDED): LinkState.IDLE,
         (LinkState.DIALLING, LinkStep.ATTACHED): LinkState.UP_DIALLING,
@@ -88,7 +88,7 @@ class Link:
         # The peer took the place of a session that it no longer knows of, or of a second one.
         (LinkState.UP, LinkStep.ATTACHED): LinkState.UP,
         (LinkState.UP, LinkStep.DETACHED): LinkState.IDLE,
-        (LinkState.UP_IN_LINE, LinkStep.CALLED): LinkState.UP,
+        (LinkState.UP_IN_LINE, LinkStep.LEFT_LINE): LinkState.UP,
         (LinkState.UP_IN_LINE, LinkStep.ATTACHED): LinkState.UP_IN_LINE,
         (LinkState.UP_IN_LINE, LinkStep.DETACHED): LinkState.IN_LINE,
         (LinkState.UP_DIALLING, LinkStep.DIAL_ENDED): LinkState.UP,
@@ -136,27 +136,27 @@ class Link:
         """Stand in the line of dials to come."""
         self._step(LinkStep.LINED_UP)
 
-    def called(self) -> None:
-        """Leave that line."""
-        self._step(LinkStep.CALLED)
+    def leave_line(self) -> None:
+        """Leave the line."""
+        self._step(LinkStep.LEFT_LINE)
 
     def begin_dial(self, dial: Dial) -> None:
-        """Let ``dial`` be the attempt that is under way."""
+        """Note that ``dial`` is under way."""
         self._step(LinkStep.DIALLED)
         self.dial = dial
 
     def end_dial(self) -> None:
-        """The attempt is over, however it went."""
+        """Note that the attempt is over, whether it succeeded or failed."""
         self._step(LinkStep.DIAL_ENDED)
         self.dial = None
 
     def begin_pause(self, pause: IDelayedCall) -> None:
-        """Let no dial begin until ``pause`` has been called."""
+        """Begin no dial until ``pause`` has been called."""
         self._step(LinkStep.PAUSED)
         self.pause = pause
 
     def end_pause(self) -> None:
-        """The pause is over, by the clock or because the peer was reached."""
+        """Note that the pause is over, because of the time or because the peer was reached."""
         self._step(LinkStep.PAUSE_ENDED)
         self.pause = None
 
@@ -166,7 +166,7 @@ class Link:
         self.session = session
 
     def detach(self) -> None:
-        """Write to no session any more."""
+        """Stop writing to the session."""
         self._step(LinkStep.DETACHED)
         self.session = None
 
@@ -183,7 +183,7 @@ class Owner(Protocol):
     received: Callable[[NodeRef, PeerMessage], None]
     teller: bytes
 
-    def session_said_bye(self, session: PeerSession, bye: Bye) -> None: ...
+    def on_bye(self, session: PeerSession, bye: Bye) -> None: ...
     def session_ended(self, session: PeerSession, problem: str) -> None: ...
     def session_overloaded(self, session: PeerSession) -> None: ...
 
@@ -216,6 +216,7 @@ class PeerSession:
         self.said_bye = False
 
     def frames(self, frames: list[bytes]) -> None:
+        # On the way of every message: what is looked up is looked up once for all frames.
         node, received, decode = self.node, self._owner.received, read_peer.decode
         self.link.active = True
         self._owner.teller = node.raw
@@ -227,13 +228,13 @@ class PeerSession:
                 raise malformed(error) from None
             if type(message) is Bye:
                 self._owner.teller = b""
-                self._owner.session_said_bye(self, message)
+                self._owner.on_bye(self, message)
                 return
             received(node, message)  # type: ignore[arg-type]
         self._owner.teller = b""
 
     def say_bye(self, code: str, patience_s: float) -> None:
-        """Send nothing more and wait for the other side to say the same."""
+        """Send nothing more, and wait for the other side's goodbye for a while."""
         if not self.said_bye:
             self.said_bye = True
             self.connection.send(Bye(code))
@@ -248,10 +249,10 @@ class PeerSession:
         self._owner.session_overloaded(self)
 
     def held(self) -> None:
-        """The send buffer's limit is enough."""
+        """Do nothing: the send buffer's limit is enough."""
 
     def drained(self) -> None:
-        """Nothing waits for it."""
+        """Do nothing: nothing waits for it."""
 
     def lost(self) -> None:
         self._owner.session_ended(self, "")

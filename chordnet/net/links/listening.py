@@ -19,7 +19,7 @@ from chordnet.net.links.sockets import try_to_listen
 
 
 class Entrance(ServerFactory):
-    """What the endpoint is given before the node exists; lets nobody in until it does."""
+    """The factory that the endpoint gets before the node exists; refuses connections until then."""
 
     noisy = False
     door: Door | None = None
@@ -44,7 +44,7 @@ def server_endpoint(
         endpoint: IStreamServerEndpoint = serverFromString(reactor, listen)
     except (ValueError, TypeError, KeyError) as error:
         raise ConfigError(
-            f"listen {listen!r} is no server endpoint such as tcp:7001 ({error})"
+            f"listen {listen!r} is not a server endpoint such as tcp:7001 ({error})"
         ) from None
     return endpoint
 
@@ -70,7 +70,7 @@ _HINTS = {
     errno.EADDRNOTAVAIL: "; this machine has no such address",
     errno.EMFILE: "; raise the limit of open files (ulimit -n)",
 }
-"""What to do about a port that cannot be had, by the number of the error."""
+"""What to do about a port that cannot be used, by the number of the error."""
 
 
 def start_problem(failure: Failure, listen: str) -> ChordnetError | None:

@@ -1,9 +1,9 @@
-"""One TCP connection: bytes in, frames out, and who handles them.
+"""One TCP connection: it turns bytes into frames for a handler, and frames into bytes.
 
 A connection starts with the handler that does the greeting (``greeters.py``), which hands it over
 to a peer's or a client's session. Frames sent during a turn leave in one write. When the
-transport's own buffer is full the rest is held here up to a limit, and beyond that the connection
-is given up.
+transport's own buffer is full, further bytes are held here up to a limit; beyond that the
+connection is given up.
 """
 
 from __future__ import annotations
@@ -28,28 +28,28 @@ from chordnet.wire.greeting import GREETING_LIMIT
 
 
 class Handler(Protocol):
-    """Who deals with what happens on a connection; replaced once the greeting is done."""
+    """Handles what happens on a connection; replaced once the greeting is done."""
 
     def frames(self, frames: list[bytes]) -> None:
-        """Take frames in their order.
+        """Handle frames, in order.
 
         :raises RemoteProtocolError: the other side broke a rule.
         """
 
     def violated(self, reason: str) -> None:
-        """The other side broke a rule; the connection is no use any more."""
+        """React to a broken rule of the other side; the connection is of no further use."""
 
     def overloaded(self) -> None:
-        """The other side reads too slowly; the connection has been cut."""
+        """React to the cut of the connection: the other side reads too slowly."""
 
     def held(self) -> None:
-        """The other side reads more slowly than is sent; ``drained`` will tell of the end."""
+        """Note that the other side reads more slowly than this one sends, until ``drained``."""
 
     def drained(self) -> None:
-        """Everything that was sent has been handed to the system."""
+        """Note that everything sent so far has been handed to the system."""
 
     def lost(self) -> None:
-        """The connection is gone, whichever side ended it."""
+        """React to the end of the connection, whichever side ended it."""
 
 
 class _Ended:
@@ -87,7 +87,7 @@ class FirstHandler(Handler, Protocol):
 class Connection(TwistedProtocol):
     """Cuts what arrives into frames for ``handler`` and writes frames, one write a turn.
 
-    :param handler: the first handler, which is told of the connection by ``made``.
+    :param handler: the first handler; ``made`` is called on it with the connection.
     :param frame_limit: the longest frame accepted after the greeting, in bytes.
     """
 
@@ -104,7 +104,7 @@ class Connection(TwistedProtocol):
     ) -> None:
         self.handler: Handler = handler
         self._first: FirstHandler | None = handler
-        """Who is told that the connection is made; None once it is."""
+        """The handler whose ``made`` is to be called; None once it has been."""
         self.peer_name = ""
         self.closing = False
         self.received = False
@@ -141,6 +141,7 @@ class Connection(TwistedProtocol):
         self.received = True
         with self._turn:
             try:
+                # Whole frames count, even if what follows them breaks a rule.
                 self.handler.frames(self._decoder.feed(data))
                 if self._decoder.fault:
                     self.handler.violated(self._decoder.fault)
@@ -159,7 +160,7 @@ class Connection(TwistedProtocol):
             self._cut = None
         with self._turn:
             self.handler.lost()
-        # Handlers know their connection: let go, so that memory is free without the collector.
+        # Handlers know their connection: break the cycle, so that no collector is needed.
         self.handler = _ENDED
         self._turn.closed(self)
 
@@ -189,12 +190,12 @@ class Connection(TwistedProtocol):
 
     @property
     def waiting(self) -> int:
-        """How many bytes are queued here, beside what the transport holds."""
+        """How many bytes are queued here, not counting those that the transport holds."""
         return self._queued + len(self._held)
 
     @property
     def queued(self) -> int:
-        """How many bytes wait for the end of the turn: nothing of them has left."""
+        """How many bytes wait for the end of the turn: none of them has left."""
         return self._queued
 
     def send(self, message: msgspec.Struct) -> None:
@@ -212,6 +213,7 @@ class Connection(TwistedProtocol):
             self._turn.mark(self)
         self._out.append(frame)
         self._queued += len(frame)
+        # Beyond the limit, memory counts for more than the system calls that are saved.
         if self._queued > self._limits.send_buffer_bytes:
             self.flush_now()
 
@@ -233,7 +235,7 @@ class Connection(TwistedProtocol):
             self.handler.overloaded()
 
     def flush_now(self) -> None:
-        """Hand over what is queued before the turn ends, once what was recorded is kept."""
+        """Commit the turn so far, then hand over what is queued without waiting for its end."""
         if not self._out:
             return
         if self._turn.commit():
@@ -255,7 +257,7 @@ class Connection(TwistedProtocol):
         if self.closing or not self._made:
             return
         self.flush_now()
-        if self._gone:
+        if self._gone:  # a failed commit has cut it
             return
         self.closing = True
         self.transport.unregisterProducer()
@@ -266,19 +268,19 @@ class Connection(TwistedProtocol):
         self.transport.loseConnection()
 
     def give_up_after(self, seconds: float) -> str:
-        """Let the system cut the connection when what was sent goes unacknowledged for so long.
+        """Have the system cut the connection when sent data stays unacknowledged for ``seconds``.
 
-        :return: why that cannot be had here, in words; empty if it can.
+        :return: why this is not possible here, in words; empty if it is.
         """
         return "" if self.closing else self._system.give_up_after(seconds)
 
     def cut_after(self, seconds: float) -> None:
-        """Cut the connection unless it is gone by then."""
+        """Cut the connection after ``seconds``, unless it is gone by then."""
         if self._cut is None and not self._gone:
             self._cut = self._clock.callLater(seconds, self._cut_now)
 
     def abort(self) -> None:
-        """Cut the connection at once; ``lost`` follows."""
+        """Cut the connection now; ``lost`` follows."""
         if self._made and not self._gone:
             self.closing = True
             self._system.abort()

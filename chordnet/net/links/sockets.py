@@ -1,11 +1,11 @@
-"""Everything that is asked of the operating system's socket under a connection.
+"""Everything that needs the operating system's socket under a connection.
 
-What carries a connection may be TCP itself or have layers on top of it: TLS, a proxy's header. A
-layer claims to provide all that the transport below it provides, and hands on what it does not know
-itself, so asking the layer is of no help: its handle may be its own state (pyOpenSSL's connection)
-and is never a way for bytes, which would pass the layer by. Here the layers are taken off first.
-Where no TCP socket is at the bottom (memory, a pipe, a UNIX socket) there is nothing to set, and
-the connection works without.
+A connection may run over plain TCP or over layers on top of it: TLS, a proxy's header. A layer
+claims to provide all that the transport below it provides, and passes on what it does not know, so
+the layer itself cannot be asked. Its handle may be its own state (pyOpenSSL's connection), and
+bytes written there would bypass the layer. So the layers are taken off here first. If there is no
+TCP socket at the bottom (memory, a pipe, a UNIX socket) there is nothing to set, and the connection
+works without.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ _PLAIN = frozenset({tcp.Server, tcp.Client})
 """Transports that write to their socket what they are given."""
 _FAMILIES = frozenset({socket.AF_INET, socket.AF_INET6})
 _DEEPEST = 8
-"""Layers that are taken off; what has more is no transport but a circle."""
+"""Layers that are taken off at most; a transport with more can only be a circle."""
 _TCP_USER_TIMEOUT: int | None = getattr(socket, "TCP_USER_TIMEOUT", None)
 """RFC 5482; Linux alone has it."""
 
 
 class SystemSocket:
-    """The socket of one connection, as far as it has one."""
+    """The socket of one connection, if it has one."""
 
     __slots__ = ("_direct", "_handle", "_socket", "_transport")
 
     _handle: socket.socket
-    """Where bytes are written past the transport; there with ``_direct`` alone."""
+    """Where bytes are written past the transport; set only together with ``_direct``."""
 
     def __init__(self, transport: IStream) -> None:
         self._transport = transport
@@ -45,7 +45,7 @@ class SystemSocket:
             self._direct, self._handle = _plain(transport), self._socket
 
     def tune(self) -> None:
-        """Send small frames without delay, and notice in the end that an idle peer is gone."""
+        """Send small frames without delay, and let the system notice that an idle peer is gone."""
         if self._socket is None:
             return
         # Some systems refuse this when the other side is gone; the transport is about to report it.
@@ -55,12 +55,12 @@ class SystemSocket:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
 
     def give_up_after(self, seconds: float) -> str:
-        """Let the system cut the connection when what was sent goes unacknowledged for so long.
+        """Have the system cut the connection when sent data stays unacknowledged for ``seconds``.
 
-        Left to itself it repeats such bytes ever more rarely, minutes apart at last (RFC 6298), and
-        a line that is whole again goes on being of no use.
+        By default the system repeats such data at growing intervals, in the end of minutes
+        (RFC 6298), and the connection stays useless long after the network works again.
 
-        :return: why that cannot be had here, in words; empty if it can.
+        :return: why this is not possible here, in words; empty if it is.
         """
         if self._socket is None:
             return "there is no TCP socket under the connection"
@@ -73,13 +73,13 @@ class SystemSocket:
         return ""
 
     def write(self, data: bytes) -> None:
-        """Give ``data`` to the system at once where it takes it, the rest to the transport.
+        """Give ``data`` to the system directly if it takes it, the rest to the transport.
 
-        The transport's own ``write`` waits for the reactor to report the socket writable: two more
-        system calls and a turn of the reactor for every message.
+        The transport's own ``write`` waits for the reactor to report that the socket is writable:
+        two more system calls and a turn of the reactor for every message.
         """
         direct = self._direct
-        # Twisted has no public word for what waits in its buffers.
+        # Twisted has no public name for what waits in its buffers. Bytes that wait there go first.
         if direct is not None and not (direct._tempDataBuffer or direct.dataBuffer):  # noqa: SLF001
             try:
                 sent = self._handle.send(data)
@@ -91,7 +91,7 @@ class SystemSocket:
         self._transport.write(data)
 
     def abort(self) -> None:
-        """Cut the connection at once, without what is still unsent."""
+        """Cut the connection, without sending what is still queued."""
         # Pipes to a process have no such thing.
         abort = getattr(self._transport, "abortConnection", self._transport.loseConnection)
         abort()
@@ -109,9 +109,9 @@ def tcp_socket(transport: ITransport) -> socket.socket | None:
 
 
 def _plain(transport: ITransport) -> tcp.Connection | None:
-    """Return ``transport`` if what it is given reaches its socket as it is.
+    """Return ``transport`` if it writes to its socket what it is given, unchanged.
 
-    One that has started TLS says that it provides it.
+    A transport that has started TLS provides ``ISSLTransport``.
     """
     if type(transport) not in _PLAIN or ISSLTransport.providedBy(transport):
         return None

@@ -2,17 +2,17 @@
 
 Rules:
 
-- A link belongs to a node's identifier. Who greets as another life of a known node, or at another
-  address, waits until the core has judged it; if it has the name, it takes the link over, and what
-  was connected with the other is cut.
-- A contact is an address whose node is not known. It has a link of its own until somebody at that
-  address has greeted; from then on it is another name of that node's link.
-- When two nodes dial each other at once, both connections come up. Both sides then write to the
-  one that the smaller identifier dialled and say goodbye on the other. What was written before is
-  still read, so nothing is lost. When the older connection has been up for longer than such a
-  coincidence can take, the peer has lost it: the newer one stays.
-- Whoever reads ``on_down`` is told once for each failed dial, and once for a connection's end
-  unless this side ended it.
+- A link belongs to a node's identifier. A node that greets as another life of a known node, or at
+  another address, waits until the core has judged it. If it has the name, it takes over the link,
+  and the other one's connection is cut.
+- A contact is an address whose node is not known. It has a link of its own until a node at that
+  address has greeted; from then on it is an alias of that node's link.
+- When two nodes dial each other simultaneously, both connections come up. Both sides then write to
+  the one that the smaller identifier dialled and say goodbye on the other. What was written before
+  is still read, so nothing is lost. When the older connection has been up for longer than such a
+  coincidence can take, the peer must have lost it: the newer one stays.
+- ``on_down`` is called once for each failed dial, and once for the end of a connection unless this
+  side ended it.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ from chordnet.net.links.dialler import Dial, DialSettings
 from chordnet.net.links.dials import Dials
 from chordnet.net.links.greeters import PATIENCE_S, peer_hello, who_hello
 from chordnet.net.links.hearsay import Hearsay
-from chordnet.net.links.judging import Judging, Told
+from chordnet.net.links.judging import Judging, WhenJudged
 from chordnet.net.links.links import Link, PeerSession
 from chordnet.net.links.protocol import Connection
 from chordnet.net.links.verifying import Verifier
@@ -53,18 +53,18 @@ from chordnet.wire.codec import encode_frame
 from chordnet.wire.greeting import CODES, Bye, Refuse, Welcome, judge_node
 
 _REFUSED = {"full": LinkFault.UNREACHABLE, "self": LinkFault.SELF}
-"""What a refusal comes to where it is not a rejection."""
+"""The faults of refusals that are not rejections."""
 ANSWERS = frozenset({Pong, State, Found, FindFailed, Next, Ack, Covered, Lost, Given, Caught})
-"""Answers, and what works for us: no sign that this node wants something of the peer."""
+"""Answers, and work done for the peer: sending one does not mean that this node needs the peer."""
 _IDLE_LOOKS = 2
-"""A link is closed when it was found without a message this many times in a row."""
+"""A link is closed when this many sweeps in a row have found no message on it."""
 
 
 class PeerTransport:
     """Implements :class:`chordnet.net.base.interfaces.Transport` and :class:`greeters.Peers`.
 
-    :param received: told of every message of a peer.
-    :param on_down: told of every failed dial and ended connection; must not call back at once.
+    :param received: called with every message of a peer.
+    :param on_down: called for every failed dial and ended connection; must not call back directly.
     """
 
     def __init__(
@@ -99,7 +99,7 @@ class PeerTransport:
         )
         self._hearsay = Hearsay(limits, shared.seconds())
         self.teller = b""
-        """Which peer's messages are being handled."""
+        """Identifier of the peer whose messages are being handled; empty outside of that."""
         self._links: dict[bytes, Link] = {}
         self._contacts: dict[str, Link] = {}
         self._aliases: dict[str, bytes] = {}
@@ -107,14 +107,15 @@ class PeerTransport:
         self._looks: dict[bytes, int] = {}
         self._sweep: IDelayedCall | None = None
         self._told_why = False
-        """Whether it was said that the system does not give up broken lines."""
+        """Whether the log says already that the system does not give up broken connections."""
         self._stopped = ""
-        """Why no peer is let in any more."""
+        """Why peers are refused; empty while they are not."""
 
     # -- sending -------------------------------------------------------------------------------
 
     def send(self, to: NodeRef, message: PeerMessage) -> None:
-        """Send ``message`` to ``to``: at once if connected, else after a dial."""
+        """Send ``message`` to ``to``: directly if connected, else after a dial."""
+        # The usual case, on the way of every message, without a call of another method.
         link = self._links.get(to.raw)
         if link is not None:
             session = link.session
@@ -138,13 +139,14 @@ class PeerTransport:
             link.active = True
             link.session.connection.send(message)
         elif not link.dialled and not self._may_dial(link):
-            self._forget_untried(link)
+            if link.empty:  # it was made for this message
+                self._links.pop(link.node.raw, None)
             self._on_down(to, LinkFault.UNREACHABLE)
         elif self._enqueue(link, encode_frame(message)):
             self._dials.want(link)
 
     def trust(self, addresses: Iterable[str]) -> None:
-        """Dial these addresses freely: a person or the disk has named them, no peer."""
+        """Lift the limit on dials for these addresses: a person or the disk named them, no peer."""
         self._hearsay.met(*addresses)
 
     def _may_dial(self, link: Link) -> bool:
@@ -153,17 +155,13 @@ class PeerTransport:
             return True
         self._journal.limited(
             NetMetric.DIALS_REFUSED,
-            "dialled nobody at {address}: peers name too many new addresses",
+            "did not dial {address}: peers name too many new addresses",
             address=link.node.address,
         )
         return False
 
-    def _forget_untried(self, link: Link) -> None:
-        if link.empty:
-            self._links.pop(link.node.raw, None)
-
     def _link_for(self, to: NodeRef) -> Link | None:
-        """Return the link that leads to ``to``; None, and the core told, if there is none."""
+        """Return the link that leads to ``to``; None, after ``on_down``, if there is none."""
         if to.raw == self._me.raw or to.address == self._me.address:
             self._on_down(to, LinkFault.REJECTED)
             return None
@@ -191,12 +189,12 @@ class PeerTransport:
         """Return True if ``node`` has to be judged before it is let in."""
         return self._judging.doubts(node)
 
-    def judge(self, node: NodeRef, judged: Told) -> None:
-        """Have ``node`` judged, and ``judged`` told why it is refused, if it is."""
+    def judge(self, node: NodeRef, judged: WhenJudged) -> None:
+        """Have ``node`` judged; call ``judged`` with why it is refused, or None."""
         self._judging.wait(node, judged)
 
     def _rival(self, node: NodeRef) -> NodeRef | None:
-        """Return who else is connected under this name."""
+        """Return the other node that is connected under this name, if there is one."""
         link = self._links.get(node.raw)
         session = link.session if link is not None else None
         return session.node if session is not None and session.node != node else None
@@ -214,6 +212,7 @@ class PeerTransport:
         return link
 
     def _enqueue(self, link: Link, frame: bytes) -> bool:
+        # A peer that names many addresses must not make this node hold a full queue for each.
         most = self._limits.dial_queue_bytes
         if link.queued_bytes + len(frame) > (most // 16 if link.told else most):
             self._journal.counters.add(NetMetric.MESSAGES_DROPPED)
@@ -228,24 +227,21 @@ class PeerTransport:
         if refusal is not None:
             fault = _REFUSED.get(refusal.code, fault)
         self._journal.counters.add(NetMetric.DIALS_FAILED)
-        self._log_fault(link.node, text, refusal)
-        self._drop_queue(link)
-        holder = refusal.holder if refusal is not None and usable_address(refusal.holder) else ""
-        self._on_down(link.node, fault, text, holder)
-
-    def _log_fault(self, node: NodeRef, text: str, refusal: Refuse | None) -> None:
+        address = link.node.address
         if refusal is None or refusal.code == "self":
-            self._journal.debug(
-                "cannot reach {address}: {reason}", address=node.address, reason=text
-            )
+            self._journal.debug("cannot reach {address}: {reason}", address=address, reason=text)
         else:
             self._journal.limited(
                 NetMetric.REJECTED,
-                "{address} refused us: {reason}",
+                "{address} refused this node: {reason}",
                 labels=(refusal.code if refusal.code in CODES else "",),
-                address=node.address,
+                address=address,
                 reason=text,
             )
+        # Before the core is told: it may send again, and that is to wait for the next dial.
+        self._drop_queue(link)
+        holder = refusal.holder if refusal is not None and usable_address(refusal.holder) else ""
+        self._on_down(link.node, fault, text, holder)
 
     def _drop_queue(self, link: Link) -> None:
         self._journal.counters.add(NetMetric.MESSAGES_DROPPED, by=len(link.take_queue()))
@@ -258,7 +254,7 @@ class PeerTransport:
             if refusal.code != "self":
                 self._journal.limited(
                     NetMetric.REJECTED,
-                    "{address} is not who was expected: {reason}",
+                    "{address} is not the expected node: {reason}",
                     address=expected.address,
                     reason=problem,
                     labels=("identity",),
@@ -270,6 +266,7 @@ class PeerTransport:
                 self._on_down(expected, fault, problem)
             connection.send(Bye("protocol", problem[:200]))
             connection.close()
+            # A session without a part in any link: it only reads on to the end of the connection.
             return PeerSession(self, connection, Link(node), node, outgoing=True, since=0.0)
         session = self.attach(connection, node, outgoing=True)
         if expected.is_contact:
@@ -283,7 +280,7 @@ class PeerTransport:
         if not expected.is_contact and expected.raw != node.raw:
             return Refuse("identity", f"{node.name!r} answers there, not {expected.name!r}")
         if self.doubts(node):
-            self._judging.answered_at(node, expected.address)
+            self._judging.judge_answer(node, expected.address)
             if self.doubts(node):
                 return Refuse("full", self._judging.doubt(node))
         elif not expected.is_contact and node.incarnation < expected.incarnation:
@@ -301,10 +298,11 @@ class PeerTransport:
         return None
 
     def _make_room(self) -> bool:
-        """End the oldest connection with a caller of whom this node wants nothing, if there is one.
+        """End the oldest connection that this node does not need; return True if there was one.
 
-        A peer that has only called, and was sent nothing but answers, is no neighbour of ours.
+        A peer that has only called, and was sent nothing but answers, is no neighbour of this node.
         """
+        # A new caller first gets the time that this node needs to find out that it wants something.
         latest = self._seconds() - PATIENCE_S
         callers = [
             session
@@ -337,7 +335,7 @@ class PeerTransport:
         if why and not self._told_why:
             self._told_why = True
             self._journal.info(
-                "broken lines with peers are noticed later than usual: {why}", why=why
+                "broken connections with peers are noticed later than usual: {why}", why=why
             )
         self._schedule_sweep()
         self._adopt(link, session)
@@ -359,25 +357,28 @@ class PeerTransport:
     def _preferred(self, new: PeerSession, old: PeerSession) -> bool:
         if new.outgoing == old.outgoing:
             return True
+        # The peer does not dial what it is connected with, so it must have lost the older one.
         if not new.outgoing and new.since - old.since > self._limits.duplicate_window_s:
             return True
+        # Both sides decide alike, without a word: each knows both identifiers and who dialled.
         smaller = self._me.raw < new.node.raw
         return new.outgoing == smaller
 
     def _join_contact(self, link: Link, address: str) -> None:
-        """Make the contact with ``address`` another name of the link; send what waited."""
+        """Make ``address`` an alias of the link; send what waited for either."""
         contact = self._contacts.pop(address, None)
+        # Without its alias a contact is only dialled once more, and then has it again.
         if len(self._aliases) >= self._limits.max_links:
             self._aliases.clear()
         self._aliases[address] = link.node.raw
         if contact is not None:
             link.queue += contact.take_queue()
-            self._calm(contact)
-        self._calm(link)
+            self._reached(contact)
+        self._reached(link)
 
-    def _calm(self, link: Link) -> None:
-        """The peer was reached: send what waited."""
-        self._dials.calm(link)
+    def _reached(self, link: Link) -> None:
+        """Stop dialling and send what waited: the peer was reached."""
+        self._dials.reached(link)
         if link.session is not None:
             for frame in link.take_queue():
                 link.session.connection.send_frame(frame)
@@ -386,7 +387,7 @@ class PeerTransport:
         """Give the link to a newer incarnation."""
         old, link.node = link.node, node
         session = link.session
-        self._drop_queue(link)
+        self._drop_queue(link)  # what was meant for one life means nothing to the next
         if session is not None:
             link.detach()
             self._sessions.discard(session)
@@ -396,8 +397,8 @@ class PeerTransport:
 
     # -- what sessions report ------------------------------------------------------------------
 
-    def session_said_bye(self, session: PeerSession, bye: Bye) -> None:
-        """The peer sends nothing more on this connection."""
+    def on_bye(self, session: PeerSession, bye: Bye) -> None:
+        """React to the peer's goodbye: it sends nothing more on this connection."""
         self._detach(session, LinkFault.CLOSED)
         if bye.code in ("protocol", "slow"):
             self._journal.limited(
@@ -412,7 +413,7 @@ class PeerTransport:
         session.connection.close()
 
     def session_ended(self, session: PeerSession, problem: str) -> None:
-        """The connection is gone, or the peer broke a rule (``problem`` says which)."""
+        """Forget a connection that is gone, or whose peer broke a rule (``problem`` says which)."""
         if problem:
             self._journal.limited(
                 NetMetric.PEER_VIOLATIONS,
@@ -424,7 +425,7 @@ class PeerTransport:
         self._detach(session, LinkFault.BROKEN)
 
     def session_overloaded(self, session: PeerSession) -> None:
-        """The peer reads too slowly; its connection was cut."""
+        """React to the cut of a connection whose peer reads too slowly."""
         self._journal.limited(
             NetMetric.PEERS_OVERLOADED,
             "{peer} reads too slowly; the connection was cut",
@@ -460,6 +461,7 @@ class PeerTransport:
         self._sweep = None
         with self._turn:
             for raw, link in list(self._links.items()):
+                # Messages only set a flag, which is cheaper than to note the time of each.
                 looks = 0 if link.active else self._looks.get(raw, 0) + 1
                 self._looks[raw], link.active = looks, False
                 if looks >= _IDLE_LOOKS and link.session is not None:
@@ -485,7 +487,7 @@ class PeerTransport:
     def stop(self, reason: str = "the node is shutting down") -> None:
         """Say goodbye on every connection, cancel dials and timers, send nothing more.
 
-        :param reason: what peers that still come are told.
+        :param reason: why peers that still come are refused.
         """
         self._stopped = reason
         self._dials.stop()

@@ -1,7 +1,7 @@
-"""Who is there? One short dial to an address, for the core to judge names by.
+"""Short dials that ask which node listens at an address, for the core to judge names by.
 
-The connection greets in the role ``who``, is told who listens and where that node stands, and ends.
-It counts among nobody's peers or clients, and disturbs no connection that there is.
+The connection greets in the role ``who``, is told which node listens and its standing, and ends. It
+counts as neither a peer's nor a client's, and disturbs no other connection.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from chordnet.net.links.protocol import Connection
 from chordnet.wire.greeting import Bye, Refuse, Welcome
 
 MAX_VERIFYING = 32
-"""Such dials at the same time. A further one is not made: who is known keeps the name."""
+"""Such dials at the same time. Beyond them none is made, and the known node keeps the name."""
 
 
 class Verifier:
@@ -32,7 +32,7 @@ class Verifier:
         self._dials: dict[NodeRef, Dial] = {}
 
     def verify(self, node: NodeRef) -> None:
-        """Dial ``node`` and post who answers."""
+        """Dial ``node`` and post which node answers."""
         if node in self._dials or len(self._dials) >= MAX_VERIFYING:
             return
         dial = self._dials[node] = self._make(
@@ -57,29 +57,29 @@ class Verifier:
         self._post(Verified(node, None))
 
     def stop(self) -> None:
-        """Give up what is under way."""
+        """Give up the dials that are under way."""
         dials, self._dials = self._dials, {}
         for dial in dials.values():
             dial.cancel()
 
 
 class _Ended:
-    """Handles a connection of which nothing more is wanted."""
+    """Handles a connection that has served its purpose."""
 
     def frames(self, frames: list[bytes]) -> None:
-        """Drop what still comes."""
+        """Drop frames that still come."""
 
     def violated(self, reason: str) -> None:
-        """It is over anyway."""
+        """Do nothing: the connection is being closed."""
 
     def overloaded(self) -> None:
-        """Nothing is sent."""
+        """Do nothing: nothing is sent."""
 
     def held(self) -> None:
-        """Nothing is sent."""
+        """Do nothing: nothing is sent."""
 
     def drained(self) -> None:
-        """Nothing waits."""
+        """Do nothing: nothing waits."""
 
     def lost(self) -> None:
-        """It is over."""
+        """Do nothing: it is over."""

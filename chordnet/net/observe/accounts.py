@@ -1,7 +1,7 @@
-"""What a node tells somebody who compares many nodes: what it has recorded, in short.
+"""Short accounts of what a node has recorded, for a program that compares many nodes.
 
-A whole log is too much to be sent for that. What has been recorded is told as numbers of each
-origin, which takes a few bytes however many there are; messages are told without their bodies.
+Whole logs would be too much to send. An account lists the recorded messages as intervals of numbers
+of each origin, which take a few bytes however many there are; messages are listed without bodies.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def _parsed(after: str) -> OriginKey | None:
         origin, incarnation = after.split(".")
         return bytes.fromhex(origin), int(incarnation)
     except ValueError:
-        raise LocalProtocolError(f"{after[:120]!r} is no origin and incarnation") from None
+        raise LocalProtocolError(f"{after[:120]!r} is not ORIGIN.INCARNATION") from None
 
 
 def trails(source: Source, position: int, limit: int) -> tuple[list[MessageTrail], bool]:

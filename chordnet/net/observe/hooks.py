@@ -40,9 +40,9 @@ EVENTS: tuple[type, ...] = (
     Traced,
     MessageRecord,
 )
-"""What a program can hear of."""
+"""The events that a program can subscribe to."""
 MAX_WAITING = 256
-"""Events that wait for a coroutine of one subscription to be over; a message has up to 64 KiB."""
+"""Events that wait for one subscription's coroutine; a message has up to 64 KiB."""
 
 
 class Subscription:
@@ -59,7 +59,7 @@ class Subscription:
         entries[self] = None
 
     def stop(self) -> None:
-        """Call it no more; stopping twice is fine."""
+        """Stop calling the callback; stopping twice is fine."""
         self._entries.pop(self, None)
         self._waiting.clear()
 
@@ -72,7 +72,7 @@ class Subscription:
         else:
             self._journal.counters.add(NetMetric.CALLBACK_ERRORS)
             self._journal.error(
-                "a callback for {name} has fallen {count} events behind and is called no more; "
+                "a callback for {name} has fallen {count} events behind and is no longer called; "
                 "subscribe with since=..., which reads as fast as the callback goes",
                 name=type(event).__name__,
                 count=MAX_WAITING,
@@ -107,22 +107,22 @@ class Hooks:
     def on(self, event_type: type, callback: Callable[[Any], object]) -> Subscription:
         """Have ``callback`` called with every event of exactly this type.
 
-        :raises LocalProtocolError: there are no such events, or ``callback`` is no function.
+        :raises LocalProtocolError: there are no such events, or ``callback`` is not a function.
         """
         if event_type not in EVENTS:
             names = ", ".join(kind.__name__ for kind in EVENTS)
             raise LocalProtocolError(
-                f"{shown(event_type)} is no class of events to hear of; there are {names},"
-                " to be imported from chordnet"
+                f"{shown(event_type)} is not a class of events; there are {names},"
+                " which can be imported from chordnet"
             )
         CALL.function("callback", callback)
         return Subscription(self._entries.setdefault(event_type, {}), callback, self._journal)
 
     def wanted(self, event_type: type) -> bool:
-        """Return True if anybody listens for it."""
+        """Return True if there is a callback for events of this type."""
         return bool(self._entries.get(event_type))
 
     def fire(self, event: object) -> None:
-        """Call everybody who listens for ``event``'s type."""
+        """Call every callback for the type of ``event``."""
         for subscription in list(self._entries.get(type(event), ())):
             subscription.tell(event)

@@ -1,7 +1,7 @@
-"""What the core notices, told to the operator and to the embedding program.
+"""Reports of what the core notices, to the operator and to the embedding program.
 
-The protocol does not depend on any of it. The operator's log is written at once, the program's
-callbacks are called once the turn's messages have left, so that they delay nothing.
+The protocol does not depend on any of it. The operator's log is written immediately; the program's
+callbacks are called after the turn's messages have left, so that they delay nothing.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from chordnet.net.observe.traces import Traces
 
 
 class Notices:
-    """Performs the effects that only tell of something.
+    """Performs the effects that only report something.
 
-    :param me: whose notices they are.
-    :param keep_peers: told of the peers worth keeping on disk.
-    :param traces: remembers what befell broadcasts.
+    :param me: the node that reports.
+    :param keep_peers: called with the peers worth keeping on disk.
+    :param traces: remembers what happened to broadcasts.
     :param wall: returns the wall clock in seconds since 1970.
     """
 
@@ -55,12 +55,12 @@ class Notices:
         self._neighbours: tuple[bytes, bytes] = (b"", b"")
 
     def fire_later(self, effect: object) -> None:
-        """Call the listeners for effects of this type, after the turn."""
+        """Call the callbacks for effects of this type after the turn."""
         if self._hooks.wanted(type(effect)):
             self._turn.after(partial(self._hooks.fire, effect))
 
     def status_changed(self, effect: StatusChanged) -> None:
-        """Log where the node is in its life."""
+        """Log the node's new status."""
         note = self._journal.warn if effect.reason else self._journal.info
         note(
             "is {state} (was {before}){reason}",
@@ -71,7 +71,7 @@ class Notices:
         self.fire_later(effect)
 
     def ring_changed(self, effect: RingChanged) -> None:
-        """Log the neighbours, if it is they that have changed."""
+        """Log the neighbours, if they have changed."""
         before, after = effect.predecessor, effect.successors[0] if effect.successors else None
         neighbours = (before.raw if before else b"", after.raw if after else b"")
         if neighbours != self._neighbours:
@@ -84,7 +84,7 @@ class Notices:
         self.fire_later(effect)
 
     def peer_died(self, effect: PeerDied) -> None:
-        """Log a death, or that somebody has left."""
+        """Log that a peer is dead or has left."""
         what = "has left" if effect.left else "is dead"
         self._journal.info("{peer} {what}", peer=effect.peer.name or effect.peer.address, what=what)
         self.fire_later(effect)
@@ -95,7 +95,7 @@ class Notices:
         self.fire_later(effect)
 
     def traced(self, effect: Traced) -> None:
-        """Count and remember what befell a broadcast."""
+        """Count and remember what happened to a broadcast."""
         self._journal.counters.add(NetMetric.BROADCAST, effect.what.name.lower())
         self._traces.note(effect, self._wall())
         self.fire_later(effect)

@@ -1,8 +1,8 @@
-"""What happened to broadcasts beside their smooth way down the tree, for ``p2pnet trace``.
+"""What went wrong with broadcasts on their way down the tree, for ``p2pnet trace``.
 
-A healthy broadcast leaves nothing here: its way is its recorded routes. How many troubled
-broadcasts are remembered, what is remembered of each and what of all of them is capped; the oldest
-go first. All of it takes half a MB at most.
+A healthy broadcast leaves nothing here: its recorded routes show its way. There are limits on the
+number of troubled broadcasts, on what is remembered of each, and of all together; the oldest are
+dropped first. Everything takes half a MB at most.
 """
 
 from __future__ import annotations

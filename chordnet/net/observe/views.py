@@ -45,7 +45,7 @@ class Views:
         return [self.node(ref) for ref in refs]
 
     def message(self, stored: StoredMessage) -> MessageRecord:
-        """Return a stored message; a body that is no text is shown with escapes."""
+        """Return a stored message; a body that is not UTF-8 is shown with escapes."""
         record = stored.record
         return MessageRecord(
             id=str(record.id),

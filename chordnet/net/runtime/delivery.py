@@ -1,7 +1,7 @@
-"""A subscriber of the embedding program who reads the message log: from a place on, or in an order.
+"""Subscriptions that read the message log, from a given message on or in per-origin order.
 
-What there is to read is handed over in pieces, each in a turn of the reactor of its own, so that a
-long history does not keep the node from its work.
+Entries are delivered in batches, each in its own turn of the reactor, so that a long history does
+not keep the node from its work.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ class Delivery:
     """Calls back with what a reader reads until it is stopped.
 
     :param callback: called with each entry; if it raises, that is logged and counted. A coroutine
-        is waited for before the next entry is handed over, and nothing is read meanwhile.
-    :param ended: told when it is stopped, or cannot go on (which is logged).
+        is waited for before the next entry is delivered, and nothing is read meanwhile.
+    :param ended: called when the delivery is stopped, or cannot go on (which is logged).
     """
 
     def __init__(
@@ -42,14 +42,14 @@ class Delivery:
         self._stopped = False
         self._busy = False
         self._entries: deque[object] = deque()
-        """Read and not handed over yet, at most what is read in one go."""
+        """Read and not delivered yet: one batch at most."""
         self._more = False
         self._call: IDelayedCall | None = None
         self._unfollow = node.follow(self._pump)
         self._wake_at(0.0)
 
     def stop(self) -> None:
-        """Call back no more; stopping twice is fine."""
+        """Stop calling back; stopping twice is fine."""
         self._stopped = True
         self._unfollow()
         self._entries.clear()
@@ -57,7 +57,7 @@ class Delivery:
         self._ended(self)
 
     def _pump(self) -> None:
-        if self._busy:  # its coroutine has not come to its end, and wakes us then
+        if self._busy:  # the callback's coroutine is running; its end continues the delivery
             return
         if not self._entries:
             try:
@@ -87,7 +87,7 @@ class Delivery:
         )
 
     def _wake_at(self, moment: float | None) -> None:
-        """Read again at a moment of the wall clock."""
+        """Read again at ``moment`` of the wall clock: 0 for as soon as possible, None for never."""
         if self._call is not None:
             self._call.cancel()
             self._call = None

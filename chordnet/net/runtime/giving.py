@@ -1,4 +1,4 @@
-"""What a node gives to another that lacks messages: those that it keeps, and which it does not."""
+"""The answer to a node that lacks messages: those kept here, and which are not kept."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from chordnet.net.base.interfaces import MessageLog
 
 GIVE_BYTES = 512 * 1024
 GIVE_MESSAGES = 512
-"""Bodies, in bytes, and messages handed over in one go to a node that lacks them."""
+"""Bodies, in bytes, and messages that one answer gives to a node that lacks them."""
 
 
 class Giving:
-    """One go.
+    """Collects one answer.
 
     :param log: where the messages are kept.
     """
@@ -27,7 +27,7 @@ class Giving:
         """The ranges that are not."""
 
     def give(self, ranges: list[Range]) -> bool:
-        """Collect what is to be said of ``ranges``; return whether it was all of them.
+        """Collect the answer for ``ranges``; return False if it became full before their end.
 
         :raises LogFailed: the log cannot be read.
         """
@@ -47,7 +47,8 @@ class Giving:
 
     def _catch(self, asked: Range, number: int) -> bool:
         kept = self._log.find(MessageId(asked.origin, asked.incarnation, number))
-        if kept is not None:  # otherwise it has just been found damaged: others may give it back
+        # None: it has just been found damaged. It is not lost, since other nodes may give it back.
+        if kept is not None:
             record = kept.record
             self._room -= len(record.body)
             if self._room < 0:
@@ -57,6 +58,7 @@ class Giving:
 
     def _miss(self, asked: Range, first: int, end: int) -> None:
         missing = [first, end] if first < end else []
+        # What was found damaged here may come back, so it must not be reported as lost.
         for each in self._log.spoiled:
             if (each.origin, each.incarnation) == (asked.origin, asked.incarnation):
                 intervals.remove(missing, each.sequence, each.sequence + 1)

@@ -1,14 +1,15 @@
-"""What a node records: kept with every turn, told to those who follow it, given to who lacks it.
+"""What a node records: committed with every turn, reported to followers, given to other nodes.
 
-- What a turn records is kept by one commit before anything of the turn is sent. Receipts that
-  presuppose it, followers and subscribers are told after that, in this order.
-- What a commit leaves for later (a checkpoint of the log) is done when a timer fires, for then no
-  message waits to be passed on; where there are too many of them, after the writes of a turn.
-- A node that cannot keep it, or something else that the turn changed, gives up at once, as if it
-  had died: nothing of the turn is sent, so nothing is confirmed that is not recorded, and the
-  others repair the ring around it. What it kept before can still be asked for.
-- A message that turns out to be damaged is given to nobody. It counts as missing, and the others
-  are asked to give it back.
+- One commit keeps all that a turn records, before any message of the turn is sent. Receipts that
+  depend on it are handed over after that, then followers are called, then subscribers.
+- A checkpoint of the log, which moves many commits to their final place, is made when a timer
+  fires, since no message waits to be passed on then. If too many messages wait for one, it is made
+  after the writes of a turn.
+- If a node cannot keep what a turn recorded or changed, it leaves its ring as if it had died:
+  nothing of the turn is sent, so nothing is confirmed that is not recorded, and the other nodes
+  repair the ring around it. What it kept before can still be read.
+- A message that turns out to be damaged is given to no other node. It counts as missing, and
+  the other nodes are asked to give it back.
 """
 
 from __future__ import annotations
@@ -28,16 +29,17 @@ from chordnet.wire.rpc import MessageRecord, Receipt
 
 _CHECKPOINT_AT_REST = 32
 _CHECKPOINT_SOON = 128
-"""Messages that wait for a checkpoint of the log: so many are worth one when nothing else is to be
-done, with so many it comes after the turn. All nodes reach the second with the same message, and
-would keep each other's processors busy with it; at the first their timers tell them apart."""
+"""Messages waiting for a checkpoint of the log that are enough for one at a timer, and that are
+enough for one right after a turn. All nodes of a ring reach the second number with the same
+message, and those on one machine would compete for its processors; their timers fire at different
+times, so most checkpoints should come from the first."""
 
 
 class History:
-    """One node's message log, and who waits for what is recorded in it; participates in turns.
+    """One node's message log, and the callbacks that wait for its records; a turn participant.
 
-    :param post: hands the core an event.
-    :param failed: told why nothing more can be recorded, once.
+    :param post: passes an event to the core.
+    :param failed: called once, with why nothing more can be recorded.
     """
 
     def __init__(
@@ -63,12 +65,12 @@ class History:
         self._given_up = False
         self._followers: dict[Callable[[], None], None] = {}
         self.fresh: list[StoredMessage] = []
-        """What has been recorded and not been told of yet; it may not be committed either."""
+        """What has been recorded and not reported yet; it may not be committed either."""
         self.unkept: list[tuple[ReceiptDone, Receipt]] = []
         """Receipts to be handed over once what is fresh is committed."""
 
     def follow(self, callback: Callable[[], None]) -> Callable[[], None]:
-        """Have ``callback`` called after turns that recorded messages; returns what ends it."""
+        """Have ``callback`` called after turns that recorded messages; return what ends that."""
         self._followers[callback] = None
 
         def end() -> None:
@@ -79,7 +81,10 @@ class History:
     # -- once a turn -----------------------------------------------------------------------------
 
     def commit(self) -> bool:
-        """Keep what this turn recorded; return True if it may be built on."""
+        """Keep what this turn recorded; return True if that succeeded.
+
+        A node that has given up records nothing, so it has nothing to keep.
+        """
         if not self._given_up:
             try:
                 self._log.commit()
@@ -89,23 +94,24 @@ class History:
         return True
 
     def abandon(self) -> None:
-        """Tell nobody of what this turn recorded, and record nothing more."""
+        """Report nothing of what this turn recorded, and record nothing more."""
         self.fresh.clear()
         self._give_up("what belongs to the same turn as a message could not be kept")
 
     def committed(self) -> None:
-        """See to what the log has left, or found, until now."""
+        """Act on what the log has found, or left for later."""
         if self._given_up:
             return
         if self._log.spoiled:
             self._turn.after(self._miss_spoiled)
         if self._log.waiting >= _CHECKPOINT_SOON:
             self._turn.after(self._checkpoint)
-        if self._log.failed:  # it could not be read, and there was nothing to write
+        # A read has failed, and with nothing to write the commit did not notice.
+        if self._log.failed:
             self._give_up(self._log.failed)
 
     def rest(self) -> None:
-        """Have the log do what commits have left for later, if that is worth while."""
+        """Make a checkpoint of the log, if enough messages wait for one."""
         if self._log.waiting >= _CHECKPOINT_AT_REST:
             self._checkpoint()
 
@@ -122,7 +128,7 @@ class History:
             self._failed(why)
 
     def _miss_spoiled(self) -> None:
-        """Have the others give back what is damaged here."""
+        """Have the other nodes give back what is damaged here."""
         ids, self._log.spoiled = sorted(self._log.spoiled), set()
         self._post(Spoiled(ids))
 
@@ -143,7 +149,7 @@ class History:
     # -- what the core asks for ------------------------------------------------------------------
 
     def record(self, record: Record) -> None:
-        """Take a message into the log; the end of the turn commits it."""
+        """Append a message to the log; the end of the turn commits it."""
         stored = self._log.append(record, self._wall())
         self._journal.counters.add(NetMetric.RECORDED)
         if self._journal.debug_enabled:
@@ -153,17 +159,17 @@ class History:
         self.fresh.append(stored)
 
     def send_stored(self, effect: SendStored) -> None:
-        """Give a node messages that it lacks, and say which are kept no more."""
+        """Give a node messages that it lacks, and say which are not kept any more."""
         giving = Giving(self._log)
         try:
             complete = giving.give(effect.ranges)
-        except LogFailed:  # the end of the turn sees to it
+        except LogFailed:  # committed() finds out at the end of the turn, and gives up
             return
         for message in effect.answers(giving.caught, giving.lost, complete=complete):
             self._transport.send(effect.to, message)
 
     def gap(self, effect: Gap) -> None:
-        """Give up messages that nobody keeps any more."""
+        """Give up messages that no node keeps any more."""
         self._log.skip(effect.ranges)
         self._journal.limited(
             NetMetric.GAPS_TOLD,

@@ -1,4 +1,4 @@
-"""What a node keeps over a restart, opened together: its state and its message log."""
+"""What outlives a restart of a node, opened together: its state and its message log."""
 
 from __future__ import annotations
 
@@ -17,12 +17,14 @@ from chordnet.storage.log.sqlite import Durability, SqliteLog
 from chordnet.storage.statedir import StateDirectory
 
 RECENT_MESSAGES = 4096
-"""Messages that a node that starts again looks up at most."""
+"""The most messages that a restarted node looks up."""
 _PAGE = 256
 
 
 def recent_messages(log: MessageLog, since: float) -> list[Recent]:
     """Return the messages recorded since a moment of the wall clock.
+
+    Their broadcasts may still be under way, so a restarted node has to recognise them.
 
     :raises LogFailed: the log cannot be read.
     """
@@ -45,11 +47,11 @@ class Storage:
     """Where one node keeps things: in a directory, or in memory without one.
 
     :param directory: of this node alone; None for memory.
-    :param given_log: a message log to use instead of our own; it is not closed here.
+    :param given_log: a message log to use instead of one made here; it is not closed.
     :param durability: what a recorded message survives.
     :param history_bytes: bodies and routes kept, in bytes.
     :param history_s: how long a message is kept on disk, in seconds.
-    :param warn: told in one line about damaged files.
+    :param warn: called with one line about damaged files.
     :param wall: returns the wall clock in seconds since 1970.
     """
 
@@ -65,7 +67,7 @@ class Storage:
     _log: MessageLog | None = None
 
     def open(self) -> tuple[NodeState, MessageLog]:
-        """Return the state and the log. In memory they are the same ones every time.
+        """Return the state and the log. In memory they are the same objects every time.
 
         :raises ConfigError: the directory cannot be used.
         :raises LogFailed: the log cannot be opened.

@@ -1,10 +1,12 @@
-"""One life of a node: from opening its files to releasing them, with all it holds meanwhile.
+"""One life of a node: what it holds from opening its files until it releases them.
 
-Begun in this order: files opened, listening, address known, node made, clients let in, joining.
-Whatever goes wrong on the way releases what is held already, and is one problem that a user can
-read. Ended in this order: the ring left (within a limit of time), nobody let in any more, the port,
-what reads the log, the node and its clients with a goodbye, and when the connections have ended, or
-after a while, all the rest. It ends once, however often that is asked for meanwhile.
+A life begins in this order: open the files, listen, work out the address, make the node, let
+clients in, join. If a step fails, everything held so far is released, and the problem is reported
+in one line that a user can read.
+
+It ends in this order: leave the ring (within a time limit), accept no more connections, close the
+port, stop what reads the log, say goodbye to peers and clients, wait a while for their connections
+to end, and release the rest. It ends once, however often :meth:`Lifetime.end` is called.
 
 A service that is started again begins another life.
 """
@@ -20,7 +22,7 @@ from twisted.internet.interfaces import IAddress, IListeningPort, IStreamServerE
 from twisted.python.failure import Failure
 
 from chordnet.core.base.errors import ChordnetError
-from chordnet.net.base.deferreds import Waiters, asked
+from chordnet.net.base.deferreds import Waiters, from_callback
 from chordnet.net.base.interfaces import MessageLog, NodeState
 from chordnet.net.base.journal import Journal
 from chordnet.net.base.metrics import NetMetric
@@ -31,13 +33,13 @@ from chordnet.net.runtime.node import LocalNode
 from chordnet.net.serve.desk import ClientDesk
 
 NodeMaker = Callable[[IAddress, NodeState, MessageLog], LocalNode]
-"""Makes the node, given the address listened on (an ``IAddress``) and what it keeps."""
+"""Makes the node from the address listened on, its state and its message log."""
 
 
 class Lifetime:
     """What a node holds while it lives.
 
-    :param endpoint: what it listens on, an ``IStreamServerEndpoint``.
+    :param endpoint: the server endpoint to listen on.
     :param listen: the same for people to read.
     :param storage: opened when life begins, closed when it is over.
     """
@@ -61,7 +63,7 @@ class Lifetime:
         self.problem: ChordnetError | None = None
         """Why it could not begin."""
         self.ending = False
-        """Whether it is being ended at this moment."""
+        """Whether it is being ended at this moment; False again once it has ended."""
         self._end_waiters = Waiters()
 
     def begin(
@@ -75,7 +77,7 @@ class Lifetime:
         """Listen, and begin to join a ring through the addresses ``bootstrap``.
 
         :param leave: makes the node leave for a client, as for :class:`ClientDesk`.
-        :param alone: create a ring if nobody answers.
+        :param alone: create a ring if no node answers.
         :return: fires when the node listens, or fails with a :class:`ChordnetError`.
         """
         try:
@@ -85,6 +87,7 @@ class Lifetime:
         self.state = state
 
         def listens(port: IListeningPort) -> None:
+            # Kept first, so that _failed closes the port if the node cannot be made.
             self._port = port
             self._listening = None
             self.node = node = make(port.getHost(), state, log)
@@ -124,29 +127,28 @@ class Lifetime:
         return ended
 
     def _ended(self, outcome: Failure | None) -> None:
+        # Before the waiters are told: their callbacks may start the service again.
         self.ending = False
-        """Whether it is being ended at this moment."""
         self._end_waiters.tell(outcome)
 
     async def _end(self, leave_timeout_s: float) -> None:
         if self._listening is not None:
-            self._listening.cancel()
-        if self.node is not None:
-            await self._leave_in_time(self.node, leave_timeout_s)
-            await self._close(self.node)
+            self._listening.cancel()  # fails the Deferred of begin, which releases all
+        node = self.node
+        if node is not None:
+            left: Deferred[None] = from_callback(lambda done: node.leave(partial(done, None)))
+            try:
+                await left.addTimeout(leave_timeout_s, node.clock)
+            except LateError:
+                self._journal.warn("did not leave the ring in time; closing anyway")
+            await self._close(node)
         self._release()
-
-    async def _leave_in_time(self, node: LocalNode, limit_s: float) -> None:
-        left: Deferred[None] = asked(lambda done: node.leave(partial(done, None)))
-        try:
-            await left.addTimeout(limit_s, node.clock)
-        except LateError:
-            self._journal.warn("did not leave the ring in time; closing all the same")
 
     async def _close(self, node: LocalNode) -> None:
         self.node = None
         assert self.desk is not None
         assert self._entrance.door is not None
+        # A greeting that is answered now would make a session that the steps below miss.
         self._entrance.door.close()
         port, self._port = self._port, None
         assert port is not None
@@ -155,8 +157,10 @@ class Lifetime:
             delivery.stop()
         node.stop()
         self.desk.stop()
+        # Flushes the goodbyes, and leaves no call scheduled in a reactor that may stop.
         node.turn.stop()
         emptied: Deferred[None] = Deferred()
+        # Connections are cut one by one after close_timeout_s; this is for those that missed it.
         cut = node.clock.callLater(node.limits.close_timeout_s + 0.5, node.turn.cut)
         node.turn.when_empty(lambda: emptied.callback(None))
         await emptied

@@ -1,13 +1,13 @@
 """A running node without its lifecycle: core, connections, log, and what can be asked of it.
 
-- What is asked is answered through a callback, once, with either the result or a
-  :class:`ChordnetError`. The service turns that into Deferreds, the server into replies. Whoever
-  still waits when the node ends is told so.
+- Each request is answered through a callback, once, with either the result or a
+  :class:`ChordnetError`. The service turns callbacks into Deferreds, the server into replies. When
+  the node ends, the requests that still wait are answered with an error.
 - What one turn publishes is one event for the core, so that it may share one tree.
-- A node that can record nothing leaves its ring at once; it still answers what it knows.
+- A node that can record nothing leaves its ring immediately; it still answers what it knows.
 
-Here the core's effects that answer somebody are performed. Those that concern the message log are
-in :mod:`chordnet.net.runtime.history`, those that only tell of something in
+The core's effects that answer requests are performed here, those that concern the message log in
+:mod:`chordnet.net.runtime.history`, and those that only report something in
 :mod:`chordnet.net.observe.notices`.
 """
 
@@ -69,7 +69,7 @@ T = TypeVar("T")
 class LocalNode:
     """Ties one core to its connections, its log and its subscribers.
 
-    :param keep_peers: told of the peers worth keeping on disk.
+    :param keep_peers: called with the peers worth keeping on disk.
     """
 
     def __init__(
@@ -104,7 +104,7 @@ class LocalNode:
         self._walks: dict[int, Callable[[Walked | ChordnetError], None]] = {}
         self._leavers: list[Callable[[], None]] = []
         self.failure = ""
-        """Why this node has had to leave its ring for good; empty while all is well."""
+        """Why this node had to leave its ring for good; empty if it did not."""
         self._outbox: list[tuple[int, bytes]] = []
         self.frame_limit = shared.frame_limit
         self.turn = shared.turn
@@ -117,7 +117,7 @@ class LocalNode:
         keep_peers: Callable[[list[NodeRef]], None],
         runner: Runner,
     ) -> Surroundings:
-        """Build what performs the core's effects, and tells ``runner`` what comes of them."""
+        """Build what performs the core's effects and reports events to ``runner``."""
         self._notices = Notices(
             self.me,
             turn=self.turn,
@@ -177,23 +177,23 @@ class LocalNode:
 
     @property
     def joined(self) -> bool:
-        """Whether the node is a member that both its neighbours have taken in."""
+        """Whether the node is a member that both its neighbours have accepted."""
         return self.active and self.core.has_joined
 
     @property
     def state(self) -> str:
-        """Where the node is in its life, in a word."""
+        """The node's status in one word, as clients see it."""
         return "failed" if self.failure else self.core.status().name.lower()
 
     @property
     def reason(self) -> str:
-        """Why it is in no ring, in words; empty where the state says all."""
+        """Why it is in no ring, in words; empty if the state says enough."""
         return self.failure or self.core.reason
 
     def publish(self, body: str, done: ReceiptDone) -> None:
         """Broadcast ``body``; ``done`` gets the receipt.
 
-        :raises InvalidMessage: ``body`` is no phrase.
+        :raises InvalidMessage: ``body`` is not one phrase without white space.
         :raises NotInRing: the node is not a member of a ring.
         :raises Busy: too many broadcasts, or too many bytes of them, are in flight.
         """
@@ -204,12 +204,13 @@ class LocalNode:
         self.load.take(len(encoded))
         self._op += 1
         self._broadcasts[self._op] = (body, len(encoded), self._seconds(), done)
+        # Clients that publish in the same turn share one tree, and so its messages and its commit.
         if not self._outbox:
             self.turn.before(self._publish_outbox)
         self._outbox.append((self._op, encoded))
 
     def _publish_outbox(self) -> None:
-        """Publish what one turn brought as one event, so that it may share one tree."""
+        """Publish all of this turn's messages as one event, so that they may share one tree."""
         outbox, self._outbox = self._outbox, []
         self.runner.post(Publish(outbox, self.wall()))
 
@@ -218,7 +219,7 @@ class LocalNode:
 
         :raises NotInRing: the node is not a member of a ring.
         :raises Busy: too many lookups are in flight.
-        :raises LocalProtocolError: ``key`` is no text.
+        :raises LocalProtocolError: ``key`` is not a text.
         """
         encoded = check_key(key)
         self._check_member()
@@ -230,7 +231,7 @@ class LocalNode:
         self.runner.post(FindOwner(self._op, self.space.raw(identifier), iterative))
 
     def walk(self, limit: int, done: Callable[[Walked | ChordnetError], None]) -> None:
-        """Walk once round the ring, over ``limit`` members at most; ``done`` gets what was seen."""
+        """Walk round the ring once, over ``limit`` members at most; ``done`` gets what was seen."""
         self._op += 1
         self._walks[self._op] = done
         with self.turn:
@@ -297,7 +298,7 @@ class LocalNode:
             self.runner.post(Leave())
 
     def follow(self, callback: Callable[[], None]) -> Callable[[], None]:
-        """Have ``callback`` called after turns that recorded messages; returns what ends it."""
+        """Have ``callback`` called after turns that recorded messages; return what ends that."""
         return self.history.follow(callback)
 
     def stop(self) -> None:
@@ -322,6 +323,7 @@ class LocalNode:
         self.failure = f"{self.me.name} has left its ring: {why}"
         self.journal.counters.add(NetMetric.LOG_FAILURES)
         self.journal.error("left the ring: {why}", why=why)
+        # Not in the middle of the commit or effect that failed, but still within this turn.
         self.turn.before(partial(self._end, self.failure))
 
     def _check_member(self) -> None:
@@ -384,7 +386,8 @@ class LocalNode:
             return
         receipt = self.views.receipt(effect, body, self._seconds() - began)
         history = self.history
-        if history.fresh:  # alone in its ring: the message itself may not be committed yet
+        # Alone in its ring the node confirms the message in the turn that records it.
+        if history.fresh:
             history.unkept.append((done, receipt))
         else:
             done(receipt)

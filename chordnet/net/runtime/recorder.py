@@ -1,8 +1,8 @@
 """Writes a running node's recording to a file: ``ChordService(..., core=Recorder("node.rec"))``.
 
-Every step is written with one call of the system before its effects are performed, so a recording
-of a process that was killed lacks nothing that anybody saw. The file is bounded, and a file that
-cannot be written any more ends the recording, never the node.
+Every step is written with one call of the system before its effects are performed, so the
+recording of a process that was killed lacks nothing that had an effect. The file is bounded. When
+it cannot be written any more the recording ends, and the node goes on.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from chordnet.record.recording import FORMAT, End, Header, RecordedNode, config_
 from chordnet.storage.base.private import narrow, private
 
 RECORD_BYTES = 256 * 1024 * 1024
-"""How long a recording may get unless told otherwise."""
+"""How long a recording may get by default."""
 END_BYTES = 256
 """Kept free for the last line."""
 
@@ -33,7 +33,7 @@ END_BYTES = 256
 class Recorder:
     """Makes cores that are recorded; a service's ``core``.
 
-    What the file held is moved to one with ``.1`` behind its name: the life before.
+    An earlier recording in the file is kept under its name with ``.1`` behind it.
 
     :param path: the file to write.
     :param max_bytes: at this length the recording ends, and says so.
@@ -62,7 +62,7 @@ class Recorder:
         self._left = 0
 
     def __call__(self, config: ProtocolConfig, me: NodeRef, rng: random.Random) -> RecordedNode:
-        """Return a core whose recording begins now. Its randomness is its own, from a new seed.
+        """Return a core whose recording begins now, with its own randomness from a new seed.
 
         :raises ConfigError: the file cannot be written.
         """
@@ -85,7 +85,7 @@ class Recorder:
         return RecordedNode(config, me, seed, self._write_step)
 
     def check(self) -> None:
-        """Make sure that the file can be written, without changing it.
+        """Check that the file can be written, without changing it.
 
         :raises ConfigError: it cannot be.
         """
@@ -117,7 +117,7 @@ class Recorder:
         if len(frame) > self._left:
             self._finish(f"the limit of {self._max_bytes} bytes was reached")
             self._log.warn(
-                "{node}: records no more: {path} has reached its limit of {limit} bytes",
+                "{node}: stopped recording: {path} has reached its limit of {limit} bytes",
                 node=self._name,
                 path=str(self.path),
                 limit=self._max_bytes,
@@ -139,14 +139,14 @@ class Recorder:
             reason = "there is no room left"
         self._drop()
         self._log.warn(
-            "{node}: records no more: {path} cannot be written: {reason}",
+            "{node}: stopped recording: {path} cannot be written: {reason}",
             node=self._name,
             path=str(self.path),
             reason=reason,
         )
 
     def close(self) -> None:
-        """End the recording. Without this it ends as that of a node that was killed."""
+        """End the recording. Without this call it ends like that of a killed node."""
         if self._file is not None:
             self._finish("the node was stopped")
 

@@ -1,9 +1,9 @@
-"""Feeds the protocol core and does what it asks: the loop between the wire and the rules.
+"""Feeds events to the protocol core and performs its effects.
 
-One event is handled at a time, and its effects are performed in the order given before the next
-event is taken: whatever an effect causes at once (a failed dial, a callback that publishes) waits
-in line. The reactor's timer is moved only when the core's deadline has come nearer; a timer that
-fires early costs less than moving it with every message.
+One event is handled at a time: its effects are performed in the given order before the next event
+is taken. An event that an effect causes directly (a failed dial, a callback that publishes) waits
+until then. The reactor's timer is moved only when the core's deadline comes nearer; a timer that
+fires too early costs less than moving it with every message.
 """
 
 from __future__ import annotations
@@ -28,25 +28,24 @@ _NEVER = float("inf")
 
 @attrs.frozen
 class Surroundings:
-    """What a core's effects act upon."""
+    """What performs a core's effects."""
 
     transport: Transport
-    """Performs ``Send``, the commonest effect."""
+    """Performs ``Send``, the most frequent effect."""
     performers: dict[type, Callable[[Any], None]]
-    """What to do for each type of effect but ``Send``."""
+    """What performs each other type of effect."""
     rest: Callable[[], None]
-    """Called after every timer: what is better done while no message waits for it."""
+    """Called after every timer, for work that is better done while no message waits."""
 
 
 class Runner:
     """Runs one core.
 
-    What performs effects also causes events (a connection both sends and receives), so each needs
-    the other. The runner is made first and has its surroundings built before it is used.
+    The surroundings and the runner need each other, since what performs effects also causes events
+    (a connection both sends and receives). So a new runner has its surroundings built.
 
     :param seconds: the core's clock, which never goes back.
-    :param surround: builds the surroundings. It is given this runner, to be told of events, but may
-        not tell it of any yet.
+    :param surround: builds the surroundings from this runner; it must not post events yet.
     """
 
     def __init__(
@@ -74,11 +73,11 @@ class Runner:
         turn.settle = self._arm
 
     def received(self, sender: NodeRef, message: PeerMessage) -> None:
-        """Take a peer's message."""
+        """Handle a peer's message."""
         self.post(Received(sender, message))
 
     def down(self, peer: NodeRef, fault: LinkFault, text: str = "", holder: str = "") -> None:
-        """Take the news that there is no connection with ``peer``."""
+        """Handle the loss of the connection with ``peer``, or a failure to make one."""
         self.post(LinkDown(peer, fault, text, holder))
 
     def post(self, event: Event) -> None:
@@ -95,6 +94,7 @@ class Runner:
                 self._handle(self._waiting.popleft())
         finally:
             self._stepping = False
+        # Outside of a turn nothing would flush what was sent, or arm the timer.
         if not self._turn.depth:
             self._turn.touch()
 
@@ -106,6 +106,8 @@ class Runner:
                 NetMetric.CORE_ERRORS, f"the protocol failed on {type(event).__name__}"
             )
             return
+        # One effect that fails must not keep the others from being performed: the core assumes that
+        # they all are.
         transport, performers = self._transport, self._performers
         for effect in effects:
             try:
@@ -120,6 +122,7 @@ class Runner:
                 )
 
     def _arm(self) -> None:
+        # Called after every turn: the cheap lower bound mostly spares the exact deadline.
         if self.core.bound >= self._armed or self._stopped:
             return
         deadline = self.core.deadline
@@ -137,12 +140,13 @@ class Runner:
         self._armed = _NEVER
         deadline = self.core.deadline
         with self._turn:
+            # The deadline may have moved away since the timer was set; _arm sets a new one then.
             if deadline is not None and deadline <= self._seconds():
                 self.post(Tick())
             self._turn.after(self._rest)
 
     def stop(self) -> None:
-        """Take no more events and cancel the timer."""
+        """Handle no more events and cancel the timer."""
         self._stopped = True
         self._waiting.clear()
         if self._timer is not None:

@@ -1,4 +1,4 @@
-"""Waiting for a ring of a known size: walks round the ring until one comes back right."""
+"""Waiting for a ring of a known size: repeated walks round the ring until one finds it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from chordnet.core.base.effects import Walked
 from chordnet.core.base.errors import TimedOut
-from chordnet.net.base.deferreds import asked
+from chordnet.net.base.deferreds import from_callback
 from chordnet.net.runtime.node import LocalNode
 from chordnet.wire.rpc import NodeInfo
 
@@ -19,7 +19,7 @@ PAUSE_S = 0.1
 
 
 class Settling:
-    """Those who wait.
+    """The calls that wait for their ring.
 
     :param seconds: a clock that never goes back.
     :param running: returns the node, or raises why there is none.
@@ -41,7 +41,7 @@ class Settling:
         """
         deadline = self._seconds() + timeout_s
         while True:
-            walked: Walked = await asked(partial(self._running().walk, members))
+            walked: Walked = await from_callback(partial(self._running().walk, members))
             seen = len(walked.members)
             if seen == members and not walked.problem:
                 return self._running().views.nodes(walked.members)
@@ -63,6 +63,6 @@ class Settling:
                 call.cancel()
 
     def stop(self) -> None:
-        """Let all who wait find that the node has stopped."""
+        """Wake all waiting calls; they find that the node has stopped."""
         for pause in list(self._pauses):
             pause.callback(None)

@@ -1,10 +1,9 @@
-"""The table of what a client can ask: request, handler, role.
+"""The table of calls that a client can make: request, handler, role.
 
-A new call is a request, with its reply, in ``wire/rpc.py``, and here a handler and its row in
-``CALLS``.
-A handler returns the reply; or None, if that comes later (``asker.later``) or something else sends
-what is asked for (a following). It refuses by raising a :class:`ChordnetError`, which the client is
-sent as a :class:`Failure`.
+To add a call, add its request and reply to ``wire/rpc.py``, and here a handler and a row of
+``CALLS``. A handler returns the reply, or None if the reply comes later (``asker.later``) or a
+following sends it. It refuses by raising a :class:`ChordnetError`, which is sent to the client as a
+:class:`Failure`.
 """
 
 from __future__ import annotations
@@ -15,7 +14,6 @@ from typing import Any, Literal
 
 import attrs
 
-from chordnet.core.base.errors import ChordnetError
 from chordnet.net.observe.accounts import history, trails
 from chordnet.net.serve.reading import ReceivedReader, position_of, trace_of
 from chordnet.net.serve.seams import Asker, Node
@@ -32,9 +30,7 @@ from chordnet.wire.rpc import (
     LeaveRing,
     Lookup,
     LookupReply,
-    LookupResult,
     Messages,
-    Receipt,
     SendMessage,
     Sent,
     ServerReply,
@@ -47,8 +43,7 @@ from chordnet.wire.rpc import (
 Role = Literal["read", "send", "operate"]
 """What a client must be allowed to do: see what the node sees; broadcast; change the node itself.
 
-Nothing is asked of a client for it so far."""
-
+So far every client is allowed everything."""
 
 Handler = Callable[[Asker, Any], ServerReply | None]
 
@@ -61,8 +56,8 @@ class Call:
     handler: Handler
     role: Role
     long: bool = False
-    """The reply may be long: it is written at once, so that a client that does not read is noticed
-    before the next one."""
+    """The reply may be long: it is flushed before the next request is handled, so that a client
+    that does not read its replies is noticed."""
 
 
 # ---- handlers -------------------------------------------------------------------------------
@@ -74,19 +69,19 @@ def send_message(asker: Asker, request: SendMessage) -> ServerReply | None:
     if request.wait:
         asker.later(request.rid, Sent, publish, body, held=len(body))
         return None
-    publish(body, _nobody_waits)
+    publish(body, lambda _receipt: None)
     return Done(request.rid)
 
 
 def get_messages(asker: Asker, request: GetMessages) -> ServerReply:
     """Return recorded messages, as many as fit into one reply."""
-    start, limit = _place(asker.node, request)
+    start, limit = _span(asker.node, request)
     return Messages(request.rid, *ReceivedReader(asker.node, start).read(limit))
 
 
 def get_trails(asker: Asker, request: GetTrails) -> ServerReply:
     """Return recorded messages without their bodies."""
-    return Trails(request.rid, *trails(asker.node, *_place(asker.node, request)))
+    return Trails(request.rid, *trails(asker.node, *_span(asker.node, request)))
 
 
 def get_history(asker: Asker, request: GetHistory) -> ServerReply:
@@ -95,7 +90,7 @@ def get_history(asker: Asker, request: GetHistory) -> ServerReply:
 
 
 def get_trace(asker: Asker, request: GetTrace) -> ServerReply:
-    """Return what is known of a message's way."""
+    """Return what is known of the way that a message took."""
     return TraceReply(request.rid, trace_of(asker.node, request.id))
 
 
@@ -111,7 +106,7 @@ def lookup(asker: Asker, request: Lookup) -> None:
 
 
 def follow(asker: Asker, request: Follow) -> None:
-    """Send messages as they come; the following sends them itself."""
+    """Begin a following, which sends messages as they come."""
     asker.followings.begin(request)
 
 
@@ -132,16 +127,12 @@ def leave_ring(asker: Asker, request: LeaveRing) -> None:
     asker.later(request.rid, _done, lambda done: asker.leave(partial(done, None)))
 
 
-def _nobody_waits(_receipt: Receipt | LookupResult | ChordnetError) -> None:
-    pass
-
-
 def _done(rid: int, _result: None) -> Done:
     return Done(rid)
 
 
-def _place(node: Node, request: GetMessages | GetTrails) -> tuple[int, int]:
-    """Return the position that the messages asked for come after, and how many they are."""
+def _span(node: Node, request: GetMessages | GetTrails) -> tuple[int, int]:
+    """Return the position after which the requested messages begin, and how many they are."""
     log = node.log
     limit = request.limit if request.limit > 0 else len(log)
     start = position_of(log, request.since) if request.since else log.before_newest(limit)

@@ -1,9 +1,9 @@
 """Answers one client on the node's own port.
 
-A client's requests are answered as the table of calls says (``calls.py``), as their results come,
-in any order. A client may have a limited number of them in flight, and when it does not read its
-replies, its requests are not read either. What it follows is in ``followings.py``, when it is sent
-away in ``watches.py``.
+The table of calls (``calls.py``) says how each request is answered. Replies are sent as results
+come, in any order. A client may have a limited number of requests in flight, and if it does not
+read its replies, its requests are not read either. What it follows is in ``followings.py``, and
+when it is disconnected in ``watches.py``.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ T = TypeVar("T")
 
 
 class Desk(Protocol):
-    """Who let a client in (:class:`chordnet.net.serve.desk.ClientDesk`)."""
+    """What a session needs of the :class:`chordnet.net.serve.desk.ClientDesk` that made it."""
 
     node: Node
     leave: Callable[[Callable[[], None]], None]
 
-    def gone(self, session: ClientSession) -> None:
+    def forget(self, session: ClientSession) -> None:
         """Forget a session."""
 
 
@@ -51,13 +51,13 @@ class ClientSession:
         self._in_flight = 0
         self._requests = 0
         self.since = self.asked_at = self.node.clock.seconds()
-        """When it came, and when it asked last, on the reactor's clock."""
+        """When the client connected, and when it sent its last request, on the reactor's clock."""
         self._slowness = ReadingWatch(self.node, connection, self.close)
         self._idleness = IdleWatch(self.node, self._used, self.close)
 
     @property
-    def asked(self) -> bool:
-        """Whether it has asked anything yet."""
+    def has_asked(self) -> bool:
+        """Whether the client has sent a request yet."""
         return self._requests > 0
 
     @property
@@ -76,7 +76,7 @@ class ClientSession:
         self._work()
 
     def _work(self) -> None:
-        """Handle requests as long as their replies are read; then read no more requests."""
+        """Handle requests while their replies are read; otherwise stop reading requests."""
         backlog = self._backlog
         while backlog and not self._connection.paused and not self._connection.closing:
             request = read_request(backlog.popleft())
@@ -111,12 +111,12 @@ class ClientSession:
         self._slowness.drained()
         try:
             self._work()
-        except RemoteProtocolError as error:
+        except RemoteProtocolError as error:  # only frames() may raise it to the connection
             self.violated(str(error))
         self.followings.pump()
 
     def lost(self) -> None:
-        self._desk.gone(self)
+        self._desk.forget(self)
         self._slowness.stop()
         self._idleness.stop()
         self.followings.stop()
@@ -161,7 +161,8 @@ class ClientSession:
         *arguments: object,
         held: int = 0,
     ) -> None:
-        """Begin what takes time, and reply when it is over; see :class:`.seams.Asker`."""
+        """Begin something that takes time, and reply when it ends; see :class:`.seams.Asker`."""
+        # Before it begins: the result may come before begin() returns.
         self._in_flight += 1
         try:
             begin(*arguments, partial(self._over, rid, reply, held))
@@ -180,6 +181,7 @@ class ClientSession:
         if isinstance(result, ChordnetError):
             self._connection.send(failure(rid, result))
             return
+        # The node has let go of the broadcast, but its receipt holds the body as well.
         if held:
             self._slowness.keep(held)
         self._connection.send(reply(rid, result))

@@ -1,8 +1,8 @@
 """Lets clients in, up to a limit, and keeps their sessions.
 
-When there are as many as the limit allows, one that does nothing gives way to one that comes: those
-that have asked nothing yet first, then the one that has asked nothing for longest. One that waits
-for an answer or follows keeps its place.
+At the limit, an idle client gives way to a new one: first the oldest of those that have sent no
+request yet, then the one whose last request is oldest. A client that waits for an answer or follows
+keeps its place.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from chordnet.net.serve.seams import Node
 from chordnet.wire.greeting import Refuse
 
 SILENT_S = 1.0
-"""So long a client may take for its first request before it gives way to another one."""
+"""How long a client may take for its first request before it gives way to another one."""
 QUIET_S = 5.0
-"""So long a client keeps its place after a request while others want it."""
+"""How long a client keeps its place after a request while others want it."""
 
 
 class ClientDesk:
     """Lets clients in and keeps their sessions.
 
-    :param node: answers them.
+    :param node: answers their requests.
     :param leave: makes the whole node leave in order and stop; calls back when it has left.
     """
 
@@ -31,7 +31,7 @@ class ClientDesk:
         self.node = node
         self.leave = leave
         self._sessions: dict[ClientSession, None] = {}
-        """In the order in which they came."""
+        """In the order in which they connected."""
         self._stopped = False
 
     @property
@@ -48,19 +48,19 @@ class ClientDesk:
         return None
 
     def _make_room(self) -> bool:
-        """Send away a client that does nothing; return True if there was one.
+        """Disconnect an idle client; return True if there was one.
 
-        Those that have asked nothing yet go first, then the one that has asked nothing for longest.
+        Clients that have sent no request yet go first, then the one whose last request is oldest.
         """
         now = self.node.clock.seconds()
         idle = [s for s in self._sessions if not s.busy]
-        silent = [s for s in idle if not s.asked and now - s.since >= SILENT_S]
-        quiet = [s for s in idle if s.asked and now - s.asked_at >= QUIET_S]
+        silent = [s for s in idle if not s.has_asked and now - s.since >= SILENT_S]
+        quiet = [s for s in idle if s.has_asked and now - s.asked_at >= QUIET_S]
         if not (silent or quiet):
             return False
         session = silent[0] if silent else min(quiet, key=lambda each: each.asked_at)
-        self.gone(session)
-        session.close("idle", "nothing was asked for a while, and others want to ask")
+        self.forget(session)
+        session.close("idle", "no request came for a while, and other clients are waiting")
         return True
 
     def attach(self, connection: Connection) -> ClientSession:
@@ -69,7 +69,7 @@ class ClientDesk:
         self._sessions[session] = None
         return session
 
-    def gone(self, session: ClientSession) -> None:
+    def forget(self, session: ClientSession) -> None:
         """Forget a session."""
         self._sessions.pop(session, None)
 

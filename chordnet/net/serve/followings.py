@@ -1,7 +1,7 @@
-"""What one client follows: places in the node's log, read as fast as the client reads.
+"""What one client follows: positions in the node's log, read as fast as the client reads.
 
-What waits for a follower stays in the log, of which its reader remembers the place, so a slow
-follower costs nothing.
+Messages that a follower has not read stay in the log, and its reader remembers the position, so a
+slow follower costs no memory.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ MAX_FOLLOWS = 16
 class Followings:
     """The followings of one client.
 
-    One that ends by itself is told so by a ``Failure``.
+    If the node ends one, the client is sent a ``Failure``.
     """
 
     def __init__(self, node: Node, connection: Connection) -> None:
@@ -31,7 +31,7 @@ class Followings:
         self._connection = connection
         self._readers: dict[int, Reader] = {}
         self._unaware: set[int] = set()
-        """Followers who are to be told when they have been sent all that there is."""
+        """Followings whose client does not know yet that it has been sent everything there was."""
         self._wake: IDelayedCall | None = None
         self._unfollow: Callable[[], None] | None = None
 
@@ -39,13 +39,13 @@ class Followings:
         return len(self._readers)
 
     def begin(self, request: Follow) -> None:
-        """Send what is kept after ``request.since``, and all that comes.
+        """Send the messages kept after ``request.since``, and all that come.
 
         :raises Busy: the client follows too often already.
         :raises LocalProtocolError: no such order, or no such message is kept.
         """
         if len(self._readers) >= MAX_FOLLOWS:
-            raise Busy(f"a client may follow {MAX_FOLLOWS} times at once")
+            raise Busy(f"a client may have at most {MAX_FOLLOWS} followings")
         self._readers[request.rid] = open_reader(self._node, request.order, request.since)
         if request.order != "received":
             self._unaware.add(request.rid)
@@ -54,7 +54,7 @@ class Followings:
         self.pump()
 
     def end(self, rid: int) -> None:
-        """End the following ``rid``, if there is such a one."""
+        """End the following ``rid``, if there is one."""
         self._drop(rid)
         if not self._readers:
             self.stop()
@@ -64,7 +64,7 @@ class Followings:
         self._readers.clear()
 
     def stop(self) -> None:
-        """Send nothing more, and let go of the node."""
+        """Send nothing more, and unsubscribe from the node."""
         self.clear()
         self._wake_at(None)
         if self._unfollow is not None:
@@ -76,7 +76,7 @@ class Followings:
         self._unaware.discard(rid)
 
     def pump(self) -> None:
-        """Send followers what they have not seen, until the connection is full."""
+        """Send new entries to all followings, until the connection is full."""
         more = False
         for rid, reader in list(self._readers.items()):
             try:
@@ -88,9 +88,9 @@ class Followings:
         self._wake_at(0.0 if more else min(deadlines, default=None))
 
     def _pump_one(self, rid: int, reader: Reader) -> bool:
-        """Send one follower what it has not seen; return whether there is more to look at first.
+        """Send new entries to one following; return True if it has to go on in a later turn.
 
-        A reader that has far to go before it finds something to send goes on in a later turn.
+        That is so for a reader that has far to go in the log before it finds something to send.
         """
         more = True
         while more and not self._connection.paused and not self._connection.closing:
@@ -105,7 +105,7 @@ class Followings:
         return False
 
     def _wake_at(self, moment: float | None) -> None:
-        """Pump again at a moment of the wall clock, too."""
+        """Pump again at ``moment`` of the wall clock; None cancels that."""
         if self._wake is not None:
             self._wake.cancel()
             self._wake = None

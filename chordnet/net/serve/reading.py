@@ -1,7 +1,7 @@
-"""Reading a node's message log a piece at a time, as fast as somebody takes the pieces.
+"""Reading a node's message log a batch at a time, as fast as the batches are taken.
 
-A reader remembers its place in the log, nothing else waits for it; what it has not read yet is read
-when it asks. Two orders: as received (:class:`ReceivedReader`), and per origin
+A reader remembers only its position in the log; entries are read when they are asked for. There are
+two orders: as received (:class:`ReceivedReader`), and per origin
 (:class:`OriginReader`, the rules in :mod:`chordnet.core.log.ordering`).
 """
 
@@ -22,7 +22,7 @@ from chordnet.net.observe.views import Views
 from chordnet.wire.rpc import MessageRecord, Messages, MessageTrace, Ordered, OrderedEntry
 
 BATCH = 256
-"""Messages looked at in one go."""
+"""Messages looked at in one batch."""
 
 _Place = tuple[int, MessageId]
 
@@ -36,10 +36,10 @@ class Reader(Protocol):
 
     @property
     def reply(self) -> Callable[[int, Any, bool], Messages | Ordered]:
-        """What a client is sent: made from its ``rid`` and what :meth:`read` returned."""
+        """Makes the reply to a client from its ``rid`` and what :meth:`read` returned."""
 
     def read(self) -> tuple[Sequence[MessageRecord | OrderedEntry], bool]:
-        """Return what comes next and whether there is more to read at once.
+        """Return the next entries, and whether there is more to read already.
 
         :raises LocalProtocolError: what came next has been dropped from the log.
         :raises LogFailed: the log cannot be read.
@@ -62,7 +62,7 @@ def open_reader(source: Source, order: str, since: str | None) -> Reader:
     :param order: ``received`` or ``origin``.
     :param since: a message id; "" for the oldest kept message, None for what is recorded from
         now on.
-    :raises LocalProtocolError: no such order; no such message is kept.
+    :raises LocalProtocolError: there is no such order, or no such message is kept.
     """
     log = source.log
     place = log.last if since is None else position_of(log, since)
@@ -76,7 +76,7 @@ def open_reader(source: Source, order: str, since: str | None) -> Reader:
 
 
 def position_of(log: MessageLog, message_id: str) -> int:
-    """Return where a message stands; "" stands before the oldest.
+    """Return the position of a message, or for "" the one before the oldest.
 
     :raises LocalProtocolError: no such message is kept.
     """
@@ -89,12 +89,12 @@ def position_of(log: MessageLog, message_id: str) -> int:
 def trace_of(source: Source, message_id: str) -> MessageTrace:
     """Return what a node knows of the way of a message.
 
-    :raises LocalProtocolError: ``message_id`` is no message's id.
+    :raises LocalProtocolError: ``message_id`` is not a message id.
     """
     try:
         parsed = MessageId.parse(message_id)
     except ValueError:
-        raise LocalProtocolError(f"{message_id[:120]!r} is no message's id") from None
+        raise LocalProtocolError(f"{message_id[:120]!r} is not a message id") from None
     found = source.log.find(parsed)
     return source.views.trace(str(parsed), found, source.traces.of(parsed))
 
@@ -102,7 +102,7 @@ def trace_of(source: Source, message_id: str) -> MessageTrace:
 class ReceivedReader:
     """Reads messages in the order received.
 
-    :param position: where the message before the first one stands.
+    :param position: the position before that of the first message to read.
     """
 
     deadline = None
@@ -134,11 +134,11 @@ class ReceivedReader:
 class OriginReader:
     """Reads messages in per-origin order.
 
-    That order follows from the whole history, so it is gone through from its beginning, in pieces;
-    what comes before the place to begin at is not returned.
+    The order depends on the whole history, so the log is read from its beginning, in batches;
+    entries before the starting point are not returned.
 
     :param after: position of the message to begin after; None to begin with the first.
-    :param silent_to: nothing is returned before the log has been read up to this position.
+    :param silent_to: return nothing until the log has been read up to this position.
     """
 
     reply = Ordered
@@ -159,11 +159,11 @@ class OriginReader:
 
     @property
     def deadline(self) -> float | None:
-        """When, on the wall clock, something is held back no longer."""
+        """When, on the wall clock, an entry that is held back will be released."""
         return self._order.deadline
 
     def read(self) -> tuple[list[OrderedEntry], bool]:
-        """Return messages and gaps, and whether there is more to read at once."""
+        """Return messages and gaps, and whether there is more to read already."""
         caught_up = False
         if not self._ready:
             caught_up = self._take()
@@ -180,10 +180,14 @@ class OriginReader:
     def _take(self) -> bool:
         """Put the next messages of the log in order; return whether they were the last ones."""
         log, order = self._log, self._order
-        self._see_to_what_was_dropped()
+        if log.dropped:
+            order.whole = False
+        if log.dropped_to > max(self._position, self._known_holes):
+            self._known_holes = log.dropped_to
+            order.cut()
         batch = log.beyond(self._position, BATCH)
         if self._after is not None:
-            self._look_for(self._after, batch)
+            self._require(self._after, batch)
         for stored in batch:
             place = stored.position, stored.record.id
             self._pass_on(order.push(stored.record.id, stored.received_at, place))
@@ -194,8 +198,8 @@ class OriginReader:
             self._pass_on(order.advance(self._wall()))
         return caught_up
 
-    def _look_for(self, after: int, batch: Sequence[StoredMessage]) -> None:
-        """Make sure that the message to begin after is still there when its place comes.
+    def _require(self, after: int, batch: Sequence[StoredMessage]) -> None:
+        """Check that the message to begin after is still kept when the batch reaches it.
 
         :raises LocalProtocolError: it has been dropped.
         """
@@ -203,16 +207,8 @@ class OriginReader:
         if self._position < after <= last and all(kept.position != after for kept in batch):
             raise _dropped(self._log, self._position)
 
-    def _see_to_what_was_dropped(self) -> None:
-        log = self._log
-        if log.dropped:
-            self._order.whole = False
-        if log.dropped_to > max(self._position, self._known_holes):
-            self._known_holes = log.dropped_to
-            self._order.cut()
-
     def _pass_on(self, outcomes: list[Outcome[_Place]]) -> None:
-        """Keep what lies behind the place to begin at."""
+        """Queue the outcomes that lie behind the starting point."""
         for outcome in outcomes:
             if self._after is not None:
                 if not isinstance(outcome, Missing) and outcome.item[0] == self._after:
@@ -222,10 +218,15 @@ class OriginReader:
 
     def _entry(self, outcome: Outcome[_Place]) -> OrderedEntry:
         if isinstance(outcome, Missing):
-            return OrderedEntry(None, gap=self._views.gap(outcome, self._origin_name()))
+            # A gap is always reported before a message of the same origin, whose route names it.
+            following = self._ready[0]
+            assert not isinstance(following, Missing)
+            stored = self._stored(following.item[0])
+            name = stored.record.route[0].name if stored is not None else ""
+            return OrderedEntry(None, gap=self._views.gap(outcome, name))
         position, message_id = outcome.item
         stored = self._stored(position)
-        if stored is None:  # held back for so long that it has been dropped
+        if stored is None:  # it was dropped while it was held back
             number = message_id.sequence
             gone = Missing(message_id.origin, message_id.incarnation, number, number, dropped=True)
             return OrderedEntry(None, gap=self._views.gap(gone, ""))
@@ -238,13 +239,6 @@ class OriginReader:
             stored = found[0] if found and found[0].position == position else None
         return stored
 
-    def _origin_name(self) -> str:
-        """Return the name of the origin of the message that comes next."""
-        following = self._ready[0]
-        assert not isinstance(following, Missing)
-        stored = self._stored(following.item[0])
-        return stored.record.route[0].name if stored is not None else ""
-
 
 def _dropped(log: MessageLog, position: int) -> LocalProtocolError:
     missing = log.missing_beyond(position)
@@ -255,5 +249,5 @@ def _dropped(log: MessageLog, position: int) -> LocalProtocolError:
 
 
 def _size(record: Record | MessageRecord) -> int:
-    """Return about how many bytes a record takes in a reply."""
+    """Estimate how many bytes a record takes in a reply."""
     return len(record.body) + 160 * len(record.route) + 128

@@ -1,4 +1,4 @@
-"""What answering clients needs of a node, and what a handler sees of the client who asks."""
+"""What the answers to clients need of a node, and what a handler sees of its client."""
 
 from __future__ import annotations
 
@@ -47,17 +47,17 @@ class Follows(Protocol):
     """What one client follows (:class:`chordnet.net.serve.followings.Followings`)."""
 
     def begin(self, request: Follow) -> None:
-        """Send the client what it asks for, from the next turn on.
+        """Send the client the messages that it asks for.
 
         :raises ChordnetError: it follows too often already, or begins where nothing is kept.
         """
 
     def end(self, rid: int) -> None:
-        """End the following ``rid``, if there is such a one."""
+        """End the following ``rid``, if there is one."""
 
 
 class Asker(Protocol):
-    """What a handler sees of the client who asks (:class:`.clients.ClientSession`)."""
+    """What a handler sees of the client (:class:`.clients.ClientSession`)."""
 
     @property
     def node(self) -> Node: ...
@@ -71,7 +71,7 @@ class Asker(Protocol):
         *arguments: object,
         held: int = 0,
     ) -> None:
-        """Begin what takes time, and reply when it is over.
+        """Begin something that takes time, and reply when it ends.
 
         :param reply: makes the reply from the request's number and the result.
         :param begin: called with ``arguments`` and a callback, which is to be called once: with the

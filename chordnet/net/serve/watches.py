@@ -1,4 +1,4 @@
-"""Watches over a client: one that does not read, and one that asks nothing, are sent away."""
+"""Watches that disconnect a client which reads nothing, or which asks nothing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from chordnet.net.serve.seams import Node
 
 
 class ReadingWatch:
-    """Cuts off a client that reads nothing while replies wait, and counts what it has not read.
+    """Disconnects a client that reads nothing while replies wait, and counts what it has not read.
 
     :param close: closes the connection: a code and a text for the client.
     """
@@ -28,9 +28,9 @@ class ReadingWatch:
         """Bytes of receipts that may not have been handed to the system yet."""
 
     def keep(self, size: int) -> None:
-        """Count the bytes of a receipt among what the node holds until the system has taken them.
+        """Count the bytes of a receipt in the node's load until the system has taken them.
 
-        A client that reads no receipts would otherwise have the node hold ever more of them.
+        Otherwise a client that reads no receipts could make the node hold more and more of them.
         """
         if self._connection.closing:
             return
@@ -40,26 +40,26 @@ class ReadingWatch:
         self._node.load.keep(size)
 
     def held(self) -> None:
-        """The client reads more slowly than is sent."""
+        """Begin to count the time that the client has to read what waits for it."""
         if self._stall is None and not self._connection.closing:
             self._stall = self._node.clock.callLater(
                 self._node.limits.client_stall_s, self._stalled
             )
 
     def drained(self) -> None:
-        """The client has read everything."""
+        """Note that the client has read everything."""
         if self._stall is not None:
             self._stall.cancel()
             self._stall = None
         self._let_go()
 
     def stop(self) -> None:
-        """Watch no more, and let go of the session, whose memory is free then."""
+        """Stop watching, and drop the reference to the session, which is a cycle."""
         self.drained()
         self._close = _let_be
 
     def complain(self) -> None:
-        """Say in the log that the client is cut off."""
+        """Log that the client is cut off."""
         self._node.journal.limited(
             NetMetric.CLIENTS_OVERLOADED,
             "cut off a client at {address}: it reads too slowly",
@@ -81,7 +81,7 @@ class ReadingWatch:
 
 
 class IdleWatch:
-    """Sends a client away that has asked nothing for a long time and waits for nothing.
+    """Disconnects a client that has asked nothing for a long time and waits for nothing.
 
     :param used: returns how many requests have come, and whether an answer is under way.
     :param close: closes the connection: a code and a text for the client.
@@ -98,11 +98,11 @@ class IdleWatch:
         self._wait()
 
     def stop(self) -> None:
-        """Watch no more, and let go of the session, whose memory is free then."""
+        """Stop watching, and drop the references to the session, which are cycles."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._used, self._close = _unused, _let_be
+        self._used, self._close = (lambda: (0, False)), _let_be
 
     def _wait(self) -> None:
         self._timer = self._node.clock.callLater(self._node.limits.idle_s, self._look)
@@ -115,12 +115,8 @@ class IdleWatch:
             self._wait()
             return
         with self._node.turn:
-            self._close("idle", "nothing was asked for a long time")
+            self._close("idle", "no request came for a long time")
 
 
 def _let_be(_code: str, _text: str) -> None:
     pass
-
-
-def _unused() -> tuple[int, bool]:
-    return 0, False

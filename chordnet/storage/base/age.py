@@ -1,8 +1,8 @@
-"""What time it is for the age of messages: a wall clock whose jumps are not believed at once.
+"""The clock for the age of messages: a wall clock that does not believe in a sudden jump forward.
 
 A clock that is forty days ahead for a moment must not drop a whole history. A jump forward counts
 once it has lasted for an hour; until then time goes on at the pace of a clock that never jumps. A
-clock that is set back is followed at once: messages are kept longer, never shorter.
+clock that is set back is followed immediately: messages are then kept longer, never shorter.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 STEP_S = 600.0
-"""A jump forward that is no longer than this is followed at once."""
+"""A jump forward up to this length is followed immediately."""
 BELIEVED_S = 3600.0
-"""A longer one is believed after it has lasted for this long."""
+"""A longer one is followed after it has lasted for this long."""
 
 
 class AgeClock:
-    """Seconds since 1970, as far as ages of messages are concerned.
+    """Seconds since 1970, for the ages of messages.
 
     :param newest: when the newest message was received, on the wall clock; None if there is none.
     :param wall: returns the wall clock in seconds since 1970.
@@ -33,7 +33,7 @@ class AgeClock:
         self._ahead_since: float | None = None
 
     def now(self) -> float:
-        """Return what time it is."""
+        """Return the time."""
         wall, seconds = self._wall(), self._seconds()
         steady = self._now + max(0.0, seconds - self._looked)
         self._looked = seconds

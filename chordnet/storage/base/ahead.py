@@ -1,24 +1,24 @@
-"""Changes written ahead of a database: recorded by one write, put into its tables later.
+"""Changes written ahead of a database: committed by one write, put into its tables later.
 
-A commit to a database touches far more than the bytes to be kept. So what a turn records is
-appended to a file beside it, and that is the commit; a checkpoint then moves many changes at once
-into the database and empties the file (the write-ahead logging of Mohan et al., "ARIES", ACM TODS
-17(1), 1992). When the database is opened again, what stands here and not there is part of it.
+A commit to a database writes much more than the bytes to be kept. So the records of a turn are
+appended to a file beside the database, and that is the commit. A checkpoint then moves many changes
+into the database together and empties the file (write-ahead logging; Mohan et al., "ARIES", ACM
+TODS 17(1), 1992). When the database is opened again, the changes in this file belong to it.
 
-A commit is one frame, whole or not there: the length and the CRC-32 of what follows, the CRC-32 of
-these eight bytes (four bytes each, big-endian), then the content. The last frame is cut off if it
-is not whole, for its commit never ended. A frame that is not what was written is passed over; what
-was in it counts as missing.
+A commit is one frame: the length and the CRC-32 of the content, the CRC-32 of these eight bytes
+(four bytes each, big-endian), then the content. A frame at the end that is not complete is cut off,
+since its commit never ended. A frame with a wrong checksum is skipped, and its messages count as
+missing.
 
-The content is a list in MessagePack, of entries. An entry is a list itself: the name of its kind,
-then its fields. Several parts of a node that commit together put entries of their kinds into one
-frame, so that all of them are kept or none.
+The content is a MessagePack list of entries. An entry is a list itself: the name of its kind, then
+its fields. Parts of a node that commit together put entries of their kinds into one frame, so that
+all of them are kept or none.
 
-The rule of versions: a kind never changes. What is to be written differently gets a kind of its own
-with another name, and the older one can still be read. A reader skips nothing: a kind that it does
-not know was written by a newer version, and the file is refused and left alone. Version 0.1.0 wrote
-messages only, as plain byte strings without a kind; such an entry can stand before others in one
-file, and is returned as it is.
+The rule for versions: a kind never changes. A different format gets a new kind with another name,
+and the older kind can still be read. A reader skips nothing: a kind that it does not know was
+written by a newer version, and the file is refused and left alone. Version 0.1.0 wrote messages
+only, as plain byte strings without a kind; such entries may come before others in one file, and are
+returned as they are.
 """
 
 from __future__ import annotations
@@ -44,20 +44,20 @@ _encode = msgspec.msgpack.Encoder().encode
 
 
 class Entry(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True, gc=False):
-    """Something that is written ahead; the base of all kinds. Each has its name as ``tag``."""
+    """Base class of the kinds of entries; ``tag`` is the name of a kind."""
 
 
 class UnknownKind(ValueError):
-    """An entry is of a kind that is not known here."""
+    """An entry is of an unknown kind."""
 
 
 class WriteAhead:
-    """The file of frames. Whoever has the database locked has this, too.
+    """The file of frames. The lock of the database covers it, too.
 
     :param path: the file; made if it is missing.
     :param kinds: every kind of entry that may stand in it.
-    :param sync: has the disk hold what a file descriptor stands for, before an :meth:`append`
-        returns; None leaves that to the system.
+    :param sync: flushes a file descriptor to the disk before :meth:`commit` returns; None leaves
+        that to the system.
     :raises OSError: the file cannot be used.
     """
 
@@ -85,9 +85,9 @@ class WriteAhead:
         """Bytes that :meth:`read` has found damaged."""
 
     def read(self) -> list[Any]:
-        """Return the entries that are here, and cut off what is no whole frame at the end.
+        """Return the entries in the file, and cut off an incomplete frame at its end.
 
-        Those without a kind are bytes.
+        Entries without a kind are bytes.
 
         :raises OSError: it cannot be read or cut.
         :raises UnknownKind: a newer version of this program has written it.
@@ -98,7 +98,7 @@ class WriteAhead:
         while start + _HEAD.size <= len(data):
             length, checksum, check = _HEAD.unpack_from(data, start)
             if zlib.crc32(data[start : start + _FIRST.size]) != check:
-                # Nobody knows where the next one begins: what looks like one may be in a body.
+                # Where the next frame begins is not known: what looks like one may be in a body.
                 self.damaged += len(data) - start
                 break
             begin, end = start + _HEAD.size, start + _HEAD.size + length
@@ -124,16 +124,14 @@ class WriteAhead:
             return self._decode(content)
         except msgspec.ValidationError:
             for entry in msgspec.msgpack.decode(content, type=list[Any]):
-                if isinstance(entry, list) and entry and isinstance(entry[0], str):
-                    self._check_kind(entry[0])
+                kind = entry[0] if isinstance(entry, list) and entry else None
+                if isinstance(kind, str) and kind not in self._kinds:
+                    raise UnknownKind(
+                        "it was written by a newer version of this program (what it calls"
+                        f" {kind[:50]!r} is not known here); use that one, or choose another state"
+                        " directory"
+                    ) from None
             raise
-
-    def _check_kind(self, name: str) -> None:
-        if name not in self._kinds:
-            raise UnknownKind(
-                f"it was written by a newer version of this program (what it calls {name[:50]!r} is"
-                " not known here); use that one, or choose another state directory"
-            )
 
     def put(self, entry: Entry) -> None:
         """Have the next :meth:`commit` write ``entry``."""
@@ -144,9 +142,9 @@ class WriteAhead:
         self._frame.clear()
 
     def commit(self, *entries: Entry) -> None:
-        """Write all that was put since the last commit, and ``entries``, as one frame.
+        """Write what was put since the last commit, and ``entries``, as one frame.
 
-        :raises OSError: it could not be written; nothing of it stays, here or in the file.
+        :raises OSError: it could not be written; nothing of it remains, here or in the file.
         """
         if self._frame:
             entries = (*self._frame, *entries)
@@ -163,7 +161,7 @@ class WriteAhead:
             if self._sync is not None:
                 self._sync(self._file.fileno())
         except OSError:
-            with contextlib.suppress(OSError):  # else the next start cuts it off
+            with contextlib.suppress(OSError):  # if this fails, the next start cuts the frame off
                 self._file.truncate(self.size)
             raise
         self.size += len(frame)
@@ -171,13 +169,13 @@ class WriteAhead:
     def clear(self) -> None:
         """Drop every frame: the database has what is in them.
 
-        :raises OSError: it could not be done; what stands there stands there still.
+        :raises OSError: it failed; the frames are still there.
         """
         self._file.truncate(0)
         self.size = 0
 
     def close(self) -> None:
-        """Release the file; an empty one goes."""
+        """Release the file, and delete it if it is empty."""
         if not self._file.closed:
             self._file.close()
             if not self.size:

@@ -1,8 +1,8 @@
-"""Who has to make room when a history is full: those who take the most, down to a common level.
+"""Which origins have to make room in a full history: the largest, down to a common level.
 
-An origin that sends little keeps all of it, however much another sends (max-min fairness; Bertsekas
-and Gallager, "Data Networks", 2nd ed., section 6.5.2). Of one origin the oldest messages go first,
-so what is kept of it has no gap in it.
+An origin that sends little keeps all of its messages, however much another one sends (max-min
+fairness; Bertsekas and Gallager, "Data Networks", 2nd ed., section 6.5.2). The oldest messages
+of an origin are dropped first, so what is kept of it has no gap.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from collections.abc import Iterable
 
 
 def fair_level(shares: Iterable[int], room: int) -> int:
-    """Return the highest level to which all shares can be cut so that their sum fits ``room``.
+    """Return the highest level such that the shares, each cut to it, fit into ``room``.
 
-    Not less than the highest share if all of them fit.
+    If all shares fit uncut, the level is not lower than the highest share.
     """
     ordered = sorted(shares)
     left, level = room, room

@@ -1,4 +1,4 @@
-"""What the message logs have in common: messages by their place, a page at a time."""
+"""What the message logs have in common: messages by their position, a page at a time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from chordnet.core.base.messages import MessageId
 
 
 class KeptMessage(msgspec.Struct, frozen=True, eq=False, gc=False):
-    """A recorded message with the place it has in this node's log."""
+    """A recorded message with its position in this node's log."""
 
     position: int
     received_at: float
@@ -21,7 +21,7 @@ class KeptMessage(msgspec.Struct, frozen=True, eq=False, gc=False):
 
 
 class PagedLog(ABC):
-    """A log whose messages have positions, in the order received. What was dropped leaves holes."""
+    """A log whose messages have positions, in the order received. Dropped messages leave holes."""
 
     @property
     @abstractmethod
@@ -58,7 +58,7 @@ class PagedLog(ABC):
         return self.beyond(self.before_newest(limit), limit)
 
     def before_newest(self, limit: int) -> int:
-        """Return the position after which the newest ``limit`` messages stand."""
+        """Return the position after which the newest ``limit`` messages begin."""
         return self.first - 1 if limit >= len(self) else self._before_newest(limit)
 
     @abstractmethod
@@ -67,7 +67,7 @@ class PagedLog(ABC):
 
     @abstractmethod
     def _before_newest(self, limit: int) -> int:
-        """Return the same for fewer messages than there are."""
+        """Return the same for a ``limit`` lower than the number of messages."""
 
     def after(self, message_id: str, limit: int) -> Sequence[KeptMessage]:
         """Return up to ``limit`` messages after ``message_id`` ("" for the beginning).
@@ -77,7 +77,7 @@ class PagedLog(ABC):
         return self.beyond(self.position(message_id), limit)
 
     def position(self, message_id: str) -> int:
-        """Return where ``message_id`` stands; "" stands before everything.
+        """Return the position of ``message_id``, or for "" the one before the oldest.
 
         :raises KeyError: no such message is kept.
         """

@@ -1,8 +1,8 @@
-"""Files for nobody else to read: what a node keeps holds every message of its network.
+"""Files that no other user may read, since they hold every message of the network.
 
-Directories are made with mode 0700 and files with 0600. What an earlier version made with more is
-narrowed when it is used again. A directory in which everybody may write (``/tmp``), or that belongs
-to somebody else, keeps its mode.
+Directories are made with mode 0700 and files with 0600. If an earlier version gave wider
+permissions, they are narrowed when the file is used again. A directory in which every user may
+write (``/tmp``), or that belongs to another user, keeps its mode.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ def make_directory(path: Path) -> None:
     missing = [each for each in (path, *path.parents) if not each.exists()]
     for each in reversed(missing):
         each.mkdir(mode=0o700, exist_ok=True)
-    path.mkdir(exist_ok=True)  # says so where it is no directory
+    path.mkdir(exist_ok=True)  # raises if it is not a directory
     if not path.stat().st_mode & stat.S_ISVTX:
         narrow([path])
 
 
 def narrow(paths: Iterable[Path]) -> None:
-    """Take from all others what they may do with those of these files that are ours."""
+    """Remove the permissions of other users from those of these files that are ours."""
     for path in paths:
-        with contextlib.suppress(OSError):  # it is gone, or somebody else's
+        with contextlib.suppress(OSError):  # it is gone, or belongs to another user
             mode = path.stat().st_mode
             if mode & _OTHERS:
                 path.chmod(stat.S_IMODE(mode) & ~_OTHERS)
 
 
 def private(path: str | os.PathLike[str], flags: int) -> int:
-    """Open a file, made for its owner alone: an ``opener`` of :func:`open`.
+    """Open a file, creating it for its owner alone: an ``opener`` for :func:`open`.
 
     :raises OSError: it cannot be opened.
     """

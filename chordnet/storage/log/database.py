@@ -1,13 +1,12 @@
 """The file under the message log: opened and brought up to date, or set aside.
 
-- A file of an older schema is brought up to date a step at a time, each in a transaction of its
-  own. One that a newer program has written is refused and left alone.
-- A file that is found damaged (broken pages, another format, missing tables, values that nobody
-  wrote) is set aside with one warning, with SQLite's journals of it, for a person to look at. An
-  empty one takes its place; what was written ahead (:mod:`chordnet.storage.base.ahead`) is read
-  into it.
-- What another time or place may mend (a full disk, a lock, no permission) is no damage: it is
-  reported, and the file stays where it is.
+- A file of an older schema is migrated in steps, each in its own transaction. A file that a newer
+  program has written is refused and left alone.
+- A damaged file (broken pages, another format, missing tables, impossible values) is set aside with
+  one warning, together with SQLite's journals, for a person to look at. An empty file takes its
+  place, and what was written ahead (:mod:`chordnet.storage.base.ahead`) is read into it.
+- A problem that may go away by itself or be solved elsewhere (a full disk, a lock, no permission)
+  is not damage: it is reported, and the file stays where it is.
 """
 
 from __future__ import annotations
@@ -72,22 +71,22 @@ MIGRATIONS = (
     DROP TABLE watermarks;
     """,
 )
-"""Step n brings a file of schema version n to version n + 1 (``PRAGMA user_version``)."""
+"""Step n migrates a file of schema version n to version n + 1 (``PRAGMA user_version``)."""
 
 _BESIDE = ("-wal", "-shm")
-"""How the names of SQLite's files beside a database end."""
+"""Suffixes of the files that SQLite keeps beside a database."""
 UNREADABLE = (sqlite3.Error, msgspec.DecodeError, TypeError, ValueError)
 """What damage to a row can cause: any page may hold values of any type."""
 _DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR})
-"""What SQLite says of a file that is no log: broken pages, another format, missing tables."""
+"""SQLite's errors for a file that is not a log: broken pages, another format, missing tables."""
 
 
 class _Damaged(LogFailed):
-    """The file is no log, or no longer one."""
+    """The file is not a log, or not any more."""
 
 
 def failure(path: Path, what: str, error: Exception) -> LogFailed:
-    """Return what to raise when the file at ``path`` cannot be ``what`` (a past participle)."""
+    """Return the error for a file at ``path`` that cannot be ``what`` (a past participle)."""
     reason = getattr(error, "strerror", None) or error
     return LogFailed(f"the message log {path} cannot be {what}: {reason}")
 
@@ -98,8 +97,8 @@ class LogFile:
 
     :param path: the file; made if it is missing.
     :param durability: what a commit survives.
-    :param migrations: how a file comes from one schema version to the next.
-    :param warn: told in one line about a damaged file.
+    :param migrations: scripts from each schema version to the next.
+    :param warn: called with one line about a damaged file.
     :param wall: returns the wall clock in seconds since 1970.
     """
 
@@ -110,10 +109,10 @@ class LogFile:
     wall: Callable[[], float]
 
     def open(self, restore: Callable[[sqlite3.Connection], None]) -> None:
-        """Have ``restore`` read what the file remembers, or an empty one in place of a damaged one.
+        """Have ``restore`` read the file, or an empty one that replaces a damaged file.
 
-        :param restore: given the database, keeps it, and begins anew when it is called again; what
-            it raises of :data:`UNREADABLE` shows damage.
+        :param restore: takes the database and keeps it; starts over if it is called again. If it
+            raises one of :data:`UNREADABLE` the file is damaged.
         :raises LogFailed: the file cannot be used.
         """
         try:
@@ -126,13 +125,13 @@ class LogFile:
             self._open(restore)
 
     def _open(self, restore: Callable[[sqlite3.Connection], None]) -> None:
-        """Open the file and read what it remembers.
+        """Open the file and read it.
 
         :raises LogFailed: it cannot be used.
-        :raises _Damaged: it can be set aside.
+        :raises _Damaged: it is damaged and can be set aside.
         """
         try:
-            # SQLite gives the files beside the database its mode.
+            # Made here, for its mode: SQLite gives the files beside the database the same one.
             os.close(private(self.path, os.O_RDWR | os.O_CREAT))
             narrow([self.path, *(self.path.with_name(self.path.name + s) for s in _BESIDE)])
             db = sqlite3.connect(self.path, isolation_level=None, cached_statements=64)
@@ -176,7 +175,7 @@ class LogFile:
             db.executescript(f"BEGIN; {script} PRAGMA user_version = {step + 1}; COMMIT;")
 
     def _set_aside(self) -> Path:
-        """Rename the file, and SQLite's journals of it, for a person to look at."""
+        """Rename the file and SQLite's journals, for a person to look at."""
         path = self.path
         aside = path.with_name(f"{path.name}.damaged-{int(self.wall())}")
         try:
@@ -191,7 +190,7 @@ class LogFile:
 
 
 def _is_damage(error: Exception) -> bool:
-    """Tell damage from what another time or place may mend: a full disk, a lock, no permission."""
+    """Return True for damage; False for a full disk, a lock or a missing permission."""
     if isinstance(error, sqlite3.Error):
         return getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGE
     return True

@@ -1,7 +1,7 @@
-"""Which messages a log keeps, as numbers of each origin.
+"""Which messages a log keeps, as intervals of numbers of each origin.
 
-Messages come and go in the order received, which is nearly that of their numbers: a message costs
-a step at one end of an interval, and the whole takes room for the intervals alone.
+Messages come and go in the order received, which is nearly the order of their numbers. So a message
+costs a step at one end of an interval, and only the intervals take memory.
 """
 
 from __future__ import annotations

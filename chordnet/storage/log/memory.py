@@ -1,4 +1,4 @@
-"""The message log and a node's state kept in memory, for a node that needs no disk."""
+"""The message log and the state of a node that keeps nothing on disk."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class MemoryLog(PagedLog):
 
     :param max_messages: how many messages are kept.
     :param max_bytes: how many bytes of bodies and routes (estimated) are kept. The oldest messages
-        of those origins go first that take the most (:mod:`chordnet.storage.base.fairness`).
+        of the largest origins are dropped first (:mod:`chordnet.storage.base.fairness`).
     """
 
     def __init__(self, max_messages: int = 100_000, max_bytes: int = HISTORY_BYTES) -> None:
@@ -35,11 +35,11 @@ class MemoryLog(PagedLog):
         self._dropped_to = -1
         self.bytes = 0
         self.failed = ""
-        """Why nothing more can be kept: memory never says."""
+        """Why nothing more can be kept; always empty."""
         self.spoiled: set[MessageId] = set()
-        """Messages found damaged: never any."""
+        """Messages found damaged; always empty."""
         self.waiting = 0
-        """How many messages wait for a checkpoint: never any."""
+        """How many messages wait for a checkpoint; always 0."""
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -70,20 +70,20 @@ class MemoryLog(PagedLog):
         if self.bytes > self._max_bytes:
             self._make_room(_cost, self._max_bytes - self._max_bytes // SPARE)
         if len(self._kept) > self._max_messages:
-            self._make_room(_one, self._max_messages - self._max_messages // SPARE)
+            self._make_room(lambda _record: 1, self._max_messages - self._max_messages // SPARE)
         return kept
 
     def skip(self, ranges: Iterable[Range]) -> None:
-        """Nothing outlives this log, so nothing has to be remembered."""
+        """Do nothing: this log does not outlive the process."""
 
     def commit(self) -> None:
-        """Memory is all that was promised."""
+        """Do nothing: a message is kept as soon as it is appended."""
 
     def checkpoint(self) -> None:
-        """Nothing was left for later."""
+        """Do nothing: commits leave nothing for later."""
 
     def ledger(self) -> list[LedgerState]:
-        """Return what is recorded: a node that starts again in this process goes on from here."""
+        """Return what is recorded, for a node that starts again in this process."""
         ledger = Ledger(len(self._by_id) + 1)
         for message_id in self._by_id:
             ledger.add(message_id)
@@ -107,12 +107,12 @@ class MemoryLog(PagedLog):
         return self._kept[-limit].position - 1 if limit > 0 else self.last
 
     def close(self) -> None:
-        """Nothing to release."""
+        """Do nothing: there is nothing to release."""
 
     def _make_room(self, cost: Callable[[Record], int], room: int) -> None:
-        """Drop the oldest messages of the origins that take the most; never the very newest one.
+        """Drop the oldest messages of the largest origins; never the newest message of all.
 
-        All kept messages are gone through, so more room is made at once than has to be.
+        This goes through all kept messages, so it makes more room than needed (``SPARE``).
         """
         shares: Counter[bytes] = Counter()
         for each in self._kept:
@@ -138,10 +138,6 @@ def _position(kept: KeptMessage) -> int:
     return kept.position
 
 
-def _one(_record: Record) -> int:
-    return 1
-
-
 def _cost(record: Record) -> int:
     return len(record.body) + 64 * len(record.route) + 256
 
@@ -149,7 +145,7 @@ def _cost(record: Record) -> int:
 def fresh_incarnation(wall: float) -> int:
     """Return an incarnation for a start at ``wall`` seconds since 1970.
 
-    Milliseconds, so that a node without a state directory may be restarted at once.
+    Milliseconds, so that a node without a state directory may be restarted within a second.
     """
     return int(wall * 1000)
 
@@ -166,7 +162,7 @@ class MemoryState:
         self._peers: list[NodeRef] = []
 
     def next_incarnation(self) -> int:
-        """Return a number higher than any before in this object."""
+        """Return a number higher than all that this object has returned."""
         self._last = max(self._last + 1, fresh_incarnation(self._wall()))
         return self._last
 
@@ -175,8 +171,8 @@ class MemoryState:
         return list(self._peers)
 
     def keep_peers(self, peers: Sequence[NodeRef]) -> None:
-        """Remember ``peers`` until the object goes."""
+        """Remember ``peers`` as long as this object lives."""
         self._peers = list(peers)
 
     def close(self) -> None:
-        """Nothing to release."""
+        """Do nothing: there is nothing to release."""

@@ -1,8 +1,8 @@
-"""What is recorded, as the message log on disk remembers it.
+"""The ledger of the message log on disk.
 
-A row of the ledger's table is needed only for what the kept messages do not tell: that others were
-here before, or that nobody keeps them any more. Everything else follows from the messages when the
-file is opened. So a message costs one row, and it counts as recorded exactly if it is kept.
+The ledger's table has rows only for what the kept messages do not show: messages that were dropped,
+and messages that no node keeps any more. Everything else follows from the messages when the file is
+opened. So a message costs one row, which both keeps it and counts it as recorded.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from chordnet.storage.log.kept import KeptNumbers
 from chordnet.storage.log.rows import SELECT_LEDGER, UPSERT_LEDGER, ledger_row, ledger_state
 
 ENTER_AT = 512
-"""New messages are entered so many at once, which costs a fraction of doing it one by one."""
+"""New messages are entered in groups of this size, at a fraction of the cost of single ones."""
 
 
 class Recorded:
-    """The ledger of one log, and which of its origins have to be written."""
+    """The ledger of one log, and the origins of it that have to be written."""
 
     def __init__(self) -> None:
         config = ProtocolConfig()
@@ -29,9 +29,9 @@ class Recorded:
         self._ledger = Ledger(config.max_origins)
         self._new: list[MessageId] = []
         self.kept = KeptNumbers()
-        """Which of it is in the log; read :attr:`ledger` before, which enters what is new."""
+        """The messages in the log. Read :attr:`ledger` first, which enters the new ones."""
         self.touched: set[tuple[bytes, int]] = set()
-        """Origins of which something is to be written that no message tells."""
+        """Origins whose row has to be written, since the messages do not show all of it."""
 
     @property
     def ledger(self) -> Ledger:
@@ -48,7 +48,7 @@ class Recorded:
 
         :raises SpoiledRow: a row is damaged.
         """
-        # In the order of starts, for the ledger forgets the origins that it was told of first.
+        # Ordered by incarnation, since the ledger forgets the origins that it got first.
         states = [ledger_state(row) for row in db.execute(f"{SELECT_LEDGER} ORDER BY 2")]
         for state in states[: max(0, len(states) - self._max_origins)]:
             db.execute(
@@ -58,26 +58,26 @@ class Recorded:
         self._ledger.restore(states)
 
     def note(self, message_id: MessageId) -> None:
-        """A message is kept."""
+        """Note that a message is kept."""
         self._new.append(message_id)
         if len(self._new) >= ENTER_AT:
             _ = self.ledger
 
     def skip(self, ranges: Iterable[Range]) -> None:
-        """Give up messages that nobody keeps any more."""
+        """Give up messages that no node keeps any more."""
         for each in ranges:
             self.ledger.lose(each)
             self.touched.add((each.origin, each.incarnation))
 
     def gone(self, ids: Iterable[MessageId]) -> None:
-        """Messages that were kept are about to be dropped, and stay recorded."""
+        """Note that kept messages are about to be dropped; they stay recorded."""
         _ = self.ledger
         for message_id in ids:
             self.kept.drop(message_id)
             self._touch(message_id)
 
     def forget(self, message_id: MessageId) -> bool:
-        """Count a message as missing; return whether that could be done."""
+        """Count a message as missing; return False if that is not possible."""
         forgotten = self.ledger.forget(message_id)
         self.kept.drop(message_id)
         if forgotten:
@@ -85,7 +85,7 @@ class Recorded:
         return forgotten
 
     def write(self, db: sqlite3.Connection) -> None:
-        """Write what no message tells; part of the caller's transaction."""
+        """Write the rows of the touched origins, as part of the caller's transaction."""
         touched, self.touched = sorted(self.touched), set()
         states = [state for key in touched if (state := self.ledger.state(key)) is not None]
         db.executemany(UPSERT_LEDGER, map(ledger_row, states))

@@ -1,7 +1,7 @@
-"""What stands in the rows of the message log on disk, and a checksum that shows when it changed.
+"""The rows of the message log on disk, with a checksum that shows when they were changed.
 
-Every row ends with the CRC-32 of its values. It costs a microsecond and finds what a disk, a cable
-or a hand has changed; against somebody who means to deceive it is no protection.
+Every row ends with the CRC-32 of its values. It costs a microsecond and finds accidental changes by
+a disk, a cable or a person; it does not protect against an attacker.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Recorded(Entry, frozen=True, gc=False, tag="recorded"):
     """Messages of one commit that are written ahead of the database."""
 
     rows: list[bytes]
-    """Of each message the values before its row's checksum, in MessagePack."""
+    """The values of each message's row without the checksum, in MessagePack."""
 
 
 encode = msgspec.msgpack.Encoder().encode
@@ -53,12 +53,12 @@ class SpoiledRow(ValueError):
 
 
 def checksum(*values: object) -> int:
-    """Return the checksum of a row's other values; any that SQLite can hold."""
+    """Return the checksum of a row's other values, of any types that SQLite can hold."""
     return zlib.crc32(encode(values))
 
 
 def encoded_rows(messages: Iterable[KeptMessage]) -> tuple[list[Row], list[bytes]]:
-    """Return the rows of messages, and of each its values as its checksum is taken over them."""
+    """Return the rows of messages, and the encoded values that each checksum covers."""
     rows: list[Row] = []
     encoded: list[bytes] = []
     last, route = None, b""
@@ -82,27 +82,27 @@ def encoded_rows(messages: Iterable[KeptMessage]) -> tuple[list[Row], list[bytes
 
 
 def decoded_row(values: bytes) -> Row:
-    """Return the row whose values were encoded like this.
+    """Return the row with these encoded values.
 
-    :raises msgspec.DecodeError: it is no row.
+    :raises msgspec.DecodeError: it is not a row.
     """
     return (*_decode_row(values), zlib.crc32(values))
 
 
 def body_bytes(rows: Iterable[Row]) -> int:
-    """Return what the bodies and routes of rows take up, in bytes."""
+    """Return the bytes of the bodies and routes of rows."""
     return sum(len(row[4]) + len(row[5]) for row in rows)
 
 
 def row_bytes(row: Row) -> int:
-    """Return what the body and route of a row take up, damaged or not, in bytes."""
+    """Return the bytes of the body and route of a row, which may be damaged."""
     return sum(len(value) for value in row[4:6] if isinstance(value, bytes | str))
 
 
 def id_prefix(raw_id: bytes) -> bytes:
-    """Return how the encoded ids of all messages of the same origin begin, and no others.
+    """Return the prefix that the encoded ids of all messages of this origin have, and no others.
 
-    Behind it come the incarnation and the sequence number, and encoded ids sort as they do.
+    The incarnation and the sequence number follow it, and encoded ids sort by them.
     """
     # An array of three (one byte), a binary of up to 255 bytes (its type and length: two bytes).
     return raw_id[: 3 + raw_id[2]] if len(raw_id) > 3 else raw_id
@@ -119,7 +119,7 @@ def is_sound(row: Row) -> bool:
 def kept_message(row: Row) -> KeptMessage:
     """Return the message of a sound row.
 
-    :raises SpoiledRow: it was written by something that is not this program.
+    :raises SpoiledRow: this program has not written it.
     """
     try:
         position, raw_id, created, received_at, route, body, _checksum = row
@@ -136,7 +136,7 @@ def ledger_row(state: LedgerState) -> Row:
 
 
 def ledger_state(row: Row) -> LedgerState:
-    """Return what is known of one origin.
+    """Return the state of one origin from its row.
 
     :raises SpoiledRow: the row is damaged.
     """

@@ -1,25 +1,25 @@
-"""The message log on disk: a database (SQLite), and what was recorded last ahead of it.
+"""The message log on disk: a database (SQLite), with the latest records in a file ahead of it.
 
-Messages are committed once a turn of the reactor, before anything that presupposes them is sent: a
-burst costs few commits, and a node never confirms what it has not recorded, nor records a message
-twice (what it has recorded, kept or not, is in :mod:`chordnet.storage.log.recorded`).
+Messages are committed once a turn of the reactor, before anything that depends on them is sent. So
+a burst costs few commits, a node never confirms what it has not recorded, and it never records a
+message twice (:mod:`chordnet.storage.log.recorded` knows what was recorded, kept or not).
 
-A commit is one write to the file of :mod:`chordnet.storage.base.ahead`. A checkpoint, when nothing
-is in a hurry, moves what stands there into the database in one transaction. A commit that says more
-than which messages came (others are gone, damaged or lost to everybody), or that comes when as much
-as is allowed waits already, is a checkpoint itself.
+A commit is one write to the file of :mod:`chordnet.storage.base.ahead`. A checkpoint, at a quiet
+moment, moves the contents of that file into the database in one transaction. A commit is itself a
+checkpoint if it has more to say than which messages came (others were dropped, damaged or given
+up), or if as much is written ahead already as is allowed.
 
-Two degrees of durability:
+There are two degrees of durability:
 
-- ``process``: a commit is in the operating system's hands. It survives the death of every process
-  (``kill -9``), not the loss of power.
+- ``process``: a commit is handed to the operating system. It survives the death of every process
+  (``kill -9``), but not the loss of power.
 - ``power``: a commit is on the disk before the node goes on.
 
 The kept history is capped; a damaged row counts as a missing message, which neighbours give back
-(:mod:`chordnet.storage.log.table`). Once anything else has failed (a full disk, a broken page)
-every further commit raises :class:`LogFailed`; what can be read is still read, and what was
-committed comes back when the log is opened again, whether a checkpoint took it over or not. How the
-database is opened, and what becomes of a damaged one, is in :mod:`chordnet.storage.log.database`.
+(:mod:`chordnet.storage.log.table`). After any other failure (a full disk, a broken page) every
+further commit raises :class:`LogFailed`. What can be read is still read, and what was committed is
+there when the log is opened again, with or without a checkpoint. How the database is opened, and
+what is done about a damaged one, is in :mod:`chordnet.storage.log.database`.
 """
 
 from __future__ import annotations
@@ -58,9 +58,7 @@ from chordnet.storage.log.table import MessageTable
 
 AHEAD_MESSAGES = 256
 AHEAD_BYTES = 2 * 1024 * 1024
-"""So much is written ahead at most: the commit that would go beyond is a checkpoint."""
-
-
+"""The most that is written ahead: a commit that would go beyond it is a checkpoint."""
 _SYNC: Callable[[int], None] = getattr(os, "fdatasync", os.fsync)  # macOS has only the latter
 
 
@@ -69,10 +67,10 @@ class SqliteLog(PagedLog):
 
     :param path: the database; made if it is missing. Files beside it have its name and an ending.
     :param durability: what a commit survives.
-    :param max_bytes: bodies and routes kept, in bytes; the oldest messages of those origins that
-        take the most go first.
+    :param max_bytes: bodies and routes kept, in bytes; the oldest messages of the largest origins
+        are dropped first.
     :param max_age: how long a message is kept, in seconds.
-    :param warn: told in one line about a damaged file.
+    :param warn: called with one line about a damaged file.
     :param wall: returns the wall clock in seconds since 1970.
     :param seconds: a clock that never jumps.
     :raises LogFailed: the file cannot be opened or made, or a newer program has written it.
@@ -95,16 +93,17 @@ class SqliteLog(PagedLog):
         self._warn = warn
         self._pending: list[KeptMessage] = []
         self._index: dict[MessageId, KeptMessage] = {}
-        """Those pending by their id, as far as somebody has looked for one."""
+        """Pending messages by id. :meth:`find` adds those that came since it was called last."""
         self._rows: list[Row] = []
-        """Rows of those pending that are committed: they are written ahead."""
+        """Rows of the pending messages that are committed, that is, written ahead."""
         self._room = 0
-        """Bytes that may yet be written ahead."""
+        """Bytes that may still be written ahead."""
         self._refused = False
+        """Whether a message was appended after a failure: the next commit has to raise."""
         self.failed = ""
         """Why nothing more can be kept; empty while all is well."""
         self.waiting = 0
-        """How many messages are written ahead, and wait for a checkpoint."""
+        """How many messages are written ahead and wait for a checkpoint."""
         self._table = MessageTable(
             path, durability, max_bytes, max_age, warn, wall, self.migrations, seconds
         )
@@ -121,7 +120,7 @@ class SqliteLog(PagedLog):
             opened.pop_all()
 
     def _take_back(self) -> None:
-        """Read what was written ahead and no checkpoint has taken over.
+        """Read what was written ahead and not moved by a checkpoint.
 
         :raises OSError: it cannot be read.
         :raises UnknownKind: a newer version of this program has written it.
@@ -135,7 +134,7 @@ class SqliteLog(PagedLog):
             kept = kept_message(decoded_row(values))
             if kept.record.id not in self._table.recorded.ledger:
                 self._table.recorded.note(kept.record.id)
-                # The place of a message is another one if the database had to be set aside.
+                # The position is a new one, since the database may have been set aside.
                 place = self._table.next + len(self._pending)
                 self._pending.append(KeptMessage(place, kept.received_at, kept.record))
         self._rows = encoded_rows(self._pending)[0]
@@ -176,7 +175,7 @@ class SqliteLog(PagedLog):
 
     @property
     def spoiled(self) -> set[MessageId]:
-        """Messages found damaged after the file was opened, until somebody takes note of them."""
+        """Messages found damaged after the file was opened, until the node clears them."""
         return self._table.spoiled
 
     @spoiled.setter
@@ -194,7 +193,7 @@ class SqliteLog(PagedLog):
         return kept
 
     def skip(self, ranges: Iterable[Range]) -> None:
-        """Give up messages that nobody keeps any more."""
+        """Give up messages that no node keeps any more."""
         self._table.recorded.skip(ranges)
 
     def commit(self) -> None:
@@ -202,7 +201,7 @@ class SqliteLog(PagedLog):
 
         :raises LogFailed: it could not be written; nothing of it counts as recorded.
         """
-        # On the way of every message, where a function called costs more than what it does.
+        # On the way of every message, where calls of small functions cost more than their work.
         table = self._table
         fresh = self._pending[len(self._rows) :]
         touched = table.unsound or table.recorded.touched
@@ -233,9 +232,9 @@ class SqliteLog(PagedLog):
             raise self._failure("written", error) from None
 
     def checkpoint(self) -> None:
-        """Move what was written ahead into the database; it is as durable before as after.
+        """Move what was written ahead into the database; its durability does not change.
 
-        :raises LogFailed: it could not be done.
+        :raises LogFailed: it failed.
         """
         if self._rows and not self.failed:
             try:
@@ -244,7 +243,7 @@ class SqliteLog(PagedLog):
                 raise self._failure("written", error) from None
 
     def _store(self, rows: list[Row]) -> None:
-        """Put the first messages pending into the database, and drop the oldest over the caps.
+        """Put the first pending messages into the database, and drop what exceeds the caps.
 
         :raises sqlite3.Error: what was committed is in the database or still ahead of it.
         :raises OSError: it is in both.
@@ -260,7 +259,7 @@ class SqliteLog(PagedLog):
     # ---- reading ----------------------------------------------------------------------------
 
     def ledger(self) -> list[LedgerState]:
-        """Return what has been recorded, kept or not, and what was given up."""
+        """Return what was recorded, kept or not, and what was given up."""
         return self._table.recorded.ledger.states()
 
     def kept(self, key: OriginKey) -> Intervals:

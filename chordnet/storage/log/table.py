@@ -1,11 +1,10 @@
-"""The messages in the database of a log: stored many at once, capped, read a page at a time.
+"""The messages in the database of a log: stored in batches, capped, read a page at a time.
 
 - The kept history is capped by bytes and by age; the ledger remembers what was dropped. Bytes are
   shared among the origins: an origin with more than a fair share makes room
   (:mod:`chordnet.storage.base.fairness`), so positions may have holes.
-- A row that is not what was written, which its checksum shows when the file is opened and whenever
-  it is read, is never given to anybody. The next :meth:`MessageTable.store` drops it, and its
-  message counts as missing.
+- Checksums are checked when the file is opened and whenever a row is read. A damaged row is never
+  returned. The next :meth:`MessageTable.store` drops it, and its message counts as missing.
 """
 
 from __future__ import annotations
@@ -42,17 +41,17 @@ _PRUNE_S = 60.0
 
 
 class MessageTable:
-    """One log's rows. What it raises of :mod:`sqlite3` is for the log to make a word of.
+    """One log's rows. Errors of :mod:`sqlite3` pass through, for the log to translate.
 
     :param path: the database; made if it is missing.
     :param durability: what storing survives.
-    :param max_bytes: bodies and routes kept, in bytes; the oldest messages of those origins that
-        take the most go first.
+    :param max_bytes: bodies and routes kept, in bytes; the oldest messages of the largest origins
+        are dropped first.
     :param max_age: how long a message is kept, in seconds.
-    :param warn: told in one line about damage.
+    :param warn: called with one line about damage.
     :param wall: returns the wall clock in seconds since 1970.
     :param seconds: a clock that never jumps.
-    :param migrations: how a file comes from one schema version to the next.
+    :param migrations: scripts from each schema version to the next.
     :raises LogFailed: the file cannot be opened or made, or a newer program has written it.
     """
 
@@ -74,22 +73,22 @@ class MessageTable:
         self._wall = wall
         self._seconds = seconds
         self.prune_at = 0.0
-        """Wall-clock time from which on messages may be too old."""
+        """Wall-clock time from which messages may be too old."""
         self.unsound: dict[int, Row] = {}
-        """Damaged rows that were read, by position; stored next, they are dropped."""
+        """Damaged rows that were read, by position; the next :meth:`store` drops them."""
         self.first = self.next = self.count = self.bytes = 0
-        """Position of the oldest row and of the one to come; how many there are; the bytes of their
-        bodies and routes."""
+        """Position of the oldest row and of the next new one; the number of rows; the bytes of
+        their bodies and routes."""
         self.dropped_to = -1
         """The highest position whose message was dropped because of a cap; -1 if none was."""
         self._shares: dict[bytes, int] = {}
-        """The bytes of each origin's bodies and routes, by how its encoded message ids begin."""
+        """The bytes of each origin's bodies and routes, by the prefix of its encoded ids."""
         self.spoiled: set[MessageId] = set()
-        """Messages found damaged after the file was opened, until somebody takes note of them."""
+        """Messages found damaged after the file was opened, until the node clears them."""
         LogFile(path, durability, migrations, warn, wall).open(self._restore)
 
     def _restore(self, db: sqlite3.Connection) -> None:
-        """Read what the file remembers.
+        """Read the file.
 
         :raises SpoiledRow: a row of the ledger is damaged.
         """
@@ -120,12 +119,12 @@ class MessageTable:
                 self.unsound[row[0]] = row
         if self.unsound:
             self._insert([])
-        self.spoiled.clear()  # nobody has been told that they were recorded
+        self.spoiled.clear()  # the node never knew that they were recorded
 
     # ---- writing ----------------------------------------------------------------------------
 
     def store(self, rows: list[Row]) -> None:
-        """Add rows in one transaction, with all else that there is to store.
+        """Add rows in one transaction, together with the changes of the ledger.
 
         :raises sqlite3.Error: it failed; nothing has changed.
         """
@@ -134,7 +133,7 @@ class MessageTable:
             with self._undone():
                 self._insert(rows)
         except sqlite3.IntegrityError:
-            # A message that the ledger had forgotten came again. The first one stays.
+            # A message that the ledger had forgotten came again. The first copy stays.
             rows = self._without_doubles(rows)
             with self._undone():
                 self._insert(rows)
@@ -146,7 +145,7 @@ class MessageTable:
             self._take(row[1], size)
 
     def _take(self, raw_id: object, size: int) -> None:
-        """Count the bytes of a message as its origin's; as many less, if it goes."""
+        """Add ``size`` bytes to the share of a message's origin; negative if it is dropped."""
         if isinstance(raw_id, bytes):
             origin = id_prefix(raw_id)
             share = self._shares.get(origin, 0) + size
@@ -156,31 +155,34 @@ class MessageTable:
                 self._shares.pop(origin, None)
 
     def room(self, most: int) -> int:
-        """Return how many bytes may come before some have to go, ``most`` at most."""
+        """Return how many bytes may be added before some have to be dropped, up to ``most``."""
         return min(most, self._max_bytes - self.bytes)
 
     def prune(self) -> None:
-        """Drop what is over the caps, some of it at a time, and remember that it was here.
+        """Drop a batch of what exceeds the caps; the ledger remembers that it was recorded.
 
         :raises sqlite3.Error: it failed; nothing has changed in the file.
         """
         due = not self.prune_at - _PRUNE_S <= self._wall() <= self.prune_at
         if self.bytes > self._max_bytes or due:
             with self._undone():
-                self._prune()
+                self.prune_at = self._wall() + _PRUNE_S
+                self._drop(self._too_old(self._age.now() - self._max_age))
+                if self.bytes > self._max_bytes:
+                    self._drop(self._too_much(self._max_bytes - self._max_bytes // SPARE))
 
     def _insert(self, rows: list[Row]) -> None:
         self.db.execute("BEGIN IMMEDIATE")
         if self.unsound:
             self._discard()
-            for row in rows:  # one of them may have come anew
+            for row in rows:  # one of them may be a new copy of a dropped one
                 self.recorded.note(decode_id(row[1]))
         self.db.executemany(INSERT_MESSAGE, rows)
         self.recorded.write(self.db)
         self.db.execute("COMMIT")
 
     def _without_doubles(self, rows: list[Row]) -> list[Row]:
-        """Return the rows whose messages are not here yet, each once."""
+        """Return the rows whose messages are not stored yet, each once."""
         fresh: dict[bytes, Row] = {}
         for row in rows:
             if not self.db.execute("SELECT 1 FROM messages WHERE id = ?", (row[1],)).fetchone():
@@ -197,7 +199,7 @@ class MessageTable:
             raise
 
     def _discard(self) -> None:
-        """Drop rows that are damaged, and count their messages as missing."""
+        """Drop damaged rows, and count their messages as missing."""
         unsound, self.unsound = self.unsound, {}
         for position, raw_id, *_values in unsound.values():
             message_id = self._identified(position, raw_id)
@@ -216,18 +218,12 @@ class MessageTable:
         )
 
     def _identified(self, position: int, raw_id: object) -> MessageId | None:
-        """Return which message a damaged row was, if its index still says so, too."""
+        """Return which message a damaged row was, if the index agrees with it."""
         found = self.db.execute("SELECT position FROM messages WHERE id = ?", (raw_id,)).fetchone()
         try:
             return decode_id(raw_id) if found == (position,) else None  # type: ignore[arg-type]
         except (msgspec.DecodeError, TypeError):
             return None
-
-    def _prune(self) -> None:
-        self.prune_at = self._wall() + _PRUNE_S
-        self._drop(self._too_old(self._age.now() - self._max_age))
-        if self.bytes > self._max_bytes:
-            self._drop(self._too_much(self._max_bytes - self._max_bytes // SPARE))
 
     def _too_old(self, since: float) -> list[Row]:
         """Return the first messages that were received before ``since``."""
@@ -240,14 +236,14 @@ class MessageTable:
         return old
 
     def _too_much(self, room: int) -> list[Row]:
-        """Return what those origins have to give up that take the most, the oldest of each."""
+        """Return the oldest rows of the largest origins, which have to make room."""
         level = fair_level(self._shares.values(), room)
         shares = [(share, origin) for origin, share in self._shares.items() if share > level]
         rows: list[Row] = []
         over = self.bytes - room
         for share, origin in sorted(shares, reverse=True):
-            # The index of the ids has an origin's messages in the order of their numbers. The very
-            # newest message stays, for positions go on from it.
+            # The index of the ids has an origin's messages in the order of their numbers. The
+            # newest message of all stays, since the next position is counted from it.
             found = self.db.execute(
                 f"{_SELECT_SIZES} WHERE id > ? AND id < ? AND position < ? ORDER BY id LIMIT ?",
                 (origin, origin + b"\xff", self.next - 1, _PRUNE_ROWS - len(rows)),
@@ -307,7 +303,7 @@ class MessageTable:
         return found
 
     def before_newest(self, limit: int) -> int:
-        """Return the position after which the newest ``limit`` rows stand, fewer than all of them.
+        """Return the position after which the newest ``limit`` rows begin, if there are more rows.
 
         :raises sqlite3.Error: it cannot be read.
         """
@@ -319,7 +315,7 @@ class MessageTable:
         return found[0] if found is not None else self.first - 1
 
     def count_beyond(self, position: int) -> int:
-        """Return how many rows stand after ``position``.
+        """Return how many rows there are after ``position``.
 
         :raises sqlite3.Error: it cannot be read.
         """
@@ -331,7 +327,7 @@ class MessageTable:
         return self.db.execute(f"{SELECT_MESSAGES} {where}", values).fetchall()
 
     def _sound(self, rows: list[Row]) -> list[Row]:
-        """Return the rows that are what was written; the others are dropped when next stored."""
+        """Return the undamaged rows; the next :meth:`store` drops the others."""
         for row in rows:
             if not is_sound(row):
                 self.unsound[row[0]] = row
@@ -343,8 +339,9 @@ class MessageTable:
 
 
 def _not_after(received: Iterable[float]) -> list[float]:
-    """Return when rows in order were received: no later than those that follow, whatever a clock
-    that was ahead for a while has written.
+    """Return when each of these rows was received, but not later than any row after it.
+
+    A clock that was ahead for a while may have written later times.
     """
     times = list(received)
     for index in range(len(times) - 2, -1, -1):
@@ -353,7 +350,7 @@ def _not_after(received: Iterable[float]) -> list[float]:
 
 
 def _named(row: Row) -> MessageId | None:
-    """Return which message a row is; None if that is damaged."""
+    """Return the id of a row's message; None if it is damaged."""
     try:
         return decode_id(row[1])
     except (msgspec.DecodeError, TypeError):
