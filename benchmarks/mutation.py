@@ -150,8 +150,8 @@ def sample(sources: Mapping[str, str], rng: random.Random, size: int) -> list[Mu
 def concerned(mutant: Mutant, tests: Iterable[Test], budget: float) -> list[Test]:
     """Return tests that run the function changed: those named after its module, then quick ones.
 
-    Where none runs it in this process, those that run anything of its file or are named after it;
-    outside of functions, also those of figures in any module.
+    Then those that run anything of its file or are named after it; outside of functions, also those
+    of figures in any module.
 
     :param budget: their usual time in all, in seconds; the first is taken whatever it costs.
     """
@@ -169,9 +169,12 @@ def concerned(mutant: Mutant, tests: Iterable[Test], budget: float) -> list[Test
     tests = list(tests)
     place = (mutant.path, mutant.function)
     hit = [test for test in tests if place in test.ran]
-    hit = hit or [t for t in tests if mutant.path in t.files or named(t) or figures(t)]
+    # A table made at import, or a process of its own, is run by no test that was watched doing so.
+    others = [t for t in tests if mutant.path in t.files or named(t) or figures(t)]
+    near = {test.name for test in hit}
+    rest = [test for test in others if test.name not in near]
     chosen: list[Test] = []
-    for test in sorted(hit, key=order):
+    for test in [*sorted(hit, key=order), *sorted(rest, key=order)]:
         budget -= test.seconds + OVERHEAD_S
         if chosen and budget < 0:
             break

@@ -120,7 +120,7 @@ class ConcernedTests(SynchronousTestCase):
             self.made("named", 20.0, "Book.note", file="core_peers"),
             self.made("other", 1.0, "Book.died"),
         )  # fmt: skip
-        self.assertEqual(found, ["named", "quick", "slow"])
+        self.assertEqual(found, ["named", "quick", "slow", "other"])
 
     def test_the_budget_ends_the_list_but_for_the_first(self) -> None:
         tests = [self.made(f"t{n}", 10.0 + n, "Book.note") for n in range(5)]

@@ -5,8 +5,7 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from chordnet.core.base.messages import Detour, EdgeKind, Hop, MessageId
-from chordnet.core.broadcast.cast import Branch, Cast, Waiter, cost_of
-from chordnet.core.broadcast.casts import Casts
+from chordnet.core.broadcast.cast import Branch, Cast, Casts, Waiter, cost_of
 from tests.unit.core_support import make_context, raw, ref, refs
 
 

@@ -29,8 +29,7 @@ from chordnet.core.base.effects import TraceKind
 from chordnet.core.base.identifiers import between
 from chordnet.core.base.messages import EdgeKind, MessageId, NodeRef
 from chordnet.core.base.metrics import CoreMetric
-from chordnet.core.broadcast.cast import Branch, Cast
-from chordnet.core.broadcast.casts import Casts
+from chordnet.core.broadcast.cast import Branch, Cast, Casts
 from chordnet.core.kernel.context import Context
 from chordnet.core.kernel.detector import Detector
 from chordnet.core.kernel.timers import Expiry

@@ -56,8 +56,7 @@ from chordnet.core.base.messages import (
 )
 from chordnet.core.base.metrics import CoreMetric
 from chordnet.core.base.outcomes import Failed, Fault
-from chordnet.core.broadcast.cast import Branch, Cast, Finished, Tally, Waiter, cost_of
-from chordnet.core.broadcast.casts import Casts
+from chordnet.core.broadcast.cast import Branch, Cast, Casts, Finished, Tally, Waiter, cost_of
 from chordnet.core.broadcast.faults import bodies_fault, fault_of
 from chordnet.core.broadcast.headless import Headless
 from chordnet.core.broadcast.newcomer import Newcomer
