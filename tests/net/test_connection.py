@@ -120,6 +120,14 @@ class ConnectionCase(SynchronousTestCase):
         self.connection.resumeProducing()
         self.assertEqual(self.transport.writes, 2)
         self.assertEqual(len(self.transport.value()), len(encode_frame(Ping(0))) * 5)
+        self.assertEqual(self.handler.told[-1], "drained")
+
+    def test_a_transport_that_what_was_held_fills_again_is_waited_for_once_more(self):
+        self.transport.full = True
+        self.send(1)
+        self.send(2)
+        self.connection.resumeProducing()
+        self.assertEqual(self.handler.told, ["made", "held", "held"])
         self.connection.resumeProducing()
         self.assertEqual(self.handler.told[-1], "drained")
 

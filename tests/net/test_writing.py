@@ -131,6 +131,15 @@ class WritingCase(SynchronousTestCase):
         self.send(100)
         self.finish()
 
+    def test_a_handler_that_waits_for_room_is_told_when_the_bytes_held_are_written(self):
+        self.send(BIG)
+        self.assertTrue(self.connection.paused)
+        self.send(100)
+        self.assertNotIn("drained", self.handler.told)
+        self.finish()
+        self.assertEqual(self.handler.told.count("drained"), 1)
+        self.assertFalse(self.connection.paused)
+
     def test_once_the_rest_is_written_the_socket_is_given_bytes_at_once_again(self):
         self.send(PART)
         self.finish()

@@ -175,7 +175,8 @@ class Connection(TwistedProtocol):
                 data = bytes(self._held)
                 self._held.clear()
                 self.transport.write(data)
-            else:
+            # The transport asks again only if that write has filled its buffer once more.
+            if not self._paused:
                 self.handler.drained()
 
     def stopProducing(self) -> None:
