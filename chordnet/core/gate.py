@@ -20,7 +20,7 @@ from chordnet.core.kernel.handlers import EventHandlers
 from chordnet.core.kernel.peers import PEERS_PAUSE_S
 from chordnet.core.kernel.timers import Alarm
 from chordnet.core.ring.identities import Identities
-from chordnet.core.ring.rectify import Rectify
+from chordnet.core.ring.pointers import Pointers
 
 
 class Gate:
@@ -29,13 +29,13 @@ class Gate:
     def __init__(
         self,
         ctx: Context,
-        rectify: Rectify,
+        ring: Pointers,
         detector: Detector,
         identities: Identities,
         audit: Audit,
     ) -> None:
         self._ctx = ctx
-        self._rectify = rectify
+        self._ring = ring
         self._detector = detector
         self._identities = identities
         self._audit = audit
@@ -56,7 +56,7 @@ class Gate:
         peers.note(sender)
         lost = peers.heard(sender)
         self._detector.heard(sender)
-        self._rectify.heard(sender)
+        self._ring.heard(sender)
         if peers.changed:
             ctx.alarms.sooner(Alarm.PEERS, ctx.now + PEERS_PAUSE_S)
         if lost and ctx.is_member:

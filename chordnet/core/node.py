@@ -201,7 +201,7 @@ class ChordNode:
     def _received(self, event: ev.Received) -> None:
         sender, message = event.sender, event.message
         if self.ctx.peers.is_routine(sender) and not self.detector.probes:
-            self.rectify.heard(sender)
+            self.ring.heard(sender)
         elif not self.gate.admits(sender, message):
             return
         kind = type(message)

@@ -84,7 +84,7 @@ PARTS = (
     Part("reach", Reach, lambda n: Reach(
         n.ctx, n.ring, n.routes, n.requests, n.detector, n.identities, n.joining,
         lambda: n.broadcasts.under_way)),
-    Part("gate", Gate, lambda n: Gate(n.ctx, n.rectify, n.detector, n.identities, n.audit)),
+    Part("gate", Gate, lambda n: Gate(n.ctx, n.ring, n.detector, n.identities, n.audit)),
 )
 # fmt: on
 
@@ -94,7 +94,7 @@ ORDER: dict[Signal[...], tuple[str, ...]] = {
     signals.PLACED: ("stabilise", "rectify"),
     # Hints travel by the new routes.
     signals.SUCCESSORS_CHANGED: ("stabilise", "fingers", "hints"),
-    signals.PREDECESSOR_CHANGED: ("rectify", "stabilise", "fingers", "newcomer", "broadcasts"),
+    signals.PREDECESSOR_CHANGED: ("stabilise", "fingers", "newcomer", "broadcasts"),
     # Hints travel by the old routes, while the dead node is still the successor. Broadcasts are
     # repaired last, when the pointers are right again.
     signals.DIED: (

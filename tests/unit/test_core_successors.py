@@ -661,12 +661,13 @@ class HeartbeatTests(RingTestCase):
 
     def watch(self, until: float, speakers: dict[float, int] | None = None) -> None:
         """Let the ``predecessor`` alarm ring; ``speakers`` are heard at their times."""
+        self.ring.heard_at = self.ctx.now
         self.ctx.tell(PLACED)
         events = sorted((speakers or {}).items())
         while (at := self.ctx.alarms.next()) is not None and at <= until:
             while events and events[0][0] <= at:
                 self.ctx.now, speaker = events.pop(0)
-                self.parts.rectify.heard(ref(speaker))
+                self.ring.heard(ref(speaker))
             self.ctx.now = at
             if "predecessor" in self.ctx.alarms.due(at):
                 self.parts.rectify.check()

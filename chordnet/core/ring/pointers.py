@@ -66,6 +66,8 @@ class Pointers:
         self._ctx = ctx
         self._safe = ctx.config.safeguards
         self.predecessor: NodeRef | None = None
+        self.heard_at = 0.0
+        """When the predecessor was heard from last, or became the predecessor."""
         self.successors: list[NodeRef] = []
         self.label: RingLabel | None = None
         self.before: RingLabel | None = None
@@ -106,12 +108,18 @@ class Pointers:
         label = self.label if self._ctx.status in MEMBER else None
         return Standing(self._ctx.me, int(self._ctx.status), label, self.before)
 
+    def heard(self, peer: NodeRef) -> None:
+        """Note that a message of ``peer`` has arrived."""
+        predecessor = self.predecessor
+        if predecessor is not None and peer.raw == predecessor.raw:
+            self.heard_at = self._ctx.now
+
     # ---- entering ---------------------------------------------------------------------------
 
     def create(self, label: RingLabel) -> None:
         """Become a ring of one."""
         self.label = label
-        self.predecessor = self._ctx.me
+        self.predecessor, self.heard_at = self._ctx.me, self._ctx.now
         self.successors = []
         self._ctx.tell(PLACED)
         self._report()
@@ -119,7 +127,7 @@ class Pointers:
     def join(self, member: NodeRef, state: State) -> None:
         """Take the place after ``member``, which has answered ``state``."""
         self.label = state.label
-        self.predecessor = member
+        self.predecessor, self.heard_at = member, self._ctx.now
         # The member may still name an earlier life of ours.
         offered = [node for node in state.successors if node.raw != self._ctx.me.raw]
         if not self._safe.whole_list:
@@ -183,7 +191,7 @@ class Pointers:
 
     def set_predecessor(self, new: NodeRef) -> None:
         """Set the predecessor; tell the parts concerned."""
-        old, self.predecessor = self.predecessor, new
+        old, self.predecessor, self.heard_at = self.predecessor, new, self._ctx.now
         self.adoption.before = False
         self._report()
         self._ctx.tell(PREDECESSOR_CHANGED, old)

@@ -16,7 +16,7 @@ from chordnet.core.kernel.context import Context
 from chordnet.core.kernel.detector import Detector
 from chordnet.core.kernel.handlers import Handlers, Hearers, Ringers
 from chordnet.core.kernel.requests import Ask, Question, Requests, ignore
-from chordnet.core.kernel.signals import DIED, PLACED, PREDECESSOR_CHANGED
+from chordnet.core.kernel.signals import DIED, PLACED
 from chordnet.core.kernel.timers import Alarm
 from chordnet.core.ring.pointers import Pointers
 
@@ -36,7 +36,6 @@ class Rectify:
         self._requests = requests
         self._detector = detector
         self._safe = ctx.config.safeguards
-        self._heard = 0.0
         requests.handle(Ask.RECTIFY, ignore, self._silent)
 
     def on_notify(self, sender: NodeRef, _message: Notify) -> None:
@@ -80,21 +79,15 @@ class Rectify:
 
     # ---- silence ----------------------------------------------------------------------------
 
-    def heard(self, peer: NodeRef) -> None:
-        """Note that a message of ``peer`` has arrived."""
-        predecessor = self._ring.predecessor
-        if predecessor is not None and peer.raw == predecessor.raw:
-            self._heard = self._ctx.now
-
     def check(self) -> None:
         """Probe a silent predecessor when the ``predecessor`` alarm rings."""
-        ctx, predecessor = self._ctx, self._ring.predecessor
+        ctx, ring = self._ctx, self._ring
         patience = PATIENCE * ctx.config.stabilise_idle_s
-        if self._heard + patience <= ctx.now:
-            if predecessor is not None:
-                self._detector.suspect(predecessor)
-            self._heard = ctx.now
-        ctx.alarms.set(Alarm.PREDECESSOR, self._heard + patience)
+        if ring.heard_at + patience <= ctx.now:
+            if ring.predecessor is not None:
+                self._detector.suspect(ring.predecessor)
+            ring.heard_at = ctx.now
+        ctx.alarms.set(Alarm.PREDECESSOR, ring.heard_at + patience)
 
     def place(self) -> None:
         """Watch the predecessor, as if the ring had been at rest for a long time."""
@@ -103,11 +96,7 @@ class Rectify:
 
     def _placed(self) -> None:
         ctx = self._ctx
-        self._heard = ctx.now
         ctx.alarms.set(Alarm.PREDECESSOR, ctx.now + PATIENCE * ctx.config.stabilise_idle_s)
-
-    def _changed(self, _old: NodeRef | None) -> None:
-        self._heard = self._ctx.now
 
     MESSAGES: ClassVar[Handlers] = {
         Notify: on_notify,
@@ -119,6 +108,5 @@ class Rectify:
 
     HEARS: ClassVar[Hearers] = {
         PLACED: _placed,
-        PREDECESSOR_CHANGED: _changed,
         DIED: died,
     }
