@@ -244,6 +244,12 @@ class BodyTests(SynchronousTestCase):
         self.assertEqual(found, [48, 49])
         self.assertEqual(len(self.ledger.digests), 2)
 
+    def test_each_origin_with_digests_is_listed_once_by_its_size(self):
+        for sequence in range(1, 4 * 64, 16):
+            self.ledger.add(MessageId(*self.key, sequence), b"x")
+        sizes = self.ledger.digests._sizes
+        self.assertEqual([n for n, keys in enumerate(sizes) if self.key in keys], [4])
+
     def test_many_origins_do_not_flush_the_digests_of_one_that_has_few(self):
         self.ledger.add(mid(1), b"apple")
         for origin in range(40):

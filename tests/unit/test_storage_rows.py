@@ -24,6 +24,7 @@ from chordnet.storage.log.rows import (
     ledger_state,
     row_bytes,
 )
+from chordnet.storage.log.table import _not_after
 
 ORIGIN = bytes(range(20))
 FARTHEST = 1 << 62
@@ -124,3 +125,9 @@ class OlderLedgerTests(SynchronousTestCase):
         for watermark, above in ((-1, [3]), (0, [0]), (0, [FARTHEST]), (FARTHEST, [])):
             error = self.assertRaises(ValueError, known_from, watermark, encode(above))
             self.assertEqual(str(error), "a row of the ledger is damaged")
+
+
+class AgeTests(SynchronousTestCase):
+    def test_a_row_counts_as_received_no_later_than_any_row_after_it(self) -> None:
+        self.assertEqual(_not_after([5.0, 9.0, 7.0, 3.0, 4.0, 8.0]), [3.0, 3.0, 3.0, 3.0, 4.0, 8.0])
+        self.assertEqual(_not_after([]), [])
