@@ -34,6 +34,7 @@ _ARROWS = {
     "core": "core.base core.broadcast core.fingers core.join core.kernel core.log core.lookup "
     "core.ring",
     "judge": "core.base",
+    "judge.store": "core.base",
     "record": "core core.base",
     "wire": "core.base",
     "storage.base": "core.base",
@@ -76,7 +77,7 @@ ARROWS = {folder: frozenset(targets.split()) for folder, targets in _ARROWS.item
 PURE = {
     "core": frozenset({"attrs", "msgspec"}),
     "wire": frozenset({"msgspec"}),
-    "judge": frozenset({"attrs"}),
+    "judge": frozenset({"attrs", "msgspec"}),
     "record": frozenset({"attrs", "msgspec"}),
     "sim": frozenset({"attrs", "msgspec", "numpy"}),
 }
