@@ -51,6 +51,13 @@ COMMANDS = {
         "simulate", "simulate", _SIM, "Many nodes in virtual time, measured.", "lab"
     ),
     "replay": _Entry("replay", "replay", _INSIDE, "Live recorded nodes' lives again.", "lab"),
+    "check-history": _Entry(
+        "check_history",
+        "check_history_command",
+        _INSIDE,
+        "Judge what a store's clients saw.",
+        "lab",
+    ),
 }
 
 

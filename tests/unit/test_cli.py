@@ -72,6 +72,7 @@ class HelpTests(CommandCase):
             "remove-node": " NODE", "add-node": " [NODE]", "chaos": " VERB [NODES]...",
             "send-message": " NODE MESSAGE", "get-messages": " NODE", "explain": " NODE",
             "trace": " ID", "lookup": " NODE KEY", "logs": " NODE", "replay": " FILE...",
+            "check-history": " FILE",
         }  # fmt: skip
         for name in COMMANDS:
             first = self.p2pnet(name, "--help")[1].splitlines()[0]

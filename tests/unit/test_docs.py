@@ -15,6 +15,7 @@ from pathlib import Path
 
 import attrs
 import click
+import msgspec
 from twisted.python.usage import Options as TwistedOptions
 from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
@@ -24,7 +25,7 @@ from chordnet import service, settings, tap
 from chordnet.cli import app
 from chordnet.cli.base import output
 from chordnet.cli.commands import chaos, doctor, explain, lifecycle, members, messages, ring, status
-from chordnet.cli.lab import replay, simulate
+from chordnet.cli.lab import check_history, replay, simulate
 from chordnet.core.base import config
 from chordnet.core.base.config import ProtocolConfig
 from chordnet.core.base.messages import NodeRef
@@ -35,6 +36,16 @@ from chordnet.draw import journey as journey_text
 from chordnet.draw import model as ring_model
 from chordnet.judge.explain import Prediction
 from chordnet.judge.problems import WrongFinger
+from chordnet.judge.store import check, history
+from chordnet.judge.store.anomalies import (
+    Anomaly,
+    Counterexample,
+    Kind,
+    Placed,
+    Reason,
+    Stuck,
+    Verdict,
+)
 from chordnet.net.base import limits
 from chordnet.net.base.metrics import METRICS
 from chordnet.record import recording
@@ -648,6 +659,20 @@ class Json(SynchronousTestCase):
         played.replay.difference = Difference(1, 0.5, "Tick()", "nothing more", "Send(…)")
         steps = [attrs.asdict(Moment(1.0, "one", 1, "state", "is active"))]
         self.assertShape("replay", replay.replay_json([played], steps))
+
+    def test_check_history(self):
+        example = Counterexample((Placed(2, 1, "blue"),), (Stuck(4, Reason.PRESENT),), (2, 4))
+        anomalies = (Anomaly(Kind.STALE, (4, 2)),)
+        key = check.KeyFound("config", Verdict.WRONG, 4, 11, anomalies, example)
+        document = check_history.found_json(check.HistoryFound((key,), 6, 3, 1, 0))
+        self.assertShape("check-history", document)
+        self.assertEqual(document["found"], self.documents["check-history"]["found"])
+
+    def test_histories_have_every_field_outcome_kind_and_reason(self):
+        page = (DOCS / "reference" / "histories.md").read_text(encoding="utf-8")
+        fields = msgspec.structs.fields(history.Operation)
+        names = [*history.Outcome, *Kind, *Reason, *(each.encode_name for each in fields)]
+        self.assertEqual(sorted(re.findall(r"^\| `([a-z_-]+)` \|", page, re.M)), sorted(names))
 
     def test_explain_and_trace(self):
         leg = journey.Leg(2, 1, "finger", 1)

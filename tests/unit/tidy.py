@@ -67,7 +67,7 @@ _ARROWS = {
     "testbed.actions": "core.base survey testbed.base testbed.engines wire",
     "cli.base": "client core.base draw survey testbed.actions testbed.base testbed.engines wire",
     "cli.commands": "cli.base draw judge survey testbed.actions testbed.base wire",
-    "cli.lab": "cli.base core.base draw record sim.measured sim.world",
+    "cli.lab": "cli.base core.base draw judge.store record sim.measured sim.world",
     "cli": "cli.base",
 }
 # fmt: on

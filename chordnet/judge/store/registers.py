@@ -38,6 +38,13 @@ import attrs
 from chordnet.judge.store.anomalies import Placed, Reason, Stuck, Verdict
 from chordnet.judge.store.model import EMPTY, Op, State, in_order, with_their_versions
 
+MAX_STEPS = 2_000_000
+"""Ten seconds or so."""
+MAX_REMEMBERED = 5_000_000
+"""About 150 MB."""
+MAX_OPERATIONS = 1_000_000
+"""About 400 MB."""
+
 EXPIRY = -1
 """In the place of an operation: the store deletes what expired."""
 
@@ -52,11 +59,11 @@ Path: TypeAlias = "tuple[Path, int, State] | None"
 class Limits:
     """How much a check may take; beyond it nothing is said about a key."""
 
-    steps: int = 2_000_000
-    """Operations looked at in the search of one key: ten seconds or so."""
-    remembered: int = 5_000_000
-    """Waiting operations in the visited places that are remembered: about 100 MB at the most."""
-    operations: int = 1_000_000
+    steps: int = MAX_STEPS
+    """Operations looked at in the search of one key."""
+    remembered: int = MAX_REMEMBERED
+    """Waiting operations in the visited places that are remembered."""
+    operations: int = MAX_OPERATIONS
     """In one history."""
 
 
