@@ -60,6 +60,7 @@ class CheckHistoryTests(CommandCase):
                 "wrong: 4 operations of 3 clients on 1 key",
                 "key 'k': no order of its 4 operations explains every answer",
                 "  These contradict each other, whenever the other writes happened:",
+                "    line 2: one asked put 'b' at 2.000000, told at 3.000000: done, version 2",
                 "    line 3: at 2 asked get at 2.000000, told at 2.500000: version 2, 'b'",
                 "    line 4: two asked get at 4.000000, told at 5.000000: absent",
                 "  The longest order that explains what it contains has 3 steps:",
@@ -79,7 +80,7 @@ class CheckHistoryTests(CommandCase):
         self.assertEqual((status, document["verdict"]), (1, "wrong"))
         self.assertEqual(document["keys"], {"right": 0, "wrong": 2, "undecided": 0})
         searched, seen = document["found"]
-        self.assertEqual(searched["counterexample"]["core"], [3, 4])
+        self.assertEqual(searched["counterexample"]["core"], [2, 3, 4])
         self.assertEqual(searched["counterexample"]["stuck"], [{"line": 4, "reason": "present"}])
         self.assertEqual(
             searched["counterexample"]["longest"][1],

@@ -13,7 +13,7 @@ from chordnet.judge.store.check import check_history, check_key, core
 from chordnet.judge.store.history import Operation, line_of, read_history
 from chordnet.judge.store.model import op_of, taken
 from chordnet.judge.store.registers import Limits
-from tests.unit.store_histories import Fault, Store, Trial, tiny
+from tests.unit.store_histories import Fault, Store, Trial, get, tiny
 
 LIMITS = Limits()
 
@@ -57,20 +57,29 @@ class BruteForceTests(SynchronousTestCase):
         while seen < 100:
             history = tiny(rng)
             numbered = dict(enumerate(history, 1))
-            example = check_key("k", numbered, LIMITS, 0.0).counterexample
+            skew = rng.choice([0.0, 1.0])
+            example = check_key("k", numbered, LIMITS, skew).counterexample
             if example is None:
                 continue
             seen += 1
             ops = [op_of(n, each) for n, each in numbered.items() if taken(each)]
             sure = {op.number for op in ops if op.sure}
             self.assertLessEqual(set(example.core), sure, shown(history))
-            self.assertEqual(core(ops, 0.0, LIMITS), example.core)
             placed = [step.number for step in example.longest if not step.expiry]
             self.assertEqual(len(placed), len(set(placed)), shown(history))
             kept = [numbered[n] for n in sorted(placed)]
-            self.assertTrue(Trial(kept, 0.0).explained(), shown(history))
+            self.assertTrue(Trial(kept, skew).explained(), shown(history))
             self.assertTrue(example.core)
-            self.assertFalse(Trial(eased(numbered, example.core), 0.0).explained(), shown(history))
+            for numbers in (example.core, core(ops, skew, LIMITS, 0)):
+                less = eased(numbered, numbers)
+                self.assertFalse(Trial(less, skew).explained(), f"{numbers}:\n{shown(history)}")
+
+    def test_a_core_that_takes_too_many_steps_is_everything(self) -> None:
+        history = [*Store(1, Fault.RESURRECTION).run(100), get(200, 201, None, None, key="k0")]
+        numbered = {n: each for n, each in enumerate(history, 1) if each.key == "k0"}
+        ops = [op_of(n, each) for n, each in numbered.items() if taken(each)]
+        sure = sorted(op.number for op in ops if op.sure)
+        self.assertEqual(list(core(ops, 0.0, Limits(steps=1), 0)), sure)
 
 
 class StoreTests(SynchronousTestCase):

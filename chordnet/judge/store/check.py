@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import attrs
 
 from chordnet.judge.store.anomalies import Anomaly, Counterexample, Verdict
 from chordnet.judge.store.glance import glance
 from chordnet.judge.store.history import Operation, Outcome
-from chordnet.judge.store.model import Op, doubted, op_of, relaxed, taken
+from chordnet.judge.store.model import (
+    EMPTY,
+    Op,
+    State,
+    doubted,
+    first_word,
+    op_of,
+    relaxed,
+    since,
+    taken,
+)
 from chordnet.judge.store.registers import Limits, Search
 
 
@@ -98,12 +108,12 @@ def check_key(key: str, history: dict[int, Operation], limits: Limits, skew: flo
         example = Counterexample(
             search.sequence(found.longest),
             search.stuck(found.longest),
-            core(ops, skew, limits),
+            core(ops, skew, limits, found.longest.state.version),
         )
     return KeyFound(key, found.verdict, len(history), found.steps, (), example)
 
 
-def core(ops: Sequence[Op], skew: float, limits: Limits) -> tuple[int, ...]:
+def core(ops: Sequence[Op], skew: float, limits: Limits, near: int) -> tuple[int, ...]:
     """Return a small number of operations that contradict each other, if all writes happened.
 
     The operations are relaxed in ever smaller groups as long as the history stays wrong: a read is
@@ -112,43 +122,74 @@ def core(ops: Sequence[Op], skew: float, limits: Limits) -> tuple[int, ...]:
     all of it, and beyond it more operations remain than have to.
 
     :param ops: of a history that is wrong.
+    :param near: the version at which it goes wrong: what comes shortly before is tried first.
     """
-    sure = [op for op in ops if op.sure]
-    unsure = [op for op in ops if not op.sure]
-    sharp, eased, steps = _smallest(sure, unsure, relaxed, skew, limits)
-    if not sharp:
-        writes = [op for op in eased if op.timeless]
-        others = [op for op in eased if not op.timeless]
-        left = attrs.evolve(limits, steps=limits.steps - steps)
-        sharp, _, _ = _smallest(writes, others, doubted, skew, left)
-    return tuple(sorted(op.number for op in sharp))
+    ease = _Easing(skew, limits)
+    for base in _bases(ops, near):
+        if base is None:
+            start, part, known = EMPTY, list(ops), []
+        else:
+            start = State(base.version or 0, base.value, -1)
+            part, known = since(base, ops, skew), [base, first_word(base, ops)]
+        if not ease.wrong(part, start):
+            continue
+        sure, unsure = [op for op in part if op.sure], [op for op in part if not op.sure]
+        sharp, eased = ease.smallest(sure, unsure, relaxed, start)
+        if not sharp:
+            writes = [op for op in eased if op.timeless]
+            others = [op for op in eased if not op.timeless]
+            sharp, _ = ease.smallest(writes, others, doubted, start)
+        return tuple(sorted({op.number for op in (*known, *sharp)}))
+    return tuple(sorted(op.number for op in ops if op.sure))
 
 
-def _smallest(
-    sharp: Sequence[Op],
-    others: Sequence[Op],
-    ease: Callable[[Op], Op | None],
-    skew: float,
-    limits: Limits,
-) -> tuple[list[Op], list[Op], int]:
-    """Ease as many operations as the history stays wrong without.
+def _bases(ops: Sequence[Op], near: int) -> Iterator[Op | None]:
+    """Yield writes to begin at, ever further back from a version, and at last the beginning."""
+    writes = [
+        op
+        for op in ops
+        if not op.reads and op.version and op.version <= near and op.expires_at is None
+    ]
+    writes.sort(key=lambda op: op.version or 0, reverse=True)
+    width = 1
+    while width <= len(writes):
+        yield writes[width - 1]
+        width *= 2
+    yield None
 
-    :returns: those that remain, all others, and the steps that it took.
-    """
-    sharp, others = list(sharp), list(others)
-    steps, size = 0, len(sharp)
-    while size and steps <= limits.steps:
-        at = 0
-        while at < len(sharp) and steps <= limits.steps:
-            eased = [ease(op) for op in sharp[at : at + size]]
-            fewer = sharp[:at] + sharp[at + size :]
-            rest = others + [op for op in eased if op is not None]
-            left = attrs.evolve(limits, steps=limits.steps - steps)
-            found = Search([*fewer, *rest], skew, left).run()
-            steps += found.steps
-            if found.verdict is Verdict.WRONG:
-                sharp, others = fewer, rest
-            else:
-                at += size
-        size //= 2
-    return sharp, others, steps
+
+class _Easing:
+    """Makes wrong histories say less, within one limit on steps."""
+
+    def __init__(self, skew: float, limits: Limits) -> None:
+        self._skew = skew
+        self._left = limits
+
+    def wrong(self, ops: Sequence[Op], start: State) -> bool:
+        """Return whether operations are still found wrong, with the steps that are left."""
+        if self._left.steps <= 0:
+            return False
+        found = Search(ops, self._skew, self._left, start).run()
+        self._left = attrs.evolve(self._left, steps=self._left.steps - found.steps)
+        return found.verdict is Verdict.WRONG
+
+    def smallest(
+        self, sharp: list[Op], others: list[Op], ease: Callable[[Op], Op | None], start: State
+    ) -> tuple[list[Op], list[Op]]:
+        """Ease as many operations as the history stays wrong without.
+
+        :returns: those that remain, and all others.
+        """
+        size = len(sharp)
+        while size and self._left.steps > 0:
+            at = 0
+            while at < len(sharp):
+                eased = [ease(op) for op in sharp[at : at + size]]
+                fewer = sharp[:at] + sharp[at + size :]
+                rest = others + [op for op in eased if op is not None]
+                if self.wrong([*fewer, *rest], start):
+                    sharp, others = fewer, rest
+                else:
+                    at += size
+            size //= 2
+        return sharp, others

@@ -135,13 +135,45 @@ def relaxed(op: Op) -> Op | None:
     if op.reads:
         return None
     if op.version is None:
-        return attrs.evolve(op, end=inf, sure=False)
+        return doubted(op)
     return attrs.evolve(op, call=-inf, end=inf, timeless=True)
 
 
 def doubted(op: Op) -> Op:
     """Return a write that may have happened, and of which no more is known than what it writes."""
     return attrs.evolve(op, version=None, call=-inf, end=inf, sure=False, timeless=False)
+
+
+def first_word(base: Op, ops: Iterable[Op]) -> Op:
+    """Return the operation after whose end it is certain that a write had happened.
+
+    :param base: a write that made a known version.
+    """
+    assert base.version is not None
+    later = [op for op in ops if op.version is not None and op.version >= base.version]
+    return min(later, key=lambda op: op.end)
+
+
+def since(base: Op, ops: Sequence[Op], skew: float) -> list[Op]:
+    """Return the operations that are placed after a write, and those that may be.
+
+    If no sequence of them explains their answers, beginning with what ``base`` made, then none of
+    all ``ops`` does.
+
+    :param base: a write that happened, and made a known version.
+    """
+    assert base.version is not None
+    certain = first_word(base, ops).end + skew
+    found = []
+    for op in ops:
+        if op.version:
+            if op.version > base.version:
+                found.append(op)
+        elif not op.sure or certain < op.call:
+            found.append(op)
+        elif not op.reads:
+            found.append(doubted(op))
+    return found
 
 
 def in_order(ops: Iterable[Op]) -> list[Op]:

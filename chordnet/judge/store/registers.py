@@ -98,11 +98,15 @@ class Search:
 
     :param ops: its operations. No version is told by two writes.
     :param skew: how far clocks of two clients, or of a client and the store, may be apart.
+    :param start: what the register is before all of them.
     """
 
-    def __init__(self, ops: Sequence[Op], skew: float, limits: Limits) -> None:
+    def __init__(
+        self, ops: Sequence[Op], skew: float, limits: Limits, start: State = EMPTY
+    ) -> None:
         self.ops = with_their_versions(in_order(ops))
         self.steps = 0
+        self._start = start
         self._skew = skew
         self._limits = limits
         self._sure = sum(op.sure for op in self.ops)
@@ -128,7 +132,7 @@ class Search:
 
     def run(self) -> Found:
         """Search until there is an answer or a limit is reached."""
-        longest = Node(0, (), (), EMPTY)
+        longest = Node(0, (), (), self._start)
         untried: list[Iterator[Node]] = [iter([longest])]
         while untried:
             tried = next(untried[-1], None)
