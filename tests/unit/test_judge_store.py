@@ -66,6 +66,19 @@ class RightTests(JudgeCase):
         self.assert_right(first, late, get(2, 3, "c", 2))
         self.assert_stuck(4, Reason.VERSION, first, second, late, get(4, 5, "c", 3))
 
+    def test_which_of_the_unconfirmed_writes_came_when_is_found_out(self) -> None:
+        loose = put(0, None, "a", None), put(0, None, "b", None)
+        last = operation("get", 7, 8, "value", found="a")
+        first = operation("get", 1, 2, "value", found="b")
+        self.assert_right(*loose, first, put(3, 4, "c", 2), last)
+        self.assert_right(put(0, 1, "x", 1), *loose, delete(0, None, None), put(2, 3, "c", 3), last)
+
+    def test_which_of_two_leases_of_one_value_was_taken_is_found_out(self) -> None:
+        leases = [put(0, None, "a", None, expires=seconds) for seconds in (100, 1)]
+        answers = get(2, 3, "a", 1), get(5, 6, None, None), put(7, 8, "b", 3)
+        self.assert_right(*leases, *answers)
+        self.assert_right(*leases[::-1], *answers)
+
     def test_what_was_unavailable_never_happened(self) -> None:
         refused = operation("put", 0, 1, "unavailable", value="a")
         self.assert_right(refused, get(2, 3, None, None))
@@ -162,6 +175,12 @@ class WrongTests(JudgeCase):
         history = [put(0, 1, "a", 1), put(2, 3, "b", 2), get(4, 5, "a", 1)]
         self.assert_seen(Kind.STALE, (3, 2), *history)
         self.assert_right(*history, skew=1.0)
+
+    def test_a_write_that_makes_a_version_after_it_was_read(self) -> None:
+        lost = put(0, None, "b", None)
+        self.assert_seen(
+            Kind.STALE, (4, 3), put(0, 1, "a", 1), lost, get(2, 3, "b", 2), put(5, 6, "b", 2)
+        )
 
     def test_two_reads_that_see_a_write_come_and_go(self) -> None:
         first, write = put(0, 1, "a", 1), put(2, 9, "b", 2)
