@@ -35,7 +35,7 @@ class FindTests(AnsweringTestCase):
         ((target, question),) = sent(self.ctx, Find)
         return target, question
 
-    def test_a_node_on_the_way_passes_it_on_and_joins_the_path(self):
+    def test_a_node_on_the_way_passes_a_lookup_on_and_joins_its_path(self):
         self.find(35)
         target, question = self.passed_on()
         self.assertEqual(target, 30)
@@ -51,7 +51,7 @@ class FindTests(AnsweringTestCase):
         self.assertEqual(ids(answer.path), [60, 5, 10])
         self.assertEqual(answer.label, LABEL)
 
-    def test_a_supposed_owner_that_is_not_passes_it_back_to_its_predecessor(self):
+    def test_a_supposed_owner_that_is_not_passes_a_lookup_back_to_its_predecessor(self):
         self.find(4, last=True)
         target, question = self.passed_on()
         self.assertEqual((target, question.last), (5, True))
@@ -61,7 +61,7 @@ class FindTests(AnsweringTestCase):
         self.find(4, last=True)
         self.assertEqual(targets(self.ctx, Found), [60])
 
-    def test_but_not_one_that_was_only_passed_by(self):
+    def test_a_node_that_a_lookup_only_passes_by_is_no_owner_though_its_predecessor_is_dead(self):
         self.ctx.peers.died(ref(5), 0.0)
         self.find(4, last=False)
         self.assertEqual(sent(self.ctx, Found), [])
@@ -72,13 +72,13 @@ class FindTests(AnsweringTestCase):
         target, question = self.passed_on()
         self.assertEqual((target, question.last), (20, True))
 
-    def test_the_member_before_a_key_answers_for_its_place(self):
+    def test_the_member_before_a_key_answers_for_the_place_of_the_key(self):
         self.find(15, PREDECESSOR)
         self.assertEqual(targets(self.ctx, Found), [60])
         self.find(20, PREDECESSOR)
         self.assertEqual(targets(self.ctx, Found), [60], "(self, successor] is closed")
 
-    def test_and_no_other_does(self):
+    def test_only_the_member_before_a_key_answers_for_the_place_of_the_key(self):
         self.find(21, PREDECESSOR)
         self.assertEqual(self.passed_on()[0], 20)
         self.find(10, PREDECESSOR)
@@ -111,13 +111,13 @@ class AdviceTests(AnsweringTestCase):
         self.assertEqual(target, 60)
         return answer.done, ids(answer.nodes), answer.last
 
-    def test_the_owner_says_so(self):
+    def test_the_owner_of_a_key_says_that_it_is_the_owner(self):
         self.assertEqual(self.next(8), (True, [], False))
 
-    def test_before_the_successor_the_list_is_offered_as_owners(self):
+    def test_for_a_key_before_the_successor_the_successor_list_is_offered_as_owners(self):
         self.assertEqual(self.next(15), (False, [20, 30, 40], True))
 
-    def test_otherwise_the_closest_before_the_key_best_first(self):
+    def test_for_a_key_beyond_the_successor_the_closest_nodes_before_the_key_are_offered(self):
         self.assertEqual(self.next(3), (False, [50, 40, 30], False))
 
     def test_excluded_nodes_are_left_out(self):
@@ -128,13 +128,13 @@ class AdviceTests(AnsweringTestCase):
         self.next(3, 50, 61)
         self.assertEqual(self.parts.verdicts, [("suspected", 50)])
 
-    def test_with_every_successor_excluded_they_are_vouched_for_all_the_same(self):
+    def test_successors_are_vouched_for_when_every_one_of_them_is_excluded(self):
         self.assertEqual(self.next(15, 20, 30, 40), (False, [20, 30, 40], True))
 
-    def test_a_supposed_owner_points_back(self):
+    def test_a_supposed_owner_that_is_not_points_back_at_its_predecessor(self):
         self.assertEqual(self.next(4, last=True), (False, [5], True))
 
-    def test_the_asker_alone_finding_the_owner_silent_does_not_make_another_one(self):
+    def test_an_owner_that_only_the_asker_finds_silent_is_still_the_owner(self):
         self.assertEqual(self.next(4, 5, last=True), (False, [5], True))
         self.ctx.peers.died(ref(5), self.ctx.now)
         self.assertEqual(self.next(4, 5, last=True), (True, [], False))
@@ -143,7 +143,7 @@ class AdviceTests(AnsweringTestCase):
         self.parts.ctx.set_status(Status.LEAVING)
         self.assertEqual(self.next(8), (False, [20, 30, 40], True))
 
-    def test_for_a_place_the_member_before_it_says_so(self):
+    def test_the_member_before_a_place_says_that_it_is_the_one(self):
         self.assertEqual(self.next(15, kind=PREDECESSOR), (True, [], False))
         self.assertEqual(self.next(25, kind=PREDECESSOR), (False, [20], False))
 

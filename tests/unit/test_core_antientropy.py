@@ -164,12 +164,12 @@ class DigestTests(SynchronousTestCase):
 
 
 class ExchangeTests(SynchronousTestCase):
-    def test_equal_digests_end_it_at_once(self):
+    def test_equal_digests_begin_no_exchange(self):
         side = Side(10, 1, 2)
         side.sync.compared(ref(20), Side(20, 1, 2).sync.digest)
         self.assertEqual(side.ctx.effects, [])
 
-    def test_each_gets_what_it_lacks(self):
+    def test_each_side_gets_what_it_lacks(self):
         for one, other in (((1, 2, 5), (1, 3)), ((), (1, 2, 3)), ((2, 9), (1,))):
             a, b = Side(10, *one), Side(20, *other)
             a.sync.compared(ref(20), b.sync.digest)
@@ -179,7 +179,7 @@ class ExchangeTests(SynchronousTestCase):
             b.ripen()
             self.assertEqual(a.sync.digest, b.sync.digest)
 
-    def test_more_than_one_exchange_can_give_comes_in_several(self):
+    def test_what_is_too_much_for_one_exchange_comes_in_several(self):
         a, b = Side(10), Side(20, *range(1, GO + 200))
         a.sync.compared(ref(20), b.sync.digest)
         converse(a, b)
@@ -223,7 +223,7 @@ class ExchangeTests(SynchronousTestCase):
         self.assertEqual(targets(side.ctx, Have), [20, 30])
         self.assertEqual(side.ctx.counters.number(CoreMetric.EXCHANGES), 2)
 
-    def test_one_exchange_at_a_time_and_a_partner_that_goes_silent_is_not_waited_for(self):
+    def test_there_is_one_exchange_at_a_time_and_a_silent_partner_is_not_waited_for(self):
         side = Side(10, 1)
         side.sync.compared(ref(20), 1)
         side.sync.compared(ref(30), 1)
@@ -270,7 +270,7 @@ class CaughtTests(SynchronousTestCase):
         self.side = Side(10, 1)
         self.side.ask(ref(20))
 
-    def test_it_is_recorded_once(self):
+    def test_a_message_that_is_handed_over_twice_is_recorded_once(self):
         for _ in range(2):
             self.side.sync.on_caught(ref(20), caught(2, 20))
         (record,) = effects_of(self.side.ctx.effects, Record)
@@ -278,7 +278,7 @@ class CaughtTests(SynchronousTestCase):
         counters = self.side.ctx.counters.named()
         self.assertEqual((counters["caught_up"], counters["caught_up_twice"]), (1, 1))
 
-    def test_it_is_young_and_its_way_is_remembered_for_as_long_as_its_tree_may_come(self):
+    def test_a_message_handed_over_is_young_and_its_way_kept_for_as_long_as_its_tree_may_come(self):
         side, digest = self.side, self.side.sync.digest
         side.sync.on_caught(ref(20), caught(2, 20))
         self.assertEqual(side.sync.digest, digest)
@@ -289,7 +289,7 @@ class CaughtTests(SynchronousTestCase):
         side.sync.tick()
         self.assertEqual(side.sync.ways, {})
 
-    def test_the_origin_itself_may_hand_it_over_and_it_may_be_as_long_as_any(self):
+    def test_the_origin_itself_may_hand_over_a_message_of_the_greatest_length(self):
         hops = [Hop(raw(50), "n50", int(EdgeKind.ORIGIN))]
         body = b"x" * self.side.ctx.config.max_body_bytes
         self.side.parts.advance(5.1)
@@ -297,7 +297,7 @@ class CaughtTests(SynchronousTestCase):
         self.side.sync.on_caught(ref(50), caught(2, 50, hops=hops, body=body))
         self.assertEqual(len(effects_of(self.side.ctx.effects, Record)), 1)
 
-    def test_what_is_out_of_bounds_is_refused(self):
+    def test_a_message_handed_over_that_is_out_of_bounds_is_refused(self):
         for wrong in (
             caught(2, 30),
             caught(0, 20),
@@ -391,14 +391,14 @@ class UnaskedTests(SynchronousTestCase):
         self.side.parts.advance(5.1)
         self.refused(20, caught(2, 20), Lost([numbers(2, 514)]))
 
-    def test_of_what_was_wanted_only_that_is_taken(self):
+    def test_when_numbers_were_asked_for_no_other_numbers_are_taken(self):
         self.side.sync.on_have(ref(20), Have([], [], [OriginState(raw(50), 1, [5, 9])]))
         self.side.ctx.effects = []
         self.refused(20, caught(4, 20), caught(9, 20), Lost([numbers(4, 6)]))
         self.side.sync.on_caught(ref(20), caught(5, 20))
         self.assertTrue(self.side.has(5))
 
-    def test_of_a_page_only_its_origins_are_taken(self):
+    def test_when_a_page_was_asked_for_only_the_origins_of_that_page_are_taken(self):
         ledger = Ledger(4096)
         for incarnation in range(1, PAGE_ORIGINS + 10):
             ledger.add(MessageId(raw(50), incarnation, 1))
@@ -427,7 +427,7 @@ class UnaskedTests(SynchronousTestCase):
         side.sync.on_caught(ref(20), Caught(mid(3, 10), 0.0, own, b""))
         self.assertEqual(side.ledger.last(raw(10), 1), 3)
 
-    def test_a_question_is_served_once_for_each_page_of_ours_and_not_without(self):
+    def test_a_question_is_served_once_for_each_page_of_ours_and_never_without_one(self):
         want = Want([numbers(1)])
         self.side.sync.on_want(ref(20), want)
         self.assertEqual(self.side.ctx.effects, [])
@@ -447,13 +447,13 @@ class GivingUpTests(SynchronousTestCase):
             self.side.ask(ref(peer))
             self.side.sync.on_given(ref(peer), Given(False))
 
-    def test_one_nodes_word_is_not_enough(self):
+    def test_the_word_of_one_node_is_not_enough_to_give_a_message_up(self):
         for _ in range(3):
             self.side.sync.on_lost(ref(20), Lost([numbers(2, 514)]))
         self.assertEqual(self.side.ctx.effects, [])
         self.assertFalse(self.side.ledger.is_known(mid(2)))
 
-    def test_what_two_do_not_keep_is_a_gap_and_asked_for_no_more(self):
+    def test_what_two_nodes_do_not_keep_is_a_gap_and_asked_for_no_more(self):
         self.side.sync.on_lost(ref(20), Lost([numbers(2, 9)]))
         self.side.sync.on_lost(ref(30), Lost([numbers(4, 7), numbers(8, 20)]))
         self.assertEqual(self.side.ctx.effects, [Gap(ref(30), [numbers(4, 7), numbers(8, 9)])])
@@ -464,12 +464,12 @@ class GivingUpTests(SynchronousTestCase):
         self.side.sync.on_lost(ref(20), Lost([numbers(9, 12)]))
         self.assertEqual(self.side.ledger.states()[0].lost, [4, 7, 8, 12])
 
-    def test_where_no_other_node_is_known_one_is_enough(self):
+    def test_where_no_other_node_is_known_the_word_of_one_is_enough(self):
         self.side.parts.routes.rebuild([ref(20)], [])
         self.side.sync.on_lost(ref(20), Lost([numbers(2, 9)]))
         self.assertEqual(self.side.ledger.states()[0].lost, [2, 9])
 
-    def test_one_that_comes_after_all_is_recorded(self):
+    def test_a_message_that_was_given_up_and_comes_after_all_is_recorded(self):
         for peer in (20, 30):
             self.side.sync.on_lost(ref(peer), Lost([numbers(2, 9)]))
         self.side.ask(ref(20))
@@ -514,12 +514,12 @@ class PaceTests(SynchronousTestCase):
         self.assertEqual(len(self.exchanges(side, 16, 20)), 5, "after 1, 2, 4, 8 seconds")
         self.assertLessEqual(len(self.exchanges(side, 80, 20)), 11)
 
-    def test_other_nodes_are_compared_with_all_the_same(self):
+    def test_while_exchanges_with_one_node_bring_nothing_another_node_is_compared_with(self):
         side = Side(10, 1)
         self.exchanges(side, 60, 20)
         self.assertEqual(self.exchanges(side, 0.2, 30), [30])
 
-    def test_what_brings_something_may_go_on_at_once(self):
+    def test_after_an_exchange_that_brings_something_the_next_may_begin_at_once(self):
         side = Side(10, 1)
         for sequence in range(2, 30):
             side.ctx.effects = []
@@ -565,7 +565,7 @@ class DetourTests(SynchronousTestCase):
             found = self.side.sync.detours(self.bcast(len(lengths)), self.here)
             self.assertEqual([d.first for d in found], kept, lengths)
 
-    def test_those_of_the_sender_go_on_from_here_in_whatever_order_they_came(self):
+    def test_detours_of_the_sender_go_on_from_here_in_whatever_order_they_came(self):
         one, other = self.route(3), self.route(4)
         message = self.bcast(3, Detour(1, 1, one), Detour(0, 1, other))
         expected = [Detour(0, 1, [*other, self.here]), Detour(1, 1, [*one, self.here])]
@@ -624,6 +624,6 @@ class PagingTests(SynchronousTestCase):
         self.assertEqual((two.after, two.last), (one.last, three.after))
         self.assertEqual(three.last, [])
 
-    def test_nothing_recorded_is_one_empty_page(self):
+    def test_a_ledger_without_anything_recorded_is_told_as_one_empty_page(self):
         (page,) = self.converse(Ledger(8), Ledger(8))
         self.assertEqual(page, Have([], [], []))

@@ -76,7 +76,7 @@ class AuditTestCase(SynchronousTestCase):
 
 
 class AskingTests(AuditTestCase):
-    def test_it_asks_a_random_known_peer_for_the_successor_of_the_next_identifier(self):
+    def test_an_audit_asks_a_random_known_peer_for_the_successor_of_the_next_identifier(self):
         self.joining.bootstrap = [contact("boot:1")]
         asked = set()
         for _ in range(40):
@@ -88,7 +88,7 @@ class AskingTests(AuditTestCase):
         self.assertEqual(asked, {-1, 5, 30, 40, 50}, "bootstrap peers and known ones alike")
         self.assertEqual(self.ctx.counters.number(CoreMetric.AUDITS), 40)
 
-    def test_every_other_time_it_asks_one_that_is_in_no_table(self):
+    def test_every_other_audit_asks_a_peer_that_is_in_no_table(self):
         self.ring.successors = refs(30, 50)
         self.parts.routes.rebuild(self.ring.successors, refs(5))
         asked = []
@@ -99,7 +99,7 @@ class AskingTests(AuditTestCase):
         self.assertEqual(set(asked), {5, 30, 40, 50})
         self.assertGreater(asked.count(40), 45, "half of the time, and by chance besides")
 
-    def test_it_comes_round_every_period(self):
+    def test_an_audit_comes_round_every_period(self):
         self.audit.tick()
         self.assertEqual(self.ctx.alarms.due(9.9), [])
         self.assertEqual(self.ctx.alarms.due(10.0), ["audit"])
@@ -109,41 +109,41 @@ class AskingTests(AuditTestCase):
         self.audit.tick()
         self.assertAlmostEqual(self.ctx.alarms.next(), 0.6)
 
-    def test_with_nobody_to_ask_it_asks_nobody(self):
+    def test_an_audit_with_nobody_to_ask_asks_nobody(self):
         self.ctx.peers._known.clear()
         self.audit.tick()
         self.assertEqual(sent(self.ctx), [])
 
-    def test_evidence_makes_it_ask_at_once_and_through_the_witness(self):
+    def test_evidence_of_another_ring_brings_an_audit_at_once_through_the_witness(self):
         self.audit.evidence(ref(60))
         self.assertEqual(self.ctx.alarms.due(self.ctx.now), ["audit"])
         self.audit.tick()
         self.assertEqual(targets(self.ctx, Find), [60])
 
-    def test_but_never_more_often_than_the_shortest_pause(self):
+    def test_evidence_brings_no_audit_before_the_shortest_pause_is_over(self):
         self.audit.tick()
         self.audit.evidence(ref(60))
         self.assertEqual(self.ctx.alarms.next(), self.ctx.now + 0.25)
 
 
 class LabelTests(AuditTestCase):
-    def test_the_smaller_label_survives(self):
+    def test_of_two_ring_labels_the_smaller_survives(self):
         self.audit.label_seen(SMALLER, ref(60))
         self.assertEqual(self.ring.label, SMALLER)
         self.audit.label_seen(LARGER, ref(60))
         self.assertEqual(self.ring.label, SMALLER)
 
-    def test_any_other_label_is_evidence(self):
+    def test_any_label_but_our_own_is_evidence_of_another_ring(self):
         for label in (SMALLER, LARGER):
             self.ctx.alarms.cancel("audit")
             self.audit.label_seen(label, ref(60))
             self.assertTrue(self.ctx.alarms.is_set("audit"))
 
-    def test_our_own_is_none(self):
+    def test_our_own_label_is_no_evidence_of_another_ring(self):
         self.audit.label_seen(LABEL, ref(60))
         self.assertFalse(self.ctx.alarms.is_set("audit"))
 
-    def test_nor_is_any_while_not_active(self):
+    def test_while_a_node_is_not_active_no_label_counts(self):
         self.parts.ctx.set_status(Status.LEAVING)
         self.audit.label_seen(SMALLER, ref(60))
         self.assertEqual(self.ring.label, LABEL)
@@ -158,7 +158,7 @@ class MergeTests(AuditTestCase):
         self.assertEqual(targets(self.ctx, GetState), [20])
         self.assertEqual(self.ring.head, ref(30))
 
-    def test_then_adopted_notified_and_offered_the_old_one(self):
+    def test_a_better_successor_that_answers_is_adopted_notified_and_offered_the_old_one(self):
         self.find(20)
         self.answer(20, 25, 35, label=SMALLER)
         self.assertEqual(ids(self.ring.successors), [20, 25, 35])
@@ -167,7 +167,7 @@ class MergeTests(AuditTestCase):
         self.assertEqual((target, offer.candidate, offer.ttl), (20, ref(30), MERGE_TTL - 1))
         self.assertEqual(self.ring.label, SMALLER)
 
-    def test_the_known_successor_or_none_or_itself_is_no_news(self):
+    def test_an_audit_that_finds_the_known_successor_or_none_or_itself_is_no_news(self):
         for node in (30, 10, None):
             self.find(node)
             self.assertEqual(sent(self.ctx), [], node)
@@ -184,13 +184,13 @@ class MergeTests(AuditTestCase):
         self.audit.looked_up(Result(Purpose.AUDIT, PLACE, ref(40), [], LABEL))
         self.assertEqual(len(sent(self.ctx)), 1, "once")
 
-    def test_one_that_is_no_member_is_not_adopted(self):
+    def test_a_better_successor_that_is_no_member_is_not_adopted(self):
         self.find(20)
         self.answer(20, status=Status.LEAVING)
         self.assertEqual(self.ring.head, ref(30))
         self.assertEqual(sent(self.ctx, TryMerge), [])
 
-    def test_a_dead_one_is_not_adopted(self):
+    def test_a_better_successor_that_is_dead_is_not_adopted(self):
         self.find(20)
         self.parts.requests.died(ref(20))
         self.assertEqual(self.ring.head, ref(30))
@@ -215,20 +215,20 @@ class TryMergeTests(AuditTestCase):
         self.assertEqual(self.ring.head, ref(20))
         self.assertEqual(sent(self.ctx, TryMerge), [(20, TryMerge(ref(30), 8))])
 
-    def test_any_other_is_passed_on_to_the_successor(self):
+    def test_a_candidate_beyond_the_successor_is_passed_on_to_it(self):
         self.offer(35)
         self.assertEqual(sent(self.ctx), [(30, TryMerge(ref(35), 8))])
 
-    def test_until_its_time_to_live_is_used_up(self):
+    def test_an_offer_whose_time_to_live_is_used_up_is_not_passed_on(self):
         self.offer(35, ttl=0)
         self.assertEqual(sent(self.ctx), [])
 
-    def test_the_successor_itself_and_this_node_are_no_news(self):
+    def test_an_offer_of_the_successor_itself_or_of_this_node_is_no_news(self):
         for candidate in (30, 10):
             self.offer(candidate)
             self.assertEqual(sent(self.ctx), [])
 
-    def test_a_node_that_is_no_member_ignores_it(self):
+    def test_a_node_that_is_no_member_ignores_an_offer(self):
         self.parts.ctx.set_status(Status.LEAVING)
         self.offer(20)
         self.assertEqual(sent(self.ctx), [])
@@ -268,12 +268,12 @@ class ZipTests(SynchronousTestCase):
             if node.successors
         ) and all(node.successors for node in wire.nodes.values())
 
-    def test_equal_and_unequal_rings_close(self):
+    def test_rings_of_equal_and_unequal_size_become_one_right_ring(self):
         for seed, sizes in enumerate([(1, 1), (1, 5), (6, 2), (8, 8), (10, 3), (12, 12)]):
             wire = self.merge(seed, sizes)
             self.assertTrue(self.is_one(wire), f"seed {seed}, {sizes} nodes, {wire.now:.1f} s")
 
-    def test_a_placed_ring_is_what_the_test_above_starts_from(self):
+    def test_a_node_that_is_placed_twice_has_the_predecessor_that_was_given_last(self):
         node = placed(10, [5, 10, 30])
         self.assertEqual(node.predecessor, ref(5))
         place(node, 30, [5], None)

@@ -190,7 +190,7 @@ class BatchTests(NodeTestCase):
         self.assertEqual(len(messages), 3)
         self.assertEqual({(m.count, tuple(m.bodies)) for m in messages}, {(3, (b"a", b"b", b"c"))})
 
-    def test_each_gets_its_own_receipt(self):
+    def test_each_message_of_a_batch_gets_its_own_receipt(self):
         self.publish(b"a", b"b")
         effects = []
         for child, limit, count in ((50, 10, 3), (30, 50, 2), (20, 30, 1)):
@@ -199,14 +199,14 @@ class BatchTests(NodeTestCase):
         self.assertEqual([(d.op, d.id.sequence, d.recorded, d.shared) for d in done],
                          [(0, 1, 7, 2), (1, 2, 7, 2)])  # fmt: skip
 
-    def test_those_that_do_not_fit_together_go_apart(self):
+    def test_messages_that_do_not_fit_into_one_batch_go_apart(self):
         self.make(max_batch=2, max_body_bytes=10)
         effects = self.publish(b"a", b"b", b"c", b"d" * 9)
         self.assertEqual([m.count for to, m in sent(effects, Bcast) if to == 50], [2, 2])
         effects = self.publish(b"e" * 6, b"f" * 6)
         self.assertEqual([m.count for to, m in sent(effects, Bcast) if to == 50], [1, 1])
 
-    def test_one_that_is_too_long_is_refused_and_the_others_go(self):
+    def test_a_message_that_is_too_long_is_refused_and_the_others_of_its_batch_go(self):
         self.make(max_body_bytes=10)
         effects = self.publish(b"a", b"x" * 11, b"b")
         (done,) = effects_of(effects, BroadcastDone)
@@ -267,20 +267,20 @@ class AckTests(NodeTestCase):
         self.assertEqual(sent(effects, Ack), [])
         self.assertEqual(sent(self.tick(0.1), Ack), [(5, Ack(mid(), raw(50), False))])
 
-    def test_and_not_after_it(self):
+    def test_after_the_report_no_acknowledgement_is_sent(self):
         self.step(5, bcast(5, 50))
         self.step(20, covered(30))
         self.step(30, covered(50))
         self.assertEqual(sent(self.tick(0.3), Ack), [])
 
-    def test_a_delegate_that_answers_nothing_is_sent_it_once_more_in_full(self):
+    def test_a_delegate_that_answers_nothing_is_sent_the_message_once_more_in_full(self):
         self.publish()
         self.step(30, Ack(mid(1, 10), raw(50), False))
         self.step(20, covered(30, origin=10))
         again = sent(self.tick(0.5), Bcast)
         self.assertEqual([(to, m.bodies) for to, m in again], [(50, [b"hello"])])
 
-    def test_one_that_acknowledged_is_reminded_by_the_header(self):
+    def test_a_delegate_that_acknowledged_and_does_not_report_is_reminded_by_the_header(self):
         self.make(covered_check_s=1.0)
         self.publish()
         for child, limit in ((20, 30), (30, 50), (50, 10)):
@@ -302,17 +302,17 @@ class DuplicateTests(NodeTestCase):
             effects += self.step(sender, bcast(sender, 20))
         self.assertEqual(len(effects_of(effects, Record)), 1)
 
-    def test_every_parent_is_answered(self):
+    def test_every_parent_that_sends_the_message_is_answered(self):
         self.step(5, bcast(5, 20))
         for sender in (5, 60):
             self.assertEqual(targets(self.step(sender, bcast(sender, 20)), Covered), [sender])
 
-    def test_the_same_parent_is_told_the_same_again(self):
+    def test_a_parent_that_sends_the_message_again_is_told_the_same_again(self):
         (first,) = sent(self.step(5, bcast(5, 20)), Covered)
         (again,) = sent(self.step(5, bcast(5, 20)), Covered)
         self.assertEqual(first, again)
 
-    def test_another_live_parent_is_told_nothing_that_was_counted(self):
+    def test_a_second_live_parent_is_told_nothing_that_was_counted_for_the_first(self):
         self.step(5, bcast(5, 20))
         ((_, report),) = sent(self.step(60, bcast(60, 20)), Covered)
         self.assertEqual(report.count, 0)
@@ -323,12 +323,12 @@ class DuplicateTests(NodeTestCase):
         ((_, report),) = sent(self.step(60, bcast(60, 20)), Covered)
         self.assertEqual(report.count, 1)
 
-    def test_a_reassigned_range_is_told_in_full(self):
+    def test_a_reassigned_range_is_reported_in_full(self):
         self.step(5, bcast(5, 20))
         ((_, report),) = sent(self.step(60, bcast(60, 20, REASSIGN, header_only=True)), Covered)
         self.assertEqual(report.count, 1)
 
-    def test_but_not_again_what_a_live_node_was_told_about_a_repair(self):
+    def test_what_a_live_node_was_told_about_a_repair_is_not_told_again_to_another_one(self):
         """Back-fills come one by one before the range that they lie in is reassigned."""
         self.step(20, bcast(20, 20, BACKFILL))
         ((_, report),) = sent(self.step(5, covered(10, 4)), Covered)
@@ -338,7 +338,7 @@ class DuplicateTests(NodeTestCase):
         ((_, report),) = sent(effects + self.step(20, covered(30, 1)), Covered)
         self.assertEqual(report.count, 1, "of 20 alone")
 
-    def test_while_it_is_under_way_a_second_parent_is_acknowledged_and_answered_later(self):
+    def test_a_second_parent_is_acknowledged_at_once_and_answered_when_the_range_is_covered(self):
         self.step(5, bcast(5, 50))
         self.assertEqual(sent(self.step(60, bcast(60, 50))), [(60, Ack(mid(), raw(50), False))])
         self.step(20, covered(30))
@@ -346,7 +346,7 @@ class DuplicateTests(NodeTestCase):
         self.assertEqual(sorted(targets(effects, Covered)), [5, 60])
         self.assertEqual(sum(m.count for _, m in sent(effects, Covered)), 4)
 
-    def test_after_its_memory_is_over_it_is_not_recorded_again(self):
+    def test_a_broadcast_that_was_forgotten_is_not_recorded_again(self):
         self.step(5, bcast(5, 20))
         self.now = 60.0
         self.tick(0.0)
@@ -354,7 +354,7 @@ class DuplicateTests(NodeTestCase):
         self.assertEqual(effects_of(effects, Record), [])
         self.assertEqual(targets(effects, Covered), [5])
 
-    def test_a_copy_that_comes_after_its_memory_is_over_is_not_passed_on_by_its_other_route(self):
+    def test_a_copy_of_a_broadcast_that_was_forgotten_is_not_passed_on_by_its_other_route(self):
         self.step(5, bcast(5, 50))
         self.step(20, covered(30))
         self.step(30, covered(50))
@@ -400,10 +400,10 @@ class CaughtUpTests(NodeTestCase):
         self.step(5, Have([], [], [state]))
         return self.step(5, Caught(mid(sequence), 1.5, hops or self.hops, body))
 
-    def test_its_route_says_so(self):
+    def test_the_route_of_a_message_that_was_handed_over_says_so(self):
         self.assertEqual(self.record.route, [*self.hops, hop(10, EdgeKind.CAUGHT_UP)])
 
-    def test_it_is_passed_on_along_the_tree_with_the_route_that_was_recorded(self):
+    def test_a_message_that_was_handed_over_goes_down_the_tree_with_the_recorded_route(self):
         self.now = 3.0
         effects = self.step(5, bcast(5, 50))
         self.assertEqual(effects_of(effects, Record), [])
@@ -411,7 +411,7 @@ class CaughtUpTests(NodeTestCase):
         for _, message in sent(effects, Bcast):
             self.assertEqual(message.detours, [Detour(0, 1, self.record.route)])
 
-    def test_what_travels_with_it_keeps_the_route_that_it_took(self):
+    def test_what_travels_with_a_message_that_was_handed_over_keeps_its_own_route(self):
         """Of three messages that travel together, this node was handed the first one before."""
         self.now = 3.0
         effects = self.step(5, bcast(5, 50, bodies=[b"hello", b"b", b"c"]))
@@ -424,7 +424,7 @@ class CaughtUpTests(NodeTestCase):
             self.assertEqual(message.hops, tree)
             self.assertEqual(message.detours, [Detour(0, 1, self.record.route)])
 
-    def test_whoever_gets_them_from_there_records_the_route_of_each(self):
+    def test_a_child_that_is_given_messages_with_detours_records_the_route_of_each(self):
         detours = [Detour(1, 2, [*self.hops, hop(20, EdgeKind.CAUGHT_UP)])]
         effects = self.step(20, bcast(20, 30, sequence=7, bodies=[b"x"] * 4, detours=detours))
         tree = [hop(50, EdgeKind.ORIGIN), hop(20), hop(10)]
@@ -435,7 +435,7 @@ class CaughtUpTests(NodeTestCase):
         for _, message in sent(effects, Bcast):
             self.assertEqual(message.detours, [Detour(1, 2, other)])
 
-    def test_what_was_recorded_before_a_restart_is_passed_on_with_that_route(self):
+    def test_what_was_recorded_before_a_restart_is_passed_on_with_the_recorded_route(self):
         route = [*self.hops, hop(10)]
         self.make()
         state = LedgerState(raw(50), 1, [1, 2])
@@ -456,7 +456,7 @@ class CaughtUpTests(NodeTestCase):
         for _, message in sent(effects, Bcast):
             self.assertEqual([d.first for d in message.detours], [1])
 
-    def test_the_memory_of_it_is_bounded(self):
+    def test_the_memory_of_ways_by_which_messages_were_handed_over_is_bounded(self):
         self.tick(60.0)
         self.assertEqual(self.node.sync.ways, {})
         hops = [hop(50, EdgeKind.ORIGIN), *[hop(60)] * 150, hop(5)]
@@ -469,7 +469,7 @@ class CaughtUpTests(NodeTestCase):
 class ExtendTests(NodeTestCase):
     """A node given a range beyond the one it already covers delegates only the rest."""
 
-    def test_the_first_node_of_the_rest_is_looked_up_and_given_it(self):
+    def test_the_first_node_of_the_rest_is_looked_up_and_given_the_rest(self):
         self.step(5, bcast(5, 20))
         effects = self.step(60, bcast(60, 50, REASSIGN))
         ((_, question),) = sent(effects, Find)
@@ -535,11 +535,11 @@ class DoubtTests(NodeTestCase):
         ((_, question),) = [(to, q) for to, q in sent(effects, Find) if q.key == raw(11)]
         return self.step(node, Found(question.lookup, ref(node), refs(10, node), LABEL))
 
-    def test_a_failed_lookup_is_repeated_until_somebody_is_found(self):
+    def test_a_failed_lookup_of_the_first_node_is_repeated_until_somebody_is_found(self):
         self.answered(self.step(5, bcast(5, 30)), 60)
         self.assertEqual(targets(self.answered(self.tick(1.1), 15), Bcast), [15])
 
-    def test_it_is_not_repeated_when_the_successor_has_confirmed_its_place(self):
+    def test_a_lookup_is_not_repeated_when_the_successor_has_confirmed_its_place(self):
         self.found(self.step(5, bcast(5, 30)), 60)
         self.confirm()
         effects = self.tick(1.1)
@@ -547,7 +547,7 @@ class DoubtTests(NodeTestCase):
         ((to, report),) = sent(effects, Covered)
         self.assertEqual((to, report.count, report.partial), (5, 1, False))
 
-    def test_a_new_successor_in_the_range_is_given_it_when_it_has_confirmed_its_place(self):
+    def test_a_new_successor_that_has_confirmed_its_place_is_given_its_part_of_the_range(self):
         self.found(self.step(5, bcast(5, 30)), 60)
         ((_, question),) = [(to, m) for to, m in sent(self.tick(0.1), GetState) if to == 30]
         effects = self.step(
@@ -596,16 +596,16 @@ class CountingTests(NodeTestCase):
         self.assertEqual(to, sender)
         return report.count
 
-    def test_for_the_first_of_two_parents_alone(self):
+    def test_of_two_live_parents_only_the_first_one_counts_the_node(self):
         self.assertEqual([self.count(60, FINGER), self.count(5, SUCCESSOR)], [1, 0])
 
-    def test_again_for_the_first_one_when_its_report_was_lost(self):
+    def test_the_first_parent_counts_the_node_again_when_its_report_was_lost(self):
         self.assertEqual(self.count(60, FINGER), 1)
         self.assertEqual(self.count(5, SUCCESSOR), 0)
         self.assertEqual(self.count(60, FINGER), 1, "the first report may not have arrived")
         self.assertEqual(self.count(5, SUCCESSOR), 0)
 
-    def test_for_another_one_when_the_first_is_dead(self):
+    def test_another_parent_counts_the_node_when_the_first_one_is_dead(self):
         self.count(5, SUCCESSOR)
         self.die(5)
         self.assertEqual(self.count(60, FINGER), 1)
@@ -614,7 +614,7 @@ class CountingTests(NodeTestCase):
 class BackfillTests(NodeTestCase):
     """Joiners that the tree passed by get it from the node behind them."""
 
-    def test_a_predecessor_that_the_sender_does_not_know_gets_it(self):
+    def test_a_predecessor_that_the_sender_does_not_know_gets_the_message(self):
         effects = self.step(60, bcast(60, 20, SUCCESSOR))
         ((to, message),) = sent(effects, Bcast)
         self.assertEqual((to, message.limit, message.kind), (5, raw(10), BACKFILL))
@@ -622,11 +622,11 @@ class BackfillTests(NodeTestCase):
         ((to, report),) = sent(self.step(5, covered(10, 1)), Covered)
         self.assertEqual((to, report.count), (60, 2))
 
-    def test_not_when_the_sender_is_the_predecessor_or_points_here_as_a_finger(self):
+    def test_nothing_is_passed_back_when_the_sender_is_the_predecessor_or_has_a_finger_here(self):
         self.assertEqual(sent(self.step(5, bcast(5, 20, SUCCESSOR)), Bcast), [])
         self.assertEqual(sent(self.step(60, bcast(60, 20, FINGER, sequence=2)), Bcast), [])
 
-    def test_one_that_came_in_just_now_gets_what_comes_over_any_edge(self):
+    def test_a_newcomer_before_this_node_gets_what_comes_over_any_edge(self):
         self.step(8, Notify())
         for sequence, kind in enumerate((FINGER, REASSIGN, EXTEND, SUCCESSOR), 1):
             sender = 5 if kind is SUCCESSOR else 60
@@ -635,7 +635,7 @@ class BackfillTests(NodeTestCase):
             self.assertEqual(told, [(8, raw(10), BACKFILL)])
             self.assertEqual(sent(effects, Covered), [], "and is waited for")
 
-    def test_but_not_what_came_through_it_nor_once_it_is_known_nor_a_dead_ones_heir(self):
+    def test_a_newcomer_gets_nothing_that_came_through_it_nor_once_it_is_known(self):
         self.step(8, Notify())
         hops = [hop(50, EdgeKind.ORIGIN), hop(8), hop(60)]
         self.assertEqual(sent(self.step(60, bcast(60, 20, hops=hops)), Bcast), [])
@@ -656,7 +656,7 @@ class BackfillTests(NodeTestCase):
         self.assertEqual(ids([self.node.predecessor]), [60])
         self.assertEqual(sent(self.step(50, bcast(50, 20, sequence=3)), Bcast), [])
 
-    def test_it_gets_what_begins_here_too(self):
+    def test_a_newcomer_before_this_node_gets_what_begins_at_this_node(self):
         self.step(8, Notify())
         effects = self.node.step(Publish([(1, b"hello")], 0.0), self.now)
         passed_back = [(to, m.limit) for to, m in sent(effects, Bcast) if m.kind == BACKFILL]
@@ -665,14 +665,14 @@ class BackfillTests(NodeTestCase):
         effects = self.node.step(Publish([(2, b"hello")], 0.0), self.now)
         self.assertNotIn(BACKFILL, [m.kind for _, m in sent(effects, Bcast)])
 
-    def test_but_only_once_if_it_is_a_finger_of_the_origin(self):
+    def test_a_newcomer_that_is_a_finger_of_the_origin_gets_the_message_only_once(self):
         node = placed(10, [10, 30, 52])
         node.ring.predecessor = ref(52)
         node.newcomer.predecessor_changed(ref(40))
         effects = node.step(Publish([(1, b"hello")], 0.0), 0.0)
         self.assertEqual(sorted(targets(effects, Bcast)), [30, 52])
 
-    def test_in_a_ring_that_has_shrunk_to_one_there_is_nobody_to_pass_it_back_to(self):
+    def test_in_a_ring_that_has_shrunk_to_one_a_message_is_passed_back_to_nobody(self):
         node = placed(10, [10, 30])
         step(node, 40, Notify(), 0.0)
         for gone in (30, 40):
@@ -682,16 +682,16 @@ class BackfillTests(NodeTestCase):
         (done,) = effects_of(node.step(Publish([(1, b"hello")], 0.0), 0.02), BroadcastDone)
         self.assertEqual((done.recorded, done.partial), (1, False))
 
-    def test_a_backfilled_node_goes_on_to_its_own_predecessor(self):
+    def test_a_backfilled_node_passes_the_message_back_to_its_own_predecessor(self):
         effects = self.step(20, bcast(20, 20, BACKFILL))
         self.assertEqual([(to, m.kind) for to, m in sent(effects, Bcast)], [(5, BACKFILL)])
 
-    def test_but_not_to_one_that_the_message_came_through(self):
+    def test_a_backfilled_node_passes_nothing_back_to_a_node_that_the_message_came_through(self):
         hops = [hop(50, EdgeKind.ORIGIN), hop(5), hop(20)]
         effects = self.step(20, bcast(20, 20, BACKFILL, hops=hops))
         self.assertEqual(sent(effects, Bcast), [])
 
-    def test_a_node_that_has_it_and_forgot_its_tree_passes_nothing_on(self):
+    def test_a_node_that_has_the_message_and_forgot_its_tree_passes_nothing_on(self):
         # It would pass it on with a route that is not the one it recorded.
         self.node.ledger.add(mid(), b"hello")
         self.step(20, bcast(20, 20, BACKFILL, header_only=True))
@@ -701,13 +701,13 @@ class BackfillTests(NodeTestCase):
         ((to, report),) = sent(effects, Covered)
         self.assertEqual((to, report.count, report.limit), (20, 1, raw(20)))
 
-    def test_a_new_predecessor_is_given_what_is_fresh(self):
+    def test_a_new_predecessor_is_given_the_fresh_messages(self):
         self.step(5, bcast(5, 20))
         effects = self.step(8, Notify())
         ((to, message),) = sent(effects, Bcast)
         self.assertEqual((to, message.limit, message.kind), (8, raw(10), BACKFILL))
 
-    def test_but_not_what_came_through_it_or_is_old(self):
+    def test_a_new_predecessor_is_not_given_what_came_through_it_or_is_old(self):
         hops = [hop(50, EdgeKind.ORIGIN), hop(8), hop(5)]
         self.step(5, bcast(5, 20, hops=hops))
         self.assertEqual(sent(self.step(8, Notify()), Bcast), [])
@@ -717,14 +717,14 @@ class BackfillTests(NodeTestCase):
         self.tick(0.0)
         self.assertEqual(sent(self.step(8, Notify()), Bcast), [])
 
-    def test_of_all_that_is_fresh_it_is_given_the_newest_256(self):
+    def test_a_new_predecessor_is_given_at_most_the_newest_256_of_the_fresh_messages(self):
         for sequence in range(1, 301):
             self.step(5, bcast(5, 20, sequence=sequence))
         given = sent(self.step(8, Notify()), Bcast)
         self.assertEqual({to for to, _ in given}, {8})
         self.assertEqual([m.id.sequence for _, m in given], list(range(45, 301)))
 
-    def test_nor_what_it_was_given_as_a_delegate(self):
+    def test_a_new_predecessor_is_not_given_what_it_was_given_as_a_delegate(self):
         """The origin's predecessor dies: the one before it is its last delegate already."""
         node = placed(10, [5, 10, 30, 52])
         node.step(Publish([(1, b"hello")], 0.0), 0.0)
@@ -737,7 +737,7 @@ class BackfillTests(NodeTestCase):
         effects = self.found(effects, 8)
         self.assertEqual([(to, m.kind) for to, m in sent(effects, Bcast)], [(8, BACKFILL)])
 
-    def test_or_by_nobody(self):
+    def test_a_dead_backfilled_node_with_nobody_in_its_place_is_replaced_by_nobody(self):
         self.step(60, bcast(60, 20, SUCCESSOR))
         effects = self.die(5)
         if sent(effects, Find):
@@ -797,7 +797,7 @@ class ReassignTests(NodeTestCase):
         (done,) = effects_of(effects, BroadcastDone)
         self.assertEqual((done.recorded, done.partial, ids(done.unreached)), (4, True, [50]))
 
-    def test_one_that_was_suspected_and_lives_is_sent_it_again(self):
+    def test_a_delegate_that_was_suspected_and_lives_is_sent_the_message_again(self):
         self.publish()
         self.node.step(LinkDown(ref(50), LinkFault.BROKEN), self.now)
         effects = self.step(50, Notify())
@@ -832,7 +832,7 @@ class BodyTests(NodeTestCase):
         self.assertEqual(sent(effects), [(5, Ack(mid(), raw(20), True))])
         self.assertEqual(effects_of(effects, Record), [])
 
-    def test_the_body_makes_it_whole(self):
+    def test_a_header_whose_body_comes_is_recorded_and_passed_on(self):
         self.step(5, bcast(5, 50, REASSIGN, header_only=True))
         effects = self.step(5, Bodies(mid(), [b"hello"]))
         self.assertEqual(effects_of(effects, Record)[0].body, b"hello")
@@ -913,12 +913,12 @@ class MisbehaviourTests(NodeTestCase):
         self.assertEqual(effects_of(effects, Record), [])
         self.assertIn("more or fewer bodies", effects_of(effects, Misbehaved)[0].reason)
 
-    def test_too_many_in_flight_are_answered_busy(self):
+    def test_too_many_broadcasts_in_flight_are_answered_busy(self):
         self.make(max_broadcasts=2)
         done = [d for _ in range(3) for d in effects_of(self.publish(), BroadcastDone)]
         self.assertEqual([d.reason for d in done], ["busy"])
 
-    def test_what_is_covered_makes_room_again(self):
+    def test_a_broadcast_that_is_covered_makes_room_for_another_one(self):
         self.make(max_broadcasts=1)
         self.publish()
         for child, limit, count in ((50, 10, 3), (30, 50, 2), (20, 30, 1)):
@@ -956,7 +956,7 @@ class WireTestCase(SynchronousTestCase):
 
 
 class HealthyTreeTests(WireTestCase):
-    def test_it_costs_one_message_and_one_report_a_node_and_no_acknowledgement(self):
+    def test_a_broadcast_costs_one_message_and_one_report_a_node_and_no_acknowledgement(self):
         for seed in range(40):
             wire, origin, _ = self.ring(seed, Random(seed).randrange(1, 33))
             size = len(wire.nodes)
@@ -1010,7 +1010,7 @@ class LossTests(WireTestCase):
     def test_a_lost_report_is_asked_for_again(self):
         self.lose_each(Covered)
 
-    def test_two_of_them_are_too(self):
+    def test_a_message_or_a_report_that_is_lost_twice_is_sent_again(self):
         self.lose_each(Bcast, times=2)
         self.lose_each(Covered, times=2)
 
@@ -1018,7 +1018,7 @@ class LossTests(WireTestCase):
 class DeathTests(WireTestCase):
     """Any one node but the origin dies, at any step of the tree, noticed or not."""
 
-    def test_all_others_get_it_and_the_count_is_theirs_or_one_more(self):
+    def test_all_other_nodes_get_the_message_and_the_count_is_theirs_or_one_more(self):
         for seed in range(4):
             for victim_index in range(8):
                 for delay in (0.0, 0.0015, 0.0025, 0.0035):
@@ -1053,7 +1053,7 @@ class DeathTests(WireTestCase):
                 self.assertEqual(len(wire.records()[member]), 1, f"{where}: at {member}")
             self.assertEqual(self.receipt(wire, where).recorded, 8, where)
 
-    def test_nothing_is_left_under_way(self):
+    def test_after_a_death_nothing_is_left_under_way(self):
         for seed in range(4):
             wire, origin, rng = self.ring(seed, 9)
             self.publish(wire, origin)

@@ -37,12 +37,12 @@ class LeafTests(EdgeCase):
         super().setUp()
         self.first = self.step(5, bcast(5, 20))
 
-    def test_nothing_of_it_is_under_way(self):
+    def test_a_leaf_that_has_reported_has_nothing_under_way(self):
         self.assertEqual(self.report(self.first, 5), covered(20, 1, depth=2))
         self.assertEqual(self.node.broadcasts.under_way, 0)
         self.assertEqual(sent(self.tick(1.0), Ack), [])
 
-    def test_another_live_parents_wider_range_is_the_rest_alone(self):
+    def test_to_another_live_parent_a_leaf_reports_the_rest_of_a_wider_range_alone(self):
         effects = self.step(60, bcast(60, 50))
         self.assertEqual(sent(effects, Covered), [])
         ((to, message),) = sent(self.found(effects, 20), Bcast)
@@ -50,12 +50,12 @@ class LeafTests(EdgeCase):
         report = self.report(self.step(20, covered(50, 3, messages=7, depth=5)), 60)
         self.assertEqual(report, covered(50, 3, messages=8, depth=5))
 
-    def test_the_same_parents_wider_range_is_all_of_it(self):
+    def test_to_the_same_parent_a_leaf_reports_the_whole_of_a_wider_range(self):
         self.found(self.step(5, bcast(5, 50)), 20)
         report = self.report(self.step(20, covered(50, 3, messages=7, depth=1)), 5)
         self.assertEqual(report, covered(50, 4, messages=8, depth=2))
 
-    def test_the_rest_travels_with_what_was_recorded(self):
+    def test_the_rest_of_a_wider_range_is_sent_with_the_route_that_was_recorded(self):
         (record,) = effects_of(self.first, Record)
         other = [hop(50, EdgeKind.ORIGIN), hop(40), hop(60)]
         effects = self.found(self.step(60, bcast(60, 50, hops=other, ttl=7, created=9.0)), 20)
@@ -64,7 +64,7 @@ class LeafTests(EdgeCase):
         effects = self.step(20, Ack(mid(), raw(50), True))
         self.assertEqual(sent(effects), [(20, Bodies(mid(), [b"hello"]))])
 
-    def test_passed_back_later_it_is_known_and_nobody_looks_for_the_rest(self):
+    def test_a_message_passed_back_after_the_leaf_had_it_is_known_and_starts_no_lookup(self):
         """Whoever passes a message back does it for this node's own sake."""
         for limit in (20, 30):
             effects = self.step(20, bcast(20, limit, BACKFILL))
@@ -72,7 +72,7 @@ class LeafTests(EdgeCase):
             self.assertEqual(len(sent(effects)), 1)
             self.assertEqual(effects_of(effects, Record), [])
 
-    def test_passed_back_first_it_counts_for_that_node(self):
+    def test_a_message_passed_back_before_any_parent_sent_it_counts_for_the_sender(self):
         hops = [hop(50, EdgeKind.ORIGIN), hop(5), hop(20)]
         again = bcast(20, 20, BACKFILL, sequence=2, hops=hops)
         self.assertEqual(self.report(self.step(20, again), 20).count, 1)
@@ -80,13 +80,13 @@ class LeafTests(EdgeCase):
             effects = self.step(sender, bcast(sender, 20, kind, sequence=2))
             self.assertEqual(self.report(effects, sender).count, 0, kind)
 
-    def test_what_it_may_travel_yet_is_what_it_might_at_first(self):
+    def test_a_later_copy_does_not_change_how_far_the_message_may_still_travel(self):
         effects = self.step(60, bcast(60, 20, ttl=0))
         self.assertFalse(self.report(effects, 60).partial)
         ((_, message),) = sent(self.found(self.step(60, bcast(60, 50, ttl=0)), 20), Bcast)
         self.assertEqual(message.ttl, 59)
 
-    def test_at_the_last_hop_it_cannot_answer_for_its_range(self):
+    def test_a_leaf_at_the_last_hop_cannot_answer_for_its_range(self):
         for sender in (5, 5, 60):
             effects = self.step(sender, bcast(sender, 20, sequence=2, ttl=0))
             self.assertTrue(self.report(effects, sender).partial)
@@ -102,7 +102,7 @@ class LeafTests(EdgeCase):
         )
         self.assertEqual(message.detours, [Detour(1, 1, other)])
 
-    def test_alone_in_its_ring_it_is_complete_whatever_came(self):
+    def test_a_leaf_alone_in_its_ring_reports_all_covered_whatever_came(self):
         node = placed(10, [10])
         for kind, ttl in ((FINGER, 0), (BACKFILL, 9)):
             effects = step(node, 5, bcast(5, 10, kind, sequence=1 + ttl, ttl=ttl))
@@ -110,7 +110,7 @@ class LeafTests(EdgeCase):
             self.assertEqual(sent(effects, Bcast), [])
         self.assertEqual(node.broadcasts.under_way, 0)
 
-    def test_the_whole_ring_may_be_its_range(self):
+    def test_a_node_may_be_given_the_whole_ring_as_its_range(self):
         effects = self.step(5, bcast(5, 10, sequence=2))
         given = [(to, m.limit[0]) for to, m in sent(effects, Bcast)]
         self.assertEqual(given, [(50, 10), (30, 50), (20, 30)])
@@ -123,7 +123,7 @@ class LastHopTests(EdgeCase):
         self.step(20, covered(30))
         self.assertFalse(self.report(self.step(30, covered(50)), 5).partial)
 
-    def test_nothing_is_passed_back_beyond_it(self):
+    def test_nothing_is_passed_back_beyond_the_last_hop(self):
         effects = self.step(60, bcast(60, 20, SUCCESSOR, ttl=0))
         self.assertEqual(sent(effects, Bcast), [])
         self.assertTrue(self.report(effects, 60).partial)
@@ -138,7 +138,7 @@ class HomeTests(EdgeCase):
         hops = [hop(10, EdgeKind.ORIGIN), hop(sender)]
         return self.step(sender, bcast(sender, limit, id=mid(1, 10), hops=hops))
 
-    def test_it_is_known_and_the_receipt_is_not_changed_by_it(self):
+    def test_a_message_that_comes_home_is_known_and_does_not_change_the_receipt(self):
         self.publish()
         effects = self.home(60, 11)
         self.assertEqual(effects_of(effects, Record), [])
@@ -148,7 +148,7 @@ class HomeTests(EdgeCase):
         (done,) = effects_of(self.step(50, covered(10, 3, origin=10)), BroadcastDone)
         self.assertEqual((done.recorded, done.messages, done.partial), (7, 6, False))
 
-    def test_a_range_under_way_is_answered_when_it_is_covered(self):
+    def test_a_range_given_to_the_origin_is_answered_when_it_is_covered(self):
         self.publish()
         self.assertEqual(sent(self.home(60, 30)), [(60, Ack(mid(1, 10), raw(30), False))])
         effects = self.step(20, covered(30, 1, origin=10))
@@ -165,7 +165,7 @@ class WaiterTests(EdgeCase):
         self.step(20, covered(30))
         self.assertEqual(targets(self.step(30, covered(50)), Covered), [5])
 
-    def test_one_that_gave_two_ranges_is_answered_for_each(self):
+    def test_a_parent_that_gave_two_ranges_is_answered_for_each(self):
         for limit in (50, 30):
             self.step(5, bcast(5, limit))
         self.assertEqual(self.report(self.step(20, covered(30)), 5).limit, raw(30))
@@ -178,7 +178,7 @@ class WaiterTests(EdgeCase):
         self.assertEqual(self.report(self.step(30, covered(50)), 5).count, 1, "the rest")
         self.assertEqual(self.node.broadcasts.under_way, 0)
 
-    def test_a_report_sums_the_messages_and_the_depth_too(self):
+    def test_a_report_sums_the_messages_and_the_depth(self):
         self.step(5, bcast(5, 50))
         self.step(20, covered(30, 2, messages=9, depth=6))
         report = self.report(self.step(30, covered(50, 1, messages=0, depth=4)), 5)
@@ -202,7 +202,7 @@ class WaiterTests(EdgeCase):
         effects = self.step(60, bcast(60, 50))
         self.assertEqual([question.key for _, question in sent(effects, Find)], [raw(30)])
 
-    def test_what_is_extended_is_waited_for_by_all_whose_range_it_is(self):
+    def test_an_extension_is_waited_for_by_all_parents_whose_range_it_lies_in(self):
         self.step(5, bcast(5, 20))
         effects = self.step(60, bcast(60, 50))
         self.assertEqual(targets(self.step(40, bcast(40, 40)), Covered), [])
@@ -218,19 +218,19 @@ class TraceTests(EdgeCase):
         effects = self.publish() + self.step(5, bcast(5, 50)) + self.step(5, bcast(5, 20, FINGER))
         self.assertEqual(self.traced(effects), [(TraceKind.DUPLICATE, 5)])
 
-    def test_a_duplicate(self):
+    def test_a_duplicate_is_told(self):
         self.step(5, bcast(5, 20, bodies=[b"a", b"b"]))
         effects = self.step(60, bcast(60, 20, bodies=[b"a", b"b"]))
         expected = Traced(mid(), 2, TraceKind.DUPLICATE, ref(60))
         self.assertEqual(effects_of(effects, Traced), [expected])
 
-    def test_a_delegate_that_answers_nothing(self):
+    def test_a_delegate_that_answers_nothing_is_told(self):
         self.publish()
         self.step(50, Ack(mid(1, 10), raw(10), False))
         self.step(20, covered(30, origin=10))
         self.assertEqual(self.traced(self.tick(0.5)), [(TraceKind.RESENT, 30)])
 
-    def test_one_that_dies_and_its_heir(self):
+    def test_a_delegate_that_dies_and_its_heir_are_told(self):
         self.publish()
         effects = self.die(50)
         self.assertEqual(self.traced(effects), [(TraceKind.LOST_CHILD, 50)])
@@ -267,7 +267,7 @@ class HeirTests(EdgeCase):
         )
         self.assertEqual(effects, [])
 
-    def test_a_rest_without_an_heir_is_partial_after_as_many_lookups(self):
+    def test_a_rest_without_an_heir_is_partial_after_some_lookups(self):
         self.step(5, bcast(5, 20))
         effects = self.step(60, bcast(60, 50))
         for _ in range(4):
@@ -291,7 +291,7 @@ class HeirTests(EdgeCase):
         )
         self.assertTrue(self.report(effects, 60).partial)
 
-    def test_one_that_lives_after_all_is_sent_what_it_may_have_missed_and_nothing_else(self):
+    def test_a_delegate_that_lives_after_all_is_sent_only_what_it_may_have_missed(self):
         self.publish(b"one")
         self.publish(b"two")
         self.publish(b"three")
@@ -308,14 +308,14 @@ class PassedBackTests(EdgeCase):
         effects = self.step(8, bcast(8, 20, SUCCESSOR))
         self.assertEqual(sent(effects, Bcast), [])
 
-    def test_nor_anything_to_a_predecessor_that_is_dead(self):
+    def test_nothing_is_passed_back_to_a_predecessor_that_is_dead(self):
         self.die(5)
         for kind in (SUCCESSOR, FINGER, BACKFILL):
             effects = self.step(60, bcast(60, 20, kind, sequence=1 + kind))
             self.assertEqual(sent(effects, Bcast), [], kind)
             self.assertEqual(self.report(effects, 60).count, 1)
 
-    def test_without_a_predecessor_there_is_nobody_to_pass_it_back_to(self):
+    def test_without_a_predecessor_there_is_nobody_to_pass_a_message_back_to(self):
         self.make(safeguards=Safeguards(keep_predecessor=False))
         self.die(5)
         self.assertIsNone(self.node.predecessor)
@@ -331,13 +331,13 @@ class PassedBackTests(EdgeCase):
         self.assertEqual(ids([self.node.predecessor]), [5])
         self.assertEqual(sent(self.step(60, bcast(60, 20)), Bcast), [])
 
-    def test_what_a_newcomer_has_is_not_under_way_again_because_it_came(self):
+    def test_a_message_that_a_newcomer_has_is_not_under_way_again_because_the_newcomer_came(self):
         hops = [hop(50, EdgeKind.ORIGIN), hop(8), hop(5)]
         self.step(5, bcast(5, 20, hops=hops))
         self.step(8, Notify())
         self.assertEqual(self.node.broadcasts.under_way, 0)
 
-    def test_a_predecessor_that_reported_is_not_given_it_twice(self):
+    def test_a_predecessor_that_reported_is_not_given_a_message_twice(self):
         self.step(5, bcast(5, 50))
         self.assertIn(8, targets(self.step(8, Notify()), Bcast))
         self.step(8, covered(10, 1))
@@ -347,20 +347,20 @@ class PassedBackTests(EdgeCase):
         self.assertEqual(ids([self.node.predecessor]), [8])
         self.assertEqual(targets(effects, Bcast), [])
 
-    def test_one_that_died_with_it_and_has_come_back_is(self):
+    def test_a_predecessor_that_died_with_a_message_is_given_it_again_when_it_comes_back(self):
         self.step(5, bcast(5, 50))
         self.step(8, Notify())
         self.die(8)
         effects = step(self.node, ref(8, 2), Notify(), self.now)
         self.assertEqual(targets(effects, Bcast), [8])
 
-    def test_whoever_has_a_part_of_what_travels_together_asks_for_it(self):
+    def test_a_node_that_has_only_a_part_of_what_travels_together_asks_for_the_bodies(self):
         self.node.ledger.add(mid(1))
         bodies = [b"a", b"b"]
         effects = self.step(20, bcast(20, 20, BACKFILL, header_only=True, bodies=bodies))
         self.assertEqual(sent(effects), [(20, Ack(mid(), raw(20), True))])
 
-    def test_whoever_has_all_of_it_says_how_deep_it_lies(self):
+    def test_a_node_that_has_all_that_is_passed_back_says_how_deep_it_lies(self):
         self.node.ledger.add(mid(1), b"hello")
         self.step(20, bcast(20, 20, BACKFILL, header_only=True))
         effects = self.step(20, Bodies(mid(1), [b"hello"]))
@@ -370,7 +370,7 @@ class PassedBackTests(EdgeCase):
 class LimitTests(EdgeCase):
     """Exactly as much as is allowed is allowed."""
 
-    def test_of_what_the_program_publishes(self):
+    def test_the_program_may_publish_exactly_as_much_as_is_allowed(self):
         self.make(max_body_bytes=10, max_batch=2)
         effects = self.publish(b"x" * 10)
         self.assertEqual(len(effects_of(effects, Record)), 1)
@@ -379,14 +379,14 @@ class LimitTests(EdgeCase):
         effects = self.publish(b"x" * 8, b"x" * 4, b"x" * 6)
         self.assertEqual([m.count for to, m in sent(effects, Bcast) if to == 50], [1, 2])
 
-    def test_of_what_a_peer_sends(self):
+    def test_a_peer_may_send_exactly_as_much_as_is_allowed(self):
         self.make(max_body_bytes=10, max_hops=4, max_route=5, max_batch=2)
         detours = [Detour(0, 1, [hop(50), hop(5)]), Detour(1, 1, [hop(5)])]
         effects = self.step(5, bcast(5, 50, bodies=[b"a", b"x" * 9], detours=detours, ttl=4))
         self.assertEqual(effects_of(effects, Misbehaved), [])
         self.assertEqual(len(effects_of(effects, Record)), 2)
 
-    def test_one_impossible_detour_among_others_is_enough(self):
+    def test_one_impossible_detour_among_others_is_enough_to_refuse_a_message(self):
         good, bad = Detour(0, 1, [hop(5)]), Detour(1, 1, [hop(9)])
         for detours in ([good, bad], [bad, good]):
             effects = self.step(5, bcast(5, 50, bodies=[b"a", b"b"], detours=detours))

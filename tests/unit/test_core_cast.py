@@ -40,7 +40,7 @@ class CastTests(SynchronousTestCase):
         for each in branches:
             self.cast.add(each)
 
-    def test_at_first_nothing_is_pending_and_nobody_waits(self):
+    def test_in_a_new_cast_nothing_is_pending_and_nobody_waits(self):
         self.assertFalse(self.cast.pending(64))
         self.assertTrue(self.cast.idle)
 
@@ -51,7 +51,7 @@ class CastTests(SynchronousTestCase):
         self.assertFalse(self.cast.pending(10))
         self.assertFalse(self.cast.idle)
 
-    def test_a_closed_branch_is_not(self):
+    def test_a_closed_branch_is_not_pending(self):
         first, second = branch(10, 30), branch(30, 64)
         self.add(first, second)
         self.cast.close(first)
@@ -79,7 +79,7 @@ class CastTests(SynchronousTestCase):
         later = again.tally(30, 65)
         self.assertEqual((later.count, later.conflict, later.lost), (10, 100, 200))
 
-    def test_a_search_is_pending_too(self):
+    def test_the_range_of_a_search_is_pending(self):
         self.cast.searching[7] = 30
         self.assertTrue(self.cast.pending(31))
         self.assertFalse(self.cast.pending(30))
@@ -92,7 +92,7 @@ class CastTests(SynchronousTestCase):
         self.cast.close(back)
         self.assertFalse(self.cast.pending(1))
 
-    def test_whoever_waits_keeps_it_from_being_idle(self):
+    def test_a_cast_for_which_somebody_waits_is_not_idle(self):
         self.cast.waiters.append(Waiter(ref(5), raw(20), 10))
         self.assertFalse(self.cast.idle)
 
@@ -103,7 +103,7 @@ class CastTests(SynchronousTestCase):
         self.assertIsNone(self.cast.branch(raw(21), raw(64)))
         self.assertIsNone(self.cast.branch(raw(20), raw(40)))
 
-    def test_of_two_that_fit_it_is_the_open_one(self):
+    def test_of_two_branches_that_fit_an_answer_belongs_to_the_open_one(self):
         """The child was believed dead, its range looked up again, and it was the heir itself."""
         first, second = branch(10, 30, 20), branch(10, 30, 20)
         self.add(first, second)
@@ -186,7 +186,7 @@ class MemoryTests(SynchronousTestCase):
         self.ctx = make_context(max_casts=3, broadcast_memory_s=10.0, broadcast_deadline_s=8.0)
         self.casts = Casts(self.ctx)
 
-    def test_it_is_remembered_for_as_long_as_it_may_be_sent_again_whatever_is_set(self):
+    def test_a_broadcast_is_remembered_as_long_as_it_may_be_sent_again_whatever_is_set(self):
         casts = Casts(make_context(broadcast_memory_s=1.0, broadcast_deadline_s=8.0))
         casts.add(make_cast())
         casts.finish(casts.active(make_cast().id))
@@ -201,13 +201,13 @@ class MemoryTests(SynchronousTestCase):
             self.casts.add(cast)
             self.casts.finish(cast)
 
-    def test_it_is_full_with_twice_as_many_under_way_as_are_remembered(self):
+    def test_the_memory_is_full_with_twice_as_many_under_way_as_are_remembered(self):
         for sequence in range(1, 7):
             self.assertFalse(self.casts.full)
             self.casts.add(make_cast(sequence))
         self.assertTrue(self.casts.full)
 
-    def test_it_is_full_with_as_many_bytes_under_way_as_may_be(self):
+    def test_the_memory_is_full_with_as_many_bytes_under_way_as_are_allowed(self):
         for most, full in ((2 * COST, True), (2 * COST + 1, False)):
             casts = Casts(make_context(max_casts=3, max_active_bytes=most))
             casts.add(make_cast(1))
@@ -217,28 +217,28 @@ class MemoryTests(SynchronousTestCase):
             casts.finish(casts.active(mid(1)))
             self.assertEqual((casts.full, casts.active_bytes), (False, COST))
 
-    def test_one_under_way_is_found_and_counted(self):
+    def test_a_broadcast_under_way_is_found_and_counted(self):
         cast = make_cast()
         self.casts.add(cast)
         self.assertIs(self.casts.get(mid()), cast)
         self.assertIs(self.casts.active(mid()), cast)
         self.assertEqual(len(self.casts), 1)
 
-    def test_one_that_is_not_idle_is_not_put_away(self):
+    def test_a_broadcast_that_is_not_idle_is_not_put_away(self):
         cast = make_cast()
         cast.waiters.append(Waiter(None, raw(10), 64))
         self.casts.add(cast)
         self.casts.finish(cast)
         self.assertEqual(len(self.casts), 1)
 
-    def test_a_finished_one_is_not_under_way_until_somebody_asks(self):
+    def test_a_finished_broadcast_is_not_under_way_until_somebody_asks(self):
         self.finish(1)
         self.assertEqual(len(self.casts), 0)
         self.assertIsNone(self.casts.active(mid()))
         self.assertEqual(self.casts.get(mid()).bodies, [b"body"])
         self.assertEqual(len(self.casts), 1)
 
-    def test_an_unknown_one_is_none(self):
+    def test_an_unknown_broadcast_is_not_found(self):
         self.assertIsNone(self.casts.get(mid(9)))
 
     def test_memory_is_capped_and_the_oldest_go_first(self):
@@ -265,7 +265,7 @@ class MemoryTests(SynchronousTestCase):
         self.finish(1, 2)
         self.assertEqual([each.id.sequence for each in self.casts.fresh(9)], [1, 2])
 
-    def test_one_that_is_under_way_again_has_a_deadline_of_its_own(self):
+    def test_a_broadcast_that_is_under_way_again_has_a_deadline_of_its_own(self):
         self.finish(1)
         self.ctx.now = 5.0
         deadline = self.casts.get(mid()).deadline
@@ -280,7 +280,7 @@ class MemoryTests(SynchronousTestCase):
         self.casts.forget()
         self.assertEqual(len(self.casts._finished), 0)
 
-    def test_the_newest_are_fresh(self):
+    def test_the_newest_broadcasts_are_the_fresh_ones(self):
         self.finish(1, 2, 3)
         self.casts.add(make_cast(4))
         self.assertEqual([cast.id.sequence for cast in self.casts.fresh(3)], [2, 3, 4])

@@ -225,7 +225,7 @@ class TableTests(SynchronousTestCase):
         for what, message, fault in wrong():
             self.assertEqual(self.checks.fault(message), fault, what)
 
-    def test_it_is_refused_also_after_the_same_node_was_found_good(self):
+    def test_a_wrong_field_is_refused_though_the_same_node_was_found_good_before(self):
         for message in GOOD.values():
             self.checks.fault(message)
         for what, message, fault in wrong():

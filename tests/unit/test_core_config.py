@@ -18,7 +18,7 @@ class ConfigTests(SynchronousTestCase):
         self.assertEqual(settings.bits, 160)
         self.assertEqual(settings.successors, 8)
 
-    def test_all_switches_are_on(self):
+    def test_by_default_all_switches_are_on(self):
         for name in SWITCHES:
             for settings in (ProtocolConfig(), ProtocolConfig.wide_area()):
                 self.assertEqual(set(attrs.astuple(getattr(settings, name))), {True}, name)

@@ -74,7 +74,7 @@ class DetectorTests(SynchronousTestCase):
         self.pass_time(0.81)
         self.assertEqual(self.parts.verdicts, [("suspected", 20), ("died", 20)])
 
-    def test_what_each_fault_means(self):
+    def test_each_fault_of_a_connection_means_suspicion_or_death(self):
         expected = {
             LinkFault.BROKEN: "suspected",
             LinkFault.UNREACHABLE: "suspected",
@@ -87,7 +87,7 @@ class DetectorTests(SynchronousTestCase):
             self.detector.link_down(ref(20 + number), fault)
             self.assertEqual(self.parts.verdicts, [(word, 20 + number)], fault.name)
 
-    def test_a_slow_reader_is_neither(self):
+    def test_a_slow_reader_is_neither_suspected_nor_dead(self):
         self.detector.link_down(ref(20), LinkFault.OVERLOADED)
         self.assertEqual(self.parts.verdicts, [])
 

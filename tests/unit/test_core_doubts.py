@@ -21,7 +21,7 @@ class DoubtsTests(SynchronousTestCase):
         self.assertEqual(len(self.doubts), 4)
         self.assertEqual(self.doubts.add(b"4", KEY, [1, 10]), [3, 5, 8, 10])
 
-    def test_one_that_says_it_again_makes_nothing_sure(self) -> None:
+    def test_a_node_that_repeats_its_word_makes_nothing_sure(self) -> None:
         for _ in range(3):
             self.assertEqual(self.doubts.add(b"1", KEY, [1, 5]), [])
         self.assertEqual(len(self.doubts), 2)
@@ -33,7 +33,7 @@ class DoubtsTests(SynchronousTestCase):
         self.assertEqual(self.doubts.add(b"1", OTHER, [1, 2]), [1, 2])
         self.assertEqual(len(self.doubts), 4)
 
-    def test_what_a_node_said_is_forgotten_with_it(self) -> None:
+    def test_what_a_node_said_is_forgotten_with_the_node(self) -> None:
         self.doubts.add(b"1", KEY, [1, 5])
         self.doubts.forget(b"1")
         self.doubts.forget(b"1")

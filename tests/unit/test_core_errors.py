@@ -19,7 +19,7 @@ ALL = [
 
 
 class ErrorTests(SynchronousTestCase):
-    def test_one_root_catches_all(self):
+    def test_one_root_class_catches_all_errors(self):
         self.assertGreater(len(ALL), 5)
         for error in ALL:
             self.assertTrue(issubclass(error, errors.ChordnetError), error)
@@ -39,7 +39,7 @@ class ErrorTests(SynchronousTestCase):
         for error in (errors.ConfigError, errors.InvalidMessage):
             self.assertTrue(issubclass(error, ValueError), error)
 
-    def test_each_says_what_it_means(self):
+    def test_each_error_says_what_it_means(self):
         for error in ALL:
             self.assertTrue(error.__doc__, error)
 

@@ -49,7 +49,7 @@ class PredictionTests(SynchronousTestCase):
     def predicted(self, wire: Wire, origin: int) -> Prediction:
         return predict(origin, pointers(wire), SPACE)
 
-    def test_the_ring_of_the_paper(self):
+    def test_a_broadcast_in_the_ring_of_the_paper_is_predicted_from_every_origin(self):
         wire = Wire(RING, ticking=False)
         for origin in RING:
             told = self.predicted(wire, origin)
@@ -59,7 +59,7 @@ class PredictionTests(SynchronousTestCase):
                 (told.duplicates, told.unreached, told.unknown), ((), frozenset(), frozenset())
             )
 
-    def test_random_rings(self):
+    def test_a_broadcast_in_random_rings_is_predicted(self):
         seed = random.randrange(1 << 32)
         generator = random.Random(seed)
         for _ in range(60):
@@ -73,7 +73,7 @@ class PredictionTests(SynchronousTestCase):
             self.assertEqual({m: told.route(m) for m in members}, routes, f"seed {seed}")
             self.assertEqual(told.depth, max(map(len, routes.values())) - 1, f"seed {seed}")
 
-    def test_alone(self):
+    def test_a_node_alone_is_predicted_to_send_nothing(self):
         told = predict(5, {5: Pointers(5, 5, None, frozenset())}, SPACE)
         self.assertEqual((told.messages, told.depth, told.route(5)), (0, 0, [5]))
 
@@ -99,7 +99,7 @@ class PredictionTests(SynchronousTestCase):
                 self.assertEqual(told.unreached, {38})
         self.assertGreater(len(passed_back), 1)
 
-    def test_who_is_not_pointed_at_is_not_reached(self):
+    def test_a_node_that_nobody_points_at_is_not_reached(self):
         members = pointers(Wire(RING, ticking=False))
         lonely = 42
         known = {
@@ -137,5 +137,5 @@ class PredictionTests(SynchronousTestCase):
         cut = predict(1, two, SPACE, max_hops=1)
         self.assertEqual(cut.depth, 1)
 
-    def test_an_origin_that_is_no_member(self):
+    def test_an_origin_that_is_no_member_is_an_error(self):
         self.assertRaises(KeyError, predict, 3, {}, SPACE)

@@ -71,7 +71,7 @@ class FingerTestCase(SynchronousTestCase):
 
 
 class DeterminedSlotTests(FingerTestCase):
-    def test_an_empty_table(self):
+    def test_at_first_the_table_is_empty(self):
         self.assert_slots(*[None] * 6)
         self.assertEqual(self.fingers.distinct(), [])
 
@@ -123,7 +123,7 @@ class WantedSlotTests(FingerTestCase):
         super().setUp()
         self.parts.place(5, 12)
 
-    def test_one_lookup_at_a_time(self):
+    def test_one_lookup_is_out_at_a_time(self):
         self.fingers.refresh()
         self.assertEqual(self.lookups(), [(2, 14)])
         self.fingers.refresh()
@@ -331,12 +331,12 @@ class HintTests(FingerTestCase):
         self.fingers.slots = [ref(view.fingers[i]) if i in view.fingers else None for i in range(6)]
         self.parts.fresh()
 
-    def test_within_the_range_the_concerned_slot_is_looked_up(self):
+    def test_a_hint_within_its_range_makes_the_concerned_slot_be_looked_up(self):
         self.put(10, 5, 12, 30, 45, successors=1)
         self.hints.on_finger_hint(ref(5), self.hint(20, low=5, high=10))
         self.assertEqual(self.lookups(), [(2, 14)])
 
-    def test_it_is_only_a_hint(self):
+    def test_a_hint_alone_changes_no_slot(self):
         self.put(10, 5, 12, 30, 45, successors=1)
         self.hints.on_finger_hint(ref(5), self.hint(20, low=5, high=10))
         self.assert_slots(12, 12, 30, 30, 30, 45)
@@ -360,13 +360,13 @@ class HintTests(FingerTestCase):
         ((target, onward),) = sent(self.ctx, FingerHint)
         self.assertEqual((target, onward.ttl), (12, 63))
 
-    def test_it_stops_when_the_range_ends_here_or_before_the_successor(self):
+    def test_a_hint_stops_when_its_range_ends_here_or_before_the_successor(self):
         for high in (10, 11):
             self.put(10, 5, 12, 30, 45)
             self.hints.on_finger_hint(ref(5), self.hint(20, low=5, high=high))
             self.assertEqual(sent(self.ctx, FingerHint), [], high)
 
-    def test_outside_of_the_range_it_is_routed_to_its_first_node(self):
+    def test_a_hint_outside_of_its_range_is_routed_to_the_first_node_of_the_range(self):
         self.put(10, 5, 12, 30, 45)
         self.hints.on_finger_hint(ref(5), self.hint(3, low=35, high=50))
         self.assertEqual(targets(self.ctx, FingerHint), [30], "closest before 36")
@@ -391,7 +391,7 @@ class HintTests(FingerTestCase):
         self.assertEqual(sent(self.ctx, FingerHint), [])
         self.assertEqual(self.lookups(), [])
 
-    def test_a_ring_of_one_has_nobody_to_pass_it_on_to(self):
+    def test_a_ring_of_one_has_nobody_to_pass_a_hint_on_to(self):
         self.parts.ring.create(None)
         self.parts.fresh()
         self.hints.on_finger_hint(ref(5), self.hint(20, low=30, high=40))

@@ -140,7 +140,7 @@ class GoldenTests(SynchronousTestCase):
                 + "\n".join(diff)
             )
 
-    def test_a_join(self):
+    def test_the_conversation_of_a_join_is_the_recorded_one(self):
         wire = Storyteller([5, 20, 40], fingers_fast_s=50.0)
         wire.nodes[20].ctx.alarms.set("stabilise", 0.02)
         wire.add(30, 5, fingers_fast_s=50.0)
@@ -148,27 +148,27 @@ class GoldenTests(SynchronousTestCase):
         self.assertEqual(wire.nodes[20].successors[0].id, 30)
         self.compare("join", "30 joins the ring 5 20 40 through 5.", wire)
 
-    def test_a_kill(self):
+    def test_the_conversation_after_a_kill_is_the_recorded_one(self):
         wire = Storyteller(RING, fingers_fast_s=50.0)
         wire.kill(20)
         wire.run(0.02)
         self.assertEqual(wire.nodes[30].predecessor.id, 10)
         self.compare("kill", "20 is killed in the ring 5 10 20 30 40 50 60.", wire)
 
-    def test_a_leave(self):
+    def test_the_conversation_of_a_leave_is_the_recorded_one(self):
         wire = Storyteller([5, 20, 40], fingers_fast_s=50.0)
         wire.event(20, Leave())
         wire.run(0.25)
         self.assertEqual(wire.nodes[5].successors[0].id, 40)
         self.compare("leave", "20 leaves the ring 5 20 40.", wire)
 
-    def test_a_broadcast(self):
+    def test_the_conversation_of_a_broadcast_is_the_recorded_one(self):
         wire = Storyteller(RING)
         wire.event(10, Publish([(1, b"hello")], 0.0))
         wire.run(0.5)
         self.compare("broadcast", "10 broadcasts in the ring 5 10 20 30 40 50 60.", wire)
 
-    def test_a_broadcast_whose_delegate_dies(self):
+    def test_the_conversation_of_a_broadcast_whose_delegate_dies_is_the_recorded_one(self):
         wire = Storyteller(RING, fingers_fast_s=50.0)
         wire.event(10, Publish([(1, b"hello")], 0.0))
         wire.run(0.0)
@@ -181,7 +181,7 @@ class GoldenTests(SynchronousTestCase):
             wire,
         )
 
-    def test_lookups(self):
+    def test_the_conversation_of_a_lookup_of_either_kind_is_the_recorded_one(self):
         wire = Storyteller(RING)
         wire.event(10, FindOwner(1, raw(58)))
         wire.event(10, FindOwner(2, raw(58), True), 0.01)

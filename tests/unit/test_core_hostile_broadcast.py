@@ -41,19 +41,19 @@ class TakenNumberTests(NodeTestCase):
     def contradiction(self, limit: int = 50) -> Covered:
         return covered(limit, 0, messages=0, depth=2, partial=True, unreached=refs(10), conflict=1)
 
-    def test_the_conflict_is_reported_and_the_first_body_stays(self):
+    def test_a_second_body_under_a_number_is_reported_and_the_first_body_stays(self):
         self.assertEqual(self.report(self.step(5, bcast(5, 50))), self.contradiction())
         self.assertEqual(self.node.counters["conflicts"], 1)
 
-    def test_also_of_a_header_alone(self):
+    def test_a_conflict_is_reported_of_a_header_alone(self):
         effects = self.step(5, bcast(5, 50, REASSIGN, header_only=True))
         self.assertEqual(self.report(effects), self.contradiction())
 
-    def test_also_when_more_travel_together_than_before(self):
+    def test_a_conflict_is_reported_when_more_messages_travel_together_than_before(self):
         effects = self.step(5, bcast(5, 50, bodies=[b"forged", b"more"]))
         self.assertEqual(self.report(effects), self.contradiction())
 
-    def test_also_long_after_the_tree_is_forgotten(self):
+    def test_a_conflict_is_reported_long_after_the_tree_is_forgotten(self):
         self.now = 1000.0
         self.tick(0.0)
         self.assertEqual(self.report(self.step(5, bcast(5, 50))), self.contradiction())
@@ -62,7 +62,7 @@ class TakenNumberTests(NodeTestCase):
         effects = self.step(5, Bodies(mid(), [b"hello"]))
         self.assertEqual(self.report(effects), self.contradiction())
 
-    def test_also_when_it_was_taken_in_the_middle_of_what_travels_together(self):
+    def test_a_conflict_in_the_middle_of_what_travels_together_is_reported(self):
         self.step(60, bcast(60, 12, sequence=5, bodies=[b"forged"]))
         effects = self.step(5, bcast(5, 50, sequence=4, bodies=[b"a", b"b", b"c"]))
         ((_, report),) = sent(effects, Covered)
@@ -176,7 +176,7 @@ class HeaderTests(NodeTestCase):
         self.assertEqual(len(effects_of(effects, Misbehaved)), 1)
         self.assertEqual(effects_of(effects, Record), [])
 
-    def test_two_who_promise_different_bodies_are_answered_each_by_its_own(self):
+    def test_two_nodes_that_promise_different_bodies_are_answered_each_for_its_own(self):
         self.step(5, bcast(5, 50, REASSIGN, header_only=True))
         self.step(60, bcast(60, 50, REASSIGN, header_only=True, bodies=[b"other"]))
         effects = self.step(5, Bodies(mid(), [b"hello"]))
@@ -187,7 +187,7 @@ class HeaderTests(NodeTestCase):
         ((to, report),) = sent(effects, Covered)
         self.assertEqual((to, report.conflict, report.count), (60, 1, 0))
 
-    def test_what_waits_is_bounded_in_bytes_whatever_the_routes(self):
+    def test_headers_that_wait_are_bounded_in_bytes_whatever_their_routes(self):
         route = [hop(50, EdgeKind.ORIGIN), *[Hop(raw(7), "n" * 255, 2)] * 150]
         for sequence in range(1, 600):
             hops = [*route, hop(5)]
@@ -198,7 +198,7 @@ class HeaderTests(NodeTestCase):
         self.die(5)
         self.assertEqual((len(headless), headless.bytes), (0, 0))
 
-    def test_what_waits_is_forgotten_after_a_while(self):
+    def test_headers_that_wait_are_forgotten_after_a_while(self):
         self.step(5, bcast(5, 50, REASSIGN, header_only=True))
         self.now += 21.0
         self.tick(0.0)
@@ -225,7 +225,7 @@ class ResendTests(NodeTestCase):
     def ref(self, identifier: int):
         return refs(identifier)[0]
 
-    def test_it_is_sent_the_message_a_few_times_and_what_lies_beyond_goes_to_others(self):
+    def test_a_crashing_delegate_gets_the_message_a_few_times_and_others_what_lies_beyond(self):
         self.step(5, bcast(5, 50))
         effects = self.crash(50)
         self.assertEqual(targets(effects, Bcast), [20] * 8)
@@ -240,7 +240,7 @@ class ResendTests(NodeTestCase):
         ((_, report),) = sent(self.step(30, covered(50)), Covered)
         self.assertEqual((report.count, report.partial, ids(report.unreached)), (3, True, [20]))
 
-    def test_one_that_has_acknowledged_is_asked_at_each_of_eight_looks_and_then_less_often(self):
+    def test_a_delegate_that_acknowledged_is_asked_at_each_of_eight_looks_and_then_less(self):
         self.step(5, bcast(5, 50))
         self.step(20, Ack(mid(), raw(30), False))
         resent = 0

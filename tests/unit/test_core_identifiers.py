@@ -25,13 +25,13 @@ def walk(a: int, b: int) -> list[int]:
 
 
 class IntervalTests(SynchronousTestCase):
-    def test_an_interval_without_wrap(self):
+    def test_an_interval_without_wrap_holds_what_lies_between_its_ends(self):
         self.assertTrue(between(10, 11, 20))
         self.assertFalse(between(10, 10, 20))
         self.assertFalse(between(10, 20, 20))
         self.assertFalse(between(10, 21, 20))
 
-    def test_an_interval_over_zero(self):
+    def test_an_interval_over_zero_wraps(self):
         inside = [x for x in range(SIZE) if between(60, x, 3)]
         self.assertEqual(inside, [0, 1, 2, 61, 62, 63])
 

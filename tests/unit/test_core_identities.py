@@ -37,7 +37,7 @@ class IdentityTests(SynchronousTestCase):
         (judged,) = [e for e in effects if isinstance(e, fx.Judged)]
         return judged
 
-    def test_a_node_never_heard_of_and_the_known_one_are_not_doubted(self):
+    def test_a_node_never_heard_of_and_a_known_node_are_not_doubted(self):
         self.assertFalse(self.node.doubts(life(7, "n50", 50)))
         self.assertFalse(self.node.doubts(ref(20)))
 
@@ -67,7 +67,7 @@ class IdentityTests(SynchronousTestCase):
         self.assertEqual(judged.holder, "n20")
         self.assertIn(ref(20), self.node.successors)
 
-    def test_it_gets_the_name_when_the_first_does_not_answer_as_itself(self):
+    def test_a_node_elsewhere_gets_the_name_when_the_first_does_not_answer_as_itself(self):
         for found, status in (
             (None, ACTIVE), (ref(30), ACTIVE), (life(0), ACTIVE),
             (ref(20), int(Status.SUPERSEDED)), (ref(20), int(Status.LEFT)),
@@ -92,12 +92,12 @@ class IdentityTests(SynchronousTestCase):
         self.assertTrue(self.node.ctx.peers.is_old(ref(20)), "the life given up stays so")
         self.assertFalse(self.node.ctx.peers.is_dead(life(0), self.now))
 
-    def test_a_dial_of_the_address_itself_needs_no_other(self):
+    def test_a_node_that_was_dialled_at_its_address_need_not_be_dialled_again(self):
         effects = self.node.step(ev.Greeted(life(2), None, True, WALL), 0.0)
         self.assertEqual(self.judged(effects).reason, "")
         self.assertFalse(self.node.doubts(life(2)))
 
-    def test_messages_wait_for_the_judgement(self):
+    def test_messages_of_a_node_wait_for_the_judgement_of_its_claim(self):
         effects = self.node.step(ev.Received(life(2), Ping(7)), 0.0)
         self.assertEqual(sent(effects), [])
         effects = self.answer(life(2), life(2))
@@ -168,7 +168,7 @@ class TwinTests(SynchronousTestCase):
             self.assertIn(address, changed.reason)
         self.assertEqual(self.node.reason, changed.reason)
 
-    def test_of_two_in_no_ring_the_first_stays(self):
+    def test_of_two_twins_in_no_ring_the_first_stays(self):
         self.node.ctx.set_status(Status.UNJOINED)
         self.met(None, status=int(Status.UNJOINED))
         self.assertEqual(self.node.status(), Status.UNJOINED)
@@ -176,7 +176,7 @@ class TwinTests(SynchronousTestCase):
         self.met(None, status=int(Status.UNJOINED))
         self.assertEqual(self.node.status(), Status.SUPERSEDED)
 
-    def test_in_one_ring_the_one_whose_label_was_given_up_leaves(self):
+    def test_of_two_twins_in_one_ring_the_one_whose_label_was_given_up_leaves(self):
         self.met(LABEL)
         self.assertEqual(self.node.status(), Status.ACTIVE)
         self.node.ring.before = RingLabel(0, 9)
@@ -228,19 +228,19 @@ class ClockTests(SynchronousTestCase):
         near = NodeRef(b"\x32", int(WALL * 1000) + self.DAY, "n50", "n50")
         self.assertFalse(self.node.doubts(near))
 
-    def test_also_among_the_peers_known_from_before(self):
+    def test_an_incarnation_too_far_ahead_is_left_out_of_the_peers_known_from_before(self):
         node = placed(10, [10, 20])
         node.ctx.set_status(Status.UNJOINED)
         node.step(ev.Start(["n20"], [self.ahead(), ref(30)], wall=WALL), 0.0)
         self.assertIsNone(node.known(b"\x32"))
         self.assertEqual(node.known(b"\x1e"), ref(30))
 
-    def test_its_messages_are_dropped(self):
+    def test_messages_of_an_incarnation_too_far_ahead_are_dropped(self):
         effects = self.node.step(ev.Received(self.ahead(), Ping(1)), 0.0)
         self.assertEqual(sent(effects), [])
         self.assertIsNone(self.node.known(b"\x32"))
 
-    def test_a_node_that_refuses_the_first_three_says_that_its_own_clock_is_behind(self):
+    def test_a_node_that_refuses_the_first_three_others_says_that_its_own_clock_is_behind(self):
         node = placed(10, [10, 20])
         node.ctx.peers._known.clear()
         node.ctx.set_status(Status.UNJOINED)
@@ -251,7 +251,7 @@ class ClockTests(SynchronousTestCase):
         self.assertEqual(node.status(), Status.SEEKING)
         self.assertIn("the clock of this node is behind", node.reason)
 
-    def test_one_that_was_accepted_before_shows_that_it_is_not(self):
+    def test_a_peer_that_was_accepted_before_shows_that_the_own_clock_is_not_behind(self):
         self.node.step(ev.Received(ref(45), Ping(1)), 0.0)
         for n in range(50, 60):
             self.greet(self.ahead(n))

@@ -39,7 +39,7 @@ def kinds(views: dict[int, RingView], r: int = R) -> list[str]:
 
 
 class RightRingTests(SynchronousTestCase):
-    def test_the_pointers_of_a_ring_of_five(self):
+    def test_the_pointers_in_a_ring_of_five_are_the_expected_ones(self):
         view = right_ring(5, 10, 20, 40, 60)[10]
         self.assertEqual(view.predecessor, 5)
         self.assertEqual(list(view.successors), [20, 40, 60])
@@ -48,7 +48,7 @@ class RightRingTests(SynchronousTestCase):
     def test_a_list_is_no_longer_than_there_are_others(self):
         self.assertEqual(list(right_ring(5, 10)[5].successors), [10])
 
-    def test_a_ring_of_one(self):
+    def test_a_ring_of_one_points_at_nobody_but_itself(self):
         view = right_ring(5)[5]
         self.assertEqual((view.predecessor, list(view.successors), view.fingers), (5, [], {}))
         self.assertEqual(kinds({5: view}), [])
@@ -82,18 +82,18 @@ class ProblemTests(SynchronousTestCase):
         (problem,) = problems(list(self.views.values()), SPACE, R)
         return problem
 
-    def test_a_wrong_predecessor(self):
+    def test_a_wrong_predecessor_is_a_problem(self):
         self.change(20, predecessor=5)
         problem = self.the_problem()
         self.assertEqual(problem.kind, "predecessor")
         self.assertEqual(words(problem), "14: predecessor is 05, should be 0a")
         self.assertEqual(problem.nodes, (20, 5, 10))
 
-    def test_no_predecessor(self):
+    def test_a_missing_predecessor_is_a_problem(self):
         self.change(20, predecessor=None)
         self.assertEqual(words(self.the_problem()), "14: predecessor is none, should be 0a")
 
-    def test_a_wrong_missing_or_superfluous_successor(self):
+    def test_a_wrong_missing_or_superfluous_successor_is_a_problem(self):
         for successors in ([10, 40, 60], [40, 60], [40, 60, 5, 10], [], [60, 40, 5]):
             self.setUp()
             self.change(20, successors=successors)
@@ -101,7 +101,7 @@ class ProblemTests(SynchronousTestCase):
             self.assertEqual(problem.kind, "successors")
             self.assertIn("should be [28, 3c, 05]", words(problem))
 
-    def test_a_wrong_missing_or_superfluous_finger(self):
+    def test_a_wrong_missing_or_superfluous_finger_is_a_problem(self):
         right = dict(self.views[20].fingers)
         self.change(20, fingers={**right, 4: 60})
         self.assertEqual(words(self.the_problem()), "14: finger 4 is 3c, should be 28")
@@ -111,7 +111,7 @@ class ProblemTests(SynchronousTestCase):
         self.change(5, fingers={**self.views[5].fingers, 5: 10})
         self.assertEqual(words(self.the_problem()), "05: finger 5 is 0a, should be none")
 
-    def test_an_identifier_used_twice(self):
+    def test_an_identifier_used_twice_is_a_problem(self):
         views = [*self.views.values(), self.views[20]]
         self.assertEqual([p.kind for p in problems(views, SPACE, R)], ["duplicate"])
 
@@ -156,24 +156,24 @@ class InductiveTests(SynchronousTestCase):
         del views[20]
         self.assertEqual(self.kinds(views), set())
 
-    def test_a_list_out_of_order_or_with_duplicates_or_beyond_the_member(self):
+    def test_a_list_out_of_order_or_with_duplicates_or_beyond_the_member_is_a_problem(self):
         for wrong in ((40, 20), (20, 20), (20, 10), (60, 40)):
             views = right_ring(5, 10, 20, 40, 60, r=2) | {10: self.view(10, *wrong)}
             self.assertIn("order", self.kinds(views), wrong)
 
-    def test_a_member_without_a_live_successor(self):
+    def test_a_member_without_a_live_successor_is_a_problem(self):
         views = right_ring(5, 10, 20, 40, 60, r=2)
         del views[20], views[40]
         self.assertIn("dead-end", self.kinds(views))
 
-    def test_too_few_principals(self):
+    def test_too_few_principals_are_a_problem(self):
         views = self.views(n5=(20, 40), n10=(40, 60), n20=(60, 5), n40=(5, 10), n60=(10, 20))
         self.assertIn("principals", self.kinds(views))
 
-    def test_two_rings(self):
+    def test_two_rings_are_a_problem(self):
         views = right_ring(5, 20, 50, r=2) | right_ring(10, 40, 60, r=2)
         self.assertIn("split", self.kinds(views))
 
-    def test_a_ring_that_goes_round_twice(self):
+    def test_a_ring_that_goes_round_twice_is_a_problem(self):
         views = self.views(n5=(20,), n20=(50,), n50=(10,), n10=(40,), n40=(60,), n60=(5,))
         self.assertIn("loopy", self.kinds(views, r=1))

@@ -26,7 +26,7 @@ class WalkTests(SynchronousTestCase):
         walk.offered(refs(40, 50), last=True)
         self.assertEqual(self.asked(walk), [(40, True), (50, True), (20, False), (30, False)])
 
-    def test_nobody_is_asked_twice_for_the_same_nor_when_silent(self):
+    def test_nobody_is_asked_twice_for_the_same_and_nobody_who_is_silent(self):
         walk = self.walk(10, silent=(30,))
         for last in (False, True, False, True):
             walk.offered(refs(20, 30), last=last)
@@ -54,7 +54,7 @@ class WalkTests(SynchronousTestCase):
         walk.ask_again()
         self.assertEqual((ids(walk.path), self.asked(walk)), ([10], [(20, False)]))
 
-    def test_it_begins_again_only_if_some_silent_node_is_not_known_to_be_dead(self):
+    def test_a_walk_begins_again_only_if_some_silent_node_is_not_known_to_be_dead(self):
         walk = self.walk(10, 20, silent=(30, 40))
         dead = dict.fromkeys(map(raw, (30, 40)))
         self.assertFalse(walk.begin_again(ref(10), dead))
@@ -66,7 +66,7 @@ class WalkTests(SynchronousTestCase):
         walk = self.walk(10, silent=tuple(range(100, 101 + MAX_EXCLUDE)))
         self.assertEqual(walk.exclude, [raw(n) for n in range(101, 101 + MAX_EXCLUDE)])
 
-    def test_its_steps_are_counted(self):
+    def test_the_steps_of_a_walk_are_counted_and_limited(self):
         walk = self.walk(10)
         steps = [walk.may_go_on() for _ in range(MAX_STEPS + 2)]
         self.assertEqual((sum(steps), steps[-2:]), (MAX_STEPS, [False, False]))

@@ -35,31 +35,31 @@ class JoinedTests(SynchronousTestCase):
     def test_a_node_that_has_entered_a_ring_has_not_joined_yet(self):
         self.assertFalse(self.ring.adoption.joined)
 
-    def test_both_neighbours_have_to_say_so(self):
+    def test_a_node_has_joined_when_both_its_neighbours_have_taken_it_in(self):
         self.parts.rectify.notified(ref(5))
         self.assertFalse(self.ring.adoption.joined)
         self.behind()
         self.assertTrue(self.ring.adoption.joined)
 
-    def test_in_whatever_order(self):
+    def test_the_neighbours_may_take_a_node_in_in_either_order(self):
         self.behind()
         self.assertFalse(self.ring.adoption.joined)
         self.parts.rectify.notified(ref(5))
         self.assertTrue(self.ring.adoption.joined)
 
-    def test_a_successor_with_another_predecessor_has_not_taken_it_in(self):
+    def test_a_successor_with_another_predecessor_has_not_taken_the_node_in(self):
         self.parts.rectify.notified(ref(5))
         self.behind(predecessor=5)
         self.assertFalse(self.ring.adoption.joined)
 
-    def test_a_question_to_its_successor_says_the_same_as_a_notification(self):
+    def test_a_question_that_takes_this_node_for_a_successor_counts_like_a_notification(self):
         self.behind()
         self.parts.stabilise.asked(ref(5), msg.GetState(1, ACTIVE))
         self.assertFalse(self.ring.adoption.joined)
         self.parts.stabilise.asked(ref(5), msg.GetState(2, ACTIVE, successor=True))
         self.assertTrue(self.ring.adoption.joined)
 
-    def test_another_node_or_another_life_cannot_say_so(self):
+    def test_only_the_predecessor_in_its_present_life_can_say_that_it_took_the_node_in(self):
         self.behind()
         self.parts.stabilise.asked(ref(3), msg.GetState(2, ACTIVE, successor=True))
         self.parts.stabilise.asked(ref(5, incarnation=2), msg.GetState(2, ACTIVE, successor=True))
@@ -79,7 +79,7 @@ class JoinedTests(SynchronousTestCase):
         self.parts.rectify.notified(ref(5))
         self.assertFalse(self.ring.adoption.joined)
 
-    def test_it_is_told_once(self):
+    def test_that_a_node_has_joined_is_told_once(self):
         told = 0
         for _ in range(3):
             self.behind()
@@ -114,33 +114,33 @@ class WalkTests(SynchronousTestCase):
         ((_, walked),) = wire.told(fx.Walked)
         return walked
 
-    def test_it_comes_back_with_every_member_in_the_order_of_the_ring(self):
+    def test_a_walk_comes_back_with_every_member_in_the_order_of_the_ring(self):
         walked = self.walk(Wire([5, 10, 20, 40]))
         self.assertEqual((ids(walked.members), walked.problem), ([10, 20, 40, 5], ""))
 
-    def test_a_ring_of_one(self):
+    def test_a_walk_of_a_ring_of_one_finds_the_node_itself(self):
         walked = self.walk(Wire([10]))
         self.assertEqual((ids(walked.members), walked.problem), ([10], ""))
 
-    def test_it_visits_no_more_members_than_it_may(self):
+    def test_a_walk_visits_no_more_members_than_it_may(self):
         wire = Wire([5, 10, 20, 40], ticking=False)
         walked = self.walk(wire, limit=2)
         self.assertEqual(ids(walked.members), [10, 20])
         self.assertEqual(walked.problem, "there are more than 2 members")
         self.assertEqual(len(wire.messages(msg.GetState)), 1)
 
-    def test_two_neighbours_that_do_not_name_each_other(self):
+    def test_two_neighbours_that_do_not_name_each_other_end_the_walk(self):
         wire = Wire([5, 10, 20, 40], ticking=False)
         wire.nodes[40].ring.predecessor = ref(30)
         walked = self.walk(wire)
         self.assertEqual(walked.problem, "n40 has n30 before it, not n20")
 
-    def test_the_last_one_has_to_be_the_own_predecessor(self):
+    def test_the_last_member_of_a_walk_has_to_be_the_own_predecessor(self):
         wire = Wire([5, 10, 20, 40], ticking=False)
         wire.nodes[10].ring.predecessor = ref(7)
         self.assertEqual(self.walk(wire).problem, "n10 has n7 before it, not n5")
 
-    def test_a_node_that_does_not_answer(self):
+    def test_a_node_that_does_not_answer_ends_the_walk(self):
         wire = Wire([5, 10, 20, 40])
         wire.silence(40)
         wire.event(10, ev.Walk(1, 9))
@@ -148,7 +148,7 @@ class WalkTests(SynchronousTestCase):
         ((_, walked),) = wire.told(fx.Walked)
         self.assertEqual(walked.problem, "n40 does not answer")
 
-    def test_a_member_of_another_ring(self):
+    def test_a_member_of_another_ring_ends_the_walk(self):
         wire = Wire([5, 10, 20, 40], ticking=False)
         wire.nodes[40].ring.label = RingLabel(0, 9)
         self.assertEqual(self.walk(wire).problem, "n40 is in another ring")
@@ -159,7 +159,7 @@ class WalkTests(SynchronousTestCase):
         wire.nodes[20].ring.predecessor = ref(10)
         self.assertEqual(self.walk(wire).problem, "n20 after n40 is out of order")
 
-    def test_a_node_outside_of_a_ring(self):
+    def test_a_walk_from_a_node_outside_of_a_ring_ends_where_it_begins(self):
         node = placed(10, [5, 10, 20])
         node.ctx.set_status(Status.SEEKING)
         (walked,) = node.step(ev.Walk(4, 9), 0.0)

@@ -142,19 +142,19 @@ class FormingTests(JoiningTestCase):
         self.assertEqual(self.status, UNJOINED)
         self.assertEqual(self.joining.candidate(), ref(20))
 
-    def test_word_of_a_smaller_one_travels_through_the_answers(self):
+    def test_word_of_a_smaller_candidate_travels_through_the_answers(self):
         self.start("n40")
         self.answer(40, UNJOINED, candidate=7)
         self.assertEqual(self.joining.candidate(), ref(7))
 
-    def test_whoever_asks_is_heard_of_too(self):
+    def test_a_smaller_node_that_asks_is_the_candidate(self):
         self.start("n40")
         self.joining.heard_of(ref(3))
         self.assertEqual(self.joining.candidate(), ref(3))
         self.joining.heard_of(ref(9))
         self.assertEqual(self.joining.candidate(), ref(3))
 
-    def test_hearing_of_a_smaller_one_ends_forming(self):
+    def test_hearing_of_a_smaller_candidate_ends_forming(self):
         self.make(15)
         self.start()
         self.hear_unjoined(20, 40)
@@ -210,7 +210,7 @@ class FormingTests(JoiningTestCase):
             self.round()
         self.assertIsNone(self.parts.ring.label)
 
-    def test_why_it_is_seeking_is_told_once_with_what_went_wrong_at_each_peer(self):
+    def test_why_a_node_is_seeking_is_told_once_with_what_went_wrong_at_each_peer(self):
         self.start()
         told: list[StatusChanged] = []
         for _ in range(40):
@@ -221,7 +221,7 @@ class FormingTests(JoiningTestCase):
         self.assertEqual(told, [StatusChanged(UNJOINED, SEEKING, reason)])
         self.assertEqual(self.joining.reason, reason)
 
-    def test_only_what_went_wrong_with_its_own_peers_is_remembered(self):
+    def test_only_what_went_wrong_with_a_nodes_own_peers_is_remembered(self):
         self.start()
         for n in range(100):
             self.joining.fault(LinkDown(contact(f"n{100 + n}"), LinkFault.REFUSED, "x" * 9999))
@@ -275,7 +275,7 @@ class FormingTests(JoiningTestCase):
             self.assertEqual(self.status, SEEKING)
             self.round()
 
-    def test_a_node_that_met_another_one_creates_a_ring_when_that_is_gone(self):
+    def test_a_node_that_met_another_one_creates_a_ring_when_the_other_is_gone(self):
         self.start()
         self.answer(20, UNJOINED)
         self.joining.forget(ref(20))
@@ -283,14 +283,14 @@ class FormingTests(JoiningTestCase):
             self.round()
         self.assertEqual(self.status, ACTIVE)
 
-    def test_a_node_that_met_nobody_for_long_waits_for_the_others_when_it_does(self):
+    def test_a_node_that_has_met_nobody_for_long_waits_for_the_others_when_it_meets_one(self):
         self.seek()
         self.parts.advance(100.0)
         self.answer(20, UNJOINED, candidate=7)
         self.round()
         self.assertEqual(self.status, UNJOINED)
 
-    def test_told_to_it_creates_a_ring_when_nobody_answers(self):
+    def test_a_node_told_to_start_alone_creates_a_ring_when_nobody_answers(self):
         self.joining.start(["n20"], alone=True)
         while self.ctx.now < 2.0:
             self.assertEqual(self.status, UNJOINED)
@@ -298,7 +298,7 @@ class FormingTests(JoiningTestCase):
         self.assertEqual(self.status, ACTIVE)
         self.assertEqual(self.parts.ring.label.epoch, 1)
 
-    def test_told_to_begin_it_creates_a_ring_now_and_only_once(self):
+    def test_a_node_told_to_begin_creates_a_ring_now_and_only_once(self):
         self.start()
         self.joining.begin(Begin())
         self.assertEqual(self.status, ACTIVE)
@@ -307,12 +307,12 @@ class FormingTests(JoiningTestCase):
         self.joining.begin(Begin())
         self.assertEqual(self.parts.ring.label, label)
 
-    def test_told_to_begin_a_seeking_node_creates_a_ring(self):
+    def test_a_seeking_node_told_to_begin_creates_a_ring(self):
         self.seek()
         self.joining.begin(Begin())
         self.assertEqual(self.status, ACTIVE)
 
-    def test_known_peers_of_a_node_without_bootstrap_peers_may_be_gone(self):
+    def test_a_node_without_bootstrap_peers_whose_known_peers_are_gone_creates_a_ring(self):
         self.ctx.peers.note(ref(50))
         self.joining.start([])
         while self.ctx.now < 2.0:
@@ -395,32 +395,32 @@ class EnteringTests(JoiningTestCase):
         self.assertEqual(ids(self.parts.ring.successors), [20])
         self.assertEqual(self.parts.ring.predecessor, ref(20))
 
-    def test_when_the_condition_no_longer_holds_it_looks_again(self):
+    def test_a_joiner_whose_place_is_no_longer_there_looks_again(self):
         self.find_ring()
         self.offer(20, self.place_found(20), 25, 40)
         self.assertEqual(self.status, JOINING)
         self.assertEqual(targets(self.ctx, Find), [25])
 
-    def test_unless_the_safeguard_is_off(self):
+    def test_without_the_safeguard_a_joiner_takes_a_place_that_is_no_longer_there(self):
         self.make(30, safeguards=Safeguards(recheck_place=False))
         self.find_ring()
         self.offer(20, self.place_found(20), 25, 40)
         self.assertEqual(self.status, ACTIVE)
 
-    def test_its_own_earlier_life_in_the_list_is_no_obstacle(self):
+    def test_a_joiners_own_earlier_life_in_the_list_is_no_obstacle(self):
         self.find_ring()
         self.offer(20, self.place_found(20), 30, 40)
         self.assertEqual(self.status, ACTIVE)
         self.assertEqual(ids(self.parts.ring.successors), [40])
 
-    def test_a_member_that_is_none_any_more_sends_it_back(self):
+    def test_a_member_that_is_no_member_any_more_sends_the_joiner_back(self):
         for status in (Status.LEAVING, UNJOINED):
             self.setUp()
             self.find_ring()
             self.offer(20, self.place_found(20), 40, status=status)
             self.assertEqual(self.status, UNJOINED)
 
-    def test_a_member_that_stays_silent_sends_it_back(self):
+    def test_a_member_that_stays_silent_sends_the_joiner_back(self):
         self.find_ring()
         self.place_found(20)
         self.parts.advance(0.6)
@@ -429,12 +429,12 @@ class EnteringTests(JoiningTestCase):
         self.round()
         self.assertTrue(self.questions())
 
-    def test_a_failed_lookup_sends_it_back(self):
+    def test_a_failed_lookup_sends_the_joiner_back(self):
         self.find_ring()
         self.joining.looked_up(Result(Purpose.JOIN, 0, None, [], None, "timed out"))
         self.assertEqual(self.status, UNJOINED)
 
-    def test_being_told_that_it_is_its_own_place_sends_it_back(self):
+    def test_a_joiner_that_is_told_that_it_is_in_its_own_place_is_sent_back(self):
         self.find_ring()
         self.joining.looked_up(Result(Purpose.JOIN, 0, ref(30), [], None))
         self.assertEqual(self.status, UNJOINED)
@@ -446,7 +446,7 @@ class EnteringTests(JoiningTestCase):
         self.assertLess(self.ctx.now, 2.3)
         self.assertTrue(self.questions())
 
-    def test_while_there_is_a_ring_failing_to_join_it_does_not_lead_to_another_one(self):
+    def test_failing_to_join_a_ring_does_not_lead_to_another_ring(self):
         self.start()
         for _ in range(10):
             self.answer(20, ACTIVE, successors=[40], predecessor=10)

@@ -25,7 +25,7 @@ def numbers(first: int, end: int, origin: int = 1) -> Range:
 
 
 class OrderOfOriginsTests(SynchronousTestCase):
-    def test_what_stands_behind_an_origin(self) -> None:
+    def test_a_ledger_knows_whether_anything_stands_behind_an_origin(self) -> None:
         ledger = Ledger(8)
         self.assertFalse(ledger.any_after((b"", 0)))
         ledger.add(mid(1, origin=5))
@@ -109,7 +109,7 @@ class LostTests(SynchronousTestCase):
             self.assertTrue(self.ledger.is_known(mid(sequence)))
         self.assertIn(mid(5), self.ledger)
 
-    def test_one_that_comes_after_all_is_recorded_and_lost_no_longer(self):
+    def test_a_number_given_up_that_comes_after_all_is_recorded_and_lost_no_longer(self):
         self.ledger.lose(numbers(3, 9))
         digest = self.ledger.digest
         self.assertIsNotNone(self.ledger.add(mid(7)))
@@ -275,7 +275,7 @@ class ForgettingTests(SynchronousTestCase):
         self.assertEqual(ledger.digest, untouched.digest)
         self.assertEqual(ledger.states(), untouched.states())
 
-    def test_not_what_was_never_recorded_nor_when_there_is_no_room(self):
+    def test_what_was_never_recorded_is_not_forgotten_nor_anything_when_there_is_no_room(self):
         ledger = Ledger(8)
         for n in range(1024):
             ledger.add(mid(3 * n + 1))
@@ -326,7 +326,7 @@ class ComparingTests(SynchronousTestCase):
         expected = [((raw(o), 1), [1, 3, 5, 6], []) for o in range(3, 30, 3)]
         self.assertEqual(found, expected)
 
-    def test_what_was_given_up_is_told_apart(self):
+    def test_what_was_given_up_is_told_apart_from_what_was_recorded(self):
         ledger = Ledger(64)
         for sequence in (1, 2, 5):
             ledger.add(mid(sequence))
@@ -341,7 +341,7 @@ class ComparingTests(SynchronousTestCase):
 
 
 class LedgerProperties(SynchronousTestCase):
-    def test_below_the_caps_it_is_two_sets(self):
+    def test_below_the_caps_a_ledger_is_two_sets(self):
         step = st.tuples(st.booleans(), st.integers(1, 3), st.integers(1, 20), st.integers(1, 4))
 
         @settings(derandomize=True, max_examples=200)
@@ -367,7 +367,7 @@ class LedgerProperties(SynchronousTestCase):
 
         check()
 
-    def test_beyond_them_it_never_forgets_what_it_recorded_before_it_blurs(self):
+    def test_beyond_the_caps_a_ledger_never_forgets_what_it_recorded_before_it_blurs(self):
         for seed in range(5):
             rng = Random(seed)
             ledger, recorded = Ledger(2), set()
@@ -380,7 +380,7 @@ class LedgerProperties(SynchronousTestCase):
 
 
 class IntervalProperties(SynchronousTestCase):
-    def test_they_are_sets(self):
+    def test_intervals_are_sets(self):
         span = st.tuples(st.integers(1, 30), st.integers(1, 6))
 
         def made(spans: list[tuple[int, int]]) -> tuple[list[int], set[int]]:
@@ -407,6 +407,6 @@ class IntervalProperties(SynchronousTestCase):
 
         check()
 
-    def test_what_are_no_intervals_is_told(self):
+    def test_bounds_that_are_no_intervals_are_found_unsound(self):
         for wrong in ([1], [0, 2], [2, 2], [3, 1], [1, 3, 3, 4], [-1, 2], [1, 41]):
             self.assertFalse(intervals.is_sound(wrong, 40), wrong)

@@ -73,7 +73,7 @@ class RecursiveTests(LookupTestCase):
         self.assertEqual((target, question.last), (20, True))
         self.assertEqual(ids(question.path), [10])
 
-    def test_any_other_key_goes_to_the_closest_node_before_it(self):
+    def test_a_key_beyond_the_successor_goes_to_the_closest_node_before_it(self):
         """Stoica et al., ToN 2003, figure 3: the closest preceding node."""
         for key, want in ((20, 20), (21, 20), (31, 30), (50, 40), (51, 50), (3, 50)):
             self.setUp()
@@ -139,7 +139,7 @@ class RecursiveTests(LookupTestCase):
 
 
 class FallbackTests(LookupTestCase):
-    def test_without_an_answer_it_goes_on_iteratively(self):
+    def test_a_lookup_without_an_answer_goes_on_iteratively(self):
         self.start(35)
         self.parts.fresh()
         self.ctx.now = due(self.lookups)
@@ -149,21 +149,21 @@ class FallbackTests(LookupTestCase):
         self.assertEqual(question.key, raw(35))
         self.assertEqual(self.ctx.counters.number(CoreMetric.LOOKUPS_RETRIED), 1)
 
-    def test_a_refusal_on_the_way_makes_it_iterative_at_once(self):
+    def test_a_refusal_on_the_way_makes_a_lookup_iterative_at_once(self):
         self.start(35)
         _, question = self.passed_on()
         self.parts.fresh()
         self.lookups.on_find_failed(ref(40), FindFailed(question.lookup, "n30 is in no ring"))
         self.assertEqual(self.asked_next()[0], 30)
 
-    def test_a_refusal_by_the_node_it_began_at_ends_it(self):
+    def test_a_refusal_by_the_node_at_which_a_lookup_began_ends_the_lookup(self):
         self.start(35, via=ref(33))
         _, question = self.passed_on()
         self.lookups.on_find_failed(ref(40), FindFailed(question.lookup, "n33 is in no ring"))
         self.assertEqual(self.result().node, None)
         self.assertEqual(self.result().reason, Failed.REFUSED)
 
-    def test_a_late_answer_of_the_recursive_one_still_counts(self):
+    def test_a_late_answer_to_the_recursive_lookup_still_counts(self):
         self.start(35)
         _, question = self.passed_on()
         self.ctx.now = due(self.lookups)
@@ -171,7 +171,7 @@ class FallbackTests(LookupTestCase):
         self.lookups.on_found(ref(40), Found(question.lookup, ref(40), refs(10, 30, 40), LABEL))
         self.assertEqual(self.result().node, ref(40))
 
-    def test_the_deadline_ends_it(self):
+    def test_the_deadline_ends_a_lookup(self):
         self.start(35)
         while not self.parts.results:
             at = [t for t in map(due, (self.lookups, self.parts.requests)) if t is not None]
@@ -230,7 +230,7 @@ class IterativeTests(LookupTestCase):
         self.assertEqual((target, question.last), (30, True))
         self.assertIn(raw(20), question.exclude)
 
-    def test_when_all_from_the_key_on_are_dead_the_last_live_node_before_it_answers(self):
+    def test_when_all_from_the_key_on_are_dead_the_last_live_node_before_the_key_answers(self):
         """Routing to the last live node before the key, rather than failing."""
         self.parts.place(20, 20)
         self.go(15)
@@ -252,7 +252,7 @@ class IterativeTests(LookupTestCase):
         self.assertEqual((target, question.last), (60, True))
         self.assertEqual(question.exclude, [])
 
-    def test_when_nobody_is_left_to_ask_it_begins_again(self):
+    def test_when_nobody_is_left_to_ask_the_lookup_begins_again(self):
         self.parts.place(5, 20)
         self.go(3)
         self.silence()
@@ -292,7 +292,7 @@ class IterativeTests(LookupTestCase):
             self.assertLessEqual(asked, MAX_STEPS)
         self.assertIsNone(self.result().node)
 
-    def test_when_others_name_this_node_it_takes_the_step_itself(self):
+    def test_a_node_that_others_name_for_its_own_lookup_takes_the_step_itself(self):
         """Its predecessors have died and it owns their keys, but does not know it yet."""
         self.go(3)
         self.ctx.peers.died(ref(5), 0.0)
@@ -301,7 +301,7 @@ class IterativeTests(LookupTestCase):
         self.assertEqual(self.result().node, ref(10))
         self.assertEqual(ids(self.result().path), [10, 50, 10])
 
-    def test_named_by_mistake_it_points_back_at_its_predecessor(self):
+    def test_a_node_named_by_mistake_as_the_owner_points_back_at_its_predecessor(self):
         self.go(3)
         self.answer_next(50, 10, last=True)
         target, question = self.asked_next()
@@ -318,7 +318,7 @@ class IterativeTests(LookupTestCase):
         target, question = self.go(3)
         self.assertEqual((target, question.exclude), (40, [raw(50)]))
 
-    def test_excluded_names_are_bounded_by_the_asker_and_the_latest_told(self):
+    def test_the_asker_bounds_the_excluded_names_and_tells_the_latest(self):
         for n in range(11, 11 + 2 * MAX_EXCLUDE):
             self.ctx.peers.died(ref(n), 0.0)
         self.parts.place(5, 60, fingers=[62])

@@ -25,17 +25,17 @@ ALLOWED = {
 
 
 class MembershipTests(SynchronousTestCase):
-    def test_what_may_follow(self):
+    def test_every_allowed_change_of_state_is_accepted(self):
         for old, new in sorted(ALLOWED):
             check(old, new)
 
-    def test_nothing_else_may_follow(self):
+    def test_a_change_of_state_that_is_not_allowed_is_refused(self):
         for old, new in product(Status, Status):
             if (old, new) not in ALLOWED:
                 error = self.assertRaises(LocalProtocolError, check, old, new)
                 self.assertIn(f"{old.name.lower()} cannot become {new.name.lower()}", str(error))
 
-    def test_every_state_has_an_entry(self):
+    def test_every_state_has_an_entry_in_the_table_of_changes(self):
         self.assertEqual(set(TRANSITIONS), set(Status))
 
     def test_every_state_but_the_first_can_be_reached(self):

@@ -133,11 +133,11 @@ class StartTests(NetworkTestCase):
             self.assertEqual(len({host.node.label for host in network.live()}), 1, f"seed {seed}")
             self.assertLess(network.now, 15.0, f"seed {seed}")
 
-    def test_with_both_bootstrap_peers_started_last(self):
+    def test_nodes_become_one_ring_with_both_bootstrap_peers_started_last(self):
         for seed, within in enumerate((0.5, 3.0, 8.0, 8.0)):
             self.start(seed, within=within, last=tuple(BOOTSTRAP))
 
-    def test_rings_of_one_two_and_three(self):
+    def test_rings_of_one_two_and_three_broadcast_and_shrink(self):
         for seed in range(6):
             for size in (1, 2, 3):
                 self.start(seed, NAMES[:size])
@@ -153,7 +153,7 @@ class StartTests(NetworkTestCase):
                     self.network.run(2.0)
                     self.check_everywhere(made, f"after {name} went")
 
-    def test_spaces_of_six_bits_and_short_lists(self):
+    def test_rings_in_a_space_of_six_bits_with_short_lists_come_out_right(self):
         for seed in range(24):
             rng = Random(seed)
             space, names, used = IdentifierSpace(6), [], set()
@@ -185,7 +185,7 @@ class BroadcastTests(NetworkTestCase):
             cost = (spent["Bcast"], spent["Covered"], spent["Ack"])
             self.assertEqual(cost, (15 * 15, 15 * 15, 0), f"seed {seed}")
 
-    def test_messages_are_lost(self):
+    def test_every_broadcast_reaches_everybody_though_messages_are_lost(self):
         for seed, loss in enumerate((0.01, 0.03, 0.05, 0.1)):
             network = self.start(seed, loss=loss)
             made = self.publish(Random(seed), NAMES, 15, spread=0.2)
@@ -193,7 +193,7 @@ class BroadcastTests(NetworkTestCase):
             self.check_everywhere(made, f"loss {loss}")
             self.check_routes(f"loss {loss}")
 
-    def test_nodes_join_meanwhile(self):
+    def test_every_broadcast_reaches_everybody_though_nodes_join_meanwhile(self):
         for seed in range(4):
             network = self.start(seed)
             rng, made = Random(seed), []
@@ -259,19 +259,19 @@ class RemovalTests(NetworkTestCase):
         self.check_everywhere(made, f"back from {how}")
         self.check_routes(f"back from {how}")
 
-    def test_a_node_is_killed(self):
+    def test_the_rest_go_on_when_a_node_is_killed(self):
         self.gone_and_back("kill", range(6))
 
-    def test_a_node_leaves(self):
+    def test_the_rest_go_on_when_a_node_leaves(self):
         self.gone_and_back("leave", range(6))
 
-    def test_two_neighbours_are_killed_at_once(self):
+    def test_the_rest_go_on_when_two_neighbours_are_killed_at_once(self):
         self.gone_and_back("two neighbours", range(6))
 
-    def test_both_bootstrap_peers_are_killed(self):
+    def test_the_rest_go_on_when_both_bootstrap_peers_are_killed(self):
         self.gone_and_back("bootstrap peers", range(4))
 
-    def test_a_node_is_frozen_and_thawed(self):
+    def test_the_rest_go_on_when_a_node_is_frozen_and_thawed(self):
         for seed in range(6):
             (victim,), made, _ = self.remove(seed, "freeze")
             host = self.network.hosts[victim]
@@ -315,7 +315,7 @@ class LookupTests(NetworkTestCase):
 class StormTests(NetworkTestCase):
     """Kills, freezes, departures and returns at random for half a minute."""
 
-    def test_the_ring_and_every_message_come_out_right(self):
+    def test_the_ring_and_every_message_come_out_of_a_storm_right(self):
         for seed in (*range(6), 19, 26, 63):
             self.storm(seed)
 

@@ -20,11 +20,11 @@ class NewcomerTests(SynchronousTestCase):
     def at(self, now: float) -> None:
         step(self.node, 20, Changed(), now)
 
-    def test_the_node_before_it_is_told_to_look(self):
+    def test_the_node_before_a_newcomer_is_told_to_look(self):
         self.assertEqual(targets(self.effects, Changed), [5])
         self.assertTrue(self.newcomer.unknown)
 
-    def test_it_is_known_once_that_one_has_asked(self):
+    def test_a_newcomer_is_known_a_round_after_the_node_before_it_first_asked(self):
         fast = self.node.ctx.config.stabilise_fast_s
         self.ask(5, 1.09)
         self.ask(5, 1.1)  # only the first time counts
@@ -33,29 +33,29 @@ class NewcomerTests(SynchronousTestCase):
         self.at(1.095 + fast)
         self.assertFalse(self.newcomer.unknown)
 
-    def test_others_that_ask_do_not_count(self):
+    def test_a_question_of_a_node_that_is_not_before_a_newcomer_does_not_count(self):
         self.ask(20, 1.09)
         self.ask(8, 1.09)
         self.at(1.01 + self.node.ctx.config.stabilise_fast_s)
         self.assertFalse(self.newcomer.unknown)
 
-    def test_it_may_ask_late(self):
+    def test_the_node_before_a_newcomer_may_ask_late(self):
         self.ask(5, 5.0)
         self.assertTrue(self.newcomer.unknown)
 
-    def test_or_one_that_has_come_in_between_them_meanwhile(self):
+    def test_the_node_that_asks_may_have_come_in_before_the_newcomer_meanwhile(self):
         self.ask(6, 1.09)
         self.at(1.08 + self.node.ctx.config.stabilise_fast_s)
         self.assertTrue(self.newcomer.unknown)
 
-    def test_or_after_a_while(self):
+    def test_a_newcomer_that_nobody_asks_about_is_known_after_a_while(self):
         fast = self.node.ctx.config.stabilise_fast_s
         self.at(1.0 + fast)
         self.assertTrue(self.newcomer.unknown)
         self.at(1.01 + fast)
         self.assertFalse(self.newcomer.unknown)
 
-    def test_at_rest_and_after_a_death_there_is_none(self):
+    def test_at_rest_and_after_a_death_there_is_no_newcomer(self):
         node = placed(10, (5, 10, 20))
         self.assertFalse(node.newcomer.unknown)
         effects = step(node, 5, Notify(), 1.0)

@@ -142,18 +142,18 @@ class IncarnationTests(SynchronousTestCase):
         self.assertEqual(sent(effects), [])
         self.assertEqual(self.node.known(raw(20)), ref(20, 5))
 
-    def test_a_higher_one_supersedes_the_old_which_is_dead_at_that_moment(self):
+    def test_a_higher_incarnation_supersedes_the_old_which_is_dead_at_that_moment(self):
         effects = step(self.node, ref(20, 2), Ping(1))
         self.assertEqual(ids(d.peer for d in effects_of(effects, fx.PeerDied)), [20])
         self.assertNotIn(ref(20, 1), self.node.successors)
         self.assertEqual(targets(effects, Pong), [20])
 
-    def test_the_higher_one_comes_in_anew(self):
+    def test_a_higher_incarnation_comes_in_anew(self):
         step(self.node, ref(20, 2), Ping(1))
         self.node.stabilise.consider(ref(20, 2), state(0, [30, 40]))
         self.assertEqual(self.node.successors[0], ref(20, 2))
 
-    def test_the_old_one_is_not_taken_back_from_stale_lists(self):
+    def test_a_superseded_incarnation_is_not_taken_back_from_stale_lists(self):
         step(self.node, ref(20, 2), Ping(1))
         self.node.stabilise.consider(ref(15), state(0, [20, 30]))
         self.assertNotIn(ref(20, 1), self.node.successors)
@@ -175,7 +175,7 @@ class StatusTests(SynchronousTestCase):
         self.assertIn(fx.StatusChanged(Status.UNJOINED, Status.ACTIVE), effects)
         self.assertEqual(node.predecessor, ref(10))
 
-    def test_an_unjoined_node_says_so_and_remembers_the_asker(self):
+    def test_an_unjoined_node_that_is_asked_says_that_it_is_and_remembers_the_asker(self):
         node = newborn(30)
         effects = step(node, 20, GetState(4, int(Status.UNJOINED)))
         ((_, answer),) = sent(effects, State)
@@ -211,7 +211,7 @@ class StatusTests(SynchronousTestCase):
         node = placed(10, RING)
         self.assertRaises(LocalProtocolError, node.ctx.become, Status.UNJOINED)
 
-    def test_becoming_what_it_is_is_nothing(self):
+    def test_changing_to_the_state_that_a_node_is_in_does_nothing(self):
         node = placed(10, RING)
         node.ctx.effects = []
         node.ctx.become(Status.ACTIVE)
@@ -253,7 +253,7 @@ class LinkTests(SynchronousTestCase):
     def test_a_contact_is_no_node(self):
         self.assertEqual(self.down(contact("n20"), LinkFault.REFUSED), [])
 
-    def test_the_whole_neighbourhood_may_die(self):
+    def test_a_node_whose_whole_neighbourhood_died_is_a_ring_of_one(self):
         for peer in RING:
             if peer != 10:
                 self.down(ref(peer), LinkFault.REFUSED)
@@ -262,7 +262,7 @@ class LinkTests(SynchronousTestCase):
         done = self.node.step(ev.Publish([(1, b"x")], 0.0), 1.0)
         self.assertEqual(effects_of(done, fx.BroadcastDone)[0].recorded, 1)
 
-    def test_when_its_list_is_dead_it_goes_on_with_a_live_finger(self):
+    def test_a_node_whose_list_is_dead_goes_on_with_a_live_finger(self):
         for peer in (20, 30, 40):
             self.down(ref(peer), LinkFault.REFUSED)
         self.assertEqual(ids(self.node.successors), [50])
@@ -272,7 +272,7 @@ class LeavingTests(SynchronousTestCase):
     def setUp(self):
         self.node = placed(10, RING, leave_drain_s=0.2, leave_limit_s=2.0)
 
-    def test_both_neighbours_are_told_and_it_drains_before_it_goes(self):
+    def test_a_leaving_node_tells_both_neighbours_and_drains_before_it_goes(self):
         effects = self.node.step(ev.Leave(), 1.0)
         word = Leaving(ref(5), refs(20, 30, 40))
         self.assertEqual(
@@ -284,11 +284,11 @@ class LeavingTests(SynchronousTestCase):
         self.assertEqual(len(effects_of(effects, fx.LeftRing)), 1)
         self.assertEqual(self.node.status(), Status.LEFT)
 
-    def test_in_a_ring_of_two_the_other_is_told_once(self):
+    def test_in_a_ring_of_two_a_leaving_node_tells_the_other_once(self):
         node = placed(10, [10, 20])
         self.assertEqual(targets(node.step(ev.Leave(), 0.0), Leaving), [20])
 
-    def test_alone_or_unjoined_it_goes_at_once(self):
+    def test_a_leaving_node_that_is_alone_or_unjoined_goes_at_once(self):
         for node in (placed(10, [10]), newborn()):
             self.assertEqual(len(effects_of(node.step(ev.Leave(), 0.0), fx.LeftRing)), 1)
 
@@ -296,13 +296,13 @@ class LeavingTests(SynchronousTestCase):
         self.node.step(ev.Leave(), 0.0)
         self.assertEqual(self.node.step(ev.Leave(), 0.1), [])
 
-    def test_it_stays_for_broadcasts_that_it_has_not_covered_but_not_for_ever(self):
+    def test_a_leaving_node_stays_for_broadcasts_that_are_not_covered_but_not_for_ever(self):
         self.node.step(ev.Publish([(1, b"x")], 0.0), 0.0)
         self.node.step(ev.Leave(), 0.0)
         self.assertEqual(effects_of(tick(self.node, 1.9), fx.LeftRing), [])
         self.assertEqual(len(effects_of(tick(self.node, 2.3), fx.LeftRing)), 1)
 
-    def test_while_it_drains_it_serves(self):
+    def test_a_leaving_node_serves_while_it_drains(self):
         self.node.step(ev.Leave(), 0.0)
         effects = step(self.node, 40, Find(1, ref(40), raw(33), 0, [], 9, False))
         self.assertEqual(len(sent(effects, Find)), 1)
@@ -312,20 +312,20 @@ class LeavingTests(SynchronousTestCase):
         self.assertEqual(ids(self.node.successors), [30, 40])
         self.assertEqual(len(effects_of(effects, fx.PeerDied)), 1)
 
-    def test_whatever_it_still_says_does_not_bring_it_back(self):
+    def test_whatever_a_leaving_neighbour_still_says_does_not_bring_it_back(self):
         step(self.node, 20, Leaving(ref(10), refs(30, 40, 50)))
         step(self.node, 20, Notify())
         step(self.node, 20, Ping(3))
         self.node.stabilise.consider(ref(15), state(0, [20, 30]))
         self.assertEqual(ids(self.node.successors), [15, 30])
 
-    def test_its_next_life_comes_back(self):
+    def test_a_neighbour_that_left_comes_back_in_its_next_life(self):
         step(self.node, 20, Leaving(ref(10), refs(30, 40, 50)))
         step(self.node, ref(20, 2), Ping(1), 1.0)
         self.node.stabilise.consider(ref(20, 2), state(0, [30, 40]))
         self.assertEqual(self.node.successors[0], ref(20, 2))
 
-    def test_a_pong_that_says_leaving_is_leave_taking_too(self):
+    def test_a_pong_that_says_leaving_counts_as_leave_taking(self):
         step(self.node, 20, Pong(99, int(Status.LEAVING)))
         self.assertEqual(ids(self.node.successors), [30, 40])
 

@@ -56,7 +56,7 @@ class RuleTests(OrderCase):
         self.assertEqual(self.order.held, 0)
         self.assertIsNone(self.order.deadline)
 
-    def test_the_first_of_an_origin_waits_too(self):
+    def test_the_first_message_of_an_origin_waits_for_what_is_missing(self):
         self.assertEqual(self.push("a2"), [])
         self.assertEqual(self.push("a1"), ["a1", "a2"])
 
@@ -68,7 +68,7 @@ class RuleTests(OrderCase):
         self.assertEqual(self.wait(0.2), ["gap a2-3", "a4", "a5"])
         self.assertEqual(self.wait(1.9), ["gap a6-6", "a7"])
 
-    def test_one_that_came_later_but_stands_earlier_goes_with_the_one_whose_time_is_up(self):
+    def test_an_earlier_number_that_came_later_goes_with_the_number_whose_time_is_up(self):
         self.push("a5")
         self.wait(1)
         self.push("a3")
@@ -92,7 +92,7 @@ class RuleTests(OrderCase):
         self.now = 102.0
         self.assertEqual(self.wait(0), ["gap a1-1", "a2", "gap b1-1", "b2"])
 
-    def test_a_full_buffer_lets_the_one_go_that_was_held_for_longest(self):
+    def test_a_full_buffer_lets_the_message_go_that_was_held_for_longest(self):
         self.assertEqual(self.push("a3", "b3", "a5", "b5"), [])
         self.assertEqual(self.push("c2"), ["gap a1-2", "a3"])
         self.assertEqual(self.push("c4"), ["gap b1-2", "b3"])
@@ -203,7 +203,7 @@ class PropertyTests(SynchronousTestCase):
         pushed = shuffled(steps)
         self.check(pushed, run(pushed, max_held, cuts))
 
-    def test_long_histories(self):
+    def test_in_long_histories_nothing_is_lost_repeated_or_out_of_order(self):
         seed = random.randrange(2**32)
         rng = random.Random(seed)
         for max_held in (1, 3, 100):

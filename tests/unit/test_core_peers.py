@@ -132,7 +132,7 @@ class KnownTests(SynchronousTestCase):
             peers.note(ref(n))
         self.assertEqual(ids(peers.known), [27, 28, 29])
 
-    def test_the_one_not_heard_of_for_longest_goes_first(self):
+    def test_the_peer_not_heard_of_for_longest_goes_first(self):
         peers = book(max_known_peers=3)
         for n in (20, 21, 22):
             peers.note(ref(n))
@@ -159,13 +159,13 @@ class DeathTests(SynchronousTestCase):
         self.assertTrue(peers.is_dead(ref(20, 2), 129.9))
         self.assertFalse(peers.is_dead(ref(20, 2), 130.0))
 
-    def test_earlier_incarnations_die_with_it_and_later_ones_live(self):
+    def test_earlier_incarnations_die_with_a_dead_one_and_later_ones_live(self):
         peers = book()
         peers.died(ref(20, 2), 0.0)
         self.assertTrue(peers.is_dead(ref(20, 1), 1.0))
         self.assertFalse(peers.is_dead(ref(20, 3), 1.0))
 
-    def test_its_own_word_ends_death(self):
+    def test_the_own_word_of_a_peer_ends_its_death(self):
         peers = book()
         peers.died(ref(20), 0.0)
         self.assertTrue(peers.heard(ref(20)), "it was believed dead")
@@ -217,11 +217,11 @@ class AskedTests(SynchronousTestCase):
         self.peers = book(stabilise_idle_s=10.0)
         self.peers.died(ref(20), 0.0)
 
-    def test_it_is_asked_once_in_the_idle_time(self):
+    def test_a_dead_node_is_asked_once_in_the_idle_time(self):
         asked = [now for now in (5.0, 9.9, 10.0, 19.9, 20.0) if self.peers.to_ask(ref(20), now)]
         self.assertEqual(asked, [10.0, 20.0])
 
-    def test_each_has_its_own_time(self):
+    def test_each_dead_node_is_asked_at_its_own_time(self):
         self.peers.died(ref(30), 6.0)
         self.assertFalse(self.peers.to_ask(ref(20), 5.0))
         self.assertTrue(self.peers.to_ask(ref(20), 16.0))
@@ -233,10 +233,10 @@ class AskedTests(SynchronousTestCase):
 
 
 class RoutineTests(SynchronousTestCase):
-    def test_a_stranger_is_no_routine(self):
+    def test_the_word_of_a_stranger_is_no_routine(self):
         self.assertFalse(book().is_routine(ref(20)))
 
-    def test_who_spoke_is_routine_in_the_same_incarnation_only(self):
+    def test_the_word_of_a_peer_that_spoke_is_routine_in_the_same_incarnation_only(self):
         peers = book()
         peers.note(ref(20, 2))
         peers.heard(ref(20, 2))
@@ -246,14 +246,14 @@ class RoutineTests(SynchronousTestCase):
         self.assertTrue(peers.spoken_to(ref(20, 2)))
         self.assertFalse(peers.spoken_to(ref(20, 3)))
 
-    def test_the_word_of_one_held_for_dead_is_no_routine(self):
+    def test_the_word_of_a_peer_held_for_dead_is_no_routine(self):
         peers = book()
         peers.note(ref(20))
         peers.heard(ref(20))
         peers.died(ref(20), 0.0)
         self.assertFalse(peers.is_routine(ref(20)))
 
-    def test_the_death_of_one_does_not_make_the_others_special(self):
+    def test_the_death_of_one_peer_leaves_the_word_of_the_others_routine(self):
         peers = book()
         peers.note(ref(20))
         peers.heard(ref(20))
@@ -276,7 +276,7 @@ class VersionTests(SynchronousTestCase):
         self.assertTrue(self.peers.is_routine(ref(20, 3)))
         self.assertEqual(self.peers.version, before)
 
-    def test_whatever_changes_a_verdict_is(self):
+    def test_whatever_changes_a_verdict_is_news(self):
         news = {
             "a new peer": lambda: self.peers.note(ref(30)),
             "its first word": lambda: self.peers.heard(ref(30)),
@@ -292,7 +292,7 @@ class VersionTests(SynchronousTestCase):
             happen()
             self.assertGreater(self.peers.version, before, what)
 
-    def test_some_are_dead_until_that_is_forgotten(self):
+    def test_some_peers_count_as_dead_until_their_death_is_forgotten(self):
         self.assertFalse(self.peers.any_dead)
         self.peers.died(ref(20, 3), 0.0)
         self.assertFalse(self.peers.is_dead(ref(20, 3), 11.0))

@@ -72,7 +72,7 @@ def told(*effects: Effect) -> list[tuple[str, str]]:
 
 
 class MomentTests(SynchronousTestCase):
-    def test_a_change_of_state(self) -> None:
+    def test_a_change_of_state_is_told(self) -> None:
         self.assertEqual(
             told(fx.StatusChanged(Status.JOINING, Status.ACTIVE)),
             [("state", "is active (was joining)")],
@@ -90,20 +90,20 @@ class MomentTests(SynchronousTestCase):
             ],
         )  # fmt: skip
 
-    def test_deaths_and_departures(self) -> None:
+    def test_deaths_and_departures_are_told(self) -> None:
         self.assertEqual(
             told(fx.PeerDied(PEER), fx.PeerDied(LATER, left=True)),
             [("death", "n9 is dead"), ("death", "10.0.0.3:1 has left")],
         )
 
-    def test_a_recorded_message_with_its_route(self) -> None:
+    def test_a_recorded_message_is_told_with_its_route(self) -> None:
         route = [Hop(b"\x09", "n9", 0), Hop(bytes(range(32)), "", 1)]
         self.assertEqual(
             told(fx.Record(ID, WALL, b"a\xff", route)),
             [("record", "recorded 'a\N{REPLACEMENT CHARACTER}' (n9 -> 000102030405)")],
         )
 
-    def test_receipts(self) -> None:
+    def test_receipts_are_told(self) -> None:
         self.assertEqual(
             told(
                 fx.BroadcastDone(1, ID, recorded=5),
@@ -127,13 +127,13 @@ class MomentTests(SynchronousTestCase):
             ],
         )
 
-    def test_the_end_of_a_life(self) -> None:
+    def test_the_end_of_a_life_is_told(self) -> None:
         self.assertEqual(told(fx.LeftRing()), [("left", "has left the ring")])
 
     def test_what_is_no_news_of_the_ring_is_not_told(self) -> None:
         self.assertEqual(told(fx.PeersKnown([PEER]), fx.Joined()), [])
 
-    def test_each_has_its_event_and_its_time_on_the_wall(self) -> None:
+    def test_each_moment_has_its_event_and_its_time_on_the_wall(self) -> None:
         died: list[Effect] = [fx.PeerDied(PEER)]
         made = replay(
             Played([], died, died), step(CLOCK, []), step(CLOCK + 1.5, died),
@@ -180,7 +180,7 @@ class HeaderTests(SynchronousTestCase):
     def test_a_recording_without_an_end_is_cut_off(self) -> None:
         self.assertEqual(replay(Played([]), step(CLOCK, [])).run().end, CUT_OFF)
 
-    def test_peers_are_held_to_the_rules_for_names_if_they_were(self) -> None:
+    def test_peers_are_held_to_the_rules_for_names_if_the_recording_node_held_them(self) -> None:
         """The first recordings were made by nodes that took any name."""
         for names in (False, True):
             made = Replay([header(names=names)])
@@ -209,14 +209,14 @@ class DifferenceTests(SynchronousTestCase):
         found = self.parted([same, fx.LeftRing()], [same, fx.Joined()])
         self.assertEqual((found.expected, found.got), (repr(fx.LeftRing()), repr(fx.Joined())))
 
-    def test_an_effect_too_many_or_too_few(self) -> None:
+    def test_an_effect_too_many_or_too_few_is_a_difference(self) -> None:
         same = fx.PeerDied(PEER)
         found = self.parted([same], [same, fx.Joined()])
         self.assertEqual((found.expected, found.got), ("nothing more", repr(fx.Joined())))
         found = self.parted([same, fx.Joined()], [same])
         self.assertEqual((found.expected, found.got), (repr(fx.Joined()), "nothing more"))
 
-    def test_a_failure_where_there_was_none_and_the_other_way_round(self) -> None:
+    def test_a_failure_where_there_was_none_is_a_difference_and_so_is_the_reverse(self) -> None:
         found = self.parted([], ValueError("no"))
         self.assertEqual((found.expected, found.got), ("effects", "ValueError: no"))
         found = self.parted([], [fx.Joined()], "ValueError: no")
@@ -259,7 +259,7 @@ class FrameTests(SynchronousTestCase):
         self.assertEqual(int.from_bytes(packed[:4]), len(packed) - 4)
         self.assertEqual(self.read(packed * 2), [End(3, "stopped")] * 2)
 
-    def test_cut_anywhere_what_came_before_is_read(self) -> None:
+    def test_of_a_recording_cut_anywhere_what_came_before_the_cut_is_read(self) -> None:
         packed = pack(End(3, "stopped"))
         for size in range(1, len(packed)):
             self.assertEqual(self.read(packed + packed[:size]), [End(3, "stopped")], size)

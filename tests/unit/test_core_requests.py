@@ -36,11 +36,11 @@ class RequestTests(SynchronousTestCase):
     def pong(self, rid, sender=20):
         self.requests.answered(ref(sender), Pong(rid, int(Status.ACTIVE)))
 
-    def test_the_question_carries_its_number(self):
+    def test_a_question_carries_its_number(self):
         question = self.ask()
         self.assertEqual(sent(self.ctx), [(20, Ping(question.rid))])
 
-    def test_an_answer_ends_it_once(self):
+    def test_an_answer_ends_a_question_once(self):
         rid = self.ask().rid
         self.pong(rid)
         self.pong(rid)
@@ -49,7 +49,7 @@ class RequestTests(SynchronousTestCase):
         self.assertEqual(self.ends, [("answered", rid, 20)])
         self.assertIsNone(due(self.requests))
 
-    def test_silence_ends_it_once(self):
+    def test_silence_ends_a_question_once(self):
         rid = self.ask(detail=7).rid
         self.ctx.now = 0.4
         self.requests.tick()
@@ -87,7 +87,7 @@ class RequestTests(SynchronousTestCase):
         self.requests.tick()
         self.assertEqual(self.ends, [])
 
-    def test_only_the_asked_one_may_answer(self):
+    def test_only_the_node_that_was_asked_may_answer(self):
         question = self.ask()
         self.pong(question.rid, sender=30)
         self.assertEqual(self.ends, [])
@@ -99,7 +99,7 @@ class RequestTests(SynchronousTestCase):
         self.pong(question.rid, sender=33)
         self.assertEqual(self.ends, [("answered", question.rid, 33)])
 
-    def test_a_contact_dies_by_its_address(self):
+    def test_a_question_to_a_contact_ends_when_its_address_is_dead(self):
         one, other = self.ask(contact("a:1")), self.ask(contact("b:1"))
         self.requests.died(contact("a:1"))
         self.assertEqual([rid for _, rid, _ in self.ends], [one.rid])

@@ -122,7 +122,7 @@ class JoinTests(SynchronousTestCase):
         parts.ring.join(ref(member), state(1, successors))
         return parts
 
-    def test_it_takes_the_members_whole_list_and_the_member_as_predecessor(self):
+    def test_a_joiner_takes_the_members_whole_list_and_the_member_as_predecessor(self):
         """The predecessor is set at once: nothing in the corrected Chord is ever without one."""
         parts = self.join(5, 20, 30, 40)
         self.assertEqual(ids(parts.ring.successors), [20, 30, 40])
@@ -154,7 +154,7 @@ class JoinTests(SynchronousTestCase):
         parts.ring.join(ref(5), with_other(state(1, (20, 30, 40)), 1, later))
         self.assertEqual(parts.ring.successors, refs(20, 40))
 
-    def test_so_is_one_at_another_address_though_the_node_was_never_met(self):
+    def test_a_later_life_at_another_address_is_checked_first_though_the_node_was_never_met(self):
         parts = Parts(10)
         parts.ctx.peers.note(ref(30))
         later = NodeRef(ref(30).raw, 2, "elsewhere", "n30")
@@ -165,7 +165,7 @@ class JoinTests(SynchronousTestCase):
         parts = self.join(5, 20, 30, 40, 50, successors=3)
         self.assertEqual(ids(parts.ring.successors), [20, 30, 40])
 
-    def test_it_stabilises_at_once_and_announces_itself_by_that(self):
+    def test_a_joiner_stabilises_at_once_and_announces_itself_by_that(self):
         parts = self.join(5, 20, 30)
         self.assertEqual(parts.ctx.alarms.next(), parts.ctx.now)
         self.assertEqual(parts.ctx.alarms.due(parts.ctx.now), ["stabilise"])
@@ -182,10 +182,10 @@ class JoinTests(SynchronousTestCase):
 
 
 class StabiliseFromSuccessorTests(RingTestCase):
-    def test_it_asks_the_head(self):
+    def test_stabilising_asks_the_head_of_the_list(self):
         self.assertEqual(self.stabilise()[0], 20)
 
-    def test_a_live_successors_list_is_adopted_behind_it(self):
+    def test_a_live_successors_list_is_adopted_behind_the_successor(self):
         """Zave: the list becomes the successor and its list but for the last entry."""
         _, rid = self.stabilise()
         self.answer(20, state(rid, [25, 30, 35], predecessor=10))
@@ -255,7 +255,7 @@ class StabiliseFromSuccessorTests(RingTestCase):
             self.assertIn(("died", 20), self.parts.verdicts, status.name)
             self.assertTrue(self.ctx.alarms.is_set("stabilise"))
 
-    def test_an_answer_from_one_that_is_not_the_head_any_more_is_dropped(self):
+    def test_an_answer_from_a_node_that_is_not_the_head_any_more_is_dropped(self):
         _, rid = self.stabilise()
         self.parts.stabilise.consider(ref(15), state(0, [20, 30]))
         self.answer(20, state(rid, [30, 40, 50], predecessor=10))
@@ -308,13 +308,13 @@ class SameListAgainTests(RingTestCase):
         _, rid = self.stabilise()
         self.answer(20, state(rid, [30, 40], predecessor=10))
 
-    def test_it_stays_the_list(self):
+    def test_a_list_that_is_offered_again_stays_the_list(self):
         self.offer()
         self.offer()
         self.assert_list(20, 30, 40)
         self.assertEqual(effects_of(self.ctx.effects, RingChanged), [])
 
-    def test_one_that_died_meanwhile_is_left_out_until_it_is_forgotten(self):
+    def test_a_node_that_died_meanwhile_is_left_out_until_its_death_is_forgotten(self):
         self.offer()
         self.kill(30)
         self.offer()
@@ -324,7 +324,7 @@ class SameListAgainTests(RingTestCase):
         self.offer()
         self.assert_list(20, 30, 40)
 
-    def test_one_that_spoke_in_a_newer_life_is_left_out(self):
+    def test_a_node_that_spoke_in_a_newer_life_is_left_out(self):
         self.offer()
         self.ctx.peers.heard(ref(30, 2))
         self.offer()
@@ -341,18 +341,18 @@ class StabiliseFromPredecessorTests(RingTestCase):
         self.assertEqual(target, between_us)
         return rid
 
-    def test_a_predecessor_in_between_is_asked_and_not_yet_adopted(self):
+    def test_a_candidate_in_between_is_asked_and_not_yet_adopted(self):
         self.reach()
         self.assert_list(20, 30, 40)
         self.assertEqual(targets(self.ctx, Notify), [])
 
-    def test_alive_it_becomes_the_head_with_its_list_and_is_notified(self):
+    def test_a_live_candidate_becomes_the_head_with_its_list_and_is_notified(self):
         rid = self.reach()
         self.answer(15, state(rid, [20, 30, 40], predecessor=5))
         self.assert_list(15, 20, 30)
         self.assertEqual(targets(self.ctx, Notify), [15])
 
-    def test_silent_it_is_not_adopted_and_the_successor_is_notified(self):
+    def test_a_silent_candidate_is_not_adopted_and_the_successor_is_notified(self):
         """Zave: if the candidate is dead the list stays, and the successor is notified."""
         self.reach()
         self.let_silence_pass()
@@ -360,21 +360,21 @@ class StabiliseFromPredecessorTests(RingTestCase):
         self.assertEqual(targets(self.ctx, Notify), [20])
         self.assertIn(("suspected", 15), self.parts.verdicts)
 
-    def test_dead_it_is_not_adopted_and_the_successor_is_notified(self):
+    def test_a_dead_candidate_is_not_adopted_and_the_successor_is_notified(self):
         self.reach()
         self.parts.fresh()
         self.kill(15)
         self.assert_list(20, 30, 40)
         self.assertEqual(targets(self.ctx, Notify), [20])
 
-    def test_one_held_for_dead_is_not_even_asked(self):
+    def test_a_candidate_held_for_dead_is_not_even_asked(self):
         self.ctx.peers.died(ref(15), self.ctx.now)
         _, rid = self.stabilise()
         self.answer(20, state(rid, [30, 40], predecessor=15))
         self.assertEqual(sent(self.ctx, GetState), [])
         self.assertEqual(targets(self.ctx, Notify), [20])
 
-    def test_one_that_has_left_is_not_adopted(self):
+    def test_a_candidate_that_has_left_is_not_adopted(self):
         rid = self.reach()
         self.answer(15, state(rid, [], status=Status.LEAVING))
         self.assert_list(20, 30, 40)
@@ -409,7 +409,7 @@ class RectifyTests(RingTestCase):
         self.assertEqual(sent(self.ctx, Ping), [])
         self.assertIn(("predecessor_changed", 5), self.parts.told)
 
-    def test_for_any_other_notifier_the_predecessor_is_asked_whether_it_lives(self):
+    def test_for_a_notifier_that_is_no_closer_the_predecessor_is_asked_whether_it_lives(self):
         self.parts.fresh()
         self.parts.rectify.notified(ref(3))
         self.assertEqual(targets(self.ctx, Ping), [5])
@@ -433,7 +433,7 @@ class RectifyTests(RingTestCase):
         self.assert_predecessor(5)
         self.assertIn(("suspected", 5), self.parts.verdicts)
 
-    def test_one_already_held_for_dead_is_replaced_at_once(self):
+    def test_a_predecessor_already_held_for_dead_is_replaced_at_once(self):
         self.kill(5)
         self.assert_predecessor(5)
         self.parts.rectify.notified(ref(3))
@@ -477,7 +477,7 @@ class DeferralTests(RingTestCase):
         self.ask(5)
         self.assertEqual(sent(self.ctx), [(5, state(99, [20, 30, 40], predecessor=5))])
 
-    def test_while_its_own_question_is_out_it_answers_after_the_answer(self):
+    def test_a_node_whose_own_question_is_out_answers_after_it_has_its_answer(self):
         _, rid = self.stabilise()
         self.parts.fresh()
         self.ask(5)
@@ -485,7 +485,7 @@ class DeferralTests(RingTestCase):
         self.answer(20, state(rid, [30, 50], predecessor=10))
         self.assertEqual(sent(self.ctx, State), [(5, state(99, [20, 30, 50], predecessor=5))])
 
-    def test_between_the_two_steps_it_goes_on_waiting(self):
+    def test_a_node_between_the_two_steps_of_stabilising_answers_after_the_second(self):
         _, rid = self.stabilise()
         self.ask(5)
         self.answer(20, state(rid, [30], predecessor=15))
@@ -494,7 +494,7 @@ class DeferralTests(RingTestCase):
         self.answer(15, state(rid, [20, 30], predecessor=10))
         self.assertEqual(sent(self.ctx, State), [(5, state(99, [15, 20, 30], predecessor=5))])
 
-    def test_it_answers_after_silence_too(self):
+    def test_a_node_whose_own_question_meets_silence_answers_after_the_silence(self):
         self.stabilise()
         self.ask(5)
         self.let_silence_pass()
@@ -539,13 +539,13 @@ class DeferralTests(RingTestCase):
         self.parts.stabilise.defer_over()
         self.assertEqual(self.stabilise()[0], 20)
 
-    def test_of_two_that_ask_each_other_the_smaller_gives_way_at_once(self):
+    def test_of_two_nodes_that_ask_each_other_the_smaller_gives_way_at_once(self):
         self.stabilise()
         self.parts.fresh()
         self.ask(20)
         self.assertEqual(targets(self.ctx, State), [20])
 
-    def test_and_the_larger_waits(self):
+    def test_of_two_nodes_that_ask_each_other_the_larger_waits(self):
         self.parts = Parts(50)
         self.ring, self.ctx = self.parts.ring, self.parts.ctx
         self.parts.place(40, 5, 20, 30)
@@ -554,7 +554,7 @@ class DeferralTests(RingTestCase):
         self.ask(5)
         self.assertEqual(sent(self.ctx), [])
 
-    def test_no_more_wait_than_the_limit(self):
+    def test_no_more_questions_wait_than_the_limit(self):
         self.parts = Parts(10, max_deferred=4)
         self.ring, self.ctx = self.parts.ring, self.parts.ctx
         self.parts.place(5, 20, 30)
@@ -593,7 +593,7 @@ class LeavingTests(RingTestCase):
         self.let_silence_pass()
         self.assert_predecessor(5)
 
-    def test_somebody_who_notified_meanwhile_stays(self):
+    def test_a_predecessor_that_notified_meanwhile_stays(self):
         self.depart(5, 3, 10, 20)
         _, rid = self.parts.asked(Ping)
         self.parts.rectify.notified(ref(4))
@@ -605,7 +605,7 @@ class LeavingTests(RingTestCase):
         self.assert_list(30, 40)
         self.assertEqual(self.stabilise()[0], 30)
 
-    def test_the_last_of_two_is_left_alone(self):
+    def test_when_one_of_two_leaves_the_other_is_left_alone(self):
         self.parts.place(20, 20)
         self.depart(20, 10, 10)
         self.assert_list()
@@ -632,7 +632,7 @@ class EvictionTests(RingTestCase):
         self.parts.evict(ref(20, 1))
         self.assertEqual(self.ring.successors, [ref(20, 2), ref(30)])
 
-    def test_when_all_are_dead_some_other_live_node_is_taken(self):
+    def test_when_the_whole_list_is_dead_some_other_live_node_is_taken(self):
         self.parts.routes.rebuild(self.ring.successors, refs(5))
         for dead in (20, 30, 40):
             self.kill(dead)
@@ -645,7 +645,7 @@ class EvictionTests(RingTestCase):
         self.assert_predecessor(10)
         self.assertTrue(self.ring.owns(33))
 
-    def test_the_same_whichever_dies_first(self):
+    def test_a_node_whose_neighbours_all_die_is_a_ring_of_one_whichever_dies_first(self):
         for seed in range(24):
             self.setUp()
             victims = [5, 20, 30, 40]
@@ -679,11 +679,11 @@ class HeartbeatTests(RingTestCase):
         self.watch(2.0)
         self.assertEqual(self.parts.verdicts, [("suspected", 5)])
 
-    def test_one_that_speaks_is_not(self):
+    def test_a_predecessor_that_speaks_is_not_suspected(self):
         self.watch(10.0, {n * 1.25: 5 for n in range(9)})
         self.assertEqual(self.parts.verdicts, [])
 
-    def test_the_word_of_another_does_not_count_for_it(self):
+    def test_the_word_of_another_node_does_not_count_for_the_predecessor(self):
         self.watch(2.0, {n * 0.5: 20 for n in range(4)})
         self.assertEqual(self.parts.verdicts, [("suspected", 5)])
 
@@ -745,7 +745,7 @@ class MergeTests(RingTestCase):
         self.assert_list(15, 18, 25)
         self.assertEqual(targets(self.ctx, Notify), [15])
 
-    def test_nobody_else_is(self):
+    def test_nobody_but_a_live_member_before_the_successor_is_adopted(self):
         self.assertFalse(self.parts.stabilise.consider(ref(25), state(0, [30])))
         self.assertFalse(self.parts.stabilise.consider(ref(20), state(0, [30])))
         self.assertFalse(
@@ -770,7 +770,7 @@ class SafeguardTests(SynchronousTestCase):
         parts.fresh()
         return rid
 
-    def test_all_are_on_unless_told_otherwise(self):
+    def test_all_safeguards_are_on_unless_told_otherwise(self):
         self.assertEqual(set(attrs.astuple(Parts().ctx.config.safeguards)), {True})
 
     def test_without_asking_a_dead_candidate_is_adopted(self):

@@ -13,7 +13,7 @@ class AlarmTests(SynchronousTestCase):
     def setUp(self):
         self.alarms: Alarms[str] = Alarms()
 
-    def test_nothing_is_due_at_first(self):
+    def test_no_alarm_is_due_at_first(self):
         self.assertIsNone(self.alarms.next())
         self.assertEqual(self.alarms.due(1e9), [])
 
@@ -31,7 +31,7 @@ class AlarmTests(SynchronousTestCase):
             self.alarms.set(name, 1.0)
         self.assertEqual(self.alarms.due(1.0), ["c", "a", "b"])
 
-    def test_setting_again_replaces(self):
+    def test_setting_an_alarm_again_replaces_its_time(self):
         self.alarms.set("a", 1.0)
         self.alarms.set("a", 5.0)
         self.assertEqual(self.alarms.due(1.0), [])
@@ -39,13 +39,13 @@ class AlarmTests(SynchronousTestCase):
         self.alarms.set("a", 2.0)
         self.assertEqual(self.alarms.due(5.0), ["a"])
 
-    def test_setting_again_to_the_same_time_rings_once(self):
+    def test_an_alarm_set_again_to_the_same_time_rings_once(self):
         self.alarms.set("a", 1.0)
         self.alarms.set("a", 1.0)
         self.assertEqual(self.alarms.due(1.0), ["a"])
         self.assertIsNone(self.alarms.next())
 
-    def test_sooner_only_brings_forward(self):
+    def test_sooner_only_brings_an_alarm_forward(self):
         self.alarms.sooner("a", 5.0)
         self.alarms.sooner("a", 9.0)
         self.assertEqual(self.alarms.next(), 5.0)
@@ -65,13 +65,13 @@ class AlarmTests(SynchronousTestCase):
         self.alarms.due(1.0)
         self.assertFalse(self.alarms.is_set("a"))
 
-    def test_setting_for_ever_does_not_grow(self):
+    def test_setting_an_alarm_again_and_again_takes_no_more_room(self):
         for n in range(10_000):
             self.alarms.set("a", float(n))
         self.assertLess(len(self.alarms._heap), 100)
         self.assertEqual(self.alarms.due(9_999.0), ["a"])
 
-    def test_nothing_is_lost_nor_disordered_when_what_was_replaced_is_let_go_of(self):
+    def test_no_alarm_is_lost_or_disordered_when_what_was_replaced_is_let_go_of(self):
         for seed in range(20):
             rng, alarms, table = Random(seed), Alarms[str](), dict[str, float]()
             size = -1
@@ -133,7 +133,7 @@ class ExpiryTests(SynchronousTestCase):
         self.assertEqual(at, 1.0 + GRAIN_S)
         self.assertEqual(self.expiry.due(at), ["a", "b"])
 
-    def test_what_nobody_waits_for_may_be_later(self):
+    def test_with_a_coarser_grain_the_next_time_may_be_later(self):
         lazy: Expiry[str] = Expiry(1.0, self.waiting.__contains__, grain=0.25)
         lazy.add("a", 0.0)
         lazy.add("b", 0.2)
@@ -141,19 +141,19 @@ class ExpiryTests(SynchronousTestCase):
         self.assertEqual(lazy.due(1.0), ["a"])
         self.assertEqual(lazy.next(), 1.45)
 
-    def test_who_waits_no_longer_is_passed_over(self):
+    def test_a_key_that_waits_no_longer_is_passed_over(self):
         for key in ("a", "b", "c"):
             self.expiry.add(key, 0.0)
         self.waiting.remove("b")
         self.assertEqual(self.expiry.due(1.0), ["a", "c"])
 
-    def test_when_nobody_waits_nothing_is_to_come(self):
+    def test_when_no_key_waits_nothing_is_to_come(self):
         self.expiry.add("a", 0.0)
         self.waiting.clear()
         self.assertIsNone(self.expiry.next())
         self.assertIsNone(self.expiry._queue, "who waits no longer takes no room")
 
-    def test_those_that_hold_keys_are_in_the_list_that_they_share(self):
+    def test_the_expiries_that_hold_keys_are_in_the_list_that_they_share(self):
         other: Expiry[str] = Expiry(2.0, self.waiting.__contains__)
         self.expiry.horizon = other.horizon = Horizon()
         shared = other.horizon.waiting
