@@ -44,7 +44,9 @@ def problems(network: P2PNet) -> list[str]:
     return found
 
 
-def test_what_was_done_behind_its_back_is_named_and_mended_by_one_command(three: P2PNet) -> None:
+def test_what_was_done_behind_a_networks_back_is_named_and_mended_by_one_command(
+    three: P2PNet,
+) -> None:
     docker("pause", container(three, 2))
     assert problems(three)[0].startswith("Node 2 is frozen (docker pause); let it go on with: ")
     assert "Node 2 is frozen" in three.fails(1, "send-message", "2", "apple")
@@ -76,7 +78,9 @@ def test_a_container_that_needs_too_much_memory_is_said_to_have_been_killed_for_
     assert problems(three)[0].startswith("Node 3 was killed: out of memory (40 MiB); ")
 
 
-def test_another_home_can_neither_use_nor_end_nor_purge_it(three: P2PNet, tmp_path: Path) -> None:
+def test_another_home_can_neither_use_nor_end_nor_purge_a_network(
+    three: P2PNet, tmp_path: Path
+) -> None:
     other = P2PNet(tmp_path / "other", "docker", three.name, three.base_port + 4)
     for words in (["status"], ["send-message", "1", "apple"], ["remove-node", "2"]):
         assert f"belong to another home, {three.home}" in other.fails(1, *words)

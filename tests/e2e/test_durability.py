@@ -64,7 +64,7 @@ class Load:
 
 
 @pytest_twisted.ensureDeferred
-async def test_all_are_killed_at_once_under_load_and_nothing_confirmed_is_missing(
+async def test_all_nodes_are_killed_at_once_under_load_and_nothing_confirmed_is_missing(
     unstarted: P2PNet,
 ) -> None:
     assert unstarted.json(*unstarted.start_words)["members"] == SIZE

@@ -115,7 +115,7 @@ class AskingTests(ServiceCase):
         records = self.result(self.client(3).get_messages(1, ids[5]))
         self.assertEqual(after.route, [hop.id for hop in records[0].route])
 
-    def test_a_place_that_is_none(self) -> None:
+    def test_a_place_in_the_order_that_does_not_exist_is_refused(self) -> None:
         self.ring(1)
         for after in ("nonsense", "00.x", "0.0.0"):
             with self.assertRaises(LocalProtocolError):

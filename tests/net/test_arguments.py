@@ -232,20 +232,20 @@ class CoroutineTests(ServiceCase):
             self.network.run(0.1)
         self.assertEqual(finished, ["a", "b", "c"])
 
-    def test_messages_from_now_on(self):
+    def test_a_coroutine_gets_the_messages_from_now_on(self):
         (service,) = self.ring(1)
         callback, *heard = self.subscriber()
         service.subscribe(callback)
         self.check_in_order(service, *heard)
 
-    def test_messages_read_from_the_log(self):
+    def test_a_coroutine_gets_the_messages_read_from_the_log(self):
         (service,) = self.ring(1)
         callback, *heard = self.subscriber()
         subscription = service.subscribe(callback, since="")
         self.check_in_order(service, *heard)
         subscription.stop()
 
-    def test_one_that_raises_is_logged_and_called_again(self):
+    def test_a_coroutine_that_raises_is_logged_and_called_again(self):
         (service,) = self.ring(1)
         heard = []
 
@@ -262,7 +262,7 @@ class CoroutineTests(ServiceCase):
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 4)
         self.assertEqual(self.result(service.status()).counters["callback_errors"], 4)
 
-    def test_one_that_broadcasts_and_waits_for_the_receipt(self):
+    def test_a_coroutine_may_broadcast_and_wait_for_the_receipt(self):
         (service,) = self.ring(1)
         receipts = []
 
@@ -274,7 +274,7 @@ class CoroutineTests(ServiceCase):
         self.result(service.broadcast("apple"))
         self.assertEqual([receipt.recorded for receipt in receipts], [1])
 
-    def test_one_that_never_ends_is_dropped_when_too_many_events_wait_for_it(self):
+    def test_a_coroutine_that_never_ends_is_dropped_when_too_many_events_wait_for_it(self):
         (service,) = self.ring(1, config=ProtocolConfig(max_broadcasts=10_000))
         callback, begun, _finished, gates = self.subscriber()
         service.subscribe(callback)
@@ -287,7 +287,7 @@ class CoroutineTests(ServiceCase):
         self.result(service.broadcast("late"))
         self.assertEqual(begun, ["m0"])
 
-    def test_a_stop_in_the_middle_ends_the_subscription(self):
+    def test_a_stop_in_the_middle_of_a_coroutine_ends_the_subscription(self):
         (service,) = self.ring(1)
         callback, begun, finished, gates = self.subscriber()
         subscription = service.subscribe(callback, since="")
@@ -298,7 +298,7 @@ class CoroutineTests(ServiceCase):
         self.network.run(1)
         self.assertEqual((begun, finished), (["a"], ["a"]))
 
-    def test_what_is_to_happen_when_a_client_made_the_node_leave_may_be_a_coroutine(self):
+    def test_what_happens_when_a_client_makes_the_node_leave_may_be_a_coroutine(self):
         (service,) = self.ring(1)
         called = []
 

@@ -54,7 +54,7 @@ class AddressesCase(ServiceCase):
 
 
 class ConnectingTests(AddressesCase):
-    def test_it_connects_to_the_first_that_answers_and_stays_with_it(self) -> None:
+    def test_a_client_connects_to_the_first_address_that_answers_and_stays_with_it(self) -> None:
         self.ring(2)
         client = self.client_of(9, 8, 2, 1)
         for _ in range(3):
@@ -63,7 +63,7 @@ class ConnectingTests(AddressesCase):
         self.assertEqual(client.address, self.address(2))
         self.assertEqual(client.addresses, tuple(map(self.address, (9, 8, 2, 1))))
 
-    def test_every_call_that_waited_goes_to_the_one_that_answers_once_and_in_order(self) -> None:
+    def test_every_call_that_waited_goes_once_in_order_to_the_address_that_answers(self) -> None:
         (service,) = self.ring(1)
         client = self.client_of(9, 1)
         heard: list[str] = []
@@ -75,19 +75,19 @@ class ConnectingTests(AddressesCase):
         self.assertEqual(self.requests(service), 6)
         following.stop()
 
-    def test_one_that_refuses_is_passed_over(self) -> None:
+    def test_an_address_that_refuses_is_passed_over(self) -> None:
         self.service(1, limits=NetworkLimits(max_clients=1))
         self.service(2)
         self.result(self.client(1).status())
         self.assertEqual(self.result(self.client_of(1, 2).status()).node.name, "Node 2")
 
-    def test_one_that_accepts_connections_and_says_nothing_is_passed_over(self) -> None:
+    def test_an_address_that_accepts_connections_and_says_nothing_is_passed_over(self) -> None:
         self.service(1)
         self.network.frozen.add(self.address(1))
         self.service(2)
         self.assertEqual(self.result(self.client_of(1, 2).status(), 4).node.name, "Node 2")
 
-    def test_when_none_can_be_used_each_is_tried_once_and_named_in_one_line(self) -> None:
+    def test_when_no_address_can_be_used_each_is_tried_once_and_named_in_one_line(self) -> None:
         self.service(1)
         client = self.client_of(9, 8, 1, network="other")
         text = self.failure(client.status(), ConnectFailed)
@@ -98,7 +98,7 @@ class ConnectingTests(AddressesCase):
         self.failure(client.status(), ConnectFailed)
         self.assertEqual(self.dialled, [self.address(n) for n in (9, 8, 1)] * 2)
 
-    def test_when_all_refuse_the_call_is_refused(self) -> None:
+    def test_when_all_addresses_refuse_the_call_is_refused(self) -> None:
         self.ring(2)
         text = self.failure(self.client_of(1, 2, network="other").status(), Refused)
         self.assertEqual(text.count("refused this client"), 2)
@@ -122,7 +122,7 @@ class ConnectingTests(AddressesCase):
         self.assertEqual(self.requests(service), 1)
         self.assertFalse(any(session.followings for session in service._life.desk._sessions))
 
-    def test_nothing_goes_on_after_close(self) -> None:
+    def test_a_closed_client_tries_no_further_address(self) -> None:
         client = self.client_of(9, 8)
         waiting = client.status()
         client.close()
@@ -179,7 +179,7 @@ class LosingTests(AddressesCase):
         self.assertIn(self.address(1), self.failure(sent, ConnectFailed))
         self.assertEqual(self.requests(second), 0)
 
-    def test_with_one_address_such_a_request_fails(self) -> None:
+    def test_with_one_address_a_request_on_a_lost_connection_fails(self) -> None:
         self.ring(1)
         client = self.client_of(1)
         self.result(client.status())

@@ -131,7 +131,7 @@ class ConnectionCase(SynchronousTestCase):
         self.connection.resumeProducing()
         self.assertEqual(self.handler.told[-1], "drained")
 
-    def test_too_much_held_is_given_up(self):
+    def test_a_connection_that_holds_too_much_is_given_up(self):
         self.transport.full = True
         self.send(1)
         for _ in range(20):
@@ -140,7 +140,7 @@ class ConnectionCase(SynchronousTestCase):
         self.assertIn("overloaded", self.handler.told)
         self.assertEqual(self.handler.told.count("overloaded"), 1)
 
-    def test_too_much_in_one_turn_is_given_up_before_the_turn_ends(self):
+    def test_a_connection_with_too_much_in_one_turn_is_given_up_before_the_turn_ends(self):
         self.transport.full = True
         with self.turn:
             for _ in range(10):
@@ -166,7 +166,7 @@ class ConnectionCase(SynchronousTestCase):
     def test_a_frame_that_nobody_would_accept_is_not_sent(self):
         self.assertRaises(LocalProtocolError, self.connection.send, FindFailed(1, "x" * 60_001))
 
-    def test_a_broken_rule(self):
+    def test_a_message_that_breaks_a_rule_is_told_to_the_handler(self):
         self.handler.raises = RemoteProtocolError("no such message")
         self.connection.dataReceived(encode_frame(Ping(1)))
         self.assertEqual(self.handler.told[1:], ["violated: no such message"])
@@ -193,7 +193,7 @@ class ConnectionCase(SynchronousTestCase):
         self.clock.advance(0.2)
         self.assertTrue(self.transport.disconnected)
 
-    def test_nothing_is_sent_after_the_end(self):
+    def test_nothing_is_sent_after_the_end_of_a_connection(self):
         self.connection.close()
         self.send(3)
         self.assertEqual(self.transport.value(), b"")
@@ -230,7 +230,7 @@ class ConnectionCase(SynchronousTestCase):
         self.connection.resume_reading()
         self.assertEqual(self.transport.producerState, "paused")
 
-    def test_the_transport_says_itself_when_it_is_full(self):
+    def test_a_transport_says_itself_when_it_is_full(self):
         self.assertIs(self.transport.producer, self.connection)
         self.assertTrue(self.transport.streaming)
 
@@ -258,14 +258,14 @@ class ConnectionCase(SynchronousTestCase):
         self.assertTrue(self.transport.disconnecting)
         self.assertFalse(self.transport.disconnected)
 
-    def test_one_that_is_not_made_yet_has_nothing_to_close(self):
+    def test_a_connection_that_is_not_made_yet_has_nothing_to_close(self):
         connection = Connection(self.clock, self.turn, Notes(), NetworkLimits(), 60_000)
         connection.close()
         connection.abort()
         self.assertFalse(connection.closing)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
-    def test_after_its_end_nothing_is_told_written_or_waited_for(self):
+    def test_after_the_end_of_a_connection_nothing_is_told_written_or_waited_for(self):
         self.connection.send(Ping(1))
         self.connection.connectionLost()
         self.assertTrue(self.connection.closing)
@@ -284,13 +284,13 @@ class ConnectionCase(SynchronousTestCase):
         self.clock.advance(0)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
-    def test_nothing_is_written_once_it_is_cut(self):
+    def test_nothing_is_written_once_a_connection_is_cut(self):
         self.connection.abort()
         self.assertTrue(self.connection.closing)
         self.send(1)
         self.assertEqual(self.transport.writes, 0)
 
-    def test_one_that_ends_while_it_is_closed_is_not_closed_further(self):
+    def test_a_connection_that_ends_while_it_is_closed_is_not_closed_further(self):
         handler = Notes()
         connection = Connection(self.clock, self.turn, handler, NetworkLimits(), 60_000)
         transport = AbruptTransport()

@@ -25,7 +25,7 @@ class AskedTests(SynchronousTestCase):
         self.callbacks[0](NotInRing("gone"))
         self.failureResultOf(answer, NotInRing)
 
-    def test_a_refusal_is_a_failure_too(self):
+    def test_a_refusal_is_a_failure(self):
         def refuse(_done):
             raise Busy("later")
 
@@ -40,7 +40,7 @@ class AskedTests(SynchronousTestCase):
 
 
 class ToldTests(SynchronousTestCase):
-    def test_what_is_known_at_once(self):
+    def test_what_is_known_at_once_is_told_at_once(self):
         self.assertEqual(self.successResultOf(from_call(lambda: 5)), 5)
 
     def test_what_went_wrong_is_a_failure(self):
@@ -57,24 +57,24 @@ class WaitersTests(SynchronousTestCase):
     def setUp(self):
         self.waiters = Waiters()
 
-    def test_all_are_told_once(self):
+    def test_all_who_wait_are_told_once(self):
         waiting = [self.waiters.wait() for _ in range(3)]
         self.waiters.tell(None)
         self.waiters.tell(NotInRing("too late"))
         self.assertEqual([self.successResultOf(waiter) for waiter in waiting], [None] * 3)
 
-    def test_or_told_why_not(self):
+    def test_who_waits_in_vain_is_told_why(self):
         waiter = self.waiters.wait()
         self.waiters.tell(NotInRing("stopped"))
         self.failureResultOf(waiter, NotInRing)
 
-    def test_one_that_has_cancelled_is_not_told(self):
+    def test_who_has_cancelled_is_not_told(self):
         waiter = self.waiters.wait()
         waiter.cancel()
         self.failureResultOf(waiter, CancelledError)
         self.waiters.tell(None)
 
-    def test_one_may_cancel_another_while_they_are_told(self):
+    def test_who_is_told_may_cancel_another_who_waits(self):
         first, second, third = (self.waiters.wait() for _ in range(3))
         first.addCallback(lambda _none: second.cancel())
         self.waiters.tell(None)

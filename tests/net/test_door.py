@@ -117,7 +117,7 @@ class JunkTests(DoorCase):
         self.assertTrue(transport.disconnecting)
         self.assertTrue(self.host.logged("no chordnet greeting"), self.host.lines)
 
-    def test_random_bytes(self):
+    def test_random_bytes_are_refused(self):
         seed = random.randrange(2**32)
         rng = random.Random(seed)
         for _ in range(300):
@@ -189,7 +189,7 @@ class SilenceTests(DoorCase):
         self.clock.advance(1.0)
         self.assert_serving()
 
-    def test_one_that_has_begun_to_greet_does_not_give_way(self):
+    def test_a_connection_that_has_begun_to_greet_does_not_give_way(self):
         slow = [self.connect() for _ in range(4)]
         for protocol, _transport in slow:
             protocol.dataReceived(b"\0")
@@ -197,7 +197,7 @@ class SilenceTests(DoorCase):
         self.assertTrue(self.connect()[1].disconnected)
         self.assertFalse(any(transport.disconnected for _, transport in slow))
 
-    def test_one_that_needs_its_time_gets_in_beside_connections_that_churn(self):
+    def test_a_slow_greeting_gets_in_beside_connections_that_churn(self):
         hello = encode_frame(Hello("chordnet", VERSION, "default", 160, "peer", node_ref("f", B)))
         greeters = []
         for step in range(100):

@@ -47,7 +47,7 @@ class StateTests(HostileCase):
         self.assertEqual((five.id.incarnation, five.id.sequence), (LIFE + 3, 5))
         self.assertEqual(five.created, 1_699_999_005.0)
 
-    def test_it_opens_a_second_time_as_the_first_time(self):
+    def test_the_state_of_an_earlier_version_opens_a_second_time_as_the_first_time(self):
         directory = self.left()
         seen = []
         for _ in range(2):

@@ -91,7 +91,7 @@ class FailingLogTests(ServiceCase):
         self.assertEqual(self.services[2].node.failure, f"Node 3 has left its ring: {FULL}")
         self.assertEqual(self.services[2].node.counters()["log_failures"], 1)
 
-    def test_its_peers_are_told_why(self):
+    def test_the_peers_of_a_full_node_are_told_why_it_left(self):
         log = self.failing_ring(4, 3)
         log.full = True
         self.result(self.services[0].broadcast("after"), 4)
@@ -99,7 +99,7 @@ class FailingLogTests(ServiceCase):
         refusal = transport.refuse(self.services[0].node.me)
         self.assertEqual(refusal.text, f"Node 3 has left its ring: {FULL}")
 
-    def test_its_clients_are_told_why_and_may_still_read(self):
+    def test_the_clients_of_a_full_node_are_told_why_it_left_and_may_still_read(self):
         log = self.failing_ring(4, 3)
         client = self.client(3)
         self.result(client.send_message("before"))
@@ -123,14 +123,14 @@ class FailingLogTests(ServiceCase):
         self.result(self.services[0].broadcast("after"), 4)
         self.assertEqual(shown, ["before"])
 
-    def test_alone_in_its_ring_it_confirms_nothing_that_it_did_not_keep(self):
+    def test_a_node_alone_in_its_ring_confirms_nothing_that_it_did_not_keep(self):
         log = self.failing_ring(1, 1)
         self.assertEqual(self.result(self.services[0].broadcast("before")).recorded, 1)
         log.full = True
         text = self.failure(self.services[0].broadcast("after"), BroadcastFailed)
         self.assertIn(FULL, text)
 
-    def test_alone_in_its_ring_it_commits_before_it_confirms(self):
+    def test_a_node_alone_in_its_ring_commits_before_it_confirms(self):
         log = self.failing_ring(1, 1)
         commits: list[int] = []
         waiting = self.services[0].broadcast("apple")
@@ -138,7 +138,7 @@ class FailingLogTests(ServiceCase):
         self.result(waiting)
         self.assertEqual(commits, [1])
 
-    def test_a_client_of_a_lone_node_is_confirmed_nothing_either(self):
+    def test_a_client_of_a_lone_node_is_confirmed_nothing_that_was_not_kept(self):
         log = self.failing_ring(1, 1)
         client = self.client(1)
         self.result(client.send_message("before"))
@@ -155,7 +155,7 @@ class FailingLogTests(ServiceCase):
         self.assertEqual(self.result(client.status()).state, "failed")
         self.assertEqual(self.result(self.services[0].broadcast("after"), 2).recorded, 3)
 
-    def test_damage_found_while_giving_messages_away(self):
+    def test_damage_found_while_giving_messages_away_makes_the_node_leave(self):
         log = self.failing_ring(3, 3)
         self.result(self.services[0].broadcast("before"))
         log.damaged = True
@@ -174,7 +174,7 @@ class FailingLogTests(ServiceCase):
         self.assertIsNone(self.result(self.services[2].stopService(), 1))
         self.assertEqual(self.result(self.services[0].broadcast("pear")).recorded, 2)
 
-    def test_started_again_with_room_it_gets_what_it_missed(self):
+    def test_a_node_started_again_with_room_gets_what_it_missed(self):
         log = self.failing_ring(4, 3)
         self.result(self.services[0].broadcast("before"))
         log.full = True
@@ -223,13 +223,13 @@ class CheckpointTests(ServiceCase):
         for receipt in sent:
             self.assertEqual(self.result(receipt).recorded, 3)
 
-    def test_a_few_messages_wait(self):
+    def test_a_few_messages_bring_no_checkpoint(self):
         log = self.start_ring()
         self.send(31)
         self.network.run(5)
         self.assertEqual(log.checkpoints, [])
 
-    def test_a_timer_brings_it_once_it_is_worth_while(self):
+    def test_a_timer_brings_a_checkpoint_once_it_is_worth_while(self):
         log = self.start_ring()
         self.send(40)
         self.network.run(5)
@@ -284,7 +284,7 @@ class OneTurnTests(ServiceCase):
     def record(self, node) -> Record:
         return Record(MessageId(node.me.raw, 1, 1), 1.0, b"apple", [Hop(node.me.raw, "Node 1", 0)])
 
-    def test_nothing_of_the_turn_reaches_a_peer(self):
+    def test_nothing_of_a_turn_whose_commit_fails_reaches_a_peer(self):
         log = FailingLog()
         core, (node, other) = self.start(log)
         node.transport.send(other.me, Ping(1))
@@ -301,7 +301,7 @@ class OneTurnTests(ServiceCase):
         self.assertNotIn(Ping(3), received)
         self.assertEqual(node.state, "failed")
 
-    def test_a_receipt_of_the_same_turn_becomes_a_failure(self):
+    def test_a_receipt_of_a_turn_whose_commit_fails_becomes_a_failure(self):
         log = FailingLog()
         core, (node, _other) = self.start(log)
         log.full = True
@@ -313,7 +313,7 @@ class OneTurnTests(ServiceCase):
         self.assertEqual([type(result) for result in results], [BroadcastFailed])
         core.script = lambda _event: []
 
-    def test_the_connection_of_who_waits_in_that_turn_is_cut_rather_than_answered(self):
+    def test_who_waits_in_a_turn_whose_commit_fails_is_cut_off_rather_than_answered(self):
         log = FailingLog()
         core, (node, _other) = self.start(log)
         client = self.client(1)
@@ -350,12 +350,12 @@ class OtherParticipantTests(ServiceCase):
         receipt = self.result(self.services[0].broadcast("after"), 4)
         self.assertEqual((receipt.recorded, receipt.partial), (2, False))
 
-    def test_while_it_is_kept_the_node_confirms(self):
+    def test_a_node_confirms_while_the_participant_keeps(self):
         keeper = self.start_ring()
         self.assertEqual(self.result(self.services[0].broadcast("apple")).recorded, 3)
         self.assertIn("committed", keeper.order)
 
-    def test_a_node_that_cannot_keep_it_leaves_its_ring_and_shows_its_subscribers_nothing(self):
+    def test_a_node_whose_participant_cannot_keep_leaves_its_ring_and_shows_nothing(self):
         keeper = self.start_ring()
         told: list[str] = []
         self.services[2].subscribe(lambda message: told.append(message.body))
@@ -365,7 +365,7 @@ class OtherParticipantTests(ServiceCase):
         self.assertEqual(told, [])
         self.assert_left()
 
-    def test_one_that_raises_is_logged_and_the_node_leaves_its_ring(self):
+    def test_a_participant_that_raises_is_logged_and_the_node_leaves_its_ring(self):
         keeper = self.start_ring()
         keeper.doing["commit"] = lambda: keeper.keeps or 1 / 0
         keeper.doing["abandon"] = keeper.doing.clear
@@ -438,7 +438,7 @@ class TurnTests(SynchronousTestCase):
             self.turn.mark(line)
         self.assertEqual((line.done, self.asked), (["abort"], 1))
 
-    def test_the_next_turn_is_a_fresh_one(self):
+    def test_the_turn_after_a_failure_is_a_fresh_one(self):
         line = Line()
         self.answers = [False]
         with self.turn:

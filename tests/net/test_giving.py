@@ -68,12 +68,12 @@ class GivingTests(SynchronousTestCase):
         self.assertFalse(self.give(asked(1001, 1002), asked(2001, 2002)))
         self.assertEqual((len(self.lost()), self.lost()[-1]), (256, (1001, 1002)))
 
-    def test_the_gaps_of_one_question_are_no_more_either(self) -> None:
+    def test_no_more_than_256_gaps_of_one_question_are_said_to_be_lost(self) -> None:
         self.record(*range(2, 601, 2))
         self.assertFalse(self.give(asked(1, 602)))
         self.assertEqual((len(self.lost()), self.lost()[-1]), (256, (511, 512)))
 
-    def test_one_that_is_damaged_is_not_said_to_be_lost(self) -> None:
+    def test_a_message_that_is_damaged_is_not_said_to_be_lost(self) -> None:
         self.record(1)
         self.log.spoiled = {MessageId(ORIGIN, 1, 3), MessageId(ORIGIN, 2, 5)}
         self.assertTrue(self.give(asked(1, 7)))

@@ -75,16 +75,16 @@ class Ask(SynchronousTestCase):
         self.assertEqual(read_hello(hello), Hello(MAGIC, VERSION, "", 0, CLIENT))
         self.assertEqual(read_request(question), GetStatus(1))
 
-    def test_refusal(self):
+    def test_a_refusal_is_told(self):
         self.answer(Refuse("version", "version 9 is spoken here"))
         error = self.assertRaises(healthcheck.NoNode, healthcheck.ask, self.ours)
         self.assertIn("version 9 is spoken here", str(error))
 
-    def test_failure(self):
+    def test_a_failure_is_told(self):
         self.answer(WELCOME, Failure(1, "Busy", "ask again"))
         self.assertRaises(healthcheck.NoNode, healthcheck.ask, self.ours)
 
-    def test_closed_early(self):
+    def test_a_connection_that_closed_early_is_told(self):
         self.answer(WELCOME)
         self.assertRaises(ConnectionError, healthcheck.ask, self.ours)
 
@@ -138,7 +138,7 @@ class Ask(SynchronousTestCase):
         error = self.assertRaises(ValueError, healthcheck._next, pieces, b"")
         self.assertEqual(str(error), "a frame that is too long")
 
-    def test_an_answer_that_is_none(self):
+    def test_what_is_no_answer_is_refused(self):
         for frame in (b"\x93\x3d\x01", b"\x91" * 5000, b"\xc1", b"\x92\x3d\xc0", b"\x90", b"\x01"):
             with self.subTest(frame[:4]):
                 self.setUp()
@@ -150,7 +150,7 @@ class Ask(SynchronousTestCase):
                     continue
                 self.fail("taken for an answer")
 
-    def test_not_a_chordnet_node(self):
+    def test_what_is_no_chordnet_node_is_told(self):
         self.node.sendall(b"HTTP/1.0 400 Bad Request\r\n")
         self.assertRaises(healthcheck.NoNode, healthcheck.ask, self.ours)
 
@@ -184,19 +184,19 @@ class Main(SynchronousTestCase):
         self.assertEqual(code, 1)
         self.assertIn(f"the node on 127.0.0.1:{port} does not answer", printed.getvalue())
 
-    def test_an_address_that_is_none(self):
+    def test_what_is_no_address_is_refused(self):
         with contextlib.redirect_stdout(io.StringIO()) as printed:
             self.assertEqual(healthcheck.main({}, ["nonsense"]), 1)
         self.assertIn("write HOST:PORT", printed.getvalue())
 
-    def test_nobody_listens(self):
+    def test_a_port_where_nobody_listens_is_not_healthy(self):
         listener, port = self.listen()
         listener.close()
         code, text = self.run_with(port)
         self.assertEqual(code, 1)
         self.assertIn(f"127.0.0.1:{port} does not answer", text)
 
-    def test_unusable_port(self):
+    def test_an_unusable_port_is_one_line(self):
         for port in ("seven", "70000"):
             with self.subTest(port):
                 code, text = self.run_with(port)

@@ -124,7 +124,7 @@ class HistoryTests(ServiceCase):
         self.assertEqual((counters["spoiled"], counters["caught_up"]), (1, 1))
         self.assertEqual(self.services[2].node.state, "active")
 
-    def test_nor_is_it_given_to_others_or_called_lost(self):
+    def test_a_damaged_row_is_not_given_to_others_nor_called_lost(self):
         self.start_ring()
         self.send("a", "b")
         self.network.run(3)
@@ -137,7 +137,7 @@ class HistoryTests(ServiceCase):
         self.assertEqual(self.read(), ["a", "b"])
         self.assertEqual(self.result(self.services[0].status()).counters.get("gaps", 0), 0)
 
-    def test_one_found_damaged_at_the_start_comes_back_too(self):
+    def test_a_row_found_damaged_at_the_start_comes_back_from_a_neighbour(self):
         self.start_ring()
         self.send("a", "b", "c")
         self.spoil(self.services[2].node.log, "b")

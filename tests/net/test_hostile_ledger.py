@@ -134,7 +134,7 @@ class QuotaTests(HostileCase):
 class FileTests(HostileCase):
     nodes = 1
 
-    def test_nobody_else_can_read_what_a_node_keeps(self):
+    def test_only_its_own_user_can_read_what_a_node_keeps(self):
         old = os.umask(0o022)
         self.addCleanup(os.umask, old)
         directory = self.state_dir() / "state"

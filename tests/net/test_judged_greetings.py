@@ -35,7 +35,7 @@ class JudgedGreetingTests(TransportCase):
         self.run_for(0.1)
         return end
 
-    def test_one_that_speaks_before_it_is_judged_is_closed_for_it(self) -> None:
+    def test_a_peer_that_speaks_before_its_greeting_is_judged_is_cut_off_for_it(self) -> None:
         end = self.greet("b")
         self.assertEqual([type(event) for event in self.a.posted], [Greeted])
         end.transport.write(encode_frame(Ping(1)))
@@ -46,7 +46,7 @@ class JudgedGreetingTests(TransportCase):
         self.a.transport.judged(Judged(node_ref("b", B), ""))
         self.assertEqual(self.a.transport.connected, 0)
 
-    def test_one_that_is_not_judged_in_time_is_turned_away_with_that_reason(self) -> None:
+    def test_a_peer_not_judged_in_time_is_turned_away_with_that_reason(self) -> None:
         self.greet("b")
         self.run_for(1.8)
         self.assertEqual(len(self.network.connections), 1)

@@ -94,7 +94,7 @@ class CheckpointTests(HistoryCase):
         self.assertEqual(self.log.calls.count("checkpoint"), 1)
         self.assertLess(self.log.calls.index("commit"), self.log.calls.index("checkpoint"))
 
-    def test_at_rest_it_is_from_32_on(self) -> None:
+    def test_at_rest_the_log_is_kept_tidy_from_32_messages_that_wait_on(self) -> None:
         self.log.waiting = 31
         self.history.rest()
         self.assertEqual(self.log.calls, [])
@@ -102,7 +102,7 @@ class CheckpointTests(HistoryCase):
         self.history.rest()
         self.assertEqual(self.log.calls, ["checkpoint"])
 
-    def test_one_that_fails_is_the_end_and_is_told_once(self) -> None:
+    def test_a_checkpoint_that_fails_is_the_end_and_is_told_once(self) -> None:
         self.log.waiting = 32
         self.log.broken = "the disk is full"
         self.history.rest()
@@ -125,7 +125,7 @@ class KeepTests(HistoryCase):
         self.log.broken = "the disk is full"
         self.assertFalse(self.turn.commit())
 
-    def test_a_log_that_could_not_be_read_is_the_end_too(self) -> None:
+    def test_a_log_that_could_not_be_read_is_the_end_and_is_told_once(self) -> None:
         self.log.failed = "an input/output error"
         self.assertTrue(self.turn.commit())
         self.assertTrue(self.turn.commit())

@@ -145,7 +145,7 @@ class WalkedTests(TransportCase):
         self.run_for(0.01)
         self.assertEqual(b.got(), [Ping(3)])
 
-    def test_one_too_many_stands_in_line_and_is_called_when_a_dial_ends(self) -> None:
+    def test_a_link_too_many_stands_in_line_and_is_called_when_a_dial_ends(self) -> None:
         a = self.host("a", A, limits=NetworkLimits(max_dials=1))
         b = self.host("b", B)
         a.send(contact("10.0.0.9:7001"), Ping(1))

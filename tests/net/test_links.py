@@ -30,10 +30,10 @@ class UnevenDialsTests(TransportCase):
     def test_the_smaller_identifiers_dial_stays_though_it_was_later(self) -> None:
         self.assert_smaller_stays(smaller_first=False, later=0.0005)
 
-    def test_it_stays_if_it_was_the_first(self) -> None:
+    def test_the_smaller_identifiers_dial_stays_if_it_was_the_first(self) -> None:
         self.assert_smaller_stays(smaller_first=True, later=0.0005)
 
-    def test_it_stays_if_it_is_up_already(self) -> None:
+    def test_the_smaller_identifiers_dial_stays_if_it_is_up_already(self) -> None:
         self.assert_smaller_stays(smaller_first=True, later=0.0015)
 
 

@@ -105,7 +105,7 @@ class NodeTests(ServiceCase):
         self.assertEqual(first + second + third + small, ["waits", "waits", "Busy", "waits"])
         self.assertEqual(service.node.load.held, 2 * BODY + 1)
 
-    def test_messages_of_which_nobody_awaits_the_receipt_count_too(self):
+    def test_messages_count_although_nobody_awaits_their_receipts(self):
         service = self.frozen_ring()
         client = self.client(1)
         for _ in range(2):
@@ -113,7 +113,7 @@ class NodeTests(ServiceCase):
         self.assertEqual(self.outcomes(client.send_message("b" * BODY, wait=False)), ["Busy"])
         self.assertEqual(service.node.load.held, 2 * BODY)
 
-    def test_what_is_confirmed_and_read_makes_room(self):
+    def test_a_message_that_is_confirmed_and_read_makes_room(self):
         (service,) = self.ring(1, limits=LIMITS)
         client = self.client(1)
         for _ in range(10):
@@ -121,7 +121,7 @@ class NodeTests(ServiceCase):
             self.assertEqual(self.result(service.broadcast("b" * BODY)).recorded, 1)
         self.assertEqual(service.node.load.held, 0)
 
-    def test_what_fails_makes_room(self):
+    def test_a_message_that_fails_makes_room(self):
         service = self.frozen_ring()
         client = self.client(1)
         waiting = [client.send_message("a" * BODY), service.broadcast("b" * BODY)]

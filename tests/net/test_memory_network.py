@@ -107,7 +107,7 @@ class ConnectionTests(NetworkCase):
         self.assertEqual(len(near.notes), 2)
         self.assertEqual([len(data) for _at, data in far.notes], [65536, 65537, 1])
 
-    def test_who_is_no_producer_any_more_is_not_paused(self) -> None:
+    def test_a_producer_that_is_no_longer_one_is_not_paused(self) -> None:
         near, _far = self.pair()
         near.transport.registerProducer(near, True)
         near.transport.unregisterProducer()
@@ -115,7 +115,7 @@ class ConnectionTests(NetworkCase):
         self.clock.advance(DELAY_S)
         self.assertEqual(near.notes, [])
 
-    def test_one_that_does_not_read_gets_it_after_it_reads_again(self) -> None:
+    def test_an_end_that_does_not_read_gets_what_was_written_after_it_reads_again(self) -> None:
         near, far = self.pair()
         far.transport.pauseProducing()
         near.transport.write(b"a")

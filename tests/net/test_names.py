@@ -20,7 +20,7 @@ class NameTests(ServiceCase):
         receipt = self.successResultOf(answer)
         return receipt.recorded, receipt.members, receipt.partial
 
-    def test_the_second_is_refused_in_words_and_the_first_goes_on(self):
+    def test_the_second_node_of_a_name_is_refused_in_words_and_the_first_goes_on(self):
         ring = self.ring(4)
         before = ring[2].node.me
         twin = self.twin_of(3, 9, 1, 2)
@@ -39,14 +39,14 @@ class NameTests(ServiceCase):
         for service in ring:
             self.assertEqual(self.receipt(service), (4, 4, False))
 
-    def test_the_same_when_its_only_peer_is_the_first_itself(self):
+    def test_the_second_node_of_a_name_is_refused_where_its_only_peer_is_the_first(self):
         ring = self.ring(2)
         twin = self.twin_of(1, 9, 1)
         self.network.run(4)
         self.assertIs(twin.node.core.status(), Status.SUPERSEDED)
         self.assertEqual(self.receipt(ring[0]), (2, 2, False))
 
-    def test_once_the_first_is_gone_another_may_have_the_name(self):
+    def test_another_node_may_have_the_name_of_a_node_that_is_gone(self):
         ring = self.ring(4)
         self.network.kill(self.address(3))
         ring[2].stopService()
@@ -56,7 +56,7 @@ class NameTests(ServiceCase):
         self.assertTrue(later.node.joined)
         self.assertEqual(self.receipt(ring[0]), (4, 4, False))
 
-    def test_a_crash_and_a_start_again_at_the_same_address(self):
+    def test_a_node_that_crashed_starts_again_at_the_same_address(self):
         ring = self.ring(4)
         self.network.kill(self.address(3))
         again = self.service(3, (1, 2))
@@ -65,7 +65,7 @@ class NameTests(ServiceCase):
         self.assertEqual(self.receipt(ring[0]), (4, 4, False))
         self.assertEqual(self.receipt(again), (4, 4, False))
 
-    def test_a_start_again_with_a_clock_that_went_back_and_nothing_on_disk(self):
+    def test_a_node_starts_again_with_a_clock_that_went_back_and_nothing_on_disk(self):
         ring = self.ring(4)
         before = ring[2].node.me.incarnation
         self.network.kill(self.address(3))

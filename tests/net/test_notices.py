@@ -180,7 +180,7 @@ class SlowCallbackTests(NoticesCase):
         self.assertEqual(self.heard, list(range(1, 258)))
         self.assertEqual((self.lines, self.journal.counters.named()), ([], {}))
 
-    def test_one_more_ends_the_subscription_with_an_error_in_the_log(self):
+    def test_a_257th_event_that_waits_ends_the_subscription_with_an_error_in_the_log(self):
         self.fire(1, 258)
         self.assertFalse(self.hooks.wanted(PeerDied))
         self.fire(259, 300)
@@ -193,7 +193,7 @@ class SlowCallbackTests(NoticesCase):
         self.finish_all()
         self.assertEqual(self.heard, [1])
 
-    def test_stopped_twice_it_is_called_no_more_and_the_others_still_are(self):
+    def test_a_subscription_stopped_twice_is_called_no_more_and_the_others_still_are(self):
         others: list[Any] = []
         self.hooks.on(PeerDied, others.append)
         self.fire(1, 3)

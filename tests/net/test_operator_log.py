@@ -68,7 +68,7 @@ class LifeTests(LogCase):
         self.assertEqual(lines[-2:], ["is left (was leaving)", "stopped"])
         self.assertEqual(self.lines(level="warn"), [])
 
-    def test_one_that_does_not_leave_in_time_is_a_warning(self) -> None:
+    def test_a_node_that_does_not_leave_in_time_is_a_warning(self) -> None:
         def make(_config: Any, me: Any, _rng: Any) -> ScriptedCore:
             core = ScriptedCore(me)
             core.now_status = Status.ACTIVE
@@ -80,13 +80,13 @@ class LifeTests(LogCase):
             self.lines(level="warn"), ["did not leave the ring in time; closing anyway"]
         )
 
-    def test_one_that_is_stopped_while_it_starts_says_why_it_did_not(self) -> None:
+    def test_a_node_that_is_stopped_while_it_starts_says_why_it_did_not_start(self) -> None:
         service = ChordService(self.clock, FailingServer(None), name="Node 1")
         service.startService()
         self.result(service.stopService(), 0)
         self.assertEqual(self.lines(), ["could not start: the node was stopped"])
 
-    def test_a_client_that_makes_it_leave(self) -> None:
+    def test_a_client_that_makes_the_node_leave_is_in_the_log(self) -> None:
         (service,) = self.ring(1)
 
         def callback() -> None:
@@ -118,7 +118,7 @@ class LifeTests(LogCase):
 
 
 class StrangerTests(LogCase):
-    def test_one_that_says_nothing_is_turned_away_and_told_of(self) -> None:
+    def test_a_stranger_that_says_nothing_is_turned_away_and_told_of(self) -> None:
         self.ring(1)
         self.stranger()
         self.network.run(3.1)
@@ -185,7 +185,7 @@ class DebugTests(LogCase):
         self.network.run(4)
         self.assertEqual(self.lines(level="debug").count("connected with Node 2"), 1)
 
-    def test_without_it_there_is_none(self) -> None:
+    def test_without_debug_a_dial_that_failed_is_no_line(self) -> None:
         (service, _other) = self.ring(2)
         service.node.transport.send(contact(self.address(9)), Ping(1))
         self.network.run(0.5)

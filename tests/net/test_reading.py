@@ -93,7 +93,7 @@ class ReaderTests(SynchronousTestCase):
         source.record("a2", "a4")
         self.assertEqual(read(reader), ["late a2", "a4"])
 
-    def test_from_now_on(self):
+    def test_a_reader_from_now_on_gets_what_comes(self):
         source = self.source
         source.record("a1", "a3", "b1")
         reader = open_reader(source, "origin", None)
@@ -103,7 +103,7 @@ class ReaderTests(SynchronousTestCase):
         source.record("b3")
         self.assertEqual(read(received), ["b3"])
 
-    def test_an_unknown_message_or_order(self):
+    def test_an_unknown_message_or_order_is_refused(self):
         with self.assertRaises(LocalProtocolError) as caught:
             open_reader(self.source, "origin", "nonsense")
         self.assertIn("no message 'nonsense' is kept here", str(caught.exception))
@@ -129,7 +129,7 @@ class ReaderTests(SynchronousTestCase):
             read(reader), ["dropped b2-2 Node b", "b3", "dropped a2-2 Node a", "a3", "a4"]
         )
 
-    def test_one_dropped_while_it_was_held_back_is_a_gap_of_its_own(self):
+    def test_a_message_dropped_while_it_was_held_back_is_a_gap_of_its_own(self):
         source = self.source = Source(MemoryLog(max_messages=2))
         reader = open_reader(source, "origin", "")
         source.record("a2")
@@ -228,7 +228,7 @@ class FloodTests(SynchronousTestCase):
         source.record(*names, size=size)
         source.log.commit()
 
-    def test_those_who_sent_little_keep_it_and_the_newest_of_the_flood_stay(self):
+    def test_what_came_from_those_who_sent_little_stays_and_so_does_the_end_of_a_flood(self):
         for source in self.sources():
             lines = read(open_reader(source, "received", ""))
             self.assertEqual(lines[:3], ["b1", "c1", "b2"])
@@ -296,7 +296,7 @@ class FloodTests(SynchronousTestCase):
 
 
 class RecentRoutesTests(SynchronousTestCase):
-    def test_those_recorded_lately_and_no_more_than_asked_for(self):
+    def test_recent_routes_are_those_recorded_lately_and_no_more_than_asked_for(self):
         source = Source()
         source.record(*(f"a{n}" for n in range(1, 301)))
         source.now += 10
@@ -314,7 +314,7 @@ class RecentRoutesTests(SynchronousTestCase):
         self.assertEqual(recent_messages(source.log, source.now + 1), [])
         self.assertEqual(recent_messages(MemoryLog(), 0.0), [])
 
-    def test_they_end_at_the_page_that_holds_an_older_one_even_if_the_clock_was_set_back(self):
+    def test_recent_routes_end_at_the_page_with_an_older_one_even_if_the_clock_was_set_back(self):
         source = Source()
         source.now += 10
         source.record(*(f"a{n}" for n in range(1, 257)))
@@ -324,7 +324,7 @@ class RecentRoutesTests(SynchronousTestCase):
         source.record(*(f"c{n}" for n in range(1, 256)))
         self.assertEqual(len(recent_messages(source.log, source.now - 5)), 255)
 
-    def test_they_are_bounded(self):
+    def test_recent_routes_are_bounded(self):
         source = Source()
         source.record(*(f"a{n}" for n in range(1, RECENT_MESSAGES + 600)))
         self.assertLess(len(recent_messages(source.log, 0.0)), RECENT_MESSAGES + 256)
@@ -359,10 +359,10 @@ class ResumeTests(SynchronousTestCase):
                 again = read(open_reader(source, "origin", since))
                 self.assertEqual(again, lines[index + 1 :], f"seed {seed}: {lines[index]}")
 
-    def test_in_memory(self):
+    def test_a_reader_of_a_log_in_memory_resumes_anywhere(self):
         self.check(Source())
 
-    def test_on_disk(self):
+    def test_a_reader_of_a_log_on_disk_resumes_anywhere(self):
         log = SqliteLog(Path(self.mktemp()))
         self.addCleanup(log.close)
         self.check(Source(log))
@@ -445,7 +445,7 @@ class SubscribeTests(RingCase):
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 2)
         self.assertEqual(self.node.journal.counters.number(NetMetric.CALLBACK_ERRORS), 2)
 
-    def test_before_the_start_and_after_an_unknown_message(self):
+    def test_a_subscription_to_a_stopped_node_or_after_an_unknown_message_is_refused(self):
         with self.assertRaises(LocalProtocolError):
             self.node.subscribe(self.take, since="nonsense")
         self.result(self.node.stopService(), 2)
@@ -504,7 +504,7 @@ class ClientOrderTests(RingCase):
         self.network.run(0.2)
         self.assertEqual(self.lines, ["gap a1-1 Node a", "a2"])
 
-    def test_asking_for_what_there_is(self):
+    def test_asking_for_what_there_is_tells_messages_and_gaps(self):
         self.assertEqual(self.ordered(), [])
         self.record("a2", "a1", "b1", "a4")
         self.assertEqual(self.ordered(), ["a1", "a2", "b1"])
@@ -515,7 +515,7 @@ class ClientOrderTests(RingCase):
         self.assertEqual(self.ordered(since="a4"), [])
         self.assertFalse(any(session.followings for session in self.node._life.desk._sessions))
 
-    def test_a_long_history(self):
+    def test_a_long_history_is_listed_in_order(self):
         self.record(*(f"a{n}" for n in range(2000, 0, -1)))
         self.assertEqual(self.ordered(since="a1990"), [f"a{n}" for n in range(1991, 2001)])
 
@@ -536,7 +536,7 @@ class ClientOrderTests(RingCase):
         self.network.run(1)
         self.assertEqual(self.lines, [f"a{n}" for n in range(1, 401)])
 
-    def test_errors_and_a_node_that_does_not_answer(self):
+    def test_errors_and_a_node_that_does_not_answer_are_told(self):
         client = self.client(1)
         self.failure(client.get_ordered(since="nonsense"), LocalProtocolError)
         following = client.follow(self.take, order="sideways")
@@ -553,7 +553,7 @@ class ClientOrderTests(RingCase):
         for waiting in (following.finished, asked):
             self.assertIn("too old", self.failure(waiting, RemoteProtocolError))
 
-    def test_a_listing_that_was_cancelled(self):
+    def test_a_listing_that_was_cancelled_ends_once(self):
         asked = self.client(1).get_ordered()
         ended = []
         asked.addErrback(ended.append)

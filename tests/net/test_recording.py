@@ -93,11 +93,11 @@ class ReplayTests(Case):
         self.assertEqual(replay.core.status().name, "ACTIVE")
         self.assertEqual(replay.node, "Node 3")
 
-    def test_how_it_ended(self) -> None:
+    def test_a_replay_tells_how_the_life_ended(self) -> None:
         ends = [self.replay(path).run().end for path in self.paths]
         self.assertEqual(ends, ["the node was stopped", "the node was stopped", CUT_OFF])
 
-    def test_the_history_of_the_ring_in_the_order_of_time(self) -> None:
+    def test_the_history_of_the_ring_is_told_in_the_order_of_time(self) -> None:
         moments = list(merged(self.replay(path) for path in self.paths))
         times = [moment.wall for moment in moments]
         self.assertEqual(times, sorted(times))
@@ -168,7 +168,7 @@ class FormatTests(Case):
         self.assertIn(expected, str(caught.exception))
         self.assertNotIn("\n", str(caught.exception))
 
-    def test_what_is_no_recording(self) -> None:
+    def test_what_is_no_recording_is_refused(self) -> None:
         self.refuse(b"", "does not begin like a recording")
         self.refuse(b"once upon a time there was a node", "no recording")
         self.refuse(pack(End(0, "at once")), "does not begin like a recording")
@@ -176,7 +176,7 @@ class FormatTests(Case):
         for size, why in ((0, "no recording at all"), (1, "no recording at all (")):
             self.refuse(size.to_bytes(4) + b"\xc1" * size, why)
 
-    def test_another_format_and_other_settings(self) -> None:
+    def test_another_format_and_other_settings_are_refused(self) -> None:
         header = frames_of(self.live()[0])[0]
         assert isinstance(header, Header)
         changed = msgspec.structs.replace(header, format=99)
@@ -209,7 +209,7 @@ class FormatTests(Case):
 
 
 class RecorderTests(Case):
-    def test_at_its_limit_it_ends_and_says_so(self) -> None:
+    def test_a_recorder_at_its_limit_ends_and_says_so(self) -> None:
         path = self.live(max_bytes=8192)[0]
         self.assertLessEqual(path.stat().st_size, 8192)
         end = frames_of(path)[-1]
@@ -257,7 +257,7 @@ class RecorderTests(Case):
         service.stopService()
         self.network.run(3)
 
-    def test_settings_survive(self) -> None:
+    def test_the_settings_of_a_node_come_back_from_its_recording(self) -> None:
         config = ProtocolConfig(bits=32, successors=3)
         recorder = self.recorder("node.rec")
         service = self.network.service(ADDRESSES[0], config=config, core=recorder)

@@ -104,7 +104,7 @@ class LoopTests(RunnerCase):
         self.assertEqual(self.transport.sent, [(YOU, Ping(1))])
         self.assertEqual(self.journal.counters.number(NetMetric.EFFECT_ERRORS), 1)
 
-    def test_what_waits_when_an_effect_stops_it_does_not_reach_the_core(self):
+    def test_what_waits_when_an_effect_stops_the_runner_does_not_reach_the_core(self):
         def send(to, message):
             self.runner.down(to, LinkFault.REFUSED)
             self.runner.stop()
@@ -175,7 +175,7 @@ class TimerTests(RunnerCase):
             self.at(deadline)
             self.assertEqual(self.timers(), [1.0])
 
-    def test_a_bound_below_the_deadline_does_not_touch_it_either(self):
+    def test_a_bound_below_the_deadline_does_not_touch_the_timer(self):
         """What was due at the bound has been settled meanwhile."""
         self.at(1.0)
         self.core.loose = 0.5
@@ -215,7 +215,7 @@ class TimerTests(RunnerCase):
         self.clock.advance(1.5)
         self.assertEqual(self.ticks(), [3.0])
 
-    def test_a_deadline_set_outside_of_a_turn_is_kept_too(self):
+    def test_a_deadline_set_outside_of_a_turn_is_kept(self):
         self.core.deadline = 1.0
         self.runner.received(YOU, Ping(0))
         self.clock.advance(0)
@@ -242,7 +242,7 @@ class TurnTests(SynchronousTestCase):
         self.turn = Turn(self.clock, self.failed.append)
         self.order: list[str] = []
 
-    def test_the_end_of_a_turn(self):
+    def test_the_end_of_a_turn_has_its_order(self):
         self.turn.settle = lambda: self.order.append("settle")
         with self.turn, self.turn:
             self.turn.after(lambda: self.order.append("after"))
@@ -263,7 +263,7 @@ class TurnTests(SynchronousTestCase):
         self.clock.advance(0)
         self.assertEqual(self.order, ["one", "two"])
 
-    def test_a_callback_is_called_outside_of_a_turn_too(self):
+    def test_a_callback_given_outside_of_a_turn_is_called(self):
         self.turn.after(lambda: self.order.append("after"))
         self.assertEqual(self.order, [])
         self.clock.advance(0)
@@ -306,7 +306,7 @@ class TurnTests(SynchronousTestCase):
         self.assertEqual(self.order, ["next"])
         self.assertEqual(self.failed, ["a callback after a turn"])
 
-    def test_waiting_for_the_last_connection(self):
+    def test_who_waits_for_the_last_connection_is_told_when_it_is_closed(self):
         spy = Spy(self.order, "it")
         self.turn.open.add(spy)
         self.turn.when_empty(lambda: self.order.append("empty"))
@@ -352,14 +352,14 @@ class ParticipantTests(SynchronousTestCase):
         )
         self.assertEqual(self.journal.counters.number(NetMetric.TURN_ERRORS), len(texts))
 
-    def test_all_commit_in_the_order_of_joining_and_are_told_so_before_anything_is_sent(self):
+    def test_all_participants_commit_in_the_order_of_joining_and_are_told_before_a_send(self):
         self.assertEqual(
             self.end(),
             ["before", "log commit", "store commit", "log committed", "store committed", "sent",
              "after"],
         )  # fmt: skip
 
-    def test_the_failure_of_the_second_abandons_the_first_too_and_nothing_is_sent(self):
+    def test_the_failure_of_the_second_participant_abandons_both_and_nothing_is_sent(self):
         self.store.keeps = False
         self.assertEqual(
             self.end(),
@@ -368,14 +368,14 @@ class ParticipantTests(SynchronousTestCase):
         )  # fmt: skip
         self.assert_logged()
 
-    def test_after_the_failure_of_the_first_the_second_is_not_asked_and_abandons_as_well(self):
+    def test_after_the_first_participant_failed_the_second_is_not_asked_and_abandons(self):
         self.log.keeps = False
         self.assertEqual(
             self.end(),
             ["before", "log commit", "store abandon", "log abandon", "cut sent", "after"],
         )
 
-    def test_one_that_raises_fails_and_is_logged_with_its_traceback_and_counted(self):
+    def test_a_participant_that_raises_fails_and_is_logged_with_its_traceback_and_counted(self):
         self.log.doing["commit"] = self.fail_unexpectedly
         self.assertEqual(
             self.end(),
@@ -384,13 +384,13 @@ class ParticipantTests(SynchronousTestCase):
         self.assert_logged("keeping what a turn changed")
         self.assertIn("in commit", self.events[0]["log_failure"].getTraceback())
 
-    def test_one_that_raises_when_it_is_to_abandon_does_not_keep_the_others_from_it(self):
+    def test_a_participant_that_raises_when_it_is_to_abandon_keeps_no_other_from_it(self):
         self.store.keeps = False
         self.store.doing["abandon"] = self.fail_unexpectedly
         self.assertEqual(self.end()[-4:], ["store abandon", "log abandon", "cut sent", "after"])
         self.assert_logged("abandoning what a turn changed")
 
-    def test_one_that_raises_once_all_is_kept_changes_nothing_for_the_others(self):
+    def test_a_participant_that_raises_once_all_is_kept_changes_nothing_for_the_others(self):
         self.log.doing["committed"] = self.fail_unexpectedly
         self.assertEqual(self.end()[-4:], ["log committed", "store committed", "sent", "after"])
         self.assert_logged("what follows when a turn is kept")

@@ -19,7 +19,7 @@ class SeekingTests(ServiceCase):
             self.assertIn(word, status.reason)
             self.assertIn(word, problem)
 
-    def test_peers_that_nobody_listens_at(self):
+    def test_a_node_whose_peers_nobody_listens_at_is_seeking(self):
         service = self.service(1, (2, 3))
         joined = service.joined()
         self.network.run(6)
@@ -32,7 +32,7 @@ class SeekingTests(ServiceCase):
         self.network.run(3)
         return deferred
 
-    def test_another_network(self):
+    def test_a_node_whose_peer_is_of_another_network_is_seeking(self):
         self.service(2, network="other")
         self.assert_seeking_after(6, self.service(1, (2,)), "this is network 'other'")
 
@@ -40,11 +40,11 @@ class SeekingTests(ServiceCase):
         self.network.run(seconds)
         self.assert_seeking(service, *words)
 
-    def test_unreachable_peers(self):
+    def test_a_node_whose_peers_are_unreachable_is_seeking(self):
         self.network.unreachable.add(self.address(2))
         self.assert_seeking_after(8, self.service(1, (2,)), "10.0.0.2:7001")
 
-    def test_it_becomes_a_member_as_soon_as_a_peer_answers(self):
+    def test_a_node_becomes_a_member_as_soon_as_a_peer_answers(self):
         service = self.service(1, (2,))
         joined = service.joined()
         self.network.run(6)
@@ -55,7 +55,7 @@ class SeekingTests(ServiceCase):
         self.network.run(1)
         self.assertEqual(self.successResultOf(receipt).recorded, 2)
 
-    def test_two_that_wait_for_each_other_find_together(self):
+    def test_two_nodes_that_wait_for_each_other_find_together(self):
         first = self.service(1, (2,))
         self.network.run(6)
         self.assert_seeking(first)
@@ -65,12 +65,12 @@ class SeekingTests(ServiceCase):
         self.assertTrue(second.node.active)
         self.assertEqual(first.node.core.label, second.node.core.label)
 
-    def test_its_own_address_among_the_peers_is_none(self):
+    def test_a_nodes_own_address_among_its_peers_is_no_peer(self):
         service = self.service(1, (1,))
         self.network.run(1)
         self.assertTrue(service.node.active)
 
-    def test_its_own_address_by_another_name_is_none_either(self):
+    def test_a_nodes_own_address_by_another_name_is_no_peer(self):
         service = self.network.service(self.address(1), ["localhost:7001"], name="Node 1")
         self.services.append(service)
         service.startService()
@@ -79,12 +79,12 @@ class SeekingTests(ServiceCase):
         self.assertTrue(service.node.active)
         self.network.unbind("localhost:7001")
 
-    def test_alone_on_purpose(self):
+    def test_a_node_that_is_alone_on_purpose_waits_for_no_peer(self):
         service = self.service(1, (2,), alone=True)
         self.network.run(4)
         self.assertTrue(service.node.active)
 
-    def test_a_client_may_have_it_begin(self):
+    def test_a_client_may_have_a_node_begin_a_ring(self):
         service = self.service(1, (2,))
         self.network.run(6)
         client = self.client(1)
@@ -94,7 +94,7 @@ class SeekingTests(ServiceCase):
         self.assertTrue(service.node.active)
         self.assertEqual(service.node.core.label.epoch, 1)
 
-    def test_the_program_may_have_it_begin(self):
+    def test_the_program_may_have_a_node_begin_a_ring(self):
         service = self.service(1, (2,))
         self.network.run(1)
         self.successResultOf(service.begin())
@@ -113,7 +113,7 @@ class SeekingTests(ServiceCase):
         self.network.run(10)
         self.assertTrue(second.node.active)
 
-    def test_why_is_told_once(self):
+    def test_why_a_node_is_seeking_is_told_once(self):
         service = self.service(1, (2,))
         changes: list[StatusChanged] = []
         service.on(StatusChanged, changes.append)
@@ -124,7 +124,7 @@ class SeekingTests(ServiceCase):
 
 
 class SettledTests(ServiceCase):
-    def test_a_ring_of_so_many_and_its_members(self):
+    def test_a_wait_for_so_many_members_ends_with_all_of_them(self):
         ring = self.ring(4)
         settled = ring[2].settled(members=4)
         self.network.run(0.2)
@@ -132,7 +132,7 @@ class SettledTests(ServiceCase):
         self.assertEqual(members[0].name, "Node 3")
         self.assertEqual(sorted(m.name for m in members), [f"Node {n}" for n in range(1, 5)])
 
-    def test_it_waits_for_those_that_come_later(self):
+    def test_a_wait_for_so_many_members_waits_for_those_that_come_later(self):
         first = self.service(1)
         settled = first.settled(members=2)
         self.network.run(3)
@@ -141,14 +141,14 @@ class SettledTests(ServiceCase):
         self.network.run(2)
         self.assertEqual(len(self.successResultOf(settled)), 2)
 
-    def test_when_the_time_is_up_it_says_what_was_seen(self):
+    def test_a_wait_whose_time_is_up_says_what_was_seen(self):
         ring = self.ring(2)
         settled = ring[0].settled(members=3, timeout_s=2.0)
         self.network.run(3)
         text = self.failureResultOf(settled, TimedOut).getErrorMessage()
         self.assertEqual(text, "no ring of 3 members after 2 s: the ring has 2")
 
-    def test_a_ring_that_is_larger(self):
+    def test_a_ring_that_is_larger_than_awaited_does_not_count(self):
         ring = self.ring(3)
         settled = ring[0].settled(members=2, timeout_s=1.0)
         self.network.run(2)
@@ -163,7 +163,7 @@ class SettledTests(ServiceCase):
         self.network.run(3)
         self.failureResultOf(settled, NotInRing)
 
-    def test_numbers_of_members_that_are_none(self):
+    def test_numbers_that_no_ring_can_have_as_members_are_refused(self):
         service = self.service(1)
         for members in (0, -1, "5", True, 2.0, None):
             self.failureResultOf(service.settled(members), ConfigError)

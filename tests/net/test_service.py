@@ -123,14 +123,14 @@ class LifeTests(ServiceCase):
             self.assertNotIn("Node 1", nodes)
             self.assertEqual(status.state, "active")
 
-    def test_a_stop_before_having_joined(self):
+    def test_a_stop_before_having_joined_fails_whoever_waits_for_the_joining(self):
         service = self.service(1, (9,))
         waiting = service.joined()
         stopped = service.stopService()
         self.failure(waiting, NotInRing, 2)
         self.assertIsNone(self.result(stopped))
 
-    def test_stopped_twice_it_stops_once_and_both_wait_for_the_end(self):
+    def test_a_service_stopped_twice_stops_once_and_both_wait_for_the_end(self):
         ring = self.ring(3)
         stops = [ring[0].stopService()]
         stops.append(ring[0].stopService())
@@ -155,14 +155,14 @@ class LifeTests(ServiceCase):
         ring[0].startService()
         self.assertIsNone(self.result(ring[0].joined(), 3))
 
-    def test_a_start_again_in_the_same_object(self):
+    def test_a_service_may_be_started_again_in_the_same_object(self):
         ring = self.ring(3)
         self.result(ring[0].stopService(), 2)
         ring[0].startService()
         self.assertIsNone(self.result(ring[0].joined(), 3))
         self.assertGreater(ring[0].node.me.incarnation, 1_700_000_000_000)
 
-    def test_leaving_without_stopping(self):
+    def test_a_node_may_leave_without_stopping(self):
         ring = self.ring(3)
         self.assertIsNone(self.result(ring[0].leave(), 2))
         self.assertEqual(self.result(ring[0].status()).state, "left")
@@ -182,7 +182,7 @@ class LifeTests(ServiceCase):
         self.assertNoResult(stopped)
         self.assertIsNone(self.result(stopped, 0.5))
 
-    def test_a_port_in_use(self):
+    def test_a_port_in_use_is_told_with_what_to_do(self):
         error = CannotListenError("127.0.0.1", 7001, OSError(98, "Address already in use"))
         service = ChordService(self.clock, FailingServer(error))
         waiting = service.joined()
@@ -210,7 +210,7 @@ class LifeTests(ServiceCase):
         service.startService()
         self.assertEqual(server.tries, 2)
 
-    def test_a_stop_while_it_starts_is_no_failure_in_the_log(self):
+    def test_a_stop_while_the_service_starts_is_no_failure_in_the_log(self):
         lines = []
         globalLogPublisher.addObserver(lines.append)
         self.addCleanup(globalLogPublisher.removeObserver, lines.append)
@@ -238,7 +238,7 @@ class LifeTests(ServiceCase):
         for waiting in (service.status(), service.lookup("k"), service.broadcast("b")):
             self.failure(waiting, NotInRing, 0)
 
-    def test_settings_that_cannot_be_used(self):
+    def test_settings_that_cannot_be_used_are_refused(self):
         for options in (
             {"peers": ["nonsense"]}, {"name": ""}, {"network": "two\nlines"}, {"name": "x" * 300},
             {"peers": ["a..b:1"]}, {"peers": ["x" * 64 + ".org:1"]}, {"advertise": "a..b"},
@@ -250,7 +250,7 @@ class LifeTests(ServiceCase):
         self.assertRaises(ConfigError, ChordService, self.clock, "tcp:nonsense")
         self.assertRaises(ConfigError, ChordService, self.clock, "carrier-pigeon:7001")
 
-    def test_the_names_of_older_programs(self):
+    def test_the_names_of_older_programs_stand_for_the_present_ones(self):
         self.assertIs(p2pnetClient, P2PNetClient)
         self.assertIs(p2pnetServer, P2PNetServer)
         self.assertTrue(issubclass(P2PNetServer, ChordService))
@@ -271,7 +271,7 @@ class LifeTests(ServiceCase):
 
 
 class AskingTests(ServiceCase):
-    def test_broadcast_lookup_messages_and_status(self):
+    def test_broadcast_lookup_messages_and_status_are_answered(self):
         ring = self.ring(6)
         receipt = self.result(ring[2].broadcast("apple"))
         self.assertEqual((receipt.recorded, receipt.members, receipt.messages), (6, 6, 5))
@@ -286,7 +286,7 @@ class AskingTests(ServiceCase):
         self.assertEqual(found.path[0].name, "Node 1")
         self.assertEqual(found.path[-1], found.owner)
 
-    def test_a_messages_way(self):
+    def test_the_way_of_a_message_is_told_by_any_node(self):
         ring = self.ring(3)
         receipt = self.result(ring[0].broadcast("apple"))
         trace = self.result(ring[1].trace(receipt.id))
@@ -297,28 +297,28 @@ class AskingTests(ServiceCase):
         text = self.failure(ring[1].trace("nonsense"), LocalProtocolError)
         self.assertIn("'nonsense' is not a message id", text)
 
-    def test_messages_that_are_no_phrase(self):
+    def test_a_message_that_is_no_phrase_is_refused(self):
         (service,) = self.ring(1)
         self.failure(service.broadcast("two words"), InvalidMessage, 0)
 
-    def test_a_key_that_is_no_text(self):
+    def test_a_key_that_is_no_text_is_refused(self):
         (service,) = self.ring(1)
         for lookup in (service.lookup, self.client(1).lookup):
             text = self.failure(lookup("\ud800"), LocalProtocolError, 0)
             self.assertEqual(text, "the key is not valid text (UTF-8)")
 
-    def test_more_messages_than_anybody_can_have(self):
+    def test_more_messages_than_anybody_can_have_may_be_asked_for(self):
         (service,) = self.ring(1, state_dir=self.mktemp())
         self.result(service.broadcast("apple"))
         for limit in (1, 2**63, 2**200):
             (message,) = self.result(service.messages(limit=limit))
             self.assertEqual(message.body, "apple")
 
-    def test_messages_after_an_unknown_one(self):
+    def test_messages_after_an_unknown_one_are_refused(self):
         (service,) = self.ring(1)
         self.failure(service.messages(since="nonsense"), LocalProtocolError, 0)
 
-    def test_a_limit_on_broadcasts_in_flight(self):
+    def test_a_broadcast_beyond_the_limit_in_flight_is_told_to_be_one_too_many(self):
         (service,) = self.ring(1, config=ProtocolConfig(max_broadcasts=3))
         waiting = [service.broadcast(f"m{n}") for n in range(4)]
         self.failure(waiting.pop(), Busy, 0)
@@ -375,7 +375,7 @@ class HookTests(ServiceCase):
         self.result(service.broadcast("apple"))
         self.assertEqual(heard, [])
 
-    def test_a_callback_that_broadcasts(self):
+    def test_a_callback_may_broadcast(self):
         ring = self.ring(3)
         ring[1].subscribe(lambda m: m.body == "ping" and ring[1].broadcast("pong"))
         heard = []
@@ -420,7 +420,7 @@ class CoreFailureTests(ServiceCase):
 
 
 class ClientTests(ServiceCase):
-    def test_every_call(self):
+    def test_every_call_of_a_client_is_answered(self):
         self.ring(4)
         client = self.client(2)
         receipt = self.result(client.send_message("apple"))
@@ -471,16 +471,16 @@ class ClientTests(ServiceCase):
             self.assertEqual(self.result(good).node.name, "Node 1")
         self.assertEqual(len(self.network.connections), 1)
 
-    def test_nobody_listens(self):
+    def test_a_call_where_nobody_listens_fails_with_the_address(self):
         text = self.failure(self.client(9).status(), ConnectFailed)
         self.assertIn("10.0.0.9:7001", text)
 
-    def test_another_network(self):
+    def test_a_client_of_another_network_is_refused(self):
         self.ring(1)
         text = self.failure(self.client(1, network="other").status(), Refused)
         self.assertIn("this is network 'default'", text)
 
-    def test_a_frozen_node(self):
+    def test_a_call_to_a_frozen_node_fails_when_the_time_is_up(self):
         self.ring(1)
         client = self.client(1, timeout_s=2.0)
         self.result(client.status())
@@ -622,7 +622,7 @@ class PagingTests(ServiceCase):
         self.network.run(0.1)
         self.assertEqual([m.body for m in heard], ["m2", "m3"])
 
-    def test_following_from_an_unknown_message(self):
+    def test_following_from_an_unknown_message_is_refused(self):
         self.ring(1)
         following = self.client(1).follow(lambda message: None, since="nonsense")
         self.failure(following.finished, LocalProtocolError)

@@ -58,7 +58,7 @@ class SettingsTests(ServiceCase):
         service = ChordService(self.clock, "tcp:6", ["b:2"], settings=common)
         self.assertEqual(service.settings.peers, ("b:2",))
 
-    def test_it_listens_where_the_settings_say_unless_it_is_told(self):
+    def test_a_service_listens_where_the_settings_say_unless_it_is_told(self):
         for words, options, expected in (
             ((), {}, "tcp:7001"), ((), {"settings": NodeSettings(port=5)}, "tcp:5"),
             (("tcp:6",), {"settings": NodeSettings(port=5)}, "tcp:6"),

@@ -74,7 +74,7 @@ class SocketCase(TestCase):
 
 
 class RingTests(SocketCase):
-    async def test_a_ring_a_broadcast_a_lookup_a_stop(self):
+    async def test_a_ring_over_sockets_broadcasts_looks_up_and_stops(self):
         first = await self.service("Node 1")
         others = [await self.service(f"Node {n}", first) for n in range(2, 6)]
         await gatherResults([service.joined() for service in [first, *others]])
@@ -123,7 +123,7 @@ class RingTests(SocketCase):
         self.assertIn(f"cannot listen on 127.0.0.1:{port}", str(raised.exception))
         await second.stopService()
 
-    async def test_addresses_that_are_advertised(self):
+    async def test_what_is_advertised_is_a_port_and_an_address_that_others_can_use(self):
         node = await self.service("Node 1", advertise="chord.example:0")
         self.assertRegex(node.address, r"^chord\.example:[1-9][0-9]*$")
         node = await self.service("Node 2", advertise="198.51.100.7:9999")
@@ -134,7 +134,7 @@ class RingTests(SocketCase):
 
 
 class ClientTests(SocketCase):
-    async def test_a_client(self):
+    async def test_a_client_sends_reads_and_follows(self):
         node = await self.service("Node 1")
         await node.joined()
         client = self.client(node)
@@ -146,14 +146,14 @@ class ClientTests(SocketCase):
         self.assertEqual(sorted(heard), sorted(f"m{n}" for n in range(200)))
         self.assertEqual((await client.status()).state, "active")
 
-    async def test_nobody_listens(self):
+    async def test_a_call_where_nobody_listens_fails(self):
         with socket.socket() as unused:
             unused.bind(("127.0.0.1", 0))
             client = P2PNetClient(f"127.0.0.1:{unused.getsockname()[1]}", reactor)
             with self.assertRaises(ConnectFailed):
                 await client.status()
 
-    async def test_several_addresses(self):
+    async def test_a_client_of_several_addresses_finds_one_that_answers(self):
         silent = reactor.listenTCP(0, Factory.forProtocol(Stranger), interface="127.0.0.1")
         self.addCleanup(silent.stopListening)
         first = await self.service("Node 1")
@@ -184,12 +184,12 @@ class ClientTests(SocketCase):
             self.assertIn(address, str(raised.exception))
         self.assertIn("the greeting was not answered", str(raised.exception))
 
-    async def test_another_network(self):
+    async def test_a_client_of_another_network_is_refused(self):
         node = await self.service("Node 1")
         with self.assertRaises(Refused):
             await self.client(node, network="other").status()
 
-    async def test_what_listens_is_no_node(self):
+    async def test_a_call_to_what_is_no_node_fails(self):
         port = reactor.listenTCP(0, Factory.forProtocol(Stranger), interface="127.0.0.1")
         self.addCleanup(port.stopListening)
         client = P2PNetClient(
@@ -209,7 +209,7 @@ class StrangerTests(SocketCase):
         client = self.client(node)
         self.assertEqual((await client.send_message("still-here")).recorded, 1)
 
-    async def test_random_bytes_oversized_frames_wrong_versions(self):
+    async def test_random_bytes_oversized_frames_and_wrong_versions_do_no_harm(self):
         node = await self.service("Node 1")
         seed = random.randrange(2**32)
         rng = random.Random(seed)
@@ -233,7 +233,7 @@ class StrangerTests(SocketCase):
         self.assertGreaterEqual(counters["refused_greeting"], 22)
         await self.assert_serving(node)
 
-    async def test_oversized_and_malformed_frames_after_a_good_greeting(self):
+    async def test_oversized_and_malformed_frames_after_a_good_greeting_do_no_harm(self):
         node = await self.service("Node 1")
         hello = Hello("chordnet", 2, "default", 160, "peer", node_ref("x", "127.0.0.1:1"))
         client_hello = Hello("chordnet", 2, "", 0, "client")
@@ -247,7 +247,7 @@ class StrangerTests(SocketCase):
         self.assertEqual(counters["client_violations"], 3)
         await self.assert_serving(node)
 
-    async def test_silent_and_half_open_connections(self):
+    async def test_silent_and_half_open_connections_are_closed(self):
         limits = NetworkLimits(greeting_timeout_s=0.2, max_ungreeted=5)
         node = await self.service("Node 1", limits=limits)
         silent = [await self.stranger(node) for _ in range(20)]

@@ -129,7 +129,7 @@ class EndpointCase(TestCase):
 
 
 class TcpTests(EndpointCase):
-    async def test_it_is_tuned_and_given_up_and_written_to(self):
+    async def test_a_tcp_socket_is_tuned_and_given_up_and_written_to(self):
         connection, _other = await self.connect_tcp()
         handle = tcp_socket(connection.transport)
         self.assertIs(handle, connection.transport.getHandle())
@@ -170,11 +170,11 @@ class TlsTests(EndpointCase):
             self.assertEqual(connection.give_up_after(7.5), "")
             self.assertEqual(handle.getsockopt(socket.IPPROTO_TCP, option), 7500)
 
-    async def test_nothing_is_written_past_tls(self):
+    async def test_nothing_is_written_to_the_socket_past_tls(self):
         await self.connect_tls()
         await self.assert_sends()
 
-    async def test_abort_ends_it_at_once(self):
+    async def test_abort_ends_a_tls_connection_at_once(self):
         connection, other = await self.connect_tls()
         connection.abort()
         await other.ended
@@ -212,7 +212,7 @@ class OtherTransportTests(SynchronousTestCase):
         system.abort()
         self.assertTrue(transport.disconnected)
 
-    def test_a_layer_on_something_else_has_no_socket_either(self) -> None:
+    def test_a_layer_on_a_transport_in_memory_has_no_socket(self) -> None:
         self.assertIsNone(tcp_socket(Layer(Layer(StringTransport()))))
 
     def test_layers_in_a_circle_come_to_an_end(self) -> None:

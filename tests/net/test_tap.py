@@ -42,14 +42,14 @@ class OptionsTests(SynchronousTestCase):
         self.assertIn(expected, str(error))
         self.assertNotIn("\n", str(error))
 
-    def test_defaults(self):
+    def test_every_option_has_its_default(self):
         options = self.parse()
         self.assertEqual((options["port"], options["bits"]), (7001, 160))
         self.assertEqual((options["network"], options["peers"]), ("default", []))
         for key in ("interface", "advertise", "name", "state-dir"):
             self.assertIsNone(options[key])
 
-    def test_everything_on_the_command_line(self):
+    def test_every_option_may_be_on_the_command_line(self):
         options = self.parse(
             "--port", "7002", "--interface", "127.0.0.1", "--name", "Node 2", "--peer", "a:1",
             "--peer", "tcp:b:2", "--peer", "[::1]:3", "--advertise", "h:4", "--state-dir", "d",
@@ -61,7 +61,7 @@ class OptionsTests(SynchronousTestCase):
         self.assertEqual(options["bits"], 6)
         self.assertTrue(options["debug"])
 
-    def test_everything_in_a_file(self):
+    def test_every_option_may_be_in_a_file(self):
         options = self.parse(
             file='port = 7003\npeers = ["a:1", "b:2"]\nname = "Node 3"\nstate_dir = "d"\nbits = 6\n'
             'interface = "::1"\nadvertise = "h:1"\nnetwork = "n"\ndebug = true\n'
@@ -70,7 +70,7 @@ class OptionsTests(SynchronousTestCase):
         self.assertEqual((options["peers"], options["state-dir"]), (["a:1", "b:2"], "d"))
         self.assertTrue(options["debug"])
 
-    def test_everything_in_the_environment(self):
+    def test_every_option_may_be_in_the_environment(self):
         options = self.parse(
             CHORDNODE_PORT="7004", CHORDNODE_PEERS="a:1,b:2 c:3", CHORDNODE_NAME="Node 4",
             CHORDNODE_STATE_DIR="d", CHORDNODE_DEBUG="no", CHORDNODE_BITS="",
@@ -79,7 +79,7 @@ class OptionsTests(SynchronousTestCase):
         self.assertEqual(options["peers"], ["a:1", "b:2", "c:3"])
         self.assertEqual((options["bits"], options["debug"]), (160, False))
 
-    def test_the_other_prefix_and_which_wins(self):
+    def test_variables_that_begin_with_chordnet_are_read_and_lose_to_chordnode(self):
         options = self.parse(CHORDNET_PORT="7005", CHORDNET_NAME="x", CHORDNODE_NAME="y")
         self.assertEqual((options["port"], options["name"]), (7005, "y"))
 
@@ -92,7 +92,7 @@ class OptionsTests(SynchronousTestCase):
         self.assertEqual(options["name"], "environment")
         self.assertEqual(options["network"], "file")
 
-    def test_a_port_of_zero_on_the_command_line_wins_too(self):
+    def test_a_port_of_zero_on_the_command_line_wins_over_the_other_sources(self):
         self.assertEqual(self.parse("--port", "0", CHORDNODE_PORT="2")["port"], 0)
 
     def test_the_file_may_be_named_in_the_environment(self):
@@ -118,20 +118,20 @@ class OptionsTests(SynchronousTestCase):
         self.refuse("peers must be a list of HOST:PORT", file="peers = [5]")
         self.refuse("at most 64 peers", *["--peer", "a:1"] * 65)
 
-    def test_bad_files(self):
+    def test_bad_files_are_refused_with_the_reason(self):
         self.refuse("cannot read /does/not/exist: No such file", "--config", "/does/not/exist")
         self.refuse("is not valid TOML", file="port = ")
         self.refuse("'colour' is not an option; there are port, ", file="colour = 1")
         self.refuse("'config' is not an option", file='config = "x"')
 
-    def test_recording(self):
+    def test_the_options_of_recording_come_from_every_source(self):
         self.assertIsNone(self.parse()["record"])
         options = self.parse("--record", "a.rec", CHORDNODE_RECORD_BYTES="5000")
         self.assertEqual((options["record"], options["record-bytes"]), ("a.rec", 5000))
         self.assertEqual(self.parse(file='record = "b.rec"')["record"], "b.rec")
         self.refuse("record-bytes must be a whole number from 4096", "--record-bytes", "10")
 
-    def test_listen_descriptions(self):
+    def test_a_port_and_an_interface_become_a_listen_description(self):
         self.assertEqual(listen_description(7001, None), "tcp:7001")
         self.assertEqual(listen_description(7001, "10.0.0.1"), "tcp:7001:interface=10.0.0.1")
         self.assertEqual(listen_description(0, "[::1]"), r"tcp6:0:interface=\:\:1")
@@ -205,7 +205,7 @@ class ProcessTests(TestCase):
             await deferLater(reactor, 0.05)
         self.assertEqual(receipt.members, 1)
 
-    async def test_signals_while_it_leaves_change_nothing(self):
+    async def test_signals_while_a_node_leaves_change_nothing(self):
         for signals in (("TERM", "TERM"), ("TERM", "INT"), ("TERM", "INT", "HUP")):
             process = self.start("--port", "0", "--name", "Node 1")
             await self.active(await self.port_of(process))
@@ -228,7 +228,7 @@ class ProcessTests(TestCase):
         self.assertIn("Node 1: stopped", process.output)
         self.assertNotIn("Traceback", process.output)
 
-    async def test_a_client_can_make_it_leave_and_the_process_ends(self):
+    async def test_a_client_can_make_a_node_leave_and_its_process_ends(self):
         process = self.start("--port", "0")
         client = await self.active(await self.port_of(process))
         await client.leave()
@@ -257,7 +257,7 @@ class ProcessTests(TestCase):
         self.assertIn("in use by another node", second.output)
         self.assertNotIn("Traceback", second.output)
 
-    async def test_a_closed_terminal_lets_it_leave_the_ring_in_order(self):
+    async def test_a_closed_terminal_lets_a_node_leave_the_ring_in_order(self):
         process = self.start("--port", "0", "--name", "Node 1")
         await self.active(await self.port_of(process))
         process.transport.signalProcess("HUP")
@@ -266,7 +266,7 @@ class ProcessTests(TestCase):
         self.assertIn("Node 1: is left (was leaving)", process.output)
         self.assertIn("Node 1: stopped", process.output)
 
-    async def test_nohup_keeps_it_running_when_the_terminal_is_closed(self):
+    async def test_nohup_keeps_a_node_running_when_the_terminal_is_closed(self):
         process = self.start("--port", "0", before="signal.signal(signal.SIGHUP, signal.SIG_IGN)")
         client = await self.active(await self.port_of(process))
         process.transport.signalProcess("HUP")
@@ -331,28 +331,28 @@ class StartFailureTests(SynchronousTestCase):
             self.assertTrue(errors.startswith(f"chordnode: {expected}"), errors)
             self.assertNotIn("Traceback", log)
 
-    def test_a_port_in_use(self):
+    def test_a_port_in_use_is_refused_at_the_start(self):
         port = self.taken_port()
         self.refused(
             f"cannot listen on 127.0.0.1:{port}: Address already in use; is another program",
             "--port", str(port),
         )  # fmt: skip
 
-    def test_a_state_directory_that_is_a_file(self):
+    def test_a_state_directory_that_is_a_file_is_refused_at_the_start(self):
         file = self.directory / "file"
         file.touch()
         self.refused(
             f"the state directory {file} cannot be used", "--port", "0", "--state-dir", str(file)
         )
 
-    def test_a_recording_that_cannot_be_written(self):
+    def test_a_recording_that_cannot_be_written_is_refused_at_the_start(self):
         file = self.directory / "nowhere" / "node.rec"
         self.refused(f"cannot record to {file}: No such", "--port", "0", "--record", str(file))
 
-    def test_an_address_that_nobody_can_connect_to(self):
+    def test_an_address_that_nobody_can_connect_to_is_refused_at_the_start(self):
         self.refused("'0.0.0.0' cannot be advertised", "--port", "0", "--advertise", "0.0.0.0")
 
-    def test_a_failure_that_only_the_process_in_the_background_meets(self):
+    def test_a_failure_that_only_the_process_in_the_background_meets_is_in_its_log(self):
         # With --rundir nothing is looked at beforehand, as it would be looked at elsewhere.
         port = self.taken_port()
         words = ["chordnode", "--interface", "127.0.0.1", "--port", str(port)]

@@ -112,7 +112,7 @@ class TlsTests(TestCase):
             self.assertEqual(counters.get("turn_errors", 0), 0)
             self.assertEqual(counters.get("dials_failed", 0), 0)
 
-    async def test_the_system_gives_up_a_broken_line_under_tls_too(self):
+    async def test_the_system_gives_up_a_broken_line_under_tls(self):
         option = getattr(socket, "TCP_USER_TIMEOUT", None)
         if option is None:
             raise SkipTest("this system has no such option")
@@ -124,7 +124,7 @@ class TlsTests(TestCase):
             ]
             self.assertEqual(set(seen), {7000})
 
-    async def test_an_endpoint_described_in_words_serves_too(self):
+    async def test_an_endpoint_described_in_words_serves_over_tls(self):
         files = {}
         for name, text in (("key", self.key), ("certificate", self.certificate)):
             files[name] = Path(self.mktemp()).absolute()

@@ -41,7 +41,7 @@ class TracesTests(SynchronousTestCase):
         found = [n for n in range(90, 120) if self.traces.of(first(n))]
         self.assertEqual(found, [100, 101, 102, 103, 104])
 
-    def test_both_limits(self):
+    def test_broadcasts_and_the_happenings_of_one_broadcast_are_limited(self):
         for n in range(1, MAX_BROADCASTS + 11):
             self.note(n)
         self.assertEqual(len(self.traces._broadcasts), MAX_BROADCASTS)
@@ -95,13 +95,13 @@ class AskingTests(ServiceCase):
         self.assertEqual(times, sorted(times))
         self.network.thaw(victim.address)
 
-    def test_a_message_that_nobody_knows(self):
+    def test_a_message_that_nobody_knows_has_no_record_and_no_events(self):
         self.ring(1)
         unknown = str(MessageId(bytes(20), 1, 1))
         trace = self.result(self.client(1).trace(unknown))
         self.assertEqual((trace.id, trace.record, trace.events), (unknown, None, []))
 
-    def test_what_is_no_id(self):
+    def test_what_is_no_id_is_refused(self):
         self.ring(1)
         for text in ("apple", "", "zz.1.2", "1.2"):
             self.failure(self.client(1).trace(text), LocalProtocolError)

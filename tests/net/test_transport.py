@@ -72,7 +72,7 @@ class DiallingTests(TransportCase):
         self.run_for(0.1)
         self.assertEqual(len(b.received), 11)
 
-    def test_what_is_sent_outside_of_a_turn_leaves_in_one_write_too(self):
+    def test_what_is_sent_outside_of_a_turn_leaves_in_one_write(self):
         a, b = self.host("a", A), self.host("b", B)
         a.send(b, Ping(0))
         self.run_for(0.1)
@@ -138,7 +138,7 @@ class DiallingTests(TransportCase):
         self.run_for(0.1)
         self.assertGreaterEqual(refusals(), soon)
 
-    def test_what_waits_during_a_pause_is_sent_after_it(self):
+    def test_what_waits_during_a_pause_between_dials_is_sent_after_the_pause(self):
         a = self.host("a", A)
         a.send(node_ref("b", B), Ping(1))
         self.run_for(0.01)
@@ -215,7 +215,7 @@ class DiallingTests(TransportCase):
         self.assertEqual(tellers, [b.me.raw] * 2)
         self.assertEqual(a.transport.teller, b"")
 
-    def test_addresses_that_many_peers_name_are_dialled_at_a_limited_rate_too(self):
+    def test_addresses_that_many_peers_name_are_dialled_at_one_limited_rate(self):
         a = self.host("a", A)
         for teller in range(1, 21):
             self.named(a, "y" * teller, 20)
@@ -283,14 +283,14 @@ class DiallingTests(TransportCase):
         self.assertEqual([fault for _, fault in a.downs], [LinkFault.UNREACHABLE] * 10)
         self.assertEqual(a.journal.counters.number(NetMetric.TURN_ERRORS), 5)
 
-    def test_a_greeting_that_is_not_answered(self):
+    def test_a_peer_that_does_not_answer_a_greeting_is_unreachable(self):
         a, b = self.host("a", A), self.host("b", B)
         self.network.frozen.add(B)
         a.send(b, Ping(1))
         self.run_for(3.1)
         self.assertEqual(a.downs, [("b", LinkFault.UNREACHABLE)])
 
-    def test_a_message_to_itself_is_rejected(self):
+    def test_a_message_of_a_node_to_itself_is_rejected(self):
         a = self.host("a", A)
         a.send(a, Ping(1))
         a.send(contact(A), Ping(1))
@@ -356,7 +356,7 @@ class ContactTests(TransportCase):
         self.assertEqual(b.got(), [Ping(1), Ping(2), Ping(3)])
         self.assertEqual(len(self.network.connections), 1)
 
-    def test_a_contact_by_another_name_than_the_node_advertises(self):
+    def test_a_contact_may_have_another_name_than_the_node_advertises(self):
         a, b = self.host("a", A), self.host("b", B)
         self.network.bind("bee:7001", b.door)
         a.send(contact("bee:7001"), Ping(1))
@@ -385,7 +385,7 @@ class ContactTests(TransportCase):
         self.run_for(0.1)
         self.assertEqual(a.downs, [(B, LinkFault.REFUSED)])
 
-    def test_itself_by_another_address(self):
+    def test_a_node_that_meets_itself_by_another_address_notices(self):
         a = self.host("a", A)
         self.network.bind("localhost:7001", a.door)
         a.send(contact("localhost:7001"), Ping(1))
@@ -464,7 +464,7 @@ class EndTests(TransportCase):
         self.run_for(0.1)
         self.assertEqual(a.downs, [("b", LinkFault.BROKEN)])
 
-    def test_a_stop_closes_it_in_order(self):
+    def test_a_stop_closes_a_connection_in_order(self):
         a, b = self.connected()
         b.stop()
         self.run_for(0.1)
@@ -651,7 +651,7 @@ class IncarnationTests(TransportCase):
         self.assertEqual(newer.got(), [Ping(2)])
         self.assertEqual(a.downs, [("b", LinkFault.BROKEN)])
 
-    def test_another_node_at_the_address(self):
+    def test_another_node_at_the_address_is_not_taken_for_the_one_that_was_called(self):
         a, _c = self.host("a", A), self.host("c", B)
         a.send(node_ref("b", B), Ping(1))
         self.run_for(0.1)

@@ -35,12 +35,12 @@ class ViewTests(SynchronousTestCase):
         hops = [Hop(b"\x0a\x0b", "n1", 0), Hop(b"\x00\x01", "n2", 99)]
         self.stored = KeptMessage(0, 2.5, Record(ID, 1.5, b"a\xffb", hops))
 
-    def test_nodes(self) -> None:
+    def test_a_node_is_told_with_what_is_known_of_it(self) -> None:
         self.assertEqual(self.views.node(REF), NodeInfo("0a0b", "n1", "10.0.0.1:7001"))
         contact = NodeRef(b"", 0, "10.0.0.9:1")
         self.assertEqual(self.views.nodes([contact]), [NodeInfo("", "", "10.0.0.9:1")])
 
-    def test_messages_whatever_their_bodies_and_the_kinds_of_their_hops(self) -> None:
+    def test_messages_are_told_whatever_their_bodies_and_the_kinds_of_their_hops(self) -> None:
         self.assertEqual(
             self.views.message(self.stored),
             MessageRecord(
@@ -49,7 +49,7 @@ class ViewTests(SynchronousTestCase):
             ),
         )  # fmt: skip
 
-    def test_messages_in_short(self) -> None:
+    def test_a_message_in_short_is_its_id_its_digest_and_its_way(self) -> None:
         digest = hashlib.blake2b(b"a\xffb", digest_size=16).digest()
         self.assertEqual(
             self.views.trail(self.stored), MessageTrail(str(ID), digest, 2.5, ["0a0b", "0001"])
@@ -63,7 +63,7 @@ class ViewTests(SynchronousTestCase):
             self.assertLessEqual(len(self.views._hops), 4096)
         self.assertIsNot(self.views.message(self.stored).route[0], first)
 
-    def test_what_is_known_of_an_origin_and_what_is_missing(self) -> None:
+    def test_what_is_known_of_an_origin_and_what_is_missing_are_told(self) -> None:
         account = LedgerState(b"\x0a\x0b", 3, [1, 5], [2, 3])
         self.assertEqual(
             self.views.history(account, [4, 5]), OriginHistory("0a0b", 3, [1, 5], [2, 3], [4, 5])
@@ -73,7 +73,7 @@ class ViewTests(SynchronousTestCase):
             self.views.gap(missing, "n1"), MessageGap("0a0b", "n1", 3, 7, 9, dropped=True)
         )
 
-    def test_receipts_count_who_has_it_and_who_may_lack_it(self) -> None:
+    def test_receipts_count_who_has_a_message_and_who_may_lack_it(self) -> None:
         done = BroadcastDone(
             1, ID, recorded=5, messages=6, depth=2, partial=True, unreached=[REF, REF], shared=3,
             conflict=1, lost=2,
@@ -85,14 +85,14 @@ class ViewTests(SynchronousTestCase):
         )
         self.assertEqual(self.views.receipt(BroadcastDone(1, None), "a", 0.5).id, "")
 
-    def test_the_way_of_a_message(self) -> None:
+    def test_the_way_of_a_message_is_its_record_and_what_happened_to_it(self) -> None:
         event = Happening(9.5, TraceKind.LOST_CHILD, REF)
         found = self.views.trace("x", self.stored, [event])
         self.assertEqual(found.record, self.views.message(self.stored))
         self.assertEqual(found.events, [TraceEvent(9.5, "lost_child", self.views.node(REF))])
         self.assertIsNone(self.views.trace("x", None, []).record)
 
-    def test_labels(self) -> None:
+    def test_the_label_of_a_ring_is_told_as_text(self) -> None:
         self.assertEqual((Views.label(RingLabel(1, 77)), Views.label(None)), ("1:77", ""))
 
 

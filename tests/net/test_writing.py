@@ -108,7 +108,7 @@ class WritingCase(SynchronousTestCase):
     def test_a_byte_more_is_handed_over_before_the_turn_ends(self):
         self.assert_handed_over(4 * BIG + 1, early=True)
 
-    def test_the_rest_goes_to_the_transport(self):
+    def test_what_the_socket_does_not_take_goes_to_the_transport(self):
         self.send(BIG)
         self.assertTrue(self.waits, "the socket has taken all of it: the test shows nothing")
         self.read()
@@ -123,7 +123,7 @@ class WritingCase(SynchronousTestCase):
         self.send(100)
         self.finish()
 
-    def test_nor_a_rest_of_which_the_transport_has_written_a_part(self):
+    def test_what_comes_later_does_not_overtake_a_rest_that_is_written_in_part(self):
         self.send(PART)
         self.transport.doWrite()
         self.assertTrue(self.waits, "nothing is left: the test shows nothing")
@@ -140,7 +140,7 @@ class WritingCase(SynchronousTestCase):
         self.assertEqual(self.handler.told.count("drained"), 1)
         self.assertFalse(self.connection.paused)
 
-    def test_once_the_rest_is_written_the_socket_is_given_bytes_at_once_again(self):
+    def test_once_a_rest_is_written_the_socket_is_given_bytes_at_once_again(self):
         self.send(PART)
         self.finish()
         self.send(100)

@@ -107,7 +107,7 @@ class Figures(SynchronousTestCase):
         self.assertGreater(spread[20][0], 0.4)
         self.assertLess(spread[20][1], 1.8)
 
-    def test_same_seed_same_figures(self) -> None:
+    def test_the_same_seed_brings_the_same_figures(self) -> None:
         first, again, other = (
             random_ring(500, seed=a).random_lookups(500, seed=a).hops.tolist() for a in (1, 1, 2)
         )
@@ -125,7 +125,7 @@ class Parts(SynchronousTestCase):
         expected = [value.bit_length() - 1 for value in values]
         self.assertEqual(floor_log2(ids(*values)).tolist(), expected)
 
-    def test_rings_that_are_none(self) -> None:
+    def test_what_is_no_ring_is_refused(self) -> None:
         for wrong in ((), (5, 5), (7, 3)):
             self.assertRaises(ValueError, StaticRing, ids(*wrong), 1)
         error = self.assertRaises(ValueError, StaticRing, ids(1), 0)

@@ -131,7 +131,7 @@ class RunTests(SynchronousTestCase):
 
 
 class CommandTests(SynchronousTestCase):
-    def test_it_counts_what_came_of_every_seed(self):
+    def test_the_command_counts_what_came_of_every_seed(self):
         status, out, _ = run("byzantine", "--kind", "digest", "--seeds", "2", "--jobs", "1")
         self.assertEqual(status, 0, out)
         head, line, last = out.splitlines()
@@ -154,7 +154,7 @@ class CommandTests(SynchronousTestCase):
             self.assertEqual((status, out), (2, ""))
             self.assertIn(f"argument {words[0]}", err.splitlines()[-1])
 
-    def test_in_several_processes_it_comes_to_the_same(self):
+    def test_several_processes_come_to_the_same_as_one(self):
         seeds = range(1, 5)
         one = sorted(results("digest", seeds, 1), key=lambda each: each.seed)
         two = sorted(results("digest", seeds, 2), key=lambda each: each.seed)

@@ -49,7 +49,7 @@ class RunCase(SynchronousTestCase):
 
 
 class CountTests(RunCase):
-    def test_every_lie_is_counted_and_blame_too(self) -> None:
+    def test_every_lie_is_counted_and_so_is_all_blame(self) -> None:
         lies = len(self.run_.liar.lies)
         self.assertGreater(lies, 10)
         self.assertEqual(self.result.frames, lies)
@@ -139,7 +139,7 @@ class CountTests(RunCase):
             quiet.append(result.comparisons)
         self.assertGreater(max(quiet), 0.0)
 
-    def test_a_receipt_that_comes_at_once_is_one(self) -> None:
+    def test_a_receipt_that_comes_at_once_is_a_receipt(self) -> None:
         host = self.run_._honest()[0]
         before = len(self.run_.told)
         host.node.ctx.become(Status.LEAVING)
@@ -194,7 +194,7 @@ class DoingTests(RunCase):
         self.lie()
         self.assertTrue(self.told.spoken, "it keeps silent")
 
-    def test_it_vouches_for_the_nodes_between_itself_and_the_limit_of_its_report(self) -> None:
+    def test_x_vouches_for_the_nodes_between_itself_and_the_limit_of_its_report(self) -> None:
         others = sorted(self.run_.liar.others, key=lambda ref: (ref.id - self.me.id) % (1 << 160))
         for count in (0, 1, 3):
             limit = others[count].raw
@@ -233,7 +233,7 @@ class WrongTests(RunCase):
     def body(self, host: Host, body: bytes) -> None:
         self.run_._bodies[host.ref.address, self.id] = body
 
-    def test_another_body_where_the_number_was_not_taken(self) -> None:
+    def test_another_body_is_wrong_where_the_number_was_not_taken(self) -> None:
         one, two = self.run_._honest()[:2]
         self.body(one, b"forged")
         self.body(two, b"forged")

@@ -94,7 +94,7 @@ class Judging(SynchronousTestCase):
         self.record(A, B)
         self.assert_untrue("no finger edge")
 
-    def test_a_parent_that_recorded_another_route_makes_it_untrue(self):
+    def test_a_parent_that_recorded_another_route_makes_a_route_untrue(self):
         self.bcast(A, B)
         self.bcast(A, C)
         self.bcast(B, C)
@@ -105,7 +105,7 @@ class Judging(SynchronousTestCase):
         self.record(A, C, B)
         self.assertEqual(len(self.evidence.twice), 1)
 
-    def test_a_parent_that_recorded_nothing_makes_it_untrue(self):
+    def test_a_parent_that_recorded_nothing_makes_a_route_untrue(self):
         self.bcast(B, C)
         self.record(A, B, C)
         self.assert_untrue(f"{B} has not recorded the route up to itself")
@@ -116,7 +116,7 @@ class Judging(SynchronousTestCase):
         self.evidence.stepped(self.host(C), ev.Tick(), [record])
         self.assert_untrue("the route does not lead from the origin to here")
 
-    def test_so_is_one_that_begins_elsewhere_and_none_at_all(self):
+    def test_a_route_that_begins_elsewhere_and_an_empty_route_are_untrue(self):
         for route in ([self.hop(B, EdgeKind.ORIGIN), self.hop(C, EdgeKind.FINGER)], []):
             self.evidence.untrue.clear()
             self.evidence._records[self.id].pop(self.host(C).ref.raw, None)
@@ -143,7 +143,7 @@ class Judging(SynchronousTestCase):
         self.assertEqual(self.evidence.untrue, [])
         self.assertEqual(self.evidence.counts["borrowed"], 0)
 
-    def test_one_that_was_handed_over_is_one(self):
+    def test_a_message_that_was_handed_over_is_true_and_not_borrowed(self):
         self.deliver(A, B, Caught(self.id, 0.0, [], BODY))
         self.record(A, B, kind=EdgeKind.CAUGHT_UP)
         self.assertEqual((self.evidence.untrue, self.evidence.counts["borrowed"]), ([], 0))
@@ -178,13 +178,13 @@ class Judging(SynchronousTestCase):
         self.record(A, B, kind=EdgeKind.REASSIGN)
         self.assertEqual((self.evidence.untrue, self.evidence.counts["borrowed"]), ([], 1))
 
-    def test_a_body_that_was_asked_of_the_headers_sender_is_not(self):
+    def test_a_body_that_was_asked_of_the_headers_sender_is_not_from_elsewhere(self):
         self.bcast(A, B, EdgeKind.REASSIGN, bodies=None)
         self.deliver(A, B, Bodies(self.id, [BODY]))
         self.record(A, B, kind=EdgeKind.REASSIGN)
         self.assertEqual((self.evidence.untrue, self.evidence.counts["borrowed"]), ([], 0))
 
-    def test_one_message_that_somebody_lacks_is_enough(self):
+    def test_one_message_that_somebody_lacks_leaves_a_run_incomplete(self):
         second = self.id.plus(1)
         self.evidence.published(second, BODY)
         for name in (B, C):
@@ -201,7 +201,7 @@ class Judging(SynchronousTestCase):
         self.assertEqual(sorted(self.evidence.receipts[1].lacking), sorted([B, C]))
         self.assertIn(f"late lacks {self.id}", self.evidence.missing())
 
-    def test_who_lacks_it_is_named_until_it_dies(self):
+    def test_who_lacks_a_message_is_named_until_it_dies(self):
         self.assertEqual(self.evidence.holders(self.id), 1)
         self.bcast(A, B)
         self.record(A, B)
@@ -227,13 +227,13 @@ class Running(SynchronousTestCase):
         self.assertEqual((result.failures, result.bcasts, result.live), ((), 59, 60))
         self.assertLessEqual(result.answers, 2 * 59)
 
-    def test_a_cost_above_that_is_a_failure(self):
+    def test_an_undisturbed_broadcast_that_costs_more_is_a_failure(self):
         run = CampaignRun(Plan(nodes=10, joins=0, loss=0.0), 1)
         run.network.at(0.05, lambda: run.network.publish("n3", "one more"))
         result = run.play()
         self.assertIn("18 broadcasts and", " ".join(result.failures))
 
-    def test_false_suspicion(self):
+    def test_false_suspicion_makes_nobody_miss_a_message(self):
         plan = Plan(nodes=60, freezes=0.15, joins=5)
         runs = [play(plan, seed) for seed in range(1, 6)]
         self.assertEqual([run.failures for run in runs], [()] * 5)
@@ -241,16 +241,16 @@ class Running(SynchronousTestCase):
         # A receipt leaves out who is held for dead, and anti-entropy delivers to it.
         self.assertGreater(sum(run.lacked for run in runs), 0)
 
-    def test_a_partition_and_its_end(self):
+    def test_a_partition_and_its_end_make_nobody_miss_a_message(self):
         result = play(Plan(nodes=60, parted_s=5.0, joins=5), 1)
         self.assertEqual((result.failures, result.live), ((), 65))
         self.assertGreater(result.settled_s, 5.0)
 
-    def test_several_origins(self):
+    def test_several_origins_may_broadcast_in_one_run(self):
         result = play(Plan(nodes=60, kills=0.1, joins=5, broadcasts=3), 2)
         self.assertEqual((result.failures, result.receipts), ((), 3))
 
-    def test_without_repair_it_fails_and_says_who_lacks_what(self):
+    def test_a_run_without_repair_fails_and_says_who_lacks_what(self):
         plan = Plan(nodes=60, kills=0.1, joins=0, within_s=5.0, crippled=True)
         runs = [play(plan, seed) for seed in range(1, 4)]
         self.assertTrue(any(run.missed for run in runs))
@@ -343,7 +343,7 @@ class Command(SynchronousTestCase):
         campaign_command.add_words(parser.add_subparsers())
         return parser.parse_args(["campaign", *self.words, *words])
 
-    def test_a_row_for_each_fraction_and_a_file(self):
+    def test_each_fraction_has_a_row_and_a_place_in_the_file(self):
         self.assertEqual(self.run_it("--kills", "0", "10", "--seeds", "2"), 0)
         head, *rows = [line.split() for line in self.said[:3]]
         self.assertEqual(head[:4], ["nodes", "killed", "seeds", "failed"])
@@ -363,7 +363,7 @@ class Command(SynchronousTestCase):
         self.assertEqual(row[2], "3")
         self.assertEqual(int(row[4]), 1000 + 22 + 22)
 
-    def test_no_time_is_left(self):
+    def test_a_campaign_without_time_plays_no_seed(self):
         self.assertEqual(self.run_it("--seeds", "2", "--minutes", "0"), 0)
         self.assertEqual(self.said[0].split()[0], "nodes")
         self.assertFalse(self.file.exists())
@@ -377,7 +377,7 @@ class Command(SynchronousTestCase):
         self.words = []
         self.assertEqual(self.run_it(*again), 1)
 
-    def test_files_that_cannot_be_used(self):
+    def test_files_that_cannot_be_used_are_refused_with_the_reason(self):
         for text, why in (("{}", "cannot add to"), ("[", "cannot add to")):
             self.file.write_text(text)
             error = self.assertRaises(campaign_command.UnusableFile, self.run_it)

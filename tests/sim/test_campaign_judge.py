@@ -193,7 +193,7 @@ class LostTests(JudgeCase):
             self.evidence._lacking[self.key][host.ref.raw] = host.ref.name
         self.run_._busy_until = self.network.now
 
-    def test_it_is_lost_once_nothing_can_be_on_its_way_any_more(self) -> None:
+    def test_a_message_is_lost_once_nothing_can_be_on_its_way_any_more(self) -> None:
         self.lose()
         for later, lost in ((0.0, 0), (2.4, 0), (2.5, 1), (60.0, 1)):
             self.network.now = self.run_._busy_until + later
@@ -202,7 +202,7 @@ class LostTests(JudgeCase):
             self.assertEqual(found.ok, bool(lost))
             self.assertEqual(self.run_._settled(), bool(lost))
 
-    def test_it_is_not_lost_where_somebody_has_it_or_was_told_or_its_origin_lives(self) -> None:
+    def test_no_message_is_lost_that_somebody_has_or_was_told_or_whose_origin_lives(self) -> None:
         self.lose()
         self.network.now += 10.0
         self.evidence._lacking[self.key].pop(self.other.ref.raw)

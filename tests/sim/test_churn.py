@@ -76,7 +76,7 @@ class LimitTests(SynchronousTestCase):
                 str(error), "1000200 changes are more than the 1000000 that a run may have"
             )
 
-    def test_more_than_expected_are_refused_while_they_are_drawn(self) -> None:
+    def test_more_changes_than_expected_are_refused_while_they_are_drawn(self) -> None:
         error = self.assertRaises(ConfigError, weibull(1.0, 1.0, 60), Drawn(stay=0.0), 1, 3.0)
         self.assertEqual(str(error), "62 changes are more than the 60 that a run may have")
 

@@ -56,7 +56,7 @@ class CampaignTests(SynchronousTestCase):
         self.run_it("--kills", "10", "--seeds", "2", step=14.9)
         self.assertEqual([line for line in self.said if line.endswith(" seeds")], [])
 
-    def test_meanwhile_what_is_there_is_kept(self) -> None:
+    def test_the_results_that_are_there_are_kept_while_a_campaign_goes_on(self) -> None:
         kept = []
 
         def played(plan: Plan, seeds: list[int], jobs: int) -> Iterator[CampaignResult]:
@@ -92,7 +92,7 @@ class CampaignTests(SynchronousTestCase):
             [(0.0, [5, 6], 3), (0.2, [5, 6], 3)],
         )
 
-    def test_it_stops_once_so_many_minutes_are_over(self) -> None:
+    def test_a_campaign_stops_once_so_many_minutes_are_over(self) -> None:
         self.run_it("--kills", "0", "5", "--seeds", "9", "--minutes", "1", step=20.0)
         self.assertEqual(len(self.asked), 1)
         row = next(line for line in self.said if line.split()[0] == "20")
@@ -197,7 +197,7 @@ class PlayTests(SynchronousTestCase):
         status, out, _ = run("play", *map(str, words))
         return status, out.splitlines()
 
-    def test_one_that_fails_is_enough_wherever_it_stands(self) -> None:
+    def test_one_scenario_that_fails_fails_the_command_wherever_it_stands(self) -> None:
         for files in ((self.good, self.bad), (self.bad, self.good)):
             status, said = self.play(*files, "--no-shrink")
             self.assertEqual(status, 1)

@@ -33,7 +33,7 @@ class RingTests(SynchronousTestCase):
     def setUp(self):
         self.addCleanup(gc.unfreeze)
 
-    def test_it_says_how_fast_it_was_and_that_the_ring_is_right(self):
+    def test_the_command_says_how_fast_it_was_and_that_the_ring_is_right(self):
         status, out, err = run("ring", "--nodes", "20", "--seconds", "12")
         self.assertEqual((status, err), (0, ""))
         lines = out.splitlines()
@@ -68,7 +68,7 @@ class RingTests(SynchronousTestCase):
 
 
 class SoakTests(SynchronousTestCase):
-    def test_it_stops_after_so_many_steps_and_names_the_seeds(self):
+    def test_a_soak_stops_after_so_many_steps_and_names_the_seeds(self):
         status, out, _ = run("soak", "--steps", "1000", "--first", "3", "--jobs", "1")
         self.assertEqual(status, 0, out)
         self.assertTrue(out.startswith("seeds 3 to "), out)

@@ -36,7 +36,7 @@ def traces(python: str, hash_seed: str) -> list[str]:
 
 
 class OneHistory(SynchronousTestCase):
-    def test_twice_in_one_process(self):
+    def test_one_history_is_the_same_twice_in_one_process(self):
         first, second = (play(scenario("routes"), hashed=True) for _ in range(2))
         self.assertEqual(first.digest, second.digest)
         self.assertEqual(first.steps, second.steps)
@@ -47,12 +47,12 @@ class OneHistory(SynchronousTestCase):
             play(generate(3), hashed=True).digest, play(generate(4), hashed=True).digest
         )
 
-    def test_whatever_the_hash_seed(self):
+    def test_one_history_is_the_same_whatever_the_hash_seed(self):
         here = [play(generate(int(seed)), hashed=True).digest for seed in SEEDS]
         for hash_seed in ("0", "1", "4294967295"):
             self.assertEqual(traces(sys.executable, hash_seed), here)
 
-    def test_other_interpreters(self):
+    def test_one_history_is_the_same_on_other_interpreters(self):
         others = [path for path in os.environ.get("CHORDNET_PYTHONS", "").split(":") if path]
         if not others:
             raise self.skipTest("name other interpreters in CHORDNET_PYTHONS to compare them")
@@ -60,7 +60,7 @@ class OneHistory(SynchronousTestCase):
         for python in others:
             self.assertEqual(traces(python, "7"), here, python)
 
-    def test_through_a_file(self):
+    def test_one_history_is_the_same_through_a_file(self):
         """A scenario that was written and read again is played the same way."""
         drawn = generate(11)
         again = loads(dumps(drawn))

@@ -224,7 +224,7 @@ class ReportTests(RunCase):
         self.assertTrue(all(0.0 < each < 100.0 for each in began))
         self.assertGreater(max(began), 95.0)
 
-    def test_all_but_one_in_a_hundred_lookups_take_no_longer(self) -> None:
+    def test_the_99th_percentile_is_what_all_but_one_in_a_hundred_lookups_take(self) -> None:
         for count, slowest in ((1, 1), (100, 100), (199, 198), (200, 199), (1000, 991)):
             times = [Measured(0.0, 1, took_s=float(n), done=True) for n in range(1, count + 1)]
             self.assertEqual(figures(times).p99_s, slowest, count)

@@ -34,11 +34,11 @@ def kinds(found):
 class Stated(SynchronousTestCase):
     """:func:`inductive_problems`."""
 
-    def test_right_ring(self):
+    def test_a_right_ring_has_no_problem(self):
         self.assertEqual(inductive_problems(views(), SPACE, R), [])
         self.assertEqual(principals(views()), MEMBERS)
 
-    def test_ring_of_one(self):
+    def test_a_ring_of_one_has_no_problem(self):
         self.assertEqual(inductive_problems([RingView(3, 3, [], {})], SPACE, R), [])
 
     def replaced(self, index, successors):
@@ -46,16 +46,16 @@ class Stated(SynchronousTestCase):
         broken[index] = attrs.evolve(broken[index], successors=successors)
         return inductive_problems(broken, SPACE, R)
 
-    def test_list_out_of_order(self):
+    def test_a_list_out_of_order_is_a_problem(self):
         self.assertIn("order", kinds(self.replaced(0, [17, 10])))
 
-    def test_duplicate_in_a_list(self):
+    def test_a_duplicate_in_a_list_is_a_problem(self):
         self.assertIn("order", kinds(self.replaced(0, [10, 10])))
 
-    def test_list_that_comes_round(self):
+    def test_a_list_that_comes_round_is_a_problem(self):
         self.assertIn("order", kinds(self.replaced(0, [10, 3])))
 
-    def test_no_live_entry(self):
+    def test_a_list_without_a_live_entry_is_a_problem(self):
         self.assertIn("dead-end", kinds(self.replaced(0, [5, 8])))
 
     def test_skipped_members_are_no_principals(self):
@@ -72,15 +72,15 @@ class Stated(SynchronousTestCase):
         joined = [*views(), RingView(12, 10, [17, 29], {})]
         self.assertEqual(inductive_problems(joined, SPACE, R), [])
 
-    def test_two_rings(self):
+    def test_two_rings_are_a_problem(self):
         apart = ring_problems({3: 17, 17: 40, 40: 3, 10: 29, 29: 55, 55: 10}, SPACE)
         self.assertEqual(kinds(apart), {"split"})
 
-    def test_loopy_ring(self):
+    def test_a_loopy_ring_is_a_problem(self):
         twice = ring_problems({3: 17, 17: 40, 40: 10, 10: 29, 29: 55, 55: 3}, SPACE)
         self.assertEqual(kinds(twice), {"loopy"})
 
-    def test_nobody_leads_back(self):
+    def test_a_ring_in_which_nobody_leads_back_is_a_problem(self):
         self.assertEqual(kinds(ring_problems({3: 10, 10: None}, SPACE)), {"split"})
 
 
@@ -93,7 +93,7 @@ class Incremental(SynchronousTestCase):
             checker.changed(view.id, view.successors, trusted=False)
         return checker
 
-    def test_in_force_once_the_ring_is_right(self):
+    def test_the_invariant_is_in_force_once_the_ring_is_right(self):
         checker = self.checker()
         self.assertTrue(checker.in_force)
         self.assertEqual(checker.principals, 6)
@@ -120,7 +120,7 @@ class Incremental(SynchronousTestCase):
             expected = [turn % every == at for turn in range(4 * every)]
             self.assertEqual(seen, expected, count)
 
-    def test_step_that_breaks_the_invariant(self):
+    def test_a_step_that_breaks_the_invariant_is_a_problem(self):
         checker = self.checker()
         self.assertEqual(kinds(checker.changed(3, [55], trusted=True)), {"principals"})
         self.assertFalse(checker.in_force)
@@ -130,7 +130,7 @@ class Incremental(SynchronousTestCase):
         self.assertEqual(checker.changed(3, [55], trusted=False), [])
         self.assertFalse(checker.in_force)
 
-    def test_failures_may_end_it_and_repairs_bring_it_back(self):
+    def test_failures_may_end_the_invariant_and_repairs_bring_it_back(self):
         checker = self.checker()
         checker.failed(10)
         self.assertTrue(checker.in_force)
@@ -161,7 +161,7 @@ class Incremental(SynchronousTestCase):
             checker.changed(view.id, view.successors, trusted=False)
         self.assertEqual(checker.principals, before)
 
-    def test_agrees_with_the_statement_on_random_rings(self):
+    def test_the_checker_agrees_with_the_statement_on_random_rings(self):
         """Random lists, joins and failures: the running count equals a count from scratch."""
         rng, nodes = Random(2017), range(1, 60, 6)
         for _ in range(300):

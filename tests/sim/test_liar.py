@@ -21,13 +21,13 @@ class LiarTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.liar = Liar(ME, Random(1), [OTHER, VICTIM], VICTIM)
 
-    def test_without_a_lie_in_mind_it_sends_what_an_honest_node_would(self) -> None:
+    def test_a_liar_without_a_lie_in_mind_sends_what_an_honest_node_would(self) -> None:
         effects: list[fx.Effect] = [fx.Send(OTHER, Ping(1)), fx.LeftRing()]
         self.assertIs(self.liar.twisted(effects), effects)
         self.assertEqual(self.liar.heard(ev.Received(OTHER, Ping(2))), [])
         self.assertEqual((self.liar.lies, list(self.liar.seen)), ([], [Ping(2)]))
 
-    def test_what_it_twists_goes_to_whom_the_honest_frame_would_have_gone(self) -> None:
+    def test_what_a_liar_twists_goes_to_whom_the_honest_frame_would_have_gone(self) -> None:
         def twist(to: NodeRef, message: PeerMessage) -> list[PeerMessage]:
             if to is OTHER:
                 return [message, Pong(7, 1)]
@@ -41,7 +41,7 @@ class LiarTests(SynchronousTestCase):
         )
         self.assertEqual(self.liar.lies, [Pong(7, 1)], "what an honest node says is no lie")
 
-    def test_what_it_answers_is_a_lie_and_only_messages_are_answered(self) -> None:
+    def test_what_a_liar_answers_is_a_lie_and_only_messages_are_answered(self) -> None:
         def reply(sender: NodeRef, message: PeerMessage) -> Frames:
             return [(sender, Pong(1, 1)), (VICTIM, Pong(2, 1))]
 
@@ -51,12 +51,12 @@ class LiarTests(SynchronousTestCase):
         self.assertEqual(frames, [(OTHER, Pong(1, 1)), (VICTIM, Pong(2, 1))])
         self.assertEqual(self.liar.lies, [Pong(1, 1), Pong(2, 1)])
 
-    def test_it_remembers_the_last_two_hundred_frames(self) -> None:
+    def test_a_liar_remembers_the_last_two_hundred_frames(self) -> None:
         for number in range(201):
             self.liar.heard(ev.Received(OTHER, Ping(number)))
         self.assertEqual((len(self.liar.seen), self.liar.seen[0]), (200, Ping(1)))
 
-    def test_a_silent_one_does_nothing_for_a_tree_and_all_the_rest(self) -> None:
+    def test_a_silent_liar_does_nothing_for_a_tree_and_all_the_rest(self) -> None:
         for message, silent in (
             (msg.Bcast(KEY, 1, 0.0, 1, b"", 2, [], None), True),
             (msg.Covered(KEY, ME.raw, 1, 0, 1, False, []), True),
@@ -72,7 +72,7 @@ class LiarTests(SynchronousTestCase):
             self.liar.published = published
             self.assertEqual(self.liar.id(ahead), MessageId(VICTIM.raw, 1, number))
 
-    def test_it_has_a_place_in_the_route_of_what_others_are_said_to_have_sent(self) -> None:
+    def test_a_liar_has_a_place_in_the_route_of_what_others_are_said_to_have_sent(self) -> None:
         mine = MessageId(ME.raw, 1, 1)
         own = self.liar.bcast(mine, [b"a", b"b"])
         self.assertEqual((own.hops, own.count), ([Hop(ME.raw, "", 0)], 2))
@@ -87,12 +87,12 @@ class LiarTests(SynchronousTestCase):
 
 
 class NodeTests(SynchronousTestCase):
-    def test_without_a_liar_it_is_an_honest_node(self) -> None:
+    def test_a_node_without_a_liar_is_an_honest_node(self) -> None:
         node = LyingNode(ProtocolConfig(), ME, Random(1))
         effects = node.step(ev.Start([OTHER.address], []), 0.0)
         self.assertTrue(any(isinstance(effect, fx.Send) for effect in effects))
 
-    def test_what_it_is_provoked_to_say_comes_before_what_it_does(self) -> None:
+    def test_what_a_liar_is_provoked_to_say_comes_before_what_its_node_does(self) -> None:
         honest, lying = (LyingNode(ProtocolConfig(), ME, Random(1)) for _ in range(2))
         lying.liar = Liar(ME, Random(1), [OTHER, VICTIM], VICTIM)
         lying.liar.reply = lambda sender, message: [(sender, Pong(9, 1))]

@@ -66,13 +66,13 @@ class Messages(SynchronousTestCase):
         self.network.run(1.0)
         self.assertTrue(0.0005 <= self.tap.pings[0][2] <= 0.0015)
 
-    def test_loss(self):
+    def test_messages_are_lost_as_often_as_said(self):
         self.network.weather.loss = 0.5
         self.ping(1000)
         self.network.run(1.0)
         self.assertTrue(400 < len(self.tap.pings) < 600, len(self.tap.pings))
 
-    def test_duplicates(self):
+    def test_messages_come_twice_as_often_as_said(self):
         self.network.weather.duplicate = 0.5
         self.ping(1000)
         self.network.run(1.0)
@@ -86,7 +86,7 @@ class Messages(SynchronousTestCase):
         self.assertNotEqual(self.tap.rids(), sorted(self.tap.rids()))
         self.assertEqual(sorted(self.tap.rids()), list(range(200)))
 
-    def test_broken_connection(self):
+    def test_a_broken_connection_loses_what_is_in_flight_and_is_made_anew(self):
         """What is in flight is lost, both ends notice, and the next message gets through."""
         self.ping(5)
         self.network.sever(A, B)
@@ -96,7 +96,7 @@ class Messages(SynchronousTestCase):
             sorted(self.tap.downs), [(A, B, LinkFault.BROKEN), (B, A, LinkFault.BROKEN)]
         )
 
-    def test_both_notice_the_end_of_a_connection_that_one_alone_has_used(self):
+    def test_both_ends_notice_the_end_of_a_connection_that_one_alone_has_used(self):
         network = Network(1, ProtocolConfig(bits=16))
         tap = Tap(network)
         for name in (A, B, C):
@@ -107,20 +107,20 @@ class Messages(SynchronousTestCase):
         network.run(0.1)
         self.assertEqual(sorted(tap.downs), [(A, B, LinkFault.BROKEN), (B, A, LinkFault.BROKEN)])
 
-    def test_one_way_block(self):
+    def test_a_block_in_one_direction_lets_the_other_through(self):
         self.network.disturb([Rule(frozenset({A}), frozenset({B}), block=True)])
         self.ping(3, A, B)
         self.ping(3, B, A)
         self.network.run(1.0)
         self.assertEqual({name for name, _, _ in self.tap.pings}, {A})
 
-    def test_blocked_sender_learns_of_it_once_a_dial_would_have_failed(self):
+    def test_blocked_sender_learns_of_the_block_once_a_dial_would_have_failed(self):
         self.network.disturb([Rule(frozenset({A}), frozenset({B}), block=True)])
         self.ping(3)
         self.network.run(3.1)
         self.assertEqual(self.tap.downs, [(A, B, LinkFault.UNREACHABLE)])
 
-    def test_partition_and_healing(self):
+    def test_a_partition_stops_messages_until_it_is_healed(self):
         self.network.partition([A], [B, C])
         self.ping(1, A, B)
         self.ping(1, C, A)
@@ -141,7 +141,7 @@ class Messages(SynchronousTestCase):
         self.network.run(1.0)
         self.assertEqual(self.tap.rids(), list(range(20)))
 
-    def test_slow_link(self):
+    def test_a_slow_link_delays_messages_as_long_as_said(self):
         self.network.disturb([Rule(frozenset({A}), frozenset({B}), delay=0.3)])
         self.ping(1)
         self.network.run(1.0)
@@ -188,7 +188,7 @@ class Processes(SynchronousTestCase):
         self.assertEqual(network.hosts[B].ref.raw, first.ref.raw)
         self.assertTrue(network.run(5.0, lambda: not network.problems()))
 
-    def test_disk(self):
+    def test_a_node_with_its_disk_knows_its_peers_of_old(self):
         """With its disk a node knows its peers of old; without, only its bootstrap peers."""
         network = ring_of(6)
         network.run(5.0)
@@ -199,7 +199,7 @@ class Processes(SynchronousTestCase):
         network.run(0.0001)
         self.assertEqual(without.node.ctx.peers.known, [])
 
-    def test_skewed_clocks(self):
+    def test_nodes_with_skewed_clocks_make_one_ring(self):
         """Nodes whose clocks differ in what they read and how fast they run make one ring."""
         network = Network(5)
         for number, name in enumerate(names(8)):
@@ -207,7 +207,7 @@ class Processes(SynchronousTestCase):
             network.skew(name, 1000.0 * number, 0.95 + 0.02 * number)
         self.assertTrue(network.run(10.0, lambda: not network.problems()))
 
-    def test_leaving(self):
+    def test_a_node_that_leaves_lets_the_others_be_one_ring(self):
         network = ring_of(5)
         network.leave(C)
         self.assertTrue(network.run(5.0, lambda: not network.problems()))
@@ -236,7 +236,7 @@ class Rings(SynchronousTestCase):
     def test_loopy_ring_must_close(self):
         self.assertRaises(ValueError, loopy_ring, Network(1), names(8), [A])
 
-    def test_operations(self):
+    def test_lookups_and_broadcasts_in_a_ring_have_results(self):
         network = ring_of(16)
         lookup, publish = network.lookup(A, 12345), network.publish(B, "apple")
         network.run(2.0)
@@ -275,7 +275,7 @@ class Deadlines(SynchronousTestCase):
     def faulted(self, host, what):
         pass
 
-    def test_it_is_never_late(self):
+    def test_the_bound_of_a_deadline_is_never_late(self):
         network = self.network
         network.weather.loss = 0.1
         for number in range(1, 41):

@@ -43,10 +43,10 @@ class Newcomers(SynchronousTestCase):
             self.assertEqual(len(newcomer.records), 1, f"{seed=}")
         return known
 
-    def test_in_one_machine(self):
+    def test_a_receipt_counts_a_newcomer_that_its_successor_knew_within_one_machine(self):
         known = [self.broadcast(seed, nodes, *LOCAL) for seed in range(30) for nodes in (4, 16)]
         self.assertGreater(sum(known), 40)
 
-    def test_across_networks(self):
+    def test_a_receipt_counts_a_newcomer_that_its_successor_knew_across_networks(self):
         known = [self.broadcast(seed, nodes, *WIDE) for seed in range(30) for nodes in (4, 16)]
         self.assertGreater(sum(known), 20)

@@ -168,7 +168,7 @@ class RuleTests(SynchronousTestCase):
         judged = (figure for figure in row.figures if figure.judged)
         return {each.name: (each.tolerance, each.apart, each.grain) for each in judged}
 
-    def test_tolerances_of_a_full_run(self) -> None:
+    def test_the_tolerances_of_a_full_run_are_those_that_are_written_down(self) -> None:
         tables = self.tables(quick=False)
         for row in tables["paths"].rows:
             self.assertEqual(

@@ -62,7 +62,7 @@ class LookupTests(PlayCase):
         self.assertEqual(found, [])
         self.assertLess(seconds, 1.0)
 
-    def test_a_wrong_owner_is_one(self) -> None:
+    def test_a_wrong_owner_is_a_failure(self) -> None:
         others = {host.ref.name: host.ref for host in self.hosts}
 
         def other(done: fx.LookupDone) -> fx.LookupDone:
@@ -87,12 +87,12 @@ class LookupTests(PlayCase):
 
         self.tell(fx.LookupDone, fails)
 
-    def test_a_failed_one_is_one(self) -> None:
+    def test_a_failed_lookup_is_a_failure(self) -> None:
         self.fail_some(1)
         (line,) = self.play._check_lookups()
         self.assertRegex(line, r"^a lookup by Node \d failed: no way to it was found$")
 
-    def test_no_answer_is_one_after_25_seconds(self) -> None:
+    def test_a_lookup_without_an_answer_is_a_failure_after_25_seconds(self) -> None:
         self.tell(fx.LookupDone, lambda _: None)
         for host in self.hosts:
             self.network.freeze(host.ref.name)
@@ -112,17 +112,17 @@ class LookupTests(PlayCase):
 
 
 class BroadcastTests(PlayCase):
-    def test_one_that_all_have_recorded_is_no_failure_and_takes_no_time(self) -> None:
+    def test_a_broadcast_that_all_have_recorded_is_no_failure_and_takes_no_time(self) -> None:
         found, seconds = self.took(self.play._check_broadcast)
         self.assertEqual(found, [])
         self.assertLess(seconds, 1.0)
 
-    def test_a_scenario_may_do_without_one(self) -> None:
+    def test_a_scenario_may_do_without_a_broadcast(self) -> None:
         self.make(publish=False)
         self.play._check_broadcast()
         self.assertTrue(all(host.records == [] for host in self.hosts))
 
-    def test_without_a_receipt_it_was_not_confirmed(self) -> None:
+    def test_a_broadcast_without_a_receipt_was_not_confirmed(self) -> None:
         for change in (lambda _: None, lambda done: msgspec.structs.replace(done, id=None)):
             self.make()
             self.tell(fx.BroadcastDone, change)
@@ -158,14 +158,14 @@ class BroadcastTests(PlayCase):
         self.assertRegex(line, r"^the broadcast of Node \d missed Node 3$")
         self.assertLess(seconds, 1.0)
 
-    def test_after_a_partial_one_there_are_60_seconds_to_catch_up(self) -> None:
+    def test_after_a_partial_receipt_there_are_60_seconds_to_catch_up(self) -> None:
         self.forget(1, 2, 3, 4, 5, 6)
         self.tell(fx.BroadcastDone, lambda done: msgspec.structs.replace(done, partial=True))
         (line,), seconds = self.took(self.play._check_broadcast)
         self.assertTrue(line.endswith("missed Node 1, Node 2, Node 3, Node 4, Node 5"), line)
         self.assertLess(abs(seconds - 60.0), 1.0)
 
-    def test_a_partial_one_that_all_have_is_no_failure(self) -> None:
+    def test_a_partial_receipt_of_a_message_that_all_have_is_no_failure(self) -> None:
         self.tell(
             fx.BroadcastDone, lambda done: msgspec.structs.replace(done, partial=True, recorded=3)
         )
@@ -173,7 +173,7 @@ class BroadcastTests(PlayCase):
         self.assertEqual(found, [])
         self.assertLess(seconds, 2.0)
 
-    def test_while_a_live_node_may_be_taken_for_dead_the_count_is_not_held_against_it(self) -> None:
+    def test_while_a_live_node_may_be_taken_for_dead_no_receipt_counts_wrong(self) -> None:
         self.play.watch._distrust_until = self.network.now + 1000.0
         self.tell(fx.BroadcastDone, lambda done: msgspec.structs.replace(done, recorded=3))
         self.assertEqual(self.play._check_broadcast(), [])
@@ -186,7 +186,7 @@ class RingTests(PlayCase):
         self.assertLess(abs(seconds - 3.0), 0.2)
         self.assertLess(self.play._settled, 0.2)
 
-    def test_one_that_turns_wrong_meanwhile_has_not(self) -> None:
+    def test_a_ring_that_turns_wrong_within_3_seconds_has_not_settled(self) -> None:
         host = self.network.hosts["Node 3"]
         began = self.network.now
 
@@ -197,7 +197,7 @@ class RingTests(PlayCase):
         self.assertTrue(self.play._settle(began))
         self.assertGreater(self.play._settled, 2.9)
 
-    def test_what_is_wrong_with_it_is_named_up_to_five_times(self) -> None:
+    def test_what_is_wrong_with_a_ring_is_named_up_to_five_times(self) -> None:
         for host in self.hosts:
             host.node.ring.successors = []
         (line,) = self.play._unsettled()
@@ -207,7 +207,7 @@ class RingTests(PlayCase):
         self.assertGreater(count, 5)
         self.assertTrue(line.endswith(f" (and {count - 5} more)"), line)
 
-    def test_in_time_is_counted_from_the_last_fault(self) -> None:
+    def test_the_time_to_settle_is_counted_from_the_last_fault(self) -> None:
         self.make(within_s=5.0)
         for host in self.hosts:
             self.network.freeze(host.ref.name)

@@ -38,7 +38,7 @@ class Seeds(SynchronousTestCase):
         drawn = {action.verb for seed in range(200) for action in generate(seed).actions}
         self.assertEqual(set(VERBS) - drawn, {"restart_old"})
 
-    def test_long_run(self):
+    def test_no_seed_of_a_long_run_fails(self):
         if not support.LONG:
             raise self.skipTest(support.LONG_REASON)
         tally = soak(0, LONG_STEPS, 2, lambda tally, result: None, 1)
@@ -52,7 +52,7 @@ class Judged(SynchronousTestCase):
     def failures(self, scenario):
         return play(scenario).failures
 
-    def test_ring_that_does_not_settle(self):
+    def test_a_ring_that_does_not_settle_is_a_failure(self):
         """A partition that does not end."""
         cut = Scenario(name="x", nodes=8, within_s=5.0,
                        actions=(Action(3.0, "partition", ["1..4", "5..8"]),))  # fmt: skip
@@ -62,10 +62,10 @@ class Judged(SynchronousTestCase):
         wrong = Scenario(name="x", nodes=4, members=5, within_s=10.0)
         self.assertIn("4 members, should have 5", self.failures(wrong)[0])
 
-    def test_storm(self):
+    def test_a_storm_is_a_failure(self):
         self.assertIn("Storm", self.failures(Scenario(name="x", nodes=4, most_steps=100))[0])
 
-    def test_broken_invariant(self):
+    def test_a_broken_invariant_is_a_failure(self):
         """A node that forgets most of its list is caught in that very step."""
         run = Play(Scenario(name="x", nodes=8, start="rings", rings=(8,), config={"successors": 2}))
 
@@ -93,7 +93,7 @@ class Judged(SynchronousTestCase):
         self.assertTrue(run.watch.violations)
         self.assertIn("Node 3 broke the invariant", run.watch.violations[0])
 
-    def test_exception_in_the_core(self):
+    def test_an_exception_in_the_core_is_a_failure(self):
         run = Play(Scenario(name="x", nodes=4, start="rings", rings=(4,)))
         run.network.at(0.5, lambda: run.network.hosts["Node 2"].node.ctx.become(Status.JOINING))
         self.assertIn("LocalProtocolError", run.run().failures[0])
@@ -137,7 +137,7 @@ class Shrinking(SynchronousTestCase):
 
 
 class Soak(SynchronousTestCase):
-    def test_adds_up(self):
+    def test_a_soak_adds_up_its_seeds(self):
         shown: list[int] = []
         tally = soak(5, 3000, 1, lambda tally, result: shown.append(result.seed), 1)
         self.assertEqual(shown, list(range(5, 5 + tally.seeds)))
@@ -157,7 +157,7 @@ class CommandLine(SynchronousTestCase):
         self.patch(sys, "stderr", out)
         return main(words), out.getvalue()
 
-    def test_seed(self):
+    def test_a_seed_is_played_by_its_number(self):
         status, out = self.run_main("5")
         self.assertEqual(status, 0)
         self.assertIn("ok     seed-5", out)
@@ -173,12 +173,12 @@ class CommandLine(SynchronousTestCase):
         for word in ("FAILED", "seed 9 fails", "shortest history", replay, "short.toml"):
             self.assertIn(word, out)
 
-    def test_missing_file(self):
+    def test_a_missing_file_is_one_line(self):
         status, out = self.run_main("play", "no-such-file.toml")
         self.assertEqual(status, 1)
         self.assertEqual(len(out.splitlines()), 1)
 
-    def test_soak(self):
+    def test_a_soak_counts_the_seeds_that_failed(self):
         status, out = self.run_main("soak", "--steps", "2000", "--jobs", "1", "--first", "40")
         self.assertEqual(status, 0)
         self.assertIn("0 seeds failed", out)

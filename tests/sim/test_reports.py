@@ -138,7 +138,7 @@ class CampaignTests(SynchronousTestCase):
 
 
 class ByzantineTests(SynchronousTestCase):
-    def test_the_sums_and_the_most_of_each_kind(self) -> None:
+    def test_the_sums_and_the_most_of_each_kind_are_told(self) -> None:
         fields = ("frames", "blamed", "complete", "late", "partial", "without_x", "conflict",
                   "vouched", "bytes", "dials", "resent", "lines")  # fmt: skip
         one = byzantine.ByzantineResult(
@@ -210,7 +210,7 @@ class WordTests(SynchronousTestCase):
         del found["run"]
         return found
 
-    def test_of_the_campaign(self) -> None:
+    def test_the_words_of_the_campaign_have_their_defaults(self) -> None:
         self.assertEqual(
             self.words("campaign"),
             {
@@ -221,13 +221,13 @@ class WordTests(SynchronousTestCase):
             },
         )  # fmt: skip
 
-    def test_of_the_lies(self) -> None:
+    def test_the_words_of_the_lies_have_their_defaults(self) -> None:
         self.assertEqual(
             self.words("byzantine"),
             {"kind": "all", "first": 1, "seeds": 500, "jobs": os.cpu_count()},
         )
 
-    def test_of_seeds_files_and_soaks(self) -> None:
+    def test_the_words_of_seeds_files_and_soaks_have_their_defaults(self) -> None:
         shown = {"history": 0, "write": None, "no_shrink": False}
         self.assertEqual(self.words("seed", "4", "5"), {"seeds": [4, 5], **shown})
         self.assertEqual(self.words("play", "x"), {"files": [Path("x")], **shown})
@@ -302,7 +302,7 @@ class ExperimentTests(SynchronousTestCase):
         }  # fmt: skip
         return Report(**usual | changes)
 
-    def test_a_report_in_words(self) -> None:
+    def test_a_report_in_words_has_every_figure(self) -> None:
         settings = Settings(nodes=12, duration_s=20.0, seed=3)
         self.assertEqual(
             run_lines(self.report(), settings),
@@ -323,7 +323,7 @@ class ExperimentTests(SynchronousTestCase):
         ):
             self.assertEqual(run_lines(self.report(**changes), settings)[-1], last)
 
-    def test_a_report_as_a_document(self) -> None:
+    def test_a_report_as_a_document_has_every_figure(self) -> None:
         document = as_json(self.report())
         self.assertEqual(document["lookups"]["paths"][1], {"nodes": 1, "lookups": 25})
         self.assertEqual(document["reasons"], [{"reason": "no answer", "lookups": 1}])

@@ -17,10 +17,10 @@ LEAST = 'name = "x"\nnodes = 4\n'
 
 
 class Files(SynchronousTestCase):
-    def test_least(self):
+    def test_the_least_scenario_has_a_name_and_nodes(self):
         self.assertEqual(loads(LEAST), Scenario(name="x", nodes=4))
 
-    def test_written_and_read_again(self):
+    def test_a_file_that_is_written_is_read_again_as_it_was(self):
         for seed in range(30):
             drawn = generate(seed)
             self.assertEqual(loads(dumps(drawn)), drawn)
@@ -47,7 +47,7 @@ class Files(SynchronousTestCase):
             self.assertIn(word, str(error))
             self.assertNotIn("\n", str(error))
 
-    def test_selection(self):
+    def test_a_selection_of_nodes_is_numbers_ranges_and_places(self):
         self.assertEqual(selection("3"), [(3, 0, 3)])
         self.assertEqual(selection(3), [(3, 0, 3)])
         self.assertEqual(selection("1 4..6"), [(1, 0, 1), (4, 0, 6)])
@@ -60,7 +60,7 @@ class Acting(SynchronousTestCase):
         self.network = ring_of(8)
         self.actor = Actor(Scenario(name="x", nodes=8), self.network)
 
-    def test_places_on_the_ring(self):
+    def test_places_on_the_ring_are_counted_from_a_node(self):
         ring = sorted(names(8), key=lambda name: IdentifierSpace().hash(name.encode()))
         at = ring.index("Node 3")
         wanted = [ring[(at + k) % 8] for k in (1, 2)]
@@ -84,7 +84,7 @@ class Acting(SynchronousTestCase):
 
 
 class Latencies(SynchronousTestCase):
-    def test_distributions(self):
+    def test_every_distribution_has_the_mean_that_its_parameters_say(self):
         """Means of many draws are what the parameters say."""
         for text, mean, spread in (
             ("constant 0.01", 0.01, 0.0),

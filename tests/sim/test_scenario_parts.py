@@ -272,11 +272,11 @@ class SoakTests(SynchronousTestCase):
             (3, whole.steps, whole.checks, whole.mistakes, whole.now, whole.settled_s, ()),
         )
 
-    def test_one_seed_is_played_after_the_other(self) -> None:
+    def test_the_seeds_of_a_soak_are_played_one_after_the_other(self) -> None:
         each = results(3, 1)
         self.assertEqual([next(each).seed for _ in range(3)], [3, 4, 5])
 
-    def test_it_ends_with_the_step_or_the_failure_that_makes_it_enough(self) -> None:
+    def test_a_soak_ends_with_the_step_or_the_failure_that_makes_it_enough(self) -> None:
         first = play_seed(3).steps
         seen: list[SeedResult] = []
         tally = soak(3, first, 1, lambda tally, result: seen.append(result), 1)
@@ -395,7 +395,7 @@ class CheckerTests(SynchronousTestCase):
             checker.changed(view.id, view.successors, trusted=False)
         return checker
 
-    def test_one_member_more_than_a_list_is_long_is_enough(self) -> None:
+    def test_a_base_of_one_member_more_than_a_list_is_long_is_enough(self) -> None:
         self.assertTrue(self.checker(3).in_force)
         small = self.checker(2)
         self.assertFalse(small.in_force)
@@ -422,7 +422,7 @@ class CheckerTests(SynchronousTestCase):
         checker.changed(0, [15], trusted=True)
         self.assertEqual(checker.checks, before + 2)
 
-    def test_who_is_no_member_does_not_fail(self) -> None:
+    def test_the_end_of_a_node_that_is_no_member_is_no_failure(self) -> None:
         checker = self.checker(4)
         checker.failed(33)
         self.assertTrue(checker.in_force)

@@ -46,23 +46,23 @@ class AllIsWell(SynchronousTestCase):
         self.assertTrue(verdict.complete)
         self.assertEqual((verdict.states, verdict.steps, verdict.depth), (states, steps, depth))
 
-    def test_four_nodes_that_join_and_fail(self):
+    def test_all_is_well_while_four_nodes_join_and_fail(self):
         self.check_all(787, 6751, 35, faults=JOIN_FAIL, lives=1)
 
-    def test_four_nodes_that_join_fail_leave_and_come_back(self):
+    def test_all_is_well_while_four_nodes_join_fail_leave_and_come_back(self):
         self.check_all(2503, 18819, 30, grain=Grain.OPERATION)
 
-    def test_from_a_ring_of_one(self):
+    def test_all_is_well_from_a_ring_of_one(self):
         self.check_all(588, 3238, 18, nodes=3, first=1, faults=JOIN_FAIL)
 
-    def test_joins_with_every_message_on_its_way(self):
+    def test_all_is_well_after_joins_with_every_message_on_its_way(self):
         # With everybody answering at once there are far fewer states, and they are well too.
         self.check_all(
             627, 2607, 22, nodes=4, first=3, faults=frozenset({Fault.JOIN}), grain=Grain.MESSAGE,
             safeguards=without("answer_later"),
         )  # fmt: skip
 
-    def test_all_three_members_with_every_message_on_its_way(self):
+    def test_all_is_well_among_three_members_with_every_message_on_its_way(self):
         self.check_all(308, 1225, 30, nodes=3, grain=Grain.MESSAGE)
 
 
@@ -90,7 +90,7 @@ class TheSearchCanFail(SynchronousTestCase):
             ["0: successors [], predecessor 0", "8: successors [], predecessor 8"],
         )
 
-    def test_both_safeguards_are_needed_for_that(self):
+    def test_a_ring_of_two_is_not_lost_if_only_one_of_both_safeguards_is_off(self):
         for name in ("ask_before_adopting", "whole_list"):
             verdict = Search(
                 Plan(
@@ -179,7 +179,7 @@ class Merging(SynchronousTestCase):
         turns = {canonical(self.first[k:] + self.first[:k]) for k in range(4)}
         self.assertEqual(len(turns), 1)
 
-    def test_what_is_in_flight_turns_too(self):
+    def test_what_is_in_flight_turns_with_the_ring(self):
         world, canonical = self.search.world, self.search.merger.canonical
         joined = world.after(self.first, Action("join", 3, 2))[0]
         told_them = world.after(joined, Action("stabilise", 3))[0]
@@ -211,26 +211,26 @@ class Judging(SynchronousTestCase):
         state = tuple(0 if n is None else search.world.number(n) for n in nodes)
         return set(search.judge.faults(state))
 
-    def test_right_ring(self):
+    def test_a_right_ring_has_no_fault(self):
         right = situation(at(3), at(1), at(2))
         self.assertEqual(self.faults(right, right, right, right), set())
 
-    def test_no_live_entry(self):
+    def test_a_list_without_a_live_entry_is_a_fault(self):
         stale = situation(at(3), at(1, 2), at(2, 2))
         right = situation(at(3), at(1), at(2))
         self.assertIn(Property.LIVE_ENTRY, self.faults(stale, right, right, right))
 
-    def test_two_rings(self):
+    def test_two_rings_are_a_fault(self):
         opposite = situation(at(2), at(2))
         found = self.faults(opposite, opposite, opposite, opposite)
         self.assertLessEqual({Property.ONE_RING, Property.PRINCIPALS}, found)
 
-    def test_ring_in_disorder(self):
+    def test_a_ring_in_disorder_is_a_fault(self):
         backwards = situation(at(1), at(3))
         found = self.faults(backwards, backwards, backwards, backwards)
         self.assertIn(Property.ORDERED_RING, found)
 
-    def test_list_in_disorder(self):
+    def test_a_list_in_disorder_is_a_fault(self):
         right = situation(at(3), at(1), at(2))
         for wrong in (situation(at(3), at(2), at(1)), situation(at(3), at(1), at(1)),
                       situation(at(3), at(1), at(0))):  # fmt: skip
@@ -265,17 +265,17 @@ class CommandLine(SynchronousTestCase):
         self.assertEqual((status, err), (0, ""))
         self.assertIn("Every reachable state was seen", out)
 
-    def test_broken(self):
+    def test_a_broken_property_is_told_with_its_history_and_status_1(self):
         status, out, _ = self.run_search("--without", "recheck_place")
         self.assertEqual(status, 1)
         self.assertIn("1. 12 joins after 0", out)
 
-    def test_unfinished(self):
+    def test_a_search_that_did_not_see_every_state_has_status_3(self):
         status, out, _ = self.run_search("--max-states", "1100")
         self.assertEqual(status, 3)
         self.assertIn("Not every state was seen", out)
 
-    def test_progress(self):
+    def test_progress_is_told_unless_the_search_is_to_be_quiet(self):
         words = ["--max-states", "2000"]
         self.assertIn("states", self.run_search(*words)[2])
         self.assertEqual(self.run_search(*words, "--quiet")[2], "")
@@ -289,7 +289,7 @@ class CommandLine(SynchronousTestCase):
         ):  # fmt: skip
             search.planned(parsed(words))
 
-    def test_bad_arguments(self):
+    def test_bad_arguments_are_refused_with_what_is_possible(self):
         for words, said in (
             (["--nodes", "17"], "--nodes must be from 2 to 2**bits = 16"),
             (["--first", "5"], "--first must be from 1 to 4"),

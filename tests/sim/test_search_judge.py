@@ -50,7 +50,7 @@ class PrincipalTests(JudgeCase):
     def principals(self, *nodes: Situation | None, flight: tuple[int, ...] = ()) -> str:
         return f"{self.judge.principals(self.state(*nodes, flight=flight)):04b}"[::-1]
 
-    def test_who_is_passed_over_by_a_list_is_none(self) -> None:
+    def test_who_is_passed_over_by_a_list_is_no_principal(self) -> None:
         wide = situation(at(3), at(2), at(3))
         self.assertEqual(self.principals(RIGHT, RIGHT, RIGHT, RIGHT), "1111")
         self.assertEqual(self.principals(wide, RIGHT, RIGHT, RIGHT), "1011")
@@ -77,7 +77,7 @@ class PrincipalTests(JudgeCase):
         far = (self.world.entry(2, 1, Message(msg.State, at(2), 1, 0, NOBODY, ())),)
         self.assertEqual(self.principals(*nodes, flight=far), "1011", "whom it asked counts, too")
 
-    def test_who_leaves_is_none_and_passes_over_nobody(self) -> None:
+    def test_who_leaves_is_no_principal_and_passes_over_nobody(self) -> None:
         leaving = situation(at(3), at(3))._replace(leaving=True)
         self.assertEqual(self.principals(RIGHT, leaving, RIGHT, RIGHT), "1011")
 

@@ -90,7 +90,7 @@ class HistoryTests(SynchronousTestCase):
             ["Left alone, with no further fault:", "   round 1: nothing changes"],
         )
 
-    def test_what_is_broken_besides_is_told_too(self) -> None:
+    def test_everything_else_that_is_broken_at_the_end_is_told(self) -> None:
         found = Search(Plan())
         wrong = found.world.number(situation(at(3), at(2), at(1)))
         right = found.world.number(RIGHT)
@@ -117,7 +117,7 @@ class SentenceTests(SynchronousTestCase):
         numbers = (0 if each is None else self.search.world.number(each) for each in nodes)
         return (*numbers, *flight)
 
-    def test_each_thing_that_happens(self) -> None:
+    def test_each_thing_that_happens_has_its_sentence(self) -> None:
         back = RIGHT._replace(incarnation=2)
         alone = situation(at(3, 2))
         state = self.state(RIGHT, alone, None, back)
@@ -135,7 +135,7 @@ class SentenceTests(SynchronousTestCase):
         ):
             self.assertEqual(self.story.sentence(action, state), sentence)
 
-    def test_each_message_that_arrives(self) -> None:
+    def test_each_message_that_arrives_has_its_sentence(self) -> None:
         world = self.search.world
         for kind, name in (
             (msg.GetState, "the question of 8 reaches 16"),

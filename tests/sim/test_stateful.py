@@ -209,7 +209,7 @@ class RandomHistories(SynchronousTestCase):
         hypothesis.seed(SEED)(histories)
         run_state_machine_as_test(histories, settings=SETTINGS)
 
-    def test_histories(self):
+    def test_random_histories_hold(self):
         self.play(Histories)
 
     def test_a_history_can_fail(self):

@@ -58,16 +58,16 @@ class RingTests(WatchCase):
         self.assertEqual(self.watch.violations, [])
         self.assertEqual(self.watch.checker.checks, before + 1)
 
-    def test_a_step_that_breaks_it_is_one(self):
+    def test_a_step_that_breaks_the_invariant_is_a_violation(self):
         self.change(0, 1, 2)
         self.change(0, 5)
         self.assertIn(f"100.000000 s: {self.hosts[0].ref.name} broke the invariant", self.report())
 
-    def test_so_is_one_that_leaves_a_member_without_a_successor(self):
+    def test_a_step_that_leaves_a_member_without_a_successor_is_a_violation(self):
         self.change(0)
         self.assertIn("no entry of its successor list is live", "\n".join(self.watch.violations))
 
-    def test_and_one_by_which_a_node_comes_in_at_the_wrong_place(self):
+    def test_a_step_by_which_a_node_comes_in_at_the_wrong_place_is_a_violation(self):
         stranger = self.network.make("stranger", [])
         self.hosts = sorted([*self.hosts, stranger], key=lambda host: host.ref.id)
         index = self.hosts.index(stranger)
@@ -121,7 +121,7 @@ class RingTests(WatchCase):
         self.change(0, 1)
         self.assertIn("no entry of its successor list is live", "\n".join(self.watch.violations))
 
-    def test_and_does_not_name_the_next_life(self):
+    def test_a_pointer_to_a_life_that_is_over_does_not_name_the_next_life(self):
         """A list that is taken over after the death, and the node comes back."""
         for end in (Network.kill, Network.leave):
             self.make()
@@ -184,7 +184,7 @@ class TrustTests(WatchCase):
         self.network.now = 100.0 + self.network.config.dead_memory_s + MARGIN_S - 0.1
         self.assertFalse(self.watch.trusted)
 
-    def test_meanwhile_nothing_is_held_against_anybody(self):
+    def test_during_a_mistake_nothing_is_held_against_anybody(self):
         self.mistake()
         self.change(0, 5)
         self.assertEqual(self.watch.violations, [])
@@ -196,7 +196,7 @@ class TrustTests(WatchCase):
         self.mistake()
         self.assertEqual((self.watch.mistakes, self.watch.trusted), (0, True))
 
-    def test_nor_for_as_long_as_answers_may_be_on_their_way_after_it_is_whole_again(self):
+    def test_nothing_is_held_against_anybody_while_answers_of_a_broken_ring_may_come(self):
         self.watch.faulted(self.hosts[0], "placed")
         self.hosts[0].node.ring.successors = [self.hosts[5].ref]
         self.watch.faulted(self.hosts[0], "placed")
@@ -223,7 +223,7 @@ class TrustTests(WatchCase):
         self.lose(3, 6, wait=0.0)
         self.assertEqual(self.watch.violations, [])
 
-    def test_a_list_that_was_dead_before_it_was_asked_for_is_not(self):
+    def test_a_list_that_was_dead_before_it_was_asked_for_is_a_violation(self):
         self.make(9)
         self.lose(3, 6, wait=10.0)
         self.assertIn("no entry of its successor list is live", "\n".join(self.watch.violations))
@@ -256,12 +256,12 @@ class RecordTests(WatchCase):
         self.record(self.end, self.origin, self.middle, self.end)
         self.assertEqual(self.watch.violations, [])
 
-    def test_twice_is_not(self):
+    def test_a_message_recorded_twice_is_a_violation(self):
         for _ in range(2):
             self.record(self.middle, self.origin, self.middle)
         self.assertIn(f"{self.middle.ref.name} recorded {self.id} twice", self.report())
 
-    def test_nor_a_way_that_begins_ends_or_turns_elsewhere(self):
+    def test_a_way_that_begins_ends_or_turns_elsewhere_is_a_violation(self):
         for route in (
             (self.middle, self.end),
             (self.origin, self.middle),

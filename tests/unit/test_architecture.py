@@ -24,7 +24,7 @@ class TheCodeAsItStands(SynchronousTestCase):
         texts = {name for name, _ in tidy.project_texts()}
         self.assertLessEqual({"README.md", "pyproject.toml", "compose/Dockerfile"}, texts)
 
-    def test_arrows(self):
+    def test_no_module_imports_against_the_arrows(self):
         self.complain(
             [
                 complaint
@@ -56,7 +56,7 @@ class TheCodeAsItStands(SynchronousTestCase):
     def test_classes_functions_and_constructors_are_as_large_as_the_tables_say(self):
         self.complain(tidy.oversized(tidy.package_modules()))
 
-    def test_docstrings(self):
+    def test_what_is_public_has_its_docstring(self):
         self.complain(
             [
                 complaint
@@ -89,7 +89,7 @@ class TheCodeAsItStands(SynchronousTestCase):
 class Arrows(SynchronousTestCase):
     """:func:`tidy.wrong_arrows` sees every way to import, and judges by folder."""
 
-    def test_upward_import(self):
+    def test_an_upward_import_is_complained_of(self):
         for statement in (
             "import chordnet.net.links.links",
             "from chordnet.net import links",
@@ -103,7 +103,7 @@ class Arrows(SynchronousTestCase):
             with self.subTest(statement):
                 self.assertEqual(len(tidy.wrong_arrows(CORE, statement)), 1)
 
-    def test_downward_and_level_imports(self):
+    def test_downward_and_level_imports_are_allowed(self):
         allowed = "from chordnet.core.base import messages\nfrom chordnet import __version__\n"
         link = "chordnet.net.links.links"
         self.assertEqual(tidy.wrong_arrows(link, allowed + "import attrs"), [])
@@ -113,7 +113,7 @@ class Arrows(SynchronousTestCase):
             tidy.wrong_arrows("chordnet.core", "from .node import ChordNode", is_package=True), []
         )
 
-    def test_a_folder_may_not_import_the_one_above_or_beside_it_unasked(self):
+    def test_a_folder_may_not_import_a_folder_above_or_beside_it_unasked(self):
         ring = "chordnet.core.ring.walk"
         self.assertEqual(len(tidy.wrong_arrows(ring, "import chordnet.core.node")), 1)
         self.assertEqual(len(tidy.wrong_arrows(ring, "from chordnet.core.lookup import lookup")), 1)
@@ -148,7 +148,7 @@ class Arrows(SynchronousTestCase):
 class Purity(SynchronousTestCase):
     """What a pure room may not touch."""
 
-    def test_world_in_the_core(self):
+    def test_what_touches_the_world_is_complained_of_in_the_core(self):
         for statement in (
             "import socket",
             "from time import monotonic",
@@ -161,14 +161,14 @@ class Purity(SynchronousTestCase):
             with self.subTest(statement):
                 self.assertEqual(len(tidy.impure_imports(CORE, statement)), 1)
 
-    def test_what_the_core_may_use(self):
+    def test_what_the_core_may_use_is_allowed(self):
         fine = "import attrs, msgspec, bisect, hashlib\nfrom random import Random\n"
         self.assertEqual(tidy.impure_imports(CORE, fine), [])
 
-    def test_other_rooms_touch_the_world(self):
+    def test_other_rooms_may_touch_the_world(self):
         self.assertEqual(tidy.impure_imports("chordnet.net.links.links", "import socket"), [])
 
-    def test_global_reactor(self):
+    def test_a_global_reactor_is_complained_of(self):
         for statement in (
             "from twisted.internet import reactor",
             "import twisted.internet.reactor",
@@ -178,7 +178,7 @@ class Purity(SynchronousTestCase):
                 self.assertEqual(len(tidy.global_reactor("chordnet.service", statement)), 1)
                 self.assertEqual(tidy.global_reactor("chordnet.tap", statement), [])
 
-    def test_global_random(self):
+    def test_global_randomness_is_complained_of(self):
         for statement in (
             "from random import choice",
             "import random\nrandom.shuffle([])",
@@ -187,7 +187,7 @@ class Purity(SynchronousTestCase):
             with self.subTest(statement):
                 self.assertEqual(len(tidy.global_random(CORE, statement)), 1)
 
-    def test_random_source_of_ones_own(self):
+    def test_a_random_source_of_ones_own_is_allowed(self):
         fine = "import random\ndef draw(source: random.Random): return source.random()"
         self.assertEqual(tidy.global_random(CORE, fine), [])
         self.assertEqual(tidy.global_random(CORE, "def f(random): return random.choice([1])"), [])
@@ -196,7 +196,7 @@ class Purity(SynchronousTestCase):
 class Tidiness(SynchronousTestCase):
     """Docstrings, length and the words that do not belong."""
 
-    def test_missing_docstrings(self):
+    def test_missing_docstrings_are_complained_of(self):
         source = "class Table:\n    def add(self): ...\n    def _grow(self): ...\ndef make(): ..."
         self.assertEqual(len(tidy.undocumented(CORE, source, thorough=False)), 1)
         self.assertEqual(len(tidy.undocumented(CORE, source, thorough=True)), 4)
@@ -205,11 +205,11 @@ class Tidiness(SynchronousTestCase):
         source = '"""A module."""\nclass _Table:\n    def add(self): ...'
         self.assertEqual(tidy.undocumented(CORE, source, thorough=True), [])
 
-    def test_long_module(self):
+    def test_a_long_module_is_complained_of(self):
         self.assertTrue(tidy.too_long(CORE, "\n" * (tidy.MOST_LINES + 1)))
         self.assertEqual(tidy.too_long(CORE, "\n" * tidy.MOST_LINES), [])
 
-    def test_crowded_folder(self):
+    def test_a_crowded_folder_is_complained_of(self):
         names = [f"chordnet.core.m{number}" for number in range(tidy.MOST_FILES)]
         modules = [tidy.Module(name, "", is_package=False) for name in names]
         self.assertEqual(tidy.crowded(modules), [])
@@ -222,7 +222,7 @@ class Tidiness(SynchronousTestCase):
         found = tidy.oversized([tidy.Module(CORE, source, is_package=False)])
         return [text for text in found if text.partition(":")[0] not in known]
 
-    def test_oversized_classes_functions_and_constructors(self):
+    def test_oversized_classes_functions_and_constructors_are_complained_of(self):
         methods = "".join(f"    def m{n}(self): ...\n" for n in range(tidy.MOST_METHODS))
         self.assertEqual(self.oversized("class Small:\n" + methods), [])
         self.assertEqual(
@@ -241,7 +241,7 @@ class Tidiness(SynchronousTestCase):
         tables = (tidy.METHODS, tidy.BODIES, tidy.PARAMETERS)
         self.assertEqual(len(complaints), sum(map(len, tables)))
 
-    def test_unfit_text(self):
+    def test_unfit_text_is_complained_of(self):
         for line in (
             "# TO" + "DO: later",
             "see /ro" + "ot/notes",
@@ -251,7 +251,7 @@ class Tidiness(SynchronousTestCase):
             with self.subTest(line):
                 self.assertEqual(len(tidy.unfit_text("a.md", line)), 1)
 
-    def test_fit_text(self):
+    def test_fit_text_is_allowed(self):
         for line in ("docs/home/flow", "tmpfs: [/tmp]", "/var/lib/chordnet", "what is to do next"):
             with self.subTest(line):
                 self.assertEqual(tidy.unfit_text("a.md", line), [])

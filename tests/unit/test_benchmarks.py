@@ -122,11 +122,11 @@ class MessageTests(SynchronousTestCase):
 
 
 class ParsingTests(SynchronousTestCase):
-    def test_processor_time_of_a_program_with_brackets_in_its_name(self) -> None:
+    def test_the_processor_time_of_a_program_with_brackets_in_its_name_is_read(self) -> None:
         text = "42 (a) b (c)) S 1 42 42 0 -1 4194560 9 8 7 6 250 150 3 4 20 0 1 0 5 6 7"
         self.assertEqual(parse_stat(text) / parse_stat(text.replace("150", "650")), 400 / 900)
 
-    def test_proportional_memory_in_bytes(self) -> None:
+    def test_proportional_memory_is_read_in_bytes(self) -> None:
         text = "55-7f ---p 0 00:00 0  [rollup]\nRss:  9000 kB\nPss:  21 kB\nPss_Anon: 3 kB\n"
         self.assertEqual(parse_pss(text), 21 * 1024)
         self.assertRaises(ValueError, parse_pss, "Rss: 1 kB\n")
@@ -137,12 +137,12 @@ class ParsingTests(SynchronousTestCase):
         self.assertEqual({parse_own(alone), parse_own(shared)}, {39 * 1024})
         self.assertRaises(ValueError, parse_own, "Anonymous: 1 kB\n")
 
-    def test_nats_frames_in_any_cut_with_pings_between(self) -> None:
+    def test_nats_frames_are_read_in_any_cut_with_pings_between(self) -> None:
         frame = b"MSG bench 1 100\r\n" + payload(5) + b"\r\n"
         self._check_cuts(nats_sockets.parse, b"PING\r\n" + frame + b"PING\r\n" + frame)
         self.assertRaises(ValueError, nats_sockets.parse, b"-ERR 'Stale Connection'\r\n" * 9)
 
-    def test_redis_frames_in_any_cut(self) -> None:
+    def test_redis_frames_are_read_in_any_cut(self) -> None:
         frame = encode(b"message", b"bench", payload(5))
         self._check_cuts(redis_sockets.parse, frame * 2)
         self.assertRaises(ValueError, redis_sockets.parse, b"-ERR unknown command\r\n" * 9)
@@ -154,7 +154,7 @@ class ParsingTests(SynchronousTestCase):
             late, rest = parse(rest + data[cut:])
             self.assertEqual((early + late, rest), ([payload(5)] * 2, b""), f"cut at {cut}")
 
-    def test_a_redis_command(self) -> None:
+    def test_a_redis_command_is_encoded_with_its_lengths(self) -> None:
         self.assertEqual(encode(b"PUBLISH", b"a"), b"*2\r\n$7\r\nPUBLISH\r\n$1\r\na\r\n")
 
 
@@ -294,13 +294,13 @@ class ReportTests(SynchronousTestCase):
         self.assertEqual(command_line(typed), "python -m benchmarks --quick --only idle")
         self.assertEqual(command_line(["--save"]), "python -m benchmarks")
 
-    def test_a_row(self) -> None:
+    def test_a_row_has_figure_rival_ratio_target_and_verdict(self) -> None:
         self.assertEqual(
             cells(self.report.figures[0]),
             ("lookups", "9,150/s", "kademlia", "3,050/s", "3.00 x", "≥ 3 x (aim 5 x)", "met"),
         )
 
-    def test_a_row_of_what_was_not_measured(self) -> None:
+    def test_a_row_of_what_was_not_measured_says_so(self) -> None:
         self.assertEqual(
             cells(self.report.figures[1]),
             ("killed", "-", "", "", "", "< 0.5 s", "not measured"),

@@ -33,7 +33,7 @@ class PeerTests(SynchronousTestCase):
         self.transport.clear()
         return FrameDecoder(1 << 20).feed(data)
 
-    def test_it_greets_as_a_peer_and_answers_what_keeps_it_alive(self):
+    def test_a_hostile_peer_greets_as_a_peer_and_answers_what_keeps_it_alive(self):
         (hello,) = self.said()
         self.assertEqual(read_hello(hello).node, self.peer.me)
         self.peer.dataReceived(encode_frame(Welcome(2, NODE)) + encode_frame(Ping(5)))
@@ -43,7 +43,7 @@ class PeerTests(SynchronousTestCase):
         self.assertEqual((pong, type(state)), (Pong(5, 3), State))
         self.assertEqual(self.peer.heard["Ping"], 1)
 
-    def test_a_route_that_it_makes_up_ends_at_itself(self):
+    def test_a_route_that_a_hostile_peer_makes_up_ends_at_itself(self):
         own = self.peer.bcast(self.peer.me, 1, [b"x"], NODE.raw)
         other = self.peer.bcast(NODE, 1, [b"x"], NODE.raw)
         self.assertEqual([hop.name for hop in own.hops], ["X"])
@@ -68,14 +68,14 @@ class LieTests(SynchronousTestCase):
                 for frame in make(self.peer, NODE):
                     self.assertEqual(gate.fault(read_peer(encode_frame(frame)[4:])), "", kind)
 
-    def test_it_learns_the_numbers_that_are_used_and_goes_on_from_there(self):
+    def test_a_hostile_peer_learns_the_numbers_that_are_used_and_goes_on_from_there(self):
         known = [1, 8, FAR[1], FAR[1] + 5]
         self.hostile._heard(Have([], [], [OriginState(NODE.raw, 1, known)]))
         self.hostile.nodes[NODE.raw] = NODE
         (first,) = self.hostile._number(self.peer, NODE)
         self.assertIn(first.id.sequence, range(8, 28))
 
-    def test_it_lies_to_who_let_it_in_and_counts_its_frames(self):
+    def test_a_hostile_peer_lies_to_who_let_it_in_and_counts_its_frames(self):
         for _ in range(50):
             self.hostile._lie()
         self.assertGreater(self.hostile.told.total(), 50)

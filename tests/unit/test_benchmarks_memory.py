@@ -29,7 +29,7 @@ class Figures(SynchronousTestCase):
         case = Case("no reader", 40_000_000, 50_000_000, 45_000_000, 30_000_000, "all sent")
         self.cases = [evolve(case, name="first", peak=200_000_000), case, case]
 
-    def test_resident_memory_and_its_peak(self):
+    def test_resident_memory_and_its_peak_are_read_in_bytes(self):
         self.assertEqual(parse_status(STATUS), (50 * 1024, 60 * 1024))
         self.assertRaises(ValueError, parse_status, "Name: x\nVmRSS: 5 kB\n")
 
@@ -47,7 +47,7 @@ class Figures(SynchronousTestCase):
         self.cases[2] = evolve(self.cases[2], name="reader", right=False)
         self.assertEqual(verdict(self.cases), ["reader: all sent"])
 
-    def test_the_table(self):
+    def test_the_table_shows_memory_before_and_after(self):
         head, *lines = table(self.cases)
         self.assertIn("before", head)
         self.assertEqual(lines[2].split()[-5:], ["40.0", "50.0", "10.0", "45.0", "30.0"])

@@ -98,7 +98,7 @@ class SampleTests(SynchronousTestCase):
         self.assertNotEqual(drawn, sample(sources, random.Random(8), 20))
         self.assertEqual(len({(each.path, each.start, each.new) for each in drawn}), 20)
 
-    def test_no_more_than_there_are(self) -> None:
+    def test_a_sample_has_no_more_mutants_than_there_are(self) -> None:
         self.assertEqual(len(sample({"a.py": "A = 1\n"}, random.Random(7), 20)), 1)
 
 
@@ -114,7 +114,7 @@ class ConcernedTests(SynchronousTestCase):
         ran = frozenset((self.PATH, each) for each in functions)
         return Test(f"tests/unit/test_{file}.py::{name}", seconds, ran)
 
-    def test_those_named_like_it_come_first_then_the_quick(self) -> None:
+    def test_tests_named_like_the_module_come_first_then_the_quick(self) -> None:
         found = self.chosen(
             100.0, self.made("slow", 9.0, "Book.note"), self.made("quick", 1.0, "Book.note"),
             self.made("named", 20.0, "Book.note", file="core_peers"),
@@ -127,7 +127,7 @@ class ConcernedTests(SynchronousTestCase):
         self.assertEqual(len(self.chosen(5.0, *tests)), 1)
         self.assertEqual(len(self.chosen(22.0, *tests)), 2)
 
-    def test_where_none_runs_the_function_those_that_run_its_file_or_are_named_after_it(
+    def test_where_no_test_runs_the_function_those_of_its_file_or_of_its_name_are_chosen(
         self,
     ) -> None:
         found = self.chosen(
@@ -145,7 +145,7 @@ class ConcernedTests(SynchronousTestCase):
 
 
 class EquivalentTests(SynchronousTestCase):
-    def test_each_has_its_reason(self) -> None:
+    def test_each_equivalent_mutant_has_its_reason(self) -> None:
         text = "# words\n\na.py: x => y\n    nobody can tell\n"
         self.assertEqual(equivalents(text), {"a.py: x => y": "nobody can tell"})
         self.assertRaises(ValueError, equivalents, "a.py: x => y\n")

@@ -34,7 +34,7 @@ class ShapeTests(SynchronousTestCase):
             (self.folder / "inner" / name).write_text("x = 1\n", "utf-8")
         (self.folder / "large.py").write_text(MODULE, "utf-8")
 
-    def test_it_counts_files_methods_parameters_comments_and_turns(self) -> None:
+    def test_the_shape_counts_files_methods_parameters_comments_and_turns(self) -> None:
         found = figures(self.folder)
         self.assertEqual(found["modules"], "3")
         self.assertEqual(found["most files in a folder"], "inner 2, . 1")

@@ -63,7 +63,7 @@ class PacerTests(SynchronousTestCase):
         self.pacer = Pacer(self.clock, {n: Client(n, self.calls) for n in (1, 2)}, random.Random(1))
         self.pacer.start()
 
-    def test_it_sends_at_its_rate_through_nodes_that_are_up(self) -> None:
+    def test_a_pacer_sends_at_its_rate_through_nodes_that_are_up(self) -> None:
         self.pacer.up.discard(2)
         self.clock.pump([0.02] * 50)
         self.assertEqual(len(self.calls), 150)

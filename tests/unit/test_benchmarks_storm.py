@@ -66,13 +66,13 @@ class Judging(SynchronousTestCase):
     def judge(self, confirmed=None):
         return judge({KEY: "apple"} if confirmed is None else confirmed, self.logs, IDS)
 
-    def test_all_is_well(self):
+    def test_a_storm_in_which_all_is_well_has_no_complaints(self):
         verdict = self.judge()
         self.assertEqual((verdict.counts, verdict.complaints), ({}, ()))
         self.assertEqual((verdict.messages, verdict.records, verdict.repaired), (1, 3, 1))
         self.assertEqual(verdict.unconfirmed, 0)
 
-    def test_a_confirmed_message_is_missing(self):
+    def test_a_confirmed_message_that_a_node_lacks_is_missing(self):
         self.logs[3] = []
         self.assertEqual(self.judge().counts, {"missing": 1})
         self.assertEqual(self.judge().complaints, (f"missing: Node 3 lacks 'apple' ({KEY})",))
@@ -86,15 +86,15 @@ class Judging(SynchronousTestCase):
         self.logs[3] = []
         self.assertEqual(self.judge({}).counts, {"not everywhere": 1})
 
-    def test_twice(self):
+    def test_a_message_recorded_twice_is_counted(self):
         self.logs[2] *= 2
         self.assertEqual(self.judge().counts, {"twice": 1})
 
-    def test_another_body(self):
+    def test_another_body_is_counted(self):
         self.logs[2] = [entry(2, (1, 2), body="pear")]
         self.assertEqual(self.judge().counts, {"body": 1})
 
-    def test_untrue_routes(self):
+    def test_untrue_routes_are_counted(self):
         for log, why in (
             ([entry(3, (1, 3, 2))], "does not lead from the origin to here"),
             ([entry(3, (2, 3))], "does not lead from the origin to here"),
@@ -106,7 +106,7 @@ class Judging(SynchronousTestCase):
             self.assertEqual(verdict.counts, {"route": 1}, why)
             self.assertIn(why, verdict.complaints[0])
 
-    def test_a_node_before_that_lacks_it(self):
+    def test_a_route_through_a_node_that_lacks_the_message_is_counted(self):
         self.logs[2] = []
         self.assertEqual(self.judge().counts, {"missing": 1, "route": 1})
         self.assertIn("the node before has not recorded it", self.judge().complaints[1])
@@ -163,7 +163,7 @@ class Sending(SynchronousTestCase):
         self.clock.pump([1.0] * 5)
         return self.successResultOf(self.sending)
 
-    def test_each_has_a_connection_of_its_own_and_several_in_flight(self):
+    def test_each_sender_has_a_connection_of_its_own_and_several_messages_in_flight(self):
         self.assertEqual(len(self.clients), SENDERS)
         self.assertEqual(len(self.bodies), SENDERS * LINES)
         self.stop()
@@ -177,7 +177,7 @@ class Sending(SynchronousTestCase):
         self.assertEqual(sorted(self.senders.confirmed.values()), sorted(self.bodies))
         self.assertEqual(self.senders.sent, len(self.bodies))
 
-    def test_after_a_failure_they_turn_to_another_node_once(self):
+    def test_after_a_failure_the_senders_turn_to_another_node_once(self):
         self.answers["a"] = ConnectFailed("gone")
         self.up = ["b"]
         self.clock.pump([0.5] * 5)

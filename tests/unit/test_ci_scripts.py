@@ -23,11 +23,11 @@ class PipSettings(SynchronousTestCase):
     def collect(self, *lines: str) -> dict[str, str]:
         return PIP_SETTINGS["collect"]("\n".join(lines))
 
-    def test_addresses_travel(self):
+    def test_addresses_in_the_settings_of_pip_travel(self):
         found = self.collect("global.index-url='https://mirror.example/simple'")
         self.assertEqual(found, {"index-url": "https://mirror.example/simple"})
 
-    def test_directories_stay(self):
+    def test_directories_in_the_settings_of_pip_stay(self):
         found = self.collect(
             ":env:.find-links='/opt/wheels https://mirror.example/wheels'",
             "global.extra-index-url='file:///opt/index'",
@@ -35,11 +35,11 @@ class PipSettings(SynchronousTestCase):
         )
         self.assertEqual(found, {"find-links": "https://mirror.example/wheels"})
 
-    def test_variables_are_stronger_than_files(self):
+    def test_variables_of_pip_are_stronger_than_files(self):
         found = self.collect("global.timeout='15'", ":env:.timeout='180'")
         self.assertEqual(found, {"timeout": "180"})
 
-    def test_taste_stays(self):
+    def test_settings_of_pip_that_are_a_matter_of_taste_stay(self):
         self.assertEqual(self.collect("global.quiet='1'", "no setting at all"), {})
 
 
@@ -59,11 +59,11 @@ class ArchiveContents(SynchronousTestCase):
     def complaints(self, *names: str) -> list[str]:
         return ARCHIVE_CONTENTS["complaints"](self.wheel(*names))
 
-    def test_good_wheel(self):
+    def test_a_good_wheel_has_no_complaints(self):
         needed = list(ARCHIVE_CONTENTS["WHEEL_NEEDS"])
         self.assertEqual(self.complaints(*needed), [])
 
-    def test_missing_and_unwanted(self):
+    def test_a_missing_and_an_unwanted_file_are_complained_of(self):
         needed = list(ARCHIVE_CONTENTS["WHEEL_NEEDS"])
         self.assertEqual(len(self.complaints(*needed[1:])), 1)
         for unwanted in ("twisted/plugins/dropin.cache", "twisted/__init__.py", "tests/a.py"):
@@ -79,12 +79,12 @@ class ComposeFile(SynchronousTestCase):
         assert found
         return found[1]
 
-    def test_sixteen_nodes(self):
+    def test_the_compose_file_has_sixteen_nodes(self):
         services = COMPOSE.partition("\nservices:")[2].partition("\nvolumes:")[0]
         names = re.findall(r"^  (node-\d+):", services, re.M)
         self.assertEqual(names, [f"node-{number}" for number in range(1, 17)])
 
-    def test_every_node(self):
+    def test_every_node_has_its_own_name_port_and_peers(self):
         for number in range(1, 17):
             port = 7000 + number
             peers = [peer for peer in (1, 2, 3) if peer != number][:2]
@@ -131,7 +131,7 @@ class Pythons(SynchronousTestCase):
         newest = self.interpreter("versions", "3.97.10", "bin", "python3.97")
         self.assertEqual(self.found("97"), [str(newest)])
 
-    def test_one_of_each_is_found_and_none_where_there_is_none(self) -> None:
+    def test_one_interpreter_of_each_version_is_found_and_none_where_there_is_none(self) -> None:
         first = self.interpreter("bin", "python3.97")
         self.interpreter("versions", "3.97.9", "bin", "python3.97")
         second = self.interpreter("versions", "3.98.0", "bin", "python3.98")

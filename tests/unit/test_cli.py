@@ -286,7 +286,7 @@ class SignalTests(SynchronousTestCase):
         """
     )
 
-    def test_a_signal_lets_it_clean_up_and_a_second_does_not_cut_that_short(self) -> None:
+    def test_a_signal_lets_a_command_clean_up_and_a_second_does_not_cut_that_short(self) -> None:
         for number in (signal.SIGINT, signal.SIGTERM):
             child = subprocess.Popen(
                 [sys.executable, "-c", self.program],
@@ -307,7 +307,7 @@ class SignalTests(SynchronousTestCase):
         names = [item.value for item in cli.shell_complete(click.Context(cli), "--v")]
         self.assertEqual(names, ["--version"])
 
-    def test_the_shell_completes_options_of_a_command_too(self) -> None:
+    def test_the_shell_completes_the_options_of_a_command(self) -> None:
         command = cli.get_command(None, "status")  # type: ignore[arg-type]
         assert command is not None
         self.assertIn("--json", [option for p in command.params for option in p.opts])

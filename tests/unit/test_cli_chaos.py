@@ -21,7 +21,7 @@ def order(verb: str, *words: str, ms: float = 0, jitter: float = 0, percent: flo
 
 
 class WordTests(CommandCase):
-    def test_nodes(self) -> None:
+    def test_nodes_are_named_by_numbers_and_ranges(self) -> None:
         self.assertEqual(node_group("3"), {3})
         self.assertEqual(node_group("1-3,7,9-10"), {1, 2, 3, 7, 9, 10})
         self.assertEqual(node_group(f"1-{MAX_NODES}"), set(range(1, MAX_NODES + 1)))
@@ -40,7 +40,7 @@ class WordTests(CommandCase):
         ):
             self.assertRaises(click.UsageError, node_group, word)
 
-    def test_verbs(self) -> None:
+    def test_every_verb_has_its_fault(self) -> None:
         for wanted, expected in (
             (order("kill", "3"), Faults(killed=frozenset({3}))),
             (order("freeze", "1-2", "4"), Faults(frozen=frozenset({1, 2, 4}))),
@@ -55,7 +55,7 @@ class WordTests(CommandCase):
         self.assertEqual(order("thaw", "1").change(frozen, FIVE), Faults(frozen=frozenset({2})))
         self.assertEqual(order("thaw").change(frozen, FIVE), Faults())
 
-    def test_nodes_that_the_network_lacks(self) -> None:
+    def test_nodes_that_the_network_lacks_are_refused(self) -> None:
         self.assertRaises(NoSuchNode, order("freeze", "4-6").change, Faults(), FIVE)
         self.assertRaises(WrongFault, order("partition", "1-5").change, Faults(), FIVE)
 
@@ -82,7 +82,7 @@ class OutputTests(CommandCase):
     def outcome(self, *after: Part, faults: Faults | None = None) -> Acted:
         return Acted(before=(self.fine,), after=after, seconds=1.26, faults=faults or Faults())
 
-    def test_a_line_before_and_a_line_after(self) -> None:
+    def test_the_network_has_a_line_before_and_a_line_after(self) -> None:
         fine = "nodes 1-3: one right ring, 4 messages on every node"
         twice = "Node 5 recorded the message {} twice".format
         bad = f"node 5: 4 problems: {twice('a')}; {twice('b')}; and 2 more"
@@ -104,7 +104,7 @@ class OutputTests(CommandCase):
         document = outcome_json("default", order("heal"), outcome)
         self.assertEqual(document["seconds"], 1.235)
 
-    def test_what_is_in_force_and_its_end(self) -> None:
+    def test_what_is_in_force_is_said_with_what_ends_it(self) -> None:
         frozen = self.outcome(self.fine, faults=Faults(frozen=frozenset({4, 5})))
         lines = outcome_lines(frozen, "default")
         self.assertEqual(lines[2], "in force: frozen 4-5 (undo it: p2pnet chaos heal)")
@@ -119,12 +119,12 @@ class OutputTests(CommandCase):
         for outcome in (nobody_can_be_asked, slow):
             self.assertIn(heal, outcome_lines(outcome, "default")[2])
 
-    def test_the_command_that_undoes_it_names_the_network(self) -> None:
+    def test_the_command_that_undoes_a_fault_names_the_network(self) -> None:
         frozen = self.outcome(self.fine, faults=Faults(frozen=frozenset({4, 5})))
         undo = "(undo it: p2pnet chaos heal --network two)"
         self.assertIn(undo, outcome_lines(frozen, "two")[2])
 
-    def test_json(self) -> None:
+    def test_the_document_says_what_each_side_looks_like_afterwards(self) -> None:
         document = outcome_json("default", order("freeze", "5"), self.outcome(self.fine, self.bad))
         self.assertEqual((document["ok"], document["seconds"]), (False, 1.26))
         self.assertEqual(

@@ -69,7 +69,7 @@ class StartTests(WorldCase):
 
     WORDS = ("start-network", "--nodes", "5", "--engine", "local", "--base-port", "9001")
 
-    def test_it_says_how_many_nodes_came_into_one_ring_and_where(self) -> None:
+    def test_a_start_says_how_many_nodes_came_into_one_ring_and_where(self) -> None:
         out = self.printed(*self.WORDS)
         self.assertRegex(
             out,
@@ -78,7 +78,7 @@ class StartTests(WorldCase):
         )
         self.assertEqual(self.world.engine.alive, {1, 2, 3, 4, 5})
 
-    def test_again_it_says_that_all_were_running(self) -> None:
+    def test_a_second_start_says_that_all_were_running(self) -> None:
         self.printed(*self.WORDS)
         self.assertEqual(
             self.printed("start-network"),
@@ -100,7 +100,7 @@ class StartTests(WorldCase):
         self.assertIn("1 node in one ring after", out)
         self.assertIn("(local engine, port 9001)", out)
 
-    def test_its_document_has_all_that_is_known(self) -> None:
+    def test_the_document_of_a_start_has_all_that_is_known(self) -> None:
         directory = self.root / "recordings"
         document = self.document(*self.WORDS, "--record", str(directory))
         self.assertEqual(document.pop("seconds"), round(self.world.clock.seconds(), 3))
@@ -120,12 +120,12 @@ class StartTests(WorldCase):
 
 
 class StopTests(WorldCase):
-    def test_it_counts_the_nodes_that_it_stopped(self) -> None:
+    def test_a_stop_counts_the_nodes_that_it_stopped(self) -> None:
         self.assertEqual(self.printed("stop-network"), "network 'default': 5 nodes stopped\n")
         self.assertEqual(self.world.engine.alive, set())
         self.assertIn("clean purge=False", self.calls)
 
-    def test_where_nothing_runs_it_says_so(self) -> None:
+    def test_a_stop_where_nothing_runs_says_so(self) -> None:
         self.world.engine.alive = set()
         self.assertEqual(self.printed("stop-network"), "network 'default': nothing was running\n")
 
@@ -140,7 +140,7 @@ class StopTests(WorldCase):
             "network 'default': nothing was running, and it has no data\n",
         )
 
-    def test_its_document(self) -> None:
+    def test_the_document_of_a_stop_says_what_was_stopped(self) -> None:
         self.assertEqual(
             self.document("stop-network"),
             {"network": "default", "stopped": [1, 2, 3, 4, 5], "killed": [], "purged": False},
@@ -162,7 +162,7 @@ class MemberTests(WorldCase):
         self.assertEqual(document["seconds"], round(document["seconds"], 3))
         self.assertIn("kill [3]", self.calls)
 
-    def test_the_last_one_leaves_nothing_running(self) -> None:
+    def test_the_last_node_that_is_removed_leaves_nothing_running(self) -> None:
         for number in ("1", "2", "3", "4"):
             self.printed("remove-node", number)
         self.assertEqual(
@@ -175,7 +175,7 @@ class MemberTests(WorldCase):
             self.printed("add-node", "3"), r"^Node 3 added; 5 nodes in one ring after \d\.\d s\n$"
         )
 
-    def test_without_a_number_the_next_is_added(self) -> None:
+    def test_without_a_number_the_next_node_is_added(self) -> None:
         document = self.document("add-node")
         self.assertEqual(
             (document["node"], document["address"], document["members"]), (6, "127.0.0.1:9006", 6)
@@ -209,7 +209,7 @@ class ChaosTests(WorldCase):
         self.assertNotIn("in force", self.printed("chaos", "loss", "2", "--percent", "0"))
         self.assertTrue(self.world.engine.lines[2].sound)
 
-    def test_its_document_names_verb_and_nodes(self) -> None:
+    def test_the_document_of_chaos_names_verb_and_nodes(self) -> None:
         document = self.document("chaos", "kill", "2", "4")
         self.assertEqual((document["verb"], document["nodes"]), ("kill", [2, 4]))
         self.assertEqual((document["network"], document["ok"]), ("default", True))
@@ -225,7 +225,7 @@ class SendTests(WorldCase):
         self.assertEqual(self.world.nodes.words, [("send_message", "apple", True)])
         self.assertEqual(self.world.nodes.asked, [4])
 
-    def test_its_document_names_the_origin(self) -> None:
+    def test_the_document_of_a_receipt_names_the_origin(self) -> None:
         document = self.document("send-message", "4", "apple")
         self.assertEqual((document["body"], document["origin"]), ("apple", 4))
         self.assertFalse(document["partial"])
@@ -308,7 +308,7 @@ class GetTests(WorldCase):
             self.world.nodes.words, [("get_messages", 7, "x.1.1"), ("get_ordered", 3, "")]
         )
 
-    def test_its_document_is_a_list(self) -> None:
+    def test_the_document_of_messages_is_a_list(self) -> None:
         self.everywhere()
         ((found),) = json.loads(self.printed("get-messages", "2", "--json"))
         self.assertEqual((found["id"], found["route"]), ("m", [4, 1, 2]))
@@ -379,7 +379,7 @@ class LookupTests(WorldCase):
             self.world.nodes.words, [("lookup", "apple", False), ("lookup", "apple", True)]
         )
 
-    def test_its_document(self) -> None:
+    def test_the_document_of_a_lookup_has_owner_and_path(self) -> None:
         self.assertEqual(
             self.document("lookup", "3", "apple"),
             {"key": "apple", "id": "0b", "owner": 1, "path": [3, 5, 1]},
@@ -387,7 +387,7 @@ class LookupTests(WorldCase):
 
 
 class LogTests(WorldCase):
-    def test_the_last_lines(self) -> None:
+    def test_the_last_lines_of_a_log_are_shown(self) -> None:
         self.assertEqual(self.printed("logs", "3"), "last words of 3\n")
         self.assertEqual(self.printed("logs", "3", "--lines", "0"), "")
         self.assertEqual(self.document("logs", "3"), {"node": 3, "lines": ["last words of 3"]})
@@ -453,7 +453,7 @@ class StatusTests(WorldCase):
 
 
 class DoctorTests(WorldCase):
-    def test_a_right_ring(self) -> None:
+    def test_a_right_ring_has_status_0(self) -> None:
         self.everywhere()
         lines = self.printed("doctor").splitlines()
         self.assertEqual(lines[0], "5 nodes: one ring, in order; every pointer right")
@@ -464,7 +464,7 @@ class DoctorTests(WorldCase):
             {"network": "default", "ok": True, "nodes": 5, "messages": 1, "problems": []},
         )
 
-    def test_a_wrong_one_has_status_1(self) -> None:
+    def test_a_ring_with_a_problem_has_status_1(self) -> None:
         self.everywhere()
         self.world.nodes.logs[2] = []
         self.assertIn("Node 2", self.printed("doctor", status=1))
@@ -472,7 +472,7 @@ class DoctorTests(WorldCase):
         self.assertFalse(document["ok"])
         self.assertEqual(len(document["problems"]), 1)
 
-    def test_it_waits_until_everything_is_right_and_no_longer(self) -> None:
+    def test_the_doctor_waits_until_everything_is_right_and_no_longer(self) -> None:
         self.world.nodes.statuses[3] = msgspec.structs.replace(
             self.world.nodes.statuses[3], successors=[]
         )
@@ -480,7 +480,7 @@ class DoctorTests(WorldCase):
         self.printed("doctor", "--wait-converged")
         self.assertLess(abs(self.world.clock.seconds() - 4.0), 1.0)
 
-    def test_it_waits_for_as_long_as_it_was_told(self) -> None:
+    def test_the_doctor_waits_for_as_long_as_it_was_told(self) -> None:
         self.everywhere()
         self.world.nodes.logs[2] = []
         self.printed("doctor", "--wait-converged", "--timeout", "6", status=1)
@@ -498,7 +498,7 @@ class RingTests(WorldCase):
         for number in ("1", "2", "3", "4", "5"):
             self.assertIn(f"fingers of Node {number}", self.printed("ring", "--node", number))
 
-    def test_without_node_1_it_is_drawn_around_another(self) -> None:
+    def test_without_node_1_the_ring_is_drawn_around_another(self) -> None:
         self.printed("remove-node", "1")
         first = min((2, 3, 4, 5), key=self.world.described.identifier)
         self.assertIn(f"fingers of Node {first}", self.printed("ring"))
@@ -526,7 +526,7 @@ class RingTests(WorldCase):
         err = self.failed("ring", "--svg", str(self.root / "no" / "ring.svg"))
         self.assertIn("cannot write", err)
 
-    def test_its_document_has_the_message(self) -> None:
+    def test_the_document_of_a_ring_has_the_message(self) -> None:
         self.everywhere()
         document = self.document("ring", "--message", "last")
         self.assertEqual(len(document["nodes"]), 5)
@@ -537,13 +537,13 @@ class RingTests(WorldCase):
         self.printed("remove-node", "3")
         self.assertIn("Node 3 is not in the ring", self.failed("ring", "--node", "3"))
 
-    def test_where_no_node_is_in_a_ring_it_says_so(self) -> None:
+    def test_the_command_says_so_where_no_node_is_in_a_ring(self) -> None:
         self.world.nodes.statuses = {}
         self.assertIn("no node is in a ring yet; see: p2pnet status", self.failed("ring"))
 
 
 class JourneyTests(WorldCase):
-    def test_a_predicted_tree(self) -> None:
+    def test_a_predicted_tree_is_told_with_its_messages_and_depth(self) -> None:
         lines = self.printed("explain", "4").splitlines()
         self.assertRegex(lines[0], r"^a message from Node 4 would take 4 messages, depth \d$")
         self.assertEqual(sum("Node" in line for line in lines[1:]), 5)
@@ -564,13 +564,13 @@ class JourneyTests(WorldCase):
         document = self.document("explain", "4")
         self.assertEqual((document["members"], document["unreached"]), (5, [2]))
 
-    def test_the_way_of_a_message(self) -> None:
+    def test_the_way_of_a_message_is_told_from_its_body_on(self) -> None:
         self.everywhere()
         out = self.printed("trace", "last")
         self.assertIn("body-of-m", out.splitlines()[0])
         self.assertEqual(self.document("trace", "last")["id"], "m")
 
-    def test_both_are_drawn(self) -> None:
+    def test_a_predicted_tree_and_the_way_of_a_message_are_drawn(self) -> None:
         self.everywhere()
         for words, said in (
             (("explain", "4"), "the predicted tree is drawn in"),
@@ -656,7 +656,7 @@ class DemoTests(WorldCase):
         )
         self.assertEqual(self.world.engine.alive, {1, 3, 4, 5})
 
-    def test_where_it_fails_nothing_is_left_behind(self) -> None:
+    def test_a_demonstration_that_fails_leaves_nothing_behind(self) -> None:
         self.world.nodes.logs[4].append(record(self.world.described, "other", 5, 4))
         status, out, err = self.p2pnet(*self.WORDS, "--timeout", "5")
         self.assertEqual(status, 1)
@@ -664,13 +664,13 @@ class DemoTests(WorldCase):
         self.assertIn("6. The doctor", out)
         self.assertEqual((self.calls[-1], self.world.engine.alive), ("clean purge=True", set()))
 
-    def test_one_that_runs_is_left_alone(self) -> None:
+    def test_a_demonstration_that_runs_is_left_alone(self) -> None:
         self.world.up()
         self.assertIn("there is a network 'demo' already", self.failed(*self.WORDS))
         self.assertEqual(self.world.engine.alive, {1, 2, 3, 4, 5})
         self.assertEqual(self.calls, [])
 
-    def test_the_remains_of_an_earlier_one_are_no_obstacle(self) -> None:
+    def test_the_remains_of_an_earlier_demonstration_are_no_obstacle(self) -> None:
         self.world.up()
         self.world.engine.alive = set()
         self.assertIn("7. Everything stops", self.printed(*self.WORDS))
@@ -709,7 +709,7 @@ class ProgressTests(SynchronousTestCase):
             f"{wiped}last\n{wiped}{'█' * 16} 16 of 16 nodes in a ring{wiped}",
         )
 
-    def test_elsewhere_only_lines_that_stay_are_written(self) -> None:
+    def test_without_a_terminal_only_lines_that_stay_are_written(self) -> None:
         self.assertEqual(self.shown(io.StringIO(), problems=3), "first\nlast\n")
 
     def test_a_narrow_terminal_is_not_overrun(self) -> None:

@@ -52,7 +52,7 @@ class EngineTests(SynchronousTestCase):
         self.assertEqual(self.docker.alive, {1, 2, 3, 4, 5})
         self.assertIn("(docker engine, ports 9001 to 9005)", self.printed.getvalue())
 
-    def test_where_the_image_cannot_be_built_it_says_so_and_goes_on_with_processes(self) -> None:
+    def test_without_an_image_the_story_goes_on_with_processes_and_says_so(self) -> None:
         self.docker.broken = "the image cannot be built: no such host"
         self.docker.breaks_as = ImageNotBuilt
         self.assertEqual(self.successResultOf(self.start("auto")), 5)
@@ -126,7 +126,7 @@ class PortTests(StoryCase):
         self.assertEqual(status, 1)
         self.assertIn("Node 1 cannot have port 9001", err)
 
-    def test_where_no_ports_are_free_it_says_so_and_starts_nothing(self) -> None:
+    def test_where_no_ports_are_free_the_story_says_so_and_starts_nothing(self) -> None:
         self.world.taken.update(dict.fromkeys(range(1, 65536), "python3"))
         self.assertEqual(
             self.failed("demo", "--nodes", "5"),

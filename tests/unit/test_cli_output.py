@@ -62,7 +62,7 @@ def receipt(**changes: object) -> Receipt:
 
 
 class TextTests(SynchronousTestCase):
-    def test_a_receipt(self) -> None:
+    def test_a_receipt_in_words_counts_who_recorded_the_message(self) -> None:
         self.assertEqual(
             receipt_text(receipt()),
             "apple: recorded by 16 of 16 nodes in 9 ms (15 messages, depth 4)",
@@ -76,11 +76,11 @@ class TextTests(SynchronousTestCase):
             "apple: recorded by 16 of 16 nodes in 9 ms (15 messages shared by 10 phrases, depth 4)",
         )
 
-    def test_a_route(self) -> None:
+    def test_a_route_is_the_names_of_its_nodes(self) -> None:
         entry = record(NETWORK, "m", 4, 12, 8)
         self.assertEqual(route_text(NAMES, entry), "Node 4 -> Node 12 -> Node 8")
 
-    def test_per_origin_order(self) -> None:
+    def test_messages_in_per_origin_order_have_lines_for_gaps(self) -> None:
         entry = record(NETWORK, "m", 4, 12)
         lines = [
             ordered_text(NAMES, each)
@@ -101,18 +101,18 @@ class TextTests(SynchronousTestCase):
             ],
         )
 
-    def test_a_lookup(self) -> None:
+    def test_a_lookup_is_told_with_owner_and_path(self) -> None:
         nodes = [info(NETWORK, NETWORK.identifier(n)) for n in (3, 12, 7)]
         result = LookupResult("apple", "00", nodes[-1], nodes)
         self.assertEqual(
             lookup_text(NAMES, result), "apple belongs to Node 7 (Node 3 -> Node 12 -> Node 7)"
         )
 
-    def test_nothing_that_a_terminal_would_obey(self) -> None:
+    def test_no_text_has_anything_that_a_terminal_would_obey(self) -> None:
         self.assertEqual(plain("a\x1b[31mb\nc\u202e"), "a\\x1b[31mb\\nc\\u202e")
         self.assertEqual(plain("Äpfel→🍎"), "Äpfel→🍎")
 
-    def test_numbers_and_times(self) -> None:
+    def test_numbers_and_times_are_told_for_people(self) -> None:
         self.assertEqual([count(n, "node") for n in (0, 1, 2)], ["0 nodes", "1 node", "2 nodes"])
         self.assertEqual([seconds(s) for s in (0.0042, 0.42)], ["4 ms", "0.4 s"])
         self.assertEqual([duration(s) for s in (5.9, 187, 7500)], ["5s", "3m07s", "2h05m"])
@@ -120,7 +120,7 @@ class TextTests(SynchronousTestCase):
 
 
 class UnconfirmedTests(SynchronousTestCase):
-    def test_it_says_why_not_all_have_it(self) -> None:
+    def test_an_unconfirmed_message_says_why_not_all_have_it(self) -> None:
         self.assertIn("get it from their neighbours", unconfirmed_text(receipt(partial=True)))
         taken = unconfirmed_text(receipt(partial=True, conflict=2))
         self.assertIn(
@@ -131,7 +131,7 @@ class UnconfirmedTests(SynchronousTestCase):
 
 
 class JsonTests(SynchronousTestCase):
-    def test_a_receipt(self) -> None:
+    def test_the_document_of_a_receipt_numbers_the_nodes_that_may_lack_the_message(self) -> None:
         document = receipt_json(
             receipt(partial=True, unreached=[info(NETWORK, NETWORK.identifier(9)), VISITOR]),
             4,
@@ -156,7 +156,7 @@ class JsonTests(SynchronousTestCase):
             },
         )
 
-    def test_a_message(self) -> None:
+    def test_the_document_of_a_message_has_its_route(self) -> None:
         self.assertEqual(
             record_json(NAMES, record(NETWORK, "m", 4, 12, 8)),
             {
@@ -169,7 +169,7 @@ class JsonTests(SynchronousTestCase):
             },
         )
 
-    def test_per_origin_order(self) -> None:
+    def test_documents_in_per_origin_order_have_late_messages_and_gaps(self) -> None:
         entry = record(NETWORK, "m", 4, 12)
         document = ordered_json(NAMES, OrderedEntry(entry, late=True))
         self.assertEqual(document, {**record_json(NAMES, entry), "late": True})
@@ -178,7 +178,7 @@ class JsonTests(SynchronousTestCase):
             {"gap": {"origin": 4, "incarnation": 17, "first": 3, "last": 5, "dropped": False}},
         )
 
-    def test_a_message_by_a_visitor(self) -> None:
+    def test_the_document_of_a_message_by_a_visitor_has_the_visitors_name(self) -> None:
         entry = MessageRecord("m", "x", 0.0, 0.0, [RouteHop(VISITOR.id, "visitor", "origin")])
         self.assertEqual(record_json(NAMES, entry)["route"], ["visitor"])
 
@@ -195,7 +195,7 @@ class ReportTests(SynchronousTestCase):
         result: Report = self.successResultOf(done)
         return result
 
-    def test_the_status_document(self) -> None:
+    def test_the_status_document_has_the_network_and_every_node(self) -> None:
         document = json.loads(json.dumps(report_json(self.report())))
         self.assertEqual(
             (document["network"], document["engine"], document["converged"], document["problems"]),
@@ -234,7 +234,7 @@ class ReportTests(SynchronousTestCase):
         statuses[1] = msgspec.structs.replace(statuses[1], uptime=1.23456)
         self.assertEqual(report_json(self.report())["nodes"][0]["uptime"], 1.235)
 
-    def test_the_doctors_words(self) -> None:
+    def test_the_doctor_says_what_is_right_and_what_is_noted(self) -> None:
         fine = Messages((), (JustStarted(2, 7),), Comparison(0, 4), asked_all=True)
         fault = Finding(OnPurpose("frozen 3", "p2pnet chaos heal"))
         right = Examination(self.report(), (fine,), (fault,))

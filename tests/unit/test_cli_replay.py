@@ -70,13 +70,13 @@ class ReplayTests(CommandCase):
         self.one.write_bytes(b"".join(map(pack, frames)))
         return index
 
-    def test_the_same_again(self) -> None:
+    def test_a_replay_says_that_the_effects_are_the_same(self) -> None:
         status, out, err = self.p2pnet("replay", str(self.one), str(self.two))
         self.assertEqual((status, err, out.count("\n")), (0, "", 2), out)
         self.assertIn("one.rec: n1: the same effects for", out)
         self.assertIn("the node was stopped", out)
 
-    def test_steps_of_all_files_in_the_order_of_time(self) -> None:
+    def test_the_steps_of_all_files_are_told_in_the_order_of_time(self) -> None:
         status, out, _ = self.p2pnet("replay", "--steps", str(self.one), str(self.two))
         lines = out.splitlines()[:-2]
         self.assertEqual(status, 0)
@@ -85,7 +85,7 @@ class ReplayTests(CommandCase):
         self.assertIn(" n2: recorded 'n2' (n2)", out)
         self.assertLess(out.index(" n2: is active"), out.index(" n1: is active"))
 
-    def test_json(self) -> None:
+    def test_the_document_of_a_replay_has_files_and_steps(self) -> None:
         words = ("replay", "--json", "--steps", str(self.one))
         document = json.loads(self.p2pnet(*words)[1])
         self.assertTrue(document["same"])
@@ -94,7 +94,7 @@ class ReplayTests(CommandCase):
         self.assertIn("record", {step["kind"] for step in document["steps"]})
         self.assertEqual(json.loads(self.p2pnet("replay", "--json", str(self.one))[1])["steps"], [])
 
-    def test_the_first_difference(self) -> None:
+    def test_the_first_difference_is_shown_with_what_was_expected(self) -> None:
         event = self.tamper()
         status, out, _ = self.p2pnet("replay", str(self.one), str(self.two))
         self.assertEqual(status, 1)
@@ -151,7 +151,7 @@ class ReplayTests(CommandCase):
         self.assertIn("expected: effects that read the same, in other bytes", out)
         self.assertIn("got:      [", out)
 
-    def test_a_file_cut_off(self) -> None:
+    def test_a_file_that_is_cut_off_is_replayed_up_to_there(self) -> None:
         self.one.write_bytes(self.one.read_bytes()[:-30])
         status, out, _ = self.p2pnet("replay", str(self.one))
         self.assertEqual(status, 0)
@@ -173,7 +173,7 @@ class ReplayTests(CommandCase):
         self.assertEqual((status, err, out.count("\n")), (0, "", 2), out)
         self.assertIn("one.rec.1: n2: the same effects for", out)
 
-    def test_a_directory_without_any(self) -> None:
+    def test_a_directory_without_recordings_is_one_line(self) -> None:
         empty = self.root / "empty"
         empty.mkdir()
         status, out, err = self.p2pnet("replay", str(empty))

@@ -49,18 +49,18 @@ class SpreadTests(SynchronousTestCase):
     def test_labels_with_room_stay_where_they_belong(self) -> None:
         self.assertEqual(spread([1, 5, 9], 2, 0, 10), [1, 5, 9])
 
-    def test_close_ones_part_evenly(self) -> None:
+    def test_close_labels_part_evenly(self) -> None:
         self.assertEqual(spread([5, 5], 2, 0, 10), [4, 6])
 
     def test_nobody_is_pushed_off_the_edge(self) -> None:
         self.assertEqual(spread([0, 0, 0], 2, 0, 10), [0, 2, 4])
         self.assertEqual(spread([10, 10], 2, 0, 10), [8, 10])
 
-    def test_too_many_share_what_room_there_is(self) -> None:
+    def test_too_many_labels_share_what_room_there_is(self) -> None:
         self.assertEqual(spread([5, 5, 5], 9, 0, 10), [0, 5, 10])
         self.assertEqual(spread([], 9, 0, 10), [])
 
-    def test_at_random_none_overlaps_and_none_leaves(self) -> None:
+    def test_no_labels_at_random_places_overlap_or_leave_the_edge(self) -> None:
         seed = random.randrange(1 << 32)
         generator = random.Random(seed)
         for _ in range(200):
@@ -97,7 +97,7 @@ class SvgTests(SynchronousTestCase):
                 )
                 self.assertTrue(all(b - a >= LABEL_GAP - 0.2 for a, b in pairwise(places)), size)
 
-    def test_everything_lies_on_the_sheet(self) -> None:
+    def test_everything_that_is_drawn_lies_on_the_sheet(self) -> None:
         root = self.draw(model(64))
         width, height = float(root.get("width") or 0), float(root.get("height") or 0)
         for text in root.iter(f"{SVG}text"):
@@ -113,7 +113,7 @@ class SvgTests(SynchronousTestCase):
         self.assertIn("sent it", notes)
         self.assertIn("did not record it", notes)
 
-    def test_it_has_a_dark_side(self) -> None:
+    def test_the_picture_has_colours_for_a_dark_screen(self) -> None:
         self.assertIn("prefers-color-scheme: dark", draw_svg(model(3)))
 
     def test_a_body_cannot_break_the_picture(self) -> None:
@@ -133,7 +133,7 @@ class TextTests(SynchronousTestCase):
         text: str = out.file.getvalue()  # type: ignore[attr-defined]
         return text
 
-    def test_it_fits_into_80_columns_and_shows_every_node(self) -> None:
+    def test_a_ring_in_text_fits_into_80_columns_and_shows_every_node(self) -> None:
         for size in (1, 2, 16, 24, 40):
             text = self.draw(model(size))
             self.assertLessEqual(max(map(len, text.splitlines())), 80)

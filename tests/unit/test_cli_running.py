@@ -111,7 +111,7 @@ class ReactorTests(SynchronousTestCase):
                 self.assertIs(signal.getsignal(each), signal.SIG_IGN)
                 signal.signal(each, signal.default_int_handler)
 
-    def test_a_second_signal_does_not_cut_the_cleaning_short_and_the_first_one_counts(self) -> None:
+    def test_a_second_signal_cuts_no_cleaning_short_and_the_first_signal_counts(self) -> None:
         def twice() -> None:
             os.kill(os.getpid(), signal.SIGTERM)
             os.kill(os.getpid(), signal.SIGINT)
@@ -259,7 +259,7 @@ class MainTests(SynchronousTestCase):
             end = self.assertRaises(SystemExit, main)
         return end.code, out.getvalue()
 
-    def test_it_ends_with_the_commands_status_and_a_late_ctrl_c_changes_nothing(self) -> None:
+    def test_main_ends_with_the_commands_status_and_a_late_ctrl_c_changes_nothing(self) -> None:
         status, out = self.main(["p2pnet", "--version"])
         self.assertEqual(status, 0)
         self.assertIn("p2pnet", out)
@@ -286,7 +286,7 @@ class TestbedTests(SynchronousTestCase):
         self.assertEqual(self.successResultOf(done), self.home)
         self.assertEqual(err.getvalue(), "a line\n")
 
-    def test_what_docker_has_of_it_is_taken_over_first(self) -> None:
+    def test_what_docker_has_of_a_network_is_taken_over_first(self) -> None:
         async def look(_reactor: object, _home: NetworkHome) -> Found:
             return Found(project="chordnet-lab", ports={1: 8001, 2: 8002}, containers=2)
 
@@ -332,7 +332,7 @@ class EdgeTests(CommandCase):
             self.assertEqual(run(words, Nowhere()), 1, words)
         return err.getvalue()
 
-    def test_the_most_of_each_is_taken(self) -> None:
+    def test_the_most_and_the_least_of_each_option_is_taken(self) -> None:
         for words in (
             ("status", "--timeout", "86400"), ("status", "--timeout", "0.001"),
             ("status", "--network", "a" * 32), ("send-message", "1", "é" * 32768),
@@ -344,7 +344,7 @@ class EdgeTests(CommandCase):
         ):  # fmt: skip
             self.assertIn("is not running; start it with", self.failing(*words))
 
-    def test_one_more_is_not(self) -> None:
+    def test_one_more_than_the_most_of_an_option_is_refused(self) -> None:
         for words in (
             ("status", "--timeout", "86400.1"), ("status", "--network", "a" * 33),
             ("get-messages", "1", "--limit", str(10**9 + 1)),

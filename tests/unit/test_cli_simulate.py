@@ -82,7 +82,7 @@ class WordsTests(SynchronousTestCase):
         self.assertIn("line 2 of the trace", self.refused("--trace", str(path)))
         self.assertIn("exclude", self.refused("--trace", str(path), "--churn", "poisson 1"))
 
-    def test_a_trace_that_is_no_text(self) -> None:
+    def test_a_trace_that_is_no_text_is_one_line(self) -> None:
         path = Path(self.mktemp())
         path.write_bytes(b"\xff\xfe")
         status, out, err = p2pnet("--trace", str(path))
@@ -149,7 +149,7 @@ class RunTests(SynchronousTestCase):
                                   "--trace", str(path))[1])  # fmt: skip
         self.assertEqual((found["joined"], found["departed"], found["members"]), (1, 2, 7))
 
-    def test_nobody_may_be_left(self) -> None:
+    def test_a_run_may_end_with_no_node_left(self) -> None:
         path = Path(self.mktemp())
         path.write_text("1 crash 1\n2 join 1\n2 crash 7\n3 join 2")
         status, out, _ = p2pnet("--nodes", "1", "--duration", "20", "--json", "--trace", str(path))

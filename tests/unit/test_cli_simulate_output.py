@@ -52,7 +52,7 @@ class WordsTests(SynchronousTestCase):
             ],
         )
 
-    def test_how_it_ended_is_told_whatever_it_was(self) -> None:
+    def test_how_a_run_ended_is_told_however_it_ended(self) -> None:
         for changes, last in (
             ({"judged": False, "settled_s": None}, "the ring was not judged: too large"),
             ({"members": 0}, "no node is left"),
@@ -61,7 +61,7 @@ class WordsTests(SynchronousTestCase):
         ):
             self.assertEqual(self.lines(**changes)[-1], last)
 
-    def test_without_a_word_it_is_this_run(self) -> None:
+    def test_without_options_the_run_is_the_usual_one(self) -> None:
         defaults = {option.name: option.default for option in simulate.params}
         expected = {
             "nodes": 100, "duration": 300.0, "seed": 1, "churn": "none", "orderly": 0.0,
@@ -110,12 +110,12 @@ class ProgressTests(SynchronousTestCase):
             if value is not None:
                 os.environ[name] = value
 
-    def test_on_a_terminal_it_is_shown_how_far_it_is(self) -> None:
+    def test_on_a_terminal_it_is_shown_how_far_the_run_is(self) -> None:
         text = self.shown(Terminal())
         self.assertIn("simulating", text)
         self.assertIn("50%", text)
 
-    def test_elsewhere_not_a_letter_is_written(self) -> None:
+    def test_without_a_terminal_not_a_letter_of_progress_is_written(self) -> None:
         self.assertEqual(self.shown(io.StringIO()), "")
         self.assertEqual(self.shown(Terminal(), "dumb"), "")
 
@@ -128,7 +128,7 @@ class AnnouncementTests(SynchronousTestCase):
 
         return announcement([Task()], jobs)  # type: ignore[list-item]
 
-    def test_it_says_how_long_it_takes(self) -> None:
+    def test_an_announcement_says_how_long_the_run_takes(self) -> None:
         for cpu_s, jobs, words in (
             (1.0, 1, "about 10 s with 1"), (44.0, 1, "about 40 s"), (99.0, 1, "about 100 s"),
             (100.0, 1, "about 2 min"), (4000.0, 2, "about 33 min with 2"), (4999.0, 1, "83 min"),
@@ -137,7 +137,7 @@ class AnnouncementTests(SynchronousTestCase):
             self.assertIn(words, self.announced(cpu_s, jobs))
         self.assertTrue(self.announced(1.0).endswith(" at a time, on idle cores"))
 
-    def test_it_says_which_seeds(self) -> None:
+    def test_an_announcement_says_which_seeds_are_run(self) -> None:
         self.assertTrue(self.announced(1.0).startswith("seeds 1 to 20: "))
         self.assertTrue(self.announced(1.0, quick=True).startswith("a few seeds: "))
 
@@ -176,14 +176,14 @@ class DocumentTests(SynchronousTestCase):
             status = show([table], plot, **({"quick": False, "as_json": False} | how))
         return status, out.getvalue()
 
-    def test_it_fails_if_a_figure_disagrees_and_only_then(self) -> None:
+    def test_the_command_fails_if_a_figure_disagrees_and_only_then(self) -> None:
         self.assertEqual(self.shown(TABLE)[0], 0)
         wrong = Row("2^5", (Figure("path", 9.0, 4.0, 0.03), Figure("other", 1.0, 1.0, 0.03)))
         status, out = self.shown(attrs.evolve(TABLE, rows=(wrong,)))
         self.assertEqual(status, 1)
         self.assertIn("1 figures agree, 1 disagree, marked !", out)
 
-    def test_it_is_words_or_one_document(self) -> None:
+    def test_the_output_is_words_or_one_document(self) -> None:
         self.assertEqual(self.shown(TABLE)[1], "\n".join(paper_lines([TABLE], quick=False)) + "\n")
         document = json.loads(self.shown(TABLE, as_json=True, quick=True)[1])
         self.assertEqual((document["quick"], document["plots"]), (True, []))

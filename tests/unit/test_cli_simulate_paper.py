@@ -237,7 +237,7 @@ class PaperTests(SynchronousTestCase):
             verdicts, ["disagrees", "shown", "agrees", "disagrees", "disagrees", "undecided"]
         )
 
-    def test_plots_of_the_tables(self) -> None:
+    def test_each_table_has_its_plot(self) -> None:
         need_extra()
         from chordnet.cli.lab.plot import plot_paper  # noqa: PLC0415 - may be missing
 

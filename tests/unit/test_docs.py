@@ -213,13 +213,13 @@ CHECKS = {
 class Commands(SynchronousTestCase):
     """Every command in the documentation exists, with these options."""
 
-    def test_shell_examples(self):
+    def test_every_shell_example_is_a_command_that_exists(self):
         for page, text in pages():
             for words in commands(text):
                 with self.subTest(page):
                     self.assertEqual(complaint(words), "", f"{page}: {shlex.join(words)}")
 
-    def test_there_are_many(self):
+    def test_the_search_for_commands_finds_many(self):
         seen = [words for _page, text in pages() for words in commands(text)]
         self.assertGreater(len([w for w in seen if w[0] == "p2pnet"]), 40)
         self.assertGreater(len([w for w in seen if w[0] == "twistd"]), 5)
@@ -229,7 +229,7 @@ class Commands(SynchronousTestCase):
         self.assertEqual(set(app.COMMANDS) - seen - {"demo"}, set())
         self.assertIn("make demo", (ROOT / "README.md").read_text(encoding="utf-8"))
 
-    def test_generated_reference(self):
+    def test_the_reference_has_every_command_and_every_option(self):
         """The reference has every command and every option."""
         text = generated.commands()
         for name in app.COMMANDS:
@@ -246,7 +246,7 @@ class Commands(SynchronousTestCase):
         text = re.sub(r"^```.*?^```", "", generated.commands(), flags=re.M | re.S)
         self.assertEqual(re.findall(r"--[a-z]\S*", re.sub(r"`[^`]*`", "", text)), [])
 
-    def test_node_options(self):
+    def test_every_option_of_a_node_is_in_the_reference(self):
         text = generated.twistd_options()
         for each in (settings.CONFIG, *settings.OPTIONS.values()):
             self.assertIn(f"| `--{each.name}`", text)
@@ -255,7 +255,7 @@ class Commands(SynchronousTestCase):
         for each in settings.OPTIONS.values():
             self.assertIn(f"| `{each.key}` | {each.default_text} |", text)
 
-    def test_variables(self):
+    def test_every_variable_that_is_named_is_read_somewhere(self):
         """Every variable named is read somewhere."""
         options = {
             prefix + each.variable
@@ -284,7 +284,7 @@ class Commands(SynchronousTestCase):
         ):
             self.assertNotEqual(complaint(words), "", words)
 
-    def test_splitting(self):
+    def test_an_example_is_split_into_its_commands(self):
         text = "```console\n$ A=1 p2pnet status | less && make demo # now\nresult\n```\n"
         self.assertEqual(list(commands(text)), [["p2pnet", "status"], ["less"], ["make", "demo"]])
 
@@ -300,7 +300,7 @@ class PythonExamples(SynchronousTestCase):
             for code in fences(text, "python"):
                 yield page, code
 
-    def test_they_compile_and_their_names_exist(self):
+    def test_python_examples_compile_and_their_names_exist(self):
         for page, code in self.examples():
             for node in ast.walk(ast.parse(code, page)):
                 if isinstance(node, ast.ImportFrom):
@@ -445,19 +445,19 @@ class Settings(SynchronousTestCase):
         for name, text in found.items():
             self.assertGreater(len(text), 10, f"{kind.__name__}.{name} has no docstring")
 
-    def test_protocol(self):
+    def test_every_setting_of_the_protocol_is_documented(self):
         self.assertDocumented(config, config.ProtocolConfig)
 
-    def test_safeguards(self):
+    def test_every_safeguard_is_documented(self):
         self.assertDocumented(config, config.Safeguards)
 
-    def test_finger_upkeep(self):
+    def test_every_setting_of_the_upkeep_of_fingers_is_documented(self):
         self.assertDocumented(config, config.FingerUpkeep)
 
-    def test_limits(self):
+    def test_every_limit_is_documented(self):
         self.assertDocumented(limits, limits.NetworkLimits)
 
-    def test_node(self):
+    def test_every_setting_of_a_node_is_documented(self):
         text = generated.node_settings()
         for field in attrs.fields(chordnet.NodeSettings):
             self.assertGreater(len(field.metadata["help"]), 10, field.name)
@@ -468,7 +468,7 @@ class Settings(SynchronousTestCase):
         for keyword in service.Keywords.__annotations__:
             self.assertRegex(said, rf"(- |:param |, ){keyword}[:,]")
 
-    def test_reference_has_them_all(self):
+    def test_the_reference_has_all_settings(self):
         text = generated.protocol_settings() + generated.network_limits()
         for kind in (
             config.ProtocolConfig, config.Safeguards, config.FingerUpkeep, limits.NetworkLimits,
@@ -495,7 +495,7 @@ class Settings(SynchronousTestCase):
             named = set(re.findall(r"`([a-z_]+_s)`", text)) | set(re.findall(r"`(max_\w+)`", text))
             self.assertEqual(named - known, set(), page)
 
-    def test_detection_times(self):
+    def test_the_detection_times_are_what_their_formulae_give(self):
         """The table of the protocol page has the numbers that its formulae give."""
         text = generated.detection_times()
         near = config.ProtocolConfig()
@@ -529,7 +529,7 @@ class Diagrams(SynchronousTestCase):
         taken = {"search", "genindex", "py-modindex", "modindex"}
         self.assertEqual([p.name for p in DOCS.glob("*.md") if p.stem in taken], [])
 
-    def test_membership(self):
+    def test_the_diagram_of_membership_has_the_transitions_of_the_table(self):
         table = {
             (old.name.lower(), new.name.lower())
             for old, following in membership.TRANSITIONS.items()
@@ -537,7 +537,7 @@ class Diagrams(SynchronousTestCase):
         }
         self.assertEqual(self.drawn("membership"), table)
 
-    def test_rooms(self):
+    def test_the_diagram_of_rooms_has_the_imports_that_are_allowed(self):
         """Every arrow is an allowed import, and the arrows together imply all allowed imports."""
         drawn = self.drawn("rooms")
         for target, room in drawn:
@@ -551,7 +551,7 @@ class Diagrams(SynchronousTestCase):
                 reached |= below
             self.assertLessEqual(targets, reached, f"imports of {room}")
 
-    def test_they_are_up_to_date(self):
+    def test_the_diagrams_are_up_to_date(self):
         for name, draw in diagrams.DRAWINGS.items():
             kept = (diagrams.FOLDER / f"{name}.svg").read_text(encoding="utf-8")
             self.assertEqual(draw(), kept, "run: python docs/_ext/diagrams.py")
@@ -610,39 +610,39 @@ class Json(SynchronousTestCase):
         snapshot = Snapshot(statuses={1: status}, silent={}, visitors={})
         return Report(self.network, frozenset({1}), snapshot, ())
 
-    def test_start(self):
+    def test_the_json_of_start_is_as_described(self):
         done = testbed.Started(network=self.network, started=(1, 2), members=2, seconds=1.0)
         self.assertShape("start-network", lifecycle.started_json(done))
 
-    def test_remove_and_add(self):
+    def test_the_json_of_remove_and_add_is_as_described(self):
         removed = Removed(node=1, killed=False, members=1, seconds=1.0)
         self.assertShape("remove-node", members.removed_json(removed))
         done = testbed.Started(network=self.network, started=(1,), members=2, seconds=1.0)
         self.assertShape("add-node", members.added_json(1, done))
 
-    def test_send(self):
+    def test_the_json_of_send_is_as_described(self):
         receipt = Receipt("id", "apple", 2, 2, 1, 1, 0.1, False, [])
         self.assertShape("send-message", messages.receipt_json(receipt, 1, self.names))
 
-    def test_get(self):
+    def test_the_json_of_get_is_as_described(self):
         self.assertShape("get-messages", [output.record_json(self.names, self.record())])
 
-    def test_status(self):
+    def test_the_json_of_status_is_as_described(self):
         self.assertShape("status", status.report_json(self.report()))
 
-    def test_ring(self):
+    def test_the_json_of_ring_is_as_described(self):
         records = {1: [self.record()], 2: [self.record()]}
         tree = ring_model.message_tree(self.names, records, "last")
         model = ring_model.ring_model(self.report(), tree)
         self.assertShape("ring", ring.model_json(model))
 
-    def test_chaos(self):
+    def test_the_json_of_chaos_is_as_described(self):
         part = Part((1, 2), 2, ())
         outcome = Acted(before=(part,), after=(part,), seconds=1.0, faults=Faults())
         order = chaos.Order("heal", (), 0.0, 0.0, 0.0)
         self.assertShape("chaos", chaos.outcome_json("default", order, outcome))
 
-    def test_doctor(self):
+    def test_the_json_of_doctor_is_as_described(self):
         wrong = WrongFinger(1, (152, 153, 154), 2, 3)
         finding = Finding(WrongRing(wrong, {1: 5, 2: 7, 3: 2}))
         report = attrs.evolve(self.report(), problems=(finding,))
@@ -651,7 +651,7 @@ class Json(SynchronousTestCase):
         self.assertShape("doctor", document)
         self.assertEqual(self.documents["doctor"]["findings"], document["findings"])
 
-    def test_replay(self):
+    def test_the_json_of_replay_is_as_described(self):
         me = NodeRef(b"1", 1, "127.0.0.1:7001", "one")
         settings = recording.config_fields(ProtocolConfig(bits=8))
         header = recording.Header(recording.FORMAT, "0", "3.11", me, 1, settings, 0.0, 0.0)
@@ -674,7 +674,7 @@ class Json(SynchronousTestCase):
         names = [*history.Outcome, *Kind, *Reason, *(each.encode_name for each in fields)]
         self.assertEqual(sorted(re.findall(r"^\| `([a-z_-]+)` \|", page, re.M)), sorted(names))
 
-    def test_explain_and_trace(self):
+    def test_the_json_of_explain_and_trace_is_as_described(self):
         leg = journey.Leg(2, 1, "finger", 1)
         told = Prediction(1, (), (), frozenset(), frozenset())
         way = journey.Journey("", "", 1, {1: journey.Leg(1, None, "origin", 0), 2: leg})
@@ -687,7 +687,7 @@ class Json(SynchronousTestCase):
         )  # fmt: skip
         self.assertShape("trace", journey_text.trace_json(travelled))
 
-    def test_simulate(self):
+    def test_the_json_of_simulate_is_as_described(self):
         settings = experiment.Settings(nodes=12, duration_s=9.0, lookups_per_s=9.0)
         found = experiment.Experiment(settings).run()
         found = attrs.evolve(found, reasons={"timed out": 1})

@@ -41,7 +41,7 @@ class WireNumberTests(SynchronousTestCase):
         told = {name: int(number) for number, name in re.findall(r"(\d) (\w+)", text)}
         self.assertEqual({each.name.lower(): each.value for each in kind}, told)
 
-    def test_they_are_those_of_the_page(self) -> None:
+    def test_the_numbers_on_the_wire_are_those_of_the_page(self) -> None:
         states, _, rest = self.paragraph.partition("`kind` of a lookup")
         lookup, _, edges = rest.partition("`kind` of a hop")
         self.assert_told(Status, states)

@@ -96,12 +96,12 @@ class Locks(SynchronousTestCase):
 class Checks(SynchronousTestCase):
     """The checks above can fail."""
 
-    def test_unmet(self):
+    def test_a_requirement_that_no_pin_meets_is_found(self):
         self.assertEqual(unmet(["rich>=13"], "rich==12.0 \\\n"), ["rich>=13"])
         self.assertEqual(unmet(["rich>=13"], "enrich==14.0 \\\n"), ["rich>=13"])
         self.assertEqual(unmet(["Zope.Interface>=5"], "zope-interface==8.7 \\\n"), [])
 
-    def test_unhashed(self):
+    def test_a_pin_without_a_hash_is_found(self):
         self.assertEqual(
             unhashed("rich==15.0\nattrs==26.1 \\\n    --hash=sha256:00"), ["rich==15.0"]
         )

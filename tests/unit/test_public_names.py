@@ -35,13 +35,13 @@ class NameTests(SynchronousTestCase):
         self.assertEqual(set(chordnet.__all__), set(chordnet._HOMES))
         self.assertEqual(chordnet.__all__, sorted(chordnet.__all__))
 
-    def test_every_name_is_there(self) -> None:
+    def test_every_public_name_is_there(self) -> None:
         for name in chordnet.__all__:
             self.assertIsNotNone(getattr(chordnet, name))
             self.assertIn(name, dir(chordnet))
         self.assertRaises(AttributeError, getattr, chordnet, "Nothing")
 
-    def test_every_error_event_and_result_is_among_them(self) -> None:
+    def test_every_error_event_and_result_is_public(self) -> None:
         raised = [kind for kind in vars(errors).values() if isinstance(kind, type)]
         values = [
             kind
@@ -53,7 +53,7 @@ class NameTests(SynchronousTestCase):
         for kind in [*raised, *EVENTS, *values]:
             self.assertIs(getattr(chordnet, kind.__name__, None), kind)
 
-    def test_every_class_that_the_pages_for_programmers_name_is_among_them(self) -> None:
+    def test_every_class_that_the_pages_for_programmers_name_is_public(self) -> None:
         for page in GUIDES:
             text = page.read_text("utf-8")
             words = re.findall(r"`([A-Z][A-Za-z0-9]*[a-z][A-Za-z0-9]*)`", text)

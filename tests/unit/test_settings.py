@@ -210,7 +210,7 @@ class RefusedTests(OptionsCase):
     def test_a_value_that_does_not_count_is_not_looked_at(self):
         self.assertEqual(self.parse("--port", "1", file='port = "x"', CHORDNODE_PORT="y").port, 1)
 
-    def test_numbers_that_python_cannot_write_out(self):
+    def test_numbers_that_python_cannot_write_out_are_refused(self):
         line = self.refused(file=f"port = 0x{'f' * 5000}")
         self.assertTrue(line.endswith("not a number of very many digits"), line)
         self.assertIn("is not valid TOML", self.refused(file=f"port = {'1' * 5000}"))
@@ -246,7 +246,7 @@ class KubernetesTests(OptionsCase):
             f"{prefix}_PORT_7001_TCP_PROTO": "tcp",
         }
 
-    def test_what_it_sets_for_services_is_ignored_with_one_line(self):
+    def test_what_kubernetes_sets_for_services_is_ignored_with_one_line(self):
         for prefix in ("CHORDNODE", "CHORDNODE_WEB", "CHORDNODE_NAME"):
             self.said.clear()
             self.assertEqual(self.parse(**self.injected(prefix)), NodeSettings())
@@ -257,7 +257,7 @@ class KubernetesTests(OptionsCase):
                 "more: set by Kubernetes for a service",
             )
 
-    def test_udp_is_ignored_as_well(self):
+    def test_what_kubernetes_sets_for_a_service_over_udp_is_ignored_with_one_line(self):
         udp = {"CHORDNODE_PORT": "udp://10.0.0.1:1", "CHORDNODE_PORT_1_UDP": "udp://10.0.0.1:1"}
         self.assertEqual(self.parse(**udp), NodeSettings())
         self.assertEqual(len(self.said), 1)
@@ -296,7 +296,7 @@ class ProgramTests(SynchronousTestCase):
         for wrong in ({"peers": ["a"]}, {"name": ""}, {"network": "a\nb"}, {"advertise": "::"}):
             self.assertRaises(ConfigError, NodeSettings, **wrong)
 
-    def test_it_says_where_to_listen(self):
+    def test_the_settings_say_where_to_listen(self):
         self.assertEqual(NodeSettings().listen, "tcp:7001")
         settings = NodeSettings(port=5, interface="10.0.0.1")
         self.assertEqual(settings.listen, listen_description(5, "10.0.0.1"))

@@ -47,7 +47,7 @@ class MemoryLogTests(SynchronousTestCase):
         self.assertEqual(bodies(log.after(str(record(2).id), 99)), [b"3", b"4"])
         self.assertEqual(bodies(log.after(str(record(4).id), 99)), [])
 
-    def test_nothing(self):
+    def test_an_empty_log_has_nothing_to_read(self):
         log = MemoryLog()
         self.assertEqual((len(log), log.first, log.position("")), (0, 0, -1))
         self.assertEqual(list(log.newest(5)), [])
@@ -110,12 +110,12 @@ class FairnessTests(SynchronousTestCase):
                 self.assertLessEqual(sum(min(s, level) for s in shares), room, f"seed {seed}")
                 self.assertGreater(sum(min(s, level + 1) for s in shares), room, f"seed {seed}")
 
-    def test_nobody_has_anything(self):
+    def test_the_level_of_an_empty_log_is_the_whole_room(self):
         self.assertEqual(fair_level([], 10), 10)
 
 
 class MemoryStateTests(SynchronousTestCase):
-    def test_incarnations_grow_also_when_the_clock_does_not(self):
+    def test_incarnations_grow_when_the_clock_does_not(self):
         state = MemoryState(lambda: 1000.0)
         self.assertEqual(state.next_incarnation(), 1_000_000)
         self.assertEqual(state.next_incarnation(), 1_000_001)
@@ -151,7 +151,7 @@ class StateDirectoryTests(SynchronousTestCase):
         log.commit()
         self.addCleanup(log.close)
 
-    def test_nobody_else_may_read_what_a_node_keeps(self):
+    def test_only_its_own_user_may_read_what_a_node_keeps(self):
         self.addCleanup(os.umask, os.umask(0))
         self.fill()
         modes = self.modes()
@@ -242,7 +242,7 @@ class StateDirectoryTests(SynchronousTestCase):
             self.assertEqual((self.path / "peers.json.damaged").read_text(), damage)
             state.close()
 
-    def test_peers_with_values_of_the_wrong_kind_are_damage_too(self):
+    def test_peers_with_values_of_the_wrong_kind_are_damage(self):
         entry = {"id": "01", "incarnation": 1, "address": 5, "name": "x"}
         self.open().close()
         (self.path / "peers.json").write_text(json.dumps([entry]))
@@ -264,7 +264,7 @@ class StateDirectoryTests(SynchronousTestCase):
         first.close()
         self.open()
 
-    def test_a_directory_that_cannot_be_made(self):
+    def test_a_directory_that_cannot_be_made_is_a_failure_in_words(self):
         self.path.write_text("a file")
         error = self.assertRaises(ConfigError, self.open)
         self.assertIn("choose another directory", str(error))

@@ -28,7 +28,7 @@ class AgeClockTests(Clocks):
     def clock(self, newest: float | None = None) -> AgeClock:
         return AgeClock(newest, lambda: self.wall, lambda: self.seconds)
 
-    def test_it_is_the_wall_clock_while_that_does_not_jump(self):
+    def test_the_age_clock_is_the_wall_clock_while_that_does_not_jump(self):
         clock = self.clock()
         for _ in range(100):
             self.passes(61.0)
@@ -109,7 +109,7 @@ class HistoryTests(Clocks):
         self.record()
         self.assertEqual(len(self.log), 11)
 
-    def test_nor_does_a_start_with_such_a_clock(self):
+    def test_a_start_with_a_clock_that_is_forty_days_ahead_drops_nothing(self):
         for _ in range(5):
             self.record()
         self.log.close()
@@ -132,7 +132,7 @@ class HistoryTests(Clocks):
 
 
 class IncarnationTests(Clocks):
-    def test_one_from_more_than_a_day_ahead_is_set_aside_with_one_line(self):
+    def test_an_incarnation_from_more_than_a_day_ahead_is_set_aside_with_one_line(self):
         path, lines = self.mktemp(), list[str]()
         state = StateDirectory(path, lines.append, lambda: self.wall + 3 * DAY)
         ahead = state.next_incarnation()
@@ -145,7 +145,7 @@ class IncarnationTests(Clocks):
         self.assertIn("more than a day ahead of this clock", line)
         self.assertEqual(state.next_incarnation(), int(self.wall * 1000) + 1, "and on from there")
 
-    def test_one_from_less_than_a_day_ahead_is_gone_on_from(self):
+    def test_an_incarnation_from_less_than_a_day_ahead_is_gone_on_from(self):
         path = self.mktemp()
         state = StateDirectory(path, self.fail, lambda: self.wall + DAY / 2)
         ahead = state.next_incarnation()

@@ -88,7 +88,7 @@ class CommitTests(AheadCase):
         self.assertEqual((log.waiting, log.bytes, self.ahead.stat().st_size), (0, size, 0))
         self.assertEqual(self.sequences(log), [1, 2, 3, 4, 5, 6])
 
-    def test_it_comes_back_after_the_death_of_the_process(self):
+    def test_what_was_committed_comes_back_after_the_death_of_the_process(self):
         for durability in ("process", "power"):
             with self.subTest(durability):
                 self.setUp()
@@ -239,7 +239,7 @@ class EntryTests(AheadCase):
         ahead.commit(Recorded([b"one"]))
         self.assertEqual(ahead.read(), [Recorded([b"one"])])
 
-    def test_what_could_not_be_written_is_not_in_the_next_frame_either(self):
+    def test_what_could_not_be_written_is_not_in_the_next_frame(self):
         problems = [OSError(5, "Input/output error")]
 
         def sync(_descriptor: int) -> None:
@@ -369,7 +369,7 @@ class DamageTests(AheadCase):
         self.assertEqual(set(ends), {2, 4}, "a turn is there or it is not")
         self.assertEqual(self.warnings, [])
 
-    def test_after_a_cut_the_file_is_as_long_as_it_says(self):
+    def test_once_a_torn_frame_is_cut_off_the_file_is_as_long_as_it_says(self):
         self.ahead.write_bytes(b"torn")
         ahead = self.opened()
         self.addCleanup(ahead.close)
@@ -443,7 +443,7 @@ class DamageTests(AheadCase):
             except LogFailed as problem:
                 raise AssertionError(f"seed {seed}: {problem!r}") from problem
 
-    def test_it_outlives_a_database_that_has_to_be_set_aside(self):
+    def test_what_is_written_ahead_outlives_a_database_that_has_to_be_set_aside(self):
         log = self.written(3)
         log.checkpoint()
         for sequence in (4, 5):
@@ -493,7 +493,7 @@ class DamageTests(AheadCase):
         error = self.assertRaises(LogFailed, self.open)  # whose traceback holds the log
         self.assertEqual(len(list(Path("/dev/fd").iterdir())), before, error)
 
-    def test_a_file_that_cannot_be_opened(self):
+    def test_a_file_that_cannot_be_opened_fails_the_log_and_leaves_no_database_open(self):
         self.ahead.mkdir()
         error = self.assertRaises(LogFailed, self.open)
         self.assertIn("messages.db-ahead cannot be opened: ", str(error))
@@ -562,7 +562,7 @@ class FullDiskTests(AheadCase):
         self.assertEqual(self.sequences(log), [1, 2, 3])
         self.assertEqual((log.failed, self.warnings), ("", []))
 
-    def test_closing_says_that_it_could_not_be_moved_and_the_next_start_has_it(self):
+    def test_closing_says_that_a_commit_could_not_be_moved_and_the_next_start_has_it(self):
         log = self.written(3)
         log._table.db.execute(
             "CREATE TRIGGER stuck BEFORE INSERT ON messages"

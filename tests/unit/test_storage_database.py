@@ -65,7 +65,7 @@ class DamageTests(SqliteCase):
         log.commit()
         self.assertEqual(len(self.reopened(log)), 1)
 
-    def test_a_file_that_is_no_database(self):
+    def test_a_file_that_is_no_database_is_set_aside(self):
         for damage in (b"x" * 5000, b"SQLite format 3\0" + bytes(3000), b"\0" * 100):
             self.file.write_bytes(damage)
             self.assert_set_aside(self.open(), damage)
@@ -73,7 +73,7 @@ class DamageTests(SqliteCase):
                 path.unlink()
             self.warnings.clear()
 
-    def test_a_database_of_another_program(self):
+    def test_a_database_of_another_program_is_set_aside(self):
         other = sqlite3.connect(self.file)
         other.executescript("CREATE TABLE songs (title); PRAGMA user_version = 1;")
         other.close()
@@ -93,13 +93,13 @@ class DamageTests(SqliteCase):
         self.file.write_bytes(data)
         self.assert_set_aside(self.open(), bytes(data))
 
-    def test_a_file_cut_short(self):
+    def test_a_file_cut_short_is_set_aside(self):
         self.filled(200).close()
         data = self.file.read_bytes()
         self.file.write_bytes(data[: len(data) // 2])
         self.assert_set_aside(self.open(), data[: len(data) // 2])
 
-    def test_an_impossible_schema_version(self):
+    def test_a_file_with_an_impossible_schema_version_is_set_aside(self):
         log = self.filled(3)
         log._table.db.execute("PRAGMA user_version = -7")
         log.close()
@@ -176,20 +176,20 @@ class DamageTests(SqliteCase):
         data = self.file.read_bytes()
         self.assert_set_aside(self.open(), data)
 
-    def test_a_damaged_file_that_cannot_be_set_aside(self):
+    def test_a_damaged_file_that_cannot_be_set_aside_fails_the_log(self):
         self.file.write_bytes(b"x" * 5000)
         (self.path / "messages.db.damaged-1000").mkdir()
         error = self.assertRaises(LogFailed, self.open)
         self.assertIn("cannot be set aside", str(error))
 
-    def test_a_directory_that_is_not_there(self):
+    def test_a_directory_that_is_not_there_fails_the_log(self):
         self.path.rmdir()
         error = self.assertRaises(LogFailed, self.open)
         self.assertIn("cannot be opened", str(error))
 
 
 class FullDiskTests(SqliteCase):
-    def test_a_full_disk_at_the_first_start(self):
+    def test_a_full_disk_at_the_first_start_fails_the_log(self):
         class Full(SqliteLog):
             migrations = ("PRAGMA max_page_count = 1; " + MIGRATIONS[0], *MIGRATIONS[1:])
 

@@ -28,7 +28,7 @@ def record(number: int) -> Record:
 
 class KeptNumbersTests(SynchronousTestCase):
     @given(st.lists(st.tuples(st.booleans(), st.integers(1, 20), st.integers(1, 2))))
-    def test_they_are_the_numbers_added_and_not_dropped(
+    def test_kept_numbers_are_those_added_and_not_dropped(
         self, steps: list[tuple[bool, int, int]]
     ) -> None:
         kept, expected = KeptNumbers(), set[tuple[int, int]]()
@@ -60,13 +60,13 @@ class LogTests(SynchronousTestCase):
         log.close()
         self.assertEqual(self.open(path).kept((ORIGIN, 1)), kept)
 
-    def test_what_is_not_committed_yet_counts(self) -> None:
+    def test_a_message_that_is_not_committed_yet_counts_as_kept(self) -> None:
         log = self.open(Path(self.mktemp()))
         log.append(record(1), float(2**40))
         self.assertEqual(log.kept((ORIGIN, 1)), [1, 2])
         self.assertEqual(log.kept((ORIGIN, 2)), [])
 
-    def test_a_log_in_memory_says_the_same(self) -> None:
+    def test_a_capped_log_in_memory_says_from_where_it_keeps(self) -> None:
         log = MemoryLog(max_messages=3)
         for number in (1, 2, 4, 3, 5):
             log.append(record(number), 1.0)

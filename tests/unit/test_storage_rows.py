@@ -41,7 +41,7 @@ class MessageRowTests(SynchronousTestCase):
         self.messages = [kept(1, self.route), kept(2, self.route, b"longer")]
         self.rows, self.encoded = encoded_rows(self.messages)
 
-    def test_they_are_read_as_they_were_written(self) -> None:
+    def test_messages_are_read_as_they_were_written(self) -> None:
         for message, row in zip(self.messages, self.rows, strict=True):
             self.assertTrue(is_sound(row))
             found = kept_message(row)
@@ -50,7 +50,7 @@ class MessageRowTests(SynchronousTestCase):
             self.assertFalse(is_sound((*row[:-1], row[-1] ^ 1)))
             self.assertFalse(is_sound((row[0], row[1], 1.25, *row[3:])))
 
-    def test_each_comes_with_the_bytes_that_its_checksum_is_taken_over(self) -> None:
+    def test_each_message_comes_with_the_bytes_that_its_checksum_is_taken_over(self) -> None:
         self.assertEqual([zlib.crc32(each) for each in self.encoded], [r[-1] for r in self.rows])
 
     def test_messages_that_travelled_together_share_the_bytes_of_one_route(self) -> None:
@@ -60,7 +60,7 @@ class MessageRowTests(SynchronousTestCase):
         routes = [kept_message(row).record.route for row in rows]
         self.assertEqual(routes, [self.route, other, self.route])
 
-    def test_what_they_weigh_is_their_bodies_and_routes(self) -> None:
+    def test_what_messages_weigh_is_their_bodies_and_routes(self) -> None:
         route = len(encode(self.route))
         self.assertEqual(body_bytes(self.rows), 2 * route + 4 + 6)
         self.assertEqual([row_bytes(row) for row in self.rows], [route + 4, route + 6])
@@ -69,7 +69,7 @@ class MessageRowTests(SynchronousTestCase):
         damaged = (position, raw_id, created, received, 17, "text", b"sum")
         self.assertEqual(row_bytes(damaged), 4)
 
-    def test_one_that_nobody_wrote_is_named_by_its_place(self) -> None:
+    def test_a_message_that_nobody_wrote_is_named_by_its_place(self) -> None:
         position, _raw_id, *rest = self.rows[1]
         for raw_id in (b"\x01", None):
             error = self.assertRaises(SpoiledRow, kept_message, (position, raw_id, *rest))
@@ -87,7 +87,7 @@ class MessageRowTests(SynchronousTestCase):
 
 
 class LedgerRowTests(SynchronousTestCase):
-    def test_they_are_read_as_they_were_written_up_to_the_farthest_number(self) -> None:
+    def test_a_ledger_is_read_as_it_was_written_up_to_the_farthest_number(self) -> None:
         state = LedgerState(ORIGIN, 3, [1, 5, 7, FARTHEST], [2, 4, 8, FARTHEST])
         self.assertEqual(ledger_state(ledger_row(state)), state)
 
@@ -96,7 +96,7 @@ class LedgerRowTests(SynchronousTestCase):
         error = self.assertRaises(SpoiledRow, ledger_state, row)
         self.assertEqual(str(error), "a row of the ledger is damaged")
 
-    def test_what_nobody_can_have_written_is_refused(self) -> None:
+    def test_a_row_that_nobody_can_have_written_is_refused(self) -> None:
         sound, nothing = encode([1, 5]), encode([])
         self.assert_refused("text", 3, sound, nothing)
         self.assert_refused(ORIGIN, 3.0, sound, nothing)

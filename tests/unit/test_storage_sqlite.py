@@ -105,7 +105,7 @@ class KeepingTests(SqliteCase):
         self.assertEqual(kept.record, record(3))
         self.assertEqual((kept.position, kept.received_at), (2, self.wall + 3))
 
-    def test_nothing(self):
+    def test_an_empty_log_has_nothing_to_read(self):
         log = self.open()
         log.commit()
         self.assertEqual((len(log), log.first, log.position("")), (0, 0, -1))
@@ -317,13 +317,13 @@ class CrashTests(SqliteCase):
         self.assertEqual(said, 700)
         self.assertEqual(self.check(said), said)
 
-    def test_a_killed_process(self):
+    def test_a_killed_process_loses_nothing_that_it_committed(self):
         self.check(self.crash("process", "kill"))
 
-    def test_a_killed_process_that_syncs(self):
+    def test_a_killed_process_that_syncs_loses_nothing_that_it_committed(self):
         self.check(self.crash("power", "kill"))
 
-    def test_power_syncs_and_process_leaves_it_to_the_system(self):
+    def test_durability_power_syncs_and_process_leaves_it_to_the_system(self):
         for durability, level in (("process", 0), ("power", 2)):
             log = self.open(durability=durability)
             self.assertEqual(log._table.db.execute("PRAGMA synchronous").fetchone()[0], level)
@@ -405,7 +405,7 @@ class RetentionTests(SqliteCase):
                 self.assertEqual([k.position for k in log.newest(limit)], places[-limit:])
             self.assertEqual([k.position for k in log.newest(len(places) + 1)], places)
 
-    def test_two_that_flood_share_what_the_others_leave(self):
+    def test_two_origins_that_flood_share_what_the_others_leave(self):
         log = self.open(max_bytes=100_000)
         log.append(record(1), self.wall)
         for number in range(1, 301):
@@ -446,7 +446,7 @@ class RetentionTests(SqliteCase):
         self.assertLess(dropped[2], 512)
         self.assertLessEqual(log.bytes, 20_000)
 
-    def test_the_oldest_go_by_age(self):
+    def test_the_oldest_messages_go_by_age(self):
         log = self.open(max_age=3600.0)
         for sequence in range(1, 11):
             self.wall += 600
@@ -457,7 +457,7 @@ class RetentionTests(SqliteCase):
         self.assertEqual(max(ages), 3600.0)
         self.assertEqual(log.ledger(), [state(ORIGIN, 1, 10, [])])
 
-    def test_the_newest_stays_however_old_so_that_positions_go_on(self):
+    def test_the_newest_message_stays_however_old_so_that_positions_go_on(self):
         log = self.filled(3, max_age=60.0)
         self.wall += 1e6
         log.skip([numbers(9)])
@@ -527,7 +527,7 @@ class ChecksumTests(SqliteCase):
         change = change.replace("NULL", "'text'")  # the schema lets nothing be NULL
         log._table.db.execute(f"UPDATE messages SET {change} WHERE position = {position}")  # noqa: S608
 
-    def test_found_while_reading(self):
+    def test_a_damaged_row_is_found_while_reading(self):
         for change in self.CHANGES:
             with self.subTest(change):
                 self.setUp()
@@ -544,7 +544,7 @@ class ChecksumTests(SqliteCase):
                 self.assertEqual([len(log), len(self.reopened(log))], [8, 8])
                 self.assertEqual(len(self.warnings), 1)
 
-    def test_found_when_the_file_is_opened(self):
+    def test_a_damaged_row_is_found_when_the_file_is_opened(self):
         log = self.filled(9)
         for position in (0, 4, 8):
             self.spoil(log, position, "body = x'00'")
@@ -555,7 +555,7 @@ class ChecksumTests(SqliteCase):
         self.assertEqual(len(self.reopened(log)), 6)
         self.assertEqual(len(self.warnings), 1)
 
-    def test_it_is_kept_anew_when_it_comes_again(self):
+    def test_a_damaged_message_is_kept_anew_when_it_comes_again(self):
         log = self.filled(3)
         self.spoil(log, 1, "body = x'00'")
         self.assertIsNone(log.find(message_id(2)))
@@ -568,7 +568,7 @@ class ChecksumTests(SqliteCase):
         self.assertEqual(log.ledger(), [state(ORIGIN, 1, 3)])
         self.assertEqual(log.find(message_id(2)).position, 3)
 
-    def test_it_is_missing_after_a_start_again_whatever_the_ledger_said_of_it(self):
+    def test_a_damaged_message_is_missing_after_a_start_again_whatever_the_ledger_said(self):
         """The ledger names its origin, for another message of it is kept no more."""
         for found_by in ("reading", "opening"):
             with self.subTest(found_by):
@@ -651,7 +651,7 @@ class ChecksumTests(SqliteCase):
         self.assertEqual(len(self.open()), 0)
         self.assertEqual(len(self.warnings), 1)
 
-    def test_a_file_from_before_there_were_checksums(self):
+    def test_a_file_from_before_there_were_checksums_is_read(self):
         database = sqlite3.connect(self.file, isolation_level=None)
         database.executescript(MIGRATIONS[0] + "PRAGMA user_version = 1;")
         for n in range(1, 6):
@@ -709,7 +709,7 @@ class FullDiskTests(SqliteCase):
         self.assertEqual(log.last, 19)
         self.assertEqual(bodies(log.newest(1)), [b"body-20"])
 
-    def test_after_it_the_file_is_sound_and_holds_what_was_confirmed(self):
+    def test_after_a_full_disk_the_file_is_sound_and_holds_what_was_confirmed(self):
         log = self.full()
         log.append(record(21, bytes(20_000)), self.wall)
         self.assertRaises(LogFailed, log.commit)
@@ -718,7 +718,7 @@ class FullDiskTests(SqliteCase):
         self.assertEqual(log.ledger(), [state(ORIGIN, 1, 20, [])])
         self.assertEqual(self.warnings, [])
 
-    def test_dropping_old_messages_may_fail_too(self):
+    def test_a_failure_while_old_messages_are_dropped_fails_the_log(self):
         log = self.filled(20, max_bytes=1)
         log.append(record(21), self.wall)
         log._table.db.execute("CREATE TRIGGER stuck BEFORE DELETE ON messages"

@@ -53,14 +53,14 @@ class FaultTests(SynchronousTestCase):
         self.assertEqual(faults.line(6, range(1, 7)).cut, frozenset({1, 2}))
         self.assertEqual(faults.line(1, range(1, 7)).cut, frozenset({3, 4, 5, 6}))
 
-    def test_partitions_that_make_no_sense(self) -> None:
+    def test_partitions_that_make_no_sense_are_refused(self) -> None:
         everybody = range(1, 6)
         self.assertIn(
             "two sides", self.wrong(Faults().with_partition, [{1, 2, 3, 4, 5}], everybody)
         )
         self.assertIn("one side", self.wrong(Faults().with_partition, [{1, 2}, {2}], everybody))
 
-    def test_delay_and_loss_of_a_line_and_their_end(self) -> None:
+    def test_delay_and_loss_of_a_line_last_until_they_are_set_to_0(self) -> None:
         faults = Faults().with_delay({1, 2}, 80, 20).with_loss({2}, 5)
         self.assertEqual(faults.line(2, range(1, 6)), Line(frozenset(), 80, 20, 5))
         self.assertTrue(faults.line(3, range(1, 6)).sound)
@@ -88,7 +88,7 @@ class FaultTests(SynchronousTestCase):
         )  # fmt: skip
         self.assertEqual(Faults().texts, [])
 
-    def test_everything_is_a_document_and_comes_back_from_it(self) -> None:
+    def test_every_fault_is_a_document_and_comes_back_from_it(self) -> None:
         faults = (
             Faults(killed=frozenset({2, 1}), frozen=frozenset({3}))
             .with_partition([{1}], range(1, 4))
@@ -102,7 +102,7 @@ class FaultTests(SynchronousTestCase):
         self.assertEqual(faults.document(), document)
         self.assertEqual(Faults.from_document(json.loads(json.dumps(document))), faults)
 
-    def test_delays_and_losses_that_make_no_sense(self) -> None:
+    def test_delays_and_losses_that_make_no_sense_are_refused(self) -> None:
         for delay in ((-1, 0), (10_001, 0), (5, 6), (5, -1), (float("nan"), 0)):
             self.assertIn("a delay is from 0", self.wrong(Faults().with_delay, {1}, *delay))
         for loss in (-1, 101, float("nan")):
@@ -114,7 +114,7 @@ class FaultTests(SynchronousTestCase):
         self.assertEqual(Faults().parts({1, 2}), [frozenset({1, 2})])
         self.assertEqual(Faults(frozen=frozenset({1})).parts({1}), [])
 
-    def test_texts(self) -> None:
+    def test_each_fault_has_its_text(self) -> None:
         faults = Faults(killed=frozenset({9}), frozen=frozenset({2, 3, 5}))
         faults = faults.with_partition([{1, 2}], range(1, 6)).with_delay({4}, 80, 20)
         self.assertEqual(
@@ -134,7 +134,7 @@ class FaultTests(SynchronousTestCase):
             read |= set(range(int(first), int(last or first) + 1))
         self.assertEqual(read, numbers)
 
-    def test_they_are_kept_and_forgotten(self) -> None:
+    def test_faults_are_kept_and_forgotten(self) -> None:
         home = NetworkHome(Path(self.mktemp()), "default")
         faults = Faults(killed=frozenset({9}), frozen=frozenset({3}))
         faults = faults.with_partition([{1}], range(1, 4)).with_delay({2}, 1.5, 0).with_loss({1}, 7)
@@ -180,7 +180,7 @@ class ActTests(SynchronousTestCase):
     def partition(self, *groups: set[int]) -> chaos.Change:
         return lambda old, described: old.with_partition(groups, described.numbers)
 
-    def test_freezing_and_thawing(self) -> None:
+    def test_freezing_and_thawing_change_what_ought_to_be_a_ring(self) -> None:
         outcome = self.act(chaos.freeze({2, 4}))
         self.assertEqual([part.nodes for part in outcome.before], [(1, 2, 3, 4, 5)])
         self.assertEqual([part.nodes for part in outcome.after], [(1, 3, 5)])
@@ -194,7 +194,7 @@ class ActTests(SynchronousTestCase):
         self.assertEqual(self.in_force, Faults())
         self.assertEqual(self.world.engine.calls, ["freeze [2, 4]", "thaw [2]", "thaw [4]"])
 
-    def test_all_frozen(self) -> None:
+    def test_with_all_nodes_frozen_no_ring_is_judged(self) -> None:
         outcome = self.act(chaos.freeze(range(1, 6)))
         self.assertEqual(outcome.after, ())
 
@@ -264,7 +264,7 @@ class ActTests(SynchronousTestCase):
         self.assertLess(abs(outcome.seconds - 10), 2.5)
         self.assertTrue(any(3 in problem.nodes for problem in outcome.after[0].problems))
 
-    def test_it_is_given_up_when_the_time_is_up_and_not_a_look_later(self) -> None:
+    def test_a_wait_is_given_up_when_the_time_is_up_and_not_a_look_later(self) -> None:
         self.world.engine.settles = False
         done = Deferred.fromCoroutine(chaos.act(self.world.testbed, chaos.kill({3}), 2))
         self.world.clock.pump([0.5] * 20)
@@ -287,7 +287,7 @@ class ActTests(SynchronousTestCase):
 
 
 class NetlinkTests(SynchronousTestCase):
-    def test_a_neighbour_that_nobody_is(self) -> None:
+    def test_a_line_is_cut_by_a_neighbour_that_nobody_is(self) -> None:
         """struct ndmsg, then NDA_DST and NDA_LLADDR (rtnetlink(7))."""
         body = netlink.neighbour(7, "172.18.0.9")
         family, _, _, device, state, _, _ = struct.unpack_from("=BBHiHBB", body)
@@ -299,7 +299,7 @@ class NetlinkTests(SynchronousTestCase):
         self.assertEqual(len(body) % 4, 0)
         self.assertEqual(hardware[0] & 3, 2)  # locally administered, and no group's
 
-    def test_netem(self) -> None:
+    def test_delay_and_loss_are_what_the_kernel_calls_netem(self) -> None:
         """struct tcmsg, TCA_KIND, and in TCA_OPTIONS struct tc_netem_qopt and its attributes."""
         body = netlink.netem(7, 80, 20, 50)
         self.assertEqual(struct.unpack_from("=BBHiII", body)[3:], (7, 0x63680000, 0xFFFFFFFF))
@@ -309,7 +309,7 @@ class NetlinkTests(SynchronousTestCase):
         self.assertIn(struct.pack("=HHq", 12, 10, 80_000_000), body)
         self.assertIn(struct.pack("=HHq", 12, 11, 20_000_000), body)
 
-    def test_what_is_wanted_of_a_container(self) -> None:
+    def test_a_container_is_told_only_of_nodes_that_have_an_address(self) -> None:
         """A node that does not run, or has no address at the moment, cannot be cut off from."""
         containers = {
             n: {"NetworkSettings": {"Networks": {"default": {"IPAddress": address}}}}
@@ -337,7 +337,7 @@ class NetlinkTests(SynchronousTestCase):
         self.assertIn("the network of node 4 cannot be entered: No such", done.stderr)
         self.assertEqual(done.stderr.count("\n"), 1)
 
-    def test_what_an_earlier_run_left(self) -> None:
+    def test_the_neighbours_that_an_earlier_run_silenced_are_found(self) -> None:
         arp = (
             "IP address       HW type     Flags       HW address            Mask     Device\n"
             "172.18.0.1       0x1         0x2         02:42:c0:a8:d0:03     *        eth0\n"

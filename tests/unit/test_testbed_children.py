@@ -38,10 +38,10 @@ class CurrentDirectoryTests(SynchronousTestCase):
     def test_the_local_engine_runs_no_module_of_the_current_directory(self) -> None:
         self.run_here(*NURSERY, stdin=b"[]")
 
-    def test_what_a_node_starts_runs_none_either(self) -> None:
+    def test_what_a_node_starts_runs_no_module_of_the_current_directory(self) -> None:
         self.run_here(sys.executable, "-c", "import json, random")
 
-    def test_workers_of_a_simulation_run_none(self) -> None:
+    def test_workers_of_a_simulation_run_no_module_of_the_current_directory(self) -> None:
         program = (
             "from chordnet.sim.world.workers import worker_context\n"
             "if __name__ == '__main__':\n"
@@ -82,15 +82,15 @@ class DescriptorTests(SynchronousTestCase):
         provide_descriptors(nodes, limits)
         return limits.now
 
-    def test_enough_is_left_as_it_is(self) -> None:
+    def test_a_limit_that_is_enough_is_left_as_it_is(self) -> None:
         self.assertEqual(self.provided(1024, 4096), (1024, 4096))
         self.assertEqual(self.provided(-1, -1), (-1, -1))
 
-    def test_what_may_be_raised_is_raised_as_far_as_it_is_needed(self) -> None:
+    def test_a_limit_that_may_be_raised_is_raised_as_far_as_needed(self) -> None:
         self.assertEqual(self.provided(40, 4096), (164, 4096))
         self.assertEqual(self.provided(40, -1), (164, -1))
 
-    def test_too_few_are_named_before_anything_is_started(self) -> None:
+    def test_too_few_descriptors_are_named_before_anything_is_started(self) -> None:
         problem = self.assertRaises(TestbedError, self.provided, 40, 163)
         self.assertEqual(
             str(problem),

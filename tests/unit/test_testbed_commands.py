@@ -61,7 +61,7 @@ class ProgramTests(SynchronousTestCase):
             run_program(self.reactor, words, **{"timeout": 5.0} | options)
         )
 
-    def test_its_status_and_all_that_it_wrote_are_told(self) -> None:
+    def test_the_status_of_a_program_and_all_that_it_wrote_are_told(self) -> None:
         done = self.successResultOf(self.start(FACTS, environment={"ONLY": "this"}))
         self.assertEqual((done.status, done.errors), (3, "warned\n"))
         directory, leads, heard, environment = json.loads(done.output)
@@ -69,7 +69,7 @@ class ProgramTests(SynchronousTestCase):
         self.assertEqual(environment["ONLY"], "this")
         self.assertNotIn("HOME", environment)
 
-    def test_without_an_environment_it_has_ours(self) -> None:
+    def test_a_program_without_an_environment_has_ours(self) -> None:
         done = self.successResultOf(self.start(FACTS))
         self.assertEqual(json.loads(done.output)[3]["PATH"], os.environ["PATH"])
 
@@ -103,7 +103,7 @@ class ProgramTests(SynchronousTestCase):
         self.addCleanup(child.kill)
         return child.wait(timeout=30), took
 
-    def test_one_that_takes_too_long_is_told_to_end(self) -> None:
+    def test_a_program_that_takes_too_long_is_told_to_end(self) -> None:
         status, took = self.ended(MEEK, lambda _: self.reactor.advance(5.0))
         self.assertEqual(status, -signal.SIGTERM)
         self.assertLess(took, 10.0)
@@ -111,7 +111,7 @@ class ProgramTests(SynchronousTestCase):
         self.assertIsInstance(problem, TestbedError)
         self.assertEqual(str(problem), f"{sys.executable} took longer than 5 s")
 
-    def test_before_its_time_is_up_it_is_left_alone(self) -> None:
+    def test_before_its_time_is_up_a_program_is_left_alone(self) -> None:
         self.reactor.never = True
         done = self.start(MEEK)
         self.reactor.advance(4.9)
@@ -123,7 +123,7 @@ class ProgramTests(SynchronousTestCase):
         self.addCleanup(status.communicate)
         self.addCleanup(status.kill)
 
-    def test_one_that_will_not_end_is_killed_after_ten_seconds(self) -> None:
+    def test_a_program_that_will_not_end_is_killed_after_ten_seconds(self) -> None:
         status, took = self.ended(STUBBORN, lambda done: done.cancel())
         self.assertEqual(status, -signal.SIGKILL)
         self.assertLess(abs(took - 10.0), 0.2)
@@ -131,7 +131,7 @@ class ProgramTests(SynchronousTestCase):
 
 
 class EndingTests(SynchronousTestCase):
-    def test_a_signal_is_named_where_one_has_ended_it(self) -> None:
+    def test_a_signal_that_has_ended_a_program_is_named(self) -> None:
         for status, text in (
             (-9, "ended by SIGKILL"), (-15, "ended by SIGTERM"), (137, "exit status 137 (SIGKILL)"),
             (129, "exit status 129 (SIGHUP)"), (128, "exit status 128"), (1, "exit status 1"),
@@ -141,7 +141,7 @@ class EndingTests(SynchronousTestCase):
 
 
 class LastLineTests(SynchronousTestCase):
-    def test_it_is_the_last_that_says_something(self) -> None:
+    def test_the_last_line_is_the_last_that_says_something(self) -> None:
         for errors, output, expected in (
             ("one\n two \n\n", "other", "two"),
             ("", "one\ntwo\n", "two"),

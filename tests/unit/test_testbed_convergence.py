@@ -186,7 +186,7 @@ class WaitTests(SynchronousTestCase):
         snapshot = self.successResultOf(self.wait())
         self.assertEqual(sorted(snapshot.statuses), list(ALL))
 
-    def test_only_those_not_seen_in_a_ring_are_asked_again(self) -> None:
+    def test_only_nodes_not_seen_in_a_ring_are_asked_again(self) -> None:
         self.nodes.statuses = ideal_ring(self.network, (1, 2, 3, 4))
         waiting = self.wait()
         self.nodes.asked.clear()
@@ -197,7 +197,7 @@ class WaitTests(SynchronousTestCase):
         self.successResultOf(waiting)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
-    def test_everybody_active_is_not_yet_one_ring(self) -> None:
+    def test_nodes_that_are_all_active_are_not_yet_one_ring(self) -> None:
         self.nodes.statuses = ideal_ring(self.network, (1, 2)) | ideal_ring(self.network, (3, 4, 5))
         waiting = self.wait(timeout=5.0)
         self.clock.pump([0.1] * 10)
@@ -209,7 +209,7 @@ class WaitTests(SynchronousTestCase):
         self.assertIn("after 5 s", str(error.value))
         self.assertTrue(error.value.details)
 
-    def test_it_ends_when_the_time_is_up_and_not_a_question_later(self) -> None:
+    def test_a_wait_ends_when_the_time_is_up_and_not_a_question_later(self) -> None:
         waiting = self.wait(timeout=2.0)
         self.clock.pump([0.5] * 3)
         self.assertNoResult(waiting)
@@ -333,19 +333,19 @@ class GatherTests(SynchronousTestCase):
         self.failureResultOf(done, ValueError)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
-    def test_cancelling_ends_all(self) -> None:
+    def test_cancelling_ends_all_that_was_gathered(self) -> None:
         done = Deferred.fromCoroutine(gather([self.after(9, "a"), self.after(9, "b")]))
         done.cancel()
         self.failureResultOf(done, CancelledError)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
-    def test_the_first_to_end_wins(self) -> None:
+    def test_the_first_result_wins(self) -> None:
         done = Deferred.fromCoroutine(first_of(self.after(9, "a"), self.after(1, "b")))
         self.clock.advance(1)
         self.assertEqual(self.successResultOf(done), "b")
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
-    def test_a_failure_can_win_too(self) -> None:
+    def test_a_failure_that_is_first_wins(self) -> None:
         done = Deferred.fromCoroutine(first_of(self.after(9, "a"), self.after(1, "fail")))
         self.clock.advance(1)
         self.failureResultOf(done, ValueError)

@@ -43,11 +43,11 @@ class DescriptionTests(SynchronousTestCase):
         del fields["record"]
         self.assertIsNone(NetworkDescription.from_json(json.dumps(fields)).recording(1))
 
-    def test_it_survives_being_written_down(self) -> None:
+    def test_a_description_survives_being_written_down(self) -> None:
         described = network(7).with_removed(3, 5)
         self.assertEqual(NetworkDescription.from_json(described.to_json()), described)
 
-    def test_adding_the_next_number_grows_it_and_wants_it(self) -> None:
+    def test_adding_the_next_number_makes_the_network_grow_and_wants_the_node(self) -> None:
         grown = network(5).with_removed(2).with_wanted(6)
         self.assertEqual((grown.size, grown.removed), (6, frozenset({2})))
         self.assertEqual(grown.with_wanted(2).removed, frozenset())

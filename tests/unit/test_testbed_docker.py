@@ -207,7 +207,7 @@ class ConditionTests(Case):
         self.docker.add(1, 2)
         self.assertEqual(self.conditions(), {})
 
-    def test_why_a_container_has_ended(self) -> None:
+    def test_why_a_container_has_ended_is_said(self) -> None:
         for ended, text in (
             ({"OOMKilled": True, "ExitCode": 137}, "was killed: out of memory (256 MiB)"),
             ({"ExitCode": 137}, "was killed (SIGKILL)"),
@@ -222,7 +222,7 @@ class ConditionTests(Case):
                 self.docker.add(4, state="exited", ended=ended)
                 self.assertEqual(self.conditions(), {4: text})
 
-    def test_a_paused_container_and_one_without_a_network(self) -> None:
+    def test_a_paused_container_and_one_without_a_network_are_told_apart(self) -> None:
         self.docker.add(1, state="paused")
         self.docker.add(2, connected=False)
         found = self.result(self.engine.conditions())
@@ -300,7 +300,7 @@ class LogTests(Case):
             self.result(self.engine.tail(1, 2)), ["two", "thr\N{REPLACEMENT CHARACTER}ee"]
         )
 
-    def test_of_a_node_that_never_was_there_are_none(self) -> None:
+    def test_a_node_that_never_was_has_no_last_lines(self) -> None:
         self.assertEqual(self.result(self.engine.tail(1, 2)), [])
 
     def test_what_a_container_writes_is_handed_over_line_by_line(self) -> None:
@@ -489,7 +489,7 @@ class AgainTests(Case):
             self.docker.failing = [problem]
             self.assertEqual(self.result(self.engine.running()), {1, 2})
 
-    def test_what_it_fails_at_twice_is_said(self) -> None:
+    def test_what_a_busy_engine_fails_at_twice_is_said(self) -> None:
         self.docker.failing = [refusal(500, "no\nspace"), refusal(500, "no space left")]
         self.assertEqual(
             self.error(self.engine.running(), EngineUnavailable),
@@ -524,7 +524,7 @@ class AgainTests(Case):
                 self.result(getattr(self.engine, call)([1]))
                 self.assertEqual(self.docker[1].state, "exited")
 
-    def test_a_node_that_it_does_not_end_at_all_is_named(self) -> None:
+    def test_a_node_that_a_busy_engine_does_not_end_at_all_is_named(self) -> None:
         refused = ("kill", refusal(500, "no exit event"), "running")
         self.docker[2].refuses = [refused, refused]
         self.assertEqual(

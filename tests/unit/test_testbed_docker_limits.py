@@ -187,12 +187,12 @@ class CleaningTests(DockerCase):
         self.docker.add(1, home=self.mine)
         self.docker.comes_late = [FakeContainer(n, "chordnet-lab") for n in range(2, 2 + count)]
 
-    def test_containers_that_are_still_being_made_are_removed_too(self) -> None:
+    def test_containers_that_are_still_being_made_are_removed(self) -> None:
         self.late(4)
         self.result(self.engine.clean(purge=True))
         self.assertEqual(self.docker.there, [])
 
-    def test_it_looks_five_times_and_no_more(self) -> None:
+    def test_cleaning_looks_five_times_and_no_more(self) -> None:
         self.late(9)
         self.result(self.engine.clean(purge=True))
         self.assertEqual(len(self.docker.comes_late), 4)
@@ -290,7 +290,7 @@ class VolumeTests(DockerCase):
         self.result(self.engine.prepare(self.described(), self.said.append))
         self.assertEqual(self.said, ["building the image from the present code"])
 
-    def test_no_data_is_no_news_either(self) -> None:
+    def test_a_lack_of_data_is_no_news(self) -> None:
         self.result(self.engine.prepare(self.described(), self.said.append))
         self.assertEqual(self.said, ["building the image from the present code"])
 

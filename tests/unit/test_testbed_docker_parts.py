@@ -67,33 +67,33 @@ class ProjectCase(SynchronousTestCase):
 
 
 class OneContainerTests(ProjectCase):
-    def test_one_that_was_removed_meanwhile_needs_no_end(self) -> None:
+    def test_a_container_that_was_removed_already_needs_no_end(self) -> None:
         self.assertIsNone(self.project.stop(1))
         self.project.kill(1)
         self.assertEqual(self.project.pid("chordnet-lab/1"), 0)
         problem = self.assertRaises(NodeStopped, self.project.container, 1)
         self.assertEqual(str(problem), "Node 1 has no container")
 
-    def test_one_that_is_removed_while_it_ends_was_not_late(self) -> None:
+    def test_a_container_that_is_removed_while_it_ends_was_not_late(self) -> None:
         for call in ("stop", "kill"):
             self.docker.there = []
             self.docker.add(1, ended={"ExitCode": 137})
             self.docker[1].refuses = [(call, refusal(404, "No such container"), "exited")]
             self.assertIsNone(getattr(self.project, call)(1))
 
-    def test_one_that_was_killed_for_taking_too_long_is_named(self) -> None:
+    def test_a_container_that_was_killed_for_taking_too_long_is_named(self) -> None:
         for code, late in ((137, 1), (143, None), (0, None)):
             self.docker.there = []
             self.docker.add(1, ended={"ExitCode": code})
             self.assertEqual(self.project.stop(1), late)
 
-    def test_what_else_the_engine_refuses_is_no_end(self) -> None:
+    def test_a_container_that_the_engine_refuses_to_end_has_not_ended(self) -> None:
         self.docker.add(1)
         for call in ("stop", "kill"):
             self.docker[1].refuses = [(call, refusal(403, "forbidden"), "running")]
             self.assertRaises(APIError, getattr(self.project, call), 1)
 
-    def test_what_may_pass_is_told_when_one_is_paused_and_nothing_else(self) -> None:
+    def test_what_may_pass_is_told_when_a_container_is_paused_and_nothing_else(self) -> None:
         self.docker.add(1)
         for code in (404, 409, 500):
             self.docker[1].refuses = [("pause", refusal(code, "not\nnow"), "running")]
@@ -102,7 +102,7 @@ class OneContainerTests(ProjectCase):
         self.assertRaises(APIError, self.project.pause, "chordnet-lab/1", "pause")
         self.assertEqual(self.project.pause("chordnet-lab/1", "pause"), "")
 
-    def test_one_that_is_connected_already_is_restarted_all_the_same(self) -> None:
+    def test_a_container_that_is_connected_already_is_restarted_all_the_same(self) -> None:
         self.docker.add(1)
         self.docker.networks_there = {"net": "chordnet-lab", "other": "chordnet-other"}
         for code in (403, 409):
@@ -120,7 +120,7 @@ class SavedLogTests(ProjectCase):
         self.project.save_log(1, "chordnet-lab/1")
         return self.project.log_path(1)
 
-    def test_what_comes_later_is_added(self) -> None:
+    def test_what_a_container_wrote_later_is_added_to_the_saved_log(self) -> None:
         self.docker.add(1, log=b"one\n")
         path = self.project.log_path(1)
         self.assertEqual(path, self.home.node_directory(1) / "log")
@@ -131,7 +131,7 @@ class SavedLogTests(ProjectCase):
         self.assertEqual(path.read_text(), "before\none\n")
         self.assertEqual(self.docker.tails, [20_000])
 
-    def test_a_long_one_is_put_aside_first(self) -> None:
+    def test_a_long_saved_log_is_put_aside_first(self) -> None:
         self.docker.add(1, log=b"new\n")
         path = self.save()
         for size, aside in ((LOG_LIMIT, False), (LOG_LIMIT + 1, True)):
@@ -139,7 +139,7 @@ class SavedLogTests(ProjectCase):
             self.save()
             self.assertEqual(path.with_name("log.1").exists(), aside)
 
-    def test_one_that_cannot_be_read_says_so_in_its_place(self) -> None:
+    def test_a_log_that_cannot_be_read_says_so_in_its_place(self) -> None:
         self.docker.add(1)
         self.docker.unreadable = refusal(500, "configured logging driver does not support reading")
         self.assertEqual(
@@ -172,7 +172,7 @@ class RemovalTests(ProjectCase):
 
 
 class FoundTests(ProjectCase):
-    def test_all_that_there_is_is_counted(self) -> None:
+    def test_all_that_docker_has_of_a_network_is_counted(self) -> None:
         self.docker.add(1, 2, home=self.mine)
         self.docker.add(3, state="exited", home=self.mine)
         self.docker.add(4, port=0, home=self.mine)
@@ -186,7 +186,7 @@ class FoundTests(ProjectCase):
             ),
         )  # fmt: skip
 
-    def test_whose_it_is_is_said_by_containers_and_by_volumes(self) -> None:
+    def test_whose_a_network_is_is_said_by_containers_and_by_volumes(self) -> None:
         self.assertEqual(self.project.found(), Found(project="chordnet-lab"))
         self.docker.volumes_there = {"chordnet-lab_node-1": {HOME_LABEL: self.mine}}
         self.assertEqual(self.project.found().home, self.mine)
@@ -207,7 +207,7 @@ class StateTests(SynchronousTestCase):
             self.assertIsNone(published(bare))
             self.assertEqual((networks(bare), address(bare)), ({}, ""))
 
-    def test_its_first_port_and_its_first_address_are_its_own(self) -> None:
+    def test_the_first_port_and_the_first_address_of_a_container_are_its_own(self) -> None:
         container = {
             "Ports": [{"PrivatePort": 1}, {"PublicPort": 8001}, {"PublicPort": 8002}],
             "NetworkSettings": {"Networks": {"a": {"IPAddress": "10.0.0.1"},
@@ -220,7 +220,7 @@ class StateTests(SynchronousTestCase):
         self.assertEqual(other_home([*labelled, {}, {HOME_LABEL: ""}], "/mine"), "/b")
         self.assertEqual(other_home([{}, {HOME_LABEL: "/mine"}], "/mine"), "")
 
-    def test_why_one_has_ended(self) -> None:
+    def test_why_a_container_has_ended_is_told(self) -> None:
         for state, more, text in (
             ({"OOMKilled": True, "ExitCode": 137}, {}, "was killed: out of memory"),
             ({"OOMKilled": True}, {"HostConfig": {"Memory": 0}}, "was killed: out of memory"),
@@ -233,7 +233,7 @@ class StateTests(SynchronousTestCase):
             condition = condition_ended({"State": state, **more})
             self.assertEqual((condition.matter, condition.text), (Matter.ENDED, text))
 
-    def test_nothing_is_the_matter_with_one_that_runs_and_has_a_network(self) -> None:
+    def test_nothing_is_the_matter_with_a_container_that_runs_and_has_a_network(self) -> None:
         container: dict[str, Any] = {
             "State": "running", "NetworkSettings": {"Networks": {"a": {"IPAddress": ""}}}
         }  # fmt: skip
@@ -241,7 +241,7 @@ class StateTests(SynchronousTestCase):
 
 
 class AnswerTests(SynchronousTestCase):
-    def test_what_may_pass_and_what_may_not(self) -> None:
+    def test_an_answer_that_may_pass_is_told_from_one_that_may_not(self) -> None:
         refused = RequestsConnectionError(ConnectionRefusedError(111, "Connection refused"))
         for problem, passing in (
             (refusal(500, "busy"), True),
@@ -288,7 +288,7 @@ class AnswerTests(SynchronousTestCase):
         self.assertRaises(APIError, tolerated, refuse, 404)
         self.assertEqual(tolerated(lambda: None, 404), "")
 
-    def test_the_same_is_asked_half_a_second_later_unless_it_may_be_asked_only_once(self) -> None:
+    def test_a_question_is_asked_again_after_half_a_second_if_it_may_be_asked_twice(self) -> None:
         for again, times in ((True, 2), (False, 1)):
             clock, asked = AtOnce(), list[float]()
             host = DockerHost(clock, lambda: "client", at_once)
@@ -344,7 +344,7 @@ class LookTests(SynchronousTestCase):
         for ports in ({}, {1: 8001, 2: 8003}, {5: 4}):
             self.assertIsNone(describe("lab", Found(project="x", ports=ports)))
 
-    def test_where_it_came_from_is_said(self) -> None:
+    def test_where_a_network_that_was_found_came_from_is_said(self) -> None:
         ports = {1: 8001, 2: 8002}
         start = "2 containers of network 'lab' in Docker"
         for project, home, text in (
@@ -396,7 +396,7 @@ class CodeTests(SynchronousTestCase):
         self.assertEqual(len(set(found)), 5)
         self.assertEqual({len(each) for each in found}, {16})
 
-    def test_it_is_of_this_package_and_of_what_is_beside_it_in_a_checkout(self) -> None:
+    def test_the_digest_is_of_this_package_and_of_what_is_beside_it_in_a_checkout(self) -> None:
         root = Path(__file__).parents[2]
         files = sorted((root / "chordnet").rglob("*.py"))
         beside = ("pyproject.toml", "requirements/runtime.txt", "compose/Dockerfile")

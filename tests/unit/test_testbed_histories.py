@@ -261,7 +261,7 @@ class NewestTests(SynchronousTestCase):
         }  # fmt: skip
         return in_words(find(said, NAMES).newest)
 
-    def test_two_bodies_under_one_number(self) -> None:
+    def test_two_bodies_under_one_number_are_a_problem(self) -> None:
         (problem,) = self.wrong(
             n4=[trail(1, 4)], n2=[trail(1, 4, 2)], n3=[trail(1, 4, 3, body=b"y")]
         )
@@ -286,13 +286,13 @@ class NewestTests(SynchronousTestCase):
         self.assertEqual(len(problems), 8)
         self.assertNotIn("more like", problems[-1])
 
-    def test_a_sender_that_has_it_by_another_route_from_the_same_moment_is_believed(self) -> None:
+    def test_a_sender_with_another_route_from_the_same_moment_is_believed(self) -> None:
         sent = trail(1, 4, 5, 3, at=2.0)
         for at, wrong in ((2.0, True), (1.0, False)):
             problems = self.wrong(n3=[sent], n2=[trail(1, 4, 3, 2, at=at)])
             self.assertEqual(bool(problems), wrong)
 
-    def test_a_route_of_one_step_is_judged_by_the_senders_too(self) -> None:
+    def test_a_route_of_one_step_is_judged_by_the_senders(self) -> None:
         (problem,) = self.wrong(n4=[trail(1, 5, 4)], n2=[trail(1, 4, 2)])
         self.assertTrue(problem.startswith("Node 2 recorded another route of the message"), problem)
 

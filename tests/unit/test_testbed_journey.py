@@ -89,7 +89,7 @@ class PuttingTogetherTests(SynchronousTestCase):
                              [float(s.depth) for s in journey.legs.values()])  # fmt: skip
             self.assertEqual((journey.missed, journey.differences, journey.gone), ((), (), set()))
 
-    def test_what_happened_beside_it_is_told_in_order_of_time(self) -> None:
+    def test_what_happened_beside_the_way_is_told_in_order_of_time(self) -> None:
         traces = clean(4)
         traces[2] = MessageTrace(ID, traces[2].record, [event(9, "duplicate", 5)])
         traces[4] = MessageTrace(
@@ -101,7 +101,7 @@ class PuttingTogetherTests(SynchronousTestCase):
             [(4, "resent", 7, 3), (2, "duplicate", 5, 9), (4, "repaired", 2, 20)],
         )
 
-    def test_who_missed_it_and_on_which_edge(self) -> None:
+    def test_who_missed_a_message_and_on_which_edge_is_told(self) -> None:
         told, _ = foretell(report(), 4)
         leaf = next(n for n in told.legs if all(s.parent != n for s in told.legs.values()))
         traces = clean(4) | {leaf: MessageTrace(ID, None, [])}
@@ -132,7 +132,7 @@ class PuttingTogetherTests(SynchronousTestCase):
         children = [d.node for d in journey.differences]
         self.assertIn(next(s.node for s in told.legs.values() if s.parent == inner), children)
 
-    def test_another_way_than_predicted(self) -> None:
+    def test_another_way_than_predicted_is_told(self) -> None:
         told, _ = foretell(report(), 4)
         leaf = next(n for n, s in told.legs.items() if s.parent not in (4, None))
         other = next(n for n in told.legs if n not in (4, leaf, told.legs[leaf].parent))
@@ -158,13 +158,13 @@ class PuttingTogetherTests(SynchronousTestCase):
         self.assertEqual(len(list(tree_lines(journey))), 3)
         self.assertEqual(journey.route(1), [2, 1])
 
-    def test_nobody_knows_it(self) -> None:
+    def test_a_message_that_nobody_knows_says_where_ids_are_found(self) -> None:
         error = self.assertRaises(
             TestbedError, put_together, report(), ID, {1: MessageTrace(ID, None, [])}
         )
         self.assertIn("p2pnet get-messages", str(error))
 
-    def test_a_prediction_of_a_node_outside(self) -> None:
+    def test_a_node_outside_of_the_ring_has_no_prediction(self) -> None:
         error = self.assertRaises(TestbedError, foretell, report(4), 4)
         self.assertIn("Node 4 is not in the ring", str(error))
 
@@ -190,7 +190,7 @@ class AskingTests(SynchronousTestCase):
         for text in (ID, "last", "abab", ".1.1", ID[3:]):
             self.assertEqual(self.successResultOf(self.resolve(text)), ID, text)
 
-    def test_what_stands_for_none_or_for_several(self) -> None:
+    def test_a_text_that_stands_for_no_id_or_for_several_is_refused(self) -> None:
         for text, said in (
             ("zz", "no message"),
             ("cdcd", "several messages"),
@@ -207,7 +207,7 @@ class AskingTests(SynchronousTestCase):
         for text in (f"{'ef' * 20}.1", f"{'ef' * 20}.1.x", f"{'ef' * 19}.1.2", "ef.1.2.3"):
             self.failureResultOf(self.resolve(text), TestbedError)
 
-    def test_last_of_nothing(self) -> None:
+    def test_the_last_message_of_an_empty_network_is_refused(self) -> None:
         self.nodes.logs = {n: [] for n in NETWORK.numbers}
         problem = self.failureResultOf(self.resolve("last"), TestbedError)
         self.assertIn("no node has recorded a message yet", problem.getErrorMessage())
@@ -360,7 +360,7 @@ class ShowingTests(SynchronousTestCase):
         )  # fmt: skip
         self.assertEqual((tree.absent, tree.start), ("did not record it", "sent it"))
 
-    def test_who_is_gone_stands_where_it_was(self) -> None:
+    def test_a_node_that_is_gone_stands_where_it_was(self) -> None:
         journey = troubled()
         (gone,) = journey.gone
         assert isinstance(gone, int)

@@ -74,21 +74,21 @@ class StartTests(Case):
         self.assertEqual((done.started, done.members), ((1, 2, 3, 4, 5), 5))
         self.assertEqual(self.testbed.home.load(), network(5, code=code_digest()))
 
-    def test_again_it_starts_only_what_is_missing(self) -> None:
+    def test_a_second_start_starts_only_what_is_missing(self) -> None:
         self.world.up()
         self.world.engine.alive -= {2, 4}
         done = self.result(start_network(self.testbed, wish(None, None), 60))
         self.assertEqual(done.started, (2, 4))
         self.assertEqual(self.world.engine.calls[-1], "start [2, 4]")
 
-    def test_what_lost_all_its_nodes_goes_on_as_what_it_was(self) -> None:
+    def test_a_network_that_lost_all_its_nodes_goes_on_as_what_it_was(self) -> None:
         self.world.up()
         self.world.engine.alive.clear()
         done = self.result(start_network(self.testbed, Wish(engine="auto"), 60))
         self.assertEqual(done.started, (1, 2, 3, 4, 5))
         self.assertEqual(self.testbed.home.load(), network(5, code=code_digest()))
 
-    def test_what_was_stopped_starts_as_is_wished_anew(self) -> None:
+    def test_a_network_that_was_stopped_starts_as_is_wished_anew(self) -> None:
         self.world.up()
         self.result(stop_network(self.testbed, purge=False, timeout=60))
         self.result(start_network(self.testbed, wish(None, 9001), 60))
@@ -96,7 +96,7 @@ class StartTests(Case):
         assert started is not None
         self.assertEqual((started.size, started.stopped), (16, False))
 
-    def test_with_nothing_missing_it_changes_nothing(self) -> None:
+    def test_a_start_with_nothing_missing_changes_nothing(self) -> None:
         self.world.up()
         done = self.result(start_network(self.testbed, wish(), 60))
         self.assertEqual(done.started, ())
@@ -192,12 +192,12 @@ class RecordTests(Case):
     def wish(self, **changes: Any) -> Wish:
         return attrs.evolve(wish(), record=self.directory, **changes)
 
-    def test_the_directory_is_made_for_nobody_else_to_read(self) -> None:
+    def test_the_directory_of_recordings_is_made_for_nobody_else_to_read(self) -> None:
         done = self.result(start_network(self.testbed, self.wish(), 60))
         self.assertEqual(done.network.record, str(self.directory.absolute()))
         self.assertEqual(self.directory.stat().st_mode & 0o777, 0o700)
 
-    def test_nodes_that_come_later_record_too(self) -> None:
+    def test_nodes_that_come_later_record(self) -> None:
         self.result(start_network(self.testbed, self.wish(), 60))
         self.world.engine.alive -= {2}
         again = self.result(start_network(self.testbed, wish(None, None), 60))
@@ -214,29 +214,29 @@ class RecordTests(Case):
         done = self.result(start_network(self.testbed, wish(), 60))
         self.assertIsNone(done.network.record)
 
-    def test_a_network_that_runs_does_not_begin_to(self) -> None:
+    def test_a_network_that_runs_does_not_begin_to_record(self) -> None:
         self.world.up()
         text = self.error(start_network(self.testbed, self.wish(), 60))
         self.assertIn("is running with no recording; stop it first", text)
         self.assertFalse(self.directory.exists())
 
-    def test_another_directory_is_refused_with_the_first(self) -> None:
+    def test_another_directory_is_refused_with_the_name_of_the_first(self) -> None:
         self.result(start_network(self.testbed, self.wish(), 60))
         other = attrs.evolve(self.wish(), record=Path("elsewhere"))
         text = self.error(start_network(self.testbed, other, 60))
         self.assertIn(f"recordings in {self.directory.absolute()}", text)
 
-    def test_containers_cannot(self) -> None:
+    def test_containers_cannot_record(self) -> None:
         text = self.error(
             start_network(self.testbed, self.wish(engine="docker"), 60), ImpossibleNetwork
         )
         self.assertIn("use --engine local", text)
 
-    def test_left_to_choose_the_engine_is_the_one_that_can(self) -> None:
+    def test_an_engine_that_is_left_to_choose_is_the_one_that_can_record(self) -> None:
         done = self.result(start_network(self.testbed, self.wish(engine="auto"), 60))
         self.assertEqual(done.network.engine, "local")
 
-    def test_a_directory_that_cannot_be_made(self) -> None:
+    def test_a_directory_for_recordings_that_cannot_be_made_is_named(self) -> None:
         self.directory.write_text("a file")
         text = self.error(start_network(self.testbed, self.wish(), 60))
         self.assertIn(f"cannot make {self.directory.absolute()}: ", text)
@@ -251,7 +251,7 @@ class StopTests(Case):
         self.assertEqual(self.world.engine.calls, ["stop [1, 2, 3, 4, 5]", "clean purge=False"])
         self.assertIsNotNone(self.testbed.home.load())
 
-    def test_a_network_that_is_described_nowhere_stops_too(self) -> None:
+    def test_a_network_that_is_described_nowhere_can_be_stopped(self) -> None:
         stop = ["stop [1, 2, 3, 4, 5]", "clean purge=False"]
         for spoil, containers, calls in (
             (lambda path: path.write_text("broken"), False, stop),
@@ -309,7 +309,7 @@ class StopTests(Case):
 
 
 class RemoveTests(Case):
-    def test_in_order_it_is_stopped_and_the_others_are_a_ring(self) -> None:
+    def test_a_node_removed_in_order_is_stopped_and_the_others_are_a_ring(self) -> None:
         self.world.up()
         done = self.result(remove_node(self.testbed, 3, kill=False, timeout=60))
         self.assertEqual((done.node, done.members), (3, 4))
@@ -317,12 +317,12 @@ class RemoveTests(Case):
         self.assertEqual(self.world.engine.calls, ["stop [3]"])
         self.assertEqual(self.testbed.description().removed, frozenset({3}))
 
-    def test_killed_it_is_given_no_chance(self) -> None:
+    def test_a_node_that_is_killed_is_given_no_chance_to_leave(self) -> None:
         self.world.up()
         self.result(remove_node(self.testbed, 3, kill=True, timeout=60))
         self.assertEqual(self.world.engine.calls, ["kill [3]"])
 
-    def test_the_last_node_can_go(self) -> None:
+    def test_the_last_node_can_be_removed(self) -> None:
         self.world.up()
         self.world.engine.alive = {3}
         done = self.result(remove_node(self.testbed, 3, kill=False, timeout=60))
@@ -334,13 +334,13 @@ class RemoveTests(Case):
         self.result(add_node(self.testbed, 3, 60))
         self.assertEqual(self.world.nodes.begun, [3])
 
-    def test_a_node_that_starts_beside_others_is_not_told_to(self) -> None:
+    def test_a_node_that_starts_beside_others_is_not_told_to_create_a_ring(self) -> None:
         self.world.up()
         self.world.engine.alive = {1, 2}
         self.result(add_node(self.testbed, 3, 60))
         self.assertEqual(self.world.nodes.begun, [])
 
-    def test_a_stopped_node_cannot(self) -> None:
+    def test_a_stopped_node_cannot_be_removed(self) -> None:
         self.world.up()
         self.world.engine.alive.remove(3)
         text = self.error(remove_node(self.testbed, 3, kill=False, timeout=60), NodeStopped)
@@ -366,7 +366,7 @@ class AddTests(Case):
         self.assertEqual((number, done.members), (3, 5))
         self.assertEqual(self.testbed.description().removed, frozenset())
 
-    def test_without_a_number_the_next_is_added(self) -> None:
+    def test_without_a_number_the_next_node_is_added(self) -> None:
         self.world.up()
         number, done = self.result(add_node(self.testbed, None, 60))
         self.assertEqual((number, done.members, self.testbed.description().size), (6, 6, 6))
@@ -389,7 +389,7 @@ class AddTests(Case):
             self.error(work, NetworkNotRunning)
             self.assertFalse(self.testbed.home.directory.exists())
 
-    def test_what_is_too_large_is_not_begun(self) -> None:
+    def test_an_addition_that_makes_a_network_too_large_is_not_begun(self) -> None:
         self.world.up()
         self.testbed.home.save(network(256, base_port=65535 - 255))
         text = self.error(add_node(self.testbed, None, 60), ImpossibleNetwork)

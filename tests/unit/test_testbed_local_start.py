@@ -62,7 +62,7 @@ class BirthTests(LocalCase):
              str(self.home.node_directory(2) / "state"), *peers],
         )  # fmt: skip
 
-    def test_one_that_is_recorded_is_told_where_and_how_much(self) -> None:
+    def test_a_node_that_is_recorded_is_told_where_and_how_much(self) -> None:
         described = network(3, record="/somewhere")
         self.assertEqual(
             self.words(2, record="/somewhere")[-4:],
@@ -102,7 +102,7 @@ class StartTests(LocalCase):
         self.assertFalse((self.home.node_directory(1) / "pid").exists())
         self.assertEqual((self.home.directory / "nursery.log").read_text(), "")
 
-    def test_what_kept_the_nursery_from_it_is_one_line(self) -> None:
+    def test_what_kept_the_nursery_from_a_start_is_one_line(self) -> None:
         self.home.directory.mkdir(parents=True)
         directory = self.home.node_directory(1)
 

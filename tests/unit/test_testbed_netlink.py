@@ -38,7 +38,7 @@ class OrderTests(SynchronousTestCase):
 
         return bring_about(DEVICE, before, cut, slow, ask)
 
-    def test_what_is_cut_no_more_is_mended_and_what_is_cut_is_cut(self) -> None:
+    def test_a_line_cut_no_longer_is_mended_and_a_line_to_be_cut_is_cut(self) -> None:
         self.assertEqual(self.shape({"10.0.0.2", "10.0.0.3"}, ["10.0.0.3", "10.0.0.4"], None), "")
         self.assertEqual(
             self.orders,
@@ -83,16 +83,16 @@ class BytesTests(SynchronousTestCase):
         if sys.byteorder != "little":
             raise SkipTest("these bytes are a little-endian machine's")
 
-    def test_a_neighbour(self) -> None:
+    def test_the_bytes_of_a_neighbour_are_those_of_the_kernel(self) -> None:
         self.assertEqual(
             neighbour(7, "10.0.0.4").hex(" ", 4),
             "02000000 07000000 80000000 08000100 0a000004 0a000200 0263686f 72640000",
         )
 
-    def test_a_queue(self) -> None:
+    def test_the_bytes_of_a_queue_are_those_of_the_kernel(self) -> None:
         self.assertEqual(qdisc(7).hex(" ", 4), "00000000 07000000 00006863 ffffffff 00000000")
 
-    def test_delay_jitter_and_loss(self) -> None:
+    def test_the_bytes_of_delay_jitter_and_loss_are_those_of_the_kernel(self) -> None:
         self.assertEqual(
             netem(7, 80, 20, 100)[20:].hex(" ", 4),
             "0a000100 6e657465 6d000000 34000200"  # TCA_KIND "netem", TCA_OPTIONS of 52 bytes

@@ -72,7 +72,7 @@ class NurseryTests(SynchronousTestCase):
     def lines(self, number: int) -> list[str]:
         return (self.root / str(number) / "log").read_text().splitlines()
 
-    def test_each_is_a_process_of_its_own_in_its_directory(self) -> None:
+    def test_each_node_is_a_process_of_its_own_in_its_directory(self) -> None:
         log = self.root / "2" / "log"
         births = [self.birth(1), self.birth(2)]
         log.write_text("from before\n")
@@ -97,7 +97,7 @@ class NurseryTests(SynchronousTestCase):
         self.assertNotEqual(pid, json.loads(self.lines(1)[0])["pid"])
         self.assertEqual(stat.S_IMODE((self.root / "1" / "log").stat().st_mode), 0o600)
 
-    def test_how_it_failed_stands_in_its_log(self) -> None:
+    def test_how_a_node_failed_stands_in_its_log(self) -> None:
         self.bear(
             self.birth(1, end="SystemExit('no port is free')"),
             self.birth(2, end="ValueError('nobody foresaw this')"),

@@ -60,7 +60,7 @@ class ProcessTests(SynchronousTestCase):
         self.child.wait()
         self.assertIsNone(identify(self.child.pid))
 
-    def test_without_process_descriptors_it_is_signalled_by_its_number(self) -> None:
+    def test_a_process_is_signalled_by_its_number_without_process_descriptors(self) -> None:
         process = identify(self.child.pid)
         assert process is not None
         self.assertFalse(_send_plainly(ProcessIdentity(self.child.pid, "1@before"), signal.SIGKILL))
@@ -237,7 +237,7 @@ class PortTests(SynchronousTestCase):
         self.assertEqual(free_range(65526, 10, lambda _port: True), 65526)
         self.assertIsNone(free_range(65527, 10, lambda _port: True))
 
-    def test_of_the_200_ranges_after_the_first_one_no_more_is_tried(self) -> None:
+    def test_the_200_ranges_after_the_first_are_tried_and_no_more(self) -> None:
         self.assertEqual(free_range(7001, 1, lambda port: port >= 26901), 26901)
         self.assertIsNone(free_range(7001, 1, lambda port: port >= 26902))
 
@@ -256,13 +256,13 @@ class LogTests(SynchronousTestCase):
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.path.write_text("one\ntwo\nthree\n")
 
-    def test_the_last_lines(self) -> None:
+    def test_the_last_lines_of_a_log_are_those_asked_for(self) -> None:
         self.assertEqual(last_lines(self.path, 2), ["two", "three"])
         self.assertEqual(last_lines(self.path, 0), [])
         self.assertEqual(last_lines(self.path, 9, start=4), ["two", "three"])
         self.assertEqual(last_lines(Path("/nowhere/at/all"), 2), [])
 
-    def test_no_more_than_256_kib_are_read_to_find_them(self) -> None:
+    def test_no_more_than_256_kib_are_read_to_find_the_last_lines(self) -> None:
         self.path.write_bytes(b"first\n" + b"x" * (256 * 1024 - 4) + b"\nyy\n")
         self.assertEqual([len(line) for line in last_lines(self.path, 5)], [256 * 1024 - 4, 2])
         self.path.write_bytes(b"first\n" + b"x" * (256 * 1024) + b"\nyy\n")
@@ -280,7 +280,7 @@ class LogTests(SynchronousTestCase):
             self.assertEqual(self.path.read_text(), text)
             self.assertEqual(self.path.stat().st_mode & 0o777, 0o600)
 
-    def test_it_is_looked_at_ten_times_a_second(self) -> None:
+    def test_a_log_that_is_followed_is_looked_at_ten_times_a_second(self) -> None:
         clock, seen = Clock(), list[str]()
         following = Deferred.fromCoroutine(
             follow_file(clock, self.path, 0, seen.append, lambda: True)

@@ -79,7 +79,7 @@ class MessageTests(SynchronousTestCase):
         origin = self.world.described.space.hex(self.world.described.identifier(1))
         return f"{who} lacks 1 message of Node 1, number 1 (from {origin}.1.1)"
 
-    def test_everything_everywhere_once_is_right(self) -> None:
+    def test_every_message_on_every_node_once_is_right(self) -> None:
         self.log("a", (1,), (1, 2), (1, 2, 3))
         self.assertEqual(self.problems(), ([], []))
 
@@ -109,7 +109,7 @@ class MessageTests(SynchronousTestCase):
         statuses = self.world.nodes.statuses
         statuses[number] = msgspec.structs.replace(statuses[number], uptime=seconds)
 
-    def test_twice_is_once_too_often(self) -> None:
+    def test_a_message_recorded_twice_is_a_problem(self) -> None:
         self.log("a", (1,), (1, 2), (1, 2, 3), (1, 3))
         (problem,) = self.problems()[0]
         self.assertEqual(problem, "Node 3 recorded the message a twice")
@@ -125,7 +125,7 @@ class MessageTests(SynchronousTestCase):
         self.assertIn("Node 3 recorded another route", problem)
         self.assertIn("than Node 2, which sent it", problem)
 
-    def test_a_sender_that_got_it_back_later_proves_nothing(self) -> None:
+    def test_a_sender_that_got_a_message_back_later_proves_nothing(self) -> None:
         self.log("a", (1,), (1, 2), (1, 2, 3))
         self.world.nodes.logs[2] = [
             record(self.world.described, "a", 1, 2, 3, 2, received_at=1090.0)
@@ -161,7 +161,7 @@ class MessageTests(SynchronousTestCase):
             problem, "Node 3 cannot be asked what it has recorded: nothing heard for 10 s"
         )
 
-    def test_a_visitor_is_asked_too(self) -> None:
+    def test_a_visitor_is_asked_for_its_messages(self) -> None:
         described = self.world.described
         visitor = described.space.hash(b"visitor")
         members = [*(described.identifier(n) for n in described.numbers), visitor]
@@ -262,7 +262,7 @@ class ExamineTests(SynchronousTestCase):
         (problem,) = in_words(self.examine().problems)
         self.assertIn("side 3-4: Node 4 lacks 1 message of Node 3, number 1", problem)
 
-    def test_it_waits_until_everything_is_right(self) -> None:
+    def test_the_examination_waits_until_everything_is_right(self) -> None:
         described, logs = self.world.described, self.world.nodes.logs
         for number in (2, 3, 4):
             logs[number].append(record(described, "a", 1, number, received_at=1001.0))
@@ -317,7 +317,7 @@ class ComposeTests(SynchronousTestCase):
             },
         )
 
-    def test_only_the_first_builds(self) -> None:
+    def test_only_the_first_node_builds_the_image(self) -> None:
         services = self.project()["services"]
         self.assertEqual([name for name in services if "build" in services[name]], ["node-1"])
 

@@ -39,7 +39,7 @@ class SayingTests(Case):
         self.result(start_network(self.testbed, wish(), 60))
         self.assertEqual(self.world.said, [])
 
-    def test_without_a_word_it_has_16_nodes_from_port_7001(self) -> None:
+    def test_without_a_word_a_network_has_16_nodes_from_port_7001(self) -> None:
         done = self.result(start_network(self.testbed, wish(None, None), 60))
         self.assertEqual((done.network.size, done.network.base_port), (16, 7001))
 
@@ -58,7 +58,7 @@ class SayingTests(Case):
                 [f"last time it had 5 nodes from port 9001; {now}"] if now else [],
             )
 
-    def test_what_lost_its_nodes_keeps_its_engine_and_its_recordings(self) -> None:
+    def test_a_network_that_lost_its_nodes_keeps_its_engine_and_its_recordings(self) -> None:
         lost = network(5, engine="docker", record=None)
         for wanted, engine in (("auto", "docker"), ("local", "local")):
             self.testbed.home.save(lost)
@@ -81,14 +81,14 @@ class SayingTests(Case):
 
 
 class AnewTests(Case):
-    def test_where_nothing_ran_what_was_broken_on_purpose_is_forgotten(self) -> None:
+    def test_a_fault_that_was_made_on_purpose_is_forgotten_where_nothing_ran(self) -> None:
         self.world.up()
         self.world.engine.alive = set()
         save_faults(self.testbed.home, Faults(frozen=frozenset({3})))
         self.result(start_network(self.testbed, wish(), 60))
         self.assertEqual(load_faults(self.testbed.home), Faults())
 
-    def test_where_nodes_run_what_is_broken_on_purpose_stays_so(self) -> None:
+    def test_a_fault_that_was_made_on_purpose_stays_where_nodes_run(self) -> None:
         self.world.up()
         self.world.engine.alive -= {2}
         broken = Faults(delays={3: (80.0, 0.0)})
@@ -149,11 +149,11 @@ class AloneTests(Case):
         self.result(start_network(self.testbed, wish(1), 60))
         self.assertGreater(len(self.world.nodes.begun), 3)
 
-    def test_once_it_was_told_it_is_not_told_again(self) -> None:
+    def test_a_node_that_was_told_to_create_its_ring_is_not_told_again(self) -> None:
         self.result(start_network(self.testbed, wish(1), 60))
         self.assertEqual(self.world.nodes.begun, [1])
 
-    def test_one_that_never_listens_fails_when_the_time_is_up(self) -> None:
+    def test_a_node_that_never_listens_fails_the_start_when_the_time_is_up(self) -> None:
         self.world.engine.converges = False
         done = Deferred.fromCoroutine(start_network(self.testbed, wish(1), 4))
         self.world.clock.pump([0.1] * 39)
@@ -173,7 +173,7 @@ class FailedTests(Case):
         problem: TestbedError = self.failureResultOf(work, TestbedError).value
         return problem
 
-    def test_that_it_is_taken_back_is_said(self) -> None:
+    def test_a_start_that_is_taken_back_says_so(self) -> None:
         self.world.engine.converges = False
         self.start()
         self.assertEqual(self.world.said, ["stopping what was started"])
@@ -203,7 +203,7 @@ class FailedTests(Case):
         )
         self.assertEqual(problem.details, ("(its log cannot be read: the engine is gone)",))
 
-    def test_the_first_of_several_that_died_is_named_at_once(self) -> None:
+    def test_the_first_of_several_nodes_that_died_is_named_at_once(self) -> None:
         self.world.engine.converges = False
         self.world.engine.dies = {2, 4}
         began = self.world.clock.seconds()
@@ -212,7 +212,7 @@ class FailedTests(Case):
         self.assertIn("Node 2 ended", str(self.failureResultOf(starting, TestbedError).value))
         self.assertLess(self.world.clock.seconds() - began, 0.5)
 
-    def test_one_that_dies_later_is_noticed_soon(self) -> None:
+    def test_a_node_that_dies_later_is_noticed_soon(self) -> None:
         self.world.engine.converges = False
         starting = Deferred.fromCoroutine(start_network(self.testbed, wish(), 60))
         self.world.clock.pump([0.1] * 20)
@@ -235,7 +235,7 @@ class FailedTests(Case):
 class LockTests(Case):
     """Each command that changes a network waits for the one that is at it, and not for ever."""
 
-    def test_none_changes_a_network_that_another_command_is_changing(self) -> None:
+    def test_no_command_changes_a_network_that_another_command_is_changing(self) -> None:
         self.world.up()
 
         async def hold() -> None:
@@ -264,7 +264,7 @@ class StoppedTests(Case):
     def stop(self, *, purge: bool = False) -> Any:
         return self.result(stop_network(self.testbed, purge=purge, timeout=60))
 
-    def test_which_nodes_were_killed_is_told_of_those_alone(self) -> None:
+    def test_only_the_nodes_that_were_killed_are_said_to_have_been_killed(self) -> None:
         self.world.up()
         self.world.engine.late = {2, 4}
         done = self.stop()
@@ -279,7 +279,7 @@ class StoppedTests(Case):
         self.stop()
         self.assertTrue(self.testbed.description().stopped)
 
-    def test_whether_there_was_anything_is_told(self) -> None:
+    def test_a_stop_tells_whether_there_was_anything_to_stop(self) -> None:
         self.world.up()
         self.assertTrue(self.stop().existed)
         self.assertTrue(self.stop(purge=True).existed)

@@ -62,7 +62,7 @@ class LookTests(UnwellCase):
         self.world.described = self.testbed.description()
         self.assertEqual(self.problems(), ())
 
-    def test_what_is_asked_of_such_a_node_is_answered_with_the_cause(self) -> None:
+    def test_what_is_asked_of_an_unwell_node_is_answered_with_the_cause(self) -> None:
         for condition, kind in ((PAUSED, NodeSilent), (CUT_OFF, NodeSilent), (KILLED, NodeStopped)):
             with self.subTest(condition.text):
                 self.unwell(condition)
@@ -71,7 +71,7 @@ class LookTests(UnwellCase):
 
 
 class ChangeTests(UnwellCase):
-    def test_another_node_is_added_without_waiting_for_such_a_node(self) -> None:
+    def test_a_node_is_added_without_waiting_for_one_that_is_unwell(self) -> None:
         for condition in (PAUSED, CUT_OFF):
             with self.subTest(condition.text):
                 self.unwell(condition)
@@ -81,11 +81,11 @@ class ChangeTests(UnwellCase):
                 self.assertLess(done.seconds, 1)
                 self.assertIn(condition.line(4, self.testbed.command), self.world.said)
 
-    def test_such_a_node_itself_is_not_added_but_mended(self) -> None:
+    def test_an_unwell_node_is_not_added_but_to_be_mended(self) -> None:
         self.unwell(PAUSED)
         self.assertEqual(self.error(add_node(self.testbed, 4, 60), NodeStopped), PAUSED_LINE)
 
-    def test_a_network_with_such_a_node_is_not_started_at_all(self) -> None:
+    def test_a_network_with_an_unwell_node_is_not_started_at_all(self) -> None:
         self.unwell(PAUSED)
         self.world.engine.alive.discard(2)
         self.assertEqual(self.error(start_network(self.testbed, wish(), 60)), PAUSED_LINE)
@@ -160,7 +160,7 @@ class CodeTests(UnwellCase):
         said = self.start_another("of yesterday")
         self.assertIn("nodes 2-3 will run other code than the nodes that run already", said)
 
-    def test_the_same_code_and_code_of_which_nothing_is_known_are_not(self) -> None:
+    def test_the_same_code_and_code_of_which_nothing_is_known_are_no_news(self) -> None:
         for code in (code_digest(), ""):
             with self.subTest(code):
                 self.assertEqual(self.start_another(code), "")
@@ -192,7 +192,7 @@ class LeftTests(UnwellCase):
         self.world.clock.pump([0.1] * 50)
         self.successResultOf(done)
 
-    def test_what_is_nobodys_or_this_homes_is_purged(self) -> None:
+    def test_data_of_nobody_or_of_this_home_is_purged(self) -> None:
         for home in ("", str(self.testbed.home.root.resolve())):
             with self.subTest(home):
                 self.world.kinds.clear()
@@ -200,11 +200,11 @@ class LeftTests(UnwellCase):
                 self.assertEqual(self.world.kinds, ["local", "docker"])
                 self.assertEqual(self.world.engine.calls[-1], "clean purge=True")
 
-    def test_what_is_another_homes_is_left_alone(self) -> None:
+    def test_data_of_another_home_is_left_alone(self) -> None:
         self.stop(Found(project="chordnet-default", volumes=5, home="/other"), purge=True)
         self.assertEqual((self.world.kinds, self.world.engine.calls), ([], []))
 
-    def test_what_is_nobodys_is_left_alone_while_this_home_has_a_network_of_the_name(self) -> None:
+    def test_containers_of_nobody_are_left_alone_while_this_home_has_such_a_network(self) -> None:
         mine = str(self.testbed.home.root.resolve())
         for home, kinds in (("", ["local"]), (mine, ["local", "docker"])):
             with self.subTest(home):

@@ -57,36 +57,36 @@ class MalformedTests(SynchronousTestCase):
             error = self.assertRaises(RemoteProtocolError, reader, data)
             self.assertLess(len(str(error)), 200)
 
-    def test_nothing(self):
+    def test_an_empty_frame_is_no_message(self):
         self.refuse(b"")
 
-    def test_not_messagepack(self):
+    def test_what_is_not_messagepack_is_refused(self):
         self.refuse(b"\xc1")
         self.refuse(b"GET / HTTP/1.1\r\n")
 
-    def test_no_message(self):
+    def test_what_is_no_message_is_refused(self):
         for value in (None, 1, "text", [], {}, [None], [99], ["Ping", 1], [1.5], [[1], 2]):
             self.refuse(msgspec.msgpack.encode(value))
 
-    def test_wrong_types_and_missing_fields(self):
+    def test_wrong_types_and_missing_fields_are_refused(self):
         for value in ([1], [1, "seven"], [1, None], [101, 1], [60, "chordnet"], [20, [], 1]):
             self.refuse(msgspec.msgpack.encode(value))
 
-    def test_trailing_bytes(self):
+    def test_trailing_bytes_are_refused(self):
         self.refuse(codec.encode_frame(core.Ping(1))[4:] + b"\0")
 
-    def test_nesting_without_end(self):
+    def test_nesting_without_end_is_refused(self):
         self.refuse(b"\x93\x01\x05" + b"\x91" * 100_000)
 
-    def test_text_that_is_not_utf8(self):
+    def test_text_that_is_not_utf8_is_refused(self):
         self.refuse(b"\x93\x0c\x01\xa2\xff\xfe")
 
-    def test_lengths_that_are_not_there(self):
+    def test_lengths_that_are_not_there_are_refused(self):
         for header in (b"\xdd\xff\xff\xff\xff", b"\xdb\xff\xff\xff\xff", b"\xc6\xff\xff\xff\xff"):
             self.refuse(header)
             self.refuse(b"\x97\x04\x01\x01\xc0\xc0" + header + b"\xc0")
 
-    def test_bytes_flipped_cut_and_made_up_give_a_message_or_that_error(self):
+    def test_bytes_flipped_cut_and_made_up_give_a_message_or_a_refusal(self):
         seed = random.randrange(2**32)
         rng = random.Random(seed)
         frames = [codec.encode_frame(message)[4:] for message in EXAMPLES]

@@ -80,7 +80,7 @@ class ClaimTests(SynchronousTestCase):
         expected = {kind.__name__: set(kind.__struct_fields__) for kind in kinds}
         self.assertEqual(named, expected)
 
-    def test_the_limits_on_that_page(self):
+    def test_the_limits_on_the_page_on_claims_are_the_programs(self):
         for figure in (
             f"{limits.MAX_UNREACHED}", f"{limits.MAX_RANGES}", f"above {limits.MAX_TTL}",
             f"above {limits.HINT_TTL}", f"above {limits.MERGE_TTL:,}", f"{iterative.MAX_STEPS}",
@@ -124,7 +124,7 @@ class TableTests(SynchronousTestCase):
         }
         self.assertEqual(rows, {kind.__name__: written_fields(kind) for kind in kinds})
 
-    def test_the_limits(self):
+    def test_the_limits_on_the_page_of_the_wire_are_the_programs(self):
         self.assertIn(f"at most {GREETING_LIMIT:,} bytes", PAGE)
         self.assertIn(f"{frame_limit(65536):,}", PAGE)
 

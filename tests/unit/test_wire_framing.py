@@ -32,7 +32,7 @@ class FrameDecoderTests(SynchronousTestCase):
             position += step
         self.assertEqual(found, payloads, f"seed {seed}")
 
-    def test_byte_by_byte(self):
+    def test_a_frame_may_come_byte_by_byte(self):
         decoder = FrameDecoder(10)
         found = [decoder.feed(bytes([byte])) for byte in frame(b"xyz")]
         self.assertEqual(found, [[], [], [], [], [], [], [b"xyz"]])
