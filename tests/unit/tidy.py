@@ -30,6 +30,7 @@ _ARROWS = {
     "core.fingers": "core.base core.kernel core.lookup core.ring",
     "core.join": "core.base core.kernel core.lookup core.ring",
     "core.log": "core.base core.kernel core.ring",
+    "core.store": "",
     "core.broadcast": "core.base core.kernel core.log core.lookup core.ring",
     "core": "core.base core.broadcast core.fingers core.join core.kernel core.log core.lookup "
     "core.ring",
@@ -57,6 +58,7 @@ _ARROWS = {
     "sim.world": "core core.base judge",
     "sim.scenarios": "core.base core.kernel judge sim.world",
     "sim.search": "core core.base core.kernel core.lookup",
+    "sim.slots": "core.base core.store",
     "sim.campaign": "core core.base sim.world",
     "sim.measured": "core.base sim.scenarios sim.world",
     "sim": "core.base sim.campaign sim.scenarios sim.world",
@@ -101,6 +103,7 @@ PROGRAMS = frozenset(
         "chordnet.sim.campaign.command",
         "chordnet.sim.campaign.series",
         "chordnet.sim.search.__main__",
+        "chordnet.sim.slots.__main__",
         "chordnet.sim.world.workers",
     }
 )

@@ -1,0 +1,47 @@
+"""Ballots: the numbers by which attempts at a register, or at a change, come one after another.
+
+A ballot is (epoch, counter, node, run), compared in this order, and used once:
+
+- *epoch* first, so that whatever is done in a later configuration is above all that was done in an
+  earlier one. That is why promises need not be carried from one configuration to the next.
+- *counter*: above every ballot that its maker has seen.
+- *node* and *run*: two nodes never make the same ballot, nor does a node that has restarted and
+  forgotten its counter. A run is told apart from the others of its node by a number of its own.
+
+Sources: Lamport, "Paxos made simple" (2001); CASPaxos (Rystsov, arXiv:1802.07000), whose registers
+need no log: a ballot orders the states of one register.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Ballot(msgspec.Struct, frozen=True, order=True, array_like=True, gc=False):
+    """One attempt's number."""
+
+    epoch: int
+    counter: int
+    node: str
+    run: int
+
+
+NONE = Ballot(0, 0, "", 0)
+"""Below every ballot: nothing was promised, nothing was accepted."""
+
+
+class Ballots:
+    """All ballots that one run of one node makes.
+
+    :param counter: the highest counter that this run has used.
+    """
+
+    def __init__(self, node: str, run: int, counter: int = 0) -> None:
+        self._node = node
+        self._run = run
+        self.counter = counter
+
+    def above(self, seen: Ballot, epoch: int) -> Ballot:
+        """Return a new ballot of ``epoch`` above ``seen``, which is of that epoch or earlier."""
+        self.counter = max(self.counter, seen.counter if seen.epoch == epoch else 0) + 1
+        return Ballot(epoch, self.counter, self._node, self._run)

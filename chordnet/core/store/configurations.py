@@ -1,0 +1,82 @@
+"""Configurations: who holds a slot, and where one member stands in the succession of them.
+
+A member is a disk and not a name: (node, store id). The store id is random and is made with an
+empty store, so whoever lost its disk, and with it its promises, comes back as another member.
+
+A configuration is chosen for each epoch of a generation, one at most. A member is in one epoch of
+the slot at a time: the last that it has *installed*. There it is either open, or *sealed*: it has
+voted on the next configuration, and does nothing for keys in this epoch any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from chordnet.core.store.ballots import NONE, Ballot
+from chordnet.core.store.records import GROUND, Floor
+
+
+class Member(msgspec.Struct, frozen=True, order=True, array_like=True, gc=False):
+    """A disk that holds a slot."""
+
+    node: str
+    store: int
+
+
+class Configuration(msgspec.Struct, frozen=True, array_like=True):
+    """The members of a slot in one epoch."""
+
+    generation: int
+    epoch: int
+    members: tuple[Member, ...]
+
+    @property
+    def majority(self) -> int:
+        """How many members decide."""
+        return len(self.members) // 2 + 1
+
+    def is_majority(self, members: Iterable[Member]) -> bool:
+        """Return True if ``members`` has a majority of these in it."""
+        return len(set(members).intersection(self.members)) >= self.majority
+
+    def follows(self, other: Configuration) -> bool:
+        """Return True if this is a later one than ``other``."""
+        return (self.generation, self.epoch) > (other.generation, other.epoch)
+
+
+class Vote(msgspec.Struct, frozen=True, array_like=True):
+    """A proposal for the next configuration, as a member has accepted it."""
+
+    ballot: Ballot
+    members: tuple[Member, ...]
+
+
+class Head(msgspec.Struct, frozen=True, array_like=True):
+    """All that a member keeps of a slot, besides the records."""
+
+    formation: bytes
+    slot: int
+    configuration: Configuration
+    """The last one that is installed here; of epoch 0 where none is."""
+    sealed: bool = False
+    promised: Ballot = NONE
+    """On the next configuration."""
+    vote: Vote | None = None
+    """On the next configuration; the last one counts."""
+    newest: Configuration | None = None
+    """The newest known to be chosen, if that is later than the one installed."""
+    emptied: bool = False
+    """The records were deleted, because the slot is held by others: what is left is no copy."""
+    floor: Floor = GROUND
+
+    @property
+    def known(self) -> Configuration:
+        """The newest configuration that this member knows of."""
+        return self.configuration if self.newest is None else self.newest
+
+
+def blank(formation: bytes, slot: int, generation: int) -> Head:
+    """Return the head of a member that has installed nothing yet."""
+    return Head(formation, slot, Configuration(generation, 0, ()))

@@ -1,0 +1,74 @@
+"""What the store asks of whoever runs it, to be done in the order given.
+
+``Keep`` comes before the answer that rests on it: what it holds is on disk, or the answer is not
+sent. All entries of one ``Keep`` are one write: all of them are there after a crash, or none.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from chordnet.core.store.configurations import Configuration, Head
+from chordnet.core.store.messages import StoreMessage
+from chordnet.core.store.outcomes import Outcome
+from chordnet.core.store.records import Record
+
+
+class _Effect(msgspec.Struct, frozen=True, tag=True):
+    pass
+
+
+class HeadKept(_Effect, frozen=True):
+    """The slot's head is this from now on."""
+
+    head: Head
+
+
+class RecordKept(_Effect, frozen=True):
+    """A key's record is this from now on."""
+
+    key: bytes
+    record: Record
+
+
+class AllDropped(_Effect, frozen=True):
+    """The slot has no records from now on; those that follow in the same write are new."""
+
+
+Entry = HeadKept | RecordKept | AllDropped
+
+
+class Keep(_Effect, frozen=True):
+    """Have these on disk before anything that follows is done."""
+
+    entries: tuple[Entry, ...]
+
+
+class Say(_Effect, frozen=True):
+    """Send a message to a node."""
+
+    to: str
+    message: StoreMessage
+
+
+class Wait(_Effect, frozen=True):
+    """Call ``again`` after a pause: another coordinator was faster, and two should not duel."""
+
+    rid: int
+
+
+class Ended(_Effect, frozen=True):
+    """An operation is over."""
+
+    rid: int
+    outcome: Outcome
+
+
+class Changed(_Effect, frozen=True):
+    """A change is over: this configuration serves, or a later one is known."""
+
+    rid: int
+    configuration: Configuration
+
+
+Effect = Keep | Say | Wait | Ended | Changed

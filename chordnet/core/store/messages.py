@@ -1,0 +1,200 @@
+"""What nodes say to each other about a slot.
+
+Every request names where it is meant to arrive: formation, slot, generation, epoch and store id.
+Every answer repeats that, so a coordinator counts an answer only within the epoch in which it
+asked. ``rid`` is the asker's own number of its operation.
+"""
+
+from __future__ import annotations
+
+import enum
+
+import msgspec
+
+from chordnet.core.store.ballots import Ballot
+from chordnet.core.store.configurations import Configuration, Member, Vote
+from chordnet.core.store.records import Content, Floor, Record
+
+
+class Address(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Whom a request is meant for, in which epoch of which slot."""
+
+    formation: bytes
+    slot: int
+    generation: int
+    epoch: int
+    store: int
+
+
+class _Message(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    address: Address
+    rid: int
+
+
+# ---- keys -----------------------------------------------------------------------------------
+
+
+class Prepare(_Message, frozen=True):
+    """Promise to take nothing below ``ballot`` for this key, and say what was accepted."""
+
+    key: bytes
+    ballot: Ballot
+
+
+class Promised(_Message, frozen=True):
+    """Answer to ``Prepare``."""
+
+    ballot: Ballot
+    accepted: Ballot
+    content: Content
+    floor: int
+    """The version of the member's floor."""
+
+
+class Accept(_Message, frozen=True):
+    """Take ``content`` for this key; a write, or the repair of what was found."""
+
+    key: bytes
+    ballot: Ballot
+    content: Content
+
+
+class Accepted(_Message, frozen=True):
+    """Answer to ``Accept``."""
+
+    ballot: Ballot
+
+
+class Read(_Message, frozen=True):
+    """Say what was accepted for this key."""
+
+    key: bytes
+
+
+class Told(_Message, frozen=True):
+    """Answer to ``Read``."""
+
+    accepted: Ballot
+    content: Content
+
+
+class Outrun(_Message, frozen=True):
+    """``ballot`` comes too late: a higher one was promised."""
+
+    ballot: Ballot
+    promised: Ballot
+
+
+# ---- configurations -------------------------------------------------------------------------
+
+
+class PrepareChange(_Message, frozen=True):
+    """Promise to take no proposal below ``ballot`` for the next epoch; say what was accepted."""
+
+    ballot: Ballot
+
+
+class ChangePromised(_Message, frozen=True):
+    """Answer to ``PrepareChange``."""
+
+    ballot: Ballot
+    vote: Vote | None
+
+
+class AcceptChange(_Message, frozen=True):
+    """Vote for these members in the next epoch, and by that seal this one."""
+
+    ballot: Ballot
+    members: tuple[Member, ...]
+
+
+class ChangeAccepted(_Message, frozen=True):
+    """Answer to ``AcceptChange``."""
+
+    ballot: Ballot
+
+
+class Chosen(_Message, frozen=True):
+    """This configuration is chosen, and names you: install it."""
+
+    previous: Configuration
+    configuration: Configuration
+
+
+class Installed(_Message, frozen=True):
+    """Answer to ``Chosen``: it is installed."""
+
+
+class Fetch(_Message, frozen=True):
+    """Send the slot's records, for an installation of ``epoch``."""
+
+    epoch: int
+
+
+class Snapshot(_Message, frozen=True):
+    """Answer to ``Fetch``: all records, by key, and the floor."""
+
+    records: tuple[tuple[bytes, Record], ...]
+    floor: Floor
+
+
+class Forget(_Message, frozen=True):
+    """A majority has installed this configuration, and you are not in it: delete the records."""
+
+    configuration: Configuration
+
+
+class Forgotten(_Message, frozen=True):
+    """Answer to ``Forget``."""
+
+
+# ---- refusals -------------------------------------------------------------------------------
+
+
+class Why(enum.IntEnum):
+    """Why a member does not do what it is asked."""
+
+    FORMATION = 0
+    """It is of another formation."""
+    SLOT = 1
+    """It knows nothing of the slot."""
+    GENERATION = 2
+    STORE = 3
+    """It is another disk than the one meant."""
+    MOVED = 4
+    """A later configuration is chosen."""
+    SEALED = 5
+    """It has voted on the next configuration and knows no result: ask somebody to finish."""
+    NOT_INSTALLED = 6
+    """It has not installed this epoch yet."""
+    NOT_SEALED = 7
+    """Its records may still change, so they are not the state of the next epoch."""
+    BALLOT = 8
+    """The ballot is of another epoch than the request."""
+
+
+class Refused(_Message, frozen=True):
+    """The request was not done; with what the member knows."""
+
+    why: Why
+    formation: bytes
+    store: int
+    """The store id that it has now."""
+    newest: Configuration
+    sealed: bool
+
+
+Request = Prepare | Accept | Read | PrepareChange | AcceptChange | Chosen | Fetch | Forget
+Answer = (
+    Promised
+    | Accepted
+    | Told
+    | Outrun
+    | ChangePromised
+    | ChangeAccepted
+    | Installed
+    | Snapshot
+    | Forgotten
+    | Refused
+)
+StoreMessage = Request | Answer

@@ -1,0 +1,405 @@
+"""One operation on one key: the coordinator's side, at whichever node was asked.
+
+A read asks all members what they have accepted. **If a majority of members that are not sealed
+names the same ballot, that is the key's state** (to have no record is a ballot, too). Otherwise the
+reader promises and accepts what it found, and only then tells of it: otherwise the next reader,
+with another majority, might be told something older.
+
+A write asks for promises, takes the content with the highest ballot among a majority as its base,
+and has what follows from it accepted. It ends, and says exactly how:
+
+- *Done*: a majority has it on disk.
+- *Conflict*: the base has another version than the write is meant for. This tells of a state, so it
+  is confirmed like a read.
+- *Unconfirmed*: time ran out after an accept was sent. It may happen later.
+- *Unavailable*: time ran out, or a majority cannot be had, before any accept of this write was
+  sent. So it never happens.
+- *Untold*: it was asked for again, and the key's record does not reach back far enough to tell
+  whether it had been done. Nothing is done.
+
+**What was sent once may still lie at a single member.** After the first accept of a write, whatever
+ends it without doing it (a conflict, untold) is written at the operation's own ballot first, even
+if a majority named the same ballot: only what has a higher ballot keeps the old accept from being
+found, and carried on, by a later coordinator. For the same reason ``since``, from which on the list
+of requests has to be complete, is the lowest base of any attempt, not the last one.
+
+An answer counts only if it is from the epoch and for the ballot of the present attempt. A member
+that says that the slot has moved is believed, and the operation goes on there, with a new ballot.
+When others were faster the operation asks to ``Wait``: who runs it calls ``again`` after a pause.
+Time is not known here; ``expire`` is called when the operation's deadline has passed.
+
+::
+
+    READ ----------> ENDED
+      |               ^
+      v               |
+    PREPARE <-> WAIT  |     every phase but ENDED: moved -> the first phase, in the later epoch
+      |          ^    |                             expire -> ENDED
+      v          |    |
+    ACCEPT ------+----+
+
+Sources: Attiya, Bar-Noy, Dolev, "Sharing memory robustly" (1995) for the reader that writes back;
+CASPaxos (Rystsov, arXiv:1802.07000) for changing a register in two phases without a log.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections import Counter
+from collections.abc import Callable
+
+import msgspec
+from msgspec.structs import replace
+
+from chordnet.core.store import messages as msg
+from chordnet.core.store.ballots import NONE, Ballot, Ballots
+from chordnet.core.store.configurations import Configuration, Member
+from chordnet.core.store.effects import Effect, Ended, Say, Wait
+from chordnet.core.store.messages import Address, Why
+from chordnet.core.store.outcomes import (
+    Conflict,
+    Done,
+    Found,
+    Outcome,
+    Unavailable,
+    Unconfirmed,
+    Untold,
+)
+from chordnet.core.store.records import Content
+from chordnet.core.store.safeguards import StoreSafeguards
+
+ALL = StoreSafeguards()
+
+
+class Get(msgspec.Struct, frozen=True, tag=True):
+    """Read a key."""
+
+    key: bytes
+
+
+class Put(msgspec.Struct, frozen=True, tag=True):
+    """Write a key, or delete it (a value of None).
+
+    With ``since`` it has been asked for before: do it, unless it is done.
+    """
+
+    key: bytes
+    value: bytes | None
+    request: bytes
+    """Names this write, however often it is asked for."""
+    if_version: int | None = None
+    """Only if the key has this version; 0: only if it has no value. None: in any case."""
+    expires: float | None = None
+    since: int | None = None
+    """From the answer ``Unconfirmed``."""
+
+    def fits(self, present: Content) -> bool:
+        """Return True if it may be written onto this."""
+        if self.if_version is None:
+            return True
+        if self.if_version == 0:
+            return present.value is None
+        return present.value is not None and present.version == self.if_version
+
+
+class Phase(enum.IntEnum):
+    """How far an operation has come."""
+
+    READ = 0
+    PREPARE = 1
+    ACCEPT = 2
+    WAIT = 3
+    ENDED = 4
+
+
+class Heard(msgspec.Struct, frozen=True, order=True, array_like=True):
+    """What a member said that it had accepted."""
+
+    member: Member
+    accepted: Ballot
+    content: Content
+    floor: int = 0
+
+
+class Attempt(msgspec.Struct, frozen=True):
+    """All that an operation knows."""
+
+    configuration: Configuration
+    phase: Phase
+    ballot: Ballot = NONE
+    heard: tuple[Heard, ...] = ()
+    """Answers of the first round, one a member."""
+    acknowledged: tuple[Member, ...] = ()
+    silent: tuple[Member, ...] = ()
+    """Members that will not answer, or cannot."""
+    outrun: tuple[Member, ...] = ()
+    """Members that have promised a higher ballot."""
+    highest: Ballot = NONE
+    """The highest ballot that anybody named."""
+    content: Content | None = None
+    """What is to be accepted."""
+    then: Outcome | None = None
+    """How the operation ends once that is."""
+    since: int | None = None
+    """The lowest base onto which an accept of this write may have been sent; None: none was."""
+
+
+class Operation:
+    """One operation of this node's.
+
+    :param rid: this node's number for it.
+    :param attempt: how far it has come; that of :meth:`at_first` to begin with.
+    """
+
+    def __init__(
+        self,
+        rid: int,
+        asked: Get | Put,
+        where: tuple[bytes, int],
+        ballots: Ballots,
+        effects: list[Effect],
+        attempt: Attempt,
+        safeguards: StoreSafeguards = ALL,
+    ) -> None:
+        self.rid = rid
+        self.asked = asked
+        self.attempt = attempt
+        self._formation, self._slot = where
+        self._ballots = ballots
+        self._effects = effects
+        self._safeguards = safeguards
+
+    @staticmethod
+    def at_first(asked: Get | Put, configuration: Configuration) -> Attempt:
+        """Return the state of an operation that has not begun; ``configuration`` may be old."""
+        since = asked.since if isinstance(asked, Put) else None
+        return Attempt(configuration, Phase.WAIT, since=since)
+
+    def begin(self) -> None:
+        """Ask the members, for the first time or in a later epoch."""
+        if isinstance(self.asked, Put):
+            self._prepare()
+            return
+        attempt = self.attempt
+        self.attempt = Attempt(
+            attempt.configuration, Phase.READ, highest=attempt.highest, since=attempt.since
+        )
+        self._ask(lambda to: msg.Read(to, self.rid, self.asked.key))
+
+    def again(self) -> None:
+        """Try again with a higher ballot, after a pause."""
+        if self.attempt.phase != Phase.ENDED:
+            self._prepare()
+
+    def expire(self) -> None:
+        """End: the deadline has passed."""
+        if self.attempt.phase != Phase.ENDED:
+            self._give_up()
+
+    def unreachable(self, member: Member) -> None:
+        """Count a member as silent: it cannot be reached, or is known to be dead."""
+        if member in self.attempt.configuration.members:
+            self._silent(member)
+
+    # ---- the phases -------------------------------------------------------------------------
+
+    def _prepare(self) -> None:
+        attempt = self.attempt
+        ballot = self._ballots.above(attempt.highest, attempt.configuration.epoch)
+        self.attempt = Attempt(
+            attempt.configuration, Phase.PREPARE, ballot, highest=ballot, since=attempt.since
+        )
+        self._ask(lambda to: msg.Prepare(to, self.rid, self.asked.key, ballot))
+
+    def on_told(self, sender: str, answer: msg.Told) -> None:
+        """Take the answer to a read."""
+        member = self._counts(sender, answer.address, Phase.READ)
+        if member is None:
+            return
+        self._hear(Heard(member, answer.accepted, answer.content))
+        agreed = self._agreed()
+        if agreed is not None:
+            self._end(Found(agreed))
+        elif len(self.attempt.heard) >= self.attempt.configuration.majority:
+            if self._safeguards.second_phase:
+                self._prepare()
+            else:
+                self._end(Found(self._base().content))
+
+    def on_promised(self, sender: str, answer: msg.Promised) -> None:
+        """Take a promise; with those of a majority go on."""
+        member = self._counts(sender, answer.address, Phase.PREPARE, answer.ballot)
+        if member is None:
+            return
+        self._hear(Heard(member, answer.accepted, answer.content, answer.floor))
+        if len(self.attempt.heard) >= self.attempt.configuration.majority:
+            self._decide(self._base().content, max(each.floor for each in self.attempt.heard))
+
+    def _decide(self, base: Content, floor: int) -> None:
+        """Go on from what a majority had accepted."""
+        asked, since = self.asked, self.attempt.since
+        confirmed = self._agreed() is not None
+        if isinstance(asked, Get):
+            self._settle(base, Found(base), told=confirmed)
+            return
+        version = base.version_of(asked.request)
+        if version is not None:
+            self._settle(base, self._receipt(version), told=False)
+        elif since is not None and not base.reaches_back(since):
+            self._settle(base, Untold(), told=False)
+        elif not asked.fits(base):
+            self._settle(base, Conflict(base), told=confirmed and since is None)
+        else:
+            content = base.written(asked.value, asked.request, expires=asked.expires, floor=floor)
+            since = base.version if since is None else min(since, base.version)
+            self.attempt = replace(self.attempt, since=since)
+            self._settle(content, self._receipt(content.version), told=False)
+
+    def _settle(self, content: Content, then: Outcome, *, told: bool) -> None:
+        """Have ``content`` accepted and end so.
+
+        :param told: it is confirmed already.
+        """
+        if told:
+            self._end(then)
+            return
+        ballot = self.attempt.ballot
+        self.attempt = replace(
+            self.attempt,
+            phase=Phase.ACCEPT,
+            heard=(),
+            silent=(),
+            outrun=(),
+            content=content,
+            then=then,
+        )
+        self._ask(lambda to: msg.Accept(to, self.rid, self.asked.key, ballot, content))
+
+    def on_accepted(self, sender: str, answer: msg.Accepted) -> None:
+        """Count who has accepted; with a majority the operation is over."""
+        member = self._counts(sender, answer.address, Phase.ACCEPT, answer.ballot)
+        attempt = self.attempt
+        if member is None or member in attempt.acknowledged:
+            return
+        acknowledged = tuple(sorted((*attempt.acknowledged, member)))
+        self.attempt = attempt = replace(attempt, acknowledged=acknowledged)
+        if len(acknowledged) >= attempt.configuration.majority and attempt.then is not None:
+            then = attempt.then
+            self._end(self._receipt(then.version) if isinstance(then, Done) else then)
+
+    def on_outrun(self, sender: str, answer: msg.Outrun) -> None:
+        """Take note that another coordinator was faster at one member."""
+        attempt = self.attempt
+        member = self._counts(sender, answer.address, attempt.phase, answer.ballot)
+        if member is None or member in attempt.outrun:
+            return
+        self.attempt = replace(
+            attempt,
+            outrun=tuple(sorted((*attempt.outrun, member))),
+            highest=max(attempt.highest, answer.promised),
+        )
+        self._look_on()
+
+    def on_refused(self, sender: str, answer: msg.Refused) -> None:
+        """Follow the slot where it has moved; otherwise do without this member."""
+        attempt = self.attempt
+        member = self._counts(sender, answer.address, attempt.phase)
+        if member is None:
+            return
+        ours = answer.formation == self._formation and answer.why != Why.SLOT
+        if ours and answer.newest.follows(attempt.configuration):
+            self.attempt = replace(attempt, configuration=answer.newest)
+            self.begin()
+        else:
+            self._silent(member)
+
+    # ---- what answers amount to -------------------------------------------------------------
+
+    def _counts(
+        self, sender: str, address: Address, phase: Phase, ballot: Ballot | None = None
+    ) -> Member | None:
+        """Return the member whose answer this is; None if it is not to the present question."""
+        attempt = self.attempt
+        configuration = attempt.configuration
+        if attempt.phase != phase or phase in (Phase.WAIT, Phase.ENDED):
+            return None
+        if ballot is not None and ballot != attempt.ballot:
+            return None
+        member = Member(sender, address.store)
+        asked = self._address(member) == address and member in configuration.members
+        return member if asked else None
+
+    def _hear(self, heard: Heard) -> None:
+        others = [each for each in self.attempt.heard if each.member != heard.member]
+        self.attempt = replace(
+            self.attempt,
+            heard=tuple(sorted((*others, heard))),
+            highest=max(self.attempt.highest, heard.accepted),
+        )
+
+    def _base(self) -> Heard:
+        return max(self.attempt.heard, key=lambda each: each.accepted)
+
+    def _agreed(self) -> Content | None:
+        """Return the content of which a majority names the ballot."""
+        votes = Counter(each.accepted for each in self.attempt.heard)
+        ballot, count = votes.most_common(1)[0]
+        if count < self.attempt.configuration.majority:
+            return None
+        return next(each.content for each in self.attempt.heard if each.accepted == ballot)
+
+    def _silent(self, member: Member) -> None:
+        attempt = self.attempt
+        if member in attempt.silent or attempt.phase in (Phase.WAIT, Phase.ENDED):
+            return
+        self.attempt = replace(attempt, silent=tuple(sorted((*attempt.silent, member))))
+        self._look_on()
+
+    def _look_on(self) -> None:
+        """Wait, or give up, if what is still to come can be no majority."""
+        attempt = self.attempt
+        members = len(attempt.configuration.members)
+        majority = attempt.configuration.majority
+        if members - len(attempt.silent) < majority:
+            self._give_up()
+        elif members - len({*attempt.silent, *attempt.outrun}) < majority:
+            self.attempt = replace(attempt, phase=Phase.WAIT)
+            self._effects.append(Wait(self.rid))
+
+    # ---- ends -------------------------------------------------------------------------------
+
+    def _receipt(self, version: int) -> Done:
+        configuration, acknowledged = self.attempt.configuration, self.attempt.acknowledged
+        others = tuple(each for each in configuration.members if each not in acknowledged)
+        return Done(self._formation, self._slot, configuration.epoch, version, acknowledged, others)
+
+    def _give_up(self) -> None:
+        attempt = self.attempt
+        members = attempt.configuration.members
+        if attempt.since is not None:
+            self._end(Unconfirmed(attempt.since))
+            return
+        answered = {each.member for each in attempt.heard}.union(attempt.acknowledged)
+        missing = tuple(each for each in members if each not in answered)
+        self._end(Unavailable(attempt.configuration.epoch, missing, len(members)))
+
+    def _end(self, outcome: Outcome) -> None:
+        configuration, since = self.attempt.configuration, self.attempt.since
+        self.attempt = Attempt(configuration, Phase.ENDED, since=since)
+        self._effects.append(Ended(self.rid, outcome))
+
+    # ---- asking -----------------------------------------------------------------------------
+
+    def _address(self, member: Member) -> Address:
+        configuration = self.attempt.configuration
+        return Address(
+            self._formation,
+            self._slot,
+            configuration.generation,
+            configuration.epoch,
+            member.store,
+        )
+
+    def _ask(self, question: Callable[[Address], msg.Request]) -> None:
+        for member in self.attempt.configuration.members:
+            self._effects.append(Say(member.node, question(self._address(member))))

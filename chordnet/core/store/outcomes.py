@@ -1,0 +1,69 @@
+"""How operations on a key end.
+
+A write ends as ``Done``, ``Conflict``, ``Unconfirmed``, ``Unavailable`` or ``Untold``; a read as
+``Found`` or ``Unavailable``. Whatever an outcome says of the key's state has been confirmed by a
+majority, and whoever asks later is told the same or something newer.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from chordnet.core.store.configurations import Member
+from chordnet.core.store.records import Content
+
+
+class _Outcome(msgspec.Struct, frozen=True, tag=True):
+    pass
+
+
+class Found(_Outcome, frozen=True):
+    """The key's state; a value of None means that there is none."""
+
+    content: Content
+
+
+class Done(_Outcome, frozen=True):
+    """The receipt of a write."""
+
+    formation: bytes
+    slot: int
+    epoch: int
+    version: int
+    """The version that this write made."""
+    acknowledged: tuple[Member, ...]
+    """Those that have it on disk for certain."""
+    others: tuple[Member, ...]
+    """Those that have not said so yet."""
+
+
+class Conflict(_Outcome, frozen=True):
+    """The key has another version than the write was meant for. It was not done, and never is."""
+
+    present: Content
+
+
+class Unconfirmed(_Outcome, frozen=True):
+    """It may have been done, or be done later."""
+
+    since: int
+    """If it was, then as a later version than this: to be said when it is asked for again."""
+
+
+class Unavailable(_Outcome, frozen=True):
+    """No majority of the slot answers. It was not done, and never is."""
+
+    epoch: int
+    missing: tuple[Member, ...]
+    """Those that gave no usable answer."""
+    members: int
+
+
+class Untold(_Outcome, frozen=True):
+    """So much was written meanwhile that it cannot be told any more whether it was done.
+
+    It was, before this answer, or it never is.
+    """
+
+
+Outcome = Found | Done | Conflict | Unconfirmed | Unavailable | Untold

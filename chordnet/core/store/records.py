@@ -1,0 +1,87 @@
+"""Records: what a member keeps of a key.
+
+A record is a promise (no ballot below it is taken any more) and the *content* that was accepted
+last, with the ballot under which it was. The content is the whole state of a register: its value,
+or a tombstone where it was deleted; a version that grows by one with every write and never goes
+back, deletes included; when it expires; and which requests made its last versions.
+
+Those requests are how a write is done once although it is asked for twice. Who got no certain
+answer asks again, with the same request and the version *since* which it may have been done. If it
+is in the list, it is done. If it is not, and the list reaches back to that version, it is not. If
+the list does not reach back, nobody can tell any more, and no clock could.
+
+A *floor* stands for the keys of which a member has no record: they count as promised at it, and
+their next version is above it.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from chordnet.core.store.ballots import NONE, Ballot
+
+MOST_REQUESTS = 16
+"""Requests that a record remembers."""
+
+
+class Applied(msgspec.Struct, frozen=True, order=True, array_like=True, gc=False):
+    """The request that made a version."""
+
+    version: int
+    request: bytes
+
+
+class Content(msgspec.Struct, frozen=True, array_like=True):
+    """The state of a register."""
+
+    value: bytes | None
+    """None: there is none; a tombstone, if there ever was one."""
+    version: int
+    expires: float | None
+    requests: tuple[Applied, ...]
+    """The newest last."""
+
+    def written(
+        self, value: bytes | None, request: bytes, *, expires: float | None = None, floor: int = 0
+    ) -> Content:
+        """Return what follows when ``request`` writes ``value``.
+
+        :param floor: the next version is above it, too.
+        """
+        version = max(self.version, floor) + 1
+        requests = (*self.requests, Applied(version, request))[-MOST_REQUESTS:]
+        return Content(value, version, expires, requests)
+
+    def version_of(self, request: bytes) -> int | None:
+        """Return the version that ``request`` made; None if it is not among the last ones."""
+        return next((each.version for each in self.requests if each.request == request), None)
+
+    def reaches_back(self, since: int) -> bool:
+        """Return True if every request that made a version after ``since`` is listed."""
+        if self.version <= since:
+            return True
+        # Only the oldest are ever dropped, and only from a full list.
+        return len(self.requests) < MOST_REQUESTS or self.requests[0].version <= since + 1
+
+
+EMPTY = Content(None, 0, None, ())
+"""Of a key that was never written."""
+
+
+class Record(msgspec.Struct, frozen=True, array_like=True):
+    """What a member keeps of a key."""
+
+    promised: Ballot
+    accepted: Ballot
+    content: Content
+
+
+class Floor(msgspec.Struct, frozen=True, order=True, array_like=True):
+    """What holds for every key without a record."""
+
+    promised: Ballot
+    version: int
+
+
+GROUND = Floor(NONE, 0)
+"""The floor of a member that never dropped a record."""

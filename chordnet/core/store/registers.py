@@ -1,0 +1,276 @@
+"""The registers of one slot, as one of its members keeps them: the acceptor's side.
+
+*Where a request is taken.* A request that is meant for another formation, slot, generation, disk or
+epoch is refused with what this member knows. So a quorum only ever counts within one epoch, and a
+disk never answers for one that was lost.
+
+*For a key*, as in Paxos:
+
+- ``Prepare``: promise, unless a higher ballot was promised; say what was accepted.
+- ``Accept``: take the content, unless a higher ballot was promised. A write and the repair of what
+  was found are the same message, so no repair goes below a promise.
+- ``Read``: say what was accepted, promising nothing.
+
+*For the next configuration*, single-decree Paxos among the members of this one. Its ``Accept`` is
+also the **seal**, in the same write on disk: from then on nothing is promised, accepted or read for
+a key in this epoch, whichever proposal wins, and the member is never unsealed. What a sealed member
+has of the slot is therefore final, and only then is it given to an installation of the next epoch.
+
+*Installing* an epoch replaces all that the member has of the slot: a key that is not in the state
+that it installs is dropped, its own older record of it and anything copied beforehand included. It
+is one write on disk. **Before it, the member answers nothing in that epoch**: no promise, accept,
+read or vote. So the epoch serves exactly from when a majority has installed it, and there is no
+other activation.
+
+*A member that is not in the next configuration* deletes its records when a majority has installed
+that. It keeps its head for ever: the epoch, the seal, its promise and its vote.
+
+Nothing is answered that is not on disk: each answer comes after the ``Keep`` that it rests on.
+
+Sources: CATS (Arad, Shafaat, Haridi: "consistent quorums", 2012), RMWPaxos (Skrzypczak et al.,
+arXiv:2001.03362) and CASPaxos (Rystsov, arXiv:1802.07000) for registers without a log; Stoppable
+Paxos (Lamport, Malkhi, Zhou, 2008) for the seal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from msgspec.structs import replace
+
+from chordnet.core.store import messages as msg
+from chordnet.core.store.ballots import NONE
+from chordnet.core.store.configurations import Configuration, Head, Member, Vote
+from chordnet.core.store.effects import AllDropped, Effect, Entry, HeadKept, Keep, RecordKept, Say
+from chordnet.core.store.messages import Address, Why
+from chordnet.core.store.records import EMPTY, Floor, Record
+from chordnet.core.store.safeguards import StoreSafeguards
+
+ALL = StoreSafeguards()
+
+
+class Registers:
+    """What one member has of one slot.
+
+    :param me: this disk.
+    :param head: the slot's head, as it is on disk.
+    :param records: the slot's records, as they are on disk; kept and changed.
+    :param effects: where what is asked for goes.
+    """
+
+    def __init__(
+        self,
+        me: Member,
+        head: Head,
+        records: dict[bytes, Record],
+        effects: list[Effect],
+        safeguards: StoreSafeguards = ALL,
+    ) -> None:
+        self.me = me
+        self.head = head
+        self.records = records
+        self._effects = effects
+        self._safeguards = safeguards
+
+    # ---- keys -------------------------------------------------------------------------------
+
+    def on_prepare(self, sender: str, message: msg.Prepare) -> None:
+        """Promise a ballot for a key."""
+        if self._refuses_key(sender, message):
+            return
+        address, rid, ballot = message.address, message.rid, message.ballot
+        record = self._record(message.key)
+        if ballot.epoch != address.epoch:
+            self._refuse(sender, message, Why.BALLOT)
+        elif ballot < record.promised:
+            self._say(sender, msg.Outrun(address, rid, ballot, record.promised))
+        else:
+            if ballot > record.promised:
+                record = self.records[message.key] = replace(record, promised=ballot)
+                if self._safeguards.promise_on_disk:
+                    self._keep(RecordKept(message.key, record))
+            self._say(
+                sender,
+                msg.Promised(
+                    address,
+                    rid,
+                    ballot,
+                    record.accepted,
+                    record.content,
+                    self.head.floor.version,
+                ),
+            )
+
+    def on_accept(self, sender: str, message: msg.Accept) -> None:
+        """Take a content for a key."""
+        if self._refuses_key(sender, message):
+            return
+        address, rid, ballot = message.address, message.rid, message.ballot
+        record = self._record(message.key)
+        if ballot.epoch != address.epoch:
+            self._refuse(sender, message, Why.BALLOT)
+        elif ballot < record.promised:
+            self._say(sender, msg.Outrun(address, rid, ballot, record.promised))
+        else:
+            if ballot != record.accepted:
+                record = self.records[message.key] = Record(ballot, ballot, message.content)
+                self._keep(RecordKept(message.key, record))
+            self._say(sender, msg.Accepted(address, rid, ballot))
+
+    def on_read(self, sender: str, message: msg.Read) -> None:
+        """Say what was accepted for a key."""
+        if not self._refuses_key(sender, message):
+            record = self._record(message.key)
+            self._say(
+                sender, msg.Told(message.address, message.rid, record.accepted, record.content)
+            )
+
+    def _record(self, key: bytes) -> Record:
+        record = self.records.get(key)
+        return Record(self.head.floor.promised, NONE, EMPTY) if record is None else record
+
+    # ---- the next configuration -------------------------------------------------------------
+
+    def on_prepare_change(self, sender: str, message: msg.PrepareChange) -> None:
+        """Promise a ballot for the next configuration; a sealed member does so as well."""
+        if self._refuses(sender, message):
+            return
+        address, rid, ballot = message.address, message.rid, message.ballot
+        if ballot < self.head.promised:
+            self._say(sender, msg.Outrun(address, rid, ballot, self.head.promised))
+            return
+        if ballot > self.head.promised:
+            self._keep_head(replace(self.head, promised=ballot))
+        self._say(sender, msg.ChangePromised(address, rid, ballot, self.head.vote))
+
+    def on_accept_change(self, sender: str, message: msg.AcceptChange) -> None:
+        """Vote on the next configuration, and be sealed."""
+        if self._refuses(sender, message):
+            return
+        address, rid, ballot = message.address, message.rid, message.ballot
+        if ballot < self.head.promised:
+            self._say(sender, msg.Outrun(address, rid, ballot, self.head.promised))
+            return
+        vote = Vote(ballot, message.members)
+        if vote != self.head.vote:
+            self._keep_head(replace(self.head, promised=ballot, vote=vote, sealed=True))
+        self._say(sender, msg.ChangeAccepted(address, rid, ballot))
+
+    # ---- installing -------------------------------------------------------------------------
+
+    def on_fetch(self, sender: str, message: msg.Fetch) -> None:
+        """Give the state of the slot: of the epoch wanted, or the final one of the epoch before."""
+        if self._refuses(sender, message):
+            return
+        final = self.head.sealed or message.epoch == self.head.configuration.epoch
+        if not final:
+            self._refuse(sender, message, Why.NOT_SEALED)
+            return
+        records = tuple(sorted(self.records.items()))
+        self._say(sender, msg.Snapshot(message.address, message.rid, records, self.head.floor))
+
+    def learn(self, configuration: Configuration) -> None:
+        """Keep that a configuration is chosen, if it is later than what is known."""
+        if configuration.follows(self.head.known):
+            self._keep_head(replace(self.head, newest=configuration))
+            if not self._safeguards.installed_first and self.me in configuration.members:
+                self.install(configuration, self.records.items(), self.head.floor)
+
+    def install(
+        self,
+        configuration: Configuration,
+        records: Iterable[tuple[bytes, Record]],
+        floor: Floor,
+    ) -> None:
+        """Replace all that is here by the state of a later epoch, in one write."""
+        head = self.head
+        if not configuration.follows(head.configuration):
+            return
+        newest = head.newest if head.known.follows(configuration) else None
+        self.head = Head(head.formation, head.slot, configuration, newest=newest, floor=floor)
+        # Nothing of this epoch is promised yet, and its ballots are above all earlier promises.
+        state = {key: replace(record, promised=record.accepted) for key, record in records}
+        if not self._safeguards.whole_state:
+            state |= self.records
+        self.records.clear()
+        self.records.update(state)
+        self._keep(
+            HeadKept(self.head),
+            AllDropped(),
+            *(RecordKept(key, record) for key, record in sorted(state.items())),
+        )
+
+    def on_forget(self, sender: str, message: msg.Forget) -> None:
+        """Delete the records, for others hold the slot now; the head stays."""
+        if self._refuses(sender, message):
+            return
+        later = message.configuration
+        if self.me in later.members or not later.follows(self.head.configuration):
+            return
+        newest = later if later.follows(self.head.known) else self.head.newest
+        self.head = replace(self.head, sealed=True, emptied=True, newest=newest)
+        self.records.clear()
+        self._keep(HeadKept(self.head), AllDropped())
+        self._say(sender, msg.Forgotten(message.address, message.rid))
+
+    # ---- what is refused --------------------------------------------------------------------
+
+    def _refuses_key(self, sender: str, message: msg.Prepare | msg.Accept | msg.Read) -> bool:
+        if self._refuses(sender, message):
+            return True
+        if self.head.newest is not None:
+            self._refuse(sender, message, Why.MOVED)
+            return True
+        if self.head.sealed and self._safeguards.seal:
+            self._refuse(sender, message, Why.SEALED)
+            return True
+        return False
+
+    def _refuses(self, sender: str, message: msg.Request) -> bool:
+        why = self._misdirected(message.address)
+        if why is not None:
+            self._refuse(sender, message, why)
+        return why is not None
+
+    def _misdirected(self, address: Address) -> Why | None:
+        """Return why a request with this address is not for this member, here and now."""
+        head = self.head
+        installed = head.configuration
+        if address.formation != head.formation:
+            return Why.FORMATION
+        if address.slot != head.slot:
+            return Why.SLOT
+        if address.generation != installed.generation:
+            return Why.GENERATION
+        if address.store != self.me.store and self._safeguards.store_id:
+            return Why.STORE
+        if address.epoch < installed.epoch or head.emptied:
+            return Why.MOVED
+        if address.epoch > installed.epoch:
+            return Why.NOT_INSTALLED
+        return None
+
+    def _refuse(self, sender: str, message: msg.Request, why: Why) -> None:
+        head = self.head
+        refused = msg.Refused(
+            message.address,
+            message.rid,
+            why,
+            head.formation,
+            self.me.store,
+            head.known,
+            head.sealed,
+        )
+        self._say(sender, refused)
+
+    # ---- effects ----------------------------------------------------------------------------
+
+    def _say(self, to: str, message: msg.Answer) -> None:
+        self._effects.append(Say(to, message))
+
+    def _keep(self, *entries: Entry) -> None:
+        self._effects.append(Keep(entries))
+
+    def _keep_head(self, head: Head) -> None:
+        self.head = head
+        self._keep(HeadKept(head))

@@ -1,0 +1,27 @@
+"""What the store does because it goes wrong without; for teaching, and to test the search.
+
+``python -m chordnet.sim.slots --without NAME`` finds what goes wrong. A store that is to keep
+anything keeps them all.
+"""
+
+from __future__ import annotations
+
+import attrs
+
+
+@attrs.frozen(kw_only=True)
+class StoreSafeguards:
+    """The rules that can be switched off."""
+
+    seal: bool = True
+    """Who has voted on the next configuration answers for no key in the present one."""
+    promise_on_disk: bool = True
+    """A promise is on disk before it is answered; otherwise a crash forgets it."""
+    store_id: bool = True
+    """A member is a disk; otherwise a node that lost its disk is the member that it was."""
+    second_phase: bool = True
+    """A reader that finds several ballots writes the highest back before it tells of it."""
+    installed_first: bool = True
+    """A member answers in an epoch only once it has installed it; otherwise at once."""
+    whole_state: bool = True
+    """Installing replaces all records; otherwise it only adds the keys that are missing."""

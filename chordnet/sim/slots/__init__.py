@@ -1,0 +1,1 @@
+"""Every interleaving of one slot of the store."""

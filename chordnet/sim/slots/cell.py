@@ -1,0 +1,213 @@
+"""One node's classes as functions: what it is and what reaches it give what it is afterwards.
+
+The real :class:`Registers`, :class:`Installation`, :class:`Operation` and :class:`Change` are put
+into a state, take one thing, and are read back. Nothing of the protocol is modelled here. As they
+are pure, each case is run once and remembered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+from chordnet.core.store import messages as msg
+from chordnet.core.store.ballots import Ballots
+from chordnet.core.store.configurations import Configuration, Head, Member, blank
+from chordnet.core.store.effects import AllDropped, Changed, Effect, Ended, HeadKept, Keep, Say
+from chordnet.core.store.operations import Attempt, Get, Operation, Put
+from chordnet.core.store.outcomes import Outcome
+from chordnet.core.store.reconfigure import Change, Copying, Installation, Underway
+from chordnet.core.store.registers import Registers
+from chordnet.core.store.safeguards import StoreSafeguards
+from chordnet.sim.slots.judge import Node
+from chordnet.sim.slots.kept import Kept
+
+WHERE = (b"f", 0)
+ANSWERS = msg.Answer.__args__
+
+
+class Sent(NamedTuple):
+    """A message between two nodes."""
+
+    sender: str
+    to: str
+    message: msg.StoreMessage
+
+
+class AtMember(NamedTuple):
+    """What came of a message to a member."""
+
+    node: Node
+    answers: tuple[Sent, ...]
+    asks: tuple[Sent, ...]
+    """What it asks others in turn."""
+
+
+class AtCoordinator(NamedTuple):
+    """What came of something to a coordinator."""
+
+    node: Node
+    state: Attempt | Underway
+    asks: tuple[Sent, ...]
+    outcome: Outcome | None
+    """How the operation ended, if it did."""
+    over: bool
+
+
+AT_MEMBER: dict[type, Callable[..., None]] = {
+    msg.Prepare: Registers.on_prepare,
+    msg.Accept: Registers.on_accept,
+    msg.Read: Registers.on_read,
+    msg.PrepareChange: Registers.on_prepare_change,
+    msg.AcceptChange: Registers.on_accept_change,
+    msg.Fetch: Registers.on_fetch,
+    msg.Forget: Registers.on_forget,
+}
+AT_NEW_MEMBER: dict[type, Callable[..., None]] = {
+    msg.Chosen: Installation.on_chosen,
+    msg.Snapshot: Installation.on_snapshot,
+}
+AT_OPERATION: dict[type, Callable[..., None]] = {
+    msg.Told: Operation.on_told,
+    msg.Promised: Operation.on_promised,
+    msg.Accepted: Operation.on_accepted,
+    msg.Outrun: Operation.on_outrun,
+    msg.Refused: Operation.on_refused,
+}
+AT_LEADER: dict[type, Callable[..., None]] = {
+    msg.ChangePromised: Change.on_change_promised,
+    msg.ChangeAccepted: Change.on_change_accepted,
+    msg.Installed: Change.on_installed,
+    msg.Outrun: Change.on_outrun,
+    msg.Refused: Change.on_refused,
+}
+
+
+class Cell:
+    """Runs the real classes.
+
+    :param first: the configuration of epoch 1.
+    """
+
+    def __init__(self, first: Configuration, safeguards: StoreSafeguards, kept: Kept) -> None:
+        self.first = first
+        self.safeguards = safeguards
+        self.runs = 0
+        self._kept = kept
+
+    # ---- nodes ------------------------------------------------------------------------------
+
+    def new(self, name: str, store: int, run: int) -> Node:
+        """Return a node with an empty disk."""
+        me = Member(name, store)
+        by_name = name in [each.node for each in self.first.members]
+        mine = me in self.first.members if self.safeguards.store_id else by_name
+        head = Head(*WHERE, self.first) if mine else blank(*WHERE, self.first.generation)
+        return self._kept.same(Node(me, run, 0, head, (), head, ()))
+
+    def restarted(self, node: Node) -> Node:
+        """Return a node as it comes back with its disk."""
+        head, records = node.disk_head, node.disk_records
+        run = node.run + 1
+        return self._kept.same(Node(node.me, run, 0, head, records, head, records))
+
+    def without_copying(self, node: Node) -> Node:
+        """Return a node that hears nothing more for its installation."""
+        return node if node.copying is None else self._kept.same(node._replace(copying=None))
+
+    def at_member(self, node: Node, sent: Sent) -> AtMember:
+        """Let a message reach the member that a node is."""
+        return self._kept.remembered(self._at_member, node, sent)
+
+    def _at_member(self, node: Node, sent: Sent) -> AtMember:
+        self.runs += 1
+        effects: list[Effect] = []
+        registers = Registers(node.me, node.head, dict(node.records), effects, self.safeguards)
+        copying = node.copying
+        assert copying is None or isinstance(copying, Copying)
+        installation = Installation(registers, effects, copying)
+        kind = type(sent.message)
+        if kind in AT_MEMBER:
+            AT_MEMBER[kind](registers, sent.sender, sent.message)
+        else:
+            AT_NEW_MEMBER[kind](installation, sent.sender, sent.message)
+        after = node._replace(
+            head=registers.head,
+            records=tuple(sorted(registers.records.items())),
+            copying=installation.copying,
+        )
+        for effect in effects:
+            if isinstance(effect, Keep):
+                after = _written(after, effect)
+        said = list(self._said(sent.to, effects))
+        return AtMember(
+            self._kept.same(after),
+            tuple(each for each in said if isinstance(each.message, ANSWERS)),
+            tuple(each for each in said if not isinstance(each.message, ANSWERS)),
+        )
+
+    def _said(self, name: str, effects: list[Effect]) -> Iterator[Sent]:
+        for effect in effects:
+            if isinstance(effect, Say):
+                yield self._kept.same(Sent(name, effect.to, effect.message))
+
+    # ---- coordinators -----------------------------------------------------------------------
+
+    def operate(
+        self, node: Node, rid: int, asked: Get | Put, attempt: Attempt, what: str | Sent
+    ) -> AtCoordinator:
+        """Let an operation of a node's begin, go on, run out of time, or hear an answer."""
+        return self._kept.remembered(self._operate, node, rid, asked, attempt, what)
+
+    def _operate(
+        self, node: Node, rid: int, asked: Get | Put, attempt: Attempt, what: str | Sent
+    ) -> AtCoordinator:
+        effects: list[Effect] = []
+        ballots = Ballots(node.me.node, node.run, node.counter)
+        operation = Operation(rid, asked, WHERE, ballots, effects, attempt, self.safeguards)
+        if isinstance(what, str):
+            getattr(operation, what)()
+        elif type(what.message) in AT_OPERATION:
+            AT_OPERATION[type(what.message)](operation, what.sender, what.message)
+        return self._came_of(node, ballots, operation.attempt, effects)
+
+    def lead(self, node: Node, rid: int, underway: Underway, what: str | Sent) -> AtCoordinator:
+        """Let a change that a node leads begin or hear an answer."""
+        return self._kept.remembered(self._lead, node, rid, underway, what)
+
+    def _lead(self, node: Node, rid: int, underway: Underway, what: str | Sent) -> AtCoordinator:
+        effects: list[Effect] = []
+        ballots = Ballots(node.me.node, node.run, node.counter)
+        change = Change(rid, WHERE, ballots, effects, underway)
+        if isinstance(what, str):
+            getattr(change, what)()
+        elif type(what.message) in AT_LEADER:
+            AT_LEADER[type(what.message)](change, what.sender, what.message)
+        return self._came_of(node, ballots, change.underway, effects)
+
+    def _came_of(
+        self, node: Node, ballots: Ballots, state: Any, effects: list[Effect]
+    ) -> AtCoordinator:
+        self.runs += 1
+        outcomes = [each.outcome for each in effects if isinstance(each, Ended)]
+        changed = any(isinstance(each, Changed) for each in effects)
+        return AtCoordinator(
+            self._kept.same(node._replace(counter=ballots.counter)),
+            self._kept.same(state),
+            tuple(self._said(node.me.node, effects)),
+            self._kept.same(outcomes[0]) if outcomes else None,
+            bool(outcomes) or changed,
+        )
+
+
+def _written(node: Node, keep: Keep) -> Node:
+    """Write to a node's disk: all of it, or the node would not answer."""
+    head, records = node.disk_head, dict(node.disk_records)
+    for entry in keep.entries:
+        if isinstance(entry, HeadKept):
+            head = entry.head
+        elif isinstance(entry, AllDropped):
+            records.clear()
+        else:
+            records[entry.key] = entry.record
+    return node._replace(disk_head=head, disk_records=tuple(sorted(records.items())))

@@ -1,0 +1,260 @@
+"""What must hold, and what has to be remembered of the past to see whether it does.
+
+A state alone does not say what was chosen, for a member that accepted a ballot may have accepted
+another since. So the search carries a :class:`Past` along. It is put together from what members and
+coordinators really said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from chordnet.core.store import messages as msg
+from chordnet.core.store import outcomes as end
+from chordnet.core.store.ballots import NONE, Ballot
+from chordnet.core.store.configurations import Configuration, Head, Member
+from chordnet.core.store.records import Applied, Content, Record
+from chordnet.sim.slots.plan import KEY, Property
+
+FOR_KEYS = msg.Promised | msg.Accepted | msg.Told
+FOR_CHANGES = msg.ChangePromised | msg.ChangeAccepted
+Records = tuple[tuple[bytes, Record], ...]
+
+
+class BrokenError(Exception):
+    """Something that must hold does not.
+
+    :param lacking: what.
+    """
+
+    def __init__(self, lacking: Property, text: str) -> None:
+        super().__init__(text)
+        self.lacking = lacking
+        self.text = text
+
+
+class Node(NamedTuple):
+    """A node that keeps a store: what it holds in memory, and what is on its disk."""
+
+    me: Member
+    run: int
+    counter: int
+    """Of its ballots in this run."""
+    head: Head
+    records: Records
+    disk_head: Head
+    disk_records: Records
+    copying: object = None
+    """The installation under way, if any."""
+
+
+class Tried(NamedTuple):
+    """Something proposed under a ballot, and who has accepted it."""
+
+    ballot: Ballot
+    what: object
+    """A content, or the members of the next epoch."""
+    by: frozenset[Member] | None
+    """None: a majority, so it is chosen."""
+
+
+class Past(NamedTuple):
+    """What has to be remembered."""
+
+    epochs: tuple[tuple[Member, ...], ...]
+    """The members of each epoch that was chosen, from the first on."""
+    contents: tuple[Tried, ...] = ()
+    proposals: tuple[Tried, ...] = ()
+    installed: tuple[tuple[int, Ballot], ...] = ()
+    """For each epoch the lowest ballot that a member has installed for the key."""
+    told: tuple[Applied, ...] = ()
+    """Which request made which version, as far as clients know."""
+    version: int = 0
+    """The highest that a client was told."""
+    dead: frozenset[bytes] = frozenset()
+    """Requests of which a client was told that they never happen."""
+
+    def majority(self, epoch: int, by: Iterable[Member]) -> bool:
+        """Return True if ``by`` has a majority of an epoch's members in it."""
+        return epoch <= len(self.epochs) and Configuration(
+            1, epoch, self.epochs[epoch - 1]
+        ).is_majority(by)
+
+
+def record_of(records: Records) -> Record | None:
+    """Return the record of the one key."""
+    return next((record for key, record in records if key == KEY), None)
+
+
+def accepted(records: Records) -> Ballot:
+    """Return the ballot of the one key's content."""
+    record = record_of(records)
+    return NONE if record is None else record.accepted
+
+
+class Judge:
+    """Holds what happens against what must hold, and takes note of it.
+
+    :param wanted: the properties that are checked.
+    """
+
+    def __init__(self, wanted: frozenset[Property]) -> None:
+        self._wanted = wanted
+
+    def _is_broken(self, lacking: Property, text: str) -> None:
+        if lacking in self._wanted:
+            raise BrokenError(lacking, text)
+
+    # ---- what is said -----------------------------------------------------------------------
+
+    def proposed(self, past: Past, message: msg.Accept | msg.AcceptChange) -> Past:
+        """Take note of what a coordinator asks to be accepted."""
+        if isinstance(message, msg.Accept):
+            tried = self._tried(past.contents, message.ballot, message.content)
+            return past._replace(contents=tried)
+        return past._replace(proposals=self._tried(past.proposals, message.ballot, message.members))
+
+    def _tried(self, tried: tuple[Tried, ...], ballot: Ballot, what: object) -> tuple[Tried, ...]:
+        for each in tried:
+            if each.ballot == ballot:
+                if each.what != what:
+                    text = f"ballot {ballot.counter} of {ballot.node} stands for two things"
+                    self._is_broken(Property.ONE_CONTENT, text)
+                return tried
+        new = Tried(ballot, what, frozenset())
+        return tuple(sorted((*tried, new), key=lambda each: each.ballot))
+
+    def answered(self, past: Past, node: Node, message: msg.Answer) -> Past:
+        """Take note of what a member answers.
+
+        :param node: as it was before.
+        """
+        me = node.me
+        if isinstance(message, FOR_KEYS | FOR_CHANGES):
+            if node.head.configuration.epoch != message.address.epoch:
+                text = f"{me.node} answers in an epoch that it has not installed"
+                self._is_broken(Property.SILENT_WHEN_SEALED, text)
+            if node.head.sealed and isinstance(message, FOR_KEYS):
+                text = f"{me.node} answers for the key after its seal"
+                self._is_broken(Property.SILENT_WHEN_SEALED, text)
+        if isinstance(message, msg.Accepted):
+            return past._replace(contents=_by(past, past.contents, message.ballot, me))
+        if isinstance(message, msg.ChangeAccepted):
+            past = past._replace(proposals=_by(past, past.proposals, message.ballot, me))
+            return self._chosen(past, message.ballot)
+        return past
+
+    def _chosen(self, past: Past, ballot: Ballot) -> Past:
+        """Take note of the configuration that is chosen, if one is, by the votes for a ballot."""
+        tried = next(each for each in past.proposals if each.ballot == ballot)
+        if tried.by is not None:
+            return past
+        members = tried.what
+        assert isinstance(members, tuple)
+        if ballot.epoch == len(past.epochs):
+            return past._replace(epochs=(*past.epochs, members))
+        if past.epochs[ballot.epoch] != members:
+            text = f"two configurations are chosen for epoch {ballot.epoch + 1}"
+            self._is_broken(Property.ONE_CONFIGURATION, text)
+        return past
+
+    # ---- how operations end -----------------------------------------------------------------
+
+    def ended(self, past: Past, outcome: end.Outcome, request: bytes, bound: int) -> Past:
+        """Hold what a client is told against all that clients were told before.
+
+        :param request: of the operation.
+        :param bound: the highest version that was told when it began.
+        """
+        if isinstance(outcome, end.Found | end.Conflict):
+            content = outcome.content if isinstance(outcome, end.Found) else outcome.present
+            past = self._told(past, content.version, content.requests, bound)
+        elif isinstance(outcome, end.Done):
+            applied = (Applied(outcome.version, request),)
+            past = self._told(past, outcome.version, applied, bound + 1)
+        if isinstance(outcome, end.Conflict | end.Unavailable | end.Untold):
+            past = past._replace(dead=past.dead | {request})
+        return past
+
+    def _told(self, past: Past, version: int, applied: tuple[Applied, ...], bound: int) -> Past:
+        if version < bound:
+            text = f"a client is told of version {version}; version {past.version} is out"
+            self._is_broken(Property.ONE_HISTORY, text)
+        told = tuple(sorted({*past.told, *applied}))
+        versions, requests = {each.version for each in told}, {each.request for each in told}
+        if not len(told) == len(versions) == len(requests):
+            text = "clients are told two histories of the key"
+            self._is_broken(Property.ONE_HISTORY, text)
+        return past._replace(told=told, version=max(past.version, version))
+
+    # ---- states -----------------------------------------------------------------------------
+
+    def moved_on(self, past: Past, before: Node, after: Node) -> Past:
+        """Hold a member's new state against its old one."""
+        old, new = before.head, after.head
+        if before.me != after.me or (old == new and before.records == after.records):
+            return past
+        if _standing(new) < _standing(old):
+            text = f"the head of {after.me.node} goes back"
+            self._is_broken(Property.NEVER_BACK, text)
+        if old.configuration == new.configuration and not new.emptied:
+            was, now = record_of(before.records), record_of(after.records)
+            if was is not None and (now is None or _place(now) < _place(was)):
+                text = f"the record of {after.me.node} goes back"
+                self._is_broken(Property.NEVER_BACK, text)
+        if new.configuration != old.configuration:
+            installed = dict(past.installed)
+            epoch, ballot = new.configuration.epoch, accepted(after.records)
+            installed[epoch] = min(installed.get(epoch, ballot), ballot)
+            past = past._replace(installed=tuple(sorted(installed.items())))
+        return past
+
+    def check(self, past: Past, nodes: tuple[Node, ...]) -> None:
+        """Check a state.
+
+        :raises BrokenError: something is lacking.
+        """
+        for tried in past.contents:
+            if tried.by is None:
+                self._check_chosen(past, tried)
+        for epoch in range(2, len(past.epochs) + 1):
+            at = [(node.me, node.head) for node in nodes]
+            serving = [me for me, head in at if head.configuration.epoch >= epoch]
+            still = [me for me, h in at if h.configuration.epoch == epoch - 1 and not h.sealed]
+            if past.majority(epoch, serving) and past.majority(epoch - 1, still):
+                text = f"epoch {epoch} serves, and a majority of the one before is open"
+                self._is_broken(Property.SEALED_WHEN_SERVED, text)
+
+    def _check_chosen(self, past: Past, tried: Tried) -> None:
+        for epoch, ballot in past.installed:
+            if tried.ballot.epoch < epoch and tried.ballot > ballot:
+                text = f"a member installed epoch {epoch} without what was chosen before"
+                self._is_broken(Property.CARRIED_OVER, text)
+        content = tried.what
+        assert isinstance(content, Content)
+        if any(each.request in past.dead for each in content.requests):
+            text = "a write is done that was said never to happen"
+            self._is_broken(Property.NEVER_LATER, text)
+
+
+def _by(past: Past, tried: tuple[Tried, ...], ballot: Ballot, me: Member) -> tuple[Tried, ...]:
+    return tuple(
+        each._replace(by=_more(past, each, me)) if each.ballot == ballot else each for each in tried
+    )
+
+
+def _more(past: Past, tried: Tried, me: Member) -> frozenset[Member] | None:
+    if tried.by is None:
+        return None
+    by = tried.by | {me}
+    return None if past.majority(tried.ballot.epoch, by) else by
+
+
+def _standing(head: Head) -> tuple[object, ...]:
+    vote = NONE if head.vote is None else head.vote.ballot
+    return (head.configuration.epoch, head.sealed, head.promised, vote, head.emptied)
+
+
+def _place(record: Record) -> tuple[Ballot, Ballot]:
+    return record.promised, record.accepted

@@ -1,0 +1,113 @@
+"""What to search: who is there, what is asked, what may go wrong."""
+
+from __future__ import annotations
+
+import enum
+import re
+
+import attrs
+
+from chordnet.core.base.errors import ConfigError
+from chordnet.core.store.safeguards import StoreSafeguards
+
+NAMES = "ABCDE"
+KEY = b"k"
+
+
+class Kind(enum.Enum):
+    """What a client or a member sets out to do."""
+
+    PUT = "put"
+    DELETE = "delete"
+    CREATE = "create"
+    """A put that only counts if there is no value."""
+    GET = "get"
+    CHANGE = "change"
+
+
+@attrs.frozen
+class Job:
+    """One operation or change of the search."""
+
+    kind: Kind
+    node: str
+    """Who coordinates it."""
+    leaver: str = ""
+    """Of a change: whose seat is given to another; empty: propose the same members again."""
+    comer: str = ""
+    done_at: str = ""
+    """Of a write: it was done before the search begins, and these members have accepted it."""
+
+
+_JOB = re.compile(
+    r"(put|delete|create|get)@([A-E])(?:/([A-E]+))?|change@([A-E])(?::([A-E])([A-E]))?"
+)
+
+
+def jobs(text: str) -> tuple[Job, ...]:
+    """Read jobs as they are typed: ``put@A,put@B/BC,get@C,change@A:CD,change@B``.
+
+    :raises ConfigError: that is not a list of jobs.
+    """
+    found = []
+    for word in filter(None, (word.strip() for word in text.split(","))):
+        match = _JOB.fullmatch(word)
+        if match is None:
+            raise ConfigError(f"{word!r} is no job; there are put@A, get@C, change@A:CD")
+        kind, node, done_at, leader, leaver, comer = (each or "" for each in match.groups())
+        if kind:
+            found.append(Job(Kind(kind), node, done_at=done_at))
+        else:
+            found.append(Job(Kind.CHANGE, leader, leaver, comer))
+    return tuple(found)
+
+
+class Property(enum.Enum):
+    """What must hold in every state."""
+
+    ONE_CONFIGURATION = "one_configuration"
+    """At most one configuration is chosen for each epoch."""
+    CARRIED_OVER = "carried_over"
+    """Whatever was ever chosen in an epoch is at or below what members of later ones installed."""
+    SILENT_WHEN_SEALED = "silent_when_sealed"
+    """Nobody answers for a key after its seal, or for anything before its installation."""
+    ONE_CONTENT = "one_content"
+    """Equal ballots mean equal contents, and no ballot is used twice."""
+    NEVER_BACK = "never_back"
+    """On one disk nothing that was promised, accepted, sealed or voted goes back."""
+    ONE_HISTORY = "one_history"
+    """What clients are told is one chain of versions, in the order of real time."""
+    NEVER_LATER = "never_later"
+    """A write that was said never to happen does not."""
+    SEALED_WHEN_SERVED = "sealed_when_served"
+    """Once an epoch serves, every majority of the one before has a sealed member in it."""
+
+
+VISIBLE = frozenset({Property.ONE_HISTORY, Property.NEVER_LATER})
+"""What a client sees."""
+
+
+@attrs.frozen(kw_only=True)
+class SlotPlan:
+    """One search."""
+
+    jobs: tuple[Job, ...]
+    nodes: int = 3
+    """Nodes that keep a store."""
+    members: int = 3
+    """Of them, the first so many are the members at the beginning."""
+    attempts: int = 1
+    """How often a job asks for promises with a ballot of its own."""
+    crashes: int = 0
+    """Restarts with the disk kept."""
+    losses: int = 0
+    """Disks lost."""
+    deadlines: bool = False
+    """Whether operations may run out of time."""
+    every_message: bool = False
+    """Deliver each question by itself, and lose answers; otherwise a majority at once is asked for
+    promises, contents and states."""
+    safeguards: StoreSafeguards = attrs.field(factory=StoreSafeguards)
+    wanted: frozenset[Property] = frozenset(Property)
+    max_states: int = 1_000_000
+    max_depth: int = 1_000

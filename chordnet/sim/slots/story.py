@@ -1,0 +1,161 @@
+"""A history found by the search, told so that a person can follow it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+
+from chordnet.core.store import messages as msg
+from chordnet.core.store import outcomes as end
+from chordnet.core.store.ballots import NONE, Ballot
+from chordnet.core.store.configurations import Member
+from chordnet.core.store.records import Content
+from chordnet.sim.slots.cell import Sent
+from chordnet.sim.slots.explore import Search, Verdict
+from chordnet.sim.slots.judge import BrokenError, Node, record_of
+from chordnet.sim.slots.plan import Job, Kind
+from chordnet.sim.slots.turn import Told, after
+from chordnet.sim.slots.world import Action, State, World
+
+DOES = {
+    Kind.PUT: "writes",
+    Kind.DELETE: "deletes",
+    Kind.CREATE: "writes, if there is nothing",
+    Kind.GET: "reads",
+}
+
+
+def told(search: Search, verdict: Verdict) -> Iterator[str]:
+    """Yield the lines: what happened, and after each step what it changed."""
+    world = search.world
+    before: State | None = None
+    for number, (action, state) in enumerate(verdict.history):
+        if action is None or before is None:
+            yield "At the beginning:"
+            assert state is not None
+            yield from _changes(None, state)
+        else:
+            yield f"{number}. {_sentence(world, action)}"
+            ends: list[Told] = []
+            with suppress(BrokenError):
+                after(world, before, action, ends.append)
+            yield from _changes(before, state)
+            for rid, outcome in ends:
+                yield f"      {_client(world, rid)} {_outcome(outcome)}"
+        before = state
+    yield f"Now {verdict.text}."
+
+
+def _sentence(world: World, action: Action) -> str:
+    answering = f"; answers: {_names(action.at)}" if action.at else ""
+    match action.verb:
+        case "begin":
+            return f"{_begins(action.task, world.plan.jobs[action.task])}{answering}"
+        case "round":
+            return f"{_client(world, action.task)} goes on{answering}"
+        case "again":
+            return f"{_client(world, action.task)} tries again{answering}"
+        case "expire":
+            return f"{_client(world, action.task)} runs out of time"
+        case "crash":
+            return f"{action.node} restarts with its disk"
+        case "lose":
+            return f"{action.node} loses its disk and restarts"
+    assert action.sent is not None
+    lost = "" if action.heard else "; its answer is lost"
+    return f"{_arrival(action.sent, action.at)}{lost}"
+
+
+def _begins(number: int, job: Job) -> str:
+    if job.kind is not Kind.CHANGE:
+        written = "" if job.kind is Kind.GET else f" (w{number + 1})"
+        return f"{job.node} {DOES[job.kind]}{written}"
+    if not job.leaver:
+        return f"{job.node} proposes the same members"
+    return f"{job.node} proposes {job.comer} in place of {job.leaver}"
+
+
+def _client(world: World, number: int) -> str:
+    job = world.plan.jobs[number]
+    what = {Kind.GET: "read", Kind.CHANGE: "change"}.get(job.kind, f"w{number + 1}")
+    return f"{what} of {job.node}"
+
+
+def _names(nodes: Iterable[str]) -> str:
+    return ", ".join(nodes)
+
+
+def _members(members: Iterable[Member]) -> str:
+    return _names(m.node if m.store == 1 else f"{m.node}({m.store})" for m in members)
+
+
+def _arrival(sent: Sent, at: tuple[str, ...]) -> str:
+    to, message = sent.to, sent.message
+    match message:
+        case msg.Accept():
+            return f"{to} is asked by {sent.sender} to take {_content(message.content)}"
+        case msg.AcceptChange():
+            return f"{to} is asked by {sent.sender} to vote for {_members(message.members)}"
+        case msg.Chosen():
+            source = f", with the state of {_names(at)}" if at else ""
+            return f"{to} is told that epoch {message.configuration.epoch} is chosen{source}"
+        case msg.Forget():
+            return f"{to} is told that epoch {message.configuration.epoch} serves"
+    return f"{type(message).__name__} of {sent.sender} reaches {to}"
+
+
+def _outcome(outcome: end.Outcome) -> str:
+    match outcome:
+        case end.Done():
+            return f"is done, as version {outcome.version}"
+        case end.Found():
+            return f"finds {_content(outcome.content)}"
+        case end.Conflict():
+            return f"is a conflict with {_content(outcome.present)}"
+        case end.Unavailable():
+            return "is unavailable: it never happens"
+    return f"is {type(outcome).__name__.lower()}"
+
+
+def _content(content: Content) -> str:
+    if not content.version:
+        return "nothing"
+    what = "a tombstone" if content.value is None else content.value.decode()
+    return f"{what} (version {content.version})"
+
+
+def _ballot(ballot: Ballot) -> str:
+    return f"{ballot.epoch}.{ballot.counter}{ballot.node}"
+
+
+# ---- nodes ----------------------------------------------------------------------------------
+
+
+def _changes(before: State | None, state: State | None) -> Iterator[str]:
+    """Yield a line for each node that changed."""
+    if state is None:
+        return
+    for index, node in enumerate(state.nodes):
+        line = _line(node)
+        if before is None or line != _line(before.nodes[index]):
+            yield "      " + line
+
+
+def _line(node: Node) -> str:
+    head = node.head
+    name = node.me.node if node.me.store == 1 else f"{node.me.node}({node.me.store})"
+    if not head.configuration.epoch:
+        return f"{name}: no member"
+    seats = _members(head.configuration.members)
+    line = f"{name}: epoch {head.configuration.epoch} ({seats})"
+    if head.vote is not None:
+        line += f", votes for {_members(head.vote.members)}"
+    if head.emptied:
+        return line + ", emptied"
+    record = record_of(node.records)
+    if record is None:
+        return line + ", holds nothing"
+    if record.promised > record.accepted:
+        line += f", promised {_ballot(record.promised)}"
+    accepted = f" by {_ballot(record.accepted)}" if record.accepted != NONE else ""
+    return f"{line}, holds {_content(record.content)}{accepted}"
