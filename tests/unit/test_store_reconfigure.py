@@ -1,0 +1,262 @@
+"""From one configuration of a slot to the next."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from chordnet.core.store import messages as msg
+from chordnet.core.store.configurations import Configuration, Head, Member, Vote
+from chordnet.core.store.effects import Changed, Wait
+from chordnet.core.store.messages import Why
+from chordnet.core.store.reconfigure import (
+    FINISH_AFTER_S,
+    Step,
+    finish_after,
+    keeps_majority,
+    newest_of,
+)
+from chordnet.core.store.records import Floor
+from tests.unit.store_support import (
+    FIRST,
+    KEY,
+    SECOND,
+    WHERE,
+    A,
+    B,
+    C,
+    D,
+    Disk,
+    Leader,
+    ballot,
+    record,
+    to,
+)
+
+
+def promised(leader: Leader, member: Member, vote: Vote | None = None) -> None:
+    answer = msg.ChangePromised(to(member), 9, leader.change.underway.ballot, vote)
+    leader.change.on_change_promised(member.node, answer)
+
+
+def voted(leader: Leader, *members: Member) -> None:
+    for member in members:
+        answer = msg.ChangeAccepted(to(member), 9, leader.change.underway.ballot)
+        leader.change.on_change_accepted(member.node, answer)
+
+
+def installed(leader: Leader, *members: Member) -> None:
+    for member in members:
+        leader.change.on_installed(member.node, msg.Installed(to(member, 2), 9))
+
+
+def chosen() -> Leader:
+    leader = Leader(A, B, D)
+    promised(leader, A)
+    promised(leader, B)
+    voted(leader, A, B)
+    return leader
+
+
+class ProposalTests(SynchronousTestCase):
+    def test_a_leader_with_a_free_choice_proposes_what_it_wants(self) -> None:
+        leader = Leader(A, B, D)
+        leader.asks.clear()
+        promised(leader, A)
+        promised(leader, C)
+        asks = leader.asks
+        self.assertEqual([name for name, _ in asks], ["A", "B", "C"])
+        self.assertEqual({message.members for _, message in asks}, {(A, B, D)})  # type: ignore[union-attr]
+
+    def test_a_leader_goes_on_with_the_highest_proposal_that_it_finds(self) -> None:
+        leader = Leader(A, B, D)
+        promised(leader, A, Vote(ballot(2), (B, C, D)))
+        promised(leader, C, Vote(ballot(1), (A, C, D)))
+        self.assertEqual(leader.change.underway.members, (B, C, D))
+
+    def test_a_configuration_is_chosen_by_a_majority_and_its_members_are_told(self) -> None:
+        leader = Leader(A, B, D)
+        promised(leader, A)
+        promised(leader, B)
+        leader.asks.clear()
+        voted(leader, A, A)
+        self.assertEqual(leader.asks, [])
+        voted(leader, C)
+        told = [(name, message) for name, message in leader.asks]
+        self.assertEqual([name for name, _ in told], ["A", "B", "D"])
+        self.assertEqual(told[2][1], msg.Chosen(to(D, 2), 9, FIRST, SECOND))
+
+    def test_a_leader_that_was_outrun_waits_and_then_takes_a_higher_ballot(self) -> None:
+        leader = Leader(A, B, D)
+        for member in (A, A, B):
+            answer = msg.Outrun(to(member), 9, leader.change.underway.ballot, ballot(6))
+            leader.change.on_outrun(member.node, answer)
+        self.assertIn(Wait(9), leader.effects)
+        leader.change.again()
+        self.assertEqual(leader.change.underway.ballot.counter, 7)
+
+    def test_a_leader_ends_when_a_later_configuration_is_chosen_already(self) -> None:
+        leader = Leader(A, B, D)
+        refused = msg.Refused(to(A), 9, Why.MOVED, WHERE[0], 1, SECOND, True)
+        leader.change.on_refused("A", refused)
+        self.assertIn(Changed(9, SECOND), leader.effects)
+
+    def test_a_member_that_knows_what_was_chosen_does_not_end_its_installation(self) -> None:
+        leader = chosen()
+        refused = msg.Refused(to(A), 9, Why.MOVED, WHERE[0], 1, SECOND, True)
+        leader.change.on_refused("A", refused)
+        self.assertEqual(leader.change.underway.step, Step.INSTALL)
+
+    def test_answers_of_who_is_no_member_do_not_count(self) -> None:
+        leader = Leader(A, B, D)
+        promised(leader, D)
+        promised(leader, A)
+        self.assertEqual(leader.change.underway.step, Step.PREPARE)
+
+
+class ServingTests(SynchronousTestCase):
+    def test_a_change_is_over_when_a_majority_has_installed_and_the_others_may_forget(self) -> None:
+        leader = chosen()
+        leader.asks.clear()
+        installed(leader, A)
+        self.assertNotIn(Changed(9, SECOND), leader.effects)
+        installed(leader, D)
+        self.assertEqual(leader.asks, [("C", msg.Forget(to(C), 9, SECOND))])
+        self.assertIn(Changed(9, SECOND), leader.effects)
+
+    def test_an_old_member_without_a_seat_does_not_count_as_installed(self) -> None:
+        leader = chosen()
+        installed(leader, A, C)
+        self.assertEqual(leader.change.underway.step, Step.INSTALL)
+
+    def test_a_leader_tells_again_what_was_chosen_rather_than_to_propose_again(self) -> None:
+        leader = chosen()
+        leader.asks.clear()
+        leader.change.again()
+        self.assertEqual({type(message) for _, message in leader.asks}, {msg.Chosen})
+
+
+class InstallationTests(SynchronousTestCase):
+    def told(self, member: Member = D) -> Disk:
+        disk = Disk(member, None if member == D else FIRST)
+        self.asked = disk.take(msg.Chosen(to(member, 2), 9, FIRST, SECOND), "L")
+        return disk
+
+    def snapshot(self, disk: Disk, member: Member, epoch: int, counter: int) -> list[object]:
+        records = ((KEY, record(counter, counter)),)
+        floor = Floor(ballot(counter), counter)
+        answer = msg.Snapshot(to(member, epoch), 9, records, floor)
+        return list(disk.take(answer, member.node))
+
+    def test_a_new_member_asks_the_old_members_and_its_fellows_for_the_state(self) -> None:
+        self.told()
+        wanted = [msg.Fetch(to(each), 9, 2) for each in (A, B, C)]
+        wanted += [msg.Fetch(to(each, 2), 9, 2) for each in (A, B)]
+        self.assertEqual(self.asked, wanted)
+
+    def test_a_majority_of_final_states_is_installed_with_the_highest_ballot_of_each_key(self):
+        disk = self.told()
+        self.assertEqual(self.snapshot(disk, A, 1, 3), [])
+        self.assertEqual(self.snapshot(disk, A, 1, 3), [])
+        said = self.snapshot(disk, C, 1, 5)
+        self.assertEqual(said, [msg.Installed(to(D, 2), 9)])
+        self.assertEqual(disk.records, {KEY: record(5, 5)})
+        self.assertEqual(disk.head.floor, Floor(ballot(5), 5))
+        self.assertEqual(disk.head.configuration, SECOND)
+
+    def test_the_records_of_one_member_that_has_installed_the_epoch_are_enough(self) -> None:
+        disk = self.told()
+        self.assertEqual(self.snapshot(disk, B, 2, 4), [msg.Installed(to(D, 2), 9)])
+        self.assertEqual(disk.records, {KEY: record(4, 4)})
+
+    def test_a_state_of_who_is_in_neither_configuration_is_not_installed(self) -> None:
+        disk = self.told()
+        self.snapshot(disk, Member("E", 1), 2, 4)
+        self.assertEqual(disk.records, {})
+
+    def test_a_state_that_nobody_has_asked_for_is_not_installed(self) -> None:
+        disk = Disk(D, None)
+        self.snapshot(disk, B, 2, 4)
+        self.assertEqual(disk.head.configuration.epoch, 0)
+
+    def test_a_member_that_has_installed_says_so_again(self) -> None:
+        disk = self.told()
+        self.snapshot(disk, B, 2, 4)
+        said = disk.take(msg.Chosen(to(D, 2), 9, FIRST, SECOND), "L")
+        self.assertEqual(said, [msg.Installed(to(D, 2), 9)])
+
+    def test_a_member_that_is_beyond_the_epoch_does_not_say_that_it_installed_it(self) -> None:
+        disk = Disk(D, Configuration(1, 3, (A, B, D)))
+        self.assertEqual(disk.take(msg.Chosen(to(D, 2), 9, FIRST, SECOND), "L"), [])
+
+    def test_news_for_another_disk_is_not_taken(self) -> None:
+        disk = Disk(Member("D", 2), None)
+        self.assertEqual(disk.take(msg.Chosen(to(D, 2), 9, FIRST, SECOND), "L"), [])
+
+    def test_a_member_that_is_told_knows_where_the_slot_has_moved_before_it_has_installed(self):
+        disk = self.told(A)
+        self.assertEqual(disk.head.known, SECOND)
+        self.assertEqual(disk.why(msg.Read(to(A), 1, KEY)), Why.MOVED)
+
+
+class WholeTests(SynchronousTestCase):
+    """A change with the real members, every message arriving in order."""
+
+    def test_a_slot_moves_from_one_configuration_to_the_next(self) -> None:
+        disks = {each.node: Disk(each, None if each == D else FIRST) for each in (A, B, C, D)}
+        for name in "BC":
+            disks[name].accept(1, 1)
+        leader = Leader(A, B, D)
+        waiting = [("L", to, message) for to, message in leader.asks]
+        while waiting:
+            sender, to, message = waiting.pop(0)
+            if to in disks and isinstance(message, msg.Refused):
+                continue  # A state that another member has not got, or gives no more.
+            if to in disks:
+                disks[to].arrives(message, sender)
+                waiting += [(to, name, said) for name, said in disks[to].sent()]
+            else:
+                self.hear(leader, sender, message)
+                waiting += [("L", name, asked) for name, asked in leader.asks]
+        self.assertIn(Changed(9, SECOND), leader.effects)
+        for name in "ABD":
+            self.assertEqual(disks[name].records, {KEY: record(1, 1)}, name)
+        self.assertTrue(disks["C"].head.emptied)
+
+    def hear(self, leader: Leader, name: str, answer: object) -> None:
+        handlers = {
+            msg.ChangePromised: leader.change.on_change_promised,
+            msg.ChangeAccepted: leader.change.on_change_accepted,
+            msg.Installed: leader.change.on_installed,
+            msg.Outrun: leader.change.on_outrun,
+            msg.Refused: leader.change.on_refused,
+        }
+        if type(answer) is not msg.Forgotten:
+            handlers[type(answer)](name, answer)  # type: ignore[index, operator]
+
+
+class RuleTests(SynchronousTestCase):
+    def test_a_proposal_keeps_a_majority_of_the_old_members(self) -> None:
+        self.assertTrue(keeps_majority(FIRST, (A, B, D)))
+        self.assertTrue(keeps_majority(FIRST, (A, B)))
+        self.assertFalse(keeps_majority(FIRST, (A, D, Member("E", 1))))
+
+    def test_a_disk_that_was_lost_is_no_old_member(self) -> None:
+        self.assertFalse(keeps_majority(FIRST, (A, Member("B", 2), D)))
+
+    def test_the_newest_record_of_each_key_is_taken(self) -> None:
+        one = ((b"a", record(1, 1)), (b"b", record(5, 2)))
+        two = ((b"a", record(2, 2)), (b"c", record(1, 1)))
+        newest = ((b"a", record(2, 2)), (b"b", record(5, 2)), (b"c", record(1, 1)))
+        self.assertEqual(newest_of([one, two]), newest)
+        self.assertEqual(newest_of([two, one]), newest)
+
+    def test_a_sealed_member_finishes_the_change_later_the_higher_its_rank(self) -> None:
+        sealed = Head(*WHERE, FIRST, sealed=True)
+        self.assertEqual(finish_after(sealed, A, 0.5), 1.5 * FINISH_AFTER_S)
+        self.assertEqual(finish_after(sealed, C, 0.5), 3.5 * FINISH_AFTER_S)
+
+    def test_a_member_has_nothing_to_finish_that_is_open_or_knows_the_result(self) -> None:
+        self.assertIsNone(finish_after(Head(*WHERE, FIRST), A, 0.5))
+        known = Head(*WHERE, FIRST, sealed=True, newest=SECOND)
+        self.assertIsNone(finish_after(known, A, 0.5))
+        self.assertIsNone(finish_after(Head(*WHERE, FIRST, sealed=True), D, 0.5))
