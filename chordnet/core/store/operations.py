@@ -248,7 +248,9 @@ class Operation:
         elif since is not None and not base.reaches_back(since):
             self._settle(base, Untold(), told=False)
         elif not asked.fits(base):
-            self._settle(base, Conflict(base), told=confirmed and since is None)
+            if since is not None and self._safeguards.written_conflict:
+                confirmed = False
+            self._settle(base, Conflict(base), told=confirmed)
         else:
             content = base.written(asked.value, asked.request, expires=asked.expires, floor=floor)
             since = base.version if since is None else min(since, base.version)

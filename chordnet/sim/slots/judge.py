@@ -125,25 +125,28 @@ class Judge:
         new = Tried(ballot, what, frozenset())
         return tuple(sorted((*tried, new), key=lambda each: each.ballot))
 
-    def answered(self, past: Past, node: Node, message: msg.Answer) -> Past:
-        """Take note of what a member answers.
+    def heed(self, node: Node, message: msg.StoreMessage) -> None:
+        """Check that a member may answer so.
 
         :param node: as it was before.
+        :raises BrokenError: it may not.
         """
-        me = node.me
         if isinstance(message, FOR_KEYS | FOR_CHANGES):
+            name = node.me.node
             if node.head.configuration.epoch != message.address.epoch:
-                text = f"{me.node} answers in an epoch that it has not installed"
+                text = f"{name} answers in an epoch that it has not installed"
                 self._is_broken(Property.SILENT_WHEN_SEALED, text)
             if node.head.sealed and isinstance(message, FOR_KEYS):
-                text = f"{me.node} answers for the key after its seal"
+                text = f"{name} answers for the key after its seal"
                 self._is_broken(Property.SILENT_WHEN_SEALED, text)
+
+    def accepted(self, past: Past, me: Member, message: msg.StoreMessage) -> Past:
+        """Take note of who has accepted a content or a proposal."""
         if isinstance(message, msg.Accepted):
             return past._replace(contents=_by(past, past.contents, message.ballot, me))
-        if isinstance(message, msg.ChangeAccepted):
-            past = past._replace(proposals=_by(past, past.proposals, message.ballot, me))
-            return self._chosen(past, message.ballot)
-        return past
+        assert isinstance(message, msg.ChangeAccepted)
+        past = past._replace(proposals=_by(past, past.proposals, message.ballot, me))
+        return self._chosen(past, message.ballot)
 
     def _chosen(self, past: Past, ballot: Ballot) -> Past:
         """Take note of the configuration that is chosen, if one is, by the votes for a ballot."""
@@ -190,11 +193,14 @@ class Judge:
 
     # ---- states -----------------------------------------------------------------------------
 
-    def moved_on(self, past: Past, before: Node, after: Node) -> Past:
-        """Hold a member's new state against its old one."""
+    def moved_on(self, before: Node, after: Node) -> None:
+        """Hold a member's new state against its old one.
+
+        :raises BrokenError: something of it goes back.
+        """
         old, new = before.head, after.head
-        if before.me != after.me or (old == new and before.records == after.records):
-            return past
+        if before.me != after.me:
+            return
         if _standing(new) < _standing(old):
             text = f"the head of {after.me.node} goes back"
             self._is_broken(Property.NEVER_BACK, text)
@@ -203,12 +209,14 @@ class Judge:
             if was is not None and (now is None or _place(now) < _place(was)):
                 text = f"the record of {after.me.node} goes back"
                 self._is_broken(Property.NEVER_BACK, text)
-        if new.configuration != old.configuration:
-            installed = dict(past.installed)
-            epoch, ballot = new.configuration.epoch, accepted(after.records)
-            installed[epoch] = min(installed.get(epoch, ballot), ballot)
-            past = past._replace(installed=tuple(sorted(installed.items())))
-        return past
+
+    @staticmethod
+    def installed(past: Past, after: Node) -> Past:
+        """Take note of what a member has installed."""
+        installed = dict(past.installed)
+        epoch, ballot = after.head.configuration.epoch, accepted(after.records)
+        installed[epoch] = min(installed.get(epoch, ballot), ballot)
+        return past._replace(installed=tuple(sorted(installed.items())))
 
     def check(self, past: Past, nodes: tuple[Node, ...]) -> None:
         """Check a state.

@@ -82,9 +82,13 @@ class _Turn:
 
     def _become(self, index: int, after: Node) -> None:
         before = self._nodes[index]
-        if after is not before:
-            self._nodes[index] = after
-            self._remember(self._judge.moved_on, before, after)
+        if after is before:
+            return
+        self._nodes[index] = after
+        if after.head is not before.head or after.records is not before.records:
+            self._judge.moved_on(before, after)
+        if after.head.configuration != before.head.configuration and after.me == before.me:
+            self._remember(self._judge.installed, after)
 
     def _arrive(self, sent: Sent, at: tuple[str, ...], *, heard: bool) -> None:
         """Let a question reach a member; ``at`` says who answers what that asks in turn."""
@@ -105,7 +109,9 @@ class _Turn:
         ran = self._cell.at_member(before, sent)
         self._become(index, ran.node)
         for answer in ran.answers:
-            self._remember(self._judge.answered, before, answer.message)
+            self._judge.heed(before, answer.message)
+            if isinstance(answer.message, msg.Accepted | msg.ChangeAccepted):
+                self._remember(self._judge.accepted, before.me, answer.message)
             if heard:
                 self._hear(answer)
         return ran.asks
@@ -150,24 +156,13 @@ class _Turn:
                 self._told((number, ran.outcome))
             request = asked.request if isinstance(asked, Put) else b""
             self._remember(self._judge.ended, ran.outcome, request, task.bound)
-        if self._world.plan.every_message:
+        every = self._world.plan.every_message
+        if every:
             self._sent |= {id(sent): sent for sent in ran.asks}
         else:
             asks = [sent for sent in ran.asks if not isinstance(sent.message, ROUNDS)]
             self._sent |= {id(sent): sent for sent in asks}
-        self._tasks[number] = self._kept.remembered(self._next, task, ran)
-
-    def _next(self, task: Task, ran: AtCoordinator) -> Task:
-        """Return a task as it is after its coordinator has run."""
-        if ran.over:
-            return Task(over=True)
-        before, state = task.state, ran.state
-        assert before is not None
-        attempts = task.attempts + (state.ballot > before.ballot)
-        asking = task.asking if _round_of(before) == _round_of(state) else ()
-        if not self._world.plan.every_message:
-            asking = tuple(s for s in ran.asks if isinstance(s.message, ROUNDS)) or asking
-        return Task(state, False, task.bound, attempts, asking)
+        self._tasks[number] = self._kept.remembered(_next, task, ran, every)
 
     def _round(self, number: int, at: tuple[str, ...]) -> None:
         asking = self._tasks[number].asking
@@ -204,6 +199,19 @@ class _Turn:
             return False
         assert isinstance(message, msg.Prepare | msg.Accept | msg.PrepareChange | msg.AcceptChange)
         return state.ballot == message.ballot
+
+
+def _next(task: Task, ran: AtCoordinator, every_message: bool) -> Task:
+    """Return a task as it is after its coordinator has run."""
+    if ran.over:
+        return Task(over=True)
+    before, state = task.state, ran.state
+    assert before is not None
+    attempts = task.attempts + (state.ballot > before.ballot)
+    asking = task.asking if _round_of(before) == _round_of(state) else ()
+    if not every_message:
+        asking = tuple(s for s in ran.asks if isinstance(s.message, ROUNDS)) or asking
+    return Task(state, False, task.bound, attempts, asking)
 
 
 def _round_of(state: Attempt | Underway) -> tuple[object, ...]:

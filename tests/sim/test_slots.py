@@ -1,0 +1,191 @@
+"""The search over all states of one slot, and the proof that it can fail."""
+
+from __future__ import annotations
+
+from io import StringIO
+
+import attrs
+from twisted.trial.unittest import SynchronousTestCase
+
+from chordnet.core.base.errors import ConfigError
+from chordnet.core.store.safeguards import StoreSafeguards
+from chordnet.sim.slots import __main__ as slots
+from chordnet.sim.slots.explore import Search, Verdict
+from chordnet.sim.slots.plan import VISIBLE, Job, Kind, Property, SlotPlan, jobs
+from chordnet.sim.slots.story import told
+
+
+def searched(text: str, **plan: object) -> Verdict:
+    return Search(SlotPlan(jobs=jobs(text), **plan)).run()  # type: ignore[arg-type]
+
+
+class AllIsWell(SynchronousTestCase):
+    """With every safeguard on, every reachable state is as it should be.
+
+    How many there are is told exactly: a search that looks at fewer would not be one of all.
+    """
+
+    def check_all(self, text: str, states: int, steps: int, depth: int, **plan: object) -> None:
+        verdict = searched(text, **plan)
+        self.assertIsNone(verdict.broken, verdict.text)
+        self.assertTrue(verdict.complete)
+        self.assertEqual((verdict.states, verdict.steps, verdict.depth), (states, steps, depth))
+
+    def test_a_writer_and_a_reader(self) -> None:
+        self.check_all("put@A,get@B", 199, 519, 8)
+
+    def test_two_writers_and_a_reader(self) -> None:
+        self.check_all("put@A,put@B,get@C", 6415, 17166, 11)
+
+    def test_a_write_on_a_condition_against_another_with_deadlines(self) -> None:
+        self.check_all("create@A,put@B,get@C", 6883, 21366, 11, deadlines=True)
+
+    def test_a_disk_lost_and_a_restart_after_a_write_was_confirmed(self) -> None:
+        plan = {"losses": 1, "crashes": 1, "attempts": 2}
+        self.check_all("put@A/AB,get@C", 3011, 9195, 9, **plan)
+
+    def test_a_slot_of_one_member_that_moves_while_it_is_written_and_read(self) -> None:
+        self.check_all("put@A,get@B,change@A:AB", 140, 242, 9, nodes=2, members=1)
+
+    def test_two_leaders_that_want_different_members(self) -> None:
+        self.check_all("change@A:CD,change@B:AD", 6784, 82999, 14, nodes=4)
+
+
+class ItCanFail(SynchronousTestCase):
+    """Each safeguard that is switched off lets a client see what must not be."""
+
+    def check_found(self, off: str, text: str, depth: int, **plan: object) -> Verdict:
+        guards = attrs.evolve(StoreSafeguards(), **{off: False})
+        plan.setdefault("wanted", VISIBLE)
+        verdict = searched(text, safeguards=guards, **plan)
+        self.assertIsNotNone(verdict.broken, f"nothing found without {off}")
+        self.assertEqual(verdict.depth, depth)
+        return verdict
+
+    def test_without_the_second_phase_of_reads_a_second_reader_sees_something_older(self) -> None:
+        self.check_found("second_phase", "put@A,get@B,get@C", 4)
+
+    def test_without_promises_on_disk_two_writers_make_the_same_version(self) -> None:
+        self.check_found("promise_on_disk", "put@A,put@C", 7, crashes=1)
+
+    def test_without_store_ids_an_empty_disk_votes_a_confirmed_write_away(self) -> None:
+        self.check_found("store_id", "put@A/AC,get@B", 2, losses=1)
+
+    def test_without_a_seal_the_old_members_confirm_a_write_that_the_new_ones_lack(self) -> None:
+        self.check_found("seal", "put@A,get@B,change@A:AB", 8, nodes=2, members=1)
+
+    def test_without_installing_first_the_new_members_have_forgotten_a_write(self) -> None:
+        self.check_found("installed_first", "put@A/AB,get@D,change@B:AD", 7, nodes=4)
+
+    def test_without_replacing_all_records_a_stale_one_becomes_the_state(self) -> None:
+        text = "put@A/ABC,put@B/BC,get@A,change@B:CC"
+        self.check_found("whole_state", text, 8, losses=1)
+
+    def test_what_breaks_inside_is_found_sooner_than_what_a_client_sees(self) -> None:
+        every = frozenset(Property)
+        text = "put@A/AB,get@D,change@B:AD"
+        verdict = self.check_found("installed_first", text, 4, nodes=4, wanted=every)
+        self.assertIs(verdict.broken, Property.CARRIED_OVER)
+        text = "put@A,get@B,change@A:AB"
+        verdict = self.check_found("seal", text, 3, nodes=2, members=1, wanted=every)
+        self.assertIs(verdict.broken, Property.SILENT_WHEN_SEALED)
+        verdict = self.check_found("promise_on_disk", "put@A", 2, crashes=1, wanted=every)
+        self.assertIs(verdict.broken, Property.NEVER_BACK)
+
+
+class StoryTests(SynchronousTestCase):
+    def test_a_history_is_told_step_by_step_with_what_clients_are_told(self) -> None:
+        guards = StoreSafeguards(second_phase=False)
+        plan = SlotPlan(jobs=jobs("put@A,get@B,get@C"), safeguards=guards, wanted=VISIBLE)
+        search = Search(plan)
+        lines = list(told(search, search.run()))
+        self.assertEqual(
+            lines,
+            [
+                "At the beginning:",
+                "      A: epoch 1 (A, B, C), holds nothing",
+                "      B: epoch 1 (A, B, C), holds nothing",
+                "      C: epoch 1 (A, B, C), holds nothing",
+                "1. A writes (w1); answers: A, B",
+                "      A: epoch 1 (A, B, C), promised 1.1A, holds nothing",
+                "      B: epoch 1 (A, B, C), promised 1.1A, holds nothing",
+                "2. A is asked by A to take w1 (version 1)",
+                "      A: epoch 1 (A, B, C), holds w1 (version 1) by 1.1A",
+                "3. B reads; answers: A, B",
+                "      read of B finds w1 (version 1)",
+                "4. C reads; answers: B, C",
+                "      read of C finds nothing",
+                "Now a client is told of version 0; version 1 is out.",
+            ],
+        )
+
+    def test_a_history_of_a_change_and_a_lost_disk_names_both(self) -> None:
+        guards = StoreSafeguards(whole_state=False)
+        text = "put@A/ABC,put@B/BC,get@A,change@B:CC"
+        search = Search(SlotPlan(jobs=jobs(text), losses=1, safeguards=guards, wanted=VISIBLE))
+        story = "\n".join(told(search, search.run()))
+        for sentence in (
+            "C loses its disk and restarts",
+            "B proposes C in place of C",
+            "A is asked by B to vote for A, B, C(2)",
+            "is told that epoch 2 is chosen, with the state of",
+        ):
+            self.assertIn(sentence, story)
+
+
+class CommandTests(SynchronousTestCase):
+    """``python -m chordnet.sim.slots``."""
+
+    def run_it(self, *argv: str) -> tuple[int, str, str]:
+        out, err = StringIO(), StringIO()
+        ticks = iter(range(1_000_000))
+        status = slots.main([*argv], out, err, lambda: 10.0 * next(ticks))
+        return status, out.getvalue(), err.getvalue()
+
+    def test_all_states_seen_and_well_is_status_0(self) -> None:
+        status, out, _ = self.run_it("put@A,get@B")
+        self.assertEqual(status, 0)
+        self.assertIn("199 states, 519 steps, 8 deep", out)
+        self.assertIn("Every reachable state was seen", out)
+
+    def test_something_broken_is_status_1_with_its_history(self) -> None:
+        status, out, _ = self.run_it("--without", "second_phase")
+        self.assertEqual(status, 1)
+        self.assertIn("Broken: one_history.", out)
+        self.assertIn("4. C reads", out)
+
+    def test_a_limit_on_states_or_depth_is_status_3(self) -> None:
+        for limit in (["--max-states", "50"], ["--max-depth", "3"]):
+            status, out, _ = self.run_it("put@A,get@B", *limit)
+            self.assertEqual(status, 3)
+            self.assertIn("Not every state was seen", out)
+
+    def test_what_makes_no_sense_is_status_2_and_says_why(self) -> None:
+        for argv, why in (
+            (["write@A"], "no job"),
+            (["put@D"], "not one of A, B, C"),
+            (["--nodes", "2"], "--members"),
+            (["--attempts", "0"], "--attempts"),
+            (["--without", "luck"], "no safeguard is called 'luck'"),
+            (["--check", "luck"], "no property is called 'luck'"),
+        ):
+            status, _, err = self.run_it(*argv)
+            self.assertEqual(status, 2, argv)
+            self.assertIn(why, err)
+
+    def test_the_progress_of_a_long_search_is_told_unless_it_is_to_be_quiet(self) -> None:
+        argv = ["put@A,put@B,get@C", "--max-states", "4000"]
+        self.assertRegex(self.run_it(*argv)[2], r"\d+ s  \d+ states, \d+ to look at, \d+ steps")
+        self.assertEqual(self.run_it(*argv, "--quiet")[2], "")
+
+    def test_jobs_are_read_as_they_are_typed(self) -> None:
+        self.assertEqual(
+            jobs("put@A/BC, change@B:CD,change@C,get@D"),
+            (
+                Job(Kind.PUT, "A", done_at="BC"),
+                Job(Kind.CHANGE, "B", "C", "D"),
+                Job(Kind.CHANGE, "C"),
+                Job(Kind.GET, "D"),
+            ),
+        )
+        self.assertRaises(ConfigError, jobs, "put@A,,get")
