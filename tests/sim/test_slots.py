@@ -40,12 +40,21 @@ class AllIsWell(SynchronousTestCase):
     def test_a_write_on_a_condition_against_another_with_deadlines(self) -> None:
         self.check_all("create@A,put@B,get@C", 6883, 21366, 11, deadlines=True)
 
+    def test_a_write_that_is_asked_for_again_elsewhere_while_another_reads(self) -> None:
+        self.check_all("put@A,get@C", 2501, 7695, 12, deadlines=True, retries=True)
+
     def test_a_disk_lost_and_a_restart_after_a_write_was_confirmed(self) -> None:
         plan = {"losses": 1, "crashes": 1, "attempts": 2}
         self.check_all("put@A/AB,get@C", 3011, 9195, 9, **plan)
 
     def test_a_slot_of_one_member_that_moves_while_it_is_written_and_read(self) -> None:
         self.check_all("put@A,get@B,change@A:AB", 140, 242, 9, nodes=2, members=1)
+
+    def test_a_slot_that_goes_from_three_members_to_two(self) -> None:
+        self.check_all("put@A/BC,get@C,change@A:C-", 5426, 39717, 16)
+
+    def test_a_slot_that_grows_from_one_member_to_two(self) -> None:
+        self.check_all("put@A,get@B,change@A:-B", 419, 1123, 14, nodes=2, members=1)
 
     def test_two_leaders_that_want_different_members(self) -> None:
         self.check_all("change@A:CD,change@B:AD", 6784, 82999, 14, nodes=4)
@@ -180,11 +189,13 @@ class CommandTests(SynchronousTestCase):
 
     def test_jobs_are_read_as_they_are_typed(self) -> None:
         self.assertEqual(
-            jobs("put@A/BC, change@B:CD,change@C,get@D"),
+            jobs("put@A/BC, change@B:CD,change@C,change@A:C-,change@A:-C,get@D"),
             (
                 Job(Kind.PUT, "A", done_at="BC"),
                 Job(Kind.CHANGE, "B", "C", "D"),
                 Job(Kind.CHANGE, "C"),
+                Job(Kind.CHANGE, "A", "C", ""),
+                Job(Kind.CHANGE, "A", "", "C"),
                 Job(Kind.GET, "D"),
             ),
         )

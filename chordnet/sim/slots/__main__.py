@@ -37,7 +37,8 @@ def _parser() -> argparse.ArgumentParser:
         nargs="?",
         default="put@A,get@B,get@C",
         help="what is done: put, delete, create or get@NODE, put@NODE/MEMBERS for a write that "
-        "these have taken before, change@NODE:XY for Y in place of X (put@A,get@B,get@C)",
+        "these have taken before, change@NODE:XY for Y in place of X, X- and -Y for one less "
+        "and one more (put@A,get@B,get@C)",
     )
     add("--nodes", type=int, default=3, metavar="N", help="nodes that keep a store (3)")
     add("--members", type=int, default=3, metavar="R", help="members at the beginning (3)")
@@ -45,6 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--crashes", type=int, default=0, metavar="N", help="restarts with the disk kept (0)")
     add("--losses", type=int, default=0, metavar="N", help="disks lost (0)")
     add("--deadlines", action="store_true", help="writes may run out of time")
+    add("--retries", action="store_true", help="and are asked for again, if they are unconfirmed")
     add("--every-message", action="store_true", help="each message by itself; answers are lost")
     add(
         "--without",
@@ -97,6 +99,7 @@ def planned(options: argparse.Namespace) -> SlotPlan:
         crashes=options.crashes,
         losses=options.losses,
         deadlines=options.deadlines,
+        retries=options.retries,
         every_message=options.every_message,
         safeguards=StoreSafeguards(**dict.fromkeys(off, False)),
         wanted=frozenset(wanted) or (VISIBLE if off else frozenset(Property)),

@@ -33,19 +33,20 @@ class Job:
     node: str
     """Who coordinates it."""
     leaver: str = ""
-    """Of a change: whose seat is given to another; empty: propose the same members again."""
+    """Of a change: who gives up its seat; empty: nobody."""
     comer: str = ""
+    """Of a change: who gets a seat; empty: nobody. Without either the members stay the same."""
     done_at: str = ""
     """Of a write: it was done before the search begins, and these members have accepted it."""
 
 
 _JOB = re.compile(
-    r"(put|delete|create|get)@([A-E])(?:/([A-E]+))?|change@([A-E])(?::([A-E])([A-E]))?"
+    r"(put|delete|create|get)@([A-E])(?:/([A-E]+))?|change@([A-E])(?::([A-E-])([A-E-]))?"
 )
 
 
 def jobs(text: str) -> tuple[Job, ...]:
-    """Read jobs as they are typed: ``put@A,put@B/BC,get@C,change@A:CD,change@B``.
+    """Read jobs as they are typed: ``put@A,put@B/BC,get@C,change@A:CD,change@A:C-,change@B``.
 
     :raises ConfigError: that is not a list of jobs.
     """
@@ -58,7 +59,7 @@ def jobs(text: str) -> tuple[Job, ...]:
         if kind:
             found.append(Job(Kind(kind), node, done_at=done_at))
         else:
-            found.append(Job(Kind.CHANGE, leader, leaver, comer))
+            found.append(Job(Kind.CHANGE, leader, leaver.strip("-"), comer.strip("-")))
     return tuple(found)
 
 
@@ -104,6 +105,8 @@ class SlotPlan:
     """Disks lost."""
     deadlines: bool = False
     """Whether operations may run out of time."""
+    retries: bool = False
+    """Whether a write that ends unconfirmed, by its deadline, is asked for again elsewhere."""
     every_message: bool = False
     """Deliver each question by itself, and lose answers; otherwise a majority at once is asked for
     promises, contents and states."""

@@ -57,6 +57,9 @@ def _sentence(world: World, action: Action) -> str:
             return f"{_client(world, action.task)} tries again{answering}"
         case "expire":
             return f"{_client(world, action.task)} runs out of time"
+        case "retry":
+            client = _client(world, action.task)
+            return f"{client} is unconfirmed, and is asked for again at the next node"
         case "crash":
             return f"{action.node} restarts with its disk"
         case "lose":
@@ -70,8 +73,13 @@ def _begins(number: int, job: Job) -> str:
     if job.kind is not Kind.CHANGE:
         written = "" if job.kind is Kind.GET else f" (w{number + 1})"
         return f"{job.node} {DOES[job.kind]}{written}"
-    if not job.leaver:
-        return f"{job.node} proposes the same members"
+    match job.leaver, job.comer:
+        case "", "":
+            return f"{job.node} proposes the same members"
+        case leaver, "":
+            return f"{job.node} proposes to do without {leaver}"
+        case "", comer:
+            return f"{job.node} proposes {comer} as one more"
     return f"{job.node} proposes {job.comer} in place of {job.leaver}"
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from msgspec.structs import replace
+
 from chordnet.core.store import messages as msg
 from chordnet.core.store.ballots import NONE
 from chordnet.core.store.operations import Attempt, Operation, Phase, Put
@@ -48,6 +50,8 @@ class _Turn:
             self._begin(action.task)
         elif action.verb in ("again", "expire"):
             self._coordinate(action.task, action.verb)
+        elif action.verb == "retry":
+            self._retry(action.task)
         if action.verb in ("begin", "again", "round") and action.at:
             self._round(action.task, action.at)
         elif action.verb == "arrive":
@@ -76,8 +80,8 @@ class _Turn:
         else:
             after = self._cell.restarted(node)
         self._become(index, after)
-        for number, job in enumerate(self._world.plan.jobs):
-            if job.node == name and self._tasks[number].state is not None:
+        for number, task in enumerate(self._tasks):
+            if task.at == name:
                 self._tasks[number] = self._kept.same(Task(over=True))
 
     def _become(self, index: int, after: Node) -> None:
@@ -117,11 +121,10 @@ class _Turn:
         return ran.asks
 
     def _hear(self, answer: Sent) -> None:
-        rid = answer.message.rid
         if isinstance(answer.message, msg.Snapshot):
             self._take(answer, heard=True)
-        elif self._world.plan.jobs[rid].node == answer.to and self._tasks[rid].state is not None:
-            self._coordinate(rid, answer)
+        elif self._tasks[answer.message.rid].at == answer.to:
+            self._coordinate(answer.message.rid, answer)
 
     # ---- coordinators -----------------------------------------------------------------------
 
@@ -133,14 +136,29 @@ class _Turn:
         else:
             installed = self._nodes[self._index(job.node)].head.configuration
             state = world.wanted(job, installed, tuple(self._nodes))
-        task = Task(self._kept.same(state), bound=self._past.version)
+        state, bound = self._kept.same(state), self._past.version
+        task = Task(state, bound=bound, asked=asked, at=job.node)
+        self._tasks[number] = self._kept.same(task)
+        self._coordinate(number, "begin")
+
+    def _retry(self, number: int) -> None:
+        """Let a write run out of time, and its client ask for it again at the next node."""
+        task, names = self._tasks[number], self._world.names
+        asked = task.asked
+        assert isinstance(asked, Put)
+        assert isinstance(task.state, Attempt)
+        self._coordinate(number, "expire")
+        asked = self._kept.same(replace(asked, since=task.state.since))
+        state = self._kept.same(Operation.at_first(asked, self._world.first))
+        at = names[(names.index(task.at) + 1) % len(names)]
+        task = Task(state, bound=task.bound, asked=asked, at=at, retried=True)
         self._tasks[number] = self._kept.same(task)
         self._coordinate(number, "begin")
 
     def _coordinate(self, number: int, what: str | Sent) -> None:
-        task, job = self._tasks[number], self._world.plan.jobs[number]
-        index = self._index(job.node)
-        asked, state = self._world.asked[number], task.state
+        task = self._tasks[number]
+        index = self._index(task.at)
+        asked, state = task.asked, task.state
         if isinstance(state, Attempt):
             assert asked is not None
             ran = self._cell.operate(self._nodes[index], number, asked, state, what)
@@ -211,7 +229,7 @@ def _next(task: Task, ran: AtCoordinator, every_message: bool) -> Task:
     asking = task.asking if _round_of(before) == _round_of(state) else ()
     if not every_message:
         asking = tuple(s for s in ran.asks if isinstance(s.message, ROUNDS)) or asking
-    return Task(state, False, task.bound, attempts, asking)
+    return task._replace(state=state, attempts=attempts, asking=asking)
 
 
 def _round_of(state: Attempt | Underway) -> tuple[object, ...]:

@@ -39,6 +39,12 @@ class Task(NamedTuple):
     attempts: int = 0
     asking: tuple[Sent, ...] = ()
     """Questions of the round under way."""
+    asked: Get | Put | None = None
+    """What a client asked for; None: it is a change."""
+    at: str = ""
+    """The node that coordinates it."""
+    retried: bool = False
+    """Whether it was unconfirmed, and asked for again at another node."""
 
 
 class State(NamedTuple):
@@ -128,8 +134,12 @@ class World:
             yield from self._with_majorities("round", number, _asked_now(task.state))
         elif task.attempts < self.plan.attempts:
             yield from self._with_majorities("again", number, _asked_now(task.state))
-        if self.plan.deadlines and self._may_say_never(number, task.state):
-            yield Action("expire", number)
+        if self.plan.deadlines and isinstance(task.asked, Put):
+            assert isinstance(task.state, Attempt)
+            if task.state.since is None:
+                yield Action("expire", number)
+            elif self.plan.retries and not task.retried:
+                yield Action("retry", number)
 
     def _asked_first(self, state: State, number: int) -> Configuration:
         job = self.plan.jobs[number]
@@ -143,14 +153,6 @@ class World:
             return
         for members in combinations(asked.members, asked.majority):
             yield Action(verb, number, at=tuple(member.node for member in members))
-
-    def _may_say_never(self, number: int, state: Attempt | Underway | None) -> bool:
-        """Return True if running out of time tells a client more than silence does."""
-        return (
-            isinstance(state, Attempt)
-            and isinstance(self.asked[number], Put)
-            and state.since is None
-        )
 
     def _is_next(self, state: State, number: int) -> bool:
         """Return True if a job may begin; of equal ones it makes no difference which is first."""
@@ -181,13 +183,13 @@ class World:
 
     def wanted(self, job: Job, configuration: Configuration, nodes: tuple[Node, ...]) -> Underway:
         """Return a change that has not begun, from what its leader has installed."""
-        members = configuration.members
-        comer = next((each.me for each in nodes if each.me.node == job.comer), None)
-        names = [each.node for each in members]
-        leaves = [each for each in members if each.node != job.leaver]
-        free = comer is not None and (comer.node not in names or comer.node == job.leaver)
-        if comer is not None and free and len(leaves) < len(members):
-            members = tuple(sorted((*leaves, comer)))
+        seated = configuration.members
+        stay = tuple(each for each in seated if each.node != job.leaver)
+        comers = [each.me for each in nodes if each.me.node == job.comer]
+        possible = (len(stay) < len(seated)) == bool(job.leaver) and not any(
+            each.node == job.comer for each in stay
+        )
+        members = tuple(sorted((*stay, *comers))) if possible else seated
         return Underway(configuration, members)
 
 
