@@ -56,6 +56,9 @@ class AllIsWell(SynchronousTestCase):
     def test_a_slot_that_grows_from_one_member_to_two(self) -> None:
         self.check_all("put@A,get@B,change@A:-B", 419, 1123, 14, nodes=2, members=1)
 
+    def test_a_member_that_deleted_its_records_gives_no_state_to_those_that_come_late(self) -> None:
+        self.check_all("put@A/AC,change@A:CD", 195, 1987, 7, nodes=4)
+
     def test_two_leaders_that_want_different_members(self) -> None:
         self.check_all("change@A:CD,change@B:AD", 6784, 82999, 14, nodes=4)
 

@@ -199,6 +199,9 @@ class _Turn:
         if not (guards.promise_on_disk and guards.store_id):
             return False
         node = self._nodes[self._index(sent.to)]
+        if self._cell.at_member(node, sent).node is not node:
+            # The rules below say what a member does not take; but that is for the member to say.
+            return False
         if self._world.plan.every_message and self._awaits(sent):
             return self._kept.remembered(_is_misdirected, node, sent)
         return self._kept.remembered(_changes_nothing, node, sent)
