@@ -408,8 +408,13 @@ class NodeSettings:
         default=5.0,
         help="Seconds that a stop waits for the ordered leave",
     )
-    limits: NetworkLimits = _field(
-        "What connections may cost", NetworkLimits(), _check_is(NetworkLimits)
+    limits: NetworkLimits = option(
+        "max-clients",
+        kind=Whole(1, 65_536),
+        default=NetworkLimits().max_clients,
+        into=lambda clients: NetworkLimits(max_clients=clients),
+        check=_check_is(NetworkLimits),
+        help="Clients served at the same time",
     )
 
     @property
