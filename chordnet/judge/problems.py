@@ -17,16 +17,22 @@ Naming: TypeAlias = Callable[[int], str]
 
 
 @attrs.frozen
-class Duplicate:
-    """Two nodes have one identifier."""
+class _OfOne:
+    """A problem of one node."""
 
-    kind: ClassVar[str] = "duplicate"
     node: int
 
     @property
     def nodes(self) -> tuple[int, ...]:
         """The identifiers in this problem, each once; the member concerned comes first."""
         return (self.node,)
+
+
+@attrs.frozen
+class Duplicate(_OfOne):
+    """Two nodes have one identifier."""
+
+    kind: ClassVar[str] = "duplicate"
 
     def words(self, name: Naming) -> str:
         """Return one line about it."""
@@ -127,15 +133,10 @@ class OutOfOrder:
 
 
 @attrs.frozen
-class DeadEnd:
+class DeadEnd(_OfOne):
     """No entry of a member's successor list is live."""
 
     kind: ClassVar[str] = "dead-end"
-    node: int
-
-    @property
-    def nodes(self) -> tuple[int, ...]:
-        return (self.node,)
 
     def words(self, name: Naming) -> str:
         return f"{name(self.node)}: no entry of its successor list is live"
@@ -186,34 +187,23 @@ class Split:
 
 
 @attrs.frozen
-class Loopy:
-    """A cycle goes round the identifiers more than once."""
+class Loopy(_OfOne):
+    """A cycle goes round the identifiers more than once; named is its least member."""
 
     kind: ClassVar[str] = "loopy"
-    node: int
-    """Its least member."""
     rounds: int
-
-    @property
-    def nodes(self) -> tuple[int, ...]:
-        return (self.node,)
 
     def words(self, name: Naming) -> str:
         return f"the ring of {name(self.node)} goes round {self.rounds} times"
 
 
 @attrs.frozen
-class NotActive:
+class NotActive(_OfOne):
     """A host that should be a member is not active."""
 
     kind: ClassVar[str] = "state"
-    node: int
     name: str
     state: str
-
-    @property
-    def nodes(self) -> tuple[int, ...]:
-        return (self.node,)
 
     def words(self, _name: Naming) -> str:
         return f"{self.name} is {self.state}"
