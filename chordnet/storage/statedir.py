@@ -20,7 +20,7 @@ from typing import IO, Any
 from chordnet.core.base.errors import ConfigError
 from chordnet.core.base.limits import CLOCK_AHEAD_S, COUNT_LIMIT
 from chordnet.core.base.messages import NodeRef
-from chordnet.storage.base.private import make_directory, narrow, private
+from chordnet.storage.base.private import make_directory, narrow, private, sync_directory
 from chordnet.storage.log.memory import fresh_incarnation
 
 _FILES = ("lock", "incarnation*", "peers.json*", "messages.db*")
@@ -147,16 +147,7 @@ class StateDirectory:
                 self._sync(file.fileno())
         beside.replace(self._path / name)
         if durable:
-            self._sync_directory()
-
-    def _sync_directory(self) -> None:
-        if os.name != "posix":
-            return
-        directory = os.open(self._path, os.O_RDONLY)
-        try:
-            self._sync(directory)
-        finally:
-            os.close(directory)
+            sync_directory(self._path, self._sync)
 
     def _set_aside(self, name: str, consequence: str) -> None:
         damaged = self._path / f"{name}.damaged"

@@ -25,7 +25,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
 import struct
 import zlib
 from collections.abc import Callable
@@ -36,7 +35,7 @@ from typing import Any
 
 import msgspec
 
-from chordnet.storage.base.private import narrow, private
+from chordnet.storage.base.private import narrow, private, sync_directory
 
 _FIRST = struct.Struct(">II")
 _HEAD = struct.Struct(">III")
@@ -74,11 +73,7 @@ class WriteAhead:
         self._file = io.FileIO(path, "ab", opener=private)
         narrow([path])
         if new and sync is not None:
-            directory = os.open(path.parent, os.O_RDONLY)
-            try:
-                sync(directory)
-            finally:
-                os.close(directory)
+            sync_directory(path.parent, sync)
         self.size = path.stat().st_size
         """Bytes in the file."""
         self.damaged = 0

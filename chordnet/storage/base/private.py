@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
@@ -36,6 +36,21 @@ def narrow(paths: Iterable[Path]) -> None:
             mode = path.stat().st_mode
             if mode & _OTHERS:
                 path.chmod(stat.S_IMODE(mode) & ~_OTHERS)
+
+
+def sync_directory(path: Path, sync: Callable[[int], None]) -> None:
+    """Have the disk hold which files are in a directory; other systems than POSIX cannot be asked.
+
+    :param sync: called with a file descriptor of the directory.
+    :raises OSError: it could not be done.
+    """
+    if os.name != "posix":
+        return
+    directory = os.open(path, os.O_RDONLY)
+    try:
+        sync(directory)
+    finally:
+        os.close(directory)
 
 
 def private(path: str | os.PathLike[str], flags: int) -> int:
