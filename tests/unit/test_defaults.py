@@ -47,9 +47,7 @@ def fields_of(kind: type[Any]) -> dict[str, Any]:
 
 
 def is_plain(value: object) -> bool:
-    return isinstance(value, bool | int | float | str) and not type(value).__module__.startswith(
-        "chordnet"
-    )
+    return isinstance(value, bool | int | float | str)
 
 
 def defaults() -> list[str]:

@@ -58,7 +58,7 @@ _ARROWS = {
     "sim.world": "core core.base judge",
     "sim.scenarios": "core.base core.kernel judge sim.world",
     "sim.search": "core core.base core.kernel core.lookup",
-    "sim.slots": "core.base core.store",
+    "sim.slots": "core.base core.store sim.search",
     "sim.campaign": "core core.base sim.world",
     "sim.measured": "core.base sim.scenarios sim.world",
     "sim": "core.base sim.campaign sim.scenarios sim.world",

@@ -17,15 +17,14 @@ import attrs
 from chordnet.core.base.config import Safeguards
 from chordnet.core.base.errors import ConfigError
 from chordnet.sim.search.cell import LIVES
-from chordnet.sim.search.explore import Fault, Plan, Search, Verdict
+from chordnet.sim.search.explore import Fault, Plan, Search
 from chordnet.sim.search.judge import Property
 from chordnet.sim.search.step import Grain
 from chordnet.sim.search.story import told
+from chordnet.sim.search.telling import MISUSED, progress, report
 
-PAUSE_S = 5.0
 SAFEGUARDS = [field.name for field in attrs.fields(Safeguards)]
 PROPERTIES = [p.name.lower() for p in Property]
-FINE, BROKEN, MISUSED, UNFINISHED = 0, 1, 2, 3
 
 
 def _words(text: str) -> list[str]:
@@ -148,44 +147,8 @@ def main(argv: Sequence[str], out: TextIO, err: TextIO, clock: Callable[[], floa
     except ConfigError as error:
         err.write(f"{error}\n")
         return MISUSED
-    _report(search, verdict, clock() - began, out)
-    if verdict.broken is not None:
-        return BROKEN
-    return FINE if verdict.complete else UNFINISHED
-
-
-def progress(
-    began: float, err: TextIO, clock: Callable[[], float]
-) -> Callable[[int, int, int], None]:
-    """Return a function that reports the progress of a search every now and then."""
-    last = began
-
-    def tell(found: int, looked_at: int, depth: int) -> None:
-        nonlocal last
-        now = clock()
-        if now - last >= PAUSE_S:
-            last = now
-            err.write(
-                f"{now - began:6.0f} s  {found} states, {found - looked_at} to look at, "
-                f"{depth} steps deep\n"
-            )
-
-    return tell
-
-
-def _report(search: Search, verdict: Verdict, seconds: float, out: TextIO) -> None:
-    out.write(
-        f"{verdict.states} states, {verdict.steps} steps, {verdict.depth} deep, "
-        f"{verdict.runs} runs of a node, {seconds:.1f} s\n"
-    )
-    if verdict.broken is not None:
-        out.write(f"Broken: {verdict.broken.value}.\n\n")
-        for line in told(search, verdict):
-            out.write(line + "\n")
-    elif verdict.complete:
-        out.write("Every reachable state was seen, and all of them are as they should be.\n")
-    else:
-        out.write("Not every state was seen (--max-states); those seen are as they should be.\n")
+    seconds, story = clock() - began, told(search, verdict)
+    return report(verdict, seconds, out, "node", "--max-states", story)
 
 
 if __name__ == "__main__":

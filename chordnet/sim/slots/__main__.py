@@ -16,14 +16,13 @@ import attrs
 
 from chordnet.core.base.errors import ConfigError
 from chordnet.core.store.safeguards import StoreSafeguards
-from chordnet.sim.slots.explore import Search, Verdict
+from chordnet.sim.search.telling import MISUSED, progress, report
+from chordnet.sim.slots.explore import Search
 from chordnet.sim.slots.plan import NAMES, VISIBLE, Property, SlotPlan, jobs
 from chordnet.sim.slots.story import told
 
-PROGRESS_S = 5.0
 SAFEGUARDS = [field.name for field in attrs.fields(StoreSafeguards)]
 PROPERTIES = [p.value for p in Property]
-FINE, BROKEN, MISUSED, UNFINISHED = 0, 1, 2, 3
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -122,44 +121,8 @@ def main(argv: Sequence[str], out: TextIO, err: TextIO, clock: Callable[[], floa
     began = clock()
     search = Search(plan) if options.quiet else Search(plan, progress(began, err, clock))
     verdict = search.run()
-    _report(search, verdict, clock() - began, out)
-    if verdict.broken is not None:
-        return BROKEN
-    return FINE if verdict.complete else UNFINISHED
-
-
-def progress(
-    began: float, err: TextIO, clock: Callable[[], float]
-) -> Callable[[int, int, int], None]:
-    """Return what tells of a search every now and then."""
-    last = began
-
-    def tell(found: int, looked_at: int, depth: int) -> None:
-        nonlocal last
-        now = clock()
-        if now - last >= PROGRESS_S:
-            last = now
-            err.write(
-                f"{now - began:6.0f} s  {found} states, {found - looked_at} to look at, "
-                f"{depth} steps deep\n"
-            )
-
-    return tell
-
-
-def _report(search: Search, verdict: Verdict, seconds: float, out: TextIO) -> None:
-    out.write(
-        f"{verdict.states} states, {verdict.steps} steps, {verdict.depth} deep, "
-        f"{verdict.runs} runs of a class, {seconds:.1f} s\n"
-    )
-    if verdict.broken is not None:
-        out.write(f"Broken: {verdict.broken.value}.\n\n")
-        for line in told(search, verdict):
-            out.write(line + "\n")
-    elif verdict.complete:
-        out.write("Every reachable state was seen, and all of them are as they should be.\n")
-    else:
-        out.write("Not every state was seen (a limit); those seen are as they should be.\n")
+    seconds, story = clock() - began, told(search, verdict)
+    return report(verdict, seconds, out, "class", "a limit", story)
 
 
 if __name__ == "__main__":
