@@ -8,7 +8,7 @@ import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
 from chordnet.core.base.errors import ConfigError
-from chordnet.core.store.safeguards import StoreSafeguards
+from chordnet.core.store.base.safeguards import StoreSafeguards
 from chordnet.sim.slots import __main__ as slots
 from chordnet.sim.slots.explore import Search, Verdict
 from chordnet.sim.slots.plan import VISIBLE, Job, Kind, Property, SlotPlan, jobs

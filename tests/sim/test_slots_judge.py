@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.core.store import messages as msg
-from chordnet.core.store import outcomes as end
-from chordnet.core.store.ballots import NONE, Ballot
-from chordnet.core.store.configurations import Configuration, Head, Member
-from chordnet.core.store.records import EMPTY, Applied, Content, Record
+from chordnet.core.store.base import messages as msg
+from chordnet.core.store.base import outcomes as end
+from chordnet.core.store.base.ballots import NONE, Ballot
+from chordnet.core.store.base.configurations import Configuration, Head, Member
+from chordnet.core.store.base.records import EMPTY, Applied, Content, Record
 from chordnet.sim.slots.judge import BrokenError, Judge, Node, Past
 from chordnet.sim.slots.plan import KEY, Property
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from chordnet.core.store import messages as msg
-from chordnet.core.store.ballots import Ballot, Ballots
-from chordnet.core.store.configurations import Configuration, Head, Member, blank
-from chordnet.core.store.effects import AllDropped, Effect, Ended, HeadKept, Keep, Say
-from chordnet.core.store.messages import Address
-from chordnet.core.store.operations import Get, Operation, Put
-from chordnet.core.store.reconfigure import Change, Installation, Underway
-from chordnet.core.store.records import Applied, Content, Record
-from chordnet.core.store.registers import Registers
-from chordnet.core.store.safeguards import StoreSafeguards
+from chordnet.core.store.base import messages as msg
+from chordnet.core.store.base.ballots import Ballot, Ballots
+from chordnet.core.store.base.configurations import Configuration, Head, Member, blank
+from chordnet.core.store.base.effects import AllDropped, Effect, Ended, HeadKept, Keep, Say
+from chordnet.core.store.base.messages import Address
+from chordnet.core.store.base.records import Applied, Content, Record
+from chordnet.core.store.base.safeguards import StoreSafeguards
+from chordnet.core.store.slot.operations import Get, Operation, Put
+from chordnet.core.store.slot.reconfigure import Change, Installation, Underway
+from chordnet.core.store.slot.registers import Registers
 
 WHERE = (b"formation", 7)
 KEY = b"key"

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.core.store import messages as msg
-from chordnet.core.store.configurations import Configuration
-from chordnet.core.store.effects import Wait
-from chordnet.core.store.messages import Why
-from chordnet.core.store.operations import Get, Phase, Put
-from chordnet.core.store.outcomes import (
+from chordnet.core.store.base import messages as msg
+from chordnet.core.store.base.configurations import Configuration
+from chordnet.core.store.base.effects import Wait
+from chordnet.core.store.base.messages import Why
+from chordnet.core.store.base.outcomes import (
     Conflict,
     Done,
     Found,
@@ -17,7 +16,8 @@ from chordnet.core.store.outcomes import (
     Unconfirmed,
     Untold,
 )
-from chordnet.core.store.records import EMPTY
+from chordnet.core.store.base.records import EMPTY
+from chordnet.core.store.slot.operations import Get, Phase, Put
 from tests.unit.store_support import FIRST, KEY, SECOND, WHERE, A, B, C, D, Led, ballot, content
 
 PUT = Put(KEY, b"new", b"mine")

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.core.store import messages as msg
-from chordnet.core.store.configurations import Configuration, Head, Member, Vote
-from chordnet.core.store.effects import Changed, Wait
-from chordnet.core.store.messages import Why
-from chordnet.core.store.reconfigure import (
+from chordnet.core.store.base import messages as msg
+from chordnet.core.store.base.configurations import Configuration, Head, Member, Vote
+from chordnet.core.store.base.effects import Changed, Wait
+from chordnet.core.store.base.messages import Why
+from chordnet.core.store.base.records import Floor
+from chordnet.core.store.slot.reconfigure import (
     FINISH_AFTER_S,
     Step,
     finish_after,
     keeps_majority,
     newest_of,
 )
-from chordnet.core.store.records import Floor
 from tests.unit.store_support import (
     FIRST,
     KEY,

@@ -6,8 +6,8 @@ from itertools import pairwise
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.core.store.ballots import NONE, Ballot, Ballots
-from chordnet.core.store.records import EMPTY, MOST_REQUESTS, Applied, Content
+from chordnet.core.store.base.ballots import NONE, Ballot, Ballots
+from chordnet.core.store.base.records import EMPTY, MOST_REQUESTS, Applied, Content
 from tests.unit.store_support import ballot, content
 
 

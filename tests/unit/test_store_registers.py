@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.core.store import messages as msg
-from chordnet.core.store.ballots import NONE
-from chordnet.core.store.configurations import Configuration, Member, Vote
-from chordnet.core.store.messages import Why
-from chordnet.core.store.records import EMPTY, Floor, Record
-from chordnet.core.store.safeguards import StoreSafeguards
+from chordnet.core.store.base import messages as msg
+from chordnet.core.store.base.ballots import NONE
+from chordnet.core.store.base.configurations import Configuration, Member, Vote
+from chordnet.core.store.base.messages import Why
+from chordnet.core.store.base.records import EMPTY, Floor, Record
+from chordnet.core.store.base.safeguards import StoreSafeguards
 from tests.unit.store_support import (
     FIRST,
     KEY,

@@ -30,6 +30,8 @@ _ARROWS = {
     "core.fingers": "core.base core.kernel core.lookup core.ring",
     "core.join": "core.base core.kernel core.lookup core.ring",
     "core.log": "core.base core.kernel core.ring",
+    "core.store.base": "",
+    "core.store.slot": "core.store.base",
     "core.store": "",
     "core.broadcast": "core.base core.kernel core.log core.lookup core.ring",
     "core": "core.base core.broadcast core.fingers core.join core.kernel core.log core.lookup "
@@ -58,7 +60,7 @@ _ARROWS = {
     "sim.world": "core core.base judge",
     "sim.scenarios": "core.base core.kernel judge sim.world",
     "sim.search": "core core.base core.kernel core.lookup",
-    "sim.slots": "core.base core.store sim.search",
+    "sim.slots": "core.base core.store.base core.store.slot sim.search",
     "sim.campaign": "core core.base sim.world",
     "sim.measured": "core.base sim.scenarios sim.world",
     "sim": "core.base sim.campaign sim.scenarios sim.world",
@@ -157,8 +159,9 @@ def folder_of(name: str) -> str:
 
     ``core.ring`` for ``chordnet.core.ring.walk.Walks``; the room where it has no such folder.
     """
-    room, inner, *_ = [*name.split(".")[1:], "", ""]
-    return f"{room}.{inner}" if f"{room}.{inner}" in ARROWS else room
+    parts = name.split(".")[1:]
+    found = (".".join(parts[:depth]) for depth in range(len(parts), 1, -1))
+    return next((folder for folder in found if folder in ARROWS), [*parts, ""][0])
 
 
 def room_arrows() -> dict[str, frozenset[str]]:

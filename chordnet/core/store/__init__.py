@@ -1,1 +1,1 @@
-"""One slot of the key-value store: its registers, who holds them, and how that changes."""
+"""The key-value store of one node, pure: its slots, who holds them, and how that changes."""

@@ -15,7 +15,7 @@ from typing import TextIO
 import attrs
 
 from chordnet.core.base.errors import ConfigError
-from chordnet.core.store.safeguards import StoreSafeguards
+from chordnet.core.store.base.safeguards import StoreSafeguards
 from chordnet.sim.search.telling import MISUSED, progress, report
 from chordnet.sim.slots.explore import Search
 from chordnet.sim.slots.plan import NAMES, VISIBLE, Property, SlotPlan, jobs

@@ -10,15 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from chordnet.core.store import messages as msg
-from chordnet.core.store.ballots import Ballots
-from chordnet.core.store.configurations import Configuration, Head, Member, blank
-from chordnet.core.store.effects import AllDropped, Changed, Effect, Ended, HeadKept, Keep, Say
-from chordnet.core.store.operations import Attempt, Get, Operation, Put
-from chordnet.core.store.outcomes import Outcome
-from chordnet.core.store.reconfigure import Change, Copying, Installation, Underway
-from chordnet.core.store.registers import Registers
-from chordnet.core.store.safeguards import StoreSafeguards
+from chordnet.core.store.base import messages as msg
+from chordnet.core.store.base.ballots import Ballots
+from chordnet.core.store.base.configurations import Configuration, Head, Member, blank
+from chordnet.core.store.base.effects import AllDropped, Changed, Effect, Ended, HeadKept, Keep, Say
+from chordnet.core.store.base.outcomes import Outcome
+from chordnet.core.store.base.safeguards import StoreSafeguards
+from chordnet.core.store.slot.operations import Attempt, Get, Operation, Put
+from chordnet.core.store.slot.reconfigure import Change, Copying, Installation, Underway
+from chordnet.core.store.slot.registers import Registers
 from chordnet.sim.slots.judge import Node
 from chordnet.sim.slots.kept import Kept
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from chordnet.core.store import messages as msg
-from chordnet.core.store import outcomes as end
-from chordnet.core.store.ballots import NONE, Ballot
-from chordnet.core.store.configurations import Configuration, Head, Member
-from chordnet.core.store.records import Applied, Content, Record
+from chordnet.core.store.base import messages as msg
+from chordnet.core.store.base import outcomes as end
+from chordnet.core.store.base.ballots import NONE, Ballot
+from chordnet.core.store.base.configurations import Configuration, Head, Member
+from chordnet.core.store.base.records import Applied, Content, Record
 from chordnet.sim.slots.plan import KEY, Property
 
 FOR_KEYS = msg.Promised | msg.Accepted | msg.Told

@@ -8,7 +8,7 @@ import re
 import attrs
 
 from chordnet.core.base.errors import ConfigError
-from chordnet.core.store.safeguards import StoreSafeguards
+from chordnet.core.store.base.safeguards import StoreSafeguards
 
 NAMES = "ABCDE"
 KEY = b"k"

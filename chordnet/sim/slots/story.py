@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 
-from chordnet.core.store import messages as msg
-from chordnet.core.store import outcomes as end
-from chordnet.core.store.ballots import NONE, Ballot
-from chordnet.core.store.configurations import Member
-from chordnet.core.store.records import Content
+from chordnet.core.store.base import messages as msg
+from chordnet.core.store.base import outcomes as end
+from chordnet.core.store.base.ballots import NONE, Ballot
+from chordnet.core.store.base.configurations import Member
+from chordnet.core.store.base.records import Content
 from chordnet.sim.slots.cell import Sent
 from chordnet.sim.slots.explore import Search, Verdict
 from chordnet.sim.slots.judge import BrokenError, Node, record_of

@@ -7,11 +7,11 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from chordnet.core.store import messages as msg
-from chordnet.core.store.ballots import NONE
-from chordnet.core.store.operations import Attempt, Operation, Phase, Put
-from chordnet.core.store.outcomes import Outcome
-from chordnet.core.store.reconfigure import Step, Underway
+from chordnet.core.store.base import messages as msg
+from chordnet.core.store.base.ballots import NONE
+from chordnet.core.store.base.outcomes import Outcome
+from chordnet.core.store.slot.operations import Attempt, Operation, Phase, Put
+from chordnet.core.store.slot.reconfigure import Step, Underway
 from chordnet.sim.slots.cell import AtCoordinator, Sent
 from chordnet.sim.slots.judge import Node, Past, record_of
 from chordnet.sim.slots.world import ROUNDS, Action, State, Task, World

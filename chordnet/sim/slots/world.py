@@ -15,10 +15,10 @@ from collections.abc import Iterator
 from itertools import combinations
 from typing import NamedTuple
 
-from chordnet.core.store import messages as msg
-from chordnet.core.store.configurations import Configuration, Member
-from chordnet.core.store.operations import Attempt, Get, Put
-from chordnet.core.store.reconfigure import Underway
+from chordnet.core.store.base import messages as msg
+from chordnet.core.store.base.configurations import Configuration, Member
+from chordnet.core.store.slot.operations import Attempt, Get, Put
+from chordnet.core.store.slot.reconfigure import Underway
 from chordnet.sim.slots.cell import Cell, Sent
 from chordnet.sim.slots.judge import Judge, Node, Past
 from chordnet.sim.slots.kept import Kept

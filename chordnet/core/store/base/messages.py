@@ -11,9 +11,9 @@ import enum
 
 import msgspec
 
-from chordnet.core.store.ballots import Ballot
-from chordnet.core.store.configurations import Configuration, Member, Vote
-from chordnet.core.store.records import Content, Floor, Record
+from chordnet.core.store.base.ballots import Ballot
+from chordnet.core.store.base.configurations import Configuration, Member, Vote
+from chordnet.core.store.base.records import Content, Floor, Record
 
 
 class Address(msgspec.Struct, frozen=True, array_like=True, gc=False):

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import msgspec
 
-from chordnet.core.store.configurations import Configuration, Head
-from chordnet.core.store.messages import StoreMessage
-from chordnet.core.store.outcomes import Outcome
-from chordnet.core.store.records import Record
+from chordnet.core.store.base.configurations import Configuration, Head
+from chordnet.core.store.base.messages import StoreMessage
+from chordnet.core.store.base.outcomes import Outcome
+from chordnet.core.store.base.records import Record
 
 
 class _Effect(msgspec.Struct, frozen=True, tag=True):

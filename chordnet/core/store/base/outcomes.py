@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import msgspec
 
-from chordnet.core.store.configurations import Member
-from chordnet.core.store.records import Content
+from chordnet.core.store.base.configurations import Member
+from chordnet.core.store.base.records import Content
 
 
 class _Outcome(msgspec.Struct, frozen=True, tag=True):

@@ -37,13 +37,13 @@ from collections.abc import Callable, Iterable
 import msgspec
 from msgspec.structs import replace
 
-from chordnet.core.store import messages as msg
-from chordnet.core.store.ballots import NONE, Ballot, Ballots
-from chordnet.core.store.configurations import Configuration, Head, Member, Vote
-from chordnet.core.store.effects import Changed, Effect, Say, Wait
-from chordnet.core.store.messages import Address, Why
-from chordnet.core.store.records import GROUND, Floor, Record
-from chordnet.core.store.registers import Registers
+from chordnet.core.store.base import messages as msg
+from chordnet.core.store.base.ballots import NONE, Ballot, Ballots
+from chordnet.core.store.base.configurations import Configuration, Head, Member, Vote
+from chordnet.core.store.base.effects import Changed, Effect, Say, Wait
+from chordnet.core.store.base.messages import Address, Why
+from chordnet.core.store.base.records import GROUND, Floor, Record
+from chordnet.core.store.slot.registers import Registers
 
 FINISH_AFTER_S = 1.0
 """Pause of a sealed member before it finishes a change, for each place of its rank."""

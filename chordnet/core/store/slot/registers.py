@@ -38,13 +38,21 @@ from collections.abc import Iterable
 
 from msgspec.structs import replace
 
-from chordnet.core.store import messages as msg
-from chordnet.core.store.ballots import NONE
-from chordnet.core.store.configurations import Configuration, Head, Member, Vote
-from chordnet.core.store.effects import AllDropped, Effect, Entry, HeadKept, Keep, RecordKept, Say
-from chordnet.core.store.messages import Address, Why
-from chordnet.core.store.records import EMPTY, Floor, Record
-from chordnet.core.store.safeguards import StoreSafeguards
+from chordnet.core.store.base import messages as msg
+from chordnet.core.store.base.ballots import NONE
+from chordnet.core.store.base.configurations import Configuration, Head, Member, Vote
+from chordnet.core.store.base.effects import (
+    AllDropped,
+    Effect,
+    Entry,
+    HeadKept,
+    Keep,
+    RecordKept,
+    Say,
+)
+from chordnet.core.store.base.messages import Address, Why
+from chordnet.core.store.base.records import EMPTY, Floor, Record
+from chordnet.core.store.base.safeguards import StoreSafeguards
 
 ALL = StoreSafeguards()
 

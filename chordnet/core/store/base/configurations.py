@@ -14,8 +14,8 @@ from collections.abc import Iterable
 
 import msgspec
 
-from chordnet.core.store.ballots import NONE, Ballot
-from chordnet.core.store.records import GROUND, Floor
+from chordnet.core.store.base.ballots import NONE, Ballot
+from chordnet.core.store.base.records import GROUND, Floor
 
 
 class Member(msgspec.Struct, frozen=True, order=True, array_like=True, gc=False):

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import msgspec
 
-from chordnet.core.store.ballots import NONE, Ballot
+from chordnet.core.store.base.ballots import NONE, Ballot
 
 MOST_REQUESTS = 16
 """Requests that a record remembers."""

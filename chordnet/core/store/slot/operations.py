@@ -51,12 +51,12 @@ from collections.abc import Callable
 import msgspec
 from msgspec.structs import replace
 
-from chordnet.core.store import messages as msg
-from chordnet.core.store.ballots import NONE, Ballot, Ballots
-from chordnet.core.store.configurations import Configuration, Member
-from chordnet.core.store.effects import Effect, Ended, Say, Wait
-from chordnet.core.store.messages import Address, Why
-from chordnet.core.store.outcomes import (
+from chordnet.core.store.base import messages as msg
+from chordnet.core.store.base.ballots import NONE, Ballot, Ballots
+from chordnet.core.store.base.configurations import Configuration, Member
+from chordnet.core.store.base.effects import Effect, Ended, Say, Wait
+from chordnet.core.store.base.messages import Address, Why
+from chordnet.core.store.base.outcomes import (
     Conflict,
     Done,
     Found,
@@ -65,8 +65,8 @@ from chordnet.core.store.outcomes import (
     Unconfirmed,
     Untold,
 )
-from chordnet.core.store.records import Content
-from chordnet.core.store.safeguards import StoreSafeguards
+from chordnet.core.store.base.records import Content
+from chordnet.core.store.base.safeguards import StoreSafeguards
 
 ALL = StoreSafeguards()
 

@@ -1,0 +1,1 @@
+"""What the store's parts speak of: slots, ballots, records, configurations, messages, outcomes."""
