@@ -10,8 +10,9 @@ from chordnet.core.store.base.configurations import Configuration, Head, Member,
 from chordnet.core.store.base.effects import AllDropped, Effect, Ended, HeadKept, Keep, Say
 from chordnet.core.store.base.messages import Address
 from chordnet.core.store.base.records import Applied, Content, Record
+from chordnet.core.store.base.requests import Get, Put
 from chordnet.core.store.base.safeguards import StoreSafeguards
-from chordnet.core.store.slot.operations import Get, Operation, Put
+from chordnet.core.store.slot.operations import Operation
 from chordnet.core.store.slot.reconfigure import Change, Installation, Underway
 from chordnet.core.store.slot.registers import Registers
 

@@ -17,7 +17,8 @@ from chordnet.core.store.base.outcomes import (
     Untold,
 )
 from chordnet.core.store.base.records import EMPTY
-from chordnet.core.store.slot.operations import Get, Phase, Put
+from chordnet.core.store.base.requests import Get, Put
+from chordnet.core.store.slot.operations import Phase
 from tests.unit.store_support import FIRST, KEY, SECOND, WHERE, A, B, C, D, Led, ballot, content
 
 PUT = Put(KEY, b"new", b"mine")

@@ -30,7 +30,7 @@ _ARROWS = {
     "core.fingers": "core.base core.kernel core.lookup core.ring",
     "core.join": "core.base core.kernel core.lookup core.ring",
     "core.log": "core.base core.kernel core.ring",
-    "core.store.base": "",
+    "core.store.base": "core.base",
     "core.store.slot": "core.store.base",
     "core.store": "",
     "core.broadcast": "core.base core.kernel core.log core.lookup core.ring",

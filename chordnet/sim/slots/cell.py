@@ -13,10 +13,20 @@ from typing import Any, NamedTuple
 from chordnet.core.store.base import messages as msg
 from chordnet.core.store.base.ballots import Ballots
 from chordnet.core.store.base.configurations import Configuration, Head, Member, blank
-from chordnet.core.store.base.effects import AllDropped, Changed, Effect, Ended, HeadKept, Keep, Say
+from chordnet.core.store.base.effects import (
+    AllDropped,
+    Changed,
+    Effect,
+    Ended,
+    HeadKept,
+    Keep,
+    RecordKept,
+    Say,
+)
 from chordnet.core.store.base.outcomes import Outcome
+from chordnet.core.store.base.requests import Get, Put
 from chordnet.core.store.base.safeguards import StoreSafeguards
-from chordnet.core.store.slot.operations import Attempt, Get, Operation, Put
+from chordnet.core.store.slot.operations import Attempt, Operation
 from chordnet.core.store.slot.reconfigure import Change, Copying, Installation, Underway
 from chordnet.core.store.slot.registers import Registers
 from chordnet.sim.slots.judge import Node
@@ -208,6 +218,6 @@ def _written(node: Node, keep: Keep) -> Node:
             head = entry.head
         elif isinstance(entry, AllDropped):
             records.clear()
-        else:
+        elif isinstance(entry, RecordKept):
             records[entry.key] = entry.record
     return node._replace(disk_head=head, disk_records=tuple(sorted(records.items())))

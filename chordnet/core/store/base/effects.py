@@ -1,7 +1,10 @@
 """What the store asks of whoever runs it, to be done in the order given.
 
-``Keep`` comes before the answer that rests on it: what it holds is on disk, or the answer is not
-sent. All entries of one ``Keep`` are one write: all of them are there after a crash, or none.
+``Keep`` comes before whatever rests on it: what it holds is on disk, or the answer is not sent. All
+entries of one ``Keep`` are one write: all of them are there after a crash, or none.
+
+The parts of one node say things to nodes one by one (``Say``). What leaves the node is letters
+(``Post``), each with all that one step has to say to one node.
 """
 
 from __future__ import annotations
@@ -9,6 +12,7 @@ from __future__ import annotations
 import msgspec
 
 from chordnet.core.store.base.configurations import Configuration, Head
+from chordnet.core.store.base.founding import Founding
 from chordnet.core.store.base.messages import StoreMessage
 from chordnet.core.store.base.outcomes import Outcome
 from chordnet.core.store.base.records import Record
@@ -27,6 +31,7 @@ class HeadKept(_Effect, frozen=True):
 class RecordKept(_Effect, frozen=True):
     """A key's record is this from now on."""
 
+    slot: int
     key: bytes
     record: Record
 
@@ -34,8 +39,22 @@ class RecordKept(_Effect, frozen=True):
 class AllDropped(_Effect, frozen=True):
     """The slot has no records from now on; those that follow in the same write are new."""
 
+    slot: int
 
-Entry = HeadKept | RecordKept | AllDropped
+
+class VoteKept(_Effect, frozen=True):
+    """This founder has voted for this founding, and never votes for another."""
+
+    founding: Founding
+
+
+class FoundingKept(_Effect, frozen=True):
+    """This node's store belongs to this formation from now on, and to no other."""
+
+    founding: Founding
+
+
+Entry = HeadKept | RecordKept | AllDropped | VoteKept | FoundingKept
 
 
 class Keep(_Effect, frozen=True):
@@ -72,3 +91,29 @@ class Changed(_Effect, frozen=True):
 
 
 Effect = Keep | Say | Wait | Ended | Changed
+"""What the parts of one node ask for."""
+
+
+class Post(_Effect, frozen=True):
+    """Send a letter to a node; it may be lost."""
+
+    to: str
+    letter: bytes
+
+
+class Answered(_Effect, frozen=True):
+    """What was asked for by ``Ask`` with this number is over."""
+
+    op: int
+    outcome: Outcome
+
+
+class Noted(_Effect, frozen=True):
+    """Something that whoever looks after the node should know."""
+
+    text: str
+    alarming: bool = False
+
+
+NodeEffect = Keep | Post | Answered | Noted
+"""What a node's store asks for."""

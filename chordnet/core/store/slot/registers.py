@@ -96,7 +96,7 @@ class Registers:
             if ballot > record.promised:
                 record = self.records[message.key] = replace(record, promised=ballot)
                 if self._safeguards.promise_on_disk:
-                    self._keep(RecordKept(message.key, record))
+                    self._keep(RecordKept(self.head.slot, message.key, record))
             self._say(
                 sender,
                 msg.Promised(
@@ -122,7 +122,7 @@ class Registers:
         else:
             if ballot != record.accepted:
                 record = self.records[message.key] = Record(ballot, ballot, message.content)
-                self._keep(RecordKept(message.key, record))
+                self._keep(RecordKept(self.head.slot, message.key, record))
             self._say(sender, msg.Accepted(address, rid, ballot))
 
     def on_read(self, sender: str, message: msg.Read) -> None:
@@ -204,8 +204,8 @@ class Registers:
         self.records.update(state)
         self._keep(
             HeadKept(self.head),
-            AllDropped(),
-            *(RecordKept(key, record) for key, record in sorted(state.items())),
+            AllDropped(self.head.slot),
+            *(RecordKept(self.head.slot, key, record) for key, record in sorted(state.items())),
         )
 
     def on_forget(self, sender: str, message: msg.Forget) -> None:
@@ -218,7 +218,7 @@ class Registers:
         newest = later if later.follows(self.head.known) else self.head.newest
         self.head = replace(self.head, sealed=True, emptied=True, newest=newest)
         self.records.clear()
-        self._keep(HeadKept(self.head), AllDropped())
+        self._keep(HeadKept(self.head), AllDropped(self.head.slot))
         self._say(sender, msg.Forgotten(message.address, message.rid))
 
     # ---- what is refused --------------------------------------------------------------------

@@ -1,0 +1,54 @@
+"""What can happen to a node's store: the closed union that its ``step`` takes.
+
+The store meets the ring only through these. Nodes are called by their names.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from chordnet.core.store.base.requests import Get, Put
+
+
+class _Event(msgspec.Struct, frozen=True, tag=True):
+    pass
+
+
+class Neighbours(_Event, frozen=True):
+    """This node's place in the ring, as its ring part sees it now."""
+
+    member: bool
+    """Whether it is in a ring."""
+    predecessor: str | None
+    """None if there is none, or it is this node."""
+    successors: tuple[str, ...]
+    """Nearest first, without this node."""
+
+
+class Mail(_Event, frozen=True):
+    """A letter has arrived from a node."""
+
+    sender: str
+    letter: bytes
+
+
+class Lost(_Event, frozen=True):
+    """The ring believes that a node is dead, or no node of this name can be found."""
+
+    node: str
+
+
+class Ask(_Event, frozen=True):
+    """A client asks this node for an operation; answered by ``Answered`` with the same number."""
+
+    op: int
+    asked: Get | Put
+    timeout: float
+    """Seconds until it has to end."""
+
+
+class Tick(_Event, frozen=True):
+    """The deadline has come."""
+
+
+Event = Neighbours | Mail | Lost | Ask | Tick

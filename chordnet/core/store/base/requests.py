@@ -1,0 +1,38 @@
+"""What clients ask of a key."""
+
+from __future__ import annotations
+
+import msgspec
+
+from chordnet.core.store.base.records import Content
+
+
+class Get(msgspec.Struct, frozen=True, tag=True):
+    """Read a key."""
+
+    key: bytes
+
+
+class Put(msgspec.Struct, frozen=True, tag=True):
+    """Write a key, or delete it (a value of None).
+
+    With ``since`` it has been asked for before: do it, unless it is done.
+    """
+
+    key: bytes
+    value: bytes | None
+    request: bytes
+    """Names this write, however often it is asked for."""
+    if_version: int | None = None
+    """Only if the key has this version; 0: only if it has no value. None: in any case."""
+    expires: float | None = None
+    since: int | None = None
+    """From the answer ``Unconfirmed``."""
+
+    def fits(self, present: Content) -> bool:
+        """Return True if it may be written onto this."""
+        if self.if_version is None:
+            return True
+        if self.if_version == 0:
+            return present.value is None
+        return present.value is not None and present.version == self.if_version
