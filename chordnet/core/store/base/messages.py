@@ -126,16 +126,22 @@ class Installed(_Message, frozen=True):
 
 
 class Fetch(_Message, frozen=True):
-    """Send the slot's records, for an installation of ``epoch``."""
+    """Send the slot's records, for an installation of ``epoch``: a page of them at a time."""
 
     epoch: int
+    after: bytes | None = None
+    """The last key that has arrived; None for the first page."""
 
 
 class Snapshot(_Message, frozen=True):
-    """Answer to ``Fetch``: all records, by key, and the floor."""
+    """Answer to ``Fetch``: the records that come next, by key, and the floor."""
 
+    after: bytes | None
+    """As it was asked."""
     records: tuple[tuple[bytes, Record], ...]
     floor: Floor
+    more: bool
+    """Whether there are records after these."""
 
 
 class Forget(_Message, frozen=True):

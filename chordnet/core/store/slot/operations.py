@@ -25,7 +25,8 @@ of requests has to be complete, is the lowest base of any attempt, not the last 
 
 An answer counts only if it is from the epoch and for the ballot of the present attempt. A member
 that says that the slot has moved is believed, and the operation goes on there, with a new ballot.
-When others were faster the operation asks to ``Wait``: who runs it calls ``again`` after a pause.
+When others were faster, or the slot is about to move, the operation asks to ``Wait``: who runs it
+calls ``again`` after a pause, or ``moved``.
 Time is not known here; ``expire`` is called when the operation's deadline has passed.
 
 ::
@@ -46,7 +47,6 @@ from __future__ import annotations
 
 import enum
 from collections import Counter
-from collections.abc import Callable
 
 import msgspec
 from msgspec.structs import replace
@@ -70,6 +70,8 @@ from chordnet.core.store.base.requests import Get, Put
 from chordnet.core.store.base.safeguards import StoreSafeguards
 
 ALL = StoreSafeguards()
+PASSING = frozenset({Why.SEALED, Why.NOT_INSTALLED})
+"""Reasons of members that will answer soon, in this epoch or in the next."""
 
 
 class Phase(enum.IntEnum):
@@ -103,7 +105,8 @@ class Attempt(msgspec.Struct, frozen=True):
     silent: tuple[Member, ...] = ()
     """Members that will not answer, or cannot."""
     outrun: tuple[Member, ...] = ()
-    """Members that have promised a higher ballot."""
+    """Members that answer no more in this attempt: they have promised a higher ballot, or the slot
+    is about to move."""
     highest: Ballot = NONE
     """The highest ballot that anybody named."""
     content: Content | None = None
@@ -154,7 +157,7 @@ class Operation:
         self.attempt = Attempt(
             attempt.configuration, Phase.READ, highest=attempt.highest, since=attempt.since
         )
-        self._ask(lambda to: msg.Read(to, self.rid, self.asked.key))
+        self.remind()
 
     def again(self) -> None:
         """Try again with a higher ballot, after a pause."""
@@ -165,6 +168,14 @@ class Operation:
         """End: the deadline has passed."""
         if self.attempt.phase != Phase.ENDED:
             self._give_up()
+
+    def moved(self, configuration: Configuration) -> None:
+        """Go on in a later configuration, if this is one."""
+        if self.attempt.phase == Phase.ENDED:
+            return
+        if configuration.follows(self.attempt.configuration):
+            self.attempt = replace(self.attempt, configuration=configuration)
+            self.begin()
 
     def unreachable(self, member: Member) -> None:
         """Count a member as silent: it cannot be reached, or is known to be dead."""
@@ -179,7 +190,7 @@ class Operation:
         self.attempt = Attempt(
             attempt.configuration, Phase.PREPARE, ballot, highest=ballot, since=attempt.since
         )
-        self._ask(lambda to: msg.Prepare(to, self.rid, self.asked.key, ballot))
+        self.remind()
 
     def on_told(self, sender: str, answer: msg.Told) -> None:
         """Take the answer to a read."""
@@ -235,7 +246,6 @@ class Operation:
         if told:
             self._end(then)
             return
-        ballot = self.attempt.ballot
         self.attempt = replace(
             self.attempt,
             phase=Phase.ACCEPT,
@@ -245,7 +255,7 @@ class Operation:
             content=content,
             then=then,
         )
-        self._ask(lambda to: msg.Accept(to, self.rid, self.asked.key, ballot, content))
+        self.remind()
 
     def on_accepted(self, sender: str, answer: msg.Accepted) -> None:
         """Count who has accepted; with a majority the operation is over."""
@@ -273,17 +283,19 @@ class Operation:
         self._look_on()
 
     def on_refused(self, sender: str, answer: msg.Refused) -> None:
-        """Follow the slot where it has moved; otherwise do without this member."""
+        """Follow the slot where it has moved, or wait until it has; or do without this member."""
         attempt = self.attempt
         member = self._counts(sender, answer.address, attempt.phase)
         if member is None:
             return
         ours = answer.formation == self._formation and answer.why != Why.SLOT
         if ours and answer.newest.follows(attempt.configuration):
-            self.attempt = replace(attempt, configuration=answer.newest)
-            self.begin()
-        else:
+            self.moved(answer.newest)
+        elif answer.why not in PASSING:
             self._silent(member)
+        elif member not in attempt.outrun:
+            self.attempt = replace(attempt, outrun=tuple(sorted((*attempt.outrun, member))))
+            self._look_on()
 
     # ---- what answers amount to -------------------------------------------------------------
 
@@ -372,6 +384,23 @@ class Operation:
             member.store,
         )
 
-    def _ask(self, question: Callable[[Address], msg.Request]) -> None:
-        for member in self.attempt.configuration.members:
-            self._effects.append(Say(member.node, question(self._address(member))))
+    def remind(self) -> None:
+        """Ask the members that have not answered in the present phase."""
+        attempt, rid, key = self.attempt, self.rid, self.asked.key
+        done = {each.member for each in attempt.heard}.union(
+            attempt.acknowledged, attempt.silent, attempt.outrun
+        )
+        for member in attempt.configuration.members:
+            to = self._address(member)
+            question: msg.Request
+            if member in done:
+                continue
+            if attempt.phase == Phase.READ:
+                question = msg.Read(to, rid, key)
+            elif attempt.phase == Phase.PREPARE:
+                question = msg.Prepare(to, rid, key, attempt.ballot)
+            elif attempt.phase == Phase.ACCEPT and attempt.content is not None:
+                question = msg.Accept(to, rid, key, attempt.ballot, attempt.content)
+            else:
+                return
+            self._effects.append(Say(member.node, question))

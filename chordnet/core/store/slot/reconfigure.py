@@ -240,14 +240,19 @@ class Change:
             self._effects.append(Say(member.node, question(to)))
 
 
+Records = tuple[tuple[bytes, Record], ...]
+
+
 class Copying(msgspec.Struct, frozen=True):
     """An installation under way."""
 
     leader: str
     """Who said that the configuration is chosen, and is told when it is installed."""
     told: msg.Chosen
-    finals: tuple[tuple[Member, tuple[tuple[bytes, Record], ...], Floor], ...] = ()
+    finals: tuple[tuple[Member, Records, Floor], ...] = ()
     """The final states that sealed members of the old epoch have sent."""
+    pages: tuple[tuple[Address, Records], ...] = ()
+    """What has arrived of states that are not complete, by where it comes from."""
 
 
 class Installation:
@@ -290,15 +295,42 @@ class Installation:
         where, told = (head.formation, head.slot), copying.told
         member = Member(sender, answer.address.store)
         new, old = told.configuration, told.previous
-        if answer.address == _address(where, new, member) and member in new.members:
-            self._install(copying, answer.records, answer.floor)
-        elif answer.address == _address(where, old, member) and member in old.members:
+        installed = answer.address == _address(where, new, member) and member in new.members
+        final = answer.address == _address(where, old, member) and member in old.members
+        if not (installed or final):
+            return
+        records = self._taken(sender, copying, answer)
+        if records is None:
+            return
+        if installed:
+            self._install(copying, records, answer.floor)
+        else:
             others = [each for each in copying.finals if each[0] != member]
-            finals = tuple(sorted([*others, (member, answer.records, answer.floor)]))
+            finals = tuple(sorted([*others, (member, records, answer.floor)]))
             self.copying = copying = replace(copying, finals=finals)
             if len(finals) >= old.majority:
                 floor = max((floor for _, _, floor in finals), default=GROUND)
                 self._install(copying, newest_of(records for _, records, _ in finals), floor)
+
+    def _taken(self, sender: str, copying: Copying, answer: msg.Snapshot) -> Records | None:
+        """Return the whole state once its last page is here; None if more is to come.
+
+        A member's records may change between two pages if it has installed the new epoch. That does
+        no harm: keys are independent, and what it has of one at any time holds all that was chosen
+        before.
+        """
+        pages = dict(copying.pages)
+        before = pages.pop(answer.address, ())
+        if answer.after != (before[-1][0] if before else None):
+            return None  # this page has been here already
+        records = (*before, *answer.records)
+        if not (answer.more and answer.records):
+            return records
+        pages[answer.address] = records
+        self.copying = replace(copying, pages=tuple(sorted(pages.items())))
+        after, epoch = records[-1][0], copying.told.configuration.epoch
+        self._effects.append(Say(sender, msg.Fetch(answer.address, answer.rid, epoch, after)))
+        return None
 
     def _install(
         self, copying: Copying, records: Iterable[tuple[bytes, Record]], floor: Floor

@@ -55,6 +55,14 @@ from chordnet.core.store.base.records import EMPTY, Floor, Record
 from chordnet.core.store.base.safeguards import StoreSafeguards
 
 ALL = StoreSafeguards()
+PAGE_BYTES = 65_536
+"""About how many bytes of records go into one page of a state; one record goes in any case."""
+
+
+def size_of(key: bytes, record: Record) -> int:
+    """Return about how many bytes a record takes."""
+    content = record.content
+    return 200 + len(key) + len(content.value or b"") + 40 * len(content.requests)
 
 
 class Registers:
@@ -174,8 +182,20 @@ class Registers:
         if not final:
             self._refuse(sender, message, Why.NOT_SEALED)
             return
-        records = tuple(sorted(self.records.items()))
-        self._say(sender, msg.Snapshot(message.address, message.rid, records, self.head.floor))
+        after = message.after
+        keys = sorted(self.records if after is None else (k for k in self.records if k > after))
+        room, page = PAGE_BYTES, 0
+        for key in keys:
+            room -= size_of(key, self.records[key])
+            if room < 0 and page:
+                break
+            page += 1
+        records = tuple((key, self.records[key]) for key in keys[:page])
+        more = page < len(keys)
+        self._say(
+            sender,
+            msg.Snapshot(message.address, message.rid, after, records, self.head.floor, more),
+        )
 
     def learn(self, configuration: Configuration) -> None:
         """Keep that a configuration is chosen, if it is later than what is known."""
@@ -210,16 +230,22 @@ class Registers:
 
     def on_forget(self, sender: str, message: msg.Forget) -> None:
         """Delete the records, for others hold the slot now; the head stays."""
-        if self._refuses(sender, message):
-            return
-        later = message.configuration
+        if not self._refuses(sender, message) and self.forget(message.configuration):
+            self._say(sender, msg.Forgotten(message.address, message.rid))
+
+    def forget(self, later: Configuration) -> bool:
+        """Delete the records if ``later``, which a majority has installed, does without this disk.
+
+        The head stays. Return True if it does.
+        """
         if self.me in later.members or not later.follows(self.head.configuration):
-            return
-        newest = later if later.follows(self.head.known) else self.head.newest
-        self.head = replace(self.head, sealed=True, emptied=True, newest=newest)
-        self.records.clear()
-        self._keep(HeadKept(self.head), AllDropped(self.head.slot))
-        self._say(sender, msg.Forgotten(message.address, message.rid))
+            return False
+        if not self.head.emptied:
+            newest = later if later.follows(self.head.known) else self.head.newest
+            self.head = replace(self.head, sealed=True, emptied=True, newest=newest)
+            self.records.clear()
+            self._keep(HeadKept(self.head), AllDropped(self.head.slot))
+        return True
 
     # ---- what is refused --------------------------------------------------------------------
 
