@@ -47,8 +47,12 @@ class Ask(_Event, frozen=True):
     """Seconds until it has to end."""
 
 
+class Vacate(_Event, frozen=True):
+    """Give up all seats, because this node is about to leave."""
+
+
 class Tick(_Event, frozen=True):
     """The deadline has come."""
 
 
-Event = Neighbours | Mail | Lost | Ask | Tick
+Event = Neighbours | Mail | Lost | Ask | Vacate | Tick

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
-from chordnet.core.base.identifiers import IdentifierSpace
+from chordnet.core.base.identifiers import IdentifierSpace, between_right
 from chordnet.core.store.base.configurations import Configuration, Member
 
 SLOTS = 256
@@ -70,12 +70,18 @@ class Slots:
         """Return the first identifier of a slot."""
         return slot * self._arc
 
+    def identifier(self, name: str) -> int:
+        """Return the identifier of a node."""
+        return self._space.hash(name.encode())
+
+    def lies(self, slot: int, low: int, high: int) -> bool:
+        """Return True if the slot's place is in ``(low, high]``."""
+        return between_right(low, self.place(slot), high)
+
     def clockwise(self, slot: int, names: Iterable[str]) -> list[str]:
         """Return node names in the order in which they come, clockwise from the slot's place."""
         place, size = self.place(slot), self._space.size
-        return sorted(
-            names, key=lambda name: ((self._space.hash(name.encode()) - place) % size, name)
-        )
+        return sorted(names, key=lambda name: ((self.identifier(name) - place) % size, name))
 
 
 def first_members(founding: Founding) -> Callable[[int], Configuration]:

@@ -177,6 +177,12 @@ class Operation:
             self.attempt = replace(self.attempt, configuration=configuration)
             self.begin()
 
+    @property
+    def answered(self) -> frozenset[Member]:
+        """The members that have done what the present phase asks for."""
+        attempt = self.attempt
+        return frozenset(each.member for each in attempt.heard).union(attempt.acknowledged)
+
     def unreachable(self, member: Member) -> None:
         """Count a member as silent: it cannot be reached, or is known to be dead."""
         if member in self.attempt.configuration.members:
@@ -363,8 +369,7 @@ class Operation:
         if attempt.since is not None:
             self._end(Unconfirmed(attempt.since))
             return
-        answered = {each.member for each in attempt.heard}.union(attempt.acknowledged)
-        missing = tuple(each for each in members if each not in answered)
+        missing = tuple(each for each in members if each not in self.answered)
         self._end(Unavailable(attempt.configuration.epoch, missing, len(members)))
 
     def _end(self, outcome: Outcome) -> None:
@@ -387,9 +392,7 @@ class Operation:
     def remind(self) -> None:
         """Ask the members that have not answered in the present phase."""
         attempt, rid, key = self.attempt, self.rid, self.asked.key
-        done = {each.member for each in attempt.heard}.union(
-            attempt.acknowledged, attempt.silent, attempt.outrun
-        )
+        done = self.answered.union(attempt.silent, attempt.outrun)
         for member in attempt.configuration.members:
             to = self._address(member)
             question: msg.Request

@@ -1,0 +1,1 @@
+"""A node's store: many slots, who proposes their members, and the operations of its clients."""

@@ -1,0 +1,215 @@
+"""The operations that this node's clients have asked for.
+
+An operation goes to the members of its slot as this node's directory names them, which may be old.
+Whoever is asked and knows better says so, and the operation goes on there. Only if a majority of
+those members cannot be reached is somebody else asked where the slot is now, for a moment.
+
+- Questions without an answer are sent again, since a connection may have broken with them on it.
+- A member that does not answer for :data:`SILENT_S` seconds, or that the ring believes dead, counts
+  as silent for this operation, which may then end before its deadline.
+- Two coordinators of one key that disturb each other each wait for a while, drawn at random, longer
+  every time.
+- There is a limit to the operations of one node; who comes beyond it is told so by its caller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import attrs
+
+from chordnet.core.store.base.ballots import Ballots
+from chordnet.core.store.base.configurations import Configuration
+from chordnet.core.store.base.effects import Answered
+from chordnet.core.store.base.founding import Founding, Slots
+from chordnet.core.store.base.outcomes import Outcome, Unavailable
+from chordnet.core.store.base.requests import Get, Put
+from chordnet.core.store.node.directory import Directory, Listed
+from chordnet.core.store.node.surroundings import For, Surroundings
+from chordnet.core.store.node.talk import Where
+from chordnet.core.store.slot.operations import Operation, Phase
+
+REMINDER_S = 0.5
+"""Between two times that the same question is asked."""
+SILENT_S = 3.0
+"""A member that has not answered for so long counts as silent for the operation."""
+LOST_S = 5.0
+"""For so long a node that could not be reached is taken for unreachable without a try."""
+REFRESH_S = 0.3
+"""An operation whose members cannot be reached waits so long for news of where the slot is."""
+FIRST_PAUSE_S = 0.004
+"""Of a coordinator that was disturbed; doubled every time."""
+LONGEST_PAUSE_S = 0.5
+
+
+@attrs.define
+class Ongoing:
+    """One operation."""
+
+    op: int
+    """The client's number."""
+    slot: int
+    asked: Get | Put
+    operation: Operation
+    deadline: float
+    began: float
+    """When its present members were asked first."""
+    tries: int = 0
+    refreshing: Unavailable | None = None
+    """How it ends unless there is news of the slot."""
+    refreshed: bool = False
+
+
+class Asking:
+    """The operations under way at one node.
+
+    :param neighbours: returns the names of nodes that may know more than this one.
+    """
+
+    def __init__(
+        self,
+        around: Surroundings,
+        founding: Founding,
+        directory: Directory,
+        ballots: Ballots,
+        neighbours: Callable[[], list[str]],
+    ) -> None:
+        self._around = around
+        self._formation = founding.id
+        self._slots = Slots(founding.bits, founding.slots)
+        self._directory = directory
+        self._ballots = ballots
+        self._neighbours = neighbours
+        self.ongoing: dict[int, Ongoing] = {}
+
+    def start(self, op: int, asked: Get | Put, timeout: float) -> None:
+        """Begin an operation."""
+        around = self._around
+        rid, slot = around.rid(), self._slots.of(asked.key)
+        configuration = self._directory.of(slot).configuration
+        where = (self._formation, slot)
+        attempt = Operation.at_first(asked, configuration)
+        operation = Operation(rid, asked, where, self._ballots, around.effects, attempt)
+        now = around.now
+        self.ongoing[rid] = Ongoing(op, slot, asked, operation, now + timeout, now)
+        around.sooner(For.DEADLINE, rid, timeout)
+        around.sooner(For.REMINDER, rid, REMINDER_S)
+        operation.begin()
+        self._weigh(operation)
+
+    def get(self, rid: int) -> Operation | None:
+        """Return the operation with this number."""
+        ongoing = self.ongoing.get(rid)
+        return None if ongoing is None else ongoing.operation
+
+    def _weigh(self, operation: Operation, silent: bool = False) -> None:
+        """Count the members that cannot be reached; all that have not answered, if ``silent``."""
+        for member in operation.attempt.configuration.members:
+            missing = silent or self._around.is_lost(member.node, LOST_S)
+            if missing and member not in operation.answered:
+                operation.unreachable(member)
+
+    # ---- what happens to them ---------------------------------------------------------------
+
+    def lost(self, node: str) -> None:
+        """Count a node that cannot be reached as silent."""
+        for ongoing in list(self.ongoing.values()):
+            for member in ongoing.operation.attempt.configuration.members:
+                if member.node == node and member not in ongoing.operation.answered:
+                    ongoing.operation.unreachable(member)
+
+    def learned(self, listed: Listed) -> None:
+        """Go on in a later configuration of a slot."""
+        for ongoing in list(self.ongoing.values()):
+            if ongoing.slot == listed.slot:
+                self._follow(ongoing, listed.configuration)
+
+    def _follow(self, ongoing: Ongoing, configuration: Configuration) -> None:
+        old = ongoing.operation.attempt.configuration
+        if not configuration.follows(old):
+            return
+        ongoing.began = self._around.now
+        if ongoing.refreshing is not None:
+            # It has ended, before anything was sent that could happen later.
+            ongoing.refreshing = None
+            operation = ongoing.operation
+            operation.attempt = Operation.at_first(ongoing.asked, configuration)
+            operation.begin()
+        else:
+            ongoing.operation.moved(configuration)
+        self._weigh(ongoing.operation)
+
+    def wait(self, rid: int) -> None:
+        """Have an operation that was disturbed try again after a pause."""
+        ongoing = self.ongoing[rid]
+        pause = min(FIRST_PAUSE_S * 2.0**ongoing.tries, LONGEST_PAUSE_S)
+        ongoing.tries += 1
+        self._around.alarms.set((For.RETRY, rid), self._around.now + self._around.jittered(pause))
+
+    def retry(self, rid: int) -> None:
+        """Try again."""
+        ongoing = self.ongoing.get(rid)
+        if ongoing is not None and ongoing.operation.attempt.phase == Phase.WAIT:
+            newest = self._directory.of(ongoing.slot).configuration
+            ongoing.began = self._around.now
+            if newest.follows(ongoing.operation.attempt.configuration):
+                ongoing.operation.moved(newest)
+            else:
+                ongoing.operation.again()
+            self._weigh(ongoing.operation)
+
+    def remind(self, rid: int) -> None:
+        """Ask again whoever has not answered."""
+        ongoing = self.ongoing.get(rid)
+        if ongoing is None or ongoing.refreshing is not None:
+            return
+        self._weigh(ongoing.operation, silent=self._around.now >= ongoing.began + SILENT_S)
+        if rid in self.ongoing:
+            ongoing.operation.remind()
+            self._around.sooner(For.REMINDER, rid, REMINDER_S)
+
+    def expire(self, rid: int) -> None:
+        """End an operation whose time is up."""
+        ongoing = self.ongoing.get(rid)
+        if ongoing is None:
+            return
+        if ongoing.refreshing is not None:
+            self._finish(rid, ongoing.refreshing)
+        else:
+            ongoing.refreshed = True
+            ongoing.operation.expire()
+
+    # ---- how they end -----------------------------------------------------------------------
+
+    def ended(self, rid: int, outcome: Outcome) -> None:
+        """Take the end of an operation; if nobody was there, find out where the slot is now."""
+        ongoing = self.ongoing[rid]
+        if not isinstance(outcome, Unavailable) or ongoing.refreshed:
+            self._finish(rid, outcome)
+            return
+        ongoing.refreshed = True
+        newest = self._directory.of(ongoing.slot).configuration
+        if newest.follows(ongoing.operation.attempt.configuration):
+            ongoing.refreshing = outcome
+            self._follow(ongoing, newest)
+            return
+        others = self._neighbours()
+        if not others:
+            self._finish(rid, outcome)
+            return
+        ongoing.refreshing = outcome
+        for node in others:
+            self._around.say(node, Where(self._formation, (ongoing.slot,)))
+        self._around.sooner(For.REFRESH, rid, REFRESH_S)
+
+    def give_up(self, rid: int) -> None:
+        """End an operation for whose slot there was no news."""
+        ongoing = self.ongoing.get(rid)
+        if ongoing is not None and ongoing.refreshing is not None:
+            self._finish(rid, ongoing.refreshing)
+
+    def _finish(self, rid: int, outcome: Outcome) -> None:
+        ongoing = self.ongoing.pop(rid)
+        for alarm in (For.DEADLINE, For.REMINDER, For.RETRY, For.REFRESH):
+            self._around.alarms.cancel((alarm, rid))
+        self._around.answers.append(Answered(ongoing.op, outcome))

@@ -1,0 +1,92 @@
+"""What the parts of a node's store share: who it is, the time, its alarms, and what it asks for."""
+
+from __future__ import annotations
+
+import enum
+from random import Random
+
+import attrs
+
+from chordnet.core.kernel.timers import Alarms, Horizon
+from chordnet.core.store.base.configurations import Member
+from chordnet.core.store.base.effects import Answered, Effect, Noted, Say
+from chordnet.core.store.base.messages import StoreMessage
+from chordnet.core.store.node.talk import Message
+
+
+class For(enum.IntEnum):
+    """What an alarm of the store is for; with the number of an operation, a change or a slot."""
+
+    DEADLINE = 0
+    REMINDER = 1
+    RETRY = 2
+    REFRESH = 3
+    LEAD = 4
+    SEATS = 5
+    INSTALL = 6
+    FINISH = 7
+    TELL = 8
+    HAIL = 9
+
+
+Alarm = tuple[For, int]
+
+
+@attrs.define
+class Surroundings:
+    """One node's surroundings, handed to each part of its store."""
+
+    me: Member
+    rng: Random
+    run: int
+    now: float = 0.0
+    """On a clock that never goes back."""
+    wall: float = 0.0
+    """The wall clock, seconds since 1970."""
+    effects: list[Effect] = attrs.field(factory=list)
+    """What the parts have asked for and nobody has done yet."""
+    answers: list[Answered | Noted] = attrs.field(factory=list)
+    said: dict[str, list[Message]] = attrs.field(factory=dict)
+    """What is to be said to other nodes at the end of this step."""
+    horizon: Horizon = attrs.field(factory=Horizon)
+    alarms: Alarms[Alarm] = attrs.field(init=False)
+    lost: dict[str, float] = attrs.field(factory=dict)
+    """Nodes that cannot be reached -> since when."""
+    tried: dict[str, float] = attrs.field(factory=dict)
+    """The same nodes -> when that was last seen to be so."""
+    _rid: int = 0
+
+    def __attrs_post_init__(self) -> None:
+        self.alarms = Alarms(self.horizon)
+        # Late answers to an earlier life of this node must not meet its present questions.
+        self._rid = self.rng.getrandbits(40)
+
+    def rid(self) -> int:
+        """Return a number for a new operation or change."""
+        self._rid += 1
+        return self._rid
+
+    def say(self, to: str, message: Message) -> None:
+        """Have ``message`` sent to another node when this step ends."""
+        self.said.setdefault(to, []).append(message)
+
+    def pass_on(self, message: StoreMessage) -> None:
+        """Hand a message of a slot to this node itself."""
+        self.effects.append(Say(self.me.node, message))
+
+    def sooner(self, alarm: For, number: int, delay: float) -> None:
+        """Set an alarm, unless it rings earlier anyway."""
+        self.alarms.sooner((alarm, number), self.now + delay)
+
+    def jittered(self, delay: float) -> float:
+        """Return a delay of at least the half of this one, so that nodes do not march in step."""
+        return delay * (0.5 + self.rng.random())
+
+    def is_lost(self, node: str, memory_s: float) -> bool:
+        """Return True if the node could not be reached in the last ``memory_s`` seconds."""
+        tried = self.tried.get(node)
+        return tried is not None and self.now < tried + memory_s
+
+    def lost_for(self, node: str) -> float:
+        """Return for how many seconds the node has been out of reach; 0 if it is not."""
+        return self.now - self.lost.get(node, self.now)

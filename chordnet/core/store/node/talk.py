@@ -1,0 +1,158 @@
+"""What stores say to each other besides the messages of slots, and the letters they travel in.
+
+A letter is a list of messages: all that one step of a node has to say to one other. What a peer
+says is a claim, so a letter is read with every limit that an honest one keeps; one that breaks any
+is thrown away whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from math import isfinite
+from typing import Any
+
+import msgspec
+
+from chordnet.core.base.limits import COUNT_LIMIT
+from chordnet.core.base.naming import usable_name
+from chordnet.core.store.base import messages as msg
+from chordnet.core.store.base.ballots import Ballot
+from chordnet.core.store.base.configurations import Configuration, Member, Vote
+from chordnet.core.store.base.founding import MOST_REPLICAS, MOST_SLOTS
+from chordnet.core.store.base.messages import Address, StoreMessage
+from chordnet.core.store.base.records import MOST_REQUESTS, Applied, Content, Floor, Record
+from chordnet.core.store.base.requests import MAX_KEY_BYTES, MAX_REQUEST_BYTES, MAX_VALUE_BYTES
+from chordnet.core.store.node.directory import Listed
+from chordnet.core.store.node.hails import Hail
+
+LETTER_BYTES = 65_536
+"""A letter is closed when it is longer; one message goes in whatever its size."""
+LISTED_IN_ONE = 256
+"""Slots in one ``Lists``."""
+FORMATION_BYTES = 16
+
+
+class _Talk(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    formation: bytes
+
+
+class Lists(_Talk, frozen=True):
+    """What the sender knows of these slots: its directory's entries, or the news of them."""
+
+    listed: tuple[Listed, ...]
+
+
+class Digest(_Talk, frozen=True):
+    """The digest of the sender's directory; answered with ``Lists`` if it differs."""
+
+    digest: int
+    back: bool = False
+    """It comes with the lists that such a question was answered with: do not answer it."""
+
+
+class Where(_Talk, frozen=True):
+    """Say what you know of these slots."""
+
+    slots: tuple[int, ...]
+
+
+Message = StoreMessage | Hail | Lists | Digest | Where
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(list[Message]).decode
+
+
+def letters(messages: Iterable[Message]) -> Iterator[bytes]:
+    """Pack messages for one node into letters of a moderate length, in their order."""
+    packed: list[msgspec.Raw] = []
+    size = 0
+    for message in messages:
+        raw = _encode(message)
+        if packed and size + len(raw) > LETTER_BYTES:
+            yield _encode(packed)
+            packed, size = [], 0
+        packed.append(msgspec.Raw(raw))
+        size += len(raw)
+    if packed:
+        yield _encode(packed)
+
+
+def read(letter: bytes) -> list[Message]:
+    """Return the messages of a letter.
+
+    :raises ValueError: no honest node has written it.
+    """
+    messages = _decode(letter)
+    for message in messages:
+        if not _sound(message):
+            raise ValueError(f"an impossible {type(message).__name__}")
+    return messages
+
+
+# ---- what is possible -------------------------------------------------------------------------
+
+
+def _sound(part: Any) -> bool:
+    """Return True if everything in a message is as an honest node may say it."""
+    kind = type(part)
+    if kind is int:
+        return bool(0 <= part < COUNT_LIMIT)
+    if kind is tuple:
+        return all(map(_sound, part))
+    check = _CHECKS.get(kind)
+    if check is not None and not check(part):
+        return False
+    if kind in _INNER:
+        return all(_sound(getattr(part, name)) for name in _INNER[kind])
+    return True
+
+
+def _inner(kind: type) -> tuple[str, ...]:
+    """Return the fields of a kind of message that have to be looked at."""
+    return tuple(kind.__struct_fields__)  # type: ignore[attr-defined]
+
+
+def _key(part: Any) -> bool:
+    return bool(0 < len(part.key) <= MAX_KEY_BYTES)
+
+
+_CHECKS: dict[type, Callable[[Any], bool]] = {
+    msg.Prepare: _key,
+    msg.Accept: _key,
+    msg.Read: _key,
+    Address: lambda part: len(part.formation) == FORMATION_BYTES and part.slot < MOST_SLOTS,
+    Ballot: lambda part: part.node == "" or usable_name(part.node),
+    Member: lambda part: usable_name(part.node),
+    Configuration: lambda part: _members(part.members),
+    Vote: lambda part: _members(part.members),
+    msg.AcceptChange: lambda part: _members(part.members),
+    Content: lambda part: (
+        len(part.value or b"") <= MAX_VALUE_BYTES
+        and len(part.requests) <= MOST_REQUESTS
+        and (part.expires is None or isfinite(part.expires))
+    ),
+    Applied: lambda part: len(part.request) <= MAX_REQUEST_BYTES,
+    Lists: lambda part: len(part.listed) <= LISTED_IN_ONE,
+    Where: lambda part: len(part.slots) <= LISTED_IN_ONE,
+    Listed: lambda part: part.slot < MOST_SLOTS,
+}
+_STRUCTS: tuple[type, ...] = (
+    *StoreMessage.__args__,
+    Lists,
+    Digest,
+    Where,
+    Listed,
+    Address,
+    Ballot,
+    Member,
+    Configuration,
+    Vote,
+    Content,
+    Applied,
+    Record,
+    Floor,
+)
+_INNER = {kind: _inner(kind) for kind in _STRUCTS}
+
+
+def _members(members: tuple[Member, ...]) -> bool:
+    return len(members) <= MOST_REPLICAS and len({each.node for each in members}) == len(members)
