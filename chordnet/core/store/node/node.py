@@ -346,6 +346,10 @@ class StoreNode:
         """The formation that this node's store belongs to; None if there is none yet."""
         return None if self._formed is None else self._formed.founding
 
+    def listed(self) -> Iterable[Listed]:
+        """Return what this node knows of every slot; nothing without a formation."""
+        return () if self._formed is None else self._formed.directory.named()
+
     def _pause(self) -> float:
         return SEEK_S if self._formed is None else HAIL_S
 

@@ -1,0 +1,1 @@
+"""Whole stores in virtual time, with clients and faults; their histories are judged."""

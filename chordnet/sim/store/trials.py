@@ -1,0 +1,264 @@
+"""One run: a store, clients, faults; then all faults end, and the history is judged.
+
+What must hold at the end:
+
+- the history is linearizable a key, which includes that nothing confirmed was lost;
+- once the faults have stopped, every slot serves again within :data:`RECOVERY_S`, and every key can
+  be read through every node, each with the same answer.
+
+Disks are taken one at a time, and only while every slot has all its members: so each run keeps what
+the store's promise assumes.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+import attrs
+
+from chordnet.core.store.base import outcomes as end
+from chordnet.core.store.base.requests import Get
+from chordnet.judge.store.check import HistoryFound, check_history
+from chordnet.judge.store.history import Operation
+from chordnet.judge.store.anomalies import Verdict
+from chordnet.sim.store.clients import Client, Mix
+from chordnet.sim.store.world import StoreWorld
+
+RECOVERY_S = 60.0
+FORMING_S = 30.0
+
+
+@attrs.frozen
+class Plan:
+    """What a run is made of."""
+
+    nodes: int = 7
+    founders: int = 3
+    slots: int = 16
+    keys: int = 20
+    clients: int = 8
+    operations: int = 2000
+    fault_s: float = 2.0
+    """Between two faults, on average."""
+    mix: Mix = attrs.field(factory=Mix)
+    quiet: bool = False
+    """Without faults."""
+
+
+@attrs.define
+class Report:
+    """How a run went."""
+
+    seed: int
+    problems: list[str] = attrs.field(factory=list)
+    outcomes: Counter[str] = attrs.field(factory=Counter)
+    faults: Counter[str] = attrs.field(factory=Counter)
+    seconds: float = 0.0
+    """Virtual."""
+    recovered: float = 0.0
+    """Seconds after the faults until all was right."""
+    history: list[Operation] = attrs.field(factory=list)
+    judged: HistoryFound | None = None
+
+
+class _Faults:
+    """What goes wrong in a run, drawn from the world's own source."""
+
+    def __init__(self, world: StoreWorld, plan: Plan, report: Report) -> None:
+        self._world = world
+        self._plan = plan
+        self._report = report
+        self._made = plan.nodes
+        self._leaving: set[str] = set()
+        self.going = True
+        self._later()
+
+    def _later(self) -> None:
+        delay = 2 * self._plan.fault_s * self._world.rng.random()
+        self._world.at(self._world.now + delay, self._strike)
+
+    def _strike(self) -> None:
+        if not self.going:
+            return
+        kinds: dict[str, Callable[[], bool]] = {
+            "killed": self._kill,
+            "wiped": self._wipe,
+            "joined": self._join,
+            "left": self._leave,
+            "partitioned": self._partition,
+            "deaf": self._one_way,
+            "lossy": self._lose,
+            "frozen": self._freeze,
+        }
+        kind = self._world.rng.choice(sorted(kinds))
+        if kinds[kind]():
+            self._report.faults[kind] += 1
+        self._later()
+
+    def _after(self, low: float, high: float, action: Callable[[], None]) -> None:
+        world = self._world
+        world.at(world.now + low + (high - low) * world.rng.random(), action)
+
+    def _some(self) -> str | None:
+        names = [p.name for p in self._world.live() if not p.frozen]
+        names = [name for name in names if name not in self._leaving]
+        return self._world.rng.choice(names) if len(names) > 3 else None
+
+    def _kill(self) -> bool:
+        name = self._some()
+        if name is None:
+            return False
+        self._world.kill(name)
+        self._after(0.5, 25.0, lambda: self._back(name))
+        return True
+
+    def _back(self, name: str) -> None:
+        if not self._world.processes[name].up and name not in self._leaving:
+            self._world.restart(name)
+
+    def _wipe(self) -> bool:
+        name = self._some()
+        if name is None or not in_step(self._world):
+            return False
+        self._world.kill(name)
+        self._world.restart(name, wiped=True)
+        return True
+
+    def _join(self) -> bool:
+        if len(self._world.live()) >= 2 * self._plan.nodes:
+            return False
+        self._made += 1
+        self._world.start(f"n{self._made}")
+        return True
+
+    def _leave(self) -> bool:
+        name, world = self._some(), self._world
+        if name is None or len(world.live()) <= 5:
+            return False
+        self._leaving.add(name)
+        world.vacate(name)
+        self._watch_leaver(name)
+        return True
+
+    def _watch_leaver(self, name: str) -> None:
+        if self._world.processes[name].up:
+            if holds(self._world, name):
+                self._after(0.5, 0.6, lambda: self._watch_leaver(name))
+            else:
+                self._world.kill(name)
+
+    def _partition(self) -> bool:
+        world = self._world
+        if world.cut:
+            return False
+        names = [process.name for process in world.processes.values()]
+        world.rng.shuffle(names)
+        cut = world.rng.randrange(1, len(names))
+        world.partition(names[:cut], names[cut:])
+        self._after(2.0, 12.0, world.heal)
+        return True
+
+    def _one_way(self) -> bool:
+        first, second, world = self._some(), self._some(), self._world
+        if first is None or second is None or first == second or world.cut:
+            return False
+        world.cut_one_way(first, second)
+        self._after(2.0, 12.0, world.heal)
+        return True
+
+    def _lose(self) -> bool:
+        world = self._world
+        world.loss = 0.2 * world.rng.random()
+        self._after(1.0, 5.0, world.heal)
+        return True
+
+    def _freeze(self) -> bool:
+        name, world = self._some(), self._world
+        if name is None:
+            return False
+        world.freeze(name)
+        self._after(1.0, 8.0, lambda: world.processes[name].frozen and world.thaw(name))
+        return True
+
+    def end(self) -> None:
+        """End all of it: what was killed comes back, but not who has left."""
+        self.going = False
+        world = self._world
+        world.heal()
+        for process in list(world.processes.values()):
+            if process.frozen:
+                world.thaw(process.name)
+            if not process.up and not (
+                process.name in self._leaving and not holds(world, process.name)
+            ):
+                world.restart(process.name)
+
+
+def holds(world: StoreWorld, name: str) -> bool:
+    """Return True if any node believes that a slot's newest configuration has this node's disk."""
+    store = world.processes[name].disk.store
+    for listed in world.newest():
+        if any((m.node, m.store) == (name, store) for m in listed.configuration.members):
+            return True
+    return False
+
+
+def in_step(world: StoreWorld) -> bool:
+    """Return True if every slot has all its members, live, with its newest state."""
+    return not any(world.out_of_step())
+
+
+def run(seed: int, plan: Plan) -> Report:
+    """Do one run."""
+    founders = tuple(f"n{k}" for k in range(plan.founders))
+    world, report = StoreWorld(seed, founders, slots=plan.slots), Report(seed)
+    for k in range(plan.nodes):
+        world.start(f"n{k}", offset=world.rng.uniform(-2.0, 2.0))
+    if not world.run(FORMING_S, lambda: in_step(world)):
+        report.problems.append("the store was not in step in time")
+        return report
+    clients = [
+        Client(f"c{k}", world, plan.keys, plan.mix, report.history) for k in range(plan.clients)
+    ]
+    faults = None if plan.quiet else _Faults(world, plan, report)
+    world.run(3600.0, lambda: len(report.history) >= plan.operations, poll=0.25)
+    if faults is not None:
+        faults.end()
+    ended = world.now
+    calm = world.run(RECOVERY_S, lambda: in_step(world), poll=0.25)
+    report.recovered = world.now - ended
+    for client in clients:
+        client.going = False
+    world.run(5.0)
+    if not calm:
+        report.problems.append("not in step again: " + "; ".join(list(world.out_of_step())[:4]))
+    _read_all(world, plan, report)
+    report.seconds = world.now
+    report.outcomes = Counter(str(operation.outcome) for operation in report.history)
+    report.judged = check_history(sorted(report.history, key=lambda o: o.call))
+    if report.judged.verdict is not Verdict.RIGHT:
+        wrong = [k for k in report.judged.keys if k.verdict is not Verdict.RIGHT]
+        report.problems.append(f"the history is {report.judged.verdict}: {wrong[0]}")
+    for process in world.processes.values():
+        report.problems += [note.text for note in process.notes if note.alarming]
+    return report
+
+
+def _read_all(world: StoreWorld, plan: Plan, report: Report) -> None:
+    """Read every key through every node."""
+    for number in range(plan.keys):
+        answers: set[tuple[int, bytes | None]] = set()
+
+        def done(outcome: end.Outcome, answers: set[tuple[int, bytes | None]] = answers) -> None:
+            if isinstance(outcome, end.Found):
+                answers.add((outcome.content.version, outcome.content.value))
+            else:
+                report.problems.append(f"k{number} cannot be read in the end: {outcome}")
+
+        for process in world.live():
+            if not world.ask(process.name, Get(f"k{number}".encode()), 5.0, done):
+                report.problems.append(f"{process.name} has no store in the end")
+        world.run(6.0)
+        if len(answers) > 1:
+            report.problems.append(f"k{number} differs from node to node: {answers}")
