@@ -15,7 +15,7 @@ TIMEOUT_S = 2.0
 """For which a node tries."""
 PATIENCE_S = 3.0
 """A client that has heard nothing for so long gives up: the node is gone."""
-PAUSE_S = 0.05
+PAUSE_S = 0.2
 """Between two operations of a client, on average."""
 
 
@@ -103,9 +103,7 @@ class Client:
         else:
             gone()
 
-    def _ended(
-        self, asked: Get | Put, began: float, outcome: end.Outcome, *, first: bool
-    ) -> None:
+    def _ended(self, asked: Get | Put, began: float, outcome: end.Outcome, *, first: bool) -> None:
         rng = self._rng
         if isinstance(outcome, end.Unconfirmed) and isinstance(asked, Put):
             if rng.random() < self._mix.again:

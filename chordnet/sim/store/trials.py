@@ -19,12 +19,14 @@ import attrs
 
 from chordnet.core.store.base import outcomes as end
 from chordnet.core.store.base.requests import Get
+from chordnet.judge.store.anomalies import Verdict
 from chordnet.judge.store.check import HistoryFound, check_history
 from chordnet.judge.store.history import Operation
-from chordnet.judge.store.anomalies import Verdict
 from chordnet.sim.store.clients import Client, Mix
 from chordnet.sim.store.world import StoreWorld
 
+LEAVE_S = 3.0
+"""A node that leaves waits until no slot has needed it for so long."""
 RECOVERY_S = 60.0
 FORMING_S = 30.0
 
@@ -39,7 +41,7 @@ class Plan:
     keys: int = 20
     clients: int = 8
     operations: int = 2000
-    fault_s: float = 2.0
+    fault_s: float = 1.0
     """Between two faults, on average."""
     mix: Mix = attrs.field(factory=Mix)
     quiet: bool = False
@@ -71,6 +73,7 @@ class _Faults:
         self._report = report
         self._made = plan.nodes
         self._leaving: set[str] = set()
+        self._gone: set[str] = set()
         self.going = True
         self._later()
 
@@ -141,12 +144,17 @@ class _Faults:
         self._watch_leaver(name)
         return True
 
-    def _watch_leaver(self, name: str) -> None:
-        if self._world.processes[name].up:
-            if holds(self._world, name):
-                self._after(0.5, 0.6, lambda: self._watch_leaver(name))
-            else:
-                self._world.kill(name)
+    def _watch_leaver(self, name: str, since: float | None = None) -> None:
+        process, now = self._world.processes[name], self._world.now
+        if not process.up or process.node.seats:
+            since = None
+        elif since is None:
+            since = now
+        elif now >= since + LEAVE_S:
+            self._world.kill(name)
+            self._gone.add(name)
+            return
+        self._after(0.5, 0.6, lambda: self._watch_leaver(name, since))
 
     def _partition(self) -> bool:
         world = self._world
@@ -189,19 +197,8 @@ class _Faults:
         for process in list(world.processes.values()):
             if process.frozen:
                 world.thaw(process.name)
-            if not process.up and not (
-                process.name in self._leaving and not holds(world, process.name)
-            ):
+            if not process.up and process.name not in self._gone:
                 world.restart(process.name)
-
-
-def holds(world: StoreWorld, name: str) -> bool:
-    """Return True if any node believes that a slot's newest configuration has this node's disk."""
-    store = world.processes[name].disk.store
-    for listed in world.newest():
-        if any((m.node, m.store) == (name, store) for m in listed.configuration.members):
-            return True
-    return False
 
 
 def in_step(world: StoreWorld) -> bool:

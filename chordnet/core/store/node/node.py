@@ -100,7 +100,9 @@ class _Formed:
 
     def __init__(self, node: StoreNode, founding: Founding, kept: Kept | None) -> None:
         around = node.around
-        ballots = Ballots(around.me.node, around.run)
+        # A number of the disk would not do: it begins again with an empty disk, and comes twice with
+        # an older copy of one.
+        ballots = Ballots(around.me.node, around.rng.getrandbits(61))
         self.founding = founding
         self.id = founding.id
         self.slots = Slots(founding.bits, founding.slots)
@@ -269,8 +271,8 @@ class StoreNode:
         if node == around.me.node:
             return
         if len(around.lost) >= MOST_NAMES:
-            around.lost.clear()
-            around.tried.clear()
+            for table in (around.lost, around.tried, around.heard):
+                table.clear()
         around.lost.setdefault(node, around.now)
         around.tried[node] = around.now
         if self._formed is not None:
@@ -285,6 +287,7 @@ class StoreNode:
             self._notice(f"{event.sender} has sent a letter that cannot be read: {error}")
             return
         self._found(event.sender)
+        self.around.heard[event.sender] = self.around.now
         for message in messages:
             if isinstance(message, Hail):
                 self._hailed(event.sender, message)
@@ -350,6 +353,15 @@ class StoreNode:
         """Return what this node knows of every slot; nothing without a formation."""
         return () if self._formed is None else self._formed.directory.named()
 
+    @property
+    def seats(self) -> int:
+        """How many slots need this disk: as a member, or for what the next members fetch."""
+        formed, me = self._formed, self.around.me
+        if formed is None:
+            return 0
+        named = {l.slot for l in formed.directory.named() if me in l.configuration.members}
+        return len(named.union(held.registers.head.slot for held in formed.holdings.served))
+
     def _pause(self) -> float:
         return SEEK_S if self._formed is None else HAIL_S
 
@@ -366,6 +378,7 @@ class StoreNode:
         if self._formed is not None and hail.founding == self._formed.founding:
             if len(self.holders) >= MOST_NAMES and sender not in self.holders:
                 self.holders.clear()
+                self.around.heard.clear()
                 self._hold_self()
             self.holders[sender] = Holder(hail.store, hail.seat, hail.vacating)
 

@@ -9,7 +9,8 @@ What the owner proposes, for R members:
 
 - A member that has been out of reach for :data:`REPLACE_AFTER_S`, that came back with another disk,
   or that is about to leave, gives its seat to a live node. Without one a dead member keeps its
-  seat: the number of members never falls by itself. One that leaves on purpose is left out.
+  seat: the number of members never falls by itself. One that leaves on purpose is left out, if all
+  the others are there.
 - A slot with fewer than R members takes as many as are missing, in one step.
 - A live member is replaced by a better placed node after a while without changes, which doubles
   with every recent change of the slot.
@@ -41,6 +42,8 @@ LOOK_S = 0.5
 """Between two looks at the slots of this node's arc."""
 REPLACE_AFTER_S = 15.0
 """A member that has been out of reach for so long loses its seat."""
+HEARD_S = 8.0
+"""A node that was not heard from for so long gets no seat."""
 MOVE_AFTER_S = 2.0
 """A live member at the wrong place keeps it so long after the last change, of slot or ring."""
 RECENT_S = 120.0
@@ -49,6 +52,8 @@ MOST_CHANGES = 16
 """Changes that one node leads at the same time."""
 LEAD_AGAIN_S = 1.0
 """A change without a result is tried again."""
+MOST_TRIES = 5
+"""After so many tries a change is given up, for another one may be right by then."""
 SERVES_AFTER_S = 2.0
 """A configuration that is chosen should serve by then; otherwise its members are told again."""
 
@@ -104,7 +109,7 @@ class Seats:
         """When the ring changed last near this node."""
         self.changes: dict[int, tuple[int, Change]] = {}
         """By number: the slot, and its change."""
-        self._sealed: dict[int, float] = {}
+        self._tries: dict[int, int] = {}
 
     # ---- what the owner sees ----------------------------------------------------------------
 
@@ -148,7 +153,8 @@ class Seats:
         state.chosen = None
         wanted = self.wanted(listed.configuration, state.changed)
         if wanted != listed.configuration.members:
-            self._lead(slot, Underway(listed.configuration, wanted))
+            needed = wanted if len(wanted) < len(listed.configuration.members) else ()
+            self._lead(slot, Underway(listed.configuration, wanted, needed=needed))
 
     def wanted(self, present: Configuration, changed: Iterable[float] = ()) -> tuple[Member, ...]:
         """Return the members that the next configuration should have; the same if all is well.
@@ -168,8 +174,8 @@ class Seats:
         if gone:
             leaving, coming = gone[:seats], fresh[: len(gone[:seats])]
             if len(coming) < len(leaving):
-                kept = [e for e in leaving[len(coming) :] if not self._leaves(e)]
-                leaving = [each for each in leaving if each not in kept]
+                over = [each for each in leaving[len(coming) :] if not self._leaves(each)]
+                leaving = [each for each in leaving if each not in over]
         elif len(members) < replicas:
             leaving, coming = [], fresh[: replicas - len(members)]
         elif fresh and self._quiet(changed):
@@ -188,7 +194,7 @@ class Seats:
             holder = self._holders.get(node)
             if holder is None or not holder.seat or holder.vacating:
                 continue
-            if not self._around.lost_for(node):
+            if not self._around.lost_for(node) and self._around.hears(node, HEARD_S):
                 found.append(Member(node, holder.store))
         return found
 
@@ -236,7 +242,12 @@ class Seats:
         newest = self._directory.of(slot).configuration
         reached = change.new if change.underway.step == Step.INSTALL else change.underway.old
         if newest.follows(reached):
-            del self.changes[rid]
+            self._drop(rid)
+            return
+        self._tries[rid] = self._tries.get(rid, 0) + 1
+        if self._tries[rid] > MOST_TRIES:
+            # Nothing has to be undone; the next look at the slot decides what to do now.
+            self._drop(rid)
             return
         change.again()
         self._around.sooner(For.LEAD, rid, self._around.jittered(LEAD_AGAIN_S))
@@ -245,8 +256,8 @@ class Seats:
         """Take the end of a change; return what is known of the slot now."""
         if rid not in self.changes:
             return None
-        slot, change = self.changes.pop(rid)
-        self._around.alarms.cancel((For.LEAD, rid))
+        slot, change = self.changes[rid]
+        self._drop(rid)
         old = change.underway.old
         if slot in self._slots:
             changed = self._slots[slot].changed
@@ -256,6 +267,11 @@ class Seats:
             return Listed(slot, configuration)
         listed = Listed(slot, configuration, serves=False, before=old)
         return listed if listed.is_sound(self._directory.slots) else None
+
+    def _drop(self, rid: int) -> None:
+        del self.changes[rid]
+        self._tries.pop(rid, None)
+        self._around.alarms.cancel((For.LEAD, rid))
 
     # ---- sealed members ---------------------------------------------------------------------
 

@@ -54,6 +54,8 @@ class Surroundings:
     """Nodes that cannot be reached -> since when."""
     tried: dict[str, float] = attrs.field(factory=dict)
     """The same nodes -> when that was last seen to be so."""
+    heard: dict[str, float] = attrs.field(factory=dict)
+    """When other nodes were heard from last."""
     _rid: int = 0
 
     def __attrs_post_init__(self) -> None:
@@ -81,6 +83,10 @@ class Surroundings:
     def jittered(self, delay: float) -> float:
         """Return a delay of at least the half of this one, so that nodes do not march in step."""
         return delay * (0.5 + self.rng.random())
+
+    def hears(self, node: str, within_s: float) -> bool:
+        """Return True if the node has said something in the last ``within_s`` seconds."""
+        return node == self.me.node or self.now <= self.heard.get(node, -within_s) + within_s
 
     def is_lost(self, node: str, memory_s: float) -> bool:
         """Return True if the node could not be reached in the last ``memory_s`` seconds."""

@@ -96,6 +96,9 @@ class Underway(msgspec.Struct, frozen=True):
     """The highest accepted proposal among the answers."""
     members: tuple[Member, ...] = ()
     """What is proposed, and then chosen."""
+    needed: tuple[Member, ...] = ()
+    """Members whose promises this leader waits for besides: those that are to stay when the number
+    of members falls, since a pair of which one is dead could do nothing more."""
 
 
 class Change:
@@ -133,7 +136,12 @@ class Change:
             return
         ballot = self._ballots.above(now.highest, now.old.epoch)
         self.underway = Underway(
-            now.old, now.wanted, Step.PREPARE, ballot, max(now.highest, ballot)
+            now.old,
+            now.wanted,
+            Step.PREPARE,
+            ballot,
+            max(now.highest, ballot),
+            needed=now.needed,
         )
         self._ask(now.old, lambda to: msg.PrepareChange(to, self.rid, ballot))
 
@@ -154,6 +162,8 @@ class Change:
             vote = answer.vote
         self.underway = now = replace(now, answered=self._with(member), vote=vote)
         if len(now.answered) < now.old.majority:
+            return
+        if vote is None and not set(now.needed) <= set(now.answered):
             return
         members = now.wanted if vote is None else vote.members
         self.underway = replace(now, step=Step.ACCEPT, answered=(), outrun=(), members=members)

@@ -13,7 +13,8 @@ disk never answers for one that was lost.
 
 *For the next configuration*, single-decree Paxos among the members of this one. Its ``Accept`` is
 also the **seal**, in the same write on disk: from then on nothing is promised, accepted or read for
-a key in this epoch, whichever proposal wins, and the member is never unsealed. What a sealed member
+a key in this epoch, whichever proposal wins, and the member is never unsealed. To learn that a
+later configuration is chosen seals as well. What a sealed member
 has of the slot is therefore final, and only then is it given to an installation of the next epoch.
 
 *Installing* an epoch replaces all that the member has of the slot: a key that is not in the state
@@ -198,9 +199,13 @@ class Registers:
         )
 
     def learn(self, configuration: Configuration) -> None:
-        """Keep that a configuration is chosen, if it is later than what is known."""
+        """Keep that a configuration is chosen, if it is later than what is known.
+
+        That seals, too: no request for a key is answered from now on, so the records are final even
+        if this member has not voted. They may be needed, if one that has voted does not come back.
+        """
         if configuration.follows(self.head.known):
-            self._keep_head(replace(self.head, newest=configuration))
+            self._keep_head(replace(self.head, newest=configuration, sealed=True))
             if not self._safeguards.installed_first and self.me in configuration.members:
                 self.install(configuration, self.records.items(), self.head.floor)
 
