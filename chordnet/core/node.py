@@ -38,6 +38,7 @@ from chordnet.core.log.antientropy import AntiEntropy
 from chordnet.core.log.ledger import Ledger, OriginKey
 from chordnet.core.lookup.answering import Answering
 from chordnet.core.lookup.lookup import Lookups
+from chordnet.core.mailroom import Mailroom
 from chordnet.core.parts import (
     PARTS,
     OnAlarm,
@@ -93,6 +94,7 @@ class ChordNode:
     departure: Departure
     presence: Presence
     reach: Reach
+    mailroom: Mailroom
     gate: Gate
 
     def __init__(

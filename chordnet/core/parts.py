@@ -32,6 +32,7 @@ from chordnet.core.log.antientropy import AntiEntropy
 from chordnet.core.log.ledger import Ledger
 from chordnet.core.lookup.answering import Answering
 from chordnet.core.lookup.lookup import Lookups
+from chordnet.core.mailroom import Mailroom
 from chordnet.core.presence import Presence
 from chordnet.core.reach import Reach
 from chordnet.core.ring.identities import Identities
@@ -84,6 +85,7 @@ PARTS = (
     Part("reach", Reach, lambda n: Reach(
         n.ctx, n.ring, n.routes, n.requests, n.detector, n.identities, n.joining,
         lambda: n.broadcasts.under_way)),
+    Part("mailroom", Mailroom, lambda n: Mailroom(n.ctx)),
     Part("gate", Gate, lambda n: Gate(n.ctx, n.ring, n.detector, n.identities, n.audit)),
 )
 # fmt: on

@@ -61,6 +61,7 @@ PEER_MESSAGES: list[Any] = [
     core.Caught(ID, 1760000000.5, [core.Hop(RAW, "Node 1", 0)], b"apple"),
     core.Lost([core.Range(RAW, 1760000000000, 8, 9)]),
     core.Given(False),
+    core.StoreMail(b"\x90"),
 ]
 REQUESTS: list[Any] = [
     rpc.SendMessage(1, "apple"),

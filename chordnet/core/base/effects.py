@@ -224,6 +224,13 @@ class Misbehaved(_Effect, frozen=True):
     reason: Fault
 
 
+class Mailed(_Effect, frozen=True):
+    """A letter has come for this node's store."""
+
+    sender: NodeRef
+    letter: bytes
+
+
 Effect = (
     Send
     | Verify
@@ -243,4 +250,5 @@ Effect = (
     | PeersKnown
     | Traced
     | Misbehaved
+    | Mailed
 )

@@ -422,6 +422,15 @@ class Given(_Message, frozen=True, tag=35):
     more: bool
 
 
+# ---- the store ------------------------------------------------------------------------------
+
+
+class StoreMail(_Message, frozen=True, tag=40):
+    """A letter of the sender's store to the receiver's."""
+
+    letter: bytes
+
+
 PeerMessage = (
     Ping
     | Pong
@@ -447,4 +456,5 @@ PeerMessage = (
     | Caught
     | Lost
     | Given
+    | StoreMail
 )

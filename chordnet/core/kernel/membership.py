@@ -80,6 +80,8 @@ HEEDED: dict[type, frozenset[Status]] = {
     msg.Caught: _ALWAYS,
     msg.Lost: _ALWAYS,
     msg.Given: _ALWAYS,
+    # A node that leaves hands over what it holds.
+    msg.StoreMail: MEMBER,
 }
 """The states in which a message is taken; in the others it is dropped."""
 
