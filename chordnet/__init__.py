@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from chordnet.server import P2PNetServer, p2pnetServer
     from chordnet.service import ChordService, Seams
     from chordnet.settings import NodeSettings
-    from chordnet.storage.log.database import Durability
+    from chordnet.storage.base.database import Durability
     from chordnet.wire.rpc import (
         FingerEntry,
         LookupResult,
@@ -87,7 +87,7 @@ _NAMES = {
     "chordnet.server": "P2PNetServer p2pnetServer",
     "chordnet.service": "ChordService Seams",
     "chordnet.settings": "NodeSettings",
-    "chordnet.storage.log.database": "Durability",
+    "chordnet.storage.base.database": "Durability",
     "chordnet.wire.rpc": "FingerEntry LookupResult MessageGap MessageRecord MessageTrace"
     " MessageTrail NodeHistory NodeInfo NodeStatus Order OrderedEntry OriginHistory Receipt"
     " RouteHop TraceEvent",

@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import struct
 import zlib
 from collections.abc import Callable
@@ -36,6 +37,9 @@ from typing import Any
 import msgspec
 
 from chordnet.storage.base.private import narrow, private, sync_directory
+
+SYNC: Callable[[int], None] = getattr(os, "fdatasync", os.fsync)  # macOS has only the latter
+"""Has the disk hold the content of a file."""
 
 _FIRST = struct.Struct(">II")
 _HEAD = struct.Struct(">III")
