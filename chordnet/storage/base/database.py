@@ -16,7 +16,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import attrs
 import msgspec
@@ -26,6 +26,7 @@ from chordnet.storage.base.private import narrow, private
 from chordnet.storage.base.rows import checksum
 
 Durability = Literal["process", "power"]
+T = TypeVar("T")
 
 BESIDE = ("-wal", "-shm")
 """Suffixes of the files that SQLite keeps beside a database."""
@@ -79,26 +80,26 @@ class DatabaseFile:
     warn: Callable[[str], object]
     wall: Callable[[], float]
 
-    def open(self, restore: Callable[[sqlite3.Connection], None]) -> None:
-        """Have ``restore`` read the file, or an empty one that replaces a damaged file.
+    def open(self, restore: Callable[[sqlite3.Connection], T]) -> T:
+        """Return what ``restore`` makes of the file, or of an empty one if it is damaged.
 
-        :param restore: takes the database and keeps it; starts over if it is called again. If it
+        :param restore: reads the database and keeps it; starts over if it is called again. If it
             raises one of :data:`UNREADABLE` the file is damaged.
         :raises ChordnetError: the file cannot be used.
         """
         try:
-            self._open(restore)
+            return self._open(restore)
         except _Damaged as damage:
             self.warn(
                 f"{self.path} is damaged ({damage}); it is kept as {self._set_aside().name},"
                 f" and {self.kind.emptied}"
             )
             try:
-                self._open(restore)
+                return self._open(restore)
             except _Damaged as again:
                 raise self.kind.error(str(again)) from None
 
-    def _open(self, restore: Callable[[sqlite3.Connection], None]) -> None:
+    def _open(self, restore: Callable[[sqlite3.Connection], T]) -> T:
         """Open the file and read it.
 
         :raises ChordnetError: it cannot be used.
@@ -115,7 +116,7 @@ class DatabaseFile:
             raise self.kind.failure(self.path, "opened", error) from None
         try:
             self._prepare(db)
-            restore(db)
+            return restore(db)
         except UNREADABLE as error:
             db.close()
             if _is_damage(error):
