@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         NotInRing,
         Refused,
         RemoteProtocolError,
+        StoreFailed,
         TimedOut,
     )
     from chordnet.core.base.messages import EdgeKind, Hop, MessageId, NodeRef, RingLabel, Status
@@ -79,7 +80,7 @@ _NAMES = {
     " Record RingChanged StatusChanged TraceKind Traced",
     "chordnet.core.base.errors": "BroadcastFailed Busy ChordnetError ConfigError ConnectFailed"
     " InvalidMessage LocalProtocolError LogFailed LookupFailed NotInRing Refused"
-    " RemoteProtocolError TimedOut",
+    " RemoteProtocolError StoreFailed TimedOut",
     "chordnet.core.base.messages": "EdgeKind Hop MessageId NodeRef RingLabel Status",
     "chordnet.net.base.limits": "NetworkLimits",
     "chordnet.net.observe.hooks": "Subscription",
@@ -148,6 +149,7 @@ __all__ = [
     "Seams",
     "Status",
     "StatusChanged",
+    "StoreFailed",
     "Subscription",
     "TimedOut",
     "TraceEvent",

@@ -50,15 +50,18 @@ MIGRATIONS = (
 """Step n migrates a file of schema version n to version n + 1 (``PRAGMA user_version``)."""
 
 _SELECT_STORE = "SELECT id, run, checkpoint, vote, founding, total, checksum FROM store"
-_UPSERT_STORE = "INSERT OR REPLACE INTO store VALUES (1, ?, ?, ?, ?, ?, ?, ?)"
+_UPSERT_STORE = (
+    "INSERT OR REPLACE INTO store"
+    " (only, id, run, checkpoint, vote, founding, total, checksum) VALUES (1, ?, ?, ?, ?, ?, ?, ?)"
+)
 _SELECT_HEADS = "SELECT slot, head, checksum FROM heads"
 _SELECT_HEAD = "SELECT checksum FROM heads WHERE slot = ?"
-_UPSERT_HEAD = "INSERT OR REPLACE INTO heads VALUES (?, ?, ?)"
+_UPSERT_HEAD = "INSERT OR REPLACE INTO heads (slot, head, checksum) VALUES (?, ?, ?)"
 _SELECT_RECORDS = "SELECT slot, key, record, checksum FROM records"
 _SELECT_RECORD = "SELECT checksum FROM records WHERE slot = ? AND key = ?"
 _UPSERT_RECORD = (
-    "INSERT INTO records VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
-    " record = excluded.record, checksum = excluded.checksum"
+    "INSERT INTO records (slot, key, record, checksum) VALUES (?, ?, ?, ?)"
+    " ON CONFLICT DO UPDATE SET record = excluded.record, checksum = excluded.checksum"
 )
 _SELECT_SLOT = "SELECT coalesce(sum(checksum), 0) FROM records WHERE slot = ?"
 _DELETE_SLOT = "DELETE FROM records WHERE slot = ?"
