@@ -35,7 +35,8 @@ from chordnet.core.base.messages import Bcast, Covered, Find, Found, Hop, Messag
 from chordnet.core.node import ChordNode
 from chordnet.sim.world.network import Network
 from chordnet.storage.base.paging import KeptMessage
-from chordnet.storage.log.rows import encoded_rows, is_sound
+from chordnet.storage.base.rows import is_sound
+from chordnet.storage.log.rows import encoded_rows
 from chordnet.storage.log.sqlite import Durability, SqliteLog
 from chordnet.wire.codec import encode_frame, read_peer
 from chordnet.wire.framing import HEADER_BYTES, FrameDecoder

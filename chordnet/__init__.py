@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         NotInRing,
         Refused,
         RemoteProtocolError,
+        StoreFailed,
         TimedOut,
     )
     from chordnet.core.base.messages import EdgeKind, Hop, MessageId, NodeRef, RingLabel, Status
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
     from chordnet.server import P2PNetServer, p2pnetServer
     from chordnet.service import ChordService, Seams
     from chordnet.settings import NodeSettings
-    from chordnet.storage.log.database import Durability
+    from chordnet.storage.base.database import Durability
     from chordnet.wire.rpc import (
         FingerEntry,
         LookupResult,
@@ -79,7 +80,7 @@ _NAMES = {
     " Record RingChanged StatusChanged TraceKind Traced",
     "chordnet.core.base.errors": "BroadcastFailed Busy ChordnetError ConfigError ConnectFailed"
     " InvalidMessage LocalProtocolError LogFailed LookupFailed NotInRing Refused"
-    " RemoteProtocolError TimedOut",
+    " RemoteProtocolError StoreFailed TimedOut",
     "chordnet.core.base.messages": "EdgeKind Hop MessageId NodeRef RingLabel Status",
     "chordnet.net.base.limits": "NetworkLimits",
     "chordnet.net.observe.hooks": "Subscription",
@@ -87,7 +88,7 @@ _NAMES = {
     "chordnet.server": "P2PNetServer p2pnetServer",
     "chordnet.service": "ChordService Seams",
     "chordnet.settings": "NodeSettings",
-    "chordnet.storage.log.database": "Durability",
+    "chordnet.storage.base.database": "Durability",
     "chordnet.wire.rpc": "FingerEntry LookupResult MessageGap MessageRecord MessageTrace"
     " MessageTrail NodeHistory NodeInfo NodeStatus Order OrderedEntry OriginHistory Receipt"
     " RouteHop TraceEvent",
@@ -148,6 +149,7 @@ __all__ = [
     "Seams",
     "Status",
     "StatusChanged",
+    "StoreFailed",
     "Subscription",
     "TimedOut",
     "TraceEvent",

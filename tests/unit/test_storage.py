@@ -19,6 +19,7 @@ from chordnet.storage.base.fairness import fair_level
 from chordnet.storage.log.memory import MemoryLog, MemoryState
 from chordnet.storage.log.sqlite import SqliteLog
 from chordnet.storage.statedir import StateDirectory
+from chordnet.storage.store.disk import StoreDisk
 
 ORIGIN = bytes(20)
 
@@ -150,6 +151,9 @@ class StateDirectoryTests(SynchronousTestCase):
         log.append(record(1), 5.0)
         log.commit()
         self.addCleanup(log.close)
+        store = StoreDisk(self.path / "store.db", random.Random(1))
+        store.open()
+        self.addCleanup(store.close)
 
     def test_only_its_own_user_may_read_what_a_node_keeps(self):
         self.addCleanup(os.umask, os.umask(0))
@@ -157,11 +161,14 @@ class StateDirectoryTests(SynchronousTestCase):
         modes = self.modes()
         self.assertEqual(modes.pop(self.path.name), 0o700)
         self.assertTrue({"messages.db", "messages.db-wal", "messages.db-ahead"} <= modes.keys())
+        self.assertTrue({"store.db", "store.db-wal", "store.db-ahead"} <= modes.keys())
         self.assertEqual(set(modes.values()), {0o600}, modes)
 
     def test_what_an_earlier_version_left_for_all_to_read_is_narrowed(self):
         self.path.mkdir(mode=0o755)
-        for name in ("lock", "incarnation", "peers.json.damaged", "messages.db-ahead", "mine.txt"):
+        for name in ("lock", "peers.json.damaged", "store.db.damaged-1", "mine.txt"):
+            (self.path / name).touch()
+        for name in ("incarnation", "messages.db-ahead", "store.db-ahead"):
             (self.path / name).touch()
         with sqlite3.connect(self.path / "messages.db") as database:
             database.execute("PRAGMA journal_mode = WAL")

@@ -10,14 +10,11 @@ from twisted.trial.unittest import SynchronousTestCase
 from chordnet.core.base.effects import Record
 from chordnet.core.base.messages import Hop, LedgerState, MessageId
 from chordnet.storage.base.paging import KeptMessage
+from chordnet.storage.base.rows import SpoiledRow, checksum, encode, is_sound
 from chordnet.storage.log.rows import (
-    SpoiledRow,
     body_bytes,
-    checksum,
-    encode,
     encoded_rows,
     id_prefix,
-    is_sound,
     kept_message,
     known_from,
     ledger_row,

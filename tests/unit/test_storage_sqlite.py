@@ -19,17 +19,9 @@ from chordnet.core.base.effects import Record
 from chordnet.core.base.errors import LogFailed
 from chordnet.core.base.messages import EdgeKind, Hop, LedgerState, MessageId, Range
 from chordnet.storage.base.paging import KeptMessage
+from chordnet.storage.base.rows import SpoiledRow, checksum, encode, is_sound
 from chordnet.storage.log.database import MIGRATIONS
-from chordnet.storage.log.rows import (
-    UPSERT_LEDGER,
-    SpoiledRow,
-    checksum,
-    encode,
-    encoded_rows,
-    is_sound,
-    ledger_row,
-    ledger_state,
-)
+from chordnet.storage.log.rows import UPSERT_LEDGER, encoded_rows, ledger_row, ledger_state
 from chordnet.storage.log.sqlite import SqliteLog
 
 ORIGIN, OTHER = bytes(20), bytes([1] * 20)

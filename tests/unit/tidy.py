@@ -43,13 +43,14 @@ _ARROWS = {
     "wire": "core.base",
     "storage.base": "core.base",
     "storage.log": "core.base core.log storage.base",
+    "storage.store": "core.base core.store.base storage.base",
     "storage": "core.base storage.base storage.log",
-    "net.base": "core.base core.log wire",
+    "net.base": "core.base core.log core.store.base wire",
     "net.links": "core.base net.base wire",
     "net.observe": "core.base core.log net.base wire",
     "net.serve": "core.base core.log net.base net.links net.observe wire",
-    "net.runtime": "core.base net.base net.links net.observe net.serve record storage storage.base "
-    "storage.log wire",
+    "net.runtime": "core.base core.store.base net.base net.links net.observe net.serve record "
+    "storage storage.base storage.log wire",
     "settings": "core.base net.base net.runtime storage.base storage.log",
     "service": "core core.base net.base net.links net.observe net.runtime net.serve settings "
     "storage.log wire",

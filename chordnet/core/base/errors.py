@@ -35,6 +35,10 @@ class LogFailed(ChordnetError):
     """The message log cannot be read or written; the text names the file and the cause."""
 
 
+class StoreFailed(ChordnetError):
+    """The store cannot be read or written; the text names the file and the cause."""
+
+
 class Busy(ChordnetError):
     """A limit on work in flight is reached; retry after a moment."""
 

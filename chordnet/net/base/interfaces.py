@@ -28,6 +28,8 @@ from chordnet.core.base.messages import (
     Status,
 )
 from chordnet.core.log.ledger import OriginKey
+from chordnet.core.store.base.effects import Entry as ToKeep
+from chordnet.core.store.base.kept import Kept
 from chordnet.wire.rpc import LookupResult, Receipt
 
 
@@ -232,6 +234,47 @@ class MessageLog(Protocol):
         """Release what it holds."""
 
 
+class StoreKeeper(Protocol):
+    """Where a node's store keeps what its answers rest on."""
+
+    @property
+    def failed(self) -> str:
+        """Why nothing more can be kept; empty while all is well."""
+
+    def open(self) -> Kept:
+        """Return what earlier runs have kept, for a run that begins now; called first.
+
+        The number of this run is kept when this returns.
+
+        :raises StoreFailed: it cannot be read or written.
+        """
+
+    def put(self, entry: ToKeep) -> None:
+        """Have the next :meth:`commit` keep ``entry``."""
+
+    def drop(self) -> None:
+        """Forget what was put since the last commit."""
+
+    def commit(self) -> None:
+        """Make what was put as durable as this makes anything: all of it, or none.
+
+        :raises StoreFailed: it could not be kept, or an earlier commit could not.
+        """
+
+    @property
+    def waiting(self) -> int:
+        """How many committed entries a :meth:`checkpoint` would move to their final place."""
+
+    def checkpoint(self) -> None:
+        """Do what commits have left for later.
+
+        :raises StoreFailed: it could not be done; what was committed stays so.
+        """
+
+    def close(self) -> None:
+        """Release what it holds."""
+
+
 class NodeState(Protocol):
     """What outlives a restart: the incarnation and the known peers."""
 
@@ -251,6 +294,7 @@ __all__ = [
     "NodeState",
     "ReceiptDone",
     "Received",
+    "StoreKeeper",
     "StoredMessage",
     "Transport",
 ]

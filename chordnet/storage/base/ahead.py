@@ -7,8 +7,8 @@ TODS 17(1), 1992). When the database is opened again, the changes in this file b
 
 A commit is one frame: the length and the CRC-32 of the content, the CRC-32 of these eight bytes
 (four bytes each, big-endian), then the content. A frame at the end that is not complete is cut off,
-since its commit never ended. A frame with a wrong checksum is skipped, and its messages count as
-missing.
+since its commit never ended. What becomes of a frame with a wrong checksum is up to the reader: the
+message log skips it, and its messages count as missing.
 
 The content is a MessagePack list of entries. An entry is a list itself: the name of its kind, then
 its fields. Parts of a node that commit together put entries of their kinds into one frame, so that
@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import struct
 import zlib
 from collections.abc import Callable
@@ -37,6 +38,9 @@ import msgspec
 
 from chordnet.storage.base.private import narrow, private, sync_directory
 
+SYNC: Callable[[int], None] = getattr(os, "fdatasync", os.fsync)  # macOS has only the latter
+"""Has the disk hold the content of a file."""
+
 _FIRST = struct.Struct(">II")
 _HEAD = struct.Struct(">III")
 _encode = msgspec.msgpack.Encoder().encode
@@ -48,6 +52,10 @@ class Entry(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=
 
 class UnknownKind(ValueError):
     """An entry is of an unknown kind."""
+
+
+class DamagedFrame(ValueError):
+    """A frame is not what was written."""
 
 
 class WriteAhead:
@@ -79,12 +87,15 @@ class WriteAhead:
         self.damaged = 0
         """Bytes that :meth:`read` has found damaged."""
 
-    def read(self) -> list[Any]:
+    def read(self, *, whole: bool = False) -> list[Any]:
         """Return the entries in the file, and cut off an incomplete frame at its end.
 
         Entries without a kind are bytes.
 
+        :param whole: damage raises, and leaves the file as it is; otherwise damaged frames are
+            skipped and counted.
         :raises OSError: it cannot be read or cut.
+        :raises DamagedFrame: ``whole``, and a frame is damaged.
         :raises UnknownKind: a newer version of this program has written it.
         :raises msgspec.DecodeError: another program has written it.
         """
@@ -94,7 +105,7 @@ class WriteAhead:
             length, checksum, check = _HEAD.unpack_from(data, start)
             if zlib.crc32(data[start : start + _FIRST.size]) != check:
                 # Where the next frame begins is not known: what looks like one may be in a body.
-                self.damaged += len(data) - start
+                self._found_damage(start, len(data), whole)
                 break
             begin, end = start + _HEAD.size, start + _HEAD.size + length
             if end > len(data):
@@ -102,12 +113,17 @@ class WriteAhead:
             if zlib.crc32(data[begin:end]) == checksum:
                 entries += self._entries(data[begin:end])
             else:
-                self.damaged += end - start
+                self._found_damage(start, end, whole)
             start = end
         if start < len(data):
             self._file.truncate(start)
             self.size = start
         return entries
+
+    def _found_damage(self, start: int, end: int, whole: bool) -> None:
+        if whole:
+            raise DamagedFrame(f"what was written ahead of it is damaged from byte {start} on")
+        self.damaged += end - start
 
     def _entries(self, content: bytes) -> list[Any]:
         """Return the entries of a frame.

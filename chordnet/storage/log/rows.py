@@ -1,14 +1,9 @@
-"""The rows of the message log on disk, with a checksum that shows when they were changed.
-
-Every row ends with the CRC-32 of its values. It costs a microsecond and finds accidental changes by
-a disk, a cable or a person; it does not protect against an attacker.
-"""
+"""The rows of the message log on disk; each ends with its checksum."""
 
 from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable
-from typing import Any
 
 import msgspec
 
@@ -18,6 +13,7 @@ from chordnet.core.base.limits import COUNT_LIMIT
 from chordnet.core.base.messages import Hop, LedgerState, MessageId
 from chordnet.storage.base.ahead import Entry
 from chordnet.storage.base.paging import KeptMessage
+from chordnet.storage.base.rows import Row, SpoiledRow, checksum, encode, is_sound
 
 SELECT_MESSAGES = "SELECT position, id, created, received_at, route, body, checksum FROM messages"
 SELECT_LEDGER = "SELECT origin, incarnation, known, lost, checksum FROM ledger"
@@ -31,8 +27,6 @@ UPSERT_LEDGER = (
     " known = excluded.known, lost = excluded.lost, checksum = excluded.checksum"
 )
 
-Row = tuple[Any, ...]
-
 
 class Recorded(Entry, frozen=True, gc=False, tag="recorded"):
     """Messages of one commit that are written ahead of the database."""
@@ -41,20 +35,10 @@ class Recorded(Entry, frozen=True, gc=False, tag="recorded"):
     """The values of each message's row without the checksum, in MessagePack."""
 
 
-encode = msgspec.msgpack.Encoder().encode
 decode_id = msgspec.msgpack.Decoder(MessageId).decode
 _decode_route = msgspec.msgpack.Decoder(list[Hop]).decode
 _decode_row = msgspec.msgpack.Decoder(list[object]).decode
 _decode_numbers = msgspec.msgpack.Decoder(list[int]).decode
-
-
-class SpoiledRow(ValueError):
-    """A row is not what was written."""
-
-
-def checksum(*values: object) -> int:
-    """Return the checksum of a row's other values, of any types that SQLite can hold."""
-    return zlib.crc32(encode(values))
 
 
 def encoded_rows(messages: Iterable[KeptMessage]) -> tuple[list[Row], list[bytes]]:
@@ -106,14 +90,6 @@ def id_prefix(raw_id: bytes) -> bytes:
     """
     # An array of three (one byte), a binary of up to 255 bytes (its type and length: two bytes).
     return raw_id[: 3 + raw_id[2]] if len(raw_id) > 3 else raw_id
-
-
-def is_sound(row: Row) -> bool:
-    """Return True if a row is what was written."""
-    try:
-        return bool(zlib.crc32(encode(row[:-1])) == row[-1])
-    except (TypeError, ValueError):  # damage can turn a value into one of any type
-        return False
 
 
 def kept_message(row: Row) -> KeptMessage:

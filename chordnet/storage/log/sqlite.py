@@ -19,12 +19,11 @@ The kept history is capped; a damaged row counts as a missing message, which nei
 (:mod:`chordnet.storage.log.table`). After any other failure (a full disk, a broken page) every
 further commit raises :class:`LogFailed`. What can be read is still read, and what was committed is
 there when the log is opened again, with or without a checkpoint. How the database is opened, and
-what is done about a damaged one, is in :mod:`chordnet.storage.log.database`.
+what is done about a damaged one, is in :mod:`chordnet.storage.base.database`.
 """
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -36,21 +35,20 @@ from typing import ClassVar
 import msgspec
 
 from chordnet.core.base.effects import Record
-from chordnet.core.base.errors import LogFailed
+from chordnet.core.base.errors import ChordnetError, LogFailed
 from chordnet.core.base.intervals import Intervals
 from chordnet.core.base.messages import LedgerState, MessageId, Range
 from chordnet.core.log.ledger import OriginKey
-from chordnet.storage.base.ahead import UnknownKind, WriteAhead
+from chordnet.storage.base.ahead import SYNC, UnknownKind, WriteAhead
+from chordnet.storage.base.database import UNREADABLE, Durability
 from chordnet.storage.base.limits import HISTORY_BYTES, HISTORY_S
 from chordnet.storage.base.paging import KeptMessage, PagedLog
-from chordnet.storage.log.database import MIGRATIONS, UNREADABLE, Durability, failure
+from chordnet.storage.base.rows import Row, SpoiledRow, encode
+from chordnet.storage.log.database import MIGRATIONS, log_kind
 from chordnet.storage.log.rows import (
     Recorded,
-    Row,
-    SpoiledRow,
     body_bytes,
     decoded_row,
-    encode,
     encoded_rows,
     kept_message,
 )
@@ -59,7 +57,6 @@ from chordnet.storage.log.table import MessageTable
 AHEAD_MESSAGES = 256
 AHEAD_BYTES = 2 * 1024 * 1024
 """The most that is written ahead: a commit that would go beyond it is a checkpoint."""
-_SYNC: Callable[[int], None] = getattr(os, "fdatasync", os.fsync)  # macOS has only the latter
 
 
 class SqliteLog(PagedLog):
@@ -111,12 +108,12 @@ class SqliteLog(PagedLog):
         with ExitStack() as opened:
             opened.callback(self._table.close)
             try:
-                sync = _SYNC if durability == "power" else None
+                sync = SYNC if durability == "power" else None
                 self._ahead = WriteAhead(ahead, (Recorded,), sync)
                 opened.callback(self._ahead.close)
                 self._take_back()
             except (OSError, msgspec.DecodeError, SpoiledRow, UnknownKind) as error:
-                raise failure(ahead, "opened", error) from None
+                raise log_kind().failure(ahead, "opened", error) from None
             opened.pop_all()
 
     def _take_back(self) -> None:
@@ -146,8 +143,8 @@ class SqliteLog(PagedLog):
                 " the messages in them count as missing, and neighbours give back what they keep"
             )
 
-    def _failure(self, what: str, error: Exception) -> LogFailed:
-        problem = failure(self._path, what, error)
+    def _failure(self, what: str, error: Exception) -> ChordnetError:
+        problem = log_kind().failure(self._path, what, error)
         self.failed = str(problem)
         return problem
 

@@ -21,17 +21,17 @@ import msgspec
 
 from chordnet.core.base.messages import MessageId
 from chordnet.storage.base.age import AgeClock
+from chordnet.storage.base.database import DatabaseFile, Durability
 from chordnet.storage.base.fairness import fair_level
 from chordnet.storage.base.limits import SPARE
-from chordnet.storage.log.database import Durability, LogFile
+from chordnet.storage.base.rows import Row, is_sound
+from chordnet.storage.log.database import log_kind
 from chordnet.storage.log.recorded import Recorded
 from chordnet.storage.log.rows import (
     INSERT_MESSAGE,
     SELECT_MESSAGES,
-    Row,
     decode_id,
     id_prefix,
-    is_sound,
     row_bytes,
 )
 
@@ -85,7 +85,8 @@ class MessageTable:
         """The bytes of each origin's bodies and routes, by the prefix of its encoded ids."""
         self.spoiled: set[MessageId] = set()
         """Messages found damaged after the file was opened, until the node clears them."""
-        LogFile(path, durability, migrations, warn, wall).open(self._restore)
+        kind = log_kind(migrations)
+        DatabaseFile(path, kind, durability, warn, wall).open(self._restore)
 
     def _restore(self, db: sqlite3.Connection) -> None:
         """Read the file.
@@ -281,7 +282,7 @@ class MessageTable:
         """Return the row of a message by its encoded identifier.
 
         :raises sqlite3.Error: it cannot be read; other damage raises another of
-            :data:`chordnet.storage.log.database.UNREADABLE`.
+            :data:`chordnet.storage.base.database.UNREADABLE`.
         """
         rows = self._select("WHERE id = ?", raw_id)
         found = self._sound(rows)
