@@ -43,16 +43,16 @@ _ARROWS = {
     "storage.base": "core.base",
     "storage.log": "core.base core.log storage.base",
     "storage": "core.base storage.base storage.log",
-    "net.base": "core.base core.log wire",
+    "net.base": "core.base core.log core.store.base wire",
     "net.links": "core.base net.base wire",
     "net.observe": "core.base core.log net.base wire",
     "net.serve": "core.base core.log net.base net.links net.observe wire",
-    "net.runtime": "core.base net.base net.links net.observe net.serve record storage storage.base "
-    "storage.log wire",
+    "net.runtime": "core.base core.store.base net.base net.links net.observe net.serve record "
+    "storage storage.base storage.log wire",
     "settings": "core.base net.base net.runtime storage.base storage.log",
     "service": "core core.base net.base net.links net.observe net.runtime net.serve settings "
     "storage.log wire",
-    "client": "core.base net.base net.links wire",
+    "client": "core.base judge.store net.base net.links wire",
     "server": "service",
     "healthcheck": "",
     "tap": "core.base net.links service settings",
@@ -71,6 +71,7 @@ _ARROWS = {
     "testbed.actions": "core.base survey testbed.base testbed.engines wire",
     "cli.base": "client core.base draw survey testbed.actions testbed.base testbed.engines wire",
     "cli.commands": "cli.base draw judge survey testbed.actions testbed.base wire",
+    "cli.store": "cli.base core.base draw survey testbed.actions wire",
     "cli.lab": "cli.base core.base draw judge.store record sim.measured sim.world",
     "cli": "cli.base",
 }
@@ -134,7 +135,7 @@ METHODS = {
     "chordnet.core.log.ledger.Ledger": 27,
     "chordnet.net.links.transport.PeerTransport": 33,
     "chordnet.net.runtime.node.LocalNode": 27,
-    "chordnet.service.ChordService": 27,
+    "chordnet.service.ChordService": 31,
     "chordnet.sim.world.network.Network": 38,
 }
 BODIES: dict[str, int] = {}
