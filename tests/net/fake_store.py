@@ -30,8 +30,8 @@ class FakeStore:
     :param wall: what time it is, for values that expire.
 
     ``ends`` has how the next operations end, if not as usual: an outcome or an error that is told
-    without anything being done, an error class of refusals that is raised, or one of the methods
-    ``lost`` (done, and told to be unconfirmed) and ``silent`` (nothing is told until ``tell``).
+    without anything being done, or one of the methods ``lost`` (done, and told to be unconfirmed)
+    and ``silent`` (nothing is told).
     """
 
     def __init__(self, wall: Callable[[], float]) -> None:
@@ -86,12 +86,11 @@ class FakeStore:
         present = self.present(asked.key)
         if isinstance(asked, Get):
             return Found(present)
-        if asked.since is not None:
-            version = present.version_of(asked.request)
-            if version is not None:
-                return self._done(version)
-            if not present.reaches_back(asked.since):
-                return Untold()
+        version = present.version_of(asked.request)
+        if version is not None:
+            return self._done(version)
+        if asked.since is not None and not present.reaches_back(asked.since):
+            return Untold()
         if not asked.fits(present):
             return Conflict(present)
         written = present.written(asked.value, asked.request, expires=asked.expires)

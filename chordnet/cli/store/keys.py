@@ -416,7 +416,11 @@ def get(
 
     found, members = with_testbed(network, work)
     if isinstance(found, Entry) and output is not None:
-        output.write_bytes(found.value)
+        try:
+            output.write_bytes(found.value)
+        except OSError as problem:
+            complain(plain(f"{output}: {problem.strerror or problem}"))
+            return FAILED
     if as_json:
         print_json({"key": key, **found_json(found, members)})
     elif isinstance(found, Entry):
