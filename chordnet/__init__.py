@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from chordnet.client import Following, P2PNetClient, p2pnetClient
+    from chordnet.client import ClientHistory, Following, P2PNetClient, p2pnetClient
     from chordnet.core.base.config import FingerUpkeep, ProtocolConfig, Safeguards
     from chordnet.core.base.effects import (
         FingersChanged,
@@ -33,18 +33,26 @@ if TYPE_CHECKING:
         Busy,
         ChordnetError,
         ConfigError,
+        Conflict,
         ConnectFailed,
+        InvalidKey,
         InvalidMessage,
+        InvalidValue,
         LocalProtocolError,
         LogFailed,
         LookupFailed,
+        NoStore,
         NotInRing,
         Refused,
         RemoteProtocolError,
         StoreFailed,
         TimedOut,
+        Unavailable,
+        Unconfirmed,
+        Untold,
     )
     from chordnet.core.base.messages import EdgeKind, Hop, MessageId, NodeRef, RingLabel, Status
+    from chordnet.core.base.outcomes import Entry
     from chordnet.net.base.limits import NetworkLimits
     from chordnet.net.observe.hooks import Subscription
     from chordnet.net.runtime.delivery import Delivery
@@ -68,20 +76,23 @@ if TYPE_CHECKING:
         Receipt,
         RouteHop,
         TraceEvent,
+        Written,
     )
 
 __version__ = "0.1.0"
 
 # The module of each name. A test compares this, the imports above and ``__all__``.
 _NAMES = {
-    "chordnet.client": "Following P2PNetClient p2pnetClient",
+    "chordnet.client": "ClientHistory Following P2PNetClient p2pnetClient",
     "chordnet.core.base.config": "FingerUpkeep ProtocolConfig Safeguards",
     "chordnet.core.base.effects": "FingersChanged Joined LeftRing Misbehaved PeerDied PeersKnown"
     " Record RingChanged StatusChanged TraceKind Traced",
-    "chordnet.core.base.errors": "BroadcastFailed Busy ChordnetError ConfigError ConnectFailed"
-    " InvalidMessage LocalProtocolError LogFailed LookupFailed NotInRing Refused"
-    " RemoteProtocolError StoreFailed TimedOut",
+    "chordnet.core.base.errors": "BroadcastFailed Busy ChordnetError ConfigError Conflict"
+    " ConnectFailed InvalidKey InvalidMessage InvalidValue LocalProtocolError LogFailed"
+    " LookupFailed NoStore NotInRing Refused RemoteProtocolError StoreFailed TimedOut Unavailable"
+    " Unconfirmed Untold",
     "chordnet.core.base.messages": "EdgeKind Hop MessageId NodeRef RingLabel Status",
+    "chordnet.core.base.outcomes": "Entry",
     "chordnet.net.base.limits": "NetworkLimits",
     "chordnet.net.observe.hooks": "Subscription",
     "chordnet.net.runtime.delivery": "Delivery",
@@ -91,7 +102,7 @@ _NAMES = {
     "chordnet.storage.base.database": "Durability",
     "chordnet.wire.rpc": "FingerEntry LookupResult MessageGap MessageRecord MessageTrace"
     " MessageTrail NodeHistory NodeInfo NodeStatus Order OrderedEntry OriginHistory Receipt"
-    " RouteHop TraceEvent",
+    " RouteHop TraceEvent Written",
 }
 _HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}
 
@@ -100,17 +111,22 @@ __all__ = [
     "Busy",
     "ChordService",
     "ChordnetError",
+    "ClientHistory",
     "ConfigError",
+    "Conflict",
     "ConnectFailed",
     "Delivery",
     "Durability",
     "EdgeKind",
+    "Entry",
     "FingerEntry",
     "FingerUpkeep",
     "FingersChanged",
     "Following",
     "Hop",
+    "InvalidKey",
     "InvalidMessage",
+    "InvalidValue",
     "Joined",
     "LeftRing",
     "LocalProtocolError",
@@ -124,6 +140,7 @@ __all__ = [
     "MessageTrail",
     "Misbehaved",
     "NetworkLimits",
+    "NoStore",
     "NodeHistory",
     "NodeInfo",
     "NodeRef",
@@ -155,6 +172,10 @@ __all__ = [
     "TraceEvent",
     "TraceKind",
     "Traced",
+    "Unavailable",
+    "Unconfirmed",
+    "Untold",
+    "Written",
     "p2pnetClient",
     "p2pnetServer",
 ]

@@ -28,7 +28,9 @@ from chordnet.core.base.config import ProtocolConfig
 from chordnet.core.base.effects import Joined, StatusChanged
 from chordnet.core.base.errors import ChordnetError, ConfigError, LocalProtocolError, NotInRing
 from chordnet.core.base.identifiers import IdentifierSpace
+from chordnet.core.base.limits import OPERATION_S
 from chordnet.core.base.messages import NodeRef, Status
+from chordnet.core.base.outcomes import Entry
 from chordnet.core.node import real_node
 from chordnet.net.base.addresses import (
     Endpoints,
@@ -39,7 +41,7 @@ from chordnet.net.base.addresses import (
 from chordnet.net.base.arguments import CALL, SETTING, refusing
 from chordnet.net.base.callbacks import call
 from chordnet.net.base.deferreds import Waiters, from_call, from_callback
-from chordnet.net.base.interfaces import Core, IReactor, MessageLog, NodeState
+from chordnet.net.base.interfaces import Core, IReactor, KeyStore, MessageLog, NodeState
 from chordnet.net.base.journal import Journal
 from chordnet.net.base.limits import NetworkLimits
 from chordnet.net.base.metrics import NetMetric
@@ -58,13 +60,18 @@ from chordnet.settings import NodeSettings
 from chordnet.storage.log.sqlite import Durability
 from chordnet.wire.codec import frame_limit
 from chordnet.wire.rpc import (
+    DeleteKey,
+    GetKey,
+    KeyRequest,
     LookupResult,
     MessageRecord,
     MessageTrace,
     NodeInfo,
     NodeStatus,
     Order,
+    PutKey,
     Receipt,
+    Written,
 )
 
 _EXAMPLE = 'ChordService(reactor, "tcp:7001")'
@@ -82,6 +89,7 @@ class Seams:
     :param endpoints: makes the client endpoints that peers are dialled with.
     :param seconds: a clock that never goes back.
     :param wall: returns the wall clock in seconds since 1970.
+    :param store: reads and writes keys; None: the node keeps no store.
     """
 
     rng: random.Random | None = None
@@ -90,6 +98,7 @@ class Seams:
     endpoints: Endpoints = client_endpoint
     seconds: Callable[[], float] = time.monotonic
     wall: Callable[[], float] = time.time
+    store: KeyStore | None = None
 
 
 class Keywords(TypedDict, total=False):
@@ -117,6 +126,7 @@ class Keywords(TypedDict, total=False):
     endpoints: Endpoints
     seconds: Callable[[], float]
     wall: Callable[[], float]
+    store: KeyStore | None
 
 
 def _with_keywords(
@@ -178,7 +188,7 @@ class ChordService(MultiService):
         - limits: what connections may cost.
         - leave_timeout_s: how long a stop waits for the ordered leave.
         - debug: log single messages too.
-        - rng, log, core, endpoints, seconds, wall: see :class:`Seams`.
+        - rng, log, core, endpoints, seconds, wall, store: see :class:`Seams`.
 
     :raises ConfigError: a setting is unusable; the text says which and what is accepted.
     """
@@ -305,6 +315,7 @@ class ChordService(MultiService):
             log=log,
             keep_peers=state.keep_peers,
             hooks=self._hooks,
+            store=seams.store,
         )
 
     def _status_changed(self, change: StatusChanged) -> None:
@@ -415,6 +426,45 @@ class ChordService(MultiService):
             return from_call(lambda: self._running().messages(limit, since))
         except KeyError:
             return fail(LocalProtocolError(f"no message {since!r} is kept here"))
+
+    def get(self, key: str, *, timeout_s: float = OPERATION_S) -> Deferred[Entry | None]:
+        """Read a key; fires with its entry, or None if it has no value.
+
+        Arguments and failures are those of ``P2PNetClient.get``.
+        """
+        return self._ask(GetKey(0, key, timeout_s))
+
+    def put(
+        self,
+        key: str,
+        value: bytes,
+        *,
+        if_version: int | None = None,
+        expires_s: float | None = None,
+        request: bytes | None = None,
+        since: int | None = None,
+        timeout_s: float = OPERATION_S,
+    ) -> Deferred[Written]:
+        """Write a key; fires with the receipt once a majority of the nodes that hold it has it.
+
+        Arguments and failures are those of ``P2PNetClient.put``.
+        """
+        return self._ask(PutKey(0, key, value, if_version, expires_s, request, since, timeout_s))
+
+    def delete(
+        self,
+        key: str,
+        *,
+        if_version: int | None = None,
+        request: bytes | None = None,
+        since: int | None = None,
+        timeout_s: float = OPERATION_S,
+    ) -> Deferred[Written]:
+        """Delete a key, as ``P2PNetClient.delete`` does; fires with the receipt."""
+        return self._ask(DeleteKey(0, key, if_version, request, since, timeout_s))
+
+    def _ask(self, asked: KeyRequest) -> Deferred[Any]:
+        return from_callback(lambda done: self._running().keys.ask(asked, done))
 
     def status(self) -> Deferred[NodeStatus]:
         """Return the node's view of itself and its neighbours."""

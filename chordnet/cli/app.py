@@ -29,6 +29,7 @@ class _Entry:
 
 
 _NETWORK, _MESSAGES, _INSIDE, _STORY = "Network", "Messages", "Look inside", "Start here"
+_KEYS = "Keys"
 _SIM = "Simulate"
 
 COMMANDS = {
@@ -40,6 +41,9 @@ COMMANDS = {
     "chaos": _Entry("chaos", "chaos", _NETWORK, "Kill, freeze, part or slow down; and heal."),
     "send-message": _Entry("messages", "send_message", _MESSAGES, "Broadcast one phrase."),
     "get-messages": _Entry("messages", "get_messages", _MESSAGES, "Messages and their routes."),
+    "put": _Entry("keys", "put", _KEYS, "Write a value under a key.", "store"),
+    "get": _Entry("keys", "get", _KEYS, "Print the value of a key.", "store"),
+    "delete": _Entry("keys", "delete", _KEYS, "Delete a key.", "store"),
     "status": _Entry("status", "status", _INSIDE, "A table of all nodes."),
     "doctor": _Entry("doctor", "doctor", _INSIDE, "Check the whole ring from outside."),
     "ring": _Entry("ring", "ring", _INSIDE, "Draw the ring, here or as SVG."),
@@ -84,7 +88,7 @@ class LazyGroup(click.Group):
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        for family in (_STORY, _NETWORK, _MESSAGES, _INSIDE, _SIM):
+        for family in (_STORY, _NETWORK, _MESSAGES, _KEYS, _INSIDE, _SIM):
             with formatter.section(family):
                 formatter.write_dl(
                     [(n, entry.help) for n, entry in COMMANDS.items() if entry.family == family]

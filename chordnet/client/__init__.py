@@ -2,5 +2,6 @@
 
 from chordnet.client.client import P2PNetClient, p2pnetClient
 from chordnet.client.following import Following
+from chordnet.client.recording import ClientHistory
 
-__all__ = ["Following", "P2PNetClient", "p2pnetClient"]
+__all__ = ["ClientHistory", "Following", "P2PNetClient", "p2pnetClient"]

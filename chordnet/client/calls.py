@@ -9,13 +9,18 @@ from typing import Any, Generic, TypeVar
 import attrs
 
 from chordnet.core.base import errors
-from chordnet.core.base.errors import ChordnetError
+from chordnet.core.base.errors import ChordnetError, Conflict, Unavailable, Unconfirmed
+from chordnet.core.base.outcomes import Entry
 from chordnet.wire.rpc import (
     REPLIES,
     BeginRing,
+    ConflictReply,
+    DeleteKey,
     Done,
+    EntryReply,
     Failure,
     GetHistory,
+    GetKey,
     GetMessages,
     GetStatus,
     GetTrace,
@@ -27,10 +32,15 @@ from chordnet.wire.rpc import (
     Messages,
     MessageTrace,
     NodeStatus,
+    PutKey,
     Receipt,
     SendMessage,
     Sent,
     Trails,
+    UnavailableReply,
+    UnconfirmedReply,
+    Written,
+    WrittenReply,
 )
 
 T = TypeVar("T")
@@ -42,8 +52,8 @@ class Call(Generic[T]):
 
     request: type
     """Made from the request's number and the call's arguments."""
-    value: Callable[[Any], T]
-    """Returns the caller's value from the reply."""
+    value: Callable[[Any], T | ChordnetError]
+    """Returns the caller's value from the reply, or the error that the caller gets."""
 
     @property
     def replies(self) -> tuple[type, ...]:
@@ -62,6 +72,20 @@ def _receipt(reply: Sent | Done) -> Receipt | None:
     return reply.receipt if isinstance(reply, Sent) else None
 
 
+def _ended(
+    reply: WrittenReply | EntryReply | ConflictReply | UnconfirmedReply | UnavailableReply,
+) -> Any:
+    if isinstance(reply, WrittenReply):
+        return reply.written
+    if isinstance(reply, EntryReply):
+        return reply.entry
+    if isinstance(reply, ConflictReply):
+        return Conflict(reply.text, reply.present)
+    if isinstance(reply, UnconfirmedReply):
+        return Unconfirmed(reply.text, reply.request, reply.since)
+    return Unavailable(reply.text, reply.slot, reply.epoch, reply.members, reply.missing)
+
+
 SEND: Call[Receipt | None] = Call(SendMessage, _receipt)
 """Without ``wait`` there is no receipt."""
 MESSAGES: Call[Messages] = Call(GetMessages, _same)
@@ -72,6 +96,9 @@ LOOKUP: Call[LookupResult] = Call(Lookup, attrgetter("result"))
 TRACE: Call[MessageTrace] = Call(GetTrace, attrgetter("trace"))
 BEGIN: Call[None] = Call(BeginRing, _nothing)
 LEAVE: Call[None] = Call(LeaveRing, _nothing)
+GET: Call[Entry | None] = Call(GetKey, _ended)
+PUT: Call[Written] = Call(PutKey, _ended)
+DELETE: Call[Written] = Call(DeleteKey, _ended)
 
 CALLS: tuple[Call[Any], ...] = (
     SEND,
@@ -83,6 +110,9 @@ CALLS: tuple[Call[Any], ...] = (
     TRACE,
     BEGIN,
     LEAVE,
+    GET,
+    PUT,
+    DELETE,
 )
 
 

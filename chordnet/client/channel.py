@@ -11,7 +11,7 @@ not been handed over yet goes to the next address.
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -51,6 +51,9 @@ from chordnet.wire.rpc import (
 )
 
 T = TypeVar("T")
+
+Doubt = Callable[[ChordnetError], ChordnetError]
+"""Makes the error of a call that was sent and is not answered, from the reason."""
 
 _LONGEST = frame_limit(PHRASE_BYTES)
 
@@ -95,9 +98,17 @@ class Channel:
 
     # -- requests --------------------------------------------------------------------------------
 
-    def ask(self, call: Call[T], arguments: Sequence[object], timeout_s: float) -> Deferred[T]:
+    def ask(
+        self,
+        call: Call[T],
+        arguments: Sequence[object],
+        timeout_s: float,
+        doubt: Doubt | None = None,
+    ) -> Deferred[T]:
         """Send a request; the Deferred fires with the value of its reply.
 
+        :param doubt: makes the error of a request that was sent and is not answered, from the
+            reason; None for the reason itself.
         :raises Busy: too many bytes wait for the node already.
         :raises LocalProtocolError: the request cannot be expressed, or is too long.
         """
@@ -106,7 +117,7 @@ class Channel:
         self._require_room(frame)
         answer: Deferred[Any] = Deferred(lambda _answer: self._cancelled(rid))
         timer = self._reactor.callLater(timeout_s, self._timed_out, rid, timeout_s)
-        self._waiting[rid] = _Waiting(call, answer, timer)
+        self._waiting[rid] = _Waiting(call, answer, timer, doubt)
         self._send(rid, frame)
         return answer
 
@@ -257,13 +268,17 @@ class Channel:
                 del self._follows[reply.rid]
                 following.ended(error_of(reply))
             return
-        waiting = self._forget(reply.rid)
+        waiting, _unsent = self._forget(reply.rid)
         if waiting is None:
             return
         if isinstance(reply, Failure):
             waiting.answer.errback(error_of(reply))
         elif isinstance(reply, waiting.call.replies):
-            waiting.answer.callback(waiting.call.value(reply))
+            value = waiting.call.value(reply)
+            if isinstance(value, ChordnetError):
+                waiting.answer.errback(value)
+            else:
+                waiting.answer.callback(value)
         else:
             waiting.answer.errback(
                 RemoteProtocolError(f"an unexpected {type(reply).__name__} came")
@@ -273,9 +288,9 @@ class Channel:
         """Let all calls and followings fail, except those in ``but``."""
         follows = [rid for rid in self._follows if rid not in but]
         for rid in [rid for rid in self._waiting if rid not in but]:
-            waiting = self._forget(rid)
+            waiting, unsent = self._forget(rid)
             if waiting is not None:  # None: the callback of another call has cancelled it
-                waiting.answer.errback(error)
+                waiting.fail(error, unsent=unsent)
         for rid in follows:
             following = self._follows.pop(rid, None)
             if following is not None:
@@ -283,37 +298,55 @@ class Channel:
                 following.ended(error)
 
     def _timed_out(self, rid: int, timeout_s: float) -> None:
-        waiting = self._forget(rid)
+        waiting, unsent = self._forget(rid)
         if waiting is None:
             return
         if self._session is None and len(self._addresses) > 1:
             who = f"none of {', '.join(self._addresses)} answered"
         else:
             who = f"{self.address} did not answer"
-        waiting.answer.errback(TimedOut(f"{who} within {timeout_s:g} s"))
+        waiting.fail(TimedOut(f"{who} within {timeout_s:g} s"), unsent=unsent)
 
     def _cancelled(self, rid: int) -> None:
         """Forget a call that its caller has cancelled."""
         self._forget(rid)
 
-    def _forget(self, rid: int) -> _Waiting | None:
-        """Forget a call that is answered or given up; if it still waits, it is not sent."""
-        self._withdraw(rid)
+    def _forget(self, rid: int) -> tuple[_Waiting | None, bool]:
+        """Forget a call that is answered or given up; if it still waits, it is not sent.
+
+        The second value is True if it still waited for a connection.
+        """
+        unsent = self._withdraw(rid)
         waiting = self._waiting.pop(rid, None)
         if waiting is not None and waiting.timer.active():
             waiting.timer.cancel()
-        return waiting
+        return waiting, unsent
 
 
 class _Waiting:
     """A call that is not answered yet."""
 
-    __slots__ = ("answer", "call", "timer")
+    __slots__ = ("_doubt", "answer", "call", "timer")
 
-    def __init__(self, call: Call[Any], answer: Deferred[Any], timer: IDelayedCall) -> None:
+    def __init__(
+        self,
+        call: Call[Any],
+        answer: Deferred[Any],
+        timer: IDelayedCall,
+        doubt: Doubt | None,
+    ) -> None:
         self.call = call
         self.answer = answer
         self.timer = timer
+        self._doubt = doubt
+
+    def fail(self, error: ChordnetError, *, unsent: bool) -> None:
+        """Let the call fail because there is no answer.
+
+        :param unsent: it was not sent, so the node has done nothing for it.
+        """
+        sent_in_vain = self._doubt if not unsent else None
+        self.answer.errback(error if sent_in_vain is None else sent_in_vain(error))
 
 
 class _Attempt(msgspec.Struct, frozen=True):

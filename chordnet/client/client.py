@@ -15,14 +15,20 @@ from twisted.internet.defer import Deferred
 from chordnet.client.calls import BEGIN, LEAVE, LOOKUP, SEND, STATUS, TRACE
 from chordnet.client.channel import Channel
 from chordnet.client.following import Following, Listing
+from chordnet.client.keys import KeyCalls
 from chordnet.client.pages import Pages
+from chordnet.client.recording import ClientHistory
 from chordnet.core.base.errors import Busy, ConfigError, LocalProtocolError
+from chordnet.core.base.limits import OPERATION_S
+from chordnet.core.base.outcomes import Entry
 from chordnet.net.base.addresses import Endpoints, client_endpoint, format_address, parse_address
 from chordnet.net.base.arguments import CALL, SETTING, refusing
 from chordnet.net.base.interfaces import IReactor
 from chordnet.net.base.limits import NetworkLimits
 from chordnet.wire.rpc import (
+    DeleteKey,
     Follow,
+    GetKey,
     LookupResult,
     MessageRecord,
     MessageTrace,
@@ -31,7 +37,9 @@ from chordnet.wire.rpc import (
     NodeStatus,
     Order,
     OrderedEntry,
+    PutKey,
     Receipt,
+    Written,
     check_key,
     check_phrase,
 )
@@ -62,6 +70,7 @@ class P2PNetClient:
     :param send_timeout_s: the same for :meth:`send_message`, which waits for all nodes.
     :param limits: what the connection may cost.
     :param endpoints: makes the client endpoints that nodes are dialled with.
+    :param history: records what is asked of keys, and what comes of it.
     :raises ConfigError: an address or another setting is unusable; the text says which.
     """
 
@@ -76,6 +85,7 @@ class P2PNetClient:
         send_timeout_s: float = 30.0,
         limits: NetworkLimits | None = None,
         endpoints: Endpoints = client_endpoint,
+        history: ClientHistory | None = None,
     ) -> None:
         addresses, reactor = _split((address, *more), reactor)
         SETTING.text("network", network)
@@ -84,6 +94,7 @@ class P2PNetClient:
         self._reactor: IReactor = reactor if reactor is not None else _process_reactor()
         SETTING.methods("reactor", self._reactor, ("seconds", "callLater"), _EXAMPLE)
         SETTING.instance("limits", limits, NetworkLimits, optional=True)
+        SETTING.instance("history", history, ClientHistory, optional=True)
         self._timeout_s = timeout_s
         self._send_timeout_s = send_timeout_s
         self.addresses = tuple(addresses)
@@ -91,6 +102,7 @@ class P2PNetClient:
         self._channel = Channel(
             self._reactor, addresses, network, limits or NetworkLimits(), endpoints
         )
+        self._keys = KeyCalls(self._channel, history)
 
     @property
     def address(self) -> str:
@@ -194,6 +206,69 @@ class P2PNetClient:
         check_key(key)
         CALL.flag("iterative", iterative)
         return self._channel.ask(LOOKUP, (key, iterative), self._timeout_s)
+
+    @refusing
+    def get(self, key: str, *, timeout_s: float = OPERATION_S) -> Deferred[Entry | None]:
+        """Read a key; the Deferred fires with its entry, or None if it has no value.
+
+        :param key: a text of 1 to 1,024 bytes of UTF-8.
+        :param timeout_s: seconds that the node may take.
+
+        Fails with :class:`Unavailable` if too few of the nodes that hold the key answer, with
+        :class:`NoStore` if the node keeps no store, and with :class:`NotInRing` or
+        :class:`InvalidKey`.
+        """
+        return self._keys.get(GetKey(0, key, timeout_s))
+
+    @refusing
+    def put(
+        self,
+        key: str,
+        value: bytes,
+        *,
+        if_version: int | None = None,
+        expires_s: float | None = None,
+        request: bytes | None = None,
+        since: int | None = None,
+        timeout_s: float = OPERATION_S,
+    ) -> Deferred[Written]:
+        """Write a key; the Deferred fires with the receipt once a majority of its nodes has it.
+
+        :param key: a text of 1 to 1,024 bytes of UTF-8.
+        :param value: at most 65,536 bytes.
+        :param if_version: write only if this is the key's version; 0: only if it has no value.
+        :param expires_s: seconds after which it expires; None: never.
+        :param request: names this write: it is the one of an :class:`Unconfirmed`, or of your own
+            choice. None: a new one.
+        :param since: that of the :class:`Unconfirmed`, for a write that is asked for again: it is
+            then done, unless it has been.
+        :param timeout_s: seconds that the node may take.
+
+        Not done, and never will be: :class:`Conflict` (another version, see ``present``),
+        :class:`Unavailable`, :class:`NoStore`, :class:`NotInRing`, :class:`InvalidKey`,
+        :class:`InvalidValue`, and what every call may fail with. Not known: :class:`Unconfirmed`,
+        also if the answer of the node does not come, and :class:`Untold` when it is asked for again
+        after that.
+        """
+        return self._keys.write(
+            PutKey(0, key, value, if_version, expires_s, request, since, timeout_s)
+        )
+
+    @refusing
+    def delete(
+        self,
+        key: str,
+        *,
+        if_version: int | None = None,
+        request: bytes | None = None,
+        since: int | None = None,
+        timeout_s: float = OPERATION_S,
+    ) -> Deferred[Written]:
+        """Delete a key; the arguments and failures are those of :meth:`put`.
+
+        The receipt has the version that the deletion made: a later write has a higher one.
+        """
+        return self._keys.write(DeleteKey(0, key, if_version, request, since, timeout_s))
 
     @refusing
     def trace(self, message_id: str) -> Deferred[MessageTrace]:

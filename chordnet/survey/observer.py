@@ -15,6 +15,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.defer import TimeoutError as ReactorTimeout
 
 from chordnet.core.base.errors import ChordnetError
+from chordnet.core.base.outcomes import Entry
 from chordnet.survey.description import NetworkDescription
 from chordnet.survey.waiting import Clock, gather
 from chordnet.wire.rpc import (
@@ -28,6 +29,7 @@ from chordnet.wire.rpc import (
     Order,
     OrderedEntry,
     Receipt,
+    Written,
 )
 
 T = TypeVar("T")
@@ -48,6 +50,27 @@ class Client(Protocol):
     def status(self) -> Deferred[NodeStatus]: ...
     def begin(self) -> Deferred[None]: ...
     def lookup(self, key: str, iterative: bool = False) -> Deferred[LookupResult]: ...
+    def get(self, key: str, *, timeout_s: float) -> Deferred[Entry | None]: ...
+    def put(
+        self,
+        key: str,
+        value: bytes,
+        *,
+        if_version: int | None,
+        expires_s: float | None,
+        request: bytes | None,
+        since: int | None,
+        timeout_s: float,
+    ) -> Deferred[Written]: ...
+    def delete(
+        self,
+        key: str,
+        *,
+        if_version: int | None,
+        request: bytes | None,
+        since: int | None,
+        timeout_s: float,
+    ) -> Deferred[Written]: ...
     def trace(self, message_id: str) -> Deferred[MessageTrace]: ...
     def history(self) -> Deferred[NodeHistory]: ...
     def trails(self, limit: int = 0, since: str = "") -> Deferred[list[MessageTrail]]: ...

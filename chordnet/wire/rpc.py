@@ -11,8 +11,16 @@ from typing import Literal
 
 import msgspec
 
-from chordnet.core.base.errors import ChordnetError, InvalidMessage, LocalProtocolError
-from chordnet.core.base.limits import PHRASE_BYTES
+from chordnet.core.base.errors import (
+    ChordnetError,
+    Conflict,
+    InvalidMessage,
+    LocalProtocolError,
+    Unavailable,
+    Unconfirmed,
+)
+from chordnet.core.base.limits import OPERATION_S, PHRASE_BYTES
+from chordnet.core.base.outcomes import Entry
 
 Order = Literal["received", "origin"]
 """The order in which messages are delivered: as this node received them, or per origin."""
@@ -235,6 +243,25 @@ class LookupResult(_Value, frozen=True):
     path: list[NodeInfo]
 
 
+class Written(_Value, frozen=True):
+    """The receipt of a write of a key."""
+
+    version: int
+    """The version that this write made."""
+    formation: str
+    """Names the store, in hexadecimal."""
+    slot: int
+    """The part of the keys that this one belongs to."""
+    epoch: int
+    """Counts the changes of the nodes that hold the slot."""
+    acknowledged: list[str]
+    """The names of the nodes that have it for certain: a majority of those that hold the slot."""
+    others: list[str]
+    """The names of the others that hold the slot, which had not said so by then."""
+    at: float
+    """When it was certain, on the clock of the node that was asked, in seconds since 1970."""
+
+
 # ---- requests -------------------------------------------------------------------------------
 
 
@@ -311,6 +338,42 @@ class BeginRing(_Rpc, frozen=True, tag=111):
     """Create a ring, unless the node is in one or about to be. ``Done`` is the immediate reply."""
 
 
+class GetKey(_Rpc, frozen=True, tag=112):
+    """Read a key."""
+
+    key: str
+    timeout_s: float = OPERATION_S
+
+
+class PutKey(_Rpc, frozen=True, tag=113):
+    """Write a key."""
+
+    key: str
+    value: bytes
+    if_version: int | None = None
+    """Only if this is the present version; 0: only if there is no value. None: in any case."""
+    expires_s: float | None = None
+    """Seconds after which it expires; None: never."""
+    request: bytes | None = None
+    """Names this write, however often it is asked for; None: the node makes a name."""
+    since: int | None = None
+    """From :class:`UnconfirmedReply`: do it, unless it was done as a later version than this."""
+    timeout_s: float = OPERATION_S
+
+
+class DeleteKey(_Rpc, frozen=True, tag=114):
+    """Delete a key; its version grows by that, too."""
+
+    key: str
+    if_version: int | None = None
+    request: bytes | None = None
+    since: int | None = None
+    timeout_s: float = OPERATION_S
+
+
+KeyRequest = GetKey | PutKey | DeleteKey
+
+
 # ---- replies --------------------------------------------------------------------------------
 
 
@@ -352,11 +415,6 @@ class Failure(_Rpc, frozen=True, tag=126):
     text: str
 
 
-def failure(rid: int, error: ChordnetError) -> Failure:
-    """Return ``error`` as a client is sent it."""
-    return Failure(rid, type(error).__name__, str(error))
-
-
 class TraceReply(_Rpc, frozen=True, tag=128):
     trace: MessageTrace
 
@@ -371,6 +429,56 @@ class Trails(_Rpc, frozen=True, tag=131):
     more: bool
 
 
+class WrittenReply(_Rpc, frozen=True, tag=132):
+    written: Written
+
+
+class EntryReply(_Rpc, frozen=True, tag=133):
+    entry: Entry | None
+    """None: the key has no value."""
+
+
+class ConflictReply(_Rpc, frozen=True, tag=134):
+    """The write was not done, and never is: the key has another version."""
+
+    text: str
+    present: Entry | None
+
+
+class UnconfirmedReply(_Rpc, frozen=True, tag=135):
+    """The write may have been done, or be done later, or never."""
+
+    text: str
+    request: bytes
+    since: int
+    """If it was done, then as a later version than this."""
+
+
+class UnavailableReply(_Rpc, frozen=True, tag=136):
+    """Too few of the nodes that hold the key answer. Nothing was done, and nothing will be."""
+
+    text: str
+    slot: int | None
+    epoch: int
+    members: int
+    missing: list[str]
+
+
+def failure(
+    rid: int, error: ChordnetError
+) -> Failure | ConflictReply | UnconfirmedReply | UnavailableReply:
+    """Return ``error`` as a client is sent it."""
+    text = str(error)
+    if isinstance(error, Conflict):
+        return ConflictReply(rid, text, error.present)
+    if isinstance(error, Unconfirmed):
+        return UnconfirmedReply(rid, text, error.request, error.since)
+    if isinstance(error, Unavailable):
+        missing = list(error.missing)
+        return UnavailableReply(rid, text, error.slot, error.epoch, error.members, missing)
+    return Failure(rid, type(error).__name__, text)
+
+
 ClientRequest = (
     SendMessage
     | GetMessages
@@ -383,6 +491,9 @@ ClientRequest = (
     | GetHistory
     | GetTrails
     | BeginRing
+    | GetKey
+    | PutKey
+    | DeleteKey
 )
 ServerReply = (
     Sent
@@ -395,6 +506,11 @@ ServerReply = (
     | TraceReply
     | HistoryReply
     | Trails
+    | WrittenReply
+    | EntryReply
+    | ConflictReply
+    | UnconfirmedReply
+    | UnavailableReply
 )
 REPLIES: dict[type, tuple[type, ...]] = {
     SendMessage: (Sent, Done),
@@ -408,5 +524,8 @@ REPLIES: dict[type, tuple[type, ...]] = {
     GetHistory: (HistoryReply,),
     GetTrails: (Trails,),
     BeginRing: (Done,),
+    GetKey: (EntryReply, UnavailableReply),
+    PutKey: (WrittenReply, ConflictReply, UnconfirmedReply, UnavailableReply),
+    DeleteKey: (WrittenReply, ConflictReply, UnconfirmedReply, UnavailableReply),
 }
 """The types of replies to each request, other than :class:`Failure`."""

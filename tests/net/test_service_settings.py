@@ -15,6 +15,7 @@ from chordnet.record.recording import read_frames
 from chordnet.service import Keywords
 from chordnet.storage.log.memory import MemoryLog
 from chordnet.testing import ScriptedCore
+from tests.net.fake_store import FakeStore
 from tests.net.test_service import ServiceCase
 
 
@@ -30,7 +31,7 @@ class SettingsTests(ServiceCase):
             "history_bytes": 5, "history_s": 6.0, "limits": NetworkLimits(max_clients=7),
             "leave_timeout_s": 8.0, "debug": True, "core": lambda _config, me, _rng: None,
             "endpoints": lambda _reactor, _address, _timeout_s: None,
-            "seconds": lambda: 1.0, "wall": lambda: 2.0,
+            "seconds": lambda: 1.0, "wall": lambda: 2.0, "store": FakeStore(lambda: 2.0),
         }  # fmt: skip
 
     def test_each_keyword_is_a_setting_or_a_seam_and_takes_its_place(self):

@@ -71,7 +71,8 @@ class HelpTests(CommandCase):
         words = {
             "remove-node": " NODE", "add-node": " [NODE]", "chaos": " VERB [NODES]...",
             "send-message": " NODE MESSAGE", "get-messages": " NODE", "explain": " NODE",
-            "trace": " ID", "lookup": " NODE KEY", "logs": " NODE", "replay": " FILE...",
+            "trace": " ID", "lookup": " NODE KEY", "put": " NODE KEY [VALUE]",
+            "get": " NODE KEY", "delete": " NODE KEY", "logs": " NODE", "replay": " FILE...",
             "check-history": " FILE",
         }  # fmt: skip
         for name in COMMANDS:
@@ -79,7 +80,10 @@ class HelpTests(CommandCase):
             self.assertEqual(first, f"Usage: p2pnet {name} [OPTIONS]{words.get(name, '')}")
 
     def test_what_may_not_be_left_out_is_named_where_it_is(self) -> None:
-        for name in ("remove-node", "send-message", "get-messages", "explain", "lookup", "logs"):
+        for name in (
+            "remove-node", "send-message", "get-messages", "explain", "lookup", "logs", "put",
+            "get", "delete",
+        ):  # fmt: skip
             self.assertIn("Missing argument 'NODE'", self.refused(name))
         self.assertIn("Missing argument 'ID'", self.refused("trace"))
         self.assertIn("Missing argument 'FILE...'", self.refused("replay"))

@@ -26,9 +26,11 @@ from chordnet.cli import app
 from chordnet.cli.base import output
 from chordnet.cli.commands import chaos, doctor, explain, lifecycle, members, messages, ring, status
 from chordnet.cli.lab import check_history, replay, simulate
+from chordnet.cli.store import keys
 from chordnet.core.base import config
 from chordnet.core.base.config import ProtocolConfig
 from chordnet.core.base.messages import NodeRef
+from chordnet.core.base.outcomes import Entry
 from chordnet.core.kernel import membership
 from chordnet.core.kernel.signals import SIGNALS
 from chordnet.core.parts import PARTS
@@ -63,7 +65,7 @@ from chordnet.testbed.actions import lifecycle as testbed
 from chordnet.testbed.actions.changes import Removed
 from chordnet.testbed.actions.chaos import Acted, Part
 from chordnet.testbed.base.faults import Faults
-from chordnet.wire.rpc import MessageRecord, NodeInfo, NodeStatus, Receipt, RouteHop
+from chordnet.wire.rpc import MessageRecord, NodeInfo, NodeStatus, Receipt, RouteHop, Written
 from tests.unit import tidy
 
 ROOT = Path(__file__).parents[2]
@@ -626,6 +628,13 @@ class Json(SynchronousTestCase):
 
     def test_the_json_of_get_is_as_described(self):
         self.assertShape("get-messages", [output.record_json(self.names, self.record())])
+
+    def test_the_json_of_put_get_and_delete_is_as_described(self):
+        written = Written(3, "0f", 63, 1, ["Node 1"], ["Node 2"], 1.0)
+        document = {"key": "k", **keys.ending_json(written, keys.Members(self.network))}
+        self.assertShape("put", document)
+        self.assertShape("delete", document)
+        self.assertShape("get", {"key": "k", **keys.found_json(Entry(b"v", 3), None)})
 
     def test_the_json_of_status_is_as_described(self):
         self.assertShape("status", status.report_json(self.report()))

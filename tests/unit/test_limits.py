@@ -66,6 +66,6 @@ class PatienceTests(SynchronousTestCase):
                 "demo": 60.0, "start-network": 90.0, "stop-network": 60.0, "remove-node": 60.0,
                 "add-node": 60.0, "chaos": 30.0, "send-message": 30.0, "get-messages": 30.0,
                 "status": 2.0, "doctor": 30.0, "ring": 2.0, "explain": 5.0, "trace": 5.0,
-                "lookup": 15.0,
+                "lookup": 15.0, "put": 10.0, "get": 10.0, "delete": 10.0,
             },
         )  # fmt: skip

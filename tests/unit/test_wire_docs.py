@@ -34,7 +34,7 @@ STRUCTS = [
     wire_examples.RECORD.route[0], OriginState(b"", 1, []), Range(b"", 1, 1, 2),
     wire_examples.GAP, Detour(0, 1, []),
     OrderedEntry(None), wire_examples.HISTORY, wire_examples.HISTORY.origins[0],
-    wire_examples.TRAIL,
+    wire_examples.TRAIL, wire_examples.ENTRY, wire_examples.WRITTEN,
 ]  # fmt: skip
 
 

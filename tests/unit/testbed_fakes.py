@@ -16,6 +16,7 @@ from twisted.python.failure import Failure
 
 from chordnet.core.base import intervals
 from chordnet.core.base.errors import ConnectFailed
+from chordnet.core.base.outcomes import Entry
 from chordnet.judge.invariants import ideal_view
 from chordnet.survey.conditions import Condition, Matter
 from chordnet.survey.description import NetworkDescription
@@ -38,6 +39,7 @@ from chordnet.wire.rpc import (
     Receipt,
     RouteHop,
     TraceEvent,
+    Written,
 )
 
 NO_ENGINE = {"DOCKER_HOST": "unix:///nowhere/docker.sock"}
@@ -137,6 +139,8 @@ class FakeNodes:
     ordered: dict[int, list[OrderedEntry]] = attrs.field(factory=dict)
     comes: list[MessageRecord | OrderedEntry] = attrs.field(factory=list)
     """What those who follow a node are handed before it ends."""
+    keys: dict[int, list[Any]] = attrs.field(factory=dict)
+    """What nodes answer about keys, one after the other: a result, or an error."""
     receipts: list[dict[str, Any]] = attrs.field(factory=list)
     """What the next receipts have that is not usual."""
     words: list[tuple[Any, ...]] = attrs.field(factory=list)
@@ -241,6 +245,22 @@ class FakeClient:
     def lookup(self, key: str, iterative: bool = False) -> Deferred[LookupResult]:
         self.nodes.words.append(("lookup", key, iterative))
         return self._answer(self.nodes.lookups)
+
+    def get(self, key: str, **words: Any) -> Deferred[Entry | None]:
+        return self._about("get", key, words)
+
+    def put(self, key: str, value: bytes, **words: Any) -> Deferred[Written]:
+        return self._about("put", key, {"value": value, **words})
+
+    def delete(self, key: str, **words: Any) -> Deferred[Written]:
+        return self._about("delete", key, words)
+
+    def _about(self, call: str, key: str, words: dict[str, Any]) -> Deferred[Any]:
+        self.nodes.words.append((call, key, words))
+        ends = self.nodes.keys.get(self.nodes.number(self.address), [])
+        if ends and isinstance(ends[0], Exception):
+            return fail(ends.pop(0))
+        return self._answer({n: each.pop(0) for n, each in self.nodes.keys.items() if each})
 
     def get_ordered(self, limit: int = 0, since: str = "") -> Deferred[list[OrderedEntry]]:
         self.nodes.words.append(("get_ordered", limit, since))

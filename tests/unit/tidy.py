@@ -54,7 +54,7 @@ _ARROWS = {
     "settings": "core.base net.base net.runtime storage.base storage.log",
     "service": "core core.base net.base net.links net.observe net.runtime net.serve settings "
     "storage.log wire",
-    "client": "core.base net.base net.links wire",
+    "client": "core.base judge.store net.base net.links wire",
     "server": "service",
     "healthcheck": "",
     "tap": "core.base net.links service settings",
@@ -73,6 +73,7 @@ _ARROWS = {
     "testbed.actions": "core.base survey testbed.base testbed.engines wire",
     "cli.base": "client core.base draw survey testbed.actions testbed.base testbed.engines wire",
     "cli.commands": "cli.base draw judge survey testbed.actions testbed.base wire",
+    "cli.store": "cli.base core.base draw survey testbed.actions wire",
     "cli.lab": "cli.base core.base draw judge.store record sim.measured sim.world",
     "cli": "cli.base",
 }
@@ -136,7 +137,7 @@ METHODS = {
     "chordnet.core.log.ledger.Ledger": 27,
     "chordnet.net.links.transport.PeerTransport": 33,
     "chordnet.net.runtime.node.LocalNode": 27,
-    "chordnet.service.ChordService": 27,
+    "chordnet.service.ChordService": 31,
     "chordnet.sim.world.network.Network": 38,
 }
 BODIES: dict[str, int] = {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from chordnet.core.base import messages as core
+from chordnet.core.base.outcomes import Entry
 from chordnet.wire import codec, greeting, rpc
 
 RAW = bytes(range(20))
@@ -28,6 +29,9 @@ HISTORY = rpc.NodeHistory(
     [rpc.OriginHistory(RAW.hex(), 1760000000000, [1, 41, 42, 100], [7, 9], [60, 100])], 40, 59
 )
 TRAIL = rpc.MessageTrail(str(ID), bytes(16), 1760000000.6, [RAW.hex()])
+
+ENTRY = Entry(b"blue", 3, 1760000060.0)
+WRITTEN = rpc.Written(3, "0f" * 16, 63, 1, ["Node 4", "Node 9"], ["Node 12"], 1760000000.7)
 
 GREETINGS: list[Any] = [
     greeting.Hello("chordnet", 1, "default", 160, "peer", NODE, 1),
@@ -75,6 +79,9 @@ REQUESTS: list[Any] = [
     rpc.GetHistory(8, f"{RAW.hex()}.1760000000000"),
     rpc.GetTrails(9, 10, str(ID)),
     rpc.BeginRing(10),
+    rpc.GetKey(11, "config", 5.0),
+    rpc.PutKey(12, "config", b"blue", 2, 60.0, b"0123456789abcdef", 2, 5.0),
+    rpc.DeleteKey(13, "config", 2, b"0123456789abcdef", 2, 5.0),
 ]
 REPLIES: list[Any] = [
     rpc.Sent(1, RECEIPT),
@@ -87,6 +94,11 @@ REPLIES: list[Any] = [
     rpc.Ordered(3, [rpc.OrderedEntry(RECORD, True), rpc.OrderedEntry(None, gap=GAP)], False),
     rpc.HistoryReply(8, HISTORY, True),
     rpc.Trails(9, [TRAIL], False),
+    rpc.WrittenReply(12, WRITTEN),
+    rpc.EntryReply(11, ENTRY),
+    rpc.ConflictReply(12, "'config' has version 3, not 2", ENTRY),
+    rpc.UnconfirmedReply(12, "it is not known", b"0123456789abcdef", 2),
+    rpc.UnavailableReply(12, "1 of 3 members answers", 63, 1, 3, ["Node 4", "Node 9"]),
 ]
 EXAMPLES = [*GREETINGS, *PEER_MESSAGES, *REQUESTS, *REPLIES]
 

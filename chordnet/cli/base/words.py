@@ -8,7 +8,9 @@ from typing import Any, TypeVar
 
 import click
 
+from chordnet.core.base.errors import InvalidKey
 from chordnet.core.base.limits import PHRASE_BYTES
+from chordnet.wire.keys import check_store_key
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -97,6 +99,29 @@ class KeyType(click.ParamType):  # type: ignore[type-arg]
         except UnicodeEncodeError:
             raise click.UsageError("KEY must be UTF-8 text", ctx) from None
         return text
+
+
+class StoreKeyType(KeyType):
+    """A key that can have a value."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        text = super().convert(value, param, ctx)
+        try:
+            check_store_key(text)
+        except InvalidKey as problem:
+            raise click.UsageError(str(problem), ctx) from None
+        return text
+
+
+class ValueType(click.ParamType):  # type: ignore[type-arg]
+    """A value: the bytes of the word."""
+
+    name = "value"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> bytes:
+        return _unmarked(value).encode("utf-8", "surrogateescape")
 
 
 class NetworkType(click.ParamType):  # type: ignore[type-arg]

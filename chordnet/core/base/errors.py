@@ -6,6 +6,12 @@ misbehaviour of a peer.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # the command line's help loads this module, and needs none of what that needs
+    from chordnet.core.base.outcomes import Entry
+
 
 class ChordnetError(Exception):
     """Base of every exception that chordnet raises on purpose."""
@@ -61,3 +67,73 @@ class InvalidMessage(LocalProtocolError, ValueError):
 
 class TimedOut(ChordnetError):
     """No answer came in time; the node may be busy or frozen, look at its log and ask again."""
+
+
+class InvalidKey(LocalProtocolError, ValueError):
+    """A key must be a text of 1 to 1,024 bytes of UTF-8."""
+
+
+class InvalidValue(LocalProtocolError, ValueError):
+    """A value must be bytes, at most 65,536 of them."""
+
+
+class NoStore(LocalProtocolError):
+    """The node keeps no store, so it cannot read or write a key; the text says how to begin one."""
+
+
+class Conflict(ChordnetError):
+    """The key has another version than the write was meant for; it was not done, and never is.
+
+    :param present: what the key has; None if it has no value.
+    """
+
+    def __init__(self, text: str, present: Entry | None = None) -> None:
+        super().__init__(text)
+        self.present = present
+
+
+class Unconfirmed(ChordnetError):
+    """The write may have been done, or be done later, or never.
+
+    To be certain ask for it again, with the same ``request`` and ``since`` and all else as before:
+    it is then done unless it has been.
+
+    :param request: names the write.
+    :param since: if it was done, then as a later version than this.
+    """
+
+    def __init__(self, text: str, request: bytes = b"", since: int = 0) -> None:
+        super().__init__(text)
+        self.request = request
+        self.since = since
+
+
+class Unavailable(ChordnetError):
+    """Too few of the nodes that hold the key answer; nothing was done, and nothing will be.
+
+    :param slot: the part of the keys that it belongs to, if that is known.
+    :param epoch: of the slot's members that were asked.
+    :param members: how many hold it.
+    :param missing: the names of those that did not answer.
+    """
+
+    def __init__(
+        self,
+        text: str,
+        slot: int | None = None,
+        epoch: int = 0,
+        members: int = 0,
+        missing: Sequence[str] = (),
+    ) -> None:
+        super().__init__(text)
+        self.slot = slot
+        self.epoch = epoch
+        self.members = members
+        self.missing = tuple(missing)
+
+
+class Untold(ChordnetError):
+    """It cannot be told any more whether the write was done: too many others came after it.
+
+    It was done before this answer, or it never is. Read the key and decide again.
+    """

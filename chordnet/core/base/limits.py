@@ -6,6 +6,18 @@ hold every peer to them.
 
 PHRASE_BYTES = 65_536
 """UTF-8 bytes of a message that is broadcast, unless a network is configured otherwise."""
+MAX_KEY_BYTES = 1024
+"""UTF-8 bytes of a key of the store."""
+MAX_VALUE_BYTES = 65_536
+"""Bytes of a key's value."""
+MAX_REQUEST_BYTES = 64
+"""Bytes of the id of a write that may be asked for again."""
+MAX_EXPIRES_S = 315_360_000.0
+"""Ten years: the longest time after which a value may expire."""
+OPERATION_S = 10.0
+"""How long an operation on a key may take, unless it is told otherwise."""
+MAX_OPERATION_S = 86_400.0
+"""The longest time that it may be told."""
 CLOCK_AHEAD_S = 86_400.0
 """If an incarnation is further ahead of our clock than this, one of the two clocks is wrong."""
 

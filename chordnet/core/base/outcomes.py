@@ -1,12 +1,24 @@
 """How requests of the program can fail, and how messages of a peer can be wrong: closed lists.
 
 Recordings contain the values. The text for people is made from them at the edge
-(:mod:`chordnet.net.observe.views`).
+(:mod:`chordnet.net.observe.views`). ``Entry`` is what a request about a key finds.
 """
 
 from __future__ import annotations
 
 import enum
+
+import msgspec
+
+
+class Entry(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What a key has: its value, and the version of that."""
+
+    value: bytes
+    version: int
+    """Grows with every write of the key and never goes back."""
+    expires: float | None = None
+    """When it expires, in seconds since 1970 on the clock of the node that wrote it."""
 
 
 class Failed(enum.StrEnum):

@@ -30,6 +30,8 @@ from chordnet.core.base.messages import (
 from chordnet.core.log.ledger import OriginKey
 from chordnet.core.store.base.effects import Entry as ToKeep
 from chordnet.core.store.base.kept import Kept
+from chordnet.core.store.base.outcomes import Outcome
+from chordnet.core.store.base.requests import Get, Put
 from chordnet.wire.rpc import LookupResult, Receipt
 
 
@@ -275,6 +277,31 @@ class StoreKeeper(Protocol):
         """Release what it holds."""
 
 
+KeyDone = Callable[[Outcome | ChordnetError], None]
+"""Called once, with how an operation on a key ended, or with why that is not known."""
+
+
+class KeyStore(Protocol):
+    """The keys of the network, as one node can read and write them."""
+
+    def ask(self, asked: Get | Put, timeout_s: float, done: KeyDone) -> None:
+        """Begin an operation; ``done`` is called once.
+
+        An error of a write is taken to mean that it may have been done, unless it is
+        :class:`NoStore` or :class:`Busy`. ``done`` may be called before this returns. Whoever runs
+        the node answers for operations that wait when the node ends; ``done`` may be called then,
+        too.
+
+        :param timeout_s: ``done`` is to be called within so many seconds.
+        :raises NotInRing: it cannot work now; nothing was begun.
+        :raises NoStore: the node keeps no store; nothing was begun.
+        :raises Busy: too much is under way; nothing was begun.
+        """
+
+    def slot_of(self, key: bytes) -> int | None:
+        """Return the slot of a key; None while the node belongs to no store."""
+
+
 class NodeState(Protocol):
     """What outlives a restart: the incarnation and the known peers."""
 
@@ -289,6 +316,8 @@ __all__ = [
     "Core",
     "Down",
     "Hop",
+    "KeyDone",
+    "KeyStore",
     "LookupDoneWith",
     "MessageLog",
     "NodeState",

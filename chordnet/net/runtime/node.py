@@ -42,7 +42,13 @@ from chordnet.core.base.errors import BroadcastFailed, Busy, ChordnetError, NotI
 from chordnet.core.base.events import Begin, FindOwner, Leave, Publish, Start, Walk
 from chordnet.core.base.messages import NodeRef, Status
 from chordnet.net.base.allowance import Load
-from chordnet.net.base.interfaces import Core, LookupDoneWith, MessageLog, ReceiptDone
+from chordnet.net.base.interfaces import (
+    Core,
+    KeyStore,
+    LookupDoneWith,
+    MessageLog,
+    ReceiptDone,
+)
 from chordnet.net.base.metrics import NetMetric
 from chordnet.net.base.shared import Shared
 from chordnet.net.links.greeters import Clients, Door
@@ -53,6 +59,7 @@ from chordnet.net.observe.traces import Traces
 from chordnet.net.observe.views import Views, broadcast_failure, lookup_failure
 from chordnet.net.runtime.history import History
 from chordnet.net.runtime.keeping import recent_messages
+from chordnet.net.runtime.keys import Keys
 from chordnet.net.runtime.runner import Runner, Surroundings
 from chordnet.wire.rpc import (
     FingerEntry,
@@ -70,6 +77,7 @@ class LocalNode:
     """Ties one core to its connections, its log and its subscribers.
 
     :param keep_peers: called with the peers worth keeping on disk.
+    :param store: reads and writes keys; None if this node keeps no store.
     """
 
     def __init__(
@@ -81,6 +89,7 @@ class LocalNode:
         log: MessageLog,
         hooks: Hooks | None = None,
         keep_peers: Callable[[list[NodeRef]], None] = lambda _peers: None,
+        store: KeyStore | None = None,
     ) -> None:
         self._shared = shared
         self.me = shared.me
@@ -103,6 +112,14 @@ class LocalNode:
         self._lookups: dict[int, tuple[str, int, LookupDoneWith]] = {}
         self._walks: dict[int, Callable[[Walked | ChordnetError], None]] = {}
         self._leavers: list[Callable[[], None]] = []
+        self.keys = Keys(
+            store,
+            check_member=self._check_member,
+            load=self.load,
+            wall=self.wall,
+            random_bytes=shared.rng.randbytes,
+        )
+        """Reads and writes of keys."""
         self.failure = ""
         """Why this node had to leave its ring for good; empty if it did not."""
         self._outbox: list[tuple[int, bytes]] = []
@@ -312,6 +329,7 @@ class LocalNode:
             found(NotInRing(reason))
         for walked in _take(self._walks):
             walked(NotInRing(reason))
+        self.keys.end(reason)
         unkept, self.history.unkept = self.history.unkept, []
         waiting = [done for *_, done in _take(self._broadcasts)]
         for done in waiting + [done for done, _receipt in unkept]:

@@ -14,14 +14,19 @@ from typing import Any, Literal
 
 import attrs
 
+from chordnet.core.base.errors import Busy
+from chordnet.core.base.outcomes import Entry
 from chordnet.net.observe.accounts import history, trails
 from chordnet.net.serve.reading import ReceivedReader, position_of, trace_of
 from chordnet.net.serve.seams import Asker, Node
 from chordnet.wire.rpc import (
     BeginRing,
+    DeleteKey,
     Done,
+    EntryReply,
     Follow,
     GetHistory,
+    GetKey,
     GetMessages,
     GetStatus,
     GetTrace,
@@ -31,6 +36,7 @@ from chordnet.wire.rpc import (
     Lookup,
     LookupReply,
     Messages,
+    PutKey,
     SendMessage,
     Sent,
     ServerReply,
@@ -38,12 +44,18 @@ from chordnet.wire.rpc import (
     TraceReply,
     Trails,
     Unfollow,
+    WrittenReply,
+    failure,
 )
 
 Role = Literal["read", "send", "operate"]
-"""What a client must be allowed to do: see what the node sees; broadcast; change the node itself.
+"""What a client must be allowed to do: see what the node sees, keys included; broadcast, and write
+keys; change the node itself.
 
 So far every client is allowed everything."""
+
+_ABOUT = 64
+"""Bytes of a reply with a key's value, besides that."""
 
 Handler = Callable[[Asker, Any], ServerReply | None]
 
@@ -127,6 +139,22 @@ def leave_ring(asker: Asker, request: LeaveRing) -> None:
     asker.later(request.rid, _done, lambda done: asker.leave(partial(done, None)))
 
 
+def get_key(asker: Asker, request: GetKey) -> None:
+    """Read a key."""
+    asker.later(request.rid, partial(_entry, asker), asker.node.keys.ask, request)
+
+
+def write_key(asker: Asker, request: PutKey | DeleteKey) -> None:
+    """Write or delete a key; the receipt is the reply."""
+    asker.later(request.rid, WrittenReply, asker.node.keys.ask, request)
+
+
+def _entry(asker: Asker, rid: int, entry: Entry | None) -> ServerReply:
+    if entry is not None and not asker.has_room(len(entry.value) + _ABOUT):
+        return failure(rid, Busy("the replies before this one wait to be read; ask again"))
+    return EntryReply(rid, entry)
+
+
 def _done(rid: int, _result: None) -> Done:
     return Done(rid)
 
@@ -153,5 +181,8 @@ CALLS = (
     Call(GetHistory, get_history, "read", long=True),
     Call(GetTrails, get_trails, "read", long=True),
     Call(BeginRing, begin_ring, "operate"),
+    Call(GetKey, get_key, "read"),
+    Call(PutKey, write_key, "send"),
+    Call(DeleteKey, write_key, "send"),
 )
 BY_REQUEST: dict[type, Call] = {call.request: call for call in CALLS}

@@ -170,6 +170,10 @@ class ClientSession:
             self._in_flight -= 1
             raise
 
+    def has_room(self, size: int) -> bool:
+        """Return True if a reply of so many bytes may be sent now; see :class:`.seams.Asker`."""
+        return self._connection.waiting + size <= self.node.limits.send_buffer_bytes
+
     def _over(
         self,
         rid: int,

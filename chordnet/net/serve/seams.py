@@ -7,6 +7,8 @@ from typing import Protocol, TypeVar
 
 from twisted.internet.interfaces import IReactorTime
 
+from chordnet.core.base.errors import ChordnetError
+from chordnet.core.base.outcomes import Entry
 from chordnet.net.base.allowance import Load
 from chordnet.net.base.interfaces import Core, LookupDoneWith, MessageLog, ReceiptDone
 from chordnet.net.base.journal import Journal
@@ -14,9 +16,17 @@ from chordnet.net.base.limits import NetworkLimits
 from chordnet.net.base.turn import Turn
 from chordnet.net.observe.traces import Traces
 from chordnet.net.observe.views import Views
-from chordnet.wire.rpc import Follow, NodeStatus, ServerReply
+from chordnet.wire.rpc import Follow, KeyRequest, NodeStatus, ServerReply, Written
 
 T = TypeVar("T")
+
+
+class Keys(Protocol):
+    """Reads and writes of keys (:class:`chordnet.net.runtime.keys.Keys`)."""
+
+    def ask(
+        self, asked: KeyRequest, done: Callable[[Written | Entry | ChordnetError | None], None]
+    ) -> None: ...
 
 
 class Node(Protocol):
@@ -32,6 +42,8 @@ class Node(Protocol):
     turn: Turn
     wall: Callable[[], float]
 
+    @property
+    def keys(self) -> Keys: ...
     @property
     def clock(self) -> IReactorTime: ...
     def publish(self, body: str, done: ReceiptDone) -> None: ...
@@ -77,6 +89,12 @@ class Asker(Protocol):
         :param begin: called with ``arguments`` and a callback, which is to be called once: with the
             result, or with the :class:`ChordnetError` that prevented it.
         :param held: bytes of the reply that the node answers for until the client has read it.
+        """
+
+    def has_room(self, size: int) -> bool:
+        """Return True if a reply of so many bytes may be sent now.
+
+        With more, a client that asks for much at a time and reads it slowly would be cut off.
         """
 
     @property

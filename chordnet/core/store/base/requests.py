@@ -6,11 +6,6 @@ import msgspec
 
 from chordnet.core.store.base.records import Content
 
-MAX_KEY_BYTES = 1024
-MAX_VALUE_BYTES = 65_536
-MAX_REQUEST_BYTES = 64
-"""Of the name of a write."""
-
 
 class Get(msgspec.Struct, frozen=True, tag=True):
     """Read a key."""

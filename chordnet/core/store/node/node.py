@@ -100,8 +100,8 @@ class _Formed:
 
     def __init__(self, node: StoreNode, founding: Founding, kept: Kept | None) -> None:
         around = node.around
-        # A number of the disk would not do: it begins again with an empty disk, and comes twice with
-        # an older copy of one.
+        # The number of the disk's run would not do: it begins again with an empty disk, and an
+        # older copy of a disk brings it twice.
         ballots = Ballots(around.me.node, around.rng.getrandbits(61))
         self.founding = founding
         self.id = founding.id
@@ -359,7 +359,9 @@ class StoreNode:
         formed, me = self._formed, self.around.me
         if formed is None:
             return 0
-        named = {l.slot for l in formed.directory.named() if me in l.configuration.members}
+        named = {
+            listed.slot for listed in formed.directory.named() if me in listed.configuration.members
+        }
         return len(named.union(held.registers.head.slot for held in formed.holdings.served))
 
     def _pause(self) -> float:

@@ -13,7 +13,12 @@ from typing import Any
 
 import msgspec
 
-from chordnet.core.base.limits import COUNT_LIMIT
+from chordnet.core.base.limits import (
+    COUNT_LIMIT,
+    MAX_KEY_BYTES,
+    MAX_REQUEST_BYTES,
+    MAX_VALUE_BYTES,
+)
 from chordnet.core.base.naming import usable_name
 from chordnet.core.store.base import messages as msg
 from chordnet.core.store.base.ballots import Ballot
@@ -21,7 +26,6 @@ from chordnet.core.store.base.configurations import Configuration, Member, Vote
 from chordnet.core.store.base.founding import MOST_REPLICAS, MOST_SLOTS
 from chordnet.core.store.base.messages import Address, StoreMessage
 from chordnet.core.store.base.records import MOST_REQUESTS, Applied, Content, Floor, Record
-from chordnet.core.store.base.requests import MAX_KEY_BYTES, MAX_REQUEST_BYTES, MAX_VALUE_BYTES
 from chordnet.core.store.node.directory import Listed
 from chordnet.core.store.node.hails import Hail
 

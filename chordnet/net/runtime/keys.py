@@ -1,0 +1,246 @@
+"""Reads and writes of keys, as the node's program and its clients ask for them.
+
+A request is checked and handed to the store as an operation; how that ended becomes a result or an
+exception, with the words for people. A node that keeps no store refuses each of them.
+
+How a write may end, and what is certain then:
+
+- a receipt (``Written``): it is done;
+- ``Conflict``, ``Unavailable``, or a refusal before it was begun: it was not done, and never is;
+- ``Unconfirmed``: anything else, the end of the node in the middle of it included;
+- ``Untold``: asked for again after that, and nobody knows any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import attrs
+
+from chordnet.core.base.errors import (
+    Busy,
+    ChordnetError,
+    Conflict,
+    NoStore,
+    NotInRing,
+    Unavailable,
+    Untold,
+)
+from chordnet.core.base.outcomes import Entry
+from chordnet.core.store.base import outcomes
+from chordnet.core.store.base.records import Content
+from chordnet.core.store.base.requests import Get, Put
+from chordnet.net.base.allowance import Load
+from chordnet.net.base.interfaces import KeyStore
+from chordnet.wire.keys import check_key_request, done_to, quoted, unconfirmed
+from chordnet.wire.rpc import DeleteKey, GetKey, KeyRequest, PutKey, Written
+
+MAX_OPERATIONS = 4096
+"""Operations on keys of one node in flight; a further one is answered "busy"."""
+REQUEST_BYTES = 16
+"""Bytes of the id of a write that was asked for without one."""
+
+NO_STORE = "this node keeps no store; start its founders with --founders a,b,c"
+
+KeyResult = Written | Entry | None
+KeyResultDone = Callable[[KeyResult | ChordnetError], None]
+
+
+@attrs.frozen
+class _Begun:
+    """An operation under way."""
+
+    asked: KeyRequest
+    operation: Get | Put
+    done: KeyResultDone
+
+
+class Keys:
+    """What can be asked of one node about keys.
+
+    :param store: None: the node keeps none.
+    :param check_member: raises ``NotInRing`` unless the node is a member of a ring.
+    :param load: counts the bytes of the values that are being written.
+    :param wall: returns the wall clock in seconds since 1970.
+    :param random_bytes: returns so many random bytes.
+    """
+
+    def __init__(
+        self,
+        store: KeyStore | None,
+        *,
+        check_member: Callable[[], None],
+        load: Load,
+        wall: Callable[[], float],
+        random_bytes: Callable[[int], bytes],
+    ) -> None:
+        self.store = store
+        self._check_member = check_member
+        self._load = load
+        self._wall = wall
+        self._random_bytes = random_bytes
+        self._number = 0
+        self._begun: dict[int, _Begun] = {}
+
+    def ask(self, asked: KeyRequest, done: KeyResultDone) -> None:
+        """Begin an operation; ``done`` gets the receipt, or the entry that was read.
+
+        :raises LocalProtocolError: the request is impossible, as ``InvalidKey`` or ``InvalidValue``
+            if the key or the value is.
+        :raises NoStore: this node keeps no store.
+        :raises NotInRing: it is not a member of a ring.
+        :raises Busy: too many operations, or too many bytes, are in flight.
+        """
+        operation = self._operation(asked, check_key_request(asked))
+        if self.store is None:
+            raise NoStore(NO_STORE)
+        self._check_member()
+        if len(self._begun) >= MAX_OPERATIONS:
+            raise Busy(f"{len(self._begun)} operations on keys are in flight; retry after a moment")
+        self._load.take(_size(operation))
+        self._number += 1
+        number = self._number
+        # Before it begins: the outcome may come before ask() returns.
+        self._begun[number] = _Begun(asked, operation, done)
+        try:
+            self.store.ask(operation, asked.timeout_s, partial(self._over, number))
+        except Exception:
+            self._forget(number)
+            raise
+
+    def end(self, reason: str) -> None:
+        """Let all operations under way end, because the node does."""
+        for number in list(self._begun):
+            self._over(number, NotInRing(reason))
+
+    def _operation(self, asked: KeyRequest, key: bytes) -> Get | Put:
+        if isinstance(asked, GetKey):
+            return Get(key)
+        request = asked.request or self._random_bytes(REQUEST_BYTES)
+        value, expires = None, None
+        if isinstance(asked, PutKey):
+            value = asked.value
+            if asked.expires_s is not None:
+                expires = self._wall() + asked.expires_s
+        return Put(key, value, request, asked.if_version, expires, asked.since)
+
+    def _over(self, number: int, ended: outcomes.Outcome | ChordnetError) -> None:
+        begun = self._forget(number)
+        if begun is None:  # the node has ended before its store said this
+            return
+        begun.done(self._result(begun, ended))
+
+    def _forget(self, number: int) -> _Begun | None:
+        begun = self._begun.pop(number, None)
+        if begun is not None:
+            self._load.give(_size(begun.operation))
+        return begun
+
+    def _result(
+        self, begun: _Begun, ended: outcomes.Outcome | ChordnetError
+    ) -> KeyResult | ChordnetError:
+        asked, operation = begun.asked, begun.operation
+        if isinstance(ended, outcomes.Unavailable):
+            assert self.store is not None
+            return unavailable(asked, ended, self.store.slot_of(operation.key))
+        if isinstance(ended, outcomes.Found):
+            return entry_of(ended.content)
+        if isinstance(ended, outcomes.Done):
+            return written(ended, self._wall())
+        if isinstance(asked, GetKey) or isinstance(operation, Get):
+            assert isinstance(ended, ChordnetError)
+            return ended
+        return uncertain(asked, operation.request, ended)
+
+
+def _size(operation: Get | Put) -> int:
+    value = operation.value if isinstance(operation, Put) else None
+    return len(value or b"")
+
+
+def entry_of(content: Content) -> Entry | None:
+    """Return what a key has, None if it has no value."""
+    if content.value is None:
+        return None
+    return Entry(content.value, content.version, content.expires)
+
+
+def written(done: outcomes.Done, at: float) -> Written:
+    """Return the receipt of a write."""
+    return Written(
+        version=done.version,
+        formation=done.formation.hex(),
+        slot=done.slot,
+        epoch=done.epoch,
+        acknowledged=[member.node for member in done.acknowledged],
+        others=[member.node for member in done.others],
+        at=at,
+    )
+
+
+def conflict(asked: PutKey | DeleteKey, present: Entry | None) -> Conflict:
+    """Return what a write ends with that was meant for another version."""
+    key = quoted(asked.key)
+    if present is None:
+        has = f"{key} has no value"
+    elif asked.if_version == 0:
+        has = f"{key} exists already, with version {present.version}"
+    else:
+        has = f"{key} has version {present.version}, not {asked.if_version}"
+    return Conflict(f"{has}; it was not {done_to(asked)}: read it and decide again", present)
+
+
+def uncertain(
+    asked: PutKey | DeleteKey,
+    request: bytes,
+    ended: outcomes.Conflict | outcomes.Unconfirmed | outcomes.Untold | ChordnetError,
+) -> ChordnetError:
+    """Return what a write ends with that is not known to be done.
+
+    :param request: names it.
+    """
+    if isinstance(ended, outcomes.Conflict):
+        return conflict(asked, entry_of(ended.present))
+    if isinstance(ended, outcomes.Untold):
+        return untold(asked)
+    if isinstance(ended, NoStore | Busy):
+        return ended
+    if isinstance(ended, outcomes.Unconfirmed):
+        why = "too few of the nodes that hold it have answered in time"
+        return unconfirmed(asked, why, request, ended.since)
+    return unconfirmed(asked, str(ended), request)
+
+
+def untold(asked: PutKey | DeleteKey) -> Untold:
+    """Return what a write ends with of which nobody knows any more whether it was done."""
+    return Untold(
+        f"it cannot be told any more whether {quoted(asked.key)} was {done_to(asked)}, since others"
+        " have written it so often meanwhile; nothing more will happen: read it and decide again"
+    )
+
+
+def unavailable(asked: KeyRequest, ended: outcomes.Unavailable, slot: int | None) -> Unavailable:
+    """Return what a request ends with when too few of the key's members answer."""
+    what = "read" if isinstance(asked, GetKey) else done_to(asked)
+    missing = [member.node for member in ended.missing]
+    return Unavailable(
+        f"{quoted(asked.key)} cannot be {what} now: {reason(ended, slot)}",
+        slot,
+        ended.epoch,
+        ended.members,
+        missing,
+    )
+
+
+def reason(ended: outcomes.Unavailable, slot: int | None) -> str:
+    """Return ``slot 63: 1 of 3 members answers; Node 4, Node 9 missing``."""
+    where = "" if slot is None else f"slot {slot}: "
+    answering = ended.members - len(ended.missing)
+    verb = "answers" if answering == 1 else "answer"
+    text = f"{where}{answering} of {ended.members} members {verb}"
+    if ended.missing:
+        text += f"; {', '.join(member.node for member in ended.missing)} missing"
+    if answering > ended.members // 2:
+        text += "; others were faster until the time was up, so ask again"
+    return text
