@@ -32,6 +32,8 @@ from chordnet.core.base.limits import OPERATION_S
 from chordnet.core.base.messages import NodeRef, Status
 from chordnet.core.base.outcomes import Entry
 from chordnet.core.node import real_node
+from chordnet.core.store.node.node import StoreNode
+from chordnet.core.store.node.settings import StoreSettings
 from chordnet.net.base.addresses import (
     Endpoints,
     advertised_address,
@@ -50,12 +52,13 @@ from chordnet.net.base.turn import Turn
 from chordnet.net.links.listening import server_endpoint
 from chordnet.net.observe.hooks import Hooks, Subscription
 from chordnet.net.runtime.delivery import Delivery
-from chordnet.net.runtime.keeping import Storage
+from chordnet.net.runtime.keeping import Storage, StoreChoice
 from chordnet.net.runtime.lifetime import Lifetime
 from chordnet.net.runtime.node import LocalNode
 from chordnet.net.runtime.recorder import Recorder
 from chordnet.net.runtime.settling import Settling
 from chordnet.net.serve.reading import open_reader, trace_of
+from chordnet.net.store.runner import StoreRunner
 from chordnet.settings import NodeSettings
 from chordnet.storage.log.sqlite import Durability
 from chordnet.wire.codec import frame_limit
@@ -89,7 +92,7 @@ class Seams:
     :param endpoints: makes the client endpoints that peers are dialled with.
     :param seconds: a clock that never goes back.
     :param wall: returns the wall clock in seconds since 1970.
-    :param store: reads and writes keys; None: the node keeps no store.
+    :param keys: reads and writes keys, instead of the node's own store.
     """
 
     rng: random.Random | None = None
@@ -98,7 +101,7 @@ class Seams:
     endpoints: Endpoints = client_endpoint
     seconds: Callable[[], float] = time.monotonic
     wall: Callable[[], float] = time.time
-    store: KeyStore | None = None
+    keys: KeyStore | None = None
 
 
 class Keywords(TypedDict, total=False):
@@ -126,7 +129,9 @@ class Keywords(TypedDict, total=False):
     endpoints: Endpoints
     seconds: Callable[[], float]
     wall: Callable[[], float]
-    store: KeyStore | None
+    founders: Sequence[str]
+    store: StoreChoice
+    keys: KeyStore | None
 
 
 def _with_keywords(
@@ -188,7 +193,7 @@ class ChordService(MultiService):
         - limits: what connections may cost.
         - leave_timeout_s: how long a stop waits for the ordered leave.
         - debug: log single messages too.
-        - rng, log, core, endpoints, seconds, wall, store: see :class:`Seams`.
+        - rng, log, core, endpoints, seconds, wall, keys: see :class:`Seams`.
 
     :raises ConfigError: a setting is unusable; the text says which and what is accepted.
     """
@@ -237,6 +242,8 @@ class ChordService(MultiService):
             settings.durability,
             settings.history_bytes,
             settings.history_s,
+            self._rng,
+            settings.store,
         )
         self._begun, self._active = Waiters(), Waiters()
         self._settling = Settling(reactor, seams.seconds, self._running)
@@ -308,14 +315,32 @@ class ChordService(MultiService):
             wall=seams.wall,
             endpoints=seams.endpoints,
         )
+        core = make_core(settings.config, me, self._rng)
+        keeper, kept = self._storage.open_store()
+        founders = settings.founders
+        if not (founders or settings.peers) and self._storage.holds_keys:
+            founders = (name,)
+        machine = StoreNode(
+            StoreSettings(
+                network=settings.network,
+                bits=settings.config.bits,
+                founders=tuple(founders),
+                slots=min(settings.slots, space.size),
+                replicas=settings.replicas,
+                seat=self._storage.holds_keys,
+            ),
+            name,
+            kept,
+            random.Random(self._rng.getrandbits(64)),
+        )
         return LocalNode(
             shared,
-            core=make_core(settings.config, me, self._rng),
+            core=core,
             config=settings.config,
             log=log,
             keep_peers=state.keep_peers,
             hooks=self._hooks,
-            store=seams.store,
+            store=lambda node: seams.keys or StoreRunner(shared, machine, keeper, node),
         )
 
     def _status_changed(self, change: StatusChanged) -> None:

@@ -24,6 +24,13 @@ import attrs
 
 from chordnet.core.base.config import ProtocolConfig
 from chordnet.core.base.errors import ConfigError
+from chordnet.core.store.base.founding import (
+    MOST_FOUNDERS,
+    MOST_REPLICAS,
+    MOST_SLOTS,
+    REPLICAS,
+    SLOTS,
+)
 from chordnet.net.base.addresses import (
     checked_advertise,
     checked_name,
@@ -32,6 +39,7 @@ from chordnet.net.base.addresses import (
 )
 from chordnet.net.base.arguments import SETTING, shown
 from chordnet.net.base.limits import NetworkLimits
+from chordnet.net.runtime.keeping import StoreChoice
 from chordnet.net.runtime.recorder import RECORD_BYTES
 from chordnet.storage.base.limits import HISTORY_BYTES, HISTORY_S
 from chordnet.storage.log.sqlite import Durability
@@ -185,6 +193,38 @@ class Addresses:
 
     def check(self, what: str, value: Any) -> None:
         """Do nothing: the field's converter has checked the addresses."""
+
+
+@attrs.frozen
+class Names:
+    """Several names: one text with commas, or a list."""
+
+    most: int
+
+    def read(self, what: str, value: Any) -> list[str]:
+        """Return the names."""
+        names = value.split(",") if isinstance(value, str) else value
+        if not isinstance(names, list | tuple) or not all(isinstance(each, str) for each in names):
+            raise ConfigError(f"{what} must be names with commas between, not {shown(value)}")
+        return [each.strip() for each in names]
+
+    def check(self, what: str, value: Any) -> None:
+        """Require different names of nodes."""
+        SETTING.texts(what, value)
+        for name in value:
+            checked_name(what, name)
+        if len(set(value)) < len(value) or len(value) > self.most:
+            raise ConfigError(f"{what} must be at most {self.most} different names")
+
+
+def _check_power(what: str, value: Any) -> None:
+    if not isinstance(value, int) or not 1 <= value <= MOST_SLOTS or value & (value - 1):
+        raise ConfigError(f"{what} must be a power of two up to {MOST_SLOTS}, not {shown(value)}")
+
+
+def _check_odd(what: str, value: Any) -> None:
+    if not isinstance(value, int) or not 1 <= value <= MOST_REPLICAS or not value % 2:
+        raise ConfigError(f"{what} must be odd, from 1 to {MOST_REPLICAS}, not {shown(value)}")
 
 
 def _addresses(value: Any) -> tuple[str, ...]:
@@ -407,6 +447,34 @@ class NodeSettings:
         kind=Seconds(0, 3600),
         default=5.0,
         help="Seconds that a stop waits for the ordered leave",
+    )
+    founders: Sequence[str] = option(
+        "founders",
+        kind=Names(MOST_FOUNDERS),
+        default=(),
+        default_text="none",
+        converter=tuple,
+        help="Names of the nodes that begin the store, with commas between; the same at each",
+    )
+    store: StoreChoice = option(
+        "store",
+        kind=OneOf(get_args(StoreChoice)),
+        default="auto",
+        help="Where keys are held: auto (the state directory), memory, or none: by others only",
+    )
+    slots: int = option(
+        "slots",
+        kind=Whole(1, MOST_SLOTS),
+        default=SLOTS,
+        check=_check_power,
+        help="Parts that keys are divided into, a power of two; the founders decide",
+    )
+    replicas: int = option(
+        "replicas",
+        kind=Whole(1, MOST_REPLICAS),
+        default=REPLICAS,
+        check=_check_odd,
+        help="Nodes that hold each key, an odd number; the founders decide",
     )
     limits: NetworkLimits = option(
         "max-clients",

@@ -23,7 +23,7 @@ class HistoryCase(ServiceCase):
     def setUp(self) -> None:
         super().setUp()
         self.store = FakeStore(lambda: self.network.wall + self.clock.seconds())
-        (self.node,) = self.ring(1, store=self.store)
+        (self.node,) = self.ring(1, keys=self.store)
         self.lines: list[bytes] = []
         self.history = ClientHistory("a", self.lines.append, self.clock.seconds)
         self.recorded = self.client(1, history=self.history)

@@ -26,7 +26,7 @@ from tests.net.test_sockets import SocketCase
 class KeySocketTests(SocketCase):
     async def test_keys_are_written_read_and_deleted_and_every_end_arrives(self) -> None:
         store = FakeStore(time.time)
-        node = await self.service("one", seams=Seams(store=store))
+        node = await self.service("one", seams=Seams(keys=store))
         await node.joined()
         lines: list[bytes] = []
         history = ClientHistory("a", lines.append)
@@ -54,7 +54,7 @@ class KeySocketTests(SocketCase):
         self.assertEqual((found.verdict, found.operations), (Verdict.RIGHT, 7))
 
     async def test_many_large_values_are_read_at_the_same_time(self) -> None:
-        node = await self.service("one", seams=Seams(store=FakeStore(time.time)))
+        node = await self.service("one", seams=Seams(keys=FakeStore(time.time)))
         await node.joined()
         client = P2PNetClient(node.address, reactor)
         self.clients.append(client)

@@ -45,7 +45,7 @@ class KeyCase(ServiceCase):
     def setUp(self) -> None:
         super().setUp()
         self.store = FakeStore(self.wall)
-        (self.node,) = self.ring(1, store=self.store)
+        (self.node,) = self.ring(1, keys=self.store)
         self.remote = self.client(1)
 
     def wall(self) -> float:
@@ -291,7 +291,7 @@ class RefusalTests(KeyCase):
         self.assertIn("keeps no store; start its founders with --founders a,b,c", NO_STORE)
 
     def test_a_node_that_does_not_run_or_is_in_no_ring_asks_its_store_nothing(self):
-        lonely = self.service(3, (9,), store=self.store)
+        lonely = self.service(3, (9,), keys=self.store)
         self.network.run(0.5)
         self.assertIn("not in a ring", str(self.error(lonely.get("k"), NotInRing, 0)))
         self.result(self.node.stopService(), 3)
@@ -312,7 +312,7 @@ class RefusalTests(KeyCase):
     def test_values_under_way_count_as_bytes_in_flight(self):
         limits = NetworkLimits(in_flight_bytes=100_000)
         store = FakeStore(self.wall)
-        service = self.service(2, limits=limits, store=store)
+        service = self.service(2, limits=limits, keys=store)
         self.network.run(4)
         store.ends = [store.silent]
         waiting = service.put("a", bytes(60_000))

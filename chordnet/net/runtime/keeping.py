@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import os
+import random
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import attrs
 
 from chordnet.core.base.events import Recent
 from chordnet.core.base.messages import digest_of
-from chordnet.net.base.interfaces import MessageLog, NodeState
+from chordnet.core.store.base.kept import Kept
+from chordnet.net.base.interfaces import MessageLog, NodeState, StoreKeeper
 from chordnet.storage.base.limits import HISTORY_BYTES, HISTORY_S
 from chordnet.storage.log.memory import MemoryLog, MemoryState
 from chordnet.storage.log.sqlite import Durability, SqliteLog
 from chordnet.storage.statedir import StateDirectory
+from chordnet.storage.store.disk import StoreDisk
+from chordnet.storage.store.memory import MemoryStore
+
+StoreChoice = Literal["auto", "memory", "none"]
+"""Where a node holds keys: on its disk if it has one, in memory, or nowhere."""
 
 RECENT_MESSAGES = 4096
 """The most messages that a restarted node looks up."""
@@ -53,6 +61,8 @@ class Storage:
     :param history_s: how long a message is kept on disk, in seconds.
     :param warn: called with one line about damaged files.
     :param wall: returns the wall clock in seconds since 1970.
+    :param rng: where the number of a new store comes from.
+    :param store: where keys are held.
     """
 
     directory: str | os.PathLike[str] | None
@@ -62,6 +72,10 @@ class Storage:
     durability: Durability = "process"
     history_bytes: int = HISTORY_BYTES
     history_s: float = HISTORY_S
+    rng: random.Random = attrs.field(factory=random.SystemRandom)
+    store: StoreChoice = "auto"
+    _memory_store: MemoryStore | None = None
+    _keeper: StoreKeeper | None = None
     _memory: tuple[MemoryState, MemoryLog] | None = None
     _state: NodeState | None = None
     _log: MessageLog | None = None
@@ -91,9 +105,38 @@ class Storage:
         )
         return self._state, self._log
 
+    @property
+    def holds_keys(self) -> bool:
+        """Whether the node holds keys for others, and not only asks for them."""
+        if self.store == "auto":
+            return self.directory is not None
+        return self.store == "memory"
+
+    def open_store(self) -> tuple[StoreKeeper, Kept]:
+        """Return where the store keeps things, and what it has kept.
+
+        :raises StoreFailed: the files cannot be opened.
+        """
+        keeper: StoreKeeper
+        if self.directory is None or self.store != "auto":
+            if self._memory_store is None:
+                self._memory_store = MemoryStore(self.rng)
+            keeper = self._memory_store
+        else:
+            keeper = StoreDisk(
+                Path(self.directory) / "store.db",
+                self.rng,
+                durability=self.durability,
+                warn=self.warn,
+                wall=self.wall,
+            )
+        kept = keeper.open()
+        self._keeper = keeper
+        return keeper, kept
+
     def close(self) -> None:
         """Release what is open."""
-        for opened in (self._log, self._state):
+        for opened in (self._keeper, self._log, self._state):
             if opened is not None:
                 opened.close()
-        self._log = self._state = None
+        self._keeper = self._log = self._state = None

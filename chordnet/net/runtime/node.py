@@ -27,6 +27,7 @@ from chordnet.core.base.effects import (
     Judged,
     LeftRing,
     LookupDone,
+    Mailed,
     Misbehaved,
     PeerDied,
     PeersKnown,
@@ -59,8 +60,9 @@ from chordnet.net.observe.traces import Traces
 from chordnet.net.observe.views import Views, broadcast_failure, lookup_failure
 from chordnet.net.runtime.history import History
 from chordnet.net.runtime.keeping import recent_messages
-from chordnet.net.runtime.keys import Keys
 from chordnet.net.runtime.runner import Runner, Surroundings
+from chordnet.net.store.keys import Keys
+from chordnet.net.store.runner import StoreRunner
 from chordnet.wire.rpc import (
     FingerEntry,
     LookupResult,
@@ -77,7 +79,7 @@ class LocalNode:
     """Ties one core to its connections, its log and its subscribers.
 
     :param keep_peers: called with the peers worth keeping on disk.
-    :param store: reads and writes keys; None if this node keeps no store.
+    :param store: makes what reads and writes keys, for this node; None if it keeps no store.
     """
 
     def __init__(
@@ -89,7 +91,7 @@ class LocalNode:
         log: MessageLog,
         hooks: Hooks | None = None,
         keep_peers: Callable[[list[NodeRef]], None] = lambda _peers: None,
-        store: KeyStore | None = None,
+        store: Callable[[LocalNode], KeyStore | StoreRunner] | None = None,
     ) -> None:
         self._shared = shared
         self.me = shared.me
@@ -112,8 +114,12 @@ class LocalNode:
         self._lookups: dict[int, tuple[str, int, LookupDoneWith]] = {}
         self._walks: dict[int, Callable[[Walked | ChordnetError], None]] = {}
         self._leavers: list[Callable[[], None]] = []
+        self._owners: dict[int, Callable[[NodeRef | None], None]] = {}
+        keys = None if store is None else store(self)
+        self.store = keys if isinstance(keys, StoreRunner) else None
+        """This node's part of the network's store."""
         self.keys = Keys(
-            store,
+            keys,
             check_member=self._check_member,
             load=self.load,
             wall=self.wall,
@@ -147,7 +153,7 @@ class LocalNode:
         self.transport = PeerTransport(
             self._shared,
             received=runner.received,
-            on_down=runner.down,
+            on_down=runner.down if self.store is None else self.store.heeding(runner.down),
             names=self.core,
             post=runner.post,
         )
@@ -247,6 +253,15 @@ class LocalNode:
         self._lookups[self._op] = (key, identifier, done)
         self.runner.post(FindOwner(self._op, self.space.raw(identifier), iterative))
 
+    def owner(self, raw: bytes, done: Callable[[NodeRef | None], None]) -> None:
+        """Look up the owner of an identifier; call back with it, or with None."""
+        if not self.active:
+            done(None)
+            return
+        self._op += 1
+        self._owners[self._op] = done
+        self.runner.post(FindOwner(self._op, raw, False))
+
     def walk(self, limit: int, done: Callable[[Walked | ChordnetError], None]) -> None:
         """Walk round the ring once, over ``limit`` members at most; ``done`` gets what was seen."""
         self._op += 1
@@ -324,6 +339,8 @@ class LocalNode:
 
     def _end(self, reason: str) -> None:
         self.runner.stop()
+        if self.store is not None:
+            self.store.stop(reason)
         self.transport.stop(reason)
         for _key, _identifier, found in _take(self._lookups):
             found(NotInRing(reason))
@@ -358,7 +375,7 @@ class LocalNode:
 
     def _performers(self) -> dict[type, Callable[[Any], None]]:
         history, notices = self.history, self._notices
-        return {
+        performers: dict[type, Callable[[Any], None]] = {
             Record: history.record,
             SendStored: history.send_stored,
             Gap: history.gap,
@@ -376,9 +393,14 @@ class LocalNode:
             PeersKnown: notices.peers_known,
             Traced: notices.traced,
             Misbehaved: notices.misbehaved,
+            Mailed: lambda _effect: None,
         }
+        return performers if self.store is None else self.store.performing(performers)
 
     def _lookup_done(self, effect: LookupDone) -> None:
+        found = self._owners.pop(effect.op, None)
+        if found is not None:
+            found(effect.owner)
         entry = self._lookups.pop(effect.op, None)
         if entry is None:
             return

@@ -60,8 +60,6 @@ class Disk:
                 self.vote = entry.founding
             else:
                 self.founding = entry.founding
-                self.heads.clear()
-                self.records.clear()
 
     def read(self) -> Kept:
         """Return what a node that starts finds."""

@@ -51,7 +51,8 @@ class Holdings:
         for slot, key, record in kept.records if kept is not None else ():
             records.setdefault(slot, {})[key] = record
         for head in kept.heads if kept is not None else ():
-            self._hold(head, records.get(head.slot, {}))
+            if head.formation == self._formation:  # not of one that this node has dropped
+                self._hold(head, records.get(head.slot, {}))
         first = first_members(founding)
         for slot in range(founding.slots):
             configuration = first(slot)
