@@ -32,6 +32,7 @@ _ARROWS = {
     "core.log": "core.base core.kernel core.ring",
     "core.store.base": "core.base",
     "core.store.slot": "core.store.base",
+    "core.store.node": "core.base core.store.base",
     "core.store": "",
     "core.broadcast": "core.base core.kernel core.log core.lookup core.ring",
     "core": "core.base core.broadcast core.fingers core.join core.kernel core.log core.lookup "
