@@ -49,7 +49,10 @@ class VoteKept(_Effect, frozen=True):
 
 
 class FoundingKept(_Effect, frozen=True):
-    """This node's store belongs to this formation from now on, and to no other."""
+    """This node's store belongs to this formation from now on, and to no other.
+
+    If it belonged to another, nothing was ever kept of that one.
+    """
 
     founding: Founding
 

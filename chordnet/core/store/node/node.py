@@ -21,6 +21,8 @@ from collections.abc import Callable, Iterable
 from random import Random
 from typing import Any
 
+from msgspec.structs import replace
+
 from chordnet.core.store.base import events as ev
 from chordnet.core.store.base import messages as msg
 from chordnet.core.store.base.ballots import Ballots
@@ -62,6 +64,8 @@ HAIL_S = 5.0
 """Between two greetings of the same nodes."""
 SEEK_S = 0.5
 """The same, for a node that has no formation yet."""
+OVERDUE_S = 15.0
+"""A store that has not begun for so long is complained of."""
 TELL_S = 0.02
 """News of slots wait so long, so that many of them travel together."""
 MOST_NAMES = 4096
@@ -93,6 +97,23 @@ FOR_CHANGES: dict[type, Callable[[Any, str, Any], None]] = {
     msg.Outrun: Change.on_outrun,
     msg.Refused: Change.on_refused,
 }
+
+
+def _first_hail(settings: StoreSettings, kept: Kept) -> Hail:
+    return Hail(
+        store=kept.store,
+        run=kept.run,
+        seat=settings.seat,
+        vacating=False,
+        network=settings.network,
+        bits=settings.bits,
+        slots=settings.slots,
+        replicas=settings.replicas,
+        founders=settings.founders,
+        vote=kept.vote,
+        founding=kept.founding,
+        empty=not (kept.heads or kept.records),
+    )
 
 
 class _Formed:
@@ -141,7 +162,12 @@ class StoreNode:
         self._successors: tuple[str, ...] = ()
         self._formed: _Formed | None = None
         self._noticed: set[str] = set()
-        self._founders = Founders(settings, self.around.me, kept)
+        self._noted: list[NodeEffect] = []
+        self._since: float | None = None
+        """When this node was in a ring and had no formation first."""
+        self._founders = Founders(me, _first_hail(settings, kept), self._noted)
+        self._greetings: dict[str, bool] = {}
+        """Nodes to greet at the end of this step; whether to ask them to answer."""
         self._hold_self()
 
     # ---- the machine ------------------------------------------------------------------------
@@ -186,15 +212,21 @@ class StoreNode:
         around = self.around
         result: list[NodeEffect] = []
         queue = around.effects
+        result += self._noted
+        self._noted.clear()
         while queue:
             effects, queue[:] = queue[:], []
             for effect in effects:
                 if isinstance(effect, Keep):
+                    self._founders.own = replace(self._founders.own, empty=False)
                     result.append(effect)
                 else:
                     self._perform(effect)
         result += around.answers
         around.answers.clear()
+        for node, asks in self._greetings.items():
+            around.said.setdefault(node, []).insert(0, self._founders.hail(asks=asks))
+        self._greetings.clear()
         for node, messages in around.said.items():
             result += [Post(node, letter) for letter in letters(messages)]
         around.said.clear()
@@ -254,7 +286,7 @@ class StoreNode:
             self._found(node)
         if not event.member:
             return
-        self._take(self._founders.begin())
+        self._founders.begin()
         self._hail(node for node in self.near() if node not in before)
         around.sooner(For.HAIL, 0, around.jittered(self._pause()))
         if self._formed is not None:
@@ -370,26 +402,25 @@ class StoreNode:
     def _hail(self, nodes: Iterable[str], *, asks: bool = True) -> None:
         for node in nodes:
             if node != self.around.me.node:
-                self.around.say(node, self._founders.hail(self.vacating, asks=asks))
+                self._greetings[node] = asks or self._greetings.get(node, False)
 
     def _hailed(self, sender: str, hail: Hail) -> None:
-        self._take(self._founders.on_hail(sender, hail))
+        before = self._founders.hail()
+        fault = self._founders.on_hail(sender, hail)
+        if fault:
+            self._notice(f"{sender} has sent a hail that {fault}")
+            return
         if hail.asks:
             self._hail([sender], asks=False)
         self._catch_up()
+        if self._founders.hail() != before:
+            self._hail({*self.near(), *self._founders.wanted, sender})
         if self._formed is not None and hail.founding == self._formed.founding:
             if len(self.holders) >= MOST_NAMES and sender not in self.holders:
                 self.holders.clear()
                 self.around.heard.clear()
                 self._hold_self()
             self.holders[sender] = Holder(hail.store, hail.seat, hail.vacating)
-
-    def _take(self, effects: Iterable[NodeEffect]) -> None:
-        for effect in effects:
-            if isinstance(effect, Keep):
-                self.around.effects.append(effect)
-            elif isinstance(effect, Noted):
-                self.around.answers.append(effect)
 
     def _hold_self(self) -> None:
         me = self.around.me
@@ -412,6 +443,7 @@ class StoreNode:
 
     def _vacate(self) -> None:
         self.vacating = True
+        self._founders.own = replace(self._founders.own, vacating=True)
         self._hold_self()
         self._hail(self.holders, asks=False)
 
@@ -466,8 +498,12 @@ class StoreNode:
         if not self._member:
             return
         around.sooner(For.HAIL, 0, around.jittered(self._pause()))
-        others = set(self.settings.founders) if formed is None else formed.seats.members_of_arc()
-        self._hail(sorted({*self.near(), *others}))
+        others = set() if formed is None else formed.seats.members_of_arc()
+        self._hail(sorted({*self.near(), *self._founders.wanted, *others}))
+        if formed is None:
+            self._since = around.now if self._since is None else self._since
+            if around.now >= self._since + OVERDUE_S:
+                self._founders.overdue()
         if formed is not None:
             for node in self._successors[:1]:
                 around.say(node, Digest(formed.id, formed.directory.digest))
