@@ -78,6 +78,11 @@ class NetworkDescription:
         first_three = [n for n in (1, 2, 3) if n <= self.size and n != number]
         return tuple(first_three[:2])
 
+    @property
+    def founders(self) -> tuple[str, ...]:
+        """The names of the nodes that begin the store."""
+        return tuple(self.node_name(n) for n in (1, 2, 3) if n <= self.size)
+
     def recording(self, number: int) -> str | None:
         """Return the file in which a node records its events, if it does."""
         return self.record and str(Path(self.record, f"node-{number:02}.rec"))

@@ -29,7 +29,7 @@ from chordnet.core.store.base.outcomes import Unconfirmed as NotConfirmed
 from chordnet.core.store.base.records import EMPTY
 from chordnet.core.store.base.requests import Get, Put
 from chordnet.net.base.limits import NetworkLimits
-from chordnet.net.runtime.keys import MAX_OPERATIONS, NO_STORE
+from chordnet.net.store.keys import MAX_OPERATIONS, NO_STORE
 from chordnet.wire.codec import encode_frame
 from chordnet.wire.rpc import Failure, GetKey, PutKey, UnconfirmedReply, Written
 from tests.net.fake_store import FORMATION, FakeStore, unavailable

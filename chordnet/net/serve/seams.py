@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 
 class Keys(Protocol):
-    """Reads and writes of keys (:class:`chordnet.net.runtime.keys.Keys`)."""
+    """Reads and writes of keys (:class:`chordnet.net.store.keys.Keys`)."""
 
     def ask(
         self, asked: KeyRequest, done: Callable[[Written | Entry | ChordnetError | None], None]

@@ -78,6 +78,7 @@ def _service(shape: dict[str, Any], network: NetworkDescription, number: int) ->
             "CHORDNET_NAME": network.node_name(number),
             "CHORDNET_PORT": str(port),
             "CHORDNET_PEERS": ",".join(peers),
+            "CHORDNET_FOUNDERS": ",".join(network.founders),
         },
         "ports": [f"{HOST}:{port}:{port}"],
         "volumes": [f"{service_name(number)}:{STATE_DIRECTORY}"],

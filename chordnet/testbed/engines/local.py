@@ -105,6 +105,7 @@ class LocalEngine:
         words += ["--state-dir", str(self._home.node_directory(number) / "state")]
         for peer in network.peers(number):
             words += ["--peer", network.address(peer)]
+        words += ["--founders", ",".join(network.founders)]
         if (path := network.recording(number)) is not None:
             words += ["--record", path, "--record-bytes", str(RECORD_BYTES)]
         return words

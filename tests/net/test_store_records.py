@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from chordnet.core.base.errors import StoreFailed
 from chordnet.core.store.base.effects import AllDropped, Entry, Keep
 from chordnet.net.base.turn import Turn
-from chordnet.net.runtime.storing import StoreRecords
+from chordnet.net.store.records import StoreRecords
 from chordnet.storage.store.memory import MemoryStore
 from tests.net.hosts import Keeper
 
