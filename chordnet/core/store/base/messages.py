@@ -49,6 +49,8 @@ class Promised(_Message, frozen=True):
     content: Content
     floor: int
     """The version of the member's floor."""
+    wall: float = 0.0
+    """The member's wall clock, seconds since 1970."""
 
 
 class Accept(_Message, frozen=True):

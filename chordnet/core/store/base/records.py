@@ -24,6 +24,10 @@ MOST_REQUESTS = 16
 """Requests that a record remembers."""
 
 
+EXPIRY = b""
+"""The name of the request that buries what has expired; no client's."""
+
+
 class Applied(msgspec.Struct, frozen=True, order=True, array_like=True, gc=False):
     """The request that made a version."""
 
@@ -51,6 +55,10 @@ class Content(msgspec.Struct, frozen=True, array_like=True):
         version = max(self.version, floor) + 1
         requests = (*self.requests, Applied(version, request))[-MOST_REQUESTS:]
         return Content(value, version, expires, requests)
+
+    def buried(self, floor: int) -> Content:
+        """Return the tombstone that follows when this has expired."""
+        return self.written(None, EXPIRY, floor=floor)
 
     def version_of(self, request: bytes) -> int | None:
         """Return the version that ``request`` made; None if it is not among the last ones."""

@@ -40,6 +40,11 @@ REFRESH_S = 0.3
 FIRST_PAUSE_S = 0.004
 """Of a coordinator that was disturbed; doubled every time."""
 LONGEST_PAUSE_S = 0.5
+NOBODY = -1
+"""The number of an operation that no client has asked for."""
+OWN_TIMEOUT_S = 5.0
+MOST_OWN = 64
+"""A node begins no operation of its own while so many are under way."""
 
 
 @attrs.define
@@ -89,13 +94,20 @@ class Asking:
         configuration = self._directory.of(slot).configuration
         where = (self._formation, slot)
         attempt = Operation.at_first(asked, configuration)
-        operation = Operation(rid, asked, where, self._ballots, around.effects, attempt)
+        operation = Operation(
+            rid, asked, where, self._ballots, around.effects, attempt, wall=lambda: around.wall
+        )
         now = around.now
         self.ongoing[rid] = Ongoing(op, slot, asked, operation, now + timeout, now)
         around.sooner(For.DEADLINE, rid, timeout)
         around.sooner(For.REMINDER, rid, REMINDER_S)
         operation.begin()
         self._weigh(operation)
+
+    def look_up(self, key: bytes) -> None:
+        """Read a key for its repair, which no client waits for."""
+        if len(self.ongoing) < MOST_OWN:
+            self.start(NOBODY, Get(key), OWN_TIMEOUT_S)
 
     def get(self, rid: int) -> Operation | None:
         """Return the operation with this number."""
@@ -212,4 +224,5 @@ class Asking:
         ongoing = self.ongoing.pop(rid)
         for alarm in (For.DEADLINE, For.REMINDER, For.RETRY, For.REFRESH):
             self._around.alarms.cancel((alarm, rid))
-        self._around.answers.append(Answered(ongoing.op, outcome))
+        if ongoing.op != NOBODY:
+            self._around.answers.append(Answered(ongoing.op, outcome))

@@ -45,6 +45,7 @@ from chordnet.core.store.node.directory import Directory, Listed
 from chordnet.core.store.node.founders import Founders
 from chordnet.core.store.node.hails import Hail
 from chordnet.core.store.node.holdings import Holdings
+from chordnet.core.store.node.repair import Repair
 from chordnet.core.store.node.seats import Holder, Seats
 from chordnet.core.store.node.settings import StoreSettings
 from chordnet.core.store.node.surroundings import For, Surroundings
@@ -53,6 +54,9 @@ from chordnet.core.store.node.talk import (
     Digest,
     Lists,
     Message,
+    Missing,
+    Stock,
+    Sum,
     Where,
     letters,
     read,
@@ -133,6 +137,8 @@ class _Formed:
         self.seats = Seats(
             around, founding, self.directory, ballots, node.holders, node.arc, node.order
         )
+        self.repair = Repair(around, self.id, self.holdings, self.asking.look_up)
+        self.repair.start()
         self.news: dict[int, None] = {}
         for head in (held.registers.head for held in self.holdings.slots.values()):
             known = head.known
@@ -327,11 +333,17 @@ class StoreNode:
                 self._message(self._formed, event.sender, message)
 
     def _message(self, formed: _Formed, sender: str, message: Message) -> None:
-        if not isinstance(message, Lists | Digest | Where):
+        if not isinstance(message, Lists | Digest | Where | Sum | Stock | Missing):
             assert not isinstance(message, Hail)
             self._slot_message(formed, sender, message)
         elif message.formation != formed.id:
             return
+        elif isinstance(message, Sum):
+            formed.repair.on_sum(sender, message)
+        elif isinstance(message, Stock):
+            formed.repair.on_stock(sender, message)
+        elif isinstance(message, Missing):
+            formed.repair.on_missing(sender, message)
         elif isinstance(message, Lists):
             for listed in message.listed:
                 if listed.is_sound(formed.founding.slots):
@@ -520,6 +532,7 @@ class StoreNode:
             For.FINISH: lambda slot: formed.seats.finish(
                 formed.holdings.slots[slot].registers.head, self.around.me
             ),
+            For.REPAIR: lambda _number: formed.repair.step(),
             For.TELL: lambda _number: self._tell_news(formed),
         }
         on_alarm[what](number)

@@ -27,6 +27,7 @@ class For(enum.IntEnum):
     FINISH = 7
     TELL = 8
     HAIL = 9
+    REPAIR = 10
 
 
 Alarm = tuple[For, int]

@@ -33,6 +33,8 @@ LETTER_BYTES = 65_536
 """A letter is closed when it is longer; one message goes in whatever its size."""
 LISTED_IN_ONE = 256
 """Slots in one ``Lists``."""
+STOCK_IN_ONE = 256
+"""Keys in one ``Stock`` or ``Missing``."""
 FORMATION_BYTES = 16
 
 
@@ -60,7 +62,35 @@ class Where(_Talk, frozen=True):
     slots: tuple[int, ...]
 
 
-Message = StoreMessage | Hail | Lists | Digest | Where
+class Sum(_Talk, frozen=True):
+    """The digest of what the sender has of a slot; answered with ``Stock`` if it differs."""
+
+    address: Address
+    digest: int
+
+
+class Stock(_Talk, frozen=True):
+    """Which keys the sender has of a slot, and the ballot under which each was accepted."""
+
+    address: Address
+    store: int
+    """The sender's."""
+    after: bytes | None
+    """The list begins after this key."""
+    accepted: tuple[tuple[bytes, Ballot], ...]
+    more: bool
+    """Whether there are keys after these."""
+
+
+class Missing(_Talk, frozen=True):
+    """The sender lacks these records of a slot; go on with the list after ``after``."""
+
+    address: Address
+    keys: tuple[bytes, ...]
+    after: bytes | None = None
+
+
+Message = StoreMessage | Hail | Lists | Digest | Where | Sum | Stock | Missing
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(list[Message]).decode
 
@@ -137,6 +167,8 @@ _CHECKS: dict[type, Callable[[Any], bool]] = {
     Applied: lambda part: len(part.request) <= MAX_REQUEST_BYTES,
     Lists: lambda part: len(part.listed) <= LISTED_IN_ONE,
     Where: lambda part: len(part.slots) <= LISTED_IN_ONE,
+    Stock: lambda part: len(part.accepted) <= STOCK_IN_ONE,
+    Missing: lambda part: len(part.keys) <= STOCK_IN_ONE,
     Listed: lambda part: part.slot < MOST_SLOTS,
 }
 _STRUCTS: tuple[type, ...] = (
@@ -144,6 +176,9 @@ _STRUCTS: tuple[type, ...] = (
     Lists,
     Digest,
     Where,
+    Sum,
+    Stock,
+    Missing,
     Listed,
     Address,
     Ballot,

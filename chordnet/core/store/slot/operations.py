@@ -23,6 +23,10 @@ if a majority named the same ballot: only what has a higher ballot keeps the old
 found, and carried on, by a later coordinator. For the same reason ``since``, from which on the list
 of requests has to be complete, is the lowest base of any attempt, not the last one.
 
+**Expiry is a write.** Members say with their promises what time it is. What has expired by most of
+these clocks is buried, with a tombstone of a version of its own, before anything else is done or
+told. So one wrong clock ends no lease early, and clocks order nothing.
+
 An answer counts only if it is from the epoch and for the ballot of the present attempt. A member
 that says that the slot has moved is believed, and the operation goes on there, with a new ballot.
 When others were faster, or the slot is about to move, the operation asks to ``Wait``: who runs it
@@ -47,6 +51,7 @@ from __future__ import annotations
 
 import enum
 from collections import Counter
+from collections.abc import Callable
 
 import msgspec
 from msgspec.structs import replace
@@ -91,6 +96,8 @@ class Heard(msgspec.Struct, frozen=True, order=True, array_like=True):
     accepted: Ballot
     content: Content
     floor: int = 0
+    wall: float = 0.0
+    """The member's wall clock."""
 
 
 class Attempt(msgspec.Struct, frozen=True):
@@ -112,7 +119,7 @@ class Attempt(msgspec.Struct, frozen=True):
     content: Content | None = None
     """What is to be accepted."""
     then: Outcome | None = None
-    """How the operation ends once that is."""
+    """How the operation ends once that is; None: it begins again from there."""
     since: int | None = None
     """The lowest base onto which an accept of this write may have been sent; None: none was."""
 
@@ -133,7 +140,9 @@ class Operation:
         effects: list[Effect],
         attempt: Attempt,
         safeguards: StoreSafeguards = ALL,
+        wall: Callable[[], float] = lambda: 0.0,
     ) -> None:
+        self._wall = wall
         self.rid = rid
         self.asked = asked
         self.attempt = attempt
@@ -155,7 +164,10 @@ class Operation:
             return
         attempt = self.attempt
         self.attempt = Attempt(
-            attempt.configuration, Phase.READ, highest=attempt.highest, since=attempt.since
+            attempt.configuration,
+            Phase.READ,
+            highest=attempt.highest,
+            since=attempt.since,
         )
         self.remind()
 
@@ -194,7 +206,11 @@ class Operation:
         attempt = self.attempt
         ballot = self._ballots.above(attempt.highest, attempt.configuration.epoch)
         self.attempt = Attempt(
-            attempt.configuration, Phase.PREPARE, ballot, highest=ballot, since=attempt.since
+            attempt.configuration,
+            Phase.PREPARE,
+            ballot,
+            highest=ballot,
+            since=attempt.since,
         )
         self.remind()
 
@@ -205,7 +221,8 @@ class Operation:
             return
         self._hear(Heard(member, answer.accepted, answer.content))
         agreed = self._agreed()
-        if agreed is not None:
+        expires = None if agreed is None else agreed.expires
+        if agreed is not None and (expires is None or self._wall() < expires):
             self._end(Found(agreed))
         elif len(self.attempt.heard) >= self.attempt.configuration.majority:
             if self._safeguards.second_phase:
@@ -218,13 +235,16 @@ class Operation:
         member = self._counts(sender, answer.address, Phase.PREPARE, answer.ballot)
         if member is None:
             return
-        self._hear(Heard(member, answer.accepted, answer.content, answer.floor))
+        self._hear(Heard(member, answer.accepted, answer.content, answer.floor, answer.wall))
         if len(self.attempt.heard) >= self.attempt.configuration.majority:
             self._decide(self._base().content, max(each.floor for each in self.attempt.heard))
 
     def _decide(self, base: Content, floor: int) -> None:
         """Go on from what a majority had accepted."""
         asked, since = self.asked, self.attempt.since
+        if self._has_expired(base):
+            self._settle(base.buried(floor), None, told=False)
+            return
         confirmed = self._agreed() is not None
         if isinstance(asked, Get):
             self._settle(base, Found(base), told=confirmed)
@@ -244,12 +264,20 @@ class Operation:
             self.attempt = replace(self.attempt, since=since)
             self._settle(content, self._receipt(content.version), told=False)
 
-    def _settle(self, content: Content, then: Outcome, *, told: bool) -> None:
-        """Have ``content`` accepted and end so.
+    def _has_expired(self, content: Content) -> bool:
+        """Return True if the clocks of a majority have passed the expiry."""
+        expires = content.expires
+        if expires is None:
+            return False
+        past = sum(each.wall >= expires for each in self.attempt.heard)
+        return past >= self.attempt.configuration.majority
+
+    def _settle(self, content: Content, then: Outcome | None, *, told: bool) -> None:
+        """Have ``content`` accepted and end so; or go on from there, if ``then`` is None.
 
         :param told: it is confirmed already.
         """
-        if told:
+        if told and then is not None:
             self._end(then)
             return
         self.attempt = replace(
@@ -271,8 +299,12 @@ class Operation:
             return
         acknowledged = tuple(sorted((*attempt.acknowledged, member)))
         self.attempt = attempt = replace(attempt, acknowledged=acknowledged)
-        if len(acknowledged) >= attempt.configuration.majority and attempt.then is not None:
-            then = attempt.then
+        if len(acknowledged) < attempt.configuration.majority:
+            return
+        then = attempt.then
+        if then is None:
+            self._prepare()
+        else:
             self._end(self._receipt(then.version) if isinstance(then, Done) else then)
 
     def on_outrun(self, sender: str, answer: msg.Outrun) -> None:

@@ -6,7 +6,8 @@ disk never answers for one that was lost.
 
 *For a key*, as in Paxos:
 
-- ``Prepare``: promise, unless a higher ballot was promised; say what was accepted.
+- ``Prepare``: promise, unless a higher ballot was promised; say what was accepted, and what time
+  it is here.
 - ``Accept``: take the content, unless a higher ballot was promised. A write and the repair of what
   was found are the same message, so no repair goes below a promise.
 - ``Read``: say what was accepted, promising nothing.
@@ -35,7 +36,7 @@ Paxos (Lamport, Malkhi, Zhou, 2008) for the seal.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from msgspec.structs import replace
 
@@ -73,6 +74,7 @@ class Registers:
     :param head: the slot's head, as it is on disk.
     :param records: the slot's records, as they are on disk; kept and changed.
     :param effects: where what is asked for goes.
+    :param wall: returns this member's wall clock, seconds since 1970.
     """
 
     def __init__(
@@ -82,10 +84,14 @@ class Registers:
         records: dict[bytes, Record],
         effects: list[Effect],
         safeguards: StoreSafeguards = ALL,
+        wall: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self.me = me
+        self._wall = wall
         self.head = head
         self.records = records
+        self.changes = 0
+        """Counts the writes on disk."""
         self._effects = effects
         self._safeguards = safeguards
 
@@ -115,6 +121,7 @@ class Registers:
                     record.accepted,
                     record.content,
                     self.head.floor.version,
+                    self._wall(),
                 ),
             )
 
@@ -308,6 +315,7 @@ class Registers:
         self._effects.append(Say(to, message))
 
     def _keep(self, *entries: Entry) -> None:
+        self.changes += 1
         self._effects.append(Keep(entries))
 
     def _keep_head(self, head: Head) -> None:
