@@ -8,8 +8,9 @@ and both give each other the records that the other has in an older state, or no
 
 **To repair is to ask for an accept again**, with the ballot under which the record was accepted. So
 a member takes it only if it has promised no higher ballot since, and only within one epoch. Members
-may also differ in what they installed with the epoch, in what was never confirmed. That is decided by
-a read, which has what it finds accepted anew. A record that was read from a damaged place is never part of this: its disk is another one by then.
+may also differ in what they installed with the epoch, in what was never confirmed. That is decided
+by a read, which has what it finds accepted anew. A record that was read from a damaged place is
+never part of this: its disk is another one by then.
 """
 
 from __future__ import annotations
