@@ -61,6 +61,7 @@ from chordnet.core.store.node.talk import (
     letters,
     read,
 )
+from chordnet.core.store.node.view import SlotView, StoreView, slot_view
 from chordnet.core.store.slot.operations import Operation
 from chordnet.core.store.slot.reconfigure import Change
 
@@ -407,6 +408,16 @@ class StoreNode:
             listed.slot for listed in formed.directory.named() if me in listed.configuration.members
         }
         return len(named.union(held.registers.head.slot for held in formed.holdings.served))
+
+    def view(self) -> StoreView:
+        """Return what this node knows of its store."""
+        formed = self._formed
+        slots: tuple[SlotView, ...] = ()
+        if formed is not None:
+            held = formed.holdings.slots
+            slots = tuple(slot_view(each, held.get(each.slot)) for each in self.listed())
+        changing = 0 if formed is None else len(formed.seats.changes)
+        return StoreView(self.around.me, self.founding, self.vacating, self.seats, changing, slots)
 
     def _pause(self) -> float:
         return SEEK_S if self._formed is None else HAIL_S
