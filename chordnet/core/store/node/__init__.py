@@ -1,1 +1,1 @@
-"""What a node's store does beside its slots: with whom it is in one formation."""
+"""A node's store: many slots, who proposes their members, and the operations of its clients."""
