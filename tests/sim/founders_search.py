@@ -13,16 +13,19 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from chordnet.core.store.base.configurations import Member
-from chordnet.core.store.base.effects import FoundingKept, Keep, NodeEffect, Noted
+from chordnet.core.store.base.effects import FoundingKept, Keep, Noted
 from chordnet.core.store.base.founding import Founding
+from chordnet.core.store.base.kept import Kept
 from chordnet.core.store.node.founders import Founders
-from chordnet.core.store.node.hails import Hail
+from chordnet.core.store.node.hails import Hail, fault_of
+from chordnet.core.store.node.settings import StoreSettings
 
 
 class Node(NamedTuple):
-    """What a node has on its disk and says (``own``), and what it has in memory."""
+    """What a node has on its disk and is configured with, and what it has in memory."""
 
     own: Hail
+    """What it would say, with its vote in any case."""
     heard: tuple[tuple[str, Hail], ...]
     agreed: frozenset[Member]
     doubts: frozenset[str]
@@ -86,9 +89,10 @@ class Search:
         said = tuple((self._says[node],) for node in nodes)
         self.first = World(nodes, said, crashes, losses)
 
-    def run(self) -> int:
+    def run(self, *, ends: bool = True) -> int:
         """Visit all states; return how many there are.
 
+        :param ends: whether to see, for each, what comes of it when everything arrives.
         :raises Broken: one is not as it must be.
         """
         seen, queue = {self.first}, [self.first]
@@ -98,7 +102,7 @@ class Search:
                 self.check(world.said)
                 judged.add(world.said)
             end = (world.nodes, world.losses == self._losses)
-            if end not in judged:
+            if ends and end not in judged:
                 self.check_end(*end)
                 judged.add(end)
             for following in self._steps(world):
@@ -237,19 +241,31 @@ class Search:
         return number
 
     def _start(self, who: int, own: Hail) -> int:
-        founders = self._class(self.names[who], own, [])
+        founders = self._made(self.names[who], own)
         founders.begin()
-        return self._read(founders)
+        return self._read(founders, own)
 
-    def _read(self, founders: Founders) -> int:
-        return self._number_of_node(
-            Node(
-                founders.own,
-                tuple(sorted(founders._heard.items())),
-                frozenset(founders._agreed),
-                frozenset(founders._doubts),
-            )
+    def _made(self, me: str, own: Hail) -> Founders:
+        settings = StoreSettings(
+            network=own.network,
+            bits=own.bits,
+            founders=own.founders,
+            slots=own.slots,
+            replicas=own.replicas,
+            seat=own.seat,
         )
+        kept = Kept(own.store, own.run, own.vote, own.founding)
+        founders = self._class(settings, Member(me, own.store), kept)
+        founders.empty = own.empty
+        return founders
+
+    def _read(self, founders: Founders, own: Hail) -> int:
+        now = replace(own, vote=founders.vote, founding=founders.founding, empty=founders.empty)
+        doubts = frozenset(founders._doubts)
+        if now.founding is not None:
+            return self._number_of_node(Node(now, (), frozenset(), doubts))
+        heard = tuple(sorted(founders._heard.items()))
+        return self._number_of_node(Node(now, heard, frozenset(founders._agreed), doubts))
 
     def _take(self, to: int, node: int, sender: int, hail: int) -> Taken:
         case = (to, node, sender, hail)
@@ -259,14 +275,15 @@ class Search:
         return self._taken[case]
 
     def _run(self, to: str, number: int, sender: str, hail: int) -> Taken:
-        node, effects = self._nodes[number], list[NodeEffect]()
-        founders = self._class(to, node.own, effects)
+        node, message = self._nodes[number], self._hails[hail]
+        fault = fault_of(sender, message)
+        if fault:
+            raise Broken(f"an honest hail is found faulty: {fault}")
+        founders = self._made(to, node.own)
         founders._heard = dict(node.heard)
         founders._agreed = set(node.agreed)
         founders._doubts = set(node.doubts)
-        fault = founders.on_hail(sender, self._hails[hail])
-        if fault:
-            raise Broken(f"an honest hail is found faulty: {fault}")
+        effects = founders.on_hail(sender, message)
         disk, disks = node.own, []
         for effect in effects:
             for entry in effect.entries if isinstance(effect, Keep) else ():
@@ -275,8 +292,8 @@ class Search:
                 else:
                     disk = replace(disk, vote=entry.founding)
                 disks.append(disk)
-        if disk != founders.own:
+        if (disk.vote, disk.founding) != (founders.vote, founders.founding):
             raise Broken(f"{to} says what is not on its disk")
         noted = [effect for effect in effects if isinstance(effect, Noted)]
         alarms = tuple(note.text for note in noted if note.alarming)
-        return Taken(self._read(founders), tuple(disks[:-1]), alarms)
+        return Taken(self._read(founders, node.own), tuple(disks[:-1]), alarms)

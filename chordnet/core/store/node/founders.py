@@ -16,7 +16,8 @@ with. They vote::
    vote of those that have voted already.
 3. *A node that belongs to a formation never votes*, and an empty one (no formation, no vote) adopts
    the formation that it meets. So a founder that lost its disk comes back to the others' store, and
-   a node that is no founder joins it.
+   a node that is no founder joins it. But a disk that is voted for in that formation and has no
+   vote on it has forgotten it: it is an older copy, which may have forgotten promises, too.
 4. *A founder that has voted* adopts what it voted for, as soon as anybody says that it exists. It
    refuses any other formation, loudly: its own may be complete somewhere. But if the very disk of
    one of its fellow founders says that it belongs to another, one of them has not voted and never
@@ -55,13 +56,14 @@ import enum
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from msgspec.structs import replace
+import attrs
 
-from chordnet.core.base.outcomes import Fault
 from chordnet.core.store.base.configurations import Member
 from chordnet.core.store.base.effects import FoundingKept, Keep, NodeEffect, Noted, VoteKept
 from chordnet.core.store.base.founding import Founding
-from chordnet.core.store.node.hails import Hail, fault_of
+from chordnet.core.store.base.kept import Kept
+from chordnet.core.store.node.hails import Hail
+from chordnet.core.store.node.settings import StoreSettings
 
 MOST_TOLD = 256
 """Causes of which a run tells; a peer could make up any number of them."""
@@ -79,111 +81,127 @@ class Choice(enum.Enum):
 class Founders:
     """One node's part in the beginning, and the formation that it belongs to.
 
-    Whoever runs it sends hails: now and then to the nodes beside it, to those in ``wanted`` with a
-    question, to all of them when ``hail()`` has changed; and answers those that ask.
+    Whoever runs it sends hails: now and then to the nodes beside it; to those in ``wanted``, with a
+    question; to all of them when ``vote`` or ``founding`` has changed; and as an answer to those
+    that ask. What the methods return is to be done before the next hail is sent.
 
-    :param me: this node's name.
-    :param own: what this node says of itself at the start, with the vote and the founding that are
-        on its disk. Whoever runs it sets ``empty`` to False before the first head or record of a
-        slot is kept, and may change ``vacating``.
+    :param me: this node and its disk.
     """
 
-    def __init__(self, me: str, own: Hail, effects: list[NodeEffect]) -> None:
-        self.own = replace(own, founders=tuple(sorted(set(own.founders))))
+    def __init__(self, settings: StoreSettings, me: Member, kept: Kept) -> None:
+        self.vote = kept.vote
+        self.founding = kept.founding
+        """The formation that this node belongs to."""
+        self.empty = not kept.heads and not kept.records
+        """Whoever runs it sets this to False before the first head or record of a slot is kept."""
+        self._settings = attrs.evolve(settings, founders=tuple(sorted(set(settings.founders))))
         self._me = me
-        self._effects = effects
+        self._run = kept.run
+        self._effects: list[NodeEffect] = []
         self._heard: dict[str, Hail] = {}
         """The last hail of each other founder, until this node has voted."""
-        self._agreed: set[Member] = {self._disk}
+        self._agreed: set[Member] = {me}
         """Disks that have voted as this one has."""
         self._doubts: set[str] = set()
         """Founders of formations of one, whose own word decides."""
         self._told: set[str] = set()
 
     @property
-    def founding(self) -> Founding | None:
-        """The formation that this node belongs to."""
-        return self.own.founding
-
-    @property
     def wanted(self) -> tuple[str, ...]:
         """The nodes whose hails this one waits for, in order."""
-        if self.own.founding is not None:
+        if self.founding is not None:
             return tuple(sorted(self._doubts))
-        if self.own.vote is not None:
-            return tuple(each.node for each in self.own.vote.founders if each not in self._agreed)
-        return tuple(name for name in self._names if name != self._me)
+        if self.vote is not None:
+            return tuple(each.node for each in self.vote.founders if each not in self._agreed)
+        return tuple(name for name in self._names if name != self._me.node)
 
-    def hail(self, *, asks: bool = False) -> Hail:
+    def hail(self, vacating: bool, *, asks: bool) -> Hail:
         """Return what this node has to say now."""
-        vote = self.own.vote if self.own.founding is None else None
-        return replace(self.own, vote=vote, asks=asks)
+        settings = self._settings
+        return Hail(
+            self._me.store,
+            self._run,
+            settings.seat,
+            vacating,
+            settings.network,
+            settings.bits,
+            settings.slots,
+            settings.replicas,
+            settings.founders,
+            self.vote if self.founding is None else None,
+            self.founding,
+            self.empty,
+            asks,
+        )
 
-    def begin(self) -> None:
+    def begin(self) -> list[NodeEffect]:
         """Begin, after a start; a node that is its own only founder founds its store at once."""
-        if self.own.founding is not None:
-            return
-        if self._me in self.own.founders and not self.own.seat:
-            self._alarm("this node is a founder and keeps no store, so no store can begin with it")
-        self._advance()
+        if self.founding is None:
+            if self._me.node in self._settings.founders and not self._settings.seat:
+                self._alarm("this node is a founder and keeps no store: no store can begin with it")
+            self._advance()
+        return self._done()
 
-    def on_hail(self, sender: str, hail: Hail) -> Fault:
-        """Learn from what a node says.
+    def on_hail(self, sender: str, hail: Hail) -> list[NodeEffect]:
+        """Learn from a hail that has no fault (:func:`chordnet.core.store.node.hails.fault_of`)."""
+        if sender != self._me.node:
+            if hail.founding is not None:
+                self._meet(Member(sender, hail.store), hail, hail.founding)
+            elif self.founding is None and sender in self._names:
+                self._listen(sender, hail)
+        return self._done()
 
-        :return: what is wrong with it; then nothing of it was used.
-        """
-        fault = fault_of(sender, hail)
-        if fault or sender == self._me:
-            return fault
-        if hail.founding is not None:
-            self._meet(Member(sender, hail.store), hail, hail.founding)
-        elif self.own.founding is None and sender in self._names:
-            self._listen(sender, hail)
-        return Fault.NONE
-
-    def overdue(self) -> None:
+    def overdue(self) -> list[NodeEffect]:
         """Say which founders are missing; to be called if the store has not begun for long."""
         missing = [name for name in self.wanted if name not in self._heard]
-        if self.own.founding is None and missing:
+        if self.founding is None and missing:
             self._alarm(f"no store yet: it waits for the founders {_listed(missing)}")
+        return self._done()
+
+    def _done(self) -> list[NodeEffect]:
+        effects, self._effects = self._effects, []
+        return effects
 
     # ---- the vote -------------------------------------------------------------------------------
 
     @property
-    def _disk(self) -> Member:
-        return Member(self._me, self.own.store)
-
-    @property
     def _names(self) -> tuple[str, ...]:
         """The founders that this node is one of; none if it is not."""
-        if self.own.vote is not None:
-            return _names_of(self.own.vote)
-        takes_part = self.own.seat and self._me in self.own.founders
-        return self.own.founders if takes_part else ()
+        if self.vote is not None:
+            return _names_of(self.vote)
+        settings = self._settings
+        takes_part = settings.seat and self._me.node in settings.founders
+        return settings.founders if takes_part else ()
 
     def _listen(self, sender: str, hail: Hail) -> None:
-        if self.own.vote is None:
+        if self.vote is None:
             self._heard[sender] = hail
         else:
-            if hail.vote == self.own.vote:
+            if hail.vote == self.vote:
                 self._agreed.add(Member(sender, hail.store))
-            self._is_obstacle(sender, hail, self.own.vote)
+            self._is_obstacle(sender, hail, self.vote)
         self._advance()
 
     def _advance(self) -> None:
-        if self.own.vote is None and self._names:
+        if self.vote is None and self._names:
             self._consider()
-        if self.own.vote is not None and self._all_agree(self.own.vote):
-            self._belong(self.own.vote, "the store has begun")
+        if self.vote is not None and self._all_agree(self.vote):
+            self._belong(self.vote, "the store has begun")
 
     def _consider(self) -> None:
         """Vote, if all founders are known and say the same."""
-        own, heard = self.own, self._heard
-        disks = [self._disk, *(Member(name, heard[name].store) for name in heard)]
-        plan = Founding(own.network, own.bits, own.slots, own.replicas, tuple(sorted(disks)))
+        settings, heard = self._settings, self._heard
+        disks = [self._me, *(Member(name, heard[name].store) for name in heard)]
+        plan = Founding(
+            settings.network,
+            settings.bits,
+            settings.slots,
+            settings.replicas,
+            tuple(sorted(disks)),
+        )
         obstacles = [name for name in heard if self._is_obstacle(name, heard[name], plan)]
         if not obstacles and len(disks) == len(self._names):
-            self.own = replace(own, vote=plan)
+            self.vote = plan
             self._effects.append(Keep((VoteKept(plan),)))
             self._agreed.update(d for d in disks[1:] if heard[d.node].vote == plan)
             self._heard = {}
@@ -210,10 +228,11 @@ class Founders:
         named = (Member(sender, hail.store), *(() if said is None else said.founders))
         other = {each.node for each in named if disks.get(each.node, each.store) != each.store}
         if other:
+            voter = self._me.node if said is None else sender
             self._alarm(
                 f"the store cannot begin: {_listed(sorted(other))} had another disk when a founder"
-                f" ({self._me if said is None else sender}) voted; if no node has the store yet,"
-                " nothing is lost: start all founders with empty stores"
+                f" ({voter}) voted; if no node has the store yet, nothing is lost: start all"
+                " founders with empty stores"
             )
         return bool(other)
 
@@ -221,13 +240,19 @@ class Founders:
 
     def _meet(self, peer: Member, hail: Hail, theirs: Founding) -> None:
         """Meet the formation of a node that has the disk ``peer``."""
-        mine, own = self.own.founding, self.own
+        mine, settings = self.founding, self._settings
         if theirs == mine:
             return
-        if (theirs.network, theirs.bits) != (own.network, own.bits):
+        if (theirs.network, theirs.bits) != (settings.network, settings.bits):
             self._alarm(
                 f"{peer.node} belongs to {_called(theirs)}, which is for the network"
                 f" {theirs.network} of {theirs.bits} bits: this node has nothing to do with it"
+            )
+            return
+        if self._me in theirs.founders and self.vote != theirs:
+            self._alarm(
+                f"this disk is a founder of {_called(theirs)}, as {peer.node} says, and does not"
+                " know of its vote: it is an older copy of a disk; start with an empty store"
             )
             return
         # A node that has kept anything of a formation of one was let in by its founder, which has
@@ -254,9 +279,9 @@ class Founders:
 
     def _without(self, peer: Member, theirs: Founding, *, lasts: bool) -> Choice:
         """Choose while this node belongs to none."""
-        vote = self.own.vote
+        vote = self.vote
         if vote is None:
-            others = set(self.own.founders) - {self._me}
+            others = set(self._settings.founders) - {self._me.node}
             own_affair = not others.isdisjoint((peer.node, theirs.founders[0].node))
             return Choice.ADOPT if lasts or own_affair or not others else Choice.WAIT
         if vote == theirs or peer in vote.founders:
@@ -265,10 +290,10 @@ class Founders:
 
     def _within(self, mine: Founding, peer: Member, theirs: Founding, *, lasts: bool) -> Choice:
         """Choose while this node belongs to ``mine``."""
-        if self.own.empty and len(mine.founders) == 1:
+        if self.empty and len(mine.founders) == 1:
             if peer in mine.founders:
                 return Choice.ADOPT
-            if self._disk in mine.founders:
+            if self._me in mine.founders:
                 if lasts or theirs.id < mine.id:
                     return Choice.ADOPT
                 self._doubts.add(theirs.founders[0].node)
@@ -278,9 +303,7 @@ class Founders:
         return Choice.WAIT if comes_over else Choice.REFUSE
 
     def _belong(self, founding: Founding, why: str) -> None:
-        self.own = replace(self.own, founding=founding)
-        self._heard.clear()
-        self._agreed.clear()
+        self.founding = founding
         self._doubts.clear()
         self._effects += [
             Keep((FoundingKept(founding),)),

@@ -10,7 +10,7 @@ from itertools import pairwise
 
 import msgspec
 
-from chordnet.core.base.limits import COUNT_LIMIT, DIGEST_LIMIT
+from chordnet.core.base.limits import COUNT_LIMIT
 from chordnet.core.base.naming import usable_name
 from chordnet.core.base.outcomes import Fault
 from chordnet.core.store.base.configurations import Member
@@ -48,13 +48,13 @@ class Hail(msgspec.Struct, frozen=True, array_like=True, tag=True):
     """The formation that it belongs to."""
     empty: bool
     """It never kept a head or a record of a slot: it has done nothing that could be lost."""
-    asks: bool = False
+    asks: bool
     """Please answer with yours."""
 
 
 def fault_of(sender: str, hail: Hail) -> Fault:
     """Return what is wrong with a hail of ``sender``."""
-    if not (0 <= hail.store < DIGEST_LIMIT and 0 <= hail.run < COUNT_LIMIT):
+    if not (0 <= hail.store < COUNT_LIMIT and 0 <= hail.run < COUNT_LIMIT):
         return Fault.WRONG_NUMBER
     fault = _fault_of_figures(hail) or _fault_of_names(hail.founders)
     for founding in (hail.vote, hail.founding):
@@ -68,7 +68,7 @@ def fault_of(sender: str, hail: Hail) -> Fault:
 def _fault_of_founding(founding: Founding) -> Fault:
     if not founding.founders:
         return Fault.WRONG_NODE
-    if not all(0 <= member.store < DIGEST_LIMIT for member in founding.founders):
+    if not all(0 <= member.store < COUNT_LIMIT for member in founding.founders):
         return Fault.WRONG_NUMBER
     return _fault_of_figures(founding) or _fault_of_names([m.node for m in founding.founders])
 
@@ -76,14 +76,13 @@ def _fault_of_founding(founding: Founding) -> Fault:
 def _fault_of_figures(said: Hail | Founding) -> Fault:
     if not usable_name(said.network):
         return Fault.TOO_LONG
-    bits, slots, replicas = said.bits, said.slots, said.replicas
-    if not LEAST_BITS <= bits <= MOST_BITS:
-        return Fault.WRONG_NUMBER
-    if not 0 < slots <= min(MOST_SLOTS, 1 << bits) or slots & (slots - 1):
-        return Fault.WRONG_NUMBER
-    if not 0 < replicas <= MOST_REPLICAS or replicas % 2 == 0:
-        return Fault.WRONG_NUMBER
-    return Fault.NONE
+    possible = (
+        LEAST_BITS <= said.bits <= MOST_BITS
+        and 0 < said.slots <= min(MOST_SLOTS, 1 << said.bits)
+        and said.slots & (said.slots - 1) == 0
+        and said.replicas in range(1, MOST_REPLICAS + 1, 2)
+    )
+    return Fault.NONE if possible else Fault.WRONG_NUMBER
 
 
 def _fault_of_names(names: tuple[str, ...] | list[str]) -> Fault:
