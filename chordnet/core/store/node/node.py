@@ -21,8 +21,6 @@ from collections.abc import Callable, Iterable
 from random import Random
 from typing import Any
 
-from msgspec.structs import replace
-
 from chordnet.core.store.base import events as ev
 from chordnet.core.store.base import messages as msg
 from chordnet.core.store.base.ballots import Ballots
@@ -43,7 +41,7 @@ from chordnet.core.store.base.kept import Kept
 from chordnet.core.store.node.asking import Asking
 from chordnet.core.store.node.directory import Directory, Listed
 from chordnet.core.store.node.founders import Founders
-from chordnet.core.store.node.hails import Hail
+from chordnet.core.store.node.hails import Hail, fault_of
 from chordnet.core.store.node.holdings import Holdings
 from chordnet.core.store.node.repair import Repair
 from chordnet.core.store.node.seats import Holder, Seats
@@ -104,23 +102,6 @@ FOR_CHANGES: dict[type, Callable[[Any, str, Any], None]] = {
 }
 
 
-def _first_hail(settings: StoreSettings, kept: Kept) -> Hail:
-    return Hail(
-        store=kept.store,
-        run=kept.run,
-        seat=settings.seat,
-        vacating=False,
-        network=settings.network,
-        bits=settings.bits,
-        slots=settings.slots,
-        replicas=settings.replicas,
-        founders=settings.founders,
-        vote=kept.vote,
-        founding=kept.founding,
-        empty=not (kept.heads or kept.records),
-    )
-
-
 class _Formed:
     """What a node has once it knows its formation."""
 
@@ -172,7 +153,7 @@ class StoreNode:
         self._noted: list[NodeEffect] = []
         self._since: float | None = None
         """When this node was in a ring and had no formation first."""
-        self._founders = Founders(me, _first_hail(settings, kept), self._noted)
+        self._founders = Founders(settings, self.around.me, kept)
         self._greetings: dict[str, bool] = {}
         """Nodes to greet at the end of this step; whether to ask them to answer."""
         self._hold_self()
@@ -225,14 +206,15 @@ class StoreNode:
             effects, queue[:] = queue[:], []
             for effect in effects:
                 if isinstance(effect, Keep):
-                    self._founders.own = replace(self._founders.own, empty=False)
+                    self._founders.empty = False
                     result.append(effect)
                 else:
                     self._perform(effect)
         result += around.answers
         around.answers.clear()
         for node, asks in self._greetings.items():
-            around.said.setdefault(node, []).insert(0, self._founders.hail(asks=asks))
+            hail = self._founders.hail(self.vacating, asks=asks)
+            around.said.setdefault(node, []).insert(0, hail)
         self._greetings.clear()
         for node, messages in around.said.items():
             result += [Post(node, letter) for letter in letters(messages)]
@@ -293,7 +275,7 @@ class StoreNode:
             self._found(node)
         if not event.member:
             return
-        self._founders.begin()
+        self._noted += self._founders.begin()
         self._hail(node for node in self.near() if node not in before)
         around.sooner(For.HAIL, 0, around.jittered(self._pause()))
         if self._formed is not None:
@@ -428,16 +410,18 @@ class StoreNode:
                 self._greetings[node] = asks or self._greetings.get(node, False)
 
     def _hailed(self, sender: str, hail: Hail) -> None:
-        before = self._founders.hail()
-        fault = self._founders.on_hail(sender, hail)
+        founders = self._founders
+        fault = fault_of(sender, hail)
         if fault:
             self._notice(f"{sender} has sent a hail that {fault}")
             return
+        before = founders.vote, founders.founding
+        self._noted += founders.on_hail(sender, hail)
         if hail.asks:
             self._hail([sender], asks=False)
         self._catch_up()
-        if self._founders.hail() != before:
-            self._hail({*self.near(), *self._founders.wanted, sender})
+        if (founders.vote, founders.founding) != before:
+            self._hail({*self.near(), *founders.wanted, sender})
         if self._formed is not None and hail.founding == self._formed.founding:
             if len(self.holders) >= MOST_NAMES and sender not in self.holders:
                 self.holders.clear()
@@ -466,7 +450,6 @@ class StoreNode:
 
     def _vacate(self) -> None:
         self.vacating = True
-        self._founders.own = replace(self._founders.own, vacating=True)
         self._hold_self()
         self._hail(self.holders, asks=False)
 
@@ -526,7 +509,7 @@ class StoreNode:
         if formed is None:
             self._since = around.now if self._since is None else self._since
             if around.now >= self._since + OVERDUE_S:
-                self._founders.overdue()
+                self._noted += self._founders.overdue()
         if formed is not None:
             for node in self._successors[:1]:
                 around.say(node, Digest(formed.id, formed.directory.digest))
