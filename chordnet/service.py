@@ -32,8 +32,7 @@ from chordnet.core.base.limits import OPERATION_S
 from chordnet.core.base.messages import NodeRef, Status
 from chordnet.core.base.outcomes import Entry
 from chordnet.core.node import real_node
-from chordnet.core.store.node.node import StoreNode
-from chordnet.core.store.node.settings import StoreSettings
+from chordnet.core.store.begin.settings import StoreSettings
 from chordnet.net.base.addresses import (
     Endpoints,
     advertised_address,
@@ -317,21 +316,16 @@ class ChordService(MultiService):
         )
         core = make_core(settings.config, me, self._rng)
         keeper, kept = self._storage.open_store()
-        founders = settings.founders
+        founders = tuple(settings.founders)
         if not (founders or settings.peers) and self._storage.holds_keys:
             founders = (name,)
-        machine = StoreNode(
-            StoreSettings(
-                network=settings.network,
-                bits=settings.config.bits,
-                founders=tuple(founders),
-                slots=min(settings.slots, space.size),
-                replicas=settings.replicas,
-                seat=self._storage.holds_keys,
-            ),
-            name,
-            kept,
-            random.Random(self._rng.getrandbits(64)),
+        keys = StoreSettings(
+            network=settings.network,
+            bits=settings.config.bits,
+            founders=founders,
+            slots=min(settings.slots, space.size),
+            replicas=settings.replicas,
+            seat=self._storage.holds_keys,
         )
         return LocalNode(
             shared,
@@ -340,7 +334,7 @@ class ChordService(MultiService):
             log=log,
             keep_peers=state.keep_peers,
             hooks=self._hooks,
-            store=lambda node: seams.keys or StoreRunner(shared, machine, keeper, node),
+            store=lambda node: seams.keys or StoreRunner(shared, keys, kept, keeper, node),
         )
 
     def _status_changed(self, change: StatusChanged) -> None:

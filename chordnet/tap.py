@@ -31,11 +31,8 @@ from chordnet.settings import (
     Flag,
     NodeSettings,
     Option,
-    from_environment,
-    from_file,
-    read_values,
-    settings_of,
 )
+from chordnet.sources import from_environment, from_file, read_values, settings_of
 
 MAPPED_BYTES = 256 * 1024
 """Memory blocks from this size on are returned to the system when they are freed (glibc)."""

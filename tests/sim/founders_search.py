@@ -16,9 +16,9 @@ from chordnet.core.store.base.configurations import Member
 from chordnet.core.store.base.effects import FoundingKept, Keep, Noted
 from chordnet.core.store.base.founding import Founding
 from chordnet.core.store.base.kept import Kept
-from chordnet.core.store.node.founders import Founders
-from chordnet.core.store.node.hails import Hail, fault_of
-from chordnet.core.store.node.settings import StoreSettings
+from chordnet.core.store.begin.founders import Founders
+from chordnet.core.store.begin.hails import Hail, fault_of
+from chordnet.core.store.begin.settings import StoreSettings
 
 
 class Node(NamedTuple):

@@ -7,8 +7,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from chordnet.core.store.base.configurations import Member
 from chordnet.core.store.base.founding import Founding
-from chordnet.core.store.node.founders import Choice, Founders
-from chordnet.core.store.node.hails import Hail
+from chordnet.core.store.begin.founders import Choice, Founders
+from chordnet.core.store.begin.hails import Hail
 from tests.sim.founders_search import Broken, Search
 
 

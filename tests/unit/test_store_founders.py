@@ -11,9 +11,9 @@ from chordnet.core.store.base.effects import FoundingKept, Keep, Noted, VoteKept
 from chordnet.core.store.base.founding import Founding
 from chordnet.core.store.base.kept import Kept
 from chordnet.core.store.base.records import EMPTY, Record
-from chordnet.core.store.node.founders import MOST_TOLD, Founders
-from chordnet.core.store.node.hails import Hail, fault_of
-from chordnet.core.store.node.settings import StoreSettings
+from chordnet.core.store.begin.founders import MOST_TOLD, Founders
+from chordnet.core.store.begin.hails import Hail, fault_of
+from chordnet.core.store.begin.settings import StoreSettings
 
 A, B, C = (Member(name, 1) for name in "abc")
 

@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from chordnet.core.base.outcomes import Fault
 from chordnet.core.store.base.configurations import Member
 from chordnet.core.store.base.founding import Founding
-from chordnet.core.store.node.hails import Hail, fault_of
+from chordnet.core.store.begin.hails import Hail, fault_of
 
 DISKS = (Member("a", 1), Member("b", 2))
 FOUNDING = Founding("net", 8, 4, 3, DISKS)

@@ -114,17 +114,10 @@ class LocalNode:
         self._lookups: dict[int, tuple[str, int, LookupDoneWith]] = {}
         self._walks: dict[int, Callable[[Walked | ChordnetError], None]] = {}
         self._leavers: list[Callable[[], None]] = []
-        self._owners: dict[int, Callable[[NodeRef | None], None]] = {}
         keys = None if store is None else store(self)
         self.store = keys if isinstance(keys, StoreRunner) else None
         """This node's part of the network's store."""
-        self.keys = Keys(
-            keys,
-            check_member=self._check_member,
-            load=self.load,
-            wall=self.wall,
-            random_bytes=shared.rng.randbytes,
-        )
+        self.keys = Keys(shared, keys, check_member=self._check_member, load=self.load)
         """Reads and writes of keys."""
         self.failure = ""
         """Why this node had to leave its ring for good; empty if it did not."""
@@ -252,15 +245,6 @@ class LocalNode:
         identifier = self.space.hash(encoded)
         self._lookups[self._op] = (key, identifier, done)
         self.runner.post(FindOwner(self._op, self.space.raw(identifier), iterative))
-
-    def owner(self, raw: bytes, done: Callable[[NodeRef | None], None]) -> None:
-        """Look up the owner of an identifier; call back with it, or with None."""
-        if not self.active:
-            done(None)
-            return
-        self._op += 1
-        self._owners[self._op] = done
-        self.runner.post(FindOwner(self._op, raw, False))
 
     def walk(self, limit: int, done: Callable[[Walked | ChordnetError], None]) -> None:
         """Walk round the ring once, over ``limit`` members at most; ``done`` gets what was seen."""
@@ -398,9 +382,6 @@ class LocalNode:
         return performers if self.store is None else self.store.performing(performers)
 
     def _lookup_done(self, effect: LookupDone) -> None:
-        found = self._owners.pop(effect.op, None)
-        if found is not None:
-            found(effect.owner)
         entry = self._lookups.pop(effect.op, None)
         if entry is None:
             return

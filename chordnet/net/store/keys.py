@@ -33,6 +33,7 @@ from chordnet.core.store.base.records import Content
 from chordnet.core.store.base.requests import Get, Put
 from chordnet.net.base.allowance import Load
 from chordnet.net.base.interfaces import KeyStore
+from chordnet.net.base.shared import Shared
 from chordnet.wire.keys import check_key_request, done_to, quoted, unconfirmed
 from chordnet.wire.rpc import DeleteKey, GetKey, KeyRequest, PutKey, Written
 
@@ -62,24 +63,21 @@ class Keys:
     :param store: None: the node keeps none.
     :param check_member: raises ``NotInRing`` unless the node is a member of a ring.
     :param load: counts the bytes of the values that are being written.
-    :param wall: returns the wall clock in seconds since 1970.
-    :param random_bytes: returns so many random bytes.
     """
 
     def __init__(
         self,
+        shared: Shared,
         store: KeyStore | None,
         *,
         check_member: Callable[[], None],
         load: Load,
-        wall: Callable[[], float],
-        random_bytes: Callable[[int], bytes],
     ) -> None:
         self.store = store
         self._check_member = check_member
         self._load = load
-        self._wall = wall
-        self._random_bytes = random_bytes
+        self._wall = shared.wall
+        self._rng = shared.rng
         self._number = 0
         self._begun: dict[int, _Begun] = {}
 
@@ -117,7 +115,7 @@ class Keys:
     def _operation(self, asked: KeyRequest, key: bytes) -> Get | Put:
         if isinstance(asked, GetKey):
             return Get(key)
-        request = asked.request or self._random_bytes(REQUEST_BYTES)
+        request = asked.request or self._rng.randbytes(REQUEST_BYTES)
         value, expires = None, None
         if isinstance(asked, PutKey):
             value = asked.value

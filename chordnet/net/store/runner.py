@@ -14,24 +14,36 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from functools import partial
+from random import Random
 from typing import Any, Protocol
 
 import attrs
 from twisted.internet.interfaces import IDelayedCall
 
 from chordnet.core.base.effects import Joined, Mailed, PeerDied, RingChanged, StatusChanged
-from chordnet.core.base.errors import Busy, NoStore
+from chordnet.core.base.errors import Busy, ChordnetError, NoStore
 from chordnet.core.base.events import LinkFault
 from chordnet.core.base.messages import NodeRef, Status, StoreMail
 from chordnet.core.store.base import events as ev
 from chordnet.core.store.base.effects import Answered, Keep, NodeEffect, Noted, Post
 from chordnet.core.store.base.founding import Founding, Slots
+from chordnet.core.store.base.kept import Kept
 from chordnet.core.store.base.requests import Get, Put
+from chordnet.core.store.begin.settings import StoreSettings
 from chordnet.core.store.node.node import StoreNode
-from chordnet.net.base.interfaces import Core, Down, KeyDone, StoreKeeper, Transport
+from chordnet.net.base.interfaces import (
+    Core,
+    Down,
+    KeyDone,
+    LookupDoneWith,
+    StoreKeeper,
+    Transport,
+)
 from chordnet.net.base.metrics import NetMetric
 from chordnet.net.base.shared import Shared
+from chordnet.net.store.keys import NO_STORE
 from chordnet.net.store.records import StoreRecords
+from chordnet.wire.rpc import LookupResult
 
 MAX_WAITING_BYTES = 1 << 20
 """Letters that wait until the node they are for is found."""
@@ -52,8 +64,8 @@ class Ring(Protocol):
     def core(self) -> Core: ...
     @property
     def transport(self) -> Transport: ...
-    def owner(self, raw: bytes, done: Callable[[NodeRef | None], None]) -> None:
-        """Look up the owner of an identifier; call back with it, or with None."""
+    def find(self, key: str, done: LookupDoneWith) -> None:
+        """Look up the owner of a key."""
 
 
 @attrs.define
@@ -66,12 +78,20 @@ class _Addressee:
 class StoreRunner:
     """Runs one store; what clients ask of it is :class:`chordnet.net.base.interfaces.KeyStore`.
 
-    :param keeper: opened already.
+    :param kept: what ``keeper`` had when it was opened.
     :param ring: the node.
     """
 
-    def __init__(self, shared: Shared, machine: StoreNode, keeper: StoreKeeper, ring: Ring) -> None:
-        self.machine = machine
+    def __init__(
+        self,
+        shared: Shared,
+        settings: StoreSettings,
+        kept: Kept,
+        keeper: StoreKeeper,
+        ring: Ring,
+    ) -> None:
+        rng = Random(shared.rng.getrandbits(64))
+        self.machine = StoreNode(settings, shared.me.name, kept, rng)
         self._shared = shared
         self._ring = ring
         self._turn = shared.turn
@@ -120,7 +140,7 @@ class StoreRunner:
         founders = self.machine.settings.founders
         if founders:
             return f"the store has not begun: its founders are {', '.join(founders)}"
-        return "there is no store: start its founders with --founders a,b,c"
+        return NO_STORE
 
     # ---- what happens in the ring -----------------------------------------------------------
 
@@ -259,15 +279,22 @@ class StoreRunner:
             addressee.letters.append(letter)
             return
         self._looked_up[name] = _Addressee(deque([letter]))
-        space = self._shared.space
-        raw = space.raw(space.hash(name.encode()))
         # Not in the middle of a step: the ring's machine may be in one itself.
-        self._turn.before(partial(self._ring.owner, raw, partial(self._found, name)))
+        self._turn.before(partial(self._look_up, name))
 
-    def _found(self, name: str, ref: NodeRef | None) -> None:
+    def _look_up(self, name: str) -> None:
+        """Find a node: it owns the key that is its name."""
+        try:
+            self._ring.find(name, partial(self._found, name))
+        except ChordnetError as problem:
+            self._found(name, problem)
+
+    def _found(self, name: str, found: LookupResult | ChordnetError) -> None:
         letters = self._looked_up.pop(name).letters
         self._waiting_bytes -= sum(map(len, letters))
-        if ref is None or ref.name != name:
+        space = self._shared.space
+        ref = self._ring.core.known(space.raw(space.hash(name.encode())))
+        if isinstance(found, ChordnetError) or found.owner.name != name or ref is None:
             self._post(ev.Lost(name))
             return
         self._refs[name] = ref

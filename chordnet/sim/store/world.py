@@ -22,9 +22,9 @@ from chordnet.core.store.base.kept import Kept
 from chordnet.core.store.base.outcomes import Outcome
 from chordnet.core.store.base.records import Record
 from chordnet.core.store.base.requests import Get, Put
+from chordnet.core.store.begin.settings import StoreSettings
 from chordnet.core.store.node.directory import Listed
 from chordnet.core.store.node.node import StoreNode
-from chordnet.core.store.node.settings import StoreSettings
 from chordnet.sim.world.latency import Latency, uniform
 from chordnet.sim.world.schedule import Schedule
 

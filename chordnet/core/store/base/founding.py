@@ -1,7 +1,7 @@
 """The beginning of a store: what its founders agree on, and all that follows from it.
 
 The founders are a few nodes that their configuration names. Together they decide once who they are,
-each with its disk, and the store's figures (:mod:`chordnet.core.store.node.founders`). From that
+each with its disk, and the store's figures (:mod:`chordnet.core.store.begin.founders`). From that
 follow the name of the formation, which slot a key belongs to, and who holds every slot at first.
 
 The identifier space is cut into equal arcs, the *slots*. A key lives in the slot of its identifier.

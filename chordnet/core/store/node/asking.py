@@ -14,8 +14,6 @@ those members cannot be reached is somebody else asked where the slot is now, fo
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import attrs
 
 from chordnet.core.store.base.ballots import Ballots
@@ -66,10 +64,7 @@ class Ongoing:
 
 
 class Asking:
-    """The operations under way at one node.
-
-    :param neighbours: returns the names of nodes that may know more than this one.
-    """
+    """The operations under way at one node."""
 
     def __init__(
         self,
@@ -77,14 +72,12 @@ class Asking:
         founding: Founding,
         directory: Directory,
         ballots: Ballots,
-        neighbours: Callable[[], list[str]],
     ) -> None:
         self._around = around
         self._formation = founding.id
         self._slots = Slots(founding.bits, founding.slots)
         self._directory = directory
         self._ballots = ballots
-        self._neighbours = neighbours
         self.ongoing: dict[int, Ongoing] = {}
 
     def start(self, op: int, asked: Get | Put, timeout: float) -> None:
@@ -205,7 +198,7 @@ class Asking:
             ongoing.refreshing = outcome
             self._follow(ongoing, newest)
             return
-        others = self._neighbours()
+        others = self._around.place.near
         if not others:
             self._finish(rid, outcome)
             return

@@ -83,7 +83,6 @@ class Seats:
 
     :param holders: what is known of other nodes' stores, this node's included, by name.
     :param arc: returns the slots in this node's care.
-    :param order: returns the live nodes from this one on, in ring order, this one first.
     """
 
     def __init__(
@@ -94,7 +93,6 @@ class Seats:
         ballots: Ballots,
         holders: dict[str, Holder],
         arc: Callable[[], Iterable[int]],
-        order: Callable[[], list[str]],
     ) -> None:
         self._around = around
         self._formation = founding.id
@@ -103,7 +101,6 @@ class Seats:
         self._ballots = ballots
         self._holders = holders
         self._arc = arc
-        self._order = order
         self._slots: dict[int, _Slot] = {}
         self.settled_at = 0.0
         """When the ring changed last near this node."""
@@ -190,7 +187,7 @@ class Seats:
 
     def _proper(self) -> list[Member]:
         found = []
-        for node in self._order():
+        for node in (self._around.me.node, *self._around.place.successors):
             holder = self._holders.get(node)
             if holder is None or not holder.seat or holder.vacating:
                 continue

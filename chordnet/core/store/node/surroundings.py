@@ -33,6 +33,21 @@ class For(enum.IntEnum):
 Alarm = tuple[For, int]
 
 
+@attrs.frozen
+class Place:
+    """This node's place in the ring, as it was told last."""
+
+    member: bool = False
+    predecessor: str | None = None
+    successors: tuple[str, ...] = ()
+
+    @property
+    def near(self) -> list[str]:
+        """The neighbours, each once."""
+        before = [self.predecessor] if self.predecessor is not None else []
+        return list(dict.fromkeys([*self.successors, *before]))
+
+
 @attrs.define
 class Surroundings:
     """One node's surroundings, handed to each part of its store."""
@@ -40,6 +55,7 @@ class Surroundings:
     me: Member
     rng: Random
     run: int
+    place: Place = attrs.field(factory=Place)
     now: float = 0.0
     """On a clock that never goes back."""
     wall: float = 0.0
@@ -88,6 +104,19 @@ class Surroundings:
     def hears(self, node: str, within_s: float) -> bool:
         """Return True if the node has said something in the last ``within_s`` seconds."""
         return node == self.me.node or self.now <= self.heard.get(node, -within_s) + within_s
+
+    def found(self, node: str) -> None:
+        """Note that a node can be reached."""
+        self.lost.pop(node, None)
+        self.tried.pop(node, None)
+
+    def lose(self, node: str, most: int) -> None:
+        """Note that a node cannot be reached; ``most`` are remembered."""
+        if len(self.lost) >= most:
+            for table in (self.lost, self.tried, self.heard):
+                table.clear()
+        self.lost.setdefault(node, self.now)
+        self.tried[node] = self.now
 
     def is_lost(self, node: str, memory_s: float) -> bool:
         """Return True if the node could not be reached in the last ``memory_s`` seconds."""

@@ -26,8 +26,8 @@ from chordnet.core.store.base.configurations import Configuration, Member, Vote
 from chordnet.core.store.base.founding import MOST_REPLICAS, MOST_SLOTS
 from chordnet.core.store.base.messages import Address, StoreMessage
 from chordnet.core.store.base.records import MOST_REQUESTS, Applied, Content, Floor, Record
+from chordnet.core.store.begin.hails import Hail
 from chordnet.core.store.node.directory import Listed
-from chordnet.core.store.node.hails import Hail
 
 LETTER_BYTES = 65_536
 """A letter is closed when it is longer; one message goes in whatever its size."""
@@ -38,17 +38,19 @@ STOCK_IN_ONE = 256
 FORMATION_BYTES = 16
 
 
-class _Talk(msgspec.Struct, frozen=True, array_like=True, tag=True):
+class Talk(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """Base class of what concerns a formation, and no epoch of a slot."""
+
     formation: bytes
 
 
-class Lists(_Talk, frozen=True):
+class Lists(Talk, frozen=True):
     """What the sender knows of these slots: its directory's entries, or the news of them."""
 
     listed: tuple[Listed, ...]
 
 
-class Digest(_Talk, frozen=True):
+class Digest(Talk, frozen=True):
     """The digest of the sender's directory; answered with ``Lists`` if it differs."""
 
     digest: int
@@ -56,20 +58,20 @@ class Digest(_Talk, frozen=True):
     """It comes with the lists that such a question was answered with: do not answer it."""
 
 
-class Where(_Talk, frozen=True):
+class Where(Talk, frozen=True):
     """Say what you know of these slots."""
 
     slots: tuple[int, ...]
 
 
-class Sum(_Talk, frozen=True):
+class Sum(Talk, frozen=True):
     """The digest of what the sender has of a slot; answered with ``Stock`` if it differs."""
 
     address: Address
     digest: int
 
 
-class Stock(_Talk, frozen=True):
+class Stock(Talk, frozen=True):
     """Which keys the sender has of a slot, and the ballot under which each was accepted."""
 
     address: Address
@@ -82,7 +84,7 @@ class Stock(_Talk, frozen=True):
     """Whether there are keys after these."""
 
 
-class Missing(_Talk, frozen=True):
+class Missing(Talk, frozen=True):
     """The sender lacks these records of a slot; go on with the list after ``after``."""
 
     address: Address

@@ -123,6 +123,26 @@ class Attempt(msgspec.Struct, frozen=True):
     since: int | None = None
     """The lowest base onto which an accept of this write may have been sent; None: none was."""
 
+    @property
+    def base(self) -> Content:
+        """The content with the highest ballot that was heard of."""
+        return max(self.heard, key=lambda each: each.accepted).content
+
+    @property
+    def agreed(self) -> Content | None:
+        """The content of which a majority names the ballot."""
+        ballot, count = Counter(each.accepted for each in self.heard).most_common(1)[0]
+        if count < self.configuration.majority:
+            return None
+        return next(each.content for each in self.heard if each.accepted == ballot)
+
+    def has_expired(self, content: Content) -> bool:
+        """Return True if the clocks of a majority have passed the expiry."""
+        expires = content.expires
+        if expires is None:
+            return False
+        return sum(each.wall >= expires for each in self.heard) >= self.configuration.majority
+
 
 class Operation:
     """One operation of this node's.
@@ -220,7 +240,7 @@ class Operation:
         if member is None:
             return
         self._hear(Heard(member, answer.accepted, answer.content))
-        agreed = self._agreed()
+        agreed = self.attempt.agreed
         expires = None if agreed is None else agreed.expires
         if agreed is not None and (expires is None or self._wall() < expires):
             self._end(Found(agreed))
@@ -228,7 +248,7 @@ class Operation:
             if self._safeguards.second_phase:
                 self._prepare()
             else:
-                self._end(Found(self._base().content))
+                self._end(Found(self.attempt.base))
 
     def on_promised(self, sender: str, answer: msg.Promised) -> None:
         """Take a promise; with those of a majority go on."""
@@ -237,15 +257,15 @@ class Operation:
             return
         self._hear(Heard(member, answer.accepted, answer.content, answer.floor, answer.wall))
         if len(self.attempt.heard) >= self.attempt.configuration.majority:
-            self._decide(self._base().content, max(each.floor for each in self.attempt.heard))
+            self._decide(self.attempt.base, max(each.floor for each in self.attempt.heard))
 
     def _decide(self, base: Content, floor: int) -> None:
         """Go on from what a majority had accepted."""
         asked, since = self.asked, self.attempt.since
-        if self._has_expired(base):
+        if self.attempt.has_expired(base):
             self._settle(base.buried(floor), None, told=False)
             return
-        confirmed = self._agreed() is not None
+        confirmed = self.attempt.agreed is not None
         if isinstance(asked, Get):
             self._settle(base, Found(base), told=confirmed)
             return
@@ -263,14 +283,6 @@ class Operation:
             since = base.version if since is None else min(since, base.version)
             self.attempt = replace(self.attempt, since=since)
             self._settle(content, self._receipt(content.version), told=False)
-
-    def _has_expired(self, content: Content) -> bool:
-        """Return True if the clocks of a majority have passed the expiry."""
-        expires = content.expires
-        if expires is None:
-            return False
-        past = sum(each.wall >= expires for each in self.attempt.heard)
-        return past >= self.attempt.configuration.majority
 
     def _settle(self, content: Content, then: Outcome | None, *, told: bool) -> None:
         """Have ``content`` accepted and end so; or go on from there, if ``then`` is None.
@@ -358,17 +370,6 @@ class Operation:
             heard=tuple(sorted((*others, heard))),
             highest=max(self.attempt.highest, heard.accepted),
         )
-
-    def _base(self) -> Heard:
-        return max(self.attempt.heard, key=lambda each: each.accepted)
-
-    def _agreed(self) -> Content | None:
-        """Return the content of which a majority names the ballot."""
-        votes = Counter(each.accepted for each in self.attempt.heard)
-        ballot, count = votes.most_common(1)[0]
-        if count < self.attempt.configuration.majority:
-            return None
-        return next(each.content for each in self.attempt.heard if each.accepted == ballot)
 
     def _silent(self, member: Member) -> None:
         attempt = self.attempt

@@ -62,8 +62,8 @@ from chordnet.core.store.base.configurations import Member
 from chordnet.core.store.base.effects import FoundingKept, Keep, NodeEffect, Noted, VoteKept
 from chordnet.core.store.base.founding import Founding
 from chordnet.core.store.base.kept import Kept
-from chordnet.core.store.node.hails import Hail
-from chordnet.core.store.node.settings import StoreSettings
+from chordnet.core.store.begin.hails import Hail
+from chordnet.core.store.begin.settings import StoreSettings
 
 MOST_TOLD = 256
 """Causes of which a run tells; a peer could make up any number of them."""
@@ -143,7 +143,7 @@ class Founders:
         return self._done()
 
     def on_hail(self, sender: str, hail: Hail) -> list[NodeEffect]:
-        """Learn from a hail that has no fault (:func:`chordnet.core.store.node.hails.fault_of`)."""
+        """Learn from a hail in which :mod:`chordnet.core.store.begin.hails` finds no fault."""
         if sender != self._me.node:
             if hail.founding is not None:
                 self._meet(Member(sender, hail.store), hail, hail.founding)

@@ -1,0 +1,1 @@
+"""How a store begins, and which formation a node's store belongs to."""

@@ -1,0 +1,253 @@
+"""What a node does as a part of a formation.
+
+It answers for the slots that its disk holds, coordinates operations, looks after the slots of its
+arc of the ring, and passes on what is news of a slot. This file hands each message and each alarm
+to the part that it is for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from chordnet.core.store.base import messages as msg
+from chordnet.core.store.base.ballots import Ballots
+from chordnet.core.store.base.effects import Changed, Effect, Ended, Say, Wait
+from chordnet.core.store.base.founding import Founding, Slots
+from chordnet.core.store.base.kept import Kept
+from chordnet.core.store.node.asking import Asking
+from chordnet.core.store.node.directory import Directory, Listed
+from chordnet.core.store.node.holdings import Holdings
+from chordnet.core.store.node.repair import Repair
+from chordnet.core.store.node.seats import Holder, Seats
+from chordnet.core.store.node.surroundings import For, Surroundings
+from chordnet.core.store.node.talk import (
+    LISTED_IN_ONE,
+    Digest,
+    Lists,
+    Missing,
+    Stock,
+    Sum,
+    Talk,
+    Where,
+)
+from chordnet.core.store.node.view import SlotView, slot_view
+from chordnet.core.store.slot.operations import Operation
+from chordnet.core.store.slot.reconfigure import Change
+
+TELL_S = 0.02
+"""News of slots wait so long, so that many of them travel together."""
+
+REQUESTS = (
+    msg.Prepare,
+    msg.Accept,
+    msg.Read,
+    msg.PrepareChange,
+    msg.AcceptChange,
+    msg.Chosen,
+    msg.Fetch,
+    msg.Forget,
+)
+FOR_OPERATIONS: dict[type, Callable[[Any, str, Any], None]] = {
+    msg.Told: Operation.on_told,
+    msg.Promised: Operation.on_promised,
+    msg.Accepted: Operation.on_accepted,
+    msg.Outrun: Operation.on_outrun,
+    msg.Refused: Operation.on_refused,
+}
+FOR_CHANGES: dict[type, Callable[[Any, str, Any], None]] = {
+    msg.ChangePromised: Change.on_change_promised,
+    msg.ChangeAccepted: Change.on_change_accepted,
+    msg.Installed: Change.on_installed,
+    msg.Outrun: Change.on_outrun,
+    msg.Refused: Change.on_refused,
+}
+
+
+class Formation:
+    """One node's part in a formation.
+
+    :param kept: what its disk had at the start; None if it was of no or of another formation.
+    :param holders: what is known of other nodes' stores, by name; this node's included.
+    """
+
+    def __init__(
+        self,
+        around: Surroundings,
+        founding: Founding,
+        kept: Kept | None,
+        holders: dict[str, Holder],
+    ) -> None:
+        # The number of the disk's run would not do: it begins again with an empty disk, and an
+        # older copy of a disk brings it twice.
+        ballots = Ballots(around.me.node, around.rng.getrandbits(61))
+        self.founding = founding
+        self.id = founding.id
+        self.around = around
+        self._slots = Slots(founding.bits, founding.slots)
+        self.directory = Directory(founding)
+        self.holdings = Holdings(around, founding, kept)
+        self.asking = Asking(around, founding, self.directory, ballots)
+        self.seats = Seats(around, founding, self.directory, ballots, holders, self.arc)
+        self.repair = Repair(around, self.id, self.holdings, self.asking.look_up)
+        self._news: dict[int, None] = {}
+        self.repair.start()
+        for held in self.holdings.slots.values():
+            head = held.registers.head
+            listed = Listed(head.slot, head.known, head.newest is None)
+            if listed.is_sound(founding.slots):
+                self.directory.learn(listed)
+            self.seats.sealed(head, around.me)
+
+    def arc(self) -> Iterable[int]:
+        """Return the slots in this node's care: their places lie in (predecessor, this node]."""
+        place, slots = self.around.place, self._slots
+        if not place.member:
+            return ()
+        if place.predecessor is None:
+            return range(slots.count)
+        low, high = map(slots.identifier, (place.predecessor, self.around.me.node))
+        return [slot for slot in range(slots.count) if slots.lies(slot, low, high)]
+
+    def moved(self) -> None:
+        """Heed that the ring has changed near this node."""
+        self.seats.settled_at = self.around.now
+        self.around.sooner(For.SEATS, 0, 0.0)
+
+    # ---- messages ---------------------------------------------------------------------------
+
+    def take(self, sender: str, message: msg.StoreMessage | Talk) -> None:
+        """Take a message of another node."""
+        if not isinstance(message, Talk):
+            self.take_of_slot(sender, message)
+        elif message.formation == self.id:
+            on_talk: dict[type, Callable[[str, Any], None]] = {
+                Lists: self._listed,
+                Digest: self._compared,
+                Where: self._asked_where,
+                Sum: self.repair.on_sum,
+                Stock: self.repair.on_stock,
+                Missing: self.repair.on_missing,
+            }
+            on_talk[type(message)](sender, message)
+
+    def take_of_slot(self, sender: str, message: msg.StoreMessage) -> None:
+        """Take a message about a slot, from another node or from this one."""
+        slot = message.address.slot
+        if slot >= self.founding.slots:
+            return
+        if isinstance(message, msg.Snapshot):
+            self.holdings.snapshot(sender, message)
+        elif isinstance(message, REQUESTS):
+            self.holdings.take(sender, message, self.directory.of(slot))
+            if isinstance(message, msg.Chosen):
+                new, old = message.configuration, message.previous
+                self._learn(Listed(slot, new, serves=False, before=old))
+            elif isinstance(message, msg.AcceptChange) and slot in self.holdings.slots:
+                head = self.holdings.slots[slot].registers.head
+                self.seats.sealed(head, self.around.me)
+        else:
+            self._answered(sender, message)
+
+    def _answered(self, sender: str, answer: msg.StoreMessage) -> None:
+        operation, change = self.asking.get(answer.rid), self.seats.get(answer.rid)
+        if operation is not None and type(answer) in FOR_OPERATIONS:
+            FOR_OPERATIONS[type(answer)](operation, sender, answer)
+        elif change is not None and type(answer) in FOR_CHANGES:
+            FOR_CHANGES[type(answer)](change, sender, answer)
+
+    def perform(self, effect: Effect) -> None:
+        """Do what a part of this node has asked for."""
+        if isinstance(effect, Say):
+            self.take_of_slot(effect.to, effect.message)
+        elif isinstance(effect, Wait):
+            if effect.rid in self.seats.changes:
+                self.seats.wait(effect.rid)
+            elif effect.rid in self.asking.ongoing:
+                self.asking.wait(effect.rid)
+        elif isinstance(effect, Ended):
+            self.asking.ended(effect.rid, effect.outcome)
+        elif isinstance(effect, Changed):
+            listed = self.seats.over(effect.rid, effect.configuration)
+            if listed is not None:
+                self._learn(listed)
+
+    # ---- the directory ----------------------------------------------------------------------
+
+    def _learn(self, listed: Listed) -> None:
+        if not listed.is_sound(self.founding.slots) or not self.directory.learn(listed):
+            return
+        self._news[listed.slot] = None
+        self.around.sooner(For.TELL, 0, TELL_S)
+        self.holdings.learned(listed)
+        self.asking.learned(listed)
+
+    def _listed(self, _sender: str, message: Lists) -> None:
+        for listed in message.listed:
+            self._learn(listed)
+
+    def _compared(self, sender: str, message: Digest) -> None:
+        digest = self.directory.digest
+        if message.digest != digest:
+            self._list(sender, self.directory.later())
+            if not message.back:
+                self.around.say(sender, Digest(self.id, digest, back=True))
+
+    def _asked_where(self, sender: str, message: Where) -> None:
+        known = [slot for slot in message.slots if slot < self.founding.slots]
+        self._list(sender, [self.directory.of(slot) for slot in known])
+
+    def _tell_news(self) -> None:
+        news = [self.directory.of(slot) for slot in self._news]
+        self._news.clear()
+        place = self.around.place
+        for node in dict.fromkeys([place.predecessor, *place.successors[:1]]):
+            if node is not None:
+                self._list(node, news)
+
+    def _list(self, to: str, listed: list[Listed]) -> None:
+        for start in range(0, len(listed), LISTED_IN_ONE):
+            page = tuple(listed[start : start + LISTED_IN_ONE])
+            self.around.say(to, Lists(self.id, page))
+
+    def compare(self) -> None:
+        """Compare directories with the next node."""
+        for node in self.around.place.successors[:1]:
+            self.around.say(node, Digest(self.id, self.directory.digest))
+
+    # ---- time -------------------------------------------------------------------------------
+
+    def ring(self, what: For, number: int) -> None:
+        """Heed an alarm."""
+        on_alarm: dict[For, Callable[[int], None]] = {
+            For.DEADLINE: self.asking.expire,
+            For.REMINDER: self.asking.remind,
+            For.RETRY: self.asking.retry,
+            For.REFRESH: self.asking.give_up,
+            For.LEAD: self.seats.again,
+            For.SEATS: lambda _number: self.seats.look(),
+            For.INSTALL: lambda slot: self.holdings.install(self.directory.of(slot)),
+            For.FINISH: self._finish,
+            For.REPAIR: lambda _number: self.repair.step(),
+            For.TELL: lambda _number: self._tell_news(),
+        }
+        on_alarm[what](number)
+
+    def _finish(self, slot: int) -> None:
+        self.seats.finish(self.holdings.slots[slot].registers.head, self.around.me)
+
+    # ---- to look at -------------------------------------------------------------------------
+
+    @property
+    def needed(self) -> int:
+        """How many slots need this disk: as a member, or for what the next members fetch."""
+        me = self.around.me
+        named = {
+            listed.slot for listed in self.directory.named() if me in listed.configuration.members
+        }
+        return len(named.union(held.registers.head.slot for held in self.holdings.served))
+
+    def view(self) -> tuple[SlotView, ...]:
+        """Return what this node knows of every slot."""
+        held = self.holdings.slots
+        return tuple(slot_view(each, held.get(each.slot)) for each in self.directory.named())
