@@ -32,7 +32,6 @@ from chordnet.core.base.limits import OPERATION_S
 from chordnet.core.base.messages import NodeRef, Status
 from chordnet.core.base.outcomes import Entry
 from chordnet.core.node import real_node
-from chordnet.core.store.begin.settings import StoreSettings
 from chordnet.net.base.addresses import (
     Endpoints,
     advertised_address,
@@ -189,6 +188,10 @@ class ChordService(MultiService):
           (``"process"``) or the loss of power too (``"power"``).
         - history_bytes: bodies and routes kept, in bytes; the oldest messages are dropped first.
         - history_s: how long a message is kept on disk, in seconds.
+        - founders: the names of the nodes that begin the store, the same at each of them; a node
+          without peers that holds keys is its own.
+        - store: where it holds keys for others: ``"auto"`` (in ``state_dir``, if it has one),
+          ``"memory"``, or ``"none"``, so that it only asks other nodes.
         - limits: what connections may cost.
         - leave_timeout_s: how long a stop waits for the ordered leave.
         - debug: log single messages too.
@@ -316,17 +319,7 @@ class ChordService(MultiService):
         )
         core = make_core(settings.config, me, self._rng)
         keeper, kept = self._storage.open_store()
-        founders = tuple(settings.founders)
-        if not (founders or settings.peers) and self._storage.holds_keys:
-            founders = (name,)
-        keys = StoreSettings(
-            network=settings.network,
-            bits=settings.config.bits,
-            founders=founders,
-            slots=min(settings.slots, space.size),
-            replicas=settings.replicas,
-            seat=self._storage.holds_keys,
-        )
+        keys = settings.of_store(name, seat=self._storage.holds_keys)
         return LocalNode(
             shared,
             core=core,

@@ -22,6 +22,7 @@ import attrs
 
 from chordnet.core.base.config import ProtocolConfig
 from chordnet.core.base.errors import ConfigError
+from chordnet.core.base.naming import usable_name
 from chordnet.core.store.base.founding import (
     MOST_FOUNDERS,
     MOST_REPLICAS,
@@ -29,6 +30,7 @@ from chordnet.core.store.base.founding import (
     REPLICAS,
     SLOTS,
 )
+from chordnet.core.store.begin.settings import StoreSettings
 from chordnet.net.base.addresses import (
     checked_advertise,
     checked_name,
@@ -94,6 +96,27 @@ class Whole:
     def _wrong(self, what: str, value: Any) -> ConfigError:
         limits = f"from {self.low} to {self.high}"
         return ConfigError(f"{what} must be a whole number {limits}, not {shown(value)}")
+
+
+@attrs.frozen
+class NumberOf:
+    """One of a few whole numbers."""
+
+    choices: tuple[int, ...]
+
+    def read(self, what: str, value: Any) -> int:
+        """Return the number."""
+        if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 10:
+            value = int(value)
+        self.check(what, value)
+        return int(value)
+
+    def check(self, what: str, value: Any) -> None:
+        """Require one of the numbers."""
+        if type(value) is not int or value not in self.choices:
+            numbers = ", ".join(map(str, self.choices[:3]))
+            limits = f"one of {numbers} and so on up to {self.choices[-1]}"
+            raise ConfigError(f"{what} must be {limits}, not {shown(value)}")
 
 
 @attrs.frozen
@@ -202,21 +225,16 @@ class Names:
 
     def check(self, what: str, value: Any) -> None:
         """Require different names of nodes."""
-        SETTING.texts(what, value)
         for name in value:
-            checked_name(what, name)
+            if not usable_name(name):
+                raise ConfigError(f"{what} must be names of nodes; {shown(name)} is none")
         if len(set(value)) < len(value) or len(value) > self.most:
             raise ConfigError(f"{what} must be at most {self.most} different names")
 
 
-def _check_power(what: str, value: Any) -> None:
-    if not isinstance(value, int) or not 1 <= value <= MOST_SLOTS or value & (value - 1):
-        raise ConfigError(f"{what} must be a power of two up to {MOST_SLOTS}, not {shown(value)}")
-
-
-def _check_odd(what: str, value: Any) -> None:
-    if not isinstance(value, int) or not 1 <= value <= MOST_REPLICAS or not value % 2:
-        raise ConfigError(f"{what} must be odd, from 1 to {MOST_REPLICAS}, not {shown(value)}")
+def _names(value: Any) -> tuple[str, ...]:
+    SETTING.texts("founders", value)
+    return tuple(value)
 
 
 def _addresses(value: Any) -> tuple[str, ...]:
@@ -445,7 +463,7 @@ class NodeSettings:
         kind=Names(MOST_FOUNDERS),
         default=(),
         default_text="none",
-        converter=tuple,
+        converter=_names,
         help="Names of the nodes that begin the store, with commas between; the same at each",
     )
     store: StoreChoice = option(
@@ -456,16 +474,14 @@ class NodeSettings:
     )
     slots: int = option(
         "slots",
-        kind=Whole(1, MOST_SLOTS),
+        kind=NumberOf(tuple(1 << power for power in range(MOST_SLOTS.bit_length()))),
         default=SLOTS,
-        check=_check_power,
         help="Parts that keys are divided into, a power of two; the founders decide",
     )
     replicas: int = option(
         "replicas",
-        kind=Whole(1, MOST_REPLICAS),
+        kind=NumberOf(tuple(range(1, MOST_REPLICAS + 1, 2))),
         default=REPLICAS,
-        check=_check_odd,
         help="Nodes that hold each key, an odd number; the founders decide",
     )
     limits: NetworkLimits = option(
@@ -476,6 +492,24 @@ class NodeSettings:
         check=_check_is(NetworkLimits),
         help="Clients served at the same time",
     )
+
+    def of_store(self, name: str, *, seat: bool) -> StoreSettings:
+        """Return the settings of the node's store.
+
+        :param seat: whether it holds keys for others.
+        """
+        founders = tuple(self.founders)
+        if seat and not founders and not self.peers:
+            founders = (name,)
+        bits = self.config.bits
+        return StoreSettings(
+            network=self.network,
+            bits=bits,
+            founders=founders,
+            slots=min(self.slots, 1 << bits),
+            replicas=self.replicas,
+            seat=seat,
+        )
 
     @property
     def listen(self) -> str:

@@ -162,7 +162,8 @@ _ROOMS: dict[str, Point] = {
     "testbed": (640, 410),
     "testing": (330, 410),
     "server": (120, 410),
-    "tap": (120, 500),
+    "sources": (120, 500),
+    "tap": (120, 590),
     "healthcheck": (330, 500),
     "cli": (760, 500),
 }
@@ -192,7 +193,7 @@ def room_edges() -> list[tuple[str, str]]:
 
 def rooms_svg() -> str:
     """Draw the rooms of the package; an arrow leads to who imports."""
-    drawing = Drawing(900, 550, "The rooms of the package")
+    drawing = Drawing(900, 640, "The rooms of the package")
     fills = dict.fromkeys(tidy.PURE, "#fde68a")
     graph(drawing, _ROOMS, room_edges(), (124, 40), {}, fills)
     drawing.text((24, 32), "yellow: pure", anchor="start", size=12, fill="#475569")

@@ -21,7 +21,8 @@ from chordnet.core.parts import ORDER, PARTS
 from chordnet.core.ring.rectify import PATIENCE
 from chordnet.net.base import limits
 from chordnet.net.base.metrics import METRICS
-from chordnet.settings import CONFIG, OPTIONS, PREFIXES, NodeSettings
+from chordnet.settings import CONFIG, OPTIONS, NodeSettings
+from chordnet.sources import PREFIXES
 
 _ROLE = re.compile(r":[a-z]+:`~?([^`]+)`")
 _OPTION = re.compile(r"(?<![`\w-])--[a-z][a-z-]*")

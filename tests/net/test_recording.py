@@ -145,7 +145,7 @@ class ReplayTests(Case):
     def test_an_event_that_is_missing_shows(self) -> None:
         frames = frames_of(self.paths[0])
         shown = 0
-        for missing in range(15, 25):  # some of them nothing follows from
+        for missing in range(15, 35):  # some of them nothing follows from
             rest = [*frames[:missing], *frames[missing + 1 :]]
             shown += Replay(rest).run().difference is not None
         self.assertGreater(shown, 5)

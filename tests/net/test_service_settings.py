@@ -31,7 +31,8 @@ class SettingsTests(ServiceCase):
             "history_bytes": 5, "history_s": 6.0, "limits": NetworkLimits(max_clients=7),
             "leave_timeout_s": 8.0, "debug": True, "core": lambda _config, me, _rng: None,
             "endpoints": lambda _reactor, _address, _timeout_s: None,
-            "seconds": lambda: 1.0, "wall": lambda: 2.0, "store": FakeStore(lambda: 2.0),
+            "seconds": lambda: 1.0, "wall": lambda: 2.0, "keys": FakeStore(lambda: 2.0),
+            "founders": ("x", "y"), "store": "memory",
         }  # fmt: skip
 
     def test_each_keyword_is_a_setting_or_a_seam_and_takes_its_place(self):

@@ -21,7 +21,7 @@ from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 
 import chordnet
-from chordnet import service, settings, tap
+from chordnet import service, settings, sources, tap
 from chordnet.cli import app
 from chordnet.cli.base import output
 from chordnet.cli.commands import chaos, doctor, explain, lifecycle, members, messages, ring, status
@@ -261,7 +261,7 @@ class Commands(SynchronousTestCase):
         """Every variable named is read somewhere."""
         options = {
             prefix + each.variable
-            for prefix in settings.PREFIXES
+            for prefix in sources.PREFIXES
             for each in (settings.CONFIG, *settings.OPTIONS.values())
         } | {"CHORDNODE_SERVICE_HOST"}  # an example of what Kubernetes sets
         others = "".join(

@@ -22,7 +22,9 @@ from chordnet.settings import (
     OPTIONS,
     Addresses,
     Flag,
+    Names,
     NodeSettings,
+    NumberOf,
     OneOf,
     Option,
     Seconds,
@@ -51,6 +53,10 @@ def two_values(kind: Any) -> tuple[Any, Any]:
             return kind.choices[0], kind.choices[1]
         case Addresses():
             return ["a:1", "[::1]:2"], ["b:3"]
+        case Names():
+            return ["Node 1", "Node 2"], ["Node 3"]
+        case NumberOf():
+            return kind.choices[1], kind.choices[2]
     raise AssertionError(f"name two values of the kind {kind}")
 
 
@@ -72,6 +78,12 @@ def wrong_values(kind: Any) -> tuple[list[str], list[Any]]:
         case Addresses():
             texts = ["nonsense", "a:0", "a:65536", "a..b:1", ",".join(["a:1"] * (kind.most + 1))]
             return texts, [*texts, 5, True, [5], ["nonsense"], [["a:1"]], {}]
+        case Names():
+            texts = ["one,one", "x" * 300, "a\nb", ",".join(map(str, range(kind.most + 1)))]
+            return texts, [*texts, 5, True, [5], ["one", "one"], [["one"]], {}]
+        case NumberOf():
+            texts = ["x", "", "1.5", "-1", "0", str(kind.choices[-1] * 2), "9" * 5000, "²"]
+            return texts, [*texts, 2.0, True, [1], {}, 0, kind.choices[-1] + 1]
     raise AssertionError(f"name wrong values of the kind {kind}")
 
 

@@ -196,9 +196,9 @@ class KeepingTests(DiskCase):
             self.assertEqual(self.kept.founding, founding("two"))
         self.assertEqual(self.warnings, [])
 
-    def test_a_new_store_is_empty_and_has_a_number_of_63_bits_from_its_random_source(self) -> None:
+    def test_a_new_store_is_empty_and_has_a_number_of_62_bits_from_its_random_source(self) -> None:
         self.open()
-        expected = random.Random(7).getrandbits(63)
+        expected = random.Random(7).getrandbits(62)
         self.assertEqual(self.kept, Kept(expected, 1))
         self.assertEqual(self.warnings, [])
 
@@ -450,7 +450,7 @@ class MemoryTests(DiskCase):
         self.store = MemoryStore(self.rng)
 
     def test_what_was_committed_is_there_at_the_next_start_in_this_process(self) -> None:
-        self.assertEqual(self.store.open(), Kept(random.Random(7).getrandbits(63), 1))
+        self.assertEqual(self.store.open(), Kept(random.Random(7).getrandbits(62), 1))
         self.put(self.store, kept(2, b"a", 1), kept(1, b"b", 2), HeadKept(head(1)))
         self.put(self.store, VoteKept(founding("v")), FoundingKept(founding("f")), AllDropped(2))
         self.store.checkpoint()
@@ -458,7 +458,7 @@ class MemoryTests(DiskCase):
         self.assertEqual(
             self.store.open(),
             Kept(
-                random.Random(7).getrandbits(63), 2, founding("v"), founding("f"), (head(1),),
+                random.Random(7).getrandbits(62), 2, founding("v"), founding("f"), (head(1),),
                 ((1, b"b", record(2)),),
             ),
         )  # fmt: skip

@@ -366,6 +366,7 @@ class ComposeTests(SynchronousTestCase):
                 "environment": {
                     "KEPT": "yes", "CHORDNET_NETWORK": "lab", "CHORDNET_NAME": "Node 3",
                     "CHORDNET_PORT": "8003", "CHORDNET_PEERS": "node-1:8001,node-2:8002",
+                    "CHORDNET_FOUNDERS": "Node 1,Node 2,Node 3",
                 },
                 "labels": labels, "mem_limit": "256m", "ports": ["127.0.0.1:8003:8003"],
                 "volumes": ["node-3:/var/lib/chordnet"], "pull_policy": "never",

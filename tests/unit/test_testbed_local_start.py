@@ -59,7 +59,8 @@ class BirthTests(LocalCase):
             self.words(2),
             ["--nodaemon", "--pidfile=", "chordnode", "--network", "default", "--name", "Node 2",
              "--interface", "127.0.0.1", "--port", "9002", "--state-dir",
-             str(self.home.node_directory(2) / "state"), *peers],
+             str(self.home.node_directory(2) / "state"), *peers,
+             "--founders", "Node 1,Node 2,Node 3"],
         )  # fmt: skip
 
     def test_a_node_that_is_recorded_is_told_where_and_how_much(self) -> None:

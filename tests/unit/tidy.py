@@ -53,9 +53,10 @@ _ARROWS = {
     "net.store": "core.base core.store.base core.store.begin core.store.node net.base wire",
     "net.runtime": "core.base core.store.base net.base net.links net.observe net.serve net.store "
     "record storage storage.base storage.log storage.store wire",
-    "settings": "core.base core.store.base net.base net.runtime storage.base storage.log",
+    "settings": "core.base core.store.base core.store.begin net.base net.runtime storage.base "
+    "storage.log",
     "sources": "core.base settings",
-    "service": "core core.base core.store.begin net.base net.links net.observe net.runtime "
+    "service": "core core.base net.base net.links net.observe net.runtime "
     "net.serve net.store settings storage.log wire",
     "client": "core.base judge.store net.base net.links wire",
     "server": "service",

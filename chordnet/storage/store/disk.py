@@ -124,7 +124,7 @@ class StoreDisk:
             changes.take(_not_moved(entries, found))
             contents.take(_not_moved(entries, found))
             if found is None:
-                found = Identity(self._rng.getrandbits(63), 0, 0)
+                found = Identity(self._rng.getrandbits(62), 0, 0)
             self._identity = Identity(found.store, found.run + 1, found.checkpoint + 1)
             kept = contents.kept(self._identity.store, self._identity.run)
             self._tables.write(changes, self._identity)

@@ -19,7 +19,7 @@ class MemoryStore:
     """
 
     def __init__(self, rng: random.Random) -> None:
-        self._store = rng.getrandbits(63)
+        self._store = rng.getrandbits(62)
         self._run = 0
         self._contents = Contents()
         self._put: list[Written] = []

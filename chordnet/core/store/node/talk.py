@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from chordnet.core.base.limits import (
-    DIGEST_LIMIT,
+    COUNT_LIMIT,
     MAX_KEY_BYTES,
     MAX_REQUEST_BYTES,
     MAX_VALUE_BYTES,
@@ -131,7 +131,7 @@ def _sound(part: Any) -> bool:
     """Return True if everything in a message is as an honest node may say it."""
     kind = type(part)
     if kind is int:
-        return bool(0 <= part < DIGEST_LIMIT)
+        return bool(0 <= part < COUNT_LIMIT)
     if kind is tuple:
         return all(map(_sound, part))
     check = _CHECKS.get(kind)
