@@ -125,11 +125,19 @@ class Disk:
 class Led:
     """An operation, by itself: what it asks, and how it ends."""
 
-    def __init__(self, asked: Get | Put, counter: int = 0, where: Configuration = FIRST) -> None:
+    def __init__(
+        self,
+        asked: Get | Put,
+        counter: int = 0,
+        where: Configuration = FIRST,
+        wall: float = 0.0,
+    ) -> None:
         self.effects: list[Effect] = []
         ballots = Ballots("X", 1, counter)
         attempt = Operation.at_first(asked, where)
-        self.operation = Operation(5, asked, WHERE, ballots, self.effects, attempt)
+        self.operation = Operation(
+            5, asked, WHERE, ballots, self.effects, attempt, wall=lambda: wall
+        )
         self.operation.begin()
 
     @property
@@ -159,6 +167,12 @@ class Led:
         accepted, known = _accepted(counter, version)
         floor = more.get("floor", 0)
         answer = msg.Promised(to(member), 5, self.ballot, accepted, known, floor)
+        self.operation.on_promised(member.node, answer)
+
+    def expiring(self, member: Member, wall: float) -> None:
+        """Promise; the key has a value that expires at 100, and it is ``wall`` here."""
+        known = replace(content(1), expires=100.0)
+        answer = msg.Promised(to(member), 5, self.ballot, ballot(1), known, 0, wall)
         self.operation.on_promised(member.node, answer)
 
     def accepted(self, *members: Member) -> None:

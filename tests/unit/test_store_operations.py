@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
 from twisted.trial.unittest import SynchronousTestCase
 
 from chordnet.core.store.base import messages as msg
@@ -19,7 +20,20 @@ from chordnet.core.store.base.outcomes import (
 from chordnet.core.store.base.records import EMPTY
 from chordnet.core.store.base.requests import Get, Put
 from chordnet.core.store.slot.operations import Phase
-from tests.unit.store_support import FIRST, KEY, SECOND, WHERE, A, B, C, D, Led, ballot, content
+from tests.unit.store_support import (
+    FIRST,
+    KEY,
+    SECOND,
+    WHERE,
+    A,
+    B,
+    C,
+    D,
+    Led,
+    ballot,
+    content,
+    to,
+)
 
 PUT = Put(KEY, b"new", b"mine")
 CREATE = Put(KEY, b"new", b"mine", if_version=0)
@@ -293,10 +307,87 @@ class OthersTests(SynchronousTestCase):
 
     def test_an_operation_ends_at_once_when_a_majority_cannot_answer(self) -> None:
         led = Led(PUT)
-        led.refused(A, Why.SEALED)
+        led.refused(A, Why.SLOT)
         self.assertIsNone(led.outcome)
         led.operation.unreachable(B)
         self.assertEqual(led.outcome, Unavailable(1, (A, B, C), 3))
+
+    def test_an_operation_waits_while_the_slot_is_about_to_move_and_follows_it_then(self) -> None:
+        for why in (Why.SEALED, Why.NOT_INSTALLED):
+            for asked in (PUT, Get(KEY)):
+                led = Led(asked)
+                led.refused(A, why)
+                self.assertNotIn(Wait(5), led.effects)
+                led.refused(B, why)
+                self.assertIn(Wait(5), led.effects)
+                self.assertIsNone(led.outcome)
+                led.asks.clear()
+                led.operation.moved(FIRST)
+                self.assertEqual(led.asks, [])
+                led.operation.moved(SECOND)
+                self.assertEqual([name for name, _ in led.asks], ["A", "B", "D"])
+
+    def test_who_has_not_answered_is_asked_again_in_every_phase(self) -> None:
+        led = Led(Get(KEY))
+        led.asks.clear()
+        led.told(A, 1, 1)
+        led.operation.remind()
+        self.assertEqual(led.kinds, [("B", msg.Read), ("C", msg.Read)])
+        led.told(B, 2, 2)
+        led.asks.clear()
+        led.promised(C, 2, 2)
+        led.operation.remind()
+        self.assertEqual(led.kinds, [("A", msg.Prepare), ("B", msg.Prepare)])
+        led.promised(A, 1, 1)
+        led.asks.clear()
+        led.accepted(B)
+        led.operation.remind()
+        self.assertEqual(led.kinds, [("A", msg.Accept), ("C", msg.Accept)])
+        self.assertEqual(led.operation.answered, {B})
+        led.accepted(C)
+        led.operation.remind()
+        self.assertEqual(led.asks, [])
+
+    def test_members_that_are_silent_or_were_faster_are_not_asked_again(self) -> None:
+        led = Led(PUT)
+        led.operation.unreachable(A)
+        led.asks.clear()
+        led.operation.remind()
+        self.assertEqual(led.kinds, [("B", msg.Prepare), ("C", msg.Prepare)])
+
+    def test_what_has_expired_by_the_clocks_of_a_majority_is_buried_before_anything_else(self):
+        for asked in (PUT, Get(KEY)):
+            led = Led(asked)
+            if isinstance(asked, Get):
+                led.told(A, 1, 1)
+                led.told(B, 2, 1)
+            led.asks.clear()
+            led.expiring(A, wall=100.0)
+            led.expiring(B, wall=100.0)
+            ((_, buried), *_) = led.asks
+            self.assertEqual((buried.content.value, buried.content.version), (None, 2))
+            self.assertEqual(buried.content.requests[-1].request, b"")
+            led.accepted(A, B)
+            self.assertIsNone(led.outcome)
+            self.assertEqual({kind for _, kind in led.kinds}, {msg.Prepare})
+
+    def test_what_has_expired_by_one_clock_only_has_not(self) -> None:
+        led = Led(PUT)
+        led.asks.clear()
+        led.expiring(A, wall=100.0)
+        led.expiring(B, wall=99.9)
+        ((_, taken), *_) = led.asks
+        self.assertEqual((taken.content.value, taken.content.version), (b"new", 2))
+
+    def test_a_reader_looks_closer_at_what_has_expired_by_its_own_clock(self) -> None:
+        for wall, expected in ((99.9, False), (100.0, True)):
+            led = Led(Get(KEY), wall=wall)
+            led.asks.clear()
+            for member in (A, B):
+                known = replace(content(1), expires=100.0)
+                led.operation.on_told(member.node, msg.Told(to(member), 5, ballot(1), known))
+            self.assertEqual({kind for _, kind in led.kinds}, {msg.Prepare} if expected else set())
+            self.assertEqual(led.outcome is None, expected)
 
     def test_a_write_that_was_sent_ends_unconfirmed_when_a_majority_cannot_answer(self) -> None:
         led = Led(PUT)

@@ -144,7 +144,7 @@ class InstallationTests(SynchronousTestCase):
     def snapshot(self, disk: Disk, member: Member, epoch: int, counter: int) -> list[object]:
         records = ((KEY, record(counter, counter)),)
         floor = Floor(ballot(counter), counter)
-        answer = msg.Snapshot(to(member, epoch), 9, records, floor)
+        answer = msg.Snapshot(to(member, epoch), 9, None, records, floor, False)
         return list(disk.take(answer, member.node))
 
     def test_a_new_member_asks_the_old_members_and_its_fellows_for_the_state(self) -> None:
@@ -177,6 +177,46 @@ class InstallationTests(SynchronousTestCase):
         disk = Disk(D, None)
         self.snapshot(disk, B, 2, 4)
         self.assertEqual(disk.head.configuration.epoch, 0)
+
+    def page(self, after: bytes | None, *keys: bytes, more: bool) -> msg.Snapshot:
+        records = tuple((key, record(1, 1)) for key in keys)
+        return msg.Snapshot(to(B, 2), 9, after, records, Floor(ballot(1), 1), more)
+
+    def test_a_state_of_several_pages_is_asked_for_page_by_page_and_installed_whole(self) -> None:
+        disk = self.told()
+        asked = disk.take(self.page(None, b"a", b"b", more=True), "B")
+        self.assertEqual(asked, [msg.Fetch(to(B, 2), 9, 2, b"b")])
+        asked = disk.take(self.page(b"b", b"c", more=True), "B")
+        self.assertEqual((asked, disk.records), ([msg.Fetch(to(B, 2), 9, 2, b"c")], {}))
+        said = disk.take(self.page(b"c", b"d", more=False), "B")
+        self.assertEqual(said, [msg.Installed(to(D, 2), 9)])
+        self.assertEqual(sorted(disk.records), [b"a", b"b", b"c", b"d"])
+
+    def test_a_page_that_comes_again_or_out_of_its_order_changes_nothing(self) -> None:
+        disk = self.told()
+        disk.take(self.page(None, b"a", b"b", more=True), "B")
+        for late in (self.page(None, b"a", b"b", more=True), self.page(b"x", b"y", more=False)):
+            self.assertEqual(disk.take(late, "B"), [])
+        disk.take(self.page(b"b", b"c", more=False), "B")
+        self.assertEqual(sorted(disk.records), [b"a", b"b", b"c"])
+
+    def test_pages_of_two_old_members_are_kept_apart(self) -> None:
+        disk = self.told()
+        floor = Floor(ballot(1), 1)
+        first = ((b"a", record(1, 1)),)
+        second = ((b"b", record(2, 2)),)
+        for member in (A, C):
+            disk.take(msg.Snapshot(to(member), 9, None, first, floor, True), member.node)
+        for member in (A, C):
+            self.assertEqual(disk.records, {})
+            disk.take(msg.Snapshot(to(member), 9, b"a", second, floor, False), member.node)
+        self.assertEqual(disk.records, {b"a": record(1, 1), b"b": record(2, 2)})
+
+    def test_a_member_that_learns_what_is_chosen_gives_its_final_state_without_a_vote(self) -> None:
+        disk = self.told(A)
+        (answer,) = disk.take(msg.Fetch(to(A), 9, 2))
+        self.assertIsInstance(answer, msg.Snapshot)
+        self.assertTrue(disk.head.sealed)
 
     def test_a_member_that_has_installed_says_so_again(self) -> None:
         disk = self.told()

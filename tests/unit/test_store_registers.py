@@ -204,7 +204,9 @@ class StateTests(SynchronousTestCase):
         disk.accept(1, 1)
         disk.vote(3, A, B, D)
         (answer,) = disk.take(msg.Fetch(to(), 1, 2))
-        self.assertEqual(answer, msg.Snapshot(to(), 1, ((KEY, record(1, 1)),), Floor(NONE, 0)))
+        self.assertEqual(
+            answer, msg.Snapshot(to(), 1, None, ((KEY, record(1, 1)),), Floor(NONE, 0), False)
+        )
 
     def test_a_member_gives_what_it_has_of_an_epoch_that_it_has_installed(self) -> None:
         disk = Disk(configuration=SECOND)
