@@ -1,1 +1,1 @@
-"""What a node keeps: its messages, its incarnation and the peers it has known."""
+"""What a node keeps: its messages, its store, its incarnation and the peers it has known."""

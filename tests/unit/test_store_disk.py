@@ -470,6 +470,7 @@ class MemoryTests(DiskCase):
         self.store.put(HeadKept(head(1)))
         self.store.drop()
         self.put(self.store, HeadKept(head(2)))
+        self.assertEqual(self.store._put, [], "it takes no memory twice")
         self.store.put(HeadKept(head(3)))
         self.assertEqual([each.slot for each in self.store.open().heads], [2])
         self.store.commit()
