@@ -81,13 +81,23 @@ class OneStoreOrAnAlarm(SynchronousTestCase):
     def test_a_disk_of_three_founders_is_lost_and_one_crashes(self) -> None:
         self.check_told(THREE, 9470, 744, losses=1, crashes=1)
 
+    def test_a_disk_of_three_founders_is_lost_and_one_crashes_beside_a_fourth_node(self) -> None:
+        self.check_told(THREE | nodes(D=""), 13812, 744, losses=1, crashes=1)
+
     def test_a_node_with_a_store_of_its_own_that_is_filled_at_any_time_meets_two_founders(
         self,
     ) -> None:
         self.check_told(TWO | nodes(D="D", X=""), 600, 68, fills=True)
 
+    def test_a_node_with_a_filled_store_of_its_own_meets_two_founders_and_a_disk_is_lost(
+        self,
+    ) -> None:
+        self.check_told(TWO | nodes(D="D", X=""), 20830, 1716, fills=True, losses=1)
+
     def test_two_nodes_with_stores_of_their_own_that_are_filled_at_any_time(self) -> None:
         self.check_told(nodes(A="A", B="B", X=""), 180, 18, fills=True)
+        allowed = {"fills": True, "losses": 1, "crashes": 1}
+        self.check_told(nodes(A="A", B="B", X=""), 9836, 716, **allowed)
 
     def test_two_nodes_with_stores_of_their_own_of_which_one_loses_its_disk(self) -> None:
         self.check_told(nodes(A="A", B="B"), 472, 34, fills=True, losses=1, crashes=1)

@@ -310,6 +310,9 @@ class ObstacleTests(SynchronousTestCase):
         node = voted().hears("c", vote=STORE)
         node.effects += node.founders.overdue()
         self.check_stopped(node, "no store yet: it waits for the founders b")
+        node = Node().hears("b").hears("c")
+        (alarm,) = node.founders.overdue()
+        self.assertEqual(alarm.text, "no store yet: it waits for the founders b, c")
 
     def test_no_one_is_missing_if_all_were_heard_or_the_store_is_there(self) -> None:
         heard = Node().hears("b").hears("c", seat=False)
