@@ -6,10 +6,11 @@ misbehaviour of a peer.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:  # the command line's help loads this module, and needs none of what that needs
+if TYPE_CHECKING:  # the command line's help loads this module, and nothing that is not needed
+    from collections.abc import Sequence
+
     from chordnet.core.base.outcomes import Entry
 
 
