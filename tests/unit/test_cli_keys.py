@@ -190,7 +190,7 @@ class EndTests(KeysCase):
             },
         ),
         (
-            Unconfirmed("it is not known: gone; to be certain ask again with x", b"\0\xff", 7),
+            Unconfirmed("it is not known: gone", b"\0\xff", 7),
             "p2pnet: it is not known: gone; to be certain repeat the command with --again 00ff.7\n",
             {"outcome": "unconfirmed", "again": "00ff.7"},
         ),

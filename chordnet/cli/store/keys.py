@@ -322,11 +322,12 @@ def ending_text(asked: Asked, ending: Conflict | Unconfirmed | Unavailable | Unt
     """Return the line about a write that is not known to be done."""
     if not isinstance(ending, Unconfirmed):
         return plain(str(ending))
-    text, _, _ = str(ending).partition("; to be certain")
-    return plain(
-        f"{text}; to be certain repeat the command with --again"
-        f" {ending.request.hex()}.{ending.since}"
-    )
+    return plain(f"{ending.what}; to be certain repeat the command with --again {again_word(ending)}")
+
+
+def again_word(ending: Unconfirmed) -> str:
+    """Return what ``--again`` takes."""
+    return f"{ending.request.hex()}.{ending.since}"
 
 
 def ending_json(ending: Ending, members: Members) -> dict[str, Any]:
@@ -349,8 +350,7 @@ def ending_json(ending: Ending, members: Members) -> dict[str, Any]:
             "present": None if present is None else entry_json(present),
         }
     if isinstance(ending, Unconfirmed):
-        again = f"{ending.request.hex()}.{ending.since}"
-        return {"outcome": "unconfirmed", "again": again}
+        return {"outcome": "unconfirmed", "again": again_word(ending)}
     if isinstance(ending, Unavailable):
         return {"outcome": "unavailable", **unavailable_json(ending, members)}
     return {"outcome": "untold"}

@@ -13,6 +13,7 @@ How a write may end, and what is certain then:
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
 from functools import partial
 
@@ -63,7 +64,6 @@ class Keys:
     :param check_member: raises ``NotInRing`` unless the node is a member of a ring.
     :param load: counts the bytes of the values that are being written.
     :param wall: returns the wall clock in seconds since 1970.
-    :param random_bytes: returns so many random bytes.
     """
 
     def __init__(
@@ -73,13 +73,11 @@ class Keys:
         check_member: Callable[[], None],
         load: Load,
         wall: Callable[[], float],
-        random_bytes: Callable[[int], bytes],
     ) -> None:
         self.store = store
         self._check_member = check_member
         self._load = load
         self._wall = wall
-        self._random_bytes = random_bytes
         self._number = 0
         self._begun: dict[int, _Begun] = {}
 
@@ -117,7 +115,9 @@ class Keys:
     def _operation(self, asked: KeyRequest, key: bytes) -> Get | Put:
         if isinstance(asked, GetKey):
             return Get(key)
-        request = asked.request or self._random_bytes(REQUEST_BYTES)
+        # Not from the node's own source, which a program may have seeded like that of other nodes:
+        # of two writes with one name only one would be done.
+        request = asked.request or secrets.token_bytes(REQUEST_BYTES)
         value, expires = None, None
         if isinstance(asked, PutKey):
             value = asked.value

@@ -117,7 +117,6 @@ class LocalNode:
             check_member=self._check_member,
             load=self.load,
             wall=self.wall,
-            random_bytes=shared.rng.randbytes,
         )
         """Reads and writes of keys."""
         self.failure = ""
