@@ -246,7 +246,7 @@ def the_value(value: bytes | None, file: Path | None) -> bytes:
     :raises UsageError: they do not say it, or it cannot be read or is too long.
     """
     if (value is None) == (file is None):
-        raise click.UsageError("give VALUE, or - to read standard input, or --file PATH; one of it")
+        raise click.UsageError("give one of VALUE, - for standard input, or --file PATH")
     if file is not None:
         try:
             with file.open("rb") as opened:
@@ -322,7 +322,8 @@ def ending_text(asked: Asked, ending: Conflict | Unconfirmed | Unavailable | Unt
     """Return the line about a write that is not known to be done."""
     if not isinstance(ending, Unconfirmed):
         return plain(str(ending))
-    return plain(f"{ending.what}; to be certain repeat the command with --again {again_word(ending)}")
+    words = f"--again {again_word(ending)}"
+    return plain(f"{ending.what}; to be certain repeat the command with {words}")
 
 
 def again_word(ending: Unconfirmed) -> str:
