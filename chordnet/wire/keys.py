@@ -133,8 +133,7 @@ def unconfirmed(
         # A write for a version can only have made a later one.
         since = asked.since if asked.since is not None else asked.if_version or 0
     return Unconfirmed(
-        f"it is not known whether {quoted(asked.key)} was {done_to(asked)}: {why}; to be certain"
-        f" ask again with the same request and since={since}",
+        f"it is not known whether {quoted(asked.key)} was {done_to(asked)}: {why}",
         request,
         since,
     )

@@ -472,7 +472,7 @@ def failure(
     if isinstance(error, Conflict):
         return ConflictReply(rid, text, error.present)
     if isinstance(error, Unconfirmed):
-        return UnconfirmedReply(rid, text, error.request, error.since)
+        return UnconfirmedReply(rid, error.what, error.request, error.since)
     if isinstance(error, Unavailable):
         missing = list(error.missing)
         return UnavailableReply(rid, text, error.slot, error.epoch, error.members, missing)

@@ -238,6 +238,9 @@ class TestWrongWords:
             ("remove-node", node),
             ("add-node", node),
             ("lookup", node, "apple"),
+            ("put", node, "config", "blue"),
+            ("get", node, "config"),
+            ("delete", node, "config"),
             ("logs", node),
         ):
             assert "from 1 to 16" in sixteen.fails(2, *words)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from typing import Any
 
@@ -120,6 +121,16 @@ class RegisterTests(KeyCase):
             self.result(asker.put("k" * 1024, bytes(65536)))
             self.assertEqual(self.result(asker.get("k" * 1024)).value, bytes(65536))
 
+    def test_nodes_with_one_source_of_randomness_name_their_writes_differently(self):
+        requests = set()
+        for number in (2, 3):
+            store = FakeStore(self.wall)
+            service = self.service(number, store=store, rng=random.Random(5))
+            self.network.run(4)
+            self.result(service.put("k", b"v"))
+            requests |= {asked.request for asked, _ in store.asked}
+        self.assertEqual(len(requests), 2)
+
     def test_each_write_without_a_request_id_is_given_its_own(self):
         requests = set()
         for asker in self.askers:
@@ -194,7 +205,12 @@ class EndTests(KeyCase):
             error = self.error(asker.put("config", b"blue"), Unconfirmed)
             self.assertEqual((error.request, error.since), (self.request(), before))
             self.assertIn("it is not known whether 'config' was written", str(error))
-            self.assertIn("too few of the nodes that hold it have answered in time", str(error))
+            self.assertEqual(
+                str(error),
+                "it is not known whether 'config' was written: too few of the nodes that hold it"
+                " have answered in time; to be certain ask again with the same request and"
+                f" since={before}",
+            )
             written = self.result(
                 again.put("config", b"blue", request=error.request, since=error.since)
             )

@@ -128,8 +128,8 @@ class PutTests(KeysCase):
         for words, text in (
             (("", "v"), "the key is empty"), (("k" * 1025, "v"), "the key has 1025 bytes"),
             (("\udcff", "v"), "KEY must be UTF-8 text"),
-            (("k",), "give VALUE, or - to read standard input, or --file PATH"),
-            (("k", "v", "--file", "x"), "give VALUE, or - to read standard input"),
+            (("k",), "give one of VALUE, - for standard input, or --file PATH"),
+            (("k", "v", "--file", "x"), "give one of VALUE, -"),
             (("k", "v", "--if-version", "-1"), "--if-version"),
             (("k", "v", "--if-version", "x"), "--if-version"),
             (("k", "v", "--if-version", str(2**62)), "--if-version"),
@@ -190,7 +190,7 @@ class EndTests(KeysCase):
             },
         ),
         (
-            Unconfirmed("it is not known: gone; to be certain ask again with x", b"\0\xff", 7),
+            Unconfirmed("it is not known: gone", b"\0\xff", 7),
             "p2pnet: it is not known: gone; to be certain repeat the command with --again 00ff.7\n",
             {"outcome": "unconfirmed", "again": "00ff.7"},
         ),

@@ -70,6 +70,10 @@ class CheckTests(SynchronousTestCase):
                 self.assertIn("must be a whole number, 0 or a key's version, not ", text)
         text = self.refused(LocalProtocolError, put(if_version=-1))
         self.assertEqual(text, "if_version must be a whole number, 0 or a key's version, not -1")
+        text = self.refused(LocalProtocolError, put(if_version=2**64 - 1))
+        self.assertTrue(text.endswith(f"not {2**64 - 1}"), text)
+        text = self.refused(LocalProtocolError, put(if_version=2**64))
+        self.assertTrue(text.endswith("not a number of very many digits"), text)
         self.assertIn(
             "since must be", self.refused(LocalProtocolError, put(request=b"r", since=-1))
         )

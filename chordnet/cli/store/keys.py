@@ -246,7 +246,7 @@ def the_value(value: bytes | None, file: Path | None) -> bytes:
     :raises UsageError: they do not say it, or it cannot be read or is too long.
     """
     if (value is None) == (file is None):
-        raise click.UsageError("give VALUE, or - to read standard input, or --file PATH; one of it")
+        raise click.UsageError("give one of VALUE, - for standard input, or --file PATH")
     if file is not None:
         try:
             with file.open("rb") as opened:
@@ -322,11 +322,13 @@ def ending_text(asked: Asked, ending: Conflict | Unconfirmed | Unavailable | Unt
     """Return the line about a write that is not known to be done."""
     if not isinstance(ending, Unconfirmed):
         return plain(str(ending))
-    text, _, _ = str(ending).partition("; to be certain")
-    return plain(
-        f"{text}; to be certain repeat the command with --again"
-        f" {ending.request.hex()}.{ending.since}"
-    )
+    words = f"--again {again_word(ending)}"
+    return plain(f"{ending.what}; to be certain repeat the command with {words}")
+
+
+def again_word(ending: Unconfirmed) -> str:
+    """Return what ``--again`` takes."""
+    return f"{ending.request.hex()}.{ending.since}"
 
 
 def ending_json(ending: Ending, members: Members) -> dict[str, Any]:
@@ -349,8 +351,7 @@ def ending_json(ending: Ending, members: Members) -> dict[str, Any]:
             "present": None if present is None else entry_json(present),
         }
     if isinstance(ending, Unconfirmed):
-        again = f"{ending.request.hex()}.{ending.since}"
-        return {"outcome": "unconfirmed", "again": again}
+        return {"outcome": "unconfirmed", "again": again_word(ending)}
     if isinstance(ending, Unavailable):
         return {"outcome": "unavailable", **unavailable_json(ending, members)}
     return {"outcome": "untold"}

@@ -99,12 +99,14 @@ class Unconfirmed(ChordnetError):
     To be certain ask for it again, with the same ``request`` and ``since`` and all else as before:
     it is then done unless it has been.
 
+    :param what: says what is not known and why; the text of the exception adds what to do.
     :param request: names the write.
     :param since: if it was done, then as a later version than this.
     """
 
-    def __init__(self, text: str, request: bytes = b"", since: int = 0) -> None:
-        super().__init__(text)
+    def __init__(self, what: str, request: bytes = b"", since: int = 0) -> None:
+        super().__init__(f"{what}; to be certain ask again with the same request and since={since}")
+        self.what = what
         self.request = request
         self.since = since
 

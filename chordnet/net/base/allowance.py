@@ -4,7 +4,8 @@
 the node to broadcast. Limits of single connections do not bound a node: many clients, each within
 its own limit, could together make it hold more than its machine or container has. So there is one
 total, over all clients and the node's own program: the bodies of broadcasts that are not confirmed
-yet, and the receipts that a client has not read. Beyond it a broadcast is refused as busy.
+yet, the receipts that a client has not read, and the values of keys that are being written. Beyond
+it a further one is refused as busy.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ class Allowance:
 class Load:
     """Counts the bytes that are held.
 
-    :param limit: the most bytes; a single broadcast is let in even if it is longer.
+    :param limit: the most bytes; a single broadcast or value is let in even if it is longer.
     """
 
     __slots__ = ("_limit", "held")
@@ -51,7 +52,7 @@ class Load:
         """Bytes held now."""
 
     def take(self, size: int) -> None:
-        """Hold ``size`` bytes of a new broadcast.
+        """Hold ``size`` bytes of a new broadcast or value.
 
         :raises Busy: too much is held already; nothing was added.
         """

@@ -60,7 +60,8 @@ class NetworkLimits:
     """Requests of one client that are not answered yet; a further one is answered "busy"."""
     in_flight_bytes: int = _limit(4 * 1024 * 1024)
     """Bodies of broadcasts asked of this node, by all its clients and its own program together,
-    that are not confirmed yet or whose receipts are not read; a further one is answered "busy". No
+    that are not confirmed yet or whose receipts are not read, and values of keys that are being
+    written; a further one is answered "busy". No
     more than ``send_buffer_bytes``, so that a slow peer is rarely cut off for what this node alone
     sends. The node needs up to twenty times as much memory while they are in flight."""
     reply_bytes: int = _limit(128 * 1024)

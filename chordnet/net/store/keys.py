@@ -13,6 +13,7 @@ How a write may end, and what is certain then:
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
 from functools import partial
 
@@ -77,7 +78,6 @@ class Keys:
         self._check_member = check_member
         self._load = load
         self._wall = shared.wall
-        self._rng = shared.rng
         self._number = 0
         self._begun: dict[int, _Begun] = {}
 
@@ -115,7 +115,9 @@ class Keys:
     def _operation(self, asked: KeyRequest, key: bytes) -> Get | Put:
         if isinstance(asked, GetKey):
             return Get(key)
-        request = asked.request or self._rng.randbytes(REQUEST_BYTES)
+        # Not from the node's own source, which a program may have seeded like that of other nodes:
+        # of two writes with one name only one would be done.
+        request = asked.request or secrets.token_bytes(REQUEST_BYTES)
         value, expires = None, None
         if isinstance(asked, PutKey):
             value = asked.value

@@ -78,9 +78,10 @@ class Formation:
         kept: Kept | None,
         holders: dict[str, Holder],
     ) -> None:
-        # The number of the disk's run would not do: it begins again with an empty disk, and an
-        # older copy of a disk brings it twice.
-        ballots = Ballots(around.me.node, around.rng.getrandbits(61))
+        # The number of the disk's run would not do alone: it begins again with an empty disk, and
+        # an older copy of a disk brings it twice.
+        run = around.rng.getrandbits(41) << 20 | around.run % (1 << 20)
+        ballots = Ballots(around.me.node, run)
         self.founding = founding
         self.id = founding.id
         self.around = around
