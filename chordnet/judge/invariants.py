@@ -137,11 +137,12 @@ def list_problems(view: RingView, space: IdentifierSpace) -> list[Problem]:
 
 def live_successor(successors: Sequence[int], members: Sequence[int]) -> int | None:
     """Return the first entry that is one of the sorted ``members``; None if all are dead."""
-    for node in successors:
+
+    def is_live(node: int) -> bool:
         index = bisect_left(members, node)
-        if index < len(members) and members[index] == node:
-            return node
-    return None
+        return index < len(members) and members[index] == node
+
+    return next(filter(is_live, successors), None)
 
 
 def dead_ends(views: Sequence[RingView]) -> list[Problem]:
