@@ -184,9 +184,8 @@ def ring_problems(heads: Mapping[int, int | None], space: IdentifierSpace) -> li
     if len(cycles) > 1 or (not cycles and len(heads) > 1):
         found.append(Split(tuple(min(cycle) for cycle in cycles)))
     for cycle in cycles:
-        after = [*cycle[1:], cycle[0]]
-        way = sum(space.distance(a, b) for a, b in zip(cycle, after, strict=True))
-        if way != space.size and len(cycle) > 1:
+        way = sum(space.distance(a, b) for a, b in pairwise([*cycle, cycle[0]]))
+        if way not in (0, space.size):  # a member that leads to itself goes no way at all
             found.append(Loopy(min(cycle), way // space.size))
     return found
 

@@ -15,9 +15,14 @@ from chordnet.judge.invariants import (
     ideal_successor,
     ideal_view,
     inductive_problems,
+    list_problems,
+    live_successor,
+    principals,
     problems,
+    ring_problems,
+    skipped,
 )
-from chordnet.judge.problems import Problem
+from chordnet.judge.problems import FewPrincipals, Loopy, OutOfOrder, Problem, Split
 
 SPACE = IdentifierSpace(6)
 
@@ -177,3 +182,75 @@ class InductiveTests(SynchronousTestCase):
     def test_a_ring_that_goes_round_twice_is_a_problem(self):
         views = self.views(n5=(20,), n20=(50,), n50=(10,), n10=(40,), n40=(60,), n60=(5,))
         self.assertIn("loopy", self.kinds(views, r=1))
+
+    def test_of_two_members_each_without_a_live_successor_both_are_dead_ends(self):
+        found = inductive_problems([self.view(5, 7), self.view(10, 7)], SPACE, 2)
+        self.assertEqual([problem.kind for problem in found], ["dead-end", "dead-end", "split"])
+
+    def test_one_member_alone_needs_no_successor(self):
+        for successors in ((), (7,)):
+            self.assertEqual(inductive_problems([self.view(5, *successors)], SPACE, 2), [])
+
+    def test_one_principal_more_than_a_list_is_long_is_enough_and_one_less_is_too_few(self):
+        lists = {n: (n + 1, n + 2) for n in range(1, 7)} | {5: (6, 1), 6: (1, 2), 7: (1, 3)}
+        # 7 is passed over by 6, and 2 by 7.
+        views = [self.view(member, *successors) for member, successors in lists.items()]
+        self.assertEqual(principals(views), [1, 3, 4, 5, 6])
+        for r, expected in ((4, []), (5, [FewPrincipals(5, 7, 6)]), (6, [FewPrincipals(5, 7, 7)])):
+            found = inductive_problems(views, SPACE, r)
+            self.assertEqual([p for p in found if isinstance(p, FewPrincipals)], expected, r)
+        self.assertEqual(
+            words(FewPrincipals(5, 7, 6)), "5 principals among 7 members, should be 6 or more"
+        )
+
+    def test_in_a_ring_as_small_as_a_list_nothing_is_said_about_principals(self):
+        views = [self.view(1, 3), self.view(2, 1), self.view(3, 1)]
+        self.assertEqual(principals(views), [1])
+        kinds = [p.kind for p in inductive_problems(views, SPACE, 3)]
+        self.assertNotIn("principals", kinds)
+        kinds = [p.kind for p in inductive_problems(views, SPACE, 2)]
+        self.assertIn("principals", kinds)
+
+
+class PieceTests(SynchronousTestCase):
+    """The functions of which the invariant is made, one by one."""
+
+    def test_what_lies_between_two_entries_is_skipped_and_the_entries_are_not(self):
+        members = [5, 10, 20, 40]
+        for left, right, expected in (
+            (5, 20, [10]), (5, 10, []), (4, 41, members), (20, 5, [40]), (40, 5, []),
+            (20, 10, [40, 5]), (10, 10, [20, 40, 5]), (7, 7, [10, 20, 40, 5]),
+        ):  # fmt: skip
+            self.assertEqual(skipped(left, right, members), expected, (left, right))
+
+    def test_the_first_entry_that_is_a_member_is_the_live_successor(self):
+        for successors, expected in (
+            ((20, 40), 20), ((7, 40), 40), ((41, 5), 5), ((63,), None), ((0,), None), ((), None),
+        ):  # fmt: skip
+            self.assertEqual(live_successor(successors, [5, 10, 20, 40]), expected, successors)
+
+    def test_a_list_is_out_of_order_at_the_first_entry_that_is_not_beyond_the_one_before(self):
+        for successors, at in (
+            ((11, 12, 9), None), ((12, 11), 11), ((12, 12), 12), ((10,), 10), ((11, 10), 10),
+            ((9, 11), 11), ((11, 13, 12, 9), 12),
+        ):  # fmt: skip
+            found = list_problems(RingView(10, None, successors, {}), SPACE)
+            expected = [] if at is None else [OutOfOrder(10, at, successors)]
+            self.assertEqual(found, expected, successors)
+
+    def test_live_successors_must_be_one_cycle_that_goes_round_once(self):
+        for heads, expected in (
+            ({}, []),
+            ({5: None}, []),
+            ({5: 5}, []),
+            ({5: None, 10: None}, [Split(())]),
+            ({5: 10, 10: None}, [Split(())]),
+            ({5: 10, 10: 5}, []),
+            ({5: 10, 10: 5, 20: 5, 30: 20}, []),
+            ({5: 10, 10: 5, 20: 30, 30: 20}, [Split((5, 20))]),
+            ({5: 5, 20: 30, 30: 20}, [Split((5, 20))]),
+            ({5: 20, 20: 10, 10: 30, 30: 5}, [Loopy(5, 2)]),
+            ({9: 5, 5: 20, 20: 10, 10: 30, 30: 5}, [Loopy(5, 2)]),
+            ({1: 40, 40: 20, 20: 10, 10: 1}, [Loopy(1, 3)]),
+        ):
+            self.assertEqual(ring_problems(heads, SPACE), expected, heads)

@@ -391,8 +391,7 @@ class AntiEntropy:
             ctx.counters.add(CoreMetric.CAUGHT_UP_TWICE)
             return
         weight = ledger.add(each, message.body)
-        if weight is None:
-            return
+        assert weight is not None, "it is new, or may be recorded"
         ctx.counters.add(CoreMetric.CAUGHT_UP)
         self._worth_while(self._partner(peer))
         self.recorded(each, weight)
