@@ -148,13 +148,6 @@ class PredictionTests(SynchronousTestCase):
         self.assertEqual(flat(told.duplicates), [(9, 5, int(EdgeKind.BACKFILL), 2, 9)])
         self.assertEqual((told.messages, told.depth), (3, 1))
 
-    def test_a_message_travels_as_many_hops_as_it_may_and_no_more(self):
-        line = {n: Pointers(n, n - 1, n + 1, frozenset()) for n in range(1, 6)}
-        for hops in (1, 2, 3):
-            told = predict(1, line, SPACE, max_hops=hops)
-            self.assertEqual((told.depth, told.route(1 + hops)), (hops, list(range(1, 2 + hops))))
-            self.assertEqual(told.unreached, frozenset(range(2 + hops, 6)))
-
     def test_a_node_that_points_at_itself_sends_itself_nothing(self):
         members = {
             1: Pointers(1, None, 2, frozenset({1})),

@@ -336,14 +336,6 @@ class BodyTests(SynchronousTestCase):
         sizes = self.ledger.digests._sizes
         self.assertEqual([n for n, keys in enumerate(sizes) if self.key in keys], [4])
 
-    def test_many_origins_do_not_flush_the_digests_of_one_that_has_few(self):
-        self.ledger.add(mid(1), b"apple")
-        for origin in range(40):
-            for sequence in range(1, 16_000, 8):
-                self.ledger.add(MessageId(b"%20d" % origin, 1, sequence), b"x")
-        self.assertEqual(len(self.ledger.digests), 4096)
-        self.assertTrue(self.same(1, b"apple"))
-
 
 class ForgettingTests(SynchronousTestCase):
     def test_what_is_forgotten_is_missing_and_may_come_again(self):
@@ -492,6 +484,11 @@ class IntervalProperties(SynchronousTestCase):
             assert all(intervals.contains(a, n) == (n in left) for n in range(40))
 
         check()
+
+    def test_half_an_interval_is_an_error(self):
+        for bounds in ([1], [1, 3, 5]):
+            self.assertRaises(ValueError, lambda bounds=bounds: list(intervals.pairs(bounds)))
+        self.assertRaises(ValueError, intervals.narrowest_gap, [1, 3, 5])
 
     def test_bounds_that_are_no_intervals_are_found_unsound(self):
         for wrong in ([1], [0, 2], [2, 2], [3, 1], [1, 3, 3, 4], [-1, 2], [1, 41]):
