@@ -8,7 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.core.base import intervals
 from chordnet.core.base.messages import LedgerState, MessageId, OriginState, Range
 from chordnet.core.log.ledger import MASK, Ledger
 from tests.unit.core_support import raw
@@ -455,41 +454,3 @@ class LedgerProperties(SynchronousTestCase):
                 recorded.add(sequence)
             self.assertTrue(all(ledger.is_known(mid(s)) for s in recorded), f"seed {seed}")
             self.assertLessEqual(len(ledger.state((raw(1), 1)).known), 2048, f"seed {seed}")
-
-
-class IntervalProperties(SynchronousTestCase):
-    def test_intervals_are_sets(self):
-        span = st.tuples(st.integers(1, 30), st.integers(1, 6))
-
-        def made(spans: list[tuple[int, int]]) -> tuple[list[int], set[int]]:
-            bounds, members = [], set()
-            for first, width in spans:
-                intervals.add(bounds, first, first + width)
-                members |= set(range(first, first + width))
-            return bounds, members
-
-        @settings(derandomize=True, max_examples=300)
-        @given(st.lists(span), st.lists(span), st.lists(span))
-        def check(one: list, other: list, gone: list) -> None:
-            (a, left), (b, right) = made(one), made(other)
-            assert a == intervals.of(sorted(left))
-            assert intervals.minus(a, b) == intervals.of(sorted(left - right))
-            assert intervals.both(a, b) == intervals.of(sorted(left & right))
-            assert intervals.count(a) == len(left)
-            assert intervals.is_sound(a, 40)
-            for first, width in gone:
-                intervals.remove(a, first, first + width)
-                left -= set(range(first, first + width))
-            assert a == intervals.of(sorted(left))
-            assert all(intervals.contains(a, n) == (n in left) for n in range(40))
-
-        check()
-
-    def test_half_an_interval_is_an_error(self):
-        for bounds in ([1], [1, 3, 5]):
-            self.assertRaises(ValueError, lambda bounds=bounds: list(intervals.pairs(bounds)))
-        self.assertRaises(ValueError, intervals.narrowest_gap, [1, 3, 5])
-
-    def test_bounds_that_are_no_intervals_are_found_unsound(self):
-        for wrong in ([1], [0, 2], [2, 2], [3, 1], [1, 3, 3, 4], [-1, 2], [1, 41]):
-            self.assertFalse(intervals.is_sound(wrong, 40), wrong)
