@@ -411,6 +411,12 @@ class UnaskedTests(SynchronousTestCase):
         within = MessageId(raw(50), PAGE_ORIGINS, 2)
         side.sync.on_caught(ref(20), Caught(within, 0.0, caught(1, 20).hops, b""))
         self.assertIn(within, ledger)
+        side.sync.on_given(ref(20), Given(False))
+        side.ask(ref(20))
+        for incarnation, taken in ((PAGE_ORIGINS, False), (PAGE_ORIGINS + 1, True)):
+            each = MessageId(raw(50), incarnation, 3)
+            side.sync.on_caught(ref(20), Caught(each, 0.0, caught(1, 20).hops, b""))
+            self.assertEqual(each in ledger, taken, "the second page begins after the first")
 
     def test_of_this_nodes_own_life_only_what_it_has_published_is_taken_or_asked_for(self):
         side = self.side
@@ -418,7 +424,10 @@ class UnaskedTests(SynchronousTestCase):
         own = [Hop(raw(10), "n10", int(EdgeKind.ORIGIN)), Hop(raw(20), "", int(EdgeKind.FINGER))]
         side.sync.on_have(ref(20), Have([], [], [OriginState(raw(10), 1, [1, 900])]))
         self.assertEqual(sent(side.ctx, Want), [(20, Want([numbers(1, 4, origin=10)]))])
-        side.sync.on_have(ref(20), Have([], [], [OriginState(raw(10), 1, [5, 900])]))
+        side.sync.on_have(ref(20), Have([], [], [OriginState(raw(10), 1, [3, 900])]))
+        self.assertEqual(sent(side.ctx, Want)[1:], [(20, Want([numbers(3, 4, origin=10)]))])
+        del side.ctx.effects[-1]
+        side.sync.on_have(ref(20), Have([], [], [OriginState(raw(10), 1, [4, 900])]))
         self.assertEqual(len(sent(side.ctx, Want)), 1)
         side.ask(ref(20))
         side.sync.on_caught(ref(20), Caught(mid(4, 10), 0.0, own, b""))
@@ -551,6 +560,25 @@ class EdgeOfTimeTests(SynchronousTestCase):
             self.side.parts.advance(0.25)
         self.assertEqual(begun, [0.0, 1.0, 3.0, 7.0, 15.0, 23.0, 31.0])
 
+    def test_after_an_exchange_that_brought_something_the_pauses_begin_at_one_second_again(self):
+        side = self.side
+        for gives in (False, True, False):
+            side.parts.advance(8.0)
+            side.sync.compared(ref(20), 1)
+            if gives:
+                side.sync.on_caught(ref(20), caught(2, 20))
+            side.sync.on_given(ref(20), Given(False))
+        side.ctx.effects = []
+        for seconds, begun in ((0.75, 0), (0.25, 1)):
+            side.parts.advance(seconds)
+            side.sync.compared(ref(20), 1)
+            self.assertEqual(len(sent(side.ctx, Have)), begun, seconds)
+
+    def test_a_node_that_has_only_just_begun_to_count_the_time_may_compare_as_well(self):
+        self.side.ctx.now = 0.0
+        self.side.sync.compared(ref(20), 1)
+        self.assertEqual(targets(self.side.ctx, Have), [20])
+
     def test_a_message_comes_of_age_after_a_second(self):
         self.side.record(2)
         young = self.side.sync.digest
@@ -589,6 +617,19 @@ class RoomTests(SynchronousTestCase):
             side.sync.compared(NodeRef(n.to_bytes(20), 1, "h:1", ""), 1)
             side.sync.on_given(NodeRef(n.to_bytes(20), 1, "h:1", ""), Given(False))
         self.assertEqual(len(side.sync._doubts), 0)
+
+    def test_a_gap_that_is_closed_for_want_of_room_is_told_with_the_numbers_in_it(self):
+        ledger = Ledger(8)
+        for n in range(1024):
+            ledger.add(mid(10 * n + 1))
+        side = Side(10, ledger=ledger)
+        side.ask(ref(20))
+        side.sync.on_caught(ref(20), caught(5, 20))
+        gaps = effects_of(side.ctx.effects, Gap)
+        self.assertEqual(gaps, [Gap(side.ctx.me, [numbers(2, 5)])])
+        self.assertEqual(side.ctx.counters.number(CoreMetric.GAPS), 3)
+        side.sync.tell_gaps()
+        self.assertEqual(len(effects_of(side.ctx.effects, Gap)), 1)
 
     def test_16384_routes_are_remembered_and_the_oldest_goes_first(self):
         for n in range(1, 16_385):

@@ -46,6 +46,11 @@ class BodyTests(DigestsCase):
         for number in (2, 62, 65, 126, 129):
             self.assertFalse(self.digests.differs(key, number, b"x"), number)
 
+    def test_a_chunk_takes_512_bytes(self) -> None:
+        self.digests.put((b"a", 1), 5, b"apple")
+        ((chunk,),) = (list(chunks.values()) for chunks in self.digests._chunks.values())
+        self.assertEqual(len(chunk) * chunk.itemsize, 512)
+
     def test_a_number_may_be_given_another_body(self) -> None:
         self.digests.put((b"a", 1), 5, b"apple")
         self.digests.put((b"a", 1), 5, b"pear")

@@ -41,9 +41,9 @@ class Question:
     rid: int
     ask: Ask
     target: NodeRef
-    detail: int = 0
+    detail: int
     """A number that the asker wants back (a lookup's, say)."""
-    subject: NodeRef | None = None
+    subject: NodeRef | None
     """A node that the asker wants back."""
 
 
