@@ -139,7 +139,7 @@ def _back(
 ) -> Iterator[PredictedEdge]:
     """Yield the edge back to a predecessor that the tree may have passed by."""
     before = node.predecessor
-    if before is None or before in (edge.sender, node.id):
+    if before is None:
         return
     if edge.kind == EdgeKind.SUCCESSOR:
         passed_by = between(edge.sender, before, node.id)

@@ -137,11 +137,12 @@ def list_problems(view: RingView, space: IdentifierSpace) -> list[Problem]:
 
 def live_successor(successors: Sequence[int], members: Sequence[int]) -> int | None:
     """Return the first entry that is one of the sorted ``members``; None if all are dead."""
-    for node in successors:
+
+    def is_live(node: int) -> bool:
         index = bisect_left(members, node)
-        if index < len(members) and members[index] == node:
-            return node
-    return None
+        return index < len(members) and members[index] == node
+
+    return next(filter(is_live, successors), None)
 
 
 def dead_ends(views: Sequence[RingView]) -> list[Problem]:
@@ -183,9 +184,8 @@ def ring_problems(heads: Mapping[int, int | None], space: IdentifierSpace) -> li
     if len(cycles) > 1 or (not cycles and len(heads) > 1):
         found.append(Split(tuple(min(cycle) for cycle in cycles)))
     for cycle in cycles:
-        after = [*cycle[1:], cycle[0]]
-        way = sum(space.distance(a, b) for a, b in zip(cycle, after, strict=True))
-        if way != space.size and len(cycle) > 1:
+        way = sum(space.distance(a, b) for a, b in pairwise([*cycle, cycle[0]]))
+        if way not in (0, space.size):  # a member that leads to itself goes no way at all
             found.append(Loopy(min(cycle), way // space.size))
     return found
 

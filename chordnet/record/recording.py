@@ -138,7 +138,7 @@ def read_frames(read: Read) -> Iterator[Frame]:
     while True:
         prefix = read(LENGTH_BYTES)
         size = int.from_bytes(prefix)
-        if len(prefix) == LENGTH_BYTES and not 0 < size <= MAX_FRAME_BYTES:
+        if len(prefix) == LENGTH_BYTES and size > MAX_FRAME_BYTES:
             raise RecordingError("it is damaged, or no recording at all")
         payload = read(size) if len(prefix) == LENGTH_BYTES else b""
         if len(prefix) < LENGTH_BYTES or len(payload) < size:

@@ -194,7 +194,7 @@ def apart(expected: str, got: str) -> tuple[str, str]:
         return _cut(expected, SHOWN), _cut(got, SHOWN)
     # The beginning says what it is; then come the letters before the difference, and the
     # difference.
-    head, middle = expected[:HEAD] + "…", slice(max(parted - HEAD, HEAD), None)
+    head, middle = expected[:HEAD] + "…", slice(parted - HEAD, None)
     room = SHOWN - len(head)
     return head + _cut(expected[middle], room), head + _cut(got[middle], room)
 

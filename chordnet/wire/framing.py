@@ -72,6 +72,6 @@ class FrameDecoder:
         if self.fault:
             if not frames:
                 raise RemoteProtocolError(self.fault)
-        elif position < end:
+        else:
             self._buffer += data[position:]
         return frames

@@ -135,12 +135,12 @@ def judge_node(node: NodeRef | None, me: NodeRef, space: IdentifierSpace) -> Ref
         return Refuse("identity", "a peer must state an address HOST:PORT that can be dialled")
     if space.hash(node.name.encode()) != node.id:
         return Refuse("identity", f"the identifier of {node.name[:80]!r} is not the name's hash")
-    if node.raw == me.raw:
-        if node.incarnation == me.incarnation:
-            return Refuse("self", f"{me.name!r} was dialled by itself")
-        return Refuse(
-            "name",
-            f"this node at {me.address} is called {me.name!r} too; give every node its own name",
-            me.address,
-        )
-    return None
+    if node.raw != me.raw:
+        return None
+    if node.incarnation == me.incarnation:
+        return Refuse("self", f"{me.name!r} was dialled by itself")
+    return Refuse(
+        "name",
+        f"this node at {me.address} is called {me.name!r} too; give every node its own name",
+        me.address,
+    )

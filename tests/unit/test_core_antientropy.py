@@ -411,6 +411,12 @@ class UnaskedTests(SynchronousTestCase):
         within = MessageId(raw(50), PAGE_ORIGINS, 2)
         side.sync.on_caught(ref(20), Caught(within, 0.0, caught(1, 20).hops, b""))
         self.assertIn(within, ledger)
+        side.sync.on_given(ref(20), Given(False))
+        side.ask(ref(20))
+        for incarnation, taken in ((PAGE_ORIGINS, False), (PAGE_ORIGINS + 1, True)):
+            each = MessageId(raw(50), incarnation, 3)
+            side.sync.on_caught(ref(20), Caught(each, 0.0, caught(1, 20).hops, b""))
+            self.assertEqual(each in ledger, taken, "the second page begins after the first")
 
     def test_of_this_nodes_own_life_only_what_it_has_published_is_taken_or_asked_for(self):
         side = self.side
@@ -418,7 +424,10 @@ class UnaskedTests(SynchronousTestCase):
         own = [Hop(raw(10), "n10", int(EdgeKind.ORIGIN)), Hop(raw(20), "", int(EdgeKind.FINGER))]
         side.sync.on_have(ref(20), Have([], [], [OriginState(raw(10), 1, [1, 900])]))
         self.assertEqual(sent(side.ctx, Want), [(20, Want([numbers(1, 4, origin=10)]))])
-        side.sync.on_have(ref(20), Have([], [], [OriginState(raw(10), 1, [5, 900])]))
+        side.sync.on_have(ref(20), Have([], [], [OriginState(raw(10), 1, [3, 900])]))
+        self.assertEqual(sent(side.ctx, Want)[1:], [(20, Want([numbers(3, 4, origin=10)]))])
+        del side.ctx.effects[-1]
+        side.sync.on_have(ref(20), Have([], [], [OriginState(raw(10), 1, [4, 900])]))
         self.assertEqual(len(sent(side.ctx, Want)), 1)
         side.ask(ref(20))
         side.sync.on_caught(ref(20), Caught(mid(4, 10), 0.0, own, b""))
@@ -495,6 +504,181 @@ class GivingUpTests(SynchronousTestCase):
         self.assertEqual(newcomer.ledger.states()[0].lost, [1, 600])
         newcomer.ripen()
         self.assertEqual(newcomer.sync.digest, neighbours[0].sync.digest)
+
+
+class EdgeOfTimeTests(SynchronousTestCase):
+    """What is allowed for a while is no longer allowed when the time is up, to the instant."""
+
+    def setUp(self):
+        self.side = Side(10, 1)
+        self.side.ctx.now = 1000.0
+        self.side.ctx.effects = []
+
+    def test_an_answer_is_taken_for_less_than_five_seconds_after_the_page_of_the_ledger(self):
+        for seconds, taken in ((4.75, True), (5.0, False)):
+            side = Side(10, 1)
+            side.ctx.now = 1000.0
+            side.ask(ref(20))
+            side.parts.advance(seconds)
+            side.sync.on_caught(ref(20), caught(2, 20))
+            self.assertEqual(side.has(2), taken, seconds)
+
+    def test_an_answer_is_taken_for_less_than_five_seconds_after_the_question(self):
+        for seconds, taken in ((4.75, True), (5.0, False)):
+            side = Side(10, 1)
+            side.ctx.now = 1000.0
+            side.sync.on_have(ref(20), Have([], [], [OriginState(raw(50), 1, [2, 4])]))
+            side.parts.advance(seconds)
+            side.sync.on_caught(ref(20), caught(2, 20))
+            self.assertEqual(side.has(2), taken, seconds)
+
+    def test_a_question_is_served_for_less_than_five_seconds_after_the_page(self):
+        for seconds, served in ((4.75, 1), (5.0, 0)):
+            side = Side(10, 1)
+            side.ctx.now = 1000.0
+            side.ask(ref(20))
+            side.parts.advance(seconds)
+            side.sync.on_want(ref(20), Want([numbers(1)]))
+            self.assertEqual(len(side.ctx.effects), served, seconds)
+
+    def test_another_exchange_may_begin_five_seconds_after_one_that_has_not_ended(self):
+        self.side.sync.compared(ref(20), 1)
+        self.side.parts.advance(4.75)
+        self.side.sync.compared(ref(30), 1)
+        self.side.parts.advance(0.25)
+        self.side.sync.compared(ref(40), 1)
+        self.assertEqual(targets(self.side.ctx, Have), [20, 40])
+
+    def test_a_node_that_gave_nothing_is_compared_with_after_1_2_4_8_and_8_seconds(self):
+        begun = []
+        for step in range(4 * 32):
+            self.side.sync.compared(ref(20), 1)
+            if sent(self.side.ctx, Have):
+                begun.append(step / 4)
+            self.side.ctx.effects = []
+            self.side.sync.on_given(ref(20), Given(False))
+            self.side.parts.advance(0.25)
+        self.assertEqual(begun, [0.0, 1.0, 3.0, 7.0, 15.0, 23.0, 31.0])
+
+    def test_after_an_exchange_that_brought_something_the_pauses_begin_at_one_second_again(self):
+        side = self.side
+        for gives in (False, True, False):
+            side.parts.advance(8.0)
+            side.sync.compared(ref(20), 1)
+            if gives:
+                side.sync.on_caught(ref(20), caught(2, 20))
+            side.sync.on_given(ref(20), Given(False))
+        side.ctx.effects = []
+        for seconds, begun in ((0.75, 0), (0.25, 1)):
+            side.parts.advance(seconds)
+            side.sync.compared(ref(20), 1)
+            self.assertEqual(len(sent(side.ctx, Have)), begun, seconds)
+
+    def test_a_node_that_has_only_just_begun_to_count_the_time_may_compare_as_well(self):
+        self.side.ctx.now = 0.0
+        self.side.sync.compared(ref(20), 1)
+        self.assertEqual(targets(self.side.ctx, Have), [20])
+
+    def test_a_message_comes_of_age_after_a_second(self):
+        self.side.record(2)
+        young = self.side.sync.digest
+        self.side.parts.advance(0.875)
+        self.assertEqual(self.side.sync.digest, young)
+        self.side.parts.advance(0.125)
+        self.assertEqual(self.side.sync.digest, Side(20, 1, 2).sync.digest)
+
+
+class RoomTests(SynchronousTestCase):
+    """What is remembered has room for as much as is said, and no more."""
+
+    def setUp(self):
+        self.side = Side(10, 1)
+
+    def test_256_nodes_are_remembered_and_the_one_not_used_for_longest_goes_first(self):
+        side, peers = self.side, [NodeRef(n.to_bytes(20), 1, "h:1", "") for n in range(1, 258)]
+        for peer in peers[:256]:
+            side.sync.compared(peer, 1)
+            side.sync.on_given(peer, Given(False))
+        self.assertEqual(len(side.sync._partners), 256)
+        side.ctx.now += 8.0
+        side.sync.compared(peers[0], 1)
+        side.sync.on_given(peers[0], Given(False))
+        side.sync.compared(peers[256], 1)
+        kept = [peer.raw in side.sync._partners for peer in peers]
+        self.assertEqual([n for n, each in enumerate(kept) if not each], [1])
+
+    def test_with_a_node_its_doubts_are_forgotten(self):
+        side = self.side
+        side.ask(ref(20))
+        side.sync.on_given(ref(20), Given(False))
+        side.sync.on_lost(ref(20), Lost([numbers(2, 9)]))
+        self.assertEqual(len(side.sync._doubts), 2)
+        for n in range(1, 257):
+            side.sync.compared(NodeRef(n.to_bytes(20), 1, "h:1", ""), 1)
+            side.sync.on_given(NodeRef(n.to_bytes(20), 1, "h:1", ""), Given(False))
+        self.assertEqual(len(side.sync._doubts), 0)
+
+    def test_a_gap_that_is_closed_for_want_of_room_is_told_with_the_numbers_in_it(self):
+        ledger = Ledger(8)
+        for n in range(1024):
+            ledger.add(mid(10 * n + 1))
+        side = Side(10, ledger=ledger)
+        side.ask(ref(20))
+        side.sync.on_caught(ref(20), caught(5, 20))
+        gaps = effects_of(side.ctx.effects, Gap)
+        self.assertEqual(gaps, [Gap(side.ctx.me, [numbers(2, 5)])])
+        self.assertEqual(side.ctx.counters.number(CoreMetric.GAPS), 3)
+        side.sync.tell_gaps()
+        self.assertEqual(len(effects_of(side.ctx.effects, Gap)), 1)
+
+    def test_16384_routes_are_remembered_and_the_oldest_goes_first(self):
+        for n in range(1, 16_385):
+            self.side.sync.remember(mid(n), [])
+        self.assertEqual(len(self.side.sync.ways), 16_384)
+        self.side.sync.remember(mid(16_385), [])
+        self.assertEqual(len(self.side.sync.ways), 16_384)
+        self.assertEqual([mid(n) in self.side.sync.ways for n in (1, 2)], [False, True])
+
+    def test_eight_megabytes_of_routes_are_remembered_and_the_last_whatever_its_length(self):
+        hop = Hop(raw(50), "x" * 56, int(EdgeKind.FINGER))
+        for n in range(1, 33):
+            self.side.sync.remember(mid(n), [hop] * 1024)
+        self.assertEqual(len(self.side.sync.ways), 32)
+        self.side.sync.remember(mid(32), [hop] * 1024)
+        self.assertEqual(len(self.side.sync.ways), 32, "one that comes again is counted once")
+        self.side.sync.remember(mid(33), [hop])
+        self.assertEqual(next(iter(self.side.sync.ways)), mid(2))
+        self.side.sync.remember(mid(40), [hop] * 40_000)
+        self.assertEqual(list(self.side.sync.ways), [mid(40)])
+
+    def test_what_is_left_of_a_page_after_256_ranges_waits_for_the_next_exchange(self):
+        ledger = Ledger(64)
+        for sequence in range(2, 513, 2):
+            ledger.add(mid(sequence, 50))
+        ledger.lose(numbers(1, 2, origin=60))
+        side = Side(10, ledger=ledger)
+        side.ctx.effects = []
+        side.sync.on_have(ref(20), Have([], [], []))
+        self.assertEqual(sent(side.ctx, Lost), [])
+        (given,) = effects_of(side.ctx.effects, SendStored)
+        self.assertEqual((len(given.ranges), given.more), (256, True))
+
+    def test_256_ranges_of_what_is_not_kept_are_told_and_the_rest_with_the_next_exchange(self):
+        for count, more in ((256, False), (257, True)):
+            ledger = Ledger(64)
+            for n in range(1, count + 1):
+                ledger.lose(numbers(2 * n, 2 * n + 1))
+            side = Side(10, ledger=ledger)
+            side.ctx.effects = []
+            side.sync.on_have(ref(20), Have([], [], []))
+            ((_to, lost),) = sent(side.ctx, Lost)
+            (given,) = effects_of(side.ctx.effects, SendStored)
+            self.assertEqual((len(lost.ranges), given.more), (256, more))
+            ledger.add(mid(1, 60))
+            side.ctx.effects = []
+            side.sync.on_have(ref(20), Have([], [], []))
+            (given,) = effects_of(side.ctx.effects, SendStored)
+            self.assertEqual((given.ranges, given.more), ([], True))
 
 
 class PaceTests(SynchronousTestCase):

@@ -523,9 +523,11 @@ class DoubtTests(NodeTestCase):
         self.assertEqual((to, report.count, report.partial), (5, 3, False))
 
     def test_a_range_in_which_nobody_is_found_is_covered(self):
-        effects = self.step(5, bcast(5, 30))
-        ((to, report),) = sent(self.found(effects, 30), Covered)
-        self.assertEqual((to, report.count, report.partial), (5, 1, False))
+        for sequence, limit in ((1, 30), (2, 12), (3, 11)):
+            effects = self.step(5, bcast(5, limit, sequence=sequence))
+            self.assertEqual(sent(effects, Covered), [], "the lookup is waited for")
+            ((to, report),) = sent(self.found(effects, 30), Covered)
+            self.assertEqual((to, report.count, report.partial), (5, 1, False))
 
     def test_a_lookup_that_ends_beyond_the_successor_proves_nothing(self):
         self.assertEqual(sent(self.found(self.step(5, bcast(5, 30)), 60), Covered), [])

@@ -31,6 +31,22 @@ class CostTests(SynchronousTestCase):
         self.assertEqual(cost_of(bodies, [hop] * 2, detours), 3 + 2 * 64 + 6 * 512)
 
 
+class NewTests(SynchronousTestCase):
+    def test_of_a_new_branch_nothing_has_been_counted_yet(self):
+        new = branch(10, 30)
+        counted = ("resent", "looks", "bodies_sent", "count", "messages", "depth")
+        for name in (*counted, "conflict", "lost", "acked", "done", "partial"):
+            self.assertEqual(getattr(new, name), 0, name)
+
+    def test_of_a_new_broadcast_nothing_is_covered_and_nobody_was_told(self):
+        new = make_cast()
+        for name in ("cover", "open", "told_end", "told_kind"):
+            self.assertEqual(getattr(new, name), 0, name)
+        self.assertEqual((new.told, new.past, new.idle), (b"", None, True))
+        found = new.tally(0, 64)
+        self.assertEqual((found.count, found.messages, found.conflict, found.lost), (0, 0, 0, 0))
+
+
 class CastTests(SynchronousTestCase):
     def setUp(self):
         self.cast = make_cast()

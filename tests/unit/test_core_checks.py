@@ -133,6 +133,7 @@ NUMBERS = {
     msg.Bcast: {"ttl": (-1, 256, HUGE), "kind": (-1, 7)},
     msg.Covered: {
         "count": (-1, 1 << 31), "messages": (-1, 1 << 31), "depth": (-1, 1 << 31),
+        "conflict": (-1, 1 << 31), "lost": (-1, 1 << 31),
     },
     msg.Compare: {"digest": (-1, 1 << 64)},
 }  # fmt: skip
@@ -161,6 +162,7 @@ POINTERS = {
 }
 """The lists of pointers, and how long each may be."""
 LABELS = (msg.State, msg.Found, msg.Next)
+RIGHT_LABELS = (None, RingLabel(0, 0), RingLabel(HUGE - 1, (1 << 63) - 1))
 WRONG_LABELS = (RingLabel(-1, 5), RingLabel(HUGE, 5), RingLabel(0, -1), RingLabel(0, 1 << 63))
 
 
@@ -251,6 +253,45 @@ class TableTests(SynchronousTestCase):
                 message = replace(GOOD[kind], **{field: [node(5)] * most})
                 self.assertEqual(self.checks.fault(message), "", field)
 
+    def test_routes_may_be_as_long_as_honest_ones_whether_their_hops_are_known_or_not(self):
+        for kind in (msg.Bcast, msg.Caught):
+            checks = Checks(CONFIG, SPACE, Names(SPACE))
+            for _ in range(2):
+                message = replace(GOOD[kind], hops=[hop(5)] * 160)
+                self.assertEqual(checks.fault(message), "", kind)
+            for _ in range(2):
+                message = replace(GOOD[kind], hops=[hop(5)] * 161)
+                self.assertEqual(checks.fault(message), Fault.TOO_LONG, kind)
+
+    def test_all_detours_together_may_be_as_many_and_as_long_as_a_route(self):
+        for lengths, fault in (
+            ((80, 80), ""),
+            ((80, 81), Fault.TOO_LONG),
+            ((0,) * 160, ""),
+            ((0,) * 161, Fault.TOO_LONG),
+        ):
+            detours = [msg.Detour(0, 1, [hop(1)] * length) for length in lengths]
+            message = replace(GOOD[msg.Bcast], detours=detours)
+            self.assertEqual(self.checks.fault(message), fault, lengths[:2])
+
+    def test_what_is_at_its_limit_passes(self):
+        for kind, field, value in (
+            (msg.FindNext, "exclude", [KEY] * 64),
+            (msg.FindFailed, "reason", "x" * 500),
+            (msg.Found, "node", node(1, incarnation=0)),
+            (msg.Found, "node", node(1, incarnation=HUGE - 1)),
+            (msg.Caught, "hops", [hop(1, kind=0), hop(2, kind=6)]),
+            *((kind, "label", label) for kind, label in product(LABELS, RIGHT_LABELS)),
+        ):
+            message = replace(GOOD[kind], **{field: value})
+            self.assertEqual(self.checks.fault(message), "", (kind, field))
+
+    def test_a_ring_with_a_longer_way_to_live_may_send_messages_that_far(self):
+        checks = Checks(ProtocolConfig(max_hops=300, max_route=400), SPACE, Names(SPACE))
+        for ttl, fault in ((300, ""), (301, Fault.WRONG_NUMBER)):
+            for kind in (msg.Find, msg.Bcast):
+                self.assertEqual(checks.fault(replace(GOOD[kind], ttl=ttl)), fault, kind)
+
     def test_a_ring_with_longer_successor_lists_may_tell_them(self):
         config = ProtocolConfig(successors=100)
         message = replace(GOOD[msg.State], successors=[node(5)] * 200)
@@ -273,8 +314,10 @@ class UncheckedNameTests(SynchronousTestCase):
         ref = NodeRef(b"\x3f", 1, "a", "a")
         self.assertTrue(gate.accepts(ref))
         self.assertFalse(gate.accepts(replace(ref, raw=b"\x40")))
-        bad = replace(GOOD[msg.Caught], hops=[Hop(b"\x40", "a", 1)])
-        self.assertEqual(gate.fault(bad), Fault.WRONG_IDENTIFIER)
+        for value, fault in ((b"\x3f", ""), (b"\x40", Fault.WRONG_IDENTIFIER)):
+            route = replace(GOOD[msg.Caught], hops=[Hop(value, "a", 1)])
+            report = replace(GOOD[msg.Covered], limit=value, unreached=[])
+            self.assertEqual([gate.fault(route), gate.fault(report)], [fault, fault])
 
 
 class CacheTests(SynchronousTestCase):
@@ -301,6 +344,21 @@ class CacheTests(SynchronousTestCase):
             most = max(most, gate.remembered)
         self.assertLessEqual(most, CACHE_BYTES)
         self.assertGreater(most, CACHE_BYTES // 2)
+
+    def test_what_is_remembered_costs_four_bytes_a_letter_and_400(self):
+        gate = Checks(CONFIG, SPACE, Names(SPACE))
+        gate.accepts(named("x" * 10))
+        self.assertEqual(gate.remembered, 4 * (10 + len("10.0.0.1:7001")) + 400)
+        gate.fault(replace(GOOD[msg.Caught], hops=[hop_named("y" * 7)]))
+        self.assertEqual(gate.remembered, 492 + 4 * 7 + 400)
+
+    def test_the_room_is_used_up_to_its_last_byte_before_all_is_forgotten(self):
+        gate = Checks(CONFIG, SPACE, Names(SPACE))
+        for number in range(1024):
+            gate.accepts(named(f"{number:0143}"))
+            self.assertEqual(gate.remembered, (number + 1) * 1024)
+        gate.accepts(named("x" * 143))
+        self.assertEqual(gate.remembered, 1024)
 
     def test_nodes_that_are_refused_take_no_room(self):
         gate = Checks(CONFIG, SPACE, Names(SPACE))

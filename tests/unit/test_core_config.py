@@ -50,6 +50,27 @@ class ConfigTests(SynchronousTestCase):
 
     def test_what_is_not_a_number_is_refused(self):
         self.assertRaises(ConfigError, ProtocolConfig, audit_s=float("nan"))
+        for name in FIELDS:
+            for value in ("1", None, [1], 1j):
+                error = self.assertRaises(ConfigError, ProtocolConfig, **{name: value})
+                self.assertIn(f"{name} must be ", str(error))
+                self.assertIn(f", not {value!r}", str(error))
+
+    def test_yes_and_no_are_no_numbers(self):
+        for name in FIELDS:
+            if name not in ("bits", "jitter"):
+                self.assertRaises(ConfigError, ProtocolConfig, **{name: True})
+
+    def test_a_time_may_have_a_fraction_and_a_number_of_things_may_not(self):
+        for name in FIELDS:
+            times = name.endswith("_s") or name in ("jitter", "stabilise_backoff")
+            if times:
+                small = {"ack_delay_s": 0.001} if name == "ack_timeout_s" else {}
+                settings = ProtocolConfig(**{name: 0.015625, **small})
+                self.assertEqual(getattr(settings, name), 0.015625)
+            else:
+                error = self.assertRaises(ConfigError, ProtocolConfig, **{name: 100.5})
+                self.assertIn(name, str(error))
 
     def test_the_width_of_an_identifier_has_two_ends(self):
         for bits in (2, 257):

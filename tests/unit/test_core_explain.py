@@ -137,5 +137,25 @@ class PredictionTests(SynchronousTestCase):
         cut = predict(1, two, SPACE, max_hops=1)
         self.assertEqual(cut.depth, 1)
 
+    def test_an_edge_to_a_node_that_has_the_message_by_then_counts_as_a_message(self):
+        members = {
+            1: Pointers(1, 9, 9, frozenset({5})),
+            5: Pointers(5, 1, 9, frozenset()),
+            9: Pointers(9, 5, 1, frozenset()),
+        }
+        told = predict(1, members, SPACE)
+        self.assertEqual([(e.sender, e.receiver) for e in told.edges], [(1, 9), (1, 5)])
+        self.assertEqual(flat(told.duplicates), [(9, 5, int(EdgeKind.BACKFILL), 2, 9)])
+        self.assertEqual((told.messages, told.depth), (3, 1))
+
+    def test_a_node_that_points_at_itself_sends_itself_nothing(self):
+        members = {
+            1: Pointers(1, None, 2, frozenset({1})),
+            2: Pointers(2, None, 2, frozenset({1, 2})),
+        }
+        told = predict(1, members, SPACE)
+        self.assertEqual(flat(told.edges), [(1, 2, int(EdgeKind.SUCCESSOR), 1, 1)])
+        self.assertEqual(told.duplicates, ())
+
     def test_an_origin_that_is_no_member_is_an_error(self):
         self.assertRaises(KeyError, predict, 3, {}, SPACE)

@@ -75,6 +75,13 @@ class DeterminedSlotTests(FingerTestCase):
         self.assert_slots(*[None] * 6)
         self.assertEqual(self.fingers.distinct(), [])
 
+    def test_in_a_ring_of_one_the_first_pass_finds_nothing_and_the_second_comes_soon(self):
+        self.parts.place(10)
+        self.fingers.refresh()
+        self.assertEqual(effects_of(self.ctx.effects, FingersChanged), [])
+        self.assertEqual(self.lookups(), [])
+        self.assertEqual(self.ctx.alarms.next(), self.ctx.config.fingers_fast_s)
+
     def test_only_starts_beyond_the_list_can_be_this_nodes_own(self):
         """A slot within the list's reach keeps its node, though the start is this node's own."""
         self.parts.place(12, 12)

@@ -97,6 +97,8 @@ class ReceiptTests(NodeTestCase):
         effects = self.step(5, bcast(5, 50, sequence=2))
         ((_, report),) = sent(effects, Covered)
         self.assertEqual((report.count, report.lost, report.conflict), (0, 1, 0))
+        self.assertEqual(self.node.counters["given_up_before"], 1)
+        self.assertNotIn("conflicts", self.node.counters)
         self.assertTrue(report.partial)
         self.assertEqual(effects_of(effects, Record), [])
 

@@ -142,6 +142,10 @@ class SpaceTests(SynchronousTestCase):
         self.assertFalse(space.valid_raw(b"\x40"), "64 is the first that does not exist")
         self.assertTrue(space.valid_raw(b"\x3f"))
 
+    def test_every_value_is_an_identifier_where_these_fill_their_bytes(self):
+        whole = [bits for bits in range(3, 257) if IdentifierSpace(bits).whole_bytes]
+        self.assertEqual(whole, list(range(8, 257, 8)))
+
     def test_a_width_out_of_range_is_refused(self):
         for bits in (-1, 0, 2, 257):
             error = self.assertRaises(ValueError, IdentifierSpace, bits)

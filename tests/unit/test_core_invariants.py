@@ -15,9 +15,11 @@ from chordnet.judge.invariants import (
     ideal_successor,
     ideal_view,
     inductive_problems,
+    principals,
     problems,
+    ring_problems,
 )
-from chordnet.judge.problems import Problem
+from chordnet.judge.problems import FewPrincipals, Loopy, Problem, Split
 
 SPACE = IdentifierSpace(6)
 
@@ -177,3 +179,42 @@ class InductiveTests(SynchronousTestCase):
     def test_a_ring_that_goes_round_twice_is_a_problem(self):
         views = self.views(n5=(20,), n20=(50,), n50=(10,), n10=(40,), n40=(60,), n60=(5,))
         self.assertIn("loopy", self.kinds(views, r=1))
+
+    def test_of_two_members_each_without_a_live_successor_both_are_dead_ends(self):
+        found = inductive_problems([self.view(5, 7), self.view(10, 7)], SPACE, 2)
+        self.assertEqual([problem.kind for problem in found], ["dead-end", "dead-end", "split"])
+
+    def test_one_member_alone_needs_no_successor(self):
+        for successors in ((), (7,)):
+            self.assertEqual(inductive_problems([self.view(5, *successors)], SPACE, 2), [])
+
+    def test_one_principal_more_than_a_list_is_long_is_enough_and_one_less_is_too_few(self):
+        lists = {n: (n + 1, n + 2) for n in range(1, 7)} | {5: (6, 1), 6: (1, 2), 7: (1, 3)}
+        # 7 is passed over by 6, and 2 by 7.
+        views = [self.view(member, *successors) for member, successors in lists.items()]
+        self.assertEqual(principals(views), [1, 3, 4, 5, 6])
+        for r, expected in ((4, []), (5, [FewPrincipals(5, 7, 6)]), (6, [FewPrincipals(5, 7, 7)])):
+            found = inductive_problems(views, SPACE, r)
+            self.assertEqual([p for p in found if isinstance(p, FewPrincipals)], expected, r)
+        self.assertEqual(
+            words(FewPrincipals(5, 7, 6)), "5 principals among 7 members, should be 6 or more"
+        )
+
+
+class CycleTests(SynchronousTestCase):
+    def test_live_successors_must_be_one_cycle_that_goes_round_once(self):
+        for heads, expected in (
+            ({}, []),
+            ({5: None}, []),
+            ({5: 5}, []),
+            ({5: None, 10: None}, [Split(())]),
+            ({5: 10, 10: None}, [Split(())]),
+            ({5: 10, 10: 5}, []),
+            ({5: 10, 10: 5, 20: 5, 30: 20}, []),
+            ({5: 10, 10: 5, 20: 30, 30: 20}, [Split((5, 20))]),
+            ({5: 5, 20: 30, 30: 20}, [Split((5, 20))]),
+            ({5: 20, 20: 10, 10: 30, 30: 5}, [Loopy(5, 2)]),
+            ({9: 5, 5: 20, 20: 10, 10: 30, 30: 5}, [Loopy(5, 2)]),
+            ({1: 40, 40: 20, 20: 10, 10: 1}, [Loopy(1, 3)]),
+        ):
+            self.assertEqual(ring_problems(heads, SPACE), expected, heads)

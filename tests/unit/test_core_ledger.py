@@ -8,7 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.core.base import intervals
 from chordnet.core.base.messages import LedgerState, MessageId, OriginState, Range
 from chordnet.core.log.ledger import MASK, Ledger
 from tests.unit.core_support import raw
@@ -130,7 +129,93 @@ class LostTests(SynchronousTestCase):
         self.assertEqual(self.ledger.digest, other.digest)
 
 
+class DigestTests(SynchronousTestCase):
+    """Nodes of different versions compare their digests, so these never change."""
+
+    def test_the_digest_of_known_numbers_is_the_one_that_it_always_was(self):
+        ledger = Ledger(8)
+        self.assertEqual(ledger.digest, 0)
+        ledger.add(MessageId(b"\x01", 1, 1))
+        self.assertEqual(ledger.digest, 0x608BA2FDD6A9AB6E)
+        ledger.add(MessageId(b"\x01", 1, 2))
+        self.assertEqual(ledger.digest, 0xD33AD9A22BFAE398)
+        ledger.add(MessageId(b"\x02", 7, 1 << 40))
+        self.assertEqual(ledger.digest, 0xCD26CDA22BFAE398)
+        ledger.lose(Range(b"\x02", 7, 5, 1000))
+        self.assertEqual(ledger.digest, 0xA64AA54CF1813824)
+
+    def test_an_origin_that_is_not_known_has_no_share(self):
+        self.assertEqual(Ledger(8).weight(mid(1)), 0)
+
+
 class CapTests(SynchronousTestCase):
+    def test_an_origin_of_63_messages_goes_before_newer_ones_and_one_of_64_stays(self):
+        for count, stays in ((63, False), (64, True)):
+            for restored in (False, True):
+                ledger = Ledger(max_origins=2)
+                if restored:
+                    # An origin that is restored counts as met once more.
+                    ledger.restore([LedgerState(raw(1), 1, [1, count])])
+                else:
+                    for sequence in range(1, count + 1):
+                        ledger.add(mid(sequence))
+                for newcomer in (2, 3):
+                    ledger.add(mid(1, newcomer))
+                self.assertEqual(mid(1) in ledger, stays, (count, restored))
+                self.assertEqual(len(ledger), 2)
+
+    def test_of_origins_with_many_messages_the_least_recently_recorded_goes_first(self):
+        ledger = Ledger(max_origins=3)
+        for origin in (1, 2, 3):
+            for sequence in range(1, 65):
+                ledger.add(mid(sequence, origin))
+        ledger.add(mid(65, 1))
+        ledger.add(mid(1, 4))
+        self.assertEqual([state.origin for state in ledger.states()], [raw(1), raw(3), raw(4)])
+
+    def test_of_origins_with_few_messages_the_least_recently_recorded_goes_first(self):
+        ledger = Ledger(max_origins=3)
+        for origin in (1, 2, 3, 1, 4):
+            ledger.add(mid(len(ledger) + origin, origin))
+        self.assertEqual([state.origin for state in ledger.states()], [raw(1), raw(3), raw(4)])
+
+    def test_1024_intervals_are_kept_of_known_and_of_lost_numbers(self):
+        ledger = Ledger(max_origins=8)
+        for n in range(1024):
+            ledger.add(mid(4 * n + 1))
+        self.assertEqual((len(ledger.state((raw(1), 1)).known), ledger.given_up), (2048, []))
+        for n in range(1024):
+            ledger.lose(numbers(4 * n + 2, 4 * n + 4))
+        state = ledger.state((raw(1), 1))
+        self.assertEqual((len(state.known), len(state.lost)), (2048, 2048))
+        self.assertTrue(ledger.may_record(mid(2)), "not blurred")
+        ledger.lose(numbers(5000, 5001))
+        self.assertEqual(len(ledger.state((raw(1), 1)).lost), 2048)
+        self.assertFalse(ledger.may_record(mid(2)))
+
+    def test_a_message_is_forgotten_up_to_the_last_interval_there_is_room_for(self):
+        ledger = Ledger(max_origins=8)
+        for n in range(1023):
+            ledger.add(mid(5 * n + 1))
+            ledger.add(mid(5 * n + 2))
+            ledger.add(mid(5 * n + 3))
+        self.assertTrue(ledger.forget(mid(2)))
+        self.assertFalse(ledger.forget(mid(7)), "there are 1024 intervals now")
+        self.assertEqual(len(ledger.state((raw(1), 1)).known), 2048)
+        self.assertEqual(ledger.bounds, 2048)
+
+    def test_as_many_bounds_as_there_is_room_for_are_kept_and_one_origin_pays_for_more(self):
+        ledger = Ledger(max_origins=200)
+        for origin in range(1, 129):
+            ledger.restore([LedgerState(raw(origin), 1, list(range(1, 4097, 2)))])
+        self.assertEqual((ledger.bounds, ledger.given_up), (262_144, []))
+        ledger.add(mid(1, 200))
+        self.assertEqual((ledger.bounds, ledger.given_up), (262_146, []), "its first interval")
+        ledger.add(mid(5, 200))
+        self.assertEqual(ledger.bounds, 262_146)
+        self.assertEqual(ledger.given_up, [numbers(2, 5, 200)])
+        self.assertEqual(ledger.state((raw(200), 1)).lost, [2, 5])
+
     def test_the_narrowest_gap_is_given_up_when_there_are_too_many_intervals(self):
         ledger = Ledger(max_origins=8)
         for n in range(1024):
@@ -249,14 +334,6 @@ class BodyTests(SynchronousTestCase):
             self.ledger.add(MessageId(*self.key, sequence), b"x")
         sizes = self.ledger.digests._sizes
         self.assertEqual([n for n, keys in enumerate(sizes) if self.key in keys], [4])
-
-    def test_many_origins_do_not_flush_the_digests_of_one_that_has_few(self):
-        self.ledger.add(mid(1), b"apple")
-        for origin in range(40):
-            for sequence in range(1, 16_000, 8):
-                self.ledger.add(MessageId(b"%20d" % origin, 1, sequence), b"x")
-        self.assertEqual(len(self.ledger.digests), 4096)
-        self.assertTrue(self.same(1, b"apple"))
 
 
 class ForgettingTests(SynchronousTestCase):
@@ -377,36 +454,3 @@ class LedgerProperties(SynchronousTestCase):
                 recorded.add(sequence)
             self.assertTrue(all(ledger.is_known(mid(s)) for s in recorded), f"seed {seed}")
             self.assertLessEqual(len(ledger.state((raw(1), 1)).known), 2048, f"seed {seed}")
-
-
-class IntervalProperties(SynchronousTestCase):
-    def test_intervals_are_sets(self):
-        span = st.tuples(st.integers(1, 30), st.integers(1, 6))
-
-        def made(spans: list[tuple[int, int]]) -> tuple[list[int], set[int]]:
-            bounds, members = [], set()
-            for first, width in spans:
-                intervals.add(bounds, first, first + width)
-                members |= set(range(first, first + width))
-            return bounds, members
-
-        @settings(derandomize=True, max_examples=300)
-        @given(st.lists(span), st.lists(span), st.lists(span))
-        def check(one: list, other: list, gone: list) -> None:
-            (a, left), (b, right) = made(one), made(other)
-            assert a == intervals.of(sorted(left))
-            assert intervals.minus(a, b) == intervals.of(sorted(left - right))
-            assert intervals.both(a, b) == intervals.of(sorted(left & right))
-            assert intervals.count(a) == len(left)
-            assert intervals.is_sound(a, 40)
-            for first, width in gone:
-                intervals.remove(a, first, first + width)
-                left -= set(range(first, first + width))
-            assert a == intervals.of(sorted(left))
-            assert all(intervals.contains(a, n) == (n in left) for n in range(40))
-
-        check()
-
-    def test_bounds_that_are_no_intervals_are_found_unsound(self):
-        for wrong in ([1], [0, 2], [2, 2], [3, 1], [1, 3, 3, 4], [-1, 2], [1, 41]):
-            self.assertFalse(intervals.is_sound(wrong, 40), wrong)

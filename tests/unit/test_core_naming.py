@@ -46,6 +46,12 @@ class AddressTests(SynchronousTestCase):
         ):
             self.assertEqual(parse_address(text), parsed)
 
+    def test_brackets_and_colons_are_taken_around_and_in_ipv6_addresses_alone(self):
+        for text in ("[::1:1", "::1]:1", "[host:1", "host]:1", "[]:1", "a:b:1", "[a:b]:1", "::g:1"):
+            self.assertRaises(ConfigError, parse_address, text)
+        self.assertEqual(parse_address("::1:1"), ("::1", 1))
+        self.assertEqual(parse_address("[host]:1"), ("host", 1))
+
     def test_port_0_is_taken_only_where_any_port_will_do(self):
         self.assertRaises(ConfigError, parse_address, "host:0")
         self.assertEqual(parse_address("host:0", any_port=True), ("host", 0))
@@ -57,7 +63,7 @@ class AddressTests(SynchronousTestCase):
 
 class NameTests(SynchronousTestCase):
     def test_names_are_short_and_printable(self):
-        for name in ("Node 1", "ñandú", "x" * 255):
+        for name in ("1", "Node 1", "ñandú", "x" * 255):
             self.assertTrue(usable_name(name), name)
         for name in ("", "x" * 256, "a\nb", "a\x7f", "a\x9b", "\u202ea", "a\u2028b", "\ud800"):
             self.assertFalse(usable_name(name), name)

@@ -117,6 +117,11 @@ class DroppedHistoryTests(OrderCase):
         self.assertEqual(self.push("a7", "b4"), [])
         self.assertEqual(self.push("c2"), ["c2", "c3"])
 
+    def test_after_a_cut_nobody_waits_for_the_beginning_of_an_origin_met_later(self):
+        self.push("a1")
+        self.order.cut()
+        self.assertEqual(self.push("d5", "d7"), ["dropped d1-4", "d5"])
+
     def test_an_origin_that_was_forgotten_is_not_waited_for(self):
         self.order = OriginOrder(WAIT_S, max_held=4, max_origins=2)
         self.push("a1", "b1", "c1")

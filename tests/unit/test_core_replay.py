@@ -24,7 +24,17 @@ from chordnet.record.recording import (
     pack_effects,
     read_frames,
 )
-from chordnet.record.replay import CUT_OFF, HEAD, SHOWN, Difference, Moment, Replay, merged, shown
+from chordnet.record.replay import (
+    CUT_OFF,
+    HEAD,
+    SHOWN,
+    Difference,
+    Moment,
+    Replay,
+    apart,
+    merged,
+    shown,
+)
 
 WALL, CLOCK = 1_700_000_000.0, 100.0
 ME = NodeRef(b"\x07", 1, "10.0.0.1:1", "n7")
@@ -180,6 +190,12 @@ class HeaderTests(SynchronousTestCase):
     def test_a_recording_without_an_end_is_cut_off(self) -> None:
         self.assertEqual(replay(Played([]), step(CLOCK, [])).run().end, CUT_OFF)
 
+    def test_before_the_first_event_nothing_has_been_replayed_and_no_time_has_passed(self) -> None:
+        made = replay(Played([]), step(CLOCK + 2.5, []))
+        self.assertEqual((made.events, made.seconds, made.difference), (0, 0.0, None))
+        made.run()
+        self.assertEqual((made.events, made.seconds, made.difference), (1, 2.5, None))
+
     def test_peers_are_held_to_the_rules_for_names_if_the_recording_node_held_them(self) -> None:
         """The first recordings were made by nodes that took any name."""
         for names in (False, True):
@@ -240,6 +256,44 @@ class DifferenceTests(SynchronousTestCase):
         self.assertEqual(shown("x" * 398), repr("x" * 398))
         self.assertEqual(len(shown("x" * 399)), 400)
         self.assertEqual((SHOWN, HEAD), (400, 80))
+
+
+class ApartTests(SynchronousTestCase):
+    """Two long texts are cut so that the place where they part is seen."""
+
+    LETTERS = "".join(map(chr, range(0x4E00, 0x4E00 + 600)))
+    """Each letter stands there once, so a piece says where it comes from."""
+
+    def check(self, expected: str, got: str, *shown: str) -> None:
+        self.assertEqual(apart(expected, got), shown)
+
+    def test_texts_of_up_to_400_letters_are_shown_whole(self) -> None:
+        whole = self.LETTERS[:400]
+        self.check(whole, "x", whole, "x")
+        self.check("x", whole, "x", whole)
+
+    def test_longer_ones_that_part_in_the_first_half_are_cut_at_the_end(self) -> None:
+        text = self.LETTERS
+        for at in (0, 199):
+            other = text[:at] + "X" + text[at + 1 :]
+            self.check(text, other, text[:399] + "…", other[:399] + "…")
+        self.check(text[:100], text, text[:100], text[:399] + "…")
+
+    def test_of_those_that_part_later_the_beginning_and_what_stands_around_that_are_shown(
+        self,
+    ) -> None:
+        text = self.LETTERS
+        for at in (200, 350, 599):
+            other = text[:at] + "X" + text[at + 1 :]
+            pieces = [each[at - 80 :] for each in (text, other)]
+            cut = [each if len(each) <= 319 else each[:318] + "…" for each in pieces]
+            self.check(text, other, *(text[:80] + "…" + each for each in cut))
+
+    def test_of_two_of_which_one_begins_like_the_other_its_end_is_where_they_part(self) -> None:
+        text = self.LETTERS
+        for one, other in ((450, 500), (500, 450)):
+            head = text[:80] + "…"
+            self.check(text[:one], text[:other], head + text[370:one], head + text[370:other])
 
 
 class FrameTests(SynchronousTestCase):

@@ -15,6 +15,9 @@ import click
 from twisted.trial.unittest import SynchronousTestCase
 
 from chordnet.cli.app import COMMANDS, cli
+from chordnet.core.base import limits
+from chordnet.core.base.effects import TraceKind
+from chordnet.core.base.events import LinkFault
 from chordnet.core.base.messages import EdgeKind, FindKind, Status
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -48,6 +51,29 @@ class WireNumberTests(SynchronousTestCase):
         self.assert_told(EdgeKind, edges.replace("`ttl`", ""))
         self.assertEqual([int(n) for n in re.findall(r"\d", lookup)], [0, 1])
         self.assertEqual((FindKind.OWNER, FindKind.PREDECESSOR), (0, 1))
+
+
+class RecordedNumberTests(SynchronousTestCase):
+    """Recordings have the numbers of enums, so these never change either."""
+
+    def test_the_numbers_in_recordings_are_those_that_older_ones_have(self) -> None:
+        self.assertEqual(
+            {each.name: each.value for each in LinkFault},
+            {
+                "BROKEN": 0, "REFUSED": 1, "UNREACHABLE": 2, "REJECTED": 3, "CLOSED": 4,
+                "OVERLOADED": 5, "SELF": 6,
+            },
+        )  # fmt: skip
+        self.assertEqual(
+            {each.name: each.value for each in TraceKind},
+            {"DUPLICATE": 0, "RESENT": 1, "LOST_CHILD": 2, "REPAIRED": 3, "GAVE_UP": 4},
+        )
+
+    def test_every_number_that_a_peer_may_say_fits_into_64_bits_or_a_database(self) -> None:
+        self.assertEqual(
+            (limits.COUNT_LIMIT, limits.LABEL_LIMIT, limits.DIGEST_LIMIT, limits.NODES_LIMIT),
+            (2**62, 2**63, 2**64, 2**31),
+        )
 
 
 class PatienceTests(SynchronousTestCase):

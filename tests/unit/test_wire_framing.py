@@ -66,6 +66,12 @@ class FrameDecoderTests(SynchronousTestCase):
             self.assertLessEqual(decoder.pending, 1004)
             decoder.feed(b"\0")
 
+    def test_what_is_held_is_not_looked_at_again_before_its_frame_is_whole(self):
+        decoder = FrameDecoder(1000)
+        for stream, needed in ((b"\0\0", 4), (b"\0\x64", 104), (bytes(99), 104), (b"x\0", 4)):
+            decoder.feed(stream)
+            self.assertEqual(decoder._need, needed)
+
     def test_the_cost_of_a_trickle_is_linear(self):
         # Quadratic copying would move 100,000 * 100,000 / 2 bytes and take a minute.
         decoder = FrameDecoder(100_000)

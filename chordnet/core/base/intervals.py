@@ -101,5 +101,4 @@ def narrowest_gap(bounds: Intervals) -> tuple[int, int]:
 
     :returns: its first number and the number after its last.
     """
-    gaps = zip(bounds[1:-1:2], bounds[2::2], strict=True)
-    return min(gaps, key=lambda gap: gap[1] - gap[0])
+    return min(pairs(bounds[1:-1]), key=lambda gap: gap[1] - gap[0])

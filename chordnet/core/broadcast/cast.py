@@ -355,10 +355,8 @@ class Casts:
     def get(self, message_id: MessageId) -> Cast | None:
         """Return a broadcast; resume it if it is finished."""
         cast = self._active.get(message_id)
-        if cast is None and message_id in self._finished:
-            past = self._take(message_id)
-            if past is not None:
-                cast = self._resume(past)
+        if cast is None and (past := self._take(message_id)) is not None:
+            cast = self._resume(past)
         return cast
 
     def fresh(self, limit: int) -> list[Cast]:

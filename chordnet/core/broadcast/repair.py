@@ -56,7 +56,8 @@ class _Search:
     start: int
     end: int
     limit: bytes
-    tries: int
+    tries: int = 0
+    """Lookups that have failed so far."""
     doubt: bool = False
     """The reason is that the successor is in doubt."""
 
@@ -134,17 +135,17 @@ class Repairs:
         cast.close(branch)
         self._tree.trace(cast, TraceKind.LOST_CHILD, branch.child)
         self._search(
-            _Search(cast.id, Purpose.REASSIGN, branch, branch.start, branch.end, branch.limit, 0),
+            _Search(cast.id, Purpose.REASSIGN, branch, branch.start, branch.end, branch.limit),
             cast,
         )
 
     def extend(self, cast: Cast, start: int, end: int, limit: bytes) -> None:
         """Cover the distances from ``start`` to ``end`` as well."""
-        self._search(_Search(cast.id, Purpose.EXTEND, None, start, end, limit, 0), cast)
+        self._search(_Search(cast.id, Purpose.EXTEND, None, start, end, limit), cast)
 
     def doubt(self, cast: Cast, end: int, limit: bytes) -> None:
         """Cover the distances up to ``end``: no node is known there, but there may be one."""
-        self._search(_Search(cast.id, Purpose.EXTEND, None, 1, end, limit, 0, doubt=True), cast)
+        self._search(_Search(cast.id, Purpose.EXTEND, None, 1, end, limit, doubt=True), cast)
 
     # ---- looking for an heir ----------------------------------------------------------------
 

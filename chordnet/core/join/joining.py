@@ -79,11 +79,10 @@ class Joining:
         """Bootstrap address -> what went wrong there last."""
         self._candidate: NodeRef | None = None
         self._rounds = 0
-        self._round = 0
-        self._began = 0.0
+        self._began = ctx.now
         self._met = False
         """Whether another node has been met in this life."""
-        self._joining_since = 0.0
+        self._joining_since = ctx.now
         lookups.handle(Purpose.JOIN, self.looked_up)
         requests.handle(Ask.JOIN_SCAN, self._scanned, lambda asked: self.forget(asked.target))
         requests.handle(Ask.JOIN_OFFER, self._offered, self._offer_silent)
@@ -166,7 +165,6 @@ class Joining:
 
     def _scan(self) -> None:
         ctx = self._ctx
-        self._round += 1
         asked = list(self.bootstrap)
         if self._candidate is not None:
             asked.append(self._candidate)

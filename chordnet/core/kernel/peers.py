@@ -117,14 +117,13 @@ class PeerBook:
             if len(self._known) > self._config.max_known_peers:
                 self._forget_one()
             return None
-        if ref.incarnation > known.incarnation:
-            del self._known[ref.raw]
-            self._known[ref.raw] = ref
+        newer = ref.incarnation > known.incarnation
+        del self._known[ref.raw]
+        self._known[ref.raw] = ref if newer else known
+        if newer:
             self.changed = True
             self.version += 1
-            return known
-        self._known[ref.raw] = self._known.pop(ref.raw)
-        return None
+        return known if newer else None
 
     def _forget_one(self) -> None:
         *others, _newest = self._known

@@ -22,16 +22,16 @@ from chordnet.core.kernel.timers import Expiry
 class Ask(enum.IntEnum):
     """What a question is for."""
 
-    STABILISE_SUCCESSOR = 0
-    STABILISE_PREDECESSOR = 1
-    RECTIFY = 2
-    OFFERED_PREDECESSOR = 3
-    JOIN_SCAN = 4
-    JOIN_OFFER = 5
-    AUDIT = 6
-    MERGE = 7
-    FIND_NEXT = 8
-    WALK = 9
+    STABILISE_SUCCESSOR = enum.auto()
+    STABILISE_PREDECESSOR = enum.auto()
+    RECTIFY = enum.auto()
+    OFFERED_PREDECESSOR = enum.auto()
+    JOIN_SCAN = enum.auto()
+    JOIN_OFFER = enum.auto()
+    AUDIT = enum.auto()
+    MERGE = enum.auto()
+    FIND_NEXT = enum.auto()
+    WALK = enum.auto()
 
 
 @attrs.define
@@ -41,9 +41,9 @@ class Question:
     rid: int
     ask: Ask
     target: NodeRef
-    detail: int = 0
+    detail: int
     """A number that the asker wants back (a lookup's, say)."""
-    subject: NodeRef | None = None
+    subject: NodeRef | None
     """A node that the asker wants back."""
 
 

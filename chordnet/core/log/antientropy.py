@@ -106,6 +106,17 @@ class _Partner:
     """How long the present pause is, to be doubled."""
 
 
+@attrs.define
+class _Exchange:
+    """The exchange of ours that is under way."""
+
+    peer: bytes
+    until: float
+    """When it is given up."""
+    gained: bool = False
+    """Whether it has brought anything."""
+
+
 class AntiEntropy:
     """One node's comparisons with others.
 
@@ -128,12 +139,7 @@ class AntiEntropy:
             ctx.config.broadcast_deadline_s, self.ways.__contains__, LEISURE_S
         )
         self._ways_bytes = 0
-        self._busy: bytes | None = None
-        """The node that an exchange of ours is under way with."""
-        self._until = 0.0
-        """When that exchange is given up."""
-        self._gained = False
-        """Whether it has brought anything."""
+        self._under_way: _Exchange | None = None
         self._partners: dict[bytes, _Partner] = {}
         self._doubts = Doubts()
         self._cursor: OriginKey | None = None
@@ -220,7 +226,7 @@ class AntiEntropy:
     def compared(self, peer: NodeRef, digest: int) -> None:
         """Begin an exchange with ``peer`` if its digest differs from ours."""
         now = self._ctx.now
-        busy = self._busy is not None and now < self._until
+        busy = self._under_way is not None and now < self._under_way.until
         if digest == self.digest or not self._ctx.is_member or busy:
             return
         if now >= self._partner(peer).not_before:
@@ -238,8 +244,8 @@ class AntiEntropy:
 
     def _exchange(self, peer: NodeRef) -> None:
         ctx, ledger = self._ctx, self._ledger
-        self._busy, self._gained = peer.raw, False
-        self._until = ctx.now + EXCHANGE_S
+        until = ctx.now + EXCHANGE_S
+        self._under_way = _Exchange(peer.raw, until)
         ctx.counters.add(CoreMetric.EXCHANGES)
         page = ledger.page(self._cursor, PAGE_ORIGINS, PAGE_BOUNDS)
         states = [OriginState(each.origin, each.incarnation, each.known) for each in page]
@@ -248,7 +254,7 @@ class AntiEntropy:
         # compared page by page, and only the ledger knows if this page was the last.
         self._cursor = last if last is not None and ledger.any_after(last) else None
         partner = self._partner(peer)
-        partner.page, partner.until, partner.may_want = (first, self._cursor), self._until, True
+        partner.page, partner.until, partner.may_want = (first, self._cursor), until, True
         # Doubled in advance: ``_worth_while`` ends the pause if the exchange brings anything.
         partner.pause = min(MAX_PAUSE_S, 2 * partner.pause) or MIN_PAUSE_S
         partner.not_before = ctx.now + partner.pause
@@ -256,7 +262,8 @@ class AntiEntropy:
 
     def _worth_while(self, partner: _Partner) -> None:
         """End the pause of a node that has given us something: comparing with it is worthwhile."""
-        self._gained = True
+        if self._under_way is not None:
+            self._under_way.gained = True
         partner.pause = partner.not_before = 0.0
 
     # ---- exchanging -------------------------------------------------------------------------
@@ -348,10 +355,11 @@ class AntiEntropy:
 
     def on_given(self, peer: NodeRef, message: Given) -> None:
         """End the exchange with ``peer``; begin the next one if there is more to come."""
-        if peer.raw == self._busy:
-            self._busy = None
+        ended = self._under_way
+        if ended is not None and ended.peer == peer.raw:
+            self._under_way = None
             # ``more`` is a claim: if nothing came, it could keep us busy without end.
-            if message.more and self._gained:
+            if message.more and ended.gained:
                 self._exchange(peer)
 
     # ---- taking answers ---------------------------------------------------------------------
@@ -391,8 +399,7 @@ class AntiEntropy:
             ctx.counters.add(CoreMetric.CAUGHT_UP_TWICE)
             return
         weight = ledger.add(each, message.body)
-        if weight is None:
-            return
+        assert weight is not None, "it is new, or may be recorded"
         ctx.counters.add(CoreMetric.CAUGHT_UP)
         self._worth_while(self._partner(peer))
         self.recorded(each, weight)

@@ -75,11 +75,6 @@ class _Origin:
         """Return the origin's share of the digest."""
         return sum(self.weight_of(first, end) for first, end in intervals.pairs(self.known))
 
-    @property
-    def recorded(self) -> Intervals:
-        """The numbers that were recorded."""
-        return intervals.minus(self.known, self.lost) if self.lost else self.known
-
 
 class Ledger:
     """Tells new messages from recorded ones in bounded space.
@@ -216,7 +211,7 @@ class Ledger:
             origin = self._get(key) or self._seldom(key)
             recorded = intervals.minus(state.known, state.lost)
             # What is recorded here stays recorded, whatever the states say.
-            gone = intervals.minus(state.lost, origin.recorded)
+            gone = intervals.minus(state.lost, origin.known)
             for first, end in intervals.pairs(gone):
                 intervals.add(origin.lost, first, end)
             for first, end in intervals.pairs(recorded):

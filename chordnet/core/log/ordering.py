@@ -102,9 +102,8 @@ class OriginOrder(Generic[T]):
     @property
     def deadline(self) -> float | None:
         """When :meth:`advance` will release something; None if nothing is held back."""
-        for since, _item in self._held.values():
-            return since + self._wait_s
-        return None
+        oldest = next(iter(self._held.values()), None)
+        return None if oldest is None else oldest[0] + self._wait_s
 
     def push(self, message_id: MessageId, at: float, item: T) -> list[Outcome[T]]:
         """Take the next message of the history, recorded at ``at``; return what is now delivered.

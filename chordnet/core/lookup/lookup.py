@@ -53,13 +53,13 @@ from chordnet.core.ring.pointers import Pointers
 class Purpose(enum.IntEnum):
     """What a lookup is for: decides which part of the node is told its result."""
 
-    PROGRAM = 0
-    JOIN = 1
-    FINGER = 2
-    AUDIT = 3
-    REASSIGN = 4
-    EXTEND = 5
-    FINGER_CHECK = 6
+    PROGRAM = enum.auto()
+    JOIN = enum.auto()
+    FINGER = enum.auto()
+    AUDIT = enum.auto()
+    REASSIGN = enum.auto()
+    EXTEND = enum.auto()
+    FINGER_CHECK = enum.auto()
 
 
 @attrs.define

@@ -49,7 +49,7 @@ class Departure:
         self._requests = requests
         self._detector = detector
         self._under_way = under_way
-        self._limit = 0.0
+        self._limit = ctx.now
         self.reason = ""
         """Why this node was superseded."""
         requests.handle(Ask.OFFERED_PREDECESSOR, self._offered_alive, ignore)

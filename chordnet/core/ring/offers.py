@@ -19,7 +19,7 @@ class Offers:
         self._offered: list[NodeRef] = []
         """The list offered last, the usable part of it, and the version of the peers then."""
         self._usable: list[NodeRef] = []
-        self._judged_by = -1
+        self._judged_by: int | None = None
 
     def usable(self, offered: list[NodeRef]) -> list[NodeRef]:
         """Return the usable part of an offered list: live nodes, in order, within one round."""

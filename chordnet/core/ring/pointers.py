@@ -66,7 +66,7 @@ class Pointers:
         self._ctx = ctx
         self._safe = ctx.config.safeguards
         self.predecessor: NodeRef | None = None
-        self.heard_at = 0.0
+        self.heard_at = ctx.now
         """When the predecessor was heard from last, or became the predecessor."""
         self.successors: list[NodeRef] = []
         self.label: RingLabel | None = None
