@@ -124,11 +124,18 @@ class Disk:
 class Led:
     """An operation, by itself: what it asks, and how it ends."""
 
-    def __init__(self, asked: Get | Put, counter: int = 0, where: Configuration = FIRST) -> None:
+    def __init__(
+        self,
+        asked: Get | Put,
+        counter: int = 0,
+        where: Configuration = FIRST,
+        **safeguards: bool,
+    ) -> None:
         self.effects: list[Effect] = []
         ballots = Ballots("X", 1, counter)
         attempt = Operation.at_first(asked, where)
-        self.operation = Operation(5, asked, WHERE, ballots, self.effects, attempt)
+        guards = StoreSafeguards(**safeguards)
+        self.operation = Operation(5, asked, WHERE, ballots, self.effects, attempt, guards)
         self.operation.begin()
 
     @property
@@ -144,6 +151,7 @@ class Led:
     @property
     def outcome(self) -> object:
         ends = [each.outcome for each in self.effects if isinstance(each, Ended)]
+        assert len(ends) <= 1, ends
         return ends[0] if ends else None
 
     @property

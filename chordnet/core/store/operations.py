@@ -105,11 +105,11 @@ class Put(msgspec.Struct, frozen=True, tag=True):
 class Phase(enum.IntEnum):
     """How far an operation has come."""
 
-    READ = 0
-    PREPARE = 1
-    ACCEPT = 2
-    WAIT = 3
-    ENDED = 4
+    READ = enum.auto()
+    PREPARE = enum.auto()
+    ACCEPT = enum.auto()
+    WAIT = enum.auto()
+    ENDED = enum.auto()
 
 
 class Heard(msgspec.Struct, frozen=True, order=True, array_like=True):
@@ -345,8 +345,8 @@ class Operation:
     def _agreed(self) -> Content | None:
         """Return the content of which a majority names the ballot."""
         votes = Counter(each.accepted for each in self.attempt.heard)
-        ballot, count = votes.most_common(1)[0]
-        if count < self.attempt.configuration.majority:
+        ballot = max(votes, key=votes.__getitem__)
+        if votes[ballot] < self.attempt.configuration.majority:
             return None
         return next(each.content for each in self.attempt.heard if each.accepted == ballot)
 
