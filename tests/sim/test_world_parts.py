@@ -149,6 +149,14 @@ class LatencyTests(SynchronousTestCase):
         self.assertTrue(2.0 <= found[0] < 2.01)
         self.assertLess(abs(found[10_000] - 2 * 2 ** (1 / 1.5)), 0.1)
 
+    def test_a_thing_happens_if_the_number_drawn_is_below_its_probability(self) -> None:
+        class Quarter(Random):
+            def random(self) -> float:
+                return 0.25
+
+        for probability, happens in ((0.0, False), (0.25, False), (0.2501, True), (1.0, True)):
+            self.assertEqual(latency.happens(Quarter(), probability), happens)
+
     def test_a_heavy_tail_ends_at_a_thousand_times_its_scale(self) -> None:
         class Last(Random):
             def random(self) -> float:

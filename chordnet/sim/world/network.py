@@ -29,7 +29,7 @@ from chordnet.judge.invariants import problems
 from chordnet.judge.problems import NotActive, Problem
 from chordnet.sim.world.asking import REFUSAL_S, UNREACHABLE_S, Asking
 from chordnet.sim.world.host import Disk, Host, Link
-from chordnet.sim.world.latency import Latency, uniform
+from chordnet.sim.world.latency import Latency, happens, uniform
 from chordnet.sim.world.schedule import Entry, Schedule
 from chordnet.sim.world.weather import MAX_CLOGGED, Rule, Weather
 
@@ -442,10 +442,10 @@ class Network(Schedule):
             if len(link.clogged) < MAX_CLOGGED:
                 link.clogged.append(message)
             return None
-        if rng.random() < weather.loss or (link.loss and rng.random() < link.loss):
+        if happens(rng, weather.loss) or (link.loss and happens(rng, link.loss)):
             return None
         for chance, again in ((weather.duplicate, True), (weather.reorder, False)):
-            if chance and rng.random() < chance:
+            if chance and happens(rng, chance):
                 late = arrival + link.delay + weather.spread * rng.random()
                 self._count += 1
                 heapq.heappush(
