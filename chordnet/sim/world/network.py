@@ -338,7 +338,7 @@ class Network(Schedule):
             return
         host.ticking = None
         deadline = host.node.deadline
-        if deadline is None or not host.up or host.left:
+        if deadline is None:
             return
         clock = host.offset + host.rate * self.now
         if deadline > clock + ROUNDING_S:
