@@ -232,6 +232,24 @@ class ShrinkTests(SynchronousTestCase):
         same = shrink(noisy, lambda candidate: False)
         self.assertEqual(same, attrs.evolve(noisy, name="x-shrunk"))
 
+    def test_what_would_change_nothing_is_not_played(self) -> None:
+        kills = (Action(1.0, "kill", "1"), Action(2.0, "kill", "2"))
+        asks = (*kills, Action(3.0, "lookup", "1"))
+        calm = {"latency": "constant 0.5", "lookups": 0, "publish": False}
+        for words, count in (
+            ({"actions": kills}, 2 + 2 + 1 + 2),
+            ({"actions": kills, "loss": 0.1, "skew": 0.1}, 2 + 2 + 2 + 1 + 2),
+            ({"actions": kills, **calm}, 2 + 2 + 2),
+            ({"actions": kills, **calm, "publish": True}, 2 + 2 + 1 + 2),
+            ({"actions": asks, **calm}, 3 + 2 + 1 + 3),
+            ({"actions": (), **calm}, 2),
+        ):
+            played: list[Scenario] = []
+            original = Scenario(name="x", nodes=3, **words)  # type: ignore[arg-type]
+            shrink(original, lambda candidate, played=played: bool(played.append(candidate)))  # type: ignore[misc]
+            self.assertEqual(len(played), count, words)
+            self.assertNotIn(original, played)
+
     def test_each_thing_that_the_failure_needs_stays(self) -> None:
         noisy = Scenario(
             name="x", nodes=3, loss=0.5, duplicate=0.5, reorder=0.5, skew=0.5,

@@ -10,11 +10,12 @@ from chordnet.core.base import messages as msg
 from chordnet.core.base.config import ProtocolConfig, Safeguards
 from chordnet.core.kernel.requests import Ask
 from chordnet.sim.search import __main__ as search
-from chordnet.sim.search.cell import LIVES, NOBODY, Cell, End, Situation, Stimulus
+from chordnet.sim.search.cell import LIVES, NOBODY, Cell, End, Message, Situation, Stimulus
 from chordnet.sim.search.explore import Fault, Plan, Search
 from chordnet.sim.search.judge import Property
 from chordnet.sim.search.step import Action, Grain
 from chordnet.sim.search.story import told
+from chordnet.sim.search.telling import BROKEN, FINE, MISUSED, UNFINISHED, progress
 
 JOIN_FAIL = frozenset({Fault.JOIN, Fault.FAIL})
 CONVERGENCE = frozenset({Property.CONVERGENCE})
@@ -124,6 +125,29 @@ class TheSearchCanFail(SynchronousTestCase):
 
     def test_every_safeguard_is_on_by_default(self):
         self.assertTrue(all(attrs.astuple(ProtocolConfig().safeguards)))
+
+
+class Parts(SynchronousTestCase):
+    def test_what_is_not_said_of_a_message_or_an_action_is_nothing(self):
+        self.assertEqual(Message(msg.Ping, 9), (msg.Ping, 9, 0, 0, -1, ()))
+        self.assertEqual(Stimulus("stabilise"), ("stabilise", -1, 0, 0, -1, ()))
+        self.assertEqual(Action("join", 3), ("join", 3, -1))
+        self.assertEqual((LIVES, NOBODY), (8, -1))
+
+    def test_progress_is_told_after_five_seconds_and_not_before(self):
+        times = iter([4.9, 5.0, 9.9, 10.0])
+        err = StringIO()
+        tell = progress(0.0, err, times.__next__)
+        for found in (10, 20, 30, 40):
+            tell(found, found // 2, 3)
+        self.assertEqual(
+            err.getvalue(),
+            "     5 s  20 states, 10 to look at, 3 steps deep\n"
+            "    10 s  40 states, 20 to look at, 3 steps deep\n",
+        )
+
+    def test_a_search_ends_with_a_status_for_each_way_to_end(self):
+        self.assertEqual((FINE, BROKEN, MISUSED, UNFINISHED), (0, 1, 2, 3))
 
 
 class Cells(SynchronousTestCase):
@@ -279,6 +303,46 @@ class CommandLine(SynchronousTestCase):
         words = ["--max-states", "2000"]
         self.assertIn("states", self.run_search(*words)[2])
         self.assertEqual(self.run_search(*words, "--quiet")[2], "")
+
+    def test_a_command_without_a_word_searches_four_identifiers_with_every_fault(self):
+        options = search._parser().parse_args([])
+        self.assertEqual(
+            vars(options),
+            {
+                "nodes": 4, "bits": 4, "successors": 2, "first": None, "grain": "notification",
+                "faults": "join,fail,leave", "lives": 2, "lose_base": False, "without": "",
+                "check": "", "max_states": 10_000_000, "quiet": False,
+            },
+        )  # fmt: skip
+        plan = search.planned(options)
+        self.assertEqual(plan, Plan())
+        self.assertEqual(
+            attrs.asdict(plan, recurse=False),
+            {
+                "nodes": 4, "bits": 4, "successors": 2, "first": 3, "grain": Grain.NOTIFICATION,
+                "lives": 2, "faults": frozenset(Fault), "keep_base": True,
+                "safeguards": Safeguards(), "wanted": frozenset(Property),
+                "max_states": 10_000_000,
+            },
+        )  # fmt: skip
+
+    def test_every_word_of_the_command_is_heeded(self):
+        words = "--nodes 7 --bits 5 --successors 3 --grain message --faults fail --lives 4 "
+        words += "--lose-base --without whole_list --check live_entry --max-states 6"
+        found = search.planned(search._parser().parse_args(words.split()))
+        expected = Plan(
+            nodes=7, bits=5, successors=3, first=4, grain=Grain.MESSAGE,
+            faults=frozenset({Fault.FAIL}), lives=4, keep_base=False,
+            safeguards=without("whole_list"), wanted=frozenset({Property.LIVE_ENTRY}),
+            max_states=6,
+        )  # fmt: skip
+        self.assertEqual(found, expected)
+        found = search.planned(search._parser().parse_args([*words.split(), "--first", "2"]))
+        self.assertEqual(found, attrs.evolve(expected, first=2))
+
+    def test_the_time_that_a_search_took_is_told_from_its_beginning_to_its_end(self):
+        out = self.run_search("--without", "recheck_place", "--quiet")[1]
+        self.assertIn(" runs of a node, 6.0 s\n", out)
 
     def test_arguments_may_reach_their_limits(self):
         parsed = search._parser().parse_args

@@ -8,11 +8,16 @@ import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
 from chordnet.core.base.errors import ConfigError
+from chordnet.core.store.base.configurations import Member
 from chordnet.core.store.base.safeguards import StoreSafeguards
 from chordnet.sim.slots import __main__ as slots
 from chordnet.sim.slots.explore import Search, Verdict
+from chordnet.sim.slots.judge import Past
+from chordnet.sim.slots.kept import Kept
 from chordnet.sim.slots.plan import VISIBLE, Job, Kind, Property, SlotPlan, jobs
 from chordnet.sim.slots.story import told
+from chordnet.sim.slots.turn import after
+from chordnet.sim.slots.world import Action, State, Task
 
 
 def searched(text: str, **plan: object) -> Verdict:
@@ -105,6 +110,39 @@ class ItCanFail(SynchronousTestCase):
         self.assertIs(verdict.broken, Property.NEVER_BACK)
 
 
+class PartTests(SynchronousTestCase):
+    def test_a_job_that_has_not_begun_is_as_empty_as_can_be(self) -> None:
+        self.assertEqual(Task(), (None, False, 0, 0, (), None, "", False))
+        self.assertEqual(Action("begin"), ("begin", -1, "", None, (), True))
+        self.assertEqual(State((), (), (), Past(())), ((), (), (), Past(()), 0, 0))
+        self.assertEqual(Past(()), ((), (), (), (), (), 0, frozenset()))
+
+    def test_a_node_that_loses_its_disk_is_another_member_and_one_that_restarts_the_same(self):
+        world = Search(SlotPlan(jobs=jobs("put@A"))).world
+        first = world.beginning()
+        node = world.node(first, "A")
+        self.assertEqual((node.me, node.run, node.counter), (Member("A", 1), 1, 0))
+        back = world.node(after(world, first, Action("crash", node="A")), "A")
+        self.assertEqual((back.me, back.run, back.counter), (Member("A", 1), 2, 0))
+        empty = after(world, first, Action("lose", node="A"))
+        node = world.node(empty, "A")
+        self.assertEqual((node.me, node.run, node.counter), (Member("A", 2), 2, 0))
+        self.assertEqual((empty.crashes, empty.losses), (0, 1))
+
+    def test_equal_parts_are_one_object_with_one_number(self) -> None:
+        kept = Kept()
+        one, other = (Task(at="".join(["a", "b"])) for _ in "12")
+        self.assertIsNot(one, other)
+        self.assertIs(kept.same(one), kept.same(other))
+        self.assertEqual((kept.number(one), kept.number(other), kept.number(Task())), (0, 0, 1))
+        self.assertEqual(kept.at(1), Task())
+        runs = []
+        for _ in range(2):
+            made = kept.remembered(lambda part: runs.append(part) or Task(at="x"), kept.same(one))
+            self.assertEqual(made, Task(at="x"))
+        self.assertEqual(len(runs), 2, "another function is another case")
+
+
 class StoryTests(SynchronousTestCase):
     def test_a_history_is_told_step_by_step_with_what_clients_are_told(self) -> None:
         guards = StoreSafeguards(second_phase=False)
@@ -189,6 +227,67 @@ class CommandTests(SynchronousTestCase):
         argv = ["put@A,put@B,get@C", "--max-states", "4000"]
         self.assertRegex(self.run_it(*argv)[2], r"\d+ s  \d+ states, \d+ to look at, \d+ steps")
         self.assertEqual(self.run_it(*argv, "--quiet")[2], "")
+
+    def test_a_command_without_a_word_searches_a_write_and_two_reads_of_three_nodes(self) -> None:
+        options = slots._parser().parse_args([])
+        self.assertEqual(
+            vars(options),
+            {
+                "jobs": "put@A,get@B,get@C", "nodes": 3, "members": 3, "attempts": 1,
+                "crashes": 0, "losses": 0, "deadlines": False, "retries": False,
+                "every_message": False, "without": "", "check": "", "max_states": 1_000_000,
+                "max_depth": 1_000, "quiet": False,
+            },
+        )  # fmt: skip
+        plan = slots.planned(options)
+        self.assertEqual(plan, SlotPlan(jobs=jobs("put@A,get@B,get@C")))
+        self.assertEqual(
+            attrs.asdict(plan, recurse=False),
+            {
+                "jobs": plan.jobs, "nodes": 3, "members": 3, "attempts": 1, "crashes": 0,
+                "losses": 0, "deadlines": False, "retries": False, "every_message": False,
+                "safeguards": StoreSafeguards(), "wanted": frozenset(Property),
+                "max_states": 1_000_000, "max_depth": 1_000,
+            },
+        )  # fmt: skip
+
+    def test_every_word_of_the_command_is_heeded(self) -> None:
+        words = "put@A --nodes 5 --members 2 --attempts 4 --crashes 6 --losses 7 --deadlines "
+        words += "--retries --every-message --max-states 8 --max-depth 9 --without seal,store_id "
+        plan = slots.planned(slots._parser().parse_args(words.split()))
+        guards = StoreSafeguards(seal=False, store_id=False)
+        self.assertEqual(
+            plan,
+            SlotPlan(
+                jobs=jobs("put@A"), nodes=5, members=2, attempts=4, crashes=6, losses=7,
+                deadlines=True, retries=True, every_message=True, safeguards=guards,
+                wanted=VISIBLE, max_states=8, max_depth=9,
+            ),
+        )  # fmt: skip
+        words += "--check never_back"
+        plan = slots.planned(slots._parser().parse_args(words.split()))
+        self.assertEqual(plan.wanted, frozenset({Property.NEVER_BACK}))
+
+    def test_arguments_may_reach_their_limits(self) -> None:
+        for words in (
+            "put@A --nodes 1 --members 1",
+            "put@E --nodes 5 --members 5",
+            "put@E/DE,change@D:EC --nodes 5",
+        ):
+            slots.planned(slots._parser().parse_args(words.split()))
+        for words in (
+            "put@A --nodes 1 --members 0",
+            "put@A --nodes 6 --members 5",
+            "put@A --nodes 2 --members 3",
+            "put@A/D",
+            "change@A:DA",
+            "change@A:AD",
+        ):
+            self.assertEqual(self.run_it(*words.split())[0], 2, words)
+
+    def test_the_time_that_a_search_took_is_told_from_its_beginning_to_its_end(self) -> None:
+        # The clock is read at the beginning and at the end alone, ten seconds apart.
+        self.assertIn(" runs of a class, 10.0 s\n", self.run_it("put@A,get@B")[1])
 
     def test_jobs_are_read_as_they_are_typed(self) -> None:
         self.assertEqual(

@@ -17,7 +17,7 @@ from chordnet.core.base.messages import MessageId, Ping, Range, Status
 from chordnet.judge.invariants import ideal_view
 from chordnet.sim.world import latency
 from chordnet.sim.world.build import loopy_ring, right_ring
-from chordnet.sim.world.heap import held_bytes
+from chordnet.sim.world.heap import held_bytes, in_mib
 from chordnet.sim.world.host import MAX_BACKLOG
 from chordnet.sim.world.network import Network
 from chordnet.sim.world.schedule import Schedule, Storm
@@ -149,6 +149,14 @@ class LatencyTests(SynchronousTestCase):
         self.assertTrue(2.0 <= found[0] < 2.01)
         self.assertLess(abs(found[10_000] - 2 * 2 ** (1 / 1.5)), 0.1)
 
+    def test_a_thing_happens_if_the_number_drawn_is_below_its_probability(self) -> None:
+        class Quarter(Random):
+            def random(self) -> float:
+                return 0.25
+
+        for probability, happens in ((0.0, False), (0.25, False), (0.2501, True), (1.0, True)):
+            self.assertEqual(latency.happens(Quarter(), probability), happens)
+
     def test_a_heavy_tail_ends_at_a_thousand_times_its_scale(self) -> None:
         class Last(Random):
             def random(self) -> float:
@@ -230,6 +238,31 @@ class HostTests(SynchronousTestCase):
         for asked, complete in ((ranges[:512], True), (ranges, False)):
             found, lost, all_ = self.a.kept(asked)
             self.assertEqual((found, len(lost), all_), ([], 512, complete))
+
+    def test_memory_is_told_in_bytes_on_macos_and_in_kibibytes_elsewhere(self) -> None:
+        self.assertEqual(in_mib(3 * 2**20, "darwin"), 3.0)
+        self.assertEqual(in_mib(3 * 2**10, "linux"), 3.0)
+
+    def test_a_tick_that_comes_when_nothing_is_due_any_more_is_no_step(self) -> None:
+        class Idle:
+            deadline = None
+            bound = float("inf")
+
+        steps = self.network.steps
+        self.network._arm(self.a, 1.0)
+        self.a.node = Idle()  # type: ignore[assignment]
+        self.network.run(2.0)
+        self.assertIsNone(self.a.ticking)
+        self.assertEqual(self.network.steps, steps)
+
+    def test_a_tick_of_a_process_that_has_ended_is_no_step(self) -> None:
+        for end in (lambda: self.network.kill(A), lambda: setattr(self.b, "left", True)):
+            end()
+        steps = self.network.steps
+        for host in (self.a, self.b):
+            self.network._arm(host, 0.5)
+            self.network._tick(host, 0.5, None)
+        self.assertEqual(self.network.steps, steps)
 
     def test_bytes_are_counted_once_each_and_leaves_are_not_entered(self) -> None:
         big = bytes(100_000)

@@ -131,12 +131,14 @@ class Led:
         counter: int = 0,
         where: Configuration = FIRST,
         wall: float = 0.0,
+        **safeguards: bool,
     ) -> None:
         self.effects: list[Effect] = []
         ballots = Ballots("X", 1, counter)
         attempt = Operation.at_first(asked, where)
+        guards = StoreSafeguards(**safeguards)
         self.operation = Operation(
-            5, asked, WHERE, ballots, self.effects, attempt, wall=lambda: wall
+            5, asked, WHERE, ballots, self.effects, attempt, guards, wall=lambda: wall
         )
         self.operation.begin()
 
@@ -153,6 +155,7 @@ class Led:
     @property
     def outcome(self) -> object:
         ends = [each.outcome for each in self.effects if isinstance(each, Ended)]
+        assert len(ends) <= 1, ends
         return ends[0] if ends else None
 
     @property

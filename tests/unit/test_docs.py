@@ -673,7 +673,7 @@ class Json(SynchronousTestCase):
         example = Counterexample((Placed(2, 1, "blue"),), (Stuck(4, Reason.PRESENT),), (2, 4))
         anomalies = (Anomaly(Kind.STALE, (4, 2)),)
         key = check.KeyFound("config", Verdict.WRONG, 4, 11, anomalies, example)
-        document = check_history.found_json(check.HistoryFound((key,), 6, 3, 1, 0))
+        document = check_history.found_json(check.HistoryFound((key,), 6, 3, 1, 0, True))
         self.assertShape("check-history", document)
         self.assertEqual(document["found"], self.documents["check-history"]["found"])
 

@@ -292,6 +292,34 @@ class WrongTests(JudgeCase):
         self.assertEqual(key.counterexample and key.counterexample.core, (1, 2))
 
 
+class AddedUpTests(JudgeCase):
+    def test_clocks_agree_unless_it_is_said_how_far_they_are_apart(self) -> None:
+        history = [put(0, 1, "a", 1), put(2, 3, "b", 2), get(3.5, 4, "a", 1)]
+        self.assertIs(check_history(history).verdict, Verdict.WRONG)
+        self.assertIs(check_history(history, None, 0.5).verdict, Verdict.RIGHT)
+
+    def test_clients_operations_and_unconfirmed_ones_are_counted_over_all_keys(self) -> None:
+        history = [
+            put(0, 1, "a", 1, client="one"),
+            put(2, None, "b", None, client="two"),
+            get(4, 5, "a", 1, client="one", key="other", stale=True),
+            get(6, 7, None, None, client="three", key="third"),
+        ]
+        found = check_history(history)
+        self.assertEqual(
+            (found.operations, found.clients, found.unconfirmed, found.stale, found.complete),
+            (4, 3, 1, 1, True),
+        )
+        self.assertEqual(
+            [(each.key, each.operations, each.steps) for each in found.keys],
+            [("k", 2, 4), ("other", 1, 1), ("third", 1, 3)],
+        )
+
+    def test_a_version_that_is_made_after_it_was_told_goes_back_from_the_first_version_on(self):
+        lost = put(0, None, "a", None)
+        self.assert_seen(Kind.STALE, (3, 2), lost, get(1, 2, "a", 1), put(3, 4, "a", 1))
+
+
 class LimitTests(JudgeCase):
     HARD = tuple(put(0, 99, f"v{n}", None) for n in range(9)) + tuple(
         operation("get", 100 + n, 100.5 + n, "value", found=f"v{n}") for n in range(2)

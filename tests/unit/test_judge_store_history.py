@@ -83,6 +83,12 @@ class LineTests(SynchronousTestCase):
         reason = self.refused(line(GET, note="x" * MAX_LINE_BYTES))
         self.assertIn(f"more than {MAX_LINE_BYTES} bytes", reason)
 
+    def test_a_line_may_have_a_mebibyte_and_no_more(self) -> None:
+        more = 2**20 - len(line(GET, note=""))
+        self.assertEqual(len(list(read_history([line(GET, note="x" * more)]))), 1)
+        reason = self.refused(line(GET, note="x" * (more + 1)))
+        self.assertEqual(reason, "it has more than 1048576 bytes")
+
     def test_fields_that_do_not_belong_together_are_refused(self) -> None:
         for fields, more, reason in (
             (GET, {"outcome": "done"}, "a get cannot end as done"),
@@ -158,7 +164,8 @@ class RecorderTests(SynchronousTestCase):
         self.recorder.answered(answered, 4.0, Outcome.ABSENT)
         self.recorder.close()
         self.recorder.close()
-        _, put, delete = read_history(self.lines)
+        got, put, delete = read_history(self.lines)
+        self.assertFalse(got.stale)
         self.assertEqual([put.action, delete.action], ["put", "delete"])
         for each in (put, delete):
             self.assertEqual((each.outcome, each.returned), (Outcome.UNCONFIRMED, None))

@@ -209,7 +209,7 @@ class KeepingTests(DiskCase):
 
         self.rng = Highest()
         self.again(self.filled(1))
-        self.assertEqual((self.kept.store, self.kept.run), ((1 << 63) - 1, 2))
+        self.assertEqual((self.kept.store, self.kept.run), ((1 << 62) - 1, 2))
         self.assertEqual(self.slots(), [1])
 
     def test_the_number_of_a_store_stays_and_that_of_its_run_grows_by_one_at_each_start(

@@ -6,6 +6,7 @@ from msgspec.structs import replace
 from twisted.trial.unittest import SynchronousTestCase
 
 from chordnet.core.store.base import messages as msg
+from chordnet.core.store.base.ballots import Ballot
 from chordnet.core.store.base.configurations import Configuration
 from chordnet.core.store.base.effects import Wait
 from chordnet.core.store.base.messages import Why
@@ -19,7 +20,7 @@ from chordnet.core.store.base.outcomes import (
 )
 from chordnet.core.store.base.records import EMPTY
 from chordnet.core.store.base.requests import Get, Put
-from chordnet.core.store.slot.operations import Phase
+from chordnet.core.store.slot.operations import Heard, Operation, Phase
 from tests.unit.store_support import (
     FIRST,
     KEY,
@@ -81,6 +82,21 @@ class GetTests(SynchronousTestCase):
         led.accepted(B)
         self.assertIsNone(led.outcome)
         led.accepted(C)
+        self.assertEqual(led.outcome, Found(content(2)))
+
+    def test_a_read_of_two_ballots_ends_with_the_higher_when_that_safeguard_is_off(self) -> None:
+        led = Led(Get(KEY), second_phase=False)
+        led.told(A, 3, 2)
+        led.told(B, 4, 3)
+        self.assertEqual(led.outcome, Found(content(3)))
+
+    def test_what_is_told_of_one_ballot_by_more_members_than_of_another_is_found(self) -> None:
+        led = Led(Get(KEY))
+        led.told(A, 4, 3)
+        led.told(B, 3, 2)
+        self.assertEqual(led.operation.attempt.phase, Phase.PREPARE)
+        led.promised(A, 3, 2)
+        led.promised(B, 3, 2)
         self.assertEqual(led.outcome, Found(content(2)))
 
     def test_a_read_whose_promises_name_one_ballot_ends_with_them(self) -> None:
@@ -165,6 +181,8 @@ class ConflictTests(SynchronousTestCase):
         led.promised(A, 3, 2)
         led.promised(B, 3, 2)
         self.assertEqual(led.outcome, Conflict(content(2)))
+        self.assertEqual(led.operation.attempt.phase, Phase.ENDED)
+        self.assertNotIn(msg.Accept, {kind for _, kind in led.kinds})
 
     def test_a_conflict_with_what_one_member_has_is_told_once_a_majority_has_accepted_it(self):
         led = Led(CREATE)
@@ -259,6 +277,110 @@ class AgainTests(SynchronousTestCase):
         self.assertEqual(led.outcome, Unconfirmed(1))
 
 
+class UnaskedTests(SynchronousTestCase):
+    """What is no answer to the present question changes nothing."""
+
+    def assert_ignored(self, led: Led, *answers: tuple[str, object]) -> None:
+        operation, handlers = led.operation, {
+            msg.Told: led.operation.on_told,
+            msg.Promised: led.operation.on_promised,
+            msg.Accepted: led.operation.on_accepted,
+            msg.Outrun: led.operation.on_outrun,
+            msg.Refused: led.operation.on_refused,
+        }  # fmt: skip
+        before, effects = operation.attempt, [*led.effects]
+        for sender, answer in answers:
+            handlers[type(answer)](sender, answer)  # type: ignore[index, operator]
+            self.assertEqual((operation.attempt, led.effects), (before, effects), answer)
+
+    def answers(self, mine: Ballot, **where: object) -> list[object]:
+        """Return one answer of each kind."""
+        here = to(**where)  # type: ignore[arg-type]
+        return [
+            msg.Told(here, 5, ballot(3), content(2)),
+            msg.Promised(here, 5, mine, ballot(3), content(2), 0),
+            msg.Accepted(here, 5, mine),
+            msg.Outrun(here, 5, mine, ballot(9)),
+            msg.Refused(here, 5, Why.MOVED, WHERE[0], 1, SECOND, False),
+        ]
+
+    def phases(self) -> list[Led]:
+        """Return an operation in each of the phases."""
+        reading, preparing, accepting, waiting, ended = Led(Get(KEY)), *(Led(PUT) for _ in "1234")
+        for member in (A, B):
+            accepting.promised(member)
+            waiting.outrun(member, 9)
+        ended.operation.expire()
+        found = [reading, preparing, accepting, waiting, ended]
+        phases = [led.operation.attempt.phase.name for led in found]
+        self.assertEqual(phases, ["READ", "PREPARE", "ACCEPT", "WAIT", "ENDED"])
+        return found
+
+    def test_answers_of_who_is_no_member_are_not_heard(self) -> None:
+        for led in self.phases():
+            self.assert_ignored(led, *(("D", each) for each in self.answers(led.ballot)))
+
+    def test_answers_from_elsewhere_are_not_heard(self) -> None:
+        for led in self.phases():
+            for where in (
+                {"formation": b"other"},
+                {"slot": 8},
+                {"generation": 2},
+                {"epoch": 2},
+                {"store": 2},
+            ):
+                answers = self.answers(led.ballot, **where)
+                self.assert_ignored(led, *(("A", each) for each in answers))
+
+    def test_answers_for_another_ballot_are_not_heard(self) -> None:
+        for led in self.phases()[1:]:
+            _told, *answers, _refused = self.answers(ballot(led.ballot.counter, "Y"))
+            self.assert_ignored(led, *(("A", each) for each in answers))
+
+    def test_an_answer_to_another_question_is_not_heard(self) -> None:
+        for led, heard in zip(self.phases(), (0, 1, 2, None, None), strict=True):
+            told, promised, accepted, outrun, refused = self.answers(led.ballot)
+            others = [told, promised, accepted]
+            if heard is None:
+                others += [outrun, refused]
+            else:
+                del others[heard]
+            self.assert_ignored(led, *(("A", each) for each in others))
+
+    def test_a_member_that_cannot_be_reached_is_counted_once_and_only_while_it_is_asked(self):
+        reading, preparing, accepting, waiting, ended = self.phases()
+        for led in (reading, preparing, accepting):
+            led.operation.unreachable(A)
+            self.assertEqual(led.operation.attempt.silent, (A,))
+            effects = [*led.effects]
+            led.operation.unreachable(A)
+            self.assertEqual((led.operation.attempt.silent, led.effects), ((A,), effects))
+        for led in (waiting, ended):
+            before, effects = led.operation.attempt, [*led.effects]
+            led.operation.unreachable(A)
+            self.assertEqual((led.operation.attempt, led.effects), (before, effects))
+
+    def test_what_a_member_tells_is_heard_with_its_ballot_and_content(self) -> None:
+        led = Led(Get(KEY))
+        led.told(A, 3, 2)
+        self.assertEqual(led.operation.attempt.heard, (Heard(A, ballot(3), content(2), 0),))
+        self.assertEqual(led.operation.attempt.highest, ballot(3))
+
+    def test_an_operation_that_has_not_begun_waits(self) -> None:
+        attempt = Operation.at_first(PUT, FIRST)
+        self.assertEqual((attempt.phase, attempt.since), (Phase.WAIT, None))
+        again = Put(KEY, b"new", b"mine", since=4)
+        self.assertEqual(Operation.at_first(again, FIRST).since, 4)
+        self.assertIsNone(Operation.at_first(Get(KEY), FIRST).since)
+
+    def test_one_member_outrun_and_one_silent_make_an_operation_of_three_wait(self) -> None:
+        led = Led(PUT)
+        led.outrun(A, 9)
+        led.operation.unreachable(B)
+        self.assertEqual(led.operation.attempt.phase, Phase.WAIT)
+        self.assertEqual(led.effects.count(Wait(5)), 1)
+
+
 class OthersTests(SynchronousTestCase):
     def test_an_operation_that_was_outrun_waits_and_then_takes_a_higher_ballot(self) -> None:
         led = Led(PUT)
@@ -266,7 +388,8 @@ class OthersTests(SynchronousTestCase):
         led.outrun(A, 7)
         self.assertNotIn(Wait(5), led.effects)
         led.outrun(B, 8)
-        self.assertIn(Wait(5), led.effects)
+        self.assertEqual(led.effects.count(Wait(5)), 1)
+        self.assertEqual(led.operation.attempt.phase, Phase.WAIT)
         led.operation.again()
         self.assertEqual(led.ballot.counter, 9)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
 from twisted.trial.unittest import SynchronousTestCase
 
 from chordnet.core.store.base import messages as msg
@@ -10,7 +11,6 @@ from chordnet.core.store.base.effects import Changed, Wait
 from chordnet.core.store.base.messages import Why
 from chordnet.core.store.base.records import Floor
 from chordnet.core.store.slot.reconfigure import (
-    FINISH_AFTER_S,
     Step,
     finish_after,
     keeps_majority,
@@ -47,6 +47,11 @@ def voted(leader: Leader, *members: Member) -> None:
 def installed(leader: Leader, *members: Member) -> None:
     for member in members:
         leader.change.on_installed(member.node, msg.Installed(to(member, 2), 9))
+
+
+def outrun(leader: Leader, member: Member) -> None:
+    answer = msg.Outrun(to(member), 9, leader.change.underway.ballot, ballot(9))
+    leader.change.on_outrun(member.node, answer)
 
 
 def chosen() -> Leader:
@@ -90,7 +95,8 @@ class ProposalTests(SynchronousTestCase):
         for member in (A, A, B):
             answer = msg.Outrun(to(member), 9, leader.change.underway.ballot, ballot(6))
             leader.change.on_outrun(member.node, answer)
-        self.assertIn(Wait(9), leader.effects)
+        self.assertEqual(leader.effects.count(Wait(9)), 1)
+        self.assertEqual(leader.change.underway.step, Step.WAIT)
         leader.change.again()
         self.assertEqual(leader.change.underway.ballot.counter, 7)
 
@@ -111,6 +117,95 @@ class ProposalTests(SynchronousTestCase):
         promised(leader, D)
         promised(leader, A)
         self.assertEqual(leader.change.underway.step, Step.PREPARE)
+
+
+class UnaskedTests(SynchronousTestCase):
+    """What is no answer to the present question changes nothing."""
+
+    def steps(self) -> list[Leader]:
+        """Return a change at each of its steps."""
+        preparing, accepting, waiting = (Leader(A, B, D) for _ in "123")
+        for member in (A, B):
+            promised(accepting, member)
+            outrun(waiting, member)
+        over = chosen()
+        installed(over, A, B)
+        found = [preparing, accepting, chosen(), waiting, over]
+        names = [leader.change.underway.step.name for leader in found]
+        self.assertEqual(names, ["PREPARE", "ACCEPT", "INSTALL", "WAIT", "OVER"])
+        return found
+
+    def assert_ignored(self, leader: Leader, sender: str, *answers: object) -> None:
+        before, effects = leader.change.underway, [*leader.effects]
+        for answer in answers:
+            WholeTests.hear(leader, sender, answer)
+            self.assertEqual((leader.change.underway, leader.effects), (before, effects), answer)
+
+    def answers(self, leader: Leader, counter: int | None = None, **where: object) -> list[object]:
+        mine = leader.change.underway.ballot
+        mine = mine if counter is None else ballot(counter, "Y")
+        here, there = to(**where), to(**{"epoch": 2, **where})  # type: ignore[arg-type]
+        return [
+            msg.ChangePromised(here, 9, mine, None),
+            msg.ChangeAccepted(here, 9, mine),
+            msg.Installed(there, 9),
+            msg.Outrun(here, 9, mine, ballot(9)),
+        ]
+
+    def test_answers_of_who_has_no_seat_are_not_heard(self) -> None:
+        for leader in self.steps():
+            self.assert_ignored(leader, "E", *self.answers(leader))
+
+    def test_answers_from_elsewhere_are_not_heard(self) -> None:
+        for leader in self.steps():
+            for where in (
+                {"formation": b"other"},
+                {"slot": 8},
+                {"generation": 2},
+                {"epoch": 3},
+                {"store": 2},
+            ):
+                self.assert_ignored(leader, "A", *self.answers(leader, **where))
+
+    def test_answers_for_another_ballot_are_not_heard(self) -> None:
+        for leader in self.steps():
+            asked, voted, _installed, late = self.answers(leader, counter=1)
+            self.assert_ignored(leader, "A", asked, voted, late)
+
+    def test_an_answer_to_another_question_is_not_heard(self) -> None:
+        for leader, heard in zip(self.steps(), ((0, 3), (1, 3), (2,), (), ()), strict=True):
+            answers = self.answers(leader)
+            others = [each for at, each in enumerate(answers) if at not in heard]
+            self.assert_ignored(leader, "A", *others)
+
+    def test_a_refusal_of_another_formation_or_of_who_knows_no_slot_ends_no_change(self) -> None:
+        third = Configuration(1, 3, (A, B, D))
+        for leader in self.steps():
+            for why, formation in ((Why.FORMATION, b"other"), (Why.SLOT, WHERE[0])):
+                refused = msg.Refused(to(A), 9, why, formation, 1, third, True)
+                self.assert_ignored(leader, "A", refused)
+
+    def test_a_change_that_is_over_ends_only_once(self) -> None:
+        leader = self.steps()[-1]
+        third = Configuration(1, 3, (A, B, D))
+        refused = msg.Refused(to(A), 9, Why.MOVED, WHERE[0], 1, third, True)
+        self.assert_ignored(leader, "A", refused)
+        leader.change.again()
+        self.assertEqual(leader.change.underway.step, Step.OVER)
+
+    def test_a_change_that_a_later_configuration_ends_is_over(self) -> None:
+        third = Configuration(1, 3, (A, B, D))
+        for leader in self.steps()[:-1]:
+            refused = msg.Refused(to(A), 9, Why.MOVED, WHERE[0], 1, third, True)
+            leader.change.on_refused("A", refused)
+            self.assertEqual(leader.change.underway.step, Step.OVER)
+            self.assertEqual(leader.effects.count(Changed(9, third)), 1)
+
+    def test_a_leader_waits_once_the_others_can_be_no_majority_any_more(self) -> None:
+        leader = Leader(A, B, D)
+        for member, step in ((A, Step.PREPARE), (A, Step.PREPARE), (C, Step.WAIT)):
+            outrun(leader, member)
+            self.assertEqual(leader.change.underway.step, step)
 
 
 class ServingTests(SynchronousTestCase):
@@ -172,6 +267,48 @@ class InstallationTests(SynchronousTestCase):
         disk = self.told()
         self.snapshot(disk, Member("E", 1), 2, 4)
         self.assertEqual(disk.records, {})
+
+    def test_a_state_is_counted_only_of_an_old_member_at_its_own_address(self) -> None:
+        records = ((KEY, record(4, 4)),)
+        for sender, address in (
+            ("A", to(formation=b"other")),
+            ("A", to(slot=8)),
+            ("A", to(generation=2)),
+            ("A", to(store=2)),
+            ("A", to(epoch=3)),
+            ("D", to()),
+            ("E", to()),
+            ("C", to(epoch=2)),
+        ):
+            disk = self.told()
+            before = disk.installation.copying
+            disk.take(msg.Snapshot(address, 9, None, records, Floor(ballot(4), 4), False), sender)
+            self.assertEqual(disk.installation.copying, before, (sender, address))
+            self.assertEqual(disk.records, {})
+
+    def test_a_state_that_was_sent_for_another_request_is_not_counted(self) -> None:
+        disk = self.told()
+        before = disk.installation.copying
+        disk.take(msg.Snapshot(to(A), 8, None, (), Floor(ballot(4), 4), False), "A")
+        self.assertEqual(disk.installation.copying, before)
+
+    def test_an_installation_is_over_when_it_is_done(self) -> None:
+        disk = self.told()
+        self.snapshot(disk, B, 2, 4)
+        self.assertIsNone(disk.installation.copying)
+        self.assertEqual(self.snapshot(disk, A, 2, 9), [])
+        self.assertEqual(disk.registers.records, {KEY: record(4, 4)})
+
+    def test_who_has_no_seat_is_not_told_of_the_next_epoch(self) -> None:
+        disk = Disk(C)
+        self.assertEqual(disk.take(msg.Chosen(to(C, 2), 9, FIRST, SECOND), "L"), [])
+        self.assertIsNone(disk.installation.copying)
+        self.assertEqual(disk.registers.head.known, FIRST)
+
+    def test_news_that_are_meant_for_another_epoch_are_not_taken(self) -> None:
+        disk = Disk(A)
+        self.assertEqual(disk.take(msg.Chosen(to(A, 1), 9, FIRST, SECOND), "L"), [])
+        self.assertIsNone(disk.installation.copying)
 
     def test_a_state_that_nobody_has_asked_for_is_not_installed(self) -> None:
         disk = Disk(D, None)
@@ -262,7 +399,8 @@ class WholeTests(SynchronousTestCase):
             self.assertEqual(disks[name].records, {KEY: record(1, 1)}, name)
         self.assertTrue(disks["C"].head.emptied)
 
-    def hear(self, leader: Leader, name: str, answer: object) -> None:
+    @staticmethod
+    def hear(leader: Leader, name: str, answer: object) -> None:
         handlers = {
             msg.ChangePromised: leader.change.on_change_promised,
             msg.ChangeAccepted: leader.change.on_change_accepted,
@@ -290,10 +428,16 @@ class RuleTests(SynchronousTestCase):
         self.assertEqual(newest_of([one, two]), newest)
         self.assertEqual(newest_of([two, one]), newest)
 
-    def test_a_sealed_member_finishes_the_change_later_the_higher_its_rank(self) -> None:
+    def test_of_records_of_one_ballot_the_first_is_taken(self) -> None:
+        one, two = record(2, 2), replace(record(2, 2), promised=ballot(7))
+        self.assertEqual(newest_of([((KEY, one),), ((KEY, two),)]), ((KEY, one),))
+        self.assertEqual(newest_of([((KEY, two),), ((KEY, one),)]), ((KEY, two),))
+
+    def test_a_sealed_member_finishes_the_change_a_second_later_for_each_place_of_its_rank(self):
         sealed = Head(*WHERE, FIRST, sealed=True)
-        self.assertEqual(finish_after(sealed, A, 0.5), 1.5 * FINISH_AFTER_S)
-        self.assertEqual(finish_after(sealed, C, 0.5), 3.5 * FINISH_AFTER_S)
+        self.assertEqual(finish_after(sealed, A, 0.5), 1.5)
+        self.assertEqual(finish_after(sealed, B, 0.0), 2.0)
+        self.assertEqual(finish_after(sealed, C, 0.5), 3.5)
 
     def test_a_member_has_nothing_to_finish_that_is_open_or_knows_the_result(self) -> None:
         self.assertIsNone(finish_after(Head(*WHERE, FIRST), A, 0.5))

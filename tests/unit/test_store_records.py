@@ -7,7 +7,7 @@ from itertools import pairwise
 from twisted.trial.unittest import SynchronousTestCase
 
 from chordnet.core.store.base.ballots import NONE, Ballot, Ballots
-from chordnet.core.store.base.records import EMPTY, MOST_REQUESTS, Applied, Content
+from chordnet.core.store.base.records import EMPTY, GROUND, MOST_REQUESTS, Applied, Content, Floor
 from tests.unit.store_support import ballot, content
 
 
@@ -30,6 +30,15 @@ class BallotTests(SynchronousTestCase):
         ]
         for lower, higher in pairwise(rising):
             self.assertLess(lower, higher)
+
+    def test_no_ballot_at_all_is_below_the_lowest_that_anybody_makes(self) -> None:
+        self.assertEqual(NONE, Ballot(0, 0, "", 0))
+        self.assertEqual(GROUND, Floor(Ballot(0, 0, "", 0), 0))
+        self.assertLess(NONE, Ballots("", 0).above(NONE, 0))
+
+    def test_the_first_ballot_of_a_run_counts_one_more_than_it_had_used(self) -> None:
+        self.assertEqual(Ballots("A", 3).above(NONE, 1), Ballot(1, 1, "A", 3))
+        self.assertEqual(Ballots("A", 3, 6).above(NONE, 1), Ballot(1, 7, "A", 3))
 
     def test_a_new_ballot_is_above_the_one_seen_and_above_all_earlier_ones_of_its_run(self) -> None:
         ballots = Ballots("A", 3)
@@ -72,3 +81,12 @@ class ContentTests(SynchronousTestCase):
 
     def test_a_content_of_the_version_asked_for_reaches_back(self) -> None:
         self.assertTrue(content(40).reaches_back(40))
+        self.assertTrue(content(40).reaches_back(41))
+
+    def test_sixteen_requests_are_remembered(self) -> None:
+        for since, reaches in ((24, True), (23, False)):
+            self.assertEqual(content(40).reaches_back(since), reaches)
+            self.assertEqual(written(40).reaches_back(since), reaches)
+        self.assertTrue(written(15).reaches_back(0))
+        self.assertTrue(written(16).reaches_back(0))
+        self.assertFalse(written(17).reaches_back(0))

@@ -187,6 +187,27 @@ class SealTests(SynchronousTestCase):
         (answer,) = disk.take(msg.PrepareChange(to(), 1, ballot(3)))
         self.assertEqual(answer, msg.Outrun(to(), 1, ballot(3), ballot(4)))
 
+    def test_the_same_question_about_the_next_configuration_is_answered_again_unwritten(self):
+        disk = Disk()
+        (first,) = disk.take(msg.PrepareChange(to(), 1, ballot(4)))
+        self.assertEqual(first, msg.ChangePromised(to(), 1, ballot(4), None))
+        disk.registers.on_prepare_change("X", msg.PrepareChange(to(), 1, ballot(4)))
+        self.assertEqual(len(disk.effects), 1)
+        self.assertEqual(disk.said(), [first])
+        voted = disk.vote(4, A, B, D)
+        self.assertEqual(voted, msg.ChangeAccepted(to(), 1, ballot(4)))
+        message = msg.AcceptChange(to(), 1, ballot(4), (A, B, D))
+        disk.registers.on_accept_change("X", message)
+        self.assertEqual(len(disk.effects), 1)
+        self.assertEqual(disk.said(), [voted])
+
+    def test_a_ballot_above_a_promise_on_the_next_configuration_is_promised(self) -> None:
+        disk = Disk()
+        disk.take(msg.PrepareChange(to(), 1, ballot(4)))
+        (answer,) = disk.take(msg.PrepareChange(to(), 1, ballot(5)))
+        self.assertEqual(answer, msg.ChangePromised(to(), 1, ballot(5), None))
+        self.assertEqual(disk.head.promised, ballot(5))
+
     def test_a_member_that_knows_the_next_configuration_says_where_the_slot_has_moved(self) -> None:
         disk = Disk()
         disk.registers.learn(SECOND)
@@ -220,6 +241,7 @@ class StateTests(SynchronousTestCase):
         self.assertEqual(len(disk.effects), 1)
         disk.said()
         self.assertEqual(disk.records, {b"other": record(3, 1)})
+        self.assertEqual(disk.registers.records, {b"other": record(3, 1)})
         self.assertEqual(disk.head.configuration, SECOND)
         self.assertEqual(disk.head.floor, Floor(ballot(2), 4))
 
@@ -288,6 +310,28 @@ class LeaverTests(SynchronousTestCase):
         disk.accept(1, 1)
         self.assertEqual(disk.take(msg.Forget(to(), 1, SECOND)), [])
         self.assertIn(KEY, disk.registers.records)
+
+    def test_a_member_without_a_seat_knows_who_holds_the_slot_now(self) -> None:
+        self.assertEqual(self.left().head.known, SECOND)
+        third = Configuration(1, 3, (A, B, D))
+        disk = Disk(C)
+        disk.registers.learn(third)
+        disk.said()
+        disk.take(msg.Forget(to(C), 1, SECOND))
+        self.assertEqual(disk.head.known, third)
+
+    def test_what_is_to_be_deleted_by_another_disk_or_for_no_later_epoch_stays(self) -> None:
+        for message, answers in (
+            (msg.Forget(to(C, store=9), 1, SECOND), [Why.STORE]),
+            (msg.Forget(to(C, formation=b"other"), 1, SECOND), [Why.FORMATION]),
+            (msg.Forget(to(C), 1, Configuration(1, 1, (A, B, D))), []),
+        ):
+            disk = Disk(C)
+            disk.accept(1, 1)
+            said = disk.take(message)
+            self.assertEqual([each.why for each in said], answers)  # type: ignore[union-attr]
+            self.assertEqual(disk.registers.records, {KEY: record(1, 1)})
+            self.assertFalse(disk.registers.head.sealed)
 
     def test_a_member_that_comes_back_begins_with_the_state_that_it_installs(self) -> None:
         disk = self.left()

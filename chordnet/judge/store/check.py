@@ -31,11 +31,11 @@ class KeyFound:
     verdict: Verdict
     operations: int
     """All of them, also those that say nothing."""
-    steps: int = 0
+    steps: int
     """Of the search."""
-    anomalies: tuple[Anomaly, ...] = ()
+    anomalies: tuple[Anomaly, ...]
     """Contradictions seen without a search; if there are any, there was none."""
-    counterexample: Counterexample | None = None
+    counterexample: Counterexample | None
 
 
 @attrs.frozen
@@ -48,7 +48,7 @@ class HistoryFound:
     unconfirmed: int
     stale: int
     """Reads that may be answered from the past: nothing is asked of them."""
-    complete: bool = True
+    complete: bool
     """Whether the whole history was looked at, and not only as much as the limits allow."""
 
     @property
@@ -99,7 +99,7 @@ def check_key(key: str, history: dict[int, Operation], limits: Limits, skew: flo
     """Judge the history of one key, given by the numbers of its operations in ascending order."""
     anomalies = glance(history, skew)
     if anomalies:
-        return KeyFound(key, Verdict.WRONG, len(history), 0, tuple(anomalies))
+        return KeyFound(key, Verdict.WRONG, len(history), 0, tuple(anomalies), None)
     ops = [op_of(number, each) for number, each in history.items() if taken(each)]
     search = Search(ops, skew, limits)
     found = search.run()
@@ -129,7 +129,8 @@ def core(ops: Sequence[Op], skew: float, limits: Limits, near: int) -> tuple[int
         if base is None:
             start, part, known = EMPTY, list(ops), []
         else:
-            start = State(base.version or 0, base.value, -1)
+            assert base.version is not None
+            start = State(base.version, base.value, None)
             part, known = since(base, ops, skew), [base, first_word(base, ops)]
         if not ease.wrong(part, start):
             continue
@@ -145,15 +146,15 @@ def core(ops: Sequence[Op], skew: float, limits: Limits, near: int) -> tuple[int
 
 def _bases(ops: Sequence[Op], near: int) -> Iterator[Op | None]:
     """Yield writes to begin at, ever further back from a version, and at last the beginning."""
-    writes = [
-        op
+    writes = {
+        op.version: op
         for op in ops
         if not op.reads and op.version and op.version <= near and op.expires_at is None
-    ]
-    writes.sort(key=lambda op: op.version or 0, reverse=True)
+    }
+    latest = sorted(writes, reverse=True)
     width = 1
-    while width <= len(writes):
-        yield writes[width - 1]
+    while width <= len(latest):
+        yield writes[latest[width - 1]]
         width *= 2
     yield None
 
@@ -181,7 +182,7 @@ class _Easing:
         :returns: those that remain, and all others.
         """
         size = len(sharp)
-        while size and self._left.steps > 0:
+        while size:
             at = 0
             while at < len(sharp):
                 eased = [ease(op) for op in sharp[at : at + size]]

@@ -52,7 +52,7 @@ def _impossible_versions(said: Numbered) -> Iterator[Anomaly]:
         if each.version is None or each.outcome not in (Outcome.DONE, Outcome.VALUE):
             continue
         expected = each.if_version + 1 if each.if_version else each.version
-        if each.version in (0, expected - 1) or each.version != expected:
+        if each.version == 0 or each.version != expected:
             yield Anomaly(Kind.IMPOSSIBLE_VERSION, (number,))
 
 
@@ -134,16 +134,17 @@ def _sweep(
         for number, each in _telling(said)
         if each.returned is not None
     )
-    highest, teller, at = -1, 0, 0
+    highest = teller = at = 0
     for number, each in sorted(_telling(said), key=lambda item: (item[1].call, item[0])):
         while at < len(answers) and answers[at][0] < (each.call, number):
             version = said[answers[at][1]].version
-            if version is not None and version > highest:
+            assert version is not None
+            if version > highest:
                 highest, teller = version, answers[at][1]
             at += 1
         assert each.version is not None
         makes = each.outcome is Outcome.DONE
-        if teller and each.version < highest + makes:
+        if each.version < highest + makes:
             yield Anomaly(kind, (number, teller))
 
 

@@ -23,11 +23,11 @@ class State(NamedTuple):
     version: int
     """Of the last write; for a key without a value a lower bound is enough."""
     value: str | None
-    lease: int
-    """The index of the put that wrote the value, if it expires; else -1."""
+    lease: int | None
+    """The index of the put that wrote the value, if it expires."""
 
 
-EMPTY = State(0, None, -1)
+EMPTY = State(0, None, None)
 
 
 @attrs.frozen(eq=False)

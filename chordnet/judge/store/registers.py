@@ -45,14 +45,14 @@ MAX_REMEMBERED = 5_000_000
 MAX_OPERATIONS = 1_000_000
 """About 400 MB."""
 
-EXPIRY = -1
-"""In the place of an operation: the store deletes what expired."""
-
 UNSEEN = b""
 """In the place of a value that nobody read."""
 
-Path: TypeAlias = "tuple[Path, int, State] | None"
-"""What was placed: all before the last, the last, and the register after it."""
+Path: TypeAlias = "tuple[Path, int | None, State] | None"
+"""What was placed: all before the last, the last, and the register after it.
+
+None in the place of an operation: the store deletes what expired.
+"""
 
 
 @attrs.frozen
@@ -229,9 +229,9 @@ class Search:
                 path = (node.path, index, after)
                 yield Node(node.opened, held, loose, after, path, node.placed + op.sure)
         if self._may_expire(node):
-            after = State(state.version + 1, None, -1)
-            path = (node.path, EXPIRY, after)
-            yield Node(node.opened, node.held, node.loose, after, path, node.placed)
+            after = State(state.version + 1, None, None)
+            expired: Path = (node.path, None, after)
+            yield Node(node.opened, node.held, node.loose, after, expired, node.placed)
 
     def _candidates(self, node: Node) -> Iterator[int]:
         """Yield the writes that may come next, if the register allows them."""
@@ -263,7 +263,7 @@ class Search:
     def _may_expire(self, node: Node) -> bool:
         state = node.state
         version = state.version + 1
-        if state.lease < 0 or version in self._writer or version in self._read:
+        if state.lease is None or version in self._writer or version in self._read:
             return False
         expires_at = self.ops[state.lease].expires_at
         assert expires_at is not None
@@ -283,7 +283,7 @@ class Search:
             return
         for version in self._versions(op, state):
             if self._possible(version, index, state):
-                yield State(version, op.value, -1 if op.expires_at is None else index)
+                yield State(version, op.value, None if op.expires_at is None else index)
 
     def _versions(self, op: Op, state: State) -> Iterator[int]:
         """Yield the versions that a write may make."""
@@ -331,10 +331,12 @@ class Search:
         while path is not None:
             path, index, state = path
             steps.append((index, state))
-        placed, lease = [], -1
+        placed, lease = [], None
         for index, state in reversed(steps):
-            number = self.ops[lease if index == EXPIRY else index].number
-            placed.append(Placed(number, state.version, state.value, index == EXPIRY))
+            of = lease if index is None else index
+            assert of is not None
+            number = self.ops[of].number
+            placed.append(Placed(number, state.version, state.value, index is None))
             lease = state.lease
         return tuple(placed)
 

@@ -35,6 +35,7 @@ from chordnet.sim.campaign.liar import KINDS, Liar, LyingNode
 from chordnet.sim.world.build import right_ring
 from chordnet.sim.world.heap import held_bytes
 from chordnet.sim.world.host import Host
+from chordnet.sim.world.latency import happens
 from chordnet.sim.world.network import Network
 from chordnet.sim.world.schedule import Storm
 
@@ -184,7 +185,7 @@ class ByzantineRun:
         network.run(0.5)
         self._publish(self._y, "before")
         network.run(BEFORE_S)
-        if self.kind == "replay" or rng.random() < 0.15:
+        if self.kind == "replay" or happens(rng, 0.15):
             # Restart Y; X remembers its life before.
             liar.earlier = list(liar.seen)
             network.restart(self._y)
@@ -201,7 +202,7 @@ class ByzantineRun:
         network.at(began + ATTACK_S * rng.random(), partial(self._publish, self._z, "another"))
         network.run(ATTACK_S + 0.3)
         liar.twist = liar.reply = None
-        if rng.random() < 0.5:
+        if happens(rng, 0.5):
             network.kill(self._x)
         network.run(1.0)
         self._publish(self._y, "after")

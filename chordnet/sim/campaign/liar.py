@@ -24,6 +24,7 @@ from chordnet.core.base import messages as msg
 from chordnet.core.base.config import ProtocolConfig
 from chordnet.core.base.messages import EdgeKind, Hop, MessageId, NodeRef, PeerMessage, Status
 from chordnet.core.node import ChordNode
+from chordnet.sim.world.latency import happens
 
 SEEN = 200
 """Frames that it remembers."""
@@ -137,7 +138,7 @@ class Liar:
 
     def everyone(self) -> list[NodeRef]:
         """Return all other nodes, or some of them."""
-        if self.rng.random() < 0.5:
+        if happens(self.rng, 0.5):
             return self.others
         return self.rng.sample(self.others, self.rng.randint(1, len(self.others)))
 
@@ -269,7 +270,7 @@ def lost(liar: Liar) -> Frames:
     if word == "lost":
         frame = msg.Lost(_range(first, rng.choice((1, 16, 512, 1 << 61))))
     elif word == "given":
-        frame = msg.Given(rng.random() < 0.5)
+        frame = msg.Given(happens(rng, 0.5))
     else:
         frame = msg.Want(_range(first, rng.choice((1, 512, 1 << 61))))
     return [(to, frame) for to in liar.everyone()]
@@ -340,7 +341,7 @@ def number(liar: Liar) -> Frames:
 def ahead(liar: Liar) -> Frames:
     """Use numbers of the victim far ahead of those that it has used, together or scattered."""
     rng = liar.rng
-    if rng.random() < 0.15:
+    if happens(rng, 0.15):
         to, base, step = liar.someone(), rng.choice(FAR) // 2, rng.choice((2, 1000))
         return [(to, liar.bcast(liar.id(base + step * k), [b"x"])) for k in range(150)]
     first = liar.id(rng.choice(FAR) - rng.randrange(300, 1 << 19))
@@ -400,12 +401,10 @@ def covered(liar: Liar) -> Frames:
         if not isinstance(message, msg.Bcast) or mode == "silent":
             return []
         if mode == "ack":
-            return [(sender, msg.Ack(message.id, message.limit, rng.random() < 0.5))]
+            return [(sender, msg.Ack(message.id, message.limit, happens(rng, 0.5)))]
         limit = rng.choice((message.limit, rng.choice(liar.raws)))
         huge = rng.choice((0, 1, -5, 1 << 40))
-        frame = msg.Covered(
-            message.id, limit, huge, huge, huge, rng.random() < 0.5, liar.pointers()
-        )
+        frame = msg.Covered(message.id, limit, huge, huge, huge, happens(rng, 0.5), liar.pointers())
         return [(sender, frame)] * rng.choice((1, 2, 50))
 
     liar.serves, liar.reply, liar.twist = False, reply, _keep_still
@@ -423,7 +422,7 @@ def answers(liar: Liar) -> Frames:
                 (message.origin, msg.Found(message.lookup, liar.pointer(), liar.pointers(), label))
             ]
         if isinstance(message, msg.FindNext):
-            done = rng.random() < 0.3
+            done = happens(rng, 0.3)
             return [(sender, msg.Next(message.rid, done, liar.pointers(), True, label))]
         return []
 
@@ -452,7 +451,7 @@ def pointers(liar: Liar) -> Frames:
         frame: PeerMessage = rng.choice(
             (
                 msg.TryMerge(liar.pointer(), rng.choice((1, 8, 1 << 40))),
-                msg.FingerHint(liar.pointer(), rng.random() < 0.5, low, high, 64),
+                msg.FingerHint(liar.pointer(), happens(rng, 0.5), low, high, 64),
                 msg.Notify(),
                 msg.Changed(),
                 msg.State(
@@ -473,7 +472,7 @@ def state(liar: Liar) -> Frames:
     """Answer questions about its neighbours with nodes that do not exist."""
 
     def twist(to: NodeRef, message: PeerMessage) -> list[PeerMessage]:
-        if not isinstance(message, msg.State) or liar.rng.random() < 0.3:
+        if not isinstance(message, msg.State) or happens(liar.rng, 0.3):
             return [message]
         mixed = [*message.successors, *liar.pointers()]
         liar.rng.shuffle(mixed)

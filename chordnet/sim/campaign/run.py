@@ -22,6 +22,7 @@ from chordnet.core.base.errors import ConfigError
 from chordnet.core.base.messages import MessageId
 from chordnet.sim.campaign.evidence import REPAIRS, Evidence
 from chordnet.sim.world.build import right_ring
+from chordnet.sim.world.latency import happens
 from chordnet.sim.world.network import Network
 
 MOST_NODES = 100_000
@@ -210,10 +211,10 @@ class CampaignRun:
             # In half of the runs everything that the origin has on its way is lost as well.
             span = rng.choice((INSTANT_S, TREE_S, REPAIR_S))
             at = span * rng.random()
-            self._at(at, partial(self._die, origins[0], lose=rng.random() < 0.5))
+            self._at(at, partial(self._die, origins[0], lose=happens(rng, 0.5)))
 
     def _soon(self, action: Callable[[], None]) -> None:
-        span = TREE_S if self._rng.random() < 0.5 else REPAIR_S
+        span = TREE_S if happens(self._rng, 0.5) else REPAIR_S
         self._at(span * self._rng.random(), action)
 
     def _later(self, pause: float, action: Callable[[], None]) -> None:

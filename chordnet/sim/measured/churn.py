@@ -23,6 +23,7 @@ from typing import Literal
 import attrs
 
 from chordnet.core.base.errors import ConfigError
+from chordnet.sim.world.latency import happens
 
 FEWEST = 3
 """Departures are left out that would leave fewer nodes."""
@@ -60,7 +61,7 @@ def poisson(rate: float) -> Model:
         changes, here, now = [], list(range(1, nodes + 1)), 0.0
         newest = nodes
         while (now := now + rng.expovariate(2 * rate)) < duration_s:
-            if rng.random() < 0.5:
+            if happens(rng, 0.5):
                 newest += 1
                 here.append(newest)
                 changes.append(Change(now, "join", newest))

@@ -20,6 +20,7 @@ from chordnet.sim.measured import churn
 from chordnet.sim.scenarios.scenario import name_of
 from chordnet.sim.world import latency
 from chordnet.sim.world.build import right_ring
+from chordnet.sim.world.latency import happens
 from chordnet.sim.world.meter import LookupMeter, Measured
 from chordnet.sim.world.network import Network
 
@@ -244,7 +245,7 @@ class Experiment:
                 network.add(name, [self.meter.random_member() for _ in range(CONTACTS)])
         elif runs:
             self._departed += 1
-            orderly = change.verb == "depart" and self._rng.random() < self._settings.orderly
+            orderly = change.verb == "depart" and happens(self._rng, self._settings.orderly)
             if change.verb != "leave" and not orderly:
                 network.kill(name, silent=True)
                 return

@@ -36,7 +36,7 @@ from chordnet.sim.measured.experiment import Experiment, Settings
 from chordnet.sim.measured.published import NODES, SUCCESSORS
 from chordnet.sim.scenarios.scenario import name_of
 from chordnet.sim.world.build import right_ring
-from chordnet.sim.world.latency import uniform
+from chordnet.sim.world.latency import happens, uniform
 from chordnet.sim.world.meter import LookupMeter, Measured
 from chordnet.sim.world.network import Network
 
@@ -85,7 +85,7 @@ def failures(dead: float, seed: int, lookups: int) -> list[Measured]:
     meter = LookupMeter(network, rng)
     names = [name_of(number) for number in range(1, NODES + 1)]
     hosts = right_ring(network, names, names[:2])
-    gone = {name for name in names if rng.random() < dead}
+    gone = {name for name in names if happens(rng, dead)}
     for before, after in zip(hosts, hosts[1:] + hosts[:1], strict=True):
         if before.ref.name in gone:
             network.sever(before.ref.name, after.ref.name)

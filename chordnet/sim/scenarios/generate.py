@@ -16,6 +16,7 @@ from typing import Any
 
 from chordnet.core.base.identifiers import IdentifierSpace
 from chordnet.sim.scenarios.scenario import Action, Scenario, name_of
+from chordnet.sim.world.latency import happens
 
 WITHIN_S = 45.0
 """Virtual seconds from the last fault to one right ring, whatever happened before."""
@@ -73,7 +74,7 @@ class _Schedule:
 
     def _spare(self, least: int = 3) -> int | None:
         """Return a running node that may go; seldom one of the bootstrap peers."""
-        able = [n for n in self.running if n > 2 or self.rng.random() < 0.2]
+        able = [n for n in self.running if n > 2 or happens(self.rng, 0.2)]
         return self.rng.choice(able) if able and len(self.running) > least else None
 
     def kill(self) -> tuple[str, Any] | None:
@@ -186,7 +187,7 @@ def generate(seed: int) -> Scenario:
     actions += [Action(end, "thaw", str(node)) for node in schedule.frozen]
     actions.append(Action(end, "heal", True))
     actions.append(Action(end, "loss", 0.0))
-    back = [n for n in schedule.down if n <= 2 or rng.random() < 0.7]
+    back = [n for n in schedule.down if n <= 2 or happens(rng, 0.7)]
     actions += [Action(end, "restart", str(node)) for node in back]
     return Scenario(
         name=f"seed-{seed}",

@@ -18,9 +18,9 @@ STALE = 0
 class Grain(enum.IntEnum):
     """How much happens in one step."""
 
-    OPERATION = 0
-    NOTIFICATION = 1
-    MESSAGE = 2
+    OPERATION = enum.auto()
+    NOTIFICATION = enum.auto()
+    MESSAGE = enum.auto()
 
 
 class Action(NamedTuple):

@@ -36,8 +36,12 @@ def peak_mib() -> float | None:
         import resource  # noqa: PLC0415  not there on every system
     except ImportError:
         return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / MIB if sys.platform == "darwin" else peak / 1024
+    return in_mib(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, sys.platform)
+
+
+def in_mib(maxrss: int, platform: str) -> float:
+    """Return in MiB what a system tells as ``ru_maxrss``: bytes on macOS, KiB elsewhere."""
+    return maxrss / MIB if platform == "darwin" else maxrss / 1024
 
 
 _LEAVES = (type, ModuleType, FunctionType, BuiltinFunctionType, MethodType)

@@ -1,4 +1,4 @@
-"""How long messages travel: distributions by name, drawn from the simulation's own source.
+"""Chance: how long messages travel, and whether something happens, from the simulation's source.
 
 Each is a function from a random source to seconds. As text (in scenario files and on the command
 line) a distribution is its name and its parameters in seconds::
@@ -18,6 +18,11 @@ Latency = Callable[[Random], float]
 
 DEFAULT = "uniform 0.0005 0.0015"
 """Nodes on one machine or in one data centre."""
+
+
+def happens(rng: Random, probability: float) -> bool:
+    """Return True with this probability; a number is drawn in any case."""
+    return rng.random() < probability
 
 
 def constant(seconds: float) -> Latency:
@@ -69,10 +74,10 @@ def parse(text: str) -> Latency:
     :raises ValueError: the name is unknown, or the parameters are not that many positive numbers.
     """
     name, *words = text.split()
-    make, count = _KINDS.get(name, (None, 0))
-    if make is None:
+    if name not in _KINDS:
         known = ", ".join(_KINDS)
         raise ValueError(f"latency {text!r}: the distribution is one of {known}")
+    make, count = _KINDS[name]
     try:
         numbers = [float(word) for word in words]
     except ValueError:

@@ -29,7 +29,7 @@ from chordnet.judge.invariants import problems
 from chordnet.judge.problems import NotActive, Problem
 from chordnet.sim.world.asking import REFUSAL_S, UNREACHABLE_S, Asking
 from chordnet.sim.world.host import Disk, Host, Link
-from chordnet.sim.world.latency import Latency, uniform
+from chordnet.sim.world.latency import Latency, happens, uniform
 from chordnet.sim.world.schedule import Entry, Schedule
 from chordnet.sim.world.weather import MAX_CLOGGED, Rule, Weather
 
@@ -338,7 +338,7 @@ class Network(Schedule):
             return
         host.ticking = None
         deadline = host.node.deadline
-        if deadline is None or not host.up or host.left:
+        if deadline is None:
             return
         clock = host.offset + host.rate * self.now
         if deadline > clock + ROUNDING_S:
@@ -442,10 +442,10 @@ class Network(Schedule):
             if len(link.clogged) < MAX_CLOGGED:
                 link.clogged.append(message)
             return None
-        if rng.random() < weather.loss or (link.loss and rng.random() < link.loss):
+        if happens(rng, weather.loss) or (link.loss and happens(rng, link.loss)):
             return None
         for chance, again in ((weather.duplicate, True), (weather.reorder, False)):
-            if chance and rng.random() < chance:
+            if chance and happens(rng, chance):
                 late = arrival + link.delay + weather.spread * rng.random()
                 self._count += 1
                 heapq.heappush(

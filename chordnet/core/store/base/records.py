@@ -66,8 +66,6 @@ class Content(msgspec.Struct, frozen=True, array_like=True):
 
     def reaches_back(self, since: int) -> bool:
         """Return True if every request that made a version after ``since`` is listed."""
-        if self.version <= since:
-            return True
         # Only the oldest are ever dropped, and only from a full list.
         return len(self.requests) < MOST_REQUESTS or self.requests[0].version <= since + 1
 

@@ -82,11 +82,11 @@ PASSING = frozenset({Why.SEALED, Why.NOT_INSTALLED})
 class Phase(enum.IntEnum):
     """How far an operation has come."""
 
-    READ = 0
-    PREPARE = 1
-    ACCEPT = 2
-    WAIT = 3
-    ENDED = 4
+    READ = enum.auto()
+    PREPARE = enum.auto()
+    ACCEPT = enum.auto()
+    WAIT = enum.auto()
+    ENDED = enum.auto()
 
 
 class Heard(msgspec.Struct, frozen=True, order=True, array_like=True):
@@ -131,8 +131,9 @@ class Attempt(msgspec.Struct, frozen=True):
     @property
     def agreed(self) -> Content | None:
         """The content of which a majority names the ballot."""
-        ballot, count = Counter(each.accepted for each in self.heard).most_common(1)[0]
-        if count < self.configuration.majority:
+        votes = Counter(each.accepted for each in self.heard)
+        ballot = max(votes, key=votes.__getitem__)
+        if votes[ballot] < self.configuration.majority:
             return None
         return next(each.content for each in self.heard if each.accepted == ballot)
 

@@ -73,11 +73,11 @@ def _address(where: tuple[bytes, int], configuration: Configuration, member: Mem
 class Step(enum.IntEnum):
     """How far a change has come."""
 
-    PREPARE = 0
-    ACCEPT = 1
-    INSTALL = 2
-    WAIT = 3
-    OVER = 4
+    PREPARE = enum.auto()
+    ACCEPT = enum.auto()
+    INSTALL = enum.auto()
+    WAIT = enum.auto()
+    OVER = enum.auto()
 
 
 class Underway(msgspec.Struct, frozen=True):

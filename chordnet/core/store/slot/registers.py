@@ -267,10 +267,10 @@ class Registers:
         if self.head.newest is not None:
             self._refuse(sender, message, Why.MOVED)
             return True
-        if self.head.sealed and self._safeguards.seal:
+        sealed = self.head.sealed and self._safeguards.seal
+        if sealed:
             self._refuse(sender, message, Why.SEALED)
-            return True
-        return False
+        return sealed
 
     def _refuses(self, sender: str, message: msg.Request) -> bool:
         why = self._misdirected(message.address)
