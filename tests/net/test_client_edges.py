@@ -256,6 +256,34 @@ class ScriptedNodeTests(AddressesCase):
         self.assertIn("10.0.0.1:7001: the connection ended: it broke; 10.0.0.9:7001: Conn", text)
         self.assertEqual(self.dialled, [self.address(n) for n in (9, 1, 9)])
 
+    def test_a_following_is_ended_once_however_often_it_is_stopped(self) -> None:
+        client, waiting, end = self.asked()
+        following = client.follow(lambda _message: None)
+        self.network.run(0.01)
+        self.assertEqual(end.asked, 2)
+        for _ in range(3):
+            following.stop()
+        self.network.run(0.01)
+        self.assertEqual(end.asked, 3)
+        end.say(Done(1))
+        self.result(waiting)
+
+    def test_a_following_may_be_stopped_by_one_whose_call_the_lost_connection_has_failed(
+        self,
+    ) -> None:
+        client, waiting, _end = self.asked()
+        following = client.follow(lambda _message: None)
+        self.network.run(0.01)
+        waiting.addErrback(lambda _failure: following.stop())
+        self.cut(client)
+        self.assertIsNone(self.result(waiting))
+        self.assertIsNone(self.successResultOf(following.finished))
+
+    def test_a_following_for_which_there_is_no_room_fails_by_itself(self) -> None:
+        client = self.client_of(1, limits=NetworkLimits(send_buffer_bytes=1))
+        client.status().addErrback(lambda _failure: None)
+        self.failure(client.follow(lambda _message: None).finished, Busy, 0)
+
     def test_a_connection_that_broke_is_followed_by_the_next_address_even_if_nothing_waits(
         self,
     ) -> None:
