@@ -130,7 +130,8 @@ class Channel:
         """Forget a following, and have the node end it."""
         if self._follows.pop(rid, None) is None:
             return
-        if not self._withdraw(rid) and self._session is not None:
+        self._withdraw(rid)
+        if self._session is not None:  # else the node has never heard of it, or is gone
             self._session.send(self.number(), encode_frame(Unfollow(rid)))
 
     def close(self) -> Deferred[None]:
@@ -176,11 +177,9 @@ class Channel:
         self._unsent[rid] = frame
         self._unsent_bytes += len(frame)
 
-    def _withdraw(self, rid: int) -> bool:
-        """Drop an unsent request; return True if it still waited for a connection."""
-        frame = self._unsent.pop(rid, b"")
-        self._unsent_bytes -= len(frame)
-        return bool(frame)
+    def _withdraw(self, rid: int) -> None:
+        """Drop a request that waits for a connection."""
+        self._unsent_bytes -= len(self._unsent.pop(rid, b""))
 
     # -- the connection --------------------------------------------------------------------------
 
