@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
+from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Factory
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
@@ -20,10 +21,11 @@ from chordnet.net.base.turn import Turn
 from chordnet.net.links.greeters import client_hello
 from chordnet.net.observe.traces import Traces
 from chordnet.net.observe.views import Views
+from chordnet.net.runtime.delivery import Delivery
 from chordnet.net.serve.calls import CALLS
 from chordnet.net.serve.desk import ClientDesk
 from chordnet.net.serve.followings import Followings
-from chordnet.net.serve.reading import open_reader, trace_of
+from chordnet.net.serve.reading import ReceivedReader, open_reader, trace_of
 from chordnet.net.serve.watches import IdleWatch, ReadingWatch
 from chordnet.storage.log.memory import MemoryLog
 from chordnet.wire.codec import read_reply
@@ -75,13 +77,15 @@ class FakeNode:
         raise AssertionError(what)
 
     def wall(self) -> float:
-        return 1000.0 + self.clock.seconds()
+        return self.clock.seconds()
 
-    def follow(self, _callback: Any) -> Any:
+    def follow(self, callback: Any) -> Any:
         self.followers += 1
+        self.told = callback
 
         def end() -> None:
             self.followers -= 1
+            self.told = lambda: None
 
         return end
 
@@ -305,6 +309,14 @@ class FollowingsTests(NodeCase):
         self.assertEqual([each.rid for each in self.connection.sent], [1, 1, 2])
         self.assertEqual(self.connection.flushes, 3)
 
+    def test_a_long_history_is_sent_to_its_end_and_only_the_last_reply_says_so(self) -> None:
+        followings = self.followings()
+        for number in range(1, 601):
+            self.node.record(number)
+        followings.begin(Follow(1, ""))
+        sent = [(len(each.messages), each.more) for each in self.connection.sent]
+        self.assertEqual(sent, [(256, True), (256, True), (88, False)])
+
     def test_nothing_is_read_for_a_client_that_does_not_read_or_is_being_closed(self) -> None:
         for state in ("paused", "closing"):
             followings = self.followings()
@@ -336,6 +348,104 @@ class FollowingsTests(NodeCase):
         self.assertEqual(self.node.clock.getDelayedCalls(), [])
 
 
+class DeliveryTests(NodeCase):
+    """What the program's own subscribers are given."""
+
+    def delivery(self, callback: Any, since: str | None = "", order: str = "received") -> Delivery:
+        reader = open_reader(self.node, order, since)
+        return Delivery(self.node, reader, callback, self.ended.append)
+
+    def setUp(self) -> None:
+        self.make(order_wait_s=3)
+        self.ended: list[Delivery] = []
+        self.heard: list[str] = []
+
+    def hear(self, record: Any) -> None:
+        self.heard.append(record.id[-1])
+
+    def test_what_is_kept_comes_in_the_next_turn_and_what_is_new_when_it_is_told_of(self) -> None:
+        self.node.record(1)
+        delivery = self.delivery(self.hear)
+        self.assertEqual(self.heard, [])
+        self.node.clock.advance(0)
+        self.assertEqual(self.heard, ["1"])
+        self.node.record(2)
+        self.node.told()
+        self.assertEqual((self.heard, self.node.clock.getDelayedCalls()), (["1", "2"], []))
+        delivery.stop()
+        delivery.stop()
+        self.assertEqual((self.node.followers, self.ended[0]), (-1, delivery))
+        self.node.record(3)
+        self.node.told()
+        self.node.clock.advance(0)
+        self.assertEqual(self.heard, ["1", "2"])
+
+    def test_a_long_history_comes_to_its_end_although_nothing_new_is_recorded(self) -> None:
+        for number in range(1, 601):
+            self.node.record(number)
+        self.delivery(self.hear)
+        counts = []
+        for _ in range(4):
+            self.node.clock.advance(0)
+            counts.append(len(self.heard))
+        self.assertEqual((counts[-1], self.heard), (600, [str(n)[-1] for n in range(1, 601)]))
+        self.assertEqual(self.node.clock.getDelayedCalls(), [])
+
+    def test_a_coroutine_is_waited_for_before_the_next_message(self) -> None:
+        gates: list[Deferred[None]] = []
+
+        async def callback(record: Any) -> None:
+            self.hear(record)
+            gates.append(Deferred())
+            await gates[-1]
+
+        for number in (1, 2, 3):
+            self.node.record(number)
+        self.delivery(callback)
+        for count in (1, 2, 3):
+            self.node.clock.advance(0)
+            self.node.told()
+            self.assertEqual(len(self.heard), count)
+            gates[-1].callback(None)
+            self.assertEqual(len(self.heard), count)
+        self.node.clock.advance(0)
+        self.assertEqual((self.heard, self.node.clock.getDelayedCalls()), (["1", "2", "3"], []))
+
+    def test_what_is_held_back_comes_when_its_time_has_come(self) -> None:
+        self.node.record(2)
+        entries: list[Any] = []
+        self.delivery(entries.append, order="origin")
+        self.node.clock.advance(0)
+        self.assertEqual(entries, [])
+        self.node.clock.advance(2.75)
+        self.assertEqual(entries, [])
+        self.node.clock.advance(0.25)
+        self.assertEqual([entry.record is None for entry in entries], [True, False])
+
+    def test_a_subscription_that_cannot_go_on_ends_with_the_reason_in_the_log(self) -> None:
+        self.node.log = MemoryLog(max_messages=2)
+        delivery = self.delivery(self.hear)
+        self.node.clock.advance(0)
+        for number in range(1, 6):
+            self.node.record(number)
+        self.node.told()
+        self.assertEqual(self.ended, [delivery])
+        (line,) = self.node.lines
+        self.assertTrue(line.startswith("me: a subscription has ended: 3 messages were"), line)
+
+    def test_a_callback_that_stops_its_subscription_is_called_no_more(self) -> None:
+        for number in (1, 2):
+            self.node.record(number)
+
+        def callback(record: Any) -> None:
+            self.hear(record)
+            delivery.stop()
+
+        delivery = self.delivery(callback)
+        self.node.clock.advance(0)
+        self.assertEqual((self.heard, self.node.clock.getDelayedCalls()), (["1"], []))
+
+
 class ReadingTests(NodeCase):
     def test_an_unknown_order_is_told_in_20_letters_and_an_unknown_message_in_120(self) -> None:
         self.make()
@@ -357,6 +467,22 @@ class ReadingTests(NodeCase):
         reader = open_reader(self.node, "received", "")
         entries, more = reader.read()
         self.assertEqual(([each.id[-1] for each in entries], more), (["4", "5", "6", "7"], False))
+
+    def test_there_is_more_until_all_are_read_or_as_many_as_are_wanted(self) -> None:
+        self.make()
+        for number in range(1, 513):
+            self.node.record(number)
+        rows: list[tuple[int | None, list[tuple[int, bool]]]] = [
+            (None, [(256, True), (256, False), (0, False)]),
+            (255, [(255, False)]),
+            (256, [(256, False)]),
+            (257, [(256, True)]),
+            (1, [(1, False)]),
+        ]
+        for limit, expected in rows:
+            reader = ReceivedReader(self.node, -1)
+            read = [reader.read(limit) for _ in expected]
+            self.assertEqual([(len(found), more) for found, more in read], expected, limit)
 
 
 class TableTests(SynchronousTestCase):
@@ -401,6 +527,24 @@ class SessionTests(ServiceCase):
         self.assertEqual([len(reply.messages) for reply in end.replies], [1, 2, 4, 4, 4, 4])
         self.assertEqual([reply.more for reply in end.replies], [False] * 6)
         self.assertEqual(end.replies[0].messages[0].body, "m3")
+
+    def test_followers_in_the_order_received_get_a_long_history_at_once_and_then_hear_of_its_end(
+        self,
+    ) -> None:
+        (service,) = self.ring(1)
+        for number in range(600):
+            self.result(service.broadcast(f"m{number}"), 0.002)
+        expected = [f"m{number}" for number in range(600)]
+        heard: list[Any] = []
+        client = self.client(1)
+        client.follow(
+            lambda each: heard.append(each.body), caught_up=lambda: heard.append("caught up")
+        )
+        told: list[str] = []
+        service.subscribe(lambda each: told.append(each.body), since="")
+        self.network.run(0.1)
+        self.assertEqual(heard, [*expected, "caught up"])
+        self.assertEqual(told, expected)
 
     def test_so_many_requests_may_be_in_flight_and_one_more_is_told_how_many(self) -> None:
         self.ring(2, limits=NetworkLimits(client_in_flight=2))
