@@ -232,6 +232,18 @@ class ScriptedNodeTests(AddressesCase):
         self.assertIn("malformed", self.failure(waiting, ConnectFailed))
         self.assertTrue(end.closed)
 
+    def test_a_node_that_reads_too_slowly_is_cut_off_and_every_call_is_told(self) -> None:
+        client = self.client_of(1, limits=NetworkLimits(send_buffer_bytes=100))
+        waiting = [client.leave()]
+        self.network.run(0.05)
+        self.network.frozen.add(self.address(1))
+        for _ in range(3):
+            waiting.append(client.trace("x" * 60_000))
+            self.network.run(0.01)
+        told = "the connection with 10.0.0.1:7001 ended: the node reads too slowly"
+        for each in waiting:
+            self.assertEqual(self.failure(each, ConnectFailed, 0), told)
+
     def test_a_closed_client_says_goodbye_and_its_calls_fail(self) -> None:
         client, waiting, end = self.asked()
         closed = client.close()

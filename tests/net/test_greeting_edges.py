@@ -292,6 +292,19 @@ class DoorTests(EdgesCase):
         self.caller(NODE, Ping(1), Bye("leaving"), Ping(2))
         self.assertEqual(a.got(), [Ping(1)])
 
+    def test_a_connection_may_be_turned_away_before_it_is_made(self) -> None:
+        a = self.host("a", A, limits=NetworkLimits(max_ungreeted=1))
+        first = a.door.buildProtocol(None)
+        self.run_for(1.0)
+        second = a.door.buildProtocol(None)
+        self.assertEqual(a.door.waiting, 1)
+        self.assertEqual(
+            a.lines, ["a: closed a connection from : too many connections are waiting to greet"]
+        )
+        for connection in (first, second):
+            assert connection is not None
+            connection.handler.lost()
+
     def test_a_closed_door_lets_nobody_in_and_cuts_those_that_wait(self) -> None:
         a = self.host("a", A)
         end = self.network.connect(B, A, _factory())
