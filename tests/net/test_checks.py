@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from typing import Any
 
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
@@ -15,6 +16,8 @@ from chordnet.net.base.addresses import (
     checked_advertise,
     checked_name,
     client_endpoint,
+    leads_here,
+    source_address,
 )
 from chordnet.net.base.arguments import CALL, SETTING, shown
 from chordnet.net.base.limits import NetworkLimits
@@ -129,6 +132,23 @@ class AddressTests(SynchronousTestCase):
         self.assertIs(type(endpoint), HostnameEndpoint)
         self.assertEqual((endpoint._hostBytes, endpoint._port), (b"xn--bcher-kva.example", 5))
         self.assertEqual(endpoint._timeout, 2.5)
+
+    def test_an_address_of_this_machine_leads_to_it_unless_it_names_none_or_an_interface(
+        self,
+    ) -> None:
+        rows = [
+            ("10.0.0.1", True), ("127.0.0.1", True), ("2001:db8::1", True), ("::1", True),
+            ("0.0.0.0", False), ("::", False), ("", False), ("fe80::1", False),
+        ]  # fmt: skip
+        for host, expected in rows:
+            self.assertIs(leads_here(host), expected, host)
+
+    def test_the_address_towards_others_is_one_of_this_machine_or_none(self) -> None:
+        found = source_address(socket.AF_INET)
+        if found is not None:
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+                probe.bind((found, 0))
+            self.assertTrue(leads_here(found))
 
     def test_what_is_advertised_has_the_bound_port_unless_it_names_one(self) -> None:
         here = IPv4Address("TCP", "127.0.0.1", 7001)

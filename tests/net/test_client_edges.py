@@ -36,6 +36,7 @@ from chordnet.wire.rpc import (
     Messages,
     Ordered,
     OrderedEntry,
+    Receipt,
 )
 from tests.net.hosts import node_ref
 from tests.net.test_client_addresses import AddressesCase
@@ -164,6 +165,13 @@ class WordsTests(AddressesCase):
 
 REFUSAL = Refuse("full", "go away.")
 WELCOME = Welcome(VERSION, node_ref("Node 1", "10.0.0.1:7001"), "", 160)
+
+
+class ReceiptTests(AddressesCase):
+    def test_the_receipt_of_a_message_that_nobody_waits_for_is_empty(self) -> None:
+        self.ring(1)
+        found = self.result(self.client(1).send_message("apple", wait=False))
+        self.assertEqual(found, Receipt("", "apple", 0, 0, 0, 0, 0.0, False, []))
 
 
 class ScriptedNodeTests(AddressesCase):

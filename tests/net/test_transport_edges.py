@@ -175,6 +175,20 @@ class IdleTests(EdgesCase):
         self.run_for(0.2)
         self.assertEqual(self.network.connections, [])
 
+    def test_a_connection_on_which_nothing_was_said_since_the_greeting_is_given_as_long(
+        self,
+    ) -> None:
+        self.host("a", A, limits=NetworkLimits(idle_s=10))
+        end = self.caller(node_ref("b", B))
+        self.run_for(14.9)
+        self.assertEqual(end.heard[1:], [])
+        self.run_for(0.2)
+        self.assertEqual(end.heard[1:], [Bye("idle")])
+        self.run_for(1.8)
+        self.assertFalse(end.closed)
+        self.run_for(0.2)
+        self.assertTrue(end.closed)
+
     def test_a_connection_on_which_a_node_speaks_by_the_contacts_address_alone_is_in_use(
         self,
     ) -> None:
