@@ -264,6 +264,18 @@ class UnopenedLogTests(ServiceCase):
         self.assertIn("messages.db cannot be opened", text)
         self.assertIsNone(service.node)
 
+    def test_a_log_that_cannot_be_read_at_the_start_is_the_same_and_does_not_keep_a_stop(self):
+        log = FailingLog()
+        log.append(Record(MessageId(bytes(20), 1, 1), 1.0, b"x", []), 1.0)
+        log.damaged = True
+        service = self.service(1, log=log)
+        self.assertEqual(self.failure(service.started(), LogFailed, 0), DAMAGED)
+        self.assertEqual((service.node, service.running), (None, 0))
+        self.assertIsNone(self.result(service.stopService(), 0))
+        log.damaged = False
+        service.startService()
+        self.result(service.joined())
+
 
 class OneTurnTests(ServiceCase):
     """What a turn wanted to send when its commit fails, whatever the order."""
