@@ -249,16 +249,20 @@ class Channel:
         if self._failures:
             self._failures.clear()
         following = self._follows.get(reply.rid)
-        if following is not None:
-            if isinstance(reply, Messages | Ordered):
-                following.received(reply)
-            elif isinstance(reply, Failure):
-                del self._follows[reply.rid]
-                following.ended(error_of(reply))
-            return
         waiting = self._forget(reply.rid)
-        if waiting is None:
-            return
+        if following is not None:
+            self._pass_on(following, reply)
+        elif waiting is not None:
+            self._answer(waiting, reply)
+
+    def _pass_on(self, following: Following, reply: ServerReply) -> None:
+        if isinstance(reply, Messages | Ordered):
+            following.received(reply)
+        elif isinstance(reply, Failure):
+            del self._follows[reply.rid]
+            following.ended(error_of(reply))
+
+    def _answer(self, waiting: _Waiting, reply: ServerReply) -> None:
         if isinstance(reply, Failure):
             waiting.answer.errback(error_of(reply))
         elif isinstance(reply, waiting.call.replies):

@@ -237,6 +237,14 @@ class DialTests(NetworkCase):
         self.assertIsInstance(self.network.connect(THERE, HERE, Ends(self.clock)), Failure)
 
 
+class ServiceTests(NetworkCase):
+    def test_the_chances_of_a_service_are_those_of_its_address(self) -> None:
+        first, again, other = (self.network.service(each) for each in (HERE, HERE, THERE))
+        chances = [service._rng.random() for service in (first, again, other)]
+        self.assertEqual(chances[0], chances[1])
+        self.assertNotEqual(chances[0], chances[2])
+
+
 class FakeTests(SynchronousTestCase):
     def test_a_server_that_cannot_listen_says_how_often_it_was_asked(self) -> None:
         server = FailingServer(OSError(5, "no"))

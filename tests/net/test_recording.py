@@ -262,10 +262,11 @@ class RecorderTests(Case):
         recorder.close()
 
     def test_an_empty_file_is_no_life_to_be_kept(self) -> None:
-        (self.directory / "node.rec").touch()
+        (self.directory / "node.rec").touch(mode=0o644)
         recorder, _header = self.begun(8192)
         recorder.close()
         self.assertFalse((self.directory / "node.rec.1").exists())
+        self.assertEqual(recorder.path.stat().st_mode & 0o777, 0o600)
 
     def test_whether_a_file_can_be_written_is_checked_without_changing_it(self) -> None:
         recorder = self.recorder("node.rec")

@@ -102,6 +102,18 @@ class RoomTests(EdgesCase):
         self.assertEqual(a.downs, [(addresses[2], LinkFault.UNREACHABLE)])
         self.assertEqual(a.transport.dials_made, 2)
 
+    def test_contacts_and_other_names_that_lead_nowhere_are_forgotten(self) -> None:
+        a, b = self.host("a", A, limits=NetworkLimits(idle_s=10)), self.host("b", B)
+        self.network.bind("bee:7001", b.door)
+        a.send(contact("bee:7001"), Ping(1))
+        a.send(contact("10.0.9.9:1"), Ping(1))
+        self.run_for(0.1)
+        self.assertEqual(list(a.transport._contacts), ["10.0.9.9:1"])
+        self.assertEqual(set(a.transport._aliases), {"bee:7001", B})
+        self.run_for(30)
+        self.assertEqual((a.transport._contacts, a.transport._aliases), ({}, {}))
+        self.assertEqual((a.transport._links, a.transport._looks), ({}, {}))
+
     def test_what_a_stop_lets_go_of_is_not_dialled_when_others_give_up_their_places(self) -> None:
         a, b = self.host("a", A, limits=NetworkLimits(max_dials=1)), self.host("b", B)
         self.network.unreachable.add(C)

@@ -408,7 +408,6 @@ class PeerTransport:
                 reason=bye.text[:200],
             )
         if not session.said_bye:
-            session.said_bye = True
             session.connection.send(Bye(bye.code[:20]))
         session.connection.close()
 
