@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from typing import Any
 
+from twisted.internet.address import IPv4Address
 from twisted.internet.defer import CancelledError
 from twisted.internet.error import CannotListenError
 from twisted.internet.task import Clock
@@ -292,6 +293,18 @@ class DoorTests(EdgesCase):
         self.caller(NODE, Ping(1), Bye("leaving"), Ping(2))
         self.assertEqual(a.got(), [Ping(1)])
 
+    def test_a_host_gives_a_place_to_one_that_is_behind_it_by_two_and_to_no_other(self) -> None:
+        for host, let_in in (("y", False), ("z", False), ("x", False), ("w", True)):
+            a = self.host("a", A, limits=NetworkLimits(max_ungreeted=4), listen=False)
+            waiting = [a.door.buildProtocol(_at(each)) for each in "xxyz"]
+            found = a.door.buildProtocol(_at(host))
+            self.assertEqual(found is not None, let_in, host)
+            self.assertEqual(len(a.lines), int(let_in))
+            self.assertEqual(a.journal.counters.number(NetMetric.TURNED_AWAY), int(not let_in))
+            for connection in (*waiting, found):
+                if connection is not None:
+                    connection.handler.lost()
+
     def test_a_connection_may_be_turned_away_before_it_is_made(self) -> None:
         a = self.host("a", A, limits=NetworkLimits(max_ungreeted=1))
         first = a.door.buildProtocol(None)
@@ -315,6 +328,10 @@ class DoorTests(EdgesCase):
         self.assertEqual(a.door.waiting, 0)
         self.assertIsNone(a.door.buildProtocol(None))
         self.assertEqual(a.lines, [])
+
+
+def _at(host: str) -> IPv4Address:
+    return IPv4Address("TCP", host, 1)
 
 
 def _factory() -> Any:

@@ -82,7 +82,8 @@ class Ask(SynchronousTestCase):
 
     def test_a_failure_is_told(self):
         self.answer(WELCOME, Failure(1, "Busy", "ask again"))
-        self.assertRaises(healthcheck.NoNode, healthcheck.ask, self.ours)
+        error = self.assertRaises(healthcheck.NoNode, healthcheck.ask, self.ours)
+        self.assertEqual(str(error), "it answered [126, 1, 'Busy', 'ask again']")
 
     def test_a_connection_that_closed_early_is_told(self):
         self.answer(WELCOME)
@@ -137,6 +138,8 @@ class Ask(SynchronousTestCase):
         pieces = Pieces((longest + 1).to_bytes(4) + content + b"x", 65536)
         error = self.assertRaises(ValueError, healthcheck._next, pieces, b"")
         self.assertEqual(str(error), "a frame that is too long")
+        pieces = Pieces((longest + 1).to_bytes(4), 4)
+        self.assertRaises(ValueError, healthcheck._next, pieces, b"")
 
     def test_what_is_no_answer_is_refused(self):
         for frame in (b"\x93\x3d\x01", b"\x91" * 5000, b"\xc1", b"\x92\x3d\xc0", b"\x90", b"\x01"):

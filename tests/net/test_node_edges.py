@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import Any
 
+from chordnet import ChordService
 from chordnet.core.base.config import ProtocolConfig
 from chordnet.core.base.effects import BroadcastDone, LookupDone, Walked
-from chordnet.core.base.errors import BroadcastFailed, Busy, NotInRing
+from chordnet.core.base.errors import BroadcastFailed, Busy, ConfigError, NotInRing
 from chordnet.core.base.events import FindOwner, Leave, Publish, Walk
 from chordnet.core.base.messages import MessageId, Status
-from chordnet.testing import ScriptedCore
+from chordnet.storage.statedir import StateDirectory
+from chordnet.testing import FailingServer, ScriptedCore
 from tests.net.hosts import node_ref
 from tests.net.test_service import ServiceCase
 
@@ -148,6 +151,42 @@ class EndTests(ScriptedCase):
             self.core.now_status = Status.LEFT
             self.services[-1].stopService()
             self.network.run(1)
+
+
+class StartTests(ServiceCase):
+    def test_a_start_that_failed_leaves_the_state_directory_to_the_next(self) -> None:
+        directory = Path(self.mktemp())
+        server = FailingServer(OSError(5, "broken"))
+        service = ChordService(self.clock, server, name="Node 1", state_dir=directory)
+        for _ in range(2):
+            service.startService()
+            self.failure(service.started(), ConfigError, 0)
+            self.assertEqual(service.running, 0)
+            StateDirectory(directory, self.fail).close()
+        self.assertEqual(server.tries, 2)
+
+    def test_a_stop_leaves_the_state_directory_to_the_next(self) -> None:
+        directory = Path(self.mktemp())
+        service = self.service(1, state_dir=directory)
+        self.network.run(1)
+        self.result(service.stopService(), 1)
+        StateDirectory(directory, self.fail).close()
+
+    def test_a_check_of_the_files_leaves_them_to_the_start(self) -> None:
+        directory = Path(self.mktemp())
+        service = self.network.service(self.address(1), state_dir=directory)
+        service.check_storage()
+        StateDirectory(directory, self.fail).close()
+
+    def test_the_power_s_loss_is_survived_only_with_a_directory(self) -> None:
+        error = self.assertRaises(
+            ConfigError, ChordService, self.clock, self.network.server("10.0.0.1:1"),
+            durability="power",
+        )  # fmt: skip
+        self.assertEqual(
+            str(error),
+            "durability 'power' needs a state directory: without one nothing is kept on disk",
+        )
 
 
 class StatusTests(ScriptedCase):

@@ -176,6 +176,16 @@ class SettledTests(ServiceCase):
         self.network.run(3)
         self.failureResultOf(settled, NotInRing)
 
+    def test_when_a_stop_is_over_nobody_waits_any_more(self):
+        service = self.service(1)
+        settled = service.settled(members=2)
+        self.network.run(1)
+        ended = []
+        service.stopService().addCallback(lambda _none: ended.append(settled.called))
+        self.network.run(3)
+        self.assertEqual(ended, [True])
+        self.failureResultOf(settled, NotInRing)
+
     def test_numbers_that_no_ring_can_have_as_members_are_refused(self):
         service = self.service(1)
         for members in (0, -1, "5", True, 2.0, None):

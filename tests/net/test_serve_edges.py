@@ -346,6 +346,9 @@ class FollowingsTests(NodeCase):
         followings.pump()
         followings.end(1)
         self.assertEqual(self.node.clock.getDelayedCalls(), [])
+        followings.stop()
+        followings.begin(Follow(2, "", "origin"))
+        self.assertEqual(len(self.node.clock.getDelayedCalls()), 1)
 
 
 class DeliveryTests(NodeCase):
@@ -468,6 +471,22 @@ class ReadingTests(NodeCase):
         entries, more = reader.read()
         self.assertEqual(([each.id[-1] for each in entries], more), (["4", "5", "6", "7"], False))
 
+    def test_messages_are_read_from_the_log_once_and_not_again_to_be_sent(self) -> None:
+        reads: list[tuple[int, int]] = []
+
+        class Counting(MemoryLog):
+            def beyond(self, position: int, limit: int) -> Any:
+                reads.append((position, limit))
+                return super().beyond(position, limit)
+
+        self.make()
+        self.node.log = Counting()
+        for number in range(1, 301):
+            self.node.record(number)
+        reader = open_reader(self.node, "origin", "")
+        self.assertEqual([len(reader.read()[0]) for _ in range(2)], [256, 44])
+        self.assertEqual(reads, [(-1, 256), (255, 256)])
+
     def test_there_is_more_until_all_are_read_or_as_many_as_are_wanted(self) -> None:
         self.make()
         for number in range(1, 513):
@@ -545,6 +564,22 @@ class SessionTests(ServiceCase):
         self.network.run(0.1)
         self.assertEqual(heard, [*expected, "caught up"])
         self.assertEqual(told, expected)
+
+    def test_what_breaks_a_rule_is_told_when_it_is_read_however_long_it_waited(self) -> None:
+        (service,) = self.ring(1)
+        for number in range(40):
+            self.result(service.broadcast(f"{number:04}" + "x" * 4000), 0.002)
+        end = self.client_end()
+        end.transport.pauseProducing()
+        end.say(*[GetMessages(rid, 40, "") for rid in range(1, 11)])
+        end.transport.write(b"\x00\x00\x00\x01\xc1")
+        self.network.run(0.1)
+        self.assertEqual(len(self.network.connections), 1)
+        end.transport.resumeProducing()
+        self.network.run(1)
+        self.assertEqual([type(each) for each in end.replies], [Messages] * 10 + [Bye])
+        self.assertEqual(end.replies[-1].code, "protocol")
+        self.assertEqual(self.network.connections, [])
 
     def test_so_many_requests_may_be_in_flight_and_one_more_is_told_how_many(self) -> None:
         self.ring(2, limits=NetworkLimits(client_in_flight=2))

@@ -11,7 +11,7 @@ from chordnet.core.base.events import LinkFault
 from chordnet.core.base.messages import NodeRef, Ping, Pong, contact
 from chordnet.net.base.limits import NetworkLimits
 from chordnet.net.base.metrics import NetMetric
-from chordnet.net.links.greeters import peer_hello
+from chordnet.net.links.greeters import client_hello, peer_hello
 from chordnet.wire.codec import encode_frame, read_answer, read_peer
 from chordnet.wire.framing import FrameDecoder
 from chordnet.wire.greeting import VERSION, Bye, Refuse, Welcome
@@ -177,6 +177,18 @@ class TwoConnectionsTests(EdgesCase):
                 self.assertIs(a.transport._preferred(new, old), stays)
 
 
+class TellerTests(EdgesCase):
+    def test_when_the_messages_of_a_peer_are_handled_nobody_is_the_teller_any_more(self) -> None:
+        a = self.host("a", A)
+        tellers: list[bytes] = []
+        a.transport.received = lambda _node, _message: tellers.append(a.transport.teller)
+        for more in ([], [Bye("leaving")], [client_hello("")]):
+            node = node_ref("b", B)
+            self.caller(node, Ping(1), *more)
+            self.assertEqual((tellers, a.transport.teller), ([node.raw], b""), more)
+            tellers.clear()
+
+
 class IdleTests(EdgesCase):
     def test_a_connection_is_closed_once_two_looks_in_a_row_find_no_message_on_it(self) -> None:
         """The looks come every half of the time, and the first of them finds the greeting."""
@@ -258,6 +270,23 @@ class TextTests(EdgesCase):
         self.assertEqual(a.downs, [("b", LinkFault.REJECTED)])
         self.assertEqual(a.journal.counters.number(NetMetric.REJECTED, "identity"), 1)
         self.assertEqual(a.journal.counters.number(NetMetric.MESSAGES_DROPPED), 1)
+
+    def test_an_older_life_that_answers_is_not_the_one_that_was_called(self) -> None:
+        a = self.host("a", A)
+        ends = self.answering(B, Welcome(VERSION, node_ref("b", B, 1), "default", 160))
+        a.send(node_ref("b", B, 2), Ping(1))
+        self.run_for(0.1)
+        self.assertEqual(ends[0].heard, [Bye("protocol", "an older incarnation of it answers")])
+        self.assertEqual(a.downs, [("b", LinkFault.REJECTED)])
+        self.assertEqual(a.transport.connected, 0)
+
+    def test_a_newer_life_that_answers_takes_the_place_of_the_one_that_was_called(self) -> None:
+        a = self.host("a", A)
+        self.answering(B, Welcome(VERSION, node_ref("b", B, 3), "default", 160))
+        a.send(node_ref("b", B, 2), Ping(1))
+        self.run_for(0.1)
+        self.assertEqual(a.downs, [("b", LinkFault.BROKEN)])
+        self.assertEqual([session.node.incarnation for session in a.transport._sessions], [3])
 
     def test_why_a_stopped_node_lets_in_no_peer_is_said_in_500_letters(self) -> None:
         a = self.host("a", A)

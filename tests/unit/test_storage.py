@@ -115,6 +115,17 @@ class FairnessTests(SynchronousTestCase):
 
 
 class MemoryStateTests(SynchronousTestCase):
+    def test_the_peers_kept_last_are_known_and_nobody_else_changes_them(self):
+        state = MemoryState(lambda: 1000.0)
+        self.assertEqual(state.known_peers(), [])
+        peers = [NodeRef(b"x" * 20, 1, "host:1", "Node 1")]
+        state.keep_peers(peers)
+        expected = [*peers]
+        peers.clear()
+        self.assertEqual(state.known_peers(), expected)
+        state.close()
+        self.assertEqual(state.known_peers(), expected)
+
     def test_incarnations_grow_when_the_clock_does_not(self):
         state = MemoryState(lambda: 1000.0)
         self.assertEqual(state.next_incarnation(), 1_000_000)
