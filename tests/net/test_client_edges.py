@@ -299,6 +299,17 @@ class ScriptedNodeTests(AddressesCase):
         self.assertIsNone(self.result(waiting))
         self.assertIsNone(self.successResultOf(following.finished))
 
+    def test_a_following_that_the_node_has_ended_is_forgotten(self) -> None:
+        client, waiting, end = self.asked()
+        following = client.follow(lambda _message: None)
+        end.say(Failure(2, "LocalProtocolError", "no such message"), Done(1))
+        self.result(waiting)
+        self.assertEqual(self.failure(following.finished, LocalProtocolError), "no such message")
+        self.assertEqual(client._channel._follows, {})
+        following.stop()
+        self.network.run(0.01)
+        self.assertEqual(end.asked, 2)
+
     def test_a_following_for_which_there_is_no_room_fails_by_itself(self) -> None:
         client = self.client_of(1, limits=NetworkLimits(send_buffer_bytes=1))
         client.status().addErrback(lambda _failure: None)

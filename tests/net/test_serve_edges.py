@@ -309,6 +309,18 @@ class FollowingsTests(NodeCase):
         self.assertEqual([each.rid for each in self.connection.sent], [1, 1, 2])
         self.assertEqual(self.connection.flushes, 3)
 
+    def test_a_place_far_behind_in_the_log_is_looked_for_in_several_turns(self) -> None:
+        followings = self.followings()
+        for number in range(1, 601):
+            last = self.node.record(number)
+        followings.begin(Follow(1, last, "origin"))
+        for _ in range(2):
+            self.assertEqual(self.connection.sent, [])
+            self.assertEqual(len(self.node.clock.getDelayedCalls()), 1)
+            followings.pump()
+        self.assertEqual(self.connection.sent, [Ordered(1, [], False)])
+        self.assertEqual(self.node.clock.getDelayedCalls(), [])
+
     def test_a_long_history_is_sent_to_its_end_and_only_the_last_reply_says_so(self) -> None:
         followings = self.followings()
         for number in range(1, 601):

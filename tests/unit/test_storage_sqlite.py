@@ -344,6 +344,20 @@ class RetentionTests(SqliteCase):
         log.checkpoint()
         return len(log), log.bytes
 
+    def test_holes_are_known_again_after_a_start(self):
+        log = self.open(max_bytes=2000)
+        log.append(record(1, origin=OTHER), self.wall)
+        for sequence in range(1, 11):
+            log.append(record(sequence, bytes(500)), self.wall)
+        log.commit()
+        log.checkpoint()
+        positions = [kept.position for kept in log.newest(99)]
+        self.assertEqual((positions[0], positions[-1], log.first), (0, 10, 0))
+        self.assertEqual(log.dropped_to, positions[1] - 1)
+        log = self.reopened(log, max_bytes=2000)
+        self.assertEqual((log.first, log.last), (0, 10))
+        self.assertEqual(log.dropped_to, positions[1] - 1)
+
     def test_of_two_equal_origins_one_message_makes_the_room_of_one_message(self):
         log = self.open(max_bytes=5993)  # of which 5,900 stay
         for sequence in range(1, 31):
