@@ -189,6 +189,46 @@ class StartTests(ServiceCase):
         )
 
 
+class Stuck:
+    """A connection that ends only when it is cut."""
+
+    def __init__(self, node: Any) -> None:
+        self._node = node
+        self.cuts = 0
+
+    def flush(self) -> None:
+        pass
+
+    def abort(self) -> None:
+        self.cuts += 1
+        self._node.turn.closed(self)
+
+
+class StopTests(ScriptedCase):
+    def test_what_has_not_ended_half_a_second_after_its_time_is_cut(self) -> None:
+        node = self.node_with(Status.LEFT)
+        stuck = Stuck(node)
+        node.turn.open.add(stuck)
+        ended: list[None] = []
+        self.services[0].stopService().addCallback(ended.append)
+        self.network.run(2.45)
+        self.assertEqual((stuck.cuts, ended), (0, []))
+        self.network.run(0.1)
+        self.assertEqual((stuck.cuts, ended), (1, [None]))
+
+    def test_a_stop_waits_for_the_leaving_as_long_as_it_is_told_to(self) -> None:
+        self.node_with()
+        service = self.services[0]
+        ended: list[None] = []
+        service.stopService().addCallback(ended.append)
+        self.network.run(0.09)
+        self.assertEqual(ended, [])
+        self.assertIsNotNone(service.node)
+        self.network.run(0.02)
+        self.assertEqual(ended, [None])
+        self.assertIsNone(service.node)
+
+
 class StatusTests(ScriptedCase):
     def test_a_status_has_the_time_since_the_start_and_what_the_core_sees(self) -> None:
         node = self.node_with()
