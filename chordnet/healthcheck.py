@@ -144,11 +144,10 @@ def _read(data: bytes, at: int) -> tuple[Any, int]:
         return _CONSTANTS[first], at
     if first in _SIZES:
         return 0, at + _SIZES[first]
-    length, kind = 0, first
     if first < 0xC0:
         length, kind = (first & 0x1F, 0xD9) if first >= 0xA0 else (first & 0x0F, first & 0xF0)
     else:
-        width = _WIDTHS[first]
+        kind, width = first, _WIDTHS[first]
         length = int.from_bytes(data[at : at + width], "big")
         at += width
     if kind in (0xC4, 0xC5, 0xC6, 0xD9, 0xDA, 0xDB):

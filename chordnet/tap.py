@@ -44,7 +44,7 @@ _NAMED = 3
 def _say(text: str) -> None:
     # Not sys.stderr, which twistd has redirected to its log by the time a node starts.
     if sys.__stderr__ is not None:
-        print(f"chordnode: {text}", file=sys.__stderr__, flush=True)
+        print(f"chordnode: {text}", file=sys.__stderr__)
 
 
 def _refuse(text: str) -> NoReturn:

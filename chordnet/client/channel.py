@@ -141,7 +141,8 @@ class Channel:
         """Forget a following, and have the node end it."""
         if self._follows.pop(rid, None) is None:
             return
-        if not self._withdraw(rid) and self._session is not None:
+        self._withdraw(rid)
+        if self._session is not None:  # else the node has never heard of it, or is gone
             self._session.send(self.number(), encode_frame(Unfollow(rid)))
 
     def close(self) -> Deferred[None]:
@@ -187,11 +188,9 @@ class Channel:
         self._unsent[rid] = frame
         self._unsent_bytes += len(frame)
 
-    def _withdraw(self, rid: int) -> bool:
-        """Drop an unsent request; return True if it still waited for a connection."""
-        frame = self._unsent.pop(rid, b"")
-        self._unsent_bytes -= len(frame)
-        return bool(frame)
+    def _withdraw(self, rid: int) -> None:
+        """Drop a request that waits for a connection."""
+        self._unsent_bytes -= len(self._unsent.pop(rid, b""))
 
     # -- the connection --------------------------------------------------------------------------
 
@@ -261,16 +260,20 @@ class Channel:
         if self._failures:
             self._failures.clear()
         following = self._follows.get(reply.rid)
-        if following is not None:
-            if isinstance(reply, Messages | Ordered):
-                following.received(reply)
-            elif isinstance(reply, Failure):
-                del self._follows[reply.rid]
-                following.ended(error_of(reply))
-            return
         waiting, _unsent = self._forget(reply.rid)
-        if waiting is None:
-            return
+        if following is not None:
+            self._pass_on(following, reply)
+        elif waiting is not None:
+            self._answer(waiting, reply)
+
+    def _pass_on(self, following: Following, reply: ServerReply) -> None:
+        if isinstance(reply, Messages | Ordered):
+            following.received(reply)
+        elif isinstance(reply, Failure):
+            del self._follows[reply.rid]
+            following.ended(error_of(reply))
+
+    def _answer(self, waiting: _Waiting, reply: ServerReply) -> None:
         if isinstance(reply, Failure):
             waiting.answer.errback(error_of(reply))
         elif isinstance(reply, waiting.call.replies):

@@ -95,8 +95,6 @@ class Following:
         self._finish(error)
 
     def _finish(self, error: Exception | None) -> None:
-        if self._ended:
-            return
         self._ended = True
         if self.finished.called:
             return

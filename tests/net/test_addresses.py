@@ -52,3 +52,12 @@ class PortTests(SynchronousTestCase):
         text = str(self.assertRaises(ConfigError, check_port, 0, "192.0.2.77"))
         self.assertTrue(text.endswith("; this machine has no such address"), text)
         check_port(0, None)
+
+    def test_connections_of_the_past_are_no_obstacle(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            port = server.getsockname()[1]
+            with socket.create_connection(("127.0.0.1", port)) as client:
+                accepted, _address = server.accept()
+                accepted.close()  # the side that closes first keeps the port for a while
+                self.assertEqual(client.recv(1), b"")
+        check_port(port, "127.0.0.1")

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from chordnet.core.base.effects import BroadcastDone, Record, Send, SendStored
@@ -263,6 +265,20 @@ class UnopenedLogTests(ServiceCase):
         text = self.failure(service.started(), LogFailed)
         self.assertIn("messages.db cannot be opened", text)
         self.assertIsNone(service.node)
+
+    def test_a_log_that_cannot_be_read_at_the_start_is_the_same_and_does_not_keep_a_stop(self):
+        log = FailingLog()
+        log.append(Record(MessageId(bytes(20), 1, 1), 1.0, b"x", []), 1.0)
+        log.damaged = True
+        service = self.service(1, log=log)
+        self.assertEqual(self.failure(service.started(), LogFailed, 0), DAMAGED)
+        self.assertEqual((service.node, service.running), (None, 0))
+        dialled = self.network.connect("10.9.9.9:1", self.address(1), Factory.forProtocol(Protocol))
+        self.assertIsInstance(dialled, Failure)
+        self.assertIsNone(self.result(service.stopService(), 0))
+        log.damaged = False
+        service.startService()
+        self.result(service.joined())
 
 
 class OneTurnTests(ServiceCase):

@@ -82,7 +82,8 @@ class Ask(SynchronousTestCase):
 
     def test_a_failure_is_told(self):
         self.answer(WELCOME, Failure(1, "Busy", "ask again"))
-        self.assertRaises(healthcheck.NoNode, healthcheck.ask, self.ours)
+        error = self.assertRaises(healthcheck.NoNode, healthcheck.ask, self.ours)
+        self.assertEqual(str(error), "it answered [126, 1, 'Busy', 'ask again']")
 
     def test_a_connection_that_closed_early_is_told(self):
         self.answer(WELCOME)
@@ -137,6 +138,8 @@ class Ask(SynchronousTestCase):
         pieces = Pieces((longest + 1).to_bytes(4) + content + b"x", 65536)
         error = self.assertRaises(ValueError, healthcheck._next, pieces, b"")
         self.assertEqual(str(error), "a frame that is too long")
+        pieces = Pieces((longest + 1).to_bytes(4), 4)
+        self.assertRaises(ValueError, healthcheck._next, pieces, b"")
 
     def test_what_is_no_answer_is_refused(self):
         for frame in (b"\x93\x3d\x01", b"\x91" * 5000, b"\xc1", b"\x92\x3d\xc0", b"\x90", b"\x01"):
@@ -251,3 +254,69 @@ class Weight(SynchronousTestCase):
         self.assertIn("_socket", loaded)
         heavy = {"socket", "typing", "re", "enum", "collections", "msgspec", "chordnet", "twisted"}
         self.assertEqual(loaded & heavy, set())
+
+
+class Edges(SynchronousTestCase):
+    """Numbers that are read past, ports that can be dialled, and how long a step may take."""
+
+    def test_numbers_of_every_kind_are_read_past(self):
+        sizes = {
+            0xCA: 4, 0xCB: 8, 0xCC: 1, 0xCD: 2, 0xCE: 4, 0xCF: 8, 0xD0: 1, 0xD1: 2, 0xD2: 4,
+            0xD3: 8,
+        }  # fmt: skip
+        for first, size in sizes.items():
+            data = b"\xc0" + bytes([first]) + b"\x01" * 8
+            self.assertEqual(healthcheck._read(data, 1), (0, 2 + size), hex(first))
+
+    def test_small_numbers_are_their_own_byte(self):
+        for first in (0, 1, 0x7F, 0xE0, 0xFF):
+            self.assertEqual(healthcheck._read(bytes([first, 5]), 0), (first, 1))
+
+    def test_what_has_a_length_is_read_to_its_end_however_the_length_is_written(self):
+        rows = [
+            (b"\x81\x01\x02", [1, 2]),
+            (b"\x92\x01\x02", [1, 2]),
+            (b"\xa2ab", "ab"),
+            (b"\xc4\x02ab", "ab"),
+            (b"\xc5\x00\x02ab", "ab"),
+            (b"\xc6\x00\x00\x00\x02ab", "ab"),
+            (b"\xd9\x02ab", "ab"),
+            (b"\xda\x00\x02ab", "ab"),
+            (b"\xdb\x00\x00\x00\x02ab", "ab"),
+            (b"\xdc\x00\x02\x01\x02", [1, 2]),
+            (b"\xdd\x00\x00\x00\x02\x01\x02", [1, 2]),
+            (b"\xde\x00\x01\x01\x02", [1, 2]),
+            (b"\xdf\x00\x00\x00\x01\x01\x02", [1, 2]),
+        ]
+        for data, value in rows:
+            self.assertEqual(healthcheck._read(data + b"rest", 0), (value, len(data)), data)
+
+    def test_no_more_is_read_at_a_time_than_64_kib(self):
+        asked = []
+
+        class Counting(Pieces):
+            def recv(self, most: int) -> bytes:
+                asked.append(most)
+                return super().recv(most)
+
+        healthcheck._next(Counting(b"\x00\x00\x00\x01\x05", 2), b"")
+        self.assertEqual(asked, [65_536] * 3)
+
+    def test_ports_from_1_to_65535_can_be_dialled(self):
+        for port in ("0", "-1", "65536", "70000", "seven", ""):
+            with contextlib.redirect_stdout(io.StringIO()) as printed:
+                self.assertEqual(healthcheck.main({}, [f"127.0.0.1:{port}"]), 1)
+            self.assertIn("is not an address", printed.getvalue(), port)
+        for port in ("1", "65535"):
+            with contextlib.redirect_stdout(io.StringIO()) as printed:
+                self.assertEqual(healthcheck.main({}, [f"127.0.0.1:{port}"]), 1)
+            self.assertIn("does not answer", printed.getvalue(), port)
+
+    def test_every_step_may_take_three_seconds(self):
+        with socket.create_server((healthcheck.HOST, 0)) as listener:
+            connection = healthcheck.connect("127.0.0.1", listener.getsockname()[1])
+            self.addCleanup(connection.close)
+            self.assertEqual(connection.gettimeout(), 3.0)
+
+    def test_without_a_word_the_usual_port_is_asked(self):
+        self.assertEqual((healthcheck.HOST, healthcheck.DEFAULT_PORT), ("127.0.0.1", 7001))

@@ -174,6 +174,15 @@ class ConnectionTests(NetworkCase):
         ((kept, _),) = self.network.connections
         self.assertIs(kept, other.transport)
 
+    def test_a_producer_that_is_stopped_closes_its_connection(self) -> None:
+        near, far = self.pair()
+        near.transport.stopProducing()
+        self.clock.advance(DELAY_S)
+        self.clock.advance(0)
+        self.assertEqual(
+            (near.notes, far.notes), ([(1.0, ConnectionDone)], [(1.0, ConnectionDone)])
+        )
+
     def test_who_is_at_the_other_end_is_an_address(self) -> None:
         near, far = self.pair()
         peers = [end.transport.getPeer() for end in (near, far)]
@@ -235,6 +244,14 @@ class DialTests(NetworkCase):
         self.assertIsInstance(self.network.connect(THERE, HERE, Ends(self.clock)), End)
         port.stopListening()
         self.assertIsInstance(self.network.connect(THERE, HERE, Ends(self.clock)), Failure)
+
+
+class ServiceTests(NetworkCase):
+    def test_the_chances_of_a_service_are_those_of_its_address(self) -> None:
+        first, again, other = (self.network.service(each) for each in (HERE, HERE, THERE))
+        chances = [service._rng.random() for service in (first, again, other)]
+        self.assertEqual(chances[0], chances[1])
+        self.assertNotEqual(chances[0], chances[2])
 
 
 class FakeTests(SynchronousTestCase):

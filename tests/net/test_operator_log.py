@@ -68,6 +68,17 @@ class LifeTests(LogCase):
         self.assertEqual(lines[-2:], ["is left (was leaving)", "stopped"])
         self.assertEqual(self.lines(level="warn"), [])
 
+    def test_lines_name_what_a_node_listens_on_until_it_has_a_name_of_its_own(self) -> None:
+        service = self.network.service(self.address(1))
+        service.journal.info("before")
+        service.startService()
+        self.services.append(service)
+        self.network.run(0.1)
+        service.journal.info("after")
+        lines = [formatEvent(e) for e in self.events if e["log_namespace"] == "chordnet.node"]
+        self.assertEqual(lines[0], f"{service._listen_text}: before")
+        self.assertEqual(lines[-1], "10.0.0.1:7001: after")
+
     def test_a_node_that_does_not_leave_in_time_is_a_warning(self) -> None:
         def make(_config: Any, me: Any, _rng: Any) -> ScriptedCore:
             core = ScriptedCore(me)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import random
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from chordnet.core.base.config import ProtocolConfig
 from chordnet.core.base.errors import ConfigError
+from chordnet.core.base.messages import NodeRef
 from chordnet.net.runtime.recorder import Recorder
 from chordnet.record.recording import (
     End,
@@ -219,6 +221,65 @@ class RecorderTests(Case):
         self.assertIsNone(Replay(frames_of(path)).run().difference)
         said = [line for line in self.lines if "stopped recording" in line]
         self.assertEqual(len([line for line in said if line.startswith("Node 1")]), 1)
+
+    def begun(self, max_bytes: int) -> tuple[Recorder, int]:
+        """Return a recorder that has begun, and how long its file is by now."""
+        recorder = self.recorder("node.rec", max_bytes=max_bytes)
+        me = NodeRef(bytes(20), 1, ADDRESSES[0], "Node 1")
+        recorder(ProtocolConfig(), me, random.Random(1))
+        return recorder, recorder.path.stat().st_size
+
+    def test_a_recording_may_be_as_long_as_its_limit_less_256_bytes_for_the_end(self) -> None:
+        recorder, header = self.begun(8192)
+        recorder._write_step(b"x" * 100)
+        recorder._write_step(b"x" * (8192 - header - 100 - 256))
+        self.assertEqual((recorder.path.stat().st_size, recorder.steps), (8192 - 256, 2))
+        self.assertEqual(self.lines, [])
+        recorder._write_step(b"x")
+        self.assertEqual(
+            self.lines,
+            [
+                f"Node 1: stopped recording: {recorder.path} has reached its limit of 8192 bytes",
+            ],
+        )
+        end = pack(End(2, "the limit of 8192 bytes was reached"))
+        self.assertTrue(recorder.path.read_bytes().endswith(b"x" + end))
+        recorder._write_step(b"x")
+        recorder.close()
+        self.assertEqual((recorder.path.stat().st_size, recorder.steps), (7936 + len(end), 2))
+
+    def test_every_life_counts_its_own_steps_and_has_the_whole_room(self) -> None:
+        recorder, header = self.begun(8192)
+        recorder._write_step(b"x" * 5000)
+        recorder.close()
+        me = NodeRef(bytes(20), 1, ADDRESSES[0], "Node 1")
+        recorder(ProtocolConfig(), me, random.Random(1))
+        self.assertEqual(recorder.steps, 0)
+        recorder._write_step(b"x" * 5000)
+        self.assertEqual((recorder.path.stat().st_size, recorder.steps), (header + 5000, 1))
+        self.assertEqual((recorder.path.parent / "node.rec.1").stat().st_mode & 0o777, 0o600)
+        self.assertEqual(recorder.path.stat().st_mode & 0o777, 0o600)
+        recorder.close()
+
+    def test_an_empty_file_is_no_life_to_be_kept(self) -> None:
+        (self.directory / "node.rec").touch(mode=0o644)
+        recorder, _header = self.begun(8192)
+        recorder.close()
+        self.assertFalse((self.directory / "node.rec.1").exists())
+        self.assertEqual(recorder.path.stat().st_mode & 0o777, 0o600)
+
+    def test_whether_a_file_can_be_written_is_checked_without_changing_it(self) -> None:
+        recorder = self.recorder("node.rec")
+        recorder.check()
+        self.assertEqual(recorder.path.read_bytes(), b"")
+        recorder.path.write_bytes(b"x")
+        recorder.check()
+        self.assertEqual(recorder.path.read_bytes(), b"x")
+        elsewhere = self.recorder("no/such/directory.rec")
+        error = self.assertRaises(ConfigError, elsewhere.check)
+        self.assertEqual(
+            str(error), f"cannot record to {elsewhere.path}: No such file or directory"
+        )
 
     def test_the_life_before_is_kept(self) -> None:
         recorder = self.recorder("node.rec")

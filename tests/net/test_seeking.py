@@ -148,6 +148,19 @@ class SettledTests(ServiceCase):
         text = self.failureResultOf(settled, TimedOut).getErrorMessage()
         self.assertEqual(text, "no ring of 3 members after 2 s: the ring has 2")
 
+    def test_a_wait_is_given_up_at_the_end_of_its_time_and_not_before(self):
+        service = self.service(1)
+        self.network.run(1)
+        settled = service.settled(members=2, timeout_s=0.25)
+        self.clock.advance(0.1)
+        self.clock.advance(0.1)
+        self.clock.advance(0.0625)
+        self.assertNoResult(settled)
+        self.clock.advance(0.0375)
+        self.failureResultOf(settled, TimedOut)
+        settled = service.settled(members=2, timeout_s=0)
+        self.failureResultOf(settled, TimedOut)
+
     def test_a_ring_that_is_larger_than_awaited_does_not_count(self):
         ring = self.ring(3)
         settled = ring[0].settled(members=2, timeout_s=1.0)
@@ -161,6 +174,16 @@ class SettledTests(ServiceCase):
         self.network.run(1)
         service.stopService()
         self.network.run(3)
+        self.failureResultOf(settled, NotInRing)
+
+    def test_when_a_stop_is_over_nobody_waits_any_more(self):
+        service = self.service(1)
+        settled = service.settled(members=2)
+        self.network.run(1)
+        ended = []
+        service.stopService().addCallback(lambda _none: ended.append(settled.called))
+        self.network.run(3)
+        self.assertEqual(ended, [True])
         self.failureResultOf(settled, NotInRing)
 
     def test_numbers_that_no_ring_can_have_as_members_are_refused(self):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from pathlib import Path
 
-from twisted.internet import reactor, ssl
+from twisted.internet import reactor, ssl, tcp
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.endpoints import (
     SSL4ServerEndpoint,
@@ -219,6 +219,15 @@ class OtherTransportTests(SynchronousTestCase):
         layer = Layer(None)
         layer.transport = layer
         self.assertIsNone(tcp_socket(layer))
+
+    def test_a_socket_is_found_below_seven_layers_and_below_no_more(self) -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as plain:
+            bottom = tcp.Connection(plain, None, None)
+            for layers, expected in ((0, plain), (1, plain), (7, plain), (8, None)):
+                transport = bottom
+                for _ in range(layers):
+                    transport = Layer(transport)
+                self.assertIs(tcp_socket(transport), expected, layers)
 
     def test_a_transport_that_cannot_be_cut_is_closed(self) -> None:
         class Gentle:

@@ -17,6 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from chordnet.core.base.config import ProtocolConfig
 from chordnet.core.base.errors import ConfigError
+from chordnet.net.base.limits import NetworkLimits
 from chordnet.settings import (
     CONFIG,
     OPTIONS,
@@ -322,3 +323,80 @@ class ProgramTests(SynchronousTestCase):
         for wrong in wrong_values(kind)[1]:
             problem = self.assertRaises(ConfigError, kind.read, "x", wrong)
             self.assertIn("x must be a number of seconds from 0 to 10, not ", str(problem))
+
+
+class DeclaredTests(SynchronousTestCase):
+    """What each option takes, and what it is when nothing is said, in figures."""
+
+    def test_each_option_has_the_limits_and_the_default_that_are_promised(self) -> None:
+        big = 1_099_511_627_776
+        expected = {
+            "port": ("p", Whole(0, 65_535), 7001, "7001"),
+            "interface": ("i", Text(), None, "all interfaces"),
+            "advertise": ("a", Text(), None, "worked out"),
+            "peer": ("", Addresses(64), (), "none"),
+            "name": ("n", Text(), None, "its address"),
+            "network": ("", Text(), "default", "default"),
+            "bits": ("", Whole(3, 256), 160, "160"),
+            "state-dir": ("s", Text(), None, "none"),
+            "durability": ("", OneOf(("process", "power")), "process", "process"),
+            "history-bytes": ("", Whole(1, big), 67_108_864, "67108864"),
+            "history-hours": ("", Whole(1, 1_048_576), 24, "24"),
+            "alone": ("", Flag(), False, "no"),
+            "debug": ("", Flag(), False, "no"),
+            "record": ("", Text(), None, "none"),
+            "record-bytes": ("", Whole(4096, big), 268_435_456, "268435456"),
+            "leave-timeout": ("", Seconds(0, 3600), 5.0, "5.0"),
+            "max-clients": ("", Whole(1, 65_536), 256, "256"),
+        }
+        found = {
+            each.name: (each.short, each.kind, each.default, each.default_text)
+            for each in OPTIONS.values()
+        }
+        self.assertEqual(found, expected)
+
+    def test_what_a_user_writes_becomes_what_a_program_would_pass(self) -> None:
+        rows = [
+            ("config", 8, ProtocolConfig(bits=8)),
+            ("history_s", 2, 7200.0),
+            ("limits", 7, NetworkLimits(max_clients=7)),
+            ("port", 5, 5),
+        ]
+        for field, written, value in rows:
+            self.assertEqual(OPTIONS[field].into(written), value)
+
+    def test_the_ends_of_a_range_belong_to_it(self) -> None:
+        self.assertEqual([Whole(3, 5).read("x", each) for each in (3, "4", 5)], [3, 4, 5])
+        self.assertEqual([Seconds(3, 5).read("x", each) for each in (3, "4", 5)], [3, 4, 5])
+        rows = [
+            (Whole(3, 5), "a whole number from 3 to 5"),
+            (Seconds(3, 5.5), "a number of seconds from 3 to 5.5"),
+        ]
+        for kind, words in rows:
+            for wrong in (2, "6", None, True, "", "x"):
+                error = self.assertRaises(ConfigError, kind.read, "it", wrong)
+                self.assertEqual(str(error), f"it must be {words}, not {wrong!r}")
+
+    def test_yes_and_no_have_a_few_words_each(self) -> None:
+        for words, value in (("1 true yes on TRUE", True), ("0 false no off Off", False)):
+            for word in words.split():
+                self.assertIs(Flag().read("it", word), value)
+        self.assertEqual([Flag().read("it", each) for each in ("", True, False)], [0, 1, 0])
+        error = self.assertRaises(ConfigError, Flag().read, "it", "maybe")
+        self.assertEqual(str(error), "it must be yes or no, not 'maybe'")
+
+    def test_as_many_addresses_as_may_be_are_read_in_any_way_of_writing(self) -> None:
+        kind = Addresses(2)
+        for written in ("a:1,b:2", "a:1 b:2", " a:1 ,  b:2 ", ["a:1", "b:2"], ("a:1", "b:2")):
+            self.assertEqual(kind.read("peers", written), ["a:1", "b:2"])
+        error = self.assertRaises(ConfigError, kind.read, "peers", "a:1 b:2 c:3")
+        self.assertEqual(str(error), "at most 2 peers can be given")
+
+    def test_the_endpoint_is_described_by_its_port_and_the_interface_if_there_is_one(self) -> None:
+        rows = [
+            (None, "tcp:5"), ("", "tcp:5"), ("*", "tcp:5"), ("auto", "tcp:5"),
+            ("10.0.0.1", "tcp:5:interface=10.0.0.1"), ("host", "tcp:5:interface=host"),
+            ("::1", r"tcp6:5:interface=\:\:1"), ("[::1]", r"tcp6:5:interface=\:\:1"),
+        ]  # fmt: skip
+        for interface, expected in rows:
+            self.assertEqual(listen_description(5, interface), expected)

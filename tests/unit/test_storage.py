@@ -79,6 +79,22 @@ class MemoryLogTests(SynchronousTestCase):
             self.assertEqual((len(log), log.bytes), (kept, kept * each))
             self.assertEqual((log.dropped_to, log.first), (2 - kept, 3 - kept))
 
+    def test_a_full_log_makes_room_for_a_64th_more_than_it_has_to(self):
+        self.assertEqual(len(self.filled(64, max_messages=64)), 64)
+        self.assertEqual(len(self.filled(65, max_messages=64)), 63)
+        each = 1000 + 64 + 256
+        log = MemoryLog(max_bytes=64 * each)
+        for number in range(65):
+            log.append(record(number, bytes(1000)), 1.0)
+        self.assertEqual((len(log), log.bytes), (63, 63 * each))
+
+    def test_the_newest_message_stays_even_if_it_alone_is_too_much(self):
+        log = MemoryLog(max_bytes=100)
+        for number in (1, 2):
+            log.append(record(number, bytes(1000)), 1.0)
+            self.assertEqual([kept.record.id.sequence for kept in log.newest(9)], [number])
+        self.assertEqual((log.first, log.last, log.dropped, log.dropped_to), (1, 1, 1, 0))
+
     def test_what_comes_again_is_kept_once_and_what_was_dropped_is_counted_beyond_a_place(self):
         log = self.filled(5, max_messages=3)
         self.assertEqual(log.append(record(4), 9.0).received_at, 4.0)
@@ -116,6 +132,17 @@ class FairnessTests(SynchronousTestCase):
 
 
 class MemoryStateTests(SynchronousTestCase):
+    def test_the_peers_kept_last_are_known_and_nobody_else_changes_them(self):
+        state = MemoryState(lambda: 1000.0)
+        self.assertEqual(state.known_peers(), [])
+        peers = [NodeRef(b"x" * 20, 1, "host:1", "Node 1")]
+        state.keep_peers(peers)
+        expected = [*peers]
+        peers.clear()
+        self.assertEqual(state.known_peers(), expected)
+        state.close()
+        self.assertEqual(state.known_peers(), expected)
+
     def test_incarnations_grow_when_the_clock_does_not(self):
         state = MemoryState(lambda: 1000.0)
         self.assertEqual(state.next_incarnation(), 1_000_000)

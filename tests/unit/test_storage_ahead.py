@@ -232,6 +232,16 @@ class EntryTests(AheadCase):
         ahead.commit()
         self.assertEqual((ahead.size, self.ahead.stat().st_size), (0, 0))
 
+    def test_an_empty_file_that_is_gone_already_may_be_closed_and_one_with_something_stays(self):
+        ahead = self.both()
+        self.ahead.unlink()
+        ahead.close()
+        ahead.close()
+        ahead = self.both()
+        ahead.commit(Recorded([b"one"]))
+        ahead.close()
+        self.assertTrue(self.ahead.exists())
+
     def test_what_was_put_and_dropped_is_not_in_the_next_frame(self):
         ahead = self.both()
         ahead.put(Stored("pear", b"ripe"))

@@ -44,8 +44,8 @@ class MessageRowTests(SynchronousTestCase):
             found = kept_message(row)
             self.assertEqual((found.position, found.received_at), (message.position, 2.5))
             self.assertEqual(found.record, message.record)
-            self.assertFalse(is_sound((*row[:-1], row[-1] ^ 1)))
-            self.assertFalse(is_sound((row[0], row[1], 1.25, *row[3:])))
+            self.assertIs(is_sound((*row[:-1], row[-1] ^ 1)), False)
+            self.assertIs(is_sound((row[0], row[1], 1.25, *row[3:])), False)
 
     def test_each_message_comes_with_the_bytes_that_its_checksum_is_taken_over(self) -> None:
         self.assertEqual([zlib.crc32(each) for each in self.encoded], [r[-1] for r in self.rows])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -324,6 +325,97 @@ class CrashTests(SqliteCase):
 
 
 class RetentionTests(SqliteCase):
+    def kept_of(self, *sizes: int) -> tuple[int, int]:
+        """Return how many messages of these sizes are kept in 6,400 bytes, and their bytes."""
+        self.file = self.path / f"{sum(sizes)}-{len(sizes)}.db"
+        log = self.open(max_bytes=6400)
+        route = ROUTE_BYTES
+        for sequence, size in enumerate(sizes, 1):
+            log.append(record(sequence, bytes(size - route)), self.wall)
+        log.commit()
+        log.checkpoint()
+        return len(log), log.bytes
+
+    def test_holes_are_known_again_after_a_start(self):
+        log = self.open(max_bytes=2000)
+        log.append(record(1, origin=OTHER), self.wall)
+        for sequence in range(1, 11):
+            log.append(record(sequence, bytes(500)), self.wall)
+        log.commit()
+        log.checkpoint()
+        positions = [kept.position for kept in log.newest(99)]
+        self.assertEqual((positions[0], positions[-1], log.first), (0, 10, 0))
+        self.assertEqual(log.dropped_to, positions[1] - 1)
+        log = self.reopened(log, max_bytes=2000)
+        self.assertEqual((log.first, log.last), (0, 10))
+        self.assertEqual(log.dropped_to, positions[1] - 1)
+
+    def test_of_two_equal_origins_one_message_makes_the_room_of_one_message(self):
+        log = self.open(max_bytes=5993)  # of which 5,900 stay
+        for sequence in range(1, 31):
+            for origin in (ORIGIN, OTHER):
+                body = bytes(100 - ROUTE_BYTES)
+                log.append(record(sequence, body, origin=origin), self.wall)
+        log.commit()
+        log.checkpoint()
+        self.assertEqual((len(log), log.bytes), (59, 5900))
+
+    def test_ages_are_looked_at_every_minute_and_when_the_clock_was_set_back(self):
+        # The first message is too old from the beginning; the newest of all stays.
+        for wall, kept in ((1000.0, 2), (1060.0, 2), (1060.5, 1), (999.5, 1)):
+            self.file = self.path / f"{wall}.db"
+            self.wall = 1000.0
+            log = self.open(max_age=30.0, seconds=lambda: 0.0)
+            log.append(record(1), 900.0)
+            log.commit()
+            log.checkpoint()
+            self.assertEqual(len(log), 1)
+            self.wall = wall
+            log.append(record(2), self.wall)
+            log.commit()
+            log.checkpoint()
+            self.assertEqual(len(log), kept, wall)
+
+    def test_what_was_dropped_is_in_the_ledger_on_the_disk_in_the_same_moment(self):
+        log = self.open(max_bytes=2000)
+        for sequence in range(1, 11):
+            log.append(record(sequence, bytes(500)), self.wall)
+        log.commit()
+        log.checkpoint()
+        self.assertLess(len(log), 5)
+        dead = self.path.with_name("dead")
+        shutil.copytree(self.path, dead)  # as a killed process leaves it
+        self.file = dead / "messages.db"
+        self.assertEqual(self.open(max_bytes=2000).ledger(), [state(ORIGIN, 1, 10, [])])
+
+    def test_the_place_before_more_rows_than_there_are_is_the_one_before_the_first(self):
+        log = self.filled(9, max_bytes=5 * (ROUTE_BYTES + 6))
+        log.checkpoint()
+        table = log._table
+        self.assertGreater(table.first, 0)
+        self.assertEqual(table.before_newest(table.count), table.first - 1)
+        self.assertEqual(table.before_newest(99), table.first - 1)
+
+    def test_an_origin_of_which_nothing_is_kept_has_no_share(self):
+        log = self.open(max_age=10.0)
+        log.append(record(1), self.wall)
+        log.append(record(1, origin=OTHER), self.wall)
+        log.commit()
+        log.checkpoint()
+        self.assertEqual(len(log._table._shares), 2)
+        self.wall += 100.0
+        log.append(record(2, origin=OTHER), self.wall)
+        log.commit()
+        log.checkpoint()
+        self.assertEqual((len(log), len(log._table._shares)), (1, 1))
+
+    def test_a_full_log_makes_room_to_the_byte_for_a_64th_more_than_it_has_to(self):
+        rest = [1000] * 5
+        self.assertEqual(self.kept_of(100, 200, 1100, *rest), (8, 6400))
+        self.assertEqual(self.kept_of(101, 200, 1100, *rest), (7, 6300))
+        self.assertEqual(self.kept_of(101, 200, 1101, *rest), (6, 6101))
+        self.assertEqual(self.kept_of(102, 200, 1101, *rest), (6, 6101))
+
     def test_the_oldest_go_beyond_the_bytes_kept_and_the_ledger_remembers(self):
         log = self.open(max_bytes=100_000)
         for sequence in range(1, 301):

@@ -76,10 +76,13 @@ class WireTests(SynchronousTestCase):
             (msg.Read(THERE, 4, b"k"), ["Read", SENT_THERE, 4, b"k"]),
             (
                 msg.Promised(THERE, 4, ballot, NONE, EMPTY, 0, 1.5),
-                ["Promised", SENT_THERE, 4, sent_ballot, [0, 0, "", 0], [None, 0, None, []], 0, 1.5],
+                ["Promised", SENT_THERE, 4, sent_ballot, [0, 0, "", 0],
+                 [None, 0, None, []], 0, 1.5],
             ),
             (
-                msg.Snapshot(THERE, 4, b"j", ((b"k", Record(ballot, ballot, EMPTY)),), GROUND, True),
+                msg.Snapshot(
+                    THERE, 4, b"j", ((b"k", Record(ballot, ballot, EMPTY)),), GROUND, True
+                ),
                 [
                     "Snapshot", SENT_THERE, 4, b"j",
                     [[b"k", [sent_ballot, sent_ballot, [None, 0, None, []]]]],

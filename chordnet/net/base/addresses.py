@@ -59,8 +59,13 @@ def source_address(family: socket.AddressFamily) -> str | None:
             host: str = probe.getsockname()[0]
     except OSError:
         return None
+    return host if leads_here(host) else None
+
+
+def leads_here(host: str) -> bool:
+    """Return True if other machines can reach this one at ``host``, one of its own addresses."""
     # A link-local address means something only together with the name of an interface.
-    return None if host in _ANYWHERE or host.startswith("fe80:") else host
+    return host not in _ANYWHERE and not host.startswith("fe80:")
 
 
 def advertised_address(listening: IAddress, advertise: str | None) -> str:

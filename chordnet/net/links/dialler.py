@@ -79,13 +79,12 @@ class Dial:
             endpoint = settings.endpoints(settings.reactor, self._address, timeout_s)
         except ConfigError as error:
             self._report(LinkFault.UNREACHABLE, str(error))
-            return
         except Exception:  # noqa: BLE001 - the embedding program's; logged with its traceback
             settings.turn.failed(f"the endpoint for {self._address}")
             self._report(LinkFault.UNREACHABLE, "no endpoint could be made for it")
-            return
-        self._connecting = maybeDeferred(lambda: endpoint.connect(self._factory))
-        self._connecting.addCallbacks(self._connected, self._not_connected)
+        else:
+            self._connecting = maybeDeferred(lambda: endpoint.connect(self._factory))
+            self._connecting.addCallbacks(self._connected, self._not_connected)
 
     def cancel(self) -> None:
         """Give up without reporting an outcome."""

@@ -155,7 +155,6 @@ class Greeter:
         self.since = clock.seconds()
         self._door = door
         self._judging = False
-        self._over = False
         self._timeout = clock.callLater(timeout_s, self._silent)
 
     @property
@@ -185,7 +184,7 @@ class Greeter:
             self._let_in(hello, frames[1:])
 
     def _judged(self, hello: Hello, refusal: Refuse | None) -> None:
-        if self._over or self.connection.closing:
+        if self.connection.closing:
             return
         # The limits are checked again: others may have been let in while this one waited.
         refusal = refusal or self._door.decide(hello)
@@ -275,7 +274,6 @@ class Greeter:
         self.turn_away(late or "it did not greet in time")
 
     def _finish(self) -> None:
-        self._over = True
         self._door.forget(self)
         if self._timeout.active():
             self._timeout.cancel()

@@ -151,14 +151,14 @@ class PeerTransport:
 
     def _may_dial(self, link: Link) -> bool:
         link.told = not self._hearsay.knows(link.node)
-        if self._hearsay.may_dial(link.node, self.teller, self._seconds()):
-            return True
-        self._journal.limited(
-            NetMetric.DIALS_REFUSED,
-            "did not dial {address}: peers name too many new addresses",
-            address=link.node.address,
-        )
-        return False
+        allowed = self._hearsay.may_dial(link.node, self.teller, self._seconds())
+        if not allowed:
+            self._journal.limited(
+                NetMetric.DIALS_REFUSED,
+                "did not dial {address}: peers name too many new addresses",
+                address=link.node.address,
+            )
+        return allowed
 
     def _link_for(self, to: NodeRef) -> Link | None:
         """Return the link that leads to ``to``; None, after ``on_down``, if there is none."""
@@ -408,7 +408,6 @@ class PeerTransport:
                 reason=bye.text[:200],
             )
         if not session.said_bye:
-            session.said_bye = True
             session.connection.send(Bye(bye.code[:20]))
         session.connection.close()
 

@@ -112,6 +112,9 @@ class Lifetime:
             self._journal.failure(NetMetric.START_ERRORS, "the node could not be started", failure)
             problem = ChordnetError("the node could not be started; see the log")
         self.problem = problem
+        if self.node is not None:  # it was made, and could not begin
+            self.node.stop()
+            self.node = None
         if self._port is not None:
             self._port.stopListening()
             self._port = None

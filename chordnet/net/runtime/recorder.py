@@ -59,7 +59,8 @@ class Recorder:
         self._log = logger or Logger(namespace="chordnet.node")
         self._name = ""
         self._file: io.FileIO | None = None
-        self._left = 0
+        self._left: int
+        """Bytes that may still be written before the end."""
 
     def __call__(self, config: ProtocolConfig, me: NodeRef, rng: random.Random) -> RecordedNode:
         """Return a core whose recording begins now, with its own randomness from a new seed.

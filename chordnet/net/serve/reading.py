@@ -115,20 +115,24 @@ class ReceivedReader:
         self._position = position
         self._known_holes = source.log.dropped_to
 
-    def read(self, limit: int = BATCH) -> tuple[list[MessageRecord], bool]:
-        """Return up to ``limit`` messages, and whether more are kept."""
+    def read(self, limit: int | None = None) -> tuple[list[MessageRecord], bool]:
+        """Return the next messages, and whether more are kept.
+
+        :param limit: how many are wanted; with the last of these there are no more. None for all.
+        """
         log = self._log
         if log.dropped_to > max(self._position, self._known_holes):
             raise _dropped(log, self._position)
         records: list[MessageRecord] = []
         size = 0
-        for stored in log.beyond(self._position, min(limit, BATCH)):
+        for stored in log.beyond(self._position, BATCH if limit is None else min(limit, BATCH)):
             size += _size(stored.record)
             if records and size > self._limit:
                 break
             records.append(self._views.message(stored))
             self._position = stored.position
-        return records, bool(records) and len(records) < limit and self._position < log.last
+        wanted = bool(records) and (limit is None or len(records) < limit)
+        return records, wanted and self._position < log.last
 
 
 class OriginReader:

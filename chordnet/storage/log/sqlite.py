@@ -93,13 +93,13 @@ class SqliteLog(PagedLog):
         """Pending messages by id. :meth:`find` adds those that came since it was called last."""
         self._rows: list[Row] = []
         """Rows of the pending messages that are committed, that is, written ahead."""
-        self._room = 0
+        self._room: int
         """Bytes that may still be written ahead."""
         self._refused = False
         """Whether a message was appended after a failure: the next commit has to raise."""
         self.failed = ""
         """Why nothing more can be kept; empty while all is well."""
-        self.waiting = 0
+        self.waiting: int
         """How many messages are written ahead and wait for a checkpoint."""
         self._table = MessageTable(
             path, durability, max_bytes, max_age, warn, wall, self.migrations, seconds

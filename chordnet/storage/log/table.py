@@ -76,10 +76,13 @@ class MessageTable:
         """Wall-clock time from which messages may be too old."""
         self.unsound: dict[int, Row] = {}
         """Damaged rows that were read, by position; the next :meth:`store` drops them."""
-        self.first = self.next = self.count = self.bytes = 0
+        self.first: int
+        self.next: int
+        self.count: int
+        self.bytes: int
         """Position of the oldest row and of the next new one; the number of rows; the bytes of
         their bodies and routes."""
-        self.dropped_to = -1
+        self.dropped_to: int
         """The highest position whose message was dropped because of a cap; -1 if none was."""
         self._shares: dict[bytes, int] = {}
         """The bytes of each origin's bodies and routes, by the prefix of its encoded ids."""
