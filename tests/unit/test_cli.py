@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -93,6 +94,35 @@ class HelpTests(CommandCase):
         status, out, err = self.p2pnet()
         self.assertEqual((status, out), (2, ""))
         self.assertIn("start-network", err)
+        self.assertEqual((err.count("Usage:"), err.count("p2pnet: ")), (1, 0))
+
+    def test_the_help_lists_every_command_once_in_its_family(self) -> None:
+        listed: dict[str, list[str]] = {}
+        family = ""
+        for line in self.p2pnet("--help")[1].splitlines():
+            if re.fullmatch(r"\w.*:", line):
+                family = line[:-1]
+            elif entry := re.fullmatch(r"  ([a-z][a-z-]+)  +[A-Z].*\.", line):
+                listed.setdefault(family, []).append(entry[1])
+        self.assertEqual(
+            listed,
+            {
+                "Start here": ["demo"],
+                "Network": [
+                    "start-network", "stop-network", "remove-node", "add-node", "chaos",
+                ],
+                "Messages": ["send-message", "get-messages"],
+                "Look inside": [
+                    "status", "doctor", "ring", "explain", "trace", "lookup", "logs", "replay",
+                    "check-history",
+                ],
+                "Simulate": ["simulate"],
+            },
+        )  # fmt: skip
+        names = [name for family in listed.values() for name in family]
+        with click.Context(cli) as context:
+            self.assertEqual(sorted(cli.list_commands(context)), sorted(names))
+            self.assertIsNone(cli.get_command(context, "dance"))
 
     def test_help_and_completion_import_no_command(self) -> None:
         """What is typed most often must be quick: no Twisted, no docker, no rich."""

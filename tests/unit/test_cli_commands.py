@@ -709,6 +709,14 @@ class ProgressTests(SynchronousTestCase):
             f"{wiped}last\n{wiped}{'█' * 16} 16 of 16 nodes in a ring{wiped}",
         )
 
+    def test_a_line_that_changes_is_wiped_once(self) -> None:
+        with contextlib.redirect_stderr(Terminal()) as stream, Progress() as progress:
+            progress.watch(RingProgress(1, 1, 0))
+            progress.say("first")
+            progress.say("second")
+        self.assertEqual(stream.getvalue().count("\r\x1b[K"), 2)  # once to write it, once to wipe
+        self.assertTrue(stream.getvalue().endswith("first\nsecond\n"))
+
     def test_without_a_terminal_only_lines_that_stay_are_written(self) -> None:
         self.assertEqual(self.shown(io.StringIO(), problems=3), "first\nlast\n")
 
