@@ -291,7 +291,7 @@ def _nodes(model: RingModel, sheet: _Sheet) -> Iterator[str]:
 def _dot(model: RingModel, sheet: _Sheet, node: RingNode) -> Iterator[str]:
     x, y = node.at(sheet.radius, sheet.centre)
     arrival = model.tree.arrivals.get(node.ref) if model.tree else None
-    tip = escape(f"{node.label}, {node.id:0{model.bits // 4}x}")
+    tip = escape(f"{node.label}, {model.hex(node)}")
     if arrival is not None and arrival.depth == 0:
         yield f'<circle class="plain" cx="{x:.1f}" cy="{y:.1f}" r="11" fill-opacity=".28"/>'
     if node.gone:
@@ -325,7 +325,7 @@ def _caption(model: RingModel, label: _Label) -> Iterator[str]:
 def _note(model: RingModel, node: RingNode) -> str:
     """Return the text below a node's name."""
     if model.tree is None:
-        return f"{node.id:0{model.bits // 4}x}"[:SHORT_ID] + "…"
+        return model.hex(node)[:SHORT_ID] + "…"
     arrival = model.tree.arrivals.get(node.ref)
     if arrival is None:
         return "not in the ring" if node.gone else model.tree.absent
