@@ -395,6 +395,11 @@ class LogTests(WorldCase):
     def test_following_prints_what_comes_and_nothing_that_a_terminal_obeys(self) -> None:
         self.assertEqual(self.printed("logs", "3", "--follow"), "50 lines of 3\\x07\n")
 
+    def test_a_line_that_is_followed_is_written_before_the_end(self) -> None:
+        with contextlib.redirect_stdout(Flushed()) as out:
+            run(("logs", "3", "--follow"), self.world)
+        self.assertEqual(out.flushed, ["50 lines of 3\\x07\n"] * 2)
+
     def test_following_is_no_document(self) -> None:
         self.assertIn("exclude each other", self.refused("logs", "3", "--follow", "--json"))
 
