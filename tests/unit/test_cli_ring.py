@@ -51,6 +51,7 @@ class SpreadTests(SynchronousTestCase):
 
     def test_close_labels_part_evenly(self) -> None:
         self.assertEqual(spread([5, 5], 2, 0, 10), [4, 6])
+        self.assertEqual(spread([5, 5], 8, 0, 10), [1, 9])
 
     def test_nobody_is_pushed_off_the_edge(self) -> None:
         self.assertEqual(spread([0, 0, 0], 2, 0, 10), [0, 2, 4])

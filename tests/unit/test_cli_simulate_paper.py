@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import signal
 from pathlib import Path
 
 import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.cli.lab.paper import announcement, paper_json, paper_lines
+from chordnet.cli.lab.paper import _prepare_worker, announcement, paper_json, paper_lines
 from chordnet.core.base.config import FingerUpkeep
 from chordnet.sim.measured import paper, paper_runs
 from chordnet.sim.measured.published import ESTIMATES, FAILURES, Figure, Row, Table, Verdict
@@ -105,6 +107,16 @@ class VerdictTests(SynchronousTestCase):
 def expected_timeouts(path: float, dead: float) -> float:
     """Of m nodes asked m * p are dead, and m * (1 - p) are the path (the paper's section VI-D)."""
     return path * dead / (1 - dead)
+
+
+class WorkerTests(SynchronousTestCase):
+    def test_a_worker_leaves_ctrl_c_to_its_parent_and_seldom_looks_for_garbage(self) -> None:
+        self.addCleanup(signal.signal, signal.SIGINT, signal.getsignal(signal.SIGINT))
+        self.addCleanup(gc.set_threshold, *gc.get_threshold())
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        _prepare_worker()
+        self.assertIs(signal.getsignal(signal.SIGINT), signal.SIG_IGN)
+        self.assertEqual(gc.get_threshold(), (100_000, 50, 100))
 
 
 class PaperTests(SynchronousTestCase):
@@ -236,6 +248,14 @@ class PaperTests(SynchronousTestCase):
         self.assertEqual(
             verdicts, ["disagrees", "shown", "agrees", "disagrees", "disagrees", "undecided"]
         )
+
+    def test_figures_are_given_to_four_decimals(self) -> None:
+        figure = Figure("path", 9.123456, 4.03, 0.03, error=0.256789)
+        table = Table("failures", "Failures", "dead", "of none", (Row("0.1", (figure,), {}),))
+        document = paper_json([table], quick=False, plots=[Path("a.png")])
+        (found,) = document["tables"][0]["rows"][0]["figures"]
+        self.assertEqual((found["ours"], found["error"]), (9.1235, 0.2568))
+        self.assertEqual(document["plots"], ["a.png"])
 
     def test_each_table_has_its_plot(self) -> None:
         need_extra()
