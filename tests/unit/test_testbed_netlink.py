@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import os
+import socket
 import sys
+from pathlib import Path
 from unittest import SkipTest
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -11,7 +15,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from chordnet.testbed.base.netlink import (
     GONE,
     NOBODY,
+    ask,
     bring_about,
+    enter,
     main,
     neighbour,
     netem,
@@ -99,6 +105,27 @@ class BytesTests(SynchronousTestCase):
             " 00000000 10270000 ffffffff 00000000 00000000 00000000"  # 10,000 packets, all lost
             " 0c000a00 00b4c404 00000000 0c000b00 002d3101 00000000",  # 80 and 20 million ns
         )
+
+
+class KernelTests(SynchronousTestCase):
+    """What can be asked of a kernel without changing anything."""
+
+    def test_an_order_about_no_device_is_answered_with_the_number_of_the_error(self) -> None:
+        try:
+            socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE).close()
+        except (AttributeError, OSError):
+            raise SkipTest("there is no netlink here") from None
+        nowhere = qdisc((1 << 31) - 1)
+        self.assertIn(ask(DEL_QDISC, 0, nowhere), (errno.ENODEV, errno.EPERM))
+
+    def test_a_network_that_was_entered_leaves_no_file_open(self) -> None:
+        descriptors = Path("/proc/self/fd")
+        if not descriptors.exists():
+            raise SkipTest("the open files cannot be counted here")
+        before = len(list(descriptors.iterdir()))
+        with contextlib.suppress(PermissionError):
+            enter(os.getpid())  # where this process is anyway
+        self.assertEqual(len(list(descriptors.iterdir())), before)
 
 
 class SilencedTests(SynchronousTestCase):
