@@ -113,6 +113,12 @@ def crowded(count: int = 15, tree: Tree | None = None) -> RingModel:
     return RingModel("lab", 10, tuple(nodes), tree)
 
 
+def even() -> RingModel:
+    """Return a ring of 32 nodes at equal distances, two of them where the halves of it meet."""
+    nodes = [RingNode(n, n, n / 32, (n + 1) % 32, (Finger((n + 1) % 32, 4),)) for n in range(32)]
+    return RingModel("lab", 5, tuple(nodes))
+
+
 def deep_tree() -> Tree:
     """Return the tree of a message that went deeper than there are colours, and was repaired."""
     route: tuple[Ref, ...] = (1, 2, "a-guest\x1b", 4, 5, 6, 7, 8, "<another> guest & long")
@@ -155,6 +161,7 @@ DRAWINGS: dict[str, Callable[[], str]] = {
     "ring-2.svg": lambda: draw_svg(crowded(2)),
     "ring-3.svg": lambda: draw_svg(model(3)),
     "crowded.svg": lambda: draw_svg(crowded()),
+    "even.svg": lambda: draw_svg(even()),
     "deep.svg": lambda: draw_svg(crowded(tree=deep_tree())),
     "ring-2.txt": lambda: ring_in_terminal(2, 80, 1),
     "ring-16.txt": lambda: ring_in_terminal(16, 100, 4),
