@@ -181,9 +181,9 @@ def _markers() -> Iterator[str]:
 def _circle(sheet: _Sheet) -> Iterator[str]:
     x, y = sheet.centre
     yield f'<circle class="ring" cx="{x:.1f}" cy="{y:.1f}" r="{sheet.radius:.1f}"/>'
-    for turn, text in ((0, "0"), (0.25, "¼"), (0.5, "½"), (0.75, "¾")):
+    for quarters, text in enumerate("0¼½¾"):
         (x1, y1), (x2, y2), (x3, y3) = (
-            point(turn, sheet.radius + offset, sheet.centre) for offset in (-6, 6, 19)
+            point(quarters / 4, sheet.radius + offset, sheet.centre) for offset in (-6, 6, 19)
         )
         yield f'<line class="tick" x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"/>'
         place = f'x="{x3:.1f}" y="{y3 + 4:.1f}"'

@@ -96,6 +96,7 @@ class HomeTests(Case):
     def test_what_compose_is_told_carries_the_home(self) -> None:
         self.result(self.engine.prepare(self.described(2), self.said.append))
         text = self.home.compose_path.read_text()
+        self.assertTrue(text.startswith('{\n  "'), text)
         self.assertEqual(text.count(f'"{HOME_LABEL}": "{self.mine}"'), 4)  # 2 nodes, 2 volumes
 
     def test_data_that_an_older_version_left_is_used_and_said(self) -> None:
