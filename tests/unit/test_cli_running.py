@@ -363,7 +363,8 @@ class EdgeTests(CommandCase):
             ("logs", "1", "--lines", "100001"), ("start-network", "--nodes", "257"),
             ("start-network", "--base-port", "0"), ("demo", "--nodes", "3"),
             ("demo", "--nodes", "257"), ("demo", "--base-port", "0"),
-            ("demo", "--base-port", "65536"),
+            ("demo", "--base-port", "65536"), ("explain", "1", "--svg", "."),
+            ("trace", "last", "--svg", "."), ("ring", "--svg", "."),
         ):  # fmt: skip
             self.refused(*words)
 

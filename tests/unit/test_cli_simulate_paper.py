@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import gc
 import json
-import signal
 from pathlib import Path
 
 import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.cli.lab.paper import _prepare_worker, announcement, paper_json, paper_lines
+from chordnet.cli.lab.paper import announcement, paper_json, paper_lines
 from chordnet.core.base.config import FingerUpkeep
 from chordnet.sim.measured import paper, paper_runs
 from chordnet.sim.measured.published import ESTIMATES, FAILURES, Figure, Row, Table, Verdict
@@ -107,16 +105,6 @@ class VerdictTests(SynchronousTestCase):
 def expected_timeouts(path: float, dead: float) -> float:
     """Of m nodes asked m * p are dead, and m * (1 - p) are the path (the paper's section VI-D)."""
     return path * dead / (1 - dead)
-
-
-class WorkerTests(SynchronousTestCase):
-    def test_a_worker_leaves_ctrl_c_to_its_parent_and_seldom_looks_for_garbage(self) -> None:
-        self.addCleanup(signal.signal, signal.SIGINT, signal.getsignal(signal.SIGINT))
-        self.addCleanup(gc.set_threshold, *gc.get_threshold())
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        _prepare_worker()
-        self.assertIs(signal.getsignal(signal.SIGINT), signal.SIG_IGN)
-        self.assertEqual(gc.get_threshold(), (100_000, 50, 100))
 
 
 class PaperTests(SynchronousTestCase):

@@ -142,7 +142,6 @@ class AnewTests(Case):
         done = self.result(start_network(self.testbed, wish(), 60))
         self.assertEqual((done.started, done.members), ((), 6))
 
-
     def test_nodes_that_joined_from_elsewhere_are_members_of_the_ring_that_is_left(self) -> None:
         self.world.up()
         self.world.engine.settles = False
