@@ -119,6 +119,13 @@ def even() -> RingModel:
     return RingModel("lab", 5, tuple(nodes))
 
 
+def slanted() -> RingModel:
+    """Return a ring of nodes just where labels begin to stand beside their marks."""
+    names = ("upper right", "lower right", "lower left", "upper left")
+    turns = zip(names, (0.06, 0.44, 0.56, 0.94), strict=True)
+    return RingModel("lab", 8, tuple(RingNode(n, int(t * 256), t, None, ()) for n, t in turns))
+
+
 def deep_tree() -> Tree:
     """Return the tree of a message that went deeper than there are colours, and was repaired."""
     route: tuple[Ref, ...] = (1, 2, "a-guest\x1b", 4, 5, 6, 7, 8, "<another> guest & long")
@@ -172,6 +179,10 @@ DRAWINGS: dict[str, Callable[[], str]] = {
     "crowded-30.txt": lambda: in_terminal(crowded(), 30, "c", ascii_only=True),
     "deep.txt": lambda: in_terminal(crowded(tree=deep_tree()), 60, None, ascii_only=False),
     "deep-ascii.txt": lambda: in_terminal(crowded(tree=deep_tree()), 120, None, ascii_only=True),
+    "slanted.txt": lambda: in_terminal(slanted(), 80, None, ascii_only=True),
+    "ring-3-17.txt": lambda: in_terminal(model(3), 17, 1, ascii_only=True),
+    "ring-9-76.txt": lambda: in_terminal(model(9), 76, 1, ascii_only=True),
+    "ring-9-75.txt": lambda: in_terminal(model(9), 75, 1, ascii_only=True),
     "ring-64.txt": lambda: in_terminal(model(64), 50, 7, ascii_only=False),
     "status-80.txt": lambda: table(80),
     "status-160.txt": lambda: table(160),
