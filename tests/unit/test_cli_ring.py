@@ -234,6 +234,15 @@ class TextTests(SynchronousTestCase):
         self.assertIn("4 → 9 → 5 → 2", text)
         self.assertIn("sent it", text)
 
+    def test_with_a_message_the_fingers_of_the_chosen_node_are_not_drawn(self) -> None:
+        drawn = model(16, message=True)
+        pictures = []
+        for chosen in (None, 4, 5):
+            out = Console(file=io.StringIO(), width=100, highlight=False, _environ={})
+            print_ring(out, drawn, chosen, ascii_only=True)
+            pictures.append(out.file.getvalue())  # type: ignore[attr-defined]
+        self.assertEqual(pictures, pictures[:1] * 3)
+
     def test_a_dot_is_a_bit_of_its_character(self) -> None:
         for x, y, letter in (
             (0, 0, "⠁"), (0, 1, "⠂"), (0, 2, "⠄"), (0, 3, "⡀"),
