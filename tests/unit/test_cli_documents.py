@@ -82,29 +82,6 @@ class KeptTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.home = NetworkHome(Path(self.mktemp()), "lab")
 
-    def test_a_description_is_a_line_for_each_field(self) -> None:
-        self.home.save(network(3, name="lab", base_port=7001, removed=frozenset({3, 2})))
-        self.assertEqual(
-            self.home.description_path.read_text(),
-            """{
-  "name": "lab",
-  "engine": "local",
-  "size": 3,
-  "base_port": 7001,
-  "removed": [
-    2,
-    3
-  ],
-  "stopped": false,
-  "bits": 160,
-  "successors": 8,
-  "code": "",
-  "record": null,
-  "format": 1
-}
-""",
-        )
-
     def test_faults_are_a_line_for_each_kind(self) -> None:
         save_faults(self.home, Faults(killed=frozenset({2}), delays={3: (80.0, 20.0)}))
         self.assertEqual(

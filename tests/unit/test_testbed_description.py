@@ -175,6 +175,29 @@ class HomeTests(SynchronousTestCase):
         other.purge()
         self.assertFalse(self.root.exists())
 
+    def test_a_description_is_a_line_for_each_field(self) -> None:
+        self.home.save(network(3, base_port=7001, removed=frozenset({3, 2})))
+        self.assertEqual(
+            self.home.description_path.read_text(),
+            """{
+  "name": "default",
+  "engine": "local",
+  "size": 3,
+  "base_port": 7001,
+  "removed": [
+    2,
+    3
+  ],
+  "stopped": false,
+  "bits": 160,
+  "successors": 8,
+  "code": "",
+  "record": null,
+  "format": 1
+}
+""",
+        )
+
     def test_what_is_written_down_is_for_nobody_else_to_read(self) -> None:
         self.addCleanup(os.umask, os.umask(0))
         self.home.save(network())
