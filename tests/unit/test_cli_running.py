@@ -23,11 +23,12 @@ from chordnet.cli.base.failures import Interrupted, status_of, system_problem
 from chordnet.cli.base.running import SIGNALS, run_in
 from chordnet.cli.base.session import connector, work_with
 from chordnet.core.base.errors import ChordnetError
-from chordnet.survey.errors import NetworkNotRunning, NoSuchNode, TestbedError
+from chordnet.survey.errors import ImpossibleNetwork, NetworkNotRunning, NoSuchNode, TestbedError
 from chordnet.survey.waiting import pause
 from chordnet.testbed.actions.context import Testbed
 from chordnet.testbed.actions.convergence import Progress as RingProgress
 from chordnet.testbed.actions.lifecycle import Stopped
+from chordnet.testbed.base.faults import WrongFault
 from chordnet.testbed.base.home import NetworkHome
 from chordnet.testbed.engines.adoption import look_nowhere
 from chordnet.testbed.engines.docker_state import Found
@@ -169,6 +170,9 @@ class StatusTests(SynchronousTestCase):
             (click.ClickException("it failed"), 1, "p2pnet: it failed\n"),
             (ChordnetError("it\nfailed"), 1, "p2pnet: it failed\n"),
             (NoSuchNode(9, 5), 2, "p2pnet: NODE must be a number from 1 to 5, not 9\n"),
+            (ImpossibleNetwork("too large"), 2, "p2pnet: too large\n"),
+            (WrongFault("one side"), 2, "p2pnet: one side\n"),
+            (TestbedError("it failed"), 1, "p2pnet: it failed\n"),
             (KeyError("unforeseen"), None, ""),
         ):
             self.assertEqual(self.status(problem), (status, line))
