@@ -468,6 +468,7 @@ class DoctorTests(WorldCase):
             {k: document[k] for k in ("network", "ok", "nodes", "messages", "problems")},
             {"network": "default", "ok": True, "nodes": 5, "messages": 1, "problems": []},
         )
+        self.assertEqual((document["sides"], document["asked"]), ([], 5))
 
     def test_a_ring_with_a_problem_has_status_1(self) -> None:
         self.everywhere()
@@ -537,6 +538,14 @@ class RingTests(WorldCase):
         self.assertEqual(len(document["nodes"]), 5)
         self.assertEqual((document["message"]["id"], document["message"]["depth"]), ("m", 2))
         self.assertNotIn("message", self.document("ring"))
+
+    def test_of_each_node_the_last_message_alone_is_read_to_find_the_last_of_all(self) -> None:
+        self.everywhere()
+        for words in (("ring", "--message", "last"), ("trace", "last")):
+            self.world.nodes.words.clear()
+            self.printed(*words)
+            read = [asked for asked in self.world.nodes.words if asked[0] == "get_messages"]
+            self.assertEqual(read, [("get_messages", 1, "")] * 5)
 
     def test_a_node_outside_of_the_ring_cannot_be_drawn(self) -> None:
         self.printed("remove-node", "3")
