@@ -191,6 +191,13 @@ class AdoptionTests(Case):
             self.assertEqual(self.home.load(), described)
         self.assertEqual(self.said, [])
 
+    def test_what_is_described_and_does_not_fit_what_runs_is_described_anew(self) -> None:
+        self.docker.add(1, 2)
+        for size, base_port in ((1, 8001), (2, 9001), (9, 9001)):
+            self.home.save(network(size, name="lab", engine="docker", base_port=base_port))
+            self.take_over()
+            self.assertEqual(self.home.load(), self.described(2))
+
     def test_nothing_is_taken_over_where_nothing_runs(self) -> None:
         self.docker.add(1, 2, state="exited")
         self.take_over()
