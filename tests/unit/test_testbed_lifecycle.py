@@ -19,6 +19,7 @@ from chordnet.survey.errors import (
     NoSuchNode,
     NotConverged,
     TestbedError,
+    TookTooLong,
 )
 from chordnet.testbed.actions.changes import add_node, remove_node
 from chordnet.testbed.actions.lifecycle import Wish, check_size, start_network, stop_network
@@ -511,3 +512,13 @@ class ChoiceTests(Case):
         done, programs = self.choose_docker(**{"{{.Server.Version}}": [down]})
         self.failureResultOf(done, TestbedError)
         self.assertEqual(programs.times("{{.Server.Version}}"), 1)
+
+    def test_docker_that_takes_too_long_or_cannot_be_run_is_none(self) -> None:
+        for problem in (
+            TookTooLong("docker took longer than 10 s"),
+            TestbedError("docker cannot be run: Permission denied"),
+        ):
+            programs = FakePrograms(ends={"version": [problem]})
+            choice = choose_engine(Clock(), "auto", lambda name: name, programs)
+            found = self.successResultOf(Deferred.fromCoroutine(choice))
+            self.assertEqual((found.kind, found.why), ("local", str(problem)))
