@@ -28,12 +28,11 @@ class Canvas:
         self._letters: dict[tuple[int, int], str] = {}
 
     def dot(self, x: float, y: float, style: str) -> None:
-        """Set the dot at ``x``, ``y`` (in dots); do nothing outside the canvas."""
+        """Set the dot at ``x``, ``y`` (in dots); one outside the canvas is not shown."""
         column, row = round(x), round(y)
         cell = (column // COLUMNS, row // ROWS)
-        if 0 <= cell[0] < self.width and 0 <= cell[1] < self.height:
-            self._dots[cell] = self._dots.get(cell, 0) | _BITS[row % ROWS][column % COLUMNS]
-            self._styles[cell] = style
+        self._dots[cell] = self._dots.get(cell, 0) | _BITS[row % ROWS][column % COLUMNS]
+        self._styles[cell] = style
 
     def line(self, start: tuple[float, float], end: tuple[float, float], style: str) -> None:
         """Draw a straight line between two places (in dots)."""

@@ -16,8 +16,6 @@ def spread(wanted: Sequence[float], gap: float, low: float, high: float) -> list
     :param wanted: ascending.
     """
     count = len(wanted)
-    if count == 0:
-        return []
     gap = min(gap, (high - low) / max(count - 1, 1))
     pools: list[tuple[float, int]] = []
     for index, place in enumerate(wanted):

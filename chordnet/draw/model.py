@@ -134,6 +134,10 @@ class RingModel:
         """Return the node called ``ref`` if it is on the ring."""
         return next((node for node in self.nodes if node.ref == ref), None)
 
+    def hex(self, node: RingNode) -> str:
+        """Return the identifier of ``node`` as zero-padded hex of the whole width."""
+        return IdentifierSpace(self.bits).hex(node.id)
+
 
 def ring_model(report: Report, tree: Tree | None = None) -> RingModel:
     """Return the drawing's contents from what the nodes said."""

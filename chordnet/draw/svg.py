@@ -181,9 +181,9 @@ def _markers() -> Iterator[str]:
 def _circle(sheet: _Sheet) -> Iterator[str]:
     x, y = sheet.centre
     yield f'<circle class="ring" cx="{x:.1f}" cy="{y:.1f}" r="{sheet.radius:.1f}"/>'
-    for turn, text in ((0, "0"), (0.25, "¼"), (0.5, "½"), (0.75, "¾")):
+    for quarters, text in enumerate("0¼½¾"):
         (x1, y1), (x2, y2), (x3, y3) = (
-            point(turn, sheet.radius + offset, sheet.centre) for offset in (-6, 6, 19)
+            point(quarters / 4, sheet.radius + offset, sheet.centre) for offset in (-6, 6, 19)
         )
         yield f'<line class="tick" x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"/>'
         place = f'x="{x3:.1f}" y="{y3 + 4:.1f}"'
@@ -291,7 +291,7 @@ def _nodes(model: RingModel, sheet: _Sheet) -> Iterator[str]:
 def _dot(model: RingModel, sheet: _Sheet, node: RingNode) -> Iterator[str]:
     x, y = node.at(sheet.radius, sheet.centre)
     arrival = model.tree.arrivals.get(node.ref) if model.tree else None
-    tip = escape(f"{node.label}, {node.id:0{model.bits // 4}x}")
+    tip = escape(f"{node.label}, {model.hex(node)}")
     if arrival is not None and arrival.depth == 0:
         yield f'<circle class="plain" cx="{x:.1f}" cy="{y:.1f}" r="11" fill-opacity=".28"/>'
     if node.gone:
@@ -325,7 +325,7 @@ def _caption(model: RingModel, label: _Label) -> Iterator[str]:
 def _note(model: RingModel, node: RingNode) -> str:
     """Return the text below a node's name."""
     if model.tree is None:
-        return f"{node.id:0{model.bits // 4}x}"[:SHORT_ID] + "…"
+        return model.hex(node)[:SHORT_ID] + "…"
     arrival = model.tree.arrivals.get(node.ref)
     if arrival is None:
         return "not in the ring" if node.gone else model.tree.absent

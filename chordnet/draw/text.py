@@ -213,7 +213,7 @@ def _table(model: RingModel, focus: Ref | None, *, ascii_only: bool) -> Iterator
         if model.tree is not None:
             yield line, Text(_route(model.tree, node, arrow))
             continue
-        line.append(f"{node.id:0{model.bits // 4}x}"[:8], "dim")
+        line.append(model.hex(node)[:8], "dim")
         line.append("  ")
         fingers = (_shortened(_called(f.node), LONGEST_LABEL, ascii_only) for f in node.fingers)
         yield line, Text(" ".join(fingers))

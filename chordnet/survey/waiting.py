@@ -35,7 +35,6 @@ async def gather(coroutines: Iterable[Coroutine[Deferred[Any], Any, T]]) -> list
         results = await together
     except FirstError as failure:
         failure.subFailure.raiseException()
-        raise AssertionError("unreachable") from failure
     finally:
         for deferred in deferreds:
             deferred.cancel()
@@ -55,7 +54,6 @@ async def first_of(*coroutines: Coroutine[Deferred[Any], Any, T]) -> T:
         result, _ = await race
     except FirstError as failure:
         failure.subFailure.raiseException()
-        raise AssertionError("unreachable") from failure
     finally:
         for deferred in deferreds:
             deferred.cancel()

@@ -52,6 +52,7 @@ class FakeContainer:
     calls: list[str] = attrs.field(factory=list)
     graces: list[float] = attrs.field(factory=list)
     """Seconds that it was given to end."""
+    reloaded: bool = False
 
     @property
     def id(self) -> str:
@@ -100,10 +101,11 @@ class FakeContainer:
 
     @property
     def attrs(self) -> dict[str, Any]:
-        return self.inspected
+        """What the engine said when it was asked last."""
+        return self.inspected if self.reloaded else {"State": {"Status": "running", "ExitCode": 0}}
 
     def reload(self) -> None:
-        pass
+        self.reloaded = True
 
     def kill(self) -> None:
         self.called("kill")

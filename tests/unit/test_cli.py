@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -97,6 +98,35 @@ class HelpTests(CommandCase):
         status, out, err = self.p2pnet()
         self.assertEqual((status, out), (2, ""))
         self.assertIn("start-network", err)
+        self.assertEqual((err.count("Usage:"), err.count("p2pnet: ")), (1, 0))
+
+    def test_the_help_lists_every_command_once_in_its_family(self) -> None:
+        listed: dict[str, list[str]] = {}
+        family = ""
+        for line in self.p2pnet("--help")[1].splitlines():
+            if re.fullmatch(r"\w.*:", line):
+                family = line[:-1]
+            elif entry := re.fullmatch(r"  ([a-z][a-z-]+)  +[A-Z].*\.", line):
+                listed.setdefault(family, []).append(entry[1])
+        self.assertEqual(
+            listed,
+            {
+                "Start here": ["demo"],
+                "Network": [
+                    "start-network", "stop-network", "remove-node", "add-node", "chaos",
+                ],
+                "Messages": ["send-message", "get-messages"],
+                "Look inside": [
+                    "status", "doctor", "ring", "explain", "trace", "lookup", "logs", "replay",
+                    "check-history",
+                ],
+                "Simulate": ["simulate"],
+            },
+        )  # fmt: skip
+        names = [name for family in listed.values() for name in family]
+        with click.Context(cli) as context:
+            self.assertEqual(sorted(cli.list_commands(context)), sorted(names))
+            self.assertIsNone(cli.get_command(context, "dance"))
 
     def test_help_and_completion_import_no_command(self) -> None:
         """What is typed most often must be quick: no Twisted, no docker, no rich."""
@@ -170,6 +200,7 @@ class WordTests(CommandCase):
             ["start-network", "extra"],
             ["status", "--timeout", "0"],
             ["status", "--timeout", "nan"],
+            ["status", "--timeout", "soon"],
             ["status", "--timeout", "inf"],
             ["status", "--network", "No Name"],
             ["status", "--network", "../x"],
@@ -306,6 +337,32 @@ class SignalTests(SynchronousTestCase):
             self.assertEqual(out, "cleaned up\n")
             self.assertEqual(err, "p2pnet: interrupted\n")
             self.assertEqual(child.returncode, 128 + number)
+
+    def test_of_all_that_is_logged_only_errors_are_shown_and_the_works_result_is_returned(
+        self,
+    ) -> None:
+        program = textwrap.dedent(
+            """
+            import sys
+            from twisted.logger import Logger
+            from chordnet.cli.base.running import run_in_reactor
+
+            async def work(reactor):
+                Logger().warn("a warning while it runs")
+                Logger().error("an error while it runs")
+                print("a result")
+                return 7
+
+            Logger().error("an error before it runs")
+            sys.exit(run_in_reactor(work))
+            """
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", program], capture_output=True, text=True, check=False
+        )
+        self.assertEqual((done.returncode, done.stdout), (7, "a result\n"))
+        (line,) = done.stderr.splitlines()
+        self.assertTrue(line.endswith("an error while it runs"), line)
 
     def test_the_shell_completes_the_programs_own_options(self) -> None:
         names = [item.value for item in cli.shell_complete(click.Context(cli), "--v")]

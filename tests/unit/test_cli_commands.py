@@ -395,6 +395,11 @@ class LogTests(WorldCase):
     def test_following_prints_what_comes_and_nothing_that_a_terminal_obeys(self) -> None:
         self.assertEqual(self.printed("logs", "3", "--follow"), "50 lines of 3\\x07\n")
 
+    def test_a_line_that_is_followed_is_written_before_the_end(self) -> None:
+        with contextlib.redirect_stdout(Flushed()) as out:
+            run(("logs", "3", "--follow"), self.world)
+        self.assertEqual(out.flushed, ["50 lines of 3\\x07\n"] * 2)
+
     def test_following_is_no_document(self) -> None:
         self.assertIn("exclude each other", self.refused("logs", "3", "--follow", "--json"))
 
@@ -463,6 +468,7 @@ class DoctorTests(WorldCase):
             {k: document[k] for k in ("network", "ok", "nodes", "messages", "problems")},
             {"network": "default", "ok": True, "nodes": 5, "messages": 1, "problems": []},
         )
+        self.assertEqual((document["sides"], document["asked"]), ([], 5))
 
     def test_a_ring_with_a_problem_has_status_1(self) -> None:
         self.everywhere()
@@ -532,6 +538,14 @@ class RingTests(WorldCase):
         self.assertEqual(len(document["nodes"]), 5)
         self.assertEqual((document["message"]["id"], document["message"]["depth"]), ("m", 2))
         self.assertNotIn("message", self.document("ring"))
+
+    def test_of_each_node_the_last_message_alone_is_read_to_find_the_last_of_all(self) -> None:
+        self.everywhere()
+        for words in (("ring", "--message", "last"), ("trace", "last")):
+            self.world.nodes.words.clear()
+            self.printed(*words)
+            read = [asked for asked in self.world.nodes.words if asked[0] == "get_messages"]
+            self.assertEqual(read, [("get_messages", 1, "")] * 5)
 
     def test_a_node_outside_of_the_ring_cannot_be_drawn(self) -> None:
         self.printed("remove-node", "3")
@@ -708,6 +722,14 @@ class ProgressTests(SynchronousTestCase):
             f"first\n{wiped}{'█' * 8}{'░' * 8} 8 of 16 nodes in a ring, 3 pointers to mend"
             f"{wiped}last\n{wiped}{'█' * 16} 16 of 16 nodes in a ring{wiped}",
         )
+
+    def test_a_line_that_changes_is_wiped_once(self) -> None:
+        with contextlib.redirect_stderr(Terminal()) as stream, Progress() as progress:
+            progress.watch(RingProgress(1, 1, 0))
+            progress.say("first")
+            progress.say("second")
+        self.assertEqual(stream.getvalue().count("\r\x1b[K"), 2)  # once to write it, once to wipe
+        self.assertTrue(stream.getvalue().endswith("first\nsecond\n"))
 
     def test_without_a_terminal_only_lines_that_stay_are_written(self) -> None:
         self.assertEqual(self.shown(io.StringIO(), problems=3), "first\nlast\n")

@@ -51,6 +51,7 @@ class SpreadTests(SynchronousTestCase):
 
     def test_close_labels_part_evenly(self) -> None:
         self.assertEqual(spread([5, 5], 2, 0, 10), [4, 6])
+        self.assertEqual(spread([5, 5], 8, 0, 10), [1, 9])
 
     def test_nobody_is_pushed_off_the_edge(self) -> None:
         self.assertEqual(spread([0, 0, 0], 2, 0, 10), [0, 2, 4])
@@ -232,6 +233,15 @@ class TextTests(SynchronousTestCase):
         text = self.draw(model(16, message=True))
         self.assertIn("4 → 9 → 5 → 2", text)
         self.assertIn("sent it", text)
+
+    def test_with_a_message_the_fingers_of_the_chosen_node_are_not_drawn(self) -> None:
+        drawn = model(16, message=True)
+        pictures = []
+        for chosen in (None, 4, 5):
+            out = Console(file=io.StringIO(), width=100, highlight=False, _environ={})
+            print_ring(out, drawn, chosen, ascii_only=True)
+            pictures.append(out.file.getvalue())  # type: ignore[attr-defined]
+        self.assertEqual(pictures, pictures[:1] * 3)
 
     def test_a_dot_is_a_bit_of_its_character(self) -> None:
         for x, y, letter in (

@@ -23,11 +23,12 @@ from chordnet.cli.base.failures import Interrupted, status_of, system_problem
 from chordnet.cli.base.running import SIGNALS, run_in
 from chordnet.cli.base.session import connector, work_with
 from chordnet.core.base.errors import ChordnetError
-from chordnet.survey.errors import NetworkNotRunning, NoSuchNode, TestbedError
+from chordnet.survey.errors import ImpossibleNetwork, NetworkNotRunning, NoSuchNode, TestbedError
 from chordnet.survey.waiting import pause
 from chordnet.testbed.actions.context import Testbed
 from chordnet.testbed.actions.convergence import Progress as RingProgress
 from chordnet.testbed.actions.lifecycle import Stopped
+from chordnet.testbed.base.faults import WrongFault
 from chordnet.testbed.base.home import NetworkHome
 from chordnet.testbed.engines.adoption import look_nowhere
 from chordnet.testbed.engines.docker_state import Found
@@ -106,6 +107,7 @@ class ReactorTests(SynchronousTestCase):
                     self.work,
                 )  # fmt: skip
             self.assertEqual(problem.number, number)
+            self.assertEqual(str(problem), f"ended by signal {int(number)}")
             self.assertEqual((err.getvalue(), len(self.cleaned)), ("p2pnet: interrupted\n", 1))
             for each in HANGUPS:  # a second Ctrl-C shall not spoil the exit status
                 self.assertIs(signal.getsignal(each), signal.SIG_IGN)
@@ -168,6 +170,9 @@ class StatusTests(SynchronousTestCase):
             (click.ClickException("it failed"), 1, "p2pnet: it failed\n"),
             (ChordnetError("it\nfailed"), 1, "p2pnet: it failed\n"),
             (NoSuchNode(9, 5), 2, "p2pnet: NODE must be a number from 1 to 5, not 9\n"),
+            (ImpossibleNetwork("too large"), 2, "p2pnet: too large\n"),
+            (WrongFault("one side"), 2, "p2pnet: one side\n"),
+            (TestbedError("it failed"), 1, "p2pnet: it failed\n"),
             (KeyError("unforeseen"), None, ""),
         ):
             self.assertEqual(self.status(problem), (status, line))
@@ -202,10 +207,10 @@ class StatusTests(SynchronousTestCase):
 class EndedReader(io.StringIO):
     """An output whose reader has read enough, or whose disk is full."""
 
-    def __init__(self, problem: OSError) -> None:
+    def __init__(self, problem: OSError, path: str) -> None:
         super().__init__()
         self.problem = problem
-        self.target = os.open(os.devnull, os.O_WRONLY)
+        self.target = os.open(path, os.O_WRONLY | os.O_CREAT)
 
     def flush(self) -> None:
         raise self.problem
@@ -216,7 +221,8 @@ class EndedReader(io.StringIO):
 
 class OutputTests(SynchronousTestCase):
     def run_to(self, problem: OSError) -> tuple[int, str]:
-        out, err = EndedReader(problem), io.StringIO()
+        path = self.mktemp()
+        out, err = EndedReader(problem, path), io.StringIO()
         self.addCleanup(os.close, out.target)
 
         class Nothing:
@@ -224,7 +230,10 @@ class OutputTests(SynchronousTestCase):
                 return Stopped(stopped=(), killed=(), existed=False)
 
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            return run(["stop-network"], Nothing()), err.getvalue()
+            status = run(["stop-network"], Nothing())
+        os.write(out.target, b"what Python still has to write when it exits")
+        self.assertEqual(Path(path).stat().st_size, 0)
+        return status, err.getvalue()
 
     def test_a_reader_that_has_read_enough_is_no_failure_to_speak_of(self) -> None:
         self.assertEqual(self.run_to(BrokenPipeError(errno.EPIPE, "Broken pipe")), (1, ""))
@@ -251,13 +260,17 @@ class Cut(list[str]):
 class MainTests(SynchronousTestCase):
     def main(self, words: list[str]) -> tuple[object, str]:
         self.addCleanup(signal.signal, signal.SIGINT, signal.getsignal(signal.SIGINT))
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         self.addCleanup(setattr, sys, "argv", sys.argv)
         sys.argv = words
         before = os.environ.pop("PYTHONSAFEPATH", None)
         self.addCleanup(os.environ.__setitem__, "PYTHONSAFEPATH", before or "1")
-        with contextlib.redirect_stdout(io.StringIO()) as out:
+        out = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+        with contextlib.redirect_stdout(out):
             end = self.assertRaises(SystemExit, main)
-        return end.code, out.getvalue()
+        out.write("\N{SNOWMAN}")
+        out.seek(0)
+        return end.code, out.read()
 
     def test_main_ends_with_the_commands_status_and_a_late_ctrl_c_changes_nothing(self) -> None:
         status, out = self.main(["p2pnet", "--version"])
@@ -266,13 +279,20 @@ class MainTests(SynchronousTestCase):
         self.assertIs(signal.getsignal(signal.SIGINT), signal.SIG_IGN)
         self.assertEqual(os.environ["PYTHONSAFEPATH"], "1")
 
+    def test_main_makes_every_character_printable(self) -> None:
+        self.assertTrue(self.main(["p2pnet", "--version"])[1].endswith("\n\\u2603"))
+
     def test_a_ctrl_c_before_the_command_runs_ends_it_without_a_traceback(self) -> None:
-        self.assertEqual(self.main(Cut(["p2pnet"])), (130, ""))
+        self.assertEqual(self.main(Cut(["p2pnet"])), (130, "\\u2603"))
 
 
 class TestbedTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.home = NetworkHome(Path(self.mktemp()), "lab")
+
+    def test_nothing_of_the_testbed_passes_for_a_test_because_of_its_name(self) -> None:
+        for kind in (Testbed, TestbedError, NetworkNotRunning):
+            self.assertIs(kind.__test__, False)
 
     def test_the_work_gets_the_network_and_what_it_says_is_shown(self) -> None:
         async def work(testbed: Testbed) -> NetworkHome:
@@ -351,7 +371,8 @@ class EdgeTests(CommandCase):
             ("logs", "1", "--lines", "100001"), ("start-network", "--nodes", "257"),
             ("start-network", "--base-port", "0"), ("demo", "--nodes", "3"),
             ("demo", "--nodes", "257"), ("demo", "--base-port", "0"),
-            ("demo", "--base-port", "65536"),
+            ("demo", "--base-port", "65536"), ("explain", "1", "--svg", "."),
+            ("trace", "last", "--svg", "."), ("ring", "--svg", "."),
         ):  # fmt: skip
             self.refused(*words)
 

@@ -237,6 +237,14 @@ class PaperTests(SynchronousTestCase):
             verdicts, ["disagrees", "shown", "agrees", "disagrees", "disagrees", "undecided"]
         )
 
+    def test_figures_are_given_to_four_decimals(self) -> None:
+        figure = Figure("path", 9.123456, 4.03, 0.03, error=0.256789)
+        table = Table("failures", "Failures", "dead", "of none", (Row("0.1", (figure,), {}),))
+        document = paper_json([table], quick=False, plots=[Path("a.png")])
+        (found,) = document["tables"][0]["rows"][0]["figures"]
+        self.assertEqual((found["ours"], found["error"]), (9.1235, 0.2568))
+        self.assertEqual(document["plots"], ["a.png"])
+
     def test_each_table_has_its_plot(self) -> None:
         need_extra()
         from chordnet.cli.lab.plot import plot_paper  # noqa: PLC0415 - may be missing

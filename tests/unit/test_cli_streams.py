@@ -19,12 +19,32 @@ PROGRAM = "from chordnet.cli import main; main()"
 CLOSED = "standard output is closed, so nothing could be shown"
 
 
+PREPARED = """
+import os, sys
+from chordnet.cli.base.streams import prepare_streams
+prepare_streams()
+streams = sys.stdin, sys.stdout, sys.stderr
+found = [(s.fileno(), s.encoding, s.errors) for s in streams]
+escaped = "utf-8", "backslashreplace"
+expected = [(0, "utf-8", "strict"), (1, *escaped), (2, *escaped)]
+assert sys.stdin.read() == ""
+print("nobody reads this", file=sys.stderr)
+for stream in streams:
+    stream.close()
+for number in range(3):  # the descriptors stay open for what else writes to them
+    os.fstat(number)
+os._exit(0 if found == expected else 3)
+"""
+
+
 class ClosedStreamTests(SynchronousTestCase):
-    def run_with(self, redirections: str, *words: str) -> tuple[int, str, str]:
+    def run_with(
+        self, redirections: str, *words: str, program: str = PROGRAM
+    ) -> tuple[int, str, str]:
         done = subprocess.run(
             [
                 "/bin/sh", "-c", f'exec "$@" {redirections}', "sh",
-                sys.executable, "-c", PROGRAM, *words,
+                sys.executable, "-c", program, *words,
             ],
             capture_output=True, text=True, check=False, timeout=60,
             env=os.environ | NO_ENGINE | {"CHORDNET_HOME": str(Path(self.mktemp()).absolute())},
@@ -39,6 +59,10 @@ class ClosedStreamTests(SynchronousTestCase):
         for redirection in ("2>&-", "<&-", "<&- 2>&-"):
             status, output, errors = self.run_with(redirection, "stop-network", "--json")
             self.assertEqual((status, json.loads(output)["stopped"], errors), (0, [], ""))
+
+    def test_every_stream_that_was_closed_is_open_again_at_its_own_number(self) -> None:
+        for redirections in ("<&- >&- 2>&-", "<&- 2>&-"):
+            self.assertEqual(self.run_with(redirections, program=PREPARED), (0, "", ""))
 
     def test_a_failure_keeps_its_status_with_everything_closed(self) -> None:
         for words, expected in ((["status"], 1), (["nonsense"], 2), (["stop-network"], 1)):

@@ -18,7 +18,16 @@ from chordnet.cli.commands.explain import explained_json
 from chordnet.cli.commands.ring import model_json
 from chordnet.cli.commands.status import report_json, status_table
 from chordnet.draw.journey import journey_model, trace_json, trace_lines
-from chordnet.draw.model import ring_model
+from chordnet.draw.model import (
+    Arrival,
+    Finger,
+    Overlay,
+    Ref,
+    RingModel,
+    RingNode,
+    Tree,
+    ring_model,
+)
 from chordnet.draw.svg import draw_svg
 from chordnet.draw.text import print_ring
 from chordnet.survey.findings import Finding, Silent
@@ -84,6 +93,65 @@ def trouble_drawn() -> str:
     return draw_svg(journey_model(ring_model(seen), seen, journey, "all that can go wrong"))
 
 
+def crowded(count: int = 15, tree: Tree | None = None) -> RingModel:
+    """Return a ring of 1024 places: some nodes close together, guests, and one that is gone."""
+    places = (0, 1, 2, 3, 5, 255, 256, 257, 511, 512, 513, 700, 768, 769, 1023)[:count]
+    names: dict[int, Ref] = {3: "a-guest\x1b", 9: "<another> guest & long", 12: "c"}
+    refs = [names.get(n, n) for n in range(1, count + 1)]
+
+    def finger(index: int, step: int) -> Finger:
+        other = (index + step) % count
+        return Finger(refs[other], 10 - ((places[other] - places[index]) % 1024).bit_length())
+
+    nodes = [
+        RingNode(
+            refs[index], place, place / 1024, refs[(index + 1) % count],
+            tuple(finger(index, step) for step in (1, 2, 4, 7) if step < count), gone=place == 700,
+        )
+        for index, place in enumerate(places)
+    ]  # fmt: skip
+    return RingModel("lab", 10, tuple(nodes), tree)
+
+
+def even() -> RingModel:
+    """Return a ring of 32 nodes at equal distances, two of them where the halves of it meet."""
+    nodes = [RingNode(n, n, n / 32, (n + 1) % 32, (Finger((n + 1) % 32, 4),)) for n in range(32)]
+    return RingModel("lab", 5, tuple(nodes))
+
+
+def slanted() -> RingModel:
+    """Return a ring of nodes just where labels begin to stand beside their marks."""
+    names = ("upper right", "lower right", "lower left", "upper left")
+    turns = zip(names, (0.06, 0.44, 0.56, 0.94), strict=True)
+    return RingModel("lab", 8, tuple(RingNode(n, int(t * 256), t, None, ()) for n, t in turns))
+
+
+def deep_tree() -> Tree:
+    """Return the tree of a message that went deeper than there are colours, and was repaired."""
+    route: tuple[Ref, ...] = (1, 2, "a-guest\x1b", 4, 5, 6, 7, 8, "<another> guest & long")
+    arrivals = {
+        route[depth]: Arrival(route[: depth + 1], "extend" if depth in (3, 8) else "finger")
+        for depth in range(len(route))
+    }
+    arrivals |= {
+        10: Arrival((1, 10), "successor", "after 3 ms"),
+        11: Arrival((1, 99, 11), "finger"),
+        98: Arrival((1, 98), "finger"),
+    }
+    overlays = (
+        Overlay(1, 10, "duplicate"), Overlay(10, 13, "lost"), Overlay(13, 1, "predicted"),
+        Overlay(1, 97, "lost"), Overlay(97, 1, "lost"),
+    )  # fmt: skip
+    return Tree("m", "a<b&" + "c" * 60, arrivals, overlays=overlays)
+
+
+def in_terminal(drawn: RingModel, width: int, chosen: Ref | None, *, ascii_only: bool) -> str:
+    out = terminal(width, None if ascii_only else "standard")
+    print_ring(out, drawn, chosen, ascii_only=ascii_only)
+    text: str = out.file.getvalue()  # type: ignore[attr-defined]
+    return text
+
+
 def documents() -> str:
     told, prediction = foretell(report(), 4)
     found = [trace_json(troubled()), explained_json(4, told, prediction), model_json(model(8))]
@@ -96,11 +164,26 @@ DRAWINGS: dict[str, Callable[[], str]] = {
     "ring-40.svg": lambda: draw_svg(model(40)),
     "message.svg": lambda: draw_svg(model(16, message=True)),
     "trouble.svg": trouble_drawn,
+    "ring-0.svg": lambda: draw_svg(crowded(0)),
+    "ring-2.svg": lambda: draw_svg(crowded(2)),
+    "ring-3.svg": lambda: draw_svg(model(3)),
+    "crowded.svg": lambda: draw_svg(crowded()),
+    "even.svg": lambda: draw_svg(even()),
+    "deep.svg": lambda: draw_svg(crowded(tree=deep_tree())),
     "ring-2.txt": lambda: ring_in_terminal(2, 80, 1),
     "ring-16.txt": lambda: ring_in_terminal(16, 100, 4),
     "ring-40.txt": lambda: ring_in_terminal(40, 120, None),
     "message.txt": lambda: ring_in_terminal(16, 100, None, message=True),
     "ascii.txt": ring_in_ascii,
+    "crowded.txt": lambda: in_terminal(crowded(), 80, 1, ascii_only=False),
+    "crowded-30.txt": lambda: in_terminal(crowded(), 30, "c", ascii_only=True),
+    "deep.txt": lambda: in_terminal(crowded(tree=deep_tree()), 60, None, ascii_only=False),
+    "deep-ascii.txt": lambda: in_terminal(crowded(tree=deep_tree()), 120, None, ascii_only=True),
+    "slanted.txt": lambda: in_terminal(slanted(), 80, None, ascii_only=True),
+    "ring-3-17.txt": lambda: in_terminal(model(3), 17, 1, ascii_only=True),
+    "ring-9-76.txt": lambda: in_terminal(model(9), 76, 1, ascii_only=True),
+    "ring-9-75.txt": lambda: in_terminal(model(9), 75, 1, ascii_only=True),
+    "ring-64.txt": lambda: in_terminal(model(64), 50, 7, ascii_only=False),
     "status-80.txt": lambda: table(80),
     "status-160.txt": lambda: table(160),
     "status.json": status_document,

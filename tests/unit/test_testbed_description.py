@@ -175,6 +175,29 @@ class HomeTests(SynchronousTestCase):
         other.purge()
         self.assertFalse(self.root.exists())
 
+    def test_a_description_is_a_line_for_each_field(self) -> None:
+        self.home.save(network(3, base_port=7001, removed=frozenset({3, 2})))
+        self.assertEqual(
+            self.home.description_path.read_text(),
+            """{
+  "name": "default",
+  "engine": "local",
+  "size": 3,
+  "base_port": 7001,
+  "removed": [
+    2,
+    3
+  ],
+  "stopped": false,
+  "bits": 160,
+  "successors": 8,
+  "code": "",
+  "record": null,
+  "format": 1
+}
+""",
+        )
+
     def test_what_is_written_down_is_for_nobody_else_to_read(self) -> None:
         self.addCleanup(os.umask, os.umask(0))
         self.home.save(network())
@@ -219,6 +242,17 @@ class LockTests(SynchronousTestCase):
         self.clock.pump([0.1] * 80)
         self.successResultOf(first)
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_a_lock_that_is_waited_for_leaves_no_file_open_and_is_for_this_user_alone(self) -> None:
+        self.addCleanup(os.umask, os.umask(0))
+        before = len([*Path("/dev/fd").iterdir()])
+        first = Deferred.fromCoroutine(self._hold("first", 9.0))
+        second = Deferred.fromCoroutine(self._hold("second", 1.0, timeout=2.0))
+        self.clock.pump([0.1] * 100)
+        self.failureResultOf(second, TestbedError)
+        self.successResultOf(first)
+        self.assertEqual(len([*Path("/dev/fd").iterdir()]), before)
+        self.assertEqual(self.path.stat().st_mode & 0o777, 0o600)
 
     def test_a_lock_whose_file_was_removed_is_no_lock(self) -> None:
         """stop-network --purge removes the file that a second command may be waiting for."""

@@ -96,6 +96,7 @@ class HomeTests(Case):
     def test_what_compose_is_told_carries_the_home(self) -> None:
         self.result(self.engine.prepare(self.described(2), self.said.append))
         text = self.home.compose_path.read_text()
+        self.assertTrue(text.startswith('{\n  "'), text)
         self.assertEqual(text.count(f'"{HOME_LABEL}": "{self.mine}"'), 4)  # 2 nodes, 2 volumes
 
     def test_data_that_an_older_version_left_is_used_and_said(self) -> None:
@@ -189,6 +190,13 @@ class AdoptionTests(Case):
             self.take_over()
             self.assertEqual(self.home.load(), described)
         self.assertEqual(self.said, [])
+
+    def test_what_is_described_and_does_not_fit_what_runs_is_described_anew(self) -> None:
+        self.docker.add(1, 2)
+        for size, base_port in ((1, 8001), (2, 9001), (9, 9001)):
+            self.home.save(network(size, name="lab", engine="docker", base_port=base_port))
+            self.take_over()
+            self.assertEqual(self.home.load(), self.described(2))
 
     def test_nothing_is_taken_over_where_nothing_runs(self) -> None:
         self.docker.add(1, 2, state="exited")

@@ -184,6 +184,14 @@ class NetworkHomeTests(SynchronousTestCase):
             make_directory(path)
             self.assertEqual(path.stat().st_mode & 0o777, 0o700)
 
+    def test_a_directory_that_nobody_else_may_look_into_is_left_as_it_is(self) -> None:
+        path = Path(self.mktemp())
+        path.mkdir()
+        self.addCleanup(path.chmod, 0o700)
+        path.chmod(0o500)
+        make_directory(path)
+        self.assertEqual(path.stat().st_mode & 0o777, 0o500)
+
     def test_a_file_in_the_way_is_no_directory(self) -> None:
         path = Path(self.mktemp())
         path.write_text("in the way")

@@ -19,9 +19,10 @@ from chordnet.survey.errors import (
     NoSuchNode,
     NotConverged,
     TestbedError,
+    TookTooLong,
 )
 from chordnet.testbed.actions.changes import add_node, remove_node
-from chordnet.testbed.actions.lifecycle import Wish, start_network, stop_network
+from chordnet.testbed.actions.lifecycle import Wish, check_size, start_network, stop_network
 from chordnet.testbed.base.commands import Finished
 from chordnet.testbed.engines.choice import choose_engine
 from chordnet.testbed.engines.code import code_digest
@@ -72,6 +73,7 @@ class StartTests(Case):
         done = self.result(start_network(self.testbed, wish(), 60))
         self.assertEqual(self.world.engine.calls, ["prepare", "start [1, 2, 3, 4, 5]"])
         self.assertEqual((done.started, done.members), ((1, 2, 3, 4, 5), 5))
+        self.assertEqual(self.world.engine.examined, 0, "nothing ran that could be unwell")
         self.assertEqual(self.testbed.home.load(), network(5, code=code_digest()))
 
     def test_a_second_start_starts_only_what_is_missing(self) -> None:
@@ -401,6 +403,9 @@ class AddTests(Case):
         )
         self.assertEqual(self.world.engine.calls, [])
 
+    def test_the_largest_network_up_to_the_last_port_is_possible(self) -> None:
+        check_size(network(256, base_port=65535 - 255))
+
     def test_nobody_waits_for_a_node_that_has_failed(self) -> None:
         world = self.world
         world.up()
@@ -507,3 +512,13 @@ class ChoiceTests(Case):
         done, programs = self.choose_docker(**{"{{.Server.Version}}": [down]})
         self.failureResultOf(done, TestbedError)
         self.assertEqual(programs.times("{{.Server.Version}}"), 1)
+
+    def test_docker_that_takes_too_long_or_cannot_be_run_is_none(self) -> None:
+        for problem in (
+            TookTooLong("docker took longer than 10 s"),
+            TestbedError("docker cannot be run: Permission denied"),
+        ):
+            programs = FakePrograms(ends={"version": [problem]})
+            choice = choose_engine(Clock(), "auto", lambda name: name, programs)
+            found = self.successResultOf(Deferred.fromCoroutine(choice))
+            self.assertEqual((found.kind, found.why), ("local", str(problem)))

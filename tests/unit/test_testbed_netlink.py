@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import socket
 import sys
+from pathlib import Path
 from unittest import SkipTest
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -11,7 +14,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from chordnet.testbed.base.netlink import (
     GONE,
     NOBODY,
+    ask,
     bring_about,
+    enter,
     main,
     neighbour,
     netem,
@@ -101,10 +106,84 @@ class BytesTests(SynchronousTestCase):
         )
 
 
+class KernelTests(SynchronousTestCase):
+    """What can be asked of a kernel without changing anything."""
+
+    def test_an_order_about_no_device_is_answered_with_the_number_of_the_error(self) -> None:
+        try:
+            socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE).close()
+        except (AttributeError, OSError):
+            raise SkipTest("there is no netlink here") from None
+        nowhere = qdisc((1 << 31) - 1)
+        self.assertIn(ask(DEL_QDISC, 0, nowhere), (errno.ENODEV, errno.EPERM))
+
+    def test_a_network_that_was_entered_leaves_no_file_open(self) -> None:
+        descriptors = Path("/proc/self/fd")
+        if not descriptors.exists():
+            raise SkipTest("the open files cannot be counted here")
+        before = len(list(descriptors.iterdir()))
+        with contextlib.suppress(PermissionError):
+            enter("/proc/self/ns/net")  # where this process is anyway
+        self.assertEqual(len(list(descriptors.iterdir())), before)
+
+    def test_what_is_no_network_cannot_be_entered(self) -> None:
+        descriptors = Path("/proc/self/fd")
+        if not Path("/proc/self/ns/uts").exists():
+            raise SkipTest("there are no namespaces here")
+        before = len(list(descriptors.iterdir()))
+        problem = self.assertRaises(OSError, enter, "/proc/self/ns/uts")
+        self.assertEqual((problem.errno, problem.strerror), (errno.EINVAL, "Invalid argument"))
+        self.assertEqual(len(list(descriptors.iterdir())), before)
+
+
 class SilencedTests(SynchronousTestCase):
     def test_lines_of_another_form_are_left_out(self) -> None:
         table = f"head\n10.0.0.1 0x1 0x2\n10.0.0.2 0x1 0x2 {NOBODY}\n\n"
         self.assertEqual(silenced(table), ["10.0.0.2"])
+
+
+class MainTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.done: list[object] = []
+        self.refused: OSError | None = None
+        self.problems: list[str] = []
+
+    def main(self, *pids: int) -> tuple[int, str]:
+        def enter(path: str) -> None:
+            self.done.append(path)
+            if self.refused is not None:
+                raise self.refused
+
+        def shape(cut: list[str], slow: list[float] | None) -> str:
+            self.done.append((cut, slow))
+            return self.problems.pop(0) if self.problems else ""
+
+        wanted = [
+            {"node": n, "pid": pid, "cut": [f"10.0.0.{n}"], "netem": [1.0, 0.0, 0.0]}
+            for n, pid in enumerate(pids, 1)
+        ]
+        return main(wanted, enter, shape)
+
+    def test_each_nodes_network_is_entered_and_its_line_changed(self) -> None:
+        self.assertEqual(self.main(101, 102), (0, ""))
+        self.assertEqual(
+            self.done,
+            [
+                "/proc/101/ns/net", (["10.0.0.1"], [1.0, 0.0, 0.0]),
+                "/proc/102/ns/net", (["10.0.0.2"], [1.0, 0.0, 0.0]),
+            ],
+        )  # fmt: skip
+
+    def test_the_first_thing_that_fails_ends_it_with_status_1(self) -> None:
+        self.problems = ["", "no netem", "unasked"]
+        self.assertEqual(self.main(101, 102, 103), (1, "no netem"))
+        self.assertEqual(len(self.done), 4)
+
+    def test_a_container_that_has_ended_is_told_apart_from_what_is_forbidden(self) -> None:
+        for number, status in ((errno.EPERM, 1), (errno.EACCES, 1), (errno.ENOENT, 75)):
+            self.refused = OSError(number, "why")
+            text = "the network of node 1 cannot be entered: why"
+            self.assertEqual(self.main(101, 102), (status, text))
 
 
 class EndedTests(SynchronousTestCase):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import select
 import stat
 import subprocess
 import time
@@ -18,8 +19,10 @@ from chordnet.testbed.engines.processes import ProcessIdentity, is_running
 
 ROOT = Path(__file__).parents[2]
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
+MODULES = ("chordnet.tap", *(["twisted.internet.epollreactor"] if hasattr(select, "epoll") else []))
+"""What the nursery has imported for its nodes; these here import neither by themselves."""
 PROGRAM = """
-import json, os, signal, sys
+import gc, json, os, signal, sys
 here = os.getpid()
 with open("pid") as file:
     written = file.read()
@@ -34,6 +37,9 @@ facts = {
     "usual signals": [signal.getsignal(getattr(signal, name)) == signal.SIG_DFL
                       for name in SIGNALS],
     "umask": os.umask(0),
+    "files": sorted(map(int, os.listdir("/dev/fd"))),
+    "frozen": gc.get_freeze_count() > 10_000,
+    "imported": [name for name in MODULES if name in sys.modules],
 }
 print(json.dumps(facts))
 print("the end", file=sys.stderr)
@@ -49,7 +55,9 @@ class NurseryTests(SynchronousTestCase):
         directory = self.root / str(number)
         directory.mkdir(parents=True)
         (directory / "node.tac").write_text(
-            PROGRAM.replace("END", end).replace("SIGNALS", repr(SIGNALS))
+            PROGRAM.replace("END", end)
+            .replace("SIGNALS", repr(SIGNALS))
+            .replace("MODULES", repr(MODULES))
         )
         return Birth(str(directory), list(words) or ["--nodaemon", "--pidfile=", "-y", "node.tac"])
 
@@ -92,6 +100,9 @@ class NurseryTests(SynchronousTestCase):
                 "same output": True,
                 "usual signals": [True] * len(SIGNALS),
                 "umask": 0o077,
+                "files": [0, 1, 2, 3],
+                "frozen": True,
+                "imported": [*MODULES],
             },
         )
         self.assertNotEqual(pid, json.loads(self.lines(1)[0])["pid"])

@@ -67,7 +67,7 @@ class ProcessTests(SynchronousTestCase):
         self.assertIsNone(self.child.poll())
         self.assertTrue(_send_plainly(process, signal.SIGKILL))
         self.assertEqual(self.child.wait(), -signal.SIGKILL)
-        self.assertFalse(_send_plainly(process, signal.SIGKILL))
+        self.assertIs(_send_plainly(process, signal.SIGKILL), False)
 
     def test_where_a_descriptor_cannot_be_had_the_number_is_used(self) -> None:
         """A thread that is not its process's first has a number of which no descriptor is given."""

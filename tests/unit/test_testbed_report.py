@@ -14,6 +14,8 @@ from chordnet.cli.commands.ring import take_model
 from chordnet.survey.errors import NetworkNotRunning
 from chordnet.survey.examination import Messages, examine_messages
 from chordnet.survey.findings import in_words
+from chordnet.survey.observer import Snapshot
+from chordnet.survey.report import Side
 from chordnet.testbed.actions.looking import look
 from chordnet.testbed.base.faults import Faults, save_faults
 from chordnet.testbed.engines.compose_file import (
@@ -173,6 +175,19 @@ class MessageTests(SynchronousTestCase):
         self.log("a", (1,), (1, 2), (1, 2, 3))
         self.world.nodes.logs[self.world.nodes.number(guest.node.address)] = []
         self.assertEqual(in_words(self.examined().problems), [self.lacks("visitor", "a")])
+
+    def test_only_members_of_the_side_are_asked_what_they_have_recorded(self) -> None:
+        async def check() -> Messages:
+            observer = self.world.testbed.observer(self.world.described)
+            report = await look(self.world.testbed, observer, self.world.described)
+            statuses = dict(report.snapshot.statuses)
+            statuses[2] = msgspec.structs.replace(statuses[2], state="joining")
+            side = Side(frozenset({1, 2}), Snapshot(statuses, {}))
+            self.world.nodes.asked.clear()
+            return await examine_messages(self.world.testbed.reactor, observer, report, side)
+
+        found = self.successResultOf(Deferred.fromCoroutine(check()))
+        self.assertEqual((found.asked, set(self.world.nodes.asked)), (1, {1}))
 
     def test_an_empty_network_has_no_messages_yet(self) -> None:
         self.assertEqual(self.examined().headline, "no messages yet")

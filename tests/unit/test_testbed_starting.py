@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +141,24 @@ class AnewTests(Case):
         nodes.visitors["10.0.0.9:1"] = ideal_status(described, 77, members)
         done = self.result(start_network(self.testbed, wish(), 60))
         self.assertEqual((done.started, done.members), ((), 6))
+
+    def test_nodes_that_joined_from_elsewhere_are_members_of_the_ring_that_is_left(self) -> None:
+        self.world.up()
+        self.world.engine.settles = False
+        described, nodes = self.world.described, self.world.nodes
+
+        def join(numbers: Collection[int]) -> None:
+            members = [*(described.identifier(n) for n in numbers), 77]
+            nodes.statuses = {
+                n: ideal_status(described, described.identifier(n), members) for n in numbers
+            }
+            nodes.visitors["10.0.0.9:1"] = ideal_status(described, 77, members)
+
+        join({1, 2, 3, 4, 5})
+        self.world.clock.callLater(1.0, join, {1, 2, 4, 5})
+        done = self.result(remove_node(self.testbed, 3, kill=False, timeout=60))
+        self.assertEqual(done.members, 5)
+        self.assertLess(abs(done.seconds - 1.0), 0.7)
 
 
 class AloneTests(Case):

@@ -297,6 +297,8 @@ class FakeEngine:
     lines: dict[int, Line] = attrs.field(factory=dict)
     ailments: dict[int, Condition] = attrs.field(factory=dict)
     """What the engine knows to be the matter with nodes, beside those frozen by this engine."""
+    examined: int = 0
+    """How often it was asked for that."""
     knows: bool = True
     kill_fails: str = ""
     clean_fails: str = ""
@@ -337,6 +339,7 @@ class FakeEngine:
         return frozenset(self.alive)
 
     async def conditions(self) -> dict[int, Condition]:
+        self.examined += 1
         if not self.knows:
             return {}
         frozen = Condition(Matter.FROZEN, "is frozen (by the test)")

@@ -31,7 +31,7 @@ class Interrupted(Exception):
 def complain(text: str, details: tuple[str, ...] = ()) -> None:
     """Print what went wrong on stderr: one line, and details below it."""
     lines = [f"p2pnet: {text}", *(f"  {line}" for line in details)]
-    print("\n".join(lines), file=sys.stderr, flush=True)
+    print("\n".join(lines), file=sys.stderr)
 
 
 def system_problem(problem: OSError) -> str:

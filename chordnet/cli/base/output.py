@@ -120,7 +120,7 @@ class Progress:
     def say(self, text: str) -> None:
         """Print a line that stays."""
         self._clear()
-        print(text, file=sys.stderr, flush=True)
+        print(text, file=sys.stderr)
 
     def watch(self, progress: RingProgress) -> None:
         """Show how far a ring has got."""

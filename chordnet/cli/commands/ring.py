@@ -129,7 +129,7 @@ def model_json(model: RingModel) -> dict[str, Any]:
         "nodes": [
             {
                 "node": node.ref,
-                "id": f"{node.id:0{(model.bits + 3) // 4}x}",
+                "id": model.hex(node),
                 "turn": round(node.turn, 6),
                 "successor": node.successor,
                 "fingers": [finger.node for finger in node.fingers],

@@ -157,10 +157,7 @@ def print_report(report: Report) -> None:
     out.print(status_table(report, short=out.width < 140))
     for status in report.snapshot.statuses.values():
         if status.reason:
-            out.print(
-                f"{_called(status.node.name)} is {status.state}: {_called(status.reason)}",
-                highlight=False,
-            )
+            out.print(f"{_called(status.node.name)} is {status.state}: {_called(status.reason)}")
     active = sum(report.state(n) == "active" for n in report.network.numbers)
     active += len(report.snapshot.visitors)
     if report.problems:

@@ -273,8 +273,6 @@ async def _failed(
     testbed: Testbed, network: NetworkDescription, numbers: Collection[int]
 ) -> frozenset[int]:
     """Return the running nodes that have left their ring for good, and say so."""
-    if not numbers:
-        return frozenset()
     observer = testbed.observer(network)
     try:
         snapshot = await observer.statuses(numbers)

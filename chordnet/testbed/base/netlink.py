@@ -84,12 +84,12 @@ def ask(kind: int, flags: int, body: bytes) -> int:
     return number
 
 
-def enter(pid: int) -> None:
-    """Move into the network of a process (setns(2)).
+def enter(path: str) -> None:
+    """Move into the network that a file of a process names (setns(2)).
 
-    :raises OSError: it has ended, or this is not permitted.
+    :raises OSError: the process has ended, or this is not permitted.
     """
-    namespace = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY)
+    namespace = os.open(path, os.O_RDONLY)
     try:
         library = ctypes.CDLL(None, use_errno=True)
         if library.setns(namespace, _NETWORK_NAMESPACE):
@@ -138,14 +138,20 @@ def bring_about(
     return f"netem cannot be set: {os.strerror(problem)}" if problem else ""
 
 
-def main(wanted: list[dict[str, Any]]) -> tuple[int, str]:
+def main(
+    wanted: list[dict[str, Any]],
+    enter: Callable[[str], None] = enter,
+    shape: Callable[[list[str], list[float] | None], str] = shape,
+) -> tuple[int, str]:
     """Apply the wanted faults to each node.
 
+    :param enter: moves into a network.
+    :param shape: applies the faults there.
     :returns: the exit status, and the first thing that failed.
     """
     for node in wanted:
         try:
-            enter(node["pid"])
+            enter(f"/proc/{node['pid']}/ns/net")
             problem = shape(node["cut"], node["netem"])
         except OSError as error:
             why = error.strerror or error

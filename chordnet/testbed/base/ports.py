@@ -26,7 +26,6 @@ def is_free(port: int) -> bool:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, port))
-            probe.listen(1)
         except OSError as problem:
             if problem.errno in (errno.EADDRINUSE, errno.EACCES):
                 return False
