@@ -108,8 +108,6 @@ ReceiptDone = Callable[[Receipt | ChordnetError], None]
 LookupDoneWith = Callable[[LookupResult | ChordnetError], None]
 """Callbacks of requests to a node: called once, with the result or with what went wrong."""
 
-Received = Callable[[NodeRef, PeerMessage], None]
-
 
 class Down(Protocol):
     """Called when there is no connection with a peer."""
@@ -250,7 +248,6 @@ __all__ = [
     "MessageLog",
     "NodeState",
     "ReceiptDone",
-    "Received",
     "StoredMessage",
     "Transport",
 ]

@@ -129,7 +129,6 @@ class LocalNode:
         )
         self.transport = PeerTransport(
             self._shared,
-            received=runner.received,
             on_down=runner.down,
             names=self.core,
             post=runner.post,
