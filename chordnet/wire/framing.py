@@ -54,6 +54,9 @@ class FrameDecoder:
             # The usual case: one frame, in one piece.
             self._next_limit = self._limit
             return [data[HEADER_BYTES:]]
+        return self._cut(data)
+
+    def _cut(self, data: bytes) -> list[bytes]:
         frames = []
         position, end = 0, len(data)
         while (start := position + HEADER_BYTES) <= end:
