@@ -25,7 +25,6 @@ from chordnet.core.broadcast.newcomer import Newcomer
 from chordnet.core.broadcast.tree import Broadcasts
 from chordnet.core.fingers.hints import Hints
 from chordnet.core.fingers.table import Fingers
-from chordnet.core.gate import Gate
 from chordnet.core.join.audit import Audit
 from chordnet.core.join.joining import Joining
 from chordnet.core.kernel import membership, signals
@@ -94,8 +93,11 @@ class ChordNode:
     departure: Departure
     presence: Presence
     reach: Reach
+<<<<<<< HEAD
     mailroom: Mailroom
     gate: Gate
+=======
+>>>>>>> s5-p
 
     def __init__(
         self, config: ProtocolConfig, me: NodeRef, rng: Random, names: NamingRules | None = None
@@ -107,7 +109,8 @@ class ChordNode:
             setattr(self, part.name, part.make(self))
         self.checks = Checks(config, ctx.space, names)
         self._check_of = self.checks.of
-        for waiting in (self.requests, self.lookups, self.broadcasts, self.sync):
+        self._waiting = (self.requests, self.lookups, self.broadcasts, self.sync)
+        for waiting in self._waiting:
             for expiry in waiting.expiries:
                 expiry.horizon = ctx.horizon
         self._told_peers: set[tuple[bytes, int]] = set()
@@ -182,11 +185,9 @@ class ChordNode:
         for alarm in self.ctx.alarms.due(self.ctx.now):
             name, handler = self._on_alarm[alarm]
             handler(self if name is None else getattr(self, name))
-        if self.ctx.horizon.waiting:
-            self.requests.tick()
-            self.lookups.tick()
-            self.broadcasts.tick()
-            self.sync.tick()
+        for waiting in self._waiting:
+            if any(waiting.expiries):  # most parts wait for nothing, most of the time
+                waiting.tick()
 
     # ---- what comes from outside, and concerns several parts --------------------------------
 
@@ -204,7 +205,7 @@ class ChordNode:
         sender, message = event.sender, event.message
         if self.ctx.peers.is_routine(sender) and not self.detector.probes:
             self.ring.heard(sender)
-        elif not self.gate.admits(sender, message):
+        elif not self.identities.admits(sender, message):
             return
         kind = type(message)
         check = self._check_of(kind)
@@ -223,6 +224,10 @@ class ChordNode:
             self.stabilise.soon()
         for message in held:
             self._received(ev.Received(node, message))
+
+    def state(self, rid: int) -> msg.State:
+        """Build the answer to a question about this node's state."""
+        return self.presence.state(rid)
 
     def _tell_peers(self) -> None:
         """Report the peers worth keeping, if they have changed, when the ``peers`` alarm rings."""

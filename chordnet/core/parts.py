@@ -18,7 +18,6 @@ from chordnet.core.broadcast.newcomer import Newcomer
 from chordnet.core.broadcast.tree import Broadcasts
 from chordnet.core.fingers.hints import Hints
 from chordnet.core.fingers.table import Fingers
-from chordnet.core.gate import Gate
 from chordnet.core.join.audit import Audit
 from chordnet.core.join.joining import Joining
 from chordnet.core.kernel import signals
@@ -60,8 +59,7 @@ PARTS = (
     Part("detector", Detector, lambda n: Detector(n.ctx)),
     Part("ring", Pointers, lambda n: Pointers(n.ctx)),
     Part("stabilise", Stabilise, lambda n: Stabilise(
-        n.ctx, n.ring, n.routes, n.requests, n.detector,
-        lambda rid: n.presence.state(rid))),  # noqa: PLW0108 - it is made later
+        n.ctx, n.ring, n.routes, n.requests, n.detector, n.state)),
     Part("rectify", Rectify, lambda n: Rectify(n.ctx, n.ring, n.requests, n.detector)),
     Part("answering", Answering, lambda n: Answering(n.ctx, n.ring, n.routes, n.detector)),
     Part("lookups", Lookups, lambda n: Lookups(
@@ -85,8 +83,11 @@ PARTS = (
     Part("reach", Reach, lambda n: Reach(
         n.ctx, n.ring, n.routes, n.requests, n.detector, n.identities, n.joining,
         lambda: n.broadcasts.under_way)),
+<<<<<<< HEAD
     Part("mailroom", Mailroom, lambda n: Mailroom(n.ctx)),
     Part("gate", Gate, lambda n: Gate(n.ctx, n.ring, n.detector, n.identities, n.audit)),
+=======
+>>>>>>> s5-p
 )
 # fmt: on
 

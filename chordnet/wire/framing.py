@@ -50,6 +50,13 @@ class FrameDecoder:
                 return []
             data = bytes(self._buffer)
             self._buffer.clear()
+        elif int.from_bytes(data[:HEADER_BYTES]) == len(data) - HEADER_BYTES <= self._next_limit:
+            # The usual case: one frame, in one piece.
+            self._next_limit = self._limit
+            return [data[HEADER_BYTES:]]
+        return self._cut(data)
+
+    def _cut(self, data: bytes) -> list[bytes]:
         frames = []
         position, end = 0, len(data)
         while (start := position + HEADER_BYTES) <= end:

@@ -10,7 +10,7 @@ from typing import Any
 from twisted.internet.task import Clock
 from twisted.logger import Logger, LogPublisher, formatEvent
 
-from chordnet.core.base.events import Event, LinkFault
+from chordnet.core.base.events import Event, LinkFault, Received
 from chordnet.core.base.identifiers import IdentifierSpace
 from chordnet.core.base.messages import NodeRef, PeerMessage
 from chordnet.net.base.addresses import Endpoints
@@ -120,15 +120,20 @@ class Host:
         )  # fmt: skip
         self.transport = PeerTransport(
             shared,
-            received=lambda sender, message: self.received.append((sender.name, message)),
             on_down=lambda peer, fault, _text="", _holder="": self.downs.append(
                 (peer.name or peer.address, fault)
             ),
-            names=names, post=self.posted.append,
+            names=names, post=self._post,
         )  # fmt: skip
         self.door = Door(shared, self.transport, NoClients())
         if listen:
             network.bind(address, self.door)
+
+    def _post(self, event: Event) -> None:
+        if isinstance(event, Received):
+            self.received.append((event.sender.name, event.message))
+        else:
+            self.posted.append(event)
 
     def send(self, to: Host | NodeRef, *messages: PeerMessage) -> None:
         """Send messages in one turn."""

@@ -307,7 +307,7 @@ class OneTurnTests(ServiceCase):
         self.network.run(1)
         log.full = True
         received = []
-        other.transport.received = lambda _sender, message: received.append(message)
+        other.transport.post = lambda event: received.append(event.message)
         core.script = lambda _event: [
             Send(other.me, Ping(2)), self.record(node), Send(other.me, Ping(3)),
         ]  # fmt: skip

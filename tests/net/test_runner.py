@@ -64,7 +64,7 @@ class LoopTests(RunnerCase):
     def test_messages_become_events_and_effects_are_performed_in_order(self):
         change = StatusChanged(Status.UNJOINED, Status.ACTIVE)
         self.core.script = lambda event: [Send(YOU, Pong(1, 3)), change, Send(YOU, Ping(2))]
-        self.runner.received(YOU, Ping(1))
+        self.runner.post(Received(YOU, Ping(1)))
         self.assertEqual(self.core.events, [Received(YOU, Ping(1))])
         self.assertEqual(self.transport.sent, [(YOU, Pong(1, 3)), (YOU, Ping(2))])
         self.assertEqual(self.performed, [change])
@@ -81,7 +81,7 @@ class LoopTests(RunnerCase):
             self.runner.down(to, LinkFault.REFUSED)
 
         self.core.script, self.transport.send = script, send
-        self.runner.received(YOU, Ping(0))
+        self.runner.post(Received(YOU, Ping(0)))
         self.assertEqual(order, ["Received", 1, 2, "LinkDown", "LinkDown"])
         self.assertEqual(self.core.seen(LinkDown)[0], LinkDown(YOU, LinkFault.REFUSED))
 
@@ -92,15 +92,15 @@ class LoopTests(RunnerCase):
             return []
 
         self.core.script = script
-        self.runner.received(YOU, Ping(1))
-        self.runner.received(YOU, Ping(2))
+        self.runner.post(Received(YOU, Ping(1)))
+        self.runner.post(Received(YOU, Ping(2)))
         self.assertEqual(len(self.core.events), 2)
         self.assertEqual(self.journal.counters.number(NetMetric.CORE_ERRORS), 1)
         self.assertIn("the protocol failed on Received", self.lines[0])
 
     def test_an_effect_that_fails_does_not_keep_the_others_from_being_performed(self):
         self.core.script = lambda event: [PeerDied(YOU), Send(YOU, Ping(1))]
-        self.runner.received(YOU, Ping(0))
+        self.runner.post(Received(YOU, Ping(0)))
         self.assertEqual(self.transport.sent, [(YOU, Ping(1))])
         self.assertEqual(self.journal.counters.number(NetMetric.EFFECT_ERRORS), 1)
 
@@ -110,12 +110,12 @@ class LoopTests(RunnerCase):
             self.runner.stop()
 
         self.core.script, self.transport.send = lambda event: [Send(YOU, Ping(1))], send
-        self.runner.received(YOU, Ping(0))
+        self.runner.post(Received(YOU, Ping(0)))
         self.assertEqual(self.core.events, [Received(YOU, Ping(0))])
 
     def test_after_a_stop_nothing_reaches_the_core(self):
         self.runner.stop()
-        self.runner.received(YOU, Ping(1))
+        self.runner.post(Received(YOU, Ping(1)))
         self.assertEqual(self.core.events, [])
 
 
@@ -123,7 +123,7 @@ class TimerTests(RunnerCase):
     def at(self, deadline: float | None) -> None:
         self.core.deadline = deadline
         with self.turn:
-            self.runner.received(YOU, Ping(0))
+            self.runner.post(Received(YOU, Ping(0)))
 
     def timers(self) -> list[float]:
         """When the reactor is going to call, if at all."""
@@ -217,7 +217,7 @@ class TimerTests(RunnerCase):
 
     def test_a_deadline_set_outside_of_a_turn_is_kept(self):
         self.core.deadline = 1.0
-        self.runner.received(YOU, Ping(0))
+        self.runner.post(Received(YOU, Ping(0)))
         self.clock.advance(0)
         self.core.script = lambda event: setattr(self.core, "deadline", None) or []
         self.clock.advance(1.0)

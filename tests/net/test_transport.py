@@ -209,7 +209,7 @@ class DiallingTests(TransportCase):
     def test_what_is_sent_while_a_peer_s_messages_are_handled_is_on_its_word(self):
         a, b = self.host("a", A), self.host("b", B)
         tellers = []
-        a.transport.received = lambda _node, _message: tellers.append(a.transport.teller)
+        a.transport.post = lambda _event: tellers.append(a.transport.teller)
         b.send(a, Ping(1), Ping(2))
         self.run_for(0.1)
         self.assertEqual(tellers, [b.me.raw] * 2)

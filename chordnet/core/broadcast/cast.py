@@ -11,7 +11,7 @@ that has just come in. Asking for it turns it into a :class:`Cast` under way aga
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import msgspec
 
@@ -329,6 +329,8 @@ class Casts:
     def __init__(self, ctx: Context) -> None:
         self._ctx = ctx
         self._active: dict[MessageId, Cast] = {}
+        self.active: Callable[[MessageId], Cast | None] = self._active.get
+        """Returns a broadcast that is under way."""
         self._finished: dict[MessageId, Finished] = {}
         self._finished_bytes = 0
         self.active_bytes = 0
@@ -347,10 +349,6 @@ class Casts:
         """Add a broadcast that is under way."""
         self._active[cast.id] = cast
         self.active_bytes += cast.cost
-
-    def active(self, message_id: MessageId) -> Cast | None:
-        """Return a broadcast that is under way."""
-        return self._active.get(message_id)
 
     def get(self, message_id: MessageId) -> Cast | None:
         """Return a broadcast; resume it if it is finished."""

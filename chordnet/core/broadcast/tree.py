@@ -254,9 +254,10 @@ class Broadcasts:
     def delegate(self, cast: Cast, branch: Branch) -> None:
         """Give a child its range."""
         cast.add(branch)
-        if branch.kind in REPAIR:
+        repair = branch.kind in REPAIR
+        if repair:
             self.trace(cast, TraceKind.REPAIRED, branch.child)
-        self.send(cast, branch, header_only=branch.kind in REPAIR)
+        self.send(cast, branch, header_only=repair)
         self._first_check.add((cast, branch), self._ctx.now)
 
     def trace(self, cast: Cast, what: TraceKind, peer: NodeRef) -> None:
@@ -490,15 +491,16 @@ class Broadcasts:
     def check(self, cast: Cast) -> None:
         """Answer every waiter whose range is covered."""
         waiters = cast.waiters
-        if len(waiters) == 1 and not cast.open and not cast.searching:
-            # The usual case: no need to look at any branch.
-            self._report(cast, waiters.pop())
-        else:
+        if cast.open or cast.searching:
             for waiter in list(waiters):
                 if not cast.pending(waiter.end):
                     waiters.remove(waiter)
                     self._report(cast, waiter)
-        self._casts.finish(cast)
+        else:
+            # Nothing is under way, so there is no need to look at any branch.
+            while waiters:
+                self._report(cast, waiters.pop(0))
+            self._casts.finish(cast)
 
     def _report(self, cast: Cast, waiter: Waiter) -> None:
         ctx, parent = self._ctx, waiter.parent

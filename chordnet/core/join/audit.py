@@ -43,7 +43,7 @@ from chordnet.core.join.joining import Joining
 from chordnet.core.kernel.context import Context
 from chordnet.core.kernel.handlers import Handlers, Hearers, Ringers
 from chordnet.core.kernel.requests import Answer, Ask, Question, Requests, ignore
-from chordnet.core.kernel.signals import ENTERED, LABEL_SEEN
+from chordnet.core.kernel.signals import ENTERED, LABEL_SEEN, RETURNED
 from chordnet.core.kernel.timers import Alarm
 from chordnet.core.lookup.lookup import Lookups, Purpose, Result
 from chordnet.core.ring.pointers import Pointers
@@ -91,6 +91,10 @@ class Audit:
         ctx = self._ctx
         self._through = through
         ctx.alarms.sooner(Alarm.AUDIT, max(ctx.now, self._last + ctx.config.audit_min_s))
+
+    def _returned(self, peer: NodeRef) -> None:
+        if self._ctx.is_member:
+            self.evidence(peer)
 
     def label_seen(self, label: RingLabel, through: NodeRef) -> None:
         """Merge with the ring called ``label``, which ``through`` is in, if it is another one."""
@@ -202,4 +206,5 @@ class Audit:
     HEARS: ClassVar[Hearers] = {
         ENTERED: start,
         LABEL_SEEN: label_seen,
+        RETURNED: _returned,
     }

@@ -1,1 +1,1 @@
-"""What the parts share: the context, timers, requests, peers, the failure detector, the gate."""
+"""What the parts share: the context, timers, requests, peers, the failure detector, the checks."""

@@ -58,6 +58,8 @@ DIED: Signal[[NodeRef]] = Signal("died")
 """The node is dead, or as good as dead because it leaves."""
 SURVIVED: Signal[[NodeRef]] = Signal("survived")
 """The node was suspected, and lives."""
+RETURNED: Signal[[NodeRef]] = Signal("returned")
+"""The node was believed dead, and has sent a message."""
 HINTED: Signal[[NodeRef]] = Signal("hinted")
 """Others name the node, and it differs from the one known under that name."""
 ADMITTED: Signal[[NodeRef, list[PeerMessage]]] = Signal("admitted")
@@ -75,6 +77,7 @@ SIGNALS: tuple[Signal[...], ...] = (
     SUSPECTED,
     DIED,
     SURVIVED,
+    RETURNED,
     HINTED,
     ADMITTED,
 )

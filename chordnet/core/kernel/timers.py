@@ -149,9 +149,10 @@ class Expiry(Generic[K]):
 
     def add(self, key: K, now: float) -> None:
         """Let ``key`` expire ``after`` seconds from ``now``."""
-        if self._queue is not None and len(self._queue) >= SWEEP_AT:
-            self.next()  # drops what no longer waits
         queue, at = self._queue, now + self._after
+        if queue and len(queue) >= SWEEP_AT:
+            self.next()  # drops what no longer waits
+            queue = self._queue
         if not queue:
             horizon = self.horizon
             if queue is None:

@@ -1,11 +1,13 @@
-"""Which node has a name: the rules for incarnations and for two nodes of one name.
+"""Which node has a name, and so whose messages are heeded.
+
+The rules for incarnations and for two nodes of one name:
 
 - The first node of a name keeps it while it answers. A pointer that differs from the known one (in
   incarnation or address) is only a hint, and begins a *contest*. Its address is dialled, and has to
   answer as exactly that node. If the known node has another address, that one is dialled as well:
   if it answers as itself, a member or about to be one, it keeps the name.
 - For a node that has never sent us a message, the latest pointer to the same address is taken
-  without a contest (``offers.py``): what we know of it is only a pointer, too.
+  without a contest (``Offers`` in ``pointers.py``): what we know of it is only a pointer, too.
 - So a restart at the same address takes over, even with a lower incarnation if its clock went back.
   A copy elsewhere, or a message that claims a name, does not.
 - A node that is refused for its name dials the node that has it, or hears of a *twin* in the ring.
@@ -16,6 +18,11 @@
 
 The runtime dials: the effect :class:`Verify` is answered by the event :class:`Verified`. Contests
 are limited in number and, for each name, in time.
+
+A message is heeded if its sender has a right to its name. If that is in doubt, the message waits
+until it is settled, or is dropped. Then the message has to pass the checks
+(:mod:`chordnet.core.kernel.checks`), and to be one that is taken in this node's state
+(:data:`chordnet.core.kernel.membership.HEEDED`). Only then does a part see it.
 """
 
 from __future__ import annotations
@@ -25,14 +32,16 @@ from typing import ClassVar
 import attrs
 
 from chordnet.core.base.effects import Judged, Verify
-from chordnet.core.base.events import Standing, Verified
+from chordnet.core.base.events import Greeted, Standing, Verified
 from chordnet.core.base.limits import CLOCK_AHEAD_S
 from chordnet.core.base.messages import ABOUT, NodeRef, PeerMessage, RingLabel, Status, contact
 from chordnet.core.base.metrics import CoreMetric
 from chordnet.core.kernel.context import Context
 from chordnet.core.kernel.detector import Detector
 from chordnet.core.kernel.handlers import EventHandlers, Hearers
-from chordnet.core.kernel.signals import ADMITTED, CLOCK_BEHIND, HINTED, SUPERSEDED
+from chordnet.core.kernel.peers import PEERS_PAUSE_S
+from chordnet.core.kernel.signals import ADMITTED, CLOCK_BEHIND, HINTED, RETURNED, SUPERSEDED
+from chordnet.core.kernel.timers import Alarm
 from chordnet.core.ring.pointers import Pointers
 
 MAX_CONTESTS = 64
@@ -64,7 +73,7 @@ class _Contest:
 
 
 class Identities:
-    """The contests of one node."""
+    """Decides for one node which others have their names, and heeds only those."""
 
     def __init__(self, ctx: Context, ring: Pointers, detector: Detector) -> None:
         self._ctx = ctx
@@ -76,7 +85,50 @@ class Identities:
         name)."""
         self._ahead: set[bytes] = set()
         self._accepted = False
+        """Whether a node was met whose incarnation is not too far ahead."""
         self._twin_asked = float("-inf")
+
+    # ---- heeding -----------------------------------------------------------------------------
+
+    def admits(self, sender: NodeRef, message: PeerMessage) -> bool:
+        """Return True if the message is to be heeded; note that its sender is alive.
+
+        The node asks only if something may be new about the sender.
+        """
+        ctx, peers = self._ctx, self._ctx.peers
+        if sender.raw == ctx.me.raw or not ctx.space.valid_raw(sender.raw):
+            ctx.counters.add(CoreMetric.MESSAGES_IGNORED)
+            return False
+        if self.doubts(sender):
+            self._spoke(sender, message)
+            return False
+        self._accepted = True
+        peers.note(sender)
+        returned = peers.heard(sender)
+        self._detector.heard(sender)
+        self._ring.heard(sender)
+        if peers.changed:
+            ctx.alarms.sooner(Alarm.PEERS, ctx.now + PEERS_PAUSE_S)
+        if returned:
+            ctx.tell(RETURNED, sender)
+        return True
+
+    def _spoke(self, node: NodeRef, message: PeerMessage) -> None:
+        """Hold the message of a sender in doubt until the end of its contest, or drop it."""
+        self.greeted(node)
+        contest = self._contests.get(node.raw)
+        if contest is not None and contest.node == node and len(contest.held) < MAX_HELD:
+            contest.held.append(message)
+        else:
+            self._ctx.counters.add(CoreMetric.MESSAGES_IGNORED)
+
+    def on_greeted(self, event: Greeted) -> None:
+        """Judge the node at the other end of a new connection."""
+        self._ctx.wall = event.wall
+        if event.dialled:
+            self.replace(event.node)
+        else:
+            self.greeted(event.node, event.rival)
 
     # ---- judging -----------------------------------------------------------------------------
 
@@ -124,19 +176,6 @@ class Identities:
             again = lost is not None and lost[1] == node and self._ctx.now < lost[0] + HINT_PAUSE_S
             if node.raw not in self._contests and not again:
                 self._contest(node, known, waiting=False)
-
-    def spoke(self, node: NodeRef, message: PeerMessage) -> None:
-        """Hold the message of a sender in doubt until the end of its contest, or drop it."""
-        self.greeted(node)
-        contest = self._contests.get(node.raw)
-        if contest is not None and contest.node == node and len(contest.held) < MAX_HELD:
-            contest.held.append(message)
-        else:
-            self._ctx.counters.add(CoreMetric.MESSAGES_IGNORED)
-
-    def accepted(self) -> None:
-        """Note that a node was met whose incarnation is not too far ahead."""
-        self._accepted = True
 
     # ---- contests ----------------------------------------------------------------------------
 
@@ -277,6 +316,7 @@ class Identities:
                 )
 
     EVENTS: ClassVar[EventHandlers] = {
+        Greeted: on_greeted,
         Verified: verified,
     }
 

@@ -112,8 +112,6 @@ ReceiptDone = Callable[[Receipt | ChordnetError], None]
 LookupDoneWith = Callable[[LookupResult | ChordnetError], None]
 """Callbacks of requests to a node: called once, with the result or with what went wrong."""
 
-Received = Callable[[NodeRef, PeerMessage], None]
-
 
 class Down(Protocol):
     """Called when there is no connection with a peer."""
@@ -322,8 +320,11 @@ __all__ = [
     "MessageLog",
     "NodeState",
     "ReceiptDone",
+<<<<<<< HEAD
     "Received",
     "StoreKeeper",
+=======
+>>>>>>> s5-p
     "StoredMessage",
     "Transport",
 ]

@@ -26,7 +26,8 @@ from typing import ClassVar, Protocol
 from twisted.internet.interfaces import IDelayedCall
 
 from chordnet.core.base.errors import LocalProtocolError
-from chordnet.core.base.messages import NodeRef, PeerMessage
+from chordnet.core.base.events import Event, Received
+from chordnet.core.base.messages import NodeRef
 from chordnet.net.links.dialler import Dial
 from chordnet.net.links.protocol import Connection
 from chordnet.wire.codec import UNREADABLE, malformed, read_peer
@@ -180,7 +181,7 @@ class Link:
 class Owner(Protocol):
     """The transport, as a session sees it."""
 
-    received: Callable[[NodeRef, PeerMessage], None]
+    post: Callable[[Event], None]
     teller: bytes
 
     def on_bye(self, session: PeerSession, bye: Bye) -> None: ...
@@ -217,7 +218,7 @@ class PeerSession:
 
     def frames(self, frames: list[bytes]) -> None:
         # On the way of every message: what is looked up is looked up once for all frames.
-        node, received, decode = self.node, self._owner.received, read_peer.decode
+        node, post, decode = self.node, self._owner.post, read_peer.decode
         self.link.active = True
         self._owner.teller = node.raw
         for frame in frames:
@@ -230,7 +231,7 @@ class PeerSession:
                 self._owner.teller = b""
                 self._owner.on_bye(self, message)
                 return
-            received(node, message)  # type: ignore[arg-type]
+            post(Received(node, message))  # type: ignore[arg-type]
         self._owner.teller = b""
 
     def say_bye(self, code: str, patience_s: float) -> None:

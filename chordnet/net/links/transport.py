@@ -38,7 +38,7 @@ from chordnet.core.base.messages import (
     State,
 )
 from chordnet.core.base.naming import usable_address
-from chordnet.net.base.interfaces import Down, Judge, Received
+from chordnet.net.base.interfaces import Down, Judge
 from chordnet.net.base.metrics import NetMetric
 from chordnet.net.base.shared import Shared
 from chordnet.net.links.dialler import Dial, DialSettings
@@ -63,7 +63,7 @@ _IDLE_LOOKS = 2
 class PeerTransport:
     """Implements :class:`chordnet.net.base.interfaces.Transport` and :class:`greeters.Peers`.
 
-    :param received: called with every message of a peer.
+    :param post: takes every message of a peer, and what else is an event for the core.
     :param on_down: called for every failed dial and ended connection; must not call back directly.
     """
 
@@ -71,7 +71,6 @@ class PeerTransport:
         self,
         shared: Shared,
         *,
-        received: Received,
         on_down: Down,
         names: Judge | None = None,
         post: Callable[[Event], None] = lambda _event: None,
@@ -80,7 +79,7 @@ class PeerTransport:
         network, space = shared.network, shared.space
         self._judging = Judging(names, post, shared.wall, self._rival, limits.max_ungreeted)
         self.judged = self._judging.judged
-        self.received = received
+        self.post = post
         self._reactor = reactor
         self._seconds = shared.seconds
         self._turn = turn

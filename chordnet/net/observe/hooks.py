@@ -116,7 +116,11 @@ class Hooks:
                 " which can be imported from chordnet"
             )
         CALL.function("callback", callback)
-        return Subscription(self._entries.setdefault(event_type, {}), callback, self._journal)
+        return Subscription(self.of(event_type), callback, self._journal)
+
+    def of(self, event_type: type) -> dict[Subscription, None]:
+        """Return the subscriptions to events of this type, always the same dictionary."""
+        return self._entries.setdefault(event_type, {})
 
     def wanted(self, event_type: type) -> bool:
         """Return True if there is a callback for events of this type."""

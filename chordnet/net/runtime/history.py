@@ -57,6 +57,8 @@ class History:
         self._turn = shared.turn
         self._journal = shared.journal
         self._hooks = hooks
+        # Every turn that records looks whether there are any.
+        self._for_messages, self._for_records = hooks.of(MessageRecord), hooks.of(Record)
         self._views = views
         self._transport = transport
         self._post = post
@@ -102,13 +104,14 @@ class History:
         """Act on what the log has found, or left for later."""
         if self._given_up:
             return
-        if self._log.spoiled:
+        log = self._log
+        if log.spoiled:
             self._turn.after(self._miss_spoiled)
-        if self._log.waiting >= _CHECKPOINT_SOON:
+        if log.waiting >= _CHECKPOINT_SOON:
             self._turn.after(self._checkpoint)
         # A read has failed, and with nothing to write the commit did not notice.
-        if self._log.failed:
-            self._give_up(self._log.failed)
+        if log.failed:
+            self._give_up(log.failed)
 
     def rest(self) -> None:
         """Make a checkpoint of the log, if enough messages wait for one."""
@@ -129,7 +132,8 @@ class History:
 
     def _miss_spoiled(self) -> None:
         """Have the other nodes give back what is damaged here."""
-        ids, self._log.spoiled = sorted(self._log.spoiled), set()
+        ids = sorted(self._log.spoiled)
+        self._log.spoiled.clear()
         self._post(Spoiled(ids))
 
     def _tell_recorded(self) -> None:
@@ -139,10 +143,10 @@ class History:
             done(receipt)
         for follower in list(self._followers):
             follower()
-        if self._hooks.wanted(MessageRecord):
+        if self._for_messages:
             for stored in fresh:
                 self._hooks.fire(self._views.message(stored))
-        if self._hooks.wanted(Record):
+        if self._for_records:
             for stored in fresh:
                 self._hooks.fire(stored.record)
 

@@ -16,8 +16,8 @@ import attrs
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from chordnet.core.base.effects import Send
-from chordnet.core.base.events import Event, LinkDown, LinkFault, Received, Tick
-from chordnet.core.base.messages import NodeRef, PeerMessage
+from chordnet.core.base.events import Event, LinkDown, LinkFault, Tick
+from chordnet.core.base.messages import NodeRef
 from chordnet.net.base.interfaces import Core, Transport
 from chordnet.net.base.journal import Journal
 from chordnet.net.base.metrics import NetMetric
@@ -72,10 +72,6 @@ class Runner:
         self._rest = around.rest
         turn.settle = self._arm
 
-    def received(self, sender: NodeRef, message: PeerMessage) -> None:
-        """Handle a peer's message."""
-        self.post(Received(sender, message))
-
     def down(self, peer: NodeRef, fault: LinkFault, text: str = "", holder: str = "") -> None:
         """Handle the loss of the connection with ``peer``, or a failure to make one."""
         self.post(LinkDown(peer, fault, text, holder))
@@ -123,9 +119,10 @@ class Runner:
 
     def _arm(self) -> None:
         # Called after every turn: the cheap lower bound mostly spares the exact deadline.
-        if self.core.bound >= self._armed or self._stopped:
-            return
-        deadline = self.core.deadline
+        if self.core.bound < self._armed and not self._stopped:
+            self._wake_at(self.core.deadline)
+
+    def _wake_at(self, deadline: float | None) -> None:
         if deadline is None or deadline >= self._armed:
             return
         self._armed = deadline
@@ -140,9 +137,11 @@ class Runner:
         self._armed = _NEVER
         deadline = self.core.deadline
         with self._turn:
-            # The deadline may have moved away since the timer was set; _arm sets a new one then.
             if deadline is not None and deadline <= self._seconds():
                 self.post(Tick())
+            else:
+                # It has moved away since the timer was set, as it does when answers come in time.
+                self._wake_at(deadline)
             self._turn.after(self._rest)
 
     def stop(self) -> None:

@@ -104,6 +104,8 @@ class SqliteLog(PagedLog):
         self._table = MessageTable(
             path, durability, max_bytes, max_age, warn, wall, self.migrations, seconds
         )
+        self.spoiled = self._table.spoiled
+        """Messages found damaged after the file was opened, until the node clears them."""
         ahead = path.with_name(f"{path.name}-ahead")
         with ExitStack() as opened:
             opened.callback(self._table.close)
@@ -169,15 +171,6 @@ class SqliteLog(PagedLog):
     def bytes(self) -> int:
         """Bytes of the bodies and routes that are committed."""
         return self._table.bytes + body_bytes(self._rows)
-
-    @property
-    def spoiled(self) -> set[MessageId]:
-        """Messages found damaged after the file was opened, until the node clears them."""
-        return self._table.spoiled
-
-    @spoiled.setter
-    def spoiled(self, ids: set[MessageId]) -> None:
-        self._table.spoiled = ids
 
     def append(self, record: Record, received_at: float) -> KeptMessage:
         """Take ``record`` as the newest; :meth:`commit` keeps it."""

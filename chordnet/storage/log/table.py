@@ -143,10 +143,12 @@ class MessageTable:
                 self._insert(rows)
         self.next += places
         self.count += len(rows)
+        shares = self._shares
         for row in rows:
             size = len(row[4]) + len(row[5])
             self.bytes += size
-            self._take(row[1], size)
+            origin = id_prefix(row[1])
+            shares[origin] = shares.get(origin, 0) + size
 
     def _take(self, raw_id: object, size: int) -> None:
         """Add ``size`` bytes to the share of a message's origin; negative if it is dropped."""
