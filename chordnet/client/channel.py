@@ -188,9 +188,11 @@ class Channel:
         self._unsent[rid] = frame
         self._unsent_bytes += len(frame)
 
-    def _withdraw(self, rid: int) -> None:
-        """Drop a request that waits for a connection."""
-        self._unsent_bytes -= len(self._unsent.pop(rid, b""))
+    def _withdraw(self, rid: int) -> bool:
+        """Drop a request that waits for a connection; return True if it did."""
+        frame = self._unsent.pop(rid, b"")
+        self._unsent_bytes -= len(frame)
+        return bool(frame)
 
     # -- the connection --------------------------------------------------------------------------
 

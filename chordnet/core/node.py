@@ -93,11 +93,7 @@ class ChordNode:
     departure: Departure
     presence: Presence
     reach: Reach
-<<<<<<< HEAD
     mailroom: Mailroom
-    gate: Gate
-=======
->>>>>>> s5-p
 
     def __init__(
         self, config: ProtocolConfig, me: NodeRef, rng: Random, names: NamingRules | None = None

@@ -83,11 +83,7 @@ PARTS = (
     Part("reach", Reach, lambda n: Reach(
         n.ctx, n.ring, n.routes, n.requests, n.detector, n.identities, n.joining,
         lambda: n.broadcasts.under_way)),
-<<<<<<< HEAD
     Part("mailroom", Mailroom, lambda n: Mailroom(n.ctx)),
-    Part("gate", Gate, lambda n: Gate(n.ctx, n.ring, n.detector, n.identities, n.audit)),
-=======
->>>>>>> s5-p
 )
 # fmt: on
 

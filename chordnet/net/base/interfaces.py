@@ -320,11 +320,7 @@ __all__ = [
     "MessageLog",
     "NodeState",
     "ReceiptDone",
-<<<<<<< HEAD
-    "Received",
     "StoreKeeper",
-=======
->>>>>>> s5-p
     "StoredMessage",
     "Transport",
 ]

@@ -145,12 +145,7 @@ class LocalNode:
         )
         self.transport = PeerTransport(
             self._shared,
-<<<<<<< HEAD
-            received=runner.received,
             on_down=runner.down if self.store is None else self.store.heeding(runner.down),
-=======
-            on_down=runner.down,
->>>>>>> s5-p
             names=self.core,
             post=runner.post,
         )
