@@ -114,6 +114,7 @@ PROGRAMS = frozenset(
         "chordnet.sim.campaign.series",
         "chordnet.sim.search.__main__",
         "chordnet.sim.slots.__main__",
+        "chordnet.sim.store.__main__",
         "chordnet.sim.world.workers",
     }
 )

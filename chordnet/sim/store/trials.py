@@ -19,6 +19,7 @@ import attrs
 
 from chordnet.core.store.base import outcomes as end
 from chordnet.core.store.base.requests import Get
+from chordnet.core.store.base.safeguards import StoreSafeguards
 from chordnet.judge.store.anomalies import Verdict
 from chordnet.judge.store.check import HistoryFound, check_history
 from chordnet.judge.store.history import Operation
@@ -46,6 +47,8 @@ class Plan:
     mix: Mix = attrs.field(factory=Mix)
     quiet: bool = False
     """Without faults."""
+    safeguards: StoreSafeguards = attrs.field(factory=StoreSafeguards)
+    """What the nodes do because it goes wrong without."""
 
 
 @attrs.define
@@ -213,7 +216,8 @@ def in_step(world: StoreWorld) -> bool:
 def run(seed: int, plan: Plan) -> Report:
     """Do one run."""
     founders = tuple(f"n{k}" for k in range(plan.founders))
-    world, report = StoreWorld(seed, founders, slots=plan.slots), Report(seed)
+    world = StoreWorld(seed, founders, slots=plan.slots, safeguards=plan.safeguards)
+    report = Report(seed)
     for k in range(plan.nodes):
         world.start(f"n{k}", offset=world.rng.uniform(-2.0, 2.0))
     if not world.run(FORMING_S, lambda: in_step(world)):

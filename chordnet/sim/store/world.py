@@ -22,12 +22,14 @@ from chordnet.core.store.base.kept import Kept
 from chordnet.core.store.base.outcomes import Outcome
 from chordnet.core.store.base.records import Record
 from chordnet.core.store.base.requests import Get, Put
+from chordnet.core.store.base.safeguards import StoreSafeguards
 from chordnet.core.store.begin.settings import StoreSettings
 from chordnet.core.store.node.directory import Listed
 from chordnet.core.store.node.node import StoreNode
 from chordnet.sim.world.latency import Latency, uniform
 from chordnet.sim.world.schedule import Schedule
 
+ALL = StoreSafeguards()
 SUCCESSORS = 6
 """Successors that a node is told of."""
 NOTICE_S = 1.5
@@ -106,6 +108,7 @@ class StoreWorld(Schedule):
         slots: int = 16,
         replicas: int = 3,
         bits: int = 32,
+        safeguards: StoreSafeguards = ALL,
         latency: Latency = uniform(0.0005, 0.003),  # noqa: B008  the function keeps no state
         most_steps: int = 20_000_000,
     ) -> None:
@@ -113,6 +116,7 @@ class StoreWorld(Schedule):
         self.rng = Random(seed)
         self.founders = founders
         self.slots, self.replicas, self.bits = slots, replicas, bits
+        self.safeguards = safeguards
         self.latency = latency
         self.loss = 0.0
         self.processes: dict[str, Process] = {}
@@ -134,7 +138,8 @@ class StoreWorld(Schedule):
             slots=self.slots,
             replicas=self.replicas,
         )
-        node = StoreNode(settings, name, disk.read(), Random(self.rng.getrandbits(64)))
+        rng = Random(self.rng.getrandbits(64))
+        node = StoreNode(settings, name, disk.read(), rng, self.safeguards)
         self.processes[name] = Process(name, node, disk, offset)
         self._ring_changed()
         return self.processes[name]

@@ -88,7 +88,14 @@ class Asking:
         where = (self._formation, slot)
         attempt = Operation.at_first(asked, configuration)
         operation = Operation(
-            rid, asked, where, self._ballots, around.effects, attempt, wall=lambda: around.wall
+            rid,
+            asked,
+            where,
+            self._ballots,
+            around.effects,
+            attempt,
+            around.safeguards,
+            lambda: around.wall,
         )
         now = around.now
         self.ongoing[rid] = Ongoing(op, slot, asked, operation, now + timeout, now)

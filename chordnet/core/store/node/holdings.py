@@ -63,7 +63,9 @@ class Holdings:
 
     def _hold(self, head: Head, records: dict[bytes, Record]) -> Held:
         around = self._around
-        registers = Registers(around.me, head, records, around.effects, wall=lambda: around.wall)
+        registers = Registers(
+            around.me, head, records, around.effects, around.safeguards, lambda: around.wall
+        )
         held = self.slots[head.slot] = Held(registers, Installation(registers, around.effects))
         return held
 

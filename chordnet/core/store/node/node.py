@@ -23,6 +23,7 @@ from chordnet.core.store.base.configurations import Member
 from chordnet.core.store.base.effects import Keep, NodeEffect, Noted, Post, Say
 from chordnet.core.store.base.founding import Founding
 from chordnet.core.store.base.kept import Kept
+from chordnet.core.store.base.safeguards import StoreSafeguards
 from chordnet.core.store.begin.founders import Founders
 from chordnet.core.store.begin.hails import Hail, fault_of
 from chordnet.core.store.begin.settings import StoreSettings
@@ -33,6 +34,7 @@ from chordnet.core.store.node.surroundings import For, Place, Surroundings
 from chordnet.core.store.node.talk import letters, read
 from chordnet.core.store.node.view import StoreView
 
+ALL = StoreSafeguards()
 HAIL_S = 5.0
 """Between two greetings of the same nodes."""
 SEEK_S = 0.5
@@ -52,10 +54,17 @@ class StoreNode:
     :param rng: the only source of randomness.
     """
 
-    def __init__(self, settings: StoreSettings, me: str, kept: Kept, rng: Random) -> None:
+    def __init__(
+        self,
+        settings: StoreSettings,
+        me: str,
+        kept: Kept,
+        rng: Random,
+        safeguards: StoreSafeguards = ALL,
+    ) -> None:
         self.settings = settings
         self._kept: Kept | None = kept
-        self.around = Surroundings(Member(me, kept.store), rng, kept.run)
+        self.around = Surroundings(Member(me, kept.store), rng, kept.run, safeguards)
         self.holders: dict[str, Holder] = {}
         """What other nodes said of their stores, this node's included."""
         self.vacating = False

@@ -11,6 +11,7 @@ from chordnet.core.kernel.timers import Alarms, Horizon
 from chordnet.core.store.base.configurations import Member
 from chordnet.core.store.base.effects import Answered, Effect, Noted, Say
 from chordnet.core.store.base.messages import StoreMessage
+from chordnet.core.store.base.safeguards import StoreSafeguards
 from chordnet.core.store.node.talk import Message
 
 
@@ -55,6 +56,7 @@ class Surroundings:
     me: Member
     rng: Random
     run: int
+    safeguards: StoreSafeguards = attrs.field(factory=StoreSafeguards)
     place: Place = attrs.field(factory=Place)
     now: float = 0.0
     """On a clock that never goes back."""
