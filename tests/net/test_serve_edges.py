@@ -525,9 +525,9 @@ class TableTests(SynchronousTestCase):
         found: dict[str, set[str]] = {}
         for call in CALLS:
             found.setdefault(call.role, set()).add(call.request.__name__)
-        self.assertEqual(found["send"], {"SendMessage"})
+        self.assertEqual(found["send"], {"SendMessage", "PutKey", "DeleteKey"})
         self.assertEqual(found["operate"], {"LeaveRing", "BeginRing"})
-        self.assertEqual(len(found["read"]), 8)
+        self.assertEqual(len(found["read"]), 9)
 
 
 class SessionTests(ServiceCase):

@@ -7,7 +7,7 @@ from typing import Any
 
 from twisted.internet.protocol import Factory, Protocol
 
-from chordnet.core.base.events import LinkFault
+from chordnet.core.base.events import Event, LinkFault, Received
 from chordnet.core.base.messages import NodeRef, Ping, Pong, contact
 from chordnet.net.base.limits import NetworkLimits
 from chordnet.net.base.metrics import NetMetric
@@ -181,7 +181,12 @@ class TellerTests(EdgesCase):
     def test_when_the_messages_of_a_peer_are_handled_nobody_is_the_teller_any_more(self) -> None:
         a = self.host("a", A)
         tellers: list[bytes] = []
-        a.transport.received = lambda _node, _message: tellers.append(a.transport.teller)
+
+        def post(event: Event) -> None:
+            if isinstance(event, Received):
+                tellers.append(a.transport.teller)
+
+        a.transport.post = post
         for more in ([], [Bye("leaving")], [client_hello("")]):
             node = node_ref("b", B)
             self.caller(node, Ping(1), *more)

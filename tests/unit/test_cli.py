@@ -116,6 +116,7 @@ class HelpTests(CommandCase):
                     "start-network", "stop-network", "remove-node", "add-node", "chaos",
                 ],
                 "Messages": ["send-message", "get-messages"],
+                "Keys": ["put", "get", "delete"],
                 "Look inside": [
                     "status", "doctor", "ring", "explain", "trace", "lookup", "logs", "replay",
                     "check-history",

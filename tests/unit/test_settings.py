@@ -346,9 +346,15 @@ class DeclaredTests(SynchronousTestCase):
             "debug": ("", Flag(), False, "no"),
             "record": ("", Text(), None, "none"),
             "record-bytes": ("", Whole(4096, big), 268_435_456, "268435456"),
+            "founders": ("", Names(9), (), "none"),
+            "store": ("", OneOf(("auto", "memory", "none")), "auto", "auto"),
+            "slots": (
+                "", NumberOf((1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096)), 256, "256",
+            ),
+            "replicas": ("", NumberOf((1, 3, 5, 7, 9)), 3, "3"),
             "leave-timeout": ("", Seconds(0, 3600), 5.0, "5.0"),
             "max-clients": ("", Whole(1, 65_536), 256, "256"),
-        }
+        }  # fmt: skip
         found = {
             each.name: (each.short, each.kind, each.default, each.default_text)
             for each in OPTIONS.values()

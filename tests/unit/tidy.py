@@ -67,7 +67,7 @@ _ARROWS = {
     "sim.scenarios": "core.base core.kernel judge sim.world",
     "sim.search": "core core.base core.kernel core.lookup",
     "sim.slots": "core.base core.store.base core.store.slot sim.search",
-    "sim.store": "core.store.base core.store.begin core.store.node judge.store sim.world",
+    "sim.store": "core.base core.store.base core.store.begin core.store.node judge.store sim.world",
     "sim.campaign": "core core.base sim.world",
     "sim.measured": "core.base sim.scenarios sim.world",
     "sim": "core.base sim.campaign sim.scenarios sim.world",
