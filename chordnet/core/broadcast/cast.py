@@ -193,6 +193,7 @@ class Cast:
         "told_kind",
         "ttl",
         "waiters",
+        "whole",
     )
 
     def __init__(
@@ -229,6 +230,8 @@ class Cast:
         """The parent (raw) that counts this node, the distance up to which a report was sent, and
         the kind of the edge from that parent.
         """
+        self.whole: Tally | None = None
+        """What the whole range came to, if that was summed up since the last branch was added."""
         self.past: Finished | None = None
         """What was covered before this broadcast was resumed."""
 
@@ -262,6 +265,10 @@ class Cast:
 
         Back-fills lie before distance 0, and are counted with what begins there.
         """
+        # Nothing of a branch changes any more once it is closed.
+        whole = not start and end >= self.cover and not self.open
+        if whole and self.whole is not None:
+            return self.whole
         count, messages, depth, partial = 0, 0, len(self.route) - 1, False
         conflict = lost = 0
         unreached: list[NodeRef] = []
@@ -280,12 +287,16 @@ class Cast:
             count, messages = count + past.count, messages + past.messages
             depth, partial = max(depth, past.depth), partial or past.partial
             conflict, lost = conflict + past.conflict, lost + past.lost
-        return Tally(count, messages, depth, partial, unreached, conflict, lost)
+        tally = Tally(count, messages, depth, partial, unreached, conflict, lost)
+        if whole:
+            self.whole = tally
+        return tally
 
     def add(self, branch: Branch) -> None:
         """Wait for one more branch."""
         self.branches.append(branch)
         self.open += 1
+        self.whole = None
 
     def close(self, branch: Branch) -> None:
         """Wait for ``branch`` no longer."""

@@ -96,8 +96,8 @@ class Broadcasts:
         self._ring = ring
         self._routes = routes
         config = ctx.config
-        self._ledger = ledger
-        self._sync = sync
+        self._here = [Hop(ctx.me.raw, ctx.me.name, int(kind)) for kind in EdgeKind]
+        self._ledger, self._sync = ledger, sync
         self._recent: dict[MessageId, bytes] = {}
         """Digests of what an earlier life recorded shortly before this one began."""
         self._in_flight = 0
@@ -165,7 +165,7 @@ class Broadcasts:
             return
         message_id = MessageId(ctx.me.raw, ctx.me.incarnation, sync.published + 1)
         sync.published += len(batch)
-        route = [Hop(ctx.me.raw, ctx.me.name, int(EdgeKind.ORIGIN))]
+        route = [self._here[EdgeKind.ORIGIN]]
         bodies = [body for _, body in batch]
         self._record(message_id, wall, bodies, route, [])
         cast = self._take_on(message_id, wall, bodies, route, ctx.config.max_hops, [])
@@ -318,7 +318,7 @@ class Broadcasts:
 
     def _first(self, sender: NodeRef, message: Bcast, bodies: list[bytes]) -> None:
         ctx = self._ctx
-        here = Hop(ctx.me.raw, ctx.me.name, message.kind)
+        here = self._here[message.kind]
         route = [*message.hops, here]
         usual = not (self._sync.ways or message.detours)
         detours = [] if usual else self._sync.detours(message, here)
@@ -331,8 +331,7 @@ class Broadcasts:
             return
         if had_all:
             # It was passed back because we might lack it. We do not; others cover the range.
-            depth = len(message.hops)
-            self._ctx.send(sender, Covered(message.id, message.limit, 1, 0, depth, False, []))
+            ctx.send(sender, Covered(message.id, message.limit, 1, 0, len(message.hops), False, []))
             return
         end = self._end(message.limit)
         before, tree = self._ring.predecessor, self._routes.tree
