@@ -301,6 +301,9 @@ class KeepingTests(DiskCase):
         size = self.ahead.stat().st_size
         disk.commit()
         self.assertEqual((self.ahead.stat().st_size, disk.waiting), (size, 2))
+        disk.checkpoint()
+        disk.commit()
+        self.assertEqual((self.ahead.stat().st_size, disk.waiting), (0, 0))
 
     def test_a_store_that_is_closed_leaves_one_file(self) -> None:
         self.filled(3).close()

@@ -82,9 +82,10 @@ class StoreDisk:
         self._sync = sync if durability == "power" else None
         self._kind = store_kind(self.migrations)
         self._opened = ExitStack()
-        self._put: list[Written] = []
-        """What came since the last commit."""
-        self._put_bytes = 0
+        self._begin()
+
+    def _begin(self) -> None:
+        self.drop()
         self._changes = Contents()
         """What is committed and waits for a checkpoint."""
         self.waiting = 0
@@ -100,8 +101,7 @@ class StoreDisk:
         """
         file = DatabaseFile(self._path, self._kind, self._durability, self._warn, self._wall)
         kept = file.open(self._restore)
-        self.drop()
-        self._changes, self.waiting, self.failed = Contents(), 0, ""
+        self._begin()
         return kept
 
     def _restore(self, db: sqlite3.Connection) -> Kept:
@@ -149,7 +149,7 @@ class StoreDisk:
 
     def drop(self) -> None:
         """Forget what was put since the last commit."""
-        self._put = []
+        self._put: list[Written] = []
         self._put_bytes = 0
 
     def commit(self) -> None:
