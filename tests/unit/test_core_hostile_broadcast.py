@@ -98,6 +98,17 @@ class ReceiptTests(NodeTestCase):
         self.assertEqual((done.recorded, done.partial), (6, True))
         self.assertEqual((done.conflict, done.lost, ids(done.unreached)), (3, 1, [30]))
 
+    def test_a_conflict_a_loss_or_a_name_alone_makes_a_receipt_partial(self):
+        own = {"origin": 10}
+        for number, wrong in enumerate(
+            ({}, {"conflict": 1}, {"lost": 1}, {"unreached": refs(33)}, {"partial": True}), 1
+        ):
+            self.publish(b"mine")
+            self.step(20, covered(30, 1, number, **own))
+            self.step(30, covered(50, 2, number, **wrong, **own))
+            (done,) = effects_of(self.step(50, covered(10, 3, number, **own)), BroadcastDone)
+            self.assertEqual((done.recorded, done.partial), (7, bool(wrong)), wrong)
+
     def test_a_given_up_number_that_cannot_be_told_apart_is_reported_as_lost(self):
         ledger = self.node.ledger
         for sequence in range(1, 6000, 2):
