@@ -72,6 +72,13 @@ class FindTests(AnsweringTestCase):
         target, question = self.passed_on()
         self.assertEqual((target, question.last), (20, True))
 
+    def test_a_leaving_node_passes_lookups_of_other_keys_on_like_any_other_node(self):
+        self.parts.ctx.set_status(Status.LEAVING)
+        for key, passed_on in ((35, (30, False)), (15, (20, True)), (60, (50, False))):
+            self.find(key)
+            target, question = self.passed_on()
+            self.assertEqual((target, question.last), passed_on, key)
+
     def test_the_member_before_a_key_answers_for_the_place_of_the_key(self):
         self.find(15, PREDECESSOR)
         self.assertEqual(targets(self.ctx, Found), [60])

@@ -104,6 +104,10 @@ class AskingTests(AuditTestCase):
         self.assertEqual(self.ctx.alarms.due(9.9), [])
         self.assertEqual(self.ctx.alarms.due(10.0), ["audit"])
 
+    def test_the_first_audit_comes_after_a_quarter_of_the_period(self):
+        self.audit.start()
+        self.assertEqual(self.ctx.alarms.next(), 2.5)
+
     def test_a_node_alone_asks_far_more_often(self):
         self.ring.successors = []
         self.audit.tick()
@@ -222,6 +226,17 @@ class TryMergeTests(AuditTestCase):
     def test_an_offer_whose_time_to_live_is_used_up_is_not_passed_on(self):
         self.offer(35, ttl=0)
         self.assertEqual(sent(self.ctx), [])
+
+    def test_an_offer_with_no_time_to_live_left_is_adopted_and_ends_there(self):
+        for ttl, offered in ((0, []), (1, [(20, TryMerge(ref(30), 0))])):
+            self.setUp()
+            self.offer(20, ttl)
+            self.answer(20, 25, 35)
+            self.assertEqual(self.ring.head, ref(20))
+            self.assertEqual(sent(self.ctx, TryMerge), offered)
+            self.offer(35, ttl)
+            passed_on = [(20, TryMerge(ref(35), 0))] if ttl else []
+            self.assertEqual(sent(self.ctx, TryMerge), passed_on)
 
     def test_an_offer_of_the_successor_itself_or_of_this_node_is_no_news(self):
         for candidate in (30, 10):

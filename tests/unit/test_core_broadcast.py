@@ -372,8 +372,9 @@ class DuplicateTests(NodeTestCase):
         self.step(5, bcast(5, 20))
         self.now = 60.0
         self.tick(0.0)
-        ((_, report),) = sent(self.step(60, bcast(60, 15)), Covered)
-        self.assertEqual((report.count, report.partial), (1, False))
+        for limit, partial in ((15, False), (20, False), (21, True)):
+            ((_, report),) = sent(self.step(60, bcast(60, limit)), Covered)
+            self.assertEqual((report.count, report.partial), (1, partial), limit)
 
     def test_a_finished_broadcast_is_remembered_until_nobody_sends_it_again(self):
         self.step(5, bcast(5, 50))

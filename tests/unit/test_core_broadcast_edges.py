@@ -238,6 +238,112 @@ class TraceTests(EdgeCase):
         self.assertEqual(self.traced(self.found(effects, 60)), [(TraceKind.REPAIRED, 60)])
 
 
+class ResendTests(EdgeCase):
+    """A delegate that lives and accepts nothing."""
+
+    def resend(self, child: int, limit: int) -> list:
+        """Let the message be sent to ``child`` again."""
+        (cast,) = self.node.broadcasts._casts
+        branch = cast.branch(raw(child), raw(limit))
+        self.node.ctx.effects = effects = []
+        self.node.broadcasts.repairs.resend(cast, branch)
+        return effects
+
+    def exhaust(self, child: int, limit: int) -> list:
+        """Send the message to ``child`` again as often as may be; return what comes then."""
+        for _ in range(8):
+            effects = self.resend(child, limit)
+            self.assertEqual(targets(effects, Bcast), [child])
+            self.assertEqual(self.traced(effects), [(TraceKind.RESENT, child)])
+        effects = self.resend(child, limit)
+        self.assertEqual(self.traced(effects), [(TraceKind.GAVE_UP, child)])
+        self.assertEqual(sent(effects, Bcast), [])
+        return effects
+
+    def test_after_eight_times_the_next_node_beyond_it_is_looked_for(self):
+        self.publish()
+        self.assertEqual([q.key for _, q in sent(self.exhaust(30, 50), Find)], [raw(31)])
+        self.assertEqual(self.node.counters["broadcast_repairs"], 1)
+
+    def test_where_its_range_ends_with_it_nobody_is_looked_for(self):
+        for sequence, limit, keys in ((1, 21, []), (2, 22, [raw(21)])):
+            self.make()
+            self.step(5, bcast(5, limit, sequence=sequence))
+            found = [q.key for _, q in sent(self.exhaust(20, limit), Find)]
+            self.assertEqual(found, keys, limit)
+
+    def test_a_predecessor_that_takes_nothing_back_leaves_nobody_to_look_for(self):
+        self.step(60, bcast(60, 20, SUCCESSOR))
+        self.assertEqual(sent(self.exhaust(5, 10), Find), [])
+
+    def test_it_counts_as_unreached(self):
+        self.step(5, bcast(5, 21))
+        self.node.ctx.effects = []
+        self.exhaust(20, 21)
+        (cast,) = self.node.broadcasts._casts
+        self.node.ctx.effects = effects = []
+        self.node.broadcasts.check(cast)
+        report = self.report(effects, 5)
+        self.assertEqual((report.count, report.partial, ids(report.unreached)), (1, True, [20]))
+
+
+class LateTests(EdgeCase):
+    """Looks at a delegate that has not reported, one a second until the broadcast's time is up."""
+
+    def look(self, now: float) -> list:
+        """Look at the delegate 50 for the next time; return what is done."""
+        (cast,) = self.node.broadcasts._casts
+        self.node.ctx.now = now
+        self.node.ctx.effects = effects = []
+        late = self.node.broadcasts.repairs.late
+        late.due(now + 10.0)
+        late.add((cast, cast.branch(raw(50), raw(10))), now - 1.0)
+        self.node.broadcasts.repairs.tick()
+        return effects
+
+    def test_one_that_works_on_its_range_is_asked_eight_times_and_then_less_and_less_often(self):
+        self.make(broadcast_deadline_s=100.0)
+        self.publish()
+        self.step(50, Ack(mid(1, 10), raw(10), False))
+        asked = []
+        for number in range(1, 70):
+            for to, message in sent(self.look(float(number)), Bcast):
+                self.assertEqual((to, message.bodies), (50, None))
+                asked.append(number)
+        self.assertEqual(asked, [*range(1, 9), 16, 32, 64])
+
+    def test_one_that_has_reported_is_asked_nothing(self):
+        self.publish()
+        self.step(50, covered(10, 3, origin=10))
+        self.assertEqual(self.look(1.0), [])
+
+    def test_it_is_given_up_when_the_time_is_up_to_the_instant(self):
+        for now, gone in ((19.75, False), (20.0, True)):
+            self.make(broadcast_deadline_s=20.0)
+            self.publish()
+            self.step(50, Ack(mid(1, 10), raw(10), False))
+            effects = self.look(now)
+            given_up = (TraceKind.GAVE_UP, 50) in self.traced(effects)
+            self.assertEqual((given_up, bool(sent(effects, Bcast))), (gone, not gone), now)
+
+    def test_a_successor_in_doubt_is_looked_for_until_the_time_is_up_to_the_instant(self):
+        for now, gone in ((19.75, False), (20.0, True)):
+            self.make(broadcast_deadline_s=20.0)
+            self.die(20)
+            self.step(5, bcast(5, 30))
+            repairs = self.node.broadcasts.repairs
+            ((tag, search),) = repairs._searches.items()
+            repairs.looked_up(Result(search.purpose, tag, ref(60), [], None, ""))
+            (cast,) = self.node.broadcasts._casts
+            self.node.ctx.now, self.node.ctx.effects = now, []
+            repairs._doubt_again(cast, tag, search)
+            effects = self.node.ctx.effects
+            self.assertEqual(bool(sent(effects, Find)), not gone, now)
+            if gone:
+                report = self.report(effects, 5)
+                self.assertEqual((report.partial, ids(report.unreached)), (True, [30]))
+
+
 class HeirTests(EdgeCase):
     def test_an_heir_that_dies_is_replaced_by_the_next_in_the_same_range(self):
         self.publish()

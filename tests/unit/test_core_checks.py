@@ -18,7 +18,13 @@ from chordnet.core.base.identifiers import IdentifierSpace
 from chordnet.core.base.messages import Hop, MessageId, NodeRef, RingLabel, Status
 from chordnet.core.base.naming import Names
 from chordnet.core.base.outcomes import Fault
-from chordnet.core.kernel.checks import CACHE_BYTES, Checks
+from chordnet.core.kernel.checks import (
+    CACHE_BYTES,
+    Checks,
+    is_message_id,
+    is_origin_state,
+    is_range,
+)
 from chordnet.core.node import ChordNode, real_node
 
 SPACE = IdentifierSpace(160)
@@ -76,7 +82,7 @@ GOOD: dict[type, Any] = {
     msg.Caught: msg.Caught(MID, 1.0, [hop(1)], b"x"),
 }
 
-WRONG_NUMBERS = (-1, 1 << 63, (1 << 64) - 1)
+WRONG_NUMBERS = (-1, 1 << 62, 1 << 63, (1 << 64) - 1)
 HUGE = 1 << 62
 WRONG_NODES = [
     (named(""), Fault.WRONG_NODE),
@@ -297,6 +303,61 @@ class TableTests(SynchronousTestCase):
         message = replace(GOOD[msg.State], successors=[node(5)] * 200)
         self.assertEqual(Checks(config, SPACE, Names(SPACE)).fault(message), "")
         self.assertEqual(self.checks.fault(message), Fault.TOO_LONG)
+        message = replace(GOOD[msg.State], successors=[node(5)] * 201)
+        self.assertEqual(Checks(config, SPACE, Names(SPACE)).fault(message), Fault.TOO_LONG)
+
+    def test_a_page_of_a_ledger_lies_between_two_origins_that_may_be(self):
+        state = msg.OriginState(KEY, 1, [1, 2])
+        for change, fault in (
+            ({}, ""), ({"after": []}, ""), ({"last": []}, ""), ({"origins": [state] * 16_384}, ""),
+            ({"origins": [state] * 16_385}, Fault.TOO_LONG),
+            ({"after": [(KEY, 0)] * 2}, Fault.TOO_LONG),
+            ({"last": [(KEY, 0)] * 2}, Fault.TOO_LONG),
+            ({"after": [(SHORT, 0)]}, Fault.WRONG_IDENTIFIER),
+            ({"last": [(LONG, 0)]}, Fault.WRONG_IDENTIFIER), ({"after": [(KEY, 0)]}, ""),
+            ({"last": [(KEY, HUGE - 1)]}, ""), ({"after": [(KEY, -1)]}, Fault.WRONG_NUMBER),
+            ({"last": [(KEY, HUGE)]}, Fault.WRONG_NUMBER),
+        ):  # fmt: skip
+            page = replace(msg.Have([(KEY, 1)], [(KEY, 2)], [state]), **change)
+            self.assertEqual(self.checks.fault(page), fault, {k: v[:2] for k, v in change.items()})
+
+    def test_ranges_that_are_asked_for_or_not_kept_may_be_256(self):
+        for kind in (msg.Want, msg.Lost):
+            for count, end, fault in (
+                (256, 2, ""), (257, 2, Fault.TOO_LONG), (1, 1, Fault.WRONG_NUMBER),
+            ):  # fmt: skip
+                message = kind([msg.Range(KEY, 1, 1, end)] * count)
+                self.assertEqual(self.checks.fault(message), fault, (kind, count, end))
+
+
+class NumberTests(SynchronousTestCase):
+    """Ids and ranges of messages, which broadcast and anti-entropy check themselves."""
+
+    def test_an_id_has_an_origin_a_life_and_a_number_that_may_be(self):
+        for origin, incarnation, sequence, may_be in (
+            (KEY, 0, 1, True), (KEY, HUGE - 1, HUGE - 1, True), (KEY, -1, 1, False),
+            (KEY, HUGE, 1, False), (KEY, 1, 0, False), (KEY, 1, HUGE, False), (SHORT, 1, 1, False),
+        ):  # fmt: skip
+            found = is_message_id(MessageId(origin, incarnation, sequence), SPACE)
+            self.assertEqual(found, may_be, (incarnation, sequence))
+
+    def test_what_is_known_of_an_origin_are_intervals_of_numbers_that_may_be(self):
+        for origin, incarnation, known, may_be in (
+            (KEY, 0, [1, 2], True), (KEY, HUGE - 1, [1, HUGE], True), (KEY, 1, [], True),
+            (KEY, -1, [1, 2], False), (KEY, HUGE, [1, 2], False), (KEY, 1, [1, HUGE + 1], False),
+            (KEY, 1, [0, 2], False), (LONG, 1, [1, 2], False),
+        ):  # fmt: skip
+            found = is_origin_state(msg.OriginState(origin, incarnation, known), SPACE)
+            self.assertEqual(found, may_be, (incarnation, known))
+
+    def test_a_range_is_not_empty_and_has_numbers_that_may_be(self):
+        for origin, incarnation, first, end, may_be in (
+            (KEY, 0, 1, 2, True), (KEY, HUGE - 1, 1, HUGE, True), (KEY, -1, 1, 2, False),
+            (KEY, HUGE, 1, 2, False), (KEY, 1, 0, 2, False), (KEY, 1, 2, 2, False),
+            (KEY, 1, 3, 2, False), (KEY, 1, 1, HUGE + 1, False), (b"", 1, 1, 2, False),
+        ):  # fmt: skip
+            found = is_range(msg.Range(origin, incarnation, first, end), SPACE)
+            self.assertEqual(found, may_be, (incarnation, first, end))
 
 
 class UncheckedNameTests(SynchronousTestCase):

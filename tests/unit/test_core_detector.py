@@ -71,6 +71,8 @@ class DetectorTests(SynchronousTestCase):
         self.detector.link_down(ref(20), LinkFault.BROKEN)
         self.pass_time(0.7)
         self.detector.suspect(ref(20))
+        self.pass_time(0.79)
+        self.assertEqual(self.parts.verdicts, [("suspected", 20)])
         self.pass_time(0.81)
         self.assertEqual(self.parts.verdicts, [("suspected", 20), ("died", 20)])
 

@@ -404,6 +404,44 @@ class HintTests(FingerTestCase):
         self.hints.on_finger_hint(ref(5), self.hint(20, low=30, high=40))
         self.assertEqual(sent(self.ctx, FingerHint), [])
 
+    def told(self, head: int) -> list[int]:
+        """Tell others of a new head; return where the ranges begin that are passed on."""
+        self.parts.fresh()
+        self.hints.tell_others(ref(head), alive=True)
+        return [hint.low[0] for _, hint in sent(self.ctx, FingerHint)]
+
+    def test_those_are_told_who_lie_beyond_half_of_what_the_list_reaches(self):
+        for successors, lows in (
+            ((12, 14, 18), [6, 2, 58, 42]),
+            ((12, 14, 17), [8, 6, 2, 58, 42]),
+            ((12, 14, 25), [6, 2, 58, 42]),
+            ((12, 14, 26), [2, 58, 42]),
+            ((12, 14, 16), [8, 6, 2, 58, 42]),
+        ):
+            self.make(10)
+            self.parts.place(9, *successors)
+            self.assertEqual(self.told(12), lows, successors)
+
+    def test_a_node_before_this_one_in_the_range_is_told_first(self):
+        self.parts.place(7, 14, 16, 18)
+        self.assertIn(6, self.told(14))
+
+    def test_this_node_itself_takes_the_hint_where_it_is_the_first_in_the_range(self):
+        self.parts.place(58, 30, 40, 50)
+        self.assertNotIn(58, self.told(30))
+        self.assert_slots(30, 30, 30, 30, 30, None)
+
+    def test_the_death_of_another_node_than_the_successor_is_told_nobody(self):
+        self.parts.place(9, 12, 14, 18)
+        for node, told in ((14, 0), (12, 4)):
+            self.parts.fresh()
+            self.hints._died(ref(node))
+            self.assertEqual(len(sent(self.ctx, FingerHint)), told, node)
+        self.hints._suspected(ref(12))
+        self.parts.fresh()
+        self.hints._died(ref(12))
+        self.assertEqual(sent(self.ctx, FingerHint), [], "they were told of the suspicion")
+
     def test_nobody_is_told_when_the_lists_reach_everybody(self):
         self.put(10, 5, 12)
         self.hints.tell_others(ref(12), alive=True)

@@ -70,6 +70,14 @@ class TakenNumberTests(NodeTestCase):
         self.assertEqual(sent(effects, Bcast), [])
         self.assertEqual([r.body for r in effects_of(effects, Record)], [b"a", b"c"])
 
+    def test_several_conflicts_in_what_travels_together_are_one_of_this_node(self):
+        self.step(60, bcast(60, 12, sequence=5, bodies=[b"forged", b"too"]))
+        self.step(60, bcast(60, 12, sequence=7, bodies=[b"x"]))
+        effects = self.step(5, bcast(5, 50, sequence=4, bodies=[b"a", b"b", b"c", b"d"]))
+        ((_, report),) = sent(effects, Covered)
+        self.assertEqual((report.conflict, report.lost), (1, 0))
+        self.assertEqual(self.node.counters["conflicts"], 1)
+
     def test_the_same_body_again_is_no_conflict(self):
         self.now = 1000.0
         self.tick(0.0)
@@ -90,6 +98,17 @@ class ReceiptTests(NodeTestCase):
         self.assertEqual((done.recorded, done.partial), (6, True))
         self.assertEqual((done.conflict, done.lost, ids(done.unreached)), (3, 1, [30]))
 
+    def test_a_conflict_a_loss_or_a_name_alone_makes_a_receipt_partial(self):
+        own = {"origin": 10}
+        for number, wrong in enumerate(
+            ({}, {"conflict": 1}, {"lost": 1}, {"unreached": refs(33)}, {"partial": True}), 1
+        ):
+            self.publish(b"mine")
+            self.step(20, covered(30, 1, number, **own))
+            self.step(30, covered(50, 2, number, **wrong, **own))
+            (done,) = effects_of(self.step(50, covered(10, 3, number, **own)), BroadcastDone)
+            self.assertEqual((done.recorded, done.partial), (7, bool(wrong)), wrong)
+
     def test_a_given_up_number_that_cannot_be_told_apart_is_reported_as_lost(self):
         ledger = self.node.ledger
         for sequence in range(1, 6000, 2):
@@ -99,6 +118,9 @@ class ReceiptTests(NodeTestCase):
         self.assertEqual((report.count, report.lost, report.conflict), (0, 1, 0))
         self.assertEqual(self.node.counters["given_up_before"], 1)
         self.assertNotIn("conflicts", self.node.counters)
+        effects = self.step(5, bcast(5, 50, sequence=4, bodies=[b"hello"] * 3))
+        ((_, report),) = sent(effects, Covered)
+        self.assertEqual((report.lost, report.conflict), (1, 0), "several are one of this node")
         self.assertTrue(report.partial)
         self.assertEqual(effects_of(effects, Record), [])
 

@@ -26,6 +26,12 @@ class WalkTests(SynchronousTestCase):
         walk.offered(refs(40, 50), last=True)
         self.assertEqual(self.asked(walk), [(40, True), (50, True), (20, False), (30, False)])
 
+    def test_advice_of_this_node_comes_before_what_was_named_earlier(self):
+        walk = self.walk(10)
+        walk.offered(refs(20, 30), last=False)
+        walk.advised(refs(40), last=True)
+        self.assertEqual(self.asked(walk), [(40, True), (20, False), (30, False)])
+
     def test_nobody_is_asked_twice_for_the_same_and_nobody_who_is_silent(self):
         walk = self.walk(10, silent=(30,))
         for last in (False, True, False, True):

@@ -116,6 +116,68 @@ class ScanTests(JoiningTestCase):
         self.assertFalse(self.joining._met)
 
 
+class EdgeTests(JoiningTestCase):
+    """What depends on a time, to the instant, and on the state, in each of them."""
+
+    def at(self, now: float) -> Status:
+        """Let it be ``now``, and time for a round; return the state then."""
+        self.ctx.now = now
+        self.joining.tick()
+        return self.status
+
+    def test_a_node_that_meets_nobody_seeks_when_the_seed_time_is_up(self):
+        self.start()
+        self.assertEqual([self.at(1.875), self.at(2.0)], [UNJOINED, SEEKING])
+
+    def test_a_smaller_node_that_creates_no_ring_is_waited_for_four_seed_times(self):
+        self.ctx.now = 1.0
+        self.start("n40")
+        self.ctx.now = 3.0
+        self.answer(40, UNJOINED, candidate=7)
+        self.assertEqual([self.at(10.875), self.at(11.0)], [UNJOINED, ACTIVE])
+        self.assertEqual(self.parts.ring.label.epoch, 1, "alone")
+
+    def test_a_ring_that_does_not_let_a_node_in_is_given_up_after_the_seed_time(self):
+        self.start()
+        self.ctx.now = 1.0
+        self.answer(20, ACTIVE)
+        self.assertEqual([self.at(3.0), self.at(3.125)], [Status.JOINING, FORMING])
+
+    def test_a_clock_that_is_behind_matters_only_to_a_node_that_has_met_nobody(self):
+        self.start()
+        self.answer(20, UNJOINED)
+        self.joining.clock_behind("the clock is behind")
+        self.assertEqual((self.status, self.joining.reason), (UNJOINED, "the clock is behind"))
+        self.make(30)
+        self.start()
+        self.ctx.set_status(Status.JOINING)
+        self.joining.clock_behind("the clock is behind")
+        self.assertEqual(self.status, Status.JOINING)
+
+    def test_a_node_whose_only_peer_is_itself_goes_on_if_it_has_met_another_one(self):
+        for met, status, expected in (
+            (False, UNJOINED, ACTIVE), (True, UNJOINED, UNJOINED),
+            (False, Status.JOINING, Status.JOINING),
+        ):  # fmt: skip
+            self.make(30)
+            self.start("n20")
+            if met:
+                self.answer(20, UNJOINED)
+            self.ctx.set_status(status)
+            self.joining.fault(LinkDown(contact("n20"), LinkFault.SELF))
+            self.assertEqual(self.status, expected, (met, status))
+
+    def test_the_number_of_a_new_ring_has_63_bits(self):
+        numbers = []
+        for _ in range(60):
+            self.make(30)
+            self.ctx.rng.seed(len(numbers))
+            self.joining.start([])
+            numbers.append(self.parts.ring.label.ring_id)
+        self.assertLess(max(numbers), 1 << 63)
+        self.assertGreater(max(numbers), 1 << 62)
+
+
 class FormingTests(JoiningTestCase):
     def hear_unjoined(self, *senders: int) -> None:
         for sender in senders:

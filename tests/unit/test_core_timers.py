@@ -71,6 +71,18 @@ class AlarmTests(SynchronousTestCase):
         self.assertLess(len(self.alarms._heap), 100)
         self.assertEqual(self.alarms.due(9_999.0), ["a"])
 
+    def test_what_was_replaced_is_let_go_of_beyond_64_entries_and_four_for_each_alarm(self):
+        for names in ("a", "abc", "abcdefgh"):
+            alarms: Alarms[str] = Alarms()
+            alarms.set("cancelled", 999.0)
+            alarms.cancel("cancelled")
+            sizes = []
+            for n in range(500):
+                alarms.set(names[n % len(names)], float(n))
+                sizes.append(len(alarms._heap))
+            self.assertEqual(max(sizes), 64 + 4 * len(names))
+            self.assertEqual(min(sizes[100:]), len(names))
+
     def test_no_alarm_is_lost_or_disordered_when_what_was_replaced_is_let_go_of(self):
         for seed in range(20):
             rng, alarms, table = Random(seed), Alarms[str](), dict[str, float]()

@@ -281,15 +281,6 @@ class Checks:
         return self._pointers(message.nodes)
 
     def _bcast(self, message: msg.Bcast) -> Fault:
-        # The usual case, without another call: every broadcast at every node comes through here.
-        if (
-            not message.detours
-            and self._good.issuperset(message.hops)
-            and len(message.hops) <= self._max_route
-            and 0 <= message.ttl <= self._max_ttl
-            and 0 <= message.kind <= _LAST_EDGE
-        ):
-            return FINE
         if message.detours:
             hops = sum(len(detour.hops) for detour in message.detours)
             if max(hops, len(message.detours)) > self._max_route:
@@ -300,6 +291,9 @@ class Checks:
                     return fault
         if not 0 <= message.ttl <= self._max_ttl or not 0 <= message.kind <= _LAST_EDGE:
             return Fault.WRONG_NUMBER
+        # The usual case, without another call: every broadcast at every node comes through here.
+        if self._good.issuperset(message.hops) and len(message.hops) <= self._max_route:
+            return FINE
         return self._hops(message.hops)
 
     def _limit(self, message: msg.Ack) -> Fault:

@@ -72,7 +72,6 @@ class Lookup:
     """The number by which its owner knows it (an operation, a finger slot, …)."""
     key: int
     kind: FindKind
-    deadline: float
     via: NodeRef | None
     """Begin at this node rather than at this node's own tables."""
     walk: Walk | None = None
@@ -159,9 +158,7 @@ class Lookups:
         # Any node may turn out to be the owner, so only the number shows that it was asked: it must
         # be hard to guess.
         number = ctx.rng.getrandbits(62)
-        lookup = Lookup(
-            number, purpose, tag, key, kind, ctx.now + ctx.config.lookup_deadline_s, via
-        )
+        lookup = Lookup(number, purpose, tag, key, kind, via)
         self._open[number] = lookup
         self._deadlines.add(number, ctx.now)
         if iterative:

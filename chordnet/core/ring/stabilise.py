@@ -64,7 +64,7 @@ class Stabilise:
         """The question of ours that is out."""
         self.deferred: list[tuple[NodeRef, GetState]] = []
         """Questions of others that wait until it is answered."""
-        self._changed = False
+        self._changed: bool = False
         """Whether the list has changed since the operation under way, or the last one, began."""
         self._pace = ctx.config.stabilise_fast_s
         self._last_start = float("-inf")
@@ -152,9 +152,11 @@ class Stabilise:
             return
         ring = self._ring
         if ring.head.raw != sender.raw:
-            # The head changed while the question was out: the answer is of no use, ask again soon.
-            self._changed = True
-        elif answer.status != Status.ACTIVE:
+            # The head changed while the question was out: the answer is of no use. The next round
+            # comes soon, because the list has changed.
+            self._finish()
+            return
+        if answer.status != Status.ACTIVE:
             # It is alive, but no member: to this ring it is as good as dead.
             self._detector.condemn(sender)
         else:
@@ -172,7 +174,7 @@ class Stabilise:
                 sender = between_us
             else:
                 ring.adoption.answered = True
-            if between_us is None or between_us != self._ctx.me:
+            if between_us != self._ctx.me:
                 # At rest the successor names us, and needs no notification.
                 self._ctx.send(sender, Notify())
         self._finish()
