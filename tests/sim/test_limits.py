@@ -1,13 +1,16 @@
-"""Figures of the simulator, of its searches and of the store's parts, as they are meant to be.
+"""Figures and defaults of the simulator, its searches and the store, as they are meant to be.
 
 A test that uses a limit's own constant notices nothing when the constant is wrong.
 """
 
 from __future__ import annotations
 
+import enum
 import importlib
 from typing import Any
 
+import attrs
+import msgspec
 from twisted.trial.unittest import SynchronousTestCase
 
 from chordnet.sim.campaign.liar import FLOATS
@@ -89,12 +92,167 @@ FIGURES: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
+DEFAULTS: dict[str, dict[str, Any]] = {
+    "sim.campaign.byzantine.Told": {"at": 0.0, "took_s": 0.0, "taken": False, "spoken": False},
+    "sim.campaign.byzantine.ByzantineResult": {
+        "complete": 0,
+        "late": 0,
+        "without_x": 0,
+        "partial": 0,
+        "conflict": 0,
+        "vouched": 0,
+        "frames": 0,
+        "blamed": 0,
+        "bytes": 0,
+        "dials": 0,
+        "resent": 0,
+        "lines": 0,
+        "comparisons": 0.0,
+        "steps": 0,
+    },
+    "sim.campaign.liar.Liar": {"published": 0, "serves": True},
+    "sim.campaign.run.Plan": {
+        "nodes": 1000,
+        "kills": 0.0,
+        "joins": 20,
+        "loss": 0.05,
+        "freezes": 0.0,
+        "parted_s": 0.0,
+        "broadcasts": 1,
+        "origin_dies": False,
+        "within_s": 60.0,
+        "linger_s": 0.25,
+        "crippled": False,
+    },
+    "sim.campaign.run.CampaignResult": {"cpu_s": 0.0},
+    "sim.measured.experiment.Settings": {
+        "nodes": 100,
+        "duration_s": 300.0,
+        "seed": 1,
+        "orderly": 0.0,
+        "quiet": False,
+        "failures": 0.0,
+        "lookups_per_s": 1.0,
+        "settle": True,
+        "loss": 0.0,
+    },
+    "sim.measured.published.Figure": {"grain": 0.01, "quick": False},
+    "sim.measured.tally.Look": {"timeouts": 0, "way_timeouts": 0, "failed": False},
+    "sim.scenarios.scenario.Scenario": {
+        "seed": 1,
+        "within_s": 30.0,
+        "lookups": 16,
+        "publish": True,
+        "loss": 0.0,
+        "duplicate": 0.0,
+        "reorder": 0.0,
+        "skew": 0.0,
+    },
+    "sim.scenarios.soak.Tally": {
+        "seeds": 0,
+        "steps": 0,
+        "checks": 0,
+        "mistakes": 0,
+        "virtual_s": 0.0,
+        "slowest_s": 0.0,
+        "slowest_seed": 0,
+    },
+    "sim.search.cell.Message": {"rid": 0, "status": 0, "predecessor": -1},
+    "sim.search.cell.Stimulus": {"peer": -1, "rid": 0, "status": 0, "predecessor": -1},
+    "sim.search.explore.Plan": {
+        "nodes": 4,
+        "bits": 4,
+        "successors": 2,
+        "first": 3,
+        "lives": 2,
+        "keep_base": True,
+        "max_states": 10_000_000,
+    },
+    "sim.search.step.Action": {"other": -1},
+    "sim.slots.judge.Past": {"version": 0},
+    "sim.slots.plan.SlotPlan": {
+        "nodes": 3,
+        "members": 3,
+        "attempts": 1,
+        "crashes": 0,
+        "losses": 0,
+        "deadlines": False,
+        "retries": False,
+        "every_message": False,
+        "max_states": 1_000_000,
+        "max_depth": 1000,
+    },
+    "sim.slots.world.Task": {"over": False, "bound": 0, "attempts": 0, "retried": False},
+    "sim.slots.world.State": {"crashes": 0, "losses": 0},
+    "sim.slots.world.Action": {"task": -1, "heard": True},
+    "sim.world.host.Host": {
+        "offset": 0.0,
+        "rate": 1.0,
+        "number": 0,
+        "up": True,
+        "frozen": False,
+        "left": False,
+        "latest": float("-inf"),
+        "deaths": 0,
+    },
+    "sim.world.meter.Measured": {
+        "took_s": 0.0,
+        "path": 0,
+        "timeouts": 0,
+        "last_timeouts": 0,
+        "done": False,
+    },
+    "sim.world.weather.Rule": {"block": False, "clog": False, "delay": 0.0, "loss": 0.0},
+    "core.store.configurations.Head": {"sealed": False, "emptied": False},
+    "core.store.operations.Heard": {"floor": 0},
+    "core.store.safeguards.StoreSafeguards": {
+        "seal": True,
+        "promise_on_disk": True,
+        "store_id": True,
+        "second_phase": True,
+        "written_conflict": True,
+        "installed_first": True,
+        "whole_state": True,
+    },
+    "judge.store.anomalies.Placed": {"expiry": False},
+    "judge.store.history.Operation": {"stale": False},
+    "judge.store.model.Op": {"timeless": False},
+    "judge.store.registers.Limits": {
+        "steps": 2_000_000,
+        "remembered": 5_000_000,
+        "operations": 1_000_000,
+    },
+    "judge.store.registers.Node": {"placed": 0},
+}
+
+
+def defaults(kind: type) -> dict[str, Any]:
+    """Return what the fields of a class are, if they are numbers and nothing is said of them."""
+    if attrs.has(kind):
+        found = {field.name: field.default for field in attrs.fields(kind)}
+    elif issubclass(kind, msgspec.Struct):
+        found = {field.name: field.default for field in msgspec.structs.fields(kind)}
+    else:
+        found = kind._field_defaults  # type: ignore[attr-defined]
+    return {
+        name: value
+        for name, value in found.items()
+        if isinstance(value, int | float) and not isinstance(value, enum.Enum)
+    }
+
+
 class FigureTests(SynchronousTestCase):
     def test_every_figure_is_what_it_is_meant_to_be(self) -> None:
         for module, figures in FIGURES.items():
             found = importlib.import_module(f"chordnet.{module}")
             for name, figure in figures.items():
                 self.assertEqual(getattr(found, name), figure, f"{module}.{name}")
+
+    def test_what_is_not_said_is_what_it_is_meant_to_be(self) -> None:
+        for name, values in DEFAULTS.items():
+            module, _, kind = name.rpartition(".")
+            found = getattr(importlib.import_module(f"chordnet.{module}"), kind)
+            self.assertEqual(defaults(found), values, name)
 
     def test_a_liar_says_every_kind_of_number_that_is_none(self) -> None:
         self.assertEqual(str(FLOATS), "(0.0, -1.0, 1e+300, nan, inf, -inf)")
