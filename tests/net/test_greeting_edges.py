@@ -19,7 +19,7 @@ from chordnet.net.base.limits import NetworkLimits
 from chordnet.net.base.metrics import NetMetric
 from chordnet.net.base.turn import Turn
 from chordnet.net.links.dialler import Dial, DialSettings
-from chordnet.net.links.greeters import Caller, client_hello, peer_hello, who_hello
+from chordnet.net.links.greeters import Caller, Door, client_hello, peer_hello, who_hello
 from chordnet.net.links.listening import Entrance, server_endpoint, start_problem
 from chordnet.testing import MemoryNetwork, MemoryServer
 from chordnet.wire.codec import encode_frame
@@ -396,7 +396,16 @@ class ListeningTests(SynchronousTestCase):
     def test_before_there_is_a_node_nobody_is_let_in(self) -> None:
         entrance = Entrance()
         self.assertIsNone(entrance.buildProtocol(None))
-        self.assertFalse(entrance.noisy)
+
+    def test_twisted_writes_no_lines_of_its_own_about_connections(self) -> None:
+        clock: Any = Clock()
+        turn = Turn(clock, self.fail)
+        dial = Dial(
+            DialSettings(clock, turn, NetworkLimits(), FRAME_LIMIT), address=B,
+            hello=client_hello(""), greeted=lambda *_: Taking(), failed=lambda *_: None,
+        )  # fmt: skip
+        for factory in (Entrance(), Door, dial._factory):
+            self.assertIs(factory.noisy, False)
 
 
 class JournalTests(SynchronousTestCase):

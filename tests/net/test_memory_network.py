@@ -246,6 +246,21 @@ class DialTests(NetworkCase):
         self.assertIsInstance(self.network.connect(THERE, HERE, Ends(self.clock)), Failure)
 
 
+class ClockTests(NetworkCase):
+    def test_time_passes_in_steps_of_a_millisecond_from_a_day_in_2023_on(self) -> None:
+        self.assertEqual(self.network.wall, 1_700_000_000.0)
+        steps: list[float] = []
+
+        def step() -> None:
+            steps.append(round(self.clock.seconds(), 6))
+            if len(steps) < 5:
+                self.clock.callLater(0.0001, step)
+
+        self.clock.callLater(0, step)
+        self.network.run(0.005)
+        self.assertEqual(steps, [0.001, 0.002, 0.003, 0.004, 0.005])
+
+
 class ServiceTests(NetworkCase):
     def test_the_chances_of_a_service_are_those_of_its_address(self) -> None:
         first, again, other = (self.network.service(each) for each in (HERE, HERE, THERE))

@@ -12,7 +12,14 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from chordnet import ChordService
 from chordnet.core.base.errors import ConfigError
-from chordnet.tap import CannotStart, NodeProcess, Options, _starts_in_the_background
+from chordnet.tap import (
+    _M_MMAP_THRESHOLD,
+    MAPPED_BYTES,
+    CannotStart,
+    NodeProcess,
+    Options,
+    _starts_in_the_background,
+)
 from chordnet.testing import FailingServer
 from tests.net.test_service import ServiceCase
 
@@ -131,6 +138,12 @@ class ProcessTests(ServiceCase):
         self.process()
         self.assertEqual(gc.get_threshold(), (2_000, 50, 100))
         self.assertGreater(gc.get_freeze_count(), 0)
+
+
+class MemoryTests(SynchronousTestCase):
+    def test_blocks_from_256_kib_on_are_returned_by_glibc_s_own_option(self) -> None:
+        """The number of the option is that of malloc.h."""
+        self.assertEqual((_M_MMAP_THRESHOLD, MAPPED_BYTES), (-3, 262_144))
 
 
 class BackgroundTests(SynchronousTestCase):

@@ -22,6 +22,7 @@ from chordnet.net.links.greeters import client_hello
 from chordnet.net.observe.traces import Traces
 from chordnet.net.observe.views import Views
 from chordnet.net.runtime.delivery import Delivery
+from chordnet.net.runtime.keeping import recent_messages
 from chordnet.net.serve.calls import CALLS
 from chordnet.net.serve.desk import ClientDesk
 from chordnet.net.serve.followings import Followings
@@ -498,6 +499,29 @@ class ReadingTests(NodeCase):
         reader = open_reader(self.node, "origin", "")
         self.assertEqual([len(reader.read()[0]) for _ in range(2)], [256, 44])
         self.assertEqual(reads, [(-1, 256), (255, 256)])
+
+    def test_a_restarted_node_looks_back_256_messages_at_a_time(self) -> None:
+        reads: list[tuple[int, int]] = []
+
+        class Counting(MemoryLog):
+            def beyond(self, position: int, limit: int) -> Any:
+                reads.append((position, limit))
+                return super().beyond(position, limit)
+
+        self.make()
+        self.node.log = Counting()
+        for number in range(1, 601):
+            self.node.clock.advance(1)
+            self.node.record(number)
+        for since, found, expected in (
+            (601.0, 0, [(343, 256)]),
+            (345.0, 256, [(343, 256), (87, 256)]),
+            (344.0, 257, [(343, 256), (87, 256)]),
+            (0.0, 600, [(343, 256), (87, 256), (-169, 256)]),
+        ):
+            reads.clear()
+            recent = recent_messages(self.node.log, since)
+            self.assertEqual((len(recent), reads), (found, expected), since)
 
     def test_there_is_more_until_all_are_read_or_as_many_as_are_wanted(self) -> None:
         self.make()

@@ -218,6 +218,22 @@ class IdleTests(EdgesCase):
         self.run_for(0.2)
         self.assertTrue(end.closed)
 
+    def test_a_goodbye_is_said_once_whatever_the_other_side_says_and_whatever_comes_after_it(
+        self,
+    ) -> None:
+        for answered in (True, False):
+            a = self.host("a", A, limits=NetworkLimits(idle_s=10))
+            end = self.caller(node_ref("b", B))
+            self.run_for(15)
+            if answered:
+                end.say(Bye("idle"))
+                self.run_for(0.1)
+            a.stop()
+            self.run_for(0.1)
+            self.assertEqual(end.heard[1:], [Bye("idle")])
+            self.run_for(2)
+            self.assertTrue(end.closed)
+
     def test_a_connection_on_which_a_node_speaks_by_the_contacts_address_alone_is_in_use(
         self,
     ) -> None:

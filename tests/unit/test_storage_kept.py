@@ -13,6 +13,7 @@ from chordnet.core.base.effects import Record
 from chordnet.core.base.messages import Hop, MessageId
 from chordnet.storage.log.kept import KeptNumbers
 from chordnet.storage.log.memory import MemoryLog
+from chordnet.storage.log.recorded import Recorded
 from chordnet.storage.log.sqlite import SqliteLog
 
 ORIGIN = bytes(20)
@@ -38,6 +39,28 @@ class KeptNumbersTests(SynchronousTestCase):
         for life in (1, 2):
             numbers = sorted(number for number, each in expected if each == life)
             self.assertEqual(kept.of((ORIGIN, life)), intervals.of(numbers))
+
+    def test_nothing_is_left_of_a_life_of_which_nothing_is_kept(self) -> None:
+        kept = KeptNumbers()
+        for number in (1, 2, 4):
+            kept.add(message(number))
+        for number in (2, 1, 4):
+            self.assertEqual(len(kept._origins), 1)
+            kept.drop(message(number))
+        self.assertEqual(kept._origins, {})
+
+
+class RecordedTests(SynchronousTestCase):
+    def test_messages_are_entered_512_at_a_time_or_when_the_ledger_is_asked_for(self) -> None:
+        recorded = Recorded()
+        for number in range(1, 512):
+            recorded.note(message(number))
+        self.assertEqual(len(recorded._new), 511)
+        recorded.note(message(512))
+        self.assertEqual((recorded._new, recorded.kept.of((ORIGIN, 1))), ([], [1, 513]))
+        recorded.note(message(513))
+        self.assertIn(message(513), recorded.ledger)
+        self.assertEqual((recorded._new, recorded.kept.of((ORIGIN, 1))), ([], [1, 514]))
 
 
 class LogTests(SynchronousTestCase):

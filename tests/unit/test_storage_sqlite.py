@@ -336,6 +336,16 @@ class RetentionTests(SqliteCase):
         log.checkpoint()
         return len(log), log.bytes
 
+    def test_what_was_given_up_is_known_after_any_number_of_starts(self):
+        log = self.filled(3)
+        log.skip([numbers(10, 13), numbers(5, 7, origin=OTHER)])
+        log.commit()
+        expected = log.ledger()
+        self.assertEqual(len(expected), 2)
+        for _ in range(3):
+            log = self.reopened(log)
+            self.assertEqual(log.ledger(), expected)
+
     def test_holes_are_known_again_after_a_start(self):
         log = self.open(max_bytes=2000)
         log.append(record(1, origin=OTHER), self.wall)
