@@ -125,6 +125,9 @@ class StartTests(LocalCase):
         self.home.directory.mkdir(parents=True)
         for end in (self.engine.stop, self.engine.kill):
             starting = Deferred.fromCoroutine(self.engine.start(self.described, [1]))
+            assert self.engine._nursery is not None
+            pid = self.engine._nursery.pid
+            self.assertEqual(os.getsid(pid), pid, "a Ctrl-C at the terminal does not reach it")
             starting.cancel()
             self.failureResultOf(starting, CancelledError)
             self.result(end([1]))
