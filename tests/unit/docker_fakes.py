@@ -122,6 +122,8 @@ class FakeContainer:
     def stop(self, timeout: int) -> None:
         self.graces.append(timeout)
         self.called("stop")
+        if self.state == "paused":  # it hears nothing, and is killed when its time is up
+            self.ended = {"ExitCode": 137}
         self.state = "exited"
 
     def unpause(self) -> None:
