@@ -91,6 +91,7 @@ class BirthTests(LocalCase):
 class StartTests(LocalCase):
     def test_real_nodes_start_and_stop_and_leave_their_logs(self) -> None:
         self.home.directory.mkdir(parents=True)
+        (self.home.directory / "nursery.log").write_text("the words of an earlier start\n")
         described = network(2, base_port=1)  # no user's process may listen there
         if os.geteuid() == 0:
             described = network(2, base_port=65000)
