@@ -318,10 +318,6 @@ class TestbedTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.home = NetworkHome(Path(self.mktemp()), "lab")
 
-    def test_nothing_of_the_testbed_passes_for_a_test_because_of_its_name(self) -> None:
-        for kind in (Testbed, TestbedError, NetworkNotRunning):
-            self.assertIs(kind.__test__, False)
-
     def test_the_work_gets_the_network_and_what_it_says_is_shown(self) -> None:
         async def work(testbed: Testbed) -> NetworkHome:
             testbed.say("a line")
