@@ -53,6 +53,8 @@ class FakeContainer:
     graces: list[float] = attrs.field(factory=list)
     """Seconds that it was given to end."""
     reloaded: bool = False
+    stream: Any = None
+    """What it was last followed by, kept so that it ends only when it is closed."""
 
     @property
     def id(self) -> str:
@@ -120,6 +122,8 @@ class FakeContainer:
     def stop(self, timeout: int) -> None:
         self.graces.append(timeout)
         self.called("stop")
+        if self.state == "paused":  # it hears nothing, and is killed when its time is up
+            self.ended = {"ExitCode": 137}
         self.state = "exited"
 
     def unpause(self) -> None:
@@ -132,7 +136,8 @@ class FakeContainer:
     def logs(self, *, stream: bool, follow: bool, tail: int) -> Any:
         assert stream
         self.calls.append(f"logs follow={follow} tail={tail}")
-        return self._chunks()
+        self.stream = self._chunks()
+        return self.stream
 
     def _chunks(self) -> Iterator[bytes]:
         """What it wrote, in pieces that care for no line."""

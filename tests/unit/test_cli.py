@@ -339,32 +339,6 @@ class SignalTests(SynchronousTestCase):
             self.assertEqual(err, "p2pnet: interrupted\n")
             self.assertEqual(child.returncode, 128 + number)
 
-    def test_of_all_that_is_logged_only_errors_are_shown_and_the_works_result_is_returned(
-        self,
-    ) -> None:
-        program = textwrap.dedent(
-            """
-            import sys
-            from twisted.logger import Logger
-            from chordnet.cli.base.running import run_in_reactor
-
-            async def work(reactor):
-                Logger().warn("a warning while it runs")
-                Logger().error("an error while it runs")
-                print("a result")
-                return 7
-
-            Logger().error("an error before it runs")
-            sys.exit(run_in_reactor(work))
-            """
-        )
-        done = subprocess.run(
-            [sys.executable, "-c", program], capture_output=True, text=True, check=False
-        )
-        self.assertEqual((done.returncode, done.stdout), (7, "a result\n"))
-        (line,) = done.stderr.splitlines()
-        self.assertTrue(line.endswith("an error while it runs"), line)
-
     def test_the_shell_completes_the_programs_own_options(self) -> None:
         names = [item.value for item in cli.shell_complete(click.Context(cli), "--v")]
         self.assertEqual(names, ["--version"])

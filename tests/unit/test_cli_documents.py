@@ -1,17 +1,13 @@
-"""JSON documents to the letter: how they are laid out, and with how many decimals."""
+"""JSON documents and files with as many decimals, and laid out, as they ought to be."""
 
 from __future__ import annotations
 
-import contextlib
-import io
-from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.cli.base.output import console, print_json, print_json_line
 from chordnet.cli.commands.lifecycle import started_json
 from chordnet.cli.commands.members import added_json, removed_json
 from chordnet.cli.commands.messages import receipt_json
@@ -25,33 +21,6 @@ from chordnet.wire.rpc import Receipt
 from tests.unit.testbed_fakes import network
 
 SECONDS = 1.23456789
-
-
-def printed(show: Callable[[Any], None], document: object) -> str:
-    with contextlib.redirect_stdout(io.StringIO()) as out:
-        show(document)
-    return out.getvalue()
-
-
-class LayoutTests(SynchronousTestCase):
-    def test_a_document_is_indented_by_two_in_ascii(self) -> None:
-        self.assertEqual(
-            printed(print_json, {"a": ["é", 1]}), '{\n  "a": [\n    "\\u00e9",\n    1\n  ]\n}\n'
-        )
-
-    def test_a_document_on_a_line_of_its_own_is_in_ascii_as_well(self) -> None:
-        self.assertEqual(printed(print_json_line, {"a": ["é", 1]}), '{"a": ["\\u00e9", 1]}\n')
-
-    def test_what_is_written_into_a_pipe_has_160_columns_and_no_colours(self) -> None:
-        with contextlib.redirect_stdout(io.StringIO()) as out:
-            pipe = console()
-            pipe.print("8 of 'them' " * 20)
-        self.assertEqual(pipe.width, 160)
-        self.assertEqual([len(line) <= 160 for line in out.getvalue().splitlines()], [True, True])
-
-    def test_numbers_and_quoted_words_have_no_colours_of_their_own(self) -> None:
-        for stderr in (False, True):
-            self.assertEqual(console(stderr=stderr).render_str("8 of 'them'").spans, [])
 
 
 class DecimalTests(SynchronousTestCase):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import attrs
 import msgspec
@@ -12,7 +15,16 @@ from rich.console import Console
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.cli.base.output import ordered_json, ordered_text, record_json, rfc3339, route_text
+from chordnet.cli.base.output import (
+    console,
+    ordered_json,
+    ordered_text,
+    print_json,
+    print_json_line,
+    record_json,
+    rfc3339,
+    route_text,
+)
 from chordnet.cli.commands.doctor import Examination, verdict_lines
 from chordnet.cli.commands.lookup import lookup_text
 from chordnet.cli.commands.messages import receipt_json, receipt_text, unconfirmed_text
@@ -128,6 +140,33 @@ class UnconfirmedTests(SynchronousTestCase):
         )
         lost = unconfirmed_text(receipt(partial=True, lost=1))
         self.assertIn("1 node had given its number up as lost", lost)
+
+
+def printed(show: Callable[[Any], None], document: object) -> str:
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        show(document)
+    return out.getvalue()
+
+
+class LayoutTests(SynchronousTestCase):
+    def test_a_document_is_indented_by_two_in_ascii(self) -> None:
+        self.assertEqual(
+            printed(print_json, {"a": ["é", 1]}), '{\n  "a": [\n    "\\u00e9",\n    1\n  ]\n}\n'
+        )
+
+    def test_a_document_on_a_line_of_its_own_is_in_ascii_as_well(self) -> None:
+        self.assertEqual(printed(print_json_line, {"a": ["é", 1]}), '{"a": ["\\u00e9", 1]}\n')
+
+    def test_what_is_written_into_a_pipe_has_160_columns_and_no_colours(self) -> None:
+        with contextlib.redirect_stdout(io.StringIO()) as out:
+            pipe = console()
+            pipe.print("8 of 'them' " * 20)
+        self.assertEqual(pipe.width, 160)
+        self.assertEqual([len(line) <= 160 for line in out.getvalue().splitlines()], [True, True])
+
+    def test_numbers_and_quoted_words_have_no_colours_of_their_own(self) -> None:
+        for stderr in (False, True):
+            self.assertEqual(console(stderr=stderr).render_str("8 of 'them'").spans, [])
 
 
 class JsonTests(SynchronousTestCase):

@@ -7,7 +7,9 @@ import errno
 import io
 import os
 import signal
+import subprocess
 import sys
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -154,6 +156,32 @@ class ReactorTests(SynchronousTestCase):
         )
         self.assertIs(signal.getsignal(signal.SIGHUP), signal.SIG_IGN)
 
+    def test_of_all_that_is_logged_only_errors_are_shown_and_the_works_result_is_returned(
+        self,
+    ) -> None:
+        program = textwrap.dedent(
+            """
+            import sys
+            from twisted.logger import Logger
+            from chordnet.cli.base.running import run_in_reactor
+
+            async def work(reactor):
+                Logger().warn("a warning while it runs")
+                Logger().error("an error while it runs")
+                print("a result")
+                return 7
+
+            Logger().error("an error before it runs")
+            sys.exit(run_in_reactor(work))
+            """
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", program], capture_output=True, text=True, check=False
+        )
+        self.assertEqual((done.returncode, done.stdout), (7, "a result\n"))
+        (line,) = done.stderr.splitlines()
+        self.assertTrue(line.endswith("an error while it runs"), line)
+
 
 class StatusTests(SynchronousTestCase):
     def status(self, problem: BaseException) -> tuple[int | None, str]:
@@ -289,10 +317,6 @@ class MainTests(SynchronousTestCase):
 class TestbedTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.home = NetworkHome(Path(self.mktemp()), "lab")
-
-    def test_nothing_of_the_testbed_passes_for_a_test_because_of_its_name(self) -> None:
-        for kind in (Testbed, TestbedError, NetworkNotRunning):
-            self.assertIs(kind.__test__, False)
 
     def test_the_work_gets_the_network_and_what_it_says_is_shown(self) -> None:
         async def work(testbed: Testbed) -> NetworkHome:

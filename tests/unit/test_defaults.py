@@ -122,3 +122,15 @@ class DefaultTests(SynchronousTestCase):
         written = CALLS.read_text("utf-8").splitlines()
         found = defaults_of_calls()
         self.assertEqual(found, [line for line in written if not line.startswith("#")])
+
+    def test_no_class_of_the_program_passes_for_a_test_because_of_its_name(self) -> None:
+        found = [
+            kind
+            for module in pkgutil.walk_packages(chordnet.__path__, "chordnet.")
+            if not f"{module.name}.".startswith(LEFT_OUT)
+            for name, kind in vars(importlib.import_module(module.name)).items()
+            if isinstance(kind, type) and name.startswith("Test")
+        ]
+        self.assertGreater(len(found), 1)
+        for kind in found:
+            self.assertIs(kind.__dict__["__test__"], False, kind)

@@ -318,6 +318,16 @@ class LogTests(Case):
         self.assertEqual(written, ["the first line", "the second"])
         self.assertEqual(self.docker[1].calls, ["logs follow=True tail=7", "closed"])
 
+    def test_a_log_that_is_followed_no_longer_is_closed(self) -> None:
+        self.docker.add(1, log=b"the first line\nthe second\n")
+
+        def full(_line: str) -> None:
+            raise OSError("no space left")
+
+        done = Deferred.fromCoroutine(self.engine.follow(1, 7, full))
+        self.failureResultOf(done, OSError)
+        self.assertEqual(self.docker[1].calls[-1], "closed")
+
 
 class StartTests(Case):
     def test_exactly_the_containers_that_were_asked_for_are_brought_up(self) -> None:

@@ -13,6 +13,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from chordnet.survey.conditions import Condition
+from chordnet.survey.errors import TestbedError
 from chordnet.testbed.base.home import NetworkHome
 from chordnet.testbed.engines.local import LocalEngine
 from chordnet.testbed.engines.processes import identify
@@ -87,3 +88,22 @@ class LocalEngineTests(SynchronousTestCase):
         child = self.child(3, STUBBORN)
         self.result(self.engine.kill([3]))
         self.assertEqual(child.wait(), -signal.SIGKILL)
+
+    def test_a_node_is_waited_for_for_as_long_as_it_may_take_and_not_a_look_longer(self) -> None:
+        self.child(1, MEEK)
+        waiting = Deferred.fromCoroutine(self.engine._end([1], (), 1.0))
+        self.clock.pump([1 / 64] * 63)
+        self.assertNoResult(waiting)
+        self.clock.advance(1 / 64)
+        self.successResultOf(waiting)
+        self.assertEqual(self.result(self.engine.running()), {1})
+
+    def test_what_cannot_be_ended_is_named(self) -> None:
+        class Undying(LocalEngine):
+            async def _end(self, *_: object) -> None:
+                pass
+
+        child = self.child(1, MEEK)
+        failed = Deferred.fromCoroutine(Undying(self.clock, self.home).kill([1]))
+        problem = self.failureResultOf(failed, TestbedError).value
+        self.assertEqual(str(problem), f"Node 1 (pid {child.pid}) cannot be ended")

@@ -92,6 +92,7 @@ class BirthTests(LocalCase):
 class StartTests(LocalCase):
     def test_real_nodes_start_and_stop_and_leave_their_logs(self) -> None:
         self.home.directory.mkdir(parents=True)
+        (self.home.directory / "nursery.log").write_text("the words of an earlier start\n")
         described = network(2, base_port=1)  # no user's process may listen there
         if os.geteuid() == 0:
             described = network(2, base_port=65000)
@@ -126,6 +127,9 @@ class StartTests(LocalCase):
         self.home.directory.mkdir(parents=True)
         for end in (self.engine.stop, self.engine.kill):
             starting = Deferred.fromCoroutine(self.engine.start(self.described, [1]))
+            assert self.engine._nursery is not None
+            pid = self.engine._nursery.pid
+            self.assertEqual(os.getsid(pid), pid, "a Ctrl-C at the terminal does not reach it")
             starting.cancel()
             self.failureResultOf(starting, CancelledError)
             self.result(end([1]))
