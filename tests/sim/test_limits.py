@@ -16,8 +16,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from chordnet.sim.campaign.liar import FLOATS
 
 FIGURES: dict[str, dict[str, Any]] = {
-    "core.store.reconfigure": {"FINISH_AFTER_S": 1.0},
-    "core.store.records": {"MOST_REQUESTS": 16},
+    "core.store.slot.reconfigure": {"FINISH_AFTER_S": 1.0},
+    "core.store.base.records": {"MOST_REQUESTS": 16},
     "judge.store.glance": {"SHOWN": 3},
     "judge.store.history": {"MAX_LINE_BYTES": 1048576, "MAX_TEXT_BYTES": 64, "DIGEST_BYTES": 16},
     "judge.store.registers": {
@@ -203,9 +203,9 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "done": False,
     },
     "sim.world.weather.Rule": {"block": False, "clog": False, "delay": 0.0, "loss": 0.0},
-    "core.store.configurations.Head": {"sealed": False, "emptied": False},
-    "core.store.operations.Heard": {"floor": 0},
-    "core.store.safeguards.StoreSafeguards": {
+    "core.store.base.configurations.Head": {"sealed": False, "emptied": False},
+    "core.store.slot.operations.Heard": {"floor": 0},
+    "core.store.base.safeguards.StoreSafeguards": {
         "seal": True,
         "promise_on_disk": True,
         "store_id": True,
