@@ -35,10 +35,12 @@ from chordnet.core.store.node.talk import letters, read
 from chordnet.core.store.node.view import StoreView
 
 ALL = StoreSafeguards()
-HAIL_S = 5.0
-"""Between two greetings of the same nodes."""
+HAIL_S = 15.0
+"""Between two greetings of the same nodes. Neighbours that are new are greeted at once."""
 SEEK_S = 0.5
-"""The same, for a node that has no formation yet."""
+"""The same, for a founder that waits for others, until it complains."""
+NEAREST = 4
+"""Successors that are greeted again and again; the ring knows if the others live."""
 OVERDUE_S = 15.0
 """A store that has not begun for so long is complained of."""
 MOST_NAMES = 4096
@@ -213,7 +215,9 @@ class StoreNode:
 
     @property
     def _pause(self) -> float:
-        return SEEK_S if self.formation is None else HAIL_S
+        seeks = self.formation is None and self._founders.wanted
+        patient = self._since is None or self.around.now < self._since + OVERDUE_S
+        return SEEK_S if seeks and patient else HAIL_S
 
     def _catch_up(self) -> None:
         """Begin with a formation that is new to this node."""
@@ -248,7 +252,9 @@ class StoreNode:
             return
         around.sooner(For.HAIL, 0, around.jittered(self._pause))
         others = set() if formation is None else formation.seats.members_of_arc()
-        self._hail(sorted({*around.place.near, *self._founders.wanted, *others}))
+        before = around.place.predecessor
+        near = [*around.place.successors[:NEAREST], *([] if before is None else [before])]
+        self._hail(sorted({*near, *self._founders.wanted, *others}))
         if formation is not None:
             formation.compare()
             return

@@ -42,7 +42,7 @@ LOOK_S = 0.5
 """Between two looks at the slots of this node's arc."""
 REPLACE_AFTER_S = 15.0
 """A member that has been out of reach for so long loses its seat."""
-HEARD_S = 8.0
+HEARD_S = 40.0
 """A node that was not heard from for so long gets no seat."""
 MOVE_AFTER_S = 2.0
 """A live member at the wrong place keeps it so long after the last change, of slot or ring."""
