@@ -204,7 +204,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     },
     "sim.world.weather.Rule": {"block": False, "clog": False, "delay": 0.0, "loss": 0.0},
     "core.store.base.configurations.Head": {"sealed": False, "emptied": False},
-    "core.store.slot.operations.Heard": {"floor": 0},
+    "core.store.slot.operations.Heard": {"floor": 0, "wall": 0.0},
     "core.store.base.safeguards.StoreSafeguards": {
         "seal": True,
         "promise_on_disk": True,
