@@ -108,8 +108,8 @@ class Client:
         if isinstance(outcome, end.Unconfirmed) and isinstance(asked, Put):
             if rng.random() < self._mix.again:
                 node = rng.choice([process.name for process in self._world.live()])
-                again = attrs_again(asked, outcome.since)
-                self._ask(node, again, began, first=False)
+                retried = again(asked, outcome.since)
+                self._ask(node, retried, began, first=False)
                 return
             self._record(asked, began, None)
         elif not first and isinstance(outcome, end.Unavailable | end.Untold):
@@ -128,7 +128,7 @@ class Client:
         self._history.append(operation)
 
 
-def attrs_again(asked: Put, since: int) -> Put:
+def again(asked: Put, since: int) -> Put:
     """Return the same write, to be done unless it is done."""
     return Put(asked.key, asked.value, asked.request, asked.if_version, asked.expires, since)
 

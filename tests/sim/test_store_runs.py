@@ -1,0 +1,296 @@
+"""What whole runs of simulated stores come to, figure by figure, and that they can fail.
+
+``golden/stores.json`` has the figures of each run. They change with the protocol; a change on
+purpose is written down anew with ``python -m tests.sim.test_store_runs``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import itertools
+import json
+from pathlib import Path
+from typing import Any
+
+import attrs
+from twisted.trial.unittest import SynchronousTestCase
+
+from chordnet.core.store.base import outcomes as end
+from chordnet.core.store.base.configurations import Member
+from chordnet.core.store.base.records import EMPTY, Content
+from chordnet.core.store.base.requests import Get, Put
+from chordnet.core.store.base.safeguards import StoreSafeguards
+from chordnet.judge.store.history import Action, Outcome, line_of
+from chordnet.sim.store import __main__ as command
+from chordnet.sim.store.clients import Mix, again, recorded
+from chordnet.sim.store.trials import Plan, Report, run
+from chordnet.sim.store.world import Disk, StoreWorld
+
+GOLDEN = Path(__file__).with_name("golden") / "stores.json"
+SMALL = Plan(nodes=5, keys=4, clients=3, operations=120, fault_s=0.7, slots=8)
+PLANS: dict[str, tuple[int, Plan]] = {
+    "calm": (1, attrs.evolve(SMALL, quiet=True)),
+    "one founder": (2, attrs.evolve(SMALL, founders=1, quiet=True, operations=60)),
+    "faults": (3, SMALL),
+    "many faults": (4, attrs.evolve(SMALL, fault_s=0.2, operations=200)),
+    "seven nodes": (5, attrs.evolve(SMALL, nodes=7, fault_s=0.3, operations=300)),
+    "few slots": (6, attrs.evolve(SMALL, slots=2, fault_s=0.4)),
+    "writes only": (7, attrs.evolve(SMALL, mix=Mix(get=0.1, put=0.5, change=0.2, again=1.0))),
+}
+
+
+def figures(report: Report) -> dict[str, Any]:
+    lines = b"".join(map(line_of, report.history))
+    return {
+        "problems": report.problems,
+        "outcomes": dict(sorted(report.outcomes.items())),
+        "faults": dict(sorted(report.faults.items())),
+        "seconds": round(report.seconds, 6),
+        "recovered": round(report.recovered, 6),
+        "history": hashlib.blake2b(lines, digest_size=8).hexdigest(),
+    }
+
+
+def all_figures() -> dict[str, Any]:
+    return {name: figures(run(seed, plan)) for name, (seed, plan) in PLANS.items()}
+
+
+class RunTests(SynchronousTestCase):
+    def test_each_run_comes_to_what_it_came_to_and_none_is_wrong(self) -> None:
+        expected = json.loads(GOLDEN.read_text("utf-8"))
+        found = all_figures()
+        self.assertEqual([name for name in found if found[name]["problems"]], [])
+        self.assertEqual(found, expected)
+
+    def test_a_reader_that_tells_what_it_has_not_confirmed_is_found(self) -> None:
+        plan = Plan(operations=600, safeguards=StoreSafeguards(second_phase=False), fault_s=0.5)
+        seeds = range(1, 40)
+        wrong = next((s for s in seeds if "history is wrong" in str(run(s, plan).problems)), None)
+        self.assertIsNotNone(wrong, f"nothing was found in the seeds {seeds}")
+
+
+class WorldTests(SynchronousTestCase):
+    def world(self, nodes: int = 3, **options: Any) -> StoreWorld:
+        founders = tuple(f"n{k}" for k in range(min(3, nodes)))
+        world = StoreWorld(1, founders, slots=4, **options)
+        for k in range(nodes):
+            world.start(f"n{k}")
+        self.assertTrue(world.run(30.0, lambda: not any(world.out_of_step())))
+        return world
+
+    def ask(self, world: StoreWorld, name: str, asked: Get | Put) -> end.Outcome:
+        told: list[end.Outcome] = []
+        self.assertTrue(world.ask(name, asked, 4.0, told.append))
+        world.run(5.0)
+        (outcome,) = told
+        return outcome
+
+    def test_what_one_node_wrote_every_other_reads(self) -> None:
+        world = self.world(5)
+        self.assertIsInstance(self.ask(world, "n4", Put(b"k", b"v", b"r")), end.Done)
+        for name in world.processes:
+            found = self.ask(world, name, Get(b"k"))
+            self.assertEqual((found.content.value, found.content.version), (b"v", 1))
+
+    def test_a_process_that_was_killed_comes_back_with_its_disk_and_a_wiped_one_does_not(self):
+        world = self.world()
+        store = world.processes["n1"].disk.store
+        world.kill("n1")
+        self.assertFalse(world.ask("n1", Get(b"k"), 1.0, lambda _outcome: None))
+        self.assertIn("slot 0 misses n1", list(world.out_of_step()))
+        world.restart("n1")
+        self.assertEqual(world.processes["n1"].disk.store, store)
+        world.kill("n1")
+        world.restart("n1", wiped=True)
+        self.assertNotEqual(world.processes["n1"].disk.store, store)
+
+    def test_a_frozen_process_takes_nothing_until_it_is_thawed(self) -> None:
+        world = self.world()
+        world.freeze("n0")
+        self.assertFalse(world.ask("n0", Get(b"k"), 1.0, lambda _outcome: None))
+        self.assertIsInstance(self.ask(world, "n1", Put(b"k", b"v", b"r")), end.Done)
+        self.assertTrue(world.processes["n0"].backlog)
+        world.thaw("n0")
+        world.run(1.0)
+        self.assertEqual(world.processes["n0"].backlog, [])
+
+    def test_the_smaller_side_of_a_partition_cannot_write_and_the_larger_can(self) -> None:
+        world = self.world()
+        world.partition(["n0"], ["n1", "n2"])
+        world.run(2.0)
+        self.assertIsInstance(self.ask(world, "n0", Put(b"k", b"a", b"1")), end.Unavailable)
+        self.assertIsInstance(self.ask(world, "n1", Put(b"k", b"b", b"2")), end.Done)
+        world.heal()
+        world.run(3.0)
+        self.assertEqual(self.ask(world, "n0", Get(b"k")).content.value, b"b")
+
+    def test_what_is_cut_one_way_does_not_arrive_that_way(self) -> None:
+        world = self.world()
+        world.cut_one_way("n1", "n0")
+        world.cut_one_way("n2", "n0")
+        self.assertIsInstance(self.ask(world, "n0", Get(b"k")), end.Unavailable)
+
+    def test_a_node_that_vacates_is_needed_by_no_slot_in_the_end(self) -> None:
+        world = self.world(5)
+        self.assertIsInstance(self.ask(world, "n1", Put(b"k", b"v", b"r")), end.Done)
+        world.vacate("n0")
+        self.assertTrue(world.run(60.0, lambda: not world.processes["n0"].node.seats))
+        world.kill("n0")
+        for name in ("n1", "n2", "n3", "n4"):
+            self.assertEqual(self.ask(world, name, Get(b"k")).content.value, b"v")
+
+    def test_a_value_expires_by_the_clocks_of_a_majority(self) -> None:
+        world = self.world()
+        expires = world.now + 20.0
+        put = Put(b"k", b"v", b"r", expires=expires)
+        self.assertIsInstance(self.ask(world, "n1", put), end.Done)
+        world.processes["n0"].offset = 100.0
+        self.assertEqual(self.ask(world, "n0", Get(b"k")).content.value, b"v")
+        world.run(max(0.0, expires - world.now))
+        gone = self.ask(world, "n1", Get(b"k"))
+        self.assertEqual((gone.content.value, gone.content.version), (None, 2))
+
+    def test_a_member_that_was_away_is_given_what_it_missed(self) -> None:
+        world = self.world()
+        world.kill("n2")
+        world.run(1.0)
+        keys = [b"k%d" % number for number in range(10)]
+        for key in keys:
+            self.assertIsInstance(self.ask(world, "n0", Put(key, b"v", key)), end.Done)
+            if world.now > 8:
+                break
+        world.restart("n2")
+        world.run(30.0)
+        held = world.processes["n2"].disk.records
+        found = {key for records in held.values() for key in records}
+        written = {key for r in world.processes["n0"].disk.records.values() for key in r}
+        self.assertEqual(found, written)
+        self.assertTrue(written)
+
+    def test_a_disk_counts_its_runs(self) -> None:
+        disk = Disk(7)
+        self.assertEqual([disk.read().run, disk.read().run, disk.read().store], [1, 2, 7])
+
+
+A, B = Member("a", 1), Member("b", 2)
+PRESENT = Content(b"v", 3, None, ())
+GONE = Content(None, 4, None, ())
+
+
+class HistoryTests(SynchronousTestCase):
+    def test_each_outcome_is_told_as_the_client_saw_it(self) -> None:
+        put, delete = Put(b"k", b"new", b"r", if_version=2), Put(b"k", None, b"r")
+        done = end.Done(b"f", 1, 1, 9, (A,), (B,))
+        rows: list[tuple[Get | Put, end.Outcome | None, Outcome, int | None, str | None]] = [
+            (put, done, Outcome.DONE, 9, None),
+            (put, end.Conflict(PRESENT), Outcome.CONFLICT, 3, "v"),
+            (put, end.Conflict(GONE), Outcome.CONFLICT, 0, None),
+            (put, None, Outcome.UNCONFIRMED, None, None),
+            (put, end.Unconfirmed(1), Outcome.UNCONFIRMED, None, None),
+            (put, end.Unavailable(1, (A,), 3), Outcome.UNAVAILABLE, None, None),
+            (put, end.Untold(), Outcome.UNAVAILABLE, None, None),
+            (delete, done, Outcome.DONE, 9, None),
+            (Get(b"k"), end.Found(PRESENT), Outcome.VALUE, 3, "v"),
+            (Get(b"k"), end.Found(GONE), Outcome.ABSENT, None, None),
+            (Get(b"k"), end.Found(EMPTY), Outcome.ABSENT, None, None),
+        ]
+        for asked, outcome, expected, version, found in rows:
+            operation = recorded("c", asked, 1.0, 2.0, outcome)
+            told = (operation.outcome, operation.version, operation.found)
+            self.assertEqual(told, (expected, version, found), outcome)
+            answered = None if expected is Outcome.UNCONFIRMED else 2.0
+            self.assertEqual((operation.call, operation.returned), (1.0, answered))
+        self.assertEqual(recorded("c", put, 1.0, 2.0, None).value, "new")
+        self.assertEqual(recorded("c", put, 1.0, 2.0, None).if_version, 2)
+        actions = [
+            recorded("c", asked, 1.0, 2.0, None).action for asked in (put, delete, Get(b"k"))
+        ]
+        self.assertEqual(actions, [Action.PUT, Action.DELETE, Action.GET])
+
+    def test_who_asks_again_asks_for_the_same_write_since_the_version_told(self) -> None:
+        put = Put(b"k", b"v", b"r", 2, 5.0)
+        self.assertEqual(again(put, 7), Put(b"k", b"v", b"r", 2, 5.0, 7))
+
+
+class CommandTests(SynchronousTestCase):
+    def run_command(self, *words: str) -> tuple[int, str, str]:
+        out, err = io.StringIO(), io.StringIO()
+        clock = itertools.count(10.0, 5.0)
+        status = command.main(words, out, err, lambda: next(clock))
+        return status, out.getvalue(), err.getvalue()
+
+    def test_a_few_runs_are_told_one_by_one_and_summed_up(self) -> None:
+        words = ("--seeds", "2", "--first", "3", "--nodes", "4", "--keys", "2", "--clients", "2")
+        words += ("--operations", "20", "--calm", "--slots", "2")
+        status, out, err = self.run_command(*words)
+        lines = out.splitlines()
+        self.assertEqual((status, err), (0, ""))
+        self.assertEqual([line[:8] for line in lines[:2]], ["seed 3: ", "seed 4: "])
+        self.assertRegex(lines[0], r"^seed 3: \d+ .*; right again 0\.0 s after faults$")
+        self.assertRegex(lines[2], r"^4\d operations: \d+ ")
+        self.assertEqual(lines[3], "0 faults: none")
+        expected = "2 runs, 0 of them wrong; right again 0.0 s after the faults at the latest; 5 s"
+        self.assertEqual(lines[4:], [expected])
+
+    def test_many_runs_are_summed_up_only(self) -> None:
+        words = ("--seeds", "11", "--nodes", "3", "--operations", "4", "--calm", "--slots", "1")
+        _status, out, _err = self.run_command(*words, "--clients", "1")
+        self.assertEqual(len(out.splitlines()), 3)
+
+    def test_the_history_of_the_last_run_is_written_where_it_is_wanted(self) -> None:
+        path = Path(self.mktemp())
+        words = ("--seeds", "1", "--nodes", "3", "--operations", "10", "--calm", "--slots", "1")
+        self.run_command(*words, "--history", str(path))
+        lines = path.read_bytes().splitlines()
+        self.assertGreaterEqual(len(lines), 10)
+        self.assertIn("client", json.loads(lines[0]))
+
+    def test_what_makes_no_sense_is_refused_in_one_line(self) -> None:
+        rows = [
+            (("--seeds", "0"), "--seeds must be at least 1"),
+            (("--keys", "0"), "--keys must be at least 1"),
+            (("--clients", "0"), "--clients must be at least 1"),
+            (("--operations", "0"), "--operations must be at least 1"),
+            (("--jobs", "0"), "--jobs must be at least 1"),
+            (("--founders", "0"), "--founders must be at least 1"),
+            (("--founders", "8"), "--founders must be at most --nodes, and at most 9"),
+            (("--founders", "10", "--nodes", "12"), "at most --nodes, and at most 9"),
+            (("--slots", "3"), "--slots must be a power of two from 1 to 4096"),
+            (("--slots", "8192"), "--slots must be a power of two from 1 to 4096"),
+            (("--pause", "0"), "--pause must be more than 0"),
+            (("--without", "care"), "no safeguard is called 'care'; there are seal, "),
+        ]
+        for words, expected in rows:
+            status, out, err = self.run_command(*words)
+            self.assertEqual((status, out), (2, ""))
+            self.assertIn(expected, err)
+            self.assertEqual(err.count("\n"), 1)
+
+    def test_what_is_not_said_is_the_usual_plan(self) -> None:
+        plan = command.planned(command._parser().parse_args([]))
+        self.assertEqual(plan, Plan())
+        self.assertEqual(
+            (plan.nodes, plan.founders, plan.slots, plan.keys, plan.clients, plan.operations),
+            (7, 3, 16, 20, 8, 2000),
+        )
+        options = command._parser().parse_args([])
+        self.assertEqual((options.first, options.seeds, options.jobs), (1, 10, 1))
+
+    def test_a_run_that_went_wrong_is_told_and_is_the_exit_status(self) -> None:
+        report = Report(5, ["the history is wrong: k"], recovered=1.25)
+        report.outcomes.update(done=2, absent=1)
+        line = command.told(report)
+        self.assertEqual(
+            line,
+            "seed 5: WRONG: the history is wrong: k; 1 absent, 2 done; right again 1.2 s after"
+            " faults",
+        )
+        words = ("--without", "second_phase", "--seeds", "6", "--pause", "0.5")
+        status, out, _err = self.run_command(*words, "--operations", "600", "--first", "1")
+        wrong = "WRONG" in out
+        self.assertEqual(status, 1 if wrong else 0)
+
+
+if __name__ == "__main__":
+    GOLDEN.write_text(json.dumps(all_figures(), indent=1) + "\n", "utf-8")
