@@ -63,11 +63,13 @@ class RunTests(SynchronousTestCase):
         self.assertEqual([name for name in found if found[name]["problems"]], [])
         self.assertEqual(found, expected)
 
-    def test_a_reader_that_tells_what_it_has_not_confirmed_is_found(self) -> None:
-        plan = Plan(operations=600, safeguards=StoreSafeguards(second_phase=False), fault_s=0.5)
-        seeds = range(1, 40)
-        wrong = next((s for s in seeds if "history is wrong" in str(run(s, plan).problems)), None)
-        self.assertIsNotNone(wrong, f"nothing was found in the seeds {seeds}")
+    def test_a_store_without_one_of_its_rules_is_found_to_be_wrong(self) -> None:
+        busy = Plan(keys=2, nodes=5, slots=2, operations=600, fault_s=0.3)
+        for rule, first in (("second_phase", 17), ("installed_first", 7), ("whole_state", 8)):
+            plan = attrs.evolve(busy, safeguards=StoreSafeguards(**{rule: False}))
+            seeds = range(first, first + 40)
+            found = (s for s in seeds if "history is wrong" in str(run(s, plan).problems))
+            self.assertIsNotNone(next(found, None), f"{rule}: nothing found in {seeds}")
 
 
 class WorldTests(SynchronousTestCase):
@@ -286,10 +288,10 @@ class CommandTests(SynchronousTestCase):
             "seed 5: WRONG: the history is wrong: k; 1 absent, 2 done; right again 1.2 s after"
             " faults",
         )
-        words = ("--without", "second_phase", "--seeds", "6", "--pause", "0.5")
-        status, out, _err = self.run_command(*words, "--operations", "600", "--first", "1")
-        wrong = "WRONG" in out
-        self.assertEqual(status, 1 if wrong else 0)
+        words = ("--without", "installed_first", "--seeds", "5", "--pause", "0.3", "--nodes", "5")
+        words += ("--slots", "2", "--keys", "2", "--operations", "600", "--first", "6")
+        status, out, _err = self.run_command(*words)
+        self.assertEqual((status, "WRONG" in out), (1, True))
 
 
 if __name__ == "__main__":
