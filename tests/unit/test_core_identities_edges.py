@@ -7,6 +7,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from chordnet.core.base import effects as fx
 from chordnet.core.base import events as ev
 from chordnet.core.base.messages import NodeRef, Ping, Pong, RingLabel, Status, contact
+from chordnet.core.kernel.signals import SUPERSEDED
+from chordnet.core.kernel.timers import Alarm
 from tests.unit.core_support import LABEL, placed, ref, sent
 from tests.unit.test_core_identities import ACTIVE, WALL, life
 
@@ -149,6 +151,26 @@ class RoomTests(EdgeCase):
         for number, dialled in ((1, []), (64, []), (0, [fx.Verify(other(0, 2))])):
             effects = self.contest(number)
             self.assertEqual([e for e in effects if isinstance(e, fx.Verify)], dialled, number)
+
+
+class WordTests(EdgeCase):
+    def test_a_reason_quotes_80_letters_of_a_name(self):
+        long = NodeRef(b"\x32", 1, "n50", "x" * 200)
+        self.assertEqual(
+            self.node.doubt(long), f"whether '{'x' * 80}' may have its name is checked"
+        )
+        self.node.ctx.wall = WALL
+        ahead = NodeRef(b"\x32", 1 << 60, "n50", "x" * 200)
+        self.assertTrue(self.node.doubt(ahead).startswith(f"'{'x' * 80}' was started by a clock"))
+
+    def test_a_superseded_node_goes_on_with_what_members_do_not_need(self):
+        alarms = self.node.ctx.alarms
+        for alarm in Alarm:
+            alarms.set(alarm, 5.0)
+        self.node.ctx.now, self.node.ctx.effects = 1.0, []
+        self.node.ctx.tell(SUPERSEDED, "another node has its name")
+        left = {alarm for alarm in Alarm if alarms.is_set(alarm)}
+        self.assertEqual(left, {"probes", "peers", "leave"})
 
 
 class RankTests(EdgeCase):
