@@ -112,6 +112,19 @@ class WaitingTests(EdgeCase):
         self.assertEqual(sent(effects, Pong), [])
         self.assertEqual(self.node.known(b"\x14"), life(3))
 
+    def test_a_life_that_has_won_makes_room_for_the_next(self):
+        self.greet(life(2))
+        self.answer(life(2), life(2))
+        self.assertEqual(self.greet(life(3)), [fx.Verify(life(3))])
+
+    def test_a_life_that_lost_and_then_won_has_lost_nothing(self):
+        self.greet(life(2))
+        self.answer(life(2), None)
+        for node in (life(2), ref(20)):
+            self.greet(node, dialled=True)
+            self.assertEqual(self.node.known(b"\x14"), node)
+        self.assertEqual(self.greet(life(2)), [fx.Verify(life(2))])
+
     def test_of_two_lives_that_speak_only_the_one_in_the_contest_is_held(self):
         self.node.step(ev.Received(life(2), Ping(7)), 0.0)
         self.node.step(ev.Received(life(3), Ping(8)), 0.0)

@@ -178,6 +178,12 @@ class WalkTests(SynchronousTestCase):
         (walked,) = node.step(ev.Walk(4, 9), 0.0)
         self.assertEqual(walked, fx.Walked(4, [ref(10)], "n10 is in no ring"))
 
+    def test_walks_one_after_the_other_are_not_limited(self):
+        node = placed(10, [10])
+        for op in range(2 * MAX_WALKS):
+            (walked,) = node.step(ev.Walk(op, 9), 0.0)
+            self.assertEqual(walked.problem, "")
+
     def test_walks_at_the_same_time_are_limited(self):
         node = placed(10, [5, 10, 20])
         for op in range(MAX_WALKS):

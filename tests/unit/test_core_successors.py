@@ -491,6 +491,7 @@ class DeferralTests(RingTestCase):
         self.assertEqual(sent(self.ctx), [])
         self.answer(20, state(rid, [30, 50], predecessor=10))
         self.assertEqual(sent(self.ctx, State), [(5, state(99, [20, 30, 50], predecessor=5))])
+        self.assertFalse(self.ctx.alarms.is_set("defer"), "nobody waits any more")
 
     def test_a_node_between_the_two_steps_of_stabilising_answers_after_the_second(self):
         _, rid = self.stabilise()
