@@ -55,9 +55,7 @@ class Offers:
     def _pick(self, offered: list[NodeRef]) -> list[NodeRef]:
         ctx, result, last = self._ctx, list[NodeRef](), 0
         for node in offered:
-            if node.raw == ctx.me.raw:
-                self.notice_twin(node)
-                break
+            self.notice_twin(node)
             if self.is_another(node):
                 continue
             if ctx.peers.is_dead(node, ctx.now):
@@ -66,7 +64,7 @@ class Offers:
                     ctx.send(node, Ping(ctx.rid()))
                 continue
             distance = ctx.distance(node)
-            if distance <= last:
+            if distance <= last:  # it does not go on, or this is our own name, at distance 0
                 break
             last = distance
             result.append(node)
