@@ -862,6 +862,7 @@ class BodyTests(NodeTestCase):
 
     def test_a_body_that_nobody_asked_for_is_dropped(self):
         self.assertEqual(self.step(5, Bodies(mid(), [b"hello"])), [])
+        self.assertEqual(self.node.counters["answers_ignored"], 1)
 
     def test_headers_without_a_body_are_capped(self):
         for sequence in range(1, 1024 + 50):

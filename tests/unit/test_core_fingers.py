@@ -39,13 +39,15 @@ class FakeLookups:
     def __init__(self) -> None:
         self.begun: list[tuple[int, int]] = []
         self.purposes: list[Purpose] = []
+        self.how: list[dict] = []
         self.told: dict[Purpose, Callable[[Result], None]] = {}
 
     def handle(self, purpose, on_result) -> None:
         self.told[purpose] = on_result
 
-    def start(self, purpose, tag, key, **_how) -> None:
+    def start(self, purpose, tag, key, **how) -> None:
         self.begun.append((tag, key))
+        self.how.append(how)
         self.purposes.append(purpose)
 
 
@@ -305,6 +307,7 @@ class PublishedUpkeepTests(FingerTestCase):
             self.fingers.place({slot: ref(30) for slot in (2, 3, 4)} | {5: ref(50)})
             self.fingers.want(1 << 2)
             self.assertEqual(self.asked.purposes, [Purpose.FINGER_CHECK])
+            self.assertEqual(self.asked.how, [{"via": ref(30), "last": True, "ttl": 8}])
             self.asked.told[Purpose.FINGER_CHECK](Result(Purpose.FINGER_CHECK, 2, node, [], label))
             self.assertEqual(self.asked.purposes[1:], [Purpose.FINGER] * again, (node, label))
 

@@ -7,6 +7,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from chordnet.core.base import effects as fx
 from chordnet.core.base import events as ev
 from chordnet.core.base.messages import NodeRef, Ping, Pong, RingLabel, Status, contact
+from chordnet.core.kernel.signals import SUPERSEDED
+from chordnet.core.kernel.timers import Alarm
 from tests.unit.core_support import LABEL, placed, ref, sent
 from tests.unit.test_core_identities import ACTIVE, WALL, life
 
@@ -110,6 +112,19 @@ class WaitingTests(EdgeCase):
         self.assertEqual(sent(effects, Pong), [])
         self.assertEqual(self.node.known(b"\x14"), life(3))
 
+    def test_a_life_that_has_won_makes_room_for_the_next(self):
+        self.greet(life(2))
+        self.answer(life(2), life(2))
+        self.assertEqual(self.greet(life(3)), [fx.Verify(life(3))])
+
+    def test_a_life_that_lost_and_then_won_has_lost_nothing(self):
+        self.greet(life(2))
+        self.answer(life(2), None)
+        for node in (life(2), ref(20)):
+            self.greet(node, dialled=True)
+            self.assertEqual(self.node.known(b"\x14"), node)
+        self.assertEqual(self.greet(life(2)), [fx.Verify(life(2))])
+
     def test_of_two_lives_that_speak_only_the_one_in_the_contest_is_held(self):
         self.node.step(ev.Received(life(2), Ping(7)), 0.0)
         self.node.step(ev.Received(life(3), Ping(8)), 0.0)
@@ -149,6 +164,26 @@ class RoomTests(EdgeCase):
         for number, dialled in ((1, []), (64, []), (0, [fx.Verify(other(0, 2))])):
             effects = self.contest(number)
             self.assertEqual([e for e in effects if isinstance(e, fx.Verify)], dialled, number)
+
+
+class WordTests(EdgeCase):
+    def test_a_reason_quotes_80_letters_of_a_name(self):
+        long = NodeRef(b"\x32", 1, "n50", "x" * 200)
+        self.assertEqual(
+            self.node.doubt(long), f"whether '{'x' * 80}' may have its name is checked"
+        )
+        self.node.ctx.wall = WALL
+        ahead = NodeRef(b"\x32", 1 << 60, "n50", "x" * 200)
+        self.assertTrue(self.node.doubt(ahead).startswith(f"'{'x' * 80}' was started by a clock"))
+
+    def test_a_superseded_node_goes_on_with_what_members_do_not_need(self):
+        alarms = self.node.ctx.alarms
+        for alarm in Alarm:
+            alarms.set(alarm, 5.0)
+        self.node.ctx.now, self.node.ctx.effects = 1.0, []
+        self.node.ctx.tell(SUPERSEDED, "another node has its name")
+        left = {alarm for alarm in Alarm if alarms.is_set(alarm)}
+        self.assertEqual(left, {"probes", "peers", "leave"})
 
 
 class RankTests(EdgeCase):

@@ -9,7 +9,7 @@ from chordnet.core.base import events as ev
 from chordnet.core.base import messages as msg
 from chordnet.core.base.messages import RingLabel, Status
 from chordnet.core.ring.walk import MAX_WALKS
-from tests.unit.core_support import LABEL, Parts, Wire, ids, placed, ref, refs, state
+from tests.unit.core_support import LABEL, Parts, Wire, ids, placed, ref, refs, sent, state
 
 ACTIVE = Status.ACTIVE
 
@@ -153,6 +153,19 @@ class WalkTests(SynchronousTestCase):
         wire.nodes[40].ring.label = RingLabel(0, 9)
         self.assertEqual(self.walk(wire).problem, "n40 is in another ring")
 
+    def test_a_member_that_is_about_to_leave_ends_the_walk(self):
+        wire = Wire([5, 10, 20, 40], ticking=False)
+        wire.nodes[40].ctx.set_status(Status.LEAVING)
+        self.assertEqual(self.walk(wire).problem, "n40 is in no ring")
+
+    def test_another_life_than_the_one_asked_ends_the_walk(self):
+        node = placed(10, [5, 10, 20])
+        ((_, question),) = sent(node.step(ev.Walk(4, 9), 0.0), msg.GetState)
+        node.ctx.effects = effects = []
+        answer = state(question.rid, [5, 10], predecessor=10)
+        node.requests.answered(ref(20, 2), answer)
+        self.assertEqual(effects, [fx.Walked(4, refs(10, 20), "n20 is in no ring")])
+
     def test_a_ring_in_disorder_ends_the_walk(self):
         wire = Wire([5, 10, 20, 40], ticking=False)
         wire.nodes[40].ring.successors = refs(20)
@@ -164,6 +177,12 @@ class WalkTests(SynchronousTestCase):
         node.ctx.set_status(Status.SEEKING)
         (walked,) = node.step(ev.Walk(4, 9), 0.0)
         self.assertEqual(walked, fx.Walked(4, [ref(10)], "n10 is in no ring"))
+
+    def test_walks_one_after_the_other_are_not_limited(self):
+        node = placed(10, [10])
+        for op in range(2 * MAX_WALKS):
+            (walked,) = node.step(ev.Walk(op, 9), 0.0)
+            self.assertEqual(walked.problem, "")
 
     def test_walks_at_the_same_time_are_limited(self):
         node = placed(10, [5, 10, 20])

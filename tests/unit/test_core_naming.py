@@ -29,6 +29,13 @@ class AddressTests(SynchronousTestCase):
             self.assertLess(len(str(error)), 600)
             self.assertFalse(usable_address(f"{host}:7001"), host)
 
+    def test_a_complaint_quotes_120_letters_of_an_address(self):
+        for text in ("x" * 300, "x" * 300 + ":0"):
+            error = str(self.assertRaises(ConfigError, parse_address, text))
+            self.assertTrue(error.startswith(f"'{'x' * 120}' "), error)
+        error = str(self.assertRaises(ConfigError, parse_address, "y" * 200 + ":1"))
+        self.assertIn(f"'{'y' * 120}' is not an address: '{'y' * 120}' cannot be", error)
+
     def test_what_is_no_port_is_refused_however_long_it_is(self):
         for port in ("", "x", "-1", "65536", "1" * 5000, "٣"):
             self.assertRaises(ConfigError, parse_address, f"host:{port}")

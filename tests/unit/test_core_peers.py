@@ -51,6 +51,15 @@ class KnownTests(SynchronousTestCase):
             peers.answered(ref(n))
         self.assertEqual(ids(peers.worth_keeping(())), [21, 22])
 
+    def test_a_peer_that_was_forgotten_has_answered_nothing(self):
+        peers = book(max_known_peers=2)
+        for n in (20, 21, 22):
+            peers.note(ref(n))
+            peers.answered(ref(n))
+        peers.note(ref(20))
+        self.assertEqual(ids(peers.worth_keeping(())), [22])
+        self.assertTrue(peers.answered(ref(20)), "as if for the first time")
+
     def test_this_node_and_contacts_are_no_peers(self):
         peers = book()
         peers.note(ref(10))

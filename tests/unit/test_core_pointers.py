@@ -7,7 +7,9 @@ from random import Random
 from twisted.trial.unittest import SynchronousTestCase
 
 from chordnet.core.base.effects import RingChanged, StatusChanged
+from chordnet.core.base.events import Leave
 from chordnet.core.base.messages import GetState, Leaving, NodeRef, Ping, RingLabel, Status
+from chordnet.core.kernel.timers import Alarm
 from chordnet.core.node import ChordNode
 from chordnet.core.ring.pointers import Adoption
 from tests.unit.core_support import (
@@ -127,6 +129,16 @@ class LeavingTests(SynchronousTestCase):
     def test_where_there_is_no_predecessor_none_can_leave(self) -> None:
         self.parts.ring.predecessor = None
         self.assertEqual(self.leaves(5, 3), [])
+
+    def test_a_node_that_leaves_asks_for_no_ring_and_for_no_pointers_any_more(self) -> None:
+        for status in (Status.ACTIVE, Status.SEEKING):
+            self.setUp()
+            self.parts.ctx.set_status(status)
+            for alarm in (Alarm.JOIN, Alarm.STABILISE):
+                self.parts.ctx.alarms.set(alarm, 5.0)
+            self.parts.departure.leave(Leave())
+            left = {alarm for alarm in Alarm if self.parts.ctx.alarms.is_set(alarm)}
+            self.assertEqual(left, {"leave"} if status == Status.ACTIVE else set(), status)
 
     def test_the_label_that_was_given_up_is_remembered(self) -> None:
         self.parts.ring.set_label(RingLabel(0, 3))

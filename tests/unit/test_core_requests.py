@@ -79,13 +79,17 @@ class RequestTests(SynchronousTestCase):
         self.pong(follow_up[0])
         self.assertEqual(self.ends, [("answered", follow_up[0], 20)])
 
-    def test_a_cancelled_question_has_no_end(self):
-        question = self.ask()
-        self.requests.cancel(question.rid)
-        self.pong(question.rid)
+    def test_a_question_that_is_ended_by_the_end_of_another_ends_once(self):
+        def silent(question):
+            self.silent(question)
+            self.requests.died(question.target)
+
+        self.requests.handle(Ask.RECTIFY, self.answered, silent)
+        for detail in (7, 8):
+            self.ask(detail=detail)
         self.ctx.now = 10.0
         self.requests.tick()
-        self.assertEqual(self.ends, [])
+        self.assertEqual([(end[0], end[2]) for end in self.ends], [("silent", 7), ("silent", 8)])
 
     def test_only_the_node_that_was_asked_may_answer(self):
         question = self.ask()

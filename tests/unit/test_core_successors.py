@@ -367,6 +367,13 @@ class StabiliseFromPredecessorTests(RingTestCase):
         self.assert_list(20, 30, 40)
         self.assertEqual(targets(self.ctx, Notify), [20])
 
+    def test_a_candidate_is_silent_about_a_gap_that_is_filled_by_then_and_nobody_is_notified(self):
+        self.reach()
+        self.parts.stabilise.consider(ref(12), state(0, [15, 20]))
+        self.parts.fresh()
+        self.let_silence_pass()
+        self.assertEqual(targets(self.ctx, Notify), [])
+
     def test_a_candidate_held_for_dead_is_not_even_asked(self):
         self.ctx.peers.died(ref(15), self.ctx.now)
         _, rid = self.stabilise()
@@ -484,6 +491,7 @@ class DeferralTests(RingTestCase):
         self.assertEqual(sent(self.ctx), [])
         self.answer(20, state(rid, [30, 50], predecessor=10))
         self.assertEqual(sent(self.ctx, State), [(5, state(99, [20, 30, 50], predecessor=5))])
+        self.assertFalse(self.ctx.alarms.is_set("defer"), "nobody waits any more")
 
     def test_a_node_between_the_two_steps_of_stabilising_answers_after_the_second(self):
         _, rid = self.stabilise()

@@ -54,6 +54,7 @@ class WholeTests(SynchronousTestCase):
         wire.event(50, ev.Leave())
         wire.run(10.0)
         node = wire.nodes[40]
+        self.assertFalse(node.ctx.alarms.is_set("join"), "a member looks for no ring")
         self.assertEqual(len([e for m, e in wire.told(fx.Record) if m == 40]), 2)
         node.sync.compared(node.ring.head, 1)
         node.ctx.tell(SUPERSEDED, "the name belongs to another")

@@ -78,6 +78,10 @@ class MalformedTests(SynchronousTestCase):
     def test_nesting_without_end_is_refused(self):
         self.refuse(b"\x93\x01\x05" + b"\x91" * 100_000)
 
+    def test_a_refusal_quotes_160_letters_of_what_is_wrong(self):
+        error = codec.malformed(ValueError("x" * 500))
+        self.assertEqual(str(error), f"malformed frame: {'x' * 160}")
+
     def test_text_that_is_not_utf8_is_refused(self):
         self.refuse(b"\x93\x0c\x01\xa2\xff\xfe")
 

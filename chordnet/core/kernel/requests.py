@@ -101,10 +101,6 @@ class Requests:
         ctx.send(target, make(rid))
         return question
 
-    def cancel(self, rid: int) -> None:
-        """Forget a question; its answer will be ignored."""
-        self._open.pop(rid, None)
-
     def answered(self, sender: NodeRef, message: Answer) -> None:
         """End the question that ``message`` answers; ignore an answer to no open question."""
         question = self._open.get(message.rid)

@@ -164,15 +164,12 @@ class Expiry(Generic[K]):
     def next(self) -> float | None:
         """Return when the next key that still waits expires."""
         queue = self._queue
-        while queue:
-            at, key = queue[0]
-            if self._alive(key):
-                return at + self._grain
+        while queue and not self._alive(queue[0][1]):
             queue.popleft()
-        if queue is not None:
+        if queue is not None and not queue:
             self._queue = None
             self.horizon.waiting.remove(self)
-        return None
+        return queue[0][0] + self._grain if queue else None
 
     def due(self, now: float) -> list[K]:
         """Remove and return the keys that have expired and still wait."""

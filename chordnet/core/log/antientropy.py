@@ -344,10 +344,10 @@ class AntiEntropy:
             self._answer(peer, give, lost, more=None)
 
     def _ranges_fit(self, peer: NodeRef, ranges: list[Range]) -> bool:
-        if len(ranges) <= MAX_RANGES and all(is_range(each, self._ctx.space) for each in ranges):
-            return True
-        self._ctx.effects.append(Misbehaved(peer, Fault.RANGES))
-        return False
+        fit = len(ranges) <= MAX_RANGES and all(is_range(r, self._ctx.space) for r in ranges)
+        if not fit:
+            self._ctx.effects.append(Misbehaved(peer, Fault.RANGES))
+        return fit
 
     def on_compare(self, sender: NodeRef, message: Compare) -> None:
         """Compare the digest of ``sender`` with ours."""
@@ -462,16 +462,16 @@ class AntiEntropy:
 
     def _fits(self, peer: NodeRef, message: Caught) -> bool:
         config = self._ctx.config
-        if (
+        fits = (
             is_message_id(message.id, self._ctx.space)
             and isfinite(message.created)
             and 0 < len(message.hops) < config.max_route
             and message.hops[-1].raw == peer.raw
             and len(message.body) <= config.max_body_bytes
-        ):
-            return True
-        self._ctx.effects.append(Misbehaved(peer, Fault.CAUGHT))
-        return False
+        )
+        if not fits:
+            self._ctx.effects.append(Misbehaved(peer, Fault.CAUGHT))
+        return fits
 
     MESSAGES: ClassVar[Handlers] = {
         Compare: on_compare,
