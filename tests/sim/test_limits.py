@@ -5,15 +5,14 @@ A test that uses a limit's own constant notices nothing when the constant is wro
 
 from __future__ import annotations
 
-import enum
 import importlib
 from typing import Any
 
 import attrs
-import msgspec
 from twisted.trial.unittest import SynchronousTestCase
 
 from chordnet.sim.campaign.liar import FLOATS
+from chordnet.sim.measured.published import CHURN, FAILURES
 
 FIGURES: dict[str, dict[str, Any]] = {
     "core.store.slot.reconfigure": {"FINISH_AFTER_S": 1.0},
@@ -94,60 +93,8 @@ FIGURES: dict[str, dict[str, Any]] = {
 
 DEFAULTS: dict[str, dict[str, Any]] = {
     "sim.campaign.byzantine.Told": {"at": 0.0, "took_s": 0.0, "taken": False, "spoken": False},
-    "sim.campaign.byzantine.ByzantineResult": {
-        "complete": 0,
-        "late": 0,
-        "without_x": 0,
-        "partial": 0,
-        "conflict": 0,
-        "vouched": 0,
-        "frames": 0,
-        "blamed": 0,
-        "bytes": 0,
-        "dials": 0,
-        "resent": 0,
-        "lines": 0,
-        "comparisons": 0.0,
-        "steps": 0,
-    },
     "sim.campaign.liar.Liar": {"published": 0, "serves": True},
-    "sim.campaign.run.Plan": {
-        "nodes": 1000,
-        "kills": 0.0,
-        "joins": 20,
-        "loss": 0.05,
-        "freezes": 0.0,
-        "parted_s": 0.0,
-        "broadcasts": 1,
-        "origin_dies": False,
-        "within_s": 60.0,
-        "linger_s": 0.25,
-        "crippled": False,
-    },
-    "sim.campaign.run.CampaignResult": {"cpu_s": 0.0},
-    "sim.measured.experiment.Settings": {
-        "nodes": 100,
-        "duration_s": 300.0,
-        "seed": 1,
-        "orderly": 0.0,
-        "quiet": False,
-        "failures": 0.0,
-        "lookups_per_s": 1.0,
-        "settle": True,
-        "loss": 0.0,
-    },
-    "sim.measured.published.Figure": {"grain": 0.01, "quick": False},
     "sim.measured.tally.Look": {"timeouts": 0, "way_timeouts": 0, "failed": False},
-    "sim.scenarios.scenario.Scenario": {
-        "seed": 1,
-        "within_s": 30.0,
-        "lookups": 16,
-        "publish": True,
-        "loss": 0.0,
-        "duplicate": 0.0,
-        "reorder": 0.0,
-        "skew": 0.0,
-    },
     "sim.scenarios.soak.Tally": {
         "seeds": 0,
         "steps": 0,
@@ -159,29 +106,8 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     },
     "sim.search.cell.Message": {"rid": 0, "status": 0, "predecessor": -1},
     "sim.search.cell.Stimulus": {"peer": -1, "rid": 0, "status": 0, "predecessor": -1},
-    "sim.search.explore.Plan": {
-        "nodes": 4,
-        "bits": 4,
-        "successors": 2,
-        "first": 3,
-        "lives": 2,
-        "keep_base": True,
-        "max_states": 10_000_000,
-    },
     "sim.search.step.Action": {"other": -1},
     "sim.slots.judge.Past": {"version": 0},
-    "sim.slots.plan.SlotPlan": {
-        "nodes": 3,
-        "members": 3,
-        "attempts": 1,
-        "crashes": 0,
-        "losses": 0,
-        "deadlines": False,
-        "retries": False,
-        "every_message": False,
-        "max_states": 1_000_000,
-        "max_depth": 1000,
-    },
     "sim.slots.world.Task": {"over": False, "bound": 0, "attempts": 0, "retried": False},
     "sim.slots.world.State": {"crashes": 0, "losses": 0},
     "sim.slots.world.Action": {"task": -1, "heard": True},
@@ -202,43 +128,17 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "last_timeouts": 0,
         "done": False,
     },
-    "sim.world.weather.Rule": {"block": False, "clog": False, "delay": 0.0, "loss": 0.0},
-    "core.store.base.configurations.Head": {"sealed": False, "emptied": False},
-    "core.store.slot.operations.Heard": {"floor": 0, "wall": 0.0},
-    "core.store.base.safeguards.StoreSafeguards": {
-        "seal": True,
-        "promise_on_disk": True,
-        "store_id": True,
-        "second_phase": True,
-        "written_conflict": True,
-        "installed_first": True,
-        "whole_state": True,
-    },
-    "judge.store.anomalies.Placed": {"expiry": False},
-    "judge.store.history.Operation": {"stale": False},
-    "judge.store.model.Op": {"timeless": False},
-    "judge.store.registers.Limits": {
-        "steps": 2_000_000,
-        "remembered": 5_000_000,
-        "operations": 1_000_000,
-    },
-    "judge.store.registers.Node": {"placed": 0},
 }
+"""Of tuples and of what changes; ``tests/unit/test_defaults.py`` has all others."""
 
 
 def defaults(kind: type) -> dict[str, Any]:
     """Return what the fields of a class are, if they are numbers and nothing is said of them."""
     if attrs.has(kind):
         found = {field.name: field.default for field in attrs.fields(kind)}
-    elif issubclass(kind, msgspec.Struct):
-        found = {field.name: field.default for field in msgspec.structs.fields(kind)}
     else:
         found = kind._field_defaults  # type: ignore[attr-defined]
-    return {
-        name: value
-        for name, value in found.items()
-        if isinstance(value, int | float) and not isinstance(value, enum.Enum)
-    }
+    return {name: value for name, value in found.items() if isinstance(value, int | float)}
 
 
 class FigureTests(SynchronousTestCase):
@@ -253,6 +153,30 @@ class FigureTests(SynchronousTestCase):
             module, _, kind = name.rpartition(".")
             found = getattr(importlib.import_module(f"chordnet.{module}"), kind)
             self.assertEqual(defaults(found), values, name)
+
+    def test_the_published_tables_are_what_was_published(self) -> None:
+        failures = {dead: tuple(map(attrs.astuple, row)) for dead, row in FAILURES.items()}
+        self.assertEqual(
+            failures,
+            {
+                0.0: ((3.84, 2, 5), (0.0, 0, 0)), 0.1: ((4.03, 2, 6), (0.60, 0, 2)),
+                0.2: ((4.22, 2, 6), (1.17, 0, 3)), 0.3: ((4.44, 2, 6), (2.02, 0, 5)),
+                0.4: ((4.69, 2, 7), (3.23, 0, 8)), 0.5: ((5.09, 3, 8), (5.10, 0, 11)),
+            },
+        )  # fmt: skip
+        churn = {
+            rate: (*attrs.astuple(path), *attrs.astuple(timeouts), failed)
+            for rate, (path, timeouts, failed) in CHURN.items()
+        }
+        self.assertEqual(
+            churn,
+            {
+                0.05: (3.90, 1, 9, 0.05, 0, 2, 0), 0.10: (3.83, 1, 9, 0.11, 0, 2, 0),
+                0.15: (3.84, 1, 9, 0.16, 0, 2, 2), 0.20: (3.81, 1, 9, 0.23, 0, 3, 5),
+                0.25: (3.83, 1, 9, 0.30, 0, 3, 6), 0.30: (3.91, 1, 9, 0.34, 0, 4, 8),
+                0.35: (3.94, 1, 10, 0.42, 0, 4, 16), 0.40: (4.06, 1, 10, 0.46, 0, 5, 15),
+            },
+        )  # fmt: skip
 
     def test_a_liar_says_every_kind_of_number_that_is_none(self) -> None:
         self.assertEqual(str(FLOATS), "(0.0, -1.0, 1e+300, nan, inf, -inf)")

@@ -26,7 +26,7 @@ from chordnet.sim.scenarios.scenario import (
     selection,
 )
 from chordnet.sim.scenarios.shrink import _Attempts, _is_fair, report, shrink
-from chordnet.sim.scenarios.soak import SeedResult, play_seed, results, soak
+from chordnet.sim.scenarios.soak import SeedResult, Tally, play_seed, results, soak
 from chordnet.sim.world.host import Host
 from chordnet.sim.world.network import Network
 from chordnet.sim.world.weather import Rule
@@ -289,6 +289,19 @@ class SoakTests(SynchronousTestCase):
             attrs.astuple(found, recurse=False),
             (3, whole.steps, whole.checks, whole.mistakes, whole.now, whole.settled_s, ()),
         )
+
+    def test_a_tally_sums_plays_up_and_names_the_first_of_the_slowest(self) -> None:
+        tally = Tally()
+        for result in (
+            SeedResult(3, 10, 1, 5, 2.5, None, ()),
+            SeedResult(4, 20, 2, 6, 3.5, 0.75, ("bad",)),
+            SeedResult(5, 30, 3, 7, 4.5, 0.75, ()),
+            SeedResult(6, 40, 4, 8, 5.5, 0.5, ("worse",)),
+        ):
+            tally.add(result)
+        failed = [result.seed for result in tally.failed]
+        self.assertEqual(attrs.astuple(tally, recurse=False)[:-1], (4, 100, 10, 26, 16.0, 0.75, 4))
+        self.assertEqual(failed, [4, 6])
 
     def test_the_seeds_of_a_soak_are_played_one_after_the_other(self) -> None:
         each = results(3, 1)
