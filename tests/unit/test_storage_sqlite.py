@@ -365,6 +365,19 @@ class RetentionTests(SqliteCase):
         self.assertGreater(log.first, 0)
         self.assertEqual(log.dropped_to, log.first - 1)
 
+    def test_what_is_still_ahead_of_the_database_has_its_places_after_a_start(self):
+        log = self.filled(2)
+        log.checkpoint()
+        for sequence in (3, 4, 5):
+            log.append(record(sequence), self.wall)
+            log.commit()
+        dead = self.path.with_name("dead")
+        shutil.copytree(self.path, dead)  # as a killed process leaves it
+        self.file = dead / "messages.db"
+        log = self.open()
+        self.assertEqual([kept.position for kept in log.newest(9)], [0, 1, 2, 3, 4])
+        self.assertEqual((len(log), log.waiting, log.last), (5, 3, 4))
+
     def test_holes_are_known_again_after_a_start(self):
         log = self.open(max_bytes=2000)
         log.append(record(1, origin=OTHER), self.wall)
