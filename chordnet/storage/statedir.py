@@ -53,7 +53,7 @@ class StateDirectory:
             make_directory(self._path)
             for pattern in _FILES:
                 narrow(self._path.glob(pattern))
-            self._lock: IO[str] | None = _open(self._path / "lock", "a+")
+            self._lock = _open(self._path / "lock", "a+")
         except OSError as error:
             raise ConfigError(
                 f"the state directory {self._path} cannot be used: {error.strerror or error};"
@@ -62,7 +62,6 @@ class StateDirectory:
         self._take_lock()
 
     def _take_lock(self) -> None:
-        assert self._lock is not None
         try:
             _lock_file(self._lock)
         except OSError:
@@ -135,9 +134,7 @@ class StateDirectory:
 
     def close(self) -> None:
         """Release the directory."""
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
+        self._lock.close()
 
     def _replace(self, name: str, text: str, *, durable: bool = True) -> None:
         beside = self._path / f"{name}.new"

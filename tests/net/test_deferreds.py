@@ -72,6 +72,7 @@ class WaitersTests(SynchronousTestCase):
         waiter = self.waiters.wait()
         waiter.cancel()
         self.failureResultOf(waiter, CancelledError)
+        self.assertEqual(self.waiters._waiting, {})
         self.waiters.tell(None)
 
     def test_who_is_told_may_cancel_another_who_waits(self):

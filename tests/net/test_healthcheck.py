@@ -138,6 +138,7 @@ class Ask(SynchronousTestCase):
         pieces = Pieces((longest + 1).to_bytes(4) + content + b"x", 65536)
         error = self.assertRaises(ValueError, healthcheck._next, pieces, b"")
         self.assertEqual(str(error), "a frame that is too long")
+        self.assertRaises(IndexError, healthcheck._next, Pieces(bytes(4), 4), b"")
         pieces = Pieces((longest + 1).to_bytes(4), 4)
         self.assertRaises(ValueError, healthcheck._next, pieces, b"")
 

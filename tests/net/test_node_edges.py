@@ -12,6 +12,7 @@ from chordnet.core.base.effects import BroadcastDone, LookupDone, Walked
 from chordnet.core.base.errors import BroadcastFailed, Busy, ConfigError, NotInRing
 from chordnet.core.base.events import FindOwner, Leave, Publish, Walk
 from chordnet.core.base.messages import MessageId, Status
+from chordnet.settings import NodeSettings
 from chordnet.storage.statedir import StateDirectory
 from chordnet.testing import FailingServer, ScriptedCore
 from tests.net.hosts import node_ref
@@ -177,6 +178,13 @@ class StartTests(ServiceCase):
         service = self.network.service(self.address(1), state_dir=directory)
         service.check_storage()
         StateDirectory(directory, self.fail).close()
+
+    def test_a_check_of_the_files_is_one_of_the_recording_too(self) -> None:
+        path = str(Path(self.mktemp()) / "no" / "such" / "directory.rec")
+        settings = NodeSettings(record=path)
+        service = ChordService(self.clock, self.network.server(self.address(1)), settings=settings)
+        error = self.assertRaises(ConfigError, service.check_storage)
+        self.assertEqual(str(error), f"cannot record to {path}: No such file or directory")
 
     def test_the_power_s_loss_is_survived_only_with_a_directory(self) -> None:
         error = self.assertRaises(

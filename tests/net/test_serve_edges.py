@@ -297,6 +297,16 @@ class FollowingsTests(NodeCase):
         followings.begin(Follow(3, ""))
         self.assertEqual(self.node.followers, 1)
 
+    def test_nothing_more_is_sent_once_the_followings_are_cleared(self) -> None:
+        followings = self.followings()
+        followings.begin(Follow(1, ""))
+        followings.clear()
+        self.node.record(1)
+        followings.pump()
+        self.assertEqual((len(followings), self.connection.sent), (0, []))
+        followings.stop()
+        self.assertEqual(self.node.followers, 0)
+
     def test_a_client_is_told_once_that_it_has_everything_if_it_asked_for_an_order(self) -> None:
         followings = self.followings()
         followings.begin(Follow(1, "", "origin"))

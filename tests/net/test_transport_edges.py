@@ -148,6 +148,25 @@ class RoomTests(EdgesCase):
         self.assertEqual(a.downs, [])
 
 
+class MetTests(EdgesCase):
+    def test_a_node_that_has_called_may_be_dialled_however_much_peers_name(self) -> None:
+        a = self.host("a", A, limits=NetworkLimits(told_dials=4, told_dials_per_s=0.001))
+        b, c = self.host("b", B), self.host("c", C)
+        b.send(a, Ping(1))
+        self.run_for(0.1)
+        a.transport._links[b.me.raw].session.connection.abort()
+        self.run_for(0.1)
+        a.transport.teller = b"x"
+        a.send(c, Ping(2))
+        for number in range(5):
+            a.send(node_ref(f"n{number}", f"10.0.9.{number}:1"), Ping(2))
+        made = a.transport.dials_made
+        self.assertEqual(made, 1)
+        a.send(b, Ping(3))
+        self.run_for(0.1)
+        self.assertEqual((b.got(), a.transport.dials_made), ([Ping(3)], made + 1))
+
+
 class TwoConnectionsTests(EdgesCase):
     def test_the_newer_stays_if_it_is_of_the_same_side_or_comes_late_else_the_smaller_ones(
         self,

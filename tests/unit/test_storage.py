@@ -132,6 +132,10 @@ class FairnessTests(SynchronousTestCase):
 
 
 class MemoryStateTests(SynchronousTestCase):
+    def test_the_first_incarnation_is_1_where_the_clock_says_nothing(self):
+        state = MemoryState(lambda: 0.0)
+        self.assertEqual([state.next_incarnation() for _ in range(2)], [1, 2])
+
     def test_the_peers_kept_last_are_known_and_nobody_else_changes_them(self):
         state = MemoryState(lambda: 1000.0)
         self.assertEqual(state.known_peers(), [])

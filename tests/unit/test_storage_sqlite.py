@@ -346,6 +346,30 @@ class RetentionTests(SqliteCase):
             log = self.reopened(log)
             self.assertEqual(log.ledger(), expected)
 
+    def test_without_a_hole_the_last_dropped_place_is_the_one_before_the_first(self):
+        self.assertEqual(self.open().dropped_to, -1)
+        self.file = self.path / "full.db"
+        log = self.open(max_bytes=2000)
+        for sequence in range(1, 11):
+            log.append(record(sequence, bytes(500)), self.wall)
+        log.commit()
+        log = self.reopened(log, max_bytes=2000)
+        self.assertGreater(log.first, 0)
+        self.assertEqual(log.dropped_to, log.first - 1)
+
+    def test_what_is_still_ahead_of_the_database_has_its_places_after_a_start(self):
+        log = self.filled(2)
+        log.checkpoint()
+        for sequence in (3, 4, 5):
+            log.append(record(sequence), self.wall)
+            log.commit()
+        dead = self.path.with_name("dead")
+        shutil.copytree(self.path, dead)  # as a killed process leaves it
+        self.file = dead / "messages.db"
+        log = self.open()
+        self.assertEqual([kept.position for kept in log.newest(9)], [0, 1, 2, 3, 4])
+        self.assertEqual((len(log), log.waiting, log.last), (5, 3, 4))
+
     def test_holes_are_known_again_after_a_start(self):
         log = self.open(max_bytes=2000)
         log.append(record(1, origin=OTHER), self.wall)
@@ -581,6 +605,35 @@ class RetentionTests(SqliteCase):
 
 
 class ReadingDamageTests(SqliteCase):
+    def test_whatever_cannot_be_read_fails_the_log_with_what_is_wrong(self):
+        for read in (
+            lambda log: log.find(message_id(2)),
+            lambda log: log.beyond(0, 5),
+            lambda log: log.missing_beyond(0),
+            lambda log: log.newest(1),
+        ):
+            self.file = self.path / f"{len(list(self.path.iterdir()))}.db"
+            log = self.filled(3)
+            log.checkpoint()
+            log._table.db.execute("DROP TABLE messages")
+            error = self.assertRaises(LogFailed, read, log)
+            expected = f"the message log {self.file} cannot be read: no such table: messages"
+            self.assertEqual((str(error), log.failed), (expected, expected))
+
+    def test_a_place_that_has_to_be_looked_for_and_cannot_be_read_fails_the_log(self):
+        log = self.open(max_bytes=2000)
+        for sequence in (1, 2):
+            log.append(record(sequence, origin=OTHER), self.wall)
+        for sequence in range(1, 11):
+            log.append(record(sequence, bytes(500)), self.wall)
+        log.commit()
+        log.checkpoint()
+        kept = len(log)
+        self.assertEqual(log.before_newest(kept - 1), 0)
+        log._table.db.execute("DROP TABLE messages")
+        self.assertRaises(LogFailed, log.before_newest, kept - 1)
+        self.assertIn("cannot be read: no such table", log.failed)
+
     def test_a_sound_row_that_is_no_message_fails_the_log_and_it_still_reads_what_it_can(self):
         log = self.filled(200)
         log._table.db.execute("UPDATE messages SET route = x'ff' WHERE position = 77")

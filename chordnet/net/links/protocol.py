@@ -155,9 +155,9 @@ class Connection(TwistedProtocol):
         self._gone = self.closing = True
         self._out.clear()
         self._held.clear()
-        if self._cut is not None:
-            self._cut.cancel()
-            self._cut = None
+        cut, self._cut = self._cut, None
+        if cut is not None:
+            cut.cancel()
         with self._turn:
             self.handler.lost()
         # Handlers know their connection: break the cycle, so that no collector is needed.

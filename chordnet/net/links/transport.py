@@ -325,7 +325,6 @@ class PeerTransport:
         elif node != link.node:
             self._supersede(link, node)
         self._hearsay.met(node.address)
-        link.told = False
         session = PeerSession(
             self, connection, link, node, outgoing=outgoing, since=self._seconds()
         )

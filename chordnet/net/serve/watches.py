@@ -93,7 +93,7 @@ class IdleWatch:
         self._node = node
         self._used = used
         self._close = close
-        self._seen = -1
+        self._seen: int | None = None
         self._timer: IDelayedCall | None = None
         self._wait()
 
