@@ -127,7 +127,11 @@ class TextTests(SynchronousTestCase):
     def test_numbers_and_times_are_told_for_people(self) -> None:
         self.assertEqual([count(n, "node") for n in (0, 1, 2)], ["0 nodes", "1 node", "2 nodes"])
         self.assertEqual([seconds(s) for s in (0.0042, 0.1, 0.42)], ["4 ms", "0.1 s", "0.4 s"])
-        self.assertEqual([duration(s) for s in (5.9, 187, 7500)], ["5s", "3m07s", "2h05m"])
+        for value, text in (
+            (5.9, "5s"), (59.9, "59s"), (60, "1m00s"), (187, "3m07s"), (3599.9, "59m59s"),
+            (3600, "1h00m"), (7500, "2h05m"),
+        ):  # fmt: skip
+            self.assertEqual(duration(value), text)
         self.assertEqual(rfc3339(0.25), "1970-01-01T00:00:00.250+00:00")
 
 

@@ -26,6 +26,7 @@ from chordnet.testbed.actions.lifecycle import Wish, check_size, start_network, 
 from chordnet.testbed.base.commands import Finished
 from chordnet.testbed.engines.choice import choose_engine
 from chordnet.testbed.engines.code import code_digest
+from chordnet.testbed.engines.docker_state import Found
 from tests.unit.docker_fakes import FakePrograms
 from tests.unit.testbed_fakes import World, network
 
@@ -269,6 +270,7 @@ class StopTests(Case):
             done = self.result(stop_network(self.testbed, purge=False, timeout=60))
             self.assertEqual(done.stopped, (1, 2, 3, 4, 5))
             self.assertEqual(self.world.engine.calls, calls)
+            self.assertTrue(done.existed)
             self.assertEqual(self.world.kinds, ["local", "docker"][: 1 + containers])
             self.assertIsNone(home.load())
 
@@ -295,6 +297,14 @@ class StopTests(Case):
             self.result(stop_network(self.testbed, purge=True, timeout=60)).stopped, ()
         )
         self.assertFalse(self.world.root.exists())
+
+    def test_data_in_docker_alone_is_something_of_the_network(self) -> None:
+        async def look(_reactor: object, _home: object) -> Found:
+            return Found(project="x", volumes=1, home=str(self.testbed.home.root.resolve()))
+
+        self.testbed.look = look
+        done = self.result(stop_network(self.testbed, purge=True, timeout=60))
+        self.assertEqual((done.stopped, done.existed), ((), True))
 
     def test_what_a_refused_start_left_behind_is_no_data(self) -> None:
         directory = self.testbed.home.directory

@@ -11,6 +11,7 @@ import attrs
 from twisted.internet.defer import Deferred
 
 from chordnet.survey.conditions import Condition, Matter
+from chordnet.survey.description import NetworkDescription
 from chordnet.survey.errors import NotConverged, TestbedError
 from chordnet.testbed.actions.changes import add_node, remove_node
 from chordnet.testbed.actions.context import Engines
@@ -21,7 +22,7 @@ from chordnet.testbed.base.lock import locked
 from chordnet.testbed.engines.choice import Choice
 from chordnet.testbed.engines.code import code_digest
 from tests.unit.test_testbed_lifecycle import Case, wish
-from tests.unit.testbed_fakes import World, ideal_status, network
+from tests.unit.testbed_fakes import FakeEngine, World, ideal_status, network
 
 
 class SayingTests(Case):
@@ -320,6 +321,21 @@ class PatienceTests(Case):
         resource.setrlimit(resource.RLIMIT_NOFILE, (OWN, hard))
         self.testbed.observer(described).close()
         self.assertEqual(resource.getrlimit(resource.RLIMIT_NOFILE)[0], OWN + described.size)
+
+    def test_nodes_are_started_with_room_for_a_connection_with_each_other(self) -> None:
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        inherited: list[int] = []
+
+        class Looking(FakeEngine):
+            async def start(self, network: NetworkDescription, numbers: Collection[int]) -> None:
+                inherited.append(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+                await super().start(network, numbers)
+
+        self.world.engine = Looking(self.world.nodes)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))
+        self.result(start_network(self.testbed, wish(), 60))
+        self.assertEqual(inherited, [64 + 5])
 
     def test_a_node_that_says_nothing_is_waited_for_for_two_seconds(self) -> None:
         world: World = self.world
