@@ -167,10 +167,12 @@ class StoreNode:
             return
         self.around.found(event.sender)
         self.around.heard[event.sender] = self.around.now
+        # Hails first: one may end an empty formation, which must not have promised anything before.
         for message in messages:
             if isinstance(message, Hail):
                 self._hailed(event.sender, message)
-            elif self.formation is not None:
+        for message in messages:
+            if not isinstance(message, Hail) and self.formation is not None:
                 self.formation.take(event.sender, message)
 
     def _hail(self, nodes: Iterable[str], *, asks: bool = True) -> None:
