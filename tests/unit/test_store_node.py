@@ -5,10 +5,20 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from chordnet.core.store.base import effects as fx
+from chordnet.core.store.base import events as ev
 from chordnet.core.store.base import messages as msg
 from chordnet.core.store.base.ballots import Ballot
+from chordnet.core.store.base.configurations import Configuration, Member
 from chordnet.core.store.base.founding import Founding
+from chordnet.core.store.base.kept import Kept
 from chordnet.core.store.base.messages import Address
+from chordnet.core.store.base.outcomes import Unavailable
+from chordnet.core.store.base.requests import Get, Put
+from chordnet.core.store.begin.hails import Hail
+from chordnet.core.store.node.directory import Listed
+from chordnet.core.store.node.seats import Holder
+from chordnet.core.store.node.surroundings import For
+from chordnet.core.store.node.talk import Lists
 from tests.unit.store_node_support import (
     A,
     B,
@@ -20,12 +30,22 @@ from tests.unit.store_node_support import (
 
 ALONE = Founding("net", 8, 4, 3, (A,))
 """The formation of one that A founds when it knows of nobody."""
+Z = Member("Z", 1)
+BY_Z = Founding("net", 8, 4, 3, (Z,))
 OTHERS = Founding("net", 8, 4, 3, (B, C, D))
 
 
 def alone(**more: object) -> Node:
     """Return a node with an empty formation of one."""
     return Node(A, ALONE, founders=("A",), **more)  # type: ignore[arg-type]
+
+
+def adopted() -> Node:
+    """Return a node that has adopted the formation of one of Z, which leaves it then."""
+    node = Node(A, None, founders=(), kept=Kept(A.store, 1))
+    node.hear("Z", hail(Z, BY_Z, empty=True))
+    assert node.machine.founding == BY_Z
+    return node
 
 
 class DroppedFormationTests(SynchronousTestCase):
@@ -47,3 +67,47 @@ class DroppedFormationTests(SynchronousTestCase):
         self.assertEqual(node.entries, [fx.FoundingKept(OTHERS)])
         ((_to, refused),) = node.take(msg.Refused)
         self.assertEqual(refused.formation, OTHERS.id)
+
+    def test_operations_of_a_formation_that_ends_are_answered(self) -> None:
+        node = adopted()
+        node.ask(1, Get(b"b"))
+        node.ask(2, Put(b"b", b"new", b"mine"))
+        node.hear("Z", hail(Z, OTHERS))
+        missing = Unavailable(1, (Z,), 1)
+        self.assertEqual(node.outcomes, {1: missing, 2: missing})
+
+    def test_an_operation_that_waits_for_news_of_its_slot_ends_with_its_formation(self) -> None:
+        node = adopted()
+        node.step(ev.Lost("Z"))
+        node.ask(1, Get(b"b"))
+        self.assertEqual(node.outcomes, {})
+        node.hear("Z", hail(Z, OTHERS))
+        self.assertEqual(node.outcomes, {1: Unavailable(1, (Z,), 1)})
+
+    def test_alarms_of_a_formation_that_has_ended_ring_no_more(self) -> None:
+        node = adopted()
+        news = Listed(0, Configuration(1, 2, (A, Z)))
+        node.hear("Z", Lists(BY_Z.id, (news,)))
+        self.assertTrue(node.machine.around.alarms.is_set((For.TELL, 0)))
+        node.hear("Z", hail(Z, OTHERS))
+        alarms = node.machine.around.alarms
+        self.assertFalse(alarms.is_set((For.TELL, 0)))
+        self.assertFalse(alarms.is_set((For.INSTALL, 0)))
+        # Hails, a look at the slots, and repair go on; from when the new formation began.
+        self.assertTrue(alarms.is_set((For.HAIL, 0)))
+        self.assertTrue(alarms.is_set((For.SEATS, 0)))
+        self.assertTrue(alarms.is_set((For.REPAIR, 0)))
+        node.take(Hail)
+        node.wait(4.99)
+        self.assertEqual(node.to(Hail), [])
+        node.wait(0.01)
+        self.assertEqual(node.to(Hail), ["B", "C", "D", "E", "F"])
+
+    def test_who_holds_a_store_in_a_formation_that_has_ended_is_forgotten(self) -> None:
+        node = adopted()
+        node.hear("C", hail(C, BY_Z))
+        self.assertEqual(list(node.machine.holders), ["A", "Z", "C"])
+        node.hear("Z", hail(Z, OTHERS))
+        self.assertEqual(
+            node.machine.holders, {"A": Holder(1, True, False), "Z": Holder(1, True, False)}
+        )

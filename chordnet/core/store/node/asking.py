@@ -184,6 +184,11 @@ class Asking:
             ongoing.refreshed = True
             ongoing.operation.expire()
 
+    def close(self) -> None:
+        """End all operations: this node leaves the formation."""
+        for rid in list(self.ongoing):
+            self.expire(rid)
+
     # ---- how they end -----------------------------------------------------------------------
 
     def ended(self, rid: int, outcome: Outcome) -> None:

@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from random import Random
 
+from chordnet.core.kernel.timers import Alarms
 from chordnet.core.store.base import events as ev
 from chordnet.core.store.base.configurations import Member
 from chordnet.core.store.base.effects import Keep, NodeEffect, Noted, Post, Say
@@ -65,7 +66,8 @@ class StoreNode:
         self._founders = Founders(settings, self.around.me, kept)
         self._greetings: dict[str, bool] = {}
         """Nodes to greet at the end of this step; whether to ask them to answer."""
-        self._noted: list[NodeEffect] = []
+        self._first: list[NodeEffect] = []
+        """What comes before all answers and letters of this step."""
         self._noticed: set[str] = set()
         self._since: float | None = None
         """When this node was in a ring and had no formation first."""
@@ -111,19 +113,8 @@ class StoreNode:
     def _done(self) -> list[NodeEffect]:
         """Do what concerns this node only, and return the rest."""
         around = self.around
-        result, self._noted = self._noted, []
-        queue = around.effects
-        while queue:
-            effects, queue[:] = queue[:], []
-            for effect in effects:
-                if isinstance(effect, Keep):
-                    self._founders.empty = False
-                    result.append(effect)
-                elif isinstance(effect, Say) and effect.to != around.me.node:
-                    around.say(effect.to, effect.message)
-                elif self.formation is not None:
-                    self.formation.perform(effect)
-        result += around.answers
+        self._work()
+        result, self._first = [*self._first, *around.answers], []
         around.answers.clear()
         for node, asks in self._greetings.items():
             hail = self._founders.hail(self.vacating, asks=asks)
@@ -133,6 +124,21 @@ class StoreNode:
             result += [Post(node, letter) for letter in letters(messages)]
         around.said.clear()
         return result
+
+    def _work(self) -> None:
+        """Do what the parts of this node have asked for."""
+        around = self.around
+        queue = around.effects
+        while queue:
+            effects, queue[:] = queue[:], []
+            for effect in effects:
+                if isinstance(effect, Keep):
+                    self._founders.empty = False
+                    self._first.append(effect)
+                elif isinstance(effect, Say) and effect.to != around.me.node:
+                    around.say(effect.to, effect.message)
+                elif self.formation is not None:
+                    self.formation.perform(effect)
 
     # ---- the ring ---------------------------------------------------------------------------
 
@@ -144,7 +150,7 @@ class StoreNode:
             around.found(node)
         if not event.member:
             return
-        self._noted += self._founders.begin()
+        self._first += self._founders.begin()
         self._hail(node for node in around.place.near if node not in before)
         around.sooner(For.HAIL, 0, around.jittered(self._pause))
         if self.formation is not None:
@@ -187,7 +193,7 @@ class StoreNode:
             self._notice(f"{sender} has sent a hail that {fault}")
             return
         before = founders.vote, founders.founding
-        self._noted += founders.on_hail(sender, hail)
+        self._first += founders.on_hail(sender, hail)
         if hail.asks:
             self._hail([sender], asks=False)
         self._catch_up()
@@ -213,12 +219,23 @@ class StoreNode:
         founding = self._founders.founding
         if founding is None or founding == self.founding:
             return
+        if self.formation is not None:
+            self._leave(self.formation)
         kept = self._kept
         same = kept is not None and kept.founding == founding
         self._kept = None
         self.formation = Formation(self.around, founding, kept if same else None, self.holders)
         self.formation.moved()
         self._hail(self.around.place.near)
+
+    def _leave(self, old: Formation) -> None:
+        """End what is under way in a formation, before this node is a part of another one."""
+        old.asking.close()
+        self._work()
+        self.around.alarms = Alarms(self.around.horizon)
+        self.around.sooner(For.HAIL, 0, self.around.jittered(HAIL_S))
+        self.holders.clear()
+        self._hold_self()
 
     def _vacate(self) -> None:
         self.vacating = True
@@ -247,7 +264,7 @@ class StoreNode:
             return
         self._since = around.now if self._since is None else self._since
         if around.now >= self._since + OVERDUE_S:
-            self._noted += self._founders.overdue()
+            self._first += self._founders.overdue()
 
     def _notice(self, text: str) -> None:
         """Say something once."""
