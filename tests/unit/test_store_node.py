@@ -20,6 +20,8 @@ from chordnet.core.store.node.seats import Holder
 from chordnet.core.store.node.surroundings import For
 from chordnet.core.store.node.talk import Lists
 from tests.unit.store_node_support import (
+    FORMATION,
+    FOUNDING,
     A,
     B,
     C,
@@ -111,3 +113,57 @@ class DroppedFormationTests(SynchronousTestCase):
         self.assertEqual(
             node.machine.holders, {"A": Holder(1, True, False), "Z": Holder(1, True, False)}
         )
+
+
+class MisfitTests(SynchronousTestCase):
+    """A disk with which a node may not take part in the store."""
+
+    def refused(self, kept: Kept, **settings: object) -> Node:
+        node = Node(A, kept=kept, **settings)  # type: ignore[arg-type]
+        self.assertEqual(len(node.alarms), 1)
+        self.assertEqual(node.notes, node.order)
+        node.hear("B", hail(B))
+        node.near("B")
+        node.step(ev.Vacate())
+        node.wait(20.0)
+        self.assertEqual(len(node.notes), 1)
+        self.assertEqual((node.sent, node.entries), ([], []))
+        self.assertIsNone(node.machine.founding)
+        self.assertIsNone(node.machine.deadline)
+        self.assertEqual(node.machine.misfit, node.alarms[0])
+        return node
+
+    def test_a_node_keeps_out_of_the_store_with_a_disk_of_another_network(self) -> None:
+        node = self.refused(Kept(1, 1, FOUNDING, FOUNDING), network="other")
+        self.assertEqual(
+            node.alarms[0],
+            f"this disk is of the store {FORMATION.hex()}, for the network net of 8 bits, and"
+            " this node was started for the network other of 8 bits: it keeps out of the store;"
+            " start it as before, or with an empty store",
+        )
+
+    def test_a_node_keeps_out_of_the_store_with_a_disk_of_a_ring_of_other_identifiers(self) -> None:
+        self.refused(Kept(1, 1, FOUNDING, FOUNDING), bits=16)
+
+    def test_a_node_keeps_out_of_the_store_with_a_vote_for_another_network(self) -> None:
+        self.refused(Kept(1, 1, FOUNDING, None), network="other")
+
+    def test_a_node_keeps_out_of_the_store_with_the_disk_of_a_founder_of_another_name(self) -> None:
+        disks = Founding("net", 8, 4, 3, (Member("B", 2), Member("X", 1)))
+        node = self.refused(Kept(1, 1, None, disks))
+        self.assertEqual(
+            node.alarms[0],
+            f"this disk is that of X in the store {disks.id.hex()}, and this node is called A:"
+            " it keeps out of the store; start it under that name, or with an empty store",
+        )
+        self.refused(Kept(1, 1, disks, None))
+        self.refused(Kept(1, 1, disks, Founding("net", 8, 4, 3, (Member("A", 1), Member("B", 2)))))
+
+    def test_a_disk_fits_whose_formation_names_it_or_has_other_disks_only(self) -> None:
+        others = Founding("net", 8, 4, 3, (Member("A", 2), Member("B", 3)))
+        mine = Founding("net", 8, 4, 3, (Member("A", 1), Member("B", 3)))
+        for vote, founding in ((None, others), (mine, mine), (mine, others), (mine, None)):
+            node = Node(A, kept=Kept(1, 1, vote, founding))
+            self.assertEqual(node.alarms, [])
+            self.assertEqual(node.machine.misfit, "")
+            self.assertEqual(node.machine.founding, founding)

@@ -24,6 +24,7 @@ from chordnet.core.store.base.configurations import Member
 from chordnet.core.store.base.effects import Keep, NodeEffect, Noted, Post, Say
 from chordnet.core.store.base.founding import Founding
 from chordnet.core.store.base.kept import Kept
+from chordnet.core.store.begin.fitting import misfit
 from chordnet.core.store.begin.founders import Founders
 from chordnet.core.store.begin.hails import Hail, fault_of
 from chordnet.core.store.begin.settings import StoreSettings
@@ -63,12 +64,15 @@ class StoreNode:
         """Whether this node gives up its seats."""
         self.formation: Formation | None = None
         """This node's part in its formation; None until it belongs to one."""
+        self.misfit = misfit(settings, self.around.me, kept)
+        """Why this node keeps out of the store, with the disk that it has; empty if it does not."""
         self._founders = Founders(settings, self.around.me, kept)
         self._greetings: dict[str, bool] = {}
         """Nodes to greet at the end of this step; whether to ask them to answer."""
         self._first: list[NodeEffect] = []
         """What comes before all answers and letters of this step."""
         self._noticed: set[str] = set()
+        self._told_misfit = False
         self._since: float | None = None
         """When this node was in a ring and had no formation first."""
         self._hold_self()
@@ -83,6 +87,8 @@ class StoreNode:
         :returns: what to do, to be performed in this order.
         """
         self.around.now, self.around.wall = now, wall
+        if self.misfit:
+            return self._keep_out()
         if isinstance(event, ev.Mail):
             self._mail(event)
         elif isinstance(event, ev.Ask):
@@ -124,6 +130,10 @@ class StoreNode:
             result += [Post(node, letter) for letter in letters(messages)]
         around.said.clear()
         return result
+
+    def _keep_out(self) -> list[NodeEffect]:
+        told, self._told_misfit = self._told_misfit, True
+        return [] if told else [Noted(self.misfit, alarming=True)]
 
     def _work(self) -> None:
         """Do what the parts of this node have asked for."""
