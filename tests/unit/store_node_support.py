@@ -23,7 +23,7 @@ from chordnet.core.store.node.node import StoreNode
 from chordnet.core.store.node.surroundings import Place, Surroundings
 from chordnet.core.store.node.talk import Message, read
 
-A, B, C, D, E, F = (Member(name, 1) for name in "ABCDEF")
+A, B, C, D, E, F = (Member(name, store) for store, name in enumerate("ABCDEF", 1))
 NEAR = ("B", "C", "D", "E", "F")
 FOUNDING = Founding("net", 8, 4, 3, (A, B, C))
 """Every slot is held by A, B and C."""

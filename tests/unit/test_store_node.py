@@ -32,7 +32,7 @@ from tests.unit.store_node_support import (
 
 ALONE = Founding("net", 8, 4, 3, (A,))
 """The formation of one that A founds when it knows of nobody."""
-Z = Member("Z", 1)
+Z = Member("Z", 26)
 BY_Z = Founding("net", 8, 4, 3, (Z,))
 OTHERS = Founding("net", 8, 4, 3, (B, C, D))
 
@@ -111,7 +111,7 @@ class DroppedFormationTests(SynchronousTestCase):
         self.assertEqual(list(node.machine.holders), ["A", "Z", "C"])
         node.hear("Z", hail(Z, OTHERS))
         self.assertEqual(
-            node.machine.holders, {"A": Holder(1, True, False), "Z": Holder(1, True, False)}
+            node.machine.holders, {"A": Holder(1, True, False), "Z": Holder(26, True, False)}
         )
 
 
@@ -149,7 +149,7 @@ class MisfitTests(SynchronousTestCase):
         self.refused(Kept(1, 1, FOUNDING, None), network="other")
 
     def test_a_node_keeps_out_of_the_store_with_the_disk_of_a_founder_of_another_name(self) -> None:
-        disks = Founding("net", 8, 4, 3, (Member("B", 2), Member("X", 1)))
+        disks = Founding("net", 8, 4, 3, (Member("A", 2), Member("X", 1)))
         node = self.refused(Kept(1, 1, None, disks))
         self.assertEqual(
             node.alarms[0],
@@ -167,3 +167,47 @@ class MisfitTests(SynchronousTestCase):
             self.assertEqual(node.alarms, [])
             self.assertEqual(node.machine.misfit, "")
             self.assertEqual(node.machine.founding, founding)
+
+
+class HoldersTests(SynchronousTestCase):
+    """What is remembered of other nodes' stores."""
+
+    def test_what_a_node_of_the_same_formation_says_of_its_store_is_remembered(self) -> None:
+        node = Node()
+        self.assertEqual(node.machine.holders, {"A": Holder(1, seat=True, vacating=False)})
+        node.hear("B", hail(B, seat=False, vacating=True))
+        node.hear("C", hail(Member("C", 9)))
+        node.hear("D", hail(D, OTHERS))
+        node.hear("E", hail(Member("E", 5), None))
+        self.assertEqual(
+            node.machine.holders,
+            {
+                "A": Holder(1, seat=True, vacating=False),
+                "B": Holder(2, seat=False, vacating=True),
+                "C": Holder(9, seat=True, vacating=False),
+            },
+        )
+
+    def test_a_node_without_a_seat_holds_none_itself(self) -> None:
+        node = Node(seat=False)
+        self.assertEqual(node.machine.holders, {"A": Holder(1, seat=False, vacating=False)})
+
+    def test_stores_of_4096_nodes_and_of_this_one_are_remembered_and_the_last_heard_stay(
+        self,
+    ) -> None:
+        node = Node()
+        for number in range(4100):
+            node.hear(f"n{number}", hail(Member(f"n{number}", number)))
+        holders = node.machine.holders
+        self.assertIn(len(holders), (4096, 4097))
+        self.assertIn("A", holders)
+        self.assertNotIn("n3", holders)
+        self.assertEqual(holders["n4099"].store, 4099)
+        self.assertEqual(len(node.machine.around.heard), 4096)
+
+    def test_who_is_heard_again_is_remembered_longest(self) -> None:
+        node = Node()
+        for number in [*range(4096), 0, *range(5000, 5010)]:
+            node.hear(f"n{number}", hail(Member(f"n{number}", number)))
+        self.assertIn("n0", node.machine.holders)
+        self.assertNotIn("n1", node.machine.holders)

@@ -25,7 +25,7 @@ def misfit(settings: StoreSettings, me: Member, kept: Kept) -> str:
                 " empty store"
             )
         for member in founding.founders:
-            if member.store == me.store and member.node != me.node:
+            if member.store == me.store and me not in founding.founders:
                 return (
                     f"this disk is that of {member.node} in {store}, and this node is called"
                     f" {me.node}: it keeps out of the store; start it under that name, or with an"

@@ -31,7 +31,7 @@ from chordnet.core.store.begin.settings import StoreSettings
 from chordnet.core.store.node.directory import Listed
 from chordnet.core.store.node.formation import Formation
 from chordnet.core.store.node.seats import Holder
-from chordnet.core.store.node.surroundings import For, Place, Surroundings
+from chordnet.core.store.node.surroundings import For, Place, Surroundings, remember
 from chordnet.core.store.node.talk import letters, read
 from chordnet.core.store.node.view import StoreView
 
@@ -41,8 +41,8 @@ SEEK_S = 0.5
 """The same, for a node that has no formation yet."""
 OVERDUE_S = 15.0
 """A store that has not begun for so long is complained of."""
-MOST_NAMES = 4096
-"""Other nodes of which anything is remembered."""
+MOST_NOTICES = 4096
+"""Different faults of peers that are told of."""
 _NEVER = float("inf")
 
 
@@ -169,7 +169,7 @@ class StoreNode:
 
     def _lost(self, node: str) -> None:
         if node != self.around.me.node:
-            self.around.lose(node, MOST_NAMES)
+            self.around.lose(node)
             if self.formation is not None:
                 self.formation.asking.lost(node)
 
@@ -181,8 +181,7 @@ class StoreNode:
         except ValueError as error:
             self._notice(f"{event.sender} has sent a letter that cannot be read: {error}")
             return
-        self.around.found(event.sender)
-        self.around.heard[event.sender] = self.around.now
+        self.around.hear(event.sender)
         # Hails first: one may end an empty formation, which must not have promised anything before.
         for message in messages:
             if isinstance(message, Hail):
@@ -210,11 +209,8 @@ class StoreNode:
         if (founders.vote, founders.founding) != before:
             self._hail({*self.around.place.near, *founders.wanted, sender})
         if self.formation is not None and hail.founding == self.formation.founding:
-            if len(self.holders) >= MOST_NAMES and sender not in self.holders:
-                self.holders.clear()
-                self.around.heard.clear()
-                self._hold_self()
-            self.holders[sender] = Holder(hail.store, hail.seat, hail.vacating)
+            remember(self.holders, sender, Holder(hail.store, hail.seat, hail.vacating))
+            self._hold_self()
 
     def _hold_self(self) -> None:
         me = self.around.me
@@ -278,7 +274,7 @@ class StoreNode:
 
     def _notice(self, text: str) -> None:
         """Say something once."""
-        if text not in self._noticed and len(self._noticed) < MOST_NAMES:
+        if text not in self._noticed and len(self._noticed) < MOST_NOTICES:
             self._noticed.add(text)
             self.around.answers.append(Noted(text))
 
