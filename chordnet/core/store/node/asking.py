@@ -142,6 +142,8 @@ class Asking:
             operation.begin()
         else:
             ongoing.operation.moved(configuration)
+        # Reminders stop while there is nobody to remind.
+        self._around.sooner(For.REMINDER, ongoing.operation.rid, REMINDER_S)
         self._weigh(ongoing.operation)
 
     def wait(self, rid: int) -> None:
