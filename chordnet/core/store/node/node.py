@@ -207,7 +207,7 @@ class StoreNode:
             self._hail([sender], asks=False)
         self._catch_up()
         if (founders.vote, founders.founding) != before:
-            self._hail({*self.around.place.near, *founders.wanted, sender})
+            self._hail(sorted({*self.around.place.near, *founders.wanted, sender}))
         if self.formation is not None and hail.founding == self.formation.founding:
             remember(self.holders, sender, Holder(hail.store, hail.seat, hail.vacating))
             self._hold_self()
