@@ -371,6 +371,13 @@ class LookTests(SynchronousTestCase):
         owner.seats.over(next(iter(owner.seats.changes)), later(2, A, B, C))
         self.assertEqual(owner.seats.changes, {})
 
+    def test_a_node_that_has_just_begun_waits_as_after_a_change_of_the_ring(self) -> None:
+        owner = Owner("DEBC")
+        seats = Seats(owner.around, FOUNDING, owner.directory, Ballots("A", 1), owner.holders, list)
+        self.assertEqual(seats.wanted(later(2, A, B, C)), (A, B, C))
+        owner.around.now += 2.0
+        self.assertEqual(names(seats.wanted(later(2, A, B, C))), "ACD")
+
 
 class ToldAgainTests(SynchronousTestCase):
     """A configuration that is chosen and does not serve."""
@@ -389,6 +396,12 @@ class ToldAgainTests(SynchronousTestCase):
             assert isinstance(message, msg.Chosen)
             self.assertEqual(message.previous, FIRST)
             self.assertEqual(message.configuration, self.second)
+
+    def test_a_configuration_that_serves_is_not_told_again(self) -> None:
+        owner = Owner("BCD")
+        owner.directory.learn(Listed(0, later(2, A, B, C), before=FIRST))
+        owner.look()
+        self.assertEqual(owner.look(3.0), [])
 
     def test_it_is_told_once_more_after_2_more_seconds_if_that_did_not_help(self) -> None:
         self.owner.look()

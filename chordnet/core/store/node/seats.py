@@ -102,7 +102,7 @@ class Seats:
         self._holders = holders
         self._arc = arc
         self._slots: dict[int, _Slot] = {}
-        self.settled_at = 0.0
+        self.settled_at = around.now
         """When the ring changed last near this node."""
         self.changes: dict[int, tuple[int, Change]] = {}
         """By number: the slot, and its change."""
@@ -173,9 +173,8 @@ class Seats:
             leaving = sorted(gone, key=self._leaves)[:seats]
             names = {each.node for each in members if each not in leaving}
             coming = [each for each in fresh if each.node not in names][: len(leaving)]
-            if len(coming) < len(leaving):
-                over = [each for each in leaving[len(coming) :] if not self._leaves(each)]
-                leaving = [each for each in leaving if each not in over]
+            over = [each for each in leaving[len(coming) :] if not self._leaves(each)]
+            leaving = [each for each in leaving if each not in over]
         elif len(members) < replicas:
             leaving, coming = [], fresh[: replicas - len(members)]
         elif fresh and self._quiet(changed):
