@@ -412,6 +412,20 @@ class EndTests(SynchronousTestCase):
             node.asking.remind(rid)
             self.assertEqual(len(node.asked()), 3)
 
+    def test_news_of_the_configuration_that_is_known_is_none(self) -> None:
+        node = Coordinator("S")
+        rid = node.start()
+        node.later(2.0)
+        node.asking.learned(Listed(0, FIRST))
+        node.later(1.0)
+        node.asking.remind(rid)
+        node.work()
+        self.assertEqual(node.around.said, {"S": [Where(FORMATION, (0,))]})
+        node.asking.learned(Listed(0, FIRST))
+        self.assertEqual(node.asked(), [])
+        node.asking.give_up(rid)
+        self.assertEqual(node.outcomes, {1: NOBODY_THERE})
+
     def test_an_operation_looks_for_news_once(self) -> None:
         node = Coordinator("S")
         node.start()
