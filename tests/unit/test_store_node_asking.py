@@ -367,6 +367,16 @@ class EndTests(SynchronousTestCase):
         self.assertEqual(node.around.said, {})
         node.asking.expire(rid)
 
+    def test_if_nobody_is_there_at_all_an_operation_ends_at_once_and_nothing_of_it_stays(
+        self,
+    ) -> None:
+        node = Coordinator()
+        rid = node.start()
+        node.unreachable("A", "B")
+        self.assertEqual(list(node.outcomes), [1])
+        for alarm in For:
+            self.assertIsNone(node.rings(alarm, rid))
+
     def test_if_nobody_is_there_the_neighbours_are_asked_where_the_slot_is(self) -> None:
         node = Coordinator("S", "T")
         rid = node.start()

@@ -9,8 +9,8 @@ What the owner proposes, for R members:
 
 - A member that has been out of reach for :data:`REPLACE_AFTER_S`, that came back with another disk,
   or that is about to leave, gives its seat to a live node. Without one a dead member keeps its
-  seat: the number of members never falls by itself. One that leaves on purpose is left out, if all
-  the others are there.
+  seat: the number of members never falls by itself. One that leaves on purpose comes last, and is
+  left out without a replacement if all the others are there.
 - A slot with fewer than R members takes as many as are missing, in one step.
 - A live member is replaced by a better placed node after a while without changes, which doubles
   with every recent change of the slot.
