@@ -38,8 +38,6 @@ REFRESH_S = 0.3
 FIRST_PAUSE_S = 0.004
 """Of a coordinator that was disturbed; doubled every time."""
 LONGEST_PAUSE_S = 0.5
-NOBODY = -1
-"""The number of an operation that no client has asked for."""
 OWN_TIMEOUT_S = 5.0
 MOST_OWN = 64
 """A node begins no operation of its own while so many are under way."""
@@ -49,12 +47,11 @@ MOST_OWN = 64
 class Ongoing:
     """One operation."""
 
-    op: int
-    """The client's number."""
+    op: int | None
+    """The client's number; None: no client has asked for it."""
     slot: int
     asked: Get | Put
     operation: Operation
-    deadline: float
     began: float
     """When its present members were asked first."""
     tries: int = 0
@@ -80,7 +77,7 @@ class Asking:
         self._ballots = ballots
         self.ongoing: dict[int, Ongoing] = {}
 
-    def start(self, op: int, asked: Get | Put, timeout: float) -> None:
+    def start(self, op: int | None, asked: Get | Put, timeout: float) -> None:
         """Begin an operation."""
         around = self._around
         rid, slot = around.rid(), self._slots.of(asked.key)
@@ -98,7 +95,7 @@ class Asking:
             lambda: around.wall,
         )
         now = around.now
-        self.ongoing[rid] = Ongoing(op, slot, asked, operation, now + timeout, now)
+        self.ongoing[rid] = Ongoing(op, slot, asked, operation, now)
         around.sooner(For.DEADLINE, rid, timeout)
         around.sooner(For.REMINDER, rid, REMINDER_S)
         operation.begin()
@@ -107,7 +104,7 @@ class Asking:
     def look_up(self, key: bytes) -> None:
         """Read a key for its repair, which no client waits for."""
         if len(self.ongoing) < MOST_OWN:
-            self.start(NOBODY, Get(key), OWN_TIMEOUT_S)
+            self.start(None, Get(key), OWN_TIMEOUT_S)
 
     def get(self, rid: int) -> Operation | None:
         """Return the operation with this number."""
@@ -149,6 +146,8 @@ class Asking:
             operation.begin()
         else:
             ongoing.operation.moved(configuration)
+        # Reminders stop while there is nobody to remind.
+        self._around.sooner(For.REMINDER, ongoing.operation.rid, REMINDER_S)
         self._weigh(ongoing.operation)
 
     def wait(self, rid: int) -> None:
@@ -191,6 +190,11 @@ class Asking:
             ongoing.refreshed = True
             ongoing.operation.expire()
 
+    def close(self) -> None:
+        """End all operations: this node leaves the formation."""
+        for rid in list(self.ongoing):
+            self.expire(rid)
+
     # ---- how they end -----------------------------------------------------------------------
 
     def ended(self, rid: int, outcome: Outcome) -> None:
@@ -224,5 +228,5 @@ class Asking:
         ongoing = self.ongoing.pop(rid)
         for alarm in (For.DEADLINE, For.REMINDER, For.RETRY, For.REFRESH):
             self._around.alarms.cancel((alarm, rid))
-        if ongoing.op != NOBODY:
+        if ongoing.op is not None:
             self._around.answers.append(Answered(ongoing.op, outcome))

@@ -141,7 +141,7 @@ class Formation:
             self.holdings.snapshot(sender, message)
         elif isinstance(message, REQUESTS):
             self.holdings.take(sender, message, self.directory.of(slot))
-            if isinstance(message, msg.Chosen):
+            if isinstance(message, msg.Chosen) and message.address.formation == self.id:
                 new, old = message.configuration, message.previous
                 self._learn(Listed(slot, new, serves=False, before=old))
             elif isinstance(message, msg.AcceptChange) and slot in self.holdings.slots:

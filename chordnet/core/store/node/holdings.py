@@ -122,19 +122,25 @@ class Holdings:
         held = self.slots.get(slot) or self._hold(
             blank(self._formation, slot, FIRST_GENERATION), {}
         )
-        held.installation.on_chosen(sender, told)
-        if held.installation.copying is not None:
-            self._around.alarms.set(
-                (For.INSTALL, slot), self._around.now + self._around.jittered(INSTALL_AGAIN_S)
-            )
+        copying = held.installation.copying
+        if copying is None or (copying.leader, copying.told) != (sender, told):
+            held.installation.on_chosen(sender, told)
+            self._await(held)
 
     def snapshot(self, sender: str, answer: msg.Snapshot) -> None:
         """Take a page of a state."""
         held = self.slots.get(answer.address.slot)
         if held is not None:
+            before = held.installation.copying
             held.installation.on_snapshot(sender, answer)
-            if held.installation.copying is None:
-                self._around.alarms.cancel((For.INSTALL, answer.address.slot))
+            if held.installation.copying is not before:
+                self._await(held)
+
+    def _await(self, held: Held) -> None:
+        """Have an installation begin again if nothing of it arrives for a while."""
+        around, alarm = self._around, (For.INSTALL, held.registers.head.slot)
+        if held.installation.copying is not None:
+            around.alarms.set(alarm, around.now + around.jittered(INSTALL_AGAIN_S))
 
     def learned(self, listed: Listed) -> None:
         """Heed what is news of a slot: install it, or give it up."""
@@ -144,7 +150,10 @@ class Holdings:
             held.registers.learn(new)
             if listed.serves and me not in new.members:
                 held.registers.forget(new)
-        if me in new.members and self._lacks(held, new):
+        if me not in new.members or not self._lacks(held, new):
+            return
+        copying = None if held is None else held.installation.copying
+        if copying is None or copying.told.configuration != new:
             self._around.sooner(For.INSTALL, slot, self._around.jittered(INSTALL_AFTER_S))
 
     def install(self, listed: Listed) -> None:

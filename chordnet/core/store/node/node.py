@@ -18,19 +18,21 @@ from __future__ import annotations
 from collections.abc import Iterable
 from random import Random
 
+from chordnet.core.kernel.timers import Alarms
 from chordnet.core.store.base import events as ev
 from chordnet.core.store.base.configurations import Member
 from chordnet.core.store.base.effects import Keep, NodeEffect, Noted, Post, Say
 from chordnet.core.store.base.founding import Founding
 from chordnet.core.store.base.kept import Kept
 from chordnet.core.store.base.safeguards import StoreSafeguards
+from chordnet.core.store.begin.fitting import misfit
 from chordnet.core.store.begin.founders import Founders
 from chordnet.core.store.begin.hails import Hail, fault_of
 from chordnet.core.store.begin.settings import StoreSettings
 from chordnet.core.store.node.directory import Listed
 from chordnet.core.store.node.formation import Formation
 from chordnet.core.store.node.seats import Holder
-from chordnet.core.store.node.surroundings import For, Place, Surroundings
+from chordnet.core.store.node.surroundings import For, Place, Surroundings, remember
 from chordnet.core.store.node.talk import letters, read
 from chordnet.core.store.node.view import StoreView
 
@@ -43,8 +45,8 @@ NEAREST = 4
 """Successors that are greeted again and again; the ring knows if the others live."""
 OVERDUE_S = 15.0
 """A store that has not begun for so long is complained of."""
-MOST_NAMES = 4096
-"""Other nodes of which anything is remembered."""
+MOST_NOTICES = 4096
+"""Different faults of peers that are told of."""
 _NEVER = float("inf")
 
 
@@ -73,11 +75,15 @@ class StoreNode:
         """Whether this node gives up its seats."""
         self.formation: Formation | None = None
         """This node's part in its formation; None until it belongs to one."""
+        self.misfit = misfit(settings, self.around.me, kept)
+        """Why this node keeps out of the store, with the disk that it has; empty if it does not."""
         self._founders = Founders(settings, self.around.me, kept)
         self._greetings: dict[str, bool] = {}
         """Nodes to greet at the end of this step; whether to ask them to answer."""
-        self._noted: list[NodeEffect] = []
+        self._first: list[NodeEffect] = []
+        """What comes before all answers and letters of this step."""
         self._noticed: set[str] = set()
+        self._told_misfit = False
         self._since: float | None = None
         """When this node was in a ring and had no formation first."""
         self._hold_self()
@@ -92,6 +98,8 @@ class StoreNode:
         :returns: what to do, to be performed in this order.
         """
         self.around.now, self.around.wall = now, wall
+        if self.misfit:
+            return self._keep_out()
         if isinstance(event, ev.Mail):
             self._mail(event)
         elif isinstance(event, ev.Ask):
@@ -122,19 +130,8 @@ class StoreNode:
     def _done(self) -> list[NodeEffect]:
         """Do what concerns this node only, and return the rest."""
         around = self.around
-        result, self._noted = self._noted, []
-        queue = around.effects
-        while queue:
-            effects, queue[:] = queue[:], []
-            for effect in effects:
-                if isinstance(effect, Keep):
-                    self._founders.empty = False
-                    result.append(effect)
-                elif isinstance(effect, Say) and effect.to != around.me.node:
-                    around.say(effect.to, effect.message)
-                elif self.formation is not None:
-                    self.formation.perform(effect)
-        result += around.answers
+        self._work()
+        result, self._first = [*self._first, *around.answers], []
         around.answers.clear()
         for node, asks in self._greetings.items():
             hail = self._founders.hail(self.vacating, asks=asks)
@@ -144,6 +141,25 @@ class StoreNode:
             result += [Post(node, letter) for letter in letters(messages)]
         around.said.clear()
         return result
+
+    def _keep_out(self) -> list[NodeEffect]:
+        told, self._told_misfit = self._told_misfit, True
+        return [] if told else [Noted(self.misfit, alarming=True)]
+
+    def _work(self) -> None:
+        """Do what the parts of this node have asked for."""
+        around = self.around
+        queue = around.effects
+        while queue:
+            effects, queue[:] = queue[:], []
+            for effect in effects:
+                if isinstance(effect, Keep):
+                    self._founders.empty = False
+                    self._first.append(effect)
+                elif isinstance(effect, Say) and effect.to != around.me.node:
+                    around.say(effect.to, effect.message)
+                elif self.formation is not None:
+                    self.formation.perform(effect)
 
     # ---- the ring ---------------------------------------------------------------------------
 
@@ -155,7 +171,7 @@ class StoreNode:
             around.found(node)
         if not event.member:
             return
-        self._noted += self._founders.begin()
+        self._first += self._founders.begin()
         self._hail(node for node in around.place.near if node not in before)
         around.sooner(For.HAIL, 0, around.jittered(self._pause))
         if self.formation is not None:
@@ -164,7 +180,7 @@ class StoreNode:
 
     def _lost(self, node: str) -> None:
         if node != self.around.me.node:
-            self.around.lose(node, MOST_NAMES)
+            self.around.lose(node)
             if self.formation is not None:
                 self.formation.asking.lost(node)
 
@@ -176,12 +192,13 @@ class StoreNode:
         except ValueError as error:
             self._notice(f"{event.sender} has sent a letter that cannot be read: {error}")
             return
-        self.around.found(event.sender)
-        self.around.heard[event.sender] = self.around.now
+        self.around.hear(event.sender)
+        # Hails first: one may end an empty formation, which must not have promised anything before.
         for message in messages:
             if isinstance(message, Hail):
                 self._hailed(event.sender, message)
-            elif self.formation is not None:
+        for message in messages:
+            if not isinstance(message, Hail) and self.formation is not None:
                 self.formation.take(event.sender, message)
 
     def _hail(self, nodes: Iterable[str], *, asks: bool = True) -> None:
@@ -196,18 +213,15 @@ class StoreNode:
             self._notice(f"{sender} has sent a hail that {fault}")
             return
         before = founders.vote, founders.founding
-        self._noted += founders.on_hail(sender, hail)
+        self._first += founders.on_hail(sender, hail)
         if hail.asks:
             self._hail([sender], asks=False)
         self._catch_up()
         if (founders.vote, founders.founding) != before:
-            self._hail({*self.around.place.near, *founders.wanted, sender})
+            self._hail(sorted({*self.around.place.near, *founders.wanted, sender}))
         if self.formation is not None and hail.founding == self.formation.founding:
-            if len(self.holders) >= MOST_NAMES and sender not in self.holders:
-                self.holders.clear()
-                self.around.heard.clear()
-                self._hold_self()
-            self.holders[sender] = Holder(hail.store, hail.seat, hail.vacating)
+            remember(self.holders, sender, Holder(hail.store, hail.seat, hail.vacating))
+            self._hold_self()
 
     def _hold_self(self) -> None:
         me = self.around.me
@@ -224,12 +238,23 @@ class StoreNode:
         founding = self._founders.founding
         if founding is None or founding == self.founding:
             return
+        if self.formation is not None:
+            self._leave(self.formation)
         kept = self._kept
         same = kept is not None and kept.founding == founding
         self._kept = None
         self.formation = Formation(self.around, founding, kept if same else None, self.holders)
         self.formation.moved()
         self._hail(self.around.place.near)
+
+    def _leave(self, old: Formation) -> None:
+        """End what is under way in a formation, before this node is a part of another one."""
+        old.asking.close()
+        self._work()
+        self.around.alarms = Alarms(self.around.horizon)
+        self.around.sooner(For.HAIL, 0, self.around.jittered(HAIL_S))
+        self.holders.clear()
+        self._hold_self()
 
     def _vacate(self) -> None:
         self.vacating = True
@@ -260,11 +285,11 @@ class StoreNode:
             return
         self._since = around.now if self._since is None else self._since
         if around.now >= self._since + OVERDUE_S:
-            self._noted += self._founders.overdue()
+            self._first += self._founders.overdue()
 
     def _notice(self, text: str) -> None:
         """Say something once."""
-        if text not in self._noticed and len(self._noticed) < MOST_NAMES:
+        if text not in self._noticed and len(self._noticed) < MOST_NOTICES:
             self._noticed.add(text)
             self.around.answers.append(Noted(text))
 

@@ -9,8 +9,8 @@ What the owner proposes, for R members:
 
 - A member that has been out of reach for :data:`REPLACE_AFTER_S`, that came back with another disk,
   or that is about to leave, gives its seat to a live node. Without one a dead member keeps its
-  seat: the number of members never falls by itself. One that leaves on purpose is left out, if all
-  the others are there.
+  seat: the number of members never falls by itself. One that leaves on purpose comes last, and is
+  left out without a replacement if all the others are there.
 - A slot with fewer than R members takes as many as are missing, in one step.
 - A live member is replaced by a better placed node after a while without changes, which doubles
   with every recent change of the slot.
@@ -102,7 +102,7 @@ class Seats:
         self._holders = holders
         self._arc = arc
         self._slots: dict[int, _Slot] = {}
-        self.settled_at = 0.0
+        self.settled_at = around.now
         """When the ring changed last near this node."""
         self.changes: dict[int, tuple[int, Change]] = {}
         """By number: the slot, and its change."""
@@ -163,16 +163,18 @@ class Seats:
         members = present.members
         gone = [each for each in members if self._is_gone(each)]
         fresh = [each for each in proper if each not in members]
-        alive = [each for each in members if not around.lost_for(each.node)]
+        well = not gone and not any(around.lost_for(each.node) for each in members)
         first = present.epoch == FIRST_EPOCH
-        if first and fresh and len(alive) == len(members) <= len(proper):
+        if first and fresh and well and len(members) <= len(proper):
             return tuple(sorted(proper)) if self._quiet(()) else members
         seats = max(1, (replicas - 1) // 2)
         if gone:
-            leaving, coming = gone[:seats], fresh[: len(gone[:seats])]
-            if len(coming) < len(leaving):
-                over = [each for each in leaving[len(coming) :] if not self._leaves(each)]
-                leaving = [each for each in leaving if each not in over]
+            # One that leaves can still vote, and may have to, for those that cannot.
+            leaving = sorted(gone, key=self._leaves)[:seats]
+            names = {each.node for each in members if each not in leaving}
+            coming = [each for each in fresh if each.node not in names][: len(leaving)]
+            over = [each for each in leaving[len(coming) :] if not self._leaves(each)]
+            leaving = [each for each in leaving if each not in over]
         elif len(members) < replicas:
             leaving, coming = [], fresh[: replicas - len(members)]
         elif fresh and self._quiet(changed):
@@ -181,8 +183,6 @@ class Seats:
         else:
             return members
         remaining = [each for each in members if each not in leaving]
-        names = {each.node for each in remaining}
-        coming = [each for each in coming if each.node not in names]
         return tuple(sorted([*remaining, *coming])) or members
 
     def _proper(self) -> list[Member]:
@@ -206,10 +206,12 @@ class Seats:
         return holder is not None and holder.vacating and holder.store == member.store
 
     def _quiet(self, changed: Iterable[float]) -> bool:
-        now = self._around.now
-        recent = [at for at in changed if now < at + RECENT_S]
+        recent = self._recent(changed)
         since = max([self.settled_at, *recent])
-        return now >= since + MOVE_AFTER_S * 2.0 ** min(len(recent), 6)
+        return self._around.now >= since + MOVE_AFTER_S * 2.0 ** len(recent)
+
+    def _recent(self, changed: Iterable[float]) -> list[float]:
+        return [at for at in changed if self._around.now < at + RECENT_S]
 
     # ---- changes under way ------------------------------------------------------------------
 
@@ -257,9 +259,8 @@ class Seats:
         self._drop(rid)
         old = change.underway.old
         if slot in self._slots:
-            changed = self._slots[slot].changed
-            changed.append(self._around.now)
-            del changed[:-8]
+            state = self._slots[slot]
+            state.changed = [*self._recent(state.changed), self._around.now]
         if configuration == change.new:
             return Listed(slot, configuration)
         listed = Listed(slot, configuration, serves=False, before=old)
@@ -272,16 +273,18 @@ class Seats:
 
     # ---- sealed members ---------------------------------------------------------------------
 
-    def sealed(self, head: Head, me: Member) -> None:
-        """Finish the change that sealed this member, if nobody else does in time."""
+    def sealed(self, head: Head, me: Member) -> bool:
+        """Finish the change that sealed this member later, if nobody else does.
+
+        Return True if there is one.
+        """
         after = finish_after(head, me, self._around.rng.random())
         if after is not None:
             self._around.sooner(For.FINISH, head.slot, after)
+        return after is not None
 
     def finish(self, head: Head, me: Member) -> None:
         """Lead the change that sealed this member, with the same members where that is free."""
-        if finish_after(head, me, 0.0) is None:
-            return
-        if all(slot != head.slot for slot, _change in self.changes.values()):
+        busy = {slot for slot, _change in self.changes.values()}
+        if self.sealed(head, me) and head.slot not in busy:
             self._lead(head.slot, Underway(head.configuration, head.configuration.members))
-        self.sealed(head, me)

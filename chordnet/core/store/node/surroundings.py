@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 from random import Random
+from typing import TypeVar
 
 import attrs
 
@@ -13,6 +14,9 @@ from chordnet.core.store.base.effects import Answered, Effect, Noted, Say
 from chordnet.core.store.base.messages import StoreMessage
 from chordnet.core.store.base.safeguards import StoreSafeguards
 from chordnet.core.store.node.talk import Message
+
+MOST_NAMES = 4096
+"""Other nodes of which anything is remembered."""
 
 
 class For(enum.IntEnum):
@@ -32,6 +36,15 @@ class For(enum.IntEnum):
 
 
 Alarm = tuple[For, int]
+T = TypeVar("T")
+
+
+def remember(table: dict[str, T], node: str, value: T) -> None:
+    """Note something of a node; what was noted longest ago gives way."""
+    table.pop(node, None)
+    if len(table) >= MOST_NAMES:
+        del table[next(iter(table))]
+    table[node] = value
 
 
 @attrs.frozen
@@ -105,20 +118,24 @@ class Surroundings:
 
     def hears(self, node: str, within_s: float) -> bool:
         """Return True if the node has said something in the last ``within_s`` seconds."""
-        return node == self.me.node or self.now <= self.heard.get(node, -within_s) + within_s
+        if node == self.me.node:
+            return True
+        return node in self.heard and self.now <= self.heard[node] + within_s
+
+    def hear(self, node: str) -> None:
+        """Note that a node has said something."""
+        self.found(node)
+        remember(self.heard, node, self.now)
 
     def found(self, node: str) -> None:
         """Note that a node can be reached."""
         self.lost.pop(node, None)
         self.tried.pop(node, None)
 
-    def lose(self, node: str, most: int) -> None:
-        """Note that a node cannot be reached; ``most`` are remembered."""
-        if len(self.lost) >= most:
-            for table in (self.lost, self.tried, self.heard):
-                table.clear()
-        self.lost.setdefault(node, self.now)
-        self.tried[node] = self.now
+    def lose(self, node: str) -> None:
+        """Note that a node cannot be reached."""
+        remember(self.lost, node, self.lost.get(node, self.now))
+        remember(self.tried, node, self.now)
 
     def is_lost(self, node: str, memory_s: float) -> bool:
         """Return True if the node could not be reached in the last ``memory_s`` seconds."""

@@ -147,8 +147,12 @@ def _inner(kind: type) -> tuple[str, ...]:
     return tuple(kind.__struct_fields__)  # type: ignore[attr-defined]
 
 
+def _is_key(key: bytes) -> bool:
+    return 0 < len(key) <= MAX_KEY_BYTES
+
+
 def _key(part: Any) -> bool:
-    return bool(0 < len(part.key) <= MAX_KEY_BYTES)
+    return _is_key(part.key)
 
 
 _CHECKS: dict[type, Callable[[Any], bool]] = {
@@ -169,8 +173,11 @@ _CHECKS: dict[type, Callable[[Any], bool]] = {
     Applied: lambda part: len(part.request) <= MAX_REQUEST_BYTES,
     Lists: lambda part: len(part.listed) <= LISTED_IN_ONE,
     Where: lambda part: len(part.slots) <= LISTED_IN_ONE,
-    Stock: lambda part: len(part.accepted) <= STOCK_IN_ONE,
-    Missing: lambda part: len(part.keys) <= STOCK_IN_ONE,
+    msg.Snapshot: lambda part: all(_is_key(key) for key, _record in part.records),
+    Stock: lambda part: (
+        len(part.accepted) <= STOCK_IN_ONE and all(_is_key(key) for key, _ballot in part.accepted)
+    ),
+    Missing: lambda part: len(part.keys) <= STOCK_IN_ONE and all(map(_is_key, part.keys)),
     Listed: lambda part: part.slot < MOST_SLOTS,
 }
 _STRUCTS: tuple[type, ...] = (
