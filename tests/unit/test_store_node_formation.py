@@ -412,12 +412,12 @@ class NewsTests(SynchronousTestCase):
 
     def test_directories_are_compared_with_the_next_node_at_every_greeting(self) -> None:
         node = Node()
-        node.wait(4.99)
+        node.wait(14.99)
         node.take(Digest)
-        node.wait(5.0)
+        node.wait(15.0)
         self.assertEqual(node.take(Digest), [("B", Digest(FORMATION, 0))])
         node.near()
-        node.wait(5.0)
+        node.wait(15.0)
         self.assertEqual(node.take(Digest), [])
 
     def test_whoever_knows_the_same_does_not_answer(self) -> None:
