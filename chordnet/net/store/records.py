@@ -83,6 +83,8 @@ class StoreRecords:
 
     def committed(self) -> None:
         """Have those called who waited, and see to what was left for later."""
+        if not self._unkept:
+            return  # most turns keep nothing of the store
         self._unkept = False
         waiting, self._waiting = self._waiting, []
         for callback in waiting:
