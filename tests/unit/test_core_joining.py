@@ -283,6 +283,13 @@ class FormingTests(JoiningTestCase):
         self.assertEqual(told, [StatusChanged(UNJOINED, SEEKING, reason)])
         self.assertEqual(self.joining.reason, reason)
 
+    def test_a_reason_names_three_peers_and_the_number_of_the_others(self):
+        silent = [f"n{n}: it does not answer" for n in (20, 40, 41)]
+        for count, more in ((3, []), (4, ["and 1 more"]), (5, ["and 2 more"])):
+            self.start(*("n20", "n40", "n41", "n42", "n43")[:count])
+            told = "; ".join([*silent, *more])
+            self.assertEqual(self.joining.reason, f"no peer has let this node in yet ({told})")
+
     def test_only_what_went_wrong_with_a_nodes_own_peers_is_remembered(self):
         self.start()
         for n in range(100):
