@@ -30,7 +30,7 @@ from chordnet.core.store.base.outcomes import Unconfirmed as NotConfirmed
 from chordnet.core.store.base.records import EMPTY
 from chordnet.core.store.base.requests import Get, Put
 from chordnet.net.base.limits import NetworkLimits
-from chordnet.net.store.keys import MAX_OPERATIONS, NO_STORE
+from chordnet.net.store.keys import MAX_OPERATIONS
 from chordnet.wire.codec import encode_frame
 from chordnet.wire.rpc import Failure, GetKey, PutKey, UnconfirmedReply, Written
 from tests.net.fake_store import FORMATION, FakeStore, unavailable
@@ -297,14 +297,17 @@ class RefusalTests(KeyCase):
         self.assertEqual(self.store.asked, [])
         self.assertEqual(self.network.connections, [])
 
-    def test_a_node_without_a_store_says_so(self):
+    def test_a_node_that_has_met_no_store_says_how_one_begins(self):
         service = self.service(2, (1,))
         client = self.client(2)
         self.network.run(4)
         for asker in (service, client):
             for waiting in (asker.get("k"), asker.put("k", b""), asker.delete("k")):
-                self.assertEqual(str(self.error(waiting, NoStore)), NO_STORE)
-        self.assertIn("keeps no store; start its founders with --founders a,b,c", NO_STORE)
+                self.assertEqual(
+                    str(self.error(waiting, NoStore)),
+                    "Node 2 has met no store yet, so ask again in a moment, or begin one: start"
+                    " its founders with --founders a,b,c",
+                )
 
     def test_a_node_that_does_not_run_or_is_in_no_ring_asks_its_store_nothing(self):
         lonely = self.service(3, (9,), keys=self.store)

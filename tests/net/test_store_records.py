@@ -148,23 +148,34 @@ class WhenKeptTests(StoringCase):
 
 
 class FailureTests(StoringCase):
-    def test_of_what_cannot_be_kept_nothing_leaves_and_it_is_told_once(self) -> None:
+    def test_nothing_that_rests_on_what_cannot_be_kept_is_done_and_it_is_told_once(self) -> None:
         self.store.broken = FULL
         for _ in range(2):
             with self.turn:
                 self.keep(1)
                 self.note("never")
-                self.turn.mark(self.line)
             self.note("never")
         self.assertEqual(self.failures, [FULL])
-        self.assertEqual(self.calls, ["put 1", "commit", "drop", "abort", "flush"])
+        self.assertEqual(self.calls, ["put 1", "commit", "drop"])
 
-    def test_nothing_may_be_built_on_a_commit_that_failed(self) -> None:
+    def test_what_belongs_to_the_ring_leaves_although_the_store_could_not_be_kept(self) -> None:
+        order: list[str] = []
+        self.turn.join(Keeper(order))
         self.store.broken = FULL
         with self.turn:
             self.keep(1)
-            self.assertFalse(self.turn.commit())
-            self.assertFalse(self.turn.commit())
+            self.turn.mark(self.line)
+        self.assertEqual(self.calls, ["put 1", "commit", "drop", "flush"])
+        self.assertEqual(order, ["commit", "committed"])
+
+    def test_after_a_commit_within_a_turn_that_failed_nothing_is_done_at_its_end(self) -> None:
+        self.store.broken = FULL
+        with self.turn:
+            self.keep(1)
+            self.note("never")
+            self.assertTrue(self.turn.commit())
+            self.note("never")
+        self.assertEqual(self.calls, ["put 1", "commit", "drop"])
 
     def test_a_store_that_has_given_up_holds_up_nothing(self) -> None:
         self.store.broken = FULL

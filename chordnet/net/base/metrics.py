@@ -88,6 +88,11 @@ class NetMetric(Declared):
         "log_failures", "failures", "failures of the message log, which end the node's membership"
     )
 
+    # -- keys --------------------------------------------------------------------------------
+    STORE_FAILURES = Metric(
+        "store_failures", "failures", "failures of the node's store, which end its part in it"
+    )
+
     # -- defects, each logged with its traceback ---------------------------------------------
     CORE_ERRORS = Metric("core_errors", "failures", "failures of the protocol on an event")
     EFFECT_ERRORS = Metric(

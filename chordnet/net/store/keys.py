@@ -43,7 +43,8 @@ MAX_OPERATIONS = 4096
 REQUEST_BYTES = 16
 """Bytes of the id of a write that was asked for without one."""
 
-NO_STORE = "this node keeps no store; start its founders with --founders a,b,c"
+BEGIN = "start its founders with --founders a,b,c"
+NO_STORE = f"this node keeps no store; {BEGIN}"
 
 KeyResult = Written | Entry | None
 KeyResultDone = Callable[[KeyResult | ChordnetError], None]

@@ -1,11 +1,12 @@
-"""What a node's store keeps: committed with every turn, before anything of the turn is sent.
+"""What a node's store keeps: committed with every turn, before anything leaves that rests on it.
 
-- What one turn has the store keep is one commit. Messages of the turn leave after it; callbacks
-  that depend on it are called after them (:meth:`StoreRecords.when_kept`).
+- What one turn has the store keep is one commit. What rests on it, letters and answers, is done
+  after it (:meth:`StoreRecords.when_kept`).
 - A checkpoint, which moves many commits to their final place, is made when a timer fires, or after
   a turn if too many entries wait for one.
-- If something could not be kept, nothing of the turn is sent, and the store keeps nothing more: its
-  protocol has counted on it already. Whoever runs the node is told once.
+- If something could not be kept, nothing that rests on it is ever done, and the store keeps nothing
+  more: its protocol has counted on it already. Whoever runs the store is told once. What else
+  belongs to the turn, messages of the ring and of broadcasts, does not rest on it and leaves.
 """
 
 from __future__ import annotations
@@ -65,16 +66,15 @@ class StoreRecords:
     # -- once a turn -----------------------------------------------------------------------------
 
     def commit(self) -> bool:
-        """Keep what this turn changed; return True if that succeeded.
+        """Keep what this turn changed, and return True: nothing but callbacks rests on it.
 
-        A store that has given up keeps nothing, so it has nothing to commit.
+        If that fails, the store gives up, and the callbacks are dropped.
         """
         if self._unkept:
             try:
                 self._keeper.commit()
             except StoreFailed as problem:
                 self._give_up(str(problem))
-                return False
         return True
 
     def abandon(self) -> None:

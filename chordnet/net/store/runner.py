@@ -1,12 +1,12 @@
 """Runs a node's store: feeds its machine, and performs what it asks for.
 
 The machine is :class:`chordnet.core.store.node.node.StoreNode`. Its letters travel on the links of
-the ring, and who its neighbours are it learns from the ring's machine. It calls other nodes by
-name; a name that was not heard of is looked up in the ring, and what is to be sent there waits.
+the ring (:mod:`chordnet.net.store.letters`), and who its neighbours are it learns from the ring's
+machine.
 
-What an answer rests on is on disk before the answer leaves (:mod:`chordnet.net.store.records`). If
-something cannot be kept, the store of this node stops for good; the node stays in its ring, the
-other members go on, and clients are told why.
+What a letter or an answer rests on is on disk before it leaves, so both wait for the commit of
+their turn (:mod:`chordnet.net.store.records`). If something cannot be kept, the store of this node
+stops for good; the node stays in its ring, the other members go on, and clients are told why.
 """
 
 from __future__ import annotations
@@ -15,15 +15,14 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 from random import Random
-from typing import Any, Protocol
+from typing import Any
 
-import attrs
 from twisted.internet.interfaces import IDelayedCall
 
 from chordnet.core.base.effects import Joined, Mailed, PeerDied, RingChanged, StatusChanged
-from chordnet.core.base.errors import Busy, ChordnetError, NoStore
+from chordnet.core.base.errors import Busy, ChordnetError, NoStore, NotInRing, StoreFailed
 from chordnet.core.base.events import LinkFault
-from chordnet.core.base.messages import NodeRef, Status, StoreMail
+from chordnet.core.base.messages import NodeRef, Status
 from chordnet.core.store.base import events as ev
 from chordnet.core.store.base.effects import Answered, Keep, NodeEffect, Noted, Post
 from chordnet.core.store.base.founding import Founding, Slots
@@ -31,24 +30,13 @@ from chordnet.core.store.base.kept import Kept
 from chordnet.core.store.base.requests import Get, Put
 from chordnet.core.store.begin.settings import StoreSettings
 from chordnet.core.store.node.node import StoreNode
-from chordnet.net.base.interfaces import (
-    Core,
-    Down,
-    KeyDone,
-    LookupDoneWith,
-    StoreKeeper,
-    Transport,
-)
+from chordnet.net.base.interfaces import Down, KeyDone, StoreKeeper
 from chordnet.net.base.metrics import NetMetric
 from chordnet.net.base.shared import Shared
-from chordnet.net.store.keys import NO_STORE
+from chordnet.net.store.keys import BEGIN
+from chordnet.net.store.letters import Letters, Ring
 from chordnet.net.store.records import StoreRecords
-from chordnet.wire.rpc import LookupResult
 
-MAX_WAITING_BYTES = 1 << 20
-"""Letters that wait until the node they are for is found."""
-MAX_NAMES = 4096
-"""Nodes of which the pointer is remembered."""
 MAX_OPERATIONS = 4096
 """Operations of one node's clients at the same time."""
 _GONE = frozenset({LinkFault.REFUSED, LinkFault.REJECTED, LinkFault.UNREACHABLE})
@@ -57,29 +45,12 @@ _NEVER = float("inf")
 Performers = dict[type, Callable[[Any], None]]
 
 
-class Ring(Protocol):
-    """What a store needs of the node that it belongs to."""
-
-    @property
-    def core(self) -> Core: ...
-    @property
-    def transport(self) -> Transport: ...
-    def find(self, key: str, done: LookupDoneWith) -> None:
-        """Look up the owner of a key."""
-
-
-@attrs.define
-class _Addressee:
-    """A node that letters wait for."""
-
-    letters: deque[bytes] = attrs.field(factory=deque)
-
-
 class StoreRunner:
     """Runs one store; what clients ask of it is :class:`chordnet.net.base.interfaces.KeyStore`.
 
     :param kept: what ``keeper`` had when it was opened.
     :param ring: the node.
+    :param make: makes the machine.
     """
 
     def __init__(
@@ -89,9 +60,10 @@ class StoreRunner:
         kept: Kept,
         keeper: StoreKeeper,
         ring: Ring,
+        make: Callable[[StoreSettings, str, Kept, Random], StoreNode] = StoreNode,
     ) -> None:
         rng = Random(shared.rng.getrandbits(64))
-        self.machine = StoreNode(settings, shared.me.name, kept, rng)
+        self.machine = make(settings, shared.me.name, kept, rng)
         self._shared = shared
         self._ring = ring
         self._turn = shared.turn
@@ -102,9 +74,7 @@ class StoreRunner:
         """Why the store has stopped; empty while it works."""
         self._op = 0
         self._asked: dict[int, KeyDone] = {}
-        self._refs: dict[str, NodeRef] = {}
-        self._looked_up: dict[str, _Addressee] = {}
-        self._waiting_bytes = 0
+        self._letters = Letters(shared, ring, lambda name: self._post(ev.Lost(name)))
         self._waiting: deque[ev.Event] = deque()
         self._stepping = False
         self._timer: IDelayedCall | None = None
@@ -122,7 +92,7 @@ class StoreRunner:
     def ask(self, asked: Get | Put, timeout_s: float, done: KeyDone) -> None:
         """Begin an operation, as :class:`chordnet.net.base.interfaces.KeyStore` says."""
         if self.failed:
-            raise NoStore(f"the store of {self._shared.me.name} has stopped: {self.failed}")
+            raise NoStore(self._why_stopped)
         if self.founding is None:
             raise NoStore(self._why_none())
         if len(self._asked) >= MAX_OPERATIONS:
@@ -140,7 +110,8 @@ class StoreRunner:
         founders = self.machine.settings.founders
         if founders:
             return f"the store has not begun: its founders are {', '.join(founders)}"
-        return NO_STORE
+        name = self._shared.me.name
+        return f"{name} has met no store yet, so ask again in a moment, or begin one: {BEGIN}"
 
     # ---- what happens in the ring -----------------------------------------------------------
 
@@ -174,9 +145,7 @@ class StoreRunner:
 
     def mailed(self, sender: NodeRef, letter: bytes) -> None:
         """Take a letter."""
-        if len(self._refs) >= MAX_NAMES:
-            self._refs.clear()
-        self._refs[sender.name] = sender
+        self._letters.heard(sender)
         self._post(ev.Mail(sender.name, letter))
 
     def moved(self) -> None:
@@ -194,7 +163,7 @@ class StoreRunner:
 
     def _lose(self, name: str) -> None:
         # It may have begun another life, at another address: the next letter looks it up.
-        self._refs.pop(name, None)
+        self._letters.forget(name)
         self._post(ev.Lost(name))
 
     def vacate(self) -> None:
@@ -205,7 +174,7 @@ class StoreRunner:
 
     def _post(self, event: ev.Event) -> None:
         """Handle ``event`` now, or after the one that is being handled."""
-        if self._stopped or self.failed:
+        if self._stopped:
             return
         self._waiting.append(event)
         if self._stepping:
@@ -232,16 +201,19 @@ class StoreRunner:
 
     def _perform(self, effect: NodeEffect) -> None:
         if isinstance(effect, Post):
-            self._send(effect.to, effect.letter)
+            self._records.when_kept(partial(self._letters.send, effect.to, effect.letter))
         elif isinstance(effect, Keep):
             self._records.keep(effect)
         elif isinstance(effect, Answered):
-            done = self._asked.pop(effect.op, None)
-            if done is not None:
-                self._records.when_kept(partial(done, effect.outcome))
+            self._records.when_kept(partial(self._answer, effect))
         elif isinstance(effect, Noted):
             log = self._journal.warn if effect.alarming else self._journal.info
             log("{what}", what=effect.text)
+
+    def _answer(self, effect: Answered) -> None:
+        done = self._asked.pop(effect.op, None)
+        if done is not None:
+            done(effect.outcome)
 
     def _arm(self) -> None:
         if self._stopped or self.machine.bound >= self._armed:
@@ -262,63 +234,33 @@ class StoreRunner:
         with self._turn:
             self._post(ev.Tick())
             self._turn.after(self._records.rest)
-        self._arm()
-
-    # ---- letters ----------------------------------------------------------------------------
-
-    def _send(self, name: str, letter: bytes) -> None:
-        ref = self._refs.get(name)
-        if ref is not None:
-            self._ring.transport.send(ref, StoreMail(letter))
-            return
-        if self._waiting_bytes + len(letter) > MAX_WAITING_BYTES:
-            return  # letters may be lost: it is asked again
-        self._waiting_bytes += len(letter)
-        addressee = self._looked_up.get(name)
-        if addressee is not None:
-            addressee.letters.append(letter)
-            return
-        self._looked_up[name] = _Addressee(deque([letter]))
-        # Not in the middle of a step: the ring's machine may be in one itself.
-        self._turn.before(partial(self._look_up, name))
-
-    def _look_up(self, name: str) -> None:
-        """Find a node: it owns the key that is its name."""
-        try:
-            self._ring.find(name, partial(self._found, name))
-        except ChordnetError as problem:
-            self._found(name, problem)
-
-    def _found(self, name: str, found: LookupResult | ChordnetError) -> None:
-        letters = self._looked_up.pop(name).letters
-        self._waiting_bytes -= sum(map(len, letters))
-        space = self._shared.space
-        ref = self._ring.core.known(space.raw(space.hash(name.encode())))
-        if isinstance(found, ChordnetError) or found.owner.name != name or ref is None:
-            self._post(ev.Lost(name))
-            return
-        self._refs[name] = ref
-        for letter in letters:
-            self._ring.transport.send(ref, StoreMail(letter))
 
     # ---- the end ----------------------------------------------------------------------------
 
     def _give_up(self, why: str) -> None:
         """Stop: what was promised cannot be kept."""
         self.failed = why
+        self._journal.counters.add(NetMetric.STORE_FAILURES)
         self._journal.error("the store of this node has stopped: {why}", why=why)
-        self._end(f"the store of {self._shared.me.name} has stopped: {why}")
+        self._stopped = True
+        # Not in the middle of the commit that failed, but still within this turn. A write that is
+        # under way may be done by others all the same, so this is no refusal.
+        self._turn.after(partial(self._end, StoreFailed(self._why_stopped)))
+
+    @property
+    def _why_stopped(self) -> str:
+        return f"the store of {self._shared.me.name} has stopped: {self.failed}"
 
     def stop(self, reason: str) -> None:
-        """Handle no more events and cancel the timer."""
+        """Handle no more events and cancel the timer; answer what waits that the node has ended."""
         self._stopped = True
-        self._end(reason)
+        self._end(NotInRing(reason))
 
-    def _end(self, reason: str) -> None:
+    def _end(self, problem: ChordnetError) -> None:
         self._waiting.clear()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         asked, self._asked = self._asked, {}
         for done in asked.values():
-            done(NoStore(reason))
+            done(problem)
