@@ -122,9 +122,9 @@ class StoreRunner:
     def ask(self, asked: Get | Put, timeout_s: float, done: KeyDone) -> None:
         """Begin an operation, as :class:`chordnet.net.base.interfaces.KeyStore` says."""
         if self.failed:
-            raise NoStore(f"the store of {self._shared.me.name} has stopped: {self.failed}")
+            raise NoStore(self._stopped_because())
         if self.founding is None:
-            raise NoStore(self._why_none())
+            raise NoStore(self.why_none())
         if len(self._asked) >= MAX_OPERATIONS:
             raise Busy(f"{len(self._asked)} operations on keys are in flight; retry in a moment")
         self._op += 1
@@ -136,7 +136,10 @@ class StoreRunner:
         founding = self.founding
         return None if founding is None else Slots(founding.bits, founding.slots).of(key)
 
-    def _why_none(self) -> str:
+    def why_none(self) -> str:
+        """Return why the node belongs to no store, in words; empty if it does."""
+        if self.founding is not None:
+            return ""
         founders = self.machine.settings.founders
         if founders:
             return f"the store has not begun: its founders are {', '.join(founders)}"
@@ -198,7 +201,12 @@ class StoreRunner:
         self._post(ev.Lost(name))
 
     def vacate(self) -> None:
-        """Give up all seats."""
+        """Give up all seats.
+
+        :raises NoStore: this store works no more.
+        """
+        if self.failed:
+            raise NoStore(self._stopped_because())
         self._post(ev.Vacate())
 
     # ---- the machine ------------------------------------------------------------------------
@@ -307,7 +315,10 @@ class StoreRunner:
         """Stop: what was promised cannot be kept."""
         self.failed = why
         self._journal.error("the store of this node has stopped: {why}", why=why)
-        self._end(f"the store of {self._shared.me.name} has stopped: {why}")
+        self._end(self._stopped_because())
+
+    def _stopped_because(self) -> str:
+        return f"the store of {self._shared.me.name} has stopped: {self.failed}"
 
     def stop(self, reason: str) -> None:
         """Handle no more events and cancel the timer."""
