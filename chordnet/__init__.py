@@ -78,6 +78,7 @@ if TYPE_CHECKING:
         TraceEvent,
         Written,
     )
+    from chordnet.wire.stores import SlotMember, SlotState, StoreState
 
 __version__ = "0.1.0"
 
@@ -103,6 +104,7 @@ _NAMES = {
     "chordnet.wire.rpc": "FingerEntry LookupResult MessageGap MessageRecord MessageTrace"
     " MessageTrail NodeHistory NodeInfo NodeStatus Order OrderedEntry OriginHistory Receipt"
     " RouteHop TraceEvent Written",
+    "chordnet.wire.stores": "SlotMember SlotState StoreState",
 }
 _HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}
 
@@ -164,9 +166,12 @@ __all__ = [
     "RouteHop",
     "Safeguards",
     "Seams",
+    "SlotMember",
+    "SlotState",
     "Status",
     "StatusChanged",
     "StoreFailed",
+    "StoreState",
     "Subscription",
     "TimedOut",
     "TraceEvent",

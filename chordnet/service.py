@@ -57,6 +57,7 @@ from chordnet.net.runtime.recorder import Recorder
 from chordnet.net.runtime.settling import Settling
 from chordnet.net.serve.reading import open_reader, trace_of
 from chordnet.net.store.runner import StoreRunner
+from chordnet.net.store.state import whole_state
 from chordnet.settings import NodeSettings
 from chordnet.storage.log.sqlite import Durability
 from chordnet.wire.codec import frame_limit
@@ -74,6 +75,7 @@ from chordnet.wire.rpc import (
     Receipt,
     Written,
 )
+from chordnet.wire.stores import StoreState
 
 _EXAMPLE = 'ChordService(reactor, "tcp:7001")'
 CoreFactory = Callable[[ProtocolConfig, NodeRef, random.Random], Core]
@@ -481,6 +483,10 @@ class ChordService(MultiService):
     def status(self) -> Deferred[NodeStatus]:
         """Return the node's view of itself and its neighbours."""
         return from_call(lambda: self._running().status())
+
+    def store_state(self) -> Deferred[StoreState]:
+        """Return what the node knows of the store, as ``P2PNetClient.store_state`` does."""
+        return from_call(lambda: whole_state(self._running().keys.store))
 
     @refusing
     def trace(self, message_id: str) -> Deferred[MessageTrace]:

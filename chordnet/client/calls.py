@@ -23,6 +23,7 @@ from chordnet.wire.rpc import (
     GetKey,
     GetMessages,
     GetStatus,
+    GetStoreState,
     GetTrace,
     GetTrails,
     HistoryReply,
@@ -36,9 +37,11 @@ from chordnet.wire.rpc import (
     Receipt,
     SendMessage,
     Sent,
+    StoreStateReply,
     Trails,
     UnavailableReply,
     UnconfirmedReply,
+    VacateSeats,
     Written,
     WrittenReply,
 )
@@ -99,6 +102,8 @@ LEAVE: Call[None] = Call(LeaveRing, _nothing)
 GET: Call[Entry | None] = Call(GetKey, _ended)
 PUT: Call[Written] = Call(PutKey, _ended)
 DELETE: Call[Written] = Call(DeleteKey, _ended)
+STORE_STATE: Call[StoreStateReply] = Call(GetStoreState, _same)
+VACATE: Call[None] = Call(VacateSeats, _nothing)
 
 CALLS: tuple[Call[Any], ...] = (
     SEND,
@@ -113,6 +118,8 @@ CALLS: tuple[Call[Any], ...] = (
     GET,
     PUT,
     DELETE,
+    STORE_STATE,
+    VACATE,
 )
 
 

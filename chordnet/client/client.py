@@ -12,7 +12,7 @@ from typing import Any, get_args
 
 from twisted.internet.defer import Deferred
 
-from chordnet.client.calls import BEGIN, LEAVE, LOOKUP, SEND, STATUS, TRACE
+from chordnet.client.calls import BEGIN, LEAVE, LOOKUP, SEND, STATUS, TRACE, VACATE
 from chordnet.client.channel import Channel
 from chordnet.client.following import Following, Listing
 from chordnet.client.keys import KeyCalls
@@ -43,6 +43,7 @@ from chordnet.wire.rpc import (
     check_key,
     check_phrase,
 )
+from chordnet.wire.stores import StoreState
 
 MAX_ADDRESSES = 32
 """Addresses of one client."""
@@ -269,6 +270,20 @@ class P2PNetClient:
         The receipt has the version that the deletion made: a later write has a higher one.
         """
         return self._keys.write(DeleteKey(0, key, if_version, request, since, timeout_s))
+
+    def store_state(self) -> Deferred[StoreState]:
+        """Return what the node knows of the store: its slots, who holds them, its own part."""
+        return Deferred.fromCoroutine(self._pages().store_state())
+
+    @refusing
+    def vacate(self) -> Deferred[None]:
+        """Make the node give up its slots to others, so that it can be taken away.
+
+        Fires at once; :meth:`store_state` says how many slots still need the node (``seats``). It
+        takes no slots again until it is started anew. Fails with :class:`NoStore` if it keeps no
+        store.
+        """
+        return self._channel.ask(VACATE, (), self._timeout_s)
 
     @refusing
     def trace(self, message_id: str) -> Deferred[MessageTrace]:

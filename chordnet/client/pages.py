@@ -6,10 +6,18 @@ from collections.abc import Callable
 from operator import attrgetter
 from typing import Any, TypeVar
 
-from chordnet.client.calls import HISTORY, MESSAGES, TRAILS, Call
+from msgspec.structs import replace
+
+from chordnet.client.calls import HISTORY, MESSAGES, STORE_STATE, TRAILS, Call
 from chordnet.client.channel import Channel
 from chordnet.core.base.errors import ConnectFailed
-from chordnet.wire.rpc import MessageRecord, MessageTrail, NodeHistory, OriginHistory
+from chordnet.wire.rpc import (
+    MessageRecord,
+    MessageTrail,
+    NodeHistory,
+    OriginHistory,
+)
+from chordnet.wire.stores import SlotState, StoreState
 
 T = TypeVar("T")
 
@@ -65,6 +73,21 @@ class Pages:
             if not reply.more or not page.origins:
                 return NodeHistory(origins, page.kept, page.dropped)
             after = f"{origins[-1].origin}.{origins[-1].incarnation}"
+
+    async def store_state(self) -> StoreState:
+        """Return the state of the store with all slots."""
+        slots: list[SlotState] = []
+        formation = ""
+        while True:
+            reply = await self._ask(STORE_STATE, len(slots))
+            page = reply.state
+            if slots and page.formation != formation:  # the node has met another one meanwhile
+                slots = []
+                continue
+            formation = page.formation
+            slots += page.slots
+            if not reply.more or not page.slots:
+                return replace(page, slots=slots)
 
     async def _ask(self, call: Call[T], *arguments: object) -> T:
         page = await self._channel.ask(call, arguments, self._timeout_s)

@@ -21,6 +21,7 @@ from chordnet.core.base.errors import (
 )
 from chordnet.core.base.limits import OPERATION_S, PHRASE_BYTES
 from chordnet.core.base.outcomes import Entry
+from chordnet.wire.stores import StoreState
 
 Order = Literal["received", "origin"]
 """The order in which messages are delivered: as this node received them, or per origin."""
@@ -371,6 +372,17 @@ class DeleteKey(_Rpc, frozen=True, tag=114):
     timeout_s: float = OPERATION_S
 
 
+class GetStoreState(_Rpc, frozen=True, tag=115):
+    """Ask what the node knows of the store."""
+
+    first: int = 0
+    """The first slot of the reply."""
+
+
+class VacateSeats(_Rpc, frozen=True, tag=116):
+    """Give up all slots; ``Done`` is the immediate reply, and ``seats`` of the state tells."""
+
+
 KeyRequest = GetKey | PutKey | DeleteKey
 
 
@@ -464,6 +476,12 @@ class UnavailableReply(_Rpc, frozen=True, tag=136):
     missing: list[str]
 
 
+class StoreStateReply(_Rpc, frozen=True, tag=137):
+    state: StoreState
+    more: bool
+    """Whether there are slots after these."""
+
+
 def failure(
     rid: int, error: ChordnetError
 ) -> Failure | ConflictReply | UnconfirmedReply | UnavailableReply:
@@ -494,6 +512,8 @@ ClientRequest = (
     | GetKey
     | PutKey
     | DeleteKey
+    | GetStoreState
+    | VacateSeats
 )
 ServerReply = (
     Sent
@@ -511,6 +531,7 @@ ServerReply = (
     | ConflictReply
     | UnconfirmedReply
     | UnavailableReply
+    | StoreStateReply
 )
 REPLIES: dict[type, tuple[type, ...]] = {
     SendMessage: (Sent, Done),
@@ -527,5 +548,7 @@ REPLIES: dict[type, tuple[type, ...]] = {
     GetKey: (EntryReply, UnavailableReply),
     PutKey: (WrittenReply, ConflictReply, UnconfirmedReply, UnavailableReply),
     DeleteKey: (WrittenReply, ConflictReply, UnconfirmedReply, UnavailableReply),
+    GetStoreState: (StoreStateReply,),
+    VacateSeats: (Done,),
 }
 """The types of replies to each request, other than :class:`Failure`."""

@@ -35,6 +35,7 @@ STRUCTS = [
     wire_examples.GAP, Detour(0, 1, []),
     OrderedEntry(None), wire_examples.HISTORY, wire_examples.HISTORY.origins[0],
     wire_examples.TRAIL, wire_examples.ENTRY, wire_examples.WRITTEN,
+    wire_examples.MEMBER, wire_examples.SLOT, wire_examples.STORE,
 ]  # fmt: skip
 
 

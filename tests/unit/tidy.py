@@ -142,8 +142,8 @@ METHODS = {
     "chordnet.core.log.antientropy.AntiEntropy": 30,
     "chordnet.core.log.ledger.Ledger": 27,
     "chordnet.net.links.transport.PeerTransport": 33,
-    "chordnet.net.runtime.node.LocalNode": 27,
-    "chordnet.service.ChordService": 31,
+    "chordnet.net.runtime.node.LocalNode": 29,
+    "chordnet.service.ChordService": 32,
     "chordnet.sim.world.network.Network": 38,
 }
 BODIES: dict[str, int] = {}

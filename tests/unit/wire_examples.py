@@ -6,7 +6,7 @@ from typing import Any
 
 from chordnet.core.base import messages as core
 from chordnet.core.base.outcomes import Entry
-from chordnet.wire import codec, greeting, rpc
+from chordnet.wire import codec, greeting, rpc, stores
 
 RAW = bytes(range(20))
 NODE = core.NodeRef(RAW, 1760000000000, "10.0.0.1:7001", "Node 1")
@@ -32,6 +32,13 @@ TRAIL = rpc.MessageTrail(str(ID), bytes(16), 1760000000.6, [RAW.hex()])
 
 ENTRY = Entry(b"blue", 3, 1760000060.0)
 WRITTEN = rpc.Written(3, "0f" * 16, 63, 1, ["Node 4", "Node 9"], ["Node 12"], 1760000000.7)
+
+MEMBER = stores.SlotMember("Node 4", "00c0ffee00c0ffee")
+SLOT = stores.SlotState(63, 1, 4, [MEMBER], True, 4, False)
+STORE = stores.StoreState(
+    "0f" * 16, "", ["Node 1"], 256, 3, "00c0ffee00c0ffee", 2, True, False, 48, 1, 9, 4096, "",
+    [SLOT],
+)  # fmt: skip
 
 GREETINGS: list[Any] = [
     greeting.Hello("chordnet", 1, "default", 160, "peer", NODE, 1),
@@ -82,6 +89,8 @@ REQUESTS: list[Any] = [
     rpc.GetKey(11, "config", 5.0),
     rpc.PutKey(12, "config", b"blue", 2, 60.0, b"0123456789abcdef", 2, 5.0),
     rpc.DeleteKey(13, "config", 2, b"0123456789abcdef", 2, 5.0),
+    rpc.GetStoreState(14, 64),
+    rpc.VacateSeats(15),
 ]
 REPLIES: list[Any] = [
     rpc.Sent(1, RECEIPT),
@@ -99,6 +108,7 @@ REPLIES: list[Any] = [
     rpc.ConflictReply(12, "'config' has version 3, not 2", ENTRY),
     rpc.UnconfirmedReply(12, "it is not known", b"0123456789abcdef", 2),
     rpc.UnavailableReply(12, "1 of 3 members answers", 63, 1, 3, ["Node 4", "Node 9"]),
+    rpc.StoreStateReply(14, STORE, True),
 ]
 EXAMPLES = [*GREETINGS, *PEER_MESSAGES, *REQUESTS, *REPLIES]
 

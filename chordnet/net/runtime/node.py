@@ -39,7 +39,7 @@ from chordnet.core.base.effects import (
     Verify,
     Walked,
 )
-from chordnet.core.base.errors import BroadcastFailed, Busy, ChordnetError, NotInRing
+from chordnet.core.base.errors import BroadcastFailed, Busy, ChordnetError, NoStore, NotInRing
 from chordnet.core.base.events import Begin, FindOwner, Leave, Publish, Start, Walk
 from chordnet.core.base.messages import NodeRef, Status
 from chordnet.net.base.allowance import Load
@@ -61,8 +61,9 @@ from chordnet.net.observe.views import Views, broadcast_failure, lookup_failure
 from chordnet.net.runtime.history import History
 from chordnet.net.runtime.keeping import recent_messages
 from chordnet.net.runtime.runner import Runner, Surroundings
-from chordnet.net.store.keys import Keys
+from chordnet.net.store.keys import NO_STORE, Keys
 from chordnet.net.store.runner import StoreRunner
+from chordnet.net.store.state import store_state
 from chordnet.wire.rpc import (
     FingerEntry,
     LookupResult,
@@ -71,6 +72,7 @@ from chordnet.wire.rpc import (
     check_key,
     check_phrase,
 )
+from chordnet.wire.stores import StoreState
 
 T = TypeVar("T")
 
@@ -284,7 +286,7 @@ class LocalNode:
             fingers=[FingerEntry(index, views.node(ref)) for index, ref in core.finger_slots],
             ring=views.label(core.label),
             messages=len(self.log),
-            keys=0,
+            keys=0 if self.store is None else self.store.machine.stock[0],
             uptime=self._seconds() - self._started_at,
             counters=self.counters(),
             reason=self.reason,
@@ -302,6 +304,23 @@ class LocalNode:
             NetMetric.DIALS.row.name: self.transport.dials_made,
             NetMetric.CONNECTIONS.row.name: len(self.turn.open),
         }
+
+    def store_state(self, first: int = 0) -> tuple[StoreState, bool]:
+        """Return what this node knows of the store, from slot ``first`` on, and if there is more.
+
+        A reply has as many slots as fit.
+        """
+        return store_state(self.keys.store, first)
+
+    def vacate(self) -> None:
+        """Begin to give up all slots of the store.
+
+        :raises NoStore: this node keeps no store, or it has stopped.
+        """
+        if self.store is None:
+            raise NoStore(NO_STORE)
+        with self.turn:
+            self.store.vacate()
 
     def leave(self, done: Callable[[], None]) -> None:
         """Leave the ring in order; ``done`` is called when that is over."""

@@ -29,6 +29,7 @@ from chordnet.wire.rpc import (
     GetKey,
     GetMessages,
     GetStatus,
+    GetStoreState,
     GetTrace,
     GetTrails,
     HistoryReply,
@@ -41,9 +42,11 @@ from chordnet.wire.rpc import (
     Sent,
     ServerReply,
     StatusReply,
+    StoreStateReply,
     TraceReply,
     Trails,
     Unfollow,
+    VacateSeats,
     WrittenReply,
     failure,
 )
@@ -149,6 +152,17 @@ def write_key(asker: Asker, request: PutKey | DeleteKey) -> None:
     asker.later(request.rid, WrittenReply, asker.node.keys.ask, request)
 
 
+def get_store_state(asker: Asker, request: GetStoreState) -> ServerReply:
+    """Return what the node knows of the store, as many slots as fit into one reply."""
+    return StoreStateReply(request.rid, *asker.node.store_state(request.first))
+
+
+def vacate_seats(asker: Asker, request: VacateSeats) -> ServerReply:
+    """Give up all slots; how far that is the state of the store tells."""
+    asker.node.vacate()
+    return Done(request.rid)
+
+
 def _entry(asker: Asker, rid: int, entry: Entry | None) -> ServerReply:
     if entry is not None and not asker.has_room(len(entry.value) + _ABOUT):
         return failure(rid, Busy("the replies before this one wait to be read; ask again"))
@@ -184,5 +198,7 @@ CALLS = (
     Call(GetKey, get_key, "read"),
     Call(PutKey, write_key, "send"),
     Call(DeleteKey, write_key, "send"),
+    Call(GetStoreState, get_store_state, "read", long=True),
+    Call(VacateSeats, vacate_seats, "operate"),
 )
 BY_REQUEST: dict[type, Call] = {call.request: call for call in CALLS}

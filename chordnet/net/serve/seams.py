@@ -17,6 +17,7 @@ from chordnet.net.base.turn import Turn
 from chordnet.net.observe.traces import Traces
 from chordnet.net.observe.views import Views
 from chordnet.wire.rpc import Follow, KeyRequest, NodeStatus, ServerReply, Written
+from chordnet.wire.stores import StoreState
 
 T = TypeVar("T")
 
@@ -49,6 +50,13 @@ class Node(Protocol):
     def publish(self, body: str, done: ReceiptDone) -> None: ...
     def find(self, key: str, done: LookupDoneWith, *, iterative: bool = False) -> None: ...
     def status(self) -> NodeStatus: ...
+    def store_state(self, first: int = 0) -> tuple[StoreState, bool]: ...
+    def vacate(self) -> None:
+        """Begin to give up all slots of the store.
+
+        :raises NoStore: the node keeps none.
+        """
+
     def begin(self) -> None:
         """Create a ring now, unless the node is in one or about to be."""
 

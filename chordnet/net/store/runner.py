@@ -94,7 +94,7 @@ class StoreRunner:
         if self.failed:
             raise NoStore(self._why_stopped)
         if self.founding is None:
-            raise NoStore(self._why_none())
+            raise NoStore(self.why_none())
         if len(self._asked) >= MAX_OPERATIONS:
             raise Busy(f"{len(self._asked)} operations on keys are in flight; retry in a moment")
         self._op += 1
@@ -106,7 +106,10 @@ class StoreRunner:
         founding = self.founding
         return None if founding is None else Slots(founding.bits, founding.slots).of(key)
 
-    def _why_none(self) -> str:
+    def why_none(self) -> str:
+        """Return why the node belongs to no store, in words; empty if it does."""
+        if self.founding is not None:
+            return ""
         founders = self.machine.settings.founders
         if founders:
             return f"the store has not begun: its founders are {', '.join(founders)}"
@@ -167,7 +170,12 @@ class StoreRunner:
         self._post(ev.Lost(name))
 
     def vacate(self) -> None:
-        """Give up all seats."""
+        """Give up all seats.
+
+        :raises NoStore: this store works no more.
+        """
+        if self.failed:
+            raise NoStore(self._stopped_because())
         self._post(ev.Vacate())
 
     # ---- the machine ------------------------------------------------------------------------

@@ -305,6 +305,13 @@ class StoreNode:
         """How many slots need this disk."""
         return 0 if self.formation is None else self.formation.needed
 
+    @property
+    def stock(self) -> tuple[int, int]:
+        """How many keys with a value this disk holds, and their bytes and those of the values."""
+        served = [] if self.formation is None else list(self.formation.holdings.served)
+        stocks = [held.registers.stock for held in served]
+        return sum(each.keys for each in stocks), sum(each.bytes for each in stocks)
+
     def listed(self) -> Iterable[Listed]:
         """Return what this node knows of every slot; nothing without a formation."""
         return () if self.formation is None else self.formation.directory.named()
@@ -315,4 +322,6 @@ class StoreNode:
         slots = () if formation is None else formation.view()
         changing = 0 if formation is None else len(formation.seats.changes)
         me = self.around.me
-        return StoreView(me, self.founding, self.vacating, self.seats, changing, slots)
+        return StoreView(
+            me, self.around.run, self.founding, self.vacating, self.seats, changing, slots
+        )

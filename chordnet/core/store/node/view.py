@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import attrs
 
 from chordnet.core.store.base.configurations import Configuration, Member
@@ -36,6 +34,8 @@ class StoreView:
     """The store as one node sees it."""
 
     me: Member
+    run: int
+    """Counts the starts with this disk."""
     founding: Founding | None
     vacating: bool
     seats: int
@@ -47,17 +47,9 @@ class StoreView:
 
 def slot_view(listed: Listed, held: Held | None) -> SlotView:
     """Return the view of one slot."""
-    installed, sealed, keys, size = None, False, 0, 0
-    if held is not None and held.serves:
-        head = held.registers.head
-        installed = head.configuration.generation, head.configuration.epoch
-        sealed = head.sealed
-        keys, size = _stock(
-            (key, record.content.value) for key, record in held.registers.records.items()
-        )
-    return SlotView(listed.slot, listed.configuration, listed.serves, installed, sealed, keys, size)
-
-
-def _stock(values: Iterable[tuple[bytes, bytes | None]]) -> tuple[int, int]:
-    present = [(key, value) for key, value in values if value is not None]
-    return len(present), sum(len(key) + len(value) for key, value in present)
+    known = listed.slot, listed.configuration, listed.serves
+    if held is None or not held.serves:
+        return SlotView(*known, None, sealed=False, keys=0, bytes=0)
+    head, stock = held.registers.head, held.registers.stock
+    installed = head.configuration.generation, head.configuration.epoch
+    return SlotView(*known, installed, head.sealed, stock.keys, stock.bytes)

@@ -67,6 +67,24 @@ def size_of(key: bytes, record: Record) -> int:
     return 200 + len(key) + len(content.value or b"") + 40 * len(content.requests)
 
 
+class Stock:
+    """How many keys with a value a member has of a slot, and their bytes and those of the values.
+
+    A key that was deleted has a record, and does not count.
+    """
+
+    def __init__(self) -> None:
+        self.keys = 0
+        self.bytes = 0
+
+    def add(self, key: bytes, record: Record, sign: int = 1) -> None:
+        """Count a record; with a ``sign`` of -1 no longer."""
+        value = record.content.value
+        if value is not None:
+            self.keys += sign
+            self.bytes += sign * (len(key) + len(value))
+
+
 class Registers:
     """What one member has of one slot.
 
@@ -90,6 +108,9 @@ class Registers:
         self._wall = wall
         self.head = head
         self.records = records
+        self.stock = Stock()
+        """What ``records`` holds, counted as it changes."""
+        self._count()
         self.changes = 0
         """Counts the writes on disk."""
         self._effects = effects
@@ -137,7 +158,9 @@ class Registers:
             self._say(sender, msg.Outrun(address, rid, ballot, record.promised))
         else:
             if ballot != record.accepted:
+                self.stock.add(message.key, record, -1)
                 record = self.records[message.key] = Record(ballot, ballot, message.content)
+                self.stock.add(message.key, record)
                 self._keep(RecordKept(self.head.slot, message.key, record))
             self._say(sender, msg.Accepted(address, rid, ballot))
 
@@ -148,6 +171,11 @@ class Registers:
             self._say(
                 sender, msg.Told(message.address, message.rid, record.accepted, record.content)
             )
+
+    def _count(self) -> None:
+        self.stock = Stock()
+        for key, record in self.records.items():
+            self.stock.add(key, record)
 
     def _record(self, key: bytes) -> Record:
         record = self.records.get(key)
@@ -234,6 +262,7 @@ class Registers:
             state |= self.records
         self.records.clear()
         self.records.update(state)
+        self._count()
         self._keep(
             HeadKept(self.head),
             AllDropped(self.head.slot),
@@ -256,6 +285,7 @@ class Registers:
             newest = later if later.follows(self.head.known) else self.head.newest
             self.head = replace(self.head, sealed=True, emptied=True, newest=newest)
             self.records.clear()
+            self._count()
             self._keep(HeadKept(self.head), AllDropped(self.head.slot))
         return True
 

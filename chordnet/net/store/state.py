@@ -1,0 +1,86 @@
+"""What a node says to clients of the store and of its own part in it."""
+
+from __future__ import annotations
+
+from chordnet.core.store.node.view import SlotView
+from chordnet.net.base.interfaces import KeyStore
+from chordnet.net.store.keys import NO_STORE
+from chordnet.net.store.runner import StoreRunner
+from chordnet.wire.stores import SlotMember, SlotState, StoreState
+
+PAGE_BYTES = 131_072
+"""About how many bytes of slots go into one reply; one slot goes in any case."""
+ELSEWHERE = "its program keeps its keys in a store of its own"
+
+
+def store_state(keys: KeyStore | None, first: int = 0) -> tuple[StoreState, bool]:
+    """Return what a node knows of the store, and whether there are slots after these.
+
+    :param keys: what reads and writes keys for this node; None if it keeps no store.
+    :param first: the first slot to tell of.
+    """
+    if not isinstance(keys, StoreRunner):
+        return _none(NO_STORE if keys is None else ELSEWHERE), False
+    machine = keys.machine
+    view = machine.view()
+    founding, settings = view.founding, machine.settings
+    slots, room = list[SlotState](), PAGE_BYTES
+    for each in view.slots[max(0, first) :]:
+        room -= _size(each)
+        if room < 0 and slots:
+            break
+        slots.append(_slot(each))
+    founders = settings.founders if founding is None else [m.node for m in founding.founders]
+    state = StoreState(
+        formation="" if founding is None else founding.id.hex(),
+        reason=keys.why_none(),
+        founders=list(founders),
+        slot_count=settings.slots if founding is None else founding.slots,
+        replicas=settings.replicas if founding is None else founding.replicas,
+        store=_hex(view.me.store) if settings.seat else "",
+        run=view.run,
+        seat=settings.seat,
+        vacating=view.vacating,
+        seats=view.seats,
+        changing=view.changing,
+        keys=sum(each.keys for each in view.slots),
+        bytes=sum(each.bytes for each in view.slots),
+        failed=keys.failed,
+        slots=slots,
+    )
+    return state, max(0, first) + len(slots) < len(view.slots)
+
+
+def whole_state(keys: KeyStore | None) -> StoreState:
+    """Return what a node knows of the store, with all slots."""
+    state, more = store_state(keys)
+    while more:
+        page, more = store_state(keys, len(state.slots))
+        state.slots.extend(page.slots)
+    return state
+
+
+def _none(reason: str) -> StoreState:
+    return StoreState("", reason, [], 0, 0, "", 0, False, False, 0, 0, 0, 0, "", [])
+
+
+def _slot(view: SlotView) -> SlotState:
+    present, installed = view.configuration, view.installed
+    return SlotState(
+        slot=view.slot,
+        generation=present.generation,
+        epoch=present.epoch,
+        members=[SlotMember(each.node, _hex(each.store)) for each in present.members],
+        serves=view.serves,
+        # What is left of an earlier generation counts for nothing in this one.
+        installed=installed[1] if installed and installed[0] == present.generation else None,
+        sealed=view.sealed,
+    )
+
+
+def _size(view: SlotView) -> int:
+    return 40 + sum(24 + len(each.node.encode()) for each in view.configuration.members)
+
+
+def _hex(store: int) -> str:
+    return f"{store:016x}"

@@ -1,0 +1,65 @@
+"""What a node says of the store of keys and values: one of the results of a client's methods."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class _Value(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    pass
+
+
+class SlotMember(_Value, frozen=True):
+    """A disk that holds a slot: a node, and the number of its store in hexadecimal."""
+
+    node: str
+    store: str
+
+
+class SlotState(_Value, frozen=True):
+    """What a node knows of one slot, a part of the keys."""
+
+    slot: int
+    generation: int
+    epoch: int
+    """Counts the changes of its members; the newest that the node knows of."""
+    members: list[SlotMember]
+    serves: bool
+    """Whether a majority of the members is known to have installed that epoch."""
+    installed: int | None
+    """The epoch that this node's own disk has installed; None if it holds nothing of the slot."""
+    sealed: bool
+    """Whether this node's disk waits for the next epoch."""
+
+
+class StoreState(_Value, frozen=True):
+    """What a node knows of the store of keys and values, and of its own part in it."""
+
+    formation: str
+    """Names the store, in hexadecimal; empty if the node belongs to none."""
+    reason: str
+    """Why it belongs to none, in words."""
+    founders: list[str]
+    """The nodes that began the store, or are to begin it."""
+    slot_count: int
+    replicas: int
+    """How many nodes hold a slot where there are so many."""
+    store: str
+    """Names the node's disk; empty if it keeps no store."""
+    run: int
+    """Counts the starts with this disk."""
+    seat: bool
+    """Whether the node may hold slots."""
+    vacating: bool
+    """Whether it gives up its slots."""
+    seats: int
+    """How many slots need its disk."""
+    changing: int
+    """Slots whose members it is changing."""
+    keys: int
+    """Keys with a value on its disk."""
+    bytes: int
+    """Of these keys and their values."""
+    failed: str
+    """Why its store has stopped; empty while it works."""
+    slots: list[SlotState]
