@@ -26,7 +26,8 @@ RETURN_S = 15.0
 class Peace:
     """Knows whether the nodes were left in peace since one of them was wiped.
 
-    The plan leaves them the time, but a busy engine may take it from them. Blinks do not count.
+    The plan leaves them the time, but what a busy engine does late would take it from them. Blinks
+    do not count.
     """
 
     def __init__(self) -> None:
@@ -34,10 +35,10 @@ class Peace:
         self._under_way = 0
         self._wiped = False
 
-    def allows_wipe(self, now: float) -> bool:
+    def allows(self, verb: str, now: float) -> bool:
         """Return whether what the last wiped node had held has new members by now."""
         self._look(now)
-        return not self._wiped
+        return verb == "blink" or not self._wiped
 
     def struck(self, verb: str, now: float) -> None:
         """Note the beginning of a blow."""
@@ -69,8 +70,7 @@ class Blows:
         done: How often each kind of blow was struck.
         hit: How many nodes it hit.
         undone: Blows that the engine could not strike.
-        late: Wipes that were left out, for the engine was too slow to leave the nodes in peace
-            between the last one and this.
+        late: Blows that were left out, because the nodes had not had their peace after a wipe.
     """
 
     def __init__(self, field: Field, planned: Sequence[Blow]) -> None:
@@ -102,7 +102,7 @@ class Blows:
         """Return what was struck, in one line."""
         blows = ", ".join(f"{self.done[v]} x {v} ({self.hit[v]} nodes)" for v in sorted(self.done))
         undone = f"; {self.undone} could not be struck" if self.undone else ""
-        late = f"; {self.late} wipes left out" if self.late else ""
+        late = f"; {self.late} left out after wipes" if self.late else ""
         return f"{self.done.total()} blows: {blows}{undone}{late}"
 
     # ---- one blow ---------------------------------------------------------------------------
@@ -116,7 +116,7 @@ class Blows:
         nodes = [number for number in blow.nodes if not self._away[number]]
         if not nodes:
             return
-        if blow.verb == "wipe" and not self._peace.allows_wipe(self._reactor.seconds()):
+        if not self._peace.allows(blow.verb, self._reactor.seconds()):
             self.late += 1
             return
         began = self._reactor.seconds()

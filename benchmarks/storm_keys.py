@@ -6,8 +6,9 @@ history with what its program was told. At the end all nodes are brought back, e
 readable through every node, and the history is judged: each key has to have behaved as one
 register. Exit status 1 if it has not, or if a key cannot be read.
 
-Disks are wiped with the local engine only, one at a time, and the next one not before others hold
-what the last one held: the store promises no more. Partitions come with ``--engine docker`` only.
+Disks are wiped with the local engine only, one at a time. After each the nodes are left in peace,
+so that others hold what it held before anything else happens: the store promises no more.
+Partitions come with ``--engine docker`` only.
 """
 
 from __future__ import annotations

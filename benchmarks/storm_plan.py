@@ -41,7 +41,7 @@ VERBS = {
     "freeze": Verb(4, (1, 2), (4.0, 15.0)),
     "part": Verb(3, (2, 8), (1.0, 15.0)),
     "remove": Verb(1, (1, 1), (18.0, 30.0)),
-    "wipe": Verb(2, (1, 1), (0.2, 5.0)),
+    "wipe": Verb(3, (1, 1), (0.2, 5.0)),
 }
 """A blink is a freeze that ends before anybody can take the node for dead; a frozen node is held
 for dead by the others and learns of it when it is thawed. Parting leaves all nodes up. A removed

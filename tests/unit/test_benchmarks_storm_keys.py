@@ -51,26 +51,31 @@ class PeaceAfterWipes(SynchronousTestCase):
         self.peace.undone("wipe", 20.0)
 
     def test_the_first_wipe_is_always_allowed(self):
-        self.assertTrue(Peace().allows_wipe(1.0))
+        self.assertTrue(Peace().allows("wipe", 1.0))
 
     def test_another_wipe_is_allowed_after_a_time_in_which_all_nodes_were_up(self):
-        self.assertFalse(self.peace.allows_wipe(20.0 + PEACE_S - 0.1))
-        self.assertTrue(self.peace.allows_wipe(20.0 + PEACE_S))
+        self.assertFalse(self.peace.allows("wipe", 20.0 + PEACE_S - 0.1))
+        self.assertTrue(self.peace.allows("wipe", 20.0 + PEACE_S))
+
+    def test_until_then_only_blinks_are_allowed(self):
+        self.assertFalse(self.peace.allows("kill", 21.0))
+        self.assertTrue(self.peace.allows("blink", 21.0))
+        self.assertTrue(self.peace.allows("kill", 20.0 + PEACE_S))
 
     def test_a_kill_takes_the_time_of_peace_away_and_a_blink_does_not(self):
         self.peace.struck("blink", 21.0)
         self.peace.undone("blink", 22.0)
-        self.assertTrue(self.peace.allows_wipe(20.0 + PEACE_S))
+        self.assertTrue(self.peace.allows("wipe", 20.0 + PEACE_S))
         self.setUp()
         self.peace.struck("kill", 25.0)
-        self.assertFalse(self.peace.allows_wipe(200.0))
+        self.assertFalse(self.peace.allows("wipe", 200.0))
         self.peace.undone("kill", 200.0)
-        self.assertFalse(self.peace.allows_wipe(200.0 + PEACE_S - 0.1))
-        self.assertTrue(self.peace.allows_wipe(200.0 + PEACE_S))
+        self.assertFalse(self.peace.allows("wipe", 200.0 + PEACE_S - 0.1))
+        self.assertTrue(self.peace.allows("wipe", 200.0 + PEACE_S))
 
     def test_blows_after_the_peace_do_not_forbid_the_next_wipe(self):
         self.peace.struck("kill", 20.0 + PEACE_S)
-        self.assertTrue(self.peace.allows_wipe(21.0 + PEACE_S))
+        self.assertTrue(self.peace.allows("wipe", 21.0 + PEACE_S))
 
 
 class WipingField(FakeField):
@@ -103,11 +108,15 @@ class Wiping(SynchronousTestCase):
         self.assertEqual((field.wiped, field.engine.down), ([], set()))
         self.assertEqual(blows.done["remove"], 1)
 
-    def test_a_wipe_is_left_out_if_a_slow_engine_has_taken_the_peace_before_it(self):
-        planned = Blow(1.0, "wipe", (4,), 2.0), Blow(40.0, "wipe", (5,), 2.0)
+    def test_blows_are_left_out_if_a_slow_engine_has_taken_the_peace_before_them(self):
+        planned = (
+            Blow(1.0, "wipe", (4,), 2.0),
+            Blow(40.0, "wipe", (5,), 2.0),
+            Blow(41.0, "kill", (6,), 1.0),
+        )
         field, blows = self.fall(*planned, slow=30.0)
-        self.assertEqual((field.wiped, blows.late), ([4], 1))
-        self.assertIn("1 wipes left out", blows.summary())
+        self.assertEqual((field.wiped, blows.late, blows.done.total()), ([4], 2, 1))
+        self.assertIn("2 left out after wipes", blows.summary())
         field, blows = self.fall(*planned)
         self.assertEqual((field.wiped, blows.late), ([4, 5], 0))
 
