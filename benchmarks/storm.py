@@ -16,35 +16,25 @@ from __future__ import annotations
 import argparse
 import random
 import sys
-import tempfile
 import time
-from collections import Counter
-from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 from attrs import evolve
-from twisted.internet.defer import DeferredLock
 
 from benchmarks.stats import percentile
+from benchmarks.storm_blows import Blows
+from benchmarks.storm_command import on_field, parser_of, status_of
 from benchmarks.storm_field import EVEN_HOSTILE_S, EVEN_S, NAME, NODES, Field
 from benchmarks.storm_hostile import FORGED, Hostile
 from benchmarks.storm_judge import Entry, Verdict, differing, judge, lacking
-from benchmarks.storm_plan import LOCAL, VERBS, Blow, plan
+from benchmarks.storm_plan import DOCKER, LOCAL, plan
 from benchmarks.storm_senders import LINES, SENDERS, Connect, Senders, connector, running
-from chordnet.cli.base.failures import Interrupted
-from chordnet.cli.base.running import run_in_reactor
-from chordnet.survey.errors import TestbedError
-from chordnet.survey.waiting import gather, pause
-from chordnet.testbed.base.faults import Faults
+from chordnet.survey.waiting import pause
 
 TELL_S = 60.0
 LATE_S = 60.0
 """After which a verdict that is wrong is looked at once more, to tell late from never."""
-MOST_UNDONE = 0.1
-"""The share of the blows that the engine may fail to strike."""
-RETURN_S = 15.0
-"""A node that was away counts as back in its ring so long after it was brought back."""
 
 
 class Storm:
@@ -65,17 +55,12 @@ class Storm:
     ) -> None:  # fmt: skip
         self.field = field
         self._reactor = field.reactor
-        self._engine = field.engine
-        self._turns = DeferredLock()
-        self._away: Counter[int] = Counter()
-        self._absences: list[tuple[int, float, float]] = []
-        """Which node was away, or cut off, from when to when."""
         self.taken = 0
         """Records with the hostile peer's body, on nodes that were away when it was confirmed."""
         self._seconds = seconds
         rng = random.Random(seed)
-        verbs = LOCAL if field.engine.kind == "local" else tuple(VERBS)
-        self.blows = plan(rng, seconds, list(field.network.numbers), verbs)
+        verbs = LOCAL if field.engine.kind == "local" else DOCKER
+        self.blows = Blows(field, plan(rng, seconds, list(field.network.numbers), verbs))
         self._choice = random.Random(rng.getrandbits(64))
         self.senders = Senders(
             self._reactor, connect, self._someone,
@@ -84,15 +69,10 @@ class Storm:
         addresses = [field.network.address(number) for number in field.network.numbers]
         liar = random.Random(rng.getrandbits(64))
         self.hostile = Hostile(self._reactor, liar, addresses, NAME) if hostile else None
-        self.done: Counter[str] = Counter()
-        self.hit: Counter[str] = Counter()
-        self.undone = 0
-        """Blows that the engine could not strike."""
 
     def _someone(self) -> str:
         network = self.field.network
-        up = [number for number in network.numbers if not self._away[number]]
-        return network.address(self._choice.choice(up))
+        return network.address(self._choice.choice(self.blows.up))
 
     async def rage(self) -> None:
         """Let the storm loose, and the senders send, for its time."""
@@ -100,9 +80,7 @@ class Storm:
         telling = running(self._tell())
         lying = running(self.hostile.run()) if self.hostile is not None else None
         try:
-            await gather(self._suffer(blow) for blow in self.blows)
-            rest = self._seconds - max((blow.until for blow in self.blows), default=0.0)
-            await pause(self._reactor, max(rest, 0.0))
+            await self.blows.fall(self._seconds)
             self.senders.stop()
             await sending
             if self.hostile is not None and lying is not None:
@@ -113,89 +91,10 @@ class Storm:
                 deferred.addErrback(lambda _cancelled: None)
                 deferred.cancel()
 
-    # ---- one blow ---------------------------------------------------------------------------
-
-    async def _suffer(self, blow: Blow) -> None:
-        await pause(self._reactor, blow.at)
-        if blow.verb == "part":
-            await self._part(blow)
-            return
-        # Where starting takes long, a node may still be away from the last time.
-        nodes = [number for number in blow.nodes if not self._away[number]]
-        if not nodes:
-            return
-        began = self._reactor.seconds()
-        for number in nodes:
-            self._away[number] += 1
-        if blow.verb in ("blink", "freeze"):
-            done = await self._freeze(nodes)
-        else:
-            strike = self._engine.kill if blow.verb == "kill" else self._engine.stop
-            await self._in_turn(strike(nodes))
-            done = True
-        if done:
-            self._count(blow.verb, nodes)
-            await pause(self._reactor, blow.lasts)
-        if blow.verb in ("blink", "freeze"):
-            await self._in_turn(self._engine.thaw(nodes))
-        else:
-            await self._in_turn(self._engine.start(self.field.network, nodes))
-        for number in nodes:
-            self._away[number] -= 1
-        self._absent(nodes, began)
-
-    async def _freeze(self, nodes: Collection[int]) -> bool:
-        """Freeze nodes; return True if all of them are frozen.
-
-        The kernel of a busy machine may be unable to freeze a container. The storm goes on without
-        such a blow, unless there are many.
-        """
-        try:
-            await self._in_turn(self._engine.freeze(nodes))
-        except TestbedError as problem:
-            self.undone += 1
-            if self.undone > MOST_UNDONE * len(self.blows):
-                raise
-            print(f"  a blow could not be struck: {problem}", flush=True)
-            return False
-        return True
-
-    async def _part(self, blow: Blow) -> None:
-        everybody = self.field.network.numbers
-        began = self._reactor.seconds()
-        parted = Faults().with_partition([blow.nodes], everybody)
-        await self._in_turn(self._shape(parted))
-        self._count(blow.verb, blow.nodes)
-        # A container that was started anew meanwhile has lost its part of the wall.
-        await pause(self._reactor, blow.lasts)
-        await self._in_turn(self._shape(Faults()))
-        self._absent(everybody, began)
-
-    def _absent(self, nodes: Collection[int], began: float) -> None:
-        # A busy engine takes its time, so a blow may last far longer than it was to.
-        end = self._reactor.seconds() + RETURN_S
-        self._absences += [(number, began, end) for number in nodes]
-
-    async def _shape(self, faults: Faults) -> None:
-        everybody = self.field.network.numbers
-        await self._engine.shape({n: faults.line(n, everybody) for n in everybody})
-
-    async def _in_turn(self, order: Any) -> None:
-        """Do one thing at a time: the engines start and end nodes for one caller only."""
-        await self._turns.acquire()
-        try:
-            await order
-        finally:
-            self._turns.release()
-
-    def _count(self, verb: str, nodes: Collection[int]) -> None:
-        self.done[verb] += 1
-        self.hit[verb] += len(nodes)
-
     async def _tell(self) -> None:
         while True:
             await pause(self._reactor, TELL_S)
-            print(f"  {sum(self.done.values())} blows, {self.summary()}", flush=True)
+            print(f"  {self.blows.done.total()} blows, {self.summary()}", flush=True)
 
     def promised(self) -> dict[str, str]:
         """Return the confirmed messages that every node must have, by id.
@@ -227,7 +126,7 @@ class Storm:
 
     def _excused(self, number: int, entry: Entry, body: str) -> Entry:
         sent, confirmed = self.senders.spans[entry.id]
-        away = any(n == number and a <= confirmed and sent <= b for n, a, b in self._absences)
+        away = any(n == number and a <= confirmed and sent <= b for n, a, b in self.blows.absences)
         if entry.body != FORGED or not away:
             return entry
         self.taken += 1
@@ -249,36 +148,23 @@ class Storm:
 
 async def main(reactor: Any, options: argparse.Namespace) -> bool:
     """Run one storm and report; return True if all was well."""
-    print(f"seed {options.seed}, {options.minutes:g} minutes, {options.engine}", flush=True)
-    with tempfile.TemporaryDirectory(prefix="chordnet-storm-") as directory:
-        field = Field(reactor, Path(directory), options.engine, options.base_port)
-        try:
-            connect = connector(reactor, NAME)
-            seconds = 60 * options.minutes
-            storm = Storm(
-                field, options.seed, seconds, options.rate, connect, hostile=options.hostile
-            )
-            return await _weather(storm, options.keep)
-        except TestbedError as problem:
-            print(f"the storm ended early: {problem}", *problem.details, sep="\n  ")
-            return False
-        finally:
-            try:
-                await field.end()
-            except TestbedError as problem:
-                print(f"the nodes could not be ended: {problem}")
+
+    async def work(field: Field) -> bool:
+        seconds, connect = 60 * options.minutes, connector(reactor, NAME)
+        storm = Storm(field, options.seed, seconds, options.rate, connect, hostile=options.hostile)
+        return await _weather(storm, options.keep)
+
+    return await on_field(reactor, options, work)
 
 
 async def _weather(storm: Storm, keep: Path | None) -> bool:
     field, began = storm.field, time.monotonic()
     await field.start()
     print(f"one right ring after {time.monotonic() - began:.1f} s;"
-          f" {len(storm.blows)} blows are to come", flush=True)  # fmt: skip
+          f" {len(storm.blows.planned)} blows are to come", flush=True)  # fmt: skip
     await storm.rage()
     print(storm.summary())
-    blows = ", ".join(f"{storm.done[v]} x {v} ({storm.hit[v]} nodes)" for v in sorted(storm.done))
-    undone = f"; {storm.undone} could not be struck" if storm.undone else ""
-    print(f"{sum(storm.done.values())} blows: {blows}{undone}")
+    print(storm.blows.summary())
     if seconds := storm.senders.seconds:
         p50, p99 = percentile(seconds, 50) * 1e3, percentile(seconds, 99) * 1e3
         print(f"receipts: p50 {p50:.0f} ms, p99 {p99:.0f} ms, longest {max(seconds):.1f} s")
@@ -333,29 +219,16 @@ def _report(storm: Storm, verdict: Verdict) -> bool:
 
 def options(arguments: list[str]) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.storm", description=__doc__)
-    parser.add_argument("--minutes", type=float, default=10.0)
-    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32))
-    parser.add_argument("--engine", choices=("local", "docker"), default="local")
+    parser = parser_of("storm", __doc__)
     parser.add_argument("--rate", type=float, default=60.0, help="messages a second, in all")
-    parser.add_argument("--base-port", type=int, default=9500)
     parser.add_argument("--hostile", action="store_true", help="with a peer that lies")
-    parser.add_argument("--keep", type=Path, help="where the nodes' logs go if all is not well")
     return parser.parse_args(arguments)
 
 
 def run(arguments: list[str]) -> int:
     """Run the command and return its exit status; a Ctrl-C ends it and every node."""
     chosen = options(arguments)
-    try:
-        right = run_in_reactor(lambda reactor: main(reactor, chosen))
-    except Interrupted:
-        return 130
-    if not right:
-        print(f"again: python -m benchmarks.storm --minutes {chosen.minutes:g}"
-              f" --seed {chosen.seed} --engine {chosen.engine}"
-              + (" --hostile" if chosen.hostile else ""))  # fmt: skip
-    return 0 if right else 1
+    return status_of("storm", chosen, main, " --hostile" if chosen.hostile else "")
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from chordnet.survey.description import NetworkDescription
 from chordnet.survey.waiting import pause
 from chordnet.testbed.actions.context import Testbed
 from chordnet.testbed.actions.convergence import wait_converged
-from chordnet.testbed.base.home import NetworkHome
+from chordnet.testbed.base.home import NetworkHome, remove_tree
 from chordnet.wire.rpc import NodeHistory
 
 NAME = "storm"
@@ -43,10 +43,11 @@ class Field:
 
     def __init__(self, reactor: Any, directory: Path, kind: str, base_port: int) -> None:
         self.reactor = reactor
+        self.directory = directory
         self.network = NetworkDescription(name=NAME, engine=kind, size=NODES, base_port=base_port)
-        home = NetworkHome(directory, NAME)
-        home.directory.mkdir(parents=True)
-        self._testbed = Testbed(reactor, home, session.connector(reactor, NAME))
+        self._home = NetworkHome(directory, NAME)
+        self._home.directory.mkdir(parents=True)
+        self._testbed = Testbed(reactor, self._home, session.connector(reactor, NAME))
         self.engine = self._testbed.engine(kind)
         space = self.network.space
         self.identifiers = {n: space.hex(self.network.identifier(n)) for n in self.network.numbers}
@@ -58,7 +59,7 @@ class Field:
         await self.converge(self.network.numbers)
 
     async def mend(self, even_s: float = EVEN_S) -> None:
-        """Thaw what is frozen, start what is down, and wait for one right ring with even logs.
+        """Bring all nodes back, and wait for one right ring with even logs.
 
         Args:
             even_s: How long the logs may take to be even.
@@ -66,12 +67,20 @@ class Field:
         Raises:
             TestbedError: There was none in time.
         """
+        await self.bring_back()
+        await self.settle(self.network.numbers, even_s)
+
+    async def bring_back(self) -> None:
+        """Thaw what is frozen and start what is down."""
         numbers = list(self.network.numbers)
         await self.engine.thaw(numbers)
         missing = set(numbers) - await self.engine.running()
         if missing:
             await self.engine.start(self.network, missing)
-        await self.settle(numbers, even_s)
+
+    def wipe(self, number: int) -> None:
+        """Delete what a node that does not run has on its disk, with the local engine."""
+        remove_tree(self._home.node_directory(number) / "state")
 
     async def settle(self, numbers: Collection[int], even_s: float = EVEN_S) -> None:
         """Wait until these nodes are one right ring and their logs are even.

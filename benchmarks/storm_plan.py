@@ -13,6 +13,10 @@ PAUSE_S = (1.0, 4.0)
 """Between one blow and the next."""
 QUIET_S = 3.0
 """At the beginning."""
+WIPE_S = 25.0
+"""For so long after a wiped node is back, nothing but blinks happens, and no further wipe."""
+ALONE_S = 8.0
+"""A wipe comes only if whatever was struck before it is undone so soon after it."""
 
 
 @frozen
@@ -36,12 +40,20 @@ VERBS = {
     "blink": Verb(4, (1, 2), (0.1, 2.0)),
     "freeze": Verb(4, (1, 2), (4.0, 15.0)),
     "part": Verb(3, (2, 8), (1.0, 15.0)),
+    "remove": Verb(1, (1, 1), (18.0, 30.0)),
+    "wipe": Verb(3, (1, 1), (0.2, 5.0)),
 }
 """A blink is a freeze that ends before anybody can take the node for dead; a frozen node is held
-for dead by the others and learns of it when it is thawed. Parting leaves all nodes up."""
+for dead by the others and learns of it when it is thawed. Parting leaves all nodes up. A removed
+node is stopped, and stays away until others hold its keys; a wiped one is killed and comes back
+without anything that it had on its disk."""
 
 LOCAL = ("kill", "stop", "blink", "freeze")
 """What the local engine can do: its nodes share one loopback interface, which cannot be parted."""
+DOCKER = (*LOCAL, "part")
+LOCAL_KEYS = (*LOCAL, "remove", "wipe")
+"""The same for a storm over keys. A container's disk cannot be wiped by itself."""
+DOCKER_KEYS = (*DOCKER, "remove")
 
 
 @frozen
@@ -63,7 +75,9 @@ def plan(rng: Random, seconds: float, nodes: Sequence[int], verbs: Sequence[str]
     """Return the blows of a storm of that length, in order.
 
     No node is hit while it is away, no more than `MOST_AWAY` are away at a time, and a partition
-    ends before the next one begins.
+    ends before the next one begins. Around a wipe there is so little else that whatever the node
+    had on its disk can be given to a new member of each slot before another one is wiped: a slot
+    may lose the disks of fewer than a majority of its members.
     """
     blows: list[Blow] = []
     weights = [VERBS[verb].weight for verb in verbs]
@@ -71,10 +85,19 @@ def plan(rng: Random, seconds: float, nodes: Sequence[int], verbs: Sequence[str]
     while at < seconds:
         verb = rng.choices(verbs, weights)[0]
         blow = _blow(rng, at, verb, nodes, [blow for blow in blows if blow.until > at])
-        if blow is not None:
+        if blow is not None and _may_follow(blow, blows):
             blows.append(blow)
         at += rng.uniform(*PAUSE_S)
     return blows
+
+
+def _may_follow(blow: Blow, before: Sequence[Blow]) -> bool:
+    """Return whether wipes leave room for this blow."""
+    wiped = max((each.until + WIPE_S for each in before if each.verb == "wipe"), default=0.0)
+    if blow.verb == "wipe":
+        ends = max((each.until for each in before), default=0.0)
+        return blow.at >= wiped and ends <= blow.at + ALONE_S
+    return blow.verb == "blink" or blow.at >= wiped
 
 
 def _blow(
