@@ -88,6 +88,7 @@ class Node:
         *,
         kept: Kept | None = None,
         near: tuple[str, ...] = NEAR,
+        seed: int = 1,
         **settings: object,
     ) -> None:
         chosen: dict[str, object] = {
@@ -98,7 +99,7 @@ class Node:
             **settings,
         }
         kept = Kept(me.store, 1, founding, founding) if kept is None else kept
-        self.machine = StoreNode(StoreSettings(**chosen), me.node, kept, Even(1))  # type: ignore[arg-type]
+        self.machine = StoreNode(StoreSettings(**chosen), me.node, kept, Even(seed))  # type: ignore[arg-type]
         self.now = START
         self.order: list[fx.NodeEffect] = []
         """All effects of the last step."""

@@ -210,13 +210,6 @@ class HoldersTests(SynchronousTestCase):
         self.assertEqual(holders["n4099"].store, 4099)
         self.assertEqual(len(node.machine.around.heard), 4096)
 
-    def test_who_is_heard_again_is_remembered_longest(self) -> None:
-        node = Node()
-        for number in [*range(4096), 0, *range(5000, 5010)]:
-            node.hear(f"n{number}", hail(Member(f"n{number}", number)))
-        self.assertIn("n0", node.machine.holders)
-        self.assertNotIn("n1", node.machine.holders)
-
 
 class HailTests(SynchronousTestCase):
     """Whom a node greets, and when."""

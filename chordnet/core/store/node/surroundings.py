@@ -71,9 +71,9 @@ class Surroundings:
     run: int
     safeguards: StoreSafeguards = attrs.field(factory=StoreSafeguards)
     place: Place = attrs.field(factory=Place)
-    now: float = 0.0
+    now: float = attrs.field(init=False)
     """On a clock that never goes back."""
-    wall: float = 0.0
+    wall: float = attrs.field(init=False)
     """The wall clock, seconds since 1970."""
     effects: list[Effect] = attrs.field(factory=list)
     """What the parts have asked for and nobody has done yet."""
@@ -88,7 +88,7 @@ class Surroundings:
     """The same nodes -> when that was last seen to be so."""
     heard: dict[str, float] = attrs.field(factory=dict)
     """When other nodes were heard from last."""
-    _rid: int = 0
+    _rid: int = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self.alarms = Alarms(self.horizon)
