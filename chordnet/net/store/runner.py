@@ -175,7 +175,7 @@ class StoreRunner:
         :raises NoStore: this store works no more.
         """
         if self.failed:
-            raise NoStore(self._stopped_because())
+            raise NoStore(self._why_stopped)
         self._post(ev.Vacate())
 
     # ---- the machine ------------------------------------------------------------------------
