@@ -41,7 +41,14 @@ from chordnet.net.base.addresses import (
 from chordnet.net.base.arguments import CALL, SETTING, refusing
 from chordnet.net.base.callbacks import call
 from chordnet.net.base.deferreds import Waiters, from_call, from_callback
-from chordnet.net.base.interfaces import Core, IReactor, KeyStore, MessageLog, NodeState
+from chordnet.net.base.interfaces import (
+    Core,
+    IReactor,
+    KeyStore,
+    MessageLog,
+    NodeState,
+    StoreKeeper,
+)
 from chordnet.net.base.journal import Journal
 from chordnet.net.base.limits import NetworkLimits
 from chordnet.net.base.metrics import NetMetric
@@ -93,6 +100,8 @@ class Seams:
     :param seconds: a clock that never goes back.
     :param wall: returns the wall clock in seconds since 1970.
     :param keys: reads and writes keys, instead of the node's own store.
+    :param keeper: where the node's store keeps its part; None for a file in ``state_dir``, or for
+        memory.
     """
 
     rng: random.Random | None = None
@@ -102,6 +111,7 @@ class Seams:
     seconds: Callable[[], float] = time.monotonic
     wall: Callable[[], float] = time.time
     keys: KeyStore | None = None
+    keeper: StoreKeeper | None = None
 
 
 class Keywords(TypedDict, total=False):
@@ -132,6 +142,7 @@ class Keywords(TypedDict, total=False):
     founders: Sequence[str]
     store: StoreChoice
     keys: KeyStore | None
+    keeper: StoreKeeper | None
 
 
 def _with_keywords(
@@ -197,7 +208,7 @@ class ChordService(MultiService):
         - limits: what connections may cost.
         - leave_timeout_s: how long a stop waits for the ordered leave.
         - debug: log single messages too.
-        - rng, log, core, endpoints, seconds, wall, keys: see :class:`Seams`.
+        - rng, log, core, endpoints, seconds, wall, keys, keeper: see :class:`Seams`.
 
     :raises ConfigError: a setting is unusable; the text says which and what is accepted.
     """
@@ -248,6 +259,7 @@ class ChordService(MultiService):
             settings.history_s,
             self._rng,
             settings.store,
+            seams.keeper,
         )
         self._begun, self._active = Waiters(), Waiters()
         self._settling = Settling(reactor, seams.seconds, self._running)
@@ -342,10 +354,12 @@ class ChordService(MultiService):
         :raises ConfigError: the state directory cannot be used, or another node uses it, or the
             file to record in cannot be written.
         :raises LogFailed: the message log cannot be opened.
+        :raises StoreFailed: the files of the store cannot be opened.
         """
         if not self.running:
             try:
                 self._storage.open()
+                self._storage.open_store()
             finally:
                 self._storage.close()
             if self._recorder is not None:

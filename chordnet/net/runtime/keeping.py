@@ -63,6 +63,7 @@ class Storage:
     :param wall: returns the wall clock in seconds since 1970.
     :param rng: where the number of a new store comes from.
     :param store: where keys are held.
+    :param given_keeper: keeps them instead of what is made here; it is not closed.
     """
 
     directory: str | os.PathLike[str] | None
@@ -74,6 +75,7 @@ class Storage:
     history_s: float = HISTORY_S
     rng: random.Random = attrs.field(factory=random.SystemRandom)
     store: StoreChoice = "auto"
+    given_keeper: StoreKeeper | None = None
     _memory_store: MemoryStore | None = None
     _keeper: StoreKeeper | None = None
     _memory: tuple[MemoryState, MemoryLog] | None = None
@@ -117,6 +119,8 @@ class Storage:
 
         :raises StoreFailed: the files cannot be opened.
         """
+        if self.given_keeper is not None:
+            return self.given_keeper, self.given_keeper.open()
         keeper: StoreKeeper
         if self.directory is None or self.store != "auto":
             if self._memory_store is None:
