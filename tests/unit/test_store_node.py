@@ -229,6 +229,12 @@ class HailTests(SynchronousTestCase):
         node.wait(30.0)
         self.assertEqual((node.sent, node.machine.founding), ([], None))
 
+    def test_a_node_that_comes_into_a_ring_greets_those_that_it_knew_of_before(self) -> None:
+        node = Node(near=())
+        node.near("B", member=False)
+        node.near("B")
+        self.assertEqual(node.to(Hail), ["B", "F"])
+
     def test_a_node_that_has_left_its_ring_greets_nobody_until_it_is_in_one_again(self) -> None:
         node = Node()
         node.near("B", member=False)
@@ -249,6 +255,18 @@ class HailTests(SynchronousTestCase):
             self.assertEqual(node.to(Hail), [])
             node.wait(0.1)
             self.assertEqual(node.to(Hail), ["B", "C", "D", "E", "F"])
+
+    def test_a_change_of_the_ring_changes_nothing_about_when_neighbours_are_greeted(self) -> None:
+        node = Node()
+        node.wait(4.5)
+        node.near("B", "C")
+        node.take(Hail)
+        for _ in range(2):
+            node.wait(0.9)
+            self.assertEqual(node.to(Hail), [])
+            node.wait(0.2)
+            self.assertEqual(node.to(Hail), ["B", "C", "F"])
+            node.wait(3.9)
 
     def test_a_node_greets_those_that_hold_the_slots_in_its_care_as_well(self) -> None:
         node = Node(near=())
@@ -440,7 +458,7 @@ class BeginningTests(SynchronousTestCase):
         node.wait(0.5)
         node.wait(14.99)
         self.assertEqual(node.notes, [])
-        node.wait(0.51)
+        node.wait(0.02)
         self.assertEqual(node.alarms, ["no store yet: it waits for the founders B, C"])
         node.wait(60.0)
         self.assertEqual(len(node.notes), 1)

@@ -253,8 +253,7 @@ class StoreNode:
         self._work()
         self.around.alarms = Alarms(self.around.horizon)
         self.around.sooner(For.HAIL, 0, self.around.jittered(HAIL_S))
-        self.holders.clear()
-        self._hold_self()
+        self.holders.clear()  # the hail that ends the formation fills it again
 
     def _vacate(self) -> None:
         self.vacating = True
@@ -282,10 +281,10 @@ class StoreNode:
         self._hail(sorted({*near, *self._founders.wanted, *others}))
         if formation is not None:
             formation.compare()
-            return
-        self._since = around.now if self._since is None else self._since
-        if around.now >= self._since + OVERDUE_S:
-            self._first += self._founders.overdue()
+        else:
+            self._since = around.now if self._since is None else self._since
+            if around.now >= self._since + OVERDUE_S:
+                self._first += self._founders.overdue()
 
     def _notice(self, text: str) -> None:
         """Say something once."""
