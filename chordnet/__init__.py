@@ -56,8 +56,9 @@ if TYPE_CHECKING:
     from chordnet.net.base.limits import NetworkLimits
     from chordnet.net.observe.hooks import Subscription
     from chordnet.net.runtime.delivery import Delivery
+    from chordnet.seams import Seams
     from chordnet.server import P2PNetServer, p2pnetServer
-    from chordnet.service import ChordService, Seams
+    from chordnet.service import ChordService
     from chordnet.settings import NodeSettings
     from chordnet.storage.base.database import Durability
     from chordnet.wire.rpc import (
@@ -98,7 +99,8 @@ _NAMES = {
     "chordnet.net.observe.hooks": "Subscription",
     "chordnet.net.runtime.delivery": "Delivery",
     "chordnet.server": "P2PNetServer p2pnetServer",
-    "chordnet.service": "ChordService Seams",
+    "chordnet.seams": "Seams",
+    "chordnet.service": "ChordService",
     "chordnet.settings": "NodeSettings",
     "chordnet.storage.base.database": "Durability",
     "chordnet.wire.rpc": "FingerEntry LookupResult MessageGap MessageRecord MessageTrace"

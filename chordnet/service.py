@@ -11,12 +11,10 @@ if that is the reason. Several services can run in one process; nothing is share
 
 from __future__ import annotations
 
-import os
 import random
-import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, TypedDict, Unpack, get_args
+from typing import Any, Unpack, get_args
 
 import attrs
 from twisted.application.service import MultiService
@@ -24,49 +22,40 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IAddress, IStreamServerEndpoint
 from twisted.python.failure import Failure
 
-from chordnet.core.base.config import ProtocolConfig
 from chordnet.core.base.effects import Joined, StatusChanged
 from chordnet.core.base.errors import ChordnetError, ConfigError, LocalProtocolError, NotInRing
 from chordnet.core.base.identifiers import IdentifierSpace
 from chordnet.core.base.limits import OPERATION_S
 from chordnet.core.base.messages import NodeRef, Status
 from chordnet.core.base.outcomes import Entry
-from chordnet.core.node import real_node
 from chordnet.net.base.addresses import (
-    Endpoints,
     advertised_address,
     checked_advertise,
-    client_endpoint,
 )
 from chordnet.net.base.arguments import CALL, SETTING, refusing
 from chordnet.net.base.callbacks import call
 from chordnet.net.base.deferreds import Waiters, from_call, from_callback
 from chordnet.net.base.interfaces import (
-    Core,
     IReactor,
-    KeyStore,
     MessageLog,
     NodeState,
-    StoreKeeper,
 )
 from chordnet.net.base.journal import Journal
-from chordnet.net.base.limits import NetworkLimits
 from chordnet.net.base.metrics import NetMetric
 from chordnet.net.base.shared import Shared
 from chordnet.net.base.turn import Turn
 from chordnet.net.links.listening import server_endpoint
 from chordnet.net.observe.hooks import Hooks, Subscription
 from chordnet.net.runtime.delivery import Delivery
-from chordnet.net.runtime.keeping import Storage, StoreChoice
+from chordnet.net.runtime.keeping import Storage
 from chordnet.net.runtime.lifetime import Lifetime
 from chordnet.net.runtime.node import LocalNode
-from chordnet.net.runtime.recorder import Recorder
 from chordnet.net.runtime.settling import Settling
 from chordnet.net.serve.reading import open_reader, trace_of
 from chordnet.net.store.runner import StoreRunner
 from chordnet.net.store.state import whole_state
+from chordnet.seams import Keywords, Seams, recorder_of, with_keywords
 from chordnet.settings import NodeSettings
-from chordnet.storage.log.sqlite import Durability
 from chordnet.wire.codec import frame_limit
 from chordnet.wire.rpc import (
     DeleteKey,
@@ -85,94 +74,6 @@ from chordnet.wire.rpc import (
 from chordnet.wire.stores import StoreState
 
 _EXAMPLE = 'ChordService(reactor, "tcp:7001")'
-CoreFactory = Callable[[ProtocolConfig, NodeRef, random.Random], Core]
-
-
-@attrs.frozen(kw_only=True)
-class Seams:
-    """Parts that a test or an embedding program may replace.
-
-    :param rng: source of randomness for the protocol, not for secrets; None for a new one.
-    :param log: where messages are kept; None for a file in ``state_dir``, or for memory without
-        one.
-    :param core: makes the protocol core.
-    :param endpoints: makes the client endpoints that peers are dialled with.
-    :param seconds: a clock that never goes back.
-    :param wall: returns the wall clock in seconds since 1970.
-    :param keys: reads and writes keys, instead of the node's own store.
-    :param keeper: where the node's store keeps its part; None for a file in ``state_dir``, or for
-        memory.
-    """
-
-    rng: random.Random | None = None
-    log: MessageLog | None = None
-    core: CoreFactory = real_node
-    endpoints: Endpoints = client_endpoint
-    seconds: Callable[[], float] = time.monotonic
-    wall: Callable[[], float] = time.time
-    keys: KeyStore | None = None
-    keeper: StoreKeeper | None = None
-
-
-class Keywords(TypedDict, total=False):
-    """Settings and seams that :class:`ChordService` accepts as keywords.
-
-    Each is a field of ``NodeSettings`` or :class:`Seams`. Settings without a keyword are given in
-    ``settings=NodeSettings(...)``.
-    """
-
-    alone: bool
-    name: str | None
-    network: str
-    advertise: str | None
-    state_dir: str | os.PathLike[str] | None
-    config: ProtocolConfig | None
-    rng: random.Random | None
-    log: MessageLog | None
-    durability: Durability
-    history_bytes: int
-    history_s: float
-    limits: NetworkLimits | None
-    leave_timeout_s: float
-    debug: bool
-    core: CoreFactory
-    endpoints: Endpoints
-    seconds: Callable[[], float]
-    wall: Callable[[], float]
-    founders: Sequence[str]
-    store: StoreChoice
-    keys: KeyStore | None
-    keeper: StoreKeeper | None
-
-
-def _with_keywords(
-    settings: NodeSettings | None, seams: Seams | None, keywords: dict[str, Any]
-) -> tuple[NodeSettings, Seams]:
-    """Return the settings and seams with the keywords put in."""
-    SETTING.instance("settings", settings, NodeSettings, optional=True)
-    SETTING.instance("seams", seams, Seams, optional=True)
-    for each in keywords:
-        if each not in Keywords.__annotations__:
-            raise TypeError(f"ChordService() got an unexpected keyword argument {each!r}")
-    for each in ("config", "limits"):  # None means the default; the fields refuse it
-        if keywords.get(each, ...) is None:
-            del keywords[each]
-    passed = {each: keywords.pop(each) for each in _SEAMS & keywords.keys()}
-    return (
-        attrs.evolve(settings or NodeSettings(), **keywords),
-        attrs.evolve(seams or Seams(), **passed),
-    )
-
-
-_SEAMS = {field.name for field in attrs.fields(Seams)}
-
-
-def _recorder(settings: NodeSettings, seams: Seams) -> Recorder | None:
-    if settings.record is None:
-        return None
-    if seams.core is not real_node:
-        raise ConfigError("record is for chordnet's own core, and another core is given")
-    return Recorder(settings.record, settings.record_bytes, seconds=seams.seconds, wall=seams.wall)
 
 
 class ChordService(MultiService):
@@ -226,7 +127,7 @@ class ChordService(MultiService):
     ) -> None:
         super().__init__()
         SETTING.methods("reactor", reactor, ("seconds", "callLater"), _EXAMPLE)
-        settings, seams = _with_keywords(settings, seams, dict(keywords))
+        settings, seams = with_keywords(settings, seams, dict(keywords))
         if peers != ():
             settings = attrs.evolve(settings, peers=peers)
         if settings.durability == "power" and settings.state_dir is None and seams.log is None:
@@ -234,11 +135,9 @@ class ChordService(MultiService):
                 "durability 'power' needs a state directory: without one nothing is kept on disk"
             )
         self._reactor: IReactor = reactor
-        self.settings = settings
-        """The settings, with the keywords."""
-        self.seams = seams
+        self.settings, self.seams = settings, seams
         self._rng = seams.rng or random.Random()
-        self._recorder = _recorder(settings, seams)
+        self._recorder = recorder_of(settings, seams)
         listen = settings.listen if listen is None else listen
         self._endpoint = server_endpoint(reactor, listen)
         self._listen_text = str(listen)

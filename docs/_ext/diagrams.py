@@ -161,6 +161,7 @@ _ROOMS: dict[str, Point] = {
     "draw": (640, 320),
     "testbed": (640, 410),
     "testing": (330, 410),
+    "seams": (215, 370),
     "server": (120, 410),
     "sources": (120, 500),
     "tap": (120, 590),

@@ -12,7 +12,7 @@ from chordnet.core.base.config import ProtocolConfig
 from chordnet.core.base.errors import ConfigError
 from chordnet.net.base.limits import NetworkLimits
 from chordnet.record.recording import read_frames
-from chordnet.service import Keywords
+from chordnet.seams import Keywords
 from chordnet.storage.log.memory import MemoryLog
 from chordnet.storage.store.memory import MemoryStore
 from chordnet.testing import ScriptedCore

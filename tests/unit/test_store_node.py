@@ -258,7 +258,7 @@ class HailTests(SynchronousTestCase):
 
     def test_a_change_of_the_ring_changes_nothing_about_when_neighbours_are_greeted(self) -> None:
         node = Node()
-        node.wait(4.5)
+        node.wait(14.0)
         node.near("B", "C")
         node.take(Hail)
         for _ in range(2):
@@ -266,7 +266,7 @@ class HailTests(SynchronousTestCase):
             self.assertEqual(node.to(Hail), [])
             node.wait(0.2)
             self.assertEqual(node.to(Hail), ["B", "C", "F"])
-            node.wait(3.9)
+            node.wait(13.9)
 
     def test_a_node_greets_those_that_hold_the_slots_in_its_care_as_well(self) -> None:
         node = Node(near=())
@@ -510,7 +510,7 @@ class SeenTests(SynchronousTestCase):
         node = Node(A, None, kept=Kept(1, 1))
         machine = node.machine
         self.assertEqual((machine.seats, list(machine.listed())), (0, []))
-        self.assertEqual(machine.view(), StoreView(A, None, False, 0, 0, ()))
+        self.assertEqual(machine.view(), StoreView(A, 1, None, False, 0, 0, ()))
 
     def test_a_node_shows_what_it_knows_of_its_store(self) -> None:
         node = Node()

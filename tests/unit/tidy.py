@@ -56,8 +56,9 @@ _ARROWS = {
     "settings": "core.base core.store.base core.store.begin net.base net.runtime storage.base "
     "storage.log",
     "sources": "core.base settings",
-    "service": "core core.base net.base net.links net.observe net.runtime "
-    "net.serve net.store settings storage.log wire",
+    "seams": "core core.base net.base net.runtime settings storage.log",
+    "service": "core.base net.base net.links net.observe net.runtime net.serve net.store seams "
+    "settings wire",
     "client": "core.base judge.store net.base net.links wire",
     "server": "service",
     "healthcheck": "",
