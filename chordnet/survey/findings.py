@@ -339,6 +339,101 @@ class MoreLikeTheLast:
         return {"more": self.count}
 
 
+# ---- the store ------------------------------------------------------------------------------
+
+
+@attrs.frozen
+class StoreNotBegun:
+    """Founders are named, and the store has not begun."""
+
+    kind: ClassVar[str] = "store-not-begun"
+    nodes: tuple[Ref, ...]
+    """The founders."""
+
+    def words(self) -> str:
+        return f"the store has not begun: its founders are {', '.join(map(called, self.nodes))}"
+
+    def details(self) -> dict[str, Any]:
+        return {}
+
+
+@attrs.frozen
+class SeveralStores:
+    """Nodes of one network that belong to different stores."""
+
+    kind: ClassVar[str] = "several-stores"
+    groups: Mapping[str, tuple[Ref, ...]]
+    """The nodes of each formation."""
+
+    @property
+    def nodes(self) -> tuple[Ref, ...]:
+        return tuple(node for group in self.groups.values() for node in group)
+
+    def words(self) -> str:
+        parts = [
+            f"{formation[:8]} of {', '.join(map(called, group))}"
+            for formation, group in self.groups.items()
+        ]
+        return f"there are {len(parts)} stores, which do not mix: {' and '.join(parts)}"
+
+    def details(self) -> dict[str, Any]:
+        return {"formations": {key: list(group) for key, group in self.groups.items()}}
+
+
+@attrs.frozen
+class StoreStopped(_OfOne):
+    """A node whose store has stopped."""
+
+    kind: ClassVar[str] = "store-stopped"
+    why: str
+
+    def words(self) -> str:
+        shown = "".join(c if c.isprintable() else "?" for c in self.why)
+        return f"the store of {called(self.node)} has stopped: {shown}"
+
+
+@attrs.frozen
+class SlotsWithoutMajority:
+    """Slots whose keys can be neither read nor written."""
+
+    kind: ClassVar[str] = "slots-without-majority"
+    slots: tuple[int, ...]
+    nodes: tuple[Ref, ...]
+    """The members that are missing."""
+    example: str
+    """What there is to say of the first."""
+
+    def words(self) -> str:
+        return slots_words(len(self.slots), "no majority", self.example)
+
+    def details(self) -> dict[str, Any]:
+        return {"slots": list(self.slots)}
+
+
+@attrs.frozen
+class SlotsNotInStep:
+    """Slots that work and have not their full number of members, all up to date."""
+
+    kind: ClassVar[str] = "slots-not-in-step"
+    slots: tuple[int, ...]
+    nodes: tuple[Ref, ...]
+    """The members that are the reason."""
+    example: str
+
+    def words(self) -> str:
+        return slots_words(len(self.slots), "not all their members in step", self.example)
+
+    def details(self) -> dict[str, Any]:
+        return {"slots": list(self.slots)}
+
+
+def slots_words(count: int, what: str, example: str) -> str:
+    """Return a line about some slots, with what there is to say of the first."""
+    if count == 1:
+        return example
+    return f"{count} slots of the store have {what}, the first: {example}"
+
+
 # ---- worth knowing, and no fault ------------------------------------------------------------
 
 
@@ -412,6 +507,11 @@ Fact: TypeAlias = (
     | DifferentBodies
     | WrongRoute
     | MoreLikeTheLast
+    | StoreNotBegun
+    | SeveralStores
+    | StoreStopped
+    | SlotsWithoutMajority
+    | SlotsNotInStep
     | JustStarted
     | Capped
     | OnPurpose

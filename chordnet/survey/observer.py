@@ -31,6 +31,7 @@ from chordnet.wire.rpc import (
     Receipt,
     Written,
 )
+from chordnet.wire.stores import StoreState
 
 T = TypeVar("T")
 
@@ -71,6 +72,8 @@ class Client(Protocol):
         since: int | None,
         timeout_s: float,
     ) -> Deferred[Written]: ...
+    def store_state(self) -> Deferred[StoreState]: ...
+    def vacate(self) -> Deferred[None]: ...
     def trace(self, message_id: str) -> Deferred[MessageTrace]: ...
     def history(self) -> Deferred[NodeHistory]: ...
     def trails(self, limit: int = 0, since: str = "") -> Deferred[list[MessageTrail]]: ...
@@ -217,6 +220,10 @@ class Observer:
     async def history(self, address: str, patience: float) -> NodeHistory | NoAnswer:
         """Return which messages a node has recorded and keeps."""
         return await self.ask(address, lambda c: c.history(), patience)
+
+    async def store_state(self, address: str) -> StoreState | NoAnswer:
+        """Return what a node knows of the store."""
+        return await self.ask(address, lambda c: c.store_state())
 
     async def trace(self, address: str, message_id: str) -> MessageTrace | NoAnswer:
         """Return what a node knows of a message's way."""

@@ -30,7 +30,7 @@ class Names:
     """Numbers and names for identifiers."""
 
     def __init__(self, network: NetworkDescription) -> None:
-        space = network.space
+        space = self._space = network.space
         self._hex = space.hex
         self._numbers = {space.hex(network.identifier(n)): n for n in network.numbers}
         self._visitors: dict[str, str] = {}
@@ -45,6 +45,10 @@ class Names:
         """Return the number of a node of the network, the name of another one."""
         known = self._numbers.get(identifier)
         return known or name or self._visitors.get(identifier) or identifier[:12]
+
+    def named(self, name: str) -> Ref:
+        """Return the number of the network's node with this name, the name of any other."""
+        return self.ref(self._hex(self._space.hash(name.encode())), name)
 
     @staticmethod
     def called(ref: Ref) -> str:

@@ -30,6 +30,10 @@ class SlotState(_Value, frozen=True):
     """The epoch that this node's own disk has installed; None if it holds nothing of the slot."""
     sealed: bool
     """Whether this node's disk waits for the next epoch."""
+    keys: int
+    """Keys with a value that this node's disk has of the slot."""
+    bytes: int
+    """Of these keys and their values."""
 
 
 class StoreState(_Value, frozen=True):

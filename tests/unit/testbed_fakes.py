@@ -15,7 +15,7 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
 from chordnet.core.base import intervals
-from chordnet.core.base.errors import ConnectFailed
+from chordnet.core.base.errors import ConnectFailed, NoStore
 from chordnet.core.base.outcomes import Entry
 from chordnet.judge.invariants import ideal_view
 from chordnet.survey.conditions import Condition, Matter
@@ -41,6 +41,7 @@ from chordnet.wire.rpc import (
     TraceEvent,
     Written,
 )
+from chordnet.wire.stores import SlotMember, SlotState, StoreState
 
 NO_ENGINE = {"DOCKER_HOST": "unix:///nowhere/docker.sock"}
 """For commands that run apart: whatever an engine here keeps of a network, they do not see it."""
@@ -120,6 +121,37 @@ def trail_of(each: MessageRecord) -> MessageTrail:
     return MessageTrail(each.id, each.body.encode(), each.received_at, route)
 
 
+def disk(number: int) -> str:
+    return f"{number:016x}"
+
+
+def slot_state(slot: int, *members: int, **changes: Any) -> SlotState:
+    """Return what a member says of a slot that is in step."""
+    fields: dict[str, Any] = {
+        "slot": slot, "generation": 1, "epoch": 1,
+        "members": [SlotMember(f"Node {n}", disk(n)) for n in members],
+        "serves": True, "installed": 1, "sealed": False, "keys": 0, "bytes": 0,
+    }  # fmt: skip
+    return SlotState(**fields | changes)
+
+
+def store_state(
+    described: NetworkDescription, number: int, running: Collection[int], **changes: Any
+) -> StoreState:
+    """Return what a node says of a store of four slots that is in step: nothing is to be done."""
+    members = sorted(running)[:3]
+    slots = [
+        slot_state(slot, *members, installed=1 if number in members else None) for slot in range(4)
+    ]
+    fields: dict[str, Any] = {
+        "formation": "0f" * 16, "reason": "", "founders": list(described.founders),
+        "slot_count": 4, "replicas": 3, "store": disk(number), "run": 1, "seat": True,
+        "vacating": False, "seats": 0, "changing": 0, "keys": 0, "bytes": 0, "failed": "",
+        "slots": slots,
+    }  # fmt: skip
+    return StoreState(**fields | changes)
+
+
 @attrs.define
 class FakeNodes:
     """What stands behind every fake client: answers by port, and a count of the questions."""
@@ -145,6 +177,11 @@ class FakeNodes:
     """What the next receipts have that is not usual."""
     words: list[tuple[Any, ...]] = attrs.field(factory=list)
     """The words of questions that have any."""
+    stores: dict[int, Any] = attrs.field(factory=dict)
+    """What nodes say of the store, if that is not one in step: a state, states that follow each
+    other, the last one for good, or an error."""
+    vacated: list[int] = attrs.field(factory=list)
+    cannot_vacate: str = ""
     asked: list[int] = attrs.field(factory=list)
     begun: list[int] = attrs.field(factory=list)
     open: int = 0
@@ -224,6 +261,25 @@ class FakeClient:
         unusual = self.nodes.receipts.pop(0) if self.nodes.receipts else {}
         receipt = msgspec.structs.replace(usual, **unusual)
         return self._answer(dict.fromkeys(self.nodes.statuses, receipt))
+
+    def store_state(self) -> Deferred[StoreState]:
+        number = self.nodes.number(self.address)
+        if number in self.nodes.frozen:
+            return Deferred()
+        if number not in self.nodes.statuses:
+            return fail(ConnectFailed(f"nobody listens at {self.address}"))
+        told = self.nodes.stores.get(number)
+        if isinstance(told, list):
+            told = told.pop(0) if len(told) > 1 else told[0]
+        if isinstance(told, Exception):
+            return fail(told)
+        return succeed(told or store_state(self.nodes.described, number, self.nodes.statuses))
+
+    def vacate(self) -> Deferred[None]:
+        number = self.nodes.number(self.address)
+        self.nodes.vacated.append(number)
+        refusal = self.nodes.cannot_vacate
+        return fail(NoStore(refusal)) if refusal else succeed(None)
 
     def trace(self, message_id: str) -> Deferred[MessageTrace]:
         found = {

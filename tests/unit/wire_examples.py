@@ -34,7 +34,7 @@ ENTRY = Entry(b"blue", 3, 1760000060.0)
 WRITTEN = rpc.Written(3, "0f" * 16, 63, 1, ["Node 4", "Node 9"], ["Node 12"], 1760000000.7)
 
 MEMBER = stores.SlotMember("Node 4", "00c0ffee00c0ffee")
-SLOT = stores.SlotState(63, 1, 4, [MEMBER], True, 4, False)
+SLOT = stores.SlotState(63, 1, 4, [MEMBER], True, 4, False, 2, 512)
 STORE = stores.StoreState(
     "0f" * 16, "", ["Node 1"], 256, 3, "00c0ffee00c0ffee", 2, True, False, 48, 1, 9, 4096, "",
     [SLOT],

@@ -11,8 +11,9 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TextIO
 
-from chordnet.draw.phrases import count, plain
+from chordnet.draw.phrases import plain
 from chordnet.survey.verdict import Names
+from chordnet.testbed.actions.convergence import Leaving
 from chordnet.testbed.actions.convergence import Progress as RingProgress
 from chordnet.wire.rpc import MessageRecord, NodeInfo, OrderedEntry
 
@@ -122,15 +123,14 @@ class Progress:
         self._clear()
         print(text, file=sys.stderr)
 
-    def watch(self, progress: RingProgress) -> None:
-        """Show how far a ring has got."""
+    def watch(self, progress: RingProgress | Leaving) -> None:
+        """Show how far a ring has got, or a node that hands over its slots."""
         if not self._live:
             return
-        full = BAR * progress.active // max(progress.expected, 1)
+        done, of = progress.done
+        full = BAR * done // max(of, 1)
         bar = "█" * full + "░" * (BAR - full)
-        text = f"{bar} {progress.active} of {progress.expected} nodes in a ring"
-        if progress.problems:
-            text += f", {count(progress.problems, 'pointer')} to mend"
+        text = f"{bar} {progress.words()}"
         width = shutil.get_terminal_size().columns - 1
         print(f"\r\x1b[K{text[:width]}", end="", file=sys.stderr, flush=True)
         self._shown = True

@@ -15,6 +15,9 @@ from chordnet.draw.phrases import count
 from chordnet.survey.examination import Messages, examine_messages
 from chordnet.survey.findings import Fact, Finding, OnPurpose, in_words, side_name
 from chordnet.survey.report import Report, Side, side_of
+from chordnet.survey.store.asking import look_at_store
+from chordnet.survey.store.judging import store_notes, store_problems
+from chordnet.survey.store.merged import Store
 from chordnet.survey.waiting import gather, pause
 from chordnet.testbed.actions.context import Testbed
 from chordnet.testbed.actions.looking import look
@@ -35,16 +38,24 @@ class Examination:
     messages: tuple[Messages, ...]
     """Of the ring, or of each side of a partition."""
     notes: tuple[Finding, ...] = ()
+    store: Store = attrs.field(factory=lambda: Store({}))
 
     @property
     def problems(self) -> tuple[Finding, ...]:
         """Everything that is wrong."""
-        return (*self.report.problems, *self._each(lambda seen: seen.problems))
+        store = map(Finding, store_problems(self.store))
+        return (*self.report.problems, *self._each(lambda seen: seen.problems), *store)
 
     @property
     def all_notes(self) -> tuple[Finding, ...]:
         """Everything that is worth knowing and no fault."""
-        return (*self._each(lambda seen: seen.notes), *self.notes)
+        store = map(Finding, store_notes(self.store))
+        return (*self._each(lambda seen: seen.notes), *self.notes, *store)
+
+    @property
+    def settled(self) -> bool:
+        """Whether there is nothing that a wait would mend."""
+        return not self.problems and not self.store.unfinished()
 
     def _each(self, facts: Callable[[Messages], Iterable[Fact]]) -> Iterator[Finding]:
         sides = self.report.sides
@@ -86,8 +97,10 @@ async def examine(testbed: Testbed, *, wait: bool, timeout: float) -> Examinatio
             heal = testbed.command("chaos heal")
             faults = load_faults(testbed.home).with_running(report.running)
             notes = [Finding(OnPurpose(text, heal)) for text in faults.texts]
-            found = Examination(report, tuple(seen), tuple(notes))
-            if not found.problems or not wait or testbed.reactor.seconds() >= deadline:
+            visitors = report.snapshot.visitors.values()
+            store = await look_at_store(observer, network, report.snapshot.statuses, visitors)
+            found = Examination(report, tuple(seen), tuple(notes), store)
+            if found.settled or not wait or testbed.reactor.seconds() >= deadline:
                 return found
             await pause(testbed.reactor, RETRY_S)
     finally:
@@ -110,8 +123,9 @@ def doctor(wait_converged: bool, timeout: float, as_json: bool, network: str) ->
     """Check the whole ring from outside, without believing any node's own verdict.
 
     One ring, in order; successor lists and every finger right; every message recorded by every
-    node; the newest ones, and what is said of them, compared one by one. Every fault is one line,
-    and the exit status is 1. Under a partition made on purpose each side is a ring of its own.
+    node; the newest ones, and what is said of them, compared one by one; and of the nodes that hold
+    a key a majority. Every fault is one line, and the exit status is 1. Under a partition made on
+    purpose each side is a ring of its own.
     """
 
     async def work(testbed: Testbed) -> Examination:

@@ -32,15 +32,27 @@ Examples:
 )
 @node_argument()
 @click.option("--kill", is_flag=True, help="Give it no chance to leave the ring in order.")
+@click.option(
+    "--no-wait",
+    is_flag=True,
+    help="Do not wait until others hold its share of the keys.",
+)
 @timeout_option(TIMEOUT_S)
 @json_option
 @network_option
-def remove_node(node: int | str, kill: bool, timeout: float, as_json: bool, network: str) -> None:
-    """Stop one node; returns when the others have repaired ring and fingers."""
+def remove_node(
+    node: int | str, kill: bool, no_wait: bool, timeout: float, as_json: bool, network: str
+) -> None:
+    """Stop one node; returns when the others have repaired ring and fingers.
+
+    Before that it hands over the keys that it holds. If no other node takes them it is not removed.
+    """
     number = chosen_node(network, node)
 
     async def work(testbed: Testbed) -> Removed:
-        return await changes.remove_node(testbed, number, kill=kill, timeout=timeout)
+        return await changes.remove_node(
+            testbed, number, kill=kill, timeout=timeout, hand_over=not no_wait
+        )
 
     done = with_testbed(network, work)
     if as_json:
@@ -82,6 +94,7 @@ def removed_json(done: Removed) -> dict[str, object]:
     return {
         "node": done.node,
         "killed": done.killed,
+        "slots": done.slots,
         "members": done.members,
         "seconds": round(done.seconds, 3),
     }

@@ -75,6 +75,8 @@ def _slot(view: SlotView) -> SlotState:
         # What is left of an earlier generation counts for nothing in this one.
         installed=installed[1] if installed and installed[0] == present.generation else None,
         sealed=view.sealed,
+        keys=view.keys,
+        bytes=view.bytes,
     )
 
 

@@ -9,6 +9,7 @@ from chordnet.survey.waiting import gather
 from chordnet.testbed.actions.context import Testbed
 from chordnet.testbed.actions.convergence import wait_converged
 from chordnet.testbed.actions.lifecycle import Started, bring_up, check_ports, check_size
+from chordnet.testbed.actions.store import give_up_slots
 from chordnet.testbed.base.engine import Engine
 from chordnet.testbed.base.lock import locked
 
@@ -23,13 +24,20 @@ class Removed:
     """Nodes in the ring that is left."""
     seconds: float
     """From the order to leave until the ring and every finger of the others were right."""
+    slots: int = 0
+    """Slots of the store that it has handed over before."""
 
 
-async def remove_node(testbed: Testbed, number: int, *, kill: bool, timeout: float) -> Removed:
+async def remove_node(
+    testbed: Testbed, number: int, *, kill: bool, timeout: float, hand_over: bool = True
+) -> Removed:
     """Stop one node and wait until the others have repaired ring and fingers.
 
     :param kill: end the node without letting it leave in order.
-    :raises TestbedError: the node does not run, or the others did not repair the ring in time.
+    :param hand_over: let it first give its slots of the store to others, unless it is killed or is
+        the last one.
+    :raises TestbedError: the node does not run, or the others did not repair the ring in time, or
+        did not take its slots; then it is not removed.
     """
     network = testbed.checked(number)
     async with locked(testbed.reactor, testbed.home.lock_path, timeout):
@@ -43,6 +51,10 @@ async def remove_node(testbed: Testbed, number: int, *, kill: bool, timeout: flo
             # silent or has failed already does not have to be right afterwards.
             seen = await observer.statuses(running - {number})
             others = set(seen.statuses) - seen.failed
+            slots = 0
+            if hand_over and not kill and others:
+                until = testbed.reactor.seconds() + timeout
+                slots = await give_up_slots(testbed, network, observer, number, until)
             testbed.home.save(network.with_removed(number))
             began = testbed.reactor.seconds()
             members, seconds = 0, 0.0
@@ -63,7 +75,7 @@ async def remove_node(testbed: Testbed, number: int, *, kill: bool, timeout: flo
 
             engine = testbed.engine(network.engine)
             await gather([repaired(), _end(testbed, engine, number, kill)])
-            return Removed(node=number, killed=kill, members=members, seconds=seconds)
+            return Removed(node=number, killed=kill, members=members, seconds=seconds, slots=slots)
         finally:
             observer.close()
 

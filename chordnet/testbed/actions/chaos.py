@@ -24,6 +24,7 @@ from chordnet.survey.waiting import gather, pause
 from chordnet.testbed.actions.context import Testbed
 from chordnet.testbed.actions.convergence import wait_converged
 from chordnet.testbed.actions.lifecycle import bring_up, check_ports
+from chordnet.testbed.actions.store import wait_for_store
 from chordnet.testbed.base.faults import Faults, load_faults, save_faults
 from chordnet.testbed.base.lock import locked
 
@@ -185,7 +186,8 @@ async def _settle(
 
     async def become_right(part: frozenset[int]) -> None:
         with contextlib.suppress(NotConverged):  # the look below finds what is wrong
-            await wait_converged(testbed.reactor, network, observer, part, timeout=timeout)
+            ring = await wait_converged(testbed.reactor, network, observer, part, timeout=timeout)
+            await wait_for_store(testbed, network, observer, part, ring, deadline)
 
     await gather(become_right(part) for part in parts)
     while True:

@@ -37,8 +37,37 @@ class Progress:
     problems: int
     """What the last look at the whole ring found; 0 before there was one."""
 
+    @property
+    def done(self) -> tuple[int, int]:
+        """How many nodes of how many."""
+        return self.active, self.expected
 
-Watch = Callable[[Progress], None]
+    def words(self) -> str:
+        """Return this for people."""
+        text = f"{self.active} of {self.expected} nodes in a ring"
+        mend = f", {self.problems} pointer{'s' if self.problems > 1 else ''} to mend"
+        return text + mend if self.problems else text
+
+
+@attrs.frozen
+class Leaving:
+    """How far a node is with giving up its slots of the store."""
+
+    node: int
+    given: int
+    of: int
+
+    @property
+    def done(self) -> tuple[int, int]:
+        """How many slots of how many."""
+        return self.given, self.of
+
+    def words(self) -> str:
+        """Return this for people."""
+        return f"Node {self.node} has handed over {self.given} of {self.of} slots"
+
+
+Watch = Callable[[Progress | Leaving], None]
 
 
 async def wait_converged(

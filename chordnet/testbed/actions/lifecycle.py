@@ -20,6 +20,7 @@ from chordnet.survey.observer import NoAnswer, Observer, Snapshot
 from chordnet.survey.waiting import first_of, pause
 from chordnet.testbed.actions.context import Testbed
 from chordnet.testbed.actions.convergence import wait_converged
+from chordnet.testbed.actions.store import wait_for_store
 from chordnet.testbed.base.descriptors import provide_descriptors
 from chordnet.testbed.base.engine import Engine
 from chordnet.testbed.base.faults import forget_faults
@@ -297,7 +298,7 @@ async def _ring(
     try:
         if alone:
             await _begin(testbed, observer, network.address(min(expected)), timeout)
-        return await wait_converged(
+        snapshot = await wait_converged(
             testbed.reactor,
             network,
             observer,
@@ -306,6 +307,9 @@ async def _ring(
             since=began,
             watch=testbed.watch,
         )
+        until = began + timeout
+        await wait_for_store(testbed, network, observer, expected, snapshot, until)
+        return snapshot
     finally:
         observer.close()
 

@@ -248,6 +248,12 @@ class Formation:
         }
         return len(named.union(held.registers.head.slot for held in self.holdings.served))
 
+    def fellows(self) -> set[str]:
+        """Return the nodes that hold slots together with this one."""
+        me = self.around.me
+        found = (each.configuration.members for each in self.directory.named())
+        return {member.node for members in found if me in members for member in members}
+
     def view(self) -> tuple[SlotView, ...]:
         """Return what this node knows of every slot."""
         held = self.holdings.slots

@@ -220,8 +220,11 @@ class StoreNode:
         if (founders.vote, founders.founding) != before:
             self._hail(sorted({*self.around.place.near, *founders.wanted, sender}))
         if self.formation is not None and hail.founding == self.formation.founding:
+            known = self.holders.get(sender)
             remember(self.holders, sender, Holder(hail.store, hail.seat, hail.vacating))
             self._hold_self()
+            if hail.vacating and (known is None or not known.vacating):
+                self.formation.seats.hurry()
 
     def _hold_self(self) -> None:
         me = self.around.me
@@ -258,7 +261,11 @@ class StoreNode:
     def _vacate(self) -> None:
         self.vacating = True
         self._hold_self()
-        self._hail(self.holders, asks=False)
+        # The owners of its slots are to know at once, and they are among the slots' members.
+        others = set() if self.formation is None else self.formation.fellows()
+        self._hail(sorted({*self.holders, *others}), asks=False)
+        if self.formation is not None:
+            self.formation.seats.hurry()
 
     # ---- time -------------------------------------------------------------------------------
 

@@ -40,6 +40,8 @@ from chordnet.core.store.slot.reconfigure import Change, Step, Underway, finish_
 
 LOOK_S = 0.5
 """Between two looks at the slots of this node's arc."""
+HURRY_S = 0.02
+"""The same while somebody gives up slots; what comes to its end meanwhile is looked at together."""
 REPLACE_AFTER_S = 15.0
 """A member that has been out of reach for so long loses its seat."""
 HEARD_S = 40.0
@@ -121,6 +123,10 @@ class Seats:
                 return
             if slot not in busy:
                 self._look_at(slot)
+
+    def hurry(self) -> None:
+        """Look soon: somebody waits until its slots are held by others."""
+        self._around.sooner(For.SEATS, 0, HURRY_S)
 
     def members_of_arc(self) -> set[str]:
         """Return the nodes that hold the slots in this node's care."""
@@ -257,6 +263,8 @@ class Seats:
             return None
         slot, change = self.changes[rid]
         self._drop(rid)
+        if any(holder.vacating for holder in self._holders.values()):
+            self.hurry()
         old = change.underway.old
         if slot in self._slots:
             state = self._slots[slot]

@@ -1,0 +1,242 @@
+"""``p2pnet store`` and ``p2pnet explain-key``: the store as its nodes see it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import attrs
+import click
+
+from chordnet.cli.base.failures import FAILED
+from chordnet.cli.base.output import print_json
+from chordnet.cli.base.session import with_testbed
+from chordnet.cli.base.words import Command, json_option, network_option, timeout_option
+from chordnet.cli.store.keys import key_argument
+from chordnet.draw.phrases import count, plain
+from chordnet.survey.description import NetworkDescription
+from chordnet.survey.findings import called
+from chordnet.survey.store.asking import look_at_store
+from chordnet.survey.store.merged import Slot, Store, names_of
+from chordnet.testbed.actions.context import Testbed
+from chordnet.testbed.actions.looking import look
+
+TIMEOUT_S = 5.0
+SHOWN = 10
+"""Lines about slots of one kind; the rest is counted."""
+
+
+async def take_store(testbed: Testbed, patience: float) -> tuple[NetworkDescription, Store]:
+    """Ask every node that runs.
+
+    :param patience: seconds that a node may take to answer.
+    """
+    network = testbed.description()
+    observer = testbed.observer(network, patience)
+    try:
+        report = await look(testbed, observer, network)
+        visitors = report.snapshot.visitors.values()
+        asked = report.running - report.unwell
+        return network, await look_at_store(observer, network, asked, visitors)
+    finally:
+        observer.close()
+
+
+@click.command(
+    cls=Command,
+    epilog="""\b
+Examples:
+  p2pnet store
+  p2pnet store --json
+""",
+)
+@timeout_option(TIMEOUT_S)
+@json_option
+@network_option
+def store(timeout: float, as_json: bool, network: str) -> int:
+    """Show the store of keys: its slots, the nodes that hold them, and what is not in step.
+
+    The exit status is 1 unless every slot has all its members, up to date.
+    """
+
+    async def work(testbed: Testbed) -> tuple[NetworkDescription, Store]:
+        return await take_store(testbed, timeout)
+
+    _, seen = with_testbed(network, work)
+    if as_json:
+        print_json(store_json(network, seen))
+    else:
+        for line in store_lines(network, seen):
+            print(plain(line))
+    return 0 if seen.in_step else FAILED
+
+
+def store_lines(network: str, seen: Store) -> Iterator[str]:
+    """Return the state of a store in lines for people."""
+    if not seen.formation:
+        yield f"network '{network}' has no store of keys"
+        if seen.founders:
+            yield f"its founders are to be {names_of(seen.founders)}"
+    else:
+        nodes = count(len(seen.formations[seen.formation]), "node")
+        yield (
+            f"store {seen.formation[:8]} of network '{network}': {count(seen.keys, 'key')} "
+            f"({count(seen.bytes, 'byte')}) in {count(len(seen.slots), 'slot')} on {nodes}, "
+            f"{count(seen.replicas, 'replica')}"
+        )
+        yield f"begun by {names_of(seen.founders)}"
+    lost, moving = seen.lost, seen.moving
+    if seen.slots:
+        right = len(seen.slots) - len(lost) - len(moving)
+        yield f"in step: {right} of {count(len(seen.slots), 'slot')}"
+    yield from _some("no majority", lost)
+    yield from _some("not in step", moving)
+    for formation, refs in seen.formations.items():
+        if formation != seen.formation:
+            yield f"another store, {formation[:8]}: {names_of(refs)}"
+    for what, found in (
+        ("does not belong to a store", seen.without),
+        ("has a store that has stopped", seen.stopped),
+        ("does not say", seen.silent),
+    ):
+        yield from (f"{called(ref)} {what}: {why}" for ref, why in found.items())
+
+
+def _some(what: str, slots: list[Slot]) -> Iterator[str]:
+    yield from (f"{what}: {slot.words()}" for slot in slots[:SHOWN])
+    if len(slots) > SHOWN:
+        yield f"{what}: {count(len(slots) - SHOWN, 'slot')} more (all of them: --json)"
+
+
+def slot_json(slot: Slot) -> dict[str, Any]:
+    """Return one slot as plain data."""
+    return {
+        "slot": slot.number,
+        "generation": slot.generation,
+        "epoch": slot.epoch,
+        "members": list(slot.members),
+        "in_step": slot.in_step,
+        "majority": slot.has_majority,
+        "missing": list(slot.missing),
+        "behind": list(slot.behind),
+        "vacating": list(slot.vacating),
+        "lacking": slot.lacking,
+        "keys": slot.keys,
+        "bytes": slot.bytes,
+    }
+
+
+def store_json(network: str, seen: Store) -> dict[str, Any]:
+    """Return the state of a store as its JSON document."""
+    return {
+        "network": network,
+        "in_step": seen.in_step,
+        "formation": seen.formation or None,
+        "founders": list(seen.founders),
+        "replicas": seen.replicas,
+        "keys": seen.keys,
+        "bytes": seen.bytes,
+        "slots": [slot_json(slot) for slot in seen.slots],
+        "nodes": [
+            {
+                "node": ref,
+                "formation": state.formation or None,
+                "reason": state.reason,
+                "store": state.store or None,
+                "run": state.run,
+                "slots": state.seats,
+                "keys": state.keys,
+                "bytes": state.bytes,
+                "vacating": state.vacating,
+                "changing": state.changing,
+                "failed": state.failed,
+            }
+            for ref, state in seen.states.items()
+        ],
+        "silent": [{"node": ref, "why": why} for ref, why in seen.silent.items()],
+    }
+
+
+@attrs.frozen
+class Explained:
+    """Where a key lives."""
+
+    key: str
+    identifier: str
+    slot: Slot | None
+    """None if there is no store."""
+    place: str
+    """The first identifier of the slot."""
+
+
+def explained(network: NetworkDescription, seen: Store, key: str) -> Explained:
+    """Return where a key lives."""
+    space = network.space
+    identifier = space.hash(key.encode("utf-8", "surrogateescape"))
+    if not seen.slots:
+        return Explained(key, space.hex(identifier), None, "")
+    arc = space.size // len(seen.slots)
+    slot = seen.slots[identifier // arc]
+    return Explained(key, space.hex(identifier), slot, space.hex(slot.number * arc))
+
+
+@click.command(
+    cls=Command,
+    epilog="""\b
+Examples:
+  p2pnet explain-key config
+  p2pnet explain-key config --json
+""",
+)
+@key_argument
+@timeout_option(TIMEOUT_S)
+@json_option
+@network_option
+def explain_key(key: str, timeout: float, as_json: bool, network: str) -> int | None:
+    """Explain where KEY lives: its identifier, its slot, and the nodes that hold that.
+
+    The exit status is 1 if a majority of them does not answer, or if there is no store.
+    """
+
+    async def work(testbed: Testbed) -> tuple[NetworkDescription, Store]:
+        return await take_store(testbed, timeout)
+
+    found = explained(*with_testbed(network, work), key)
+    if as_json:
+        print_json(explained_json(found))
+    else:
+        for line in explained_lines(found):
+            print(plain(line))
+    return None if found.slot is not None and found.slot.has_majority else FAILED
+
+
+def explained_lines(found: Explained) -> Iterator[str]:
+    """Return where a key lives, in lines for people."""
+    yield f"{found.key} has the identifier {found.identifier}"
+    slot = found.slot
+    if slot is None:
+        yield "there is no store that could hold it"
+        return
+    yield f"which is in slot {slot.number}, from {found.place} on"
+    live = [ref for ref in slot.members if ref not in slot.missing]
+    yield f"held by {names_of(slot.members)} in epoch {slot.epoch}"
+    need = len(slot.members) // 2 + 1
+    if slot.has_majority:
+        yield (
+            f"any node reads and writes it with {need} of {len(slot.members)} members; "
+            f"{len(live)} answer{'s' if len(live) == 1 else ''}"
+        )
+    else:
+        yield "it can be neither read nor written now"
+    if not slot.in_step:
+        yield slot.words()
+
+
+def explained_json(found: Explained) -> dict[str, Any]:
+    """Return where a key lives as its JSON document."""
+    return {
+        "key": found.key,
+        "id": found.identifier,
+        "place": found.place or None,
+        "slot": None if found.slot is None else slot_json(found.slot),
+    }

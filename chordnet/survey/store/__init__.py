@@ -1,0 +1,1 @@
+"""The store of keys as seen from outside: what many nodes say of it, asked and put together."""
