@@ -118,7 +118,7 @@ class Program:
         self._name = name
         self._reactor = reactor
         self._connect = connect
-        self._history = ClientHistory(name, write, reactor.seconds)
+        self._history = ClientHistory(name, write)
         self._told = told
         self._clients: dict[str, P2PNetClient] = {}
         self._seen: dict[str, int] = {}

@@ -166,6 +166,7 @@ _ROOMS: dict[str, Point] = {
     "sources": (120, 500),
     "tap": (120, 590),
     "healthcheck": (330, 500),
+    "recipes": (760, 230),
     "cli": (760, 500),
 }
 

@@ -21,7 +21,7 @@ from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 
 import chordnet
-from chordnet import service, settings, sources, tap
+from chordnet import recipes, service, settings, sources, tap
 from chordnet.cli import app
 from chordnet.cli.base import output
 from chordnet.cli.commands import chaos, doctor, explain, lifecycle, members, messages, ring, status
@@ -489,6 +489,7 @@ class Settings(SynchronousTestCase):
     def test_settings_named_in_the_pages_exist(self):
         """Words such as ``probe_timeout_s`` in code are settings, or the service's arguments."""
         known = set(inspect.signature(chordnet.ChordService).parameters)
+        known |= set(inspect.signature(recipes.Lock).parameters)
         for kind in (
             config.ProtocolConfig, limits.NetworkLimits, chordnet.NodeSettings, chordnet.Seams,
         ):  # fmt: skip

@@ -64,6 +64,7 @@ _ARROWS = {
     "healthcheck": "",
     "tap": "core.base net.links service settings sources",
     "testing": "core.base core.log net.base service",
+    "recipes": "core.base wire",
     "sim.world": "core core.base judge",
     "sim.scenarios": "core.base core.kernel judge sim.world",
     "sim.search": "core core.base core.kernel core.lookup",
