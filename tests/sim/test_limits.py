@@ -15,14 +15,27 @@ from chordnet.sim.campaign.liar import FLOATS
 from chordnet.sim.measured.published import CHURN, FAILURES
 
 FIGURES: dict[str, dict[str, Any]] = {
+    "client.keys": {"REQUEST_BYTES": 16, "MARGIN_S": 2.0},
     "core.store.slot.reconfigure": {"FINISH_AFTER_S": 1.0},
+    "core.store.slot.registers": {"PAGE_BYTES": 65_536},
+    "core.store.base.founding": {
+        "SLOTS": 256, "MOST_SLOTS": 4096, "REPLICAS": 3, "MOST_REPLICAS": 9, "MOST_FOUNDERS": 9,
+        "FIRST_GENERATION": 1, "FIRST_EPOCH": 1,
+    },
     "core.store.base.records": {"MOST_REQUESTS": 16},
     "judge.store.glance": {"SHOWN": 3},
     "judge.store.history": {"MAX_LINE_BYTES": 1048576, "MAX_TEXT_BYTES": 64, "DIGEST_BYTES": 16},
     "judge.store.registers": {
         "MAX_STEPS": 2_000_000, "MAX_REMEMBERED": 5_000_000, "MAX_OPERATIONS": 1_000_000,
     },
+    "net.store.keys": {"MAX_OPERATIONS": 4096, "REQUEST_BYTES": 16},
+    "net.store.records": {"_CHECKPOINT_AT_REST": 128, "_CHECKPOINT_SOON": 512},
     "sim.__main__": {"TELL_S": 10.0},
+    "sim.store.clients": {"TIMEOUT_S": 2.0, "PATIENCE_S": 3.0, "PAUSE_S": 0.2},
+    "sim.store.trials": {"LEAVE_S": 3.0, "RECOVERY_S": 60.0, "FORMING_S": 30.0},
+    "sim.store.world": {"SUCCESSORS": 6, "NOTICE_S": 1.5, "REFUSED_S": 0.002},
+    "storage.store.disk": {"AHEAD_ENTRIES": 1024, "AHEAD_BYTES": 2_097_152},
+    "wire.keys": {"_SHOWN": 60, "_LONGEST_INT": 64},
     "sim.campaign.byzantine": {
         "FEWEST": 8, "MOST": 16, "BEFORE_S": 1.5, "ATTACK_S": 4.0, "ACTS": 12, "MESSAGES": 3,
         "WITHIN_S": 35.0, "QUIET_S": 4.0, "POLL_S": 0.1, "MOST_STEPS": 400_000,

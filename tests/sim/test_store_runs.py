@@ -10,6 +10,7 @@ import hashlib
 import io
 import itertools
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from chordnet.core.store.base.safeguards import StoreSafeguards
 from chordnet.judge.store.history import Action, Outcome, line_of
 from chordnet.sim.store import __main__ as command
 from chordnet.sim.store.clients import Mix, again, recorded
-from chordnet.sim.store.trials import Plan, Report, run
+from chordnet.sim.store.trials import Plan, Report, _read_all, run
 from chordnet.sim.store.world import Disk, StoreWorld
 
 GOLDEN = Path(__file__).with_name("golden") / "stores.json"
@@ -59,9 +60,17 @@ def all_figures() -> dict[str, Any]:
 class RunTests(SynchronousTestCase):
     def test_each_run_comes_to_what_it_came_to_and_none_is_wrong(self) -> None:
         expected = json.loads(GOLDEN.read_text("utf-8"))
-        found = all_figures()
-        self.assertEqual([name for name in found if found[name]["problems"]], [])
-        self.assertEqual(found, expected)
+        self.assertEqual(PLANS.keys(), expected.keys())
+        for name, (seed, plan) in PLANS.items():
+            found = figures(run(seed, plan))
+            self.assertEqual((name, found["problems"]), (name, []))
+            self.assertEqual((name, found), (name, expected[name]))
+
+    def test_a_store_that_cannot_begin_is_a_problem_and_the_end_of_the_run(self) -> None:
+        report = run(1, Plan(nodes=1, founders=2))
+        self.assertEqual(report.problems, ["the store was not in step in time"])
+        self.assertTrue(30.0 <= report.seconds < 31.0, report.seconds)
+        self.assertEqual(report.history, [])
 
     def test_a_store_without_one_of_its_rules_is_found_to_be_wrong(self) -> None:
         busy = Plan(keys=2, nodes=5, slots=2, operations=600, fault_s=0.3)
@@ -70,6 +79,54 @@ class RunTests(SynchronousTestCase):
             seeds = range(first, first + 40)
             found = (s for s in seeds if "history is wrong" in str(run(s, plan).problems))
             self.assertIsNotNone(next(found, None), f"{rule}: nothing found in {seeds}")
+
+
+class Answering(StoreWorld):
+    """A world whose nodes answer what they are told to; None: they cannot begin."""
+
+    def __init__(self, answers: list[end.Outcome | None]) -> None:
+        super().__init__(1, ("n0",))
+        self.answers = answers
+        self.asked: list[tuple[str, Get | Put, float]] = []
+        for number in range(len(answers)):
+            self.start(f"n{number}")
+
+    def ask(
+        self, name: str, asked: Get | Put, timeout: float, done: Callable[[end.Outcome], None]
+    ) -> bool:
+        self.asked.append((name, asked, timeout))
+        answer = self.answers[len(self.asked) % len(self.answers) - 1]
+        if answer is not None:
+            done(answer)
+        return answer is not None
+
+
+class ReadingTests(SynchronousTestCase):
+    """Every key is read through every node in the end."""
+
+    def problems(self, *answers: end.Outcome | None, keys: int = 1) -> list[str]:
+        self.world, report = Answering(list(answers)), Report(1)
+        _read_all(self.world, Plan(keys=keys), report)
+        return report.problems
+
+    def test_nodes_that_tell_the_same_are_right(self) -> None:
+        self.assertEqual(self.problems(end.Found(PRESENT), end.Found(PRESENT), keys=2), [])
+        expected = [(node, Get(key), 5.0) for key in (b"k0", b"k1") for node in ("n0", "n1")]
+        self.assertEqual(self.world.asked, expected)
+
+    def test_nodes_that_tell_of_two_versions_are_not(self) -> None:
+        found = self.problems(end.Found(PRESENT), end.Found(GONE))
+        self.assertEqual(found, ["k0 differs from node to node"])
+
+    def test_a_node_that_cannot_read_a_key_is_told_with_what_it_said(self) -> None:
+        missed = end.Unavailable(1, (A,), 3)
+        found = self.problems(end.Found(PRESENT), missed, end.Untold())
+        self.assertEqual(found, [f"k0 cannot be read in the end: [{missed}]"])
+
+    def test_a_node_without_a_store_is_told(self) -> None:
+        found = self.problems(end.Found(PRESENT), None)
+        expected = ["n1 has no store in the end", "k0 cannot be read in the end: []"]
+        self.assertEqual(found, expected)
 
 
 class WorldTests(SynchronousTestCase):
@@ -247,6 +304,45 @@ class CommandTests(SynchronousTestCase):
         lines = path.read_bytes().splitlines()
         self.assertGreaterEqual(len(lines), 10)
         self.assertIn("client", json.loads(lines[0]))
+
+    def test_faults_are_summed_up_and_the_slowest_recovery_is_told(self) -> None:
+        plan = Plan(nodes=4, keys=2, clients=2, operations=30, fault_s=0.3, slots=2)
+        reports = [run(seed, plan) for seed in (3, 4)]
+        words = ("--seeds", "2", "--first", "3", "--nodes", "4", "--keys", "2", "--clients", "2")
+        words += ("--operations", "30", "--pause", "0.3", "--slots", "2")
+        _status, out, _err = self.run_command(*words)
+        lines = out.splitlines()
+        self.assertEqual(lines[:2], [command.told(report) for report in reports])
+        self.assertNotEqual(reports[0].recovered, reports[1].recovered)
+        slowest = max(report.recovered for report in reports)
+        self.assertIn(f"right again {slowest:.1f} s after the faults at the latest", lines[4])
+        faults = reports[0].faults + reports[1].faults
+        self.assertEqual(lines[3].split(": ")[0], f"{faults.total()} faults")
+        for kind, count in faults.items():
+            self.assertIn(f"{count} {kind}", lines[3])
+
+    def test_several_processes_come_to_what_one_comes_to(self) -> None:
+        words = ("--seeds", "2", "--nodes", "3", "--operations", "4", "--calm", "--slots", "1")
+        self.assertEqual(self.run_command(*words, "--jobs", "2"), self.run_command(*words))
+
+    def test_ten_runs_are_still_told_one_by_one(self) -> None:
+        words = ("--seeds", "10", "--nodes", "1", "--founders", "1", "--operations", "1")
+        _status, out, _err = self.run_command(*words, "--calm", "--slots", "1", "--clients", "1")
+        self.assertEqual(len(out.splitlines()), 13)
+
+    def test_what_is_said_is_the_plan(self) -> None:
+        words = (
+            "--nodes", "9", "--founders", "9", "--slots", "4096", "--keys", "1", "--clients", "1",
+            "--operations", "1", "--pause", "0.1", "--calm", "--without", "seal, ,store_id",
+        )  # fmt: skip
+        expected = Plan(
+            nodes=9, founders=9, slots=4096, keys=1, clients=1, operations=1, fault_s=0.1,
+            quiet=True, safeguards=StoreSafeguards(seal=False, store_id=False),
+        )  # fmt: skip
+        options = command._parser().parse_args(words)
+        self.assertEqual(command.planned(options), expected)
+        least = command._parser().parse_args(["--slots", "1", "--founders", "1", "--seeds", "1"])
+        self.assertEqual(command.planned(least), Plan(slots=1, founders=1))
 
     def test_what_makes_no_sense_is_refused_in_one_line(self) -> None:
         rows = [

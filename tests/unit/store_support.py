@@ -201,9 +201,12 @@ def _accepted(counter: int, version: int) -> tuple[Ballot, Content]:
 class Leader:
     """A change, by itself."""
 
-    def __init__(self, *wanted: Member, old: Configuration = FIRST) -> None:
+    def __init__(
+        self, *wanted: Member, old: Configuration = FIRST, needed: tuple[Member, ...] = ()
+    ) -> None:
         self.effects: list[Effect] = []
-        self.change = Change(9, WHERE, Ballots("X", 1), self.effects, Underway(old, wanted))
+        underway = Underway(old, wanted, needed=needed)
+        self.change = Change(9, WHERE, Ballots("X", 1), self.effects, underway)
         self.change.begin()
 
     @property

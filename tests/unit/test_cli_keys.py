@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from chordnet.cli.app import run
+from chordnet.cli.store.keys import print_value
 from chordnet.core.base.errors import (
     Conflict,
     NoStore,
@@ -33,6 +34,19 @@ USUAL = {"request": None, "since": None, "timeout_s": 10.0, "if_version": None}
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True
+
+
+class Raw(io.RawIOBase):
+    """What is written at last, without a buffer."""
+
+    def __init__(self, there: io.BytesIO) -> None:
+        self.there = there
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        return self.there.write(data)
 
 
 @contextlib.contextmanager
@@ -84,7 +98,7 @@ class PutTests(KeysCase):
         )
 
     def test_the_node_is_asked_for_what_the_words_say(self) -> None:
-        self.ends(*[WRITTEN] * 9)
+        self.ends(*[WRITTEN] * 12)
         file = self.root / "value"
         file.write_bytes(bytes(range(256)))
         put = {"expires_s": None, **USUAL}
@@ -96,7 +110,16 @@ class PutTests(KeysCase):
             (("-1", "-2"), "-1", {"value": b"-2"}),
             (("k", "--file", str(file)), "k", {"value": bytes(range(256))}),
             (("k", "v", "--if-version", "0"), "k", {"value": b"v", "if_version": 0}),
-            (("k", "v", "--expires", "1.5"), "k", {"value": b"v", "expires_s": 1.5}),
+            (
+                ("k", "v", "--if-version", str(2**62 - 1)), "k",
+                {"value": b"v", "if_version": 2**62 - 1},
+            ),
+            (("k", "v", "--expires", "0.5"), "k", {"value": b"v", "expires_s": 0.5}),
+            (("k", "v", "--expires", "315360000"), "k", {"value": b"v", "expires_s": 315360000.0}),
+            (
+                ("k", "v", "--again", "aa.123456789012345678"), "k",
+                {"value": b"v", "request": b"\xaa", "since": 123456789012345678},
+            ),
             (
                 ("k", "v", "--again", "00ff.17", "--timeout", "3"), "k",
                 {"value": b"v", "request": b"\0\xff", "since": 17, "timeout_s": 3.0},
@@ -111,8 +134,9 @@ class PutTests(KeysCase):
             with standard_input(data):
                 self.printed("put", "4", "k", "-")
             self.assertEqual(self.asked[2]["value"], data)
-        with standard_input(bytes(65537)):
+        with standard_input(bytes(70_000)):
             self.assertIn("the value has more than 65536 bytes", self.refused("put", "4", "k", "-"))
+            self.assertEqual(sys.stdin.buffer.tell(), 65537, "no more is read than is needed")
 
     def test_a_file_may_have_as_much_as_a_value(self) -> None:
         file = self.root / "value"
@@ -216,9 +240,17 @@ class EndTests(KeysCase):
                 self.ends(NoStore("this node keeps no store"))
                 self.assertEqual(self.failed(*words, *more), "p2pnet: this node keeps no store\n")
 
-    def test_a_node_that_does_not_answer_a_read_is_named(self) -> None:
-        self.ends(TimedOut("127.0.0.1:9004 did not answer"))
-        self.assertIn("Node 4 did not answer within 15 s", self.failed("get", "4", "k"))
+    def test_a_node_that_does_not_answer_is_named(self) -> None:
+        for words, seconds in (
+            (("get", "4", "k"), 15),
+            (("get", "4", "k", "--timeout", "2"), 7),
+            (("put", "4", "k", "v"), 15),
+            (("put", "4", "k", "v", "--timeout", "2"), 7),
+            (("delete", "4", "k"), 15),
+            (("delete", "4", "k", "--timeout", "2"), 7),
+        ):
+            self.ends(TimedOut("127.0.0.1:9004 did not answer"))
+            self.assertIn(f"Node 4 did not answer within {seconds} s", self.failed(*words))
 
     def test_a_node_that_does_not_run_is_named(self) -> None:
         self.world.engine.alive -= {4}
@@ -245,6 +277,14 @@ class GetTests(KeysCase):
             self.ends(Entry(value, 1))
             self.assertEqual(self.raw("get", "4", "config"), (0, value, ""))
         self.assertEqual(self.asked, ("get", "config", {"timeout_s": 10.0}))
+
+    def test_a_value_follows_what_was_printed_before_and_is_out_when_it_is_printed(self) -> None:
+        there = io.BytesIO()
+        out = io.TextIOWrapper(io.BufferedWriter(Raw(there)))
+        with contextlib.redirect_stdout(out):
+            out.write("before ")
+            print_value(b"value")
+            self.assertEqual(there.getvalue(), b"before value")
 
     def test_on_a_terminal_a_value_ends_with_a_line_feed_and_controls_nothing(self) -> None:
         for value, shown in (

@@ -389,6 +389,16 @@ class CheckpointTests(DiskCase):
         disk.checkpoint()
         self.assertEqual(disk._identity, before)
 
+    def test_checkpoints_are_numbered_one_after_another(self) -> None:
+        disk = self.open()
+        before = disk._identity
+        for number in (1, 2):
+            self.put(disk, HeadKept(head(number)))
+            disk.checkpoint()
+            expected = (before.store, before.run, before.checkpoint + number)
+            found = disk._identity
+            self.assertEqual((found.store, found.run, found.checkpoint), expected)
+
     def test_opening_moves_what_was_written_ahead(self) -> None:
         disk = self.again(self.filled(3))
         self.assertEqual((disk.waiting, self.ahead.stat().st_size), (0, 0))

@@ -167,6 +167,10 @@ class PutTests(SynchronousTestCase):
         led.promised(A)
         led.operation.again()
         led.operation.expire()
+        led.asks.clear()
+        led.operation.moved(SECOND)
+        led.operation.remind()
+        self.assertEqual(led.asks, [])
         self.assertEqual(led.operation.attempt.phase, Phase.ENDED)
         self.assertEqual(led.outcome, Unavailable(1, (A, B, C), 3))
 
@@ -468,6 +472,17 @@ class OthersTests(SynchronousTestCase):
         self.assertEqual(led.kinds, [("A", msg.Accept), ("C", msg.Accept)])
         self.assertEqual(led.operation.answered, {B})
         led.accepted(C)
+        led.operation.remind()
+        self.assertEqual(led.asks, [])
+
+    def test_nobody_is_asked_again_while_an_operation_waits(self) -> None:
+        led = Led(PUT)
+        led.promised(A)
+        led.promised(B)
+        led.outrun(A, 9)
+        led.outrun(B, 9)
+        self.assertEqual(led.operation.attempt.phase, Phase.WAIT)
+        led.asks.clear()
         led.operation.remind()
         self.assertEqual(led.asks, [])
 

@@ -78,6 +78,36 @@ class ProposalTests(SynchronousTestCase):
         promised(leader, C, Vote(ballot(1), (A, C, D)))
         self.assertEqual(leader.change.underway.members, (B, C, D))
 
+    def test_a_leader_with_a_free_choice_waits_for_the_promises_of_those_that_it_needs(
+        self,
+    ) -> None:
+        for needed, step in (
+            ((A,), Step.ACCEPT),
+            ((A, C), Step.ACCEPT),
+            ((B,), Step.PREPARE),
+            ((A, B), Step.PREPARE),
+        ):
+            leader = Leader(A, B, needed=needed)
+            promised(leader, A)
+            self.assertEqual(leader.change.underway.step, Step.PREPARE)
+            promised(leader, C)
+            self.assertEqual(leader.change.underway.step, step, needed)
+            promised(leader, B)
+            self.assertEqual(leader.change.underway.step, Step.ACCEPT)
+
+    def test_a_leader_waits_for_those_that_it_needs_in_each_of_its_rounds(self) -> None:
+        leader = Leader(A, B, needed=(B,))
+        leader.change.again()
+        promised(leader, A)
+        promised(leader, C)
+        self.assertEqual(leader.change.underway.step, Step.PREPARE)
+
+    def test_a_leader_that_goes_on_with_a_proposal_needs_a_majority_only(self) -> None:
+        leader = Leader(A, B, needed=(B,))
+        promised(leader, A, Vote(ballot(2), (A, C)))
+        promised(leader, C)
+        self.assertEqual(leader.change.underway.members, (A, C))
+
     def test_a_configuration_is_chosen_by_a_majority_and_its_members_are_told(self) -> None:
         leader = Leader(A, B, D)
         promised(leader, A)

@@ -8,8 +8,9 @@ from chordnet.core.store.base import messages as msg
 from chordnet.core.store.base.ballots import NONE
 from chordnet.core.store.base.configurations import Configuration, Member, Vote
 from chordnet.core.store.base.messages import Why
-from chordnet.core.store.base.records import EMPTY, Floor, Record
+from chordnet.core.store.base.records import EMPTY, Content, Floor, Record
 from chordnet.core.store.base.safeguards import StoreSafeguards
+from chordnet.core.store.slot.registers import size_of
 from tests.unit.store_support import (
     FIRST,
     KEY,
@@ -280,6 +281,57 @@ class StateTests(SynchronousTestCase):
         disk = Disk(safeguards=StoreSafeguards(installed_first=False))
         disk.registers.learn(SECOND)
         self.assertEqual(disk.registers.head.configuration, SECOND)
+
+
+class PagingTests(SynchronousTestCase):
+    def keeping(self, **sizes: int) -> Disk:
+        """Return a sealed member with values of so many bytes, by their keys."""
+        disk = Disk(sealed=True)
+        for key, size in reversed(sizes.items()):
+            taken = Record(ballot(1), ballot(1), Content(bytes(size), 1, None, ()))
+            disk.registers.records[key.encode()] = disk.records[key.encode()] = taken
+        return disk
+
+    def page(self, disk: Disk, after: bytes | None = None) -> tuple[list[bytes], bool]:
+        (answer,) = disk.take(msg.Fetch(to(), 1, 2, after))
+        assert isinstance(answer, msg.Snapshot)
+        self.assertEqual(answer.after, after)
+        return [key for key, _record in answer.records], answer.more
+
+    def test_a_record_counts_its_key_its_value_and_its_requests_and_something_besides(self) -> None:
+        for key, known, expected in (
+            (b"", Content(None, 0, None, ()), 200),
+            (b"key", Content(None, 2, None, ()), 203),
+            (b"key", Content(b"value", 2, None, ()), 208),
+            (b"key", content(3), 328),
+        ):
+            self.assertEqual(size_of(key, Record(ballot(1), ballot(1), known)), expected)
+
+    def test_a_page_has_as_many_records_as_go_into_64_kib(self) -> None:
+        for second, keys in ((35_134, [b"a", b"b"]), (35_135, [b"a"])):
+            disk = self.keeping(a=30_000, b=second, c=1)
+            self.assertEqual(self.page(disk), (keys, True))
+
+    def test_a_record_that_is_larger_than_a_page_has_one_for_itself(self) -> None:
+        disk = self.keeping(a=70_000, b=70_000, c=0)
+        self.assertEqual(self.page(disk), ([b"a"], True))
+        self.assertEqual(self.page(disk, b"a"), ([b"b"], True))
+        self.assertEqual(self.page(disk, b"b"), ([b"c"], False))
+
+    def test_a_page_begins_after_the_key_that_was_the_last_whether_that_is_there_or_not(self):
+        disk = self.keeping(a=1, c=1, e=1)
+        for after, keys in ((None, "ace"), (b"", "ace"), (b"a", "ce"), (b"b", "ce"), (b"e", "")):
+            expected = [key.encode() for key in keys]
+            self.assertEqual(self.page(disk, after), (expected, False))
+
+    def test_each_write_on_disk_is_counted(self) -> None:
+        disk = Disk()
+        self.assertEqual(disk.registers.changes, 0)
+        disk.prepare(1)
+        disk.prepare(1)
+        self.assertEqual(disk.registers.changes, 1)
+        disk.accept(1, 1)
+        self.assertEqual(disk.registers.changes, 2)
 
 
 class LeaverTests(SynchronousTestCase):

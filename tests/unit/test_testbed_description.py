@@ -38,6 +38,15 @@ class DescriptionTests(SynchronousTestCase):
         self.assertEqual(network(1).peers(1), ())
         self.assertEqual([network(2).peers(n) for n in (1, 2)], [(2,), (1,)])
 
+    def test_the_first_three_that_exist_begin_the_store(self) -> None:
+        for size, founders in (
+            (1, ("Node 1",)),
+            (2, ("Node 1", "Node 2")),
+            (3, ("Node 1", "Node 2", "Node 3")),
+            (4, ("Node 1", "Node 2", "Node 3")),
+        ):
+            self.assertEqual(network(size).founders, founders)
+
     def test_a_network_of_before_recordings_is_read(self) -> None:
         fields = json.loads(network(3).to_json())
         del fields["record"]

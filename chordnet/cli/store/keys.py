@@ -6,7 +6,7 @@ import base64
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 import attrs
 import click
@@ -250,17 +250,22 @@ def the_value(value: bytes | None, file: Path | None) -> bytes:
     if file is not None:
         try:
             with file.open("rb") as opened:
-                value = opened.read(MAX_VALUE_BYTES + 1)
+                value = _read(opened)
         except OSError as problem:
             raise click.UsageError(plain(f"{file}: {problem.strerror or problem}")) from None
     elif value == b"-":
-        value = sys.stdin.buffer.read(MAX_VALUE_BYTES + 1)
+        value = _read(sys.stdin.buffer)
     assert value is not None
     if len(value) > MAX_VALUE_BYTES:
         raise click.UsageError(
             f"the value has more than {MAX_VALUE_BYTES} bytes (64 KiB), which are allowed"
         )
     return value
+
+
+def _read(source: BinaryIO) -> bytes:
+    """Return what is there, or enough of it to see that it is too long."""
+    return source.read(MAX_VALUE_BYTES + 1)
 
 
 def _write(

@@ -222,6 +222,7 @@ def run(seed: int, plan: Plan) -> Report:
         world.start(f"n{k}", offset=world.rng.uniform(-2.0, 2.0))
     if not world.run(FORMING_S, lambda: in_step(world)):
         report.problems.append("the store was not in step in time")
+        report.seconds = world.now
         return report
     clients = [
         Client(f"c{k}", world, plan.keys, plan.mix, report.history) for k in range(plan.clients)

@@ -264,7 +264,7 @@ class Operation:
         """Go on from what a majority had accepted."""
         asked, since = self.asked, self.attempt.since
         if self.attempt.has_expired(base):
-            self._settle(base.buried(floor), None, told=False)
+            self._settle(base.buried(floor), None)
             return
         confirmed = self.attempt.agreed is not None
         if isinstance(asked, Get):
@@ -272,9 +272,9 @@ class Operation:
             return
         version = base.version_of(asked.request)
         if version is not None:
-            self._settle(base, self._receipt(version), told=False)
+            self._settle(base, self._receipt(version))
         elif since is not None and not base.reaches_back(since):
-            self._settle(base, Untold(), told=False)
+            self._settle(base, Untold())
         elif not asked.fits(base):
             if since is not None and self._safeguards.written_conflict:
                 confirmed = False
@@ -283,9 +283,9 @@ class Operation:
             content = base.written(asked.value, asked.request, expires=asked.expires, floor=floor)
             since = base.version if since is None else min(since, base.version)
             self.attempt = replace(self.attempt, since=since)
-            self._settle(content, self._receipt(content.version), told=False)
+            self._settle(content, self._receipt(content.version))
 
-    def _settle(self, content: Content, then: Outcome | None, *, told: bool) -> None:
+    def _settle(self, content: Content, then: Outcome | None, *, told: bool = False) -> None:
         """Have ``content`` accepted and end so; or go on from there, if ``then`` is None.
 
         :param told: it is confirmed already.

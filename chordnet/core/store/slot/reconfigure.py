@@ -334,13 +334,13 @@ class Installation:
         if answer.after != (before[-1][0] if before else None):
             return None  # this page has been here already
         records = (*before, *answer.records)
-        if not (answer.more and answer.records):
-            return records
-        pages[answer.address] = records
-        self.copying = replace(copying, pages=tuple(sorted(pages.items())))
-        after, epoch = records[-1][0], copying.told.configuration.epoch
-        self._effects.append(Say(sender, msg.Fetch(answer.address, answer.rid, epoch, after)))
-        return None
+        if answer.more and answer.records:
+            pages[answer.address] = records
+            self.copying = replace(copying, pages=tuple(sorted(pages.items())))
+            after, epoch = records[-1][0], copying.told.configuration.epoch
+            self._effects.append(Say(sender, msg.Fetch(answer.address, answer.rid, epoch, after)))
+            return None
+        return records
 
     def _install(
         self, copying: Copying, records: Iterable[tuple[bytes, Record]], floor: Floor
