@@ -378,6 +378,10 @@ class NewsTests(SynchronousTestCase):
         self.assertEqual(self.told(node), [("F", (SURE, other)), ("B", (SURE, other))])
         node.wait(1.0)
         self.assertEqual(self.told(node), [])
+        node.hear("X", Lists(FORMATION, (Listed(3, SECOND),)))
+        node.wait(0.02)
+        third = (Listed(3, SECOND),)
+        self.assertEqual(self.told(node), [("F", third), ("B", third)])
 
     def test_a_neighbour_on_both_sides_is_told_once(self) -> None:
         node = Node(near=())
