@@ -587,9 +587,7 @@ class TimerTests(RunnerCase):
         self.mail()
         self.assertEqual(order, ["Mail", "over", "Vacate", "over", "Neighbours", "over"])
 
-    def test_an_exception_of_the_machine_is_logged_and_counted_and_the_next_event_comes(
-        self,
-    ) -> None:
+    def test_an_exception_of_the_machine_is_logged_and_counted_and_stops_the_store(self) -> None:
         def script(_event: ev.Event) -> list[NodeEffect]:
             raise ValueError("a slip")
 
@@ -597,8 +595,17 @@ class TimerTests(RunnerCase):
         self.mail()
         self.assertIn("the store failed on Mail", self.lines[0])
         self.assertEqual(self.counted(NetMetric.CORE_ERRORS), 1)
+        self.assertEqual(self.counted(NetMetric.STORE_FAILURES), 1)
+        self.assertEqual(self.store.failed, "its protocol has failed; the log says where")
         self.tell(Post("n2", b"a"))
-        self.assertEqual(self.ring.letters, [(PEER.address, b"a")])
+        self.assertEqual(self.ring.letters, [])
+
+    def test_a_disk_that_does_not_fit_its_node_is_why_there_is_no_store(self) -> None:
+        self.machine.misfit = "this disk is another node's"
+        self.machine.belongs = None
+        with self.assertRaises(NoStore) as caught:
+            self.ask()
+        self.assertEqual(str(caught.exception), "this disk is another node's")
 
     def test_what_the_store_notes_is_in_the_log_and_an_alarm_is_a_warning(self) -> None:
         self.tell(Noted("fine {it}"), Noted("trouble", alarming=True))

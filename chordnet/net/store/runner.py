@@ -110,6 +110,8 @@ class StoreRunner:
         """Return why the node belongs to no store, in words; empty if it does."""
         if self.founding is not None:
             return ""
+        if self.machine.misfit:
+            return self.machine.misfit
         founders = self.machine.settings.founders
         if founders:
             return f"the store has not begun: its founders are {', '.join(founders)}"
@@ -203,6 +205,8 @@ class StoreRunner:
             self._journal.failure(
                 NetMetric.CORE_ERRORS, f"the store failed on {type(event).__name__}"
             )
+            # It may have promised something that was never to be kept: it must not go on.
+            self._give_up("its protocol has failed; the log says where")
             return
         for effect in effects:
             self._perform(effect)
