@@ -125,7 +125,7 @@ class RegisterTests(KeyCase):
         requests = set()
         for number in (2, 3):
             store = FakeStore(self.wall)
-            service = self.service(number, store=store, rng=random.Random(5))
+            service = self.service(number, keys=store, rng=random.Random(5))
             self.network.run(4)
             self.result(service.put("k", b"v"))
             requests |= {asked.request for asked, _ in store.asked}

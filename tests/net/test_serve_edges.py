@@ -519,15 +519,15 @@ class ReadingTests(NodeCase):
 class TableTests(SynchronousTestCase):
     def test_the_replies_that_may_be_long_are_those_with_lists(self) -> None:
         long = {call.request.__name__ for call in CALLS if call.long}
-        self.assertEqual(long, {"GetMessages", "GetHistory", "GetTrails"})
+        self.assertEqual(long, {"GetMessages", "GetHistory", "GetTrails", "GetStoreState"})
 
     def test_the_role_that_each_call_needs_is_written_down(self) -> None:
         found: dict[str, set[str]] = {}
         for call in CALLS:
             found.setdefault(call.role, set()).add(call.request.__name__)
-        self.assertEqual(found["send"], {"SendMessage"})
-        self.assertEqual(found["operate"], {"LeaveRing", "BeginRing"})
-        self.assertEqual(len(found["read"]), 8)
+        self.assertEqual(found["send"], {"SendMessage", "PutKey", "DeleteKey"})
+        self.assertEqual(found["operate"], {"LeaveRing", "BeginRing", "VacateSeats"})
+        self.assertEqual(len(found["read"]), len(CALLS) - 6)
 
 
 class SessionTests(ServiceCase):
