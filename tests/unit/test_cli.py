@@ -74,7 +74,7 @@ class HelpTests(CommandCase):
             "send-message": " NODE MESSAGE", "get-messages": " NODE", "explain": " NODE",
             "trace": " ID", "lookup": " NODE KEY", "put": " NODE KEY [VALUE]",
             "get": " NODE KEY", "delete": " NODE KEY", "logs": " NODE", "replay": " FILE...",
-            "check-history": " FILE",
+            "check-history": " FILE", "explain-key": " KEY",
         }  # fmt: skip
         for name in COMMANDS:
             first = self.p2pnet(name, "--help")[1].splitlines()[0]
@@ -116,7 +116,7 @@ class HelpTests(CommandCase):
                     "start-network", "stop-network", "remove-node", "add-node", "chaos",
                 ],
                 "Messages": ["send-message", "get-messages"],
-                "Keys": ["put", "get", "delete"],
+                "Keys": ["put", "get", "delete", "store", "explain-key"],
                 "Look inside": [
                     "status", "doctor", "ring", "explain", "trace", "lookup", "logs", "replay",
                     "check-history",
@@ -138,7 +138,7 @@ class HelpTests(CommandCase):
             from chordnet.cli.app import cli, run
             run(["--help"])
             names = [item.value for item in cli.shell_complete(click.Context(cli), "st")]
-            assert names == ["start-network", "stop-network", "status"], names
+            assert names == ["start-network", "stop-network", "store", "status"], names
             heavy = {"twisted", "docker", "rich", "msgspec"} & set(sys.modules)
             assert not heavy, heavy
             """

@@ -391,3 +391,32 @@ class LeaverTests(SynchronousTestCase):
         disk.registers.install(third, [(KEY, record(5, 2))], Floor(NONE, 0))
         self.assertFalse(disk.registers.head.emptied)
         self.assertEqual(disk.registers.records, {KEY: record(5, 2)})
+
+
+class StockTests(SynchronousTestCase):
+    def counted(self, disk: Disk) -> tuple[int, int]:
+        stock = disk.registers.stock
+        return stock.keys, stock.bytes
+
+    def test_keys_and_bytes_are_counted_as_records_change(self) -> None:
+        disk = Disk()
+        self.assertEqual(self.counted(disk), (0, 0))
+        disk.prepare(1)
+        self.assertEqual(self.counted(disk), (0, 0))
+        one = len(KEY) + len(content(1).value or b"")
+        disk.accept(1, 1)
+        disk.accept(2, 2)
+        self.assertEqual(self.counted(disk), (1, one))
+        disk.take(msg.Accept(to(), 1, KEY, ballot(3), content(2).written(None, b"gone")))
+        self.assertEqual(self.counted(disk), (0, 0))
+
+    def test_a_state_that_is_installed_is_counted_anew_and_one_that_is_deleted_no_more(
+        self,
+    ) -> None:
+        disk = Disk()
+        disk.accept(1, 1)
+        disk.registers.install(SECOND, [(b"other", record(3, 1))], Floor(NONE, 0))
+        self.assertEqual(self.counted(disk), (1, len(b"other") + len(content(1).value or b"")))
+        third = Configuration(1, 3, (B, C, D))
+        self.assertTrue(disk.registers.forget(third))
+        self.assertEqual(self.counted(disk), (0, 0))

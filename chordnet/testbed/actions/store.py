@@ -93,7 +93,7 @@ async def give_up_slots(
             raise _stays(testbed, number, state, "no other node has taken them in time")
         await pause(reactor, PAUSE_S)
         state, now = await observer.store_state(address), reactor.seconds()
-        if isinstance(state, NoAnswer) or state.seats or state.changing:
+        if isinstance(state, NoAnswer) or state.seats:
             empty_since = None
         elif empty_since is None:
             empty_since = now
