@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+from msgspec.structs import replace
 from twisted.trial.unittest import SynchronousTestCase
 
 from chordnet.core.store.base import outcomes as end
@@ -25,7 +26,7 @@ from chordnet.core.store.base.safeguards import StoreSafeguards
 from chordnet.judge.store.history import Action, Outcome, line_of
 from chordnet.sim.store import __main__ as command
 from chordnet.sim.store.clients import Mix, again, recorded
-from chordnet.sim.store.trials import Plan, Report, _read_all, run
+from chordnet.sim.store.trials import Plan, Report, _Faults, _read_all, run
 from chordnet.sim.store.world import Disk, StoreWorld
 
 GOLDEN = Path(__file__).with_name("golden") / "stores.json"
@@ -79,6 +80,71 @@ class RunTests(SynchronousTestCase):
             seeds = range(first, first + 40)
             found = (s for s in seeds if "history is wrong" in str(run(s, plan).problems))
             self.assertIsNotNone(next(found, None), f"{rule}: nothing found in {seeds}")
+
+
+class FaultTests(SynchronousTestCase):
+    """What may go wrong, and when it may not."""
+
+    def faults(self, nodes: int) -> _Faults:
+        self.world = StoreWorld(1, ("n0",), slots=1)
+        for number in range(nodes):
+            self.world.start(f"n{number}")
+        return _Faults(self.world, Plan(nodes=nodes), Report(1))
+
+    def test_nodes_join_until_there_are_twice_as_many(self) -> None:
+        for nodes in (1, 3):
+            faults = self.faults(nodes)
+            joined = [faults._join() for _ in range(nodes + 2)]
+            self.assertEqual(joined, [True] * nodes + [False] * 2)
+            self.assertEqual(len(self.world.live()), 2 * nodes)
+
+    def test_a_node_leaves_only_while_there_are_more_than_five(self) -> None:
+        for nodes, leaves in ((5, False), (6, True)):
+            faults = self.faults(nodes)
+            self.assertEqual(faults._leave(), leaves)
+            self.assertEqual(len(faults._leaving), leaves)
+
+    def test_three_that_neither_leave_nor_are_frozen_are_left_alone(self) -> None:
+        self.assertIsNone(self.faults(3)._some())
+        faults = self.faults(5)
+        self.world.freeze("n1")
+        self.assertEqual({faults._some() for _ in range(99)}, {"n0", "n2", "n3", "n4"})
+        faults._leaving.add("n2")
+        self.assertEqual({faults._some() for _ in range(9)}, {None})
+        for fault in (faults._kill, faults._wipe, faults._leave, faults._freeze, faults._one_way):
+            self.assertFalse(fault())
+        self.assertEqual(len(self.world.live()), 5)
+
+    def test_a_network_that_is_cut_is_not_cut_again(self) -> None:
+        faults = self.faults(4)
+        self.assertTrue(faults._partition())
+        cut = set(self.world.cut)
+        self.assertEqual(
+            [faults._partition(), *(faults._one_way() for _ in range(9))], [False] * 10
+        )
+        self.assertEqual(self.world.cut, cut)
+
+    def test_only_a_node_that_is_still_frozen_is_thawed(self) -> None:
+        faults = self.faults(1)
+        self.world.freeze("n0")
+        for _ in range(2):
+            faults._thaw("n0")
+            self.assertFalse(self.world.processes["n0"].frozen)
+
+    def test_nothing_goes_wrong_once_the_faults_have_ended(self) -> None:
+        faults = self.faults(4)
+        self.world.kill("n1")
+        self.world.kill("n2")
+        self.world.freeze("n3")
+        faults._gone.add("n2")
+        self.world.cut_one_way("n0", "n1")
+        self.world.loss = 0.5
+        faults.end()
+        self.assertEqual([each.name for each in self.world.live()], ["n0", "n1", "n3"])
+        self.assertEqual([each.frozen for each in self.world.live()], [False] * 3)
+        self.assertEqual((self.world.cut, self.world.loss), (set(), 0.0))
+        self.world.run(30.0)
+        self.assertEqual(faults._report.faults.total(), 0)
 
 
 class Answering(StoreWorld):
@@ -226,6 +292,46 @@ class WorldTests(SynchronousTestCase):
         written = {key for r in world.processes["n0"].disk.records.values() for key in r}
         self.assertEqual(found, written)
         self.assertTrue(written)
+
+    def test_what_is_missing_is_told_in_words_until_nothing_is(self) -> None:
+        world = StoreWorld(1, ("n0",), slots=1)
+        for name in ("n0", "n1"):
+            world.start(name)
+        expected = ["n0 has no formation", "n1 has no formation"]
+        self.assertEqual(list(world.out_of_step()), expected)
+        processes = world.processes.values()
+        world.run(30.0, lambda: all(each.node.founding is not None for each in processes))
+        self.assertEqual(list(world.out_of_step()), ["slot 0 has 1 members"])
+        self.assertTrue(world.run(30.0, lambda: not any(world.out_of_step())))
+        heads = world.processes["n1"].disk.heads
+        head = heads[0]
+        self.assertEqual(len(head.configuration.members), 2)
+        heads[0] = replace(head, sealed=True)
+        self.assertEqual(list(world.out_of_step()), ["slot 0: n1 is sealed"])
+        epoch = head.configuration.epoch
+        heads[0] = replace(head, configuration=replace(head.configuration, epoch=epoch + 1))
+        expected = [f"slot 0: n1 is in epoch {epoch + 1}"]
+        self.assertEqual(list(world.out_of_step()), expected)
+        del heads[0]
+        self.assertEqual(list(world.out_of_step()), ["slot 0: n1 is in epoch 1"])
+
+    def test_each_event_that_a_process_takes_is_a_step(self) -> None:
+        world = StoreWorld(1, ("n0",))
+        world.start("n0")
+        self.assertEqual(world.steps, 0)
+        world.vacate("n0")
+        self.assertEqual(world.steps, 1)
+        world.freeze("n0")
+        world.vacate("n0")
+        self.assertEqual(world.steps, 1)
+        world.kill("n0")
+        world.vacate("n0")
+        self.assertEqual(world.steps, 1)
+
+    def test_a_world_has_sixteen_slots_of_three_members_if_nothing_else_is_said(self) -> None:
+        world = StoreWorld(1, ("n0",))
+        found = (world.slots, world.replicas, world.bits, world.most_steps, world.loss)
+        self.assertEqual(found, (16, 3, 32, 20_000_000, 0.0))
 
     def test_a_disk_counts_its_runs(self) -> None:
         disk = Disk(7)

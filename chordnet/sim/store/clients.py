@@ -42,8 +42,6 @@ class Client:
         self, name: str, world: StoreWorld, keys: int, mix: Mix, history: list[Operation]
     ) -> None:
         self.name = name
-        self.ended = 0
-        """Operations that have ended."""
         self.going = True
         self._world = world
         self._rng = Random(world.rng.getrandbits(64))
@@ -120,7 +118,6 @@ class Client:
         self._next(2 * PAUSE_S * rng.random())
 
     def _record(self, asked: Get | Put, began: float, outcome: end.Outcome | None) -> None:
-        self.ended += 1
         key = asked.key.decode()
         operation = recorded(self.name, asked, began, self._world.now, outcome)
         if operation.version is not None:

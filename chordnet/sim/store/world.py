@@ -124,7 +124,6 @@ class StoreWorld(Schedule):
         """(from, to): letters on the way are lost."""
         self._space = Slots(bits, slots)
         self._op = 0
-        self.letters = 0
 
     # ---- processes --------------------------------------------------------------------------
 
@@ -148,7 +147,6 @@ class StoreWorld(Schedule):
         """End a process; its disk stays."""
         process = self.processes[name]
         process.up = False
-        process.waiting.clear()
         self._ring_changed()
 
     def restart(self, name: str, *, wiped: bool = False) -> None:
@@ -274,7 +272,6 @@ class StoreWorld(Schedule):
             self._step(process, ev.Tick())
 
     def _post(self, process: Process, post: fx.Post) -> None:
-        self.letters += 1
         target = self.processes.get(post.to)
         if target is None or not target.up:
             self._schedule(self.now + REFUSED_S, self._deliver, process, ev.Lost(post.to))
