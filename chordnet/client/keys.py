@@ -7,6 +7,7 @@ all that is needed to ask for it again, through the same node or another one.
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -52,6 +53,10 @@ _CERTAIN = (
 ``Unconfirmed``, so ``ConnectFailed``, ``Refused`` and ``TimedOut`` are those of unsent ones."""
 
 
+Doubt = Callable[[ChordnetError], ChordnetError]
+"""Returns what a write ends with that was sent, and whose answer is missing."""
+
+
 class KeyCalls:
     """Asks one node at a time.
 
@@ -78,13 +83,11 @@ class KeyCalls:
         check_key_request(asked)
         request = asked.request or secrets.token_bytes(REQUEST_BYTES)
         asked = msgspec.structs.replace(asked, request=request)
-        return self._ask(PUT if isinstance(asked, PutKey) else DELETE, asked, request)
+        doubt = partial(_doubt, asked, request)
+        return self._ask(PUT if isinstance(asked, PutKey) else DELETE, asked, doubt)
 
-    def _ask(self, call: Call[Any], asked: KeyRequest, request: bytes | None) -> Deferred[Any]:
+    def _ask(self, call: Call[Any], asked: KeyRequest, doubt: Doubt | None) -> Deferred[Any]:
         _rid, *arguments = msgspec.structs.astuple(asked)
-        doubt = None
-        if request is not None and not isinstance(asked, GetKey):
-            doubt = partial(_doubt, asked, request)
         ended = self._history.called(asked) if self._history is not None else None
         try:
             answer = self._channel.ask(call, arguments, asked.timeout_s + MARGIN_S, doubt)

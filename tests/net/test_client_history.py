@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from chordnet import ClientHistory, P2PNetClient
-from chordnet.core.base.errors import ChordnetError, ConfigError, NoStore, Unconfirmed
+from chordnet.core.base.errors import Busy, ChordnetError, ConfigError, NoStore, Unconfirmed
 from chordnet.core.store.base.outcomes import Unconfirmed as NotConfirmed
 from chordnet.judge.store.anomalies import Verdict
 from chordnet.judge.store.check import check_history
@@ -168,6 +168,27 @@ class RecordedTests(HistoryCase):
         self.store.held[0](unavailable())
         self.told(waiting)
         self.assertEqual(len(self.lines), 1)
+
+    def test_a_write_for_which_there_is_no_room_never_happens(self) -> None:
+        plain = self.client(1)
+        for client in (plain, self.recorded):
+            waiting: list[Deferred[Any]] = []
+            while not any(each.called for each in waiting):
+                waiting.append(client.put("k", bytes(65536)))
+            self.assertIsInstance(self.failureResultOf(waiting.pop()).value, Busy)
+            for each in waiting:
+                self.told(each, 5.0)
+        (entry, *others) = self.entries()
+        self.assertEqual((entry["outcome"], len(others)), ("unavailable", len(waiting)))
+        self.assertEqual({each["outcome"] for each in others}, {"done"})
+
+    def test_a_history_that_was_closed_begins_anew_with_the_next_operation(self) -> None:
+        self.store.ends = [NotConfirmed(0)]
+        error = self.told(self.recorded.put("k", b"x"))
+        self.history.close()
+        self.told(self.recorded.put("k", b"x", request=error.request, since=error.since))
+        found = [(each["client"], each["outcome"]) for each in self.entries()]
+        self.assertEqual(found, [("a", "unconfirmed"), ("a", "done")])
 
     def test_a_history_that_is_none_is_refused(self) -> None:
         error = self.assertRaises(
