@@ -24,7 +24,12 @@ from chordnet.survey.findings import (
     OnPurpose,
     OtherNetwork,
     RecordedTwice,
+    SeveralStores,
     Silent,
+    SlotsNotInStep,
+    SlotsWithoutMajority,
+    StoreNotBegun,
+    StoreStopped,
     Unwell,
     Want,
     Wanting,
@@ -116,6 +121,24 @@ SENTENCES: list[tuple[Fact, str]] = [
         "Node 4 recorded another route of the message aa.7.2 than Node 2, which sent it",
     ),
     (MoreLikeTheLast("route", 32), "and 32 more like the last"),
+    (
+        StoreNotBegun((1, 2, 3)),
+        "the store has not begun: its founders are Node 1, Node 2, Node 3",
+    ),
+    (
+        SeveralStores({"aabbccddee": (1, 2), "ffee": (3,)}),
+        "there are 2 stores, which do not mix: aabbccdd of Node 1, Node 2 and ffee of Node 3",
+    ),
+    (StoreStopped(4, "no room\x1b"), "the store of Node 4 has stopped: no room?"),
+    (SlotsWithoutMajority((7,), (1, 2), "slot 7: 1 of 3"), "slot 7: 1 of 3"),
+    (
+        SlotsWithoutMajority((7, 8), (1, 2), "slot 7: 1 of 3"),
+        "2 slots of the store have no majority, the first: slot 7: 1 of 3",
+    ),
+    (
+        SlotsNotInStep((7, 8, 9), (1,), "slot 7: moving"),
+        "3 slots of the store have not all their members in step, the first: slot 7: moving",
+    ),
     (JustStarted(4, 1), "Node 4 started just now and still lacks 1 message"),
     (
         Capped(83_456, (4, 31_457), (2, 34_457)),
