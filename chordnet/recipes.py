@@ -1,6 +1,6 @@
 """Locks and leaders on the keys of a store.
 
-A :class:`Lock` is a key with a value that expires. Whoever wrote it holds the lock, and renews it
+A :class:`Lock` is a key with a value that expires. Its writer holds the lock, and renews it
 long before it expires. The *fence* is the version that the key had when the lock was taken; the
 fence of a later holder is always higher.
 
@@ -301,9 +301,13 @@ class _Lease:
         """Write the key if there is nothing; return whether the lock is held then."""
         self._sent = self._seconds()
         ask = partial(
-            self._keys.put, self._key, _encode(Holding(self._owner)), if_version=0,
-            expires_s=self._ttl_s, timeout_s=self.patience_s,
-        )  # fmt: skip
+            self._keys.put,
+            self._key,
+            _encode(Holding(self._owner)),
+            if_version=0,
+            expires_s=self._ttl_s,
+            timeout_s=self.patience_s,
+        )
         try:
             version = (await self._certain(ask)).version
         except (Conflict, Unconfirmed):
@@ -379,9 +383,13 @@ class _Lease:
             sent = self._seconds()
             value = _encode(Holding(self._owner, self.fence))
             ask = partial(
-                self._keys.put, self._key, value, if_version=self._version,
-                expires_s=self._ttl_s, timeout_s=self.patience_s,
-            )  # fmt: skip
+                self._keys.put,
+                self._key,
+                value,
+                if_version=self._version,
+                expires_s=self._ttl_s,
+                timeout_s=self.patience_s,
+            )
             try:
                 self._version = (await self._certain(ask)).version
                 self._sent = sent

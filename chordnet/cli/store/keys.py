@@ -179,9 +179,14 @@ def put(
 
     def ask(client: Client) -> Deferred[Written]:
         return client.put(
-            key, content, if_version=if_version, expires_s=expires, request=request, since=since,
+            key,
+            content,
+            if_version=if_version,
+            expires_s=expires,
+            request=request,
+            since=since,
             timeout_s=timeout,
-        )  # fmt: skip
+        )
 
     return _write(Asked("put", network, number, key), ask, timeout, as_json=as_json)
 

@@ -197,28 +197,42 @@ class HistoryRecorder:
         text = value_text(value)
         return self._called(
             Operation(
-                client=self._client, key=key, action=Action.PUT, value=text, if_version=if_version,
-                expires=expires, call=now, outcome=Outcome.UNCONFIRMED,
+                client=self._client,
+                key=key,
+                action=Action.PUT,
+                value=text,
+                if_version=if_version,
+                expires=expires,
+                call=now,
+                outcome=Outcome.UNCONFIRMED,
             )
-        )  # fmt: skip
+        )
 
     def delete(self, now: float, key: str, *, if_version: int | None = None) -> Pending:
         """Note that a delete was called at ``now``."""
         return self._called(
             Operation(
-                client=self._client, key=key, action=Action.DELETE, if_version=if_version,
-                call=now, outcome=Outcome.UNCONFIRMED,
+                client=self._client,
+                key=key,
+                action=Action.DELETE,
+                if_version=if_version,
+                call=now,
+                outcome=Outcome.UNCONFIRMED,
             )
-        )  # fmt: skip
+        )
 
     def get(self, now: float, key: str, *, stale: bool = False) -> Pending:
         """Note that a get was called at ``now``."""
         return self._called(
             Operation(
-                client=self._client, key=key, action=Action.GET, stale=stale, call=now,
+                client=self._client,
+                key=key,
+                action=Action.GET,
+                stale=stale,
+                call=now,
                 outcome=Outcome.UNCONFIRMED,
             )
-        )  # fmt: skip
+        )
 
     def answered(
         self,

@@ -42,18 +42,26 @@ def _parser() -> argparse.ArgumentParser:
     add("--keys", type=int, default=plan.keys, metavar="N", help="(%(default)s)")
     add("--clients", type=int, default=plan.clients, metavar="N", help="(%(default)s)")
     add(
-        "--operations", type=int, default=plan.operations, metavar="N",
+        "--operations",
+        type=int,
+        default=plan.operations,
+        metavar="N",
         help="operations of all clients, about (%(default)s)",
-    )  # fmt: skip
+    )
     add(
-        "--pause", type=float, default=plan.fault_s, metavar="SECONDS",
+        "--pause",
+        type=float,
+        default=plan.fault_s,
+        metavar="SECONDS",
         help="between two faults, on average (%(default)s)",
-    )  # fmt: skip
+    )
     add("--calm", action="store_true", help="no faults")
     add(
-        "--without", default="", metavar="LIST",
+        "--without",
+        default="",
+        metavar="LIST",
         help="safeguards to turn off, of " + ", ".join(SAFEGUARDS),
-    )  # fmt: skip
+    )
     add("--jobs", type=int, default=1, metavar="N", help="processes (1)")
     add("--history", type=Path, metavar="FILE", help="where to write the last run's history")
     return parser

@@ -112,7 +112,7 @@ class Answered(_Effect, frozen=True):
 
 
 class Noted(_Effect, frozen=True):
-    """Something that whoever looks after the node should know."""
+    """Something that the people who look after the node should know."""
 
     text: str
     alarming: bool = False

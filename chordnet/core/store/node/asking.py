@@ -170,7 +170,7 @@ class Asking:
             self._weigh(ongoing.operation)
 
     def remind(self, rid: int) -> None:
-        """Ask again whoever has not answered."""
+        """Ask those again that have not answered."""
         ongoing = self.ongoing.get(rid)
         if ongoing is None or ongoing.refreshing is not None:
             return

@@ -38,7 +38,7 @@ from chordnet.core.store.node.view import StoreView
 
 ALL = StoreSafeguards()
 HAIL_S = 15.0
-"""Between two greetings of the same nodes. Neighbours that are new are greeted at once."""
+"""Between two greetings of the same nodes. Neighbours that are new are greeted immediately."""
 SEEK_S = 0.5
 """The same, for a founder that waits for others, until it complains."""
 NEAREST = 4
@@ -261,7 +261,7 @@ class StoreNode:
     def _vacate(self) -> None:
         self.vacating = True
         self._hold_self()
-        # The owners of its slots are to know at once, and they are among the slots' members.
+        # The owners of its slots are to know immediately, and they are among the slots' members.
         others = set() if self.formation is None else self.formation.fellows()
         self._hail(sorted({*self.holders, *others}), asks=False)
         if self.formation is not None:
