@@ -175,6 +175,40 @@ class HandOverTests(Case):
         )
         self.assertEqual((self.world.engine.calls, self.testbed.description().removed), ([], set()))
 
+    def lose(self, count: int) -> None:
+        """Let so many slots be held by Node 3 and two nodes that are gone."""
+        lost = [slot_state(n, 3, 8, 9) for n in range(count)]
+        for number in (1, 2, 4, 5):
+            self.nodes.stores[number] = self.state(number, slots=lost)
+
+    def test_slots_without_a_majority_stay_with_the_node_and_hold_nothing_up(self) -> None:
+        self.lose(2)
+        lost = [slot_state(n, 3, 8, 9) for n in range(2)]
+        self.seats(4, 4, 2, slots=lost)
+        done = self.result(self.remove())
+        self.assertEqual((done.slots, self.world.engine.calls), (2, ["stop [3]"]))
+        (line,) = self.world.said
+        self.assertEqual(
+            line,
+            "2 slots have no majority and cannot be handed over (slot 0: 1 of 3 members answers;"
+            " Node 8 and Node 9 are missing); what Node 3 has of that stays on its disk",
+        )
+
+    def test_a_slot_that_others_could_take_is_waited_for_beside_one_that_is_lost(self) -> None:
+        self.lose(1)
+        self.seats(2, slots=[slot_state(0, 3, 8, 9)])
+        self.assertIn("still holds 2 slots", self.refused(self.remove()))
+
+    def test_one_slot_is_told_as_one(self) -> None:
+        self.lose(1)
+        self.seats(1, slots=[slot_state(0, 3, 8, 9)])
+        self.result(self.remove())
+        self.assertTrue(self.world.said[0].startswith("1 slot has no majority and cannot"))
+        self.lose(0)
+        self.seats(1, slots=[])
+        self.world.up()
+        self.assertIn("Node 3 still holds 1 slot and was", self.refused(self.remove()))
+
     def test_without_a_wait_a_node_is_stopped_with_its_slots(self) -> None:
         self.seats(4)
         done = self.result(self.remove(hand_over=False))

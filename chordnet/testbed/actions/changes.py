@@ -54,7 +54,7 @@ async def remove_node(
             slots = 0
             if hand_over and not kill and others:
                 until = testbed.reactor.seconds() + timeout
-                slots = await give_up_slots(testbed, network, observer, number, until)
+                slots = await give_up_slots(testbed, network, observer, number, running, until)
             testbed.home.save(network.with_removed(number))
             began = testbed.reactor.seconds()
             members, seconds = 0, 0.0

@@ -20,6 +20,8 @@ PAUSE_FACTOR = 3.0
 MAX_PAUSE_S = 1.0
 EMPTY_S = 0.2
 """A node holds no slot any more if that is so for as long."""
+STALLED_S = 2.0
+"""If no slot has gone for as long, it is looked why."""
 
 
 async def wait_for_store(
@@ -72,22 +74,26 @@ async def give_up_slots(
     network: NetworkDescription,
     observer: Observer,
     number: int,
+    running: Collection[int],
     deadline: float,
 ) -> int:
     """Have a node give up its slots, and wait until others hold them.
 
-    :returns: how many they were; 0 if it keeps no store.
+    A slot without a majority cannot be handed over by anybody, and what the node has of it stays on
+    its disk. Such slots are told in one line, and hold nothing up.
+
+    :param running: all nodes that run, this one included.
+    :returns: how many were handed over; 0 if it keeps no store.
     :raises TestbedError: others do not take them in time; the node stays.
     """
     address, reactor = network.address(number), testbed.reactor
     before = await observer.store_state(address)
     if isinstance(before, NoAnswer) or not before.formation or before.failed:
         return 0
-    told = await observer.ask(address, lambda client: client.vacate().addCallback(lambda _: True))
-    if isinstance(told, NoAnswer):
-        raise _stays(testbed, number, before, f"it cannot be told to: {told.why}")
+    await _order(testbed, observer, network.address(number), number, before)
     most, empty_since, now = before.seats, None, reactor.seconds()
     state: StoreState | NoAnswer = before
+    left, moved_at = most, now
     while empty_since is None or now < empty_since + EMPTY_S:
         if now >= deadline:
             raise _stays(testbed, number, state, "no other node has taken them in time")
@@ -100,11 +106,52 @@ async def give_up_slots(
         if isinstance(state, StoreState):
             most = max(most, state.seats)
             testbed.watch(Leaving(number, most - state.seats, most))
+            if state.seats != left:
+                left, moved_at = state.seats, now
+            elif left and now >= moved_at + STALLED_S:
+                moved_at = now
+                if await _are_lost(testbed, network, observer, number, running, left):
+                    return most - left
     return most
+
+
+async def _order(
+    testbed: Testbed, observer: Observer, address: str, number: int, before: StoreState
+) -> None:
+    """Tell a node to give up its slots.
+
+    :raises TestbedError: it cannot be told.
+    """
+    told = await observer.ask(address, lambda client: client.vacate().addCallback(lambda _: True))
+    if isinstance(told, NoAnswer):
+        raise _stays(testbed, number, before, f"it cannot be told to: {told.why}")
+
+
+async def _are_lost(
+    testbed: Testbed,
+    network: NetworkDescription,
+    observer: Observer,
+    number: int,
+    running: Collection[int],
+    left: int,
+) -> bool:
+    """Return True, and say so, if all slots that a node still holds have no majority."""
+    seen = await look_at_store(observer, network, running)
+    lost = [slot for slot in seen.lost if number in slot.members]
+    if len(lost) < left:
+        return False
+    what = "1 slot has" if left == 1 else f"{left} slots have"
+    testbed.say(
+        f"{what} no majority and cannot be handed over ({lost[0].words()}); what Node {number} has"
+        " of that stays on its disk"
+    )
+    return True
 
 
 def _stays(testbed: Testbed, number: int, state: StoreState | NoAnswer, why: str) -> TestbedError:
     seats = "slots" if isinstance(state, NoAnswer) else f"{state.seats} slots"
+    if isinstance(state, StoreState) and state.seats == 1:
+        seats = "1 slot"
     return TestbedError(
         f"Node {number} still holds {seats} and was not removed: {why}; add a node or see: "
         f"{testbed.command('store')}; to remove it all the same: "
