@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import re
 import subprocess
 from collections import Counter
@@ -299,7 +300,11 @@ class TestChanges:
             assert not seen & set(gone)
         receipt = network.json("send-message", str(left[0]), next(BODIES))
         assert (receipt["recorded"], receipt["messages"]) == (len(left), len(left) - 1)
-        assert network.json("doctor")["ok"]
+        # Two neighbours were killed, and a third member of some slots is gone: their keys have to
+        # wait until one of them is back. Nothing else is wrong.
+        found = json.loads(network.run("doctor", "--json").stdout)
+        kinds = {e["kind"] for e in found["findings"] if e["severity"] == "problem"}
+        assert kinds <= {"slots-without-majority"}
 
     def test_a_node_that_died_by_itself_is_found(self, sixteen: P2PNet) -> None:
         self._kill(sixteen, 11)
