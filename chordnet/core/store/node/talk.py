@@ -117,7 +117,10 @@ def read(letter: bytes) -> list[Message]:
 
     :raises ValueError: no honest node has written it.
     """
-    messages = _decode(letter)
+    try:
+        messages = _decode(letter)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise ValueError(str(error)) from None
     for message in messages:
         if not _sound(message):
             raise ValueError(f"an impossible {type(message).__name__}")
