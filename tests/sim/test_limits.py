@@ -17,7 +17,7 @@ from chordnet.sim.measured.published import CHURN, FAILURES
 FIGURES: dict[str, dict[str, Any]] = {
     "client.keys": {"REQUEST_BYTES": 16, "MARGIN_S": 2.0},
     "core.store.slot.reconfigure": {"FINISH_AFTER_S": 1.0},
-    "core.store.slot.registers": {"PAGE_BYTES": 65_536},
+    "core.store.base.messages": {"PAGE_BYTES": 65_536},
     "core.store.base.founding": {
         "SLOTS": 256, "MOST_SLOTS": 4096, "REPLICAS": 3, "MOST_REPLICAS": 9, "MOST_FOUNDERS": 9,
         "FIRST_GENERATION": 1, "FIRST_EPOCH": 1,

@@ -29,6 +29,7 @@ from tests.unit.store_node_support import (
     Network,
     Node,
     address,
+    encode,
     hail,
     later,
 )
@@ -459,6 +460,30 @@ class NewsTests(SynchronousTestCase):
         pages = [each for _to, each in self.told(node)]
         self.assertEqual([len(page) for page in pages], [256, 44])
         self.assertEqual((*pages[0], *pages[1]), listed)
+
+    def test_lists_of_members_with_long_names_are_cut_after_64_kib(self) -> None:
+        founding = Founding("net", 16, 256, 9, (A, B, C))
+        node = Node(A, founding, slots=256, bits=16, replicas=9)
+        members = tuple(Member(f"{number}" * 255, number) for number in range(9))
+        known = tuple(
+            Listed(
+                slot,
+                later(3, *members),
+                serves=False,
+                before=later(2, *members),
+            )
+            for slot in range(256)
+        )
+        for each in known:
+            node.hear("X", Lists(founding.id, (each,)))
+        node.take(Lists)
+        node.hear("X", Digest(founding.id, 0))
+        said = [message for _to, message in node.take(Lists)]
+        self.assertEqual(tuple(each for message in said for each in message.listed), known)
+        for message in said:
+            self.assertLess(len(encode(message)), 65_600)
+        # Each is as long as it may be.
+        self.assertEqual({len(message.listed) for message in said[:-1]}, {14})
 
     def heard_of(self, node: Node, founding: Founding, listed: tuple[Listed, ...]) -> None:
         node.hear("X", Lists(founding.id, listed[:256]), Lists(founding.id, listed[256:]))

@@ -13,7 +13,7 @@ from chordnet.core.store.base.records import EMPTY, Applied, Content, Record
 from chordnet.core.store.node.holdings import Holdings
 from chordnet.core.store.node.repair import Repair, digest_of
 from chordnet.core.store.node.surroundings import For
-from chordnet.core.store.node.talk import Message, Missing, Stock, Sum
+from chordnet.core.store.node.talk import Message, Missing, Stock, Sum, letters
 from tests.unit.store_node_support import (
     FIRST,
     FORMATION,
@@ -246,6 +246,23 @@ class DigestTests(SynchronousTestCase):
 
 
 class GivenTests(SynchronousTestCase):
+    def test_of_long_keys_as_many_are_listed_as_go_into_64_kib_and_the_rest_afterwards(
+        self,
+    ) -> None:
+        long = [key * 256 for key in keys(256)]
+        repairer = Repairer(dict.fromkeys(long, record(1)))
+        listed: list[bytes] = []
+        said = repairer.sums(0)
+        while said:
+            ((_to, message),) = said
+            assert isinstance(message, Stock)
+            for each in (message, Missing(FORMATION, address(), tuple(dict(message.accepted)))):
+                (letter,) = letters([each])
+                self.assertLess(len(letter), 66_700)  # with the key that it begins after
+            listed += dict(message.accepted)
+            said = repairer.missing(after=listed[-1]) if message.more else []
+        self.assertEqual(listed, long)
+
     def test_a_member_is_given_what_it_lacks_or_has_in_an_older_state(self) -> None:
         mine = {b"a": record(1), b"b": record(2), b"c": record(3), b"d": PROMISED}
         repairer = Repairer(mine)

@@ -6,11 +6,14 @@ from collections.abc import Sequence
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from chordnet.core.base.messages import StoreMail
 from chordnet.core.store.base import messages as msg
 from chordnet.core.store.base.ballots import NONE, Ballot
 from chordnet.core.store.base.configurations import Configuration, Member, Vote
+from chordnet.core.store.base.founding import Founding
 from chordnet.core.store.base.messages import Address
 from chordnet.core.store.base.records import GROUND, Applied, Content, Floor, Record
+from chordnet.core.store.begin.hails import Hail
 from chordnet.core.store.node.directory import Listed
 from chordnet.core.store.node.talk import (
     Digest,
@@ -23,6 +26,7 @@ from chordnet.core.store.node.talk import (
     letters,
     read,
 )
+from chordnet.wire.codec import encode_frame, frame_limit
 from tests.unit.store_node_support import FIRST, FORMATION, A, B, C, address, encode, hail
 
 TO = address()
@@ -32,6 +36,17 @@ RECORD = Record(BALLOT, BALLOT, CONTENT)
 TOO_MUCH = 2**62
 LONG_NAME = "n" * 256
 TEN = tuple(Member(f"m{number}", 1) for number in range(10))
+MOST = 2**62 - 1
+FAR = Address(bytes(16), 4095, MOST, MOST, MOST)
+LONG_KEY = bytes(1024)
+LONGEST_NAME = "\U0001f600" * 255
+"""A name of 1,020 bytes."""
+LAST = Ballot(MOST, MOST, LONGEST_NAME, MOST)
+FULL = Content(bytes(65_536), MOST, 1e300, (Applied(MOST, bytes(64)),) * 16)
+NINE = [f"{LONGEST_NAME[1:]}{number}" for number in range(9)]
+CROWD = tuple(Member(name, MOST) for name in NINE)
+CROWDED = Configuration(MOST, MOST, CROWD)
+FOUND = Founding(LONGEST_NAME, 256, 4096, 9, CROWD)
 SAMPLES: list[Message] = [
     msg.Prepare(TO, 1, b"k", BALLOT),
     msg.Promised(TO, 1, BALLOT, NONE, CONTENT, 3, 7.5),
@@ -104,6 +119,45 @@ class PackingTests(SynchronousTestCase):
         large = msg.Accept(TO, 1, b"k", BALLOT, Content(bytes(65_536), 1, None, ()))
         small = msg.Read(TO, 1, b"k")
         self.assertEqual(self.packed(large, small), [[large], [small]])
+
+    def test_a_letter_with_the_longest_message_of_any_kind_fits_into_every_frame(self) -> None:
+        longest = [
+            msg.Prepare(FAR, MOST, LONG_KEY, LAST),
+            msg.Promised(FAR, MOST, LAST, LAST, FULL, MOST, 1e300),
+            msg.Accept(FAR, MOST, LONG_KEY, LAST, FULL),
+            msg.Read(FAR, MOST, LONG_KEY),
+            msg.Told(FAR, MOST, LAST, FULL),
+            msg.Outrun(FAR, MOST, LAST, LAST),
+            msg.ChangePromised(FAR, MOST, LAST, Vote(LAST, CROWD)),
+            msg.AcceptChange(FAR, MOST, LAST, CROWD),
+            msg.Chosen(FAR, MOST, CROWDED, CROWDED),
+            msg.Fetch(FAR, MOST, MOST, LONG_KEY),
+            msg.Snapshot(
+                FAR, MOST, LONG_KEY, msg.page([(LONG_KEY, Record(LAST, LAST, FULL))] * 2),
+                Floor(LAST, MOST), more=True,
+            ),
+            msg.Forget(FAR, MOST, CROWDED),
+            msg.Refused(FAR, MOST, msg.Why.MOVED, bytes(16), MOST, CROWDED, sealed=True),
+            Lists(bytes(16), msg.page([Listed(4095, CROWDED, serves=False, before=CROWDED)] * 256)),
+            Digest(bytes(16), MOST),
+            Where(bytes(16), (4095,) * 256),
+            Sum(bytes(16), FAR, MOST),
+            Stock(bytes(16), FAR, MOST, LONG_KEY, msg.page([(LONG_KEY, LAST)] * 256), more=True),
+            # Asks for keys of a Stock, which is longer.
+            Missing(bytes(16), FAR, msg.page([LONG_KEY] * 256), LONG_KEY),
+            Hail(
+                MOST, MOST, True, True, LONGEST_NAME, 256, 4096, 9, tuple(NINE), FOUND, FOUND, True,
+                True,
+            ),
+        ]  # fmt: skip
+        for message in longest:
+            (letter,) = letters([message])
+            self.assertLess(len(letter), 80_000)
+            frame = encode_frame(StoreMail(letter))
+            self.assertLess(len(frame), frame_limit(1), type(message).__name__)
+        # What follows goes into another letter.
+        for letter in letters([*longest, *longest]):
+            self.assertLess(len(letter), 80_000)
 
     def packed(self, *messages: Message) -> list[list[Message]]:
         return [read(letter) for letter in letters(messages)]

@@ -5,12 +5,12 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from chordnet.core.store.base import messages as msg
-from chordnet.core.store.base.ballots import NONE
+from chordnet.core.store.base.ballots import NONE, Ballot
 from chordnet.core.store.base.configurations import Configuration, Member, Vote
 from chordnet.core.store.base.messages import Why
-from chordnet.core.store.base.records import EMPTY, Content, Floor, Record
+from chordnet.core.store.base.records import EMPTY, Applied, Content, Floor, Record
 from chordnet.core.store.base.safeguards import StoreSafeguards
-from chordnet.core.store.slot.registers import size_of
+from tests.unit.store_node_support import encode
 from tests.unit.store_support import (
     FIRST,
     KEY,
@@ -298,19 +298,26 @@ class PagingTests(SynchronousTestCase):
         self.assertEqual(answer.after, after)
         return [key for key, _record in answer.records], answer.more
 
-    def test_a_record_counts_its_key_its_value_and_its_requests_and_something_besides(self) -> None:
-        for key, known, expected in (
-            (b"", Content(None, 0, None, ()), 200),
-            (b"key", Content(None, 2, None, ()), 203),
-            (b"key", Content(b"value", 2, None, ()), 208),
-            (b"key", content(3), 328),
-        ):
-            self.assertEqual(size_of(key, Record(ballot(1), ballot(1), known)), expected)
-
-    def test_a_page_has_as_many_records_as_go_into_64_kib(self) -> None:
-        for second, keys in ((35_134, [b"a", b"b"]), (35_135, [b"a"])):
+    def test_a_page_has_as_many_records_as_go_into_64_kib_as_they_are_sent(self) -> None:
+        empty = len(encode((b"a", Record(ballot(1), ballot(1), Content(b"", 1, None, ())))))
+        room = 65_536 - 30_000 - 2 * (empty + 1)  # longer values need a byte more for their length
+        for second, keys in ((room, [b"a", b"b"]), (room + 1, [b"a"])):
             disk = self.keeping(a=30_000, b=second, c=1)
             self.assertEqual(self.page(disk), (keys, True))
+
+    def test_a_page_of_records_with_the_longest_names_and_requests_is_as_long_as_any_other(self):
+        disk = Disk(sealed=True)
+        taken = Ballot(1, 2**40, "n" * 255, 2**40)
+        requests = tuple(Applied(2**40 + number, bytes(64)) for number in range(16))
+        for number in range(200):
+            key = b"%03d" % number
+            record = Record(taken, taken, Content(None, 2**41, None, requests))
+            disk.registers.records[key] = disk.records[key] = record
+        (answer,) = disk.take(msg.Fetch(to(), 1, 2))
+        assert isinstance(answer, msg.Snapshot)
+        self.assertTrue(answer.more)
+        self.assertGreater(len(encode(answer.records)), 63_000)
+        self.assertLess(len(encode(answer.records)), 65_536 + 8)
 
     def test_a_record_that_is_larger_than_a_page_has_one_for_itself(self) -> None:
         disk = self.keeping(a=70_000, b=70_000, c=0)

@@ -8,12 +8,36 @@ asked. ``rid`` is the asker's own number of its operation.
 from __future__ import annotations
 
 import enum
+from collections.abc import Iterable
+from typing import TypeVar
 
 import msgspec
 
 from chordnet.core.store.base.ballots import Ballot
 from chordnet.core.store.base.configurations import Configuration, Member, Vote
 from chordnet.core.store.base.records import Content, Floor, Record
+
+T = TypeVar("T")
+
+PAGE_BYTES = 65_536
+"""The most bytes of one list in a message, so that any message fits into a frame."""
+
+_encode = msgspec.msgpack.Encoder().encode
+
+
+def page(items: Iterable[T], most: int | None = None) -> tuple[T, ...]:
+    """Return the first of these items, as many as one message may list; at least one, if any.
+
+    :param most: how many items it may list besides.
+    """
+    taken: list[T] = []
+    room = PAGE_BYTES
+    for item in items:
+        room -= len(_encode(item))
+        if taken and (room < 0 or len(taken) == most):
+            break
+        taken.append(item)
+    return tuple(taken)
 
 
 class Address(msgspec.Struct, frozen=True, array_like=True, gc=False):

@@ -207,9 +207,10 @@ class Formation:
                 self._list(node, news)
 
     def _list(self, to: str, listed: list[Listed]) -> None:
-        for start in range(0, len(listed), LISTED_IN_ONE):
-            page = tuple(listed[start : start + LISTED_IN_ONE])
+        while listed:
+            page = msg.page(listed, LISTED_IN_ONE)
             self.around.say(to, Lists(self.id, page))
+            listed = listed[len(page) :]
 
     def compare(self) -> None:
         """Compare directories with the next node."""

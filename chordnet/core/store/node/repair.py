@@ -156,11 +156,11 @@ class Repair:
 
     def _list(self, to: str, registers: Registers, after: bytes | None) -> None:
         keys = sorted(key for key in registers.records if after is None or key > after)
-        page = tuple((key, registers.records[key].accepted) for key in keys[:STOCK_IN_ONE])
+        page = msg.page(((key, registers.records[key].accepted) for key in keys), STOCK_IN_ONE)
         member = next((m for m in registers.head.configuration.members if m.node == to), None)
         if member is not None:
             address = self._address(registers, member)
-            store, more = registers.me.store, len(keys) > STOCK_IN_ONE
+            store, more = registers.me.store, len(page) < len(keys)
             self._around.say(to, Stock(self._formation, address, store, after, page, more))
 
     def _digest(self, registers: Registers) -> int:

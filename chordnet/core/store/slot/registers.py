@@ -57,14 +57,6 @@ from chordnet.core.store.base.records import EMPTY, Floor, Record
 from chordnet.core.store.base.safeguards import StoreSafeguards
 
 ALL = StoreSafeguards()
-PAGE_BYTES = 65_536
-"""About how many bytes of records go into one page of a state; one record goes in any case."""
-
-
-def size_of(key: bytes, record: Record) -> int:
-    """Return about how many bytes a record takes."""
-    content = record.content
-    return 200 + len(key) + len(content.value or b"") + 40 * len(content.requests)
 
 
 class Stock:
@@ -220,14 +212,8 @@ class Registers:
             return
         after = message.after
         keys = sorted(self.records if after is None else (k for k in self.records if k > after))
-        room, page = PAGE_BYTES, 0
-        for key in keys:
-            room -= size_of(key, self.records[key])
-            if room < 0 and page:
-                break
-            page += 1
-        records = tuple((key, self.records[key]) for key in keys[:page])
-        more = page < len(keys)
+        records = msg.page((key, self.records[key]) for key in keys)
+        more = len(records) < len(keys)
         self._say(
             sender,
             msg.Snapshot(message.address, message.rid, after, records, self.head.floor, more),
