@@ -37,7 +37,14 @@ from zope.interface import implementer
 
 from chordnet.core.base.effects import Effect
 from chordnet.core.base.events import Event, Standing
-from chordnet.core.base.messages import LedgerState, NodeRef, PeerMessage, RingLabel, Status
+from chordnet.core.base.messages import (
+    LedgerState,
+    NodeRef,
+    PeerMessage,
+    RingLabel,
+    Status,
+    StoreMail,
+)
 from chordnet.core.log.ledger import OriginKey
 from chordnet.net.base.addresses import parse_address
 from chordnet.net.base.interfaces import IStream
@@ -422,3 +429,7 @@ class RecordingTransport:
     def send(self, to: NodeRef, message: PeerMessage) -> None:
         """Note it."""
         self.sent.append((to, message))
+
+    def mail(self, to: NodeRef, letter: bytes) -> None:
+        """Note it."""
+        self.send(to, StoreMail(letter))

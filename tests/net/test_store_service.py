@@ -15,6 +15,7 @@ from chordnet.core.base.errors import (
     Unavailable,
     Unconfirmed,
 )
+from chordnet.net.base.limits import NetworkLimits
 from chordnet.net.store.runner import StoreRunner
 from chordnet.settings import NodeSettings
 from chordnet.storage.statedir import StateDirectory
@@ -220,3 +221,31 @@ class DiskTests(StoreCase):
         self.assertEqual(ring[2].node.counters()["store_failures"], 1)
         self.assertIn(self.value(ring[0], "a"), (b"1", b"2"))
         self.assertEqual(self.result(ring[1].put("a", b"3", timeout_s=8), 9).others, ["Node 3"])
+
+
+class SlowMemberTests(StoreCase):
+    limits = NetworkLimits(send_buffer_bytes=1_000_000)
+
+    def overloaded(self, ring: list[ChordService]) -> list[int]:
+        return [service.node.counters().get("peers_overloaded", 0) for service in ring]
+
+    def test_a_member_that_reads_slowly_misses_values_and_keeps_its_links(self):
+        ring = self.founded(3, limits=self.limits)
+        self.network.frozen.add(self.address(3))
+        writes = [ring[0].put(f"key {number}", bytes(60_000)) for number in range(60)]
+        written = [self.result(each, 0.02) for each in writes]
+        self.assertEqual({each.version for each in written}, {1})
+        self.assertEqual({tuple(each.others) for each in written}, {("Node 3",)})
+        receipt = ring[0].broadcast("hello")
+        self.network.thaw(self.address(3))
+        self.assertEqual(self.result(receipt).recorded, 3)
+        self.assertEqual(self.overloaded(ring), [0, 0, 0])
+        self.assertGreater(ring[0].node.counters()["letters_dropped"], 0)
+
+    def test_many_large_values_read_at_a_time_come_without_the_loss_of_a_link(self):
+        ring = self.founded(3, limits=self.limits)
+        self.result(ring[0].put("key", bytes(60_000)))
+        reads = [ring[1].get("key") for _ in range(100)]
+        for each in reads:
+            self.assertEqual(self.result(each, 0.2).version, 1)
+        self.assertEqual(self.overloaded(ring), [0, 0, 0])

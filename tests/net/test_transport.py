@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from chordnet.core.base.effects import Judged
 from chordnet.core.base.errors import LocalProtocolError
 from chordnet.core.base.events import Greeted, LinkFault
-from chordnet.core.base.messages import FindFailed, NodeRef, Ping, Pong, contact
+from chordnet.core.base.messages import FindFailed, NodeRef, Ping, Pong, StoreMail, contact
 from chordnet.net.base.addresses import client_endpoint
 from chordnet.net.base.limits import NetworkLimits
 from chordnet.net.base.metrics import NetMetric
@@ -172,6 +172,25 @@ class DiallingTests(TransportCase):
         self.assertEqual(
             a.journal.counters.number(NetMetric.MESSAGES_DROPPED), 100 - len(b.received)
         )
+
+    def test_letters_of_the_store_leave_room_for_other_messages_in_the_queue_of_a_dial(self):
+        a, b = self.host("a", A, limits=NetworkLimits(dial_queue_bytes=1000)), self.host("b", B)
+        a.transport.trust([b.me.address])
+        for text in ("a", "b", "c", "d"):
+            a.transport.mail(b.me, text.encode() * 300)
+        a.send(b, Ping(1))
+        self.run_for(0.1)
+        letters = [StoreMail(b"a" * 300), StoreMail(b"b" * 300)]
+        self.assertEqual(b.got(), [*letters, Ping(1)])
+        self.assertEqual(a.journal.counters.number(NetMetric.LETTERS_DROPPED), 2)
+
+    def test_one_letter_may_fill_the_queue_of_a_dial(self):
+        a, b = self.host("a", A, limits=NetworkLimits(dial_queue_bytes=1000)), self.host("b", B)
+        a.transport.trust([b.me.address])
+        a.transport.mail(b.me, b"a" * 900)
+        a.transport.mail(b.me, b"b")
+        self.run_for(0.1)
+        self.assertEqual(b.got(), [StoreMail(b"a" * 900)])
 
     def test_dials_at_the_same_time_are_limited_and_the_others_follow(self):
         a = self.host("a", A, limits=NetworkLimits(max_dials=2))
@@ -517,6 +536,24 @@ class EndTests(TransportCase):
         self.assertEqual(a.downs, [("b", LinkFault.OVERLOADED)])
         self.assertLess(near.buffered, 200_000)
         self.assertTrue(a.logged("b reads too slowly"))
+
+    def test_letters_of_the_store_do_not_have_a_slow_peer_cut_off_and_others_still_arrive(self):
+        a, b = self.connected(limits=NetworkLimits(send_buffer_bytes=400_000))
+        self.network.frozen.add(B)
+        for _ in range(20):
+            a.transport.mail(b.me, bytes(70_000))
+            self.run_for(0.001)
+        a.send(b, Ping(2))
+        self.run_for(0.1)
+        self.network.thaw(B)
+        self.run_for(0.1)
+        # One is in the hands of the system, and four more are less than three quarters.
+        self.assertEqual(b.got(), [Ping(1), *[StoreMail(bytes(70_000))] * 5, Ping(2)])
+        self.assertEqual((a.downs, b.downs), ([], []))
+        self.assertEqual(a.journal.counters.number(NetMetric.LETTERS_DROPPED), 15)
+        a.transport.mail(b.me, b"hello")
+        self.run_for(0.1)
+        self.assertEqual(b.got()[-1], StoreMail(b"hello"))
 
     def test_a_slow_peer_within_the_limit_gets_everything(self):
         a, b = self.connected()

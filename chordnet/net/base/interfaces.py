@@ -106,6 +106,12 @@ class Transport(Protocol):
     """
 
     def send(self, to: NodeRef, message: PeerMessage) -> None: ...
+    def mail(self, to: NodeRef, letter: bytes) -> None:
+        """Send a letter to the store of a peer, unless too much waits for that peer already.
+
+        The store says again what has to arrive. So its letters leave room for other messages, which
+        may not come again, and the connection is never cut because of them.
+        """
 
 
 ReceiptDone = Callable[[Receipt | ChordnetError], None]

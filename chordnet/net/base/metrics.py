@@ -89,6 +89,11 @@ class NetMetric(Declared):
     )
 
     # -- keys --------------------------------------------------------------------------------
+    LETTERS_DROPPED = Metric(
+        "letters_dropped",
+        "messages",
+        "letters of the store dropped because too much waited for the peer",
+    )
     STORE_FAILURES = Metric(
         "store_failures", "failures", "failures of the node's store, which end its part in it"
     )

@@ -28,6 +28,7 @@ from twisted.internet.interfaces import IDelayedCall
 from chordnet.core.base.errors import LocalProtocolError
 from chordnet.core.base.events import Event, Received
 from chordnet.core.base.messages import NodeRef
+from chordnet.net.base.limits import NetworkLimits
 from chordnet.net.links.dialler import Dial
 from chordnet.net.links.protocol import Connection
 from chordnet.wire.codec import UNREADABLE, malformed, read_peer
@@ -125,6 +126,20 @@ class Link:
     def empty(self) -> bool:
         """Whether nothing would be lost by forgetting it."""
         return self.state in (LinkState.IDLE, LinkState.IN_LINE) and not self.queue
+
+    def queue_limit(self, limits: NetworkLimits) -> int:
+        """Return how many bytes may wait for a dial."""
+        # A peer that names many addresses must not make this node hold a full queue for each.
+        return limits.dial_queue_bytes // 16 if self.told else limits.dial_queue_bytes
+
+    def is_crowded(self, size: int, limits: NetworkLimits) -> bool:
+        """Return True if so many bytes more would take the last quarter of the room for waiting."""
+        if self.session is None:
+            waits, waiting, most = bool(self.queue), self.queued_bytes, self.queue_limit(limits)
+        else:
+            connection = self.session.connection
+            waits, waiting, most = connection.paused, connection.waiting, limits.send_buffer_bytes
+        return waits and waiting + size > most - most // 4
 
     def take_queue(self) -> list[bytes]:
         """Return the waiting frames and forget them."""

@@ -36,6 +36,7 @@ from chordnet.core.base.messages import (
     PeerMessage,
     Pong,
     State,
+    StoreMail,
 )
 from chordnet.core.base.naming import usable_address
 from chordnet.net.base.interfaces import Down, Judge
@@ -126,6 +127,14 @@ class PeerTransport:
                 return
         self._send_slowly(to, message)
 
+    def mail(self, to: NodeRef, letter: bytes) -> None:
+        """Send a letter to the store of ``to``, unless too much waits for it already."""
+        link = self._links.get(to.raw)
+        if link is not None and link.is_crowded(len(letter), self._limits):
+            self._journal.counters.add(NetMetric.LETTERS_DROPPED)
+        else:
+            self.send(to, StoreMail(letter))
+
     def _send_slowly(self, to: NodeRef, message: PeerMessage) -> None:
         if self._stopped:
             return
@@ -211,9 +220,7 @@ class PeerTransport:
         return link
 
     def _enqueue(self, link: Link, frame: bytes) -> bool:
-        # A peer that names many addresses must not make this node hold a full queue for each.
-        most = self._limits.dial_queue_bytes
-        if link.queued_bytes + len(frame) > (most // 16 if link.told else most):
+        if link.queued_bytes + len(frame) > link.queue_limit(self._limits):
             self._journal.counters.add(NetMetric.MESSAGES_DROPPED)
             return False
         link.queue.append(frame)

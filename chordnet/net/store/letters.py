@@ -12,7 +12,7 @@ from functools import partial
 from typing import Protocol
 
 from chordnet.core.base.errors import Busy, ChordnetError, NotInRing
-from chordnet.core.base.messages import NodeRef, StoreMail
+from chordnet.core.base.messages import NodeRef
 from chordnet.net.base.interfaces import Core, LookupDoneWith, Transport
 from chordnet.net.base.shared import Shared
 from chordnet.wire.rpc import LookupResult
@@ -66,7 +66,7 @@ class Letters:
         """Send a letter to the node of this name."""
         ref = self._refs.get(name)
         if ref is not None:
-            self._ring.transport.send(ref, StoreMail(letter))
+            self._ring.transport.mail(ref, letter)
             return
         if self._waiting_bytes + len(letter) > MAX_WAITING_BYTES:
             return
@@ -96,4 +96,4 @@ class Letters:
             return
         self.heard(ref)
         for letter in letters:
-            self._ring.transport.send(ref, StoreMail(letter))
+            self._ring.transport.mail(ref, letter)
