@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
@@ -28,9 +28,9 @@ from chordnet.cli.base.words import (
 from chordnet.core.base.errors import Conflict, Unavailable, Unconfirmed, Untold
 from chordnet.core.base.limits import COUNT_LIMIT, MAX_EXPIRES_S, MAX_VALUE_BYTES
 from chordnet.core.base.outcomes import Entry
-from chordnet.draw.phrases import count, listed, plain
-from chordnet.survey.description import NetworkDescription
+from chordnet.draw.phrases import count, plain
 from chordnet.survey.observer import Client
+from chordnet.survey.store.merged import names_of
 from chordnet.survey.verdict import Names
 from chordnet.testbed.actions.context import Testbed
 from chordnet.wire.rpc import Written
@@ -280,51 +280,31 @@ def _write(
     *,
     as_json: bool,
 ) -> int | None:
-    async def work(testbed: Testbed) -> tuple[Ending, Members]:
-        members = Members(testbed.checked(asked.node))
+    async def work(testbed: Testbed) -> tuple[Ending, Names]:
+        names = Names(testbed.checked(asked.node))
         try:
-            return await testbed.ask(asked.node, ask, timeout + ANSWER_S), members
+            return await testbed.ask(asked.node, ask, timeout + ANSWER_S), names
         except (Conflict, Unconfirmed, Unavailable, Untold) as ending:
-            return ending, members
+            return ending, names
 
-    ending, members = with_testbed(asked.network, work)
+    ending, names = with_testbed(asked.network, work)
     if as_json:
-        print_json({"key": asked.key, **ending_json(ending, members)})
+        print_json({"key": asked.key, **ending_json(ending, names)})
     elif isinstance(ending, Written):
-        print(written_text(asked, ending, members))
+        print(written_text(asked, ending, names))
     if isinstance(ending, Written):
         return None
     complain(ending_text(asked, ending))
     return FAILED
 
 
-class Members:
-    """Numbers for the names of nodes that hold a key."""
-
-    def __init__(self, network: NetworkDescription) -> None:
-        self._space = network.space
-        self._names = Names(network)
-
-    def ref(self, name: str) -> int | str:
-        """Return the number of a node of the network, the name of another one."""
-        return self._names.ref(self._space.hex(self._space.hash(name.encode())), name)
-
-    def refs(self, names: Sequence[str]) -> list[int | str]:
-        """Return all of them."""
-        return [self.ref(name) for name in names]
-
-    def listed(self, names: Sequence[str]) -> str:
-        """Return ``Node 4, Node 9 and Node 12``."""
-        return listed([Names.called(self.ref(name)) for name in names])
-
-
-def written_text(asked: Asked, written: Written, members: Members) -> str:
+def written_text(asked: Asked, written: Written, names: Names) -> str:
     """Return ``config is version 3, on Node 4, Node 9 and Node 12``."""
     version = f"version {written.version}"
     what = version if asked.command == "put" else f"deleted ({version})"
-    text = f"{asked.key} is {what}, on {members.listed(written.acknowledged)}"
+    text = f"{asked.key} is {what}, on {names_of(names.all_named(written.acknowledged))}"
     if written.others:
-        text += f"; not confirmed by {members.listed(written.others)} yet"
+        text += f"; not confirmed by {names_of(names.all_named(written.others))} yet"
     return plain(text)
 
 
@@ -341,7 +321,7 @@ def again_word(ending: Unconfirmed) -> str:
     return f"{ending.request.hex()}.{ending.since}"
 
 
-def ending_json(ending: Ending, members: Members) -> dict[str, Any]:
+def ending_json(ending: Ending, names: Names) -> dict[str, Any]:
     """Return how a write ended, for its JSON document."""
     if isinstance(ending, Written):
         return {
@@ -350,8 +330,8 @@ def ending_json(ending: Ending, members: Members) -> dict[str, Any]:
             "formation": ending.formation,
             "slot": ending.slot,
             "epoch": ending.epoch,
-            "acknowledged": members.refs(ending.acknowledged),
-            "others": members.refs(ending.others),
+            "acknowledged": names.all_named(ending.acknowledged),
+            "others": names.all_named(ending.others),
             "at": rfc3339(ending.at),
         }
     if isinstance(ending, Conflict):
@@ -363,17 +343,17 @@ def ending_json(ending: Ending, members: Members) -> dict[str, Any]:
     if isinstance(ending, Unconfirmed):
         return {"outcome": "unconfirmed", "again": again_word(ending)}
     if isinstance(ending, Unavailable):
-        return {"outcome": "unavailable", **unavailable_json(ending, members)}
+        return {"outcome": "unavailable", **unavailable_json(ending, names)}
     return {"outcome": "untold"}
 
 
-def unavailable_json(ending: Unavailable, members: Members) -> dict[str, Any]:
+def unavailable_json(ending: Unavailable, names: Names) -> dict[str, Any]:
     """Return why a key is unavailable, for a JSON document."""
     return {
         "slot": ending.slot,
         "epoch": ending.epoch,
         "members": ending.members,
-        "missing": members.refs(ending.missing),
+        "missing": names.all_named(ending.missing),
     }
 
 
@@ -415,17 +395,17 @@ def get(
     """
     number = chosen_node(network, node)
 
-    async def work(testbed: Testbed) -> tuple[Entry | Unavailable | None, Members]:
-        members = Members(testbed.checked(number))
+    async def work(testbed: Testbed) -> tuple[Entry | Unavailable | None, Names]:
+        names = Names(testbed.checked(number))
         try:
             found = await testbed.ask(
                 number, lambda c: c.get(key, timeout_s=timeout), timeout + ANSWER_S
             )
         except Unavailable as ending:
-            return ending, members
-        return found, members
+            return ending, names
+        return found, names
 
-    found, members = with_testbed(network, work)
+    found, names = with_testbed(network, work)
     if isinstance(found, Entry) and output is not None:
         try:
             output.write_bytes(found.value)
@@ -433,7 +413,7 @@ def get(
             complain(plain(f"{output}: {problem.strerror or problem}"))
             return FAILED
     if as_json:
-        print_json({"key": key, **found_json(found, members)})
+        print_json({"key": key, **found_json(found, names)})
     elif isinstance(found, Entry):
         if output is None:
             print_value(found.value)
@@ -456,10 +436,10 @@ def print_value(value: bytes) -> None:
     sys.stdout.buffer.flush()
 
 
-def found_json(found: Entry | Unavailable | None, members: Members) -> dict[str, Any]:
+def found_json(found: Entry | Unavailable | None, names: Names) -> dict[str, Any]:
     """Return what a key has, for its JSON document."""
     if isinstance(found, Unavailable):
-        return {"outcome": "unavailable", **unavailable_json(found, members)}
+        return {"outcome": "unavailable", **unavailable_json(found, names)}
     if found is None:
         return {"outcome": "absent"}
     return {"outcome": "value", **entry_json(found)}

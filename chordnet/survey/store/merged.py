@@ -75,9 +75,9 @@ class Slot:
 
 
 def names_of(refs: Iterable[Ref]) -> str:
-    """Return ``Node 4, Node 9 and Node 12``."""
-    names = [called(ref) for ref in refs]
-    return " and ".join([*([", ".join(names[:-1])] if names[:-1] else []), *names[-1:]])
+    """Return ``Node 4``, ``Node 4 and Node 9`` or ``Node 4, Node 9 and Node 12``."""
+    *before, last = [called(ref) for ref in refs] or ["nobody"]
+    return f"{', '.join(before)} and {last}" if before else last
 
 
 def _is(refs: Sequence[Ref]) -> str:
@@ -172,9 +172,7 @@ def together(
     formation = max(counted, key=lambda each: (counted[each], each), default="")
     ours = {ref: state for ref, state in states.items() if state.formation == formation}
     founders = next((state.founders for state in ours.values() if state.founders), [])
-    store = Store(
-        states, silent or {}, (), formation, tuple(names.named(each) for each in founders)
-    )
+    store = Store(states, silent or {}, (), formation, tuple(names.all_named(founders)))
     if not formation:
         return store
     some = next(iter(ours.values()))
