@@ -17,6 +17,7 @@ from chordnet.cli.base.output import print_json, rfc3339
 from chordnet.cli.base.session import chosen_node, with_testbed
 from chordnet.cli.base.words import (
     Command,
+    SecondsType,
     StoreKeyType,
     ValueType,
     WholeNumber,
@@ -26,7 +27,7 @@ from chordnet.cli.base.words import (
     timeout_option,
 )
 from chordnet.core.base.errors import Conflict, Unavailable, Unconfirmed, Untold
-from chordnet.core.base.limits import COUNT_LIMIT, MAX_EXPIRES_S, MAX_VALUE_BYTES
+from chordnet.core.base.limits import COUNT_LIMIT, MAX_EXPIRES_S, MAX_REQUEST_BYTES, MAX_VALUE_BYTES
 from chordnet.core.base.outcomes import Entry
 from chordnet.draw.phrases import count, plain
 from chordnet.survey.observer import Client
@@ -39,30 +40,7 @@ TIMEOUT_S = 10.0
 ANSWER_S = 5.0
 """How much longer than an operation may take its answer is waited for."""
 
-T = TypeVar("T")
 Ending = Written | Conflict | Unconfirmed | Unavailable | Untold
-
-
-class ExpiryType(click.ParamType):  # type: ignore[type-arg]
-    """Seconds after which a value expires."""
-
-    name = "seconds"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        """Return the number of seconds."""
-        try:
-            seconds = float(value)
-        except ValueError:
-            seconds = 0.0
-        if not 0 < seconds <= MAX_EXPIRES_S:  # NaN fails this as well
-            raise click.UsageError(
-                f"--expires takes seconds, more than 0 and at most {MAX_EXPIRES_S:.0f},"
-                f" not '{value}'",
-                ctx,
-            )
-        return seconds
 
 
 @attrs.frozen
@@ -88,7 +66,7 @@ class AgainType(click.ParamType):  # type: ignore[type-arg]
             raw = bytes.fromhex(request)
         except ValueError:
             raw = b""
-        if not raw or not right:
+        if not 0 < len(raw) <= MAX_REQUEST_BYTES or not right:
             raise click.UsageError(
                 f"--again takes what the unconfirmed command told to type, not '{value}'", ctx
             )
@@ -148,7 +126,7 @@ Examples:
 @if_version_option
 @click.option(
     "--expires",
-    type=ExpiryType(),
+    type=SecondsType("--expires", MAX_EXPIRES_S),
     metavar="SECONDS",
     help="Have it deleted after this time.",
 )
