@@ -245,6 +245,10 @@ class EndTests(KeysCase):
                 self.ends(NoStore("this node keeps no store"))
                 self.assertEqual(self.failed(*words, *more), "p2pnet: this node keeps no store\n")
 
+    def test_what_a_node_says_of_a_refusal_controls_no_terminal(self) -> None:
+        self.ends(NoStore("none\n\x1b[2J\u202e"))
+        self.assertEqual(self.failed("get", "4", "k"), "p2pnet: none \\x1b[2J\\u202e\n")
+
     def test_a_node_that_does_not_answer_is_named(self) -> None:
         for words, seconds in (
             (("get", "4", "k"), 15),

@@ -145,6 +145,10 @@ class OtherCommandTests(StoreCase):
             ],
         )
 
+    def test_what_a_node_says_of_a_store_controls_no_terminal(self) -> None:
+        self.say(formation="\x1b[2J\u202e", nodes=range(5, 6))
+        self.assertIn("\\x1b[2J\\u202e of Node 5\n", self.printed("doctor", status=1))
+
     def test_the_doctor_waits_for_slots_that_have_not_caught_up(self) -> None:
         self.say(slot_state(0, 1, 2, 3, epoch=2, installed=2))
         late = store_state(

@@ -121,7 +121,7 @@ class Progress:
     def say(self, text: str) -> None:
         """Print a line that stays."""
         self._clear()
-        print(text, file=sys.stderr)
+        print(plain(text), file=sys.stderr)
 
     def watch(self, progress: RingProgress | Leaving) -> None:
         """Show how far a ring has got, or a node that hands over its slots."""

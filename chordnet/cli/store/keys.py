@@ -289,9 +289,9 @@ def written_text(asked: Asked, written: Written, names: Names) -> str:
 def ending_text(asked: Asked, ending: Conflict | Unconfirmed | Unavailable | Untold) -> str:
     """Return the line about a write that is not known to be done."""
     if not isinstance(ending, Unconfirmed):
-        return plain(str(ending))
+        return str(ending)
     words = f"--again {again_word(ending)}"
-    return plain(f"{ending.what}; to be certain repeat the command with {words}")
+    return f"{ending.what}; to be certain repeat the command with {words}"
 
 
 def again_word(ending: Unconfirmed) -> str:
@@ -388,7 +388,7 @@ def get(
         try:
             output.write_bytes(found.value)
         except OSError as problem:
-            complain(plain(f"{output}: {problem.strerror or problem}"))
+            complain(f"{output}: {problem.strerror or problem}")
             return FAILED
     if as_json:
         print_json({"key": key, **found_json(found, names)})
@@ -399,7 +399,7 @@ def get(
             print(plain(f"{output}: {count(len(found.value), 'byte')}, version {found.version}"))
     if isinstance(found, Entry):
         return None
-    complain(plain(f"there is no key {key}" if found is None else str(found)))
+    complain(f"there is no key {key}" if found is None else str(found))
     return FAILED
 
 
