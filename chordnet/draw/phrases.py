@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 
 def plain(text: str) -> str:
     """Return ``text`` without characters that control a terminal."""
@@ -18,9 +16,3 @@ def seconds(value: float) -> str:
 def count(number: int, noun: str) -> str:
     """Return ``1 node`` or ``15 nodes``."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
-def listed(words: Sequence[str]) -> str:
-    """Return ``a``, ``a and b`` or ``a, b and c``; ``nobody`` if there are none."""
-    *before, last = words or ("nobody",)
-    return f"{', '.join(before)} and {last}" if before else last

@@ -6,7 +6,7 @@ slots of a finger table that share a mistake become one finding.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from chordnet.judge.invariants import RingView, ideal_view, problems
 from chordnet.judge.problems import Problem, together
@@ -49,6 +49,10 @@ class Names:
     def named(self, name: str) -> Ref:
         """Return the number of the network's node with this name, the name of any other."""
         return self.ref(self._hex(self._space.hash(name.encode())), name)
+
+    def all_named(self, names: Iterable[str]) -> list[Ref]:
+        """Return the same for several of them."""
+        return [self.named(name) for name in names]
 
     @staticmethod
     def called(ref: Ref) -> str:

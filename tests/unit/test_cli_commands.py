@@ -731,6 +731,11 @@ class ProgressTests(SynchronousTestCase):
         self.assertEqual(stream.getvalue().count("\r\x1b[K"), 2)  # once to write it, once to wipe
         self.assertTrue(stream.getvalue().endswith("first\nsecond\n"))
 
+    def test_a_line_that_stays_controls_no_terminal(self) -> None:
+        with contextlib.redirect_stderr(Terminal()) as stream, Progress() as progress:
+            progress.say("no store of keys: \x1b[2J\u202e\n")
+        self.assertEqual(stream.getvalue(), "no store of keys: \\x1b[2J\\u202e\\n\n")
+
     def test_without_a_terminal_only_lines_that_stay_are_written(self) -> None:
         self.assertEqual(self.shown(io.StringIO(), problems=3), "first\nlast\n")
 

@@ -98,7 +98,7 @@ class PutTests(KeysCase):
         )
 
     def test_the_node_is_asked_for_what_the_words_say(self) -> None:
-        self.ends(*[WRITTEN] * 12)
+        self.ends(*[WRITTEN] * 13)
         file = self.root / "value"
         file.write_bytes(bytes(range(256)))
         put = {"expires_s": None, **USUAL}
@@ -119,6 +119,10 @@ class PutTests(KeysCase):
             (
                 ("k", "v", "--again", "aa.123456789012345678"), "k",
                 {"value": b"v", "request": b"\xaa", "since": 123456789012345678},
+            ),
+            (
+                ("k", "v", "--again", "07" * 64 + ".0"), "k",
+                {"value": b"v", "request": b"\7" * 64, "since": 0},
             ),
             (
                 ("k", "v", "--again", "00ff.17", "--timeout", "3"), "k",
@@ -167,6 +171,7 @@ class PutTests(KeysCase):
             (("k", "v", "--again", "00ff.-1"), "--again takes"),
             (("k", "v", "--again", "00ff.²"), "--again takes"),
             (("k", "v", "--again", "00ff.1234567890123456789"), "--again takes"),
+            (("k", "v", "--again", "00" * 65 + ".1"), "--again takes"),
             (("k", "v", "--timeout", "0"), "--timeout takes seconds"),
         ):  # fmt: skip
             self.assertIn(text, self.refused("put", "4", *words))
@@ -239,6 +244,10 @@ class EndTests(KeysCase):
             for more in ((), ("--json",)):
                 self.ends(NoStore("this node keeps no store"))
                 self.assertEqual(self.failed(*words, *more), "p2pnet: this node keeps no store\n")
+
+    def test_what_a_node_says_of_a_refusal_controls_no_terminal(self) -> None:
+        self.ends(NoStore("none\n\x1b[2J\u202e"))
+        self.assertEqual(self.failed("get", "4", "k"), "p2pnet: none \\x1b[2J\\u202e\n")
 
     def test_a_node_that_does_not_answer_is_named(self) -> None:
         for words, seconds in (

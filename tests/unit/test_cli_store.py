@@ -119,6 +119,17 @@ class ExplainKeyTests(StoreCase):
         self.say(*[slot_state(n, 1, 2, epoch=2, installed=1) for n in range(4)])
         self.assertIn("have not reached epoch 2 yet", self.printed("explain-key", "config"))
 
+    def test_a_key_has_no_slot_where_what_nodes_say_of_the_slots_cannot_be(self) -> None:
+        for count, slots in ((0, [slot_state(0, 1)]), (2**200, [slot_state(0, 1)]), (4, [])):
+            self.say(*slots, slot_count=count)
+            out = self.printed("explain-key", "config", status=1)
+            self.assertTrue(out.endswith("there is no store that could hold it\n"))
+
+    def test_a_key_finds_its_slot_among_any(self) -> None:
+        number = self.document("explain-key", "config")["slot"]["slot"]
+        self.say(slot_state(number, 1, 2, 3), slot_state(10**9, 1, 2, 3))
+        self.assertEqual(self.document("explain-key", "config")["slot"]["slot"], number)
+
     def test_without_a_store_a_key_has_only_its_identifier(self) -> None:
         self.say(formation="")
         out = self.printed("explain-key", "config", status=1)
@@ -144,6 +155,10 @@ class OtherCommandTests(StoreCase):
                 ("note", "slots-not-in-step", ["Node 8"]),
             ],
         )
+
+    def test_what_a_node_says_of_a_store_controls_no_terminal(self) -> None:
+        self.say(formation="\x1b[2J\u202e", nodes=range(5, 6))
+        self.assertIn("\\x1b[2J\\u202e of Node 5\n", self.printed("doctor", status=1))
 
     def test_the_doctor_waits_for_slots_that_have_not_caught_up(self) -> None:
         self.say(slot_state(0, 1, 2, 3, epoch=2, installed=2))

@@ -81,6 +81,19 @@ class SlotTests(StoreCase):
         states[1] = store_state(NETWORK, 1, range(1, 6), slots=[sealed])
         self.assertEqual(self.only(states).behind, (1,))
 
+    def test_a_member_that_says_nothing_of_its_slot_is_behind(self) -> None:
+        states = self.slot()
+        states[2] = store_state(NETWORK, 2, range(1, 6), slots=[])
+        self.assertEqual(self.only(states).behind, (2,))
+
+    def test_a_node_that_says_other_numbers_than_most_is_not_believed(self) -> None:
+        states = self.slot()
+        states[1] = store_state(
+            NETWORK, 1, range(1, 6), slots=states[1].slots, slot_count=0, replicas=10**6
+        )
+        seen = self.together(states)
+        self.assertEqual((seen.slot_count, seen.replicas, seen.in_step), (4, 3, True))
+
     def test_a_member_that_does_not_answer_is_missing_and_is_not_waited_for(self) -> None:
         states = self.slot()
         del states[3]

@@ -11,6 +11,7 @@ import sys
 import click
 
 from chordnet.core.base.errors import ChordnetError
+from chordnet.draw.phrases import plain
 
 FAILED = 1
 WRONG_WORDS = 2
@@ -29,9 +30,12 @@ class Interrupted(Exception):
 
 
 def complain(text: str, details: tuple[str, ...] = ()) -> None:
-    """Print what went wrong on stderr: one line, and details below it."""
+    """Print what went wrong on stderr: one line, and details below it.
+
+    They may have words of a node or a path in them, so nothing in them controls the terminal.
+    """
     lines = [f"p2pnet: {text}", *(f"  {line}" for line in details)]
-    print("\n".join(lines), file=sys.stderr)
+    print("\n".join(map(plain, lines)), file=sys.stderr)
 
 
 def system_problem(problem: OSError) -> str:
@@ -57,7 +61,7 @@ def status_of(problem: BaseException) -> int | None:
         complain(f"{where}{_one_line(problem.format_message())}")
         return WRONG_WORDS
     if isinstance(problem, click.ClickException):
-        complain(problem.format_message())
+        complain(_one_line(problem.format_message()))
         return FAILED
     if isinstance(problem, ChordnetError):
         complain(_one_line(str(problem)), getattr(problem, "details", ()))

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 BAR = 16
 PIPE_WIDTH = 160
+FIRST_S, LAST_S = -62_135_596_800.0, 253_402_300_799.0
+"""The first and the last second that RFC 3339 can say."""
 
 
 def print_json(document: Any) -> None:
@@ -35,8 +37,12 @@ def print_json_line(document: Any) -> None:
 
 
 def rfc3339(moment: float) -> str:
-    """Return a wall-clock time as RFC 3339, in UTC."""
-    return datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds")
+    """Return a wall-clock time as RFC 3339, in UTC.
+
+    A node may have said anything. A time that no calendar has becomes the nearest that one has.
+    """
+    near = min(LAST_S, max(FIRST_S, moment))  # in this order NaN becomes the first
+    return datetime.fromtimestamp(near, UTC).isoformat(timespec="milliseconds")
 
 
 def refs(names: Names, nodes: Iterable[NodeInfo]) -> list[int | str]:
@@ -121,7 +127,7 @@ class Progress:
     def say(self, text: str) -> None:
         """Print a line that stays."""
         self._clear()
-        print(text, file=sys.stderr)
+        print(plain(text), file=sys.stderr)
 
     def watch(self, progress: RingProgress | Leaving) -> None:
         """Show how far a ring has got, or a node that hands over its slots."""

@@ -140,9 +140,17 @@ class NetworkType(click.ParamType):  # type: ignore[type-arg]
 
 
 class SecondsType(click.ParamType):  # type: ignore[type-arg]
-    """A time limit in seconds."""
+    """A number of seconds.
+
+    :param option: whose value it is.
+    :param most: the longest that is allowed.
+    """
 
     name = "seconds"
+
+    def __init__(self, option: str, most: float) -> None:
+        self._option = option
+        self._most = most
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
@@ -151,9 +159,9 @@ class SecondsType(click.ParamType):  # type: ignore[type-arg]
             seconds = float(value)
         except ValueError:
             seconds = 0.0
-        if not 0 < seconds <= MAX_TIMEOUT_S:  # NaN fails this as well
+        if not 0 < seconds <= self._most:  # NaN fails this as well
             raise click.UsageError(
-                f"--timeout takes seconds, more than 0 and at most {MAX_TIMEOUT_S:.0f}, "
+                f"{self._option} takes seconds, more than 0 and at most {self._most:.0f}, "
                 f"not '{value}'",
                 ctx,
             )
@@ -193,7 +201,7 @@ def timeout_option(default: float) -> Callable[[F], F]:
     """Add ``--timeout SECONDS``."""
     return click.option(
         "--timeout",
-        type=SecondsType(),
+        type=SecondsType("--timeout", MAX_TIMEOUT_S),
         default=default,
         show_default=True,
         metavar="SECONDS",

@@ -12,7 +12,7 @@ import click
 from chordnet.cli.base.output import print_json
 from chordnet.cli.base.session import with_testbed
 from chordnet.cli.base.words import Command, json_option, network_option, timeout_option
-from chordnet.draw.phrases import count
+from chordnet.draw.phrases import count, plain
 from chordnet.survey.description import MAX_NODES, NetworkDescription, ranges
 from chordnet.survey.errors import NoSuchNode, command
 from chordnet.survey.findings import in_words
@@ -141,7 +141,7 @@ def chaos(
     if as_json:
         print_json(outcome_json(network, order, outcome))
     else:
-        print("\n".join(outcome_lines(outcome, network)))
+        print("\n".join(map(plain, outcome_lines(outcome, network))))
     return 1 if verb == "heal" and not outcome.right else 0
 
 

@@ -11,7 +11,7 @@ import click
 from chordnet.cli.base.output import print_json
 from chordnet.cli.base.session import with_testbed
 from chordnet.cli.base.words import Command, json_option, network_option, timeout_option
-from chordnet.draw.phrases import count
+from chordnet.draw.phrases import count, plain
 from chordnet.survey.examination import Messages, examine_messages
 from chordnet.survey.findings import Fact, Finding, OnPurpose, in_words, side_name
 from chordnet.survey.report import Report, Side, side_of
@@ -164,9 +164,9 @@ def examined_json(network: str, found: Examination) -> dict[str, Any]:
 
 def verdict_lines(found: Examination) -> list[str]:
     """Return the doctor's words, a line a fault."""
-    notes = [f"note: {note}" for note in in_words(found.all_notes)]
+    notes = [plain(f"note: {note}") for note in in_words(found.all_notes)]
     if found.problems:
-        return [*in_words(found.problems), *notes]
+        return [*map(plain, in_words(found.problems)), *notes]
     lines = []
     sides = found.report.sides
     for side, seen in zip(sides, found.messages, strict=True):

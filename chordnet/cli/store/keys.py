@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
@@ -17,6 +17,7 @@ from chordnet.cli.base.output import print_json, rfc3339
 from chordnet.cli.base.session import chosen_node, with_testbed
 from chordnet.cli.base.words import (
     Command,
+    SecondsType,
     StoreKeyType,
     ValueType,
     WholeNumber,
@@ -26,11 +27,11 @@ from chordnet.cli.base.words import (
     timeout_option,
 )
 from chordnet.core.base.errors import Conflict, Unavailable, Unconfirmed, Untold
-from chordnet.core.base.limits import COUNT_LIMIT, MAX_EXPIRES_S, MAX_VALUE_BYTES
+from chordnet.core.base.limits import COUNT_LIMIT, MAX_EXPIRES_S, MAX_REQUEST_BYTES, MAX_VALUE_BYTES
 from chordnet.core.base.outcomes import Entry
-from chordnet.draw.phrases import count, listed, plain
-from chordnet.survey.description import NetworkDescription
+from chordnet.draw.phrases import count, plain
 from chordnet.survey.observer import Client
+from chordnet.survey.store.merged import names_of
 from chordnet.survey.verdict import Names
 from chordnet.testbed.actions.context import Testbed
 from chordnet.wire.rpc import Written
@@ -39,30 +40,7 @@ TIMEOUT_S = 10.0
 ANSWER_S = 5.0
 """How much longer than an operation may take its answer is waited for."""
 
-T = TypeVar("T")
 Ending = Written | Conflict | Unconfirmed | Unavailable | Untold
-
-
-class ExpiryType(click.ParamType):  # type: ignore[type-arg]
-    """Seconds after which a value expires."""
-
-    name = "seconds"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        """Return the number of seconds."""
-        try:
-            seconds = float(value)
-        except ValueError:
-            seconds = 0.0
-        if not 0 < seconds <= MAX_EXPIRES_S:  # NaN fails this as well
-            raise click.UsageError(
-                f"--expires takes seconds, more than 0 and at most {MAX_EXPIRES_S:.0f},"
-                f" not '{value}'",
-                ctx,
-            )
-        return seconds
 
 
 @attrs.frozen
@@ -88,7 +66,7 @@ class AgainType(click.ParamType):  # type: ignore[type-arg]
             raw = bytes.fromhex(request)
         except ValueError:
             raw = b""
-        if not raw or not right:
+        if not 0 < len(raw) <= MAX_REQUEST_BYTES or not right:
             raise click.UsageError(
                 f"--again takes what the unconfirmed command told to type, not '{value}'", ctx
             )
@@ -148,7 +126,7 @@ Examples:
 @if_version_option
 @click.option(
     "--expires",
-    type=ExpiryType(),
+    type=SecondsType("--expires", MAX_EXPIRES_S),
     metavar="SECONDS",
     help="Have it deleted after this time.",
 )
@@ -280,60 +258,40 @@ def _write(
     *,
     as_json: bool,
 ) -> int | None:
-    async def work(testbed: Testbed) -> tuple[Ending, Members]:
-        members = Members(testbed.checked(asked.node))
+    async def work(testbed: Testbed) -> tuple[Ending, Names]:
+        names = Names(testbed.checked(asked.node))
         try:
-            return await testbed.ask(asked.node, ask, timeout + ANSWER_S), members
+            return await testbed.ask(asked.node, ask, timeout + ANSWER_S), names
         except (Conflict, Unconfirmed, Unavailable, Untold) as ending:
-            return ending, members
+            return ending, names
 
-    ending, members = with_testbed(asked.network, work)
+    ending, names = with_testbed(asked.network, work)
     if as_json:
-        print_json({"key": asked.key, **ending_json(ending, members)})
+        print_json({"key": asked.key, **ending_json(ending, names)})
     elif isinstance(ending, Written):
-        print(written_text(asked, ending, members))
+        print(written_text(asked, ending, names))
     if isinstance(ending, Written):
         return None
     complain(ending_text(asked, ending))
     return FAILED
 
 
-class Members:
-    """Numbers for the names of nodes that hold a key."""
-
-    def __init__(self, network: NetworkDescription) -> None:
-        self._space = network.space
-        self._names = Names(network)
-
-    def ref(self, name: str) -> int | str:
-        """Return the number of a node of the network, the name of another one."""
-        return self._names.ref(self._space.hex(self._space.hash(name.encode())), name)
-
-    def refs(self, names: Sequence[str]) -> list[int | str]:
-        """Return all of them."""
-        return [self.ref(name) for name in names]
-
-    def listed(self, names: Sequence[str]) -> str:
-        """Return ``Node 4, Node 9 and Node 12``."""
-        return listed([Names.called(self.ref(name)) for name in names])
-
-
-def written_text(asked: Asked, written: Written, members: Members) -> str:
+def written_text(asked: Asked, written: Written, names: Names) -> str:
     """Return ``config is version 3, on Node 4, Node 9 and Node 12``."""
     version = f"version {written.version}"
     what = version if asked.command == "put" else f"deleted ({version})"
-    text = f"{asked.key} is {what}, on {members.listed(written.acknowledged)}"
+    text = f"{asked.key} is {what}, on {names_of(names.all_named(written.acknowledged))}"
     if written.others:
-        text += f"; not confirmed by {members.listed(written.others)} yet"
+        text += f"; not confirmed by {names_of(names.all_named(written.others))} yet"
     return plain(text)
 
 
 def ending_text(asked: Asked, ending: Conflict | Unconfirmed | Unavailable | Untold) -> str:
     """Return the line about a write that is not known to be done."""
     if not isinstance(ending, Unconfirmed):
-        return plain(str(ending))
+        return str(ending)
     words = f"--again {again_word(ending)}"
-    return plain(f"{ending.what}; to be certain repeat the command with {words}")
+    return f"{ending.what}; to be certain repeat the command with {words}"
 
 
 def again_word(ending: Unconfirmed) -> str:
@@ -341,7 +299,7 @@ def again_word(ending: Unconfirmed) -> str:
     return f"{ending.request.hex()}.{ending.since}"
 
 
-def ending_json(ending: Ending, members: Members) -> dict[str, Any]:
+def ending_json(ending: Ending, names: Names) -> dict[str, Any]:
     """Return how a write ended, for its JSON document."""
     if isinstance(ending, Written):
         return {
@@ -350,8 +308,8 @@ def ending_json(ending: Ending, members: Members) -> dict[str, Any]:
             "formation": ending.formation,
             "slot": ending.slot,
             "epoch": ending.epoch,
-            "acknowledged": members.refs(ending.acknowledged),
-            "others": members.refs(ending.others),
+            "acknowledged": names.all_named(ending.acknowledged),
+            "others": names.all_named(ending.others),
             "at": rfc3339(ending.at),
         }
     if isinstance(ending, Conflict):
@@ -363,17 +321,17 @@ def ending_json(ending: Ending, members: Members) -> dict[str, Any]:
     if isinstance(ending, Unconfirmed):
         return {"outcome": "unconfirmed", "again": again_word(ending)}
     if isinstance(ending, Unavailable):
-        return {"outcome": "unavailable", **unavailable_json(ending, members)}
+        return {"outcome": "unavailable", **unavailable_json(ending, names)}
     return {"outcome": "untold"}
 
 
-def unavailable_json(ending: Unavailable, members: Members) -> dict[str, Any]:
+def unavailable_json(ending: Unavailable, names: Names) -> dict[str, Any]:
     """Return why a key is unavailable, for a JSON document."""
     return {
         "slot": ending.slot,
         "epoch": ending.epoch,
         "members": ending.members,
-        "missing": members.refs(ending.missing),
+        "missing": names.all_named(ending.missing),
     }
 
 
@@ -415,25 +373,25 @@ def get(
     """
     number = chosen_node(network, node)
 
-    async def work(testbed: Testbed) -> tuple[Entry | Unavailable | None, Members]:
-        members = Members(testbed.checked(number))
+    async def work(testbed: Testbed) -> tuple[Entry | Unavailable | None, Names]:
+        names = Names(testbed.checked(number))
         try:
             found = await testbed.ask(
                 number, lambda c: c.get(key, timeout_s=timeout), timeout + ANSWER_S
             )
         except Unavailable as ending:
-            return ending, members
-        return found, members
+            return ending, names
+        return found, names
 
-    found, members = with_testbed(network, work)
+    found, names = with_testbed(network, work)
     if isinstance(found, Entry) and output is not None:
         try:
             output.write_bytes(found.value)
         except OSError as problem:
-            complain(plain(f"{output}: {problem.strerror or problem}"))
+            complain(f"{output}: {problem.strerror or problem}")
             return FAILED
     if as_json:
-        print_json({"key": key, **found_json(found, members)})
+        print_json({"key": key, **found_json(found, names)})
     elif isinstance(found, Entry):
         if output is None:
             print_value(found.value)
@@ -441,7 +399,7 @@ def get(
             print(plain(f"{output}: {count(len(found.value), 'byte')}, version {found.version}"))
     if isinstance(found, Entry):
         return None
-    complain(plain(f"there is no key {key}" if found is None else str(found)))
+    complain(f"there is no key {key}" if found is None else str(found))
     return FAILED
 
 
@@ -456,10 +414,10 @@ def print_value(value: bytes) -> None:
     sys.stdout.buffer.flush()
 
 
-def found_json(found: Entry | Unavailable | None, members: Members) -> dict[str, Any]:
+def found_json(found: Entry | Unavailable | None, names: Names) -> dict[str, Any]:
     """Return what a key has, for its JSON document."""
     if isinstance(found, Unavailable):
-        return {"outcome": "unavailable", **unavailable_json(found, members)}
+        return {"outcome": "unavailable", **unavailable_json(found, names)}
     if found is None:
         return {"outcome": "absent"}
     return {"outcome": "value", **entry_json(found)}

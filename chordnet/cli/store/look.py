@@ -13,6 +13,7 @@ from chordnet.cli.base.output import print_json
 from chordnet.cli.base.session import with_testbed
 from chordnet.cli.base.words import Command, json_option, network_option, timeout_option
 from chordnet.cli.store.keys import key_argument
+from chordnet.core.store.base.founding import Slots
 from chordnet.draw.phrases import count, plain
 from chordnet.survey.description import NetworkDescription
 from chordnet.survey.findings import called
@@ -164,20 +165,21 @@ class Explained:
     key: str
     identifier: str
     slot: Slot | None
-    """None if there is no store."""
+    """None if there is no store, or nobody says anything of the slot."""
     place: str
     """The first identifier of the slot."""
 
 
 def explained(network: NetworkDescription, seen: Store, key: str) -> Explained:
     """Return where a key lives."""
-    space = network.space
-    identifier = space.hash(key.encode("utf-8", "surrogateescape"))
-    if not seen.slots:
-        return Explained(key, space.hex(identifier), None, "")
-    arc = space.size // len(seen.slots)
-    slot = seen.slots[identifier // arc]
-    return Explained(key, space.hex(identifier), slot, space.hex(slot.number * arc))
+    space, raw = network.space, key.encode()
+    identifier = space.hex(space.hash(raw))
+    if not 0 < seen.slot_count <= space.size:
+        return Explained(key, identifier, None, "")
+    slots = Slots(space.bits, seen.slot_count)
+    number = slots.of(raw)
+    found = next((slot for slot in seen.slots if slot.number == number), None)
+    return Explained(key, identifier, found, space.hex(slots.place(number)))
 
 
 @click.command(

@@ -75,9 +75,9 @@ class Slot:
 
 
 def names_of(refs: Iterable[Ref]) -> str:
-    """Return ``Node 4, Node 9 and Node 12``."""
-    names = [called(ref) for ref in refs]
-    return " and ".join([*([", ".join(names[:-1])] if names[:-1] else []), *names[-1:]])
+    """Return ``Node 4``, ``Node 4 and Node 9`` or ``Node 4, Node 9 and Node 12``."""
+    *before, last = [called(ref) for ref in refs] or ["nobody"]
+    return f"{', '.join(before)} and {last}" if before else last
 
 
 def _is(refs: Sequence[Ref]) -> str:
@@ -97,6 +97,8 @@ class Store:
     """The one that most nodes belong to; empty if none does."""
     founders: tuple[Ref, ...] = ()
     """Those of the formation, or those that are to begin one."""
+    slot_count: int = 0
+    """How many slots there are, as most nodes say; 0 without a formation."""
     replicas: int = 0
 
     @property
@@ -172,12 +174,13 @@ def together(
     formation = max(counted, key=lambda each: (counted[each], each), default="")
     ours = {ref: state for ref, state in states.items() if state.formation == formation}
     founders = next((state.founders for state in ours.values() if state.founders), [])
-    store = Store(
-        states, silent or {}, (), formation, tuple(names.named(each) for each in founders)
-    )
+    store = Store(states, silent or {}, (), formation, tuple(names.all_named(founders)))
     if not formation:
         return store
-    some = next(iter(ours.values()))
+    # A node that lies is outvoted.
+    ((slot_count, replicas), _), *_ = Counter(
+        (each.slot_count, each.replicas) for each in ours.values()
+    ).most_common()
     free = sum(each.seat and not each.vacating and not each.failed for each in ours.values())
     newest: dict[int, SlotState] = {}
     said: dict[int, dict[Ref, SlotState]] = {}
@@ -188,10 +191,10 @@ def together(
             if known is None or _age(slot) > _age(known):
                 newest[slot.slot] = slot
     slots = [
-        _slot(newest[number], said[number], ours, names, min(some.replicas, free))
+        _slot(newest[number], said[number], ours, names, min(replicas, free))
         for number in sorted(newest)
     ]
-    return attrs.evolve(store, slots=tuple(slots), replicas=some.replicas)
+    return attrs.evolve(store, slots=tuple(slots), slot_count=slot_count, replicas=replicas)
 
 
 def _age(slot: SlotState) -> tuple[int, int, bool]:
@@ -207,7 +210,8 @@ def _slot(
 ) -> Slot:
     refs = {names.named(member.node): member for member in newest.members}
     live = [ref for ref, member in refs.items() if _lives(states.get(ref), member)]
-    reached = [ref for ref in live if _reached(said[ref], newest)]
+    # A node that lies may say nothing of a slot that it is a member of.
+    reached = [ref for ref in live if ref in said and _reached(said[ref], newest)]
     return Slot(
         newest.slot,
         newest.generation,
