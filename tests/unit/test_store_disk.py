@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import shutil
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from chordnet.core.store.base.records import Applied, Content, Floor, Record
 from chordnet.storage.store.disk import AHEAD_BYTES, AHEAD_ENTRIES, StoreDisk
 from chordnet.storage.store.entries import RecordWritten, written
 from chordnet.storage.store.memory import MemoryStore
+from tests.unit.storage_support import left_by_death
 
 FORMATION = bytes(range(16))
 MEMBERS = (Member("Node 1", 11), Member("Node 2", (1 << 63) - 1), Member("Nœud 3", 0))
@@ -132,12 +132,7 @@ class DiskCase(SynchronousTestCase):
         return disk
 
     def killed(self, disk: StoreDisk) -> None:
-        """Leave the files as they are at this moment: what the death of a process leaves."""
-        then = self.path.with_name(self.path.name + "-then")
-        shutil.copytree(self.path, then)
-        disk.close()
-        shutil.rmtree(self.path)
-        then.rename(self.path)
+        left_by_death(self.path, disk.close)
 
     def again(self, disk: StoreDisk, **options: Any) -> StoreDisk:
         self.killed(disk)

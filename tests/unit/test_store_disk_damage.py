@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import resource
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from chordnet.storage.base.rows import checksum, encode
 from chordnet.storage.store.disk import StoreDisk
 from chordnet.storage.store.entries import KINDS, Follows, HeadWritten, RecordWritten
 from chordnet.storage.store.tables import MIGRATIONS
+from tests.unit.storage_support import SmallFiles, frames
 from tests.unit.test_store_disk import DiskCase, founding, head, kept, record
 
 
@@ -44,14 +44,6 @@ class Impossible(StoreDisk):
     """A migration that fails in the middle."""
 
     migrations = (*MIGRATIONS, "DELETE FROM heads; INSERT INTO nowhere VALUES (1);")
-
-
-def frames(data: bytes) -> list[int]:
-    """Return where each frame begins, and where the last one ends."""
-    starts = [0]
-    while starts[-1] < len(data):
-        starts.append(starts[-1] + 12 + int.from_bytes(data[starts[-1] : starts[-1] + 4], "big"))
-    return starts
 
 
 class CrashTests(DiskCase):
@@ -522,17 +514,7 @@ class WholeTests(DiskCase):
             ahead.close()
 
 
-class FailureTests(DiskCase):
-    def limit(self, size: int) -> None:
-        """Let this process write no file beyond ``size``; as on a full disk, a part may fit."""
-        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-        self.addCleanup(resource.setrlimit, resource.RLIMIT_FSIZE, (soft, hard))
-        resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-
-    def no_limit(self) -> None:
-        _soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
-
+class FailureTests(SmallFiles, DiskCase):
     def assert_over(self, disk: StoreDisk, why: str) -> None:
         """Assert that nothing is kept any more, and that every commit says why."""
         self.assertEqual(disk.failed, f"the store {self.file} cannot be written: {why}")
