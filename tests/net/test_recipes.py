@@ -329,7 +329,8 @@ class Releasing(LockCase):
         self.failureResultOf(self.begun(lock.release()), LockLost)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
-    def test_a_block_whose_lock_was_lost_ends_with_that(self):
+    def working_while_it_is_lost(self) -> tuple[Deferred[None], Deferred[None]]:
+        """Return a block that has lost its lock, and what it waits for."""
         lock, going = self.lock(self.first), Deferred()
 
         async def work() -> None:
@@ -339,19 +340,15 @@ class Releasing(LockCase):
         working = self.begun(work())
         self.first.cut = True
         self.run_for(TTL_S)
+        return working, going
+
+    def test_a_block_whose_lock_was_lost_ends_with_that(self):
+        working, going = self.working_while_it_is_lost()
         going.callback(None)
         self.failureResultOf(working, LockLost)
 
     def test_an_exception_of_the_block_is_not_hidden_by_the_loss(self):
-        lock, going = self.lock(self.first), Deferred()
-
-        async def work() -> None:
-            async with lock:
-                await going
-
-        working = self.begun(work())
-        self.first.cut = True
-        self.run_for(TTL_S)
+        working, going = self.working_while_it_is_lost()
         going.errback(ZeroDivisionError())
         self.failureResultOf(working, ZeroDivisionError)
 
