@@ -265,7 +265,7 @@ class SetAsideTests(DiskCase):
         self.assertEqual((self.kept.store, self.kept.run, self.slots()), (store, 2, [7]))
         self.assertEqual(len(self.warnings), 1)
 
-    def test_a_damaged_frame_anywhere_but_at_the_end(self) -> None:
+    def test_a_store_with_a_damaged_frame_before_the_last_is_set_aside(self) -> None:
         for spot in range(8):
             self.killed(self.filled(3))
             data = bytearray(self.ahead.read_bytes())
@@ -278,7 +278,7 @@ class SetAsideTests(DiskCase):
             self.assert_set_aside(why)
             self.clear()
 
-    def test_a_damaged_frame_that_is_the_last_one_and_complete(self) -> None:
+    def test_a_store_whose_last_frame_is_complete_and_damaged_is_set_aside(self) -> None:
         self.killed(self.filled(3))
         data = bytearray(self.ahead.read_bytes())
         data[-1] ^= 1
@@ -286,7 +286,7 @@ class SetAsideTests(DiskCase):
         start = frames(data)[2]
         self.assert_set_aside(f"what was written ahead of it is damaged from byte {start} on")
 
-    def test_zeros_in_place_of_the_end(self) -> None:
+    def test_a_store_with_zeros_behind_its_last_frame_is_set_aside(self) -> None:
         self.killed(self.filled(1))
         data = self.ahead.read_bytes()
         self.ahead.write_bytes(data + bytes(12))
@@ -298,7 +298,7 @@ class SetAsideTests(DiskCase):
         disk.close()
         self.execute(statements)
 
-    def test_a_row_that_is_not_what_was_written(self) -> None:
+    def test_a_store_with_a_row_that_is_not_what_was_written_is_set_aside(self) -> None:
         for statements in (
             "UPDATE heads SET head = (SELECT head FROM heads WHERE slot = 2) WHERE slot = 1",
             "UPDATE heads SET slot = 9 WHERE slot = 1",
@@ -319,7 +319,7 @@ class SetAsideTests(DiskCase):
             self.assert_set_aside("a row is not what was written")
             self.clear()
 
-    def test_a_row_that_is_missing_or_is_as_it_was_before(self) -> None:
+    def test_a_store_with_a_row_that_is_missing_or_an_older_one_is_set_aside(self) -> None:
         for statements in (
             "DELETE FROM heads WHERE slot = 1",
             "DELETE FROM records WHERE slot = 3",
@@ -348,7 +348,7 @@ class SetAsideTests(DiskCase):
         self.put(disk, kept(9, b"key", 9))
         disk.close()
 
-    def test_a_sound_row_that_this_program_does_not_write(self) -> None:
+    def test_a_store_with_a_sound_row_that_this_program_does_not_write_is_set_aside(self) -> None:
         for why, old, table, values in (
             ("a head is not that of its slot", "slot = 1", "heads", (1, encode(head(5)))),
             ("a row is not what was written", "slot = 1", "heads", (1, "text")),
@@ -371,7 +371,7 @@ class SetAsideTests(DiskCase):
         disk.close()
         self.assert_set_aside("a row is missing, or is an older one")
 
-    def test_a_file_that_is_no_database(self) -> None:
+    def test_a_file_that_is_no_database_is_set_aside(self) -> None:
         for damage in (b"x" * 5000, b"\0" * 100):
             self.killed(self.filled(2))
             (self.path / "store.db-wal").unlink()
@@ -380,11 +380,11 @@ class SetAsideTests(DiskCase):
             self.assertEqual((self.path / "store.db.damaged-1000").read_bytes(), damage)
             self.clear()
 
-    def test_a_database_of_another_program(self) -> None:
+    def test_a_database_of_another_program_is_set_aside(self) -> None:
         self.execute("CREATE TABLE songs (title); PRAGMA user_version = 1;")
         self.assert_set_aside("no such table: heads")
 
-    def test_a_database_that_is_older_than_what_was_written_ahead_of_it(self) -> None:
+    def test_a_database_older_than_what_was_written_ahead_of_it_is_set_aside(self) -> None:
         self.filled(1).close()
         before = self.file.read_bytes()
         disk = self.open()
@@ -394,13 +394,13 @@ class SetAsideTests(DiskCase):
         self.file.write_bytes(before)
         self.assert_set_aside("what was written ahead of it does not belong to it")
 
-    def test_what_was_written_ahead_of_a_database_that_is_gone(self) -> None:
+    def test_what_was_written_ahead_of_a_database_that_is_gone_is_set_aside(self) -> None:
         self.killed(self.filled(1))
         self.file.unlink()
         (self.path / "store.db-wal").unlink()
         self.assert_set_aside("what was written ahead of it does not belong to it")
 
-    def test_what_was_written_ahead_of_another_store(self) -> None:
+    def test_what_was_written_ahead_of_another_store_is_set_aside(self) -> None:
         self.killed(self.filled(1))
         ahead = self.ahead.read_bytes()
         self.clear()
@@ -408,14 +408,14 @@ class SetAsideTests(DiskCase):
         self.ahead.write_bytes(ahead)
         self.assert_set_aside("what was written ahead of it does not belong to it")
 
-    def test_entries_that_do_not_begin_with_what_they_follow(self) -> None:
+    def test_entries_that_do_not_begin_with_what_they_follow_are_set_aside(self) -> None:
         self.filled(1).close()
         ahead = WriteAhead(self.ahead, KINDS, None)
         ahead.commit(HeadWritten(3, encode(head(3))))
         ahead.close()
         self.assert_set_aside("what was written ahead of it does not belong to it")
 
-    def test_entries_of_no_store(self) -> None:
+    def test_entries_of_no_store_are_set_aside(self) -> None:
         for entry in (b"bytes", Follows(1, 1)):
             self.killed(self.filled(1))
             ahead = WriteAhead(self.ahead, KINDS, None)
@@ -424,7 +424,7 @@ class SetAsideTests(DiskCase):
             self.assert_set_aside("what was written ahead of it is not of a store")
             self.clear()
 
-    def test_an_entry_whose_content_is_none_that_this_program_writes(self) -> None:
+    def test_an_entry_whose_content_this_program_does_not_write_is_set_aside(self) -> None:
         for entry in (HeadWritten(3, b"\x01"), RecordWritten(3, b"key", b"\x01")):
             self.killed(self.filled(1))
             ahead = WriteAhead(self.ahead, KINDS, None)
