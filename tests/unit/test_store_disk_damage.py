@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from chordnet.storage.base.rows import checksum, encode
 from chordnet.storage.store.disk import StoreDisk
 from chordnet.storage.store.entries import KINDS, Follows, HeadWritten, RecordWritten
 from chordnet.storage.store.tables import MIGRATIONS
+from tests.seeds import said_seed
 from tests.unit.storage_support import SmallFiles, frames
 from tests.unit.test_store_disk import DiskCase, founding, head, kept, record
 
@@ -471,29 +471,28 @@ class SetAsideTests(DiskCase):
         self.killed(disk)
         store = self.kept.store
         sound = {path.name: path.read_bytes() for path in (self.file, self.ahead)}
-        seed = random.randrange(1 << 32)
-        rng = random.Random(seed)
-        for _ in range(50):
-            self.clear()
-            for name, data in sound.items():
-                (self.path / name).write_bytes(data)
-            changed = bytearray(sound[name := rng.choice(("store.db", "store.db-ahead"))])
-            for _ in range(rng.choice((1, 3, 40))):
-                changed[rng.randrange(rng.choice((100, len(changed))))] = rng.randrange(256)
-            (self.path / name).write_bytes(changed)
-            try:
-                disk = self.open()
-            except StoreFailed as problem:
-                self.assertIn(str(self.file), str(problem), f"seed {seed}")
-                continue
-            if self.kept.store == store:
-                self.assertEqual(self.kept.heads, tuple(head(n) for n in range(1, 31)), seed)
-                self.assertEqual(len(self.kept.records), 30, f"seed {seed}")
-                self.assertEqual((self.kept.run, self.warnings), (2, []), f"seed {seed}")
-            else:
-                self.assertEqual(self.kept, Kept(self.kept.store, 1), f"seed {seed}")
-                self.assertEqual(len(self.warnings), 1, f"seed {seed}")
-            disk.close()
+        with said_seed() as rng:
+            for _ in range(50):
+                self.clear()
+                for name, data in sound.items():
+                    (self.path / name).write_bytes(data)
+                changed = bytearray(sound[name := rng.choice(("store.db", "store.db-ahead"))])
+                for _ in range(rng.choice((1, 3, 40))):
+                    changed[rng.randrange(rng.choice((100, len(changed))))] = rng.randrange(256)
+                (self.path / name).write_bytes(changed)
+                try:
+                    disk = self.open()
+                except StoreFailed as problem:
+                    self.assertIn(str(self.file), str(problem))
+                    continue
+                if self.kept.store == store:
+                    self.assertEqual(self.kept.heads, tuple(head(n) for n in range(1, 31)))
+                    self.assertEqual(len(self.kept.records), 30)
+                    self.assertEqual((self.kept.run, self.warnings), (2, []))
+                else:
+                    self.assertEqual(self.kept, Kept(self.kept.store, 1))
+                    self.assertEqual(len(self.warnings), 1)
+                disk.close()
 
 
 class WholeTests(DiskCase):
