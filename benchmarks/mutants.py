@@ -56,7 +56,8 @@ class Mutant:
 
     def key(self, source: str) -> str:
         """Return a name that stays when other lines of the file come and go."""
-        return f"{self.path}: {self.before.strip()} => {self.after(source)}"
+        place = f"{self.path}, {self.function}" if self.function else self.path
+        return f"{place}: {self.before.strip()} => {self.after(source)}"
 
 
 def mutants(path: str, source: str) -> list[Mutant]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from random import Random, SystemRandom
+from random import Random
 from secrets import token_bytes
 from typing import Any
 
@@ -29,6 +29,7 @@ from chordnet.wire.rpc import DeleteKey, GetKey, KeyRequest, PutKey, Written
 from tests.net.fake_store import SLOT, FakeStore
 from tests.net.fake_store import unavailable as ends_unavailable
 from tests.net.test_service import ServiceCase
+from tests.seeds import said_seed
 
 TTL_S = 15.0
 MARGIN_S = 1.0
@@ -115,8 +116,7 @@ class Program:
 class LockCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
-        self.seed = SystemRandom().randrange(1 << 32)
-        self.rng = Random(self.seed)
+        self.rng = Random(1)
         self.store = FakeStore(lambda: WALL + self.clock.seconds())
         self.first, self.second = self.program(), self.program()
 
@@ -258,16 +258,17 @@ class Losing(LockCase):
     def test_a_holder_that_cannot_renew_stops_before_another_can_have_the_lock(self):
         for how in ("cut", "deaf"):
             self.setUp()
-            self.run_for(self.rng.uniform(0.0, 2 * TTL_S))
-            other = self.lock(self.second)
-            waiting = self.begun(other.acquire())
-            setattr(self.first, how, True)
-            while not waiting.called:
-                self.assertEqual(bool(self.lost), self.mine.fence is None, f"seed {self.seed}")
-                self.clock.advance(0.1)
-                if waiting.called:
-                    self.assertIsNone(self.mine.fence, f"{how}, seed {self.seed}")
-            self.assertIn("could not be renewed in time", str(self.lost[0]))
+            with said_seed() as self.rng:
+                self.run_for(self.rng.uniform(0.0, 2 * TTL_S))
+                other = self.lock(self.second)
+                waiting = self.begun(other.acquire())
+                setattr(self.first, how, True)
+                while not waiting.called:
+                    self.assertEqual(bool(self.lost), self.mine.fence is None)
+                    self.clock.advance(0.1)
+                    if waiting.called:
+                        self.assertIsNone(self.mine.fence, how)
+                self.assertIn("could not be renewed in time", str(self.lost[0]))
 
     def test_a_holder_counts_from_before_it_sent_the_last_renewal_that_was_confirmed(self):
         self.first.late = 4.0
@@ -329,7 +330,8 @@ class Releasing(LockCase):
         self.failureResultOf(self.begun(lock.release()), LockLost)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
-    def test_a_block_whose_lock_was_lost_ends_with_that(self):
+    def working_while_it_is_lost(self) -> tuple[Deferred[None], Deferred[None]]:
+        """Return a block that has lost its lock, and what it waits for."""
         lock, going = self.lock(self.first), Deferred()
 
         async def work() -> None:
@@ -339,19 +341,15 @@ class Releasing(LockCase):
         working = self.begun(work())
         self.first.cut = True
         self.run_for(TTL_S)
+        return working, going
+
+    def test_a_block_whose_lock_was_lost_ends_with_that(self):
+        working, going = self.working_while_it_is_lost()
         going.callback(None)
         self.failureResultOf(working, LockLost)
 
     def test_an_exception_of_the_block_is_not_hidden_by_the_loss(self):
-        lock, going = self.lock(self.first), Deferred()
-
-        async def work() -> None:
-            async with lock:
-                await going
-
-        working = self.begun(work())
-        self.first.cut = True
-        self.run_for(TTL_S)
+        working, going = self.working_while_it_is_lost()
         going.errback(ZeroDivisionError())
         self.failureResultOf(working, ZeroDivisionError)
 
@@ -382,39 +380,40 @@ class Releasing(LockCase):
 class ManyHolders(LockCase):
     def test_two_holders_never_act_at_a_time_nor_with_the_same_fence(self):
         """Programs take a lock, work, are cut off or hear late, and give it back."""
-        programs = [self.program() for _ in range(4)]
-        locks = [self.lock(program) for program in programs]
-        acted: list[tuple[int, int]] = []
+        with said_seed() as self.rng:
+            programs = [self.program() for _ in range(4)]
+            locks = [self.lock(program) for program in programs]
+            acted: list[tuple[int, int]] = []
 
-        async def work(number: int) -> None:
-            while True:
-                try:
-                    async with locks[number]:
-                        for _ in range(self.rng.randrange(200)):
-                            await self.pause(0.1)
-                            acted.append((locks[number].check(), number))
-                except ChordnetError:
-                    continue
+            async def work(number: int) -> None:
+                while True:
+                    try:
+                        async with locks[number]:
+                            for _ in range(self.rng.randrange(200)):
+                                await self.pause(0.1)
+                                acted.append((locks[number].check(), number))
+                    except ChordnetError:
+                        continue
 
-        working = [self.begun(work(number)) for number in range(4)]
-        for _ in range(400):
-            program = self.rng.choice(programs)
-            program.cut, program.deaf = (self.rng.random() < 0.3 for _ in range(2))
-            program.late = self.rng.choice([0.0, 0.0, 2.0, 6.0])
-            for _ in range(self.rng.randrange(1, 20)):
-                self.clock.advance(0.1)
-                held = [lock.fence for lock in locks if lock.fence is not None]
-                self.assertLessEqual(len(held), 1, f"seed {self.seed}")
-        owners = dict(acted)
-        own = all(owners[fence] == number for fence, number in acted)
-        self.assertTrue(own, f"seed {self.seed}")
-        fences = [fence for fence, _number in acted]
-        self.assertEqual(fences, sorted(fences), f"seed {self.seed}")
-        self.assertGreater(len(owners), 3, f"seed {self.seed}")
-        for each in working:
-            each.addErrback(lambda _: None)
-            each.cancel()
-        self.run_for(2 * TTL_S)
+            working = [self.begun(work(number)) for number in range(4)]
+            for _ in range(400):
+                program = self.rng.choice(programs)
+                program.cut, program.deaf = (self.rng.random() < 0.3 for _ in range(2))
+                program.late = self.rng.choice([0.0, 0.0, 2.0, 6.0])
+                for _ in range(self.rng.randrange(1, 20)):
+                    self.clock.advance(0.1)
+                    held = [lock.fence for lock in locks if lock.fence is not None]
+                    self.assertLessEqual(len(held), 1)
+            owners = dict(acted)
+            own = all(owners[fence] == number for fence, number in acted)
+            self.assertTrue(own)
+            fences = [fence for fence, _number in acted]
+            self.assertEqual(fences, sorted(fences))
+            self.assertGreater(len(owners), 3)
+            for each in working:
+                each.addErrback(lambda _: None)
+                each.cancel()
+            self.run_for(2 * TTL_S)
 
     def pause(self, seconds: float) -> Deferred[None]:
         done: Deferred[None] = Deferred(lambda _: call.cancel())

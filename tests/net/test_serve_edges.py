@@ -40,6 +40,18 @@ from tests.net.test_transport_edges import Scripted
 ORIGIN = bytes(20)
 
 
+class CountedLog(MemoryLog):
+    """Notes what is read from it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reads: list[tuple[int, int]] = []
+
+    def beyond(self, position: int, limit: int) -> Any:
+        self.reads.append((position, limit))
+        return super().beyond(position, limit)
+
+
 class FakeConnection:
     """Notes what is sent and when it is flushed."""
 
@@ -495,31 +507,17 @@ class ReadingTests(NodeCase):
         self.assertEqual(([each.id[-1] for each in entries], more), (["4", "5", "6", "7"], False))
 
     def test_messages_are_read_from_the_log_once_and_not_again_to_be_sent(self) -> None:
-        reads: list[tuple[int, int]] = []
-
-        class Counting(MemoryLog):
-            def beyond(self, position: int, limit: int) -> Any:
-                reads.append((position, limit))
-                return super().beyond(position, limit)
-
         self.make()
-        self.node.log = Counting()
+        self.node.log = log = CountedLog()
         for number in range(1, 301):
             self.node.record(number)
         reader = open_reader(self.node, "origin", "")
         self.assertEqual([len(reader.read()[0]) for _ in range(2)], [256, 44])
-        self.assertEqual(reads, [(-1, 256), (255, 256)])
+        self.assertEqual(log.reads, [(-1, 256), (255, 256)])
 
     def test_a_restarted_node_looks_back_256_messages_at_a_time(self) -> None:
-        reads: list[tuple[int, int]] = []
-
-        class Counting(MemoryLog):
-            def beyond(self, position: int, limit: int) -> Any:
-                reads.append((position, limit))
-                return super().beyond(position, limit)
-
         self.make()
-        self.node.log = Counting()
+        self.node.log = log = CountedLog()
         for number in range(1, 601):
             self.node.clock.advance(1)
             self.node.record(number)
@@ -529,9 +527,9 @@ class ReadingTests(NodeCase):
             (344.0, 257, [(343, 256), (87, 256)]),
             (0.0, 600, [(343, 256), (87, 256), (-169, 256)]),
         ):
-            reads.clear()
+            log.reads.clear()
             recent = recent_messages(self.node.log, since)
-            self.assertEqual((len(recent), reads), (found, expected), since)
+            self.assertEqual((len(recent), log.reads), (found, expected), since)
 
     def test_there_is_more_until_all_are_read_or_as_many_as_are_wanted(self) -> None:
         self.make()

@@ -38,7 +38,7 @@ class OneStoreBegins(SynchronousTestCase):
         self.assertEqual((search.run(), search.stopped), (states, 0))
         self.assertEqual(len(search.alarms), alarms, search.alarms)
 
-    def test_three_founders(self) -> None:
+    def test_three_founders_begin_one_store(self) -> None:
         self.check_begins(THREE, 226)
 
     def test_three_founders_and_a_crash_between_any_two_writes(self) -> None:
@@ -102,7 +102,7 @@ class OneStoreOrAnAlarm(SynchronousTestCase):
     def test_two_nodes_with_stores_of_their_own_of_which_one_loses_its_disk(self) -> None:
         self.check_told(nodes(A="A", B="B"), 472, 34, fills=True, losses=1, crashes=1)
 
-    def test_two_founders_that_were_told_of_different_third_ones(self) -> None:
+    def test_two_founders_that_were_told_of_different_third_ones_begin_no_store(self) -> None:
         hails = nodes(A="ABC", B="ABD", C="ABC", D="ABD")
         search = Search(hails)
         with self.assertRaisesRegex(Broken, "no store begins: "):
@@ -192,6 +192,6 @@ class ItCanFail(SynchronousTestCase):
         search = Search(TWO | nodes(D="D"), losses=1, founders=Eager)
         self.check_found("no store begins, and this is not told", search)
 
-    def test_a_formation_that_is_given_up_although_something_is_kept_of_it(self) -> None:
+    def test_a_formation_that_is_given_up_although_something_is_kept_of_it_is_missed(self) -> None:
         search = Search(nodes(A="A", B="B"), fills=True, founders=Careless)
         self.check_found("has left a store that it must not leave", search)

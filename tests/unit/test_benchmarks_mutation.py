@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import random
+import re
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from benchmarks.mutants import Mutant, mutants
-from benchmarks.mutation import Test, concerned, equivalents, sample
+from benchmarks.mutation import EQUIVALENTS, ROOT, Test, concerned, equivalents, sample
 
 SOURCE = '''"""A module."""
 from __future__ import annotations
@@ -80,6 +81,12 @@ class MutantTests(SynchronousTestCase):
         source = "def f(x: bool = True):\n    return x\n"
         self.assertIn(("", "def f(x: bool = False):"), changes(source))
 
+    def test_mutants_of_equal_lines_in_two_functions_have_different_keys(self) -> None:
+        source = "N = 3\ndef f():\n    n = 1\ndef g():\n    n = 1\n"
+        keys = [each.key(source) for each in mutants("a.py", source)]
+        expected = ["a.py: N = 3 => N = (3 * 1000)", "a.py, f: n = 1 => n = 2"]
+        self.assertEqual(keys, [*expected, "a.py, g: n = 1 => n = 2"])
+
     def test_one_place_is_changed_and_nothing_else(self) -> None:
         for each in mutants("a.py", SOURCE):
             changed = each.applied(SOURCE).splitlines()
@@ -145,7 +152,25 @@ class ConcernedTests(SynchronousTestCase):
 
 
 class EquivalentTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.text = EQUIVALENTS.read_text()
+
     def test_each_equivalent_mutant_has_its_reason(self) -> None:
         text = "# words\n\na.py: x => y\n    nobody can tell\n"
         self.assertEqual(equivalents(text), {"a.py: x => y": "nobody can tell"})
         self.assertRaises(ValueError, equivalents, "a.py: x => y\n")
+
+    def test_each_mutant_in_the_list_of_equivalent_ones_is_one_of_this_program(self) -> None:
+        listed = equivalents(self.text)
+        paths = {re.split(",|:", key, maxsplit=1)[0] for key in listed}
+        found: set[str] = set()
+        for path in paths:
+            source = (ROOT / path).read_text()
+            for mutant in mutants(path, source):
+                if f": {mutant.before.strip()} => " in self.text:
+                    found.add(mutant.key(source))
+        self.assertEqual(sorted(set(listed) - found), [])
+
+    def test_no_mutant_is_in_the_list_of_equivalent_ones_twice(self) -> None:
+        keys = [line for line in self.text.splitlines() if line.startswith("chordnet/")]
+        self.assertEqual(len(keys), len(set(keys)))

@@ -57,7 +57,7 @@ class PeaceAfterWipes(SynchronousTestCase):
         self.assertFalse(self.peace.allows("wipe", 20.0 + PEACE_S - 0.1))
         self.assertTrue(self.peace.allows("wipe", 20.0 + PEACE_S))
 
-    def test_until_then_only_blinks_are_allowed(self):
+    def test_before_all_nodes_were_up_long_enough_only_blinks_are_allowed(self):
         self.assertFalse(self.peace.allows("kill", 21.0))
         self.assertTrue(self.peace.allows("blink", 21.0))
         self.assertTrue(self.peace.allows("kill", 20.0 + PEACE_S))
@@ -217,7 +217,7 @@ class OneProgram(SynchronousTestCase):
         self.assertEqual((again["request"], again["since"]), (b"r", 3))
         self.assertEqual(self.told.ended, {"Unconfirmed": 1, "done (asked again)": 1})
 
-    def test_it_is_asked_for_until_the_end_is_known(self):
+    def test_an_unconfirmed_write_is_asked_for_until_its_end_is_known(self):
         self.answers = [Unconfirmed("?", b"r", 3), ConnectFailed("gone"), Untold("?")]
         self.operate("put", addresses="abcd")
         self.assertEqual(len(self.asked), 3)
@@ -232,7 +232,7 @@ class OneProgram(SynchronousTestCase):
         self.operate("put")
         self.assertEqual(self.told.ended, {"Unavailable": 1})
 
-    def test_it_has_one_client_for_each_node_and_closes_all(self):
+    def test_a_program_has_one_client_for_each_node_and_closes_all(self):
         for address in "abab":
             self.operate("get", addresses=address)
         self.assertEqual([client.address for client in self.clients], ["a", "b"])

@@ -260,12 +260,12 @@ class ResendTests(EdgeCase):
         self.assertEqual(sent(effects, Bcast), [])
         return effects
 
-    def test_after_eight_times_the_next_node_beyond_it_is_looked_for(self):
+    def test_after_eight_times_the_node_beyond_the_silent_one_is_looked_for(self):
         self.publish()
         self.assertEqual([q.key for _, q in sent(self.exhaust(30, 50), Find)], [raw(31)])
         self.assertEqual(self.node.counters["broadcast_repairs"], 1)
 
-    def test_where_its_range_ends_with_it_nobody_is_looked_for(self):
+    def test_where_the_range_of_the_silent_node_ends_with_it_nobody_is_looked_for(self):
         for sequence, limit, keys in ((1, 21, []), (2, 22, [raw(21)])):
             self.make()
             self.step(5, bcast(5, limit, sequence=sequence))
@@ -276,7 +276,7 @@ class ResendTests(EdgeCase):
         self.step(60, bcast(60, 20, SUCCESSOR))
         self.assertEqual(sent(self.exhaust(5, 10), Find), [])
 
-    def test_it_counts_as_unreached(self):
+    def test_a_node_that_takes_nothing_back_counts_as_unreached(self):
         self.step(5, bcast(5, 21))
         self.node.ctx.effects = []
         self.exhaust(20, 21)
@@ -317,7 +317,7 @@ class LateTests(EdgeCase):
         self.step(50, covered(10, 3, origin=10))
         self.assertEqual(self.look(1.0), [])
 
-    def test_it_is_given_up_when_the_time_is_up_to_the_instant(self):
+    def test_one_that_works_on_its_range_is_given_up_when_the_time_is_up_to_the_instant(self):
         for now, gone in ((19.75, False), (20.0, True)):
             self.make(broadcast_deadline_s=20.0)
             self.publish()

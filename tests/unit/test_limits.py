@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import re
+from collections.abc import Iterator
 from enum import IntEnum
 from pathlib import Path
 
@@ -23,6 +24,18 @@ from chordnet.core.base.messages import EdgeKind, FindKind, Status
 DOCS = Path(__file__).parents[2] / "docs"
 _ROW = re.compile(r"^\| `([a-z_.]+)\.([A-Z_]+)` \| ([\d.,]+) \| (.+) \|$", re.M)
 
+_LIMIT = re.compile(
+    r"^((?:MAX|MOST)_[A-Z_]+|[A-Z][A-Z_]*_(?:S|BYTES|IN_ONE|AT_ONCE))(?:: \w+)? = [\d.]", re.M
+)
+ROOMS = {"client", "core", "net", "recipes", "storage", "wire"}
+
+
+def sources() -> Iterator[tuple[str, str]]:
+    """Return the text of each module, by its name without that of the package."""
+    for path in sorted((DOCS.parent / "chordnet").rglob("*.py")):
+        names = path.relative_to(DOCS.parent / "chordnet").with_suffix("").parts
+        yield ".".join(names), path.read_text("utf-8")
+
 
 class PageTests(SynchronousTestCase):
     def test_every_figure_is_the_programs(self) -> None:
@@ -31,6 +44,18 @@ class PageTests(SynchronousTestCase):
         for module, name, figure, _words in rows:
             value = getattr(importlib.import_module(f"chordnet.{module}"), name)
             self.assertEqual(value, float(figure.replace(",", "")), f"{module}.{name}")
+
+    def test_every_limit_of_a_node_is_on_the_page(self) -> None:
+        """Figures of the rooms that run within a node or a program; others are on it by choice."""
+        rows = _ROW.findall((DOCS / "reference" / "limits.md").read_text("utf-8"))
+        named = {f"{module}.{name}" for module, name, _figure, _words in rows}
+        missing = {
+            f"{module}.{name}"
+            for module, source in sources()
+            if module.split(".")[0] in ROOMS
+            for name in _LIMIT.findall(source)
+        }
+        self.assertEqual(missing - named, set())
 
 
 class WireNumberTests(SynchronousTestCase):

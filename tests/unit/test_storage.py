@@ -8,7 +8,6 @@ import os
 import random
 import sqlite3
 import stat
-from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -20,6 +19,7 @@ from chordnet.storage.log.memory import MemoryLog, MemoryState
 from chordnet.storage.log.sqlite import SqliteLog
 from chordnet.storage.statedir import StateDirectory
 from chordnet.storage.store.disk import StoreDisk
+from tests.unit.storage_support import StateDirectoryCase
 
 ORIGIN = bytes(20)
 
@@ -153,17 +153,7 @@ class MemoryStateTests(SynchronousTestCase):
         self.assertEqual(state.next_incarnation(), 1_000_001)
 
 
-class StateDirectoryTests(SynchronousTestCase):
-    def setUp(self):
-        self.path = Path(self.mktemp())
-        self.warnings: list[str] = []
-        self.wall = 1000.0
-
-    def open(self) -> StateDirectory:
-        state = StateDirectory(self.path, self.warnings.append, lambda: self.wall)
-        self.addCleanup(state.close)
-        return state
-
+class StateDirectoryTests(StateDirectoryCase):
     def restarted(self) -> int:
         state = self.open()
         incarnation = state.next_incarnation()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import resource
 import shutil
 import sqlite3
 from pathlib import Path
@@ -15,6 +14,7 @@ from chordnet.core.base.errors import LogFailed
 from chordnet.storage.base.ahead import Entry, UnknownKind, WriteAhead
 from chordnet.storage.log.rows import Recorded, decoded_row, kept_message
 from chordnet.storage.log.sqlite import AHEAD_BYTES, AHEAD_MESSAGES, SqliteLog
+from tests.unit.storage_support import SmallFiles, frames, left_by_death
 from tests.unit.test_storage_sqlite import (
     ORIGIN,
     SqliteCase,
@@ -57,12 +57,7 @@ class AheadCase(SqliteCase):
         return log
 
     def killed(self, log: SqliteLog) -> None:
-        """Leave the files as they are at this moment: what the death of a process leaves."""
-        kept = self.path.with_name(self.path.name + "-then")
-        shutil.copytree(self.path, kept)
-        log.close()
-        shutil.rmtree(self.path)
-        kept.rename(self.path)
+        left_by_death(self.path, log.close)
 
     def again(self, log: SqliteLog, **options) -> SqliteLog:
         self.killed(log)
@@ -386,23 +381,15 @@ class DamageTests(AheadCase):
         self.assertEqual((ahead.size, ahead.read()), (4, []))
         self.assertEqual((ahead.size, self.ahead.stat().st_size), (0, 0))
 
-    def frames(self, data: bytes) -> list[int]:
-        """Return where each frame begins."""
-        starts, start = [], 0
-        while start < len(data):
-            starts.append(start)
-            start += 12 + int.from_bytes(data[start : start + 4], "big")
-        return starts
-
     def test_a_damaged_frame_is_passed_over_and_told_of(self):
         self.killed(self.written(2, turns=3))
         data = bytearray(self.ahead.read_bytes())
-        data[self.frames(data)[1] + 40] ^= 1
+        data[frames(data)[1] + 40] ^= 1
         self.ahead.write_bytes(data)
         log = self.open()
         self.assertEqual(self.sequences(log), [1, 2, 5, 6])
         self.assertIn(state(ORIGIN, 1, 2, [5, 6]), log.ledger())
-        size = self.frames(data)[2] - self.frames(data)[1]
+        size = frames(data)[2] - frames(data)[1]
         self.assertEqual(len(self.warnings), 1)
         self.assertIn(f"{size} damaged bytes", self.warnings[0])
         log.append(record(3), self.wall)  # a neighbour gives it back
@@ -412,7 +399,7 @@ class DamageTests(AheadCase):
     def test_a_damaged_head_hides_what_follows_and_is_told_of(self):
         self.killed(self.written(2, turns=3))
         data = bytearray(self.ahead.read_bytes())
-        start = self.frames(data)[1]
+        start = frames(data)[1]
         for spot in range(12):
             changed = bytearray(data)
             changed[start + spot] ^= 0x80
@@ -511,17 +498,7 @@ class DamageTests(AheadCase):
         self.open()  # nobody holds the database
 
 
-class FullDiskTests(AheadCase):
-    def limit(self, size: int) -> None:
-        """Let this process write no file beyond ``size``; as on a full disk, a part may fit."""
-        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-        self.addCleanup(resource.setrlimit, resource.RLIMIT_FSIZE, (soft, hard))
-        resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-
-    def no_limit(self) -> None:
-        _soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
-
+class FullDiskTests(SmallFiles, AheadCase):
     def test_a_commit_that_does_not_fit_keeps_nothing_of_it_and_none_after_it_succeeds(self):
         log = self.written(2, turns=3)
         size = self.ahead.stat().st_size

@@ -7,27 +7,13 @@ import json
 import os
 from pathlib import Path
 
-from twisted.trial.unittest import SynchronousTestCase
-
 from chordnet.core.base.errors import ConfigError
 from chordnet.core.base.messages import NodeRef
 from chordnet.storage.base.private import make_directory, narrow, private, sync_directory
-from chordnet.storage.statedir import StateDirectory
+from tests.unit.storage_support import StateDirectoryCase
 
 
-class DirectoryCase(SynchronousTestCase):
-    def setUp(self) -> None:
-        self.path = Path(self.mktemp())
-        self.warnings: list[str] = []
-        self.wall = 1000.0
-
-    def open(self) -> StateDirectory:
-        state = StateDirectory(self.path, self.warnings.append, lambda: self.wall)
-        self.addCleanup(state.close)
-        return state
-
-
-class IncarnationTests(DirectoryCase):
+class IncarnationTests(StateDirectoryCase):
     def after(self, written: str) -> int:
         """Return the incarnation that follows on what is written."""
         state = self.open()
@@ -76,7 +62,7 @@ class IncarnationTests(DirectoryCase):
         )
 
 
-class LockTests(DirectoryCase):
+class LockTests(StateDirectoryCase):
     def test_the_process_that_holds_a_directory_is_named_in_20_letters(self) -> None:
         self.path.mkdir()
         for written, named in (("7" * 25, "7" * 20), (" 5 \n", "5"), ("", "unknown")):
@@ -113,7 +99,7 @@ class LockTests(DirectoryCase):
         )
 
 
-class PeersTests(DirectoryCase):
+class PeersTests(StateDirectoryCase):
     def test_peers_are_written_one_a_line(self) -> None:
         state = self.open()
         rows = [NodeRef(bytes([n] * 2), n, f"host:{n}", f"Nœud {n}") for n in (1, 2)]
@@ -155,7 +141,7 @@ class PeersTests(DirectoryCase):
         self.assertTrue(warning.endswith("), going on with the bootstrap peers alone"), warning)
 
 
-class PrivateTests(DirectoryCase):
+class PrivateTests(StateDirectoryCase):
     def mode(self, path: Path) -> int:
         return path.stat().st_mode & 0o7777
 

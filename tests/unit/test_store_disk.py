@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import shutil
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,8 @@ from chordnet.core.store.base.records import Applied, Content, Floor, Record
 from chordnet.storage.store.disk import AHEAD_BYTES, AHEAD_ENTRIES, StoreDisk
 from chordnet.storage.store.entries import RecordWritten, written
 from chordnet.storage.store.memory import MemoryStore
+from tests.seeds import said_seed
+from tests.unit.storage_support import left_by_death
 
 FORMATION = bytes(range(16))
 MEMBERS = (Member("Node 1", 11), Member("Node 2", (1 << 63) - 1), Member("Nœud 3", 0))
@@ -132,12 +133,7 @@ class DiskCase(SynchronousTestCase):
         return disk
 
     def killed(self, disk: StoreDisk) -> None:
-        """Leave the files as they are at this moment: what the death of a process leaves."""
-        then = self.path.with_name(self.path.name + "-then")
-        shutil.copytree(self.path, then)
-        disk.close()
-        shutil.rmtree(self.path)
-        then.rename(self.path)
+        left_by_death(self.path, disk.close)
 
     def again(self, disk: StoreDisk, **options: Any) -> StoreDisk:
         self.killed(disk)
@@ -337,29 +333,28 @@ class KeepingTests(DiskCase):
             disk = self.open()
 
     def test_any_sequence_of_calls_leaves_what_a_dictionary_would_have(self) -> None:
-        seed = random.randrange(1 << 32)
-        rng = random.Random(seed)
-        disk, model = self.open(), Model()
-        fresh: list[Entry] = []
-        for run in range(400):
-            for _ in range(rng.choice((0, 1, 1, 2, 9))):
-                fresh.append(any_entry(rng))
-                disk.put(fresh[-1])
-            what = rng.choice(("commit",) * 6 + ("drop", "checkpoint", "kill", "close"))
-            if what == "checkpoint":
-                disk.checkpoint()
-                continue  # what is put and not committed is still there
-            if what == "commit":
-                disk.commit()
-                model.take(fresh)
-            elif what == "drop":
-                disk.drop()
-            else:
-                disk = (self.again if what == "kill" else self.reopened)(disk)
-                expected = model.kept(self.kept.store, self.kept.run)
-                self.assertEqual(self.kept, expected, f"seed {seed}, run {run}")
-            fresh = []
-        self.assertEqual(self.warnings, [], f"seed {seed}")
+        with said_seed() as rng:
+            disk, model = self.open(), Model()
+            fresh: list[Entry] = []
+            for run in range(400):
+                for _ in range(rng.choice((0, 1, 1, 2, 9))):
+                    fresh.append(any_entry(rng))
+                    disk.put(fresh[-1])
+                what = rng.choice(("commit",) * 6 + ("drop", "checkpoint", "kill", "close"))
+                if what == "checkpoint":
+                    disk.checkpoint()
+                    continue  # what is put and not committed is still there
+                if what == "commit":
+                    disk.commit()
+                    model.take(fresh)
+                elif what == "drop":
+                    disk.drop()
+                else:
+                    disk = (self.again if what == "kill" else self.reopened)(disk)
+                    expected = model.kept(self.kept.store, self.kept.run)
+                    self.assertEqual(self.kept, expected, run)
+                fresh = []
+            self.assertEqual(self.warnings, [])
 
 
 class CheckpointTests(DiskCase):

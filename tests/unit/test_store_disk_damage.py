@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
-import resource
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,8 @@ from chordnet.storage.base.rows import checksum, encode
 from chordnet.storage.store.disk import StoreDisk
 from chordnet.storage.store.entries import KINDS, Follows, HeadWritten, RecordWritten
 from chordnet.storage.store.tables import MIGRATIONS
+from tests.seeds import said_seed
+from tests.unit.storage_support import SmallFiles, frames
 from tests.unit.test_store_disk import DiskCase, founding, head, kept, record
 
 
@@ -44,14 +44,6 @@ class Impossible(StoreDisk):
     """A migration that fails in the middle."""
 
     migrations = (*MIGRATIONS, "DELETE FROM heads; INSERT INTO nowhere VALUES (1);")
-
-
-def frames(data: bytes) -> list[int]:
-    """Return where each frame begins, and where the last one ends."""
-    starts = [0]
-    while starts[-1] < len(data):
-        starts.append(starts[-1] + 12 + int.from_bytes(data[starts[-1] : starts[-1] + 4], "big"))
-    return starts
 
 
 class CrashTests(DiskCase):
@@ -273,7 +265,7 @@ class SetAsideTests(DiskCase):
         self.assertEqual((self.kept.store, self.kept.run, self.slots()), (store, 2, [7]))
         self.assertEqual(len(self.warnings), 1)
 
-    def test_a_damaged_frame_anywhere_but_at_the_end(self) -> None:
+    def test_a_store_with_a_damaged_frame_before_the_last_is_set_aside(self) -> None:
         for spot in range(8):
             self.killed(self.filled(3))
             data = bytearray(self.ahead.read_bytes())
@@ -286,7 +278,7 @@ class SetAsideTests(DiskCase):
             self.assert_set_aside(why)
             self.clear()
 
-    def test_a_damaged_frame_that_is_the_last_one_and_complete(self) -> None:
+    def test_a_store_whose_last_frame_is_complete_and_damaged_is_set_aside(self) -> None:
         self.killed(self.filled(3))
         data = bytearray(self.ahead.read_bytes())
         data[-1] ^= 1
@@ -294,7 +286,7 @@ class SetAsideTests(DiskCase):
         start = frames(data)[2]
         self.assert_set_aside(f"what was written ahead of it is damaged from byte {start} on")
 
-    def test_zeros_in_place_of_the_end(self) -> None:
+    def test_a_store_with_zeros_behind_its_last_frame_is_set_aside(self) -> None:
         self.killed(self.filled(1))
         data = self.ahead.read_bytes()
         self.ahead.write_bytes(data + bytes(12))
@@ -306,7 +298,7 @@ class SetAsideTests(DiskCase):
         disk.close()
         self.execute(statements)
 
-    def test_a_row_that_is_not_what_was_written(self) -> None:
+    def test_a_store_with_a_row_that_is_not_what_was_written_is_set_aside(self) -> None:
         for statements in (
             "UPDATE heads SET head = (SELECT head FROM heads WHERE slot = 2) WHERE slot = 1",
             "UPDATE heads SET slot = 9 WHERE slot = 1",
@@ -327,7 +319,7 @@ class SetAsideTests(DiskCase):
             self.assert_set_aside("a row is not what was written")
             self.clear()
 
-    def test_a_row_that_is_missing_or_is_as_it_was_before(self) -> None:
+    def test_a_store_with_a_row_that_is_missing_or_an_older_one_is_set_aside(self) -> None:
         for statements in (
             "DELETE FROM heads WHERE slot = 1",
             "DELETE FROM records WHERE slot = 3",
@@ -356,7 +348,7 @@ class SetAsideTests(DiskCase):
         self.put(disk, kept(9, b"key", 9))
         disk.close()
 
-    def test_a_sound_row_that_this_program_does_not_write(self) -> None:
+    def test_a_store_with_a_sound_row_that_this_program_does_not_write_is_set_aside(self) -> None:
         for why, old, table, values in (
             ("a head is not that of its slot", "slot = 1", "heads", (1, encode(head(5)))),
             ("a row is not what was written", "slot = 1", "heads", (1, "text")),
@@ -379,7 +371,7 @@ class SetAsideTests(DiskCase):
         disk.close()
         self.assert_set_aside("a row is missing, or is an older one")
 
-    def test_a_file_that_is_no_database(self) -> None:
+    def test_a_file_that_is_no_database_is_set_aside(self) -> None:
         for damage in (b"x" * 5000, b"\0" * 100):
             self.killed(self.filled(2))
             (self.path / "store.db-wal").unlink()
@@ -388,11 +380,11 @@ class SetAsideTests(DiskCase):
             self.assertEqual((self.path / "store.db.damaged-1000").read_bytes(), damage)
             self.clear()
 
-    def test_a_database_of_another_program(self) -> None:
+    def test_a_database_of_another_program_is_set_aside(self) -> None:
         self.execute("CREATE TABLE songs (title); PRAGMA user_version = 1;")
         self.assert_set_aside("no such table: heads")
 
-    def test_a_database_that_is_older_than_what_was_written_ahead_of_it(self) -> None:
+    def test_a_database_older_than_what_was_written_ahead_of_it_is_set_aside(self) -> None:
         self.filled(1).close()
         before = self.file.read_bytes()
         disk = self.open()
@@ -402,13 +394,13 @@ class SetAsideTests(DiskCase):
         self.file.write_bytes(before)
         self.assert_set_aside("what was written ahead of it does not belong to it")
 
-    def test_what_was_written_ahead_of_a_database_that_is_gone(self) -> None:
+    def test_what_was_written_ahead_of_a_database_that_is_gone_is_set_aside(self) -> None:
         self.killed(self.filled(1))
         self.file.unlink()
         (self.path / "store.db-wal").unlink()
         self.assert_set_aside("what was written ahead of it does not belong to it")
 
-    def test_what_was_written_ahead_of_another_store(self) -> None:
+    def test_what_was_written_ahead_of_another_store_is_set_aside(self) -> None:
         self.killed(self.filled(1))
         ahead = self.ahead.read_bytes()
         self.clear()
@@ -416,14 +408,14 @@ class SetAsideTests(DiskCase):
         self.ahead.write_bytes(ahead)
         self.assert_set_aside("what was written ahead of it does not belong to it")
 
-    def test_entries_that_do_not_begin_with_what_they_follow(self) -> None:
+    def test_entries_that_do_not_begin_with_what_they_follow_are_set_aside(self) -> None:
         self.filled(1).close()
         ahead = WriteAhead(self.ahead, KINDS, None)
         ahead.commit(HeadWritten(3, encode(head(3))))
         ahead.close()
         self.assert_set_aside("what was written ahead of it does not belong to it")
 
-    def test_entries_of_no_store(self) -> None:
+    def test_entries_of_no_store_are_set_aside(self) -> None:
         for entry in (b"bytes", Follows(1, 1)):
             self.killed(self.filled(1))
             ahead = WriteAhead(self.ahead, KINDS, None)
@@ -432,7 +424,7 @@ class SetAsideTests(DiskCase):
             self.assert_set_aside("what was written ahead of it is not of a store")
             self.clear()
 
-    def test_an_entry_whose_content_is_none_that_this_program_writes(self) -> None:
+    def test_an_entry_whose_content_this_program_does_not_write_is_set_aside(self) -> None:
         for entry in (HeadWritten(3, b"\x01"), RecordWritten(3, b"key", b"\x01")):
             self.killed(self.filled(1))
             ahead = WriteAhead(self.ahead, KINDS, None)
@@ -479,29 +471,28 @@ class SetAsideTests(DiskCase):
         self.killed(disk)
         store = self.kept.store
         sound = {path.name: path.read_bytes() for path in (self.file, self.ahead)}
-        seed = random.randrange(1 << 32)
-        rng = random.Random(seed)
-        for _ in range(50):
-            self.clear()
-            for name, data in sound.items():
-                (self.path / name).write_bytes(data)
-            changed = bytearray(sound[name := rng.choice(("store.db", "store.db-ahead"))])
-            for _ in range(rng.choice((1, 3, 40))):
-                changed[rng.randrange(rng.choice((100, len(changed))))] = rng.randrange(256)
-            (self.path / name).write_bytes(changed)
-            try:
-                disk = self.open()
-            except StoreFailed as problem:
-                self.assertIn(str(self.file), str(problem), f"seed {seed}")
-                continue
-            if self.kept.store == store:
-                self.assertEqual(self.kept.heads, tuple(head(n) for n in range(1, 31)), seed)
-                self.assertEqual(len(self.kept.records), 30, f"seed {seed}")
-                self.assertEqual((self.kept.run, self.warnings), (2, []), f"seed {seed}")
-            else:
-                self.assertEqual(self.kept, Kept(self.kept.store, 1), f"seed {seed}")
-                self.assertEqual(len(self.warnings), 1, f"seed {seed}")
-            disk.close()
+        with said_seed() as rng:
+            for _ in range(50):
+                self.clear()
+                for name, data in sound.items():
+                    (self.path / name).write_bytes(data)
+                changed = bytearray(sound[name := rng.choice(("store.db", "store.db-ahead"))])
+                for _ in range(rng.choice((1, 3, 40))):
+                    changed[rng.randrange(rng.choice((100, len(changed))))] = rng.randrange(256)
+                (self.path / name).write_bytes(changed)
+                try:
+                    disk = self.open()
+                except StoreFailed as problem:
+                    self.assertIn(str(self.file), str(problem))
+                    continue
+                if self.kept.store == store:
+                    self.assertEqual(self.kept.heads, tuple(head(n) for n in range(1, 31)))
+                    self.assertEqual(len(self.kept.records), 30)
+                    self.assertEqual((self.kept.run, self.warnings), (2, []))
+                else:
+                    self.assertEqual(self.kept, Kept(self.kept.store, 1))
+                    self.assertEqual(len(self.warnings), 1)
+                disk.close()
 
 
 class WholeTests(DiskCase):
@@ -522,17 +513,7 @@ class WholeTests(DiskCase):
             ahead.close()
 
 
-class FailureTests(DiskCase):
-    def limit(self, size: int) -> None:
-        """Let this process write no file beyond ``size``; as on a full disk, a part may fit."""
-        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-        self.addCleanup(resource.setrlimit, resource.RLIMIT_FSIZE, (soft, hard))
-        resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-
-    def no_limit(self) -> None:
-        _soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
-
+class FailureTests(SmallFiles, DiskCase):
     def assert_over(self, disk: StoreDisk, why: str) -> None:
         """Assert that nothing is kept any more, and that every commit says why."""
         self.assertEqual(disk.failed, f"the store {self.file} cannot be written: {why}")

@@ -104,7 +104,7 @@ class VoteTests(SynchronousTestCase):
     def test_a_founder_that_is_configured_twice_is_one(self) -> None:
         self.assertEqual(Node("a", "abab").says().founders, ("a", "b"))
 
-    def test_it_does_not_vote_twice(self) -> None:
+    def test_a_founder_does_not_vote_twice(self) -> None:
         node = Node().hears("b").hears("c").hears("b", store=2).hears("c", store=2)
         self.assertEqual(node.kept, [VoteKept(STORE)])
         self.assertEqual(voted().hears("b", store=2).hears("c", store=2).kept, [])
@@ -198,7 +198,7 @@ class CompletionTests(SynchronousTestCase):
     def test_a_founder_that_has_not_begun_says_its_vote(self) -> None:
         self.assertEqual(voted().says(), own(vote=STORE))
 
-    def test_the_store_begins_once(self) -> None:
+    def test_the_beginning_of_the_store_is_told_once(self) -> None:
         node = voted().hears("b", vote=STORE).hears("c", vote=STORE)
         told = len(node.effects)
         node.hears("b", vote=STORE).hears("c", founding=STORE)
@@ -206,13 +206,13 @@ class CompletionTests(SynchronousTestCase):
 
 
 class WantedTests(SynchronousTestCase):
-    def test_before_the_vote_it_wants_all_other_founders(self) -> None:
+    def test_before_its_vote_a_founder_wants_all_others(self) -> None:
         self.assertEqual(Node().hears("b").founders.wanted, ("b", "c"))
 
-    def test_after_the_vote_it_wants_those_whose_vote_it_has_not_seen(self) -> None:
+    def test_after_its_vote_a_founder_wants_those_whose_vote_it_has_not_seen(self) -> None:
         self.assertEqual(voted().hears("c", vote=STORE).founders.wanted, ("b",))
 
-    def test_in_a_formation_it_wants_none(self) -> None:
+    def test_in_a_formation_a_founder_wants_none(self) -> None:
         self.assertEqual(voted(founding=STORE).founders.wanted, ())
 
     def test_after_the_vote_the_founders_are_those_that_were_voted_for(self) -> None:
@@ -230,7 +230,7 @@ class ObstacleTests(SynchronousTestCase):
         self.assertEqual(len(node.alarms), 1, node.alarms)
         self.assertIn(alarm, node.alarms[0])
 
-    def test_founders_with_other_lists(self) -> None:
+    def test_founders_with_different_lists_begin_no_store(self) -> None:
         node = Node().hears("b").hears("c", "bc").hears("c", "bc")
         self.check_stopped(
             node,
@@ -239,34 +239,41 @@ class ObstacleTests(SynchronousTestCase):
             " store begins until all founders say the same",
         )
 
-    def test_a_founder_that_was_told_of_none(self) -> None:
+    def test_a_founder_that_was_told_of_none_stops_the_beginning(self) -> None:
         self.check_stopped(Node().hears("c", ""), "c was started with founders (none), 4 slots")
 
     def test_names_with_commas_are_not_taken_for_several(self) -> None:
         node = Node("a", ("a", "b, c")).hears("b, c", ("a", "b", "c"))
         self.assertEqual((node.kept, len(node.alarms)), ([], 1))
 
-    def test_founders_with_other_figures(self) -> None:
-        for figure in ({"slots": 8}, {"replicas": 5}, {"bits": 9}, {"network": "nut"}):
-            node = Node("a", "ab").hears("b", "ab", **figure)
-            (value,) = figure.values()
-            self.check_stopped(node, f"{value}")
+    def test_founders_with_different_figures_begin_no_store(self) -> None:
+        figures = {"slots": 4, "replicas": 3, "bits": 8, "network": "net"}
+        for figure, value in {"slots": 8, "replicas": 5, "bits": 9, "network": "nut"}.items():
+            node = Node("a", "ab").hears("b", "ab", **{figure: value})
+            theirs, ours = (
+                "founders a, b, {slots} slots, {replicas} replicas, {bits} bits,"
+                " network {network}".format(**each)
+                for each in ({**figures, figure: value}, figures)
+            )
+            self.check_stopped(
+                node, f"the founder b was started with {theirs}, and here it is {ours}: no store"
+            )
 
     def test_a_founder_whose_configuration_was_mended_is_voted_for(self) -> None:
         node = Node("a", "ab").hears("b", "bc").hears("b", "ab")
         self.assertEqual(node.kept, [VoteKept(founding(A, B))])
 
-    def test_a_founder_that_keeps_no_store(self) -> None:
+    def test_a_founder_that_keeps_no_store_stops_the_beginning(self) -> None:
         node = Node().hears("b", seat=False).hears("c")
         self.check_stopped(node, "the founder b keeps no store: no store can begin with it")
 
-    def test_a_founder_that_keeps_no_store_itself(self) -> None:
+    def test_a_founder_that_keeps_no_store_says_so_itself(self) -> None:
         node = Node(seat=False).hears("b").hears("c")
         self.check_stopped(node, "this node is a founder and keeps no store")
         self.check_stopped(Node("a", "a", seat=False), "this node is a founder and keeps no store")
         self.assertEqual(Node("d", "abc", seat=False).alarms, [])
 
-    def test_a_founder_that_has_voted_for_an_earlier_disk_of_this_one(self) -> None:
+    def test_a_vote_for_an_earlier_disk_of_this_node_stops_the_beginning(self) -> None:
         node = Node(store=2).hears("b", vote=STORE)
         self.check_stopped(
             node,
@@ -275,19 +282,19 @@ class ObstacleTests(SynchronousTestCase):
         )
         self.check_stopped(node.hears("c"), "the store cannot begin: a had another disk")
 
-    def test_a_founder_that_has_voted_for_an_earlier_disk_of_a_third(self) -> None:
+    def test_a_vote_for_an_earlier_disk_of_a_third_founder_stops_the_beginning(self) -> None:
         node = Node().hears("c", store=2).hears("b", vote=STORE)
         self.check_stopped(node, "c had another disk when a founder (b) voted")
 
-    def test_a_founder_that_lost_its_disk_after_it_was_voted_for(self) -> None:
+    def test_a_disk_that_is_lost_after_it_was_voted_for_stops_the_beginning(self) -> None:
         node = voted().hears("b", store=2).hears("b", store=2)
         self.check_stopped(node, "b had another disk when a founder (a) voted")
 
-    def test_a_founder_that_has_voted_for_other_figures(self) -> None:
+    def test_a_vote_for_other_figures_stops_the_beginning(self) -> None:
         node = Node().hears("b", vote=replace(STORE, slots=8)).hears("c")
         self.check_stopped(node, "the founder b has voted for founders a, b, c, 8 slots")
 
-    def test_a_founder_that_has_voted_for_other_founders(self) -> None:
+    def test_a_vote_for_other_founders_stops_the_beginning(self) -> None:
         node = voted().hears("b", vote=founding(A, B))
         self.check_stopped(node, "the founder b has voted for founders a, b, 4 slots")
 
@@ -295,7 +302,7 @@ class ObstacleTests(SynchronousTestCase):
         node = Node().hears("b", "bd", slots=16, vote=STORE).hears("c")
         self.assertEqual((node.kept, node.alarms), ([VoteKept(STORE)], []))
 
-    def test_a_founder_that_is_configured_otherwise_since_the_vote(self) -> None:
+    def test_a_founder_that_is_configured_otherwise_since_the_vote_is_told_of(self) -> None:
         self.check_stopped(voted().hears("b", slots=8), "the founder b was started with")
 
     def test_a_founder_that_is_late_is_no_obstacle_yet(self) -> None:
@@ -481,7 +488,7 @@ class GivenUpTests(SynchronousTestCase):
         self.assertEqual((node.founders.founding, node.alarms), (which, []))
         self.assertEqual(node.founders.wanted, ())
 
-    def test_for_a_formation_of_several(self) -> None:
+    def test_a_formation_of_several_founders_takes_its_place(self) -> None:
         node = self.alone().hears("x", founding=OTHER)
         self.check_given_up(node, OTHER)
         self.assertEqual(
@@ -490,7 +497,7 @@ class GivenUpTests(SynchronousTestCase):
             f" {ALONE.id.hex()} of a, which was empty",
         )
 
-    def test_not_if_something_was_kept_of_it(self) -> None:
+    def test_it_is_not_given_up_if_something_was_kept_of_it(self) -> None:
         node = self.alone()
         node.founders.empty = False
         node.hears("x", founding=OTHER)
@@ -500,11 +507,11 @@ class GivenUpTests(SynchronousTestCase):
         node = self.alone(heads=(head,)).hears("x", founding=OTHER)
         self.assertEqual((node.kept, len(node.alarms)), ([], 1))
 
-    def test_not_for_one_of_another_network(self) -> None:
+    def test_it_is_not_given_up_for_one_of_another_network(self) -> None:
         node = self.alone().hears("x", founding=replace(OTHER, network="nut"))
         self.assertEqual((node.kept, len(node.alarms)), ([], 1))
 
-    def test_for_one_of_one_founder_that_has_kept_something_whoever_says_so(self) -> None:
+    def test_one_that_has_kept_something_takes_its_place_whoever_says_so(self) -> None:
         for sender in "xz":
             node = self.alone().hears(sender, founding=self.large, empty=False)
             self.check_given_up(node, self.large)
@@ -524,7 +531,7 @@ class GivenUpTests(SynchronousTestCase):
         self.assertEqual((node.kept, len(node.alarms)), ([], 1))
         self.assertEqual(node.founders.wanted, ("x",))
 
-    def test_not_by_a_disk_that_did_not_begin_it(self) -> None:
+    def test_it_is_not_given_up_by_a_disk_that_did_not_begin_it(self) -> None:
         node = Node("a", "a", store=2, founding=ALONE).hears("x", founding=OTHER)
         self.assertEqual((node.kept, len(node.alarms)), ([], 1))
 

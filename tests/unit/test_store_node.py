@@ -401,7 +401,7 @@ class LetterTests(SynchronousTestCase):
         node.hear("B", msg.Read(address(), 1, b"k"))
         self.assertEqual(node.sent, [])
 
-    def test_a_successor_can_be_reached(self) -> None:
+    def test_a_node_that_becomes_successor_is_no_longer_lost(self) -> None:
         node = Node()
         node.step(ev.Lost("B"))
         node.step(ev.Lost("F"))

@@ -307,7 +307,7 @@ class LearnedTests(SynchronousTestCase):
         disk.holdings.learned(UNSURE)
         self.assertEqual((disk.head().sealed, disk.head().newest), (True, SECOND))
 
-    def test_then_it_fetches_the_state_from_the_members_before_and_from_the_new_ones(self) -> None:
+    def test_a_member_that_hears_of_it_fetches_the_state_from_old_and_new_members(self) -> None:
         disk = Disk(D)
         disk.holdings.install(UNSURE)
         said = disk.said()

@@ -403,7 +403,9 @@ class ToldAgainTests(SynchronousTestCase):
         owner.look()
         self.assertEqual(owner.look(3.0), [])
 
-    def test_it_is_told_once_more_after_2_more_seconds_if_that_did_not_help(self) -> None:
+    def test_a_configuration_that_does_not_serve_is_told_once_more_after_2_more_seconds(
+        self,
+    ) -> None:
         self.owner.look()
         self.owner.look(2.0)
         (rid,) = self.owner.seats.changes
@@ -494,7 +496,7 @@ class LeadingTests(SynchronousTestCase):
         listed = self.owner.seats.over(self.rid, other)
         self.assertEqual(listed, Listed(0, other, serves=False, before=FIRST))
 
-    def test_what_cannot_be_told_of_after_a_change_is_not(self) -> None:
+    def test_a_configuration_that_is_no_next_one_is_not_told_after_a_change(self) -> None:
         self.assertIsNone(self.owner.seats.over(self.rid, later(4, A, B, C)))
         self.assertEqual(self.owner.seats.changes, {})
         self.assertIsNone(self.owner.seats.over(self.rid, later(2, A, B, C)))

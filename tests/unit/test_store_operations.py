@@ -90,22 +90,19 @@ class GetTests(SynchronousTestCase):
         led.told(B, 4, 3)
         self.assertEqual(led.outcome, Found(content(3)))
 
-    def test_what_is_told_of_one_ballot_by_more_members_than_of_another_is_found(self) -> None:
-        led = Led(Get(KEY))
-        led.told(A, 4, 3)
-        led.told(B, 3, 2)
-        self.assertEqual(led.operation.attempt.phase, Phase.PREPARE)
-        led.promised(A, 3, 2)
-        led.promised(B, 3, 2)
-        self.assertEqual(led.outcome, Found(content(2)))
-
-    def test_a_read_whose_promises_name_one_ballot_ends_with_them(self) -> None:
-        led = Led(Get(KEY))
-        led.told(A, 3, 2)
-        led.told(B, 0, 0)
-        led.promised(A, 3, 2)
-        led.promised(C, 3, 2)
-        self.assertEqual(led.outcome, Found(content(2)))
+    def test_a_read_whose_promises_name_one_ballot_ends_with_it_whatever_was_told_before(
+        self,
+    ) -> None:
+        for told in ((3, 2), (0, 0)), ((4, 3), (3, 2)):
+            for second in B, C:
+                led = Led(Get(KEY))
+                for member, what in zip((A, B), told, strict=True):
+                    led.told(member, *what)
+                self.assertEqual(led.operation.attempt.phase, Phase.PREPARE)
+                led.promised(A, 3, 2)
+                self.assertIsNone(led.outcome)
+                led.promised(second, 3, 2)
+                self.assertEqual(led.outcome, Found(content(2)))
 
     def test_a_read_without_a_majority_is_unavailable_and_names_who_is_missing(self) -> None:
         led = Led(Get(KEY))
