@@ -4,6 +4,9 @@ An operation goes to the members of its slot as this node's directory names them
 Whoever is asked and knows better says so, and the operation goes on there. Only if a majority of
 those members cannot be reached is somebody else asked where the slot is now, for a moment.
 
+- Promises and contents are asked of a majority only, and of this node itself if it is a member. If
+  one of them does not answer soon, all others are asked as well, and for a while that one only
+  then.
 - Questions without an answer are sent again, since a connection may have broken with them on it.
 - A member that does not answer for :data:`SILENT_S` seconds, or that the ring believes dead, counts
   as silent for this operation, which may then end before its deadline.
@@ -17,7 +20,7 @@ from __future__ import annotations
 import attrs
 
 from chordnet.core.store.base.ballots import Ballots
-from chordnet.core.store.base.configurations import Configuration
+from chordnet.core.store.base.configurations import Configuration, Member
 from chordnet.core.store.base.effects import Answered
 from chordnet.core.store.base.founding import Founding, Slots
 from chordnet.core.store.base.outcomes import Outcome, Unavailable
@@ -27,6 +30,10 @@ from chordnet.core.store.node.surroundings import For, Surroundings
 from chordnet.core.store.node.talk import Where
 from chordnet.core.store.slot.operations import Operation, Phase
 
+HEDGE_S = 0.05
+"""If a majority of the members has not answered after so long, the others are asked, too."""
+SLOW_S = 5.0
+"""For so long a member that was waited for in vain is asked only if the others do not do."""
 REMINDER_S = 0.5
 """Between two times that the same question is asked."""
 SILENT_S = 3.0
@@ -83,7 +90,8 @@ class Asking:
         rid, slot = around.rid(), self._slots.of(asked.key)
         configuration = self._directory.of(slot).configuration
         where = (self._formation, slot)
-        attempt = Operation.at_first(asked, configuration)
+        spare = self._spare(rid, configuration)
+        attempt = Operation.at_first(asked, configuration, spare)
         operation = Operation(
             rid,
             asked,
@@ -97,9 +105,26 @@ class Asking:
         now = around.now
         self.ongoing[rid] = Ongoing(op, slot, asked, operation, now)
         around.sooner(For.DEADLINE, rid, timeout)
-        around.sooner(For.REMINDER, rid, REMINDER_S)
+        around.sooner(For.REMINDER, rid, HEDGE_S if spare else REMINDER_S)
         operation.begin()
         self._weigh(operation)
+
+    def _spare(self, rid: int, configuration: Configuration) -> tuple[Member, ...]:
+        """Return the members that need not be asked first: the others are a majority.
+
+        Every operation begins with another member, so that all have the same share of the work.
+        """
+        around, members = self._around, configuration.members
+        if len(members) == configuration.majority:
+            return ()
+
+        def rank(place: int) -> tuple[bool, bool, int]:
+            node = members[place].node
+            missing = around.is_lost(node, LOST_S) or around.is_slow(node, SLOW_S)
+            return node != around.me.node, missing, (place + rid) % len(members)
+
+        ranked = sorted(range(len(members)), key=rank)
+        return tuple(members[place] for place in ranked[configuration.majority :])
 
     def look_up(self, key: bytes) -> None:
         """Read a key for its repair, which no client waits for."""
@@ -174,9 +199,14 @@ class Asking:
         ongoing = self.ongoing.get(rid)
         if ongoing is None or ongoing.refreshing is not None:
             return
-        self._weigh(ongoing.operation, silent=self._around.now >= ongoing.began + SILENT_S)
+        operation = ongoing.operation
+        if operation.attempt.spare:
+            for member in operation.waiting_for:
+                self._around.slow_down(member.node)
+            operation.ask_spare()
+        self._weigh(operation, silent=self._around.now >= ongoing.began + SILENT_S)
         if rid in self.ongoing:
-            ongoing.operation.remind()
+            operation.remind()
             self._around.sooner(For.REMINDER, rid, REMINDER_S)
 
     def expire(self, rid: int) -> None:

@@ -122,6 +122,8 @@ class Attempt(msgspec.Struct, frozen=True):
     """How the operation ends once that is; None: it begins again from there."""
     since: int | None = None
     """The lowest base onto which an accept of this write may have been sent; None: none was."""
+    spare: tuple[Member, ...] = ()
+    """Members that are not asked for promises or contents unless one of the others does not do."""
 
     @property
     def base(self) -> Content:
@@ -173,10 +175,16 @@ class Operation:
         self._safeguards = safeguards
 
     @staticmethod
-    def at_first(asked: Get | Put, configuration: Configuration) -> Attempt:
-        """Return the state of an operation that has not begun; ``configuration`` may be old."""
+    def at_first(
+        asked: Get | Put, configuration: Configuration, spare: tuple[Member, ...] = ()
+    ) -> Attempt:
+        """Return the state of an operation that has not begun; ``configuration`` may be old.
+
+        :param spare: members that need not be asked for promises or contents as long as the others,
+            a majority, answer.
+        """
         since = asked.since if isinstance(asked, Put) else None
-        return Attempt(configuration, Phase.WAIT, since=since)
+        return Attempt(configuration, Phase.WAIT, since=since, spare=spare)
 
     def begin(self) -> None:
         """Ask the members, for the first time or in a later epoch."""
@@ -189,6 +197,7 @@ class Operation:
             Phase.READ,
             highest=attempt.highest,
             since=attempt.since,
+            spare=attempt.spare,
         )
         self.remind()
 
@@ -207,7 +216,7 @@ class Operation:
         if self.attempt.phase == Phase.ENDED:
             return
         if configuration.follows(self.attempt.configuration):
-            self.attempt = replace(self.attempt, configuration=configuration)
+            self.attempt = replace(self.attempt, configuration=configuration, spare=())
             self.begin()
 
     @property
@@ -215,6 +224,13 @@ class Operation:
         """The members that have done what the present phase asks for."""
         attempt = self.attempt
         return frozenset(each.member for each in attempt.heard).union(attempt.acknowledged)
+
+    @property
+    def waiting_for(self) -> tuple[Member, ...]:
+        """The members that have been asked in the present phase, and have not answered."""
+        attempt, done = self.attempt, self.answered
+        without = done.union(attempt.spare) if attempt.phase < Phase.ACCEPT else done
+        return tuple(each for each in attempt.configuration.members if each not in without)
 
     def unreachable(self, member: Member) -> None:
         """Count a member as silent: it cannot be reached, or is known to be dead."""
@@ -232,6 +248,7 @@ class Operation:
             ballot,
             highest=ballot,
             since=attempt.since,
+            spare=attempt.spare,
         )
         self.remind()
 
@@ -379,8 +396,15 @@ class Operation:
         self.attempt = replace(attempt, silent=tuple(sorted((*attempt.silent, member))))
         self._look_on()
 
+    def ask_spare(self) -> None:
+        """Ask the members that were spared, because one of the others does not do."""
+        if self.attempt.spare:
+            self.attempt = replace(self.attempt, spare=())
+            self.remind()
+
     def _look_on(self) -> None:
         """Wait, or give up, if what is still to come can be no majority."""
+        self.ask_spare()
         attempt = self.attempt
         members = len(attempt.configuration.members)
         majority = attempt.configuration.majority
@@ -430,7 +454,7 @@ class Operation:
         for member in attempt.configuration.members:
             to = self._address(member)
             question: msg.Request
-            if member in done:
+            if member in done or (member in attempt.spare and attempt.phase != Phase.ACCEPT):
                 continue
             if attempt.phase == Phase.READ:
                 question = msg.Read(to, rid, key)
