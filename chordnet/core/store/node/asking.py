@@ -140,7 +140,7 @@ class Asking:
         """Count the members that cannot be reached; all that have not answered, if ``silent``."""
         for member in operation.attempt.configuration.members:
             missing = silent or self._around.is_lost(member.node, LOST_S)
-            if missing and member not in operation.answered:
+            if missing and member not in operation.attempt.answered:
                 operation.unreachable(member)
 
     # ---- what happens to them ---------------------------------------------------------------
@@ -149,7 +149,7 @@ class Asking:
         """Count a node that cannot be reached as silent."""
         for ongoing in list(self.ongoing.values()):
             for member in ongoing.operation.attempt.configuration.members:
-                if member.node == node and member not in ongoing.operation.answered:
+                if member.node == node and member not in ongoing.operation.attempt.answered:
                     ongoing.operation.unreachable(member)
 
     def learned(self, listed: Listed) -> None:
@@ -195,19 +195,23 @@ class Asking:
             self._weigh(ongoing.operation)
 
     def remind(self, rid: int) -> None:
-        """Ask those again that have not answered."""
+        """Ask those again that have not answered, or those first that were spared."""
         ongoing = self.ongoing.get(rid)
         if ongoing is None or ongoing.refreshing is not None:
             return
-        operation = ongoing.operation
-        if operation.attempt.spare:
-            for member in operation.waiting_for:
-                self._around.slow_down(member.node)
-            operation.ask_spare()
+        operation, spared = ongoing.operation, ongoing.operation.attempt.spare
         self._weigh(operation, silent=self._around.now >= ongoing.began + SILENT_S)
-        if rid in self.ongoing:
+        if rid not in self.ongoing:
+            return
+        if spared:
+            attempt = operation.attempt
+            for member in attempt.configuration.members:
+                if member not in attempt.answered and member not in spared:
+                    self._around.slow_down(member.node)
+            operation.ask_spare()
+        else:
             operation.remind()
-            self._around.sooner(For.REMINDER, rid, REMINDER_S)
+        self._around.sooner(For.REMINDER, rid, REMINDER_S)
 
     def expire(self, rid: int) -> None:
         """End an operation whose time is up."""

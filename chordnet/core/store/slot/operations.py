@@ -139,6 +139,11 @@ class Attempt(msgspec.Struct, frozen=True):
             return None
         return next(each.content for each in self.heard if each.accepted == ballot)
 
+    @property
+    def answered(self) -> frozenset[Member]:
+        """The members that have done what the present phase asks for."""
+        return frozenset(each.member for each in self.heard).union(self.acknowledged)
+
     def has_expired(self, content: Content) -> bool:
         """Return True if the clocks of a majority have passed the expiry."""
         expires = content.expires
@@ -218,19 +223,6 @@ class Operation:
         if configuration.follows(self.attempt.configuration):
             self.attempt = replace(self.attempt, configuration=configuration, spare=())
             self.begin()
-
-    @property
-    def answered(self) -> frozenset[Member]:
-        """The members that have done what the present phase asks for."""
-        attempt = self.attempt
-        return frozenset(each.member for each in attempt.heard).union(attempt.acknowledged)
-
-    @property
-    def waiting_for(self) -> tuple[Member, ...]:
-        """The members that have been asked in the present phase, and have not answered."""
-        attempt, done = self.attempt, self.answered
-        without = done.union(attempt.spare) if attempt.phase < Phase.ACCEPT else done
-        return tuple(each for each in attempt.configuration.members if each not in without)
 
     def unreachable(self, member: Member) -> None:
         """Count a member as silent: it cannot be reached, or is known to be dead."""
@@ -398,9 +390,10 @@ class Operation:
 
     def ask_spare(self) -> None:
         """Ask the members that were spared, because one of the others does not do."""
-        if self.attempt.spare:
+        spare = self.attempt.spare
+        if spare:
             self.attempt = replace(self.attempt, spare=())
-            self.remind()
+            self.remind(spare)
 
     def _look_on(self) -> None:
         """Wait, or give up, if what is still to come can be no majority."""
@@ -427,7 +420,7 @@ class Operation:
         if attempt.since is not None:
             self._end(Unconfirmed(attempt.since))
             return
-        missing = tuple(each for each in members if each not in self.answered)
+        missing = tuple(each for each in members if each not in attempt.answered)
         self._end(Unavailable(attempt.configuration.epoch, missing, len(members)))
 
     def _end(self, outcome: Outcome) -> None:
@@ -447,14 +440,16 @@ class Operation:
             member.store,
         )
 
-    def remind(self) -> None:
-        """Ask the members that have not answered in the present phase."""
+    def remind(self, of: tuple[Member, ...] | None = None) -> None:
+        """Ask the members that have not answered in the present phase, or those of ``of``."""
         attempt, rid, key = self.attempt, self.rid, self.asked.key
-        done = self.answered.union(attempt.silent, attempt.outrun)
-        for member in attempt.configuration.members:
+        done = attempt.answered.union(attempt.silent, attempt.outrun)
+        if attempt.phase != Phase.ACCEPT:
+            done = done.union(attempt.spare)
+        for member in attempt.configuration.members if of is None else of:
             to = self._address(member)
             question: msg.Request
-            if member in done or (member in attempt.spare and attempt.phase != Phase.ACCEPT):
+            if member in done:
                 continue
             if attempt.phase == Phase.READ:
                 question = msg.Read(to, rid, key)
