@@ -25,8 +25,8 @@ def searched(text: str, **plan: object) -> Verdict:
 
 
 TWO_CREATIONS = "create@A/A,create@B/C,change@B/C=BC/A=AB/B=AB,get@A,get@B"
-"""One is taken by A only, the other by C only; then the members install the next epoch, A and B from
-each other, C from B and itself."""
+"""A takes the one, C the other; then all install the next epoch, A and B from each other's states, C
+from B's and its own."""
 
 
 class AllIsWell(SynchronousTestCase):

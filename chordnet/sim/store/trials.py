@@ -306,11 +306,17 @@ def run(seed: int, plan: Plan) -> Report:
     report.outcomes = Counter(str(operation.outcome) for operation in report.history)
     report.judged = check_history(sorted(report.history, key=lambda o: o.call))
     if report.judged.verdict is not Verdict.RIGHT:
-        wrong = [k for k in report.judged.keys if k.verdict is not Verdict.RIGHT]
-        report.problems.append(f"the history is {report.judged.verdict}: {wrong[0]}")
+        report.problems.append(f"the history is {report.judged.verdict}: {_why(report.judged)}")
     for process in world.processes.values():
         report.problems += [note.text for note in process.notes if note.alarming]
     return report
+
+
+def _why(judged: HistoryFound) -> str:
+    """Return what is wrong with the first key of a history that is not right."""
+    found = next(each for each in judged.keys if each.verdict is not Verdict.RIGHT)
+    kinds = sorted({str(anomaly.kind) for anomaly in found.anomalies})
+    return f"{found.key}, {', '.join(kinds) or 'its operations have no order that fits'}"
 
 
 def _read_all(world: StoreWorld, plan: Plan, report: Report) -> None:
