@@ -25,8 +25,8 @@ def searched(text: str, **plan: object) -> Verdict:
 
 
 TWO_CREATIONS = "create@A/A,create@B/C,change@B/C=BC/A=AB/B=AB,get@A,get@B"
-"""A takes the one, C the other; then all install the next epoch, A and B from each other's states, C
-from B's and its own."""
+# A takes the one, C the other; then all install the next epoch: A and B from the states of these
+# two, C from those of B and itself.
 
 
 class AllIsWell(SynchronousTestCase):
