@@ -38,14 +38,23 @@ from chordnet.net.base.turn import Turn
 from chordnet.net.links.dialler import Dial, DialSettings
 from chordnet.net.links.greeters import client_hello
 from chordnet.net.links.protocol import Connection
-from chordnet.wire.codec import encode_frame, frame_limit, read_reply
-from chordnet.wire.framing import HEADER_BYTES
+from chordnet.wire.codec import (
+    LONG_LIMIT,
+    LONG_OF_CLIENTS,
+    LONG_OF_NODES,
+    encode_frame,
+    frame_limit,
+    goes_in_parts,
+    read_reply,
+)
 from chordnet.wire.greeting import Bye, Refuse, Welcome
+from chordnet.wire.parts import HEADER_BYTES, PartsRoom
 from chordnet.wire.rpc import (
     ClientRequest,
     Failure,
     Messages,
     Ordered,
+    PutKey,
     ServerReply,
     Unfollow,
 )
@@ -168,7 +177,7 @@ class Channel:
         :raises Busy: too many bytes wait for the node already.
         """
         session = self._session
-        waiting = self._unsent_bytes if session is None else session.connection.waiting
+        waiting = self._unsent_bytes if session is None else session.waiting
         if waiting and waiting + len(frame) > self._limits.send_buffer_bytes:
             raise Busy(
                 f"{waiting} bytes of requests wait for {self.address} to take them;"
@@ -208,6 +217,8 @@ class Channel:
 
     def _greeted(self, connection: Connection, _welcome: Welcome) -> _Session:
         self._dial = None
+        room = PartsRoom(LONG_LIMIT, self._reactor.seconds)  # for all of the one connection
+        connection.accept_long(room, LONG_OF_NODES, dropped=lambda: None)
         self._session = session = _Session(self, self._turn, connection)
         unsent, self._unsent, self._unsent_bytes = self._unsent, {}, 0
         for rid, frame in unsent.items():
@@ -390,6 +401,11 @@ class _Session:
         self._queued: dict[int, bytes] = {}
         """Frames sent last, by their requests: they may still be queued."""
 
+    @property
+    def waiting(self) -> int:
+        """How many bytes of requests have not been handed to the system."""
+        return self.connection.waiting + self.connection.long_waiting
+
     def send(self, rid: int, frame: bytes) -> None:
         """Send the request ``rid``."""
         if not self.connection.queued:
@@ -397,7 +413,10 @@ class _Session:
         if not self._queued:
             self._turn.after(self._let_go)
         self._queued[rid] = frame
-        self.connection.send_frame(frame)
+        if goes_in_parts(frame, LONG_OF_CLIENTS):
+            self.connection.send_long(frame)
+        else:
+            self.connection.send_frame(frame)
 
     def unsent(self) -> dict[int, bytes]:
         """Return the requests that were not handed to the system, not even in part."""
@@ -447,9 +466,10 @@ def _frame(request: ClientRequest) -> bytes:
     :raises LocalProtocolError: it cannot be expressed, or is longer than the node accepts.
     """
     frame = encode_frame(request)
-    if len(frame) - HEADER_BYTES > _LONGEST:
+    most = LONG_LIMIT if isinstance(request, PutKey) else _LONGEST
+    if len(frame) - HEADER_BYTES > most:
         raise LocalProtocolError(
-            f"{type(request).__name__} has {len(frame)} bytes, at most {_LONGEST} can be sent"
+            f"{type(request).__name__} has {len(frame)} bytes, at most {most} can be sent"
         )
     return frame
 

@@ -94,6 +94,12 @@ class NetMetric(Declared):
         "messages",
         "letters of the store dropped because too much waited for the peer",
     )
+    PARTS_DROPPED = Metric(
+        "parts_dropped",
+        "messages",
+        "letters of the store, and requests of clients, thrown away half-way because too many came"
+        " at the same time",
+    )
     STORE_FAILURES = Metric(
         "store_failures", "failures", "failures of the node's store, which end its part in it"
     )
