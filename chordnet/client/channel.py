@@ -177,7 +177,7 @@ class Channel:
         :raises Busy: too many bytes wait for the node already.
         """
         session = self._session
-        waiting = self._unsent_bytes if session is None else session.waiting
+        waiting = self._unsent_bytes if session is None else session.connection.waiting
         if waiting and waiting + len(frame) > self._limits.send_buffer_bytes:
             raise Busy(
                 f"{waiting} bytes of requests wait for {self.address} to take them;"
@@ -401,11 +401,6 @@ class _Session:
         self._queued: dict[int, bytes] = {}
         """Frames sent last, by their requests: they may still be queued."""
 
-    @property
-    def waiting(self) -> int:
-        """How many bytes of requests have not been handed to the system."""
-        return self.connection.waiting + self.connection.long_waiting
-
     def send(self, rid: int, frame: bytes) -> None:
         """Send the request ``rid``."""
         if not self.connection.queued:
@@ -414,7 +409,7 @@ class _Session:
             self._turn.after(self._let_go)
         self._queued[rid] = frame
         if goes_in_parts(frame, LONG_OF_CLIENTS):
-            self.connection.send_long(frame)
+            self.connection.send_value(frame)
         else:
             self.connection.send_frame(frame)
 

@@ -60,13 +60,13 @@ class Line:
 
     paused = closing = False
     peer_name = "10.9.9.9:1"
-    waiting = long_waiting = 0
+    waiting = 0
 
     def __init__(self) -> None:
         self.sent: list[Any] = []
         self.send = self.sent.append
 
-    def send_bulk(self, frame: bytes) -> None:
+    def send_value(self, frame: bytes) -> None:
         self.sent.append(read_reply(frame[4:]))
 
     def accept_long(self, *_what: object) -> None:

@@ -61,7 +61,7 @@ class FakeConnection:
         self.paused = False
         self.closing = False
         self.resumed = 0
-        self.waiting = self.long_waiting = 0
+        self.waiting = 0
         self.peer_name = "10.9.9.9:1"
 
     def send(self, message: Any) -> None:

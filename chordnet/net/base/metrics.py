@@ -97,8 +97,7 @@ class NetMetric(Declared):
     PARTS_DROPPED = Metric(
         "parts_dropped",
         "messages",
-        "letters of the store, and requests of clients, thrown away half-way because too many came"
-        " at the same time",
+        "long letters and requests thrown away half-way because there were too many",
     )
     STORE_FAILURES = Metric(
         "store_failures", "failures", "failures of the node's store, which end its part in it"

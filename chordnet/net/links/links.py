@@ -139,7 +139,7 @@ class Link:
         connection they have a room of their own.
         """
         if self.session is not None:
-            waiting = self.session.connection.long_waiting
+            waiting = self.session.connection.waiting
             return bool(waiting) and waiting + size > limits.send_buffer_bytes
         most = self.queue_limit(limits)
         return bool(self.queue) and self.queued_bytes + size > most - most // 4

@@ -191,7 +191,8 @@ class Connection(TwistedProtocol):
         self._paused = False
         self.resumed += 1
         with self._turn:
-            self._send_held()
+            if self._held:
+                self.transport.write(_emptied(self._held))
             # Of a long frame and what the handler may have waiting, neither keeps the other back.
             self._long_first = not self._long_first
             if self._long_first:
@@ -213,16 +214,9 @@ class Connection(TwistedProtocol):
 
     @property
     def waiting(self) -> int:
-        """How many bytes are queued here, not counting those that the transport holds.
-
-        Those of long frames are not counted either.
-        """
-        return self._queued + len(self._held)
-
-    @property
-    def long_waiting(self) -> int:
-        """How many bytes of long frames wait until there is room for them."""
-        return self._long.waiting + sum(map(len, self._new_long))
+        """How many bytes are queued here, not counting those that the transport holds."""
+        long = self._long.waiting + sum(map(len, self._new_long))
+        return self._queued + len(self._held) + long
 
     @property
     def queued(self) -> int:
@@ -248,25 +242,22 @@ class Connection(TwistedProtocol):
         if self._queued > self._limits.send_buffer_bytes:
             self.flush_now()
 
-    def send_long(self, frame: bytes) -> None:
-        """Queue a frame that others may overtake: it leaves when there is room.
+    def send_value(self, frame: bytes) -> None:
+        """Queue a frame that carries a value: others may overtake it.
 
-        The caller sees to it that not too much waits (:attr:`long_waiting`).
+        It leaves when there is room, unless it is short and not much waits. The caller sees to it
+        that not too much waits (:attr:`waiting`); the connection is not given up because of it.
 
         :raises LocalProtocolError: it is longer than the other side accepts.
         """
+        if len(frame) <= HEADER_BYTES + PART_BYTES and self._queued + len(self._held) <= PART_BYTES:
+            self.send_frame(frame)
+            return
         if len(frame) > HEADER_BYTES + LONG_LIMIT:
             raise LocalProtocolError(f"a frame of {len(frame)} bytes cannot be sent")
         if not self._new_long:
             self._turn.mark(self)
         self._new_long.append(frame)
-
-    def send_bulk(self, frame: bytes) -> None:
-        """Queue a frame of the store: as others are, if it is short and few bytes wait."""
-        if len(frame) <= HEADER_BYTES + PART_BYTES and self.waiting <= PART_BYTES:
-            self.send_frame(frame)
-        else:
-            self.send_long(frame)
 
     def accept_long(
         self, room: PartsRoom, tags: Collection[int], dropped: Callable[[], object]
@@ -282,7 +273,7 @@ class Connection(TwistedProtocol):
         self.flush_now()
         if self.closing:
             return
-        self._send_held()
+        self.transport.write(_emptied(self._held))
         while self._long.waiting:
             self.transport.write(self._long.take())
 
@@ -290,12 +281,23 @@ class Connection(TwistedProtocol):
         """Hand over what is queued, in one write, and then a part of what is long."""
         if self.closing:
             return
-        if self._out:
-            self._flush_short()
-        if self._new_long:
-            for frame in self._new_long:
-                self._long.put(frame)
-            self._new_long.clear()
+        out = self._out
+        if out:
+            data = out[0] if len(out) == 1 else b"".join(out)
+            out.clear()
+            self._queued = 0
+            if not self._paused:
+                self._system.write(data)
+            else:
+                self._held += data
+                if len(self._held) > self._limits.send_buffer_bytes:
+                    self._held.clear()
+                    self.abort()
+                    self.handler.overloaded()
+                    return
+        for frame in self._new_long:
+            self._long.put(frame)
+        self._new_long.clear()
         if self._long.waiting:
             self._send_parts()
 
@@ -304,26 +306,6 @@ class Connection(TwistedProtocol):
         # past the transport, which would not notice that the system has enough for now.
         while self._long.waiting and not self._paused and not self.closing:
             self.transport.write(self._long.take())
-
-    def _send_held(self) -> None:
-        if self._held:
-            data = bytes(self._held)
-            self._held.clear()
-            self.transport.write(data)
-
-    def _flush_short(self) -> None:
-        out = self._out
-        data = out[0] if len(out) == 1 else b"".join(out)
-        out.clear()
-        self._queued = 0
-        if not self._paused:
-            self._system.write(data)
-            return
-        self._held += data
-        if len(self._held) > self._limits.send_buffer_bytes:
-            self._held.clear()
-            self.abort()
-            self.handler.overloaded()
 
     def flush_now(self) -> None:
         """Commit the turn so far, then hand over what is queued without waiting for its end."""
@@ -352,7 +334,8 @@ class Connection(TwistedProtocol):
             return
         self.closing = True
         self.transport.unregisterProducer()
-        self._send_held()
+        if self._held:
+            self.transport.write(_emptied(self._held))
         self.cut_after(self._limits.close_timeout_s)
         self.transport.loseConnection()
 
@@ -377,6 +360,13 @@ class Connection(TwistedProtocol):
     def _cut_now(self) -> None:
         self._cut = None
         self.abort()
+
+
+def _emptied(buffer: bytearray) -> bytes:
+    """Return what is in a buffer, and empty it."""
+    data = bytes(buffer)
+    buffer.clear()
+    return data
 
 
 def _name(transport: ITransport) -> str:

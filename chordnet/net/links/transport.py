@@ -140,7 +140,7 @@ class PeerTransport:
             self._send_slowly(to, StoreMail(letter))
             return
         link.active = link.wanted = True
-        session.connection.send_bulk(encode_frame(StoreMail(letter)))
+        session.connection.send_value(encode_frame(StoreMail(letter)))
 
     def _send_slowly(self, to: NodeRef, message: PeerMessage) -> None:
         if self._stopped:
@@ -343,7 +343,8 @@ class PeerTransport:
             self, connection, link, node, outgoing=outgoing, since=self._seconds()
         )
         self._sessions.add(session)
-        connection.accept_long(self._parts_room, LONG_OF_PEERS, self._letter_thrown_away)
+        thrown_away = partial(self._journal.counters.add, NetMetric.PARTS_DROPPED)
+        connection.accept_long(self._parts_room, LONG_OF_PEERS, thrown_away)
         why = connection.give_up_after(self._limits.unacknowledged_s)
         if why and not self._told_why:
             self._told_why = True
@@ -354,9 +355,6 @@ class PeerTransport:
         self._adopt(link, session)
         self._join_contact(link, node.address)
         return session
-
-    def _letter_thrown_away(self) -> None:
-        self._journal.counters.add(NetMetric.PARTS_DROPPED)
 
     def _adopt(self, link: Link, session: PeerSession) -> None:
         old = link.session
@@ -522,6 +520,6 @@ class PeerTransport:
 
 def _hand_over(connection: Connection, frame: bytes) -> None:
     if goes_in_parts(frame, LONG_OF_PEERS):
-        connection.send_long(frame)
+        connection.send_value(frame)
     else:
         connection.send_frame(frame)

@@ -187,8 +187,7 @@ class ClientSession:
 
     def has_room(self, size: int) -> bool:
         """Return True if a reply of so many bytes may be sent now; see :class:`.seams.Asker`."""
-        waiting = self._connection.waiting + self._connection.long_waiting
-        return waiting + size <= self.node.limits.send_buffer_bytes
+        return self._connection.waiting + size <= self.node.limits.send_buffer_bytes
 
     def _over(
         self,
@@ -215,6 +214,6 @@ class ClientSession:
 
     def _reply(self, reply: ServerReply) -> None:
         if isinstance(reply, EntryReply | ConflictReply):
-            self._connection.send_bulk(encode_frame(reply))
+            self._connection.send_value(encode_frame(reply))
         else:
             self._connection.send(reply)
