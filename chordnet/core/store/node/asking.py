@@ -21,7 +21,7 @@ from __future__ import annotations
 import attrs
 
 from chordnet.core.store.base.ballots import Ballots
-from chordnet.core.store.base.configurations import Configuration, Member
+from chordnet.core.store.base.configurations import Configuration, Following, Member
 from chordnet.core.store.base.effects import Answered
 from chordnet.core.store.base.founding import Founding, Slots
 from chordnet.core.store.base.outcomes import Outcome, Unavailable
@@ -29,7 +29,7 @@ from chordnet.core.store.base.requests import Get, Put
 from chordnet.core.store.node.directory import Directory, Listed
 from chordnet.core.store.node.surroundings import For, Surroundings
 from chordnet.core.store.node.talk import Where
-from chordnet.core.store.slot.operations import Operation, Phase
+from chordnet.core.store.slot.operations import Operation, Phase, follows
 
 HEDGE_S = 0.05
 """If a majority of the members has not answered after so long, the others are asked, too."""
@@ -47,6 +47,8 @@ FIRST_PAUSE_S = 0.004
 """Of a coordinator that was disturbed; doubled every time."""
 LONGEST_PAUSE_S = 0.5
 OWN_TIMEOUT_S = 5.0
+MOST_AHEAD = 4096
+"""Keys of which a promise for the next write is remembered."""
 MOST_OWN = 64
 """A node begins no operation of its own while so many are under way."""
 
@@ -86,6 +88,8 @@ class Asking:
         self._directory = directory
         self._ballots = ballots
         self.ongoing: dict[int, Ongoing] = {}
+        self._ahead: dict[bytes, Following] = {}
+        """Keys that can be written in one round."""
         self._refreshing: set[int] = set()
         """Those that wait for news of their slot."""
 
@@ -96,7 +100,12 @@ class Asking:
         configuration = self._directory.of(slot).configuration
         where = (self._formation, slot)
         spare = self._spare(rid, configuration)
-        attempt = Operation.at_first(asked, configuration, spare)
+        ahead = self._ahead.get(asked.key)
+        if ahead is not None and follows(ahead, asked, configuration):
+            del self._ahead[asked.key]  # each ballot is for one write
+        else:
+            ahead = None
+        attempt = Operation.at_first(asked, configuration, spare, ahead)
         operation = Operation(
             rid,
             asked,
@@ -113,6 +122,16 @@ class Asking:
         around.sooner(For.REMINDER, rid, HEDGE_S if spare else REMINDER_S)
         operation.begin()
         self._weigh(self.ongoing[rid])
+
+    def follow(self, rid: int, following: Following) -> None:
+        """Remember what was promised for the next write of a key."""
+        ongoing = self.ongoing.get(rid)
+        if ongoing is not None:
+            key = ongoing.asked.key
+            self._ahead.pop(key, None)
+            if len(self._ahead) >= MOST_AHEAD:
+                del self._ahead[next(iter(self._ahead))]
+            self._ahead[key] = following
 
     def _spare(self, rid: int, configuration: Configuration) -> tuple[Member, ...]:
         """Return the members that need not be asked first: the others are a majority.
