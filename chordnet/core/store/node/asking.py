@@ -88,6 +88,8 @@ class Asking:
         self._directory = directory
         self._ballots = ballots
         self.ongoing: dict[int, Ongoing] = {}
+        self.repairs = 0
+        """Counts the reads for a repair."""
         self._ahead: dict[bytes, Following] = {}
         """Keys that can be written in one round."""
         self._refreshing: set[int] = set()
@@ -153,6 +155,7 @@ class Asking:
     def look_up(self, key: bytes) -> None:
         """Read a key for its repair, which no client waits for."""
         if len(self.ongoing) < MOST_OWN:
+            self.repairs += 1
             self.start(None, Get(key), OWN_TIMEOUT_S)
 
     def get(self, rid: int) -> Operation | None:

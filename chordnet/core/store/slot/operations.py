@@ -269,8 +269,12 @@ class Operation:
 
     def unreachable(self, member: Member) -> None:
         """Count a member as silent: it cannot be reached, or is known to be dead."""
-        if member in self.attempt.configuration.members:
-            self._silent(member)
+        attempt = self.attempt
+        known = member in attempt.silent or member not in attempt.configuration.members
+        if known or attempt.phase in (Phase.WAIT, Phase.ENDED):
+            return
+        self.attempt = replace(attempt, silent=tuple(sorted((*attempt.silent, member))))
+        self._look_on()
 
     # ---- the phases -------------------------------------------------------------------------
 
@@ -410,7 +414,7 @@ class Operation:
         if ours and answer.newest.follows(attempt.configuration):
             self.moved(answer.newest)
         elif answer.why not in PASSING:
-            self._silent(member)
+            self.unreachable(member)
         elif member not in attempt.outrun:
             self.attempt = replace(attempt, outrun=tuple(sorted((*attempt.outrun, member))))
             self._look_on()
@@ -438,13 +442,6 @@ class Operation:
             heard=tuple(sorted((*others, heard))),
             highest=max(self.attempt.highest, heard.accepted),
         )
-
-    def _silent(self, member: Member) -> None:
-        attempt = self.attempt
-        if member in attempt.silent or attempt.phase in (Phase.WAIT, Phase.ENDED):
-            return
-        self.attempt = replace(attempt, silent=tuple(sorted((*attempt.silent, member))))
-        self._look_on()
 
     def ask_spare(self) -> None:
         """Ask the members that were spared, because one of the others does not do."""
