@@ -157,6 +157,8 @@ class Fetch(_Message, frozen=True):
     epoch: int
     after: bytes | None = None
     """The last key that has arrived; None for the first page."""
+    have: tuple[tuple[bytes, Ballot], ...] = ()
+    """Keys of which the sender has what was accepted under this ballot, with a large value."""
 
 
 class Snapshot(_Message, frozen=True):
@@ -164,7 +166,8 @@ class Snapshot(_Message, frozen=True):
 
     after: bytes | None
     """As it was asked."""
-    records: tuple[tuple[bytes, Record], ...]
+    records: tuple[tuple[bytes, Record | None], ...]
+    """None: it is the one that was said to be there already."""
     floor: Floor
     more: bool
     """Whether there are records after these."""

@@ -31,6 +31,10 @@ REMINDER_S = 0.5
 """Between two times that the same question is asked."""
 SILENT_S = 3.0
 """A member that has not answered for so long counts as silent for the operation."""
+BYTES_PER_S = 1_048_576
+"""A value of so many bytes may take a second longer to arrive, before anything is done about it."""
+SHORT_BYTES = 65_536
+"""A value of no more bytes may not."""
 LOST_S = 5.0
 """For so long a node that could not be reached is taken for unreachable without a try."""
 REFRESH_S = 0.3
@@ -97,7 +101,7 @@ class Asking:
         now = around.now
         self.ongoing[rid] = Ongoing(op, slot, asked, operation, now)
         around.sooner(For.DEADLINE, rid, timeout)
-        around.sooner(For.REMINDER, rid, REMINDER_S)
+        around.sooner(For.REMINDER, rid, REMINDER_S + _longer(asked))
         operation.begin()
         self._weigh(operation)
 
@@ -147,7 +151,9 @@ class Asking:
         else:
             ongoing.operation.moved(configuration)
         # Reminders stop while there is nobody to remind.
-        self._around.sooner(For.REMINDER, ongoing.operation.rid, REMINDER_S)
+        self._around.sooner(
+            For.REMINDER, ongoing.operation.rid, REMINDER_S + _longer(ongoing.asked)
+        )
         self._weigh(ongoing.operation)
 
     def wait(self, rid: int) -> None:
@@ -174,10 +180,12 @@ class Asking:
         ongoing = self.ongoing.get(rid)
         if ongoing is None or ongoing.refreshing is not None:
             return
-        self._weigh(ongoing.operation, silent=self._around.now >= ongoing.began + SILENT_S)
+        longer = _longer(ongoing.asked)
+        silent = self._around.now >= ongoing.began + SILENT_S + longer
+        self._weigh(ongoing.operation, silent=silent)
         if rid in self.ongoing:
             ongoing.operation.remind()
-            self._around.sooner(For.REMINDER, rid, REMINDER_S)
+            self._around.sooner(For.REMINDER, rid, REMINDER_S + longer)
 
     def expire(self, rid: int) -> None:
         """End an operation whose time is up."""
@@ -230,3 +238,10 @@ class Asking:
             self._around.alarms.cancel((alarm, rid))
         if ongoing.op is not None:
             self._around.answers.append(Answered(ongoing.op, outcome))
+
+
+def _longer(asked: Get | Put) -> float:
+    """Return for how many seconds more members may be silent because of a long value."""
+    value = asked.value if isinstance(asked, Put) else None
+    size = len(value or b"")
+    return size / BYTES_PER_S if size > SHORT_BYTES else 0.0

@@ -28,6 +28,7 @@ from chordnet.core.store.base.messages import Address, StoreMessage
 from chordnet.core.store.base.records import MOST_REQUESTS, Applied, Content, Floor, Record
 from chordnet.core.store.begin.hails import Hail
 from chordnet.core.store.node.directory import Listed
+from chordnet.core.store.slot.pages import HAVE_IN_ONE
 
 LETTER_BYTES = 65_536
 """A letter is closed when it is longer; one message goes in whatever its size."""
@@ -176,6 +177,9 @@ _CHECKS: dict[type, Callable[[Any], bool]] = {
     Applied: lambda part: len(part.request) <= MAX_REQUEST_BYTES,
     Lists: lambda part: len(part.listed) <= LISTED_IN_ONE,
     Where: lambda part: len(part.slots) <= LISTED_IN_ONE,
+    msg.Fetch: lambda part: (
+        len(part.have) <= HAVE_IN_ONE and all(_is_key(key) for key, _ballot in part.have)
+    ),
     msg.Snapshot: lambda part: all(_is_key(key) for key, _record in part.records),
     Stock: lambda part: (
         len(part.accepted) <= STOCK_IN_ONE and all(_is_key(key) for key, _ballot in part.accepted)
