@@ -561,7 +561,7 @@ class TableTests(SynchronousTestCase):
             found.setdefault(call.role, set()).add(call.request.__name__)
         self.assertEqual(found["send"], {"SendMessage", "PutKey", "DeleteKey"})
         self.assertEqual(found["operate"], {"LeaveRing", "BeginRing", "VacateSeats"})
-        self.assertEqual(len(found["read"]), 10)
+        self.assertEqual(len(found["read"]), 12)
 
 
 class SessionTests(ServiceCase):
