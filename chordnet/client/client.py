@@ -247,7 +247,7 @@ class P2PNetClient:
         """Write a key; the Deferred fires with the receipt once a majority of its nodes has it.
 
         :param key: a text of 1 to 1,024 bytes of UTF-8.
-        :param value: at most 65,536 bytes.
+        :param value: at most 1,048,576 bytes.
         :param if_version: write only if this is the key's version; 0: only if it has no value.
         :param expires_s: seconds after which it expires; None: never.
         :param request: names this write: it is the one of an :class:`Unconfirmed`, or of your own

@@ -60,6 +60,8 @@ class FakeConnection:
         self.flushes = 0
         self.paused = False
         self.closing = False
+        self.resumed = 0
+        self.waiting = 0
         self.peer_name = "10.9.9.9:1"
 
     def send(self, message: Any) -> None:
