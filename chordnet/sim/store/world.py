@@ -19,7 +19,7 @@ from chordnet.core.store.base import events as ev
 from chordnet.core.store.base.configurations import Head
 from chordnet.core.store.base.founding import Founding, Slots
 from chordnet.core.store.base.kept import Kept
-from chordnet.core.store.base.outcomes import Outcome
+from chordnet.core.store.base.outcomes import Outcome, Report
 from chordnet.core.store.base.records import Record
 from chordnet.core.store.base.requests import Get, Put
 from chordnet.core.store.base.safeguards import StoreSafeguards
@@ -281,7 +281,7 @@ class StoreWorld(Schedule):
                 self._post(process, effect)
             elif isinstance(effect, fx.Answered):
                 done = process.waiting.pop(effect.op, None)
-                if done is not None:
+                if done is not None and not isinstance(effect.outcome, Report):
                     done(effect.outcome)
             else:
                 process.notes.append(effect)
