@@ -236,13 +236,14 @@ class _Faults:
         if name is None or self._off is not None:
             return False
         self._off = name, world.processes[name].offset
-        world.set_clock(name, world.rng.uniform(-FAR_S, FAR_S))
+        world.processes[name].offset = world.rng.uniform(-FAR_S, FAR_S)
         self._after(2.0, 20.0, self._set_right)
         return True
 
     def _set_right(self) -> None:
         if self._off is not None:
-            self._world.set_clock(*self._off)
+            name, offset = self._off
+            self._world.processes[name].offset = offset
             self._off = None
 
     def _freeze(self) -> bool:
