@@ -271,7 +271,7 @@ class HailTests(SynchronousTestCase):
     def test_a_node_greets_those_that_hold_the_slots_in_its_care_as_well(self) -> None:
         node = Node(near=())
         node.near("F", before="F")
-        node.hear("F", Lists(FORMATION, (Listed(0, Configuration(1, 2, (A, D))),)))
+        node.hear("B", Lists(FORMATION, (Listed(0, Configuration(1, 2, (A, D))),)))
         node.take(Hail)
         node.wait(15.0)
         self.assertEqual(sorted(node.to(Hail)), ["B", "C", "D", "F"])

@@ -131,6 +131,8 @@ class StoreNode:
         """Do what concerns this node only, and return the rest."""
         around = self.around
         self._work()
+        self._hail(around.unknown)
+        around.unknown.clear()
         result, self._first = [*self._first, *around.answers], []
         around.answers.clear()
         for node, asks in self._greetings.items():

@@ -92,7 +92,20 @@ class Missing(Talk, frozen=True):
     after: bytes | None = None
 
 
-Message = StoreMessage | Hail | Lists | Digest | Where | Sum | Stock | Missing
+class Suggest(Talk, frozen=True):
+    """Please lead a change: in place of the members of this epoch, these should hold the slot.
+
+    From a node that is not a member itself, and so cannot lead it. If the members are those of the
+    epoch already: tell them again of their configuration, which does not serve yet.
+    """
+
+    slot: int
+    generation: int
+    epoch: int
+    members: tuple[Member, ...]
+
+
+Message = StoreMessage | Hail | Lists | Digest | Where | Sum | Stock | Missing | Suggest
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(list[Message]).decode
 
@@ -182,6 +195,7 @@ _CHECKS: dict[type, Callable[[Any], bool]] = {
     ),
     Missing: lambda part: len(part.keys) <= STOCK_IN_ONE and all(map(_is_key, part.keys)),
     Listed: lambda part: part.slot < MOST_SLOTS,
+    Suggest: lambda part: part.slot < MOST_SLOTS and _members(part.members),
 }
 _STRUCTS: tuple[type, ...] = (
     *StoreMessage.__args__,
@@ -191,6 +205,7 @@ _STRUCTS: tuple[type, ...] = (
     Sum,
     Stock,
     Missing,
+    Suggest,
     Listed,
     Address,
     Ballot,
