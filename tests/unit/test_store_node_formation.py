@@ -445,6 +445,17 @@ class NewsTests(SynchronousTestCase):
         node.hear("B", Digest(FORMATION, 0, back=True))
         self.assertEqual(node.sent, [("B", Lists(FORMATION, (SURE,)))])
 
+    def test_a_node_is_given_the_whole_directory_once_in_five_seconds(self) -> None:
+        node = Node()
+        self.heard(node, SURE)
+        for after, lists in ((0.1, 1), (4.8, 0), (0.2, 1)):
+            node.wait(after)
+            node.take(Lists)
+            for back in (False, True):
+                for _ in range(2):
+                    node.hear("X", Digest(FORMATION, 7, back))
+            self.assertEqual(len(node.take(Lists, "X")), 2 * lists)
+
     def test_long_lists_are_cut_after_256_slots(self) -> None:
         founding = Founding("net", 16, 512, 3, (A, B, C))
         node = Node(A, founding, slots=512, bits=16)

@@ -151,7 +151,7 @@ class StartTests(SynchronousTestCase):
         self.assertEqual(sorted(served), [2, 3])
 
     def test_members_tell_the_time_of_their_wall_clock(self) -> None:
-        ((_to, promised),) = Disk().take(msg.Prepare(address(), 1, b"k", BALLOT))
+        ((_to, promised),) = Disk().take(msg.Prepare(address(), 1, b"k", BALLOT), "B")
         assert isinstance(promised, msg.Promised)
         self.assertEqual(promised.wall, START + WALL)
 
@@ -173,13 +173,22 @@ class RequestTests(SynchronousTestCase):
         self.assertEqual(disk.head(1), Head(FORMATION, 1, FIRST))
 
     def test_what_concerns_keys_is_done_for_every_node(self) -> None:
-        disk = Disk()
+        disk, own = Disk(), Ballot(1, 1, "X", 1)
         for request, answer in (
-            (msg.Prepare(address(), 1, b"k", BALLOT), msg.Promised),
-            (msg.Accept(address(), 1, b"k", BALLOT, CONTENT), msg.Accepted),
+            (msg.Prepare(address(), 1, b"k", own), msg.Promised),
+            (msg.Accept(address(), 1, b"k", own, CONTENT), msg.Accepted),
             (msg.Read(address(), 1, b"k"), msg.Told),
         ):
             self.assertEqual(disk.kinds(disk.take(request, "X")), [("X", answer)])
+
+    def test_only_members_use_ballots_of_others_to_give_each_other_records(self) -> None:
+        for request, answer in (
+            (msg.Prepare(address(), 1, b"k", BALLOT), msg.Promised),
+            (msg.Accept(address(), 1, b"k", BALLOT, CONTENT), msg.Accepted),
+        ):
+            for sender, kind in (("X", msg.Refused), ("B", answer), ("C", answer)):
+                disk = Disk()
+                self.assertEqual(disk.kinds(disk.take(request, sender)), [(sender, kind)])
 
     def test_the_members_of_a_slot_are_changed_by_its_members_alone(self) -> None:
         for request in (
@@ -395,7 +404,7 @@ class LearnedTests(SynchronousTestCase):
     def test_who_is_no_member_any_more_drops_its_records_once_the_others_have_them(self) -> None:
         without = later(2, B, C, D)
         disk = Disk()
-        disk.take(msg.Accept(address(), 1, b"k", BALLOT, CONTENT))
+        disk.take(msg.Accept(address(), 1, b"k", BALLOT, CONTENT), "B")
         disk.holdings.learned(Listed(0, without, serves=False, before=FIRST))
         self.assertFalse(disk.head().emptied)
         self.assertEqual(len(disk.holdings.slots[0].registers.records), 1)
@@ -407,7 +416,7 @@ class LearnedTests(SynchronousTestCase):
 
     def test_who_stays_a_member_drops_nothing(self) -> None:
         disk = Disk()
-        disk.take(msg.Accept(address(), 1, b"k", BALLOT, CONTENT))
+        disk.take(msg.Accept(address(), 1, b"k", BALLOT, CONTENT), "B")
         disk.holdings.learned(Listed(0, SECOND))
         self.assertFalse(disk.head().emptied)
         self.assertEqual(list(disk.holdings.slots[0].registers.records), [b"k"])

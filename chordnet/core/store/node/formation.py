@@ -23,7 +23,7 @@ from chordnet.core.store.node.directory import Directory, Listed
 from chordnet.core.store.node.holdings import Holdings
 from chordnet.core.store.node.repair import Repair
 from chordnet.core.store.node.seats import Holder, Seats, Suggestions
-from chordnet.core.store.node.surroundings import For, Surroundings
+from chordnet.core.store.node.surroundings import For, Surroundings, remember
 from chordnet.core.store.node.talk import (
     LISTED_IN_ONE,
     Digest,
@@ -41,6 +41,8 @@ from chordnet.core.store.slot.reconfigure import Change
 
 TELL_S = 0.02
 """News of slots wait so long, so that many of them travel together."""
+LIST_AGAIN_S = 5.0
+"""A node is given the whole directory once in this time."""
 
 REQUESTS = (
     msg.Prepare,
@@ -96,6 +98,8 @@ class Formation:
         self.suggestions = Suggestions(around, founding, self.directory, holders, self.seats)
         self.repair = Repair(around, self.id, self.holdings, self.asking.look_up)
         self._news: dict[int, None] = {}
+        self._listed_at: tuple[dict[str, float], dict[str, float]] = ({}, {})
+        """When nodes were given the whole directory, and when they were for an answer of theirs."""
         self.repair.start()
         for held in self.holdings.slots.values():
             head = held.registers.head
@@ -227,8 +231,12 @@ class Formation:
             self.claims.take(sender, listed)
 
     def _compared(self, sender: str, message: Digest) -> None:
-        digest = self.directory.digest
+        digest, at = self.directory.digest, self._listed_at[message.back]
+        # A small question with a long answer, so not as often as a node may ask.
+        if self.around.now < at.get(sender, -LIST_AGAIN_S) + LIST_AGAIN_S:
+            return
         if message.digest != digest:
+            remember(at, sender, self.around.now)
             self._list(sender, self.directory.later())
             if not message.back:
                 self.around.say(sender, Digest(self.id, digest, back=True))

@@ -103,8 +103,12 @@ class Holdings:
         """Return True if a node asks for what only the slot's members may ask for.
 
         Members of the epoch change it. A state is fetched by them, and by those that this member
-        has voted for or knows to be chosen. What concerns keys is the right of every node.
+        has voted for or knows to be chosen. What concerns keys is the right of every node, with
+        ballots of its own; members give each other records under the ballots of others.
         """
+        if isinstance(request, msg.Prepare | msg.Accept):
+            names = {member.node for member in head.configuration.members}
+            return sender != request.ballot.node and sender not in names
         address, installed = request.address, head.configuration
         lists = [installed.members]
         if isinstance(request, msg.Fetch):

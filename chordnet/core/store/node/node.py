@@ -29,6 +29,7 @@ from chordnet.core.store.begin.fitting import misfit
 from chordnet.core.store.begin.founders import Founders
 from chordnet.core.store.begin.hails import Hail, fault_of
 from chordnet.core.store.begin.settings import StoreSettings
+from chordnet.core.store.begin.voices import Voices
 from chordnet.core.store.node.directory import Listed
 from chordnet.core.store.node.formation import Formation
 from chordnet.core.store.node.seats import Holder
@@ -78,6 +79,7 @@ class StoreNode:
         self.misfit = misfit(settings, self.around.me, kept)
         """Why this node keeps out of the store, with the disk that it has; empty if it does not."""
         self._founders = Founders(settings, self.around.me, kept)
+        self._voices = Voices(settings.founders)
         self._greetings: dict[str, bool] = {}
         """Nodes to greet at the end of this step; whether to ask them to answer."""
         self._first: list[NodeEffect] = []
@@ -215,7 +217,10 @@ class StoreNode:
             self._notice(f"{sender} has sent a hail that {fault}")
             return
         before = founders.vote, founders.founding
-        self._first += founders.on_hail(sender, hail)
+        if self._is_enough(sender, hail):
+            self._first += founders.on_hail(sender, hail)
+        else:
+            self.around.sooner(For.HAIL, 0, self.around.jittered(self._pause))
         if hail.asks:
             self._hail([sender], asks=False)
         self._catch_up()
@@ -228,13 +233,21 @@ class StoreNode:
             if hail.vacating and (known is None or not known.vacating):
                 self.formation.seats.hurry()
 
+    def _is_enough(self, sender: str, hail: Hail) -> bool:
+        """Return False if others have to say the same before a formation is joined."""
+        founders, named = self._founders, hail.founding
+        if named is None or founders.founding is not None or founders.vote is not None:
+            return True
+        near = self.around.place.near
+        return self._voices.suffices(sender, named.id, near, self.around.now)
+
     def _hold_self(self) -> None:
         me = self.around.me
         self.holders[me.node] = Holder(me.store, self.settings.seat, self.vacating)
 
     @property
     def _pause(self) -> float:
-        seeks = self.formation is None and self._founders.wanted
+        seeks = self.formation is None and (self._founders.wanted or self._voices.heard)
         patient = self._since is None or self.around.now < self._since + OVERDUE_S
         return SEEK_S if seeks and patient else HAIL_S
 
