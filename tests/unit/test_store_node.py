@@ -500,7 +500,7 @@ class JoiningTests(SynchronousTestCase):
     def test_the_names_of_many_formations_are_not_remembered(self) -> None:
         voices = Voices(())
         for number in range(200):
-            self.assertFalse(voices.suffices(f"n{number}", bytes([number]), ("a", "b"), 1.0))
+            self.assertFalse(voices.agree(f"n{number}", bytes([number]), ("a", "b"), 1.0))
         self.assertEqual(len(voices._said), 64)
 
 

@@ -10,6 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from chordnet.core.store.base.founding import Founding
+from chordnet.core.store.begin.founders import Founders
+
 PATIENCE_S = 5.0
 """For so long a node waits for a second voice."""
 MOST_VOICES = 64
@@ -32,7 +35,20 @@ class Voices:
         """Whether anybody has named a formation."""
         return bool(self._said)
 
-    def suffices(self, sender: str, formation: bytes, near: Sequence[str], now: float) -> bool:
+    def suffice(
+        self,
+        founders: Founders,
+        sender: str,
+        named: Founding | None,
+        near: Sequence[str],
+        now: float,
+    ) -> bool:
+        """Return False if others have to say the same before this node joins what is named."""
+        if named is None or founders.founding is not None or founders.vote is not None:
+            return True
+        return self.agree(sender, named.id, near, now)
+
+    def agree(self, sender: str, formation: bytes, near: Sequence[str], now: float) -> bool:
         """Take what a node says; return True if its formation can be joined.
 
         :param near: the neighbours of this node.

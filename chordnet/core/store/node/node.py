@@ -217,7 +217,8 @@ class StoreNode:
             self._notice(f"{sender} has sent a hail that {fault}")
             return
         before = founders.vote, founders.founding
-        if self._is_enough(sender, hail):
+        place, now = self.around.place, self.around.now
+        if self._voices.suffice(founders, sender, hail.founding, place.near, now):
             self._first += founders.on_hail(sender, hail)
         else:
             self.around.sooner(For.HAIL, 0, self.around.jittered(self._pause))
@@ -232,14 +233,6 @@ class StoreNode:
             self._hold_self()
             if hail.vacating and (known is None or not known.vacating):
                 self.formation.seats.hurry()
-
-    def _is_enough(self, sender: str, hail: Hail) -> bool:
-        """Return False if others have to say the same before a formation is joined."""
-        founders, named = self._founders, hail.founding
-        if named is None or founders.founding is not None or founders.vote is not None:
-            return True
-        near = self.around.place.near
-        return self._voices.suffices(sender, named.id, near, self.around.now)
 
     def _hold_self(self) -> None:
         me = self.around.me
