@@ -1,7 +1,7 @@
 """A node that lies: it coordinates operations as it should, holds nothing, and says what is false.
 
-It is a real node of the ring and of the formation, so others know it and it knows the directory. Now
-and then it sends a false message of a kind drawn at random to some other node: of slots, their
+It is a real node of the ring and of the formation, so others know it and it knows the directory.
+Now and then it sends a false message of a kind drawn at random to some other node: of slots, their
 members and what they have, of itself, of the formation, as a question or as an answer.
 
 What it does not do is write to the keys of the clients: any node may do that, and what a register
@@ -257,7 +257,7 @@ class Liar(StoreNode):
         return Hail(
             draw.choice([self.around.me.store, draw.getrandbits(40)]),
             draw.getrandbits(10),
-            draw.random() < 0.2,
+            False,  # otherwise it would be given seats, and members are believed
             draw.random() < 0.5,
             true.network,
             true.bits,

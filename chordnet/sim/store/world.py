@@ -19,13 +19,14 @@ from chordnet.core.store.base import events as ev
 from chordnet.core.store.base.configurations import Head
 from chordnet.core.store.base.founding import Founding, Slots
 from chordnet.core.store.base.kept import Kept
-from chordnet.core.store.base.outcomes import Outcome
+from chordnet.core.store.base.outcomes import Outcome, Report
 from chordnet.core.store.base.records import Record
 from chordnet.core.store.base.requests import Get, Put
 from chordnet.core.store.base.safeguards import StoreSafeguards
 from chordnet.core.store.begin.settings import StoreSettings
 from chordnet.core.store.node.directory import Listed
 from chordnet.core.store.node.node import StoreNode
+from chordnet.sim.store.liar import Liar
 from chordnet.sim.world.latency import Latency, uniform
 from chordnet.sim.world.schedule import Schedule
 
@@ -62,6 +63,11 @@ class Disk:
                 self.vote = entry.founding
             else:
                 self.founding = entry.founding
+
+    def copy(self) -> Disk:
+        """Return a copy of all that is on it now, as a backup or a snapshot takes it."""
+        records = {slot: dict(kept) for slot, kept in self.records.items()}
+        return attrs.evolve(self, heads=dict(self.heads), records=records)
 
     def read(self) -> Kept:
         """Return what a node that starts finds."""
@@ -120,6 +126,8 @@ class StoreWorld(Schedule):
         self.latency = latency
         self.loss = 0.0
         self.processes: dict[str, Process] = {}
+        self.liars: set[str] = set()
+        """Names of nodes that hold nothing and lie."""
         self.cut: set[tuple[str, str]] = set()
         """(from, to): letters on the way are lost."""
         self._space = Slots(bits, slots)
@@ -136,9 +144,11 @@ class StoreWorld(Schedule):
             founders=self.founders,
             slots=self.slots,
             replicas=self.replicas,
+            seat=name not in self.liars,
         )
         rng = Random(self.rng.getrandbits(64))
-        node = StoreNode(settings, name, disk.read(), rng, self.safeguards)
+        make = Liar if name in self.liars else StoreNode
+        node = make(settings, name, disk.read(), rng, self.safeguards)
         self.processes[name] = Process(name, node, disk, offset)
         self._ring_changed()
         return self.processes[name]
@@ -149,10 +159,14 @@ class StoreWorld(Schedule):
         process.up = False
         self._ring_changed()
 
-    def restart(self, name: str, *, wiped: bool = False) -> None:
-        """Start a process that has ended again."""
+    def restart(self, name: str, *, wiped: bool = False, copy: Disk | None = None) -> None:
+        """Start a process that has ended again.
+
+        :param wiped: with an empty disk.
+        :param copy: with this one.
+        """
         old = self.processes[name]
-        self.start(name, None if wiped else old.disk, old.offset)
+        self.start(name, None if wiped else copy or old.disk, old.offset)
 
     def freeze(self, name: str) -> None:
         """Stop a process; what is sent to it waits."""
@@ -166,6 +180,10 @@ class StoreWorld(Schedule):
         for event in backlog:
             self._schedule(self.now, self._deliver, process, event)
         self._schedule(self.now, self._deliver, process, ev.Tick())
+
+    def set_clock(self, name: str, offset: float) -> None:
+        """Set the wall clock of a node to so many seconds ahead."""
+        self.processes[name].offset = offset
 
     def vacate(self, name: str) -> None:
         """Have a node give up its seats."""
@@ -187,6 +205,14 @@ class StoreWorld(Schedule):
     def cut_one_way(self, source: str, target: str) -> None:
         """Lose what one node sends to another."""
         self.cut.add((source, target))
+
+    def mute(self, name: str) -> None:
+        """Lose all that a node sends; it hears the others."""
+        self.cut |= {(name, other) for other in self.processes if other != name}
+
+    def deafen(self, name: str) -> None:
+        """Lose all that is sent to a node; the others hear it."""
+        self.cut |= {(other, name) for other in self.processes if other != name}
 
     def heal(self) -> None:
         """Have all letters arrive again."""
@@ -253,7 +279,7 @@ class StoreWorld(Schedule):
                 self._post(process, effect)
             elif isinstance(effect, fx.Answered):
                 done = process.waiting.pop(effect.op, None)
-                if done is not None:
+                if done is not None and not isinstance(effect.outcome, Report):
                     done(effect.outcome)
             else:
                 process.notes.append(effect)
@@ -300,7 +326,8 @@ class StoreWorld(Schedule):
         for process in self.live():
             if process.node.founding is None:
                 yield f"{process.name} has no formation"
-        seats = sum(1 for process in self.live() if not process.node.vacating)
+        able = [each for each in self.live() if each.name not in self.liars]
+        seats = sum(1 for process in able if not process.node.vacating)
         for listed in self.newest():
             members = listed.configuration.members
             if len(members) < min(self.replicas, seats):

@@ -92,7 +92,10 @@ class Claims:
 
     def trusts(self, node: str, slot: int) -> bool:
         """Return True if the node is a member of the slot as it is known here, or is this one."""
-        return node == self._around.me.node or node in self._members(slot)
+        around = self._around
+        if node == around.me.node or not around.safeguards.claims_checked:
+            return True
+        return node in self._members(slot)
 
     def take(self, sender: str, listed: Listed) -> None:
         """Heed what a node says of a slot: believe it, or find out if it is so."""

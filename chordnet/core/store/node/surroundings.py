@@ -35,6 +35,7 @@ class For(enum.IntEnum):
     HAIL = 9
     REPAIR = 10
     DOUBT = 16
+    ENQUIRY = 11
 
 
 Alarm = tuple[For, int]
@@ -125,6 +126,10 @@ class Surroundings:
         if node == self.me.node:
             return True
         return node in self.heard and self.now <= self.heard[node] + within_s
+
+    def heard_at(self, node: str) -> float:
+        """Return when a node has said something last; if it never has, long ago."""
+        return self.heard.get(node, float("-inf"))
 
     def hear(self, node: str) -> None:
         """Note that a node has said something."""

@@ -105,7 +105,11 @@ class Suggest(Talk, frozen=True):
     members: tuple[Member, ...]
 
 
-Message = StoreMessage | Hail | Lists | Digest | Where | Sum | Stock | Missing | Suggest
+class Leaving(Talk, frozen=True):
+    """The sender is about to stop, and keeps its seats."""
+
+
+Message = StoreMessage | Hail | Lists | Digest | Where | Sum | Stock | Missing | Suggest | Leaving
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(list[Message]).decode
 
@@ -206,6 +210,7 @@ _STRUCTS: tuple[type, ...] = (
     Stock,
     Missing,
     Suggest,
+    Leaving,
     Listed,
     Address,
     Ballot,
