@@ -116,6 +116,7 @@ class WireTests(SynchronousTestCase):
                 ("NOT_INSTALLED", 6),
                 ("NOT_SEALED", 7),
                 ("BALLOT", 8),
+                ("STRANGER", 16),
             ],
         )
 

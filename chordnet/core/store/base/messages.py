@@ -186,6 +186,7 @@ class Forgotten(_Message, frozen=True):
 # ---- refusals -------------------------------------------------------------------------------
 
 
+@enum.unique
 class Why(enum.IntEnum):
     """Why a member does not do what it is asked."""
 
@@ -206,6 +207,8 @@ class Why(enum.IntEnum):
     """Its records may still change, so they are not the state of the next epoch."""
     BALLOT = 8
     """The ballot is of another epoch than the request."""
+    STRANGER = 16
+    """It is asked for by a node that is no member of the slot, and only members may."""
 
 
 class Refused(_Message, frozen=True):

@@ -83,10 +83,10 @@ class Holdings:
         :param known: what the directory has of it.
         """
         held = self.slots.get(request.address.slot)
-        if isinstance(request, msg.Chosen):
-            self.chosen(sender, request)
-        elif held is None:
+        if held is None:
             self._refuse(sender, request, known.configuration)
+        elif self._is_stranger(sender, held.registers.head, request, known):
+            self._refuse(sender, request, held.registers.head.known, Why.STRANGER)
         elif isinstance(request, msg.Prepare):
             held.registers.on_prepare(sender, request)
         elif isinstance(request, msg.Accept):
@@ -99,12 +99,39 @@ class Holdings:
             held.registers.on_accept_change(sender, request)
         elif isinstance(request, msg.Fetch):
             held.registers.on_fetch(sender, request)
-        else:
-            held.registers.on_forget(sender, request)
 
-    def _refuse(self, sender: str, request: msg.Request, newest: Configuration) -> None:
+    def _is_stranger(self, sender: str, head: Head, request: msg.Request, known: Listed) -> bool:
+        """Return True if a node asks for what only the slot's members may ask for.
+
+        Members of the epoch change it. A state is fetched by them, and by those that this member
+        has voted for or knows to be chosen. What concerns keys is the right of every node, with
+        ballots of its own; members give each other records under the ballots of others.
+        """
+        if isinstance(request, msg.Prepare | msg.Accept):
+            names = {member.node for member in head.configuration.members}
+            return sender != request.ballot.node and sender not in names
+        address, installed = request.address, head.configuration
+        lists = [installed.members]
+        if isinstance(request, msg.Fetch):
+            vote = () if head.vote is None else head.vote.members
+            before = () if known.before is None else known.before.members
+            lists += [head.known.members, vote, known.configuration.members, before]
+        elif not isinstance(request, msg.PrepareChange | msg.AcceptChange):
+            return False
+        here = (address.generation, address.epoch) == (installed.generation, installed.epoch)
+        names = {member.node for members in lists for member in members}
+        return here and sender not in {*names, self._around.me.node}
+
+    def _refuse(
+        self,
+        sender: str,
+        request: msg.Request,
+        newest: Configuration,
+        why: Why | None = None,
+    ) -> None:
         address, me = request.address, self._around.me
-        why = Why.SLOT if address.store == me.store else Why.STORE
+        if why is None:
+            why = Why.SLOT if address.store == me.store else Why.STORE
         answer = msg.Refused(
             address, request.rid, why, self._formation, me.store, newest, sealed=False
         )

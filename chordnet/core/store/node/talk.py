@@ -93,11 +93,24 @@ class Missing(Talk, frozen=True):
     after: bytes | None = None
 
 
+class Suggest(Talk, frozen=True):
+    """Please lead a change: in place of the members of this epoch, these should hold the slot.
+
+    From a node that is not a member itself, and so cannot lead it. If the members are those of the
+    epoch already: tell them again of their configuration, which does not serve yet.
+    """
+
+    slot: int
+    generation: int
+    epoch: int
+    members: tuple[Member, ...]
+
+
 class Leaving(Talk, frozen=True):
     """The sender is about to stop, and keeps its seats."""
 
 
-Message = StoreMessage | Hail | Lists | Digest | Where | Sum | Stock | Missing | Leaving
+Message = StoreMessage | Hail | Lists | Digest | Where | Sum | Stock | Missing | Suggest | Leaving
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(list[Message]).decode
 
@@ -190,6 +203,7 @@ _CHECKS: dict[type, Callable[[Any], bool]] = {
     ),
     Missing: lambda part: len(part.keys) <= STOCK_IN_ONE and all(map(_is_key, part.keys)),
     Listed: lambda part: part.slot < MOST_SLOTS,
+    Suggest: lambda part: part.slot < MOST_SLOTS and _members(part.members),
 }
 _STRUCTS: tuple[type, ...] = (
     *StoreMessage.__args__,
@@ -199,6 +213,7 @@ _STRUCTS: tuple[type, ...] = (
     Sum,
     Stock,
     Missing,
+    Suggest,
     Leaving,
     Listed,
     Address,
