@@ -6,7 +6,7 @@ from typing import Any
 
 from chordnet.core.base.errors import ConnectFailed
 from tests.unit.test_cli_commands import WorldCase
-from tests.unit.testbed_fakes import slot_state, store_state
+from tests.unit.testbed_fakes import proper_members, slot_state, store_state
 
 
 class StoreCase(WorldCase):
@@ -161,16 +161,27 @@ class OtherCommandTests(StoreCase):
         self.assertIn("\\x1b[2J\\u202e of Node 5\n", self.printed("doctor", status=1))
 
     def test_the_doctor_waits_for_slots_that_have_not_caught_up(self) -> None:
-        self.say(slot_state(0, 1, 2, 3, epoch=2, installed=2))
+        members = proper_members(self.world.described, range(1, 6), 0)
+        self.say(slot_state(0, *members, epoch=2, installed=2))
         late = store_state(
-            self.world.described, 2, range(1, 6),
-            slots=[slot_state(0, 1, 2, 3, epoch=2, installed=1)],
+            self.world.described, members[0], range(1, 6),
+            slots=[slot_state(0, *members, epoch=2, installed=1)],
         )  # fmt: skip
-        self.world.nodes.stores[2] = [late] * 5 + [self.world.nodes.stores[2]]
+        stores = self.world.nodes.stores
+        stores[members[0]] = [late] * 5 + [stores[members[0]]]
         out = self.printed("doctor", "--wait-converged")
         self.assertNotIn("note", out)
-        self.assertIsInstance(self.world.nodes.stores[2], list)
-        self.assertEqual(len(self.world.nodes.stores[2]), 1)
+        self.assertIsInstance(stores[members[0]], list)
+        self.assertEqual(len(stores[members[0]]), 1)
+
+    def test_the_doctor_notes_slots_that_other_nodes_hold_than_should(self) -> None:
+        proper = proper_members(self.world.described, range(1, 6), 0)
+        (other, another) = [n for n in range(1, 6) if n not in proper]
+        self.say(slot_state(0, proper[0], other, another, epoch=2, installed=2))
+        out = self.printed("doctor")
+        instead = " and ".join(f"Node {n}" for n in sorted((other, another)))
+        missing = " and ".join(f"Node {n}" for n in proper[1:])
+        self.assertIn(f"note: slot 0: {instead} instead of {missing}\n", out)
 
     def test_a_removal_without_a_wait_leaves_the_slots_where_they_are(self) -> None:
         self.world.nodes.stores[3] = store_state(self.world.described, 3, range(1, 6), seats=7)
