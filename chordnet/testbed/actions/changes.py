@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import attrs
 
+from chordnet.survey.description import NetworkDescription
 from chordnet.survey.errors import NetworkNotRunning, NodeStopped
+from chordnet.survey.observer import Observer
 from chordnet.survey.waiting import gather
 from chordnet.testbed.actions.context import Testbed
 from chordnet.testbed.actions.convergence import wait_converged
@@ -56,32 +60,43 @@ async def remove_node(
                 until = testbed.reactor.seconds() + timeout
                 slots = await give_up_slots(testbed, network, observer, number, running, until)
             testbed.home.save(network.with_removed(number))
-            began = testbed.reactor.seconds()
-            members, seconds = 0, 0.0
-
-            async def repaired() -> None:
-                nonlocal members, seconds
-                if others:
-                    snapshot = await wait_converged(
-                        testbed.reactor,
-                        network,
-                        observer,
-                        others,
-                        timeout=timeout,
-                        watch=testbed.watch,
-                    )
-                    members = len(snapshot.statuses) + len(snapshot.visitors)
-                    seconds = testbed.reactor.seconds() - began
-                    settle = Settle.IN_STEP if wait else Settle.NOTHING
-                    await wait_for_store(
-                        testbed, network, observer, others, snapshot, began + timeout, settle
-                    )
-
+            until = testbed.reactor.seconds() + timeout
+            settle = Settle.IN_STEP if wait else Settle.NOTHING
             engine = testbed.engine(network.engine)
-            await gather([repaired(), _end(testbed, engine, number, kill)])
+            repaired, _ = await gather(
+                [
+                    _repaired(testbed, network, observer, others, until, settle),
+                    _end(testbed, engine, number, kill),
+                ]
+            )
+            assert repaired is not None
+            members, seconds = repaired
             return Removed(node=number, killed=kill, members=members, seconds=seconds, slots=slots)
         finally:
             observer.close()
+
+
+async def _repaired(
+    testbed: Testbed,
+    network: NetworkDescription,
+    observer: Observer,
+    others: Collection[int],
+    until: float,
+    settle: Settle,
+) -> tuple[int, float]:
+    """Wait until ring and store of the others are right again.
+
+    :returns: how many nodes the ring has, and after how many seconds it was right.
+    """
+    if not others:
+        return 0, 0.0
+    began = testbed.reactor.seconds()
+    snapshot = await wait_converged(
+        testbed.reactor, network, observer, others, timeout=until - began, watch=testbed.watch
+    )
+    seconds = testbed.reactor.seconds() - began
+    await wait_for_store(testbed, network, observer, others, snapshot, until, settle)
+    return len(snapshot.statuses) + len(snapshot.visitors), seconds
 
 
 async def _end(testbed: Testbed, engine: Engine, number: int, kill: bool) -> None:

@@ -223,7 +223,7 @@ class Seats:
         elif len(members) < replicas:
             leaving, coming = [], fresh[: replicas - len(members)]
         elif fresh and not lost and self._quiet(changed):
-            # One that has just been lost may be starting again, and keeps its seat until it is gone.
+            # One that has just been lost may be starting again: it keeps its seat until it is gone.
             leaving = [each for each in members if each not in proper][:seats]
             coming = fresh[: len(leaving)]
         else:
