@@ -79,14 +79,31 @@ class BeginTests(SynchronousTestCase):
             Head(FORMATION, 0, SECOND),
             Head(FORMATION, 1, FIRST, sealed=True, newest=SECOND),
             Head(FORMATION, 2, FIRST),
-            Head(FORMATION, 3, later(0)),
+            Head(FORMATION, 3, later(0), sealed=True, newest=later(5, A, D)),
         )
         node = Node(kept=Kept(1, 1, FOUNDING, FOUNDING, heads, ()))
         directory = node.formation.directory
         self.assertEqual(directory.of(0), Listed(0, SECOND))
-        self.assertEqual(directory.of(1), Listed(1, FIRST))
+        self.assertEqual(directory.of(1), UNSURE)
         self.assertEqual(directory.of(2), Listed(2, FIRST))
-        self.assertEqual(directory.of(3), Listed(3, FIRST))
+        unknown = Listed(3, later(5, A, D), serves=False, before=later(4))
+        self.assertEqual(directory.of(3), unknown)
+
+    def test_a_member_that_lacks_its_newest_state_when_it_starts_fetches_it(self) -> None:
+        heads = (
+            Head(FORMATION, 1, FIRST, sealed=True, newest=SECOND),
+            Head(FORMATION, 3, later(0), sealed=True, newest=later(5, A, D)),
+        )
+        node = Node(kept=Kept(1, 1, FOUNDING, FOUNDING, heads, ()))
+        node.wait(0.29)
+        self.assertEqual(node.to(msg.Fetch), [])
+        node.wait(0.02)
+        fetched = {
+            (to, fetch.address.slot, fetch.address.epoch) for to, fetch in node.take(msg.Fetch)
+        }
+        # Of slot 1 the final state and the new one; of slot 3 only the new one.
+        expected = {("B", 1, 1), ("C", 1, 1), ("B", 1, 2), ("D", 1, 2), ("D", 3, 5)}
+        self.assertEqual(fetched, expected)
 
     def test_a_member_that_was_sealed_before_it_started_finishes_the_change(self) -> None:
         head = Head(FORMATION, 2, FIRST, sealed=True, vote=Vote(BALLOT, (A, B, D)))
@@ -350,14 +367,25 @@ class ChangeTests(SynchronousTestCase):
         listed = node.formation.directory.of(ask.address.slot)
         self.assertEqual(listed, Listed(ask.address.slot, other, serves=False, before=FIRST))
 
-    def test_what_a_change_meets_that_cannot_be_told_is_no_news(self) -> None:
+    def test_a_change_that_meets_a_much_later_configuration_does_not_know_what_was_before_it(
+        self,
+    ) -> None:
         node, ask = self.led()
         refused = msg.Refused(
             ask.address, ask.rid, msg.Why.MOVED, FORMATION, B.store, later(7, B, C), sealed=True
         )
         node.hear("B", refused)
         listed = node.formation.directory.of(ask.address.slot)
-        self.assertEqual(listed, Listed(ask.address.slot, FIRST))
+        expected = Listed(ask.address.slot, later(7, B, C), serves=False, before=later(6))
+        self.assertEqual(listed, expected)
+
+    def test_who_is_no_member_ends_no_change(self) -> None:
+        node, ask = self.led()
+        refused = msg.Refused(
+            ask.address, ask.rid, msg.Why.MOVED, FORMATION, B.store, later(7, B, C), sealed=True
+        )
+        node.hear("X", refused)
+        self.assertEqual(node.machine.view().changing, 1)
 
 
 class NewsTests(SynchronousTestCase):

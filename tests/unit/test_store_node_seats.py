@@ -501,8 +501,9 @@ class LeadingTests(SynchronousTestCase):
         listed = self.owner.seats.over(self.rid, other)
         self.assertEqual(listed, Listed(0, other, serves=False, before=FIRST))
 
-    def test_a_configuration_that_is_no_next_one_is_not_told_after_a_change(self) -> None:
-        self.assertIsNone(self.owner.seats.over(self.rid, later(4, A, B, C)))
+    def test_of_a_configuration_that_is_no_next_one_it_is_not_known_what_was_before(self) -> None:
+        listed = Listed(0, later(4, A, B, C), serves=False, before=later(3))
+        self.assertEqual(self.owner.seats.over(self.rid, later(4, A, B, C)), listed)
         self.assertEqual(self.owner.seats.changes, {})
         self.assertIsNone(self.owner.seats.over(self.rid, later(2, A, B, C)))
 

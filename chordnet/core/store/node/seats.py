@@ -37,7 +37,7 @@ import attrs
 from chordnet.core.store.base.ballots import Ballots
 from chordnet.core.store.base.configurations import Configuration, Head, Member
 from chordnet.core.store.base.founding import FIRST_EPOCH, Founding, Slots
-from chordnet.core.store.node.directory import Directory, Listed
+from chordnet.core.store.node.directory import Directory, Listed, listed_as_chosen
 from chordnet.core.store.node.surroundings import For, Surroundings
 from chordnet.core.store.node.talk import Suggest
 from chordnet.core.store.slot.reconfigure import Change, Step, Underway, finish_after
@@ -311,7 +311,7 @@ class Seats:
         old = change.underway.old
         if configuration == change.new:
             return Listed(slot, configuration)
-        listed = Listed(slot, configuration, serves=False, before=old)
+        listed = listed_as_chosen(slot, configuration, old)
         return listed if listed.is_sound(self._directory.slots) else None
 
     def _drop(self, rid: int) -> None:
