@@ -14,7 +14,8 @@ from msgspec.structs import replace
 
 from chordnet.core.store.base import messages as msg
 from chordnet.core.store.base.ballots import Ballots
-from chordnet.core.store.base.effects import Answered, Changed, Effect, Ended, Say, Wait
+from chordnet.core.store.base.configurations import Configuration
+from chordnet.core.store.base.effects import Answered, Changed, Effect, Ended, Follows, Say, Wait
 from chordnet.core.store.base.events import Ask
 from chordnet.core.store.base.founding import Founding, Slots
 from chordnet.core.store.base.kept import Kept
@@ -219,6 +220,8 @@ class Formation:
                 self.asking.wait(effect.rid)
         elif isinstance(effect, Ended):
             self.asking.ended(effect.rid, effect.outcome)
+        elif isinstance(effect, Follows):
+            self.asking.follow(effect.rid, effect.following)
         elif isinstance(effect, Changed):
             listed = self.seats.over(effect.rid, effect.configuration)
             if listed is not None:
