@@ -14,7 +14,6 @@ from msgspec.structs import replace
 
 from chordnet.core.store.base import messages as msg
 from chordnet.core.store.base.ballots import Ballots
-from chordnet.core.store.base.configurations import Configuration
 from chordnet.core.store.base.effects import Answered, Changed, Effect, Ended, Follows, Say, Wait
 from chordnet.core.store.base.events import Ask
 from chordnet.core.store.base.founding import Founding, Slots
