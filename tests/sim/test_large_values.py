@@ -63,6 +63,14 @@ class Links(StoreWorld):
         self.run_until(lambda: bool(ended), 12.0)
         return ended[0]
 
+    def asked_together(self, name: str, keys: list[bytes]) -> dict[bytes, Outcome]:
+        """Have keys read at the same time, and return how each read ended."""
+        ended: dict[bytes, Outcome] = {}
+        for key in keys:
+            assert self.ask(name, Get(key), 10.0, partial(ended.__setitem__, key))
+        self.run_until(lambda: len(ended) == len(keys), 12.0)
+        return ended
+
     def versions(self, name: str) -> Counter[int]:
         """Return how many records a node's disk has, by their version."""
         kept = self.processes[name].disk.records.get(0, {})
@@ -117,10 +125,7 @@ class LargeValueTests(SynchronousTestCase):
             for key in values:  # after a change the first read of each writes it again
                 self.assertIsInstance(world.asked(name, Get(key)), Found, f"seed {seed}")
             world.sent.clear()
-            found: dict[bytes, Outcome] = {}
-            for key in values:
-                world.ask(name, Get(key), 10.0, partial(found.__setitem__, key))
-            world.run_until(lambda: len(found) == KEYS, 11.0)
+            found = world.asked_together(name, [*values])
             for key, outcome in found.items():
                 assert isinstance(outcome, Found), f"seed {seed}"
                 self.assertTrue(outcome.content.value == values[key], f"{key!r}; seed {seed}")
