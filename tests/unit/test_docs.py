@@ -38,6 +38,7 @@ from chordnet.core.kernel.signals import SIGNALS
 from chordnet.core.parts import PARTS
 from chordnet.draw import journey as journey_text
 from chordnet.draw import model as ring_model
+from chordnet.draw.keymark import KeyMark
 from chordnet.judge.explain import Prediction
 from chordnet.judge.problems import WrongFinger
 from chordnet.judge.store import check, history
@@ -666,7 +667,8 @@ class Json(SynchronousTestCase):
     def test_the_json_of_ring_is_as_described(self):
         records = {1: [self.record()], 2: [self.record()]}
         tree = ring_model.message_tree(self.names, records, "last")
-        model = ring_model.ring_model(self.report(), tree)
+        mark = KeyMark("k", 0.5, 63, 0.4, 0.1, (1, 2), ())
+        model = attrs.evolve(ring_model.ring_model(self.report(), tree), mark=mark)
         self.assertShape("ring", ring.model_json(model))
 
     def test_the_json_of_chaos_is_as_described(self):

@@ -79,7 +79,7 @@ _ARROWS = {
     "sim": "core.base sim.campaign sim.scenarios sim.world",
     "survey": "core.base judge wire",
     "survey.store": "core.store.base survey wire",
-    "draw": "core.base survey wire",
+    "draw": "core.base survey survey.store wire",
     "testbed.base": "survey",
     "testbed.engines": "survey testbed.base",
     "testbed.actions": "core.base survey survey.store testbed.base testbed.engines wire",
