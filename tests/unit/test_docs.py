@@ -26,7 +26,7 @@ from chordnet.cli import app
 from chordnet.cli.base import output
 from chordnet.cli.commands import chaos, doctor, explain, lifecycle, members, messages, ring, status
 from chordnet.cli.lab import check_history, lab, replay, simulate
-from chordnet.cli.store import group, keys, standing
+from chordnet.cli.store import backup, group, keys, standing
 from chordnet.cli.store.explain import Explained, Looked
 from chordnet.cli.store.explain import explained_json as explained_key_json
 from chordnet.core.base import config
@@ -68,6 +68,7 @@ from chordnet.survey.report import Report
 from chordnet.survey.store.merged import Slot
 from chordnet.survey.verdict import Names
 from chordnet.testbed.actions import lifecycle as testbed
+from chordnet.testbed.actions.backup import Exported, Imported
 from chordnet.testbed.actions.changes import Removed
 from chordnet.testbed.actions.chaos import Acted, Part
 from chordnet.testbed.actions.restart import Restarted
@@ -639,6 +640,12 @@ class Json(SynchronousTestCase):
         slot = SlotStanding(63, 4, ["Node 1", "Node 2", "Node 3"], ["Node 3"], [], False)
         found = standing.standing_json(StoreStanding(False, 48, 1, [slot]), self.names)
         self.assertShape("store can-stop", {"network": "default", "node": 1, **found})
+
+    def test_the_json_of_an_export_and_an_import_is_as_described(self):
+        done = Exported(keys=1, bytes=1)
+        self.assertShape("store export", backup.exported_json("default", Path("f"), done))
+        found = backup.imported_json("default", Path("f"), Imported(conflicts=["config"]))
+        self.assertShape("store import", found)
 
     def test_the_json_of_an_explained_key_is_as_described(self):
         members = [KeyMember("Node 1", "0f", 0.1, "", 7, "4.2 Node 2 1f", 4, None)]
