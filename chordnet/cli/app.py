@@ -56,6 +56,7 @@ COMMANDS = {
     "simulate": _Entry(
         "simulate", "simulate", _SIM, "Many nodes in virtual time, measured.", "lab"
     ),
+    "lab": _Entry("lab", "lab", _SIM, "What goes wrong without a rule of the store.", "lab"),
     "replay": _Entry("replay", "replay", _INSIDE, "Live recorded nodes' lives again.", "lab"),
     "check-history": _Entry(
         "check_history",

@@ -25,7 +25,7 @@ from chordnet import recipes, service, settings, sources, tap
 from chordnet.cli import app
 from chordnet.cli.base import output
 from chordnet.cli.commands import chaos, doctor, explain, lifecycle, members, messages, ring, status
-from chordnet.cli.lab import check_history, replay, simulate
+from chordnet.cli.lab import check_history, lab, replay, simulate
 from chordnet.cli.store import keys
 from chordnet.core.base import config
 from chordnet.core.base.config import ProtocolConfig
@@ -53,6 +53,8 @@ from chordnet.net.base.metrics import METRICS
 from chordnet.record import recording
 from chordnet.record.replay import Difference, Moment, Replay
 from chordnet.sim.measured import experiment
+from chordnet.sim.slots.explore import Search
+from chordnet.sim.slots.labs import LABS
 from chordnet.survey import journey
 from chordnet.survey.description import NetworkDescription
 from chordnet.survey.examination import Messages
@@ -677,6 +679,14 @@ class Json(SynchronousTestCase):
         document = check_history.found_json(check.HistoryFound((key,), 6, 3, 1, 0, True))
         self.assertShape("check-history", document)
         self.assertEqual(document["found"], self.documents["check-history"]["found"])
+
+    def test_the_json_of_a_lab_is_as_described(self):
+        found = self.documents["lab"]
+        search = Search(LABS["stale-read"].plan(on=False))
+        document = lab.lab_json(LABS["stale-read"], search, search.run(), on=False)
+        document["history"] = document["history"][1:2]
+        document["history"][0]["changes"].pop("B")
+        self.assertEqual(found, document)
 
     def test_histories_have_every_field_outcome_kind_and_reason(self):
         page = (DOCS / "reference" / "histories.md").read_text(encoding="utf-8")

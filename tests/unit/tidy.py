@@ -86,7 +86,8 @@ _ARROWS = {
     "cli.base": "client core.base draw survey testbed.actions testbed.base testbed.engines wire",
     "cli.commands": "cli.base draw judge survey survey.store testbed.actions testbed.base wire",
     "cli.store": "cli.base core.base core.store.base draw survey survey.store testbed.actions wire",
-    "cli.lab": "cli.base core.base draw judge.store record sim.measured sim.world",
+    "cli.lab": "cli.base core.base draw judge.store record sim.measured sim.slots sim.store "
+    "sim.store.scenarios sim.world",
     "cli": "cli.base",
 }
 # fmt: on
