@@ -26,6 +26,7 @@ from chordnet.core.store.base.safeguards import StoreSafeguards
 from chordnet.core.store.begin.settings import StoreSettings
 from chordnet.core.store.node.directory import Listed
 from chordnet.core.store.node.node import StoreNode
+from chordnet.sim.store.liar import Liar
 from chordnet.sim.world.latency import Latency, uniform
 from chordnet.sim.world.schedule import Schedule
 
@@ -125,6 +126,8 @@ class StoreWorld(Schedule):
         self.latency = latency
         self.loss = 0.0
         self.processes: dict[str, Process] = {}
+        self.liars: set[str] = set()
+        """Names of nodes that hold nothing and lie."""
         self.cut: set[tuple[str, str]] = set()
         """(from, to): letters on the way are lost."""
         self.slow: set[tuple[str, str]] = set()
@@ -144,9 +147,11 @@ class StoreWorld(Schedule):
             founders=self.founders,
             slots=self.slots,
             replicas=self.replicas,
+            seat=name not in self.liars,
         )
         rng = Random(self.rng.getrandbits(64))
-        node = StoreNode(settings, name, disk.read(), rng, self.safeguards)
+        make = Liar if name in self.liars else StoreNode
+        node = make(settings, name, disk.read(), rng, self.safeguards)
         self.processes[name] = Process(name, node, disk, offset)
         self._ring_changed()
         return self.processes[name]
@@ -331,7 +336,8 @@ class StoreWorld(Schedule):
         for process in self.live():
             if process.node.founding is None:
                 yield f"{process.name} has no formation"
-        seats = sum(1 for process in self.live() if not process.node.vacating)
+        able = [each for each in self.live() if each.name not in self.liars]
+        seats = sum(1 for process in able if not process.node.vacating)
         for listed in self.newest():
             members = listed.configuration.members
             if len(members) < min(self.replicas, seats):
