@@ -144,3 +144,6 @@ _ALL = (
     ),
 )
 LABS = {lab.name: lab for lab in _ALL}
+
+OTHERWISE = {"claims_checked": "chordnet.sim.store, with nodes that lie"}
+"""Rules that concern more than one slot, and what shows what goes wrong without them."""
