@@ -27,6 +27,8 @@ from chordnet.cli.base import output
 from chordnet.cli.commands import chaos, doctor, explain, lifecycle, members, messages, ring, status
 from chordnet.cli.lab import check_history, lab, replay, simulate
 from chordnet.cli.store import group, keys, standing
+from chordnet.cli.store.explain import Explained, Looked
+from chordnet.cli.store.explain import explained_json as explained_key_json
 from chordnet.core.base import config
 from chordnet.core.base.config import ProtocolConfig
 from chordnet.core.base.messages import NodeRef
@@ -62,6 +64,7 @@ from chordnet.survey.findings import Finding, WrongRing
 from chordnet.survey.histories import Comparison
 from chordnet.survey.observer import Snapshot
 from chordnet.survey.report import Report
+from chordnet.survey.store.merged import Slot
 from chordnet.survey.verdict import Names
 from chordnet.testbed.actions import lifecycle as testbed
 from chordnet.testbed.actions.changes import Removed
@@ -69,7 +72,7 @@ from chordnet.testbed.actions.chaos import Acted, Part
 from chordnet.testbed.actions.restart import Restarted
 from chordnet.testbed.base.faults import Faults
 from chordnet.wire.rpc import MessageRecord, NodeInfo, NodeStatus, Receipt, RouteHop, Written
-from chordnet.wire.stores import SlotStanding, StoreStanding
+from chordnet.wire.stores import KeyMember, KeyMembers, SlotStanding, StoreStanding
 from tests.unit import tidy
 
 ROOT = Path(__file__).parents[2]
@@ -642,6 +645,13 @@ class Json(SynchronousTestCase):
         slot = SlotStanding(63, 4, ["Node 1", "Node 2", "Node 3"], ["Node 3"], [], False)
         found = standing.standing_json(StoreStanding(False, 48, 1, [slot]), self.names)
         self.assertShape("store can-stop", {"network": "default", "node": 1, **found})
+
+    def test_the_json_of_an_explained_key_is_as_described(self):
+        members = [KeyMember("Node 1", "0f", 0.1, "", 7, "4.2 Node 2 1f", 4, None)]
+        changed = [KeyMember("Node 1", "0f", 0.1, "", 8, "4.3 Node 2 1f", 4, None)]
+        looked = Looked(1, KeyMembers(63, 1, 4, members), KeyMembers(63, 1, 4, changed))
+        found = Explained("k", "00", Slot(63, 1, 4, (1,)), "00")
+        self.assertShape("explain-key", explained_key_json(found, looked, self.names))
 
     def test_the_json_of_send_is_as_described(self):
         receipt = Receipt("id", "apple", 2, 2, 1, 1, 0.1, False, [])

@@ -78,7 +78,7 @@ _ARROWS = {
     "sim.measured": "core.base sim.scenarios sim.world",
     "sim": "core.base sim.campaign sim.scenarios sim.world",
     "survey": "core.base judge wire",
-    "survey.store": "survey wire",
+    "survey.store": "core.store.base survey wire",
     "draw": "core.base survey wire",
     "testbed.base": "survey",
     "testbed.engines": "survey testbed.base",

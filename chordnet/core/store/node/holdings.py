@@ -181,6 +181,12 @@ class Holdings:
             held.registers.learn(new)
             if listed.serves and me not in new.members:
                 held.registers.forget(new)
+        self.resume(listed)
+
+    def resume(self, listed: Listed) -> None:
+        """Install a slot's newest configuration soon, if this disk should have it."""
+        slot, me, new = listed.slot, self._around.me, listed.configuration
+        held = self.slots.get(slot)
         if me not in new.members or not self._lacks(held, new):
             return
         copying = None if held is None else held.installation.copying
@@ -188,7 +194,7 @@ class Holdings:
             self._around.sooner(For.INSTALL, slot, self._around.jittered(INSTALL_AFTER_S))
 
     def install(self, listed: Listed) -> None:
-        """Fetch the state of a slot's newest configuration, if this disk should have it."""
+        """Fetch the state of a slot's newest configuration, if this disk lacks it."""
         slot, me, new = listed.slot, self._around.me, listed.configuration
         if me not in new.members or not self._lacks(self.slots.get(slot), new):
             return
