@@ -329,7 +329,14 @@ class PythonExamples(SynchronousTestCase):
         whole = [(page, code) for page, code in self.examples() if "react(main)" in code]
         self.assertIn("README.md", [page for page, _code in whole])
         said = "".join(self.run_program(code) for _page, code in whole)
-        for words in ("one got apple", "recorded=2", "first got apple", "2 nodes have it"):
+        for words in (
+            "one got apple", "recorded=2", "first got apple", "2 nodes have it",
+            "changed: True now: {'colour': 'blue', 'size': 3}",
+            "services: ['10.0.0.1:80', '10.0.0.2:80']\nlater: ['10.0.0.1:80']",
+            "first leads, fence 1\nfirst leads no more: stopped\nsecond leads, fence 3",
+            "refused: fence 1 comes after 3\namount: 70\nthe lock 'account' was lost",
+            "each value once: True",
+        ):  # fmt: skip
             self.assertIn(words, said)
 
     def run_program(self, code: str) -> str:
