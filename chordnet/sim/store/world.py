@@ -19,7 +19,7 @@ from chordnet.core.store.base import events as ev
 from chordnet.core.store.base.configurations import Head
 from chordnet.core.store.base.founding import Founding, Slots
 from chordnet.core.store.base.kept import Kept
-from chordnet.core.store.base.outcomes import Outcome
+from chordnet.core.store.base.outcomes import Outcome, Salvage
 from chordnet.core.store.base.records import Record
 from chordnet.core.store.base.requests import Get, Put
 from chordnet.core.store.base.safeguards import StoreSafeguards
@@ -90,6 +90,7 @@ class Process:
     backlog: list[ev.Event] = attrs.field(factory=list)
     ticking: float | None = None
     waiting: dict[int, Callable[[Outcome], None]] = attrs.field(factory=dict)
+    salvaging: dict[int, Callable[[tuple[Salvage, ...]], None]] = attrs.field(factory=dict)
     view: ev.Neighbours | None = None
     notes: list[fx.Noted] = attrs.field(factory=list)
 
@@ -232,6 +233,21 @@ class StoreWorld(Schedule):
         self._step(process, ev.Ask(self._op, asked, timeout))
         return True
 
+    def recover(
+        self,
+        name: str,
+        slots: tuple[int, ...],
+        done: Callable[[tuple[Salvage, ...]], None],
+        *,
+        accept_loss: bool = True,
+        timeout: float = 20.0,
+    ) -> None:
+        """Order the recovery of slots at a node."""
+        process = self.processes[name]
+        self._op += 1
+        process.salvaging[self._op] = done
+        self._step(process, ev.Recover(self._op, slots, accept_loss, timeout))
+
     # ---- performing -------------------------------------------------------------------------
 
     def _deliver(self, process: Process, event: ev.Event, _: object) -> None:
@@ -255,6 +271,8 @@ class StoreWorld(Schedule):
                 done = process.waiting.pop(effect.op, None)
                 if done is not None:
                     done(effect.outcome)
+            elif isinstance(effect, fx.Salvaged):
+                process.salvaging.pop(effect.op)(effect.salvages)
             else:
                 process.notes.append(effect)
         self._arm(process)

@@ -51,8 +51,19 @@ class Vacate(_Event, frozen=True):
     """Give up all seats, because this node is about to leave."""
 
 
+class Recover(_Event, frozen=True):
+    """People ask for the recovery of slots; answered by ``Salvaged`` with the same number."""
+
+    op: int
+    slots: tuple[int, ...]
+    accept_loss: bool
+    """Otherwise it is only found out what would be lost."""
+    timeout: float
+    """Seconds until it has to end."""
+
+
 class Tick(_Event, frozen=True):
     """The deadline has come."""
 
 
-Event = Neighbours | Mail | Lost | Ask | Vacate | Tick
+Event = Neighbours | Mail | Lost | Ask | Vacate | Recover | Tick

@@ -7,9 +7,11 @@ majority, and whoever asks later is told the same or something newer.
 
 from __future__ import annotations
 
+import enum
+
 import msgspec
 
-from chordnet.core.store.base.configurations import Member
+from chordnet.core.store.base.configurations import Configuration, Member
 from chordnet.core.store.base.records import Content
 
 
@@ -64,6 +66,41 @@ class Untold(_Outcome, frozen=True):
 
     It was, before this answer, or it never is.
     """
+
+
+class Fate(enum.Enum):
+    """How the recovery of a slot ends."""
+
+    RECOVERED = "recovered"
+    BEGUN = "begun"
+    """It is decided on, and too few of its members have said yet that they have its state."""
+    HAS_MAJORITY = "has_majority"
+    """There is nothing to recover."""
+    LOSES = "loses"
+    """It would cost what the salvage says; nothing was done."""
+    OVERTAKEN = "overtaken"
+    """Others recover it, and nothing was done here."""
+    NOBODY = "nobody"
+    """No live node can hold it."""
+
+
+class Salvage(msgspec.Struct, frozen=True):
+    """The recovery of one slot, and what is left of it."""
+
+    slot: int
+    fate: Fate
+    configuration: Configuration
+    """The slot's newest one."""
+    missing: tuple[str, ...] = ()
+    """Members of the last configuration that are gone, or came back without their disks."""
+    left: tuple[str, ...] = ()
+    """Nodes whose disks have what is left."""
+    behind: int = 0
+    """How many epochs older than the last one that is."""
+    keys: int = 0
+    """Keys with a value that are left, at least."""
+    written: float = 0.0
+    """When the last write arrived at one of those disks, by the wall clock; 0: not known."""
 
 
 Outcome = Found | Done | Conflict | Unconfirmed | Unavailable | Untold

@@ -12,12 +12,13 @@ from typing import Any
 
 from chordnet.core.store.base import messages as msg
 from chordnet.core.store.base.ballots import Ballots
-from chordnet.core.store.base.effects import Changed, Effect, Ended, Say, Wait
+from chordnet.core.store.base.effects import Changed, Effect, Ended, Noted, Say, Wait
 from chordnet.core.store.base.founding import Founding, Slots
 from chordnet.core.store.base.kept import Kept
 from chordnet.core.store.node.asking import Asking
 from chordnet.core.store.node.directory import Directory, Listed
 from chordnet.core.store.node.holdings import Holdings
+from chordnet.core.store.node.recoveries import Recoveries
 from chordnet.core.store.node.repair import Repair
 from chordnet.core.store.node.seats import Holder, Seats
 from chordnet.core.store.node.surroundings import For, Surroundings
@@ -34,7 +35,10 @@ from chordnet.core.store.node.talk import (
 from chordnet.core.store.node.view import SlotView, slot_view
 from chordnet.core.store.slot.operations import Operation
 from chordnet.core.store.slot.reconfigure import Change
+from chordnet.core.store.slot.recovery import Recovering
 
+SHOWN = 10
+"""Slots that one notice names."""
 TELL_S = 0.02
 """News of slots wait so long, so that many of them travel together."""
 
@@ -47,6 +51,8 @@ REQUESTS = (
     msg.Chosen,
     msg.Fetch,
     msg.Forget,
+    msg.Inquire,
+    msg.Recover,
 )
 FOR_OPERATIONS: dict[type, Callable[[Any, str, Any], None]] = {
     msg.Told: Operation.on_told,
@@ -61,6 +67,11 @@ FOR_CHANGES: dict[type, Callable[[Any, str, Any], None]] = {
     msg.Installed: Change.on_installed,
     msg.Outrun: Change.on_outrun,
     msg.Refused: Change.on_refused,
+}
+FOR_RECOVERIES: dict[type, Callable[[Any, str, Any], None]] = {
+    msg.Inquired: Recovering.on_inquired,
+    msg.RecoverAccepted: Recovering.on_accepted,
+    msg.Refused: Recovering.on_refused,
 }
 
 
@@ -90,6 +101,7 @@ class Formation:
         self.holdings = Holdings(around, founding, kept)
         self.asking = Asking(around, founding, self.directory, ballots)
         self.seats = Seats(around, founding, self.directory, ballots, holders, self.arc)
+        self.recoveries = Recoveries(around, founding, self.directory, self.seats, self._learn)
         self.repair = Repair(around, self.id, self.holdings, self.asking.look_up)
         self._news: dict[int, None] = {}
         self.repair.start()
@@ -140,6 +152,7 @@ class Formation:
         if isinstance(message, msg.Snapshot):
             self.holdings.snapshot(sender, message)
         elif isinstance(message, REQUESTS):
+            self._catch_up(sender, message.address)
             self.holdings.take(sender, message, self.directory.of(slot))
             if isinstance(message, msg.Chosen) and message.address.formation == self.id:
                 new, old = message.configuration, message.previous
@@ -150,12 +163,23 @@ class Formation:
         else:
             self._answered(sender, message)
 
+    def _catch_up(self, sender: str, address: msg.Address) -> None:
+        """Ask a node that knows of a later generation of a slot; this one must not answer in it."""
+        known = self.directory.of(address.slot).configuration
+        if address.formation == self.id and address.generation > known.generation:
+            self.around.say(sender, Where(self.id, (address.slot,)))
+
     def _answered(self, sender: str, answer: msg.StoreMessage) -> None:
         operation, change = self.asking.get(answer.rid), self.seats.get(answer.rid)
         if operation is not None and type(answer) in FOR_OPERATIONS:
             FOR_OPERATIONS[type(answer)](operation, sender, answer)
         elif change is not None and type(answer) in FOR_CHANGES:
             FOR_CHANGES[type(answer)](change, sender, answer)
+        else:
+            recovering = self.recoveries.get(answer.rid)
+            if recovering is not None and type(answer) in FOR_RECOVERIES:
+                FOR_RECOVERIES[type(answer)](recovering, sender, answer)
+                self.recoveries.advance(answer.rid)
 
     def perform(self, effect: Effect) -> None:
         """Do what a part of this node has asked for."""
@@ -182,6 +206,7 @@ class Formation:
         self.around.sooner(For.TELL, 0, TELL_S)
         self.holdings.learned(listed)
         self.asking.learned(listed)
+        self.recoveries.learned(listed)
 
     def _listed(self, _sender: str, message: Lists) -> None:
         for listed in message.listed:
@@ -199,6 +224,15 @@ class Formation:
         self._list(sender, [self.directory.of(slot) for slot in known])
 
     def _tell_news(self) -> None:
+        outdated, self.holdings.outdated = self.holdings.outdated, []
+        if outdated:
+            which = ", ".join(map(str, sorted(outdated)[:SHOWN]))
+            more = f" and {len(outdated) - SHOWN} more" if len(outdated) > SHOWN else ""
+            text = (
+                f"slots were recovered without this disk: {which}{more}; what it has of them is"
+                " outdated, and is dropped"
+            )
+            self.around.answers.append(Noted(text, alarming=True))
         news = [self.directory.of(slot) for slot in self._news]
         self._news.clear()
         place = self.around.place
@@ -230,6 +264,7 @@ class Formation:
             For.SEATS: lambda _number: self.seats.look(),
             For.INSTALL: lambda slot: self.holdings.install(self.directory.of(slot)),
             For.FINISH: self._finish,
+            For.RECOVER: self.recoveries.ring,
             For.REPAIR: lambda _number: self.repair.step(),
             For.TELL: lambda _number: self._tell_news(),
         }

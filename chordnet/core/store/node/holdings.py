@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import attrs
+from msgspec.structs import replace
 
 from chordnet.core.store.base import messages as msg
 from chordnet.core.store.base.configurations import Configuration, Head, blank
@@ -15,7 +16,7 @@ from chordnet.core.store.base.records import Record
 from chordnet.core.store.node.directory import Listed
 from chordnet.core.store.node.surroundings import For, Surroundings
 from chordnet.core.store.slot.reconfigure import Installation
-from chordnet.core.store.slot.registers import Registers
+from chordnet.core.store.slot.registers import Registers, inquired
 
 INSTALL_AFTER_S = 0.3
 """A member that hears by the way of its configuration waits so long for its leader."""
@@ -47,6 +48,8 @@ class Holdings:
         self._around = around
         self._formation = founding.id
         self.slots: dict[int, Held] = {}
+        self.outdated: list[int] = []
+        """Slots that were recovered without this disk, and of which people were not told yet."""
         records: dict[int, dict[bytes, Record]] = {}
         for slot, key, record in kept.records if kept is not None else ():
             records.setdefault(slot, {})[key] = record
@@ -84,6 +87,8 @@ class Holdings:
         held = self.slots.get(request.address.slot)
         if isinstance(request, msg.Chosen):
             self.chosen(sender, request)
+        elif held is None and isinstance(request, msg.Inquire):
+            self._has_nothing(sender, request, known.configuration)
         elif held is None:
             self._refuse(sender, request, known.configuration)
         elif isinstance(request, msg.Prepare):
@@ -98,6 +103,10 @@ class Holdings:
             held.registers.on_accept_change(sender, request)
         elif isinstance(request, msg.Fetch):
             held.registers.on_fetch(sender, request)
+        elif isinstance(request, msg.Inquire):
+            held.registers.on_inquire(sender, request)
+        elif isinstance(request, msg.Recover):
+            held.registers.on_recover(sender, request)
         else:
             held.registers.on_forget(sender, request)
 
@@ -107,7 +116,17 @@ class Holdings:
         answer = msg.Refused(
             address, request.rid, why, self._formation, me.store, newest, sealed=False
         )
-        if sender == me.node:
+        self._answer(sender, answer)
+
+    def _has_nothing(self, sender: str, request: msg.Inquire, newest: Configuration) -> None:
+        address = request.address
+        if address.formation == self._formation:
+            head = blank(self._formation, address.slot, FIRST_GENERATION)
+            head = replace(head, newest=newest)
+            self._answer(sender, inquired(request, self._around.me, head))
+
+    def _answer(self, sender: str, answer: msg.Answer) -> None:
+        if sender == self._around.me.node:
             self._around.pass_on(answer)
         else:
             self._around.say(sender, answer)
@@ -147,6 +166,10 @@ class Holdings:
         slot, me, new = listed.slot, self._around.me, listed.configuration
         held = self.slots.get(slot)
         if held is not None:
+            head = held.registers.head
+            takes_part = head.recovery is not None and head.recovery.configuration == new
+            if held.serves and new.generation > head.configuration.generation and not takes_part:
+                self.outdated.append(slot)
             held.registers.learn(new)
             if listed.serves and me not in new.members:
                 held.registers.forget(new)

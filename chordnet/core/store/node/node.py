@@ -105,6 +105,11 @@ class StoreNode:
         elif isinstance(event, ev.Ask):
             assert self.formation is not None, "who asks looks at `founding` first"
             self.formation.asking.start(event.op, event.asked, event.timeout)
+        elif isinstance(event, ev.Recover):
+            assert self.formation is not None, "who asks looks at `founding` first"
+            self.formation.recoveries.start(
+                event.op, event.slots, event.timeout, accept_loss=event.accept_loss
+            )
         elif isinstance(event, ev.Neighbours):
             self._neighbours(event)
         elif isinstance(event, ev.Lost):
@@ -253,6 +258,7 @@ class StoreNode:
     def _leave(self, old: Formation) -> None:
         """End what is under way in a formation, before this node is a part of another one."""
         old.asking.close()
+        old.recoveries.close()
         self._work()
         self.around.alarms = Alarms(self.around.horizon)
         self.around.sooner(For.HAIL, 0, self.around.jittered(HAIL_S))

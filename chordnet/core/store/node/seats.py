@@ -32,7 +32,13 @@ from collections.abc import Callable, Iterable
 import attrs
 
 from chordnet.core.store.base.ballots import Ballots
-from chordnet.core.store.base.configurations import Configuration, Head, Member
+from chordnet.core.store.base.configurations import (
+    Configuration,
+    Head,
+    Member,
+    begins_generation,
+    recoveries,
+)
 from chordnet.core.store.base.founding import FIRST_EPOCH, Founding
 from chordnet.core.store.node.directory import Directory, Listed
 from chordnet.core.store.node.surroundings import For, Surroundings
@@ -101,7 +107,7 @@ class Seats:
         self._replicas = founding.replicas
         self._directory = directory
         self._ballots = ballots
-        self._holders = holders
+        self.holders = holders
         self._arc = arc
         self._slots: dict[int, _Slot] = {}
         self.settled_at = around.now
@@ -143,15 +149,7 @@ class Seats:
             state.chosen = now if state.chosen is None else state.chosen
             if now >= state.chosen + SERVES_AFTER_S:
                 state.chosen = now
-                self._lead(
-                    slot,
-                    Underway(
-                        listed.before,
-                        listed.configuration.members,
-                        Step.INSTALL,
-                        members=listed.configuration.members,
-                    ),
-                )
+                self.tell(listed)
             return
         state.chosen = None
         wanted = self.wanted(listed.configuration, state.changed)
@@ -170,7 +168,7 @@ class Seats:
         gone = [each for each in members if self._is_gone(each)]
         fresh = [each for each in proper if each not in members]
         well = not gone and not any(around.lost_for(each.node) for each in members)
-        first = present.epoch == FIRST_EPOCH
+        first = present.epoch == FIRST_EPOCH and not recoveries(present.generation)
         if first and fresh and well and len(members) <= len(proper):
             return tuple(sorted(proper)) if self._quiet(()) else members
         seats = max(1, (replicas - 1) // 2)
@@ -194,7 +192,7 @@ class Seats:
     def _proper(self) -> list[Member]:
         found = []
         for node in (self._around.me.node, *self._around.place.successors):
-            holder = self._holders.get(node)
+            holder = self.holders.get(node)
             if holder is None or not holder.seat or holder.vacating:
                 continue
             if not self._around.lost_for(node) and self._around.hears(node, HEARD_S):
@@ -202,13 +200,13 @@ class Seats:
         return found
 
     def _is_gone(self, member: Member) -> bool:
-        holder = self._holders.get(member.node)
+        holder = self.holders.get(member.node)
         if holder is not None and (holder.store != member.store or holder.vacating):
             return True
         return self._around.lost_for(member.node) >= REPLACE_AFTER_S
 
     def _leaves(self, member: Member) -> bool:
-        holder = self._holders.get(member.node)
+        holder = self.holders.get(member.node)
         return holder is not None and holder.vacating and holder.store == member.store
 
     def _quiet(self, changed: Iterable[float]) -> bool:
@@ -220,6 +218,16 @@ class Seats:
         return [at for at in changed if self._around.now < at + RECENT_S]
 
     # ---- changes under way ------------------------------------------------------------------
+
+    def tell(self, listed: Listed) -> None:
+        """Tell the members of a configuration that is chosen and may not serve yet."""
+        new, before = listed.configuration, listed.before
+        if before is not None:
+            generation = new.generation if begins_generation(before, new) else 0
+            underway = Underway(
+                before, new.members, Step.INSTALL, members=new.members, generation=generation
+            )
+            self._lead(listed.slot, underway)
 
     def _lead(self, slot: int, underway: Underway) -> None:
         around = self._around
@@ -263,7 +271,7 @@ class Seats:
             return None
         slot, change = self.changes[rid]
         self._drop(rid)
-        if any(holder.vacating for holder in self._holders.values()):
+        if any(holder.vacating for holder in self.holders.values()):
             self.hurry()
         old = change.underway.old
         if slot in self._slots:

@@ -39,10 +39,17 @@ from msgspec.structs import replace
 
 from chordnet.core.store.base import messages as msg
 from chordnet.core.store.base.ballots import NONE, Ballot, Ballots
-from chordnet.core.store.base.configurations import Configuration, Head, Member, Vote
+from chordnet.core.store.base.configurations import (
+    Configuration,
+    Head,
+    Member,
+    Vote,
+    begins_generation,
+    recoveries,
+)
 from chordnet.core.store.base.effects import Changed, Effect, Say, Wait
 from chordnet.core.store.base.messages import Address, Why
-from chordnet.core.store.base.records import GROUND, Floor, Record
+from chordnet.core.store.base.records import VERSION_BITS, Floor, Record
 from chordnet.core.store.slot.registers import Registers
 
 FINISH_AFTER_S = 1.0
@@ -96,6 +103,8 @@ class Underway(msgspec.Struct, frozen=True):
     """The highest accepted proposal among the answers."""
     members: tuple[Member, ...] = ()
     """What is proposed, and then chosen."""
+    generation: int = 0
+    """Of the next configuration, if it begins one; 0: that of the old one."""
     needed: tuple[Member, ...] = ()
     """Members whose promises this leader waits for besides: those that are to stay when the number
     of members falls, since a pair of which one is dead could do nothing more."""
@@ -149,7 +158,8 @@ class Change:
     def new(self) -> Configuration:
         """The next configuration, as it is proposed."""
         old = self.underway.old
-        return Configuration(old.generation, old.epoch + 1, self.underway.members)
+        generation = self.underway.generation or old.generation
+        return Configuration(generation, old.epoch + 1, self.underway.members)
 
     def on_change_promised(self, sender: str, answer: msg.ChangePromised) -> None:
         """Take a promise; with those of a majority propose."""
@@ -291,6 +301,9 @@ class Installation:
                 self._effects.append(Say(sender, msg.Installed(told.address, told.rid)))
             return
         self.copying = Copying(sender, told)
+        if not told.previous.members:  # nothing was left of the slot
+            self._install(self.copying, *recovered(new, (), ()))
+            return
         for configuration in (told.previous, new):
             for member in configuration.members:
                 if configuration is told.previous or member != me:
@@ -318,9 +331,12 @@ class Installation:
             others = [each for each in copying.finals if each[0] != member]
             finals = tuple(sorted([*others, (member, records, answer.floor)]))
             self.copying = copying = replace(copying, finals=finals)
-            if len(finals) >= old.majority:
-                floor = max((floor for _, _, floor in finals), default=GROUND)
-                self._install(copying, newest_of(records for _, records, _ in finals), floor)
+            begins = begins_generation(old, new)
+            if len(finals) >= (len(old.members) if begins else old.majority):
+                records = newest_of(records for _, records, _ in finals)
+                floors = [floor for _, _, floor in finals]
+                state = recovered(new, records, floors) if begins else (records, max(floors))
+                self._install(copying, *state)
 
     def _taken(self, sender: str, copying: Copying, answer: msg.Snapshot) -> Records | None:
         """Return the whole state once its last page is here; None if more is to come.
@@ -349,6 +365,25 @@ class Installation:
         self.copying = None
         self._registers.install(told.configuration, records, floor)
         self._effects.append(Say(copying.leader, msg.Installed(told.address, told.rid)))
+
+
+def recovered(
+    new: Configuration, records: Iterable[tuple[bytes, Record]], floors: Iterable[Floor]
+) -> tuple[Records, Floor]:
+    """Return the state with which a generation begins, from all that is left.
+
+    Every ballot is new, below those that will be made in the generation; every version is above
+    those of earlier generations, of which some may have been lost. The same at every member.
+    """
+    count = recoveries(new.generation)
+    ballot = Ballot(new.epoch, 0, "", 0)
+    state = tuple(
+        (key, Record(ballot, ballot, record.content.recovered(count)))
+        for key, record in records
+        if record.content.version
+    )
+    highest = max((floor.version for floor in floors), default=0)
+    return state, Floor(NONE, max(highest, count << VERSION_BITS))
 
 
 def newest_of(
