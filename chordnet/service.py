@@ -25,9 +25,10 @@ from twisted.python.failure import Failure
 from chordnet.core.base.effects import Joined, StatusChanged
 from chordnet.core.base.errors import ChordnetError, ConfigError, LocalProtocolError, NotInRing
 from chordnet.core.base.identifiers import IdentifierSpace
-from chordnet.core.base.limits import OPERATION_S
+from chordnet.core.base.limits import OPERATION_S, RECOVERY_S
 from chordnet.core.base.messages import NodeRef, Status
 from chordnet.core.base.outcomes import Entry
+from chordnet.core.store.begin.settings import StoreSettings
 from chordnet.net.base.addresses import (
     advertised_address,
     checked_advertise,
@@ -52,7 +53,7 @@ from chordnet.net.runtime.lifetime import Lifetime
 from chordnet.net.runtime.node import LocalNode
 from chordnet.net.runtime.settling import Settling
 from chordnet.net.serve.reading import open_reader, trace_of
-from chordnet.net.store.runner import StoreRunner
+from chordnet.net.store.runner import Anew, StoreRunner
 from chordnet.net.store.state import whole_state
 from chordnet.seams import Keywords, Seams, recorder_of, with_keywords
 from chordnet.settings import NodeSettings
@@ -69,9 +70,10 @@ from chordnet.wire.rpc import (
     Order,
     PutKey,
     Receipt,
+    RecoverSlots,
     Written,
 )
-from chordnet.wire.stores import StoreState
+from chordnet.wire.stores import SlotRecovery, StoreState
 
 _EXAMPLE = 'ChordService(reactor, "tcp:7001")'
 
@@ -232,7 +234,16 @@ class ChordService(MultiService):
         )
         core = make_core(settings.config, me, self._rng)
         keeper, kept = self._storage.open_store()
-        keys = settings.of_store(name, seat=self._storage.holds_keys)
+        storage = self._storage
+
+        def of_store() -> StoreSettings:
+            return settings.of_store(name, seat=storage.holds_keys, aside=storage.aside)
+
+        def anew(formation: bytes) -> Anew:
+            where = storage.set_aside(formation)
+            return Anew(of_store(), *storage.open_store(), where)
+
+        keys = of_store()
         return LocalNode(
             shared,
             core=core,
@@ -240,7 +251,9 @@ class ChordService(MultiService):
             log=log,
             keep_peers=state.keep_peers,
             hooks=self._hooks,
-            store=lambda node: seams.keys or StoreRunner(shared, keys, kept, keeper, node),
+            store=lambda node: (
+                seams.keys or StoreRunner(shared, keys, kept, keeper, node, anew=anew)
+            ),
         )
 
     def _status_changed(self, change: StatusChanged) -> None:
@@ -396,6 +409,27 @@ class ChordService(MultiService):
     def status(self) -> Deferred[NodeStatus]:
         """Return the node's view of itself and its neighbours."""
         return from_call(lambda: self._running().status())
+
+    @refusing
+    def recover(
+        self, slots: Sequence[int], *, accept_loss: bool = False, timeout_s: float = RECOVERY_S
+    ) -> Deferred[list[SlotRecovery]]:
+        """Recover slots that lost their majority for good, as ``P2PNetClient.recover`` does."""
+        CALL.flag("accept_loss", accept_loss)
+        CALL.seconds("timeout_s", timeout_s)
+        request = RecoverSlots(0, list(slots), accept_loss, timeout_s)
+        return from_callback(lambda done: self._running().recover(request, done))
+
+    @refusing
+    def begin_store(self, founders: Sequence[str]) -> Deferred[None]:
+        """Begin a store together with others, as ``P2PNetClient.begin_store`` does."""
+        return from_call(lambda: self._running().begin_store(founders))
+
+    @refusing
+    def set_store_aside(self, formation: str) -> Deferred[str]:
+        """Set this node's store aside, as ``P2PNetClient.set_store_aside`` does."""
+        CALL.text("formation", formation)
+        return from_call(lambda: self._running().set_store_aside(formation))
 
     def store_state(self) -> Deferred[StoreState]:
         """Return what the node knows of the store, as ``P2PNetClient.store_state`` does."""

@@ -14,6 +14,7 @@ from chordnet.core.base.outcomes import Entry
 from chordnet.wire.rpc import (
     REPLIES,
     BeginRing,
+    BeginStore,
     ConflictReply,
     DeleteKey,
     Done,
@@ -35,8 +36,10 @@ from chordnet.wire.rpc import (
     NodeStatus,
     PutKey,
     Receipt,
+    RecoverSlots,
     SendMessage,
     Sent,
+    SetStoreAside,
     StoreStateReply,
     Trails,
     UnavailableReply,
@@ -45,6 +48,7 @@ from chordnet.wire.rpc import (
     Written,
     WrittenReply,
 )
+from chordnet.wire.stores import SlotRecovery
 
 T = TypeVar("T")
 
@@ -104,6 +108,9 @@ PUT: Call[Written] = Call(PutKey, _ended)
 DELETE: Call[Written] = Call(DeleteKey, _ended)
 STORE_STATE: Call[StoreStateReply] = Call(GetStoreState, _same)
 VACATE: Call[None] = Call(VacateSeats, _nothing)
+RECOVER: Call[list[SlotRecovery]] = Call(RecoverSlots, attrgetter("recoveries"))
+BEGIN_STORE: Call[None] = Call(BeginStore, _nothing)
+ASIDE: Call[str] = Call(SetStoreAside, attrgetter("where"))
 
 CALLS: tuple[Call[Any], ...] = (
     SEND,
@@ -120,6 +127,9 @@ CALLS: tuple[Call[Any], ...] = (
     DELETE,
     STORE_STATE,
     VACATE,
+    RECOVER,
+    BEGIN_STORE,
+    ASIDE,
 )
 
 

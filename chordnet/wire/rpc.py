@@ -19,9 +19,9 @@ from chordnet.core.base.errors import (
     Unavailable,
     Unconfirmed,
 )
-from chordnet.core.base.limits import OPERATION_S, PHRASE_BYTES
+from chordnet.core.base.limits import OPERATION_S, PHRASE_BYTES, RECOVERY_S
 from chordnet.core.base.outcomes import Entry
-from chordnet.wire.stores import StoreState
+from chordnet.wire.stores import SlotRecovery, StoreState
 
 Order = Literal["received", "origin"]
 """The order in which messages are delivered: as this node received them, or per origin."""
@@ -383,6 +383,29 @@ class VacateSeats(_Rpc, frozen=True, tag=116):
     """Give up all slots; ``Done`` is the immediate reply, and ``seats`` of the state tells."""
 
 
+class RecoverSlots(_Rpc, frozen=True, tag=161):
+    """Recover slots that lost their majority for good, out of what is left of them."""
+
+    slots: list[int]
+    accept_loss: bool = False
+    """Otherwise only say what would be lost."""
+    timeout_s: float = RECOVERY_S
+
+
+class BeginStore(_Rpc, frozen=True, tag=162):
+    """Begin a store together with the other founders; ``Done`` is the immediate reply."""
+
+    founders: list[str]
+    """The names of all founders, this node's included."""
+
+
+class SetStoreAside(_Rpc, frozen=True, tag=163):
+    """Set the node's store aside, and go on with an empty one."""
+
+    formation: str
+    """The store that is meant: at least the first four digits of its id."""
+
+
 KeyRequest = GetKey | PutKey | DeleteKey
 
 
@@ -482,6 +505,16 @@ class StoreStateReply(_Rpc, frozen=True, tag=137):
     """Whether there are slots after these."""
 
 
+class RecoveryReply(_Rpc, frozen=True, tag=171):
+    recoveries: list[SlotRecovery]
+    """One for each slot, in order; fewer if the time was up."""
+
+
+class AsideReply(_Rpc, frozen=True, tag=172):
+    where: str
+    """Where the store is now, for people."""
+
+
 def failure(
     rid: int, error: ChordnetError
 ) -> Failure | ConflictReply | UnconfirmedReply | UnavailableReply:
@@ -514,6 +547,9 @@ ClientRequest = (
     | DeleteKey
     | GetStoreState
     | VacateSeats
+    | RecoverSlots
+    | BeginStore
+    | SetStoreAside
 )
 ServerReply = (
     Sent
@@ -532,6 +568,8 @@ ServerReply = (
     | UnconfirmedReply
     | UnavailableReply
     | StoreStateReply
+    | RecoveryReply
+    | AsideReply
 )
 REPLIES: dict[type, tuple[type, ...]] = {
     SendMessage: (Sent, Done),
@@ -550,5 +588,8 @@ REPLIES: dict[type, tuple[type, ...]] = {
     DeleteKey: (WrittenReply, ConflictReply, UnconfirmedReply, UnavailableReply),
     GetStoreState: (StoreStateReply,),
     VacateSeats: (Done,),
+    RecoverSlots: (RecoveryReply,),
+    BeginStore: (Done,),
+    SetStoreAside: (AsideReply,),
 }
 """The types of replies to each request, other than :class:`Failure`."""

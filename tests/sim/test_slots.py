@@ -53,19 +53,19 @@ class AllIsWell(SynchronousTestCase):
         self.check_all("put@A/AB,get@C", 3011, 9195, 9, **plan)
 
     def test_a_slot_of_one_member_that_moves_while_it_is_written_and_read(self) -> None:
-        self.check_all("put@A,get@B,change@A:AB", 208, 371, 11, nodes=2, members=1)
+        self.check_all("put@A,get@B,change@A:AB", 218, 379, 11, nodes=2, members=1)
 
     def test_a_slot_that_goes_from_three_members_to_two(self) -> None:
-        self.check_all("put@A/BC,get@C,change@A:C-", 6939, 49286, 15)
+        self.check_all("put@A/BC,get@C,change@A:C-", 7320, 50401, 16)
 
     def test_a_slot_that_grows_from_one_member_to_two(self) -> None:
-        self.check_all("put@A,get@B,change@A:-B", 1051, 2578, 14, nodes=2, members=1)
+        self.check_all("put@A,get@B,change@A:-B", 1067, 2598, 14, nodes=2, members=1)
 
     def test_a_member_that_deleted_its_records_gives_no_state_to_those_that_come_late(self) -> None:
         self.check_all("put@A/AC,change@A:CD", 195, 1987, 7, nodes=4)
 
     def test_two_leaders_that_want_different_members(self) -> None:
-        self.check_all("change@A:CD,change@B:AD", 6892, 84493, 14, nodes=4)
+        self.check_all("change@A:CD,change@B:AD", 6784, 82999, 14, nodes=4)
 
 
 class ItCanFail(SynchronousTestCase):
@@ -96,7 +96,7 @@ class ItCanFail(SynchronousTestCase):
 
     def test_without_replacing_all_records_a_stale_one_becomes_the_state(self) -> None:
         text = "put@A/ABC,put@B/BC,get@A,change@B:CC"
-        self.check_found("whole_state", text, 8, losses=1)
+        self.check_found("whole_state", text, 11, losses=1)
 
     def test_what_breaks_inside_is_found_sooner_than_what_a_client_sees(self) -> None:
         every = frozenset(Property)

@@ -138,7 +138,7 @@ class RecoveryTests(SynchronousTestCase):
         ring.recover(ring.rest[0])
         formation = world.processes[ring.rest[0]].node.formation
         assert formation is not None
-        slot_of = formation.asking._slots.of  # noqa: SLF001
+        slot_of = formation.asking._slots.of
         key = next(key for key in KEYS if slot_of(key) in lost)
         ended = ring.ask(ring.rest[0], Put(key, b"new", b"2", if_version=1))
         assert isinstance(ended, Conflict)
@@ -162,7 +162,7 @@ class RecoveryTests(SynchronousTestCase):
         ring.settle()
         formation = world.processes[NAMES[4]].node.formation
         assert formation is not None
-        slot_of = formation.asking._slots.of  # noqa: SLF001
+        slot_of = formation.asking._slots.of
         key = next(key for key in KEYS if slot_of(key) in empty)
         found = ring.ask(NAMES[0], Get(key))
         assert isinstance(found, Found)

@@ -7,7 +7,14 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from chordnet.core.store.base import messages as msg
 from chordnet.core.store.base.ballots import NONE, Ballot
-from chordnet.core.store.base.configurations import Configuration, Head, Member, Vote, blank
+from chordnet.core.store.base.configurations import (
+    Configuration,
+    Head,
+    Member,
+    Recovery,
+    Vote,
+    blank,
+)
 from chordnet.core.store.base.messages import Why
 from chordnet.core.store.base.records import EMPTY, GROUND, Applied, Content, Floor, Record
 
@@ -29,6 +36,12 @@ WIRE = {
     msg.Snapshot: "address rid after records floor more",
     msg.Forget: "address rid configuration",
     msg.Forgotten: "address rid",
+    msg.Inquire: "address rid generation",
+    msg.Inquired: (
+        "address rid store configuration emptied newest recovering recovery keys written"
+    ),
+    msg.Recover: "address rid recovery",
+    msg.RecoverAccepted: "address rid",
     msg.Refused: "address rid why formation store newest sealed",
 }
 """The fields of each message, in the order in which they are sent."""
@@ -39,7 +52,9 @@ PARTS = {
     Member: "node store",
     Configuration: "generation epoch members",
     Vote: "ballot members",
-    Head: "formation slot configuration sealed promised vote newest emptied floor",
+    Head: "formation slot configuration sealed promised vote newest emptied floor recovering"
+    " recovery",
+    Recovery: "configuration left",
     Applied: "version request",
     Content: "value version expires requests",
     Record: "promised accepted content",

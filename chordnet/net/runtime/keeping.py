@@ -10,6 +10,7 @@ from typing import Literal
 
 import attrs
 
+from chordnet.core.base.errors import StoreFailed
 from chordnet.core.base.events import Recent
 from chordnet.core.base.messages import digest_of
 from chordnet.core.store.base.kept import Kept
@@ -18,6 +19,7 @@ from chordnet.storage.base.limits import HISTORY_BYTES, HISTORY_S
 from chordnet.storage.log.memory import MemoryLog, MemoryState
 from chordnet.storage.log.sqlite import Durability, SqliteLog
 from chordnet.storage.statedir import StateDirectory
+from chordnet.storage.store.aside import formations_aside, set_formation_aside
 from chordnet.storage.store.disk import StoreDisk
 from chordnet.storage.store.memory import MemoryStore
 
@@ -76,6 +78,7 @@ class Storage:
     rng: random.Random = attrs.field(factory=random.SystemRandom)
     store: StoreChoice = "auto"
     given_keeper: StoreKeeper | None = None
+    _aside: tuple[bytes, ...] = ()
     _memory_store: MemoryStore | None = None
     _keeper: StoreKeeper | None = None
     _memory: tuple[MemoryState, MemoryLog] | None = None
@@ -137,6 +140,29 @@ class Storage:
         kept = keeper.open()
         self._keeper = keeper
         return keeper, kept
+
+    @property
+    def aside(self) -> tuple[bytes, ...]:
+        """Formations whose stores were set aside here."""
+        return self._aside if self.directory is None else formations_aside(self.directory)
+
+    def set_aside(self, formation: bytes) -> str:
+        """Move the store aside that is open; return where it is now, for people.
+
+        Afterwards :meth:`open_store` returns an empty one.
+
+        :raises StoreFailed: it cannot be moved, and is closed.
+        """
+        if self.given_keeper is not None:
+            raise StoreFailed("the store of this node belongs to its program")
+        if self._keeper is not None:
+            self._keeper.close()
+            self._keeper = None
+        if self.directory is None or self.store != "auto":
+            self._memory_store = None
+            self._aside = (*self._aside, formation)
+            return "nowhere, since it was in memory"
+        return str(set_formation_aside(self.directory, formation))
 
     def close(self) -> None:
         """Release what is open."""

@@ -20,7 +20,9 @@ from chordnet.net.observe.accounts import history, trails
 from chordnet.net.serve.reading import ReceivedReader, position_of, trace_of
 from chordnet.net.serve.seams import Asker, Node
 from chordnet.wire.rpc import (
+    AsideReply,
     BeginRing,
+    BeginStore,
     DeleteKey,
     Done,
     EntryReply,
@@ -38,9 +40,12 @@ from chordnet.wire.rpc import (
     LookupReply,
     Messages,
     PutKey,
+    RecoverSlots,
+    RecoveryReply,
     SendMessage,
     Sent,
     ServerReply,
+    SetStoreAside,
     StatusReply,
     StoreStateReply,
     TraceReply,
@@ -163,6 +168,22 @@ def vacate_seats(asker: Asker, request: VacateSeats) -> ServerReply:
     return Done(request.rid)
 
 
+def recover_slots(asker: Asker, request: RecoverSlots) -> None:
+    """Recover slots that lost their majority; the reply says what came of it."""
+    asker.later(request.rid, RecoveryReply, asker.node.recover, request)
+
+
+def begin_store(asker: Asker, request: BeginStore) -> ServerReply:
+    """Begin a store together with the other founders; the state of the store tells when it has."""
+    asker.node.begin_store(request.founders)
+    return Done(request.rid)
+
+
+def set_store_aside(asker: Asker, request: SetStoreAside) -> ServerReply:
+    """Set the store of this node aside."""
+    return AsideReply(request.rid, asker.node.set_store_aside(request.formation))
+
+
 def _entry(asker: Asker, rid: int, entry: Entry | None) -> ServerReply:
     if entry is not None and not asker.has_room(len(entry.value) + _ABOUT):
         return failure(rid, Busy("the replies before this one wait to be read; ask again"))
@@ -200,5 +221,8 @@ CALLS = (
     Call(DeleteKey, write_key, "send"),
     Call(GetStoreState, get_store_state, "read", long=True),
     Call(VacateSeats, vacate_seats, "operate"),
+    Call(RecoverSlots, recover_slots, "operate", long=True),
+    Call(BeginStore, begin_store, "operate"),
+    Call(SetStoreAside, set_store_aside, "operate"),
 )
 BY_REQUEST: dict[type, Call] = {call.request: call for call in CALLS}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
 from twisted.internet.interfaces import IReactorTime
@@ -16,8 +16,15 @@ from chordnet.net.base.limits import NetworkLimits
 from chordnet.net.base.turn import Turn
 from chordnet.net.observe.traces import Traces
 from chordnet.net.observe.views import Views
-from chordnet.wire.rpc import Follow, KeyRequest, NodeStatus, ServerReply, Written
-from chordnet.wire.stores import StoreState
+from chordnet.wire.rpc import (
+    Follow,
+    KeyRequest,
+    NodeStatus,
+    RecoverSlots,
+    ServerReply,
+    Written,
+)
+from chordnet.wire.stores import SlotRecovery, StoreState
 
 T = TypeVar("T")
 
@@ -55,6 +62,26 @@ class Node(Protocol):
         """Begin to give up all slots of the store.
 
         :raises NoStore: the node keeps none.
+        """
+
+    def recover(
+        self, request: RecoverSlots, done: Callable[[list[SlotRecovery] | ChordnetError], None]
+    ) -> None:
+        """Recover slots that lost their majority, or find out what would be lost.
+
+        :raises ChordnetError: it cannot begin.
+        """
+
+    def begin_store(self, founders: Sequence[str]) -> None:
+        """Begin a store together with the other founders.
+
+        :raises ChordnetError: it cannot.
+        """
+
+    def set_store_aside(self, formation: str) -> str:
+        """Set the node's store aside; return where it is now.
+
+        :raises ChordnetError: it cannot be done.
         """
 
     def begin(self) -> None:

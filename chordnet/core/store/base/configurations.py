@@ -3,11 +3,13 @@
 A member is a disk and not a name: (node, store id). The store id is random and is made with an
 empty store, so whoever lost its disk, and with it its promises, comes back as another member.
 
-A configuration is chosen for each epoch of a generation, one at most. A *generation* begins with the
-slot, or when people have it recovered from what is left of it
-(:mod:`chordnet.core.store.slot.recovery`); epochs go on counting through generations. A member is in one epoch of
-the slot at a time: the last that it has *installed*. There it is either open, or *sealed*: it has
-voted on the next configuration, and does nothing for keys in this epoch any more.
+A configuration is chosen for each epoch of a generation, one at most. A *generation* begins with
+the slot, or when people have it recovered from what is left of it
+(:mod:`chordnet.core.store.slot.recovery`); epochs go on counting through generations.
+
+A member is in one epoch of the slot at a time: the last that it has *installed*. There it is either
+open, or *sealed*: it has voted on the next configuration, and does nothing for keys in this epoch
+any more.
 """
 
 from __future__ import annotations

@@ -51,6 +51,12 @@ class Vacate(_Event, frozen=True):
     """Give up all seats, because this node is about to leave."""
 
 
+class Begin(_Event, frozen=True):
+    """People have this node begin a store together with others."""
+
+    founders: tuple[str, ...]
+
+
 class Recover(_Event, frozen=True):
     """People ask for the recovery of slots; answered by ``Salvaged`` with the same number."""
 
@@ -66,4 +72,4 @@ class Tick(_Event, frozen=True):
     """The deadline has come."""
 
 
-Event = Neighbours | Mail | Lost | Ask | Vacate | Recover | Tick
+Event = Neighbours | Mail | Lost | Ask | Vacate | Begin | Recover | Tick

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import attrs
 from msgspec.structs import replace
@@ -18,6 +19,17 @@ from chordnet.core.store.node.surroundings import For, Surroundings
 from chordnet.core.store.slot.reconfigure import Installation
 from chordnet.core.store.slot.registers import Registers, inquired
 
+ON_REQUEST: dict[type, Callable[[Registers, str, Any], None]] = {
+    msg.Prepare: Registers.on_prepare,
+    msg.Accept: Registers.on_accept,
+    msg.Read: Registers.on_read,
+    msg.PrepareChange: Registers.on_prepare_change,
+    msg.AcceptChange: Registers.on_accept_change,
+    msg.Fetch: Registers.on_fetch,
+    msg.Forget: Registers.on_forget,
+    msg.Inquire: Registers.on_inquire,
+    msg.Recover: Registers.on_recover,
+}
 INSTALL_AFTER_S = 0.3
 """A member that hears by the way of its configuration waits so long for its leader."""
 INSTALL_AGAIN_S = 1.0
@@ -91,24 +103,8 @@ class Holdings:
             self._has_nothing(sender, request, known.configuration)
         elif held is None:
             self._refuse(sender, request, known.configuration)
-        elif isinstance(request, msg.Prepare):
-            held.registers.on_prepare(sender, request)
-        elif isinstance(request, msg.Accept):
-            held.registers.on_accept(sender, request)
-        elif isinstance(request, msg.Read):
-            held.registers.on_read(sender, request)
-        elif isinstance(request, msg.PrepareChange):
-            held.registers.on_prepare_change(sender, request)
-        elif isinstance(request, msg.AcceptChange):
-            held.registers.on_accept_change(sender, request)
-        elif isinstance(request, msg.Fetch):
-            held.registers.on_fetch(sender, request)
-        elif isinstance(request, msg.Inquire):
-            held.registers.on_inquire(sender, request)
-        elif isinstance(request, msg.Recover):
-            held.registers.on_recover(sender, request)
         else:
-            held.registers.on_forget(sender, request)
+            ON_REQUEST[type(request)](held.registers, sender, request)
 
     def _refuse(self, sender: str, request: msg.Request, newest: Configuration) -> None:
         address, me = request.address, self._around.me
@@ -168,7 +164,7 @@ class Holdings:
         if held is not None:
             head = held.registers.head
             takes_part = head.recovery is not None and head.recovery.configuration == new
-            if held.serves and new.generation > head.configuration.generation and not takes_part:
+            if held.serves and new.generation > head.known.generation and not takes_part:
                 self.outdated.append(slot)
             held.registers.learn(new)
             if listed.serves and me not in new.members:

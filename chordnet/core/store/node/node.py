@@ -18,6 +18,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from random import Random
 
+import attrs
+
 from chordnet.core.kernel.timers import Alarms
 from chordnet.core.store.base import events as ev
 from chordnet.core.store.base.configurations import Member
@@ -105,20 +107,27 @@ class StoreNode:
         elif isinstance(event, ev.Ask):
             assert self.formation is not None, "who asks looks at `founding` first"
             self.formation.asking.start(event.op, event.asked, event.timeout)
-        elif isinstance(event, ev.Recover):
-            assert self.formation is not None, "who asks looks at `founding` first"
-            self.formation.recoveries.start(
-                event.op, event.slots, event.timeout, accept_loss=event.accept_loss
-            )
         elif isinstance(event, ev.Neighbours):
             self._neighbours(event)
         elif isinstance(event, ev.Lost):
             self._lost(event.node)
-        elif isinstance(event, ev.Vacate):
-            self._vacate()
+        elif isinstance(event, ev.Vacate | ev.Begin | ev.Recover):
+            self._ordered(event)
         else:
             self._tick()
         return self._done()
+
+    def _ordered(self, order: ev.Vacate | ev.Begin | ev.Recover) -> None:
+        """Do what the people who look after the node have ordered."""
+        if isinstance(order, ev.Vacate):
+            self._vacate()
+        elif isinstance(order, ev.Begin):
+            self._begin(order.founders)
+        else:
+            assert self.formation is not None, "who orders looks at `founding` first"
+            self.formation.recoveries.start(
+                order.op, order.slots, order.timeout, accept_loss=order.accept_loss
+            )
 
     @property
     def deadline(self) -> float | None:
@@ -263,6 +272,20 @@ class StoreNode:
         self.around.alarms = Alarms(self.around.horizon)
         self.around.sooner(For.HAIL, 0, self.around.jittered(HAIL_S))
         self.holders.clear()  # the hail that ends the formation fills it again
+
+    def why_not_begin(self, founders: tuple[str, ...]) -> str:
+        """Return why this node cannot begin a store with these founders; empty if it can."""
+        return self.misfit or self._founders.why_not(founders)
+
+    def _begin(self, founders: tuple[str, ...]) -> None:
+        if self.why_not_begin(founders):
+            return
+        self.settings = attrs.evolve(self.settings, founders=founders)
+        self._since = None
+        self._first += self._founders.order(founders)
+        self._hail(self._founders.wanted)
+        self.around.alarms.set((For.HAIL, 0), self.around.now + SEEK_S)
+        self._catch_up()
 
     def _vacate(self) -> None:
         self.vacating = True

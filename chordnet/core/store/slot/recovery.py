@@ -15,9 +15,9 @@ people order it, never by itself. It begins a new *generation* of the slot::
    Each disk that is left promises not to accept an earlier one. **Only a recovery that all disks
    that are left have accepted takes place.** Who finds in the promises that another one may have,
    goes on with that one. So two people who see the same disks come to the same result.
-3. *Sealed.* To accept a recovery is to be sealed. The state of the new generation is, for each key,
-   the record with the highest ballot among **all** disks that are left, not a majority of them: what
-   was confirmed may be on one only.
+3. *Sealed.* To accept a recovery is to be sealed. The state of the new generation is, for each
+   key, the record with the highest ballot among **all** disks that are left, not a majority of
+   them: what was confirmed may be on one only.
 4. *New numbers.* All records begin with a ballot of the new generation, and every version grows
    above all those of earlier generations (:func:`chordnet.core.store.slot.reconfigure.recovered`).
 
