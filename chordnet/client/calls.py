@@ -15,6 +15,7 @@ from chordnet.wire.rpc import (
     REPLIES,
     BeginRing,
     BeginStore,
+    CanStop,
     ConflictReply,
     DeleteKey,
     Done,
@@ -28,6 +29,7 @@ from chordnet.wire.rpc import (
     GetTrace,
     GetTrails,
     HistoryReply,
+    InspectKey,
     LeaveRing,
     Lookup,
     LookupResult,
@@ -48,7 +50,7 @@ from chordnet.wire.rpc import (
     Written,
     WrittenReply,
 )
-from chordnet.wire.stores import SlotRecovery
+from chordnet.wire.stores import KeyMembers, SlotRecovery, StoreStanding
 
 T = TypeVar("T")
 
@@ -108,6 +110,8 @@ PUT: Call[Written] = Call(PutKey, _ended)
 DELETE: Call[Written] = Call(DeleteKey, _ended)
 STORE_STATE: Call[StoreStateReply] = Call(GetStoreState, _same)
 VACATE: Call[None] = Call(VacateSeats, _nothing)
+CAN_STOP: Call[StoreStanding] = Call(CanStop, attrgetter("standing"))
+INSPECT: Call[KeyMembers] = Call(InspectKey, attrgetter("members"))
 RECOVER: Call[list[SlotRecovery]] = Call(RecoverSlots, attrgetter("recoveries"))
 BEGIN_STORE: Call[None] = Call(BeginStore, _nothing)
 ASIDE: Call[str] = Call(SetStoreAside, attrgetter("where"))
@@ -127,6 +131,8 @@ CALLS: tuple[Call[Any], ...] = (
     DELETE,
     STORE_STATE,
     VACATE,
+    CAN_STOP,
+    INSPECT,
     RECOVER,
     BEGIN_STORE,
     ASIDE,

@@ -16,6 +16,8 @@ from chordnet.client.calls import (
     ASIDE,
     BEGIN,
     BEGIN_STORE,
+    CAN_STOP,
+    INSPECT,
     LEAVE,
     LOOKUP,
     RECOVER,
@@ -36,6 +38,7 @@ from chordnet.net.base.addresses import Endpoints, client_endpoint, format_addre
 from chordnet.net.base.arguments import CALL, SETTING, refusing
 from chordnet.net.base.interfaces import IReactor
 from chordnet.net.base.limits import NetworkLimits
+from chordnet.wire.keys import check_store_key
 from chordnet.wire.rpc import (
     DeleteKey,
     Follow,
@@ -54,7 +57,7 @@ from chordnet.wire.rpc import (
     check_key,
     check_phrase,
 )
-from chordnet.wire.stores import SlotRecovery, StoreState
+from chordnet.wire.stores import KeyMembers, SlotRecovery, StoreStanding, StoreState
 
 MAX_ADDRESSES = 32
 """Addresses of one client."""
@@ -247,7 +250,7 @@ class P2PNetClient:
         """Write a key; the Deferred fires with the receipt once a majority of its nodes has it.
 
         :param key: a text of 1 to 1,024 bytes of UTF-8.
-        :param value: at most 65,536 bytes.
+        :param value: at most 1,048,576 bytes.
         :param if_version: write only if this is the key's version; 0: only if it has no value.
         :param expires_s: seconds after which it expires; None: never.
         :param request: names this write: it is the one of an :class:`Unconfirmed`, or of your own
@@ -295,6 +298,24 @@ class P2PNetClient:
         store.
         """
         return self._channel.ask(VACATE, (), self._timeout_s)
+
+    @refusing
+    def can_stop(self) -> Deferred[StoreStanding]:
+        """Find out if the node can be stopped while all keys that it holds stay usable.
+
+        That is so if of each slot that it holds a majority answers without it.
+        """
+        return self._channel.ask(CAN_STOP, (), self._timeout_s)
+
+    @refusing
+    def inspect(self, key: str) -> Deferred[KeyMembers]:
+        """Find out what each of the nodes that hold a key has of it at this moment.
+
+        That is no read of the key, and not in step with writes that are under way. Fails with
+        :class:`NoStore` or :class:`InvalidKey`.
+        """
+        check_store_key(key)
+        return self._channel.ask(INSPECT, (key,), self._timeout_s)
 
     @refusing
     def recover(

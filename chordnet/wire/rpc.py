@@ -21,7 +21,7 @@ from chordnet.core.base.errors import (
 )
 from chordnet.core.base.limits import OPERATION_S, PHRASE_BYTES, RECOVERY_S
 from chordnet.core.base.outcomes import Entry
-from chordnet.wire.stores import SlotRecovery, StoreState
+from chordnet.wire.stores import KeyMembers, SlotRecovery, StoreStanding, StoreState
 
 Order = Literal["received", "origin"]
 """The order in which messages are delivered: as this node received them, or per origin."""
@@ -383,6 +383,16 @@ class VacateSeats(_Rpc, frozen=True, tag=116):
     """Give up all slots; ``Done`` is the immediate reply, and ``seats`` of the state tells."""
 
 
+class CanStop(_Rpc, frozen=True, tag=150):
+    """Ask if every slot of the node keeps a majority without it."""
+
+
+class InspectKey(_Rpc, frozen=True, tag=151):
+    """Ask what each of the nodes that hold a key has of it."""
+
+    key: str
+
+
 class RecoverSlots(_Rpc, frozen=True, tag=161):
     """Recover slots that lost their majority for good, out of what is left of them."""
 
@@ -505,6 +515,14 @@ class StoreStateReply(_Rpc, frozen=True, tag=137):
     """Whether there are slots after these."""
 
 
+class StandingReply(_Rpc, frozen=True, tag=152):
+    standing: StoreStanding
+
+
+class KeyMembersReply(_Rpc, frozen=True, tag=153):
+    members: KeyMembers
+
+
 class RecoveryReply(_Rpc, frozen=True, tag=171):
     recoveries: list[SlotRecovery]
     """One for each slot, in order; fewer if the time was up."""
@@ -547,6 +565,8 @@ ClientRequest = (
     | DeleteKey
     | GetStoreState
     | VacateSeats
+    | CanStop
+    | InspectKey
     | RecoverSlots
     | BeginStore
     | SetStoreAside
@@ -568,6 +588,8 @@ ServerReply = (
     | UnconfirmedReply
     | UnavailableReply
     | StoreStateReply
+    | StandingReply
+    | KeyMembersReply
     | RecoveryReply
     | AsideReply
 )
@@ -588,6 +610,8 @@ REPLIES: dict[type, tuple[type, ...]] = {
     DeleteKey: (WrittenReply, ConflictReply, UnconfirmedReply, UnavailableReply),
     GetStoreState: (StoreStateReply,),
     VacateSeats: (Done,),
+    CanStop: (StandingReply,),
+    InspectKey: (KeyMembersReply,),
     RecoverSlots: (RecoveryReply,),
     BeginStore: (Done,),
     SetStoreAside: (AsideReply,),

@@ -23,6 +23,7 @@ from chordnet.wire.rpc import (
     AsideReply,
     BeginRing,
     BeginStore,
+    CanStop,
     DeleteKey,
     Done,
     EntryReply,
@@ -35,6 +36,8 @@ from chordnet.wire.rpc import (
     GetTrace,
     GetTrails,
     HistoryReply,
+    InspectKey,
+    KeyMembersReply,
     LeaveRing,
     Lookup,
     LookupReply,
@@ -46,6 +49,7 @@ from chordnet.wire.rpc import (
     Sent,
     ServerReply,
     SetStoreAside,
+    StandingReply,
     StatusReply,
     StoreStateReply,
     TraceReply,
@@ -168,6 +172,16 @@ def vacate_seats(asker: Asker, request: VacateSeats) -> ServerReply:
     return Done(request.rid)
 
 
+def can_stop(asker: Asker, request: CanStop) -> None:
+    """Find out if every slot of the node keeps a majority without it."""
+    asker.later(request.rid, StandingReply, asker.node.standings.can_stop)
+
+
+def inspect_key(asker: Asker, request: InspectKey) -> None:
+    """Find out what each of the nodes that hold a key has of it."""
+    asker.later(request.rid, KeyMembersReply, asker.node.standings.inspect, request.key)
+
+
 def recover_slots(asker: Asker, request: RecoverSlots) -> None:
     """Recover slots that lost their majority; the reply says what came of it."""
     asker.later(request.rid, RecoveryReply, asker.node.recover, request)
@@ -221,6 +235,8 @@ CALLS = (
     Call(DeleteKey, write_key, "send"),
     Call(GetStoreState, get_store_state, "read", long=True),
     Call(VacateSeats, vacate_seats, "operate"),
+    Call(CanStop, can_stop, "read"),
+    Call(InspectKey, inspect_key, "read"),
     Call(RecoverSlots, recover_slots, "operate", long=True),
     Call(BeginStore, begin_store, "operate"),
     Call(SetStoreAside, set_store_aside, "operate"),

@@ -24,7 +24,7 @@ from chordnet.wire.rpc import (
     ServerReply,
     Written,
 )
-from chordnet.wire.stores import SlotRecovery, StoreState
+from chordnet.wire.stores import KeyMembers, SlotRecovery, StoreStanding, StoreState
 
 T = TypeVar("T")
 
@@ -35,6 +35,13 @@ class Keys(Protocol):
     def ask(
         self, asked: KeyRequest, done: Callable[[Written | Entry | ChordnetError | None], None]
     ) -> None: ...
+
+
+class Standings(Protocol):
+    """What is found out about members (:class:`chordnet.net.store.standing.Standings`)."""
+
+    def can_stop(self, done: Callable[[StoreStanding | ChordnetError], None]) -> None: ...
+    def inspect(self, key: str, done: Callable[[KeyMembers | ChordnetError], None]) -> None: ...
 
 
 class Node(Protocol):
@@ -52,6 +59,8 @@ class Node(Protocol):
 
     @property
     def keys(self) -> Keys: ...
+    @property
+    def standings(self) -> Standings: ...
     @property
     def clock(self) -> IReactorTime: ...
     def publish(self, body: str, done: ReceiptDone) -> None: ...
