@@ -28,7 +28,6 @@ from chordnet.core.base.identifiers import IdentifierSpace
 from chordnet.core.base.limits import OPERATION_S, RECOVERY_S
 from chordnet.core.base.messages import NodeRef, Status
 from chordnet.core.base.outcomes import Entry
-from chordnet.core.store.begin.settings import StoreSettings
 from chordnet.net.base.addresses import (
     advertised_address,
     checked_advertise,
@@ -53,7 +52,7 @@ from chordnet.net.runtime.lifetime import Lifetime
 from chordnet.net.runtime.node import LocalNode
 from chordnet.net.runtime.settling import Settling
 from chordnet.net.serve.reading import open_reader, trace_of
-from chordnet.net.store.runner import Anew, StoreRunner
+from chordnet.net.store.runner import StoreRunner
 from chordnet.net.store.state import whole_state
 from chordnet.seams import Keywords, Seams, recorder_of, with_keywords
 from chordnet.settings import NodeSettings
@@ -70,7 +69,6 @@ from chordnet.wire.rpc import (
     Order,
     PutKey,
     Receipt,
-    RecoverSlots,
     Written,
 )
 from chordnet.wire.stores import SlotRecovery, StoreStanding, StoreState
@@ -234,16 +232,9 @@ class ChordService(MultiService):
         )
         core = make_core(settings.config, me, self._rng)
         keeper, kept = self._storage.open_store()
-        storage = self._storage
-
-        def of_store() -> StoreSettings:
-            return settings.of_store(name, seat=storage.holds_keys, aside=storage.aside)
-
-        def anew(formation: bytes) -> Anew:
-            where = storage.set_aside(formation)
-            return Anew(of_store(), *storage.open_store(), where)
-
-        keys = of_store()
+        of_store = partial(settings.of_store, name)
+        keys = self._storage.of_store(of_store)
+        anew = partial(self._storage.anew, of_store)
         return LocalNode(
             shared,
             core=core,
@@ -417,19 +408,22 @@ class ChordService(MultiService):
         """Recover slots that lost their majority for good, as ``P2PNetClient.recover`` does."""
         CALL.flag("accept_loss", accept_loss)
         CALL.seconds("timeout_s", timeout_s)
-        request = RecoverSlots(0, list(slots), accept_loss, timeout_s)
-        return from_callback(lambda done: self._running().recover(request, done))
+        return from_callback(
+            lambda done: self._running().orders.recover(
+                slots, timeout_s, done, accept_loss=accept_loss
+            )
+        )
 
     @refusing
     def begin_store(self, founders: Sequence[str]) -> Deferred[None]:
         """Begin a store together with others, as ``P2PNetClient.begin_store`` does."""
-        return from_call(lambda: self._running().begin_store(founders))
+        return from_call(lambda: self._running().orders.begin(founders))
 
     @refusing
     def set_store_aside(self, formation: str) -> Deferred[str]:
         """Set this node's store aside, as ``P2PNetClient.set_store_aside`` does."""
         CALL.text("formation", formation)
-        return from_call(lambda: self._running().set_store_aside(formation))
+        return from_call(lambda: self._running().orders.set_aside(formation))
 
     def store_state(self) -> Deferred[StoreState]:
         """Return what the node knows of the store, as ``P2PNetClient.store_state`` does."""

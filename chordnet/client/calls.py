@@ -11,10 +11,14 @@ import attrs
 from chordnet.core.base import errors
 from chordnet.core.base.errors import ChordnetError, Conflict, Unavailable, Unconfirmed
 from chordnet.core.base.outcomes import Entry
+from chordnet.wire.orders import (
+    BeginStore,
+    RecoverSlots,
+    SetStoreAside,
+)
 from chordnet.wire.rpc import (
     REPLIES,
     BeginRing,
-    BeginStore,
     CanStop,
     ConflictReply,
     DeleteKey,
@@ -38,10 +42,8 @@ from chordnet.wire.rpc import (
     NodeStatus,
     PutKey,
     Receipt,
-    RecoverSlots,
     SendMessage,
     Sent,
-    SetStoreAside,
     StoreStateReply,
     Trails,
     UnavailableReply,

@@ -19,9 +19,16 @@ from chordnet.core.base.errors import (
     Unavailable,
     Unconfirmed,
 )
-from chordnet.core.base.limits import OPERATION_S, PHRASE_BYTES, RECOVERY_S
+from chordnet.core.base.limits import OPERATION_S, PHRASE_BYTES
 from chordnet.core.base.outcomes import Entry
-from chordnet.wire.stores import KeyMembers, SlotRecovery, StoreStanding, StoreState
+from chordnet.wire.orders import (
+    AsideReply,
+    BeginStore,
+    RecoverSlots,
+    RecoveryReply,
+    SetStoreAside,
+)
+from chordnet.wire.stores import KeyMembers, StoreStanding, StoreState
 
 Order = Literal["received", "origin"]
 """The order in which messages are delivered: as this node received them, or per origin."""
@@ -393,29 +400,6 @@ class InspectKey(_Rpc, frozen=True, tag=151):
     key: str
 
 
-class RecoverSlots(_Rpc, frozen=True, tag=161):
-    """Recover slots that lost their majority for good, out of what is left of them."""
-
-    slots: list[int]
-    accept_loss: bool = False
-    """Otherwise only say what would be lost."""
-    timeout_s: float = RECOVERY_S
-
-
-class BeginStore(_Rpc, frozen=True, tag=162):
-    """Begin a store together with the other founders; ``Done`` is the immediate reply."""
-
-    founders: list[str]
-    """The names of all founders, this node's included."""
-
-
-class SetStoreAside(_Rpc, frozen=True, tag=163):
-    """Set the node's store aside, and go on with an empty one."""
-
-    formation: str
-    """The store that is meant: at least the first four digits of its id."""
-
-
 KeyRequest = GetKey | PutKey | DeleteKey
 
 
@@ -521,16 +505,6 @@ class StandingReply(_Rpc, frozen=True, tag=152):
 
 class KeyMembersReply(_Rpc, frozen=True, tag=153):
     members: KeyMembers
-
-
-class RecoveryReply(_Rpc, frozen=True, tag=171):
-    recoveries: list[SlotRecovery]
-    """One for each slot, in order; fewer if the time was up."""
-
-
-class AsideReply(_Rpc, frozen=True, tag=172):
-    where: str
-    """Where the store is now, for people."""
 
 
 def failure(

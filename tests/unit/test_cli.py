@@ -75,6 +75,7 @@ class HelpTests(CommandCase):
             "trace": " ID", "lookup": " NODE KEY", "put": " NODE KEY [VALUE]",
             "get": " NODE KEY", "delete": " NODE KEY", "logs": " NODE", "replay": " FILE...",
             "check-history": " FILE", "explain-key": " KEY",
+            "store": " [COMMAND] [ARGS]...",
         }  # fmt: skip
         for name in COMMANDS:
             first = self.p2pnet(name, "--help")[1].splitlines()[0]

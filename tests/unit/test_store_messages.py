@@ -111,12 +111,17 @@ class WireTests(SynchronousTestCase):
         ):  # fmt: skip
             self.assertEqual(on_the_wire(message), sent)
 
-    def test_the_head_of_a_member_that_has_installed_nothing_is_kept_as_it_always_was(self) -> None:
+    def test_the_head_of_a_member_that_has_installed_nothing_is_kept_like_this(self) -> None:
         none = [0, 0, "", 0]
         self.assertEqual(
             on_the_wire(blank(b"f", 7, 1)),
-            [b"f", 7, [1, 0, []], False, none, None, None, False, [none, 0]],
+            [b"f", 7, [1, 0, []], False, none, None, None, False, [none, 0], 0, None],
         )
+
+    def test_a_head_that_was_kept_before_there_were_recoveries_is_read(self) -> None:
+        none = [0, 0, "", 0]
+        old = [b"f", 7, [1, 0, []], False, none, None, None, False, [none, 0]]
+        self.assertEqual(msgspec.convert(old, Head), blank(b"f", 7, 1))
 
     def test_every_reason_of_a_refusal_has_its_number(self) -> None:
         self.assertEqual(

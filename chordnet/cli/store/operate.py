@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from chordnet.cli.base.failures import FAILED
+from chordnet.cli.base.failures import FAILED, complain
 from chordnet.cli.base.output import print_json
 from chordnet.cli.base.session import chosen_node, with_testbed
 from chordnet.cli.base.words import (
@@ -25,6 +25,9 @@ from chordnet.cli.base.words import (
 from chordnet.core.store.base.configurations import recoveries
 from chordnet.core.store.base.founding import MOST_FOUNDERS, MOST_SLOTS
 from chordnet.draw.phrases import count, plain
+from chordnet.storage.statedir import StateDirectory
+from chordnet.storage.store.aside import set_copy_aside
+from chordnet.survey.errors import TestbedError
 from chordnet.survey.store.merged import names_of
 from chordnet.survey.verdict import Names
 from chordnet.testbed.actions import operating
@@ -261,17 +264,35 @@ def adopt_copy(node: int | str | None, state_dir: Path | None, as_json: bool, ne
     """
     if (node is None) == (state_dir is None):
         raise click.UsageError("give NODE, or --state-dir")
-    if state_dir is not None:
-        where = operating.adopt_copy_in(state_dir)
-    else:
-        assert node is not None
+    if node is not None:
         number = chosen_node(network, node)
 
         async def work(testbed: Testbed) -> Path:
-            return await operating.adopt_copy(testbed, number)
+            return await operating.state_of_stopped(testbed, number)
 
-        where = with_testbed(network, work)
+        state_dir = with_testbed(network, work)
+    assert state_dir is not None
+    where = adopted(state_dir)
     if as_json:
         print_json({"network": network, "node": node, "copy": str(where)})
     else:
         print(plain(f"the copy is kept in {where}; the node begins with an empty store"))
+
+
+def adopted(directory: Path) -> Path:
+    """Set the store in a state directory aside, as a copy; return where it is.
+
+    :raises TestbedError: there is none.
+    :raises ConfigError: a node uses the directory, or it cannot be used.
+    :raises StoreFailed: it cannot be moved.
+    """
+    if not directory.is_dir():
+        raise TestbedError(f"there is no directory {directory}")
+    state = StateDirectory(directory, complain)
+    try:
+        where = set_copy_aside(directory)
+    finally:
+        state.close()
+    if where is None:
+        raise TestbedError(f"there is no store in {directory}")
+    return where

@@ -14,7 +14,9 @@ from chordnet.core.base.errors import StoreFailed
 from chordnet.core.base.events import Recent
 from chordnet.core.base.messages import digest_of
 from chordnet.core.store.base.kept import Kept
+from chordnet.core.store.begin.settings import StoreSettings
 from chordnet.net.base.interfaces import MessageLog, NodeState, StoreKeeper
+from chordnet.net.store.runner import Anew
 from chordnet.storage.base.limits import HISTORY_BYTES, HISTORY_S
 from chordnet.storage.log.memory import MemoryLog, MemoryState
 from chordnet.storage.log.sqlite import Durability, SqliteLog
@@ -145,6 +147,22 @@ class Storage:
     def aside(self) -> tuple[bytes, ...]:
         """Formations whose stores were set aside here."""
         return self._aside if self.directory is None else formations_aside(self.directory)
+
+    def of_store(self, make: Callable[..., StoreSettings]) -> StoreSettings:
+        """Return the settings of a store that is kept here.
+
+        :param make: makes them from whether it holds keys, and what was set aside.
+        """
+        return make(seat=self.holds_keys, aside=self.aside)
+
+    def anew(self, make: Callable[..., StoreSettings], formation: bytes) -> Anew:
+        """Set the store aside that is open, and open an empty one.
+
+        :raises StoreFailed: it cannot be moved, or opened.
+        """
+        where = self.set_aside(formation)
+        keeper, kept = self.open_store()
+        return Anew(self.of_store(make), keeper, kept, where)
 
     def set_aside(self, formation: bytes) -> str:
         """Move the store aside that is open; return where it is now, for people.

@@ -62,8 +62,8 @@ from chordnet.net.runtime.history import History
 from chordnet.net.runtime.keeping import recent_messages
 from chordnet.net.runtime.runner import Runner, Surroundings
 from chordnet.net.store.keys import NO_STORE, Keys
+from chordnet.net.store.orders import StoreOrders
 from chordnet.net.store.runner import StoreRunner
-from chordnet.net.store.salvages import recovered
 from chordnet.net.store.standing import Standings
 from chordnet.net.store.state import store_state
 from chordnet.wire.rpc import (
@@ -71,11 +71,10 @@ from chordnet.wire.rpc import (
     LookupResult,
     MessageRecord,
     NodeStatus,
-    RecoverSlots,
     check_key,
     check_phrase,
 )
-from chordnet.wire.stores import SlotRecovery, StoreState
+from chordnet.wire.stores import StoreState
 
 T = TypeVar("T")
 
@@ -124,6 +123,8 @@ class LocalNode:
         """This node's part of the network's store."""
         self.keys = Keys(shared, keys, check_member=self._check_member, load=self.load)
         """Reads and writes of keys."""
+        self.orders = StoreOrders(shared.turn, self.store, self.me.name, self._check_member)
+        """What people can order the store to do."""
         self.standings = Standings(shared.reactor, shared.turn, self.store)
         """What is found out about the nodes that hold slots with this one."""
         self.failure = ""
@@ -322,51 +323,10 @@ class LocalNode:
 
         :raises NoStore: this node keeps no store, or it has stopped.
         """
-        with self.turn:
-            self._own_store().vacate()
-
-    def recover(
-        self, request: RecoverSlots, done: Callable[[list[SlotRecovery] | ChordnetError], None]
-    ) -> None:
-        """Recover slots that lost their majority, or find out what would be lost.
-
-        :raises NoStore: this node keeps no store, or it has stopped.
-        :raises NotInRing: it is not a member of a ring.
-        :raises LocalProtocolError: the request is impossible.
-        :raises Busy: too many recoveries are under way.
-        """
-        self._check_member()
-        with self.turn:
-            self._own_store().recover(
-                request.slots,
-                request.timeout_s,
-                lambda ended: done(recovered(ended)),
-                accept_loss=request.accept_loss,
-            )
-
-    def begin_store(self, founders: Sequence[str]) -> None:
-        """Begin a store together with the other founders.
-
-        :raises NoStore: this node keeps no store, or it has stopped.
-        :raises LocalProtocolError: it cannot begin one.
-        """
-        with self.turn:
-            self._own_store().begin(founders)
-
-    def set_store_aside(self, formation: str) -> str:
-        """Set this node's store aside, and go on with an empty one; return where it is now.
-
-        :raises NoStore: this node keeps no store, or belongs to none.
-        :raises LocalProtocolError: it belongs to another one.
-        :raises StoreFailed: it cannot be moved.
-        """
-        with self.turn:
-            return self._own_store().set_aside(formation)
-
-    def _own_store(self) -> StoreRunner:
         if self.store is None:
             raise NoStore(NO_STORE)
-        return self.store
+        with self.turn:
+            self.store.vacate()
 
     def leave(self, done: Callable[[], None]) -> None:
         """Leave the ring in order; ``done`` is called when that is over."""

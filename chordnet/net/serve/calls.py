@@ -19,10 +19,15 @@ from chordnet.core.base.outcomes import Entry
 from chordnet.net.observe.accounts import history, trails
 from chordnet.net.serve.reading import ReceivedReader, position_of, trace_of
 from chordnet.net.serve.seams import Asker, Node
-from chordnet.wire.rpc import (
+from chordnet.wire.orders import (
     AsideReply,
-    BeginRing,
     BeginStore,
+    RecoverSlots,
+    RecoveryReply,
+    SetStoreAside,
+)
+from chordnet.wire.rpc import (
+    BeginRing,
     CanStop,
     DeleteKey,
     Done,
@@ -43,12 +48,9 @@ from chordnet.wire.rpc import (
     LookupReply,
     Messages,
     PutKey,
-    RecoverSlots,
-    RecoveryReply,
     SendMessage,
     Sent,
     ServerReply,
-    SetStoreAside,
     StandingReply,
     StatusReply,
     StoreStateReply,
@@ -184,18 +186,19 @@ def inspect_key(asker: Asker, request: InspectKey) -> None:
 
 def recover_slots(asker: Asker, request: RecoverSlots) -> None:
     """Recover slots that lost their majority; the reply says what came of it."""
-    asker.later(request.rid, RecoveryReply, asker.node.recover, request)
+    recover = partial(asker.node.orders.recover, accept_loss=request.accept_loss)
+    asker.later(request.rid, RecoveryReply, recover, request.slots, request.timeout_s)
 
 
 def begin_store(asker: Asker, request: BeginStore) -> ServerReply:
     """Begin a store together with the other founders; the state of the store tells when it has."""
-    asker.node.begin_store(request.founders)
+    asker.node.orders.begin(request.founders)
     return Done(request.rid)
 
 
 def set_store_aside(asker: Asker, request: SetStoreAside) -> ServerReply:
     """Set the store of this node aside."""
-    return AsideReply(request.rid, asker.node.set_store_aside(request.formation))
+    return AsideReply(request.rid, asker.node.orders.set_aside(request.formation))
 
 
 def _entry(asker: Asker, rid: int, entry: Entry | None) -> ServerReply:
@@ -237,7 +240,7 @@ CALLS = (
     Call(VacateSeats, vacate_seats, "operate"),
     Call(CanStop, can_stop, "read"),
     Call(InspectKey, inspect_key, "read"),
-    Call(RecoverSlots, recover_slots, "operate", long=True),
+    Call(RecoverSlots, recover_slots, "operate"),
     Call(BeginStore, begin_store, "operate"),
     Call(SetStoreAside, set_store_aside, "operate"),
 )

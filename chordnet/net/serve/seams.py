@@ -20,7 +20,6 @@ from chordnet.wire.rpc import (
     Follow,
     KeyRequest,
     NodeStatus,
-    RecoverSlots,
     ServerReply,
     Written,
 )
@@ -44,6 +43,21 @@ class Standings(Protocol):
     def inspect(self, key: str, done: Callable[[KeyMembers | ChordnetError], None]) -> None: ...
 
 
+class Orders(Protocol):
+    """What people can order a store to do (:class:`chordnet.net.store.orders.StoreOrders`)."""
+
+    def recover(
+        self,
+        slots: Sequence[int],
+        timeout_s: float,
+        done: Callable[[list[SlotRecovery] | ChordnetError], None],
+        *,
+        accept_loss: bool,
+    ) -> None: ...
+    def begin(self, founders: Sequence[str]) -> None: ...
+    def set_aside(self, formation: str) -> str: ...
+
+
 class Node(Protocol):
     """What clients need of a node (:class:`chordnet.net.runtime.node.LocalNode`)."""
 
@@ -60,6 +74,8 @@ class Node(Protocol):
     @property
     def keys(self) -> Keys: ...
     @property
+    def orders(self) -> Orders: ...
+    @property
     def standings(self) -> Standings: ...
     @property
     def clock(self) -> IReactorTime: ...
@@ -71,26 +87,6 @@ class Node(Protocol):
         """Begin to give up all slots of the store.
 
         :raises NoStore: the node keeps none.
-        """
-
-    def recover(
-        self, request: RecoverSlots, done: Callable[[list[SlotRecovery] | ChordnetError], None]
-    ) -> None:
-        """Recover slots that lost their majority, or find out what would be lost.
-
-        :raises ChordnetError: it cannot begin.
-        """
-
-    def begin_store(self, founders: Sequence[str]) -> None:
-        """Begin a store together with the other founders.
-
-        :raises ChordnetError: it cannot.
-        """
-
-    def set_store_aside(self, formation: str) -> str:
-        """Set the node's store aside; return where it is now.
-
-        :raises ChordnetError: it cannot be done.
         """
 
     def begin(self) -> None:

@@ -12,7 +12,7 @@ stops for good; the node stays in its ring, the other members go on, and clients
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from random import Random
 from typing import Any
@@ -24,13 +24,11 @@ from chordnet.core.base.effects import Joined, Mailed, PeerDied, RingChanged, St
 from chordnet.core.base.errors import (
     Busy,
     ChordnetError,
-    LocalProtocolError,
     NoStore,
     NotInRing,
     StoreFailed,
 )
 from chordnet.core.base.events import LinkFault
-from chordnet.core.base.limits import MAX_OPERATION_S
 from chordnet.core.base.messages import NodeRef, Status
 from chordnet.core.store.base import events as ev
 from chordnet.core.store.base.effects import (
@@ -39,11 +37,10 @@ from chordnet.core.store.base.effects import (
     NodeEffect,
     Noted,
     Post,
-    Salvaged,
 )
 from chordnet.core.store.base.founding import Founding, Slots
 from chordnet.core.store.base.kept import Kept
-from chordnet.core.store.base.outcomes import Report, Salvage
+from chordnet.core.store.base.outcomes import Report
 from chordnet.core.store.base.requests import Enquiry, Get, Put
 from chordnet.core.store.begin.settings import StoreSettings
 from chordnet.core.store.look.enquiries import MOST_ENQUIRIES
@@ -57,12 +54,6 @@ from chordnet.net.store.records import StoreRecords
 
 MAX_OPERATIONS = 4096
 """Operations of one node's clients at the same time."""
-MOST_SLOTS_AT_ONCE = 64
-"""Slots of one order, so that its answer fits into a frame."""
-MOST_ORDERS = 16
-"""Recoveries that people have ordered at one node and that are under way."""
-LEAST_DIGITS = 4
-"""Of a store's id, so that no other store is meant."""
 _GONE = frozenset({LinkFault.REFUSED, LinkFault.REJECTED, LinkFault.UNREACHABLE})
 _NEVER = float("inf")
 
@@ -112,8 +103,7 @@ class StoreRunner:
         """Why the store has stopped; empty while it works."""
         self._op = 0
         self._asked: dict[int, Callable[[Any], None]] = {}
-        self._ordered: dict[int, Callable[[tuple[Salvage, ...] | ChordnetError], None]] = {}
-        self._letters = Letters(shared, ring, lambda name: self._post(ev.Lost(name)))
+        self._letters = Letters(shared, ring, lambda name: self.post(ev.Lost(name)))
         self._waiting: deque[ev.Event] = deque()
         self._stepping = False
         self._timer: IDelayedCall | None = None
@@ -138,7 +128,7 @@ class StoreRunner:
             raise Busy(f"{len(self._asked)} operations on keys are in flight; retry in a moment")
         self._op += 1
         self._asked[self._op] = done
-        self._post(ev.Ask(self._op, asked, timeout_s))
+        self.post(ev.Ask(self._op, asked, timeout_s))
 
     def enquire(
         self, asked: Enquiry, timeout_s: float, done: Callable[[Report | ChordnetError], None]
@@ -157,7 +147,7 @@ class StoreRunner:
             raise Busy("too many questions about the store are under way; retry in a moment")
         self._op += 1
         self._asked[self._op] = done
-        self._post(ev.Ask(self._op, asked, timeout_s))
+        self.post(ev.Ask(self._op, asked, timeout_s))
 
     def slot_of(self, key: bytes) -> int | None:
         """Return the slot of a key; None while the node belongs to no store."""
@@ -175,94 +165,6 @@ class StoreRunner:
             return f"the store has not begun: its founders are {', '.join(founders)}"
         name = self._shared.me.name
         return f"{name} has met no store yet, so ask again in a moment, or begin one: {BEGIN}"
-
-    # ---- what people order ------------------------------------------------------------------
-
-    def recover(
-        self,
-        slots: Sequence[int],
-        timeout_s: float,
-        done: Callable[[tuple[Salvage, ...] | ChordnetError], None],
-        *,
-        accept_loss: bool,
-    ) -> None:
-        """Recover slots that have lost their majority, or say what would be lost.
-
-        :raises NoStore: this store works no more, or belongs to no formation.
-        :raises Busy: too many orders are under way.
-        """
-        founding = self._works()
-        if not 0.0 < timeout_s <= MAX_OPERATION_S or len(slots) > MOST_SLOTS_AT_ONCE:
-            raise LocalProtocolError(
-                f"at most {MOST_SLOTS_AT_ONCE} slots are recovered at once, within at most"
-                f" {MAX_OPERATION_S:.0f} s"
-            )
-        unknown = [slot for slot in slots if not 0 <= slot < founding.slots]
-        if unknown or not slots:
-            which = f"slot {unknown[0]}" if unknown else "no slot"
-            raise LocalProtocolError(
-                f"{which} cannot be recovered; the store has slots 0 to {founding.slots - 1}"
-            )
-        if len(self._ordered) >= MOST_ORDERS:
-            raise Busy(f"{len(self._ordered)} recoveries are under way; retry in a moment")
-        self._op += 1
-        self._ordered[self._op] = done
-        self._post(ev.Recover(self._op, tuple(slots), accept_loss, timeout_s))
-
-    def begin(self, founders: Sequence[str]) -> None:
-        """Begin a store with these founders, each of which is to be told the same.
-
-        :raises NoStore: this store works no more.
-        :raises LocalProtocolError: it cannot begin one.
-        """
-        if self.failed:
-            raise NoStore(self._why_stopped)
-        names = tuple(sorted(founders))
-        why_not = self.machine.why_not_begin(names)
-        if why_not:
-            raise LocalProtocolError(f"no store is begun: {why_not}")
-        self._post(ev.Begin(names))
-
-    def set_aside(self, formation: str) -> str:
-        """Set this node's store aside, and go on with an empty one; return where the old one is.
-
-        :param formation: the store that it belongs to: the first digits of its id.
-        :raises NoStore: this store works no more, or belongs to no formation.
-        :raises LocalProtocolError: it belongs to another one.
-        :raises StoreFailed: it cannot be moved; this store works no more.
-        """
-        founding = self._works()
-        if len(formation) < LEAST_DIGITS or not founding.id.hex().startswith(formation.lower()):
-            raise LocalProtocolError(
-                f"{self._shared.me.name} belongs to the store {founding.id.hex()}, not to"
-                f" '{formation[:64]}'"
-            )
-        if self._anew is None:
-            raise NoStore("the store of this node cannot be set aside")
-        # A write under way may be done by others all the same, so this is no refusal.
-        self._end(StoreFailed(f"the store {founding.id.hex()} was set aside"))
-        try:
-            anew = self._anew(founding.id)
-        except StoreFailed as problem:
-            self._give_up(str(problem))
-            raise
-        self._records.renew(anew.keeper)
-        self.machine = self._make(
-            anew.settings, self._shared.me.name, anew.kept, Random(self._shared.rng.getrandbits(64))
-        )
-        self._armed, self._view = _NEVER, None
-        self._journal.warn(
-            "the store {id} was set aside: {where}", id=founding.id.hex(), where=anew.where
-        )
-        self.moved()
-        return anew.where
-
-    def _works(self) -> Founding:
-        if self.failed:
-            raise NoStore(self._why_stopped)
-        if self.founding is None:
-            raise NoStore(self.why_none())
-        return self.founding
 
     # ---- what happens in the ring -----------------------------------------------------------
 
@@ -297,7 +199,7 @@ class StoreRunner:
     def mailed(self, sender: NodeRef, letter: bytes) -> None:
         """Take a letter."""
         self._letters.heard(sender)
-        self._post(ev.Mail(sender.name, letter))
+        self.post(ev.Mail(sender.name, letter))
 
     def moved(self) -> None:
         """Look at the ring again, where something has changed."""
@@ -310,12 +212,12 @@ class StoreRunner:
         )
         if view != self._view:
             self._view = view
-            self._post(view)
+            self.post(view)
 
     def _lose(self, name: str) -> None:
         # It may have begun another life, at another address: the next letter looks it up.
         self._letters.forget(name)
-        self._post(ev.Lost(name))
+        self.post(ev.Lost(name))
 
     def vacate(self) -> None:
         """Give up all seats.
@@ -324,11 +226,38 @@ class StoreRunner:
         """
         if self.failed:
             raise NoStore(self._why_stopped)
-        self._post(ev.Vacate())
+        self.post(ev.Vacate())
+
+    def begin_anew(self, formation: bytes) -> str:
+        """Set the store aside and go on with an empty one; return where the old one is.
+
+        :param formation: the one that the store belongs to.
+        :raises NoStore: it belongs to the node's program.
+        :raises StoreFailed: it cannot be moved; this store works no more.
+        """
+        if self._anew is None:
+            raise NoStore("the store of this node cannot be set aside")
+        # A write under way may be done by others all the same, so this is no refusal.
+        self._end(StoreFailed(f"the store {formation.hex()} was set aside"))
+        try:
+            anew = self._anew(formation)
+        except StoreFailed as problem:
+            self._give_up(str(problem))
+            raise
+        self._records.renew(anew.keeper)
+        shared = self._shared
+        rng = Random(shared.rng.getrandbits(64))
+        self.machine = self._make(anew.settings, shared.me.name, anew.kept, rng)
+        self._armed, self._view = _NEVER, None
+        self._journal.warn(
+            "the store {id} was set aside: {where}", id=formation.hex(), where=anew.where
+        )
+        self.moved()
+        return anew.where
 
     # ---- the machine ------------------------------------------------------------------------
 
-    def _post(self, event: ev.Event) -> None:
+    def post(self, event: ev.Event) -> None:
         """Handle ``event`` now, or after the one that is being handled."""
         if self._stopped:
             return
@@ -364,8 +293,6 @@ class StoreRunner:
             self._records.keep(effect)
         elif isinstance(effect, Answered):
             self._records.when_kept(partial(self._answer, effect))
-        elif isinstance(effect, Salvaged):
-            self._records.when_kept(partial(self._salvaged, effect))
         elif isinstance(effect, Noted):
             log = self._journal.warn if effect.alarming else self._journal.info
             log("{what}", what=effect.text)
@@ -374,11 +301,6 @@ class StoreRunner:
         done = self._asked.pop(effect.op, None)
         if done is not None:
             done(effect.outcome)
-
-    def _salvaged(self, effect: Salvaged) -> None:
-        done = self._ordered.pop(effect.op, None)
-        if done is not None:
-            done(effect.salvages)
 
     def _arm(self) -> None:
         if self._stopped or self.machine.bound >= self._armed:
@@ -397,7 +319,7 @@ class StoreRunner:
         self._timer = None
         self._armed = _NEVER
         with self._turn:
-            self._post(ev.Tick())
+            self.post(ev.Tick())
             self._turn.after(self._records.rest)
 
     # ---- the end ----------------------------------------------------------------------------
@@ -427,8 +349,5 @@ class StoreRunner:
             self._timer.cancel()
             self._timer = None
         asked, self._asked = self._asked, {}
-        ordered, self._ordered = self._ordered, {}
-        for salvaged in ordered.values():
-            salvaged(problem)
         for done in asked.values():
             done(problem)

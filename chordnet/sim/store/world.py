@@ -19,9 +19,9 @@ from chordnet.core.store.base import events as ev
 from chordnet.core.store.base.configurations import Head
 from chordnet.core.store.base.founding import Founding, Slots
 from chordnet.core.store.base.kept import Kept
-from chordnet.core.store.base.outcomes import Outcome, Report, Salvage
+from chordnet.core.store.base.outcomes import Outcome, Report, Salvage, Salvages
 from chordnet.core.store.base.records import Record
-from chordnet.core.store.base.requests import Get, Put
+from chordnet.core.store.base.requests import Get, Put, Recover
 from chordnet.core.store.base.safeguards import StoreSafeguards
 from chordnet.core.store.begin.settings import StoreSettings
 from chordnet.core.store.node.directory import Listed
@@ -267,7 +267,7 @@ class StoreWorld(Schedule):
         process = self.processes[name]
         self._op += 1
         process.salvaging[self._op] = done
-        self._step(process, ev.Recover(self._op, slots, accept_loss, timeout))
+        self._step(process, ev.Ask(self._op, Recover(slots, accept_loss), timeout))
 
     # ---- performing -------------------------------------------------------------------------
 
@@ -292,8 +292,8 @@ class StoreWorld(Schedule):
                 done = process.waiting.pop(effect.op, None)
                 if done is not None and not isinstance(effect.outcome, Report):
                     done(effect.outcome)
-            elif isinstance(effect, fx.Salvaged):
-                process.salvaging.pop(effect.op)(effect.salvages)
+                elif isinstance(effect.outcome, Salvages):
+                    process.salvaging.pop(effect.op)(effect.outcome.each)
             else:
                 process.notes.append(effect)
         self._arm(process)

@@ -7,8 +7,6 @@ from pathlib import Path
 
 import attrs
 
-from chordnet.storage.statedir import StateDirectory
-from chordnet.storage.store.aside import set_copy_aside
 from chordnet.survey.description import NetworkDescription
 from chordnet.survey.errors import TestbedError
 from chordnet.survey.findings import Ref, called
@@ -208,10 +206,10 @@ async def set_store_aside(testbed: Testbed, formation: str, timeout: float) -> A
         observer.close()
 
 
-async def adopt_copy(testbed: Testbed, number: int) -> Path:
-    """Have a stopped node begin with an empty store; return where the copy is kept.
+async def state_of_stopped(testbed: Testbed, number: int) -> Path:
+    """Return the state directory of a node that does not run.
 
-    :raises TestbedError: it runs, it has no store, or it is in a container.
+    :raises TestbedError: it runs, or it is in a container.
     """
     network = testbed.checked(number)
     if network.engine != "local":
@@ -222,23 +220,4 @@ async def adopt_copy(testbed: Testbed, number: int) -> Path:
     if number in await testbed.engine(network.engine).running():
         stop = testbed.command(f"remove-node {number} --no-wait")
         raise TestbedError(f"Node {number} runs; stop it first: {stop}")
-    return adopt_copy_in(testbed.home.node_directory(number) / "state")
-
-
-def adopt_copy_in(directory: Path) -> Path:
-    """Set the store in a state directory aside, as a copy; return where it is.
-
-    :raises TestbedError: there is none.
-    :raises ConfigError: a node uses the directory, or it cannot be used.
-    :raises StoreFailed: it cannot be moved.
-    """
-    if not directory.is_dir():
-        raise TestbedError(f"there is no directory {directory}")
-    state = StateDirectory(directory, lambda _text: None)
-    try:
-        where = set_copy_aside(directory)
-    finally:
-        state.close()
-    if where is None:
-        raise TestbedError(f"there is no store in {directory}")
-    return where
+    return testbed.home.node_directory(number) / "state"

@@ -14,7 +14,7 @@ import msgspec
 from chordnet.core.store.base.configurations import Configuration, Head
 from chordnet.core.store.base.founding import Founding
 from chordnet.core.store.base.messages import StoreMessage
-from chordnet.core.store.base.outcomes import Outcome, Report, Salvage
+from chordnet.core.store.base.outcomes import Outcome, Report
 from chordnet.core.store.base.records import Record
 
 
@@ -111,13 +111,6 @@ class Answered(_Effect, frozen=True):
     outcome: Outcome | Report
 
 
-class Salvaged(_Effect, frozen=True):
-    """What was asked for by ``Recover`` with this number is over."""
-
-    op: int
-    salvages: tuple[Salvage, ...]
-
-
 class Noted(_Effect, frozen=True):
     """Something that the people who look after the node should know."""
 
@@ -125,5 +118,5 @@ class Noted(_Effect, frozen=True):
     alarming: bool = False
 
 
-NodeEffect = Keep | Post | Answered | Salvaged | Noted
+NodeEffect = Keep | Post | Answered | Noted
 """What a node's store asks for."""

@@ -57,19 +57,8 @@ class Begin(_Event, frozen=True):
     founders: tuple[str, ...]
 
 
-class Recover(_Event, frozen=True):
-    """People ask for the recovery of slots; answered by ``Salvaged`` with the same number."""
-
-    op: int
-    slots: tuple[int, ...]
-    accept_loss: bool
-    """Otherwise it is only found out what would be lost."""
-    timeout: float
-    """Seconds until it has to end."""
-
-
 class Tick(_Event, frozen=True):
     """The deadline has come."""
 
 
-Event = Neighbours | Mail | Lost | Ask | Vacate | Begin | Recover | Tick
+Event = Neighbours | Mail | Lost | Ask | Vacate | Begin | Tick

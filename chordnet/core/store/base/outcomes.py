@@ -105,6 +105,12 @@ class Salvage(msgspec.Struct, frozen=True):
     """When the last write arrived at one of those disks, by the wall clock; 0: not known."""
 
 
+class Salvages(msgspec.Struct, frozen=True, tag=True):
+    """What came of an order to recover slots."""
+
+    each: tuple[Salvage, ...]
+
+
 Outcome = Found | Done | Conflict | Unconfirmed | Unavailable | Untold
 
 
@@ -159,4 +165,4 @@ class Standing(_Outcome, frozen=True):
     slots: tuple[SlotSeen, ...]
 
 
-Report = Inspected | Standing
+Report = Inspected | Standing | Salvages

@@ -18,7 +18,7 @@ from chordnet.core.store.base.events import Ask
 from chordnet.core.store.base.founding import Founding, Slots
 from chordnet.core.store.base.kept import Kept
 from chordnet.core.store.base.outcomes import Report
-from chordnet.core.store.base.requests import Get, Inspect, Put
+from chordnet.core.store.base.requests import Get, Inspect, Put, Recover
 from chordnet.core.store.look.enquiries import Enquiries
 from chordnet.core.store.node.asking import Asking
 from chordnet.core.store.node.directory import Directory, Listed
@@ -162,8 +162,11 @@ class Formation:
         if isinstance(message, msg.Snapshot):
             self.holdings.snapshot(sender, message)
         elif isinstance(message, REQUESTS):
-            self._catch_up(sender, message.address)
-            self.holdings.take(sender, message, self.directory.of(slot))
+            address, known = message.address, self.directory.of(slot)
+            if address.formation == self.id and address.generation > known.configuration.generation:
+                # The sender knows of a later generation, in which this node must not answer.
+                self.around.say(sender, Where(self.id, (slot,)))
+            self.holdings.take(sender, message, known)
             if isinstance(message, msg.Chosen) and message.address.formation == self.id:
                 new, old = message.configuration, message.previous
                 self._learn(Listed(slot, new, serves=False, before=old))
@@ -172,12 +175,6 @@ class Formation:
                 self.seats.sealed(head, self.around.me)
         else:
             self._answered(sender, message)
-
-    def _catch_up(self, sender: str, address: msg.Address) -> None:
-        """Ask a node that knows of a later generation of a slot; this one must not answer in it."""
-        known = self.directory.of(address.slot).configuration
-        if address.formation == self.id and address.generation > known.generation:
-            self.around.say(sender, Where(self.id, (address.slot,)))
 
     def _answered(self, sender: str, answer: msg.StoreMessage) -> None:
         operation, change = self.asking.get(answer.rid), self.seats.get(answer.rid)
@@ -216,6 +213,9 @@ class Formation:
         asked, around = event.asked, self.around
         if isinstance(asked, Get | Put):
             self.asking.start(event.op, asked, event.timeout)
+            return
+        if isinstance(asked, Recover):
+            self.recoveries.start(event.op, asked, event.timeout)
             return
         rid = around.rid()
         around.sooner(For.ENQUIRY, rid, event.timeout)

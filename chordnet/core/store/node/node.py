@@ -79,7 +79,8 @@ class StoreNode:
         """This node's part in its formation; None until it belongs to one."""
         self.misfit = misfit(settings, self.around.me, kept)
         """Why this node keeps out of the store, with the disk that it has; empty if it does not."""
-        self._founders = Founders(settings, self.around.me, kept)
+        self.founders = Founders(settings, self.around.me, kept)
+        """This node's part in the beginning of a store."""
         self._greetings: dict[str, bool] = {}
         """Nodes to greet at the end of this step; whether to ask them to answer."""
         self._first: list[NodeEffect] = []
@@ -101,7 +102,8 @@ class StoreNode:
         """
         self.around.now, self.around.wall = now, wall
         if self.misfit:
-            return self._keep_out()
+            told, self._told_misfit = self._told_misfit, True
+            return [] if told else [Noted(self.misfit, alarming=True)]
         if isinstance(event, ev.Mail):
             self._mail(event)
         elif isinstance(event, ev.Ask):
@@ -111,23 +113,13 @@ class StoreNode:
             self._neighbours(event)
         elif isinstance(event, ev.Lost):
             self._lost(event.node)
-        elif isinstance(event, ev.Vacate | ev.Begin | ev.Recover):
-            self._ordered(event)
+        elif isinstance(event, ev.Vacate):
+            self._vacate()
+        elif isinstance(event, ev.Begin):
+            self._begin(event.founders)
         else:
             self._tick()
         return self._done()
-
-    def _ordered(self, order: ev.Vacate | ev.Begin | ev.Recover) -> None:
-        """Do what the people who look after the node have ordered."""
-        if isinstance(order, ev.Vacate):
-            self._vacate()
-        elif isinstance(order, ev.Begin):
-            self._begin(order.founders)
-        else:
-            assert self.formation is not None, "who orders looks at `founding` first"
-            self.formation.recoveries.start(
-                order.op, order.slots, order.timeout, accept_loss=order.accept_loss
-            )
 
     @property
     def deadline(self) -> float | None:
@@ -148,17 +140,13 @@ class StoreNode:
         result, self._first = [*self._first, *around.answers], []
         around.answers.clear()
         for node, asks in self._greetings.items():
-            hail = self._founders.hail(self.vacating, asks=asks)
+            hail = self.founders.hail(self.vacating, asks=asks)
             around.said.setdefault(node, []).insert(0, hail)
         self._greetings.clear()
         for node, messages in around.said.items():
             result += [Post(node, letter) for letter in letters(messages)]
         around.said.clear()
         return result
-
-    def _keep_out(self) -> list[NodeEffect]:
-        told, self._told_misfit = self._told_misfit, True
-        return [] if told else [Noted(self.misfit, alarming=True)]
 
     def _work(self) -> None:
         """Do what the parts of this node have asked for."""
@@ -168,7 +156,7 @@ class StoreNode:
             effects, queue[:] = queue[:], []
             for effect in effects:
                 if isinstance(effect, Keep):
-                    self._founders.empty = False
+                    self.founders.empty = False
                     self._first.append(effect)
                 elif isinstance(effect, Say) and effect.to != around.me.node:
                     around.say(effect.to, effect.message)
@@ -185,7 +173,7 @@ class StoreNode:
             around.found(node)
         if not event.member:
             return
-        self._first += self._founders.begin()
+        self._first += self.founders.begin()
         self._hail(node for node in around.place.near if node not in before)
         around.sooner(For.HAIL, 0, around.jittered(self._pause))
         if self.formation is not None:
@@ -223,7 +211,7 @@ class StoreNode:
                 self._greetings[node] = asks or self._greetings.get(node, False)
 
     def _hailed(self, sender: str, hail: Hail) -> None:
-        founders = self._founders
+        founders = self.founders
         fault = fault_of(sender, hail)
         if fault:
             self._notice(f"{sender} has sent a hail that {fault}")
@@ -248,13 +236,13 @@ class StoreNode:
 
     @property
     def _pause(self) -> float:
-        seeks = self.formation is None and self._founders.wanted
+        seeks = self.formation is None and self.founders.wanted
         patient = self._since is None or self.around.now < self._since + OVERDUE_S
         return SEEK_S if seeks and patient else HAIL_S
 
     def _catch_up(self) -> None:
         """Begin with a formation that is new to this node."""
-        founding = self._founders.founding
+        founding = self.founders.founding
         if founding is None or founding == self.founding:
             return
         if self.formation is not None:
@@ -274,17 +262,13 @@ class StoreNode:
         self.around.sooner(For.HAIL, 0, self.around.jittered(HAIL_S))
         self.holders.clear()  # the hail that ends the formation fills it again
 
-    def why_not_begin(self, founders: tuple[str, ...]) -> str:
-        """Return why this node cannot begin a store with these founders; empty if it can."""
-        return self.misfit or self._founders.why_not(founders)
-
     def _begin(self, founders: tuple[str, ...]) -> None:
-        if self.why_not_begin(founders):
+        if self.founders.why_not(founders):
             return
         self.settings = attrs.evolve(self.settings, founders=founders)
         self._since = None
-        self._first += self._founders.order(founders)
-        self._hail(self._founders.wanted)
+        self._first += self.founders.order(founders)
+        self._hail(self.founders.wanted)
         self.around.alarms.set((For.HAIL, 0), self.around.now + SEEK_S)
         self._catch_up()
 
@@ -315,13 +299,13 @@ class StoreNode:
         others = set() if formation is None else formation.seats.members_of_arc()
         before = around.place.predecessor
         near = [*around.place.successors[:NEAREST], *([] if before is None else [before])]
-        self._hail(sorted({*near, *self._founders.wanted, *others}))
+        self._hail(sorted({*near, *self.founders.wanted, *others}))
         if formation is not None:
             formation.compare()
         else:
             self._since = around.now if self._since is None else self._since
             if around.now >= self._since + OVERDUE_S:
-                self._first += self._founders.overdue()
+                self._first += self.founders.overdue()
 
     def _notice(self, text: str) -> None:
         """Say something once."""

@@ -13,9 +13,10 @@ import attrs
 from msgspec.structs import replace
 
 from chordnet.core.store.base.configurations import Configuration, Member
-from chordnet.core.store.base.effects import Salvaged
+from chordnet.core.store.base.effects import Answered
 from chordnet.core.store.base.founding import Founding, Slots
-from chordnet.core.store.base.outcomes import Fate, Salvage
+from chordnet.core.store.base.outcomes import Fate, Salvage, Salvages
+from chordnet.core.store.base.requests import Recover
 from chordnet.core.store.node.directory import Directory, Listed
 from chordnet.core.store.node.seats import Seats
 from chordnet.core.store.node.surroundings import For, Surroundings
@@ -23,8 +24,6 @@ from chordnet.core.store.slot.recovery import Findings, Recovering, Stage
 
 AT_ONCE = 16
 """Slots that one node recovers at the same time."""
-MOST_ORDERS = 16
-"""Orders under way at one node."""
 STEP_S = 0.5
 """Between two times that the same question is asked."""
 ANSWER_S = 3.0
@@ -83,14 +82,14 @@ class Recoveries:
         self._directory = directory
         self._seats = seats
         self._learn = learn
-        self._orders: list[_Order] = []
+        self.orders: list[_Order] = []
         self.ongoing: dict[int, _Ongoing] = {}
 
-    def start(self, op: int, slots: tuple[int, ...], timeout: float, *, accept_loss: bool) -> None:
+    def start(self, op: int, asked: Recover, timeout: float) -> None:
         """Begin; slots that do not exist are left out."""
-        found = sorted({slot for slot in slots if 0 <= slot < self._founding.slots})
-        order = _Order(op, accept_loss, self._around.now + timeout, found[::-1])
-        self._orders.append(order)
+        found = sorted({slot for slot in asked.slots if 0 <= slot < self._founding.slots})
+        order = _Order(op, asked.accept_loss, self._around.now + timeout, found[::-1])
+        self.orders.append(order)
         self._go_on(order)
 
     def get(self, rid: int) -> Recovering | None:
@@ -99,7 +98,7 @@ class Recoveries:
 
     def close(self) -> None:
         """End all orders: this node leaves the formation."""
-        for order in list(self._orders):
+        for order in list(self.orders):
             order.waiting.clear()
         for rid, ongoing in list(self.ongoing.items()):
             self._finish(rid, ongoing, ongoing.recovering.salvage(Fate.OVERTAKEN))
@@ -110,11 +109,11 @@ class Recoveries:
         while order.waiting and len(self.ongoing) < AT_ONCE:
             order.ongoing += 1
             self._begin(order, order.waiting.pop())
-        if not order.waiting and not order.ongoing and order in self._orders:
-            self._orders.remove(order)
+        if not order.waiting and not order.ongoing and order in self.orders:
+            self.orders.remove(order)
             salvages = tuple(order.salvages[slot] for slot in sorted(order.salvages))
-            self._around.answers.append(Salvaged(order.op, salvages))
-            for other in self._orders[:1]:
+            self._around.answers.append(Answered(order.op, Salvages(salvages)))
+            for other in self.orders[:1]:
                 self._go_on(other)
 
     def _begin(self, order: _Order, slot: int) -> None:
