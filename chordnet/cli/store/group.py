@@ -7,6 +7,7 @@ import importlib
 import click
 
 COMMANDS = {
+    "can-stop": ("standing", "can_stop", "Whether a node can be stopped."),
     "recover": ("operate", "recover", "Recover slots that lost their majority for good."),
     "begin": ("operate", "begin", "Begin a store at nodes that run."),
     "set-aside": ("operate", "set_aside", "Set one of two stores aside, its data untouched."),

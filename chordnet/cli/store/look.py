@@ -47,10 +47,12 @@ async def take_store(testbed: Testbed, patience: float) -> tuple[NetworkDescript
 @click.group(
     cls=StoreGroup,
     invoke_without_command=True,
+    subcommand_metavar="[COMMAND]",
     epilog="""\b
 Examples:
   p2pnet store
   p2pnet store --json
+  p2pnet store can-stop 4
   p2pnet store recover --all
 """,
 )

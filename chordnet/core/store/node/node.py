@@ -31,12 +31,13 @@ from chordnet.core.store.begin.fitting import misfit
 from chordnet.core.store.begin.founders import Founders
 from chordnet.core.store.begin.hails import Hail, fault_of
 from chordnet.core.store.begin.settings import StoreSettings
+from chordnet.core.store.begin.voices import Voices
 from chordnet.core.store.node.directory import Listed
 from chordnet.core.store.node.formation import Formation
+from chordnet.core.store.node.holdings import StoreView
 from chordnet.core.store.node.seats import Holder
 from chordnet.core.store.node.surroundings import For, Place, Surroundings, remember
 from chordnet.core.store.node.talk import letters, read
-from chordnet.core.store.node.view import StoreView
 
 ALL = StoreSafeguards()
 HAIL_S = 15.0
@@ -81,6 +82,7 @@ class StoreNode:
         """Why this node keeps out of the store, with the disk that it has; empty if it does not."""
         self.founders = Founders(settings, self.around.me, kept)
         """This node's part in the beginning of a store."""
+        self._voices = Voices(settings.founders)
         self._greetings: dict[str, bool] = {}
         """Nodes to greet at the end of this step; whether to ask them to answer."""
         self._first: list[NodeEffect] = []
@@ -137,6 +139,8 @@ class StoreNode:
         """Do what concerns this node only, and return the rest."""
         around = self.around
         self._work()
+        self._hail(around.unknown)
+        around.unknown.clear()
         result, self._first = [*self._first, *around.answers], []
         around.answers.clear()
         for node, asks in self._greetings.items():
@@ -217,7 +221,11 @@ class StoreNode:
             self._notice(f"{sender} has sent a hail that {fault}")
             return
         before = founders.vote, founders.founding
-        self._first += founders.on_hail(sender, hail)
+        place, now = self.around.place, self.around.now
+        if self._voices.suffice(founders, sender, hail.founding, place.near, now):
+            self._first += founders.on_hail(sender, hail)
+        else:
+            self.around.sooner(For.HAIL, 0, self.around.jittered(self._pause))
         if hail.asks:
             self._hail([sender], asks=False)
         self._catch_up()
@@ -236,7 +244,7 @@ class StoreNode:
 
     @property
     def _pause(self) -> float:
-        seeks = self.formation is None and self.founders.wanted
+        seeks = self.formation is None and (self.founders.wanted or self._voices.heard)
         patient = self._since is None or self.around.now < self._since + OVERDUE_S
         return SEEK_S if seeks and patient else HAIL_S
 
@@ -266,6 +274,7 @@ class StoreNode:
         if self.founders.why_not(founders):
             return
         self.settings = attrs.evolve(self.settings, founders=founders)
+        self._voices = Voices(founders)
         self._since = None
         self._first += self.founders.order(founders)
         self._hail(self.founders.wanted)

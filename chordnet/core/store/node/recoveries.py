@@ -18,8 +18,9 @@ from chordnet.core.store.base.founding import Founding, Slots
 from chordnet.core.store.base.outcomes import Fate, Salvage, Salvages
 from chordnet.core.store.base.requests import Recover
 from chordnet.core.store.node.directory import Directory, Listed
-from chordnet.core.store.node.seats import Seats
+from chordnet.core.store.node.seats import Seats, change_of
 from chordnet.core.store.node.surroundings import For, Surroundings
+from chordnet.core.store.node.talk import Lists
 from chordnet.core.store.slot.recovery import Findings, Recovering, Stage
 
 AT_ONCE = 16
@@ -215,6 +216,8 @@ class Recoveries:
             self._install(rid, ongoing)
         elif findings.fate is not None:
             salvage = recovering.salvage(findings.fate)
+            if findings.fate == Fate.HAS_MAJORITY:
+                self._learn(Listed(ongoing.slot, salvage.configuration))
             newer = salvage.configuration.generation > ongoing.first.generation
             if ongoing.tries and newer and findings.fate == Fate.HAS_MAJORITY:
                 salvage = replace(salvage, fate=Fate.RECOVERED)  # others have
@@ -230,8 +233,12 @@ class Recoveries:
             ongoing.salvage = replace(salvage, configuration=new)
             listed = Listed(ongoing.slot, new, serves=False, before=recovery.left)
             self._learn(listed)
+            # Those that are left have accepted it, and others believe them.
+            for member in recovery.left.members:
+                if member != self._around.me:
+                    self._around.say(member.node, Lists(self._founding.id, (listed,)))
             if self._directory.of(ongoing.slot) == listed:
-                self._seats.tell(listed)
+                self._seats.lead(ongoing.slot, change_of(listed, new.members))
         known = self._directory.of(ongoing.slot)
         if known.serves and not new.follows(known.configuration):
             self._finish(rid, ongoing, replace(ongoing.salvage, fate=Fate.RECOVERED))
