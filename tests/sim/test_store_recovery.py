@@ -222,6 +222,7 @@ class RecoveryTests(SynchronousTestCase):
             ring.recover(name)
         world.heal()
         ring.settle()
+        world.run(30.0)
         for listed in world.newest():
             for process in world.live():
                 formation = process.node.formation

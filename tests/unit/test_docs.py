@@ -25,8 +25,10 @@ from chordnet import recipes, service, settings, sources, tap
 from chordnet.cli import app
 from chordnet.cli.base import output
 from chordnet.cli.commands import chaos, doctor, explain, lifecycle, members, messages, ring, status
-from chordnet.cli.lab import check_history, replay, simulate
-from chordnet.cli.store import group, keys, standing
+from chordnet.cli.lab import check_history, lab, replay, simulate
+from chordnet.cli.store import group, keys, operate, standing
+from chordnet.cli.store.explain import Explained, Looked
+from chordnet.cli.store.explain import explained_json as explained_key_json
 from chordnet.core.base import config
 from chordnet.core.base.config import ProtocolConfig
 from chordnet.core.base.messages import NodeRef
@@ -53,6 +55,8 @@ from chordnet.net.base.metrics import METRICS
 from chordnet.record import recording
 from chordnet.record.replay import Difference, Moment, Replay
 from chordnet.sim.measured import experiment
+from chordnet.sim.slots.explore import Search
+from chordnet.sim.slots.labs import LABS
 from chordnet.survey import journey
 from chordnet.survey.description import NetworkDescription
 from chordnet.survey.examination import Messages
@@ -60,15 +64,18 @@ from chordnet.survey.findings import Finding, WrongRing
 from chordnet.survey.histories import Comparison
 from chordnet.survey.observer import Snapshot
 from chordnet.survey.report import Report
+from chordnet.survey.store.merged import Slot
 from chordnet.survey.verdict import Names
 from chordnet.testbed.actions import lifecycle as testbed
 from chordnet.testbed.actions.changes import Removed
 from chordnet.testbed.actions.chaos import Acted, Part
+from chordnet.testbed.actions.operating import Aside, Begun, Rescue
 from chordnet.testbed.actions.restart import Restarted
 from chordnet.testbed.base.faults import Faults
 from chordnet.wire.rpc import MessageRecord, NodeInfo, NodeStatus, Receipt, RouteHop, Written
-from chordnet.wire.stores import SlotStanding, StoreStanding
+from chordnet.wire.stores import KeyMember, KeyMembers, SlotStanding, StoreStanding
 from tests.unit import tidy
+from tests.unit.wire_examples import RECOVERY
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -634,6 +641,27 @@ class Json(SynchronousTestCase):
         found = standing.standing_json(StoreStanding(False, 48, 1, [slot]), self.names)
         self.assertShape("store can-stop", {"network": "default", "node": 1, **found})
 
+    def test_the_json_of_an_explained_key_is_as_described(self):
+        members = [KeyMember("Node 1", "0f", 0.1, "", 7, "4.2 Node 2 1f", 4, None)]
+        changed = [KeyMember("Node 1", "0f", 0.1, "", 8, "4.3 Node 2 1f", 4, None)]
+        looked = Looked(1, KeyMembers(63, 1, 4, members), KeyMembers(63, 1, 4, changed))
+        found = Explained("k", "00", Slot(63, 1, 4, (1,)), "00")
+        self.assertShape("explain-key", explained_key_json(found, looked, self.names))
+
+    def test_the_json_of_recovered_slots_is_as_described(self):
+        done = Rescue(self.names.description, 2, (RECOVERY,))
+        self.assertShape("store recover", operate.rescue_json("default", done))
+
+    def test_the_json_of_a_store_that_has_begun_is_as_described(self):
+        self.assertShape("store begin", operate.begun_json("default", Begun("3f9c", (1, 2, 3))))
+
+    def test_the_json_of_a_store_that_is_set_aside_is_as_described(self):
+        done = Aside("3f9c", {4: "there"}, {"other": "no"})
+        self.assertShape("store set-aside", operate.aside_json("default", done))
+
+    def test_the_json_of_a_copy_that_is_adopted_is_as_described(self):
+        self.assertShape("store adopt-copy", operate.copy_json("default", 4, Path("there")))
+
     def test_the_json_of_send_is_as_described(self):
         receipt = Receipt("id", "apple", 2, 2, 1, 1, 0.1, False, [])
         self.assertShape("send-message", messages.receipt_json(receipt, 1, self.names))
@@ -688,6 +716,14 @@ class Json(SynchronousTestCase):
         document = check_history.found_json(check.HistoryFound((key,), 6, 3, 1, 0, True))
         self.assertShape("check-history", document)
         self.assertEqual(document["found"], self.documents["check-history"]["found"])
+
+    def test_the_json_of_a_lab_is_as_described(self):
+        found = self.documents["lab"]
+        search = Search(LABS["stale-read"].plan(on=False))
+        document = lab.lab_json(LABS["stale-read"], search, search.run(), on=False)
+        document["history"] = document["history"][1:2]
+        document["history"][0]["changes"].pop("B")
+        self.assertEqual(found, document)
 
     def test_histories_have_every_field_outcome_kind_and_reason(self):
         page = (DOCS / "reference" / "histories.md").read_text(encoding="utf-8")

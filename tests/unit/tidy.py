@@ -78,7 +78,7 @@ _ARROWS = {
     "sim.measured": "core.base sim.scenarios sim.world",
     "sim": "core.base sim.campaign sim.scenarios sim.world",
     "survey": "core.base judge wire",
-    "survey.store": "survey wire",
+    "survey.store": "core.store.base survey wire",
     "draw": "core.base survey wire",
     "testbed.base": "survey",
     "testbed.engines": "survey testbed.base",
@@ -87,7 +87,8 @@ _ARROWS = {
     "cli.commands": "cli.base draw judge survey survey.store testbed.actions testbed.base wire",
     "cli.store": "cli.base core.base core.store.base draw storage storage.store survey "
     "survey.store testbed.actions wire",
-    "cli.lab": "cli.base core.base draw judge.store record sim.measured sim.world",
+    "cli.lab": "cli.base core.base draw judge.store record sim.measured sim.slots sim.store "
+    "sim.store.scenarios sim.world",
     "cli": "cli.base",
 }
 # fmt: on

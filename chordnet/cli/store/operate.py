@@ -193,10 +193,18 @@ def begin(nodes: Sequence[int | str], timeout: float, as_json: bool, network: st
 
     done = with_testbed(network, work)
     if as_json:
-        founders = list(done.founders)
-        print_json({"network": network, "formation": done.formation, "founders": founders})
+        print_json(begun_json(network, done))
     else:
         print(plain(f"store {done.formation[:8]} has begun, by {names_of(done.founders)}"))
+
+
+def begun_json(network: str, done: Begun) -> dict[str, Any]:
+    """Return the store that has begun as the JSON document of the command."""
+    return {
+        "network": network,
+        "formation": done.formation,
+        "founders": list(done.founders),
+    }
 
 
 @click.command(
@@ -225,16 +233,23 @@ def set_aside(formation: str, timeout: float, as_json: bool, network: str) -> in
 
     done = with_testbed(network, work)
     if as_json:
-        where = [{"node": ref, "where": where} for ref, where in done.where.items()]
-        refused = [{"node": ref, "why": why} for ref, why in done.refused.items()]
-        document = {"network": network, "formation": done.formation}
-        print_json({**document, "nodes": where, "refused": refused})
+        print_json(aside_json(network, done))
     else:
         for ref, place in done.where.items():
             print(plain(f"{names_of([ref])}: its store is set aside: {place}"))
         for ref, why in done.refused.items():
             print(plain(f"{names_of([ref])} still has it: {why}"))
     return FAILED if done.refused else 0
+
+
+def aside_json(network: str, done: Aside) -> dict[str, Any]:
+    """Return which stores were set aside as the JSON document of the command."""
+    return {
+        "network": network,
+        "formation": done.formation,
+        "nodes": [{"node": ref, "where": where} for ref, where in done.where.items()],
+        "refused": [{"node": ref, "why": why} for ref, why in done.refused.items()],
+    }
 
 
 @click.command(
@@ -274,9 +289,14 @@ def adopt_copy(node: int | str | None, state_dir: Path | None, as_json: bool, ne
     assert state_dir is not None
     where = adopted(state_dir)
     if as_json:
-        print_json({"network": network, "node": node, "copy": str(where)})
+        print_json(copy_json(network, node, where))
     else:
         print(plain(f"the copy is kept in {where}; the node begins with an empty store"))
+
+
+def copy_json(network: str, node: int | str | None, where: Path) -> dict[str, Any]:
+    """Return where the copy is as the JSON document of the command."""
+    return {"network": network, "node": node, "copy": str(where)}
 
 
 def adopted(directory: Path) -> Path:

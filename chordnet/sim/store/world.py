@@ -361,6 +361,9 @@ class StoreWorld(Schedule):
             if len(members) < min(self.replicas, seats):
                 yield f"slot {listed.slot} has {len(members)} members"
             for member in members:
+                if member.node not in self.processes:
+                    yield f"slot {listed.slot} is said to be held by {member.node}"
+                    continue
                 process = self.processes[member.node]
                 head = process.disk.heads.get(listed.slot)
                 epoch = 1 if head is None else head.configuration.epoch

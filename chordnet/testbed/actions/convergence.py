@@ -68,6 +68,23 @@ class Leaving:
 
 
 @attrs.frozen
+class Moving:
+    """How far a store is with what it does until it is in step."""
+
+    finished: int
+    of: int
+
+    @property
+    def done(self) -> tuple[int, int]:
+        """How many steps of how many."""
+        return self.finished, self.of
+
+    def words(self) -> str:
+        """Return this for people."""
+        return f"the store is not in step yet: {self.of - self.finished} of {self.of} to go"
+
+
+@attrs.frozen
 class Restarting:
     """How far a rolling restart is."""
 
@@ -86,7 +103,7 @@ class Restarting:
         return f"{self.count} of {self.of} nodes restarted; next is Node {self.node}"
 
 
-Stage = Progress | Leaving | Restarting
+Stage = Progress | Leaving | Moving | Restarting
 Watch = Callable[[Stage], None]
 
 

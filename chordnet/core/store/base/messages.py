@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import msgspec
 
-from chordnet.core.store.base.ballots import Ballot
+from chordnet.core.store.base.ballots import NONE, Ballot
 from chordnet.core.store.base.configurations import Configuration, Member, Recovery, Vote
 from chordnet.core.store.base.records import Content, Floor, Record
 
@@ -83,12 +83,16 @@ class Accept(_Message, frozen=True):
     key: bytes
     ballot: Ballot
     content: Content
+    following: Ballot = NONE
+    """Promise this one as well, for the next write of the same coordinator."""
 
 
 class Accepted(_Message, frozen=True):
     """Answer to ``Accept``."""
 
     ballot: Ballot
+    following: Ballot = NONE
+    """The same as was asked for, if it is promised and nothing above it."""
 
 
 class Read(_Message, frozen=True):

@@ -36,11 +36,17 @@ from collections.abc import Callable, Iterator
 
 import attrs
 
+from chordnet.core.store.base import messages as msg
 from chordnet.core.store.base.configurations import Member, recoveries
+from chordnet.core.store.base.founding import FIRST_GENERATION
 from chordnet.core.store.node.directory import Directory, Listed
-from chordnet.core.store.node.surroundings import For, Surroundings
-from chordnet.core.store.node.talk import LISTED_IN_ONE, Where
+from chordnet.core.store.node.surroundings import For, Surroundings, remember
+from chordnet.core.store.node.talk import LISTED_IN_ONE, Digest, Lists, Where
 
+TELL_S = 0.02
+"""News of slots wait so long, so that many of them travel together."""
+LIST_AGAIN_S = 5.0
+"""A node is given the whole directory once in this time."""
 CLAIMANTS = 8
 """Nodes of which a claim about one slot is remembered."""
 BATCH_S = 0.01
@@ -155,6 +161,8 @@ class Claims:
         if not listed.is_sound(self._directory.slots):
             return False
         said, present = listed.configuration, self._directory.of(listed.slot).configuration
+        if said.generation != FIRST_GENERATION and not recoveries(said.generation):
+            return False
         return (
             said.epoch <= present.epoch + MOST_AHEAD
             and recoveries(said.generation) <= recoveries(present.generation) + MOST_AHEAD
@@ -219,6 +227,60 @@ class Claims:
             nothing = listed.before is not None and not listed.before.members
             if len(said) >= 2 or (alone and said == voices) or (silent and nothing):
                 yield listed
+
+
+class News:
+    """What this node tells others of slots: what it believes, and nothing else."""
+
+    def __init__(self, around: Surroundings, formation: bytes, directory: Directory) -> None:
+        self._around = around
+        self._formation = formation
+        self._directory = directory
+        self._news: dict[int, None] = {}
+        self._listed_at: tuple[dict[str, float], dict[str, float]] = ({}, {})
+        """When nodes were given the whole directory, and when they were for an answer of theirs."""
+
+    def add(self, slot: int) -> None:
+        """Tell both neighbours of a slot, in a moment."""
+        self._news[slot] = None
+        self._around.sooner(For.TELL, 0, TELL_S)
+
+    def on_digest(self, sender: str, message: Digest) -> None:
+        """Give a node the directory, if that differs from its own."""
+        digest, at = self._directory.digest, self._listed_at[message.back]
+        # A small question with a long answer, so not as often as a node may ask.
+        if self._around.now < at.get(sender, -LIST_AGAIN_S) + LIST_AGAIN_S:
+            return
+        if message.digest != digest:
+            remember(at, sender, self._around.now)
+            self._list(sender, self._directory.later())
+            if not message.back:
+                self._around.say(sender, Digest(self._formation, digest, back=True))
+
+    def on_where(self, sender: str, message: Where) -> None:
+        """Say what is known of some slots."""
+        known = [slot for slot in dict.fromkeys(message.slots) if slot < self._directory.slots]
+        self._list(sender, [self._directory.of(slot) for slot in known])
+
+    def tell(self) -> None:
+        """Tell both neighbours what is new."""
+        news = [self._directory.of(slot) for slot in self._news]
+        self._news.clear()
+        place = self._around.place
+        for node in dict.fromkeys([place.predecessor, *place.successors[:1]]):
+            if node is not None:
+                self._list(node, news)
+
+    def _list(self, to: str, listed: list[Listed]) -> None:
+        while listed:
+            page = msg.page(listed, LISTED_IN_ONE)
+            self._around.say(to, Lists(self._formation, page))
+            listed = listed[len(page) :]
+
+    def compare(self) -> None:
+        """Compare directories with the next node."""
+        for node in self._around.place.successors[:1]:
+            self._around.say(node, Digest(self._formation, self._directory.digest))
 
 
 def _vouches(said: Listed, listed: Listed) -> bool:

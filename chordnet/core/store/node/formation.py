@@ -14,24 +14,21 @@ from msgspec.structs import replace
 
 from chordnet.core.store.base import messages as msg
 from chordnet.core.store.base.ballots import Ballots
-from chordnet.core.store.base.configurations import Configuration
-from chordnet.core.store.base.effects import Answered, Changed, Effect, Ended, Noted, Say, Wait
+from chordnet.core.store.base.effects import Answered, Changed, Effect, Ended, Follows, Say, Wait
 from chordnet.core.store.base.events import Ask
 from chordnet.core.store.base.founding import Founding, Slots
 from chordnet.core.store.base.kept import Kept
-from chordnet.core.store.base.outcomes import Report
 from chordnet.core.store.base.requests import Get, Inspect, Put, Recover
 from chordnet.core.store.look.enquiries import Enquiries
 from chordnet.core.store.node.asking import Asking
-from chordnet.core.store.node.claims import Claims
-from chordnet.core.store.node.directory import Directory, Listed
+from chordnet.core.store.node.claims import Claims, News
+from chordnet.core.store.node.directory import Directory, Listed, listed_as_chosen
 from chordnet.core.store.node.holdings import Holdings, SlotView, slot_view
 from chordnet.core.store.node.recoveries import Recoveries
 from chordnet.core.store.node.repair import Repair
 from chordnet.core.store.node.seats import Holder, Seats, Suggestions
-from chordnet.core.store.node.surroundings import For, Surroundings, remember
+from chordnet.core.store.node.surroundings import For, Surroundings
 from chordnet.core.store.node.talk import (
-    LISTED_IN_ONE,
     Digest,
     Leaving,
     Lists,
@@ -45,13 +42,6 @@ from chordnet.core.store.node.talk import (
 from chordnet.core.store.slot.operations import Operation
 from chordnet.core.store.slot.reconfigure import Change
 from chordnet.core.store.slot.recovery import Recovering
-
-SHOWN = 10
-"""Slots that one notice names."""
-TELL_S = 0.02
-"""News of slots wait so long, so that many of them travel together."""
-LIST_AGAIN_S = 5.0
-"""A node is given the whole directory once in this time."""
 
 REQUESTS = (
     msg.Prepare,
@@ -117,18 +107,23 @@ class Formation:
         self.recoveries = Recoveries(around, founding, self.directory, self.seats, self._learn)
         self.repair = Repair(around, self.id, self.holdings, self.asking.look_up)
         self.enquiries = Enquiries(
-            around.me, self.id, around.effects, self._found_out, lambda: around.now, around.heard_at
+            around.me,
+            self.id,
+            around.effects,
+            lambda op, report: around.answers.append(Answered(op, report)),
+            lambda: around.now,
+            around.heard_at,
         )
-        self._news: dict[int, None] = {}
-        self._listed_at: tuple[dict[str, float], dict[str, float]] = ({}, {})
-        """When nodes were given the whole directory, and when they were for an answer of theirs."""
+        self.news = News(around, self.id, self.directory)
         self.repair.start()
         for held in self.holdings.slots.values():
             head = held.registers.head
-            listed = Listed(head.slot, head.known, head.newest is None)
-            if listed.is_sound(founding.slots):
-                self.directory.learn(listed)
+            if head.newest is not None:
+                self.directory.learn(listed_as_chosen(head.slot, head.newest, head.configuration))
+            elif head.configuration.members:
+                self.directory.learn(Listed(head.slot, head.configuration))
             self.seats.sealed(head, around.me)
+            self.holdings.resume(self.directory.of(head.slot))
 
     def arc(self) -> Iterable[int]:
         """Return the slots in this node's care: their places lie in (predecessor, this node]."""
@@ -154,8 +149,8 @@ class Formation:
         elif message.formation == self.id:
             on_talk: dict[type, Callable[[str, Any], None]] = {
                 Lists: self._listed,
-                Digest: self._compared,
-                Where: self._asked_where,
+                Digest: self.news.on_digest,
+                Where: self.news.on_where,
                 Sum: self.repair.on_sum,
                 Stock: self.repair.on_stock,
                 Missing: self.repair.on_missing,
@@ -209,7 +204,7 @@ class Formation:
         if told.address.formation != self.id:
             return
         listed = Listed(slot, new, serves=False, before=told.previous)
-        if self.claims.trusts(sender, slot) or self._knows_of(listed):
+        if self.claims.trusts(sender, slot) or self.holdings.has_accepted(listed):
             if self.claims.is_possible(listed):
                 self.holdings.chosen(sender, told)
                 self._learn(listed)
@@ -221,14 +216,6 @@ class Formation:
             self.holdings.chosen(sender, replace(told, previous=before))
         else:
             self.claims.take(sender, listed)
-
-    def _knows_of(self, listed: Listed) -> bool:
-        """Return True if this disk has accepted this recovery, so that anybody may say it is so."""
-        held = self.holdings.slots.get(listed.slot)
-        recovery = None if held is None else held.registers.head.recovery
-        if recovery is None:
-            return False
-        return (recovery.configuration, recovery.left) == (listed.configuration, listed.before)
 
     def _forget(self, sender: str, told: msg.Forget) -> None:
         """Delete what others hold now, if that is known to be so."""
@@ -252,6 +239,8 @@ class Formation:
                 self.asking.wait(effect.rid)
         elif isinstance(effect, Ended):
             self.asking.ended(effect.rid, effect.outcome)
+        elif isinstance(effect, Follows):
+            self.asking.follow(effect.rid, effect.following)
         elif isinstance(effect, Changed):
             listed = self.seats.over(effect.rid, effect.configuration)
             if listed is not None:
@@ -278,14 +267,8 @@ class Formation:
         if asked.leaving:
             for node in sorted(self.fellows() - {around.me.node}):
                 around.say(node, Leaving(self.id))
-        self.enquiries.may_stop(rid, event.op, self._seats())
-
-    def _seats(self) -> list[tuple[int, Configuration]]:
-        """Return the slots that need this disk, each with the members that it should have."""
-        return [(slot, self.directory.of(slot).configuration) for slot in sorted(self.needing())]
-
-    def _found_out(self, op: int, report: Report) -> None:
-        self.around.answers.append(Answered(op, report))
+        seats = [(slot, self.directory.of(slot).configuration) for slot in sorted(self.needing())]
+        self.enquiries.may_stop(rid, event.op, seats)
 
     def lost(self, node: str) -> None:
         """Heed that a node cannot be reached."""
@@ -303,61 +286,17 @@ class Formation:
     def _learn(self, listed: Listed) -> None:
         if not listed.is_sound(self.founding.slots) or not self.directory.learn(listed):
             return
-        self._news[listed.slot] = None
+        self.news.add(listed.slot)
         self.seats.learned(listed)
-        self.around.sooner(For.TELL, 0, TELL_S)
         self.holdings.learned(listed)
         self.asking.learned(listed)
         self.recoveries.learned(listed)
 
     def _listed(self, sender: str, message: Lists) -> None:
         for listed in message.listed:
-            if self.claims.is_possible(listed) and self._knows_of(listed):
+            if self.claims.is_possible(listed) and self.holdings.has_accepted(listed):
                 self._learn(listed)
             self.claims.take(sender, listed)
-
-    def _compared(self, sender: str, message: Digest) -> None:
-        digest, at = self.directory.digest, self._listed_at[message.back]
-        # A small question with a long answer, so not as often as a node may ask.
-        if self.around.now < at.get(sender, -LIST_AGAIN_S) + LIST_AGAIN_S:
-            return
-        if message.digest != digest:
-            remember(at, sender, self.around.now)
-            self._list(sender, self.directory.later())
-            if not message.back:
-                self.around.say(sender, Digest(self.id, digest, back=True))
-
-    def _asked_where(self, sender: str, message: Where) -> None:
-        known = [slot for slot in dict.fromkeys(message.slots) if slot < self.founding.slots]
-        self._list(sender, [self.directory.of(slot) for slot in known])
-
-    def _tell_news(self) -> None:
-        outdated, self.holdings.outdated = self.holdings.outdated, []
-        if outdated:
-            which = ", ".join(map(str, sorted(outdated)[:SHOWN]))
-            more = f" and {len(outdated) - SHOWN} more" if len(outdated) > SHOWN else ""
-            text = (
-                f"slots were recovered without this disk: {which}{more}; what it has of them is"
-                " outdated, and is dropped"
-            )
-            self.around.answers.append(Noted(text, alarming=True))
-        news = [self.directory.of(slot) for slot in self._news]
-        self._news.clear()
-        place = self.around.place
-        for node in dict.fromkeys([place.predecessor, *place.successors[:1]]):
-            if node is not None:
-                self._list(node, news)
-
-    def _list(self, to: str, listed: list[Listed]) -> None:
-        while listed:
-            page = msg.page(listed, LISTED_IN_ONE)
-            self.around.say(to, Lists(self.id, page))
-            listed = listed[len(page) :]
-
-    def compare(self) -> None:
-        """Compare directories with the next node."""
-        for node in self.around.place.successors[:1]:
-            self.around.say(node, Digest(self.id, self.directory.digest))
 
     # ---- time -------------------------------------------------------------------------------
 
@@ -375,13 +314,17 @@ class Formation:
             For.RECOVER: self.recoveries.ring,
             For.REPAIR: lambda _number: self.repair.step(),
             For.DOUBT: lambda _number: self.claims.look(),
-            For.TELL: lambda _number: self._tell_news(),
+            For.TELL: lambda _number: self._tell(),
             For.ENQUIRY: self.enquiries.expire,
         }
         on_alarm[what](number)
 
     def _finish(self, slot: int) -> None:
         self.seats.finish(self.holdings.slots[slot].registers.head, self.around.me)
+
+    def _tell(self) -> None:
+        self.holdings.tell_outdated()
+        self.news.tell()
 
     # ---- to look at -------------------------------------------------------------------------
 

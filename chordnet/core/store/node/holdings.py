@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from chordnet.core.store.base import messages as msg
 from chordnet.core.store.base.configurations import Configuration, Head, Member, blank
+from chordnet.core.store.base.effects import Noted
 from chordnet.core.store.base.founding import FIRST_GENERATION, Founding, first_members
 from chordnet.core.store.base.kept import Kept
 from chordnet.core.store.base.messages import Address, Why
@@ -30,6 +31,8 @@ ON_REQUEST: dict[type, Callable[[Registers, str, Any], None]] = {
     msg.Inquire: Registers.on_inquire,
     msg.Recover: Registers.on_recover,
 }
+SHOWN = 10
+"""Slots that one notice names."""
 INSTALL_AFTER_S = 0.3
 """A member that hears by the way of its configuration waits so long for its leader."""
 INSTALL_AGAIN_S = 1.0
@@ -61,7 +64,7 @@ class Holdings:
         self._around = around
         self._formation = founding.id
         self.slots: dict[int, Held] = {}
-        self.outdated: list[int] = []
+        self._outdated: list[int] = []
         """Slots that were recovered without this disk, and of which people were not told yet."""
         records: dict[int, dict[bytes, Record]] = {}
         for slot, key, record in kept.records if kept is not None else ():
@@ -198,18 +201,44 @@ class Holdings:
             head = held.registers.head
             takes_part = head.recovery is not None and head.recovery.configuration == new
             if held.serves and new.generation > head.known.generation and not takes_part:
-                self.outdated.append(slot)
+                self._outdated.append(slot)
             held.registers.learn(new)
             if listed.serves and me not in new.members:
                 held.registers.forget(new)
+        self.resume(listed)
+
+    def resume(self, listed: Listed) -> None:
+        """Install a slot's newest configuration soon, if this disk should have it."""
+        slot, me, new = listed.slot, self._around.me, listed.configuration
+        held = self.slots.get(slot)
         if me not in new.members or not self._lacks(held, new):
             return
         copying = None if held is None else held.installation.copying
         if copying is None or copying.told.configuration != new:
             self._around.sooner(For.INSTALL, slot, self._around.jittered(INSTALL_AFTER_S))
 
+    def has_accepted(self, listed: Listed) -> bool:
+        """Return True if this disk has accepted this recovery, so that anybody may say it is so."""
+        held = self.slots.get(listed.slot)
+        recovery = None if held is None else held.registers.head.recovery
+        if recovery is None:
+            return False
+        return (recovery.configuration, recovery.left) == (listed.configuration, listed.before)
+
+    def tell_outdated(self) -> None:
+        """Tell people of the slots that were recovered without this disk."""
+        outdated, self._outdated = sorted(self._outdated), []
+        if outdated:
+            which = ", ".join(map(str, outdated[:SHOWN]))
+            more = f" and {len(outdated) - SHOWN} more" if len(outdated) > SHOWN else ""
+            text = (
+                f"slots were recovered without this disk: {which}{more}; what it has of them is"
+                " outdated, and is dropped"
+            )
+            self._around.answers.append(Noted(text, alarming=True))
+
     def install(self, listed: Listed) -> None:
-        """Fetch the state of a slot's newest configuration, if this disk should have it."""
+        """Fetch the state of a slot's newest configuration, if this disk lacks it."""
         slot, me, new = listed.slot, self._around.me, listed.configuration
         if me not in new.members or not self._lacks(self.slots.get(slot), new):
             return

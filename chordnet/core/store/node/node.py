@@ -310,7 +310,7 @@ class StoreNode:
         near = [*around.place.successors[:NEAREST], *([] if before is None else [before])]
         self._hail(sorted({*near, *self.founders.wanted, *others}))
         if formation is not None:
-            formation.compare()
+            formation.news.compare()
         else:
             self._since = around.now if self._since is None else self._since
             if around.now >= self._since + OVERDUE_S:
