@@ -649,7 +649,7 @@ class Json(SynchronousTestCase):
         self.assertShape("explain-key", explained_key_json(found, looked, self.names))
 
     def test_the_json_of_recovered_slots_is_as_described(self):
-        done = Rescue(self.names.description, 2, (RECOVERY,))
+        done = Rescue(self.network, 2, (RECOVERY,))
         self.assertShape("store recover", operate.rescue_json("default", done))
 
     def test_the_json_of_a_store_that_has_begun_is_as_described(self):
