@@ -136,6 +136,8 @@ class Attempt(msgspec.Struct, frozen=True):
     """The lowest base onto which an accept of this write may have been sent; None: none was."""
     spare: tuple[Member, ...] = ()
     """Members that are not asked for promises or contents unless one of the others does not do."""
+    lasting: bool = False
+    """Whether a write asks for the promise of the ballot for the next one."""
     ahead: Following | None = None
     """What this node has been promised for its next write of the key; used once."""
     following: Ballot = NONE
@@ -218,6 +220,8 @@ class Operation:
         configuration: Configuration,
         spare: tuple[Member, ...] = (),
         ahead: Following | None = None,
+        *,
+        lasting: bool = False,
     ) -> Attempt:
         """Return the state of an operation that has not begun; ``configuration`` may be old.
 
@@ -225,9 +229,12 @@ class Operation:
             a majority, answer.
         :param ahead: what was promised for the next write of the key; it is not used again, so only
             where :func:`follows` says that it can be used.
+        :param lasting: whether to have the next write of the key promised, too.
         """
         since = asked.since if isinstance(asked, Put) else None
-        return Attempt(configuration, Phase.WAIT, since=since, spare=spare, ahead=ahead)
+        return Attempt(
+            configuration, Phase.WAIT, since=since, spare=spare, lasting=lasting, ahead=ahead
+        )
 
     def begin(self) -> None:
         """Ask the members, for the first time or in a later epoch."""
@@ -246,6 +253,7 @@ class Operation:
             highest=attempt.highest,
             since=attempt.since,
             spare=attempt.spare,
+            lasting=attempt.lasting,
         )
         self.remind()
 
@@ -291,6 +299,7 @@ class Operation:
             highest=ballot,
             since=attempt.since,
             spare=attempt.spare,
+            lasting=attempt.lasting,
         )
         self.remind()
 
@@ -357,7 +366,8 @@ class Operation:
             self._end(then)
             return
         ballot, following = self.attempt.ballot, NONE
-        if isinstance(then, Done) and content.value is not None and content.expires is None:
+        stays = content.value is not None and content.expires is None
+        if self.attempt.lasting and stays and isinstance(then, Done):
             following = self._ballots.above(ballot, ballot.epoch)
         self.attempt = replace(
             self.attempt,
