@@ -283,6 +283,9 @@ class Operation:
         if self.attempt.phase == Phase.ENDED:
             return
         if configuration.follows(self.attempt.configuration):
+            if configuration.generation != self.attempt.configuration.generation:
+                # Its ballots count anew; one of an older epoch would hide them.
+                self.attempt = replace(self.attempt, highest=NONE)
             self.attempt = replace(self.attempt, configuration=configuration, spare=(), ahead=None)
             self.begin()
 
