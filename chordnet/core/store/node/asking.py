@@ -117,7 +117,7 @@ class Asking:
             del self._ahead[asked.key]  # each ballot is for one write
         else:
             ahead = None
-        attempt = Operation.at_first(asked, configuration, spare, ahead)
+        attempt = Operation.at_first(asked, configuration, spare, ahead, lasting=True)
         operation = Operation(
             rid,
             asked,
@@ -339,10 +339,12 @@ class Asking:
         ongoing.presumed.clear()
         self._refreshing.discard(ongoing.operation.rid)
         ongoing.began = self._around.now
-        ongoing.operation.attempt = Operation.at_first(ongoing.asked, configuration)
+        ongoing.operation.attempt = Operation.at_first(ongoing.asked, configuration, lasting=True)
         ongoing.operation.begin()
         # Reminders stop while there is nobody to remind.
-        self._around.sooner(For.REMINDER, ongoing.operation.rid, REMINDER_S)
+        self._around.alarms.set(
+            (For.REMINDER, ongoing.operation.rid), self._around.now + REMINDER_S
+        )
 
     def give_up(self, rid: int) -> None:
         """End an operation for whose slot there was no news."""
