@@ -92,8 +92,8 @@ _ALL = (
         name="written-over",
         sees="two clients are told that they have written the same version",
         rule="following_promised",
-        says="A coordinator writes in one round only under a ballot that a majority has promised it "
-        "together with what it accepted last.",
+        says="A coordinator writes in one round only under a ballot that a majority has promised "
+        "it together with what it accepted last.",
         jobs="put@A/AB,put@B,put@A",
         one_round=True,
         ask="A has written before, and asks nobody what has happened since. Who ought to have "
