@@ -68,10 +68,11 @@ from collections.abc import Callable
 import msgspec
 from msgspec.structs import replace
 
+from chordnet.core.base.limits import MAX_VALUE_BYTES
 from chordnet.core.store.base import messages as msg
 from chordnet.core.store.base.ballots import NONE, Ballot, Ballots
 from chordnet.core.store.base.configurations import Configuration, Following, Member
-from chordnet.core.store.base.effects import Effect, Ended, Follows, Say, Wait
+from chordnet.core.store.base.effects import Effect, Ended, Follows, Large, Say, Wait
 from chordnet.core.store.base.messages import Address, Why
 from chordnet.core.store.base.outcomes import (
     Conflict,
@@ -110,6 +111,8 @@ class Heard(msgspec.Struct, frozen=True, order=True, array_like=True):
     floor: int = 0
     wall: float = 0.0
     """The member's wall clock."""
+    left_out: int = 0
+    """Bytes of the value, if it did not come with the content."""
 
 
 class Attempt(msgspec.Struct, frozen=True):
@@ -144,6 +147,8 @@ class Attempt(msgspec.Struct, frozen=True):
     """The promise that is asked for with the accept."""
     promised: tuple[Member, ...] = ()
     """Who has given it."""
+    fetches: int = 0
+    """How often the value was asked for that was left out of the answers to a read."""
 
     @property
     def base(self) -> Content:
@@ -161,7 +166,13 @@ class Attempt(msgspec.Struct, frozen=True):
             return None
         if own_epoch and ballot not in (NONE, replace(ballot, epoch=self.configuration.epoch)):
             return None
-        return next(each.content for each in self.heard if each.accepted == ballot)
+        found = [each for each in self.heard if each.accepted == ballot]
+        return min(found, key=lambda each: each.left_out).content
+
+    @property
+    def left_out(self) -> int:
+        """Bytes of the longest value that did not come with its content."""
+        return max((each.left_out for each in self.heard), default=0)
 
     @property
     def answered(self) -> frozenset[Member]:
@@ -272,6 +283,9 @@ class Operation:
         if self.attempt.phase == Phase.ENDED:
             return
         if configuration.follows(self.attempt.configuration):
+            if configuration.generation != self.attempt.configuration.generation:
+                # Its ballots count anew; one of an older epoch would hide them.
+                self.attempt = replace(self.attempt, highest=NONE)
             self.attempt = replace(self.attempt, configuration=configuration, spare=(), ahead=None)
             self.begin()
 
@@ -305,16 +319,49 @@ class Operation:
         member = self._counts(sender, answer.address, Phase.READ)
         if member is None:
             return
-        self._hear(Heard(member, answer.accepted, answer.content))
-        agreed = self.attempt.agreed(own_epoch=self._safeguards.own_epoch)
-        expires = None if agreed is None else agreed.expires
-        if agreed is not None and (expires is None or self._wall() < expires):
+        left_out = min(answer.left_out, MAX_VALUE_BYTES)
+        self._hear(Heard(member, answer.accepted, answer.content, left_out=left_out))
+        agreed, lacking = self._found()
+        if agreed is not None and not lacking:
             self._end(Found(agreed))
         elif len(self.attempt.heard) >= self.attempt.configuration.majority:
-            if self._safeguards.second_phase:
+            if self.attempt.left_out:
+                if agreed is None or not self.attempt.fetches:
+                    self._effects.append(Large(self.rid, self.attempt.left_out))
+            elif self._safeguards.second_phase:
                 self._prepare()
             else:
                 self._end(Found(self.attempt.base))
+
+    def _found(self) -> tuple[Content | None, list[Member]]:
+        """Return what a majority has accepted, and who has its value if that was left out."""
+        agreed = self.attempt.agreed(own_epoch=self._safeguards.own_epoch)
+        expires = None if agreed is None else agreed.expires
+        if agreed is None or (expires is not None and self._wall() >= expires):
+            return None, []
+        heard = self.attempt.heard
+        ballot = next(each.accepted for each in heard if each.content is agreed)
+        same = [each for each in heard if each.accepted == ballot]
+        if any(not each.left_out for each in same):
+            return agreed, []
+        return agreed, [each.member for each in same]
+
+    def go_on(self) -> None:
+        """Have a value sent that was left out of the answers, or go on to the second phase.
+
+        Another member is asked each time.
+        """
+        attempt = self.attempt
+        if attempt.phase != Phase.READ or len(attempt.heard) < attempt.configuration.majority:
+            return
+        agreed, lacking = self._found()
+        if agreed is None:
+            self._prepare()
+        elif lacking:
+            member = lacking[(self.rid + attempt.fetches) % len(lacking)]
+            self.attempt = replace(attempt, fetches=attempt.fetches + 1)
+            read = msg.Read(self._address(member), self.rid, self.asked.key, whole=True)
+            self._effects.append(Say(member.node, read))
 
     def on_promised(self, sender: str, answer: msg.Promised) -> None:
         """Take a promise; with those of a majority go on."""
