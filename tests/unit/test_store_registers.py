@@ -91,6 +91,14 @@ class KeyTests(SynchronousTestCase):
         self.assertEqual(Disk().why(msg.Prepare(to(), 1, KEY, old)), Why.BALLOT)
         self.assertEqual(Disk().why(msg.Accept(to(), 1, KEY, old, content(1))), Why.BALLOT)
 
+    def test_a_ballot_of_another_epoch_is_refused_for_the_next_configuration_as_well(self) -> None:
+        for epoch in (0, 2, 1 << 60):
+            disk, other = Disk(), ballot(9, epoch=epoch)
+            self.assertEqual(disk.why(msg.PrepareChange(to(), 1, other)), Why.BALLOT)
+            self.assertEqual(disk.why(msg.AcceptChange(to(), 1, other, (A, B, D))), Why.BALLOT)
+            self.assertEqual((disk.head.promised, disk.head.sealed), (NONE, False))
+            self.assertEqual(disk.vote(1, A, B, D), msg.ChangeAccepted(to(), 1, ballot(1)))
+
     def test_a_promise_is_not_written_when_that_safeguard_is_off(self) -> None:
         disk = Disk(safeguards=StoreSafeguards(promise_on_disk=False))
         disk.registers.on_prepare("X", msg.Prepare(to(), 1, KEY, ballot(5)))
@@ -270,6 +278,16 @@ class StateTests(SynchronousTestCase):
         disk.registers.learn(third)
         disk.registers.install(SECOND, [], Floor(NONE, 0))
         self.assertEqual(disk.registers.head.known, third)
+
+    def test_what_is_installed_when_a_later_configuration_is_known_is_final(self) -> None:
+        third = Configuration(1, 3, (A, C, D))
+        disk = Disk()
+        disk.registers.learn(third)
+        disk.registers.install(SECOND, [(KEY, record(1, 1))], Floor(NONE, 0))
+        self.assertEqual(disk.why(msg.Read(to(epoch=2), 1, KEY)), Why.MOVED)
+        (*_, answer) = disk.take(msg.Fetch(to(epoch=2), 1, 3))
+        assert isinstance(answer, msg.Snapshot), answer
+        self.assertEqual(answer.records, ((KEY, record(1, 1)),))
 
     def test_a_key_of_its_own_stays_when_that_safeguard_is_off(self) -> None:
         disk = Disk(safeguards=StoreSafeguards(whole_state=False))

@@ -15,7 +15,7 @@ from collections.abc import Callable
 import attrs
 
 from chordnet.sim.slots.judge import BrokenError
-from chordnet.sim.slots.plan import Kind, Property, SlotPlan
+from chordnet.sim.slots.plan import Job, Kind, Property, SlotPlan
 from chordnet.sim.slots.turn import after
 from chordnet.sim.slots.world import Action, State, World
 
@@ -67,14 +67,19 @@ class Search:
         for number, job in enumerate(self.plan.jobs):
             if job.kind is Kind.CHANGE or not job.done_at:
                 continue
-            at = tuple(job.done_at)
-            state = after(world, state, Action("begin", number, at=at))
+            state = after(world, state, Action("begin", number, at=self._promising(job)))
             for sent in state.sent:
-                if sent.to in at:
+                if sent.to in job.done_at:
                     state = after(world, state, Action("arrive", sent=sent))
             # What was not to arrive is lost.
             state = state._replace(sent=())
         return state
+
+    def _promising(self, job: Job) -> tuple[str, ...]:
+        """Return who promises a write of before the search: who took it, up to a majority."""
+        others = [job.node, *(member.node for member in self.world.first.members)]
+        names = dict.fromkeys([*job.done_at, *others])
+        return tuple(names)[: max(len(job.done_at), self.world.first.majority)]
 
     def run(self) -> Verdict:
         """Search until everything is seen, something is broken or a limit is reached."""

@@ -21,6 +21,9 @@ class StoreSafeguards:
     """A member is a disk; otherwise a node that lost its disk is the member that it was."""
     second_phase: bool = True
     """A reader that finds several ballots writes the highest back before it tells of it."""
+    own_epoch: bool = True
+    """A majority that names the same ballot is believed if the ballot is of the epoch asked in;
+    otherwise a reader may be told of what was never confirmed, and is gone for the next."""
     written_conflict: bool = True
     """A write that has sent an accept has what it found accepted, too, before it says that it is a
     conflict; otherwise a later coordinator may find that accept, and carry it on."""

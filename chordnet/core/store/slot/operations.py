@@ -1,9 +1,14 @@
 """One operation on one key: the coordinator's side, at whichever node was asked.
 
 A read asks all members what they have accepted. **If a majority of members that are not sealed
-names the same ballot, that is the key's state** (to have no record is a ballot, too). Otherwise the
-reader promises and accepts what it found, and only then tells of it: otherwise the next reader,
-with another majority, might be told something older.
+names the same ballot of the present epoch, that is the key's state** (to have no record is a
+ballot, too). Otherwise the reader promises and accepts what it found, and only then tells of it:
+otherwise the next reader, with another majority, might be told something older.
+
+**A ballot of an earlier epoch proves nothing, even if a majority names it.** Each member may have
+installed the epoch from another majority of the one before. So what one member had accepted there
+may be at two of them now, and what another had accepted, with a higher ballot and without knowing
+of the first, at the third. Whoever asks that one finds the other content.
 
 A write asks for promises, takes the content with the highest ballot among a majority as its base,
 and has what follows from it accepted. It ends, and says exactly how:
@@ -128,12 +133,16 @@ class Attempt(msgspec.Struct, frozen=True):
         """The content with the highest ballot that was heard of."""
         return max(self.heard, key=lambda each: each.accepted).content
 
-    @property
-    def agreed(self) -> Content | None:
-        """The content of which a majority names the ballot."""
+    def agreed(self, *, own_epoch: bool) -> Content | None:
+        """Return the content that is confirmed: a majority has accepted it in this epoch.
+
+        :param own_epoch: believe a majority only if its ballot is of this epoch.
+        """
         votes = Counter(each.accepted for each in self.heard)
         ballot = max(votes, key=votes.__getitem__)
         if votes[ballot] < self.configuration.majority:
+            return None
+        if own_epoch and ballot not in (NONE, replace(ballot, epoch=self.configuration.epoch)):
             return None
         return next(each.content for each in self.heard if each.accepted == ballot)
 
@@ -241,7 +250,7 @@ class Operation:
         if member is None:
             return
         self._hear(Heard(member, answer.accepted, answer.content))
-        agreed = self.attempt.agreed
+        agreed = self.attempt.agreed(own_epoch=self._safeguards.own_epoch)
         expires = None if agreed is None else agreed.expires
         if agreed is not None and (expires is None or self._wall() < expires):
             self._end(Found(agreed))
@@ -266,7 +275,7 @@ class Operation:
         if self.attempt.has_expired(base):
             self._settle(base.buried(floor), None)
             return
-        confirmed = self.attempt.agreed is not None
+        confirmed = self.attempt.agreed(own_epoch=self._safeguards.own_epoch) is not None
         if isinstance(asked, Get):
             self._settle(base, Found(base), told=confirmed)
             return

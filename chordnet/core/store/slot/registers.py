@@ -15,8 +15,9 @@ disk never answers for one that was lost.
 *For the next configuration*, single-decree Paxos among the members of this one. Its ``Accept`` is
 also the **seal**, in the same write on disk: from then on nothing is promised, accepted or read for
 a key in this epoch, whichever proposal wins, and the member is never unsealed. To learn that a
-later configuration is chosen seals as well. What a sealed member
-has of the slot is therefore final, and only then is it given to an installation of the next epoch.
+later configuration is chosen seals as well, and so does installing an epoch when a later one is
+known. What a sealed member has of the slot is therefore final, and only then is it given to an
+installation of the next epoch.
 
 *Installing* an epoch replaces all that the member has of the slot: a key that is not in the state
 that it installs is dropped, its own older record of it and anything copied beforehand included. It
@@ -41,7 +42,7 @@ from collections.abc import Callable, Iterable
 from msgspec.structs import replace
 
 from chordnet.core.store.base import messages as msg
-from chordnet.core.store.base.ballots import NONE
+from chordnet.core.store.base.ballots import NONE, Ballot
 from chordnet.core.store.base.configurations import Configuration, Head, Member, Vote
 from chordnet.core.store.base.effects import (
     AllDropped,
@@ -56,6 +57,7 @@ from chordnet.core.store.base.messages import Address, Why
 from chordnet.core.store.base.records import EMPTY, Floor, Record
 from chordnet.core.store.base.safeguards import StoreSafeguards
 
+Proposal = msg.Prepare | msg.Accept | msg.PrepareChange | msg.AcceptChange
 ALL = StoreSafeguards()
 
 
@@ -112,49 +114,30 @@ class Registers:
 
     def on_prepare(self, sender: str, message: msg.Prepare) -> None:
         """Promise a ballot for a key."""
-        if self._refuses_key(sender, message):
+        record = self._record(message.key)
+        if self._refuses_key(sender, message) or self._is_late(sender, message, record.promised):
             return
         address, rid, ballot = message.address, message.rid, message.ballot
-        record = self._record(message.key)
-        if ballot.epoch != address.epoch:
-            self._refuse(sender, message, Why.BALLOT)
-        elif ballot < record.promised:
-            self._say(sender, msg.Outrun(address, rid, ballot, record.promised))
-        else:
-            if ballot > record.promised:
-                record = self.records[message.key] = replace(record, promised=ballot)
-                if self._safeguards.promise_on_disk:
-                    self._keep(RecordKept(self.head.slot, message.key, record))
-            self._say(
-                sender,
-                msg.Promised(
-                    address,
-                    rid,
-                    ballot,
-                    record.accepted,
-                    record.content,
-                    self.head.floor.version,
-                    self._wall(),
-                ),
-            )
+        if ballot > record.promised:
+            record = self.records[message.key] = replace(record, promised=ballot)
+            if self._safeguards.promise_on_disk:
+                self._keep(RecordKept(self.head.slot, message.key, record))
+        floor, wall = self.head.floor.version, self._wall()
+        accepted, content = record.accepted, record.content
+        self._say(sender, msg.Promised(address, rid, ballot, accepted, content, floor, wall))
 
     def on_accept(self, sender: str, message: msg.Accept) -> None:
         """Take a content for a key."""
-        if self._refuses_key(sender, message):
-            return
-        address, rid, ballot = message.address, message.rid, message.ballot
         record = self._record(message.key)
-        if ballot.epoch != address.epoch:
-            self._refuse(sender, message, Why.BALLOT)
-        elif ballot < record.promised:
-            self._say(sender, msg.Outrun(address, rid, ballot, record.promised))
-        else:
-            if ballot != record.accepted:
-                self.stock.add(message.key, record, -1)
-                record = self.records[message.key] = Record(ballot, ballot, message.content)
-                self.stock.add(message.key, record)
-                self._keep(RecordKept(self.head.slot, message.key, record))
-            self._say(sender, msg.Accepted(address, rid, ballot))
+        if self._refuses_key(sender, message) or self._is_late(sender, message, record.promised):
+            return
+        ballot = message.ballot
+        if ballot != record.accepted:
+            self.stock.add(message.key, record, -1)
+            record = self.records[message.key] = Record(ballot, ballot, message.content)
+            self.stock.add(message.key, record)
+            self._keep(RecordKept(self.head.slot, message.key, record))
+        self._say(sender, msg.Accepted(message.address, message.rid, ballot))
 
     def on_read(self, sender: str, message: msg.Read) -> None:
         """Say what was accepted for a key."""
@@ -177,28 +160,22 @@ class Registers:
 
     def on_prepare_change(self, sender: str, message: msg.PrepareChange) -> None:
         """Promise a ballot for the next configuration; a sealed member does so as well."""
-        if self._refuses(sender, message):
+        head, ballot = self.head, message.ballot
+        if self._refuses(sender, message) or self._is_late(sender, message, head.promised):
             return
-        address, rid, ballot = message.address, message.rid, message.ballot
-        if ballot < self.head.promised:
-            self._say(sender, msg.Outrun(address, rid, ballot, self.head.promised))
-            return
-        if ballot > self.head.promised:
-            self._keep_head(replace(self.head, promised=ballot))
-        self._say(sender, msg.ChangePromised(address, rid, ballot, self.head.vote))
+        if ballot > head.promised:
+            self._keep_head(replace(head, promised=ballot))
+        self._say(sender, msg.ChangePromised(message.address, message.rid, ballot, head.vote))
 
     def on_accept_change(self, sender: str, message: msg.AcceptChange) -> None:
         """Vote on the next configuration, and be sealed."""
-        if self._refuses(sender, message):
-            return
-        address, rid, ballot = message.address, message.rid, message.ballot
-        if ballot < self.head.promised:
-            self._say(sender, msg.Outrun(address, rid, ballot, self.head.promised))
+        head, ballot = self.head, message.ballot
+        if self._refuses(sender, message) or self._is_late(sender, message, head.promised):
             return
         vote = Vote(ballot, message.members)
-        if vote != self.head.vote:
-            self._keep_head(replace(self.head, promised=ballot, vote=vote, sealed=True))
-        self._say(sender, msg.ChangeAccepted(address, rid, ballot))
+        if vote != head.vote:
+            self._keep_head(replace(head, promised=ballot, vote=vote, sealed=True))
+        self._say(sender, msg.ChangeAccepted(message.address, message.rid, ballot))
 
     # ---- installing -------------------------------------------------------------------------
 
@@ -241,7 +218,11 @@ class Registers:
         if not configuration.follows(head.configuration):
             return
         newest = head.newest if head.known.follows(configuration) else None
-        self.head = Head(head.formation, head.slot, configuration, newest=newest, floor=floor)
+        # It answers for no key in an epoch of which it knows the next, so what it has is final.
+        sealed = newest is not None
+        self.head = Head(
+            head.formation, head.slot, configuration, sealed, newest=newest, floor=floor
+        )
         # Nothing of this epoch is promised yet, and its ballots are above all earlier promises.
         state = {key: replace(record, promised=record.accepted) for key, record in records}
         if not self._safeguards.whole_state:
@@ -293,6 +274,18 @@ class Registers:
         if why is not None:
             self._refuse(sender, message, why)
         return why is not None
+
+    def _is_late(self, sender: str, message: Proposal, promised: Ballot) -> bool:
+        """Refuse a ballot below what was promised, or of another epoch than the request.
+
+        A promise of a later epoch's ballot could never be outdone in this one.
+        """
+        address, ballot = message.address, message.ballot
+        if ballot.epoch != address.epoch:
+            self._refuse(sender, message, Why.BALLOT)
+        elif ballot < promised:
+            self._say(sender, msg.Outrun(address, message.rid, ballot, promised))
+        return ballot.epoch != address.epoch or ballot < promised
 
     def _misdirected(self, address: Address) -> Why | None:
         """Return why a request with this address is not for this member, here and now."""
