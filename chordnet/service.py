@@ -71,7 +71,7 @@ from chordnet.wire.rpc import (
     Receipt,
     Written,
 )
-from chordnet.wire.stores import StoreState
+from chordnet.wire.stores import StoreStanding, StoreState
 
 _EXAMPLE = 'ChordService(reactor, "tcp:7001")'
 
@@ -400,6 +400,11 @@ class ChordService(MultiService):
     def store_state(self) -> Deferred[StoreState]:
         """Return what the node knows of the store, as ``P2PNetClient.store_state`` does."""
         return from_call(lambda: whole_state(self._running().keys.store))
+
+    def can_stop(self) -> Deferred[StoreStanding]:
+        """Find out if this node can be stopped, as ``P2PNetClient.can_stop`` does."""
+        # A node that does not run fails the Deferred.
+        return from_callback(lambda done: self._running().standings.can_stop(done))  # noqa: PLW0108
 
     @refusing
     def trace(self, message_id: str) -> Deferred[MessageTrace]:

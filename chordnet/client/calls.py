@@ -14,6 +14,7 @@ from chordnet.core.base.outcomes import Entry
 from chordnet.wire.rpc import (
     REPLIES,
     BeginRing,
+    CanStop,
     ConflictReply,
     DeleteKey,
     Done,
@@ -27,6 +28,7 @@ from chordnet.wire.rpc import (
     GetTrace,
     GetTrails,
     HistoryReply,
+    InspectKey,
     LeaveRing,
     Lookup,
     LookupResult,
@@ -45,6 +47,7 @@ from chordnet.wire.rpc import (
     Written,
     WrittenReply,
 )
+from chordnet.wire.stores import KeyMembers, StoreStanding
 
 T = TypeVar("T")
 
@@ -104,6 +107,8 @@ PUT: Call[Written] = Call(PutKey, _ended)
 DELETE: Call[Written] = Call(DeleteKey, _ended)
 STORE_STATE: Call[StoreStateReply] = Call(GetStoreState, _same)
 VACATE: Call[None] = Call(VacateSeats, _nothing)
+CAN_STOP: Call[StoreStanding] = Call(CanStop, attrgetter("standing"))
+INSPECT: Call[KeyMembers] = Call(InspectKey, attrgetter("members"))
 
 CALLS: tuple[Call[Any], ...] = (
     SEND,
@@ -120,6 +125,8 @@ CALLS: tuple[Call[Any], ...] = (
     DELETE,
     STORE_STATE,
     VACATE,
+    CAN_STOP,
+    INSPECT,
 )
 
 

@@ -38,14 +38,23 @@ from chordnet.net.base.turn import Turn
 from chordnet.net.links.dialler import Dial, DialSettings
 from chordnet.net.links.greeters import client_hello
 from chordnet.net.links.protocol import Connection
-from chordnet.wire.codec import encode_frame, frame_limit, read_reply
-from chordnet.wire.framing import HEADER_BYTES
+from chordnet.wire.codec import (
+    LONG_LIMIT,
+    LONG_OF_CLIENTS,
+    LONG_OF_NODES,
+    encode_frame,
+    frame_limit,
+    goes_in_parts,
+    read_reply,
+)
 from chordnet.wire.greeting import Bye, Refuse, Welcome
+from chordnet.wire.parts import HEADER_BYTES, PartsRoom
 from chordnet.wire.rpc import (
     ClientRequest,
     Failure,
     Messages,
     Ordered,
+    PutKey,
     ServerReply,
     Unfollow,
 )
@@ -208,6 +217,8 @@ class Channel:
 
     def _greeted(self, connection: Connection, _welcome: Welcome) -> _Session:
         self._dial = None
+        room = PartsRoom(LONG_LIMIT, self._reactor.seconds)  # for all of the one connection
+        connection.accept_long(room, LONG_OF_NODES, dropped=lambda: None)
         self._session = session = _Session(self, self._turn, connection)
         unsent, self._unsent, self._unsent_bytes = self._unsent, {}, 0
         for rid, frame in unsent.items():
@@ -397,7 +408,10 @@ class _Session:
         if not self._queued:
             self._turn.after(self._let_go)
         self._queued[rid] = frame
-        self.connection.send_frame(frame)
+        if goes_in_parts(frame, LONG_OF_CLIENTS):
+            self.connection.send_value(frame)
+        else:
+            self.connection.send_frame(frame)
 
     def unsent(self) -> dict[int, bytes]:
         """Return the requests that were not handed to the system, not even in part."""
@@ -447,9 +461,10 @@ def _frame(request: ClientRequest) -> bytes:
     :raises LocalProtocolError: it cannot be expressed, or is longer than the node accepts.
     """
     frame = encode_frame(request)
-    if len(frame) - HEADER_BYTES > _LONGEST:
+    most = LONG_LIMIT if isinstance(request, PutKey) else _LONGEST
+    if len(frame) - HEADER_BYTES > most:
         raise LocalProtocolError(
-            f"{type(request).__name__} has {len(frame)} bytes, at most {_LONGEST} can be sent"
+            f"{type(request).__name__} has {len(frame)} bytes, at most {most} can be sent"
         )
     return frame
 

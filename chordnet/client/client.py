@@ -12,7 +12,17 @@ from typing import Any, get_args
 
 from twisted.internet.defer import Deferred
 
-from chordnet.client.calls import BEGIN, LEAVE, LOOKUP, SEND, STATUS, TRACE, VACATE
+from chordnet.client.calls import (
+    BEGIN,
+    CAN_STOP,
+    INSPECT,
+    LEAVE,
+    LOOKUP,
+    SEND,
+    STATUS,
+    TRACE,
+    VACATE,
+)
 from chordnet.client.channel import Channel
 from chordnet.client.following import Following, Listing
 from chordnet.client.keys import KeyCalls
@@ -25,6 +35,7 @@ from chordnet.net.base.addresses import Endpoints, client_endpoint, format_addre
 from chordnet.net.base.arguments import CALL, SETTING, refusing
 from chordnet.net.base.interfaces import IReactor
 from chordnet.net.base.limits import NetworkLimits
+from chordnet.wire.keys import check_store_key
 from chordnet.wire.rpc import (
     DeleteKey,
     Follow,
@@ -43,7 +54,7 @@ from chordnet.wire.rpc import (
     check_key,
     check_phrase,
 )
-from chordnet.wire.stores import StoreState
+from chordnet.wire.stores import KeyMembers, StoreStanding, StoreState
 
 MAX_ADDRESSES = 32
 """Addresses of one client."""
@@ -236,7 +247,7 @@ class P2PNetClient:
         """Write a key; the Deferred fires with the receipt once a majority of its nodes has it.
 
         :param key: a text of 1 to 1,024 bytes of UTF-8.
-        :param value: at most 65,536 bytes.
+        :param value: at most 1,048,576 bytes.
         :param if_version: write only if this is the key's version; 0: only if it has no value.
         :param expires_s: seconds after which it expires; None: never.
         :param request: names this write: it is the one of an :class:`Unconfirmed`, or of your own
@@ -284,6 +295,24 @@ class P2PNetClient:
         store.
         """
         return self._channel.ask(VACATE, (), self._timeout_s)
+
+    @refusing
+    def can_stop(self) -> Deferred[StoreStanding]:
+        """Find out if the node can be stopped while all keys that it holds stay usable.
+
+        That is so if of each slot that it holds a majority answers without it.
+        """
+        return self._channel.ask(CAN_STOP, (), self._timeout_s)
+
+    @refusing
+    def inspect(self, key: str) -> Deferred[KeyMembers]:
+        """Find out what each of the nodes that hold a key has of it at this moment.
+
+        That is no read of the key, and not in step with writes that are under way. Fails with
+        :class:`NoStore` or :class:`InvalidKey`.
+        """
+        check_store_key(key)
+        return self._channel.ask(INSPECT, (key,), self._timeout_s)
 
     @refusing
     def trace(self, message_id: str) -> Deferred[MessageTrace]:

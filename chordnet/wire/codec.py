@@ -11,14 +11,18 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from chordnet.core.base.errors import LocalProtocolError, RemoteProtocolError
-from chordnet.core.base.messages import PeerMessage
+from chordnet.core.base.limits import MAX_VALUE_BYTES
+from chordnet.core.base.messages import PeerMessage, StoreMail
 from chordnet.wire.greeting import Bye, Hello, Refuse, Welcome
-from chordnet.wire.rpc import ClientRequest, ServerReply
+from chordnet.wire.parts import HEADER_BYTES, PART_BYTES, tag_of
+from chordnet.wire.rpc import ClientRequest, ConflictReply, EntryReply, PutKey, ServerReply
 
 FRAME_SLACK = 196608
 """Bytes of a frame in addition to the longest body: the longest route, lists of nodes."""
 
 _REASON_LIMIT = 160
+_BEGINNING = 32
+"""Bytes of a frame that show its tag."""
 
 UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError)
 """Everything that decoding can raise."""
@@ -33,6 +37,27 @@ def frame_limit(max_body_bytes: int) -> int:
     return max_body_bytes + FRAME_SLACK
 
 
+LONG_LIMIT = frame_limit(MAX_VALUE_BYTES)
+"""Bytes of the longest frame that may come in parts."""
+
+
+def _tags(*kinds: type[msgspec.Struct]) -> frozenset[int]:
+    return frozenset(int(kind.__struct_config__.tag or 0) for kind in kinds)
+
+
+LONG_OF_PEERS = _tags(StoreMail)
+LONG_OF_CLIENTS = _tags(PutKey)
+LONG_OF_NODES = _tags(EntryReply, ConflictReply)
+"""Tags of what may come in parts: from peers, from clients, and from a node to a client."""
+
+
+def goes_in_parts(frame: bytes, tags: frozenset[int]) -> bool:
+    """Return True if a frame, its header included, is long, and of a kind that comes in parts."""
+    if len(frame) <= HEADER_BYTES + PART_BYTES:
+        return False
+    return tag_of(frame[HEADER_BYTES:_BEGINNING]) in tags
+
+
 def encode_frame(message: msgspec.Struct) -> bytes:
     """Return ``message`` as a frame, its header included.
 
@@ -42,7 +67,7 @@ def encode_frame(message: msgspec.Struct) -> bytes:
         payload = _encode(message)
     except (OverflowError, UnicodeEncodeError, TypeError) as error:
         raise LocalProtocolError(f"{type(message).__name__} cannot be encoded: {error}") from None
-    return len(payload).to_bytes(4) + payload
+    return len(payload).to_bytes(HEADER_BYTES) + payload
 
 
 class Reader(Generic[T]):

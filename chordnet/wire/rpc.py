@@ -21,7 +21,7 @@ from chordnet.core.base.errors import (
 )
 from chordnet.core.base.limits import OPERATION_S, PHRASE_BYTES
 from chordnet.core.base.outcomes import Entry
-from chordnet.wire.stores import StoreState
+from chordnet.wire.stores import KeyMembers, StoreStanding, StoreState
 
 Order = Literal["received", "origin"]
 """The order in which messages are delivered: as this node received them, or per origin."""
@@ -383,6 +383,16 @@ class VacateSeats(_Rpc, frozen=True, tag=116):
     """Give up all slots; ``Done`` is the immediate reply, and ``seats`` of the state tells."""
 
 
+class CanStop(_Rpc, frozen=True, tag=150):
+    """Ask if every slot of the node keeps a majority without it."""
+
+
+class InspectKey(_Rpc, frozen=True, tag=151):
+    """Ask what each of the nodes that hold a key has of it."""
+
+    key: str
+
+
 KeyRequest = GetKey | PutKey | DeleteKey
 
 
@@ -482,6 +492,14 @@ class StoreStateReply(_Rpc, frozen=True, tag=137):
     """Whether there are slots after these."""
 
 
+class StandingReply(_Rpc, frozen=True, tag=152):
+    standing: StoreStanding
+
+
+class KeyMembersReply(_Rpc, frozen=True, tag=153):
+    members: KeyMembers
+
+
 def failure(
     rid: int, error: ChordnetError
 ) -> Failure | ConflictReply | UnconfirmedReply | UnavailableReply:
@@ -514,6 +532,8 @@ ClientRequest = (
     | DeleteKey
     | GetStoreState
     | VacateSeats
+    | CanStop
+    | InspectKey
 )
 ServerReply = (
     Sent
@@ -532,6 +552,8 @@ ServerReply = (
     | UnconfirmedReply
     | UnavailableReply
     | StoreStateReply
+    | StandingReply
+    | KeyMembersReply
 )
 REPLIES: dict[type, tuple[type, ...]] = {
     SendMessage: (Sent, Done),
@@ -550,5 +572,7 @@ REPLIES: dict[type, tuple[type, ...]] = {
     DeleteKey: (WrittenReply, ConflictReply, UnconfirmedReply, UnavailableReply),
     GetStoreState: (StoreStateReply,),
     VacateSeats: (Done,),
+    CanStop: (StandingReply,),
+    InspectKey: (KeyMembersReply,),
 }
 """The types of replies to each request, other than :class:`Failure`."""

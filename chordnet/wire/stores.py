@@ -1,4 +1,4 @@
-"""What a node says of the store of keys and values: one of the results of a client's methods."""
+"""What a node says of the store of keys and values: results of a client's methods."""
 
 from __future__ import annotations
 
@@ -67,3 +67,58 @@ class StoreState(_Value, frozen=True):
     failed: str
     """Why its store has stopped; empty while it works."""
     slots: list[SlotState]
+
+
+class SlotStanding(_Value, frozen=True):
+    """A slot that a node holds, as it would be without that node."""
+
+    slot: int
+    epoch: int
+    members: list[str]
+    """All of them, the node included if it is one."""
+    answering: list[str]
+    """The others that answer for it, and are not about to stop."""
+    leaving: list[str]
+    """The others that are about to stop, or have stopped in order and are not back."""
+    keeps_majority: bool
+    """Whether the slot can be used without the node."""
+
+
+class StoreStanding(_Value, frozen=True):
+    """If a node can be stopped while every key that it holds can be read and written."""
+
+    can_stop: bool
+    held: int
+    """How many slots need the node."""
+    slots: list[SlotStanding]
+    """Those of them that would be without a majority; empty if it can be stopped."""
+
+
+class KeyMember(_Value, frozen=True):
+    """What one of the nodes that hold a key has of it."""
+
+    node: str
+    store: str
+    """Its disk, in hexadecimal."""
+    after: float | None
+    """Seconds until its answer; None: it gave none."""
+    why: str
+    """Why it does not say what it has: ``MOVED``, ``SEALED``, ``NOT_INSTALLED``, ``STORE`` or so;
+    empty if it does, or if it does not answer."""
+    version: int | None
+    """The version that it has, 0 for none yet; None if it does not say."""
+    accepted: str
+    """Names the write or repair by which it has that: two members with the same have the same."""
+    bytes: int | None
+    """Of the value; None if there is none."""
+    expires: float | None
+    """When the value expires, seconds since 1970."""
+
+
+class KeyMembers(_Value, frozen=True):
+    """What the nodes that hold a key have of it."""
+
+    slot: int
+    generation: int
+    epoch: int
+    members: list[KeyMember]

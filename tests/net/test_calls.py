@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from chordnet.client import calls as asked
 from chordnet.net.serve.calls import BY_REQUEST, CALLS, Role
 from chordnet.net.serve.desk import ClientDesk
-from chordnet.wire.codec import encode_frame
+from chordnet.wire.codec import encode_frame, read_reply
 from chordnet.wire.rpc import (
     REPLIES,
     ClientRequest,
@@ -60,10 +60,17 @@ class Line:
 
     paused = closing = False
     peer_name = "10.9.9.9:1"
+    waiting = 0
 
     def __init__(self) -> None:
         self.sent: list[Any] = []
         self.send = self.sent.append
+
+    def send_value(self, frame: bytes) -> None:
+        self.sent.append(read_reply(frame[4:]))
+
+    def accept_long(self, *_what: object) -> None:
+        """Do nothing: nothing comes from this one but what a test hands over."""
 
 
 class SessionTests(ServiceCase):

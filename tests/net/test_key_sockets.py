@@ -32,9 +32,9 @@ class KeySocketTests(SocketCase):
         history = ClientHistory("a", lines.append)
         client = P2PNetClient(node.address, reactor, history=history)
         self.clients.append(client)
-        self.assertEqual((await client.put("config", b"\xff" * 65536)).version, 1)
+        self.assertEqual((await client.put("config", b"\xff" * 1_048_576)).version, 1)
         entry = await node.get("config")
-        self.assertEqual((entry.value, entry.version), (b"\xff" * 65536, 1))
+        self.assertEqual((entry.value, entry.version), (b"\xff" * 1_048_576, 1))
         self.assertEqual(await client.get("config"), entry)
         with self.assertRaises(Conflict) as raised:
             await client.put("config", b"x", if_version=7)

@@ -118,8 +118,8 @@ class RegisterTests(KeyCase):
 
     def test_the_largest_key_and_value_travel(self):
         for asker in self.askers:
-            self.result(asker.put("k" * 1024, bytes(65536)))
-            self.assertEqual(self.result(asker.get("k" * 1024)).value, bytes(65536))
+            self.result(asker.put("k" * 1024, bytes(1_048_576)))
+            self.assertEqual(self.result(asker.get("k" * 1024)).value, bytes(1_048_576))
 
     def test_nodes_with_one_source_of_randomness_name_their_writes_differently(self):
         requests = set()
@@ -284,7 +284,8 @@ class RefusalTests(KeyCase):
             for kind, waiting in (
                 (InvalidKey, asker.get("")), (InvalidKey, asker.get(5)),
                 (InvalidKey, asker.put("k" * 1025, b"")), (InvalidKey, asker.delete("")),
-                (InvalidValue, asker.put("k", "v")), (InvalidValue, asker.put("k", bytes(65537))),
+                (InvalidValue, asker.put("k", "v")),
+                (InvalidValue, asker.put("k", bytes(1_048_577))),
                 (LocalProtocolError, asker.put("k", b"", if_version=-1)),
                 (LocalProtocolError, asker.put("k", b"", expires_s=0)),
                 (LocalProtocolError, asker.put("k", b"", since=0)),
@@ -414,7 +415,6 @@ class ForeignClientTests(KeyCase):
 
     def answers(self, *requests: Any) -> list[Any]:
         line = Line()
-        line.waiting = 0
         session = self.node._life.desk.attach(line)
         session.frames([encode_frame(each)[4:] for each in requests])
         session.lost()
@@ -422,7 +422,7 @@ class ForeignClientTests(KeyCase):
 
     def test_impossible_requests_are_answered_and_the_connection_stays(self):
         found = self.answers(
-            GetKey(1, ""), GetKey(2, "k" * 1025), PutKey(3, "k", bytes(65537)),
+            GetKey(1, ""), GetKey(2, "k" * 1025), PutKey(3, "k", bytes(1_048_577)),
             PutKey(4, "k", b"", if_version=-1), PutKey(5, "k", b"", expires_s=float("nan")),
             PutKey(6, "k", b"", since=2), PutKey(7, "k", b"", request=b""),
             PutKey(8, "k", b"", timeout_s=-1), PutKey(9, "k", b"", if_version=2**64 - 1),

@@ -60,6 +60,8 @@ class FakeConnection:
         self.flushes = 0
         self.paused = False
         self.closing = False
+        self.resumed = 0
+        self.waiting = 0
         self.peer_name = "10.9.9.9:1"
 
     def send(self, message: Any) -> None:
@@ -559,7 +561,7 @@ class TableTests(SynchronousTestCase):
             found.setdefault(call.role, set()).add(call.request.__name__)
         self.assertEqual(found["send"], {"SendMessage", "PutKey", "DeleteKey"})
         self.assertEqual(found["operate"], {"LeaveRing", "BeginRing", "VacateSeats"})
-        self.assertEqual(len(found["read"]), 10)
+        self.assertEqual(len(found["read"]), 12)
 
 
 class SessionTests(ServiceCase):

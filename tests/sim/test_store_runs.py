@@ -23,10 +23,11 @@ from chordnet.core.store.base.configurations import Member
 from chordnet.core.store.base.records import EMPTY, Content
 from chordnet.core.store.base.requests import Get, Put
 from chordnet.core.store.base.safeguards import StoreSafeguards
+from chordnet.judge.store.check import check_history
 from chordnet.judge.store.history import Action, Outcome, line_of
 from chordnet.sim.store import __main__ as command
 from chordnet.sim.store.clients import Mix, again, recorded
-from chordnet.sim.store.trials import Plan, Report, _Faults, _read_all, run
+from chordnet.sim.store.trials import Plan, Report, _Faults, _read_all, _why, in_step, run
 from chordnet.sim.store.world import Disk, StoreWorld
 
 GOLDEN = Path(__file__).with_name("golden") / "stores.json"
@@ -124,6 +125,67 @@ class FaultTests(SynchronousTestCase):
         )
         self.assertEqual(self.world.cut, cut)
 
+    def test_a_link_a_sender_or_a_receiver_may_be_cut(self) -> None:
+        others = {"n1", "n2", "n3"}
+        self.faults(4)
+        self.world.mute("n0")
+        self.assertEqual(self.world.cut, {("n0", other) for other in others})
+        self.faults(4)
+        self.world.deafen("n0")
+        self.assertEqual(self.world.cut, {(other, "n0") for other in others})
+        sizes = set()
+        faults = self.faults(4)
+        while len(sizes) < 2:
+            if faults._one_way():
+                sizes.add(len(self.world.cut))
+                self.world.heal()
+        self.assertEqual(sizes, {1, 3})
+
+    def test_one_clock_at_a_time_is_far_wrong_and_is_set_right_again(self) -> None:
+        faults = self.faults(4)
+        faults.going = False
+        self.assertTrue(faults._clock())
+        self.assertFalse(faults._clock())
+        self.assertEqual(sum(each.offset != 0.0 for each in self.world.live()), 1)
+        self.world.run(25.0)
+        self.assertEqual({each.offset for each in self.world.live()}, {0.0})
+        self.assertTrue(faults._clock())
+
+    def test_a_node_comes_back_with_a_copy_of_its_disk_that_was_taken_before(self) -> None:
+        faults = self.faults(4)
+        faults.going = False
+        self.assertFalse(faults._bring_back(), "there is no copy")
+        self.assertTrue(self.world.run(30.0, lambda: in_step(self.world)))
+        self.assertTrue(faults._copy())
+        ((name, copy),) = faults._copies.items()
+        told: list[end.Outcome] = []
+        self.assertTrue(self.world.ask(name, Put(b"k", b"v", b"r"), 4.0, told.append))
+        self.world.run(5.0)
+        self.assertIsInstance(told[0], end.Done)
+        before = self.world.processes[name].disk
+        self.assertTrue(faults._bring_back())
+        after = self.world.processes[name].disk
+        self.assertIs(after, copy)
+        self.assertEqual((after.store, after.run), (before.store, before.run + 1))
+        self.assertEqual(after.records, {})
+        self.assertFalse(faults._bring_back(), "each copy is brought back once")
+
+    def test_a_copy_of_a_disk_that_was_lost_since_is_not_brought_back(self) -> None:
+        faults = self.faults(4)
+        faults.going = False
+        self.assertTrue(self.world.run(30.0, lambda: in_step(self.world)))
+        self.assertTrue(faults._copy())
+        (name,) = faults._copies
+        self.world.kill(name)
+        self.world.restart(name, wiped=True)
+        self.world.run(30.0)
+        self.assertFalse(faults._bring_back())
+
+    def test_copies_of_disks_are_only_brought_back_if_that_is_wanted(self) -> None:
+        for old_disks in (False, True):
+            plan = attrs.evolve(SMALL, operations=200, fault_s=0.1, old_disks=old_disks)
+            self.assertEqual("copied" in run(5, plan).faults, old_disks)
+
     def test_only_a_node_that_is_still_frozen_is_thawed(self) -> None:
         faults = self.faults(1)
         self.world.freeze("n0")
@@ -133,6 +195,7 @@ class FaultTests(SynchronousTestCase):
 
     def test_nothing_goes_wrong_once_the_faults_have_ended(self) -> None:
         faults = self.faults(4)
+        self.assertTrue(faults._clock())
         self.world.kill("n1")
         self.world.kill("n2")
         self.world.freeze("n3")
@@ -140,6 +203,7 @@ class FaultTests(SynchronousTestCase):
         self.world.cut_one_way("n0", "n1")
         self.world.loss = 0.5
         faults.end()
+        self.assertEqual({each.offset for each in self.world.live()}, {0.0})
         self.assertEqual([each.name for each in self.world.live()], ["n0", "n1", "n3"])
         self.assertEqual([each.frozen for each in self.world.live()], [False] * 3)
         self.assertEqual((self.world.cut, self.world.loss), (set(), 0.0))
@@ -183,6 +247,11 @@ class ReadingTests(SynchronousTestCase):
     def test_nodes_that_tell_of_two_versions_are_not(self) -> None:
         found = self.problems(end.Found(PRESENT), end.Found(GONE))
         self.assertEqual(found, ["k0 differs from node to node"])
+
+    def test_a_value_that_is_read_long_after_its_end_is_told(self) -> None:
+        for expires, expected in ((0.0, []), (-3.0, ["k0 is read long after its end"])):
+            old = replace(PRESENT, expires=expires)
+            self.assertEqual(self.problems(end.Found(old), end.Found(old)), expected)
 
     def test_a_node_that_cannot_read_a_key_is_told_with_what_it_said(self) -> None:
         missed = end.Unavailable(1, (A,), 3)
@@ -373,6 +442,29 @@ class HistoryTests(SynchronousTestCase):
         ]
         self.assertEqual(actions, [Action.PUT, Action.DELETE, Action.GET])
 
+    def test_what_expires_may_be_gone_when_the_fastest_clock_that_is_right_says_so(self) -> None:
+        done = end.Done(b"f", 1, 1, 9, (A,), (B,))
+        for expires, expected in ((20.0, 8.0), (11.0, 0.0), (None, None)):
+            operation = recorded("c", Put(b"k", b"v", b"r", expires=expires), 10.0, 11.0, done)
+            self.assertEqual(operation.expires, expected)
+
+    def test_a_history_that_is_wrong_is_told_with_the_key_and_the_kind(self) -> None:
+        def told(*versions: int) -> str:
+            reads = [
+                recorded(
+                    "c", Get(b"k"), float(at), at + 0.5, end.Found(replace(PRESENT, version=v))
+                )
+                for at, v in enumerate(versions)
+            ]
+            put = Put(b"k", b"v", b"r")
+            writes = [
+                recorded("w", put, -9.0 + n, -8.5 + n, end.Done(b"f", 1, 1, n, (A,), (B,)))
+                for n in range(1, 5)
+            ]
+            return _why(check_history([*writes, *reads]))
+
+        self.assertEqual(told(3, 2), "k, stale, version-goes-back")
+
     def test_who_asks_again_asks_for_the_same_write_since_the_version_told(self) -> None:
         put = Put(b"k", b"v", b"r", 2, 5.0)
         self.assertEqual(again(put, 7), Put(b"k", b"v", b"r", 2, 5.0, 7))
@@ -413,8 +505,8 @@ class CommandTests(SynchronousTestCase):
 
     def test_faults_are_summed_up_and_the_slowest_recovery_is_told(self) -> None:
         plan = Plan(nodes=4, keys=2, clients=2, operations=30, fault_s=0.3, slots=2)
-        reports = [run(seed, plan) for seed in (3, 4)]
-        words = ("--seeds", "2", "--first", "3", "--nodes", "4", "--keys", "2", "--clients", "2")
+        reports = [run(seed, plan) for seed in (1, 2)]
+        words = ("--seeds", "2", "--first", "1", "--nodes", "4", "--keys", "2", "--clients", "2")
         words += ("--operations", "30", "--pause", "0.3", "--slots", "2")
         _status, out, _err = self.run_command(*words)
         lines = out.splitlines()
@@ -440,10 +532,11 @@ class CommandTests(SynchronousTestCase):
         words = (
             "--nodes", "9", "--founders", "9", "--slots", "4096", "--keys", "1", "--clients", "1",
             "--operations", "1", "--pause", "0.1", "--calm", "--without", "seal, ,store_id",
+            "--old-disks",
         )  # fmt: skip
         expected = Plan(
             nodes=9, founders=9, slots=4096, keys=1, clients=1, operations=1, fault_s=0.1,
-            quiet=True, safeguards=StoreSafeguards(seal=False, store_id=False),
+            quiet=True, old_disks=True, safeguards=StoreSafeguards(seal=False, store_id=False),
         )  # fmt: skip
         options = command._parser().parse_args(words)
         self.assertEqual(command.planned(options), expected)

@@ -134,21 +134,22 @@ class PutTests(KeysCase):
 
     def test_the_value_may_come_on_standard_input(self) -> None:
         self.ends(WRITTEN, WRITTEN)
-        for data in (b"\xff\n\0", bytes(65536)):
+        for data in (b"\xff\n\0", bytes(1_048_576)):
             with standard_input(data):
                 self.printed("put", "4", "k", "-")
             self.assertEqual(self.asked[2]["value"], data)
-        with standard_input(bytes(70_000)):
-            self.assertIn("the value has more than 65536 bytes", self.refused("put", "4", "k", "-"))
-            self.assertEqual(sys.stdin.buffer.tell(), 65537, "no more is read than is needed")
+        with standard_input(bytes(1_100_000)):
+            refused = self.refused("put", "4", "k", "-")
+            self.assertIn("the value has more than 1048576 bytes (1 MiB)", refused)
+            self.assertEqual(sys.stdin.buffer.tell(), 1_048_577, "no more is read than is needed")
 
     def test_a_file_may_have_as_much_as_a_value(self) -> None:
         file = self.root / "value"
         self.ends(WRITTEN)
-        file.write_bytes(bytes(65536))
+        file.write_bytes(bytes(1_048_576))
         self.printed("put", "4", "k", "--file", str(file))
-        file.write_bytes(bytes(65537))
-        self.assertIn("more than 65536 bytes", self.refused("put", "4", "k", "--file", str(file)))
+        file.write_bytes(bytes(1_048_577))
+        self.assertIn("more than 1048576 bytes", self.refused("put", "4", "k", "--file", str(file)))
         self.assertIn("No such file", self.refused("put", "4", "k", "--file", str(file) + "x"))
 
     def test_wrong_words_are_refused_before_a_node_is_asked(self) -> None:

@@ -632,10 +632,10 @@ class Json(SynchronousTestCase):
 
     def test_the_json_of_put_get_and_delete_is_as_described(self):
         written = Written(3, "0f", 63, 1, ["Node 1"], ["Node 2"], 1.0)
-        document = {"key": "k", **keys.ending_json(written, keys.Members(self.network))}
+        document = {"key": "k", **keys.ending_json(written, self.names)}
         self.assertShape("put", document)
         self.assertShape("delete", document)
-        self.assertShape("get", {"key": "k", **keys.found_json(Entry(b"v", 3), None)})
+        self.assertShape("get", {"key": "k", **keys.found_json(Entry(b"v", 3), self.names)})
 
     def test_the_json_of_status_is_as_described(self):
         self.assertShape("status", status.report_json(self.report()))

@@ -245,16 +245,61 @@ class RemindedTests(SynchronousTestCase):
 
 
 class LostTests(SynchronousTestCase):
-    def test_members_that_could_not_be_reached_in_the_last_5_seconds_are_not_waited_for(
-        self,
-    ) -> None:
-        for seconds, outcomes in ((4.9, {1: NOBODY_THERE}), (5.0, {})):
-            node = Coordinator()
-            for name in "ABC":
-                node.around.lose(name)
+    def test_members_that_could_not_be_reached_in_the_last_5_seconds_count_as_silent(self) -> None:
+        for seconds, silent in ((4.9, (A, B)), (5.0, ())):
+            node = Coordinator("S")
+            node.around.lose("A")
+            node.around.lose("B")
             node.later(seconds)
-            node.start()
-            self.assertEqual(node.outcomes, outcomes)
+            rid = node.start(PUT)
+            self.assertEqual(len(node.outcomes), 0)
+            self.assertEqual("A" in node.around.said, bool(silent))
+            node.asking.give_up(rid)
+            self.assertEqual(len(node.outcomes), len(silent) // 2)
+
+    def lost_before(self, *names: str) -> tuple[Coordinator, int]:
+        """Return a node that knew at the beginning of an operation that these cannot be reached."""
+        node = Coordinator("S")
+        for name in names:
+            node.around.lose(name)
+        rid = node.start()
+        self.assertEqual(node.whom(), "ABC")
+        return node, rid
+
+    def test_members_that_are_only_believed_dead_are_asked_before_an_operation_ends(self) -> None:
+        node, rid = self.lost_before("A", "B")
+        where = Where(FORMATION, (0,))
+        self.assertEqual(node.around.said, {"A": [where], "B": [where], "S": [where]})
+        self.assertEqual(node.outcomes, {})
+        node.around.hear("B")
+        node.asking.heard("B")
+        self.assertEqual(node.asked(), [("A", msg.Read), ("B", msg.Read), ("C", msg.Read)])
+        self.assertEqual(node.rings(For.REMINDER, rid), 0.5)
+        node.told(rid, B)
+        node.told(rid, C)
+        self.assertEqual(node.outcomes, {1: Found(EMPTY)})
+
+    def test_an_operation_asks_its_members_again_only_once(self) -> None:
+        node, rid = self.lost_before("A", "B")
+        node.asking.heard("B")
+        node.work()
+        node.asking.heard("B")
+        self.assertEqual(node.asked(), [])
+        node.unreachable("A", "B")
+        self.assertEqual(node.outcomes, {1: NOBODY_THERE})
+        node.asking.heard("B")
+        node.asking.give_up(rid)
+
+    def test_what_others_say_does_not_bring_a_dead_member_back(self) -> None:
+        node, rid = self.lost_before("A", "B")
+        for name in ("S", "C", "X"):
+            node.asking.heard(name)
+        self.assertEqual(node.asked(), [])
+        node.unreachable("B")
+        node.asking.heard("B")
+        self.assertEqual(node.asked(), [])
+        node.asking.give_up(rid)
+        self.assertEqual(node.outcomes, {1: NOBODY_THERE})
 
     def test_without_a_majority_that_can_be_reached_an_operation_ends_at_once(self) -> None:
         node = Coordinator()
@@ -303,10 +348,13 @@ class MovedTests(SynchronousTestCase):
 
     def test_members_of_the_later_configuration_that_are_lost_are_not_waited_for(self) -> None:
         node = Coordinator()
-        node.start()
+        rid = node.start()
         node.around.lose("D")
         node.around.lose("E")
         node.asking.learned(Listed(0, SECOND))
+        self.assertEqual(node.operation(rid).attempt.configuration, SECOND)
+        node.work()
+        node.asking.give_up(rid)
         self.assertEqual(node.outcomes, {1: Unavailable(2, (C, D, E), 3)})
 
 
@@ -338,6 +386,8 @@ class DisturbedTests(SynchronousTestCase):
         for name in "ABC":
             node.around.lose(name)
         node.asking.retry(rid)
+        node.work()
+        node.asking.give_up(rid)
         self.assertEqual(node.outcomes, {1: NOBODY_THERE})
 
     def test_an_operation_that_does_not_wait_is_not_tried_again(self) -> None:

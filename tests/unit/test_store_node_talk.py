@@ -284,7 +284,7 @@ class ReadTests(SynchronousTestCase):
         self.assert_sound(told(Content(None, 1, 0.0, (Applied(1, bytes(64)),))))
         self.assert_impossible(
             [
-                *told(Content(bytes(65_537), 1, None, ())),
+                *told(Content(bytes(1_048_577), 1, None, ())),
                 *told(Content(None, 1, None, applied)),
                 *told(Content(None, 1, float("inf"), ())),
                 *told(Content(None, 1, float("nan"), ())),

@@ -47,9 +47,9 @@ class CheckTests(SynchronousTestCase):
 
     def test_a_value_is_bytes_and_not_too_many(self) -> None:
         check_key_request(put(value=b""))
-        check_key_request(put(value=bytes(65536)))
+        check_key_request(put(value=bytes(1_048_576)))
         for value, words in (
-            (bytes(65537), "the value has 65537 bytes, at most 65536 are accepted"),
+            (bytes(1_048_577), "the value has 1048577 bytes, at most 1048576 are accepted"),
             ("v", "the value must be bytes, not str; a text becomes bytes by .encode()"),
             (bytearray(b"v"), "the value must be bytes, not bytearray"),
             (None, "the value must be bytes, not NoneType"),

@@ -33,7 +33,9 @@ _ARROWS = {
     "core.store.base": "core.base",
     "core.store.slot": "core.store.base",
     "core.store.begin": "core.base core.store.base",
-    "core.store.node": "core.base core.kernel core.store.base core.store.begin core.store.slot",
+    "core.store.look": "core.store.base",
+    "core.store.node": "core.base core.kernel core.store.base core.store.begin core.store.look "
+    "core.store.slot",
     "core.store": "",
     "core.broadcast": "core.base core.kernel core.log core.lookup core.ring",
     "core": "core.base core.broadcast core.fingers core.join core.kernel core.log core.lookup "
@@ -50,7 +52,8 @@ _ARROWS = {
     "net.links": "core.base net.base wire",
     "net.observe": "core.base core.log net.base wire",
     "net.serve": "core.base core.log net.base net.links net.observe wire",
-    "net.store": "core.base core.store.base core.store.begin core.store.node net.base wire",
+    "net.store": "core.base core.store.base core.store.begin core.store.look core.store.node "
+    "net.base wire",
     "net.runtime": "core.base core.store.base net.base net.links net.observe net.serve net.store "
     "record storage storage.base storage.log storage.store wire",
     "settings": "core.base core.store.base core.store.begin net.base net.runtime storage.base "
@@ -144,9 +147,9 @@ METHODS = {
     "chordnet.core.kernel.checks.Checks": 28,
     "chordnet.core.log.antientropy.AntiEntropy": 30,
     "chordnet.core.log.ledger.Ledger": 27,
-    "chordnet.net.links.transport.PeerTransport": 33,
+    "chordnet.net.links.transport.PeerTransport": 34,
     "chordnet.net.runtime.node.LocalNode": 29,
-    "chordnet.service.ChordService": 32,
+    "chordnet.service.ChordService": 33,
     "chordnet.sim.world.network.Network": 38,
 }
 BODIES: dict[str, int] = {}

@@ -39,6 +39,13 @@ STORE = stores.StoreState(
     "0f" * 16, "", ["Node 1"], 256, 3, "00c0ffee00c0ffee", 2, True, False, 48, 1, 9, 4096, "",
     [SLOT],
 )  # fmt: skip
+STANDING = stores.StoreStanding(
+    False, 48, [stores.SlotStanding(63, 4, ["Node 4", "Node 9"], ["Node 9"], [], False)]
+)
+KEY_MEMBER = stores.KeyMember(
+    "Node 4", "00c0ffee00c0ffee", 0.002, "", 3, "4.2 Node 9", 4, 1760000060.0
+)
+KEY_MEMBERS = stores.KeyMembers(63, 1, 4, [KEY_MEMBER])
 
 GREETINGS: list[Any] = [
     greeting.Hello("chordnet", 1, "default", 160, "peer", NODE, 1),
@@ -91,6 +98,8 @@ REQUESTS: list[Any] = [
     rpc.DeleteKey(13, "config", 2, b"0123456789abcdef", 2, 5.0),
     rpc.GetStoreState(14, 64),
     rpc.VacateSeats(15),
+    rpc.CanStop(16),
+    rpc.InspectKey(17, "config"),
 ]
 REPLIES: list[Any] = [
     rpc.Sent(1, RECEIPT),
@@ -109,6 +118,8 @@ REPLIES: list[Any] = [
     rpc.UnconfirmedReply(12, "it is not known", b"0123456789abcdef", 2),
     rpc.UnavailableReply(12, "1 of 3 members answers", 63, 1, 3, ["Node 4", "Node 9"]),
     rpc.StoreStateReply(14, STORE, True),
+    rpc.StandingReply(16, STANDING),
+    rpc.KeyMembersReply(17, KEY_MEMBERS),
 ]
 EXAMPLES = [*GREETINGS, *PEER_MESSAGES, *REQUESTS, *REPLIES]
 

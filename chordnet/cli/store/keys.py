@@ -241,7 +241,7 @@ def the_value(value: bytes | None, file: Path | None) -> bytes:
     assert value is not None
     if len(value) > MAX_VALUE_BYTES:
         raise click.UsageError(
-            f"the value has more than {MAX_VALUE_BYTES} bytes (64 KiB), which are allowed"
+            f"the value has more than {MAX_VALUE_BYTES} bytes (1 MiB), which are allowed"
         )
     return value
 

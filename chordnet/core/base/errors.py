@@ -75,7 +75,7 @@ class InvalidKey(LocalProtocolError, ValueError):
 
 
 class InvalidValue(LocalProtocolError, ValueError):
-    """A value must be bytes, at most 65,536 of them."""
+    """A value must be bytes, at most 1,048,576 of them."""
 
 
 class NoStore(LocalProtocolError):

@@ -8,7 +8,7 @@ PHRASE_BYTES = 65_536
 """UTF-8 bytes of a message that is broadcast, unless a network is configured otherwise."""
 MAX_KEY_BYTES = 1024
 """UTF-8 bytes of a key of the store."""
-MAX_VALUE_BYTES = 65_536
+MAX_VALUE_BYTES = 1_048_576
 """Bytes of a key's value."""
 MAX_REQUEST_BYTES = 64
 """Bytes of the id of a write that may be asked for again."""

@@ -28,7 +28,8 @@ class NetworkLimits:
     """What connections may cost a node.
 
     Memory held for connections is at most about ``max_ungreeted`` * 4 KiB + (``max_peers`` +
-    ``max_clients``) * (``send_buffer_bytes`` + one frame), and in practice a small part of it.
+    ``max_clients``) * (2 * ``send_buffer_bytes`` + one frame) + 2 * ``parts_bytes``, and in
+    practice a small part of it.
 
     :raises ConfigError: a value is not greater than 0; the text names it.
     """
@@ -53,7 +54,13 @@ class NetworkLimits:
     """Such dials a second in the long run, a quarter of them on the word of one peer."""
 
     send_buffer_bytes: int = _limit(4 * 1024 * 1024)
-    """Unsent bytes of one connection; beyond them the connection is given up as overloaded."""
+    """Unsent bytes of one connection; beyond them the connection is given up as overloaded. As many
+    may wait besides that carry values of keys: letters to a peer's store beyond that are dropped,
+    the store says them again, and a client's request is answered "busy"."""
+    parts_bytes: int = _limit(32 * 1024 * 1024)
+    """Bytes of long messages, values of keys, of which not all parts have come yet, from all peers
+    together, and as many from all clients. Beyond them a letter of a peer's store is thrown away,
+    and a client is disconnected; one that has stalled goes first."""
     dial_queue_bytes: int = _limit(1024 * 1024)
     """Messages that wait for one dial; further ones are dropped, the protocol repairs it."""
     client_in_flight: int = _limit(1024)

@@ -94,6 +94,11 @@ class NetMetric(Declared):
         "messages",
         "letters of the store dropped because too much waited for the peer",
     )
+    PARTS_DROPPED = Metric(
+        "parts_dropped",
+        "messages",
+        "long letters and requests thrown away half-way because there were too many",
+    )
     STORE_FAILURES = Metric(
         "store_failures", "failures", "failures of the node's store, which end its part in it"
     )

@@ -133,13 +133,16 @@ class Link:
         return limits.dial_queue_bytes // 16 if self.told else limits.dial_queue_bytes
 
     def is_crowded(self, size: int, limits: NetworkLimits) -> bool:
-        """Return True if so many bytes more would take the last quarter of the room for waiting."""
-        if self.session is None:
-            waits, waiting, most = bool(self.queue), self.queued_bytes, self.queue_limit(limits)
-        else:
-            connection = self.session.connection
-            waits, waiting, most = connection.paused, connection.waiting, limits.send_buffer_bytes
-        return waits and waiting + size > most - most // 4
+        """Return True if too much waits already for so many bytes more of a letter.
+
+        Letters leave a quarter of the room to other messages while a dial is under way. On a
+        connection they have a room of their own.
+        """
+        if self.session is not None:
+            waiting = self.session.connection.waiting
+            return bool(waiting) and waiting + size > limits.send_buffer_bytes
+        most = self.queue_limit(limits)
+        return bool(self.queue) and self.queued_bytes + size > most - most // 4
 
     def take_queue(self) -> list[bytes]:
         """Return the waiting frames and forget them."""

@@ -4,10 +4,16 @@ A connection starts with the handler that does the greeting (``greeters.py``), w
 to a peer's or a client's session. Frames sent during a turn leave in one write. When the
 transport's own buffer is full, further bytes are held here up to a limit; beyond that the
 connection is given up.
+
+What carries values of the store may be long, and has a queue of its own. From there it leaves in
+parts (:mod:`chordnet.wire.parts`), one at a time: each fills the transport's buffer, so the next
+one waits until that is empty, and all other frames sent meanwhile go first. The system is asked to
+take little more than it sends, or the parts would queue up there instead.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
 from typing import Protocol
 
 import msgspec
@@ -22,9 +28,10 @@ from chordnet.net.base.interfaces import IStream
 from chordnet.net.base.limits import NetworkLimits
 from chordnet.net.base.turn import Turn
 from chordnet.net.links.sockets import SystemSocket
-from chordnet.wire.codec import encode_frame
-from chordnet.wire.framing import HEADER_BYTES, FrameDecoder
+from chordnet.wire.codec import LONG_LIMIT, encode_frame
+from chordnet.wire.framing import FrameDecoder
 from chordnet.wire.greeting import GREETING_LIMIT
+from chordnet.wire.parts import HEADER_BYTES, PART_BYTES, Joining, LongFrames, PartsRoom
 
 
 class Handler(Protocol):
@@ -117,6 +124,13 @@ class Connection(TwistedProtocol):
         self._out: list[bytes] = []
         self._queued = 0
         self._held = bytearray()
+        self._new_long: list[bytes] = []
+        """Long frames of this turn, which is not committed yet."""
+        self._long = LongFrames()
+        self._long_first = False
+        """Whether a part goes before what the handler sends when there is room again."""
+        self.resumed = 0
+        """How often the transport had room again: the other side reads."""
         self._paused = False
         self._made = False
         self._gone = False
@@ -155,6 +169,11 @@ class Connection(TwistedProtocol):
         self._gone = self.closing = True
         self._out.clear()
         self._held.clear()
+        self._new_long.clear()
+        self._long.clear()
+        joining, self._decoder.joining = self._decoder.joining, None
+        if joining is not None:
+            joining.close()
         cut, self._cut = self._cut, None
         if cut is not None:
             cut.cancel()
@@ -170,14 +189,18 @@ class Connection(TwistedProtocol):
 
     def resumeProducing(self) -> None:
         self._paused = False
+        self.resumed += 1
         with self._turn:
             if self._held:
-                data = bytes(self._held)
-                self._held.clear()
-                self.transport.write(data)
-            # The transport asks again only if that write has filled its buffer once more.
+                self.transport.write(_emptied(self._held))
+            # Of a long frame and what the handler may have waiting, neither keeps the other back.
+            self._long_first = not self._long_first
+            if self._long_first:
+                self._send_parts()
+            # The transport asks again only if a write has filled its buffer once more.
             if not self._paused:
                 self.handler.drained()
+                self._send_parts()
 
     def stopProducing(self) -> None:
         self._paused = True
@@ -192,7 +215,8 @@ class Connection(TwistedProtocol):
     @property
     def waiting(self) -> int:
         """How many bytes are queued here, not counting those that the transport holds."""
-        return self._queued + len(self._held)
+        long = self._long.waiting + sum(map(len, self._new_long))
+        return self._queued + len(self._held) + long
 
     @property
     def queued(self) -> int:
@@ -218,26 +242,74 @@ class Connection(TwistedProtocol):
         if self._queued > self._limits.send_buffer_bytes:
             self.flush_now()
 
+    def send_value(self, frame: bytes) -> None:
+        """Queue a frame that carries a value: others may overtake it.
+
+        It leaves when there is room, unless it is short and not much waits. The caller sees to it
+        that not too much waits (:attr:`waiting`); the connection is not given up because of it.
+
+        :raises LocalProtocolError: it is longer than the other side accepts.
+        """
+        if len(frame) <= HEADER_BYTES + PART_BYTES and self._queued + len(self._held) <= PART_BYTES:
+            self.send_frame(frame)
+            return
+        if len(frame) > HEADER_BYTES + LONG_LIMIT:
+            raise LocalProtocolError(f"a frame of {len(frame)} bytes cannot be sent")
+        if not self._new_long:
+            self._turn.mark(self)
+        self._new_long.append(frame)
+
+    def accept_long(
+        self, room: PartsRoom, tags: Collection[int], dropped: Callable[[], object]
+    ) -> None:
+        """Accept long frames of these kinds from now on.
+
+        :param dropped: called when one was thrown away because too many come at the same time.
+        """
+        self._decoder.joining = Joining(room, LONG_LIMIT, tags, dropped)
+
+    def hurry(self) -> None:
+        """Send everything without waiting for room, for a goodbye is to follow."""
+        self.flush_now()
+        if self.closing:
+            return
+        self.transport.write(_emptied(self._held))
+        while self._long.waiting:
+            self.transport.write(self._long.take())
+
     def flush(self) -> None:
-        """Hand over what is queued, in one write."""
+        """Hand over what is queued, in one write, and then a part of what is long."""
+        if self.closing:
+            return
         out = self._out
-        if not out or self.closing:
-            return
-        data = out[0] if len(out) == 1 else b"".join(out)
-        out.clear()
-        self._queued = 0
-        if not self._paused:
-            self._system.write(data)
-            return
-        self._held += data
-        if len(self._held) > self._limits.send_buffer_bytes:
-            self._held.clear()
-            self.abort()
-            self.handler.overloaded()
+        if out:
+            data = out[0] if len(out) == 1 else b"".join(out)
+            out.clear()
+            self._queued = 0
+            if not self._paused:
+                self._system.write(data)
+            else:
+                self._held += data
+                if len(self._held) > self._limits.send_buffer_bytes:
+                    self._held.clear()
+                    self.abort()
+                    self.handler.overloaded()
+                    return
+        for frame in self._new_long:
+            self._long.put(frame)
+        self._new_long.clear()
+        if self._long.waiting:
+            self._send_parts()
+
+    def _send_parts(self) -> None:
+        # Each of them fills the transport, which then waits: mostly this is one. It does not go
+        # past the transport, which would not notice that the system has enough for now.
+        while self._long.waiting and not self._paused and not self.closing:
+            self.transport.write(self._long.take())
 
     def flush_now(self) -> None:
         """Commit the turn so far, then hand over what is queued without waiting for its end."""
-        if not self._out:
+        if not self._out and not self._new_long:
             return
         if self._turn.commit():
             self.flush()
@@ -263,8 +335,7 @@ class Connection(TwistedProtocol):
         self.closing = True
         self.transport.unregisterProducer()
         if self._held:
-            self.transport.write(bytes(self._held))
-            self._held.clear()
+            self.transport.write(_emptied(self._held))
         self.cut_after(self._limits.close_timeout_s)
         self.transport.loseConnection()
 
@@ -289,6 +360,13 @@ class Connection(TwistedProtocol):
     def _cut_now(self) -> None:
         self._cut = None
         self.abort()
+
+
+def _emptied(buffer: bytearray) -> bytes:
+    """Return what is in a buffer, and empty it."""
+    data = bytes(buffer)
+    buffer.clear()
+    return data
 
 
 def _name(transport: ITransport) -> str:

@@ -26,6 +26,9 @@ _DEEPEST = 8
 """Layers that are taken off at most; a transport with more can only be a circle."""
 _TCP_USER_TIMEOUT: int | None = getattr(socket, "TCP_USER_TIMEOUT", None)
 """RFC 5482; Linux alone has it."""
+UNSENT_BYTES = 131_072
+"""So many bytes the system takes beyond those that it can send; more would delay what follows."""
+_TCP_NOTSENT_LOWAT: int | None = getattr(socket, "TCP_NOTSENT_LOWAT", None)
 
 
 class SystemSocket:
@@ -45,7 +48,11 @@ class SystemSocket:
             self._direct, self._handle = _plain(transport), self._socket
 
     def tune(self) -> None:
-        """Send small frames without delay, and let the system notice that an idle peer is gone."""
+        """Send small frames without delay, and let the system notice that an idle peer is gone.
+
+        What waits longer than it has to waits here, where short frames go before long ones, and not
+        in the system.
+        """
         if self._socket is None:
             return
         # Some systems refuse this when the other side is gone; the transport is about to report it.
@@ -53,6 +60,8 @@ class SystemSocket:
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             # Only ring neighbours exchange heartbeats; the system finds the other dead ends.
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            if _TCP_NOTSENT_LOWAT is not None:
+                self._socket.setsockopt(socket.IPPROTO_TCP, _TCP_NOTSENT_LOWAT, UNSENT_BYTES)
 
     def give_up_after(self, seconds: float) -> str:
         """Have the system cut the connection when sent data stays unacknowledged for ``seconds``.

@@ -50,8 +50,9 @@ from chordnet.net.links.judging import Judging, WhenJudged
 from chordnet.net.links.links import Link, PeerSession
 from chordnet.net.links.protocol import Connection
 from chordnet.net.links.verifying import Verifier
-from chordnet.wire.codec import encode_frame
+from chordnet.wire.codec import LONG_OF_PEERS, encode_frame, goes_in_parts
 from chordnet.wire.greeting import CODES, Bye, Refuse, Welcome, judge_node
+from chordnet.wire.parts import PartsRoom
 
 _REFUSED = {"full": LinkFault.UNREACHABLE, "self": LinkFault.SELF}
 """The faults of refusals that are not rejections."""
@@ -106,6 +107,7 @@ class PeerTransport:
         self._sessions: set[PeerSession] = set()
         self._looks: dict[bytes, int] = {}
         self._sweep: IDelayedCall | None = None
+        self._parts_room = PartsRoom(limits.parts_bytes, shared.seconds)
         self._told_why = False
         """Whether the log says already that the system does not give up broken connections."""
         self._stopped = ""
@@ -132,8 +134,13 @@ class PeerTransport:
         link = self._links.get(to.raw)
         if link is not None and link.is_crowded(len(letter), self._limits):
             self._journal.counters.add(NetMetric.LETTERS_DROPPED)
-        else:
-            self.send(to, StoreMail(letter))
+            return
+        session = link.session if link is not None else None
+        if link is None or session is None or session.node.incarnation != to.incarnation:
+            self._send_slowly(to, StoreMail(letter))
+            return
+        link.active = link.wanted = True
+        session.connection.send_value(encode_frame(StoreMail(letter)))
 
     def _send_slowly(self, to: NodeRef, message: PeerMessage) -> None:
         if self._stopped:
@@ -145,7 +152,7 @@ class PeerTransport:
             self._journal.counters.add(NetMetric.MESSAGES_DROPPED)
         elif link.session is not None:
             link.active = True
-            link.session.connection.send(message)
+            _hand_over(link.session.connection, encode_frame(message))
         elif not link.dialled and not self._may_dial(link):
             if link.empty:  # it was made for this message
                 self._links.pop(link.node.raw, None)
@@ -336,6 +343,8 @@ class PeerTransport:
             self, connection, link, node, outgoing=outgoing, since=self._seconds()
         )
         self._sessions.add(session)
+        thrown_away = partial(self._journal.counters.add, NetMetric.PARTS_DROPPED)
+        connection.accept_long(self._parts_room, LONG_OF_PEERS, thrown_away)
         why = connection.give_up_after(self._limits.unacknowledged_s)
         if why and not self._told_why:
             self._told_why = True
@@ -386,7 +395,7 @@ class PeerTransport:
         self._dials.reached(link)
         if link.session is not None:
             for frame in link.take_queue():
-                link.session.connection.send_frame(frame)
+                _hand_over(link.session.connection, frame)
 
     def _supersede(self, link: Link, node: NodeRef) -> None:
         """Give the link to a newer incarnation."""
@@ -507,3 +516,10 @@ class PeerTransport:
         if self._sweep is not None:
             self._sweep.cancel()
             self._sweep = None
+
+
+def _hand_over(connection: Connection, frame: bytes) -> None:
+    if goes_in_parts(frame, LONG_OF_PEERS):
+        connection.send_value(frame)
+    else:
+        connection.send_frame(frame)

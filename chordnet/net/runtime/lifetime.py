@@ -4,15 +4,18 @@ A life begins in this order: open the files, listen, work out the address, make 
 clients in, join. If a step fails, everything held so far is released, and the problem is reported
 in one line that a user can read.
 
-It ends in this order: leave the ring (within a time limit), accept no more connections, close the
-port, stop what reads the log, say goodbye to peers and clients, wait a while for their connections
-to end, and release the rest. It ends once, however often :meth:`Lifetime.end` is called.
+It ends in this order: wait a while until the keys that it holds can be used without it, leave the
+ring (within a time limit), let reads and writes of keys that are under way end, accept no more
+connections, close the port, stop what reads the log, say goodbye to peers and clients, wait a while
+for their connections to end, and release the rest. It ends once, however often
+:meth:`Lifetime.end` is called.
 
 A service that is started again begins another life.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -31,6 +34,11 @@ from chordnet.net.runtime.delivery import Delivery
 from chordnet.net.runtime.keeping import Storage
 from chordnet.net.runtime.node import LocalNode
 from chordnet.net.serve.desk import ClientDesk
+
+STOP_WAIT_S = 5.0
+"""How long a stop waits until every slot that the node holds keeps a majority without it."""
+IDLE_WAIT_S = 1.0
+"""How long it waits for reads and writes of keys that are under way."""
 
 NodeMaker = Callable[[IAddress, NodeState, MessageLog], LocalNode]
 """Makes the node from the address listened on, its state and its message log."""
@@ -139,13 +147,29 @@ class Lifetime:
             self._listening.cancel()  # fails the Deferred of begin, which releases all
         node = self.node
         if node is not None:
+            await self._until_it_may_stop(node, min(STOP_WAIT_S, leave_timeout_s))
             left: Deferred[None] = from_callback(lambda done: node.leave(partial(done, None)))
             try:
                 await left.addTimeout(leave_timeout_s, node.clock)
             except LateError:
                 self._journal.warn("did not leave the ring in time; closing anyway")
+            await self._until_idle(node, min(IDLE_WAIT_S, leave_timeout_s))
             await self._close(node)
         self._release()
+
+    async def _until_it_may_stop(self, node: LocalNode, limit_s: float) -> None:
+        if not node.active:
+            return
+        ready: Deferred[None] = Deferred()
+        node.standings.before_stop(limit_s, partial(ready.callback, None))
+        await ready
+
+    async def _until_idle(self, node: LocalNode, limit_s: float) -> None:
+        """Let operations on keys end that others know nothing of; no more begin."""
+        idle: Deferred[None] = Deferred()
+        node.keys.when_idle(partial(idle.callback, None))
+        with contextlib.suppress(LateError):
+            await idle.addTimeout(limit_s, node.clock)
 
     async def _close(self, node: LocalNode) -> None:
         self.node = None

@@ -63,6 +63,7 @@ from chordnet.net.runtime.keeping import recent_messages
 from chordnet.net.runtime.runner import Runner, Surroundings
 from chordnet.net.store.keys import NO_STORE, Keys
 from chordnet.net.store.runner import StoreRunner
+from chordnet.net.store.standing import Standings
 from chordnet.net.store.state import store_state
 from chordnet.wire.rpc import (
     FingerEntry,
@@ -121,6 +122,8 @@ class LocalNode:
         """This node's part of the network's store."""
         self.keys = Keys(shared, keys, check_member=self._check_member, load=self.load)
         """Reads and writes of keys."""
+        self.standings = Standings(shared.reactor, shared.turn, self.store)
+        """What is found out about the nodes that hold slots with this one."""
         self.failure = ""
         """Why this node had to leave its ring for good; empty if it did not."""
         self._outbox: list[tuple[int, bytes]] = []

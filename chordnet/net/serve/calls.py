@@ -21,6 +21,7 @@ from chordnet.net.serve.reading import ReceivedReader, position_of, trace_of
 from chordnet.net.serve.seams import Asker, Node
 from chordnet.wire.rpc import (
     BeginRing,
+    CanStop,
     DeleteKey,
     Done,
     EntryReply,
@@ -33,6 +34,8 @@ from chordnet.wire.rpc import (
     GetTrace,
     GetTrails,
     HistoryReply,
+    InspectKey,
+    KeyMembersReply,
     LeaveRing,
     Lookup,
     LookupReply,
@@ -41,6 +44,7 @@ from chordnet.wire.rpc import (
     SendMessage,
     Sent,
     ServerReply,
+    StandingReply,
     StatusReply,
     StoreStateReply,
     TraceReply,
@@ -163,6 +167,16 @@ def vacate_seats(asker: Asker, request: VacateSeats) -> ServerReply:
     return Done(request.rid)
 
 
+def can_stop(asker: Asker, request: CanStop) -> None:
+    """Find out if every slot of the node keeps a majority without it."""
+    asker.later(request.rid, StandingReply, asker.node.standings.can_stop)
+
+
+def inspect_key(asker: Asker, request: InspectKey) -> None:
+    """Find out what each of the nodes that hold a key has of it."""
+    asker.later(request.rid, KeyMembersReply, asker.node.standings.inspect, request.key)
+
+
 def _entry(asker: Asker, rid: int, entry: Entry | None) -> ServerReply:
     if entry is not None and not asker.has_room(len(entry.value) + _ABOUT):
         return failure(rid, Busy("the replies before this one wait to be read; ask again"))
@@ -200,5 +214,7 @@ CALLS = (
     Call(DeleteKey, write_key, "send"),
     Call(GetStoreState, get_store_state, "read", long=True),
     Call(VacateSeats, vacate_seats, "operate"),
+    Call(CanStop, can_stop, "read"),
+    Call(InspectKey, inspect_key, "read"),
 )
 BY_REQUEST: dict[type, Call] = {call.request: call for call in CALLS}

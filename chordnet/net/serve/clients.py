@@ -13,16 +13,23 @@ from collections.abc import Callable
 from functools import partial
 from typing import Protocol, TypeVar
 
-from chordnet.core.base.errors import Busy, ChordnetError, RemoteProtocolError
+from chordnet.core.base.errors import Busy, ChordnetError, Conflict, RemoteProtocolError
 from chordnet.net.base.metrics import NetMetric
 from chordnet.net.links.protocol import Connection
 from chordnet.net.serve.calls import BY_REQUEST
 from chordnet.net.serve.followings import Followings
 from chordnet.net.serve.seams import Node
 from chordnet.net.serve.watches import IdleWatch, ReadingWatch
-from chordnet.wire.codec import read_request
+from chordnet.wire.codec import encode_frame, read_request
 from chordnet.wire.greeting import Bye
-from chordnet.wire.rpc import ClientRequest, Failure, ServerReply, failure
+from chordnet.wire.rpc import (
+    ClientRequest,
+    ConflictReply,
+    EntryReply,
+    Failure,
+    ServerReply,
+    failure,
+)
 
 T = TypeVar("T")
 
@@ -81,6 +88,7 @@ class ClientSession:
         while backlog and not self._connection.paused and not self._connection.closing:
             request = read_request(backlog.popleft())
             if isinstance(request, Bye):
+                self._connection.hurry()
                 self._connection.send(Bye(request.code[:20]))
                 self._connection.close()
             else:
@@ -124,8 +132,15 @@ class ClientSession:
     def close(self, code: str, text: str) -> None:
         """Say goodbye and close."""
         self.followings.clear()
+        if code != "slow":
+            self._connection.hurry()
         self._connection.send(Bye(code, text))
         self._connection.close()
+
+    def crowded(self) -> None:
+        """React to a request that was thrown away half-way: the client would wait in vain."""
+        self.node.journal.counters.add(NetMetric.PARTS_DROPPED)
+        self.close("full", "too many long requests come at the same time; retry after a moment")
 
     # -- requests ------------------------------------------------------------------------------
 
@@ -183,9 +198,22 @@ class ClientSession:
     ) -> None:
         self._in_flight -= 1
         if isinstance(result, ChordnetError):
-            self._connection.send(failure(rid, result))
+            self._fail(rid, result)
             return
         # The node has let go of the broadcast, but its receipt holds the body as well.
         if held:
             self._slowness.keep(held)
-        self._connection.send(reply(rid, result))
+        self._reply(reply(rid, result))
+
+    def _fail(self, rid: int, error: ChordnetError) -> None:
+        present = error.present if isinstance(error, Conflict) else None
+        if present is not None and not self.has_room(len(present.value)):
+            # This says as well that it was not done.
+            error = Busy("the replies before this one wait to be read; ask again")
+        self._reply(failure(rid, error))
+
+    def _reply(self, reply: ServerReply) -> None:
+        if isinstance(reply, EntryReply | ConflictReply):
+            self._connection.send_value(encode_frame(reply))
+        else:
+            self._connection.send(reply)

@@ -12,7 +12,9 @@ from collections.abc import Callable
 from chordnet.net.links.protocol import Connection
 from chordnet.net.serve.clients import ClientSession
 from chordnet.net.serve.seams import Node
+from chordnet.wire.codec import LONG_OF_CLIENTS
 from chordnet.wire.greeting import Refuse
+from chordnet.wire.parts import PartsRoom
 
 SILENT_S = 1.0
 """How long a client may take for its first request before it gives way to another one."""
@@ -32,6 +34,7 @@ class ClientDesk:
         self.leave = leave
         self._sessions: dict[ClientSession, None] = {}
         """In the order in which they connected."""
+        self._parts_room = PartsRoom(node.limits.parts_bytes, node.clock.seconds)
         self._stopped = False
 
     @property
@@ -67,6 +70,7 @@ class ClientDesk:
         """Take over a connection on which a client has greeted."""
         session = ClientSession(self, connection)
         self._sessions[session] = None
+        connection.accept_long(self._parts_room, LONG_OF_CLIENTS, session.crowded)
         return session
 
     def forget(self, session: ClientSession) -> None:

@@ -17,7 +17,7 @@ from chordnet.net.base.turn import Turn
 from chordnet.net.observe.traces import Traces
 from chordnet.net.observe.views import Views
 from chordnet.wire.rpc import Follow, KeyRequest, NodeStatus, ServerReply, Written
-from chordnet.wire.stores import StoreState
+from chordnet.wire.stores import KeyMembers, StoreStanding, StoreState
 
 T = TypeVar("T")
 
@@ -28,6 +28,13 @@ class Keys(Protocol):
     def ask(
         self, asked: KeyRequest, done: Callable[[Written | Entry | ChordnetError | None], None]
     ) -> None: ...
+
+
+class Standings(Protocol):
+    """What is found out about members (:class:`chordnet.net.store.standing.Standings`)."""
+
+    def can_stop(self, done: Callable[[StoreStanding | ChordnetError], None]) -> None: ...
+    def inspect(self, key: str, done: Callable[[KeyMembers | ChordnetError], None]) -> None: ...
 
 
 class Node(Protocol):
@@ -45,6 +52,8 @@ class Node(Protocol):
 
     @property
     def keys(self) -> Keys: ...
+    @property
+    def standings(self) -> Standings: ...
     @property
     def clock(self) -> IReactorTime: ...
     def publish(self, body: str, done: ReceiptDone) -> None: ...

@@ -24,6 +24,8 @@ class ReadingWatch:
         self._connection = connection
         self._close = close
         self._stall: IDelayedCall | None = None
+        self._resumed = 0
+        """How often the connection had room again when the client's time began."""
         self._unread = 0
         """Bytes of receipts that may not have been handed to the system yet."""
 
@@ -42,6 +44,7 @@ class ReadingWatch:
     def held(self) -> None:
         """Begin to count the time that the client has to read what waits for it."""
         if self._stall is None and not self._connection.closing:
+            self._resumed = self._connection.resumed
             self._stall = self._node.clock.callLater(
                 self._node.limits.client_stall_s, self._stalled
             )
@@ -68,6 +71,9 @@ class ReadingWatch:
 
     def _stalled(self) -> None:
         self._stall = None
+        if self._connection.resumed != self._resumed:
+            self.held()  # it reads a long reply
+            return
         self.complain()
         self._close("slow", "nothing was read for too long while replies waited")
 

@@ -81,6 +81,7 @@ class Keys:
         self._wall = shared.wall
         self._number = 0
         self._begun: dict[int, _Begun] = {}
+        self._idle: list[Callable[[], None]] = []
 
     def ask(self, asked: KeyRequest, done: KeyResultDone) -> None:
         """Begin an operation; ``done`` gets the receipt, or the entry that was read.
@@ -108,6 +109,17 @@ class Keys:
             self._forget(number)
             raise
 
+    def when_idle(self, done: Callable[[], None]) -> None:
+        """Call ``done`` as soon as no operation is under way; now, if none is."""
+        self._idle.append(done)
+        self._look_if_idle()
+
+    def _look_if_idle(self) -> None:
+        if not self._begun:
+            waiting, self._idle = self._idle, []
+            for done in waiting:
+                done()
+
     def end(self, reason: str) -> None:
         """Let all operations under way end, because the node does."""
         for number in list(self._begun):
@@ -131,6 +143,7 @@ class Keys:
         if begun is None:  # the node has ended before its store said this
             return
         begun.done(self._result(begun, ended))
+        self._look_if_idle()
 
     def _forget(self, number: int) -> _Begun | None:
         begun = self._begun.pop(number, None)

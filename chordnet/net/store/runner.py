@@ -27,8 +27,10 @@ from chordnet.core.store.base import events as ev
 from chordnet.core.store.base.effects import Answered, Keep, NodeEffect, Noted, Post
 from chordnet.core.store.base.founding import Founding, Slots
 from chordnet.core.store.base.kept import Kept
-from chordnet.core.store.base.requests import Get, Put
+from chordnet.core.store.base.outcomes import Report
+from chordnet.core.store.base.requests import Enquiry, Get, Put
 from chordnet.core.store.begin.settings import StoreSettings
+from chordnet.core.store.look.enquiries import MOST_ENQUIRIES
 from chordnet.core.store.node.node import StoreNode
 from chordnet.net.base.interfaces import Down, KeyDone, StoreKeeper
 from chordnet.net.base.metrics import NetMetric
@@ -73,7 +75,7 @@ class StoreRunner:
         self.failed = ""
         """Why the store has stopped; empty while it works."""
         self._op = 0
-        self._asked: dict[int, KeyDone] = {}
+        self._asked: dict[int, Callable[[Any], None]] = {}
         self._letters = Letters(shared, ring, lambda name: self._post(ev.Lost(name)))
         self._waiting: deque[ev.Event] = deque()
         self._stepping = False
@@ -97,6 +99,25 @@ class StoreRunner:
             raise NoStore(self.why_none())
         if len(self._asked) >= MAX_OPERATIONS:
             raise Busy(f"{len(self._asked)} operations on keys are in flight; retry in a moment")
+        self._op += 1
+        self._asked[self._op] = done
+        self._post(ev.Ask(self._op, asked, timeout_s))
+
+    def enquire(
+        self, asked: Enquiry, timeout_s: float, done: Callable[[Report | ChordnetError], None]
+    ) -> None:
+        """Find out about members; ``done`` is called once.
+
+        :raises NoStore: this node belongs to no store, or its store has stopped.
+        :raises Busy: too much of this is under way.
+        """
+        if self.failed:
+            raise NoStore(self._why_stopped)
+        formation = self.machine.formation
+        if formation is None:
+            raise NoStore(self.why_none())
+        if len(formation.enquiries.ongoing) >= MOST_ENQUIRIES:
+            raise Busy("too many questions about the store are under way; retry in a moment")
         self._op += 1
         self._asked[self._op] = done
         self._post(ev.Ask(self._op, asked, timeout_s))

@@ -37,7 +37,8 @@ def _parser() -> argparse.ArgumentParser:
         default="put@A,get@B,get@C",
         help="what is done: put, delete, create or get@NODE, put@NODE/MEMBERS for a write that "
         "these have taken before, change@NODE:XY for Y in place of X, X- and -Y for one less "
-        "and one more (put@A,get@B,get@C)",
+        "and one more, change@NODE/X=YZ for one made before, that X has installed from Y and Z "
+        "(put@A,get@B,get@C)",
     )
     add("--nodes", type=int, default=3, metavar="N", help="nodes that keep a store (3)")
     add("--members", type=int, default=3, metavar="R", help="members at the beginning (3)")
@@ -86,8 +87,11 @@ def planned(options: argparse.Namespace) -> SlotPlan:
     found = jobs(options.jobs)
     names = NAMES[: options.nodes]
     for job in found:
-        if set(job.node + job.leaver + job.comer + job.done_at) - set(names):
+        if job.named - set(names):
             raise ConfigError(f"a job names a node that is not one of {', '.join(names)}")
+        seated = {*names[: options.members], job.comer} - {job.leaver}
+        if {member for member, _ in job.installed} - seated:
+            raise ConfigError("only members of the new configuration have installed it")
     off = _known("safeguard", options.without, SAFEGUARDS)
     wanted = [Property(word) for word in _known("property", options.check, PROPERTIES)]
     return SlotPlan(

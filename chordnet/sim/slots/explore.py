@@ -15,7 +15,7 @@ from collections.abc import Callable
 import attrs
 
 from chordnet.sim.slots.judge import BrokenError
-from chordnet.sim.slots.plan import Job, Kind, Property, SlotPlan
+from chordnet.sim.slots.plan import Job, Property, SlotPlan
 from chordnet.sim.slots.turn import after
 from chordnet.sim.slots.world import Action, State, World
 
@@ -65,12 +65,15 @@ class Search:
         world = self.world
         state = world.beginning()
         for number, job in enumerate(self.plan.jobs):
-            if job.kind is Kind.CHANGE or not job.done_at:
+            if not job.is_before:
                 continue
             state = after(world, state, Action("begin", number, at=self._promising(job)))
             for sent in state.sent:
-                if sent.to in job.done_at:
+                if sent.to in job.done_at or job.installed:
                     state = after(world, state, Action("arrive", sent=sent))
+            for member, sources in job.installed:
+                chosen = next(each for each in state.sent if each.to == member)
+                state = after(world, state, Action("arrive", sent=chosen, at=tuple(sources)))
             # What was not to arrive is lost.
             state = state._replace(sent=())
         return state

@@ -38,15 +38,33 @@ class Job:
     """Of a change: who gets a seat; empty: nobody. Without either the members stay the same."""
     done_at: str = ""
     """Of a write: it was done before the search begins, and these members have accepted it."""
+    installed: tuple[tuple[str, str], ...] = ()
+    """Of a change: it was made before the search begins, all old members voted for it, and these
+    members have installed it, each from the states of the members named beside it."""
+
+    @property
+    def is_before(self) -> bool:
+        """Whether it was done before the search begins."""
+        return bool(self.done_at or self.installed)
+
+    @property
+    def named(self) -> frozenset[str]:
+        """All nodes that it names."""
+        installed = "".join(member + sources for member, sources in self.installed)
+        return frozenset(self.node + self.leaver + self.comer + self.done_at + installed)
 
 
 _JOB = re.compile(
-    r"(put|delete|create|get)@([A-E])(?:/([A-E]+))?|change@([A-E])(?::([A-E-])([A-E-]))?"
+    r"(put|delete|create|get)@([A-E])(?:/([A-E]+))?"
+    r"|change@([A-E])(?::([A-E-])([A-E-]))?((?:/[A-E]=[A-E]+)*)"
 )
 
 
 def jobs(text: str) -> tuple[Job, ...]:
     """Read jobs as they are typed: ``put@A,put@B/BC,get@C,change@A:CD,change@A:C-,change@B``.
+
+    ``change@B/A=AB/C=BC`` was made before the search; A has installed it from A and B, C from B and
+    C.
 
     :raises ConfigError: that is not a list of jobs.
     """
@@ -55,11 +73,14 @@ def jobs(text: str) -> tuple[Job, ...]:
         match = _JOB.fullmatch(word)
         if match is None:
             raise ConfigError(f"{word!r} is no job; there are put@A, get@C, change@A:CD")
-        kind, node, done_at, leader, leaver, comer = (each or "" for each in match.groups())
+        kind, node, done_at, leader, leaver, comer, from_ = (each or "" for each in match.groups())
         if kind:
             found.append(Job(Kind(kind), node, done_at=done_at))
         else:
-            found.append(Job(Kind.CHANGE, leader, leaver.strip("-"), comer.strip("-")))
+            pairs = (each.split("=") for each in from_.split("/")[1:])
+            installed = tuple((member, sources) for member, sources in pairs)
+            seats = leaver.strip("-"), comer.strip("-")
+            found.append(Job(Kind.CHANGE, leader, *seats, installed=installed))
     return tuple(found)
 
 

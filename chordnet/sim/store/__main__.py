@@ -57,6 +57,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--calm", action="store_true", help="no faults")
     add(
+        "--old-disks",
+        action="store_true",
+        help="nodes also come back with an older copy of their disk",
+    )
+    add(
         "--without",
         default="",
         metavar="LIST",
@@ -94,6 +99,7 @@ def planned(options: argparse.Namespace) -> Plan:
         operations=options.operations,
         fault_s=options.pause,
         quiet=options.calm,
+        old_disks=options.old_disks,
         safeguards=StoreSafeguards(**dict.fromkeys(words, False)),
     )
 

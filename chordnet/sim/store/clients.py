@@ -17,6 +17,10 @@ PATIENCE_S = 3.0
 """A client that has heard nothing for so long gives up: the node is gone."""
 PAUSE_S = 0.2
 """Between two operations of a client, on average."""
+CLOCKS_S = 2.0
+"""Wall clocks are at most so far from the true time, one node's at a time excepted."""
+LEASE_S = (1.0, 20.0)
+"""Values that expire do so after a time between these."""
 
 
 @attrs.define
@@ -28,6 +32,8 @@ class Mix:
     change: float = 0.15
     """Puts at the version that the client saw last."""
     delete: float = 0.10
+    expiring: float = 0.15
+    """How many of the first two kinds of puts expire."""
     again: float = 0.5
     """How often an unconfirmed write is asked for again."""
 
@@ -66,13 +72,17 @@ class Client:
         self._number += 1
         draw = rng.random()
         asked: Get | Put
+        expires: float | None = None
+        if rng.random() < mix.expiring:
+            expires = world.now + world.processes[node].offset + rng.uniform(*LEASE_S)
         request, value = f"{self.name}.{self._number}".encode(), f"{self.name}-{self._number}"
         if draw < mix.get:
             asked = Get(key.encode())
         elif draw < mix.get + mix.put:
-            asked = Put(key.encode(), value.encode(), request)
+            asked = Put(key.encode(), value.encode(), request, expires=expires)
         elif draw < mix.get + mix.put + mix.change:
-            asked = Put(key.encode(), value.encode(), request, if_version=self._seen.get(key, 0))
+            seen = self._seen.get(key, 0)
+            asked = Put(key.encode(), value.encode(), request, if_version=seen, expires=expires)
         else:
             asked = Put(key.encode(), None, request)
         self._ask(node, asked, world.now, first=True)
@@ -133,12 +143,17 @@ def again(asked: Put, since: int) -> Put:
 def recorded(
     client: str, asked: Get | Put, call: float, returned: float, outcome: end.Outcome | None
 ) -> Operation:
-    """Return the line of a history; ``outcome`` is None if the client does not know it."""
-    action, value, if_version = Action.GET, None, None
+    """Return the line of a history; ``outcome`` is None if the client does not know it.
+
+    What expires may be gone when the fastest of the clocks that are right says so.
+    """
+    action, value, if_version, expires = Action.GET, None, None, None
     if isinstance(asked, Put):
         action = Action.DELETE if asked.value is None else Action.PUT
         value = None if asked.value is None else asked.value.decode()
         if_version = asked.if_version
+        if asked.expires is not None:
+            expires = max(0.0, asked.expires - call - CLOCKS_S)
     told, version, found = Outcome.UNCONFIRMED, None, None
     answered: float | None = returned
     if isinstance(outcome, end.Done):
@@ -162,6 +177,7 @@ def recorded(
         action=action,
         value=value,
         if_version=if_version,
+        expires=expires,
         call=call,
         returned=answered,
         outcome=told,

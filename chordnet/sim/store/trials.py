@@ -7,7 +7,10 @@ What must hold at the end:
   be read through every node, each with the same answer.
 
 Disks are taken one at a time, and only while every slot has all its members: so each run keeps what
-the store's promise assumes.
+the store's promise assumes. The same holds of disks that are replaced by an older copy, which is
+done on demand only (``old_disks``).
+
+All wall clocks are within two seconds of the true time, one at a time excepted.
 """
 
 from __future__ import annotations
@@ -23,13 +26,17 @@ from chordnet.core.store.base.safeguards import StoreSafeguards
 from chordnet.judge.store.anomalies import Verdict
 from chordnet.judge.store.check import HistoryFound, check_history
 from chordnet.judge.store.history import Operation
-from chordnet.sim.store.clients import Client, Mix
-from chordnet.sim.store.world import StoreWorld
+from chordnet.sim.store.clients import CLOCKS_S, Client, Mix
+from chordnet.sim.store.world import Disk, StoreWorld
 
 LEAVE_S = 3.0
 """A node that leaves waits until no slot has needed it for so long."""
 RECOVERY_S = 60.0
 FORMING_S = 30.0
+FAR_S = 60.0
+"""A clock that is wrong is wrong by up to so much."""
+LATE_S = 4 * CLOCKS_S
+"""Nothing is read so long after its end: by then all clocks are past it, whoever set it."""
 
 
 @attrs.frozen
@@ -47,6 +54,8 @@ class Plan:
     mix: Mix = attrs.field(factory=Mix)
     quiet: bool = False
     """Without faults."""
+    old_disks: bool = False
+    """Whether nodes come back with an older copy of their disk."""
     safeguards: StoreSafeguards = attrs.field(factory=StoreSafeguards)
     """What the nodes do because it goes wrong without."""
 
@@ -77,6 +86,9 @@ class _Faults:
         self._made = plan.nodes
         self._leaving: set[str] = set()
         self._gone: set[str] = set()
+        self._copies: dict[str, Disk] = {}
+        self._off: tuple[str, float] | None = None
+        """Whose clock is wrong, and by how much it was ahead before."""
         self.going = True
         self._later()
 
@@ -96,7 +108,10 @@ class _Faults:
             "deaf": self._one_way,
             "lossy": self._lose,
             "frozen": self._freeze,
+            "clock": self._clock,
         }
+        if self._plan.old_disks:
+            kinds |= {"copied": self._copy, "old disk": self._bring_back}
         kind = self._world.rng.choice(sorted(kinds))
         if kinds[kind]():
             self._report.faults[kind] += 1
@@ -129,6 +144,31 @@ class _Faults:
             return False
         self._world.kill(name)
         self._world.restart(name, wiped=True)
+        return True
+
+    def _copy(self) -> bool:
+        name = self._some()
+        if name is None:
+            return False
+        self._copies[name] = self._world.processes[name].disk.copy()
+        return True
+
+    def _bring_back(self) -> bool:
+        """Start a node with the copy of its disk that was taken some time ago."""
+        world = self._world
+        names = [
+            name
+            for name, copy in self._copies.items()
+            if name not in self._leaving
+            and world.processes[name].up
+            and not world.processes[name].frozen
+            and world.processes[name].disk.store == copy.store
+        ]
+        if not names or not in_step(world):
+            return False
+        name = world.rng.choice(sorted(names))
+        world.kill(name)
+        world.restart(name, copy=self._copies.pop(name))
         return True
 
     def _join(self) -> bool:
@@ -174,7 +214,13 @@ class _Faults:
         first, second, world = self._some(), self._some(), self._world
         if first is None or second is None or first == second or world.cut:
             return False
-        world.cut_one_way(first, second)
+        cut = world.rng.randrange(3)
+        if cut == 0:
+            world.cut_one_way(first, second)
+        elif cut == 1:
+            world.mute(first)
+        else:
+            world.deafen(first)
         self._after(2.0, 12.0, world.heal)
         return True
 
@@ -183,6 +229,21 @@ class _Faults:
         world.loss = 0.2 * world.rng.random()
         self._after(1.0, 5.0, world.heal)
         return True
+
+    def _clock(self) -> bool:
+        """Set the clock of one node far wrong, for a while."""
+        name, world = self._some(), self._world
+        if name is None or self._off is not None:
+            return False
+        self._off = name, world.processes[name].offset
+        world.set_clock(name, world.rng.uniform(-FAR_S, FAR_S))
+        self._after(2.0, 20.0, self._set_right)
+        return True
+
+    def _set_right(self) -> None:
+        if self._off is not None:
+            self._world.set_clock(*self._off)
+            self._off = None
 
     def _freeze(self) -> bool:
         name, world = self._some(), self._world
@@ -201,6 +262,7 @@ class _Faults:
         self.going = False
         world = self._world
         world.heal()
+        self._set_right()
         for process in list(world.processes.values()):
             if process.frozen:
                 world.thaw(process.name)
@@ -219,7 +281,7 @@ def run(seed: int, plan: Plan) -> Report:
     world = StoreWorld(seed, founders, slots=plan.slots, safeguards=plan.safeguards)
     report = Report(seed)
     for k in range(plan.nodes):
-        world.start(f"n{k}", offset=world.rng.uniform(-2.0, 2.0))
+        world.start(f"n{k}", offset=world.rng.uniform(-CLOCKS_S, CLOCKS_S))
     if not world.run(FORMING_S, lambda: in_step(world)):
         report.problems.append("the store was not in step in time")
         report.seconds = world.now
@@ -244,11 +306,17 @@ def run(seed: int, plan: Plan) -> Report:
     report.outcomes = Counter(str(operation.outcome) for operation in report.history)
     report.judged = check_history(sorted(report.history, key=lambda o: o.call))
     if report.judged.verdict is not Verdict.RIGHT:
-        wrong = [k for k in report.judged.keys if k.verdict is not Verdict.RIGHT]
-        report.problems.append(f"the history is {report.judged.verdict}: {wrong[0]}")
+        report.problems.append(f"the history is {report.judged.verdict}: {_why(report.judged)}")
     for process in world.processes.values():
         report.problems += [note.text for note in process.notes if note.alarming]
     return report
+
+
+def _why(judged: HistoryFound) -> str:
+    """Return what is wrong with the first key of a history that is not right."""
+    found = next(each for each in judged.keys if each.verdict is not Verdict.RIGHT)
+    kinds = sorted({str(anomaly.kind) for anomaly in found.anomalies})
+    return f"{found.key}, {', '.join(kinds) or 'its operations have no order that fits'}"
 
 
 def _read_all(world: StoreWorld, plan: Plan, report: Report) -> None:
@@ -260,6 +328,9 @@ def _read_all(world: StoreWorld, plan: Plan, report: Report) -> None:
                 report.problems.append(f"{process.name} has no store in the end")
         world.run(6.0)
         found = [outcome.content for outcome in told if isinstance(outcome, end.Found)]
+        ends = [content.expires for content in found if content.expires is not None]
+        if any(world.now > expires + LATE_S for expires in ends):
+            report.problems.append(f"k{number} is read long after its end")
         if len(found) < len(world.live()):
             missed = [outcome for outcome in told if not isinstance(outcome, end.Found)]
             report.problems.append(f"k{number} cannot be read in the end: {missed[:1]}")

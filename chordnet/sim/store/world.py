@@ -19,7 +19,7 @@ from chordnet.core.store.base import events as ev
 from chordnet.core.store.base.configurations import Head
 from chordnet.core.store.base.founding import Founding, Slots
 from chordnet.core.store.base.kept import Kept
-from chordnet.core.store.base.outcomes import Outcome
+from chordnet.core.store.base.outcomes import Outcome, Report
 from chordnet.core.store.base.records import Record
 from chordnet.core.store.base.requests import Get, Put
 from chordnet.core.store.base.safeguards import StoreSafeguards
@@ -62,6 +62,11 @@ class Disk:
                 self.vote = entry.founding
             else:
                 self.founding = entry.founding
+
+    def copy(self) -> Disk:
+        """Return a copy of all that is on it now, as a backup or a snapshot takes it."""
+        records = {slot: dict(kept) for slot, kept in self.records.items()}
+        return attrs.evolve(self, heads=dict(self.heads), records=records)
 
     def read(self) -> Kept:
         """Return what a node that starts finds."""
@@ -149,10 +154,14 @@ class StoreWorld(Schedule):
         process.up = False
         self._ring_changed()
 
-    def restart(self, name: str, *, wiped: bool = False) -> None:
-        """Start a process that has ended again."""
+    def restart(self, name: str, *, wiped: bool = False, copy: Disk | None = None) -> None:
+        """Start a process that has ended again.
+
+        :param wiped: with an empty disk.
+        :param copy: with this one.
+        """
         old = self.processes[name]
-        self.start(name, None if wiped else old.disk, old.offset)
+        self.start(name, None if wiped else copy or old.disk, old.offset)
 
     def freeze(self, name: str) -> None:
         """Stop a process; what is sent to it waits."""
@@ -166,6 +175,10 @@ class StoreWorld(Schedule):
         for event in backlog:
             self._schedule(self.now, self._deliver, process, event)
         self._schedule(self.now, self._deliver, process, ev.Tick())
+
+    def set_clock(self, name: str, offset: float) -> None:
+        """Set the wall clock of a node to so many seconds ahead."""
+        self.processes[name].offset = offset
 
     def vacate(self, name: str) -> None:
         """Have a node give up its seats."""
@@ -187,6 +200,14 @@ class StoreWorld(Schedule):
     def cut_one_way(self, source: str, target: str) -> None:
         """Lose what one node sends to another."""
         self.cut.add((source, target))
+
+    def mute(self, name: str) -> None:
+        """Lose all that a node sends; it hears the others."""
+        self.cut |= {(name, other) for other in self.processes if other != name}
+
+    def deafen(self, name: str) -> None:
+        """Lose all that is sent to a node; the others hear it."""
+        self.cut |= {(other, name) for other in self.processes if other != name}
 
     def heal(self) -> None:
         """Have all letters arrive again."""
@@ -253,7 +274,7 @@ class StoreWorld(Schedule):
                 self._post(process, effect)
             elif isinstance(effect, fx.Answered):
                 done = process.waiting.pop(effect.op, None)
-                if done is not None:
+                if done is not None and not isinstance(effect.outcome, Report):
                     done(effect.outcome)
             else:
                 process.notes.append(effect)

@@ -14,7 +14,7 @@ import msgspec
 from chordnet.core.store.base.configurations import Configuration, Head
 from chordnet.core.store.base.founding import Founding
 from chordnet.core.store.base.messages import StoreMessage
-from chordnet.core.store.base.outcomes import Outcome
+from chordnet.core.store.base.outcomes import Outcome, Report
 from chordnet.core.store.base.records import Record
 
 
@@ -108,7 +108,7 @@ class Answered(_Effect, frozen=True):
     """What was asked for by ``Ask`` with this number is over."""
 
     op: int
-    outcome: Outcome
+    outcome: Outcome | Report
 
 
 class Noted(_Effect, frozen=True):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import msgspec
 
-from chordnet.core.store.base.requests import Get, Put
+from chordnet.core.store.base.requests import Enquiry, Get, Put
 
 
 class _Event(msgspec.Struct, frozen=True, tag=True):
@@ -39,10 +39,10 @@ class Lost(_Event, frozen=True):
 
 
 class Ask(_Event, frozen=True):
-    """A client asks this node for an operation; answered by ``Answered`` with the same number."""
+    """A client asks this node for something; answered by ``Answered`` with the same number."""
 
     op: int
-    asked: Get | Put
+    asked: Get | Put | Enquiry
     timeout: float
     """Seconds until it has to end."""
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import msgspec
 
-from chordnet.core.store.base.configurations import Member
+from chordnet.core.store.base.ballots import Ballot
+from chordnet.core.store.base.configurations import Configuration, Member
+from chordnet.core.store.base.messages import Why
 from chordnet.core.store.base.records import Content
 
 
@@ -67,3 +69,57 @@ class Untold(_Outcome, frozen=True):
 
 
 Outcome = Found | Done | Conflict | Unconfirmed | Unavailable | Untold
+
+
+# ---- what is found out about members ----------------------------------------------------------
+
+
+class MemberSeen(msgspec.Struct, frozen=True):
+    """What one member said of a key."""
+
+    member: Member
+    after: float | None
+    """Seconds until its answer; None: it gave none."""
+    why: Why | None
+    """Why it does not say what it has."""
+    accepted: Ballot
+    content: Content | None
+    """What it has; None if it does not say."""
+
+    @property
+    def tells(self) -> bool:
+        """Whether it answers for the slot."""
+        return self.content is not None
+
+
+class Inspected(_Outcome, frozen=True):
+    """What the members of a key's slot have of the key."""
+
+    slot: int
+    configuration: Configuration
+    members: tuple[MemberSeen, ...]
+
+
+class SlotSeen(msgspec.Struct, frozen=True):
+    """A slot that this node holds, and what it would be without it."""
+
+    slot: int
+    configuration: Configuration
+    answering: tuple[Member, ...]
+    """Other members that answer, and are not about to stop."""
+    leaving: tuple[Member, ...]
+    """Other members that are about to stop, or have done so."""
+
+    @property
+    def keeps_majority(self) -> bool:
+        """Whether the slot can be used without this node."""
+        return len(self.answering) >= self.configuration.majority
+
+
+class Standing(_Outcome, frozen=True):
+    """The slots that this node holds, as they would be without it."""
+
+    slots: tuple[SlotSeen, ...]
+
+
+Report = Inspected | Standing

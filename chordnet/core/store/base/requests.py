@@ -1,4 +1,4 @@
-"""What clients ask of a key."""
+"""What clients ask of a key, and of the members that hold it."""
 
 from __future__ import annotations
 
@@ -36,3 +36,19 @@ class Put(msgspec.Struct, frozen=True, tag=True):
         if self.if_version == 0:
             return present.value is None
         return present.value is not None and present.version == self.if_version
+
+
+class Inspect(msgspec.Struct, frozen=True, tag=True):
+    """Say what each member of the key's slot has of it."""
+
+    key: bytes
+
+
+class MayStop(msgspec.Struct, frozen=True, tag=True):
+    """Say what the slots that this node holds would be without it."""
+
+    leaving: bool = False
+    """It is about to stop: tell those that hold slots with it."""
+
+
+Enquiry = Inspect | MayStop

@@ -6,7 +6,8 @@ those members cannot be reached is somebody else asked where the slot is now, fo
 
 - Questions without an answer are sent again, since a connection may have broken with them on it.
 - A member that does not answer for :data:`SILENT_S` seconds, or that the ring believes dead, counts
-  as silent for this operation, which may then end before its deadline.
+  as silent for this operation, which may then end before its deadline. Before an operation ends for
+  want of members that were only believed dead, they are asked: one may have been started again.
 - Two coordinators of one key that disturb each other each wait for a while, drawn at random, longer
   every time.
 - There is a limit to the operations of one node; who comes beyond it is told so by its caller.
@@ -58,6 +59,8 @@ class Ongoing:
     refreshing: Unavailable | None = None
     """How it ends unless there is news of the slot."""
     refreshed: bool = False
+    presumed: set[str] = attrs.field(factory=set)
+    """Members that are believed dead because of what was asked before, and have not been tried."""
 
 
 class Asking:
@@ -76,6 +79,8 @@ class Asking:
         self._directory = directory
         self._ballots = ballots
         self.ongoing: dict[int, Ongoing] = {}
+        self._refreshing: set[int] = set()
+        """Those that wait for news of their slot."""
 
     def start(self, op: int | None, asked: Get | Put, timeout: float) -> None:
         """Begin an operation."""
@@ -99,7 +104,7 @@ class Asking:
         around.sooner(For.DEADLINE, rid, timeout)
         around.sooner(For.REMINDER, rid, REMINDER_S)
         operation.begin()
-        self._weigh(operation)
+        self._weigh(self.ongoing[rid])
 
     def look_up(self, key: bytes) -> None:
         """Read a key for its repair, which no client waits for."""
@@ -111,11 +116,14 @@ class Asking:
         ongoing = self.ongoing.get(rid)
         return None if ongoing is None else ongoing.operation
 
-    def _weigh(self, operation: Operation, silent: bool = False) -> None:
+    def _weigh(self, ongoing: Ongoing, silent: bool = False) -> None:
         """Count the members that cannot be reached; all that have not answered, if ``silent``."""
-        for member in operation.attempt.configuration.members:
-            missing = silent or self._around.is_lost(member.node, LOST_S)
-            if missing and member not in operation.answered:
+        operation = ongoing.operation
+        members = operation.attempt.configuration.members
+        lost = {each.node for each in members if self._around.is_lost(each.node, LOST_S)}
+        ongoing.presumed = set() if silent else lost
+        for member in members:
+            if (silent or member.node in lost) and member not in operation.answered:
                 operation.unreachable(member)
 
     # ---- what happens to them ---------------------------------------------------------------
@@ -123,6 +131,7 @@ class Asking:
     def lost(self, node: str) -> None:
         """Count a node that cannot be reached as silent."""
         for ongoing in list(self.ongoing.values()):
+            ongoing.presumed.discard(node)
             for member in ongoing.operation.attempt.configuration.members:
                 if member.node == node and member not in ongoing.operation.answered:
                     ongoing.operation.unreachable(member)
@@ -137,18 +146,13 @@ class Asking:
         old = ongoing.operation.attempt.configuration
         if not configuration.follows(old):
             return
-        ongoing.began = self._around.now
         if ongoing.refreshing is not None:
-            # It has ended, before anything was sent that could happen later.
-            ongoing.refreshing = None
-            operation = ongoing.operation
-            operation.attempt = Operation.at_first(ongoing.asked, configuration)
-            operation.begin()
+            self._once_more(ongoing, configuration)
         else:
+            ongoing.began = self._around.now
             ongoing.operation.moved(configuration)
-        # Reminders stop while there is nobody to remind.
-        self._around.sooner(For.REMINDER, ongoing.operation.rid, REMINDER_S)
-        self._weigh(ongoing.operation)
+            self._around.sooner(For.REMINDER, ongoing.operation.rid, REMINDER_S)
+        self._weigh(ongoing)
 
     def wait(self, rid: int) -> None:
         """Have an operation that was disturbed try again after a pause."""
@@ -167,14 +171,14 @@ class Asking:
                 ongoing.operation.moved(newest)
             else:
                 ongoing.operation.again()
-            self._weigh(ongoing.operation)
+            self._weigh(ongoing)
 
     def remind(self, rid: int) -> None:
         """Ask those again that have not answered."""
         ongoing = self.ongoing.get(rid)
         if ongoing is None or ongoing.refreshing is not None:
             return
-        self._weigh(ongoing.operation, silent=self._around.now >= ongoing.began + SILENT_S)
+        self._weigh(ongoing, silent=self._around.now >= ongoing.began + SILENT_S)
         if rid in self.ongoing:
             ongoing.operation.remind()
             self._around.sooner(For.REMINDER, rid, REMINDER_S)
@@ -206,17 +210,42 @@ class Asking:
         ongoing.refreshed = True
         newest = self._directory.of(ongoing.slot).configuration
         if newest.follows(ongoing.operation.attempt.configuration):
-            ongoing.refreshing = outcome
+            self._await(rid, ongoing, outcome)
             self._follow(ongoing, newest)
             return
-        others = self._around.place.near
+        others = {*self._around.place.near, *ongoing.presumed}
         if not others:
             self._finish(rid, outcome)
             return
-        ongoing.refreshing = outcome
-        for node in others:
+        self._await(rid, ongoing, outcome)
+        for node in sorted(others):
             self._around.say(node, Where(self._formation, (ongoing.slot,)))
         self._around.sooner(For.REFRESH, rid, REFRESH_S)
+
+    def heard(self, node: str) -> None:
+        """Ask the members again if one of those that were missing says something."""
+        for rid in sorted(self._refreshing):
+            ongoing = self.ongoing[rid]
+            if node in ongoing.presumed:
+                self._once_more(ongoing, ongoing.operation.attempt.configuration)
+
+    def _await(self, rid: int, ongoing: Ongoing, outcome: Unavailable) -> None:
+        ongoing.refreshing = outcome
+        self._refreshing.add(rid)
+
+    def _once_more(self, ongoing: Ongoing, configuration: Configuration) -> None:
+        """Begin an operation again that has ended before anything was sent that may happen later.
+
+        All members are asked, those that are believed dead as well.
+        """
+        ongoing.refreshing = None
+        ongoing.presumed.clear()
+        self._refreshing.discard(ongoing.operation.rid)
+        ongoing.began = self._around.now
+        ongoing.operation.attempt = Operation.at_first(ongoing.asked, configuration)
+        ongoing.operation.begin()
+        # Reminders stop while there is nobody to remind.
+        self._around.sooner(For.REMINDER, ongoing.operation.rid, REMINDER_S)
 
     def give_up(self, rid: int) -> None:
         """End an operation for whose slot there was no news."""
@@ -226,6 +255,7 @@ class Asking:
 
     def _finish(self, rid: int, outcome: Outcome) -> None:
         ongoing = self.ongoing.pop(rid)
+        self._refreshing.discard(rid)
         for alarm in (For.DEADLINE, For.REMINDER, For.RETRY, For.REFRESH):
             self._around.alarms.cancel((alarm, rid))
         if ongoing.op is not None:

@@ -12,9 +12,14 @@ from typing import Any
 
 from chordnet.core.store.base import messages as msg
 from chordnet.core.store.base.ballots import Ballots
-from chordnet.core.store.base.effects import Changed, Effect, Ended, Say, Wait
+from chordnet.core.store.base.configurations import Configuration
+from chordnet.core.store.base.effects import Answered, Changed, Effect, Ended, Say, Wait
+from chordnet.core.store.base.events import Ask
 from chordnet.core.store.base.founding import Founding, Slots
 from chordnet.core.store.base.kept import Kept
+from chordnet.core.store.base.outcomes import Report
+from chordnet.core.store.base.requests import Get, Inspect, Put
+from chordnet.core.store.look.enquiries import Enquiries
 from chordnet.core.store.node.asking import Asking
 from chordnet.core.store.node.directory import Directory, Listed
 from chordnet.core.store.node.holdings import Holdings
@@ -24,6 +29,7 @@ from chordnet.core.store.node.surroundings import For, Surroundings
 from chordnet.core.store.node.talk import (
     LISTED_IN_ONE,
     Digest,
+    Leaving,
     Lists,
     Missing,
     Stock,
@@ -91,6 +97,9 @@ class Formation:
         self.asking = Asking(around, founding, self.directory, ballots)
         self.seats = Seats(around, founding, self.directory, ballots, holders, self.arc)
         self.repair = Repair(around, self.id, self.holdings, self.asking.look_up)
+        self.enquiries = Enquiries(
+            around.me, self.id, around.effects, self._found_out, lambda: around.now, around.heard_at
+        )
         self._news: dict[int, None] = {}
         self.repair.start()
         for held in self.holdings.slots.values():
@@ -129,6 +138,7 @@ class Formation:
                 Sum: self.repair.on_sum,
                 Stock: self.repair.on_stock,
                 Missing: self.repair.on_missing,
+                Leaving: lambda node, _message: self.enquiries.on_leaving(node),
             }
             on_talk[type(message)](sender, message)
 
@@ -156,6 +166,8 @@ class Formation:
             FOR_OPERATIONS[type(answer)](operation, sender, answer)
         elif change is not None and type(answer) in FOR_CHANGES:
             FOR_CHANGES[type(answer)](change, sender, answer)
+        else:
+            self.enquiries.on_answer(sender, answer)
 
     def perform(self, effect: Effect) -> None:
         """Do what a part of this node has asked for."""
@@ -172,6 +184,43 @@ class Formation:
             listed = self.seats.over(effect.rid, effect.configuration)
             if listed is not None:
                 self._learn(listed)
+
+    # ---- what clients ask -------------------------------------------------------------------
+
+    def ask(self, event: Ask) -> None:
+        """Begin what a client asks for."""
+        asked, around = event.asked, self.around
+        if isinstance(asked, Get | Put):
+            self.asking.start(event.op, asked, event.timeout)
+            return
+        rid = around.rid()
+        around.sooner(For.ENQUIRY, rid, event.timeout)
+        if isinstance(asked, Inspect):
+            slot = self._slots.of(asked.key)
+            present = self.directory.of(slot).configuration
+            self.enquiries.inspect(rid, event.op, asked.key, slot, present)
+            return
+        if asked.leaving:
+            for node in sorted(self.fellows() - {around.me.node}):
+                around.say(node, Leaving(self.id))
+        self.enquiries.may_stop(rid, event.op, self._seats())
+
+    def _seats(self) -> list[tuple[int, Configuration]]:
+        """Return the slots that need this disk, each with the members that it should have."""
+        return [(slot, self.directory.of(slot).configuration) for slot in sorted(self.needing())]
+
+    def _found_out(self, op: int, report: Report) -> None:
+        self.around.answers.append(Answered(op, report))
+
+    def lost(self, node: str) -> None:
+        """Heed that a node cannot be reached."""
+        self.asking.lost(node)
+        self.enquiries.lost(node)
+
+    def close(self) -> None:
+        """End all that clients have asked for: this node leaves the formation."""
+        self.asking.close()
+        self.enquiries.close()
 
     # ---- the directory ----------------------------------------------------------------------
 
@@ -232,6 +281,7 @@ class Formation:
             For.FINISH: self._finish,
             For.REPAIR: lambda _number: self.repair.step(),
             For.TELL: lambda _number: self._tell_news(),
+            For.ENQUIRY: self.enquiries.expire,
         }
         on_alarm[what](number)
 
@@ -242,12 +292,16 @@ class Formation:
 
     @property
     def needed(self) -> int:
-        """How many slots need this disk: as a member, or for what the next members fetch."""
+        """How many slots need this disk."""
+        return len(self.needing())
+
+    def needing(self) -> set[int]:
+        """Return the slots that need this disk: as a member, or for what the next members fetch."""
         me = self.around.me
         named = {
             listed.slot for listed in self.directory.named() if me in listed.configuration.members
         }
-        return len(named.union(held.registers.head.slot for held in self.holdings.served))
+        return named.union(held.registers.head.slot for held in self.holdings.served)
 
     def fellows(self) -> set[str]:
         """Return the nodes that hold slots together with this one."""

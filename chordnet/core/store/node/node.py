@@ -104,7 +104,7 @@ class StoreNode:
             self._mail(event)
         elif isinstance(event, ev.Ask):
             assert self.formation is not None, "who asks looks at `founding` first"
-            self.formation.asking.start(event.op, event.asked, event.timeout)
+            self.formation.ask(event)
         elif isinstance(event, ev.Neighbours):
             self._neighbours(event)
         elif isinstance(event, ev.Lost):
@@ -182,7 +182,7 @@ class StoreNode:
         if node != self.around.me.node:
             self.around.lose(node)
             if self.formation is not None:
-                self.formation.asking.lost(node)
+                self.formation.lost(node)
 
     # ---- letters and hails ------------------------------------------------------------------
 
@@ -200,6 +200,8 @@ class StoreNode:
         for message in messages:
             if not isinstance(message, Hail) and self.formation is not None:
                 self.formation.take(event.sender, message)
+        if self.formation is not None:
+            self.formation.asking.heard(event.sender)
 
     def _hail(self, nodes: Iterable[str], *, asks: bool = True) -> None:
         for node in nodes:
@@ -252,7 +254,7 @@ class StoreNode:
 
     def _leave(self, old: Formation) -> None:
         """End what is under way in a formation, before this node is a part of another one."""
-        old.asking.close()
+        old.close()
         self._work()
         self.around.alarms = Alarms(self.around.horizon)
         self.around.sooner(For.HAIL, 0, self.around.jittered(HAIL_S))

@@ -33,6 +33,7 @@ class For(enum.IntEnum):
     TELL = 8
     HAIL = 9
     REPAIR = 10
+    ENQUIRY = 11
 
 
 Alarm = tuple[For, int]
@@ -121,6 +122,10 @@ class Surroundings:
         if node == self.me.node:
             return True
         return node in self.heard and self.now <= self.heard[node] + within_s
+
+    def heard_at(self, node: str) -> float:
+        """Return when a node has said something last; if it never has, long ago."""
+        return self.heard.get(node, float("-inf"))
 
     def hear(self, node: str) -> None:
         """Note that a node has said something."""

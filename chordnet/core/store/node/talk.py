@@ -92,7 +92,11 @@ class Missing(Talk, frozen=True):
     after: bytes | None = None
 
 
-Message = StoreMessage | Hail | Lists | Digest | Where | Sum | Stock | Missing
+class Leaving(Talk, frozen=True):
+    """The sender is about to stop, and keeps its seats."""
+
+
+Message = StoreMessage | Hail | Lists | Digest | Where | Sum | Stock | Missing | Leaving
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(list[Message]).decode
 
@@ -191,6 +195,7 @@ _STRUCTS: tuple[type, ...] = (
     Sum,
     Stock,
     Missing,
+    Leaving,
     Listed,
     Address,
     Ballot,
