@@ -58,8 +58,11 @@ class Repairer:
         self.around = surroundings(A, "B", "C")
         kept = tuple((0, key, each) for key, each in (records or {}).items())
         self.holdings = Holdings(self.around, founding, Kept(1, 1, None, founding, heads, kept))
-        self.read: list[bytes] = []
-        self.repair = Repair(self.around, founding.id, self.holdings, self.read.append)
+        self.written: list[tuple[bytes, Ballot]] = []
+        self.repair = Repair(self.around, founding.id, self.holdings, self._write_again)
+
+    def _write_again(self, key: bytes, above: Ballot) -> None:
+        self.written.append((key, above))
 
     def said(self) -> list[tuple[str, Message]]:
         found = [(node, message) for node, each in self.around.said.items() for message in each]
@@ -332,11 +335,11 @@ class GivenTests(SynchronousTestCase):
         self.assertEqual(repairer.stock({b"b": ballot(1)}, epoch=2), [])
         self.assertEqual(repairer.missing(b"a", after=b"", epoch=2), [])
 
-    def test_what_was_installed_with_the_epoch_is_read_and_not_given(self) -> None:
+    def test_what_was_installed_with_the_epoch_is_written_again_and_not_given(self) -> None:
         second = Configuration(1, 2, (A, B, C))
         mine = {b"old": record(1), b"new": record(1, epoch=2)}
         repairer = Repairer(mine, (Head(FORMATION, 0, second),))
         said = repairer.missing(b"old", b"new", epoch=2)
         to = address(B, epoch=2)
         self.assertEqual(said, [("B", msg.Accept(to, 0, b"new", ballot(1, 2), CONTENT))])
-        self.assertEqual((repairer.read, repairer.repair.given), ([b"old"], 2))
+        self.assertEqual((repairer.written, repairer.repair.given), ([(b"old", NONE)], 2))

@@ -56,6 +56,8 @@ class Disk:
                 self.heads[entry.head.slot] = entry.head
             elif isinstance(entry, fx.RecordKept):
                 self.records.setdefault(entry.slot, {})[entry.key] = entry.record
+            elif isinstance(entry, fx.RecordDropped):
+                self.records.get(entry.slot, {}).pop(entry.key, None)
             elif isinstance(entry, fx.AllDropped):
                 self.records.pop(entry.slot, None)
             elif isinstance(entry, fx.VoteKept):

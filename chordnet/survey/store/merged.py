@@ -35,6 +35,8 @@ class Slot:
     """Members fewer than there could be."""
     keys: int = 0
     bytes: int = 0
+    deleted: int = 0
+    """Records of deleted keys that a member still has."""
 
     @property
     def has_majority(self) -> bool:
@@ -131,6 +133,11 @@ class Store:
         return sum(slot.bytes for slot in self.slots)
 
     @property
+    def deleted(self) -> int:
+        """Records of deleted keys, until they are collected."""
+        return sum(slot.deleted for slot in self.slots)
+
+    @property
     def lost(self) -> list[Slot]:
         """Slots without a majority."""
         return [slot for slot in self.slots if not slot.has_majority]
@@ -223,6 +230,7 @@ def _slot(
         lacking=max(0, wanted - len(refs)),
         keys=max((said[ref].keys for ref in reached), default=0),
         bytes=max((said[ref].bytes for ref in reached), default=0),
+        deleted=max((said[ref].deleted for ref in reached), default=0),
     )
 
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import attrs
 
-from chordnet.core.store.base.ballots import Ballots
+from chordnet.core.store.base.ballots import NONE, Ballot, Ballots
 from chordnet.core.store.base.configurations import Configuration
 from chordnet.core.store.base.effects import Answered
 from chordnet.core.store.base.founding import Founding, Slots
@@ -82,13 +82,16 @@ class Asking:
         self._refreshing: set[int] = set()
         """Those that wait for news of their slot."""
 
-    def start(self, op: int | None, asked: Get | Put, timeout: float) -> None:
-        """Begin an operation."""
+    def start(self, op: int | None, asked: Get | Put, timeout: float, above: Ballot = NONE) -> None:
+        """Begin an operation.
+
+        :param above: its ballots are to be above this one.
+        """
         around = self._around
         rid, slot = around.rid(), self._slots.of(asked.key)
         configuration = self._directory.of(slot).configuration
         where = (self._formation, slot)
-        attempt = Operation.at_first(asked, configuration)
+        attempt = Operation.at_first(asked, configuration, above)
         operation = Operation(
             rid,
             asked,
@@ -110,6 +113,14 @@ class Asking:
         """Read a key for its repair, which no client waits for."""
         if len(self.ongoing) < MOST_OWN:
             self.start(None, Get(key), OWN_TIMEOUT_S)
+
+    def write_again(self, key: bytes, above: Ballot = NONE) -> None:
+        """Have what a key has accepted anew by its members, for its repair.
+
+        :param above: what a member has promised that could not take it otherwise.
+        """
+        if len(self.ongoing) < MOST_OWN:
+            self.start(None, Get(key, anew=True), OWN_TIMEOUT_S, above)
 
     def get(self, rid: int) -> Operation | None:
         """Return the operation with this number."""

@@ -21,6 +21,7 @@ from chordnet.core.store.base.outcomes import Report
 from chordnet.core.store.base.requests import Get, Inspect, Put
 from chordnet.core.store.look.enquiries import Enquiries
 from chordnet.core.store.node.asking import Asking
+from chordnet.core.store.node.collecting import Collecting
 from chordnet.core.store.node.directory import Directory, Listed
 from chordnet.core.store.node.holdings import Holdings
 from chordnet.core.store.node.repair import Repair
@@ -38,6 +39,7 @@ from chordnet.core.store.node.talk import (
     Where,
 )
 from chordnet.core.store.node.view import SlotView, slot_view
+from chordnet.core.store.slot.collecting import Collection
 from chordnet.core.store.slot.operations import Operation
 from chordnet.core.store.slot.reconfigure import Change
 
@@ -48,6 +50,8 @@ REQUESTS = (
     msg.Prepare,
     msg.Accept,
     msg.Read,
+    msg.Collect,
+    msg.Drop,
     msg.PrepareChange,
     msg.AcceptChange,
     msg.Chosen,
@@ -67,6 +71,10 @@ FOR_CHANGES: dict[type, Callable[[Any, str, Any], None]] = {
     msg.Installed: Change.on_installed,
     msg.Outrun: Change.on_outrun,
     msg.Refused: Change.on_refused,
+}
+FOR_COLLECTIONS: dict[type, Callable[[Any, str, Any], None]] = {
+    msg.Collectable: Collection.on_collectable,
+    msg.Refused: Collection.on_refused,
 }
 
 
@@ -96,12 +104,14 @@ class Formation:
         self.holdings = Holdings(around, founding, kept)
         self.asking = Asking(around, founding, self.directory, ballots)
         self.seats = Seats(around, founding, self.directory, ballots, holders, self.arc)
-        self.repair = Repair(around, self.id, self.holdings, self.asking.look_up)
+        self.repair = Repair(around, self.id, self.holdings, self.asking.write_again)
+        self.collecting = Collecting(around, self.id, self.holdings, self.asking.look_up)
         self.enquiries = Enquiries(
             around.me, self.id, around.effects, self._found_out, lambda: around.now, around.heard_at
         )
         self._news: dict[int, None] = {}
         self.repair.start()
+        self.collecting.start()
         for held in self.holdings.slots.values():
             head = held.registers.head
             listed = Listed(head.slot, head.known, head.newest is None)
@@ -162,10 +172,14 @@ class Formation:
 
     def _answered(self, sender: str, answer: msg.StoreMessage) -> None:
         operation, change = self.asking.get(answer.rid), self.seats.get(answer.rid)
+        collection = self.collecting.get(answer.rid)
         if operation is not None and type(answer) in FOR_OPERATIONS:
             FOR_OPERATIONS[type(answer)](operation, sender, answer)
         elif change is not None and type(answer) in FOR_CHANGES:
             FOR_CHANGES[type(answer)](change, sender, answer)
+        elif collection is not None and type(answer) in FOR_COLLECTIONS:
+            FOR_COLLECTIONS[type(answer)](collection, sender, answer)
+            self.collecting.went_on()
         else:
             self.enquiries.on_answer(sender, answer)
 
@@ -280,6 +294,7 @@ class Formation:
             For.INSTALL: lambda slot: self.holdings.install(self.directory.of(slot)),
             For.FINISH: self._finish,
             For.REPAIR: lambda _number: self.repair.step(),
+            For.COLLECT: lambda _number: self.collecting.step(),
             For.TELL: lambda _number: self._tell_news(),
             For.ENQUIRY: self.enquiries.expire,
         }

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import attrs
 
@@ -21,6 +22,17 @@ INSTALL_AFTER_S = 0.3
 """A member that hears by the way of its configuration waits so long for its leader."""
 INSTALL_AGAIN_S = 1.0
 """An installation that does not come to its end begins again."""
+AT_REGISTERS: dict[type, Callable[[Registers, str, Any], None]] = {
+    msg.Prepare: Registers.on_prepare,
+    msg.Accept: Registers.on_accept,
+    msg.Read: Registers.on_read,
+    msg.Collect: Registers.on_collect,
+    msg.Drop: Registers.on_drop,
+    msg.PrepareChange: Registers.on_prepare_change,
+    msg.AcceptChange: Registers.on_accept_change,
+    msg.Fetch: Registers.on_fetch,
+    msg.Forget: Registers.on_forget,
+}
 
 
 @attrs.frozen
@@ -86,20 +98,8 @@ class Holdings:
             self.chosen(sender, request)
         elif held is None:
             self._refuse(sender, request, known.configuration)
-        elif isinstance(request, msg.Prepare):
-            held.registers.on_prepare(sender, request)
-        elif isinstance(request, msg.Accept):
-            held.registers.on_accept(sender, request)
-        elif isinstance(request, msg.Read):
-            held.registers.on_read(sender, request)
-        elif isinstance(request, msg.PrepareChange):
-            held.registers.on_prepare_change(sender, request)
-        elif isinstance(request, msg.AcceptChange):
-            held.registers.on_accept_change(sender, request)
-        elif isinstance(request, msg.Fetch):
-            held.registers.on_fetch(sender, request)
         else:
-            held.registers.on_forget(sender, request)
+            AT_REGISTERS[type(request)](held.registers, sender, request)
 
     def _refuse(self, sender: str, request: msg.Request, newest: Configuration) -> None:
         address, me = request.address, self._around.me

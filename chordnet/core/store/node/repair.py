@@ -8,8 +8,11 @@ and both give each other the records that the other has in an older state, or no
 
 **To repair is to ask for an accept again**, with the ballot under which the record was accepted. So
 a member takes it only if it has promised no higher ballot since, and only within one epoch. Members
-may also differ in what they installed with the epoch, in what was never confirmed. That is decided
-by a read, which has what it finds accepted anew. A record that was read from a damaged place is
+may also differ in what they installed with the epoch, in what was never confirmed. And a member may
+have promised a higher ballot, for a key that it has in an older state, or by its floor for all keys
+of which it has nothing. In both cases a read has what it finds accepted anew, with a ballot that is
+high enough. A tombstone is not given to a member below whose floor it is: nothing older is there,
+nor will be, and the tombstone will be collected. A record that was read from a damaged place is
 never part of this: its disk is another one by then.
 """
 
@@ -22,7 +25,7 @@ import attrs
 import msgspec
 
 from chordnet.core.store.base import messages as msg
-from chordnet.core.store.base.ballots import NONE
+from chordnet.core.store.base.ballots import NONE, Ballot
 from chordnet.core.store.base.configurations import Member
 from chordnet.core.store.base.messages import Address
 from chordnet.core.store.node.holdings import Held, Holdings
@@ -53,7 +56,7 @@ class _Known:
 class Repair:
     """The repair of the slots of one disk.
 
-    :param read: has a key read, so that its members agree on it.
+    :param write_again: has what a key has accepted anew, with a ballot above the one given.
     """
 
     def __init__(
@@ -61,9 +64,9 @@ class Repair:
         around: Surroundings,
         formation: bytes,
         holdings: Holdings,
-        read: Callable[[bytes], None],
+        write_again: Callable[[bytes, Ballot], None],
     ) -> None:
-        self._read = read
+        self._write_again = write_again
         self._around = around
         self._formation = formation
         self._holdings = holdings
@@ -114,16 +117,13 @@ class Repair:
         for key, record in registers.records.items():
             inside = (low is None or key > low) and (high is None or key <= high)
             if inside and record.accepted > theirs.get(key, NONE) and given < GIVEN_AT_ONCE:
-                self._give(member, registers, key)
-                given += 1
-        wanted = [
-            key
-            for key, accepted in message.accepted
-            if key not in registers.records or registers.records[key].accepted < accepted
-        ]
+                if key not in theirs and record.accepted <= message.floor:
+                    given += self._give_above(registers, key, message.floor)
+                else:
+                    self._give(member, registers, key)
+                    given += 1
+        self._want(member, registers, message)
         address = self._address(registers, member)
-        if wanted:
-            self._around.say(sender, Missing(self._formation, address, tuple(wanted)))
         if high is not None:
             self._around.say(sender, Missing(self._formation, address, (), high))
 
@@ -137,10 +137,44 @@ class Repair:
         for key in message.keys[:GIVEN_AT_ONCE]:
             if key in registers.records:
                 self._give(member, registers, key)
+        for key in message.below[:GIVEN_AT_ONCE]:
+            self._give_above(registers, key, message.promised)
         if message.after is not None:
             self._list(sender, registers, message.after)
 
     # ---- what is said -----------------------------------------------------------------------
+
+    def _want(self, member: Member, registers: Registers, message: Stock) -> None:
+        """Ask for what is lacking here, or is in an older state."""
+        wanted, below, promised = list[bytes](), list[bytes](), NONE
+        for key, accepted in message.accepted:
+            mine = registers.records.get(key)
+            if mine is None and accepted <= registers.head.floor.promised:
+                below.append(key)
+                promised = max(promised, registers.head.floor.promised)
+            elif mine is None or (mine.accepted < accepted and mine.promised <= accepted):
+                wanted.append(key)
+            elif mine.accepted == NONE:
+                below.append(key)
+                promised = max(promised, mine.promised)
+            elif mine.accepted < accepted:
+                self._write_again(key, mine.promised)
+        if wanted or below:
+            address = self._address(registers, member)
+            asked = Missing(self._formation, address, tuple(wanted), None, tuple(below), promised)
+            self._around.say(member.node, asked)
+
+    def _give_above(self, registers: Registers, key: bytes, promised: Ballot) -> bool:
+        """Have a record accepted anew, above what a member that lacks it has promised.
+
+        Return False if there is nothing to give: a tombstone can go instead.
+        """
+        record = registers.records.get(key)
+        if record is None or record.content.value is None:
+            return False
+        self.given += 1
+        self._write_again(key, promised)
+        return True
 
     def _give(self, member: Member, registers: Registers, key: bytes) -> None:
         record = registers.records[key]
@@ -149,7 +183,7 @@ class Repair:
         address = self._address(registers, member)
         self.given += 1
         if record.accepted.epoch != address.epoch:
-            self._read(key)
+            self._write_again(key, NONE)
             return
         accept = msg.Accept(address, 0, key, record.accepted, record.content)
         self._around.say(member.node, accept)
@@ -161,7 +195,8 @@ class Repair:
         if member is not None:
             address = self._address(registers, member)
             store, more = registers.me.store, len(page) < len(keys)
-            self._around.say(to, Stock(self._formation, address, store, after, page, more))
+            floor = registers.head.floor.promised
+            self._around.say(to, Stock(self._formation, address, store, after, page, more, floor))
 
     def _digest(self, registers: Registers) -> int:
         slot = registers.head.slot

@@ -34,6 +34,7 @@ class For(enum.IntEnum):
     HAIL = 9
     REPAIR = 10
     ENQUIRY = 11
+    COLLECT = 12
 
 
 Alarm = tuple[For, int]

@@ -27,6 +27,8 @@ class SlotView:
     """Keys with a value that this disk holds."""
     bytes: int
     """Bytes of these keys and values."""
+    deleted: int = 0
+    """Records of keys without a value on this disk, which are still to be collected."""
 
 
 @attrs.frozen
@@ -52,4 +54,4 @@ def slot_view(listed: Listed, held: Held | None) -> SlotView:
         return SlotView(*known, None, sealed=False, keys=0, bytes=0)
     head, stock = held.registers.head, held.registers.stock
     installed = head.configuration.generation, head.configuration.epoch
-    return SlotView(*known, installed, head.sealed, stock.keys, stock.bytes)
+    return SlotView(*known, installed, head.sealed, stock.keys, stock.bytes, len(stock.dead))

@@ -32,6 +32,11 @@ of requests has to be complete, is the lowest base of any attempt, not the last 
 these clocks is buried, with a tombstone of a version of its own, before anything else is done or
 told. So one wrong clock ends no lease early, and clocks order nothing.
 
+**A key without a version begins above the highest floor of a majority**: an earlier record of it
+may have been dropped, and no version is made twice. Which requests made the versions up to there,
+nobody knows any more. So ``since`` counts from the floor, too, and a write that may have been done
+below it cannot be told.
+
 An answer counts only if it is from the epoch and for the ballot of the present attempt. A member
 that says that the slot has moved is believed, and the operation goes on there, with a new ballot.
 When others were faster, or the slot is about to move, the operation asks to ``Wait``: who runs it
@@ -182,14 +187,17 @@ class Operation:
         self._safeguards = safeguards
 
     @staticmethod
-    def at_first(asked: Get | Put, configuration: Configuration) -> Attempt:
-        """Return the state of an operation that has not begun; ``configuration`` may be old."""
+    def at_first(asked: Get | Put, configuration: Configuration, above: Ballot = NONE) -> Attempt:
+        """Return the state of an operation that has not begun; ``configuration`` may be old.
+
+        :param above: its ballots are to be above this one.
+        """
         since = asked.since if isinstance(asked, Put) else None
-        return Attempt(configuration, Phase.WAIT, since=since)
+        return Attempt(configuration, Phase.WAIT, highest=above, since=since)
 
     def begin(self) -> None:
         """Ask the members, for the first time or in a later epoch."""
-        if isinstance(self.asked, Put):
+        if isinstance(self.asked, Put) or self.asked.anew:
             self._prepare()
             return
         attempt = self.attempt
@@ -272,17 +280,19 @@ class Operation:
     def _decide(self, base: Content, floor: int) -> None:
         """Go on from what a majority had accepted."""
         asked, since = self.asked, self.attempt.since
+        # A key with a version goes on from there; what was dropped of other keys is not its own.
+        floor = 0 if base.version else floor
         if self.attempt.has_expired(base):
             self._settle(base.buried(floor), None)
             return
         confirmed = self.attempt.agreed(own_epoch=self._safeguards.own_epoch) is not None
         if isinstance(asked, Get):
-            self._settle(base, Found(base), told=confirmed)
+            self._settle(base, Found(base), told=confirmed and not asked.anew)
             return
         version = base.version_of(asked.request)
         if version is not None:
             self._settle(base, self._receipt(version))
-        elif since is not None and not base.reaches_back(since):
+        elif since is not None and not base.reaches_back(since, floor):
             self._settle(base, Untold())
         elif not asked.fits(base):
             if since is not None and self._safeguards.written_conflict:
@@ -290,7 +300,8 @@ class Operation:
             self._settle(base, Conflict(base), told=confirmed)
         else:
             content = base.written(asked.value, asked.request, expires=asked.expires, floor=floor)
-            since = base.version if since is None else min(since, base.version)
+            least = max(base.version, floor)
+            since = least if since is None else min(since, least)
             self.attempt = replace(self.attempt, since=since)
             self._settle(content, self._receipt(content.version))
 

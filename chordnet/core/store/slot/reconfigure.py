@@ -13,8 +13,8 @@ lead one at the same time. It has four steps::
 3. *Install.* Its members are told. The state of the new epoch is, for each key, the record with the
    highest ballot among a majority of the old members, **all of which were sealed when they
    answered**: a sealed member's records are final, and every content that was ever chosen in the
-   old epoch was accepted by one of them. Or it is all that one member has that has installed the
-   new epoch already.
+   old epoch was accepted by one of them. Its floor is at or above all of theirs. Or it is all that
+   one member has that has installed the new epoch already.
 4. *Clear.* When a majority has installed it, old members without a seat delete their records.
 
 Nothing has to be undone when a leader stops half way. Before anybody is sealed nothing has
@@ -33,6 +33,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Iterable
+from functools import reduce
 
 import msgspec
 from msgspec.structs import replace
@@ -319,7 +320,7 @@ class Installation:
             finals = tuple(sorted([*others, (member, records, answer.floor)]))
             self.copying = copying = replace(copying, finals=finals)
             if len(finals) >= old.majority:
-                floor = max((floor for _, _, floor in finals), default=GROUND)
+                floor = reduce(Floor.raised, (floor for _, _, floor in finals), GROUND)
                 self._install(copying, newest_of(records for _, records, _ in finals), floor)
 
     def _taken(self, sender: str, copying: Copying, answer: msg.Snapshot) -> Records | None:
