@@ -136,6 +136,7 @@ class _Turn:
 
     def _begin(self, number: int) -> None:
         world, job = self._world, self._world.plan.jobs[number]
+        state: Attempt | Underway | Gathering
         asked = world.asked[number]
         index = self._index(job.node)
         node = self._nodes[index]
@@ -147,7 +148,7 @@ class _Turn:
             self._tasks[number] = self._kept.same(Task(over=True))
             return
         if asked is not None:
-            state: Attempt | Underway | Gathering = Operation.at_first(asked, world.first)
+            self._nodes[index], state = self._cell.begun(node, asked)
         elif job.kind is Kind.COLLECT:
             state = world.gathering(node)
         else:

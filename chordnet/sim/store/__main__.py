@@ -25,6 +25,7 @@ from chordnet.sim.world.workers import worker_context
 
 SAFEGUARDS = [field.name for field in attrs.fields(StoreSafeguards)]
 GOOD, BROKEN, MISUSED = 0, 1, 2
+MOST_LIARS = 8
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -61,6 +62,7 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="nodes also come back with an older copy of their disk",
     )
+    add("--liars", type=int, default=0, metavar="N", help="further nodes that lie (0)")
     add(
         "--without",
         default="",
@@ -88,6 +90,8 @@ def planned(options: argparse.Namespace) -> Plan:
         raise ConfigError("--founders must be at most --nodes, and at most 9")
     if options.slots not in [1 << power for power in range(13)]:
         raise ConfigError("--slots must be a power of two from 1 to 4096")
+    if not 0 <= options.liars <= MOST_LIARS:
+        raise ConfigError(f"--liars must be from 0 to {MOST_LIARS}")
     if not options.pause > 0:
         raise ConfigError("--pause must be more than 0")
     return Plan(
@@ -100,6 +104,7 @@ def planned(options: argparse.Namespace) -> Plan:
         fault_s=options.pause,
         quiet=options.calm,
         old_disks=options.old_disks,
+        liars=options.liars,
         safeguards=StoreSafeguards(**dict.fromkeys(words, False)),
     )
 

@@ -27,6 +27,9 @@ class StoreSafeguards:
     written_conflict: bool = True
     """A write that has sent an accept has what it found accepted, too, before it says that it is a
     conflict; otherwise a later coordinator may find that accept, and carry it on."""
+    following_promised: bool = True
+    """A coordinator writes in one round only under a ballot that a majority has promised it
+    together with what it accepted last; otherwise under any."""
     installed_first: bool = True
     """A member answers in an epoch only once it has installed it; otherwise at once."""
     whole_state: bool = True
@@ -35,3 +38,5 @@ class StoreSafeguards:
     """A tombstone is dropped when every member has it; otherwise when a majority has."""
     floor: bool = True
     """A member that drops a record keeps its promise and its version as the floor of the slot."""
+    claims_checked: bool = True
+    """What a node says of a slot that is no member of it is checked with the members first."""

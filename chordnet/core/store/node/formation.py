@@ -10,30 +10,30 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from msgspec.structs import replace
+
 from chordnet.core.store.base import messages as msg
 from chordnet.core.store.base.ballots import Ballots
-from chordnet.core.store.base.configurations import Configuration
-from chordnet.core.store.base.effects import Answered, Changed, Effect, Ended, Say, Wait
+from chordnet.core.store.base.effects import Answered, Changed, Effect, Ended, Follows, Say, Wait
 from chordnet.core.store.base.events import Ask
 from chordnet.core.store.base.founding import Founding, Slots
 from chordnet.core.store.base.kept import Kept
-from chordnet.core.store.base.outcomes import Report
 from chordnet.core.store.base.requests import Get, Inspect, Put
 from chordnet.core.store.look.enquiries import Enquiries
 from chordnet.core.store.node.asking import Asking
-from chordnet.core.store.node.collecting import Collecting
-from chordnet.core.store.node.directory import Directory, Listed
+from chordnet.core.store.node.claims import Claims, News
+from chordnet.core.store.node.directory import Directory, Listed, listed_as_chosen
 from chordnet.core.store.node.holdings import Holdings
 from chordnet.core.store.node.repair import Repair
-from chordnet.core.store.node.seats import Holder, Seats
+from chordnet.core.store.node.seats import Holder, Seats, Suggestions
 from chordnet.core.store.node.surroundings import For, Surroundings
 from chordnet.core.store.node.talk import (
-    LISTED_IN_ONE,
     Digest,
     Leaving,
     Lists,
     Missing,
     Stock,
+    Suggest,
     Sum,
     Talk,
     Where,
@@ -42,9 +42,7 @@ from chordnet.core.store.node.view import SlotView, slot_view
 from chordnet.core.store.slot.collecting import Collection
 from chordnet.core.store.slot.operations import Operation
 from chordnet.core.store.slot.reconfigure import Change
-
-TELL_S = 0.02
-"""News of slots wait so long, so that many of them travel together."""
+from chordnet.core.store.upkeep.collecting import Collecting
 
 REQUESTS = (
     msg.Prepare,
@@ -54,9 +52,7 @@ REQUESTS = (
     msg.Drop,
     msg.PrepareChange,
     msg.AcceptChange,
-    msg.Chosen,
     msg.Fetch,
-    msg.Forget,
 )
 FOR_OPERATIONS: dict[type, Callable[[Any, str, Any], None]] = {
     msg.Told: Operation.on_told,
@@ -101,23 +97,38 @@ class Formation:
         self.around = around
         self._slots = Slots(founding.bits, founding.slots)
         self.directory = Directory(founding)
+        self.claims = Claims(around, self.id, self.directory, self._learn)
         self.holdings = Holdings(around, founding, kept)
         self.asking = Asking(around, founding, self.directory, ballots)
         self.seats = Seats(around, founding, self.directory, ballots, holders, self.arc)
+        self.suggestions = Suggestions(around, founding, self.directory, holders, self.seats)
         self.repair = Repair(around, self.id, self.holdings, self.asking.write_again)
-        self.collecting = Collecting(around, self.id, self.holdings, self.asking.look_up)
-        self.enquiries = Enquiries(
-            around.me, self.id, around.effects, self._found_out, lambda: around.now, around.heard_at
+        self.collecting = Collecting(
+            around,
+            self.id,
+            lambda: [held.registers for held in self.holdings.served],
+            self.asking.look_up,
+            lambda delay: around.alarms.set((For.COLLECT, 0), around.now + delay),
         )
-        self._news: dict[int, None] = {}
+        self.enquiries = Enquiries(
+            around.me,
+            self.id,
+            around.effects,
+            lambda op, report: around.answers.append(Answered(op, report)),
+            lambda: around.now,
+            around.heard_at,
+        )
+        self.news = News(around, self.id, self.directory)
         self.repair.start()
         self.collecting.start()
         for held in self.holdings.slots.values():
             head = held.registers.head
-            listed = Listed(head.slot, head.known, head.newest is None)
-            if listed.is_sound(founding.slots):
-                self.directory.learn(listed)
+            if head.newest is not None:
+                self.directory.learn(listed_as_chosen(head.slot, head.newest, head.configuration))
+            elif head.configuration.members:
+                self.directory.learn(Listed(head.slot, head.configuration))
             self.seats.sealed(head, around.me)
+            self.holdings.resume(self.directory.of(head.slot))
 
     def arc(self) -> Iterable[int]:
         """Return the slots in this node's care: their places lie in (predecessor, this node]."""
@@ -143,11 +154,12 @@ class Formation:
         elif message.formation == self.id:
             on_talk: dict[type, Callable[[str, Any], None]] = {
                 Lists: self._listed,
-                Digest: self._compared,
-                Where: self._asked_where,
+                Digest: self.news.on_digest,
+                Where: self.news.on_where,
                 Sum: self.repair.on_sum,
                 Stock: self.repair.on_stock,
                 Missing: self.repair.on_missing,
+                Suggest: lambda _sender, suggested: self.suggestions.on_suggest(suggested),
                 Leaving: lambda node, _message: self.enquiries.on_leaving(node),
             }
             on_talk[type(message)](sender, message)
@@ -159,12 +171,13 @@ class Formation:
             return
         if isinstance(message, msg.Snapshot):
             self.holdings.snapshot(sender, message)
+        elif isinstance(message, msg.Chosen):
+            self._chosen(sender, message)
+        elif isinstance(message, msg.Forget):
+            self._forget(sender, message)
         elif isinstance(message, REQUESTS):
             self.holdings.take(sender, message, self.directory.of(slot))
-            if isinstance(message, msg.Chosen) and message.address.formation == self.id:
-                new, old = message.configuration, message.previous
-                self._learn(Listed(slot, new, serves=False, before=old))
-            elif isinstance(message, msg.AcceptChange) and slot in self.holdings.slots:
+            if isinstance(message, msg.AcceptChange) and slot in self.holdings.slots:
                 head = self.holdings.slots[slot].registers.head
                 self.seats.sealed(head, self.around.me)
         else:
@@ -176,12 +189,44 @@ class Formation:
         if operation is not None and type(answer) in FOR_OPERATIONS:
             FOR_OPERATIONS[type(answer)](operation, sender, answer)
         elif change is not None and type(answer) in FOR_CHANGES:
-            FOR_CHANGES[type(answer)](change, sender, answer)
+            members = (*change.underway.old.members, *change.new.members)
+            if any(member.node == sender for member in members):
+                FOR_CHANGES[type(answer)](change, sender, answer)
         elif collection is not None and type(answer) in FOR_COLLECTIONS:
             FOR_COLLECTIONS[type(answer)](collection, sender, answer)
             self.collecting.went_on()
         else:
             self.enquiries.on_answer(sender, answer)
+
+    def _chosen(self, sender: str, told: msg.Chosen) -> None:
+        """Install what is chosen, if it is known to be."""
+        slot, new = told.address.slot, told.configuration
+        if told.address.formation != self.id:
+            return
+        listed = Listed(slot, new, serves=False, before=told.previous)
+        if self.claims.trusts(sender, slot):
+            if self.claims.is_possible(listed):
+                self.holdings.chosen(sender, told)
+                self._learn(listed)
+            return
+        known = self.directory.of(slot)
+        if known.configuration == new:
+            # It is so, whoever says it. Not what came before: the state is fetched from there.
+            before = new if known.before is None else known.before
+            self.holdings.chosen(sender, replace(told, previous=before))
+        else:
+            self.claims.take(sender, listed)
+
+    def _forget(self, sender: str, told: msg.Forget) -> None:
+        """Delete what others hold now, if that is known to be so."""
+        slot, new = told.address.slot, told.configuration
+        if told.address.formation != self.id:
+            return
+        listed, held = Listed(slot, new), self.holdings.slots.get(slot)
+        sure = self.claims.trusts(sender, slot) and self.claims.is_possible(listed)
+        if held is not None and (sure or self.directory.of(slot) == listed):
+            held.registers.on_forget(sender, told)
+        self.claims.take(sender, listed)
 
     def perform(self, effect: Effect) -> None:
         """Do what a part of this node has asked for."""
@@ -194,6 +239,8 @@ class Formation:
                 self.asking.wait(effect.rid)
         elif isinstance(effect, Ended):
             self.asking.ended(effect.rid, effect.outcome)
+        elif isinstance(effect, Follows):
+            self.asking.follow(effect.rid, effect.following)
         elif isinstance(effect, Changed):
             listed = self.seats.over(effect.rid, effect.configuration)
             if listed is not None:
@@ -217,14 +264,8 @@ class Formation:
         if asked.leaving:
             for node in sorted(self.fellows() - {around.me.node}):
                 around.say(node, Leaving(self.id))
-        self.enquiries.may_stop(rid, event.op, self._seats())
-
-    def _seats(self) -> list[tuple[int, Configuration]]:
-        """Return the slots that need this disk, each with the members that it should have."""
-        return [(slot, self.directory.of(slot).configuration) for slot in sorted(self.needing())]
-
-    def _found_out(self, op: int, report: Report) -> None:
-        self.around.answers.append(Answered(op, report))
+        seats = [(slot, self.directory.of(slot).configuration) for slot in sorted(self.needing())]
+        self.enquiries.may_stop(rid, event.op, seats)
 
     def lost(self, node: str) -> None:
         """Heed that a node cannot be reached."""
@@ -241,44 +282,14 @@ class Formation:
     def _learn(self, listed: Listed) -> None:
         if not listed.is_sound(self.founding.slots) or not self.directory.learn(listed):
             return
-        self._news[listed.slot] = None
-        self.around.sooner(For.TELL, 0, TELL_S)
+        self.news.add(listed.slot)
+        self.seats.learned(listed)
         self.holdings.learned(listed)
         self.asking.learned(listed)
 
-    def _listed(self, _sender: str, message: Lists) -> None:
+    def _listed(self, sender: str, message: Lists) -> None:
         for listed in message.listed:
-            self._learn(listed)
-
-    def _compared(self, sender: str, message: Digest) -> None:
-        digest = self.directory.digest
-        if message.digest != digest:
-            self._list(sender, self.directory.later())
-            if not message.back:
-                self.around.say(sender, Digest(self.id, digest, back=True))
-
-    def _asked_where(self, sender: str, message: Where) -> None:
-        known = [slot for slot in message.slots if slot < self.founding.slots]
-        self._list(sender, [self.directory.of(slot) for slot in known])
-
-    def _tell_news(self) -> None:
-        news = [self.directory.of(slot) for slot in self._news]
-        self._news.clear()
-        place = self.around.place
-        for node in dict.fromkeys([place.predecessor, *place.successors[:1]]):
-            if node is not None:
-                self._list(node, news)
-
-    def _list(self, to: str, listed: list[Listed]) -> None:
-        while listed:
-            page = msg.page(listed, LISTED_IN_ONE)
-            self.around.say(to, Lists(self.id, page))
-            listed = listed[len(page) :]
-
-    def compare(self) -> None:
-        """Compare directories with the next node."""
-        for node in self.around.place.successors[:1]:
-            self.around.say(node, Digest(self.id, self.directory.digest))
+            self.claims.take(sender, listed)
 
     # ---- time -------------------------------------------------------------------------------
 
@@ -295,7 +306,8 @@ class Formation:
             For.FINISH: self._finish,
             For.REPAIR: lambda _number: self.repair.step(),
             For.COLLECT: lambda _number: self.collecting.step(),
-            For.TELL: lambda _number: self._tell_news(),
+            For.DOUBT: lambda _number: self.claims.look(),
+            For.TELL: lambda _number: self.news.tell(),
             For.ENQUIRY: self.enquiries.expire,
         }
         on_alarm[what](number)

@@ -4,7 +4,9 @@ A member that was away lacks what was written meanwhile. Readers do not need it,
 has everything; but one more loss might. So each member goes through its slots, one after another,
 soon after it starts and then again and again. It tells another member of the slot the digest of its
 records. If that one has another, it answers with a list of its keys and ballots, a page at a time,
-and both give each other the records that the other has in an older state, or not at all.
+and both give each other the records that the other has in an older state, or not at all. One
+question is answered with a limited number of bytes. While that brings the two closer to each other,
+they are soon compared again.
 
 **To repair is to ask for an accept again**, with the ballot under which the record was accepted. So
 a member takes it only if it has promised no higher ballot since, and only within one epoch. Members
@@ -40,9 +42,27 @@ ROUND_S = 60.0
 SOON_S = 1.0
 """After a start the first round begins."""
 GIVEN_AT_ONCE = 64
-"""Records that one question is answered with; the next round brings the rest."""
+"""Records that one question is answered with."""
+GIVEN_BYTES = 2_097_152
+"""Bytes of their values; one record is given whatever its size."""
+AGAIN_S = 0.25
+"""After so long two members are compared again that could not give each other everything."""
+MOST_AGAIN = 256
+"""So often in one round; the next round brings the rest."""
 
 _encode = msgspec.msgpack.Encoder().encode
+
+
+@attrs.define
+class _Unequal:
+    """How far a slot is from being the same at both members."""
+
+    after: bytes | None = None
+    """In the page that begins after this key..."""
+    keys: int = 0
+    """...so many keys differed when it was compared last."""
+    times: int = 0
+    """How often it was compared again."""
 
 
 @attrs.define
@@ -72,6 +92,8 @@ class Repair:
         self._holdings = holdings
         self._known: dict[int, _Known] = {}
         self._queue: list[int] = []
+        self._unequal: dict[int, _Unequal] = {}
+        """In this round, by slot."""
         self.given = 0
         """Records that other members lacked."""
 
@@ -85,6 +107,7 @@ class Repair:
         if not self._queue:
             self._queue = [held.registers.head.slot for held in self._holdings.served]
             around.rng.shuffle(self._queue)
+            self._unequal.clear()
         while self._queue:
             registers = self._serving(self._queue.pop())
             others = [] if registers is None else self._others(registers)
@@ -113,19 +136,30 @@ class Repair:
         low, high = message.after, None
         if message.more and message.accepted:
             high = message.accepted[-1][0]
-        given = 0
+        lacking, below = list[bytes](), list[bytes]()
         for key, record in registers.records.items():
             inside = (low is None or key > low) and (high is None or key <= high)
-            if inside and record.accepted > theirs.get(key, NONE) and given < GIVEN_AT_ONCE:
-                if key not in theirs and record.accepted <= message.floor:
-                    given += self._give_above(registers, key, message.floor)
-                else:
-                    self._give(member, registers, key)
-                    given += 1
-        self._want(member, registers, message)
+            if inside and record.accepted > theirs.get(key, NONE):
+                held_up = key not in theirs and record.accepted <= message.floor
+                (below if held_up else lacking).append(key)
+        self._give(member, registers, lacking)
+        given = self._give_above(registers, below, message.floor)
+        wanted = self._want(member, registers, message)
         address = self._address(registers, member)
         if high is not None:
             self._around.say(sender, Missing(self._formation, address, (), high))
+        if wanted or lacking or given:
+            self._again(registers.head.slot, low, wanted + len(lacking) + given)
+
+    def _again(self, slot: int, after: bytes | None, keys: int) -> None:
+        """Compare the slot again soon, if fewer keys differ than the last time."""
+        before = self._unequal.setdefault(slot, _Unequal())
+        closer = not before.times or before.after != after or keys < before.keys
+        if closer and before.times < MOST_AGAIN:
+            self._unequal[slot] = _Unequal(after, keys, before.times + 1)
+            if slot not in self._queue:
+                self._queue.append(slot)
+            self._around.sooner(For.REPAIR, 0, AGAIN_S)
 
     def on_missing(self, sender: str, message: Missing) -> None:
         """Give what is asked for, or list what comes next."""
@@ -134,18 +168,15 @@ class Repair:
         member = next((each for each in members if each.node == sender), None)
         if registers is None or member is None:
             return
-        for key in message.keys[:GIVEN_AT_ONCE]:
-            if key in registers.records:
-                self._give(member, registers, key)
-        for key in message.below[:GIVEN_AT_ONCE]:
-            self._give_above(registers, key, message.promised)
+        self._give(member, registers, [key for key in message.keys if key in registers.records])
+        self._give_above(registers, list(message.below), message.promised)
         if message.after is not None:
             self._list(sender, registers, message.after)
 
     # ---- what is said -----------------------------------------------------------------------
 
-    def _want(self, member: Member, registers: Registers, message: Stock) -> None:
-        """Ask for what is lacking here, or is in an older state."""
+    def _want(self, member: Member, registers: Registers, message: Stock) -> int:
+        """Ask for what is lacking here, or is in an older state; return how much that is."""
         wanted, below, promised = list[bytes](), list[bytes](), NONE
         for key, accepted in message.accepted:
             mine = registers.records.get(key)
@@ -163,30 +194,42 @@ class Repair:
             address = self._address(registers, member)
             asked = Missing(self._formation, address, tuple(wanted), None, tuple(below), promised)
             self._around.say(member.node, asked)
+        return len(wanted)
 
-    def _give_above(self, registers: Registers, key: bytes, promised: Ballot) -> bool:
-        """Have a record accepted anew, above what a member that lacks it has promised.
+    def _give_above(self, registers: Registers, keys: list[bytes], promised: Ballot) -> int:
+        """Have records accepted anew, above what a member that lacks them has promised.
 
-        Return False if there is nothing to give: a tombstone can go instead.
+        A tombstone is none of them: it can go instead. Return how many there are.
         """
-        record = registers.records.get(key)
-        if record is None or record.content.value is None:
-            return False
-        self.given += 1
-        self._write_again(key, promised)
-        return True
+        given = 0
+        for key in keys:
+            record = registers.records.get(key)
+            if record is not None and record.content.value is not None:
+                given += 1
+                self._write_again(key, promised)
+                if given == GIVEN_AT_ONCE:
+                    break
+        self.given += given
+        return given
 
-    def _give(self, member: Member, registers: Registers, key: bytes) -> None:
-        record = registers.records[key]
-        if record.accepted == NONE:
-            return
+    def _give(self, member: Member, registers: Registers, keys: list[bytes]) -> None:
+        """Give a member the first of these records, as many as go together."""
         address = self._address(registers, member)
-        self.given += 1
-        if record.accepted.epoch != address.epoch:
-            self._write_again(key, NONE)
-            return
-        accept = msg.Accept(address, 0, key, record.accepted, record.content)
-        self._around.say(member.node, accept)
+        room, given = GIVEN_BYTES, 0
+        for key in keys:
+            record = registers.records[key]
+            if record.accepted == NONE:
+                continue
+            room -= len(record.content.value or b"")
+            if given and (room < 0 or given == GIVEN_AT_ONCE):
+                break
+            given += 1
+            if record.accepted.epoch != address.epoch:
+                self._write_again(key, NONE)
+            else:
+                accept = msg.Accept(address, 0, key, record.accepted, record.content)
+                self._around.say(member.node, accept)
+        self.given += given
 
     def _list(self, to: str, registers: Registers, after: bytes | None) -> None:
         keys = sorted(key for key in registers.records if after is None or key > after)

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from math import isfinite
-from typing import Any
+from operator import attrgetter
+from types import UnionType
+from typing import Any, get_args, get_type_hints
 
 import msgspec
 
@@ -28,6 +30,7 @@ from chordnet.core.store.base.messages import Address, StoreMessage
 from chordnet.core.store.base.records import MOST_REQUESTS, Applied, Content, Floor, Record
 from chordnet.core.store.begin.hails import Hail
 from chordnet.core.store.node.directory import Listed
+from chordnet.core.store.slot.pages import HAVE_IN_ONE
 
 LETTER_BYTES = 65_536
 """A letter is closed when it is longer; one message goes in whatever its size."""
@@ -98,11 +101,24 @@ class Missing(Talk, frozen=True):
     """At or above all of these promises."""
 
 
+class Suggest(Talk, frozen=True):
+    """Please lead a change: in place of the members of this epoch, these should hold the slot.
+
+    From a node that is not a member itself, and so cannot lead it. If the members are those of the
+    epoch already: tell them again of their configuration, which does not serve yet.
+    """
+
+    slot: int
+    generation: int
+    epoch: int
+    members: tuple[Member, ...]
+
+
 class Leaving(Talk, frozen=True):
     """The sender is about to stop, and keeps its seats."""
 
 
-Message = StoreMessage | Hail | Lists | Digest | Where | Sum | Stock | Missing | Leaving
+Message = StoreMessage | Hail | Lists | Digest | Where | Sum | Stock | Missing | Suggest | Leaving
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(list[Message]).decode
 
@@ -140,24 +156,49 @@ def read(letter: bytes) -> list[Message]:
 # ---- what is possible -------------------------------------------------------------------------
 
 
+Check = Callable[[Any], bool]
+
+
 def _sound(part: Any) -> bool:
     """Return True if everything in a message is as an honest node may say it."""
-    kind = type(part)
-    if kind is int:
-        return bool(0 <= part < COUNT_LIMIT)
-    if kind is tuple:
-        return all(map(_sound, part))
-    check = _CHECKS.get(kind)
-    if check is not None and not check(part):
-        return False
-    if kind in _INNER:
-        return all(_sound(getattr(part, name)) for name in _INNER[kind])
+    check = _SOUND.get(type(part))
+    return check is None or check(part)
+
+
+def _sound_number(part: int) -> bool:
+    return 0 <= part < COUNT_LIMIT
+
+
+def _sound_parts(parts: tuple[Any, ...]) -> bool:
+    # Messages are read in every step of a busy store, so this is a loop without calls of its own.
+    for part in parts:
+        check = _SOUND.get(type(part))
+        if check is not None and not check(part):
+            return False
     return True
 
 
-def _inner(kind: type) -> tuple[str, ...]:
-    """Return the fields of a kind of message that have to be looked at."""
+def _sound_struct(kind: type) -> Check:
+    """Return what checks a kind of message: the kind's own rule, and all fields that have one."""
+    own = _CHECKS.get(kind, lambda _part: True)
+    hints = get_type_hints(kind)
+    names = [name for name in _fields(kind) if not _PLAIN.issuperset(_kinds(hints[name]))]
+    if not names:
+        return own
+    if len(names) == 1:
+        only = attrgetter(names[0])
+        return lambda part: own(part) and _sound(only(part))
+    several = attrgetter(*names)
+    return lambda part: own(part) and _sound_parts(several(part))
+
+
+def _fields(kind: type) -> tuple[str, ...]:
     return tuple(kind.__struct_fields__)  # type: ignore[attr-defined]
+
+
+def _kinds(hint: Any) -> tuple[Any, ...]:
+    """Return the kinds that a field may have."""
+    return get_args(hint) if isinstance(hint, UnionType) else (hint,)
 
 
 def _is_key(key: bytes) -> bool:
@@ -190,6 +231,9 @@ _CHECKS: dict[type, Callable[[Any], bool]] = {
     Applied: lambda part: len(part.request) <= MAX_REQUEST_BYTES,
     Lists: lambda part: len(part.listed) <= LISTED_IN_ONE,
     Where: lambda part: len(part.slots) <= LISTED_IN_ONE,
+    msg.Fetch: lambda part: (
+        len(part.have) <= HAVE_IN_ONE and all(_is_key(key) for key, _ballot in part.have)
+    ),
     msg.Snapshot: lambda part: all(_is_key(key) for key, _record in part.records),
     Stock: lambda part: _keys([key for key, _ballot in part.accepted]),
     Missing: lambda part: _keys(part.keys) and _keys(part.below),
@@ -197,6 +241,7 @@ _CHECKS: dict[type, Callable[[Any], bool]] = {
     msg.Collectable: lambda part: _keys([key for key, _ballot in part.tombstones]),
     msg.Drop: lambda part: _keys([key for key, _ballot in part.tombstones]),
     Listed: lambda part: part.slot < MOST_SLOTS,
+    Suggest: lambda part: part.slot < MOST_SLOTS and _members(part.members),
 }
 _STRUCTS: tuple[type, ...] = (
     *StoreMessage.__args__,
@@ -206,6 +251,7 @@ _STRUCTS: tuple[type, ...] = (
     Sum,
     Stock,
     Missing,
+    Suggest,
     Leaving,
     Listed,
     Address,
@@ -218,8 +264,17 @@ _STRUCTS: tuple[type, ...] = (
     Record,
     Floor,
 )
-_INNER = {kind: _inner(kind) for kind in _STRUCTS}
+_PLAIN = frozenset({bytes, str, bool, float, type(None)})
+"""What only the rule of the kind that it is in can say something about."""
 
 
 def _members(members: tuple[Member, ...]) -> bool:
     return len(members) <= MOST_REPLICAS and len({each.node for each in members}) == len(members)
+
+
+_SOUND: dict[type, Check] = {
+    int: _sound_number,
+    tuple: _sound_parts,
+    **{kind: _sound_struct(kind) for kind in _STRUCTS},
+}
+"""What checks a part of a message, by its kind; anything is sound that has none."""

@@ -36,6 +36,12 @@ told. So one wrong clock ends no lease early, and clocks order nothing.
 may have been dropped, and no version is made twice. Which requests made the versions up to there,
 nobody knows any more. So ``since`` counts from the floor, too, and a write that may have been done
 below it cannot be told.
+**One round.** With the accept of a write the coordinator asks for the promise of a *following*
+ballot. If a majority gives it together with the acceptance, phase 1 of the next write of this key
+is done: that majority has accepted nothing else below the following ballot. So the next write is to
+be accepted under it immediately, once, in the same epoch, if what was accepted lets it be written.
+Whatever else there is to say (a conflict, a write that was asked for before, something that may
+expire) takes both rounds, for others may have been faster meanwhile.
 
 An answer counts only if it is from the epoch and for the ballot of the present attempt. A member
 that says that the slot has moved is believed, and the operation goes on there, with a new ballot.
@@ -68,8 +74,8 @@ from msgspec.structs import replace
 
 from chordnet.core.store.base import messages as msg
 from chordnet.core.store.base.ballots import NONE, Ballot, Ballots
-from chordnet.core.store.base.configurations import Configuration, Member
-from chordnet.core.store.base.effects import Effect, Ended, Say, Wait
+from chordnet.core.store.base.configurations import Configuration, Following, Member
+from chordnet.core.store.base.effects import Effect, Ended, Follows, Say, Wait
 from chordnet.core.store.base.messages import Address, Why
 from chordnet.core.store.base.outcomes import (
     Conflict,
@@ -132,6 +138,14 @@ class Attempt(msgspec.Struct, frozen=True):
     """How the operation ends once that is; None: it begins again from there."""
     since: int | None = None
     """The lowest base onto which an accept of this write may have been sent; None: none was."""
+    spare: tuple[Member, ...] = ()
+    """Members that are not asked for promises or contents unless one of the others does not do."""
+    ahead: Following | None = None
+    """What this node has been promised for its next write of the key; used once."""
+    following: Ballot = NONE
+    """The promise that is asked for with the accept."""
+    promised: tuple[Member, ...] = ()
+    """Who has given it."""
 
     @property
     def base(self) -> Content:
@@ -151,12 +165,28 @@ class Attempt(msgspec.Struct, frozen=True):
             return None
         return next(each.content for each in self.heard if each.accepted == ballot)
 
+    @property
+    def answered(self) -> frozenset[Member]:
+        """The members that have done what the present phase asks for."""
+        return frozenset(each.member for each in self.heard).union(self.acknowledged)
+
     def has_expired(self, content: Content) -> bool:
         """Return True if the clocks of a majority have passed the expiry."""
         expires = content.expires
         if expires is None:
             return False
         return sum(each.wall >= expires for each in self.heard) >= self.configuration.majority
+
+
+def follows(following: Following, asked: Get | Put, configuration: Configuration) -> bool:
+    """Return True if a write can be done in one round with what was promised."""
+    return (
+        isinstance(asked, Put)
+        and asked.since is None
+        and following.configuration == configuration
+        and asked.fits(following.base)
+        and following.base.version_of(asked.request) is None
+    )
 
 
 class Operation:
@@ -187,25 +217,46 @@ class Operation:
         self._safeguards = safeguards
 
     @staticmethod
-    def at_first(asked: Get | Put, configuration: Configuration, above: Ballot = NONE) -> Attempt:
+    def at_first(
+        asked: Get | Put,
+        configuration: Configuration,
+        spare: tuple[Member, ...] = (),
+        ahead: Following | None = None,
+        above: Ballot = NONE,
+    ) -> Attempt:
         """Return the state of an operation that has not begun; ``configuration`` may be old.
 
+        :param spare: members that need not be asked for promises or contents as long as the others,
+            a majority, answer.
+        :param ahead: what was promised for the next write of the key; it is not used again, so only
+            where :func:`follows` says that it can be used.
         :param above: its ballots are to be above this one.
         """
         since = asked.since if isinstance(asked, Put) else None
-        return Attempt(configuration, Phase.WAIT, highest=above, since=since)
+        return Attempt(
+            configuration, Phase.WAIT, highest=above, since=since, spare=spare, ahead=ahead
+        )
 
     def begin(self) -> None:
         """Ask the members, for the first time or in a later epoch."""
-        if isinstance(self.asked, Put) or self.asked.anew:
+        attempt, asked = self.attempt, self.asked
+        if isinstance(asked, Put):
+            if attempt.ahead is None:
+                self._prepare()
+            else:
+                ballot = attempt.ahead.ballot
+                self.attempt = replace(attempt, ballot=ballot, highest=ballot, ahead=None)
+                self._write(asked, attempt.ahead.base, floor=0)
+            return
+        if asked.anew:
             self._prepare()
             return
-        attempt = self.attempt
         self.attempt = Attempt(
             attempt.configuration,
             Phase.READ,
             highest=attempt.highest,
             since=attempt.since,
+            spare=attempt.spare,
         )
         self.remind()
 
@@ -224,19 +275,17 @@ class Operation:
         if self.attempt.phase == Phase.ENDED:
             return
         if configuration.follows(self.attempt.configuration):
-            self.attempt = replace(self.attempt, configuration=configuration)
+            self.attempt = replace(self.attempt, configuration=configuration, spare=(), ahead=None)
             self.begin()
-
-    @property
-    def answered(self) -> frozenset[Member]:
-        """The members that have done what the present phase asks for."""
-        attempt = self.attempt
-        return frozenset(each.member for each in attempt.heard).union(attempt.acknowledged)
 
     def unreachable(self, member: Member) -> None:
         """Count a member as silent: it cannot be reached, or is known to be dead."""
-        if member in self.attempt.configuration.members:
-            self._silent(member)
+        attempt = self.attempt
+        known = member in attempt.silent or member not in attempt.configuration.members
+        if known or attempt.phase in (Phase.WAIT, Phase.ENDED):
+            return
+        self.attempt = replace(attempt, silent=tuple(sorted((*attempt.silent, member))))
+        self._look_on()
 
     # ---- the phases -------------------------------------------------------------------------
 
@@ -249,6 +298,7 @@ class Operation:
             ballot,
             highest=ballot,
             since=attempt.since,
+            spare=attempt.spare,
         )
         self.remind()
 
@@ -299,11 +349,14 @@ class Operation:
                 confirmed = False
             self._settle(base, Conflict(base), told=confirmed)
         else:
-            content = base.written(asked.value, asked.request, expires=asked.expires, floor=floor)
-            least = max(base.version, floor)
-            since = least if since is None else min(since, least)
-            self.attempt = replace(self.attempt, since=since)
-            self._settle(content, self._receipt(content.version))
+            self._write(asked, base, floor)
+
+    def _write(self, asked: Put, base: Content, floor: int) -> None:
+        content = base.written(asked.value, asked.request, expires=asked.expires, floor=floor)
+        since, least = self.attempt.since, max(base.version, floor)
+        since = least if since is None else min(since, least)
+        self.attempt = replace(self.attempt, since=since)
+        self._settle(content, self._receipt(content.version))
 
     def _settle(self, content: Content, then: Outcome | None, *, told: bool = False) -> None:
         """Have ``content`` accepted and end so; or go on from there, if ``then`` is None.
@@ -313,6 +366,9 @@ class Operation:
         if told and then is not None:
             self._end(then)
             return
+        ballot, following = self.attempt.ballot, NONE
+        if isinstance(then, Done) and content.value is not None and content.expires is None:
+            following = self._ballots.above(ballot, ballot.epoch)
         self.attempt = replace(
             self.attempt,
             phase=Phase.ACCEPT,
@@ -321,6 +377,7 @@ class Operation:
             outrun=(),
             content=content,
             then=then,
+            following=following,
         )
         self.remind()
 
@@ -331,13 +388,20 @@ class Operation:
         if member is None or member in attempt.acknowledged:
             return
         acknowledged = tuple(sorted((*attempt.acknowledged, member)))
-        self.attempt = attempt = replace(attempt, acknowledged=acknowledged)
+        promised = attempt.promised
+        if answer.following == attempt.following != NONE:
+            promised = (*promised, member)
+        self.attempt = attempt = replace(attempt, acknowledged=acknowledged, promised=promised)
         if len(acknowledged) < attempt.configuration.majority:
             return
         then = attempt.then
         if then is None:
             self._prepare()
         else:
+            if attempt.content is not None and len(promised) >= attempt.configuration.majority:
+                base = replace(attempt.content, value=b"")
+                following = Following(attempt.configuration, attempt.following, base)
+                self._effects.append(Follows(self.rid, following))
             self._end(self._receipt(then.version) if isinstance(then, Done) else then)
 
     def on_outrun(self, sender: str, answer: msg.Outrun) -> None:
@@ -363,7 +427,7 @@ class Operation:
         if ours and answer.newest.follows(attempt.configuration):
             self.moved(answer.newest)
         elif answer.why not in PASSING:
-            self._silent(member)
+            self.unreachable(member)
         elif member not in attempt.outrun:
             self.attempt = replace(attempt, outrun=tuple(sorted((*attempt.outrun, member))))
             self._look_on()
@@ -392,15 +456,16 @@ class Operation:
             highest=max(self.attempt.highest, heard.accepted),
         )
 
-    def _silent(self, member: Member) -> None:
-        attempt = self.attempt
-        if member in attempt.silent or attempt.phase in (Phase.WAIT, Phase.ENDED):
-            return
-        self.attempt = replace(attempt, silent=tuple(sorted((*attempt.silent, member))))
-        self._look_on()
+    def ask_spare(self) -> None:
+        """Ask the members that were spared, because one of the others does not do."""
+        spare = self.attempt.spare
+        if spare:
+            self.attempt = replace(self.attempt, spare=())
+            self.remind(spare)
 
     def _look_on(self) -> None:
         """Wait, or give up, if what is still to come can be no majority."""
+        self.ask_spare()
         attempt = self.attempt
         members = len(attempt.configuration.members)
         majority = attempt.configuration.majority
@@ -423,7 +488,7 @@ class Operation:
         if attempt.since is not None:
             self._end(Unconfirmed(attempt.since))
             return
-        missing = tuple(each for each in members if each not in self.answered)
+        missing = tuple(each for each in members if each not in attempt.answered)
         self._end(Unavailable(attempt.configuration.epoch, missing, len(members)))
 
     def _end(self, outcome: Outcome) -> None:
@@ -443,11 +508,13 @@ class Operation:
             member.store,
         )
 
-    def remind(self) -> None:
-        """Ask the members that have not answered in the present phase."""
+    def remind(self, of: tuple[Member, ...] | None = None) -> None:
+        """Ask the members that have not answered in the present phase, or those of ``of``."""
         attempt, rid, key = self.attempt, self.rid, self.asked.key
-        done = self.answered.union(attempt.silent, attempt.outrun)
-        for member in attempt.configuration.members:
+        done = attempt.answered.union(attempt.silent, attempt.outrun)
+        if attempt.phase != Phase.ACCEPT:
+            done = done.union(attempt.spare)
+        for member in attempt.configuration.members if of is None else of:
             to = self._address(member)
             question: msg.Request
             if member in done:
@@ -457,7 +524,8 @@ class Operation:
             elif attempt.phase == Phase.PREPARE:
                 question = msg.Prepare(to, rid, key, attempt.ballot)
             elif attempt.phase == Phase.ACCEPT and attempt.content is not None:
-                question = msg.Accept(to, rid, key, attempt.ballot, attempt.content)
+                ballot, following = attempt.ballot, attempt.following
+                question = msg.Accept(to, rid, key, ballot, attempt.content, following)
             else:
                 return
             self._effects.append(Say(member.node, question))

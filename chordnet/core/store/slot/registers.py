@@ -9,7 +9,9 @@ disk never answers for one that was lost.
 - ``Prepare``: promise, unless a higher ballot was promised; say what was accepted, and what time
   it is here.
 - ``Accept``: take the content, unless a higher ballot was promised. A write and the repair of what
-  was found are the same message, so no repair goes below a promise.
+  was found are the same message, so no repair goes below a promise. It may ask for the promise of a
+  ``following`` ballot, which is given in the same write on disk: its coordinator knows what was
+  accepted last, so its next write needs no round for promises.
 - ``Read``: say what was accepted, promising nothing.
 
 *For the next configuration*, single-decree Paxos among the members of this one. Its ``Accept`` is
@@ -165,13 +167,19 @@ class Registers:
 
     def on_accept(self, sender: str, message: msg.Accept) -> None:
         """Take a content for a key."""
-        if self._refuses_key(sender, message) or self._is_late_for_key(sender, message):
+        if self._refuses_key(sender, message):
             return
-        ballot = message.ballot
-        if ballot != self._record(message.key).accepted:
-            record = self._hold(message.key, Record(ballot, ballot, message.content))
+        record, ballot, following = self._record(message.key), message.ballot, message.following
+        if ballot != record.accepted:
+            if self._is_late_for_key(sender, message):
+                return
+            promised = max(ballot, following) if self._safeguards.following_promised else ballot
+            record = self._hold(message.key, Record(promised, ballot, message.content))
             self._keep(RecordKept(self.head.slot, message.key, record))
-        self._say(sender, msg.Accepted(message.address, message.rid, ballot))
+        # One that is asked again says so again, although it may have promised more by now.
+        holds = following == record.promised or not self._safeguards.following_promised
+        promise = following if holds else NONE
+        self._say(sender, msg.Accepted(message.address, message.rid, ballot, promise))
 
     def on_read(self, sender: str, message: msg.Read) -> None:
         """Say what was accepted for a key."""
@@ -198,17 +206,12 @@ class Registers:
     def on_collect(self, sender: str, message: msg.Collect) -> None:
         """Say of which of these tombstones nothing older is here, nor will be in this epoch."""
         if not self._refuses_key(sender, message):
-            found = tuple(each for each in message.tombstones if self._is_past(*each))
+            found = tuple(
+                (key, ballot)
+                for key, ballot in message.tombstones
+                if _is_past(self.records.get(key), self.head.floor, ballot)
+            )
             self._say(sender, msg.Collectable(message.address, message.rid, found))
-
-    def _is_past(self, key: bytes, ballot: Ballot) -> bool:
-        """Return True if nothing older than a tombstone is here, and not even that will be new."""
-        record = self.records.get(key)
-        if record is None:
-            return self.head.floor.promised >= ballot
-        # The ballot itself could still be accepted if it is what was promised, after others have
-        # dropped it and a later one was decided without it.
-        return record.accepted == ballot or (record.accepted == NONE and record.promised > ballot)
 
     def on_drop(self, sender: str, message: msg.Drop) -> None:
         """Drop the records of tombstones that all members have."""
@@ -268,7 +271,8 @@ class Registers:
             return
         after = message.after
         keys = sorted(self.records if after is None else (k for k in self.records if k > after))
-        records = msg.page((key, self.records[key]) for key in keys)
+        have = dict(message.have)
+        records = msg.page((key, _unless_there(self.records[key], have.get(key))) for key in keys)
         more = len(records) < len(keys)
         self._say(
             sender,
@@ -372,7 +376,10 @@ class Registers:
         :param gone: refuse the promised ballot itself, too.
         """
         address, ballot = message.address, message.ballot
-        if ballot.epoch != address.epoch:
+        foreign = ballot.epoch != address.epoch
+        if isinstance(message, msg.Accept) and message.following != NONE:
+            foreign = foreign or message.following.epoch != address.epoch
+        if foreign:
             self._refuse(sender, message, Why.BALLOT)
             return True
         late = ballot < promised or (gone and ballot == promised)
@@ -423,3 +430,16 @@ class Registers:
     def _keep_head(self, head: Head) -> None:
         self.head = head
         self._keep(HeadKept(head))
+
+
+def _unless_there(record: Record, there: Ballot | None) -> Record | None:
+    return None if record.accepted == there else record
+
+
+def _is_past(record: Record | None, floor: Floor, ballot: Ballot) -> bool:
+    """Return True if nothing older than a tombstone is here, nor will be."""
+    if record is None:
+        return floor.promised >= ballot
+    # A ballot that was only promised may still be accepted, after others have dropped what they had
+    # accepted under it and something later was decided without it.
+    return record.accepted == ballot or (record.accepted == NONE and record.promised > ballot)

@@ -22,15 +22,17 @@ once the first note is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
+from random import Random
+from typing import Protocol
 
 import attrs
 
 from chordnet.core.store.base import messages as msg
 from chordnet.core.store.base.ballots import NONE
-from chordnet.core.store.node.holdings import Holdings
-from chordnet.core.store.node.surroundings import For, Surroundings
+from chordnet.core.store.base.effects import Effect
+from chordnet.core.store.base.safeguards import StoreSafeguards
 from chordnet.core.store.slot.collecting import Collection, Gathering
 from chordnet.core.store.slot.registers import Registers
 
@@ -52,6 +54,22 @@ SEEN_AT_ONCE = 4096
 """Old records without a value that are looked through for those that were only promised."""
 BURIED_AT_ONCE = 16
 """Expired values of one slot that are read in one round."""
+
+
+class Around(Protocol):
+    """What the node's surroundings are needed for."""
+
+    now: float
+    wall: float
+    rng: Random
+    effects: list[Effect]
+    safeguards: StoreSafeguards
+
+    def rid(self) -> int:
+        """Return a number for a new collection."""
+
+    def lost_for(self, node: str) -> float:
+        """Return for how many seconds a node has been out of reach."""
 
 
 @attrs.define
@@ -78,20 +96,24 @@ class _Notes:
 class Collecting:
     """The collections that one node leads.
 
+    :param served: returns the slots that this disk serves, by number.
     :param read: has a key read, so that what has expired there is buried.
+    :param later: has :meth:`step` called after so many seconds.
     """
 
     def __init__(
         self,
-        around: Surroundings,
+        around: Around,
         formation: bytes,
-        holdings: Holdings,
+        served: Callable[[], Iterable[Registers]],
         read: Callable[[bytes], None],
+        later: Callable[[float], None],
     ) -> None:
         self._around = around
         self._formation = formation
-        self._holdings = holdings
+        self._served = served
         self._read = read
+        self._later = later
         self._notes: dict[int, _Notes] = {}
         self._queue: list[int] = []
         self._slot = -1
@@ -105,7 +127,7 @@ class Collecting:
 
     def start(self) -> None:
         """Begin the first round soon."""
-        self._around.sooner(For.COLLECT, 0, ROUND_S)
+        self._later(ROUND_S)
 
     def get(self, rid: int) -> Collection | None:
         """Return the collection with this number."""
@@ -132,14 +154,10 @@ class Collecting:
         if self.collection is None:
             self._later(STEP_S if self._queue else ROUND_S)
 
-    def _later(self, delay: float) -> None:
-        self._around.alarms.set((For.COLLECT, 0), self._around.now + delay)
-
     def _worth(self) -> Iterator[int]:
         """Yield the slots with something that may go, and note how old it is."""
         known, self._notes = self._notes, {}
-        for held in self._holdings.served:
-            registers = held.registers
+        for registers in self._served():
             slot, members = registers.head.slot, registers.head.configuration.members
             if registers.stock.dead:
                 notes = self._notes[slot] = known.get(slot, _Notes())
@@ -149,10 +167,8 @@ class Collecting:
                 yield slot
 
     def _serving(self, slot: int) -> Registers | None:
-        held = self._holdings.slots.get(slot)
-        if held is None or not held.serves or held.registers.head.sealed:
-            return None
-        return held.registers
+        found = (each for each in self._served() if each.head.slot == slot)
+        return next((each for each in found if not each.head.sealed), None)
 
     # ---- one slot ---------------------------------------------------------------------------
 
