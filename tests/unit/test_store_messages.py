@@ -16,8 +16,8 @@ WIRE = {
     msg.Promised: "address rid ballot accepted content floor wall",
     msg.Accept: "address rid key ballot content",
     msg.Accepted: "address rid ballot",
-    msg.Read: "address rid key",
-    msg.Told: "address rid accepted content",
+    msg.Read: "address rid key whole",
+    msg.Told: "address rid accepted content left_out",
     msg.Outrun: "address rid ballot promised",
     msg.Collect: "address rid tombstones",
     msg.Collectable: "address rid tombstones",
@@ -76,7 +76,7 @@ class WireTests(SynchronousTestCase):
     def test_messages_are_sent_as_they_always_were(self) -> None:
         ballot, sent_ballot = Ballot(2, 5, "A", 9), [2, 5, "A", 9]
         for message, sent in (
-            (msg.Read(THERE, 4, b"k"), ["Read", SENT_THERE, 4, b"k"]),
+            (msg.Read(THERE, 4, b"k"), ["Read", SENT_THERE, 4, b"k", False]),
             (
                 msg.Promised(THERE, 4, ballot, NONE, EMPTY, 0, 1.5),
                 ["Promised", SENT_THERE, 4, sent_ballot, [0, 0, "", 0],

@@ -7,6 +7,8 @@ import importlib
 import click
 
 COMMANDS = {
+    "export": ("backup", "export", "All keys into a file."),
+    "import": ("backup", "import_", "Keys from a file that was exported."),
     "can-stop": ("standing", "can_stop", "Whether a node can be stopped."),
 }
 """By name: the module in this folder, the function, and its line of help."""

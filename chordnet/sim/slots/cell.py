@@ -113,9 +113,18 @@ class Cell:
     """Runs the real classes.
 
     :param first: the configuration of epoch 1.
+    :param one_round: whether coordinators have their next write promised.
     """
 
-    def __init__(self, first: Configuration, safeguards: StoreSafeguards, kept: Kept) -> None:
+    def __init__(
+        self,
+        first: Configuration,
+        safeguards: StoreSafeguards,
+        kept: Kept,
+        *,
+        one_round: bool = False,
+    ) -> None:
+        self.one_round = one_round
         self.first = first
         self.safeguards = safeguards
         self.runs = 0
@@ -215,9 +224,10 @@ class Cell:
         """Return an operation that has not begun, and its node, with what it was promised used."""
         ahead = node.ahead
         if not isinstance(ahead, Following) or not follows(ahead, asked, self.first):
-            return node, self._kept.same(Operation.at_first(asked, self.first))
-        attempt = Operation.at_first(asked, self.first, (), ahead)
-        return self._kept.same(node._replace(ahead=None)), self._kept.same(attempt)
+            ahead = None
+        attempt = Operation.at_first(asked, self.first, (), ahead, lasting=self.one_round)
+        used = node if ahead is None else self._kept.same(node._replace(ahead=None))
+        return used, self._kept.same(attempt)
 
     def operate(
         self, node: Node, rid: int, asked: Get | Put, attempt: Attempt, what: str | Sent

@@ -22,6 +22,9 @@ T = TypeVar("T")
 PAGE_BYTES = 65_536
 """The most bytes of one list in a message, so that any message fits into a frame."""
 
+SHORT_BYTES = 65_536
+"""A value of no more bytes is part of every answer to a read."""
+
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -99,6 +102,8 @@ class Read(_Message, frozen=True):
     """Say what was accepted for this key."""
 
     key: bytes
+    whole: bool = False
+    """Also if the value has more than :data:`SHORT_BYTES` bytes; otherwise it is left out then."""
 
 
 class Told(_Message, frozen=True):
@@ -106,6 +111,8 @@ class Told(_Message, frozen=True):
 
     accepted: Ballot
     content: Content
+    left_out: int = 0
+    """Bytes of the value, if it was left out."""
 
 
 class Outrun(_Message, frozen=True):

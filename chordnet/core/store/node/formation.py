@@ -14,7 +14,16 @@ from msgspec.structs import replace
 
 from chordnet.core.store.base import messages as msg
 from chordnet.core.store.base.ballots import Ballots
-from chordnet.core.store.base.effects import Answered, Changed, Effect, Ended, Follows, Say, Wait
+from chordnet.core.store.base.effects import (
+    Answered,
+    Changed,
+    Effect,
+    Ended,
+    Follows,
+    Large,
+    Say,
+    Wait,
+)
 from chordnet.core.store.base.events import Ask
 from chordnet.core.store.base.founding import Founding, Slots
 from chordnet.core.store.base.kept import Kept
@@ -237,6 +246,8 @@ class Formation:
                 self.seats.wait(effect.rid)
             elif effect.rid in self.asking.ongoing:
                 self.asking.wait(effect.rid)
+        elif isinstance(effect, Large):
+            self.asking.large(effect.rid, effect.size)
         elif isinstance(effect, Ended):
             self.asking.ended(effect.rid, effect.outcome)
         elif isinstance(effect, Follows):

@@ -72,10 +72,11 @@ from collections.abc import Callable
 import msgspec
 from msgspec.structs import replace
 
+from chordnet.core.base.limits import MAX_VALUE_BYTES
 from chordnet.core.store.base import messages as msg
 from chordnet.core.store.base.ballots import NONE, Ballot, Ballots
 from chordnet.core.store.base.configurations import Configuration, Following, Member
-from chordnet.core.store.base.effects import Effect, Ended, Follows, Say, Wait
+from chordnet.core.store.base.effects import Effect, Ended, Follows, Large, Say, Wait
 from chordnet.core.store.base.messages import Address, Why
 from chordnet.core.store.base.outcomes import (
     Conflict,
@@ -114,6 +115,8 @@ class Heard(msgspec.Struct, frozen=True, order=True, array_like=True):
     floor: int = 0
     wall: float = 0.0
     """The member's wall clock."""
+    left_out: int = 0
+    """Bytes of the value, if it did not come with the content."""
 
 
 class Attempt(msgspec.Struct, frozen=True):
@@ -140,12 +143,16 @@ class Attempt(msgspec.Struct, frozen=True):
     """The lowest base onto which an accept of this write may have been sent; None: none was."""
     spare: tuple[Member, ...] = ()
     """Members that are not asked for promises or contents unless one of the others does not do."""
+    lasting: bool = False
+    """Whether a write asks for the promise of the ballot for the next one."""
     ahead: Following | None = None
     """What this node has been promised for its next write of the key; used once."""
     following: Ballot = NONE
     """The promise that is asked for with the accept."""
     promised: tuple[Member, ...] = ()
     """Who has given it."""
+    fetches: int = 0
+    """How often the value was asked for that was left out of the answers to a read."""
 
     @property
     def base(self) -> Content:
@@ -163,7 +170,13 @@ class Attempt(msgspec.Struct, frozen=True):
             return None
         if own_epoch and ballot not in (NONE, replace(ballot, epoch=self.configuration.epoch)):
             return None
-        return next(each.content for each in self.heard if each.accepted == ballot)
+        found = [each for each in self.heard if each.accepted == ballot]
+        return min(found, key=lambda each: each.left_out).content
+
+    @property
+    def left_out(self) -> int:
+        """Bytes of the longest value that did not come with its content."""
+        return max((each.left_out for each in self.heard), default=0)
 
     @property
     def answered(self) -> frozenset[Member]:
@@ -222,6 +235,8 @@ class Operation:
         configuration: Configuration,
         spare: tuple[Member, ...] = (),
         ahead: Following | None = None,
+        *,
+        lasting: bool = False,
         above: Ballot = NONE,
     ) -> Attempt:
         """Return the state of an operation that has not begun; ``configuration`` may be old.
@@ -230,11 +245,18 @@ class Operation:
             a majority, answer.
         :param ahead: what was promised for the next write of the key; it is not used again, so only
             where :func:`follows` says that it can be used.
+        :param lasting: whether to have the next write of the key promised, too.
         :param above: its ballots are to be above this one.
         """
         since = asked.since if isinstance(asked, Put) else None
         return Attempt(
-            configuration, Phase.WAIT, highest=above, since=since, spare=spare, ahead=ahead
+            configuration,
+            Phase.WAIT,
+            highest=above,
+            since=since,
+            spare=spare,
+            lasting=lasting,
+            ahead=ahead,
         )
 
     def begin(self) -> None:
@@ -257,6 +279,7 @@ class Operation:
             highest=attempt.highest,
             since=attempt.since,
             spare=attempt.spare,
+            lasting=attempt.lasting,
         )
         self.remind()
 
@@ -299,6 +322,7 @@ class Operation:
             highest=ballot,
             since=attempt.since,
             spare=attempt.spare,
+            lasting=attempt.lasting,
         )
         self.remind()
 
@@ -307,16 +331,49 @@ class Operation:
         member = self._counts(sender, answer.address, Phase.READ)
         if member is None:
             return
-        self._hear(Heard(member, answer.accepted, answer.content))
-        agreed = self.attempt.agreed(own_epoch=self._safeguards.own_epoch)
-        expires = None if agreed is None else agreed.expires
-        if agreed is not None and (expires is None or self._wall() < expires):
+        left_out = min(answer.left_out, MAX_VALUE_BYTES)
+        self._hear(Heard(member, answer.accepted, answer.content, left_out=left_out))
+        agreed, lacking = self._found()
+        if agreed is not None and not lacking:
             self._end(Found(agreed))
         elif len(self.attempt.heard) >= self.attempt.configuration.majority:
-            if self._safeguards.second_phase:
+            if self.attempt.left_out:
+                if agreed is None or not self.attempt.fetches:
+                    self._effects.append(Large(self.rid, self.attempt.left_out))
+            elif self._safeguards.second_phase:
                 self._prepare()
             else:
                 self._end(Found(self.attempt.base))
+
+    def _found(self) -> tuple[Content | None, list[Member]]:
+        """Return what a majority has accepted, and who has its value if that was left out."""
+        agreed = self.attempt.agreed(own_epoch=self._safeguards.own_epoch)
+        expires = None if agreed is None else agreed.expires
+        if agreed is None or (expires is not None and self._wall() >= expires):
+            return None, []
+        heard = self.attempt.heard
+        ballot = next(each.accepted for each in heard if each.content is agreed)
+        same = [each for each in heard if each.accepted == ballot]
+        if any(not each.left_out for each in same):
+            return agreed, []
+        return agreed, [each.member for each in same]
+
+    def go_on(self) -> None:
+        """Have a value sent that was left out of the answers, or go on to the second phase.
+
+        Another member is asked each time.
+        """
+        attempt = self.attempt
+        if attempt.phase != Phase.READ or len(attempt.heard) < attempt.configuration.majority:
+            return
+        agreed, lacking = self._found()
+        if agreed is None:
+            self._prepare()
+        elif lacking:
+            member = lacking[(self.rid + attempt.fetches) % len(lacking)]
+            self.attempt = replace(attempt, fetches=attempt.fetches + 1)
+            read = msg.Read(self._address(member), self.rid, self.asked.key, whole=True)
+            self._effects.append(Say(member.node, read))
 
     def on_promised(self, sender: str, answer: msg.Promised) -> None:
         """Take a promise; with those of a majority go on."""
@@ -367,7 +424,8 @@ class Operation:
             self._end(then)
             return
         ballot, following = self.attempt.ballot, NONE
-        if isinstance(then, Done) and content.value is not None and content.expires is None:
+        stays = content.value is not None and content.expires is None
+        if self.attempt.lasting and stays and isinstance(then, Done):
             following = self._ballots.above(ballot, ballot.epoch)
         self.attempt = replace(
             self.attempt,

@@ -185,9 +185,11 @@ class Registers:
         """Say what was accepted for a key."""
         if not self._refuses_key(sender, message):
             record = self._record(message.key)
-            self._say(
-                sender, msg.Told(message.address, message.rid, record.accepted, record.content)
-            )
+            address, rid, content, left_out = message.address, message.rid, record.content, 0
+            size = len(content.value or b"")
+            if size > msg.SHORT_BYTES and not message.whole and sender != self.me.node:
+                content, left_out = replace(content, value=b""), size
+            self._say(sender, msg.Told(address, rid, record.accepted, content, left_out))
 
     def _hold(self, key: bytes, record: Record) -> Record:
         before = self.records.get(key)
