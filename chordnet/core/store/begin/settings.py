@@ -19,3 +19,5 @@ class StoreSettings:
     replicas: int = REPLICAS
     seat: bool = True
     """Whether this node holds slots; without, it only asks others."""
+    collect_pace: float = 1.0
+    """Factor of the pauses before deleted keys are collected; below 1 in simulations."""

@@ -74,6 +74,8 @@ class Surroundings:
     rng: Random
     run: int
     safeguards: StoreSafeguards = attrs.field(factory=StoreSafeguards)
+    collect_pace: float = 1.0
+    """Factor of the pauses of the collection."""
     place: Place = attrs.field(factory=Place)
     now: float = attrs.field(init=False)
     """On a clock that never goes back."""

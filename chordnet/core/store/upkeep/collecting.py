@@ -64,6 +64,7 @@ class Around(Protocol):
     rng: Random
     effects: list[Effect]
     safeguards: StoreSafeguards
+    collect_pace: float
 
     def rid(self) -> int:
         """Return a number for a new collection."""
@@ -127,12 +128,15 @@ class Collecting:
 
     def start(self) -> None:
         """Begin the first round soon."""
-        self._later(ROUND_S)
+        self._later(self._pace(ROUND_S))
 
     def get(self, rid: int) -> Collection | None:
         """Return the collection with this number."""
         collection = self.collection
         return collection if collection is not None and collection.rid == rid else None
+
+    def _pace(self, seconds: float) -> float:
+        return seconds * self._around.collect_pace
 
     def step(self) -> None:
         """Go on: with the next slot, or with a new round."""
@@ -142,7 +146,7 @@ class Collecting:
                 self._later(self._patience - around.now)
                 return
             self.collection = None
-            self._later(STEP_S if self._queue else ROUND_S)
+            self._later(STEP_S if self._queue else self._pace(ROUND_S))
             return
         if not self._queue:
             self._queue = list(self._worth())
@@ -152,7 +156,7 @@ class Collecting:
             if registers is not None and self._look_at(registers):
                 break
         if self.collection is None:
-            self._later(STEP_S if self._queue else ROUND_S)
+            self._later(STEP_S if self._queue else self._pace(ROUND_S))
 
     def _worth(self) -> Iterator[int]:
         """Yield the slots with something that may go, and note how old it is."""
@@ -161,7 +165,7 @@ class Collecting:
             slot, members = registers.head.slot, registers.head.configuration.members
             if registers.stock.dead:
                 notes = self._notes[slot] = known.get(slot, _Notes())
-                oldest = AFTER_S + RANK_S * len(members)
+                oldest = self._pace(AFTER_S + RANK_S * len(members))
                 notes.take(self._around.now, registers.changes, oldest)
             if registers.stock.dead or registers.stock.expiring:
                 yield slot
@@ -176,13 +180,13 @@ class Collecting:
         """Do what there is to do in a slot; return True if that was anything."""
         members = registers.head.configuration.members
         rank = members.index(registers.me)
-        expired = self._bury(registers, EXPIRED_S + RANK_S * rank)
-        old = islice(self._old(registers, AFTER_S), SEEN_AT_ONCE)
+        expired = self._bury(registers, self._pace(EXPIRED_S + RANK_S * rank))
+        old = islice(self._old(registers, self._pace(AFTER_S)), SEEN_AT_ONCE)
         promises = [(key, NONE) for key in old if registers.records[key].accepted == NONE][:IN_ONE]
         registers.drop(promises)
         if any(self._around.lost_for(member.node) for member in members):
             return expired or bool(promises)
-        older = self._old(registers, AFTER_S + RANK_S * rank)
+        older = self._old(registers, self._pace(AFTER_S + RANK_S * rank))
         found = ((key, registers.records[key].accepted) for key in older)
         self._asked = msg.page((each for each in found if each[1] != NONE), IN_ONE)
         if self._asked:
