@@ -104,6 +104,15 @@ class Record(msgspec.Struct, frozen=True, array_like=True):
     content: Content
 
 
+LARGE_BYTES = 1024
+"""A value of more bytes is neither sent nor written again where it is already."""
+
+
+def is_large(record: Record) -> bool:
+    """Return True if a record should not be sent or written again without need."""
+    return len(record.content.value or b"") > LARGE_BYTES
+
+
 class Floor(msgspec.Struct, frozen=True, order=True, array_like=True):
     """What holds for every key without a record."""
 

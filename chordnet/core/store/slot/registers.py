@@ -70,7 +70,7 @@ from chordnet.core.store.base.effects import (
     Say,
 )
 from chordnet.core.store.base.messages import Address, Tombstone, Why
-from chordnet.core.store.base.records import EMPTY, Floor, Record
+from chordnet.core.store.base.records import EMPTY, Floor, Record, is_large
 from chordnet.core.store.base.safeguards import StoreSafeguards
 
 ForKey = msg.Prepare | msg.Accept | msg.Read | msg.Collect | msg.Drop
@@ -323,7 +323,10 @@ class Registers:
         records: Iterable[tuple[bytes, Record]],
         floor: Floor,
     ) -> None:
-        """Replace all that is here by the state of a later epoch, in one write."""
+        """Replace all that is here by the state of a later epoch, in one write.
+
+        Large values that stay as they are are not written again: that could take long.
+        """
         head = self.head
         if not configuration.follows(head.configuration):
             return
@@ -345,14 +348,16 @@ class Registers:
         state = {key: replace(record, promised=record.accepted) for key, record in records}
         if not self._safeguards.whole_state:
             state |= self.records
+        slot, before = self.head.slot, dict(self.records)
         self.records.clear()
         self.records.update(state)
         self.stock = Stock(self.records, self.changes + 1)
-        self._keep(
-            HeadKept(self.head),
-            AllDropped(self.head.slot),
-            *(RecordKept(self.head.slot, key, record) for key, record in sorted(state.items())),
-        )
+        entries = [RecordKept(slot, key, record) for key, record in sorted(state.items())]
+        if before.keys() <= state.keys() and any(map(is_large, before.values())):
+            changed = [each for each in entries if before.get(each.key) != each.record]
+            self._keep(HeadKept(self.head), *changed)
+        else:
+            self._keep(HeadKept(self.head), AllDropped(slot), *entries)
 
     def on_forget(self, sender: str, message: msg.Forget) -> None:
         """Delete the records, for others hold the slot now; the head stays."""
