@@ -290,9 +290,12 @@ class Registers:
 
     def _installed(self, key: bytes, record: Record, *, again: bool) -> Record:
         mine = self.records.get(key)
-        if again and mine is not None and is_large(mine):
-            if (mine.accepted, mine.content) == (record.accepted, record.content):
-                return mine  # with its promise, which is below all ballots of the new epoch
+        stays = mine is not None and (mine.accepted, mine.content) == (
+            record.accepted,
+            record.content,
+        )
+        if again and stays and mine is not None and is_large(mine):
+            return mine  # with its promise, which is below all ballots of the new epoch
         return replace(record, promised=record.accepted)
 
     def on_forget(self, sender: str, message: msg.Forget) -> None:
