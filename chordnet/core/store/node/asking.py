@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import attrs
 
-from chordnet.core.store.base.ballots import Ballots
+from chordnet.core.store.base.ballots import NONE, Ballot, Ballots
 from chordnet.core.store.base.configurations import Configuration, Following, Member
 from chordnet.core.store.base.effects import Answered
 from chordnet.core.store.base.founding import Founding, Slots
@@ -105,8 +105,11 @@ class Asking:
         self._fetched: dict[int, tuple[int, float]] = {}
         """Those whose values are on their way, of so many bytes, and since when."""
 
-    def start(self, op: int | None, asked: Get | Put, timeout: float) -> None:
-        """Begin an operation."""
+    def start(self, op: int | None, asked: Get | Put, timeout: float, above: Ballot = NONE) -> None:
+        """Begin an operation.
+
+        :param above: its ballots are to be above this one.
+        """
         around = self._around
         rid, slot = around.rid(), self._slots.of(asked.key)
         configuration = self._directory.of(slot).configuration
@@ -117,7 +120,7 @@ class Asking:
             del self._ahead[asked.key]  # each ballot is for one write
         else:
             ahead = None
-        attempt = Operation.at_first(asked, configuration, spare, ahead, lasting=True)
+        attempt = Operation.at_first(asked, configuration, spare, ahead, lasting=True, above=above)
         operation = Operation(
             rid,
             asked,
@@ -168,6 +171,15 @@ class Asking:
         if len(self.ongoing) < MOST_OWN:
             self.repairs += 1
             self.start(None, Get(key), OWN_TIMEOUT_S)
+
+    def write_again(self, key: bytes, above: Ballot = NONE) -> None:
+        """Have what a key has accepted anew by its members, for its repair.
+
+        :param above: what a member has promised that could not take it otherwise.
+        """
+        if len(self.ongoing) < MOST_OWN:
+            self.repairs += 1
+            self.start(None, Get(key, anew=True), OWN_TIMEOUT_S, above)
 
     def get(self, rid: int) -> Operation | None:
         """Return the operation with this number."""
