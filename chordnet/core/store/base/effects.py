@@ -36,6 +36,13 @@ class RecordKept(_Effect, frozen=True):
     record: Record
 
 
+class RecordDropped(_Effect, frozen=True):
+    """A key has no record from now on; the head in the same write has a floor for it."""
+
+    slot: int
+    key: bytes
+
+
 class AllDropped(_Effect, frozen=True):
     """The slot has no records from now on; those that follow in the same write are new."""
 
@@ -57,7 +64,7 @@ class FoundingKept(_Effect, frozen=True):
     founding: Founding
 
 
-Entry = HeadKept | RecordKept | AllDropped | VoteKept | FoundingKept
+Entry = HeadKept | RecordKept | RecordDropped | AllDropped | VoteKept | FoundingKept
 
 
 class Keep(_Effect, frozen=True):
