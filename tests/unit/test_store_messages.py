@@ -21,11 +21,14 @@ from chordnet.core.store.base.records import EMPTY, GROUND, Applied, Content, Fl
 WIRE = {
     msg.Prepare: "address rid key ballot",
     msg.Promised: "address rid ballot accepted content floor wall",
-    msg.Accept: "address rid key ballot content",
-    msg.Accepted: "address rid ballot",
-    msg.Read: "address rid key",
-    msg.Told: "address rid accepted content",
+    msg.Accept: "address rid key ballot content following",
+    msg.Accepted: "address rid ballot following",
+    msg.Read: "address rid key whole",
+    msg.Told: "address rid accepted content left_out",
     msg.Outrun: "address rid ballot promised",
+    msg.Collect: "address rid tombstones",
+    msg.Collectable: "address rid tombstones",
+    msg.Drop: "address rid tombstones",
     msg.PrepareChange: "address rid ballot",
     msg.ChangePromised: "address rid ballot vote",
     msg.AcceptChange: "address rid ballot members",
@@ -88,7 +91,7 @@ class WireTests(SynchronousTestCase):
     def test_messages_are_sent_as_they_always_were(self) -> None:
         ballot, sent_ballot = Ballot(2, 5, "A", 9), [2, 5, "A", 9]
         for message, sent in (
-            (msg.Read(THERE, 4, b"k"), ["Read", SENT_THERE, 4, b"k"]),
+            (msg.Read(THERE, 4, b"k"), ["Read", SENT_THERE, 4, b"k", False]),
             (
                 msg.Promised(THERE, 4, ballot, NONE, EMPTY, 0, 1.5),
                 ["Promised", SENT_THERE, 4, sent_ballot, [0, 0, "", 0],

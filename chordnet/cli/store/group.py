@@ -7,6 +7,8 @@ import importlib
 import click
 
 COMMANDS = {
+    "export": ("backup", "export", "All keys into a file."),
+    "import": ("backup", "import_", "Keys from a file that was exported."),
     "can-stop": ("standing", "can_stop", "Whether a node can be stopped."),
     "recover": ("operate", "recover", "Recover slots that lost their majority for good."),
     "begin": ("operate", "begin", "Begin a store at nodes that run."),

@@ -14,7 +14,6 @@ from typing import Any, Literal
 
 import attrs
 
-from chordnet.core.base.errors import Busy
 from chordnet.core.base.outcomes import Entry
 from chordnet.net.observe.accounts import history, trails
 from chordnet.net.serve.reading import ReceivedReader, position_of, trace_of
@@ -59,7 +58,6 @@ from chordnet.wire.rpc import (
     Unfollow,
     VacateSeats,
     WrittenReply,
-    failure,
 )
 
 Role = Literal["read", "send", "operate"]
@@ -155,7 +153,7 @@ def leave_ring(asker: Asker, request: LeaveRing) -> None:
 
 def get_key(asker: Asker, request: GetKey) -> None:
     """Read a key."""
-    asker.later(request.rid, partial(_entry, asker), asker.node.keys.ask, request)
+    asker.later(request.rid, partial(_entry, asker, request), asker.node.keys.ask, request)
 
 
 def write_key(asker: Asker, request: PutKey | DeleteKey) -> None:
@@ -201,9 +199,11 @@ def set_store_aside(asker: Asker, request: SetStoreAside) -> ServerReply:
     return AsideReply(request.rid, asker.node.orders.set_aside(request.formation))
 
 
-def _entry(asker: Asker, rid: int, entry: Entry | None) -> ServerReply:
-    if entry is not None and not asker.has_room(len(entry.value) + _ABOUT):
-        return failure(rid, Busy("the replies before this one wait to be read; ask again"))
+def _entry(asker: Asker, request: GetKey, rid: int, entry: Entry | None) -> ServerReply | None:
+    size = 0 if entry is None else len(entry.value) + _ABOUT
+    if not asker.has_room(size):
+        asker.ask_again(request, size)  # to wait costs less than to hold the value
+        return None
     return EntryReply(rid, entry)
 
 

@@ -11,7 +11,13 @@ from collections.abc import Iterable
 import msgspec
 
 from chordnet.core.store.base.configurations import Head
-from chordnet.core.store.base.effects import AllDropped, FoundingKept, HeadKept, RecordKept
+from chordnet.core.store.base.effects import (
+    AllDropped,
+    FoundingKept,
+    HeadKept,
+    RecordDropped,
+    RecordKept,
+)
 from chordnet.core.store.base.effects import Entry as ToKeep
 from chordnet.core.store.base.founding import Founding
 from chordnet.core.store.base.kept import Kept
@@ -46,6 +52,13 @@ class RecordWritten(Entry, frozen=True, gc=False, tag="record"):
     record: bytes
 
 
+class RecordGone(Entry, frozen=True, gc=False, tag="gone"):
+    """The key has no record any more."""
+
+    slot: int
+    key: bytes
+
+
 class SlotEmptied(Entry, frozen=True, gc=False, tag="emptied"):
     """All records of the slot that came before this are gone."""
 
@@ -64,11 +77,12 @@ class FoundingWritten(Entry, frozen=True, gc=False, tag="founding"):
     founding: bytes
 
 
-Written = HeadWritten | RecordWritten | SlotEmptied | VoteWritten | FoundingWritten
+Written = HeadWritten | RecordWritten | RecordGone | SlotEmptied | VoteWritten | FoundingWritten
 KINDS: tuple[type[Entry], ...] = (
     Follows,
     HeadWritten,
     RecordWritten,
+    RecordGone,
     SlotEmptied,
     VoteWritten,
     FoundingWritten,
@@ -82,6 +96,8 @@ def written(entry: ToKeep) -> Written:
         return RecordWritten(entry.slot, entry.key, encode(entry.record))
     if isinstance(entry, HeadKept):
         return HeadWritten(entry.head.slot, encode(entry.head))
+    if isinstance(entry, RecordDropped):
+        return RecordGone(entry.slot, entry.key)
     if isinstance(entry, AllDropped):
         return SlotEmptied(entry.slot)
     if isinstance(entry, FoundingKept):
@@ -92,7 +108,7 @@ def written(entry: ToKeep) -> Written:
 class Contents:
     """What a store has, or what has changed in it: the last for each slot and key."""
 
-    __slots__ = ("emptied", "founding", "heads", "records", "vote")
+    __slots__ = ("emptied", "founding", "gone", "heads", "records", "vote")
 
     def __init__(self) -> None:
         self.vote = b""
@@ -104,6 +120,8 @@ class Contents:
         """Slots of which all earlier records are gone."""
         self.records: dict[int, dict[bytes, bytes]] = {}
         """By slot and key."""
+        self.gone: dict[int, set[bytes]] = {}
+        """Keys whose earlier records are gone, by slot."""
 
     def take(self, entries: Iterable[object]) -> None:
         """Follow these changes, in their order.
@@ -113,10 +131,14 @@ class Contents:
         for entry in entries:
             if isinstance(entry, RecordWritten):
                 self.records.setdefault(entry.slot, {})[entry.key] = entry.record
+            elif isinstance(entry, RecordGone):
+                self.records.get(entry.slot, {}).pop(entry.key, None)
+                self.gone.setdefault(entry.slot, set()).add(entry.key)
             elif isinstance(entry, HeadWritten):
                 self.heads[entry.slot] = entry.head
             elif isinstance(entry, SlotEmptied):
                 self.records.pop(entry.slot, None)
+                self.gone.pop(entry.slot, None)
                 self.emptied.add(entry.slot)
             elif isinstance(entry, VoteWritten):
                 self.vote = entry.founding

@@ -37,6 +37,8 @@ class Slot:
     """Members fewer than there could be."""
     keys: int = 0
     bytes: int = 0
+    deleted: int = 0
+    """Records of deleted keys that a member still has."""
     proper: tuple[Ref, ...] = ()
     """The nodes that should hold it; empty if that is not known."""
 
@@ -109,6 +111,8 @@ class Store:
     slot_count: int = 0
     """How many slots there are, as most nodes say; 0 without a formation."""
     replicas: int = 0
+    circle: Circle | None = None
+    """Where the nodes stand, if that is known."""
 
     @property
     def formations(self) -> dict[str, list[Ref]]:
@@ -138,6 +142,11 @@ class Store:
     def bytes(self) -> int:
         """Of these keys and their values; each is kept by as many nodes as hold its slot."""
         return sum(slot.bytes for slot in self.slots)
+
+    @property
+    def deleted(self) -> int:
+        """Records of deleted keys, until they are collected."""
+        return sum(slot.deleted for slot in self.slots)
 
     @property
     def lost(self) -> list[Slot]:
@@ -204,6 +213,15 @@ class Circle:
         found = sorted(known, key=lambda ref: (self.identifiers[ref] - place) % size)
         return tuple(found[:count])
 
+    def share(self, ref: Ref, refs: Iterable[Ref]) -> float:
+        """Return the part of the ring between the node before one and that one, among these."""
+        if ref not in self.identifiers:
+            return 0.0
+        size, own = 1 << self.bits, self.identifiers[ref]
+        others = [self.identifiers[each] for each in refs if each in self.identifiers]
+        gaps = [(own - other) % size for other in others if other != own]
+        return min(gaps, default=size) / size
+
 
 def together(
     names: Names,
@@ -248,7 +266,9 @@ def together(
             else slot
             for slot in slots
         ]
-    return attrs.evolve(store, slots=tuple(slots), slot_count=slot_count, replicas=replicas)
+    return attrs.evolve(
+        store, slots=tuple(slots), slot_count=slot_count, replicas=replicas, circle=circle
+    )
 
 
 def _age(slot: SlotState) -> tuple[int, int, bool]:
@@ -277,6 +297,7 @@ def _slot(
         lacking=max(0, wanted - len(refs)),
         keys=max((said[ref].keys for ref in reached), default=0),
         bytes=max((said[ref].bytes for ref in reached), default=0),
+        deleted=max((said[ref].deleted for ref in reached), default=0),
     )
 
 

@@ -36,6 +36,13 @@ class RecordKept(_Effect, frozen=True):
     record: Record
 
 
+class RecordDropped(_Effect, frozen=True):
+    """A key has no record from now on; the head in the same write has a floor for it."""
+
+    slot: int
+    key: bytes
+
+
 class AllDropped(_Effect, frozen=True):
     """The slot has no records from now on; those that follow in the same write are new."""
 
@@ -57,7 +64,7 @@ class FoundingKept(_Effect, frozen=True):
     founding: Founding
 
 
-Entry = HeadKept | RecordKept | AllDropped | VoteKept | FoundingKept
+Entry = HeadKept | RecordKept | RecordDropped | AllDropped | VoteKept | FoundingKept
 
 
 class Keep(_Effect, frozen=True):
@@ -77,6 +84,13 @@ class Wait(_Effect, frozen=True):
     """Call ``again`` after a pause: another coordinator was faster, and two should not duel."""
 
     rid: int
+
+
+class Large(_Effect, frozen=True):
+    """Call ``go_on`` when there is room for so many bytes of a value: a read needs it."""
+
+    rid: int
+    size: int
 
 
 class Ended(_Effect, frozen=True):
@@ -100,7 +114,7 @@ class Changed(_Effect, frozen=True):
     configuration: Configuration
 
 
-Effect = Keep | Say | Wait | Ended | Follows | Changed
+Effect = Keep | Say | Wait | Large | Ended | Follows | Changed
 """What the parts of one node ask for."""
 
 

@@ -22,6 +22,9 @@ T = TypeVar("T")
 PAGE_BYTES = 65_536
 """The most bytes of one list in a message, so that any message fits into a frame."""
 
+SHORT_BYTES = 65_536
+"""A value of no more bytes is part of every answer to a read."""
+
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -99,6 +102,8 @@ class Read(_Message, frozen=True):
     """Say what was accepted for this key."""
 
     key: bytes
+    whole: bool = False
+    """Also if the value has more than :data:`SHORT_BYTES` bytes; otherwise it is left out then."""
 
 
 class Told(_Message, frozen=True):
@@ -106,6 +111,8 @@ class Told(_Message, frozen=True):
 
     accepted: Ballot
     content: Content
+    left_out: int = 0
+    """Bytes of the value, if it was left out."""
 
 
 class Outrun(_Message, frozen=True):
@@ -113,6 +120,28 @@ class Outrun(_Message, frozen=True):
 
     ballot: Ballot
     promised: Ballot
+
+
+Tombstone = tuple[bytes, Ballot]
+"""A key, and the ballot under which it was accepted that it has no value."""
+
+
+class Collect(_Message, frozen=True):
+    """Say which of these tombstones you have, too, on your disk."""
+
+    tombstones: tuple[Tombstone, ...]
+
+
+class Collectable(_Message, frozen=True):
+    """Answer to ``Collect``: of these keys nothing older is here, nor will be."""
+
+    tombstones: tuple[Tombstone, ...]
+
+
+class Drop(_Message, frozen=True):
+    """All members have these tombstones: drop their records."""
+
+    tombstones: tuple[Tombstone, ...]
 
 
 # ---- configurations -------------------------------------------------------------------------
@@ -266,6 +295,8 @@ Request = (
     Prepare
     | Accept
     | Read
+    | Collect
+    | Drop
     | PrepareChange
     | AcceptChange
     | Chosen
@@ -279,6 +310,7 @@ Answer = (
     | Accepted
     | Told
     | Outrun
+    | Collectable
     | ChangePromised
     | ChangeAccepted
     | Installed

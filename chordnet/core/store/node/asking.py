@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import attrs
 
-from chordnet.core.store.base.ballots import Ballots
+from chordnet.core.store.base.ballots import NONE, Ballot, Ballots
 from chordnet.core.store.base.configurations import Configuration, Following, Member
 from chordnet.core.store.base.effects import Answered
 from chordnet.core.store.base.founding import Founding, Slots
@@ -43,6 +43,8 @@ BYTES_PER_S = 1_048_576
 """A value of so many bytes may take a second longer to arrive, before anything is done about it."""
 SHORT_BYTES = 65_536
 """A value of no more bytes may not."""
+FETCHED_BYTES = 4_194_304
+"""Bytes of large values that a node has sent to it at the same time to be read; one in any case."""
 LOST_S = 5.0
 """For so long a node that could not be reached is taken for unreachable without a try."""
 REFRESH_S = 0.3
@@ -98,9 +100,16 @@ class Asking:
         """Keys that can be written in one round."""
         self._refreshing: set[int] = set()
         """Those that wait for news of their slot."""
+        self._large: dict[int, int] = {}
+        """Reads that wait until there is room for their values, of so many bytes."""
+        self._fetched: dict[int, tuple[int, float]] = {}
+        """Those whose values are on their way, of so many bytes, and since when."""
 
-    def start(self, op: int | None, asked: Get | Put, timeout: float) -> None:
-        """Begin an operation."""
+    def start(self, op: int | None, asked: Get | Put, timeout: float, above: Ballot = NONE) -> None:
+        """Begin an operation.
+
+        :param above: its ballots are to be above this one.
+        """
         around = self._around
         rid, slot = around.rid(), self._slots.of(asked.key)
         configuration = self._directory.of(slot).configuration
@@ -111,7 +120,7 @@ class Asking:
             del self._ahead[asked.key]  # each ballot is for one write
         else:
             ahead = None
-        attempt = Operation.at_first(asked, configuration, spare, ahead, lasting=True)
+        attempt = Operation.at_first(asked, configuration, spare, ahead, lasting=True, above=above)
         operation = Operation(
             rid,
             asked,
@@ -126,7 +135,7 @@ class Asking:
         self.ongoing[rid] = Ongoing(op, slot, asked, operation, now)
         around.sooner(For.DEADLINE, rid, timeout)
         pause = HEDGE_S if spare else REMINDER_S
-        around.sooner(For.REMINDER, rid, pause + _longer(asked))
+        around.sooner(For.REMINDER, rid, pause + _longer(_size(asked)))
         operation.begin()
         self._weigh(self.ongoing[rid])
 
@@ -162,6 +171,15 @@ class Asking:
         if len(self.ongoing) < MOST_OWN:
             self.repairs += 1
             self.start(None, Get(key), OWN_TIMEOUT_S)
+
+    def write_again(self, key: bytes, above: Ballot = NONE) -> None:
+        """Have what a key has accepted anew by its members, for its repair.
+
+        :param above: what a member has promised that could not take it otherwise.
+        """
+        if len(self.ongoing) < MOST_OWN:
+            self.repairs += 1
+            self.start(None, Get(key, anew=True), OWN_TIMEOUT_S, above)
 
     def get(self, rid: int) -> Operation | None:
         """Return the operation with this number."""
@@ -203,7 +221,7 @@ class Asking:
         else:
             ongoing.began = self._around.now
             ongoing.operation.moved(configuration)
-            pause = REMINDER_S + _longer(ongoing.asked)
+            pause = REMINDER_S + _longer(_size(ongoing.asked))
             self._around.sooner(For.REMINDER, ongoing.operation.rid, pause)
         self._weigh(ongoing)
 
@@ -213,6 +231,30 @@ class Asking:
         pause = min(FIRST_PAUSE_S * 2.0**ongoing.tries, LONGEST_PAUSE_S)
         ongoing.tries += 1
         self._around.alarms.set((For.RETRY, rid), self._around.now + self._around.jittered(pause))
+
+    def large(self, rid: int, size: int) -> None:
+        """Have a read go on that needs a large value, when not too many are on their way."""
+        if rid in self._fetched:
+            self._fetch(rid, size)
+        elif rid in self.ongoing:
+            self._large[rid] = size
+            self._fetch_next()
+
+    def _fetch_next(self) -> None:
+        for rid, size in list(self._large.items()):
+            under_way = sum(each for each, _since in self._fetched.values())
+            if under_way and under_way + size > FETCHED_BYTES:
+                return
+            del self._large[rid]
+            self._fetch(rid, size)
+
+    def _fetch(self, rid: int, size: int) -> None:
+        ongoing, now = self.ongoing[rid], self._around.now
+        self._fetched[rid] = size, now
+        # It may have waited for its turn for long, and no member has been silent for it meanwhile.
+        ongoing.began = now
+        self._around.alarms.set((For.REMINDER, rid), now + REMINDER_S + _longer(size))
+        ongoing.operation.go_on()
 
     def retry(self, rid: int) -> None:
         """Try again."""
@@ -231,7 +273,8 @@ class Asking:
         ongoing = self.ongoing.get(rid)
         if ongoing is None or ongoing.refreshing is not None:
             return
-        longer = _longer(ongoing.asked)
+        size, since = self._fetched.get(rid, (_size(ongoing.asked), self._around.now))
+        longer = _longer(size)
         operation, spared = ongoing.operation, ongoing.operation.attempt.spare
         self._weigh(ongoing, silent=self._around.now >= ongoing.began + SILENT_S + longer)
         if rid not in self.ongoing:
@@ -244,6 +287,9 @@ class Asking:
             operation.ask_spare()
         else:
             operation.remind()
+            overdue = self._around.now >= since + REMINDER_S + longer
+            if overdue and operation.attempt.phase == Phase.READ:
+                self._fetch(rid, size)
         self._around.sooner(For.REMINDER, rid, REMINDER_S + longer)
 
     def expire(self, rid: int) -> None:
@@ -308,7 +354,9 @@ class Asking:
         ongoing.operation.attempt = Operation.at_first(ongoing.asked, configuration, lasting=True)
         ongoing.operation.begin()
         # Reminders stop while there is nobody to remind.
-        self._around.sooner(For.REMINDER, ongoing.operation.rid, REMINDER_S)
+        self._around.alarms.set(
+            (For.REMINDER, ongoing.operation.rid), self._around.now + REMINDER_S
+        )
 
     def give_up(self, rid: int) -> None:
         """End an operation for whose slot there was no news."""
@@ -319,14 +367,20 @@ class Asking:
     def _finish(self, rid: int, outcome: Outcome) -> None:
         ongoing = self.ongoing.pop(rid)
         self._refreshing.discard(rid)
+        self._large.pop(rid, None)
+        if self._fetched.pop(rid, None) is not None:
+            self._fetch_next()
         for alarm in (For.DEADLINE, For.REMINDER, For.RETRY, For.REFRESH):
             self._around.alarms.cancel((alarm, rid))
         if ongoing.op is not None:
             self._around.answers.append(Answered(ongoing.op, outcome))
 
 
-def _longer(asked: Get | Put) -> float:
-    """Return for how many seconds more members may be silent because of a long value."""
-    value = asked.value if isinstance(asked, Put) else None
-    size = len(value or b"")
+def _size(asked: Get | Put) -> int:
+    """Return how many bytes are to be written."""
+    return len(asked.value or b"") if isinstance(asked, Put) else 0
+
+
+def _longer(size: int) -> float:
+    """Return for how many seconds more members may be silent because of a value's size."""
     return size / BYTES_PER_S if size > SHORT_BYTES else 0.0

@@ -14,16 +14,19 @@ word of any node must not be enough.
 3. **If none of the members can be reached**, the neighbours are asked as well. This is the case of
    a node that was away while the slot moved on more than once, and all that it knew have left. Then
    two nodes that say the same are believed. If there is nobody else to ask, so is the only other
-   node, after a minute.
+   node, after a minute. Fewer than a majority of the members may know as little as this node, since
+   they may have been away with it. So if no more of them can be reached for a while, that is the
+   same case.
 
 4. **A later generation** (a slot that was recovered) may be unknown to every member of the earlier
    one that can be asked. So the nodes that it names and the neighbours are asked as well, and two
-   nodes that say the same are believed. If nothing is said to be left of the slot, and none of the
-   members that are known here can be reached either, one voice is enough: nobody could confirm it.
+   nodes that say the same are believed. If nothing is said to be left of the slot, none of the
+   members that are known here can be reached either, and this node is none of them, one voice is
+   enough: nobody could confirm it.
 
 A node tells others what it believes and never what it was merely told. So a false claim ends at the
-nodes that heard it, and rule 3 needs two nodes that lie together, while all members are away. Rule
-4 needs two as well.
+nodes that heard it, and rules 3 and 4 need two nodes that lie together, rule 3 while most members
+are away.
 
 A claim that jumps far ahead is believed from nobody. Epochs are counted one by one, so the
 distance is some bound on the damage that a member's false word can do: the slot can still be taken
@@ -55,6 +58,8 @@ ASK_AGAIN_S = 0.3
 """After the first question the members are asked again; doubled every time."""
 SELDOM_S = 15.0
 """The longest pause between two questions."""
+FEW_S = 5.0
+"""If so few members can be reached for so long that they may know nothing, others are believed."""
 QUIET_S = 1.0
 """Members that have been asked and said nothing for so long count as silent."""
 LOST_S = 5.0
@@ -80,7 +85,7 @@ class _Doubt:
 
     def next(self, now: float) -> float:
         """Return when to look at it again."""
-        waits = (self.since + QUIET_S, self.since + ALONE_S)
+        waits = (self.since + QUIET_S, self.since + FEW_S, self.since + ALONE_S)
         return min([self.due, *(at for at in waits if at > now)])
 
 
@@ -186,7 +191,7 @@ class Claims:
         return sorted(there - {self._around.me.node})
 
     def _whom(self, slot: int, doubt: _Doubt) -> list[str]:
-        """Return whom to ask: one member, then all; the neighbours, too, if no member answers."""
+        """Return whom to ask: one member, then all; the neighbours, too, if too few answer."""
         around = self._around
         members = [node for node in self._others(slot) if not around.is_lost(node, LOST_S)]
         later = [each.configuration for each in doubt.said.values() if self._begins(slot, each)]
@@ -206,25 +211,41 @@ class Claims:
         return listed.configuration.generation > known.generation
 
     def _is_silent(self, slot: int, doubt: _Doubt) -> bool:
-        """Return True if no member can be reached or, though asked, has said anything."""
-        around, others = self._around, self._others(slot)
-        if all(around.is_lost(node, LOST_S) for node in others):
+        """Return True if none of the members can be reached, or for a while only a few.
+
+        A majority has chosen a later configuration, if there is one. So of any majority at least
+        one member knows of it, and of fewer perhaps none.
+        """
+        known, me = self._directory.of(slot), self._around.me
+        answer = {node for node in self._others(slot) if self._answers(node, doubt)}
+        if not answer:
             return True
-        patient = doubt.tries > 0 and around.now >= doubt.since + QUIET_S
+        patient = self._around.now >= doubt.since + FEW_S
         return patient and not any(
-            around.heard.get(node, doubt.since) > doubt.since for node in others
+            len([each for each in which.members if each == me or each.node in answer])
+            >= which.majority
+            for which in (known.configuration, known.before)
+            if which is not None
         )
 
+    def _answers(self, node: str, doubt: _Doubt) -> bool:
+        """Return True unless the node cannot be reached or has, though asked, said nothing."""
+        around = self._around
+        patient = doubt.tries > 0 and around.now >= doubt.since + QUIET_S
+        heard = not patient or around.heard.get(node, doubt.since) > doubt.since
+        return heard and not around.is_lost(node, LOST_S)
+
     def _vouched(self, slot: int, doubt: _Doubt) -> Iterator[Listed]:
-        """Yield what enough nodes say, of a slot of which no member can be asked."""
+        """Yield what enough nodes say, of a slot of which too few members can be asked."""
         silent = self._is_silent(slot, doubt)
-        voices = self._around.place.near
+        voices, me = self._around.place.near, self._around.me
+        holds = me in self._directory.of(slot).configuration.members
         alone = self._around.now >= doubt.since + ALONE_S and len(voices) == 1
-        for listed in set(doubt.said.values()):
+        for listed in dict.fromkeys(doubt.said.values()):
             if not silent and not self._begins(slot, listed):
                 continue
             said = [node for node, each in doubt.said.items() if _vouches(each, listed)]
-            nothing = listed.before is not None and not listed.before.members
+            nothing = listed.before is not None and not listed.before.members and not holds
             if len(said) >= 2 or (alone and said == voices) or (silent and nothing):
                 yield listed
 

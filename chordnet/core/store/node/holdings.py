@@ -24,6 +24,8 @@ ON_REQUEST: dict[type, Callable[[Registers, str, Any], None]] = {
     msg.Prepare: Registers.on_prepare,
     msg.Accept: Registers.on_accept,
     msg.Read: Registers.on_read,
+    msg.Collect: Registers.on_collect,
+    msg.Drop: Registers.on_drop,
     msg.PrepareChange: Registers.on_prepare_change,
     msg.AcceptChange: Registers.on_accept_change,
     msg.Fetch: Registers.on_fetch,
@@ -276,6 +278,8 @@ class SlotView:
     """Keys with a value that this disk holds."""
     bytes: int
     """Bytes of these keys and values."""
+    deleted: int = 0
+    """Records of keys without a value on this disk, which are still to be collected."""
 
 
 @attrs.frozen
@@ -301,4 +305,4 @@ def slot_view(listed: Listed, held: Held | None) -> SlotView:
         return SlotView(*known, None, sealed=False, keys=0, bytes=0)
     head, stock = held.registers.head, held.registers.stock
     installed = head.configuration.generation, head.configuration.epoch
-    return SlotView(*known, installed, head.sealed, stock.keys, stock.bytes)
+    return SlotView(*known, installed, head.sealed, stock.keys, stock.bytes, len(stock.dead))

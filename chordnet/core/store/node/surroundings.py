@@ -37,6 +37,7 @@ class For(enum.IntEnum):
     DOUBT = 16
     ENQUIRY = 11
     RECOVER = 12
+    COLLECT = 13
 
 
 Alarm = tuple[For, int]
@@ -74,6 +75,8 @@ class Surroundings:
     rng: Random
     run: int
     safeguards: StoreSafeguards = attrs.field(factory=StoreSafeguards)
+    collect_pace: float = 1.0
+    """Factor of the pauses of the collection."""
     place: Place = attrs.field(factory=Place)
     now: float = attrs.field(init=False)
     """On a clock that never goes back."""
