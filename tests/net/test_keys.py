@@ -307,7 +307,7 @@ class RefusalTests(KeyCase):
                 self.assertEqual(
                     str(self.error(waiting, NoStore)),
                     "Node 2 has met no store yet, so ask again in a moment, or begin one: start"
-                    " its founders with --founders a,b,c",
+                    " its founders with --founders a,b,c or type p2pnet store begin",
                 )
 
     def test_a_node_that_does_not_run_or_is_in_no_ring_asks_its_store_nothing(self):

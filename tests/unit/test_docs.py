@@ -26,7 +26,7 @@ from chordnet.cli import app
 from chordnet.cli.base import output
 from chordnet.cli.commands import chaos, doctor, explain, lifecycle, members, messages, ring, status
 from chordnet.cli.lab import check_history, lab, replay, simulate
-from chordnet.cli.store import backup, group, keys, standing
+from chordnet.cli.store import backup, group, keys, operate, standing
 from chordnet.cli.store.explain import Explained, Looked
 from chordnet.cli.store.explain import explained_json as explained_key_json
 from chordnet.core.base import config
@@ -71,11 +71,13 @@ from chordnet.testbed.actions import lifecycle as testbed
 from chordnet.testbed.actions.backup import Exported, Imported
 from chordnet.testbed.actions.changes import Removed
 from chordnet.testbed.actions.chaos import Acted, Part
+from chordnet.testbed.actions.operating import Aside, Begun, Rescue
 from chordnet.testbed.actions.restart import Restarted
 from chordnet.testbed.base.faults import Faults
 from chordnet.wire.rpc import MessageRecord, NodeInfo, NodeStatus, Receipt, RouteHop, Written
 from chordnet.wire.stores import KeyMember, KeyMembers, SlotStanding, StoreStanding
 from tests.unit import tidy
+from tests.unit.wire_examples import RECOVERY
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -660,6 +662,20 @@ class Json(SynchronousTestCase):
         looked = Looked(1, KeyMembers(63, 1, 4, members), KeyMembers(63, 1, 4, changed))
         found = Explained("k", "00", Slot(63, 1, 4, (1,)), "00")
         self.assertShape("explain-key", explained_key_json(found, looked, self.names))
+
+    def test_the_json_of_recovered_slots_is_as_described(self):
+        done = Rescue(self.network, 2, (RECOVERY,))
+        self.assertShape("store recover", operate.rescue_json("default", done))
+
+    def test_the_json_of_a_store_that_has_begun_is_as_described(self):
+        self.assertShape("store begin", operate.begun_json("default", Begun("3f9c", (1, 2, 3))))
+
+    def test_the_json_of_a_store_that_is_set_aside_is_as_described(self):
+        done = Aside("3f9c", {4: "there"}, {"other": "no"})
+        self.assertShape("store set-aside", operate.aside_json("default", done))
+
+    def test_the_json_of_a_copy_that_is_adopted_is_as_described(self):
+        self.assertShape("store adopt-copy", operate.copy_json("default", 4, Path("there")))
 
     def test_the_json_of_send_is_as_described(self):
         receipt = Receipt("id", "apple", 2, 2, 1, 1, 0.1, False, [])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
 from twisted.internet.interfaces import IReactorTime
@@ -17,7 +17,7 @@ from chordnet.net.base.turn import Turn
 from chordnet.net.observe.traces import Traces
 from chordnet.net.observe.views import Views
 from chordnet.wire.rpc import Follow, GetKey, KeyRequest, NodeStatus, ServerReply, Written
-from chordnet.wire.stores import KeyMembers, StoreStanding, StoreState
+from chordnet.wire.stores import KeyMembers, SlotRecovery, StoreStanding, StoreState
 
 T = TypeVar("T")
 
@@ -37,6 +37,21 @@ class Standings(Protocol):
     def inspect(self, key: str, done: Callable[[KeyMembers | ChordnetError], None]) -> None: ...
 
 
+class Orders(Protocol):
+    """What people can order a store to do (:class:`chordnet.net.store.orders.StoreOrders`)."""
+
+    def recover(
+        self,
+        slots: Sequence[int],
+        timeout_s: float,
+        done: Callable[[list[SlotRecovery] | ChordnetError], None],
+        *,
+        accept_loss: bool,
+    ) -> None: ...
+    def begin(self, founders: Sequence[str]) -> None: ...
+    def set_aside(self, formation: str) -> str: ...
+
+
 class Node(Protocol):
     """What clients need of a node (:class:`chordnet.net.runtime.node.LocalNode`)."""
 
@@ -52,6 +67,8 @@ class Node(Protocol):
 
     @property
     def keys(self) -> Keys: ...
+    @property
+    def orders(self) -> Orders: ...
     @property
     def standings(self) -> Standings: ...
     @property

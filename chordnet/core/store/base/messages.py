@@ -14,7 +14,7 @@ from typing import TypeVar
 import msgspec
 
 from chordnet.core.store.base.ballots import NONE, Ballot
-from chordnet.core.store.base.configurations import Configuration, Member, Vote
+from chordnet.core.store.base.configurations import Configuration, Member, Recovery, Vote
 from chordnet.core.store.base.records import Content, Floor, Record
 
 T = TypeVar("T")
@@ -216,6 +216,42 @@ class Forgotten(_Message, frozen=True):
     """Answer to ``Forget``."""
 
 
+# ---- recovery -------------------------------------------------------------------------------
+
+
+class Inquire(_Message, frozen=True):
+    """Say what you have of the slot. The address names formation and slot only."""
+
+    generation: int
+    """Promise to accept no recovery to an earlier one; 0: promise nothing."""
+
+
+class Inquired(_Message, frozen=True):
+    """Answer to ``Inquire``."""
+
+    store: int
+    configuration: Configuration
+    """The one that is installed; of epoch 0 where none is."""
+    emptied: bool
+    newest: Configuration
+    recovering: int
+    recovery: Recovery | None
+    keys: int
+    """Keys with a value."""
+    written: float
+    """When the last write arrived here, on this node's wall clock; 0: none since its start."""
+
+
+class Recover(_Message, frozen=True):
+    """Accept that the slot is recovered so; the epoch of the address ends with that."""
+
+    recovery: Recovery
+
+
+class RecoverAccepted(_Message, frozen=True):
+    """Answer to ``Recover``."""
+
+
 # ---- refusals -------------------------------------------------------------------------------
 
 
@@ -266,6 +302,8 @@ Request = (
     | Chosen
     | Fetch
     | Forget
+    | Inquire
+    | Recover
 )
 Answer = (
     Promised
@@ -278,6 +316,8 @@ Answer = (
     | Installed
     | Snapshot
     | Forgotten
+    | Inquired
+    | RecoverAccepted
     | Refused
 )
 StoreMessage = Request | Answer

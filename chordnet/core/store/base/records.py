@@ -26,6 +26,8 @@ MOST_REQUESTS = 16
 """Requests that a record remembers."""
 
 
+VERSION_BITS = 32
+"""Bits that a version has for the writes of one generation; those above count the recoveries."""
 EXPIRY = b""
 """The name of the request that buries what has expired; no client's."""
 
@@ -62,6 +64,16 @@ class Content(msgspec.Struct, frozen=True, array_like=True):
         """Return the tombstone that follows when this has expired."""
         return self.written(None, EXPIRY, floor=floor)
 
+    def recovered(self, recoveries: int) -> Content:
+        """Return the same with versions above all of earlier generations.
+
+        Writes may have been lost, and their versions must not come to mean something else.
+        """
+        requests = tuple(
+            Applied(_raised(each.version, recoveries), each.request) for each in self.requests
+        )
+        return Content(self.value, _raised(self.version, recoveries), self.expires, requests)
+
     def version_of(self, request: bytes) -> int | None:
         """Return the version that ``request`` made; None if it is not among the last ones."""
         return next((each.version for each in self.requests if each.request == request), None)
@@ -76,6 +88,10 @@ class Content(msgspec.Struct, frozen=True, array_like=True):
         return oldest <= since + 1
 
 
+def _raised(version: int, recoveries: int) -> int:
+    return (recoveries << VERSION_BITS) + version % (1 << VERSION_BITS)
+
+
 EMPTY = Content(None, 0, None, ())
 """Of a key that was never written."""
 
@@ -86,6 +102,15 @@ class Record(msgspec.Struct, frozen=True, array_like=True):
     promised: Ballot
     accepted: Ballot
     content: Content
+
+
+LARGE_BYTES = 1024
+"""A value of more bytes is neither sent nor written again where it is already."""
+
+
+def is_large(record: Record) -> bool:
+    """Return True if a record should not be sent or written again without need."""
+    return len(record.content.value or b"") > LARGE_BYTES
 
 
 class Floor(msgspec.Struct, frozen=True, order=True, array_like=True):

@@ -18,8 +18,15 @@ word of any node must not be enough.
    they may have been away with it. So if no more of them can be reached for a while, that is the
    same case.
 
+4. **A later generation** (a slot that was recovered) may be unknown to every member of the earlier
+   one that can be asked. So the nodes that it names and the neighbours are asked as well, and two
+   nodes that say the same are believed. If nothing is said to be left of the slot, none of the
+   members that are known here can be reached either, and this node is none of them, one voice is
+   enough: nobody could confirm it.
+
 A node tells others what it believes and never what it was merely told. So a false claim ends at the
-nodes that heard it, and rule 3 needs two nodes that lie together, while most members are away.
+nodes that heard it, and rules 3 and 4 need two nodes that lie together, rule 3 while most members
+are away.
 
 A claim that jumps far ahead is believed from nobody. Epochs are counted one by one, so the
 distance is some bound on the damage that a member's false word can do: the slot can still be taken
@@ -33,6 +40,8 @@ from collections.abc import Callable, Iterator
 import attrs
 
 from chordnet.core.store.base import messages as msg
+from chordnet.core.store.base.configurations import Member, recoveries
+from chordnet.core.store.base.founding import FIRST_GENERATION
 from chordnet.core.store.node.directory import Directory, Listed
 from chordnet.core.store.node.surroundings import For, Surroundings, remember
 from chordnet.core.store.node.talk import LISTED_IN_ONE, Digest, Lists, Where
@@ -60,7 +69,7 @@ ALONE_S = 60.0
 FORGET_S = 120.0
 """A claim that was not confirmed within this time is forgotten."""
 MOST_AHEAD = 1 << 20
-"""The most epochs or generations that a claim may be ahead of what is known."""
+"""The most epochs or recoveries that a claim may be ahead of what is known."""
 
 
 @attrs.define
@@ -84,6 +93,7 @@ class Claims:
     """What others have said of slots, and this node does not know.
 
     :param believe: called with what turns out to be so.
+    :param has_other_disk: returns True if a member's node came back without its disk.
     """
 
     def __init__(
@@ -92,11 +102,13 @@ class Claims:
         formation: bytes,
         directory: Directory,
         believe: Callable[[Listed], None],
+        has_other_disk: Callable[[Member], bool] = lambda _member: False,
     ) -> None:
         self._around = around
         self._formation = formation
         self._directory = directory
         self._believe = believe
+        self._has_other_disk = has_other_disk
         self._doubts: dict[int, _Doubt] = {}
 
     def trusts(self, node: str, slot: int) -> bool:
@@ -154,9 +166,11 @@ class Claims:
         if not listed.is_sound(self._directory.slots):
             return False
         said, present = listed.configuration, self._directory.of(listed.slot).configuration
+        if said.generation != FIRST_GENERATION and not recoveries(said.generation):
+            return False
         return (
             said.epoch <= present.epoch + MOST_AHEAD
-            and said.generation <= present.generation + MOST_AHEAD
+            and recoveries(said.generation) <= recoveries(present.generation) + MOST_AHEAD
         )
 
     def _is_news(self, listed: Listed) -> bool:
@@ -169,17 +183,32 @@ class Claims:
         return {each.node for which in both if which is not None for each in which.members}
 
     def _others(self, slot: int) -> list[str]:
-        return sorted(self._members(slot) - {self._around.me.node})
+        """Return the other nodes that may still have a disk of the slot."""
+        known = self._directory.of(slot)
+        before = () if known.before is None else known.before.members
+        disks = {*known.configuration.members, *before}
+        there = {each.node for each in disks if not self._has_other_disk(each)}
+        return sorted(there - {self._around.me.node})
 
     def _whom(self, slot: int, doubt: _Doubt) -> list[str]:
         """Return whom to ask: one member, then all; the neighbours, too, if too few answer."""
         around = self._around
         members = [node for node in self._others(slot) if not around.is_lost(node, LOST_S)]
+        later = [each.configuration for each in doubt.said.values() if self._begins(slot, each)]
+        if later:
+            named = [each.node for new in later for each in new.members]
+            found = dict.fromkeys([*members, *around.place.near, *named])
+            return [node for node in found if node != around.me.node]
         if not doubt.tries and members:
             return [around.rng.choice(members)]
         if self._is_silent(slot, doubt):
             return list(dict.fromkeys([*members, *around.place.near]))
         return members
+
+    def _begins(self, slot: int, listed: Listed) -> bool:
+        """Return True if this is of a later generation than what is known."""
+        known = self._directory.of(slot).configuration
+        return listed.configuration.generation > known.generation
 
     def _is_silent(self, slot: int, doubt: _Doubt) -> bool:
         """Return True if none of the members can be reached, or for a while only a few.
@@ -208,13 +237,16 @@ class Claims:
 
     def _vouched(self, slot: int, doubt: _Doubt) -> Iterator[Listed]:
         """Yield what enough nodes say, of a slot of which too few members can be asked."""
-        if not self._is_silent(slot, doubt):
-            return
-        voices = self._around.place.near
+        silent = self._is_silent(slot, doubt)
+        voices, me = self._around.place.near, self._around.me
+        holds = me in self._directory.of(slot).configuration.members
         alone = self._around.now >= doubt.since + ALONE_S and len(voices) == 1
-        for listed in set(doubt.said.values()):
+        for listed in dict.fromkeys(doubt.said.values()):
+            if not silent and not self._begins(slot, listed):
+                continue
             said = [node for node, each in doubt.said.items() if _vouches(each, listed)]
-            if len(said) >= 2 or (alone and said == voices):
+            nothing = listed.before is not None and not listed.before.members and not holds
+            if len(said) >= 2 or (alone and said == voices) or (silent and nothing):
                 yield listed
 
 

@@ -36,7 +36,8 @@ class For(enum.IntEnum):
     REPAIR = 10
     DOUBT = 16
     ENQUIRY = 11
-    COLLECT = 12
+    RECOVER = 12
+    COLLECT = 13
 
 
 Alarm = tuple[For, int]

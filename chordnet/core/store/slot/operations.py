@@ -41,7 +41,11 @@ ballot. If a majority gives it together with the acceptance, phase 1 of the next
 is done: that majority has accepted nothing else below the following ballot. So the next write is to
 be accepted under it immediately, once, in the same epoch, if what was accepted lets it be written.
 Whatever else there is to say (a conflict, a write that was asked for before, something that may
-expire) takes both rounds, for others may have been faster meanwhile.
+expire) takes both rounds, for others may have been faster meanwhile. If they were, this write is
+tried again in two rounds. A member that has refused a ballot never takes it. So if *all* members
+have, nothing of it is left anywhere, and it is as if it had not been sent. That matters: the others
+may have written more often than a record remembers, and then it could not be told any more whether
+this write is done.
 
 An answer counts only if it is from the epoch and for the ballot of the present attempt. A member
 that says that the slot has moved is believed, and the operation goes on there, with a new ballot.
@@ -147,6 +151,10 @@ class Attempt(msgspec.Struct, frozen=True):
     """Whether a write asks for the promise of the ballot for the next one."""
     ahead: Following | None = None
     """What this node has been promised for its next write of the key; used once."""
+    hasty: bool = False
+    """Whether this is such a write, and not every member has answered."""
+    newest: Configuration | None = None
+    """Where the slot has moved meanwhile, if it has."""
     following: Ballot = NONE
     """The promise that is asked for with the accept."""
     promised: tuple[Member, ...] = ()
@@ -182,6 +190,14 @@ class Attempt(msgspec.Struct, frozen=True):
     def answered(self) -> frozenset[Member]:
         """The members that have done what the present phase asks for."""
         return frozenset(each.member for each in self.heard).union(self.acknowledged)
+
+    @property
+    def settled(self) -> Attempt | None:
+        """What is left of a write in one round when every member has answered; None before."""
+        members, refused = set(self.configuration.members), set(self.outrun)
+        if members - refused.union(self.acknowledged, self.silent):
+            return None
+        return replace(self, hasty=False, since=None if members <= refused else self.since)
 
     def has_expired(self, content: Content) -> bool:
         """Return True if the clocks of a majority have passed the expiry."""
@@ -267,7 +283,9 @@ class Operation:
                 self._prepare()
             else:
                 ballot = attempt.ahead.ballot
-                self.attempt = replace(attempt, ballot=ballot, highest=ballot, ahead=None)
+                self.attempt = replace(
+                    attempt, ballot=ballot, highest=ballot, spare=(), ahead=None, hasty=True
+                )
                 self._write(asked, attempt.ahead.base, floor=0)
             return
         if asked.anew:
@@ -297,7 +315,14 @@ class Operation:
         """Go on in a later configuration, if this is one."""
         if self.attempt.phase == Phase.ENDED:
             return
-        if configuration.follows(self.attempt.configuration):
+        if not configuration.follows(self.attempt.configuration):
+            return
+        if self.attempt.hasty:
+            self.attempt = replace(self.attempt, newest=configuration)
+        else:
+            if configuration.generation != self.attempt.configuration.generation:
+                # Its ballots count anew; one of an older epoch would hide them.
+                self.attempt = replace(self.attempt, highest=NONE)
             self.attempt = replace(self.attempt, configuration=configuration, spare=(), ahead=None)
             self.begin()
 
@@ -482,8 +507,16 @@ class Operation:
         if member is None:
             return
         ours = answer.formation == self._formation and answer.why != Why.SLOT
-        if ours and answer.newest.follows(attempt.configuration):
-            self.moved(answer.newest)
+        later = answer.newest if ours and answer.newest.follows(attempt.configuration) else None
+        if attempt.hasty and answer.why == Why.NOT_INSTALLED:
+            self.attempt = attempt = replace(attempt, hasty=False)  # it may take it later
+        if attempt.hasty:
+            outrun = tuple(sorted({*attempt.outrun, member}))
+            newest = attempt.newest if later is None else later
+            self.attempt = replace(attempt, outrun=outrun, newest=newest)
+            self._look_on()
+        elif later is not None:
+            self.moved(later)
         elif answer.why not in PASSING:
             self.unreachable(member)
         elif member not in attempt.outrun:
@@ -524,7 +557,15 @@ class Operation:
     def _look_on(self) -> None:
         """Wait, or give up, if what is still to come can be no majority."""
         self.ask_spare()
+        if self.attempt.hasty:
+            settled = self.attempt.settled
+            if settled is None:
+                return
+            self.attempt = settled
         attempt = self.attempt
+        if attempt.newest is not None and attempt.newest.follows(attempt.configuration):
+            self.moved(attempt.newest)
+            return
         members = len(attempt.configuration.members)
         majority = attempt.configuration.majority
         if members - len(attempt.silent) < majority:
@@ -568,6 +609,10 @@ class Operation:
 
     def remind(self, of: tuple[Member, ...] | None = None) -> None:
         """Ask the members that have not answered in the present phase, or those of ``of``."""
+        refused = self.attempt.outrun or self.attempt.newest
+        if self.attempt.hasty and of is None and refused:
+            self.attempt = replace(self.attempt, hasty=False)
+            self._look_on()
         attempt, rid, key = self.attempt, self.rid, self.asked.key
         done = attempt.answered.union(attempt.silent, attempt.outrun)
         if attempt.phase != Phase.ACCEPT:

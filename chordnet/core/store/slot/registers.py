@@ -27,6 +27,10 @@ is one write on disk. **Before it, the member answers nothing in that epoch**: n
 read or vote. So the epoch serves exactly from when a majority has installed it, and there is no
 other activation.
 
+*A recovery* (``recovery.py``) begins a new generation with what is left of a slot. To accept one
+seals, too. What is left has new ballots and versions in the new generation, because writes may
+have been lost, and neither may come to stand for something else.
+
 *A record without a value* is dropped when every member of one epoch has installed that and has this
 tombstone on its disk (:mod:`chordnet.core.store.slot.collecting`): until then one may have an older
 value, which would come back. What was promised stays: in the write that drops the record **the
@@ -66,12 +70,30 @@ from chordnet.core.store.base.effects import (
     Say,
 )
 from chordnet.core.store.base.messages import Address, Tombstone, Why
-from chordnet.core.store.base.records import EMPTY, Floor, Record
+from chordnet.core.store.base.records import EMPTY, Floor, Record, is_large
 from chordnet.core.store.base.safeguards import StoreSafeguards
 
 ForKey = msg.Prepare | msg.Accept | msg.Read | msg.Collect | msg.Drop
 Proposal = msg.Prepare | msg.Accept | msg.PrepareChange | msg.AcceptChange
 ALL = StoreSafeguards()
+
+
+def inquired(
+    message: msg.Inquire, me: Member, head: Head, keys: int = 0, written: float = 0.0
+) -> msg.Inquired:
+    """Return what a member that has this of a slot answers."""
+    return msg.Inquired(
+        message.address,
+        message.rid,
+        me.store,
+        head.configuration,
+        head.emptied,
+        head.known,
+        head.recovering,
+        head.recovery,
+        keys,
+        written,
+    )
 
 
 class Stock:
@@ -144,6 +166,8 @@ class Registers:
         self.records = records
         self.stock = Stock(records, 0)
         """What ``records`` holds, counted as it changes."""
+        self.written = 0.0
+        """When the last write arrived, by the wall clock; 0: none since the start."""
         self.changes = 0
         """Counts the writes on disk."""
         self._effects = effects
@@ -175,6 +199,7 @@ class Registers:
                 return
             promised = max(ballot, following) if self._safeguards.following_promised else ballot
             record = self._hold(message.key, Record(promised, ballot, message.content))
+            self.written = self._wall()
             self._keep(RecordKept(self.head.slot, message.key, record))
         # One that is asked again says so again, although it may have promised more by now.
         holds = following == record.promised or not self._safeguards.following_promised
@@ -298,7 +323,10 @@ class Registers:
         records: Iterable[tuple[bytes, Record]],
         floor: Floor,
     ) -> None:
-        """Replace all that is here by the state of a later epoch, in one write."""
+        """Replace all that is here by the state of a later epoch, in one write.
+
+        Large values that stay as they are are not written again: that could take long.
+        """
         head = self.head
         if not configuration.follows(head.configuration):
             return
@@ -307,20 +335,29 @@ class Registers:
         sealed = newest is not None
         floor = floor.raised(head.floor)
         self.head = Head(
-            head.formation, head.slot, configuration, sealed, newest=newest, floor=floor
+            head.formation,
+            head.slot,
+            configuration,
+            sealed,
+            newest=newest,
+            floor=floor,
+            recovering=head.recovering,
+            recovery=head.recovery,
         )
         # Nothing of this epoch is promised yet, and its ballots are above all earlier promises.
         state = {key: replace(record, promised=record.accepted) for key, record in records}
         if not self._safeguards.whole_state:
             state |= self.records
+        slot, before = self.head.slot, dict(self.records)
         self.records.clear()
         self.records.update(state)
         self.stock = Stock(self.records, self.changes + 1)
-        self._keep(
-            HeadKept(self.head),
-            AllDropped(self.head.slot),
-            *(RecordKept(self.head.slot, key, record) for key, record in sorted(state.items())),
-        )
+        entries = [RecordKept(slot, key, record) for key, record in sorted(state.items())]
+        if before.keys() <= state.keys() and any(map(is_large, before.values())):
+            changed = [each for each in entries if before.get(each.key) != each.record]
+            self._keep(HeadKept(self.head), *changed)
+        else:
+            self._keep(HeadKept(self.head), AllDropped(slot), *entries)
 
     def on_forget(self, sender: str, message: msg.Forget) -> None:
         """Delete the records, for others hold the slot now; the head stays."""
@@ -341,6 +378,43 @@ class Registers:
             self.stock = Stock(self.records, self.changes + 1)
             self._keep(HeadKept(self.head), AllDropped(self.head.slot))
         return True
+
+    # ---- a new generation -------------------------------------------------------------------
+
+    def on_inquire(self, sender: str, message: msg.Inquire) -> None:
+        """Say what is here, and promise not to accept an earlier recovery."""
+        head = self.head
+        if message.address.slot != head.slot or message.address.formation != head.formation:
+            return
+        if message.generation > max(head.recovering, head.known.generation):
+            self._keep_head(replace(head, recovering=message.generation))
+        self._say(sender, inquired(message, self.me, self.head, self.stock.keys, self.written))
+
+    def on_recover(self, sender: str, message: msg.Recover) -> None:
+        """Accept a recovery, and be sealed."""
+        if self._refuses(sender, message):
+            return
+        head, recovery = self.head, message.recovery
+        left, new = recovery.left, recovery.configuration
+        installed = head.configuration
+        right = (left.generation, left.epoch) == (installed.generation, installed.epoch)
+        if not (recovery.is_sound() and right and self.me in left.members):
+            self._refuse(sender, message, Why.GENERATION)
+        elif recovery == head.recovery and new == head.newest:
+            self._say(sender, msg.RecoverAccepted(message.address, message.rid))
+        elif new.generation < head.recovering or new.generation <= head.known.generation:
+            self._refuse(sender, message, Why.MOVED)
+        else:
+            self._keep_head(
+                replace(
+                    head,
+                    newest=new,
+                    sealed=True,
+                    recovering=new.generation,
+                    recovery=recovery,
+                )
+            )
+            self._say(sender, msg.RecoverAccepted(message.address, message.rid))
 
     # ---- what is refused --------------------------------------------------------------------
 
@@ -397,10 +471,12 @@ class Registers:
             return Why.FORMATION
         if address.slot != head.slot:
             return Why.SLOT
-        if address.generation != installed.generation:
+        if address.generation < installed.generation:
             return Why.GENERATION
         if address.store != self.me.store and self._safeguards.store_id:
             return Why.STORE
+        if address.generation > installed.generation:
+            return Why.NOT_INSTALLED
         if address.epoch < installed.epoch or head.emptied:
             return Why.MOVED
         if address.epoch > installed.epoch:
