@@ -99,6 +99,9 @@ class NetMetric(Declared):
         "messages",
         "long letters and requests thrown away half-way because there were too many",
     )
+    STORE_COPIES = Metric(
+        "store_copies", "disks", "disks of the node's store that were found to be older copies"
+    )
     STORE_FAILURES = Metric(
         "store_failures", "failures", "failures of the node's store, which end its part in it"
     )

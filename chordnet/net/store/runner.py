@@ -24,7 +24,7 @@ from chordnet.core.base.errors import Busy, ChordnetError, NoStore, NotInRing, S
 from chordnet.core.base.events import LinkFault
 from chordnet.core.base.messages import NodeRef, Status
 from chordnet.core.store.base import events as ev
-from chordnet.core.store.base.effects import Answered, Keep, NodeEffect, Noted, Post
+from chordnet.core.store.base.effects import Answered, Keep, NodeEffect, Noted, Outdated, Post
 from chordnet.core.store.base.founding import Founding, Slots
 from chordnet.core.store.base.kept import Kept
 from chordnet.core.store.base.outcomes import Report
@@ -64,9 +64,10 @@ class StoreRunner:
         ring: Ring,
         make: Callable[[StoreSettings, str, Kept, Random], StoreNode] = StoreNode,
     ) -> None:
+        self._make = make
+        self._shared = shared
         rng = Random(shared.rng.getrandbits(64))
         self.machine = make(settings, shared.me.name, kept, rng)
-        self._shared = shared
         self._ring = ring
         self._turn = shared.turn
         self._journal = shared.journal
@@ -242,6 +243,32 @@ class StoreRunner:
         elif isinstance(effect, Noted):
             log = self._journal.warn if effect.alarming else self._journal.info
             log("{what}", what=effect.text)
+        elif isinstance(effect, Outdated):
+            self._turn.after(partial(self._begin_anew, effect.text))
+
+    def _begin_anew(self, why: str) -> None:
+        """Set this store aside, whose disk is an older copy, and go on with an empty one."""
+        if self._stopped:
+            return
+        # Others may have done a write that is under way, so this is no refusal.
+        problem = StoreFailed(f"the store of {self._shared.me.name} begins anew: {why}")
+        asked, self._asked = self._asked, {}
+        for done in asked.values():
+            done(problem)
+        try:
+            kept, where = self._records.renew()
+        except StoreFailed:
+            return  # it has given up by that
+        rng = Random(self._shared.rng.getrandbits(64))
+        self.machine = self._make(self.machine.settings, self._shared.me.name, kept, rng)
+        self._armed, self._view = _NEVER, None
+        self._journal.counters.add(NetMetric.STORE_COPIES)
+        self._journal.error(
+            "{why}; it is set aside ({where}), and an empty store begins, as a new member",
+            why=why,
+            where=where,
+        )
+        self.moved()
 
     def _answer(self, effect: Answered) -> None:
         done = self._asked.pop(effect.op, None)

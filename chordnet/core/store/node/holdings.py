@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import attrs
 
 from chordnet.core.store.base import messages as msg
-from chordnet.core.store.base.configurations import Configuration, Head, blank
+from chordnet.core.store.base.configurations import Configuration, Head, Member, blank
 from chordnet.core.store.base.founding import FIRST_GENERATION, Founding, first_members
 from chordnet.core.store.base.kept import Kept
 from chordnet.core.store.base.messages import Address, Why
@@ -84,6 +84,8 @@ class Holdings:
         held = self.slots.get(request.address.slot)
         if held is None:
             self._refuse(sender, request, known.configuration)
+        elif not self._around.may_answer(_members_of(held.registers.head, known)):
+            self._refuse(sender, request, held.registers.head.known, Why.RETURNED)
         elif self._is_stranger(sender, held.registers.head, request, known):
             self._refuse(sender, request, held.registers.head.known, Why.STRANGER)
         elif isinstance(request, msg.Prepare):
@@ -200,3 +202,8 @@ class Holdings:
 
     def _lacks(self, held: Held | None, new: Configuration) -> bool:
         return held is None or new.follows(held.registers.head.configuration)
+
+
+def _members_of(head: Head, known: Listed) -> set[Member]:
+    """Return those that may know more of a slot than this disk."""
+    return {*head.configuration.members, *known.configuration.members}

@@ -24,9 +24,11 @@ from chordnet.core.store.base import messages as msg
 from chordnet.core.store.base.ballots import Ballot
 from chordnet.core.store.base.configurations import Configuration, Member, Vote
 from chordnet.core.store.base.founding import MOST_REPLICAS, MOST_SLOTS
+from chordnet.core.store.base.kept import Mark
 from chordnet.core.store.base.messages import Address, StoreMessage
 from chordnet.core.store.base.records import MOST_REQUESTS, Applied, Content, Floor, Record
 from chordnet.core.store.begin.hails import Hail
+from chordnet.core.store.begin.marks import PROOF_BYTES, Back, Known
 from chordnet.core.store.node.directory import Listed
 
 LETTER_BYTES = 65_536
@@ -109,7 +111,21 @@ class Leaving(Talk, frozen=True):
     """The sender is about to stop, and keeps its seats."""
 
 
-Message = StoreMessage | Hail | Lists | Digest | Where | Sum | Stock | Missing | Suggest | Leaving
+Message = (
+    StoreMessage
+    | Hail
+    | Mark
+    | Back
+    | Known
+    | Lists
+    | Digest
+    | Where
+    | Sum
+    | Stock
+    | Missing
+    | Suggest
+    | Leaving
+)
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(list[Message]).decode
 
@@ -199,10 +215,14 @@ _CHECKS: dict[type, Callable[[Any], bool]] = {
     ),
     Missing: lambda part: len(part.keys) <= STOCK_IN_ONE and all(map(_is_key, part.keys)),
     Listed: lambda part: part.slot < MOST_SLOTS,
+    Mark: lambda part: len(part.proof) == PROOF_BYTES,
     Suggest: lambda part: part.slot < MOST_SLOTS and _members(part.members),
 }
 _STRUCTS: tuple[type, ...] = (
     *StoreMessage.__args__,
+    Mark,
+    Back,
+    Known,
     Lists,
     Digest,
     Where,

@@ -80,7 +80,7 @@ from chordnet.core.store.base.requests import Get, Put
 from chordnet.core.store.base.safeguards import StoreSafeguards
 
 ALL = StoreSafeguards()
-PASSING = frozenset({Why.SEALED, Why.NOT_INSTALLED})
+PASSING = frozenset({Why.SEALED, Why.NOT_INSTALLED, Why.RETURNED})
 """Reasons of members that will answer soon, in this epoch or in the next."""
 
 
