@@ -79,7 +79,15 @@ if TYPE_CHECKING:
         TraceEvent,
         Written,
     )
-    from chordnet.wire.stores import SlotMember, SlotState, StoreState
+    from chordnet.wire.stores import (
+        KeyMember,
+        KeyMembers,
+        SlotMember,
+        SlotStanding,
+        SlotState,
+        StoreStanding,
+        StoreState,
+    )
 
 __version__ = "0.1.0"
 
@@ -106,7 +114,8 @@ _NAMES = {
     "chordnet.wire.rpc": "FingerEntry LookupResult MessageGap MessageRecord MessageTrace"
     " MessageTrail NodeHistory NodeInfo NodeStatus Order OrderedEntry OriginHistory Receipt"
     " RouteHop TraceEvent Written",
-    "chordnet.wire.stores": "SlotMember SlotState StoreState",
+    "chordnet.wire.stores": "KeyMember KeyMembers SlotMember SlotStanding SlotState"
+    " StoreStanding StoreState",
 }
 _HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}
 
@@ -132,6 +141,8 @@ __all__ = [
     "InvalidMessage",
     "InvalidValue",
     "Joined",
+    "KeyMember",
+    "KeyMembers",
     "LeftRing",
     "LocalProtocolError",
     "LogFailed",
@@ -169,10 +180,12 @@ __all__ = [
     "Safeguards",
     "Seams",
     "SlotMember",
+    "SlotStanding",
     "SlotState",
     "Status",
     "StatusChanged",
     "StoreFailed",
+    "StoreStanding",
     "StoreState",
     "Subscription",
     "TimedOut",

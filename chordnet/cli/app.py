@@ -36,6 +36,9 @@ COMMANDS = {
     "demo": _Entry("demo", "demo", _STORY, "The whole story in a minute, on a network of its own."),
     "start-network": _Entry("lifecycle", "start_network", _NETWORK, "Start nodes into one ring."),
     "stop-network": _Entry("lifecycle", "stop_network", _NETWORK, "Stop every node."),
+    "restart-network": _Entry(
+        "lifecycle", "restart_network", _NETWORK, "Restart every node; --rolling: in use."
+    ),
     "remove-node": _Entry("members", "remove_node", _NETWORK, "Take one node away."),
     "add-node": _Entry("members", "add_node", _NETWORK, "Bring a node back, or add the next."),
     "chaos": _Entry("chaos", "chaos", _NETWORK, "Kill, freeze, part or slow down; and heal."),
@@ -45,7 +48,7 @@ COMMANDS = {
     "get": _Entry("keys", "get", _KEYS, "Print the value of a key.", "store"),
     "delete": _Entry("keys", "delete", _KEYS, "Delete a key.", "store"),
     "store": _Entry("look", "store", _KEYS, "The nodes that hold the keys.", "store"),
-    "explain-key": _Entry("look", "explain_key", _KEYS, "Where a key lives.", "store"),
+    "explain-key": _Entry("explain", "explain_key", _KEYS, "Where a key lives.", "store"),
     "status": _Entry("status", "status", _INSIDE, "A table of all nodes."),
     "doctor": _Entry("doctor", "doctor", _INSIDE, "Check the whole ring from outside."),
     "ring": _Entry("ring", "ring", _INSIDE, "Draw the ring, here or as SVG."),
@@ -56,6 +59,7 @@ COMMANDS = {
     "simulate": _Entry(
         "simulate", "simulate", _SIM, "Many nodes in virtual time, measured.", "lab"
     ),
+    "lab": _Entry("lab", "lab", _SIM, "What goes wrong without a rule of the store.", "lab"),
     "replay": _Entry("replay", "replay", _INSIDE, "Live recorded nodes' lives again.", "lab"),
     "check-history": _Entry(
         "check_history",

@@ -25,8 +25,10 @@ from chordnet import recipes, service, settings, sources, tap
 from chordnet.cli import app
 from chordnet.cli.base import output
 from chordnet.cli.commands import chaos, doctor, explain, lifecycle, members, messages, ring, status
-from chordnet.cli.lab import check_history, replay, simulate
-from chordnet.cli.store import keys
+from chordnet.cli.lab import check_history, lab, replay, simulate
+from chordnet.cli.store import group, keys, standing
+from chordnet.cli.store.explain import Explained, Looked
+from chordnet.cli.store.explain import explained_json as explained_key_json
 from chordnet.core.base import config
 from chordnet.core.base.config import ProtocolConfig
 from chordnet.core.base.messages import NodeRef
@@ -53,6 +55,8 @@ from chordnet.net.base.metrics import METRICS
 from chordnet.record import recording
 from chordnet.record.replay import Difference, Moment, Replay
 from chordnet.sim.measured import experiment
+from chordnet.sim.slots.explore import Search
+from chordnet.sim.slots.labs import LABS
 from chordnet.survey import journey
 from chordnet.survey.description import NetworkDescription
 from chordnet.survey.examination import Messages
@@ -60,12 +64,15 @@ from chordnet.survey.findings import Finding, WrongRing
 from chordnet.survey.histories import Comparison
 from chordnet.survey.observer import Snapshot
 from chordnet.survey.report import Report
+from chordnet.survey.store.merged import Slot
 from chordnet.survey.verdict import Names
 from chordnet.testbed.actions import lifecycle as testbed
 from chordnet.testbed.actions.changes import Removed
 from chordnet.testbed.actions.chaos import Acted, Part
+from chordnet.testbed.actions.restart import Restarted
 from chordnet.testbed.base.faults import Faults
 from chordnet.wire.rpc import MessageRecord, NodeInfo, NodeStatus, Receipt, RouteHop, Written
+from chordnet.wire.stores import KeyMember, KeyMembers, SlotStanding, StoreStanding
 from tests.unit import tidy
 
 ROOT = Path(__file__).parents[2]
@@ -623,6 +630,22 @@ class Json(SynchronousTestCase):
         done = testbed.Started(network=self.network, started=(1,), members=2, seconds=1.0)
         self.assertShape("add-node", members.added_json(1, done))
 
+    def test_the_json_of_a_restart_is_as_described(self):
+        done = Restarted(network=self.network, nodes=(1,), members=2, seconds=1.0)
+        self.assertShape("restart-network", lifecycle.restarted_json(done, rolling=True))
+
+    def test_the_json_of_a_node_that_cannot_be_stopped_is_as_described(self):
+        slot = SlotStanding(63, 4, ["Node 1", "Node 2", "Node 3"], ["Node 3"], [], False)
+        found = standing.standing_json(StoreStanding(False, 48, 1, [slot]), self.names)
+        self.assertShape("store can-stop", {"network": "default", "node": 1, **found})
+
+    def test_the_json_of_an_explained_key_is_as_described(self):
+        members = [KeyMember("Node 1", "0f", 0.1, "", 7, "4.2 Node 2 1f", 4, None)]
+        changed = [KeyMember("Node 1", "0f", 0.1, "", 8, "4.3 Node 2 1f", 4, None)]
+        looked = Looked(1, KeyMembers(63, 1, 4, members), KeyMembers(63, 1, 4, changed))
+        found = Explained("k", "00", Slot(63, 1, 4, (1,)), "00")
+        self.assertShape("explain-key", explained_key_json(found, looked, self.names))
+
     def test_the_json_of_send_is_as_described(self):
         receipt = Receipt("id", "apple", 2, 2, 1, 1, 0.1, False, [])
         self.assertShape("send-message", messages.receipt_json(receipt, 1, self.names))
@@ -678,6 +701,14 @@ class Json(SynchronousTestCase):
         self.assertShape("check-history", document)
         self.assertEqual(document["found"], self.documents["check-history"]["found"])
 
+    def test_the_json_of_a_lab_is_as_described(self):
+        found = self.documents["lab"]
+        search = Search(LABS["stale-read"].plan(on=False))
+        document = lab.lab_json(LABS["stale-read"], search, search.run(), on=False)
+        document["history"] = document["history"][1:2]
+        document["history"][0]["changes"].pop("B")
+        self.assertEqual(found, document)
+
     def test_histories_have_every_field_outcome_kind_and_reason(self):
         page = (DOCS / "reference" / "histories.md").read_text(encoding="utf-8")
         fields = msgspec.structs.fields(history.Operation)
@@ -706,9 +737,12 @@ class Json(SynchronousTestCase):
 
     def test_every_command_with_json_has_a_section(self):
         context = click.Context(app.cli)
+        commands = {name: app.cli.get_command(context, name) for name in app.COMMANDS}
+        for below in group.COMMANDS:
+            commands[f"store {below}"] = commands["store"].get_command(context, below)
         with_json = {
             name
-            for name in app.COMMANDS
-            if any("--json" in p.opts for p in app.cli.get_command(context, name).params)
+            for name, command in commands.items()
+            if any("--json" in p.opts for p in command.params)
         }
         self.assertEqual(set(self.documents), with_json)

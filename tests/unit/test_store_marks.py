@@ -96,9 +96,12 @@ class RememberingTests(SynchronousTestCase):
         marks = Disk().marks
         far, near = Disk(run=3, me=B).write(9), Disk(run=3, me=B).write(2)
         self.assertEqual(marks.on_mark("B", far, 0.0), ([fx.MarkKept("B", far)], None))
-        self.assertEqual(marks.on_mark("B", near, 0.0), ([], far))
+        self.assertEqual(marks.on_mark("B", near, 0.0), ([], None))  # it was overtaken
         self.assertEqual(marks.on_back("B", near, 0.0), ([], far))
         self.assertEqual(marks.on_back("B", far, 0.0), ([], far))
+        for behind in (Disk(run=2, number=90, me=B, seed=2), Disk(run=4, me=B, seed=2)):
+            self.assertEqual(marks.on_mark("B", behind.write(), 0.0), ([], far))
+            self.assertEqual(marks.on_back("B", behind.write(), 0.0), ([], far))
 
     def test_another_life_of_the_same_run_is_told_of_the_first(self) -> None:
         marks = Disk().marks
@@ -111,7 +114,7 @@ class RememberingTests(SynchronousTestCase):
         disk = Disk(run=3, me=B)
         kept = [marks.on_mark("B", disk.write(), 0.0)[0] for _ in range(3)]
         self.assertEqual([len(each) for each in kept], [1, 0, 0])
-        later = Disk(run=4, me=B).write()
+        later = Disk(run=4, number=3, me=B).write()
         self.assertEqual(marks.on_mark("B", later, 20.0)[0], [fx.MarkKept("B", later)])
 
     def test_another_disk_of_a_node_takes_the_place_of_the_first(self) -> None:
@@ -123,7 +126,7 @@ class RememberingTests(SynchronousTestCase):
     def test_a_node_cannot_have_any_number_of_writes_made_or_any_memory_used(self) -> None:
         marks = Disk().marks
         kept = sum(
-            len(marks.on_mark("X", Disk(run=run, me=Member("X", 9)).write(), 0.01 * run)[0])
+            len(marks.on_mark("X", Disk(run, run, me=Member("X", 9)).write(), 0.01 * run)[0])
             for run in range(1, 2001)
         )
         self.assertEqual(kept, 2)

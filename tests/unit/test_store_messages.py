@@ -25,7 +25,7 @@ WIRE = {
     msg.ChangeAccepted: "address rid ballot",
     msg.Chosen: "address rid previous configuration",
     msg.Installed: "address rid",
-    msg.Fetch: "address rid epoch after",
+    msg.Fetch: "address rid epoch after have",
     msg.Snapshot: "address rid after records floor more",
     msg.Forget: "address rid configuration",
     msg.Forgotten: "address rid",

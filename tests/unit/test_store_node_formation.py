@@ -14,6 +14,7 @@ from chordnet.core.store.base.kept import Kept
 from chordnet.core.store.base.outcomes import Done, Found
 from chordnet.core.store.base.records import EMPTY, GROUND, Applied, Content, Record
 from chordnet.core.store.base.requests import Get, Put
+from chordnet.core.store.node.asking import HEDGE_S
 from chordnet.core.store.node.directory import Listed
 from chordnet.core.store.node.talk import Digest, Lists, Missing, Stock, Sum, Where
 from tests.unit.store_node_support import (
@@ -132,6 +133,7 @@ class BeginTests(SynchronousTestCase):
                 node = Node(kept=Kept(1, run, FOUNDING, FOUNDING), seed=seed)
                 node.wait(10.0)
                 node.ask(1, Put(KEY, b"v", b"r"))
+                node.wait(HEDGE_S)
                 ((_to, prepare),) = node.take(msg.Prepare, "B")
                 self.assertEqual(prepare.ballot, Ballot(1, 1, "A", high + low))
 
@@ -235,6 +237,7 @@ class AnswerTests(SynchronousTestCase):
     def test_a_read_is_answered_by_a_majority_of_which_this_node_is_one(self) -> None:
         node = Node()
         node.ask(1, Get(KEY))
+        node.wait(HEDGE_S)
         ((_to, read),) = node.take(msg.Read, "B")
         self.assertEqual(node.outcomes, {})
         node.hear("B", msg.Told(read.address, read.rid, NONE, EMPTY))
@@ -243,6 +246,7 @@ class AnswerTests(SynchronousTestCase):
     def test_a_write_is_promised_and_accepted(self) -> None:
         node = Node()
         node.ask(1, Put(KEY, b"v", b"r"))
+        node.wait(HEDGE_S)
         ((_to, ask),) = node.take(msg.Prepare, "B")
         node.hear("B", msg.Promised(ask.address, ask.rid, ask.ballot, NONE, EMPTY, 0))
         ((_to, write),) = node.take(msg.Accept, "B")
@@ -252,6 +256,7 @@ class AnswerTests(SynchronousTestCase):
     def test_an_operation_that_is_disturbed_tries_again_after_a_pause(self) -> None:
         node = Node()
         node.ask(1, Put(KEY, b"v", b"r"))
+        node.wait(HEDGE_S)
         for member in (B, C):
             ((_to, ask),) = node.take(msg.Prepare, member.node)
             higher = Ballot(1, 9, "Z", 1)
@@ -264,6 +269,7 @@ class AnswerTests(SynchronousTestCase):
     def test_an_operation_follows_a_refusal_to_where_its_slot_is(self) -> None:
         node = Node()
         node.ask(1, Get(KEY))
+        node.wait(HEDGE_S)
         ((_to, read),) = node.take(msg.Read, "B")
         third = later(2, B, C, D)
         refused = msg.Refused(
@@ -276,6 +282,7 @@ class AnswerTests(SynchronousTestCase):
     def test_an_operation_reminds_and_ends_at_its_deadline(self) -> None:
         node = Node()
         node.ask(1, Get(KEY), timeout=0.7)
+        node.wait(HEDGE_S)
         node.take(msg.Read)
         node.wait(0.6)
         self.assertEqual(node.to(msg.Read), ["B", "C"])
@@ -287,7 +294,7 @@ class AnswerTests(SynchronousTestCase):
         for name in "BC":
             node.machine.around.lose(name)
         node.ask(1, Get(KEY))
-        self.assertEqual(node.to(Where), ["B", "C", "D", "E", "F"])
+        self.assertCountEqual(node.to(Where), ["B", "C", "D", "E", "F"])
         node.wait(0.29)
         self.assertEqual(node.outcomes, {})
         node.wait(0.02)

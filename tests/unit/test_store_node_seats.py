@@ -241,12 +241,17 @@ class ProposalTests(SynchronousTestCase):
         self.assertEqual(Owner("DEBC").wanted("ABC", 1), "ADE")
         self.assertEqual(Owner("BC").wanted("A", 1), "ABC")
 
-    def test_a_slot_in_its_first_configuration_moves_step_by_step_unless_all_members_live(
-        self,
-    ) -> None:
+    def test_a_slot_does_not_move_while_a_member_that_may_come_back_is_out_of_reach(self) -> None:
+        for epoch in (1, 2):
+            for lost in "BC":
+                owner = Owner("DEBC")
+                owner.lost(lost, 14.9)
+                self.assertEqual(owner.wanted("ABC", epoch), "ABC")
         owner = Owner("DEBC")
-        owner.lost("B", 0.1)
-        self.assertEqual(owner.wanted("ABC", 1), "ACD")
+        owner.lost("B", 15.0)
+        self.assertEqual(owner.wanted("ABC"), "ACD")
+
+    def test_a_slot_in_its_first_configuration_moves_step_by_step_if_a_disk_is_gone(self) -> None:
         owner = Owner("DEBC")
         owner.lost("D", 0.1)
         self.assertEqual(owner.wanted("ABC", 1), "ABE")

@@ -41,7 +41,7 @@ from chordnet.wire.rpc import (
     TraceEvent,
     Written,
 )
-from chordnet.wire.stores import SlotMember, SlotState, StoreState
+from chordnet.wire.stores import KeyMembers, SlotMember, SlotState, StoreStanding, StoreState
 
 NO_ENGINE = {"DOCKER_HOST": "unix:///nowhere/docker.sock"}
 """For commands that run apart: whatever an engine here keeps of a network, they do not see it."""
@@ -135,14 +135,21 @@ def slot_state(slot: int, *members: int, **changes: Any) -> SlotState:
     return SlotState(**fields | changes)
 
 
+def proper_members(described: NetworkDescription, running: Collection[int], slot: int) -> list[int]:
+    """Return the nodes that should hold one of four slots."""
+    size = described.space.size
+    place = slot * (size // 4)
+    return sorted(running, key=lambda n: (described.identifier(n) - place) % size)[:3]
+
+
 def store_state(
     described: NetworkDescription, number: int, running: Collection[int], **changes: Any
 ) -> StoreState:
     """Return what a node says of a store of four slots that is in step: nothing is to be done."""
-    members = sorted(running)[:3]
-    slots = [
-        slot_state(slot, *members, installed=1 if number in members else None) for slot in range(4)
-    ]
+    slots = []
+    for slot in range(4):
+        members = proper_members(described, running, slot)
+        slots.append(slot_state(slot, *members, installed=1 if number in members else None))
     fields: dict[str, Any] = {
         "formation": "0f" * 16, "reason": "", "founders": list(described.founders),
         "slot_count": 4, "replicas": 3, "store": disk(number), "run": 1, "seat": True,
@@ -180,6 +187,10 @@ class FakeNodes:
     stores: dict[int, Any] = attrs.field(factory=dict)
     """What nodes say of the store, if that is not one in step: a state, states that follow each
     other, the last one for good, or an error."""
+    standings: dict[int, list[Any]] = attrs.field(factory=dict)
+    """What nodes say if they can be stopped, the last answer for good: or an error; usually yes."""
+    inspected: dict[int, list[Any]] = attrs.field(factory=dict)
+    """What nodes say that the members of a key have, one after the other, or errors."""
     vacated: list[int] = attrs.field(factory=list)
     cannot_vacate: str = ""
     asked: list[int] = attrs.field(factory=list)
@@ -280,6 +291,21 @@ class FakeClient:
         self.nodes.vacated.append(number)
         refusal = self.nodes.cannot_vacate
         return fail(NoStore(refusal)) if refusal else succeed(None)
+
+    def can_stop(self) -> Deferred[StoreStanding]:
+        number = self.nodes.number(self.address)
+        told = self.nodes.standings.get(number, [StoreStanding(True, 4, 0, [])])
+        answer = told.pop(0) if len(told) > 1 else told[0]
+        if isinstance(answer, Exception):
+            return fail(answer)
+        return self._answer(dict.fromkeys(self.nodes.statuses, answer))
+
+    def inspect(self, key: str) -> Deferred[KeyMembers]:
+        self.nodes.words.append(("inspect", key))
+        told = self.nodes.inspected.get(self.nodes.number(self.address), [])
+        if told and isinstance(told[0], Exception):
+            return fail(told.pop(0))
+        return self._answer({n: each.pop(0) for n, each in self.nodes.inspected.items() if each})
 
     def trace(self, message_id: str) -> Deferred[MessageTrace]:
         found = {

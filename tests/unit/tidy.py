@@ -73,11 +73,12 @@ _ARROWS = {
     "sim.search": "core core.base core.kernel core.lookup",
     "sim.slots": "core.base core.store.base core.store.slot sim.search",
     "sim.store": "core.base core.store.base core.store.begin core.store.node judge.store sim.world",
+    "sim.store.scenarios": "core.store.base sim.store",
     "sim.campaign": "core core.base sim.world",
     "sim.measured": "core.base sim.scenarios sim.world",
     "sim": "core.base sim.campaign sim.scenarios sim.world",
     "survey": "core.base judge wire",
-    "survey.store": "survey wire",
+    "survey.store": "core.store.base survey wire",
     "draw": "core.base survey wire",
     "testbed.base": "survey",
     "testbed.engines": "survey testbed.base",
@@ -85,7 +86,8 @@ _ARROWS = {
     "cli.base": "client core.base draw survey testbed.actions testbed.base testbed.engines wire",
     "cli.commands": "cli.base draw judge survey survey.store testbed.actions testbed.base wire",
     "cli.store": "cli.base core.base core.store.base draw survey survey.store testbed.actions wire",
-    "cli.lab": "cli.base core.base draw judge.store record sim.measured sim.world",
+    "cli.lab": "cli.base core.base draw judge.store record sim.measured sim.slots sim.store "
+    "sim.store.scenarios sim.world",
     "cli": "cli.base",
 }
 # fmt: on

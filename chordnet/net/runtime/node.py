@@ -61,6 +61,7 @@ from chordnet.net.observe.views import Views, broadcast_failure, lookup_failure
 from chordnet.net.runtime.history import History
 from chordnet.net.runtime.keeping import recent_messages
 from chordnet.net.runtime.runner import Runner, Surroundings
+from chordnet.net.store.counts import held
 from chordnet.net.store.keys import NO_STORE, Keys
 from chordnet.net.store.runner import StoreRunner
 from chordnet.net.store.standing import Standings
@@ -306,6 +307,7 @@ class LocalNode:
             **self.journal.counters.named(),
             NetMetric.DIALS.row.name: self.transport.dials_made,
             NetMetric.CONNECTIONS.row.name: len(self.turn.open),
+            **({} if self.store is None else held(self.store.machine)),
         }
 
     def store_state(self, first: int = 0) -> tuple[StoreState, bool]:

@@ -35,6 +35,7 @@ from chordnet.core.store.node.node import StoreNode
 from chordnet.net.base.interfaces import Down, KeyDone, StoreKeeper
 from chordnet.net.base.metrics import NetMetric
 from chordnet.net.base.shared import Shared
+from chordnet.net.store.counts import StoreCounts
 from chordnet.net.store.keys import BEGIN
 from chordnet.net.store.letters import Letters, Ring
 from chordnet.net.store.records import StoreRecords
@@ -75,6 +76,7 @@ class StoreRunner:
         shared.turn.join(self._records)
         self.failed = ""
         """Why the store has stopped; empty while it works."""
+        self._counts = StoreCounts(shared.journal, shared.seconds)
         self._op = 0
         self._asked: dict[int, Callable[[Any], None]] = {}
         self._letters = Letters(shared, ring, lambda name: self._post(ev.Lost(name)))
@@ -102,6 +104,7 @@ class StoreRunner:
             raise Busy(f"{len(self._asked)} operations on keys are in flight; retry in a moment")
         self._op += 1
         self._asked[self._op] = done
+        self._counts.began(self._op, asked)
         self._post(ev.Ask(self._op, asked, timeout_s))
 
     def enquire(
@@ -173,6 +176,7 @@ class StoreRunner:
     def mailed(self, sender: NodeRef, letter: bytes) -> None:
         """Take a letter."""
         self._letters.heard(sender)
+        self._counts.received(letter)
         self._post(ev.Mail(sender.name, letter))
 
     def moved(self) -> None:
@@ -235,8 +239,10 @@ class StoreRunner:
 
     def _perform(self, effect: NodeEffect) -> None:
         if isinstance(effect, Post):
+            self._counts.sent(effect.letter)
             self._records.when_kept(partial(self._letters.send, effect.to, effect.letter))
         elif isinstance(effect, Keep):
+            self._counts.keeps(effect)
             self._records.keep(effect)
         elif isinstance(effect, Answered):
             self._records.when_kept(partial(self._answer, effect))
@@ -273,6 +279,7 @@ class StoreRunner:
     def _answer(self, effect: Answered) -> None:
         done = self._asked.pop(effect.op, None)
         if done is not None:
+            self._counts.ended(effect.op, effect.outcome)
             done(effect.outcome)
 
     def _arm(self) -> None:
@@ -322,5 +329,6 @@ class StoreRunner:
             self._timer.cancel()
             self._timer = None
         asked, self._asked = self._asked, {}
-        for done in asked.values():
+        for op, done in asked.items():
+            self._counts.ended(op, problem)
             done(problem)

@@ -144,6 +144,9 @@ class StoreWorld(Schedule):
         """(from, to): letters on the way are lost."""
         self.found_old = 0
         """How many older copies of disks were found, and set aside."""
+        self.slow: set[tuple[str, str]] = set()
+        """(from, to): letters are kept back until they are let go."""
+        self._kept_back: list[tuple[str, ev.Mail]] = []
         self._space = Slots(bits, slots)
         self._op = 0
 
@@ -195,10 +198,6 @@ class StoreWorld(Schedule):
             self._schedule(self.now, self._deliver, process, event)
         self._schedule(self.now, self._deliver, process, ev.Tick())
 
-    def set_clock(self, name: str, offset: float) -> None:
-        """Set the wall clock of a node to so many seconds ahead."""
-        self.processes[name].offset = offset
-
     def vacate(self, name: str) -> None:
         """Have a node give up its seats."""
         self._step(self.processes[name], ev.Vacate())
@@ -227,6 +226,14 @@ class StoreWorld(Schedule):
     def deafen(self, name: str) -> None:
         """Lose all that is sent to a node; the others hear it."""
         self.cut |= {(other, name) for other in self.processes if other != name}
+
+    def let_go(self) -> int:
+        """Have what was kept back arrive now; return how many letters that are."""
+        kept, self._kept_back = self._kept_back, []
+        self.slow.clear()
+        for to, mail in kept:
+            self._schedule(self.now, self._deliver, self.processes[to], mail)
+        return len(kept)
 
     def heal(self) -> None:
         """Have all letters arrive again."""
@@ -323,6 +330,9 @@ class StoreWorld(Schedule):
         if (process.name, post.to) in self.cut or self.rng.random() < self.loss:
             return
         event = ev.Mail(process.name, post.letter)
+        if (process.name, post.to) in self.slow:
+            self._kept_back.append((post.to, event))
+            return
         self._schedule(self.now + self.latency(self.rng), self._deliver, target, event)
 
     # ---- what is the case -------------------------------------------------------------------

@@ -15,7 +15,7 @@ from collections.abc import Iterable
 import msgspec
 
 from chordnet.core.store.base.ballots import NONE, Ballot
-from chordnet.core.store.base.records import GROUND, Floor
+from chordnet.core.store.base.records import GROUND, Content, Floor
 
 
 class Member(msgspec.Struct, frozen=True, order=True, array_like=True, gc=False):
@@ -51,6 +51,19 @@ class Vote(msgspec.Struct, frozen=True, array_like=True):
 
     ballot: Ballot
     members: tuple[Member, ...]
+
+
+class Following(msgspec.Struct, frozen=True, array_like=True):
+    """What lets a coordinator write a key in one round: it was not interrupted since its last one.
+
+    A majority has promised ``ballot`` in the same moment in which it accepted ``base``. It is as if
+    the coordinator had asked for promises and found that.
+    """
+
+    configuration: Configuration
+    ballot: Ballot
+    base: Content
+    """Without the value itself, which is not needed any more."""
 
 
 class Head(msgspec.Struct, frozen=True, array_like=True):

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import msgspec
 
-from chordnet.core.store.base.configurations import Configuration, Head
+from chordnet.core.store.base.configurations import Configuration, Following, Head
 from chordnet.core.store.base.founding import Founding
 from chordnet.core.store.base.kept import Mark
 from chordnet.core.store.base.messages import StoreMessage
@@ -115,6 +115,13 @@ class Ended(_Effect, frozen=True):
     outcome: Outcome
 
 
+class Follows(_Effect, frozen=True):
+    """The key of this operation can be written in one round next time."""
+
+    rid: int
+    following: Following
+
+
 class Changed(_Effect, frozen=True):
     """A change is over: this configuration serves, or a later one is known."""
 
@@ -122,7 +129,7 @@ class Changed(_Effect, frozen=True):
     configuration: Configuration
 
 
-Effect = Keep | Say | Wait | Ended | Changed
+Effect = Keep | Say | Wait | Ended | Follows | Changed
 """What the parts of one node ask for."""
 
 

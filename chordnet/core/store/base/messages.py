@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import msgspec
 
-from chordnet.core.store.base.ballots import Ballot
+from chordnet.core.store.base.ballots import NONE, Ballot
 from chordnet.core.store.base.configurations import Configuration, Member, Vote
 from chordnet.core.store.base.records import Content, Floor, Record
 
@@ -83,12 +83,16 @@ class Accept(_Message, frozen=True):
     key: bytes
     ballot: Ballot
     content: Content
+    following: Ballot = NONE
+    """Promise this one as well, for the next write of the same coordinator."""
 
 
 class Accepted(_Message, frozen=True):
     """Answer to ``Accept``."""
 
     ballot: Ballot
+    following: Ballot = NONE
+    """The same as was asked for, if it is promised and nothing above it."""
 
 
 class Read(_Message, frozen=True):
@@ -157,6 +161,8 @@ class Fetch(_Message, frozen=True):
     epoch: int
     after: bytes | None = None
     """The last key that has arrived; None for the first page."""
+    have: tuple[tuple[bytes, Ballot], ...] = ()
+    """Keys of which the sender has what was accepted under this ballot, with a large value."""
 
 
 class Snapshot(_Message, frozen=True):
@@ -164,7 +170,8 @@ class Snapshot(_Message, frozen=True):
 
     after: bytes | None
     """As it was asked."""
-    records: tuple[tuple[bytes, Record], ...]
+    records: tuple[tuple[bytes, Record | None], ...]
+    """None: it is the one that was said to be there already."""
     floor: Floor
     more: bool
     """Whether there are records after these."""

@@ -164,9 +164,11 @@ class Marks:
         """
         known = self._marks.get(sender)
         if known is not None and known.store == mark.store:
-            if (mark.run, mark.number) < (known.run, known.number):
-                return [], known
-            if mark.run == known.run and mark.life != known.life:
+            same_run, behind = known.run == mark.run, mark.number < known.number
+            if same_run and known.life == mark.life:
+                if behind:  # a letter that was overtaken
+                    return [], None
+            elif same_run or behind or mark.run < known.run:
                 return [], known
         self._marks.pop(sender, None)
         if len(self._marks) >= MOST_MARKS:
@@ -187,4 +189,4 @@ class Marks:
     def on_back(self, sender: str, mark: Mark, now: float) -> tuple[list[Entry], Mark]:
         """Remember a disk that is back; return what is to be on disk, and what to answer."""
         entries, known = self.on_mark(sender, mark, now)
-        return entries, mark if known is None else known
+        return entries, self._marks[sender] if known is None else known

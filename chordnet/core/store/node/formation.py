@@ -14,12 +14,10 @@ from msgspec.structs import replace
 
 from chordnet.core.store.base import messages as msg
 from chordnet.core.store.base.ballots import Ballots
-from chordnet.core.store.base.configurations import Configuration
-from chordnet.core.store.base.effects import Answered, Changed, Effect, Ended, Say, Wait
+from chordnet.core.store.base.effects import Answered, Changed, Effect, Ended, Follows, Say, Wait
 from chordnet.core.store.base.events import Ask
 from chordnet.core.store.base.founding import Founding, Slots
 from chordnet.core.store.base.kept import Kept
-from chordnet.core.store.base.outcomes import Report
 from chordnet.core.store.base.requests import Get, Inspect, Put
 from chordnet.core.store.look.enquiries import Enquiries
 from chordnet.core.store.node.asking import Asking
@@ -98,7 +96,12 @@ class Formation:
         self.suggestions = Suggestions(around, founding, self.directory, holders, self.seats)
         self.repair = Repair(around, self.id, self.holdings, self.asking.look_up)
         self.enquiries = Enquiries(
-            around.me, self.id, around.effects, self._found_out, lambda: around.now, around.heard_at
+            around.me,
+            self.id,
+            around.effects,
+            lambda op, report: around.answers.append(Answered(op, report)),
+            lambda: around.now,
+            around.heard_at,
         )
         self.news = News(around, self.id, self.directory)
         self.repair.start()
@@ -216,6 +219,8 @@ class Formation:
                 self.asking.wait(effect.rid)
         elif isinstance(effect, Ended):
             self.asking.ended(effect.rid, effect.outcome)
+        elif isinstance(effect, Follows):
+            self.asking.follow(effect.rid, effect.following)
         elif isinstance(effect, Changed):
             listed = self.seats.over(effect.rid, effect.configuration)
             if listed is not None:
@@ -239,14 +244,8 @@ class Formation:
         if asked.leaving:
             for node in sorted(self.fellows() - {around.me.node}):
                 around.say(node, Leaving(self.id))
-        self.enquiries.may_stop(rid, event.op, self._seats())
-
-    def _seats(self) -> list[tuple[int, Configuration]]:
-        """Return the slots that need this disk, each with the members that it should have."""
-        return [(slot, self.directory.of(slot).configuration) for slot in sorted(self.needing())]
-
-    def _found_out(self, op: int, report: Report) -> None:
-        self.around.answers.append(Answered(op, report))
+        seats = [(slot, self.directory.of(slot).configuration) for slot in sorted(self.needing())]
+        self.enquiries.may_stop(rid, event.op, seats)
 
     def lost(self, node: str) -> None:
         """Heed that a node cannot be reached."""

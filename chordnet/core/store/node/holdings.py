@@ -20,7 +20,8 @@ from chordnet.core.store.slot.registers import Registers
 INSTALL_AFTER_S = 0.3
 """A member that hears by the way of its configuration waits so long for its leader."""
 INSTALL_AGAIN_S = 1.0
-"""An installation that does not come to its end begins again."""
+"""An installation of which nothing arrives for so long asks again; twice as long each time."""
+LONGEST_AGAIN_S = 8.0
 
 
 @attrs.frozen
@@ -166,10 +167,13 @@ class Holdings:
                 self._await(held)
 
     def _await(self, held: Held) -> None:
-        """Have an installation begin again if nothing of it arrives for a while."""
+        """Have an installation ask again if nothing of it arrives for a while."""
         around, alarm = self._around, (For.INSTALL, held.registers.head.slot)
-        if held.installation.copying is not None:
-            around.alarms.set(alarm, around.now + around.jittered(INSTALL_AGAIN_S))
+        copying = held.installation.copying
+        if copying is not None:
+            # Large pages may take long, and asking for them again makes it longer.
+            pause = min(INSTALL_AGAIN_S * 2.0 ** (copying.tries - 1), LONGEST_AGAIN_S)
+            around.alarms.set(alarm, around.now + around.jittered(pause))
 
     def learned(self, listed: Listed) -> None:
         """Heed what is news of a slot: install it, or give it up."""
@@ -198,6 +202,12 @@ class Holdings:
             return
         address = Address(self._formation, slot, new.generation, new.epoch, me.store)
         before = new if listed.before is None else listed.before
+        held = self.slots.get(slot)
+        copying = None if held is None else held.installation.copying
+        if held is not None and copying is not None and copying.takes(before, new):
+            held.installation.again()
+            self._await(held)
+            return
         self.chosen(me.node, msg.Chosen(address, self._around.rid(), before, new))
 
     def _lacks(self, held: Held | None, new: Configuration) -> bool:

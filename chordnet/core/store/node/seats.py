@@ -15,8 +15,8 @@ What the owner proposes, for R members:
   seat: the number of members never falls by itself. One that leaves on purpose comes last, and is
   left out without a replacement if all the others are there.
 - A slot with fewer than R members takes as many as are missing, in one step.
-- A live member is replaced by a better placed node after a while without changes, which doubles
-  with every recent change of the slot.
+- A live member is replaced by a better placed node after a while in which all members can be
+  reached and nothing changes; it doubles with every recent change of the slot.
 - At most (R - 1) / 2 seats change at once, so the members that stay are a majority and hold the
   data. Only a slot that is still in its first configuration takes all its seats in one step, while
   all its members live: it is empty, or was written by a few nodes that have just begun.
@@ -208,9 +208,9 @@ class Seats:
         members = present.members
         gone = [each for each in members if self.is_gone(each)]
         fresh = [each for each in proper if each not in members]
-        well = not gone and not any(around.lost_for(each.node) for each in members)
+        lost = any(around.lost_for(each.node) for each in members)
         first = present.epoch == FIRST_EPOCH
-        if first and fresh and well and len(members) <= len(proper):
+        if first and fresh and not gone and not lost and len(members) <= len(proper):
             return tuple(sorted(proper)) if self._quiet(()) else members
         seats = max(1, (replicas - 1) // 2)
         if gone:
@@ -222,7 +222,8 @@ class Seats:
             leaving = [each for each in leaving if each not in over]
         elif len(members) < replicas:
             leaving, coming = [], fresh[: replicas - len(members)]
-        elif fresh and self._quiet(changed):
+        elif fresh and not lost and self._quiet(changed):
+            # One that has just been lost may be starting again: it keeps its seat until it is gone.
             leaving = [each for each in members if each not in proper][:seats]
             coming = fresh[: len(leaving)]
         else:

@@ -95,6 +95,8 @@ class Surroundings:
     """The same nodes -> when that was last seen to be so."""
     may_answer: Callable[[Iterable[Member]], bool] = lambda _members: True
     """Returns False while this disk may be an older copy, and the members of a slot are asked."""
+    slow: dict[str, float] = attrs.field(factory=dict)
+    """Nodes that were waited for in vain, and have said nothing since -> when."""
     heard: dict[str, float] = attrs.field(factory=dict)
     """When other nodes were heard from last."""
     _rid: int = attrs.field(init=False)
@@ -144,11 +146,22 @@ class Surroundings:
         """Note that a node can be reached."""
         self.lost.pop(node, None)
         self.tried.pop(node, None)
+        self.slow.pop(node, None)
 
     def lose(self, node: str) -> None:
         """Note that a node cannot be reached."""
         remember(self.lost, node, self.lost.get(node, self.now))
         remember(self.tried, node, self.now)
+
+    def slow_down(self, node: str) -> None:
+        """Note that a node has not answered in time."""
+        if node != self.me.node:
+            remember(self.slow, node, self.now)
+
+    def is_slow(self, node: str, memory_s: float) -> bool:
+        """Return True if the node has not answered in time, not longer ago than that."""
+        since = self.slow.get(node)
+        return since is not None and self.now < since + memory_s
 
     def is_lost(self, node: str, memory_s: float) -> bool:
         """Return True if the node could not be reached in the last ``memory_s`` seconds."""

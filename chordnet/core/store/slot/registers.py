@@ -9,7 +9,9 @@ disk never answers for one that was lost.
 - ``Prepare``: promise, unless a higher ballot was promised; say what was accepted, and what time
   it is here.
 - ``Accept``: take the content, unless a higher ballot was promised. A write and the repair of what
-  was found are the same message, so no repair goes below a promise.
+  was found are the same message, so no repair goes below a promise. It may ask for the promise of a
+  ``following`` ballot, which is given in the same write on disk: its coordinator knows what was
+  accepted last, so its next write needs no round for promises.
 - ``Read``: say what was accepted, promising nothing.
 
 *For the next configuration*, single-decree Paxos among the members of this one. Its ``Accept`` is
@@ -128,16 +130,21 @@ class Registers:
 
     def on_accept(self, sender: str, message: msg.Accept) -> None:
         """Take a content for a key."""
-        record = self._record(message.key)
-        if self._refuses_key(sender, message) or self._is_late(sender, message, record.promised):
+        record, ballot, following = self._record(message.key), message.ballot, message.following
+        if self._refuses_key(sender, message):
             return
-        ballot = message.ballot
         if ballot != record.accepted:
+            if self._is_late(sender, message, record.promised):
+                return
+            promised = max(ballot, following) if self._safeguards.following_promised else ballot
             self.stock.add(message.key, record, -1)
-            record = self.records[message.key] = Record(ballot, ballot, message.content)
+            record = self.records[message.key] = Record(promised, ballot, message.content)
             self.stock.add(message.key, record)
             self._keep(RecordKept(self.head.slot, message.key, record))
-        self._say(sender, msg.Accepted(message.address, message.rid, ballot))
+        # One that is asked again says so again, although it may have promised more by now.
+        holds = following == record.promised or not self._safeguards.following_promised
+        promise = following if holds else NONE
+        self._say(sender, msg.Accepted(message.address, message.rid, ballot, promise))
 
     def on_read(self, sender: str, message: msg.Read) -> None:
         """Say what was accepted for a key."""
@@ -189,12 +196,17 @@ class Registers:
             return
         after = message.after
         keys = sorted(self.records if after is None else (k for k in self.records if k > after))
-        records = msg.page((key, self.records[key]) for key in keys)
+        have = dict(message.have)
+        records = msg.page((key, self._unless_there(key, have)) for key in keys)
         more = len(records) < len(keys)
         self._say(
             sender,
             msg.Snapshot(message.address, message.rid, after, records, self.head.floor, more),
         )
+
+    def _unless_there(self, key: bytes, have: dict[bytes, Ballot]) -> Record | None:
+        record = self.records[key]
+        return None if have.get(key) == record.accepted else record
 
     def learn(self, configuration: Configuration) -> None:
         """Keep that a configuration is chosen, if it is later than what is known.
@@ -281,11 +293,14 @@ class Registers:
         A promise of a later epoch's ballot could never be outdone in this one.
         """
         address, ballot = message.address, message.ballot
-        if ballot.epoch != address.epoch:
+        foreign = ballot.epoch != address.epoch
+        if isinstance(message, msg.Accept) and message.following != NONE:
+            foreign = foreign or message.following.epoch != address.epoch
+        if foreign:
             self._refuse(sender, message, Why.BALLOT)
         elif ballot < promised:
             self._say(sender, msg.Outrun(address, message.rid, ballot, promised))
-        return ballot.epoch != address.epoch or ballot < promised
+        return foreign or ballot < promised
 
     def _misdirected(self, address: Address) -> Why | None:
         """Return why a request with this address is not for this member, here and now."""
