@@ -45,7 +45,9 @@ class OlderCopyTests(SynchronousTestCase):
 
     def test_a_mark_of_another_life_of_the_same_run_shows_an_older_copy(self) -> None:
         original = Disk(run=3, number=10, seed=1).write()
-        self.assertTrue(self.found(Disk(run=3, number=10, seed=2), original))
+        disk = Disk(run=3, number=10, seed=2)
+        self.assertTrue(self.found(disk, original))
+        self.assertIn("has seen it in another run 3 with 11 writes", disk.marks.outdated)
 
     def test_a_mark_of_an_earlier_run_with_more_writes_shows_a_copy_of_a_running_disk(self) -> None:
         original = Disk(run=3, number=10).write(5)
@@ -75,8 +77,8 @@ class OlderCopyTests(SynchronousTestCase):
         disk = Disk(run=3, number=10)
         disk.marks.on_known("B", Disk(run=5, number=80).write())
         expected = (
-            "this disk is an older copy: B has seen it in run 5 with 81 writes, and it came to run"
-            " 3 with 10; it may have forgotten promises"
+            "this disk is an older copy: B has seen it in run 5 with 81 writes, and this is run 3,"
+            " which began with 10; it may have forgotten promises"
         )
         self.assertEqual(disk.marks.outdated, expected)
         disk.marks.on_known("C", Disk(run=6, number=90).write())

@@ -149,10 +149,11 @@ class Marks:
         other_life = mark.run == self._run and mark.life != self._life
         forgot = mark.run < self._run and mark.number > self._began_at
         if (mark.run > self._run or other_life or forgot) and not self.outdated:
+            other = "another " if other_life else ""
             self.outdated = (
-                f"this disk is an older copy: {sender} has seen it in run {mark.run} with"
-                f" {mark.number} writes, and it came to run {self._run} with {self._began_at}; it"
-                " may have forgotten promises"
+                f"this disk is an older copy: {sender} has seen it in {other}run {mark.run} with"
+                f" {mark.number} writes, and this is run {self._run}, which began with"
+                f" {self._began_at}; it may have forgotten promises"
             )
 
     # ---- other disks ------------------------------------------------------------------------
