@@ -70,6 +70,10 @@ class Network:
         self._p2pnet("add-node", str(number))
         self.converge()
 
+    def remove(self, number: int) -> None:
+        """Have a node hand over its slots and leave; `add` brings it back."""
+        self._p2pnet("remove-node", str(number))
+
     def converge(self) -> None:
         """Wait until every table of every node is right."""
         self._p2pnet("doctor", "--wait-converged")

@@ -266,8 +266,8 @@ class CommandTests(SynchronousTestCase):
             {
                 "jobs": "put@A,get@B,get@C", "nodes": 3, "members": 3, "attempts": 1,
                 "crashes": 0, "losses": 0, "deadlines": False, "retries": False,
-                "one_round": False,
-            "every_message": False, "without": "", "check": "", "max_states": 1_000_000,
+                "one_round": False, "every_message": False, "without": "", "check": "",
+                "max_states": 1_000_000,
                 "max_depth": 1_000, "quiet": False,
             },
         )  # fmt: skip

@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from chordnet.core.store.base import messages as msg
 from chordnet.core.store.base.ballots import NONE, Ballot, Ballots
 from chordnet.core.store.base.configurations import Member
-from chordnet.core.store.base.effects import Answered, Ended, Say, Wait
+from chordnet.core.store.base.effects import Answered, Ended, Large, Say, Wait
 from chordnet.core.store.base.outcomes import Done, Found, Unavailable
 from chordnet.core.store.base.records import EMPTY, Applied, Content
 from chordnet.core.store.base.requests import Get, Put
@@ -79,6 +79,8 @@ class Coordinator:
                 self.asking.ended(effect.rid, effect.outcome)
             elif isinstance(effect, Wait):
                 self.asking.wait(effect.rid)
+            elif isinstance(effect, Large):
+                self.asking.large(effect.rid, effect.size)
         return found
 
     def asked(self) -> list[tuple[str, type]]:
@@ -364,7 +366,7 @@ class LostTests(SynchronousTestCase):
         node.around.hear("B")
         node.asking.heard("B")
         self.assertEqual(node.asked(), [("A", msg.Read), ("B", msg.Read), ("C", msg.Read)])
-        self.assertEqual(node.rings(For.REMINDER, rid), 0.05)
+        self.assertEqual(node.rings(For.REMINDER, rid), 0.5)
         node.told(rid, B)
         node.told(rid, C)
         self.assertEqual(node.outcomes, {1: Found(EMPTY)})

@@ -174,21 +174,87 @@ class FollowedTests(SynchronousTestCase):
         led.operation.expire()
         self.assertEqual(led.outcome, Unconfirmed(4))
 
-    def test_it_takes_both_rounds_if_others_were_faster(self) -> None:
+    def test_if_all_members_refuse_it_it_is_as_if_it_had_not_been_sent(self) -> None:
         led = Followed().led
-        led.outrun(A, by=12)
-        led.outrun(B, by=12)
+        for member in (A, B):
+            led.outrun(member, by=12)
+            self.assertEqual(led.operation.attempt.phase, Phase.ACCEPT)
+        led.outrun(C, by=12)
         self.assertEqual(led.operation.attempt.phase, Phase.WAIT)
+        self.assertIsNone(led.operation.attempt.since)
         led.asks.clear()
         led.operation.again()
         self.assertEqual({kind for _name, kind in led.kinds}, {msg.Prepare})
+
+    def test_it_is_done_though_others_have_written_more_often_than_a_record_remembers(self) -> None:
+        led = Followed().led
+        for member in (A, B, C):
+            led.outrun(member, by=60)
+        led.operation.again()
+        for member in (A, B):
+            led.promised(member, 50, 50)
+        self.assertEqual(led.operation.attempt.phase, Phase.ACCEPT)
+        led.accepted(A, B)
+        self.assertEqual(led.outcome, Done(*WHERE, 1, 51, (A, B), (C,)))
+
+    def test_it_may_have_been_sent_if_one_member_has_accepted_it(self) -> None:
+        led = Followed().led
+        led.accepted(C)
+        for member in (A, B):
+            led.outrun(member, by=12)
+        self.assertEqual(led.operation.attempt.phase, Phase.WAIT)
         self.assertEqual(led.operation.attempt.since, 4)
 
-    def test_it_takes_both_rounds_where_the_slot_has_moved(self) -> None:
+    def test_a_member_that_does_not_answer_is_waited_for_until_the_others_are_reminded(self):
+        led = Followed().led
+        for member in (A, B):
+            led.outrun(member, by=12)
+        led.operation.remind()
+        self.assertEqual(led.operation.attempt.phase, Phase.WAIT)
+        self.assertEqual(led.operation.attempt.since, 4)
+
+    def test_a_member_that_cannot_be_reached_is_not_waited_for(self) -> None:
+        led = Followed().led
+        for member in (A, B):
+            led.outrun(member, by=12)
+        led.operation.unreachable(C)
+        self.assertEqual(led.operation.attempt.phase, Phase.WAIT)
+        self.assertEqual(led.operation.attempt.since, 4)
+
+    def test_it_ends_unconfirmed_if_too_many_cannot_be_reached(self) -> None:
+        led = Followed().led
+        led.operation.unreachable(A)
+        led.operation.unreachable(B)
+        led.operation.unreachable(C)
+        self.assertEqual(led.outcome, Unconfirmed(4))
+
+    def test_where_the_slot_has_moved_it_goes_on_in_two_rounds_when_all_have_refused_it(self):
+        led = Followed().led
+        second = Configuration(1, 2, (A, B, C))
+        for member, why in ((A, msg.Why.MOVED), (B, msg.Why.SEALED), (C, msg.Why.MOVED)):
+            led.asks.clear()
+            led.refused(member, why, second if why is msg.Why.MOVED else FIRST)
+        self.assertEqual({kind for _name, kind in led.kinds}, {msg.Prepare})
+        attempt = led.operation.attempt
+        self.assertEqual((attempt.configuration, attempt.since), (second, None))
+
+    def test_a_member_that_has_not_installed_the_epoch_may_take_it_later(self) -> None:
+        led = Followed().led
+        led.refused(C, msg.Why.NOT_INSTALLED)
+        for member in (A, B):
+            led.outrun(member, by=12)
+        led.operation.remind()
+        self.assertEqual(led.operation.attempt.since, 4)
+
+    def test_news_that_the_slot_has_moved_waits_for_the_members_too(self) -> None:
         led = Followed().led
         led.asks.clear()
-        led.operation.moved(Configuration(1, 2, (A, B, C)))
+        second = Configuration(1, 2, (A, B, C))
+        led.operation.moved(second)
+        self.assertEqual(led.asks, [])
+        led.operation.remind()
         self.assertEqual({kind for _name, kind in led.kinds}, {msg.Prepare})
+        self.assertEqual(led.operation.attempt.since, 4)
 
     def test_it_moves_in_two_rounds_even_before_it_has_begun(self) -> None:
         operation = Followed().led.operation

@@ -41,6 +41,12 @@ class StoreRecords:
         """Whether something was put and is not committed yet."""
         self._waiting: list[Callable[[], object]] = []
 
+    def renew(self, keeper: StoreKeeper) -> None:
+        """Keep another store from now on; what waits for the old one is dropped."""
+        self._keeper = keeper
+        self._given_up = self._unkept = False
+        self._waiting.clear()
+
     def keep(self, effect: Keep) -> None:
         """Have the end of the turn keep all entries."""
         if self._given_up:
@@ -64,21 +70,17 @@ class StoreRecords:
         else:
             callback()
 
-    def renew(self) -> tuple[Kept, str]:
+    def begin_anew(self) -> tuple[Kept, str]:
         """Set aside what is kept, and begin empty; return that, and where the old store is.
 
         What waits for a commit is dropped with it.
 
-        :raises StoreFailed: that is not possible; nothing more is kept.
+        :raises StoreFailed: that is not possible.
         """
         self._keeper.drop()
         self._unkept = False
         self._waiting.clear()
-        try:
-            return self._keeper.renew()
-        except StoreFailed as problem:
-            self._give_up(str(problem))
-            raise
+        return self._keeper.renew()
 
     # -- once a turn -----------------------------------------------------------------------------
 

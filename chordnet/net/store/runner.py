@@ -17,10 +17,17 @@ from functools import partial
 from random import Random
 from typing import Any
 
+import attrs
 from twisted.internet.interfaces import IDelayedCall
 
 from chordnet.core.base.effects import Joined, Mailed, PeerDied, RingChanged, StatusChanged
-from chordnet.core.base.errors import Busy, ChordnetError, NoStore, NotInRing, StoreFailed
+from chordnet.core.base.errors import (
+    Busy,
+    ChordnetError,
+    NoStore,
+    NotInRing,
+    StoreFailed,
+)
 from chordnet.core.base.events import LinkFault
 from chordnet.core.base.messages import NodeRef, Status
 from chordnet.core.store.base import events as ev
@@ -48,12 +55,24 @@ _NEVER = float("inf")
 Performers = dict[type, Callable[[Any], None]]
 
 
+@attrs.frozen
+class Anew:
+    """An empty store, in place of one that was set aside."""
+
+    settings: StoreSettings
+    keeper: StoreKeeper
+    kept: Kept
+    where: str
+    """Where the old one is, for people."""
+
+
 class StoreRunner:
     """Runs one store; what clients ask of it is :class:`chordnet.net.base.interfaces.KeyStore`.
 
     :param kept: what ``keeper`` had when it was opened.
     :param ring: the node.
     :param make: makes the machine.
+    :param anew: sets the store of a formation aside, and returns an empty one.
     """
 
     def __init__(
@@ -64,9 +83,10 @@ class StoreRunner:
         keeper: StoreKeeper,
         ring: Ring,
         make: Callable[[StoreSettings, str, Kept, Random], StoreNode] = StoreNode,
+        anew: Callable[[bytes], Anew] | None = None,
     ) -> None:
-        self._make = make
         self._shared = shared
+        self._make, self._anew = make, anew
         rng = Random(shared.rng.getrandbits(64))
         self.machine = make(settings, shared.me.name, kept, rng)
         self._ring = ring
@@ -79,7 +99,7 @@ class StoreRunner:
         self._counts = StoreCounts(shared.journal, shared.seconds)
         self._op = 0
         self._asked: dict[int, Callable[[Any], None]] = {}
-        self._letters = Letters(shared, ring, lambda name: self._post(ev.Lost(name)))
+        self._letters = Letters(shared, ring, lambda name: self.post(ev.Lost(name)))
         self._waiting: deque[ev.Event] = deque()
         self._stepping = False
         self._timer: IDelayedCall | None = None
@@ -105,7 +125,7 @@ class StoreRunner:
         self._op += 1
         self._asked[self._op] = done
         self._counts.began(self._op, asked)
-        self._post(ev.Ask(self._op, asked, timeout_s))
+        self.post(ev.Ask(self._op, asked, timeout_s))
 
     def enquire(
         self, asked: Enquiry, timeout_s: float, done: Callable[[Report | ChordnetError], None]
@@ -124,7 +144,7 @@ class StoreRunner:
             raise Busy("too many questions about the store are under way; retry in a moment")
         self._op += 1
         self._asked[self._op] = done
-        self._post(ev.Ask(self._op, asked, timeout_s))
+        self.post(ev.Ask(self._op, asked, timeout_s))
 
     def slot_of(self, key: bytes) -> int | None:
         """Return the slot of a key; None while the node belongs to no store."""
@@ -177,7 +197,7 @@ class StoreRunner:
         """Take a letter."""
         self._letters.heard(sender)
         self._counts.received(letter)
-        self._post(ev.Mail(sender.name, letter))
+        self.post(ev.Mail(sender.name, letter))
 
     def moved(self) -> None:
         """Look at the ring again, where something has changed."""
@@ -190,12 +210,12 @@ class StoreRunner:
         )
         if view != self._view:
             self._view = view
-            self._post(view)
+            self.post(view)
 
     def _lose(self, name: str) -> None:
         # It may have begun another life, at another address: the next letter looks it up.
         self._letters.forget(name)
-        self._post(ev.Lost(name))
+        self.post(ev.Lost(name))
 
     def vacate(self) -> None:
         """Give up all seats.
@@ -204,11 +224,49 @@ class StoreRunner:
         """
         if self.failed:
             raise NoStore(self._why_stopped)
-        self._post(ev.Vacate())
+        self.post(ev.Vacate())
+
+    def begin_anew(self, formation: bytes, copy: str = "") -> str:
+        """Set the store of a formation aside, or an older copy of one; go on with an empty one.
+
+        :param copy: why it is known to be an older copy; empty if people have ordered this.
+        :returns: where the old one is.
+        :raises NoStore: it cannot be set aside.
+        :raises StoreFailed: it cannot be moved; this store works no more.
+        """
+        if self._stopped and copy:
+            return ""
+        if self._anew is None and not copy:
+            raise NoStore("the store of this node cannot be set aside")
+        what = copy or f"the store {formation.hex()} was set aside"
+        # A write under way may be done by others all the same, so this is no refusal.
+        self._end(StoreFailed(what))
+        settings = self.machine.settings
+        try:
+            if self._anew is None or copy:
+                kept, where = self._records.begin_anew()
+            else:
+                anew = self._anew(formation)
+                settings, kept, where = anew.settings, anew.kept, anew.where
+                self._records.renew(anew.keeper)
+        except StoreFailed as problem:
+            self._give_up(str(problem))
+            raise
+        rng = Random(self._shared.rng.getrandbits(64))
+        self.machine = self._make(settings, self._shared.me.name, kept, rng)
+        self._armed, self._view = _NEVER, None
+        if copy:
+            self._journal.counters.add(NetMetric.STORE_COPIES)
+            text = "{what}; it is set aside ({where}), and an empty store begins, as a new member"
+            self._journal.error(text, what=what, where=where)
+        else:
+            self._journal.warn("{what}: {where}", what=what, where=where)
+        self.moved()
+        return where
 
     # ---- the machine ------------------------------------------------------------------------
 
-    def _post(self, event: ev.Event) -> None:
+    def post(self, event: ev.Event) -> None:
         """Handle ``event`` now, or after the one that is being handled."""
         if self._stopped:
             return
@@ -250,31 +308,7 @@ class StoreRunner:
             log = self._journal.warn if effect.alarming else self._journal.info
             log("{what}", what=effect.text)
         elif isinstance(effect, Outdated):
-            self._turn.after(partial(self._begin_anew, effect.text))
-
-    def _begin_anew(self, why: str) -> None:
-        """Set this store aside, whose disk is an older copy, and go on with an empty one."""
-        if self._stopped:
-            return
-        # Others may have done a write that is under way, so this is no refusal.
-        problem = StoreFailed(f"the store of {self._shared.me.name} begins anew: {why}")
-        asked, self._asked = self._asked, {}
-        for done in asked.values():
-            done(problem)
-        try:
-            kept, where = self._records.renew()
-        except StoreFailed:
-            return  # it has given up by that
-        rng = Random(self._shared.rng.getrandbits(64))
-        self.machine = self._make(self.machine.settings, self._shared.me.name, kept, rng)
-        self._armed, self._view = _NEVER, None
-        self._journal.counters.add(NetMetric.STORE_COPIES)
-        self._journal.error(
-            "{why}; it is set aside ({where}), and an empty store begins, as a new member",
-            why=why,
-            where=where,
-        )
-        self.moved()
+            self._turn.after(partial(self.begin_anew, b"", effect.text))
 
     def _answer(self, effect: Answered) -> None:
         done = self._asked.pop(effect.op, None)
@@ -299,7 +333,7 @@ class StoreRunner:
         self._timer = None
         self._armed = _NEVER
         with self._turn:
-            self._post(ev.Tick())
+            self.post(ev.Tick())
             self._turn.after(self._records.rest)
 
     # ---- the end ----------------------------------------------------------------------------

@@ -85,6 +85,16 @@ _ALL = (
         "it forgotten?",
     ),
     Lab(
+        name="written-over",
+        sees="two clients are told that they have written the same version",
+        rule="following_promised",
+        says="A coordinator writes in one round only under a ballot that a majority has promised "
+        "it together with what it accepted last.",
+        jobs="put@A/AB,put@B,put@A",
+        ask="A has written before, and asks nobody what has happened since. Who ought to have "
+        "told it?",
+    ),
+    Lab(
         name="lost-write",
         sees="a confirmed write is gone",
         rule="store_id",
@@ -144,3 +154,6 @@ _ALL = (
     ),
 )
 LABS = {lab.name: lab for lab in _ALL}
+
+OTHERWISE = {"claims_checked": "chordnet.sim.store, with nodes that lie"}
+"""Rules that concern more than one slot, and what shows what goes wrong without them."""

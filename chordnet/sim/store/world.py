@@ -19,9 +19,9 @@ from chordnet.core.store.base import events as ev
 from chordnet.core.store.base.configurations import Head
 from chordnet.core.store.base.founding import Founding, Slots
 from chordnet.core.store.base.kept import Kept, Mark
-from chordnet.core.store.base.outcomes import Outcome, Report
+from chordnet.core.store.base.outcomes import Outcome, Report, Salvage, Salvages
 from chordnet.core.store.base.records import Record
-from chordnet.core.store.base.requests import Get, Put
+from chordnet.core.store.base.requests import Get, Put, Recover
 from chordnet.core.store.base.safeguards import StoreSafeguards
 from chordnet.core.store.begin.settings import StoreSettings
 from chordnet.core.store.node.directory import Listed
@@ -108,6 +108,7 @@ class Process:
     backlog: list[ev.Event] = attrs.field(factory=list)
     ticking: float | None = None
     waiting: dict[int, Callable[[Outcome], None]] = attrs.field(factory=dict)
+    salvaging: dict[int, Callable[[tuple[Salvage, ...]], None]] = attrs.field(factory=dict)
     view: ev.Neighbours | None = None
     notes: list[fx.Noted] = attrs.field(factory=list)
 
@@ -279,6 +280,21 @@ class StoreWorld(Schedule):
         self._step(process, ev.Ask(self._op, asked, timeout))
         return True
 
+    def recover(
+        self,
+        name: str,
+        slots: tuple[int, ...],
+        done: Callable[[tuple[Salvage, ...]], None],
+        *,
+        accept_loss: bool = True,
+        timeout: float = 20.0,
+    ) -> None:
+        """Order the recovery of slots at a node."""
+        process = self.processes[name]
+        self._op += 1
+        process.salvaging[self._op] = done
+        self._step(process, ev.Ask(self._op, Recover(slots, accept_loss), timeout))
+
     # ---- performing -------------------------------------------------------------------------
 
     def _deliver(self, process: Process, event: ev.Event, _: object) -> None:
@@ -302,12 +318,10 @@ class StoreWorld(Schedule):
                 done = process.waiting.pop(effect.op, None)
                 if done is not None and not isinstance(effect.outcome, Report):
                     done(effect.outcome)
-            elif isinstance(effect, fx.Outdated):
-                self.found_old += 1
-                self.kill(process.name)
-                self.restart(process.name, wiped=True)
+                elif isinstance(effect.outcome, Salvages):
+                    process.salvaging.pop(effect.op)(effect.outcome.each)
             else:
-                process.notes.append(effect)
+                _noted(self, process, effect)
         self._arm(process)
 
     def _arm(self, process: Process) -> None:
@@ -373,3 +387,13 @@ class StoreWorld(Schedule):
                     yield f"slot {listed.slot}: {member.node} is in epoch {epoch}"
                 elif head is not None and head.sealed:
                     yield f"slot {listed.slot}: {member.node} is sealed"
+
+
+def _noted(world: StoreWorld, process: Process, effect: fx.Noted | fx.Outdated) -> None:
+    """Keep what is told to people; start a node anew whose disk is an older copy."""
+    if isinstance(effect, fx.Noted):
+        process.notes.append(effect)
+        return
+    world.found_old += 1
+    world.kill(process.name)
+    world.restart(process.name, wiped=True)

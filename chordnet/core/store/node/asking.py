@@ -43,6 +43,8 @@ BYTES_PER_S = 1_048_576
 """A value of so many bytes may take a second longer to arrive, before anything is done about it."""
 SHORT_BYTES = 65_536
 """A value of no more bytes may not."""
+FETCHED_BYTES = 4_194_304
+"""Bytes of large values that a node has sent to it at the same time to be read; one in any case."""
 LOST_S = 5.0
 """For so long a node that could not be reached is taken for unreachable without a try."""
 REFRESH_S = 0.3
@@ -98,6 +100,10 @@ class Asking:
         """Keys that can be written in one round."""
         self._refreshing: set[int] = set()
         """Those that wait for news of their slot."""
+        self._large: dict[int, int] = {}
+        """Reads that wait until there is room for their values, of so many bytes."""
+        self._fetched: dict[int, tuple[int, float]] = {}
+        """Those whose values are on their way, of so many bytes, and since when."""
 
     def start(self, op: int | None, asked: Get | Put, timeout: float) -> None:
         """Begin an operation."""
@@ -214,6 +220,26 @@ class Asking:
         ongoing.tries += 1
         self._around.alarms.set((For.RETRY, rid), self._around.now + self._around.jittered(pause))
 
+    def large(self, rid: int, size: int) -> None:
+        """Have a read go on that needs a large value, when not too many are on their way."""
+        if rid in self._fetched:
+            self._fetch(rid, size)
+        elif rid in self.ongoing:
+            self._large[rid] = size
+            self._fetch_next()
+
+    def _fetch_next(self) -> None:
+        for rid, size in list(self._large.items()):
+            under_way = sum(each for each, _since in self._fetched.values())
+            if under_way and under_way + size > FETCHED_BYTES:
+                return
+            del self._large[rid]
+            self._fetch(rid, size)
+
+    def _fetch(self, rid: int, size: int) -> None:
+        self._fetched[rid] = size, self._around.now
+        self.ongoing[rid].operation.go_on()
+
     def retry(self, rid: int) -> None:
         """Try again."""
         ongoing = self.ongoing.get(rid)
@@ -244,6 +270,9 @@ class Asking:
             operation.ask_spare()
         else:
             operation.remind()
+            size, since = self._fetched.get(rid, (0, self._around.now))
+            if self._around.now >= since + REMINDER_S + size / BYTES_PER_S:
+                self._fetch(rid, size)
         self._around.sooner(For.REMINDER, rid, REMINDER_S + longer)
 
     def expire(self, rid: int) -> None:
@@ -308,7 +337,9 @@ class Asking:
         ongoing.operation.attempt = Operation.at_first(ongoing.asked, configuration, lasting=True)
         ongoing.operation.begin()
         # Reminders stop while there is nobody to remind.
-        self._around.sooner(For.REMINDER, ongoing.operation.rid, REMINDER_S)
+        self._around.alarms.set(
+            (For.REMINDER, ongoing.operation.rid), self._around.now + REMINDER_S
+        )
 
     def give_up(self, rid: int) -> None:
         """End an operation for whose slot there was no news."""
@@ -319,6 +350,9 @@ class Asking:
     def _finish(self, rid: int, outcome: Outcome) -> None:
         ongoing = self.ongoing.pop(rid)
         self._refreshing.discard(rid)
+        self._large.pop(rid, None)
+        if self._fetched.pop(rid, None) is not None:
+            self._fetch_next()
         for alarm in (For.DEADLINE, For.REMINDER, For.RETRY, For.REFRESH):
             self._around.alarms.cancel((alarm, rid))
         if ongoing.op is not None:

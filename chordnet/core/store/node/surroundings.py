@@ -38,6 +38,7 @@ class For(enum.IntEnum):
     DOUBT = 16
     BACK = 17
     ENQUIRY = 11
+    RECOVER = 12
 
 
 Alarm = tuple[For, int]

@@ -37,7 +37,11 @@ ballot. If a majority gives it together with the acceptance, phase 1 of the next
 is done: that majority has accepted nothing else below the following ballot. So the next write is to
 be accepted under it immediately, once, in the same epoch, if what was accepted lets it be written.
 Whatever else there is to say (a conflict, a write that was asked for before, something that may
-expire) takes both rounds, for others may have been faster meanwhile.
+expire) takes both rounds, for others may have been faster meanwhile. If they were, this write is
+tried again in two rounds. A member that has refused a ballot never takes it. So if *all* members
+have, nothing of it is left anywhere, and it is as if it had not been sent. That matters: the others
+may have written more often than a record remembers, and then it could not be told any more whether
+this write is done.
 
 An answer counts only if it is from the epoch and for the ballot of the present attempt. A member
 that says that the slot has moved is believed, and the operation goes on there, with a new ballot.
@@ -68,10 +72,11 @@ from collections.abc import Callable
 import msgspec
 from msgspec.structs import replace
 
+from chordnet.core.base.limits import MAX_VALUE_BYTES
 from chordnet.core.store.base import messages as msg
 from chordnet.core.store.base.ballots import NONE, Ballot, Ballots
 from chordnet.core.store.base.configurations import Configuration, Following, Member
-from chordnet.core.store.base.effects import Effect, Ended, Follows, Say, Wait
+from chordnet.core.store.base.effects import Effect, Ended, Follows, Large, Say, Wait
 from chordnet.core.store.base.messages import Address, Why
 from chordnet.core.store.base.outcomes import (
     Conflict,
@@ -110,6 +115,8 @@ class Heard(msgspec.Struct, frozen=True, order=True, array_like=True):
     floor: int = 0
     wall: float = 0.0
     """The member's wall clock."""
+    left_out: int = 0
+    """Bytes of the value, if it did not come with the content."""
 
 
 class Attempt(msgspec.Struct, frozen=True):
@@ -140,10 +147,16 @@ class Attempt(msgspec.Struct, frozen=True):
     """Whether a write asks for the promise of the ballot for the next one."""
     ahead: Following | None = None
     """What this node has been promised for its next write of the key; used once."""
+    hasty: bool = False
+    """Whether this is such a write, and not every member has answered."""
+    newest: Configuration | None = None
+    """Where the slot has moved meanwhile, if it has."""
     following: Ballot = NONE
     """The promise that is asked for with the accept."""
     promised: tuple[Member, ...] = ()
     """Who has given it."""
+    fetches: int = 0
+    """How often the value was asked for that was left out of the answers to a read."""
 
     @property
     def base(self) -> Content:
@@ -161,12 +174,26 @@ class Attempt(msgspec.Struct, frozen=True):
             return None
         if own_epoch and ballot not in (NONE, replace(ballot, epoch=self.configuration.epoch)):
             return None
-        return next(each.content for each in self.heard if each.accepted == ballot)
+        found = [each for each in self.heard if each.accepted == ballot]
+        return min(found, key=lambda each: each.left_out).content
+
+    @property
+    def left_out(self) -> int:
+        """Bytes of the longest value that did not come with its content."""
+        return max((each.left_out for each in self.heard), default=0)
 
     @property
     def answered(self) -> frozenset[Member]:
         """The members that have done what the present phase asks for."""
         return frozenset(each.member for each in self.heard).union(self.acknowledged)
+
+    @property
+    def settled(self) -> Attempt | None:
+        """What is left of a write in one round when every member has answered; None before."""
+        members, refused = set(self.configuration.members), set(self.outrun)
+        if members - refused.union(self.acknowledged, self.silent):
+            return None
+        return replace(self, hasty=False, since=None if members <= refused else self.since)
 
     def has_expired(self, content: Content) -> bool:
         """Return True if the clocks of a majority have passed the expiry."""
@@ -244,7 +271,9 @@ class Operation:
                 self._prepare()
             else:
                 ballot = attempt.ahead.ballot
-                self.attempt = replace(attempt, ballot=ballot, highest=ballot, ahead=None)
+                self.attempt = replace(
+                    attempt, ballot=ballot, highest=ballot, spare=(), ahead=None, hasty=True
+                )
                 self._write(asked, attempt.ahead.base, floor=0)
             return
         self.attempt = Attempt(
@@ -271,7 +300,14 @@ class Operation:
         """Go on in a later configuration, if this is one."""
         if self.attempt.phase == Phase.ENDED:
             return
-        if configuration.follows(self.attempt.configuration):
+        if not configuration.follows(self.attempt.configuration):
+            return
+        if self.attempt.hasty:
+            self.attempt = replace(self.attempt, newest=configuration)
+        else:
+            if configuration.generation != self.attempt.configuration.generation:
+                # Its ballots count anew; one of an older epoch would hide them.
+                self.attempt = replace(self.attempt, highest=NONE)
             self.attempt = replace(self.attempt, configuration=configuration, spare=(), ahead=None)
             self.begin()
 
@@ -305,16 +341,49 @@ class Operation:
         member = self._counts(sender, answer.address, Phase.READ)
         if member is None:
             return
-        self._hear(Heard(member, answer.accepted, answer.content))
-        agreed = self.attempt.agreed(own_epoch=self._safeguards.own_epoch)
-        expires = None if agreed is None else agreed.expires
-        if agreed is not None and (expires is None or self._wall() < expires):
+        left_out = min(answer.left_out, MAX_VALUE_BYTES)
+        self._hear(Heard(member, answer.accepted, answer.content, left_out=left_out))
+        agreed, lacking = self._found()
+        if agreed is not None and not lacking:
             self._end(Found(agreed))
         elif len(self.attempt.heard) >= self.attempt.configuration.majority:
-            if self._safeguards.second_phase:
+            if self.attempt.left_out:
+                if agreed is None or not self.attempt.fetches:
+                    self._effects.append(Large(self.rid, self.attempt.left_out))
+            elif self._safeguards.second_phase:
                 self._prepare()
             else:
                 self._end(Found(self.attempt.base))
+
+    def _found(self) -> tuple[Content | None, list[Member]]:
+        """Return what a majority has accepted, and who has its value if that was left out."""
+        agreed = self.attempt.agreed(own_epoch=self._safeguards.own_epoch)
+        expires = None if agreed is None else agreed.expires
+        if agreed is None or (expires is not None and self._wall() >= expires):
+            return None, []
+        heard = self.attempt.heard
+        ballot = next(each.accepted for each in heard if each.content is agreed)
+        same = [each for each in heard if each.accepted == ballot]
+        if any(not each.left_out for each in same):
+            return agreed, []
+        return agreed, [each.member for each in same]
+
+    def go_on(self) -> None:
+        """Have a value sent that was left out of the answers, or go on to the second phase.
+
+        Another member is asked each time.
+        """
+        attempt = self.attempt
+        if attempt.phase != Phase.READ or len(attempt.heard) < attempt.configuration.majority:
+            return
+        agreed, lacking = self._found()
+        if agreed is None:
+            self._prepare()
+        elif lacking:
+            member = lacking[(self.rid + attempt.fetches) % len(lacking)]
+            self.attempt = replace(attempt, fetches=attempt.fetches + 1)
+            read = msg.Read(self._address(member), self.rid, self.asked.key, whole=True)
+            self._effects.append(Say(member.node, read))
 
     def on_promised(self, sender: str, answer: msg.Promised) -> None:
         """Take a promise; with those of a majority go on."""
@@ -421,8 +490,16 @@ class Operation:
         if member is None:
             return
         ours = answer.formation == self._formation and answer.why != Why.SLOT
-        if ours and answer.newest.follows(attempt.configuration):
-            self.moved(answer.newest)
+        later = answer.newest if ours and answer.newest.follows(attempt.configuration) else None
+        if attempt.hasty and answer.why == Why.NOT_INSTALLED:
+            self.attempt = attempt = replace(attempt, hasty=False)  # it may take it later
+        if attempt.hasty:
+            outrun = tuple(sorted({*attempt.outrun, member}))
+            newest = attempt.newest if later is None else later
+            self.attempt = replace(attempt, outrun=outrun, newest=newest)
+            self._look_on()
+        elif later is not None:
+            self.moved(later)
         elif answer.why not in PASSING:
             self.unreachable(member)
         elif member not in attempt.outrun:
@@ -463,7 +540,15 @@ class Operation:
     def _look_on(self) -> None:
         """Wait, or give up, if what is still to come can be no majority."""
         self.ask_spare()
+        if self.attempt.hasty:
+            settled = self.attempt.settled
+            if settled is None:
+                return
+            self.attempt = settled
         attempt = self.attempt
+        if attempt.newest is not None and attempt.newest.follows(attempt.configuration):
+            self.moved(attempt.newest)
+            return
         members = len(attempt.configuration.members)
         majority = attempt.configuration.majority
         if members - len(attempt.silent) < majority:
@@ -510,6 +595,10 @@ class Operation:
 
     def remind(self, of: tuple[Member, ...] | None = None) -> None:
         """Ask the members that have not answered in the present phase, or those of ``of``."""
+        refused = self.attempt.outrun or self.attempt.newest
+        if self.attempt.hasty and of is None and refused:
+            self.attempt = replace(self.attempt, hasty=False)
+            self._look_on()
         attempt, rid, key = self.attempt, self.rid, self.asked.key
         done = attempt.answered.union(attempt.silent, attempt.outrun)
         if attempt.phase != Phase.ACCEPT:
