@@ -37,11 +37,11 @@ class Ballots:
     """
 
     def __init__(self, node: str, run: int, counter: int = 0) -> None:
-        self._node = node
+        self.node = node
         self._run = run
         self.counter = counter
 
     def above(self, seen: Ballot, epoch: int) -> Ballot:
         """Return a new ballot of ``epoch`` above ``seen``, which is of that epoch or earlier."""
         self.counter = max(self.counter, seen.counter if seen.epoch == epoch else 0) + 1
-        return Ballot(epoch, self.counter, self._node, self._run)
+        return Ballot(epoch, self.counter, self.node, self._run)

@@ -96,7 +96,7 @@ from chordnet.core.store.base.requests import Get, Put
 from chordnet.core.store.base.safeguards import StoreSafeguards
 
 ALL = StoreSafeguards()
-PASSING = frozenset({Why.SEALED, Why.NOT_INSTALLED})
+PASSING = frozenset({Why.SEALED, Why.NOT_INSTALLED, Why.RETURNED})
 """Reasons of members that will answer soon, in this epoch or in the next."""
 
 
@@ -587,7 +587,10 @@ class Operation:
         if attempt.since is not None:
             self._end(Unconfirmed(attempt.since))
             return
-        missing = tuple(each for each in members if each not in attempt.answered)
+        # This node itself answers, and may not have come to it yet.
+        heard = {each for each in members if each.node == self._ballots.node}
+        heard = heard.difference(attempt.silent).union(attempt.answered)
+        missing = tuple(each for each in members if each not in heard)
         self._end(Unavailable(attempt.configuration.epoch, missing, len(members)))
 
     def _end(self, outcome: Outcome) -> None:
