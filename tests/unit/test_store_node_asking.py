@@ -364,7 +364,7 @@ class LostTests(SynchronousTestCase):
         node.around.hear("B")
         node.asking.heard("B")
         self.assertEqual(node.asked(), [("A", msg.Read), ("B", msg.Read), ("C", msg.Read)])
-        self.assertEqual(node.rings(For.REMINDER, rid), 0.05)
+        self.assertEqual(node.rings(For.REMINDER, rid), 0.5)
         node.told(rid, B)
         node.told(rid, C)
         self.assertEqual(node.outcomes, {1: Found(EMPTY)})

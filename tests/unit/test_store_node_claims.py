@@ -15,6 +15,7 @@ from chordnet.core.store.base.founding import Founding
 from chordnet.core.store.base.kept import Kept
 from chordnet.core.store.base.records import EMPTY, GROUND, Content, Record
 from chordnet.core.store.base.requests import Get
+from chordnet.core.store.node.asking import HEDGE_S
 from chordnet.core.store.node.claims import CLAIMANTS, Claims
 from chordnet.core.store.node.directory import Directory, Listed
 from chordnet.core.store.node.surroundings import Place
@@ -301,6 +302,7 @@ class NodeTests(SynchronousTestCase):
     def test_an_operation_stays_with_the_members_that_are_known(self) -> None:
         node = Node(near=("X", "B", "C"))
         node.ask(1, Get(KEY))
+        node.wait(HEDGE_S)
         ((_to, read),) = node.take(msg.Read, "B")
         self.said(node, Lists(FORMATION, (Listed(0, INVENTED),)))
         self.assertEqual(node.to(msg.Read), [])

@@ -308,7 +308,8 @@ class Asking:
         ongoing.operation.attempt = Operation.at_first(ongoing.asked, configuration, lasting=True)
         ongoing.operation.begin()
         # Reminders stop while there is nobody to remind.
-        self._around.sooner(For.REMINDER, ongoing.operation.rid, REMINDER_S)
+        reminder = (For.REMINDER, ongoing.operation.rid)
+        self._around.alarms.set(reminder, self._around.now + REMINDER_S)
 
     def give_up(self, rid: int) -> None:
         """End an operation for whose slot there was no news."""

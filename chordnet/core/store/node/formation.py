@@ -84,6 +84,7 @@ class Formation:
         # an older copy of a disk brings it twice.
         run = around.rng.getrandbits(41) << 20 | around.run % (1 << 20)
         ballots = Ballots(around.me.node, run)
+        self._ballots = ballots
         self.founding = founding
         self.id = founding.id
         self.around = around
@@ -160,6 +161,8 @@ class Formation:
         elif isinstance(message, msg.Forget):
             self._forget(sender, message)
         elif isinstance(message, REQUESTS):
+            if isinstance(message, msg.Prepare | msg.Accept):
+                self._ballots.see(message.ballot)
             self.holdings.take(sender, message, self.directory.of(slot))
             if isinstance(message, msg.AcceptChange) and slot in self.holdings.slots:
                 head = self.holdings.slots[slot].registers.head

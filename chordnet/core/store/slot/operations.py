@@ -33,15 +33,15 @@ these clocks is buried, with a tombstone of a version of its own, before anythin
 told. So one wrong clock ends no lease early, and clocks order nothing.
 
 **One round.** With the accept of a write the coordinator asks for the promise of a *following*
-ballot. If a majority gives it together with the acceptance, phase 1 of the next write of this key
-is done: that majority has accepted nothing else below the following ballot. So the next write is to
-be accepted under it immediately, once, in the same epoch, if what was accepted lets it be written.
-Whatever else there is to say (a conflict, a write that was asked for before, something that may
-expire) takes both rounds, for others may have been faster meanwhile. If they were, this write is
-tried again in two rounds. A member that has refused a ballot never takes it. So if *all* members
-have, nothing of it is left anywhere, and it is as if it had not been sent. That matters: the others
-may have written more often than a record remembers, and then it could not be told any more whether
-this write is done.
+ballot, unless it was another node that wrote the key last. If a majority gives it together with the
+acceptance, phase 1 of the next write of this key is done: that majority has accepted nothing else
+below the following ballot. So the next write is to be accepted under it immediately, once, in the
+same epoch, if what was accepted lets it be written. Whatever else there is to say (a conflict, a
+write that was asked for before, something that may expire) takes both rounds, for others may have
+been faster meanwhile. If they were, this write is tried again in two rounds. A member that has
+refused a ballot never takes it. So if *all* members have, nothing of it is left anywhere, and it is
+as if it had not been sent. That matters: the others may have written more often than a record
+remembers, and then it could not be told any more whether this write is done.
 
 An answer counts only if it is from the epoch and for the ballot of the present attempt. A member
 that says that the slot has moved is believed, and the operation goes on there, with a new ballot.
@@ -367,6 +367,10 @@ class Operation:
                 confirmed = False
             self._settle(base, Conflict(base), told=confirmed)
         else:
+            last = max(each.accepted for each in self.attempt.heard)
+            if last != NONE and last.node != self._ballots.node:
+                # Other nodes write this key as well: a promise would only be in their way.
+                self.attempt = replace(self.attempt, lasting=False)
             self._write(asked, base, floor)
 
     def _write(self, asked: Put, base: Content, floor: int) -> None:
