@@ -11,6 +11,11 @@ import attrs
 from chordnet.core.base import errors
 from chordnet.core.base.errors import ChordnetError, Conflict, Unavailable, Unconfirmed
 from chordnet.core.base.outcomes import Entry
+from chordnet.wire.orders import (
+    BeginStore,
+    RecoverSlots,
+    SetStoreAside,
+)
 from chordnet.wire.rpc import (
     REPLIES,
     BeginRing,
@@ -47,7 +52,7 @@ from chordnet.wire.rpc import (
     Written,
     WrittenReply,
 )
-from chordnet.wire.stores import KeyMembers, StoreStanding
+from chordnet.wire.stores import KeyMembers, SlotRecovery, StoreStanding
 
 T = TypeVar("T")
 
@@ -109,6 +114,9 @@ STORE_STATE: Call[StoreStateReply] = Call(GetStoreState, _same)
 VACATE: Call[None] = Call(VacateSeats, _nothing)
 CAN_STOP: Call[StoreStanding] = Call(CanStop, attrgetter("standing"))
 INSPECT: Call[KeyMembers] = Call(InspectKey, attrgetter("members"))
+RECOVER: Call[list[SlotRecovery]] = Call(RecoverSlots, attrgetter("recoveries"))
+BEGIN_STORE: Call[None] = Call(BeginStore, _nothing)
+ASIDE: Call[str] = Call(SetStoreAside, attrgetter("where"))
 
 CALLS: tuple[Call[Any], ...] = (
     SEND,
@@ -127,6 +135,9 @@ CALLS: tuple[Call[Any], ...] = (
     VACATE,
     CAN_STOP,
     INSPECT,
+    RECOVER,
+    BEGIN_STORE,
+    ASIDE,
 )
 
 

@@ -21,6 +21,13 @@ from chordnet.core.base.errors import (
 )
 from chordnet.core.base.limits import OPERATION_S, PHRASE_BYTES
 from chordnet.core.base.outcomes import Entry
+from chordnet.wire.orders import (
+    AsideReply,
+    BeginStore,
+    RecoverSlots,
+    RecoveryReply,
+    SetStoreAside,
+)
 from chordnet.wire.stores import KeyMembers, StoreStanding, StoreState
 
 Order = Literal["received", "origin"]
@@ -534,6 +541,9 @@ ClientRequest = (
     | VacateSeats
     | CanStop
     | InspectKey
+    | RecoverSlots
+    | BeginStore
+    | SetStoreAside
 )
 ServerReply = (
     Sent
@@ -554,6 +564,8 @@ ServerReply = (
     | StoreStateReply
     | StandingReply
     | KeyMembersReply
+    | RecoveryReply
+    | AsideReply
 )
 REPLIES: dict[type, tuple[type, ...]] = {
     SendMessage: (Sent, Done),
@@ -574,5 +586,8 @@ REPLIES: dict[type, tuple[type, ...]] = {
     VacateSeats: (Done,),
     CanStop: (StandingReply,),
     InspectKey: (KeyMembersReply,),
+    RecoverSlots: (RecoveryReply,),
+    BeginStore: (Done,),
+    SetStoreAside: (AsideReply,),
 }
 """The types of replies to each request, other than :class:`Failure`."""

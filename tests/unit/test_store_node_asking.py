@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from chordnet.core.store.base import messages as msg
 from chordnet.core.store.base.ballots import NONE, Ballot, Ballots
 from chordnet.core.store.base.configurations import Member
-from chordnet.core.store.base.effects import Answered, Ended, Say, Wait
+from chordnet.core.store.base.effects import Answered, Ended, Large, Say, Wait
 from chordnet.core.store.base.outcomes import Done, Found, Unavailable
 from chordnet.core.store.base.records import EMPTY, Applied, Content
 from chordnet.core.store.base.requests import Get, Put
@@ -16,7 +16,8 @@ from chordnet.core.store.node.asking import REMINDER_S, Asking
 from chordnet.core.store.node.directory import Directory, Listed
 from chordnet.core.store.node.surroundings import For
 from chordnet.core.store.node.talk import Where
-from chordnet.core.store.slot.operations import Operation, Phase
+from chordnet.core.store.slot.attempts import Phase
+from chordnet.core.store.slot.operations import Operation
 from tests.unit.store_node_support import (
     FIRST,
     FORMATION,
@@ -79,6 +80,8 @@ class Coordinator:
                 self.asking.ended(effect.rid, effect.outcome)
             elif isinstance(effect, Wait):
                 self.asking.wait(effect.rid)
+            elif isinstance(effect, Large):
+                self.asking.large(effect.rid, effect.size)
         return found
 
     def asked(self) -> list[tuple[str, type]]:

@@ -8,8 +8,7 @@ from chordnet.core.store.base.ballots import NONE, Ballot
 from chordnet.core.store.base.configurations import Configuration, Head
 from chordnet.core.store.base.records import EMPTY, Applied, Content, Record
 from chordnet.core.store.node.directory import Directory, Listed, listed_as_chosen
-from chordnet.core.store.node.holdings import Held
-from chordnet.core.store.node.view import SlotView, slot_view
+from chordnet.core.store.node.holdings import Held, SlotView, slot_view
 from chordnet.core.store.slot.reconfigure import Installation
 from chordnet.core.store.slot.registers import Registers
 from tests.unit.store_node_support import FIRST, FORMATION, FOUNDING, A, B, C, D, later

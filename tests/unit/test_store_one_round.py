@@ -12,7 +12,8 @@ from chordnet.core.store.base.effects import Follows
 from chordnet.core.store.base.outcomes import Done, Unconfirmed
 from chordnet.core.store.base.requests import Get, Put
 from chordnet.core.store.node.asking import HEDGE_S
-from chordnet.core.store.slot.operations import Operation, Phase, follows
+from chordnet.core.store.slot.attempts import Phase, follows
+from chordnet.core.store.slot.operations import Operation
 from tests.unit.store_node_support import Node, address
 from tests.unit.store_support import FIRST, KEY, WHERE, A, B, C, Disk, Led, ballot, content, to
 

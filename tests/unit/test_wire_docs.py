@@ -38,7 +38,7 @@ STRUCTS = [
     wire_examples.TRAIL, wire_examples.ENTRY, wire_examples.WRITTEN,
     wire_examples.MEMBER, wire_examples.SLOT, wire_examples.STORE,
     wire_examples.STANDING, wire_examples.STANDING.slots[0],
-    wire_examples.KEY_MEMBER, wire_examples.KEY_MEMBERS,
+    wire_examples.KEY_MEMBER, wire_examples.KEY_MEMBERS, wire_examples.RECOVERY,
 ]  # fmt: skip
 
 

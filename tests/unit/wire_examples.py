@@ -6,7 +6,7 @@ from typing import Any
 
 from chordnet.core.base import messages as core
 from chordnet.core.base.outcomes import Entry
-from chordnet.wire import codec, greeting, rpc, stores
+from chordnet.wire import codec, greeting, orders, rpc, stores
 
 RAW = bytes(range(20))
 NODE = core.NodeRef(RAW, 1760000000000, "10.0.0.1:7001", "Node 1")
@@ -81,6 +81,10 @@ PEER_MESSAGES: list[Any] = [
     core.Given(False),
     core.StoreMail(b"\x90"),
 ]
+RECOVERY = stores.SlotRecovery(
+    63, "recovered", 1 << 40, 5, ["Node 2", "Node 5"], ["Node 4", "Node 9"], ["Node 2"], 1, 7,
+    1760000000.25,
+)  # fmt: skip
 REQUESTS: list[Any] = [
     rpc.SendMessage(1, "apple"),
     rpc.GetMessages(2, 10, str(ID)),
@@ -100,6 +104,9 @@ REQUESTS: list[Any] = [
     rpc.VacateSeats(15),
     rpc.CanStop(16),
     rpc.InspectKey(17, "config"),
+    orders.RecoverSlots(18, [63, 107], True, 5.0),
+    orders.BeginStore(19, ["Node 1", "Node 2", "Node 3"]),
+    orders.SetStoreAside(20, "3f9c12d0"),
 ]
 REPLIES: list[Any] = [
     rpc.Sent(1, RECEIPT),
@@ -120,6 +127,8 @@ REPLIES: list[Any] = [
     rpc.StoreStateReply(14, STORE, True),
     rpc.StandingReply(16, STANDING),
     rpc.KeyMembersReply(17, KEY_MEMBERS),
+    orders.RecoveryReply(18, [RECOVERY]),
+    orders.AsideReply(20, "/state/store-aside-3f9c12d0"),
 ]
 EXAMPLES = [*GREETINGS, *PEER_MESSAGES, *REQUESTS, *REPLIES]
 

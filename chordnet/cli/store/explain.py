@@ -17,11 +17,11 @@ from chordnet.cli.base.words import Command, json_option, network_option, timeou
 from chordnet.cli.store.keys import key_argument
 from chordnet.cli.store.look import slot_json, take_store
 from chordnet.core.base.errors import ChordnetError
-from chordnet.core.store.base.founding import Slots
 from chordnet.draw.phrases import count, plain
 from chordnet.survey.description import NetworkDescription
 from chordnet.survey.findings import Ref, called
 from chordnet.survey.store.merged import Slot, Store, names_of
+from chordnet.survey.store.places import place_of
 from chordnet.survey.verdict import Names
 from chordnet.testbed.actions.context import Testbed
 from chordnet.wire.stores import KeyMember, KeyMembers
@@ -105,14 +105,10 @@ async def look_at_key(testbed: Testbed, number: int, key: str, timeout: float) -
 
 def explained(network: NetworkDescription, seen: Store, key: str) -> Explained:
     """Return where a key lives."""
-    space, raw = network.space, key.encode()
-    identifier = space.hex(space.hash(raw))
-    if not 0 < seen.slot_count <= space.size:
-        return Explained(key, identifier, None, "")
-    slots = Slots(space.bits, seen.slot_count)
-    number = slots.of(raw)
-    found = next((slot for slot in seen.slots if slot.number == number), None)
-    return Explained(key, identifier, found, space.hex(slots.place(number)))
+    found, space = place_of(network, seen, key), network.space
+    known = 0 < seen.slot_count <= space.size
+    place = space.hex(found.place) if known else ""
+    return Explained(key, space.hex(found.identifier), found.slot, place)
 
 
 @click.command(

@@ -50,6 +50,7 @@ Examples:
   p2pnet store
   p2pnet store --json
   p2pnet store can-stop 4
+  p2pnet store recover --all
 """,
 )
 @timeout_option(TIMEOUT_S)

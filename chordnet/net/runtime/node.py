@@ -63,6 +63,7 @@ from chordnet.net.runtime.keeping import recent_messages
 from chordnet.net.runtime.runner import Runner, Surroundings
 from chordnet.net.store.counts import held
 from chordnet.net.store.keys import NO_STORE, Keys
+from chordnet.net.store.orders import StoreOrders
 from chordnet.net.store.runner import StoreRunner
 from chordnet.net.store.standing import Standings
 from chordnet.net.store.state import store_state
@@ -123,6 +124,8 @@ class LocalNode:
         """This node's part of the network's store."""
         self.keys = Keys(shared, keys, check_member=self._check_member, load=self.load)
         """Reads and writes of keys."""
+        self.orders = StoreOrders(shared.turn, self.store, self.me.name, self._check_member)
+        """What people can order the store to do."""
         self.standings = Standings(shared.reactor, shared.turn, self.store)
         """What is found out about the nodes that hold slots with this one."""
         self.failure = ""

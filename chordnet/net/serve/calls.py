@@ -14,11 +14,17 @@ from typing import Any, Literal
 
 import attrs
 
-from chordnet.core.base.errors import Busy
 from chordnet.core.base.outcomes import Entry
 from chordnet.net.observe.accounts import history, trails
 from chordnet.net.serve.reading import ReceivedReader, position_of, trace_of
 from chordnet.net.serve.seams import Asker, Node
+from chordnet.wire.orders import (
+    AsideReply,
+    BeginStore,
+    RecoverSlots,
+    RecoveryReply,
+    SetStoreAside,
+)
 from chordnet.wire.rpc import (
     BeginRing,
     CanStop,
@@ -52,7 +58,6 @@ from chordnet.wire.rpc import (
     Unfollow,
     VacateSeats,
     WrittenReply,
-    failure,
 )
 
 Role = Literal["read", "send", "operate"]
@@ -148,7 +153,7 @@ def leave_ring(asker: Asker, request: LeaveRing) -> None:
 
 def get_key(asker: Asker, request: GetKey) -> None:
     """Read a key."""
-    asker.later(request.rid, partial(_entry, asker), asker.node.keys.ask, request)
+    asker.later(request.rid, partial(_entry, asker, request), asker.node.keys.ask, request)
 
 
 def write_key(asker: Asker, request: PutKey | DeleteKey) -> None:
@@ -177,9 +182,28 @@ def inspect_key(asker: Asker, request: InspectKey) -> None:
     asker.later(request.rid, KeyMembersReply, asker.node.standings.inspect, request.key)
 
 
-def _entry(asker: Asker, rid: int, entry: Entry | None) -> ServerReply:
-    if entry is not None and not asker.has_room(len(entry.value) + _ABOUT):
-        return failure(rid, Busy("the replies before this one wait to be read; ask again"))
+def recover_slots(asker: Asker, request: RecoverSlots) -> None:
+    """Recover slots that lost their majority; the reply says what came of it."""
+    recover = partial(asker.node.orders.recover, accept_loss=request.accept_loss)
+    asker.later(request.rid, RecoveryReply, recover, request.slots, request.timeout_s)
+
+
+def begin_store(asker: Asker, request: BeginStore) -> ServerReply:
+    """Begin a store together with the other founders; the state of the store tells when it has."""
+    asker.node.orders.begin(request.founders)
+    return Done(request.rid)
+
+
+def set_store_aside(asker: Asker, request: SetStoreAside) -> ServerReply:
+    """Set the store of this node aside."""
+    return AsideReply(request.rid, asker.node.orders.set_aside(request.formation))
+
+
+def _entry(asker: Asker, request: GetKey, rid: int, entry: Entry | None) -> ServerReply | None:
+    size = 0 if entry is None else len(entry.value) + _ABOUT
+    if not asker.has_room(size):
+        asker.ask_again(request, size)  # to wait costs less than to hold the value
+        return None
     return EntryReply(rid, entry)
 
 
@@ -216,5 +240,8 @@ CALLS = (
     Call(VacateSeats, vacate_seats, "operate"),
     Call(CanStop, can_stop, "read"),
     Call(InspectKey, inspect_key, "read"),
+    Call(RecoverSlots, recover_slots, "operate"),
+    Call(BeginStore, begin_store, "operate"),
+    Call(SetStoreAside, set_store_aside, "operate"),
 )
 BY_REQUEST: dict[type, Call] = {call.request: call for call in CALLS}

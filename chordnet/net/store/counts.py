@@ -45,8 +45,11 @@ class StoreCounts:
         self._begun[op] = kind, self._seconds()
 
     def ended(self, op: int, outcome: object) -> None:
-        """Count an operation and the time that it took."""
-        kind, began = self._begun.pop(op)
+        """Count an operation and the time that it took; other questions are not counted."""
+        begun = self._begun.pop(op, None)
+        if begun is None:
+            return
+        kind, began = begun
         took = self._seconds() - began
         if isinstance(outcome, outcomes.Found):
             how = "absent" if outcome.content.value is None else "value"

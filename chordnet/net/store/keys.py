@@ -43,7 +43,7 @@ MAX_OPERATIONS = 4096
 REQUEST_BYTES = 16
 """Bytes of the id of a write that was asked for without one."""
 
-BEGIN = "start its founders with --founders a,b,c"
+BEGIN = "start its founders with --founders a,b,c or type p2pnet store begin"
 NO_STORE = f"this node keeps no store; {BEGIN}"
 
 KeyResult = Written | Entry | None

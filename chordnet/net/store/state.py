@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chordnet.core.store.node.view import SlotView
+from chordnet.core.store.node.holdings import SlotView
 from chordnet.net.base.interfaces import KeyStore
 from chordnet.net.store.keys import NO_STORE
 from chordnet.net.store.runner import StoreRunner

@@ -27,7 +27,8 @@ from chordnet.core.store.base.effects import (
 from chordnet.core.store.base.outcomes import Outcome
 from chordnet.core.store.base.requests import Get, Put
 from chordnet.core.store.base.safeguards import StoreSafeguards
-from chordnet.core.store.slot.operations import Attempt, Operation, follows
+from chordnet.core.store.slot.attempts import Attempt, follows
+from chordnet.core.store.slot.operations import Operation
 from chordnet.core.store.slot.reconfigure import Change, Copying, Installation, Underway
 from chordnet.core.store.slot.registers import Registers
 from chordnet.sim.slots.judge import Node

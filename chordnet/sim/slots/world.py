@@ -18,7 +18,7 @@ from typing import NamedTuple
 from chordnet.core.store.base import messages as msg
 from chordnet.core.store.base.configurations import Configuration, Member
 from chordnet.core.store.base.requests import Get, Put
-from chordnet.core.store.slot.operations import Attempt
+from chordnet.core.store.slot.attempts import Attempt
 from chordnet.core.store.slot.reconfigure import Underway
 from chordnet.sim.slots.cell import Cell, Sent
 from chordnet.sim.slots.judge import Judge, Node, Past

@@ -19,9 +19,9 @@ from chordnet.core.store.base import events as ev
 from chordnet.core.store.base.configurations import Head
 from chordnet.core.store.base.founding import Founding, Slots
 from chordnet.core.store.base.kept import Kept
-from chordnet.core.store.base.outcomes import Outcome, Report
+from chordnet.core.store.base.outcomes import Outcome, Report, Salvage, Salvages
 from chordnet.core.store.base.records import Record
-from chordnet.core.store.base.requests import Get, Put
+from chordnet.core.store.base.requests import Get, Put, Recover
 from chordnet.core.store.base.safeguards import StoreSafeguards
 from chordnet.core.store.begin.settings import StoreSettings
 from chordnet.core.store.node.directory import Listed
@@ -96,6 +96,7 @@ class Process:
     backlog: list[ev.Event] = attrs.field(factory=list)
     ticking: float | None = None
     waiting: dict[int, Callable[[Outcome], None]] = attrs.field(factory=dict)
+    salvaging: dict[int, Callable[[tuple[Salvage, ...]], None]] = attrs.field(factory=dict)
     view: ev.Neighbours | None = None
     notes: list[fx.Noted] = attrs.field(factory=list)
 
@@ -265,6 +266,21 @@ class StoreWorld(Schedule):
         self._step(process, ev.Ask(self._op, asked, timeout))
         return True
 
+    def recover(
+        self,
+        name: str,
+        slots: tuple[int, ...],
+        done: Callable[[tuple[Salvage, ...]], None],
+        *,
+        accept_loss: bool = True,
+        timeout: float = 20.0,
+    ) -> None:
+        """Order the recovery of slots at a node."""
+        process = self.processes[name]
+        self._op += 1
+        process.salvaging[self._op] = done
+        self._step(process, ev.Ask(self._op, Recover(slots, accept_loss), timeout))
+
     # ---- performing -------------------------------------------------------------------------
 
     def _deliver(self, process: Process, event: ev.Event, _: object) -> None:
@@ -288,6 +304,8 @@ class StoreWorld(Schedule):
                 done = process.waiting.pop(effect.op, None)
                 if done is not None and not isinstance(effect.outcome, Report):
                     done(effect.outcome)
+                elif isinstance(effect.outcome, Salvages):
+                    process.salvaging.pop(effect.op)(effect.outcome.each)
             else:
                 process.notes.append(effect)
         self._arm(process)

@@ -109,6 +109,8 @@ class Store:
     slot_count: int = 0
     """How many slots there are, as most nodes say; 0 without a formation."""
     replicas: int = 0
+    circle: Circle | None = None
+    """Where the nodes stand, if that is known."""
 
     @property
     def formations(self) -> dict[str, list[Ref]]:
@@ -204,6 +206,15 @@ class Circle:
         found = sorted(known, key=lambda ref: (self.identifiers[ref] - place) % size)
         return tuple(found[:count])
 
+    def share(self, ref: Ref, refs: Iterable[Ref]) -> float:
+        """Return the part of the ring between the node before one and that one, among these."""
+        if ref not in self.identifiers:
+            return 0.0
+        size, own = 1 << self.bits, self.identifiers[ref]
+        others = [self.identifiers[each] for each in refs if each in self.identifiers]
+        gaps = [(own - other) % size for other in others if other != own]
+        return min(gaps, default=size) / size
+
 
 def together(
     names: Names,
@@ -248,7 +259,9 @@ def together(
             else slot
             for slot in slots
         ]
-    return attrs.evolve(store, slots=tuple(slots), slot_count=slot_count, replicas=replicas)
+    return attrs.evolve(
+        store, slots=tuple(slots), slot_count=slot_count, replicas=replicas, circle=circle
+    )
 
 
 def _age(slot: SlotState) -> tuple[int, int, bool]:

@@ -103,7 +103,26 @@ class Restarting:
         return f"{self.count} of {self.of} nodes restarted; next is Node {self.node}"
 
 
-Stage = Progress | Leaving | Moving | Restarting
+@attrs.frozen
+class Copying:
+    """How far an export or an import of keys is."""
+
+    what: str
+    """``read`` or ``written``."""
+    count: int
+    of: int
+
+    @property
+    def done(self) -> tuple[int, int]:
+        """How many keys of how many."""
+        return self.count, self.of
+
+    def words(self) -> str:
+        """Return this for people."""
+        return f"{self.count} of {self.of} keys {self.what}"
+
+
+Stage = Progress | Leaving | Moving | Restarting | Copying
 Watch = Callable[[Stage], None]
 
 

@@ -79,6 +79,13 @@ class Wait(_Effect, frozen=True):
     rid: int
 
 
+class Large(_Effect, frozen=True):
+    """Call ``go_on`` when there is room for so many bytes of a value: a read needs it."""
+
+    rid: int
+    size: int
+
+
 class Ended(_Effect, frozen=True):
     """An operation is over."""
 
@@ -100,7 +107,7 @@ class Changed(_Effect, frozen=True):
     configuration: Configuration
 
 
-Effect = Keep | Say | Wait | Ended | Follows | Changed
+Effect = Keep | Say | Wait | Large | Ended | Follows | Changed
 """What the parts of one node ask for."""
 
 

@@ -29,7 +29,8 @@ from chordnet.core.store.base.requests import Get, Put
 from chordnet.core.store.node.directory import Directory, Listed
 from chordnet.core.store.node.surroundings import For, Surroundings
 from chordnet.core.store.node.talk import Where
-from chordnet.core.store.slot.operations import Operation, Phase, follows
+from chordnet.core.store.slot.attempts import Phase, follows
+from chordnet.core.store.slot.operations import Operation
 
 HEDGE_S = 0.05
 """If a majority of the members has not answered after so long, the others are asked, too."""
@@ -43,6 +44,8 @@ BYTES_PER_S = 1_048_576
 """A value of so many bytes may take a second longer to arrive, before anything is done about it."""
 SHORT_BYTES = 65_536
 """A value of no more bytes may not."""
+FETCHED_BYTES = 4_194_304
+"""Bytes of large values that a node has sent to it at the same time to be read; one in any case."""
 LOST_S = 5.0
 """For so long a node that could not be reached is taken for unreachable without a try."""
 REFRESH_S = 0.3
@@ -98,6 +101,10 @@ class Asking:
         """Keys that can be written in one round."""
         self._refreshing: set[int] = set()
         """Those that wait for news of their slot."""
+        self._large: dict[int, int] = {}
+        """Reads that wait until there is room for their values, of so many bytes."""
+        self._fetched: dict[int, tuple[int, float]] = {}
+        """Those whose values are on their way, of so many bytes, and since when."""
 
     def start(self, op: int | None, asked: Get | Put, timeout: float) -> None:
         """Begin an operation."""
@@ -126,7 +133,7 @@ class Asking:
         self.ongoing[rid] = Ongoing(op, slot, asked, operation, now)
         around.sooner(For.DEADLINE, rid, timeout)
         pause = HEDGE_S if spare else REMINDER_S
-        around.sooner(For.REMINDER, rid, pause + _longer(asked))
+        around.sooner(For.REMINDER, rid, pause + _longer(_size(asked)))
         operation.begin()
         self._weigh(self.ongoing[rid])
 
@@ -203,7 +210,7 @@ class Asking:
         else:
             ongoing.began = self._around.now
             ongoing.operation.moved(configuration)
-            pause = REMINDER_S + _longer(ongoing.asked)
+            pause = REMINDER_S + _longer(_size(ongoing.asked))
             self._around.sooner(For.REMINDER, ongoing.operation.rid, pause)
         self._weigh(ongoing)
 
@@ -213,6 +220,30 @@ class Asking:
         pause = min(FIRST_PAUSE_S * 2.0**ongoing.tries, LONGEST_PAUSE_S)
         ongoing.tries += 1
         self._around.alarms.set((For.RETRY, rid), self._around.now + self._around.jittered(pause))
+
+    def large(self, rid: int, size: int) -> None:
+        """Have a read go on that needs a large value, when not too many are on their way."""
+        if rid in self._fetched:
+            self._fetch(rid, size)
+        elif rid in self.ongoing:
+            self._large[rid] = size
+            self._fetch_next()
+
+    def _fetch_next(self) -> None:
+        for rid, size in list(self._large.items()):
+            under_way = sum(each for each, _since in self._fetched.values())
+            if under_way and under_way + size > FETCHED_BYTES:
+                return
+            del self._large[rid]
+            self._fetch(rid, size)
+
+    def _fetch(self, rid: int, size: int) -> None:
+        ongoing, now = self.ongoing[rid], self._around.now
+        self._fetched[rid] = size, now
+        # It may have waited for its turn for long, and no member has been silent for it meanwhile.
+        ongoing.began = now
+        self._around.alarms.set((For.REMINDER, rid), now + REMINDER_S + _longer(size))
+        ongoing.operation.go_on()
 
     def retry(self, rid: int) -> None:
         """Try again."""
@@ -231,7 +262,8 @@ class Asking:
         ongoing = self.ongoing.get(rid)
         if ongoing is None or ongoing.refreshing is not None:
             return
-        longer = _longer(ongoing.asked)
+        size, since = self._fetched.get(rid, (_size(ongoing.asked), self._around.now))
+        longer = _longer(size)
         operation, spared = ongoing.operation, ongoing.operation.attempt.spare
         self._weigh(ongoing, silent=self._around.now >= ongoing.began + SILENT_S + longer)
         if rid not in self.ongoing:
@@ -244,6 +276,9 @@ class Asking:
             operation.ask_spare()
         else:
             operation.remind()
+            overdue = self._around.now >= since + REMINDER_S + longer
+            if overdue and operation.attempt.phase == Phase.READ:
+                self._fetch(rid, size)
         self._around.sooner(For.REMINDER, rid, REMINDER_S + longer)
 
     def expire(self, rid: int) -> None:
@@ -308,8 +343,9 @@ class Asking:
         ongoing.operation.attempt = Operation.at_first(ongoing.asked, configuration, lasting=True)
         ongoing.operation.begin()
         # Reminders stop while there is nobody to remind.
-        reminder = (For.REMINDER, ongoing.operation.rid)
-        self._around.alarms.set(reminder, self._around.now + REMINDER_S)
+        self._around.alarms.set(
+            (For.REMINDER, ongoing.operation.rid), self._around.now + REMINDER_S
+        )
 
     def give_up(self, rid: int) -> None:
         """End an operation for whose slot there was no news."""
@@ -320,14 +356,20 @@ class Asking:
     def _finish(self, rid: int, outcome: Outcome) -> None:
         ongoing = self.ongoing.pop(rid)
         self._refreshing.discard(rid)
+        self._large.pop(rid, None)
+        if self._fetched.pop(rid, None) is not None:
+            self._fetch_next()
         for alarm in (For.DEADLINE, For.REMINDER, For.RETRY, For.REFRESH):
             self._around.alarms.cancel((alarm, rid))
         if ongoing.op is not None:
             self._around.answers.append(Answered(ongoing.op, outcome))
 
 
-def _longer(asked: Get | Put) -> float:
-    """Return for how many seconds more members may be silent because of a long value."""
-    value = asked.value if isinstance(asked, Put) else None
-    size = len(value or b"")
+def _size(asked: Get | Put) -> int:
+    """Return how many bytes are to be written."""
+    return len(asked.value or b"") if isinstance(asked, Put) else 0
+
+
+def _longer(size: int) -> float:
+    """Return for how many seconds more members may be silent because of a value's size."""
     return size / BYTES_PER_S if size > SHORT_BYTES else 0.0

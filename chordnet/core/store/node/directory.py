@@ -17,7 +17,7 @@ from collections.abc import Iterable
 import msgspec
 
 from chordnet.core.base.limits import COUNT_LIMIT
-from chordnet.core.store.base.configurations import Configuration
+from chordnet.core.store.base.configurations import Configuration, begins_generation
 from chordnet.core.store.base.founding import Founding, first_members
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -52,6 +52,8 @@ class Listed(msgspec.Struct, frozen=True, array_like=True):
             return False
         if before is None:
             return self.serves
+        if begins_generation(before, present):
+            return True
         return (before.generation, before.epoch + 1) == (present.generation, present.epoch)
 
 

@@ -14,16 +14,26 @@ from msgspec.structs import replace
 
 from chordnet.core.store.base import messages as msg
 from chordnet.core.store.base.ballots import Ballots
-from chordnet.core.store.base.effects import Answered, Changed, Effect, Ended, Follows, Say, Wait
+from chordnet.core.store.base.effects import (
+    Answered,
+    Changed,
+    Effect,
+    Ended,
+    Follows,
+    Large,
+    Say,
+    Wait,
+)
 from chordnet.core.store.base.events import Ask
 from chordnet.core.store.base.founding import Founding, Slots
 from chordnet.core.store.base.kept import Kept
-from chordnet.core.store.base.requests import Get, Inspect, Put
+from chordnet.core.store.base.requests import Get, Inspect, Put, Recover
 from chordnet.core.store.look.enquiries import Enquiries
 from chordnet.core.store.node.asking import Asking
 from chordnet.core.store.node.claims import Claims, News
 from chordnet.core.store.node.directory import Directory, Listed, listed_as_chosen
-from chordnet.core.store.node.holdings import Holdings
+from chordnet.core.store.node.holdings import Holdings, SlotView, slot_view
+from chordnet.core.store.node.recoveries import Recoveries
 from chordnet.core.store.node.repair import Repair
 from chordnet.core.store.node.seats import Holder, Seats, Suggestions
 from chordnet.core.store.node.surroundings import For, Surroundings
@@ -38,9 +48,9 @@ from chordnet.core.store.node.talk import (
     Talk,
     Where,
 )
-from chordnet.core.store.node.view import SlotView, slot_view
 from chordnet.core.store.slot.operations import Operation
 from chordnet.core.store.slot.reconfigure import Change
+from chordnet.core.store.slot.recovery import Recovering
 
 REQUESTS = (
     msg.Prepare,
@@ -49,6 +59,8 @@ REQUESTS = (
     msg.PrepareChange,
     msg.AcceptChange,
     msg.Fetch,
+    msg.Inquire,
+    msg.Recover,
 )
 FOR_OPERATIONS: dict[type, Callable[[Any, str, Any], None]] = {
     msg.Told: Operation.on_told,
@@ -63,6 +75,11 @@ FOR_CHANGES: dict[type, Callable[[Any, str, Any], None]] = {
     msg.Installed: Change.on_installed,
     msg.Outrun: Change.on_outrun,
     msg.Refused: Change.on_refused,
+}
+FOR_RECOVERIES: dict[type, Callable[[Any, str, Any], None]] = {
+    msg.Inquired: Recovering.on_inquired,
+    msg.RecoverAccepted: Recovering.on_accepted,
+    msg.Refused: Recovering.on_refused,
 }
 
 
@@ -90,11 +107,14 @@ class Formation:
         self.around = around
         self._slots = Slots(founding.bits, founding.slots)
         self.directory = Directory(founding)
-        self.claims = Claims(around, self.id, self.directory, self._learn)
         self.holdings = Holdings(around, founding, kept)
         self.asking = Asking(around, founding, self.directory, ballots)
         self.seats = Seats(around, founding, self.directory, ballots, holders, self.arc)
+        self.claims = Claims(
+            around, self.id, self.directory, self._learn, self.seats.has_other_disk
+        )
         self.suggestions = Suggestions(around, founding, self.directory, holders, self.seats)
+        self.recoveries = Recoveries(around, founding, self.directory, self.seats, self._learn)
         self.repair = Repair(around, self.id, self.holdings, self.asking.look_up)
         self.enquiries = Enquiries(
             around.me,
@@ -163,7 +183,11 @@ class Formation:
         elif isinstance(message, REQUESTS):
             if isinstance(message, msg.Prepare | msg.Accept):
                 self._ballots.see(message.ballot)
-            self.holdings.take(sender, message, self.directory.of(slot))
+            address, known = message.address, self.directory.of(slot)
+            if address.formation == self.id and address.generation > known.configuration.generation:
+                # The sender knows of a later generation, in which this node must not answer.
+                self.around.say(sender, Where(self.id, (slot,)))
+            self.holdings.take(sender, message, known)
             if isinstance(message, msg.AcceptChange) and slot in self.holdings.slots:
                 head = self.holdings.slots[slot].registers.head
                 self.seats.sealed(head, self.around.me)
@@ -179,7 +203,12 @@ class Formation:
             if any(member.node == sender for member in members):
                 FOR_CHANGES[type(answer)](change, sender, answer)
         else:
-            self.enquiries.on_answer(sender, answer)
+            recovering = self.recoveries.get(answer.rid)
+            if recovering is not None and type(answer) in FOR_RECOVERIES:
+                FOR_RECOVERIES[type(answer)](recovering, sender, answer)
+                self.recoveries.advance(answer.rid)
+            else:
+                self.enquiries.on_answer(sender, answer)
 
     def _chosen(self, sender: str, told: msg.Chosen) -> None:
         """Install what is chosen, if it is known to be."""
@@ -187,7 +216,7 @@ class Formation:
         if told.address.formation != self.id:
             return
         listed = Listed(slot, new, serves=False, before=told.previous)
-        if self.claims.trusts(sender, slot):
+        if self.claims.trusts(sender, slot) or self.holdings.has_accepted(listed):
             if self.claims.is_possible(listed):
                 self.holdings.chosen(sender, told)
                 self._learn(listed)
@@ -220,6 +249,8 @@ class Formation:
                 self.seats.wait(effect.rid)
             elif effect.rid in self.asking.ongoing:
                 self.asking.wait(effect.rid)
+        elif isinstance(effect, Large):
+            self.asking.large(effect.rid, effect.size)
         elif isinstance(effect, Ended):
             self.asking.ended(effect.rid, effect.outcome)
         elif isinstance(effect, Follows):
@@ -236,6 +267,9 @@ class Formation:
         asked, around = event.asked, self.around
         if isinstance(asked, Get | Put):
             self.asking.start(event.op, asked, event.timeout)
+            return
+        if isinstance(asked, Recover):
+            self.recoveries.start(event.op, asked, event.timeout)
             return
         rid = around.rid()
         around.sooner(For.ENQUIRY, rid, event.timeout)
@@ -259,6 +293,7 @@ class Formation:
         """End all that clients have asked for: this node leaves the formation."""
         self.asking.close()
         self.enquiries.close()
+        self.recoveries.close()
 
     # ---- the directory ----------------------------------------------------------------------
 
@@ -269,9 +304,12 @@ class Formation:
         self.seats.learned(listed)
         self.holdings.learned(listed)
         self.asking.learned(listed)
+        self.recoveries.learned(listed)
 
     def _listed(self, sender: str, message: Lists) -> None:
         for listed in message.listed:
+            if self.claims.is_possible(listed) and self.holdings.has_accepted(listed):
+                self._learn(listed)
             self.claims.take(sender, listed)
 
     # ---- time -------------------------------------------------------------------------------
@@ -287,15 +325,20 @@ class Formation:
             For.SEATS: lambda _number: self.seats.look(),
             For.INSTALL: lambda slot: self.holdings.install(self.directory.of(slot)),
             For.FINISH: self._finish,
+            For.RECOVER: self.recoveries.ring,
             For.REPAIR: lambda _number: self.repair.step(),
             For.DOUBT: lambda _number: self.claims.look(),
-            For.TELL: lambda _number: self.news.tell(),
+            For.TELL: lambda _number: self._tell(),
             For.ENQUIRY: self.enquiries.expire,
         }
         on_alarm[what](number)
 
     def _finish(self, slot: int) -> None:
         self.seats.finish(self.holdings.slots[slot].registers.head, self.around.me)
+
+    def _tell(self) -> None:
+        self.holdings.tell_outdated()
+        self.news.tell()
 
     # ---- to look at -------------------------------------------------------------------------
 

@@ -36,6 +36,7 @@ class For(enum.IntEnum):
     REPAIR = 10
     DOUBT = 16
     ENQUIRY = 11
+    RECOVER = 12
 
 
 Alarm = tuple[For, int]

@@ -24,7 +24,7 @@ from chordnet.core.base.limits import (
 from chordnet.core.base.naming import usable_name
 from chordnet.core.store.base import messages as msg
 from chordnet.core.store.base.ballots import Ballot
-from chordnet.core.store.base.configurations import Configuration, Member, Vote
+from chordnet.core.store.base.configurations import Configuration, Member, Recovery, Vote
 from chordnet.core.store.base.founding import MOST_REPLICAS, MOST_SLOTS
 from chordnet.core.store.base.messages import Address, StoreMessage
 from chordnet.core.store.base.records import MOST_REQUESTS, Applied, Content, Floor, Record
@@ -211,6 +211,8 @@ _CHECKS: dict[type, Callable[[Any], bool]] = {
     Ballot: lambda part: part.node == "" or usable_name(part.node),
     Member: lambda part: usable_name(part.node),
     Configuration: lambda part: _members(part.members),
+    Recovery: lambda part: part.is_sound(),
+    msg.Inquired: lambda part: isfinite(part.written),
     Vote: lambda part: _members(part.members),
     msg.AcceptChange: lambda part: _members(part.members),
     Content: lambda part: (
@@ -247,6 +249,7 @@ _STRUCTS: tuple[type, ...] = (
     Ballot,
     Member,
     Configuration,
+    Recovery,
     Vote,
     Content,
     Applied,

@@ -65,17 +65,15 @@ CASPaxos (Rystsov, arXiv:1802.07000) for changing a register in two phases witho
 
 from __future__ import annotations
 
-import enum
-from collections import Counter
 from collections.abc import Callable
 
-import msgspec
 from msgspec.structs import replace
 
+from chordnet.core.base.limits import MAX_VALUE_BYTES
 from chordnet.core.store.base import messages as msg
 from chordnet.core.store.base.ballots import NONE, Ballot, Ballots
 from chordnet.core.store.base.configurations import Configuration, Following, Member
-from chordnet.core.store.base.effects import Effect, Ended, Follows, Say, Wait
+from chordnet.core.store.base.effects import Effect, Ended, Follows, Large, Say, Wait
 from chordnet.core.store.base.messages import Address, Why
 from chordnet.core.store.base.outcomes import (
     Conflict,
@@ -89,118 +87,11 @@ from chordnet.core.store.base.outcomes import (
 from chordnet.core.store.base.records import Content
 from chordnet.core.store.base.requests import Get, Put
 from chordnet.core.store.base.safeguards import StoreSafeguards
+from chordnet.core.store.slot.attempts import Attempt, Heard, Phase
 
 ALL = StoreSafeguards()
 PASSING = frozenset({Why.SEALED, Why.NOT_INSTALLED})
 """Reasons of members that will answer soon, in this epoch or in the next."""
-
-
-class Phase(enum.IntEnum):
-    """How far an operation has come."""
-
-    READ = enum.auto()
-    PREPARE = enum.auto()
-    ACCEPT = enum.auto()
-    WAIT = enum.auto()
-    ENDED = enum.auto()
-
-
-class Heard(msgspec.Struct, frozen=True, order=True, array_like=True):
-    """What a member said that it had accepted."""
-
-    member: Member
-    accepted: Ballot
-    content: Content
-    floor: int = 0
-    wall: float = 0.0
-    """The member's wall clock."""
-
-
-class Attempt(msgspec.Struct, frozen=True):
-    """All that an operation knows."""
-
-    configuration: Configuration
-    phase: Phase
-    ballot: Ballot = NONE
-    heard: tuple[Heard, ...] = ()
-    """Answers of the first round, one a member."""
-    acknowledged: tuple[Member, ...] = ()
-    silent: tuple[Member, ...] = ()
-    """Members that will not answer, or cannot."""
-    outrun: tuple[Member, ...] = ()
-    """Members that answer no more in this attempt: they have promised a higher ballot, or the slot
-    is about to move."""
-    highest: Ballot = NONE
-    """The highest ballot that anybody named."""
-    content: Content | None = None
-    """What is to be accepted."""
-    then: Outcome | None = None
-    """How the operation ends once that is; None: it begins again from there."""
-    since: int | None = None
-    """The lowest base onto which an accept of this write may have been sent; None: none was."""
-    spare: tuple[Member, ...] = ()
-    """Members that are not asked for promises or contents unless one of the others does not do."""
-    lasting: bool = False
-    """Whether a write asks for the promise of the ballot for the next one."""
-    ahead: Following | None = None
-    """What this node has been promised for its next write of the key; used once."""
-    hasty: bool = False
-    """Whether this is such a write, and not every member has answered."""
-    newest: Configuration | None = None
-    """Where the slot has moved meanwhile, if it has."""
-    following: Ballot = NONE
-    """The promise that is asked for with the accept."""
-    promised: tuple[Member, ...] = ()
-    """Who has given it."""
-
-    @property
-    def base(self) -> Content:
-        """The content with the highest ballot that was heard of."""
-        return max(self.heard, key=lambda each: each.accepted).content
-
-    def agreed(self, *, own_epoch: bool) -> Content | None:
-        """Return the content that is confirmed: a majority has accepted it in this epoch.
-
-        :param own_epoch: believe a majority only if its ballot is of this epoch.
-        """
-        votes = Counter(each.accepted for each in self.heard)
-        ballot = max(votes, key=votes.__getitem__)
-        if votes[ballot] < self.configuration.majority:
-            return None
-        if own_epoch and ballot not in (NONE, replace(ballot, epoch=self.configuration.epoch)):
-            return None
-        return next(each.content for each in self.heard if each.accepted == ballot)
-
-    @property
-    def answered(self) -> frozenset[Member]:
-        """The members that have done what the present phase asks for."""
-        return frozenset(each.member for each in self.heard).union(self.acknowledged)
-
-    @property
-    def settled(self) -> Attempt | None:
-        """What is left of a write in one round when every member has answered; None before."""
-        members, refused = set(self.configuration.members), set(self.outrun)
-        if members - refused.union(self.acknowledged, self.silent):
-            return None
-        return replace(self, hasty=False, since=None if members <= refused else self.since)
-
-    def has_expired(self, content: Content) -> bool:
-        """Return True if the clocks of a majority have passed the expiry."""
-        expires = content.expires
-        if expires is None:
-            return False
-        return sum(each.wall >= expires for each in self.heard) >= self.configuration.majority
-
-
-def follows(following: Following, asked: Get | Put, configuration: Configuration) -> bool:
-    """Return True if a write can be done in one round with what was promised."""
-    return (
-        isinstance(asked, Put)
-        and asked.since is None
-        and following.configuration == configuration
-        and asked.fits(following.base)
-        and following.base.version_of(asked.request) is None
-    )
 
 
 class Operation:
@@ -294,6 +185,9 @@ class Operation:
         if self.attempt.hasty:
             self.attempt = replace(self.attempt, newest=configuration)
         else:
+            if configuration.generation != self.attempt.configuration.generation:
+                # Its ballots count anew; one of an older epoch would hide them.
+                self.attempt = replace(self.attempt, highest=NONE)
             self.attempt = replace(self.attempt, configuration=configuration, spare=(), ahead=None)
             self.begin()
 
@@ -327,16 +221,49 @@ class Operation:
         member = self._counts(sender, answer.address, Phase.READ)
         if member is None:
             return
-        self._hear(Heard(member, answer.accepted, answer.content))
-        agreed = self.attempt.agreed(own_epoch=self._safeguards.own_epoch)
-        expires = None if agreed is None else agreed.expires
-        if agreed is not None and (expires is None or self._wall() < expires):
+        left_out = min(answer.left_out, MAX_VALUE_BYTES)
+        self._hear(Heard(member, answer.accepted, answer.content, left_out=left_out))
+        agreed, lacking = self._found()
+        if agreed is not None and not lacking:
             self._end(Found(agreed))
         elif len(self.attempt.heard) >= self.attempt.configuration.majority:
-            if self._safeguards.second_phase:
+            if self.attempt.left_out:
+                if agreed is None or not self.attempt.fetches:
+                    self._effects.append(Large(self.rid, self.attempt.left_out))
+            elif self._safeguards.second_phase:
                 self._prepare()
             else:
                 self._end(Found(self.attempt.base))
+
+    def _found(self) -> tuple[Content | None, list[Member]]:
+        """Return what a majority has accepted, and who has its value if that was left out."""
+        agreed = self.attempt.agreed(own_epoch=self._safeguards.own_epoch)
+        expires = None if agreed is None else agreed.expires
+        if agreed is None or (expires is not None and self._wall() >= expires):
+            return None, []
+        heard = self.attempt.heard
+        ballot = next(each.accepted for each in heard if each.content is agreed)
+        same = [each for each in heard if each.accepted == ballot]
+        if any(not each.left_out for each in same):
+            return agreed, []
+        return agreed, [each.member for each in same]
+
+    def go_on(self) -> None:
+        """Have a value sent that was left out of the answers, or go on to the second phase.
+
+        Another member is asked each time.
+        """
+        attempt = self.attempt
+        if attempt.phase != Phase.READ or len(attempt.heard) < attempt.configuration.majority:
+            return
+        agreed, lacking = self._found()
+        if agreed is None:
+            self._prepare()
+        elif lacking:
+            member = lacking[(self.rid + attempt.fetches) % len(lacking)]
+            self.attempt = replace(attempt, fetches=attempt.fetches + 1)
+            read = msg.Read(self._address(member), self.rid, self.asked.key, whole=True)
+            self._effects.append(Say(member.node, read))
 
     def on_promised(self, sender: str, answer: msg.Promised) -> None:
         """Take a promise; with those of a majority go on."""
