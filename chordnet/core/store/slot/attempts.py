@@ -13,7 +13,8 @@ from msgspec.structs import replace
 
 from chordnet.core.store.base.ballots import NONE, Ballot
 from chordnet.core.store.base.configurations import Configuration, Following, Member
-from chordnet.core.store.base.outcomes import Outcome
+from chordnet.core.store.base.messages import Address
+from chordnet.core.store.base.outcomes import Done, Outcome
 from chordnet.core.store.base.records import Content
 from chordnet.core.store.base.requests import Get, Put
 
@@ -116,6 +117,22 @@ class Attempt(msgspec.Struct, frozen=True):
         if members - refused.union(self.acknowledged, self.silent):
             return None
         return replace(self, hasty=False, since=None if members <= refused else self.since)
+
+    def address(self, where: tuple[bytes, int], member: Member) -> Address:
+        """Return where a question to a member is to arrive.
+
+        :param where: the formation and the slot.
+        """
+        formation, slot = where
+        present = self.configuration
+        return Address(formation, slot, present.generation, present.epoch, member.store)
+
+    def receipt(self, where: tuple[bytes, int], version: int) -> Done:
+        """Return how a write ends that has made this version."""
+        formation, slot = where
+        present, taken = self.configuration, self.acknowledged
+        others = tuple(each for each in present.members if each not in taken)
+        return Done(formation, slot, present.epoch, version, taken, others)
 
     def has_expired(self, content: Content) -> bool:
         """Return True if the clocks of a majority have passed the expiry."""

@@ -116,7 +116,7 @@ class Operation:
         self.rid = rid
         self.asked = asked
         self.attempt = attempt
-        self._formation, self._slot = where
+        self._where = where
         self._ballots = ballots
         self._effects = effects
         self._safeguards = safeguards
@@ -262,7 +262,9 @@ class Operation:
         elif lacking:
             member = lacking[(self.rid + attempt.fetches) % len(lacking)]
             self.attempt = replace(attempt, fetches=attempt.fetches + 1)
-            read = msg.Read(self._address(member), self.rid, self.asked.key, whole=True)
+            read = msg.Read(
+                self.attempt.address(self._where, member), self.rid, self.asked.key, whole=True
+            )
             self._effects.append(Say(member.node, read))
 
     def on_promised(self, sender: str, answer: msg.Promised) -> None:
@@ -286,7 +288,7 @@ class Operation:
             return
         version = base.version_of(asked.request)
         if version is not None:
-            self._settle(base, self._receipt(version))
+            self._settle(base, self.attempt.receipt(self._where, version))
         elif since is not None and not base.reaches_back(since):
             self._settle(base, Untold())
         elif not asked.fits(base):
@@ -305,7 +307,7 @@ class Operation:
         since = self.attempt.since
         since = base.version if since is None else min(since, base.version)
         self.attempt = replace(self.attempt, since=since)
-        self._settle(content, self._receipt(content.version))
+        self._settle(content, self.attempt.receipt(self._where, content.version))
 
     def _settle(self, content: Content, then: Outcome | None, *, told: bool = False) -> None:
         """Have ``content`` accepted and end so; or go on from there, if ``then`` is None.
@@ -352,7 +354,9 @@ class Operation:
                 base = replace(attempt.content, value=b"")
                 following = Following(attempt.configuration, attempt.following, base)
                 self._effects.append(Follows(self.rid, following))
-            self._end(self._receipt(then.version) if isinstance(then, Done) else then)
+            self._end(
+                self.attempt.receipt(self._where, then.version) if isinstance(then, Done) else then
+            )
 
     def on_outrun(self, sender: str, answer: msg.Outrun) -> None:
         """Take note that another coordinator was faster at one member."""
@@ -373,7 +377,7 @@ class Operation:
         member = self._counts(sender, answer.address, attempt.phase)
         if member is None:
             return
-        ours = answer.formation == self._formation and answer.why != Why.SLOT
+        ours = answer.formation == self._where[0] and answer.why != Why.SLOT
         later = answer.newest if ours and answer.newest.follows(attempt.configuration) else None
         if attempt.hasty and answer.why == Why.NOT_INSTALLED:
             self.attempt = attempt = replace(attempt, hasty=False)  # it may take it later
@@ -403,7 +407,9 @@ class Operation:
         if ballot is not None and ballot != attempt.ballot:
             return None
         member = Member(sender, address.store)
-        asked = self._address(member) == address and member in configuration.members
+        asked = (
+            self.attempt.address(self._where, member) == address and member in configuration.members
+        )
         return member if asked else None
 
     def _hear(self, heard: Heard) -> None:
@@ -443,11 +449,6 @@ class Operation:
 
     # ---- ends -------------------------------------------------------------------------------
 
-    def _receipt(self, version: int) -> Done:
-        configuration, acknowledged = self.attempt.configuration, self.attempt.acknowledged
-        others = tuple(each for each in configuration.members if each not in acknowledged)
-        return Done(self._formation, self._slot, configuration.epoch, version, acknowledged, others)
-
     def _give_up(self) -> None:
         attempt = self.attempt
         members = attempt.configuration.members
@@ -464,16 +465,6 @@ class Operation:
 
     # ---- asking -----------------------------------------------------------------------------
 
-    def _address(self, member: Member) -> Address:
-        configuration = self.attempt.configuration
-        return Address(
-            self._formation,
-            self._slot,
-            configuration.generation,
-            configuration.epoch,
-            member.store,
-        )
-
     def remind(self, of: tuple[Member, ...] | None = None) -> None:
         """Ask the members that have not answered in the present phase, or those of ``of``."""
         refused = self.attempt.outrun or self.attempt.newest
@@ -485,7 +476,7 @@ class Operation:
         if attempt.phase != Phase.ACCEPT:
             done = done.union(attempt.spare)
         for member in attempt.configuration.members if of is None else of:
-            to = self._address(member)
+            to = self.attempt.address(self._where, member)
             question: msg.Request
             if member in done:
                 continue
