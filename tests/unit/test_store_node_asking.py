@@ -16,7 +16,8 @@ from chordnet.core.store.node.asking import REMINDER_S, Asking
 from chordnet.core.store.node.directory import Directory, Listed
 from chordnet.core.store.node.surroundings import For
 from chordnet.core.store.node.talk import Where
-from chordnet.core.store.slot.operations import Operation, Phase
+from chordnet.core.store.slot.attempts import Phase
+from chordnet.core.store.slot.operations import Operation
 from tests.unit.store_node_support import (
     FIRST,
     FORMATION,

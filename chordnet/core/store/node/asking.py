@@ -30,7 +30,8 @@ from chordnet.core.store.base.requests import Get, Put
 from chordnet.core.store.node.directory import Directory, Listed
 from chordnet.core.store.node.surroundings import For, Surroundings
 from chordnet.core.store.node.talk import Where
-from chordnet.core.store.slot.operations import Operation, Phase, follows
+from chordnet.core.store.slot.attempts import Phase, follows
+from chordnet.core.store.slot.operations import Operation
 
 HEDGE_S = 0.05
 """If a majority of the members has not answered after so long, the others are asked, too."""
