@@ -50,10 +50,12 @@ if TYPE_CHECKING:
         Unavailable,
         Unconfirmed,
         Untold,
+        WatchEnded,
     )
     from chordnet.core.base.messages import EdgeKind, Hop, MessageId, NodeRef, RingLabel, Status
-    from chordnet.core.base.outcomes import Entry
+    from chordnet.core.base.outcomes import Entry, Revision, StaleEntry
     from chordnet.net.base.limits import NetworkLimits
+    from chordnet.net.handles.watching import KeyWatch
     from chordnet.net.observe.hooks import Subscription
     from chordnet.net.runtime.delivery import Delivery
     from chordnet.seams import Seams
@@ -79,7 +81,7 @@ if TYPE_CHECKING:
         TraceEvent,
         Written,
     )
-    from chordnet.wire.stores import SlotMember, SlotState, StoreState
+    from chordnet.wire.stores import HeldKey, SlotMember, SlotState, StoreState
 
 __version__ = "0.1.0"
 
@@ -92,9 +94,10 @@ _NAMES = {
     "chordnet.core.base.errors": "BroadcastFailed Busy ChordnetError ConfigError Conflict"
     " ConnectFailed InvalidKey InvalidMessage InvalidValue LocalProtocolError LogFailed"
     " LookupFailed NoStore NotInRing Refused RemoteProtocolError StoreFailed TimedOut Unavailable"
-    " Unconfirmed Untold",
+    " Unconfirmed Untold WatchEnded",
     "chordnet.core.base.messages": "EdgeKind Hop MessageId NodeRef RingLabel Status",
-    "chordnet.core.base.outcomes": "Entry",
+    "chordnet.core.base.outcomes": "Entry Revision StaleEntry",
+    "chordnet.net.handles.watching": "KeyWatch",
     "chordnet.net.base.limits": "NetworkLimits",
     "chordnet.net.observe.hooks": "Subscription",
     "chordnet.net.runtime.delivery": "Delivery",
@@ -106,7 +109,7 @@ _NAMES = {
     "chordnet.wire.rpc": "FingerEntry LookupResult MessageGap MessageRecord MessageTrace"
     " MessageTrail NodeHistory NodeInfo NodeStatus Order OrderedEntry OriginHistory Receipt"
     " RouteHop TraceEvent Written",
-    "chordnet.wire.stores": "SlotMember SlotState StoreState",
+    "chordnet.wire.stores": "HeldKey SlotMember SlotState StoreState",
 }
 _HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}
 
@@ -127,11 +130,13 @@ __all__ = [
     "FingerUpkeep",
     "FingersChanged",
     "Following",
+    "HeldKey",
     "Hop",
     "InvalidKey",
     "InvalidMessage",
     "InvalidValue",
     "Joined",
+    "KeyWatch",
     "LeftRing",
     "LocalProtocolError",
     "LogFailed",
@@ -163,6 +168,7 @@ __all__ = [
     "Record",
     "Refused",
     "RemoteProtocolError",
+    "Revision",
     "RingChanged",
     "RingLabel",
     "RouteHop",
@@ -170,6 +176,7 @@ __all__ = [
     "Seams",
     "SlotMember",
     "SlotState",
+    "StaleEntry",
     "Status",
     "StatusChanged",
     "StoreFailed",
@@ -182,6 +189,7 @@ __all__ = [
     "Unavailable",
     "Unconfirmed",
     "Untold",
+    "WatchEnded",
     "Written",
     "p2pnetClient",
     "p2pnetServer",

@@ -14,51 +14,15 @@ import msgspec
 from chordnet.core.base.errors import (
     ChordnetError,
     Conflict,
-    InvalidMessage,
-    LocalProtocolError,
     Unavailable,
     Unconfirmed,
 )
-from chordnet.core.base.limits import OPERATION_S, PHRASE_BYTES
-from chordnet.core.base.outcomes import Entry
-from chordnet.wire.stores import KeyMembers, StoreStanding, StoreState
+from chordnet.core.base.limits import OPERATION_S
+from chordnet.core.base.outcomes import Entry, Revision, StaleEntry
+from chordnet.wire.stores import HeldKey, KeyMembers, StoreStanding, StoreState
 
 Order = Literal["received", "origin"]
 """The order in which messages are delivered: as this node received them, or per origin."""
-
-
-def check_phrase(body: str, limit: int = PHRASE_BYTES) -> bytes:
-    """Return ``body`` as it is broadcast.
-
-    :raises InvalidMessage: it is not a ``str``, is empty, contains white space, is longer than
-        ``limit`` bytes of UTF-8 or cannot be encoded in UTF-8.
-    """
-    if not isinstance(body, str):
-        raise InvalidMessage(f"the message must be a text (str), not {type(body).__name__}")
-    if not body:
-        raise InvalidMessage("the message is empty; give one phrase without white space")
-    if body.split() != [body]:
-        raise InvalidMessage("the message has white space in it; join its words, as in red-apple")
-    try:
-        encoded = body.encode()
-    except UnicodeEncodeError:
-        raise InvalidMessage("the message is not valid text (UTF-8)") from None
-    if len(encoded) > limit:
-        raise InvalidMessage(f"the message has {len(encoded)} bytes, at most {limit} are accepted")
-    return encoded
-
-
-def check_key(key: str) -> bytes:
-    """Return ``key`` as it is hashed; escaped bytes that are not UTF-8 are restored.
-
-    :raises LocalProtocolError: it is not a ``str``, or cannot be encoded.
-    """
-    if not isinstance(key, str):
-        raise LocalProtocolError(f"the key must be a text (str), not {type(key).__name__}")
-    try:
-        return key.encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError:
-        raise LocalProtocolError("the key is not valid text (UTF-8)") from None
 
 
 class _Value(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -344,6 +308,8 @@ class GetKey(_Rpc, frozen=True, tag=112):
 
     key: str
     timeout_s: float = OPERATION_S
+    stale: bool = False
+    """Whatever one of the nodes that hold the key has will do."""
 
 
 class PutKey(_Rpc, frozen=True, tag=113):
@@ -377,6 +343,26 @@ class GetStoreState(_Rpc, frozen=True, tag=115):
 
     first: int = 0
     """The first slot of the reply."""
+
+
+class WatchKey(_Rpc, frozen=True, tag=141):
+    """Ask for the states of a key, each when it is known here: what there is, and all that come.
+
+    They come as :class:`Revisions` replies with the same ``rid``; :class:`Unfollow` ends it.
+    """
+
+    key: str
+    since: int | None = None
+    """Begin after this version."""
+
+
+class GetHeldKeys(_Rpc, frozen=True, tag=142):
+    """Ask for the keys that the node holds, a page of them at a time."""
+
+    after: str = ""
+    """The last key of the page before; "" for the first page."""
+    owned: bool = False
+    """Only those of slots that the node looks after, as the first live one."""
 
 
 class VacateSeats(_Rpc, frozen=True, tag=116):
@@ -486,6 +472,23 @@ class UnavailableReply(_Rpc, frozen=True, tag=136):
     missing: list[str]
 
 
+class Revisions(_Rpc, frozen=True, tag=143):
+    """States of a watched key, in the order of their versions."""
+
+    revisions: list[Revision]
+
+
+class HeldKeysReply(_Rpc, frozen=True, tag=144):
+    keys: list[HeldKey]
+    """By slot, and in each slot by the bytes of the key."""
+    more: bool
+    """Whether there are keys after these."""
+
+
+class StaleReply(_Rpc, frozen=True, tag=145):
+    stale: StaleEntry
+
+
 class StoreStateReply(_Rpc, frozen=True, tag=137):
     state: StoreState
     more: bool
@@ -534,6 +537,8 @@ ClientRequest = (
     | VacateSeats
     | CanStop
     | InspectKey
+    | WatchKey
+    | GetHeldKeys
 )
 ServerReply = (
     Sent
@@ -554,6 +559,9 @@ ServerReply = (
     | StoreStateReply
     | StandingReply
     | KeyMembersReply
+    | Revisions
+    | HeldKeysReply
+    | StaleReply
 )
 REPLIES: dict[type, tuple[type, ...]] = {
     SendMessage: (Sent, Done),
@@ -567,12 +575,14 @@ REPLIES: dict[type, tuple[type, ...]] = {
     GetHistory: (HistoryReply,),
     GetTrails: (Trails,),
     BeginRing: (Done,),
-    GetKey: (EntryReply, UnavailableReply),
+    GetKey: (EntryReply, StaleReply, UnavailableReply),
     PutKey: (WrittenReply, ConflictReply, UnconfirmedReply, UnavailableReply),
     DeleteKey: (WrittenReply, ConflictReply, UnconfirmedReply, UnavailableReply),
     GetStoreState: (StoreStateReply,),
     VacateSeats: (Done,),
     CanStop: (StandingReply,),
     InspectKey: (KeyMembersReply,),
+    WatchKey: (Revisions,),
+    GetHeldKeys: (HeldKeysReply,),
 }
 """The types of replies to each request, other than :class:`Failure`."""

@@ -115,7 +115,7 @@ class SharedTests(SynchronousTestCase):
         self.assertEqual(around.effects, [Say("A", one)])
 
     def test_each_alarm_is_another_one(self) -> None:
-        self.assertEqual(sorted(For), list(range(12)))
+        self.assertEqual(len(set(For)), len(For.__members__))
 
 
 class Drawn(Even):

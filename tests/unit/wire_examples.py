@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from chordnet.core.base import messages as core
-from chordnet.core.base.outcomes import Entry
+from chordnet.core.base.outcomes import Entry, Revision, StaleEntry
 from chordnet.wire import codec, greeting, rpc, stores
+from chordnet.wire.stores import HeldKey
 
 RAW = bytes(range(20))
 NODE = core.NodeRef(RAW, 1760000000000, "10.0.0.1:7001", "Node 1")
@@ -81,6 +82,10 @@ PEER_MESSAGES: list[Any] = [
     core.Given(False),
     core.StoreMail(b"\x90"),
 ]
+REVISION = Revision(6, b"green", 1760000060.5, (4, 5))
+REMOVED = Revision(7, None)
+HELD = HeldKey("config", 7, 5, None, 63)
+STALE = StaleEntry(ENTRY, "Node 4", 1, 0.25)
 REQUESTS: list[Any] = [
     rpc.SendMessage(1, "apple"),
     rpc.GetMessages(2, 10, str(ID)),
@@ -100,6 +105,8 @@ REQUESTS: list[Any] = [
     rpc.VacateSeats(15),
     rpc.CanStop(16),
     rpc.InspectKey(17, "config"),
+    rpc.WatchKey(16, "config", 2),
+    rpc.GetHeldKeys(17, "config", True),
 ]
 REPLIES: list[Any] = [
     rpc.Sent(1, RECEIPT),
@@ -120,6 +127,9 @@ REPLIES: list[Any] = [
     rpc.StoreStateReply(14, STORE, True),
     rpc.StandingReply(16, STANDING),
     rpc.KeyMembersReply(17, KEY_MEMBERS),
+    rpc.Revisions(16, [REVISION, REMOVED]),
+    rpc.HeldKeysReply(17, [HELD], True),
+    rpc.StaleReply(11, STALE),
 ]
 EXAMPLES = [*GREETINGS, *PEER_MESSAGES, *REQUESTS, *REPLIES]
 

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import attrs
 
 from chordnet.core.base.errors import Busy
-from chordnet.core.base.outcomes import Entry
+from chordnet.core.base.outcomes import Entry, StaleEntry
 from chordnet.net.observe.accounts import history, trails
 from chordnet.net.serve.reading import ReceivedReader, position_of, trace_of
 from chordnet.net.serve.seams import Asker, Node
@@ -26,6 +26,7 @@ from chordnet.wire.rpc import (
     Done,
     EntryReply,
     Follow,
+    GetHeldKeys,
     GetHistory,
     GetKey,
     GetMessages,
@@ -33,6 +34,7 @@ from chordnet.wire.rpc import (
     GetStoreState,
     GetTrace,
     GetTrails,
+    HeldKeysReply,
     HistoryReply,
     InspectKey,
     KeyMembersReply,
@@ -44,6 +46,7 @@ from chordnet.wire.rpc import (
     SendMessage,
     Sent,
     ServerReply,
+    StaleReply,
     StandingReply,
     StatusReply,
     StoreStateReply,
@@ -51,6 +54,7 @@ from chordnet.wire.rpc import (
     Trails,
     Unfollow,
     VacateSeats,
+    WatchKey,
     WrittenReply,
     failure,
 )
@@ -130,8 +134,9 @@ def follow(asker: Asker, request: Follow) -> None:
 
 
 def unfollow(asker: Asker, request: Unfollow) -> ServerReply:
-    """End a following."""
+    """End a following, or a watch."""
     asker.followings.end(request.rid)
+    asker.key_watches.end(request.rid)
     return Done(request.rid)
 
 
@@ -161,6 +166,16 @@ def get_store_state(asker: Asker, request: GetStoreState) -> ServerReply:
     return StoreStateReply(request.rid, *asker.node.store_state(request.first))
 
 
+def watch_key(asker: Asker, request: WatchKey) -> None:
+    """Begin a watch, which sends the states of a key as they come."""
+    asker.key_watches.begin(request)
+
+
+def get_held_keys(asker: Asker, request: GetHeldKeys) -> ServerReply:
+    """Return keys that the node holds, as many as fit into one reply."""
+    return HeldKeysReply(request.rid, *asker.node.held_keys(request.after, owned=request.owned))
+
+
 def vacate_seats(asker: Asker, request: VacateSeats) -> ServerReply:
     """Give up all slots; how far that is the state of the store tells."""
     asker.node.vacate()
@@ -177,10 +192,11 @@ def inspect_key(asker: Asker, request: InspectKey) -> None:
     asker.later(request.rid, KeyMembersReply, asker.node.standings.inspect, request.key)
 
 
-def _entry(asker: Asker, rid: int, entry: Entry | None) -> ServerReply:
+def _entry(asker: Asker, rid: int, found: Entry | StaleEntry | None) -> ServerReply:
+    entry = found.entry if isinstance(found, StaleEntry) else found
     if entry is not None and not asker.has_room(len(entry.value) + _ABOUT):
         return failure(rid, Busy("the replies before this one wait to be read; ask again"))
-    return EntryReply(rid, entry)
+    return StaleReply(rid, found) if isinstance(found, StaleEntry) else EntryReply(rid, entry)
 
 
 def _done(rid: int, _result: None) -> Done:
@@ -216,5 +232,7 @@ CALLS = (
     Call(VacateSeats, vacate_seats, "operate"),
     Call(CanStop, can_stop, "read"),
     Call(InspectKey, inspect_key, "read"),
+    Call(WatchKey, watch_key, "read"),
+    Call(GetHeldKeys, get_held_keys, "read", long=True),
 )
 BY_REQUEST: dict[type, Call] = {call.request: call for call in CALLS}

@@ -18,6 +18,7 @@ from chordnet.net.base.metrics import NetMetric
 from chordnet.net.links.protocol import Connection
 from chordnet.net.serve.calls import BY_REQUEST
 from chordnet.net.serve.followings import Followings
+from chordnet.net.serve.revisions import KeyWatches
 from chordnet.net.serve.seams import Node
 from chordnet.net.serve.watches import IdleWatch, ReadingWatch
 from chordnet.wire.codec import encode_frame, read_request
@@ -28,6 +29,7 @@ from chordnet.wire.rpc import (
     EntryReply,
     Failure,
     ServerReply,
+    StaleReply,
     failure,
 )
 
@@ -51,6 +53,7 @@ class ClientSession:
         self.node = desk.node
         self.leave = desk.leave
         self.followings = Followings(self.node, connection)
+        self.key_watches = KeyWatches(self.node, connection)
         self._desk = desk
         self._connection = connection
         self._backlog: deque[bytes] = deque()
@@ -69,11 +72,15 @@ class ClientSession:
 
     @property
     def busy(self) -> bool:
-        """Whether an answer or a following is under way."""
-        return bool(self._in_flight or self.followings or self._backlog)
+        """Whether an answer, a following or a watch is under way."""
+        return bool(self._backlog) or self._awaits
+
+    @property
+    def _awaits(self) -> bool:
+        return bool(self._in_flight or self.followings or self.key_watches)
 
     def _used(self) -> tuple[int, bool]:
-        return self._requests, bool(self._in_flight or self.followings)
+        return self._requests, self._awaits
 
     # -- what the connection reports -----------------------------------------------------------
 
@@ -122,18 +129,21 @@ class ClientSession:
         except RemoteProtocolError as error:  # only frames() may raise it to the connection
             self.violated(str(error))
         self.followings.pump()
+        self.key_watches.pump()
 
     def lost(self) -> None:
         self._desk.forget(self)
         self._slowness.stop()
         self._idleness.stop()
         self.followings.stop()
+        self.key_watches.stop()
 
     def close(self, code: str, text: str) -> None:
         """Say goodbye and close."""
         self.followings.clear()
         if code != "slow":
             self._connection.hurry()
+        self.key_watches.stop()
         self._connection.send(Bye(code, text))
         self._connection.close()
 
@@ -213,7 +223,7 @@ class ClientSession:
         self._reply(failure(rid, error))
 
     def _reply(self, reply: ServerReply) -> None:
-        if isinstance(reply, EntryReply | ConflictReply):
+        if isinstance(reply, EntryReply | StaleReply | ConflictReply):
             self._connection.send_value(encode_frame(reply))
         else:
             self._connection.send(reply)

@@ -4,7 +4,8 @@ What must hold at the end:
 
 - the history is linearizable a key, which includes that nothing confirmed was lost;
 - once the faults have stopped, every slot serves again within :data:`RECOVERY_S`, and every key can
-  be read through every node, each with the same answer.
+  be read through every node, each with the same answer;
+- every watch that goes on has told its key's last version by then.
 
 Disks are taken one at a time, and only while every slot has all its members: so each run keeps what
 the store's promise assumes. The same holds of disks that are replaced by an older copy, which is
@@ -16,7 +17,7 @@ All wall clocks are within two seconds of the true time, one at a time excepted.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import attrs
 
@@ -27,11 +28,14 @@ from chordnet.judge.store.anomalies import Verdict
 from chordnet.judge.store.check import HistoryFound, check_history
 from chordnet.judge.store.history import Operation
 from chordnet.sim.store.clients import CLOCKS_S, Client, Mix
+from chordnet.sim.store.watchers import Watcher
 from chordnet.sim.store.world import Disk, StoreWorld
 
 LEAVE_S = 3.0
 """A node that leaves waits until no slot has needed it for so long."""
 RECOVERY_S = 60.0
+CALM_S = 10.0
+"""After the last write, until every watch has to have told of it."""
 FORMING_S = 30.0
 FAR_S = 60.0
 """A clock that is wrong is wrong by up to so much."""
@@ -48,6 +52,8 @@ class Plan:
     slots: int = 16
     keys: int = 20
     clients: int = 8
+    watchers: int = 4
+    """Clients that watch keys."""
     operations: int = 2000
     fault_s: float = 1.0
     """Between two faults, on average."""
@@ -289,6 +295,8 @@ def run(seed: int, plan: Plan) -> Report:
     clients = [
         Client(f"c{k}", world, plan.keys, plan.mix, report.history) for k in range(plan.clients)
     ]
+    watched: list[Operation] = []
+    watchers = [Watcher(f"w{k}", world, plan.keys, watched) for k in range(plan.watchers)]
     faults = None if plan.quiet else _Faults(world, plan, report)
     world.run(3600.0, lambda: len(report.history) >= plan.operations, poll=0.25)
     if faults is not None:
@@ -298,12 +306,18 @@ def run(seed: int, plan: Plan) -> Report:
     report.recovered = world.now - ended
     for client in clients:
         client.going = False
-    world.run(5.0)
+    for watcher in watchers:
+        watcher.going = False
+    world.run(CALM_S)
     if not calm:
         report.problems.append("not in step again: " + "; ".join(list(world.out_of_step())[:4]))
-    _read_all(world, plan, report)
+    for watcher in watchers:
+        watcher.settle()
+    _read_all(world, plan, report, watchers)
     report.seconds = world.now
     report.outcomes = Counter(str(operation.outcome) for operation in report.history)
+    report.outcomes["told"] = len(watched)
+    report.history += watched
     report.judged = check_history(sorted(report.history, key=lambda o: o.call))
     if report.judged.verdict is not Verdict.RIGHT:
         report.problems.append(f"the history is {report.judged.verdict}: {_why(report.judged)}")
@@ -319,7 +333,9 @@ def _why(judged: HistoryFound) -> str:
     return f"{found.key}, {', '.join(kinds) or 'its operations have no order that fits'}"
 
 
-def _read_all(world: StoreWorld, plan: Plan, report: Report) -> None:
+def _read_all(
+    world: StoreWorld, plan: Plan, report: Report, watchers: Sequence[Watcher] = ()
+) -> None:
     """Read every key through every node."""
     for number in range(plan.keys):
         told: list[end.Outcome] = []
@@ -336,3 +352,6 @@ def _read_all(world: StoreWorld, plan: Plan, report: Report) -> None:
             report.problems.append(f"k{number} cannot be read in the end: {missed[:1]}")
         if len({content.version for content in found}) > 1:
             report.problems.append(f"k{number} differs from node to node")
+        for watcher in watchers:
+            if found and watcher.key == f"k{number}":
+                report.problems += filter(None, [watcher.behind(found[0])])

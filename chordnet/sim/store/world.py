@@ -95,8 +95,13 @@ class Process:
     backlog: list[ev.Event] = attrs.field(factory=list)
     ticking: float | None = None
     waiting: dict[int, Callable[[Outcome], None]] = attrs.field(factory=dict)
+    watches: dict[int, Callable[[fx.Revised | fx.Unwatched], None]] = attrs.field(factory=dict)
     view: ev.Neighbours | None = None
     notes: list[fx.Noted] = attrs.field(factory=list)
+
+
+def _untold(_effect: object) -> None:
+    """Take what nobody waits for any more."""
 
 
 class StoreWorld(Schedule):
@@ -253,6 +258,28 @@ class StoreWorld(Schedule):
         self._step(process, ev.Ask(self._op, asked, timeout))
         return True
 
+    def watch(
+        self,
+        name: str,
+        key: bytes,
+        since: int | None,
+        told: Callable[[fx.Revised | fx.Unwatched], None],
+    ) -> int | None:
+        """Have a node watch a key; return what names the watch, None if it cannot begin."""
+        process = self.processes[name]
+        if not process.up or process.frozen or process.node.founding is None:
+            return None
+        self._op += 1
+        process.watches[self._op] = told
+        self._step(process, ev.Watch(self._op, key, since))
+        return self._op
+
+    def unwatch(self, name: str, watch: int) -> None:
+        """End a watch, whatever has become of its node."""
+        process = self.processes[name]
+        if process.watches.pop(watch, None) is not None:
+            self._step(process, ev.Unwatch(watch))
+
     # ---- performing -------------------------------------------------------------------------
 
     def _deliver(self, process: Process, event: ev.Event, _: object) -> None:
@@ -276,8 +303,10 @@ class StoreWorld(Schedule):
                 done = process.waiting.pop(effect.op, None)
                 if done is not None and not isinstance(effect.outcome, Report):
                     done(effect.outcome)
-            else:
+            elif isinstance(effect, fx.Noted):
                 process.notes.append(effect)
+            else:
+                process.watches.get(effect.watch, _untold)(effect)
         self._arm(process)
 
     def _arm(self, process: Process) -> None:

@@ -11,6 +11,8 @@ class Get(msgspec.Struct, frozen=True, tag=True):
     """Read a key."""
 
     key: bytes
+    stale: bool = False
+    """Whatever one member has is enough."""
 
 
 class Put(msgspec.Struct, frozen=True, tag=True):

@@ -15,6 +15,8 @@ those members cannot be reached is somebody else asked where the slot is now, fo
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import attrs
 
 from chordnet.core.store.base.ballots import Ballots
@@ -61,6 +63,8 @@ class Ongoing:
     refreshed: bool = False
     presumed: set[str] = attrs.field(factory=set)
     """Members that are believed dead because of what was asked before, and have not been tried."""
+    then: Callable[[Outcome], None] | None = None
+    """Called at the end, for an operation of this node's own."""
 
 
 class Asking:
@@ -82,8 +86,18 @@ class Asking:
         self._refreshing: set[int] = set()
         """Those that wait for news of their slot."""
 
-    def start(self, op: int | None, asked: Get | Put, timeout: float) -> None:
-        """Begin an operation."""
+    def start(
+        self,
+        op: int | None,
+        asked: Get | Put,
+        timeout: float,
+        then: Callable[[Outcome], None] | None = None,
+    ) -> None:
+        """Begin an operation.
+
+        :param op: the client's number of it; None: it is this node's own.
+        :param then: called with its end.
+        """
         around = self._around
         rid, slot = around.rid(), self._slots.of(asked.key)
         configuration = self._directory.of(slot).configuration
@@ -100,7 +114,7 @@ class Asking:
             lambda: around.wall,
         )
         now = around.now
-        self.ongoing[rid] = Ongoing(op, slot, asked, operation, now)
+        self.ongoing[rid] = Ongoing(op, slot, asked, operation, now, then=then)
         around.sooner(For.DEADLINE, rid, timeout)
         around.sooner(For.REMINDER, rid, REMINDER_S)
         operation.begin()
@@ -260,3 +274,5 @@ class Asking:
             self._around.alarms.cancel((alarm, rid))
         if ongoing.op is not None:
             self._around.answers.append(Answered(ongoing.op, outcome))
+        if ongoing.then is not None:
+            ongoing.then(outcome)

@@ -28,6 +28,7 @@ from chordnet.core.store.base.messages import Address, StoreMessage
 from chordnet.core.store.base.records import MOST_REQUESTS, Applied, Content, Floor, Record
 from chordnet.core.store.begin.hails import Hail
 from chordnet.core.store.node.directory import Listed
+from chordnet.core.store.watch.messages import WATCHED_IN_ONE, Peek, Peeked, Stirred, Watch
 
 LETTER_BYTES = 65_536
 """A letter is closed when it is longer; one message goes in whatever its size."""
@@ -96,7 +97,21 @@ class Leaving(Talk, frozen=True):
     """The sender is about to stop, and keeps its seats."""
 
 
-Message = StoreMessage | Hail | Lists | Digest | Where | Sum | Stock | Missing | Leaving
+Message = (
+    StoreMessage
+    | Hail
+    | Lists
+    | Digest
+    | Where
+    | Sum
+    | Stock
+    | Missing
+    | Leaving
+    | Watch
+    | Stirred
+    | Peek
+    | Peeked
+)
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(list[Message]).decode
 
@@ -186,6 +201,10 @@ _CHECKS: dict[type, Callable[[Any], bool]] = {
     ),
     Missing: lambda part: len(part.keys) <= STOCK_IN_ONE and all(map(_is_key, part.keys)),
     Listed: lambda part: part.slot < MOST_SLOTS,
+    Watch: lambda part: _watched(part.keys),
+    Stirred: lambda part: _watched(part.keys),
+    Peek: _key,
+    Peeked: lambda part: isfinite(part.age_s),
 }
 _STRUCTS: tuple[type, ...] = (
     *StoreMessage.__args__,
@@ -196,6 +215,10 @@ _STRUCTS: tuple[type, ...] = (
     Stock,
     Missing,
     Leaving,
+    Watch,
+    Stirred,
+    Peek,
+    Peeked,
     Listed,
     Address,
     Ballot,
@@ -208,6 +231,10 @@ _STRUCTS: tuple[type, ...] = (
     Floor,
 )
 _INNER = {kind: _inner(kind) for kind in _STRUCTS}
+
+
+def _watched(keys: tuple[tuple[bytes, int], ...]) -> bool:
+    return len(keys) <= WATCHED_IN_ONE and all(_is_key(key) for key, _version in keys)
 
 
 def _members(members: tuple[Member, ...]) -> bool:

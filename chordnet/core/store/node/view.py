@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Container, Iterator
+
 import attrs
 
 from chordnet.core.store.base.configurations import Configuration, Member
 from chordnet.core.store.base.founding import Founding
+from chordnet.core.store.base.records import Content
 from chordnet.core.store.node.directory import Listed
-from chordnet.core.store.node.holdings import Held
+from chordnet.core.store.node.holdings import Held, Holdings
 
 
 @attrs.frozen
@@ -43,6 +46,25 @@ class StoreView:
     changing: int
     """Slots whose members this node is changing."""
     slots: tuple[SlotView, ...]
+
+
+def held_keys(
+    holdings: Holdings, arc: Container[int] | None, first: int, after: bytes | None
+) -> Iterator[tuple[int, bytes, Content]]:
+    """Yield (slot, key, content) of the keys with a value on a disk, by slot and key.
+
+    :param arc: the slots that are wanted; None for all.
+    :param first: the slot to begin with; there after this key.
+    """
+    for held in sorted(holdings.served, key=lambda each: each.registers.head.slot):
+        slot, records = held.registers.head.slot, held.registers.records
+        if slot < first or (arc is not None and slot not in arc):
+            continue
+        beyond = after if slot == first else None
+        for key in sorted(k for k in records if beyond is None or k > beyond):
+            content = records[key].content
+            if content.value is not None:
+                yield slot, key, content
 
 
 def slot_view(listed: Listed, held: Held | None) -> SlotView:
