@@ -81,7 +81,16 @@ if TYPE_CHECKING:
         TraceEvent,
         Written,
     )
-    from chordnet.wire.stores import HeldKey, SlotMember, SlotState, StoreState
+    from chordnet.wire.stores import (
+        HeldKey,
+        KeyMember,
+        KeyMembers,
+        SlotMember,
+        SlotStanding,
+        SlotState,
+        StoreStanding,
+        StoreState,
+    )
 
 __version__ = "0.1.0"
 
@@ -109,7 +118,8 @@ _NAMES = {
     "chordnet.wire.rpc": "FingerEntry LookupResult MessageGap MessageRecord MessageTrace"
     " MessageTrail NodeHistory NodeInfo NodeStatus Order OrderedEntry OriginHistory Receipt"
     " RouteHop TraceEvent Written",
-    "chordnet.wire.stores": "HeldKey SlotMember SlotState StoreState",
+    "chordnet.wire.stores": "HeldKey KeyMember KeyMembers SlotMember SlotStanding SlotState"
+    " StoreStanding StoreState",
 }
 _HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}
 
@@ -136,6 +146,8 @@ __all__ = [
     "InvalidMessage",
     "InvalidValue",
     "Joined",
+    "KeyMember",
+    "KeyMembers",
     "KeyWatch",
     "LeftRing",
     "LocalProtocolError",
@@ -175,11 +187,13 @@ __all__ = [
     "Safeguards",
     "Seams",
     "SlotMember",
+    "SlotStanding",
     "SlotState",
     "StaleEntry",
     "Status",
     "StatusChanged",
     "StoreFailed",
+    "StoreStanding",
     "StoreState",
     "Subscription",
     "TimedOut",

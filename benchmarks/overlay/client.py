@@ -24,6 +24,7 @@ from twisted.python.failure import Failure as TwistedFailure
 from benchmarks.effort import NODES
 from benchmarks.errors import BenchmarkError
 from benchmarks.messages import number, payload
+from benchmarks.stats import median
 from benchmarks.workers import Failure
 from chordnet.client import P2PNetClient
 from chordnet.wire.rpc import LookupResult, MessageRecord, Receipt
@@ -34,6 +35,8 @@ POLL_SECONDS = 0.02
 QUIET_SECONDS = 0.3
 """A node counts as gone once no table has shown it for so long."""
 PATIENCE_SECONDS = 30.0
+VALUE_KEYS = 32
+"""Keys that large values are written to, one after another."""
 
 
 def run(pipe: Connection, ports: Sequence[int]) -> None:
@@ -125,6 +128,27 @@ class Verbs:
         begin = time.perf_counter()
         await in_flight(lambda key: client.lookup(key).addCallback(found), keys, window)
         return distant / (time.perf_counter() - begin)
+
+    async def write(self, size: int, bytes_per_s: float, seconds: float) -> tuple[int, float]:
+        """Write values of so many bytes, one after another, through one node after another.
+
+        Returns:
+            How many were confirmed, and the median of the seconds that it took.
+        """
+        took: list[float] = []
+        begin = time.monotonic()
+        while (now := time.monotonic()) < begin + seconds:
+            client = self._clients[len(took) % len(self._clients)]
+            await client.put(f"large {len(took) % VALUE_KEYS}", os.urandom(size))
+            took.append(time.monotonic() - now)
+            due = begin + len(took) * size / bytes_per_s
+            await deferLater(self._reactor, max(0.0, due - time.monotonic()))
+        return len(took), median(took)
+
+    async def counted(self, name: str) -> float:
+        """Return a counter's sum over all nodes."""
+        statuses = [await client.status() for client in self._clients]
+        return float(sum(status.counters.get(name, 0) for status in statuses))
 
     async def disappearance(self, victim: int, pid: int, blow: int) -> list[float]:
         """Send a signal to a node; return when each other one had forgotten it, in seconds."""

@@ -36,6 +36,9 @@ COMMANDS = {
     "demo": _Entry("demo", "demo", _STORY, "The whole story in a minute, on a network of its own."),
     "start-network": _Entry("lifecycle", "start_network", _NETWORK, "Start nodes into one ring."),
     "stop-network": _Entry("lifecycle", "stop_network", _NETWORK, "Stop every node."),
+    "restart-network": _Entry(
+        "lifecycle", "restart_network", _NETWORK, "Restart every node; --rolling: in use."
+    ),
     "remove-node": _Entry("members", "remove_node", _NETWORK, "Take one node away."),
     "add-node": _Entry("members", "add_node", _NETWORK, "Bring a node back, or add the next."),
     "chaos": _Entry("chaos", "chaos", _NETWORK, "Kill, freeze, part or slow down; and heal."),

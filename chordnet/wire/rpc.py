@@ -369,11 +369,11 @@ class VacateSeats(_Rpc, frozen=True, tag=116):
     """Give up all slots; ``Done`` is the immediate reply, and ``seats`` of the state tells."""
 
 
-class CanStop(_Rpc, frozen=True, tag=150):
+class CanStop(_Rpc, frozen=True, tag=181):
     """Ask if every slot of the node keeps a majority without it."""
 
 
-class InspectKey(_Rpc, frozen=True, tag=151):
+class InspectKey(_Rpc, frozen=True, tag=182):
     """Ask what each of the nodes that hold a key has of it."""
 
     key: str
@@ -495,11 +495,11 @@ class StoreStateReply(_Rpc, frozen=True, tag=137):
     """Whether there are slots after these."""
 
 
-class StandingReply(_Rpc, frozen=True, tag=152):
+class StandingReply(_Rpc, frozen=True, tag=191):
     standing: StoreStanding
 
 
-class KeyMembersReply(_Rpc, frozen=True, tag=153):
+class KeyMembersReply(_Rpc, frozen=True, tag=192):
     members: KeyMembers
 
 

@@ -102,8 +102,10 @@ class StoreStanding(_Value, frozen=True):
     can_stop: bool
     held: int
     """How many slots need the node."""
+    at_risk: int
+    """How many of them would be without a majority; none if it can be stopped."""
     slots: list[SlotStanding]
-    """Those of them that would be without a majority; empty if it can be stopped."""
+    """Those, or the first of them if there are very many."""
 
 
 class KeyMember(_Value, frozen=True):

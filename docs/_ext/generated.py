@@ -137,18 +137,22 @@ def node_metrics() -> str:
 
 def commands() -> str:
     """Every command of ``p2pnet``: usage, arguments, options, examples."""
-    group = click.Context(app.cli, info_name="p2pnet")
-    parts = []
-    for name in app.cli.list_commands(group):
-        command = app.cli.get_command(group, name)
+    return "\n".join(_commands(app.cli, click.Context(app.cli, info_name="p2pnet"), "p2pnet"))
+
+
+def _commands(group: click.Group, above: click.Context, path: str) -> Iterator[str]:
+    for name in group.list_commands(above):
+        command = group.get_command(above, name)
         assert command is not None
-        context = click.Context(command, info_name=name, parent=group, **_WIDTH)
-        usage = " ".join(["p2pnet", name, *command.collect_usage_pieces(context)])
-        parts += [f"\n## {name}\n", f"```text\n{usage}\n```\n"]
-        parts.append(_prose(inspect.cleandoc(command.help or "")))
-        parts += ["", "| option | meaning |", "|---|---|", *_options(command, context)]
-        parts += ["", *_examples(command.epilog or "")]
-    return "\n".join(parts)
+        context = click.Context(command, info_name=name, parent=above, **_WIDTH)
+        usage = " ".join([path, name, *command.collect_usage_pieces(context)])
+        title = f"{path} {name}".removeprefix("p2pnet ")
+        yield f"\n## {title}\n\n```text\n{usage}\n```\n"
+        yield _prose(inspect.cleandoc(command.help or ""))
+        yield from ("", "| option | meaning |", "|---|---|", *_options(command, context))
+        yield from ("", *_examples(command.epilog or ""))
+        if isinstance(command, click.Group):
+            yield from _commands(command, context, f"{path} {name}")
 
 
 def _prose(text: str) -> str:

@@ -70,7 +70,7 @@ class CanStopTests(Case):
         self.standings.can_stop(self.told.append)
         self.assertEqual(self.store.asked, [(MayStop(), 1.0)])
         self.store.say(SAFE)
-        self.assertEqual(self.told, [StoreStanding(True, 1, [])])
+        self.assertEqual(self.told, [StoreStanding(True, 1, 0, [])])
 
     def test_the_slots_that_would_be_without_one_are_told_with_their_members(self) -> None:
         self.standings.can_stop(self.told.append)
@@ -79,14 +79,14 @@ class CanStopTests(Case):
             SlotStanding(1, 4, ["A", "B", "C"], ["B"], [], False),
             SlotStanding(2, 4, ["A", "B", "C"], [], ["C"], False),
         ]
-        self.assertEqual(self.told, [StoreStanding(False, 3, slots)])
+        self.assertEqual(self.told, [StoreStanding(False, 3, 2, slots)])
 
     def test_of_very_many_such_slots_the_first_64_are_told(self) -> None:
         self.standings.can_stop(self.told.append)
         self.store.say(*[SlotSeen(n, THREE, (), ()) for n in range(100)])
         (found,) = self.told
         assert isinstance(found, StoreStanding)
-        self.assertEqual((found.held, len(found.slots)), (100, 64))
+        self.assertEqual((found.held, found.at_risk, len(found.slots)), (100, 100, 64))
 
     def test_a_node_whose_store_answers_for_nothing_can_be_stopped(self) -> None:
         self.bare.can_stop(self.told.append)
@@ -94,7 +94,7 @@ class CanStopTests(Case):
         self.standings.can_stop(self.told.append)
         self.store.failed, self.store.none = "", "it has not begun"
         self.standings.can_stop(self.told.append)
-        self.assertEqual(self.told, [StoreStanding(True, 0, [])] * 3)
+        self.assertEqual(self.told, [StoreStanding(True, 0, 0, [])] * 3)
         self.assertEqual(self.store.asked, [])
 
     def test_a_store_that_ends_meanwhile_answers_with_why(self) -> None:
@@ -234,4 +234,4 @@ class StoppingTests(SocketCase):
     async def test_two_nodes_are_both_needed(self) -> None:
         nodes = await self.ring(2)
         found = await self.until(nodes[1], False)
-        self.assertEqual((found.held, len(found.slots)), (16, 16))
+        self.assertEqual((found.held, found.at_risk), (16, 16))

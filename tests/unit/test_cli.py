@@ -74,7 +74,7 @@ class HelpTests(CommandCase):
             "send-message": " NODE MESSAGE", "get-messages": " NODE", "explain": " NODE",
             "trace": " ID", "lookup": " NODE KEY", "put": " NODE KEY [VALUE]",
             "get": " NODE KEY", "delete": " NODE KEY", "logs": " NODE", "replay": " FILE...",
-            "check-history": " FILE", "explain-key": " KEY",
+            "check-history": " FILE", "explain-key": " KEY", "store": " [COMMAND]",
         }  # fmt: skip
         for name in COMMANDS:
             first = self.p2pnet(name, "--help")[1].splitlines()[0]
@@ -113,7 +113,8 @@ class HelpTests(CommandCase):
             {
                 "Start here": ["demo"],
                 "Network": [
-                    "start-network", "stop-network", "remove-node", "add-node", "chaos",
+                    "start-network", "stop-network", "restart-network", "remove-node",
+                    "add-node", "chaos",
                 ],
                 "Messages": ["send-message", "get-messages"],
                 "Keys": ["put", "get", "delete", "store", "explain-key"],

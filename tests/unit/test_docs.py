@@ -26,7 +26,7 @@ from chordnet.cli import app
 from chordnet.cli.base import output
 from chordnet.cli.commands import chaos, doctor, explain, lifecycle, members, messages, ring, status
 from chordnet.cli.lab import check_history, replay, simulate
-from chordnet.cli.store import keys
+from chordnet.cli.store import group, keys, standing
 from chordnet.core.base import config
 from chordnet.core.base.config import ProtocolConfig
 from chordnet.core.base.messages import NodeRef
@@ -64,8 +64,10 @@ from chordnet.survey.verdict import Names
 from chordnet.testbed.actions import lifecycle as testbed
 from chordnet.testbed.actions.changes import Removed
 from chordnet.testbed.actions.chaos import Acted, Part
+from chordnet.testbed.actions.restart import Restarted
 from chordnet.testbed.base.faults import Faults
 from chordnet.wire.rpc import MessageRecord, NodeInfo, NodeStatus, Receipt, RouteHop, Written
+from chordnet.wire.stores import SlotStanding, StoreStanding
 from tests.unit import tidy
 
 ROOT = Path(__file__).parents[2]
@@ -623,6 +625,15 @@ class Json(SynchronousTestCase):
         done = testbed.Started(network=self.network, started=(1,), members=2, seconds=1.0)
         self.assertShape("add-node", members.added_json(1, done))
 
+    def test_the_json_of_a_restart_is_as_described(self):
+        done = Restarted(network=self.network, nodes=(1,), members=2, seconds=1.0)
+        self.assertShape("restart-network", lifecycle.restarted_json(done, rolling=True))
+
+    def test_the_json_of_a_node_that_cannot_be_stopped_is_as_described(self):
+        slot = SlotStanding(63, 4, ["Node 1", "Node 2", "Node 3"], ["Node 3"], [], False)
+        found = standing.standing_json(StoreStanding(False, 48, 1, [slot]), self.names)
+        self.assertShape("store can-stop", {"network": "default", "node": 1, **found})
+
     def test_the_json_of_send_is_as_described(self):
         receipt = Receipt("id", "apple", 2, 2, 1, 1, 0.1, False, [])
         self.assertShape("send-message", messages.receipt_json(receipt, 1, self.names))
@@ -706,9 +717,12 @@ class Json(SynchronousTestCase):
 
     def test_every_command_with_json_has_a_section(self):
         context = click.Context(app.cli)
+        commands = {name: app.cli.get_command(context, name) for name in app.COMMANDS}
+        for below in group.COMMANDS:
+            commands[f"store {below}"] = commands["store"].get_command(context, below)
         with_json = {
             name
-            for name in app.COMMANDS
-            if any("--json" in p.opts for p in app.cli.get_command(context, name).params)
+            for name, command in commands.items()
+            if any("--json" in p.opts for p in command.params)
         }
         self.assertEqual(set(self.documents), with_json)

@@ -25,7 +25,7 @@ WIRE = {
     msg.ChangeAccepted: "address rid ballot",
     msg.Chosen: "address rid previous configuration",
     msg.Installed: "address rid",
-    msg.Fetch: "address rid epoch after",
+    msg.Fetch: "address rid epoch after have",
     msg.Snapshot: "address rid after records floor more",
     msg.Forget: "address rid configuration",
     msg.Forgotten: "address rid",
@@ -116,6 +116,7 @@ class WireTests(SynchronousTestCase):
                 ("NOT_INSTALLED", 6),
                 ("NOT_SEALED", 7),
                 ("BALLOT", 8),
+                ("STRANGER", 16),
             ],
         )
 

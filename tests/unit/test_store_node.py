@@ -17,6 +17,7 @@ from chordnet.core.store.base.outcomes import Done, Unavailable
 from chordnet.core.store.base.records import Applied, Content, Record
 from chordnet.core.store.base.requests import Get, Put
 from chordnet.core.store.begin.hails import Hail, fault_of
+from chordnet.core.store.begin.voices import Voices
 from chordnet.core.store.node.directory import Listed
 from chordnet.core.store.node.seats import Holder
 from chordnet.core.store.node.surroundings import For
@@ -25,10 +26,12 @@ from chordnet.core.store.node.view import StoreView
 from tests.unit.store_node_support import (
     FORMATION,
     FOUNDING,
+    NEAR,
     A,
     B,
     C,
     D,
+    E,
     Node,
     address,
     hail,
@@ -49,8 +52,10 @@ def alone(**more: object) -> Node:
 
 def adopted() -> Node:
     """Return a node that has adopted the formation of one of Z, which leaves it then."""
-    node = Node(A, None, founders=(), kept=Kept(A.store, 1))
+    node = Node(A, None, founders=(), kept=Kept(A.store, 1), near=())
+    node.near("Z", before=None)
     node.hear("Z", hail(Z, BY_Z, empty=True))
+    node.near(*NEAR)
     assert node.machine.founding == BY_Z
     return node
 
@@ -271,7 +276,7 @@ class HailTests(SynchronousTestCase):
     def test_a_node_greets_those_that_hold_the_slots_in_its_care_as_well(self) -> None:
         node = Node(near=())
         node.near("F", before="F")
-        node.hear("F", Lists(FORMATION, (Listed(0, Configuration(1, 2, (A, D))),)))
+        node.hear("B", Lists(FORMATION, (Listed(0, Configuration(1, 2, (A, D))),)))
         node.take(Hail)
         node.wait(15.0)
         self.assertEqual(sorted(node.to(Hail)), ["B", "C", "D", "F"])
@@ -414,7 +419,7 @@ class OrderTests(SynchronousTestCase):
         node = Node(A, ALONE, founders=("A",))
         node.hear(
             "X",
-            msg.Prepare(Address(ALONE.id, 0, 1, 1, A.store), 5, b"b", Ballot(1, 1, "B", 1)),
+            msg.Prepare(Address(ALONE.id, 0, 1, 1, A.store), 5, b"b", Ballot(1, 1, "X", 1)),
             hail(Member("X", 24), ALONE, asks=True),
         )
         self.assertEqual([type(each) for each in node.order], [fx.Keep, fx.Post])
@@ -437,9 +442,66 @@ class OrderTests(SynchronousTestCase):
 
     def test_members_tell_the_wall_clock_that_a_step_was_given(self) -> None:
         node = Node()
-        node.hear("X", msg.Prepare(address(), 5, b"b", Ballot(1, 1, "B", 1)))
+        node.hear("X", msg.Prepare(address(), 5, b"b", Ballot(1, 1, "X", 1)))
         ((_to, promised),) = node.take(msg.Promised)
         self.assertEqual(promised.wall, node.now + 5000.0)
+
+
+class JoiningTests(SynchronousTestCase):
+    """One node's word is not enough to join a formation for ever."""
+
+    def newcomer(self, *near: str, founders: tuple[str, ...] = ()) -> Node:
+        node = Node(E, None, founders=founders, kept=Kept(E.store, 1), near=())
+        node.near(*near, before=None)
+        return node
+
+    def test_two_that_name_the_same_formation_are_believed_and_one_is_not(self) -> None:
+        node = self.newcomer("X", "B", "D")
+        node.hear("X", hail(Member("X", 24), OTHERS))
+        self.assertIsNone(node.machine.founding)
+        node.hear("B", hail(B, FOUNDING))
+        self.assertIsNone(node.machine.founding)
+        node.hear("X", hail(Member("X", 24), OTHERS))
+        self.assertIsNone(node.machine.founding)
+        node.hear("D", hail(D, FOUNDING))
+        self.assertEqual(node.machine.founding, FOUNDING)
+
+    def test_a_founder_that_this_node_was_told_of_is_believed(self) -> None:
+        node = self.newcomer("X", "B", founders=("A", "B", "C"))
+        node.hear("X", hail(Member("X", 24), OTHERS))
+        self.assertIsNone(node.machine.founding)
+        node.hear("B", hail(B, FOUNDING))
+        self.assertEqual(node.machine.founding, FOUNDING)
+
+    def test_the_only_neighbour_is_believed(self) -> None:
+        node = self.newcomer("D")
+        node.hear("D", hail(D, FOUNDING))
+        self.assertEqual(node.machine.founding, FOUNDING)
+
+    def test_one_of_several_neighbours_is_believed_after_a_while_if_none_says_another(
+        self,
+    ) -> None:
+        for other in (False, True):
+            node = self.newcomer("D", "X")
+            for _ in range(30):
+                if other:
+                    node.hear("X", hail(Member("X", 24), OTHERS))
+                node.hear("D", hail(D, FOUNDING))
+                node.wait(0.25)
+            self.assertEqual(node.machine.founding, None if other else FOUNDING)
+
+    def test_a_node_that_has_heard_one_asks_its_neighbours_again_soon(self) -> None:
+        node = self.newcomer("B", "D")
+        node.take(Hail)
+        node.hear("D", hail(D, FOUNDING))
+        node.wait(0.6)
+        self.assertEqual(sorted(node.to(Hail)), ["B", "D"])
+
+    def test_the_names_of_many_formations_are_not_remembered(self) -> None:
+        voices = Voices(())
+        for number in range(200):
+            self.assertFalse(voices.agree(f"n{number}", bytes([number]), ("a", "b"), 1.0))
+        self.assertEqual(len(voices._said), 64)
 
 
 class BeginningTests(SynchronousTestCase):

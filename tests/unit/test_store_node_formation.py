@@ -172,13 +172,13 @@ class TakenTests(SynchronousTestCase):
         told = msg.Chosen(address(D, slot=1, epoch=2), 7, FIRST, SECOND)
         node.hear("L", replace(told, address=replace(told.address, formation=OTHER)))
         self.assertEqual(node.formation.directory.of(1), Listed(1, FIRST))
-        node.hear("L", told)
+        node.hear("B", told)
         self.assertEqual(node.formation.directory.of(1), UNSURE)
 
     def test_a_member_that_votes_on_a_change_finishes_it_if_nobody_else_does(self) -> None:
         node = Node()
-        node.hear("L", msg.AcceptChange(address(slot=3), 7, BALLOT, (A, B, D)))
-        self.assertEqual(node.to(msg.ChangeAccepted), ["L"])
+        node.hear("B", msg.AcceptChange(address(slot=3), 7, BALLOT, (A, B, D)))
+        self.assertEqual(node.to(msg.ChangeAccepted), ["B"])
         self.assertIsInstance(node.entries[-1], HeadKept)
         node.wait(1.45)
         self.assertEqual(node.to(msg.PrepareChange), [])
@@ -192,16 +192,16 @@ class TakenTests(SynchronousTestCase):
 
     def test_a_member_of_a_chosen_configuration_fetches_its_state_and_installs_it(self) -> None:
         node = Node(D)
-        node.hear("L", msg.Chosen(address(D, slot=1, epoch=2), 7, FIRST, SECOND))
+        node.hear("B", msg.Chosen(address(D, slot=1, epoch=2), 7, FIRST, SECOND))
         self.assertEqual(node.to(msg.Fetch), ["A", "A", "B", "B", "C"])
         to = address(A, slot=1, epoch=2)
         node.hear("A", msg.Snapshot(to, 7, None, (), GROUND, more=False))
-        self.assertEqual(node.take(msg.Installed), [("L", msg.Installed(address(D, 1, 2), 7))])
+        self.assertEqual(node.take(msg.Installed), [("B", msg.Installed(address(D, 1, 2), 7))])
         self.assertEqual(node.machine.seats, 1)
 
     def test_an_installation_of_which_nothing_arrives_begins_again(self) -> None:
         node = Node(D)
-        node.hear("L", msg.Chosen(address(D, slot=1, epoch=2), 7, FIRST, SECOND))
+        node.hear("B", msg.Chosen(address(D, slot=1, epoch=2), 7, FIRST, SECOND))
         node.take(msg.Fetch)
         node.wait(0.9)
         self.assertEqual(node.to(msg.Fetch), [])
@@ -363,7 +363,7 @@ class ChangeTests(SynchronousTestCase):
 class NewsTests(SynchronousTestCase):
     def heard(self, node: Node, *listed: Listed) -> None:
         node.take(Lists)
-        node.hear("X", Lists(FORMATION, listed))
+        node.hear("B", Lists(FORMATION, listed))
 
     def told(self, node: Node) -> list[tuple[str, tuple[Listed, ...]]]:
         return [(to, message.listed) for to, message in node.take(Lists)]
@@ -374,12 +374,12 @@ class NewsTests(SynchronousTestCase):
         node.wait(0.019)
         other = Listed(2, SECOND)
         self.assertEqual(self.told(node), [])
-        node.hear("X", Lists(FORMATION, (other,)))
+        node.hear("B", Lists(FORMATION, (other,)))
         node.wait(0.002)
         self.assertEqual(self.told(node), [("F", (SURE, other)), ("B", (SURE, other))])
         node.wait(1.0)
         self.assertEqual(self.told(node), [])
-        node.hear("X", Lists(FORMATION, (Listed(3, SECOND),)))
+        node.hear("B", Lists(FORMATION, (Listed(3, SECOND),)))
         node.wait(0.02)
         third = (Listed(3, SECOND),)
         self.assertEqual(self.told(node), [("F", third), ("B", third)])
@@ -445,6 +445,17 @@ class NewsTests(SynchronousTestCase):
         node.hear("B", Digest(FORMATION, 0, back=True))
         self.assertEqual(node.sent, [("B", Lists(FORMATION, (SURE,)))])
 
+    def test_a_node_is_given_the_whole_directory_once_in_five_seconds(self) -> None:
+        node = Node()
+        self.heard(node, SURE)
+        for after, lists in ((0.1, 1), (4.8, 0), (0.2, 1)):
+            node.wait(after)
+            node.take(Lists)
+            for back in (False, True):
+                for _ in range(2):
+                    node.hear("X", Digest(FORMATION, 7, back))
+            self.assertEqual(len(node.take(Lists, "X")), 2 * lists)
+
     def test_long_lists_are_cut_after_256_slots(self) -> None:
         founding = Founding("net", 16, 512, 3, (A, B, C))
         node = Node(A, founding, slots=512, bits=16)
@@ -475,7 +486,7 @@ class NewsTests(SynchronousTestCase):
             for slot in range(256)
         )
         for each in known:
-            node.hear("X", Lists(founding.id, (each,)))
+            node.hear("B", Lists(founding.id, (each,)))
         node.take(Lists)
         node.hear("X", Digest(founding.id, 0))
         said = [message for _to, message in node.take(Lists)]
@@ -486,7 +497,7 @@ class NewsTests(SynchronousTestCase):
         self.assertEqual({len(message.listed) for message in said[:-1]}, {14})
 
     def heard_of(self, node: Node, founding: Founding, listed: tuple[Listed, ...]) -> None:
-        node.hear("X", Lists(founding.id, listed[:256]), Lists(founding.id, listed[256:]))
+        node.hear("B", Lists(founding.id, listed[:256]), Lists(founding.id, listed[256:]))
 
     def test_whoever_asks_where_slots_are_is_told_what_is_known_of_them(self) -> None:
         node = Node()
@@ -500,18 +511,18 @@ class SeenTests(SynchronousTestCase):
         node = Node()
         self.assertEqual(node.machine.seats, 4)
         without = later(2, B, C, D)
-        node.hear("X", Lists(FORMATION, (Listed(0, without, serves=False, before=FIRST),)))
+        node.hear("B", Lists(FORMATION, (Listed(0, without, serves=False, before=FIRST),)))
         self.assertEqual(node.machine.seats, 4)
-        node.hear("X", Lists(FORMATION, (Listed(0, without),)))
+        node.hear("B", Lists(FORMATION, (Listed(0, without),)))
         self.assertEqual(node.machine.seats, 3)
         node = Node(D)
-        node.hear("X", Lists(FORMATION, (SURE,)))
+        node.hear("B", Lists(FORMATION, (SURE,)))
         self.assertEqual(node.machine.seats, 1)
 
     def test_the_view_has_every_slot_with_what_is_held_of_it(self) -> None:
         kept = ((0, KEY, Record(BALLOT, BALLOT, CONTENT)),)
         node = Node(kept=Kept(1, 1, FOUNDING, FOUNDING, (), kept))
-        node.hear("X", Lists(FORMATION, (Listed(1, later(2, B, C, D)),)))
+        node.hear("B", Lists(FORMATION, (Listed(1, later(2, B, C, D)),)))
         slots = node.machine.view().slots
         self.assertEqual([each.slot for each in slots], [0, 1, 2, 3])
         self.assertEqual([each.keys for each in slots], [1, 0, 0, 0])

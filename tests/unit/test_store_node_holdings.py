@@ -6,7 +6,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from chordnet.core.store.base import messages as msg
 from chordnet.core.store.base.ballots import NONE, Ballot
-from chordnet.core.store.base.configurations import Configuration, Head, Member
+from chordnet.core.store.base.configurations import Configuration, Head, Member, Vote
 from chordnet.core.store.base.effects import AllDropped, HeadKept, Keep, RecordKept, Say
 from chordnet.core.store.base.founding import Founding
 from chordnet.core.store.base.kept import Kept
@@ -50,7 +50,10 @@ class Disk:
         self.known = Listed(0, FIRST)
 
     def take(self, request: msg.Request, sender: str = "X") -> list[tuple[str, msg.StoreMessage]]:
-        self.holdings.take(sender, request, self.known)
+        if isinstance(request, msg.Chosen):
+            self.holdings.chosen(sender, request)
+        else:
+            self.holdings.take(sender, request, self.known)
         return self.said()
 
     def said(self) -> list[tuple[str, msg.StoreMessage]]:
@@ -148,7 +151,7 @@ class StartTests(SynchronousTestCase):
         self.assertEqual(sorted(served), [2, 3])
 
     def test_members_tell_the_time_of_their_wall_clock(self) -> None:
-        ((_to, promised),) = Disk().take(msg.Prepare(address(), 1, b"k", BALLOT))
+        ((_to, promised),) = Disk().take(msg.Prepare(address(), 1, b"k", BALLOT), "B")
         assert isinstance(promised, msg.Promised)
         self.assertEqual(promised.wall, START + WALL)
 
@@ -164,11 +167,65 @@ class RequestTests(SynchronousTestCase):
             (msg.PrepareChange(address(), 1, BALLOT), msg.ChangePromised),
             (msg.AcceptChange(address(), 1, BALLOT, (A, B, D)), msg.ChangeAccepted),
             (msg.Fetch(address(), 1, 2), msg.Snapshot),
-            (msg.Forget(address(), 1, later(2, B, C)), msg.Forgotten),
         ):
-            self.assertEqual(disk.kinds(disk.take(request, "Y")), [("Y", answer)])
-        self.assertTrue(slot.head.emptied)
+            self.assertEqual(disk.kinds(disk.take(request, "B")), [("B", answer)])
+        self.assertEqual(slot.head.vote, Vote(BALLOT, (A, B, D)))
         self.assertEqual(disk.head(1), Head(FORMATION, 1, FIRST))
+
+    def test_what_concerns_keys_is_done_for_every_node(self) -> None:
+        disk, own = Disk(), Ballot(1, 1, "X", 1)
+        for request, answer in (
+            (msg.Prepare(address(), 1, b"k", own), msg.Promised),
+            (msg.Accept(address(), 1, b"k", own, CONTENT), msg.Accepted),
+            (msg.Read(address(), 1, b"k"), msg.Told),
+        ):
+            self.assertEqual(disk.kinds(disk.take(request, "X")), [("X", answer)])
+
+    def test_only_members_use_ballots_of_others_to_give_each_other_records(self) -> None:
+        for request, answer in (
+            (msg.Prepare(address(), 1, b"k", BALLOT), msg.Promised),
+            (msg.Accept(address(), 1, b"k", BALLOT, CONTENT), msg.Accepted),
+        ):
+            for sender, kind in (("X", msg.Refused), ("B", answer), ("C", answer)):
+                disk = Disk()
+                self.assertEqual(disk.kinds(disk.take(request, sender)), [(sender, kind)])
+
+    def test_the_members_of_a_slot_are_changed_by_its_members_alone(self) -> None:
+        for request in (
+            msg.PrepareChange(address(), 1, BALLOT),
+            msg.AcceptChange(address(), 1, BALLOT, (A, B, D)),
+        ):
+            for sender, refused in (("X", True), ("D", True), ("B", False), ("A", False)):
+                disk = Disk()
+                before = disk.head()
+                said = disk.take(request, sender)
+                kept = disk.head() == before
+                why = [m.why for _to, m in said if isinstance(m, msg.Refused)]
+                self.assertEqual((kept, why == [Why.STRANGER]), (refused, refused), sender)
+
+    def test_who_asks_in_another_epoch_is_told_of_this_one_whoever_it_is(self) -> None:
+        disk = Disk()
+        for epoch, why in ((0, Why.MOVED), (2, Why.NOT_INSTALLED)):
+            ((_to, said),) = disk.take(msg.PrepareChange(address(epoch=epoch), 1, BALLOT))
+            assert isinstance(said, msg.Refused)
+            self.assertEqual(said.why, why)
+
+    def test_a_state_is_given_to_members_and_to_those_that_are_about_to_be(self) -> None:
+        fetch = msg.Fetch(address(), 1, 2)
+        voted = msg.AcceptChange(address(), 1, BALLOT, (A, B, D))
+        for sender, kind in (("B", msg.Snapshot), ("D", msg.Snapshot), ("X", msg.Refused)):
+            disk = Disk()
+            disk.take(voted, "B")
+            self.assertEqual(disk.kinds(disk.take(fetch, sender)), [(sender, kind)])
+        for known in (UNSURE, Listed(0, later(3, D), serves=False, before=later(2, D, C))):
+            disk = Disk()
+            disk.take(msg.AcceptChange(address(), 1, BALLOT, (A, B)), "B")
+            self.assertEqual(disk.kinds(disk.take(fetch, "D")), [("D", msg.Refused)])
+            disk.known = known
+            self.assertEqual(disk.kinds(disk.take(fetch, "D")), [("D", msg.Snapshot)])
+        disk = Disk()
+        disk.holdings.learned(UNSURE)
+        self.assertEqual(disk.kinds(disk.take(fetch, "D")), [("D", msg.Snapshot)])
 
     def test_of_a_slot_that_it_does_not_hold_a_node_says_what_it_knows(self) -> None:
         disk = Disk(D)
@@ -231,21 +288,20 @@ class InstallTests(SynchronousTestCase):
             self.assertEqual(disk.take(told), [])
         self.assertEqual(disk.holdings.slots, {})
 
-    def test_an_installation_of_which_nothing_arrives_begins_again_after_a_second(self) -> None:
+    def test_an_installation_of_which_nothing_arrives_asks_again_after_a_second_and_then_later(
+        self,
+    ) -> None:
         disk = Disk()
-        disk.take(chosen(), "L")
-        disk.rung()
-        disk.holdings.install(UNSURE)
-        fetches = [message for _to, message in disk.said()]
-        self.assertEqual(len(fetches), 5)
-        (rid,) = {message.rid for message in fetches}
-        self.assertNotEqual(rid, 7)
+        asked = disk.take(chosen(), "L")
         self.assertEqual(disk.rings, 1.0)
+        for pause in (2.0, 4.0, 8.0, 8.0):
+            disk.rung()
+            disk.holdings.install(UNSURE)
+            self.assertEqual(disk.said(), asked)
+            self.assertEqual(disk.rings, pause)
         disk.page(A, 7)
+        self.assertEqual(disk.rings, 1.0)
         disk.page(B, 7)
-        self.assertEqual(disk.head().configuration, FIRST)
-        disk.page(A, rid)
-        disk.page(B, rid)
         self.assertEqual(disk.head().configuration, SECOND)
 
     def test_an_installation_goes_on_as_long_as_pages_arrive(self) -> None:
@@ -347,7 +403,7 @@ class LearnedTests(SynchronousTestCase):
     def test_who_is_no_member_any_more_drops_its_records_once_the_others_have_them(self) -> None:
         without = later(2, B, C, D)
         disk = Disk()
-        disk.take(msg.Accept(address(), 1, b"k", BALLOT, CONTENT))
+        disk.take(msg.Accept(address(), 1, b"k", BALLOT, CONTENT), "B")
         disk.holdings.learned(Listed(0, without, serves=False, before=FIRST))
         self.assertFalse(disk.head().emptied)
         self.assertEqual(len(disk.holdings.slots[0].registers.records), 1)
@@ -359,7 +415,7 @@ class LearnedTests(SynchronousTestCase):
 
     def test_who_stays_a_member_drops_nothing(self) -> None:
         disk = Disk()
-        disk.take(msg.Accept(address(), 1, b"k", BALLOT, CONTENT))
+        disk.take(msg.Accept(address(), 1, b"k", BALLOT, CONTENT), "B")
         disk.holdings.learned(Listed(0, SECOND))
         self.assertFalse(disk.head().emptied)
         self.assertEqual(list(disk.holdings.slots[0].registers.records), [b"k"])

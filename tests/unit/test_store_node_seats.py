@@ -566,4 +566,5 @@ def settled(owner: Owner) -> Listed:
     listed = owner.seats.over(rid, new)
     assert listed is not None
     owner.said()
+    owner.seats.learned(Listed(slot, new))
     return Listed(slot, new)

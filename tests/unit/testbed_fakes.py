@@ -41,7 +41,7 @@ from chordnet.wire.rpc import (
     TraceEvent,
     Written,
 )
-from chordnet.wire.stores import SlotMember, SlotState, StoreState
+from chordnet.wire.stores import KeyMembers, SlotMember, SlotState, StoreStanding, StoreState
 
 NO_ENGINE = {"DOCKER_HOST": "unix:///nowhere/docker.sock"}
 """For commands that run apart: whatever an engine here keeps of a network, they do not see it."""
@@ -180,6 +180,10 @@ class FakeNodes:
     stores: dict[int, Any] = attrs.field(factory=dict)
     """What nodes say of the store, if that is not one in step: a state, states that follow each
     other, the last one for good, or an error."""
+    standings: dict[int, list[Any]] = attrs.field(factory=dict)
+    """What nodes say if they can be stopped, the last answer for good: or an error; usually yes."""
+    inspected: dict[int, list[Any]] = attrs.field(factory=dict)
+    """What nodes say that the members of a key have, one after the other, or errors."""
     vacated: list[int] = attrs.field(factory=list)
     cannot_vacate: str = ""
     asked: list[int] = attrs.field(factory=list)
@@ -280,6 +284,21 @@ class FakeClient:
         self.nodes.vacated.append(number)
         refusal = self.nodes.cannot_vacate
         return fail(NoStore(refusal)) if refusal else succeed(None)
+
+    def can_stop(self) -> Deferred[StoreStanding]:
+        number = self.nodes.number(self.address)
+        told = self.nodes.standings.get(number, [StoreStanding(True, 4, 0, [])])
+        answer = told.pop(0) if len(told) > 1 else told[0]
+        if isinstance(answer, Exception):
+            return fail(answer)
+        return self._answer(dict.fromkeys(self.nodes.statuses, answer))
+
+    def inspect(self, key: str) -> Deferred[KeyMembers]:
+        self.nodes.words.append(("inspect", key))
+        told = self.nodes.inspected.get(self.nodes.number(self.address), [])
+        if told and isinstance(told[0], Exception):
+            return fail(told.pop(0))
+        return self._answer({n: each.pop(0) for n, each in self.nodes.inspected.items() if each})
 
     def trace(self, message_id: str) -> Deferred[MessageTrace]:
         found = {

@@ -41,7 +41,7 @@ STORE = stores.StoreState(
     [SLOT],
 )  # fmt: skip
 STANDING = stores.StoreStanding(
-    False, 48, [stores.SlotStanding(63, 4, ["Node 4", "Node 9"], ["Node 9"], [], False)]
+    False, 48, 1, [stores.SlotStanding(63, 4, ["Node 4", "Node 9"], ["Node 9"], [], False)]
 )
 KEY_MEMBER = stores.KeyMember(
     "Node 4", "00c0ffee00c0ffee", 0.002, "", 3, "4.2 Node 9", 4, 1760000060.0

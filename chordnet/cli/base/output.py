@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from chordnet.draw.phrases import plain
 from chordnet.survey.verdict import Names
-from chordnet.testbed.actions.convergence import Leaving
-from chordnet.testbed.actions.convergence import Progress as RingProgress
+from chordnet.testbed.actions.convergence import Stage
 from chordnet.wire.rpc import MessageRecord, NodeInfo, OrderedEntry
 
 if TYPE_CHECKING:
@@ -129,8 +128,8 @@ class Progress:
         self._clear()
         print(plain(text), file=sys.stderr)
 
-    def watch(self, progress: RingProgress | Leaving) -> None:
-        """Show how far a ring has got, or a node that hands over its slots."""
+    def watch(self, progress: Stage) -> None:
+        """Show how far a ring has got, a node that hands over its slots, or a restart."""
         if not self._live:
             return
         done, of = progress.done

@@ -1,4 +1,4 @@
-"""``p2pnet start-network`` and ``p2pnet stop-network``."""
+"""``p2pnet start-network``, ``p2pnet stop-network`` and ``p2pnet restart-network``."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from chordnet.testbed.actions.context import Testbed
 from chordnet.testbed.actions.lifecycle import Started, Stopped, Wish
 from chordnet.testbed.actions.lifecycle import start_network as start
 from chordnet.testbed.actions.lifecycle import stop_network as stop
+from chordnet.testbed.actions.restart import Restarted, restart_all, restart_rolling
 
 START_TIMEOUT_S = 90.0
 STOP_TIMEOUT_S = 60.0
@@ -154,3 +155,54 @@ def stop_network(network: str, purge: bool, timeout: float, as_json: bool) -> No
     late = f", {len(done.killed)} of them killed for taking too long" if done.killed else ""
     gone = (", its data removed" if done.existed else ", and it has no data") if purge else ""
     print(f"network '{network}': {what}{late}{gone}")
+
+
+@click.command(
+    cls=Command,
+    epilog="""\b
+Examples:
+  p2pnet restart-network --rolling
+  p2pnet restart-network
+""",
+)
+@click.option(
+    "--rolling",
+    is_flag=True,
+    help="One node after the other, so that every key can be read and written all the time.",
+)
+@timeout_option(START_TIMEOUT_S)
+@json_option
+@network_option
+def restart_network(rolling: bool, timeout: float, as_json: bool, network: str) -> None:
+    """Restart every node with its data, to run new code, say.
+
+    With --rolling each node is stopped only when every key that it holds has a majority without
+    it, and the next one only when it is back and up to date; the timeout is that of one node.
+    """
+
+    async def work(testbed: Testbed) -> Restarted:
+        restart = restart_rolling if rolling else restart_all
+        return await restart(testbed, timeout)
+
+    done = with_testbed(network, work)
+    if as_json:
+        print_json(restarted_json(done, rolling=rolling))
+        return
+    how = "one after the other" if rolling else "together"
+    late = f"; {len(done.killed)} of them killed for taking too long" if done.killed else ""
+    print(
+        f"network '{network}': {count(len(done.nodes), 'node')} restarted {how}{late}; "
+        f"{count(done.members, 'node')} in one ring after {done.seconds:.1f} s"
+    )
+
+
+def restarted_json(done: Restarted, *, rolling: bool) -> dict[str, object]:
+    """Return the outcome of a restart as its JSON document."""
+    return {
+        "network": done.network.name,
+        "rolling": rolling,
+        "nodes": list(done.nodes),
+        "killed": list(done.killed),
+        "members": done.members,
+        "seconds": round(done.seconds, 3),
+    }

@@ -12,6 +12,7 @@ from chordnet.cli.base.failures import FAILED
 from chordnet.cli.base.output import print_json
 from chordnet.cli.base.session import with_testbed
 from chordnet.cli.base.words import Command, json_option, network_option, timeout_option
+from chordnet.cli.store.group import StoreGroup
 from chordnet.cli.store.keys import key_argument
 from chordnet.core.store.base.founding import Slots
 from chordnet.draw.phrases import count, plain
@@ -43,22 +44,29 @@ async def take_store(testbed: Testbed, patience: float) -> tuple[NetworkDescript
         observer.close()
 
 
-@click.command(
-    cls=Command,
+@click.group(
+    cls=StoreGroup,
+    invoke_without_command=True,
+    subcommand_metavar="[COMMAND]",
     epilog="""\b
 Examples:
   p2pnet store
   p2pnet store --json
+  p2pnet store can-stop 4
 """,
 )
 @timeout_option(TIMEOUT_S)
 @json_option
 @network_option
-def store(timeout: float, as_json: bool, network: str) -> int:
+@click.pass_context
+def store(context: click.Context, timeout: float, as_json: bool, network: str) -> int:
     """Show the store of keys: its slots, the nodes that hold them, and what is not in step.
 
-    The exit status is 1 unless every slot has all its members, up to date.
+    The exit status is 1 unless every slot has all its members, up to date. With a COMMAND do that
+    instead.
     """
+    if context.invoked_subcommand is not None:
+        return 0
 
     async def work(testbed: Testbed) -> tuple[NetworkDescription, Store]:
         return await take_store(testbed, timeout)

@@ -200,7 +200,8 @@ class Connection(TwistedProtocol):
             # The transport asks again only if a write has filled its buffer once more.
             if not self._paused:
                 self.handler.drained()
-                self._send_parts()
+                if not self._out:  # else it leaves first, when this turn ends
+                    self._send_parts()
 
     def stopProducing(self) -> None:
         self._paused = True
@@ -273,7 +274,8 @@ class Connection(TwistedProtocol):
         self.flush_now()
         if self.closing:
             return
-        self.transport.write(_emptied(self._held))
+        if self._held:
+            self.transport.write(_emptied(self._held))
         while self._long.waiting:
             self.transport.write(self._long.take())
 

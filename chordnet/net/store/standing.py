@@ -58,7 +58,7 @@ class Standings:
         :raises Busy: too many such questions are under way.
         """
         if self._store is None or self._store.failed or self._store.why_none():
-            done(StoreStanding(True, 0, []))  # it answers for no slot
+            done(StoreStanding(True, 0, 0, []))  # it answers for no slot
             return
         self._enquire(MayStop(), lambda found: done(_standing(found)))
 
@@ -146,9 +146,8 @@ def _standing(found: Report | ChordnetError) -> StoreStanding | ChordnetError:
         assert isinstance(found, ChordnetError)
         return found
     at_risk = [seen for seen in found.slots if not seen.keeps_majority]
-    return StoreStanding(
-        not at_risk, len(found.slots), [_slot(seen) for seen in at_risk[:MOST_AT_RISK]]
-    )
+    slots = [_slot(seen) for seen in at_risk[:MOST_AT_RISK]]
+    return StoreStanding(not at_risk, len(found.slots), len(at_risk), slots)
 
 
 def _slot(seen: SlotSeen) -> SlotStanding:

@@ -25,6 +25,7 @@ from chordnet.sim.world.workers import worker_context
 
 SAFEGUARDS = [field.name for field in attrs.fields(StoreSafeguards)]
 GOOD, BROKEN, MISUSED = 0, 1, 2
+MOST_LIARS = 8
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -41,6 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--slots", type=int, default=plan.slots, metavar="N", help="(%(default)s)")
     add("--keys", type=int, default=plan.keys, metavar="N", help="(%(default)s)")
     add("--clients", type=int, default=plan.clients, metavar="N", help="(%(default)s)")
+    add("--watchers", type=int, default=plan.watchers, metavar="N", help="(%(default)s)")
     add(
         "--operations",
         type=int,
@@ -61,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="nodes also come back with an older copy of their disk",
     )
+    add("--liars", type=int, default=0, metavar="N", help="further nodes that lie (0)")
     add(
         "--without",
         default="",
@@ -84,10 +87,14 @@ def planned(options: argparse.Namespace) -> Plan:
     for name in ("seeds", "keys", "clients", "operations", "jobs", "founders"):
         if getattr(options, name) < 1:
             raise ConfigError(f"--{name} must be at least 1")
+    if options.watchers < 0:
+        raise ConfigError("--watchers must be at least 0")
     if options.founders > min(options.nodes, 9):
         raise ConfigError("--founders must be at most --nodes, and at most 9")
     if options.slots not in [1 << power for power in range(13)]:
         raise ConfigError("--slots must be a power of two from 1 to 4096")
+    if not 0 <= options.liars <= MOST_LIARS:
+        raise ConfigError(f"--liars must be from 0 to {MOST_LIARS}")
     if not options.pause > 0:
         raise ConfigError("--pause must be more than 0")
     return Plan(
@@ -96,10 +103,12 @@ def planned(options: argparse.Namespace) -> Plan:
         slots=options.slots,
         keys=options.keys,
         clients=options.clients,
+        watchers=options.watchers,
         operations=options.operations,
         fault_s=options.pause,
         quiet=options.calm,
         old_disks=options.old_disks,
+        liars=options.liars,
         safeguards=StoreSafeguards(**dict.fromkeys(words, False)),
     )
 
@@ -144,9 +153,11 @@ def main(argv: Sequence[str], out: TextIO, err: TextIO, clock: Callable[[], floa
         faults += report.faults
         if options.history is not None:
             options.history.write_bytes(b"".join(map(line_of, report.history)))
+    revisions = outcomes.pop("told", 0)
     for what, counts in (("operations", outcomes), ("faults", faults)):
         parts = ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))
         out.write(f"{counts.total()} {what}: {parts or 'none'}\n")
+    out.write(f"{revisions} revisions told to clients that watch\n")
     out.write(
         f"{options.seeds} runs, {wrong} of them wrong; right again {slowest:.1f} s after the"
         f" faults at the latest; {clock() - began:.0f} s\n"

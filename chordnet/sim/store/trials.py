@@ -17,7 +17,7 @@ All wall clocks are within two seconds of the true time, one at a time excepted.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import attrs
 
@@ -28,7 +28,8 @@ from chordnet.judge.store.anomalies import Verdict
 from chordnet.judge.store.check import HistoryFound, check_history
 from chordnet.judge.store.history import Operation
 from chordnet.sim.store.clients import CLOCKS_S, Client, Mix
-from chordnet.sim.store.watchers import Watcher
+from chordnet.sim.store.liar import Liar
+from chordnet.sim.store.watchers import Audience
 from chordnet.sim.store.world import Disk, StoreWorld
 
 LEAVE_S = 3.0
@@ -62,6 +63,8 @@ class Plan:
     """Without faults."""
     old_disks: bool = False
     """Whether nodes come back with an older copy of their disk."""
+    liars: int = 0
+    """Nodes besides these that hold nothing and lie."""
     safeguards: StoreSafeguards = attrs.field(factory=StoreSafeguards)
     """What the nodes do because it goes wrong without."""
 
@@ -129,6 +132,7 @@ class _Faults:
 
     def _some(self) -> str | None:
         names = [p.name for p in self._world.live() if not p.frozen]
+        names = [name for name in names if name not in self._world.liars]
         names = [name for name in names if name not in self._leaving]
         return self._world.rng.choice(names) if len(names) > 3 else None
 
@@ -242,13 +246,14 @@ class _Faults:
         if name is None or self._off is not None:
             return False
         self._off = name, world.processes[name].offset
-        world.set_clock(name, world.rng.uniform(-FAR_S, FAR_S))
+        world.processes[name].offset = world.rng.uniform(-FAR_S, FAR_S)
         self._after(2.0, 20.0, self._set_right)
         return True
 
     def _set_right(self) -> None:
         if self._off is not None:
-            self._world.set_clock(*self._off)
+            name, offset = self._off
+            self._world.processes[name].offset = offset
             self._off = None
 
     def _freeze(self) -> bool:
@@ -288,6 +293,9 @@ def run(seed: int, plan: Plan) -> Report:
     report = Report(seed)
     for k in range(plan.nodes):
         world.start(f"n{k}", offset=world.rng.uniform(-CLOCKS_S, CLOCKS_S))
+    for k in range(plan.liars):
+        world.liars.add(f"liar {k}")
+        world.start(f"liar {k}")
     if not world.run(FORMING_S, lambda: in_step(world)):
         report.problems.append("the store was not in step in time")
         report.seconds = world.now
@@ -295,8 +303,7 @@ def run(seed: int, plan: Plan) -> Report:
     clients = [
         Client(f"c{k}", world, plan.keys, plan.mix, report.history) for k in range(plan.clients)
     ]
-    watched: list[Operation] = []
-    watchers = [Watcher(f"w{k}", world, plan.keys, watched) for k in range(plan.watchers)]
+    audience = Audience(plan.watchers, world, plan.keys)
     faults = None if plan.quiet else _Faults(world, plan, report)
     world.run(3600.0, lambda: len(report.history) >= plan.operations, poll=0.25)
     if faults is not None:
@@ -306,23 +313,25 @@ def run(seed: int, plan: Plan) -> Report:
     report.recovered = world.now - ended
     for client in clients:
         client.going = False
-    for watcher in watchers:
-        watcher.going = False
+    audience.stay()
     world.run(CALM_S)
     if not calm:
         report.problems.append("not in step again: " + "; ".join(list(world.out_of_step())[:4]))
-    for watcher in watchers:
-        watcher.settle()
-    _read_all(world, plan, report, watchers)
+    audience.settle()
+    _read_all(world, plan, report, audience)
     report.seconds = world.now
     report.outcomes = Counter(str(operation.outcome) for operation in report.history)
-    report.outcomes["told"] = len(watched)
-    report.history += watched
+    report.outcomes["told"] = len(audience.history)
+    report.history += audience.history
     report.judged = check_history(sorted(report.history, key=lambda o: o.call))
     if report.judged.verdict is not Verdict.RIGHT:
         report.problems.append(f"the history is {report.judged.verdict}: {_why(report.judged)}")
     for process in world.processes.values():
-        report.problems += [note.text for note in process.notes if note.alarming]
+        # Of what liars say of other formations people are told, and rightly.
+        told = [note.text for note in process.notes if note.alarming and not plan.liars]
+        report.problems += told
+        report.faults["lie"] += process.node.lies if isinstance(process.node, Liar) else 0
+    report.faults += Counter[str]()
     return report
 
 
@@ -334,7 +343,7 @@ def _why(judged: HistoryFound) -> str:
 
 
 def _read_all(
-    world: StoreWorld, plan: Plan, report: Report, watchers: Sequence[Watcher] = ()
+    world: StoreWorld, plan: Plan, report: Report, audience: Audience | None = None
 ) -> None:
     """Read every key through every node."""
     for number in range(plan.keys):
@@ -352,6 +361,5 @@ def _read_all(
             report.problems.append(f"k{number} cannot be read in the end: {missed[:1]}")
         if len({content.version for content in found}) > 1:
             report.problems.append(f"k{number} differs from node to node")
-        for watcher in watchers:
-            if found and watcher.key == f"k{number}":
-                report.problems += filter(None, [watcher.behind(found[0])])
+        if found and audience is not None:
+            report.problems += audience.behind(f"k{number}", found[0])

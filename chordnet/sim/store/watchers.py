@@ -31,8 +31,8 @@ class Watcher:
         self.key = ""
         self.told: Content | None = None
         """What the present watch told last; None if nothing, or if there is no watch."""
-        self.settled: int | None = None
-        """What the present watch had told by :meth:`settle`."""
+        self._settled: int | None = None
+        """What is known by :meth:`settle`; None if that may have expired since."""
         self._since: int | None = None
         self._watch: int | None = None
         self._world = world
@@ -107,13 +107,39 @@ class Watcher:
 
     def settle(self) -> None:
         """Note what is known by now, before reads that may help it on."""
-        self.settled = self.version
+        lasts = self.told is None or self.told.expires is None
+        self._settled = self.version if lasts else None
 
     def behind(self, present: Content) -> str:
         """Return what is wrong if this is what the key has, and had at :meth:`settle`."""
         if self._watch is None or not self._world.processes[self._node].up:
             return ""
-        known = self.settled
+        known = self._settled
+        if known is None and (self.version or 0) >= present.version:
+            return ""  # it may have been told already that what was read has expired
         if known == present.version or (present.value is None and present.version == 0):
             return ""
         return f"{self.name} at {self._node} was told {known} of {self.key}: {present.version}"
+
+
+class Audience:
+    """All watchers of a run, and what they were told."""
+
+    def __init__(self, many: int, world: StoreWorld, keys: int) -> None:
+        self.history: list[Operation] = []
+        self._watchers = [Watcher(f"w{k}", world, keys, self.history) for k in range(many)]
+
+    def stay(self) -> None:
+        """Begin no more watches, and go on with those under way."""
+        for watcher in self._watchers:
+            watcher.going = False
+
+    def settle(self) -> None:
+        """Note what each knows by now."""
+        for watcher in self._watchers:
+            watcher.settle()
+
+    def behind(self, key: str, present: Content) -> list[str]:
+        """Return what is wrong with watches of a key, if this is what it has."""
+        found = [each.behind(present) for each in self._watchers if each.key == key]
+        return [text for text in found if text]

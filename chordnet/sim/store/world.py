@@ -26,6 +26,7 @@ from chordnet.core.store.base.safeguards import StoreSafeguards
 from chordnet.core.store.begin.settings import StoreSettings
 from chordnet.core.store.node.directory import Listed
 from chordnet.core.store.node.node import StoreNode
+from chordnet.sim.store.liar import Liar
 from chordnet.sim.world.latency import Latency, uniform
 from chordnet.sim.world.schedule import Schedule
 
@@ -130,8 +131,13 @@ class StoreWorld(Schedule):
         self.latency = latency
         self.loss = 0.0
         self.processes: dict[str, Process] = {}
+        self.liars: set[str] = set()
+        """Names of nodes that hold nothing and lie."""
         self.cut: set[tuple[str, str]] = set()
         """(from, to): letters on the way are lost."""
+        self.slow: set[tuple[str, str]] = set()
+        """(from, to): letters are kept back until they are let go."""
+        self._kept_back: list[tuple[str, ev.Mail]] = []
         self._space = Slots(bits, slots)
         self._op = 0
 
@@ -146,9 +152,11 @@ class StoreWorld(Schedule):
             founders=self.founders,
             slots=self.slots,
             replicas=self.replicas,
+            seat=name not in self.liars,
         )
         rng = Random(self.rng.getrandbits(64))
-        node = StoreNode(settings, name, disk.read(), rng, self.safeguards)
+        make = Liar if name in self.liars else StoreNode
+        node = make(settings, name, disk.read(), rng, self.safeguards)
         self.processes[name] = Process(name, node, disk, offset)
         self._ring_changed()
         return self.processes[name]
@@ -181,10 +189,6 @@ class StoreWorld(Schedule):
             self._schedule(self.now, self._deliver, process, event)
         self._schedule(self.now, self._deliver, process, ev.Tick())
 
-    def set_clock(self, name: str, offset: float) -> None:
-        """Set the wall clock of a node to so many seconds ahead."""
-        self.processes[name].offset = offset
-
     def vacate(self, name: str) -> None:
         """Have a node give up its seats."""
         self._step(self.processes[name], ev.Vacate())
@@ -213,6 +217,14 @@ class StoreWorld(Schedule):
     def deafen(self, name: str) -> None:
         """Lose all that is sent to a node; the others hear it."""
         self.cut |= {(other, name) for other in self.processes if other != name}
+
+    def let_go(self) -> int:
+        """Have what was kept back arrive now; return how many letters that are."""
+        kept, self._kept_back = self._kept_back, []
+        self.slow.clear()
+        for to, mail in kept:
+            self._schedule(self.now, self._deliver, self.processes[to], mail)
+        return len(kept)
 
     def heal(self) -> None:
         """Have all letters arrive again."""
@@ -329,6 +341,9 @@ class StoreWorld(Schedule):
         if (process.name, post.to) in self.cut or self.rng.random() < self.loss:
             return
         event = ev.Mail(process.name, post.letter)
+        if (process.name, post.to) in self.slow:
+            self._kept_back.append((post.to, event))
+            return
         self._schedule(self.now + self.latency(self.rng), self._deliver, target, event)
 
     # ---- what is the case -------------------------------------------------------------------
@@ -350,7 +365,8 @@ class StoreWorld(Schedule):
         for process in self.live():
             if process.node.founding is None:
                 yield f"{process.name} has no formation"
-        seats = sum(1 for process in self.live() if not process.node.vacating)
+        able = [each for each in self.live() if each.name not in self.liars]
+        seats = sum(1 for process in able if not process.node.vacating)
         for listed in self.newest():
             members = listed.configuration.members
             if len(members) < min(self.replicas, seats):

@@ -67,7 +67,27 @@ class Leaving:
         return f"Node {self.node} has handed over {self.given} of {self.of} slots"
 
 
-Watch = Callable[[Progress | Leaving], None]
+@attrs.frozen
+class Restarting:
+    """How far a rolling restart is."""
+
+    node: int
+    """The next one."""
+    count: int
+    of: int
+
+    @property
+    def done(self) -> tuple[int, int]:
+        """How many nodes of how many."""
+        return self.count, self.of
+
+    def words(self) -> str:
+        """Return this for people."""
+        return f"{self.count} of {self.of} nodes restarted; next is Node {self.node}"
+
+
+Stage = Progress | Leaving | Restarting
+Watch = Callable[[Stage], None]
 
 
 async def wait_converged(

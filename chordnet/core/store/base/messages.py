@@ -157,6 +157,8 @@ class Fetch(_Message, frozen=True):
     epoch: int
     after: bytes | None = None
     """The last key that has arrived; None for the first page."""
+    have: tuple[tuple[bytes, Ballot], ...] = ()
+    """Keys of which the sender has what was accepted under this ballot, with a large value."""
 
 
 class Snapshot(_Message, frozen=True):
@@ -164,7 +166,8 @@ class Snapshot(_Message, frozen=True):
 
     after: bytes | None
     """As it was asked."""
-    records: tuple[tuple[bytes, Record], ...]
+    records: tuple[tuple[bytes, Record | None], ...]
+    """None: it is the one that was said to be there already."""
     floor: Floor
     more: bool
     """Whether there are records after these."""
@@ -183,6 +186,7 @@ class Forgotten(_Message, frozen=True):
 # ---- refusals -------------------------------------------------------------------------------
 
 
+@enum.unique
 class Why(enum.IntEnum):
     """Why a member does not do what it is asked."""
 
@@ -203,6 +207,8 @@ class Why(enum.IntEnum):
     """Its records may still change, so they are not the state of the next epoch."""
     BALLOT = 8
     """The ballot is of another epoch than the request."""
+    STRANGER = 16
+    """It is asked for by a node that is no member of the slot, and only members may."""
 
 
 class Refused(_Message, frozen=True):

@@ -31,3 +31,5 @@ class StoreSafeguards:
     """A member answers in an epoch only once it has installed it; otherwise at once."""
     whole_state: bool = True
     """Installing replaces all records; otherwise it only adds the keys that are missing."""
+    claims_checked: bool = True
+    """What a node says of a slot that is no member of it is checked with the members first."""

@@ -34,6 +34,10 @@ REMINDER_S = 0.5
 """Between two times that the same question is asked."""
 SILENT_S = 3.0
 """A member that has not answered for so long counts as silent for the operation."""
+BYTES_PER_S = 1_048_576
+"""A value of so many bytes may take a second longer to arrive, before anything is done about it."""
+SHORT_BYTES = 65_536
+"""A value of no more bytes may not."""
 LOST_S = 5.0
 """For so long a node that could not be reached is taken for unreachable without a try."""
 REFRESH_S = 0.3
@@ -116,7 +120,7 @@ class Asking:
         now = around.now
         self.ongoing[rid] = Ongoing(op, slot, asked, operation, now, then=then)
         around.sooner(For.DEADLINE, rid, timeout)
-        around.sooner(For.REMINDER, rid, REMINDER_S)
+        around.sooner(For.REMINDER, rid, REMINDER_S + _longer(asked))
         operation.begin()
         self._weigh(self.ongoing[rid])
 
@@ -165,7 +169,8 @@ class Asking:
         else:
             ongoing.began = self._around.now
             ongoing.operation.moved(configuration)
-            self._around.sooner(For.REMINDER, ongoing.operation.rid, REMINDER_S)
+            pause = REMINDER_S + _longer(ongoing.asked)
+            self._around.sooner(For.REMINDER, ongoing.operation.rid, pause)
         self._weigh(ongoing)
 
     def wait(self, rid: int) -> None:
@@ -192,10 +197,11 @@ class Asking:
         ongoing = self.ongoing.get(rid)
         if ongoing is None or ongoing.refreshing is not None:
             return
-        self._weigh(ongoing, silent=self._around.now >= ongoing.began + SILENT_S)
+        longer = _longer(ongoing.asked)
+        self._weigh(ongoing, silent=self._around.now >= ongoing.began + SILENT_S + longer)
         if rid in self.ongoing:
             ongoing.operation.remind()
-            self._around.sooner(For.REMINDER, rid, REMINDER_S)
+            self._around.sooner(For.REMINDER, rid, REMINDER_S + longer)
 
     def expire(self, rid: int) -> None:
         """End an operation whose time is up."""
@@ -276,3 +282,10 @@ class Asking:
             self._around.answers.append(Answered(ongoing.op, outcome))
         if ongoing.then is not None:
             ongoing.then(outcome)
+
+
+def _longer(asked: Get | Put) -> float:
+    """Return for how many seconds more members may be silent because of a long value."""
+    value = asked.value if isinstance(asked, Put) else None
+    size = len(value or b"")
+    return size / BYTES_PER_S if size > SHORT_BYTES else 0.0

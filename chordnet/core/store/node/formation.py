@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
+from msgspec.structs import replace
+
 from chordnet.core.store.base import messages as msg
 from chordnet.core.store.base.ballots import Ballots
 from chordnet.core.store.base.configurations import Configuration
@@ -23,11 +25,12 @@ from chordnet.core.store.base.records import EMPTY
 from chordnet.core.store.base.requests import Get, Inspect, Put
 from chordnet.core.store.look.enquiries import Enquiries
 from chordnet.core.store.node.asking import LOST_S, OWN_TIMEOUT_S, Asking
+from chordnet.core.store.node.claims import Claims
 from chordnet.core.store.node.directory import Directory, Listed
 from chordnet.core.store.node.holdings import Holdings
 from chordnet.core.store.node.repair import Repair
-from chordnet.core.store.node.seats import Holder, Seats
-from chordnet.core.store.node.surroundings import For, Surroundings
+from chordnet.core.store.node.seats import Holder, Seats, Suggestions
+from chordnet.core.store.node.surroundings import For, Surroundings, remember
 from chordnet.core.store.node.talk import (
     LISTED_IN_ONE,
     Digest,
@@ -35,6 +38,7 @@ from chordnet.core.store.node.talk import (
     Lists,
     Missing,
     Stock,
+    Suggest,
     Sum,
     Talk,
     Where,
@@ -49,6 +53,8 @@ from chordnet.core.store.watch.peeks import nothing
 
 TELL_S = 0.02
 """News of slots wait so long, so that many of them travel together."""
+LIST_AGAIN_S = 5.0
+"""A node is given the whole directory once in this time."""
 
 REQUESTS = (
     msg.Prepare,
@@ -56,9 +62,7 @@ REQUESTS = (
     msg.Read,
     msg.PrepareChange,
     msg.AcceptChange,
-    msg.Chosen,
     msg.Fetch,
-    msg.Forget,
 )
 FOR_OPERATIONS: dict[type, Callable[[Any, str, Any], None]] = {
     msg.Told: Operation.on_told,
@@ -106,9 +110,11 @@ class Formation:
         self.around = around
         self.slots = Slots(founding.bits, founding.slots)
         self.directory = Directory(founding)
+        self.claims = Claims(around, self.id, self.directory, self._learn)
         self.holdings = Holdings(around, founding, kept)
         self.asking = Asking(around, founding, self.directory, ballots)
         self.seats = Seats(around, founding, self.directory, ballots, holders, self.arc)
+        self.suggestions = Suggestions(around, founding, self.directory, holders, self.seats)
         self.repair = Repair(around, self.id, self.holdings, self.asking.look_up)
         self.enquiries = Enquiries(
             around.me, self.id, around.effects, self._found_out, lambda: around.now, around.heard_at
@@ -116,6 +122,8 @@ class Formation:
         host = _Host(self)
         self.asides = Asides(host, host.version, host.own)
         self._news: dict[int, None] = {}
+        self._listed_at: tuple[dict[str, float], dict[str, float]] = ({}, {})
+        """When nodes were given the whole directory, and when they were for an answer of theirs."""
         self.repair.start()
         for held in self.holdings.slots.values():
             head = held.registers.head
@@ -156,6 +164,7 @@ class Formation:
                 Sum: self.repair.on_sum,
                 Stock: self.repair.on_stock,
                 Missing: self.repair.on_missing,
+                Suggest: lambda _sender, suggested: self.suggestions.on_suggest(suggested),
                 Leaving: lambda node, _message: self.enquiries.on_leaving(node),
             }
             on_talk[type(message)](sender, message)
@@ -167,12 +176,13 @@ class Formation:
             return
         if isinstance(message, msg.Snapshot):
             self.holdings.snapshot(sender, message)
+        elif isinstance(message, msg.Chosen):
+            self._chosen(sender, message)
+        elif isinstance(message, msg.Forget):
+            self._forget(sender, message)
         elif isinstance(message, REQUESTS):
             self.holdings.take(sender, message, self.directory.of(slot))
-            if isinstance(message, msg.Chosen) and message.address.formation == self.id:
-                new, old = message.configuration, message.previous
-                self._learn(Listed(slot, new, serves=False, before=old))
-            elif isinstance(message, msg.AcceptChange) and slot in self.holdings.slots:
+            if isinstance(message, msg.AcceptChange) and slot in self.holdings.slots:
                 head = self.holdings.slots[slot].registers.head
                 self.seats.sealed(head, self.around.me)
             elif isinstance(message, msg.Accept):
@@ -185,9 +195,41 @@ class Formation:
         if operation is not None and type(answer) in FOR_OPERATIONS:
             FOR_OPERATIONS[type(answer)](operation, sender, answer)
         elif change is not None and type(answer) in FOR_CHANGES:
-            FOR_CHANGES[type(answer)](change, sender, answer)
+            members = (*change.underway.old.members, *change.new.members)
+            if any(member.node == sender for member in members):
+                FOR_CHANGES[type(answer)](change, sender, answer)
         else:
             self.enquiries.on_answer(sender, answer)
+
+    def _chosen(self, sender: str, told: msg.Chosen) -> None:
+        """Install what is chosen, if it is known to be."""
+        slot, new = told.address.slot, told.configuration
+        if told.address.formation != self.id:
+            return
+        listed = Listed(slot, new, serves=False, before=told.previous)
+        if self.claims.trusts(sender, slot):
+            if self.claims.is_possible(listed):
+                self.holdings.chosen(sender, told)
+                self._learn(listed)
+            return
+        known = self.directory.of(slot)
+        if known.configuration == new:
+            # It is so, whoever says it. Not what came before: the state is fetched from there.
+            before = new if known.before is None else known.before
+            self.holdings.chosen(sender, replace(told, previous=before))
+        else:
+            self.claims.take(sender, listed)
+
+    def _forget(self, sender: str, told: msg.Forget) -> None:
+        """Delete what others hold now, if that is known to be so."""
+        slot, new = told.address.slot, told.configuration
+        if told.address.formation != self.id:
+            return
+        listed, held = Listed(slot, new), self.holdings.slots.get(slot)
+        sure = self.claims.trusts(sender, slot) and self.claims.is_possible(listed)
+        if held is not None and (sure or self.directory.of(slot) == listed):
+            held.registers.on_forget(sender, told)
+        self.claims.take(sender, listed)
 
     def perform(self, effect: Effect) -> None:
         """Do what a part of this node has asked for."""
@@ -254,24 +296,29 @@ class Formation:
         if not listed.is_sound(self.founding.slots) or not self.directory.learn(listed):
             return
         self._news[listed.slot] = None
+        self.seats.learned(listed)
         self.around.sooner(For.TELL, 0, TELL_S)
         self.holdings.learned(listed)
         self.asking.learned(listed)
         self.asides.watching.moved()
 
-    def _listed(self, _sender: str, message: Lists) -> None:
+    def _listed(self, sender: str, message: Lists) -> None:
         for listed in message.listed:
-            self._learn(listed)
+            self.claims.take(sender, listed)
 
     def _compared(self, sender: str, message: Digest) -> None:
-        digest = self.directory.digest
+        digest, at = self.directory.digest, self._listed_at[message.back]
+        # A small question with a long answer, so not as often as a node may ask.
+        if self.around.now < at.get(sender, -LIST_AGAIN_S) + LIST_AGAIN_S:
+            return
         if message.digest != digest:
+            remember(at, sender, self.around.now)
             self._list(sender, self.directory.later())
             if not message.back:
                 self.around.say(sender, Digest(self.id, digest, back=True))
 
     def _asked_where(self, sender: str, message: Where) -> None:
-        known = [slot for slot in message.slots if slot < self.founding.slots]
+        known = [slot for slot in dict.fromkeys(message.slots) if slot < self.founding.slots]
         self._list(sender, [self.directory.of(slot) for slot in known])
 
     def _tell_news(self) -> None:
@@ -307,6 +354,7 @@ class Formation:
             For.INSTALL: lambda slot: self.holdings.install(self.directory.of(slot)),
             For.FINISH: self._finish,
             For.REPAIR: lambda _number: self.repair.step(),
+            For.DOUBT: lambda _number: self.claims.look(),
             For.TELL: lambda _number: self._tell_news(),
             For.ENQUIRY: self.enquiries.expire,
         }

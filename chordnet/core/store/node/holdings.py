@@ -20,7 +20,8 @@ from chordnet.core.store.slot.registers import Registers
 INSTALL_AFTER_S = 0.3
 """A member that hears by the way of its configuration waits so long for its leader."""
 INSTALL_AGAIN_S = 1.0
-"""An installation that does not come to its end begins again."""
+"""An installation of which nothing arrives for so long asks again; twice as long each time."""
+LONGEST_AGAIN_S = 8.0
 
 
 @attrs.frozen
@@ -82,10 +83,10 @@ class Holdings:
         :param known: what the directory has of it.
         """
         held = self.slots.get(request.address.slot)
-        if isinstance(request, msg.Chosen):
-            self.chosen(sender, request)
-        elif held is None:
+        if held is None:
             self._refuse(sender, request, known.configuration)
+        elif self._is_stranger(sender, held.registers.head, request, known):
+            self._refuse(sender, request, held.registers.head.known, Why.STRANGER)
         elif isinstance(request, msg.Prepare):
             held.registers.on_prepare(sender, request)
         elif isinstance(request, msg.Accept):
@@ -98,12 +99,39 @@ class Holdings:
             held.registers.on_accept_change(sender, request)
         elif isinstance(request, msg.Fetch):
             held.registers.on_fetch(sender, request)
-        else:
-            held.registers.on_forget(sender, request)
 
-    def _refuse(self, sender: str, request: msg.Request, newest: Configuration) -> None:
+    def _is_stranger(self, sender: str, head: Head, request: msg.Request, known: Listed) -> bool:
+        """Return True if a node asks for what only the slot's members may ask for.
+
+        Members of the epoch change it. A state is fetched by them, and by those that this member
+        has voted for or knows to be chosen. What concerns keys is the right of every node, with
+        ballots of its own; members give each other records under the ballots of others.
+        """
+        if isinstance(request, msg.Prepare | msg.Accept):
+            names = {member.node for member in head.configuration.members}
+            return sender != request.ballot.node and sender not in names
+        address, installed = request.address, head.configuration
+        lists = [installed.members]
+        if isinstance(request, msg.Fetch):
+            vote = () if head.vote is None else head.vote.members
+            before = () if known.before is None else known.before.members
+            lists += [head.known.members, vote, known.configuration.members, before]
+        elif not isinstance(request, msg.PrepareChange | msg.AcceptChange):
+            return False
+        here = (address.generation, address.epoch) == (installed.generation, installed.epoch)
+        names = {member.node for members in lists for member in members}
+        return here and sender not in {*names, self._around.me.node}
+
+    def _refuse(
+        self,
+        sender: str,
+        request: msg.Request,
+        newest: Configuration,
+        why: Why | None = None,
+    ) -> None:
         address, me = request.address, self._around.me
-        why = Why.SLOT if address.store == me.store else Why.STORE
+        if why is None:
+            why = Why.SLOT if address.store == me.store else Why.STORE
         answer = msg.Refused(
             address, request.rid, why, self._formation, me.store, newest, sealed=False
         )
@@ -137,10 +165,13 @@ class Holdings:
                 self._await(held)
 
     def _await(self, held: Held) -> None:
-        """Have an installation begin again if nothing of it arrives for a while."""
+        """Have an installation ask again if nothing of it arrives for a while."""
         around, alarm = self._around, (For.INSTALL, held.registers.head.slot)
-        if held.installation.copying is not None:
-            around.alarms.set(alarm, around.now + around.jittered(INSTALL_AGAIN_S))
+        copying = held.installation.copying
+        if copying is not None:
+            # Large pages may take long, and asking for them again makes it longer.
+            pause = min(INSTALL_AGAIN_S * 2.0 ** (copying.tries - 1), LONGEST_AGAIN_S)
+            around.alarms.set(alarm, around.now + around.jittered(pause))
 
     def learned(self, listed: Listed) -> None:
         """Heed what is news of a slot: install it, or give it up."""
@@ -163,6 +194,12 @@ class Holdings:
             return
         address = Address(self._formation, slot, new.generation, new.epoch, me.store)
         before = new if listed.before is None else listed.before
+        held = self.slots.get(slot)
+        copying = None if held is None else held.installation.copying
+        if held is not None and copying is not None and copying.takes(before, new):
+            held.installation.again()
+            self._await(held)
+            return
         self.chosen(me.node, msg.Chosen(address, self._around.rid(), before, new))
 
     def _lacks(self, held: Held | None, new: Configuration) -> bool:

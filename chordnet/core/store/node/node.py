@@ -29,6 +29,7 @@ from chordnet.core.store.begin.fitting import misfit
 from chordnet.core.store.begin.founders import Founders
 from chordnet.core.store.begin.hails import Hail, fault_of
 from chordnet.core.store.begin.settings import StoreSettings
+from chordnet.core.store.begin.voices import Voices
 from chordnet.core.store.node.directory import Listed
 from chordnet.core.store.node.formation import Formation
 from chordnet.core.store.node.seats import Holder
@@ -78,6 +79,7 @@ class StoreNode:
         self.misfit = misfit(settings, self.around.me, kept)
         """Why this node keeps out of the store, with the disk that it has; empty if it does not."""
         self._founders = Founders(settings, self.around.me, kept)
+        self._voices = Voices(settings.founders)
         self._greetings: dict[str, bool] = {}
         """Nodes to greet at the end of this step; whether to ask them to answer."""
         self._first: list[NodeEffect] = []
@@ -134,6 +136,8 @@ class StoreNode:
         """Do what concerns this node only, and return the rest."""
         around = self.around
         self._work()
+        self._hail(around.unknown)
+        around.unknown.clear()
         result, self._first = [*self._first, *around.answers], []
         around.answers.clear()
         for node, asks in self._greetings.items():
@@ -218,7 +222,11 @@ class StoreNode:
             self._notice(f"{sender} has sent a hail that {fault}")
             return
         before = founders.vote, founders.founding
-        self._first += founders.on_hail(sender, hail)
+        place, now = self.around.place, self.around.now
+        if self._voices.suffice(founders, sender, hail.founding, place.near, now):
+            self._first += founders.on_hail(sender, hail)
+        else:
+            self.around.sooner(For.HAIL, 0, self.around.jittered(self._pause))
         if hail.asks:
             self._hail([sender], asks=False)
         self._catch_up()
@@ -237,7 +245,7 @@ class StoreNode:
 
     @property
     def _pause(self) -> float:
-        seeks = self.formation is None and self._founders.wanted
+        seeks = self.formation is None and (self._founders.wanted or self._voices.heard)
         patient = self._since is None or self.around.now < self._since + OVERDUE_S
         return SEEK_S if seeks and patient else HAIL_S
 

@@ -4,7 +4,9 @@ A member that was away lacks what was written meanwhile. Readers do not need it,
 has everything; but one more loss might. So each member goes through its slots, one after another,
 soon after it starts and then again and again. It tells another member of the slot the digest of its
 records. If that one has another, it answers with a list of its keys and ballots, a page at a time,
-and both give each other the records that the other has in an older state, or not at all.
+and both give each other the records that the other has in an older state, or not at all. One
+question is answered with a limited number of bytes. While that brings the two closer to each other,
+they are soon compared again.
 
 **To repair is to ask for an accept again**, with the ballot under which the record was accepted. So
 a member takes it only if it has promised no higher ballot since, and only within one epoch. Members
@@ -37,9 +39,27 @@ ROUND_S = 60.0
 SOON_S = 1.0
 """After a start the first round begins."""
 GIVEN_AT_ONCE = 64
-"""Records that one question is answered with; the next round brings the rest."""
+"""Records that one question is answered with."""
+GIVEN_BYTES = 2_097_152
+"""Bytes of their values; one record is given whatever its size."""
+AGAIN_S = 0.25
+"""After so long two members are compared again that could not give each other everything."""
+MOST_AGAIN = 256
+"""So often in one round; the next round brings the rest."""
 
 _encode = msgspec.msgpack.Encoder().encode
+
+
+@attrs.define
+class _Unequal:
+    """How far a slot is from being the same at both members."""
+
+    after: bytes | None = None
+    """In the page that begins after this key..."""
+    keys: int = 0
+    """...so many keys differed when it was compared last."""
+    times: int = 0
+    """How often it was compared again."""
 
 
 @attrs.define
@@ -69,6 +89,8 @@ class Repair:
         self._holdings = holdings
         self._known: dict[int, _Known] = {}
         self._queue: list[int] = []
+        self._unequal: dict[int, _Unequal] = {}
+        """In this round, by slot."""
         self.given = 0
         """Records that other members lacked."""
 
@@ -82,6 +104,7 @@ class Repair:
         if not self._queue:
             self._queue = [held.registers.head.slot for held in self._holdings.served]
             around.rng.shuffle(self._queue)
+            self._unequal.clear()
         while self._queue:
             registers = self._serving(self._queue.pop())
             others = [] if registers is None else self._others(registers)
@@ -110,12 +133,14 @@ class Repair:
         low, high = message.after, None
         if message.more and message.accepted:
             high = message.accepted[-1][0]
-        given = 0
-        for key, record in registers.records.items():
-            inside = (low is None or key > low) and (high is None or key <= high)
-            if inside and record.accepted > theirs.get(key, NONE) and given < GIVEN_AT_ONCE:
-                self._give(member, registers, key)
-                given += 1
+        lacking = [
+            key
+            for key, record in registers.records.items()
+            if (low is None or key > low)
+            and (high is None or key <= high)
+            and record.accepted > theirs.get(key, NONE)
+        ]
+        self._give(member, registers, lacking)
         wanted = [
             key
             for key, accepted in message.accepted
@@ -126,6 +151,18 @@ class Repair:
             self._around.say(sender, Missing(self._formation, address, tuple(wanted)))
         if high is not None:
             self._around.say(sender, Missing(self._formation, address, (), high))
+        if wanted or lacking:
+            self._again(registers.head.slot, low, len(wanted) + len(lacking))
+
+    def _again(self, slot: int, after: bytes | None, keys: int) -> None:
+        """Compare the slot again soon, if fewer keys differ than the last time."""
+        before = self._unequal.setdefault(slot, _Unequal())
+        closer = not before.times or before.after != after or keys < before.keys
+        if closer and before.times < MOST_AGAIN:
+            self._unequal[slot] = _Unequal(after, keys, before.times + 1)
+            if slot not in self._queue:
+                self._queue.append(slot)
+            self._around.sooner(For.REPAIR, 0, AGAIN_S)
 
     def on_missing(self, sender: str, message: Missing) -> None:
         """Give what is asked for, or list what comes next."""
@@ -134,25 +171,30 @@ class Repair:
         member = next((each for each in members if each.node == sender), None)
         if registers is None or member is None:
             return
-        for key in message.keys[:GIVEN_AT_ONCE]:
-            if key in registers.records:
-                self._give(member, registers, key)
+        self._give(member, registers, [key for key in message.keys if key in registers.records])
         if message.after is not None:
             self._list(sender, registers, message.after)
 
     # ---- what is said -----------------------------------------------------------------------
 
-    def _give(self, member: Member, registers: Registers, key: bytes) -> None:
-        record = registers.records[key]
-        if record.accepted == NONE:
-            return
+    def _give(self, member: Member, registers: Registers, keys: list[bytes]) -> None:
+        """Give a member the first of these records, as many as go together."""
         address = self._address(registers, member)
-        self.given += 1
-        if record.accepted.epoch != address.epoch:
-            self._read(key)
-            return
-        accept = msg.Accept(address, 0, key, record.accepted, record.content)
-        self._around.say(member.node, accept)
+        room, given = GIVEN_BYTES, 0
+        for key in keys:
+            record = registers.records[key]
+            if record.accepted == NONE:
+                continue
+            room -= len(record.content.value or b"")
+            if given and (room < 0 or given == GIVEN_AT_ONCE):
+                break
+            given += 1
+            if record.accepted.epoch != address.epoch:
+                self._read(key)
+            else:
+                accept = msg.Accept(address, 0, key, record.accepted, record.content)
+                self._around.say(member.node, accept)
+        self.given += given
 
     def _list(self, to: str, registers: Registers, after: bytes | None) -> None:
         keys = sorted(key for key in registers.records if after is None or key > after)

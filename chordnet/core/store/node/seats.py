@@ -5,6 +5,9 @@ the members with the nodes that should be, itself and its next successors, and l
 they differ. Two nodes may both believe that they are the owner; changes are agreed on by the slot's
 members, so that costs only time.
 
+**Only members lead changes**, since any node can say that it is an owner. An owner that is no
+member suggests the change to one of them (:class:`Suggestions`).
+
 What the owner proposes, for R members:
 
 - A member that has been out of reach for :data:`REPLACE_AFTER_S`, that came back with another disk,
@@ -33,9 +36,10 @@ import attrs
 
 from chordnet.core.store.base.ballots import Ballots
 from chordnet.core.store.base.configurations import Configuration, Head, Member
-from chordnet.core.store.base.founding import FIRST_EPOCH, Founding
+from chordnet.core.store.base.founding import FIRST_EPOCH, Founding, Slots
 from chordnet.core.store.node.directory import Directory, Listed
 from chordnet.core.store.node.surroundings import For, Surroundings
+from chordnet.core.store.node.talk import Suggest
 from chordnet.core.store.slot.reconfigure import Change, Step, Underway, finish_after
 
 LOOK_S = 0.5
@@ -59,6 +63,13 @@ MOST_TRIES = 5
 SERVES_AFTER_S = 2.0
 """A configuration that is chosen should serve by then; otherwise its members are told again."""
 
+SPOKE_S = 10.0
+"""A member that has said something in this time does not lose its seat because others miss it."""
+GREET_AGAIN_S = 2.0
+"""A node that is to come, and that a member does not know, is greeted again after this time."""
+MOST_GREETED = 64
+"""Nodes that are greeted for this within that time."""
+
 
 @attrs.frozen
 class Holder:
@@ -78,6 +89,8 @@ class _Slot:
     """When it changed lately."""
     chosen: float | None = None
     """Since when its configuration is chosen and does not serve."""
+    suggested: float | None = None
+    """When a change was suggested to a member that has not come about."""
 
 
 class Seats:
@@ -118,11 +131,12 @@ class Seats:
         arc = list(self._arc())
         self._slots = {slot: self._slots.get(slot, _Slot()) for slot in arc}
         busy = {slot for slot, _change in self.changes.values()}
+        waits = {slot for slot, state in self._slots.items() if self._awaits(state)}
         for slot in arc:
-            if len(self.changes) >= MOST_CHANGES:
+            if len(self.changes) + len(waits) >= MOST_CHANGES:
                 return
-            if slot not in busy:
-                self._look_at(slot)
+            if slot not in busy and slot not in waits and self._look_at(slot):
+                waits.add(slot)
 
     def hurry(self) -> None:
         """Look soon: somebody waits until its slots are held by others."""
@@ -136,28 +150,53 @@ class Seats:
             for member in self._directory.of(slot).configuration.members
         }
 
-    def _look_at(self, slot: int) -> None:
+    def _awaits(self, state: _Slot) -> bool:
+        """Return True if a member that was asked to change the slot may still be about it."""
+        at = state.suggested
+        return at is not None and self._around.now < at + LEAD_AGAIN_S
+
+    def learned(self, listed: Listed) -> None:
+        """Heed news of a slot."""
+        state = self._slots.get(listed.slot)
+        if state is None:
+            return
+        waited, state.suggested = state.suggested is not None, None
+        if listed.serves:
+            state.changed = [*self._recent(state.changed), self._around.now]
+            if waited and any(holder.vacating for holder in self._holders.values()):
+                self.hurry()
+
+    def _look_at(self, slot: int) -> bool:
+        """Lead or suggest what a slot needs; return True if it was suggested."""
         listed, now = self._directory.of(slot), self._around.now
         state = self._slots[slot]
         if not listed.serves and listed.before is not None:
             state.chosen = now if state.chosen is None else state.chosen
             if now >= state.chosen + SERVES_AFTER_S:
                 state.chosen = now
-                self._lead(
-                    slot,
-                    Underway(
-                        listed.before,
-                        listed.configuration.members,
-                        Step.INSTALL,
-                        members=listed.configuration.members,
-                    ),
-                )
-            return
+                return self._see_to(listed, listed.configuration.members)
+            return False
         state.chosen = None
         wanted = self.wanted(listed.configuration, state.changed)
-        if wanted != listed.configuration.members:
-            needed = wanted if len(wanted) < len(listed.configuration.members) else ()
-            self._lead(slot, Underway(listed.configuration, wanted, needed=needed))
+        return wanted != listed.configuration.members and self._see_to(listed, wanted)
+
+    def _see_to(self, listed: Listed, members: tuple[Member, ...]) -> bool:
+        """Lead a change, or suggest it to a member; return True if it was suggested."""
+        around, slot, present = self._around, listed.slot, listed.configuration
+        old = () if listed.before is None else listed.before.members
+        voters = {member.node for member in (*present.members, *old)}
+        if around.me.node in voters:
+            self.lead(slot, change_of(listed, members))
+            return False
+        able = sorted(node for node in voters if not around.lost_for(node))
+        if not able:
+            return False
+        at = present.generation, present.epoch
+        self._slots[slot].suggested = around.now
+        around.say(around.rng.choice(able), Suggest(self._formation, slot, *at, members))
+        return True
+
+    # ---- what should be ---------------------------------------------------------------------
 
     def wanted(self, present: Configuration, changed: Iterable[float] = ()) -> tuple[Member, ...]:
         """Return the members that the next configuration should have; the same if all is well.
@@ -167,7 +206,7 @@ class Seats:
         around, replicas = self._around, self._replicas
         proper = self._proper()[:replicas]
         members = present.members
-        gone = [each for each in members if self._is_gone(each)]
+        gone = [each for each in members if self.is_gone(each)]
         fresh = [each for each in proper if each not in members]
         well = not gone and not any(around.lost_for(each.node) for each in members)
         first = present.epoch == FIRST_EPOCH
@@ -176,10 +215,10 @@ class Seats:
         seats = max(1, (replicas - 1) // 2)
         if gone:
             # One that leaves can still vote, and may have to, for those that cannot.
-            leaving = sorted(gone, key=self._leaves)[:seats]
+            leaving = sorted(gone, key=self.leaves)[:seats]
             names = {each.node for each in members if each not in leaving}
             coming = [each for each in fresh if each.node not in names][: len(leaving)]
-            over = [each for each in leaving[len(coming) :] if not self._leaves(each)]
+            over = [each for each in leaving[len(coming) :] if not self.leaves(each)]
             leaving = [each for each in leaving if each not in over]
         elif len(members) < replicas:
             leaving, coming = [], fresh[: replicas - len(members)]
@@ -201,13 +240,15 @@ class Seats:
                 found.append(Member(node, holder.store))
         return found
 
-    def _is_gone(self, member: Member) -> bool:
+    def is_gone(self, member: Member) -> bool:
+        """Return True if a member is to lose its seat."""
         holder = self._holders.get(member.node)
         if holder is not None and (holder.store != member.store or holder.vacating):
             return True
         return self._around.lost_for(member.node) >= REPLACE_AFTER_S
 
-    def _leaves(self, member: Member) -> bool:
+    def leaves(self, member: Member) -> bool:
+        """Return True if a member gives up its seats, because it wants to leave."""
         holder = self._holders.get(member.node)
         return holder is not None and holder.vacating and holder.store == member.store
 
@@ -221,7 +262,8 @@ class Seats:
 
     # ---- changes under way ------------------------------------------------------------------
 
-    def _lead(self, slot: int, underway: Underway) -> None:
+    def lead(self, slot: int, underway: Underway) -> None:
+        """Lead a change."""
         around = self._around
         rid = around.rid()
         change = Change(rid, (self._formation, slot), self._ballots, around.effects, underway)
@@ -266,9 +308,6 @@ class Seats:
         if any(holder.vacating for holder in self._holders.values()):
             self.hurry()
         old = change.underway.old
-        if slot in self._slots:
-            state = self._slots[slot]
-            state.changed = [*self._recent(state.changed), self._around.now]
         if configuration == change.new:
             return Listed(slot, configuration)
         listed = Listed(slot, configuration, serves=False, before=old)
@@ -295,4 +334,103 @@ class Seats:
         """Lead the change that sealed this member, with the same members where that is free."""
         busy = {slot for slot, _change in self.changes.values()}
         if self.sealed(head, me) and head.slot not in busy:
-            self._lead(head.slot, Underway(head.configuration, head.configuration.members))
+            self.lead(head.slot, Underway(head.configuration, head.configuration.members))
+
+
+class Suggestions:
+    """Changes that other nodes suggest, and what a member finds out before it leads one.
+
+    Any node can say that it is the owner of a slot and that something is to change there, so a
+    member leads it only if all that it knows itself fits:
+
+    - It is a member in the epoch that is meant, and changes nothing else of the slot.
+    - Each disk that is to come has said of itself that it holds slots of this formation, lately.
+      One that is not known is greeted; the owner suggests it again soon.
+    - No more seats change at once than may, and the number of members falls only by those that
+      leave.
+    - A member that has been heard lately gives way only to a node that is nearer to the slot's
+      place, which follows from their names, or because it leaves or has another disk.
+
+    So a node that lies can become a member where its name would make it one anyway, and can have
+    members replaced by other live nodes that are nearer.
+
+    :param holders: what is known of other nodes' stores, by name.
+    :param seats: leads the changes.
+    """
+
+    def __init__(
+        self,
+        around: Surroundings,
+        founding: Founding,
+        directory: Directory,
+        holders: dict[str, Holder],
+        seats: Seats,
+    ) -> None:
+        self._around = around
+        self._replicas = founding.replicas
+        self._places = Slots(founding.bits, founding.slots)
+        self._directory = directory
+        self._holders = holders
+        self._seats = seats
+        self._greeted: dict[str, float] = {}
+
+    def on_suggest(self, suggested: Suggest) -> None:
+        """Lead a change that another node finds due, if there is nothing against it."""
+        slot = suggested.slot
+        busy = any(slot == other for other, _change in self._seats.changes.values())
+        if slot >= self._directory.slots or busy or len(self._seats.changes) >= MOST_CHANGES:
+            return
+        listed, me = self._directory.of(slot), self._around.me
+        present, members = listed.configuration, suggested.members
+        if (suggested.generation, suggested.epoch) != (present.generation, present.epoch):
+            return
+        if not listed.serves and listed.before is not None:
+            if me in (*present.members, *listed.before.members):
+                self._seats.lead(slot, change_of(listed, present.members))
+        elif me in present.members and self._is_fit(slot, present, members):
+            self._seats.lead(slot, change_of(listed, tuple(sorted(members))))
+
+    def _is_fit(self, slot: int, present: Configuration, members: tuple[Member, ...]) -> bool:
+        """Return True if nothing that is known here is against these members."""
+        coming = [each for each in members if each not in present.members]
+        leaving = [each for each in present.members if each not in members]
+        most = max(1, (self._replicas - 1) // 2)
+        if not 0 < len(members) <= self._replicas or not (coming or leaving):
+            return False
+        if len(leaving) > most and present.epoch != FIRST_EPOCH:
+            return False
+        if len(leaving) - len(coming) > sum(map(self._seats.leaves, leaving)):
+            return False
+        known = [self._is_holder(each) for each in coming]
+        return all(known) and all(self._may_go(slot, each, coming) for each in leaving)
+
+    def _is_holder(self, member: Member) -> bool:
+        """Return True if the node itself has said that it has this disk; ask it otherwise."""
+        around, node = self._around, member.node
+        holder = self._holders.get(node)
+        if holder is not None and around.hears(node, HEARD_S) and not around.lost_for(node):
+            return holder.store == member.store and holder.seat and not holder.vacating
+        now = around.now
+        self._greeted = {n: at for n, at in self._greeted.items() if now < at + GREET_AGAIN_S}
+        if node not in self._greeted and len(self._greeted) < MOST_GREETED:
+            self._greeted[node] = now
+            around.unknown[node] = None
+        return False
+
+    def _may_go(self, slot: int, member: Member, coming: list[Member]) -> bool:
+        """Return True if a member may lose its seat to one of these."""
+        around = self._around
+        if self._seats.is_gone(member) or around.lost_for(member.node):
+            return True
+        if member != around.me and not around.hears(member.node, SPOKE_S):
+            return True
+        names = [member.node, *(each.node for each in coming)]
+        return self._places.clockwise(slot, names)[0] != member.node
+
+
+def change_of(listed: Listed, members: tuple[Member, ...]) -> Underway:
+    """Return the change of a slot to these members; of one that does not serve, to its own."""
+    present = listed.configuration
+    if listed.before is not None:
+        return Underway(listed.before, present.members, Step.INSTALL, members=present.members)
+    return Underway(present, members, needed=members if len(members) < len(present.members) else ())

@@ -19,6 +19,7 @@ MOST_NAMES = 4096
 """Other nodes of which anything is remembered."""
 
 
+@enum.unique
 class For(enum.IntEnum):
     """What an alarm of the store is for; with the number of an operation, a change or a slot."""
 
@@ -33,6 +34,7 @@ class For(enum.IntEnum):
     TELL = 8
     HAIL = 9
     REPAIR = 10
+    DOUBT = 16
     ENQUIRY = 11
     RENEW = 20
     LOOK = 21
@@ -90,6 +92,8 @@ class Surroundings:
     alarms: Alarms[Alarm] = attrs.field(init=False)
     lost: dict[str, float] = attrs.field(factory=dict)
     """Nodes that cannot be reached -> since when."""
+    unknown: dict[str, None] = attrs.field(factory=dict)
+    """Nodes that a part has to know more of: greeted at the end of this step."""
     tried: dict[str, float] = attrs.field(factory=dict)
     """The same nodes -> when that was last seen to be so."""
     heard: dict[str, float] = attrs.field(factory=dict)

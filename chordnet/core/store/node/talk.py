@@ -28,6 +28,7 @@ from chordnet.core.store.base.messages import Address, StoreMessage
 from chordnet.core.store.base.records import MOST_REQUESTS, Applied, Content, Floor, Record
 from chordnet.core.store.begin.hails import Hail
 from chordnet.core.store.node.directory import Listed
+from chordnet.core.store.slot.pages import HAVE_IN_ONE
 from chordnet.core.store.watch.messages import WATCHED_IN_ONE, Peek, Peeked, Stirred, Watch
 
 LETTER_BYTES = 65_536
@@ -93,6 +94,19 @@ class Missing(Talk, frozen=True):
     after: bytes | None = None
 
 
+class Suggest(Talk, frozen=True):
+    """Please lead a change: in place of the members of this epoch, these should hold the slot.
+
+    From a node that is not a member itself, and so cannot lead it. If the members are those of the
+    epoch already: tell them again of their configuration, which does not serve yet.
+    """
+
+    slot: int
+    generation: int
+    epoch: int
+    members: tuple[Member, ...]
+
+
 class Leaving(Talk, frozen=True):
     """The sender is about to stop, and keeps its seats."""
 
@@ -106,6 +120,7 @@ Message = (
     | Sum
     | Stock
     | Missing
+    | Suggest
     | Leaving
     | Watch
     | Stirred
@@ -195,6 +210,9 @@ _CHECKS: dict[type, Callable[[Any], bool]] = {
     Applied: lambda part: len(part.request) <= MAX_REQUEST_BYTES,
     Lists: lambda part: len(part.listed) <= LISTED_IN_ONE,
     Where: lambda part: len(part.slots) <= LISTED_IN_ONE,
+    msg.Fetch: lambda part: (
+        len(part.have) <= HAVE_IN_ONE and all(_is_key(key) for key, _ballot in part.have)
+    ),
     msg.Snapshot: lambda part: all(_is_key(key) for key, _record in part.records),
     Stock: lambda part: (
         len(part.accepted) <= STOCK_IN_ONE and all(_is_key(key) for key, _ballot in part.accepted)
@@ -205,6 +223,7 @@ _CHECKS: dict[type, Callable[[Any], bool]] = {
     Stirred: lambda part: _watched(part.keys),
     Peek: _key,
     Peeked: lambda part: isfinite(part.age_s),
+    Suggest: lambda part: part.slot < MOST_SLOTS and _members(part.members),
 }
 _STRUCTS: tuple[type, ...] = (
     *StoreMessage.__args__,
@@ -214,6 +233,7 @@ _STRUCTS: tuple[type, ...] = (
     Sum,
     Stock,
     Missing,
+    Suggest,
     Leaving,
     Watch,
     Stirred,

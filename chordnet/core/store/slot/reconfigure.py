@@ -43,6 +43,7 @@ from chordnet.core.store.base.configurations import Configuration, Head, Member,
 from chordnet.core.store.base.effects import Changed, Effect, Say, Wait
 from chordnet.core.store.base.messages import Address, Why
 from chordnet.core.store.base.records import GROUND, Floor, Record
+from chordnet.core.store.slot.pages import AtHand, Records, Source
 from chordnet.core.store.slot.registers import Registers
 
 FINISH_AFTER_S = 1.0
@@ -250,9 +251,6 @@ class Change:
             self._effects.append(Say(member.node, question(to)))
 
 
-Records = tuple[tuple[bytes, Record], ...]
-
-
 class Copying(msgspec.Struct, frozen=True):
     """An installation under way."""
 
@@ -261,8 +259,16 @@ class Copying(msgspec.Struct, frozen=True):
     told: msg.Chosen
     finals: tuple[tuple[Member, Records, Floor], ...] = ()
     """The final states that sealed members of the old epoch have sent."""
-    pages: tuple[tuple[Address, Records], ...] = ()
+    pages: tuple[tuple[Source, Records], ...] = ()
     """What has arrived of states that are not complete, by where it comes from."""
+    reading: Source | None = None
+    """Whose state is read on; a first page of the others is enough until then."""
+    tries: int = 0
+    """How often all were asked since the last page arrived."""
+
+    def takes(self, old: Configuration, new: Configuration) -> bool:
+        """Return True if the state comes from the members of these."""
+        return (self.told.previous, self.told.configuration) == (old, new)
 
 
 class Installation:
@@ -278,6 +284,7 @@ class Installation:
         self.copying = copying
         self._registers = registers
         self._effects = effects
+        self._at_hand = AtHand()
 
     def on_chosen(self, sender: str, told: msg.Chosen) -> None:
         """Fetch the state of the new epoch; a member that has it says so."""
@@ -290,12 +297,41 @@ class Installation:
             if new == self._registers.head.configuration:
                 self._effects.append(Say(sender, msg.Installed(told.address, told.rid)))
             return
+        before = self.copying
         self.copying = Copying(sender, told)
-        for configuration in (told.previous, new):
+        if before is not None and before.takes(told.previous, new):
+            # What sealed members have is final, so what has come of it stays good.
+            self.copying = Copying(sender, told, before.finals, before.pages)
+        else:
+            self._at_hand.forget()
+            self._at_hand.add(self._registers.records.items())
+        self.again()
+
+    def again(self) -> None:
+        """Ask all whose state is not here, each for what comes next of it."""
+        copying = self.copying
+        if copying is None:
+            return
+        self.copying = replace(copying, reading=None, tries=copying.tries + 1)
+        head, me, told = self._registers.head, self._registers.me, copying.told
+        pages = dict(copying.pages)
+        here = {member for member, _records, _floor in copying.finals}
+        for configuration in (told.previous, told.configuration):
             for member in configuration.members:
-                if configuration is told.previous or member != me:
-                    to = _address(where, configuration, member)
-                    self._effects.append(Say(member.node, msg.Fetch(to, told.rid, new.epoch)))
+                old = configuration is told.previous
+                if member not in here if old else member != me:
+                    where = (head.formation, head.slot)
+                    source = member.node, _address(where, configuration, member)
+                    self._fetch(source, pages.get(source, ()))
+
+    def _fetch(self, source: Source, records: Records) -> None:
+        """Ask for the page after these records."""
+        assert self.copying is not None
+        told, (node, to) = self.copying.told, source
+        after = records[-1][0] if records else None
+        have = self._at_hand.offer(source, after)
+        fetch = msg.Fetch(to, told.rid, told.configuration.epoch, after, have)
+        self._effects.append(Say(node, fetch))
 
     def on_snapshot(self, sender: str, answer: msg.Snapshot) -> None:
         """Install what one member of the new epoch has, or what a majority of the old one had."""
@@ -312,6 +348,8 @@ class Installation:
         records = self._taken(sender, copying, answer)
         if records is None:
             return
+        assert self.copying is not None
+        copying = self.copying
         if installed:
             self._install(copying, records, answer.floor)
         else:
@@ -321,6 +359,8 @@ class Installation:
             if len(finals) >= old.majority:
                 floor = max((floor for _, _, floor in finals), default=GROUND)
                 self._install(copying, newest_of(records for _, records, _ in finals), floor)
+            else:
+                self._read_on()
 
     def _taken(self, sender: str, copying: Copying, answer: msg.Snapshot) -> Records | None:
         """Return the whole state once its last page is here; None if more is to come.
@@ -329,24 +369,42 @@ class Installation:
         no harm: keys are independent, and what it has of one at any time holds all that was chosen
         before.
         """
-        pages = dict(copying.pages)
-        before = pages.pop(answer.address, ())
+        source = sender, answer.address
+        pages, reading = dict(copying.pages), copying.reading
+        before = pages.pop(source, ())
         if answer.after != (before[-1][0] if before else None):
             return None  # this page has been here already
-        records = (*before, *answer.records)
-        if answer.more and answer.records:
-            pages[answer.address] = records
-            self.copying = replace(copying, pages=tuple(sorted(pages.items())))
-            after, epoch = records[-1][0], copying.told.configuration.epoch
-            self._effects.append(Say(sender, msg.Fetch(answer.address, answer.rid, epoch, after)))
+        page = self._at_hand.filled(source, answer.records)
+        if page is None:
             return None
-        return records
+        records, more = (*before, *page), answer.more and bool(page)
+        if more:
+            pages[source] = records
+            reading = reading or source
+        elif reading == source:
+            reading = None
+        self.copying = replace(
+            copying, pages=tuple(sorted(pages.items())), reading=reading, tries=1
+        )
+        if more and reading == source:
+            self._fetch(source, records)
+        return None if more else records
+
+    def _read_on(self) -> None:
+        """Go on with the state of another member of which a first page is here."""
+        copying = self.copying
+        if copying is None or copying.reading is not None or not copying.pages:
+            return
+        source, records = copying.pages[0]
+        self.copying = replace(copying, reading=source)
+        self._fetch(source, records)
 
     def _install(
         self, copying: Copying, records: Iterable[tuple[bytes, Record]], floor: Floor
     ) -> None:
         told = copying.told
         self.copying = None
+        self._at_hand.forget()
         self._registers.install(told.configuration, records, floor)
         self._effects.append(Say(copying.leader, msg.Installed(told.address, told.rid)))
 

@@ -189,12 +189,17 @@ class Registers:
             return
         after = message.after
         keys = sorted(self.records if after is None else (k for k in self.records if k > after))
-        records = msg.page((key, self.records[key]) for key in keys)
+        have = dict(message.have)
+        records = msg.page((key, self._unless_there(key, have)) for key in keys)
         more = len(records) < len(keys)
         self._say(
             sender,
             msg.Snapshot(message.address, message.rid, after, records, self.head.floor, more),
         )
+
+    def _unless_there(self, key: bytes, have: dict[bytes, Ballot]) -> Record | None:
+        record = self.records[key]
+        return None if have.get(key) == record.accepted else record
 
     def learn(self, configuration: Configuration) -> None:
         """Keep that a configuration is chosen, if it is later than what is known.
