@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from twisted.internet.defer import CancelledError
 
@@ -28,16 +29,23 @@ async def watch_key(
     network = testbed.checked(number)
     client = testbed.connect(network.address(number))
     told = 0
+    begun: list[Any] = []
 
     def tell(revision: Revision) -> None:
         nonlocal told
+        if told == most:
+            return
         show(revision)
         told += 1
         if told == most:
-            watch.stop()
+            for each in begun:
+                each.stop()
 
     watch = client.watch(key, tell, since=since)
+    begun.append(watch)
     try:
+        if told == most:
+            watch.stop()
         await watch.finished
     except (ConnectFailed, NotInRing, Refused) as problem:
         last = watch.last if told else since
