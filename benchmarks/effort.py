@@ -25,6 +25,9 @@ class Effort:
         burst_window: Messages in flight in it.
         lookups: Lookups a round.
         lookup_window: Lookups in flight.
+        keys: Keys written, and read, one at a time in a round.
+        keys_flood: Keys written, and read, many at a time in a round.
+        keys_window: Operations in flight in it.
         starts: Times the network is started from nothing.
         kills: Nodes killed, one after another.
         freezes: Nodes frozen, one after another.
@@ -41,6 +44,9 @@ class Effort:
     burst_window: int = 256
     lookups: int = 8000
     lookup_window: int = 64
+    keys: int = 200
+    keys_flood: int = 2000
+    keys_window: int = 50
     starts: int = 3
     kills: int = 6
     freezes: int = 3
@@ -55,6 +61,8 @@ QUICK = Effort(
     flood=1000,
     burst=3000,
     lookups=2000,
+    keys=50,
+    keys_flood=500,
     starts=1,
     kills=2,
     freezes=1,

@@ -11,8 +11,8 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-PACKAGES = ("chordnet", "twisted", "msgspec", "nats-py", "redis", "kademlia")
-PROGRAMS = ("nats-server", "redis-server")
+PACKAGES = ("chordnet", "twisted", "msgspec", "nats-py", "redis", "kademlia", "opendht", "aetcd")
+PROGRAMS = ("nats-server", "redis-server", "etcd")
 
 
 def machine() -> dict[str, str]:

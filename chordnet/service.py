@@ -25,7 +25,7 @@ from twisted.python.failure import Failure
 from chordnet.core.base.effects import Joined, StatusChanged
 from chordnet.core.base.errors import ChordnetError, ConfigError, LocalProtocolError, NotInRing
 from chordnet.core.base.identifiers import IdentifierSpace
-from chordnet.core.base.limits import OPERATION_S
+from chordnet.core.base.limits import OPERATION_S, RECOVERY_S
 from chordnet.core.base.messages import NodeRef, Status
 from chordnet.core.base.outcomes import Entry, Revision, StaleEntry
 from chordnet.net.base.addresses import (
@@ -70,10 +70,10 @@ from chordnet.wire.rpc import (
     Order,
     PutKey,
     Receipt,
-    WatchKey,
     Written,
 )
-from chordnet.wire.stores import HeldKey, StoreStanding, StoreState
+from chordnet.wire.stores import HeldKey, SlotRecovery, StoreStanding, StoreState
+from chordnet.wire.watches import WatchKey
 
 _EXAMPLE = 'ChordService(reactor, "tcp:7001")'
 
@@ -234,7 +234,9 @@ class ChordService(MultiService):
         )
         core = make_core(settings.config, me, self._rng)
         keeper, kept = self._storage.open_store()
-        keys = settings.of_store(name, seat=self._storage.holds_keys)
+        of_store = partial(settings.of_store, name)
+        keys = self._storage.of_store(of_store)
+        anew = partial(self._storage.anew, of_store)
         return LocalNode(
             shared,
             core=core,
@@ -242,7 +244,9 @@ class ChordService(MultiService):
             log=log,
             keep_peers=state.keep_peers,
             hooks=self._hooks,
-            store=lambda node: seams.keys or StoreRunner(shared, keys, kept, keeper, node),
+            store=lambda node: (
+                seams.keys or StoreRunner(shared, keys, kept, keeper, node, anew=anew)
+            ),
         )
 
     def _status_changed(self, change: StatusChanged) -> None:
@@ -450,6 +454,30 @@ class ChordService(MultiService):
     def status(self) -> Deferred[NodeStatus]:
         """Return the node's view of itself and its neighbours."""
         return from_call(lambda: self._running().status())
+
+    @refusing
+    def recover(
+        self, slots: Sequence[int], *, accept_loss: bool = False, timeout_s: float = RECOVERY_S
+    ) -> Deferred[list[SlotRecovery]]:
+        """Recover slots that lost their majority for good, as ``P2PNetClient.recover`` does."""
+        CALL.flag("accept_loss", accept_loss)
+        CALL.seconds("timeout_s", timeout_s)
+        return from_callback(
+            lambda done: self._running().orders.recover(
+                slots, timeout_s, done, accept_loss=accept_loss
+            )
+        )
+
+    @refusing
+    def begin_store(self, founders: Sequence[str]) -> Deferred[None]:
+        """Begin a store together with others, as ``P2PNetClient.begin_store`` does."""
+        return from_call(lambda: self._running().orders.begin(founders))
+
+    @refusing
+    def set_store_aside(self, formation: str) -> Deferred[str]:
+        """Set this node's store aside, as ``P2PNetClient.set_store_aside`` does."""
+        CALL.text("formation", formation)
+        return from_call(lambda: self._running().orders.set_aside(formation))
 
     def store_state(self) -> Deferred[StoreState]:
         """Return what the node knows of the store, as ``P2PNetClient.store_state`` does."""

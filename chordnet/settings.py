@@ -493,13 +493,14 @@ class NodeSettings:
         help="Clients served at the same time",
     )
 
-    def of_store(self, name: str, *, seat: bool) -> StoreSettings:
+    def of_store(self, name: str, *, seat: bool, aside: tuple[bytes, ...] = ()) -> StoreSettings:
         """Return the settings of the node's store.
 
         :param seat: whether it holds keys for others.
+        :param aside: formations whose stores were set aside here; such a node joins what it meets.
         """
-        founders = tuple(self.founders)
-        if seat and not founders and not self.peers:
+        founders = () if aside else tuple(self.founders)
+        if seat and not founders and not self.peers and not aside:
             founders = (name,)
         bits = self.config.bits
         return StoreSettings(
@@ -508,6 +509,7 @@ class NodeSettings:
             founders=founders,
             slots=min(self.slots, 1 << bits),
             replicas=self.replicas,
+            aside=aside,
             seat=seat,
         )
 

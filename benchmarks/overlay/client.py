@@ -41,16 +41,20 @@ VALUE_KEYS = 32
 
 def run(pipe: Connection, ports: Sequence[int]) -> None:
     """Serve as the measuring process until asked to end."""
+    serve_verbs(pipe, lambda reactor: Verbs(reactor, ports))
+
+
+def serve_verbs(pipe: Connection, make: Callable[[Any], Any]) -> None:
+    """Run a reactor, and answer questions with the methods of what `make` returns."""
     from twisted.internet import reactor as global_reactor
 
     reactor: Any = global_reactor
-    served = Deferred.fromCoroutine(_serve(reactor, pipe, ports))
+    served = Deferred.fromCoroutine(_serve(pipe, make(reactor)))
     served.addBoth(lambda _: reactor.stop())
     reactor.run(installSignalHandlers=False)
 
 
-async def _serve(reactor: Any, pipe: Connection, ports: Sequence[int]) -> None:
-    verbs = Verbs(reactor, ports)
+async def _serve(pipe: Connection, verbs: Any) -> None:
     pipe.send("ready")
     while (request := await deferToThread(pipe.recv)) is not None:
         verb, *arguments = request

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +26,11 @@ class Network:
 
     Args:
         base_port: Port of node 1; the others follow.
+        settings: Variables of the environment in which the nodes are started.
     """
 
-    def __init__(self, base_port: int) -> None:
+    def __init__(self, base_port: int, settings: Mapping[str, str] | None = None) -> None:
+        self._settings = dict(settings or {})
         self.ports = [base_port + index for index in range(NODES)]
         self._home = tempfile.mkdtemp(prefix="chordnet-bench-")
 
@@ -67,6 +70,10 @@ class Network:
         self._p2pnet("add-node", str(number))
         self.converge()
 
+    def remove(self, number: int) -> None:
+        """Have a node hand over its slots and leave; `add` brings it back."""
+        self._p2pnet("remove-node", str(number))
+
     def converge(self) -> None:
         """Wait until every table of every node is right."""
         self._p2pnet("doctor", "--wait-converged")
@@ -101,7 +108,9 @@ class Network:
         return found
 
     def _p2pnet(self, *words: str) -> str:
-        environment: dict[str, Any] = {**os.environ, "CHORDNET_HOME": self._home}
+        environment: dict[str, Any] = {
+            **os.environ, **self._settings, "CHORDNET_HOME": self._home,
+        }  # fmt: skip
         command = [str(Path(sys.executable).with_name("p2pnet")), *words, "--network", NAME]
         try:
             done = subprocess.run(

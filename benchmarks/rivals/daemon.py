@@ -22,18 +22,22 @@ class Daemon:
     Args:
         port: The loopback port that it will listen on.
         command: Given that directory, the words that start the server there.
+        waits: Whether to wait until it listens; otherwise `wait` does.
 
     Raises:
         BenchmarkError: The port is taken, or the server is not up in time.
     """
 
-    def __init__(self, port: int, command: Callable[[str], list[str]]) -> None:
+    def __init__(
+        self, port: int, command: Callable[[str], list[str]], *, waits: bool = True
+    ) -> None:
         if _listens(port):
             raise BenchmarkError(f"port {port} is taken; choose another with --base-port")
         self._directory = tempfile.mkdtemp(prefix="chordnet-bench-")
-        name, *words = command(self._directory)
-        program = find_program(name)
-        assert program is not None, f"{name} was not looked for"
+        self._port = port
+        self._name, *words = command(self._directory)
+        program = find_program(self._name)
+        assert program is not None, f"{self._name} was not looked for"
         self._process = subprocess.Popen(
             [program, *words],
             cwd=self._directory,
@@ -42,11 +46,20 @@ class Daemon:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
+        if waits:
+            self.wait()
+
+    def wait(self) -> None:
+        """Wait until it listens.
+
+        Raises:
+            BenchmarkError: It does not in time.
+        """
         deadline = time.monotonic() + START_SECONDS
-        while not _listens(port):
+        while not _listens(self._port):
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self.stop()
-                raise BenchmarkError(f"{name} does not start on port {port}")
+                raise BenchmarkError(f"{self._name} does not start on port {self._port}")
             time.sleep(0.02)
 
     def stop(self) -> None:

@@ -14,6 +14,7 @@ import logging
 import socket
 import time
 from multiprocessing.connection import Connection
+from typing import Any
 
 from benchmarks.effort import NODES, Effort
 from benchmarks.errors import BenchmarkError
@@ -33,17 +34,24 @@ def _node(pipe: Connection, port: int, bootstrap: int | None) -> None:
     asyncio.run(_run(pipe, port, bootstrap))
 
 
-async def _run(pipe: Connection, port: int, bootstrap: int | None) -> None:
+async def serving(port: int, bootstrap: int | None, replicas: int) -> Any:
+    """Return a node that listens, and knows the first one."""
     from kademlia.network import Server  # type: ignore[import-untyped]
-    from kademlia.utils import digest  # type: ignore[import-untyped]
 
     logging.disable()  # it tells of every datagram lost
-    server = Server(ksize=REPLICAS)
+    server = Server(ksize=replicas)
     await server.listen(port, interface="127.0.0.1")
     listener = server.transport.get_extra_info("socket")
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BYTES)
     if bootstrap is not None and not await server.bootstrap([("127.0.0.1", bootstrap)]):
         raise ConnectionError("the first node does not answer")
+    return server
+
+
+async def _run(pipe: Connection, port: int, bootstrap: int | None) -> None:
+    from kademlia.utils import digest  # type: ignore[import-untyped]
+
+    server = await serving(port, bootstrap, REPLICAS)
 
     async def put(keys: list[str]) -> float:
         return sum([bool(await server.set(key, "value of " + key)) for key in keys])

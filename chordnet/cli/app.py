@@ -50,7 +50,7 @@ COMMANDS = {
     "watch": _Entry("watch", "watch", _KEYS, "Print what becomes of a key.", "store"),
     "keys": _Entry("watch", "keys", _KEYS, "The keys that a node holds.", "store"),
     "store": _Entry("look", "store", _KEYS, "The nodes that hold the keys.", "store"),
-    "explain-key": _Entry("look", "explain_key", _KEYS, "Where a key lives.", "store"),
+    "explain-key": _Entry("explain", "explain_key", _KEYS, "Where a key lives.", "store"),
     "status": _Entry("status", "status", _INSIDE, "A table of all nodes."),
     "doctor": _Entry("doctor", "doctor", _INSIDE, "Check the whole ring from outside."),
     "ring": _Entry("ring", "ring", _INSIDE, "Draw the ring, here or as SVG."),
@@ -61,6 +61,7 @@ COMMANDS = {
     "simulate": _Entry(
         "simulate", "simulate", _SIM, "Many nodes in virtual time, measured.", "lab"
     ),
+    "lab": _Entry("lab", "lab", _SIM, "What goes wrong without a rule of the store.", "lab"),
     "replay": _Entry("replay", "replay", _INSIDE, "Live recorded nodes' lives again.", "lab"),
     "check-history": _Entry(
         "check_history",

@@ -11,6 +11,11 @@ import attrs
 from chordnet.core.base import errors
 from chordnet.core.base.errors import ChordnetError, Conflict, Unavailable, Unconfirmed
 from chordnet.core.base.outcomes import Entry, StaleEntry
+from chordnet.wire.orders import (
+    BeginStore,
+    RecoverSlots,
+    SetStoreAside,
+)
 from chordnet.wire.rpc import (
     REPLIES,
     BeginRing,
@@ -20,7 +25,6 @@ from chordnet.wire.rpc import (
     Done,
     EntryReply,
     Failure,
-    GetHeldKeys,
     GetHistory,
     GetKey,
     GetMessages,
@@ -28,7 +32,6 @@ from chordnet.wire.rpc import (
     GetStoreState,
     GetTrace,
     GetTrails,
-    HeldKeysReply,
     HistoryReply,
     InspectKey,
     LeaveRing,
@@ -41,7 +44,6 @@ from chordnet.wire.rpc import (
     Receipt,
     SendMessage,
     Sent,
-    StaleReply,
     StoreStateReply,
     Trails,
     UnavailableReply,
@@ -50,7 +52,8 @@ from chordnet.wire.rpc import (
     Written,
     WrittenReply,
 )
-from chordnet.wire.stores import KeyMembers, StoreStanding
+from chordnet.wire.stores import KeyMembers, SlotRecovery, StoreStanding
+from chordnet.wire.watches import GetHeldKeys, HeldKeysReply, StaleReply
 
 T = TypeVar("T")
 
@@ -120,6 +123,9 @@ VACATE: Call[None] = Call(VacateSeats, _nothing)
 CAN_STOP: Call[StoreStanding] = Call(CanStop, attrgetter("standing"))
 INSPECT: Call[KeyMembers] = Call(InspectKey, attrgetter("members"))
 HELD_KEYS: Call[HeldKeysReply] = Call(GetHeldKeys, _same)
+RECOVER: Call[list[SlotRecovery]] = Call(RecoverSlots, attrgetter("recoveries"))
+BEGIN_STORE: Call[None] = Call(BeginStore, _nothing)
+ASIDE: Call[str] = Call(SetStoreAside, attrgetter("where"))
 
 CALLS: tuple[Call[Any], ...] = (
     SEND,
@@ -139,6 +145,9 @@ CALLS: tuple[Call[Any], ...] = (
     CAN_STOP,
     INSPECT,
     HELD_KEYS,
+    RECOVER,
+    BEGIN_STORE,
+    ASIDE,
 )
 
 

@@ -54,10 +54,10 @@ from chordnet.wire.rpc import (
     Messages,
     Ordered,
     PutKey,
-    Revisions,
     ServerReply,
     Unfollow,
 )
+from chordnet.wire.watches import Revisions
 
 T = TypeVar("T")
 

@@ -13,11 +13,14 @@ from typing import Any, Literal, get_args, overload
 from twisted.internet.defer import Deferred
 
 from chordnet.client.calls import (
+    ASIDE,
     BEGIN,
+    BEGIN_STORE,
     CAN_STOP,
     INSPECT,
     LEAVE,
     LOOKUP,
+    RECOVER,
     SEND,
     STATUS,
     TRACE,
@@ -29,7 +32,7 @@ from chordnet.client.keys import KeyCalls
 from chordnet.client.pages import Pages
 from chordnet.client.recording import ClientHistory
 from chordnet.core.base.errors import Busy, ConfigError, LocalProtocolError
-from chordnet.core.base.limits import OPERATION_S
+from chordnet.core.base.limits import OPERATION_S, RECOVERY_S
 from chordnet.core.base.outcomes import Entry, Revision, StaleEntry
 from chordnet.net.base.addresses import Endpoints, client_endpoint, format_address, parse_address
 from chordnet.net.base.arguments import CALL, SETTING, refusing
@@ -54,7 +57,7 @@ from chordnet.wire.rpc import (
     Receipt,
     Written,
 )
-from chordnet.wire.stores import HeldKey, KeyMembers, StoreStanding, StoreState
+from chordnet.wire.stores import HeldKey, KeyMembers, SlotRecovery, StoreStanding, StoreState
 
 MAX_ADDRESSES = 32
 """Addresses of one client."""
@@ -371,6 +374,47 @@ class P2PNetClient:
         """
         check_store_key(key)
         return self._channel.ask(INSPECT, (key,), self._timeout_s)
+
+    @refusing
+    def recover(
+        self, slots: Sequence[int], *, accept_loss: bool = False, timeout_s: float = RECOVERY_S
+    ) -> Deferred[list[SlotRecovery]]:
+        """Recover slots that lost their majority for good, out of what is left of them.
+
+        Fires with what came of each. Without ``accept_loss`` nothing is done, and they say what
+        would be lost. Fails with :class:`LocalProtocolError` for a slot that does not exist, and
+        with :class:`NoStore` if the node belongs to no store.
+
+        :param slots: at most 64 of them.
+        :param timeout_s: how long it may take.
+        """
+        CALL.flag("accept_loss", accept_loss)
+        CALL.seconds("timeout_s", timeout_s)
+        given = (list(slots), accept_loss, timeout_s)
+        return self._channel.ask(RECOVER, given, timeout_s + self._timeout_s)
+
+    @refusing
+    def begin_store(self, founders: Sequence[str]) -> Deferred[None]:
+        """Have the node begin a store together with others, each of which is to be told the same.
+
+        Fires at once; :meth:`store_state` says when the store has begun. Fails with
+        :class:`LocalProtocolError` if the node belongs to a store already, or cannot begin one.
+
+        :param founders: the names of all founders, the node's own included.
+        """
+        return self._channel.ask(BEGIN_STORE, (list(founders),), self._timeout_s)
+
+    @refusing
+    def set_store_aside(self, formation: str) -> Deferred[str]:
+        """Have the node set its store aside and go on with an empty one.
+
+        Fires with where the old one is kept. The node never joins that store again, and joins the
+        next one that it meets. Fails with :class:`LocalProtocolError` if it belongs to another one.
+
+        :param formation: the store that is meant: at least the first four digits of its id.
+        """
+        CALL.text("formation", formation)
+        return self._channel.ask(ASIDE, (formation,), self._timeout_s)
 
     @refusing
     def trace(self, message_id: str) -> Deferred[MessageTrace]:

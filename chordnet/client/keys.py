@@ -34,7 +34,8 @@ from chordnet.core.base.errors import (
 from chordnet.core.base.outcomes import Revision
 from chordnet.net.handles.watching import KeyWatch
 from chordnet.wire.keys import check_key_request, check_watch, unconfirmed
-from chordnet.wire.rpc import DeleteKey, GetKey, KeyRequest, PutKey, Revisions, WatchKey
+from chordnet.wire.rpc import DeleteKey, GetKey, KeyRequest, PutKey
+from chordnet.wire.watches import Revisions, WatchKey
 
 REQUEST_BYTES = 16
 """Bytes of the id of a write that was asked for without one."""

@@ -9,6 +9,7 @@ from typing import Any
 import attrs
 
 from chordnet.core.base.identifiers import IdentifierSpace
+from chordnet.draw.keymark import KeyMark
 from chordnet.survey.errors import TestbedError, command
 from chordnet.survey.report import Report
 from chordnet.survey.verdict import Names
@@ -129,6 +130,8 @@ class RingModel:
     nodes: tuple[RingNode, ...]
     """In the order of the ring."""
     tree: Tree | None = None
+    mark: KeyMark | None = None
+    """A key that is shown."""
 
     def node(self, ref: Ref) -> RingNode | None:
         """Return the node called ``ref`` if it is on the ring."""

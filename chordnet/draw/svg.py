@@ -15,6 +15,7 @@ from xml.sax.saxutils import escape
 
 import attrs
 
+from chordnet.draw import keymark
 from chordnet.draw.layout import spread
 from chordnet.draw.model import RingModel, RingNode, Tree, point
 
@@ -100,6 +101,7 @@ def draw_svg(model: RingModel) -> str:
         *(_tree(model, model.tree, sheet) if model.tree else []),
         *(_overlays(model, model.tree, sheet) if model.tree else []),
         *_nodes(model, sheet),
+        *_key(model, sheet),
         *_legend(model, sheet),
         "</svg>",
     ]
@@ -138,7 +140,9 @@ def _title(model: RingModel) -> str:
 
 def _heading(model: RingModel) -> Iterator[str]:
     yield f'<text class="title" x="{MARGIN}" y="44">{escape(_title(model))}</text>'
-    if model.tree is None:
+    if model.mark is not None:
+        text = model.mark.words()
+    elif model.tree is None:
         text = "every node at its identifier, clockwise; the fingers it asks for what lies far off"
     elif model.tree.heading:
         text = model.tree.heading
@@ -260,6 +264,12 @@ def _overlays(model: RingModel, tree: Tree, sheet: _Sheet) -> Iterator[str]:
 
 def _depth_colour(depth: int) -> int:
     return min(depth, len(PALETTE)) - 1
+
+
+def _key(model: RingModel, sheet: _Sheet) -> Iterator[str]:
+    if model.mark is not None:
+        dots = {node.ref: node.at(sheet.radius, sheet.centre) for node in model.nodes}
+        yield from keymark.drawn(model.mark, sheet.centre, sheet.radius, dots, point)
 
 
 def _labels(model: RingModel, sheet: _Sheet) -> Iterator[_Label]:

@@ -85,6 +85,8 @@ def _heading(model: RingModel, focus: Ref | None) -> Iterator[Text]:
 
     count = len(model.nodes)
     yield Text(f"network '{model.network}': {count} node{'' if count == 1 else 's'}", "bold")
+    if model.mark is not None:
+        yield Text(model.mark.words())
     if model.tree is not None:
         tree = model.tree
         body = tree.body if len(tree.body) <= 40 else tree.body[:37] + "..."

@@ -3,6 +3,7 @@
 ``incarnation``  one whole number; higher at every start, also after a crash or a clock put back
 ``peers.json``   the peers known last, so that a node whose bootstrap peers are gone comes back
 ``messages.db``  the message log, and ``store.db`` the store; each with files beside it
+``store-…``      stores that were set aside (:mod:`chordnet.storage.store.aside`)
 ``lock``         held while a node uses the directory; the system releases it when the process ends
 
 A file is replaced as a whole: a new one is written beside it, flushed to the disk and renamed. A
@@ -24,7 +25,7 @@ from chordnet.core.base.messages import NodeRef
 from chordnet.storage.base.private import make_directory, narrow, private, sync_directory
 from chordnet.storage.log.memory import fresh_incarnation
 
-_FILES = ("lock", "incarnation*", "peers.json*", "messages.db*", "store.db*")
+_FILES = ("lock", "incarnation*", "peers.json*", "messages.db*", "store.db*", "store-*/*")
 """What a node keeps in its directory; no other user may read it."""
 
 

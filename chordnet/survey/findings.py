@@ -427,6 +427,24 @@ class SlotsNotInStep:
         return {"slots": list(self.slots)}
 
 
+@attrs.frozen
+class SlotsElsewhere:
+    """Slots in step that other nodes hold than those that are nearest to them."""
+
+    kind: ClassVar[str] = "slots-elsewhere"
+    slots: tuple[int, ...]
+    nodes: tuple[Ref, ...]
+    """Their members."""
+    example: str
+
+    def words(self) -> str:
+        what = "other members than the nearest, and will move when the ring is quiet"
+        return slots_words(len(self.slots), what, self.example)
+
+    def details(self) -> dict[str, Any]:
+        return {"slots": list(self.slots)}
+
+
 def slots_words(count: int, what: str, example: str) -> str:
     """Return a line about some slots, with what there is to say of the first."""
     if count == 1:
@@ -512,6 +530,7 @@ Fact: TypeAlias = (
     | StoreStopped
     | SlotsWithoutMajority
     | SlotsNotInStep
+    | SlotsElsewhere
     | JustStarted
     | Capped
     | OnPurpose

@@ -7,7 +7,7 @@ well, if they can be reached from here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, Literal, Protocol, TypeVar, overload
 
 import attrs
@@ -31,7 +31,7 @@ from chordnet.wire.rpc import (
     Receipt,
     Written,
 )
-from chordnet.wire.stores import HeldKey, KeyMembers, StoreStanding, StoreState
+from chordnet.wire.stores import HeldKey, KeyMembers, SlotRecovery, StoreStanding, StoreState
 
 T = TypeVar("T")
 
@@ -89,6 +89,11 @@ class Client(Protocol):
     def vacate(self) -> Deferred[None]: ...
     def can_stop(self) -> Deferred[StoreStanding]: ...
     def inspect(self, key: str) -> Deferred[KeyMembers]: ...
+    def recover(
+        self, slots: Sequence[int], *, accept_loss: bool, timeout_s: float
+    ) -> Deferred[list[SlotRecovery]]: ...
+    def begin_store(self, founders: Sequence[str]) -> Deferred[None]: ...
+    def set_store_aside(self, formation: str) -> Deferred[str]: ...
     def trace(self, message_id: str) -> Deferred[MessageTrace]: ...
     def history(self) -> Deferred[NodeHistory]: ...
     def trails(self, limit: int = 0, since: str = "") -> Deferred[list[MessageTrail]]: ...

@@ -20,10 +20,9 @@ from chordnet.wire.rpc import (
     ConflictReply,
     EntryReply,
     PutKey,
-    Revisions,
     ServerReply,
-    StaleReply,
 )
+from chordnet.wire.watches import Revisions, StaleReply
 
 FRAME_SLACK = 196608
 """Bytes of a frame in addition to the longest body: the longest route, lists of nodes."""

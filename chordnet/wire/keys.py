@@ -15,7 +15,8 @@ from chordnet.core.base.limits import (
     MAX_REQUEST_BYTES,
     MAX_VALUE_BYTES,
 )
-from chordnet.wire.rpc import DeleteKey, GetKey, KeyRequest, PutKey, WatchKey
+from chordnet.wire.rpc import DeleteKey, GetKey, KeyRequest, PutKey
+from chordnet.wire.watches import WatchKey
 
 _SHOWN = 60
 _LONGEST_INT = 64

@@ -18,8 +18,16 @@ from chordnet.core.base.errors import (
     Unconfirmed,
 )
 from chordnet.core.base.limits import OPERATION_S
-from chordnet.core.base.outcomes import Entry, Revision, StaleEntry
-from chordnet.wire.stores import HeldKey, KeyMembers, StoreStanding, StoreState
+from chordnet.core.base.outcomes import Entry
+from chordnet.wire.orders import (
+    AsideReply,
+    BeginStore,
+    RecoverSlots,
+    RecoveryReply,
+    SetStoreAside,
+)
+from chordnet.wire.stores import KeyMembers, StoreStanding, StoreState
+from chordnet.wire.watches import GetHeldKeys, HeldKeysReply, Revisions, StaleReply, WatchKey
 
 Order = Literal["received", "origin"]
 """The order in which messages are delivered: as this node received them, or per origin."""
@@ -345,26 +353,6 @@ class GetStoreState(_Rpc, frozen=True, tag=115):
     """The first slot of the reply."""
 
 
-class WatchKey(_Rpc, frozen=True, tag=141):
-    """Ask for the states of a key, each when it is known here: what there is, and all that come.
-
-    They come as :class:`Revisions` replies with the same ``rid``; :class:`Unfollow` ends it.
-    """
-
-    key: str
-    since: int | None = None
-    """Begin after this version."""
-
-
-class GetHeldKeys(_Rpc, frozen=True, tag=142):
-    """Ask for the keys that the node holds, a page of them at a time."""
-
-    after: str = ""
-    """The last key of the page before; "" for the first page."""
-    owned: bool = False
-    """Only those of slots that the node looks after, as the first live one."""
-
-
 class VacateSeats(_Rpc, frozen=True, tag=116):
     """Give up all slots; ``Done`` is the immediate reply, and ``seats`` of the state tells."""
 
@@ -472,23 +460,6 @@ class UnavailableReply(_Rpc, frozen=True, tag=136):
     missing: list[str]
 
 
-class Revisions(_Rpc, frozen=True, tag=143):
-    """States of a watched key, in the order of their versions."""
-
-    revisions: list[Revision]
-
-
-class HeldKeysReply(_Rpc, frozen=True, tag=144):
-    keys: list[HeldKey]
-    """By slot, and in each slot by the bytes of the key."""
-    more: bool
-    """Whether there are keys after these."""
-
-
-class StaleReply(_Rpc, frozen=True, tag=145):
-    stale: StaleEntry
-
-
 class StoreStateReply(_Rpc, frozen=True, tag=137):
     state: StoreState
     more: bool
@@ -539,6 +510,9 @@ ClientRequest = (
     | InspectKey
     | WatchKey
     | GetHeldKeys
+    | RecoverSlots
+    | BeginStore
+    | SetStoreAside
 )
 ServerReply = (
     Sent
@@ -562,6 +536,8 @@ ServerReply = (
     | Revisions
     | HeldKeysReply
     | StaleReply
+    | RecoveryReply
+    | AsideReply
 )
 REPLIES: dict[type, tuple[type, ...]] = {
     SendMessage: (Sent, Done),
@@ -584,5 +560,8 @@ REPLIES: dict[type, tuple[type, ...]] = {
     InspectKey: (KeyMembersReply,),
     WatchKey: (Revisions,),
     GetHeldKeys: (HeldKeysReply,),
+    RecoverSlots: (RecoveryReply,),
+    BeginStore: (Done,),
+    SetStoreAside: (AsideReply,),
 }
 """The types of replies to each request, other than :class:`Failure`."""

@@ -48,6 +48,32 @@ class SlotState(_Value, frozen=True):
     """Of these keys and their values."""
 
 
+class SlotRecovery(_Value, frozen=True):
+    """What came of the recovery of one slot, or what it would cost."""
+
+    slot: int
+    fate: str
+    """``recovered``; ``begun``, and its members have yet to say that they have its state;
+    ``has_majority``, so that there is nothing to recover; ``loses``, what the rest says, and
+    nothing was done; ``overtaken``, by another order, or not in time; ``nobody``, because no live
+    node can hold it."""
+    generation: int
+    epoch: int
+    members: list[str]
+    """Who holds the slot now."""
+    missing: list[str]
+    """Members that were gone, or came back without their disks."""
+    left: list[str]
+    """The nodes whose disks have what is left of it."""
+    behind: int
+    """How many epochs older than the last one that is."""
+    keys: int
+    """Keys with a value that are left, at least."""
+    written: float
+    """When the last write arrived at one of them, in seconds since 1970; 0: none since its
+    start."""
+
+
 class StoreState(_Value, frozen=True):
     """What a node knows of the store of keys and values, and of its own part in it."""
 

@@ -22,8 +22,8 @@ from chordnet.wire.rpc import (
     LeaveRing,
     ServerReply,
     Unfollow,
-    WatchKey,
 )
+from chordnet.wire.watches import WatchKey
 from tests.net.test_service import ServiceCase
 
 PAGE = (Path(__file__).parents[2] / "docs" / "wire-format.md").read_text("utf-8")

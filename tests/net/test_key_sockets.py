@@ -88,9 +88,9 @@ class KeySocketTests(SocketCase):
         await node.joined()
         client = P2PNetClient(node.address, reactor)
         self.clients.append(client)
-        await client.put("large", bytes(65536))
+        await client.put("large", bytes(1_048_576))
         entries = await gatherResults([client.get("large") for _ in range(50)])
-        self.assertEqual({len(each.value) for each in entries}, {65536})
+        self.assertEqual({len(each.value) for each in entries}, {1_048_576})
 
     async def test_a_node_without_a_store_refuses_and_goes_on(self) -> None:
         node = await self.service("one")

@@ -307,7 +307,7 @@ class RefusalTests(KeyCase):
                 self.assertEqual(
                     str(self.error(waiting, NoStore)),
                     "Node 2 has met no store yet, so ask again in a moment, or begin one: start"
-                    " its founders with --founders a,b,c",
+                    " its founders with --founders a,b,c or type p2pnet store begin",
                 )
 
     def test_a_node_that_does_not_run_or_is_in_no_ring_asks_its_store_nothing(self):
@@ -446,15 +446,42 @@ class ForeignClientTests(KeyCase):
     def test_a_client_that_does_not_read_is_not_sent_more_than_may_wait_for_it(self):
         self.result(self.node.put("k", bytes(1000)))
         limit = self.node.node.limits.send_buffer_bytes
-        for waiting, expected in ((limit - 1064, bytes(1000)), (limit - 1063, None)):
+        for waiting, expected in ((limit - 1064, [bytes(1000)]), (limit - 1063, [])):
             line = Line()
             line.waiting = waiting
             session = self.node._life.desk.attach(line)
             session.frames([encode_frame(GetKey(1, "k"))[4:], encode_frame(GetKey(2, "none"))[4:]])
             session.lost()
-            first, second = line.sent
-            self.assertIsNone(second.entry)
-            if expected is None:
-                self.assertEqual((first.rid, first.code), (1, "Busy"))
-            else:
-                self.assertEqual(first.entry.value, expected)
+            found = {each.rid: each.entry for each in line.sent}
+            self.assertIsNone(found.pop(2))
+            self.assertEqual([each.value for each in found.values()], expected)
+
+    def test_a_read_waits_until_its_reply_has_room_and_is_done_again_then(self):
+        self.result(self.node.put("k", bytes(1000)))
+        line = Line()
+        limit = line.waiting = self.node.node.limits.send_buffer_bytes
+        session = self.node._life.desk.attach(line)
+        self.addCleanup(session.lost)
+        session.frames([encode_frame(GetKey(rid, "k"))[4:] for rid in (1, 2, 3)])
+        self.assertEqual(line.sent, [])
+        self.assertTrue(session.busy)
+        self.result(self.node.put("k", bytes(900)))
+        line.waiting = limit - 2200
+        session.drained()
+        self.assertEqual(
+            [(each.rid, len(each.entry.value)) for each in line.sent], [(1, 900), (2, 900)]
+        )
+        session.drained()
+        self.assertEqual([each.rid for each in line.sent], [1, 2, 3])
+        self.assertFalse(session.busy)
+
+    def test_reads_that_wait_for_room_count_as_requests_in_flight(self):
+        self.result(self.node.put("k", bytes(1000)))
+        line = Line()
+        limits = self.node.node.limits
+        line.waiting = limits.send_buffer_bytes
+        session = self.node._life.desk.attach(line)
+        self.addCleanup(session.lost)
+        many = limits.client_in_flight
+        session.frames([encode_frame(GetKey(rid, "k"))[4:] for rid in range(many + 1)])
+        self.assertEqual([(each.rid, each.code) for each in line.sent], [(many, "Busy")])

@@ -561,7 +561,13 @@ class TableTests(SynchronousTestCase):
         for call in CALLS:
             found.setdefault(call.role, set()).add(call.request.__name__)
         self.assertEqual(found["send"], {"SendMessage", "PutKey", "DeleteKey"})
-        self.assertEqual(found["operate"], {"LeaveRing", "BeginRing", "VacateSeats"})
+        self.assertEqual(
+            found["operate"],
+            {
+                "LeaveRing", "BeginRing", "VacateSeats", "RecoverSlots", "BeginStore",
+                "SetStoreAside",
+            },
+        )  # fmt: skip
         self.assertEqual(len(found["read"]), 14)
 
 

@@ -235,3 +235,16 @@ class StoppingTests(SocketCase):
         nodes = await self.ring(2)
         found = await self.until(nodes[1], False)
         self.assertEqual((found.held, found.at_risk), (16, 16))
+
+    async def test_questions_about_members_are_counted_as_no_operations(
+        self,
+    ) -> None:
+        (node,) = await self.ring(1)
+        await node.put("config", b"blue")
+        before = (await node.status()).counters
+        waits = node.can_stop()
+        await node.can_stop()
+        self.assertFalse((await waits).can_stop)
+        after = (await node.status()).counters
+        keys = [name for name in before if "operation" in name]
+        self.assertEqual([after[name] for name in keys], [before[name] for name in keys])

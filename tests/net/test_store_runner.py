@@ -455,7 +455,8 @@ class AskTests(RunnerCase):
             keys.ask(GetKey(0, "k", 1.0), lambda _result: None)
         self.assertEqual(
             str(caught.exception),
-            "this node keeps no store; start its founders with --founders a,b,c",
+            "this node keeps no store; start its founders with --founders a,b,c or"
+            " type p2pnet store begin",
         )
 
 
@@ -666,7 +667,7 @@ class MachineTests(RunnerCase):
         self.assertEqual(
             str(caught.exception),
             "me has met no store yet, so ask again in a moment, or begin one: start its founders"
-            " with --founders a,b,c",
+            " with --founders a,b,c or type p2pnet store begin",
         )
 
 

@@ -538,7 +538,7 @@ class EndTests(TransportCase):
         self.assertTrue(a.logged("b reads too slowly"))
 
     def test_letters_of_the_store_do_not_have_a_slow_peer_cut_off_and_others_still_arrive(self):
-        a, b = self.connected(limits=NetworkLimits(send_buffer_bytes=400_000))
+        a, b = self.connected(limits=NetworkLimits(send_buffer_bytes=400_000, parts_bytes=1))
         self.network.frozen.add(B)
         for _ in range(20):
             a.transport.mail(b.me, bytes(70_000))
@@ -554,6 +554,19 @@ class EndTests(TransportCase):
         a.transport.mail(b.me, b"hello")
         self.run_for(0.1)
         self.assertEqual(b.got()[-1], StoreMail(b"hello"))
+
+    def test_letters_beyond_the_room_of_one_connection_share_the_room_of_all(self):
+        a, b = self.connected(limits=NetworkLimits(send_buffer_bytes=100_000, parts_bytes=400_000))
+        self.network.frozen.add(B)
+        for _ in range(20):
+            a.transport.mail(b.me, bytes(70_000))
+            self.run_for(0.001)
+        self.network.thaw(B)
+        self.run_for(0.1)
+        # Five wait here, and the first one went to the system.
+        self.assertEqual(b.got(), [Ping(1), *[StoreMail(bytes(70_000))] * 6])
+        self.assertEqual(a.journal.counters.number(NetMetric.LETTERS_DROPPED), 14)
+        self.assertEqual((a.downs, b.downs), ([], []))
 
     def test_a_slow_peer_within_the_limit_gets_everything(self):
         a, b = self.connected()

@@ -20,7 +20,8 @@ from chordnet.net.handles import watching
 from chordnet.net.serve import revisions
 from chordnet.net.serve.revisions import KeyWatches
 from chordnet.wire.codec import read_reply
-from chordnet.wire.rpc import Failure, Revisions, WatchKey
+from chordnet.wire.rpc import Failure
+from chordnet.wire.watches import Revisions, WatchKey
 from tests.net.test_service import ServiceCase
 from tests.net.test_store_service import StoreCase
 

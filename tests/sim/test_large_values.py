@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -62,6 +63,14 @@ class Links(StoreWorld):
         self.run_until(lambda: bool(ended), 12.0)
         return ended[0]
 
+    def asked_together(self, name: str, keys: list[bytes]) -> dict[bytes, Outcome]:
+        """Have keys read at the same time, and return how each read ended."""
+        ended: dict[bytes, Outcome] = {}
+        for key in keys:
+            assert self.ask(name, Get(key), 10.0, partial(ended.__setitem__, key))
+        self.run_until(lambda: len(ended) == len(keys), 12.0)
+        return ended
+
     def versions(self, name: str) -> Counter[int]:
         """Return how many records a node's disk has, by their version."""
         kept = self.processes[name].disk.records.get(0, {})
@@ -99,3 +108,27 @@ class LargeValueTests(SynchronousTestCase):
             found = world.asked("b", Get(key))
             assert isinstance(found, Found), f"seed {seed}"
             self.assertTrue(found.content.value == value, f"{key!r} is another; seed {seed}")
+
+    def test_a_hundred_values_read_together_arrive_once_each_and_none_where_they_are(self) -> None:
+        seed = random.randrange(2**32)
+        world = Links(seed, ("a", "b", "c"))
+        rng = random.Random(seed)
+        values = {b"key %d" % number: rng.randbytes(MIB) for number in range(KEYS)}
+        world.forms("abc")
+        for key, value in values.items():
+            self.assertIsInstance(world.asked("a", Put(key, value, b"1")), Done, f"seed {seed}")
+        for name in "de":
+            world.start(name)
+        world.run(20.0)
+        (members,) = [{m.node for m in each.configuration.members} for each in world.newest()]
+        for name in "abcde":
+            for key in values:  # after a change the first read of each writes it again
+                self.assertIsInstance(world.asked(name, Get(key)), Found, f"seed {seed}")
+            world.sent.clear()
+            found = world.asked_together(name, [*values])
+            for key, outcome in found.items():
+                assert isinstance(outcome, Found), f"seed {seed}"
+                self.assertTrue(outcome.content.value == values[key], f"{key!r}; seed {seed}")
+            once = 0.05 * KEYS if name in members else 1.05 * KEYS
+            self.assertLess(sum(world.sent.values()), once * MIB, f"{name}; seed {seed}")
+        self.assertEqual(world.lost, 0, f"seed {seed}")

@@ -76,6 +76,23 @@ class AllIsWell(SynchronousTestCase):
         self.check_all(TWO_CREATIONS, 900, 2242, 11)
 
 
+class OneRound(SynchronousTestCase):
+    """The same, with writes that have the next one promised."""
+
+    check_all = AllIsWell.check_all
+
+    def test_a_writer_that_another_interrupts(self) -> None:
+        self.check_all("put@A,put@C,put@A", 3209, 6417, 9, one_round=True)
+
+    def test_a_writer_whose_slot_moves(self) -> None:
+        plan = {"one_round": True, "nodes": 2, "members": 1}
+        self.check_all("put@A,put@A,get@B,change@A:AB", 1733, 3691, 15, **plan)
+
+    def test_a_writer_that_a_member_has_forgotten(self) -> None:
+        plan = {"one_round": True, "losses": 1, "crashes": 1}
+        self.check_all("put@A/AC,put@A,get@B", 6099, 17639, 9, **plan)
+
+
 class ItCanFail(SynchronousTestCase):
     """Each safeguard that is switched off lets a client see what must not be."""
 
@@ -89,6 +106,9 @@ class ItCanFail(SynchronousTestCase):
 
     def test_without_the_second_phase_of_reads_a_second_reader_sees_something_older(self) -> None:
         self.check_found("second_phase", "put@A,get@B,get@C", 4)
+
+    def test_without_the_promise_of_a_majority_a_write_in_one_round_makes_a_version_twice(self):
+        self.check_found("following_promised", "put@A,put@C,put@A", 9, one_round=True)
 
     def test_without_promises_on_disk_two_writers_make_the_same_version(self) -> None:
         self.check_found("promise_on_disk", "put@A,put@C", 7, crashes=1)
@@ -246,7 +266,8 @@ class CommandTests(SynchronousTestCase):
             {
                 "jobs": "put@A,get@B,get@C", "nodes": 3, "members": 3, "attempts": 1,
                 "crashes": 0, "losses": 0, "deadlines": False, "retries": False,
-                "every_message": False, "without": "", "check": "", "max_states": 1_000_000,
+                "one_round": False, "every_message": False, "without": "", "check": "",
+                "max_states": 1_000_000,
                 "max_depth": 1_000, "quiet": False,
             },
         )  # fmt: skip
@@ -256,7 +277,8 @@ class CommandTests(SynchronousTestCase):
             attrs.asdict(plan, recurse=False),
             {
                 "jobs": plan.jobs, "nodes": 3, "members": 3, "attempts": 1, "crashes": 0,
-                "losses": 0, "deadlines": False, "retries": False, "every_message": False,
+                "losses": 0, "deadlines": False, "retries": False, "one_round": False,
+            "every_message": False,
                 "safeguards": StoreSafeguards(), "wanted": frozenset(Property),
                 "max_states": 1_000_000, "max_depth": 1_000,
             },

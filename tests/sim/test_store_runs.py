@@ -12,6 +12,7 @@ import itertools
 import json
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import attrs
@@ -23,10 +24,12 @@ from chordnet.core.store.base.configurations import Member
 from chordnet.core.store.base.records import EMPTY, Content
 from chordnet.core.store.base.requests import Get, Put
 from chordnet.core.store.base.safeguards import StoreSafeguards
+from chordnet.core.store.node.talk import letters, read
 from chordnet.judge.store.check import check_history
 from chordnet.judge.store.history import Action, Outcome, line_of
 from chordnet.sim.store import __main__ as command
 from chordnet.sim.store.clients import Mix, again, recorded
+from chordnet.sim.store.liar import Liar, Lies
 from chordnet.sim.store.trials import Plan, Report, _Faults, _read_all, _why, in_step, run
 from chordnet.sim.store.world import Disk, StoreWorld
 
@@ -39,6 +42,8 @@ PLANS: dict[str, tuple[int, Plan]] = {
     "many faults": (4, attrs.evolve(SMALL, fault_s=0.2, operations=200)),
     "seven nodes": (5, attrs.evolve(SMALL, nodes=7, fault_s=0.3, operations=300)),
     "few slots": (6, attrs.evolve(SMALL, slots=2, fault_s=0.4)),
+    "a liar": (8, attrs.evolve(SMALL, liars=1, fault_s=0.5)),
+    "two liars": (9, attrs.evolve(SMALL, nodes=6, liars=2)),
     "writes only": (7, attrs.evolve(SMALL, mix=Mix(get=0.1, put=0.5, change=0.2, again=1.0))),
 }
 
@@ -76,11 +81,51 @@ class RunTests(SynchronousTestCase):
 
     def test_a_store_without_one_of_its_rules_is_found_to_be_wrong(self) -> None:
         busy = Plan(keys=2, nodes=5, slots=2, operations=600, fault_s=0.3)
-        for rule, first in (("second_phase", 17), ("installed_first", 7), ("whole_state", 8)):
+        for rule, first in (("second_phase", 17), ("installed_first", 7), ("whole_state", 46)):
             plan = attrs.evolve(busy, safeguards=StoreSafeguards(**{rule: False}))
             seeds = range(first, first + 40)
             found = (s for s in seeds if "history is wrong" in str(run(s, plan).problems))
             self.assertIsNotNone(next(found, None), f"{rule}: nothing found in {seeds}")
+
+
+class LiarTests(SynchronousTestCase):
+    """Nodes that say what is false of slots that they do not hold."""
+
+    def test_members_that_believed_a_liar_would_never_be_right_again(self) -> None:
+        off = StoreSafeguards(claims_checked=False)
+        plan = attrs.evolve(SMALL, liars=1, quiet=True, operations=60, safeguards=off)
+        report = run(1, plan)
+        self.assertIn("said to be held by invented", str(report.problems))
+
+    def test_every_kind_of_lie_can_be_sent_and_read(self) -> None:
+        world = StoreWorld(1, ("n0", "n1", "n2"))
+        for number in range(4):
+            world.start(f"n{number}")
+        world.liars.add("liar")
+        liar = world.start("liar").node
+        world.run(15.0)
+        assert isinstance(liar, Liar)
+        assert liar.formation is not None
+        self.assertGreater(liar.lies, 100)
+        lies = Lies(liar, liar.formation, Random(1))
+        for kind in Lies.KINDS:
+            for _ in range(20):
+                lie = kind(lies, "n1")
+                (letter,) = letters([lie])
+                self.assertEqual(read(letter), [lie])
+
+    def test_liars_are_left_alone_by_faults_and_need_no_seat(self) -> None:
+        world = StoreWorld(1, ("n0",), slots=1)
+        for name in ("liar", "n0", "n1", "n2", "n3"):
+            if name == "liar":
+                world.liars.add(name)
+            world.start(name)
+        faults = _Faults(world, Plan(nodes=4), Report(1))
+        faults.going = False
+        self.assertEqual({faults._some() for _ in range(50)}, {"n0", "n1", "n2", "n3"})
+        world.run(20.0)
+        self.assertTrue(in_step(world))
+        self.assertEqual(world.processes["liar"].node.seats, 0)
 
 
 class FaultTests(SynchronousTestCase):
@@ -558,6 +603,8 @@ class CommandTests(SynchronousTestCase):
             (("--slots", "3"), "--slots must be a power of two from 1 to 4096"),
             (("--slots", "8192"), "--slots must be a power of two from 1 to 4096"),
             (("--pause", "0"), "--pause must be more than 0"),
+            (("--liars", "9"), "--liars must be from 0 to 8"),
+            (("--liars", "-1"), "--liars must be from 0 to 8"),
             (("--without", "care"), "no safeguard is called 'care'; there are seal, "),
         ]
         for words, expected in rows:

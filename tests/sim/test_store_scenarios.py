@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import attrs
 from twisted.trial.unittest import SynchronousTestCase
@@ -170,3 +171,10 @@ class CommandTests(SynchronousTestCase):
         out = io.StringIO()
         self.assertEqual(command.play_all([bad, QUIET], 1, out), 1)
         self.assertRegex(out.getvalue(), r"FAILED: at \d+\.\d s it does not hold that pigs fly")
+
+
+class PageTests(SynchronousTestCase):
+    def test_the_page_of_anomalies_has_each_scenario_with_its_source(self) -> None:
+        page = (Path(__file__).parents[2] / "docs" / "anomalies.md").read_text("utf-8")
+        for scenario in command.SCENARIOS.values():
+            self.assertIn(f"| `{scenario.name}` | {scenario.source} |", page)

@@ -131,11 +131,13 @@ class Led:
         counter: int = 0,
         where: Configuration = FIRST,
         wall: float = 0.0,
+        *,
+        lasting: bool = False,
         **safeguards: bool,
     ) -> None:
         self.effects: list[Effect] = []
         ballots = Ballots("X", 1, counter)
-        attempt = Operation.at_first(asked, where)
+        attempt = Operation.at_first(asked, where, lasting=lasting)
         guards = StoreSafeguards(**safeguards)
         self.operation = Operation(
             5, asked, WHERE, ballots, self.effects, attempt, guards, wall=lambda: wall

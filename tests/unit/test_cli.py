@@ -75,6 +75,7 @@ class HelpTests(CommandCase):
             "trace": " ID", "lookup": " NODE KEY", "put": " NODE KEY [VALUE]",
             "get": " NODE KEY", "delete": " NODE KEY", "logs": " NODE", "replay": " FILE...",
             "check-history": " FILE", "explain-key": " KEY", "store": " [COMMAND]",
+            "lab": " [NAME]",
         }  # fmt: skip
         for name in COMMANDS:
             first = self.p2pnet(name, "--help")[1].splitlines()[0]
@@ -122,7 +123,7 @@ class HelpTests(CommandCase):
                     "status", "doctor", "ring", "explain", "trace", "lookup", "logs", "replay",
                     "check-history",
                 ],
-                "Simulate": ["simulate"],
+                "Simulate": ["simulate", "lab"],
             },
         )  # fmt: skip
         names = [name for family in listed.values() for name in family]

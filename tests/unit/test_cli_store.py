@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from chordnet.core.base.errors import ConnectFailed
+from chordnet.core.base.errors import Busy, ConnectFailed, Unavailable
+from chordnet.core.base.outcomes import Entry
+from chordnet.wire.stores import KeyMember, KeyMembers
 from tests.unit.test_cli_commands import WorldCase
-from tests.unit.testbed_fakes import slot_state, store_state
+from tests.unit.testbed_fakes import disk, proper_members, slot_state, store_state
+
+
+def member(number: int, version: int, accepted: str) -> KeyMember:
+    return KeyMember(f"Node {number}", disk(number), 0.0015, "", version, accepted, 4, None)
 
 
 class StoreCase(WorldCase):
@@ -109,6 +115,73 @@ class ExplainKeyTests(StoreCase):
         self.assertEqual(document["place"], space.hex(number * (space.size // 4)))
         self.assertEqual(document["slot"]["slot"], number)
 
+    def look(self, *members: tuple[KeyMember, ...], key: Any = None) -> None:
+        """Have Node 1 tell of these members before the key is read, and after."""
+        self.say(*[slot_state(n, 1, 2, 3, epoch=2, installed=2) for n in range(4)])
+        nodes = self.world.nodes
+        nodes.inspected[1] = [KeyMembers(2, 1, 2, list(each)) for each in members]
+        nodes.keys[1] = [key if key is not None else Entry(b"blue", 7)]
+
+    def test_what_each_member_has_and_how_a_read_decides_is_told(self) -> None:
+        has = [member(1, 7, "2.4 Node 9 1f"), member(2, 7, "2.4 Node 9 1f")]
+        late = KeyMember("Node 3", disk(3), None, "", None, "", None, None)
+        self.look((*has, late), (*has, late))
+        out = self.printed("explain-key", "config")
+        self.assertTrue(
+            out.endswith(
+                "asked by Node 1:\n"
+                "  Node 1 has version 7, 4 bytes, after 1.5 ms\n"
+                "  Node 2 has version 7, 4 bytes, after 1.5 ms\n"
+                "  Node 3 does not answer\n"
+                "a read takes one round: Node 1 and Node 2 have the same, which is a majority\n"
+            ),
+            out,
+        )
+        words = self.world.nodes.words
+        self.assertEqual([each[0] for each in words], ["inspect", "get", "inspect"])
+
+    def test_a_member_that_a_read_has_repaired_is_told(self) -> None:
+        old = [member(1, 7, "2.4 Node 9 1f"), member(2, 6, "2.3 Node 8 1f"), member(3, 0, "0.0  0")]
+        behind = KeyMember("Node 3", disk(3), 0.001, "NOT_INSTALLED", None, "", None, None)
+        new = member(1, 7, "2.5 Node 1 2f"), member(2, 7, "2.5 Node 1 2f"), behind
+        self.look(tuple(old), new)
+        out = self.printed("explain-key", "config")
+        self.assertIn("  Node 3 has never heard of it, after 1.5 ms\n", out)
+        self.assertIn("a read takes two rounds: no majority has the same, so it has", out)
+        self.assertIn("Node 2 went from version 6 to version 7\n", out)
+        self.assertNotIn("Node 3 went", out)
+        self.look(tuple(old), new)
+        read = self.document("explain-key", "config")["read"]
+        self.assertEqual((read["asked"], read["decided"], read["problem"]), (1, [], None))
+        self.assertEqual(
+            read["repaired"],
+            [{"node": 1, "from": 7, "to": 7}, {"node": 2, "from": 6, "to": 7}],
+        )
+        self.assertEqual(
+            read["members"][1],
+            {
+                "node": 2, "seconds": 0.0015, "version": 6, "accepted": "2.3 Node 8 1f",
+                "bytes": 4, "expires": None, "why": None,
+            },
+        )  # fmt: skip
+
+    def test_a_member_that_cannot_say_what_it_has_says_why(self) -> None:
+        seen = [
+            KeyMember("Node 1", disk(1), 0.001, why, None, "", None, None)
+            for why in ("NOT_INSTALLED", "STORE", "\x07")
+        ]
+        self.look(tuple(seen), tuple(seen), key=Unavailable("too few of them answer"))
+        out = self.printed("explain-key", "config")
+        self.assertIn("  Node 1 has not fetched the slot yet\n", out)
+        self.assertIn("  Node 1 has another disk than the one that is meant\n", out)
+        self.assertIn("  Node 1 does not say what it has (\\x07)\n", out)
+        self.assertIn("a read fails: too few of them answer\n", out)
+
+    def test_a_node_that_cannot_ask_leaves_the_members_out(self) -> None:
+        self.look()
+        self.world.nodes.inspected[1] = [Busy("later")]
+        self.assertNotIn("asked by", self.printed("explain-key", "config"))
+
     def test_a_key_without_a_majority_is_said_to_be_out_of_reach(self) -> None:
         self.say(*[slot_state(n, 1, 8, 9) for n in range(4)])
         out = self.printed("explain-key", "config", status=1)
@@ -161,16 +234,27 @@ class OtherCommandTests(StoreCase):
         self.assertIn("\\x1b[2J\\u202e of Node 5\n", self.printed("doctor", status=1))
 
     def test_the_doctor_waits_for_slots_that_have_not_caught_up(self) -> None:
-        self.say(slot_state(0, 1, 2, 3, epoch=2, installed=2))
+        members = proper_members(self.world.described, range(1, 6), 0)
+        self.say(slot_state(0, *members, epoch=2, installed=2))
         late = store_state(
-            self.world.described, 2, range(1, 6),
-            slots=[slot_state(0, 1, 2, 3, epoch=2, installed=1)],
+            self.world.described, members[0], range(1, 6),
+            slots=[slot_state(0, *members, epoch=2, installed=1)],
         )  # fmt: skip
-        self.world.nodes.stores[2] = [late] * 5 + [self.world.nodes.stores[2]]
+        stores = self.world.nodes.stores
+        stores[members[0]] = [late] * 5 + [stores[members[0]]]
         out = self.printed("doctor", "--wait-converged")
         self.assertNotIn("note", out)
-        self.assertIsInstance(self.world.nodes.stores[2], list)
-        self.assertEqual(len(self.world.nodes.stores[2]), 1)
+        self.assertIsInstance(stores[members[0]], list)
+        self.assertEqual(len(stores[members[0]]), 1)
+
+    def test_the_doctor_notes_slots_that_other_nodes_hold_than_should(self) -> None:
+        proper = proper_members(self.world.described, range(1, 6), 0)
+        (other, another) = [n for n in range(1, 6) if n not in proper]
+        self.say(slot_state(0, proper[0], other, another, epoch=2, installed=2))
+        out = self.printed("doctor")
+        instead = " and ".join(f"Node {n}" for n in sorted((other, another)))
+        missing = " and ".join(f"Node {n}" for n in proper[1:])
+        self.assertIn(f"note: slot 0: {instead} instead of {missing}\n", out)
 
     def test_a_removal_without_a_wait_leaves_the_slots_where_they_are(self) -> None:
         self.world.nodes.stores[3] = store_state(self.world.described, 3, range(1, 6), seats=7)

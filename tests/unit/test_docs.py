@@ -25,8 +25,10 @@ from chordnet import recipes, service, settings, sources, tap
 from chordnet.cli import app
 from chordnet.cli.base import output
 from chordnet.cli.commands import chaos, doctor, explain, lifecycle, members, messages, ring, status
-from chordnet.cli.lab import check_history, replay, simulate
-from chordnet.cli.store import group, keys, standing
+from chordnet.cli.lab import check_history, lab, replay, simulate
+from chordnet.cli.store import backup, group, keys, operate, standing
+from chordnet.cli.store.explain import Explained, Looked
+from chordnet.cli.store.explain import explained_json as explained_key_json
 from chordnet.core.base import config
 from chordnet.core.base.config import ProtocolConfig
 from chordnet.core.base.messages import NodeRef
@@ -36,6 +38,7 @@ from chordnet.core.kernel.signals import SIGNALS
 from chordnet.core.parts import PARTS
 from chordnet.draw import journey as journey_text
 from chordnet.draw import model as ring_model
+from chordnet.draw.keymark import KeyMark
 from chordnet.judge.explain import Prediction
 from chordnet.judge.problems import WrongFinger
 from chordnet.judge.store import check, history
@@ -53,6 +56,8 @@ from chordnet.net.base.metrics import METRICS
 from chordnet.record import recording
 from chordnet.record.replay import Difference, Moment, Replay
 from chordnet.sim.measured import experiment
+from chordnet.sim.slots.explore import Search
+from chordnet.sim.slots.labs import LABS
 from chordnet.survey import journey
 from chordnet.survey.description import NetworkDescription
 from chordnet.survey.examination import Messages
@@ -60,15 +65,19 @@ from chordnet.survey.findings import Finding, WrongRing
 from chordnet.survey.histories import Comparison
 from chordnet.survey.observer import Snapshot
 from chordnet.survey.report import Report
+from chordnet.survey.store.merged import Slot
 from chordnet.survey.verdict import Names
 from chordnet.testbed.actions import lifecycle as testbed
+from chordnet.testbed.actions.backup import Exported, Imported
 from chordnet.testbed.actions.changes import Removed
 from chordnet.testbed.actions.chaos import Acted, Part
+from chordnet.testbed.actions.operating import Aside, Begun, Rescue
 from chordnet.testbed.actions.restart import Restarted
 from chordnet.testbed.base.faults import Faults
 from chordnet.wire.rpc import MessageRecord, NodeInfo, NodeStatus, Receipt, RouteHop, Written
-from chordnet.wire.stores import SlotStanding, StoreStanding
+from chordnet.wire.stores import KeyMember, KeyMembers, SlotStanding, StoreStanding
 from tests.unit import tidy
+from tests.unit.wire_examples import RECOVERY
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -322,7 +331,14 @@ class PythonExamples(SynchronousTestCase):
         whole = [(page, code) for page, code in self.examples() if "react(main)" in code]
         self.assertIn("README.md", [page for page, _code in whole])
         said = "".join(self.run_program(code) for _page, code in whole)
-        for words in ("one got apple", "recorded=2", "first got apple", "2 nodes have it"):
+        for words in (
+            "one got apple", "recorded=2", "first got apple", "2 nodes have it",
+            "changed: True now: {'colour': 'blue', 'size': 3}",
+            "services: ['10.0.0.1:80', '10.0.0.2:80']\nlater: ['10.0.0.1:80']",
+            "first leads, fence 1\nfirst leads no more: stopped\nsecond leads, fence 3",
+            "refused: fence 1 comes after 3\namount: 70\nthe lock 'account' was lost",
+            "each value once: True",
+        ):  # fmt: skip
             self.assertIn(words, said)
 
     def run_program(self, code: str) -> str:
@@ -634,6 +650,33 @@ class Json(SynchronousTestCase):
         found = standing.standing_json(StoreStanding(False, 48, 1, [slot]), self.names)
         self.assertShape("store can-stop", {"network": "default", "node": 1, **found})
 
+    def test_the_json_of_an_export_and_an_import_is_as_described(self):
+        done = Exported(keys=1, bytes=1)
+        self.assertShape("store export", backup.exported_json("default", Path("f"), done))
+        found = backup.imported_json("default", Path("f"), Imported(conflicts=["config"]))
+        self.assertShape("store import", found)
+
+    def test_the_json_of_an_explained_key_is_as_described(self):
+        members = [KeyMember("Node 1", "0f", 0.1, "", 7, "4.2 Node 2 1f", 4, None)]
+        changed = [KeyMember("Node 1", "0f", 0.1, "", 8, "4.3 Node 2 1f", 4, None)]
+        looked = Looked(1, KeyMembers(63, 1, 4, members), KeyMembers(63, 1, 4, changed))
+        found = Explained("k", "00", Slot(63, 1, 4, (1,)), "00")
+        self.assertShape("explain-key", explained_key_json(found, looked, self.names))
+
+    def test_the_json_of_recovered_slots_is_as_described(self):
+        done = Rescue(self.network, 2, (RECOVERY,))
+        self.assertShape("store recover", operate.rescue_json("default", done))
+
+    def test_the_json_of_a_store_that_has_begun_is_as_described(self):
+        self.assertShape("store begin", operate.begun_json("default", Begun("3f9c", (1, 2, 3))))
+
+    def test_the_json_of_a_store_that_is_set_aside_is_as_described(self):
+        done = Aside("3f9c", {4: "there"}, {"other": "no"})
+        self.assertShape("store set-aside", operate.aside_json("default", done))
+
+    def test_the_json_of_a_copy_that_is_adopted_is_as_described(self):
+        self.assertShape("store adopt-copy", operate.copy_json("default", 4, Path("there")))
+
     def test_the_json_of_send_is_as_described(self):
         receipt = Receipt("id", "apple", 2, 2, 1, 1, 0.1, False, [])
         self.assertShape("send-message", messages.receipt_json(receipt, 1, self.names))
@@ -654,7 +697,8 @@ class Json(SynchronousTestCase):
     def test_the_json_of_ring_is_as_described(self):
         records = {1: [self.record()], 2: [self.record()]}
         tree = ring_model.message_tree(self.names, records, "last")
-        model = ring_model.ring_model(self.report(), tree)
+        mark = KeyMark("k", 0.5, 63, 0.4, 0.1, (1, 2), ())
+        model = attrs.evolve(ring_model.ring_model(self.report(), tree), mark=mark)
         self.assertShape("ring", ring.model_json(model))
 
     def test_the_json_of_chaos_is_as_described(self):
@@ -688,6 +732,14 @@ class Json(SynchronousTestCase):
         document = check_history.found_json(check.HistoryFound((key,), 6, 3, 1, 0, True))
         self.assertShape("check-history", document)
         self.assertEqual(document["found"], self.documents["check-history"]["found"])
+
+    def test_the_json_of_a_lab_is_as_described(self):
+        found = self.documents["lab"]
+        search = Search(LABS["stale-read"].plan(on=False))
+        document = lab.lab_json(LABS["stale-read"], search, search.run(), on=False)
+        document["history"] = document["history"][1:2]
+        document["history"][0]["changes"].pop("B")
+        self.assertEqual(found, document)
 
     def test_histories_have_every_field_outcome_kind_and_reason(self):
         page = (DOCS / "reference" / "histories.md").read_text(encoding="utf-8")

@@ -7,17 +7,24 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from chordnet.core.store.base import messages as msg
 from chordnet.core.store.base.ballots import NONE, Ballot
-from chordnet.core.store.base.configurations import Configuration, Head, Member, Vote, blank
+from chordnet.core.store.base.configurations import (
+    Configuration,
+    Head,
+    Member,
+    Recovery,
+    Vote,
+    blank,
+)
 from chordnet.core.store.base.messages import Why
 from chordnet.core.store.base.records import EMPTY, GROUND, Applied, Content, Floor, Record
 
 WIRE = {
     msg.Prepare: "address rid key ballot",
     msg.Promised: "address rid ballot accepted content floor wall",
-    msg.Accept: "address rid key ballot content",
-    msg.Accepted: "address rid ballot",
-    msg.Read: "address rid key",
-    msg.Told: "address rid accepted content",
+    msg.Accept: "address rid key ballot content following",
+    msg.Accepted: "address rid ballot following",
+    msg.Read: "address rid key whole",
+    msg.Told: "address rid accepted content left_out",
     msg.Outrun: "address rid ballot promised",
     msg.PrepareChange: "address rid ballot",
     msg.ChangePromised: "address rid ballot vote",
@@ -29,6 +36,12 @@ WIRE = {
     msg.Snapshot: "address rid after records floor more",
     msg.Forget: "address rid configuration",
     msg.Forgotten: "address rid",
+    msg.Inquire: "address rid generation",
+    msg.Inquired: (
+        "address rid store configuration emptied newest recovering recovery keys written"
+    ),
+    msg.Recover: "address rid recovery",
+    msg.RecoverAccepted: "address rid",
     msg.Refused: "address rid why formation store newest sealed",
 }
 """The fields of each message, in the order in which they are sent."""
@@ -39,7 +52,9 @@ PARTS = {
     Member: "node store",
     Configuration: "generation epoch members",
     Vote: "ballot members",
-    Head: "formation slot configuration sealed promised vote newest emptied floor",
+    Head: "formation slot configuration sealed promised vote newest emptied floor recovering"
+    " recovery",
+    Recovery: "configuration left",
     Applied: "version request",
     Content: "value version expires requests",
     Record: "promised accepted content",
@@ -73,7 +88,7 @@ class WireTests(SynchronousTestCase):
     def test_messages_are_sent_as_they_always_were(self) -> None:
         ballot, sent_ballot = Ballot(2, 5, "A", 9), [2, 5, "A", 9]
         for message, sent in (
-            (msg.Read(THERE, 4, b"k"), ["Read", SENT_THERE, 4, b"k"]),
+            (msg.Read(THERE, 4, b"k"), ["Read", SENT_THERE, 4, b"k", False]),
             (
                 msg.Promised(THERE, 4, ballot, NONE, EMPTY, 0, 1.5),
                 ["Promised", SENT_THERE, 4, sent_ballot, [0, 0, "", 0],
@@ -96,12 +111,17 @@ class WireTests(SynchronousTestCase):
         ):  # fmt: skip
             self.assertEqual(on_the_wire(message), sent)
 
-    def test_the_head_of_a_member_that_has_installed_nothing_is_kept_as_it_always_was(self) -> None:
+    def test_the_head_of_a_member_that_has_installed_nothing_is_kept_like_this(self) -> None:
         none = [0, 0, "", 0]
         self.assertEqual(
             on_the_wire(blank(b"f", 7, 1)),
-            [b"f", 7, [1, 0, []], False, none, None, None, False, [none, 0]],
+            [b"f", 7, [1, 0, []], False, none, None, None, False, [none, 0], 0, None],
         )
+
+    def test_a_head_that_was_kept_before_there_were_recoveries_is_read(self) -> None:
+        none = [0, 0, "", 0]
+        old = [b"f", 7, [1, 0, []], False, none, None, None, False, [none, 0]]
+        self.assertEqual(msgspec.convert(old, Head), blank(b"f", 7, 1))
 
     def test_every_reason_of_a_refusal_has_its_number(self) -> None:
         self.assertEqual(

@@ -19,10 +19,10 @@ from chordnet.core.store.base.requests import Get, Put
 from chordnet.core.store.begin.hails import Hail, fault_of
 from chordnet.core.store.begin.voices import Voices
 from chordnet.core.store.node.directory import Listed
+from chordnet.core.store.node.holdings import StoreView
 from chordnet.core.store.node.seats import Holder
 from chordnet.core.store.node.surroundings import For
 from chordnet.core.store.node.talk import Lists, read
-from chordnet.core.store.node.view import StoreView
 from tests.unit.store_node_support import (
     FORMATION,
     FOUNDING,

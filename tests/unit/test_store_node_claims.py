@@ -228,15 +228,28 @@ class SilentMembersTests(SynchronousTestCase):
         hearer.wait(0.05)
         self.assertEqual(hearer.believed, [SURE])
 
-    def test_a_member_that_speaks_and_does_not_confirm_it_is_enough_against_two(self) -> None:
+    def test_two_members_that_speak_and_do_not_confirm_it_are_enough_against_two(self) -> None:
         hearer = Hearer()
         hearer.hear("X", FALSE)
         hearer.hear("E", FALSE)
         for _ in range(30):
             hearer.wait(0.5)
             hearer.around.hear("C")
+            hearer.around.hear("B")
+            hearer.lose("A")
+        self.assertEqual(hearer.believed, [])
+
+    def test_one_member_that_was_away_as_well_is_enough_against_two_for_five_seconds(self) -> None:
+        hearer = Hearer()
+        hearer.hear("E", SURE)
+        hearer.hear("F", SURE)
+        for _ in range(9):
+            hearer.wait(0.5)
+            hearer.around.hear("C")
             hearer.lose("AB")
         self.assertEqual(hearer.believed, [])
+        hearer.wait(1.0)
+        self.assertEqual(hearer.believed, [SURE])
 
     def test_the_only_other_node_is_believed_after_a_minute(self) -> None:
         hearer = Hearer(near="E")
@@ -301,6 +314,7 @@ class NodeTests(SynchronousTestCase):
     def test_an_operation_stays_with_the_members_that_are_known(self) -> None:
         node = Node(near=("X", "B", "C"))
         node.ask(1, Get(KEY))
+        node.wait(0.1)
         ((_to, read),) = node.take(msg.Read, "B")
         self.said(node, Lists(FORMATION, (Listed(0, INVENTED),)))
         self.assertEqual(node.to(msg.Read), [])

@@ -7,9 +7,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from chordnet.core.store.base.ballots import NONE, Ballot
 from chordnet.core.store.base.configurations import Configuration, Head
 from chordnet.core.store.base.records import EMPTY, Applied, Content, Record
-from chordnet.core.store.node.directory import Directory, Listed
-from chordnet.core.store.node.holdings import Held
-from chordnet.core.store.node.view import SlotView, slot_view
+from chordnet.core.store.node.directory import Directory, Listed, listed_as_chosen
+from chordnet.core.store.node.holdings import Held, SlotView, slot_view
 from chordnet.core.store.slot.reconfigure import Installation
 from chordnet.core.store.slot.registers import Registers
 from tests.unit.store_node_support import FIRST, FORMATION, FOUNDING, A, B, C, D, later
@@ -31,6 +30,16 @@ class NewsTests(SynchronousTestCase):
         self.assertTrue(SURE.is_news_to(UNSURE))
         for old, same in ((SURE, SURE), (UNSURE, UNSURE), (SURE, UNSURE)):
             self.assertFalse(same.is_news_to(old))
+
+    def test_what_was_before_is_news_to_who_does_not_know_it(self) -> None:
+        unknown = listed_as_chosen(1, SECOND, later(7, A))
+        self.assertEqual(unknown, Listed(1, SECOND, serves=False, before=later(1)))
+        self.assertTrue(unknown.is_sound(4))
+        self.assertTrue(UNSURE.is_news_to(unknown))
+        self.assertTrue(SURE.is_news_to(unknown))
+        self.assertFalse(unknown.is_news_to(UNSURE))
+        self.assertFalse(unknown.is_news_to(unknown))
+        self.assertEqual(listed_as_chosen(1, SECOND, FIRST), UNSURE)
 
     def test_what_serves_is_told_without_the_configuration_before(self) -> None:
         self.assertTrue(Listed(1, FIRST).serves)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 from twisted.trial.unittest import SynchronousTestCase
 
 from chordnet.core.store.base import messages as msg
@@ -302,6 +303,53 @@ class GivenTests(SynchronousTestCase):
         repairer = Repairer({key: record(1) for key in keys(70)})
         self.assertEqual(repairer.stock({}), [accept(key, 1) for key in keys(64)])
         self.assertEqual(repairer.missing(*keys(70)), [accept(key, 1) for key in keys(64)])
+
+    def test_of_large_values_so_many_are_given_as_are_2_mib_and_one_in_any_case(self) -> None:
+        for size, many in ((1_048_576, 2), (1_000_000, 2), (699_050, 3), (3_000_000, 1)):
+            large = msgspec.structs.replace(CONTENT, value=bytes(size))
+            mine = {key: msgspec.structs.replace(record(1), content=large) for key in keys(5)}
+            for said in (Repairer(mine).stock({}), Repairer(mine).missing(*keys(5))):
+                self.assertEqual([message.key for _to, message in said], keys(many), size)
+        read = {
+            key: msgspec.structs.replace(each, promised=ballot(9)) for key, each in mine.items()
+        }
+        repairer = Repairer(
+            {
+                key: msgspec.structs.replace(each, accepted=ballot(1, 0))
+                for key, each in read.items()
+            }
+        )
+        repairer.missing(*keys(5))
+        self.assertEqual(repairer.read, keys(1), "a read brings a value as well")
+
+    def test_two_members_are_compared_again_soon_while_that_brings_them_closer(self) -> None:
+        repairer = Repairer({key: record(1) for key in keys(70)})
+        repairer.stock({})
+        self.assertEqual(repairer.rings(), 0.25)
+        ((_to, message),) = repairer.step()
+        self.assertEqual(message.address.slot, 0)
+        self.assertEqual(repairer.rings(), 60.0)
+        repairer.stock(dict.fromkeys(keys(64), ballot(1)))
+        self.assertEqual(repairer.rings(), 0.25)
+        repairer.step()
+        self.assertEqual(repairer.rings(), 60.0)
+        repairer.stock(dict.fromkeys(keys(64), ballot(1)))
+        self.assertIsNone(repairer.around.alarms.next(), "nothing has changed since")
+        repairer.stock(dict.fromkeys(keys(70), ballot(1)))
+        self.assertIsNone(repairer.around.alarms.next(), "both have the same")
+
+    def test_a_member_that_lists_something_else_every_time_is_not_compared_for_ever(self) -> None:
+        repairer = Repairer({b"k": record(1)})
+        again = 0
+        for number in range(1000):
+            repairer.stock({b"z": ballot(1)}, after=b"%04d" % number)
+            if repairer.around.alarms.next() is None:
+                break
+            repairer.rings()
+            repairer.step()
+            repairer.rings()
+            again += 1
+        self.assertEqual(again, 256)
 
     def test_what_is_asked_for_is_given_as_far_as_it_is_here(self) -> None:
         repairer = Repairer({b"a": record(1), b"b": record(2), b"c": PROMISED})

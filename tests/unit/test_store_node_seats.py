@@ -241,12 +241,17 @@ class ProposalTests(SynchronousTestCase):
         self.assertEqual(Owner("DEBC").wanted("ABC", 1), "ADE")
         self.assertEqual(Owner("BC").wanted("A", 1), "ABC")
 
-    def test_a_slot_in_its_first_configuration_moves_step_by_step_unless_all_members_live(
-        self,
-    ) -> None:
+    def test_a_slot_does_not_move_while_a_member_that_may_come_back_is_out_of_reach(self) -> None:
+        for epoch in (1, 2):
+            for lost in "BC":
+                owner = Owner("DEBC")
+                owner.lost(lost, 14.9)
+                self.assertEqual(owner.wanted("ABC", epoch), "ABC")
         owner = Owner("DEBC")
-        owner.lost("B", 0.1)
-        self.assertEqual(owner.wanted("ABC", 1), "ACD")
+        owner.lost("B", 15.0)
+        self.assertEqual(owner.wanted("ABC"), "ACD")
+
+    def test_a_slot_in_its_first_configuration_moves_step_by_step_if_a_disk_is_gone(self) -> None:
         owner = Owner("DEBC")
         owner.lost("D", 0.1)
         self.assertEqual(owner.wanted("ABC", 1), "ABE")
@@ -496,8 +501,9 @@ class LeadingTests(SynchronousTestCase):
         listed = self.owner.seats.over(self.rid, other)
         self.assertEqual(listed, Listed(0, other, serves=False, before=FIRST))
 
-    def test_a_configuration_that_is_no_next_one_is_not_told_after_a_change(self) -> None:
-        self.assertIsNone(self.owner.seats.over(self.rid, later(4, A, B, C)))
+    def test_of_a_configuration_that_is_no_next_one_it_is_not_known_what_was_before(self) -> None:
+        listed = Listed(0, later(4, A, B, C), serves=False, before=later(3))
+        self.assertEqual(self.owner.seats.over(self.rid, later(4, A, B, C)), listed)
         self.assertEqual(self.owner.seats.changes, {})
         self.assertIsNone(self.owner.seats.over(self.rid, later(2, A, B, C)))
 

@@ -467,7 +467,7 @@ class OthersTests(SynchronousTestCase):
         led.accepted(B)
         led.operation.remind()
         self.assertEqual(led.kinds, [("A", msg.Accept), ("C", msg.Accept)])
-        self.assertEqual(led.operation.answered, {B})
+        self.assertEqual(led.operation.attempt.answered, {B})
         led.accepted(C)
         led.operation.remind()
         self.assertEqual(led.asks, [])

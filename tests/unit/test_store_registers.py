@@ -118,7 +118,8 @@ class AddressTests(SynchronousTestCase):
         self.assertEqual(self.read(Disk(), slot=8), Why.SLOT)
 
     def test_a_request_for_another_generation_is_refused(self) -> None:
-        self.assertEqual(self.read(Disk(), generation=2), Why.GENERATION)
+        self.assertEqual(self.read(Disk(), generation=2), Why.NOT_INSTALLED)
+        self.assertEqual(self.read(Disk(), generation=0), Why.GENERATION)
 
     def test_a_request_for_a_disk_that_was_lost_is_refused(self) -> None:
         self.assertEqual(self.read(Disk(Member("A", 2))), Why.STORE)

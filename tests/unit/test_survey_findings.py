@@ -26,6 +26,7 @@ from chordnet.survey.findings import (
     RecordedTwice,
     SeveralStores,
     Silent,
+    SlotsElsewhere,
     SlotsNotInStep,
     SlotsWithoutMajority,
     StoreNotBegun,
@@ -138,6 +139,14 @@ SENTENCES: list[tuple[Fact, str]] = [
     (
         SlotsNotInStep((7, 8, 9), (1,), "slot 7: moving"),
         "3 slots of the store have not all their members in step, the first: slot 7: moving",
+    ),
+    (SlotsElsewhere((7,), (1, 2), "slot 7: it is there"), "slot 7: it is there"),
+    (
+        SlotsElsewhere((7, 8), (1, 2), "slot 7: it is there"),
+        (
+            "2 slots of the store have other members than the nearest, and will move when the ring "
+            "is quiet, the first: slot 7: it is there"
+        ),
     ),
     (JustStarted(4, 1), "Node 4 started just now and still lacks 1 message"),
     (

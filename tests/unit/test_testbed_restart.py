@@ -185,4 +185,4 @@ class CanStopTests(WorldCase):
 
     def test_an_unknown_command_below_store_names_those_that_there_are(self) -> None:
         err = self.failed("store", "burn", status=2)
-        self.assertIn("there is no command 'store burn'; there are can-stop", err)
+        self.assertIn("there is no command 'store burn'; there are export, import, can-stop", err)

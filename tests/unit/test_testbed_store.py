@@ -187,7 +187,8 @@ class HandOverTests(Case):
         self.seats(4, 4, 2, slots=lost)
         done = self.result(self.remove())
         self.assertEqual((done.slots, self.world.engine.calls), (2, ["stop [3]"]))
-        (line,) = self.world.said
+        line, left = self.world.said
+        self.assertIn("2 slots have no majority (slot 0: 0 of 3 members answer", left)
         self.assertEqual(
             line,
             "2 slots have no majority and cannot be handed over (slot 0: 1 of 3 members answers;"
@@ -211,7 +212,7 @@ class HandOverTests(Case):
 
     def test_without_a_wait_a_node_is_stopped_with_its_slots(self) -> None:
         self.seats(4)
-        done = self.result(self.remove(hand_over=False))
+        done = self.result(self.remove(wait=False))
         self.assertEqual((done.slots, self.nodes.vacated), (0, []))
         self.assertEqual(self.world.engine.calls, ["stop [3]"])
 

@@ -12,9 +12,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from chordnet.core.base import limits
 from chordnet.core.base.messages import Detour, OriginState, PeerMessage, Range
 from chordnet.core.lookup import iterative
-from chordnet.wire.codec import frame_limit
+from chordnet.wire.codec import LONG_LIMIT, encode_frame, frame_limit
 from chordnet.wire.greeting import CODES, GREETING_LIMIT, OLDEST_VERSION, VERSION
-from chordnet.wire.rpc import OrderedEntry
+from chordnet.wire.parts import PART_BYTES, LongFrames
+from chordnet.wire.rpc import OrderedEntry, PutKey
 from tests.unit import wire_examples
 from tests.unit.wire_conversation import client_talk, peer_talk, refused_talk
 from tests.unit.wire_examples import EXAMPLES, reader_of
@@ -39,6 +40,7 @@ STRUCTS = [
     wire_examples.STANDING, wire_examples.STANDING.slots[0],
     wire_examples.KEY_MEMBER, wire_examples.KEY_MEMBERS,
     wire_examples.REVISION, wire_examples.HELD, wire_examples.STALE,
+    wire_examples.KEY_MEMBER, wire_examples.KEY_MEMBERS, wire_examples.RECOVERY,
 ]  # fmt: skip
 
 
@@ -107,6 +109,16 @@ class ExampleTests(SynchronousTestCase):
             self.assertEqual(int.from_bytes(block[:4]), len(block) - 4)
             self.assertEqual(type(readers[name](block[4:])).__name__, name)
 
+    def test_the_bytes_of_a_frame_in_parts_are_those_that_are_sent(self):
+        begins, last = [
+            bytes.fromhex(block) for block in re.findall(r"```none\n([0-9a-f \n]*?)```", PAGE)
+        ]
+        waiting = LongFrames()
+        waiting.put(encode_frame(PutKey(9, "k", b"\x78" * 65_536)))
+        self.assertEqual(waiting.take()[: len(begins)], begins)
+        self.assertEqual(waiting.take(), last)
+        self.assertEqual(waiting.waiting, 0)
+
 
 class TableTests(SynchronousTestCase):
     maxDiff = None
@@ -131,6 +143,8 @@ class TableTests(SynchronousTestCase):
     def test_the_limits_on_the_page_of_the_wire_are_the_programs(self):
         self.assertIn(f"at most {GREETING_LIMIT:,} bytes", PAGE)
         self.assertIn(f"{frame_limit(65536):,}", PAGE)
+        self.assertIn(f"has at most {LONG_LIMIT:,} bytes ({limits.MAX_VALUE_BYTES:,} for", PAGE)
+        self.assertIn(f"always {PART_BYTES:,} |", PAGE)
 
     def test_the_shortest_way_to_a_client_greets_with_the_version_that_is_spoken(self):
         (hello,) = re.findall(r"`\[60, (.*?)\]`", GUIDE)

@@ -143,14 +143,21 @@ def slot_state(slot: int, *members: int, **changes: Any) -> SlotState:
     return SlotState(**fields | changes)
 
 
+def proper_members(described: NetworkDescription, running: Collection[int], slot: int) -> list[int]:
+    """Return the nodes that should hold one of four slots."""
+    size = described.space.size
+    place = slot * (size // 4)
+    return sorted(running, key=lambda n: (described.identifier(n) - place) % size)[:3]
+
+
 def store_state(
     described: NetworkDescription, number: int, running: Collection[int], **changes: Any
 ) -> StoreState:
     """Return what a node says of a store of four slots that is in step: nothing is to be done."""
-    members = sorted(running)[:3]
-    slots = [
-        slot_state(slot, *members, installed=1 if number in members else None) for slot in range(4)
-    ]
+    slots = []
+    for slot in range(4):
+        members = proper_members(described, running, slot)
+        slots.append(slot_state(slot, *members, installed=1 if number in members else None))
     fields: dict[str, Any] = {
         "formation": "0f" * 16, "reason": "", "founders": list(described.founders),
         "slot_count": 4, "replicas": 3, "store": disk(number), "run": 1, "seat": True,

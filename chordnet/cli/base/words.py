@@ -190,6 +190,15 @@ def network_named(default: str, text: str) -> Callable[[F], F]:
     )
 
 
+def no_wait_option(what: str) -> Callable[[F], F]:
+    """Add ``--no-wait``.
+
+    :param what: what is otherwise waited for: ``until …``.
+    """
+    text = f"Do not wait {what}; what still moves is told."
+    return click.option("--no-wait", is_flag=True, help=text)
+
+
 def json_option(function: F) -> F:
     """Add ``--json``."""
     return click.option(

@@ -110,7 +110,7 @@ class _Story:
         self.chapter(
             f"Node {number} handed the last message on to {len(behind)} others. It is killed."
         )
-        done = await remove_node(self.testbed, number, kill=True, timeout=self.timeout)
+        done = await remove_node(self.testbed, number, kill=True, timeout=self.timeout, wait=False)
         self.tell(
             f"{done.members} nodes are one correct ring again after {done.seconds:.1f} s: "
             "every successor list, every finger"

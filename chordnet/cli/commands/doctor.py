@@ -55,7 +55,7 @@ class Examination:
     @property
     def settled(self) -> bool:
         """Whether there is nothing that a wait would mend."""
-        return not self.problems and not self.store.unfinished()
+        return not self.problems and not self.store.moving_on() and not self.store.misplaced
 
     def _each(self, facts: Callable[[Messages], Iterable[Fact]]) -> Iterator[Finding]:
         sides = self.report.sides

@@ -13,6 +13,7 @@ from chordnet.cli.base.words import (
     WholeNumber,
     json_option,
     network_option,
+    no_wait_option,
     timeout_option,
 )
 from chordnet.draw.phrases import count
@@ -22,6 +23,7 @@ from chordnet.testbed.actions.lifecycle import Started, Stopped, Wish
 from chordnet.testbed.actions.lifecycle import start_network as start
 from chordnet.testbed.actions.lifecycle import stop_network as stop
 from chordnet.testbed.actions.restart import Restarted, restart_all, restart_rolling
+from chordnet.testbed.actions.store import Settle
 
 START_TIMEOUT_S = 90.0
 STOP_TIMEOUT_S = 60.0
@@ -83,6 +85,7 @@ Examples:
     help="Every node, later ones too, records its events into this directory, for p2pnet replay; "
     "local engine only.",
 )
+@no_wait_option("until the store of keys is in step")
 @timeout_option(START_TIMEOUT_S)
 @json_option
 @network_option
@@ -92,6 +95,7 @@ def start_network(
     engine: str,
     base_port: int | None,
     record: Path | None,
+    no_wait: bool,
     timeout: float,
     as_json: bool,
 ) -> None:
@@ -102,7 +106,8 @@ def start_network(
     wish = Wish(nodes=nodes, base_port=base_port, engine=engine, record=record)
 
     async def work(testbed: Testbed) -> Started:
-        return await start(testbed, wish, timeout)
+        settle = Settle.NOTHING if no_wait else Settle.IN_STEP
+        return await start(testbed, wish, timeout, settle)
 
     done = with_testbed(network, work)
     if as_json:

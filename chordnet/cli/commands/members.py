@@ -10,6 +10,7 @@ from chordnet.cli.base.words import (
     Command,
     json_option,
     network_option,
+    no_wait_option,
     node_argument,
     timeout_option,
 )
@@ -18,6 +19,7 @@ from chordnet.testbed.actions import changes
 from chordnet.testbed.actions.changes import Removed
 from chordnet.testbed.actions.context import Testbed
 from chordnet.testbed.actions.lifecycle import Started
+from chordnet.testbed.actions.store import Settle
 
 TIMEOUT_S = 60.0
 
@@ -32,11 +34,7 @@ Examples:
 )
 @node_argument()
 @click.option("--kill", is_flag=True, help="Give it no chance to leave the ring in order.")
-@click.option(
-    "--no-wait",
-    is_flag=True,
-    help="Do not wait until others hold its share of the keys.",
-)
+@no_wait_option("until others hold its share of the keys")
 @timeout_option(TIMEOUT_S)
 @json_option
 @network_option
@@ -46,12 +44,13 @@ def remove_node(
     """Stop one node; returns when the others have repaired ring and fingers.
 
     Before that it hands over the keys that it holds. If no other node takes them it is not removed.
+    A node that is killed cannot: others take its share after 15 seconds, which is waited for, too.
     """
     number = chosen_node(network, node)
 
     async def work(testbed: Testbed) -> Removed:
         return await changes.remove_node(
-            testbed, number, kill=kill, timeout=timeout, hand_over=not no_wait
+            testbed, number, kill=kill, timeout=timeout, wait=not no_wait
         )
 
     done = with_testbed(network, work)
@@ -72,15 +71,19 @@ Examples:
 """,
 )
 @node_argument(required=False)
+@no_wait_option("until the store of keys is in step")
 @timeout_option(TIMEOUT_S)
 @json_option
 @network_option
-def add_node(node: int | str | None, timeout: float, as_json: bool, network: str) -> None:
+def add_node(
+    node: int | str | None, no_wait: bool, timeout: float, as_json: bool, network: str
+) -> None:
     """Bring a stopped node back, or add the next number; returns when the ring is right."""
     number = None if node is None else chosen_node(network, node)
 
     async def work(testbed: Testbed) -> tuple[int, Started]:
-        return await changes.add_node(testbed, number, timeout)
+        settle = Settle.NOTHING if no_wait else Settle.IN_STEP
+        return await changes.add_node(testbed, number, timeout, settle)
 
     added, done = with_testbed(network, work)
     if as_json:

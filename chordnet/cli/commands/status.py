@@ -13,6 +13,9 @@ from chordnet.draw.phrases import count, plain
 from chordnet.survey.errors import command
 from chordnet.survey.findings import in_words
 from chordnet.survey.report import Report
+from chordnet.survey.store.asking import look_at_store
+from chordnet.survey.store.merged import Store
+from chordnet.survey.store.shares import Share, share_of
 from chordnet.survey.verdict import Names
 from chordnet.testbed.actions.context import Testbed
 from chordnet.testbed.actions.looking import look
@@ -50,7 +53,11 @@ MIN_WIDTHS = {
     "uptime": 6,
 }
 """Columns: on a narrow terminal the two lists shrink and nothing else does."""
-RIGHT = frozenset({"node", "pred", "msgs", "keys", "uptime"})
+COLUMNS_OF_SHARES = ("owned", "slots", "of ring")
+"""Columns of a wide table: of the keys on its disk those of which the node is the first, slots that
+it holds, and its part of the ring."""
+RIGHT = frozenset({"node", "pred", "msgs", "keys", "uptime", *COLUMNS_OF_SHARES})
+NO_STORE = Store({})
 
 
 async def take_report(testbed: Testbed, patience: float) -> Report:
@@ -80,17 +87,30 @@ Examples:
 def status(timeout: float, as_json: bool, network: str) -> None:
     """Show every node: where it listens, its state, its identifier and its neighbours.
 
-    A node that does not answer within the timeout is shown as unreachable.
+    A node that does not answer within the timeout is shown as unreachable. A wide terminal has room
+    for its part of the ring and of the store of keys as well.
     """
 
-    async def work(testbed: Testbed) -> Report:
-        return await take_report(testbed, timeout)
+    async def work(testbed: Testbed) -> tuple[Report, Store]:
+        return await take_report_and_store(testbed, timeout)
 
-    report = with_testbed(network, work)
+    report, store = with_testbed(network, work)
     if as_json:
-        print_json(report_json(report))
+        print_json(report_json(report, store))
     else:
-        print_report(report)
+        print_report(report, store)
+
+
+async def take_report_and_store(testbed: Testbed, patience: float) -> tuple[Report, Store]:
+    """Ask every node once for its state, and once for that of its store."""
+    network = testbed.description()
+    observer = testbed.observer(network, patience)
+    try:
+        report = await look(testbed, observer, network)
+        guests = report.snapshot.visitors.values()
+        return report, await look_at_store(observer, network, report.snapshot.statuses, guests)
+    finally:
+        observer.close()
 
 
 def distinct_fingers(names: Names, fingers: list[FingerEntry]) -> list[int | str]:
@@ -98,16 +118,24 @@ def distinct_fingers(names: Names, fingers: list[FingerEntry]) -> list[int | str
     return list(dict.fromkeys(refs(names, (finger.node for finger in fingers))))
 
 
-def report_json(report: Report) -> dict[str, Any]:
+def report_json(report: Report, store: Store = NO_STORE) -> dict[str, Any]:
     """Return the whole network's state as its JSON document."""
     names = report.names
     visitors = [v for v in report.snapshot.visitors.values() if isinstance(v, NodeStatus)]
     return {
         "network": report.network.name,
         "engine": report.network.engine,
-        "nodes": [_node_json(report, names, number) for number in report.network.numbers],
+        "nodes": [
+            {**_node_json(report, names, number), **share_json(share_of(store, number))}
+            for number in report.network.numbers
+        ],
         "visitors": [
-            {"name": v.node.name, "address": v.node.address, **_seen_json(names, v)}
+            {
+                "name": v.node.name,
+                "address": v.node.address,
+                **_seen_json(names, v),
+                **share_json(share_of(store, names.ref(v.node.id, v.node.name))),
+            }
             for v in visitors
         ],
         "converged": not report.problems,
@@ -151,10 +179,19 @@ def _seen_json(names: Names, status: NodeStatus) -> dict[str, Any]:
     }
 
 
-def print_report(report: Report) -> None:
+def share_json(share: Share | None) -> dict[str, Any]:
+    """Return what a node has of ring and store, for a JSON document."""
+    return {
+        "keys_owned": 0 if share is None else share.owned,
+        "slots": 0 if share is None else share.slots,
+        "ring_share": None if share is None else round(share.ring, 6),
+    }
+
+
+def print_report(report: Report, store: Store = NO_STORE) -> None:
     """Print the table and what is wrong with the ring."""
     out = console()
-    out.print(status_table(report, short=out.width < 140))
+    out.print(status_table(report, store, short=out.width < 140))
     for status in report.snapshot.statuses.values():
         if status.reason:
             out.print(f"{_called(status.node.name)} is {status.state}: {_called(status.reason)}")
@@ -168,22 +205,24 @@ def print_report(report: Report) -> None:
         out.print(f"[green]✓[/] {count(active, 'node')} in one correct ring")
 
 
-def status_table(report: Report, *, short: bool) -> Table:
+def status_table(report: Report, store: Store = NO_STORE, *, short: bool) -> Table:
     """Return the table.
 
     :param short: shorten addresses, identifiers and lists to fit 80 columns.
     """
+    shares = COLUMNS_OF_SHARES if store.formation and not short else ()
     from rich.table import Table  # noqa: PLC0415 - --json needs no table
 
     names = report.names
     title = f"network '{report.network.name}' ({report.network.engine} engine)"
     gap = 1 if short else 2
     table = Table(title=title, box=None, title_justify="left", padding=(0, gap, 0, 0))
-    for name in COLUMNS:
+    for name in (*COLUMNS, *shares):
         side: Literal["left", "right"] = "right" if name in RIGHT else "left"
         table.add_column(name, justify=side, no_wrap=True, min_width=MIN_WIDTHS.get(name))
     for number in report.network.numbers:
-        table.add_row(*_row(report, names, number, short=short))
+        own = _shared(share_of(store, number)) if shares else []
+        table.add_row(*_row(report, names, number, short=short), *own)
     for visitor in report.snapshot.visitors.values():
         status = visitor if isinstance(visitor, NodeStatus) else None
         node = visitor.node if isinstance(visitor, NodeStatus) else visitor
@@ -192,6 +231,7 @@ def status_table(report: Report, *, short: bool) -> Table:
         table.add_row(
             *_start(who, _called(node.address), state, node.id, short=short),
             *_seen(names, status, short=short),
+            *(_shared(share_of(store, names.ref(node.id, node.name))) if shares else []),
         )
     return table
 
@@ -222,6 +262,12 @@ def _seen(names: Names, status: NodeStatus | None, *, short: bool) -> list[str]:
         str(status.keys),
         duration(status.uptime),
     ]
+
+
+def _shared(share: Share | None) -> list[str]:
+    if share is None:
+        return [""] * len(COLUMNS_OF_SHARES)
+    return [str(share.owned), f"{share.slots}/{share.of}", f"{share.ring:.1%}"]
 
 
 def _called(node: int | str) -> str:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def progress(text: str, total: float = 100.0) -> Iterator[tuple[Progress, Any]]:
+def progress(text: str, total: float | None = 100.0) -> Iterator[tuple[Progress, Any]]:
     """Show a progress bar on stderr, if that is a terminal."""
     from rich.progress import Progress  # noqa: PLC0415 - slow to import
 

@@ -7,7 +7,13 @@ import importlib
 import click
 
 COMMANDS = {
+    "export": ("backup", "export", "All keys into a file."),
+    "import": ("backup", "import_", "Keys from a file that was exported."),
     "can-stop": ("standing", "can_stop", "Whether a node can be stopped."),
+    "recover": ("operate", "recover", "Recover slots that lost their majority for good."),
+    "begin": ("operate", "begin", "Begin a store at nodes that run."),
+    "set-aside": ("operate", "set_aside", "Set one of two stores aside, its data untouched."),
+    "adopt-copy": ("operate", "adopt_copy", "Make a node of a copied store another member."),
 }
 """By name: the module in this folder, the function, and its line of help."""
 

@@ -1,20 +1,17 @@
-"""``p2pnet store`` and ``p2pnet explain-key``: the store as its nodes see it."""
+"""``p2pnet store``: the store as its nodes see it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
 
-import attrs
 import click
 
 from chordnet.cli.base.failures import FAILED
 from chordnet.cli.base.output import print_json
 from chordnet.cli.base.session import with_testbed
-from chordnet.cli.base.words import Command, json_option, network_option, timeout_option
+from chordnet.cli.base.words import json_option, network_option, timeout_option
 from chordnet.cli.store.group import StoreGroup
-from chordnet.cli.store.keys import key_argument
-from chordnet.core.store.base.founding import Slots
 from chordnet.draw.phrases import count, plain
 from chordnet.survey.description import NetworkDescription
 from chordnet.survey.findings import called
@@ -53,6 +50,7 @@ Examples:
   p2pnet store
   p2pnet store --json
   p2pnet store can-stop 4
+  p2pnet store recover --all
 """,
 )
 @timeout_option(TIMEOUT_S)
@@ -163,90 +161,4 @@ def store_json(network: str, seen: Store) -> dict[str, Any]:
             for ref, state in seen.states.items()
         ],
         "silent": [{"node": ref, "why": why} for ref, why in seen.silent.items()],
-    }
-
-
-@attrs.frozen
-class Explained:
-    """Where a key lives."""
-
-    key: str
-    identifier: str
-    slot: Slot | None
-    """None if there is no store, or nobody says anything of the slot."""
-    place: str
-    """The first identifier of the slot."""
-
-
-def explained(network: NetworkDescription, seen: Store, key: str) -> Explained:
-    """Return where a key lives."""
-    space, raw = network.space, key.encode()
-    identifier = space.hex(space.hash(raw))
-    if not 0 < seen.slot_count <= space.size:
-        return Explained(key, identifier, None, "")
-    slots = Slots(space.bits, seen.slot_count)
-    number = slots.of(raw)
-    found = next((slot for slot in seen.slots if slot.number == number), None)
-    return Explained(key, identifier, found, space.hex(slots.place(number)))
-
-
-@click.command(
-    cls=Command,
-    epilog="""\b
-Examples:
-  p2pnet explain-key config
-  p2pnet explain-key config --json
-""",
-)
-@key_argument
-@timeout_option(TIMEOUT_S)
-@json_option
-@network_option
-def explain_key(key: str, timeout: float, as_json: bool, network: str) -> int | None:
-    """Explain where KEY lives: its identifier, its slot, and the nodes that hold that.
-
-    The exit status is 1 if a majority of them does not answer, or if there is no store.
-    """
-
-    async def work(testbed: Testbed) -> tuple[NetworkDescription, Store]:
-        return await take_store(testbed, timeout)
-
-    found = explained(*with_testbed(network, work), key)
-    if as_json:
-        print_json(explained_json(found))
-    else:
-        for line in explained_lines(found):
-            print(plain(line))
-    return None if found.slot is not None and found.slot.has_majority else FAILED
-
-
-def explained_lines(found: Explained) -> Iterator[str]:
-    """Return where a key lives, in lines for people."""
-    yield f"{found.key} has the identifier {found.identifier}"
-    slot = found.slot
-    if slot is None:
-        yield "there is no store that could hold it"
-        return
-    yield f"which is in slot {slot.number}, from {found.place} on"
-    live = [ref for ref in slot.members if ref not in slot.missing]
-    yield f"held by {names_of(slot.members)} in epoch {slot.epoch}"
-    need = len(slot.members) // 2 + 1
-    if slot.has_majority:
-        yield (
-            f"any node reads and writes it with {need} of {len(slot.members)} members; "
-            f"{len(live)} answer{'s' if len(live) == 1 else ''}"
-        )
-    else:
-        yield "it can be neither read nor written now"
-    if not slot.in_step:
-        yield slot.words()
-
-
-def explained_json(found: Explained) -> dict[str, Any]:
-    """Return where a key lives as its JSON document."""
-    return {
-        "key": found.key,
-        "id": found.identifier,
-        "place": found.place or None,
-        "slot": None if found.slot is None else slot_json(found.slot),
     }

@@ -26,7 +26,7 @@ from chordnet.core.base.outcomes import Revision
 from chordnet.draw.phrases import count, plain
 from chordnet.survey.observer import Client
 from chordnet.testbed.actions.context import Testbed
-from chordnet.testbed.actions.watching import watch_key
+from chordnet.testbed.actions.messages import watch_key
 from chordnet.wire.stores import HeldKey
 
 TIMEOUT_S = 10.0

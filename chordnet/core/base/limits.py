@@ -16,6 +16,8 @@ MAX_EXPIRES_S = 315_360_000.0
 """Ten years: the longest time after which a value may expire."""
 OPERATION_S = 10.0
 """How long an operation on a key may take, unless it is told otherwise."""
+RECOVERY_S = 20.0
+"""How long the recovery of slots of the store may take, unless it is told otherwise."""
 MAX_OPERATION_S = 86_400.0
 """The longest time that it may be told."""
 CLOCK_AHEAD_S = 86_400.0

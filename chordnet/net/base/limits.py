@@ -28,7 +28,7 @@ class NetworkLimits:
     """What connections may cost a node.
 
     Memory held for connections is at most about ``max_ungreeted`` * 4 KiB + (``max_peers`` +
-    ``max_clients``) * (2 * ``send_buffer_bytes`` + one frame) + 2 * ``parts_bytes``, and in
+    ``max_clients``) * (2 * ``send_buffer_bytes`` + one frame) + 3 * ``parts_bytes``, and in
     practice a small part of it.
 
     :raises ConfigError: a value is not greater than 0; the text names it.
@@ -55,12 +55,14 @@ class NetworkLimits:
 
     send_buffer_bytes: int = _limit(4 * 1024 * 1024)
     """Unsent bytes of one connection; beyond them the connection is given up as overloaded. As many
-    may wait besides that carry values of keys: letters to a peer's store beyond that are dropped,
-    the store says them again, and a client's request is answered "busy"."""
+    may wait besides that carry values of keys. Beyond that, letters to peers' stores share the room
+    of ``parts_bytes``, and what does not fit is dropped; the store says it again. A client's
+    request is answered "busy"."""
     parts_bytes: int = _limit(32 * 1024 * 1024)
     """Bytes of long messages, values of keys, of which not all parts have come yet, from all peers
     together, and as many from all clients. Beyond them a letter of a peer's store is thrown away,
-    and a client is disconnected; one that has stalled goes first."""
+    and a client is disconnected; one that has stalled goes first. As many bytes of letters may wait
+    for peers."""
     dial_queue_bytes: int = _limit(1024 * 1024)
     """Messages that wait for one dial; further ones are dropped, the protocol repairs it."""
     client_in_flight: int = _limit(1024)

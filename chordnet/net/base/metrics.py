@@ -11,6 +11,19 @@ from chordnet.core.base.effects import TraceKind
 from chordnet.core.base.metrics import CoreMetric, Declared, Kind, Label, Metric
 from chordnet.wire.greeting import CODES
 
+WITHIN_S = {
+    0.001: "1ms",
+    0.003: "3ms",
+    0.01: "10ms",
+    0.03: "30ms",
+    0.1: "100ms",
+    0.3: "300ms",
+    1.0: "1s",
+    3.0: "3s",
+}
+"""The bounds by which operations on keys are counted, in seconds, and how each is called."""
+_KEY_KIND = Label("kind", ("get", "put", "delete"))
+_WAY = Label("way", ("sent", "received"))
 _REASONS = tuple(sorted(CODES - {"self"}))
 
 
@@ -99,6 +112,56 @@ class NetMetric(Declared):
         "messages",
         "long letters and requests thrown away half-way because there were too many",
     )
+    KEY_OPERATIONS = Metric(
+        "key_operations",
+        "operations",
+        "operations on keys of this node's clients and program, by how they ended",
+        labels=(
+            _KEY_KIND,
+            Label(
+                "outcome",
+                (
+                    "done",
+                    "value",
+                    "absent",
+                    "conflict",
+                    "unavailable",
+                    "unconfirmed",
+                    "untold",
+                    "failed",
+                ),
+            ),
+        ),
+    )
+    KEY_MICROSECONDS = Metric(
+        "key_microseconds",
+        "microseconds",
+        "time that these operations took, together",
+        labels=(_KEY_KIND,),
+    )
+    KEY_LATENCY = Metric(
+        "key_latency",
+        "operations",
+        "the same operations, by the first bound within which they ended",
+        labels=(_KEY_KIND, Label("within", (*WITHIN_S.values(), "longer"))),
+    )
+    LETTERS = Metric("letters", "messages", "letters between stores", labels=(_WAY,))
+    LETTER_BYTES = Metric("letter_bytes", "bytes", "bytes of these letters", labels=(_WAY,))
+    STORE_ENTRIES = Metric(
+        "store_entries", "entries", "records and heads of slots that the store wrote on its disk"
+    )
+    STORE_INSTALLED = Metric(
+        "store_installed", "configurations", "configurations of slots that were installed here"
+    )
+    STORE_REPAIRS = Metric(
+        "store_repairs", "keys", "keys that were read because another member has something newer"
+    )
+    STORE_SLOTS = Metric("store_slots", "slots", "slots that the store answers for", Kind.GAUGE)
+    STORE_RECORDS = Metric(
+        "store_records", "records", "records in these slots, those of deleted keys too", Kind.GAUGE
+    )
+    STORE_KEYS = Metric("store_keys", "keys", "keys with a value in these slots", Kind.GAUGE)
+    STORE_BYTES = Metric("store_bytes", "bytes", "bytes of these keys and values", Kind.GAUGE)
     STORE_FAILURES = Metric(
         "store_failures", "failures", "failures of the node's store, which end its part in it"
     )

@@ -132,15 +132,22 @@ class PeerTransport:
     def mail(self, to: NodeRef, letter: bytes) -> None:
         """Send a letter to the store of ``to``, unless too much waits for it already."""
         link = self._links.get(to.raw)
-        if link is not None and link.is_crowded(len(letter), self._limits):
+        session = link.session if link is not None else None
+        size = len(letter)
+        crowded = link is not None and link.is_crowded(size, self._limits)
+        if crowded and (session is None or not self._has_room(size)):
             self._journal.counters.add(NetMetric.LETTERS_DROPPED)
             return
-        session = link.session if link is not None else None
         if link is None or session is None or session.node.incarnation != to.incarnation:
             self._send_slowly(to, StoreMail(letter))
             return
         link.active = link.wanted = True
         session.connection.send_value(encode_frame(StoreMail(letter)))
+
+    def _has_room(self, size: int) -> bool:
+        """Return True if this node may keep so many bytes more for peers that read slowly."""
+        waiting = sum(session.connection.waiting for session in self._sessions)
+        return waiting + size <= self._limits.parts_bytes
 
     def _send_slowly(self, to: NodeRef, message: PeerMessage) -> None:
         if self._stopped:

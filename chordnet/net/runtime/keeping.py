@@ -10,14 +10,18 @@ from typing import Literal
 
 import attrs
 
+from chordnet.core.base.errors import StoreFailed
 from chordnet.core.base.events import Recent
 from chordnet.core.base.messages import digest_of
 from chordnet.core.store.base.kept import Kept
+from chordnet.core.store.begin.settings import StoreSettings
 from chordnet.net.base.interfaces import MessageLog, NodeState, StoreKeeper
+from chordnet.net.store.runner import Anew
 from chordnet.storage.base.limits import HISTORY_BYTES, HISTORY_S
 from chordnet.storage.log.memory import MemoryLog, MemoryState
 from chordnet.storage.log.sqlite import Durability, SqliteLog
 from chordnet.storage.statedir import StateDirectory
+from chordnet.storage.store.aside import formations_aside, set_formation_aside
 from chordnet.storage.store.disk import StoreDisk
 from chordnet.storage.store.memory import MemoryStore
 
@@ -76,6 +80,7 @@ class Storage:
     rng: random.Random = attrs.field(factory=random.SystemRandom)
     store: StoreChoice = "auto"
     given_keeper: StoreKeeper | None = None
+    _aside: tuple[bytes, ...] = ()
     _memory_store: MemoryStore | None = None
     _keeper: StoreKeeper | None = None
     _memory: tuple[MemoryState, MemoryLog] | None = None
@@ -137,6 +142,45 @@ class Storage:
         kept = keeper.open()
         self._keeper = keeper
         return keeper, kept
+
+    @property
+    def aside(self) -> tuple[bytes, ...]:
+        """Formations whose stores were set aside here."""
+        return self._aside if self.directory is None else formations_aside(self.directory)
+
+    def of_store(self, make: Callable[..., StoreSettings]) -> StoreSettings:
+        """Return the settings of a store that is kept here.
+
+        :param make: makes them from whether it holds keys, and what was set aside.
+        """
+        return make(seat=self.holds_keys, aside=self.aside)
+
+    def anew(self, make: Callable[..., StoreSettings], formation: bytes) -> Anew:
+        """Set the store aside that is open, and open an empty one.
+
+        :raises StoreFailed: it cannot be moved, or opened.
+        """
+        where = self.set_aside(formation)
+        keeper, kept = self.open_store()
+        return Anew(self.of_store(make), keeper, kept, where)
+
+    def set_aside(self, formation: bytes) -> str:
+        """Move the store aside that is open; return where it is now, for people.
+
+        Afterwards :meth:`open_store` returns an empty one.
+
+        :raises StoreFailed: it cannot be moved, and is closed.
+        """
+        if self.given_keeper is not None:
+            raise StoreFailed("the store of this node belongs to its program")
+        if self._keeper is not None:
+            self._keeper.close()
+            self._keeper = None
+        if self.directory is None or self.store != "auto":
+            self._memory_store = None
+            self._aside = (*self._aside, formation)
+            return "nowhere, since it was in memory"
+        return str(set_formation_aside(self.directory, formation))
 
     def close(self) -> None:
         """Release what is open."""

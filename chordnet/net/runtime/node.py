@@ -61,7 +61,9 @@ from chordnet.net.observe.views import Views, broadcast_failure, lookup_failure
 from chordnet.net.runtime.history import History
 from chordnet.net.runtime.keeping import recent_messages
 from chordnet.net.runtime.runner import Runner, Surroundings
+from chordnet.net.store.counts import held
 from chordnet.net.store.keys import NO_STORE, Keys
+from chordnet.net.store.orders import StoreOrders
 from chordnet.net.store.runner import StoreRunner
 from chordnet.net.store.standing import Standings
 from chordnet.net.store.state import held_keys, store_state
@@ -122,6 +124,8 @@ class LocalNode:
         """This node's part of the network's store."""
         self.keys = Keys(shared, keys, check_member=self._check_member, load=self.load)
         """Reads and writes of keys."""
+        self.orders = StoreOrders(shared.turn, self.store, self.me.name, self._check_member)
+        """What people can order the store to do."""
         self.standings = Standings(shared.reactor, shared.turn, self.store)
         """What is found out about the nodes that hold slots with this one."""
         self.failure = ""
@@ -306,6 +310,7 @@ class LocalNode:
             **self.journal.counters.named(),
             NetMetric.DIALS.row.name: self.transport.dials_made,
             NetMetric.CONNECTIONS.row.name: len(self.turn.open),
+            **({} if self.store is None else held(self.store.machine)),
         }
 
     def store_state(self, first: int = 0) -> tuple[StoreState, bool]:

@@ -14,11 +14,17 @@ from typing import Any, Literal
 
 import attrs
 
-from chordnet.core.base.errors import Busy
 from chordnet.core.base.outcomes import Entry, StaleEntry
 from chordnet.net.observe.accounts import history, trails
 from chordnet.net.serve.reading import ReceivedReader, position_of, trace_of
 from chordnet.net.serve.seams import Asker, Node
+from chordnet.wire.orders import (
+    AsideReply,
+    BeginStore,
+    RecoverSlots,
+    RecoveryReply,
+    SetStoreAside,
+)
 from chordnet.wire.rpc import (
     BeginRing,
     CanStop,
@@ -26,7 +32,6 @@ from chordnet.wire.rpc import (
     Done,
     EntryReply,
     Follow,
-    GetHeldKeys,
     GetHistory,
     GetKey,
     GetMessages,
@@ -34,7 +39,6 @@ from chordnet.wire.rpc import (
     GetStoreState,
     GetTrace,
     GetTrails,
-    HeldKeysReply,
     HistoryReply,
     InspectKey,
     KeyMembersReply,
@@ -46,7 +50,6 @@ from chordnet.wire.rpc import (
     SendMessage,
     Sent,
     ServerReply,
-    StaleReply,
     StandingReply,
     StatusReply,
     StoreStateReply,
@@ -54,10 +57,9 @@ from chordnet.wire.rpc import (
     Trails,
     Unfollow,
     VacateSeats,
-    WatchKey,
     WrittenReply,
-    failure,
 )
+from chordnet.wire.watches import GetHeldKeys, HeldKeysReply, StaleReply, WatchKey
 
 Role = Literal["read", "send", "operate"]
 """What a client must be allowed to do: see what the node sees, keys included; broadcast, and write
@@ -153,7 +155,7 @@ def leave_ring(asker: Asker, request: LeaveRing) -> None:
 
 def get_key(asker: Asker, request: GetKey) -> None:
     """Read a key."""
-    asker.later(request.rid, partial(_entry, asker), asker.node.keys.ask, request)
+    asker.later(request.rid, partial(_entry, asker, request), asker.node.keys.ask, request)
 
 
 def write_key(asker: Asker, request: PutKey | DeleteKey) -> None:
@@ -192,10 +194,31 @@ def inspect_key(asker: Asker, request: InspectKey) -> None:
     asker.later(request.rid, KeyMembersReply, asker.node.standings.inspect, request.key)
 
 
-def _entry(asker: Asker, rid: int, found: Entry | StaleEntry | None) -> ServerReply:
+def recover_slots(asker: Asker, request: RecoverSlots) -> None:
+    """Recover slots that lost their majority; the reply says what came of it."""
+    recover = partial(asker.node.orders.recover, accept_loss=request.accept_loss)
+    asker.later(request.rid, RecoveryReply, recover, request.slots, request.timeout_s)
+
+
+def begin_store(asker: Asker, request: BeginStore) -> ServerReply:
+    """Begin a store together with the other founders; the state of the store tells when it has."""
+    asker.node.orders.begin(request.founders)
+    return Done(request.rid)
+
+
+def set_store_aside(asker: Asker, request: SetStoreAside) -> ServerReply:
+    """Set the store of this node aside."""
+    return AsideReply(request.rid, asker.node.orders.set_aside(request.formation))
+
+
+def _entry(
+    asker: Asker, request: GetKey, rid: int, found: Entry | StaleEntry | None
+) -> ServerReply | None:
     entry = found.entry if isinstance(found, StaleEntry) else found
-    if entry is not None and not asker.has_room(len(entry.value) + _ABOUT):
-        return failure(rid, Busy("the replies before this one wait to be read; ask again"))
+    size = 0 if entry is None else len(entry.value) + _ABOUT
+    if not asker.has_room(size):
+        asker.ask_again(request, size)  # to wait costs less than to hold the value
+        return None
     return StaleReply(rid, found) if isinstance(found, StaleEntry) else EntryReply(rid, entry)
 
 
@@ -234,5 +257,8 @@ CALLS = (
     Call(InspectKey, inspect_key, "read"),
     Call(WatchKey, watch_key, "read"),
     Call(GetHeldKeys, get_held_keys, "read", long=True),
+    Call(RecoverSlots, recover_slots, "operate"),
+    Call(BeginStore, begin_store, "operate"),
+    Call(SetStoreAside, set_store_aside, "operate"),
 )
 BY_REQUEST: dict[type, Call] = {call.request: call for call in CALLS}

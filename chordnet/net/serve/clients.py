@@ -28,10 +28,11 @@ from chordnet.wire.rpc import (
     ConflictReply,
     EntryReply,
     Failure,
+    GetKey,
     ServerReply,
-    StaleReply,
     failure,
 )
+from chordnet.wire.watches import StaleReply
 
 T = TypeVar("T")
 
@@ -57,6 +58,8 @@ class ClientSession:
         self._desk = desk
         self._connection = connection
         self._backlog: deque[bytes] = deque()
+        self._postponed: deque[tuple[GetKey, int]] = deque()
+        """Reads that are to be done again when there is room for so many bytes."""
         self._reading = True
         self._in_flight = 0
         self._requests = 0
@@ -77,7 +80,12 @@ class ClientSession:
 
     @property
     def _awaits(self) -> bool:
-        return bool(self._in_flight or self.followings or self.key_watches)
+        return bool(self._owed or self.followings or self.key_watches)
+
+    @property
+    def _owed(self) -> int:
+        """How many requests are not answered yet."""
+        return self._in_flight + len(self._postponed)
 
     def _used(self) -> tuple[int, bool]:
         return self._requests, self._awaits
@@ -128,11 +136,13 @@ class ClientSession:
             self._work()
         except RemoteProtocolError as error:  # only frames() may raise it to the connection
             self.violated(str(error))
+        self._do_postponed()
         self.followings.pump()
         self.key_watches.pump()
 
     def lost(self) -> None:
         self._desk.forget(self)
+        self._postponed.clear()
         self._slowness.stop()
         self._idleness.stop()
         self.followings.stop()
@@ -157,10 +167,13 @@ class ClientSession:
     def _handle(self, request: ClientRequest) -> None:
         self.node.journal.counters.add(NetMetric.REQUESTS)
         self._requests += 1
-        if self._in_flight >= self.node.limits.client_in_flight:
-            full = Busy(f"{self._in_flight} requests are in flight already")
+        if self._owed >= self.node.limits.client_in_flight:
+            full = Busy(f"{self._owed} requests are in flight already")
             self._connection.send(failure(request.rid, full))
             return
+        self._begin(request)
+
+    def _begin(self, request: ClientRequest) -> None:
         try:
             call = BY_REQUEST[type(request)]
             answer = call.handler(self, request)
@@ -181,7 +194,7 @@ class ClientSession:
     def later(
         self,
         rid: int,
-        reply: Callable[[int, T], ServerReply],
+        reply: Callable[[int, T], ServerReply | None],
         begin: Callable[..., None],
         *arguments: object,
         held: int = 0,
@@ -202,7 +215,7 @@ class ClientSession:
     def _over(
         self,
         rid: int,
-        reply: Callable[[int, T], ServerReply],
+        reply: Callable[[int, T], ServerReply | None],
         held: int,
         result: T | ChordnetError,
     ) -> None:
@@ -213,7 +226,24 @@ class ClientSession:
         # The node has let go of the broadcast, but its receipt holds the body as well.
         if held:
             self._slowness.keep(held)
-        self._reply(reply(rid, result))
+        answer = reply(rid, result)
+        if answer is not None:
+            self._reply(answer)
+
+    def ask_again(self, request: GetKey, size: int) -> None:
+        """Handle a request once more when there is room; see :class:`.seams.Asker`."""
+        self._postponed.append((request, size))
+
+    def _do_postponed(self) -> None:
+        """Begin as many reads again as there is room for; the others at the next time."""
+        wanted = 0
+        while self._postponed and not self._connection.closing:
+            request, size = self._postponed[0]
+            wanted += size
+            if not self.has_room(wanted):
+                return
+            self._postponed.popleft()
+            self._begin(request)
 
     def _fail(self, rid: int, error: ChordnetError) -> None:
         present = error.present if isinstance(error, Conflict) else None

@@ -18,7 +18,8 @@ from chordnet.net.links.protocol import Connection
 from chordnet.net.serve.seams import Node
 from chordnet.wire.codec import encode_frame
 from chordnet.wire.parts import PART_BYTES
-from chordnet.wire.rpc import Revisions, WatchKey, failure
+from chordnet.wire.rpc import failure
+from chordnet.wire.watches import Revisions, WatchKey
 
 MAX_WATCHES = 64
 """Keys that one client watches at the same time."""

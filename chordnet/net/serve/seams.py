@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
 from twisted.internet.interfaces import IReactorTime
@@ -16,8 +16,9 @@ from chordnet.net.base.limits import NetworkLimits
 from chordnet.net.base.turn import Turn
 from chordnet.net.observe.traces import Traces
 from chordnet.net.observe.views import Views
-from chordnet.wire.rpc import Follow, KeyRequest, NodeStatus, ServerReply, WatchKey, Written
-from chordnet.wire.stores import HeldKey, KeyMembers, StoreStanding, StoreState
+from chordnet.wire.rpc import Follow, GetKey, KeyRequest, NodeStatus, ServerReply, Written
+from chordnet.wire.stores import HeldKey, KeyMembers, SlotRecovery, StoreStanding, StoreState
+from chordnet.wire.watches import WatchKey
 
 T = TypeVar("T")
 
@@ -45,6 +46,21 @@ class Standings(Protocol):
     def inspect(self, key: str, done: Callable[[KeyMembers | ChordnetError], None]) -> None: ...
 
 
+class Orders(Protocol):
+    """What people can order a store to do (:class:`chordnet.net.store.orders.StoreOrders`)."""
+
+    def recover(
+        self,
+        slots: Sequence[int],
+        timeout_s: float,
+        done: Callable[[list[SlotRecovery] | ChordnetError], None],
+        *,
+        accept_loss: bool,
+    ) -> None: ...
+    def begin(self, founders: Sequence[str]) -> None: ...
+    def set_aside(self, formation: str) -> str: ...
+
+
 class Node(Protocol):
     """What clients need of a node (:class:`chordnet.net.runtime.node.LocalNode`)."""
 
@@ -60,6 +76,8 @@ class Node(Protocol):
 
     @property
     def keys(self) -> Keys: ...
+    @property
+    def orders(self) -> Orders: ...
     @property
     def standings(self) -> Standings: ...
     @property
@@ -124,24 +142,27 @@ class Asker(Protocol):
     def later(
         self,
         rid: int,
-        reply: Callable[[int, T], ServerReply],
+        reply: Callable[[int, T], ServerReply | None],
         begin: Callable[..., None],
         *arguments: object,
         held: int = 0,
     ) -> None:
         """Begin something that takes time, and reply when it ends.
 
-        :param reply: makes the reply from the request's number and the result.
+        :param reply: makes the reply from the request's number and the result; None for none yet.
         :param begin: called with ``arguments`` and a callback, which is to be called once: with the
             result, or with the :class:`ChordnetError` that prevented it.
         :param held: bytes of the reply that the node answers for until the client has read it.
         """
 
     def has_room(self, size: int) -> bool:
-        """Return True if a reply of so many bytes may be sent now.
+        """Return True if a reply of so many bytes, or none, may be sent now.
 
         With more, a client that asks for much at a time and reads it slowly would be cut off.
         """
+
+    def ask_again(self, request: GetKey, size: int) -> None:
+        """Handle a request once more when a reply of so many bytes may be sent."""
 
     @property
     def leave(self) -> Callable[[Callable[[], None]], None]:

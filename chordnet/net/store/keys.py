@@ -36,14 +36,15 @@ from chordnet.net.base.allowance import Load
 from chordnet.net.base.interfaces import KeyStore
 from chordnet.net.base.shared import Shared
 from chordnet.wire.keys import check_key_request, check_watch, done_to, quoted, unconfirmed
-from chordnet.wire.rpc import DeleteKey, GetKey, KeyRequest, PutKey, WatchKey, Written
+from chordnet.wire.rpc import DeleteKey, GetKey, KeyRequest, PutKey, Written
+from chordnet.wire.watches import WatchKey
 
 MAX_OPERATIONS = 4096
 """Operations on keys of one node in flight; a further one is answered "busy"."""
 REQUEST_BYTES = 16
 """Bytes of the id of a write that was asked for without one."""
 
-BEGIN = "start its founders with --founders a,b,c"
+BEGIN = "start its founders with --founders a,b,c or type p2pnet store begin"
 NO_STORE = f"this node keeps no store; {BEGIN}"
 
 KeyResult = Written | Entry | StaleEntry | None

@@ -40,6 +40,12 @@ class StoreRecords:
         """Whether something was put and is not committed yet."""
         self._waiting: list[Callable[[], object]] = []
 
+    def renew(self, keeper: StoreKeeper) -> None:
+        """Keep another store from now on; what waits for the old one is dropped."""
+        self._keeper = keeper
+        self._given_up = self._unkept = False
+        self._waiting.clear()
+
     def keep(self, effect: Keep) -> None:
         """Have the end of the turn keep all entries."""
         if self._given_up:

@@ -17,6 +17,7 @@ from functools import partial
 from random import Random
 from typing import Any
 
+import attrs
 from twisted.internet.interfaces import IDelayedCall
 
 from chordnet.core.base.effects import Joined, Mailed, PeerDied, RingChanged, StatusChanged
@@ -49,6 +50,7 @@ from chordnet.core.store.node.node import StoreNode
 from chordnet.net.base.interfaces import Down, KeyDone, StoreKeeper, Told
 from chordnet.net.base.metrics import NetMetric
 from chordnet.net.base.shared import Shared
+from chordnet.net.store.counts import StoreCounts
 from chordnet.net.store.keys import BEGIN
 from chordnet.net.store.letters import Letters, Ring
 from chordnet.net.store.records import StoreRecords
@@ -62,12 +64,24 @@ _NEVER = float("inf")
 Performers = dict[type, Callable[[Any], None]]
 
 
+@attrs.frozen
+class Anew:
+    """An empty store, in place of one that was set aside."""
+
+    settings: StoreSettings
+    keeper: StoreKeeper
+    kept: Kept
+    where: str
+    """Where the old one is, for people."""
+
+
 class StoreRunner:
     """Runs one store; what clients ask of it is :class:`chordnet.net.base.interfaces.KeyStore`.
 
     :param kept: what ``keeper`` had when it was opened.
     :param ring: the node.
     :param make: makes the machine.
+    :param anew: sets the store of a formation aside, and returns an empty one.
     """
 
     def __init__(
@@ -78,7 +92,9 @@ class StoreRunner:
         keeper: StoreKeeper,
         ring: Ring,
         make: Callable[[StoreSettings, str, Kept, Random], StoreNode] = StoreNode,
+        anew: Callable[[bytes], Anew] | None = None,
     ) -> None:
+        self._make, self._anew = make, anew
         rng = Random(shared.rng.getrandbits(64))
         self.machine = make(settings, shared.me.name, kept, rng)
         self._shared = shared
@@ -89,10 +105,11 @@ class StoreRunner:
         shared.turn.join(self._records)
         self.failed = ""
         """Why the store has stopped; empty while it works."""
+        self._counts = StoreCounts(shared.journal, shared.seconds)
         self._op = 0
         self._asked: dict[int, Callable[[Any], None]] = {}
-        self._watches = StoreWatches(self._post)
-        self._letters = Letters(shared, ring, lambda name: self._post(ev.Lost(name)))
+        self._watches = StoreWatches(self.post)
+        self._letters = Letters(shared, ring, lambda name: self.post(ev.Lost(name)))
         self._waiting: deque[ev.Event] = deque()
         self._stepping = False
         self._timer: IDelayedCall | None = None
@@ -117,7 +134,8 @@ class StoreRunner:
             raise Busy(f"{len(self._asked)} operations on keys are in flight; retry in a moment")
         self._op += 1
         self._asked[self._op] = done
-        self._post(ev.Ask(self._op, asked, timeout_s))
+        self._counts.began(self._op, asked)
+        self.post(ev.Ask(self._op, asked, timeout_s))
 
     def enquire(
         self, asked: Enquiry, timeout_s: float, done: Callable[[Report | ChordnetError], None]
@@ -136,7 +154,7 @@ class StoreRunner:
             raise Busy("too many questions about the store are under way; retry in a moment")
         self._op += 1
         self._asked[self._op] = done
-        self._post(ev.Ask(self._op, asked, timeout_s))
+        self.post(ev.Ask(self._op, asked, timeout_s))
 
     def watch(self, key: bytes, since: int | None, told: Told, ended: Ended) -> Callable[[], None]:
         """Begin a watch, as :class:`chordnet.net.base.interfaces.KeyStore` says."""
@@ -197,7 +215,8 @@ class StoreRunner:
     def mailed(self, sender: NodeRef, letter: bytes) -> None:
         """Take a letter."""
         self._letters.heard(sender)
-        self._post(ev.Mail(sender.name, letter))
+        self._counts.received(letter)
+        self.post(ev.Mail(sender.name, letter))
 
     def moved(self) -> None:
         """Look at the ring again, where something has changed."""
@@ -210,12 +229,12 @@ class StoreRunner:
         )
         if view != self._view:
             self._view = view
-            self._post(view)
+            self.post(view)
 
     def _lose(self, name: str) -> None:
         # It may have begun another life, at another address: the next letter looks it up.
         self._letters.forget(name)
-        self._post(ev.Lost(name))
+        self.post(ev.Lost(name))
 
     def vacate(self) -> None:
         """Give up all seats.
@@ -224,11 +243,38 @@ class StoreRunner:
         """
         if self.failed:
             raise NoStore(self._why_stopped)
-        self._post(ev.Vacate())
+        self.post(ev.Vacate())
+
+    def begin_anew(self, formation: bytes) -> str:
+        """Set the store aside and go on with an empty one; return where the old one is.
+
+        :param formation: the one that the store belongs to.
+        :raises NoStore: it belongs to the node's program.
+        :raises StoreFailed: it cannot be moved; this store works no more.
+        """
+        if self._anew is None:
+            raise NoStore("the store of this node cannot be set aside")
+        # A write under way may be done by others all the same, so this is no refusal.
+        self._end(StoreFailed(f"the store {formation.hex()} was set aside"))
+        try:
+            anew = self._anew(formation)
+        except StoreFailed as problem:
+            self._give_up(str(problem))
+            raise
+        self._records.renew(anew.keeper)
+        shared = self._shared
+        rng = Random(shared.rng.getrandbits(64))
+        self.machine = self._make(anew.settings, shared.me.name, anew.kept, rng)
+        self._armed, self._view = _NEVER, None
+        self._journal.warn(
+            "the store {id} was set aside: {where}", id=formation.hex(), where=anew.where
+        )
+        self.moved()
+        return anew.where
 
     # ---- the machine ------------------------------------------------------------------------
 
-    def _post(self, event: ev.Event) -> None:
+    def post(self, event: ev.Event) -> None:
         """Handle ``event`` now, or after the one that is being handled."""
         if self._stopped:
             return
@@ -259,8 +305,10 @@ class StoreRunner:
 
     def _perform(self, effect: NodeEffect) -> None:
         if isinstance(effect, Post):
+            self._counts.sent(effect.letter)
             self._records.when_kept(partial(self._letters.send, effect.to, effect.letter))
         elif isinstance(effect, Keep):
+            self._counts.keeps(effect)
             self._records.keep(effect)
         elif isinstance(effect, Answered):
             self._records.when_kept(partial(self._answer, effect))
@@ -273,6 +321,7 @@ class StoreRunner:
     def _answer(self, effect: Answered) -> None:
         done = self._asked.pop(effect.op, None)
         if done is not None:
+            self._counts.ended(effect.op, effect.outcome)
             done(effect.outcome)
 
     def _arm(self) -> None:
@@ -292,7 +341,7 @@ class StoreRunner:
         self._timer = None
         self._armed = _NEVER
         with self._turn:
-            self._post(ev.Tick())
+            self.post(ev.Tick())
             self._turn.after(self._records.rest)
 
     # ---- the end ----------------------------------------------------------------------------
@@ -322,6 +371,7 @@ class StoreRunner:
             self._timer.cancel()
             self._timer = None
         asked, self._asked = self._asked, {}
-        for done in asked.values():
+        for op, done in asked.items():
+            self._counts.ended(op, problem)
             done(problem)
         self._watches.end(problem)

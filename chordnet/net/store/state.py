@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container, Iterator
 
 from chordnet.core.base.errors import NoStore
-from chordnet.core.store.node.view import SlotView
-from chordnet.core.store.node.view import held_keys as view_of_keys
+from chordnet.core.store.base.records import Content
+from chordnet.core.store.node.holdings import Holdings, SlotView
 from chordnet.net.base.interfaces import KeyStore
 from chordnet.net.store.keys import NO_STORE
 from chordnet.net.store.runner import StoreRunner
@@ -83,7 +83,7 @@ def held_keys(
         raise NoStore(keys.why_none())
     arc = frozenset(formation.arc()) if owned else None
     first = 0 if after is None else formation.slots.of(after)
-    for slot, key, content in view_of_keys(formation.holdings, arc, first, after):
+    for slot, key, content in _held(formation.holdings, arc, first, after):
         room -= len(key) + KEY_BYTES
         if room < 0 and found:
             return found, True
@@ -134,3 +134,22 @@ def _size(view: SlotView) -> int:
 
 def _hex(store: int) -> str:
     return f"{store:016x}"
+
+
+def _held(
+    holdings: Holdings, arc: Container[int] | None, first: int, after: bytes | None
+) -> Iterator[tuple[int, bytes, Content]]:
+    """Yield (slot, key, content) of the keys with a value on a disk, by slot and key.
+
+    :param arc: the slots that are wanted; None for all.
+    :param first: the slot to begin with; there after this key.
+    """
+    for held in sorted(holdings.served, key=lambda each: each.registers.head.slot):
+        slot, records = held.registers.head.slot, held.registers.records
+        if slot < first or (arc is not None and slot not in arc):
+            continue
+        beyond = after if slot == first else None
+        for key in sorted(k for k in records if beyond is None or k > beyond):
+            content = records[key].content
+            if content.value is not None:
+                yield slot, key, content

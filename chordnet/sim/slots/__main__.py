@@ -47,6 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--losses", type=int, default=0, metavar="N", help="disks lost (0)")
     add("--deadlines", action="store_true", help="writes may run out of time")
     add("--retries", action="store_true", help="and are asked for again, if they are unconfirmed")
+    add("--one-round", action="store_true", help="writes have the next one of the key promised")
     add("--every-message", action="store_true", help="each message by itself; answers are lost")
     add(
         "--without",
@@ -103,6 +104,7 @@ def planned(options: argparse.Namespace) -> SlotPlan:
         losses=options.losses,
         deadlines=options.deadlines,
         retries=options.retries,
+        one_round=options.one_round,
         every_message=options.every_message,
         safeguards=StoreSafeguards(**dict.fromkeys(off, False)),
         wanted=frozenset(wanted) or (VISIBLE if off else frozenset(Property)),

@@ -12,12 +12,13 @@ from typing import Any, NamedTuple
 
 from chordnet.core.store.base import messages as msg
 from chordnet.core.store.base.ballots import Ballots
-from chordnet.core.store.base.configurations import Configuration, Head, Member, blank
+from chordnet.core.store.base.configurations import Configuration, Following, Head, Member, blank
 from chordnet.core.store.base.effects import (
     AllDropped,
     Changed,
     Effect,
     Ended,
+    Follows,
     HeadKept,
     Keep,
     RecordKept,
@@ -26,7 +27,7 @@ from chordnet.core.store.base.effects import (
 from chordnet.core.store.base.outcomes import Outcome
 from chordnet.core.store.base.requests import Get, Put
 from chordnet.core.store.base.safeguards import StoreSafeguards
-from chordnet.core.store.slot.operations import Attempt, Operation
+from chordnet.core.store.slot.operations import Attempt, Operation, follows
 from chordnet.core.store.slot.reconfigure import Change, Copying, Installation, Underway
 from chordnet.core.store.slot.registers import Registers
 from chordnet.sim.slots.judge import Node
@@ -97,9 +98,18 @@ class Cell:
     """Runs the real classes.
 
     :param first: the configuration of epoch 1.
+    :param one_round: whether coordinators have their next write promised.
     """
 
-    def __init__(self, first: Configuration, safeguards: StoreSafeguards, kept: Kept) -> None:
+    def __init__(
+        self,
+        first: Configuration,
+        safeguards: StoreSafeguards,
+        kept: Kept,
+        *,
+        one_round: bool = False,
+    ) -> None:
+        self.one_round = one_round
         self.first = first
         self.safeguards = safeguards
         self.runs = 0
@@ -163,6 +173,15 @@ class Cell:
 
     # ---- coordinators -----------------------------------------------------------------------
 
+    def begun(self, node: Node, asked: Get | Put) -> tuple[Node, Attempt]:
+        """Return an operation that has not begun, and its node, with what it was promised used."""
+        ahead = node.ahead
+        if not isinstance(ahead, Following) or not follows(ahead, asked, self.first):
+            ahead = None
+        attempt = Operation.at_first(asked, self.first, (), ahead, lasting=self.one_round)
+        used = node if ahead is None else self._kept.same(node._replace(ahead=None))
+        return used, self._kept.same(attempt)
+
     def operate(
         self, node: Node, rid: int, asked: Get | Put, attempt: Attempt, what: str | Sent
     ) -> AtCoordinator:
@@ -201,8 +220,10 @@ class Cell:
         self.runs += 1
         outcomes = [each.outcome for each in effects if isinstance(each, Ended)]
         changed = any(isinstance(each, Changed) for each in effects)
+        ahead = [each.following for each in effects if isinstance(each, Follows)]
+        after = node._replace(counter=ballots.counter, ahead=ahead[0] if ahead else node.ahead)
         return AtCoordinator(
-            self._kept.same(node._replace(counter=ballots.counter)),
+            self._kept.same(after),
             self._kept.same(state),
             tuple(self._said(node.me.node, effects)),
             self._kept.same(outcomes[0]) if outcomes else None,

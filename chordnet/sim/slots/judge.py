@@ -47,6 +47,8 @@ class Node(NamedTuple):
     disk_records: Records
     copying: object = None
     """The installation under way, if any."""
+    ahead: object = None
+    """What it was promised as a coordinator for its next write, if anything."""
 
 
 class Tried(NamedTuple):

@@ -128,6 +128,8 @@ class SlotPlan:
     """Whether operations may run out of time."""
     retries: bool = False
     """Whether a write that ends unconfirmed, by its deadline, is asked for again elsewhere."""
+    one_round: bool = False
+    """Whether a coordinator has its next write promised, and then does it in one round."""
     every_message: bool = False
     """Deliver each question by itself, and lose answers; otherwise a majority at once is asked for
     promises, contents and states."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 
+import attrs
+
 from chordnet.core.store.base import messages as msg
 from chordnet.core.store.base import outcomes as end
 from chordnet.core.store.base.ballots import NONE, Ballot
@@ -25,25 +27,63 @@ DOES = {
 }
 
 
-def told(search: Search, verdict: Verdict) -> Iterator[str]:
-    """Yield the lines: what happened, and after each step what it changed."""
+@attrs.frozen
+class Scene:
+    """One step of a history."""
+
+    sentence: str
+    """What happens; empty at the beginning."""
+    actor: str
+    """The node that does it."""
+    reached: tuple[str, ...]
+    """The nodes that it reaches, in this step."""
+    gives: bool
+    """Whether it is they who give it something: it installs what they have."""
+    changes: dict[str, tuple[str, ...]]
+    """What each node is that has changed, in a few words each."""
+    ends: tuple[str, ...]
+    """What clients are told."""
+
+
+def scenes(search: Search, verdict: Verdict) -> Iterator[Scene]:
+    """Yield the steps of a history, the beginning first."""
     world = search.world
     before: State | None = None
-    for number, (action, state) in enumerate(verdict.history):
+    for action, state in verdict.history:
+        changes = dict(_changes(before, state))
         if action is None or before is None:
-            yield "At the beginning:"
-            assert state is not None
-            yield from _changes(None, state)
+            yield Scene("", "", (), False, changes, ())
         else:
-            yield f"{number}. {_sentence(world, action)}"
             ends: list[Told] = []
             with suppress(BrokenError):
                 after(world, before, action, ends.append)
-            yield from _changes(before, state)
-            for rid, outcome in ends:
-                yield f"      {_client(world, rid)} {_outcome(outcome)}"
+            actor, reached = _between(world, action)
+            told_ = tuple(f"{_client(world, rid)} {_outcome(outcome)}" for rid, outcome in ends)
+            gives = action.sent is not None and bool(action.at)
+            yield Scene(_sentence(world, action), actor, reached, gives, changes, told_)
         before = state
+
+
+def told(search: Search, verdict: Verdict) -> Iterator[str]:
+    """Yield the lines: what happened, and after each step what it changed."""
+    for number, scene in enumerate(scenes(search, verdict)):
+        yield f"{number}. {scene.sentence}" if scene.sentence else "At the beginning:"
+        for name, words in scene.changes.items():
+            yield f"      {name}: {', '.join(words)}"
+        for end_ in scene.ends:
+            yield f"      {end_}"
     yield f"Now {verdict.text}."
+
+
+def _between(world: World, action: Action) -> tuple[str, tuple[str, ...]]:
+    """Return who acts, and whom that reaches."""
+    if action.verb in ("crash", "lose"):
+        return action.node, ()
+    if action.sent is not None:
+        # An installation takes its states from others.
+        sent = action.sent
+        return (sent.to, action.at) if action.at else (sent.sender, (sent.to,))
+    return world.plan.jobs[action.task].node, action.at
 
 
 def _sentence(world: World, action: Action) -> str:
@@ -139,31 +179,33 @@ def _ballot(ballot: Ballot) -> str:
 # ---- nodes ----------------------------------------------------------------------------------
 
 
-def _changes(before: State | None, state: State | None) -> Iterator[str]:
-    """Yield a line for each node that changed."""
+def _changes(before: State | None, state: State | None) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Yield each node that changed, and what it is now."""
     if state is None:
         return
     for index, node in enumerate(state.nodes):
-        line = _line(node)
-        if before is None or line != _line(before.nodes[index]):
-            yield "      " + line
+        line = _words(node)
+        if before is None or line != _words(before.nodes[index]):
+            yield _name(node), line
 
 
-def _line(node: Node) -> str:
+def _name(node: Node) -> str:
+    return node.me.node if node.me.store == 1 else f"{node.me.node}({node.me.store})"
+
+
+def _words(node: Node) -> tuple[str, ...]:
     head = node.head
-    name = node.me.node if node.me.store == 1 else f"{node.me.node}({node.me.store})"
     if not head.configuration.epoch:
-        return f"{name}: no member"
-    seats = _members(head.configuration.members)
-    line = f"{name}: epoch {head.configuration.epoch} ({seats})"
+        return ("no member",)
+    words = [f"epoch {head.configuration.epoch} ({_members(head.configuration.members)})"]
     if head.vote is not None:
-        line += f", votes for {_members(head.vote.members)}"
+        words.append(f"votes for {_members(head.vote.members)}")
     if head.emptied:
-        return line + ", emptied"
+        return (*words, "emptied")
     record = record_of(node.records)
     if record is None:
-        return line + ", holds nothing"
+        return (*words, "holds nothing")
     if record.promised > record.accepted:
-        line += f", promised {_ballot(record.promised)}"
+        words.append(f"promised {_ballot(record.promised)}")
     accepted = f" by {_ballot(record.accepted)}" if record.accepted != NONE else ""
-    return f"{line}, holds {_content(record.content)}{accepted}"
+    return (*words, f"holds {_content(record.content)}{accepted}")

@@ -131,11 +131,13 @@ class _Turn:
 
     def _begin(self, number: int) -> None:
         world, job = self._world, self._world.plan.jobs[number]
+        state: Attempt | Underway
         asked = world.asked[number]
+        index = self._index(job.node)
         if asked is not None:
-            state: Attempt | Underway = Operation.at_first(asked, world.first)
+            self._nodes[index], state = self._cell.begun(self._nodes[index], asked)
         else:
-            installed = self._nodes[self._index(job.node)].head.configuration
+            installed = self._nodes[index].head.configuration
             state = world.wanted(job, installed, tuple(self._nodes))
         state, bound = self._kept.same(state), self._past.version
         task = Task(state, bound=bound, asked=asked, at=job.node)

@@ -84,7 +84,7 @@ class World:
         self.first = Configuration(1, 1, members)
         self.kept = Kept()
         self.judge = Judge(plan.wanted)
-        self.cell = Cell(self.first, plan.safeguards, self.kept)
+        self.cell = Cell(self.first, plan.safeguards, self.kept, one_round=plan.one_round)
         self.asked = [self._asked(number, job) for number, job in enumerate(plan.jobs)]
 
     @staticmethod

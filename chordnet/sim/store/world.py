@@ -19,9 +19,9 @@ from chordnet.core.store.base import events as ev
 from chordnet.core.store.base.configurations import Head
 from chordnet.core.store.base.founding import Founding, Slots
 from chordnet.core.store.base.kept import Kept
-from chordnet.core.store.base.outcomes import Outcome, Report
+from chordnet.core.store.base.outcomes import Outcome, Report, Salvage, Salvages
 from chordnet.core.store.base.records import Record
-from chordnet.core.store.base.requests import Get, Put
+from chordnet.core.store.base.requests import Get, Put, Recover
 from chordnet.core.store.base.safeguards import StoreSafeguards
 from chordnet.core.store.begin.settings import StoreSettings
 from chordnet.core.store.node.directory import Listed
@@ -97,12 +97,25 @@ class Process:
     ticking: float | None = None
     waiting: dict[int, Callable[[Outcome], None]] = attrs.field(factory=dict)
     watches: dict[int, Callable[[fx.Revised | fx.Unwatched], None]] = attrs.field(factory=dict)
+    salvaging: dict[int, Callable[[tuple[Salvage, ...]], None]] = attrs.field(factory=dict)
     view: ev.Neighbours | None = None
     notes: list[fx.Noted] = attrs.field(factory=list)
 
 
 def _untold(_effect: object) -> None:
     """Take what nobody waits for any more."""
+
+
+def _tell(process: Process, effect: fx.Answered | fx.Revised | fx.Unwatched) -> None:
+    """Tell whoever asked a process."""
+    if not isinstance(effect, fx.Answered):
+        process.watches.get(effect.watch, _untold)(effect)
+        return
+    done = process.waiting.pop(effect.op, None)
+    if done is not None and not isinstance(effect.outcome, Report):
+        done(effect.outcome)
+    elif isinstance(effect.outcome, Salvages):
+        process.salvaging.pop(effect.op)(effect.outcome.each)
 
 
 class StoreWorld(Schedule):
@@ -292,6 +305,21 @@ class StoreWorld(Schedule):
         if process.watches.pop(watch, None) is not None:
             self._step(process, ev.Unwatch(watch))
 
+    def recover(
+        self,
+        name: str,
+        slots: tuple[int, ...],
+        done: Callable[[tuple[Salvage, ...]], None],
+        *,
+        accept_loss: bool = True,
+        timeout: float = 20.0,
+    ) -> None:
+        """Order the recovery of slots at a node."""
+        process = self.processes[name]
+        self._op += 1
+        process.salvaging[self._op] = done
+        self._step(process, ev.Ask(self._op, Recover(slots, accept_loss), timeout))
+
     # ---- performing -------------------------------------------------------------------------
 
     def _deliver(self, process: Process, event: ev.Event, _: object) -> None:
@@ -311,14 +339,10 @@ class StoreWorld(Schedule):
                 process.disk.write(effect)
             elif isinstance(effect, fx.Post):
                 self._post(process, effect)
-            elif isinstance(effect, fx.Answered):
-                done = process.waiting.pop(effect.op, None)
-                if done is not None and not isinstance(effect.outcome, Report):
-                    done(effect.outcome)
             elif isinstance(effect, fx.Noted):
                 process.notes.append(effect)
             else:
-                process.watches.get(effect.watch, _untold)(effect)
+                _tell(process, effect)
         self._arm(process)
 
     def _arm(self, process: Process) -> None:
@@ -372,6 +396,9 @@ class StoreWorld(Schedule):
             if len(members) < min(self.replicas, seats):
                 yield f"slot {listed.slot} has {len(members)} members"
             for member in members:
+                if member.node not in self.processes:
+                    yield f"slot {listed.slot} is said to be held by {member.node}"
+                    continue
                 process = self.processes[member.node]
                 head = process.disk.heads.get(listed.slot)
                 epoch = 1 if head is None else head.configuration.epoch

@@ -8,12 +8,13 @@ from chordnet.survey.findings import (
     Fact,
     Ref,
     SeveralStores,
+    SlotsElsewhere,
     SlotsNotInStep,
     SlotsWithoutMajority,
     StoreNotBegun,
     StoreStopped,
 )
-from chordnet.survey.store.merged import Slot, Store
+from chordnet.survey.store.merged import Slot, Store, names_of
 
 
 def store_problems(store: Store) -> list[Fact]:
@@ -34,11 +35,22 @@ def store_problems(store: Store) -> list[Fact]:
 
 def store_notes(store: Store) -> list[Fact]:
     """Return what is worth knowing and no fault."""
-    moving = store.moving
-    if not moving:
-        return []
-    nodes = _each((*slot.missing, *slot.behind, *slot.vacating) for slot in moving)
-    return [SlotsNotInStep(_numbers(moving), nodes, moving[0].words())]
+    found: list[Fact] = []
+    moving, misplaced = store.moving, store.misplaced
+    if moving:
+        nodes = _each((*slot.missing, *slot.behind, *slot.vacating) for slot in moving)
+        found.append(SlotsNotInStep(_numbers(moving), nodes, moving[0].words()))
+    if misplaced:
+        nodes = _each(slot.members for slot in misplaced)
+        found.append(SlotsElsewhere(_numbers(misplaced), nodes, elsewhere(misplaced[0])))
+    return found
+
+
+def elsewhere(slot: Slot) -> str:
+    """Return who holds a slot instead of whom."""
+    instead = [ref for ref in slot.members if ref not in slot.proper]
+    missing = [ref for ref in slot.proper if ref not in slot.members]
+    return f"slot {slot.number}: {names_of(instead)} instead of {names_of(missing)}"
 
 
 def _numbers(slots: Iterable[Slot]) -> tuple[int, ...]:

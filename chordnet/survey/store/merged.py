@@ -3,7 +3,8 @@
 Of each slot the newest configuration counts that any node knows of. A member is a disk: a node that
 answers with another one is not that member. A slot is *in step* when it has its full number of
 members, all of them answer and have installed its newest epoch, and none is giving up its seat. It
-has a *majority* while more than half of its members answer.
+has a *majority* while more than half of its members answer. It is *placed* if its members are the
+first nodes from its place on round the ring; other members are as good, and give way in time.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import attrs
 
+from chordnet.core.store.base.founding import FIRST_EPOCH, Slots
 from chordnet.survey.findings import Ref, called
 from chordnet.survey.verdict import Names
 from chordnet.wire.stores import SlotMember, SlotState, StoreState
@@ -35,6 +37,13 @@ class Slot:
     """Members fewer than there could be."""
     keys: int = 0
     bytes: int = 0
+    proper: tuple[Ref, ...] = ()
+    """The nodes that should hold it; empty if that is not known."""
+
+    @property
+    def placed(self) -> bool:
+        """Whether the nodes that should hold it do."""
+        return not self.proper or set(self.proper) == set(self.members)
 
     @property
     def has_majority(self) -> bool:
@@ -100,6 +109,8 @@ class Store:
     slot_count: int = 0
     """How many slots there are, as most nodes say; 0 without a formation."""
     replicas: int = 0
+    circle: Circle | None = None
+    """Where the nodes stand, if that is known."""
 
     @property
     def formations(self) -> dict[str, list[Ref]]:
@@ -141,6 +152,11 @@ class Store:
         return [slot for slot in self.slots if slot.has_majority and not slot.in_step]
 
     @property
+    def misplaced(self) -> list[Slot]:
+        """Slots in step that other nodes hold than should; they move when the ring is quiet."""
+        return [slot for slot in self.slots if slot.in_step and not slot.placed]
+
+    @property
     def in_step(self) -> bool:
         """Whether there is one store, every node takes part and every slot is in step."""
         whole = len(self.formations) == 1 and not self.without and not self.stopped
@@ -162,13 +178,54 @@ class Store:
         slots = [slot for slot in self.slots if slot.has_majority and not slot.installed]
         return [*found, *(slot.words() for slot in slots)]
 
+    def moving_on(self) -> list[str]:
+        """Return what goes on by itself until the store is in step, each in words.
+
+        Dead members are replaced, and a store that has just begun spreads over the nodes.
+        """
+        began = [slot for slot in self.misplaced if slot.epoch == FIRST_EPOCH]
+        late = [slot.words() for slot in self.moving if slot.installed]
+        spreads = [
+            f"slot {slot.number}: it goes from {names_of(slot.members)} to {names_of(slot.proper)}"
+            for slot in began
+        ]
+        return [*self.unfinished(), *late, *spreads]
+
+
+@attrs.frozen
+class Circle:
+    """Where nodes stand on the ring."""
+
+    bits: int
+    identifiers: Mapping[Ref, int]
+
+    def first(self, place: int, refs: Iterable[Ref], count: int) -> tuple[Ref, ...]:
+        """Return the first ``count`` of these nodes from an identifier on."""
+        size = 1 << self.bits
+        known = [ref for ref in refs if ref in self.identifiers]
+        found = sorted(known, key=lambda ref: (self.identifiers[ref] - place) % size)
+        return tuple(found[:count])
+
+    def share(self, ref: Ref, refs: Iterable[Ref]) -> float:
+        """Return the part of the ring between the node before one and that one, among these."""
+        if ref not in self.identifiers:
+            return 0.0
+        size, own = 1 << self.bits, self.identifiers[ref]
+        others = [self.identifiers[each] for each in refs if each in self.identifiers]
+        gaps = [(own - other) % size for other in others if other != own]
+        return min(gaps, default=size) / size
+
 
 def together(
-    names: Names, states: Mapping[Ref, StoreState], silent: Mapping[Ref, str] | None = None
+    names: Names,
+    states: Mapping[Ref, StoreState],
+    silent: Mapping[Ref, str] | None = None,
+    circle: Circle | None = None,
 ) -> Store:
     """Put together what nodes say of the store.
 
     :param silent: nodes that did not answer, and why.
+    :param circle: where the nodes stand, if it is to be said if slots are where they should be.
     """
     counted = Counter(state.formation for state in states.values() if state.formation)
     formation = max(counted, key=lambda each: (counted[each], each), default="")
@@ -181,7 +238,7 @@ def together(
     ((slot_count, replicas), _), *_ = Counter(
         (each.slot_count, each.replicas) for each in ours.values()
     ).most_common()
-    free = sum(each.seat and not each.vacating and not each.failed for each in ours.values())
+    free = [r for r, each in ours.items() if each.seat and not each.vacating and not each.failed]
     newest: dict[int, SlotState] = {}
     said: dict[int, dict[Ref, SlotState]] = {}
     for ref, state in ours.items():
@@ -191,10 +248,20 @@ def together(
             if known is None or _age(slot) > _age(known):
                 newest[slot.slot] = slot
     slots = [
-        _slot(newest[number], said[number], ours, names, min(replicas, free))
+        _slot(newest[number], said[number], ours, names, min(replicas, len(free)))
         for number in sorted(newest)
     ]
-    return attrs.evolve(store, slots=tuple(slots), slot_count=slot_count, replicas=replicas)
+    if circle is not None and 0 < slot_count <= 1 << circle.bits:
+        arcs = Slots(circle.bits, slot_count)
+        slots = [
+            attrs.evolve(slot, proper=circle.first(arcs.place(slot.number), free, replicas))
+            if slot.number < slot_count
+            else slot
+            for slot in slots
+        ]
+    return attrs.evolve(
+        store, slots=tuple(slots), slot_count=slot_count, replicas=replicas, circle=circle
+    )
 
 
 def _age(slot: SlotState) -> tuple[int, int, bool]:

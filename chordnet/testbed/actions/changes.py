@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import attrs
 
+from chordnet.survey.description import NetworkDescription
 from chordnet.survey.errors import NetworkNotRunning, NodeStopped
+from chordnet.survey.observer import Observer
 from chordnet.survey.waiting import gather
 from chordnet.testbed.actions.context import Testbed
 from chordnet.testbed.actions.convergence import wait_converged
 from chordnet.testbed.actions.lifecycle import Started, bring_up, check_ports, check_size
-from chordnet.testbed.actions.store import give_up_slots
+from chordnet.testbed.actions.store import Settle, give_up_slots, wait_for_store
 from chordnet.testbed.base.engine import Engine
 from chordnet.testbed.base.lock import locked
 
@@ -29,13 +33,13 @@ class Removed:
 
 
 async def remove_node(
-    testbed: Testbed, number: int, *, kill: bool, timeout: float, hand_over: bool = True
+    testbed: Testbed, number: int, *, kill: bool, timeout: float, wait: bool = True
 ) -> Removed:
     """Stop one node and wait until the others have repaired ring and fingers.
 
     :param kill: end the node without letting it leave in order.
-    :param hand_over: let it first give its slots of the store to others, unless it is killed or is
-        the last one.
+    :param wait: let it first give its slots of the store to others, unless it is killed or is
+        the last one, and wait until the store of the others is in step again.
     :raises TestbedError: the node does not run, or the others did not repair the ring in time, or
         did not take its slots; then it is not removed.
     """
@@ -52,32 +56,47 @@ async def remove_node(
             seen = await observer.statuses(running - {number})
             others = set(seen.statuses) - seen.failed
             slots = 0
-            if hand_over and not kill and others:
+            if wait and not kill and others:
                 until = testbed.reactor.seconds() + timeout
                 slots = await give_up_slots(testbed, network, observer, number, running, until)
             testbed.home.save(network.with_removed(number))
-            began = testbed.reactor.seconds()
-            members, seconds = 0, 0.0
-
-            async def repaired() -> None:
-                nonlocal members, seconds
-                if others:
-                    snapshot = await wait_converged(
-                        testbed.reactor,
-                        network,
-                        observer,
-                        others,
-                        timeout=timeout,
-                        watch=testbed.watch,
-                    )
-                    members = len(snapshot.statuses) + len(snapshot.visitors)
-                    seconds = testbed.reactor.seconds() - began
-
+            until = testbed.reactor.seconds() + timeout
+            settle = Settle.IN_STEP if wait else Settle.NOTHING
             engine = testbed.engine(network.engine)
-            await gather([repaired(), _end(testbed, engine, number, kill)])
+            repaired, _ = await gather(
+                [
+                    _repaired(testbed, network, observer, others, until, settle),
+                    _end(testbed, engine, number, kill),
+                ]
+            )
+            assert repaired is not None
+            members, seconds = repaired
             return Removed(node=number, killed=kill, members=members, seconds=seconds, slots=slots)
         finally:
             observer.close()
+
+
+async def _repaired(
+    testbed: Testbed,
+    network: NetworkDescription,
+    observer: Observer,
+    others: Collection[int],
+    until: float,
+    settle: Settle,
+) -> tuple[int, float]:
+    """Wait until ring and store of the others are right again.
+
+    :returns: how many nodes the ring has, and after how many seconds it was right.
+    """
+    if not others:
+        return 0, 0.0
+    began = testbed.reactor.seconds()
+    snapshot = await wait_converged(
+        testbed.reactor, network, observer, others, timeout=until - began, watch=testbed.watch
+    )
+    seconds = testbed.reactor.seconds() - began
+    await wait_for_store(testbed, network, observer, others, snapshot, until, settle)
+    return len(snapshot.statuses) + len(snapshot.visitors), seconds
 
 
 async def _end(testbed: Testbed, engine: Engine, number: int, kill: bool) -> None:
@@ -87,8 +106,12 @@ async def _end(testbed: Testbed, engine: Engine, number: int, kill: bool) -> Non
         testbed.say(f"Node {number} took too long to leave and was killed")
 
 
-async def add_node(testbed: Testbed, number: int | None, timeout: float) -> tuple[int, Started]:
+async def add_node(
+    testbed: Testbed, number: int | None, timeout: float, settle: Settle = Settle.IN_STEP
+) -> tuple[int, Started]:
     """Bring a stopped node back, or add the next number, and wait for one correct ring.
+
+    :param settle: what is waited for of the store.
 
     :returns: the node's number and the outcome of its start.
     :raises TestbedError: the node runs already, or could not become part of the ring.
@@ -110,4 +133,4 @@ async def add_node(testbed: Testbed, number: int | None, timeout: float) -> tupl
         check_size(grown)
         check_ports(testbed, grown, [wanted], fixed=True)
         await testbed.engine(network.engine).prepare(grown, testbed.say)
-        return wanted, await bring_up(testbed, grown, [wanted], timeout)
+        return wanted, await bring_up(testbed, grown, [wanted], timeout, settle)

@@ -24,7 +24,7 @@ from chordnet.survey.waiting import gather, pause
 from chordnet.testbed.actions.context import Testbed
 from chordnet.testbed.actions.convergence import wait_converged
 from chordnet.testbed.actions.lifecycle import bring_up, check_ports
-from chordnet.testbed.actions.store import wait_for_store
+from chordnet.testbed.actions.store import Settle, wait_for_store
 from chordnet.testbed.base.faults import Faults, load_faults, save_faults
 from chordnet.testbed.base.lock import locked
 
@@ -169,7 +169,7 @@ async def _bring_back(testbed: Testbed, numbers: Collection[int], timeout: float
         wanted = network.with_wanted(*numbers)
         check_ports(testbed, wanted, numbers)
         await testbed.engine(network.engine).prepare(wanted, testbed.say)
-        await bring_up(testbed, wanted, numbers, timeout)
+        await bring_up(testbed, wanted, numbers, timeout, Settle.CAUGHT_UP)
 
 
 # ---- looking at it --------------------------------------------------------------------------

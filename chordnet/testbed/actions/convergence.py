@@ -68,6 +68,23 @@ class Leaving:
 
 
 @attrs.frozen
+class Moving:
+    """How far a store is with what it does until it is in step."""
+
+    finished: int
+    of: int
+
+    @property
+    def done(self) -> tuple[int, int]:
+        """How many steps of how many."""
+        return self.finished, self.of
+
+    def words(self) -> str:
+        """Return this for people."""
+        return f"the store is not in step yet: {self.of - self.finished} of {self.of} to go"
+
+
+@attrs.frozen
 class Restarting:
     """How far a rolling restart is."""
 
@@ -86,7 +103,26 @@ class Restarting:
         return f"{self.count} of {self.of} nodes restarted; next is Node {self.node}"
 
 
-Stage = Progress | Leaving | Restarting
+@attrs.frozen
+class Copying:
+    """How far an export or an import of keys is."""
+
+    what: str
+    """``read`` or ``written``."""
+    count: int
+    of: int
+
+    @property
+    def done(self) -> tuple[int, int]:
+        """How many keys of how many."""
+        return self.count, self.of
+
+    def words(self) -> str:
+        """Return this for people."""
+        return f"{self.count} of {self.of} keys {self.what}"
+
+
+Stage = Progress | Leaving | Moving | Restarting | Copying
 Watch = Callable[[Stage], None]
 
 

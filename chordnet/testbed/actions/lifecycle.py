@@ -20,7 +20,7 @@ from chordnet.survey.observer import NoAnswer, Observer, Snapshot
 from chordnet.survey.waiting import first_of, pause
 from chordnet.testbed.actions.context import Testbed
 from chordnet.testbed.actions.convergence import wait_converged
-from chordnet.testbed.actions.store import wait_for_store
+from chordnet.testbed.actions.store import Settle, wait_for_store
 from chordnet.testbed.base.descriptors import provide_descriptors
 from chordnet.testbed.base.engine import Engine
 from chordnet.testbed.base.faults import forget_faults
@@ -71,10 +71,13 @@ class Stopped:
     """Whether anything of the network existed here, running or not."""
 
 
-async def start_network(testbed: Testbed, wish: Wish, timeout: float) -> Started:
+async def start_network(
+    testbed: Testbed, wish: Wish, timeout: float, settle: Settle = Settle.IN_STEP
+) -> Started:
     """Start all nodes that are not running, and wait for one correct ring.
 
     :param timeout: seconds for the nodes to become a ring, and to wait for another command.
+    :param settle: what is waited for of the store.
     :raises TestbedError: it could not be done; what was started is stopped again.
     """
     async with locked(testbed.reactor, testbed.home.lock_path, timeout):
@@ -95,7 +98,7 @@ async def start_network(testbed: Testbed, wish: Wish, timeout: float) -> Started
         _make_record_directory(network)
         if missing:
             await testbed.engine(network.engine).prepare(network, testbed.say)
-        return await bring_up(testbed, network, missing, timeout)
+        return await bring_up(testbed, network, missing, timeout, settle)
 
 
 async def _new_network(
@@ -193,11 +196,17 @@ _OTHER_PORTS = {
 
 
 async def bring_up(
-    testbed: Testbed, network: NetworkDescription, missing: Collection[int], timeout: float
+    testbed: Testbed,
+    network: NetworkDescription,
+    missing: Collection[int],
+    timeout: float,
+    settle: Settle = Settle.IN_STEP,
 ) -> Started:
     """Start the ``missing`` nodes and wait until all running nodes are one correct ring.
 
     The caller holds the network's lock.
+
+    :param settle: what is waited for of the store, as long as there is time.
 
     :raises TestbedError: it could not be done; the missing nodes are stopped again.
     """
@@ -214,8 +223,9 @@ async def bring_up(
             await engine.start(network, missing)
         well = others - await _unwell(testbed, engine, others)
         expected = set(missing) | well - await _failed(testbed, network, well)
+        alone = not others and len(missing) == 1
         snapshot = await first_of(
-            _ring(testbed, network, expected, timeout, alone=not others and len(missing) == 1),
+            _ring(testbed, network, expected, timeout, alone=alone, settle=settle),
             _deaths(testbed, engine, expected),
         )
     except BaseException:
@@ -292,6 +302,7 @@ async def _ring(
     timeout: float,
     *,
     alone: bool,
+    settle: Settle,
 ) -> Snapshot:
     observer = testbed.observer(network)
     began = testbed.reactor.seconds()
@@ -308,7 +319,7 @@ async def _ring(
             watch=testbed.watch,
         )
         until = began + timeout
-        await wait_for_store(testbed, network, observer, expected, snapshot, until)
+        await wait_for_store(testbed, network, observer, expected, snapshot, until, settle)
         return snapshot
     finally:
         observer.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Collection
 
 from chordnet.survey.description import NetworkDescription
@@ -11,7 +12,7 @@ from chordnet.survey.store.asking import look_at_store
 from chordnet.survey.store.merged import Store
 from chordnet.survey.waiting import pause
 from chordnet.testbed.actions.context import Testbed
-from chordnet.testbed.actions.convergence import Leaving
+from chordnet.testbed.actions.convergence import Leaving, Moving
 from chordnet.wire.stores import StoreState
 
 PAUSE_S = 0.1
@@ -24,6 +25,18 @@ STALLED_S = 2.0
 """If no slot has gone for as long, it is looked why."""
 
 
+class Settle(enum.Enum):
+    """What of a store a command waits for, once it has begun."""
+
+    NOTHING = "nothing"
+    """It is looked at once, and what still moves is told."""
+    CAUGHT_UP = "caught up"
+    """Each member that answers has installed its slot's newest epoch."""
+    IN_STEP = "in step"
+    """Dead members are replaced as well, and a store that has just begun is spread over the
+    nodes."""
+
+
 async def wait_for_store(
     testbed: Testbed,
     network: NetworkDescription,
@@ -31,23 +44,26 @@ async def wait_for_store(
     numbers: Collection[int],
     snapshot: Snapshot,
     deadline: float,
+    settle: Settle = Settle.CAUGHT_UP,
 ) -> Store:
-    """Wait until the store has begun, all nodes belong to it, and all slots have caught up.
+    """Wait until the store has begun, all nodes belong to it, and its slots have settled.
 
-    That is, each member that answers has installed its slot's newest epoch. Slots without a
-    majority, and a store that is not to begin, are told in one line and not waited for.
+    Slots without a majority, and a store that is not to begin, are told in one line and not waited
+    for.
 
     :param snapshot: the ring that the nodes are.
     :param deadline: by when, on the reactor's clock; then the wait is over as well.
     """
-    reactor = testbed.reactor
+    reactor, most = testbed.reactor, 0
     while True:
         began = reactor.seconds()
         seen = await look_at_store(observer, network, numbers, snapshot.visitors.values())
-        unfinished = seen.unfinished()
+        unfinished = seen.unfinished() if settle is Settle.CAUGHT_UP else seen.moving_on()
         now = reactor.seconds()
-        if not unfinished or now >= deadline:
+        if not unfinished or now >= deadline or settle is Settle.NOTHING:
             break
+        most = max(most, len(unfinished))
+        testbed.watch(Moving(most - len(unfinished), most))
         await pause(reactor, min(max(PAUSE_S, PAUSE_FACTOR * (now - began)), MAX_PAUSE_S))
     for line in _lines(testbed, seen, unfinished):
         testbed.say(line)

@@ -3,9 +3,13 @@
 A member is a disk and not a name: (node, store id). The store id is random and is made with an
 empty store, so whoever lost its disk, and with it its promises, comes back as another member.
 
-A configuration is chosen for each epoch of a generation, one at most. A member is in one epoch of
-the slot at a time: the last that it has *installed*. There it is either open, or *sealed*: it has
-voted on the next configuration, and does nothing for keys in this epoch any more.
+A configuration is chosen for each epoch of a generation, one at most. A *generation* begins with
+the slot, or when people have it recovered from what is left of it
+(:mod:`chordnet.core.store.slot.recovery`); epochs go on counting through generations.
+
+A member is in one epoch of the slot at a time: the last that it has *installed*. There it is either
+open, or *sealed*: it has voted on the next configuration, and does nothing for keys in this epoch
+any more.
 """
 
 from __future__ import annotations
@@ -15,7 +19,7 @@ from collections.abc import Iterable
 import msgspec
 
 from chordnet.core.store.base.ballots import NONE, Ballot
-from chordnet.core.store.base.records import GROUND, Floor
+from chordnet.core.store.base.records import GROUND, Content, Floor
 
 
 class Member(msgspec.Struct, frozen=True, order=True, array_like=True, gc=False):
@@ -46,11 +50,62 @@ class Configuration(msgspec.Struct, frozen=True, array_like=True):
         return (self.generation, self.epoch) > (other.generation, other.epoch)
 
 
+DRAWN_BITS = 40
+"""Of a generation's number; the rest counts the recoveries of the slot."""
+MOST_RECOVERIES = 1 << 21
+
+
+def recoveries(generation: int) -> int:
+    """Return how many times the slot had been recovered when this generation began."""
+    return generation >> DRAWN_BITS
+
+
+def next_generation(seen: int, drawn: int) -> int:
+    """Return the number of a generation after ``seen``.
+
+    :param drawn: at random, so that two recoveries at the same time never make the same one.
+    """
+    return (recoveries(seen) + 1 << DRAWN_BITS) | drawn % (1 << DRAWN_BITS)
+
+
+class Recovery(msgspec.Struct, frozen=True, array_like=True):
+    """The beginning of a generation."""
+
+    configuration: Configuration
+    """The first one of the generation."""
+    left: Configuration
+    """What its state is made of: the members, of the last epoch that any disk had, that were left.
+    All of them are needed."""
+
+    def is_sound(self) -> bool:
+        """Return True if a recovery can be like that."""
+        new, left = self.configuration, self.left
+        return bool(new.members) and begins_generation(left, new)
+
+
+def begins_generation(before: Configuration, new: Configuration) -> bool:
+    """Return True if ``new`` can be made of what is left of ``before``."""
+    return new.generation > before.generation and new.epoch == before.epoch + 1
+
+
 class Vote(msgspec.Struct, frozen=True, array_like=True):
     """A proposal for the next configuration, as a member has accepted it."""
 
     ballot: Ballot
     members: tuple[Member, ...]
+
+
+class Following(msgspec.Struct, frozen=True, array_like=True):
+    """What lets a coordinator write a key in one round: it was not interrupted since its last one.
+
+    A majority has promised ``ballot`` in the same moment in which it accepted ``base``. It is as if
+    the coordinator had asked for promises and found that.
+    """
+
+    configuration: Configuration
+    ballot: Ballot
+    base: Content
+    """Without the value itself, which is not needed any more."""
 
 
 class Head(msgspec.Struct, frozen=True, array_like=True):
@@ -70,6 +125,10 @@ class Head(msgspec.Struct, frozen=True, array_like=True):
     emptied: bool = False
     """The records were deleted, because the slot is held by others: what is left is no copy."""
     floor: Floor = GROUND
+    recovering: int = 0
+    """No recovery to an earlier generation than this is accepted any more."""
+    recovery: Recovery | None = None
+    """The one that was accepted last; its configuration is ``newest``, or older."""
 
     @property
     def known(self) -> Configuration:

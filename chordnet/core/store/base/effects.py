@@ -13,7 +13,7 @@ import enum
 
 import msgspec
 
-from chordnet.core.store.base.configurations import Configuration, Head
+from chordnet.core.store.base.configurations import Configuration, Following, Head
 from chordnet.core.store.base.founding import Founding
 from chordnet.core.store.base.messages import StoreMessage
 from chordnet.core.store.base.outcomes import Outcome, Report
@@ -81,11 +81,25 @@ class Wait(_Effect, frozen=True):
     rid: int
 
 
+class Large(_Effect, frozen=True):
+    """Call ``go_on`` when there is room for so many bytes of a value: a read needs it."""
+
+    rid: int
+    size: int
+
+
 class Ended(_Effect, frozen=True):
     """An operation is over."""
 
     rid: int
     outcome: Outcome
+
+
+class Follows(_Effect, frozen=True):
+    """The key of this operation can be written in one round next time."""
+
+    rid: int
+    following: Following
 
 
 class Changed(_Effect, frozen=True):
@@ -95,7 +109,7 @@ class Changed(_Effect, frozen=True):
     configuration: Configuration
 
 
-Effect = Keep | Say | Wait | Ended | Changed
+Effect = Keep | Say | Wait | Large | Ended | Follows | Changed
 """What the parts of one node ask for."""
 
 

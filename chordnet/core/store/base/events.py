@@ -66,8 +66,14 @@ class Vacate(_Event, frozen=True):
     """Give up all seats, because this node is about to leave."""
 
 
+class Begin(_Event, frozen=True):
+    """People have this node begin a store together with others."""
+
+    founders: tuple[str, ...]
+
+
 class Tick(_Event, frozen=True):
     """The deadline has come."""
 
 
-Event = Neighbours | Mail | Lost | Ask | Watch | Unwatch | Vacate | Tick
+Event = Neighbours | Mail | Lost | Ask | Watch | Unwatch | Vacate | Begin | Tick

@@ -13,14 +13,17 @@ from typing import TypeVar
 
 import msgspec
 
-from chordnet.core.store.base.ballots import Ballot
-from chordnet.core.store.base.configurations import Configuration, Member, Vote
+from chordnet.core.store.base.ballots import NONE, Ballot
+from chordnet.core.store.base.configurations import Configuration, Member, Recovery, Vote
 from chordnet.core.store.base.records import Content, Floor, Record
 
 T = TypeVar("T")
 
 PAGE_BYTES = 65_536
 """The most bytes of one list in a message, so that any message fits into a frame."""
+
+SHORT_BYTES = 65_536
+"""A value of no more bytes is part of every answer to a read."""
 
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -83,18 +86,24 @@ class Accept(_Message, frozen=True):
     key: bytes
     ballot: Ballot
     content: Content
+    following: Ballot = NONE
+    """Promise this one as well, for the next write of the same coordinator."""
 
 
 class Accepted(_Message, frozen=True):
     """Answer to ``Accept``."""
 
     ballot: Ballot
+    following: Ballot = NONE
+    """The same as was asked for, if it is promised and nothing above it."""
 
 
 class Read(_Message, frozen=True):
     """Say what was accepted for this key."""
 
     key: bytes
+    whole: bool = False
+    """Also if the value has more than :data:`SHORT_BYTES` bytes; otherwise it is left out then."""
 
 
 class Told(_Message, frozen=True):
@@ -102,6 +111,8 @@ class Told(_Message, frozen=True):
 
     accepted: Ballot
     content: Content
+    left_out: int = 0
+    """Bytes of the value, if it was left out."""
 
 
 class Outrun(_Message, frozen=True):
@@ -183,6 +194,42 @@ class Forgotten(_Message, frozen=True):
     """Answer to ``Forget``."""
 
 
+# ---- recovery -------------------------------------------------------------------------------
+
+
+class Inquire(_Message, frozen=True):
+    """Say what you have of the slot. The address names formation and slot only."""
+
+    generation: int
+    """Promise to accept no recovery to an earlier one; 0: promise nothing."""
+
+
+class Inquired(_Message, frozen=True):
+    """Answer to ``Inquire``."""
+
+    store: int
+    configuration: Configuration
+    """The one that is installed; of epoch 0 where none is."""
+    emptied: bool
+    newest: Configuration
+    recovering: int
+    recovery: Recovery | None
+    keys: int
+    """Keys with a value."""
+    written: float
+    """When the last write arrived here, on this node's wall clock; 0: none since its start."""
+
+
+class Recover(_Message, frozen=True):
+    """Accept that the slot is recovered so; the epoch of the address ends with that."""
+
+    recovery: Recovery
+
+
+class RecoverAccepted(_Message, frozen=True):
+    """Answer to ``Recover``."""
+
+
 # ---- refusals -------------------------------------------------------------------------------
 
 
@@ -222,7 +269,18 @@ class Refused(_Message, frozen=True):
     sealed: bool
 
 
-Request = Prepare | Accept | Read | PrepareChange | AcceptChange | Chosen | Fetch | Forget
+Request = (
+    Prepare
+    | Accept
+    | Read
+    | PrepareChange
+    | AcceptChange
+    | Chosen
+    | Fetch
+    | Forget
+    | Inquire
+    | Recover
+)
 Answer = (
     Promised
     | Accepted
@@ -233,6 +291,8 @@ Answer = (
     | Installed
     | Snapshot
     | Forgotten
+    | Inquired
+    | RecoverAccepted
     | Refused
 )
 StoreMessage = Request | Answer

@@ -8,6 +8,8 @@ read that was asked for so, says what a single member has.
 
 from __future__ import annotations
 
+import enum
+
 import msgspec
 
 from chordnet.core.store.base.ballots import Ballot
@@ -81,6 +83,47 @@ class Untold(_Outcome, frozen=True):
     """
 
 
+class Fate(enum.Enum):
+    """How the recovery of a slot ends."""
+
+    RECOVERED = "recovered"
+    BEGUN = "begun"
+    """It is decided on, and too few of its members have said yet that they have its state."""
+    HAS_MAJORITY = "has_majority"
+    """There is nothing to recover."""
+    LOSES = "loses"
+    """It would cost what the salvage says; nothing was done."""
+    OVERTAKEN = "overtaken"
+    """Others recover it, and nothing was done here."""
+    NOBODY = "nobody"
+    """No live node can hold it."""
+
+
+class Salvage(msgspec.Struct, frozen=True):
+    """The recovery of one slot, and what is left of it."""
+
+    slot: int
+    fate: Fate
+    configuration: Configuration
+    """The slot's newest one."""
+    missing: tuple[str, ...] = ()
+    """Members of the last configuration that are gone, or came back without their disks."""
+    left: tuple[str, ...] = ()
+    """Nodes whose disks have what is left."""
+    behind: int = 0
+    """How many epochs older than the last one that is."""
+    keys: int = 0
+    """Keys with a value that are left, at least."""
+    written: float = 0.0
+    """When the last write arrived at one of those disks, by the wall clock; 0: not known."""
+
+
+class Salvages(msgspec.Struct, frozen=True, tag=True):
+    """What came of an order to recover slots."""
+
+    each: tuple[Salvage, ...]
+
+
 Outcome = Found | Stale | Done | Conflict | Unconfirmed | Unavailable | Untold
 
 
@@ -135,4 +178,4 @@ class Standing(_Outcome, frozen=True):
     slots: tuple[SlotSeen, ...]
 
 
-Report = Inspected | Standing
+Report = Inspected | Standing | Salvages

@@ -24,6 +24,8 @@ MOST_REQUESTS = 16
 """Requests that a record remembers."""
 
 
+VERSION_BITS = 32
+"""Bits that a version has for the writes of one generation; those above count the recoveries."""
 EXPIRY = b""
 """The name of the request that buries what has expired; no client's."""
 
@@ -60,6 +62,16 @@ class Content(msgspec.Struct, frozen=True, array_like=True):
         """Return the tombstone that follows when this has expired."""
         return self.written(None, EXPIRY, floor=floor)
 
+    def recovered(self, recoveries: int) -> Content:
+        """Return the same with versions above all of earlier generations.
+
+        Writes may have been lost, and their versions must not come to mean something else.
+        """
+        requests = tuple(
+            Applied(_raised(each.version, recoveries), each.request) for each in self.requests
+        )
+        return Content(self.value, _raised(self.version, recoveries), self.expires, requests)
+
     def version_of(self, request: bytes) -> int | None:
         """Return the version that ``request`` made; None if it is not among the last ones."""
         return next((each.version for each in self.requests if each.request == request), None)
@@ -68,6 +80,10 @@ class Content(msgspec.Struct, frozen=True, array_like=True):
         """Return True if every request that made a version after ``since`` is listed."""
         # Only the oldest are ever dropped, and only from a full list.
         return len(self.requests) < MOST_REQUESTS or self.requests[0].version <= since + 1
+
+
+def _raised(version: int, recoveries: int) -> int:
+    return (recoveries << VERSION_BITS) + version % (1 << VERSION_BITS)
 
 
 EMPTY = Content(None, 0, None, ())

@@ -53,4 +53,12 @@ class MayStop(msgspec.Struct, frozen=True, tag=True):
     """It is about to stop: tell those that hold slots with it."""
 
 
-Enquiry = Inspect | MayStop
+class Recover(msgspec.Struct, frozen=True, tag=True):
+    """Recover slots that have lost their majority for good."""
+
+    slots: tuple[int, ...]
+    accept_loss: bool
+    """Otherwise only find out what would be lost."""
+
+
+Enquiry = Inspect | MayStop | Recover

@@ -27,6 +27,9 @@ class StoreSafeguards:
     written_conflict: bool = True
     """A write that has sent an accept has what it found accepted, too, before it says that it is a
     conflict; otherwise a later coordinator may find that accept, and carry it on."""
+    following_promised: bool = True
+    """A coordinator writes in one round only under a ballot that a majority has promised it
+    together with what it accepted last; otherwise under any."""
     installed_first: bool = True
     """A member answers in an epoch only once it has installed it; otherwise at once."""
     whole_state: bool = True

@@ -58,9 +58,10 @@ from typing import NamedTuple
 
 import attrs
 
+from chordnet.core.base.naming import usable_name
 from chordnet.core.store.base.configurations import Member
 from chordnet.core.store.base.effects import FoundingKept, Keep, NodeEffect, Noted, VoteKept
-from chordnet.core.store.base.founding import Founding
+from chordnet.core.store.base.founding import MOST_FOUNDERS, Founding
 from chordnet.core.store.base.kept import Kept
 from chordnet.core.store.begin.hails import Hail
 from chordnet.core.store.begin.settings import StoreSettings
@@ -140,6 +141,31 @@ class Founders:
             if self._me.node in self._settings.founders and not self._settings.seat:
                 self._alarm("this node is a founder and keeps no store: no store can begin with it")
             self._advance()
+        return self._done()
+
+    def why_not(self, founders: tuple[str, ...]) -> str:
+        """Return why this node cannot begin a store with these founders; empty if it can."""
+        if not self._settings.seat:
+            return "this node keeps no store, so it cannot be a founder"
+        if self.founding is not None:
+            return f"this node belongs to {_called(self.founding)} already"
+        if self.vote is not None:
+            return (
+                f"this node has voted for the founders {_listed(_names_of(self.vote))} already, and"
+                " a vote is never taken back; start all of them, or begin with empty stores"
+            )
+        usable = 0 < len(founders) <= MOST_FOUNDERS and all(map(usable_name, founders))
+        if not usable or len(set(founders)) < len(founders):
+            return f"founders are 1 to {MOST_FOUNDERS} names of nodes, each once"
+        if self._me.node not in founders:
+            return f"{self._me.node} is not one of the founders {_listed(founders)}"
+        return ""
+
+    def order(self, founders: tuple[str, ...]) -> list[NodeEffect]:
+        """Begin a store with these founders, in place of those in the configuration."""
+        self._settings = attrs.evolve(self._settings, founders=tuple(sorted(founders)))
+        self._heard.clear()
+        self._advance()
         return self._done()
 
     def on_hail(self, sender: str, hail: Hail) -> list[NodeEffect]:
@@ -242,6 +268,9 @@ class Founders:
         """Meet the formation of a node that has the disk ``peer``."""
         mine, settings = self.founding, self._settings
         if theirs == mine:
+            return
+        if theirs.id in settings.aside:
+            self._alarm(f"{peer.node} belongs to {_called(theirs)}, which was set aside here")
             return
         if (theirs.network, theirs.bits) != (settings.network, settings.bits):
             self._alarm(

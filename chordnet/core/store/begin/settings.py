@@ -17,5 +17,7 @@ class StoreSettings:
     """The names of the nodes that begin the store; empty: it joins one that others have begun."""
     slots: int = SLOTS
     replicas: int = REPLICAS
+    aside: tuple[bytes, ...] = ()
+    """Formations that people have decided against here: the node joins none of them."""
     seat: bool = True
     """Whether this node holds slots; without, it only asks others."""

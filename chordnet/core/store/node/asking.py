@@ -4,6 +4,9 @@ An operation goes to the members of its slot as this node's directory names them
 Whoever is asked and knows better says so, and the operation goes on there. Only if a majority of
 those members cannot be reached is somebody else asked where the slot is now, for a moment.
 
+- Promises and contents are asked of a majority only, and of this node itself if it is a member. If
+  one of them does not answer soon, all others are asked as well, and for a while that one only
+  then.
 - Questions without an answer are sent again, since a connection may have broken with them on it.
 - A member that does not answer for :data:`SILENT_S` seconds, or that the ring believes dead, counts
   as silent for this operation, which may then end before its deadline. Before an operation ends for
@@ -20,7 +23,7 @@ from collections.abc import Callable
 import attrs
 
 from chordnet.core.store.base.ballots import Ballots
-from chordnet.core.store.base.configurations import Configuration
+from chordnet.core.store.base.configurations import Configuration, Following, Member
 from chordnet.core.store.base.effects import Answered
 from chordnet.core.store.base.founding import Founding, Slots
 from chordnet.core.store.base.outcomes import Outcome, Unavailable
@@ -28,8 +31,12 @@ from chordnet.core.store.base.requests import Get, Put
 from chordnet.core.store.node.directory import Directory, Listed
 from chordnet.core.store.node.surroundings import For, Surroundings
 from chordnet.core.store.node.talk import Where
-from chordnet.core.store.slot.operations import Operation, Phase
+from chordnet.core.store.slot.operations import Operation, Phase, follows
 
+HEDGE_S = 0.05
+"""If a majority of the members has not answered after so long, the others are asked, too."""
+SLOW_S = 5.0
+"""For so long a member that was waited for in vain is asked only if the others do not do."""
 REMINDER_S = 0.5
 """Between two times that the same question is asked."""
 SILENT_S = 3.0
@@ -38,6 +45,8 @@ BYTES_PER_S = 1_048_576
 """A value of so many bytes may take a second longer to arrive, before anything is done about it."""
 SHORT_BYTES = 65_536
 """A value of no more bytes may not."""
+FETCHED_BYTES = 4_194_304
+"""Bytes of large values that a node has sent to it at the same time to be read; one in any case."""
 LOST_S = 5.0
 """For so long a node that could not be reached is taken for unreachable without a try."""
 REFRESH_S = 0.3
@@ -46,6 +55,8 @@ FIRST_PAUSE_S = 0.004
 """Of a coordinator that was disturbed; doubled every time."""
 LONGEST_PAUSE_S = 0.5
 OWN_TIMEOUT_S = 5.0
+MOST_AHEAD = 4096
+"""Keys of which a promise for the next write is remembered."""
 MOST_OWN = 64
 """A node begins no operation of its own while so many are under way."""
 
@@ -87,8 +98,16 @@ class Asking:
         self._directory = directory
         self._ballots = ballots
         self.ongoing: dict[int, Ongoing] = {}
+        self.repairs = 0
+        """Counts the reads for a repair."""
+        self._ahead: dict[bytes, Following] = {}
+        """Keys that can be written in one round."""
         self._refreshing: set[int] = set()
         """Those that wait for news of their slot."""
+        self._large: dict[int, int] = {}
+        """Reads that wait until there is room for their values, of so many bytes."""
+        self._fetched: dict[int, tuple[int, float]] = {}
+        """Those whose values are on their way, of so many bytes, and since when."""
 
     def start(
         self,
@@ -106,7 +125,13 @@ class Asking:
         rid, slot = around.rid(), self._slots.of(asked.key)
         configuration = self._directory.of(slot).configuration
         where = (self._formation, slot)
-        attempt = Operation.at_first(asked, configuration)
+        spare = self._spare(rid, configuration)
+        ahead = self._ahead.get(asked.key)
+        if ahead is not None and follows(ahead, asked, configuration):
+            del self._ahead[asked.key]  # each ballot is for one write
+        else:
+            ahead = None
+        attempt = Operation.at_first(asked, configuration, spare, ahead, lasting=True)
         operation = Operation(
             rid,
             asked,
@@ -120,13 +145,42 @@ class Asking:
         now = around.now
         self.ongoing[rid] = Ongoing(op, slot, asked, operation, now, then=then)
         around.sooner(For.DEADLINE, rid, timeout)
-        around.sooner(For.REMINDER, rid, REMINDER_S + _longer(asked))
+        pause = HEDGE_S if spare else REMINDER_S
+        around.sooner(For.REMINDER, rid, pause + _longer(asked))
         operation.begin()
         self._weigh(self.ongoing[rid])
+
+    def follow(self, rid: int, following: Following) -> None:
+        """Remember what was promised for the next write of a key."""
+        ongoing = self.ongoing.get(rid)
+        if ongoing is not None:
+            key = ongoing.asked.key
+            self._ahead.pop(key, None)
+            if len(self._ahead) >= MOST_AHEAD:
+                del self._ahead[next(iter(self._ahead))]
+            self._ahead[key] = following
+
+    def _spare(self, rid: int, configuration: Configuration) -> tuple[Member, ...]:
+        """Return the members that need not be asked first: the others are a majority.
+
+        Every operation begins with another member, so that all have the same share of the work.
+        """
+        around, members = self._around, configuration.members
+        if len(members) == configuration.majority:
+            return ()
+
+        def rank(place: int) -> tuple[bool, bool, int]:
+            node = members[place].node
+            missing = around.is_lost(node, LOST_S) or around.is_slow(node, SLOW_S)
+            return node != around.me.node, missing, (place + rid) % len(members)
+
+        ranked = sorted(range(len(members)), key=rank)
+        return tuple(members[place] for place in ranked[configuration.majority :])
 
     def look_up(self, key: bytes) -> None:
         """Read a key for its repair, which no client waits for."""
         if len(self.ongoing) < MOST_OWN:
+            self.repairs += 1
             self.start(None, Get(key), OWN_TIMEOUT_S)
 
     def get(self, rid: int) -> Operation | None:
@@ -141,7 +195,7 @@ class Asking:
         lost = {each.node for each in members if self._around.is_lost(each.node, LOST_S)}
         ongoing.presumed = set() if silent else lost
         for member in members:
-            if (silent or member.node in lost) and member not in operation.answered:
+            if (silent or member.node in lost) and member not in operation.attempt.answered:
                 operation.unreachable(member)
 
     # ---- what happens to them ---------------------------------------------------------------
@@ -151,7 +205,7 @@ class Asking:
         for ongoing in list(self.ongoing.values()):
             ongoing.presumed.discard(node)
             for member in ongoing.operation.attempt.configuration.members:
-                if member.node == node and member not in ongoing.operation.answered:
+                if member.node == node and member not in ongoing.operation.attempt.answered:
                     ongoing.operation.unreachable(member)
 
     def learned(self, listed: Listed) -> None:
@@ -180,6 +234,26 @@ class Asking:
         ongoing.tries += 1
         self._around.alarms.set((For.RETRY, rid), self._around.now + self._around.jittered(pause))
 
+    def large(self, rid: int, size: int) -> None:
+        """Have a read go on that needs a large value, when not too many are on their way."""
+        if rid in self._fetched:
+            self._fetch(rid, size)
+        elif rid in self.ongoing:
+            self._large[rid] = size
+            self._fetch_next()
+
+    def _fetch_next(self) -> None:
+        for rid, size in list(self._large.items()):
+            under_way = sum(each for each, _since in self._fetched.values())
+            if under_way and under_way + size > FETCHED_BYTES:
+                return
+            del self._large[rid]
+            self._fetch(rid, size)
+
+    def _fetch(self, rid: int, size: int) -> None:
+        self._fetched[rid] = size, self._around.now
+        self.ongoing[rid].operation.go_on()
+
     def retry(self, rid: int) -> None:
         """Try again."""
         ongoing = self.ongoing.get(rid)
@@ -193,15 +267,27 @@ class Asking:
             self._weigh(ongoing)
 
     def remind(self, rid: int) -> None:
-        """Ask those again that have not answered."""
+        """Ask those again that have not answered, or those first that were spared."""
         ongoing = self.ongoing.get(rid)
         if ongoing is None or ongoing.refreshing is not None:
             return
         longer = _longer(ongoing.asked)
+        operation, spared = ongoing.operation, ongoing.operation.attempt.spare
         self._weigh(ongoing, silent=self._around.now >= ongoing.began + SILENT_S + longer)
-        if rid in self.ongoing:
-            ongoing.operation.remind()
-            self._around.sooner(For.REMINDER, rid, REMINDER_S + longer)
+        if rid not in self.ongoing:
+            return
+        if spared:
+            attempt = operation.attempt
+            for member in attempt.configuration.members:
+                if member not in attempt.answered and member not in spared:
+                    self._around.slow_down(member.node)
+            operation.ask_spare()
+        else:
+            operation.remind()
+            size, since = self._fetched.get(rid, (0, self._around.now))
+            if self._around.now >= since + REMINDER_S + size / BYTES_PER_S:
+                self._fetch(rid, size)
+        self._around.sooner(For.REMINDER, rid, REMINDER_S + longer)
 
     def expire(self, rid: int) -> None:
         """End an operation whose time is up."""
@@ -262,10 +348,12 @@ class Asking:
         ongoing.presumed.clear()
         self._refreshing.discard(ongoing.operation.rid)
         ongoing.began = self._around.now
-        ongoing.operation.attempt = Operation.at_first(ongoing.asked, configuration)
+        ongoing.operation.attempt = Operation.at_first(ongoing.asked, configuration, lasting=True)
         ongoing.operation.begin()
         # Reminders stop while there is nobody to remind.
-        self._around.sooner(For.REMINDER, ongoing.operation.rid, REMINDER_S)
+        self._around.alarms.set(
+            (For.REMINDER, ongoing.operation.rid), self._around.now + REMINDER_S
+        )
 
     def give_up(self, rid: int) -> None:
         """End an operation for whose slot there was no news."""
@@ -276,6 +364,9 @@ class Asking:
     def _finish(self, rid: int, outcome: Outcome) -> None:
         ongoing = self.ongoing.pop(rid)
         self._refreshing.discard(rid)
+        self._large.pop(rid, None)
+        if self._fetched.pop(rid, None) is not None:
+            self._fetch_next()
         for alarm in (For.DEADLINE, For.REMINDER, For.RETRY, For.REFRESH):
             self._around.alarms.cancel((alarm, rid))
         if ongoing.op is not None:

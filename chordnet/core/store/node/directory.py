@@ -17,7 +17,7 @@ from collections.abc import Iterable
 import msgspec
 
 from chordnet.core.base.limits import COUNT_LIMIT
-from chordnet.core.store.base.configurations import Configuration
+from chordnet.core.store.base.configurations import Configuration, begins_generation
 from chordnet.core.store.base.founding import Founding, first_members
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -31,12 +31,18 @@ class Listed(msgspec.Struct, frozen=True, array_like=True):
     serves: bool = True
     """Whether a majority of the members is known to have installed it."""
     before: Configuration | None = None
-    """The configuration before, while this one may not serve yet."""
+    """The configuration before, while this one may not serve yet; without members if they are not
+    known any more."""
+
+    @property
+    def _known(self) -> int:
+        before = self.before
+        return 2 if self.serves else int(before is not None and bool(before.members))
 
     def is_news_to(self, other: Listed) -> bool:
         """Return True if this says more than ``other``."""
         if self.configuration == other.configuration:
-            return self.serves and not other.serves
+            return self._known > other._known
         return self.configuration.follows(other.configuration)
 
     def is_sound(self, slots: int) -> bool:
@@ -46,7 +52,20 @@ class Listed(msgspec.Struct, frozen=True, array_like=True):
             return False
         if before is None:
             return self.serves
+        if begins_generation(before, present):
+            return True
         return (before.generation, before.epoch + 1) == (present.generation, present.epoch)
+
+
+def listed_as_chosen(slot: int, chosen: Configuration, before: Configuration) -> Listed:
+    """Return what is known of a slot whose newest configuration was chosen, and may not serve.
+
+    :param before: an earlier one; of use only if it is the one before.
+    """
+    last = chosen.generation, chosen.epoch - 1
+    if (before.generation, before.epoch) != last:
+        before = Configuration(*last, ())
+    return Listed(slot, chosen, serves=False, before=before)
 
 
 class Directory:

@@ -15,24 +15,33 @@ from msgspec.structs import replace
 
 from chordnet.core.store.base import messages as msg
 from chordnet.core.store.base.ballots import Ballots
-from chordnet.core.store.base.configurations import Configuration
-from chordnet.core.store.base.effects import Answered, Changed, Effect, Ended, NodeEffect, Say, Wait
+from chordnet.core.store.base.effects import (
+    Answered,
+    Changed,
+    Effect,
+    Ended,
+    Follows,
+    Large,
+    NodeEffect,
+    Say,
+    Wait,
+)
 from chordnet.core.store.base.events import Ask
 from chordnet.core.store.base.founding import Founding, Slots
 from chordnet.core.store.base.kept import Kept
-from chordnet.core.store.base.outcomes import Outcome, Report
+from chordnet.core.store.base.outcomes import Outcome
 from chordnet.core.store.base.records import EMPTY
-from chordnet.core.store.base.requests import Get, Inspect, Put
+from chordnet.core.store.base.requests import Get, Inspect, Put, Recover
 from chordnet.core.store.look.enquiries import Enquiries
 from chordnet.core.store.node.asking import LOST_S, OWN_TIMEOUT_S, Asking
-from chordnet.core.store.node.claims import Claims
-from chordnet.core.store.node.directory import Directory, Listed
-from chordnet.core.store.node.holdings import Holdings
+from chordnet.core.store.node.claims import Claims, News
+from chordnet.core.store.node.directory import Directory, Listed, listed_as_chosen
+from chordnet.core.store.node.holdings import Holdings, SlotView, slot_view
+from chordnet.core.store.node.recoveries import Recoveries
 from chordnet.core.store.node.repair import Repair
 from chordnet.core.store.node.seats import Holder, Seats, Suggestions
-from chordnet.core.store.node.surroundings import For, Surroundings, remember
+from chordnet.core.store.node.surroundings import For, Surroundings
 from chordnet.core.store.node.talk import (
-    LISTED_IN_ONE,
     Digest,
     Leaving,
     Lists,
@@ -43,18 +52,13 @@ from chordnet.core.store.node.talk import (
     Talk,
     Where,
 )
-from chordnet.core.store.node.view import SlotView, slot_view
 from chordnet.core.store.slot.operations import Operation
 from chordnet.core.store.slot.reconfigure import Change
+from chordnet.core.store.slot.recovery import Recovering
 from chordnet.core.store.watch.asides import Asides
 from chordnet.core.store.watch.host import Bell
 from chordnet.core.store.watch.messages import Aside, AsideMessage, Peek, Peeked
 from chordnet.core.store.watch.peeks import nothing
-
-TELL_S = 0.02
-"""News of slots wait so long, so that many of them travel together."""
-LIST_AGAIN_S = 5.0
-"""A node is given the whole directory once in this time."""
 
 REQUESTS = (
     msg.Prepare,
@@ -63,6 +67,8 @@ REQUESTS = (
     msg.PrepareChange,
     msg.AcceptChange,
     msg.Fetch,
+    msg.Inquire,
+    msg.Recover,
 )
 FOR_OPERATIONS: dict[type, Callable[[Any, str, Any], None]] = {
     msg.Told: Operation.on_told,
@@ -84,6 +90,11 @@ FOR_CHANGES: dict[type, Callable[[Any, str, Any], None]] = {
     msg.Installed: Change.on_installed,
     msg.Outrun: Change.on_outrun,
     msg.Refused: Change.on_refused,
+}
+FOR_RECOVERIES: dict[type, Callable[[Any, str, Any], None]] = {
+    msg.Inquired: Recovering.on_inquired,
+    msg.RecoverAccepted: Recovering.on_accepted,
+    msg.Refused: Recovering.on_refused,
 }
 
 
@@ -110,27 +121,35 @@ class Formation:
         self.around = around
         self.slots = Slots(founding.bits, founding.slots)
         self.directory = Directory(founding)
-        self.claims = Claims(around, self.id, self.directory, self._learn)
         self.holdings = Holdings(around, founding, kept)
         self.asking = Asking(around, founding, self.directory, ballots)
         self.seats = Seats(around, founding, self.directory, ballots, holders, self.arc)
+        self.claims = Claims(
+            around, self.id, self.directory, self._learn, self.seats.has_other_disk
+        )
         self.suggestions = Suggestions(around, founding, self.directory, holders, self.seats)
+        self.recoveries = Recoveries(around, founding, self.directory, self.seats, self._learn)
         self.repair = Repair(around, self.id, self.holdings, self.asking.look_up)
         self.enquiries = Enquiries(
-            around.me, self.id, around.effects, self._found_out, lambda: around.now, around.heard_at
+            around.me,
+            self.id,
+            around.effects,
+            lambda op, report: around.answers.append(Answered(op, report)),
+            lambda: around.now,
+            around.heard_at,
         )
         host = _Host(self)
         self.asides = Asides(host, host.version, host.own)
-        self._news: dict[int, None] = {}
-        self._listed_at: tuple[dict[str, float], dict[str, float]] = ({}, {})
-        """When nodes were given the whole directory, and when they were for an answer of theirs."""
+        self.news = News(around, self.id, self.directory)
         self.repair.start()
         for held in self.holdings.slots.values():
             head = held.registers.head
-            listed = Listed(head.slot, head.known, head.newest is None)
-            if listed.is_sound(founding.slots):
-                self.directory.learn(listed)
+            if head.newest is not None:
+                self.directory.learn(listed_as_chosen(head.slot, head.newest, head.configuration))
+            elif head.configuration.members:
+                self.directory.learn(Listed(head.slot, head.configuration))
             self.seats.sealed(head, around.me)
+            self.holdings.resume(self.directory.of(head.slot))
 
     def arc(self) -> Iterable[int]:
         """Return the slots in this node's care: their places lie in (predecessor, this node]."""
@@ -159,8 +178,8 @@ class Formation:
         elif message.formation == self.id:
             on_talk: dict[type, Callable[[str, Any], None]] = {
                 Lists: self._listed,
-                Digest: self._compared,
-                Where: self._asked_where,
+                Digest: self.news.on_digest,
+                Where: self.news.on_where,
                 Sum: self.repair.on_sum,
                 Stock: self.repair.on_stock,
                 Missing: self.repair.on_missing,
@@ -181,7 +200,11 @@ class Formation:
         elif isinstance(message, msg.Forget):
             self._forget(sender, message)
         elif isinstance(message, REQUESTS):
-            self.holdings.take(sender, message, self.directory.of(slot))
+            address, known = message.address, self.directory.of(slot)
+            if address.formation == self.id and address.generation > known.configuration.generation:
+                # The sender knows of a later generation, in which this node must not answer.
+                self.around.say(sender, Where(self.id, (slot,)))
+            self.holdings.take(sender, message, known)
             if isinstance(message, msg.AcceptChange) and slot in self.holdings.slots:
                 head = self.holdings.slots[slot].registers.head
                 self.seats.sealed(head, self.around.me)
@@ -199,7 +222,12 @@ class Formation:
             if any(member.node == sender for member in members):
                 FOR_CHANGES[type(answer)](change, sender, answer)
         else:
-            self.enquiries.on_answer(sender, answer)
+            recovering = self.recoveries.get(answer.rid)
+            if recovering is not None and type(answer) in FOR_RECOVERIES:
+                FOR_RECOVERIES[type(answer)](recovering, sender, answer)
+                self.recoveries.advance(answer.rid)
+            else:
+                self.enquiries.on_answer(sender, answer)
 
     def _chosen(self, sender: str, told: msg.Chosen) -> None:
         """Install what is chosen, if it is known to be."""
@@ -207,7 +235,7 @@ class Formation:
         if told.address.formation != self.id:
             return
         listed = Listed(slot, new, serves=False, before=told.previous)
-        if self.claims.trusts(sender, slot):
+        if self.claims.trusts(sender, slot) or self.holdings.has_accepted(listed):
             if self.claims.is_possible(listed):
                 self.holdings.chosen(sender, told)
                 self._learn(listed)
@@ -240,8 +268,12 @@ class Formation:
                 self.seats.wait(effect.rid)
             elif effect.rid in self.asking.ongoing:
                 self.asking.wait(effect.rid)
+        elif isinstance(effect, Large):
+            self.asking.large(effect.rid, effect.size)
         elif isinstance(effect, Ended):
             self.asking.ended(effect.rid, effect.outcome)
+        elif isinstance(effect, Follows):
+            self.asking.follow(effect.rid, effect.following)
         elif isinstance(effect, Changed):
             listed = self.seats.over(effect.rid, effect.configuration)
             if listed is not None:
@@ -259,6 +291,9 @@ class Formation:
         if isinstance(asked, Get | Put):
             self.asking.start(event.op, asked, event.timeout)
             return
+        if isinstance(asked, Recover):
+            self.recoveries.start(event.op, asked, event.timeout)
+            return
         rid = around.rid()
         around.sooner(For.ENQUIRY, rid, event.timeout)
         if isinstance(asked, Inspect):
@@ -269,14 +304,8 @@ class Formation:
         if asked.leaving:
             for node in sorted(self.fellows() - {around.me.node}):
                 around.say(node, Leaving(self.id))
-        self.enquiries.may_stop(rid, event.op, self._seats())
-
-    def _seats(self) -> list[tuple[int, Configuration]]:
-        """Return the slots that need this disk, each with the members that it should have."""
-        return [(slot, self.directory.of(slot).configuration) for slot in sorted(self.needing())]
-
-    def _found_out(self, op: int, report: Report) -> None:
-        self.around.answers.append(Answered(op, report))
+        seats = [(slot, self.directory.of(slot).configuration) for slot in sorted(self.needing())]
+        self.enquiries.may_stop(rid, event.op, seats)
 
     def lost(self, node: str) -> None:
         """Heed that a node cannot be reached."""
@@ -289,56 +318,25 @@ class Formation:
         self.asides.close()
         self.asking.close()
         self.enquiries.close()
+        self.recoveries.close()
 
     # ---- the directory ----------------------------------------------------------------------
 
     def _learn(self, listed: Listed) -> None:
         if not listed.is_sound(self.founding.slots) or not self.directory.learn(listed):
             return
-        self._news[listed.slot] = None
+        self.news.add(listed.slot)
         self.seats.learned(listed)
-        self.around.sooner(For.TELL, 0, TELL_S)
         self.holdings.learned(listed)
         self.asking.learned(listed)
         self.asides.watching.moved()
+        self.recoveries.learned(listed)
 
     def _listed(self, sender: str, message: Lists) -> None:
         for listed in message.listed:
+            if self.claims.is_possible(listed) and self.holdings.has_accepted(listed):
+                self._learn(listed)
             self.claims.take(sender, listed)
-
-    def _compared(self, sender: str, message: Digest) -> None:
-        digest, at = self.directory.digest, self._listed_at[message.back]
-        # A small question with a long answer, so not as often as a node may ask.
-        if self.around.now < at.get(sender, -LIST_AGAIN_S) + LIST_AGAIN_S:
-            return
-        if message.digest != digest:
-            remember(at, sender, self.around.now)
-            self._list(sender, self.directory.later())
-            if not message.back:
-                self.around.say(sender, Digest(self.id, digest, back=True))
-
-    def _asked_where(self, sender: str, message: Where) -> None:
-        known = [slot for slot in dict.fromkeys(message.slots) if slot < self.founding.slots]
-        self._list(sender, [self.directory.of(slot) for slot in known])
-
-    def _tell_news(self) -> None:
-        news = [self.directory.of(slot) for slot in self._news]
-        self._news.clear()
-        place = self.around.place
-        for node in dict.fromkeys([place.predecessor, *place.successors[:1]]):
-            if node is not None:
-                self._list(node, news)
-
-    def _list(self, to: str, listed: list[Listed]) -> None:
-        while listed:
-            page = msg.page(listed, LISTED_IN_ONE)
-            self.around.say(to, Lists(self.id, page))
-            listed = listed[len(page) :]
-
-    def compare(self) -> None:
-        """Compare directories with the next node."""
-        for node in self.around.place.successors[:1]:
-            self.around.say(node, Digest(self.id, self.directory.digest))
 
     # ---- time -------------------------------------------------------------------------------
 
@@ -353,9 +351,10 @@ class Formation:
             For.SEATS: lambda _number: self.seats.look(),
             For.INSTALL: lambda slot: self.holdings.install(self.directory.of(slot)),
             For.FINISH: self._finish,
+            For.RECOVER: self.recoveries.ring,
             For.REPAIR: lambda _number: self.repair.step(),
             For.DOUBT: lambda _number: self.claims.look(),
-            For.TELL: lambda _number: self._tell_news(),
+            For.TELL: lambda _number: self._tell(),
             For.ENQUIRY: self.enquiries.expire,
         }
         for bell, alarm in BELLS.items():
@@ -364,6 +363,10 @@ class Formation:
 
     def _finish(self, slot: int) -> None:
         self.seats.finish(self.holdings.slots[slot].registers.head, self.around.me)
+
+    def _tell(self) -> None:
+        self.holdings.tell_outdated()
+        self.news.tell()
 
     # ---- to look at -------------------------------------------------------------------------
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import attrs
+from msgspec.structs import replace
 
 from chordnet.core.store.base import messages as msg
-from chordnet.core.store.base.configurations import Configuration, Head, blank
+from chordnet.core.store.base.configurations import Configuration, Head, Member, blank
+from chordnet.core.store.base.effects import Noted
 from chordnet.core.store.base.founding import FIRST_GENERATION, Founding, first_members
 from chordnet.core.store.base.kept import Kept
 from chordnet.core.store.base.messages import Address, Why
@@ -15,8 +18,21 @@ from chordnet.core.store.base.records import Record
 from chordnet.core.store.node.directory import Listed
 from chordnet.core.store.node.surroundings import For, Surroundings
 from chordnet.core.store.slot.reconfigure import Installation
-from chordnet.core.store.slot.registers import Registers
+from chordnet.core.store.slot.registers import Registers, inquired
 
+ON_REQUEST: dict[type, Callable[[Registers, str, Any], None]] = {
+    msg.Prepare: Registers.on_prepare,
+    msg.Accept: Registers.on_accept,
+    msg.Read: Registers.on_read,
+    msg.PrepareChange: Registers.on_prepare_change,
+    msg.AcceptChange: Registers.on_accept_change,
+    msg.Fetch: Registers.on_fetch,
+    msg.Forget: Registers.on_forget,
+    msg.Inquire: Registers.on_inquire,
+    msg.Recover: Registers.on_recover,
+}
+SHOWN = 10
+"""Slots that one notice names."""
 INSTALL_AFTER_S = 0.3
 """A member that hears by the way of its configuration waits so long for its leader."""
 INSTALL_AGAIN_S = 1.0
@@ -48,6 +64,8 @@ class Holdings:
         self._around = around
         self._formation = founding.id
         self.slots: dict[int, Held] = {}
+        self._outdated: list[int] = []
+        """Slots that were recovered without this disk, and of which people were not told yet."""
         records: dict[int, dict[bytes, Record]] = {}
         for slot, key, record in kept.records if kept is not None else ():
             records.setdefault(slot, {})[key] = record
@@ -83,22 +101,14 @@ class Holdings:
         :param known: what the directory has of it.
         """
         held = self.slots.get(request.address.slot)
-        if held is None:
+        if held is None and isinstance(request, msg.Inquire):
+            self._has_nothing(sender, request, known.configuration)
+        elif held is None:
             self._refuse(sender, request, known.configuration)
         elif self._is_stranger(sender, held.registers.head, request, known):
             self._refuse(sender, request, held.registers.head.known, Why.STRANGER)
-        elif isinstance(request, msg.Prepare):
-            held.registers.on_prepare(sender, request)
-        elif isinstance(request, msg.Accept):
-            held.registers.on_accept(sender, request)
-        elif isinstance(request, msg.Read):
-            held.registers.on_read(sender, request)
-        elif isinstance(request, msg.PrepareChange):
-            held.registers.on_prepare_change(sender, request)
-        elif isinstance(request, msg.AcceptChange):
-            held.registers.on_accept_change(sender, request)
-        elif isinstance(request, msg.Fetch):
-            held.registers.on_fetch(sender, request)
+        else:
+            ON_REQUEST[type(request)](held.registers, sender, request)
 
     def _is_stranger(self, sender: str, head: Head, request: msg.Request, known: Listed) -> bool:
         """Return True if a node asks for what only the slot's members may ask for.
@@ -135,7 +145,17 @@ class Holdings:
         answer = msg.Refused(
             address, request.rid, why, self._formation, me.store, newest, sealed=False
         )
-        if sender == me.node:
+        self._answer(sender, answer)
+
+    def _has_nothing(self, sender: str, request: msg.Inquire, newest: Configuration) -> None:
+        address = request.address
+        if address.formation == self._formation:
+            head = blank(self._formation, address.slot, FIRST_GENERATION)
+            head = replace(head, newest=newest)
+            self._answer(sender, inquired(request, self._around.me, head))
+
+    def _answer(self, sender: str, answer: msg.Answer) -> None:
+        if sender == self._around.me.node:
             self._around.pass_on(answer)
         else:
             self._around.say(sender, answer)
@@ -178,17 +198,47 @@ class Holdings:
         slot, me, new = listed.slot, self._around.me, listed.configuration
         held = self.slots.get(slot)
         if held is not None:
+            head = held.registers.head
+            takes_part = head.recovery is not None and head.recovery.configuration == new
+            if held.serves and new.generation > head.known.generation and not takes_part:
+                self._outdated.append(slot)
             held.registers.learn(new)
             if listed.serves and me not in new.members:
                 held.registers.forget(new)
+        self.resume(listed)
+
+    def resume(self, listed: Listed) -> None:
+        """Install a slot's newest configuration soon, if this disk should have it."""
+        slot, me, new = listed.slot, self._around.me, listed.configuration
+        held = self.slots.get(slot)
         if me not in new.members or not self._lacks(held, new):
             return
         copying = None if held is None else held.installation.copying
         if copying is None or copying.told.configuration != new:
             self._around.sooner(For.INSTALL, slot, self._around.jittered(INSTALL_AFTER_S))
 
+    def has_accepted(self, listed: Listed) -> bool:
+        """Return True if this disk has accepted this recovery, so that anybody may say it is so."""
+        held = self.slots.get(listed.slot)
+        recovery = None if held is None else held.registers.head.recovery
+        if recovery is None:
+            return False
+        return (recovery.configuration, recovery.left) == (listed.configuration, listed.before)
+
+    def tell_outdated(self) -> None:
+        """Tell people of the slots that were recovered without this disk."""
+        outdated, self._outdated = sorted(self._outdated), []
+        if outdated:
+            which = ", ".join(map(str, outdated[:SHOWN]))
+            more = f" and {len(outdated) - SHOWN} more" if len(outdated) > SHOWN else ""
+            text = (
+                f"slots were recovered without this disk: {which}{more}; what it has of them is"
+                " outdated, and is dropped"
+            )
+            self._around.answers.append(Noted(text, alarming=True))
+
     def install(self, listed: Listed) -> None:
-        """Fetch the state of a slot's newest configuration, if this disk should have it."""
+        """Fetch the state of a slot's newest configuration, if this disk lacks it."""
         slot, me, new = listed.slot, self._around.me, listed.configuration
         if me not in new.members or not self._lacks(self.slots.get(slot), new):
             return
@@ -204,3 +254,51 @@ class Holdings:
 
     def _lacks(self, held: Held | None, new: Configuration) -> bool:
         return held is None or new.follows(held.registers.head.configuration)
+
+
+# ---- to look at -----------------------------------------------------------------------------
+
+
+@attrs.frozen
+class SlotView:
+    """One slot."""
+
+    slot: int
+    configuration: Configuration
+    """The newest that this node knows of."""
+    serves: bool
+    """Whether a majority of its members is known to have installed it."""
+    installed: tuple[int, int] | None
+    """Generation and epoch that this disk has installed; None if it holds nothing of the slot."""
+    sealed: bool
+    """Whether this disk waits for the next epoch."""
+    keys: int
+    """Keys with a value that this disk holds."""
+    bytes: int
+    """Bytes of these keys and values."""
+
+
+@attrs.frozen
+class StoreView:
+    """The store as one node sees it."""
+
+    me: Member
+    run: int
+    """Counts the starts with this disk."""
+    founding: Founding | None
+    vacating: bool
+    seats: int
+    """Slots that need this disk."""
+    changing: int
+    """Slots whose members this node is changing."""
+    slots: tuple[SlotView, ...]
+
+
+def slot_view(listed: Listed, held: Held | None) -> SlotView:
+    """Return the view of one slot."""
+    known = listed.slot, listed.configuration, listed.serves
+    if held is None or not held.serves:
+        return SlotView(*known, None, sealed=False, keys=0, bytes=0)
+    head, stock = held.registers.head, held.registers.stock
+    installed = head.configuration.generation, head.configuration.epoch
+    return SlotView(*known, installed, head.sealed, stock.keys, stock.bytes)

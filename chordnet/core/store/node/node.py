@@ -18,6 +18,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from random import Random
 
+import attrs
+
 from chordnet.core.kernel.timers import Alarms
 from chordnet.core.store.base import events as ev
 from chordnet.core.store.base.configurations import Member
@@ -32,10 +34,10 @@ from chordnet.core.store.begin.settings import StoreSettings
 from chordnet.core.store.begin.voices import Voices
 from chordnet.core.store.node.directory import Listed
 from chordnet.core.store.node.formation import Formation
+from chordnet.core.store.node.holdings import StoreView
 from chordnet.core.store.node.seats import Holder
 from chordnet.core.store.node.surroundings import For, Place, Surroundings, remember
 from chordnet.core.store.node.talk import letters, read
-from chordnet.core.store.node.view import StoreView
 
 ALL = StoreSafeguards()
 HAIL_S = 15.0
@@ -78,7 +80,8 @@ class StoreNode:
         """This node's part in its formation; None until it belongs to one."""
         self.misfit = misfit(settings, self.around.me, kept)
         """Why this node keeps out of the store, with the disk that it has; empty if it does not."""
-        self._founders = Founders(settings, self.around.me, kept)
+        self.founders = Founders(settings, self.around.me, kept)
+        """This node's part in the beginning of a store."""
         self._voices = Voices(settings.founders)
         self._greetings: dict[str, bool] = {}
         """Nodes to greet at the end of this step; whether to ask them to answer."""
@@ -101,7 +104,8 @@ class StoreNode:
         """
         self.around.now, self.around.wall = now, wall
         if self.misfit:
-            return self._keep_out()
+            told, self._told_misfit = self._told_misfit, True
+            return [] if told else [Noted(self.misfit, alarming=True)]
         if isinstance(event, ev.Mail):
             self._mail(event)
         elif isinstance(event, ev.Ask):
@@ -116,6 +120,8 @@ class StoreNode:
             self.formation.asides.heed(event)
         elif isinstance(event, ev.Vacate):
             self._vacate()
+        elif isinstance(event, ev.Begin):
+            self._begin(event.founders)
         else:
             self._tick()
         return self._done()
@@ -141,17 +147,13 @@ class StoreNode:
         result, self._first = [*self._first, *around.answers], []
         around.answers.clear()
         for node, asks in self._greetings.items():
-            hail = self._founders.hail(self.vacating, asks=asks)
+            hail = self.founders.hail(self.vacating, asks=asks)
             around.said.setdefault(node, []).insert(0, hail)
         self._greetings.clear()
         for node, messages in around.said.items():
             result += [Post(node, letter) for letter in letters(messages)]
         around.said.clear()
         return result
-
-    def _keep_out(self) -> list[NodeEffect]:
-        told, self._told_misfit = self._told_misfit, True
-        return [] if told else [Noted(self.misfit, alarming=True)]
 
     def _work(self) -> None:
         """Do what the parts of this node have asked for."""
@@ -161,7 +163,7 @@ class StoreNode:
             effects, queue[:] = queue[:], []
             for effect in effects:
                 if isinstance(effect, Keep):
-                    self._founders.empty = False
+                    self.founders.empty = False
                     self._first.append(effect)
                 elif isinstance(effect, Say) and effect.to != around.me.node:
                     around.say(effect.to, effect.message)
@@ -178,7 +180,7 @@ class StoreNode:
             around.found(node)
         if not event.member:
             return
-        self._first += self._founders.begin()
+        self._first += self.founders.begin()
         self._hail(node for node in around.place.near if node not in before)
         around.sooner(For.HAIL, 0, around.jittered(self._pause))
         if self.formation is not None:
@@ -216,7 +218,7 @@ class StoreNode:
                 self._greetings[node] = asks or self._greetings.get(node, False)
 
     def _hailed(self, sender: str, hail: Hail) -> None:
-        founders = self._founders
+        founders = self.founders
         fault = fault_of(sender, hail)
         if fault:
             self._notice(f"{sender} has sent a hail that {fault}")
@@ -245,13 +247,13 @@ class StoreNode:
 
     @property
     def _pause(self) -> float:
-        seeks = self.formation is None and (self._founders.wanted or self._voices.heard)
+        seeks = self.formation is None and (self.founders.wanted or self._voices.heard)
         patient = self._since is None or self.around.now < self._since + OVERDUE_S
         return SEEK_S if seeks and patient else HAIL_S
 
     def _catch_up(self) -> None:
         """Begin with a formation that is new to this node."""
-        founding = self._founders.founding
+        founding = self.founders.founding
         if founding is None or founding == self.founding:
             return
         if self.formation is not None:
@@ -270,6 +272,17 @@ class StoreNode:
         self.around.alarms = Alarms(self.around.horizon)
         self.around.sooner(For.HAIL, 0, self.around.jittered(HAIL_S))
         self.holders.clear()  # the hail that ends the formation fills it again
+
+    def _begin(self, founders: tuple[str, ...]) -> None:
+        if self.founders.why_not(founders):
+            return
+        self.settings = attrs.evolve(self.settings, founders=founders)
+        self._voices = Voices(founders)
+        self._since = None
+        self._first += self.founders.order(founders)
+        self._hail(self.founders.wanted)
+        self.around.alarms.set((For.HAIL, 0), self.around.now + SEEK_S)
+        self._catch_up()
 
     def _vacate(self) -> None:
         self.vacating = True
@@ -298,13 +311,13 @@ class StoreNode:
         others = set() if formation is None else formation.seats.members_of_arc()
         before = around.place.predecessor
         near = [*around.place.successors[:NEAREST], *([] if before is None else [before])]
-        self._hail(sorted({*near, *self._founders.wanted, *others}))
+        self._hail(sorted({*near, *self.founders.wanted, *others}))
         if formation is not None:
-            formation.compare()
+            formation.news.compare()
         else:
             self._since = around.now if self._since is None else self._since
             if around.now >= self._since + OVERDUE_S:
-                self._first += self._founders.overdue()
+                self._first += self.founders.overdue()
 
     def _notice(self, text: str) -> None:
         """Say something once."""

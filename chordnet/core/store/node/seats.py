@@ -15,8 +15,8 @@ What the owner proposes, for R members:
   seat: the number of members never falls by itself. One that leaves on purpose comes last, and is
   left out without a replacement if all the others are there.
 - A slot with fewer than R members takes as many as are missing, in one step.
-- A live member is replaced by a better placed node after a while without changes, which doubles
-  with every recent change of the slot.
+- A live member is replaced by a better placed node after a while in which all members can be
+  reached and nothing changes; it doubles with every recent change of the slot.
 - At most (R - 1) / 2 seats change at once, so the members that stay are a majority and hold the
   data. Only a slot that is still in its first configuration takes all its seats in one step, while
   all its members live: it is empty, or was written by a few nodes that have just begun.
@@ -35,9 +35,15 @@ from collections.abc import Callable, Iterable
 import attrs
 
 from chordnet.core.store.base.ballots import Ballots
-from chordnet.core.store.base.configurations import Configuration, Head, Member
+from chordnet.core.store.base.configurations import (
+    Configuration,
+    Head,
+    Member,
+    begins_generation,
+    recoveries,
+)
 from chordnet.core.store.base.founding import FIRST_EPOCH, Founding, Slots
-from chordnet.core.store.node.directory import Directory, Listed
+from chordnet.core.store.node.directory import Directory, Listed, listed_as_chosen
 from chordnet.core.store.node.surroundings import For, Surroundings
 from chordnet.core.store.node.talk import Suggest
 from chordnet.core.store.slot.reconfigure import Change, Step, Underway, finish_after
@@ -114,7 +120,7 @@ class Seats:
         self._replicas = founding.replicas
         self._directory = directory
         self._ballots = ballots
-        self._holders = holders
+        self.holders = holders
         self._arc = arc
         self._slots: dict[int, _Slot] = {}
         self.settled_at = around.now
@@ -163,7 +169,7 @@ class Seats:
         waited, state.suggested = state.suggested is not None, None
         if listed.serves:
             state.changed = [*self._recent(state.changed), self._around.now]
-            if waited and any(holder.vacating for holder in self._holders.values()):
+            if waited and any(holder.vacating for holder in self.holders.values()):
                 self.hurry()
 
     def _look_at(self, slot: int) -> bool:
@@ -208,9 +214,9 @@ class Seats:
         members = present.members
         gone = [each for each in members if self.is_gone(each)]
         fresh = [each for each in proper if each not in members]
-        well = not gone and not any(around.lost_for(each.node) for each in members)
-        first = present.epoch == FIRST_EPOCH
-        if first and fresh and well and len(members) <= len(proper):
+        lost = any(around.lost_for(each.node) for each in members)
+        first = present.epoch == FIRST_EPOCH and not recoveries(present.generation)
+        if first and fresh and not gone and not lost and len(members) <= len(proper):
             return tuple(sorted(proper)) if self._quiet(()) else members
         seats = max(1, (replicas - 1) // 2)
         if gone:
@@ -222,7 +228,8 @@ class Seats:
             leaving = [each for each in leaving if each not in over]
         elif len(members) < replicas:
             leaving, coming = [], fresh[: replicas - len(members)]
-        elif fresh and self._quiet(changed):
+        elif fresh and not lost and self._quiet(changed):
+            # One that has just been lost may be starting again: it keeps its seat until it is gone.
             leaving = [each for each in members if each not in proper][:seats]
             coming = fresh[: len(leaving)]
         else:
@@ -233,7 +240,7 @@ class Seats:
     def _proper(self) -> list[Member]:
         found = []
         for node in (self._around.me.node, *self._around.place.successors):
-            holder = self._holders.get(node)
+            holder = self.holders.get(node)
             if holder is None or not holder.seat or holder.vacating:
                 continue
             if not self._around.lost_for(node) and self._around.hears(node, HEARD_S):
@@ -242,14 +249,19 @@ class Seats:
 
     def is_gone(self, member: Member) -> bool:
         """Return True if a member is to lose its seat."""
-        holder = self._holders.get(member.node)
+        holder = self.holders.get(member.node)
         if holder is not None and (holder.store != member.store or holder.vacating):
             return True
         return self._around.lost_for(member.node) >= REPLACE_AFTER_S
 
+    def has_other_disk(self, member: Member) -> bool:
+        """Return True if a member's node came back without its disk."""
+        holder = self.holders.get(member.node)
+        return holder is not None and holder.store != member.store
+
     def leaves(self, member: Member) -> bool:
         """Return True if a member gives up its seats, because it wants to leave."""
-        holder = self._holders.get(member.node)
+        holder = self.holders.get(member.node)
         return holder is not None and holder.vacating and holder.store == member.store
 
     def _quiet(self, changed: Iterable[float]) -> bool:
@@ -305,12 +317,12 @@ class Seats:
             return None
         slot, change = self.changes[rid]
         self._drop(rid)
-        if any(holder.vacating for holder in self._holders.values()):
+        if any(holder.vacating for holder in self.holders.values()):
             self.hurry()
         old = change.underway.old
         if configuration == change.new:
             return Listed(slot, configuration)
-        listed = Listed(slot, configuration, serves=False, before=old)
+        listed = listed_as_chosen(slot, configuration, old)
         return listed if listed.is_sound(self._directory.slots) else None
 
     def _drop(self, rid: int) -> None:
@@ -431,6 +443,10 @@ class Suggestions:
 def change_of(listed: Listed, members: tuple[Member, ...]) -> Underway:
     """Return the change of a slot to these members; of one that does not serve, to its own."""
     present = listed.configuration
-    if listed.before is not None:
-        return Underway(listed.before, present.members, Step.INSTALL, members=present.members)
+    before = listed.before
+    if before is not None:
+        generation = present.generation if begins_generation(before, present) else 0
+        return Underway(
+            before, present.members, Step.INSTALL, members=present.members, generation=generation
+        )
     return Underway(present, members, needed=members if len(members) < len(present.members) else ())

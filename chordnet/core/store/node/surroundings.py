@@ -36,6 +36,7 @@ class For(enum.IntEnum):
     REPAIR = 10
     DOUBT = 16
     ENQUIRY = 11
+    RECOVER = 12
     RENEW = 20
     LOOK = 21
     HINT = 22
@@ -96,6 +97,8 @@ class Surroundings:
     """Nodes that a part has to know more of: greeted at the end of this step."""
     tried: dict[str, float] = attrs.field(factory=dict)
     """The same nodes -> when that was last seen to be so."""
+    slow: dict[str, float] = attrs.field(factory=dict)
+    """Nodes that were waited for in vain, and have said nothing since -> when."""
     heard: dict[str, float] = attrs.field(factory=dict)
     """When other nodes were heard from last."""
     _rid: int = attrs.field(init=False)
@@ -145,11 +148,22 @@ class Surroundings:
         """Note that a node can be reached."""
         self.lost.pop(node, None)
         self.tried.pop(node, None)
+        self.slow.pop(node, None)
 
     def lose(self, node: str) -> None:
         """Note that a node cannot be reached."""
         remember(self.lost, node, self.lost.get(node, self.now))
         remember(self.tried, node, self.now)
+
+    def slow_down(self, node: str) -> None:
+        """Note that a node has not answered in time."""
+        if node != self.me.node:
+            remember(self.slow, node, self.now)
+
+    def is_slow(self, node: str, memory_s: float) -> bool:
+        """Return True if the node has not answered in time, not longer ago than that."""
+        since = self.slow.get(node)
+        return since is not None and self.now < since + memory_s
 
     def is_lost(self, node: str, memory_s: float) -> bool:
         """Return True if the node could not be reached in the last ``memory_s`` seconds."""

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from math import isfinite
-from typing import Any
+from operator import attrgetter
+from types import UnionType
+from typing import Any, get_args, get_type_hints
 
 import msgspec
 
@@ -22,7 +24,7 @@ from chordnet.core.base.limits import (
 from chordnet.core.base.naming import usable_name
 from chordnet.core.store.base import messages as msg
 from chordnet.core.store.base.ballots import Ballot
-from chordnet.core.store.base.configurations import Configuration, Member, Vote
+from chordnet.core.store.base.configurations import Configuration, Member, Recovery, Vote
 from chordnet.core.store.base.founding import MOST_REPLICAS, MOST_SLOTS
 from chordnet.core.store.base.messages import Address, StoreMessage
 from chordnet.core.store.base.records import MOST_REQUESTS, Applied, Content, Floor, Record
@@ -164,24 +166,49 @@ def read(letter: bytes) -> list[Message]:
 # ---- what is possible -------------------------------------------------------------------------
 
 
+Check = Callable[[Any], bool]
+
+
 def _sound(part: Any) -> bool:
     """Return True if everything in a message is as an honest node may say it."""
-    kind = type(part)
-    if kind is int:
-        return bool(0 <= part < COUNT_LIMIT)
-    if kind is tuple:
-        return all(map(_sound, part))
-    check = _CHECKS.get(kind)
-    if check is not None and not check(part):
-        return False
-    if kind in _INNER:
-        return all(_sound(getattr(part, name)) for name in _INNER[kind])
+    check = _SOUND.get(type(part))
+    return check is None or check(part)
+
+
+def _sound_number(part: int) -> bool:
+    return 0 <= part < COUNT_LIMIT
+
+
+def _sound_parts(parts: tuple[Any, ...]) -> bool:
+    # Messages are read in every step of a busy store, so this is a loop without calls of its own.
+    for part in parts:
+        check = _SOUND.get(type(part))
+        if check is not None and not check(part):
+            return False
     return True
 
 
-def _inner(kind: type) -> tuple[str, ...]:
-    """Return the fields of a kind of message that have to be looked at."""
+def _sound_struct(kind: type) -> Check:
+    """Return what checks a kind of message: the kind's own rule, and all fields that have one."""
+    own = _CHECKS.get(kind, lambda _part: True)
+    hints = get_type_hints(kind)
+    names = [name for name in _fields(kind) if not _PLAIN.issuperset(_kinds(hints[name]))]
+    if not names:
+        return own
+    if len(names) == 1:
+        only = attrgetter(names[0])
+        return lambda part: own(part) and _sound(only(part))
+    several = attrgetter(*names)
+    return lambda part: own(part) and _sound_parts(several(part))
+
+
+def _fields(kind: type) -> tuple[str, ...]:
     return tuple(kind.__struct_fields__)  # type: ignore[attr-defined]
+
+
+def _kinds(hint: Any) -> tuple[Any, ...]:
+    """Return the kinds that a field may have."""
+    return get_args(hint) if isinstance(hint, UnionType) else (hint,)
 
 
 def _is_key(key: bytes) -> bool:
@@ -200,6 +227,8 @@ _CHECKS: dict[type, Callable[[Any], bool]] = {
     Ballot: lambda part: part.node == "" or usable_name(part.node),
     Member: lambda part: usable_name(part.node),
     Configuration: lambda part: _members(part.members),
+    Recovery: lambda part: part.is_sound(),
+    msg.Inquired: lambda part: isfinite(part.written),
     Vote: lambda part: _members(part.members),
     msg.AcceptChange: lambda part: _members(part.members),
     Content: lambda part: (
@@ -244,13 +273,15 @@ _STRUCTS: tuple[type, ...] = (
     Ballot,
     Member,
     Configuration,
+    Recovery,
     Vote,
     Content,
     Applied,
     Record,
     Floor,
 )
-_INNER = {kind: _inner(kind) for kind in _STRUCTS}
+_PLAIN = frozenset({bytes, str, bool, float, type(None)})
+"""What only the rule of the kind that it is in can say something about."""
 
 
 def _watched(keys: tuple[tuple[bytes, int], ...]) -> bool:
@@ -259,3 +290,11 @@ def _watched(keys: tuple[tuple[bytes, int], ...]) -> bool:
 
 def _members(members: tuple[Member, ...]) -> bool:
     return len(members) <= MOST_REPLICAS and len({each.node for each in members}) == len(members)
+
+
+_SOUND: dict[type, Check] = {
+    int: _sound_number,
+    tuple: _sound_parts,
+    **{kind: _sound_struct(kind) for kind in _STRUCTS},
+}
+"""What checks a part of a message, by its kind; anything is sound that has none."""

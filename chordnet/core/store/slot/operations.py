@@ -32,6 +32,17 @@ of requests has to be complete, is the lowest base of any attempt, not the last 
 these clocks is buried, with a tombstone of a version of its own, before anything else is done or
 told. So one wrong clock ends no lease early, and clocks order nothing.
 
+**One round.** With the accept of a write the coordinator asks for the promise of a *following*
+ballot. If a majority gives it together with the acceptance, phase 1 of the next write of this key
+is done: that majority has accepted nothing else below the following ballot. So the next write is to
+be accepted under it immediately, once, in the same epoch, if what was accepted lets it be written.
+Whatever else there is to say (a conflict, a write that was asked for before, something that may
+expire) takes both rounds, for others may have been faster meanwhile. If they were, this write is
+tried again in two rounds. A member that has refused a ballot never takes it. So if *all* members
+have, nothing of it is left anywhere, and it is as if it had not been sent. That matters: the others
+may have written more often than a record remembers, and then it could not be told any more whether
+this write is done.
+
 An answer counts only if it is from the epoch and for the ballot of the present attempt. A member
 that says that the slot has moved is believed, and the operation goes on there, with a new ballot.
 When others were faster, or the slot is about to move, the operation asks to ``Wait``: who runs it
@@ -61,10 +72,11 @@ from collections.abc import Callable
 import msgspec
 from msgspec.structs import replace
 
+from chordnet.core.base.limits import MAX_VALUE_BYTES
 from chordnet.core.store.base import messages as msg
 from chordnet.core.store.base.ballots import NONE, Ballot, Ballots
-from chordnet.core.store.base.configurations import Configuration, Member
-from chordnet.core.store.base.effects import Effect, Ended, Say, Wait
+from chordnet.core.store.base.configurations import Configuration, Following, Member
+from chordnet.core.store.base.effects import Effect, Ended, Follows, Large, Say, Wait
 from chordnet.core.store.base.messages import Address, Why
 from chordnet.core.store.base.outcomes import (
     Conflict,
@@ -103,6 +115,8 @@ class Heard(msgspec.Struct, frozen=True, order=True, array_like=True):
     floor: int = 0
     wall: float = 0.0
     """The member's wall clock."""
+    left_out: int = 0
+    """Bytes of the value, if it did not come with the content."""
 
 
 class Attempt(msgspec.Struct, frozen=True):
@@ -127,6 +141,22 @@ class Attempt(msgspec.Struct, frozen=True):
     """How the operation ends once that is; None: it begins again from there."""
     since: int | None = None
     """The lowest base onto which an accept of this write may have been sent; None: none was."""
+    spare: tuple[Member, ...] = ()
+    """Members that are not asked for promises or contents unless one of the others does not do."""
+    lasting: bool = False
+    """Whether a write asks for the promise of the ballot for the next one."""
+    ahead: Following | None = None
+    """What this node has been promised for its next write of the key; used once."""
+    hasty: bool = False
+    """Whether this is such a write, and not every member has answered."""
+    newest: Configuration | None = None
+    """Where the slot has moved meanwhile, if it has."""
+    following: Ballot = NONE
+    """The promise that is asked for with the accept."""
+    promised: tuple[Member, ...] = ()
+    """Who has given it."""
+    fetches: int = 0
+    """How often the value was asked for that was left out of the answers to a read."""
 
     @property
     def base(self) -> Content:
@@ -144,7 +174,26 @@ class Attempt(msgspec.Struct, frozen=True):
             return None
         if own_epoch and ballot not in (NONE, replace(ballot, epoch=self.configuration.epoch)):
             return None
-        return next(each.content for each in self.heard if each.accepted == ballot)
+        found = [each for each in self.heard if each.accepted == ballot]
+        return min(found, key=lambda each: each.left_out).content
+
+    @property
+    def left_out(self) -> int:
+        """Bytes of the longest value that did not come with its content."""
+        return max((each.left_out for each in self.heard), default=0)
+
+    @property
+    def answered(self) -> frozenset[Member]:
+        """The members that have done what the present phase asks for."""
+        return frozenset(each.member for each in self.heard).union(self.acknowledged)
+
+    @property
+    def settled(self) -> Attempt | None:
+        """What is left of a write in one round when every member has answered; None before."""
+        members, refused = set(self.configuration.members), set(self.outrun)
+        if members - refused.union(self.acknowledged, self.silent):
+            return None
+        return replace(self, hasty=False, since=None if members <= refused else self.since)
 
     def has_expired(self, content: Content) -> bool:
         """Return True if the clocks of a majority have passed the expiry."""
@@ -152,6 +201,17 @@ class Attempt(msgspec.Struct, frozen=True):
         if expires is None:
             return False
         return sum(each.wall >= expires for each in self.heard) >= self.configuration.majority
+
+
+def follows(following: Following, asked: Get | Put, configuration: Configuration) -> bool:
+    """Return True if a write can be done in one round with what was promised."""
+    return (
+        isinstance(asked, Put)
+        and asked.since is None
+        and following.configuration == configuration
+        and asked.fits(following.base)
+        and following.base.version_of(asked.request) is None
+    )
 
 
 class Operation:
@@ -182,22 +242,47 @@ class Operation:
         self._safeguards = safeguards
 
     @staticmethod
-    def at_first(asked: Get | Put, configuration: Configuration) -> Attempt:
-        """Return the state of an operation that has not begun; ``configuration`` may be old."""
+    def at_first(
+        asked: Get | Put,
+        configuration: Configuration,
+        spare: tuple[Member, ...] = (),
+        ahead: Following | None = None,
+        *,
+        lasting: bool = False,
+    ) -> Attempt:
+        """Return the state of an operation that has not begun; ``configuration`` may be old.
+
+        :param spare: members that need not be asked for promises or contents as long as the others,
+            a majority, answer.
+        :param ahead: what was promised for the next write of the key; it is not used again, so only
+            where :func:`follows` says that it can be used.
+        :param lasting: whether to have the next write of the key promised, too.
+        """
         since = asked.since if isinstance(asked, Put) else None
-        return Attempt(configuration, Phase.WAIT, since=since)
+        return Attempt(
+            configuration, Phase.WAIT, since=since, spare=spare, lasting=lasting, ahead=ahead
+        )
 
     def begin(self) -> None:
         """Ask the members, for the first time or in a later epoch."""
-        if isinstance(self.asked, Put):
-            self._prepare()
+        attempt, asked = self.attempt, self.asked
+        if isinstance(asked, Put):
+            if attempt.ahead is None:
+                self._prepare()
+            else:
+                ballot = attempt.ahead.ballot
+                self.attempt = replace(
+                    attempt, ballot=ballot, highest=ballot, spare=(), ahead=None, hasty=True
+                )
+                self._write(asked, attempt.ahead.base, floor=0)
             return
-        attempt = self.attempt
         self.attempt = Attempt(
             attempt.configuration,
             Phase.READ,
             highest=attempt.highest,
             since=attempt.since,
+            spare=attempt.spare,
+            lasting=attempt.lasting,
         )
         self.remind()
 
@@ -215,20 +300,25 @@ class Operation:
         """Go on in a later configuration, if this is one."""
         if self.attempt.phase == Phase.ENDED:
             return
-        if configuration.follows(self.attempt.configuration):
-            self.attempt = replace(self.attempt, configuration=configuration)
+        if not configuration.follows(self.attempt.configuration):
+            return
+        if self.attempt.hasty:
+            self.attempt = replace(self.attempt, newest=configuration)
+        else:
+            if configuration.generation != self.attempt.configuration.generation:
+                # Its ballots count anew; one of an older epoch would hide them.
+                self.attempt = replace(self.attempt, highest=NONE)
+            self.attempt = replace(self.attempt, configuration=configuration, spare=(), ahead=None)
             self.begin()
-
-    @property
-    def answered(self) -> frozenset[Member]:
-        """The members that have done what the present phase asks for."""
-        attempt = self.attempt
-        return frozenset(each.member for each in attempt.heard).union(attempt.acknowledged)
 
     def unreachable(self, member: Member) -> None:
         """Count a member as silent: it cannot be reached, or is known to be dead."""
-        if member in self.attempt.configuration.members:
-            self._silent(member)
+        attempt = self.attempt
+        known = member in attempt.silent or member not in attempt.configuration.members
+        if known or attempt.phase in (Phase.WAIT, Phase.ENDED):
+            return
+        self.attempt = replace(attempt, silent=tuple(sorted((*attempt.silent, member))))
+        self._look_on()
 
     # ---- the phases -------------------------------------------------------------------------
 
@@ -241,6 +331,8 @@ class Operation:
             ballot,
             highest=ballot,
             since=attempt.since,
+            spare=attempt.spare,
+            lasting=attempt.lasting,
         )
         self.remind()
 
@@ -249,16 +341,49 @@ class Operation:
         member = self._counts(sender, answer.address, Phase.READ)
         if member is None:
             return
-        self._hear(Heard(member, answer.accepted, answer.content))
-        agreed = self.attempt.agreed(own_epoch=self._safeguards.own_epoch)
-        expires = None if agreed is None else agreed.expires
-        if agreed is not None and (expires is None or self._wall() < expires):
+        left_out = min(answer.left_out, MAX_VALUE_BYTES)
+        self._hear(Heard(member, answer.accepted, answer.content, left_out=left_out))
+        agreed, lacking = self._found()
+        if agreed is not None and not lacking:
             self._end(Found(agreed))
         elif len(self.attempt.heard) >= self.attempt.configuration.majority:
-            if self._safeguards.second_phase:
+            if self.attempt.left_out:
+                if agreed is None or not self.attempt.fetches:
+                    self._effects.append(Large(self.rid, self.attempt.left_out))
+            elif self._safeguards.second_phase:
                 self._prepare()
             else:
                 self._end(Found(self.attempt.base))
+
+    def _found(self) -> tuple[Content | None, list[Member]]:
+        """Return what a majority has accepted, and who has its value if that was left out."""
+        agreed = self.attempt.agreed(own_epoch=self._safeguards.own_epoch)
+        expires = None if agreed is None else agreed.expires
+        if agreed is None or (expires is not None and self._wall() >= expires):
+            return None, []
+        heard = self.attempt.heard
+        ballot = next(each.accepted for each in heard if each.content is agreed)
+        same = [each for each in heard if each.accepted == ballot]
+        if any(not each.left_out for each in same):
+            return agreed, []
+        return agreed, [each.member for each in same]
+
+    def go_on(self) -> None:
+        """Have a value sent that was left out of the answers, or go on to the second phase.
+
+        Another member is asked each time.
+        """
+        attempt = self.attempt
+        if attempt.phase != Phase.READ or len(attempt.heard) < attempt.configuration.majority:
+            return
+        agreed, lacking = self._found()
+        if agreed is None:
+            self._prepare()
+        elif lacking:
+            member = lacking[(self.rid + attempt.fetches) % len(lacking)]
+            self.attempt = replace(attempt, fetches=attempt.fetches + 1)
+            read = msg.Read(self._address(member), self.rid, self.asked.key, whole=True)
+            self._effects.append(Say(member.node, read))
 
     def on_promised(self, sender: str, answer: msg.Promised) -> None:
         """Take a promise; with those of a majority go on."""
@@ -289,10 +414,14 @@ class Operation:
                 confirmed = False
             self._settle(base, Conflict(base), told=confirmed)
         else:
-            content = base.written(asked.value, asked.request, expires=asked.expires, floor=floor)
-            since = base.version if since is None else min(since, base.version)
-            self.attempt = replace(self.attempt, since=since)
-            self._settle(content, self._receipt(content.version))
+            self._write(asked, base, floor)
+
+    def _write(self, asked: Put, base: Content, floor: int) -> None:
+        content = base.written(asked.value, asked.request, expires=asked.expires, floor=floor)
+        since = self.attempt.since
+        since = base.version if since is None else min(since, base.version)
+        self.attempt = replace(self.attempt, since=since)
+        self._settle(content, self._receipt(content.version))
 
     def _settle(self, content: Content, then: Outcome | None, *, told: bool = False) -> None:
         """Have ``content`` accepted and end so; or go on from there, if ``then`` is None.
@@ -302,6 +431,10 @@ class Operation:
         if told and then is not None:
             self._end(then)
             return
+        ballot, following = self.attempt.ballot, NONE
+        stays = content.value is not None and content.expires is None
+        if self.attempt.lasting and stays and isinstance(then, Done):
+            following = self._ballots.above(ballot, ballot.epoch)
         self.attempt = replace(
             self.attempt,
             phase=Phase.ACCEPT,
@@ -310,6 +443,7 @@ class Operation:
             outrun=(),
             content=content,
             then=then,
+            following=following,
         )
         self.remind()
 
@@ -320,13 +454,20 @@ class Operation:
         if member is None or member in attempt.acknowledged:
             return
         acknowledged = tuple(sorted((*attempt.acknowledged, member)))
-        self.attempt = attempt = replace(attempt, acknowledged=acknowledged)
+        promised = attempt.promised
+        if answer.following == attempt.following != NONE:
+            promised = (*promised, member)
+        self.attempt = attempt = replace(attempt, acknowledged=acknowledged, promised=promised)
         if len(acknowledged) < attempt.configuration.majority:
             return
         then = attempt.then
         if then is None:
             self._prepare()
         else:
+            if attempt.content is not None and len(promised) >= attempt.configuration.majority:
+                base = replace(attempt.content, value=b"")
+                following = Following(attempt.configuration, attempt.following, base)
+                self._effects.append(Follows(self.rid, following))
             self._end(self._receipt(then.version) if isinstance(then, Done) else then)
 
     def on_outrun(self, sender: str, answer: msg.Outrun) -> None:
@@ -349,10 +490,18 @@ class Operation:
         if member is None:
             return
         ours = answer.formation == self._formation and answer.why != Why.SLOT
-        if ours and answer.newest.follows(attempt.configuration):
-            self.moved(answer.newest)
+        later = answer.newest if ours and answer.newest.follows(attempt.configuration) else None
+        if attempt.hasty and answer.why == Why.NOT_INSTALLED:
+            self.attempt = attempt = replace(attempt, hasty=False)  # it may take it later
+        if attempt.hasty:
+            outrun = tuple(sorted({*attempt.outrun, member}))
+            newest = attempt.newest if later is None else later
+            self.attempt = replace(attempt, outrun=outrun, newest=newest)
+            self._look_on()
+        elif later is not None:
+            self.moved(later)
         elif answer.why not in PASSING:
-            self._silent(member)
+            self.unreachable(member)
         elif member not in attempt.outrun:
             self.attempt = replace(attempt, outrun=tuple(sorted((*attempt.outrun, member))))
             self._look_on()
@@ -381,16 +530,25 @@ class Operation:
             highest=max(self.attempt.highest, heard.accepted),
         )
 
-    def _silent(self, member: Member) -> None:
-        attempt = self.attempt
-        if member in attempt.silent or attempt.phase in (Phase.WAIT, Phase.ENDED):
-            return
-        self.attempt = replace(attempt, silent=tuple(sorted((*attempt.silent, member))))
-        self._look_on()
+    def ask_spare(self) -> None:
+        """Ask the members that were spared, because one of the others does not do."""
+        spare = self.attempt.spare
+        if spare:
+            self.attempt = replace(self.attempt, spare=())
+            self.remind(spare)
 
     def _look_on(self) -> None:
         """Wait, or give up, if what is still to come can be no majority."""
+        self.ask_spare()
+        if self.attempt.hasty:
+            settled = self.attempt.settled
+            if settled is None:
+                return
+            self.attempt = settled
         attempt = self.attempt
+        if attempt.newest is not None and attempt.newest.follows(attempt.configuration):
+            self.moved(attempt.newest)
+            return
         members = len(attempt.configuration.members)
         majority = attempt.configuration.majority
         if members - len(attempt.silent) < majority:
@@ -412,7 +570,7 @@ class Operation:
         if attempt.since is not None:
             self._end(Unconfirmed(attempt.since))
             return
-        missing = tuple(each for each in members if each not in self.answered)
+        missing = tuple(each for each in members if each not in attempt.answered)
         self._end(Unavailable(attempt.configuration.epoch, missing, len(members)))
 
     def _end(self, outcome: Outcome) -> None:
@@ -432,11 +590,17 @@ class Operation:
             member.store,
         )
 
-    def remind(self) -> None:
-        """Ask the members that have not answered in the present phase."""
+    def remind(self, of: tuple[Member, ...] | None = None) -> None:
+        """Ask the members that have not answered in the present phase, or those of ``of``."""
+        refused = self.attempt.outrun or self.attempt.newest
+        if self.attempt.hasty and of is None and refused:
+            self.attempt = replace(self.attempt, hasty=False)
+            self._look_on()
         attempt, rid, key = self.attempt, self.rid, self.asked.key
-        done = self.answered.union(attempt.silent, attempt.outrun)
-        for member in attempt.configuration.members:
+        done = attempt.answered.union(attempt.silent, attempt.outrun)
+        if attempt.phase != Phase.ACCEPT:
+            done = done.union(attempt.spare)
+        for member in attempt.configuration.members if of is None else of:
             to = self._address(member)
             question: msg.Request
             if member in done:
@@ -446,7 +610,8 @@ class Operation:
             elif attempt.phase == Phase.PREPARE:
                 question = msg.Prepare(to, rid, key, attempt.ballot)
             elif attempt.phase == Phase.ACCEPT and attempt.content is not None:
-                question = msg.Accept(to, rid, key, attempt.ballot, attempt.content)
+                ballot, following = attempt.ballot, attempt.following
+                question = msg.Accept(to, rid, key, ballot, attempt.content, following)
             else:
                 return
             self._effects.append(Say(member.node, question))

@@ -39,10 +39,17 @@ from msgspec.structs import replace
 
 from chordnet.core.store.base import messages as msg
 from chordnet.core.store.base.ballots import NONE, Ballot, Ballots
-from chordnet.core.store.base.configurations import Configuration, Head, Member, Vote
+from chordnet.core.store.base.configurations import (
+    Configuration,
+    Head,
+    Member,
+    Vote,
+    begins_generation,
+    recoveries,
+)
 from chordnet.core.store.base.effects import Changed, Effect, Say, Wait
 from chordnet.core.store.base.messages import Address, Why
-from chordnet.core.store.base.records import GROUND, Floor, Record
+from chordnet.core.store.base.records import VERSION_BITS, Floor, Record
 from chordnet.core.store.slot.pages import AtHand, Records, Source
 from chordnet.core.store.slot.registers import Registers
 
@@ -97,6 +104,8 @@ class Underway(msgspec.Struct, frozen=True):
     """The highest accepted proposal among the answers."""
     members: tuple[Member, ...] = ()
     """What is proposed, and then chosen."""
+    generation: int = 0
+    """Of the next configuration, if it begins one; 0: that of the old one."""
     needed: tuple[Member, ...] = ()
     """Members whose promises this leader waits for besides: those that are to stay when the number
     of members falls, since a pair of which one is dead could do nothing more."""
@@ -150,7 +159,8 @@ class Change:
     def new(self) -> Configuration:
         """The next configuration, as it is proposed."""
         old = self.underway.old
-        return Configuration(old.generation, old.epoch + 1, self.underway.members)
+        generation = self.underway.generation or old.generation
+        return Configuration(generation, old.epoch + 1, self.underway.members)
 
     def on_change_promised(self, sender: str, answer: msg.ChangePromised) -> None:
         """Take a promise; with those of a majority propose."""
@@ -299,6 +309,9 @@ class Installation:
             return
         before = self.copying
         self.copying = Copying(sender, told)
+        if begins_generation(told.previous, new) and not told.previous.members:
+            self._install(self.copying, *recovered(new, (), ()))  # nothing was left of the slot
+            return
         if before is not None and before.takes(told.previous, new):
             # What sealed members have is final, so what has come of it stays good.
             self.copying = Copying(sender, told, before.finals, before.pages)
@@ -356,9 +369,12 @@ class Installation:
             others = [each for each in copying.finals if each[0] != member]
             finals = tuple(sorted([*others, (member, records, answer.floor)]))
             self.copying = copying = replace(copying, finals=finals)
-            if len(finals) >= old.majority:
-                floor = max((floor for _, _, floor in finals), default=GROUND)
-                self._install(copying, newest_of(records for _, records, _ in finals), floor)
+            begins = begins_generation(old, new)
+            if len(finals) >= (len(old.members) if begins else old.majority):
+                newest = newest_of(records for _, records, _ in finals)
+                floors = [floor for _, _, floor in finals]
+                state = recovered(new, newest, floors) if begins else (newest, max(floors))
+                self._install(copying, *state)
             else:
                 self._read_on()
 
@@ -407,6 +423,25 @@ class Installation:
         self._at_hand.forget()
         self._registers.install(told.configuration, records, floor)
         self._effects.append(Say(copying.leader, msg.Installed(told.address, told.rid)))
+
+
+def recovered(
+    new: Configuration, records: Iterable[tuple[bytes, Record]], floors: Iterable[Floor]
+) -> tuple[Records, Floor]:
+    """Return the state with which a generation begins, from all that is left.
+
+    Every ballot is new, below those that will be made in the generation; every version is above
+    those of earlier generations, of which some may have been lost. The same at every member.
+    """
+    count = recoveries(new.generation)
+    ballot = Ballot(new.epoch, 0, "", 0)
+    state = tuple(
+        (key, Record(ballot, ballot, record.content.recovered(count)))
+        for key, record in records
+        if record.content.version
+    )
+    highest = max((floor.version for floor in floors), default=0)
+    return state, Floor(NONE, max(highest, count << VERSION_BITS))
 
 
 def newest_of(

@@ -9,7 +9,9 @@ disk never answers for one that was lost.
 - ``Prepare``: promise, unless a higher ballot was promised; say what was accepted, and what time
   it is here.
 - ``Accept``: take the content, unless a higher ballot was promised. A write and the repair of what
-  was found are the same message, so no repair goes below a promise.
+  was found are the same message, so no repair goes below a promise. It may ask for the promise of a
+  ``following`` ballot, which is given in the same write on disk: its coordinator knows what was
+  accepted last, so its next write needs no round for promises.
 - ``Read``: say what was accepted, promising nothing.
 
 *For the next configuration*, single-decree Paxos among the members of this one. Its ``Accept`` is
@@ -24,6 +26,10 @@ that it installs is dropped, its own older record of it and anything copied befo
 is one write on disk. **Before it, the member answers nothing in that epoch**: no promise, accept,
 read or vote. So the epoch serves exactly from when a majority has installed it, and there is no
 other activation.
+
+*A recovery* (``recovery.py``) begins a new generation with what is left of a slot. To accept one
+seals, too. What is left has new ballots and versions in the new generation, because writes may
+have been lost, and neither may come to stand for something else.
 
 *A member that is not in the next configuration* deletes its records when a majority has installed
 that. It keeps its head for ever: the epoch, the seal, its promise and its vote.
@@ -59,6 +65,24 @@ from chordnet.core.store.base.safeguards import StoreSafeguards
 
 Proposal = msg.Prepare | msg.Accept | msg.PrepareChange | msg.AcceptChange
 ALL = StoreSafeguards()
+
+
+def inquired(
+    message: msg.Inquire, me: Member, head: Head, keys: int = 0, written: float = 0.0
+) -> msg.Inquired:
+    """Return what a member that has this of a slot answers."""
+    return msg.Inquired(
+        message.address,
+        message.rid,
+        me.store,
+        head.configuration,
+        head.emptied,
+        head.known,
+        head.recovering,
+        head.recovery,
+        keys,
+        written,
+    )
 
 
 class Stock:
@@ -105,6 +129,8 @@ class Registers:
         self.stock = Stock()
         """What ``records`` holds, counted as it changes."""
         self._count()
+        self.written = 0.0
+        """When the last write arrived, by the wall clock; 0: none since the start."""
         self.changes = 0
         """Counts the writes on disk."""
         self._effects = effects
@@ -128,24 +154,32 @@ class Registers:
 
     def on_accept(self, sender: str, message: msg.Accept) -> None:
         """Take a content for a key."""
-        record = self._record(message.key)
-        if self._refuses_key(sender, message) or self._is_late(sender, message, record.promised):
+        record, ballot, following = self._record(message.key), message.ballot, message.following
+        if self._refuses_key(sender, message):
             return
-        ballot = message.ballot
         if ballot != record.accepted:
+            if self._is_late(sender, message, record.promised):
+                return
+            promised = max(ballot, following) if self._safeguards.following_promised else ballot
             self.stock.add(message.key, record, -1)
-            record = self.records[message.key] = Record(ballot, ballot, message.content)
+            record = self.records[message.key] = Record(promised, ballot, message.content)
             self.stock.add(message.key, record)
+            self.written = self._wall()
             self._keep(RecordKept(self.head.slot, message.key, record))
-        self._say(sender, msg.Accepted(message.address, message.rid, ballot))
+        # One that is asked again says so again, although it may have promised more by now.
+        holds = following == record.promised or not self._safeguards.following_promised
+        promise = following if holds else NONE
+        self._say(sender, msg.Accepted(message.address, message.rid, ballot, promise))
 
     def on_read(self, sender: str, message: msg.Read) -> None:
         """Say what was accepted for a key."""
         if not self._refuses_key(sender, message):
             record = self._record(message.key)
-            self._say(
-                sender, msg.Told(message.address, message.rid, record.accepted, record.content)
-            )
+            address, rid, content, left_out = message.address, message.rid, record.content, 0
+            size = len(content.value or b"")
+            if size > msg.SHORT_BYTES and not message.whole and sender != self.me.node:
+                content, left_out = replace(content, value=b""), size
+            self._say(sender, msg.Told(address, rid, record.accepted, content, left_out))
 
     def _count(self) -> None:
         self.stock = Stock()
@@ -226,7 +260,14 @@ class Registers:
         # It answers for no key in an epoch of which it knows the next, so what it has is final.
         sealed = newest is not None
         self.head = Head(
-            head.formation, head.slot, configuration, sealed, newest=newest, floor=floor
+            head.formation,
+            head.slot,
+            configuration,
+            sealed,
+            newest=newest,
+            floor=floor,
+            recovering=head.recovering,
+            recovery=head.recovery,
         )
         # Nothing of this epoch is promised yet, and its ballots are above all earlier promises.
         state = {key: replace(record, promised=record.accepted) for key, record in records}
@@ -261,6 +302,43 @@ class Registers:
             self._keep(HeadKept(self.head), AllDropped(self.head.slot))
         return True
 
+    # ---- a new generation -------------------------------------------------------------------
+
+    def on_inquire(self, sender: str, message: msg.Inquire) -> None:
+        """Say what is here, and promise not to accept an earlier recovery."""
+        head = self.head
+        if message.address.slot != head.slot or message.address.formation != head.formation:
+            return
+        if message.generation > max(head.recovering, head.known.generation):
+            self._keep_head(replace(head, recovering=message.generation))
+        self._say(sender, inquired(message, self.me, self.head, self.stock.keys, self.written))
+
+    def on_recover(self, sender: str, message: msg.Recover) -> None:
+        """Accept a recovery, and be sealed."""
+        if self._refuses(sender, message):
+            return
+        head, recovery = self.head, message.recovery
+        left, new = recovery.left, recovery.configuration
+        installed = head.configuration
+        right = (left.generation, left.epoch) == (installed.generation, installed.epoch)
+        if not (recovery.is_sound() and right and self.me in left.members):
+            self._refuse(sender, message, Why.GENERATION)
+        elif recovery == head.recovery and new == head.newest:
+            self._say(sender, msg.RecoverAccepted(message.address, message.rid))
+        elif new.generation < head.recovering or new.generation <= head.known.generation:
+            self._refuse(sender, message, Why.MOVED)
+        else:
+            self._keep_head(
+                replace(
+                    head,
+                    newest=new,
+                    sealed=True,
+                    recovering=new.generation,
+                    recovery=recovery,
+                )
+            )
+            self._say(sender, msg.RecoverAccepted(message.address, message.rid))
+
     # ---- what is refused --------------------------------------------------------------------
 
     def _refuses_key(self, sender: str, message: msg.Prepare | msg.Accept | msg.Read) -> bool:
@@ -286,11 +364,14 @@ class Registers:
         A promise of a later epoch's ballot could never be outdone in this one.
         """
         address, ballot = message.address, message.ballot
-        if ballot.epoch != address.epoch:
+        foreign = ballot.epoch != address.epoch
+        if isinstance(message, msg.Accept) and message.following != NONE:
+            foreign = foreign or message.following.epoch != address.epoch
+        if foreign:
             self._refuse(sender, message, Why.BALLOT)
         elif ballot < promised:
             self._say(sender, msg.Outrun(address, message.rid, ballot, promised))
-        return ballot.epoch != address.epoch or ballot < promised
+        return foreign or ballot < promised
 
     def _misdirected(self, address: Address) -> Why | None:
         """Return why a request with this address is not for this member, here and now."""
@@ -300,10 +381,12 @@ class Registers:
             return Why.FORMATION
         if address.slot != head.slot:
             return Why.SLOT
-        if address.generation != installed.generation:
+        if address.generation < installed.generation:
             return Why.GENERATION
         if address.store != self.me.store and self._safeguards.store_id:
             return Why.STORE
+        if address.generation > installed.generation:
+            return Why.NOT_INSTALLED
         if address.epoch < installed.epoch or head.emptied:
             return Why.MOVED
         if address.epoch > installed.epoch:
