@@ -254,6 +254,7 @@ _CHECKS: dict[type, Callable[[Any], bool]] = {
     Applied: lambda part: len(part.request) <= MAX_REQUEST_BYTES,
     Lists: lambda part: len(part.listed) <= LISTED_IN_ONE,
     Where: lambda part: len(part.slots) <= LISTED_IN_ONE,
+    msg.Told: lambda part: part.left_out <= MAX_VALUE_BYTES,
     msg.Fetch: lambda part: (
         len(part.have) <= HAVE_IN_ONE and all(_is_key(key) for key, _ballot in part.have)
     ),
