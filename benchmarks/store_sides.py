@@ -18,7 +18,8 @@ KEYS, DURABLE = "keys", "durable keys"
 METHODS = {
     KEYS: (
         "16 nodes of each, values of 100 bytes under new keys. One at a time: keys written through "
-        "one node, written again through the same, then read through another. In flight: 50 at a time, from one program. "
+        "one node, written again through the same, then read through another. In flight: 50 at a "
+        "time, from one program. "
         "chordnet's is a client of a node, over TCP; the rivals' is a node itself. chordnet: each "
         "is in the files of two of three members before it is told (page cache, durability "
         "`process`). "
