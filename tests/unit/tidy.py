@@ -34,8 +34,9 @@ _ARROWS = {
     "core.store.slot": "core.store.base",
     "core.store.begin": "core.base core.store.base",
     "core.store.look": "core.store.base",
+    "core.store.upkeep": "core.store.base core.store.slot",
     "core.store.node": "core.base core.kernel core.store.base core.store.begin core.store.look "
-    "core.store.slot",
+    "core.store.slot core.store.upkeep",
     "core.store": "",
     "core.broadcast": "core.base core.kernel core.log core.lookup core.ring",
     "core": "core.base core.broadcast core.fingers core.join core.kernel core.log core.lookup "

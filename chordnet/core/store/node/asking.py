@@ -19,8 +19,9 @@ those members cannot be reached is somebody else asked where the slot is now, fo
 from __future__ import annotations
 
 import attrs
+from msgspec.structs import replace
 
-from chordnet.core.store.base.ballots import Ballots
+from chordnet.core.store.base.ballots import NONE, Ballot, Ballots
 from chordnet.core.store.base.configurations import Configuration, Following, Member
 from chordnet.core.store.base.effects import Answered
 from chordnet.core.store.base.founding import Founding, Slots
@@ -93,7 +94,7 @@ class Asking:
         self._formation = founding.id
         self._slots = Slots(founding.bits, founding.slots)
         self._directory = directory
-        self._ballots = ballots
+        self.ballots = ballots
         self.ongoing: dict[int, Ongoing] = {}
         self.repairs = 0
         """Counts the reads for a repair."""
@@ -106,8 +107,11 @@ class Asking:
         self._fetched: dict[int, tuple[int, float]] = {}
         """Those whose values are on their way, of so many bytes, and since when."""
 
-    def start(self, op: int | None, asked: Get | Put, timeout: float) -> None:
-        """Begin an operation."""
+    def start(self, op: int | None, asked: Get | Put, timeout: float, above: Ballot = NONE) -> None:
+        """Begin an operation.
+
+        :param above: its ballots are to be above this one.
+        """
         around = self._around
         rid, slot = around.rid(), self._slots.of(asked.key)
         configuration = self._directory.of(slot).configuration
@@ -118,12 +122,12 @@ class Asking:
             del self._ahead[asked.key]  # each ballot is for one write
         else:
             ahead = None
-        attempt = Operation.at_first(asked, configuration, spare, ahead, lasting=True)
+        attempt = Operation.at_first(asked, configuration, spare, ahead, lasting=True, above=above)
         operation = Operation(
             rid,
             asked,
             where,
-            self._ballots,
+            self.ballots,
             around.effects,
             attempt,
             around.safeguards,
@@ -169,6 +173,15 @@ class Asking:
         if len(self.ongoing) < MOST_OWN:
             self.repairs += 1
             self.start(None, Get(key), OWN_TIMEOUT_S)
+
+    def write_again(self, key: bytes, above: Ballot = NONE) -> None:
+        """Have what a key has accepted anew by its members, for its repair.
+
+        :param above: what a member has promised that could not take it otherwise.
+        """
+        if len(self.ongoing) < MOST_OWN:
+            self.repairs += 1
+            self.start(None, Get(key, anew=True), OWN_TIMEOUT_S, above)
 
     def get(self, rid: int) -> Operation | None:
         """Return the operation with this number."""
@@ -311,7 +324,13 @@ class Asking:
             self._await(rid, ongoing, outcome)
             self._follow(ongoing, newest)
             return
-        others = {*self._around.place.near, *ongoing.presumed}
+        others = set(self._around.place.near)
+        if ongoing.presumed:
+            # It has ended before anybody could answer: find out who would have.
+            members = ongoing.operation.attempt.configuration.members
+            others.update(member.node for member in members)
+            others.discard(self._around.me.node)
+            outcome = _without(outcome, self._around.me.node)
         if not others:
             self._finish(rid, outcome)
             return
@@ -326,6 +345,8 @@ class Asking:
             ongoing = self.ongoing[rid]
             if node in ongoing.presumed:
                 self._once_more(ongoing, ongoing.operation.attempt.configuration)
+            elif ongoing.refreshing is not None and ongoing.presumed:
+                ongoing.refreshing = _without(ongoing.refreshing, node)
 
     def _await(self, rid: int, ongoing: Ongoing, outcome: Unavailable) -> None:
         ongoing.refreshing = outcome
@@ -373,3 +394,9 @@ def _size(asked: Get | Put) -> int:
 def _longer(size: int) -> float:
     """Return for how many seconds more members may be silent because of a value's size."""
     return size / BYTES_PER_S if size > SHORT_BYTES else 0.0
+
+
+def _without(outcome: Unavailable, node: str) -> Unavailable:
+    """Return the outcome if this node is not missing."""
+    missing = tuple(member for member in outcome.missing if member.node != node)
+    return replace(outcome, missing=missing)

@@ -48,14 +48,18 @@ from chordnet.core.store.node.talk import (
     Talk,
     Where,
 )
+from chordnet.core.store.slot.collecting import Collection
 from chordnet.core.store.slot.operations import Operation
 from chordnet.core.store.slot.reconfigure import Change
 from chordnet.core.store.slot.recovery import Recovering
+from chordnet.core.store.upkeep.collecting import Collecting
 
 REQUESTS = (
     msg.Prepare,
     msg.Accept,
     msg.Read,
+    msg.Collect,
+    msg.Drop,
     msg.PrepareChange,
     msg.AcceptChange,
     msg.Fetch,
@@ -81,6 +85,10 @@ FOR_RECOVERIES: dict[type, Callable[[Any, str, Any], None]] = {
     msg.RecoverAccepted: Recovering.on_accepted,
     msg.Refused: Recovering.on_refused,
 }
+FOR_COLLECTIONS: dict[type, Callable[[Any, str, Any], None]] = {
+    msg.Collectable: Collection.on_collectable,
+    msg.Refused: Collection.on_refused,
+}
 
 
 class Formation:
@@ -101,7 +109,6 @@ class Formation:
         # an older copy of a disk brings it twice.
         run = around.rng.getrandbits(41) << 20 | around.run % (1 << 20)
         ballots = Ballots(around.me.node, run)
-        self._ballots = ballots
         self.founding = founding
         self.id = founding.id
         self.around = around
@@ -115,7 +122,14 @@ class Formation:
         )
         self.suggestions = Suggestions(around, founding, self.directory, holders, self.seats)
         self.recoveries = Recoveries(around, founding, self.directory, self.seats, self._learn)
-        self.repair = Repair(around, self.id, self.holdings, self.asking.look_up)
+        self.repair = Repair(around, self.id, self.holdings, self.asking.write_again)
+        self.collecting = Collecting(
+            around,
+            self.id,
+            lambda: [held.registers for held in self.holdings.served],
+            self.asking.look_up,
+            lambda delay: around.alarms.set((For.COLLECT, 0), around.now + delay),
+        )
         self.enquiries = Enquiries(
             around.me,
             self.id,
@@ -126,6 +140,7 @@ class Formation:
         )
         self.news = News(around, self.id, self.directory)
         self.repair.start()
+        self.collecting.start()
         for held in self.holdings.slots.values():
             head = held.registers.head
             if head.newest is not None:
@@ -182,7 +197,7 @@ class Formation:
             self._forget(sender, message)
         elif isinstance(message, REQUESTS):
             if isinstance(message, msg.Prepare | msg.Accept):
-                self._ballots.see(message.ballot)
+                self.asking.ballots.see(message.ballot)
             address, known = message.address, self.directory.of(slot)
             if address.formation == self.id and address.generation > known.configuration.generation:
                 # The sender knows of a later generation, in which this node must not answer.
@@ -196,12 +211,16 @@ class Formation:
 
     def _answered(self, sender: str, answer: msg.StoreMessage) -> None:
         operation, change = self.asking.get(answer.rid), self.seats.get(answer.rid)
+        collection = self.collecting.get(answer.rid)
         if operation is not None and type(answer) in FOR_OPERATIONS:
             FOR_OPERATIONS[type(answer)](operation, sender, answer)
         elif change is not None and type(answer) in FOR_CHANGES:
             members = (*change.underway.old.members, *change.new.members)
             if any(member.node == sender for member in members):
                 FOR_CHANGES[type(answer)](change, sender, answer)
+        elif collection is not None and type(answer) in FOR_COLLECTIONS:
+            FOR_COLLECTIONS[type(answer)](collection, sender, answer)
+            self.collecting.went_on()
         else:
             recovering = self.recoveries.get(answer.rid)
             if recovering is not None and type(answer) in FOR_RECOVERIES:
@@ -327,6 +346,7 @@ class Formation:
             For.FINISH: self._finish,
             For.RECOVER: self.recoveries.ring,
             For.REPAIR: lambda _number: self.repair.step(),
+            For.COLLECT: lambda _number: self.collecting.step(),
             For.DOUBT: lambda _number: self.claims.look(),
             For.TELL: lambda _number: self._tell(),
             For.ENQUIRY: self.enquiries.expire,

@@ -24,6 +24,8 @@ ON_REQUEST: dict[type, Callable[[Registers, str, Any], None]] = {
     msg.Prepare: Registers.on_prepare,
     msg.Accept: Registers.on_accept,
     msg.Read: Registers.on_read,
+    msg.Collect: Registers.on_collect,
+    msg.Drop: Registers.on_drop,
     msg.PrepareChange: Registers.on_prepare_change,
     msg.AcceptChange: Registers.on_accept_change,
     msg.Fetch: Registers.on_fetch,
@@ -105,6 +107,8 @@ class Holdings:
             self._has_nothing(sender, request, known.configuration)
         elif held is None:
             self._refuse(sender, request, known.configuration)
+        elif not self._around.may_answer(_members_of(held.registers.head, known)):
+            self._refuse(sender, request, held.registers.head.known, Why.RETURNED)
         elif self._is_stranger(sender, held.registers.head, request, known):
             self._refuse(sender, request, held.registers.head.known, Why.STRANGER)
         else:
@@ -256,6 +260,11 @@ class Holdings:
         return held is None or new.follows(held.registers.head.configuration)
 
 
+def _members_of(head: Head, known: Listed) -> set[Member]:
+    """Return those that may know more of a slot than this disk."""
+    return {*head.configuration.members, *known.configuration.members}
+
+
 # ---- to look at -----------------------------------------------------------------------------
 
 
@@ -276,6 +285,8 @@ class SlotView:
     """Keys with a value that this disk holds."""
     bytes: int
     """Bytes of these keys and values."""
+    deleted: int = 0
+    """Records of keys without a value on this disk, which are still to be collected."""
 
 
 @attrs.frozen
@@ -301,4 +312,4 @@ def slot_view(listed: Listed, held: Held | None) -> SlotView:
         return SlotView(*known, None, sealed=False, keys=0, bytes=0)
     head, stock = held.registers.head, held.registers.stock
     installed = head.configuration.generation, head.configuration.epoch
-    return SlotView(*known, installed, head.sealed, stock.keys, stock.bytes)
+    return SlotView(*known, installed, head.sealed, stock.keys, stock.bytes, len(stock.dead))
