@@ -98,7 +98,7 @@ class Asking:
         self._formation = founding.id
         self._slots = Slots(founding.bits, founding.slots)
         self._directory = directory
-        self._ballots = ballots
+        self.ballots = ballots
         self.ongoing: dict[int, Ongoing] = {}
         self.repairs = 0
         """Counts the reads for a repair."""
@@ -140,7 +140,7 @@ class Asking:
             rid,
             asked,
             where,
-            self._ballots,
+            self.ballots,
             around.effects,
             attempt,
             around.safeguards,
