@@ -60,6 +60,8 @@ class Disk:
                 self.heads[entry.head.slot] = entry.head
             elif isinstance(entry, fx.RecordKept):
                 self.records.setdefault(entry.slot, {})[entry.key] = entry.record
+            elif isinstance(entry, fx.RecordDropped):
+                self.records.get(entry.slot, {}).pop(entry.key, None)
             elif isinstance(entry, fx.AllDropped):
                 self.records.pop(entry.slot, None)
             elif isinstance(entry, fx.VoteKept):
@@ -130,12 +132,16 @@ class StoreWorld(Schedule):
         safeguards: StoreSafeguards = ALL,
         latency: Latency = uniform(0.0005, 0.003),  # noqa: B008  the function keeps no state
         most_steps: int = 20_000_000,
+        collect_pace: float = 1.0,
     ) -> None:
         super().__init__(most_steps)
         self.rng = Random(seed)
         self.founders = founders
         self.slots, self.replicas, self.bits = slots, replicas, bits
         self.safeguards = safeguards
+        self.collect_pace = collect_pace
+        self.collected = 0
+        """Records without a value that members have dropped."""
         self.latency = latency
         self.loss = 0.0
         self.processes: dict[str, Process] = {}
@@ -163,6 +169,7 @@ class StoreWorld(Schedule):
             slots=self.slots,
             replicas=self.replicas,
             seat=name not in self.liars,
+            collect_pace=self.collect_pace,
         )
         rng = Random(self.rng.getrandbits(64))
         make = Liar if name in self.liars else StoreNode
@@ -312,6 +319,7 @@ class StoreWorld(Schedule):
         for effect in effects:
             if isinstance(effect, fx.Keep):
                 process.disk.write(effect)
+                self.collected += sum(isinstance(e, fx.RecordDropped) for e in effect.entries)
             elif isinstance(effect, fx.Post):
                 self._post(process, effect)
             elif isinstance(effect, fx.Answered):

@@ -15,7 +15,9 @@ from chordnet.core.store.base.effects import (
     AllDropped,
     FoundingKept,
     HeadKept,
+    MarkKept,
     NumberKept,
+    RecordDropped,
     RecordKept,
     SecretKept,
     VoteKept,
@@ -59,6 +61,13 @@ class RecordWritten(Entry, frozen=True, gc=False, tag="record"):
     record: bytes
 
 
+class RecordGone(Entry, frozen=True, gc=False, tag="gone"):
+    """The key has no record any more."""
+
+    slot: int
+    key: bytes
+
+
 class SlotEmptied(Entry, frozen=True, gc=False, tag="emptied"):
     """All records of the slot that came before this are gone."""
 
@@ -84,11 +93,20 @@ class NoteWritten(Entry, frozen=True, gc=False, tag="note"):
     note: bytes
 
 
-Written = HeadWritten | RecordWritten | SlotEmptied | VoteWritten | FoundingWritten | NoteWritten
+Written = (
+    HeadWritten
+    | RecordWritten
+    | RecordGone
+    | SlotEmptied
+    | VoteWritten
+    | FoundingWritten
+    | NoteWritten
+)
 KINDS: tuple[type[Entry], ...] = (
     Follows,
     HeadWritten,
     RecordWritten,
+    RecordGone,
     SlotEmptied,
     VoteWritten,
     FoundingWritten,
@@ -103,12 +121,18 @@ def written(entry: ToKeep) -> Written:
         return RecordWritten(entry.slot, entry.key, encode(entry.record))
     if isinstance(entry, HeadKept):
         return HeadWritten(entry.head.slot, encode(entry.head))
+    if isinstance(entry, RecordDropped):
+        return RecordGone(entry.slot, entry.key)
     if isinstance(entry, AllDropped):
         return SlotEmptied(entry.slot)
     if isinstance(entry, FoundingKept):
         return FoundingWritten(encode(entry.founding))
     if isinstance(entry, VoteKept):
         return VoteWritten(encode(entry.founding))
+    return _note(entry)
+
+
+def _note(entry: SecretKept | NumberKept | MarkKept) -> NoteWritten:
     if isinstance(entry, SecretKept):
         return NoteWritten(_SECRET, entry.secret)
     if isinstance(entry, NumberKept):
@@ -119,7 +143,7 @@ def written(entry: ToKeep) -> Written:
 class Contents:
     """What a store has, or what has changed in it: the last for each slot and key."""
 
-    __slots__ = ("emptied", "founding", "heads", "notes", "records", "vote")
+    __slots__ = ("emptied", "founding", "gone", "heads", "notes", "records", "vote")
 
     def __init__(self) -> None:
         self.vote = b""
@@ -131,6 +155,8 @@ class Contents:
         """Slots of which all earlier records are gone."""
         self.records: dict[int, dict[bytes, bytes]] = {}
         """By slot and key."""
+        self.gone: dict[int, set[bytes]] = {}
+        """Keys whose earlier records are gone, by slot."""
         self.notes: dict[str, bytes] = {}
 
     def take(self, entries: Iterable[object]) -> None:
@@ -141,10 +167,14 @@ class Contents:
         for entry in entries:
             if isinstance(entry, RecordWritten):
                 self.records.setdefault(entry.slot, {})[entry.key] = entry.record
+            elif isinstance(entry, RecordGone):
+                self.records.get(entry.slot, {}).pop(entry.key, None)
+                self.gone.setdefault(entry.slot, set()).add(entry.key)
             elif isinstance(entry, HeadWritten):
                 self.heads[entry.slot] = entry.head
             elif isinstance(entry, SlotEmptied):
                 self.records.pop(entry.slot, None)
+                self.gone.pop(entry.slot, None)
                 self.emptied.add(entry.slot)
             elif isinstance(entry, VoteWritten):
                 self.vote = entry.founding

@@ -51,6 +51,9 @@ class MemoryStore:
     def commit(self) -> None:
         """Keep what was put."""
         self._contents.take(self._put)
+        # There is no earlier state from which these would have to be taken away.
+        self._contents.gone.clear()
+        self._contents.emptied.clear()
         self.drop()
 
     def checkpoint(self) -> None:

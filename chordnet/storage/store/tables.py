@@ -70,6 +70,7 @@ _UPSERT_RECORD = (
     "INSERT INTO records (slot, key, record, checksum) VALUES (?, ?, ?, ?)"
     " ON CONFLICT DO UPDATE SET record = excluded.record, checksum = excluded.checksum"
 )
+_DELETE_RECORD = "DELETE FROM records WHERE slot = ? AND key = ?"
 _SELECT_SLOT = "SELECT coalesce(sum(checksum), 0) FROM records WHERE slot = ?"
 _SELECT_NOTES = "SELECT name, note, checksum FROM notes"
 _SELECT_NOTE = "SELECT checksum FROM notes WHERE name = ?"
@@ -162,6 +163,11 @@ class Tables:
         for slot in changes.emptied:
             grown -= self._db.execute(_SELECT_SLOT, (slot,)).fetchone()[0]
             self._db.execute(_DELETE_SLOT, (slot,))
+        for slot, keys in changes.gone.items():
+            for key in keys:
+                earlier = self._db.execute(_SELECT_RECORD, (slot, key)).fetchone()
+                grown -= 0 if earlier is None else earlier[0]
+                self._db.execute(_DELETE_RECORD, (slot, key))
         for slot, head in changes.heads.items():
             grown += self._replace(_SELECT_HEAD, (slot,), _UPSERT_HEAD, (slot, head))
         for slot, records in changes.records.items():

@@ -37,6 +37,13 @@ class RecordKept(_Effect, frozen=True):
     record: Record
 
 
+class RecordDropped(_Effect, frozen=True):
+    """A key has no record from now on; the head in the same write has a floor for it."""
+
+    slot: int
+    key: bytes
+
+
 class AllDropped(_Effect, frozen=True):
     """The slot has no records from now on; those that follow in the same write are new."""
 
@@ -80,6 +87,7 @@ class MarkKept(_Effect, frozen=True):
 Entry = (
     HeadKept
     | RecordKept
+    | RecordDropped
     | AllDropped
     | VoteKept
     | FoundingKept

@@ -122,6 +122,28 @@ class Outrun(_Message, frozen=True):
     promised: Ballot
 
 
+Tombstone = tuple[bytes, Ballot]
+"""A key, and the ballot under which it was accepted that it has no value."""
+
+
+class Collect(_Message, frozen=True):
+    """Say which of these tombstones you have, too, on your disk."""
+
+    tombstones: tuple[Tombstone, ...]
+
+
+class Collectable(_Message, frozen=True):
+    """Answer to ``Collect``: of these keys nothing older is here, nor will be."""
+
+    tombstones: tuple[Tombstone, ...]
+
+
+class Drop(_Message, frozen=True):
+    """All members have these tombstones: drop their records."""
+
+    tombstones: tuple[Tombstone, ...]
+
+
 # ---- configurations -------------------------------------------------------------------------
 
 
@@ -275,6 +297,8 @@ Request = (
     Prepare
     | Accept
     | Read
+    | Collect
+    | Drop
     | PrepareChange
     | AcceptChange
     | Chosen
@@ -288,6 +312,7 @@ Answer = (
     | Accepted
     | Told
     | Outrun
+    | Collectable
     | ChangePromised
     | ChangeAccepted
     | Installed

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import attrs
 
-from chordnet.core.store.base.ballots import Ballots
+from chordnet.core.store.base.ballots import NONE, Ballot, Ballots
 from chordnet.core.store.base.configurations import Configuration, Following, Member
 from chordnet.core.store.base.effects import Answered
 from chordnet.core.store.base.founding import Founding, Slots
@@ -105,8 +105,11 @@ class Asking:
         self._fetched: dict[int, tuple[int, float]] = {}
         """Those whose values are on their way, of so many bytes, and since when."""
 
-    def start(self, op: int | None, asked: Get | Put, timeout: float) -> None:
-        """Begin an operation."""
+    def start(self, op: int | None, asked: Get | Put, timeout: float, above: Ballot = NONE) -> None:
+        """Begin an operation.
+
+        :param above: its ballots are to be above this one.
+        """
         around = self._around
         rid, slot = around.rid(), self._slots.of(asked.key)
         configuration = self._directory.of(slot).configuration
@@ -117,7 +120,7 @@ class Asking:
             del self._ahead[asked.key]  # each ballot is for one write
         else:
             ahead = None
-        attempt = Operation.at_first(asked, configuration, spare, ahead, lasting=True)
+        attempt = Operation.at_first(asked, configuration, spare, ahead, lasting=True, above=above)
         operation = Operation(
             rid,
             asked,
@@ -132,7 +135,7 @@ class Asking:
         self.ongoing[rid] = Ongoing(op, slot, asked, operation, now)
         around.sooner(For.DEADLINE, rid, timeout)
         pause = HEDGE_S if spare else REMINDER_S
-        around.sooner(For.REMINDER, rid, pause + _longer(asked))
+        around.sooner(For.REMINDER, rid, pause + _longer(_size(asked)))
         operation.begin()
         self._weigh(self.ongoing[rid])
 
@@ -168,6 +171,15 @@ class Asking:
         if len(self.ongoing) < MOST_OWN:
             self.repairs += 1
             self.start(None, Get(key), OWN_TIMEOUT_S)
+
+    def write_again(self, key: bytes, above: Ballot = NONE) -> None:
+        """Have what a key has accepted anew by its members, for its repair.
+
+        :param above: what a member has promised that could not take it otherwise.
+        """
+        if len(self.ongoing) < MOST_OWN:
+            self.repairs += 1
+            self.start(None, Get(key, anew=True), OWN_TIMEOUT_S, above)
 
     def get(self, rid: int) -> Operation | None:
         """Return the operation with this number."""
@@ -209,7 +221,7 @@ class Asking:
         else:
             ongoing.began = self._around.now
             ongoing.operation.moved(configuration)
-            pause = REMINDER_S + _longer(ongoing.asked)
+            pause = REMINDER_S + _longer(_size(ongoing.asked))
             self._around.sooner(For.REMINDER, ongoing.operation.rid, pause)
         self._weigh(ongoing)
 
@@ -237,8 +249,12 @@ class Asking:
             self._fetch(rid, size)
 
     def _fetch(self, rid: int, size: int) -> None:
-        self._fetched[rid] = size, self._around.now
-        self.ongoing[rid].operation.go_on()
+        ongoing, now = self.ongoing[rid], self._around.now
+        self._fetched[rid] = size, now
+        # It may have waited for its turn for long, and no member has been silent for it meanwhile.
+        ongoing.began = now
+        self._around.alarms.set((For.REMINDER, rid), now + REMINDER_S + _longer(size))
+        ongoing.operation.go_on()
 
     def retry(self, rid: int) -> None:
         """Try again."""
@@ -257,7 +273,8 @@ class Asking:
         ongoing = self.ongoing.get(rid)
         if ongoing is None or ongoing.refreshing is not None:
             return
-        longer = _longer(ongoing.asked)
+        size, since = self._fetched.get(rid, (_size(ongoing.asked), self._around.now))
+        longer = _longer(size)
         operation, spared = ongoing.operation, ongoing.operation.attempt.spare
         self._weigh(ongoing, silent=self._around.now >= ongoing.began + SILENT_S + longer)
         if rid not in self.ongoing:
@@ -270,8 +287,8 @@ class Asking:
             operation.ask_spare()
         else:
             operation.remind()
-            size, since = self._fetched.get(rid, (0, self._around.now))
-            if self._around.now >= since + REMINDER_S + size / BYTES_PER_S:
+            overdue = self._around.now >= since + REMINDER_S + longer
+            if overdue and operation.attempt.phase == Phase.READ:
                 self._fetch(rid, size)
         self._around.sooner(For.REMINDER, rid, REMINDER_S + longer)
 
@@ -359,8 +376,11 @@ class Asking:
             self._around.answers.append(Answered(ongoing.op, outcome))
 
 
-def _longer(asked: Get | Put) -> float:
-    """Return for how many seconds more members may be silent because of a long value."""
-    value = asked.value if isinstance(asked, Put) else None
-    size = len(value or b"")
+def _size(asked: Get | Put) -> int:
+    """Return how many bytes are to be written."""
+    return len(asked.value or b"") if isinstance(asked, Put) else 0
+
+
+def _longer(size: int) -> float:
+    """Return for how many seconds more members may be silent because of a value's size."""
     return size / BYTES_PER_S if size > SHORT_BYTES else 0.0

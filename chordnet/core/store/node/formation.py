@@ -48,14 +48,18 @@ from chordnet.core.store.node.talk import (
     Talk,
     Where,
 )
+from chordnet.core.store.slot.collecting import Collection
 from chordnet.core.store.slot.operations import Operation
 from chordnet.core.store.slot.reconfigure import Change
 from chordnet.core.store.slot.recovery import Recovering
+from chordnet.core.store.upkeep.collecting import Collecting
 
 REQUESTS = (
     msg.Prepare,
     msg.Accept,
     msg.Read,
+    msg.Collect,
+    msg.Drop,
     msg.PrepareChange,
     msg.AcceptChange,
     msg.Fetch,
@@ -80,6 +84,10 @@ FOR_RECOVERIES: dict[type, Callable[[Any, str, Any], None]] = {
     msg.Inquired: Recovering.on_inquired,
     msg.RecoverAccepted: Recovering.on_accepted,
     msg.Refused: Recovering.on_refused,
+}
+FOR_COLLECTIONS: dict[type, Callable[[Any, str, Any], None]] = {
+    msg.Collectable: Collection.on_collectable,
+    msg.Refused: Collection.on_refused,
 }
 
 
@@ -114,7 +122,14 @@ class Formation:
         )
         self.suggestions = Suggestions(around, founding, self.directory, holders, self.seats)
         self.recoveries = Recoveries(around, founding, self.directory, self.seats, self._learn)
-        self.repair = Repair(around, self.id, self.holdings, self.asking.look_up)
+        self.repair = Repair(around, self.id, self.holdings, self.asking.write_again)
+        self.collecting = Collecting(
+            around,
+            self.id,
+            lambda: [held.registers for held in self.holdings.served],
+            self.asking.look_up,
+            lambda delay: around.alarms.set((For.COLLECT, 0), around.now + delay),
+        )
         self.enquiries = Enquiries(
             around.me,
             self.id,
@@ -125,6 +140,7 @@ class Formation:
         )
         self.news = News(around, self.id, self.directory)
         self.repair.start()
+        self.collecting.start()
         for held in self.holdings.slots.values():
             head = held.registers.head
             if head.newest is not None:
@@ -193,12 +209,16 @@ class Formation:
 
     def _answered(self, sender: str, answer: msg.StoreMessage) -> None:
         operation, change = self.asking.get(answer.rid), self.seats.get(answer.rid)
+        collection = self.collecting.get(answer.rid)
         if operation is not None and type(answer) in FOR_OPERATIONS:
             FOR_OPERATIONS[type(answer)](operation, sender, answer)
         elif change is not None and type(answer) in FOR_CHANGES:
             members = (*change.underway.old.members, *change.new.members)
             if any(member.node == sender for member in members):
                 FOR_CHANGES[type(answer)](change, sender, answer)
+        elif collection is not None and type(answer) in FOR_COLLECTIONS:
+            FOR_COLLECTIONS[type(answer)](collection, sender, answer)
+            self.collecting.went_on()
         else:
             recovering = self.recoveries.get(answer.rid)
             if recovering is not None and type(answer) in FOR_RECOVERIES:
@@ -324,6 +344,7 @@ class Formation:
             For.FINISH: self._finish,
             For.RECOVER: self.recoveries.ring,
             For.REPAIR: lambda _number: self.repair.step(),
+            For.COLLECT: lambda _number: self.collecting.step(),
             For.DOUBT: lambda _number: self.claims.look(),
             For.TELL: lambda _number: self._tell(),
             For.ENQUIRY: self.enquiries.expire,

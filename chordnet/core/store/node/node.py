@@ -113,7 +113,9 @@ class StoreNode:
     ) -> None:
         self.settings = settings
         self._kept: Kept | None = kept
-        self.around = Surroundings(Member(me, kept.store), rng, kept.run, safeguards)
+        self.around = Surroundings(
+            Member(me, kept.store), rng, kept.run, safeguards, settings.collect_pace
+        )
         self.holders: dict[str, Holder] = {}
         """What other nodes said of their stores, this node's included."""
         self.vacating = False

@@ -39,6 +39,7 @@ class For(enum.IntEnum):
     BACK = 17
     ENQUIRY = 11
     RECOVER = 12
+    COLLECT = 13
 
 
 Alarm = tuple[For, int]
@@ -76,6 +77,8 @@ class Surroundings:
     rng: Random
     run: int
     safeguards: StoreSafeguards = attrs.field(factory=StoreSafeguards)
+    collect_pace: float = 1.0
+    """Factor of the pauses of the collection."""
     place: Place = attrs.field(factory=Place)
     now: float = attrs.field(init=False)
     """On a clock that never goes back."""

@@ -7,7 +7,7 @@ is thrown away whole.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from math import isfinite
 from operator import attrgetter
 from types import UnionType
@@ -23,7 +23,7 @@ from chordnet.core.base.limits import (
 )
 from chordnet.core.base.naming import usable_name
 from chordnet.core.store.base import messages as msg
-from chordnet.core.store.base.ballots import Ballot
+from chordnet.core.store.base.ballots import NONE, Ballot
 from chordnet.core.store.base.configurations import Configuration, Member, Recovery, Vote
 from chordnet.core.store.base.founding import MOST_REPLICAS, MOST_SLOTS
 from chordnet.core.store.base.kept import Mark
@@ -87,6 +87,8 @@ class Stock(Talk, frozen=True):
     accepted: tuple[tuple[bytes, Ballot], ...]
     more: bool
     """Whether there are keys after these."""
+    floor: Ballot = NONE
+    """The promise of the sender's floor: where it has no record it takes nothing up to here."""
 
 
 class Missing(Talk, frozen=True):
@@ -95,6 +97,10 @@ class Missing(Talk, frozen=True):
     address: Address
     keys: tuple[bytes, ...]
     after: bytes | None = None
+    below: tuple[bytes, ...] = ()
+    """Records that it lacks and cannot take as they are, because of what it has promised."""
+    promised: Ballot = NONE
+    """At or above all of these promises."""
 
 
 class Suggest(Talk, frozen=True):
@@ -219,6 +225,10 @@ def _key(part: Any) -> bool:
     return _is_key(part.key)
 
 
+def _keys(keys: Sequence[bytes]) -> bool:
+    return len(keys) <= STOCK_IN_ONE and all(map(_is_key, keys))
+
+
 _CHECKS: dict[type, Callable[[Any], bool]] = {
     msg.Prepare: _key,
     msg.Accept: _key,
@@ -243,10 +253,11 @@ _CHECKS: dict[type, Callable[[Any], bool]] = {
         len(part.have) <= HAVE_IN_ONE and all(_is_key(key) for key, _ballot in part.have)
     ),
     msg.Snapshot: lambda part: all(_is_key(key) for key, _record in part.records),
-    Stock: lambda part: (
-        len(part.accepted) <= STOCK_IN_ONE and all(_is_key(key) for key, _ballot in part.accepted)
-    ),
-    Missing: lambda part: len(part.keys) <= STOCK_IN_ONE and all(map(_is_key, part.keys)),
+    Stock: lambda part: _keys([key for key, _ballot in part.accepted]),
+    Missing: lambda part: _keys(part.keys) and _keys(part.below),
+    msg.Collect: lambda part: _keys([key for key, _ballot in part.tombstones]),
+    msg.Collectable: lambda part: _keys([key for key, _ballot in part.tombstones]),
+    msg.Drop: lambda part: _keys([key for key, _ballot in part.tombstones]),
     Listed: lambda part: part.slot < MOST_SLOTS,
     Mark: lambda part: len(part.proof) == PROOF_BYTES,
     Suggest: lambda part: part.slot < MOST_SLOTS and _members(part.members),

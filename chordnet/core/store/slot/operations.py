@@ -32,6 +32,10 @@ of requests has to be complete, is the lowest base of any attempt, not the last 
 these clocks is buried, with a tombstone of a version of its own, before anything else is done or
 told. So one wrong clock ends no lease early, and clocks order nothing.
 
+**A key without a version begins above the highest floor of a majority**: an earlier record of it
+may have been dropped, and no version is made twice. Which requests made the versions up to there,
+nobody knows any more. So ``since`` counts from the floor, too, and a write that may have been done
+below it cannot be told.
 **One round.** With the accept of a write the coordinator asks for the promise of a *following*
 ballot. If a majority gives it together with the acceptance, phase 1 of the next write of this key
 is done: that majority has accepted nothing else below the following ballot. So the next write is to
@@ -249,6 +253,7 @@ class Operation:
         ahead: Following | None = None,
         *,
         lasting: bool = False,
+        above: Ballot = NONE,
     ) -> Attempt:
         """Return the state of an operation that has not begun; ``configuration`` may be old.
 
@@ -257,10 +262,17 @@ class Operation:
         :param ahead: what was promised for the next write of the key; it is not used again, so only
             where :func:`follows` says that it can be used.
         :param lasting: whether to have the next write of the key promised, too.
+        :param above: its ballots are to be above this one.
         """
         since = asked.since if isinstance(asked, Put) else None
         return Attempt(
-            configuration, Phase.WAIT, since=since, spare=spare, lasting=lasting, ahead=ahead
+            configuration,
+            Phase.WAIT,
+            highest=above,
+            since=since,
+            spare=spare,
+            lasting=lasting,
+            ahead=ahead,
         )
 
     def begin(self) -> None:
@@ -275,6 +287,9 @@ class Operation:
                     attempt, ballot=ballot, highest=ballot, spare=(), ahead=None, hasty=True
                 )
                 self._write(asked, attempt.ahead.base, floor=0)
+            return
+        if asked.anew:
+            self._prepare()
             return
         self.attempt = Attempt(
             attempt.configuration,
@@ -397,17 +412,19 @@ class Operation:
     def _decide(self, base: Content, floor: int) -> None:
         """Go on from what a majority had accepted."""
         asked, since = self.asked, self.attempt.since
+        # A key with a version goes on from there; what was dropped of other keys is not its own.
+        floor = 0 if base.version else floor
         if self.attempt.has_expired(base):
             self._settle(base.buried(floor), None)
             return
         confirmed = self.attempt.agreed(own_epoch=self._safeguards.own_epoch) is not None
         if isinstance(asked, Get):
-            self._settle(base, Found(base), told=confirmed)
+            self._settle(base, Found(base), told=confirmed and not asked.anew)
             return
         version = base.version_of(asked.request)
         if version is not None:
             self._settle(base, self._receipt(version))
-        elif since is not None and not base.reaches_back(since):
+        elif since is not None and not base.reaches_back(since, floor):
             self._settle(base, Untold())
         elif not asked.fits(base):
             if since is not None and self._safeguards.written_conflict:
@@ -418,8 +435,8 @@ class Operation:
 
     def _write(self, asked: Put, base: Content, floor: int) -> None:
         content = base.written(asked.value, asked.request, expires=asked.expires, floor=floor)
-        since = self.attempt.since
-        since = base.version if since is None else min(since, base.version)
+        since, least = self.attempt.since, max(base.version, floor)
+        since = least if since is None else min(since, least)
         self.attempt = replace(self.attempt, since=since)
         self._settle(content, self._receipt(content.version))
 
