@@ -356,7 +356,7 @@ class World:
                 )
         if recovery not in [each for each, _ in past.chosen]:
             left = [self._disk(state, member.node) for member in recovery.left.members]
-            records, _ = recovered(new, newest_of(disk.records for disk in left), ())
+            records, _ = recovered(new, newest_of(disk.records for disk in left), GROUND)
             content = next((record.content for _, record in records), None)
             chosen = tuple(sorted((*past.chosen, (recovery, knows)), key=repr))
             kept = (*past.kept, (new.generation, content))
