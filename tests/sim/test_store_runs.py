@@ -81,7 +81,10 @@ class RunTests(SynchronousTestCase):
 
     def test_a_store_without_one_of_its_rules_is_found_to_be_wrong(self) -> None:
         busy = Plan(keys=2, nodes=5, slots=2, operations=600, fault_s=0.3)
-        for rule, first in (("second_phase", 17), ("installed_first", 7), ("whole_state", 46)):
+        for rule, first in (
+            ("second_phase", 17), ("installed_first", 7), ("whole_state", 46),
+            ("following_promised", 9),
+        ):  # fmt: skip
             plan = attrs.evolve(busy, safeguards=StoreSafeguards(**{rule: False}))
             seeds = range(first, first + 40)
             found = (s for s in seeds if "history is wrong" in str(run(s, plan).problems))

@@ -40,7 +40,8 @@ from chordnet.core.store.base.effects import Effect, Ended, Say
 from chordnet.core.store.base.outcomes import Conflict, Done, Found, Outcome
 from chordnet.core.store.base.records import GROUND, Content, Record
 from chordnet.core.store.base.requests import Get, Put
-from chordnet.core.store.slot.operations import Attempt, Operation, Phase
+from chordnet.core.store.slot.attempts import Attempt, Phase
+from chordnet.core.store.slot.operations import Operation
 from chordnet.core.store.slot.reconfigure import Installation, newest_of, recovered
 from chordnet.core.store.slot.recovery import Findings, Recovering, Stage
 from chordnet.core.store.slot.registers import Registers

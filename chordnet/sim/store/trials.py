@@ -332,6 +332,7 @@ def run(seed: int, plan: Plan) -> Report:
         told = [note.text for note in process.notes if note.alarming and not plan.liars]
         report.problems += told
         report.faults["lie"] += process.node.lies if isinstance(process.node, Liar) else 0
+    report.faults["old disk found"] = world.found_old
     report.faults += Counter[str]()
     return report
 

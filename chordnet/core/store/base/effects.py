@@ -13,6 +13,7 @@ import msgspec
 
 from chordnet.core.store.base.configurations import Configuration, Following, Head
 from chordnet.core.store.base.founding import Founding
+from chordnet.core.store.base.kept import Mark
 from chordnet.core.store.base.messages import StoreMessage
 from chordnet.core.store.base.outcomes import Outcome, Report
 from chordnet.core.store.base.records import Record
@@ -64,7 +65,36 @@ class FoundingKept(_Effect, frozen=True):
     founding: Founding
 
 
-Entry = HeadKept | RecordKept | RecordDropped | AllDropped | VoteKept | FoundingKept
+class SecretKept(_Effect, frozen=True):
+    """This disk proves its marks with this from now on."""
+
+    secret: bytes
+
+
+class NumberKept(_Effect, frozen=True):
+    """This disk has been written to so often."""
+
+    number: int
+
+
+class MarkKept(_Effect, frozen=True):
+    """The disk of another node was seen in this run."""
+
+    node: str
+    mark: Mark
+
+
+Entry = (
+    HeadKept
+    | RecordKept
+    | RecordDropped
+    | AllDropped
+    | VoteKept
+    | FoundingKept
+    | SecretKept
+    | NumberKept
+    | MarkKept
+)
 
 
 class Keep(_Effect, frozen=True):
@@ -139,5 +169,12 @@ class Noted(_Effect, frozen=True):
     alarming: bool = False
 
 
-NodeEffect = Keep | Post | Answered | Noted
+class Outdated(_Effect, frozen=True):
+    """This disk is an older copy: set it aside, and start with an empty store."""
+
+    text: str
+    """How that is known."""
+
+
+NodeEffect = Keep | Post | Answered | Noted | Outdated
 """What a node's store asks for."""

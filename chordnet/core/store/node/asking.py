@@ -19,6 +19,7 @@ those members cannot be reached is somebody else asked where the slot is now, fo
 from __future__ import annotations
 
 import attrs
+from msgspec.structs import replace
 
 from chordnet.core.store.base.ballots import NONE, Ballot, Ballots
 from chordnet.core.store.base.configurations import Configuration, Following, Member
@@ -29,7 +30,8 @@ from chordnet.core.store.base.requests import Get, Put
 from chordnet.core.store.node.directory import Directory, Listed
 from chordnet.core.store.node.surroundings import For, Surroundings
 from chordnet.core.store.node.talk import Where
-from chordnet.core.store.slot.operations import Operation, Phase, follows
+from chordnet.core.store.slot.attempts import Phase, follows
+from chordnet.core.store.slot.operations import Operation
 
 HEDGE_S = 0.05
 """If a majority of the members has not answered after so long, the others are asked, too."""
@@ -322,7 +324,13 @@ class Asking:
             self._await(rid, ongoing, outcome)
             self._follow(ongoing, newest)
             return
-        others = {*self._around.place.near, *ongoing.presumed}
+        others = set(self._around.place.near)
+        if ongoing.presumed:
+            # It has ended before anybody could answer: find out who would have.
+            members = ongoing.operation.attempt.configuration.members
+            others.update(member.node for member in members)
+            others.discard(self._around.me.node)
+            outcome = _without(outcome, self._around.me.node)
         if not others:
             self._finish(rid, outcome)
             return
@@ -337,6 +345,8 @@ class Asking:
             ongoing = self.ongoing[rid]
             if node in ongoing.presumed:
                 self._once_more(ongoing, ongoing.operation.attempt.configuration)
+            elif ongoing.refreshing is not None and ongoing.presumed:
+                ongoing.refreshing = _without(ongoing.refreshing, node)
 
     def _await(self, rid: int, ongoing: Ongoing, outcome: Unavailable) -> None:
         ongoing.refreshing = outcome
@@ -384,3 +394,9 @@ def _size(asked: Get | Put) -> int:
 def _longer(size: int) -> float:
     """Return for how many seconds more members may be silent because of a value's size."""
     return size / BYTES_PER_S if size > SHORT_BYTES else 0.0
+
+
+def _without(outcome: Unavailable, node: str) -> Unavailable:
+    """Return the outcome if this node is not missing."""
+    missing = tuple(member for member in outcome.missing if member.node != node)
+    return replace(outcome, missing=missing)

@@ -109,6 +109,7 @@ class Formation:
         # an older copy of a disk brings it twice.
         run = around.rng.getrandbits(41) << 20 | around.run % (1 << 20)
         ballots = Ballots(around.me.node, run)
+        self._ballots = ballots
         self.founding = founding
         self.id = founding.id
         self.around = around
@@ -196,6 +197,8 @@ class Formation:
         elif isinstance(message, msg.Forget):
             self._forget(sender, message)
         elif isinstance(message, REQUESTS):
+            if isinstance(message, msg.Prepare | msg.Accept):
+                self._ballots.see(message.ballot)
             address, known = message.address, self.directory.of(slot)
             if address.formation == self.id and address.generation > known.configuration.generation:
                 # The sender knows of a later generation, in which this node must not answer.

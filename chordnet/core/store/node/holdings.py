@@ -107,6 +107,8 @@ class Holdings:
             self._has_nothing(sender, request, known.configuration)
         elif held is None:
             self._refuse(sender, request, known.configuration)
+        elif not self._around.may_answer(_members_of(held.registers.head, known)):
+            self._refuse(sender, request, held.registers.head.known, Why.RETURNED)
         elif self._is_stranger(sender, held.registers.head, request, known):
             self._refuse(sender, request, held.registers.head.known, Why.STRANGER)
         else:
@@ -256,6 +258,11 @@ class Holdings:
 
     def _lacks(self, held: Held | None, new: Configuration) -> bool:
         return held is None or new.follows(held.registers.head.configuration)
+
+
+def _members_of(head: Head, known: Listed) -> set[Member]:
+    """Return those that may know more of a slot than this disk."""
+    return {*head.configuration.members, *known.configuration.members}
 
 
 # ---- to look at -----------------------------------------------------------------------------

@@ -26,9 +26,11 @@ from chordnet.core.store.base import messages as msg
 from chordnet.core.store.base.ballots import NONE, Ballot
 from chordnet.core.store.base.configurations import Configuration, Member, Recovery, Vote
 from chordnet.core.store.base.founding import MOST_REPLICAS, MOST_SLOTS
+from chordnet.core.store.base.kept import Mark
 from chordnet.core.store.base.messages import Address, StoreMessage
 from chordnet.core.store.base.records import MOST_REQUESTS, Applied, Content, Floor, Record
 from chordnet.core.store.begin.hails import Hail
+from chordnet.core.store.begin.marks import PROOF_BYTES, Back, Known
 from chordnet.core.store.node.directory import Listed
 from chordnet.core.store.slot.pages import HAVE_IN_ONE
 
@@ -118,7 +120,21 @@ class Leaving(Talk, frozen=True):
     """The sender is about to stop, and keeps its seats."""
 
 
-Message = StoreMessage | Hail | Lists | Digest | Where | Sum | Stock | Missing | Suggest | Leaving
+Message = (
+    StoreMessage
+    | Hail
+    | Mark
+    | Back
+    | Known
+    | Lists
+    | Digest
+    | Where
+    | Sum
+    | Stock
+    | Missing
+    | Suggest
+    | Leaving
+)
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(list[Message]).decode
 
@@ -243,10 +259,14 @@ _CHECKS: dict[type, Callable[[Any], bool]] = {
     msg.Collectable: lambda part: _keys([key for key, _ballot in part.tombstones]),
     msg.Drop: lambda part: _keys([key for key, _ballot in part.tombstones]),
     Listed: lambda part: part.slot < MOST_SLOTS,
+    Mark: lambda part: len(part.proof) == PROOF_BYTES,
     Suggest: lambda part: part.slot < MOST_SLOTS and _members(part.members),
 }
 _STRUCTS: tuple[type, ...] = (
     *StoreMessage.__args__,
+    Mark,
+    Back,
+    Known,
     Lists,
     Digest,
     Where,

@@ -345,7 +345,8 @@ class Registers:
             recovery=head.recovery,
         )
         # Nothing of this epoch is promised yet, and its ballots are above all earlier promises.
-        state = {key: replace(record, promised=record.accepted) for key, record in records}
+        again = configuration.generation == head.configuration.generation
+        state = {key: self._installed(key, record, again=again) for key, record in records}
         if not self._safeguards.whole_state:
             state |= self.records
         slot, before = self.head.slot, dict(self.records)
@@ -354,10 +355,20 @@ class Registers:
         self.stock = Stock(self.records, self.changes + 1)
         entries = [RecordKept(slot, key, record) for key, record in sorted(state.items())]
         if before.keys() <= state.keys() and any(map(is_large, before.values())):
-            changed = [each for each in entries if before.get(each.key) != each.record]
+            changed = [each for each in entries if before.get(each.key) is not each.record]
             self._keep(HeadKept(self.head), *changed)
         else:
             self._keep(HeadKept(self.head), AllDropped(slot), *entries)
+
+    def _installed(self, key: bytes, record: Record, *, again: bool) -> Record:
+        mine = self.records.get(key)
+        stays = mine is not None and (mine.accepted, mine.content) == (
+            record.accepted,
+            record.content,
+        )
+        if again and stays and mine is not None and is_large(mine):
+            return mine  # with its promise, which is below all ballots of the new epoch
+        return replace(record, promised=record.accepted)
 
     def on_forget(self, sender: str, message: msg.Forget) -> None:
         """Delete the records, for others hold the slot now; the head stays."""
