@@ -46,6 +46,8 @@ class SlotState(_Value, frozen=True):
     """Keys with a value that this node's disk has of the slot."""
     bytes: int
     """Of these keys and their values."""
+    deleted: int = 0
+    """Records on this node's disk of keys without a value, until they are collected."""
 
 
 class SlotRecovery(_Value, frozen=True):
@@ -105,6 +107,8 @@ class StoreState(_Value, frozen=True):
     failed: str
     """Why its store has stopped; empty while it works."""
     slots: list[SlotState]
+    deleted: int = 0
+    """Records on its disk of keys without a value, until they are collected."""
 
 
 class SlotStanding(_Value, frozen=True):

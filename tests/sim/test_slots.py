@@ -75,6 +75,30 @@ class AllIsWell(SynchronousTestCase):
     def test_two_creations_that_each_reached_one_member_before_the_members_changed(self) -> None:
         self.check_all(TWO_CREATIONS, 900, 2242, 11)
 
+    def test_a_tombstone_that_is_collected_while_another_reads_that_missed_the_deletion(self):
+        self.check_all("put@A/ABC,delete@A/AB,collect@A,get@C", 139, 414, 12)
+
+    def test_a_key_that_is_written_again_while_its_tombstone_is_collected(self) -> None:
+        self.check_all("put@A/ABC,delete@B/ABC,collect@A,put@C,get@B", 7244, 21215, 15)
+
+    def test_a_tombstone_that_one_member_missed_and_then_raised_its_floor_above(self) -> None:
+        self.check_all("put@A/AB,delete@B/AB,lift@C,collect@A,get@C", 711, 2161, 13)
+
+    def test_what_was_only_promised_dropped_at_any_time(self) -> None:
+        self.check_all("put@A,get@B,clear@A,clear@C", 446, 1139, 9)
+
+    def test_a_tombstone_collected_in_an_epoch_installed_from_different_majorities(self) -> None:
+        text = "put@A/ABC,delete@B/AB,change@A/A=AB/B=AB/C=BC,collect@A,get@C"
+        self.check_all(text, 476, 1333, 13)
+
+    def test_a_tombstone_that_only_one_member_has_installed_collected_above_other_floors(self):
+        text = "delete@B/A,change@A/A=AB/B=BC/C=BC,collect@A,lift@B,lift@C,put@C"
+        self.check_all(text, 1652, 5945, 12)
+
+    def test_a_slot_that_grows_while_a_key_is_collected_and_written_again(self) -> None:
+        text = "put@A/A,delete@A/A,collect@A,put@B,change@A:-B"
+        self.check_all(text, 225, 522, 12, nodes=2, members=1)
+
 
 class OneRound(SynchronousTestCase):
     """The same, with writes that have the next one promised."""
@@ -129,6 +153,19 @@ class ItCanFail(SynchronousTestCase):
     def test_believing_in_ballots_of_an_earlier_epoch_lets_two_readers_see_two_histories(self):
         self.check_found("own_epoch", TWO_CREATIONS, 7)
 
+    def test_without_every_member_a_deleted_value_comes_back(self) -> None:
+        self.check_found("every_member", "put@A/ABC,delete@A/AB,collect@A,get@C", 8)
+
+    def test_without_a_floor_a_key_that_is_written_again_has_its_old_version(self) -> None:
+        text = "put@A/A,delete@A/A,collect@A,put@A"
+        self.check_found("floor", text, 5, nodes=1, members=1)
+
+    def test_without_a_floor_a_member_takes_what_is_older_than_it_has_dropped(self) -> None:
+        every = frozenset(Property)
+        text = "put@A/A,delete@A/A,collect@A"
+        verdict = self.check_found("floor", text, 3, nodes=1, members=1, wanted=every)
+        self.assertIs(verdict.broken, Property.NEVER_BACK)
+
     def test_what_breaks_inside_is_found_sooner_than_what_a_client_sees(self) -> None:
         every = frozenset(Property)
         text = "put@A/AB,get@D,change@B:AD"
@@ -146,7 +183,7 @@ class PartTests(SynchronousTestCase):
         self.assertEqual(Task(), (None, False, 0, 0, (), None, "", False))
         self.assertEqual(Action("begin"), ("begin", -1, "", None, (), True))
         self.assertEqual(State((), (), (), Past(())), ((), (), (), Past(()), 0, 0))
-        self.assertEqual(Past(()), ((), (), (), (), (), 0, frozenset()))
+        self.assertEqual(Past(()), ((), (), (), (), (), 0, frozenset(), ()))
 
     def test_a_node_that_loses_its_disk_is_another_member_and_one_that_restarts_the_same(self):
         world = Search(SlotPlan(jobs=jobs("put@A"))).world
@@ -199,6 +236,20 @@ class StoryTests(SynchronousTestCase):
                 "Now a client is told of version 0; version 1 is out.",
             ],
         )
+
+    def test_a_history_of_a_collection_tells_who_asks_and_who_drops(self) -> None:
+        guards = StoreSafeguards(every_member=False)
+        text = "put@A/ABC,delete@A/AB,collect@A,get@C"
+        search = Search(SlotPlan(jobs=jobs(text), safeguards=guards, wanted=VISIBLE))
+        story = "\n".join(told(search, search.run()))
+        for sentence in (
+            "A asks which members have its tombstone, too",
+            "B is asked by A if it has the tombstone",
+            "A is told by A that all members have the tombstone",
+            "A: epoch 1 (A, B, C), floor 1.2A (version 2), holds nothing",
+            "Now a client is told of version 1; version 2 is out.",
+        ):
+            self.assertIn(sentence, story)
 
     def test_a_history_of_a_change_and_a_lost_disk_names_both(self) -> None:
         guards = StoreSafeguards(whole_state=False)
@@ -342,3 +393,7 @@ class CommandTests(SynchronousTestCase):
             ),
         )
         self.assertRaises(ConfigError, jobs, "put@A,,get")
+        self.assertEqual(
+            jobs("collect@A,clear@B,lift@C"),
+            (Job(Kind.COLLECT, "A"), Job(Kind.CLEAR, "B"), Job(Kind.LIFT, "C")),
+        )

@@ -7,7 +7,15 @@ from msgspec.structs import replace
 from chordnet.core.store.base import messages as msg
 from chordnet.core.store.base.ballots import Ballot, Ballots
 from chordnet.core.store.base.configurations import Configuration, Head, Member, blank
-from chordnet.core.store.base.effects import AllDropped, Effect, Ended, HeadKept, Keep, Say
+from chordnet.core.store.base.effects import (
+    AllDropped,
+    Effect,
+    Ended,
+    HeadKept,
+    Keep,
+    RecordDropped,
+    Say,
+)
 from chordnet.core.store.base.messages import Address
 from chordnet.core.store.base.records import Applied, Content, Record
 from chordnet.core.store.base.requests import Get, Put
@@ -66,6 +74,8 @@ class Disk:
             msg.Prepare: self.registers.on_prepare,
             msg.Accept: self.registers.on_accept,
             msg.Read: self.registers.on_read,
+            msg.Collect: self.registers.on_collect,
+            msg.Drop: self.registers.on_drop,
             msg.PrepareChange: self.registers.on_prepare_change,
             msg.AcceptChange: self.registers.on_accept_change,
             msg.Fetch: self.registers.on_fetch,
@@ -99,6 +109,8 @@ class Disk:
                 self.head = entry.head
             elif isinstance(entry, AllDropped):
                 self.records.clear()
+            elif isinstance(entry, RecordDropped):
+                del self.records[entry.key]
             else:
                 self.records[entry.key] = entry.record
 

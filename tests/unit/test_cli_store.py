@@ -84,14 +84,15 @@ class StoreTests(StoreCase):
             {
                 "slot": 1, "generation": 1, "epoch": 1, "members": [1, "Node 8", "Node 9"],
                 "in_step": False, "majority": False, "missing": ["Node 8", "Node 9"],
-                "behind": [], "vacating": [], "lacking": 0, "keys": 0, "bytes": 0,
+                "behind": [], "vacating": [], "lacking": 0, "keys": 0, "bytes": 0, "deleted": 0,
             },
         )  # fmt: skip
         self.assertEqual(
             document["nodes"][0],
             {
                 "node": 1, "formation": "0f" * 16, "reason": "", "store": f"{1:016x}", "run": 1,
-                "slots": 0, "keys": 0, "bytes": 0, "vacating": False, "changing": 0, "failed": "",
+                "slots": 0, "keys": 0, "bytes": 0, "deleted": 0, "vacating": False,
+                "changing": 0, "failed": "",
             },
         )  # fmt: skip
         self.assertEqual(document["silent"], [{"node": 5, "why": "gone"}])

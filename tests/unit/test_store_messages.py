@@ -26,6 +26,9 @@ WIRE = {
     msg.Read: "address rid key whole",
     msg.Told: "address rid accepted content left_out",
     msg.Outrun: "address rid ballot promised",
+    msg.Collect: "address rid tombstones",
+    msg.Collectable: "address rid tombstones",
+    msg.Drop: "address rid tombstones",
     msg.PrepareChange: "address rid ballot",
     msg.ChangePromised: "address rid ballot vote",
     msg.AcceptChange: "address rid ballot members",
@@ -137,6 +140,7 @@ class WireTests(SynchronousTestCase):
                 ("NOT_SEALED", 7),
                 ("BALLOT", 8),
                 ("STRANGER", 16),
+                ("RETURNED", 17),
             ],
         )
 

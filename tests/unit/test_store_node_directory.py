@@ -126,7 +126,7 @@ class ViewTests(SynchronousTestCase):
         }
         held = holding(Head(FORMATION, 1, SECOND, sealed=True), records)
         view = slot_view(UNSURE, held)
-        self.assertEqual(view, SlotView(1, SECOND, False, (1, 2), True, 2, 13))
+        self.assertEqual(view, SlotView(1, SECOND, False, (1, 2), True, 2, 13, 2))
 
     def test_the_view_of_a_slot_that_this_disk_does_not_serve_is_empty(self) -> None:
         empty = SlotView(1, SECOND, True, None, False, 0, 0)

@@ -59,8 +59,11 @@ class Repairer:
         self.around = surroundings(A, "B", "C")
         kept = tuple((0, key, each) for key, each in (records or {}).items())
         self.holdings = Holdings(self.around, founding, Kept(1, 1, None, founding, heads, kept))
-        self.read: list[bytes] = []
-        self.repair = Repair(self.around, founding.id, self.holdings, self.read.append)
+        self.written: list[tuple[bytes, Ballot]] = []
+        self.repair = Repair(self.around, founding.id, self.holdings, self._write_again)
+
+    def _write_again(self, key: bytes, above: Ballot) -> None:
+        self.written.append((key, above))
 
     def said(self) -> list[tuple[str, Message]]:
         found = [(node, message) for node, each in self.around.said.items() for message in each]
@@ -320,7 +323,7 @@ class GivenTests(SynchronousTestCase):
             }
         )
         repairer.missing(*keys(5))
-        self.assertEqual(repairer.read, keys(1), "a read brings a value as well")
+        self.assertEqual(repairer.written, [(keys(1)[0], NONE)], "that brings a value as well")
 
     def test_two_members_are_compared_again_soon_while_that_brings_them_closer(self) -> None:
         repairer = Repairer({key: record(1) for key in keys(70)})
@@ -380,11 +383,11 @@ class GivenTests(SynchronousTestCase):
         self.assertEqual(repairer.stock({b"b": ballot(1)}, epoch=2), [])
         self.assertEqual(repairer.missing(b"a", after=b"", epoch=2), [])
 
-    def test_what_was_installed_with_the_epoch_is_read_and_not_given(self) -> None:
+    def test_what_was_installed_with_the_epoch_is_written_again_and_not_given(self) -> None:
         second = Configuration(1, 2, (A, B, C))
         mine = {b"old": record(1), b"new": record(1, epoch=2)}
         repairer = Repairer(mine, (Head(FORMATION, 0, second),))
         said = repairer.missing(b"old", b"new", epoch=2)
         to = address(B, epoch=2)
         self.assertEqual(said, [("B", msg.Accept(to, 0, b"new", ballot(1, 2), CONTENT))])
-        self.assertEqual((repairer.read, repairer.repair.given), ([b"old"], 2))
+        self.assertEqual((repairer.written, repairer.repair.given), ([(b"old", NONE)], 2))

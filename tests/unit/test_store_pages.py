@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
 from twisted.trial.unittest import SynchronousTestCase
 
 from chordnet.core.store.base import messages as msg
 from chordnet.core.store.base.ballots import Ballot
 from chordnet.core.store.base.configurations import Member
-from chordnet.core.store.base.records import GROUND, Applied, Content, Record
-from chordnet.core.store.slot.pages import HAVE_IN_ONE, LARGE_BYTES, AtHand
+from chordnet.core.store.base.effects import AllDropped, RecordKept
+from chordnet.core.store.base.records import GROUND, LARGE_BYTES, Applied, Content, Record
+from chordnet.core.store.slot.pages import HAVE_IN_ONE, AtHand
 from tests.unit.store_node_support import FIRST, A, B, C, D, address
 from tests.unit.test_store_node_holdings import SECOND, Disk, chosen
 
@@ -18,6 +20,11 @@ SOURCE = ("B", address(B))
 def record(counter: int, value: bytes = b"v" * 2000) -> Record:
     ballot = Ballot(1, counter, "A", 1)
     return Record(ballot, ballot, Content(value, counter, None, (Applied(counter, b"r"),)))
+
+
+def promised(each: Record) -> Record:
+    """Return the record as it is when a later write was promised."""
+    return replace(each, promised=Ballot(1, each.promised.counter + 1, "A", 1))
 
 
 class AtHandTests(SynchronousTestCase):
@@ -137,6 +144,25 @@ class ReadingTests(SynchronousTestCase):
         said = disk.take(chosen(new=SECOND), "L")
         have = {to: message.have for to, message in said if isinstance(message, msg.Fetch)}
         self.assertEqual(set(have.values()), {((b"k", record(1).accepted),)})
+
+    def test_a_member_that_stays_writes_no_large_value_again_that_stays_as_it_is(self) -> None:
+        for mine, written in (
+            ({b"a": record(1), b"b": record(1)}, [b"b", b"c"]),
+            ({b"a": promised(record(1)), b"b": record(1)}, [b"b", b"c"]),
+            ({b"a": record(1, b"s"), b"b": record(1, b"s")}, [b"a", b"b", b"c"]),
+            ({b"a": record(1), b"gone": record(1)}, [b"a", b"b", b"c"]),
+        ):
+            disk = Disk(A)
+            registers = disk.holdings.slots[0].registers
+            registers.records.update(mine)
+            state = ((b"a", record(1)), (b"b", record(2)), (b"c", record(1)))
+            registers.install(SECOND, state, GROUND)
+            found = {key: each.content for key, each in registers.records.items()}
+            self.assertEqual(found, {key: each.content for key, each in state})
+            kept = disk.kept()
+            self.assertEqual([each.key for each in kept if isinstance(each, RecordKept)], written)
+            dropped = sum(isinstance(each, AllDropped) for each in kept)
+            self.assertEqual(dropped, 0 if written == [b"b", b"c"] else 1)
 
     def test_a_member_leaves_out_of_a_page_what_is_there_under_the_same_ballot(self) -> None:
         disk = Disk(A)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Coroutine, Mapping
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
@@ -46,6 +46,7 @@ from chordnet.wire.stores import (
     HeldKey,
     KeyMembers,
     SlotMember,
+    SlotRecovery,
     SlotState,
     StoreStanding,
     StoreState,
@@ -199,6 +200,10 @@ class FakeNodes:
     """What nodes say if they can be stopped, the last answer for good: or an error; usually yes."""
     inspected: dict[int, list[Any]] = attrs.field(factory=dict)
     """What nodes say that the members of a key have, one after the other, or errors."""
+    recoveries: dict[int, SlotRecovery] = attrs.field(factory=dict)
+    """What comes of the recovery of slots."""
+    then_stores: dict[int, Any] = attrs.field(factory=dict)
+    """What nodes say of the store once one is told to begin it."""
     vacated: list[int] = attrs.field(factory=list)
     cannot_vacate: str = ""
     asked: list[int] = attrs.field(factory=list)
@@ -293,6 +298,23 @@ class FakeClient:
         if isinstance(told, Exception):
             return fail(told)
         return succeed(told or store_state(self.nodes.described, number, self.nodes.statuses))
+
+    def recover(
+        self, slots: Sequence[int], *, accept_loss: bool, timeout_s: float
+    ) -> Deferred[list[SlotRecovery]]:
+        self.nodes.words.append(("recover", tuple(slots), accept_loss))
+        return succeed([self.nodes.recoveries[slot] for slot in slots])
+
+    def begin_store(self, founders: Sequence[str]) -> Deferred[None]:
+        number = self.nodes.number(self.address)
+        self.nodes.words.append(("begin_store", number, tuple(founders)))
+        self.nodes.stores.update(self.nodes.then_stores)
+        return succeed(None)
+
+    def set_store_aside(self, formation: str) -> Deferred[str]:
+        number = self.nodes.number(self.address)
+        self.nodes.words.append(("set_store_aside", number, formation))
+        return succeed(f"state/{number}/store-aside-{formation}")
 
     def vacate(self) -> Deferred[None]:
         number = self.nodes.number(self.address)

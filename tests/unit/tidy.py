@@ -34,9 +34,10 @@ _ARROWS = {
     "core.store.slot": "core.store.base",
     "core.store.begin": "core.base core.store.base",
     "core.store.look": "core.store.base",
+    "core.store.upkeep": "core.store.base core.store.slot",
     "core.store.watch": "core.store.base",
     "core.store.node": "core.base core.kernel core.store.base core.store.begin core.store.look "
-    "core.store.slot core.store.watch",
+    "core.store.slot core.store.upkeep core.store.watch",
     "core.store": "",
     "core.broadcast": "core.base core.kernel core.log core.lookup core.ring",
     "core": "core.base core.broadcast core.fingers core.join core.kernel core.log core.lookup "
@@ -153,7 +154,7 @@ METHODS = {
     "chordnet.core.kernel.checks.Checks": 28,
     "chordnet.core.log.antientropy.AntiEntropy": 30,
     "chordnet.core.log.ledger.Ledger": 27,
-    "chordnet.net.links.transport.PeerTransport": 34,
+    "chordnet.net.links.transport.PeerTransport": 35,
     "chordnet.net.runtime.node.LocalNode": 30,
     "chordnet.service.ChordService": 40,
     "chordnet.net.store.runner.StoreRunner": 26,

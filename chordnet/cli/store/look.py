@@ -92,6 +92,8 @@ def store_lines(network: str, seen: Store) -> Iterator[str]:
             f"{count(seen.replicas, 'replica')}"
         )
         yield f"begun by {names_of(seen.founders)}"
+        if seen.deleted:
+            yield f"{count(seen.deleted, 'record')} of deleted keys not collected yet"
     lost, moving = seen.lost, seen.moving
     if seen.slots:
         right = len(seen.slots) - len(lost) - len(moving)
@@ -130,6 +132,7 @@ def slot_json(slot: Slot) -> dict[str, Any]:
         "lacking": slot.lacking,
         "keys": slot.keys,
         "bytes": slot.bytes,
+        "deleted": slot.deleted,
     }
 
 
@@ -143,6 +146,7 @@ def store_json(network: str, seen: Store) -> dict[str, Any]:
         "replicas": seen.replicas,
         "keys": seen.keys,
         "bytes": seen.bytes,
+        "deleted": seen.deleted,
         "slots": [slot_json(slot) for slot in seen.slots],
         "nodes": [
             {
@@ -154,6 +158,7 @@ def store_json(network: str, seen: Store) -> dict[str, Any]:
                 "slots": state.seats,
                 "keys": state.keys,
                 "bytes": state.bytes,
+                "deleted": state.deleted,
                 "vacating": state.vacating,
                 "changing": state.changing,
                 "failed": state.failed,

@@ -256,6 +256,12 @@ class StoreKeeper(Protocol):
         :raises StoreFailed: it cannot be read or written.
         """
 
+    def renew(self) -> tuple[Kept, str]:
+        """Set aside what is kept, and begin empty; return that, and where the old store is.
+
+        :raises StoreFailed: that is not possible.
+        """
+
     def put(self, entry: ToKeep) -> None:
         """Have the next :meth:`commit` keep ``entry``."""
 

@@ -36,6 +36,7 @@ from chordnet.core.store.base.effects import (
     Keep,
     NodeEffect,
     Noted,
+    Outdated,
     Post,
     Revised,
     Unwatched,
@@ -94,10 +95,10 @@ class StoreRunner:
         make: Callable[[StoreSettings, str, Kept, Random], StoreNode] = StoreNode,
         anew: Callable[[bytes], Anew] | None = None,
     ) -> None:
+        self._shared = shared
         self._make, self._anew = make, anew
         rng = Random(shared.rng.getrandbits(64))
         self.machine = make(settings, shared.me.name, kept, rng)
-        self._shared = shared
         self._ring = ring
         self._turn = shared.turn
         self._journal = shared.journal
@@ -245,32 +246,43 @@ class StoreRunner:
             raise NoStore(self._why_stopped)
         self.post(ev.Vacate())
 
-    def begin_anew(self, formation: bytes) -> str:
-        """Set the store aside and go on with an empty one; return where the old one is.
+    def begin_anew(self, formation: bytes, copy: str = "") -> str:
+        """Set the store of a formation aside, or an older copy of one; go on with an empty one.
 
-        :param formation: the one that the store belongs to.
-        :raises NoStore: it belongs to the node's program.
+        :param copy: why it is known to be an older copy; empty if people have ordered this.
+        :returns: where the old one is.
+        :raises NoStore: it cannot be set aside.
         :raises StoreFailed: it cannot be moved; this store works no more.
         """
-        if self._anew is None:
+        if self._stopped and copy:
+            return ""
+        if self._anew is None and not copy:
             raise NoStore("the store of this node cannot be set aside")
+        what = copy or f"the store {formation.hex()} was set aside"
         # A write under way may be done by others all the same, so this is no refusal.
-        self._end(StoreFailed(f"the store {formation.hex()} was set aside"))
+        self._end(StoreFailed(what))
+        settings = self.machine.settings
         try:
-            anew = self._anew(formation)
+            if self._anew is None or copy:
+                kept, where = self._records.begin_anew()
+            else:
+                anew = self._anew(formation)
+                settings, kept, where = anew.settings, anew.kept, anew.where
+                self._records.renew(anew.keeper)
         except StoreFailed as problem:
             self._give_up(str(problem))
             raise
-        self._records.renew(anew.keeper)
-        shared = self._shared
-        rng = Random(shared.rng.getrandbits(64))
-        self.machine = self._make(anew.settings, shared.me.name, anew.kept, rng)
+        rng = Random(self._shared.rng.getrandbits(64))
+        self.machine = self._make(settings, self._shared.me.name, kept, rng)
         self._armed, self._view = _NEVER, None
-        self._journal.warn(
-            "the store {id} was set aside: {where}", id=formation.hex(), where=anew.where
-        )
+        if copy:
+            self._journal.counters.add(NetMetric.STORE_COPIES)
+            text = "{what}; it is set aside ({where}), and an empty store begins, as a new member"
+            self._journal.error(text, what=what, where=where)
+        else:
+            self._journal.warn("{what}: {where}", what=what, where=where)
         self.moved()
-        return anew.where
+        return where
 
     # ---- the machine ------------------------------------------------------------------------
 
@@ -317,6 +329,8 @@ class StoreRunner:
         elif isinstance(effect, Noted):
             log = self._journal.warn if effect.alarming else self._journal.info
             log("{what}", what=effect.text)
+        elif isinstance(effect, Outdated):
+            self._turn.after(partial(self.begin_anew, b"", effect.text))
 
     def _answer(self, effect: Answered) -> None:
         done = self._asked.pop(effect.op, None)

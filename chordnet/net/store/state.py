@@ -53,6 +53,7 @@ def store_state(keys: KeyStore | None, first: int = 0) -> tuple[StoreState, bool
         bytes=sum(each.bytes for each in view.slots),
         failed=keys.failed,
         slots=slots,
+        deleted=sum(each.deleted for each in view.slots),
     )
     return state, max(0, first) + len(slots) < len(view.slots)
 
@@ -125,6 +126,7 @@ def _slot(view: SlotView) -> SlotState:
         sealed=view.sealed,
         keys=view.keys,
         bytes=view.bytes,
+        deleted=view.deleted,
     )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from chordnet.core.store.base import messages as msg
-from chordnet.core.store.base.ballots import Ballots
+from chordnet.core.store.base.ballots import NONE, Ballot, Ballots
 from chordnet.core.store.base.configurations import Configuration, Following, Head, Member, blank
 from chordnet.core.store.base.effects import (
     AllDropped,
@@ -21,19 +21,29 @@ from chordnet.core.store.base.effects import (
     Follows,
     HeadKept,
     Keep,
+    RecordDropped,
     RecordKept,
     Say,
 )
+from chordnet.core.store.base.messages import Address
 from chordnet.core.store.base.outcomes import Outcome
+from chordnet.core.store.base.records import Content, Record
 from chordnet.core.store.base.requests import Get, Put
 from chordnet.core.store.base.safeguards import StoreSafeguards
-from chordnet.core.store.slot.operations import Attempt, Operation, follows
+from chordnet.core.store.slot.attempts import Attempt, follows
+from chordnet.core.store.slot.collecting import Collection, Gathering
+from chordnet.core.store.slot.operations import Operation
 from chordnet.core.store.slot.reconfigure import Change, Copying, Installation, Underway
 from chordnet.core.store.slot.registers import Registers
 from chordnet.sim.slots.judge import Node
 from chordnet.sim.slots.kept import Kept
+from chordnet.sim.slots.plan import KEY
 
 WHERE = (b"f", 0)
+ANOTHER = b"another"
+"""A key that was deleted, at version :data:`HIGH`."""
+HIGH = 9
+BURIED = Content(None, HIGH, None, ())
 ANSWERS = msg.Answer.__args__
 
 
@@ -58,7 +68,7 @@ class AtCoordinator(NamedTuple):
     """What came of something to a coordinator."""
 
     node: Node
-    state: Attempt | Underway
+    state: Attempt | Underway | Gathering
     asks: tuple[Sent, ...]
     outcome: Outcome | None
     """How the operation ended, if it did."""
@@ -69,6 +79,8 @@ AT_MEMBER: dict[type, Callable[..., None]] = {
     msg.Prepare: Registers.on_prepare,
     msg.Accept: Registers.on_accept,
     msg.Read: Registers.on_read,
+    msg.Collect: Registers.on_collect,
+    msg.Drop: Registers.on_drop,
     msg.PrepareChange: Registers.on_prepare_change,
     msg.AcceptChange: Registers.on_accept_change,
     msg.Fetch: Registers.on_fetch,
@@ -91,6 +103,10 @@ AT_LEADER: dict[type, Callable[..., None]] = {
     msg.Installed: Change.on_installed,
     msg.Outrun: Change.on_outrun,
     msg.Refused: Change.on_refused,
+}
+AT_COLLECTION: dict[type, Callable[..., None]] = {
+    msg.Collectable: Collection.on_collectable,
+    msg.Refused: Collection.on_refused,
 }
 
 
@@ -166,6 +182,38 @@ class Cell:
             tuple(each for each in said if not isinstance(each.message, ANSWERS)),
         )
 
+    def cleared(self, node: Node) -> Node:
+        """Return a node that has dropped what it has only promised."""
+        return self._kept.remembered(self._cleared, node)
+
+    def _cleared(self, node: Node) -> Node:
+        effects: list[Effect] = []
+        registers = Registers(node.me, node.head, dict(node.records), effects, self.safeguards)
+        registers.drop([(KEY, NONE)])
+        return self._by_itself(node, registers, effects)
+
+    def lifted(self, node: Node, ballot: Ballot) -> Node:
+        """Return a node that has dropped the tombstone of another key, of this ballot."""
+        return self._kept.remembered(self._lifted, node, self._kept.same(ballot))
+
+    def _lifted(self, node: Node, ballot: Ballot) -> Node:
+        effects: list[Effect] = []
+        records = {**dict(node.records), ANOTHER: Record(ballot, ballot, BURIED)}
+        registers = Registers(node.me, node.head, records, effects, self.safeguards)
+        installed = node.head.configuration
+        address = Address(*WHERE, installed.generation, installed.epoch, node.me.store)
+        registers.on_drop(node.me.node, msg.Drop(address, 0, ((ANOTHER, ballot),)))
+        return self._by_itself(node, registers, effects)
+
+    def _by_itself(self, node: Node, registers: Registers, effects: list[Effect]) -> Node:
+        self.runs += 1
+        records = tuple(sorted(registers.records.items()))
+        after = node._replace(head=registers.head, records=records)
+        for effect in effects:
+            assert isinstance(effect, Keep)
+            after = _written(after, effect)
+        return self._kept.same(after)
+
     def _said(self, name: str, effects: list[Effect]) -> Iterator[Sent]:
         for effect in effects:
             if isinstance(effect, Say):
@@ -214,6 +262,21 @@ class Cell:
             AT_LEADER[type(what.message)](change, what.sender, what.message)
         return self._came_of(node, ballots, change.underway, effects)
 
+    def collect(self, node: Node, rid: int, now: Gathering, what: str | Sent) -> AtCoordinator:
+        """Let a collection that a node leads begin or hear an answer."""
+        return self._kept.remembered(self._collect, node, rid, now, what)
+
+    def _collect(self, node: Node, rid: int, now: Gathering, what: str | Sent) -> AtCoordinator:
+        effects: list[Effect] = []
+        ballots = Ballots(node.me.node, node.run, node.counter)
+        collection = Collection(rid, WHERE, effects, now, self.safeguards)
+        if isinstance(what, str):
+            getattr(collection, what)()
+        elif type(what.message) in AT_COLLECTION:
+            AT_COLLECTION[type(what.message)](collection, what.sender, what.message)
+        over = collection.gathering.over
+        return self._came_of(node, ballots, collection.gathering, effects)._replace(over=over)
+
     def _came_of(
         self, node: Node, ballots: Ballots, state: Any, effects: list[Effect]
     ) -> AtCoordinator:
@@ -241,4 +304,6 @@ def _written(node: Node, keep: Keep) -> Node:
             records.clear()
         elif isinstance(entry, RecordKept):
             records[entry.key] = entry.record
+        elif isinstance(entry, RecordDropped):
+            records.pop(entry.key, None)
     return node._replace(disk_head=head, disk_records=tuple(sorted(records.items())))

@@ -14,10 +14,10 @@ from chordnet.core.store.base import messages as msg
 from chordnet.core.store.base import outcomes as end
 from chordnet.core.store.base.ballots import NONE, Ballot
 from chordnet.core.store.base.configurations import Configuration, Head, Member
-from chordnet.core.store.base.records import Applied, Content, Record
+from chordnet.core.store.base.records import Applied, Content, Floor, Record
 from chordnet.sim.slots.plan import KEY, Property
 
-FOR_KEYS = msg.Promised | msg.Accepted | msg.Told
+FOR_KEYS = msg.Promised | msg.Accepted | msg.Told | msg.Collectable
 FOR_CHANGES = msg.ChangePromised | msg.ChangeAccepted
 Records = tuple[tuple[bytes, Record], ...]
 
@@ -76,6 +76,8 @@ class Past(NamedTuple):
     """The highest that a client was told."""
     dead: frozenset[bytes] = frozenset()
     """Requests of which a client was told that they never happen."""
+    dropped: tuple[tuple[Ballot, int], ...] = ()
+    """The ballots and versions of tombstones that a member has dropped."""
 
     def majority(self, epoch: int, by: Iterable[Member]) -> bool:
         """Return True if ``by`` has a majority of an epoch's members in it."""
@@ -174,13 +176,28 @@ class Judge:
         """
         if isinstance(outcome, end.Found | end.Conflict):
             content = outcome.content if isinstance(outcome, end.Found) else outcome.present
-            past = self._told(past, content.version, content.requests, bound)
+            version = content.version or self._absent(past, bound)
+            past = self._told(past, version, content.requests, bound)
         elif isinstance(outcome, end.Done):
             applied = (Applied(outcome.version, request),)
             past = self._told(past, outcome.version, applied, bound + 1)
+        if isinstance(outcome, end.Untold) and request in _done(past):
+            return past
         if isinstance(outcome, end.Conflict | end.Unavailable | end.Untold):
             past = past._replace(dead=past.dead | {request})
         return past
+
+    def _absent(self, past: Past, bound: int) -> int:
+        """Return the lowest version of which it can be told that there is nothing, and no record.
+
+        :param bound: the highest version that was told when the operation began.
+        """
+        if not bound:
+            return 0
+        chosen = (each.what for each in past.contents if each.by is None)
+        versions = [version for _ballot, version in past.dropped]
+        versions += [c.version for c in chosen if isinstance(c, Content) and c.value is None]
+        return min((version for version in versions if version >= bound), default=0)
 
     def _told(self, past: Past, version: int, applied: tuple[Applied, ...], bound: int) -> Past:
         if version < bound:
@@ -206,25 +223,45 @@ class Judge:
         if _standing(new) < _standing(old):
             text = f"the head of {after.me.node} goes back"
             self._is_broken(Property.NEVER_BACK, text)
-        if old.configuration == new.configuration and not new.emptied:
-            was, now = record_of(before.records), record_of(after.records)
-            if was is not None and (now is None or _place(now) < _place(was)):
-                text = f"the record of {after.me.node} goes back"
-                self._is_broken(Property.NEVER_BACK, text)
+        if new.floor != new.floor.raised(old.floor):
+            text = f"the floor of {after.me.node} goes back"
+            self._is_broken(Property.NEVER_BACK, text)
+        stays = old.configuration == new.configuration and not new.emptied
+        if stays and _goes_back(before, after):
+            text = f"the record of {after.me.node} goes back"
+            self._is_broken(Property.NEVER_BACK, text)
 
     @staticmethod
     def installed(past: Past, after: Node) -> Past:
         """Take note of what a member has installed."""
         installed = dict(past.installed)
         epoch, ballot = after.head.configuration.epoch, accepted(after.records)
+        if ballot == NONE:
+            ballot = max((ballot for ballot, _version in past.dropped), default=NONE)
         installed[epoch] = min(installed.get(epoch, ballot), ballot)
         return past._replace(installed=tuple(sorted(installed.items())))
+
+    @staticmethod
+    def dropped(past: Past, before: Node, after: Node) -> Past:
+        """Take note of a tombstone that a member has dropped, if it has."""
+        was, same = record_of(before.records), before.me == after.me
+        moved = before.head.configuration != after.head.configuration or after.head.emptied
+        if not same or moved or was is None or record_of(after.records) is not None:
+            return past
+        if was.accepted == NONE:
+            return past
+        gone = (was.accepted, was.content.version)
+        return past._replace(dropped=tuple(sorted({*past.dropped, gone})))
 
     def check(self, past: Past, nodes: tuple[Node, ...]) -> None:
         """Check a state.
 
         :raises BrokenError: something is lacking.
         """
+        done: dict[bytes, int] = {}
+        for each in (*past.told, *_applied(past)):
+            if done.setdefault(each.request, each.version) != each.version:
+                self._is_broken(Property.ONE_HISTORY, "a write is done twice")
         for tried in past.contents:
             if tried.by is None:
                 self._check_chosen(past, tried)
@@ -259,6 +296,33 @@ def _more(past: Past, tried: Tried, me: Member) -> frozenset[Member] | None:
         return None
     by = tried.by | {me}
     return None if past.majority(tried.ballot.epoch, by) else by
+
+
+def _applied(past: Past) -> Iterable[Applied]:
+    """Yield which requests have made which versions, in all that was ever chosen."""
+    for tried in past.contents:
+        if tried.by is None and isinstance(tried.what, Content):
+            yield from tried.what.requests
+
+
+def _done(past: Past) -> set[bytes]:
+    return {each.request for each in (*past.told, *_applied(past))}
+
+
+def _goes_back(before: Node, after: Node) -> bool:
+    """Return True if a member has forgotten what it has promised or accepted for the key."""
+    was, now, floor = record_of(before.records), record_of(after.records), after.head.floor
+    if now is None:
+        return was is not None and (
+            was.content.value is not None or floor != floor.raised(_floor(was))
+        )
+    if was is None:
+        return now.promised <= before.head.floor.promised != NONE
+    return _place(now) < _place(was)
+
+
+def _floor(record: Record) -> Floor:
+    return Floor(record.promised, record.content.version)
 
 
 def _standing(head: Head) -> tuple[object, ...]:

@@ -32,6 +32,7 @@ class Lab:
     attempts: int = 1
     crashes: int = 0
     losses: int = 0
+    one_round: bool = False
     ask: str
     """A question for a class."""
 
@@ -48,6 +49,7 @@ class Lab:
             attempts=self.attempts,
             crashes=self.crashes,
             losses=self.losses,
+            one_round=self.one_round,
             safeguards=guards,
         )
         return attrs.evolve(found, max_states=ENOUGH) if on else attrs.evolve(found, wanted=VISIBLE)
@@ -56,11 +58,13 @@ class Lab:
     def command(self) -> str:
         """The words after ``python -m chordnet.sim.slots``, the rule's switch included."""
         given = attrs.asdict(self)
+        numbers = [field for field in attrs.fields(Lab) if type(field.default) is int]
         options = [
             f"--{field.name} {given[field.name]}"
-            for field in attrs.fields(Lab)
-            if isinstance(field.default, int) and given[field.name] != field.default
+            for field in numbers
+            if given[field.name] != field.default
         ]
+        options += ["--one-round"] if self.one_round else []
         return " ".join([self.jobs, *options, f"--without {self.rule}"])
 
 
@@ -91,6 +95,7 @@ _ALL = (
         says="A coordinator writes in one round only under a ballot that a majority has promised "
         "it together with what it accepted last.",
         jobs="put@A/AB,put@B,put@A",
+        one_round=True,
         ask="A has written before, and asks nobody what has happened since. Who ought to have "
         "told it?",
     ),
@@ -132,6 +137,26 @@ _ALL = (
         losses=1,
         ask="A kept what it had, and only added what it was missing. Why is a tombstone not the "
         "same as nothing?",
+    ),
+    Lab(
+        name="collected-too-soon",
+        sees="a deleted value is back after its tombstone was collected",
+        rule="every_member",
+        says="A tombstone is dropped when every member has it, not when a majority has.",
+        jobs="put@A/ABC,delete@A/AB,collect@A,get@C",
+        ask="A majority had the tombstone on disk, and a majority is enough for everything else. "
+        "Why not for this?",
+    ),
+    Lab(
+        name="version-again",
+        sees="a key that was deleted and is written again has its old version",
+        rule="floor",
+        says="A member that drops a record keeps its promise and its version as the floor of the "
+        "slot.",
+        jobs="put@A/A,delete@A/A,collect@A,put@A",
+        nodes=1,
+        members=1,
+        ask="The versions of this key were fences of a lock. What can a holder of the past do?",
     ),
     Lab(
         name="undead-write",

@@ -23,6 +23,18 @@ class Kind(enum.Enum):
     """A put that only counts if there is no value."""
     GET = "get"
     CHANGE = "change"
+    COLLECT = "collect"
+    """Have all members drop the record of the deleted key."""
+    CLEAR = "clear"
+    """A member drops a record that was only promised."""
+    LIFT = "lift"
+    """A member raises its floor, because it drops another key, to the highest ballot there is."""
+
+
+AT_MEMBERS = frozenset({Kind.CLEAR, Kind.LIFT})
+"""What a member does by itself, in one step."""
+OF_SLOTS = frozenset({Kind.CHANGE, Kind.COLLECT, *AT_MEMBERS})
+"""What no client asks for."""
 
 
 @attrs.frozen
@@ -57,6 +69,7 @@ class Job:
 _JOB = re.compile(
     r"(put|delete|create|get)@([A-E])(?:/([A-E]+))?"
     r"|change@([A-E])(?::([A-E-])([A-E-]))?((?:/[A-E]=[A-E]+)*)"
+    r"|(collect|clear|lift)@([A-E])"
 )
 
 
@@ -73,9 +86,13 @@ def jobs(text: str) -> tuple[Job, ...]:
         match = _JOB.fullmatch(word)
         if match is None:
             raise ConfigError(f"{word!r} is no job; there are put@A, get@C, change@A:CD")
-        kind, node, done_at, leader, leaver, comer, from_ = (each or "" for each in match.groups())
+        kind, node, done_at, leader, leaver, comer, from_, own, at = (
+            each or "" for each in match.groups()
+        )
         if kind:
             found.append(Job(Kind(kind), node, done_at=done_at))
+        elif own:
+            found.append(Job(Kind(own), at))
         else:
             pairs = (each.split("=") for each in from_.split("/")[1:])
             installed = tuple((member, sources) for member, sources in pairs)
@@ -96,7 +113,7 @@ class Property(enum.Enum):
     ONE_CONTENT = "one_content"
     """Equal ballots mean equal contents, and no ballot is used twice."""
     NEVER_BACK = "never_back"
-    """On one disk nothing that was promised, accepted, sealed or voted goes back."""
+    """On one disk nothing that was promised, accepted, sealed or voted goes back, nor the floor."""
     ONE_HISTORY = "one_history"
     """What clients are told is one chain of versions, in the order of real time."""
     NEVER_LATER = "never_later"

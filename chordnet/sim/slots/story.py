@@ -11,7 +11,7 @@ from chordnet.core.store.base import messages as msg
 from chordnet.core.store.base import outcomes as end
 from chordnet.core.store.base.ballots import NONE, Ballot
 from chordnet.core.store.base.configurations import Member
-from chordnet.core.store.base.records import Content
+from chordnet.core.store.base.records import GROUND, Content
 from chordnet.sim.slots.cell import Sent
 from chordnet.sim.slots.explore import Search, Verdict
 from chordnet.sim.slots.judge import BrokenError, Node, record_of
@@ -110,6 +110,13 @@ def _sentence(world: World, action: Action) -> str:
 
 
 def _begins(number: int, job: Job) -> str:
+    match job.kind:
+        case Kind.COLLECT:
+            return f"{job.node} asks which members have its tombstone, too"
+        case Kind.CLEAR:
+            return f"{job.node} drops what it has only promised"
+        case Kind.LIFT:
+            return f"{job.node} drops the tombstone of another key"
     if job.kind is not Kind.CHANGE:
         written = "" if job.kind is Kind.GET else f" (w{number + 1})"
         return f"{job.node} {DOES[job.kind]}{written}"
@@ -125,7 +132,8 @@ def _begins(number: int, job: Job) -> str:
 
 def _client(world: World, number: int) -> str:
     job = world.plan.jobs[number]
-    what = {Kind.GET: "read", Kind.CHANGE: "change"}.get(job.kind, f"w{number + 1}")
+    names = {Kind.GET: "read", Kind.CHANGE: "change", Kind.COLLECT: "collection"}
+    what = names.get(job.kind, f"w{number + 1}")
     return f"{what} of {job.node}"
 
 
@@ -147,6 +155,10 @@ def _arrival(sent: Sent, at: tuple[str, ...]) -> str:
         case msg.Chosen():
             source = f", with the state of {_names(at)}" if at else ""
             return f"{to} is told that epoch {message.configuration.epoch} is chosen{source}"
+        case msg.Collect():
+            return f"{to} is asked by {sent.sender} if it has the tombstone"
+        case msg.Drop():
+            return f"{to} is told by {sent.sender} that all members have the tombstone"
         case msg.Forget():
             return f"{to} is told that epoch {message.configuration.epoch} serves"
     return f"{type(message).__name__} of {sent.sender} reaches {to}"
@@ -203,6 +215,8 @@ def _words(node: Node) -> tuple[str, ...]:
     if head.emptied:
         return (*words, "emptied")
     record = record_of(node.records)
+    if head.floor != GROUND:
+        words.append(f"floor {_ballot(head.floor.promised)} (version {head.floor.version})")
     if record is None:
         return (*words, "holds nothing")
     if record.promised > record.accepted:

@@ -8,13 +8,18 @@ from typing import Any
 from msgspec.structs import replace
 
 from chordnet.core.store.base import messages as msg
-from chordnet.core.store.base.ballots import NONE
+from chordnet.core.store.base.ballots import NONE, Ballot
+from chordnet.core.store.base.configurations import Head, Member
 from chordnet.core.store.base.outcomes import Outcome
+from chordnet.core.store.base.records import Record
 from chordnet.core.store.base.requests import Put
-from chordnet.core.store.slot.operations import Attempt, Operation, Phase
+from chordnet.core.store.slot.attempts import Attempt, Phase
+from chordnet.core.store.slot.collecting import Gathering
+from chordnet.core.store.slot.operations import Operation
 from chordnet.core.store.slot.reconfigure import Step, Underway
 from chordnet.sim.slots.cell import AtCoordinator, Sent
 from chordnet.sim.slots.judge import Node, Past, record_of
+from chordnet.sim.slots.plan import AT_MEMBERS, Kind
 from chordnet.sim.slots.world import ROUNDS, Action, State, Task, World
 
 Told = tuple[int, Outcome]
@@ -92,6 +97,7 @@ class _Turn:
         self._nodes[index] = after
         if after.head is not before.head or after.records is not before.records:
             self._judge.moved_on(before, after)
+            self._remember(self._judge.dropped, before, after)
         if after.head.configuration != before.head.configuration and after.me == before.me:
             self._remember(self._judge.installed, after)
 
@@ -131,13 +137,23 @@ class _Turn:
 
     def _begin(self, number: int) -> None:
         world, job = self._world, self._world.plan.jobs[number]
-        state: Attempt | Underway
+        state: Attempt | Underway | Gathering
         asked = world.asked[number]
         index = self._index(job.node)
+        node = self._nodes[index]
+        if job.kind is Kind.CLEAR:
+            self._become(index, self._cell.cleared(node))
+        elif job.kind is Kind.LIFT:
+            self._become(index, self._cell.lifted(node, world.highest(self._before)))
+        if job.kind in AT_MEMBERS:
+            self._tasks[number] = self._kept.same(Task(over=True))
+            return
         if asked is not None:
-            self._nodes[index], state = self._cell.begun(self._nodes[index], asked)
+            self._nodes[index], state = self._cell.begun(node, asked)
+        elif job.kind is Kind.COLLECT:
+            state = world.gathering(node)
         else:
-            installed = self._nodes[index].head.configuration
+            installed = node.head.configuration
             state = world.wanted(job, installed, tuple(self._nodes))
         state, bound = self._kept.same(state), self._past.version
         task = Task(state, bound=bound, asked=asked, at=job.node)
@@ -165,6 +181,8 @@ class _Turn:
         if isinstance(state, Attempt):
             assert asked is not None
             ran = self._cell.operate(self._nodes[index], number, asked, state, what)
+        elif isinstance(state, Gathering):
+            ran = self._cell.collect(self._nodes[index], number, state, what)
         else:
             assert state is not None
             ran = self._cell.lead(self._nodes[index], number, state, what)
@@ -205,7 +223,8 @@ class _Turn:
         if self._cell.at_member(node, sent).node is not node:
             # The rules below say what a member does not take; but that is for the member to say.
             return False
-        if self._world.plan.every_message and self._awaits(sent):
+        every = self._world.plan.every_message
+        if (every or isinstance(sent.message, msg.Collect)) and self._awaits(sent):
             return self._kept.remembered(_is_misdirected, node, sent)
         return self._kept.remembered(_changes_nothing, node, sent)
 
@@ -215,6 +234,11 @@ class _Turn:
         if isinstance(message, msg.Fetch):
             return self._nodes[self._index(sent.sender)].copying is not None
         state = self._tasks[message.rid].state
+        if isinstance(message, msg.Collect):
+            member = Member(sent.to, message.address.store)
+            return isinstance(state, Gathering) and member not in state.answered
+        if isinstance(message, msg.Drop) or isinstance(state, Gathering):
+            return False
         if isinstance(message, msg.Read):
             return isinstance(state, Attempt) and state.phase == Phase.READ
         if isinstance(message, msg.Chosen):
@@ -231,6 +255,8 @@ def _next(task: Task, ran: AtCoordinator, every_message: bool) -> Task:
         return Task(over=True)
     before, state = task.state, ran.state
     assert before is not None
+    if isinstance(before, Gathering) or isinstance(state, Gathering):
+        return task._replace(state=state)
     attempts = task.attempts + (state.ballot > before.ballot)
     asking = task.asking if _round_of(before) == _round_of(state) else ()
     if not every_message:
@@ -253,7 +279,7 @@ def _is_misdirected(node: Node, sent: Sent) -> bool:
 def _changes_nothing(node: Node, sent: Sent) -> bool:
     """Return True if a question whose answer nobody waits for is of no use any more."""
     head, message = node.head, sent.message
-    if _is_misdirected(node, sent) or isinstance(message, msg.Read | msg.Fetch):
+    if _is_misdirected(node, sent) or isinstance(message, msg.Read | msg.Fetch | msg.Collect):
         return True
     if isinstance(message, msg.Chosen):
         return head.configuration.epoch == message.address.epoch
@@ -264,9 +290,20 @@ def _changes_nothing(node: Node, sent: Sent) -> bool:
     if isinstance(message, msg.AcceptChange | msg.PrepareChange):
         promised, done = head.promised, NONE if head.vote is None else head.vote.ballot
     else:
-        assert isinstance(message, msg.Accept | msg.Prepare)
+        assert isinstance(message, msg.Accept | msg.Prepare | msg.Drop)
         record = record_of(node.records)
-        promised, done = (NONE, NONE) if record is None else (record.promised, record.accepted)
+        if isinstance(message, msg.Drop):
+            return head.sealed or _is_dropped(head, record, message.tombstones[0][1])
+        if record is None:
+            return head.floor.promised >= message.ballot
+        promised, done = record.promised, record.accepted
     if isinstance(message, msg.Prepare | msg.PrepareChange):
         done = promised
     return done == message.ballot or promised > message.ballot
+
+
+def _is_dropped(head: Head, record: Record | None, ballot: Ballot) -> bool:
+    """Return True if a member has no such tombstone, and takes none."""
+    if record is None:
+        return head.floor.promised >= ballot
+    return record.accepted > ballot or (record.accepted == NONE and record.promised > ballot)

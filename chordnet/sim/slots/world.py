@@ -16,14 +16,16 @@ from itertools import combinations
 from typing import NamedTuple
 
 from chordnet.core.store.base import messages as msg
+from chordnet.core.store.base.ballots import NONE, Ballot
 from chordnet.core.store.base.configurations import Configuration, Member
 from chordnet.core.store.base.requests import Get, Put
-from chordnet.core.store.slot.operations import Attempt
+from chordnet.core.store.slot.attempts import Attempt
+from chordnet.core.store.slot.collecting import Gathering
 from chordnet.core.store.slot.reconfigure import Underway
 from chordnet.sim.slots.cell import Cell, Sent
-from chordnet.sim.slots.judge import Judge, Node, Past
+from chordnet.sim.slots.judge import Judge, Node, Past, record_of
 from chordnet.sim.slots.kept import Kept
-from chordnet.sim.slots.plan import KEY, NAMES, Job, Kind, SlotPlan
+from chordnet.sim.slots.plan import AT_MEMBERS, KEY, NAMES, OF_SLOTS, Job, Kind, SlotPlan
 
 ROUNDS = (msg.Prepare, msg.Read, msg.PrepareChange, msg.Fetch)
 """Questions that a whole majority answers in one step."""
@@ -32,7 +34,7 @@ ROUNDS = (msg.Prepare, msg.Read, msg.PrepareChange, msg.Fetch)
 class Task(NamedTuple):
     """A job, and how far it has come."""
 
-    state: Attempt | Underway | None = None
+    state: Attempt | Underway | Gathering | None = None
     """None: it has not begun, or is over."""
     over: bool = False
     bound: int = 0
@@ -41,7 +43,7 @@ class Task(NamedTuple):
     asking: tuple[Sent, ...] = ()
     """Questions of the round under way."""
     asked: Get | Put | None = None
-    """What a client asked for; None: it is a change."""
+    """What a client asked for; None: no client did."""
     at: str = ""
     """The node that coordinates it."""
     retried: bool = False
@@ -131,6 +133,8 @@ class World:
         if task.state is None:
             if not task.over and self._is_next(state, number):
                 yield from self._with_majorities("begin", number, self._asked_first(state, number))
+        elif isinstance(task.state, Gathering):
+            return
         elif task.asking:
             yield from self._with_majorities("round", number, _asked_now(task.state))
         elif task.attempts < self.plan.attempts:
@@ -149,7 +153,8 @@ class World:
         return self.first
 
     def _with_majorities(self, verb: str, number: int, asked: Configuration) -> Iterator[Action]:
-        if self.plan.every_message:
+        kind = self.plan.jobs[number].kind
+        if self.plan.every_message or kind in AT_MEMBERS or kind is Kind.COLLECT:
             yield Action(verb, number)
             return
         for members in combinations(asked.members, asked.majority):
@@ -158,15 +163,34 @@ class World:
     def _is_next(self, state: State, number: int) -> bool:
         """Return True if a job may begin; of equal ones it makes no difference which is first."""
         job = self.plan.jobs[number]
-        if job.kind is Kind.CHANGE:
+        if job.kind in OF_SLOTS:
             node = self.node(state, job.node)
             if node.me not in node.head.configuration.members:
+                return False
+            if job.kind is not Kind.CHANGE and not self._can(state, job.kind, node):
                 return False
         return all(
             task.state is not None or task.over
             for task, other in zip(state.tasks[:number], self.plan.jobs, strict=False)
             if other == job
         )
+
+    def _can(self, state: State, kind: Kind, node: Node) -> bool:
+        """Return True if a member may do this with the records that it has."""
+        record = record_of(node.records)
+        if node.head.sealed:
+            return False
+        if kind is Kind.LIFT:
+            return self.highest(state) > node.head.floor.promised
+        if record is None or record.content.value is not None:
+            return False
+        return (kind is Kind.CLEAR) == (record.accepted == NONE)
+
+    @staticmethod
+    def highest(state: State) -> Ballot:
+        """Return the highest ballot that any member has promised for the key."""
+        records = [record_of(node.records) for node in state.nodes]
+        return max((each.promised for each in records if each is not None), default=NONE)
 
     def _arrivals(self, sent: Sent) -> Iterator[Action]:
         if self.plan.every_message:
@@ -181,6 +205,12 @@ class World:
                     yield Action("arrive", sent=sent, at=(member.node,))
         else:
             yield Action("arrive", sent=sent)
+
+    def gathering(self, node: Node) -> Gathering:
+        """Return a collection that has not begun, of what a member has on its disk."""
+        record = record_of(node.records)
+        assert record is not None
+        return Gathering(node.head.configuration, ((KEY, record.accepted),))
 
     def wanted(self, job: Job, configuration: Configuration, nodes: tuple[Node, ...]) -> Underway:
         """Return a change that has not begun, from what its leader has installed."""

@@ -140,7 +140,7 @@ def main(argv: Sequence[str], out: TextIO, err: TextIO, clock: Callable[[], floa
     except ConfigError as error:
         err.write(f"{error}\n")
         return MISUSED
-    began, wrong, slowest = clock(), 0, 0.0
+    began, wrong, slowest, collected = clock(), 0, 0.0, 0
     outcomes: Counter[str] = Counter()
     faults: Counter[str] = Counter()
     for report in _runs(options, plan):
@@ -149,6 +149,7 @@ def main(argv: Sequence[str], out: TextIO, err: TextIO, clock: Callable[[], floa
             out.flush()
         wrong += bool(report.problems)
         slowest = max(slowest, report.recovered)
+        collected += report.collected
         outcomes += report.outcomes
         faults += report.faults
         if options.history is not None:
@@ -157,6 +158,7 @@ def main(argv: Sequence[str], out: TextIO, err: TextIO, clock: Callable[[], floa
     for what, counts in (("operations", outcomes), ("faults", faults)):
         parts = ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))
         out.write(f"{counts.total()} {what}: {parts or 'none'}\n")
+    out.write(f"{collected} records without a value collected\n")
     out.write(f"{revisions} revisions told to clients that watch\n")
     out.write(
         f"{options.seeds} runs, {wrong} of them wrong; right again {slowest:.1f} s after the"

@@ -18,7 +18,7 @@ from chordnet.core.store.base import effects as fx
 from chordnet.core.store.base import events as ev
 from chordnet.core.store.base.configurations import Head
 from chordnet.core.store.base.founding import Founding, Slots
-from chordnet.core.store.base.kept import Kept
+from chordnet.core.store.base.kept import Kept, Mark
 from chordnet.core.store.base.outcomes import Outcome, Report, Salvage, Salvages
 from chordnet.core.store.base.records import Record
 from chordnet.core.store.base.requests import Get, Put, Recover
@@ -49,6 +49,9 @@ class Disk:
     founding: Founding | None = None
     heads: dict[int, Head] = attrs.field(factory=dict)
     records: dict[int, dict[bytes, Record]] = attrs.field(factory=dict)
+    secret: bytes = b""
+    number: int = 0
+    marks: dict[str, Mark] = attrs.field(factory=dict)
 
     def write(self, keep: fx.Keep) -> None:
         """Keep all entries of one write."""
@@ -57,17 +60,25 @@ class Disk:
                 self.heads[entry.head.slot] = entry.head
             elif isinstance(entry, fx.RecordKept):
                 self.records.setdefault(entry.slot, {})[entry.key] = entry.record
+            elif isinstance(entry, fx.RecordDropped):
+                self.records.get(entry.slot, {}).pop(entry.key, None)
             elif isinstance(entry, fx.AllDropped):
                 self.records.pop(entry.slot, None)
             elif isinstance(entry, fx.VoteKept):
                 self.vote = entry.founding
-            else:
+            elif isinstance(entry, fx.FoundingKept):
                 self.founding = entry.founding
+            elif isinstance(entry, fx.SecretKept):
+                self.secret = entry.secret
+            elif isinstance(entry, fx.NumberKept):
+                self.number = entry.number
+            else:
+                self.marks[entry.node] = entry.mark
 
     def copy(self) -> Disk:
         """Return a copy of all that is on it now, as a backup or a snapshot takes it."""
         records = {slot: dict(kept) for slot, kept in self.records.items()}
-        return attrs.evolve(self, heads=dict(self.heads), records=records)
+        return attrs.evolve(self, heads=dict(self.heads), records=records, marks=dict(self.marks))
 
     def read(self) -> Kept:
         """Return what a node that starts finds."""
@@ -79,6 +90,9 @@ class Disk:
             self.founding,
             tuple(self.heads.values()),
             tuple((s, key, r) for s, kept in self.records.items() for key, r in kept.items()),
+            self.secret,
+            self.number,
+            tuple(self.marks.items()),
         )
 
 
@@ -135,12 +149,16 @@ class StoreWorld(Schedule):
         safeguards: StoreSafeguards = ALL,
         latency: Latency = uniform(0.0005, 0.003),  # noqa: B008  the function keeps no state
         most_steps: int = 20_000_000,
+        collect_pace: float = 1.0,
     ) -> None:
         super().__init__(most_steps)
         self.rng = Random(seed)
         self.founders = founders
         self.slots, self.replicas, self.bits = slots, replicas, bits
         self.safeguards = safeguards
+        self.collect_pace = collect_pace
+        self.collected = 0
+        """Records without a value that members have dropped."""
         self.latency = latency
         self.loss = 0.0
         self.processes: dict[str, Process] = {}
@@ -148,6 +166,8 @@ class StoreWorld(Schedule):
         """Names of nodes that hold nothing and lie."""
         self.cut: set[tuple[str, str]] = set()
         """(from, to): letters on the way are lost."""
+        self.found_old = 0
+        """How many older copies of disks were found, and set aside."""
         self.slow: set[tuple[str, str]] = set()
         """(from, to): letters are kept back until they are let go."""
         self._kept_back: list[tuple[str, ev.Mail]] = []
@@ -166,6 +186,7 @@ class StoreWorld(Schedule):
             slots=self.slots,
             replicas=self.replicas,
             seat=name not in self.liars,
+            collect_pace=self.collect_pace,
         )
         rng = Random(self.rng.getrandbits(64))
         make = Liar if name in self.liars else StoreNode
@@ -337,10 +358,11 @@ class StoreWorld(Schedule):
         for effect in effects:
             if isinstance(effect, fx.Keep):
                 process.disk.write(effect)
+                self.collected += sum(isinstance(e, fx.RecordDropped) for e in effect.entries)
             elif isinstance(effect, fx.Post):
                 self._post(process, effect)
-            elif isinstance(effect, fx.Noted):
-                process.notes.append(effect)
+            elif isinstance(effect, fx.Noted | fx.Outdated):
+                _noted(self, process, effect)
             else:
                 _tell(process, effect)
         self._arm(process)
@@ -408,3 +430,13 @@ class StoreWorld(Schedule):
                     yield f"slot {listed.slot}: {member.node} is in epoch {epoch}"
                 elif head is not None and head.sealed:
                     yield f"slot {listed.slot}: {member.node} is sealed"
+
+
+def _noted(world: StoreWorld, process: Process, effect: fx.Noted | fx.Outdated) -> None:
+    """Keep what is told to people; start a node anew whose disk is an older copy."""
+    if isinstance(effect, fx.Noted):
+        process.notes.append(effect)
+        return
+    world.found_old += 1
+    world.kill(process.name)
+    world.restart(process.name, wiped=True)

@@ -19,6 +19,7 @@ class MemoryStore:
     """
 
     def __init__(self, rng: random.Random) -> None:
+        self._rng = rng
         self._store = rng.getrandbits(62)
         self._run = 0
         self._contents = Contents()
@@ -34,6 +35,11 @@ class MemoryStore:
         self._run += 1
         return self._contents.kept(self._store, self._run)
 
+    def renew(self) -> tuple[Kept, str]:
+        """Forget everything, and begin an empty store; return that, and where the old one is."""
+        self._store, self._run, self._contents = self._rng.getrandbits(62), 0, Contents()
+        return self.open(), "nowhere: it was in memory only"
+
     def put(self, entry: Entry) -> None:
         """Have the next :meth:`commit` keep ``entry``."""
         self._put.append(written(entry))
@@ -45,6 +51,9 @@ class MemoryStore:
     def commit(self) -> None:
         """Keep what was put."""
         self._contents.take(self._put)
+        # There is no earlier state from which these would have to be taken away.
+        self._contents.gone.clear()
+        self._contents.emptied.clear()
         self.drop()
 
     def checkpoint(self) -> None:

@@ -37,6 +37,8 @@ class Slot:
     """Members fewer than there could be."""
     keys: int = 0
     bytes: int = 0
+    deleted: int = 0
+    """Records of deleted keys that a member still has."""
     proper: tuple[Ref, ...] = ()
     """The nodes that should hold it; empty if that is not known."""
 
@@ -140,6 +142,11 @@ class Store:
     def bytes(self) -> int:
         """Of these keys and their values; each is kept by as many nodes as hold its slot."""
         return sum(slot.bytes for slot in self.slots)
+
+    @property
+    def deleted(self) -> int:
+        """Records of deleted keys, until they are collected."""
+        return sum(slot.deleted for slot in self.slots)
 
     @property
     def lost(self) -> list[Slot]:
@@ -290,6 +297,7 @@ def _slot(
         lacking=max(0, wanted - len(refs)),
         keys=max((said[ref].keys for ref in reached), default=0),
         bytes=max((said[ref].bytes for ref in reached), default=0),
+        deleted=max((said[ref].deleted for ref in reached), default=0),
     )
 
 

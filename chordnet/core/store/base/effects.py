@@ -15,6 +15,7 @@ import msgspec
 
 from chordnet.core.store.base.configurations import Configuration, Following, Head
 from chordnet.core.store.base.founding import Founding
+from chordnet.core.store.base.kept import Mark
 from chordnet.core.store.base.messages import StoreMessage
 from chordnet.core.store.base.outcomes import Outcome, Report
 from chordnet.core.store.base.records import Content, Record
@@ -38,6 +39,13 @@ class RecordKept(_Effect, frozen=True):
     record: Record
 
 
+class RecordDropped(_Effect, frozen=True):
+    """A key has no record from now on; the head in the same write has a floor for it."""
+
+    slot: int
+    key: bytes
+
+
 class AllDropped(_Effect, frozen=True):
     """The slot has no records from now on; those that follow in the same write are new."""
 
@@ -59,7 +67,36 @@ class FoundingKept(_Effect, frozen=True):
     founding: Founding
 
 
-Entry = HeadKept | RecordKept | AllDropped | VoteKept | FoundingKept
+class SecretKept(_Effect, frozen=True):
+    """This disk proves its marks with this from now on."""
+
+    secret: bytes
+
+
+class NumberKept(_Effect, frozen=True):
+    """This disk has been written to so often."""
+
+    number: int
+
+
+class MarkKept(_Effect, frozen=True):
+    """The disk of another node was seen in this run."""
+
+    node: str
+    mark: Mark
+
+
+Entry = (
+    HeadKept
+    | RecordKept
+    | RecordDropped
+    | AllDropped
+    | VoteKept
+    | FoundingKept
+    | SecretKept
+    | NumberKept
+    | MarkKept
+)
 
 
 class Keep(_Effect, frozen=True):
@@ -162,5 +199,12 @@ class Noted(_Effect, frozen=True):
     alarming: bool = False
 
 
-NodeEffect = Keep | Post | Answered | Revised | Unwatched | Noted
+class Outdated(_Effect, frozen=True):
+    """This disk is an older copy: set it aside, and start with an empty store."""
+
+    text: str
+    """How that is known."""
+
+
+NodeEffect = Keep | Post | Answered | Revised | Unwatched | Noted | Outdated
 """What a node's store asks for."""

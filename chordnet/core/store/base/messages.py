@@ -122,6 +122,28 @@ class Outrun(_Message, frozen=True):
     promised: Ballot
 
 
+Tombstone = tuple[bytes, Ballot]
+"""A key, and the ballot under which it was accepted that it has no value."""
+
+
+class Collect(_Message, frozen=True):
+    """Say which of these tombstones you have, too, on your disk."""
+
+    tombstones: tuple[Tombstone, ...]
+
+
+class Collectable(_Message, frozen=True):
+    """Answer to ``Collect``: of these keys nothing older is here, nor will be."""
+
+    tombstones: tuple[Tombstone, ...]
+
+
+class Drop(_Message, frozen=True):
+    """All members have these tombstones: drop their records."""
+
+    tombstones: tuple[Tombstone, ...]
+
+
 # ---- configurations -------------------------------------------------------------------------
 
 
@@ -256,6 +278,8 @@ class Why(enum.IntEnum):
     """The ballot is of another epoch than the request."""
     STRANGER = 16
     """It is asked for by a node that is no member of the slot, and only members may."""
+    RETURNED = 17
+    """It has just started, and asks the other members first if its disk is an older copy."""
 
 
 class Refused(_Message, frozen=True):
@@ -273,6 +297,8 @@ Request = (
     Prepare
     | Accept
     | Read
+    | Collect
+    | Drop
     | PrepareChange
     | AcceptChange
     | Chosen
@@ -286,6 +312,7 @@ Answer = (
     | Accepted
     | Told
     | Outrun
+    | Collectable
     | ChangePromised
     | ChangeAccepted
     | Installed

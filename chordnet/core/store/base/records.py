@@ -10,8 +10,10 @@ answer asks again, with the same request and the version *since* which it may ha
 is in the list, it is done. If it is not, and the list reaches back to that version, it is not. If
 the list does not reach back, nobody can tell any more, and no clock could.
 
-A *floor* stands for the keys of which a member has no record: they count as promised at it, and
-their next version is above it.
+A record without a value is *dropped* some time after its key was deleted, when nothing older can
+come back. What is left of it is in the slot's *floor*, which stands for all keys of which a member
+has no record: they count as promised at it, and their next version is above the highest floor of a
+majority. So nobody can tell any more which requests made the versions up to the floor.
 """
 
 from __future__ import annotations
@@ -76,10 +78,14 @@ class Content(msgspec.Struct, frozen=True, array_like=True):
         """Return the version that ``request`` made; None if it is not among the last ones."""
         return next((each.version for each in self.requests if each.request == request), None)
 
-    def reaches_back(self, since: int) -> bool:
-        """Return True if every request that made a version after ``since`` is listed."""
-        # Only the oldest are ever dropped, and only from a full list.
-        return len(self.requests) < MOST_REQUESTS or self.requests[0].version <= since + 1
+    def reaches_back(self, since: int, floor: int = 0) -> bool:
+        """Return True if every request that made a version after ``since`` is listed.
+
+        :param floor: without a record, requests that made versions up to here may be forgotten.
+        """
+        # A list has no gaps. What came before it was dropped from it, or with an earlier record.
+        oldest = self.requests[0].version if self.requests else max(self.version, floor) + 1
+        return oldest <= since + 1
 
 
 def _raised(version: int, recoveries: int) -> int:
@@ -98,11 +104,24 @@ class Record(msgspec.Struct, frozen=True, array_like=True):
     content: Content
 
 
+LARGE_BYTES = 1024
+"""A value of more bytes is neither sent nor written again where it is already."""
+
+
+def is_large(record: Record) -> bool:
+    """Return True if a record should not be sent or written again without need."""
+    return len(record.content.value or b"") > LARGE_BYTES
+
+
 class Floor(msgspec.Struct, frozen=True, order=True, array_like=True):
     """What holds for every key without a record."""
 
     promised: Ballot
     version: int
+
+    def raised(self, other: Floor) -> Floor:
+        """Return the floor that is at or above both."""
+        return Floor(max(self.promised, other.promised), max(self.version, other.version))
 
 
 GROUND = Floor(NONE, 0)

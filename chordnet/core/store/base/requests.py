@@ -11,6 +11,8 @@ class Get(msgspec.Struct, frozen=True, tag=True):
     """Read a key."""
 
     key: bytes
+    anew: bool = False
+    """Have what is there accepted again, even if a majority agrees on it: for repair."""
     stale: bool = False
     """Whatever one member has is enough."""
 

@@ -34,5 +34,9 @@ class StoreSafeguards:
     """A member answers in an epoch only once it has installed it; otherwise at once."""
     whole_state: bool = True
     """Installing replaces all records; otherwise it only adds the keys that are missing."""
+    every_member: bool = True
+    """A tombstone is dropped when every member has it; otherwise when a majority has."""
+    floor: bool = True
+    """A member that drops a record keeps its promise and its version as the floor of the slot."""
     claims_checked: bool = True
     """What a node says of a slot that is no member of it is checked with the members first."""

@@ -21,3 +21,5 @@ class StoreSettings:
     """Formations that people have decided against here: the node joins none of them."""
     seat: bool = True
     """Whether this node holds slots; without, it only asks others."""
+    collect_pace: float = 1.0
+    """Factor of the pauses before deleted keys are collected; below 1 in simulations."""

@@ -21,8 +21,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import attrs
+from msgspec.structs import replace
 
-from chordnet.core.store.base.ballots import Ballots
+from chordnet.core.store.base.ballots import NONE, Ballot, Ballots
 from chordnet.core.store.base.configurations import Configuration, Following, Member
 from chordnet.core.store.base.effects import Answered
 from chordnet.core.store.base.founding import Founding, Slots
@@ -31,7 +32,8 @@ from chordnet.core.store.base.requests import Get, Put
 from chordnet.core.store.node.directory import Directory, Listed
 from chordnet.core.store.node.surroundings import For, Surroundings
 from chordnet.core.store.node.talk import Where
-from chordnet.core.store.slot.operations import Operation, Phase, follows
+from chordnet.core.store.slot.attempts import Phase, follows
+from chordnet.core.store.slot.operations import Operation
 
 HEDGE_S = 0.05
 """If a majority of the members has not answered after so long, the others are asked, too."""
@@ -96,7 +98,7 @@ class Asking:
         self._formation = founding.id
         self._slots = Slots(founding.bits, founding.slots)
         self._directory = directory
-        self._ballots = ballots
+        self.ballots = ballots
         self.ongoing: dict[int, Ongoing] = {}
         self.repairs = 0
         """Counts the reads for a repair."""
@@ -115,11 +117,13 @@ class Asking:
         asked: Get | Put,
         timeout: float,
         then: Callable[[Outcome], None] | None = None,
+        above: Ballot = NONE,
     ) -> None:
         """Begin an operation.
 
         :param op: the client's number of it; None: it is this node's own.
         :param then: called with its end.
+        :param above: its ballots are to be above this one.
         """
         around = self._around
         rid, slot = around.rid(), self._slots.of(asked.key)
@@ -131,12 +135,12 @@ class Asking:
             del self._ahead[asked.key]  # each ballot is for one write
         else:
             ahead = None
-        attempt = Operation.at_first(asked, configuration, spare, ahead, lasting=True)
+        attempt = Operation.at_first(asked, configuration, spare, ahead, lasting=True, above=above)
         operation = Operation(
             rid,
             asked,
             where,
-            self._ballots,
+            self.ballots,
             around.effects,
             attempt,
             around.safeguards,
@@ -146,7 +150,7 @@ class Asking:
         self.ongoing[rid] = Ongoing(op, slot, asked, operation, now, then=then)
         around.sooner(For.DEADLINE, rid, timeout)
         pause = HEDGE_S if spare else REMINDER_S
-        around.sooner(For.REMINDER, rid, pause + _longer(asked))
+        around.sooner(For.REMINDER, rid, pause + _longer(_size(asked)))
         operation.begin()
         self._weigh(self.ongoing[rid])
 
@@ -182,6 +186,15 @@ class Asking:
         if len(self.ongoing) < MOST_OWN:
             self.repairs += 1
             self.start(None, Get(key), OWN_TIMEOUT_S)
+
+    def write_again(self, key: bytes, above: Ballot = NONE) -> None:
+        """Have what a key has accepted anew by its members, for its repair.
+
+        :param above: what a member has promised that could not take it otherwise.
+        """
+        if len(self.ongoing) < MOST_OWN:
+            self.repairs += 1
+            self.start(None, Get(key, anew=True), OWN_TIMEOUT_S, above=above)
 
     def get(self, rid: int) -> Operation | None:
         """Return the operation with this number."""
@@ -223,7 +236,7 @@ class Asking:
         else:
             ongoing.began = self._around.now
             ongoing.operation.moved(configuration)
-            pause = REMINDER_S + _longer(ongoing.asked)
+            pause = REMINDER_S + _longer(_size(ongoing.asked))
             self._around.sooner(For.REMINDER, ongoing.operation.rid, pause)
         self._weigh(ongoing)
 
@@ -251,8 +264,12 @@ class Asking:
             self._fetch(rid, size)
 
     def _fetch(self, rid: int, size: int) -> None:
-        self._fetched[rid] = size, self._around.now
-        self.ongoing[rid].operation.go_on()
+        ongoing, now = self.ongoing[rid], self._around.now
+        self._fetched[rid] = size, now
+        # It may have waited for its turn for long, and no member has been silent for it meanwhile.
+        ongoing.began = now
+        self._around.alarms.set((For.REMINDER, rid), now + REMINDER_S + _longer(size))
+        ongoing.operation.go_on()
 
     def retry(self, rid: int) -> None:
         """Try again."""
@@ -271,7 +288,8 @@ class Asking:
         ongoing = self.ongoing.get(rid)
         if ongoing is None or ongoing.refreshing is not None:
             return
-        longer = _longer(ongoing.asked)
+        size, since = self._fetched.get(rid, (_size(ongoing.asked), self._around.now))
+        longer = _longer(size)
         operation, spared = ongoing.operation, ongoing.operation.attempt.spare
         self._weigh(ongoing, silent=self._around.now >= ongoing.began + SILENT_S + longer)
         if rid not in self.ongoing:
@@ -284,8 +302,8 @@ class Asking:
             operation.ask_spare()
         else:
             operation.remind()
-            size, since = self._fetched.get(rid, (0, self._around.now))
-            if self._around.now >= since + REMINDER_S + size / BYTES_PER_S:
+            overdue = self._around.now >= since + REMINDER_S + longer
+            if overdue and operation.attempt.phase == Phase.READ:
                 self._fetch(rid, size)
         self._around.sooner(For.REMINDER, rid, REMINDER_S + longer)
 
@@ -319,7 +337,13 @@ class Asking:
             self._await(rid, ongoing, outcome)
             self._follow(ongoing, newest)
             return
-        others = {*self._around.place.near, *ongoing.presumed}
+        others = set(self._around.place.near)
+        if ongoing.presumed:
+            # It has ended before anybody could answer: find out who would have.
+            members = ongoing.operation.attempt.configuration.members
+            others.update(member.node for member in members)
+            others.discard(self._around.me.node)
+            outcome = _without(outcome, self._around.me.node)
         if not others:
             self._finish(rid, outcome)
             return
@@ -334,6 +358,8 @@ class Asking:
             ongoing = self.ongoing[rid]
             if node in ongoing.presumed:
                 self._once_more(ongoing, ongoing.operation.attempt.configuration)
+            elif ongoing.refreshing is not None and ongoing.presumed:
+                ongoing.refreshing = _without(ongoing.refreshing, node)
 
     def _await(self, rid: int, ongoing: Ongoing, outcome: Unavailable) -> None:
         ongoing.refreshing = outcome
@@ -375,8 +401,17 @@ class Asking:
             ongoing.then(outcome)
 
 
-def _longer(asked: Get | Put) -> float:
-    """Return for how many seconds more members may be silent because of a long value."""
-    value = asked.value if isinstance(asked, Put) else None
-    size = len(value or b"")
+def _size(asked: Get | Put) -> int:
+    """Return how many bytes are to be written."""
+    return len(asked.value or b"") if isinstance(asked, Put) else 0
+
+
+def _longer(size: int) -> float:
+    """Return for how many seconds more members may be silent because of a value's size."""
     return size / BYTES_PER_S if size > SHORT_BYTES else 0.0
+
+
+def _without(outcome: Unavailable, node: str) -> Unavailable:
+    """Return the outcome if this node is not missing."""
+    missing = tuple(member for member in outcome.missing if member.node != node)
+    return replace(outcome, missing=missing)

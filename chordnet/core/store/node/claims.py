@@ -241,7 +241,7 @@ class Claims:
         voices, me = self._around.place.near, self._around.me
         holds = me in self._directory.of(slot).configuration.members
         alone = self._around.now >= doubt.since + ALONE_S and len(voices) == 1
-        for listed in set(doubt.said.values()):
+        for listed in dict.fromkeys(doubt.said.values()):
             if not silent and not self._begins(slot, listed):
                 continue
             said = [node for node, each in doubt.said.items() if _vouches(each, listed)]

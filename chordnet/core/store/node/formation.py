@@ -52,9 +52,11 @@ from chordnet.core.store.node.talk import (
     Talk,
     Where,
 )
+from chordnet.core.store.slot.collecting import Collection
 from chordnet.core.store.slot.operations import Operation
 from chordnet.core.store.slot.reconfigure import Change
 from chordnet.core.store.slot.recovery import Recovering
+from chordnet.core.store.upkeep.collecting import Collecting
 from chordnet.core.store.watch.asides import Asides
 from chordnet.core.store.watch.host import Bell
 from chordnet.core.store.watch.messages import Aside, AsideMessage, Peek, Peeked
@@ -64,6 +66,8 @@ REQUESTS = (
     msg.Prepare,
     msg.Accept,
     msg.Read,
+    msg.Collect,
+    msg.Drop,
     msg.PrepareChange,
     msg.AcceptChange,
     msg.Fetch,
@@ -95,6 +99,10 @@ FOR_RECOVERIES: dict[type, Callable[[Any, str, Any], None]] = {
     msg.Inquired: Recovering.on_inquired,
     msg.RecoverAccepted: Recovering.on_accepted,
     msg.Refused: Recovering.on_refused,
+}
+FOR_COLLECTIONS: dict[type, Callable[[Any, str, Any], None]] = {
+    msg.Collectable: Collection.on_collectable,
+    msg.Refused: Collection.on_refused,
 }
 
 
@@ -129,7 +137,14 @@ class Formation:
         )
         self.suggestions = Suggestions(around, founding, self.directory, holders, self.seats)
         self.recoveries = Recoveries(around, founding, self.directory, self.seats, self._learn)
-        self.repair = Repair(around, self.id, self.holdings, self.asking.look_up)
+        self.repair = Repair(around, self.id, self.holdings, self.asking.write_again)
+        self.collecting = Collecting(
+            around,
+            self.id,
+            lambda: [held.registers for held in self.holdings.served],
+            self.asking.look_up,
+            lambda delay: around.alarms.set((For.COLLECT, 0), around.now + delay),
+        )
         self.enquiries = Enquiries(
             around.me,
             self.id,
@@ -142,6 +157,7 @@ class Formation:
         self.asides = Asides(host, host.version, host.own)
         self.news = News(around, self.id, self.directory)
         self.repair.start()
+        self.collecting.start()
         for held in self.holdings.slots.values():
             head = held.registers.head
             if head.newest is not None:
@@ -200,6 +216,8 @@ class Formation:
         elif isinstance(message, msg.Forget):
             self._forget(sender, message)
         elif isinstance(message, REQUESTS):
+            if isinstance(message, msg.Prepare | msg.Accept):
+                self.asking.ballots.see(message.ballot)
             address, known = message.address, self.directory.of(slot)
             if address.formation == self.id and address.generation > known.configuration.generation:
                 # The sender knows of a later generation, in which this node must not answer.
@@ -215,12 +233,16 @@ class Formation:
 
     def _answered(self, sender: str, answer: msg.StoreMessage) -> None:
         operation, change = self.asking.get(answer.rid), self.seats.get(answer.rid)
+        collection = self.collecting.get(answer.rid)
         if operation is not None and type(answer) in FOR_OPERATIONS:
             FOR_OPERATIONS[type(answer)](operation, sender, answer)
         elif change is not None and type(answer) in FOR_CHANGES:
             members = (*change.underway.old.members, *change.new.members)
             if any(member.node == sender for member in members):
                 FOR_CHANGES[type(answer)](change, sender, answer)
+        elif collection is not None and type(answer) in FOR_COLLECTIONS:
+            FOR_COLLECTIONS[type(answer)](collection, sender, answer)
+            self.collecting.went_on()
         else:
             recovering = self.recoveries.get(answer.rid)
             if recovering is not None and type(answer) in FOR_RECOVERIES:
@@ -353,6 +375,7 @@ class Formation:
             For.FINISH: self._finish,
             For.RECOVER: self.recoveries.ring,
             For.REPAIR: lambda _number: self.repair.step(),
+            For.COLLECT: lambda _number: self.collecting.step(),
             For.DOUBT: lambda _number: self.claims.look(),
             For.TELL: lambda _number: self._tell(),
             For.ENQUIRY: self.enquiries.expire,

@@ -10,8 +10,11 @@ they are soon compared again.
 
 **To repair is to ask for an accept again**, with the ballot under which the record was accepted. So
 a member takes it only if it has promised no higher ballot since, and only within one epoch. Members
-may also differ in what they installed with the epoch, in what was never confirmed. That is decided
-by a read, which has what it finds accepted anew. A record that was read from a damaged place is
+may also differ in what they installed with the epoch, in what was never confirmed. And a member may
+have promised a higher ballot, for a key that it has in an older state, or by its floor for all keys
+of which it has nothing. In both cases a read has what it finds accepted anew, with a ballot that is
+high enough. A tombstone is not given to a member below whose floor it is: nothing older is there,
+nor will be, and the tombstone will be collected. A record that was read from a damaged place is
 never part of this: its disk is another one by then.
 """
 
@@ -24,7 +27,7 @@ import attrs
 import msgspec
 
 from chordnet.core.store.base import messages as msg
-from chordnet.core.store.base.ballots import NONE
+from chordnet.core.store.base.ballots import NONE, Ballot
 from chordnet.core.store.base.configurations import Member
 from chordnet.core.store.base.messages import Address
 from chordnet.core.store.node.holdings import Held, Holdings
@@ -73,7 +76,7 @@ class _Known:
 class Repair:
     """The repair of the slots of one disk.
 
-    :param read: has a key read, so that its members agree on it.
+    :param write_again: has what a key has accepted anew, with a ballot above the one given.
     """
 
     def __init__(
@@ -81,9 +84,9 @@ class Repair:
         around: Surroundings,
         formation: bytes,
         holdings: Holdings,
-        read: Callable[[bytes], None],
+        write_again: Callable[[bytes, Ballot], None],
     ) -> None:
-        self._read = read
+        self._write_again = write_again
         self._around = around
         self._formation = formation
         self._holdings = holdings
@@ -133,26 +136,20 @@ class Repair:
         low, high = message.after, None
         if message.more and message.accepted:
             high = message.accepted[-1][0]
-        lacking = [
-            key
-            for key, record in registers.records.items()
-            if (low is None or key > low)
-            and (high is None or key <= high)
-            and record.accepted > theirs.get(key, NONE)
-        ]
+        lacking, below = list[bytes](), list[bytes]()
+        for key, record in registers.records.items():
+            inside = (low is None or key > low) and (high is None or key <= high)
+            if inside and record.accepted > theirs.get(key, NONE):
+                held_up = key not in theirs and record.accepted <= message.floor
+                (below if held_up else lacking).append(key)
         self._give(member, registers, lacking)
-        wanted = [
-            key
-            for key, accepted in message.accepted
-            if key not in registers.records or registers.records[key].accepted < accepted
-        ]
+        given = self._give_above(registers, below, message.floor)
+        wanted = self._want(member, registers, message)
         address = self._address(registers, member)
-        if wanted:
-            self._around.say(sender, Missing(self._formation, address, tuple(wanted)))
         if high is not None:
             self._around.say(sender, Missing(self._formation, address, (), high))
-        if wanted or lacking:
-            self._again(registers.head.slot, low, len(wanted) + len(lacking))
+        if wanted or lacking or given:
+            self._again(registers.head.slot, low, wanted + len(lacking) + given)
 
     def _again(self, slot: int, after: bytes | None, keys: int) -> None:
         """Compare the slot again soon, if fewer keys differ than the last time."""
@@ -172,10 +169,48 @@ class Repair:
         if registers is None or member is None:
             return
         self._give(member, registers, [key for key in message.keys if key in registers.records])
+        self._give_above(registers, list(message.below), message.promised)
         if message.after is not None:
             self._list(sender, registers, message.after)
 
     # ---- what is said -----------------------------------------------------------------------
+
+    def _want(self, member: Member, registers: Registers, message: Stock) -> int:
+        """Ask for what is lacking here, or is in an older state; return how much that is."""
+        wanted, below, promised = list[bytes](), list[bytes](), NONE
+        for key, accepted in message.accepted:
+            mine = registers.records.get(key)
+            if mine is None and accepted <= registers.head.floor.promised:
+                below.append(key)
+                promised = max(promised, registers.head.floor.promised)
+            elif mine is None or (mine.accepted < accepted and mine.promised <= accepted):
+                wanted.append(key)
+            elif mine.accepted == NONE:
+                below.append(key)
+                promised = max(promised, mine.promised)
+            elif mine.accepted < accepted:
+                self._write_again(key, mine.promised)
+        if wanted or below:
+            address = self._address(registers, member)
+            asked = Missing(self._formation, address, tuple(wanted), None, tuple(below), promised)
+            self._around.say(member.node, asked)
+        return len(wanted)
+
+    def _give_above(self, registers: Registers, keys: list[bytes], promised: Ballot) -> int:
+        """Have records accepted anew, above what a member that lacks them has promised.
+
+        A tombstone is none of them: it can go instead. Return how many there are.
+        """
+        given = 0
+        for key in keys:
+            record = registers.records.get(key)
+            if record is not None and record.content.value is not None:
+                given += 1
+                self._write_again(key, promised)
+                if given == GIVEN_AT_ONCE:
+                    break
+        self.given += given
+        return given
 
     def _give(self, member: Member, registers: Registers, keys: list[bytes]) -> None:
         """Give a member the first of these records, as many as go together."""
@@ -190,7 +225,7 @@ class Repair:
                 break
             given += 1
             if record.accepted.epoch != address.epoch:
-                self._read(key)
+                self._write_again(key, NONE)
             else:
                 accept = msg.Accept(address, 0, key, record.accepted, record.content)
                 self._around.say(member.node, accept)
@@ -203,7 +238,8 @@ class Repair:
         if member is not None:
             address = self._address(registers, member)
             store, more = registers.me.store, len(page) < len(keys)
-            self._around.say(to, Stock(self._formation, address, store, after, page, more))
+            floor = registers.head.floor.promised
+            self._around.say(to, Stock(self._formation, address, store, after, page, more, floor))
 
     def _digest(self, registers: Registers) -> int:
         slot = registers.head.slot

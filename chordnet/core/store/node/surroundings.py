@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable, Iterable
 from random import Random
 from typing import TypeVar
 
@@ -35,8 +36,10 @@ class For(enum.IntEnum):
     HAIL = 9
     REPAIR = 10
     DOUBT = 16
+    BACK = 17
     ENQUIRY = 11
     RECOVER = 12
+    COLLECT = 13
     RENEW = 20
     LOOK = 21
     HINT = 22
@@ -79,6 +82,8 @@ class Surroundings:
     rng: Random
     run: int
     safeguards: StoreSafeguards = attrs.field(factory=StoreSafeguards)
+    collect_pace: float = 1.0
+    """Factor of the pauses of the collection."""
     place: Place = attrs.field(factory=Place)
     now: float = attrs.field(init=False)
     """On a clock that never goes back."""
@@ -97,6 +102,8 @@ class Surroundings:
     """Nodes that a part has to know more of: greeted at the end of this step."""
     tried: dict[str, float] = attrs.field(factory=dict)
     """The same nodes -> when that was last seen to be so."""
+    may_answer: Callable[[Iterable[Member]], bool] = lambda _members: True
+    """Returns False while this disk may be an older copy, and the members of a slot are asked."""
     slow: dict[str, float] = attrs.field(factory=dict)
     """Nodes that were waited for in vain, and have said nothing since -> when."""
     heard: dict[str, float] = attrs.field(factory=dict)

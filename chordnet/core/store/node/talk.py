@@ -7,7 +7,7 @@ is thrown away whole.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from math import isfinite
 from operator import attrgetter
 from types import UnionType
@@ -23,12 +23,14 @@ from chordnet.core.base.limits import (
 )
 from chordnet.core.base.naming import usable_name
 from chordnet.core.store.base import messages as msg
-from chordnet.core.store.base.ballots import Ballot
+from chordnet.core.store.base.ballots import NONE, Ballot
 from chordnet.core.store.base.configurations import Configuration, Member, Recovery, Vote
 from chordnet.core.store.base.founding import MOST_REPLICAS, MOST_SLOTS
+from chordnet.core.store.base.kept import Mark
 from chordnet.core.store.base.messages import Address, StoreMessage
 from chordnet.core.store.base.records import MOST_REQUESTS, Applied, Content, Floor, Record
 from chordnet.core.store.begin.hails import Hail
+from chordnet.core.store.begin.marks import PROOF_BYTES, Back, Known
 from chordnet.core.store.node.directory import Listed
 from chordnet.core.store.slot.pages import HAVE_IN_ONE
 from chordnet.core.store.watch.messages import WATCHED_IN_ONE, Peek, Peeked, Stirred, Watch
@@ -86,6 +88,8 @@ class Stock(Talk, frozen=True):
     accepted: tuple[tuple[bytes, Ballot], ...]
     more: bool
     """Whether there are keys after these."""
+    floor: Ballot = NONE
+    """The promise of the sender's floor: where it has no record it takes nothing up to here."""
 
 
 class Missing(Talk, frozen=True):
@@ -94,6 +98,10 @@ class Missing(Talk, frozen=True):
     address: Address
     keys: tuple[bytes, ...]
     after: bytes | None = None
+    below: tuple[bytes, ...] = ()
+    """Records that it lacks and cannot take as they are, because of what it has promised."""
+    promised: Ballot = NONE
+    """At or above all of these promises."""
 
 
 class Suggest(Talk, frozen=True):
@@ -116,6 +124,9 @@ class Leaving(Talk, frozen=True):
 Message = (
     StoreMessage
     | Hail
+    | Mark
+    | Back
+    | Known
     | Lists
     | Digest
     | Where
@@ -219,6 +230,10 @@ def _key(part: Any) -> bool:
     return _is_key(part.key)
 
 
+def _keys(keys: Sequence[bytes]) -> bool:
+    return len(keys) <= STOCK_IN_ONE and all(map(_is_key, keys))
+
+
 _CHECKS: dict[type, Callable[[Any], bool]] = {
     msg.Prepare: _key,
     msg.Accept: _key,
@@ -239,15 +254,18 @@ _CHECKS: dict[type, Callable[[Any], bool]] = {
     Applied: lambda part: len(part.request) <= MAX_REQUEST_BYTES,
     Lists: lambda part: len(part.listed) <= LISTED_IN_ONE,
     Where: lambda part: len(part.slots) <= LISTED_IN_ONE,
+    msg.Told: lambda part: part.left_out <= MAX_VALUE_BYTES,
     msg.Fetch: lambda part: (
         len(part.have) <= HAVE_IN_ONE and all(_is_key(key) for key, _ballot in part.have)
     ),
     msg.Snapshot: lambda part: all(_is_key(key) for key, _record in part.records),
-    Stock: lambda part: (
-        len(part.accepted) <= STOCK_IN_ONE and all(_is_key(key) for key, _ballot in part.accepted)
-    ),
-    Missing: lambda part: len(part.keys) <= STOCK_IN_ONE and all(map(_is_key, part.keys)),
+    Stock: lambda part: _keys([key for key, _ballot in part.accepted]),
+    Missing: lambda part: _keys(part.keys) and _keys(part.below),
+    msg.Collect: lambda part: _keys([key for key, _ballot in part.tombstones]),
+    msg.Collectable: lambda part: _keys([key for key, _ballot in part.tombstones]),
+    msg.Drop: lambda part: _keys([key for key, _ballot in part.tombstones]),
     Listed: lambda part: part.slot < MOST_SLOTS,
+    Mark: lambda part: len(part.proof) == PROOF_BYTES,
     Watch: lambda part: _watched(part.keys),
     Stirred: lambda part: _watched(part.keys),
     Peek: _key,
@@ -256,6 +274,9 @@ _CHECKS: dict[type, Callable[[Any], bool]] = {
 }
 _STRUCTS: tuple[type, ...] = (
     *StoreMessage.__args__,
+    Mark,
+    Back,
+    Known,
     Lists,
     Digest,
     Where,

@@ -18,10 +18,8 @@ from msgspec.structs import replace
 
 from chordnet.core.store.base.ballots import Ballot
 from chordnet.core.store.base.messages import Address, page
-from chordnet.core.store.base.records import Record
+from chordnet.core.store.base.records import Record, is_large
 
-LARGE_BYTES = 1024
-"""A value of more bytes is not sent again to a member that has it."""
 HAVE_IN_ONE = 256
 """Keys that one question for a page names."""
 
@@ -42,7 +40,7 @@ class AtHand:
     def add(self, records: Iterable[tuple[bytes, Record]]) -> None:
         """Remember the large ones of these records."""
         for key, record in records:
-            if len(record.content.value or b"") > LARGE_BYTES:
+            if is_large(record):
                 known = self._records.get(key)
                 if known is None or record.accepted > known.accepted:
                     self._records[key] = record

@@ -13,8 +13,8 @@ lead one at the same time. It has four steps::
 3. *Install.* Its members are told. The state of the new epoch is, for each key, the record with the
    highest ballot among a majority of the old members, **all of which were sealed when they
    answered**: a sealed member's records are final, and every content that was ever chosen in the
-   old epoch was accepted by one of them. Or it is all that one member has that has installed the
-   new epoch already.
+   old epoch was accepted by one of them. Its floor is at or above all of theirs. Or it is all that
+   one member has that has installed the new epoch already.
 4. *Clear.* When a majority has installed it, old members without a seat delete their records.
 
 Nothing has to be undone when a leader stops half way. Before anybody is sealed nothing has
@@ -33,6 +33,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Iterable
+from functools import reduce
 
 import msgspec
 from msgspec.structs import replace
@@ -49,7 +50,7 @@ from chordnet.core.store.base.configurations import (
 )
 from chordnet.core.store.base.effects import Changed, Effect, Say, Wait
 from chordnet.core.store.base.messages import Address, Why
-from chordnet.core.store.base.records import VERSION_BITS, Floor, Record
+from chordnet.core.store.base.records import GROUND, VERSION_BITS, Floor, Record
 from chordnet.core.store.slot.pages import AtHand, Records, Source
 from chordnet.core.store.slot.registers import Registers
 
@@ -310,7 +311,7 @@ class Installation:
         before = self.copying
         self.copying = Copying(sender, told)
         if begins_generation(told.previous, new) and not told.previous.members:
-            self._install(self.copying, *recovered(new, (), ()))  # nothing was left of the slot
+            self._install(self.copying, *recovered(new, (), GROUND))  # nothing was left of the slot
             return
         if before is not None and before.takes(told.previous, new):
             # What sealed members have is final, so what has come of it stays good.
@@ -372,8 +373,8 @@ class Installation:
             begins = begins_generation(old, new)
             if len(finals) >= (len(old.members) if begins else old.majority):
                 newest = newest_of(records for _, records, _ in finals)
-                floors = [floor for _, _, floor in finals]
-                state = recovered(new, newest, floors) if begins else (newest, max(floors))
+                floor = reduce(Floor.raised, (floor for _, _, floor in finals), GROUND)
+                state = recovered(new, newest, floor) if begins else (newest, floor)
                 self._install(copying, *state)
             else:
                 self._read_on()
@@ -426,7 +427,7 @@ class Installation:
 
 
 def recovered(
-    new: Configuration, records: Iterable[tuple[bytes, Record]], floors: Iterable[Floor]
+    new: Configuration, records: Iterable[tuple[bytes, Record]], floor: Floor
 ) -> tuple[Records, Floor]:
     """Return the state with which a generation begins, from all that is left.
 
@@ -440,8 +441,7 @@ def recovered(
         for key, record in records
         if record.content.version
     )
-    highest = max((floor.version for floor in floors), default=0)
-    return state, Floor(NONE, max(highest, count << VERSION_BITS))
+    return state, Floor(floor.promised, max(floor.version, count << VERSION_BITS))
 
 
 def newest_of(

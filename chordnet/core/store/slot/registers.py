@@ -31,6 +31,15 @@ other activation.
 seals, too. What is left has new ballots and versions in the new generation, because writes may
 have been lost, and neither may come to stand for something else.
 
+*A record without a value* is dropped when every member of one epoch has installed that and has this
+tombstone on its disk (:mod:`chordnet.core.store.slot.collecting`): until then one may have an older
+value, which would come back. What was promised stays: in the write that drops the record **the
+slot's floor is raised to its promise and version**, and a key without a record takes nothing up to
+the floor. A record that was only promised and never accepted anything can go in the same way at any
+time, for the floor promises more. Members drop at different times, or do not hear of it. So a
+member says of a tombstone that nothing older is left here also if it has no content for the key and
+takes none up to that ballot any more.
+
 *A member that is not in the next configuration* deletes its records when a majority has installed
 that. It keeps its head for ever: the epoch, the seal, its promise and its vote.
 
@@ -43,7 +52,7 @@ Paxos (Lamport, Malkhi, Zhou, 2008) for the seal.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from msgspec.structs import replace
 
@@ -56,13 +65,15 @@ from chordnet.core.store.base.effects import (
     Entry,
     HeadKept,
     Keep,
+    RecordDropped,
     RecordKept,
     Say,
 )
-from chordnet.core.store.base.messages import Address, Why
-from chordnet.core.store.base.records import EMPTY, Floor, Record
+from chordnet.core.store.base.messages import Address, Tombstone, Why
+from chordnet.core.store.base.records import EMPTY, Floor, Record, is_large
 from chordnet.core.store.base.safeguards import StoreSafeguards
 
+ForKey = msg.Prepare | msg.Accept | msg.Read | msg.Collect | msg.Drop
 Proposal = msg.Prepare | msg.Accept | msg.PrepareChange | msg.AcceptChange
 ALL = StoreSafeguards()
 
@@ -88,19 +99,46 @@ def inquired(
 class Stock:
     """How many keys with a value a member has of a slot, and their bytes and those of the values.
 
-    A key that was deleted has a record, and does not count.
+    A key that was deleted has a record for a while, and does not count.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, records: Mapping[bytes, Record], change: int) -> None:
         self.keys = 0
         self.bytes = 0
+        self.dead: dict[bytes, int] = {}
+        """Keys whose record has no value -> the change that made it so; the oldest first."""
+        self.expiring: dict[bytes, float] = {}
+        """Keys with a value that expires -> when."""
+        for key, record in records.items():
+            self.add(key, record, change)
 
-    def add(self, key: bytes, record: Record, sign: int = 1) -> None:
-        """Count a record; with a ``sign`` of -1 no longer."""
+    def add(self, key: bytes, record: Record, change: int) -> None:
+        """Count a record.
+
+        :param change: the number of the write on disk that keeps it.
+        """
+        value, expires = record.content.value, record.content.expires
+        if value is None:
+            self.dead[key] = change
+            return
+        self.keys += 1
+        self.bytes += len(key) + len(value)
+        if expires is not None:
+            self.expiring[key] = expires
+
+    def remove(self, key: bytes, record: Record) -> None:
+        """Count a record no longer."""
         value = record.content.value
         if value is not None:
-            self.keys += sign
-            self.bytes += sign * (len(key) + len(value))
+            self.keys -= 1
+            self.bytes -= len(key) + len(value)
+        self.dead.pop(key, None)
+        self.expiring.pop(key, None)
+
+    def postpone(self, key: bytes, change: int) -> None:
+        """Count a record without a value as if a later change had made it so."""
+        if self.dead.pop(key, None) is not None:
+            self.dead[key] = change
 
 
 class Registers:
@@ -126,9 +164,8 @@ class Registers:
         self._wall = wall
         self.head = head
         self.records = records
-        self.stock = Stock()
+        self.stock = Stock(records, 0)
         """What ``records`` holds, counted as it changes."""
-        self._count()
         self.written = 0.0
         """When the last write arrived, by the wall clock; 0: none since the start."""
         self.changes = 0
@@ -141,11 +178,11 @@ class Registers:
     def on_prepare(self, sender: str, message: msg.Prepare) -> None:
         """Promise a ballot for a key."""
         record = self._record(message.key)
-        if self._refuses_key(sender, message) or self._is_late(sender, message, record.promised):
+        if self._refuses_key(sender, message) or self._is_late_for_key(sender, message):
             return
         address, rid, ballot = message.address, message.rid, message.ballot
         if ballot > record.promised:
-            record = self.records[message.key] = replace(record, promised=ballot)
+            record = self._hold(message.key, replace(record, promised=ballot))
             if self._safeguards.promise_on_disk:
                 self._keep(RecordKept(self.head.slot, message.key, record))
         floor, wall = self.head.floor.version, self._wall()
@@ -154,16 +191,14 @@ class Registers:
 
     def on_accept(self, sender: str, message: msg.Accept) -> None:
         """Take a content for a key."""
-        record, ballot, following = self._record(message.key), message.ballot, message.following
         if self._refuses_key(sender, message):
             return
+        record, ballot, following = self._record(message.key), message.ballot, message.following
         if ballot != record.accepted:
-            if self._is_late(sender, message, record.promised):
+            if self._is_late_for_key(sender, message):
                 return
             promised = max(ballot, following) if self._safeguards.following_promised else ballot
-            self.stock.add(message.key, record, -1)
-            record = self.records[message.key] = Record(promised, ballot, message.content)
-            self.stock.add(message.key, record)
+            record = self._hold(message.key, Record(promised, ballot, message.content))
             self.written = self._wall()
             self._keep(RecordKept(self.head.slot, message.key, record))
         # One that is asked again says so again, although it may have promised more by now.
@@ -181,14 +216,54 @@ class Registers:
                 content, left_out = replace(content, value=b""), size
             self._say(sender, msg.Told(address, rid, record.accepted, content, left_out))
 
-    def _count(self) -> None:
-        self.stock = Stock()
-        for key, record in self.records.items():
-            self.stock.add(key, record)
+    def _hold(self, key: bytes, record: Record) -> Record:
+        before = self.records.get(key)
+        if before is not None:
+            self.stock.remove(key, before)
+        self.records[key] = record
+        self.stock.add(key, record, self.changes + 1)
+        return record
 
     def _record(self, key: bytes) -> Record:
         record = self.records.get(key)
         return Record(self.head.floor.promised, NONE, EMPTY) if record is None else record
+
+    # ---- records without a value ------------------------------------------------------------
+
+    def on_collect(self, sender: str, message: msg.Collect) -> None:
+        """Say of which of these tombstones nothing older is here, nor will be in this epoch."""
+        if not self._refuses_key(sender, message):
+            found = tuple(
+                (key, ballot)
+                for key, ballot in message.tombstones
+                if _is_past(self.records.get(key), self.head.floor, ballot)
+            )
+            self._say(sender, msg.Collectable(message.address, message.rid, found))
+
+    def on_drop(self, sender: str, message: msg.Drop) -> None:
+        """Drop the records of tombstones that all members have."""
+        if not self._refuses_key(sender, message):
+            self.drop(message.tombstones)
+
+    def drop(self, found: Iterable[Tombstone]) -> None:
+        """Drop records without a value, and raise the floor to what they stood for.
+
+        :param found: all members have these tombstones; or with the ballot ``NONE`` they are
+            records that were only promised, of which no other member has to know.
+        """
+        head, dropped = self.head, list[Entry]()
+        for key, ballot in found:
+            record = self.records.get(key)
+            if record is None or record.accepted != ballot or record.content.value is not None:
+                continue
+            self.stock.remove(key, self.records.pop(key))
+            dropped.append(RecordDropped(head.slot, key))
+            if self._safeguards.floor:
+                floor = Floor(record.promised, record.content.version)
+                head = replace(head, floor=head.floor.raised(floor))
+        if dropped:
+            self.head = head
+            self._keep(HeadKept(head), *dropped)
 
     # ---- the next configuration -------------------------------------------------------------
 
@@ -224,16 +299,12 @@ class Registers:
         after = message.after
         keys = sorted(self.records if after is None else (k for k in self.records if k > after))
         have = dict(message.have)
-        records = msg.page((key, self._unless_there(key, have)) for key in keys)
+        records = msg.page((key, _unless_there(self.records[key], have.get(key))) for key in keys)
         more = len(records) < len(keys)
         self._say(
             sender,
             msg.Snapshot(message.address, message.rid, after, records, self.head.floor, more),
         )
-
-    def _unless_there(self, key: bytes, have: dict[bytes, Ballot]) -> Record | None:
-        record = self.records[key]
-        return None if have.get(key) == record.accepted else record
 
     def learn(self, configuration: Configuration) -> None:
         """Keep that a configuration is chosen, if it is later than what is known.
@@ -252,13 +323,17 @@ class Registers:
         records: Iterable[tuple[bytes, Record]],
         floor: Floor,
     ) -> None:
-        """Replace all that is here by the state of a later epoch, in one write."""
+        """Replace all that is here by the state of a later epoch, in one write.
+
+        Large values that stay as they are are not written again: that could take long.
+        """
         head = self.head
         if not configuration.follows(head.configuration):
             return
         newest = head.newest if head.known.follows(configuration) else None
         # It answers for no key in an epoch of which it knows the next, so what it has is final.
         sealed = newest is not None
+        floor = floor.raised(head.floor)
         self.head = Head(
             head.formation,
             head.slot,
@@ -270,17 +345,21 @@ class Registers:
             recovery=head.recovery,
         )
         # Nothing of this epoch is promised yet, and its ballots are above all earlier promises.
-        state = {key: replace(record, promised=record.accepted) for key, record in records}
+        again = configuration.generation == head.configuration.generation
+        mine = self.records if again else {}
+        state = {key: _installed(record, mine.get(key)) for key, record in records}
         if not self._safeguards.whole_state:
             state |= self.records
+        slot, before = self.head.slot, dict(self.records)
         self.records.clear()
         self.records.update(state)
-        self._count()
-        self._keep(
-            HeadKept(self.head),
-            AllDropped(self.head.slot),
-            *(RecordKept(self.head.slot, key, record) for key, record in sorted(state.items())),
-        )
+        self.stock = Stock(self.records, self.changes + 1)
+        entries = [RecordKept(slot, key, record) for key, record in sorted(state.items())]
+        if before.keys() <= state.keys() and any(map(is_large, before.values())):
+            changed = [each for each in entries if before.get(each.key) is not each.record]
+            self._keep(HeadKept(self.head), *changed)
+        else:
+            self._keep(HeadKept(self.head), AllDropped(slot), *entries)
 
     def on_forget(self, sender: str, message: msg.Forget) -> None:
         """Delete the records, for others hold the slot now; the head stays."""
@@ -298,7 +377,7 @@ class Registers:
             newest = later if later.follows(self.head.known) else self.head.newest
             self.head = replace(self.head, sealed=True, emptied=True, newest=newest)
             self.records.clear()
-            self._count()
+            self.stock = Stock(self.records, self.changes + 1)
             self._keep(HeadKept(self.head), AllDropped(self.head.slot))
         return True
 
@@ -341,7 +420,7 @@ class Registers:
 
     # ---- what is refused --------------------------------------------------------------------
 
-    def _refuses_key(self, sender: str, message: msg.Prepare | msg.Accept | msg.Read) -> bool:
+    def _refuses_key(self, sender: str, message: ForKey) -> bool:
         if self._refuses(sender, message):
             return True
         if self.head.newest is not None:
@@ -358,10 +437,21 @@ class Registers:
             self._refuse(sender, message, why)
         return why is not None
 
-    def _is_late(self, sender: str, message: Proposal, promised: Ballot) -> bool:
+    def _is_late_for_key(self, sender: str, message: msg.Prepare | msg.Accept) -> bool:
+        record = self.records.get(message.key)
+        if record is not None:
+            return self._is_late(sender, message, record.promised)
+        # What was accepted at the floor is gone, and is not to come back.
+        return self._is_late(sender, message, self.head.floor.promised, gone=True)
+
+    def _is_late(
+        self, sender: str, message: Proposal, promised: Ballot, *, gone: bool = False
+    ) -> bool:
         """Refuse a ballot below what was promised, or of another epoch than the request.
 
         A promise of a later epoch's ballot could never be outdone in this one.
+
+        :param gone: refuse the promised ballot itself, too.
         """
         address, ballot = message.address, message.ballot
         foreign = ballot.epoch != address.epoch
@@ -369,9 +459,11 @@ class Registers:
             foreign = foreign or message.following.epoch != address.epoch
         if foreign:
             self._refuse(sender, message, Why.BALLOT)
-        elif ballot < promised:
+            return True
+        late = ballot < promised or (gone and ballot == promised)
+        if late:
             self._say(sender, msg.Outrun(address, message.rid, ballot, promised))
-        return foreign or ballot < promised
+        return late
 
     def _misdirected(self, address: Address) -> Why | None:
         """Return why a request with this address is not for this member, here and now."""
@@ -418,3 +510,27 @@ class Registers:
     def _keep_head(self, head: Head) -> None:
         self.head = head
         self._keep(HeadKept(head))
+
+
+def _unless_there(record: Record, there: Ballot | None) -> Record | None:
+    return None if record.accepted == there else record
+
+
+def _is_past(record: Record | None, floor: Floor, ballot: Ballot) -> bool:
+    """Return True if nothing older than a tombstone is here, nor will be."""
+    if record is None:
+        return floor.promised >= ballot
+    # A ballot that was only promised may still be accepted, after others have dropped what they had
+    # accepted under it and something later was decided without it.
+    return record.accepted == ballot or (record.accepted == NONE and record.promised > ballot)
+
+
+def _installed(record: Record, mine: Record | None) -> Record:
+    """Return what a member keeps that installs a record; ``mine`` is what it has of the key."""
+    if (
+        mine is not None
+        and is_large(mine)
+        and (mine.accepted, mine.content) == (record.accepted, record.content)
+    ):
+        return mine  # with its promise, which is below all ballots of the new epoch
+    return replace(record, promised=record.accepted)

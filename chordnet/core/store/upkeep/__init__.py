@@ -1,0 +1,1 @@
+"""What members of slots do besides requests: what is left behind is collected."""
