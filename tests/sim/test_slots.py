@@ -237,6 +237,20 @@ class StoryTests(SynchronousTestCase):
             ],
         )
 
+    def test_a_history_of_a_collection_tells_who_asks_and_who_drops(self) -> None:
+        guards = StoreSafeguards(every_member=False)
+        text = "put@A/ABC,delete@A/AB,collect@A,get@C"
+        search = Search(SlotPlan(jobs=jobs(text), safeguards=guards, wanted=VISIBLE))
+        story = "\n".join(told(search, search.run()))
+        for sentence in (
+            "A asks which members have its tombstone, too",
+            "B is asked by A if it has the tombstone",
+            "A is told by A that all members have the tombstone",
+            "A: epoch 1 (A, B, C), floor 1.2A (version 2), holds nothing",
+            "Now a client is told of version 1; version 2 is out.",
+        ):
+            self.assertIn(sentence, story)
+
     def test_a_history_of_a_change_and_a_lost_disk_names_both(self) -> None:
         guards = StoreSafeguards(whole_state=False)
         text = "put@A/ABC,put@B/BC,get@A,change@B:CC"

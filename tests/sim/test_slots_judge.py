@@ -10,7 +10,7 @@ from chordnet.core.store.base import messages as msg
 from chordnet.core.store.base import outcomes as end
 from chordnet.core.store.base.ballots import NONE, Ballot
 from chordnet.core.store.base.configurations import Configuration, Head, Member
-from chordnet.core.store.base.records import EMPTY, Applied, Content, Record
+from chordnet.core.store.base.records import EMPTY, Applied, Content, Floor, Record
 from chordnet.sim.slots.judge import BrokenError, Judge, Node, Past
 from chordnet.sim.slots.plan import KEY, Property
 
@@ -151,6 +151,63 @@ class JudgeTests(SynchronousTestCase):
         self.assertBroken(Property.SEALED_WHEN_SERVED, JUDGE.check, past, nodes)
         JUDGE.check(past, (node(A, 1, sealed=True), *nodes[1:]))
         JUDGE.check(past, (node(A, 1), node(B, 1), node(C, 2), node(D, 0)))
+
+    def test_a_record_without_a_value_may_go_if_the_floor_is_at_it(self) -> None:
+        gone = EMPTY.written(None, b"w1")
+        buried = Record(ballot(3), ballot(2), gone)
+        before = node()._replace(records=((KEY, buried),))
+        for floor, fits in (
+            (Floor(ballot(3), 1), True),
+            (Floor(ballot(4), 2), True),
+            (Floor(ballot(2), 1), False),
+            (Floor(ballot(3), 0), False),
+        ):
+            after = node(floor=floor)
+            if fits:
+                JUDGE.moved_on(before, after)
+            else:
+                self.assertBroken(Property.NEVER_BACK, JUDGE.moved_on, before, after)
+        kept = node(held=ballot(2))
+        self.assertBroken(
+            Property.NEVER_BACK, JUDGE.moved_on, kept, node(floor=Floor(ballot(9), 9))
+        )
+
+    def test_nothing_up_to_the_floor_may_be_taken_for_a_key_without_a_record(self) -> None:
+        before = node(floor=Floor(ballot(3), 1))
+        taken = node(held=ballot(3), floor=Floor(ballot(3), 1))
+        self.assertBroken(Property.NEVER_BACK, JUDGE.moved_on, before, taken)
+        JUDGE.moved_on(before, node(held=ballot(4), floor=Floor(ballot(3), 1)))
+
+    def test_neither_part_of_a_floor_may_go_back(self) -> None:
+        before = node(floor=Floor(ballot(3), 5))
+        for floor in (Floor(ballot(2), 9), Floor(ballot(9), 4)):
+            self.assertBroken(Property.NEVER_BACK, JUDGE.moved_on, before, node(floor=floor))
+        JUDGE.moved_on(before, node(floor=Floor(ballot(3), 5)))
+
+    def test_nothing_may_be_told_of_a_key_whose_tombstone_was_dropped(self) -> None:
+        past = JUDGE.ended(PAST, end.Found(ONE), b"", 0)
+        gone = ONE.written(None, b"w2")
+        buried = node()._replace(records=((KEY, Record(ballot(2), ballot(2), gone)),))
+        dropped = JUDGE.dropped(past, buried, node(floor=Floor(ballot(2), 2)))
+        self.assertEqual(dropped.dropped, ((ballot(2), 2),))
+        self.assertEqual(JUDGE.ended(dropped, end.Found(EMPTY), b"", 1).version, 2)
+        self.assertBroken(Property.ONE_HISTORY, JUDGE.ended, dropped, end.Found(EMPTY), b"", 3)
+        self.assertEqual(JUDGE.dropped(past, node(), node()), past)
+
+    def test_a_member_that_installs_nothing_of_a_dropped_key_lacks_nothing(self) -> None:
+        past = chosen(PAST, 5, ONE.written(None, b"w2"))
+        past = past._replace(dropped=((ballot(5), 2),))
+        JUDGE.check(JUDGE.installed(past, node(D, 2)), ())
+        past = chosen(past, 6, TWO)
+        self.assertBroken(Property.CARRIED_OVER, JUDGE.check, JUDGE.installed(past, node(D, 2)), ())
+
+    def test_a_write_that_is_done_twice(self) -> None:
+        past = chosen(chosen(PAST, 1, ONE), 2, Content(b"w1", 3, None, (Applied(3, b"w1"),)))
+        self.assertBroken(Property.ONE_HISTORY, JUDGE.check, past, ())
+
+    def test_a_write_that_cannot_be_told_may_have_been_done_before(self) -> None:
+        past = JUDGE.ended(chosen(PAST, 1, ONE), end.Untold(), b"w1", 0)
+        JUDGE.check(past, ())
 
     def test_what_is_not_to_be_checked_is_let_pass(self) -> None:
         judge = Judge(frozenset())

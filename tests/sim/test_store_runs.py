@@ -539,7 +539,8 @@ class CommandTests(SynchronousTestCase):
         self.assertEqual(lines[3], "0 faults: none")
         expected = "2 runs, 0 of them wrong; right again 0.0 s after the faults at the latest; 5 s"
         self.assertRegex(lines[4], r"^\d+ records without a value collected$")
-        self.assertEqual(lines[5:], [expected])
+        self.assertRegex(lines[5], r"^\d+ revisions told to clients that watch$")
+        self.assertEqual(lines[6:], [expected])
 
     def test_many_runs_are_summed_up_only(self) -> None:
         words = ("--seeds", "11", "--nodes", "3", "--operations", "4", "--calm", "--slots", "1")
@@ -601,6 +602,7 @@ class CommandTests(SynchronousTestCase):
             (("--seeds", "0"), "--seeds must be at least 1"),
             (("--keys", "0"), "--keys must be at least 1"),
             (("--clients", "0"), "--clients must be at least 1"),
+            (("--watchers", "-1"), "--watchers must be at least 0"),
             (("--operations", "0"), "--operations must be at least 1"),
             (("--jobs", "0"), "--jobs must be at least 1"),
             (("--founders", "0"), "--founders must be at least 1"),
