@@ -73,7 +73,8 @@ class HelpTests(CommandCase):
             "remove-node": " NODE", "add-node": " [NODE]", "chaos": " VERB [NODES]...",
             "send-message": " NODE MESSAGE", "get-messages": " NODE", "explain": " NODE",
             "trace": " ID", "lookup": " NODE KEY", "put": " NODE KEY [VALUE]",
-            "get": " NODE KEY", "delete": " NODE KEY", "logs": " NODE", "replay": " FILE...",
+            "get": " NODE KEY", "delete": " NODE KEY", "watch": " NODE KEY", "keys": " NODE",
+            "logs": " NODE", "replay": " FILE...",
             "check-history": " FILE", "explain-key": " KEY", "store": " [COMMAND]",
             "lab": " [NAME]",
         }  # fmt: skip
@@ -118,7 +119,7 @@ class HelpTests(CommandCase):
                     "add-node", "chaos",
                 ],
                 "Messages": ["send-message", "get-messages"],
-                "Keys": ["put", "get", "delete", "store", "explain-key"],
+                "Keys": ["put", "get", "delete", "watch", "keys", "store", "explain-key"],
                 "Look inside": [
                     "status", "doctor", "ring", "explain", "trace", "lookup", "logs", "replay",
                     "check-history",

@@ -140,7 +140,21 @@ def _split(words: list[str]) -> Iterator[list[str]]:
 
 # Programs that are not ours: what follows them is not looked at.
 FOREIGN = frozenset(
-    {"docker", "git", "pip", "poetry", "uv", "source", "cd", "kill", "ps", "grep", "node", "eval"}
+    {
+        "docker",
+        "git",
+        "pip",
+        "poetry",
+        "uv",
+        "source",
+        "cd",
+        "kill",
+        "ps",
+        "grep",
+        "node",
+        "eval",
+        "apt-get",
+    }
 )
 
 
