@@ -34,6 +34,8 @@ class Watcher:
         self._settled: int | None = None
         """What is known by :meth:`settle`; None if that may have expired since."""
         self._since: int | None = None
+        self._lasts = True
+        """Whether what is known does not expire; also if it was told before a watch was resumed."""
         self._watch: int | None = None
         self._world = world
         self._rng = Random(world.rng.getrandbits(64))
@@ -79,6 +81,7 @@ class Watcher:
         self._watch = None
         self._since = self.version if resume else None
         self.key = self.key if resume else ""
+        self._lasts = self._lasts or not resume
         self.told = None
 
     def _hear(self, effect: fx.Revised | fx.Unwatched) -> None:
@@ -104,11 +107,11 @@ class Watcher:
         )
         self._heard = now
         self.told = content
+        self._lasts = content.expires is None
 
     def settle(self) -> None:
         """Note what is known by now, before reads that may help it on."""
-        lasts = self.told is None or self.told.expires is None
-        self._settled = self.version if lasts else None
+        self._settled = self.version if self._lasts else None
 
     def behind(self, present: Content) -> str:
         """Return what is wrong if this is what the key has, and had at :meth:`settle`."""
