@@ -6,7 +6,7 @@ import json
 import stat
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.trial.unittest import SynchronousTestCase
@@ -31,6 +31,7 @@ from chordnet.testbed.actions.backup import (
 )
 from chordnet.testbed.actions.convergence import Copying
 from chordnet.wire.rpc import Written
+from chordnet.wire.stores import HeldKey
 from tests.unit.test_cli_commands import WorldCase
 from tests.unit.testbed_fakes import World, store_state
 
@@ -106,10 +107,6 @@ class FormatTests(SynchronousTestCase):
         self.assertEqual(why, "line 6: there is something after the end")
 
 
-class HeldKey(NamedTuple):
-    key: str
-
-
 class Register:
     """The keys of a network, and what its nodes answer."""
 
@@ -143,7 +140,9 @@ class KeyClient:
     ) -> Deferred[list[HeldKey]]:
         if self.register.listing is not None:
             return fail(self.register.listing)
-        found = [HeldKey(key) for key in sorted(self.register.entries) if key > after]
+        found = [
+            HeldKey(key, 1, 1, None, 0) for key in sorted(self.register.entries) if key > after
+        ]
         return succeed(found[:limit])
 
     def get(self, key: str, *, timeout_s: float) -> Deferred[Entry | None]:

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import IO, Protocol, TypeVar, cast
+from typing import IO, TypeVar
 
 import attrs
 from twisted.internet.defer import Deferred
@@ -40,6 +40,7 @@ from chordnet.survey.waiting import gather, pause
 from chordnet.testbed.actions.context import Testbed
 from chordnet.testbed.actions.convergence import Copying
 from chordnet.wire.rpc import Written
+from chordnet.wire.stores import HeldKey
 
 T = TypeVar("T")
 
@@ -54,20 +55,6 @@ TRY_AGAIN_S = 0.5
 _PASSING = (Busy, ConnectFailed, NotInRing, TimedOut, Unavailable, ReactorTimeout)
 """What another try may mend, through another node or a moment later."""
 SHOWN = 5
-
-
-class Named(Protocol):
-    """A key that a node holds."""
-
-    @property
-    def key(self) -> str: ...
-
-
-class Lister(Protocol):
-    """The part of a client that lists the keys of its node."""
-
-    def held_keys(self, limit: int = 0, after: str = "") -> Deferred[Sequence[Named]]:
-        """Return the keys after one that the node holds, ``limit`` at most."""
 
 
 @attrs.frozen(kw_only=True)
@@ -232,8 +219,8 @@ async def _held(nodes: _Nodes, number: int, timeout: float) -> set[str]:
         after = page[-1].key
 
 
-def _page(after: str, client: Client) -> Deferred[Sequence[Named]]:
-    return cast(Lister, client).held_keys(PAGE_KEYS, after)
+def _page(after: str, client: Client) -> Deferred[list[HeldKey]]:
+    return client.held_keys(PAGE_KEYS, after)
 
 
 async def _read(nodes: _Nodes, key: str, timeout: float, unread: list[str]) -> Saved | None:
