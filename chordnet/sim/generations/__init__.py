@@ -1,0 +1,1 @@
+"""Every interleaving of recoveries of one slot."""
