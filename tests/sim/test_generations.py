@@ -7,7 +7,7 @@ import io
 from twisted.trial.unittest import SynchronousTestCase
 
 from chordnet.sim.generations.__main__ import main, planned, search
-from chordnet.sim.generations.world import Property
+from chordnet.sim.generations.plan import Property
 
 
 class SearchTests(SynchronousTestCase):

@@ -15,9 +15,10 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
 from chordnet.core.base import intervals
-from chordnet.core.base.errors import ConnectFailed, NoStore
+from chordnet.core.base.errors import ChordnetError, ConnectFailed, NoStore
 from chordnet.core.base.outcomes import Entry
 from chordnet.judge.invariants import ideal_view
+from chordnet.net.handles.watching import KeyWatch
 from chordnet.survey.conditions import Condition, Matter
 from chordnet.survey.description import NetworkDescription
 from chordnet.survey.errors import TestbedError
@@ -42,6 +43,7 @@ from chordnet.wire.rpc import (
     Written,
 )
 from chordnet.wire.stores import (
+    HeldKey,
     KeyMembers,
     SlotMember,
     SlotRecovery,
@@ -364,6 +366,21 @@ class FakeClient:
 
     def delete(self, key: str, **words: Any) -> Deferred[Written]:
         return self._about("delete", key, words)
+
+    def watch(self, key: str, callback: Callable[[Any], object], *, since: int | None) -> KeyWatch:
+        self.nodes.words.append(("watch", key, since))
+        watch = KeyWatch(lambda: None, callback, since)
+        for each in self.nodes.keys.get(self.nodes.number(self.address), []):
+            if isinstance(each, ChordnetError):
+                watch.ended(each)
+            else:
+                watch.received([each])
+        return watch
+
+    def held_keys(
+        self, limit: int = 0, after: str = "", *, owned: bool = False
+    ) -> Deferred[list[HeldKey]]:
+        return self._about("held_keys", after, {"limit": limit, "owned": owned})
 
     def _about(self, call: str, key: str, words: dict[str, Any]) -> Deferred[Any]:
         self.nodes.words.append((call, key, words))

@@ -1,1 +1,1 @@
-"""Every interleaving of recoveries of one slot."""
+"""A search through everything that recoveries of one slot can come to."""

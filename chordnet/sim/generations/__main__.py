@@ -6,7 +6,8 @@ Jobs are ``put@A`` and ``get@A`` at a node, ``put@A/AB``, which was done before 
 have taken, and ``recover@A``, ordered at A. Whom a coordinator hears is open, so every disk may be
 lost, cut off, or late; each promise and each acceptance of a recovery arrives by itself, at any
 time, often or never, and its answer may be lost. With ``--behind C`` the slot has come to its
-second epoch, and C has not installed that. The real classes are run, as in the search beside this.
+second epoch, and C has not installed that. The real classes are run, as in the search of
+``chordnet.sim.slots``.
 
 Exit status: 0 when every reachable state was seen and all is well, 1 when something is broken (the
 history is printed), 2 for bad arguments, 3 when the limit was reached first.
@@ -20,25 +21,11 @@ import sys
 from collections.abc import Sequence
 from typing import TextIO
 
-import attrs
-
 from chordnet.core.base.errors import ConfigError
-from chordnet.sim.generations.world import NAMES, BrokenError, Job, Plan, Property, State, World
+from chordnet.sim.generations.plan import NAMES, BrokenError, Job, Plan, State, Verdict
+from chordnet.sim.generations.world import World
 
 _JOB = re.compile(r"(put|get|recover)@([A-D])(?:/([A-D]+))?")
-
-
-@attrs.frozen
-class Verdict:
-    """How a search ended."""
-
-    states: int
-    steps: int
-    depth: int
-    broken: Property | None = None
-    text: str = ""
-    history: tuple[str, ...] = ()
-    complete: bool = True
 
 
 def search(plan: Plan) -> Verdict:

@@ -1,13 +1,11 @@
-"""All states of one slot with one key that is recovered, and what may happen next."""
+"""All states of one slot that is recovered, and what may happen in each."""
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Callable, Iterable, Iterator
 from itertools import combinations
-from typing import Any, NamedTuple
+from typing import Any
 
-import attrs
 from msgspec.structs import replace
 
 from chordnet.core.store.base import messages as msg
@@ -22,113 +20,29 @@ from chordnet.core.store.base.configurations import (
 )
 from chordnet.core.store.base.effects import Effect, Ended, Say
 from chordnet.core.store.base.outcomes import Conflict, Done, Found, Outcome
-from chordnet.core.store.base.records import GROUND, Content, Record
+from chordnet.core.store.base.records import GROUND
 from chordnet.core.store.base.requests import Get, Put
 from chordnet.core.store.slot.attempts import Attempt, Phase
 from chordnet.core.store.slot.operations import Operation
 from chordnet.core.store.slot.reconfigure import Installation, newest_of, recovered
 from chordnet.core.store.slot.recovery import Findings, Recovering, Stage
 from chordnet.core.store.slot.registers import Registers
+from chordnet.sim.generations.plan import (
+    NAMES,
+    BrokenError,
+    Disk,
+    Past,
+    Plan,
+    Property,
+    Sent,
+    State,
+    Task,
+)
 
 WHERE = (b"f", 0)
 KEY = b"k"
-NAMES = "ABCD"
 ROUNDS = (msg.Prepare, msg.Read)
 FOR_KEYS = msg.Promised | msg.Accepted | msg.Told
-
-
-class Property(enum.Enum):
-    """What must hold in every state."""
-
-    ONE_CONFIGURATION = "one_configuration"
-    """At most one configuration is chosen for each generation and epoch."""
-    ONE_OF_TWO = "one_of_two"
-    """Two recoveries from the same disks take place only if one was made knowing of the other, and
-    took most of its members for lost, too."""
-    NOTHING_BEHIND = "nothing_behind"
-    """A generation begins with the newest of what its disks had, at every member."""
-    STEPS_DOWN = "steps_down"
-    """Who knows of a later generation answers for no key in an earlier one."""
-    NEVER_BACK = "never_back"
-    """Generation, epoch and promises of one disk never go back."""
-    ONE_HISTORY = "one_history"
-    """What clients are told in one generation is one chain of versions, in real time; no version of
-    it was told in an earlier one."""
-
-
-class BrokenError(Exception):
-    """Something that must hold does not."""
-
-    def __init__(self, lacking: Property, text: str) -> None:
-        super().__init__(text)
-        self.lacking = lacking
-
-
-class Job(NamedTuple):
-    """What is ordered or asked."""
-
-    kind: str
-    node: str
-    done_at: str = ""
-
-
-class Disk(NamedTuple):
-    """A node: all of it is on its disk."""
-
-    me: Member
-    head: Head
-    records: tuple[tuple[bytes, Record], ...] = ()
-
-
-class Sent(NamedTuple):
-    """A message on its way."""
-
-    sender: str
-    to: str
-    message: msg.Request
-
-
-class Task(NamedTuple):
-    """A job, and how far it has come."""
-
-    state: Attempt | Findings | None = None
-    over: bool = False
-    bound: tuple[tuple[int, int], ...] = ()
-    """By generation the highest version that was told when it began."""
-
-
-class Past(NamedTuple):
-    """What has to be remembered."""
-
-    chosen: tuple[tuple[Recovery, frozenset[Configuration]], ...] = ()
-    """Recoveries that have taken place, and which others their coordinators knew of."""
-    kept: tuple[tuple[int, Content | None], ...] = ()
-    """By generation, what it begins with."""
-    told: tuple[tuple[int, int, bytes], ...] = ()
-    """Generation, version, and the request that made it."""
-    highest: tuple[tuple[int, int], ...] = ()
-    """By generation the highest version that was told."""
-
-
-class State(NamedTuple):
-    """All there is."""
-
-    disks: tuple[Disk, ...]
-    tasks: tuple[Task, ...]
-    sent: frozenset[Sent]
-    past: Past
-
-
-@attrs.frozen(kw_only=True)
-class Plan:
-    """One search."""
-
-    jobs: tuple[Job, ...]
-    nodes: int = 3
-    behind: str = ""
-    promises: bool = True
-    """Off, disks forget what they promised to recoveries; for a test of the search."""
-    max_states: int = 1_000_000
 
 
 Step = tuple[str, State]
@@ -273,7 +187,7 @@ class World:
         recovering = self._recovering(number, Findings(known), effects)
         recovering.inquire(self.names)
         recovering.promise()
-        return self._with_task(state, number, Task(recovering.findings))
+        return _with_task(state, number, Task(recovering.findings))
 
     def _inquire(self, state: State, number: int, node: str, *, heard: bool) -> State:
         task, effects = state.tasks[number], list[Effect]()
@@ -287,7 +201,7 @@ class World:
             for say in said:
                 assert isinstance(say.message, msg.Inquired)
                 recovering.on_inquired(node, say.message)
-        return self._with_task(state, number, task._replace(state=recovering.findings))
+        return _with_task(state, number, task._replace(state=recovering.findings))
 
     def _weigh(self, state: State, number: int) -> State:
         task, effects = state.tasks[number], list[Effect]()
@@ -309,7 +223,7 @@ class World:
         if now.stage == Stage.INSTALL and now.recovery is not None:
             state = self._takes_place(state, number, now.recovery)
         over = now.stage in (Stage.INSTALL, Stage.OVER, Stage.OVERTAKEN)
-        return self._with_task(state, number, Task(None if over else now, over))
+        return _with_task(state, number, Task(None if over else now, over))
 
     def _takes_place(self, state: State, number: int, recovery: Recovery) -> State:
         past, new = state.past, recovery.configuration
@@ -372,7 +286,7 @@ class World:
         asked = self._operation(number, Attempt(known, Phase.WAIT), effects)
         asked.begin()
         task = Task(asked.attempt, bound=state.past.highest)
-        return self._go_on(self._with_task(state, number, task), number, asked, effects, at)
+        return self._go_on(_with_task(state, number, task), number, asked, effects, at)
 
     def _go_on(
         self,
@@ -405,7 +319,7 @@ class World:
             generation = operation.attempt.configuration.generation
             state = state._replace(past=self._told(state.past, task, generation, outcome, number))
         after_task = Task(over=True) if stuck or ends else task._replace(state=operation.attempt)
-        return self._with_task(state, number, after_task)
+        return _with_task(state, number, after_task)
 
     def _told(self, past: Past, task: Task, generation: int, outcome: Outcome, number: int) -> Past:
         if isinstance(outcome, Found | Conflict):
@@ -456,11 +370,6 @@ class World:
 
     # ---- states -----------------------------------------------------------------------------
 
-    @staticmethod
-    def _with_task(state: State, number: int, task: Task) -> State:
-        tasks = (*state.tasks[:number], task, *state.tasks[number + 1 :])
-        return state._replace(tasks=tasks)
-
     def _with_disk(
         self, state: State, before: Disk, after: Disk, said: Iterable[Say] = ()
     ) -> State:
@@ -476,23 +385,9 @@ class World:
         if _standing(after.head) < _standing(before.head):
             raise BrokenError(Property.NEVER_BACK, f"the head of {name} goes back")
         if after.head.configuration != before.head.configuration:
-            self._check_beginning(state.past, after)
+            _check_beginning(state.past, after)
         index = self.names.index(name)
         return state._replace(disks=(*state.disks[:index], after, *state.disks[index + 1 :]))
-
-    @staticmethod
-    def _check_beginning(past: Past, disk: Disk) -> None:
-        """Hold what a member has installed against what its generation begins with."""
-        generation = disk.head.configuration.generation
-        kept = dict(past.kept)
-        if generation not in kept:
-            return
-        record = next((record for _, record in disk.records), None)
-        began = record is None or record.accepted.counter == 0
-        content = None if record is None or record.accepted == NONE else record.content
-        if began and content != kept[generation]:
-            text = f"{disk.me.node} begins generation {generation} with something else"
-            raise BrokenError(Property.NOTHING_BEHIND, text)
 
     def tidied(self, state: State) -> State:
         """Drop messages that change nothing any more, whenever they arrive."""
@@ -531,3 +426,22 @@ def _hear(operation: Operation, sender: str, answer: Any) -> None:
     # Where the slot is now a new operation finds out; this one ends without a result.
     if type(answer) in handlers:
         handlers[type(answer)](sender, answer)
+
+
+def _with_task(state: State, number: int, task: Task) -> State:
+    tasks = (*state.tasks[:number], task, *state.tasks[number + 1 :])
+    return state._replace(tasks=tasks)
+
+
+def _check_beginning(past: Past, disk: Disk) -> None:
+    """Hold what a member has installed against what its generation begins with."""
+    generation = disk.head.configuration.generation
+    kept = dict(past.kept)
+    if generation not in kept:
+        return
+    record = next((record for _, record in disk.records), None)
+    began = record is None or record.accepted.counter == 0
+    content = None if record is None or record.accepted == NONE else record.content
+    if began and content != kept[generation]:
+        text = f"{disk.me.node} begins generation {generation} with something else"
+        raise BrokenError(Property.NOTHING_BEHIND, text)
