@@ -131,10 +131,8 @@ class Formation:
         self.directory = Directory(founding)
         self.holdings = Holdings(around, founding, kept)
         self.asking = Asking(around, founding, self.directory, ballots)
-        self.seats = Seats(around, founding, self.directory, ballots, holders, self.arc)
-        self.claims = Claims(
-            around, self.id, self.directory, self._learn, self.seats.has_other_disk
-        )
+        self.seats = seats = Seats(around, founding, self.directory, ballots, holders, self.arc)
+        self.claims = Claims(around, self.id, self.directory, self._learn, seats.has_other_disk)
         self.suggestions = Suggestions(around, founding, self.directory, holders, self.seats)
         self.recoveries = Recoveries(around, founding, self.directory, self.seats, self._learn)
         self.repair = Repair(around, self.id, self.holdings, self.asking.write_again)
