@@ -288,13 +288,8 @@ def in_step(world: StoreWorld) -> bool:
 def run(seed: int, plan: Plan) -> Report:
     """Do one run."""
     founders = tuple(f"n{k}" for k in range(plan.founders))
-    world = StoreWorld(
-        seed,
-        founders,
-        slots=plan.slots,
-        safeguards=plan.safeguards,
-        collect_pace=plan.collect_pace,
-    )
+    world = StoreWorld(seed, founders, slots=plan.slots, safeguards=plan.safeguards)
+    world.collect_pace = plan.collect_pace
     report = Report(seed)
     for k in range(plan.nodes):
         world.start(f"n{k}", offset=world.rng.uniform(-CLOCKS_S, CLOCKS_S))
