@@ -674,4 +674,6 @@ class MachineTests(RunnerCase):
 def expected_after_machine(rng: random.Random) -> float:
     """Return what comes after the number that the machine itself has drawn."""
     rng.getrandbits(40)
+    rng.getrandbits(60)  # for the life of the disk
+    rng.randbytes(16)  # for its secret
     return rng.random()

@@ -224,7 +224,7 @@ class DiskTests(StoreCase):
 
 
 class SlowMemberTests(StoreCase):
-    limits = NetworkLimits(send_buffer_bytes=1_000_000, parts_bytes=5_000_000)
+    limits = NetworkLimits(send_buffer_bytes=1_000_000, parts_bytes=3_000_000)
 
     def overloaded(self, ring: list[ChordService]) -> list[int]:
         return [service.node.counters().get("peers_overloaded", 0) for service in ring]

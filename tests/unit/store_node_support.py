@@ -12,7 +12,7 @@ from chordnet.core.store.base import effects as fx
 from chordnet.core.store.base import events as ev
 from chordnet.core.store.base.configurations import Configuration, Member
 from chordnet.core.store.base.founding import Founding
-from chordnet.core.store.base.kept import Kept
+from chordnet.core.store.base.kept import Kept, Mark
 from chordnet.core.store.base.messages import Address
 from chordnet.core.store.base.outcomes import Outcome
 from chordnet.core.store.base.requests import Get, Put
@@ -105,8 +105,13 @@ class Node:
         """All effects of the last step."""
         self.entries: list[fx.Entry] = []
         self.notes: list[fx.Noted] = []
+        self.told: list[fx.Revised | fx.Unwatched] = []
+        """What watches were told."""
         self.outcomes: dict[int, Outcome] = {}
         self.sent: list[tuple[str, Message]] = []
+        self.marks: list[tuple[str, Message]] = []
+        """What was said with it of how far this disk is."""
+        self.outdated: list[str] = []
         if near:
             self.near(*near)
 
@@ -120,14 +125,21 @@ class Node:
         self.order = self.machine.step(event, self.now, self.now + WALL)
         for effect in self.order:
             if isinstance(effect, fx.Keep):
-                self.entries += effect.entries
+                kinds = (fx.NumberKept, fx.SecretKept, fx.MarkKept)
+                self.entries += [each for each in effect.entries if not isinstance(each, kinds)]
+            elif isinstance(effect, fx.Outdated):
+                self.outdated.append(effect.text)
             elif isinstance(effect, fx.Noted):
                 self.notes.append(effect)
             elif isinstance(effect, fx.Answered):
                 assert effect.op not in self.outcomes
                 self.outcomes[effect.op] = effect.outcome
+            elif isinstance(effect, fx.Revised | fx.Unwatched):
+                self.told.append(effect)
             else:
-                self.sent += [(effect.to, message) for message in read(effect.letter)]
+                for message in read(effect.letter):
+                    told = self.marks if isinstance(message, Mark) else self.sent
+                    told.append((effect.to, message))
 
     def near(self, *successors: str, before: str | None = "F", member: bool = True) -> None:
         self.step(ev.Neighbours(member, before, successors))

@@ -360,7 +360,7 @@ class CommandTests(Case):
         status, out, err = self.p2pnet("store", "import", str(self.path))
         self.assertEqual(status, 1)
         self.assertIn("imported; ", out)
-        self.assertIn("1 have another value and were left", out)
+        self.assertIn("1 has another value and was left", out)
         self.assertIn("left as it is, since it has another value: c", err)
 
     def test_the_documents_have_every_count(self) -> None:

@@ -168,7 +168,7 @@ class VersionTests(DiskCase):
         self.assertEqual(
             str(error),
             f"the store {self.file} was written by a newer version of this program (its schema is"
-            " 2, 1 is known here); use that one, or choose another state directory",
+            " 3, 2 is known here); use that one, or choose another state directory",
         )
         self.assertEqual((self.file.read_bytes(), self.warnings), (before, []))
 

@@ -140,6 +140,7 @@ class WireTests(SynchronousTestCase):
                 ("NOT_SEALED", 7),
                 ("BALLOT", 8),
                 ("STRANGER", 16),
+                ("RETURNED", 17),
             ],
         )
 

@@ -11,7 +11,7 @@ from chordnet.core.store.base import messages as msg
 from chordnet.core.store.base.ballots import Ballot
 from chordnet.core.store.base.configurations import Configuration, Member
 from chordnet.core.store.base.founding import Founding
-from chordnet.core.store.base.kept import Kept
+from chordnet.core.store.base.kept import Kept, Mark
 from chordnet.core.store.base.messages import Address
 from chordnet.core.store.base.outcomes import Done, Unavailable
 from chordnet.core.store.base.records import Applied, Content, Record
@@ -306,6 +306,7 @@ class HailTests(SynchronousTestCase):
         node = Node(kept=Kept(1, 6, FOUNDING, FOUNDING))
         ((_to, said),) = node.take(Hail, "B")
         self.assertEqual(said, replace(hail(A, asks=True, empty=True), run=6))
+        node.wait(10.0)  # until it is sure that its disk is no older copy
         node.hear("B", msg.PrepareChange(address(), 5, Ballot(1, 1, "B", 1)))
         node.hear("B", hail(B, asks=True))
         ((_to, said),) = node.take(Hail, "B")
@@ -316,7 +317,7 @@ class HailTests(SynchronousTestCase):
         node.hear("B", msg.Read(address(), 5, b"k"), hail(B, asks=True))
         letters = [each for each in node.order if isinstance(each, fx.Post)]
         self.assertEqual(len(letters), 1)
-        self.assertEqual([type(each) for each in read(letters[0].letter)], [Hail, msg.Told])
+        self.assertEqual([type(each) for each in read(letters[0].letter)], [Hail, msg.Told, Mark])
 
     def test_whoever_may_change_its_vote_or_formation_tells_all_that_it_concerns_in_order(
         self,

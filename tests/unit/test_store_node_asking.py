@@ -16,7 +16,8 @@ from chordnet.core.store.node.asking import REMINDER_S, Asking
 from chordnet.core.store.node.directory import Directory, Listed
 from chordnet.core.store.node.surroundings import For
 from chordnet.core.store.node.talk import Where
-from chordnet.core.store.slot.operations import Operation, Phase
+from chordnet.core.store.slot.attempts import Phase
+from chordnet.core.store.slot.operations import Operation
 from tests.unit.store_node_support import (
     FIRST,
     FORMATION,
@@ -361,7 +362,7 @@ class LostTests(SynchronousTestCase):
     def test_members_that_are_only_believed_dead_are_asked_before_an_operation_ends(self) -> None:
         node, rid = self.lost_before("A", "B")
         where = Where(FORMATION, (0,))
-        self.assertEqual(node.around.said, {"A": [where], "B": [where], "S": [where]})
+        self.assertEqual(node.around.said, {name: [where] for name in "ABCS"})
         self.assertEqual(node.outcomes, {})
         node.around.hear("B")
         node.asking.heard("B")
@@ -388,10 +389,20 @@ class LostTests(SynchronousTestCase):
             node.asking.heard(name)
         self.assertEqual(node.asked(), [])
         node.unreachable("B")
-        node.asking.heard("B")
         self.assertEqual(node.asked(), [])
         node.asking.give_up(rid)
-        self.assertEqual(node.outcomes, {1: NOBODY_THERE})
+        self.assertEqual(node.outcomes, {1: Unavailable(1, (A, B), 3)})
+
+    def test_who_answers_while_others_are_asked_is_not_told_to_be_missing(self) -> None:
+        node = Coordinator("S")
+        node.around.me = Member("C", C.store)
+        for name in "AB":
+            node.around.lose(name)
+        rid = node.start()
+        node.work()
+        self.assertEqual(sorted(node.around.said), ["A", "B", "S"])
+        node.asking.give_up(rid)
+        self.assertEqual(node.outcomes, {1: Unavailable(1, (A, B), 3)})
 
     def test_without_a_majority_that_can_be_reached_an_operation_ends_at_once(self) -> None:
         node = Coordinator()

@@ -126,9 +126,12 @@ class BeginTests(SynchronousTestCase):
         for seed in range(4):
             drawn = Even(seed)
             drawn.getrandbits(40)  # for the numbers of operations
+            drawn.getrandbits(60)  # for the life of the disk
+            drawn.randbytes(16)  # for its secret
             high = drawn.getrandbits(41) << 20
             for run, low in ((1, 1), ((1 << 20) - 1, (1 << 20) - 1), ((1 << 20) + 5, 5)):
                 node = Node(kept=Kept(1, run, FOUNDING, FOUNDING), seed=seed)
+                node.wait(10.0)
                 node.ask(1, Put(KEY, b"v", b"r"))
                 node.wait(HEDGE_S)
                 ((_to, prepare),) = node.take(msg.Prepare, "B")

@@ -11,7 +11,10 @@ from chordnet.core.store.base.configurations import Configuration, Following, Me
 from chordnet.core.store.base.effects import Follows
 from chordnet.core.store.base.outcomes import Done, Unconfirmed
 from chordnet.core.store.base.requests import Get, Put
-from chordnet.core.store.slot.operations import Operation, Phase, follows
+from chordnet.core.store.node.asking import HEDGE_S
+from chordnet.core.store.slot.attempts import Phase, follows
+from chordnet.core.store.slot.operations import Operation
+from tests.unit.store_node_support import Node, address
 from tests.unit.store_support import FIRST, KEY, WHERE, A, B, C, Disk, Led, ballot, content, to
 
 PUT = Put(KEY, b"new", b"mine")
@@ -91,6 +94,15 @@ class AskingTests(SynchronousTestCase):
         asks = [message for _to, message in led.asks if isinstance(message, msg.Accept)]
         self.assertEqual({each.following for each in asks}, {Ballot(1, 2, "X", 1)})
         self.assertEqual(len(asks), 3)
+
+    def test_a_coordinator_asks_for_it_if_nobody_has_written_the_key_or_it_was_the_last(self):
+        for node, lasting in (("X", True), ("A", False)):
+            led = Led(PUT, counter=3, lasting=True)
+            for member in (A, B):
+                accepted = ballot(1, node)
+                answer = msg.Promised(to(member), 5, led.ballot, accepted, content(1), 0)
+                led.operation.on_promised(member.node, answer)
+            self.assertEqual(self.following(led) != NONE, lasting)
 
     def test_nothing_is_promised_that_nobody_has_asked_for(self) -> None:
         led = Led(PUT)
@@ -261,6 +273,29 @@ class FollowedTests(SynchronousTestCase):
         operation.attempt = Operation.at_first(PUT, FIRST, (), AHEAD, lasting=True)
         operation.moved(Configuration(1, 2, (A, B, C)))
         self.assertEqual(operation.attempt.phase, Phase.PREPARE)
+
+
+class CounterTests(SynchronousTestCase):
+    def test_a_node_keeps_up_with_the_ballots_of_others(self) -> None:
+        ballots = Ballots("X", 1)
+        ballots.see(ballot(7))
+        self.assertEqual(ballots.above(NONE, 1), Ballot(1, 8, "X", 1))
+        ballots.see(ballot(3))
+        self.assertEqual(ballots.above(NONE, 1), Ballot(1, 9, "X", 1))
+
+    def test_one_ballot_lifts_its_counter_by_65536_at_most(self) -> None:
+        ballots = Ballots("X", 1, 5)
+        ballots.see(ballot(1 << 60))
+        self.assertEqual(ballots.counter, 5 + 65536)
+
+    def test_a_member_keeps_up_with_those_that_ask_it(self) -> None:
+        node = Node()
+        where = address()
+        node.hear("X", msg.Prepare(where, 3, b"b", Ballot(1, 40, "X", 1)))
+        node.ask(1, Put(b"b", b"v", b"r"))
+        node.wait(HEDGE_S)
+        (_to, prepare), *_ = node.take(msg.Prepare)
+        self.assertEqual(prepare.ballot.counter, 41)
 
 
 class UseTests(SynchronousTestCase):

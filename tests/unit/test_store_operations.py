@@ -20,7 +20,8 @@ from chordnet.core.store.base.outcomes import (
 )
 from chordnet.core.store.base.records import EMPTY
 from chordnet.core.store.base.requests import Get, Put
-from chordnet.core.store.slot.operations import Heard, Operation, Phase
+from chordnet.core.store.slot.attempts import Heard, Phase
+from chordnet.core.store.slot.operations import Operation
 from tests.unit.store_support import (
     FIRST,
     KEY,

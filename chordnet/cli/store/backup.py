@@ -112,13 +112,15 @@ def imported_text(done: Imported) -> str:
     text = f"{count(done.written + done.overwritten, 'key')} imported"
     for number, words in (
         (done.overwritten, "of them over another value"),
-        (done.same, "had their value already"),
-        (done.expired, "have expired"),
-        (len(done.conflicts), "have another value and were left"),
+        (done.same, "had {its} value already"),
+        (done.expired, "{has} expired"),
+        (len(done.conflicts), "{has} another value and {was} left"),
         (len(done.failed), "could not be written"),
     ):
         if number:
-            text += f"; {number} {words}"
+            one = {"its": "its", "has": "has", "was": "was"}
+            several = {"its": "their", "has": "have", "was": "were"}
+            text += f"; {number} {words.format_map(one if number == 1 else several)}"
     return text
 
 

@@ -112,6 +112,9 @@ class NetMetric(Declared):
         "messages",
         "long letters and requests thrown away half-way because there were too many",
     )
+    STORE_COPIES = Metric(
+        "store_copies", "disks", "disks of the node's store that were found to be older copies"
+    )
     KEY_OPERATIONS = Metric(
         "key_operations",
         "operations",

@@ -15,6 +15,7 @@ from collections.abc import Callable
 
 from chordnet.core.base.errors import StoreFailed
 from chordnet.core.store.base.effects import Keep
+from chordnet.core.store.base.kept import Kept
 from chordnet.net.base.interfaces import StoreKeeper
 from chordnet.net.base.turn import Turn
 
@@ -68,6 +69,18 @@ class StoreRecords:
             self._waiting.append(callback)
         else:
             callback()
+
+    def begin_anew(self) -> tuple[Kept, str]:
+        """Set aside what is kept, and begin empty; return that, and where the old store is.
+
+        What waits for a commit is dropped with it.
+
+        :raises StoreFailed: that is not possible.
+        """
+        self._keeper.drop()
+        self._unkept = False
+        self._waiting.clear()
+        return self._keeper.renew()
 
     # -- once a turn -----------------------------------------------------------------------------
 

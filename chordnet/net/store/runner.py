@@ -36,7 +36,10 @@ from chordnet.core.store.base.effects import (
     Keep,
     NodeEffect,
     Noted,
+    Outdated,
     Post,
+    Revised,
+    Unwatched,
 )
 from chordnet.core.store.base.founding import Founding, Slots
 from chordnet.core.store.base.kept import Kept
@@ -45,13 +48,14 @@ from chordnet.core.store.base.requests import Enquiry, Get, Put
 from chordnet.core.store.begin.settings import StoreSettings
 from chordnet.core.store.look.enquiries import MOST_ENQUIRIES
 from chordnet.core.store.node.node import StoreNode
-from chordnet.net.base.interfaces import Down, KeyDone, StoreKeeper
+from chordnet.net.base.interfaces import Down, KeyDone, StoreKeeper, Told
 from chordnet.net.base.metrics import NetMetric
 from chordnet.net.base.shared import Shared
 from chordnet.net.store.counts import StoreCounts
 from chordnet.net.store.keys import BEGIN
 from chordnet.net.store.letters import Letters, Ring
 from chordnet.net.store.records import StoreRecords
+from chordnet.net.store.watches import Ended, StoreWatches
 
 MAX_OPERATIONS = 4096
 """Operations of one node's clients at the same time."""
@@ -91,10 +95,10 @@ class StoreRunner:
         make: Callable[[StoreSettings, str, Kept, Random], StoreNode] = StoreNode,
         anew: Callable[[bytes], Anew] | None = None,
     ) -> None:
+        self._shared = shared
         self._make, self._anew = make, anew
         rng = Random(shared.rng.getrandbits(64))
         self.machine = make(settings, shared.me.name, kept, rng)
-        self._shared = shared
         self._ring = ring
         self._turn = shared.turn
         self._journal = shared.journal
@@ -105,6 +109,7 @@ class StoreRunner:
         self._counts = StoreCounts(shared.journal, shared.seconds)
         self._op = 0
         self._asked: dict[int, Callable[[Any], None]] = {}
+        self._watches = StoreWatches(self.post)
         self._letters = Letters(shared, ring, lambda name: self.post(ev.Lost(name)))
         self._waiting: deque[ev.Event] = deque()
         self._stepping = False
@@ -151,6 +156,15 @@ class StoreRunner:
         self._op += 1
         self._asked[self._op] = done
         self.post(ev.Ask(self._op, asked, timeout_s))
+
+    def watch(self, key: bytes, since: int | None, told: Told, ended: Ended) -> Callable[[], None]:
+        """Begin a watch, as :class:`chordnet.net.base.interfaces.KeyStore` says."""
+        if self.failed:
+            raise NoStore(self._why_stopped)
+        if self.founding is None:
+            raise NoStore(self.why_none())
+        self._op += 1
+        return self._watches.begin(self._op, key, since, told, ended)
 
     def slot_of(self, key: bytes) -> int | None:
         """Return the slot of a key; None while the node belongs to no store."""
@@ -232,32 +246,43 @@ class StoreRunner:
             raise NoStore(self._why_stopped)
         self.post(ev.Vacate())
 
-    def begin_anew(self, formation: bytes) -> str:
-        """Set the store aside and go on with an empty one; return where the old one is.
+    def begin_anew(self, formation: bytes, copy: str = "") -> str:
+        """Set the store of a formation aside, or an older copy of one; go on with an empty one.
 
-        :param formation: the one that the store belongs to.
-        :raises NoStore: it belongs to the node's program.
+        :param copy: why it is known to be an older copy; empty if people have ordered this.
+        :returns: where the old one is.
+        :raises NoStore: it cannot be set aside.
         :raises StoreFailed: it cannot be moved; this store works no more.
         """
-        if self._anew is None:
+        if self._stopped and copy:
+            return ""
+        if self._anew is None and not copy:
             raise NoStore("the store of this node cannot be set aside")
+        what = copy or f"the store {formation.hex()} was set aside"
         # A write under way may be done by others all the same, so this is no refusal.
-        self._end(StoreFailed(f"the store {formation.hex()} was set aside"))
+        self._end(StoreFailed(what))
+        settings = self.machine.settings
         try:
-            anew = self._anew(formation)
+            if self._anew is None or copy:
+                kept, where = self._records.begin_anew()
+            else:
+                anew = self._anew(formation)
+                settings, kept, where = anew.settings, anew.kept, anew.where
+                self._records.renew(anew.keeper)
         except StoreFailed as problem:
             self._give_up(str(problem))
             raise
-        self._records.renew(anew.keeper)
-        shared = self._shared
-        rng = Random(shared.rng.getrandbits(64))
-        self.machine = self._make(anew.settings, shared.me.name, anew.kept, rng)
+        rng = Random(self._shared.rng.getrandbits(64))
+        self.machine = self._make(settings, self._shared.me.name, kept, rng)
         self._armed, self._view = _NEVER, None
-        self._journal.warn(
-            "the store {id} was set aside: {where}", id=formation.hex(), where=anew.where
-        )
+        if copy:
+            self._journal.counters.add(NetMetric.STORE_COPIES)
+            text = "{what}; it is set aside ({where}), and an empty store begins, as a new member"
+            self._journal.error(text, what=what, where=where)
+        else:
+            self._journal.warn("{what}: {where}", what=what, where=where)
         self.moved()
-        return anew.where
+        return where
 
     # ---- the machine ------------------------------------------------------------------------
 
@@ -299,9 +324,13 @@ class StoreRunner:
             self._records.keep(effect)
         elif isinstance(effect, Answered):
             self._records.when_kept(partial(self._answer, effect))
+        elif isinstance(effect, Revised | Unwatched):
+            self._records.when_kept(partial(self._watches.tell, effect))
         elif isinstance(effect, Noted):
             log = self._journal.warn if effect.alarming else self._journal.info
             log("{what}", what=effect.text)
+        elif isinstance(effect, Outdated):
+            self._turn.after(partial(self.begin_anew, b"", effect.text))
 
     def _answer(self, effect: Answered) -> None:
         done = self._asked.pop(effect.op, None)
@@ -359,3 +388,4 @@ class StoreRunner:
         for op, done in asked.items():
             self._counts.ended(op, problem)
             done(problem)
+        self._watches.end(problem)

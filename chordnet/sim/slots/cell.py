@@ -30,8 +30,9 @@ from chordnet.core.store.base.outcomes import Outcome
 from chordnet.core.store.base.records import Content, Record
 from chordnet.core.store.base.requests import Get, Put
 from chordnet.core.store.base.safeguards import StoreSafeguards
+from chordnet.core.store.slot.attempts import Attempt, follows
 from chordnet.core.store.slot.collecting import Collection, Gathering
-from chordnet.core.store.slot.operations import Attempt, Operation, follows
+from chordnet.core.store.slot.operations import Operation
 from chordnet.core.store.slot.reconfigure import Change, Copying, Installation, Underway
 from chordnet.core.store.slot.registers import Registers
 from chordnet.sim.slots.judge import Node

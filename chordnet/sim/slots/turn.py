@@ -13,8 +13,9 @@ from chordnet.core.store.base.configurations import Head, Member
 from chordnet.core.store.base.outcomes import Outcome
 from chordnet.core.store.base.records import Record
 from chordnet.core.store.base.requests import Put
+from chordnet.core.store.slot.attempts import Attempt, Phase
 from chordnet.core.store.slot.collecting import Gathering
-from chordnet.core.store.slot.operations import Attempt, Operation, Phase
+from chordnet.core.store.slot.operations import Operation
 from chordnet.core.store.slot.reconfigure import Step, Underway
 from chordnet.sim.slots.cell import AtCoordinator, Sent
 from chordnet.sim.slots.judge import Node, Past, record_of

@@ -19,8 +19,8 @@ from chordnet.core.store.base import messages as msg
 from chordnet.core.store.base.ballots import NONE, Ballot
 from chordnet.core.store.base.configurations import Configuration, Member
 from chordnet.core.store.base.requests import Get, Put
+from chordnet.core.store.slot.attempts import Attempt
 from chordnet.core.store.slot.collecting import Gathering
-from chordnet.core.store.slot.operations import Attempt
 from chordnet.core.store.slot.reconfigure import Underway
 from chordnet.sim.slots.cell import Cell, Sent
 from chordnet.sim.slots.judge import Judge, Node, Past, record_of

@@ -18,7 +18,7 @@ from chordnet.core.store.base import effects as fx
 from chordnet.core.store.base import events as ev
 from chordnet.core.store.base.configurations import Head
 from chordnet.core.store.base.founding import Founding, Slots
-from chordnet.core.store.base.kept import Kept
+from chordnet.core.store.base.kept import Kept, Mark
 from chordnet.core.store.base.outcomes import Outcome, Report, Salvage, Salvages
 from chordnet.core.store.base.records import Record
 from chordnet.core.store.base.requests import Get, Put, Recover
@@ -49,6 +49,9 @@ class Disk:
     founding: Founding | None = None
     heads: dict[int, Head] = attrs.field(factory=dict)
     records: dict[int, dict[bytes, Record]] = attrs.field(factory=dict)
+    secret: bytes = b""
+    number: int = 0
+    marks: dict[str, Mark] = attrs.field(factory=dict)
 
     def write(self, keep: fx.Keep) -> None:
         """Keep all entries of one write."""
@@ -63,13 +66,19 @@ class Disk:
                 self.records.pop(entry.slot, None)
             elif isinstance(entry, fx.VoteKept):
                 self.vote = entry.founding
-            else:
+            elif isinstance(entry, fx.FoundingKept):
                 self.founding = entry.founding
+            elif isinstance(entry, fx.SecretKept):
+                self.secret = entry.secret
+            elif isinstance(entry, fx.NumberKept):
+                self.number = entry.number
+            else:
+                self.marks[entry.node] = entry.mark
 
     def copy(self) -> Disk:
         """Return a copy of all that is on it now, as a backup or a snapshot takes it."""
         records = {slot: dict(kept) for slot, kept in self.records.items()}
-        return attrs.evolve(self, heads=dict(self.heads), records=records)
+        return attrs.evolve(self, heads=dict(self.heads), records=records, marks=dict(self.marks))
 
     def read(self) -> Kept:
         """Return what a node that starts finds."""
@@ -81,6 +90,9 @@ class Disk:
             self.founding,
             tuple(self.heads.values()),
             tuple((s, key, r) for s, kept in self.records.items() for key, r in kept.items()),
+            self.secret,
+            self.number,
+            tuple(self.marks.items()),
         )
 
 
@@ -98,9 +110,26 @@ class Process:
     backlog: list[ev.Event] = attrs.field(factory=list)
     ticking: float | None = None
     waiting: dict[int, Callable[[Outcome], None]] = attrs.field(factory=dict)
+    watches: dict[int, Callable[[fx.Revised | fx.Unwatched], None]] = attrs.field(factory=dict)
     salvaging: dict[int, Callable[[tuple[Salvage, ...]], None]] = attrs.field(factory=dict)
     view: ev.Neighbours | None = None
     notes: list[fx.Noted] = attrs.field(factory=list)
+
+
+def _untold(_effect: object) -> None:
+    """Take what nobody waits for any more."""
+
+
+def _tell(process: Process, effect: fx.Answered | fx.Revised | fx.Unwatched) -> None:
+    """Tell whoever asked a process."""
+    if not isinstance(effect, fx.Answered):
+        process.watches.get(effect.watch, _untold)(effect)
+        return
+    done = process.waiting.pop(effect.op, None)
+    if done is not None and not isinstance(effect.outcome, Report):
+        done(effect.outcome)
+    elif isinstance(effect.outcome, Salvages):
+        process.salvaging.pop(effect.op)(effect.outcome.each)
 
 
 class StoreWorld(Schedule):
@@ -127,7 +156,7 @@ class StoreWorld(Schedule):
         self.slots, self.replicas, self.bits = slots, replicas, bits
         self.safeguards = safeguards
         self.collect_pace = 1.0
-        """Factor of the pauses before deleted keys are collected."""
+        """What the pauses before something is collected are multiplied with."""
         self.collected = 0
         """Records without a value that members have dropped."""
         self.latency = latency
@@ -137,6 +166,8 @@ class StoreWorld(Schedule):
         """Names of nodes that hold nothing and lie."""
         self.cut: set[tuple[str, str]] = set()
         """(from, to): letters on the way are lost."""
+        self.found_old = 0
+        """How many older copies of disks were found, and set aside."""
         self.slow: set[tuple[str, str]] = set()
         """(from, to): letters are kept back until they are let go."""
         self._kept_back: list[tuple[str, ev.Mail]] = []
@@ -273,6 +304,28 @@ class StoreWorld(Schedule):
         self._step(process, ev.Ask(self._op, asked, timeout))
         return True
 
+    def watch(
+        self,
+        name: str,
+        key: bytes,
+        since: int | None,
+        told: Callable[[fx.Revised | fx.Unwatched], None],
+    ) -> int | None:
+        """Have a node watch a key; return what names the watch, None if it cannot begin."""
+        process = self.processes[name]
+        if not process.up or process.frozen or process.node.founding is None:
+            return None
+        self._op += 1
+        process.watches[self._op] = told
+        self._step(process, ev.Watch(self._op, key, since))
+        return self._op
+
+    def unwatch(self, name: str, watch: int) -> None:
+        """End a watch, whatever has become of its node."""
+        process = self.processes[name]
+        if process.watches.pop(watch, None) is not None:
+            self._step(process, ev.Unwatch(watch))
+
     def recover(
         self,
         name: str,
@@ -308,14 +361,10 @@ class StoreWorld(Schedule):
                 self.collected += sum(isinstance(e, fx.RecordDropped) for e in effect.entries)
             elif isinstance(effect, fx.Post):
                 self._post(process, effect)
-            elif isinstance(effect, fx.Answered):
-                done = process.waiting.pop(effect.op, None)
-                if done is not None and not isinstance(effect.outcome, Report):
-                    done(effect.outcome)
-                elif isinstance(effect.outcome, Salvages):
-                    process.salvaging.pop(effect.op)(effect.outcome.each)
+            elif isinstance(effect, fx.Noted | fx.Outdated):
+                _noted(self, process, effect)
             else:
-                process.notes.append(effect)
+                _tell(process, effect)
         self._arm(process)
 
     def _arm(self, process: Process) -> None:
@@ -381,3 +430,13 @@ class StoreWorld(Schedule):
                     yield f"slot {listed.slot}: {member.node} is in epoch {epoch}"
                 elif head is not None and head.sealed:
                     yield f"slot {listed.slot}: {member.node} is sealed"
+
+
+def _noted(world: StoreWorld, process: Process, effect: fx.Noted | fx.Outdated) -> None:
+    """Keep what is told to people; start a node anew whose disk is an older copy."""
+    if isinstance(effect, fx.Noted):
+        process.notes.append(effect)
+        return
+    world.found_old += 1
+    world.kill(process.name)
+    world.restart(process.name, wiped=True)

@@ -91,7 +91,7 @@ class DatabaseFile:
             return self._open(restore)
         except _Damaged as damage:
             self.warn(
-                f"{self.path} is damaged ({damage}); it is kept as {self._set_aside().name},"
+                f"{self.path} is damaged ({damage}); it is kept as {self.set_aside().name},"
                 f" and {self.kind.emptied}"
             )
             try:
@@ -152,10 +152,14 @@ class DatabaseFile:
             script = self.kind.migrations[step]
             db.executescript(f"BEGIN; {script} PRAGMA user_version = {step + 1}; COMMIT;")
 
-    def _set_aside(self) -> Path:
-        """Rename the file and those that belong to it, for a person to look at."""
+    def set_aside(self, why: str = "damaged") -> Path:
+        """Rename the file and those that belong to it, for a person to look at.
+
+        :param why: a word for their new names.
+        :raises ChordnetError: that is not possible.
+        """
         path = self.path
-        aside = path.with_name(f"{path.name}.damaged-{int(self.wall())}")
+        aside = path.with_name(f"{path.name}.{why}-{int(self.wall())}")
         try:
             path.rename(aside)
             for suffix in self.kind.beside:

@@ -99,10 +99,22 @@ class StoreDisk:
         :raises StoreFailed: the files cannot be opened or made, or a newer program has written
             them.
         """
-        file = DatabaseFile(self._path, self._kind, self._durability, self._warn, self._wall)
-        kept = file.open(self._restore)
+        kept = self._file.open(self._restore)
         self._begin()
         return kept
+
+    def renew(self) -> tuple[Kept, str]:
+        """Set this store aside, and begin an empty one; return that, and where the old one is.
+
+        :raises StoreFailed: the files cannot be renamed, or new ones not be made.
+        """
+        self.close()
+        aside = self._file.set_aside("old-copy")
+        return self.open(), str(aside)
+
+    @property
+    def _file(self) -> DatabaseFile:
+        return DatabaseFile(self._path, self._kind, self._durability, self._warn, self._wall)
 
     def _restore(self, db: sqlite3.Connection) -> Kept:
         """Read the files, and move what is written ahead into the database.

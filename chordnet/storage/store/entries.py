@@ -15,19 +15,28 @@ from chordnet.core.store.base.effects import (
     AllDropped,
     FoundingKept,
     HeadKept,
+    MarkKept,
+    NumberKept,
     RecordDropped,
     RecordKept,
+    SecretKept,
+    VoteKept,
 )
 from chordnet.core.store.base.effects import Entry as ToKeep
 from chordnet.core.store.base.founding import Founding
-from chordnet.core.store.base.kept import Kept
+from chordnet.core.store.base.kept import Kept, Mark
 from chordnet.core.store.base.records import Record
 from chordnet.storage.base.ahead import Entry
 from chordnet.storage.base.rows import SpoiledRow, encode
 
 _decode_head = msgspec.msgpack.Decoder(Head).decode
 _decode_record = msgspec.msgpack.Decoder(Record).decode
+_decode_number = msgspec.msgpack.Decoder(int).decode
+_decode_mark = msgspec.msgpack.Decoder(Mark).decode
 _decode_founding = msgspec.msgpack.Decoder(Founding).decode
+
+_SECRET, _NUMBER, _MARK = "secret", "number", "mark of "
+"""Names of notes; a mark's with the name of its node."""
 
 
 class Follows(Entry, frozen=True, gc=False, tag="follows"):
@@ -77,7 +86,22 @@ class FoundingWritten(Entry, frozen=True, gc=False, tag="founding"):
     founding: bytes
 
 
-Written = HeadWritten | RecordWritten | RecordGone | SlotEmptied | VoteWritten | FoundingWritten
+class NoteWritten(Entry, frozen=True, gc=False, tag="note"):
+    """A small thing that the store remembers under a name: of this disk, or of another."""
+
+    name: str
+    note: bytes
+
+
+Written = (
+    HeadWritten
+    | RecordWritten
+    | RecordGone
+    | SlotEmptied
+    | VoteWritten
+    | FoundingWritten
+    | NoteWritten
+)
 KINDS: tuple[type[Entry], ...] = (
     Follows,
     HeadWritten,
@@ -86,6 +110,7 @@ KINDS: tuple[type[Entry], ...] = (
     SlotEmptied,
     VoteWritten,
     FoundingWritten,
+    NoteWritten,
 )
 """All that may stand in the file ahead of the database."""
 
@@ -102,13 +127,23 @@ def written(entry: ToKeep) -> Written:
         return SlotEmptied(entry.slot)
     if isinstance(entry, FoundingKept):
         return FoundingWritten(encode(entry.founding))
-    return VoteWritten(encode(entry.founding))
+    if isinstance(entry, VoteKept):
+        return VoteWritten(encode(entry.founding))
+    return _note(entry)
+
+
+def _note(entry: SecretKept | NumberKept | MarkKept) -> NoteWritten:
+    if isinstance(entry, SecretKept):
+        return NoteWritten(_SECRET, entry.secret)
+    if isinstance(entry, NumberKept):
+        return NoteWritten(_NUMBER, encode(entry.number))
+    return NoteWritten(f"{_MARK}{entry.node}", encode(entry.mark))
 
 
 class Contents:
     """What a store has, or what has changed in it: the last for each slot and key."""
 
-    __slots__ = ("emptied", "founding", "gone", "heads", "records", "vote")
+    __slots__ = ("emptied", "founding", "gone", "heads", "notes", "records", "vote")
 
     def __init__(self) -> None:
         self.vote = b""
@@ -122,6 +157,7 @@ class Contents:
         """By slot and key."""
         self.gone: dict[int, set[bytes]] = {}
         """Keys whose earlier records are gone, by slot."""
+        self.notes: dict[str, bytes] = {}
 
     def take(self, entries: Iterable[object]) -> None:
         """Follow these changes, in their order.
@@ -144,6 +180,8 @@ class Contents:
                 self.vote = entry.founding
             elif isinstance(entry, FoundingWritten):
                 self.founding = entry.founding
+            elif isinstance(entry, NoteWritten):
+                self.notes[entry.name] = entry.note
             else:
                 raise SpoiledRow("what was written ahead of it is not of a store")
 
@@ -166,5 +204,12 @@ class Contents:
                 (slot, key, _decode_record(record))
                 for slot, records in sorted(self.records.items())
                 for key, record in sorted(records.items())
+            ),
+            self.notes.get(_SECRET, b""),
+            _decode_number(self.notes[_NUMBER]) if _NUMBER in self.notes else 0,
+            tuple(
+                (name.removeprefix(_MARK), _decode_mark(note))
+                for name, note in sorted(self.notes.items())
+                if name.startswith(_MARK)
             ),
         )

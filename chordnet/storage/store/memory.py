@@ -19,6 +19,7 @@ class MemoryStore:
     """
 
     def __init__(self, rng: random.Random) -> None:
+        self._rng = rng
         self._store = rng.getrandbits(62)
         self._run = 0
         self._contents = Contents()
@@ -33,6 +34,11 @@ class MemoryStore:
         self.drop()
         self._run += 1
         return self._contents.kept(self._store, self._run)
+
+    def renew(self) -> tuple[Kept, str]:
+        """Forget everything, and begin an empty store; return that, and where the old one is."""
+        self._store, self._run, self._contents = self._rng.getrandbits(62), 0, Contents()
+        return self.open(), "nowhere: it was in memory only"
 
     def put(self, entry: Entry) -> None:
         """Have the next :meth:`commit` keep ``entry``."""

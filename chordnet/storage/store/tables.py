@@ -46,6 +46,13 @@ MIGRATIONS = (
         PRIMARY KEY (slot, key)
     );
     """,
+    """
+    CREATE TABLE notes (
+        name TEXT PRIMARY KEY,
+        note BLOB NOT NULL,
+        checksum INTEGER NOT NULL
+    );
+    """,
 )
 """Step n migrates a file of schema version n to version n + 1 (``PRAGMA user_version``)."""
 
@@ -65,6 +72,9 @@ _UPSERT_RECORD = (
 )
 _DELETE_RECORD = "DELETE FROM records WHERE slot = ? AND key = ?"
 _SELECT_SLOT = "SELECT coalesce(sum(checksum), 0) FROM records WHERE slot = ?"
+_SELECT_NOTES = "SELECT name, note, checksum FROM notes"
+_SELECT_NOTE = "SELECT checksum FROM notes WHERE name = ?"
+_UPSERT_NOTE = "INSERT OR REPLACE INTO notes (name, note, checksum) VALUES (?, ?, ?)"
 _DELETE_SLOT = "DELETE FROM records WHERE slot = ?"
 
 
@@ -95,7 +105,7 @@ class Tables:
         self._db = db
         self._vote = self._founding = b""
         self._total = 0
-        """The sum of the checksums of all heads and records."""
+        """The sum of the checksums of all heads, records and notes."""
 
     def read(self) -> tuple[Identity | None, Contents]:
         """Return whose rows they are, and what is in them; None before anything was written.
@@ -111,6 +121,10 @@ class Tables:
         for row in self._db.execute(_SELECT_RECORDS):
             slot, key, record = _values(row, int, bytes, bytes)
             contents.records.setdefault(slot, {})[key] = record
+            total += row[-1]
+        for row in self._db.execute(_SELECT_NOTES):
+            name, note = _values(row, str, bytes)
+            contents.notes[name] = note
             total += row[-1]
         found = self._db.execute(_SELECT_STORE).fetchone()
         identity = None
@@ -160,6 +174,8 @@ class Tables:
             for key, record in records.items():
                 place = (slot, key)
                 grown += self._replace(_SELECT_RECORD, place, _UPSERT_RECORD, (*place, record))
+        for name, note in changes.notes.items():
+            grown += self._replace(_SELECT_NOTE, (name,), _UPSERT_NOTE, (name, note))
         return grown
 
     def _replace(self, select: str, place: Row, upsert: str, row: Row) -> int:

@@ -30,6 +30,10 @@ NONE = Ballot(0, 0, "", 0)
 """Below every ballot: nothing was promised, nothing was accepted."""
 
 
+MOST_LIFT = 1 << 16
+"""By how much the ballot of another node may lift the counter of this one."""
+
+
 class Ballots:
     """All ballots that one run of one node makes.
 
@@ -37,11 +41,18 @@ class Ballots:
     """
 
     def __init__(self, node: str, run: int, counter: int = 0) -> None:
-        self._node = node
+        self.node = node
         self._run = run
         self.counter = counter
 
     def above(self, seen: Ballot, epoch: int) -> Ballot:
         """Return a new ballot of ``epoch`` above ``seen``, which is of that epoch or earlier."""
         self.counter = max(self.counter, seen.counter if seen.epoch == epoch else 0) + 1
-        return Ballot(epoch, self.counter, self._node, self._run)
+        return Ballot(epoch, self.counter, self.node, self._run)
+
+    def see(self, seen: Ballot) -> None:
+        """Keep up with the counters of other nodes, so that the next ballot is seldom too low.
+
+        One message lifts it by :data:`MOST_LIFT` at most: a peer that lies must not use it up.
+        """
+        self.counter = max(self.counter, min(seen.counter, self.counter + MOST_LIFT))

@@ -9,13 +9,16 @@ The parts of one node say things to nodes one by one (``Say``). What leaves the 
 
 from __future__ import annotations
 
+import enum
+
 import msgspec
 
 from chordnet.core.store.base.configurations import Configuration, Following, Head
 from chordnet.core.store.base.founding import Founding
+from chordnet.core.store.base.kept import Mark
 from chordnet.core.store.base.messages import StoreMessage
 from chordnet.core.store.base.outcomes import Outcome, Report
-from chordnet.core.store.base.records import Record
+from chordnet.core.store.base.records import Content, Record
 
 
 class _Effect(msgspec.Struct, frozen=True, tag=True):
@@ -64,7 +67,36 @@ class FoundingKept(_Effect, frozen=True):
     founding: Founding
 
 
-Entry = HeadKept | RecordKept | RecordDropped | AllDropped | VoteKept | FoundingKept
+class SecretKept(_Effect, frozen=True):
+    """This disk proves its marks with this from now on."""
+
+    secret: bytes
+
+
+class NumberKept(_Effect, frozen=True):
+    """This disk has been written to so often."""
+
+    number: int
+
+
+class MarkKept(_Effect, frozen=True):
+    """The disk of another node was seen in this run."""
+
+    node: str
+    mark: Mark
+
+
+Entry = (
+    HeadKept
+    | RecordKept
+    | RecordDropped
+    | AllDropped
+    | VoteKept
+    | FoundingKept
+    | SecretKept
+    | NumberKept
+    | MarkKept
+)
 
 
 class Keep(_Effect, frozen=True):
@@ -132,6 +164,34 @@ class Answered(_Effect, frozen=True):
     outcome: Outcome | Report
 
 
+class Revised(_Effect, frozen=True):
+    """Tell a watch, by the number that it was begun with, of a confirmed state of its key."""
+
+    watch: int
+    content: Content
+    gap: tuple[int, int] | None
+    """The first and the last of the versions before this one that nobody here has read."""
+
+
+class WatchEnd(enum.Enum):
+    """Why a node ends a watch."""
+
+    FULL = enum.auto()
+    """Too many are under way, so this one was not begun."""
+    BACK = enum.auto()
+    """The key has a version below one that its client knows: that was of another store, or it was
+    lost."""
+    CLOSED = enum.auto()
+    """The node has left its formation for another one."""
+
+
+class Unwatched(_Effect, frozen=True):
+    """Nothing more is told to this watch."""
+
+    watch: int
+    end: WatchEnd
+
+
 class Noted(_Effect, frozen=True):
     """Something that the people who look after the node should know."""
 
@@ -139,5 +199,12 @@ class Noted(_Effect, frozen=True):
     alarming: bool = False
 
 
-NodeEffect = Keep | Post | Answered | Noted
+class Outdated(_Effect, frozen=True):
+    """This disk is an older copy: set it aside, and start with an empty store."""
+
+    text: str
+    """How that is known."""
+
+
+NodeEffect = Keep | Post | Answered | Revised | Unwatched | Noted | Outdated
 """What a node's store asks for."""

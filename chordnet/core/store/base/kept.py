@@ -9,6 +9,19 @@ from chordnet.core.store.base.founding import Founding
 from chordnet.core.store.base.records import Record
 
 
+class Mark(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """How far a disk is, as its node has said (:mod:`chordnet.core.store.begin.marks`)."""
+
+    store: int
+    run: int
+    life: int
+    """Tells two runs of one number apart."""
+    number: int
+    """Writes of this disk, those of all runs."""
+    proof: bytes
+    """Shows to the disk that it has said so itself."""
+
+
 class Kept(msgspec.Struct, frozen=True):
     """What a node's store has on its disk."""
 
@@ -21,3 +34,9 @@ class Kept(msgspec.Struct, frozen=True):
     heads: tuple[Head, ...] = ()
     records: tuple[tuple[int, bytes, Record], ...] = ()
     """(slot, key, record)."""
+    secret: bytes = b""
+    """What the disk proves its marks with; empty before the first write."""
+    number: int = 0
+    """Writes of this disk."""
+    marks: tuple[tuple[str, Mark], ...] = ()
+    """Of other nodes' disks: which runs were seen."""

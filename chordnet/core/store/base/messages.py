@@ -278,6 +278,8 @@ class Why(enum.IntEnum):
     """The ballot is of another epoch than the request."""
     STRANGER = 16
     """It is asked for by a node that is no member of the slot, and only members may."""
+    RETURNED = 17
+    """It has just started, and asks the other members first if its disk is an older copy."""
 
 
 class Refused(_Message, frozen=True):

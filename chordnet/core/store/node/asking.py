@@ -18,7 +18,10 @@ those members cannot be reached is somebody else asked where the slot is now, fo
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import attrs
+from msgspec.structs import replace
 
 from chordnet.core.store.base.ballots import NONE, Ballot, Ballots
 from chordnet.core.store.base.configurations import Configuration, Following, Member
@@ -29,7 +32,8 @@ from chordnet.core.store.base.requests import Get, Put
 from chordnet.core.store.node.directory import Directory, Listed
 from chordnet.core.store.node.surroundings import For, Surroundings
 from chordnet.core.store.node.talk import Where
-from chordnet.core.store.slot.operations import Operation, Phase, follows
+from chordnet.core.store.slot.attempts import Phase, follows
+from chordnet.core.store.slot.operations import Operation
 
 HEDGE_S = 0.05
 """If a majority of the members has not answered after so long, the others are asked, too."""
@@ -76,6 +80,8 @@ class Ongoing:
     refreshed: bool = False
     presumed: set[str] = attrs.field(factory=set)
     """Members that are believed dead because of what was asked before, and have not been tried."""
+    then: Callable[[Outcome], None] | None = None
+    """Called at the end, for an operation of this node's own."""
 
 
 class Asking:
@@ -92,7 +98,7 @@ class Asking:
         self._formation = founding.id
         self._slots = Slots(founding.bits, founding.slots)
         self._directory = directory
-        self._ballots = ballots
+        self.ballots = ballots
         self.ongoing: dict[int, Ongoing] = {}
         self.repairs = 0
         """Counts the reads for a repair."""
@@ -105,9 +111,18 @@ class Asking:
         self._fetched: dict[int, tuple[int, float]] = {}
         """Those whose values are on their way, of so many bytes, and since when."""
 
-    def start(self, op: int | None, asked: Get | Put, timeout: float, above: Ballot = NONE) -> None:
+    def start(
+        self,
+        op: int | None,
+        asked: Get | Put,
+        timeout: float,
+        then: Callable[[Outcome], None] | None = None,
+        above: Ballot = NONE,
+    ) -> None:
         """Begin an operation.
 
+        :param op: the client's number of it; None: it is this node's own.
+        :param then: called with its end.
         :param above: its ballots are to be above this one.
         """
         around = self._around
@@ -125,14 +140,14 @@ class Asking:
             rid,
             asked,
             where,
-            self._ballots,
+            self.ballots,
             around.effects,
             attempt,
             around.safeguards,
             lambda: around.wall,
         )
         now = around.now
-        self.ongoing[rid] = Ongoing(op, slot, asked, operation, now)
+        self.ongoing[rid] = Ongoing(op, slot, asked, operation, now, then=then)
         around.sooner(For.DEADLINE, rid, timeout)
         pause = HEDGE_S if spare else REMINDER_S
         around.sooner(For.REMINDER, rid, pause + _longer(_size(asked)))
@@ -179,7 +194,7 @@ class Asking:
         """
         if len(self.ongoing) < MOST_OWN:
             self.repairs += 1
-            self.start(None, Get(key, anew=True), OWN_TIMEOUT_S, above)
+            self.start(None, Get(key, anew=True), OWN_TIMEOUT_S, above=above)
 
     def get(self, rid: int) -> Operation | None:
         """Return the operation with this number."""
@@ -322,7 +337,13 @@ class Asking:
             self._await(rid, ongoing, outcome)
             self._follow(ongoing, newest)
             return
-        others = {*self._around.place.near, *ongoing.presumed}
+        others = set(self._around.place.near)
+        if ongoing.presumed:
+            # It has ended before anybody could answer: find out who would have.
+            members = ongoing.operation.attempt.configuration.members
+            others.update(member.node for member in members)
+            others.discard(self._around.me.node)
+            outcome = _without(outcome, self._around.me.node)
         if not others:
             self._finish(rid, outcome)
             return
@@ -337,6 +358,8 @@ class Asking:
             ongoing = self.ongoing[rid]
             if node in ongoing.presumed:
                 self._once_more(ongoing, ongoing.operation.attempt.configuration)
+            elif ongoing.refreshing is not None and ongoing.presumed:
+                ongoing.refreshing = _without(ongoing.refreshing, node)
 
     def _await(self, rid: int, ongoing: Ongoing, outcome: Unavailable) -> None:
         ongoing.refreshing = outcome
@@ -374,6 +397,8 @@ class Asking:
             self._around.alarms.cancel((alarm, rid))
         if ongoing.op is not None:
             self._around.answers.append(Answered(ongoing.op, outcome))
+        if ongoing.then is not None:
+            ongoing.then(outcome)
 
 
 def _size(asked: Get | Put) -> int:
@@ -384,3 +409,9 @@ def _size(asked: Get | Put) -> int:
 def _longer(size: int) -> float:
     """Return for how many seconds more members may be silent because of a value's size."""
     return size / BYTES_PER_S if size > SHORT_BYTES else 0.0
+
+
+def _without(outcome: Unavailable, node: str) -> Unavailable:
+    """Return the outcome if this node is not missing."""
+    missing = tuple(member for member in outcome.missing if member.node != node)
+    return replace(outcome, missing=missing)

@@ -23,13 +23,14 @@ import attrs
 from chordnet.core.kernel.timers import Alarms
 from chordnet.core.store.base import events as ev
 from chordnet.core.store.base.configurations import Member
-from chordnet.core.store.base.effects import Keep, NodeEffect, Noted, Post, Say
+from chordnet.core.store.base.effects import Entry, Keep, NodeEffect, Noted, Outdated, Post, Say
 from chordnet.core.store.base.founding import Founding
-from chordnet.core.store.base.kept import Kept
+from chordnet.core.store.base.kept import Kept, Mark
 from chordnet.core.store.base.safeguards import StoreSafeguards
 from chordnet.core.store.begin.fitting import misfit
 from chordnet.core.store.begin.founders import Founders
 from chordnet.core.store.begin.hails import Hail, fault_of
+from chordnet.core.store.begin.marks import ASK_S, Back, Known, Marks
 from chordnet.core.store.begin.settings import StoreSettings
 from chordnet.core.store.begin.voices import Voices
 from chordnet.core.store.node.directory import Listed
@@ -51,6 +52,47 @@ OVERDUE_S = 15.0
 MOST_NOTICES = 4096
 """Different faults of peers that are told of."""
 _NEVER = float("inf")
+
+
+class _Disks:
+    """What this node says of its disk, and hears of those of others."""
+
+    def __init__(self, around: Surroundings, kept: Kept, rng: Random) -> None:
+        self.marks = marks = Marks(around.me, kept, rng, lambda node: node in around.lost)
+        self._around = around
+        around.may_answer = lambda members: marks.may_answer(members, around.now)
+
+    def ask(self, formation: Formation | None) -> None:
+        """Ask the fellow members, after a start, how far they know this disk to be."""
+        fellows = () if formation is None else formation.fellows()
+        asked = self.marks.whom_to_ask(fellows, self._around.now)
+        for node in asked:
+            self._around.say(node, Back(self.marks.mine))
+        if asked:
+            self._around.sooner(For.BACK, 0, ASK_S)
+
+    def take(self, sender: str, message: Mark | Back | Known) -> list[NodeEffect]:
+        """Take what a node says of its disk or of this one; return what is to be done first."""
+        around, entries, known = self._around, list[Entry](), None
+        if isinstance(message, Known):
+            self.marks.on_known(sender, message.mark)
+        elif isinstance(message, Back):
+            entries, known = self.marks.on_back(sender, message.mark, around.now)
+        else:
+            entries, known = self.marks.on_mark(sender, message, around.now)
+        if known is not None:
+            around.say(sender, Known(known))
+        return [Keep(tuple(entries))] if entries else []
+
+    def numbered(self, effects: list[NodeEffect]) -> list[NodeEffect]:
+        """Number the write of this step, if there is one, and mark all letters with it."""
+        keeps = [effect for effect in effects if isinstance(effect, Keep)]
+        if not keeps:
+            return effects
+        numbered = Keep((*keeps[-1].entries, *self.marks.wrote()))
+        for messages in self._around.said.values():
+            messages.append(self.marks.mine)
+        return [numbered if effect is keeps[-1] else effect for effect in effects]
 
 
 class StoreNode:
@@ -84,6 +126,7 @@ class StoreNode:
         """Why this node keeps out of the store, with the disk that it has; empty if it does not."""
         self.founders = Founders(settings, self.around.me, kept)
         """This node's part in the beginning of a store."""
+        self._disks = _Disks(self.around, kept, rng)
         self._voices = Voices(settings.founders)
         self._greetings: dict[str, bool] = {}
         """Nodes to greet at the end of this step; whether to ask them to answer."""
@@ -117,12 +160,20 @@ class StoreNode:
             self._neighbours(event)
         elif isinstance(event, ev.Lost):
             self._lost(event.node)
+        elif isinstance(event, ev.Watch | ev.Unwatch):
+            assert self.formation is not None, "who watches looks at `founding` first"
+            self.formation.asides.heed(event)
         elif isinstance(event, ev.Vacate):
             self._vacate()
         elif isinstance(event, ev.Begin):
             self._begin(event.founders)
         else:
             self._tick()
+        outdated = self._disks.marks.outdated
+        if outdated:
+            self.misfit, self._told_misfit = outdated, True
+            self.around.alarms = Alarms(self.around.horizon)
+            return [Outdated(outdated)]
         return self._done()
 
     @property
@@ -148,7 +199,9 @@ class StoreNode:
         for node, asks in self._greetings.items():
             hail = self.founders.hail(self.vacating, asks=asks)
             around.said.setdefault(node, []).insert(0, hail)
+            around.said[node].append(self._disks.marks.mine)
         self._greetings.clear()
+        result = self._disks.numbered(result)
         for node, messages in around.said.items():
             result += [Post(node, letter) for letter in letters(messages)]
         around.said.clear()
@@ -185,6 +238,7 @@ class StoreNode:
         if self.formation is not None:
             self.formation.moved()
         self._catch_up()
+        self._disks.ask(self.formation)
 
     def _lost(self, node: str) -> None:
         if node != self.around.me.node:
@@ -206,7 +260,9 @@ class StoreNode:
             if isinstance(message, Hail):
                 self._hailed(event.sender, message)
         for message in messages:
-            if not isinstance(message, Hail) and self.formation is not None:
+            if isinstance(message, Mark | Back | Known):
+                self._first += self._disks.take(event.sender, message)
+            elif not isinstance(message, Hail) and self.formation is not None:
                 self.formation.take(event.sender, message)
         if self.formation is not None:
             self.formation.asking.heard(event.sender)
@@ -298,6 +354,8 @@ class StoreNode:
         for what, number in self.around.alarms.due(self.around.now):
             if what == For.HAIL:
                 self._greet()
+            elif what == For.BACK:
+                self._disks.ask(self.formation)
             elif self.formation is not None:
                 self.formation.ring(what, number)
 

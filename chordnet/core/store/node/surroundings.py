@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable, Iterable
 from random import Random
 from typing import TypeVar
 
@@ -10,7 +11,7 @@ import attrs
 
 from chordnet.core.kernel.timers import Alarms, Horizon
 from chordnet.core.store.base.configurations import Member
-from chordnet.core.store.base.effects import Answered, Effect, Noted, Say
+from chordnet.core.store.base.effects import Effect, NodeEffect, Say
 from chordnet.core.store.base.messages import StoreMessage
 from chordnet.core.store.base.safeguards import StoreSafeguards
 from chordnet.core.store.node.talk import Message
@@ -35,9 +36,15 @@ class For(enum.IntEnum):
     HAIL = 9
     REPAIR = 10
     DOUBT = 16
+    BACK = 17
     ENQUIRY = 11
     RECOVER = 12
     COLLECT = 13
+    RENEW = 20
+    LOOK = 21
+    HINT = 22
+    SWEEP = 23
+    PEEK = 24
 
 
 Alarm = tuple[For, int]
@@ -84,7 +91,7 @@ class Surroundings:
     """The wall clock, seconds since 1970."""
     effects: list[Effect] = attrs.field(factory=list)
     """What the parts have asked for and nobody has done yet."""
-    answers: list[Answered | Noted] = attrs.field(factory=list)
+    answers: list[NodeEffect] = attrs.field(factory=list)
     said: dict[str, list[Message]] = attrs.field(factory=dict)
     """What is to be said to other nodes at the end of this step."""
     horizon: Horizon = attrs.field(factory=Horizon)
@@ -95,6 +102,8 @@ class Surroundings:
     """Nodes that a part has to know more of: greeted at the end of this step."""
     tried: dict[str, float] = attrs.field(factory=dict)
     """The same nodes -> when that was last seen to be so."""
+    may_answer: Callable[[Iterable[Member]], bool] = lambda _members: True
+    """Returns False while this disk may be an older copy, and the members of a slot are asked."""
     slow: dict[str, float] = attrs.field(factory=dict)
     """Nodes that were waited for in vain, and have said nothing since -> when."""
     heard: dict[str, float] = attrs.field(factory=dict)

@@ -37,15 +37,15 @@ may have been dropped, and no version is made twice. Which requests made the ver
 nobody knows any more. So ``since`` counts from the floor, too, and a write that may have been done
 below it cannot be told.
 **One round.** With the accept of a write the coordinator asks for the promise of a *following*
-ballot. If a majority gives it together with the acceptance, phase 1 of the next write of this key
-is done: that majority has accepted nothing else below the following ballot. So the next write is to
-be accepted under it immediately, once, in the same epoch, if what was accepted lets it be written.
-Whatever else there is to say (a conflict, a write that was asked for before, something that may
-expire) takes both rounds, for others may have been faster meanwhile. If they were, this write is
-tried again in two rounds. A member that has refused a ballot never takes it. So if *all* members
-have, nothing of it is left anywhere, and it is as if it had not been sent. That matters: the others
-may have written more often than a record remembers, and then it could not be told any more whether
-this write is done.
+ballot, unless it was another node that wrote the key last. If a majority gives it together with the
+acceptance, phase 1 of the next write of this key is done: that majority has accepted nothing else
+below the following ballot. So the next write is to be accepted under it immediately, once, in the
+same epoch, if what was accepted lets it be written. Whatever else there is to say (a conflict, a
+write that was asked for before, something that may expire) takes both rounds, for others may have
+been faster meanwhile. If they were, this write is tried again in two rounds. A member that has
+refused a ballot never takes it. So if *all* members have, nothing of it is left anywhere, and it is
+as if it had not been sent. That matters: the others may have written more often than a record
+remembers, and then it could not be told any more whether this write is done.
 
 An answer counts only if it is from the epoch and for the ballot of the present attempt. A member
 that says that the slot has moved is believed, and the operation goes on there, with a new ballot.
@@ -69,14 +69,10 @@ CASPaxos (Rystsov, arXiv:1802.07000) for changing a register in two phases witho
 
 from __future__ import annotations
 
-import enum
-from collections import Counter
 from collections.abc import Callable
 
-import msgspec
 from msgspec.structs import replace
 
-from chordnet.core.base.limits import MAX_VALUE_BYTES
 from chordnet.core.store.base import messages as msg
 from chordnet.core.store.base.ballots import NONE, Ballot, Ballots
 from chordnet.core.store.base.configurations import Configuration, Following, Member
@@ -94,128 +90,11 @@ from chordnet.core.store.base.outcomes import (
 from chordnet.core.store.base.records import Content
 from chordnet.core.store.base.requests import Get, Put
 from chordnet.core.store.base.safeguards import StoreSafeguards
+from chordnet.core.store.slot.attempts import Attempt, Heard, Phase
 
 ALL = StoreSafeguards()
-PASSING = frozenset({Why.SEALED, Why.NOT_INSTALLED})
+PASSING = frozenset({Why.SEALED, Why.NOT_INSTALLED, Why.RETURNED})
 """Reasons of members that will answer soon, in this epoch or in the next."""
-
-
-class Phase(enum.IntEnum):
-    """How far an operation has come."""
-
-    READ = enum.auto()
-    PREPARE = enum.auto()
-    ACCEPT = enum.auto()
-    WAIT = enum.auto()
-    ENDED = enum.auto()
-
-
-class Heard(msgspec.Struct, frozen=True, order=True, array_like=True):
-    """What a member said that it had accepted."""
-
-    member: Member
-    accepted: Ballot
-    content: Content
-    floor: int = 0
-    wall: float = 0.0
-    """The member's wall clock."""
-    left_out: int = 0
-    """Bytes of the value, if it did not come with the content."""
-
-
-class Attempt(msgspec.Struct, frozen=True):
-    """All that an operation knows."""
-
-    configuration: Configuration
-    phase: Phase
-    ballot: Ballot = NONE
-    heard: tuple[Heard, ...] = ()
-    """Answers of the first round, one a member."""
-    acknowledged: tuple[Member, ...] = ()
-    silent: tuple[Member, ...] = ()
-    """Members that will not answer, or cannot."""
-    outrun: tuple[Member, ...] = ()
-    """Members that answer no more in this attempt: they have promised a higher ballot, or the slot
-    is about to move."""
-    highest: Ballot = NONE
-    """The highest ballot that anybody named."""
-    content: Content | None = None
-    """What is to be accepted."""
-    then: Outcome | None = None
-    """How the operation ends once that is; None: it begins again from there."""
-    since: int | None = None
-    """The lowest base onto which an accept of this write may have been sent; None: none was."""
-    spare: tuple[Member, ...] = ()
-    """Members that are not asked for promises or contents unless one of the others does not do."""
-    lasting: bool = False
-    """Whether a write asks for the promise of the ballot for the next one."""
-    ahead: Following | None = None
-    """What this node has been promised for its next write of the key; used once."""
-    hasty: bool = False
-    """Whether this is such a write, and not every member has answered."""
-    newest: Configuration | None = None
-    """Where the slot has moved meanwhile, if it has."""
-    following: Ballot = NONE
-    """The promise that is asked for with the accept."""
-    promised: tuple[Member, ...] = ()
-    """Who has given it."""
-    fetches: int = 0
-    """How often the value was asked for that was left out of the answers to a read."""
-
-    @property
-    def base(self) -> Content:
-        """The content with the highest ballot that was heard of."""
-        return max(self.heard, key=lambda each: each.accepted).content
-
-    def agreed(self, *, own_epoch: bool) -> Content | None:
-        """Return the content that is confirmed: a majority has accepted it in this epoch.
-
-        :param own_epoch: believe a majority only if its ballot is of this epoch.
-        """
-        votes = Counter(each.accepted for each in self.heard)
-        ballot = max(votes, key=votes.__getitem__)
-        if votes[ballot] < self.configuration.majority:
-            return None
-        if own_epoch and ballot not in (NONE, replace(ballot, epoch=self.configuration.epoch)):
-            return None
-        found = [each for each in self.heard if each.accepted == ballot]
-        return min(found, key=lambda each: each.left_out).content
-
-    @property
-    def left_out(self) -> int:
-        """Bytes of the longest value that did not come with its content."""
-        return max((each.left_out for each in self.heard), default=0)
-
-    @property
-    def answered(self) -> frozenset[Member]:
-        """The members that have done what the present phase asks for."""
-        return frozenset(each.member for each in self.heard).union(self.acknowledged)
-
-    @property
-    def settled(self) -> Attempt | None:
-        """What is left of a write in one round when every member has answered; None before."""
-        members, refused = set(self.configuration.members), set(self.outrun)
-        if members - refused.union(self.acknowledged, self.silent):
-            return None
-        return replace(self, hasty=False, since=None if members <= refused else self.since)
-
-    def has_expired(self, content: Content) -> bool:
-        """Return True if the clocks of a majority have passed the expiry."""
-        expires = content.expires
-        if expires is None:
-            return False
-        return sum(each.wall >= expires for each in self.heard) >= self.configuration.majority
-
-
-def follows(following: Following, asked: Get | Put, configuration: Configuration) -> bool:
-    """Return True if a write can be done in one round with what was promised."""
-    return (
-        isinstance(asked, Put)
-        and asked.since is None
-        and following.configuration == configuration
-        and asked.fits(following.base)
-        and following.base.version_of(asked.request) is None
-    )
 
 
 class Operation:
@@ -240,7 +119,7 @@ class Operation:
         self.rid = rid
         self.asked = asked
         self.attempt = attempt
-        self._formation, self._slot = where
+        self._where = where
         self._ballots = ballots
         self._effects = effects
         self._safeguards = safeguards
@@ -356,7 +235,7 @@ class Operation:
         member = self._counts(sender, answer.address, Phase.READ)
         if member is None:
             return
-        left_out = min(answer.left_out, MAX_VALUE_BYTES)
+        left_out = answer.left_out
         self._hear(Heard(member, answer.accepted, answer.content, left_out=left_out))
         agreed, lacking = self._found()
         if agreed is not None and not lacking:
@@ -397,7 +276,9 @@ class Operation:
         elif lacking:
             member = lacking[(self.rid + attempt.fetches) % len(lacking)]
             self.attempt = replace(attempt, fetches=attempt.fetches + 1)
-            read = msg.Read(self._address(member), self.rid, self.asked.key, whole=True)
+            read = msg.Read(
+                self.attempt.address(self._where, member), self.rid, self.asked.key, whole=True
+            )
             self._effects.append(Say(member.node, read))
 
     def on_promised(self, sender: str, answer: msg.Promised) -> None:
@@ -423,7 +304,7 @@ class Operation:
             return
         version = base.version_of(asked.request)
         if version is not None:
-            self._settle(base, self._receipt(version))
+            self._settle(base, self.attempt.receipt(self._where, version))
         elif since is not None and not base.reaches_back(since, floor):
             self._settle(base, Untold())
         elif not asked.fits(base):
@@ -431,6 +312,10 @@ class Operation:
                 confirmed = False
             self._settle(base, Conflict(base), told=confirmed)
         else:
+            last = max(each.accepted for each in self.attempt.heard)
+            if last != NONE and last.node != self._ballots.node:
+                # Other nodes write this key as well: a promise would only be in their way.
+                self.attempt = replace(self.attempt, lasting=False)
             self._write(asked, base, floor)
 
     def _write(self, asked: Put, base: Content, floor: int) -> None:
@@ -438,7 +323,7 @@ class Operation:
         since, least = self.attempt.since, max(base.version, floor)
         since = least if since is None else min(since, least)
         self.attempt = replace(self.attempt, since=since)
-        self._settle(content, self._receipt(content.version))
+        self._settle(content, self.attempt.receipt(self._where, content.version))
 
     def _settle(self, content: Content, then: Outcome | None, *, told: bool = False) -> None:
         """Have ``content`` accepted and end so; or go on from there, if ``then`` is None.
@@ -485,7 +370,9 @@ class Operation:
                 base = replace(attempt.content, value=b"")
                 following = Following(attempt.configuration, attempt.following, base)
                 self._effects.append(Follows(self.rid, following))
-            self._end(self._receipt(then.version) if isinstance(then, Done) else then)
+            self._end(
+                self.attempt.receipt(self._where, then.version) if isinstance(then, Done) else then
+            )
 
     def on_outrun(self, sender: str, answer: msg.Outrun) -> None:
         """Take note that another coordinator was faster at one member."""
@@ -506,7 +393,7 @@ class Operation:
         member = self._counts(sender, answer.address, attempt.phase)
         if member is None:
             return
-        ours = answer.formation == self._formation and answer.why != Why.SLOT
+        ours = answer.formation == self._where[0] and answer.why != Why.SLOT
         later = answer.newest if ours and answer.newest.follows(attempt.configuration) else None
         if attempt.hasty and answer.why == Why.NOT_INSTALLED:
             self.attempt = attempt = replace(attempt, hasty=False)  # it may take it later
@@ -536,7 +423,9 @@ class Operation:
         if ballot is not None and ballot != attempt.ballot:
             return None
         member = Member(sender, address.store)
-        asked = self._address(member) == address and member in configuration.members
+        asked = (
+            self.attempt.address(self._where, member) == address and member in configuration.members
+        )
         return member if asked else None
 
     def _hear(self, heard: Heard) -> None:
@@ -576,18 +465,16 @@ class Operation:
 
     # ---- ends -------------------------------------------------------------------------------
 
-    def _receipt(self, version: int) -> Done:
-        configuration, acknowledged = self.attempt.configuration, self.attempt.acknowledged
-        others = tuple(each for each in configuration.members if each not in acknowledged)
-        return Done(self._formation, self._slot, configuration.epoch, version, acknowledged, others)
-
     def _give_up(self) -> None:
         attempt = self.attempt
         members = attempt.configuration.members
         if attempt.since is not None:
             self._end(Unconfirmed(attempt.since))
             return
-        missing = tuple(each for each in members if each not in attempt.answered)
+        # This node itself answers, and may not have come to it yet.
+        heard = {each for each in members if each.node == self._ballots.node}
+        heard = heard.difference(attempt.silent).union(attempt.answered)
+        missing = tuple(each for each in members if each not in heard)
         self._end(Unavailable(attempt.configuration.epoch, missing, len(members)))
 
     def _end(self, outcome: Outcome) -> None:
@@ -596,16 +483,6 @@ class Operation:
         self._effects.append(Ended(self.rid, outcome))
 
     # ---- asking -----------------------------------------------------------------------------
-
-    def _address(self, member: Member) -> Address:
-        configuration = self.attempt.configuration
-        return Address(
-            self._formation,
-            self._slot,
-            configuration.generation,
-            configuration.epoch,
-            member.store,
-        )
 
     def remind(self, of: tuple[Member, ...] | None = None) -> None:
         """Ask the members that have not answered in the present phase, or those of ``of``."""
@@ -618,7 +495,7 @@ class Operation:
         if attempt.phase != Phase.ACCEPT:
             done = done.union(attempt.spare)
         for member in attempt.configuration.members if of is None else of:
-            to = self._address(member)
+            to = self.attempt.address(self._where, member)
             question: msg.Request
             if member in done:
                 continue

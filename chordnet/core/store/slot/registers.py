@@ -351,7 +351,9 @@ class Registers:
             recovery=head.recovery,
         )
         # Nothing of this epoch is promised yet, and its ballots are above all earlier promises.
-        state = {key: replace(record, promised=record.accepted) for key, record in records}
+        again = configuration.generation == head.configuration.generation
+        mine = self.records if again else {}
+        state = {key: _installed(record, mine.get(key)) for key, record in records}
         if not self._safeguards.whole_state:
             state |= self.records
         slot, before = self.head.slot, dict(self.records)
@@ -360,7 +362,7 @@ class Registers:
         self.stock = Stock(self.records, self.changes + 1)
         entries = [RecordKept(slot, key, record) for key, record in sorted(state.items())]
         if before.keys() <= state.keys() and any(map(is_large, before.values())):
-            changed = [each for each in entries if before.get(each.key) != each.record]
+            changed = [each for each in entries if before.get(each.key) is not each.record]
             self._keep(HeadKept(self.head), *changed)
         else:
             self._keep(HeadKept(self.head), AllDropped(slot), *entries)
@@ -519,3 +521,14 @@ def _is_past(record: Record | None, floor: Floor, ballot: Ballot) -> bool:
     # A ballot that was only promised may still be accepted, after others have dropped what they had
     # accepted under it and something later was decided without it.
     return record.accepted == ballot or (record.accepted == NONE and record.promised > ballot)
+
+
+def _installed(record: Record, mine: Record | None) -> Record:
+    """Return what a member keeps that installs a record; ``mine`` is what it has of the key."""
+    if (
+        mine is not None
+        and is_large(mine)
+        and (mine.accepted, mine.content) == (record.accepted, record.content)
+    ):
+        return mine  # with its promise, which is below all ballots of the new epoch
+    return replace(record, promised=record.accepted)
