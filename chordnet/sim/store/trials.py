@@ -294,12 +294,7 @@ def in_step(world: StoreWorld) -> bool:
 def run(seed: int, plan: Plan) -> Report:
     """Do one run."""
     founders = tuple(f"n{k}" for k in range(plan.founders))
-    world = StoreWorld(
-        seed,
-        founders,
-        slots=plan.slots,
-        safeguards=plan.safeguards,
-    )
+    world = StoreWorld(seed, founders, slots=plan.slots, safeguards=plan.safeguards)
     world.collect_pace = plan.collect_pace
     report = Report(seed)
     for k in range(plan.nodes):

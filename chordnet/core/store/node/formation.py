@@ -137,11 +137,7 @@ class Formation:
         self.recoveries = Recoveries(around, founding, self.directory, self.seats, self._learn)
         self.repair = Repair(around, self.id, self.holdings, self.asking.write_again)
         self.collecting = Collecting(
-            around,
-            self.id,
-            lambda: [held.registers for held in self.holdings.served],
-            self.asking.look_up,
-            lambda delay: around.alarms.set((For.COLLECT, 0), around.now + delay),
+            around, self.id, self.holdings.serving, self.asking.look_up, around.collect_later
         )
         self.enquiries = Enquiries(
             around.me,

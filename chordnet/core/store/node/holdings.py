@@ -96,6 +96,10 @@ class Holdings:
         """The slots that this disk answers for."""
         return (held for held in self.slots.values() if held.serves)
 
+    def serving(self) -> Iterable[Registers]:
+        """Return what this disk has of the slots that it answers for."""
+        return (held.registers for held in self.served)
+
     # ---- requests of peers ------------------------------------------------------------------
 
     def take(self, sender: str, request: msg.Request, known: Listed) -> None:

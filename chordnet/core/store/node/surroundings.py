@@ -132,6 +132,10 @@ class Surroundings:
         """Set an alarm, unless it rings earlier anyway."""
         self.alarms.sooner((alarm, number), self.now + delay)
 
+    def collect_later(self, delay: float) -> None:
+        """Set the alarm of the collection of deleted keys, replacing an earlier one."""
+        self.alarms.set((For.COLLECT, 0), self.now + delay)
+
     def jittered(self, delay: float) -> float:
         """Return a delay of at least the half of this one, so that nodes do not march in step."""
         return delay * (0.5 + self.rng.random())

@@ -52,7 +52,7 @@ Paxos (Lamport, Malkhi, Zhou, 2008) for the seal.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 
 from msgspec.structs import replace
 
@@ -102,7 +102,8 @@ class Stock:
     A key that was deleted has a record for a while, and does not count.
     """
 
-    def __init__(self, records: Mapping[bytes, Record], change: int) -> None:
+    def __init__(self, records: dict[bytes, Record], change: int) -> None:
+        self._records = records
         self.keys = 0
         self.bytes = 0
         self.dead: dict[bytes, int] = {}
@@ -134,6 +135,15 @@ class Stock:
             self.bytes -= len(key) + len(value)
         self.dead.pop(key, None)
         self.expiring.pop(key, None)
+
+    def hold(self, key: bytes, record: Record, change: int) -> Record:
+        """Put a record in the place of the one of its key, and return it."""
+        before = self._records.get(key)
+        if before is not None:
+            self.remove(key, before)
+        self._records[key] = record
+        self.add(key, record, change)
+        return record
 
     def postpone(self, key: bytes, change: int) -> None:
         """Count a record without a value as if a later change had made it so."""
@@ -178,11 +188,13 @@ class Registers:
     def on_prepare(self, sender: str, message: msg.Prepare) -> None:
         """Promise a ballot for a key."""
         record = self._record(message.key)
-        if self._refuses_key(sender, message) or self._is_late_for_key(sender, message):
+        if self._refuses_key(sender, message) or self._is_late(sender, message, record.promised):
             return
         address, rid, ballot = message.address, message.rid, message.ballot
         if ballot > record.promised:
-            record = self._hold(message.key, replace(record, promised=ballot))
+            record = self.stock.hold(
+                message.key, replace(record, promised=ballot), self.changes + 1
+            )
             if self._safeguards.promise_on_disk:
                 self._keep(RecordKept(self.head.slot, message.key, record))
         floor, wall = self.head.floor.version, self._wall()
@@ -195,10 +207,12 @@ class Registers:
             return
         record, ballot, following = self._record(message.key), message.ballot, message.following
         if ballot != record.accepted:
-            if self._is_late_for_key(sender, message):
+            if self._is_late(sender, message, record.promised):
                 return
             promised = max(ballot, following) if self._safeguards.following_promised else ballot
-            record = self._hold(message.key, Record(promised, ballot, message.content))
+            record = self.stock.hold(
+                message.key, Record(promised, ballot, message.content), self.changes + 1
+            )
             self.written = self._wall()
             self._keep(RecordKept(self.head.slot, message.key, record))
         # One that is asked again says so again, although it may have promised more by now.
@@ -215,14 +229,6 @@ class Registers:
             if size > msg.SHORT_BYTES and not message.whole and sender != self.me.node:
                 content, left_out = replace(content, value=b""), size
             self._say(sender, msg.Told(address, rid, record.accepted, content, left_out))
-
-    def _hold(self, key: bytes, record: Record) -> Record:
-        before = self.records.get(key)
-        if before is not None:
-            self.stock.remove(key, before)
-        self.records[key] = record
-        self.stock.add(key, record, self.changes + 1)
-        return record
 
     def _record(self, key: bytes) -> Record:
         record = self.records.get(key)
@@ -437,21 +443,12 @@ class Registers:
             self._refuse(sender, message, why)
         return why is not None
 
-    def _is_late_for_key(self, sender: str, message: msg.Prepare | msg.Accept) -> bool:
-        record = self.records.get(message.key)
-        if record is not None:
-            return self._is_late(sender, message, record.promised)
-        # What was accepted at the floor is gone, and is not to come back.
-        return self._is_late(sender, message, self.head.floor.promised, gone=True)
-
-    def _is_late(
-        self, sender: str, message: Proposal, promised: Ballot, *, gone: bool = False
-    ) -> bool:
+    def _is_late(self, sender: str, message: Proposal, promised: Ballot) -> bool:
         """Refuse a ballot below what was promised, or of another epoch than the request.
 
         A promise of a later epoch's ballot could never be outdone in this one.
-
-        :param gone: refuse the promised ballot itself, too.
+        For a key without a record the promised ballot, that of the floor, is refused itself: what
+        was accepted under it is gone, and is not to come back.
         """
         address, ballot = message.address, message.ballot
         foreign = ballot.epoch != address.epoch
@@ -460,6 +457,7 @@ class Registers:
         if foreign:
             self._refuse(sender, message, Why.BALLOT)
             return True
+        gone = isinstance(message, msg.Prepare | msg.Accept) and message.key not in self.records
         late = ballot < promised or (gone and ballot == promised)
         if late:
             self._say(sender, msg.Outrun(address, message.rid, ballot, promised))
