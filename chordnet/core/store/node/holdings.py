@@ -35,6 +35,7 @@ ON_REQUEST: dict[type, Callable[[Registers, str, Any], None]] = {
 }
 SHOWN = 10
 """Slots that one notice names."""
+MEMBERS_ONLY = (msg.PrepareChange, msg.AcceptChange, msg.Collect, msg.Drop)
 INSTALL_AFTER_S = 0.3
 """A member that hears by the way of its configuration waits so long for its leader."""
 INSTALL_AGAIN_S = 1.0
@@ -117,9 +118,10 @@ class Holdings:
     def _is_stranger(self, sender: str, head: Head, request: msg.Request, known: Listed) -> bool:
         """Return True if a node asks for what only the slot's members may ask for.
 
-        Members of the epoch change it. A state is fetched by them, and by those that this member
-        has voted for or knows to be chosen. What concerns keys is the right of every node, with
-        ballots of its own; members give each other records under the ballots of others.
+        Members of the epoch change it, and collect what was deleted. A state is fetched by them,
+        and by those that this member has voted for or knows to be chosen. A slot is recovered by
+        order of a person, at any node. What concerns keys is the right of every node, with ballots
+        of its own; members give each other records under the ballots of others.
         """
         if isinstance(request, msg.Prepare | msg.Accept):
             names = {member.node for member in head.configuration.members}
@@ -130,7 +132,7 @@ class Holdings:
             vote = () if head.vote is None else head.vote.members
             before = () if known.before is None else known.before.members
             lists += [head.known.members, vote, known.configuration.members, before]
-        elif not isinstance(request, msg.PrepareChange | msg.AcceptChange):
+        elif not isinstance(request, MEMBERS_ONLY):
             return False
         here = (address.generation, address.epoch) == (installed.generation, installed.epoch)
         names = {member.node for members in lists for member in members}
