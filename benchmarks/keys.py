@@ -28,11 +28,14 @@ def measure(ask: Ask, effort: Effort, number: int) -> dict[str, float]:
     single = [f"{salt}-{index}" for index in range(effort.keys + WARM)]
     many = [f"{salt}-m{index}" for index in range(effort.keys_flood)]
     here, there = number * 5, number * 5 + 4
-    puts, gets = ask(here, "put", single, 1), ask(there, "get", single, 1)
+    puts, again = ask(here, "put", single, 1), ask(here, "put", single, 1)
+    gets = ask(there, "get", single, 1)
     return {
         **_latencies("put", puts),
+        **_latencies("again", again),
         **_latencies("get", gets),
         "put rate": ask(here, "put", many, effort.keys_window),
+        "again rate": ask(here, "put", many, effort.keys_window),
         "get rate": ask(there, "get", many, effort.keys_window),
     }
 

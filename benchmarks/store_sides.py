@@ -18,7 +18,8 @@ KEYS, DURABLE = "keys", "durable keys"
 METHODS = {
     KEYS: (
         "16 nodes of each, values of 100 bytes under new keys. One at a time: keys written through "
-        "one node, then read through another. In flight: 50 at a time, from one program. "
+        "one node, written again through the same, then read through another. In flight: 50 at a "
+        "time, from one program. "
         "chordnet's is a client of a node, over TCP; the rivals' is a node itself. chordnet: each "
         "is in the files of two of three members before it is told (page cache, durability "
         "`process`). "
@@ -81,9 +82,11 @@ class StoreSide:
 LABELS = {
     "put p50": ("put, one at a time, p50", "ms"),
     "put p99": ("the same, p99", "ms"),
+    "again p50": ("put of the same keys again, p50", "ms"),
     "get p50": ("get, one at a time, p50", "ms"),
     "get p99": ("the same, p99", "ms"),
     "put rate": ("puts, 50 in flight", "/s"),
+    "again rate": ("puts of the same keys again, 50 in flight", "/s"),
     "get rate": ("gets, 50 in flight", "/s"),
 }
 FASTER = "faster of the two"

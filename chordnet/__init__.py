@@ -50,10 +50,12 @@ if TYPE_CHECKING:
         Unavailable,
         Unconfirmed,
         Untold,
+        WatchEnded,
     )
     from chordnet.core.base.messages import EdgeKind, Hop, MessageId, NodeRef, RingLabel, Status
-    from chordnet.core.base.outcomes import Entry
+    from chordnet.core.base.outcomes import Entry, Revision, StaleEntry
     from chordnet.net.base.limits import NetworkLimits
+    from chordnet.net.handles.watching import KeyWatch
     from chordnet.net.observe.hooks import Subscription
     from chordnet.net.runtime.delivery import Delivery
     from chordnet.seams import Seams
@@ -80,6 +82,7 @@ if TYPE_CHECKING:
         Written,
     )
     from chordnet.wire.stores import (
+        HeldKey,
         KeyMember,
         KeyMembers,
         SlotMember,
@@ -100,9 +103,10 @@ _NAMES = {
     "chordnet.core.base.errors": "BroadcastFailed Busy ChordnetError ConfigError Conflict"
     " ConnectFailed InvalidKey InvalidMessage InvalidValue LocalProtocolError LogFailed"
     " LookupFailed NoStore NotInRing Refused RemoteProtocolError StoreFailed TimedOut Unavailable"
-    " Unconfirmed Untold",
+    " Unconfirmed Untold WatchEnded",
     "chordnet.core.base.messages": "EdgeKind Hop MessageId NodeRef RingLabel Status",
-    "chordnet.core.base.outcomes": "Entry",
+    "chordnet.core.base.outcomes": "Entry Revision StaleEntry",
+    "chordnet.net.handles.watching": "KeyWatch",
     "chordnet.net.base.limits": "NetworkLimits",
     "chordnet.net.observe.hooks": "Subscription",
     "chordnet.net.runtime.delivery": "Delivery",
@@ -114,7 +118,7 @@ _NAMES = {
     "chordnet.wire.rpc": "FingerEntry LookupResult MessageGap MessageRecord MessageTrace"
     " MessageTrail NodeHistory NodeInfo NodeStatus Order OrderedEntry OriginHistory Receipt"
     " RouteHop TraceEvent Written",
-    "chordnet.wire.stores": "KeyMember KeyMembers SlotMember SlotStanding SlotState"
+    "chordnet.wire.stores": "HeldKey KeyMember KeyMembers SlotMember SlotStanding SlotState"
     " StoreStanding StoreState",
 }
 _HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}
@@ -136,6 +140,7 @@ __all__ = [
     "FingerUpkeep",
     "FingersChanged",
     "Following",
+    "HeldKey",
     "Hop",
     "InvalidKey",
     "InvalidMessage",
@@ -143,6 +148,7 @@ __all__ = [
     "Joined",
     "KeyMember",
     "KeyMembers",
+    "KeyWatch",
     "LeftRing",
     "LocalProtocolError",
     "LogFailed",
@@ -174,6 +180,7 @@ __all__ = [
     "Record",
     "Refused",
     "RemoteProtocolError",
+    "Revision",
     "RingChanged",
     "RingLabel",
     "RouteHop",
@@ -182,6 +189,7 @@ __all__ = [
     "SlotMember",
     "SlotStanding",
     "SlotState",
+    "StaleEntry",
     "Status",
     "StatusChanged",
     "StoreFailed",
@@ -195,6 +203,7 @@ __all__ = [
     "Unavailable",
     "Unconfirmed",
     "Untold",
+    "WatchEnded",
     "Written",
     "p2pnetClient",
     "p2pnetServer",

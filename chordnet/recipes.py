@@ -27,6 +27,7 @@ from typing import Any, Protocol
 
 import msgspec
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import TimeoutError as WaitedLong
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import deferLater
 
@@ -43,11 +44,13 @@ from chordnet.core.base.errors import (
     Unconfirmed,
     Untold,
 )
-from chordnet.core.base.outcomes import Entry
+from chordnet.core.base.outcomes import Entry, Revision
 from chordnet.wire.rpc import Written
 
 POLL_S = 1.0
-"""Between two looks at a lock that another holds, on average."""
+"""Between two looks at a lock that another holds, on average, if its key cannot be watched."""
+WATCHED_S = 10.0
+"""The same while its key is watched: a look for the case that the watch is told nothing."""
 AGAIN_S = 0.2
 """Before something that failed is tried again."""
 
@@ -59,6 +62,14 @@ def steady() -> float:
     """Return seconds of a clock that nobody sets, and that runs while the machine sleeps."""
     boottime = getattr(time, "CLOCK_BOOTTIME", None)
     return time.monotonic() if boottime is None else time.clock_gettime(boottime)
+
+
+class Watch(Protocol):
+    """What a lock needs of a :class:`chordnet.KeyWatch`."""
+
+    @property
+    def finished(self) -> Deferred[None]: ...
+    def stop(self) -> None: ...
 
 
 class Keys(Protocol):
@@ -87,6 +98,14 @@ class Keys(Protocol):
         since: int | None = ...,
         timeout_s: float = ...,
     ) -> Deferred[Written]: ...
+
+    def watch(
+        self,
+        key: str,
+        callback: Callable[[Revision], object] | None = ...,
+        *,
+        since: int | None = ...,
+    ) -> Watch: ...
 
 
 class LockLost(ChordnetError):
@@ -196,14 +215,19 @@ class Lock:
         if self._taken:
             raise LocalProtocolError(f"this object has taken the lock {self._key!r} already")
         self._taken = True
+        vacancy: _Vacancy | None = None
         try:
             while self._lease is None:
                 self._lease = await self._try()
                 if self._lease is None:
-                    await deferLater(self._reactor, POLL_S * (0.5 + self._rng.random()))
+                    vacancy = vacancy or _Vacancy(self._keys, self._key, self._reactor, self._rng)
+                    await vacancy.wait()
         except BaseException:
             self._taken = False
             raise
+        finally:
+            if vacancy is not None:
+                vacancy.close()
         self._lease.begin()
         return self._lease.fence
 
@@ -247,6 +271,54 @@ class Lock:
             return lease if await lease.take() else None
         except _PASSING:
             return None
+
+
+class _Vacancy:
+    """Waits until the key of a lock may have no value."""
+
+    def __init__(self, keys: Keys, key: str, reactor: IReactorTime, rng: Random) -> None:
+        self._reactor = reactor
+        self._rng = rng
+        self._free = False
+        """Whether the last that was heard is that there is no value."""
+        self._blind = False
+        """Whether nothing will be heard."""
+        self._waiting: Deferred[None] | None = None
+        self._watch = keys.watch(key, self._told)
+        self._watch.finished.addErrback(self._failed)
+
+    def _told(self, revision: Revision) -> None:
+        self._free = revision.value is None
+        if self._free:
+            self._wake()
+
+    def _failed(self, _why: object) -> None:
+        # What is wrong is told by the next attempt to take the lock, if it goes on being wrong.
+        self._blind = True
+        self._wake()
+
+    def _wake(self) -> None:
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            waiting.callback(None)
+
+    async def wait(self) -> None:
+        """Wait until the key was seen without a value, or for a while."""
+        if not self._free:
+            pause = POLL_S if self._blind else WATCHED_S
+            self._waiting = Deferred()
+            try:
+                await self._waiting.addTimeout(pause * (0.5 + self._rng.random()), self._reactor)
+            except WaitedLong:
+                return
+            finally:
+                self._waiting = None
+        # Those that wait are told at the same moment, and one of them is enough.
+        await deferLater(self._reactor, AGAIN_S * self._rng.random())
+
+    def close(self) -> None:
+        """Watch no more."""
+        self._watch.stop()
 
 
 class _Lease:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Unpack, get_args
+from typing import Any, Literal, Unpack, get_args, overload
 
 import attrs
 from twisted.application.service import MultiService
@@ -27,7 +27,7 @@ from chordnet.core.base.errors import ChordnetError, ConfigError, LocalProtocolE
 from chordnet.core.base.identifiers import IdentifierSpace
 from chordnet.core.base.limits import OPERATION_S, RECOVERY_S
 from chordnet.core.base.messages import NodeRef, Status
-from chordnet.core.base.outcomes import Entry
+from chordnet.core.base.outcomes import Entry, Revision, StaleEntry
 from chordnet.net.base.addresses import (
     advertised_address,
     checked_advertise,
@@ -44,6 +44,7 @@ from chordnet.net.base.journal import Journal
 from chordnet.net.base.metrics import NetMetric
 from chordnet.net.base.shared import Shared
 from chordnet.net.base.turn import Turn
+from chordnet.net.handles.watching import KeyWatch
 from chordnet.net.links.listening import server_endpoint
 from chordnet.net.observe.hooks import Hooks, Subscription
 from chordnet.net.runtime.delivery import Delivery
@@ -53,7 +54,7 @@ from chordnet.net.runtime.node import LocalNode
 from chordnet.net.runtime.settling import Settling
 from chordnet.net.serve.reading import open_reader, trace_of
 from chordnet.net.store.runner import StoreRunner
-from chordnet.net.store.state import whole_state
+from chordnet.net.store.state import all_held_keys, whole_state
 from chordnet.seams import Keywords, Seams, recorder_of, with_keywords
 from chordnet.settings import NodeSettings
 from chordnet.wire.codec import frame_limit
@@ -71,7 +72,8 @@ from chordnet.wire.rpc import (
     Receipt,
     Written,
 )
-from chordnet.wire.stores import SlotRecovery, StoreStanding, StoreState
+from chordnet.wire.stores import HeldKey, SlotRecovery, StoreStanding, StoreState
+from chordnet.wire.watches import WatchKey
 
 _EXAMPLE = 'ChordService(reactor, "tcp:7001")'
 
@@ -358,12 +360,64 @@ class ChordService(MultiService):
         except KeyError:
             return fail(LocalProtocolError(f"no message {since!r} is kept here"))
 
-    def get(self, key: str, *, timeout_s: float = OPERATION_S) -> Deferred[Entry | None]:
+    @overload
+    def get(
+        self, key: str, *, stale: Literal[False] = False, timeout_s: float = ...
+    ) -> Deferred[Entry | None]: ...
+
+    @overload
+    def get(
+        self, key: str, *, stale: Literal[True], timeout_s: float = ...
+    ) -> Deferred[StaleEntry]: ...
+
+    def get(
+        self, key: str, *, stale: bool = False, timeout_s: float = OPERATION_S
+    ) -> Deferred[Any]:
         """Read a key; fires with its entry, or None if it has no value.
 
         Arguments and failures are those of ``P2PNetClient.get``.
         """
-        return self._ask(GetKey(0, key, timeout_s))
+        return self._ask(GetKey(0, key, timeout_s, stale))
+
+    def watch(
+        self,
+        key: str,
+        callback: Callable[[Revision], object] | None = None,
+        *,
+        since: int | None = None,
+    ) -> KeyWatch:
+        """Be told of the states that a key has, as ``P2PNetClient.watch`` does.
+
+        The watch fails with :class:`NotInRing` when the node ends.
+        """
+        stops: list[Callable[[], None]] = []
+
+        def stop() -> None:
+            for each in stops:
+                each()
+
+        watch = KeyWatch(stop, callback, since)
+        try:
+            keys, asked = self._running().keys, WatchKey(0, key, since)
+            stops.append(keys.watch(asked, lambda told: watch.received([told]), watch.ended))
+        except ChordnetError as error:
+            watch.ended(error)
+        if watch.over:  # the callback may have stopped it at once
+            stop()
+        return watch
+
+    @refusing
+    def held_keys(
+        self, limit: int = 0, after: str = "", *, owned: bool = False
+    ) -> Deferred[list[HeldKey]]:
+        """Return the keys that the node holds, as ``P2PNetClient.held_keys`` does.
+
+        A long list is better asked for in parts, since the node does nothing else meanwhile.
+        """
+        CALL.span(limit, after)
+        CALL.flag("owned", owned)
+        ask = partial(self._running().held_keys, owned=owned)
+        return from_call(lambda: all_held_keys(ask, limit, after))
 
     def put(
         self,

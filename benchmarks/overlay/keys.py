@@ -125,7 +125,7 @@ class KeyVerbs:
 
 
 def _sender(client: P2PNetClient) -> Call:
-    return lambda text: client.send_message(text.ljust(PAYLOAD_BYTES)).addCallback(_ignored)
+    return lambda text: client.send_message(text.ljust(PAYLOAD_BYTES, "x")).addCallback(_ignored)
 
 
 async def _one_by_one(call: Call, keys: Iterable[str]) -> list[float]:

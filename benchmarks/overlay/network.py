@@ -72,7 +72,7 @@ class Network:
 
     def remove(self, number: int) -> None:
         """Have a node hand over its slots and leave; `add` brings it back."""
-        self._p2pnet("remove-node", str(number))
+        self._p2pnet("remove-node", str(number), "--timeout", str(COMMAND_SECONDS - 10))
 
     def converge(self) -> None:
         """Wait until every table of every node is right."""

@@ -47,6 +47,8 @@ COMMANDS = {
     "put": _Entry("keys", "put", _KEYS, "Write a value under a key.", "store"),
     "get": _Entry("keys", "get", _KEYS, "Print the value of a key.", "store"),
     "delete": _Entry("keys", "delete", _KEYS, "Delete a key.", "store"),
+    "watch": _Entry("watch", "watch", _KEYS, "Print what becomes of a key.", "store"),
+    "keys": _Entry("watch", "keys", _KEYS, "The keys that a node holds.", "store"),
     "store": _Entry("look", "store", _KEYS, "The nodes that hold the keys.", "store"),
     "explain-key": _Entry("explain", "explain_key", _KEYS, "Where a key lives.", "store"),
     "status": _Entry("status", "status", _INSIDE, "A table of all nodes."),

@@ -10,7 +10,7 @@ import attrs
 
 from chordnet.core.base import errors
 from chordnet.core.base.errors import ChordnetError, Conflict, Unavailable, Unconfirmed
-from chordnet.core.base.outcomes import Entry
+from chordnet.core.base.outcomes import Entry, StaleEntry
 from chordnet.wire.orders import (
     BeginStore,
     RecoverSlots,
@@ -53,6 +53,7 @@ from chordnet.wire.rpc import (
     WrittenReply,
 )
 from chordnet.wire.stores import KeyMembers, SlotRecovery, StoreStanding
+from chordnet.wire.watches import GetHeldKeys, HeldKeysReply, StaleReply
 
 T = TypeVar("T")
 
@@ -84,12 +85,19 @@ def _receipt(reply: Sent | Done) -> Receipt | None:
 
 
 def _ended(
-    reply: WrittenReply | EntryReply | ConflictReply | UnconfirmedReply | UnavailableReply,
+    reply: WrittenReply
+    | EntryReply
+    | StaleReply
+    | ConflictReply
+    | UnconfirmedReply
+    | UnavailableReply,
 ) -> Any:
     if isinstance(reply, WrittenReply):
         return reply.written
     if isinstance(reply, EntryReply):
         return reply.entry
+    if isinstance(reply, StaleReply):
+        return reply.stale
     if isinstance(reply, ConflictReply):
         return Conflict(reply.text, reply.present)
     if isinstance(reply, UnconfirmedReply):
@@ -107,13 +115,14 @@ LOOKUP: Call[LookupResult] = Call(Lookup, attrgetter("result"))
 TRACE: Call[MessageTrace] = Call(GetTrace, attrgetter("trace"))
 BEGIN: Call[None] = Call(BeginRing, _nothing)
 LEAVE: Call[None] = Call(LeaveRing, _nothing)
-GET: Call[Entry | None] = Call(GetKey, _ended)
+GET: Call[Entry | StaleEntry | None] = Call(GetKey, _ended)
 PUT: Call[Written] = Call(PutKey, _ended)
 DELETE: Call[Written] = Call(DeleteKey, _ended)
 STORE_STATE: Call[StoreStateReply] = Call(GetStoreState, _same)
 VACATE: Call[None] = Call(VacateSeats, _nothing)
 CAN_STOP: Call[StoreStanding] = Call(CanStop, attrgetter("standing"))
 INSPECT: Call[KeyMembers] = Call(InspectKey, attrgetter("members"))
+HELD_KEYS: Call[HeldKeysReply] = Call(GetHeldKeys, _same)
 RECOVER: Call[list[SlotRecovery]] = Call(RecoverSlots, attrgetter("recoveries"))
 BEGIN_STORE: Call[None] = Call(BeginStore, _nothing)
 ASIDE: Call[str] = Call(SetStoreAside, attrgetter("where"))
@@ -135,6 +144,7 @@ CALLS: tuple[Call[Any], ...] = (
     VACATE,
     CAN_STOP,
     INSPECT,
+    HELD_KEYS,
     RECOVER,
     BEGIN_STORE,
     ASIDE,

@@ -12,14 +12,13 @@ not been handed over yet goes to the next address.
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Sequence
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 
 from chordnet.client.calls import Call, error_of
-from chordnet.client.following import Following
 from chordnet.core.base.errors import (
     Busy,
     ChordnetError,
@@ -58,6 +57,7 @@ from chordnet.wire.rpc import (
     ServerReply,
     Unfollow,
 )
+from chordnet.wire.watches import Revisions
 
 T = TypeVar("T")
 
@@ -65,6 +65,19 @@ Doubt = Callable[[ChordnetError], ChordnetError]
 """Makes the error of a call that was sent and is not answered, from the reason."""
 
 _LONGEST = frame_limit(PHRASE_BYTES)
+
+
+class Followed(Protocol):
+    """What a client has asked a node to send, one reply after the other."""
+
+    def received(self, reply: Any) -> None:
+        """Take one reply."""
+
+    def ended(self, error: ChordnetError) -> None:
+        """Take note that nothing more comes."""
+
+    def stop(self) -> None:
+        """Ask for no more."""
 
 
 class Channel:
@@ -91,7 +104,7 @@ class Channel:
         self._turn = Turn(reactor, _failed_inside)
         self._rid = 0
         self._waiting: dict[int, _Waiting] = {}
-        self._follows: dict[int, Following] = {}
+        self._follows: dict[int, Followed] = {}
         self._unsent: dict[int, bytes] = {}
         """Frames that wait for a connection, by their requests."""
         self._unsent_bytes = 0
@@ -135,7 +148,7 @@ class Channel:
         self._rid += 1
         return self._rid
 
-    def follow(self, following: Following, request: ClientRequest) -> None:
+    def follow(self, following: Followed, request: ClientRequest) -> None:
         """Send a request, and pass what comes for it to ``following``.
 
         :raises Busy: too many bytes wait for the node already.
@@ -279,8 +292,8 @@ class Channel:
         elif waiting is not None:
             self._answer(waiting, reply)
 
-    def _pass_on(self, following: Following, reply: ServerReply) -> None:
-        if isinstance(reply, Messages | Ordered):
+    def _pass_on(self, following: Followed, reply: ServerReply) -> None:
+        if isinstance(reply, Messages | Ordered | Revisions):
             following.received(reply)
         elif isinstance(reply, Failure):
             del self._follows[reply.rid]

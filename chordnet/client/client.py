@@ -8,7 +8,7 @@ sent have a limit, too (``send_buffer_bytes``): beyond it a call fails immediate
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, get_args
+from typing import Any, Literal, get_args, overload
 
 from twisted.internet.defer import Deferred
 
@@ -33,12 +33,14 @@ from chordnet.client.pages import Pages
 from chordnet.client.recording import ClientHistory
 from chordnet.core.base.errors import Busy, ConfigError, LocalProtocolError
 from chordnet.core.base.limits import OPERATION_S, RECOVERY_S
-from chordnet.core.base.outcomes import Entry
+from chordnet.core.base.outcomes import Entry, Revision, StaleEntry
 from chordnet.net.base.addresses import Endpoints, client_endpoint, format_address, parse_address
 from chordnet.net.base.arguments import CALL, SETTING, refusing
 from chordnet.net.base.interfaces import IReactor
 from chordnet.net.base.limits import NetworkLimits
+from chordnet.net.handles.watching import KeyWatch
 from chordnet.wire.keys import check_store_key
+from chordnet.wire.phrases import check_key, check_phrase
 from chordnet.wire.rpc import (
     DeleteKey,
     Follow,
@@ -54,10 +56,8 @@ from chordnet.wire.rpc import (
     PutKey,
     Receipt,
     Written,
-    check_key,
-    check_phrase,
 )
-from chordnet.wire.stores import KeyMembers, SlotRecovery, StoreStanding, StoreState
+from chordnet.wire.stores import HeldKey, KeyMembers, SlotRecovery, StoreStanding, StoreState
 
 MAX_ADDRESSES = 32
 """Addresses of one client."""
@@ -222,18 +222,56 @@ class P2PNetClient:
         CALL.flag("iterative", iterative)
         return self._channel.ask(LOOKUP, (key, iterative), self._timeout_s)
 
+    @overload
+    def get(
+        self, key: str, *, stale: Literal[False] = False, timeout_s: float = ...
+    ) -> Deferred[Entry | None]: ...
+
+    @overload
+    def get(
+        self, key: str, *, stale: Literal[True], timeout_s: float = ...
+    ) -> Deferred[StaleEntry]: ...
+
     @refusing
-    def get(self, key: str, *, timeout_s: float = OPERATION_S) -> Deferred[Entry | None]:
+    def get(
+        self, key: str, *, stale: bool = False, timeout_s: float = OPERATION_S
+    ) -> Deferred[Any]:
         """Read a key; the Deferred fires with its entry, or None if it has no value.
 
         :param key: a text of 1 to 1,024 bytes of UTF-8.
+        :param stale: whatever one of the nodes that hold the key has will do, however old it is: it
+            fires with a :class:`StaleEntry`, as long as one of them answers.
         :param timeout_s: seconds that the node may take.
 
         Fails with :class:`Unavailable` if too few of the nodes that hold the key answer, with
         :class:`NoStore` if the node keeps no store, and with :class:`NotInRing` or
         :class:`InvalidKey`.
         """
-        return self._keys.get(GetKey(0, key, timeout_s))
+        return self._keys.get(GetKey(0, key, timeout_s, stale))
+
+    def watch(
+        self,
+        key: str,
+        callback: Callable[[Revision], object] | None = None,
+        *,
+        since: int | None = None,
+    ) -> KeyWatch:
+        """Be told of the states that a key has, in the order of its versions, each once.
+
+        Each is confirmed, as what :meth:`get` returns. What was overwritten before the node has
+        read it is a gap in the revision that comes next; the newest always comes in the end. That a
+        key was deleted, or has expired, is a revision as well, with a value of None.
+
+        :param callback: called with every :class:`Revision`; without one the handle that is
+            returned is an asynchronous iterator. A coroutine is waited for before the next call.
+        :param since: begin after this version: to go on after a break. None: the first revision
+            says what there is.
+
+        The handle's ``finished`` fails with :class:`ConnectFailed` when the connection is lost,
+        with :class:`WatchEnded` when the node or the client ends the watch, with :class:`NoStore`,
+        :class:`NotInRing`, :class:`Busy` or :class:`InvalidKey`, and with what the callback raises.
+        """
+        return self._keys.watch(key, callback, since)
 
     @refusing
     def put(
@@ -284,6 +322,26 @@ class P2PNetClient:
         The receipt has the version that the deletion made: a later write has a higher one.
         """
         return self._keys.write(DeleteKey(0, key, if_version, request, since, timeout_s))
+
+    @refusing
+    def held_keys(
+        self, limit: int = 0, after: str = "", *, owned: bool = False
+    ) -> Deferred[list[HeldKey]]:
+        """Return the keys that the node holds and that have a value, as it has them.
+
+        They come by slot, and in each slot in the order of their bytes. What the node has may be
+        old, or not confirmed: it is what its own disk holds.
+
+        :param limit: the most keys; 0 for all, however many replies that takes.
+        :param after: only those after this key, for the next part of a long list.
+        :param owned: only those of slots that the node looks after, as the first live one: over all
+            nodes each key is then told once, while the ring does not change.
+
+        Fails with :class:`NoStore` if the node keeps no store.
+        """
+        CALL.span(limit, after)
+        CALL.flag("owned", owned)
+        return Deferred.fromCoroutine(self._pages().held_keys(limit, after, owned=owned))
 
     def store_state(self) -> Deferred[StoreState]:
         """Return what the node knows of the store: its slots, who holds them, its own part."""

@@ -68,11 +68,11 @@ class Following:
         self._channel.unfollow(self._rid)
         self._finish(None)
 
-    def received(self, reply: Messages | Ordered) -> None:
+    def received(self, reply: Any) -> None:
         """Pass messages to the callback, one by one."""
         if isinstance(reply, Ordered):
             self._hand_on(reply.entries, reply.more)
-        elif self._order == "received":
+        elif self._order == "received" and isinstance(reply, Messages):
             self._hand_on(reply.messages, reply.more)
         else:
             self._channel.unfollow(self._rid)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import attrs
 import msgspec
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
@@ -30,8 +31,11 @@ from chordnet.core.base.errors import (
     Unconfirmed,
     Untold,
 )
-from chordnet.wire.keys import check_key_request, unconfirmed
+from chordnet.core.base.outcomes import Revision
+from chordnet.net.handles.watching import KeyWatch
+from chordnet.wire.keys import check_key_request, check_watch, unconfirmed
 from chordnet.wire.rpc import DeleteKey, GetKey, KeyRequest, PutKey
+from chordnet.wire.watches import Revisions, WatchKey
 
 REQUEST_BYTES = 16
 """Bytes of the id of a write that was asked for without one."""
@@ -75,6 +79,21 @@ class KeyCalls:
         check_key_request(asked)
         return self._ask(GET, asked, None)
 
+    def watch(
+        self, key: str, callback: Callable[[Revision], object] | None, since: int | None
+    ) -> KeyWatch:
+        """Begin a watch; what prevents it is the end of it."""
+        channel, rid = self._channel, self._channel.number()
+        watch = KeyWatch(lambda: channel.unfollow(rid), callback, since)
+        try:
+            asked = WatchKey(rid, key, since)
+            check_watch(asked)
+            told = self._history.watched(key, since) if self._history is not None else None
+            channel.follow(_Followed(watch, told), asked)
+        except ChordnetError as error:
+            watch.ended(error)
+        return watch
+
     def write(self, asked: PutKey | DeleteKey) -> Deferred[Any]:
         """Write or delete a key.
 
@@ -100,6 +119,32 @@ class KeyCalls:
         if ended is not None:
             answer.addBoth(_recorded, ended)
         return answer
+
+
+@attrs.frozen
+class _Followed:
+    """A watch, as the channel follows it."""
+
+    watch: KeyWatch
+    told: Callable[[Revision], object] | None
+    """Records what comes."""
+
+    def received(self, reply: Any) -> None:
+        """Take one reply."""
+        if not isinstance(reply, Revisions):
+            return
+        if self.told is not None:
+            for revision in reply.revisions:
+                self.told(revision)
+        self.watch.received(reply.revisions)
+
+    def ended(self, error: ChordnetError) -> None:
+        """Take note that nothing more comes."""
+        self.watch.ended(error)
+
+    def stop(self) -> None:
+        """Ask for no more."""
+        self.watch.stop()
 
 
 def _doubt(asked: PutKey | DeleteKey, request: bytes, error: ChordnetError) -> ChordnetError:

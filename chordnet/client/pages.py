@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
-from chordnet.client.calls import HISTORY, MESSAGES, STORE_STATE, TRAILS, Call
+from chordnet.client.calls import HELD_KEYS, HISTORY, MESSAGES, STORE_STATE, TRAILS, Call
 from chordnet.client.channel import Channel
 from chordnet.core.base.errors import ConnectFailed
 from chordnet.wire.rpc import (
@@ -17,7 +17,7 @@ from chordnet.wire.rpc import (
     NodeHistory,
     OriginHistory,
 )
-from chordnet.wire.stores import SlotState, StoreState
+from chordnet.wire.stores import HeldKey, SlotState, StoreState
 
 T = TypeVar("T")
 
@@ -88,6 +88,16 @@ class Pages:
             slots += page.slots
             if not reply.more or not page.slots:
                 return replace(page, slots=slots)
+
+    async def held_keys(self, limit: int, after: str, *, owned: bool) -> list[HeldKey]:
+        """Return the keys after ``after`` that the node holds, ``limit`` at most; 0 for all."""
+        found: list[HeldKey] = []
+        more = True
+        while more and (not limit or len(found) < limit):
+            page = await self._ask(HELD_KEYS, found[-1].key if found else after, owned)
+            found += page.keys
+            more = page.more and bool(page.keys)
+        return found[:limit] if limit else found
 
     async def _ask(self, call: Call[T], *arguments: object) -> T:
         page = await self._channel.ask(call, arguments, self._timeout_s)

@@ -19,7 +19,7 @@ from chordnet.core.base.errors import (
     Unconfirmed,
     Untold,
 )
-from chordnet.core.base.outcomes import Entry
+from chordnet.core.base.outcomes import Entry, Revision, StaleEntry
 from chordnet.judge.store.history import HistoryRecorder, Outcome, Pending
 from chordnet.wire.rpc import DeleteKey, GetKey, KeyRequest, PutKey, Written
 
@@ -43,6 +43,7 @@ class ClientHistory:
         self._name = name
         self._write = write
         self._seconds = seconds
+        self._watches = 0
         self._free: list[HistoryRecorder] = []
         self._all: list[HistoryRecorder] = []
         self._unconfirmed: dict[bytes, tuple[HistoryRecorder, Pending]] = {}
@@ -56,7 +57,8 @@ class ClientHistory:
         recorder = self._recorder()
         now = self._seconds()
         if isinstance(asked, GetKey):
-            return partial(self._read, recorder, recorder.get(now, asked.key))
+            pending = recorder.get(now, asked.key, stale=asked.stale)
+            return partial(self._read, recorder, pending)
         if isinstance(asked, PutKey):
             pending = recorder.put(
                 now, asked.key, asked.value, if_version=asked.if_version, expires=asked.expires_s
@@ -64,6 +66,18 @@ class ClientHistory:
         else:
             pending = recorder.delete(now, asked.key, if_version=asked.if_version)
         return partial(self._wrote, recorder, pending, asked, asked.since is not None)
+
+    def watched(self, key: str, since: int | None) -> Callable[[Revision], object]:
+        """Note that a watch was asked for; the function returned is told each revision."""
+        self._watches += 1
+        recorder = HistoryRecorder(f"{self._name}/watch-{self._watches}", self._write)
+        began = self._seconds()
+
+        def told(revision: Revision) -> None:
+            version, found = revision.version, revision.value
+            recorder.told(began, self._seconds(), key, version=version, found=found, since=since)
+
+        return told
 
     def close(self) -> None:
         """Write what has no certain end, as unconfirmed."""
@@ -82,6 +96,8 @@ class ClientHistory:
         return recorder
 
     def _read(self, recorder: HistoryRecorder, pending: Pending, told: object) -> None:
+        if isinstance(told, StaleEntry):
+            told = told.entry
         if isinstance(told, Entry):
             self._end(recorder, pending, Outcome.VALUE, told)
         elif told is None:

@@ -8,14 +8,14 @@ well, if they can be reached from here.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar, overload
 
 import attrs
 from twisted.internet.defer import Deferred
 from twisted.internet.defer import TimeoutError as ReactorTimeout
 
 from chordnet.core.base.errors import ChordnetError
-from chordnet.core.base.outcomes import Entry
+from chordnet.core.base.outcomes import Entry, Revision, StaleEntry
 from chordnet.survey.description import NetworkDescription
 from chordnet.survey.waiting import Clock, gather
 from chordnet.wire.rpc import (
@@ -31,7 +31,7 @@ from chordnet.wire.rpc import (
     Receipt,
     Written,
 )
-from chordnet.wire.stores import KeyMembers, SlotRecovery, StoreStanding, StoreState
+from chordnet.wire.stores import HeldKey, KeyMembers, SlotRecovery, StoreStanding, StoreState
 
 T = TypeVar("T")
 
@@ -51,7 +51,20 @@ class Client(Protocol):
     def status(self) -> Deferred[NodeStatus]: ...
     def begin(self) -> Deferred[None]: ...
     def lookup(self, key: str, iterative: bool = False) -> Deferred[LookupResult]: ...
-    def get(self, key: str, *, timeout_s: float) -> Deferred[Entry | None]: ...
+    @overload
+    def get(
+        self, key: str, *, stale: Literal[False] = False, timeout_s: float = ...
+    ) -> Deferred[Entry | None]: ...
+    @overload
+    def get(
+        self, key: str, *, stale: Literal[True], timeout_s: float = ...
+    ) -> Deferred[StaleEntry]: ...
+    def watch(
+        self, key: str, callback: Callable[[Revision], object], *, since: int | None
+    ) -> Any: ...
+    def held_keys(
+        self, limit: int = 0, after: str = "", *, owned: bool = False
+    ) -> Deferred[list[HeldKey]]: ...
     def put(
         self,
         key: str,

@@ -15,7 +15,14 @@ from chordnet.core.base.limits import MAX_VALUE_BYTES
 from chordnet.core.base.messages import PeerMessage, StoreMail
 from chordnet.wire.greeting import Bye, Hello, Refuse, Welcome
 from chordnet.wire.parts import HEADER_BYTES, PART_BYTES, tag_of
-from chordnet.wire.rpc import ClientRequest, ConflictReply, EntryReply, PutKey, ServerReply
+from chordnet.wire.rpc import (
+    ClientRequest,
+    ConflictReply,
+    EntryReply,
+    PutKey,
+    ServerReply,
+)
+from chordnet.wire.watches import Revisions, StaleReply
 
 FRAME_SLACK = 196608
 """Bytes of a frame in addition to the longest body: the longest route, lists of nodes."""
@@ -47,7 +54,7 @@ def _tags(*kinds: type[msgspec.Struct]) -> frozenset[int]:
 
 LONG_OF_PEERS = _tags(StoreMail)
 LONG_OF_CLIENTS = _tags(PutKey)
-LONG_OF_NODES = _tags(EntryReply, ConflictReply)
+LONG_OF_NODES = _tags(EntryReply, ConflictReply, Revisions, StaleReply)
 """Tags of what may come in parts: from peers, from clients, and from a node to a client."""
 
 

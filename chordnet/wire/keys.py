@@ -16,6 +16,7 @@ from chordnet.core.base.limits import (
     MAX_VALUE_BYTES,
 )
 from chordnet.wire.rpc import DeleteKey, GetKey, KeyRequest, PutKey
+from chordnet.wire.watches import WatchKey
 
 _SHOWN = 60
 _LONGEST_INT = 64
@@ -62,6 +63,8 @@ def check_key_request(asked: KeyRequest) -> bytes:
     :raises LocalProtocolError: anything else is not.
     """
     key = check_store_key(asked.key)
+    if isinstance(asked, GetKey) and not isinstance(asked.stale, bool):
+        raise LocalProtocolError(f"stale must be True or False, not {_shown(asked.stale)}")
     _check_seconds("timeout_s", asked.timeout_s, MAX_OPERATION_S)
     if isinstance(asked, GetKey):
         return key
@@ -76,6 +79,18 @@ def check_key_request(asked: KeyRequest) -> bytes:
         _check_request(asked.request)
     elif asked.since is not None:
         raise LocalProtocolError("since is given without the request that it belongs to")
+    return key
+
+
+def check_watch(asked: WatchKey) -> bytes:
+    """Return the key of a watch as it is kept, if all that the request says is possible.
+
+    :raises InvalidKey: the key is not.
+    :raises LocalProtocolError: the version is not.
+    """
+    key = check_store_key(asked.key)
+    if asked.since is not None:
+        _check_version("since", asked.since)
     return key
 
 

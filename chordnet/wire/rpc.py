@@ -14,12 +14,10 @@ import msgspec
 from chordnet.core.base.errors import (
     ChordnetError,
     Conflict,
-    InvalidMessage,
-    LocalProtocolError,
     Unavailable,
     Unconfirmed,
 )
-from chordnet.core.base.limits import OPERATION_S, PHRASE_BYTES
+from chordnet.core.base.limits import OPERATION_S
 from chordnet.core.base.outcomes import Entry
 from chordnet.wire.orders import (
     AsideReply,
@@ -29,43 +27,10 @@ from chordnet.wire.orders import (
     SetStoreAside,
 )
 from chordnet.wire.stores import KeyMembers, StoreStanding, StoreState
+from chordnet.wire.watches import GetHeldKeys, HeldKeysReply, Revisions, StaleReply, WatchKey
 
 Order = Literal["received", "origin"]
 """The order in which messages are delivered: as this node received them, or per origin."""
-
-
-def check_phrase(body: str, limit: int = PHRASE_BYTES) -> bytes:
-    """Return ``body`` as it is broadcast.
-
-    :raises InvalidMessage: it is not a ``str``, is empty, contains white space, is longer than
-        ``limit`` bytes of UTF-8 or cannot be encoded in UTF-8.
-    """
-    if not isinstance(body, str):
-        raise InvalidMessage(f"the message must be a text (str), not {type(body).__name__}")
-    if not body:
-        raise InvalidMessage("the message is empty; give one phrase without white space")
-    if body.split() != [body]:
-        raise InvalidMessage("the message has white space in it; join its words, as in red-apple")
-    try:
-        encoded = body.encode()
-    except UnicodeEncodeError:
-        raise InvalidMessage("the message is not valid text (UTF-8)") from None
-    if len(encoded) > limit:
-        raise InvalidMessage(f"the message has {len(encoded)} bytes, at most {limit} are accepted")
-    return encoded
-
-
-def check_key(key: str) -> bytes:
-    """Return ``key`` as it is hashed; escaped bytes that are not UTF-8 are restored.
-
-    :raises LocalProtocolError: it is not a ``str``, or cannot be encoded.
-    """
-    if not isinstance(key, str):
-        raise LocalProtocolError(f"the key must be a text (str), not {type(key).__name__}")
-    try:
-        return key.encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError:
-        raise LocalProtocolError("the key is not valid text (UTF-8)") from None
 
 
 class _Value(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -351,6 +316,8 @@ class GetKey(_Rpc, frozen=True, tag=112):
 
     key: str
     timeout_s: float = OPERATION_S
+    stale: bool = False
+    """Whatever one of the nodes that hold the key has will do."""
 
 
 class PutKey(_Rpc, frozen=True, tag=113):
@@ -541,6 +508,8 @@ ClientRequest = (
     | VacateSeats
     | CanStop
     | InspectKey
+    | WatchKey
+    | GetHeldKeys
     | RecoverSlots
     | BeginStore
     | SetStoreAside
@@ -564,6 +533,9 @@ ServerReply = (
     | StoreStateReply
     | StandingReply
     | KeyMembersReply
+    | Revisions
+    | HeldKeysReply
+    | StaleReply
     | RecoveryReply
     | AsideReply
 )
@@ -579,13 +551,15 @@ REPLIES: dict[type, tuple[type, ...]] = {
     GetHistory: (HistoryReply,),
     GetTrails: (Trails,),
     BeginRing: (Done,),
-    GetKey: (EntryReply, UnavailableReply),
+    GetKey: (EntryReply, StaleReply, UnavailableReply),
     PutKey: (WrittenReply, ConflictReply, UnconfirmedReply, UnavailableReply),
     DeleteKey: (WrittenReply, ConflictReply, UnconfirmedReply, UnavailableReply),
     GetStoreState: (StoreStateReply,),
     VacateSeats: (Done,),
     CanStop: (StandingReply,),
     InspectKey: (KeyMembersReply,),
+    WatchKey: (Revisions,),
+    GetHeldKeys: (HeldKeysReply,),
     RecoverSlots: (RecoveryReply,),
     BeginStore: (Done,),
     SetStoreAside: (AsideReply,),

@@ -16,6 +16,18 @@ class SlotMember(_Value, frozen=True):
     store: str
 
 
+class HeldKey(_Value, frozen=True):
+    """A key with a value that a node holds, as that node has it."""
+
+    key: str
+    version: int
+    bytes: int
+    """Of the value."""
+    expires: float | None
+    """When it expires, in seconds since 1970 on the clock of the node that wrote it."""
+    slot: int
+
+
 class SlotState(_Value, frozen=True):
     """What a node knows of one slot, a part of the keys."""
 

@@ -11,14 +11,16 @@ from chordnet.core.store.base.outcomes import (
     Done,
     Found,
     Outcome,
+    Stale,
     Unavailable,
     Unconfirmed,
     Untold,
 )
 from chordnet.core.store.base.records import EMPTY, Content
 from chordnet.core.store.base.requests import Get, Put
-from chordnet.net.base.interfaces import KeyDone
+from chordnet.net.base.interfaces import KeyDone, Told
 
+Ended = Callable[[ChordnetError], None]
 FORMATION = bytes(range(16))
 MEMBERS = tuple(Member(f"Node {number}", number) for number in (4, 9, 12))
 SLOT = 63
@@ -28,14 +30,21 @@ class FakeStore:
     """A ``KeyStore`` without nodes.
 
     :param wall: what time it is, for values that expire.
+    :param later: calls a function after some seconds, so that watches hear of what expires.
 
     ``ends`` has how the next operations end, if not as usual: an outcome or an error that is told
     without anything being done, or one of the methods ``lost`` (done, and told to be unconfirmed)
     and ``silent`` (nothing is told).
     """
 
-    def __init__(self, wall: Callable[[], float]) -> None:
+    def __init__(
+        self, wall: Callable[[], float], later: Callable[..., object] = lambda *_: None
+    ) -> None:
         self._wall = wall
+        self._later = later
+        self._number = 0
+        self.watches: dict[int, tuple[bytes, int | None, Told, Ended]] = {}
+        """By number: the key, the version that it was told last, and the callbacks."""
         self.contents: dict[bytes, Content] = {}
         self.asked: list[tuple[Get | Put, float]] = []
         """What was asked for, with its time limit."""
@@ -59,6 +68,32 @@ class FakeStore:
         else:
             done(end)
 
+    def watch(self, key: bytes, since: int | None, told: Told, ended: Ended) -> Callable[[], None]:
+        if self.refuses is not None:
+            raise self.refuses
+        self._number += 1
+        number = self._number
+        self.watches[number] = key, since, told, ended
+        self._notify(number, self.present(key))
+        return lambda: self.watches.pop(number, None) and None
+
+    def _notify(self, number: int, content: Content) -> None:
+        key, last, told, ended = self.watches[number]
+        if last is None or content.version > last:
+            version, gap = content.version, None
+            if last is not None and version > last + 1:
+                gap = last + 1, version - 1
+            self.watches[number] = key, version, told, ended
+            if content.expires is not None:
+                self._later(max(0.0, content.expires - self._wall()), self.present, key)
+            told(content, gap)
+
+    def _set(self, key: bytes, content: Content) -> None:
+        self.contents[key] = content
+        for number, (watched, *_) in list(self.watches.items()):
+            if watched == key and number in self.watches:
+                self._notify(number, content)
+
     def slot_of(self, key: bytes) -> int | None:
         return self.slot
 
@@ -78,13 +113,15 @@ class FakeStore:
         content = self.contents.get(key, EMPTY)
         if content.expires is not None and content.expires <= self._wall():
             content = content.written(None, b"expired")
-            self.contents[key] = content
+            self._set(key, content)
         return content
 
     def outcome(self, asked: Get | Put) -> Outcome:
         """Do what was asked for, and return how it ends."""
         present = self.present(asked.key)
         if isinstance(asked, Get):
+            if asked.stale:
+                return Stale(present, MEMBERS[0].node, 1, 0.5)
             return Found(present)
         version = present.version_of(asked.request)
         if version is not None:
@@ -94,7 +131,7 @@ class FakeStore:
         if not asked.fits(present):
             return Conflict(present)
         written = present.written(asked.value, asked.request, expires=asked.expires)
-        self.contents[asked.key] = written
+        self._set(asked.key, written)
         return self._done(written.version)
 
     def _done(self, version: int) -> Done:

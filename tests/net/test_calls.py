@@ -23,6 +23,7 @@ from chordnet.wire.rpc import (
     ServerReply,
     Unfollow,
 )
+from chordnet.wire.watches import WatchKey
 from tests.net.test_service import ServiceCase
 
 PAGE = (Path(__file__).parents[2] / "docs" / "wire-format.md").read_text("utf-8")
@@ -41,10 +42,10 @@ class TableTests(SynchronousTestCase):
 
     def test_the_client_asks_everything_that_a_node_answers(self) -> None:
         expected = {call.request: call.replies for call in asked.CALLS}
-        following = {request: REPLIES[request] for request in (Follow, Unfollow)}
-        # A client's Channel deals with these two.
+        following = {request: REPLIES[request] for request in (Follow, Unfollow, WatchKey)}
+        # A client's Channel deals with these.
         self.assertEqual(expected | following, REPLIES)
-        self.assertEqual(len(expected), len(REPLIES) - 2)
+        self.assertEqual(len(expected), len(REPLIES) - 3)
 
     def test_the_page_names_the_role_and_the_replies_of_every_request(self) -> None:
         self.assertEqual([name for name, *_ in ROWS], [c.request.__name__ for c in CALLS])

@@ -12,9 +12,11 @@ from chordnet import (
     Conflict,
     NoStore,
     P2PNetClient,
+    Revision,
     Seams,
     Unavailable,
     Unconfirmed,
+    WatchEnded,
 )
 from chordnet.judge.store.anomalies import Verdict
 from chordnet.judge.store.check import check_history
@@ -52,6 +54,34 @@ class KeySocketTests(SocketCase):
         history.close()
         found = check_history(list(read_history(lines)))
         self.assertEqual((found.verdict, found.operations), (Verdict.RIGHT, 7))
+
+    async def test_a_key_is_watched_and_what_is_told_is_in_the_history(self) -> None:
+        store = FakeStore(time.time)
+        node = await self.service("one", seams=Seams(keys=store))
+        await node.joined()
+        lines: list[bytes] = []
+        history = ClientHistory("a", lines.append)
+        client = P2PNetClient(node.address, reactor, history=history)
+        self.clients.append(client)
+        watch = client.watch("config")
+        self.assertEqual(await anext(watch), Revision(0, None))
+        for value in (b"one", b"x" * 1_048_576, b"three"):
+            await client.put("config", value)
+        await client.delete("config")
+        told = [await anext(watch) for _ in range(4)]
+        self.assertEqual([(each.version, len(each.value or b"")) for each in told],
+                         [(1, 3), (2, 1_048_576), (3, 5), (4, 0)])  # fmt: skip
+        watch.stop()
+        again = client.watch("config", since=2)
+        self.assertEqual((await anext(again)).gap, (3, 3))
+        self.assertEqual((await client.get("config", stale=True)).node, "Node 4")
+        store.watches[max(store.watches)][3](WatchEnded("enough"))
+        with self.assertRaises(WatchEnded):
+            await anext(again)
+        history.close()
+        found = check_history(list(read_history(lines)))
+        self.assertEqual((found.verdict, found.operations, found.stale), (Verdict.RIGHT, 11, 1))
+        self.assertEqual(len(store.watches), 1)
 
     async def test_many_large_values_are_read_at_the_same_time(self) -> None:
         node = await self.service("one", seams=Seams(keys=FakeStore(time.time)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from random import Random
 from secrets import token_bytes
@@ -18,13 +19,25 @@ from chordnet.core.base.errors import (
     LocalProtocolError,
     NoStore,
     TimedOut,
+    WatchEnded,
 )
-from chordnet.core.base.outcomes import Entry
+from chordnet.core.base.outcomes import Entry, Revision
 from chordnet.core.store.base import outcomes
 from chordnet.core.store.base.records import EMPTY, Content
 from chordnet.core.store.base.requests import Get, Put
+from chordnet.net.handles.watching import KeyWatch
 from chordnet.net.store.keys import entry_of, unavailable, uncertain, written
-from chordnet.recipes import AGAIN_S, POLL_S, Keys, Leader, Lock, LockLost, holding_of, steady
+from chordnet.recipes import (
+    AGAIN_S,
+    POLL_S,
+    WATCHED_S,
+    Keys,
+    Leader,
+    Lock,
+    LockLost,
+    holding_of,
+    steady,
+)
 from chordnet.wire.rpc import DeleteKey, GetKey, KeyRequest, PutKey, Written
 from tests.net.fake_store import SLOT, FakeStore
 from tests.net.fake_store import unavailable as ends_unavailable
@@ -45,7 +58,10 @@ class Program:
         """Whether nothing that it asks for arrives."""
         self.deaf = False
         """Whether no answer arrives."""
+        self.blind = False
+        """Whether it can watch nothing."""
         self.late = 0.0
+        self.watches: list[KeyWatch] = []
 
     def get(self, key: str, *, timeout_s: float = 10.0) -> Deferred[Entry | None]:
         return self._ask(GetKey(0, key, timeout_s), Get(key.encode()))
@@ -78,6 +94,27 @@ class Program:
         name = request or token_bytes(8)
         asked = DeleteKey(0, key, if_version, name, since, timeout_s)
         return self._ask(asked, Put(key.encode(), None, name, if_version, None, since))
+
+    def watch(
+        self,
+        key: str,
+        callback: Callable[[Revision], object] | None = None,
+        *,
+        since: int | None = None,
+    ) -> KeyWatch:
+        stops: list[Callable[[], None]] = []
+        watch = KeyWatch(lambda: [stop() for stop in stops] and None, callback, since)
+        self.watches.append(watch)
+        if self.blind:
+            watch.ended(WatchEnded("the watch has ended"))
+            return watch
+
+        def told(content: Content, gap: Any) -> None:
+            if not self.cut and not self.deaf:
+                watch.received([Revision(content.version, content.value, content.expires, gap)])
+
+        stops.append(self.store.watch(key.encode(), since, told, watch.ended))
+        return watch
 
     def _ask(self, asked: KeyRequest, operation: Get | Put) -> Deferred[Any]:
         done: Deferred[Any] = Deferred()
@@ -117,7 +154,7 @@ class LockCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.rng = Random(1)
-        self.store = FakeStore(lambda: WALL + self.clock.seconds())
+        self.store = FakeStore(lambda: WALL + self.clock.seconds(), self.clock.callLater)
         self.first, self.second = self.program(), self.program()
 
     def program(self) -> Program:
@@ -174,6 +211,43 @@ class Taking(LockCase):
         self.run_for(2 * POLL_S)
         self.assertGreater(self.successResultOf(waiting), before)
         self.assertIsNone(lock.fence)
+
+    def test_one_that_waits_is_told_of_the_release_and_does_not_poll(self):
+        lock = self.held(self.first)
+        waiting = self.begun(self.lock(self.second).acquire())
+        self.run_for(1.0)
+        asked = len(self.store.asked)
+        self.successResultOf(self.begun(lock.release()))
+        self.run_for(AGAIN_S + 0.1)
+        self.assertGreater(self.successResultOf(waiting), 1)
+        self.assertLess(len(self.store.asked) - asked, 4)
+        self.assertTrue(self.second.watches[0].over)
+        self.assertEqual(self.store.watches, {})
+
+    def test_one_that_waits_and_is_told_nothing_looks_by_itself(self):
+        lock = self.held(self.first)
+        waiting = self.begun(self.lock(self.second).acquire())
+        self.store.watches.clear()
+        self.successResultOf(self.begun(lock.release()))
+        self.run_for(WATCHED_S / 2 - 0.2)
+        self.assertNoResult(waiting)
+        self.run_for(WATCHED_S + 0.5)
+        self.assertGreater(self.successResultOf(waiting), 1)
+
+    def test_one_that_cannot_watch_polls(self):
+        lock = self.held(self.first)
+        self.second.blind = True
+        waiting = self.begun(self.lock(self.second).acquire())
+        self.successResultOf(self.begun(lock.release()))
+        self.run_for(2 * POLL_S)
+        self.assertGreater(self.successResultOf(waiting), 1)
+
+    def test_one_that_gives_up_waiting_watches_no_more(self):
+        self.held(self.first)
+        waiting = self.begun(self.lock(self.second).acquire())
+        waiting.cancel()
+        self.failureResultOf(waiting)
+        self.assertEqual(self.store.watches, {})
 
     def test_the_lock_of_a_program_that_died_is_free_after_its_time(self):
         self.held(self.first)

@@ -107,7 +107,7 @@ class HeldTests(SynchronousTestCase):
         held_ = node.formation.holdings.slots[0].registers
         held_.records[b"gone"] = Record(BALLOT, BALLOT, EMPTY)
         held_.records[b"k"] = Record(BALLOT, BALLOT, CONTENT)
-        held_.stock.add(b"k", held_.records[b"k"])
+        held_.stock.add(b"k", held_.records[b"k"], 1)
         node.formation.asking.look_up(b"k")
         expected = {
             "store_slots": 4,

@@ -81,11 +81,13 @@ class RunTests(SynchronousTestCase):
 
     def test_a_store_without_one_of_its_rules_is_found_to_be_wrong(self) -> None:
         busy = Plan(keys=2, nodes=5, slots=2, operations=600, fault_s=0.3)
-        for rule, first in (
-            ("second_phase", 17), ("installed_first", 7), ("whole_state", 46),
-            ("following_promised", 9),
+        readers = Mix(get=0.6, put=0.3, change=0.05, delete=0.05, expiring=0.0)
+        reading = attrs.evolve(busy, keys=1, slots=1, mix=readers)
+        for rule, usual, first in (
+            ("second_phase", reading, 7), ("installed_first", busy, 7), ("whole_state", busy, 46),
+            ("following_promised", busy, 9),
         ):  # fmt: skip
-            plan = attrs.evolve(busy, safeguards=StoreSafeguards(**{rule: False}))
+            plan = attrs.evolve(usual, safeguards=StoreSafeguards(**{rule: False}))
             seeds = range(first, first + 40)
             found = (s for s in seeds if "history is wrong" in str(run(s, plan).problems))
             self.assertIsNotNone(next(found, None), f"{rule}: nothing found in {seeds}")
@@ -537,7 +539,8 @@ class CommandTests(SynchronousTestCase):
         self.assertEqual(lines[3], "0 faults: none")
         expected = "2 runs, 0 of them wrong; right again 0.0 s after the faults at the latest; 5 s"
         self.assertRegex(lines[4], r"^\d+ records without a value collected$")
-        self.assertEqual(lines[5:], [expected])
+        self.assertRegex(lines[5], r"^\d+ revisions told to clients that watch$")
+        self.assertEqual(lines[6:], [expected])
 
     def test_many_runs_are_summed_up_only(self) -> None:
         words = ("--seeds", "11", "--nodes", "3", "--operations", "4", "--calm", "--slots", "1")
@@ -554,8 +557,10 @@ class CommandTests(SynchronousTestCase):
 
     def test_faults_are_summed_up_and_the_slowest_recovery_is_told(self) -> None:
         plan = Plan(nodes=4, keys=2, clients=2, operations=30, fault_s=0.3, slots=2)
-        reports = [run(seed, plan) for seed in (1, 2)]
-        words = ("--seeds", "2", "--first", "1", "--nodes", "4", "--keys", "2", "--clients", "2")
+        found = itertools.pairwise(run(seed, plan) for seed in range(1, 60))
+        reports = list(next(pair for pair in found if pair[0].recovered != pair[1].recovered))
+        first = str(reports[0].seed)
+        words = ("--seeds", "2", "--first", first, "--nodes", "4", "--keys", "2", "--clients", "2")
         words += ("--operations", "30", "--pause", "0.3", "--slots", "2")
         _status, out, _err = self.run_command(*words)
         lines = out.splitlines()
@@ -597,6 +602,7 @@ class CommandTests(SynchronousTestCase):
             (("--seeds", "0"), "--seeds must be at least 1"),
             (("--keys", "0"), "--keys must be at least 1"),
             (("--clients", "0"), "--clients must be at least 1"),
+            (("--watchers", "-1"), "--watchers must be at least 0"),
             (("--operations", "0"), "--operations must be at least 1"),
             (("--jobs", "0"), "--jobs must be at least 1"),
             (("--founders", "0"), "--founders must be at least 1"),

@@ -136,7 +136,7 @@ def tiny(rng: Random) -> list[Operation]:
     history = []
     until, versions = rng.choice([4, 8, 14]), rng.choice([2, 3, 5])
     for number in range(rng.randint(1, 6)):
-        action = rng.choice([*Action, Action.PUT])
+        action = rng.choice([Action.PUT, Action.GET, Action.DELETE, Action.PUT])
         call = rng.randrange(until)
         more: dict[str, Any] = {"key": "k", "call": float(call)}
         more["client"] = rng.choice([f"own {number}", f"shared {rng.randrange(3)}"])

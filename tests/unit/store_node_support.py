@@ -105,6 +105,8 @@ class Node:
         """All effects of the last step."""
         self.entries: list[fx.Entry] = []
         self.notes: list[fx.Noted] = []
+        self.told: list[fx.Revised | fx.Unwatched] = []
+        """What watches were told."""
         self.outcomes: dict[int, Outcome] = {}
         self.sent: list[tuple[str, Message]] = []
         self.marks: list[tuple[str, Message]] = []
@@ -132,6 +134,8 @@ class Node:
             elif isinstance(effect, fx.Answered):
                 assert effect.op not in self.outcomes
                 self.outcomes[effect.op] = effect.outcome
+            elif isinstance(effect, fx.Revised | fx.Unwatched):
+                self.told.append(effect)
             else:
                 for message in read(effect.letter):
                     told = self.marks if isinstance(message, Mark) else self.sent

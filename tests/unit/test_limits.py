@@ -118,6 +118,6 @@ class PatienceTests(SynchronousTestCase):
                 "add-node": 60.0, "chaos": 30.0, "send-message": 30.0, "get-messages": 30.0,
                 "status": 2.0, "doctor": 30.0, "ring": 2.0, "explain": 5.0, "trace": 5.0,
                 "lookup": 15.0, "put": 10.0, "get": 10.0, "delete": 10.0,
-                "store": 5.0, "explain-key": 5.0, "restart-network": 90.0,
+                "store": 5.0, "explain-key": 5.0, "keys": 10.0, "restart-network": 90.0,
             },
         )  # fmt: skip

@@ -15,6 +15,7 @@ from chordnet.core.store.base.outcomes import Found
 from chordnet.core.store.base.records import Applied, Content, Record
 from chordnet.core.store.base.requests import Get
 from chordnet.core.store.node.surroundings import For
+from chordnet.core.store.node.talk import letters, read
 from chordnet.core.store.slot.registers import Registers
 from tests.unit.store_node_support import FIRST, FORMATION, A, B, address
 from tests.unit.store_support import A as FIRST_A
@@ -53,6 +54,17 @@ class MemberTests(SynchronousTestCase):
 
     def test_a_member_tells_itself_everything(self) -> None:
         self.assertEqual(self.told(MIB, sender="A").left_out, 0)
+
+
+class LetterTests(SynchronousTestCase):
+    def test_no_more_bytes_can_have_been_left_out_than_a_value_has(self) -> None:
+        for left_out in (MIB, MIB + 1):
+            told = msg.Told(address(), 5, Ballot(1, 1, "B", 1), BARE, left_out)
+            (letter,) = letters([told])
+            if left_out == MIB:
+                self.assertEqual(read(letter), [told])
+            else:
+                self.assertRaises(ValueError, read, letter)
 
 
 class OperationTests(SynchronousTestCase):
@@ -167,10 +179,6 @@ class RoomTests(SynchronousTestCase):
         self.assertEqual(self.fetches(), [rids[4]])
         self.told(rids[0], B, MIB, whole=True)
         self.assertEqual(self.fetches(), [rids[5]])
-
-    def test_a_size_that_a_member_made_up_keeps_others_waiting_no_longer_than_a_value(self) -> None:
-        first, second = self.read(2**61), self.read()
-        self.assertEqual(self.fetches(), [first, second])
 
     def test_a_value_that_does_not_come_is_asked_for_again_after_its_time(self) -> None:
         rid = self.read()

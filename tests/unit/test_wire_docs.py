@@ -38,6 +38,8 @@ STRUCTS = [
     wire_examples.TRAIL, wire_examples.ENTRY, wire_examples.WRITTEN,
     wire_examples.MEMBER, wire_examples.SLOT, wire_examples.STORE,
     wire_examples.STANDING, wire_examples.STANDING.slots[0],
+    wire_examples.KEY_MEMBER, wire_examples.KEY_MEMBERS,
+    wire_examples.REVISION, wire_examples.HELD, wire_examples.STALE,
     wire_examples.KEY_MEMBER, wire_examples.KEY_MEMBERS, wire_examples.RECOVERY,
 ]  # fmt: skip
 

@@ -9,7 +9,7 @@ from chordnet.core.base.errors import InvalidMessage
 from chordnet.core.base.identifiers import IdentifierSpace
 from chordnet.core.base.messages import NodeRef
 from chordnet.wire.greeting import Hello, agreed_version, judge
-from chordnet.wire.rpc import check_phrase
+from chordnet.wire.phrases import check_phrase
 
 SPACE = IdentifierSpace(160)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Coroutine, Mapping
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,9 +15,10 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
 from chordnet.core.base import intervals
-from chordnet.core.base.errors import ConnectFailed, NoStore
+from chordnet.core.base.errors import ChordnetError, ConnectFailed, NoStore
 from chordnet.core.base.outcomes import Entry
 from chordnet.judge.invariants import ideal_view
+from chordnet.net.handles.watching import KeyWatch
 from chordnet.survey.conditions import Condition, Matter
 from chordnet.survey.description import NetworkDescription
 from chordnet.survey.errors import TestbedError
@@ -41,7 +42,15 @@ from chordnet.wire.rpc import (
     TraceEvent,
     Written,
 )
-from chordnet.wire.stores import KeyMembers, SlotMember, SlotState, StoreStanding, StoreState
+from chordnet.wire.stores import (
+    HeldKey,
+    KeyMembers,
+    SlotMember,
+    SlotRecovery,
+    SlotState,
+    StoreStanding,
+    StoreState,
+)
 
 NO_ENGINE = {"DOCKER_HOST": "unix:///nowhere/docker.sock"}
 """For commands that run apart: whatever an engine here keeps of a network, they do not see it."""
@@ -191,6 +200,10 @@ class FakeNodes:
     """What nodes say if they can be stopped, the last answer for good: or an error; usually yes."""
     inspected: dict[int, list[Any]] = attrs.field(factory=dict)
     """What nodes say that the members of a key have, one after the other, or errors."""
+    recoveries: dict[int, SlotRecovery] = attrs.field(factory=dict)
+    """What comes of the recovery of slots."""
+    then_stores: dict[int, Any] = attrs.field(factory=dict)
+    """What nodes say of the store once one is told to begin it."""
     vacated: list[int] = attrs.field(factory=list)
     cannot_vacate: str = ""
     asked: list[int] = attrs.field(factory=list)
@@ -286,6 +299,23 @@ class FakeClient:
             return fail(told)
         return succeed(told or store_state(self.nodes.described, number, self.nodes.statuses))
 
+    def recover(
+        self, slots: Sequence[int], *, accept_loss: bool, timeout_s: float
+    ) -> Deferred[list[SlotRecovery]]:
+        self.nodes.words.append(("recover", tuple(slots), accept_loss))
+        return succeed([self.nodes.recoveries[slot] for slot in slots])
+
+    def begin_store(self, founders: Sequence[str]) -> Deferred[None]:
+        number = self.nodes.number(self.address)
+        self.nodes.words.append(("begin_store", number, tuple(founders)))
+        self.nodes.stores.update(self.nodes.then_stores)
+        return succeed(None)
+
+    def set_store_aside(self, formation: str) -> Deferred[str]:
+        number = self.nodes.number(self.address)
+        self.nodes.words.append(("set_store_aside", number, formation))
+        return succeed(f"state/{number}/store-aside-{formation}")
+
     def vacate(self) -> Deferred[None]:
         number = self.nodes.number(self.address)
         self.nodes.vacated.append(number)
@@ -336,6 +366,21 @@ class FakeClient:
 
     def delete(self, key: str, **words: Any) -> Deferred[Written]:
         return self._about("delete", key, words)
+
+    def watch(self, key: str, callback: Callable[[Any], object], *, since: int | None) -> KeyWatch:
+        self.nodes.words.append(("watch", key, since))
+        watch = KeyWatch(lambda: None, callback, since)
+        for each in self.nodes.keys.get(self.nodes.number(self.address), []):
+            if isinstance(each, ChordnetError):
+                watch.ended(each)
+            else:
+                watch.received([each])
+        return watch
+
+    def held_keys(
+        self, limit: int = 0, after: str = "", *, owned: bool = False
+    ) -> Deferred[list[HeldKey]]:
+        return self._about("held_keys", after, {"limit": limit, "owned": owned})
 
     def _about(self, call: str, key: str, words: dict[str, Any]) -> Deferred[Any]:
         self.nodes.words.append((call, key, words))

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from chordnet.core.base import messages as core
-from chordnet.core.base.outcomes import Entry
-from chordnet.wire import codec, greeting, orders, rpc, stores
+from chordnet.core.base.outcomes import Entry, Revision, StaleEntry
+from chordnet.wire import codec, greeting, orders, rpc, stores, watches
+from chordnet.wire.stores import HeldKey
 
 RAW = bytes(range(20))
 NODE = core.NodeRef(RAW, 1760000000000, "10.0.0.1:7001", "Node 1")
@@ -81,6 +82,10 @@ PEER_MESSAGES: list[Any] = [
     core.Given(False),
     core.StoreMail(b"\x90"),
 ]
+REVISION = Revision(6, b"green", 1760000060.5, (4, 5))
+REMOVED = Revision(7, None)
+HELD = HeldKey("config", 7, 5, None, 63)
+STALE = StaleEntry(ENTRY, "Node 4", 1, 0.25)
 RECOVERY = stores.SlotRecovery(
     63, "recovered", 1 << 40, 5, ["Node 2", "Node 5"], ["Node 4", "Node 9"], ["Node 2"], 1, 7,
     1760000000.25,
@@ -104,6 +109,8 @@ REQUESTS: list[Any] = [
     rpc.VacateSeats(15),
     rpc.CanStop(16),
     rpc.InspectKey(17, "config"),
+    watches.WatchKey(16, "config", 2),
+    watches.GetHeldKeys(17, "config", True),
     orders.RecoverSlots(18, [63, 107], True, 5.0),
     orders.BeginStore(19, ["Node 1", "Node 2", "Node 3"]),
     orders.SetStoreAside(20, "3f9c12d0"),
@@ -127,6 +134,9 @@ REPLIES: list[Any] = [
     rpc.StoreStateReply(14, STORE, True),
     rpc.StandingReply(16, STANDING),
     rpc.KeyMembersReply(17, KEY_MEMBERS),
+    watches.Revisions(16, [REVISION, REMOVED]),
+    watches.HeldKeysReply(17, [HELD], True),
+    watches.StaleReply(11, STALE),
     orders.RecoveryReply(18, [RECOVERY]),
     orders.AsideReply(20, "/state/store-aside-3f9c12d0"),
 ]

@@ -47,6 +47,7 @@ KIND_WORDS = {
     Kind.UNWRITTEN_VALUE: "no write that may have happened had begun to write this value by then",
     Kind.UNWRITTEN_VERSION: "every write of this value made another version",
     Kind.GOES_BACK: "the same client had been told a higher version before",
+    Kind.WATCH_BACK: "the same watch had told this version or a higher one before",
     Kind.STALE: "a higher version had been told before this was asked for",
 }
 REASON_WORDS: Mapping[Reason, Callable[[str], str]] = {

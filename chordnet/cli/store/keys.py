@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
@@ -28,7 +29,7 @@ from chordnet.cli.base.words import (
 )
 from chordnet.core.base.errors import Conflict, Unavailable, Unconfirmed, Untold
 from chordnet.core.base.limits import COUNT_LIMIT, MAX_EXPIRES_S, MAX_REQUEST_BYTES, MAX_VALUE_BYTES
-from chordnet.core.base.outcomes import Entry
+from chordnet.core.base.outcomes import Entry, StaleEntry
 from chordnet.draw.phrases import count, plain
 from chordnet.survey.observer import Client
 from chordnet.survey.store.merged import names_of
@@ -40,6 +41,7 @@ TIMEOUT_S = 10.0
 ANSWER_S = 5.0
 """How much longer than an operation may take its answer is waited for."""
 
+Read = Entry | StaleEntry | Unavailable | None
 Ending = Written | Conflict | Unconfirmed | Unavailable | Untold
 
 
@@ -344,6 +346,7 @@ def unavailable_json(ending: Unavailable, names: Names) -> dict[str, Any]:
 Examples:
   p2pnet get 8 config
   p2pnet get 8 config --json
+  p2pnet get 8 config --stale
   p2pnet get 8 logo --output logo.png
 """,
 )
@@ -355,6 +358,11 @@ Examples:
     metavar="FILE",
     help="Write the value into this file.",
 )
+@click.option(
+    "--stale",
+    is_flag=True,
+    help="Whatever one of the nodes that hold KEY has, and how old that may be.",
+)
 @timeout_option(TIMEOUT_S)
 @json_option
 @network_option
@@ -362,6 +370,7 @@ def get(
     node: int | str,
     key: str,
     output: Path | None,
+    stale: bool,
     timeout: float,
     as_json: bool,
     network: str,
@@ -373,17 +382,17 @@ def get(
     """
     number = chosen_node(network, node)
 
-    async def work(testbed: Testbed) -> tuple[Entry | Unavailable | None, Names]:
+    ask = partial(_get, key=key, stale=stale, timeout=timeout)
+
+    async def work(testbed: Testbed) -> tuple[Read, Names]:
         names = Names(testbed.checked(number))
         try:
-            found = await testbed.ask(
-                number, lambda c: c.get(key, timeout_s=timeout), timeout + ANSWER_S
-            )
+            return await testbed.ask(number, ask, timeout + ANSWER_S), names
         except Unavailable as ending:
             return ending, names
-        return found, names
 
-    found, names = with_testbed(network, work)
+    told, names = with_testbed(network, work)
+    found, age = (told.entry, told) if isinstance(told, StaleEntry) else (told, None)
     if isinstance(found, Entry) and output is not None:
         try:
             output.write_bytes(found.value)
@@ -391,16 +400,49 @@ def get(
             complain(f"{output}: {problem.strerror or problem}")
             return FAILED
     if as_json:
-        print_json({"key": key, **found_json(found, names)})
+        about = {} if age is None else {"stale": stale_json(age, names)}
+        print_json({"key": key, **found_json(found, names), **about})
     elif isinstance(found, Entry):
-        if output is None:
-            print_value(found.value)
-        else:
-            print(plain(f"{output}: {count(len(found.value), 'byte')}, version {found.version}"))
+        _show(found, output)
+    if age is not None and not as_json:
+        complain(stale_text(age, names))
     if isinstance(found, Entry):
         return None
     complain(f"there is no key {key}" if found is None else str(found))
     return FAILED
+
+
+def _get(client: Client, *, key: str, stale: bool, timeout: float) -> Deferred[Any]:
+    if stale:
+        return client.get(key, stale=True, timeout_s=timeout)
+    return client.get(key, timeout_s=timeout)
+
+
+def _show(found: Entry, output: Path | None) -> None:
+    """Print a value, or that it was written into a file."""
+    if output is None:
+        print_value(found.value)
+    else:
+        print(plain(f"{output}: {count(len(found.value), 'byte')}, version {found.version}"))
+
+
+def stale_text(found: StaleEntry, names: Names) -> str:
+    """Return the line about how old a value from the past may be."""
+    who = names_of(names.all_named([found.node]))
+    heard = "has not heard from a majority of the slot's nodes since its start"
+    if found.age_s is not None:
+        heard = f"heard from a majority of the slot's nodes {found.age_s:.1f} s before"
+    version = "" if found.entry is None else f", version {found.entry.version}"
+    return plain(f"stale{version}: as {who} has it in epoch {found.epoch}, which {heard}")
+
+
+def stale_json(found: StaleEntry, names: Names) -> dict[str, Any]:
+    """Return how old a value from the past may be, for its JSON document."""
+    return {
+        "node": names.all_named([found.node])[0],
+        "epoch": found.epoch,
+        "heard_s": found.age_s,
+    }
 
 
 def print_value(value: bytes) -> None:

@@ -135,6 +135,10 @@ class Unavailable(ChordnetError):
         self.missing = tuple(missing)
 
 
+class WatchEnded(ChordnetError):
+    """The node has ended a watch; the text says why, and what to do about it."""
+
+
 class Untold(ChordnetError):
     """It cannot be told any more whether the write was done: too many others came after it.
 

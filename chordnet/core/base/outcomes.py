@@ -21,6 +21,34 @@ class Entry(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """When it expires, in seconds since 1970 on the clock of the node that wrote it."""
 
 
+class Revision(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What a watch tells: a state that a key had, and that nobody is told something older after."""
+
+    version: int
+    """0: there is no value, and the version of that is not known, or there never was one."""
+    value: bytes | None
+    """None: the key was deleted, has expired, or never had a value."""
+    expires: float | None = None
+    """When it expires, in seconds since 1970 on the clock of the node that wrote it."""
+    gap: tuple[int, int] | None = None
+    """The first and the last version that was passed over, because it was overwritten before
+    anybody looked, or never existed; None if none was."""
+
+
+class StaleEntry(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What one node had of a key: it may be old, and may never have been confirmed."""
+
+    entry: Entry | None
+    """None: it had no value."""
+    node: str
+    """The name of the node that had it."""
+    epoch: int
+    """Counts the changes of the nodes that hold the key's slot, as far as that node took part."""
+    age_s: float | None
+    """How many seconds before its answer it had last heard from a majority of them; None: not since
+    it was started."""
+
+
 class Failed(enum.StrEnum):
     """Why a lookup or a broadcast of the program failed; empty if it did not."""
 

@@ -28,6 +28,8 @@ class Kind(enum.StrEnum):
     """A version was read, and all writes of its value made other versions."""
     GOES_BACK = "version-goes-back"
     """A client was told a version below one that the same client had been told before."""
+    WATCH_BACK = "watch-goes-back"
+    """A watch told a version that is not above the one that it had told before."""
     STALE = "stale"
     """A version was told below one that any client had been told before this one asked."""
 

@@ -36,7 +36,7 @@ def glance(history: Numbered, skew: float) -> list[Anomaly]:
     for look in (_ends_first, _impossible_versions, _needless_conflicts, _told_twice):
         for anomaly in look(said):
             found.setdefault(anomaly.numbers[0], anomaly)
-    for anomaly in (*_unwritten(history, said, skew), *_backwards(said, skew)):
+    for anomaly in (*_unwritten(history, said, skew), *_watched(history), *_backwards(said, skew)):
         found.setdefault(anomaly.numbers[0], anomaly)
     return sorted(found.values(), key=lambda anomaly: anomaly.numbers[0])
 
@@ -110,6 +110,29 @@ def _unwritten(history: Numbered, said: Numbered, skew: float) -> Iterator[Anoma
             yield Anomaly(Kind.UNWRITTEN_VALUE, (number, *named[:SHOWN]))
         elif each.version and not any(history[n].version in (None, each.version) for n in could):
             yield Anomaly(Kind.UNWRITTEN_VERSION, (number, *could[:SHOWN]))
+
+
+def _watched(history: Numbered) -> Iterator[Anomaly]:
+    """Look for revisions that a watch told in the wrong order, or that had a value after all."""
+    last: dict[str, tuple[int, int]] = {}
+    told = [(number, each) for number, each in history.items() if each.action is Action.WATCH]
+    values = {each.version: n for n, each in history.items() if _has_value(each)}
+    for number, each in sorted(told, key=lambda item: (item[1].returned or 0.0, item[0])):
+        version = each.version or 0
+        before, teller = last.get(each.client, (each.since or 0, number))
+        if version and version <= before:
+            yield Anomaly(Kind.WATCH_BACK, (number, teller))
+        if version:
+            last[each.client] = version, number
+        if each.outcome is Outcome.ABSENT and version in values:
+            yield Anomaly(Kind.VERSION_TWICE, (number, values[version]))
+
+
+def _has_value(operation: Operation) -> bool:
+    """Return True if the operation tells that its version is that of a value."""
+    if operation.outcome is Outcome.DONE:
+        return operation.action is Action.PUT
+    return operation.outcome is Outcome.VALUE or bool(operation.found)
 
 
 def _backwards(said: Numbered, skew: float) -> Iterator[Anomaly]:

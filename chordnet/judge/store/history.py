@@ -47,6 +47,8 @@ class Action(enum.StrEnum):
     PUT = "put"
     GET = "get"
     DELETE = "delete"
+    WATCH = "watch"
+    """Nothing by itself: one line is one revision that a watch told of."""
 
 
 class Outcome(enum.StrEnum):
@@ -80,6 +82,8 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a put writes."""
     if_version: Version | None = None
     """A write happens only at this version; 0: only if the key does not exist."""
+    since: Version | None = None
+    """Of a watch: the version that it was to begin after."""
     expires: Annotated[float, Meta(ge=0)] | None = None
     """Seconds after which the store deletes what a put wrote."""
     stale: bool = False
@@ -98,6 +102,7 @@ _decode = msgspec.json.Decoder(Operation).decode
 _encode = msgspec.json.Encoder().encode
 
 _READS = frozenset({Outcome.VALUE, Outcome.ABSENT, Outcome.UNCONFIRMED, Outcome.UNAVAILABLE})
+_TOLD = frozenset({Outcome.VALUE, Outcome.ABSENT})
 _WRITES = frozenset({Outcome.DONE, Outcome.CONFLICT, Outcome.UNCONFIRMED, Outcome.UNAVAILABLE})
 
 
@@ -124,17 +129,19 @@ def read_history(lines: Iterable[bytes]) -> Iterator[Operation]:
 def contradiction(operation: Operation) -> str:
     """Return why the fields do not belong together; empty if they do."""
     action, outcome = operation.action, operation.outcome
-    put, get = action is Action.PUT, action is Action.GET
+    put, get, watch = (action is each for each in (Action.PUT, Action.GET, Action.WATCH))
+    ends = _READS if get else _TOLD if watch else _WRITES
     read = outcome is Outcome.VALUE
     conflict = outcome is Outcome.CONFLICT
     answered = operation.returned is not None
     found = operation.found is not None
     rules = (
-        (outcome in (_READS if get else _WRITES), f"a {action} cannot end as {outcome}"),
+        (outcome in ends, f"a {action} cannot end as {outcome}"),
         (operation.value is not None or not put, "a put has a `value`"),
         (operation.value is None or put, f"a {action} has no `value`"),
         (operation.expires is None or put, f"a {action} has no `expires`"),
-        (operation.if_version is None or not get, "a get has no `if_version`"),
+        (operation.if_version is None or not (get or watch), f"a {action} has no `if_version`"),
+        (operation.since is None or watch, f"a {action} has no `since`"),
         (not operation.stale or get, f"a {action} is never `stale`"),
         (answered or outcome is Outcome.UNCONFIRMED, "without a `return` it is unconfirmed"),
         (found or not read, "a value that was read is in `found`"),
@@ -231,6 +238,39 @@ class HistoryRecorder:
                 stale=stale,
                 call=now,
                 outcome=Outcome.UNCONFIRMED,
+            )
+        )
+
+    def told(
+        self,
+        began: float,
+        now: float,
+        key: str,
+        *,
+        version: int,
+        found: bytes | None,
+        since: int | None = None,
+    ) -> None:
+        """Write a revision that a watch was told of at ``now``.
+
+        A watch is a client of its own, with a recorder that nothing else uses.
+
+        :param began: when the watch was asked for.
+        :param found: the value; None: there is none.
+        """
+        self._write(
+            line_of(
+                Operation(
+                    client=self._client,
+                    key=key,
+                    action=Action.WATCH,
+                    since=since,
+                    call=began,
+                    returned=now,
+                    outcome=Outcome.ABSENT if found is None else Outcome.VALUE,
+                    version=version,
+                    found=None if found is None else value_text(found),
+                )
             )
         )
 

@@ -108,7 +108,7 @@ def told_version(operation: Operation) -> int | None:
 def op_of(number: int, operation: Operation) -> Op:
     """Return an operation that is :func:`taken` as the search takes it."""
     outcome = operation.outcome
-    reads = operation.action is Action.GET or outcome is Outcome.CONFLICT
+    reads = operation.action in (Action.GET, Action.WATCH) or outcome is Outcome.CONFLICT
     version = told_version(operation)
     sure = outcome is not Outcome.UNCONFIRMED
     expires = operation.expires

@@ -31,6 +31,7 @@ from chordnet.core.log.ledger import OriginKey
 from chordnet.core.store.base.effects import Entry as ToKeep
 from chordnet.core.store.base.kept import Kept
 from chordnet.core.store.base.outcomes import Outcome
+from chordnet.core.store.base.records import Content
 from chordnet.core.store.base.requests import Get, Put
 from chordnet.wire.rpc import LookupResult, Receipt
 
@@ -291,6 +292,11 @@ KeyDone = Callable[[Outcome | ChordnetError], None]
 """Called once, with how an operation on a key ended, or with why that is not known."""
 
 
+Told = Callable[[Content, tuple[int, int] | None], None]
+"""Called with a confirmed state of a watched key, and the first and the last version between the
+one before and this that nobody has read, if there are any."""
+
+
 class KeyStore(Protocol):
     """The keys of the network, as one node can read and write them."""
 
@@ -306,6 +312,18 @@ class KeyStore(Protocol):
         :raises NotInRing: it cannot work now; nothing was begun.
         :raises NoStore: the node keeps no store; nothing was begun.
         :raises Busy: too much is under way; nothing was begun.
+        """
+
+    def watch(
+        self, key: bytes, since: int | None, told: Told, ended: Callable[[ChordnetError], None]
+    ) -> Callable[[], None]:
+        """Begin to tell states of a key, in the order of their versions, each once.
+
+        Both may be called before this returns. ``ended`` is called once, if the watch cannot go on.
+
+        :param since: begin after this version; None: with whatever there is.
+        :returns: ends the watch, if it has not ended.
+        :raises NoStore: the node keeps no store; nothing was begun.
         """
 
     def slot_of(self, key: bytes) -> int | None:

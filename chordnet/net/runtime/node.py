@@ -66,16 +66,16 @@ from chordnet.net.store.keys import NO_STORE, Keys
 from chordnet.net.store.orders import StoreOrders
 from chordnet.net.store.runner import StoreRunner
 from chordnet.net.store.standing import Standings
-from chordnet.net.store.state import store_state
+from chordnet.net.store.state import held_keys, store_state
+from chordnet.wire.keys import check_store_key
+from chordnet.wire.phrases import check_key, check_phrase
 from chordnet.wire.rpc import (
     FingerEntry,
     LookupResult,
     MessageRecord,
     NodeStatus,
-    check_key,
-    check_phrase,
 )
-from chordnet.wire.stores import StoreState
+from chordnet.wire.stores import HeldKey, StoreState
 
 T = TypeVar("T")
 
@@ -319,6 +319,15 @@ class LocalNode:
         A reply has as many slots as fit.
         """
         return store_state(self.keys.store, first)
+
+    def held_keys(self, after: str, *, owned: bool) -> tuple[list[HeldKey], bool]:
+        """Return the keys that this node holds after one of them, and whether there are more.
+
+        :raises NoStore: it keeps none.
+        :raises InvalidKey: no key can be called like that.
+        """
+        begin = check_store_key(after) if after else None
+        return held_keys(self.keys.store, begin, owned=owned)
 
     def vacate(self) -> None:
         """Begin to give up all slots of the store.

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import attrs
 
-from chordnet.core.base.outcomes import Entry
+from chordnet.core.base.outcomes import Entry, StaleEntry
 from chordnet.net.observe.accounts import history, trails
 from chordnet.net.serve.reading import ReceivedReader, position_of, trace_of
 from chordnet.net.serve.seams import Asker, Node
@@ -59,6 +59,7 @@ from chordnet.wire.rpc import (
     VacateSeats,
     WrittenReply,
 )
+from chordnet.wire.watches import GetHeldKeys, HeldKeysReply, StaleReply, WatchKey
 
 Role = Literal["read", "send", "operate"]
 """What a client must be allowed to do: see what the node sees, keys included; broadcast, and write
@@ -135,8 +136,9 @@ def follow(asker: Asker, request: Follow) -> None:
 
 
 def unfollow(asker: Asker, request: Unfollow) -> ServerReply:
-    """End a following."""
+    """End a following, or a watch."""
     asker.followings.end(request.rid)
+    asker.key_watches.end(request.rid)
     return Done(request.rid)
 
 
@@ -164,6 +166,16 @@ def write_key(asker: Asker, request: PutKey | DeleteKey) -> None:
 def get_store_state(asker: Asker, request: GetStoreState) -> ServerReply:
     """Return what the node knows of the store, as many slots as fit into one reply."""
     return StoreStateReply(request.rid, *asker.node.store_state(request.first))
+
+
+def watch_key(asker: Asker, request: WatchKey) -> None:
+    """Begin a watch, which sends the states of a key as they come."""
+    asker.key_watches.begin(request)
+
+
+def get_held_keys(asker: Asker, request: GetHeldKeys) -> ServerReply:
+    """Return keys that the node holds, as many as fit into one reply."""
+    return HeldKeysReply(request.rid, *asker.node.held_keys(request.after, owned=request.owned))
 
 
 def vacate_seats(asker: Asker, request: VacateSeats) -> ServerReply:
@@ -199,12 +211,15 @@ def set_store_aside(asker: Asker, request: SetStoreAside) -> ServerReply:
     return AsideReply(request.rid, asker.node.orders.set_aside(request.formation))
 
 
-def _entry(asker: Asker, request: GetKey, rid: int, entry: Entry | None) -> ServerReply | None:
+def _entry(
+    asker: Asker, request: GetKey, rid: int, found: Entry | StaleEntry | None
+) -> ServerReply | None:
+    entry = found.entry if isinstance(found, StaleEntry) else found
     size = 0 if entry is None else len(entry.value) + _ABOUT
     if not asker.has_room(size):
         asker.ask_again(request, size)  # to wait costs less than to hold the value
         return None
-    return EntryReply(rid, entry)
+    return StaleReply(rid, found) if isinstance(found, StaleEntry) else EntryReply(rid, entry)
 
 
 def _done(rid: int, _result: None) -> Done:
@@ -240,6 +255,8 @@ CALLS = (
     Call(VacateSeats, vacate_seats, "operate"),
     Call(CanStop, can_stop, "read"),
     Call(InspectKey, inspect_key, "read"),
+    Call(WatchKey, watch_key, "read"),
+    Call(GetHeldKeys, get_held_keys, "read", long=True),
     Call(RecoverSlots, recover_slots, "operate"),
     Call(BeginStore, begin_store, "operate"),
     Call(SetStoreAside, set_store_aside, "operate"),

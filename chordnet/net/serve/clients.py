@@ -18,6 +18,7 @@ from chordnet.net.base.metrics import NetMetric
 from chordnet.net.links.protocol import Connection
 from chordnet.net.serve.calls import BY_REQUEST
 from chordnet.net.serve.followings import Followings
+from chordnet.net.serve.revisions import KeyWatches
 from chordnet.net.serve.seams import Node
 from chordnet.net.serve.watches import IdleWatch, ReadingWatch
 from chordnet.wire.codec import encode_frame, read_request
@@ -31,6 +32,7 @@ from chordnet.wire.rpc import (
     ServerReply,
     failure,
 )
+from chordnet.wire.watches import StaleReply
 
 T = TypeVar("T")
 
@@ -52,6 +54,7 @@ class ClientSession:
         self.node = desk.node
         self.leave = desk.leave
         self.followings = Followings(self.node, connection)
+        self.key_watches = KeyWatches(self.node, connection)
         self._desk = desk
         self._connection = connection
         self._backlog: deque[bytes] = deque()
@@ -72,8 +75,12 @@ class ClientSession:
 
     @property
     def busy(self) -> bool:
-        """Whether an answer or a following is under way."""
-        return bool(self._owed or self.followings or self._backlog)
+        """Whether an answer, a following or a watch is under way."""
+        return bool(self._backlog) or self._awaits
+
+    @property
+    def _awaits(self) -> bool:
+        return bool(self._owed or self.followings or self.key_watches)
 
     @property
     def _owed(self) -> int:
@@ -81,7 +88,7 @@ class ClientSession:
         return self._in_flight + len(self._postponed)
 
     def _used(self) -> tuple[int, bool]:
-        return self._requests, bool(self._owed or self.followings)
+        return self._requests, self._awaits
 
     # -- what the connection reports -----------------------------------------------------------
 
@@ -131,6 +138,7 @@ class ClientSession:
             self.violated(str(error))
         self._do_postponed()
         self.followings.pump()
+        self.key_watches.pump()
 
     def lost(self) -> None:
         self._desk.forget(self)
@@ -138,12 +146,14 @@ class ClientSession:
         self._slowness.stop()
         self._idleness.stop()
         self.followings.stop()
+        self.key_watches.stop()
 
     def close(self, code: str, text: str) -> None:
         """Say goodbye and close."""
         self.followings.clear()
         if code != "slow":
             self._connection.hurry()
+        self.key_watches.stop()
         self._connection.send(Bye(code, text))
         self._connection.close()
 
@@ -243,7 +253,7 @@ class ClientSession:
         self._reply(failure(rid, error))
 
     def _reply(self, reply: ServerReply) -> None:
-        if isinstance(reply, EntryReply | ConflictReply):
+        if isinstance(reply, EntryReply | StaleReply | ConflictReply):
             self._connection.send_value(encode_frame(reply))
         else:
             self._connection.send(reply)

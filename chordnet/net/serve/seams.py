@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar
 from twisted.internet.interfaces import IReactorTime
 
 from chordnet.core.base.errors import ChordnetError
-from chordnet.core.base.outcomes import Entry
+from chordnet.core.base.outcomes import Entry, Revision, StaleEntry
 from chordnet.net.base.allowance import Load
 from chordnet.net.base.interfaces import Core, LookupDoneWith, MessageLog, ReceiptDone
 from chordnet.net.base.journal import Journal
@@ -17,7 +17,8 @@ from chordnet.net.base.turn import Turn
 from chordnet.net.observe.traces import Traces
 from chordnet.net.observe.views import Views
 from chordnet.wire.rpc import Follow, GetKey, KeyRequest, NodeStatus, ServerReply, Written
-from chordnet.wire.stores import KeyMembers, SlotRecovery, StoreStanding, StoreState
+from chordnet.wire.stores import HeldKey, KeyMembers, SlotRecovery, StoreStanding, StoreState
+from chordnet.wire.watches import WatchKey
 
 T = TypeVar("T")
 
@@ -26,8 +27,16 @@ class Keys(Protocol):
     """Reads and writes of keys (:class:`chordnet.net.store.keys.Keys`)."""
 
     def ask(
-        self, asked: KeyRequest, done: Callable[[Written | Entry | ChordnetError | None], None]
+        self,
+        asked: KeyRequest,
+        done: Callable[[Written | Entry | StaleEntry | ChordnetError | None], None],
     ) -> None: ...
+    def watch(
+        self,
+        asked: WatchKey,
+        told: Callable[[Revision], None],
+        ended: Callable[[ChordnetError], None],
+    ) -> Callable[[], None]: ...
 
 
 class Standings(Protocol):
@@ -77,6 +86,12 @@ class Node(Protocol):
     def find(self, key: str, done: LookupDoneWith, *, iterative: bool = False) -> None: ...
     def status(self) -> NodeStatus: ...
     def store_state(self, first: int = 0) -> tuple[StoreState, bool]: ...
+    def held_keys(self, after: str, *, owned: bool) -> tuple[list[HeldKey], bool]:
+        """Return keys that the node holds, and whether there are more.
+
+        :raises NoStore: it keeps no store.
+        """
+
     def vacate(self) -> None:
         """Begin to give up all slots of the store.
 
@@ -102,6 +117,19 @@ class Follows(Protocol):
         """End the following ``rid``, if there is one."""
 
 
+class Watches(Protocol):
+    """The keys that one client watches (:class:`chordnet.net.serve.revisions.KeyWatches`)."""
+
+    def begin(self, request: WatchKey) -> None:
+        """Send the client the states of a key.
+
+        :raises ChordnetError: it watches too many, or the node keeps no store.
+        """
+
+    def end(self, rid: int) -> None:
+        """End the watch ``rid``, if there is one."""
+
+
 class Asker(Protocol):
     """What a handler sees of the client (:class:`.clients.ClientSession`)."""
 
@@ -109,6 +137,8 @@ class Asker(Protocol):
     def node(self) -> Node: ...
     @property
     def followings(self) -> Follows: ...
+    @property
+    def key_watches(self) -> Watches: ...
     def later(
         self,
         rid: int,

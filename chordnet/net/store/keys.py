@@ -28,15 +28,16 @@ from chordnet.core.base.errors import (
     Unavailable,
     Untold,
 )
-from chordnet.core.base.outcomes import Entry
+from chordnet.core.base.outcomes import Entry, Revision, StaleEntry
 from chordnet.core.store.base import outcomes
 from chordnet.core.store.base.records import Content
 from chordnet.core.store.base.requests import Get, Put
 from chordnet.net.base.allowance import Load
 from chordnet.net.base.interfaces import KeyStore
 from chordnet.net.base.shared import Shared
-from chordnet.wire.keys import check_key_request, done_to, quoted, unconfirmed
+from chordnet.wire.keys import check_key_request, check_watch, done_to, quoted, unconfirmed
 from chordnet.wire.rpc import DeleteKey, GetKey, KeyRequest, PutKey, Written
+from chordnet.wire.watches import WatchKey
 
 MAX_OPERATIONS = 4096
 """Operations on keys of one node in flight; a further one is answered "busy"."""
@@ -46,7 +47,7 @@ REQUEST_BYTES = 16
 BEGIN = "start its founders with --founders a,b,c or type p2pnet store begin"
 NO_STORE = f"this node keeps no store; {BEGIN}"
 
-KeyResult = Written | Entry | None
+KeyResult = Written | Entry | StaleEntry | None
 KeyResultDone = Callable[[KeyResult | ChordnetError], None]
 
 
@@ -82,6 +83,7 @@ class Keys:
         self._number = 0
         self._begun: dict[int, _Begun] = {}
         self._idle: list[Callable[[], None]] = []
+        self._watches: dict[int, Callable[[ChordnetError], None]] = {}
 
     def ask(self, asked: KeyRequest, done: KeyResultDone) -> None:
         """Begin an operation; ``done`` gets the receipt, or the entry that was read.
@@ -120,14 +122,67 @@ class Keys:
             for done in waiting:
                 done()
 
+    def watch(
+        self,
+        asked: WatchKey,
+        told: Callable[[Revision], None],
+        ended: Callable[[ChordnetError], None],
+    ) -> Callable[[], None]:
+        """Begin a watch; ``ended`` is called once, if it cannot go on. Return what ends it.
+
+        :raises LocalProtocolError: the request is impossible, as ``InvalidKey`` if the key is.
+        :raises NoStore: this node keeps no store.
+        :raises NotInRing: it is not a member of a ring.
+        """
+        key = check_watch(asked)
+        if self.store is None:
+            raise NoStore(NO_STORE)
+        self._check_member()
+        self._number += 1
+        number = self._number
+        self._watches[number] = ended
+        try:
+            stop = self.store.watch(
+                key,
+                asked.since,
+                lambda content, gap: self._told(number, told, content, gap),
+                partial(self._unwatched, number),
+            )
+        except Exception:
+            del self._watches[number]
+            raise
+
+        def stop_it() -> None:
+            if self._watches.pop(number, None) is not None:
+                stop()
+
+        return stop_it
+
+    def _told(
+        self,
+        number: int,
+        told: Callable[[Revision], None],
+        content: Content,
+        gap: tuple[int, int] | None,
+    ) -> None:
+        if number in self._watches:
+            told(Revision(content.version, content.value, content.expires, gap))
+
+    def _unwatched(self, number: int, problem: ChordnetError) -> None:
+        ended = self._watches.pop(number, None)
+        if ended is not None:
+            ended(problem)
+
     def end(self, reason: str) -> None:
-        """Let all operations under way end, because the node does."""
+        """Let all operations and watches under way end, because the node does."""
         for number in list(self._begun):
             self._over(number, NotInRing(reason))
+        for number in list(self._watches):
+            self._unwatched(number, NotInRing(reason))
 
     def _operation(self, asked: KeyRequest, key: bytes) -> Get | Put:
         if isinstance(asked, GetKey):
-            return Get(key)
+            return Get(key, asked.stale)
         # Not from the node's own source, which a program may have seeded like that of other nodes:
         # of two writes with one name only one would be done.
         request = asked.request or secrets.token_bytes(REQUEST_BYTES)
@@ -160,6 +215,8 @@ class Keys:
             return unavailable(asked, ended, self.store.slot_of(operation.key))
         if isinstance(ended, outcomes.Found):
             return entry_of(ended.content)
+        if isinstance(ended, outcomes.Stale):
+            return StaleEntry(entry_of(ended.content), ended.node, ended.epoch, ended.age_s)
         if isinstance(ended, outcomes.Done):
             return written(ended, self._wall())
         if isinstance(asked, GetKey) or isinstance(operation, Get):

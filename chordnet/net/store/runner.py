@@ -31,7 +31,16 @@ from chordnet.core.base.errors import (
 from chordnet.core.base.events import LinkFault
 from chordnet.core.base.messages import NodeRef, Status
 from chordnet.core.store.base import events as ev
-from chordnet.core.store.base.effects import Answered, Keep, NodeEffect, Noted, Outdated, Post
+from chordnet.core.store.base.effects import (
+    Answered,
+    Keep,
+    NodeEffect,
+    Noted,
+    Outdated,
+    Post,
+    Revised,
+    Unwatched,
+)
 from chordnet.core.store.base.founding import Founding, Slots
 from chordnet.core.store.base.kept import Kept
 from chordnet.core.store.base.outcomes import Report
@@ -39,13 +48,14 @@ from chordnet.core.store.base.requests import Enquiry, Get, Put
 from chordnet.core.store.begin.settings import StoreSettings
 from chordnet.core.store.look.enquiries import MOST_ENQUIRIES
 from chordnet.core.store.node.node import StoreNode
-from chordnet.net.base.interfaces import Down, KeyDone, StoreKeeper
+from chordnet.net.base.interfaces import Down, KeyDone, StoreKeeper, Told
 from chordnet.net.base.metrics import NetMetric
 from chordnet.net.base.shared import Shared
 from chordnet.net.store.counts import StoreCounts
 from chordnet.net.store.keys import BEGIN
 from chordnet.net.store.letters import Letters, Ring
 from chordnet.net.store.records import StoreRecords
+from chordnet.net.store.watches import Ended, StoreWatches
 
 MAX_OPERATIONS = 4096
 """Operations of one node's clients at the same time."""
@@ -99,6 +109,7 @@ class StoreRunner:
         self._counts = StoreCounts(shared.journal, shared.seconds)
         self._op = 0
         self._asked: dict[int, Callable[[Any], None]] = {}
+        self._watches = StoreWatches(self.post)
         self._letters = Letters(shared, ring, lambda name: self.post(ev.Lost(name)))
         self._waiting: deque[ev.Event] = deque()
         self._stepping = False
@@ -145,6 +156,15 @@ class StoreRunner:
         self._op += 1
         self._asked[self._op] = done
         self.post(ev.Ask(self._op, asked, timeout_s))
+
+    def watch(self, key: bytes, since: int | None, told: Told, ended: Ended) -> Callable[[], None]:
+        """Begin a watch, as :class:`chordnet.net.base.interfaces.KeyStore` says."""
+        if self.failed:
+            raise NoStore(self._why_stopped)
+        if self.founding is None:
+            raise NoStore(self.why_none())
+        self._op += 1
+        return self._watches.begin(self._op, key, since, told, ended)
 
     def slot_of(self, key: bytes) -> int | None:
         """Return the slot of a key; None while the node belongs to no store."""
@@ -304,6 +324,8 @@ class StoreRunner:
             self._records.keep(effect)
         elif isinstance(effect, Answered):
             self._records.when_kept(partial(self._answer, effect))
+        elif isinstance(effect, Revised | Unwatched):
+            self._records.when_kept(partial(self._watches.tell, effect))
         elif isinstance(effect, Noted):
             log = self._journal.warn if effect.alarming else self._journal.info
             log("{what}", what=effect.text)
@@ -366,3 +388,4 @@ class StoreRunner:
         for op, done in asked.items():
             self._counts.ended(op, problem)
             done(problem)
+        self._watches.end(problem)

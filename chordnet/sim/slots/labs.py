@@ -139,6 +139,26 @@ _ALL = (
         "same as nothing?",
     ),
     Lab(
+        name="collected-too-soon",
+        sees="a deleted value is back after its tombstone was collected",
+        rule="every_member",
+        says="A tombstone is dropped when every member has it, not when a majority has.",
+        jobs="put@A/ABC,delete@A/AB,collect@A,get@C",
+        ask="A majority had the tombstone on disk, and a majority is enough for everything else. "
+        "Why not for this?",
+    ),
+    Lab(
+        name="version-again",
+        sees="a key that was deleted and is written again has its old version",
+        rule="floor",
+        says="A member that drops a record keeps its promise and its version as the floor of the "
+        "slot.",
+        jobs="put@A/A,delete@A/A,collect@A,put@A",
+        nodes=1,
+        members=1,
+        ask="The versions of this key were fences of a lock. What can a holder of the past do?",
+    ),
+    Lab(
         name="undead-write",
         sees="a write is done of which its client was told that it never will be",
         rule="written_conflict",

@@ -42,6 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--slots", type=int, default=plan.slots, metavar="N", help="(%(default)s)")
     add("--keys", type=int, default=plan.keys, metavar="N", help="(%(default)s)")
     add("--clients", type=int, default=plan.clients, metavar="N", help="(%(default)s)")
+    add("--watchers", type=int, default=plan.watchers, metavar="N", help="(%(default)s)")
     add(
         "--operations",
         type=int,
@@ -86,6 +87,8 @@ def planned(options: argparse.Namespace) -> Plan:
     for name in ("seeds", "keys", "clients", "operations", "jobs", "founders"):
         if getattr(options, name) < 1:
             raise ConfigError(f"--{name} must be at least 1")
+    if options.watchers < 0:
+        raise ConfigError("--watchers must be at least 0")
     if options.founders > min(options.nodes, 9):
         raise ConfigError("--founders must be at most --nodes, and at most 9")
     if options.slots not in [1 << power for power in range(13)]:
@@ -100,6 +103,7 @@ def planned(options: argparse.Namespace) -> Plan:
         slots=options.slots,
         keys=options.keys,
         clients=options.clients,
+        watchers=options.watchers,
         operations=options.operations,
         fault_s=options.pause,
         quiet=options.calm,
@@ -150,10 +154,12 @@ def main(argv: Sequence[str], out: TextIO, err: TextIO, clock: Callable[[], floa
         faults += report.faults
         if options.history is not None:
             options.history.write_bytes(b"".join(map(line_of, report.history)))
+    revisions = outcomes.pop("told", 0)
     for what, counts in (("operations", outcomes), ("faults", faults)):
         parts = ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))
         out.write(f"{counts.total()} {what}: {parts or 'none'}\n")
     out.write(f"{collected} records without a value collected\n")
+    out.write(f"{revisions} revisions told to clients that watch\n")
     out.write(
         f"{options.seeds} runs, {wrong} of them wrong; right again {slowest:.1f} s after the"
         f" faults at the latest; {clock() - began:.0f} s\n"

@@ -4,7 +4,8 @@ What must hold at the end:
 
 - the history is linearizable a key, which includes that nothing confirmed was lost;
 - once the faults have stopped, every slot serves again within :data:`RECOVERY_S`, and every key can
-  be read through every node, each with the same answer.
+  be read through every node, each with the same answer;
+- every watch that goes on has told its key's last version by then.
 
 Disks are taken one at a time, and only while every slot has all its members: so each run keeps what
 the store's promise assumes. The same holds of disks that are replaced by an older copy, which is
@@ -29,11 +30,14 @@ from chordnet.judge.store.check import HistoryFound, check_history
 from chordnet.judge.store.history import Operation
 from chordnet.sim.store.clients import CLOCKS_S, Client, Mix
 from chordnet.sim.store.liar import Liar
+from chordnet.sim.store.watchers import Audience
 from chordnet.sim.store.world import Disk, StoreWorld
 
 LEAVE_S = 3.0
 """A node that leaves waits until no slot has needed it for so long."""
 RECOVERY_S = 60.0
+CALM_S = 10.0
+"""After the last write, until every watch has to have told of it."""
 FORMING_S = 30.0
 FAR_S = 60.0
 """A clock that is wrong is wrong by up to so much."""
@@ -50,6 +54,8 @@ class Plan:
     slots: int = 16
     keys: int = 20
     clients: int = 8
+    watchers: int = 4
+    """Clients that watch keys."""
     operations: int = 2000
     fault_s: float = 1.0
     """Between two faults, on average."""
@@ -293,8 +299,8 @@ def run(seed: int, plan: Plan) -> Report:
         founders,
         slots=plan.slots,
         safeguards=plan.safeguards,
-        collect_pace=plan.collect_pace,
     )
+    world.collect_pace = plan.collect_pace
     report = Report(seed)
     for k in range(plan.nodes):
         world.start(f"n{k}", offset=world.rng.uniform(-CLOCKS_S, CLOCKS_S))
@@ -308,6 +314,7 @@ def run(seed: int, plan: Plan) -> Report:
     clients = [
         Client(f"c{k}", world, plan.keys, plan.mix, report.history) for k in range(plan.clients)
     ]
+    audience = Audience(plan.watchers, world, plan.keys)
     faults = None if plan.quiet else _Faults(world, plan, report)
     world.run(3600.0, lambda: len(report.history) >= plan.operations, poll=0.25)
     if faults is not None:
@@ -317,13 +324,23 @@ def run(seed: int, plan: Plan) -> Report:
     report.recovered = world.now - ended
     for client in clients:
         client.going = False
-    world.run(5.0)
+    audience.stay()
+    world.run(CALM_S)
     if not calm:
         report.problems.append("not in step again: " + "; ".join(list(world.out_of_step())[:4]))
-    _read_all(world, plan, report)
+    audience.settle()
+    _read_all(world, plan, report, audience)
+    report.outcomes = Counter(str(operation.outcome) for operation in report.history)
+    report.outcomes["told"] = len(audience.history)
+    report.history += audience.history
+    _sum_up(world, plan, report)
+    return report
+
+
+def _sum_up(world: StoreWorld, plan: Plan, report: Report) -> None:
+    """Judge what happened, and count it."""
     report.collected = world.collected
     report.seconds = world.now
-    report.outcomes = Counter(str(operation.outcome) for operation in report.history)
     report.judged = check_history(sorted(report.history, key=lambda o: o.call))
     if report.judged.verdict is not Verdict.RIGHT:
         report.problems.append(f"the history is {report.judged.verdict}: {_why(report.judged)}")
@@ -334,7 +351,6 @@ def run(seed: int, plan: Plan) -> Report:
         report.faults["lie"] += process.node.lies if isinstance(process.node, Liar) else 0
     report.faults["old disk found"] = world.found_old
     report.faults += Counter[str]()
-    return report
 
 
 def _ends_now(states: list[Content], now: float) -> bool:
@@ -352,7 +368,9 @@ def _why(judged: HistoryFound) -> str:
     return f"{found.key}, {', '.join(kinds) or 'its operations have no order that fits'}"
 
 
-def _read_all(world: StoreWorld, plan: Plan, report: Report) -> None:
+def _read_all(
+    world: StoreWorld, plan: Plan, report: Report, audience: Audience | None = None
+) -> None:
     """Read every key through every node."""
     for number in range(plan.keys):
         told: list[end.Outcome] = []
@@ -372,3 +390,5 @@ def _read_all(world: StoreWorld, plan: Plan, report: Report) -> None:
         states = sorted({content.version: content for content in found}.items())
         if len(states) > 1 and not _ends_now([content for _, content in states], world.now):
             report.problems.append(f"k{number} differs from node to node")
+        if found and audience is not None:
+            report.problems += audience.behind(f"k{number}", found[0])

@@ -110,9 +110,26 @@ class Process:
     backlog: list[ev.Event] = attrs.field(factory=list)
     ticking: float | None = None
     waiting: dict[int, Callable[[Outcome], None]] = attrs.field(factory=dict)
+    watches: dict[int, Callable[[fx.Revised | fx.Unwatched], None]] = attrs.field(factory=dict)
     salvaging: dict[int, Callable[[tuple[Salvage, ...]], None]] = attrs.field(factory=dict)
     view: ev.Neighbours | None = None
     notes: list[fx.Noted] = attrs.field(factory=list)
+
+
+def _untold(_effect: object) -> None:
+    """Take what nobody waits for any more."""
+
+
+def _tell(process: Process, effect: fx.Answered | fx.Revised | fx.Unwatched) -> None:
+    """Tell whoever asked a process."""
+    if not isinstance(effect, fx.Answered):
+        process.watches.get(effect.watch, _untold)(effect)
+        return
+    done = process.waiting.pop(effect.op, None)
+    if done is not None and not isinstance(effect.outcome, Report):
+        done(effect.outcome)
+    elif isinstance(effect.outcome, Salvages):
+        process.salvaging.pop(effect.op)(effect.outcome.each)
 
 
 class StoreWorld(Schedule):
@@ -132,14 +149,14 @@ class StoreWorld(Schedule):
         safeguards: StoreSafeguards = ALL,
         latency: Latency = uniform(0.0005, 0.003),  # noqa: B008  the function keeps no state
         most_steps: int = 20_000_000,
-        collect_pace: float = 1.0,
     ) -> None:
         super().__init__(most_steps)
         self.rng = Random(seed)
         self.founders = founders
         self.slots, self.replicas, self.bits = slots, replicas, bits
         self.safeguards = safeguards
-        self.collect_pace = collect_pace
+        self.collect_pace = 1.0
+        """What the pauses before something is collected are multiplied with."""
         self.collected = 0
         """Records without a value that members have dropped."""
         self.latency = latency
@@ -287,6 +304,28 @@ class StoreWorld(Schedule):
         self._step(process, ev.Ask(self._op, asked, timeout))
         return True
 
+    def watch(
+        self,
+        name: str,
+        key: bytes,
+        since: int | None,
+        told: Callable[[fx.Revised | fx.Unwatched], None],
+    ) -> int | None:
+        """Have a node watch a key; return what names the watch, None if it cannot begin."""
+        process = self.processes[name]
+        if not process.up or process.frozen or process.node.founding is None:
+            return None
+        self._op += 1
+        process.watches[self._op] = told
+        self._step(process, ev.Watch(self._op, key, since))
+        return self._op
+
+    def unwatch(self, name: str, watch: int) -> None:
+        """End a watch, whatever has become of its node."""
+        process = self.processes[name]
+        if process.watches.pop(watch, None) is not None:
+            self._step(process, ev.Unwatch(watch))
+
     def recover(
         self,
         name: str,
@@ -322,14 +361,10 @@ class StoreWorld(Schedule):
                 self.collected += sum(isinstance(e, fx.RecordDropped) for e in effect.entries)
             elif isinstance(effect, fx.Post):
                 self._post(process, effect)
-            elif isinstance(effect, fx.Answered):
-                done = process.waiting.pop(effect.op, None)
-                if done is not None and not isinstance(effect.outcome, Report):
-                    done(effect.outcome)
-                elif isinstance(effect.outcome, Salvages):
-                    process.salvaging.pop(effect.op)(effect.outcome.each)
-            else:
+            elif isinstance(effect, fx.Noted | fx.Outdated):
                 _noted(self, process, effect)
+            else:
+                _tell(process, effect)
         self._arm(process)
 
     def _arm(self, process: Process) -> None:

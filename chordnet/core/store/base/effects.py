@@ -9,6 +9,8 @@ The parts of one node say things to nodes one by one (``Say``). What leaves the 
 
 from __future__ import annotations
 
+import enum
+
 import msgspec
 
 from chordnet.core.store.base.configurations import Configuration, Following, Head
@@ -16,7 +18,7 @@ from chordnet.core.store.base.founding import Founding
 from chordnet.core.store.base.kept import Mark
 from chordnet.core.store.base.messages import StoreMessage
 from chordnet.core.store.base.outcomes import Outcome, Report
-from chordnet.core.store.base.records import Record
+from chordnet.core.store.base.records import Content, Record
 
 
 class _Effect(msgspec.Struct, frozen=True, tag=True):
@@ -162,6 +164,34 @@ class Answered(_Effect, frozen=True):
     outcome: Outcome | Report
 
 
+class Revised(_Effect, frozen=True):
+    """Tell a watch, by the number that it was begun with, of a confirmed state of its key."""
+
+    watch: int
+    content: Content
+    gap: tuple[int, int] | None
+    """The first and the last of the versions before this one that nobody here has read."""
+
+
+class WatchEnd(enum.Enum):
+    """Why a node ends a watch."""
+
+    FULL = enum.auto()
+    """Too many are under way, so this one was not begun."""
+    BACK = enum.auto()
+    """The key has a version below one that its client knows: that was of another store, or it was
+    lost."""
+    CLOSED = enum.auto()
+    """The node has left its formation for another one."""
+
+
+class Unwatched(_Effect, frozen=True):
+    """Nothing more is told to this watch."""
+
+    watch: int
+    end: WatchEnd
+
+
 class Noted(_Effect, frozen=True):
     """Something that the people who look after the node should know."""
 
@@ -176,5 +206,5 @@ class Outdated(_Effect, frozen=True):
     """How that is known."""
 
 
-NodeEffect = Keep | Post | Answered | Noted | Outdated
+NodeEffect = Keep | Post | Answered | Revised | Unwatched | Noted | Outdated
 """What a node's store asks for."""

@@ -47,6 +47,21 @@ class Ask(_Event, frozen=True):
     """Seconds until it has to end."""
 
 
+class Watch(_Event, frozen=True):
+    """A client watches a key; it is told by ``Revised`` with the same number."""
+
+    watch: int
+    key: bytes
+    since: int | None
+    """The version that it knows already; None: it is told what there is, too."""
+
+
+class Unwatch(_Event, frozen=True):
+    """A watch is not wanted any more."""
+
+    watch: int
+
+
 class Vacate(_Event, frozen=True):
     """Give up all seats, because this node is about to leave."""
 
@@ -61,4 +76,4 @@ class Tick(_Event, frozen=True):
     """The deadline has come."""
 
 
-Event = Neighbours | Mail | Lost | Ask | Vacate | Begin | Tick
+Event = Neighbours | Mail | Lost | Ask | Watch | Unwatch | Vacate | Begin | Tick

@@ -2,7 +2,8 @@
 
 A write ends as ``Done``, ``Conflict``, ``Unconfirmed``, ``Unavailable`` or ``Untold``; a read as
 ``Found`` or ``Unavailable``. Whatever an outcome says of the key's state has been confirmed by a
-majority, and whoever asks later is told the same or something newer.
+majority, and whoever asks later is told the same or something newer. Only ``Stale``, the end of a
+read that was asked for so, says what a single member has.
 """
 
 from __future__ import annotations
@@ -25,6 +26,18 @@ class Found(_Outcome, frozen=True):
     """The key's state; a value of None means that there is none."""
 
     content: Content
+
+
+class Stale(_Outcome, frozen=True):
+    """What one member had of the key; it may be old, and may never have been confirmed."""
+
+    content: Content
+    node: str
+    """The member."""
+    epoch: int
+    """Of the slot's members, as that member has installed it last."""
+    age_s: float | None
+    """How long ago it heard from a majority of them; None: not since its start."""
 
 
 class Done(_Outcome, frozen=True):
@@ -111,7 +124,7 @@ class Salvages(msgspec.Struct, frozen=True, tag=True):
     each: tuple[Salvage, ...]
 
 
-Outcome = Found | Done | Conflict | Unconfirmed | Unavailable | Untold
+Outcome = Found | Stale | Done | Conflict | Unconfirmed | Unavailable | Untold
 
 
 # ---- what is found out about members ----------------------------------------------------------
@@ -128,6 +141,8 @@ class MemberSeen(msgspec.Struct, frozen=True):
     accepted: Ballot
     content: Content | None
     """What it has; None if it does not say."""
+    left_out: int = 0
+    """Bytes of the value, if it was left out of that."""
 
     @property
     def tells(self) -> bool:

@@ -13,6 +13,8 @@ class Get(msgspec.Struct, frozen=True, tag=True):
     key: bytes
     anew: bool = False
     """Have what is there accepted again, even if a majority agrees on it: for repair."""
+    stale: bool = False
+    """Whatever one member has is enough."""
 
 
 class Put(msgspec.Struct, frozen=True, tag=True):

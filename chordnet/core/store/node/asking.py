@@ -18,6 +18,8 @@ those members cannot be reached is somebody else asked where the slot is now, fo
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import attrs
 from msgspec.structs import replace
 
@@ -78,6 +80,8 @@ class Ongoing:
     refreshed: bool = False
     presumed: set[str] = attrs.field(factory=set)
     """Members that are believed dead because of what was asked before, and have not been tried."""
+    then: Callable[[Outcome], None] | None = None
+    """Called at the end, for an operation of this node's own."""
 
 
 class Asking:
@@ -94,7 +98,7 @@ class Asking:
         self._formation = founding.id
         self._slots = Slots(founding.bits, founding.slots)
         self._directory = directory
-        self._ballots = ballots
+        self.ballots = ballots
         self.ongoing: dict[int, Ongoing] = {}
         self.repairs = 0
         """Counts the reads for a repair."""
@@ -107,9 +111,18 @@ class Asking:
         self._fetched: dict[int, tuple[int, float]] = {}
         """Those whose values are on their way, of so many bytes, and since when."""
 
-    def start(self, op: int | None, asked: Get | Put, timeout: float, above: Ballot = NONE) -> None:
+    def start(
+        self,
+        op: int | None,
+        asked: Get | Put,
+        timeout: float,
+        then: Callable[[Outcome], None] | None = None,
+        above: Ballot = NONE,
+    ) -> None:
         """Begin an operation.
 
+        :param op: the client's number of it; None: it is this node's own.
+        :param then: called with its end.
         :param above: its ballots are to be above this one.
         """
         around = self._around
@@ -127,14 +140,14 @@ class Asking:
             rid,
             asked,
             where,
-            self._ballots,
+            self.ballots,
             around.effects,
             attempt,
             around.safeguards,
             lambda: around.wall,
         )
         now = around.now
-        self.ongoing[rid] = Ongoing(op, slot, asked, operation, now)
+        self.ongoing[rid] = Ongoing(op, slot, asked, operation, now, then=then)
         around.sooner(For.DEADLINE, rid, timeout)
         pause = HEDGE_S if spare else REMINDER_S
         around.sooner(For.REMINDER, rid, pause + _longer(_size(asked)))
@@ -181,7 +194,7 @@ class Asking:
         """
         if len(self.ongoing) < MOST_OWN:
             self.repairs += 1
-            self.start(None, Get(key, anew=True), OWN_TIMEOUT_S, above)
+            self.start(None, Get(key, anew=True), OWN_TIMEOUT_S, above=above)
 
     def get(self, rid: int) -> Operation | None:
         """Return the operation with this number."""
@@ -384,6 +397,8 @@ class Asking:
             self._around.alarms.cancel((alarm, rid))
         if ongoing.op is not None:
             self._around.answers.append(Answered(ongoing.op, outcome))
+        if ongoing.then is not None:
+            ongoing.then(outcome)
 
 
 def _size(asked: Get | Put) -> int:

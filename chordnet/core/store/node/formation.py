@@ -7,7 +7,8 @@ to the part that it is for.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 from msgspec.structs import replace
@@ -22,15 +23,18 @@ from chordnet.core.store.base.effects import (
     Ended,
     Follows,
     Large,
+    NodeEffect,
     Say,
     Wait,
 )
 from chordnet.core.store.base.events import Ask
 from chordnet.core.store.base.founding import Founding, Slots
 from chordnet.core.store.base.kept import Kept
+from chordnet.core.store.base.outcomes import Outcome
+from chordnet.core.store.base.records import EMPTY
 from chordnet.core.store.base.requests import Get, Inspect, Put, Recover
 from chordnet.core.store.look.enquiries import Enquiries
-from chordnet.core.store.node.asking import Asking
+from chordnet.core.store.node.asking import LOST_S, OWN_TIMEOUT_S, Asking
 from chordnet.core.store.node.claims import Claims, News
 from chordnet.core.store.node.directory import Directory, Listed, listed_as_chosen
 from chordnet.core.store.node.holdings import Holdings, SlotView, slot_view
@@ -54,6 +58,10 @@ from chordnet.core.store.slot.operations import Operation
 from chordnet.core.store.slot.reconfigure import Change
 from chordnet.core.store.slot.recovery import Recovering
 from chordnet.core.store.upkeep.collecting import Collecting
+from chordnet.core.store.watch.asides import Asides
+from chordnet.core.store.watch.host import Bell
+from chordnet.core.store.watch.messages import Aside, AsideMessage, Peek, Peeked
+from chordnet.core.store.watch.peeks import nothing
 
 REQUESTS = (
     msg.Prepare,
@@ -73,6 +81,13 @@ FOR_OPERATIONS: dict[type, Callable[[Any, str, Any], None]] = {
     msg.Accepted: Operation.on_accepted,
     msg.Outrun: Operation.on_outrun,
     msg.Refused: Operation.on_refused,
+}
+BELLS = {
+    Bell.RENEW: For.RENEW,
+    Bell.LOOK: For.LOOK,
+    Bell.HINT: For.HINT,
+    Bell.SWEEP: For.SWEEP,
+    Bell.PEEK: For.PEEK,
 }
 FOR_CHANGES: dict[type, Callable[[Any, str, Any], None]] = {
     msg.ChangePromised: Change.on_change_promised,
@@ -110,11 +125,10 @@ class Formation:
         # an older copy of a disk brings it twice.
         run = around.rng.getrandbits(41) << 20 | around.run % (1 << 20)
         ballots = Ballots(around.me.node, run)
-        self._ballots = ballots
         self.founding = founding
         self.id = founding.id
         self.around = around
-        self._slots = Slots(founding.bits, founding.slots)
+        self.slots = Slots(founding.bits, founding.slots)
         self.directory = Directory(founding)
         self.holdings = Holdings(around, founding, kept)
         self.asking = Asking(around, founding, self.directory, ballots)
@@ -140,7 +154,12 @@ class Formation:
             lambda: around.now,
             around.heard_at,
         )
+        host = _Host(self)
+        self.asides = Asides(host, host.version, host.own)
         self.news = News(around, self.id, self.directory)
+        self._start()
+
+    def _start(self) -> None:
         self.repair.start()
         self.collecting.start()
         for held in self.holdings.slots.values():
@@ -157,7 +176,7 @@ class Formation:
 
     def arc(self) -> Iterable[int]:
         """Return the slots in this node's care: their places lie in (predecessor, this node]."""
-        place, slots = self.around.place, self._slots
+        place, slots = self.around.place, self.slots
         if not place.member:
             return ()
         if place.predecessor is None:
@@ -172,9 +191,12 @@ class Formation:
 
     # ---- messages ---------------------------------------------------------------------------
 
-    def take(self, sender: str, message: msg.StoreMessage | Talk) -> None:
+    def take(self, sender: str, message: msg.StoreMessage | Talk | Aside) -> None:
         """Take a message of another node."""
-        if not isinstance(message, Talk):
+        if isinstance(message, Aside):
+            if message.formation == self.id:
+                self.asides.take(sender, message)
+        elif not isinstance(message, Talk):
             self.take_of_slot(sender, message)
         elif message.formation == self.id:
             on_talk: dict[type, Callable[[str, Any], None]] = {
@@ -202,7 +224,7 @@ class Formation:
             self._forget(sender, message)
         elif isinstance(message, REQUESTS):
             if isinstance(message, msg.Prepare | msg.Accept):
-                self._ballots.see(message.ballot)
+                self.asking.ballots.see(message.ballot)
             address, known = message.address, self.directory.of(slot)
             if address.formation == self.id and address.generation > known.configuration.generation:
                 # The sender knows of a later generation, in which this node must not answer.
@@ -211,6 +233,8 @@ class Formation:
             if isinstance(message, msg.AcceptChange) and slot in self.holdings.slots:
                 head = self.holdings.slots[slot].registers.head
                 self.seats.sealed(head, self.around.me)
+            elif isinstance(message, msg.Accept):
+                self.asides.watchers.accepted(message.key)
         else:
             self._answered(sender, message)
 
@@ -289,6 +313,10 @@ class Formation:
     def ask(self, event: Ask) -> None:
         """Begin what a client asks for."""
         asked, around = event.asked, self.around
+        if isinstance(asked, Get) and asked.stale:
+            present = self.directory.of(self.slots.of(asked.key)).configuration
+            self.asides.peeks.start(event.op, asked.key, event.timeout, present)
+            return
         if isinstance(asked, Get | Put):
             self.asking.start(event.op, asked, event.timeout)
             return
@@ -298,7 +326,7 @@ class Formation:
         rid = around.rid()
         around.sooner(For.ENQUIRY, rid, event.timeout)
         if isinstance(asked, Inspect):
-            slot = self._slots.of(asked.key)
+            slot = self.slots.of(asked.key)
             present = self.directory.of(slot).configuration
             self.enquiries.inspect(rid, event.op, asked.key, slot, present)
             return
@@ -311,10 +339,12 @@ class Formation:
     def lost(self, node: str) -> None:
         """Heed that a node cannot be reached."""
         self.asking.lost(node)
+        self.asides.peeks.lost(node)
         self.enquiries.lost(node)
 
     def close(self) -> None:
         """End all that clients have asked for: this node leaves the formation."""
+        self.asides.close()
         self.asking.close()
         self.enquiries.close()
         self.recoveries.close()
@@ -328,6 +358,7 @@ class Formation:
         self.seats.learned(listed)
         self.holdings.learned(listed)
         self.asking.learned(listed)
+        self.asides.watching.moved()
         self.recoveries.learned(listed)
 
     def _listed(self, sender: str, message: Lists) -> None:
@@ -356,6 +387,8 @@ class Formation:
             For.TELL: lambda _number: self._tell(),
             For.ENQUIRY: self.enquiries.expire,
         }
+        for bell, alarm in BELLS.items():
+            on_alarm[alarm] = partial(self.asides.ring, bell)
         on_alarm[what](number)
 
     def _finish(self, slot: int) -> None:
@@ -390,3 +423,85 @@ class Formation:
         """Return what this node knows of every slot."""
         held = self.holdings.slots
         return tuple(slot_view(each, held.get(each.slot)) for each in self.directory.named())
+
+
+class _Host:
+    """The node, as what it does beside operations sees it."""
+
+    def __init__(self, formation: Formation) -> None:
+        self._of = formation
+        self._around = formation.around
+        self.formation = formation.id
+        self.me = formation.around.me.node
+
+    @property
+    def now(self) -> float:
+        return self._around.now
+
+    @property
+    def wall(self) -> float:
+        return self._around.wall
+
+    def rid(self) -> int:
+        return self._around.rid()
+
+    def jittered(self, delay: float) -> float:
+        return self._around.jittered(delay)
+
+    def say(self, to: str, message: AsideMessage) -> None:
+        if to == self.me:
+            self._of.take(to, message)
+        else:
+            self._around.say(to, message)
+
+    def tell(self, effect: NodeEffect) -> None:
+        self._around.answers.append(effect)
+
+    def read(self, key: bytes, then: Callable[[Outcome], None]) -> None:
+        self._of.asking.start(None, Get(key), OWN_TIMEOUT_S, then)
+
+    def heard_at(self, node: str) -> float:
+        return self._around.heard_at(node)
+
+    def is_lost(self, node: str) -> bool:
+        return self._around.is_lost(node, LOST_S)
+
+    def members(self, key: bytes) -> Sequence[str]:
+        listed = self._of.directory.of(self._of.slots.of(key))
+        return [member.node for member in listed.configuration.members]
+
+    def version(self, key: bytes) -> int | None:
+        """Return the version that was accepted here; None if this disk does not hold the slot."""
+        held = self._of.holdings.slots.get(self._of.slots.of(key))
+        if held is None or not held.serves:
+            return None
+        record = held.registers.records.get(key)
+        return 0 if record is None else record.content.version
+
+    def own(self, peek: Peek) -> Peeked:
+        """Return what this disk has of a key."""
+        held, around = self._of.holdings.slots.get(self._of.slots.of(peek.key)), self._around
+        if held is None or not held.serves:
+            return nothing(peek)
+        registers = held.registers
+        record = registers.records.get(peek.key)
+        present = registers.head.configuration
+        heard = sorted(
+            (
+                around.now if member == around.me else around.heard.get(member.node, -1.0)
+                for member in present.members
+            ),
+            reverse=True,
+        )[present.majority - 1]
+        age = -1.0 if heard < 0 else around.now - heard
+        content = EMPTY if record is None else record.content
+        return Peeked(self.formation, peek.rid, present.epoch, content, age)
+
+    def sooner(self, bell: Bell, number: int, delay: float) -> None:
+        self._around.sooner(BELLS[bell], number, delay)
+
+    def later(self, bell: Bell, number: int, delay: float) -> None:
+        self._around.alarms.set((BELLS[bell], number), self._around.now + delay)
+
+    def cancel(self, bell: Bell, number: int) -> None:
+        self._around.alarms.cancel((BELLS[bell], number))

@@ -160,6 +160,9 @@ class StoreNode:
             self._neighbours(event)
         elif isinstance(event, ev.Lost):
             self._lost(event.node)
+        elif isinstance(event, ev.Watch | ev.Unwatch):
+            assert self.formation is not None, "who watches looks at `founding` first"
+            self.formation.asides.heed(event)
         elif isinstance(event, ev.Vacate):
             self._vacate()
         elif isinstance(event, ev.Begin):

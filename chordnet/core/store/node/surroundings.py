@@ -11,7 +11,7 @@ import attrs
 
 from chordnet.core.kernel.timers import Alarms, Horizon
 from chordnet.core.store.base.configurations import Member
-from chordnet.core.store.base.effects import Answered, Effect, Noted, Say
+from chordnet.core.store.base.effects import Effect, NodeEffect, Say
 from chordnet.core.store.base.messages import StoreMessage
 from chordnet.core.store.base.safeguards import StoreSafeguards
 from chordnet.core.store.node.talk import Message
@@ -40,6 +40,11 @@ class For(enum.IntEnum):
     ENQUIRY = 11
     RECOVER = 12
     COLLECT = 13
+    RENEW = 20
+    LOOK = 21
+    HINT = 22
+    SWEEP = 23
+    PEEK = 24
 
 
 Alarm = tuple[For, int]
@@ -86,7 +91,7 @@ class Surroundings:
     """The wall clock, seconds since 1970."""
     effects: list[Effect] = attrs.field(factory=list)
     """What the parts have asked for and nobody has done yet."""
-    answers: list[Answered | Noted] = attrs.field(factory=list)
+    answers: list[NodeEffect] = attrs.field(factory=list)
     said: dict[str, list[Message]] = attrs.field(factory=dict)
     """What is to be said to other nodes at the end of this step."""
     horizon: Horizon = attrs.field(factory=Horizon)

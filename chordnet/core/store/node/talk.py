@@ -33,6 +33,7 @@ from chordnet.core.store.begin.hails import Hail
 from chordnet.core.store.begin.marks import PROOF_BYTES, Back, Known
 from chordnet.core.store.node.directory import Listed
 from chordnet.core.store.slot.pages import HAVE_IN_ONE
+from chordnet.core.store.watch.messages import WATCHED_IN_ONE, Peek, Peeked, Stirred, Watch
 
 LETTER_BYTES = 65_536
 """A letter is closed when it is longer; one message goes in whatever its size."""
@@ -134,6 +135,10 @@ Message = (
     | Missing
     | Suggest
     | Leaving
+    | Watch
+    | Stirred
+    | Peek
+    | Peeked
 )
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(list[Message]).decode
@@ -249,6 +254,7 @@ _CHECKS: dict[type, Callable[[Any], bool]] = {
     Applied: lambda part: len(part.request) <= MAX_REQUEST_BYTES,
     Lists: lambda part: len(part.listed) <= LISTED_IN_ONE,
     Where: lambda part: len(part.slots) <= LISTED_IN_ONE,
+    msg.Told: lambda part: part.left_out <= MAX_VALUE_BYTES,
     msg.Fetch: lambda part: (
         len(part.have) <= HAVE_IN_ONE and all(_is_key(key) for key, _ballot in part.have)
     ),
@@ -260,6 +266,10 @@ _CHECKS: dict[type, Callable[[Any], bool]] = {
     msg.Drop: lambda part: _keys([key for key, _ballot in part.tombstones]),
     Listed: lambda part: part.slot < MOST_SLOTS,
     Mark: lambda part: len(part.proof) == PROOF_BYTES,
+    Watch: lambda part: _watched(part.keys),
+    Stirred: lambda part: _watched(part.keys),
+    Peek: _key,
+    Peeked: lambda part: isfinite(part.age_s),
     Suggest: lambda part: part.slot < MOST_SLOTS and _members(part.members),
 }
 _STRUCTS: tuple[type, ...] = (
@@ -275,6 +285,10 @@ _STRUCTS: tuple[type, ...] = (
     Missing,
     Suggest,
     Leaving,
+    Watch,
+    Stirred,
+    Peek,
+    Peeked,
     Listed,
     Address,
     Ballot,
@@ -289,6 +303,10 @@ _STRUCTS: tuple[type, ...] = (
 )
 _PLAIN = frozenset({bytes, str, bool, float, type(None)})
 """What only the rule of the kind that it is in can say something about."""
+
+
+def _watched(keys: tuple[tuple[bytes, int], ...]) -> bool:
+    return len(keys) <= WATCHED_IN_ONE and all(_is_key(key) for key, _version in keys)
 
 
 def _members(members: tuple[Member, ...]) -> bool:

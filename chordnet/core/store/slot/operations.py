@@ -73,7 +73,6 @@ from collections.abc import Callable
 
 from msgspec.structs import replace
 
-from chordnet.core.base.limits import MAX_VALUE_BYTES
 from chordnet.core.store.base import messages as msg
 from chordnet.core.store.base.ballots import NONE, Ballot, Ballots
 from chordnet.core.store.base.configurations import Configuration, Following, Member
@@ -236,7 +235,7 @@ class Operation:
         member = self._counts(sender, answer.address, Phase.READ)
         if member is None:
             return
-        left_out = min(answer.left_out, MAX_VALUE_BYTES)
+        left_out = answer.left_out
         self._hear(Heard(member, answer.accepted, answer.content, left_out=left_out))
         agreed, lacking = self._found()
         if agreed is not None and not lacking:

@@ -441,7 +441,7 @@ def recovered(
         for key, record in records
         if record.content.version
     )
-    return state, Floor(NONE, max(floor.version, count << VERSION_BITS))
+    return state, Floor(floor.promised, max(floor.version, count << VERSION_BITS))
 
 
 def newest_of(

@@ -346,7 +346,8 @@ class Registers:
         )
         # Nothing of this epoch is promised yet, and its ballots are above all earlier promises.
         again = configuration.generation == head.configuration.generation
-        state = {key: self._installed(key, record, again=again) for key, record in records}
+        mine = self.records if again else {}
+        state = {key: _installed(record, mine.get(key)) for key, record in records}
         if not self._safeguards.whole_state:
             state |= self.records
         slot, before = self.head.slot, dict(self.records)
@@ -359,16 +360,6 @@ class Registers:
             self._keep(HeadKept(self.head), *changed)
         else:
             self._keep(HeadKept(self.head), AllDropped(slot), *entries)
-
-    def _installed(self, key: bytes, record: Record, *, again: bool) -> Record:
-        mine = self.records.get(key)
-        stays = mine is not None and (mine.accepted, mine.content) == (
-            record.accepted,
-            record.content,
-        )
-        if again and stays and mine is not None and is_large(mine):
-            return mine  # with its promise, which is below all ballots of the new epoch
-        return replace(record, promised=record.accepted)
 
     def on_forget(self, sender: str, message: msg.Forget) -> None:
         """Delete the records, for others hold the slot now; the head stays."""
@@ -532,3 +523,14 @@ def _is_past(record: Record | None, floor: Floor, ballot: Ballot) -> bool:
     # A ballot that was only promised may still be accepted, after others have dropped what they had
     # accepted under it and something later was decided without it.
     return record.accepted == ballot or (record.accepted == NONE and record.promised > ballot)
+
+
+def _installed(record: Record, mine: Record | None) -> Record:
+    """Return what a member keeps that installs a record; ``mine`` is what it has of the key."""
+    if (
+        mine is not None
+        and is_large(mine)
+        and (mine.accepted, mine.content) == (record.accepted, record.content)
+    ):
+        return mine  # with its promise, which is below all ballots of the new epoch
+    return replace(record, promised=record.accepted)

@@ -1,0 +1,1 @@
+"""What a program holds of something that goes on in a node."""
