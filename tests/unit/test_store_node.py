@@ -479,6 +479,14 @@ class JoiningTests(SynchronousTestCase):
         node.hear("D", hail(D, FOUNDING))
         self.assertEqual(node.machine.founding, FOUNDING)
 
+    def test_who_was_told_of_founders_and_hears_none_waits_for_a_second_voice_half_a_minute(
+        self,
+    ) -> None:
+        voices = Voices(("A", "B"))
+        self.assertFalse(voices.agree("D", FOUNDING.id, ("D",), 10.0))
+        self.assertFalse(voices.agree("D", FOUNDING.id, ("D",), 39.9))
+        self.assertTrue(voices.agree("D", FOUNDING.id, ("D",), 40.0))
+
     def test_one_of_several_neighbours_is_believed_after_a_while_if_none_says_another(
         self,
     ) -> None:

@@ -178,6 +178,15 @@ class SuggestionTests(SynchronousTestCase):
             act(owner)
             self.assertEqual(self.suggested(owner, "ABF"), "ABF")
 
+    def test_a_live_member_that_others_miss_is_asked_which_disk_it_has(self) -> None:
+        owner = Owner()
+        suggestions = suggestions_of(owner)
+        suggestions.on_suggest(Suggest(FORMATION, 0, 1, 1, members("ABF")))
+        self.assertEqual((owner.wanted_of(0), list(owner.around.unknown)), ("", ["C"]))
+        owner.other_disk("C")
+        suggestions.on_suggest(Suggest(FORMATION, 0, 1, 1, members("ABF")))
+        self.assertEqual(owner.wanted_of(0), "ABF")
+
     def test_no_more_seats_change_than_may_except_at_first(self) -> None:
         owner = Owner()
         owner.directory.learn(Listed(0, later(2, A, B, C)))

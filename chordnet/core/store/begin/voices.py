@@ -3,7 +3,9 @@
 It joins for ever, so one node's word is not enough where there are more to be heard: a node that
 lies could keep every newcomer for a store that does not exist. A founder that this node was told
 of is believed. So are two nodes that say the same, or the only neighbour. A node with several
-neighbours of which only one speaks believes it after a while, if nobody says something else.
+neighbours of which only one speaks believes it after a while, if nobody says something else. One
+that was told of founders, and hears none of them, waits longer, even for its only neighbour: it may
+be cut off from all others.
 """
 
 from __future__ import annotations
@@ -15,6 +17,8 @@ from chordnet.core.store.begin.founders import Founders
 
 PATIENCE_S = 5.0
 """For so long a node waits for a second voice."""
+ALONE_S = 30.0
+"""The same of a node that was told of founders, and has heard none of them."""
 MOST_VOICES = 64
 """Nodes of which is remembered which formation they named."""
 
@@ -22,7 +26,7 @@ MOST_VOICES = 64
 class Voices:
     """What others have said, until this node belongs to a formation.
 
-    :param founders: the names that this node was told of.
+    :param founders: the names that this node was told of, without its own.
     """
 
     def __init__(self, founders: Sequence[str]) -> None:
@@ -62,4 +66,6 @@ class Voices:
         alone = len(same) == len(self._said)
         if sender in self._founders or len(same) > 1:
             return True
+        if self._founders:  # where are they?
+            return alone and now >= self._since + ALONE_S
         return alone and (set(near) <= {sender} or now >= self._since + PATIENCE_S)

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from chordnet.core.store.base import messages as msg
 from chordnet.core.store.base.ballots import Ballots
+from chordnet.core.store.base.configurations import Head
 from chordnet.core.store.base.effects import (
     Answered,
     Changed,
@@ -156,13 +157,16 @@ class Formation:
         self.repair.start()
         self.collecting.start()
         for held in self.holdings.slots.values():
-            head = held.registers.head
-            if head.newest is not None:
-                self.directory.learn(listed_as_chosen(head.slot, head.newest, head.configuration))
-            elif head.configuration.members:
-                self.directory.learn(Listed(head.slot, head.configuration))
-            self.seats.sealed(head, self.around.me)
-            self.holdings.resume(self.directory.of(head.slot))
+            self._remember(held.registers.head)
+
+    def _remember(self, head: Head) -> None:
+        """Go on from what the disk says of a slot."""
+        if head.newest is not None:
+            self.directory.learn(listed_as_chosen(head.slot, head.newest, head.configuration))
+        elif head.configuration.members:
+            self.directory.learn(Listed(head.slot, head.configuration))
+        self.seats.sealed(head, self.around.me)
+        self.holdings.resume(self.directory.of(head.slot))
 
     def arc(self) -> Iterable[int]:
         """Return the slots in this node's care: their places lie in (predecessor, this node]."""

@@ -127,7 +127,7 @@ class StoreNode:
         self.founders = Founders(settings, self.around.me, kept)
         """This node's part in the beginning of a store."""
         self._disks = _Disks(self.around, kept, rng)
-        self._voices = Voices(settings.founders)
+        self._voices = Voices([name for name in settings.founders if name != me])
         self._greetings: dict[str, bool] = {}
         """Nodes to greet at the end of this step; whether to ask them to answer."""
         self._first: list[NodeEffect] = []

@@ -422,12 +422,16 @@ class Suggestions:
         holder = self._holders.get(node)
         if holder is not None and around.hears(node, HEARD_S) and not around.lost_for(node):
             return holder.store == member.store and holder.seat and not holder.vacating
-        now = around.now
+        self._greet(node)
+        return False
+
+    def _greet(self, node: str) -> None:
+        """Ask a node what disk it has, before the same is suggested again."""
+        now = self._around.now
         self._greeted = {n: at for n, at in self._greeted.items() if now < at + GREET_AGAIN_S}
         if node not in self._greeted and len(self._greeted) < MOST_GREETED:
             self._greeted[node] = now
-            around.unknown[node] = None
-        return False
+            self._around.unknown[node] = None
 
     def _may_go(self, slot: int, member: Member, coming: list[Member]) -> bool:
         """Return True if a member may lose its seat to one of these."""
@@ -437,7 +441,11 @@ class Suggestions:
         if member != around.me and not around.hears(member.node, SPOKE_S):
             return True
         names = [member.node, *(each.node for each in coming)]
-        return self._places.clockwise(slot, names)[0] != member.node
+        if self._places.clockwise(slot, names)[0] != member.node:
+            return True
+        # It may be here with another disk, and have told others of it.
+        self._greet(member.node)
+        return False
 
 
 def change_of(listed: Listed, members: tuple[Member, ...]) -> Underway:
