@@ -30,6 +30,7 @@ from chordnet.core.store.base.effects import (
 from chordnet.core.store.base.events import Ask
 from chordnet.core.store.base.founding import Founding, Slots
 from chordnet.core.store.base.kept import Kept
+from chordnet.core.store.base.messages import Why
 from chordnet.core.store.base.outcomes import Outcome
 from chordnet.core.store.base.records import EMPTY
 from chordnet.core.store.base.requests import Get, Inspect, Put, Recover
@@ -62,6 +63,10 @@ from chordnet.core.store.watch.asides import Asides
 from chordnet.core.store.watch.host import Bell
 from chordnet.core.store.watch.messages import Aside, AsideMessage, Peek, Peeked
 from chordnet.core.store.watch.peeks import nothing
+
+SPOKE_S = 75.0
+"""A member that has spoken so lately, and was not lost since, is there: they compare their slots
+once a minute."""
 
 REQUESTS = (
     msg.Prepare,
@@ -217,20 +222,52 @@ class Formation:
         elif isinstance(message, msg.Forget):
             self._forget(sender, message)
         elif isinstance(message, REQUESTS):
-            if isinstance(message, msg.Prepare | msg.Accept):
-                self.asking.ballots.see(message.ballot)
-            address, known = message.address, self.directory.of(slot)
-            if address.formation == self.id and address.generation > known.configuration.generation:
-                # The sender knows of a later generation, in which this node must not answer.
-                self.around.say(sender, Where(self.id, (slot,)))
-            self.holdings.take(sender, message, known)
-            if isinstance(message, msg.AcceptChange) and slot in self.holdings.slots:
-                head = self.holdings.slots[slot].registers.head
-                self.seats.sealed(head, self.around.me)
-            elif isinstance(message, msg.Accept):
-                self.asides.watchers.accepted(message.key)
+            self._asked(sender, message)
         else:
             self._answered(sender, message)
+
+    def _asked(self, sender: str, message: msg.Request) -> None:
+        slot = message.address.slot
+        if isinstance(message, msg.Prepare | msg.Accept):
+            self.asking.ballots.see(message.ballot)
+        address, known = message.address, self.directory.of(slot)
+        if address.formation == self.id and address.generation > known.configuration.generation:
+            # The sender knows of a later generation, in which this node must not answer.
+            self.around.say(sender, Where(self.id, (slot,)))
+        if self._may_recover(sender, message, known):
+            self.holdings.take(sender, message, known)
+        if isinstance(message, msg.AcceptChange) and slot in self.holdings.slots:
+            head = self.holdings.slots[slot].registers.head
+            self.seats.sealed(head, self.around.me)
+        elif isinstance(message, msg.Accept):
+            self.asides.watchers.accepted(message.key)
+
+    def _may_recover(self, sender: str, message: msg.Request, known: Listed) -> bool:
+        """Return False if this would recover a slot that has a majority: no honest node would.
+
+        Who asks what is left of a slot has this node find out which other members are there.
+        """
+        around, me, present = self.around, self.around.me, known.configuration
+        if isinstance(message, msg.Inquire):
+            for member in present.members:
+                if member != me:
+                    around.say(member.node, Where(self.id, (known.slot,)))
+        if not isinstance(message, msg.Recover) or not known.serves:
+            return True
+        there = [
+            member
+            for member in present.members
+            if member == me
+            or (
+                around.hears(member.node, SPOKE_S)
+                and not around.lost_for(member.node)
+                and not self.seats.has_other_disk(member)
+            )
+        ]
+        if len(there) < present.majority:
+            return True
+        self.holdings.refuse(sender, message, present, Why.STRANGER)
+        return False
 
     def _answered(self, sender: str, answer: msg.StoreMessage) -> None:
         operation, change = self.asking.get(answer.rid), self.seats.get(answer.rid)

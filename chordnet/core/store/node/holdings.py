@@ -111,11 +111,11 @@ class Holdings:
         if held is None and isinstance(request, msg.Inquire):
             self._has_nothing(sender, request, known.configuration)
         elif held is None:
-            self._refuse(sender, request, known.configuration)
+            self.refuse(sender, request, known.configuration)
         elif not self._around.may_answer(_members_of(held.registers.head, known)):
-            self._refuse(sender, request, held.registers.head.known, Why.RETURNED)
+            self.refuse(sender, request, held.registers.head.known, Why.RETURNED)
         elif self._is_stranger(sender, held.registers.head, request, known):
-            self._refuse(sender, request, held.registers.head.known, Why.STRANGER)
+            self.refuse(sender, request, held.registers.head.known, Why.STRANGER)
         else:
             ON_REQUEST[type(request)](held.registers, sender, request)
 
@@ -142,13 +142,14 @@ class Holdings:
         names = {member.node for members in lists for member in members}
         return here and sender not in {*names, self._around.me.node}
 
-    def _refuse(
+    def refuse(
         self,
         sender: str,
         request: msg.Request,
         newest: Configuration,
         why: Why | None = None,
     ) -> None:
+        """Say why a request is not done, and what is known of the slot."""
         address, me = request.address, self._around.me
         if why is None:
             why = Why.SLOT if address.store == me.store else Why.STORE
