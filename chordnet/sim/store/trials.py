@@ -330,6 +330,12 @@ def run(seed: int, plan: Plan) -> Report:
         report.problems.append("not in step again: " + "; ".join(list(world.out_of_step())[:4]))
     audience.settle()
     _read_all(world, plan, report, audience)
+    _sum_up(world, plan, report, audience)
+    return report
+
+
+def _sum_up(world: StoreWorld, plan: Plan, report: Report, audience: Audience) -> None:
+    """Note what a run came to, and judge its history."""
     report.collected = world.collected
     report.seconds = world.now
     report.outcomes = Counter(str(operation.outcome) for operation in report.history)
@@ -345,7 +351,6 @@ def run(seed: int, plan: Plan) -> Report:
         report.faults["lie"] += process.node.lies if isinstance(process.node, Liar) else 0
     report.faults["old disk found"] = world.found_old
     report.faults += Counter[str]()
-    return report
 
 
 def _ends_now(states: list[Content], now: float) -> bool:
