@@ -24,7 +24,7 @@ from chordnet.settings import NodeSettings
 from chordnet.wire.stores import KeyMember, KeyMembers, SlotStanding, StoreStanding
 from tests.net.test_sockets import SocketCase
 
-A, B, C = (Member(name, number) for number, name in enumerate("ABC", 1))
+A, B, C, D = (Member(name, number) for number, name in enumerate("ABCD", 1))
 THREE = Configuration(1, 4, (A, B, C))
 SAFE = SlotSeen(0, THREE, (B, C), ())
 AT_RISK = SlotSeen(1, THREE, (B,), ())
@@ -113,12 +113,14 @@ class InspectTests(Case):
             MemberSeen(A, 0.5, None, Ballot(4, 2, "B", 31), has),
             MemberSeen(B, 0.7, Why.SEALED, NONE, None),
             MemberSeen(C, None, None, NONE, None),
+            MemberSeen(D, 0.9, None, Ballot(4, 2, "B", 31), Content(b"", 7, 99.0, ()), 70_000),
         )
         self.store.waiting.pop()(Inspected(63, THREE, seen))
         expected = [
             KeyMember("A", f"{1:016x}", 0.5, "", 7, "4.2 B 1f", 4, 99.0),
             KeyMember("B", f"{2:016x}", 0.7, "SEALED", None, "", None, None),
             KeyMember("C", f"{3:016x}", None, "", None, "", None, None),
+            KeyMember("D", f"{4:016x}", 0.9, "", 7, "4.2 B 1f", 70_000, 99.0),
         ]
         self.assertEqual(self.told, [KeyMembers(63, 1, 4, expected)])
 

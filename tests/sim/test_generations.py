@@ -6,7 +6,8 @@ import io
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.sim.slots.generations import Property, main, planned, search
+from chordnet.sim.generations.__main__ import main, planned, search
+from chordnet.sim.generations.plan import Property
 
 
 class SearchTests(SynchronousTestCase):

@@ -181,7 +181,7 @@ def _member(seen: MemberSeen) -> KeyMember:
         why="" if seen.why is None else seen.why.name,
         version=None if content is None else content.version,
         accepted="" if content is None else _named(seen.accepted),
-        bytes=None if value is None else len(value),
+        bytes=None if value is None else seen.left_out or len(value),
         expires=None if content is None else content.expires,
     )
 

@@ -299,8 +299,8 @@ def run(seed: int, plan: Plan) -> Report:
         founders,
         slots=plan.slots,
         safeguards=plan.safeguards,
-        collect_pace=plan.collect_pace,
     )
+    world.collect_pace = plan.collect_pace
     report = Report(seed)
     for k in range(plan.nodes):
         world.start(f"n{k}", offset=world.rng.uniform(-CLOCKS_S, CLOCKS_S))
@@ -330,17 +330,17 @@ def run(seed: int, plan: Plan) -> Report:
         report.problems.append("not in step again: " + "; ".join(list(world.out_of_step())[:4]))
     audience.settle()
     _read_all(world, plan, report, audience)
-    _sum_up(world, plan, report, audience)
-    return report
-
-
-def _sum_up(world: StoreWorld, plan: Plan, report: Report, audience: Audience) -> None:
-    """Note what a run came to, and judge its history."""
-    report.collected = world.collected
-    report.seconds = world.now
     report.outcomes = Counter(str(operation.outcome) for operation in report.history)
     report.outcomes["told"] = len(audience.history)
     report.history += audience.history
+    _sum_up(world, plan, report)
+    return report
+
+
+def _sum_up(world: StoreWorld, plan: Plan, report: Report) -> None:
+    """Judge what happened, and count it."""
+    report.collected = world.collected
+    report.seconds = world.now
     report.judged = check_history(sorted(report.history, key=lambda o: o.call))
     if report.judged.verdict is not Verdict.RIGHT:
         report.problems.append(f"the history is {report.judged.verdict}: {_why(report.judged)}")

@@ -149,14 +149,14 @@ class StoreWorld(Schedule):
         safeguards: StoreSafeguards = ALL,
         latency: Latency = uniform(0.0005, 0.003),  # noqa: B008  the function keeps no state
         most_steps: int = 20_000_000,
-        collect_pace: float = 1.0,
     ) -> None:
         super().__init__(most_steps)
         self.rng = Random(seed)
         self.founders = founders
         self.slots, self.replicas, self.bits = slots, replicas, bits
         self.safeguards = safeguards
-        self.collect_pace = collect_pace
+        self.collect_pace = 1.0
+        """What the pauses before something is collected are multiplied with."""
         self.collected = 0
         """Records without a value that members have dropped."""
         self.latency = latency

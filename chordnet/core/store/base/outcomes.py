@@ -141,6 +141,8 @@ class MemberSeen(msgspec.Struct, frozen=True):
     accepted: Ballot
     content: Content | None
     """What it has; None if it does not say."""
+    left_out: int = 0
+    """Bytes of the value, if it was left out of that."""
 
     @property
     def tells(self) -> bool:

@@ -151,7 +151,9 @@ class Enquiries:
             return
         after = self._now() - enquiry.began
         if isinstance(answer, msg.Told):
-            seen = MemberSeen(seat[1], after, None, answer.accepted, answer.content)
+            seen = MemberSeen(
+                seat[1], after, None, answer.accepted, answer.content, answer.left_out
+            )
         elif isinstance(answer, msg.Refused):
             seen = MemberSeen(seat[1], after, answer.why, NONE, None)
         else:

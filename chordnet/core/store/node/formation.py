@@ -155,6 +155,9 @@ class Formation:
         )
         self.asides = Asides(host := _Host(self), host.version, host.own)
         self.news = News(around, self.id, self.directory)
+        self._start()
+
+    def _start(self) -> None:
         self.repair.start()
         self.collecting.start()
         for held in self.holdings.slots.values():
@@ -163,7 +166,7 @@ class Formation:
                 self.directory.learn(listed_as_chosen(head.slot, head.newest, head.configuration))
             elif head.configuration.members:
                 self.directory.learn(Listed(head.slot, head.configuration))
-            self.seats.sealed(head, around.me)
+            self.seats.sealed(head, self.around.me)
             self.holdings.resume(self.directory.of(head.slot))
 
     def arc(self) -> Iterable[int]:

@@ -1,31 +1,13 @@
-"""Search every interleaving of recoveries of one slot with one key.
-
-``python -m chordnet.sim.slots.generations put@A/AB,recover@C,recover@B,put@A``
-
-Jobs are ``put@A`` and ``get@A`` at a node, ``put@A/AB``, which was done before and which A and B
-have taken, and ``recover@A``, ordered at A. Whom a coordinator hears is open, so every disk may be
-lost, cut off, or late; each promise and each acceptance of a recovery arrives by itself, at any
-time, often or never, and its answer may be lost. With ``--behind C`` the slot has come to its
-second epoch, and C has not installed that. The real classes are run, as in the search beside this.
-
-Exit status: 0 when every reachable state was seen and all is well, 1 when something is broken (the
-history is printed), 2 for bad arguments, 3 when the limit was reached first.
-"""
+"""All states of one slot that is recovered, and what may happen in each."""
 
 from __future__ import annotations
 
-import argparse
-import enum
-import re
-import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from itertools import combinations
-from typing import Any, NamedTuple, TextIO
+from typing import Any
 
-import attrs
 from msgspec.structs import replace
 
-from chordnet.core.base.errors import ConfigError
 from chordnet.core.store.base import messages as msg
 from chordnet.core.store.base.ballots import NONE, Ballots
 from chordnet.core.store.base.configurations import (
@@ -38,127 +20,29 @@ from chordnet.core.store.base.configurations import (
 )
 from chordnet.core.store.base.effects import Effect, Ended, Say
 from chordnet.core.store.base.outcomes import Conflict, Done, Found, Outcome
-from chordnet.core.store.base.records import GROUND, Content, Record
+from chordnet.core.store.base.records import GROUND
 from chordnet.core.store.base.requests import Get, Put
 from chordnet.core.store.slot.attempts import Attempt, Phase
 from chordnet.core.store.slot.operations import Operation
 from chordnet.core.store.slot.reconfigure import Installation, newest_of, recovered
 from chordnet.core.store.slot.recovery import Findings, Recovering, Stage
 from chordnet.core.store.slot.registers import Registers
+from chordnet.sim.generations.plan import (
+    NAMES,
+    BrokenError,
+    Disk,
+    Past,
+    Plan,
+    Property,
+    Sent,
+    State,
+    Task,
+)
 
 WHERE = (b"f", 0)
 KEY = b"k"
-NAMES = "ABCD"
 ROUNDS = (msg.Prepare, msg.Read)
 FOR_KEYS = msg.Promised | msg.Accepted | msg.Told
-_JOB = re.compile(r"(put|get|recover)@([A-D])(?:/([A-D]+))?")
-
-
-class Property(enum.Enum):
-    """What must hold in every state."""
-
-    ONE_CONFIGURATION = "one_configuration"
-    """At most one configuration is chosen for each generation and epoch."""
-    ONE_OF_TWO = "one_of_two"
-    """Two recoveries from the same disks take place only if one was made knowing of the other, and
-    took most of its members for lost, too."""
-    NOTHING_BEHIND = "nothing_behind"
-    """A generation begins with the newest of what its disks had, at every member."""
-    STEPS_DOWN = "steps_down"
-    """Who knows of a later generation answers for no key in an earlier one."""
-    NEVER_BACK = "never_back"
-    """Generation, epoch and promises of one disk never go back."""
-    ONE_HISTORY = "one_history"
-    """What clients are told in one generation is one chain of versions, in real time; no version of
-    it was told in an earlier one."""
-
-
-class BrokenError(Exception):
-    """Something that must hold does not."""
-
-    def __init__(self, lacking: Property, text: str) -> None:
-        super().__init__(text)
-        self.lacking = lacking
-
-
-class Job(NamedTuple):
-    """What is ordered or asked."""
-
-    kind: str
-    node: str
-    done_at: str = ""
-
-
-class Disk(NamedTuple):
-    """A node: all of it is on its disk."""
-
-    me: Member
-    head: Head
-    records: tuple[tuple[bytes, Record], ...] = ()
-
-
-class Sent(NamedTuple):
-    """A message on its way."""
-
-    sender: str
-    to: str
-    message: msg.Request
-
-
-class Task(NamedTuple):
-    """A job, and how far it has come."""
-
-    state: Attempt | Findings | None = None
-    over: bool = False
-    bound: tuple[tuple[int, int], ...] = ()
-    """By generation the highest version that was told when it began."""
-
-
-class Past(NamedTuple):
-    """What has to be remembered."""
-
-    chosen: tuple[tuple[Recovery, frozenset[Configuration]], ...] = ()
-    """Recoveries that have taken place, and which others their coordinators knew of."""
-    kept: tuple[tuple[int, Content | None], ...] = ()
-    """By generation, what it begins with."""
-    told: tuple[tuple[int, int, bytes], ...] = ()
-    """Generation, version, and the request that made it."""
-    highest: tuple[tuple[int, int], ...] = ()
-    """By generation the highest version that was told."""
-
-
-class State(NamedTuple):
-    """All there is."""
-
-    disks: tuple[Disk, ...]
-    tasks: tuple[Task, ...]
-    sent: frozenset[Sent]
-    past: Past
-
-
-@attrs.frozen(kw_only=True)
-class Plan:
-    """One search."""
-
-    jobs: tuple[Job, ...]
-    nodes: int = 3
-    behind: str = ""
-    promises: bool = True
-    """Off, disks forget what they promised to recoveries; for a test of the search."""
-    max_states: int = 1_000_000
-
-
-@attrs.frozen
-class Verdict:
-    """How a search ended."""
-
-    states: int
-    steps: int
-    depth: int
-    broken: Property | None = None
-    text: str = ""
-    history: tuple[str, ...] = ()
-    complete: bool = True
 
 
 Step = tuple[str, State]
@@ -303,7 +187,7 @@ class World:
         recovering = self._recovering(number, Findings(known), effects)
         recovering.inquire(self.names)
         recovering.promise()
-        return self._with_task(state, number, Task(recovering.findings))
+        return _with_task(state, number, Task(recovering.findings))
 
     def _inquire(self, state: State, number: int, node: str, *, heard: bool) -> State:
         task, effects = state.tasks[number], list[Effect]()
@@ -317,7 +201,7 @@ class World:
             for say in said:
                 assert isinstance(say.message, msg.Inquired)
                 recovering.on_inquired(node, say.message)
-        return self._with_task(state, number, task._replace(state=recovering.findings))
+        return _with_task(state, number, task._replace(state=recovering.findings))
 
     def _weigh(self, state: State, number: int) -> State:
         task, effects = state.tasks[number], list[Effect]()
@@ -339,7 +223,7 @@ class World:
         if now.stage == Stage.INSTALL and now.recovery is not None:
             state = self._takes_place(state, number, now.recovery)
         over = now.stage in (Stage.INSTALL, Stage.OVER, Stage.OVERTAKEN)
-        return self._with_task(state, number, Task(None if over else now, over))
+        return _with_task(state, number, Task(None if over else now, over))
 
     def _takes_place(self, state: State, number: int, recovery: Recovery) -> State:
         past, new = state.past, recovery.configuration
@@ -402,7 +286,7 @@ class World:
         asked = self._operation(number, Attempt(known, Phase.WAIT), effects)
         asked.begin()
         task = Task(asked.attempt, bound=state.past.highest)
-        return self._go_on(self._with_task(state, number, task), number, asked, effects, at)
+        return self._go_on(_with_task(state, number, task), number, asked, effects, at)
 
     def _go_on(
         self,
@@ -425,7 +309,7 @@ class World:
                     after, said = self._at(disk, node, effect.message)
                     state = self._with_disk(state, disk, after, said)
                     for each in said:
-                        self._hear(operation, effect.to, each.message)
+                        _hear(operation, effect.to, each.message)
             elif isinstance(effect, Say):
                 message: Any = effect.message
                 state = state._replace(sent=state.sent | {Sent(node, effect.to, message)})
@@ -435,19 +319,7 @@ class World:
             generation = operation.attempt.configuration.generation
             state = state._replace(past=self._told(state.past, task, generation, outcome, number))
         after_task = Task(over=True) if stuck or ends else task._replace(state=operation.attempt)
-        return self._with_task(state, number, after_task)
-
-    @staticmethod
-    def _hear(operation: Operation, sender: str, answer: Any) -> None:
-        handlers: dict[type, Callable[[str, Any], None]] = {
-            msg.Promised: operation.on_promised,
-            msg.Told: operation.on_told,
-            msg.Accepted: operation.on_accepted,
-            msg.Outrun: operation.on_outrun,
-        }
-        # Where the slot is now a new operation finds out; this one ends without a result.
-        if type(answer) in handlers:
-            handlers[type(answer)](sender, answer)
+        return _with_task(state, number, after_task)
 
     def _told(self, past: Past, task: Task, generation: int, outcome: Outcome, number: int) -> Past:
         if isinstance(outcome, Found | Conflict):
@@ -486,7 +358,7 @@ class World:
         if isinstance(now, Attempt):
             operation = self._operation(number, now, effects)
             for each in said:
-                self._hear(operation, sent.to, each.message)
+                _hear(operation, sent.to, each.message)
             return self._go_on(state, number, operation, effects)
         recovering = self._recovering(number, now, effects)
         for each in said:
@@ -497,11 +369,6 @@ class World:
         return self._after_recovery(state, number, recovering, effects)
 
     # ---- states -----------------------------------------------------------------------------
-
-    @staticmethod
-    def _with_task(state: State, number: int, task: Task) -> State:
-        tasks = (*state.tasks[:number], task, *state.tasks[number + 1 :])
-        return state._replace(tasks=tasks)
 
     def _with_disk(
         self, state: State, before: Disk, after: Disk, said: Iterable[Say] = ()
@@ -518,23 +385,9 @@ class World:
         if _standing(after.head) < _standing(before.head):
             raise BrokenError(Property.NEVER_BACK, f"the head of {name} goes back")
         if after.head.configuration != before.head.configuration:
-            self._check_beginning(state.past, after)
+            _check_beginning(state.past, after)
         index = self.names.index(name)
         return state._replace(disks=(*state.disks[:index], after, *state.disks[index + 1 :]))
-
-    @staticmethod
-    def _check_beginning(past: Past, disk: Disk) -> None:
-        """Hold what a member has installed against what its generation begins with."""
-        generation = disk.head.configuration.generation
-        kept = dict(past.kept)
-        if generation not in kept:
-            return
-        record = next((record for _, record in disk.records), None)
-        began = record is None or record.accepted.counter == 0
-        content = None if record is None or record.accepted == NONE else record.content
-        if began and content != kept[generation]:
-            text = f"{disk.me.node} begins generation {generation} with something else"
-            raise BrokenError(Property.NOTHING_BEHIND, text)
 
     def tidied(self, state: State) -> State:
         """Drop messages that change nothing any more, whenever they arrive."""
@@ -563,101 +416,32 @@ def _standing(head: Head) -> tuple[object, ...]:
     return _age(head.configuration), _age(head.known), head.recovering
 
 
-# ---- the search -------------------------------------------------------------------------------
+def _hear(operation: Operation, sender: str, answer: Any) -> None:
+    handlers: dict[type, Callable[[str, Any], None]] = {
+        msg.Promised: operation.on_promised,
+        msg.Told: operation.on_told,
+        msg.Accepted: operation.on_accepted,
+        msg.Outrun: operation.on_outrun,
+    }
+    # Where the slot is now a new operation finds out; this one ends without a result.
+    if type(answer) in handlers:
+        handlers[type(answer)](sender, answer)
 
 
-def search(plan: Plan) -> Verdict:
-    """Try everything, breadth first, so that a history that is found is one of the shortest."""
-    world = World(plan)
-    first = world.tidied(world.beginning())
-    came: dict[State, tuple[State | None, str]] = {first: (None, "")}
-    level, depth, steps = [first], 0, 0
-    while level:
-        depth += 1
-        following: list[State] = []
-        for state in level:
-            try:
-                for text, after in world.steps(state):
-                    steps += 1
-                    new = world.tidied(after)
-                    if new not in came:
-                        came[new] = state, text
-                        following.append(new)
-            except BrokenError as error:
-                return Verdict(
-                    len(came), steps, depth, error.lacking, str(error), _way(came, state), False
-                )
-            if len(came) > plan.max_states:
-                return Verdict(len(came), steps, depth, complete=False)
-        level = following
-    return Verdict(len(came), steps, depth)
+def _with_task(state: State, number: int, task: Task) -> State:
+    tasks = (*state.tasks[:number], task, *state.tasks[number + 1 :])
+    return state._replace(tasks=tasks)
 
 
-def _way(came: dict[State, tuple[State | None, str]], state: State) -> tuple[str, ...]:
-    texts: list[str] = []
-    at: State | None = state
-    while at is not None:
-        at, text = came[at]
-        texts.append(text)
-    return tuple(texts[-2::-1])
-
-
-def planned(words: Sequence[str]) -> Plan:
-    """Return the plan that the command line asks for.
-
-    :raises ConfigError: it makes no sense.
-    """
-    parser = argparse.ArgumentParser(
-        prog="python -m chordnet.sim.slots.generations",
-        description="Try every interleaving of recoveries of one slot.",
-    )
-    add = parser.add_argument
-    add("jobs", nargs="?", default="put@A/AB,recover@B,recover@C", help="what is done")
-    add("--nodes", type=int, default=3, metavar="N", help="nodes that keep a store (3)")
-    add("--behind", default="", metavar="NODES", help="members that lack the second epoch")
-    add("--without-promises", action="store_true", help="disks forget what they promised")
-    add("--max-states", type=int, default=1_000_000, metavar="N", help="a limit (1000000)")
-    options = parser.parse_args(words)
-    names = NAMES[: options.nodes]
-    if not 3 <= options.nodes <= len(NAMES):
-        raise ConfigError(f"there must be 3 to {len(NAMES)} nodes")
-    found = []
-    for word in filter(None, (word.strip() for word in options.jobs.split(","))):
-        match = _JOB.fullmatch(word)
-        if match is None or set((match[2] or "") + (match[3] or "")) - set(names):
-            raise ConfigError(f"{word!r} is no job of {names}; there are put@A, get@B, recover@C")
-        found.append(Job(match[1], match[2], match[3] or ""))
-    if set(options.behind) - set(names[:3]):
-        raise ConfigError(f"--behind takes members, which are {names[:3]}")
-    return Plan(
-        jobs=tuple(found),
-        nodes=options.nodes,
-        behind=options.behind,
-        promises=not options.without_promises,
-        max_states=options.max_states,
-    )
-
-
-def main(words: Sequence[str], out: TextIO, err: TextIO) -> int:
-    """Run the command; return its exit status."""
-    try:
-        plan = planned(words)
-    except ConfigError as error:
-        err.write(f"{error}\n")
-        return 2
-    verdict = search(plan)
-    for number, text in enumerate(verdict.history, 1):
-        out.write(f"{number}. {text}\n")
-    if verdict.broken is not None:
-        out.write(f"{verdict.broken.value} does not hold: {verdict.text}\n")
-    seen = "every reachable state" if verdict.complete else "not all states"
-    out.write(
-        f"{verdict.states} states, {verdict.steps} steps tried, {verdict.depth} deep: {seen}\n"
-    )
-    if verdict.broken is not None:
-        return 1
-    return 0 if verdict.complete else 3
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:], sys.stdout, sys.stderr))
+def _check_beginning(past: Past, disk: Disk) -> None:
+    """Hold what a member has installed against what its generation begins with."""
+    generation = disk.head.configuration.generation
+    kept = dict(past.kept)
+    if generation not in kept:
+        return
+    record = next((record for _, record in disk.records), None)
+    began = record is None or record.accepted.counter == 0
+    content = None if record is None or record.accepted == NONE else record.content
+    if began and content != kept[generation]:
+        text = f"{disk.me.node} begins generation {generation} with something else"
+        raise BrokenError(Property.NOTHING_BEHIND, text)

@@ -1,0 +1,1 @@
+"""A search through everything that recoveries of one slot can come to."""
