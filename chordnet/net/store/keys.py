@@ -182,7 +182,7 @@ class Keys:
 
     def _operation(self, asked: KeyRequest, key: bytes) -> Get | Put:
         if isinstance(asked, GetKey):
-            return Get(key, asked.stale)
+            return Get(key, stale=asked.stale)
         # Not from the node's own source, which a program may have seeded like that of other nodes:
         # of two writes with one name only one would be done.
         request = asked.request or secrets.token_bytes(REQUEST_BYTES)

@@ -153,8 +153,7 @@ class Formation:
             lambda: around.now,
             around.heard_at,
         )
-        host = _Host(self)
-        self.asides = Asides(host, host.version, host.own)
+        self.asides = Asides(host := _Host(self), host.version, host.own)
         self.news = News(around, self.id, self.directory)
         self._start()
 
