@@ -331,10 +331,16 @@ def run(seed: int, plan: Plan) -> Report:
     audience.settle()
     _read_all(world, plan, report, audience)
     report.collected = world.collected
+    _judge(world, plan, report, audience.history)
+    return report
+
+
+def _judge(world: StoreWorld, plan: Plan, report: Report, watched: list[Operation]) -> None:
+    """Sum a run up, and judge its history with what watchers were told."""
     report.seconds = world.now
     report.outcomes = Counter(str(operation.outcome) for operation in report.history)
-    report.outcomes["told"] = len(audience.history)
-    report.history += audience.history
+    report.outcomes["told"] = len(watched)
+    report.history += watched
     report.judged = check_history(sorted(report.history, key=lambda o: o.call))
     if report.judged.verdict is not Verdict.RIGHT:
         report.problems.append(f"the history is {report.judged.verdict}: {_why(report.judged)}")
@@ -345,7 +351,6 @@ def run(seed: int, plan: Plan) -> Report:
         report.faults["lie"] += process.node.lies if isinstance(process.node, Liar) else 0
     report.faults["old disk found"] = world.found_old
     report.faults += Counter[str]()
-    return report
 
 
 def _ends_now(states: list[Content], now: float) -> bool:
