@@ -545,7 +545,7 @@ class CommandTests(SynchronousTestCase):
     def test_many_runs_are_summed_up_only(self) -> None:
         words = ("--seeds", "11", "--nodes", "3", "--operations", "4", "--calm", "--slots", "1")
         _status, out, _err = self.run_command(*words, "--clients", "1")
-        self.assertEqual(len(out.splitlines()), 4)
+        self.assertNotIn("seed ", out)
 
     def test_the_history_of_the_last_run_is_written_where_it_is_wanted(self) -> None:
         path = Path(self.mktemp())
@@ -567,7 +567,7 @@ class CommandTests(SynchronousTestCase):
         self.assertEqual(lines[:2], [command.told(report) for report in reports])
         self.assertNotEqual(reports[0].recovered, reports[1].recovered)
         slowest = max(report.recovered for report in reports)
-        self.assertIn(f"right again {slowest:.1f} s after the faults at the latest", lines[5])
+        self.assertIn(f"right again {slowest:.1f} s after the faults at the latest", lines[-1])
         faults = reports[0].faults + reports[1].faults
         self.assertEqual(lines[3].split(": ")[0], f"{faults.total()} faults")
         for kind, count in faults.items():
