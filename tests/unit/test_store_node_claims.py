@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from chordnet.core.store.base import messages as msg
 from chordnet.core.store.base.ballots import NONE, Ballot
-from chordnet.core.store.base.configurations import Configuration, Member
+from chordnet.core.store.base.configurations import Configuration, Member, Recovery
 from chordnet.core.store.base.effects import AllDropped, HeadKept
 from chordnet.core.store.base.founding import Founding
 from chordnet.core.store.base.kept import Kept
@@ -392,3 +392,38 @@ class NodeTests(SynchronousTestCase):
             }
             node.hear(member.node, msg.Told(to, rid, NONE, EMPTY))
         self.assertEqual(list(node.outcomes), [1])
+
+
+class RecoveryTests(SynchronousTestCase):
+    """What a member lets a stranger do by the word that the slot is lost."""
+
+    def setUp(self) -> None:
+        self.node = Node(near=("X", "B", "C"))
+        self.new = Configuration((1 << 40) + 1, 2, (X, Y, Z))
+
+    def recovered(self, left: Configuration) -> bool:
+        order = msg.Recover(address(A, 1), 7, Recovery(self.new, left))
+        self.node.sent.clear()
+        self.node.entries.clear()
+        self.node.hear("X", order)
+        return any(isinstance(each, HeadKept) for each in self.node.entries)
+
+    def test_a_slot_is_not_recovered_while_a_majority_of_its_members_is_there(self) -> None:
+        self.node.hear("B", Lists(FORMATION, (Listed(1, FIRST),)))
+        self.assertFalse(self.recovered(replace(FIRST, members=(A,))))
+        ((_to, refused),) = self.node.take(msg.Refused, "X")
+        self.assertEqual(refused.why, msg.Why.STRANGER)
+
+    def test_a_slot_whose_other_members_are_lost_is_recovered_by_whoever_orders_it(self) -> None:
+        self.node.hear("B", Lists(FORMATION, (Listed(1, FIRST),)))
+        self.node.machine.around.lose("B")
+        self.node.wait(1.0)
+        self.assertTrue(self.recovered(replace(FIRST, members=(A,))))
+
+    def test_who_asks_what_is_left_has_a_member_find_out_who_is_there(self) -> None:
+        self.node.hear("X", msg.Inquire(address(A, 1), 7, 0))
+        self.assertEqual(self.node.to(Where), ["B", "C"])
+
+    def test_a_promise_far_ahead_of_any_recovery_is_not_given(self) -> None:
+        self.node.hear("X", msg.Inquire(address(A, 1), 7, (1 << 62) - 1))
+        self.assertEqual([e for e in self.node.entries if isinstance(e, HeadKept)], [])

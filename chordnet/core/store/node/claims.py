@@ -69,7 +69,9 @@ ALONE_S = 60.0
 FORGET_S = 120.0
 """A claim that was not confirmed within this time is forgotten."""
 MOST_AHEAD = 1 << 20
-"""The most epochs or recoveries that a claim may be ahead of what is known."""
+"""The most epochs that a claim may be ahead of what is known."""
+MOST_RECOVERIES = 1024
+"""The same for recoveries of a slot. Far fewer are left than epochs, and people order them."""
 
 
 @attrs.define
@@ -168,10 +170,13 @@ class Claims:
         said, present = listed.configuration, self._directory.of(listed.slot).configuration
         if said.generation != FIRST_GENERATION and not recoveries(said.generation):
             return False
-        return (
-            said.epoch <= present.epoch + MOST_AHEAD
-            and recoveries(said.generation) <= recoveries(present.generation) + MOST_AHEAD
-        )
+        is_near = self.is_near(listed.slot, said.generation)
+        return said.epoch <= present.epoch + MOST_AHEAD and is_near
+
+    def is_near(self, slot: int, generation: int) -> bool:
+        """Return True unless a generation is far ahead of the one that is known."""
+        present = self._directory.of(slot).configuration.generation
+        return recoveries(generation) <= recoveries(present) + MOST_RECOVERIES
 
     def _is_news(self, listed: Listed) -> bool:
         """Return True if this may be so, and says more than is known."""

@@ -244,6 +244,8 @@ class Formation:
     def _may_recover(self, sender: str, message: msg.Request, known: Listed) -> bool:
         """Return False if this would recover a slot that has a majority: no honest node would.
 
+        Nor would one ask for a promise that keeps all further recoveries out.
+
         Who asks what is left of a slot has this node find out which other members are there.
         """
         around, me, present = self.around, self.around.me, known.configuration
@@ -251,6 +253,7 @@ class Formation:
             for member in present.members:
                 if member != me:
                     around.say(member.node, Where(self.id, (known.slot,)))
+            return self.claims.is_near(known.slot, message.generation)
         if not isinstance(message, msg.Recover) or not known.serves:
             return True
         there = [
