@@ -84,7 +84,7 @@ class RunTests(SynchronousTestCase):
         readers = Mix(get=0.6, put=0.3, change=0.05, delete=0.05, expiring=0.0)
         reading = attrs.evolve(busy, keys=1, slots=1, mix=readers)
         for rule, usual, first in (
-            ("second_phase", reading, 7), ("installed_first", busy, 7), ("whole_state", busy, 46),
+            ("second_phase", reading, 7), ("installed_first", busy, 7), ("whole_state", busy, 9),
             ("following_promised", busy, 9),
         ):  # fmt: skip
             plan = attrs.evolve(usual, safeguards=StoreSafeguards(**{rule: False}))
@@ -580,7 +580,7 @@ class CommandTests(SynchronousTestCase):
     def test_ten_runs_are_still_told_one_by_one(self) -> None:
         words = ("--seeds", "10", "--nodes", "1", "--founders", "1", "--operations", "1")
         _status, out, _err = self.run_command(*words, "--calm", "--slots", "1", "--clients", "1")
-        self.assertEqual(len(out.splitlines()), 14)
+        self.assertEqual(len(out.splitlines()), 15)
 
     def test_what_is_said_is_the_plan(self) -> None:
         words = (

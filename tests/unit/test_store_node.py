@@ -70,6 +70,22 @@ class DroppedFormationTests(SynchronousTestCase):
         self.assertEqual(node.machine.founding, OTHERS)
         self.assertEqual(node.entries, [fx.FoundingKept(OTHERS)])
 
+    def test_the_word_of_one_stranger_is_not_enough_for_it_to_give_way_soon(self) -> None:
+        node = alone()
+        for _ in range(3):
+            node.hear("X", hail(Member("X", 24), OTHERS))
+            node.wait(9.9)
+        self.assertEqual(node.machine.founding, ALONE)
+        node.hear("Y", hail(Member("Y", 25), OTHERS))
+        self.assertEqual(node.machine.founding, OTHERS)
+
+    def test_after_half_a_minute_the_only_voice_is_enough_for_it_to_give_way(self) -> None:
+        node = alone()
+        node.hear("X", hail(Member("X", 24), OTHERS))
+        node.wait(30.0)
+        node.hear("X", hail(Member("X", 24), OTHERS))
+        self.assertEqual(node.machine.founding, OTHERS)
+
     def test_nothing_is_promised_in_a_formation_that_a_hail_of_the_same_letter_ends(self) -> None:
         node = alone()
         to = Address(ALONE.id, 0, 1, 1, A.store)

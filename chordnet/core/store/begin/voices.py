@@ -5,7 +5,9 @@ lies could keep every newcomer for a store that does not exist. A founder that t
 of is believed. So are two nodes that say the same, or the only neighbour. A node with several
 neighbours of which only one speaks believes it after a while, if nobody says something else. One
 that was told of founders, and hears none of them, waits longer, even for its only neighbour: it may
-be cut off from all others.
+be cut off from all others. A node whose own store is empty, and has no other founder, gives that up
+for another one. It does so for the word of a founder of either, and waits as long for a second
+voice.
 """
 
 from __future__ import annotations
@@ -48,14 +50,30 @@ class Voices:
         now: float,
     ) -> bool:
         """Return False if others have to say the same before this node joins what is named."""
-        if named is None or founders.founding is not None or founders.vote is not None:
+        own = founders.founding
+        if named is None or named == own or (own is None and founders.vote is not None):
             return True
-        return self.agree(sender, named.id, near, now)
+        if own is not None and not (founders.empty and len(own.founders) == 1):
+            return True  # it will not be given up
+        if own is not None:
+            both = (*own.founders, *named.founders)
+            if sender in [each.node for each in both]:
+                return True
+        return self.agree(sender, named.id, near, now, patient=own is not None)
 
-    def agree(self, sender: str, formation: bytes, near: Sequence[str], now: float) -> bool:
+    def agree(
+        self,
+        sender: str,
+        formation: bytes,
+        near: Sequence[str],
+        now: float,
+        *,
+        patient: bool = False,
+    ) -> bool:
         """Take what a node says; return True if its formation can be joined.
 
         :param near: the neighbours of this node.
+        :param patient: wait longer for a second voice, even if there is only one neighbour.
         """
         self._since = now if self._since is None else self._since
         self._said.pop(sender, None)
@@ -66,6 +84,6 @@ class Voices:
         alone = len(same) == len(self._said)
         if sender in self._founders or len(same) > 1:
             return True
-        if self._founders:  # where are they?
+        if patient or self._founders:  # where are they?
             return alone and now >= self._since + ALONE_S
         return alone and (set(near) <= {sender} or now >= self._since + PATIENCE_S)
