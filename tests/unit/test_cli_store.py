@@ -6,6 +6,8 @@ from typing import Any
 
 from chordnet.core.base.errors import Busy, ConnectFailed, Unavailable
 from chordnet.core.base.outcomes import Entry
+from chordnet.testbed.base.faults import Faults, save_faults
+from chordnet.testbed.base.home import NetworkHome
 from chordnet.wire.stores import KeyMember, KeyMembers
 from tests.unit.test_cli_commands import WorldCase
 from tests.unit.testbed_fakes import disk, proper_members, slot_state, store_state
@@ -66,6 +68,19 @@ class StoreTests(StoreCase):
         out = self.printed("store", status=1)
         self.assertIn("another store, 1e1e1e1e: Node 5\n", out)
         self.assertIn("Node 4 has a store that has stopped: disk full\n", out)
+
+    def test_of_each_side_of_a_partition_it_is_said_how_many_slots_can_be_used_there(self) -> None:
+        self.say(slot_state(0, 1, 2, 3), slot_state(1, 3, 4, 5), slot_state(2, 1, 4, 5))
+        home = NetworkHome(self.root, self.NAME)
+        save_faults(home, Faults().with_partition([{1, 2}], range(1, 6)))
+        out = self.printed("store", status=1)
+        self.assertIn("in step: 3 of 3 slots\n", out)
+        self.assertIn("parted from the others, nodes 1-2: 1 of 3 slots can be used\n", out)
+        self.assertIn("parted from the others, nodes 3-5: 2 of 3 slots can be used\n", out)
+        self.assertEqual(
+            self.document("store", status=1)["parts"],
+            [{"nodes": [1, 2], "unavailable": [1, 2]}, {"nodes": [3, 4, 5], "unavailable": [0]}],
+        )
 
     def test_the_document_has_every_slot_and_every_node(self) -> None:
         self.say(slot_state(0, 1, 2, 3, keys=2, bytes=9), slot_state(1, 1, 8, 9))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
+import attrs
 import click
 
 from chordnet.cli.base.failures import FAILED
@@ -13,7 +14,7 @@ from chordnet.cli.base.session import with_testbed
 from chordnet.cli.base.words import json_option, network_option, timeout_option
 from chordnet.cli.store.group import StoreGroup
 from chordnet.draw.phrases import count, plain
-from chordnet.survey.description import NetworkDescription
+from chordnet.survey.description import NetworkDescription, ranges
 from chordnet.survey.findings import called
 from chordnet.survey.store.asking import look_at_store
 from chordnet.survey.store.merged import Slot, Store, names_of
@@ -41,6 +42,36 @@ async def take_store(testbed: Testbed, patience: float) -> tuple[NetworkDescript
         observer.close()
 
 
+@attrs.frozen
+class PartSeen:
+    """The store as the nodes of one side of a partition have it, without the others."""
+
+    numbers: frozenset[int]
+    store: Store
+
+
+async def take_parts(testbed: Testbed, patience: float) -> list[PartSeen]:
+    """Ask the nodes of each side of a partition that was made on purpose; none if there is none."""
+    network = testbed.description()
+    observer = testbed.observer(network, patience)
+    try:
+        report = await look(testbed, observer, network)
+        return [
+            PartSeen(side.numbers, await look_at_store(observer, network, side.numbers))
+            for side in report.parted
+        ]
+    finally:
+        observer.close()
+
+
+def part_lines(parts: Iterable[PartSeen]) -> Iterator[str]:
+    """Return what can be used on each side of a partition, in lines for people."""
+    for part in parts:
+        who = f"{'nodes' if len(part.numbers) > 1 else 'node'} {ranges(part.numbers)}"
+        slots, lost = len(part.store.slots), len(part.store.lost)
+        yield f"parted from the others, {who}: {slots - lost} of {count(slots, 'slot')} can be used"
+
+
 @click.group(
     cls=StoreGroup,
     invoke_without_command=True,
@@ -66,16 +97,17 @@ def store(context: click.Context, timeout: float, as_json: bool, network: str) -
     if context.invoked_subcommand is not None:
         return 0
 
-    async def work(testbed: Testbed) -> tuple[NetworkDescription, Store]:
-        return await take_store(testbed, timeout)
+    async def work(testbed: Testbed) -> tuple[Store, list[PartSeen]]:
+        _, seen = await take_store(testbed, timeout)
+        return seen, await take_parts(testbed, timeout)
 
-    _, seen = with_testbed(network, work)
+    seen, parts = with_testbed(network, work)
     if as_json:
-        print_json(store_json(network, seen))
+        print_json(store_json(network, seen, parts))
     else:
-        for line in store_lines(network, seen):
+        for line in (*store_lines(network, seen), *part_lines(parts)):
             print(plain(line))
-    return 0 if seen.in_step else FAILED
+    return 0 if seen.in_step and not parts else FAILED
 
 
 def store_lines(network: str, seen: Store) -> Iterator[str]:
@@ -136,7 +168,7 @@ def slot_json(slot: Slot) -> dict[str, Any]:
     }
 
 
-def store_json(network: str, seen: Store) -> dict[str, Any]:
+def store_json(network: str, seen: Store, parts: Iterable[PartSeen] = ()) -> dict[str, Any]:
     """Return the state of a store as its JSON document."""
     return {
         "network": network,
@@ -166,4 +198,11 @@ def store_json(network: str, seen: Store) -> dict[str, Any]:
             for ref, state in seen.states.items()
         ],
         "silent": [{"node": ref, "why": why} for ref, why in seen.silent.items()],
+        "parts": [
+            {
+                "nodes": sorted(part.numbers),
+                "unavailable": [slot.number for slot in part.store.lost],
+            }
+            for part in parts
+        ],
     }
