@@ -17,11 +17,15 @@ from chordnet.core.store.base.effects import (
     Entry,
     FoundingKept,
     HeadKept,
+    MarkKept,
+    NumberKept,
+    RecordDropped,
     RecordKept,
+    SecretKept,
     VoteKept,
 )
 from chordnet.core.store.base.founding import Founding
-from chordnet.core.store.base.kept import Kept
+from chordnet.core.store.base.kept import Kept, Mark
 from chordnet.core.store.base.records import Applied, Content, Floor, Record
 from chordnet.storage.store.disk import AHEAD_BYTES, AHEAD_ENTRIES, StoreDisk
 from chordnet.storage.store.entries import RecordWritten, written
@@ -64,7 +68,8 @@ def any_entry(rng: random.Random) -> Entry:
     return rng.choice((
         kept(slot, key, number), kept(slot, key, number, bytes(rng.randrange(300))),
         HeadKept(head(slot, number)), AllDropped(slot), VoteKept(founding(f"v{number}")),
-        FoundingKept(founding(f"f{number}")),
+        FoundingKept(founding(f"f{number}")), RecordDropped(slot, key), NumberKept(number),
+        SecretKept(b"%d" % number), MarkKept(f"Node {slot}", Mark(number, 1, 2, number, b"p" * 16)),
     ))  # fmt: skip
 
 
@@ -75,6 +80,8 @@ class Model:
         self.heads: dict[int, Head] = {}
         self.records: dict[tuple[int, bytes], Record] = {}
         self.foundings: dict[type, Founding] = {}
+        self.secret, self.number = b"", 0
+        self.marks: dict[str, Mark] = {}
 
     def take(self, entries: list[Entry]) -> None:
         for entry in entries:
@@ -85,6 +92,14 @@ class Model:
             elif isinstance(entry, AllDropped):
                 for place in [each for each in self.records if each[0] == entry.slot]:
                     del self.records[place]
+            elif isinstance(entry, RecordDropped):
+                self.records.pop((entry.slot, entry.key), None)
+            elif isinstance(entry, SecretKept):
+                self.secret = entry.secret
+            elif isinstance(entry, NumberKept):
+                self.number = entry.number
+            elif isinstance(entry, MarkKept):
+                self.marks[entry.node] = entry.mark
             else:
                 self.foundings[type(entry)] = entry.founding
 
@@ -92,7 +107,8 @@ class Model:
         heads = tuple(self.heads[slot] for slot in sorted(self.heads))
         records = tuple((*place, self.records[place]) for place in sorted(self.records))
         foundings = self.foundings.get(VoteKept), self.foundings.get(FoundingKept)
-        return Kept(store, run, *foundings, heads, records)
+        marks = tuple(sorted(self.marks.items()))
+        return Kept(store, run, *foundings, heads, records, self.secret, self.number, marks)
 
 
 class DiskCase(SynchronousTestCase):
@@ -331,6 +347,23 @@ class KeepingTests(DiskCase):
             for path in self.path.iterdir():
                 path.chmod(mode)
             disk = self.open()
+
+    def test_a_file_of_the_first_version_is_taken_over_with_all_that_it_has(self) -> None:
+        disk = self.filled()
+        disk.checkpoint()
+        disk.close()
+        db = sqlite3.connect(self.file)
+        db.executescript("DROP TABLE notes; PRAGMA user_version = 1;")
+        db.close()
+        disk, before = self.open(), self.kept
+        self.assertEqual((len(before.heads), len(before.records)), (3, 3))
+        self.assertEqual((before.secret, before.number, before.marks), (b"", 0, ()))
+        self.put(disk, SecretKept(b"secret"), NumberKept(9))
+        disk.checkpoint()
+        self.again(disk)
+        self.assertEqual(self.kept.records, before.records)
+        self.assertEqual((self.kept.secret, self.kept.number), (b"secret", 9))
+        self.assertEqual(self.warnings, [])
 
     def test_any_sequence_of_calls_leaves_what_a_dictionary_would_have(self) -> None:
         with said_seed() as rng:
