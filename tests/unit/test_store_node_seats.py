@@ -313,7 +313,7 @@ class LookTests(SynchronousTestCase):
         owner.look()
         self.assertEqual(len(owner.seats.changes), 16)
         rid = next(iter(owner.seats.changes))
-        listed = owner.seats.over(rid, owner.seats.changes[rid][1].new)
+        listed = owner.seats.over(rid, owner.seats.changes[rid][1].new, serves=True)
         assert listed is not None
         owner.look()
         self.assertEqual(len(owner.seats.changes), 16)
@@ -373,7 +373,7 @@ class LookTests(SynchronousTestCase):
     def test_the_end_of_a_change_of_a_slot_of_others_is_taken_without_a_memory_of_it(self) -> None:
         owner = Owner(arc=())
         owner.seats.finish(sealed_head(), A)
-        owner.seats.over(next(iter(owner.seats.changes)), later(2, A, B, C))
+        owner.seats.over(next(iter(owner.seats.changes)), later(2, A, B, C), serves=False)
         self.assertEqual(owner.seats.changes, {})
 
     def test_a_node_that_has_just_begun_waits_as_after_a_change_of_the_ring(self) -> None:
@@ -492,20 +492,28 @@ class LeadingTests(SynchronousTestCase):
     def test_when_the_new_members_have_installed_it_a_configuration_serves(self) -> None:
         self.choose()
         new = self.change.new
-        self.assertEqual(self.owner.seats.over(self.rid, new), Listed(0, new))
+        self.assertEqual(self.owner.seats.over(self.rid, new, serves=True), Listed(0, new))
         self.assertEqual(self.owner.seats.changes, {})
         self.assertIsNone(self.owner.rings(For.LEAD, self.rid))
 
+    def test_that_another_leader_has_chosen_the_same_members_does_not_mean_that_it_serves(
+        self,
+    ) -> None:
+        self.choose()
+        new = self.change.new
+        listed = self.owner.seats.over(self.rid, new, serves=False)
+        self.assertEqual(listed, Listed(0, new, serves=False, before=FIRST))
+
     def test_when_a_change_meets_another_one_that_one_is_known_and_may_not_serve_yet(self) -> None:
         other = later(2, A, B, C)
-        listed = self.owner.seats.over(self.rid, other)
+        listed = self.owner.seats.over(self.rid, other, serves=False)
         self.assertEqual(listed, Listed(0, other, serves=False, before=FIRST))
 
     def test_of_a_configuration_that_is_no_next_one_it_is_not_known_what_was_before(self) -> None:
         listed = Listed(0, later(4, A, B, C), serves=False, before=later(3))
-        self.assertEqual(self.owner.seats.over(self.rid, later(4, A, B, C)), listed)
+        self.assertEqual(self.owner.seats.over(self.rid, later(4, A, B, C), serves=False), listed)
         self.assertEqual(self.owner.seats.changes, {})
-        self.assertIsNone(self.owner.seats.over(self.rid, later(2, A, B, C)))
+        self.assertIsNone(self.owner.seats.over(self.rid, later(2, A, B, C), serves=False))
 
     def choose(self) -> None:
         for each in FIRST.members[:2]:
@@ -569,7 +577,7 @@ def settled(owner: Owner) -> Listed:
     ((rid, (slot, change)),) = owner.seats.changes.items()
     old = change.underway.old
     new = Configuration(old.generation, old.epoch + 1, change.underway.wanted)
-    listed = owner.seats.over(rid, new)
+    listed = owner.seats.over(rid, new, serves=True)
     assert listed is not None
     owner.said()
     owner.seats.learned(Listed(slot, new))

@@ -243,10 +243,10 @@ class ServingTests(SynchronousTestCase):
         leader = chosen()
         leader.asks.clear()
         installed(leader, A)
-        self.assertNotIn(Changed(9, SECOND), leader.effects)
+        self.assertNotIn(Changed(9, SECOND, serves=True), leader.effects)
         installed(leader, D)
         self.assertEqual(leader.asks, [("C", msg.Forget(to(C), 9, SECOND))])
-        self.assertIn(Changed(9, SECOND), leader.effects)
+        self.assertIn(Changed(9, SECOND, serves=True), leader.effects)
 
     def test_an_old_member_without_a_seat_does_not_count_as_installed(self) -> None:
         leader = chosen()
@@ -424,7 +424,7 @@ class WholeTests(SynchronousTestCase):
             else:
                 self.hear(leader, sender, message)
                 waiting += [("L", name, asked) for name, asked in leader.asks]
-        self.assertIn(Changed(9, SECOND), leader.effects)
+        self.assertIn(Changed(9, SECOND, serves=True), leader.effects)
         for name in "ABD":
             self.assertEqual(disks[name].records, {KEY: record(1, 1)}, name)
         self.assertTrue(disks["C"].head.emptied)

@@ -140,10 +140,12 @@ class Follows(_Effect, frozen=True):
 
 
 class Changed(_Effect, frozen=True):
-    """A change is over: this configuration serves, or a later one is known."""
+    """A change is over: it has brought about this configuration, or somebody else has chosen it."""
 
     rid: int
     configuration: Configuration
+    serves: bool = False
+    """Whether a majority of its members has said to this node that they have installed it."""
 
 
 Effect = Keep | Say | Wait | Large | Ended | Follows | Changed

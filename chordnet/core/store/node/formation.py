@@ -337,7 +337,7 @@ class Formation:
         elif isinstance(effect, Follows):
             self.asking.follow(effect.rid, effect.following)
         elif isinstance(effect, Changed):
-            listed = self.seats.over(effect.rid, effect.configuration)
+            listed = self.seats.over(effect.rid, effect.configuration, serves=effect.serves)
             if listed is not None:
                 self._learn(listed)
 

@@ -311,8 +311,12 @@ class Seats:
         change.again()
         self._around.sooner(For.LEAD, rid, self._around.jittered(LEAD_AGAIN_S))
 
-    def over(self, rid: int, configuration: Configuration) -> Listed | None:
-        """Take the end of a change; return what is known of the slot now."""
+    def over(self, rid: int, configuration: Configuration, *, serves: bool) -> Listed | None:
+        """Take the end of a change; return what is known of the slot now.
+
+        :param serves: a majority has installed it. Somebody else may have chosen the same members
+            as this node wanted, and then that is not known.
+        """
         if rid not in self.changes:
             return None
         slot, change = self.changes[rid]
@@ -320,7 +324,7 @@ class Seats:
         if any(holder.vacating for holder in self.holders.values()):
             self.hurry()
         old = change.underway.old
-        if configuration == change.new:
+        if serves:
             return Listed(slot, configuration)
         listed = listed_as_chosen(slot, configuration, old)
         return listed if listed.is_sound(self._directory.slots) else None

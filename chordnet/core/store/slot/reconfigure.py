@@ -211,7 +211,7 @@ class Change:
                 if left not in new.members:
                     to = _address(self._where, now.old, left)
                     self._effects.append(Say(left.node, msg.Forget(to, self.rid, new)))
-            self._over(new)
+            self._over(new, serves=True)
 
     def on_outrun(self, sender: str, answer: msg.Outrun) -> None:
         """Take note of another leader that was faster; with a majority lost, wait."""
@@ -236,11 +236,11 @@ class Change:
         # Those that are told of the new epoch know of it, of course.
         reached = self.new if now.step == Step.INSTALL else now.old
         if answer.newest.follows(reached):
-            self._over(answer.newest)
+            self._over(answer.newest, serves=False)
 
-    def _over(self, configuration: Configuration) -> None:
+    def _over(self, configuration: Configuration, *, serves: bool) -> None:
         self.underway = replace(self.underway, step=Step.OVER, answered=(), outrun=())
-        self._effects.append(Changed(self.rid, configuration))
+        self._effects.append(Changed(self.rid, configuration, serves))
 
     def _with(self, member: Member) -> tuple[Member, ...]:
         return tuple(sorted({*self.underway.answered, member}))
