@@ -26,7 +26,7 @@ from chordnet.core.store.slot.attempts import Attempt, Phase
 from chordnet.core.store.slot.operations import Operation
 from chordnet.core.store.slot.reconfigure import Installation, newest_of, recovered
 from chordnet.core.store.slot.recovery import Findings, Recovering, Stage
-from chordnet.core.store.slot.registers import Registers
+from chordnet.core.store.slot.registers import AT_MEMBER, Registers
 from chordnet.sim.generations.plan import (
     NAMES,
     BrokenError,
@@ -62,15 +62,7 @@ class World:
         """Let a member take a request."""
         effects: list[Effect] = []
         registers = Registers(disk.me, disk.head, dict(disk.records), effects)
-        handlers: dict[type, Callable[..., None]] = {
-            msg.Prepare: registers.on_prepare,
-            msg.Accept: registers.on_accept,
-            msg.Read: registers.on_read,
-            msg.Fetch: registers.on_fetch,
-            msg.Inquire: registers.on_inquire,
-            msg.Recover: registers.on_recover,
-        }
-        handlers[type(message)](sender, message)
+        AT_MEMBER[type(message)](registers, sender, message)
         head = registers.head
         if not self.plan.promises and isinstance(message, msg.Inquire):
             head = replace(head, recovering=disk.head.recovering)

@@ -31,10 +31,10 @@ from chordnet.core.store.base.records import Content, Record
 from chordnet.core.store.base.requests import Get, Put
 from chordnet.core.store.base.safeguards import StoreSafeguards
 from chordnet.core.store.slot.attempts import Attempt, follows
-from chordnet.core.store.slot.collecting import Collection, Gathering
-from chordnet.core.store.slot.operations import Operation
-from chordnet.core.store.slot.reconfigure import Change, Copying, Installation, Underway
-from chordnet.core.store.slot.registers import Registers
+from chordnet.core.store.slot.collecting import AT_COLLECTION, Collection, Gathering
+from chordnet.core.store.slot.operations import AT_OPERATION, Operation
+from chordnet.core.store.slot.reconfigure import AT_LEADER, Change, Copying, Installation, Underway
+from chordnet.core.store.slot.registers import AT_MEMBER, Registers
 from chordnet.sim.slots.judge import Node
 from chordnet.sim.slots.kept import Kept
 from chordnet.sim.slots.plan import KEY
@@ -75,38 +75,9 @@ class AtCoordinator(NamedTuple):
     over: bool
 
 
-AT_MEMBER: dict[type, Callable[..., None]] = {
-    msg.Prepare: Registers.on_prepare,
-    msg.Accept: Registers.on_accept,
-    msg.Read: Registers.on_read,
-    msg.Collect: Registers.on_collect,
-    msg.Drop: Registers.on_drop,
-    msg.PrepareChange: Registers.on_prepare_change,
-    msg.AcceptChange: Registers.on_accept_change,
-    msg.Fetch: Registers.on_fetch,
-    msg.Forget: Registers.on_forget,
-}
 AT_NEW_MEMBER: dict[type, Callable[..., None]] = {
     msg.Chosen: Installation.on_chosen,
     msg.Snapshot: Installation.on_snapshot,
-}
-AT_OPERATION: dict[type, Callable[..., None]] = {
-    msg.Told: Operation.on_told,
-    msg.Promised: Operation.on_promised,
-    msg.Accepted: Operation.on_accepted,
-    msg.Outrun: Operation.on_outrun,
-    msg.Refused: Operation.on_refused,
-}
-AT_LEADER: dict[type, Callable[..., None]] = {
-    msg.ChangePromised: Change.on_change_promised,
-    msg.ChangeAccepted: Change.on_change_accepted,
-    msg.Installed: Change.on_installed,
-    msg.Outrun: Change.on_outrun,
-    msg.Refused: Change.on_refused,
-}
-AT_COLLECTION: dict[type, Callable[..., None]] = {
-    msg.Collectable: Collection.on_collectable,
-    msg.Refused: Collection.on_refused,
 }
 
 

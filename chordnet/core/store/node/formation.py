@@ -54,10 +54,10 @@ from chordnet.core.store.node.talk import (
     Talk,
     Where,
 )
-from chordnet.core.store.slot.collecting import Collection
-from chordnet.core.store.slot.operations import Operation
-from chordnet.core.store.slot.reconfigure import Change
-from chordnet.core.store.slot.recovery import Recovering
+from chordnet.core.store.slot.collecting import AT_COLLECTION
+from chordnet.core.store.slot.operations import AT_OPERATION
+from chordnet.core.store.slot.reconfigure import AT_LEADER
+from chordnet.core.store.slot.recovery import AT_RECOVERY
 from chordnet.core.store.upkeep.collecting import Collecting
 from chordnet.core.store.watch.asides import Asides
 from chordnet.core.store.watch.host import Bell
@@ -80,35 +80,12 @@ REQUESTS = (
     msg.Inquire,
     msg.Recover,
 )
-FOR_OPERATIONS: dict[type, Callable[[Any, str, Any], None]] = {
-    msg.Told: Operation.on_told,
-    msg.Promised: Operation.on_promised,
-    msg.Accepted: Operation.on_accepted,
-    msg.Outrun: Operation.on_outrun,
-    msg.Refused: Operation.on_refused,
-}
 BELLS = {
     Bell.RENEW: For.RENEW,
     Bell.LOOK: For.LOOK,
     Bell.HINT: For.HINT,
     Bell.SWEEP: For.SWEEP,
     Bell.PEEK: For.PEEK,
-}
-FOR_CHANGES: dict[type, Callable[[Any, str, Any], None]] = {
-    msg.ChangePromised: Change.on_change_promised,
-    msg.ChangeAccepted: Change.on_change_accepted,
-    msg.Installed: Change.on_installed,
-    msg.Outrun: Change.on_outrun,
-    msg.Refused: Change.on_refused,
-}
-FOR_RECOVERIES: dict[type, Callable[[Any, str, Any], None]] = {
-    msg.Inquired: Recovering.on_inquired,
-    msg.RecoverAccepted: Recovering.on_accepted,
-    msg.Refused: Recovering.on_refused,
-}
-FOR_COLLECTIONS: dict[type, Callable[[Any, str, Any], None]] = {
-    msg.Collectable: Collection.on_collectable,
-    msg.Refused: Collection.on_refused,
 }
 
 
@@ -274,19 +251,19 @@ class Formation:
     def _answered(self, sender: str, answer: msg.StoreMessage) -> None:
         operation, change = self.asking.get(answer.rid), self.seats.get(answer.rid)
         collection = self.collecting.get(answer.rid)
-        if operation is not None and type(answer) in FOR_OPERATIONS:
-            FOR_OPERATIONS[type(answer)](operation, sender, answer)
-        elif change is not None and type(answer) in FOR_CHANGES:
+        if operation is not None and type(answer) in AT_OPERATION:
+            AT_OPERATION[type(answer)](operation, sender, answer)
+        elif change is not None and type(answer) in AT_LEADER:
             members = (*change.underway.old.members, *change.new.members)
             if any(member.node == sender for member in members):
-                FOR_CHANGES[type(answer)](change, sender, answer)
-        elif collection is not None and type(answer) in FOR_COLLECTIONS:
-            FOR_COLLECTIONS[type(answer)](collection, sender, answer)
+                AT_LEADER[type(answer)](change, sender, answer)
+        elif collection is not None and type(answer) in AT_COLLECTION:
+            AT_COLLECTION[type(answer)](collection, sender, answer)
             self.collecting.went_on()
         else:
             recovering = self.recoveries.get(answer.rid)
-            if recovering is not None and type(answer) in FOR_RECOVERIES:
-                FOR_RECOVERIES[type(answer)](recovering, sender, answer)
+            if recovering is not None and type(answer) in AT_RECOVERY:
+                AT_RECOVERY[type(answer)](recovering, sender, answer)
                 self.recoveries.advance(answer.rid)
             else:
                 self.enquiries.on_answer(sender, answer)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Iterable
 
 import attrs
 from msgspec.structs import replace
@@ -18,21 +17,8 @@ from chordnet.core.store.base.records import Record
 from chordnet.core.store.node.directory import Listed
 from chordnet.core.store.node.surroundings import For, Surroundings
 from chordnet.core.store.slot.reconfigure import Installation
-from chordnet.core.store.slot.registers import Registers, inquired
+from chordnet.core.store.slot.registers import AT_MEMBER, Registers, inquired
 
-ON_REQUEST: dict[type, Callable[[Registers, str, Any], None]] = {
-    msg.Prepare: Registers.on_prepare,
-    msg.Accept: Registers.on_accept,
-    msg.Read: Registers.on_read,
-    msg.Collect: Registers.on_collect,
-    msg.Drop: Registers.on_drop,
-    msg.PrepareChange: Registers.on_prepare_change,
-    msg.AcceptChange: Registers.on_accept_change,
-    msg.Fetch: Registers.on_fetch,
-    msg.Forget: Registers.on_forget,
-    msg.Inquire: Registers.on_inquire,
-    msg.Recover: Registers.on_recover,
-}
 SHOWN = 10
 """Slots that one notice names."""
 MEMBERS_ONLY = (msg.PrepareChange, msg.AcceptChange, msg.Collect, msg.Drop)
@@ -117,7 +103,7 @@ class Holdings:
         elif self._is_stranger(sender, held.registers.head, request, known):
             self.refuse(sender, request, held.registers.head.known, Why.STRANGER)
         else:
-            ON_REQUEST[type(request)](held.registers, sender, request)
+            AT_MEMBER[type(request)](held.registers, sender, request)
 
     def _is_stranger(self, sender: str, head: Head, request: msg.Request, known: Listed) -> bool:
         """Return True if a node asks for what only the slot's members may ask for.

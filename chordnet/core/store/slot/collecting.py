@@ -21,6 +21,9 @@ Bernstein, "Efficient solutions to the replicated log and dictionary problems" (
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import msgspec
 from msgspec.structs import replace
 
@@ -108,3 +111,10 @@ class Collection:
     def _address(self, member: Member) -> Address:
         present = self.gathering.configuration
         return Address(*self._where, present.generation, present.epoch, member.store)
+
+
+AT_COLLECTION: dict[type, Callable[[Any, str, Any], None]] = {
+    msg.Collectable: Collection.on_collectable,
+    msg.Refused: Collection.on_refused,
+}
+"""What the leader of a collection does with each answer."""

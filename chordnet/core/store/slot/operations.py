@@ -70,6 +70,7 @@ CASPaxos (Rystsov, arXiv:1802.07000) for changing a register in two phases witho
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -509,3 +510,13 @@ class Operation:
             else:
                 return
             self._effects.append(Say(member.node, question))
+
+
+AT_OPERATION: dict[type, Callable[[Any, str, Any], None]] = {
+    msg.Told: Operation.on_told,
+    msg.Promised: Operation.on_promised,
+    msg.Accepted: Operation.on_accepted,
+    msg.Outrun: Operation.on_outrun,
+    msg.Refused: Operation.on_refused,
+}
+"""What an operation does with each answer."""

@@ -34,6 +34,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Iterable
 from functools import reduce
+from typing import Any
 
 import msgspec
 from msgspec.structs import replace
@@ -454,3 +455,13 @@ def newest_of(
             if key not in newest or record.accepted > newest[key].accepted:
                 newest[key] = record
     return tuple(sorted(newest.items()))
+
+
+AT_LEADER: dict[type, Callable[[Any, str, Any], None]] = {
+    msg.ChangePromised: Change.on_change_promised,
+    msg.ChangeAccepted: Change.on_change_accepted,
+    msg.Installed: Change.on_installed,
+    msg.Outrun: Change.on_outrun,
+    msg.Refused: Change.on_refused,
+}
+"""What the leader of a change does with each answer."""

@@ -31,6 +31,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import msgspec
 from msgspec.structs import replace
@@ -372,3 +373,11 @@ def _age(configuration: Configuration) -> tuple[int, int]:
 
 def _names(configuration: Configuration) -> tuple[str, ...]:
     return tuple(each.node for each in configuration.members)
+
+
+AT_RECOVERY: dict[type, Callable[[Any, str, Any], None]] = {
+    msg.Inquired: Recovering.on_inquired,
+    msg.RecoverAccepted: Recovering.on_accepted,
+    msg.Refused: Recovering.on_refused,
+}
+"""What a recovery does with each answer."""

@@ -53,6 +53,7 @@ Paxos (Lamport, Malkhi, Zhou, 2008) for the seal.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -532,3 +533,19 @@ def _installed(record: Record, mine: Record | None) -> Record:
     ):
         return mine  # with its promise, which is below all ballots of the new epoch
     return replace(record, promised=record.accepted)
+
+
+AT_MEMBER: dict[type, Callable[[Registers, str, Any], None]] = {
+    msg.Prepare: Registers.on_prepare,
+    msg.Accept: Registers.on_accept,
+    msg.Read: Registers.on_read,
+    msg.Collect: Registers.on_collect,
+    msg.Drop: Registers.on_drop,
+    msg.PrepareChange: Registers.on_prepare_change,
+    msg.AcceptChange: Registers.on_accept_change,
+    msg.Fetch: Registers.on_fetch,
+    msg.Forget: Registers.on_forget,
+    msg.Inquire: Registers.on_inquire,
+    msg.Recover: Registers.on_recover,
+}
+"""What a member does with each request."""
