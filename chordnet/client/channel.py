@@ -394,7 +394,7 @@ def _unreachable(attempts: Sequence[_Attempt]) -> ChordnetError:
         if one.refused:
             return Refused(f"{one.address} refused this client: {one.text}")
         return ConnectFailed(
-            f"cannot connect to {one.address}: {one.text}; does a node listen there?"
+            f"cannot connect to {one.address}: {one.text.rstrip('.')}; does a node listen there?"
         )
     each = "; ".join(
         f"{attempt.address}{' refused this client' if attempt.refused else ''}:"

@@ -136,7 +136,7 @@ class WordsTests(AddressesCase):
         listens = "; does a node listen there?"
         rows = [
             ((1,), Refused, f"{refused}."),
-            ((9,), ConnectFailed, f"cannot connect to {declined}.{listens}"),
+            ((9,), ConnectFailed, f"cannot connect to {declined}{listens}"),
             ((1, 9), ConnectFailed, f"{none}{refused}; {declined}"),
             ((1, 1), Refused, f"{none}{refused}; {refused}"),
         ]

@@ -74,6 +74,12 @@ class WatchTests(KeysCase):
                 "p2pnet: Node 4 cannot be asked any longer: the connection has ended" + last + "\n",
             )
 
+    def test_a_node_that_does_not_run_is_told_as_for_every_other_question(self) -> None:
+        self.world.engine.alive -= {4}
+        _out, err = self.complained("watch", "4", "config")
+        self.assertEqual(err, self.complained("get", "4", "config")[1])
+        self.assertIn("Node 4 is stopped", err)
+
     def test_the_nodes_own_reason_is_one_line(self) -> None:
         for error in (WatchEnded("the watch has ended"), NoStore("no store"), Busy("too many")):
             self.ends(error)

@@ -165,6 +165,16 @@ class Testbed:
         finally:
             client.close()
 
+    async def check(self, number: int) -> NetworkDescription:
+        """Return the description of a network whose node ``number`` runs and is well.
+
+        :raises TestbedError: there is no such node, it does not run, or it is frozen or cut off.
+        """
+        network = self.checked(number)
+        await self._check_running(network, number)
+        await self._check_well(network, number)
+        return network
+
     async def _check_running(self, network: NetworkDescription, number: int) -> None:
         if number not in await self.running(network):
             raise await self.stopped(network, number)

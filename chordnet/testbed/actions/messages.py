@@ -47,10 +47,11 @@ async def watch_key(
 ) -> None:
     """Hand over the revisions of a key until cancelled, or until there were ``most``.
 
-    :raises NodeStopped: the node ended meanwhile; the text says how to go on elsewhere.
+    :raises TestbedError: the node does not run, or has ended meanwhile, and then the text says how
+        to go on elsewhere.
     :raises ChordnetError: the node's own reason to end the watch.
     """
-    network = testbed.checked(number)
+    network = await testbed.check(number)
     client = testbed.connect(network.address(number))
     told = 0
     begun: list[Any] = []
