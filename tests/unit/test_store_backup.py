@@ -29,7 +29,7 @@ from chordnet.testbed.actions.backup import (
     export_keys,
     import_keys,
 )
-from chordnet.testbed.actions.convergence import Copying
+from chordnet.testbed.actions.convergence import Counted
 from chordnet.wire.rpc import Written
 from chordnet.wire.stores import HeldKey
 from tests.unit.test_cli_commands import WorldCase
@@ -238,7 +238,7 @@ class ExportTests(Case):
         self.testbed.watch = seen.append
         self.keep(KEYS)
         self.exported()
-        self.assertEqual(seen, [Copying("read", 0, 3)])
+        self.assertEqual(seen, [Counted((0, 3), "0 of 3 keys read")])
         self.assertEqual((seen[0].done, seen[0].words()), ((0, 3), "0 of 3 keys read"))
 
     def test_a_key_that_is_gone_when_it_is_read_is_left_out(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from chordnet.core.base.errors import Busy
 from chordnet.survey.conditions import Condition, Matter
-from chordnet.testbed.actions.convergence import Restarting
+from chordnet.testbed.actions.convergence import Counted
 from chordnet.testbed.actions.restart import restart_all, restart_rolling
 from chordnet.wire.stores import SlotStanding, StoreStanding
 from tests.unit.test_cli_commands import WorldCase
@@ -101,8 +101,11 @@ class RollingTests(Case):
         seen: list[object] = []
         self.testbed.watch = seen.append
         self.result(restart_rolling(self.testbed, 30.0))
-        stages = [each for each in seen if isinstance(each, Restarting)]
-        self.assertEqual([each.node for each in stages], [1, 2, 3, 4, 5])
+        stages = [each for each in seen if isinstance(each, Counted) and "next is" in each.text]
+        self.assertEqual(
+            [each.text.partition("next is ")[2] for each in stages],
+            [f"Node {number}" for number in range(1, 6)],
+        )
         self.assertEqual(stages[1].done, (1, 5))
         self.assertEqual(stages[1].words(), "1 of 5 nodes restarted; next is Node 2")
 

@@ -13,7 +13,7 @@ from chordnet.core.base.errors import ConnectFailed
 from chordnet.survey.errors import TestbedError
 from chordnet.testbed.actions import chaos
 from chordnet.testbed.actions.changes import add_node, remove_node
-from chordnet.testbed.actions.convergence import Leaving, Progress
+from chordnet.testbed.actions.convergence import Counted, Progress
 from chordnet.testbed.actions.lifecycle import Wish, start_network
 from chordnet.wire.stores import StoreState
 from tests.unit.testbed_fakes import World, slot_state, store_state
@@ -139,7 +139,7 @@ class HandOverTests(Case):
     def setUp(self) -> None:
         super().setUp()
         self.world.up()
-        self.shown: list[Progress | Leaving] = []
+        self.shown: list[Progress | Counted] = []
         self.testbed.watch = self.shown.append
 
     def remove(self, **words: Any) -> Coroutine[Any, Any, Any]:
@@ -153,8 +153,8 @@ class HandOverTests(Case):
         done = self.result(self.remove())
         self.assertEqual((self.nodes.vacated, done.slots), ([3], 4))
         self.assertEqual(self.world.engine.calls, ["stop [3]"])
-        leaving = [each for each in self.shown if isinstance(each, Leaving)]
-        self.assertEqual([each.given for each in leaving[:3]], [0, 2, 4])
+        leaving = [each for each in self.shown if isinstance(each, Counted)]
+        self.assertEqual([each.done[0] for each in leaving[:3]], [0, 2, 4])
         self.assertEqual(leaving[1].words(), "Node 3 has handed over 2 of 4 slots")
         self.assertEqual(leaving[1].done, (2, 4))
 

@@ -38,7 +38,7 @@ from chordnet.survey.observer import Client
 from chordnet.survey.store.backup import MAX_LINE, BadBackup, Saved, end, head, line_of, read_backup
 from chordnet.survey.waiting import gather, pause
 from chordnet.testbed.actions.context import Testbed
-from chordnet.testbed.actions.convergence import Copying
+from chordnet.testbed.actions.convergence import Counted
 from chordnet.wire.rpc import Written
 from chordnet.wire.stores import HeldKey
 
@@ -164,7 +164,7 @@ async def export_keys(
             print(head(testbed.home.name, formation, wall), file=file)
             count, size = 0, 0
             for first in range(0, len(keys), AT_ONCE):
-                testbed.watch(Copying("read", first, len(keys)))
+                testbed.watch(_copying("read", first, len(keys)))
                 some = keys[first : first + AT_ONCE]
                 for saved in await gather(_read(nodes, key, timeout, unread) for key in some):
                     if saved is not None:
@@ -268,7 +268,7 @@ async def import_keys(
         for saved in _of(path):
             some.append(saved)
             if len(some) == AT_ONCE:
-                testbed.watch(Copying("written", done.done, total))
+                testbed.watch(_copying("written", done.done, total))
                 await gather(_write(nodes, each, wall, timeout, overwrite, done) for each in some)
                 some = []
         await gather(_write(nodes, each, wall, timeout, overwrite, done) for each in some)
@@ -366,3 +366,7 @@ def _put_by(
         since=since,
         timeout_s=timeout,
     )
+
+
+def _copying(what: str, count: int, of: int) -> Counted:
+    return Counted((count, of), f"{count} of {of} keys {what}")

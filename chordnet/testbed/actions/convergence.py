@@ -50,79 +50,19 @@ class Progress:
 
 
 @attrs.frozen
-class Leaving:
-    """How far a node is with giving up its slots of the store."""
+class Counted:
+    """How far something is that is done step by step."""
 
-    node: int
-    given: int
-    of: int
-
-    @property
-    def done(self) -> tuple[int, int]:
-        """How many slots of how many."""
-        return self.given, self.of
+    done: tuple[int, int]
+    """How many steps of how many."""
+    text: str
 
     def words(self) -> str:
         """Return this for people."""
-        return f"Node {self.node} has handed over {self.given} of {self.of} slots"
+        return self.text
 
 
-@attrs.frozen
-class Moving:
-    """How far a store is with what it does until it is in step."""
-
-    finished: int
-    of: int
-
-    @property
-    def done(self) -> tuple[int, int]:
-        """How many steps of how many."""
-        return self.finished, self.of
-
-    def words(self) -> str:
-        """Return this for people."""
-        return f"the store is not in step yet: {self.of - self.finished} of {self.of} to go"
-
-
-@attrs.frozen
-class Restarting:
-    """How far a rolling restart is."""
-
-    node: int
-    """The next one."""
-    count: int
-    of: int
-
-    @property
-    def done(self) -> tuple[int, int]:
-        """How many nodes of how many."""
-        return self.count, self.of
-
-    def words(self) -> str:
-        """Return this for people."""
-        return f"{self.count} of {self.of} nodes restarted; next is Node {self.node}"
-
-
-@attrs.frozen
-class Copying:
-    """How far an export or an import of keys is."""
-
-    what: str
-    """``read`` or ``written``."""
-    count: int
-    of: int
-
-    @property
-    def done(self) -> tuple[int, int]:
-        """How many keys of how many."""
-        return self.count, self.of
-
-    def words(self) -> str:
-        """Return this for people."""
-        return f"{self.count} of {self.of} keys {self.what}"
-
-
-Stage = Progress | Leaving | Moving | Restarting | Copying
+Stage = Progress | Counted
 Watch = Callable[[Stage], None]
 
 

@@ -16,7 +16,7 @@ from chordnet.survey.store.standing import at_risk, slot_words
 from chordnet.survey.verdict import Names
 from chordnet.survey.waiting import pause
 from chordnet.testbed.actions.context import Testbed
-from chordnet.testbed.actions.convergence import Restarting
+from chordnet.testbed.actions.convergence import Counted
 from chordnet.testbed.actions.lifecycle import Wish, bring_up, start_network, stop_network
 from chordnet.testbed.base.lock import locked
 from chordnet.wire.stores import StoreStanding
@@ -87,7 +87,8 @@ async def restart_rolling(testbed: Testbed, timeout: float) -> Restarted:
         await engine.prepare(network, testbed.say)
         began, members, killed = testbed.reactor.seconds(), 0, list[int]()
         for done, number in enumerate(numbers):
-            testbed.watch(Restarting(number, done, len(numbers)))
+            text = f"{done} of {len(numbers)} nodes restarted; next is Node {number}"
+            testbed.watch(Counted((done, len(numbers)), text))
             try:
                 await _until_dispensable(testbed, network, number, timeout)
                 killed += await engine.stop([number])

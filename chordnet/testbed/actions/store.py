@@ -12,7 +12,7 @@ from chordnet.survey.store.asking import look_at_store
 from chordnet.survey.store.merged import Store
 from chordnet.survey.waiting import pause
 from chordnet.testbed.actions.context import Testbed
-from chordnet.testbed.actions.convergence import Leaving, Moving
+from chordnet.testbed.actions.convergence import Counted
 from chordnet.wire.stores import StoreState
 
 PAUSE_S = 0.1
@@ -63,7 +63,9 @@ async def wait_for_store(
         if not unfinished or now >= deadline or settle is Settle.NOTHING:
             break
         most = max(most, len(unfinished))
-        testbed.watch(Moving(most - len(unfinished), most))
+        left = len(unfinished)
+        text = f"the store is not in step yet: {left} of {most} to go"
+        testbed.watch(Counted((most - left, most), text))
         await pause(reactor, min(max(PAUSE_S, PAUSE_FACTOR * (now - began)), MAX_PAUSE_S))
     for line in _lines(testbed, seen, unfinished):
         testbed.say(line)
@@ -121,7 +123,9 @@ async def give_up_slots(
             empty_since = now
         if isinstance(state, StoreState):
             most = max(most, state.seats)
-            testbed.watch(Leaving(number, most - state.seats, most))
+            given = most - state.seats
+            text = f"Node {number} has handed over {given} of {most} slots"
+            testbed.watch(Counted((given, most), text))
             if state.seats != left:
                 left, moved_at = state.seats, now
             elif left and now >= moved_at + STALLED_S:
