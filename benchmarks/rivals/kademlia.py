@@ -18,9 +18,9 @@ from typing import Any
 
 from benchmarks.effort import NODES, Effort
 from benchmarks.errors import BenchmarkError
-from benchmarks.rivals.daemon import missing_parts
+from benchmarks.rivals.own_nodes import OwnNodes
 from benchmarks.stats import median
-from benchmarks.workers import Worker, serve
+from benchmarks.workers import serve
 
 REPLICAS = 4
 RECEIVE_BYTES = 1 << 22
@@ -78,26 +78,14 @@ async def _run(pipe: Connection, port: int, bootstrap: int | None) -> None:
     await serve(pipe, answer)
 
 
-class Kademlia:
+class Kademlia(OwnNodes):
     """The network of the package's own servers; every round reads through another node."""
 
     name = "kademlia"
     promise = "a value is looked up, in the memory of 4 of 16 nodes"
 
     def __init__(self, port: int) -> None:
-        self._port = port
-        self._nodes: list[Worker] = []
-        self._round = 0
-
-    def missing(self) -> str | None:
-        """Return how to install the package, or None."""
-        return missing_parts({}, {"kademlia": "kademlia"})
-
-    def start(self) -> None:
-        """Start the nodes, one after another."""
-        for index in range(NODES):
-            bootstrap = self._port if index else None
-            self._nodes.append(Worker(_node, self._port + index, bootstrap))
+        super().__init__(port, "kademlia", _node)
 
     def measure(self, effort: Effort) -> dict[str, float]:
         """Measure reads a second through one node after another, and take the median of four.
@@ -111,8 +99,3 @@ class Kademlia:
             raise BenchmarkError(f"kademlia stored {stored} of {len(keys)} values")
         through = [self._nodes[(self._round * 5 + step * 4) % NODES] for step in range(4)]
         return {"rate": median([node.ask(keys, effort.lookup_window) for node in through])}
-
-    def stop(self) -> None:
-        """End the nodes."""
-        while self._nodes:
-            self._nodes.pop().stop()

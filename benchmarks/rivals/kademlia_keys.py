@@ -12,11 +12,10 @@ import time
 from collections.abc import Awaitable, Callable
 from multiprocessing.connection import Connection
 
-from benchmarks.effort import NODES, PAYLOAD_BYTES, Effort
-from benchmarks.keys import measure
-from benchmarks.rivals.daemon import missing_parts
+from benchmarks.effort import PAYLOAD_BYTES
 from benchmarks.rivals.kademlia import serving
-from benchmarks.workers import Worker, serve
+from benchmarks.rivals.own_nodes import KeysOfOwnNodes
+from benchmarks.workers import serve
 
 REPLICAS = 3
 VALUE = "v" * PAYLOAD_BYTES
@@ -73,7 +72,7 @@ async def work(
     return took if window == 1 else len(took) / (time.perf_counter() - begin)
 
 
-class KademliaKeys:
+class KademliaKeys(KeysOfOwnNodes):
     """The network of the package's own servers."""
 
     name = "kademlia"
@@ -83,29 +82,4 @@ class KademliaKeys:
     )
 
     def __init__(self, port: int) -> None:
-        self._port = port
-        self._nodes: list[Worker] = []
-        self._round = 0
-
-    def missing(self) -> str | None:
-        """Return how to install the package, or None."""
-        return missing_parts({}, {"kademlia": "kademlia"})
-
-    def start(self) -> None:
-        """Start the nodes, one after another."""
-        for index in range(NODES):
-            bootstrap = self._port if index else None
-            self._nodes.append(Worker(_node, self._port + index, bootstrap))
-
-    def measure(self, effort: Effort) -> dict[str, float]:
-        """Take one round, through other nodes than the round before."""
-        self._round += 1
-        return measure(self._ask, effort, self._round)
-
-    def _ask(self, place: int, *question: object) -> object:
-        return self._nodes[place % NODES].ask(*question, timeout=300)
-
-    def stop(self) -> None:
-        """End the nodes."""
-        while self._nodes:
-            self._nodes.pop().stop()
+        super().__init__(port, "kademlia", _node)

@@ -13,10 +13,8 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any
 
-from benchmarks.effort import NODES, PAYLOAD_BYTES, Effort
-from benchmarks.keys import measure
-from benchmarks.rivals.daemon import missing_parts
-from benchmarks.workers import Worker
+from benchmarks.effort import PAYLOAD_BYTES
+from benchmarks.rivals.own_nodes import KeysOfOwnNodes
 
 SETTLE_SECONDS = 5.0
 """Nodes that have just met refuse each other's values for a while."""
@@ -75,7 +73,7 @@ def _work(call: Callable[[str, Over], None], keys: list[str], window: int) -> li
     return took if window == 1 else len(took) / (time.perf_counter() - start)
 
 
-class OpenDht:
+class OpenDht(KeysOfOwnNodes):
     """The network of the library's own nodes."""
 
     name = "OpenDHT"
@@ -85,30 +83,9 @@ class OpenDht:
     )
 
     def __init__(self, port: int) -> None:
-        self._port = port
-        self._nodes: list[Worker] = []
-        self._round = 0
-
-    def missing(self) -> str | None:
-        """Return how to install the package, or None."""
-        return missing_parts({}, {"opendht": "opendht"})
+        super().__init__(port, "opendht", _node)
 
     def start(self) -> None:
-        """Start the nodes, one after another."""
-        for index in range(NODES):
-            bootstrap = self._port if index else None
-            self._nodes.append(Worker(_node, self._port + index, bootstrap))
+        """Start the nodes, and let them find each other."""
+        super().start()
         time.sleep(SETTLE_SECONDS)
-
-    def measure(self, effort: Effort) -> dict[str, float]:
-        """Take one round, through other nodes than the round before."""
-        self._round += 1
-        return measure(self._ask, effort, self._round)
-
-    def _ask(self, place: int, *question: object) -> object:
-        return self._nodes[place % NODES].ask(*question, timeout=300)
-
-    def stop(self) -> None:
-        """End the nodes."""
-        while self._nodes:
-            self._nodes.pop().stop()
