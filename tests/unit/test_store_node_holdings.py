@@ -304,6 +304,23 @@ class InstallTests(SynchronousTestCase):
         disk.page(B, 7)
         self.assertEqual(disk.head().configuration, SECOND)
 
+    def test_a_member_that_only_hears_that_the_next_epoch_serves_asks_its_own_fellows_as_well(
+        self,
+    ) -> None:
+        disk = Disk()
+        disk.holdings.install(Listed(0, SECOND))
+        self.assertEqual(
+            disk.kinds(disk.said()), [(name, msg.Fetch) for name in ("A", "B", "C", "B", "D")]
+        )
+
+    def test_who_has_an_older_epoch_or_none_asks_the_members_of_the_new_one_alone(self) -> None:
+        for disk in (Disk(D), Disk()):
+            disk.holdings.install(Listed(0, later(3, A, C, D)))
+            others = [name for name in "ACD" if name != disk.around.me.node]
+            asked = {name for name, _kind in disk.kinds(disk.said())}
+            self.assertLessEqual(set(others), asked)
+            self.assertNotIn("B", asked)
+
     def test_an_installation_goes_on_as_long_as_pages_arrive(self) -> None:
         disk = Disk()
         disk.take(chosen(), "L")
@@ -398,7 +415,8 @@ class LearnedTests(SynchronousTestCase):
         self.assertEqual(disk.rings, 1.0)
         disk.said()
         disk.holdings.install(Listed(0, THIRD))
-        self.assertEqual(len(disk.said()), 6)
+        asked = [name for name, kind in disk.kinds(disk.said()) if kind is msg.Fetch]
+        self.assertEqual(asked, ["A", "B", "D", "C", "D"])
 
     def test_who_is_no_member_any_more_drops_its_records_once_the_others_have_them(self) -> None:
         without = later(2, B, C, D)

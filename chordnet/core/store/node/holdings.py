@@ -240,14 +240,24 @@ class Holdings:
         if me not in new.members or not self._lacks(self.slots.get(slot), new):
             return
         address = Address(self._formation, slot, new.generation, new.epoch, me.store)
-        before = new if listed.before is None else listed.before
         held = self.slots.get(slot)
+        before = listed.before or self._own_before(held, new)
         copying = None if held is None else held.installation.copying
         if held is not None and copying is not None and copying.takes(before, new):
             held.installation.again()
             self._await(held)
             return
         self.chosen(me.node, msg.Chosen(address, self._around.rid(), before, new))
+
+    def _own_before(self, held: Held | None, new: Configuration) -> Configuration:
+        """Return the configuration before as this disk has it; ``new`` itself if it has another.
+
+        That ``new`` serves may be said of members of which none is left that has its state, but
+        those of the epoch before still have what theirs begins with.
+        """
+        own = new if held is None else held.registers.head.configuration
+        comes_before = (own.generation, own.epoch + 1) == (new.generation, new.epoch)
+        return own if comes_before else new
 
     def _lacks(self, held: Held | None, new: Configuration) -> bool:
         return held is None or new.follows(held.registers.head.configuration)
