@@ -27,6 +27,7 @@ class Links(StoreWorld):
 
     def __init__(self, seed: int, founders: tuple[str, ...]) -> None:
         super().__init__(seed, founders, slots=1)
+        self.seed = seed
         self.free_at: dict[tuple[str, str], float] = {}
         self.sent: Counter[tuple[str, str]] = Counter()
         self.lost = 0
@@ -54,7 +55,7 @@ class Links(StoreWorld):
 
     def run_until(self, done: Callable[[], bool], within_s: float) -> None:
         """Go on until ``done`` returns True."""
-        assert self.run(within_s, done), list(self.out_of_step())
+        assert self.run(within_s, done), f"seed {self.seed}: {list(self.out_of_step())}"
 
     def asked(self, name: str, operation: Get | Put) -> Outcome:
         """Have one operation done, and return how it ended."""

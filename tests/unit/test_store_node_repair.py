@@ -336,10 +336,50 @@ class GivenTests(SynchronousTestCase):
         self.assertEqual(repairer.rings(), 0.25)
         repairer.step()
         self.assertEqual(repairer.rings(), 60.0)
-        repairer.stock(dict.fromkeys(keys(64), ballot(1)))
-        self.assertIsNone(repairer.around.alarms.next(), "nothing has changed since")
         repairer.stock(dict.fromkeys(keys(70), ballot(1)))
         self.assertIsNone(repairer.around.alarms.next(), "both have the same")
+
+    def test_without_success_they_are_compared_six_times_more_with_pauses_that_double(self) -> None:
+        repairer = Repairer({key: record(1) for key in keys(70)})
+        pauses = list[float | None]()
+        for _time in range(8):
+            repairer.stock({})
+            pauses.append(repairer.rings() if repairer.around.alarms.next() else None)
+            repairer.step()
+            repairer.rings()
+        self.assertEqual(pauses, [0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, None])
+
+    def test_success_counts_whatever_was_in_vain_before(self) -> None:
+        repairer = Repairer({key: record(1) for key in keys(70)})
+        for lacking in (70, 70, 70):
+            repairer.stock(dict.fromkeys(keys(70 - lacking), ballot(1)))
+            repairer.rings()
+            repairer.step()
+            repairer.rings()
+        repairer.stock(dict.fromkeys(keys(64), ballot(1)))
+        self.assertEqual(repairer.rings(), 0.25)
+
+    def test_while_it_is_in_vain_other_slots_go_first(self) -> None:
+        founding = Founding("net", 8, 32, 3, (A, B, C))
+        repairer = Repairer({key: record(1) for key in keys(70)}, founding=founding)
+
+        def compared() -> int:
+            ((_to, message),) = repairer.step()
+            assert isinstance(message, Sum)
+            return message.address.slot
+
+        def lacking() -> None:
+            where = msg.Address(founding.id, 0, 1, 1, A.store)
+            listed = Stock(founding.id, where, B.store, None, (), False)
+            repairer.repair.on_stock("B", listed)
+            repairer.said()
+
+        before = [*iter(compared, 0)]
+        lacking()
+        self.assertEqual(compared(), 0, "it goes on at once")
+        lacking()
+        others = [*iter(compared, 0)]
+        self.assertEqual(sorted(before + others), [*range(1, 32)])
 
     def test_a_member_that_lists_something_else_every_time_is_not_compared_for_ever(self) -> None:
         repairer = Repairer({b"k": record(1)})

@@ -6,7 +6,7 @@ soon after it starts and then again and again. It tells another member of the sl
 records. If that one has another, it answers with a list of its keys and ballots, a page at a time,
 and both give each other the records that the other has in an older state, or not at all. One
 question is answered with a limited number of bytes. While that brings the two closer to each other,
-they are soon compared again.
+they are soon compared again; if it does not, a few times more, with longer and longer pauses.
 
 **To repair is to ask for an accept again**, with the ballot under which the record was accepted. So
 a member takes it only if it has promised no higher ballot since, and only within one epoch. Members
@@ -49,6 +49,8 @@ AGAIN_S = 0.25
 """After so long two members are compared again that could not give each other everything."""
 MOST_AGAIN = 256
 """So often in one round; the next round brings the rest."""
+MOST_IN_VAIN = 6
+"""So often in a row without being closer to each other, with pauses that double."""
 
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -62,7 +64,9 @@ class _Unequal:
     keys: int = 0
     """...so many keys differed when it was compared last."""
     times: int = 0
-    """How often it was compared again."""
+    """How often it was compared again,"""
+    in_vain: int = 0
+    """and how often in a row that brought the two no closer."""
 
 
 @attrs.define
@@ -152,14 +156,18 @@ class Repair:
             self._again(registers.head.slot, low, wanted + len(lacking) + given)
 
     def _again(self, slot: int, after: bytes | None, keys: int) -> None:
-        """Compare the slot again soon, if fewer keys differ than the last time."""
+        """Compare the slot again soon, and less soon if no fewer keys differ than the last time.
+
+        What was given may be on its way, or on its way to the disk.
+        """
         before = self._unequal.setdefault(slot, _Unequal())
         closer = not before.times or before.after != after or keys < before.keys
-        if closer and before.times < MOST_AGAIN:
-            self._unequal[slot] = _Unequal(after, keys, before.times + 1)
+        in_vain = 0 if closer else before.in_vain + 1
+        if in_vain <= MOST_IN_VAIN and before.times < MOST_AGAIN:
+            self._unequal[slot] = _Unequal(after, keys, before.times + 1, in_vain)
             if slot not in self._queue:
-                self._queue.append(slot)
-            self._around.sooner(For.REPAIR, 0, AGAIN_S)
+                self._queue.insert(0 if in_vain else len(self._queue), slot)
+            self._around.sooner(For.REPAIR, 0, AGAIN_S * 2**in_vain)
 
     def on_missing(self, sender: str, message: Missing) -> None:
         """Give what is asked for, or list what comes next."""
