@@ -52,9 +52,11 @@ _ARROWS = {
     "storage.log": "core.base core.log storage.base",
     "storage.store": "core.base core.store.base storage.base",
     "storage": "core.base storage.base storage.log",
-    "net.base": "core.base core.log core.store.base wire",
+    "net.tls": "trust trust.base",
+    "net.base": "core.base core.log core.store.base net.tls wire",
+    "net.streams": "net.base net.tls trust.base",
     "net.handles": "core.base net.base",
-    "net.links": "core.base net.base wire",
+    "net.links": "core.base net.base net.streams net.tls trust trust.base wire",
     "net.observe": "core.base core.log net.base wire",
     "net.serve": "core.base core.log net.base net.links net.observe wire",
     "net.store": "core.base core.store.base core.store.begin core.store.look core.store.node "
@@ -64,9 +66,10 @@ _ARROWS = {
     "settings": "core.base core.store.base core.store.begin net.base net.runtime storage.base "
     "storage.log",
     "sources": "core.base settings",
-    "seams": "core core.base net.base net.runtime settings storage.log",
-    "service": "core.base net.base net.handles net.links net.observe net.runtime net.serve "
-    "net.store seams settings wire",
+    "seams": "core core.base net.base net.observe net.runtime net.store settings storage.log wire",
+    "web": "core.base net.base net.runtime net.store wire",
+    "service": "core.base net.base net.handles net.links net.observe net.runtime "
+    "net.serve net.store seams settings web wire",
     "client": "core.base judge.store net.base net.handles net.links wire",
     "server": "service",
     "healthcheck": "",
@@ -159,7 +162,7 @@ METHODS = {
     "chordnet.core.log.ledger.Ledger": 27,
     "chordnet.net.links.transport.PeerTransport": 35,
     "chordnet.net.runtime.node.LocalNode": 30,
-    "chordnet.service.ChordService": 40,
+    "chordnet.service.ChordService": 39,
     "chordnet.net.store.runner.StoreRunner": 26,
     "chordnet.sim.store.world.StoreWorld": 27,
     "chordnet.sim.world.network.Network": 38,
