@@ -52,9 +52,11 @@ _ARROWS = {
     "storage.log": "core.base core.log storage.base",
     "storage.store": "core.base core.store.base storage.base",
     "storage": "core.base storage.base storage.log",
-    "net.base": "core.base core.log core.store.base wire",
+    "net.tls": "trust trust.base",
+    "net.base": "core.base core.log core.store.base net.tls wire",
+    "net.streams": "net.base net.tls trust.base",
     "net.handles": "core.base net.base",
-    "net.links": "core.base net.base wire",
+    "net.links": "core.base net.base net.streams net.tls trust trust.base wire",
     "net.observe": "core.base core.log net.base wire",
     "net.serve": "core.base core.log net.base net.links net.observe wire",
     "net.store": "core.base core.store.base core.store.begin core.store.look core.store.node "
