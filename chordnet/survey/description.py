@@ -46,6 +46,8 @@ class NetworkDescription:
     """The digest of the code that its nodes were started with; empty if it is not known."""
     record: str | None = None
     """The directory in which its nodes record their events; None: they do not."""
+    secured: bool = False
+    """Whether its nodes and clients prove who they are, by identities of the network's own."""
 
     @property
     def numbers(self) -> range:

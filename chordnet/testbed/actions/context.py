@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Collection
+from typing import Protocol, TypeVar
 
 import attrs
 from twisted.internet.defer import Deferred
@@ -29,20 +29,33 @@ from chordnet.testbed.base.home import NetworkHome
 from chordnet.testbed.base.ports import taken_by
 from chordnet.testbed.engines.adoption import Look, look_nowhere, take_over
 from chordnet.testbed.engines.choice import Choose, choose_engine, make_engine
+from chordnet.testbed.identities.keeping import NetworkIdentities
 
 T = TypeVar("T")
 
 MakeEngine = Callable[[str, Clock, NetworkHome], Engine]
 
 
+class Identities(Protocol):
+    """What vouches for the members of a secured network, kept in its home."""
+
+    def provide(self, numbers: Collection[int]) -> None:
+        """Make what those nodes and the operator need and lack, or what has become old.
+
+        :raises TestbedError: it cannot be made, read or written; the text says what to do.
+        """
+
+
 @attrs.frozen
 class Engines:
-    """Which engines there are."""
+    """Which engines there are, and what their nodes are given."""
 
     make: MakeEngine = make_engine
     """Makes an engine of a kind."""
     choose: Choose = choose_engine
     """Chooses the engine of a new network."""
+    identities: Callable[[NetworkHome], Identities] = NetworkIdentities
+    """Makes the identities of a secured network."""
 
 
 def _ignore(_: object) -> None:
@@ -81,6 +94,7 @@ class Testbed:
         self.watch = watch
         self.look = look
         self.engines = engines
+        self.identities = engines.identities(home)
         self.elsewhere = ""
         """What to tell the user if the network does not run here."""
         self.taken_by = taken_by
