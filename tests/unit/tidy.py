@@ -46,6 +46,8 @@ _ARROWS = {
     "judge.store": "core.base",
     "record": "core core.base",
     "wire": "core.base",
+    "trust.base": "core.base",
+    "trust": "trust.base",
     "storage.base": "core.base",
     "storage.log": "core.base core.log storage.base",
     "storage.store": "core.base core.store.base storage.base",
