@@ -61,7 +61,7 @@ class NetworkDescription:
 
     def node_name(self, number: int) -> str:
         """Return the name that a node is known by."""
-        return f"Node {number}"
+        return node_name(number)
 
     def port(self, number: int) -> int:
         """Return the port on 127.0.0.1 that leads to a node."""
@@ -136,6 +136,11 @@ class NetworkDescription:
             ),
         )
         return ", ".join(text for possible, text in checks if not possible)
+
+
+def node_name(number: int) -> str:
+    """Return the name that a node of a network here is known by."""
+    return f"Node {number}"
 
 
 def ranges(numbers: Collection[int]) -> str:

@@ -10,17 +10,24 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from chordnet.survey.errors import CannotWrite
+from chordnet.survey.errors import CannotWrite, TestbedError
 from chordnet.testbed.actions.changes import add_node
 from chordnet.testbed.actions.lifecycle import Wish, start_network, stop_network
 from chordnet.testbed.actions.restart import restart_all
 from chordnet.testbed.base.home import NetworkHome
 from chordnet.testbed.engines.local import LocalEngine
 from chordnet.testbed.identities.archive import NODE_USER, archive_of
+from chordnet.testbed.identities.keeping import NetworkIdentities
+from chordnet.trust.authority import Authority
+from chordnet.trust.base.subjects import Role
+from chordnet.trust.identity import Identity
+from chordnet.trust.issuing import Issuer
+from chordnet.trust.verifying import verify
 from tests.unit.docker_fakes import AtOnce, lab, refusal
 from tests.unit.test_testbed_docker import Case as DockerCase
 from tests.unit.test_testbed_lifecycle import Case as LifecycleCase
 from tests.unit.testbed_fakes import network
+from tests.unit.trust_support import DAY, NOW
 
 
 def entries(archive: bytes) -> dict[str, tarfile.TarInfo]:
@@ -184,3 +191,118 @@ class HomeTests(SynchronousTestCase):
             ["bb" * 16, "cc" * 16],
         )
         self.assertEqual((enrolled / "key.pem").read_text(), f"key.pem of {'cc' * 16}")
+
+
+class KeepingTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.home = NetworkHome(Path(self.mktemp()).resolve(), "lab")
+        self.now = NOW
+        self.identities = NetworkIdentities(self.home, lambda: self.now)
+
+    def node(self, number: int) -> Identity:
+        return Identity.load(self.home.identity_directory(number))
+
+    @property
+    def operator(self) -> Identity:
+        return Identity.load(self.home.operator_directory)
+
+    @property
+    def authority(self) -> Authority:
+        return Authority.load(self.home.authority_directory)
+
+    def test_each_node_and_the_operator_are_believed_by_the_roots_of_the_authority(self) -> None:
+        self.identities.provide([1, 2, 3])
+        bundle = self.authority.bundle
+        subjects = [verify(self.node(n).chain, bundle, NOW) for n in (1, 2, 3)]
+        self.assertEqual([each.name for each in subjects], ["Node 1", "Node 2", "Node 3"])
+        self.assertEqual({each.role for each in subjects}, {Role.PEER})
+        self.assertEqual(verify(self.operator.chain, bundle, NOW).role, Role.OPERATE)
+
+    def test_every_file_is_readable_by_its_user_alone(self) -> None:
+        self.identities.provide([1, 2, 3])
+        for path in self.home.root.rglob("*"):
+            if not path.is_symlink():
+                mode = 0o700 if path.is_dir() else 0o600
+                self.assertEqual(oct(stat.S_IMODE(path.stat().st_mode)), oct(mode), path)
+
+    def test_the_first_two_nodes_can_issue_and_no_other_can(self) -> None:
+        self.identities.provide([1, 2, 3])
+        issuers = [Issuer.load(self.home.identity_directory(n)) for n in (1, 2, 3)]
+        self.assertEqual([each is not None for each in issuers], [True, True, False])
+
+    def test_the_operators_identity_is_found_by_the_id_of_the_network(self) -> None:
+        self.identities.provide([1])
+        found = Identity.load(self.home.links_directory / self.authority.network)
+        self.assertEqual(found.chain, self.operator.chain)
+
+    def test_a_second_start_on_the_same_day_changes_nothing(self) -> None:
+        self.identities.provide([1, 2, 3])
+        before = {path: path.stat().st_mtime_ns for path in self.home.root.rglob("*.*")}
+        self.now += DAY / 2
+        self.identities.provide([1, 2, 3])
+        after = {path: path.stat().st_mtime_ns for path in self.home.root.rglob("*.*")}
+        self.assertEqual(after, before)
+
+    def test_what_is_older_than_a_day_is_issued_anew_for_the_same_key_and_line(self) -> None:
+        self.identities.provide([1, 2, 3])
+        before = [self.node(3), self.operator]
+        for days in (2, 45, 400):
+            self.now = NOW + days * DAY
+            self.identities.provide([1, 2, 3])
+            for old, new in zip(before, [self.node(3), self.operator], strict=True):
+                self.assertEqual(new.subject.line, old.subject.line)
+                self.assertEqual(new.leaf.key_info, old.leaf.key_info)
+                self.assertAlmostEqual(new.subject.until, self.now + 30 * DAY, delta=DAY)
+                verify(new.chain, self.authority.bundle, self.now)
+
+    def test_a_year_later_issuers_can_still_issue(self) -> None:
+        self.identities.provide([1])
+        self.now += 300 * DAY
+        self.identities.provide([1])
+        issuer = Issuer.load(self.home.identity_directory(1))
+        assert issuer is not None
+        chain = issuer.renew(self.node(1).key.public_key(), self.node(1).subject, self.now)
+        self.assertEqual(verify(chain, self.authority.bundle, self.now).name, "Node 1")
+
+    def test_a_node_that_was_revoked_comes_back_with_another_key(self) -> None:
+        self.identities.provide([1, 2])
+        authority, before = self.authority, [self.node(1), self.node(2)]
+        authority.revoke(self.now + 60, name="Node 1")
+        authority.save(self.home.authority_directory)
+        self.now += 3600
+        self.identities.provide([1, 2])
+        self.assertNotEqual(self.node(1).leaf.key_info, before[0].leaf.key_info)
+        self.assertEqual(self.node(2).chain, before[1].chain)
+        for number in (1, 2):
+            verify(self.node(number).chain, self.node(number).bundle, self.now)
+            self.assertEqual(self.node(number).bundle, authority.bundle)
+
+    def test_after_a_rotation_everything_is_issued_by_the_new_root(self) -> None:
+        self.identities.provide([1, 2, 3])
+        authority = self.authority
+        authority.begin_rotation(self.now)
+        authority.finish_rotation()
+        authority.save(self.home.authority_directory)
+        self.now += 3600
+        self.identities.provide([1, 2, 3])
+        for identity in (self.node(1), self.node(3), self.operator):
+            verify(identity.chain, authority.bundle, self.now)
+        issuer = Issuer.load(self.home.identity_directory(1))
+        assert issuer is not None
+        self.assertTrue(issuer.certificate.signed_by(authority.root.certificate))
+
+    def test_what_others_may_read_is_refused_in_a_line_that_says_what_to_do(self) -> None:
+        self.identities.provide([1])
+        key = self.home.identity_directory(1) / "key.pem"
+        key.chmod(0o644)
+        problem = self.assertRaises(TestbedError, self.identities.provide, [1])
+        self.assertIn(f"chmod 600 {key}", str(problem))
+        self.assertNotIn("\n", str(problem))
+
+    def test_an_authority_that_is_damaged_is_named_and_not_replaced(self) -> None:
+        self.identities.provide([1])
+        file = self.home.authority_directory / "authority.json"
+        file.write_text("{}")
+        problem = self.assertRaises(TestbedError, self.identities.provide, [1])
+        self.assertIn(f"{file} is damaged", str(problem))
+        self.assertEqual(file.read_text(), "{}")

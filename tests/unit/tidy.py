@@ -87,7 +87,7 @@ _ARROWS = {
     "survey.store": "core.base core.store.base survey wire",
     "draw": "core.base survey survey.store wire",
     "testbed.base": "survey",
-    "testbed.identities": "survey testbed.base",
+    "testbed.identities": "survey testbed.base trust trust.base",
     "testbed.engines": "survey testbed.base testbed.identities",
     "testbed.actions": "core.base survey survey.store testbed.base testbed.engines "
     "testbed.identities wire",

@@ -29,7 +29,6 @@ from chordnet.testbed.base.home import NetworkHome
 from chordnet.testbed.base.ports import taken_by
 from chordnet.testbed.engines.adoption import Look, look_nowhere, take_over
 from chordnet.testbed.engines.choice import Choose, choose_engine, make_engine
-from chordnet.testbed.identities.keeping import NetworkIdentities
 
 T = TypeVar("T")
 
@@ -46,6 +45,15 @@ class Identities(Protocol):
         """
 
 
+def network_identities(home: NetworkHome) -> Identities:
+    """Return what vouches for the members of the network of ``home``."""
+    from chordnet.testbed.identities.keeping import (  # noqa: PLC0415 - only secured networks
+        NetworkIdentities,
+    )
+
+    return NetworkIdentities(home)
+
+
 @attrs.frozen
 class Engines:
     """Which engines there are, and what their nodes are given."""
@@ -54,7 +62,7 @@ class Engines:
     """Makes an engine of a kind."""
     choose: Choose = choose_engine
     """Chooses the engine of a new network."""
-    identities: Callable[[NetworkHome], Identities] = NetworkIdentities
+    identities: Callable[[NetworkHome], Identities] = network_identities
     """Makes the identities of a secured network."""
 
 
@@ -94,7 +102,6 @@ class Testbed:
         self.watch = watch
         self.look = look
         self.engines = engines
-        self.identities = engines.identities(home)
         self.elsewhere = ""
         """What to tell the user if the network does not run here."""
         self.taken_by = taken_by
@@ -105,6 +112,13 @@ class Testbed:
         if kind not in self._made:
             self._made[kind] = self.engines.make(kind, self.reactor, self.home)
         return self._made[kind]
+
+    def provide_identities(self, numbers: Collection[int]) -> None:
+        """Make what those nodes and the operator need to prove who they are.
+
+        :raises TestbedError: it cannot be made; the text says what to do.
+        """
+        self.engines.identities(self.home).provide(numbers)
 
     async def take_over(self) -> None:
         """Take over what Docker has of this network, if its description differs or is missing."""

@@ -236,7 +236,7 @@ async def bring_up(
     try:
         if missing:
             if network.secured:
-                testbed.identities.provide(missing)
+                testbed.provide_identities(missing)
             await engine.start(network, missing)
         well = others - await _unwell(testbed, engine, others)
         expected = set(missing) | well - await _failed(testbed, network, well)
