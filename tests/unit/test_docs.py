@@ -154,6 +154,7 @@ FOREIGN = frozenset(
         "node",
         "eval",
         "apt-get",
+        "curl",
     }
 )
 

@@ -64,9 +64,10 @@ _ARROWS = {
     "settings": "core.base core.store.base core.store.begin net.base net.runtime storage.base "
     "storage.log",
     "sources": "core.base settings",
-    "seams": "core core.base net.base net.runtime settings storage.log",
-    "service": "core.base net.base net.handles net.links net.observe net.runtime net.serve "
-    "net.store seams settings wire",
+    "seams": "core core.base net.base net.observe net.runtime net.store settings storage.log wire",
+    "web": "core.base net.base net.runtime net.store wire",
+    "service": "core.base net.base net.handles net.links net.observe net.runtime "
+    "net.serve net.store seams settings web wire",
     "client": "core.base judge.store net.base net.handles net.links wire",
     "server": "service",
     "healthcheck": "",
@@ -161,7 +162,7 @@ METHODS = {
     "chordnet.core.log.ledger.Ledger": 27,
     "chordnet.net.links.transport.PeerTransport": 35,
     "chordnet.net.runtime.node.LocalNode": 30,
-    "chordnet.service.ChordService": 40,
+    "chordnet.service.ChordService": 39,
     "chordnet.net.store.runner.StoreRunner": 26,
     "chordnet.sim.store.world.StoreWorld": 27,
     "chordnet.sim.world.network.Network": 38,
