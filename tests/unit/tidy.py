@@ -92,8 +92,10 @@ _ARROWS = {
     "survey.store": "core.base core.store.base survey wire",
     "draw": "core.base survey survey.store wire",
     "testbed.base": "survey",
-    "testbed.engines": "survey testbed.base",
-    "testbed.actions": "core.base survey survey.store testbed.base testbed.engines wire",
+    "testbed.identities": "survey testbed.base trust trust.base",
+    "testbed.engines": "survey testbed.base testbed.identities",
+    "testbed.actions": "core.base survey survey.store testbed.base testbed.engines "
+    "testbed.identities wire",
     "cli.base": "client core.base draw survey testbed.actions testbed.base testbed.engines wire",
     "cli.commands": "cli.base draw judge survey survey.store testbed.actions testbed.base wire",
     "cli.store": "cli.base core.base core.store.base draw storage storage.store survey "
