@@ -8,7 +8,7 @@ sent have a limit, too (``send_buffer_bytes``): beyond it a call fails immediate
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, get_args, overload
+from typing import Any, Literal, Self, get_args, overload
 
 from twisted.internet.defer import Deferred
 
@@ -20,6 +20,7 @@ from chordnet.client.calls import (
     INSPECT,
     LEAVE,
     LOOKUP,
+    MEMBERS,
     RECOVER,
     SEND,
     STATUS,
@@ -50,6 +51,7 @@ from chordnet.wire.rpc import (
     MessageTrace,
     MessageTrail,
     NodeHistory,
+    NodeInfo,
     NodeStatus,
     Order,
     OrderedEntry,
@@ -118,6 +120,14 @@ class P2PNetClient:
             self._reactor, addresses, network, limits or NetworkLimits(), endpoints
         )
         self._keys = KeyCalls(self._channel, history)
+
+    async def __aenter__(self) -> Self:
+        """Return the client, which connects when it is first needed."""
+        return self
+
+    async def __aexit__(self, *_why: object) -> None:
+        """Close the client."""
+        await self.close()
 
     @property
     def address(self) -> str:
@@ -209,6 +219,16 @@ class P2PNetClient:
     def status(self) -> Deferred[NodeStatus]:
         """Return the node's view of itself and its neighbours."""
         return self._channel.ask(STATUS, (), self._timeout_s)
+
+    @refusing
+    def members(self) -> Deferred[list[NodeInfo]]:
+        """Find out who is in the node's ring, by a walk from successor to successor.
+
+        Fires with the members in the order of the ring, the node itself first. Fails with
+        :class:`LookupFailed` if the walk did not come round, because the ring was changing or has
+        more than 1,024 members, and with :class:`NotInRing`.
+        """
+        return self._channel.ask(MEMBERS, (), self._timeout_s)
 
     @refusing
     def lookup(self, key: str, iterative: bool = False) -> Deferred[LookupResult]:

@@ -39,8 +39,16 @@ from chordnet.core.base.effects import (
     Verify,
     Walked,
 )
-from chordnet.core.base.errors import BroadcastFailed, Busy, ChordnetError, NoStore, NotInRing
+from chordnet.core.base.errors import (
+    BroadcastFailed,
+    Busy,
+    ChordnetError,
+    LookupFailed,
+    NoStore,
+    NotInRing,
+)
 from chordnet.core.base.events import Begin, FindOwner, Leave, Publish, Start, Walk
+from chordnet.core.base.identifiers import between_right
 from chordnet.core.base.messages import NodeRef, Status
 from chordnet.net.base.allowance import Load
 from chordnet.net.base.interfaces import (
@@ -73,11 +81,15 @@ from chordnet.wire.rpc import (
     FingerEntry,
     LookupResult,
     MessageRecord,
+    NodeInfo,
     NodeStatus,
 )
 from chordnet.wire.stores import HeldKey, StoreState
 
 T = TypeVar("T")
+
+MOST_MEMBERS = 1024
+"""Of a ring whose members are listed."""
 
 
 class LocalNode:
@@ -254,12 +266,35 @@ class LocalNode:
         self._lookups[self._op] = (key, identifier, done)
         self.runner.post(FindOwner(self._op, self.space.raw(identifier), iterative))
 
+    def owns(self, key: str) -> bool:
+        """Return True if this node owns ``key`` as far as it knows."""
+        predecessor, identifier = self.core.predecessor, self.space.hash(check_key(key))
+        return (
+            predecessor is not None
+            and self.active
+            and between_right(predecessor.id, identifier, self.me.id)
+        )
+
     def walk(self, limit: int, done: Callable[[Walked | ChordnetError], None]) -> None:
         """Walk round the ring once, over ``limit`` members at most; ``done`` gets what was seen."""
         self._op += 1
         self._walks[self._op] = done
         with self.turn:
             self.runner.post(Walk(self._op, limit))
+
+    def members(self, done: Callable[[list[NodeInfo] | ChordnetError], None]) -> None:
+        """Find out who is in the ring; ``done`` gets its members in order, this node first."""
+        self._check_member()
+
+        def walked(seen: Walked | ChordnetError) -> None:
+            if isinstance(seen, ChordnetError):
+                done(seen)
+            elif seen.problem:
+                done(LookupFailed(f"the walk round the ring did not come round: {seen.problem}"))
+            else:
+                done(self.views.nodes(seen.members))
+
+        self.walk(MOST_MEMBERS, walked)
 
     def _walked(self, effect: Walked) -> None:
         done = self._walks.pop(effect.op, None)
