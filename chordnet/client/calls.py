@@ -147,6 +147,7 @@ CALLS: tuple[Call[Any], ...] = (
     VACATE,
     CAN_STOP,
     INSPECT,
+    MEMBERS,
     HELD_KEYS,
     RECOVER,
     BEGIN_STORE,
