@@ -19,7 +19,7 @@ import attrs
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from chordnet.trust.base.bundle import Bundle, Contents, Revocation
+from chordnet.trust.base.bundle import Bundle, Contents, IssuerEntry, Revocation
 from chordnet.trust.base.certificates import (
     DAY,
     LEAF_LIFETIME,
@@ -42,7 +42,7 @@ from chordnet.trust.base.files import (
     to_pem,
     write_private,
 )
-from chordnet.trust.base.subjects import Role, network_id
+from chordnet.trust.base.subjects import Role, line_text, network_id
 from chordnet.trust.identity import Identity
 from chordnet.trust.issuing import Issuer, read_request
 
@@ -117,26 +117,44 @@ class Authority:
         return Identity(key, self.issue(key.public_key(), role, name, now), self.bundle)
 
     def issuer(self, name: str, now: float) -> Issuer:
-        """Return a new issuer, its key included, for the node of this name."""
+        """Return a new issuer, its key included, for the node of this name.
+
+        The bundle, which says who issues certificates, changes.
+        """
         key = new_key(self._draw)
         return Issuer(key, read_certificate(self.certify_issuer(key.public_key(), name, now)))
 
     def certify_issuer(self, public: Ed25519PublicKey, name: str, now: float) -> bytes:
-        """Return a certificate (DER) for the key of an issuer."""
-        root = self.root
-        return make_issuer(root.certificate, root.key, public, name, now, self._draw)
+        """Return a certificate (DER) for the key of an issuer; see :meth:`issuer`.
+
+        If the node has been an issuer already, its new certificate is of the same line.
+        """
+        entries = {each.name: each for each in self.bundle.contents.issuers}
+        present = entries.get(name)
+        line = int(present.line, 16) if present is not None else None
+        der = make_issuer(
+            self.root.certificate, self.root.key, public, name, now, self._draw, line=line
+        )
+        if present is None:
+            entries[name] = IssuerEntry(name, line_text(read_certificate(der).serial))
+            self._publish(issuers=tuple(entries.values()))
+        return der
 
     def revoke(
         self, now: float, *, name: str = "", lines: Iterable[str] = (), start: float = 0.0
     ) -> Bundle:
         """Return the bundle, from now on in force, that also revokes a name or lines.
 
-        Revocations that concern nothing any more are left out.
+        If the node of that name is an issuer, its issuer is revoked as well, and with it whatever
+        that has signed. Revocations that concern nothing any more are left out.
 
-        :param start: from when the lines are revoked.
+        :param start: from when lines are revoked, so that others have time to get certificates that
+            are signed by somebody else.
         :raises Untrusted: the bundle would be too large; put a new root in the place of the old.
         """
         until = now + REVOKED_FOR
+        issuers = self.bundle.contents.issuers
+        lines = [*lines, *(each.line for each in issuers if each.name == name)]
         new = [Revocation(line=line, at=now, until=until, start=start) for line in lines]
         if name:
             new.append(Revocation(name=name, at=now, until=until))
@@ -146,31 +164,43 @@ class Authority:
             for each in self.bundle.revoked
             if each.until > now and (each.name, each.line) not in replaced
         ]
-        return self._publish(self.roots, (*kept, *new))
+        left = tuple(each for each in issuers if each.line not in lines)
+        return self._publish(revoked=(*kept, *new), issuers=left)
 
     def begin_rotation(self, now: float) -> Bundle:
         """Add a new root; return the bundle that trusts it and the old one. Can be repeated."""
         if not self.rotating:
             root = _root(new_key(self._draw), self.network, self.name, now, self._draw)
             self.roots = [*self.roots, root]
-            self._publish(self.roots, self.bundle.revoked)
+            self._publish()
         return self.bundle
 
     def finish_rotation(self) -> Bundle:
         """Remove the old root and forget its key; return the bundle without it. Can be repeated."""
         if self.rotating:
-            bundle = self._publish(self.roots[1:], self.bundle.revoked)
-            self.roots = self.roots[1:]
+            bundle = self._publish(self.roots[-1:])
+            self.roots = self.roots[-1:]
             return bundle
         return self.bundle
 
-    def _publish(self, trusted: list[Issuer], revoked: Iterable[Revocation]) -> Bundle:
-        """Return the next bundle, signed by all roots at hand, also by one that it leaves out."""
+    def _publish(
+        self,
+        trusted: Iterable[Issuer] | None = None,
+        revoked: tuple[Revocation, ...] | None = None,
+        issuers: tuple[IssuerEntry, ...] | None = None,
+    ) -> Bundle:
+        """Make the next bundle; what is None stays as it is.
+
+        It is signed by all roots at hand, also by one that it leaves out.
+        """
+        present = self.bundle.contents
+        roots = self.roots if trusted is None else trusted
         contents = Contents(
             self.network,
-            self.bundle.version + 1,
-            tuple(root.certificate.der for root in trusted),
-            tuple(revoked),
+            present.version + 1,
+            tuple(root.certificate.der for root in roots),
+            present.revoked if revoked is None else revoked,
+            present.issuers if issuers is None else issuers,
         )
         self.bundle = Bundle.make(contents, [root.key for root in self.roots])
         return self.bundle

@@ -49,6 +49,17 @@ class Issuer:
         """What follows a leaf in a chain: this issuer's certificate, unless it is a root."""
         return (self.certificate.der,) if self.certificate.kind == ISSUER else ()
 
+    def certified(self, certificate: bytes) -> Self:
+        """Return this issuer with another certificate (DER) of the same key.
+
+        :raises Untrusted: it is not one of an issuer, or of another key or network.
+        """
+        new = read_certificate(certificate)
+        own = self.certificate
+        if (new.kind, new.network, new.key_info) != (ISSUER, own.network, own.key_info):
+            raise Untrusted(MALFORMED, "the certificate is not one for this issuer")
+        return attrs.evolve(self, certificate=new)
+
     def issue(
         self,
         public: Ed25519PublicKey,

@@ -66,7 +66,7 @@ class Bundles(SynchronousTestCase):
         leaf = self.network["one"].chain[0]
         for contents in (
             Contents(network, 1, ()),
-            Contents(network, 1, (root,) * 5),
+            Contents(network, 1, (root,) * 4),
             Contents(network, 0, (root,)),
             Contents(network, 1, (leaf,)),
             Contents("0" * 32, 1, (root,)),
@@ -74,7 +74,7 @@ class Bundles(SynchronousTestCase):
             Contents(network, 1, (root,), (Revocation(line="xyz"),)),
             Contents(network, 1, (root,), (Revocation("n" * 256),)),
             Contents(network, 1, (root,), (Revocation("n"),) * (MOST_REVOCATIONS + 1)),
-            Contents(network, 1, (root,), (Revocation("n" * 255),) * 1200),
+            Contents(network, 1, (root,), (Revocation("n" * 255),) * 600),
         ):
             self.assertEqual(self.refused(Bundle.make, contents, [key]).code, "malformed")
         unsigned = Contents(network, 1, (root,))

@@ -52,17 +52,20 @@ _ARROWS = {
     "storage.log": "core.base core.log storage.base",
     "storage.store": "core.base core.store.base storage.base",
     "storage": "core.base storage.base storage.log",
-    "net.base": "core.base core.log core.store.base wire",
+    "net.tls": "trust trust.base",
+    "net.base": "core.base core.log core.store.base net.tls wire",
+    "net.streams": "net.base net.tls trust.base",
     "net.handles": "core.base net.base",
-    "net.links": "core.base net.base wire",
+    "net.links": "core.base net.base net.streams net.tls trust trust.base wire",
     "net.observe": "core.base core.log net.base wire",
     "net.serve": "core.base core.log net.base net.links net.observe wire",
     "net.store": "core.base core.store.base core.store.begin core.store.look core.store.node "
     "net.base wire",
     "net.runtime": "core.base core.store.base core.store.begin net.base net.links net.observe "
     "net.serve net.store record storage storage.base storage.log storage.store wire",
-    "settings": "core.base core.store.base core.store.begin net.base net.runtime storage.base "
-    "storage.log",
+    "kinds": "core.base net.base",
+    "settings": "core.base core.store.base core.store.begin kinds net.base net.runtime "
+    "storage.base storage.log",
     "sources": "core.base settings",
     "seams": "core core.base net.base net.observe net.runtime net.store settings storage.log wire",
     "web": "core.base net.base net.runtime net.store wire",
@@ -71,7 +74,7 @@ _ARROWS = {
     "client": "core.base judge.store net.base net.handles net.links wire",
     "server": "service",
     "healthcheck": "",
-    "tap": "core.base net.links service settings sources",
+    "tap": "core.base kinds net.links service settings sources",
     "testing": "core.base core.log net.base service",
     "recipes": "core.base wire",
     "sim.world": "core core.base judge",
@@ -79,7 +82,8 @@ _ARROWS = {
     "sim.search": "core core.base core.kernel core.lookup",
     "sim.generations": "core.base core.store.base core.store.slot",
     "sim.slots": "core.base core.store.base core.store.slot sim.search",
-    "sim.store": "core.base core.store.base core.store.begin core.store.node judge.store sim.world",
+    "sim.store": "core.base core.store.base core.store.begin core.store.node core.store.upkeep "
+    "judge.store sim.world",
     "sim.store.scenarios": "core.store.base sim.store",
     "sim.campaign": "core core.base sim.world",
     "sim.measured": "core.base sim.scenarios sim.world",

@@ -20,15 +20,16 @@ import msgspec
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from chordnet.core.base.naming import NAME_LIMIT
+from chordnet.core.base.naming import usable_name
 from chordnet.trust.base.certificates import Certificate, key_info, read_certificate
 from chordnet.trust.base.errors import CHAIN, FOREIGN, MALFORMED, Untrusted
 from chordnet.trust.base.subjects import ROOT, enrolled_of, line_text
 
-BUNDLE_LIMIT: Final = 256 * 1024
+BUNDLE_LIMIT: Final = 128 * 1024
 """Bytes of the longest bundle."""
-MOST_ROOTS: Final = 4
-MOST_REVOCATIONS: Final = 4096
+MOST_ROOTS: Final = 3
+MOST_REVOCATIONS: Final = 2048
+MOST_ISSUERS: Final = 64
 
 _DOMAIN = b"chordnet bundle v1\x00"
 _HIGHEST = (1 << 53) - 1
@@ -55,6 +56,13 @@ class Revocation(msgspec.Struct, frozen=True, array_like=True):
         return now >= self.start and (bool(self.line) or enrolled <= self.at)
 
 
+class IssuerEntry(msgspec.Struct, frozen=True, array_like=True):
+    """A node that issues certificates, and how the serial numbers of its issuer begin."""
+
+    name: str
+    line: str
+
+
 class Contents(msgspec.Struct, frozen=True, array_like=True):
     """What a bundle says."""
 
@@ -63,6 +71,8 @@ class Contents(msgspec.Struct, frozen=True, array_like=True):
     roots: tuple[bytes, ...]
     """Certificates (DER), the newest last: with that one certificates are issued."""
     revoked: tuple[Revocation, ...] = ()
+    issuers: tuple[IssuerEntry, ...] = ()
+    """To whom to go for a certificate."""
 
 
 class Signature(msgspec.Struct, frozen=True, array_like=True):
@@ -114,6 +124,11 @@ class Bundle:
         """What is no longer believed."""
         return self.contents.revoked
 
+    @property
+    def issuers(self) -> tuple[str, ...]:
+        """The names of the nodes that issue certificates."""
+        return tuple(each.name for each in self.contents.issuers)
+
     @classmethod
     def make(cls, contents: Contents, keys: Iterable[Ed25519PrivateKey]) -> Self:
         """Return a bundle that says ``contents``, signed with the keys of roots.
@@ -132,6 +147,15 @@ class Bundle:
         return msgspec.msgpack.encode(_Signed(self.payload, self.signatures))
 
     @classmethod
+    def of_root(cls, root: bytes) -> Self:
+        """Return a bundle that nobody has signed, with one root: to verify a chain against that.
+
+        :raises Untrusted: it is not the certificate of a root.
+        """
+        network = read_certificate(root).network
+        return cls._read(msgspec.msgpack.encode(Contents(network, 1, (root,))), None)
+
+    @classmethod
     def decode(cls, data: bytes) -> Self:
         """Read what :meth:`encode` wrote; no signature is verified.
 
@@ -146,12 +170,14 @@ class Bundle:
         return cls._read(signed.payload, signed.signatures)
 
     @classmethod
-    def _read(cls, payload: bytes, signatures: tuple[Signature, ...]) -> Self:
+    def _read(cls, payload: bytes, signatures: tuple[Signature, ...] | None) -> Self:
         try:
             contents = _contents.decode(payload)
         except msgspec.DecodeError as error:
             raise Untrusted(MALFORMED, f"the bundle cannot be read: {error}"[:200]) from None
-        fault = _fault(contents) or _unsigned(signatures) or _too_long(payload)
+        fault = _fault(contents) or _too_long(payload)
+        if signatures is not None:
+            fault = fault or _unsigned(signatures)
         if fault:
             raise Untrusted(MALFORMED, f"the bundle cannot be used: {fault}")
         anchors = tuple(read_certificate(root) for root in contents.roots)
@@ -160,7 +186,7 @@ class Bundle:
         revoked = dict[str, list[Revocation]]()
         for each in contents.revoked:
             revoked.setdefault(f"line {each.line}" if each.line else each.name, []).append(each)
-        return cls(payload, signatures, contents, anchors, revoked)
+        return cls(payload, signatures or (), contents, anchors, revoked)
 
     def signed_by(self, anchors: Sequence[Certificate]) -> bool:
         """Return True if one of ``anchors`` has signed this bundle."""
@@ -211,6 +237,10 @@ def _fault(contents: Contents) -> str:
         return f"its version is {contents.version}"
     if len(contents.revoked) > MOST_REVOCATIONS:
         return f"it revokes {len(contents.revoked)}, at most {MOST_REVOCATIONS} are accepted"
+    if len(contents.issuers) > MOST_ISSUERS:
+        return f"it names {len(contents.issuers)} issuers, at most {MOST_ISSUERS} are accepted"
+    if not all(usable_name(each.name) and _is_line(each.line) for each in contents.issuers):
+        return "it names an issuer that no node can be"
     if not all(map(_usable, contents.revoked)):
         return "it revokes what is neither a name nor the beginning of a serial number"
     return ""
@@ -218,9 +248,12 @@ def _fault(contents: Contents) -> str:
 
 def _usable(revoked: Revocation) -> bool:
     if revoked.line:
-        hexadecimal = set(revoked.line) <= set("0123456789abcdef")
-        return not revoked.name and len(revoked.line) == 22 and hexadecimal
-    return 0 < len(revoked.name) <= NAME_LIMIT
+        return not revoked.name and _is_line(revoked.line)
+    return usable_name(revoked.name)
+
+
+def _is_line(text: str) -> bool:
+    return len(text) == 22 and set(text) <= set("0123456789abcdef")
 
 
 def _unsigned(signatures: tuple[Signature, ...]) -> str:

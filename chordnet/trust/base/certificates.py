@@ -22,11 +22,13 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from chordnet.trust.base.errors import MALFORMED, Untrusted
 from chordnet.trust.base.subjects import (
     ISSUER,
+    LINE_BITS,
     ROOT,
     Role,
     Subject,
     new_serial,
     read_uri,
+    renewed_serial,
     write_uri,
 )
 
@@ -142,12 +144,15 @@ def new_key(draw: Draw = draw_secret) -> Ed25519PrivateKey:
 def make_root(
     key: Ed25519PrivateKey, network: str, name: str, now: float, draw: Draw = draw_secret
 ) -> bytes:
-    """Return a root's certificate (DER), signed by itself."""
+    """Return a root's certificate (DER), signed by itself.
+
+    :param name: the network's, for people; it may be cut, so that a root is always short.
+    """
     public = key.public_key()
     common = _name(f"chordnet root {key_info(public)[-4:].hex()} of {name}")
     return _sign(
         _begin(common, public, new_serial(now, draw(14)), now, now + ROOT_LIFETIME),
-        write_uri(network, ROOT, name),
+        write_uri(network, ROOT, "authority"),
         (key, public, common),
         signs=1,
     )
@@ -160,12 +165,20 @@ def make_issuer(
     name: str,
     now: float,
     draw: Draw = draw_secret,
+    *,
+    line: int | None = None,
 ) -> bytes:
-    """Return the certificate (DER) of a key that may sign leaves; ``parent`` is a root."""
+    """Return the certificate (DER) of a key that may sign leaves; ``parent`` is a root.
+
+    :param line: of the certificate that it takes the place of; None if it is the first.
+    """
     until = min(now + ISSUER_LIFETIME, parent.until)
+    serial = new_serial(now, draw(14))
+    if line is not None:
+        serial = renewed_serial(line << LINE_BITS, draw(8))
     common = _name(f"chordnet issuer {key_info(public)[-4:].hex()} at {name}")
     return _sign(
-        _begin(common, public, new_serial(now, draw(14)), now, until),
+        _begin(common, public, serial, now, until),
         write_uri(parent.network, ISSUER, name),
         (parent_key, parent.key, parent.parsed.subject),
         signs=0,

@@ -33,5 +33,16 @@ class Untrusted(ChordnetError):
         self.subject = subject
 
 
+class Refusal(ChordnetError):
+    """An issuer gives no certificate; the text says why, to whoever asked.
+
+    :param code: ``invitation`` or ``certificate``, for programs.
+    """
+
+    def __init__(self, code: str, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+
+
 class IdentityError(ConfigError):
     """A file of an identity or of an authority cannot be used; the text says what to do."""
