@@ -354,6 +354,9 @@ class KeepingTests(SynchronousTestCase):
         self.identities.provide([1, 2, 3])
         issuers = [Issuer.load(self.home.identity_directory(n)) for n in (1, 2, 3)]
         self.assertEqual([each is not None for each in issuers], [True, True, False])
+        for number in (1, 2, 3):
+            named = self.node(number).bundle.contents.issuers
+            self.assertEqual([each.name for each in named], ["Node 1", "Node 2"])
 
     def test_the_operators_identity_is_found_by_the_id_of_the_network(self) -> None:
         self.identities.provide([1])
@@ -400,7 +403,7 @@ class KeepingTests(SynchronousTestCase):
         self.assertEqual(self.node(2).chain, before[1].chain)
         for number in (1, 2):
             verify(self.node(number).chain, self.node(number).bundle, self.now)
-            self.assertEqual(self.node(number).bundle, authority.bundle)
+            self.assertEqual(self.node(number).bundle, self.authority.bundle)
 
     def test_after_a_rotation_everything_is_issued_by_the_new_root(self) -> None:
         self.identities.provide([1, 2, 3])
