@@ -47,7 +47,7 @@ _ARROWS = {
     "record": "core core.base",
     "wire": "core.base",
     "trust.base": "core.base",
-    "trust": "trust.base",
+    "trust": "core.base trust.base",
     "storage.base": "core.base",
     "storage.log": "core.base core.log storage.base",
     "storage.store": "core.base core.store.base storage.base",
@@ -65,13 +65,14 @@ _ARROWS = {
     "net.serve net.store record storage storage.base storage.log storage.store wire",
     "kinds": "core.base net.base",
     "settings": "core.base core.store.base core.store.begin kinds net.base net.runtime "
-    "storage.base storage.log",
+    "storage.base storage.log trust",
     "sources": "core.base settings",
-    "seams": "core core.base net.base net.observe net.runtime net.store settings storage.log wire",
+    "seams": "core core.base net.base net.observe net.runtime net.store net.tls settings "
+    "storage.log trust wire",
     "web": "core.base net.base net.runtime net.store wire",
     "service": "core.base net.base net.handles net.links net.observe net.runtime "
-    "net.serve net.store seams settings web wire",
-    "client": "core.base judge.store net.base net.handles net.links wire",
+    "net.serve net.store net.tls seams settings web wire",
+    "client": "core.base judge.store net.base net.handles net.links net.tls trust wire",
     "server": "service",
     "healthcheck": "",
     "tap": "core.base kinds net.links service settings sources",
@@ -164,6 +165,7 @@ METHODS = {
     "chordnet.core.kernel.checks.Checks": 28,
     "chordnet.core.log.antientropy.AntiEntropy": 30,
     "chordnet.core.log.ledger.Ledger": 27,
+    "chordnet.net.links.protocol.Connection": 28,
     "chordnet.net.links.transport.PeerTransport": 35,
     "chordnet.net.runtime.node.LocalNode": 30,
     "chordnet.service.ChordService": 39,
@@ -172,7 +174,9 @@ METHODS = {
     "chordnet.sim.world.network.Network": 38,
 }
 BODIES: dict[str, int] = {}
-PARAMETERS: dict[str, int] = {}
+PARAMETERS: dict[str, int] = {
+    "chordnet.client.client.P2PNetClient": 9,
+}
 # fmt: on
 
 
