@@ -97,7 +97,8 @@ _ARROWS = {
     "testbed.engines": "survey testbed.base testbed.identities",
     "testbed.actions": "core.base survey survey.store testbed.base testbed.engines "
     "testbed.identities wire",
-    "cli.base": "client core.base draw survey testbed.actions testbed.base testbed.engines wire",
+    "cli.base": "client core.base draw survey testbed.actions testbed.base testbed.engines trust "
+    "wire",
     "cli.commands": "cli.base draw judge survey survey.store testbed.actions testbed.base wire",
     "cli.store": "cli.base core.base core.store.base draw storage storage.store survey "
     "survey.store testbed.actions wire",
