@@ -81,7 +81,8 @@ _ARROWS = {
     "sim.search": "core core.base core.kernel core.lookup",
     "sim.generations": "core.base core.store.base core.store.slot",
     "sim.slots": "core.base core.store.base core.store.slot sim.search",
-    "sim.store": "core.base core.store.base core.store.begin core.store.node judge.store sim.world",
+    "sim.store": "core.base core.store.base core.store.begin core.store.node core.store.upkeep "
+    "judge.store sim.world",
     "sim.store.scenarios": "core.store.base sim.store",
     "sim.campaign": "core core.base sim.world",
     "sim.measured": "core.base sim.scenarios sim.world",
