@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from cryptography.x509 import load_der_x509_certificate
@@ -29,10 +30,17 @@ class Credentials:
     """The identity of one node or client at this moment.
 
     :param wall: returns the wall clock in seconds since 1970; certificates are judged by it.
+    :param directory: where the identity is kept; None if it is not.
     """
 
-    def __init__(self, identity: Identity, wall: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        identity: Identity,
+        wall: Callable[[], float] = time.time,
+        directory: Path | None = None,
+    ) -> None:
         self._identity = identity
+        self.directory = directory
         self._wall = wall
         self._followers: list[Callable[[], None]] = []
         self._contexts: dict[str, SSL.Context] = {}
