@@ -157,6 +157,7 @@ _ROOMS: dict[str, Point] = {
     "survey": (560, 230),
     "web": (440, 275),
     "trust": (640, 185),
+    "kinds": (225, 275),
     "settings": (120, 320),
     "service": (330, 320),
     "client": (480, 320),

@@ -17,23 +17,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from chordnet.core.base.config import ProtocolConfig
 from chordnet.core.base.errors import ConfigError
+from chordnet.kinds import Addresses, Flag, Names, NumberOf, OneOf, OwnPort, Seconds, Text, Whole
 from chordnet.net.base.limits import NetworkLimits
-from chordnet.settings import (
-    CONFIG,
-    OPTIONS,
-    Addresses,
-    Flag,
-    Names,
-    NodeSettings,
-    NumberOf,
-    OneOf,
-    Option,
-    OwnPort,
-    Seconds,
-    Text,
-    Whole,
-    listen_description,
-)
+from chordnet.settings import CONFIG, OPTIONS, NodeSettings, Option, listen_description
 from chordnet.tap import Options
 
 SOURCES = ("file", "environment", "words")

@@ -63,8 +63,9 @@ _ARROWS = {
     "net.base wire",
     "net.runtime": "core.base core.store.base core.store.begin net.base net.links net.observe "
     "net.serve net.store record storage storage.base storage.log storage.store wire",
-    "settings": "core.base core.store.base core.store.begin net.base net.runtime storage.base "
-    "storage.log",
+    "kinds": "core.base net.base",
+    "settings": "core.base core.store.base core.store.begin kinds net.base net.runtime "
+    "storage.base storage.log",
     "sources": "core.base settings",
     "seams": "core core.base net.base net.observe net.runtime net.store settings storage.log wire",
     "web": "core.base net.base net.runtime net.store wire",
@@ -73,7 +74,7 @@ _ARROWS = {
     "client": "core.base judge.store net.base net.handles net.links wire",
     "server": "service",
     "healthcheck": "",
-    "tap": "core.base net.links service settings sources",
+    "tap": "core.base kinds net.links service settings sources",
     "testing": "core.base core.log net.base service",
     "recipes": "core.base wire",
     "sim.world": "core core.base judge",
@@ -91,8 +92,10 @@ _ARROWS = {
     "survey.store": "core.base core.store.base survey wire",
     "draw": "core.base survey survey.store wire",
     "testbed.base": "survey",
-    "testbed.engines": "survey testbed.base",
-    "testbed.actions": "core.base survey survey.store testbed.base testbed.engines wire",
+    "testbed.identities": "survey testbed.base trust trust.base",
+    "testbed.engines": "survey testbed.base testbed.identities",
+    "testbed.actions": "core.base survey survey.store testbed.base testbed.engines "
+    "testbed.identities wire",
     "cli.base": "client core.base draw survey testbed.actions testbed.base testbed.engines wire",
     "cli.commands": "cli.base draw judge survey survey.store testbed.actions testbed.base wire",
     "cli.store": "cli.base core.base core.store.base draw storage storage.store survey "
