@@ -45,7 +45,8 @@ from chordnet.net.runtime.node import LocalNode
 from chordnet.net.runtime.settling import Settling
 from chordnet.net.serve.reading import open_reader, trace_of
 from chordnet.net.store.state import all_held_keys, whole_state
-from chordnet.seams import Keywords, Maker, Seams, recorder_of, with_keywords
+from chordnet.net.tls.credentials import credentials_of
+from chordnet.seams import Keywords, Maker, Seams, name_of, recorder_of, with_keywords
 from chordnet.settings import NodeSettings
 from chordnet.web.opening import web_port
 from chordnet.wire.rpc import (
@@ -84,6 +85,8 @@ class ChordService(MultiService):
           (*seeking*). A node without peers creates a ring immediately.
         - name: the node's name, whose hash is its identifier; by default the address that it
           advertises. Every node of a network needs its own.
+        - identity: the node's certificate and key, or the directory that they are in: the node
+          lets in members of its network alone, over TLS, and has the name of its certificate.
         - network: the name of the network; nodes of different networks do not talk to each other.
         - advertise: how others reach this node, ``"host:port"`` or ``"host"``; by default the
           interface that it listens on, or this machine's own address if it listens on all.
@@ -132,12 +135,13 @@ class ChordService(MultiService):
         self.settings, self.seams = settings, seams
         self._rng = seams.rng or random.Random()
         self._recorder = recorder_of(settings, seams)
+        self.credentials = credentials_of(settings.identity, seams.wall, peer=True)
+        """What the node shows of itself, and whom it believes; None if it is not secured."""
         listen = settings.listen if listen is None else listen
         self._endpoint = server_endpoint(reactor, listen)
         self._listen_text = str(listen)
-        self.journal = Journal(
-            reactor.seconds, settings.name or self._listen_text, debug=settings.debug
-        )
+        name = name_of(settings, self.credentials)
+        self.journal = Journal(reactor.seconds, name or self._listen_text, debug=settings.debug)
         self._hooks = Hooks(self.journal)
         self._hooks.on(Joined, lambda _effect: self._active.tell(None))
         self._hooks.on(StatusChanged, self._status_changed)
@@ -191,6 +195,7 @@ class ChordService(MultiService):
             self._hooks,
             self._storage,
             self._recorder,
+            self.credentials,
         )
         beginning = life.begin(
             maker.make,

@@ -7,6 +7,8 @@ sent have a limit, too (``send_buffer_bytes``): beyond it a call fails immediate
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, get_args, overload
 
@@ -39,6 +41,8 @@ from chordnet.net.base.arguments import CALL, SETTING, refusing
 from chordnet.net.base.interfaces import IReactor
 from chordnet.net.base.limits import NetworkLimits
 from chordnet.net.handles.watching import KeyWatch
+from chordnet.net.tls.credentials import credentials_of
+from chordnet.trust.identity import Identity
 from chordnet.wire.keys import check_store_key
 from chordnet.wire.phrases import check_key, check_phrase
 from chordnet.wire.rpc import (
@@ -86,6 +90,8 @@ class P2PNetClient:
     :param limits: what the connection may cost.
     :param endpoints: makes the client endpoints that nodes are dialled with.
     :param history: records what is asked of keys, and what comes of it.
+    :param identity: the client's certificate and key, or the directory that they are in, for a
+        secured network.
     :raises ConfigError: an address or another setting is unusable; the text says which.
     """
 
@@ -101,6 +107,7 @@ class P2PNetClient:
         limits: NetworkLimits | None = None,
         endpoints: Endpoints = client_endpoint,
         history: ClientHistory | None = None,
+        identity: str | os.PathLike[str] | Identity | None = None,
     ) -> None:
         addresses, reactor = _split((address, *more), reactor)
         SETTING.text("network", network)
@@ -110,12 +117,18 @@ class P2PNetClient:
         SETTING.methods("reactor", self._reactor, ("seconds", "callLater"), _EXAMPLE)
         SETTING.instance("limits", limits, NetworkLimits, optional=True)
         SETTING.instance("history", history, ClientHistory, optional=True)
+        SETTING.instance("identity", identity, str, os.PathLike, Identity, optional=True)
         self._timeout_s = timeout_s
         self._send_timeout_s = send_timeout_s
         self.addresses = tuple(addresses)
         """The addresses, ``host:port`` each, in the order in which they are tried."""
         self._channel = Channel(
-            self._reactor, addresses, network, limits or NetworkLimits(), endpoints
+            self._reactor,
+            addresses,
+            network,
+            limits or NetworkLimits(),
+            endpoints,
+            credentials_of(identity, time.time, peer=False),
         )
         self._keys = KeyCalls(self._channel, history)
 

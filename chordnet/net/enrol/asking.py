@@ -24,9 +24,9 @@ from chordnet.net.links.protocol import Connection
 from chordnet.net.streams.layer import SecureLayer
 from chordnet.trust.base.bundle import BUNDLE_LIMIT
 from chordnet.trust.base.errors import Refusal, Untrusted
-from chordnet.wire import enrolment as wire
-from chordnet.wire.codec import read_answer
+from chordnet.wire.codec import read_answer, read_grant, read_offer
 from chordnet.wire.greeting import Refuse
+from chordnet.wire.trust import enrolment as wire
 
 MOST_ASKED = 12
 """Addresses that are asked in one attempt, those included that others have named."""
@@ -166,9 +166,9 @@ class _Call:
             return
         try:
             if self._asked:
-                self._end_with(wire.read_grant(frame), security)
+                self._end_with(read_grant(frame), security)
             else:
-                self._ask(wire.read_offer(frame), connection, security)
+                self._ask(read_offer(frame), connection, security)
         except Untrusted as error:
             self.fail(error)
 

@@ -14,8 +14,9 @@ from chordnet.net.tls.credentials import Credentials
 from chordnet.trust.base.errors import IdentityError, Refusal
 from chordnet.trust.enrolment import EXPORTER_BYTES, EXPORTER_LABEL, Registrar
 from chordnet.trust.identity import Identity
-from chordnet.wire import enrolment as wire
+from chordnet.wire.codec import read_ask, read_wanted
 from chordnet.wire.greeting import Refuse
+from chordnet.wire.trust import enrolment as wire
 
 Locate = Callable[[Callable[[Sequence[str]], None]], None]
 """Finds the addresses of nodes that issue certificates, and calls back with them."""
@@ -97,9 +98,9 @@ class Conversation:
             if self._over or self._line.closing:
                 return
             if self._about:
-                self._decide(wire.read_wanted(frame))
+                self._decide(read_wanted(frame))
             else:
-                self._begin(wire.read_ask(frame))
+                self._begin(read_ask(frame))
 
     def _begin(self, ask: wire.Ask) -> None:
         if ask.magic != wire.MAGIC or ask.about not in (wire.JOIN, wire.RENEW):

@@ -32,8 +32,8 @@ from chordnet.trust.invitations import Invitations
 from chordnet.trust.issuing import Issuer, make_request
 from chordnet.trust.tokens import Token, authority_hash
 from chordnet.trust.verifying import verify_issuer
-from chordnet.wire.bundles import BundleMessage
-from chordnet.wire.members import Certified, NodeCertificates
+from chordnet.wire.trust.bundles import BundleMessage
+from chordnet.wire.trust.members import Certified, NodeCertificates
 
 MOST_CLIENTS_TOLD = 64
 MOST_REVOKED_TOLD = 256
@@ -87,7 +87,6 @@ class Membership:
             issuer=self._usable_issuer,
             ask=self._ask,
             changed=self._changed,
-            directory=directory,
             rng=shared.rng,
             journal=self._journal,
         )

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from pathlib import Path
 from typing import Protocol
 
 from twisted.internet.defer import Deferred
@@ -47,8 +46,6 @@ class Renewal:
     :param issuer: returns the node's own issuer; None if it has none.
     :param ask: asks others.
     :param changed: called with an identity that takes the place of the present one.
-    :param directory: where the identity is kept, and may be replaced by somebody else; None if it
-        is not.
     """
 
     def __init__(
@@ -60,7 +57,6 @@ class Renewal:
         issuer: Callable[[], Issuer | None],
         ask: Ask,
         changed: Callable[[Identity], None],
-        directory: Path | None,
         rng: random.Random,
         journal: Journal,
     ) -> None:
@@ -70,7 +66,7 @@ class Renewal:
         self._issuer = issuer
         self._ask = ask
         self._changed = changed
-        self._directory = directory
+        self._directory = credentials.directory
         self._rng = rng
         self._journal = journal
         self._share = rng.random()

@@ -9,7 +9,7 @@ from chordnet.core.base.errors import RemoteProtocolError
 from chordnet.net.tls.credentials import Credentials
 from chordnet.trust.base.bundle import Bundle
 from chordnet.trust.base.errors import Untrusted
-from chordnet.wire.bundles import BundleMessage, BundleText, BundleVersion
+from chordnet.wire.trust.bundles import BundleMessage, BundleText, BundleVersion
 
 
 class Line(Protocol):

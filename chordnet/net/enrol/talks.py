@@ -12,7 +12,7 @@ from chordnet.net.tls.credentials import Credentials, enrolling_end
 from chordnet.net.tls.end import TlsEnd
 from chordnet.trust.enrolment import EXPORTER_BYTES, EXPORTER_LABEL, Newcomer, accept_renewal
 from chordnet.trust.identity import Identity
-from chordnet.wire.enrolment import JOIN, RENEW, Enrol, Granted, Renew, Roots
+from chordnet.wire.trust.enrolment import JOIN, RENEW, Enrol, Granted, Renew, Roots
 
 Wall = Callable[[], float]
 

@@ -14,9 +14,6 @@ from typing import Final
 
 import msgspec
 
-from chordnet.wire.codec import Reader
-from chordnet.wire.greeting import Refuse
-
 MAGIC: Final = "chordnet-join"
 VERSION: Final = 1
 
@@ -85,8 +82,3 @@ class Referral(_Message, frozen=True, tag=206):
 
 
 MOST_REFERRED: Final = 8
-
-read_ask: Reader[Ask] = Reader(Ask)
-read_wanted: Reader[Enrol | Renew] = Reader(Enrol | Renew)
-read_offer: Reader[Roots | Referral | Refuse] = Reader(Roots | Referral | Refuse)
-read_grant: Reader[Granted | Refuse] = Reader(Granted | Refuse)
