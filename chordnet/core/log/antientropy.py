@@ -54,6 +54,7 @@ from chordnet.core.base.messages import (
     Have,
     Hop,
     Lost,
+    MarkedCaught,
     MessageId,
     NodeRef,
     OriginState,
@@ -71,6 +72,7 @@ from chordnet.core.kernel.timers import LEISURE_S, Alarm, Expiry
 from chordnet.core.log.doubts import Doubts
 from chordnet.core.log.ledger import MASK, Ledger, OriginKey
 from chordnet.core.ring.routing import Routes
+from chordnet.core.seals.sealing import Seals
 
 PAGE_ORIGINS = 512
 PAGE_BOUNDS = 16_384
@@ -123,10 +125,11 @@ class AntiEntropy:
     :param ledger: what has been recorded.
     """
 
-    def __init__(self, ctx: Context, ledger: Ledger, routes: Routes) -> None:
+    def __init__(self, ctx: Context, ledger: Ledger, routes: Routes, seals: Seals) -> None:
         self._ctx = ctx
         self._ledger = ledger
         self._routes = routes
+        self._seals = seals
         self._young: dict[MessageId, int] = {}
         """Messages younger than ``grace_s``, with their shares of the ledger's digest."""
         self._young_sum = 0
@@ -298,7 +301,7 @@ class AntiEntropy:
     ) -> None:
         if lost:
             self._ctx.send(peer, Lost(lost[:MAX_RANGES]))
-        self._ctx.effects.append(SendStored(peer, give[:MAX_RANGES], more))
+        self._ctx.effects.append(SendStored(peer, give[:MAX_RANGES], more, self._seals.always))
 
     def _lacking(self, states: Iterable[OriginState]) -> Iterator[Range]:
         """Yield up to ``MAX_RANGES`` ranges that other nodes know and this one does not."""
@@ -398,6 +401,13 @@ class AntiEntropy:
         if ledger.is_known(each) and not ledger.may_record(each):
             ctx.counters.add(CoreMetric.CAUGHT_UP_TWICE)
             return
+        proof, fault = self._seals.read_caught(message)
+        if fault:
+            self._seals.refuse(peer, each, fault)
+            if fault == Fault.SEAL_REVOKED and not ledger.is_known(each):
+                # Its origin has made the seal, so the number is right, but it is not wanted here.
+                self._give_up(peer, [number])
+            return
         weight = ledger.add(each, message.body)
         assert weight is not None, "it is new, or may be recorded"
         ctx.counters.add(CoreMetric.CAUGHT_UP)
@@ -405,7 +415,7 @@ class AntiEntropy:
         self.recorded(each, weight)
         route = [*message.hops, Hop(ctx.me.raw, ctx.me.name, int(EdgeKind.CAUGHT_UP))]
         self.remember(each, route)
-        ctx.effects.append(Record(each, message.created, message.body, route))
+        ctx.effects.append(Record(each, message.created, message.body, route, proof))
         self.tell_gaps()
 
     def on_lost(self, peer: NodeRef, message: Lost) -> None:
@@ -422,9 +432,12 @@ class AntiEntropy:
                 self._ctx.counters.add(CoreMetric.ANSWERS_IGNORED)
         if given_up:
             self._worth_while(self._partner(peer))
-            self._ctx.counters.add(CoreMetric.GAPS, by=sum(map(self._ledger.lose, given_up)))
-            self._ctx.effects.append(Gap(peer, given_up))
-            self.tell_gaps()
+            self._give_up(peer, given_up)
+
+    def _give_up(self, peer: NodeRef, given_up: list[Range]) -> None:
+        self._ctx.counters.add(CoreMetric.GAPS, by=sum(map(self._ledger.lose, given_up)))
+        self._ctx.effects.append(Gap(peer, given_up))
+        self.tell_gaps()
 
     def _doubt(self, peer: NodeRef, said: Range) -> list[Range]:
         """Note that ``peer`` lacks ``said`` as well; return what is to be given up."""
@@ -478,6 +491,7 @@ class AntiEntropy:
         Have: on_have,
         Want: on_want,
         Caught: on_caught,
+        MarkedCaught: on_caught,
         Lost: on_lost,
         Given: on_given,
     }
