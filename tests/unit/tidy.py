@@ -162,7 +162,7 @@ MOST_PARAMETERS = 8
 METHODS = {
     "chordnet.client.client.P2PNetClient": 29,
     "chordnet.core.kernel.checks.Checks": 30,
-    "chordnet.core.log.antientropy.AntiEntropy": 31,
+    "chordnet.core.log.antientropy.AntiEntropy": 30,
     "chordnet.core.log.ledger.Ledger": 27,
     "chordnet.net.links.transport.PeerTransport": 35,
     "chordnet.net.runtime.node.LocalNode": 30,

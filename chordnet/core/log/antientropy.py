@@ -86,6 +86,9 @@ MIN_PAUSE_S = 1.0
 MAX_PAUSE_S = 8.0
 """Pause before a node is compared with again: after one exchange that brought nothing, and after
 many."""
+NOT_TO_BE_HAD = frozenset({Fault.SEAL_AUTHORITY, Fault.SEAL_EXPIRED, Fault.SEAL_REVOKED})
+"""A message that comes with such a seal cannot be recorded here, whoever gives it. Or else it would
+be asked for without end. It counts as lost, as soon as two nodes have given it."""
 MAX_PARTNERS = 256
 """Nodes for which it is remembered what they were asked, and what they do not keep."""
 
@@ -404,9 +407,8 @@ class AntiEntropy:
         proof, fault = self._seals.read_caught(message)
         if fault:
             self._seals.refuse(peer, each, fault)
-            if fault == Fault.SEAL_REVOKED and not ledger.is_known(each):
-                # Its origin has made the seal, so the number is right, but it is not wanted here.
-                self._give_up(peer, [number])
+            if fault in NOT_TO_BE_HAD:
+                self.on_lost(peer, Lost([number]))
             return
         weight = ledger.add(each, message.body)
         assert weight is not None, "it is new, or may be recorded"
@@ -432,12 +434,9 @@ class AntiEntropy:
                 self._ctx.counters.add(CoreMetric.ANSWERS_IGNORED)
         if given_up:
             self._worth_while(self._partner(peer))
-            self._give_up(peer, given_up)
-
-    def _give_up(self, peer: NodeRef, given_up: list[Range]) -> None:
-        self._ctx.counters.add(CoreMetric.GAPS, by=sum(map(self._ledger.lose, given_up)))
-        self._ctx.effects.append(Gap(peer, given_up))
-        self.tell_gaps()
+            self._ctx.counters.add(CoreMetric.GAPS, by=sum(map(self._ledger.lose, given_up)))
+            self._ctx.effects.append(Gap(peer, given_up))
+            self.tell_gaps()
 
     def _doubt(self, peer: NodeRef, said: Range) -> list[Range]:
         """Note that ``peer`` lacks ``said`` as well; return what is to be given up."""
