@@ -48,7 +48,7 @@ _ARROWS = {
     "record": "core core.base",
     "wire": "core.base",
     "trust.base": "core.base",
-    "trust": "trust.base",
+    "trust": "core.base trust.base",
     "storage.base": "core.base",
     "storage.log": "core.base core.log storage.base",
     "storage.store": "core.base core.store.base storage.base",
