@@ -57,7 +57,6 @@ _ARROWS = {
     "net.tls": "trust trust.base",
     "net.base": "core.base core.log core.store.base net.tls wire",
     "net.streams": "net.base net.tls trust.base",
-    "net.handles": "core.base net.base",
     "net.links": "core.base net.base net.streams net.tls trust trust.base wire wire.trust",
     "net.enrol": "core.base net.base net.links net.streams net.tls trust trust.base wire "
     "wire.trust",
@@ -68,6 +67,7 @@ _ARROWS = {
     "net.runtime": "core.base core.store.base core.store.begin net.base net.links net.observe "
     "net.enrol net.serve net.store net.tls record storage storage.base storage.log storage.store "
     "trust.base wire wire.trust",
+    "net.handles": "core.base net.base net.runtime net.store wire",
     "kinds": "core.base net.base",
     "settings": "core.base core.store.base core.store.begin kinds net.base net.runtime "
     "storage.base storage.log trust",
@@ -76,7 +76,7 @@ _ARROWS = {
     "storage.log trust wire",
     "web": "core.base net.base net.runtime net.store wire",
     "service": "core.base net.base net.handles net.links net.observe net.runtime "
-    "net.serve net.store net.tls seams settings web wire",
+    "net.serve net.tls seams settings web wire",
     "client": "core.base judge.store net.base net.handles net.links net.tls trust wire",
     "server": "service",
     "healthcheck": "",
@@ -174,7 +174,7 @@ METHODS = {
     "chordnet.net.links.protocol.Connection": 28,
     "chordnet.net.links.transport.PeerTransport": 37,
     "chordnet.net.runtime.node.LocalNode": 32,
-    "chordnet.service.ChordService": 43,
+    "chordnet.service.ChordService": 30,
     "chordnet.net.store.runner.StoreRunner": 26,
     "chordnet.sim.store.world.StoreWorld": 27,
     "chordnet.sim.world.network.Network": 38,
