@@ -14,7 +14,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Literal, Unpack, get_args, overload
+from typing import Any, Literal, Self, Unpack, get_args, overload
 
 import attrs
 from twisted.application.service import MultiService
@@ -30,9 +30,7 @@ from chordnet.core.base.outcomes import Entry, Revision, StaleEntry
 from chordnet.net.base.arguments import CALL, SETTING, refusing
 from chordnet.net.base.callbacks import call
 from chordnet.net.base.deferreds import Waiters, from_call, from_callback
-from chordnet.net.base.interfaces import (
-    IReactor,
-)
+from chordnet.net.base.interfaces import IReactor
 from chordnet.net.base.journal import Journal
 from chordnet.net.base.metrics import NetMetric
 from chordnet.net.handles.watching import KeyWatch
@@ -145,7 +143,7 @@ class ChordService(MultiService):
         self._hooks = Hooks(self.journal)
         self._hooks.on(Joined, lambda _effect: self._active.tell(None))
         self._hooks.on(StatusChanged, self._status_changed)
-        self._leave_requested: Callable[[], object] = _nothing
+        self._leave_requested: Callable[[], object] = lambda: None
         self._storage = Storage(
             settings.state_dir,
             lambda text: self.journal.warn("{what}", what=text),
@@ -210,6 +208,23 @@ class ChordService(MultiService):
             ),
         )
         beginning.addCallbacks(self._begun.tell, self._not_begun)
+
+    async def __aenter__(self) -> Self:
+        """Start the node, and wait until it is a member of a ring.
+
+        :raises ConfigError: it cannot start.
+        """
+        self.startService()
+        try:
+            await self.joined()
+        except BaseException:
+            await self.stopService()
+            raise
+        return self
+
+    async def __aexit__(self, *_why: object) -> None:
+        """Leave the ring and stop."""
+        await self.stopService()
 
     def _not_begun(self, failure: Failure) -> None:
         problem = failure.value
@@ -298,6 +313,21 @@ class ChordService(MultiService):
             return fail(ConfigError(f"members must be a whole number from 1 on, not {members!r}"))
         CALL.seconds("timeout_s", timeout_s)
         return Deferred.fromCoroutine(self._settling.wait(members, timeout_s))
+
+    def members(self) -> Deferred[list[NodeInfo]]:
+        """Find out who is in the ring, as ``P2PNetClient.members`` does."""
+        return from_callback(lambda done: self._running().members(done))
+
+    def owns(self, key: str) -> bool:
+        """Return True if this node is the owner of ``key`` as far as it knows.
+
+        That changes as nodes come and go, and two nodes may think so for a moment. To hold a key
+        against others, use the store (:meth:`put`, :mod:`chordnet.recipes`).
+
+        :raises LocalProtocolError: it is no text.
+        :raises NotInRing: the node is not running.
+        """
+        return self._running().owns(key)
 
     def _wait(self, waiters: Waiters, reached: bool) -> Deferred[None]:
         if self._life.problem is not None:
@@ -567,7 +597,3 @@ class ChordService(MultiService):
         self._settling.stop()
         if self._recorder is not None:
             self._recorder.close()
-
-
-def _nothing() -> None:
-    pass
