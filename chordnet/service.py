@@ -28,9 +28,7 @@ from chordnet.core.base.messages import Status
 from chordnet.net.base.arguments import CALL, SETTING, refusing
 from chordnet.net.base.callbacks import call
 from chordnet.net.base.deferreds import Waiters, from_call, from_callback
-from chordnet.net.base.interfaces import (
-    IReactor,
-)
+from chordnet.net.base.interfaces import IReactor
 from chordnet.net.base.journal import Journal
 from chordnet.net.base.metrics import NetMetric
 from chordnet.net.handles.store_calls import StoreCalls
@@ -135,7 +133,7 @@ class ChordService(StoreCalls, MultiService):
         self._hooks = Hooks(self.journal)
         self._hooks.on(Joined, lambda _effect: self._active.tell(None))
         self._hooks.on(StatusChanged, self._status_changed)
-        self._leave_requested: Callable[[], object] = _nothing
+        self._leave_requested: Callable[[], object] = lambda: None
         self._storage = Storage(
             settings.state_dir,
             lambda text: self.journal.warn("{what}", what=text),
@@ -465,7 +463,3 @@ class ChordService(StoreCalls, MultiService):
         self._settling.stop()
         if self._recorder is not None:
             self._recorder.close()
-
-
-def _nothing() -> None:
-    pass

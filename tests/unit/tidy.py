@@ -172,7 +172,7 @@ METHODS = {
     "chordnet.core.log.antientropy.AntiEntropy": 30,
     "chordnet.core.log.ledger.Ledger": 27,
     "chordnet.net.links.protocol.Connection": 28,
-    "chordnet.net.links.transport.PeerTransport": 37,
+    "chordnet.net.links.transport.PeerTransport": 39,
     "chordnet.net.runtime.node.LocalNode": 32,
     "chordnet.service.ChordService": 30,
     "chordnet.net.store.runner.StoreRunner": 26,
