@@ -38,6 +38,7 @@ from chordnet.net.base.metrics import NetMetric
 from chordnet.net.base.shared import Shared
 from chordnet.net.base.turn import Turn
 from chordnet.net.observe.hooks import Hooks
+from chordnet.net.runtime.belonging import membership_of
 from chordnet.net.runtime.keeping import Storage, StoreChoice
 from chordnet.net.runtime.node import LocalNode
 from chordnet.net.runtime.recorder import Recorder
@@ -210,6 +211,7 @@ class Maker:
         of_store = partial(settings.of_store, name)
         keys = self.storage.of_store(of_store)
         anew = partial(self.storage.anew, of_store)
+        trusted = self.credentials
         return LocalNode(
             shared,
             core=core,
@@ -220,4 +222,5 @@ class Maker:
             store=lambda node: (
                 seams.keys or StoreRunner(shared, keys, kept, keeper, node, anew=anew)
             ),
+            membership=None if trusted is None else partial(membership_of, shared, trusted),
         )

@@ -14,7 +14,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Literal, Unpack, get_args, overload
+from typing import Any, Literal, Self, Unpack, get_args, overload
 
 import attrs
 from twisted.application.service import MultiService
@@ -211,6 +211,23 @@ class ChordService(MultiService):
         )
         beginning.addCallbacks(self._begun.tell, self._not_begun)
 
+    async def __aenter__(self) -> Self:
+        """Start the node, and wait until it is a member of a ring.
+
+        :raises ConfigError: it cannot start.
+        """
+        self.startService()
+        try:
+            await self.joined()
+        except BaseException:
+            await self.stopService()
+            raise
+        return self
+
+    async def __aexit__(self, *_why: object) -> None:
+        """Leave the ring and stop."""
+        await self.stopService()
+
     def _not_begun(self, failure: Failure) -> None:
         problem = failure.value
         assert isinstance(problem, ChordnetError)
@@ -298,6 +315,21 @@ class ChordService(MultiService):
             return fail(ConfigError(f"members must be a whole number from 1 on, not {members!r}"))
         CALL.seconds("timeout_s", timeout_s)
         return Deferred.fromCoroutine(self._settling.wait(members, timeout_s))
+
+    def members(self) -> Deferred[list[NodeInfo]]:
+        """Find out who is in the ring, as ``P2PNetClient.members`` does."""
+        return from_callback(lambda done: self._running().members(done))
+
+    def owns(self, key: str) -> bool:
+        """Return True if this node is the owner of ``key`` as far as it knows.
+
+        That changes as nodes come and go, and two nodes may think so for a moment. To hold a key
+        against others, use the store (:meth:`put`, :mod:`chordnet.recipes`).
+
+        :raises LocalProtocolError: it is no text.
+        :raises NotInRing: the node is not running.
+        """
+        return self._running().owns(key)
 
     def _wait(self, waiters: Waiters, reached: bool) -> Deferred[None]:
         if self._life.problem is not None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, get_args, overload
+from typing import Any, Literal, Self, get_args, overload
 
 from twisted.internet.defer import Deferred
 
@@ -22,6 +22,7 @@ from chordnet.client.calls import (
     INSPECT,
     LEAVE,
     LOOKUP,
+    MEMBERS,
     RECOVER,
     SEND,
     STATUS,
@@ -54,6 +55,7 @@ from chordnet.wire.rpc import (
     MessageTrace,
     MessageTrail,
     NodeHistory,
+    NodeInfo,
     NodeStatus,
     Order,
     OrderedEntry,
@@ -131,6 +133,14 @@ class P2PNetClient:
             credentials_of(identity, time.time, peer=False),
         )
         self._keys = KeyCalls(self._channel, history)
+
+    async def __aenter__(self) -> Self:
+        """Return the client, which connects when it is first needed."""
+        return self
+
+    async def __aexit__(self, *_why: object) -> None:
+        """Close the client."""
+        await self.close()
 
     @property
     def address(self) -> str:
@@ -222,6 +232,16 @@ class P2PNetClient:
     def status(self) -> Deferred[NodeStatus]:
         """Return the node's view of itself and its neighbours."""
         return self._channel.ask(STATUS, (), self._timeout_s)
+
+    @refusing
+    def members(self) -> Deferred[list[NodeInfo]]:
+        """Find out who is in the node's ring, by a walk from successor to successor.
+
+        Fires with the members in the order of the ring, the node itself first. Fails with
+        :class:`LookupFailed` if the walk did not come round, because the ring was changing or has
+        more than 1,024 members, and with :class:`NotInRing`.
+        """
+        return self._channel.ask(MEMBERS, (), self._timeout_s)
 
     @refusing
     def lookup(self, key: str, iterative: bool = False) -> Deferred[LookupResult]:

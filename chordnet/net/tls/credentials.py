@@ -31,10 +31,17 @@ class Credentials:
     """The identity of one node or client at this moment.
 
     :param wall: returns the wall clock in seconds since 1970; certificates are judged by it.
+    :param directory: where the identity is kept; None if it is not.
     """
 
-    def __init__(self, identity: Identity, wall: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        identity: Identity,
+        wall: Callable[[], float] = time.time,
+        directory: Path | None = None,
+    ) -> None:
         self._identity = identity
+        self.directory = directory
         self._wall = wall
         self._followers: list[Callable[[], None]] = []
         self._contexts: dict[str, SSL.Context] = {}
@@ -117,12 +124,13 @@ def credentials_of(
     """
     if given is None:
         return None
+    directory = None if isinstance(given, Identity) else Path(given)
     identity = given if isinstance(given, Identity) else Identity.load(Path(given))
     try:
         verify_role(identity.subject, peer=peer)
     except Untrusted as error:
         raise IdentityError(str(error)) from None
-    return Credentials(identity, wall)
+    return Credentials(identity, wall, directory)
 
 
 def enrolling_end() -> TlsEnd:
