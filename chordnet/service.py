@@ -48,6 +48,7 @@ from chordnet.net.store.state import all_held_keys, whole_state
 from chordnet.seams import Keywords, Maker, Seams, recorder_of, with_keywords
 from chordnet.settings import NodeSettings
 from chordnet.web.opening import web_port
+from chordnet.wire.receipts import ReceiptKind
 from chordnet.wire.rpc import (
     DeleteKey,
     GetKey,
@@ -308,13 +309,23 @@ class ChordService(MultiService):
         CALL.flag("iterative", iterative)
         return from_callback(lambda done: self._running().find(key, done, iterative=iterative))
 
-    def broadcast(self, body: str) -> Deferred[Receipt]:
+    @refusing
+    def broadcast(
+        self, body: str, *, receipt: ReceiptKind = "counted", expect: Sequence[str] = ()
+    ) -> Deferred[Receipt]:
         """Send ``body``, one phrase without white space, to every node of the ring.
 
         The Deferred fires with the receipt when all of them have recorded it. Fails with
         :class:`InvalidMessage`, :class:`NotInRing`, :class:`BroadcastFailed` or :class:`Busy`.
+
+        :param receipt: what the receipt says of the nodes, as for ``P2PNetClient.send_message``.
+        :param expect: names of nodes without which it is partial.
         """
-        return from_callback(lambda done: self._running().publish(body, done))
+        CALL.one_of("receipt", receipt, get_args(ReceiptKind))
+        CALL.texts("expect", expect)
+        return from_callback(
+            lambda done: self._running().publish(body, done, receipt=receipt, expect=expect)
+        )
 
     @refusing
     def messages(self, limit: int = 0, since: str = "") -> Deferred[list[MessageRecord]]:

@@ -45,7 +45,7 @@ _ARROWS = {
     "core.ring core.seals",
     "judge": "core.base",
     "judge.store": "core.base",
-    "record": "core core.base",
+    "record": "core core.base core.seals",
     "wire": "core.base",
     "trust.base": "core.base",
     "trust": "core.base trust.base",
@@ -62,13 +62,14 @@ _ARROWS = {
     "net.serve": "core.base core.log net.base net.links net.observe wire",
     "net.store": "core.base core.store.base core.store.begin core.store.look core.store.node "
     "net.base wire",
-    "net.runtime": "core.base core.store.base core.store.begin net.base net.links net.observe "
-    "net.serve net.store record storage storage.base storage.log storage.store wire",
+    "net.runtime": "core.base core.seals core.store.base core.store.begin net.base net.links "
+    "net.observe net.serve net.store record storage storage.base storage.log storage.store wire",
     "kinds": "core.base net.base",
     "settings": "core.base core.store.base core.store.begin kinds net.base net.runtime "
     "storage.base storage.log",
     "sources": "core.base settings",
-    "seams": "core core.base net.base net.observe net.runtime net.store settings storage.log wire",
+    "seams": "core core.base core.seals net.base net.observe net.runtime net.store settings "
+    "storage.log trust wire",
     "web": "core.base net.base net.runtime net.store wire",
     "service": "core.base net.base net.handles net.links net.observe net.runtime "
     "net.serve net.store seams settings web wire",
