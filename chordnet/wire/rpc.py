@@ -381,6 +381,10 @@ class InspectKey(_Rpc, frozen=True, tag=182):
     key: str
 
 
+class GetMembers(_Rpc, frozen=True, tag=183):
+    """Ask who is in the node's ring."""
+
+
 KeyRequest = GetKey | PutKey | DeleteKey
 
 
@@ -488,6 +492,11 @@ class KeyMembersReply(_Rpc, frozen=True, tag=192):
     members: KeyMembers
 
 
+class MembersReply(_Rpc, frozen=True, tag=193):
+    members: list[NodeInfo]
+    """In the order of the ring, beginning with the node that was asked."""
+
+
 def failure(
     rid: int, error: ChordnetError
 ) -> Failure | ConflictReply | UnconfirmedReply | UnavailableReply:
@@ -522,6 +531,7 @@ ClientRequest = (
     | VacateSeats
     | CanStop
     | InspectKey
+    | GetMembers
     | WatchKey
     | GetHeldKeys
     | RecoverSlots
@@ -547,6 +557,7 @@ ServerReply = (
     | StoreStateReply
     | StandingReply
     | KeyMembersReply
+    | MembersReply
     | Revisions
     | HeldKeysReply
     | StaleReply
@@ -572,6 +583,7 @@ REPLIES: dict[type, tuple[type, ...]] = {
     VacateSeats: (Done,),
     CanStop: (StandingReply,),
     InspectKey: (KeyMembersReply,),
+    GetMembers: (MembersReply,),
     WatchKey: (Revisions,),
     GetHeldKeys: (HeldKeysReply,),
     RecoverSlots: (RecoveryReply,),

@@ -54,6 +54,9 @@ class NetMetric(Declared):
         "greetings of this node that a peer refused, by the reason",
         labels=(Label("reason", (*_REASONS, "")),),
     )
+    RENEWALS_FAILED = Metric(
+        "renewals_failed", "attempts", "attempts to renew the node's certificate that failed"
+    )
     TURNED_AWAY = Metric(
         "turned_away",
         "connections",
