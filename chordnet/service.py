@@ -44,6 +44,7 @@ from chordnet.net.tls.credentials import credentials_of
 from chordnet.seams import Keywords, Maker, Seams, name_of, recorder_of, with_keywords
 from chordnet.settings import NodeSettings
 from chordnet.web.opening import web_port
+from chordnet.wire.receipts import ReceiptKind
 from chordnet.wire.rpc import (
     LookupResult,
     MessageRecord,
@@ -333,13 +334,19 @@ class ChordService(StoreCalls, MultiService):
         CALL.flag("iterative", iterative)
         return from_callback(lambda done: self._running().find(key, done, iterative=iterative))
 
-    def broadcast(self, body: str) -> Deferred[Receipt]:
+    @refusing
+    def broadcast(
+        self, body: str, *, receipt: ReceiptKind = "counted", expect: Sequence[str] = ()
+    ) -> Deferred[Receipt]:
         """Send ``body``, one phrase without white space, to every node of the ring.
 
-        The Deferred fires with the receipt when all of them have recorded it. Fails with
-        :class:`InvalidMessage`, :class:`NotInRing`, :class:`BroadcastFailed` or :class:`Busy`.
+        The Deferred fires with the receipt when all of them have recorded it. Arguments and
+        failures are those of ``P2PNetClient.send_message``; and :class:`Busy`.
         """
-        return from_callback(lambda done: self._running().publish(body, done))
+        CALL.receipt(receipt, expect)
+        return from_callback(
+            lambda done: self._running().publish(body, done, receipt=receipt, expect=expect)
+        )
 
     @refusing
     def messages(self, limit: int = 0, since: str = "") -> Deferred[list[MessageRecord]]:
