@@ -27,6 +27,17 @@ from chordnet.wire.orders import (
     SetStoreAside,
 )
 from chordnet.wire.stores import KeyMembers, StoreStanding, StoreState
+from chordnet.wire.trust.members import (
+    AskIssuerKey,
+    BundleReply,
+    CertificatesReply,
+    CertifyIssuer,
+    GetCertificates,
+    GiveBundle,
+    Invite,
+    InviteReply,
+    IssuerKeyReply,
+)
 from chordnet.wire.watches import GetHeldKeys, HeldKeysReply, Revisions, StaleReply, WatchKey
 
 Order = Literal["received", "origin"]
@@ -523,6 +534,11 @@ ClientRequest = (
     | RecoverSlots
     | BeginStore
     | SetStoreAside
+    | Invite
+    | GetCertificates
+    | GiveBundle
+    | AskIssuerKey
+    | CertifyIssuer
 )
 ServerReply = (
     Sent
@@ -549,6 +565,10 @@ ServerReply = (
     | StaleReply
     | RecoveryReply
     | AsideReply
+    | InviteReply
+    | CertificatesReply
+    | BundleReply
+    | IssuerKeyReply
 )
 REPLIES: dict[type, tuple[type, ...]] = {
     SendMessage: (Sent, Done),
@@ -575,5 +595,10 @@ REPLIES: dict[type, tuple[type, ...]] = {
     RecoverSlots: (RecoveryReply,),
     BeginStore: (Done,),
     SetStoreAside: (AsideReply,),
+    Invite: (InviteReply,),
+    GetCertificates: (CertificatesReply,),
+    GiveBundle: (BundleReply,),
+    AskIssuerKey: (IssuerKeyReply,),
+    CertifyIssuer: (Done,),
 }
 """The types of replies to each request, other than :class:`Failure`."""

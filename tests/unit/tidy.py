@@ -61,7 +61,7 @@ _ARROWS = {
     "net.enrol": "core.base net.base net.links net.streams net.tls trust trust.base wire "
     "wire.trust",
     "net.observe": "core.base core.log net.base wire",
-    "net.serve": "core.base core.log net.base net.links net.observe wire",
+    "net.serve": "core.base core.log net.base net.links net.observe wire wire.trust",
     "net.store": "core.base core.store.base core.store.begin core.store.look core.store.node "
     "net.base wire",
     "net.runtime": "core.base core.store.base core.store.begin net.base net.links net.observe "

@@ -213,14 +213,14 @@ class Membership:
         self._keep(identity.save)
         self._credentials.replace(identity)
         if newer is not None:
-            self.give_bundle(newer)
+            self.spreading.take(newer)
 
-    def give_bundle(self, bundle: Bundle) -> int:
+    def give_bundle(self, data: bytes) -> int:
         """Put a bundle in force if it is newer; return the version that is in force then.
 
         :raises Untrusted: it is of another network, or no trusted root has signed it.
         """
-        self.spreading.take(bundle)
+        self.spreading.take(Bundle.decode(data))
         return self._bundle().version
 
     def _adopt(self, bundle: Bundle) -> None:
