@@ -29,7 +29,8 @@ _ARROWS = {
     "core.lookup": "core.base core.kernel core.ring",
     "core.fingers": "core.base core.kernel core.lookup core.ring",
     "core.join": "core.base core.kernel core.lookup core.ring",
-    "core.log": "core.base core.kernel core.ring",
+    "core.seals": "core.base core.kernel",
+    "core.log": "core.base core.kernel core.ring core.seals",
     "core.store.base": "core.base",
     "core.store.slot": "core.store.base",
     "core.store.begin": "core.base core.store.base",
@@ -39,9 +40,9 @@ _ARROWS = {
     "core.store.node": "core.base core.kernel core.store.base core.store.begin core.store.look "
     "core.store.slot core.store.upkeep core.store.watch",
     "core.store": "",
-    "core.broadcast": "core.base core.kernel core.log core.lookup core.ring",
+    "core.broadcast": "core.base core.kernel core.log core.lookup core.ring core.seals",
     "core": "core.base core.broadcast core.fingers core.join core.kernel core.log core.lookup "
-    "core.ring",
+    "core.ring core.seals",
     "judge": "core.base",
     "judge.store": "core.base",
     "record": "core core.base",
@@ -82,7 +83,7 @@ _ARROWS = {
     "tap": "core.base kinds net.links service settings sources",
     "testing": "core.base core.log net.base service",
     "recipes": "core.base wire",
-    "sim.world": "core core.base judge",
+    "sim.world": "core core.base core.seals judge",
     "sim.scenarios": "core.base core.kernel judge sim.world",
     "sim.search": "core core.base core.kernel core.lookup",
     "sim.generations": "core.base core.store.base core.store.slot",
@@ -166,8 +167,8 @@ MOST_PARAMETERS = 8
 # fmt: off
 METHODS = {
     "chordnet.client.client.P2PNetClient": 32,
-    "chordnet.core.broadcast.tree.Broadcasts": 30,
-    "chordnet.core.kernel.checks.Checks": 28,
+    "chordnet.core.broadcast.tree.Broadcasts": 25,
+    "chordnet.core.kernel.checks.Checks": 30,
     "chordnet.core.log.antientropy.AntiEntropy": 30,
     "chordnet.core.log.ledger.Ledger": 27,
     "chordnet.net.links.protocol.Connection": 28,

@@ -70,6 +70,11 @@ class NetMetric(Declared):
         "messages to peers dropped because no connection was made",
     )
     MISBEHAVED = Metric("misbehaved", "messages", "messages dropped because they broke a rule")
+    SEALS_TOLD = Metric(
+        "seals_told",
+        "messages",
+        "messages dropped because of a seal that their sender may have found right",
+    )
     PEER_VIOLATIONS = Metric(
         "peer_violations", "connections", "connections closed because the peer broke the format"
     )

@@ -33,11 +33,13 @@ from chordnet.core.base.effects import (
     PeersKnown,
     Record,
     RingChanged,
+    SealRefused,
     SendStored,
     StatusChanged,
     Traced,
     Verify,
     Walked,
+    WitnessedDone,
 )
 from chordnet.core.base.errors import (
     BroadcastFailed,
@@ -450,6 +452,7 @@ class LocalNode:
             Judged: self.transport.judged,
             Joined: notices.fire_later,
             BroadcastDone: self._broadcast_done,
+            WitnessedDone: self._broadcast_done,
             LeftRing: self._left_ring,
             StatusChanged: notices.status_changed,
             RingChanged: notices.ring_changed,
@@ -458,6 +461,7 @@ class LocalNode:
             PeersKnown: notices.peers_known,
             Traced: notices.traced,
             Misbehaved: notices.misbehaved,
+            SealRefused: notices.seal_refused,
             Mailed: lambda _effect: None,
         }
         return performers if self.store is None else self.store.performing(performers)
