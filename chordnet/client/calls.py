@@ -142,7 +142,7 @@ INVITE: Call[InviteReply] = Call(Invite, _same)
 CERTIFICATES: Call[NodeCertificates] = Call(GetCertificates, attrgetter("certificates"))
 GIVE_BUNDLE: Call[int] = Call(GiveBundle, attrgetter("version"))
 ISSUER_KEY: Call[bytes] = Call(AskIssuerKey, attrgetter("request"))
-CERTIFY_ISSUER: Call[None] = Call(CertifyIssuer, _nothing)
+CERTIFY_ISSUER: Call[float] = Call(CertifyIssuer, attrgetter("until"))
 
 CALLS: tuple[Call[Any], ...] = (
     SEND,

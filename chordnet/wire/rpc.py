@@ -27,17 +27,7 @@ from chordnet.wire.orders import (
     SetStoreAside,
 )
 from chordnet.wire.stores import KeyMembers, StoreStanding, StoreState
-from chordnet.wire.trust.members import (
-    AskIssuerKey,
-    BundleReply,
-    CertificatesReply,
-    CertifyIssuer,
-    GetCertificates,
-    GiveBundle,
-    Invite,
-    InviteReply,
-    IssuerKeyReply,
-)
+from chordnet.wire.trust.members import MEMBER_REPLIES, MemberReply, MemberRequest
 from chordnet.wire.watches import GetHeldKeys, HeldKeysReply, Revisions, StaleReply, WatchKey
 
 Order = Literal["received", "origin"]
@@ -534,11 +524,7 @@ ClientRequest = (
     | RecoverSlots
     | BeginStore
     | SetStoreAside
-    | Invite
-    | GetCertificates
-    | GiveBundle
-    | AskIssuerKey
-    | CertifyIssuer
+    | MemberRequest
 )
 ServerReply = (
     Sent
@@ -565,10 +551,7 @@ ServerReply = (
     | StaleReply
     | RecoveryReply
     | AsideReply
-    | InviteReply
-    | CertificatesReply
-    | BundleReply
-    | IssuerKeyReply
+    | MemberReply
 )
 REPLIES: dict[type, tuple[type, ...]] = {
     SendMessage: (Sent, Done),
@@ -595,10 +578,6 @@ REPLIES: dict[type, tuple[type, ...]] = {
     RecoverSlots: (RecoveryReply,),
     BeginStore: (Done,),
     SetStoreAside: (AsideReply,),
-    Invite: (InviteReply,),
-    GetCertificates: (CertificatesReply,),
-    GiveBundle: (BundleReply,),
-    AskIssuerKey: (IssuerKeyReply,),
-    CertifyIssuer: (Done,),
+    **MEMBER_REPLIES,
 }
 """The types of replies to each request, other than :class:`Failure`."""

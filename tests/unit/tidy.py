@@ -77,7 +77,7 @@ _ARROWS = {
     "web": "core.base net.base net.runtime net.store wire",
     "service": "core.base net.base net.handles net.links net.observe net.runtime "
     "net.serve net.store net.tls seams settings web wire",
-    "client": "core.base judge.store net.base net.handles net.links net.tls trust wire",
+    "client": "core.base judge.store net.base net.handles net.links net.tls trust wire wire.trust",
     "server": "service",
     "healthcheck": "",
     "tap": "core.base kinds net.links service settings sources",
@@ -172,7 +172,7 @@ METHODS = {
     "chordnet.core.log.antientropy.AntiEntropy": 30,
     "chordnet.core.log.ledger.Ledger": 27,
     "chordnet.net.links.protocol.Connection": 28,
-    "chordnet.net.links.transport.PeerTransport": 37,
+    "chordnet.net.links.transport.PeerTransport": 39,
     "chordnet.net.runtime.node.LocalNode": 32,
     "chordnet.service.ChordService": 43,
     "chordnet.net.store.runner.StoreRunner": 26,

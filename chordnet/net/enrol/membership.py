@@ -170,8 +170,8 @@ class Membership:
             raise NotIssuer(self._why_no_issuer())
         return make_request(self.issuer.key, self._shared.me.name)
 
-    def certify_issuer(self, certificate: bytes) -> None:
-        """Give this node's issuer another certificate.
+    def certify_issuer(self, certificate: bytes) -> float:
+        """Give this node's issuer another certificate; return until when that is valid.
 
         :raises NotIssuer: it has none.
         :raises Untrusted: the certificate is not for it.
@@ -185,6 +185,7 @@ class Membership:
             new.save(self._directory)
         self.issuer = new
         self.renewal.hurry()
+        return new.certificate.until
 
     # -- the node's own certificate, and what it believes ----------------------------------------
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from chordnet.core.base.errors import LocalProtocolError
 from chordnet.net.serve.seams import Asker, Certificates
-from chordnet.wire.rpc import Done
 from chordnet.wire.trust.members import (
     AskIssuerKey,
     BundleReply,
@@ -15,6 +14,7 @@ from chordnet.wire.trust.members import (
     Invite,
     InviteReply,
     IssuerKeyReply,
+    IssuerReply,
 )
 
 
@@ -45,10 +45,9 @@ def ask_issuer_key(asker: Asker, request: AskIssuerKey) -> IssuerKeyReply:
     return IssuerKeyReply(request.rid, _membership(asker).issuer_request())
 
 
-def certify_issuer(asker: Asker, request: CertifyIssuer) -> Done:
+def certify_issuer(asker: Asker, request: CertifyIssuer) -> IssuerReply:
     """Give the node's issuer another certificate."""
-    _membership(asker).certify_issuer(request.certificate)
-    return Done(request.rid)
+    return IssuerReply(request.rid, _membership(asker).certify_issuer(request.certificate))
 
 
 def _membership(asker: Asker) -> Certificates:
