@@ -63,7 +63,8 @@ _ARROWS = {
     "net.enrol": "core.base net.base net.links net.streams net.tls trust "
     "trust.base wire wire.trust",
     "net.observe": "core.base core.log net.base wire",
-    "net.serve": "core.base core.log net.base net.links net.observe wire",
+    "net.serve": "core.base core.log net.base net.links net.observe wire "
+    "wire.trust",
     "net.store": "core.base core.store.base core.store.begin core.store.look "
     "core.store.node net.base wire",
     "net.runtime": "core.base core.seals core.store.base core.store.begin "
@@ -80,7 +81,7 @@ _ARROWS = {
     "service": "core.base net.base net.handles net.links net.observe "
     "net.runtime net.serve net.tls seams settings web wire",
     "client": "core.base judge.store net.base net.handles net.links net.tls "
-    "trust wire",
+    "trust wire wire.trust",
     "server": "service",
     "healthcheck": "",
     "tap": "core.base kinds net.links service settings sources",
