@@ -45,6 +45,8 @@ class Wish:
     engine: str = "auto"
     record: Path | None = None
     """The directory in which the nodes are to record their events."""
+    secured: bool | None = None
+    """Whether nodes and clients are to prove who they are."""
 
 
 @attrs.frozen(kw_only=True)
@@ -126,13 +128,28 @@ async def _new_network(
         choice = await testbed.engines.choose(testbed.reactor, network.engine)
     if wish.engine == "auto":
         testbed.say(f"engine: {choice.kind} ({choice.why})")
-    network = attrs.evolve(network, engine=choice.kind, code=code_digest())
+    network = attrs.evolve(
+        network, engine=choice.kind, code=code_digest(), secured=_secured(wish, old, choice.kind)
+    )
     if old is not None and (old.size, old.base_port) != (network.size, network.base_port):
         testbed.say(
             f"last time it had {old.size} nodes from port {old.base_port}; "
             f"now {network.size} from port {network.base_port}"
         )
     return network
+
+
+def _secured(wish: Wish, old: NetworkDescription | None, kind: str) -> bool:
+    """Return whether a network is to be secured.
+
+    What once was is not opened unasked, and what has lost its nodes goes on as it was. Otherwise
+    containers are secured: they listen on more than the loopback interface.
+    """
+    if wish.secured is not None:
+        return wish.secured
+    if old is not None and (old.secured or not old.stopped):
+        return old.secured
+    return kind == "docker"
 
 
 def _record(wish: Wish) -> str | None:
@@ -160,6 +177,10 @@ def _refuse_other(old: NetworkDescription, wish: Wish) -> None:
         (
             _record(wish) not in (None, old.record),
             "no recording" if old.record is None else f"recordings in {old.record}",
+        ),
+        (
+            wish.secured not in (None, old.secured),
+            "identities" if old.secured else "no identities",
         ),
     ]
     found = [text for differs, text in differences if differs]
@@ -220,6 +241,8 @@ async def bring_up(
     testbed.home.save(network)
     try:
         if missing:
+            if network.secured:
+                testbed.provide_identities(missing)
             await engine.start(network, missing)
         well = others - await _unwell(testbed, engine, others)
         expected = set(missing) | well - await _failed(testbed, network, well)
