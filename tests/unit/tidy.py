@@ -52,7 +52,8 @@ _ARROWS = {
     "storage": "core.base storage.base storage.log",
     "net.base": "core.base core.log core.store.base wire",
     "net.handles": "core.base net.base",
-    "net.links": "core.base net.base wire",
+    "net.guard": "core.base net.base",
+    "net.links": "core.base net.base net.guard wire",
     "net.observe": "core.base core.log net.base wire",
     "net.serve": "core.base core.log net.base net.links net.observe wire",
     "net.store": "core.base core.store.base core.store.begin core.store.look core.store.node "

@@ -2,14 +2,11 @@
 
 Peers and clients arrive at the same port; their :class:`Hello` says which they are. A connection
 that has not greeted holds a few kilobytes at most, for a few seconds at most, and the number of
-such connections is limited. At the limit, a new connection takes the place of the oldest one that
-has sent nothing for a second, or earlier of one from a host that holds more places than the new
-one's. If there is none of either, the new one is turned away: the others have time to greet.
+such connections is limited (:mod:`chordnet.net.guard.places`).
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from typing import Protocol
@@ -22,6 +19,7 @@ from chordnet.core.base.events import Standing
 from chordnet.core.base.messages import NodeRef
 from chordnet.net.base.metrics import NetMetric
 from chordnet.net.base.shared import Shared
+from chordnet.net.guard.places import Places
 from chordnet.net.links.protocol import Connection, Handler
 from chordnet.wire.codec import read_answer, read_hello
 from chordnet.wire.greeting import (
@@ -37,9 +35,6 @@ from chordnet.wire.greeting import (
     agreed_version,
     judge,
 )
-
-PATIENCE_S = 1.0
-"""How long a connection may take to begin its greeting, however many others are waiting."""
 
 
 class Peers(Protocol):
@@ -57,12 +52,25 @@ class Peers(Protocol):
 class Clients(Protocol):
     """Takes over connections on which a client has greeted."""
 
-    def refuse(self) -> Refuse | None: ...
+    def refuse(self, *, operates: bool = False) -> Refuse | None: ...
     def attach(self, connection: Connection) -> Handler: ...
 
 
+Operates = Callable[[Connection, Hello], bool]
+"""Returns True if a greeting is an operator's, for whom a few places are kept."""
+
+
+def nobody_operates(_connection: Connection, _hello: Hello) -> bool:
+    """Return False: operators cannot be told from other clients."""
+    return False
+
+
 class Door(ServerFactory):
-    """Lets connections in: the factory of a node's listening port."""
+    """Lets connections in: the factory of a node's listening port.
+
+    :param standing: returns the node's standing, for those who ask who it is.
+    :param operates: tells operators' greetings from others.
+    """
 
     noisy = False
 
@@ -72,6 +80,7 @@ class Door(ServerFactory):
         peers: Peers,
         clients: Clients,
         standing: Callable[[], Standing] | None = None,
+        operates: Operates = nobody_operates,
     ) -> None:
         self.me = me = shared.me
         self.standing = standing or (lambda: Standing(me, 0, None, None))
@@ -84,52 +93,37 @@ class Door(ServerFactory):
         self._turn = shared.turn
         self._limits = shared.limits
         self._frame_limit = shared.frame_limit
-        self._waiting: dict[Greeter, None] = {}
+        self._operates = operates
+        self._seconds = shared.seconds
+        self.places = Places(shared.limits.max_ungreeted, shared.seconds)
         self._open = True
 
     @property
     def waiting(self) -> int:
         """Connections that have not greeted yet."""
-        return len(self._waiting)
+        return len(self.places)
 
     def buildProtocol(self, addr: IAddress | None) -> Connection | None:
         if not self._open:
             return None
         host = getattr(addr, "host", "")
-        if len(self._waiting) >= self._limits.max_ungreeted:
-            giving_way = self._who_gives_way(host)
-            if giving_way is None:
-                self.journal.counters.add(NetMetric.TURNED_AWAY)
-                return None
-            giving_way.turn_away("too many connections are waiting to greet")
-        greeter = Greeter(self, self._clock, self._limits.greeting_timeout_s, host)
-        self._waiting[greeter] = None
+        if not self.places.make_room(host):
+            self.journal.counters.add(NetMetric.TURNED_AWAY)
+            return None
+        timeout_s = self._limits.greeting_timeout_s
+        greeter = Greeter(self, self._clock, timeout_s, host, self._seconds())
+        self.places.take(greeter)
         connection = Connection(self._clock, self._turn, greeter, self._limits, self._frame_limit)
         greeter.connection = connection  # it may be turned away before ``made`` is called
         return connection
 
-    def _who_gives_way(self, host: str) -> Greeter | None:
-        """Return the connection that gives way to a new one from ``host``; None if none does."""
-        held = Counter(greeter.host for greeter in self._waiting)
-        most, count = max(held.items(), key=lambda each: each[1])
-        # One host cannot keep others out by filling all places. The new one's host has to be behind
-        # by two: with a difference of one the place would go back and forth between the two.
-        if count > held[host] + 1:
-            return next(greeter for greeter in self._waiting if greeter.host == most)
-        latest = self._clock.seconds() - PATIENCE_S
-        return next((g for g in self._waiting if g.since <= latest and g.silent), None)
-
-    def forget(self, greeter: Greeter) -> None:
-        """Forget a connection that has greeted or is gone."""
-        self._waiting.pop(greeter, None)
-
-    def decide(self, hello: Hello) -> Refuse | None:
-        """Return why ``hello`` is refused, None if it is accepted."""
+    def decide(self, connection: Connection, hello: Hello) -> Refuse | None:
+        """Return why ``hello`` on ``connection`` is refused, None if it is accepted."""
         refusal = judge(hello, self.me, self.network, self.space)
         if refusal is not None:
             return refusal
         if hello.role == CLIENT:
-            return self.clients.refuse()
+            return self.clients.refuse(operates=self._operates(connection, hello))
         if hello.role == WHO:
             return None
         assert hello.node is not None
@@ -138,21 +132,25 @@ class Door(ServerFactory):
     def close(self) -> None:
         """Accept no more connections and close those that have not greeted."""
         self._open = False
-        for greeter in list(self._waiting):
-            greeter.connection.abort()
+        for greeter in self.places.holders():
+            greeter.abort()
 
 
 class Greeter:
     """Handles an incoming connection until it has greeted.
 
+    :param timeout_s: how long it has for that.
     :param host: where it comes from.
+    :param since: when it came.
     """
 
     connection: Connection
 
-    def __init__(self, door: Door, clock: IReactorTime, timeout_s: float, host: str) -> None:
+    def __init__(
+        self, door: Door, clock: IReactorTime, timeout_s: float, host: str, since: float
+    ) -> None:
         self.host = host
-        self.since = clock.seconds()
+        self.since = since
         self._door = door
         self._judging = False
         self._timeout = clock.callLater(timeout_s, self._silent)
@@ -172,7 +170,7 @@ class Greeter:
             self.violated("it sent something before it was welcomed")
             return
         hello = read_hello(frames[0])
-        refusal = self._door.decide(hello)
+        refusal = self._door.decide(self.connection, hello)
         if refusal is not None:
             self._refuse(refusal, hello)
         elif hello.role == WHO:
@@ -187,7 +185,7 @@ class Greeter:
         if self.connection.closing:
             return
         # The limits are checked again: others may have been let in while this one waited.
-        refusal = refusal or self._door.decide(hello)
+        refusal = refusal or self._door.decide(self.connection, hello)
         if refusal is not None:
             self._refuse(refusal, hello)
         else:
@@ -206,7 +204,7 @@ class Greeter:
         self.connection.close()
 
     def _let_in(self, hello: Hello, more: list[bytes]) -> None:
-        self._finish()
+        self._finish(let_in=True)
         door, connection = self._door, self.connection
         version = agreed_version(hello)
         assert version is not None
@@ -234,7 +232,7 @@ class Greeter:
         self.connection.close()
 
     def violated(self, reason: str) -> None:
-        self._finish()
+        self._finish(failed=True)
         self._door.journal.limited(
             NetMetric.REFUSED,
             "refused a stranger at {address}, no chordnet greeting: {reason}",
@@ -247,7 +245,7 @@ class Greeter:
 
     def turn_away(self, reason: str) -> None:
         """Close a connection that never greeted."""
-        self._finish()
+        self._finish(failed=not self._judging)
         self._door.journal.limited(
             NetMetric.REFUSED,
             "closed a connection from {address}: {reason}",
@@ -267,14 +265,18 @@ class Greeter:
         """Do nothing: nothing waits for it."""
 
     def lost(self) -> None:
-        self._finish()
+        self._finish(failed=not self._judging)
+
+    def abort(self) -> None:
+        """Cut the connection."""
+        self.connection.abort()
 
     def _silent(self) -> None:
         late = "its name could not be checked in time" if self._judging else ""
         self.turn_away(late or "it did not greet in time")
 
-    def _finish(self) -> None:
-        self._door.forget(self)
+    def _finish(self, *, let_in: bool = False, failed: bool = False) -> None:
+        self._door.places.leave(self, let_in=let_in, failed=failed)
         if self._timeout.active():
             self._timeout.cancel()
 
