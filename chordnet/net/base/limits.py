@@ -60,6 +60,12 @@ class NetworkLimits:
     told_dials_per_s: float = _limit(16.0)
     """Such dials a second in the long run, a quarter of them on the word of one peer."""
 
+    read_frames_per_s: float = _limit(20_000.0)
+    """Frames that are read from one connection a second in the long run, and twice as many at once.
+    Beyond that it is not read for a moment, so that its sender has to wait."""
+    read_bytes_per_s: float = _limit(128.0 * 1024 * 1024)
+    """The same in bytes."""
+
     send_buffer_bytes: int = _limit(4 * 1024 * 1024)
     """Unsent bytes of one connection; beyond them the connection is given up as overloaded. As many
     may wait besides that carry values of keys. Beyond that, letters to peers' stores share the room

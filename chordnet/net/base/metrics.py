@@ -77,6 +77,10 @@ class NetMetric(Declared):
         "peers_overloaded", "connections", "connections cut because the peer reads too slowly"
     )
 
+    PEERS_SLOWED = Metric(
+        "peers_slowed", "pauses", "pauses in reading from a peer that sends too fast"
+    )
+
     # -- clients -----------------------------------------------------------------------------
     REQUESTS = Metric("requests", "requests", "requests of clients")
     CLIENT_VIOLATIONS = Metric(
@@ -84,6 +88,9 @@ class NetMetric(Declared):
     )
     CLIENTS_OVERLOADED = Metric(
         "clients_overloaded", "connections", "connections cut because a client reads too slowly"
+    )
+    CLIENTS_SLOWED = Metric(
+        "clients_slowed", "pauses", "pauses in reading from a client that sends too fast"
     )
 
     # -- broadcasts and the log --------------------------------------------------------------

@@ -43,6 +43,7 @@ from chordnet.net.base.interfaces import Down, Judge
 from chordnet.net.base.metrics import NetMetric
 from chordnet.net.base.shared import Shared
 from chordnet.net.guard.hearsay import Hearsay
+from chordnet.net.guard.pace import Pace
 from chordnet.net.guard.places import PATIENCE_S
 from chordnet.net.links.dialler import Dial, DialSettings
 from chordnet.net.links.dials import Dials
@@ -359,6 +360,12 @@ class PeerTransport:
         self._sessions.add(session)
         thrown_away = partial(self._journal.counters.add, NetMetric.PARTS_DROPPED)
         connection.accept_long(self._parts_room, LONG_OF_PEERS, thrown_away)
+        limits = self._limits
+        pace = Pace(limits.read_frames_per_s, limits.read_bytes_per_s, self._seconds)
+        slowed = "{peer} sends too much; it is read more slowly"
+        connection.reading.keep_pace(
+            pace, partial(self._journal.limited, NetMetric.PEERS_SLOWED, slowed, peer=node.name)
+        )
         why = connection.give_up_after(self._limits.unacknowledged_s)
         if why and not self._told_why:
             self._told_why = True
