@@ -7,12 +7,10 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from chordnet.core.base.messages import Ping
 from chordnet.net.base.limits import NetworkLimits
-from chordnet.net.base.metrics import NetMetric
 from chordnet.net.guard.pace import BURST_S, Pace, Reading
 from chordnet.wire.codec import encode_frame
 from tests.net.hostile import HostileCase
 from tests.net.test_connection import ConnectionCase
-from tests.net.test_service import ServiceCase
 from tests.seeds import said_seed
 
 
@@ -177,27 +175,3 @@ class FloodTests(HostileCase):
         self.assertFalse(peer.lost)
         for service in ring:
             self.well(service)
-
-
-class ClientFloodTests(ServiceCase):
-    def test_a_client_that_asks_too_fast_waits_and_gets_every_answer(self) -> None:
-        self.service(1, limits=NetworkLimits(read_frames_per_s=50.0))
-        self.network.run(4)
-        client = self.client(1)
-        waiting = [client.status() for _ in range(150)]
-        done: list[object] = []
-        for each in waiting:
-            each.addCallback(done.append)
-        self.network.run(0.5)
-        self.assertEqual(len(done), 150)
-        waiting = [client.status() for _ in range(10)]
-        for each in waiting:
-            each.addCallback(done.append)
-        self.network.run(0.5)
-        self.assertEqual(len(done), 150)
-        self.network.run(2.0)
-        self.assertEqual(len(done), 160)
-        (service,) = self.services
-        assert service.node is not None
-        self.assertEqual(service.node.counters()["clients_slowed"], 2)
-        self.assertEqual(service.node.journal.counters.number(NetMetric.PEERS_SLOWED), 0)

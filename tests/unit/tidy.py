@@ -55,7 +55,7 @@ _ARROWS = {
     "net.guard": "core.base net.base",
     "net.links": "core.base net.base net.guard wire",
     "net.observe": "core.base core.log net.base wire",
-    "net.serve": "core.base core.log net.base net.guard net.links net.observe wire",
+    "net.serve": "core.base core.log net.base net.links net.observe wire",
     "net.store": "core.base core.store.base core.store.begin core.store.look core.store.node "
     "net.base wire",
     "net.runtime": "core.base core.store.base core.store.begin net.base net.links net.observe "

@@ -68,6 +68,7 @@ from chordnet.core.kernel.signals import DIED, PREDECESSOR_CHANGED, SURVIVED
 from chordnet.core.kernel.timers import Expiry
 from chordnet.core.log.antientropy import AntiEntropy
 from chordnet.core.log.ledger import Ledger
+from chordnet.core.log.lives import NewOrigins
 from chordnet.core.lookup.lookup import Lookups
 from chordnet.core.ring.pointers import Pointers
 from chordnet.core.ring.routing import Routes
@@ -102,6 +103,7 @@ class Broadcasts:
         """Digests of what an earlier life recorded shortly before this one began."""
         self._in_flight = 0
         self._casts = Casts(ctx)
+        self._new_origins = NewOrigins()
         self._newcomer = newcomer
         self.repairs = Repairs(ctx, self._casts, ring, lookups, detector, self)
         self.headless = Headless(ctx)
@@ -297,13 +299,20 @@ class Broadcasts:
         cast = self._casts.get(message.id)
         if cast is not None:
             self._again(cast, sender, message)
-        elif self._casts.full:
+        elif self._casts.refuses(message.id.origin) or not self._may_begin(sender, message.id):
             self._ctx.counters.add(CoreMetric.BROADCASTS_REFUSED)
         elif message.bodies is None:
             self.headless.add(sender, message)
             self._ctx.send(sender, Ack(message.id, message.limit, True))
         else:
             self._first(sender, message, message.bodies)
+
+    def _may_begin(self, sender: NodeRef, first: MessageId) -> bool:
+        """Return True if something is recorded of the origin, or one more origin may be taken."""
+        key = first.origin, first.incarnation
+        return self._ledger.has_origin(key) or self._new_origins.take(
+            sender.raw, key, self._ctx.now
+        )
 
     def _is_forged(self, message: Bcast) -> bool:
         """Return True if a broadcast claims numbers of our present life that we have not used."""

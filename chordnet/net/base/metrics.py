@@ -89,9 +89,6 @@ class NetMetric(Declared):
     CLIENTS_OVERLOADED = Metric(
         "clients_overloaded", "connections", "connections cut because a client reads too slowly"
     )
-    CLIENTS_SLOWED = Metric(
-        "clients_slowed", "pauses", "pauses in reading from a client that sends too fast"
-    )
 
     # -- broadcasts and the log --------------------------------------------------------------
     BROADCAST = Metric(

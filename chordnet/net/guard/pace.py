@@ -1,10 +1,12 @@
-"""How fast a node reads what comes on one connection.
+"""How fast a node reads what comes from one peer.
 
-A peer or client may send as fast as it likes, and what it sends costs this node time that others
-wait for. So there is so much, in frames and in bytes, that is read at once, and so much a second in
-the long run. Beyond that the connection is not read for a moment, and the system holds the sender
-back. Nothing is lost by it, and nobody is cut off for it; whoever sends too much only makes itself
-wait. The figures are far above what nodes and programs send each other at their fastest.
+A peer may send as fast as it likes, and what it sends costs this node time that others wait for. So
+there is so much, in frames and in bytes, that is read at once, and so much a second in the long
+run. Beyond that the connection is not read for a moment, and the system holds the sender back.
+Nothing is lost by it, and nobody is cut off for it; whoever sends too much only makes itself wait.
+The figures are far above what nodes send each other at their fastest.
+
+Clients need no such limit: they are read only as fast as they read the answers.
 """
 
 from __future__ import annotations

@@ -9,10 +9,7 @@ of busy clients can still be looked at and stopped.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 
-from chordnet.net.base.metrics import NetMetric
-from chordnet.net.guard.pace import Pace
 from chordnet.net.links.protocol import Connection
 from chordnet.net.serve.clients import ClientSession
 from chordnet.net.serve.seams import Node
@@ -81,15 +78,6 @@ class ClientDesk:
         session = ClientSession(self, connection)
         self._sessions[session] = None
         connection.accept_long(self._parts_room, LONG_OF_CLIENTS, session.crowded)
-        limits = self.node.limits
-        pace = Pace(limits.read_frames_per_s, limits.read_bytes_per_s, self.node.clock.seconds)
-        slowed = partial(
-            self.node.journal.limited,
-            NetMetric.CLIENTS_SLOWED,
-            "a client at {address} sends too much; it is read more slowly",
-            address=connection.peer_name,
-        )
-        connection.reading.keep_pace(pace, slowed)
         return session
 
     def forget(self, session: ClientSession) -> None:
