@@ -1,4 +1,4 @@
-"""What a service is made from besides its reactor: the parts that may be replaced, and keywords."""
+"""What a service is made from besides its reactor: replaceable parts, keywords, and each node."""
 
 from __future__ import annotations
 
@@ -6,22 +6,45 @@ import os
 import random
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, TypedDict
 
 import attrs
+from twisted.internet.interfaces import IAddress
 
 from chordnet.core.base.config import ProtocolConfig
 from chordnet.core.base.errors import ConfigError
+from chordnet.core.base.identifiers import IdentifierSpace
 from chordnet.core.base.messages import NodeRef
 from chordnet.core.node import real_node
-from chordnet.net.base.addresses import Endpoints, client_endpoint
+from chordnet.net.base.addresses import (
+    Endpoints,
+    advertised_address,
+    checked_advertise,
+    client_endpoint,
+)
 from chordnet.net.base.arguments import SETTING
-from chordnet.net.base.interfaces import Core, KeyStore, MessageLog, StoreKeeper
+from chordnet.net.base.interfaces import (
+    Core,
+    IReactor,
+    KeyStore,
+    MessageLog,
+    NodeState,
+    StoreKeeper,
+)
+from chordnet.net.base.journal import Journal
 from chordnet.net.base.limits import NetworkLimits
-from chordnet.net.runtime.keeping import StoreChoice
+from chordnet.net.base.metrics import NetMetric
+from chordnet.net.base.shared import Shared
+from chordnet.net.base.turn import Turn
+from chordnet.net.observe.hooks import Hooks
+from chordnet.net.runtime.keeping import Storage, StoreChoice
+from chordnet.net.runtime.node import LocalNode
 from chordnet.net.runtime.recorder import Recorder
+from chordnet.net.store.runner import StoreRunner
 from chordnet.settings import NodeSettings
 from chordnet.storage.log.sqlite import Durability
+from chordnet.wire.codec import frame_limit
 
 CoreFactory = Callable[[ProtocolConfig, NodeRef, random.Random], Core]
 
@@ -79,6 +102,7 @@ class Keywords(TypedDict, total=False):
     wall: Callable[[], float]
     founders: Sequence[str]
     store: StoreChoice
+    http: str | None
     keys: KeyStore | None
     keeper: StoreKeeper | None
 
@@ -115,3 +139,63 @@ def recorder_of(settings: NodeSettings, seams: Seams) -> Recorder | None:
     if seams.core is not real_node:
         raise ConfigError("record is for chordnet's own core, and another core is given")
     return Recorder(settings.record, settings.record_bytes, seconds=seams.seconds, wall=seams.wall)
+
+
+@attrs.frozen
+class Maker:
+    """Makes the node of each life of one service."""
+
+    reactor: IReactor
+    rng: random.Random
+    settings: NodeSettings
+    seams: Seams
+    journal: Journal
+    hooks: Hooks
+    storage: Storage
+    recorder: Recorder | None
+    """Makes the core, if the node's events are to be recorded."""
+
+    def make(self, host: IAddress, state: NodeState, log: MessageLog) -> LocalNode:
+        """Return a node that has not begun.
+
+        :param host: what is listened on.
+        :raises ChordnetError: it cannot be made.
+        """
+        settings, seams = self.settings, self.seams
+        address = advertised_address(host, checked_advertise(settings.advertise))
+        name = settings.name or address
+        self.journal.source = name  # until now lines name what the node listens on
+        space = IdentifierSpace(settings.config.bits)
+        raw = space.raw(space.hash(name.encode()))
+        me = NodeRef(raw, state.next_incarnation(), address, name)
+        make_core = self.recorder or seams.core
+        shared = Shared(
+            reactor=self.reactor,
+            turn=Turn(self.reactor, partial(self.journal.failure, NetMetric.TURN_ERRORS)),
+            me=me,
+            network=settings.network,
+            space=space,
+            journal=self.journal,
+            limits=settings.limits,
+            frame_limit=frame_limit(settings.config.max_body_bytes),
+            rng=self.rng,
+            seconds=seams.seconds,
+            wall=seams.wall,
+            endpoints=seams.endpoints,
+        )
+        core = make_core(settings.config, me, self.rng)
+        keeper, kept = self.storage.open_store()
+        of_store = partial(settings.of_store, name)
+        keys = self.storage.of_store(of_store)
+        anew = partial(self.storage.anew, of_store)
+        return LocalNode(
+            shared,
+            core=core,
+            config=settings.config,
+            log=log,
+            keep_peers=state.keep_peers,
+            hooks=self.hooks,
+            store=lambda node: (
+                seams.keys or StoreRunner(shared, keys, kept, keeper, node, anew=anew)
+            ),
+        )

@@ -19,31 +19,22 @@ from typing import Any, Literal, Unpack, get_args, overload
 import attrs
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, fail, succeed
-from twisted.internet.interfaces import IAddress, IStreamServerEndpoint
+from twisted.internet.interfaces import IStreamServerEndpoint
 from twisted.python.failure import Failure
 
 from chordnet.core.base.effects import Joined, StatusChanged
 from chordnet.core.base.errors import ChordnetError, ConfigError, LocalProtocolError, NotInRing
-from chordnet.core.base.identifiers import IdentifierSpace
 from chordnet.core.base.limits import OPERATION_S, RECOVERY_S
-from chordnet.core.base.messages import NodeRef, Status
+from chordnet.core.base.messages import Status
 from chordnet.core.base.outcomes import Entry, Revision, StaleEntry
-from chordnet.net.base.addresses import (
-    advertised_address,
-    checked_advertise,
-)
 from chordnet.net.base.arguments import CALL, SETTING, refusing
 from chordnet.net.base.callbacks import call
 from chordnet.net.base.deferreds import Waiters, from_call, from_callback
 from chordnet.net.base.interfaces import (
     IReactor,
-    MessageLog,
-    NodeState,
 )
 from chordnet.net.base.journal import Journal
 from chordnet.net.base.metrics import NetMetric
-from chordnet.net.base.shared import Shared
-from chordnet.net.base.turn import Turn
 from chordnet.net.handles.watching import KeyWatch
 from chordnet.net.links.listening import server_endpoint
 from chordnet.net.observe.hooks import Hooks, Subscription
@@ -53,11 +44,10 @@ from chordnet.net.runtime.lifetime import Lifetime
 from chordnet.net.runtime.node import LocalNode
 from chordnet.net.runtime.settling import Settling
 from chordnet.net.serve.reading import open_reader, trace_of
-from chordnet.net.store.runner import StoreRunner
 from chordnet.net.store.state import all_held_keys, whole_state
-from chordnet.seams import Keywords, Seams, recorder_of, with_keywords
+from chordnet.seams import Keywords, Maker, Seams, recorder_of, with_keywords
 from chordnet.settings import NodeSettings
-from chordnet.wire.codec import frame_limit
+from chordnet.web.opening import web_port
 from chordnet.wire.rpc import (
     DeleteKey,
     GetKey,
@@ -108,6 +98,8 @@ class ChordService(MultiService):
           without peers that holds keys is its own.
         - store: where it holds keys for others: ``"auto"`` (in ``state_dir``, if it has one),
           ``"memory"``, or ``"none"``, so that it only asks other nodes.
+        - http: where ``/metrics``, ``/ready``, ``/live`` and ``/status`` are served, a port or
+          ``"ADDRESS:PORT"``; None for nowhere.
         - limits: what connections may cost.
         - leave_timeout_s: how long a stop waits for the ordered leave.
         - debug: log single messages too.
@@ -190,11 +182,27 @@ class ChordService(MultiService):
             )
         super().startService()
         life = self._life = self._new_life()
+        maker = Maker(
+            self._reactor,
+            self._rng,
+            self.settings,
+            self.seams,
+            self.journal,
+            self._hooks,
+            self._storage,
+            self._recorder,
+        )
         beginning = life.begin(
-            self._make_node,
+            maker.make,
             self.settings.peers,
             self._leave_for_client,
             alone=self.settings.alone,
+            beside=web_port(
+                self.settings.web,
+                self._reactor,
+                self.journal,
+                given_peers=bool(self.settings.peers),
+            ),
         )
         beginning.addCallbacks(self._begun.tell, self._not_begun)
 
@@ -208,46 +216,6 @@ class ChordService(MultiService):
             self.journal.error("cannot start: {why}", why=str(problem))
         for waiters in (self._begun, self._active):
             waiters.tell(problem)
-
-    def _make_node(self, host: IAddress, state: NodeState, log: MessageLog) -> LocalNode:
-        settings, seams = self.settings, self.seams
-        address = advertised_address(host, checked_advertise(settings.advertise))
-        name = settings.name or address
-        self.journal.source = name  # until now lines name what the node listens on
-        space = IdentifierSpace(settings.config.bits)
-        raw = space.raw(space.hash(name.encode()))
-        me = NodeRef(raw, state.next_incarnation(), address, name)
-        make_core = self._recorder or seams.core
-        shared = Shared(
-            reactor=self._reactor,
-            turn=Turn(self._reactor, partial(self.journal.failure, NetMetric.TURN_ERRORS)),
-            me=me,
-            network=settings.network,
-            space=space,
-            journal=self.journal,
-            limits=settings.limits,
-            frame_limit=frame_limit(settings.config.max_body_bytes),
-            rng=self._rng,
-            seconds=seams.seconds,
-            wall=seams.wall,
-            endpoints=seams.endpoints,
-        )
-        core = make_core(settings.config, me, self._rng)
-        keeper, kept = self._storage.open_store()
-        of_store = partial(settings.of_store, name)
-        keys = self._storage.of_store(of_store)
-        anew = partial(self._storage.anew, of_store)
-        return LocalNode(
-            shared,
-            core=core,
-            config=settings.config,
-            log=log,
-            keep_peers=state.keep_peers,
-            hooks=self._hooks,
-            store=lambda node: (
-                seams.keys or StoreRunner(shared, keys, kept, keeper, node, anew=anew)
-            ),
-        )
 
     def _status_changed(self, change: StatusChanged) -> None:
         if change.new is Status.SUPERSEDED:

@@ -22,16 +22,10 @@ from twisted.python.usage import Options as TwistedOptions
 from twisted.python.usage import UsageError
 
 from chordnet.core.base.errors import ChordnetError, ConfigError
+from chordnet.kinds import Addresses, Flag
 from chordnet.net.links.listening import check_port
 from chordnet.service import ChordService
-from chordnet.settings import (
-    CONFIG,
-    OPTIONS,
-    Addresses,
-    Flag,
-    NodeSettings,
-    Option,
-)
+from chordnet.settings import CONFIG, OPTIONS, NodeSettings, Option
 from chordnet.sources import from_environment, from_file, read_values, settings_of
 
 MAPPED_BYTES = 256 * 1024

@@ -106,6 +106,8 @@ def malformed(error: Exception) -> RemoteProtocolError:
 
 read_hello: Reader[Hello] = Reader(Hello)
 """What a program that was dialled accepts first."""
+read_opening: Reader[Hello | Refuse] = Reader(Hello | Refuse)
+"""The same over TLS: the program that has dialled may not believe this one."""
 read_answer: Reader[Welcome | Refuse] = Reader(Welcome | Refuse)
 """What a program that has dialled accepts first."""
 read_peer: Reader[PeerMessage | Bye] = Reader(PeerMessage | Bye)

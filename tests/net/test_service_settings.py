@@ -33,7 +33,8 @@ class SettingsTests(ServiceCase):
             "leave_timeout_s": 8.0, "debug": True, "core": lambda _config, me, _rng: None,
             "endpoints": lambda _reactor, _address, _timeout_s: None,
             "seconds": lambda: 1.0, "wall": lambda: 2.0, "keys": FakeStore(lambda: 2.0),
-            "founders": ("x", "y"), "store": "memory", "keeper": MemoryStore(random.Random(1)),
+            "founders": ("x", "y"), "store": "memory", "http": "9101",
+            "keeper": MemoryStore(random.Random(1)),
         }  # fmt: skip
 
     def test_each_keyword_is_a_setting_or_a_seam_and_takes_its_place(self):

@@ -53,6 +53,8 @@ class FakeContainer:
     graces: list[float] = attrs.field(factory=list)
     """Seconds that it was given to end."""
     reloaded: bool = False
+    unpacked: list[tuple[str, bytes]] = attrs.field(factory=list)
+    """Archives that were put into it, and where."""
     stream: Any = None
     """What it was last followed by, kept so that it ends only when it is closed."""
 
@@ -128,6 +130,10 @@ class FakeContainer:
 
     def unpause(self) -> None:
         self.state = "running"
+
+    def put_archive(self, path: str, data: bytes) -> None:
+        self.called("put_archive")
+        self.unpacked.append((path, data))
 
     def restart(self, timeout: int) -> None:
         self.graces.append(timeout)

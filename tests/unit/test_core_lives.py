@@ -10,18 +10,24 @@ from chordnet.core.base.messages import Ack, Bcast, EdgeKind, MessageId
 from chordnet.core.log import lives
 from chordnet.core.log.ledger import Ledger
 from chordnet.core.log.lives import NewOrigins
-from tests.unit.core_support import effects_of, raw, sent
+from tests.unit.core_support import effects_of, make_context, raw, sent
 from tests.unit.test_core_broadcast import NodeTestCase, bcast
 
 
 class NewOriginsTests(SynchronousTestCase):
     def setUp(self) -> None:
-        self.origins = NewOrigins()
+        self.ledger = Ledger(9)
+        self.ctx = make_context()
+        self.origins = NewOrigins(self.ctx, self.ledger)
+
+    def take(self, sender: bytes, name: bytes, life: int, now: float) -> bool:
+        self.ctx.now = now
+        return self.origins.take(sender, MessageId(name, life, 1))
 
     def names(self, sender: bytes, count: int, now: float = 0.0) -> int:
         """Return how many of so many made-up names are taken of ``sender``."""
         names = (b"%s %f %d" % (sender, now, number) for number in range(count))
-        return sum(self.origins.take(sender, (name, 1), now) for name in names)
+        return sum(self.take(sender, name, 1, now) for name in names)
 
     def test_one_peer_brings_so_many_at_once_and_so_many_a_second_and_others_as_many(self) -> None:
         self.assertEqual(self.names(b"s", 10_000), 4096)
@@ -32,22 +38,29 @@ class NewOriginsTests(SynchronousTestCase):
     def test_one_name_has_so_many_lives_at_once_and_one_a_second_whoever_brings_them(self) -> None:
         def taken(now: float) -> int:
             at = int(now * 1000)
-            return sum(self.origins.take(b"%d" % n, (b"name", at + n), now) for n in range(100))
+            return sum(self.take(b"%d" % n, b"name", at + n, now) for n in range(100))
 
         self.assertEqual(taken(0.0), 64)
         self.assertEqual(taken(5.0), 5)
-        self.assertIs(self.origins.take(b"1", (b"other", 1), 5.0), True)
+        self.assertIs(self.take(b"1", b"other", 1, 5.0), True)
 
     def test_a_life_that_was_taken_is_taken_from_anybody_and_not_counted_again(self) -> None:
         for number in range(10_000):
-            self.assertIs(self.origins.take(b"%d" % (number % 5000), (b"name", 1), 0.0), True)
+            self.assertIs(self.take(b"%d" % (number % 5000), b"name", 1, 0.0), True)
         self.assertEqual(self.names(b"0", 9999), 4095)
+
+    def test_an_origin_of_which_something_is_recorded_is_not_new(self) -> None:
+        for life in range(1, 10):
+            self.ledger.add(MessageId(b"name", life, 1))
+        self.names(b"s", 5000)
+        self.assertIs(self.take(b"s", b"name", 9, 0.0), True)
+        self.assertIs(self.take(b"s", b"name", 10, 0.0), False)
 
     def test_what_is_refused_costs_neither_a_place_nor_a_life(self) -> None:
         self.names(b"s", 4096)
         for life in range(100):
-            self.assertIs(self.origins.take(b"s", (b"name", life), 0.0), False)
-        taken = [self.origins.take(b"t", (b"name", life), 0.0) for life in range(5000)]
+            self.assertIs(self.take(b"s", b"name", life, 0.0), False)
+        taken = [self.take(b"t", b"name", life, 0.0) for life in range(5000)]
         self.assertEqual(taken, [True] * 64 + [False] * 4936)
         self.assertEqual(self.names(b"t", 9999), 4096 - 64)
 
@@ -55,22 +68,12 @@ class NewOriginsTests(SynchronousTestCase):
         self,
     ) -> None:
         for number in range(lives.MOST_REMEMBERED + 10):
-            self.origins.take(b"%d" % number, (b"%d" % number, 1), 0.0)
+            self.take(b"%d" % number, b"%d" % number, 1, 0.0)
         self.assertEqual(len(self.origins._taken), lives.MOST_REMEMBERED)
         for buckets in (self.origins._of_senders, self.origins._of_names):
             self.assertEqual(len(buckets._buckets), lives.MOST_REMEMBERED)
             self.assertNotIn(b"9", buckets._buckets)
             self.assertIn(b"10", buckets._buckets)
-
-
-class HasOriginTests(SynchronousTestCase):
-    def test_a_ledger_knows_an_origin_with_few_messages_and_one_with_many(self) -> None:
-        ledger = Ledger(9)
-        for number in range(1, 100):
-            self.assertIs(ledger.has_origin((raw(1), 1)), number > 1)
-            ledger.add(MessageId(raw(1), 1, number))
-        self.assertIs(ledger.has_origin((raw(1), 2)), False)
-        self.assertIs(ledger.has_origin((raw(2), 1)), False)
 
 
 def of_life(life: int, sequence: int) -> Bcast:

@@ -17,6 +17,7 @@ from chordnet.core.store.base.requests import Get, Put
 from chordnet.core.store.node.asking import HEDGE_S
 from chordnet.core.store.node.directory import Listed
 from chordnet.core.store.node.talk import Digest, Lists, Missing, Stock, Sum, Where
+from chordnet.core.store.upkeep.offers import Offer, Ready
 from tests.unit.store_node_support import (
     FIRST,
     FORMATION,
@@ -321,6 +322,9 @@ class ChangeTests(SynchronousTestCase):
         node.near("B", "D", before="D")
         for member in (B, D, Member("C", 99)):
             node.hear(member.node, hail(member))
+        node.wait(0.0)
+        for _to, offer in node.take(Offer, "D"):
+            node.hear("D", Ready(FORMATION, offer.number, D.store))
         node.wait(0.6)
         ((_to, ask),) = node.take(msg.PrepareChange, "B")
         return node, ask

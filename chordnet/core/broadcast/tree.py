@@ -98,12 +98,11 @@ class Broadcasts:
         self._routes = routes
         config = ctx.config
         self._here = [Hop(ctx.me.raw, ctx.me.name, int(kind)) for kind in EdgeKind]
-        self._ledger, self._sync = ledger, sync
+        self._ledger, self._sync, self._new = ledger, sync, NewOrigins(ctx, ledger)
         self._recent: dict[MessageId, bytes] = {}
         """Digests of what an earlier life recorded shortly before this one began."""
         self._in_flight = 0
         self._casts = Casts(ctx)
-        self._new_origins = NewOrigins()
         self._newcomer = newcomer
         self.repairs = Repairs(ctx, self._casts, ring, lookups, detector, self)
         self.headless = Headless(ctx)
@@ -299,20 +298,13 @@ class Broadcasts:
         cast = self._casts.get(message.id)
         if cast is not None:
             self._again(cast, sender, message)
-        elif self._casts.refuses(message.id.origin) or not self._may_begin(sender, message.id):
+        elif self._casts.refuses(message.id.origin) or not self._new.take(sender.raw, message.id):
             self._ctx.counters.add(CoreMetric.BROADCASTS_REFUSED)
         elif message.bodies is None:
             self.headless.add(sender, message)
             self._ctx.send(sender, Ack(message.id, message.limit, True))
         else:
             self._first(sender, message, message.bodies)
-
-    def _may_begin(self, sender: NodeRef, first: MessageId) -> bool:
-        """Return True if something is recorded of the origin, or one more origin may be taken."""
-        key = first.origin, first.incarnation
-        return self._ledger.has_origin(key) or self._new_origins.take(
-            sender.raw, key, self._ctx.now
-        )
 
     def _is_forged(self, message: Bcast) -> bool:
         """Return True if a broadcast claims numbers of our present life that we have not used."""

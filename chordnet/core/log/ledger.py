@@ -129,10 +129,6 @@ class Ledger:
             for first, end in intervals.pairs(self._origin(key).lost):
                 yield Range(*key, first, end)
 
-    def has_origin(self, key: OriginKey) -> bool:
-        """Return True if anything is known of this life of an origin."""
-        return key in self._many or key in self._few
-
     def is_known(self, message_id: MessageId) -> bool:
         """Return True if the message was recorded or given up."""
         origin = self._get((message_id.origin, message_id.incarnation))

@@ -13,7 +13,9 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-from chordnet.core.log.ledger import OriginKey
+from chordnet.core.base.messages import MessageId
+from chordnet.core.kernel.context import Context
+from chordnet.core.log.ledger import Ledger, OriginKey
 
 ORIGINS_AT_ONCE = 4096
 ORIGINS_PER_S = 256.0
@@ -62,20 +64,26 @@ class _Buckets:
 
 
 class NewOrigins:
-    """Counts the new origins that are taken."""
+    """Counts the new origins that are taken.
 
-    def __init__(self) -> None:
+    :param ledger: says of which origins something is recorded.
+    """
+
+    def __init__(self, ctx: Context, ledger: Ledger) -> None:
+        self._ctx = ctx
+        self._ledger = ledger
         self._of_senders = _Buckets(ORIGINS_AT_ONCE, ORIGINS_PER_S)
         self._of_names = _Buckets(LIVES_AT_ONCE, LIVES_PER_S)
         self._taken: OrderedDict[OriginKey, None] = OrderedDict()
         """Those of which headers may have come, and nothing is recorded yet."""
 
-    def take(self, sender: bytes, origin: OriginKey, now: float) -> bool:
-        """Return True if a new life of an origin may be taken from ``sender``, and count it.
+    def take(self, sender: bytes, first: MessageId) -> bool:
+        """Return True if a broadcast may be taken from ``sender``; count its origin if it is new.
 
-        A life that was taken before is not counted again.
+        One that was taken before is not counted again.
         """
-        if origin in self._taken:
+        origin, now = (first.origin, first.incarnation), self._ctx.now
+        if self._ledger.last(*origin) or origin in self._taken:
             return True
         brought = self._of_senders.of(sender, now)
         lives = self._of_names.of(origin[0], now)

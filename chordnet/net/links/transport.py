@@ -92,7 +92,9 @@ class PeerTransport:
         self._on_down = on_down
         self._journal = shared.journal
         self._limits = limits
-        settings = DialSettings(reactor, turn, limits, shared.frame_limit, shared.endpoints)
+        settings = DialSettings(
+            reactor, turn, limits, shared.frame_limit, shared.endpoints, shared.credentials
+        )
         make = partial(Dial, settings)
         dial = partial(make, hello=peer_hello(me, network, space.bits))
         self._verifier = Verifier(partial(make, hello=who_hello(network, space.bits)), post)
@@ -250,7 +252,15 @@ class PeerTransport:
             fault = _REFUSED.get(refusal.code, fault)
         self._journal.counters.add(NetMetric.DIALS_FAILED)
         address = link.node.address
-        if refusal is None or refusal.code == "self":
+        if refusal is None and fault is LinkFault.REJECTED:
+            self._journal.limited(
+                NetMetric.REJECTED,
+                "{address} is not accepted by this node: {reason}",
+                labels=("certificate",),
+                address=address,
+                reason=text,
+            )
+        elif refusal is None or refusal.code == "self":
             self._journal.debug("cannot reach {address}: {reason}", address=address, reason=text)
         else:
             self._journal.limited(

@@ -15,6 +15,8 @@ from chordnet.survey.description import HOST, NetworkDescription
 
 _SERVICE = re.compile(r"node-([0-9]{1,6})")
 STATE_DIRECTORY = "/var/lib/chordnet"
+IDENTITY = "identity"
+"""The directory of a node's identity, in its state directory."""
 BY_HAND = "chordnet"
 """The project of ``compose/compose.yaml`` if Compose alone starts it."""
 HOME_LABEL = "chordnet.home"
@@ -70,6 +72,7 @@ def compose_project(
 
 def _service(shape: dict[str, Any], network: NetworkDescription, number: int) -> dict[str, Any]:
     port = network.port(number)
+    identity = {"CHORDNET_IDENTITY": f"{STATE_DIRECTORY}/{IDENTITY}"} if network.secured else {}
     peers = [f"{service_name(peer)}:{network.port(peer)}" for peer in network.peers(number)]
     return shape | {
         "environment": shape["environment"]
@@ -79,7 +82,8 @@ def _service(shape: dict[str, Any], network: NetworkDescription, number: int) ->
             "CHORDNET_PORT": str(port),
             "CHORDNET_PEERS": ",".join(peers),
             "CHORDNET_FOUNDERS": ",".join(network.founders),
-        },
+        }
+        | identity,
         "ports": [f"{HOST}:{port}:{port}"],
         "volumes": [f"{service_name(number)}:{STATE_DIRECTORY}"],
         # A separate build makes the image before anything starts.

@@ -19,7 +19,13 @@ from chordnet.survey.conditions import Condition
 from chordnet.survey.errors import CannotWrite, NodeStopped, OtherHome
 from chordnet.testbed.base.home import NetworkHome
 from chordnet.testbed.base.logs import rotate
-from chordnet.testbed.engines.compose_file import BY_HAND, HOME_LABEL, project_name, service_name
+from chordnet.testbed.engines.compose_file import (
+    BY_HAND,
+    HOME_LABEL,
+    STATE_DIRECTORY,
+    project_name,
+    service_name,
+)
 from chordnet.testbed.engines.docker_host import (
     CONFLICT,
     FORBIDDEN,
@@ -242,6 +248,13 @@ class DockerProject:
         except APIError as problem:  # some logging drivers cannot be read
             return f"this log could not be saved: {problem.explanation}\n".encode()
         return text
+
+    def unpack(self, number: int, archive: bytes) -> None:
+        """Unpack a tar archive into a node's volume, also if its container does not run.
+
+        :raises NodeStopped: it has no container.
+        """
+        self.container(number).put_archive(STATE_DIRECTORY, archive)
 
     # ---- removing ---------------------------------------------------------------------------
 
